@@ -1,0 +1,1 @@
+"""dcmon watches machine-learning models in production."""

@@ -1,0 +1,98 @@
+"""Every error of dcmon on one screen: the docstring is the message, the class carries exit code and HTTP status.
+
+Exit codes: 0 done, 1 the condition asked about is true, 2 usage, 3 dcmon refused or failed, 4 not allowed, 5 not found,
+6 conflict or locked, 7 a dependency can't be reached or nothing runs, 8 partly done or no verdict, 130 interrupted.
+"""
+
+from typing import Any, ClassVar
+
+
+class DcmonError(Exception):
+    """dcmon failed."""
+
+    exit_code: ClassVar[int] = 3
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str = "", **details: Any) -> None:
+        self.details = details
+        super().__init__(message or (self.__doc__ or "").format(**details))
+
+
+class InvalidInput(DcmonError):
+    """What was given can't be used."""
+
+    exit_code, status = 2, 400
+
+
+class NotAuthenticated(DcmonError):
+    """No such token. Send the header "Authorization: Basic TOKEN"; "dcmon token create" makes one."""
+
+    exit_code, status = 4, 401
+
+
+class NotFound(DcmonError):
+    """There is no {what} {name!r}."""
+
+    exit_code, status = 5, 404
+
+
+class OrganizationNotFound(NotFound):
+    """There is no organization {name!r}. "dcmon org list" shows those that there are."""
+
+
+class Conflict(DcmonError):
+    """It exists already, with another content."""
+
+    exit_code, status = 6, 400
+
+
+class Locked(DcmonError):
+    """Another process works on it. Try again when it is done."""
+
+    exit_code, status = 6, 503
+
+
+class PortTaken(Locked):
+    """Port {port} on {host} is taken. Free it, or set DCMON_HTTP__PORT to another."""
+
+
+class Unreachable(DcmonError):
+    """{what} can't be reached at {where}: {why}"""
+
+    exit_code, status = 7, 503
+
+
+class NothingRuns(DcmonError):
+    """Nothing runs here. Type "dcmon up" to start dcmon, or set DCMON_DATABASE_URL to a PostgreSQL of your own."""
+
+    exit_code, status = 7, 503
+
+
+class DatabaseRefused(DcmonError):
+    """PostgreSQL at {where} refused user {user!r}: check the user and the password in DCMON_DATABASE_URL."""
+
+    exit_code, status = 4, 503
+
+
+class SchemaOutOfDate(DcmonError):
+    """Schema {schema!r} is at revision {found}, this dcmon needs {wanted}. Type "dcmon migrate"."""
+
+    exit_code, status = 3, 503
+
+
+class SchemaTooNew(DcmonError):
+    """Schema {schema!r} is at revision {found}, which this dcmon does not know. Install the dcmon that migrated it."""
+
+    exit_code, status = 3, 503
+
+
+class DiskFull(DcmonError):
+    """The disk is full: {where}. Free some space; nothing was half-written."""
+
+    exit_code, status = 3, 503
+
+
+class DataDirectoryUnusable(DcmonError):
+    """The data directory {path} can't be used: {why}"""
+
+    exit_code, status = 3, 503

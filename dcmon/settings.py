@@ -1,0 +1,89 @@
+"""Settings: the only reader of the environment (DCMON_DATABASE_URL, DCMON_KAFKA__BOOTSTRAP_SERVERS, …)."""
+
+import os
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+from platformdirs import site_data_path, user_data_path
+from pydantic import BaseModel, BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def _default_data_dir() -> Path:
+    """Where embedded servers, logs and state live: a system-wide place for root, the user's own otherwise."""
+    if sys.platform != "win32" and os.geteuid() == 0:
+        return Path("/var/lib/dcmon") if sys.platform == "linux" else site_data_path("dcmon")
+    return user_data_path("dcmon")
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+class Http(BaseModel):
+    """The endpoint that samples come in by."""
+
+    host: str = Field("127.0.0.1", description="Address that the endpoint listens on.")
+    port: int = Field(8000, ge=1, le=65535, description="Port that the endpoint listens on.")
+    max_body_bytes: int = Field(100_000_000, ge=1, description="Largest request body that is read; above it 413.")
+
+
+class Kafka(BaseModel):
+    """The buffer between the endpoint and PostgreSQL. Not set: samples go straight to PostgreSQL."""
+
+    bootstrap_servers: str | None = Field(None, description="Brokers, host:port,host:port. Not set: direct ingestion.")
+    security_protocol: str = Field("PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.")
+    sasl_mechanism: str | None = Field(None, description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.")
+    username: str | None = Field(None, description="User for SASL.")
+    password: SecretStr | None = Field(None, description="Password for SASL.")
+    group_id: str = Field("dcmon-ingest", description="Consumer group of the ingest workers.")
+    topic_prefix: str = Field("dcmon", description="Topics are <prefix>.samples and <prefix>.labels.")
+    partitions: int = Field(4, ge=1, description="Partitions of a topic that dcmon creates.")
+    replication_factor: int = Field(1, ge=1, description="Replicas of a topic that dcmon creates.")
+    rows_per_message: int = Field(500, ge=1, description="Rows packed into one message, at most.")
+    batch_rows: int = Field(20_000, ge=1, description="Rows that a worker stores in one transaction, about.")
+    batch_wait: timedelta = Field(timedelta(milliseconds=200), description="Longest wait for a batch to fill, seconds.")
+
+
+class Evaluate(BaseModel):
+    """How windows are evaluated."""
+
+    sample_size: int = Field(10_000, ge=100, description="Rows of the fair sample of a window, and of its reference.")
+    label_quiet: timedelta = Field(timedelta(minutes=5), description="A touched window is evaluated again when quiet.")
+    lease: timedelta = Field(timedelta(seconds=10), description="A claim that is not renewed this long is free again.")
+
+
+class Webhooks(BaseModel):
+    """Outgoing notifications."""
+
+    allow: Annotated[list[str], NoDecode, BeforeValidator(_split)] = Field(
+        default_factory=list,
+        description="Private networks or hosts that webhooks may reach, comma-separated: 10.1.0.0/16,127.0.0.1.",
+    )
+    timeout: timedelta = Field(timedelta(seconds=10), description="Longest time for one delivery, seconds.")
+    retry_for: timedelta = Field(timedelta(hours=72), description="An undelivered notification is given up after this.")
+
+
+class Settings(BaseSettings):
+    """What an operator may set, by environment or a .env file."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="DCMON_", env_nested_delimiter="__", env_file=".env", extra="ignore", frozen=True
+    )
+
+    data_dir: Path = Field(default_factory=_default_data_dir, description="Embedded servers, logs and state.")
+    database_url: SecretStr | None = Field(None, description="PostgreSQL, postgresql://user:password@host/database. Not set: embedded.")
+    redis_url: SecretStr | None = Field(None, description="Redis or Valkey, redis://host:6379/0. Not set: embedded beside an embedded PostgreSQL, else none.")
+    public_url: str | None = Field(None, description="How others reach the endpoint; used in links. Default: its address.")
+    org: str | None = Field(None, description="Organization that commands work on; not needed when there is only one.")
+    http: Http = Http()
+    kafka: Kafka = Kafka()
+    evaluate: Evaluate = Evaluate()
+    webhooks: Webhooks = Webhooks()
+
+    @property
+    def url(self) -> str:
+        """The address of the endpoint, without a trailing slash."""
+        return (self.public_url or f"http://{self.http.host}:{self.http.port}").rstrip("/")
