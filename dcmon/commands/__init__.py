@@ -1,0 +1,22 @@
+"""What a person types. A module is a command; the first line of its docstring is its help."""
+
+import sys
+
+import typer
+
+from dcmon.errors import InvalidInput
+
+
+def group(doc: str | None) -> typer.Typer:
+    """A noun with its verbs, in the house's style."""
+    return typer.Typer(help=doc, no_args_is_help=True, rich_markup_mode=None, add_completion=False)
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Ask on a terminal; without one, --yes is needed. Raises InvalidInput when the answer is no."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise InvalidInput(f"{question} There is no terminal to ask on: say --yes.")
+    if not typer.confirm(question, err=True):
+        raise InvalidInput("Nothing was done.")

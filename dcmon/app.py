@@ -1,0 +1,91 @@
+"""App: the settings, and what is opened from them when it is first needed. Entrances hold one; nouns never see it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from dcmon import errors
+from dcmon.output import Output
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+    from sqlalchemy.orm import Session
+
+    from dcmon.db import Organization
+    from dcmon.settings import Settings
+
+
+class App:
+    """What a command or a job works with. Close it, or use it as a context manager."""
+
+    def __init__(self, settings: Settings | None = None, output: Output | None = None, org: str | None = None) -> None:
+        self._given, self._org = settings, org
+        self.output = output or Output()
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings; read late, so that --help works with a broken environment."""
+        from pydantic import ValidationError
+
+        from dcmon.settings import Settings
+
+        try:
+            return self._given or Settings()
+        except ValidationError as error:
+            said = "; ".join(f"DCMON_{'__'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+            raise errors.InvalidInput(f"A setting can't be used. {said}") from error
+
+    @cached_property
+    def database_url(self) -> str:
+        """The database set by URL, or the embedded one when it runs. Raises NothingRuns otherwise."""
+        if self.settings.database_url is not None:
+            return self.settings.database_url.get_secret_value()
+        from dcmon.embedded import postgres
+
+        url = postgres.url(self.settings.data_dir)
+        if url is None:
+            raise errors.NothingRuns
+        return url
+
+    @cached_property
+    def engine(self) -> Engine:
+        from dcmon import db
+
+        return db.engine(self.database_url, pool_size=10)
+
+    def organization(self, name: str | None = None) -> Organization:
+        """The organization named here, by --org or by DCMON_ORG; the only one when none is named."""
+        from dcmon import organizations
+
+        with self.public() as session:
+            return organizations.choose(session, name or self._org or self.settings.org)
+
+    @contextmanager
+    def public(self) -> Iterator[Session]:
+        """A transaction in lineage "public"."""
+        from dcmon import db
+
+        with db.public_session(self.engine) as session:
+            yield session
+
+    @contextmanager
+    def org(self, org: Organization | None = None, *, snapshot: bool = False) -> Iterator[Session]:
+        """A transaction in an organization: the given one, or the one that the command is about."""
+        from dcmon import db
+
+        with db.org_session(self.engine, org or self.organization(), snapshot=snapshot) as session:
+            yield session
+
+    def close(self) -> None:
+        """Give back every connection."""
+        if "engine" in self.__dict__:
+            self.engine.dispose()
+
+    def __enter__(self) -> App:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

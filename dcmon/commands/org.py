@@ -1,0 +1,68 @@
+"""Organizations: create, list, show, delete."""
+
+from typing import Annotated
+
+import typer
+
+from dcmon.commands import confirm, group
+
+app = group(__doc__)
+
+
+@app.command()
+def create(
+    ctx: typer.Context,
+    name: str,
+    owner: Annotated[str, typer.Option(help="E-mail of the owner.")] = "owner@localhost",
+) -> None:
+    """Create an organization with an owner and a first token. Example: dcmon org create acme --owner ann@acme.org"""
+    from dcmon.provision import create_organization
+
+    made = create_organization(ctx.obj.engine, name, owner)
+    ctx.obj.output.value({"organization": made.organization.name, "owner": owner, "token": made.token})
+    ctx.obj.output.say("Keep the token: it is not shown again.")
+
+
+@app.command("list")
+def list_(ctx: typer.Context) -> None:
+    """List organizations. Example: dcmon org list -o json"""
+    from dcmon import organizations
+
+    with ctx.obj.public() as session:
+        rows = organizations.describe(organizations.entries(session))
+    ctx.obj.output.table(rows, ["name", "id", "schema"], empty='No organization yet: "dcmon org create NAME".')
+
+
+@app.command()
+def show(ctx: typer.Context, name: Annotated[str | None, typer.Argument()] = None) -> None:
+    """Show an organization: its owner, schema, revision, models and tokens. Example: dcmon org show acme"""
+    from dcmon import models, organizations, tokens
+
+    org = ctx.obj.organization(name)
+    with ctx.obj.public() as session:
+        owner, held = organizations.owner(session, org.id), tokens.entries(session, org.id)
+    with ctx.obj.org(org) as session:
+        names = [model.name for model in models.entries(session)]
+    live = [token["prefix"] for token in held if token["state"] == "live"]
+    ctx.obj.output.value(
+        {"name": org.name, "id": org.id, "schema": org.schema, "owner": owner.email, "models": names, "tokens": live}
+    )
+
+
+@app.command()
+def delete(
+    ctx: typer.Context,
+    name: str,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+) -> None:
+    """Delete an organization with everything it has. Example: dcmon org delete acme --dry-run"""
+    from dcmon.provision import delete_organization, extent
+
+    org = ctx.obj.organization(name)
+    found = extent(ctx.obj.engine, org)
+    if dry_run:
+        return ctx.obj.output.value({"would delete": org.name, **found})
+    confirm(f"Delete organization {org.name!r} with {found['models']} models and {found['samples']} samples?", yes)
+    delete_organization(ctx.obj.engine, org)
+    ctx.obj.output.value({"deleted": org.name, **found})

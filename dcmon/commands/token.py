@@ -1,0 +1,51 @@
+"""API tokens: create, list, revoke."""
+
+from typing import Annotated
+
+import typer
+
+from dcmon.commands import group
+
+app = group(__doc__)
+
+
+@app.command()
+def create(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="What it is for.")] = "sdk",
+    user: Annotated[str | None, typer.Option(help="E-mail of a member. Default: the owner.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, help="Days until it expires. Default: never.")] = None,
+) -> None:
+    """Create a token and show it, once. Example: dcmon token create scoring-service --days 365"""
+    from datetime import timedelta
+
+    from dcmon import organizations, tokens
+
+    org = ctx.obj.organization()
+    with ctx.obj.public() as session:
+        member = organizations.member(session, org.id, user) if user else organizations.owner(session, org.id)
+        token = tokens.create(session, org.id, member.id, name, timedelta(days=days) if days else None)
+    ctx.obj.output.value({"organization": org.name, "name": name, "user": member.email, "token": token})
+    ctx.obj.output.say("Keep the token: it is not shown again.")
+
+
+@app.command("list")
+def list_(ctx: typer.Context) -> None:
+    """List tokens, without their secrets. Example: dcmon token list"""
+    from dcmon import tokens
+
+    org = ctx.obj.organization()
+    with ctx.obj.public() as session:
+        rows = tokens.entries(session, org.id)
+    ctx.obj.output.table(rows, ["prefix", "name", "user", "state", "created_at", "expires_at", "last_used_at"])
+
+
+@app.command()
+def revoke(ctx: typer.Context, prefix: Annotated[str, typer.Argument(help="As in the list: dcm_…")]) -> None:
+    """Make a token useless from now on. Example: dcmon token revoke dcm_Ab3dE6gH9k"""
+    from dcmon import tokens
+
+    org = ctx.obj.organization()
+    with ctx.obj.public() as session:
+        tokens.revoke(session, org.id, prefix)
+    ctx.obj.output.value({"revoked": prefix[:14]})

@@ -1,0 +1,106 @@
+"""The only writer to stdout: a table for people, JSON for programs. What is said beside it goes to stderr."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+Row = Mapping[str, Any]
+
+
+class Format(StrEnum):
+    """How results are written."""
+
+    table = "table"
+    json = "json"
+
+
+class Output:
+    """Writes results to stdout in the format asked for, and remarks to stderr unless quiet."""
+
+    def __init__(self, format: Format = Format.table, *, quiet: bool = False) -> None:
+        self.format, self.quiet = format, quiet
+
+    @property
+    def is_json(self) -> bool:
+        return self.format is Format.json
+
+    def table(self, rows: Sequence[Row], columns: Sequence[str], *, title: str | None = None, empty: str = "") -> None:
+        """Write rows. JSON has every key of a row; a table has `columns`, headed by their names."""
+        if self.is_json:
+            return self._json([dict(row) for row in rows])
+        if not rows:
+            return self.say(empty or "Nothing to show.")
+        from rich.table import Table
+
+        table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+        for column in columns:
+            numeric = all(isinstance(row.get(column), int | float | None) for row in rows)
+            table.add_column(column.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(_cell(row.get(column)) for column in columns))
+        self.print(table)
+
+    def value(self, row: Row) -> None:
+        """Write one object: a key and its value a line, or a JSON object."""
+        if self.is_json:
+            return self._json(dict(row))
+        from rich.table import Table
+
+        table = Table(box=None, show_header=False, pad_edge=False)
+        table.add_column(style="bold", no_wrap=True)
+        table.add_column(overflow="fold")
+        for key, value in row.items():
+            table.add_row(key.replace("_", " "), _cell(value))
+        self.print(table)
+
+    def print(self, what: Any) -> None:
+        """Write a rich renderable or text to stdout, at the terminal's width."""
+        from rich.console import Console
+
+        Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else _width()).print(what)
+
+    def say(self, text: str) -> None:
+        """A remark for the person at the terminal, on stderr."""
+        if not self.quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    def _json(self, value: Any) -> None:
+        print(json.dumps(value, default=_plain, ensure_ascii=False, indent=2), flush=True)
+
+
+def _width() -> int:
+    """COLUMNS when it is set; wide otherwise, so that a pipe gets whole lines."""
+    import shutil
+
+    return shutil.get_terminal_size((200, 24)).columns
+
+
+def _cell(value: Any) -> str:
+    from rich.markup import escape
+
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M")
+    if isinstance(value, Mapping):
+        return escape(", ".join(f"{key} {_cell(item)}" for key, item in value.items()))
+    if isinstance(value, list | tuple):
+        return escape(", ".join(str(item) for item in value))
+    return escape(str(value))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, set | tuple):
+        return list(value)
+    return str(value)

@@ -1,0 +1,103 @@
+"""Tables of lineage "public"."""
+
+import datetime as dt
+import uuid
+
+from sqlalchemy import BigInteger, ForeignKey, Identity, SmallInteger, UniqueConstraint, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from dcmon.tables import Public
+
+
+class Organization(Public):
+    """A tenant: its name, and the PostgreSQL schema that holds everything it has."""
+
+    __tablename__ = "organizations"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    schema_name: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    deleted_at: Mapped[dt.datetime | None]
+
+
+class User(Public):
+    """A person, known by e-mail."""
+
+    __tablename__ = "users"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(unique=True)
+    full_name: Mapped[str | None]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class Member(Public):
+    """A user's place in an organization: owner, admin or member."""
+
+    __tablename__ = "members"
+    org_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    role: Mapped[str]
+
+
+class Token(Public):
+    """An API token: only its SHA-256 is kept; the prefix names it in lists."""
+
+    __tablename__ = "tokens"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    org_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), index=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str]
+    prefix: Mapped[str] = mapped_column(unique=True)
+    digest: Mapped[bytes]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[dt.datetime | None]
+    revoked_at: Mapped[dt.datetime | None]
+    last_used_at: Mapped[dt.datetime | None]
+
+
+class Wake(Public):
+    """A hint that an organization has work of a kind (0 evaluate, 1 notify) from wake_at on; no tenant content."""
+
+    __tablename__ = "wake"
+    __table_args__ = ({"postgresql_with": {"fillfactor": 40}},)
+    org_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    wake_at: Mapped[dt.datetime | None]
+    served_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    seq: Mapped[int] = mapped_column(BigInteger, server_default="1")
+
+
+class IngestFloor(Public):
+    """Up to where a topic's partition is settled for every organization."""
+
+    __tablename__ = "ingest_floor"
+    topic_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    partition: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    next_offset: Mapped[int] = mapped_column(BigInteger)
+
+
+class ParkedMessage(Public):
+    """A message of an organization that could not be entered just then; it is tried again, and nobody else waits."""
+
+    __tablename__ = "parked_messages"
+    topic_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    partition: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    at_offset: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    org_id: Mapped[int] = mapped_column(index=True)
+    body: Mapped[bytes]
+    reason: Mapped[str]
+    parked_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class DeadLetter(Public):
+    """A message that can't be read at all, with its reason."""
+
+    __tablename__ = "dead_letters"
+    __table_args__ = (UniqueConstraint("topic_id", "partition", "at_offset"),)
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    topic_id: Mapped[uuid.UUID]
+    partition: Mapped[int]
+    at_offset: Mapped[int] = mapped_column(BigInteger)
+    body: Mapped[bytes | None]
+    reason: Mapped[str]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())

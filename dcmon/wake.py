@@ -1,0 +1,53 @@
+"""Hints in "public" that say which organization has work, so that idle ones cost nothing. The truth is in its schema."""
+
+from datetime import datetime, timedelta
+from enum import IntEnum
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+
+class Work(IntEnum):
+    """What there may be to do."""
+
+    evaluate = 0
+    notify = 1
+
+
+LEAST_SERVED = text("""
+    select org_id, seq from wake
+     where kind = :kind and wake_at <= now()
+     order by served_at limit 1 for update skip locked
+""")
+RING = text("""
+    insert into wake (org_id, kind, wake_at) values (:org, :kind, coalesce(:at, now()))
+    on conflict (org_id, kind) do update
+       set wake_at = least(wake.wake_at, excluded.wake_at), seq = wake.seq + 1
+""")
+REST = text("""
+    update wake set wake_at = :at, served_at = now() where org_id = :org and kind = :kind and seq = :seq
+""")
+
+
+def ring(session: Session, org_id: int, work: Work, at: datetime | None = None) -> None:
+    """Say that an organization has work now, or from `at` on. Ring after the commit of the work, never in it."""
+    session.execute(text("set local synchronous_commit = off"))
+    session.execute(RING, {"org": org_id, "kind": int(work), "at": at})
+
+
+def pick(session: Session, work: Work, hold: timedelta) -> tuple[int, int] | None:
+    """The organization served longest ago that has work: (its id, seq). Others pass it by for `hold`."""
+    found = session.execute(LEAST_SERVED, {"kind": int(work)}).one_or_none()
+    if found is None:
+        return None
+    session.execute(
+        text("update wake set served_at = now(), wake_at = now() + :hold where org_id = :org and kind = :kind"),
+        {"org": found.org_id, "kind": int(work), "hold": hold},
+    )
+    return found.org_id, found.seq
+
+
+def rest(session: Session, org_id: int, work: Work, seq: int, next_at: datetime | None) -> None:
+    """Nothing more to do until `next_at` (None: until it is rung); void when it was rung since `seq`."""
+    session.execute(text("set local synchronous_commit = off"))
+    session.execute(REST, {"org": org_id, "kind": int(work), "seq": seq, "at": next_at})

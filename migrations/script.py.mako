@@ -1,0 +1,22 @@
+"""${message}.
+
+Policy: expand, then contract. The code of the revision before must go on working while this one is applied.
+No long locks; nothing that needs autocommit (CREATE INDEX CONCURRENTLY); never import dcmon.tables;
+never touch run-time tables (samples_N, ids_N, labels_N, …): they carry a layout number of their own.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+${imports if imports else ""}
+revision = ${repr(up_revision)}
+down_revision = ${repr(down_revision)}
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    ${upgrades if upgrades else "pass"}
+
+
+def downgrade() -> None:
+    ${downgrades if downgrades else "pass"}
