@@ -1,0 +1,107 @@
+"""The checks, monitors and alert rules that a new model gets: those that the SDK creates, under the same names."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Literal
+
+from dcmon.checks.catalogue import CheckKind, entry
+from dcmon.errors import InvalidInput
+
+Frequency = Literal["HOUR", "DAY", "WEEK", "MONTH"]
+Severity = Literal["low", "medium", "high", "critical"]
+
+LOOKBACK: Mapping[str, timedelta] = {
+    "HOUR": timedelta(days=7),
+    "DAY": timedelta(days=30),
+    "WEEK": timedelta(days=90),
+    "MONTH": timedelta(days=365),
+}
+
+
+@dataclass(frozen=True)
+class DefaultMonitor:
+    name: str
+    show_on_dashboard: bool
+    frequency: str
+    lookback: timedelta
+    aggregation_window: int = 1
+    additional_kwargs: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class DefaultRule:
+    threshold: float
+    severity: Severity
+    operator: Literal["greater_than"] = "greater_than"
+
+
+@dataclass(frozen=True)
+class DefaultCheck:
+    name: str
+    kind: CheckKind
+    params: Mapping[str, Any] = field(default_factory=dict)
+    monitor: DefaultMonitor | None = None
+    rule: DefaultRule | None = None
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The check's config as deepchecks writes it, parameters at their default left out."""
+        names = {"module_name": self.kind.module_name, "class_name": self.kind.class_name}
+        return {**names, "params": dict(self.params)}
+
+
+_WEIGHTED = {"check_conf": {"aggregation method": ["l3_weighted"]}, "res_conf": None}
+
+
+def for_task(task_type: str, frequency: str = "DAY") -> list[DefaultCheck]:
+    """Default checks of a model, in the SDK's order: 9 for classification, 8 for regression.
+
+    Raises InvalidInput for an unknown task type or frequency.
+    """
+    if task_type not in ("regression", "binary", "multiclass"):
+        raise InvalidInput(f"There is no task type {task_type!r}. Use regression, binary or multiclass.")
+    if frequency not in LOOKBACK:
+        raise InvalidInput(f"There is no frequency {frequency!r}. Use {', '.join(LOOKBACK)}.")
+
+    def check(
+        name: str,
+        class_name: str,
+        params: Mapping[str, Any] | None = None,
+        rule: DefaultRule | None = None,
+        *,
+        monitor: str | None = None,
+        shown: bool = False,
+        additional_kwargs: Mapping[str, Any] | None = None,
+    ) -> DefaultCheck:
+        watched = DefaultMonitor(
+            monitor or name, shown, frequency, LOOKBACK[frequency], additional_kwargs=additional_kwargs
+        )
+        kind = entry("deepchecks.tabular.checks", class_name)
+        return DefaultCheck(name, kind, params or {}, watched if shown or rule else None, rule)
+
+    enough = {"min_samples": 100}
+    checks = [
+        check(
+            "Feature Drift",
+            "FeatureDrift",
+            enough,
+            DefaultRule(0.15, "high"),
+            monitor="Aggregated Feature Drift",
+            shown=True,
+            additional_kwargs=_WEIGHTED,
+        ),
+        check("Prediction Drift", "PredictionDrift", enough, DefaultRule(0.2, "high"), shown=True),
+        check("Label Drift", "LabelDrift", {"ignore_na": True, **enough}, DefaultRule(0.2, "critical"), shown=True),
+        check("Percent Of Nulls", "PercentOfNulls"),
+        check("New Category Train-Test", "NewCategoryTrainTest", None, DefaultRule(0.01, "medium"), shown=True),
+        check("Mixed Nulls", "MixedNulls", None, DefaultRule(0.0, "medium")),
+        check("String Mismatch", "StringMismatch", None, DefaultRule(0.0, "medium")),
+    ]
+    if task_type == "regression":
+        return [*checks, check("Performance", "SingleDatasetPerformance", {"scorers": ["RMSE"]}, shown=True)]
+    return [
+        *checks,
+        check("Performance", "SingleDatasetPerformance", {"scorers": ["Accuracy"]}, shown=True),
+        check("New Label Train-Test", "NewLabelTrainTest", None, DefaultRule(0.01, "high")),
+    ]

@@ -1,0 +1,49 @@
+"""What a check is told about the columns, and what it gives back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+FEATURES_AT_MOST = 30
+
+State = Literal["OK", "INSUFFICIENT", "NO_DATA", "ERROR"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The columns of a model version.
+
+    `task_type` is "regression", "binary" or "multiclass"; `features` maps names to column types (numeric, integer,
+    bigint, categorical, boolean, text, array_float, array_float_2d, datetime); `classes` are sorted strings;
+    `balance_classes` asks drift checks to weigh every class alike.
+    """
+
+    task_type: str
+    features: Mapping[str, str]
+    classes: Sequence[str] | None = None
+    feature_importance: Mapping[str, float] | None = None
+    balance_classes: bool = False
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a check says of one window.
+
+    `metrics` are its numbers by name; `entries` what drives them (a number per feature, class or new
+    label, largest first); `reason`
+    is one line: why there is no value, or what was left out of it.
+    """
+
+    state: State
+    metrics: dict[str, float] = field(default_factory=dict)
+    reason: str | None = None
+    entries: dict[str, float] = field(default_factory=dict)
+
+
+def chosen_features(layout: Layout, check_conf: Mapping[str, Any] | None = None) -> list[str]:
+    """The features a check reads: those that `check_conf` lists, else the 30 most important, else the first 30."""
+    listed = (check_conf or {}).get("feature")
+    if listed:
+        return list(dict.fromkeys(listed))
+    importance = layout.feature_importance or {}
+    return sorted(layout.features, key=lambda name: (-importance.get(name, 0.0), name))[:FEATURES_AT_MOST]

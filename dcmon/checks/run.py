@@ -1,0 +1,245 @@
+"""Run a check of deepchecks and reduce it to numbers. Importing this module loads deepchecks (seconds, 400 MB)."""
+
+import logging
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from deepchecks.core.errors import DeepchecksBaseError, NotEnoughSamplesError
+    from deepchecks.tabular import checks as library
+    from deepchecks.tabular.metric_utils.scorers import DeepcheckScorer
+
+    from dcmon.checks.prepared import Prepared, Side, dataset
+
+from dcmon.checks.catalogue import CheckKind
+from dcmon.checks.layout import Layout, State, Value, chosen_features
+
+__all__ = ["Prepared", "dataset", "run"]
+
+# Its progress bars and remarks have no reader here: what matters comes back as the value's reason.
+logging.getLogger("deepchecks").setLevel(logging.CRITICAL + 1)
+
+_SHOWN_AT_MOST = 10
+
+
+class _NoValue(Exception):
+    def __init__(self, state: State, reason: str) -> None:
+        super().__init__(reason)
+        self.state = state
+
+
+def run(
+    kind: CheckKind,
+    params: Mapping[str, Any],
+    additional_kwargs: Mapping[str, Any] | None,
+    layout: Layout,
+    current: Prepared,
+    reference: Prepared | None = None,
+) -> Value:
+    """The value of a check on the rows of `current`, against those of `reference` where the check compares.
+
+    Never raises: a check that can't be computed gives a value without metrics whose state and reason say why. Rows
+    that lack a label, a prediction or probabilities take no part in checks that read them.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _Run(kind, params, additional_kwargs or {}, layout).value(current, reference)
+    except _NoValue as nothing:
+        return Value(nothing.state, reason=str(nothing))
+    except NotEnoughSamplesError as few:
+        return Value("INSUFFICIENT", reason=_line(few))
+    except DeepchecksBaseError as error:
+        return Value("ERROR", reason=_line(error))
+    # A check is a stranger's code: whatever it raises is this check's answer.
+    except Exception as error:  # noqa: BLE001
+        return Value("ERROR", reason=f"{kind.class_name} failed with {type(error).__name__}: {_line(error)}")
+
+
+class _Run:
+    def __init__(
+        self, kind: CheckKind, params: Mapping[str, Any], additional_kwargs: Mapping[str, Any], layout: Layout
+    ) -> None:
+        self.kind, self.layout = kind, layout
+        self.conf: Mapping[str, Any] = additional_kwargs.get("check_conf") or {}
+        self.res_conf: Sequence[str] | None = additional_kwargs.get("res_conf")
+        self.remarks: list[str] = []
+        self.features = self._features(params)
+        self.check = getattr(library, kind.implementation)(**self._arguments(params))
+
+    def value(self, current: Prepared, reference: Prepared | None) -> Value:
+        self._require_rows(current, reference)
+        result = self._result(current, reference)
+        metrics = self._metrics(self.check.reduce_output(result))
+        entries = self._entries(result)
+        return Value("OK", metrics, "; ".join(self.remarks) or None, entries)
+
+    def _features(self, params: Mapping[str, Any]) -> list[str]:
+        features = chosen_features(self.layout, self.conf if self.kind.reads_features else None)
+        if self.kind.reads_features and not self.conf.get("feature"):
+            features += [name for name in _listed(params.get("columns")) if name not in features]
+        unknown = [name for name in features if name not in self.layout.features]
+        if unknown:
+            raise _NoValue("ERROR", f"There is no feature {_some(unknown)} in this version.")
+        types = self.kind.column_types
+        if types and not any(self.layout.features[name] in types for name in features):
+            raise _NoValue("INSUFFICIENT", f"None of the features is of a type it reads: {', '.join(sorted(types))}.")
+        return features
+
+    def _arguments(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Stored parameters, overridden by what the monitor chooses; never sampled, so that a value is repeatable."""
+        arguments = {**params, "n_samples": None}
+        if self.kind.reads_features:
+            if ignored := _listed(params.get("ignore_columns")):
+                arguments["ignore_columns"] = [name for name in ignored if name in self.features] or None
+            if self.conf.get("feature"):
+                arguments |= {"columns": self.features, "ignore_columns": None}
+            if methods := self.conf.get("aggregation method"):
+                arguments["aggregation_method"] = _listed(methods)[0]
+        if "scorer" in self.kind.choices:
+            if scorers := self.conf.get("scorer"):
+                arguments["scorers"] = _listed(scorers)
+            if classes := self.conf.get("class"):
+                arguments["class_list_to_show"] = _listed(classes)
+        if self.kind.implementation in ("LabelDrift", "PredictionDrift") and self.layout.balance_classes:
+            arguments["balance_classes"] = True
+        return arguments
+
+    def _require_rows(self, current: Prepared, reference: Prepared | None) -> None:
+        if not len(current):
+            raise _NoValue("NO_DATA", "The window has no rows.")
+        if self.kind.needs_reference and (reference is None or not len(reference)):
+            raise _NoValue("NO_DATA", "The version has no reference to compare with. Upload one.")
+        compared = reference if self.kind.needs_reference else None
+        for where, side in (("window", current), ("reference", compared)):
+            if side is None:
+                continue
+            if self.kind.needs_labels and side.labels is None:
+                raise _NoValue("NO_DATA", f"No row of the {where} has a label.")
+            if self.kind.reads_predictions and side.predictions is None and side.probabilities is None:
+                raise _NoValue("NO_DATA", f"No row of the {where} has a prediction.")
+
+    def _result(self, current: Prepared, reference: Prepared | None) -> Any:
+        given = {
+            "feature_importance": self._importance(),
+            "model_classes": list(self.layout.classes) if self.layout.classes else None,
+            "with_display": False,
+        }
+        if not self.kind.needs_reference:
+            probable = self._probabilities_of([current])
+            side = self._side(current, "window", probable)
+            return self.check.run(side.dataset, y_pred=side.y_pred, y_proba=side.y_proba, **given)
+        assert reference is not None
+        probable = self._probabilities_of([current, reference])
+        train, test = (self._side(reference, "reference", probable), self._side(current, "window", probable))
+        given |= {"y_pred_train": train.y_pred, "y_pred_test": test.y_pred}
+        return self.check.run(
+            train.dataset, test.dataset, y_proba_train=train.y_proba, y_proba_test=test.y_proba, **given
+        )
+
+    def _side(self, rows: Prepared, where: str, probable: bool) -> Side:
+        side = rows.side(
+            self.features,
+            labelled=self.kind.needs_labels,
+            predicted=self.kind.reads_predictions,
+            with_probabilities=probable,
+            reference=where == "reference",
+        )
+        if side.left_out:
+            what = "a prediction and probabilities" if probable else "a prediction"
+            self.remarks.append(f"left out {side.left_out} rows of the {where} without {what}")
+        return side
+
+    def _probabilities_of(self, sides: Sequence[Prepared]) -> bool:
+        """Whether probabilities take part: only where the check reads them, and then those of all sides or of none."""
+        if not self.kind.reads_predictions:
+            return False
+        without = [side for side in sides if side.probabilities is None]
+        if not self._wants_probabilities():
+            return any(side.predictions is None for side in sides)
+        if not without:
+            return True
+        if getattr(self.check, "drift_mode", "proba") != "auto":
+            raise _NoValue("NO_DATA", "It needs probabilities, and no row has them.")
+        if len(without) < len(sides):
+            self.remarks.append("compared classes, for probabilities are on one side only")
+        return False
+
+    def _wants_probabilities(self) -> bool:
+        if self.layout.task_type == "regression":
+            return False
+        if self.kind.implementation == "PredictionDrift":
+            mode, balanced = self.check.drift_mode, self.check.balance_classes
+            return mode == "proba" or (mode == "auto" and self.layout.task_type == "binary" and not balanced)
+        scorers = self.check.scorers or []
+        named = scorers.values() if isinstance(scorers, Mapping) else scorers
+        return any(DeepcheckScorer(scorer, None, None, "any")._is_proba_scorer for scorer in named)
+
+    def _importance(self) -> "pd.Series[float] | None":
+        """Importance of the chosen features, None when one has none (deepchecks then weighs all alike)."""
+        known = self.layout.feature_importance or {}
+        if not all(name in known for name in self.features) or not sum(known[name] for name in self.features):
+            return None
+        return pd.Series({name: float(known[name]) for name in self.features})
+
+    def _metrics(self, reduced: Mapping[Any, Any]) -> dict[str, float]:
+        asked = {key: number for key, number in reduced.items() if self._asked(key)}
+        if not asked:
+            raise _NoValue("INSUFFICIENT", f"None of the metrics is asked for: {_some(map(_name, reduced))}.")
+        metrics = {_name(key): float(number) for key, number in asked.items() if _is_number(number)}
+        gone = [_name(key) for key, number in asked.items() if not _is_number(number)]
+        if not metrics:
+            raise _NoValue("INSUFFICIENT", f"The rows don't suffice for {_some(gone)}.")
+        if gone:
+            self.remarks.append(f"the rows don't suffice for {_some(gone)}")
+        return metrics
+
+    def _asked(self, key: Any) -> bool:
+        last = str(key[-1]) if isinstance(key, tuple) else None
+        classes = _listed(self.conf.get("class")) if "class" in self.kind.choices else []
+        if last is not None and classes and last not in classes:
+            return False
+        return not self.res_conf or key in self.res_conf or last in self.res_conf
+
+    def _entries(self, result: Any) -> dict[str, float]:
+        found: Mapping[Any, Any] = {}
+        if self.kind.reads_features:
+            self.check.aggregation_method = None
+            found = self.check.reduce_output(result)
+        elif self.kind.implementation == "PredictionDrift" and isinstance(result.value["Drift score"], Mapping):
+            found = result.value["Drift score"]
+        elif self.kind.implementation == "NewLabelTrainTest":
+            found = result.value["n_samples_per_new_label"]
+        if gone := [str(name) for name, number in found.items() if not _is_number(number)]:
+            self.remarks.append(f"too few values in {_some(gone)}")
+        numbers = {str(name): float(number) for name, number in found.items() if _is_number(number)}
+        return dict(sorted(numbers.items(), key=lambda entry: (-entry[1], entry[0])))
+
+
+def _name(key: Any) -> str:
+    return " ".join(map(str, key)) if isinstance(key, tuple) else str(key)
+
+
+def _is_number(number: Any) -> bool:
+    return number is not None and number is not pd.NA and math.isfinite(number)
+
+
+def _listed(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _some(names: Any) -> str:
+    listed = [str(name) for name in names]
+    more = len(listed) - _SHOWN_AT_MOST
+    return ", ".join(listed[:_SHOWN_AT_MOST]) + (f" and {more} more" if more > 0 else "")
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:500] or type(error).__name__
