@@ -131,3 +131,9 @@ def _require_revision(connection: Connection, lineage: str, schema: str) -> None
         raise errors.SchemaOutOfDate(schema=schema, found=found or "nothing", wanted=wanted)
     if found > wanted:
         raise errors.SchemaTooNew(schema=schema, found=found)
+
+
+def driver(session: Session) -> "psycopg.Connection[tuple[object, ...]]":
+    """psycopg's own connection under a session, inside the same transaction: for COPY."""
+    connection: psycopg.Connection[tuple[object, ...]] = session.connection().connection.driver_connection  # type: ignore[assignment]
+    return connection

@@ -1,0 +1,126 @@
+"""Column types of a version: how each is called in the API, in SQL, in JSON Schema and when a row is decoded."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+SAMPLE_ID, TIME, LABEL = "_dc_sample_id", "_dc_time", "_dc_label"
+PREDICTION, PROBABILITIES = "_dc_prediction", "_dc_prediction_probabilities"
+KEY, HASH, LEVEL, LOGGED_AT = "_dc_key", "_dc_hash", "_dc_level", "_dc_logged_at"
+RESERVED = frozenset({SAMPLE_ID, TIME, LABEL, PREDICTION, PROBABILITIES, KEY, HASH, LEVEL, LOGGED_AT, "_dc_position"})
+
+
+@dataclass(frozen=True)
+class ColumnType:
+    """One type: its SQL type, its JSON Schema (draft 7), and the Python type that msgspec decodes."""
+
+    sql: str
+    json: Mapping[str, Any]
+    python: Any
+
+
+TYPES: Mapping[str, ColumnType] = {
+    "numeric": ColumnType("float8", {"type": "number"}, float),
+    "integer": ColumnType(
+        "int4",
+        {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1},
+        Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)],
+    ),
+    "bigint": ColumnType(
+        "int8",
+        {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1},
+        Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)],
+    ),
+    "categorical": ColumnType("text", {"type": "string"}, str),
+    "text": ColumnType("text", {"type": "string"}, str),
+    "boolean": ColumnType("bool", {"type": "boolean"}, bool),
+    "array_float": ColumnType("float8[]", {"type": "array", "items": {"type": "number"}}, list[float]),
+    "array_float_2d": ColumnType(
+        "float8[]", {"type": "array", "items": {"type": "array", "items": {"type": "number"}}}, list[list[float]]
+    ),
+    "datetime": ColumnType(
+        "timestamptz", {"type": "string", "format": "date-time"}, Annotated[datetime, Meta(tz=True)]
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a version, in the user's order."""
+
+    task_type: str
+    features: Mapping[str, str]
+    additional: Mapping[str, str]
+    classes: Sequence[str] | None = None
+
+    @property
+    def is_regression(self) -> bool:
+        return self.task_type == "regression"
+
+    @property
+    def own(self) -> dict[str, str]:
+        """Features, then additional columns: name to type."""
+        return {**self.features, **self.additional}
+
+    @property
+    def model(self) -> dict[str, str]:
+        """What the model said: prediction, and probabilities when the version names its classes."""
+        said = {PREDICTION: "numeric" if self.is_regression else "categorical"}
+        if self.classes and not self.is_regression:
+            said[PROBABILITIES] = "array_float"
+        return said
+
+    @property
+    def label_type(self) -> str:
+        return "numeric" if self.is_regression else "categorical"
+
+
+def sql_name(name: str) -> str:
+    """The SQL column of a feature: its own name, or a shortened one where PostgreSQL's 63 bytes are too few."""
+    if len(name.encode()) <= 63:
+        return name
+    return name.encode()[:46].decode(errors="ignore") + "_" + hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
+
+
+def quoted(name: str) -> str:
+    """The SQL column of a feature, as a quoted identifier."""
+    return '"' + sql_name(name).replace('"', '""') + '"'
+
+
+def monitor_schema(columns: Columns) -> dict[str, Any]:
+    """JSON Schema of a sample as the SDK checks it before sending: features may be null but must be there."""
+    properties = {
+        SAMPLE_ID: {"type": "string"},
+        TIME: dict(TYPES["datetime"].json),
+        **_model_properties(columns),
+        **{name: _nullable(TYPES[kind].json) for name, kind in columns.own.items()},
+    }
+    required = [*columns.features, SAMPLE_ID, TIME, PREDICTION]
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def reference_schema(columns: Columns) -> dict[str, Any]:
+    """JSON Schema of a reference row: no id and no time, but a label that may be null."""
+    properties = {
+        **_model_properties(columns),
+        **{name: _nullable(TYPES[kind].json) for name, kind in columns.own.items()},
+        LABEL: _nullable(TYPES[columns.label_type].json),
+    }
+    required = [*columns.features, PREDICTION]
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def _model_properties(columns: Columns) -> dict[str, Any]:
+    properties: dict[str, Any] = {PREDICTION: dict(TYPES[columns.model[PREDICTION]].json)}
+    if PROBABILITIES in columns.model:
+        size = {"minItems": len(columns.classes or ()), "maxItems": len(columns.classes or ())}
+        properties[PROBABILITIES] = _nullable({**TYPES["array_float"].json, **size})
+    return properties
+
+
+def _nullable(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {**schema, "type": [schema["type"], "null"]}

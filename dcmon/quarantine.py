@@ -1,0 +1,64 @@
+"""Rows that could not be stored: kept as they came, with the reason, once however often they are replayed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from dcmon.columns import SAMPLE_ID
+from dcmon.tables.org import Model, Quarantined, Version
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A row that can't be stored: its place in the source, its bytes, why, in which field, in words."""
+
+    position: int
+    row: bytes
+    reason: str
+    field: str | None
+    detail: str
+
+
+def put(
+    session: Session,
+    model: Model,
+    version: Version | None,
+    kind: str,
+    bad: Sequence[Bad],
+    source: str,
+    logged_at: datetime,
+) -> None:
+    """Keep bad rows of `kind` samples or labels."""
+    if not bad:
+        return
+    values = [
+        {
+            "model_id": model.id,
+            "version_id": version.id if version else None,
+            "kind": kind,
+            "sample_id": _sample_id(each.row),
+            "reason": each.reason,
+            "field": each.field,
+            "detail": each.detail,
+            "row": each.row,
+            "source": source,
+            "position": each.position,
+            "logged_at": logged_at,
+        }
+        for each in bad
+    ]
+    session.execute(insert(Quarantined).on_conflict_do_nothing(), values)
+
+
+def _sample_id(row: bytes) -> str | None:
+    """The row's id, when it can be read and PostgreSQL can store it."""
+    try:
+        found = msgspec.json.decode(row)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    name = found.get(SAMPLE_ID) if isinstance(found, dict) else None
+    return name[:1024].replace("\0", "�") if isinstance(name, str) else None

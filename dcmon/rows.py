@@ -1,0 +1,175 @@
+"""Decoding rows: typed by a version's columns, each bad row set apart with a reason, never its batch."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import NODEFAULT, Meta
+
+from dcmon import errors
+from dcmon.columns import LABEL, PREDICTION, PROBABILITIES, SAMPLE_ID, TIME, TYPES, Columns
+
+LONGEST_ID = 1024
+
+
+class Rejected(Exception):
+    """A row that can't be stored: why (a code), in which field, and in words."""
+
+    def __init__(self, reason: str, field: str | None, detail: str) -> None:
+        super().__init__(detail)
+        self.reason, self.field, self.detail = reason, field, detail
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a row. A missing one is an error when it is required; length is that of a list."""
+
+    name: str
+    kind: str
+    is_required: bool = True
+    is_nullable: bool = True
+    length: int | None = None
+
+    @property
+    def python(self) -> Any:
+        exact = Meta(min_length=self.length, max_length=self.length)
+        python = TYPES[self.kind].python if self.length is None else Annotated[list[float], exact]
+        return python | None if self.is_nullable else python
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Rows with these fields, decoded into tuples of values in the order of the fields."""
+
+    fields: tuple[Field, ...]
+    decoder: "msgspec.json.Decoder[msgspec.Struct]"
+
+    @property
+    def names(self) -> list[str]:
+        return [field.name for field in self.fields]
+
+    def decode(self, row: msgspec.Raw) -> tuple[Any, ...]:
+        """The values of one row. Raises Rejected."""
+        try:
+            values = msgspec.structs.astuple(self.decoder.decode(row))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            values = self._lenient(row, error)
+        if b"\\u0000" in bytes(row):
+            raise Rejected("nul_character", None, "The row has a NUL character, which PostgreSQL can't store.")
+        return values
+
+    def _lenient(self, row: msgspec.Raw, error: Exception) -> tuple[Any, ...]:
+        """Take what JSON Schema takes too: whole floats as integers, and offsets like +0200."""
+        try:
+            given = msgspec.json.decode(row)
+            if not isinstance(given, dict):
+                raise _rejected(error, self.fields)
+            kinds = {field.name: field.kind for field in self.fields}
+            eased = {name: _eased(kinds.get(name), value) for name, value in given.items()}
+            return msgspec.structs.astuple(self.decoder.decode(msgspec.json.encode(eased)))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as second:
+            raise _rejected(second, self.fields) from second
+
+
+def sample_shape(columns: Columns) -> Shape:
+    """A sample: id, time, prediction and every feature required; additional columns and probabilities not."""
+    length = len(columns.classes or ()) or None
+    return _shape(
+        (
+            Field(SAMPLE_ID, "categorical", is_nullable=False),
+            Field(TIME, "datetime", is_nullable=False),
+            Field(PREDICTION, columns.model[PREDICTION], is_nullable=False),
+            *(Field(name, kind) for name, kind in columns.features.items()),
+            *(Field(name, kind, is_required=False) for name, kind in columns.additional.items()),
+            *(Field(PROBABILITIES, "array_float", False, length=length) for _ in [0] if PROBABILITIES in columns.model),
+        )
+    )
+
+
+def reference_shape(columns: Columns, given: Sequence[str]) -> Shape:
+    """A reference row as a list, in the order of the `given` names. Raises Rejected when they are not the version's."""
+    known = {
+        PREDICTION: Field(PREDICTION, columns.model[PREDICTION], is_nullable=False),
+        LABEL: Field(LABEL, columns.label_type),
+        **{name: Field(name, kind) for name, kind in columns.own.items()},
+    }
+    if PROBABILITIES in columns.model:
+        known[PROBABILITIES] = Field(PROBABILITIES, "array_float", length=len(columns.classes or ()))
+    for name in given:
+        if name not in known:
+            raise Rejected("unknown_field", name, f"The version has no column {name!r}.")
+    for name in (PREDICTION, *columns.features):
+        if name not in given:
+            raise Rejected("missing_feature", name, f"The column {name!r} is missing.")
+    return _shape(tuple(known[name] for name in given), array_like=True)
+
+
+def label_shape(columns_are_regression: bool) -> Shape:
+    """A label: the sample's id and its label, which may be null."""
+    return _label_shape(columns_are_regression)
+
+
+@lru_cache(maxsize=2)
+def _label_shape(is_regression: bool) -> Shape:
+    label = float | None if is_regression else str | int | float | None
+    struct = msgspec.defstruct(
+        "Label",
+        [("id", Annotated[str, Meta(min_length=1)]), ("label", label)],
+        rename={"id": SAMPLE_ID, "label": LABEL},
+        forbid_unknown_fields=True,
+    )
+    fields = (Field(SAMPLE_ID, "categorical"), Field(LABEL, "numeric" if is_regression else "categorical"))
+    return Shape(fields, msgspec.json.Decoder(struct))
+
+
+@lru_cache(maxsize=512)
+def _shape(fields: tuple[Field, ...], array_like: bool = False) -> Shape:
+    names = {f"f{number}": field for number, field in enumerate(fields)}
+    struct = msgspec.defstruct(
+        "Row",
+        [
+            (attribute, field.python, NODEFAULT if field.is_required or array_like else None)
+            for attribute, field in names.items()
+        ],
+        rename={attribute: field.name for attribute, field in names.items()},
+        forbid_unknown_fields=True,
+        array_like=array_like,
+        gc=False,
+    )
+    return Shape(fields, msgspec.json.Decoder(struct))
+
+
+def _eased(kind: str | None, value: Any) -> Any:
+    if kind in ("integer", "bigint") and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if kind == "datetime" and isinstance(value, str):
+        try:
+            return datetime.fromisoformat(value).astimezone(UTC) if re.search(r"[+-]\d{4}$", value) else value
+        except (ValueError, OverflowError):
+            return value
+    return value
+
+
+def _rejected(error: Exception, fields: Sequence[Field]) -> Rejected:
+    """Give msgspec's message a reason code and the field's name."""
+    said = str(error)
+    path = re.search(r"\$\.(.+?)(?:\[\.\.\.\])*`?$|\$\[(\d+)\]", said)
+    named = re.search(r"field `(.+?)`", said)
+    field = named[1] if named else None
+    if field is None and path:
+        field = path[1] if path[1] else fields[int(path[2])].name if int(path[2]) < len(fields) else None
+    if "missing required" in said:
+        return Rejected("missing_feature", field, f"The field {field!r} is missing.")
+    if "unknown field" in said:
+        return Rejected("unknown_field", field, f"The version has no column {field!r}.")
+    if re.search(r"out of range|>=|<=", said):
+        return Rejected("out_of_range", field, said)
+    if "length" in said:
+        return Rejected("wrong_length", field, said)
+    if said.startswith(("Expected", "Invalid RFC3339", "Invalid")):
+        return Rejected("wrong_type", field, said)
+    return Rejected("malformed", field, said)

@@ -1,0 +1,131 @@
+"""Tables made at run time: samples, labels and reference of a version, the id map of a model.
+
+Why they look so: docs/decisions.md, "Sample tables". Samples and labels are partitioned by month of the sample's time.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from dcmon.columns import HASH, KEY, LABEL, LEVEL, LOGGED_AT, SAMPLE_ID, TIME, TYPES, Columns, quoted
+from dcmon.tables.org import Model, Version
+
+MODEL_LOCK, PARTITION_LOCK = 2, 3  # advisory lock spaces; space 1 is an organization's gate (dcmon.db)
+
+
+def columns(model: Model, version: Version) -> Columns:
+    """The columns of a version."""
+    return Columns(model.task_type, version.features, version.additional, version.classes)
+
+
+def next_relation(session: Session) -> int:
+    """A number for the names of run-time tables; no two organizations share one."""
+    number: int = session.scalar(text("select nextval('public.relation_numbers')"))
+    return number
+
+
+def create_model_tables(session: Session, model: Model) -> None:
+    """The id map, which decides what is a duplicate, and the labels that came before their sample."""
+    label = _label_type(model)
+    session.execute(
+        text(
+            f"create table ids_{model.relation} (k uuid, version_id int, ts timestamptz not null,"
+            f" content int8 not null, primary key (k, version_id))"
+        )
+    )
+    session.execute(
+        text(
+            f"create table orphan_labels_{model.relation} (k uuid primary key, label {label},"
+            f" logged_at timestamptz not null)"
+        )
+    )
+
+
+def create_version_tables(session: Session, model: Model, version: Version) -> None:
+    """Samples and labels, partitioned, and the reference."""
+    number, shape = version.relation, columns(model, version)
+    said = ", ".join(f"{quoted(name)} {TYPES[kind].sql}" for name, kind in {**shape.model, **shape.own}.items())
+    session.execute(
+        text(
+            _literal(
+                f"create table samples_{number} ({KEY} uuid not null, {HASH} int4 not null, {LEVEL} int2 not null,"
+                f" {SAMPLE_ID} text not null, {TIME} timestamptz not null, {said}, {LOGGED_AT} timestamptz not null)"
+                f" partition by range ({TIME})"
+            )
+        )
+    )
+    session.execute(text(f"create index on samples_{number} ({LEVEL}, {TIME}, {HASH})"))
+    session.execute(
+        text(
+            f"create table labels_{number} (lvl int2, ts timestamptz, h int4, k uuid, label {_label_type(model)},"
+            f" logged_at timestamptz not null, unique (lvl, ts, h, k)) partition by range (ts)"
+        )
+    )
+    session.execute(
+        text(
+            _literal(
+                f"create table reference_{number} (revision int not null, _dc_position int not null,"
+                f" {HASH} int4 not null, {said}, {LABEL} {_label_type(model)}, primary key (revision, _dc_position))"
+            )
+        )
+    )
+    session.execute(text(f"create index on reference_{number} (revision, {HASH})"))
+
+
+def drop_version_tables(session: Session, version: Version) -> None:
+    """Drop what a version stored."""
+    for kind in ("samples", "labels", "reference"):
+        session.execute(text(f"drop table if exists {kind}_{version.relation}"))
+
+
+def drop_model_tables(session: Session, model: Model) -> None:
+    """Drop a model's id map and waiting labels; its versions' tables are dropped before."""
+    for kind in ("ids", "orphan_labels"):
+        session.execute(text(f"drop table if exists {kind}_{model.relation}"))
+
+
+def ensure_partitions(session: Session, kind: str, number: int, times: Iterable[datetime]) -> None:
+    """Make the monthly partitions of `samples` or `labels` that these times need.
+
+    LIKE and ATTACH, because CREATE … PARTITION OF would lock out whoever writes to the table.
+    """
+    months = sorted({(time.year, time.month) for time in (t.astimezone(UTC) for t in times)})
+    missing = [month for month in months if not _exists(session, _partition(kind, number, month))]
+    if not missing:
+        return
+    session.execute(
+        text("select pg_advisory_xact_lock(:space, hashtext(:name))"),
+        {"space": PARTITION_LOCK, "name": f"{kind}_{number}"},
+    )
+    for month in missing:
+        if not _exists(session, _partition(kind, number, month)):
+            _create_partition(session, kind, number, month)
+
+
+def _create_partition(session: Session, kind: str, number: int, month: tuple[int, int]) -> None:
+    parent, name = f"{kind}_{number}", _partition(kind, number, month)
+    first = datetime(*month, 1, tzinfo=UTC)
+    after = datetime(month[0] + month[1] // 12, month[1] % 12 + 1, 1, tzinfo=UTC)
+    session.execute(text(f"create table {name} (like {parent} including defaults including constraints)"))
+    session.execute(
+        text(f"alter table {parent} attach partition {name} for values from ('{first}') to ('{after}')")
+    )
+
+
+def _partition(kind: str, number: int, month: tuple[int, int]) -> str:
+    return f"{kind}_{number}_{month[0]:04d}_{month[1]:02d}"
+
+
+def _exists(session: Session, table: str) -> bool:
+    return session.scalar(text("select to_regclass(:table)"), {"table": table}) is not None
+
+
+def _label_type(model: Model) -> str:
+    return TYPES["numeric" if model.task_type == "regression" else "categorical"].sql
+
+
+def _literal(statement: str) -> str:
+    """Keep colons in users' column names from being taken for parameters."""
+    return statement.replace(":", "\\:")
