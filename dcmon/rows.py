@@ -62,6 +62,23 @@ class Shape:
             raise Rejected("nul_character", None, "The row has a NUL character, which PostgreSQL can't store.")
         return values
 
+    def decode_list(self, row: msgspec.Raw) -> tuple[Any, ...]:
+        """The values of a row that is a list in the order of the fields. Raises Rejected."""
+        try:
+            given = msgspec.json.decode(row)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise _rejected(error, self.fields) from error
+        if not isinstance(given, list) or len(given) != len(self.fields):
+            raise Rejected("wrong_type", None, f"A row is a list of {len(self.fields)} values, as many as columns.")
+        try:
+            return msgspec.structs.astuple(self.decoder.decode(row))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            eased = [_eased(field.kind, value) for field, value in zip(self.fields, given, strict=True)]
+        try:
+            return msgspec.structs.astuple(self.decoder.decode(msgspec.json.encode(eased)))
+        except msgspec.DecodeError as error:
+            raise _rejected(error, self.fields) from error
+
     def _lenient(self, row: msgspec.Raw, error: Exception) -> tuple[Any, ...]:
         """Take what JSON Schema takes too: whole floats as integers, and offsets like +0200."""
         try:
@@ -73,6 +90,14 @@ class Shape:
             return msgspec.structs.astuple(self.decoder.decode(msgspec.json.encode(eased)))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as second:
             raise _rejected(second, self.fields) from second
+
+
+def split(body: bytes) -> list[msgspec.Raw]:
+    """The rows of a JSON array, undecoded. Raises InvalidInput when it is none."""
+    try:
+        return msgspec.json.decode(body, type=list[msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise errors.InvalidInput(f"The body is no JSON array of objects: {error}") from error
 
 
 def sample_shape(columns: Columns) -> Shape:
@@ -166,10 +191,10 @@ def _rejected(error: Exception, fields: Sequence[Field]) -> Rejected:
         return Rejected("missing_feature", field, f"The field {field!r} is missing.")
     if "unknown field" in said:
         return Rejected("unknown_field", field, f"The version has no column {field!r}.")
-    if re.search(r"out of range|>=|<=", said):
-        return Rejected("out_of_range", field, said)
     if "length" in said:
         return Rejected("wrong_length", field, said)
+    if re.search(r"out of range|>=|<=", said):
+        return Rejected("out_of_range", field, said)
     if said.startswith(("Expected", "Invalid RFC3339", "Invalid")):
         return Rejected("wrong_type", field, said)
     return Rejected("malformed", field, said)

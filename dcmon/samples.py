@@ -14,10 +14,11 @@ from sqlalchemy.orm import Session
 from dcmon import labels, quarantine, storage
 from dcmon.columns import HASH, KEY, LEVEL, LOGGED_AT, SAMPLE_ID, TIME, TYPES, quoted
 from dcmon.db import driver
+from dcmon.reading import production
 from dcmon.rows import LONGEST_ID, Rejected, sample_shape, split
 from dcmon.tables.org import Model, Version
 
-__all__ = ["Outcome", "count", "split", "take", "window_counts"]
+__all__ = ["Outcome", "count", "production", "split", "take", "window_counts"]
 
 CLOCK_SKEW = timedelta(minutes=5)
 OLDEST = datetime(1970, 1, 1, tzinfo=UTC)

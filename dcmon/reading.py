@@ -1,0 +1,131 @@
+"""Reading samples back: the fair sample of a window, and rows for a person."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from dcmon import filters as data_filters
+from dcmon import storage
+from dcmon.columns import HASH, KEY, LABEL, LEVEL, SAMPLE_ID, TIME, quoted
+from dcmon.filters import Filters
+from dcmon.tables.org import Model, Version
+
+SLACK = 1.2  # levels are random: asking for a fifth more rows than the limit makes the bottom-k exact but in 1 of 10^9
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What a version has in a window: rows, labelled rows, the sums of their revisions, the newest logging time."""
+
+    n: int = 0
+    n_labelled: int = 0
+    rows_revision: int = 0
+    labels_revision: int = 0
+    logged_at: datetime | None = None
+
+    @property
+    def label_ratio(self) -> float:
+        return self.n_labelled / self.n if self.n else 0.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows as tuples in the order of names; the names are the API's."""
+
+    names: tuple[str, ...]
+    rows: Sequence[tuple[Any, ...]]
+
+
+def extent(session: Session, version_id: int, start: datetime, end: datetime) -> Extent:
+    """What a version has in [start, end), from the quarter hours: no sample is read."""
+    found = session.execute(
+        text(
+            "select coalesce(sum(n), 0), coalesce(sum(n_labelled), 0), coalesce(sum(rows_revision), 0),"
+            " coalesce(sum(labels_revision), 0), max(logged_at)"
+            " from quarter_hours where version_id = :version and at >= :start and at < :end"
+        ),
+        {"version": version_id, "start": start, "end": end},
+    ).one()
+    return Extent(*(int(value) for value in found[:4]), found[4])
+
+
+def fair_sample(
+    session: Session,
+    model: Model,
+    version: Version,
+    start: datetime,
+    end: datetime,
+    limit: int,
+    *,
+    labelled: bool = False,
+    filters: Filters = None,
+    there: Extent | None = None,
+) -> Sample:
+    """The `limit` rows of [start, end) with the smallest hashes: the same rows each time, whatever came with them.
+
+    `labelled` keeps rows with a label only; filters apply before the limit. `there` (without filters) lets the reader
+    skip the levels that can't hold the bottom of so many rows, so that the cost does not grow with the window.
+    """
+    columns = storage.columns(model, version)
+    names = (*columns.model, *columns.own, LABEL)
+    where, values = data_filters.condition(filters, columns.own, "s", "l.label")
+    population = 0 if there is None or filters else there.n_labelled if labelled else there.n
+    levels = list(range(lowest_level(population, limit), 32))
+    said = ", ".join(f"s.{quoted(name)}".replace(":", "\\:") for name in names[:-1])
+    join = "join" if labelled else "left join"
+    rows = session.execute(
+        text(
+            f"select {said}, l.label from samples_{version.relation} s {join} labels_{version.relation} l"
+            f" on (l.lvl, l.ts, l.h, l.k) = (s.{LEVEL}, s.{TIME}, s.{HASH}, s.{KEY})"
+            f" and l.ts >= :start and l.ts < :end"
+            f" where s.{TIME} >= :start and s.{TIME} < :end and s.{LEVEL} = any(:levels) and {where}"
+            + (" and l.label is not null and l.lvl = any(:levels)" if labelled else "")
+            + f" order by s.{HASH}, s.{KEY} limit :limit"
+        ),
+        {"start": start, "end": end, "levels": levels, "limit": limit, **values},
+    )
+    return Sample(names, [tuple(row) for row in rows])
+
+
+def lowest_level(population: int, limit: int) -> int:
+    """The lowest level that rows must have to be among the `limit` smallest hashes of a population, with slack."""
+    return max(0, math.floor(math.log2(population / (SLACK * limit)))) if population > SLACK * limit else 0
+
+
+def production(
+    session: Session,
+    model: Model,
+    version: Version,
+    start: datetime,
+    end: datetime,
+    limit: int,
+    filters: Filters = None,
+) -> list[dict[str, Any]]:
+    """Rows of [start, end) for a person: ids, times and labels included, in the order of their hashes."""
+    columns = storage.columns(model, version)
+    names = sorted([*columns.own, *columns.model, SAMPLE_ID, TIME])
+    where, values = data_filters.condition(filters, columns.own, "s", "l.label")
+    said = ", ".join(f"s.{quoted(name)}".replace(":", "\\:") for name in names)
+    found = session.execute(
+        text(
+            f"select {said}, l.label from samples_{version.relation} s left join labels_{version.relation} l"
+            f" on (l.lvl, l.ts, l.h, l.k) = (s.{LEVEL}, s.{TIME}, s.{HASH}, s.{KEY})"
+            f" where s.{TIME} >= :start and s.{TIME} < :end and {where} order by s.{HASH}, s.{KEY} limit :limit"
+        ),
+        {"start": start, "end": end, "limit": limit, **values},
+    )
+    return [_named([*names, LABEL], row) for row in found]
+
+
+def _named(names: Sequence[str], row: Any) -> dict[str, Any]:
+    return dict(zip(names, row, strict=True))
+
+
+def known(columns: Mapping[str, str]) -> Sequence[str]:
+    """Names that a filter may use."""
+    return [*columns, LABEL]
