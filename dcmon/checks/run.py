@@ -106,9 +106,15 @@ class _Run:
                 arguments["scorers"] = _listed(scorers)
             if classes := self.conf.get("class"):
                 arguments["class_list_to_show"] = _listed(classes)
-        if self.kind.implementation in ("LabelDrift", "PredictionDrift") and self.layout.balance_classes:
+        if self._balanceable(params):
             arguments["balance_classes"] = True
         return arguments
+
+    def _balanceable(self, params: Mapping[str, Any]) -> bool:
+        """Whether classes are to be weighed alike, which deepchecks knows for Cramer's V of classes only."""
+        if self.kind.implementation not in ("LabelDrift", "PredictionDrift") or not self.layout.balance_classes:
+            return False
+        return params.get("drift_mode") != "proba" and params.get("categorical_drift_method", "cramers_v") != "PSI"
 
     def _require_rows(self, current: Prepared, reference: Prepared | None) -> None:
         if not len(current):

@@ -1,0 +1,97 @@
+"""The table of checks is what the library says of itself."""
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+from dcmon.checks import catalogue
+from dcmon.checks.catalogue import KINDS, NOT_REDUCIBLE, entry
+from dcmon.errors import InvalidInput
+
+
+def test_the_table_holds_all_tabular_checks_of_deepchecks_with_their_needs() -> None:
+    from deepchecks.core.checks import BaseCheck
+    from deepchecks.core.reduce_classes import ReduceFeatureMixin, ReduceLabelMixin, ReduceMixin
+    from deepchecks.tabular import TrainTestCheck, checks
+
+    classes = {
+        name: found
+        for name, found in inspect.getmembers(checks, inspect.isclass)
+        if issubclass(found, BaseCheck) and name in checks.__all__ + [kind.class_name for kind in KINDS]
+    }
+    reducible = {name for name, found in classes.items() if issubclass(found, ReduceMixin)}
+    assert {kind.class_name for kind in KINDS} == reducible
+    assert NOT_REDUCIBLE >= set(classes) - reducible
+    for kind in KINDS:
+        found = classes[kind.class_name]
+        assert kind.module_name == found.__module__
+        assert kind.needs_labels == issubclass(found, ReduceLabelMixin)
+        assert kind.needs_reference == issubclass(found, TrainTestCheck)
+        assert kind.reads_features == issubclass(found, ReduceFeatureMixin)
+        assert issubclass(found, getattr(checks, kind.implementation))
+        assert entry(found.__module__, kind.class_name) is kind
+
+
+def test_the_config_that_the_sdk_sends_is_found() -> None:
+    from deepchecks.tabular import checks
+
+    config = checks.FeatureDrift(min_samples=100).config()
+    kind = entry(config["module_name"], config["class_name"])
+    assert kind.docs_link == (
+        "https://docs.deepchecks.com/stable/tabular/auto_checks/train_test_validation/plot_feature_drift.html"
+    )
+
+
+def test_the_scorers_are_those_of_the_librarys_own_tables() -> None:
+    from deepchecks.tabular.metric_utils import scorers
+
+    assert catalogue.scorers("binary") == tuple(scorers.binary_scorers_dict)
+    assert catalogue.scorers("multiclass") == tuple(scorers.multiclass_scorers_dict)
+    regression = {**scorers.regression_scorers_lower_is_better_dict, **scorers.regression_scorers_higher_is_better_dict}
+    assert catalogue.scorers("regression") == tuple(regression)
+
+
+@pytest.mark.parametrize(
+    ("module_name", "class_name", "says"),
+    [
+        ("deepchecks.tabular.checks", "ConfusionMatrixReport", "gives a report"),
+        ("antigravity", "FeatureDrift", "no check 'FeatureDrift' in 'antigravity'"),
+        ("deepchecks.tabular.checks", "Nonsense", "FeatureDrift, LabelDrift"),
+        ("deepchecks.nlp.checks", "PredictionDrift", "no check"),
+    ],
+)
+def test_a_class_outside_the_table_is_refused_and_its_module_never_imported(
+    module_name: str, class_name: str, says: str
+) -> None:
+    with pytest.raises(InvalidInput, match=says):
+        entry(module_name, class_name)
+    assert "antigravity" not in sys.modules
+
+
+def test_catalogue_defaults_and_layout_load_nothing_heavy() -> None:
+    code = (
+        "import sys, dcmon.checks.catalogue, dcmon.checks.defaults, dcmon.checks.layout;"
+        "print([m for m in ('deepchecks', 'pandas', 'numpy', 'sklearn', 'plotly') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_loading_the_library_opens_no_connection_writes_no_file_and_says_nothing() -> None:
+    code = """
+import sys
+def watch(event, args):
+    if event.startswith("socket.") and event not in ("socket.__new__", "socket.gethostname"):
+        print(event, args)
+    if event == "open" and str(args[0]).endswith(".user_id"):
+        print(event, args)
+sys.addaudithook(watch)
+import dcmon.checks.run
+import numpy, os
+print(os.environ["OPENBLAS_NUM_THREADS"], os.environ["OMP_NUM_THREADS"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "1"]
+    assert done.stderr == ""

@@ -1,0 +1,58 @@
+"""A new model gets what the SDK would create."""
+
+import pytest
+
+from dcmon.checks.defaults import for_task
+from dcmon.errors import InvalidInput
+
+
+@pytest.mark.parametrize(
+    ("task_type", "checks", "monitors", "rules"),
+    [("binary", 9, 8, 7), ("multiclass", 9, 8, 7), ("regression", 8, 7, 6)],
+)
+def test_a_task_type_has_its_number_of_checks_monitors_and_rules(
+    task_type: str, checks: int, monitors: int, rules: int
+) -> None:
+    defaults = for_task(task_type, "DAY")
+    assert len(defaults) == checks
+    assert len([check for check in defaults if check.monitor]) == monitors
+    assert len([check for check in defaults if check.rule]) == rules
+
+
+def test_the_rules_of_a_binary_model_are_those_of_the_sdk() -> None:
+    rules = {c.monitor.name: (c.rule.threshold, c.rule.severity) for c in for_task("binary") if c.rule and c.monitor}
+    assert rules == {
+        "Aggregated Feature Drift": (0.15, "high"),
+        "Prediction Drift": (0.2, "high"),
+        "Label Drift": (0.2, "critical"),
+        "New Category Train-Test": (0.01, "medium"),
+        "Mixed Nulls": (0.0, "medium"),
+        "String Mismatch": (0.0, "medium"),
+        "New Label Train-Test": (0.01, "high"),
+    }
+
+
+def test_the_dashboard_shows_five_monitors_of_the_window_length_asked_for() -> None:
+    monitors = [check.monitor for check in for_task("regression", "HOUR") if check.monitor]
+    assert {monitor.frequency for monitor in monitors} == {"HOUR"}
+    assert {monitor.lookback.days for monitor in monitors} == {7}
+    shown = [monitor.name for monitor in monitors if monitor.show_on_dashboard]
+    assert shown == [
+        *("Aggregated Feature Drift", "Prediction Drift", "Label Drift", "New Category Train-Test", "Performance")
+    ]
+
+
+def test_the_configs_make_the_checks_that_the_sdk_makes() -> None:
+    from deepchecks.core.checks import BaseCheck
+
+    made = {check.name: BaseCheck.from_config(check.config) for check in for_task("binary")}
+    assert made["Label Drift"].ignore_na is True
+    assert made["Label Drift"].min_samples == made["Feature Drift"].min_samples == 100
+    assert made["Performance"].scorers == ["Accuracy"]
+
+
+def test_an_unknown_task_type_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="regression, binary or multiclass"):
+        for_task("ranking")
+    with pytest.raises(InvalidInput, match="HOUR, DAY, WEEK, MONTH"):
+        for_task("binary", "YEAR")
