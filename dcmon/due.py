@@ -1,0 +1,224 @@
+"""Due windows: the rows are the queue, a lease is the claim. Touched quarter hours are expanded to windows here."""
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import bindparam, select, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Session
+from sqlalchemy.types import DateTime, Integer
+
+from dcmon.tables.org import Check, Model, Monitor, Version
+from dcmon.windows import Frequency, Shape, Window, floor, step, zone
+
+EXPANDED_AT_ONCE = 5_000
+WINDOWS_OF_A_NEW_MONITOR = 14
+YOUNG = timedelta(hours=1)  # a version is live while its newest sample was this young when it was logged
+SILENT_WINDOWS = 3  # so many windows without a sample are judged by the clock, then the version is stale
+GRACE = timedelta(minutes=1)
+
+# A window is complete when newer samples came, or, for a live version, when its time is over.
+COMPLETE = f"""
+    (d.window_end + m.lateness <= v.watermark
+     or (v.newest_logged_at - v.watermark < interval '{YOUNG.total_seconds()} seconds'
+         and d.window_end + m.lateness + interval '{GRACE.total_seconds()} seconds' <= now()))
+"""
+CLAIM = text(f"""
+    update due_windows as taken
+       set lease_until = now() + :lease, token = :token, attempts = taken.attempts + 1
+      from (select d.version_id, d.window_start, d.window_end
+              from due_windows d join versions v on v.id = d.version_id join models m on m.id = v.model_id
+             where d.due_at <= now() and (d.lease_until is null or d.lease_until < now()) and {COMPLETE}
+             order by d.window_end > now() - interval '2 days' desc, d.window_end, d.version_id
+             limit :limit for update of d skip locked) found
+     where (taken.version_id, taken.window_start, taken.window_end)
+         = (found.version_id, found.window_start, found.window_end)
+    returning taken.version_id, taken.window_start, taken.window_end, taken.touched_at, taken.attempts
+""")
+NEXT = text(f"""
+    select min(greatest(d.due_at, coalesce(d.lease_until, d.due_at),
+               case when d.window_end + m.lateness <= v.watermark then d.due_at
+                    else d.window_end + m.lateness + interval '{GRACE.total_seconds()} seconds' end))
+      from due_windows d join versions v on v.id = d.version_id join models m on m.id = v.model_id
+     where d.window_end + m.lateness <= v.watermark
+        or v.newest_logged_at - v.watermark < interval '{YOUNG.total_seconds()} seconds'
+""")
+ADD = text("""
+    insert into due_windows as d (version_id, window_start, window_end, due_at, touched_at)
+    select version_id, window_start, window_end, now(), clock_timestamp()
+      from unnest(:versions, :starts, :ends) t(version_id, window_start, window_end)
+    on conflict (version_id, window_start, window_end) do update
+       set due_at = least(d.due_at, excluded.due_at), touched_at = excluded.touched_at
+""").bindparams(
+    bindparam("versions", type_=ARRAY(Integer)),
+    bindparam("starts", type_=ARRAY(DateTime(timezone=True))),
+    bindparam("ends", type_=ARRAY(DateTime(timezone=True))),
+)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A window of a version that this worker may evaluate until the lease ends."""
+
+    version_id: int
+    window: Window
+    touched_at: datetime
+    attempts: int
+    token: uuid.UUID
+
+
+def expand(session: Session) -> int:
+    """Turn touched quarter hours into due windows; returns how many windows are due by it."""
+    touched = session.execute(
+        text(
+            "update quarter_hours q set is_touched = false from"
+            " (select version_id, at from quarter_hours where is_touched order by version_id, at"
+            "  limit :limit for update skip locked) t"
+            " where (q.version_id, q.at) = (t.version_id, t.at) returning q.version_id, q.at"
+        ),
+        {"limit": EXPANDED_AT_ONCE},
+    ).all()
+    due: set[tuple[int, Window]] = set()
+    for version_id in {row.version_id for row in touched}:
+        model, shapes = _shapes(session, version_id)
+        local = zone(model.time_zone)
+        for row in touched:
+            if row.version_id == version_id:
+                due.update((version_id, window) for shape in shapes for window in shape.containing(row.at, local))
+    add(session, due)
+    return len(due)
+
+
+def add(session: Session, due: Iterable[tuple[int, Window]]) -> None:
+    """Make windows of versions due now; one that is due already is due again from now."""
+    ordered = sorted(due)
+    if ordered:
+        session.execute(
+            ADD,
+            {
+                "versions": [version_id for version_id, _ in ordered],
+                "starts": [window.start for _, window in ordered],
+                "ends": [window.end for _, window in ordered],
+            },
+        )
+
+
+def claim(session: Session, limit: int, lease: timedelta) -> list[Claim]:
+    """Claim complete windows: those of the last two days first, then history from its beginning."""
+    token = uuid.uuid4()
+    found = session.execute(CLAIM, {"limit": limit, "lease": lease, "token": token})
+    claims = [
+        Claim(row.version_id, Window(row.window_start, row.window_end), row.touched_at, row.attempts, token)
+        for row in found
+    ]
+    return sorted(claims, key=lambda claim: (claim.window.end, claim.version_id))
+
+
+def renew(session: Session, claims: Sequence[Claim], lease: timedelta) -> None:
+    """Hold on to claims that wait for their turn."""
+    if claims:
+        session.execute(
+            text("update due_windows set lease_until = now() + :lease where token = :token"),
+            {"lease": lease, "token": claims[0].token},
+        )
+
+
+def finish(session: Session, claim: Claim, again_at: datetime | None) -> None:
+    """Let a claim go: done, or to be looked at again later; at once when it was touched meanwhile."""
+    parameters = {
+        "version": claim.version_id,
+        "start": claim.window.start,
+        "end": claim.window.end,
+        "token": claim.token,
+        "touched": claim.touched_at,
+        "again": again_at,
+    }
+    mine = " where version_id = :version and window_start = :start and window_end = :end and token = :token"
+    if again_at is None:
+        session.execute(text(f"delete from due_windows{mine} and touched_at = :touched"), parameters)
+    session.execute(
+        text(
+            "update due_windows set lease_until = null, token = null, attempts = 0,"
+            f" due_at = case when touched_at = :touched then coalesce(:again, due_at) else now() end{mine}"
+        ),
+        parameters,
+    )
+
+
+def next_at(session: Session) -> datetime | None:
+    """When the next window can be claimed; None when none waits."""
+    found: datetime | None = session.scalar(NEXT)
+    return found
+
+
+def make_due_for_monitor(session: Session, monitor_id: int, now: datetime) -> int:
+    """Make the last windows with samples due for a new or changed monitor; returns how many."""
+    monitor = session.get_one(Monitor, monitor_id)
+    check = session.get_one(Check, monitor.check_id)
+    model = session.get_one(Model, check.model_id)
+    shape, local = Shape(Frequency(monitor.frequency), monitor.aggregation_window), zone(model.time_zone)
+    due: set[tuple[int, Window]] = set()
+    versions = session.scalars(select(Version).where(Version.model_id == model.id, Version.watermark.is_not(None)))
+    for version in versions:
+        assert version.watermark is not None and version.earliest is not None
+        end = step(floor(version.watermark, shape.frequency, local), shape.frequency, 1, local)
+        for _ in range(WINDOWS_OF_A_NEW_MONITOR):
+            if end <= version.earliest:
+                break
+            due.add((version.id, shape.ending(end, local)))
+            end = step(end, shape.frequency, -1, local)
+    add(session, due)
+    return len(due)
+
+
+def make_due_by_clock(session: Session, now: datetime) -> int:
+    """Make windows due that a live version let pass without a sample; returns how many. Stale versions are left alone."""
+    due: set[tuple[int, Window]] = set()
+    versions = session.scalars(
+        select(Version).where(
+            Version.watermark.is_not(None), Version.newest_logged_at - Version.watermark < YOUNG
+        )
+    )
+    for version in versions:
+        assert version.watermark is not None
+        model, shapes = _shapes(session, version.id)
+        local = zone(model.time_zone)
+        for shape in shapes:
+            end = step(floor(version.watermark, shape.frequency, local), shape.frequency, 1, local)
+            for _ in range(SILENT_WINDOWS):
+                end = step(end, shape.frequency, 1, local)
+                if end + model.lateness + GRACE > now:
+                    break
+                due.add((version.id, shape.ending(end, local)))
+    fresh = due - _judged(session, due)
+    add(session, fresh)
+    return len(fresh)
+
+
+def _judged(session: Session, due: set[tuple[int, Window]]) -> set[tuple[int, Window]]:
+    """Those that have a result, or wait for one, already."""
+    if not due:
+        return set()
+    found = session.execute(
+        text(
+            "select version_id, window_start, window_end from results where window_end = any(:ends)"
+            " union select version_id, window_start, window_end from due_windows where window_end = any(:ends)"
+        ),
+        {"ends": sorted({window.end for _, window in due})},
+    )
+    return {(row.version_id, Window(row.window_start, row.window_end)) for row in found}
+
+
+def _shapes(session: Session, version_id: int) -> tuple[Model, set[Shape]]:
+    """The model of a version, and the shapes that its monitors' windows have."""
+    version = session.get_one(Version, version_id)
+    found = session.execute(
+        select(Monitor.frequency, Monitor.aggregation_window)
+        .join(Check, Check.id == Monitor.check_id)
+        .where(Check.model_id == version.model_id)
+        .distinct()
+    )
+    shapes = {Shape(Frequency(frequency), units) for frequency, units in found}
+    return session.get_one(Model, version.model_id), shapes

@@ -1,0 +1,90 @@
+"""Evaluate due windows: claim, compute, store; any number of these work beside one another."""
+
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from threading import Event
+
+from dcmon import db, due, errors, organizations, wake
+from dcmon.app import App
+from dcmon.db import Organization
+from dcmon.due import Claim
+from dcmon.wake import Work
+
+log = logging.getLogger(__name__)
+
+IDLE = timedelta(milliseconds=200)
+CLAIMED_AT_ONCE = 8
+
+
+def run(app: App, stop: Event) -> None:
+    """Evaluate until stop is set. A dependency that is away is waited for."""
+    from dcmon.evaluation import References  # loads deepchecks: only this worker needs it
+
+    kept, is_away = References(), False
+    while not stop.is_set():
+        try:
+            worked = _turn(app, kept, stop)
+            if is_away:
+                log.warning("PostgreSQL is back: evaluating again")
+            is_away = False
+        except (errors.Unreachable, errors.Locked, errors.SchemaOutOfDate) as error:
+            if not is_away:
+                log.warning("waiting: %s", error)
+            worked, is_away = False, True
+            stop.wait(1)
+        if not worked:
+            stop.wait(IDLE.total_seconds())
+
+
+def _turn(app: App, kept: "References", stop: Event) -> bool:  # type: ignore[name-defined]  # noqa: F821
+    """Serve one organization that has work; False when none has."""
+    lease = app.settings.evaluate.lease
+    with app.public() as session:
+        picked = wake.pick(session, Work.evaluate, lease)
+        org = organizations.by_id(session, picked[0]) if picked else None
+    if picked is None or org is None:
+        return False
+    with db.org_session(app.engine, org) as session:
+        due.expand(session)
+    with db.org_session(app.engine, org) as session:
+        claims = due.claim(session, CLAIMED_AT_ONCE, lease)
+    for position, claim in enumerate(claims):
+        if stop.is_set():
+            _give_back(app, org, claims[position:])
+            break
+        evaluate(app, org, claim, claims[position:], kept)
+    with db.org_session(app.engine, org) as session:
+        next_at = due.next_at(session)
+    with app.public() as session:
+        wake.rest(session, org.id, Work.evaluate, picked[1], next_at)
+    return bool(claims)
+
+
+def evaluate(app: App, org: Organization, claim: Claim, waiting: Sequence[Claim], kept: "References") -> None:  # type: ignore[name-defined]  # noqa: F821
+    """Evaluate one claimed window: read in one snapshot, store in one transaction, then ring for the notifications."""
+    from dcmon import evaluation
+
+    settings = app.settings.evaluate
+    with db.org_session(app.engine, org) as session:
+        due.renew(session, waiting, settings.lease)
+    with db.org_session(app.engine, org, snapshot=True) as session:
+        plan = evaluation.plan(session, claim.version_id, claim.window, claim.touched_at, settings, datetime.now(UTC))
+        findings = evaluation.compute(session, org, plan, settings, kept)
+    with db.org_session(app.engine, org) as session:
+        done = evaluation.store(session, org, plan, findings, app.settings.url)
+        due.finish(session, claim, plan.again_at)
+    if done["notifications"]:
+        with app.public() as session:
+            wake.ring(session, org.id, Work.notify)
+    log.info(
+        "evaluated %d monitors of version %d in [%s, %s): %d results, %d notifications",
+        len(findings), claim.version_id, claim.window.start, claim.window.end, done["results"], done["notifications"],
+    )  # fmt: skip
+
+
+def _give_back(app: App, org: Organization, claims: Sequence[Claim]) -> None:
+    """On the way out: let others have what is not begun."""
+    with db.org_session(app.engine, org) as session:
+        for claim in claims:
+            due.finish(session, claim, datetime.now(UTC))

@@ -1,0 +1,146 @@
+"""Results: what a monitor found in a window, in revisions; and when it is worth looking again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from dcmon.checks.layout import Value
+from dcmon.reading import Extent
+from dcmon.tables.org import Check, Model, Monitor, Result
+from dcmon.windows import Window
+
+WORTH = 0.10  # a window that gained a tenth of its rows or labels is evaluated again at once
+LONGEST_QUIET = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a monitor is to be evaluated now, and otherwise when to look again (None: when touched)."""
+
+    now: bool
+    again_at: datetime | None = None
+
+
+def verdict(
+    there: Extent,
+    last: Result | None,
+    *,
+    needs_labels: bool,
+    label_ratio: float,
+    label_delay: timedelta,
+    quiet: timedelta,
+    is_same_monitor: bool,
+    touched_at: datetime,
+    now: datetime,
+) -> Verdict:
+    """Whether a complete window is evaluated now. See docs/concepts.md, "When a window is due".
+
+    A first evaluation waits only for labels: until the model's ratio is reached, or its delay has passed since the
+    window's newest row was logged. A further one waits until the window gained a tenth, or was quiet for a while.
+    """
+    if needs_labels and there.n and there.label_ratio < label_ratio:
+        waits_until = (there.logged_at or now) + label_delay
+        if waits_until > now:
+            return Verdict(False, waits_until)
+    if last is None or not is_same_monitor:
+        return Verdict(True)
+    if not _is_stale(there, last, needs_labels):
+        return Verdict(False)
+    gained_rows = there.n - last.n_rows >= max(1, WORTH * last.n_rows)
+    gained_labels = needs_labels and there.n_labelled - last.n_labelled >= max(1, WORTH * last.n_labelled)
+    quiet_at = min(touched_at + quiet, last.computed_at + LONGEST_QUIET)
+    return Verdict(True) if gained_rows or gained_labels or quiet_at <= now else Verdict(False, quiet_at)
+
+
+def _is_stale(there: Extent, last: Result, needs_labels: bool) -> bool:
+    has_new_labels = needs_labels and there.labels_revision > last.labels_revision
+    return there.rows_revision > last.rows_revision or has_new_labels
+
+
+def latest(session: Session, version_id: int, window: Window, monitor_ids: Sequence[int]) -> dict[int, Result]:
+    """The newest result of each monitor for a version's window."""
+    statement = (
+        select(Result)
+        .where(
+            Result.monitor_id.in_(monitor_ids),
+            Result.version_id == version_id,
+            Result.window_end == window.end,
+            Result.window_start == window.start,
+        )
+        .order_by(Result.monitor_id, Result.revision)
+    )
+    return {result.monitor_id: result for result in session.scalars(statement)}
+
+
+def put(
+    session: Session,
+    monitor: Monitor,
+    version_id: int,
+    window: Window,
+    value: Value,
+    there: Extent,
+    n: int,
+    reference_revision: int,
+    duration: timedelta,
+) -> Result | None:
+    """Store a value as the next revision; None when the same inputs gave one already (another worker was faster)."""
+    before = select(func.coalesce(func.max(Result.revision), 0) + 1).where(
+        Result.monitor_id == monitor.id,
+        Result.version_id == version_id,
+        Result.window_end == window.end,
+        Result.window_start == window.start,
+    )
+    statement = (
+        insert(Result)
+        .values(
+            monitor_id=monitor.id,
+            version_id=version_id,
+            window_start=window.start,
+            window_end=window.end,
+            revision=before.scalar_subquery(),
+            state=value.state,
+            metrics=value.metrics,
+            entries=value.entries,
+            reason=value.reason,
+            n=n,
+            n_rows=there.n,
+            n_labelled=there.n_labelled,
+            rows_revision=there.rows_revision,
+            labels_revision=there.labels_revision,
+            reference_revision=reference_revision,
+            monitor_revision=monitor.revision,
+            duration=duration,
+        )
+        .on_conflict_do_nothing(constraint="uq_results_inputs")
+        .returning(Result)
+    )
+    return session.scalar(statement)
+
+
+def series(session: Session, monitor_id: int, since: datetime | None = None) -> list[Result]:
+    """A monitor's newest result for each version and window, in order of windows."""
+    statement = (
+        select(Result)
+        .where(Result.monitor_id == monitor_id)
+        .distinct(Result.version_id, Result.window_end)
+        .order_by(Result.version_id, Result.window_end, Result.revision.desc())
+    )
+    if since is not None:
+        statement = statement.where(Result.window_end > since)
+    return sorted(session.scalars(statement), key=lambda result: (result.window_end, result.version_id))
+
+
+def monitors_of(session: Session, model: Model) -> list[tuple[Monitor, Check]]:
+    """The monitors of a model with their checks, in order of id."""
+    statement = select(Monitor, Check).join(Check, Check.id == Monitor.check_id).where(Check.model_id == model.id)
+    return [(monitor, check) for monitor, check in session.execute(statement.order_by(Monitor.id))]
+
+
+def headline(metrics: dict[str, Any]) -> tuple[str, float] | None:
+    """The metric to show when there is room for one: the largest in magnitude."""
+    return max(metrics.items(), key=lambda item: abs(item[1]), default=None)
