@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 from sqlalchemy.orm import Session
 
-from dcmon import alerts, reading, references, results
+from dcmon import alerts, errors, reading, references, results
 from dcmon.checks.catalogue import entry
 from dcmon.checks.layout import Layout, Value, chosen_features
 from dcmon.checks.run import Prepared, dataset, run
@@ -172,11 +172,15 @@ def _compute_group(
     limit: int,
     kept: References,
 ) -> list[Finding]:
-    sample = reading.fair_sample(
-        session, plan.model, plan.version, plan.window.start, plan.window.end, limit,
-        labelled=group.labelled, filters=group.data_filters, there=plan.there,
-    )  # fmt: skip
-    current = _prepared(sample, plan, group) if sample.rows else None
+    try:
+        sample = reading.fair_sample(
+            session, plan.model, plan.version, plan.window.start, plan.window.end, limit,
+            labelled=group.labelled, filters=group.data_filters, there=plan.there,
+        )  # fmt: skip
+        current = _prepared(sample, plan, group) if sample.rows else None
+    except errors.InvalidInput as error:  # a filter or a feature that this version does not have
+        value = Value("ERROR", reason=str(error))
+        return [Finding(monitor, value, 0, timedelta()) for monitor, _ in members]
     found = []
     for monitor, check in members:
         began = time.perf_counter()

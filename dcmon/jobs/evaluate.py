@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from threading import Event
 
+from sqlalchemy.exc import IntegrityError, NoResultFound
+
 from dcmon import db, due, errors, organizations, wake
 from dcmon.app import App
 from dcmon.db import Organization
@@ -53,7 +55,10 @@ def _turn(app: App, kept: "References", stop: Event) -> bool:  # type: ignore[na
         if stop.is_set():
             _give_back(app, org, claims[position:])
             break
-        evaluate(app, org, claim, claims[position:], kept)
+        try:
+            evaluate(app, org, claim, claims[position:], kept)
+        except (IntegrityError, NoResultFound):
+            log.info("version %d was deleted while its window was evaluated", claim.version_id)
     with db.org_session(app.engine, org) as session:
         next_at = due.next_at(session)
     with app.public() as session:
