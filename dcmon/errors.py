@@ -96,3 +96,13 @@ class DataDirectoryUnusable(DcmonError):
     """The data directory {path} can't be used: {why}"""
 
     exit_code, status = 3, 503
+
+
+class FlightsMissing(DcmonError):
+    """The demo's flights are not installed. Type: pip install 'dcmon[demo]'"""
+
+    exit_code, status = 7, 503
+
+
+class EndpointRefused(DcmonError):
+    """The endpoint answered {answer} to {method} {path}: {why}"""
