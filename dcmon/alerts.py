@@ -83,10 +83,11 @@ def _extend(episode: Episode, result: Judged, bad: tuple[str, float], threshold:
         episode.worst, episode.metric, episode.worst_value = result, bad[0], bad[1]
 
 
-def judge(session: Session, org: Organization, result: Result, public_url: str) -> int:
+def judge(session: Session, org: Organization, result: Result, public_url: str | None) -> int:
     """Judge every active rule of the result's monitor; returns how many notifications were written.
 
-    Holds each rule's row, so that windows found by several workers are folded one after the other.
+    Holds each rule's row, so that windows found by several workers are folded one after the other. Without a
+    `public_url`, which notifications link to, alerts move and nobody is told.
     """
     rules = session.scalars(
         select(AlertRule)
@@ -97,7 +98,7 @@ def judge(session: Session, org: Organization, result: Result, public_url: str) 
     return sum(_judge_rule(session, org, rule, result, public_url) for rule in rules.all())
 
 
-def _judge_rule(session: Session, org: Organization, rule: AlertRule, result: Result, public_url: str) -> int:
+def _judge_rule(session: Session, org: Organization, rule: AlertRule, result: Result, public_url: str | None) -> int:
     if rule.start_time is None:
         rule.start_time = result.window_end
     stored = _stored(session, rule, result)
@@ -166,7 +167,7 @@ def _apply(
     version_id: int,
     mine: Sequence[Alert],
     episode: Episode,
-    public_url: str,
+    public_url: str | None,
 ) -> int:
     """Make one stored alert say what the episode says; returns how many notifications that took."""
     if mine:
@@ -186,7 +187,7 @@ def _apply(
     session.flush()
     # A span that was over before anyone could know of it is kept and shown, but wakes nobody.
     is_news = alert.state != before and not (before == "new" and alert.state == "resolved")
-    return notifications.write(session, org, alert, alert.state, public_url) if is_news else 0
+    return _tell(session, org, alert, public_url) if is_news else 0
 
 
 def _describe(alert: Alert, episode: Episode) -> None:
@@ -197,10 +198,14 @@ def _describe(alert: Alert, episode: Episode) -> None:
     alert.drivers = dict(sorted(episode.worst.entries.items(), key=lambda item: -item[1])[:DRIVERS_SHOWN])
 
 
-def _close(session: Session, org: Organization, alert: Alert, why: str, public_url: str) -> int:
+def _close(session: Session, org: Organization, alert: Alert, why: str, public_url: str | None) -> int:
     """A revised result took the alert's windows back."""
     if alert.state == "resolved":
         return 0
     alert.state, alert.resolved_at, alert.resolved_by = "resolved", func.now(), why
     session.flush()
-    return notifications.write(session, org, alert, "resolved", public_url)
+    return _tell(session, org, alert, public_url)
+
+
+def _tell(session: Session, org: Organization, alert: Alert, public_url: str | None) -> int:
+    return 0 if public_url is None else notifications.write(session, org, alert, alert.state, public_url)

@@ -8,13 +8,14 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pandas as pd
+from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from dcmon import alerts, errors, reading, references, results
+from dcmon import alerts, db, errors, reading, references, results
 from dcmon.checks.catalogue import entry
 from dcmon.checks.layout import Layout, Value, chosen_features
 from dcmon.checks.run import Prepared, dataset, run
@@ -22,8 +23,8 @@ from dcmon.columns import LABEL
 from dcmon.db import Organization
 from dcmon.reading import Extent, Sample
 from dcmon.settings import Evaluate
-from dcmon.tables.org import Check, Model, Monitor, Version
-from dcmon.windows import Frequency, Shape, Window, zone
+from dcmon.tables.org import Check, Model, Monitor, Result, Version
+from dcmon.windows import Frequency, Shape, Window, floor, step, zone
 
 KEPT_REFERENCES = 16
 RARE = 0.05  # two classes of which one is rarer than this are weighed alike, as the system before dcmon did
@@ -244,7 +245,7 @@ def _listed(value: Any) -> list[str]:
 
 
 def store(
-    session: Session, org: Organization, plan: Plan, findings: Sequence[Finding], public_url: str
+    session: Session, org: Organization, plan: Plan, findings: Sequence[Finding], public_url: str | None
 ) -> Mapping[str, int]:
     """Store what was found, judge the rules, move alerts, write notifications: in the session's transaction."""
     stored = notified = 0
@@ -257,3 +258,50 @@ def store(
             stored += 1
             notified += alerts.judge(session, org, result, public_url)
     return {"results": stored, "notifications": notified}
+
+
+def run_monitor(
+    engine: Engine,
+    org: Organization,
+    monitor_id: int,
+    span: tuple[datetime | None, datetime | None],
+    settings: Evaluate,
+    public_url: str | None,
+) -> list[Result]:
+    """Evaluate a monitor's windows now, whether or not they are due, and store and judge what was found.
+
+    `span`: windows that end after the first and not after the second; without both, the newest complete window of each
+    version. Returns the newest result of each window, in order. Without `public_url` nobody is notified.
+    """
+    with db.org_session(engine, org) as session:
+        wanted = _windows(session, monitor_id, span)
+    kept, found = References(), []
+    for version_id, window in wanted:
+        with db.org_session(engine, org, snapshot=True) as session:
+            now = datetime.now(UTC)
+            planned = plan(session, version_id, window, now, settings, now, only=monitor_id)
+            findings = compute(session, org, planned, settings, kept)
+        with db.org_session(engine, org) as session:
+            store(session, org, planned, findings, public_url)
+            found.append(results.latest(session, version_id, window, [monitor_id])[monitor_id])
+    return found
+
+
+def _windows(
+    session: Session, monitor_id: int, span: tuple[datetime | None, datetime | None]
+) -> list[tuple[int, Window]]:
+    monitor = session.get_one(Monitor, monitor_id)
+    check = session.get_one(Check, monitor.check_id)
+    model = session.get_one(Model, check.model_id)
+    shape, local = Shape(Frequency(monitor.frequency), monitor.aggregation_window), zone(model.time_zone)
+    after, until = span
+    found = []
+    for version in session.scalars(select(Version).where(Version.model_id == model.id, Version.watermark.is_not(None))):
+        assert version.watermark is not None and version.earliest is not None
+        end = floor(min(until or version.watermark, version.watermark), shape.frequency, local)
+        while end > version.earliest and (after is None or end > after):
+            found.append((version.id, shape.ending(end, local)))
+            if after is None:
+                break
+            end = step(end, shape.frequency, -1, local)
+    return sorted(found, key=lambda each: (each[1].end, each[0]))
