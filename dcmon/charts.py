@@ -1,0 +1,244 @@
+"""A monitor's values over its windows as a plotly figure, in plotly's JSON."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from html import escape
+from typing import Any
+
+SEVERITY_COLORS = {"low": "#5b8def", "medium": "#d99a00", "high": "#e8702a", "critical": "#d6336c"}
+# Told apart by people with any colour vision, on white and on black (Okabe and Ito).
+_TRACE_COLORS = ("#2f86d6", "#1aa179", "#c774a8", "#a58a2c", "#7a6ff0", "#8a8f98")
+_SIGNS = {
+    "greater_than": ">",
+    "greater_than_equals": "≥",
+    "less_than": "<",
+    "less_than_equals": "≤",
+    "equals": "=",
+    "not_equals": "≠",
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """What a monitor said of the window [`start`, `end`): numbers by metric name from `n` samples, or, without any,
+    a `reason`. `state` is OK, INSUFFICIENT, NO_DATA or ERROR.
+    """
+
+    start: datetime
+    end: datetime
+    metrics: Mapping[str, float]
+    n: int
+    state: str = "OK"
+    reason: str | None = None
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A rule: an alert opens while `operator` `value` is true, e.g. "greater_than" 0.2."""
+
+    value: float
+    severity: str
+    operator: str = "greater_than"
+
+    @property
+    def text(self) -> str:
+        return f"{_SIGNS.get(self.operator, self.operator)} {number(self.value)}"
+
+    @property
+    def is_lower_bound(self) -> bool:
+        return self.operator.startswith("less_than")
+
+
+@dataclass(frozen=True)
+class AlertSpan:
+    """An alert. `since` and `until` are ends of windows, the first that broke the rule and the first that kept it again
+    (None: still open). `worst` is the value furthest beyond the rule, `driver` what drives it.
+    """
+
+    since: datetime
+    until: datetime | None
+    severity: str
+    worst: float | None
+    threshold: Threshold | None = None
+    driver: str | None = None
+
+
+@dataclass(frozen=True)
+class MonitorSeries:
+    """A monitor: its points in order of time, its rules, its alerts. `note` is shown under its name."""
+
+    name: str
+    frequency: str
+    points: Sequence[Point] = field(default_factory=tuple)
+    thresholds: Sequence[Threshold] = field(default_factory=tuple)
+    alerts: Sequence[AlertSpan] = field(default_factory=tuple)
+    note: str = ""
+
+    @property
+    def values(self) -> list[float]:
+        return [value for point in self.points for value in point.metrics.values()]
+
+    @property
+    def last(self) -> float | None:
+        """The newest value; of several metrics of one window, the largest."""
+        return next((max(point.metrics.values()) for point in reversed(self.points) if point.metrics), None)
+
+    @property
+    def open_severity(self) -> str | None:
+        """The highest severity of its open alerts."""
+        still = [alert.severity for alert in self.alerts if alert.until is None]
+        order = list(SEVERITY_COLORS)
+        return max(still, key=lambda name: order.index(name) if name in order else -1, default=None)
+
+    @property
+    def state(self) -> str:
+        if self.open_severity:
+            return f"firing {self.open_severity}"
+        return "ok" if self.values else "no value"
+
+
+def number(value: float | None) -> str:
+    """Four significant digits, as a person reads them."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+
+
+def moment(time: datetime) -> str:
+    """The date; with hours and minutes when it is not midnight."""
+    return f"{time:%Y-%m-%d}" if (time.hour, time.minute) == (0, 0) else f"{time:%Y-%m-%d %H:%M}"
+
+
+def embedded(figures: Sequence[Mapping[str, Any]]) -> str:
+    """Figures as JSON that can stand inside a script element, whatever names they hold."""
+    text = json.dumps(figures, allow_nan=False, separators=(",", ":"), ensure_ascii=True)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def figure(series: MonitorSeries, start: datetime, end: datetime) -> dict[str, Any]:
+    """`{"data": …, "layout": …}`: lines by version and metric, thresholds, alerts as bands, gaps with reasons.
+
+    The axis of time is [`start`, `end`], so that figures of one period can be compared by eye.
+    """
+    lines = _lines(series)
+    air = (end - start) * 0.015
+    span = (start - air, end + air)
+    shapes = [*(_band(alert, alert.until or span[1]) for alert in series.alerts), *map(_threshold, series.thresholds)]
+    layout: dict[str, Any] = {
+        "height": 300,
+        "margin": {"l": 56, "r": 120 if series.thresholds else 24, "t": 12, "b": 36},
+        "showlegend": len(lines) > 1,
+        "legend": {"orientation": "h", "y": 1.12, "x": 0},
+        "hovermode": "closest",
+        "xaxis": {"type": "date", "range": [moment.isoformat() for moment in span]},
+        "yaxis": {"zeroline": False, "automargin": True, **_range(series)},
+        # Windows without a value have no height: their marks stand on an axis of their own, at the bottom.
+        "yaxis2": {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True},
+        "shapes": shapes,
+        "annotations": [_label(rule) for rule in series.thresholds],
+    }
+    return {"data": [*lines, *_gaps(series)], "layout": layout}
+
+
+def _lines(series: MonitorSeries) -> list[dict[str, Any]]:
+    names = dict.fromkeys((point.version, metric) for point in series.points for metric in point.metrics)
+    many = len({version for version, _ in names}) > 1
+    return [
+        _line(series, version, metric, f"{version} · {metric}" if many else metric, color)
+        for (version, metric), color in zip(names, _TRACE_COLORS * (len(names) // len(_TRACE_COLORS) + 1), strict=False)
+    ]
+
+
+def _line(series: MonitorSeries, version: str, metric: str, name: str, color: str) -> dict[str, Any]:
+    points = [point for point in series.points if point.version == version]
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": escape(name),
+        "x": [point.end.isoformat() for point in points],
+        "y": [point.metrics.get(metric) for point in points],
+        "text": [_hover(point, name, point.metrics.get(metric)) for point in points],
+        "hovertemplate": "%{text}<extra></extra>",
+        "connectgaps": False,
+        "line": {"color": color, "width": 1.8},
+        "marker": {"color": color, "size": 6 if len(points) < 100 else 4},
+    }
+
+
+def _hover(point: Point, name: str, value: float | None) -> str:
+    remark = f"<br>{_wrapped(point.reason)}" if point.reason else ""
+    return f"<b>{number(value)}</b> {escape(name)}<br>{_window(point)}, n = {point.n:,}{remark}"
+
+
+def _gaps(series: MonitorSeries) -> list[dict[str, Any]]:
+    points = [point for point in series.points if not point.metrics]
+    if not points:
+        return []
+    return [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "no value",
+            "showlegend": False,
+            "yaxis": "y2",
+            "x": [point.end.isoformat() for point in points],
+            "y": [0.04] * len(points),
+            "text": [_gap(point) for point in points],
+            "hovertemplate": "%{text}<extra></extra>",
+            "marker": {"symbol": "x-thin", "size": 8, "line": {"width": 2, "color": "#8a8f98"}},
+        }
+    ]
+
+
+def _gap(point: Point) -> str:
+    return f"<b>no value</b> ({escape(point.state)})<br>{_window(point)}, n = {point.n:,}<br>{_wrapped(point.reason)}"
+
+
+def _window(point: Point) -> str:
+    return f"{moment(point.start)} to {moment(point.end)}"
+
+
+def _wrapped(text: str | None, width: int = 70) -> str:
+    from textwrap import wrap
+
+    return "<br>".join(escape(line) for line in wrap(text or "no reason given", width))
+
+
+def _band(alert: AlertSpan, until: datetime) -> dict[str, Any]:
+    color = SEVERITY_COLORS.get(alert.severity, "#8a8f98")
+    edges = {"x0": alert.since.isoformat(), "x1": until.isoformat(), "y0": 0, "y1": 1}
+    look = {"fillcolor": color, "opacity": 0.16, "line": {"width": 1, "color": color}, "layer": "below"}
+    return {"type": "rect", "xref": "x", "yref": "paper", **edges, **look}
+
+
+def _threshold(rule: Threshold) -> dict[str, Any]:
+    color = SEVERITY_COLORS.get(rule.severity, "#8a8f98")
+    edges = {"x0": 0, "x1": 1, "y0": rule.value, "y1": rule.value}
+    return {
+        "type": "line",
+        "xref": "paper",
+        "yref": "y",
+        **edges,
+        "line": {"color": color, "width": 1.6, "dash": "dash"},
+    }
+
+
+def _label(rule: Threshold) -> dict[str, Any]:
+    color = SEVERITY_COLORS.get(rule.severity, "#8a8f98")
+    place = {"xref": "paper", "yref": "y", "x": 1.005, "y": rule.value, "xanchor": "left", "yanchor": "middle"}
+    return {**place, "text": escape(f"{rule.text} {rule.severity}"), "showarrow": False, "font": {"color": color}}
+
+
+def _range(series: MonitorSeries) -> dict[str, Any]:
+    """An axis that shows all values and all thresholds, with some air; zero is in it when it is near."""
+    shown = [*series.values, *(rule.value for rule in series.thresholds)]
+    if not shown:
+        return {"range": [0, 1]}
+    low, high = min(shown), max(shown)
+    if 0 <= low <= (high - low):
+        low = 0.0
+    air = (high - low) * 0.08 or abs(high) * 0.1 or 0.1
+    return {"range": [low - (air if low else air / 2), high + air]}

@@ -1,0 +1,25 @@
+"""The flights, read once for all tests."""
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dcmon.demo import classifier, flights
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@pytest.fixture(scope="session")
+def year() -> "pd.DataFrame":
+    return flights.load()
+
+
+@pytest.fixture(scope="session")
+def trained(year: "pd.DataFrame") -> classifier.Trained:
+    return classifier.train(year)
+
+
+@pytest.fixture(scope="session")
+def predicted(year: "pd.DataFrame", trained: classifier.Trained) -> "pd.DataFrame":
+    return trained.predict(year[year["month"] > 3])

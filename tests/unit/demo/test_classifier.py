@@ -1,0 +1,38 @@
+import pandas as pd
+import pytest
+
+from dcmon.demo.classifier import Trained, train
+from dcmon.demo.flights import FEATURES
+
+
+def test_importance_is_a_share_per_feature(trained: Trained) -> None:
+    assert list(trained.importance) == list(FEATURES)
+    assert min(trained.importance.values()) >= 0
+    assert sum(trained.importance.values()) == pytest.approx(1)
+    assert max(trained.importance, key=trained.importance.__getitem__) == "dep_delay"
+
+
+def test_the_reference_is_all_of_january_to_march_with_predictions(trained: Trained) -> None:
+    reference = trained.reference
+    assert len(reference) == 80_789
+    assert set(reference["prediction"]) == {"0", "1"}
+    assert reference["probability"].between(0, 1).all()
+    assert reference["dep_delay"].isna().any()
+
+
+def test_it_is_better_than_always_on_time_on_flights_it_has_not_seen(trained: Trained) -> None:
+    on_time = (trained.reference["late"].dropna() == "0").mean()
+    assert trained.held_out["accuracy"] > on_time + 0.1
+    assert trained.held_out["f1"] > 0.7
+
+
+def test_training_twice_gives_the_same(year: pd.DataFrame) -> None:
+    few = year[year["month"] <= 3].iloc[::8]
+    one, other = train(few), train(few)
+    assert one.importance == other.importance
+    pd.testing.assert_frame_equal(one.reference, other.reference)
+
+
+def test_new_destinations_and_missing_values_are_predicted(predicted: pd.DataFrame) -> None:
+    assert predicted["probability"].notna().all()
+    assert ((predicted["prediction"] == "1") == (predicted["probability"] > 0.5)).mean() > 0.9999

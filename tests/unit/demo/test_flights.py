@@ -1,0 +1,111 @@
+import importlib.util
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+import pytest
+
+from dcmon.columns import TYPES
+from dcmon.demo import flights
+from dcmon.errors import FlightsMissing
+
+NEW_YORK = ZoneInfo("America/New_York")
+
+
+@pytest.fixture(scope="module")
+def raw() -> pd.DataFrame:
+    return pd.read_csv(flights.folder() / "flights.csv.zip")
+
+
+def flight(year: pd.DataFrame, sample_id: str) -> pd.Series:
+    return year.set_index("sample_id").loc[sample_id]
+
+
+def test_every_flight_is_there_once_in_order_of_time(year: pd.DataFrame) -> None:
+    assert len(year) == 336_776
+    assert year["sample_id"].is_unique
+    assert year["time"].is_monotonic_increasing
+
+
+def test_an_id_names_date_carrier_number_and_airport(year: pd.DataFrame) -> None:
+    first = flight(year, "2013-01-01-UA-1545-EWR")
+    assert (first["dest"], first["dep_delay"], first["late"], first["weekday"]) == ("IAH", 2.0, "0", "Tue")
+
+
+def test_loading_twice_gives_the_same(year: pd.DataFrame) -> None:
+    pd.testing.assert_frame_equal(flights.load(), year)
+
+
+def test_times_are_aware_utc(year: pd.DataFrame) -> None:
+    assert str(year["time"].dtype) == str(year["label_time"].dtype) == "datetime64[ns, UTC]"
+
+
+@pytest.mark.parametrize(
+    ("day", "offset"), [((3, 9), -5), ((3, 10), -4), ((11, 2), -4), ((11, 3), -5)], ids=lambda value: str(value)
+)
+def test_departures_keep_new_york_s_clock_on_both_sides_of_a_change(
+    year: pd.DataFrame, raw: pd.DataFrame, day: tuple[int, int], offset: int
+) -> None:
+    known = raw[(raw["month"] == day[0]) & (raw["day"] == day[1]) & raw["dep_time"].notna()]
+    row = known.sort_values("sched_dep_time").iloc[3]
+    sample_id = f"2013-{day[0]:02}-{day[1]:02}-{row['carrier']}-{row['flight']}-{row['origin']}"
+    found = flight(year, sample_id)["time"].to_pydatetime()
+    local = datetime(2013, *day, int(row["dep_time"]) // 100, int(row["dep_time"]) % 100, tzinfo=NEW_YORK)
+    assert found == local
+    assert local.utcoffset() == timedelta(hours=offset)
+
+
+def test_all_departures_agree_with_the_local_clock_that_the_file_has_beside_utc(
+    year: pd.DataFrame, raw: pd.DataFrame
+) -> None:
+    known = raw[raw["dep_time"].notna()]
+    ids = (
+        pd.to_datetime(known[["year", "month", "day"]]).dt.strftime("%Y-%m-%d")
+        + "-" + known["carrier"] + "-" + known["flight"].astype(str) + "-" + known["origin"]
+    )  # fmt: skip
+    local = year.set_index("sample_id").loc[ids, "time"].dt.tz_convert("America/New_York")
+    clock = known["dep_time"].astype(int) % 2400
+    assert (local.dt.hour.to_numpy() * 100 + local.dt.minute.to_numpy() == clock.to_numpy()).all()
+
+
+def test_cancelled_flights_have_the_scheduled_time_no_delay_and_no_label(year: pd.DataFrame) -> None:
+    cancelled = year[year["dep_delay"].isna()]
+    assert len(cancelled) == 8_255
+    assert all(label is None for label in cancelled["late"])
+    assert flight(year, "2013-01-01-EV-4308-EWR")["time"] == pd.Timestamp("2013-01-01T21:30:00Z")
+
+
+def test_labels_say_later_than_fifteen_minutes(year: pd.DataFrame, raw: pd.DataFrame) -> None:
+    assert set(year["late"]) == {"0", "1", None}
+    assert year["late"].isna().sum() == 9_430
+    assert (year["late"] == "1").sum() == (raw["arr_delay"] > 15).sum()
+
+
+def test_labels_come_after_their_flights(year: pd.DataFrame) -> None:
+    wait = year["label_time"] - year["time"]
+    assert wait.min() > pd.Timedelta(hours=12)
+    assert wait.max() <= pd.Timedelta(hours=36)
+
+
+def test_weather_is_of_the_hour_and_airport_of_departure(year: pd.DataFrame) -> None:
+    found = flight(year, "2013-01-01-UA-1545-EWR")
+    weather = pd.read_csv(flights.folder() / "weather.csv").set_index(["origin", "time_hour"])
+    there = weather.loc[("EWR", "2013-01-01T10:00:00Z")]
+    assert (found["temp"], found["wind_dir"], found["pressure"]) == (there.temp, there.wind_dir, there.pressure)
+
+
+def test_missing_weather_stays_missing(year: pd.DataFrame) -> None:
+    assert 0.7 < year["wind_gust"].isna().mean() < 0.8
+    assert year["temp"].isna().sum() == 1_605
+
+
+def test_features_have_types_that_dcmon_knows(year: pd.DataFrame) -> None:
+    assert set(flights.FEATURES.values()) <= set(TYPES)
+    whole = [name for name, kind in flights.FEATURES.items() if kind == "integer"]
+    assert all(pd.api.types.is_integer_dtype(year[name]) for name in whole)
+
+
+def test_a_missing_package_says_what_to_install() -> None:
+    assert importlib.util.find_spec("no_such_flights") is None
+    with pytest.raises(FlightsMissing, match=r"pip install 'dcmon\[demo\]'"):
+        flights.folder("no_such_flights")

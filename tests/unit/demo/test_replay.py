@@ -1,0 +1,91 @@
+import json
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pandas as pd
+import pytest
+
+from dcmon.demo import plan
+from dcmon.demo.flights import FEATURES
+from dcmon.demo.replay import Replay, Step, reference_rows, replay
+
+
+@pytest.fixture(scope="module")
+def whole(predicted: pd.DataFrame) -> Replay:
+    return replay(predicted)
+
+
+@pytest.fixture(scope="module")
+def steps(whole: Replay) -> list[Step]:
+    return list(whole.steps())
+
+
+def test_each_flight_is_sent_once(predicted: pd.DataFrame, whole: Replay, steps: list[Step]) -> None:
+    sent = Counter(row["_dc_sample_id"] for step in steps for row in step.samples)
+    assert set(sent.values()) == {1}
+    assert set(sent) == set(predicted["sample_id"])
+    assert whole.samples == len(sent)
+
+
+def test_each_label_is_sent_once_and_only_when_there_is_one(
+    predicted: pd.DataFrame, whole: Replay, steps: list[Step]
+) -> None:
+    sent = Counter(row["_dc_sample_id"] for step in steps for row in step.labels)
+    assert set(sent.values()) == {1}
+    assert set(sent) == set(predicted.loc[predicted["late"].notna(), "sample_id"])
+    assert whole.labels == len(sent)
+    assert {row["_dc_label"] for step in steps for row in step.labels} == {"0", "1"}
+
+
+def test_samples_come_in_order_of_time_and_within_their_day(steps: list[Step]) -> None:
+    times = [row["_dc_time"] for step in steps for row in step.samples]
+    assert times == sorted(times)
+    for step in steps:
+        assert {row["_dc_time"][:10] for row in step.samples} <= {step.day.isoformat()}
+        assert step.until == datetime(*step.day.timetuple()[:3], tzinfo=UTC) + timedelta(days=1)
+
+
+def test_labels_come_after_their_samples(steps: list[Step]) -> None:
+    seen: set[str] = set()
+    for step in steps:
+        assert {row["_dc_sample_id"] for row in step.labels} <= seen
+        seen |= {row["_dc_sample_id"] for row in step.samples}
+
+
+def test_the_number_of_steps_is_known_before(whole: Replay, steps: list[Step]) -> None:
+    assert len(whole) == len(steps)
+    assert (steps[0].day, steps[-1].day) == (whole.first, whole.last)
+    assert steps[-1].labels
+
+
+def test_a_replay_goes_on_at_a_day(whole: Replay, steps: list[Step]) -> None:
+    half = steps[len(steps) // 2]
+    again = whole.steps(half.day)
+    assert [next(again) for _ in range(20)] == steps[len(steps) // 2 :][:20]
+    assert list(whole.steps(whole.last)) == steps[-1:]
+    assert next(whole.steps(whole.first - timedelta(days=9))) == steps[0]
+
+
+def test_rows_are_those_of_the_sdk(steps: list[Step]) -> None:
+    row = steps[0].samples[0]
+    output = ["_dc_time", "_dc_prediction_probabilities", "_dc_prediction"]
+    assert list(row) == ["_dc_sample_id", *FEATURES, *output]
+    assert row["_dc_time"].endswith("Z")
+    assert sum(row["_dc_prediction_probabilities"]) == pytest.approx(1)
+    assert type(row["hour"]) is int
+    assert list(steps[5].labels[0]) == ["_dc_sample_id", "_dc_label"]
+    json.dumps([step.samples for step in steps[:30]], allow_nan=False)
+
+
+def test_every_day_reaches_the_label_ratio(predicted: pd.DataFrame) -> None:
+    share = predicted["late"].notna().groupby(predicted["time"].dt.floor("D")).mean()
+    assert plan.LABEL_RATIO < share.min() < plan.LABEL_RATIO + 0.05
+
+
+def test_the_reference_has_the_names_of_the_sdk_and_no_label_for_cancelled_flights(predicted: pd.DataFrame) -> None:
+    rows = reference_rows(predicted.head(3000))
+    assert list(rows) == [*FEATURES, "_dc_label", "_dc_prediction", "_dc_prediction_probabilities"]
+    document = json.loads(rows.to_json(orient="split", index=False))
+    cancelled = predicted.head(3000)["late"].isna().to_numpy().nonzero()[0][0]
+    assert document["data"][cancelled][-3] is None
+    assert document["data"][0][-3] in ("0", "1")
