@@ -28,8 +28,8 @@ WEEKLY: Mapping[str, str] = {
         "a day has one weekday (drift of weekday is certain, 0.79 at the median day) and one weather: 266 of 275 "
         "days exceed 0.15. Weeks say when the season left winter and came back: mid-April to mid-November"
     ),
-    "Prediction Drift": "the share of late flights swings with a day's weather: 90 of 275 days exceed 0.2, 3 of 39 weeks",
-    "Label Drift": "the share of late flights swings with a day's weather: 54 of 275 days exceed 0.2, 1 of 39 weeks",
+    "Prediction Drift": "the share of late flights swings with the weather: 90 of 275 days exceed 0.2, 3 of 39 weeks",
+    "Label Drift": "the share of late flights swings with the weather: 54 of 275 days exceed 0.2, 1 of 39 weeks",
     "Late Flights F1": "a day has some 200 late flights, too few: F1 is 0.39 to 0.91 by day and 0.63 to 0.84 by week",
 }
 

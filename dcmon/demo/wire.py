@@ -25,9 +25,9 @@ Json = Any
 class Endpoint:
     """A client of the endpoint at `url`. Safe for several threads.
 
-    An endpoint that is gone or busy (503, Retry-After) is tried again for `patience`, as far as sending twice does no
-    harm: samples and labels have ids, so a row that arrived and is sent again is stored once. Raises Unreachable when
-    patience ends, NotAuthenticated, and EndpointRefused for any other answer that is not 2xx.
+    An endpoint that is gone or busy (503 or 429, Retry-After) is tried again for `patience`, as far as sending twice
+    does no harm: samples and labels have ids, so a row that arrived and is sent again is stored once. Raises
+    Unreachable when patience ends, NotAuthenticated, and EndpointRefused for any other answer that is not 2xx.
     """
 
     def __init__(self, url: str, token: str, patience: timedelta = _PATIENCE) -> None:
@@ -75,7 +75,7 @@ class Endpoint:
                     raise Unreachable(what="The endpoint", where=self.url, why=_reason(error)) from error
                 time.sleep(pause)
                 continue
-            if answer.status == 503 and pause is not None:
+            if answer.status in (429, 503) and pause is not None:
                 time.sleep(_asked_pause(answer, pause))
                 continue
             return self._answer(method, path, answer)
