@@ -133,7 +133,7 @@ def figure(series: MonitorSeries, start: datetime, end: datetime) -> dict[str, A
         "showlegend": len(lines) > 1,
         "legend": {"orientation": "h", "y": 1.12, "x": 0},
         "hovermode": "closest",
-        "xaxis": {"type": "date", "range": [moment.isoformat() for moment in span]},
+        "xaxis": {"type": "date", "tickangle": 0, "range": [moment.isoformat() for moment in span]},
         "yaxis": {"zeroline": False, "automargin": True, **_range(series)},
         # Windows without a value have no height: their marks stand on an axis of their own, at the bottom.
         "yaxis2": {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True},
@@ -241,4 +241,4 @@ def _range(series: MonitorSeries) -> dict[str, Any]:
     if 0 <= low <= (high - low):
         low = 0.0
     air = (high - low) * 0.08 or abs(high) * 0.1 or 0.1
-    return {"range": [low - (air if low else air / 2), high + air]}
+    return {"range": [low - air if low else -0.05 * (high or air), high + air]}
