@@ -1,0 +1,54 @@
+"""Stop what "dcmon up" started."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dcmon.commands import confirm
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+OURS = ("postgres", "binaries", "logs", "postgres.json", "valkey.json", "valkey.conf", "supervisor.json",
+        "supervisor.lock", "demo.json", "report.html", "dump.rdb")  # fmt: skip
+
+
+@app.command()
+def down(
+    ctx: typer.Context,
+    purge: Annotated[bool, typer.Option("--purge", help="Delete the data directory's contents too.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+) -> None:
+    """Stop what "dcmon up" started; what it stored stays. Example: dcmon down"""
+    from dcmon.embedded import supervisor
+
+    settings, output = ctx.obj.settings, ctx.obj.output
+    running = supervisor.state(settings)
+    found = [settings.data_dir / name for name in OURS if (settings.data_dir / name).exists()] if purge else []
+    if dry_run:
+        names = [path.name for path in found]
+        size = sum(_bytes(path) for path in found)
+        output.value({"would stop": running.pid if running else None, "would delete": names, "bytes": size})
+        return
+    if purge and found:
+        confirm(f"Delete everything that dcmon stored in {settings.data_dir}?", yes)
+    output.say("dcmon is stopped." if supervisor.stop(settings) else "dcmon was not running.")
+    for path in found:
+        _delete(path)
+    if purge:
+        output.say(f"Deleted {len(found)} entries of {settings.data_dir}." if found else "There was nothing to delete.")
+
+
+def _bytes(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.lstat().st_size for file in files if file.is_file())
+
+
+def _delete(path: Path) -> None:
+    import shutil
+
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,31 @@
+"""Start dcmon: the endpoint, the workers, and servers of its own where none is set."""
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@app.command()
+def up(
+    ctx: typer.Context,
+    foreground: Annotated[bool, typer.Option("--foreground", help="Stay in the terminal; Ctrl-C stops.")] = False,
+) -> None:
+    """Start dcmon: the endpoint, the workers, and a PostgreSQL and Valkey of its own where no URL is set.
+
+    Example: dcmon up
+    """
+    from dcmon.embedded import supervisor
+
+    settings, output = ctx.obj.settings, ctx.obj.output
+    running = supervisor.state(settings)
+    if running is not None:
+        output.say(f"dcmon runs already (pid {running.pid}) at {running.url}.")
+        return
+    if foreground:
+        supervisor.run(settings, ready=lambda url: output.say(f"dcmon is up at {url}. Ctrl-C stops it."))
+        return
+    state = supervisor.spawn(settings, die_with_parent=False)
+    output.value({"endpoint": state.url, "data": settings.data_dir, "logs": settings.data_dir / "logs", "pid": state.pid})
+    output.say('dcmon is up. "dcmon status" shows it, "dcmon down" stops it.')
