@@ -103,7 +103,9 @@ def _judge_rule(session: Session, org: Organization, rule: AlertRule, result: Re
         rule.start_time = result.window_end
     stored = _stored(session, rule, result)
     anchor = stored[0].first_window_end if stored else result.window_end
-    episodes = fold(_results(session, rule, result, anchor, _settled(session, rule, result)), rule.operator, rule.threshold)
+    episodes = fold(
+        _results(session, rule, result, anchor, _settled(session, rule, result)), rule.operator, rule.threshold
+    )
     written = 0
     for episode in episodes:
         mine = [alert for alert in stored if _overlap(alert, episode)]
@@ -193,7 +195,11 @@ def _apply(
 def _describe(alert: Alert, episode: Episode) -> None:
     alert.first_window_start, alert.first_window_end = episode.first.window_start, episode.first.window_end
     alert.last_window_end, alert.windows, alert.n = episode.last.window_end, episode.windows, episode.last.n
-    alert.metric, alert.worst_value, alert.worst_window_end = episode.metric, episode.worst_value, episode.worst.window_end
+    alert.metric, alert.worst_value, alert.worst_window_end = (
+        episode.metric,
+        episode.worst_value,
+        episode.worst.window_end,
+    )
     alert.current_value = episode.current_value
     alert.drivers = dict(sorted(episode.worst.entries.items(), key=lambda item: -item[1])[:DRIVERS_SHOWN])
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from dcmon.db import Organization
+    from dcmon.ingestion import Ingestion
     from dcmon.settings import Settings
 
 
@@ -55,6 +56,13 @@ class App:
         from dcmon import db
 
         return db.engine(self.database_url, pool_size=10)
+
+    @cached_property
+    def ingestion(self) -> Ingestion:
+        """Where the endpoint puts rows: Kafka when it is set, PostgreSQL otherwise."""
+        from dcmon.ingestion import Direct
+
+        return Direct(self.engine)
 
     def organization(self, name: str | None = None) -> Organization:
         """The organization named here, by --org or by DCMON_ORG; the only one when none is named."""

@@ -177,9 +177,7 @@ def make_due_by_clock(session: Session, now: datetime) -> int:
     """Make windows due that a live version let pass without a sample; returns how many. Stale versions are left alone."""
     due: set[tuple[int, Window]] = set()
     versions = session.scalars(
-        select(Version).where(
-            Version.watermark.is_not(None), Version.newest_logged_at - Version.watermark < YOUNG
-        )
+        select(Version).where(Version.watermark.is_not(None), Version.newest_logged_at - Version.watermark < YOUNG)
     )
     for version in versions:
         assert version.watermark is not None

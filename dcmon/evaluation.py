@@ -135,14 +135,10 @@ def plan(
 
 
 def _same_inputs(before: Any, monitor: Monitor, version: Version) -> bool:
-    return bool(
-        before.monitor_revision == monitor.revision and before.reference_revision == version.reference_revision
-    )
+    return bool(before.monitor_revision == monitor.revision and before.reference_revision == version.reference_revision)
 
 
-def compute(
-    session: Session, org: Organization, plan: Plan, settings: Evaluate, kept: References
-) -> list[Finding]:
+def compute(session: Session, org: Organization, plan: Plan, settings: Evaluate, kept: References) -> list[Finding]:
     """Run the checks of a plan; rows are read once for all monitors that read the same."""
     groups: dict[Group, list[tuple[Monitor, Check]]] = {}
     for monitor, check in plan.monitors:

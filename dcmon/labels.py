@@ -35,8 +35,7 @@ def take(
     """
     from dcmon.samples import Outcome, fingerprint
 
-    lock = text("select pg_advisory_xact_lock(:space, :model)")
-    session.execute(lock, {"space": storage.MODEL_LOCK, "model": model.relation})
+    storage.lock_model(session, model)
     good, bad = _sort(model, rows, first_position)
     prints = {fingerprint(sample_id).key: (fingerprint(sample_id), label) for sample_id, label in good.items()}
     changed, found = 0, set()
@@ -101,9 +100,7 @@ def _value(label: Any, model: Model) -> Value:
     return str(label)
 
 
-def _meet(
-    session: Session, model: Model, prints: dict[str, tuple["Fingerprint", Value]]
-) -> dict[int, list[Known]]:
+def _meet(session: Session, model: Model, prints: dict[str, tuple["Fingerprint", Value]]) -> dict[int, list[Known]]:
     """The samples that the labels belong to, by version."""
     found = session.execute(
         text(

@@ -26,6 +26,18 @@ def next_relation(session: Session) -> int:
     return number
 
 
+def lock_names(session: Session, what: str) -> None:
+    """One at a time may give a name: two that create the same thing at once end with one of it."""
+    key = text("select pg_advisory_xact_lock(hashtext(current_schema() || :what))")
+    session.execute(key, {"what": f"dcmon.names.{what}"})
+
+
+def lock_model(session: Session, model: Model) -> None:
+    """Nobody else stores samples or labels of the model until the transaction ends."""
+    lock = text("select pg_advisory_xact_lock(:space, :model)")
+    session.execute(lock, {"space": MODEL_LOCK, "model": model.relation})
+
+
 def create_model_tables(session: Session, model: Model) -> None:
     """The id map, which decides what is a duplicate, and the labels that came before their sample."""
     label = _label_type(model)
@@ -109,9 +121,7 @@ def _create_partition(session: Session, kind: str, number: int, month: tuple[int
     first = datetime(*month, 1, tzinfo=UTC)
     after = datetime(month[0] + month[1] // 12, month[1] % 12 + 1, 1, tzinfo=UTC)
     session.execute(text(f"create table {name} (like {parent} including defaults including constraints)"))
-    session.execute(
-        text(f"alter table {parent} attach partition {name} for values from ('{first}') to ('{after}')")
-    )
+    session.execute(text(f"alter table {parent} attach partition {name} for values from ('{first}') to ('{after}')"))
 
 
 def _partition(kind: str, number: int, month: tuple[int, int]) -> str:

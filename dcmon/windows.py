@@ -63,9 +63,11 @@ def floor(time: datetime, frequency: Frequency, zone: ZoneInfo) -> datetime:
     local = time.astimezone(zone)
     if frequency is Frequency.HOUR:
         # Hours are steps of absolute time: an hour that a clock change repeats is two windows.
-        return (local - timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)).replace(
-            fold=local.fold
-        ).astimezone(UTC)
+        return (
+            (local - timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond))
+            .replace(fold=local.fold)
+            .astimezone(UTC)
+        )
     day = local.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
     if frequency is Frequency.WEEK:
         day -= timedelta(days=day.weekday())

@@ -57,7 +57,7 @@ def run(
     except DeepchecksBaseError as error:
         return Value("ERROR", reason=_line(error))
     # A check is a stranger's code: whatever it raises is this check's answer.
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         return Value("ERROR", reason=f"{kind.class_name} failed with {type(error).__name__}: {_line(error)}")
 
 

@@ -26,7 +26,9 @@ def status(ctx: typer.Context) -> None:
     from dcmon.provision import migration_states
 
     states = migration_states(ctx.obj.engine)
-    rows = [{"lineage": s.lineage, "schema": s.schema, "at": s.found, "head": s.wanted, "state": s.state} for s in states]
+    rows = [
+        {"lineage": s.lineage, "schema": s.schema, "at": s.found, "head": s.wanted, "state": s.state} for s in states
+    ]
     ctx.obj.output.table(rows, ["lineage", "schema", "at", "head", "state"])
     if any(s.state != "current" for s in states):
         raise typer.Exit(1)

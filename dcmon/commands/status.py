@@ -16,7 +16,9 @@ def status(ctx: typer.Context) -> None:
     if found is None:
         raise errors.NothingRuns
     does_answer = supervisor.answers(settings)
-    rows = [{**child, "detail": child["last_exit"] and f"last ended with {child['last_exit']}"} for child in found.children]
+    rows = [
+        {**child, "detail": child["last_exit"] and f"last ended with {child['last_exit']}"} for child in found.children
+    ]
     endpoint = {"name": "endpoint", "state": "answers" if does_answer else "does not answer", "detail": found.url}
     supervising = {"name": "supervisor", "state": "running", "pid": found.pid, "since": found.started_at}
     rows = [supervising, *rows, endpoint]

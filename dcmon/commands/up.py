@@ -27,5 +27,7 @@ def up(
         supervisor.run(settings, ready=lambda url: output.say(f"dcmon is up at {url}. Ctrl-C stops it."))
         return
     state = supervisor.spawn(settings, die_with_parent=False)
-    output.value({"endpoint": state.url, "data": settings.data_dir, "logs": settings.data_dir / "logs", "pid": state.pid})
+    output.value(
+        {"endpoint": state.url, "data": settings.data_dir, "logs": settings.data_dir / "logs", "pid": state.pid}
+    )
     output.say('dcmon is up. "dcmon status" shows it, "dcmon down" stops it.')

@@ -184,7 +184,9 @@ def _clear_stale_pid(cluster: Path) -> None:
     if _is_ours(pid, cluster):
         # The supervisor was killed a moment ago and its server is on the way out, or somebody else runs it.
         if not process.wait_until(lambda: not _is_ours(pid, cluster), 20):
-            raise errors.Locked(f"A PostgreSQL (pid {pid}) runs in {cluster} that this dcmon did not start. Stop it first.")
+            raise errors.Locked(
+                f"A PostgreSQL (pid {pid}) runs in {cluster} that this dcmon did not start. Stop it first."
+            )
     (cluster / "postmaster.pid").unlink(missing_ok=True)
 
 

@@ -265,7 +265,9 @@ class _Keeper:
         ends = time.monotonic() + READY_SECONDS
         while not stop.is_set() and not answers(self.settings):
             if time.monotonic() > ends:
-                raise errors.DcmonError(f"The endpoint did not answer in {READY_SECONDS:.0f} s. {self._last_words('serve')}")
+                raise errors.DcmonError(
+                    f"The endpoint did not answer in {READY_SECONDS:.0f} s. {self._last_words('serve')}"
+                )
             for child in self.children:
                 code = child.process.poll() if child.process else 0
                 if code is not None:

@@ -1,0 +1,40 @@
+"""What runs without a person. A job is a module with `run(app, stop)`: it loops until stop is set."""
+
+import logging
+import signal
+import threading
+from collections.abc import Sequence
+from importlib import import_module
+
+from dcmon.app import App
+
+log = logging.getLogger(__name__)
+
+# The name that "dcmon worker start" takes, and the module.
+JOBS = {"ingest": "ingest", "evaluate": "evaluate", "notify": "notify", "scheduler": "schedule"}
+
+
+def run_jobs(app: App, names: Sequence[str]) -> bool:
+    """Run jobs side by side until SIGTERM or SIGINT; False when one of them failed, which stops the others too."""
+    stop, failed = threading.Event(), threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    modules = {name: import_module(f"dcmon.jobs.{JOBS[name]}") for name in names}
+
+    def run(name: str) -> None:
+        try:
+            modules[name].run(app, stop)
+        except Exception:
+            log.exception("worker %s failed", name)
+            failed.set()
+            stop.set()
+
+    threads = [threading.Thread(target=run, args=(name,), name=name) for name in names]
+    for thread in threads:
+        thread.start()
+    # The main thread must wake up now and then for Python to call the signal handlers.
+    while not stop.wait(0.5):
+        pass
+    for thread in threads:
+        thread.join()
+    return not failed.is_set()

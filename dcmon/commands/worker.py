@@ -1,0 +1,42 @@
+"""Run workers: ingest, evaluate, notify, scheduler."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from dcmon.commands import group
+
+app = group(__doc__)
+
+
+class Worker(StrEnum):
+    """What a worker does."""
+
+    ingest = "ingest"
+    evaluate = "evaluate"
+    notify = "notify"
+    scheduler = "scheduler"
+    all = "all"
+
+
+@app.callback()
+def workers() -> None:
+    """Run workers: ingest, evaluate, notify, scheduler."""
+
+
+@app.command()
+def start(ctx: typer.Context, which: Annotated[Worker, typer.Argument()] = Worker.all) -> None:
+    """Run a worker in the foreground until SIGTERM or Ctrl-C. Example: dcmon worker start evaluate"""
+    from dcmon import errors, jobs
+
+    servers = ctx.obj.settings.kafka.bootstrap_servers
+    if which is Worker.ingest and not servers:
+        raise errors.InvalidInput(
+            "DCMON_KAFKA__BOOTSTRAP_SERVERS is not set: the endpoint stores samples itself, no ingest worker is needed."
+        )
+    names = [name for name in jobs.JOBS if which in (Worker.all, name) and (name != "ingest" or servers)]
+    with ctx.obj.public():  # fail now, with a sentence, when the database is not there or not migrated
+        ctx.obj.output.say(f"worker {', '.join(names)}: started")
+    if not jobs.run_jobs(ctx.obj, names):
+        raise typer.Exit(3)

@@ -1,0 +1,179 @@
+"""Checks of a model, the monitors on them, and the dashboard that lists monitors."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dcmon import due, errors, rules, storage
+from dcmon.checks import catalogue, defaults
+from dcmon.tables.org import Check, Dashboard, Model, Monitor
+from dcmon.windows import Frequency
+
+LONGEST_NAME = 100
+CHECK_ORDER = ("SingleDatasetPerformance", "FeatureDrift", "LabelDrift", "PredictionDrift")
+
+
+@dataclass(frozen=True)
+class NewMonitor:
+    """What a monitor is created from; lookback is how far its graph reaches."""
+
+    name: str
+    frequency: Frequency
+    aggregation_window: int = 1
+    lookback: timedelta | None = None
+    description: str = ""
+    data_filters: Mapping[str, Any] | None = None
+    additional_kwargs: Mapping[str, Any] | None = None
+    dashboard_id: int | None = None
+
+
+def create_check(
+    session: Session, model: Model, name: str, module_name: str, class_name: str, params: Mapping[str, Any]
+) -> Check:
+    """Add a check of the catalogue to a model. Raises InvalidInput or Conflict."""
+    kind = catalogue.entry(module_name, class_name)
+    if not name.strip() or len(name) > LONGEST_NAME:
+        raise errors.InvalidInput(f"A check's name has 1 to {LONGEST_NAME} characters.")
+    storage.lock_names(session, f"checks of {model.id}")
+    if session.scalar(select(Check.id).where(Check.model_id == model.id, Check.name == name)):
+        raise errors.Conflict(f"Model {model.name!r} has a check {name!r} already.")
+    check = Check(
+        model_id=model.id,
+        name=name,
+        module_name=module_name,
+        class_name=class_name,
+        params=dict(params),
+        needs_labels=kind.needs_labels,
+        needs_reference=kind.needs_reference,
+    )
+    session.add(check)
+    session.flush()
+    return check
+
+
+def checks(session: Session, model: Model) -> list[Check]:
+    """The checks of a model: performance first, then drift, then the rest by class."""
+    found = session.scalars(select(Check).where(Check.model_id == model.id))
+
+    def place(check: Check) -> tuple[int, str, int]:
+        is_known = check.class_name in CHECK_ORDER
+        return (CHECK_ORDER.index(check.class_name) if is_known else 9, check.class_name, check.id)
+
+    return sorted(found, key=place)
+
+
+def check(session: Session, check_id: int) -> Check:
+    """The check of that id. Raises NotFound."""
+    found = session.get(Check, check_id)
+    if found is None:
+        raise errors.NotFound(what="check", name=check_id)
+    return found
+
+
+def delete_checks(session: Session, model: Model, names: Sequence[str]) -> None:
+    """Delete checks with their monitors; none when one of the names is unknown (NotFound)."""
+    found = list(session.scalars(select(Check).where(Check.model_id == model.id, Check.name.in_(names))))
+    if missing := sorted(set(names) - {each.name for each in found}):
+        raise errors.NotFound(what=f"check of model {model.name!r} called", name=", ".join(missing))
+    for each in found:
+        session.delete(each)
+    session.flush()
+
+
+def create(session: Session, check: Check, new: NewMonitor) -> Monitor:
+    """Add a monitor; the model's last windows with samples become due for it. Raises InvalidInput or NotFound."""
+    if not new.name.strip() or len(new.name) > LONGEST_NAME:
+        raise errors.InvalidInput(f"A monitor's name has 1 to {LONGEST_NAME} characters.")
+    if not 1 <= new.aggregation_window <= 1000:
+        raise errors.InvalidInput(f"A window spans 1 to 1000 units, not {new.aggregation_window}.")
+    if new.dashboard_id is not None and session.get(Dashboard, new.dashboard_id) is None:
+        raise errors.NotFound(what="dashboard", name=new.dashboard_id)
+    monitor = Monitor(
+        check_id=check.id,
+        dashboard_id=new.dashboard_id,
+        name=new.name,
+        description=new.description,
+        frequency=new.frequency.value,
+        aggregation_window=new.aggregation_window,
+        lookback=new.lookback or defaults.LOOKBACK[new.frequency.value],
+        data_filters=None if new.data_filters is None else dict(new.data_filters),
+        additional_kwargs=None if new.additional_kwargs is None else dict(new.additional_kwargs),
+    )
+    session.add(monitor)
+    session.flush()
+    due.make_due_for_monitor(session, monitor.id, datetime.now(UTC))
+    return monitor
+
+
+def get(session: Session, monitor_id: int) -> Monitor:
+    """The monitor of that id. Raises NotFound."""
+    found = session.get(Monitor, monitor_id)
+    if found is None:
+        raise errors.NotFound(what="monitor", name=monitor_id)
+    return found
+
+
+def find(session: Session, name: str) -> Monitor:
+    """The monitor called MODEL/MONITOR, or MONITOR where only one model has it. Raises NotFound or InvalidInput."""
+    statement = select(Monitor, Model.name).join(Check, Check.id == Monitor.check_id).join(Model)
+    rows = session.execute(statement.order_by(Monitor.id)).all()
+    found = [monitor for monitor, model in rows if name in (monitor.name, f"{model}/{monitor.name}")]
+    if not found:
+        raise errors.NotFound(what="monitor", name=name)
+    if len(found) > 1:
+        choices = [f"{model}/{monitor.name}" for monitor, model in rows if monitor in found]
+        if len(set(choices)) == len(choices):
+            raise errors.InvalidInput(
+                f"There are {len(found)} monitors {name!r}: say {' or '.join(map(repr, choices))}."
+            )
+    return found[0]
+
+
+def delete(session: Session, monitor: Monitor) -> None:
+    """Delete a monitor with its results, rules and alerts."""
+    session.delete(monitor)
+    session.flush()
+
+
+def on_dashboard(session: Session, dashboard: Dashboard) -> list[tuple[Monitor, Check]]:
+    """The monitors of a dashboard with their checks."""
+    statement = select(Monitor, Check).join(Check, Check.id == Monitor.check_id)
+    found = session.execute(statement.where(Monitor.dashboard_id == dashboard.id).order_by(Monitor.id))
+    return [(monitor, check) for monitor, check in found]
+
+
+def dashboard(session: Session) -> Dashboard:
+    """The organization's dashboard; made when it is first asked for."""
+    storage.lock_names(session, "dashboards")
+    found = session.scalar(select(Dashboard).order_by(Dashboard.id))
+    if found is None:
+        found = Dashboard(name="Dashboard")
+        session.add(found)
+        session.flush()
+    return found
+
+
+def create_defaults(session: Session, model: Model, frequency: Frequency) -> int:
+    """The checks, monitors and rules that the SDK creates for a new model; returns how many monitors are new."""
+    there = {each.name for each in checks(session, model)}
+    created = 0
+    for default in defaults.for_task(model.task_type, frequency.value):
+        if default.name in there:
+            continue
+        kind = default.kind
+        made = create_check(session, model, default.name, kind.module_name, kind.class_name, default.params)
+        if default.monitor is None:
+            continue
+        board = dashboard(session).id if default.monitor.show_on_dashboard else None
+        kwargs = default.monitor.additional_kwargs
+        new = NewMonitor(default.monitor.name, frequency, additional_kwargs=kwargs, dashboard_id=board)
+        monitor = create(session, made, new)
+        created += 1
+        if default.rule is not None:
+            rule = default.rule
+            rules.create(session, monitor.id, rules.Condition(rule.operator, rule.threshold), rule.severity)
+    return created

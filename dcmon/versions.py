@@ -1,0 +1,159 @@
+"""Versions: the columns of a model, and the tables that hold its samples."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from dcmon import errors, storage
+from dcmon.columns import RESERVED, TYPES, sql_name
+from dcmon.tables.org import Model, Version
+
+LONGEST_NAME = 100
+MOST_COLUMNS = 1_500  # PostgreSQL takes 1600 in a table; dcmon needs a few
+
+
+@dataclass(frozen=True)
+class NewVersion:
+    """What a version is created from. Columns map names to types (dcmon.columns.TYPES)."""
+
+    name: str
+    features: Mapping[str, str]
+    additional: Mapping[str, str] = field(default_factory=dict)
+    feature_importance: Mapping[str, float] | None = None
+    classes: Sequence[str] | None = None
+    label_map: Mapping[str, str] | None = None
+
+
+def create(session: Session, model: Model, new: NewVersion) -> Version:
+    """Create a version with its tables; one that is there with the same columns is given back.
+
+    Raises InvalidInput, or Conflict when the name stands for other columns.
+    """
+    storage.lock_names(session, f"versions of {model.id}")
+    there = session.scalar(select(Version).where(Version.model_id == model.id, Version.name == new.name))
+    if there is not None:
+        return _same(there, new)
+    _require_valid(model, new)
+    version = Version(
+        model_id=model.id,
+        name=new.name,
+        features=dict(new.features),
+        additional=dict(new.additional),
+        feature_importance=None if new.feature_importance is None else dict(new.feature_importance),
+        classes=None if new.classes is None else list(new.classes),
+        label_map=None if new.label_map is None else dict(new.label_map),
+        relation=storage.next_relation(session),
+    )
+    session.add(version)
+    session.flush()
+    storage.create_version_tables(session, model, version)
+    return version
+
+
+def _same(there: Version, new: NewVersion) -> Version:
+    wanted: dict[str, tuple[Any, Any]] = {
+        "features": (there.features, dict(new.features)),
+        "additional data": (there.additional, dict(new.additional)),
+    }
+    if new.feature_importance is not None:
+        wanted["feature importance"] = (there.feature_importance, dict(new.feature_importance))
+    if new.classes is not None:
+        wanted["classes"] = (there.classes, list(new.classes))
+    for what, (is_there, is_given) in wanted.items():
+        if is_there != is_given:
+            raise errors.Conflict(f"There is a version {new.name!r} already, with other {what}. Choose another name.")
+    return there
+
+
+def _require_valid(model: Model, new: NewVersion) -> None:
+    if not new.name.strip() or len(new.name) > LONGEST_NAME or "\0" in new.name:
+        raise errors.InvalidInput(f"A version's name has 1 to {LONGEST_NAME} characters.")
+    _require_columns(new)
+    if new.feature_importance is not None:
+        require_importance(new.features, new.feature_importance)
+    if new.classes is not None:
+        _require_classes(model, new.classes)
+
+
+def _require_columns(new: NewVersion) -> None:
+    columns = {**new.features, **new.additional}
+    for name, kind in columns.items():
+        if kind not in TYPES:
+            raise errors.InvalidInput(f"Column {name!r} has no type {kind!r}: it is one of {', '.join(TYPES)}.")
+        if name in RESERVED:
+            raise errors.InvalidInput(f"No column can be called {name!r}: the name is reserved.")
+        if not name or "\0" in name:
+            raise errors.InvalidInput("A column's name can't be empty or have a NUL character.")
+    if both := sorted(set(new.features) & set(new.additional)):
+        raise errors.InvalidInput(f"{', '.join(both)} can't be a feature and additional data at once.")
+    if len({sql_name(name) for name in columns}) < len(columns):
+        raise errors.InvalidInput("Two columns have the same name.")
+    if len(columns) > MOST_COLUMNS:
+        raise errors.InvalidInput(f"A version has at most {MOST_COLUMNS} columns, not {len(columns)}.")
+
+
+def require_importance(features: Mapping[str, str], importance: Mapping[str, float]) -> None:
+    """Raises InvalidInput unless importance names each feature, with numbers that are not negative."""
+    if set(importance) != set(features):
+        differing = sorted(set(importance) ^ set(features))
+        raise errors.InvalidInput(f"Feature importance must name exactly the features; it differs in {differing[:5]}.")
+    if any(share < 0 for share in importance.values()):
+        raise errors.InvalidInput("Feature importance can't be negative.")
+
+
+def _require_classes(model: Model, classes: Sequence[str]) -> None:
+    if model.task_type == "regression":
+        raise errors.InvalidInput("A regression model has no classes.")
+    if list(classes) != sorted(set(classes)):
+        raise errors.InvalidInput("Classes must be sorted, and each named once.")
+    if len(classes) < 2 or (model.task_type == "binary" and len(classes) > 2):
+        raise errors.InvalidInput(f"A {model.task_type} model can't have {len(classes)} classes.")
+
+
+def entries(session: Session, model: Model) -> list[Version]:
+    """The versions of a model, the one with the newest sample first."""
+    statement = select(Version).where(Version.model_id == model.id)
+    return list(session.scalars(statement.order_by(Version.watermark.desc().nulls_last(), Version.id.desc())))
+
+
+def get(session: Session, version_id: int) -> tuple[Model, Version]:
+    """A version with its model. Raises NotFound."""
+    version = session.get(Version, version_id)
+    if version is None:
+        raise errors.NotFound(what="model version", name=version_id)
+    return session.get_one(Model, version.model_id), version
+
+
+def find(session: Session, model: Model, name: str) -> Version:
+    """The version of that name. Raises NotFound."""
+    version = session.scalar(select(Version).where(Version.model_id == model.id, Version.name == name))
+    if version is None:
+        raise errors.NotFound(what=f"version of model {model.name!r} called", name=name)
+    return version
+
+
+def change(
+    session: Session, version: Version, name: str | None, feature_importance: Mapping[str, float] | None
+) -> None:
+    """Rename a version or set its feature importance. Raises InvalidInput or Conflict."""
+    if feature_importance is not None:
+        require_importance(version.features, feature_importance)
+        version.feature_importance = dict(feature_importance)
+    if name is not None and name != version.name:
+        taken = select(Version.id).where(Version.model_id == version.model_id, Version.name == name)
+        if session.scalar(taken) is not None:
+            raise errors.Conflict(f"The model has a version {name!r} already.")
+        version.name = name
+    session.flush()
+
+
+def delete(session: Session, model: Model, version: Version) -> None:
+    """Delete a version with its samples, results and alerts; its ids go, so that it can be logged anew."""
+    storage.lock_model(session, model)
+    session.execute(text(f"delete from ids_{model.relation} where version_id = :id"), {"id": version.id})
+    storage.drop_version_tables(session, version)
+    session.delete(version)
+    session.flush()
