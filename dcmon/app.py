@@ -39,6 +39,12 @@ class App:
             said = "; ".join(f"DCMON_{'__'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
             raise errors.InvalidInput(f"A setting can't be used. {said}") from error
 
+    def with_http(self, host: str | None, port: int | None) -> App:
+        """This App with another address to listen on, where one is given."""
+        given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+        http = self.settings.http.model_copy(update=given)
+        return App(self.settings.model_copy(update={"http": http}), self.output, self._org)
+
     @cached_property
     def database_url(self) -> str:
         """The database set by URL, or the embedded one when it runs. Raises NothingRuns otherwise."""

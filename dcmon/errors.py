@@ -24,6 +24,12 @@ class InvalidInput(DcmonError):
     exit_code, status = 2, 400
 
 
+class TooLarge(InvalidInput):
+    """The body is larger than {largest:,} bytes. Send fewer rows at once, or raise DCMON_HTTP__MAX_BODY_BYTES."""
+
+    status = 413
+
+
 class NotAuthenticated(DcmonError):
     """No such token. Send the header "Authorization: Basic TOKEN"; "dcmon token create" makes one."""
 

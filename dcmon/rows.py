@@ -8,12 +8,14 @@ from functools import lru_cache
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import NODEFAULT, Meta
+from msgspec import NODEFAULT, Meta, Raw
 
 from dcmon import errors
 from dcmon.columns import LABEL, PREDICTION, PROBABILITIES, SAMPLE_ID, TIME, TYPES, Columns
 
 LONGEST_ID = 1024
+
+__all__ = ["LONGEST_ID", "Field", "Raw", "Rejected", "Shape", "label_shape", "reference_shape", "sample_shape", "split"]
 
 
 class Rejected(Exception):

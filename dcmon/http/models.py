@@ -1,0 +1,122 @@
+"""Routes of models and their notes."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+from sqlalchemy.orm import Session
+
+from dcmon import errors, models
+from dcmon.http.access import Asks
+from dcmon.models import NewModel
+from dcmon.tables.org import Model, ModelNote
+
+router = APIRouter(tags=["models"])
+
+
+class Note(BaseModel):
+    """A remark on a model."""
+
+    title: str
+    text: str | None = None
+
+
+class ModelBody(BaseModel):
+    """What a model is created from."""
+
+    name: str
+    task_type: str
+    alerts_delay_labels_ratio: float = 1.0
+    alerts_delay_seconds: int = Field(259_200, ge=0, le=10**9)
+    description: str | None = None
+    notes: list[Note] | None = None
+    obj_store_path: str | None = None
+    time_zone: str = "UTC"
+
+
+def resolve(session: Session, identifier: str, kind: str | None) -> Model:
+    """The model of a numeric id, or of a name with identifier_kind=name. Raises NotFound or InvalidInput."""
+    if kind == "name":
+        return models.find(session, identifier)
+    if not identifier.isdecimal() or len(identifier) > 9:
+        raise errors.InvalidInput(f"{identifier!r} is no model id. A name needs ?identifier_kind=name.")
+    return models.get(session, int(identifier))
+
+
+@router.post("/models")
+def create(asks: Asks, body: ModelBody) -> dict[str, int]:
+    """Create a model; one that is there with the same task type and description is given back."""
+    new = NewModel(
+        body.name,
+        body.task_type,
+        body.description,
+        body.alerts_delay_labels_ratio,
+        timedelta(seconds=body.alerts_delay_seconds),
+        body.time_zone,
+        body.obj_store_path,
+        [note.model_dump() for note in body.notes or ()],
+    )
+    with asks.session() as session:
+        return {"id": models.create(session, new).id}
+
+
+@router.get("/models/{identifier}")
+def show(asks: Asks, identifier: str, identifier_kind: str | None = None) -> dict[str, Any]:
+    """A model."""
+    with asks.session() as session:
+        model = resolve(session, identifier, identifier_kind)
+        return {
+            "id": model.id,
+            "name": model.name,
+            "description": model.description,
+            "task_type": model.task_type,
+            "alerts_delay_labels_ratio": model.label_ratio,
+            "alerts_delay_seconds": int(model.label_delay.total_seconds()),
+            "obj_store_path": model.obj_store_path,
+        }
+
+
+@router.delete("/models/{identifier}")
+def delete(asks: Asks, identifier: str, identifier_kind: str | None = None) -> None:
+    """Delete a model with everything it has."""
+    with asks.session() as session:
+        models.delete(session, resolve(session, identifier, identifier_kind))
+
+
+@router.get("/models/{identifier}/notes")
+def notes(asks: Asks, identifier: str, identifier_kind: str | None = None) -> list[dict[str, Any]]:
+    """The remarks on a model."""
+    with asks.session() as session:
+        return [_note(note) for note in models.notes(session, resolve(session, identifier, identifier_kind))]
+
+
+@router.post("/models/{identifier}/notes")
+def add_notes(
+    asks: Asks, identifier: str, body: list[Note], identifier_kind: str | None = None
+) -> list[dict[str, Any]]:
+    """Add remarks to a model."""
+    if not body:
+        raise errors.InvalidInput("There is no note in the list.")
+    with asks.session() as session:
+        model = resolve(session, identifier, identifier_kind)
+        models.add_notes(session, model, [note.model_dump() for note in body])
+        return [_note(note) for note in models.notes(session, model)]
+
+
+@router.delete("/models-notes/{note_id}")
+def delete_note(asks: Asks, note_id: int) -> None:
+    """Delete a remark."""
+    with asks.session() as session:
+        models.delete_note(session, note_id)
+
+
+def _note(note: ModelNote) -> dict[str, Any]:
+    created: datetime = note.created_at
+    return {
+        "id": str(note.id),
+        "title": note.title,
+        "text": note.text,
+        "created_at": created.isoformat(),
+        "model_id": note.model_id,
+    }

@@ -1,0 +1,33 @@
+"""Routes that samples and labels come in by. A 2xx is given after the commit, or after the broker's acknowledgement."""
+
+from fastapi import APIRouter, Response
+
+from dcmon import errors, models, rows, versions
+from dcmon.http.access import Asks, Body
+
+router = APIRouter(tags=["samples and labels"])
+
+
+@router.post("/model-versions/{version_id}/data")
+def samples(asks: Asks, version_id: int, body: Body) -> Response:
+    """Log samples: a JSON array of objects. A row that can't be stored is quarantined; it never fails the request."""
+    with asks.session() as session:
+        versions.get(session, version_id)
+    asks.app.ingestion.take_samples(asks.org, version_id, _rows(body))
+    return Response()
+
+
+@router.put("/model/{model_id}/labels")
+def labels(asks: Asks, model_id: int, body: Body) -> Response:
+    """Log labels: a JSON array of {"_dc_sample_id", "_dc_label"}. The last one by logging time wins."""
+    with asks.session() as session:
+        models.get(session, model_id)
+    asks.app.ingestion.take_labels(asks.org, model_id, _rows(body))
+    return Response()
+
+
+def _rows(body: bytes) -> list[rows.Raw]:
+    found = rows.split(body)
+    if not found:
+        raise errors.InvalidInput("The list is empty: there is nothing to log.")
+    return found

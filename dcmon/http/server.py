@@ -1,0 +1,33 @@
+"""`dcmon serve`: uvicorn in this process."""
+
+import socket
+
+from dcmon.app import App
+from dcmon.errors import PortTaken
+from dcmon.http import api
+
+
+def serve(app: App) -> None:
+    """Serve the endpoint until SIGTERM or SIGINT. Raises PortTaken."""
+    import uvicorn
+
+    settings = app.settings.http
+    with _listen(settings.host, settings.port) as listening:
+        config = uvicorn.Config(
+            api.create(app), log_config=None, access_log=False, timeout_graceful_shutdown=10, server_header=False
+        )
+        app.output.say(f"dcmon's endpoint listens at {app.settings.url}")
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise PortTaken(host=host, port=port) from error
+    listening.listen(512)
+    return listening

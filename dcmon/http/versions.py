@@ -1,0 +1,231 @@
+"""Routes of model versions: their columns, counts, and rows read back."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter
+from pydantic import AfterValidator, BaseModel, Field
+
+from dcmon import columns, errors, models, references, samples, storage, versions
+from dcmon.columns import TIME
+from dcmon.http.access import Asks
+from dcmon.http.models import resolve
+from dcmon.tables.org import Model, Version
+from dcmon.versions import NewVersion
+
+router = APIRouter(tags=["model versions"])
+FAR, NEVER = datetime(3000, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _aware(time: datetime) -> datetime:
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+Time = Annotated[datetime, AfterValidator(_aware)]
+
+
+class VersionBody(BaseModel):
+    """What a version is created from."""
+
+    name: str
+    features: dict[str, str]
+    additional_data: dict[str, str]
+    feature_importance: dict[str, float] | None = None
+    classes: list[str] | None = None
+    label_map: dict[str, str] | None = None
+
+
+class VersionChange(BaseModel):
+    """What can be changed of a version."""
+
+    name: str | None = None
+    feature_importance: dict[str, float] | None = None
+
+
+class Filter(BaseModel):
+    """One condition on a column."""
+
+    column: str
+    operator: str
+    value: Any = None
+
+
+class Filters(BaseModel):
+    """Conditions that all must hold."""
+
+    filters: list[Filter] = []
+
+
+class RowsWanted(BaseModel):
+    """How many rows, and which."""
+
+    rows_count: int = Field(100, ge=0, le=100_000)
+    filter: Filters | None = None
+
+
+class ProductionRowsWanted(RowsWanted):
+    """Rows of a span of time."""
+
+    start_time: Time
+    end_time: Time
+
+
+class Span(BaseModel):
+    """A span of time, open where a bound is missing."""
+
+    start_time: Time | None = None
+    end_time: Time | None = None
+
+
+@router.post("/models/{identifier}/version")
+def create(asks: Asks, identifier: str, body: VersionBody, identifier_kind: str | None = None) -> dict[str, int]:
+    """Create a version; one that is there with the same columns is given back."""
+    new = NewVersion(
+        body.name, body.features, body.additional_data, body.feature_importance, body.classes, body.label_map
+    )
+    with asks.session() as session:
+        return {"id": versions.create(session, resolve(session, identifier, identifier_kind), new).id}
+
+
+@router.get("/models/{identifier}/versions")
+def entries(asks: Asks, identifier: str, identifier_kind: str | None = None) -> list[dict[str, Any]]:
+    """The versions of a model, newest samples first."""
+    with asks.session() as session:
+        model = resolve(session, identifier, identifier_kind)
+        return [{"id": version.id, "name": version.name} for version in versions.entries(session, model)]
+
+
+@router.get("/models/{model_name}/model-versions/{version_name}")
+def show_by_name(asks: Asks, model_name: str, version_name: str) -> dict[str, Any]:
+    """A version of the named model."""
+    with asks.session() as session:
+        model = models.find(session, model_name)
+        return _version(model, versions.find(session, model, version_name))
+
+
+@router.delete("/models/{model_name}/model-versions/{version_name}")
+def delete_by_name(asks: Asks, model_name: str, version_name: str) -> None:
+    """Delete a version of the named model with everything it has."""
+    with asks.session() as session:
+        model = models.find(session, model_name)
+        versions.delete(session, model, versions.find(session, model, version_name))
+
+
+@router.get("/model-versions/{version_id}")
+def show(asks: Asks, version_id: int) -> dict[str, Any]:
+    """A version."""
+    with asks.session() as session:
+        return _version(*versions.get(session, version_id))
+
+
+@router.put("/model-versions/{version_id}")
+def change(asks: Asks, version_id: int, body: VersionChange) -> None:
+    """Rename a version, or set its feature importance."""
+    if body.name is None and body.feature_importance is None:
+        raise errors.InvalidInput("Give a name, or feature_importance.")
+    with asks.session() as session:
+        versions.change(session, versions.get(session, version_id)[1], body.name, body.feature_importance)
+
+
+@router.delete("/model-versions/{version_id}")
+def delete(asks: Asks, version_id: int) -> None:
+    """Delete a version with everything it has."""
+    with asks.session() as session:
+        versions.delete(session, *versions.get(session, version_id))
+
+
+@router.get("/model-versions/{version_id}/schema")
+def schema(asks: Asks, version_id: int) -> dict[str, Any]:
+    """JSON Schemas of samples and reference rows, and what the version was created from."""
+    with asks.session() as session:
+        model, version = versions.get(session, version_id)
+    own = storage.columns(model, version)
+    return {
+        "monitor_schema": columns.monitor_schema(own),
+        "reference_schema": columns.reference_schema(own),
+        "features": version.features,
+        "additional_data": version.additional,
+        "classes": version.classes,
+        "label_map": version.label_map,
+        "feature_importance": version.feature_importance,
+    }
+
+
+@router.get("/model-versions/{version_id}/count-samples")
+def count(asks: Asks, version_id: int) -> dict[str, int]:
+    """How many samples and reference rows a version has."""
+    with asks.session() as session:
+        _, version = versions.get(session, version_id)
+        return {
+            "monitor_count": samples.count(session, version),
+            "reference_count": references.count(session, version),
+        }
+
+
+@router.get("/model-versions/{version_id}/time-window-statistics")
+def statistics(asks: Asks, version_id: int, body: Span) -> dict[str, int]:
+    """Samples, and labelled ones, from start to before end."""
+    with asks.session() as session:
+        _, version = versions.get(session, version_id)
+        n, labelled = samples.window_counts(session, version, body.start_time or NEVER, body.end_time or FAR)
+    return {"num_labeled_samples": labelled, "num_samples": n}
+
+
+@router.post("/model-versions/{version_id}/get-ref-data")
+def reference_rows(asks: Asks, version_id: int, body: RowsWanted) -> str:
+    """Reference rows: a JSON array of objects, as a JSON string."""
+    with asks.session() as session:
+        model, version = versions.get(session, version_id)
+        found = references.rows(session, model, version, body.rows_count, _filters(body))
+    return _encode(found)
+
+
+@router.post("/model-versions/{version_id}/get-prod-data")
+def production_rows(asks: Asks, version_id: int, body: ProductionRowsWanted) -> str:
+    """Samples with their labels: a JSON array of objects, as a JSON string."""
+    if body.end_time < body.start_time:
+        raise errors.InvalidInput("end_time is before start_time.")
+    with asks.session() as session:
+        model, version = versions.get(session, version_id)
+        found = samples.production(
+            session, model, version, body.start_time, body.end_time, body.rows_count, _filters(body)
+        )
+    return _encode(found)
+
+
+def _filters(body: RowsWanted) -> dict[str, Any] | None:
+    return None if body.filter is None else body.filter.model_dump()
+
+
+def _encode(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The SDK decodes twice. Datetime columns are epoch milliseconds, but the sample's time is ISO 8601."""
+    plain = [{name: _plain(name, value) for name, value in row.items()} for row in rows]
+    return msgspec.json.encode(plain).decode()
+
+
+def _plain(name: str, value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat() if name == TIME else int(value.timestamp() * 1000)
+    return value
+
+
+def _version(model: Model, version: Version) -> dict[str, Any]:
+    own = storage.columns(model, version)
+    return {
+        "id": version.id,
+        "model_id": version.model_id,
+        "name": version.name,
+        "start_time": (version.earliest or FAR).isoformat(),
+        "end_time": (version.watermark or NEVER).isoformat(),
+        "features_columns": version.features,
+        "additional_data_columns": version.additional,
+        "model_columns": own.model,
+        "meta_columns": {columns.SAMPLE_ID: "text", columns.TIME: "datetime"},
+        "feature_importance": version.feature_importance,
+        "statistics": {},
+        "classes": version.classes,
+        "label_map": version.label_map,
+        "balance_classes": False,
+    }
