@@ -1,0 +1,95 @@
+"""The clockwork: what is due by wall time, and hints that a crash lost. One scheduler leads, the others wait."""
+
+import logging
+from datetime import UTC, datetime
+from threading import Event
+
+from apscheduler.schedulers.background import BackgroundScheduler
+from sqlalchemy import text
+
+from dcmon import db, due, errors, notifications, organizations, wake
+from dcmon.app import App
+from dcmon.db import Organization
+from dcmon.leadership import Leadership
+from dcmon.wake import Work
+
+log = logging.getLogger(__name__)
+
+TRIED_EVERY = 0.5  # seconds between tries to lead
+CLOCK_EVERY, SWEEP_EVERY = 15, 60  # seconds
+
+
+def run(app: App, stop: Event) -> None:
+    """Lead, or wait to, until stop is set."""
+    with Leadership(app.engine) as leadership:
+        scheduler: BackgroundScheduler | None = None
+        while not stop.is_set():
+            leads = leadership.holds()
+            if leads and scheduler is None:
+                scheduler = _clockwork(app)
+                log.info("this scheduler leads")
+            elif not leads and scheduler is not None:
+                scheduler.shutdown(wait=False)
+                scheduler = None
+                log.warning("this scheduler leads no more")
+            stop.wait(TRIED_EVERY)
+        if scheduler is not None:
+            scheduler.shutdown(wait=True)
+
+
+def _clockwork(app: App) -> BackgroundScheduler:
+    scheduler = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1})
+    for job, seconds in ((due_by_clock, CLOCK_EVERY), (sweep, SWEEP_EVERY)):
+        scheduler.add_job(job, "interval", [app], seconds=seconds, next_run_time=datetime.now(UTC), name=job.__name__)
+    scheduler.start()
+    return scheduler
+
+
+def due_by_clock(app: App) -> int:
+    """Make windows due that live versions let pass in silence; returns how many."""
+    total = 0
+    for org in _organizations(app):
+        try:
+            with db.org_session(app.engine, org) as session:
+                made = due.make_due_by_clock(session, datetime.now(UTC))
+        except errors.DcmonError as error:
+            log.warning("organization %s is left out: %s", org.name, error)
+            continue
+        if made:
+            _ring(app, org, Work.evaluate)
+            log.info("organization %s: %d windows are due by the clock", org.name, made)
+        total += made
+    return total
+
+
+def sweep(app: App) -> int:
+    """Ring for work whose hint was lost in a crash; returns how many organizations were rung."""
+    rung = 0
+    for org in _organizations(app):
+        try:
+            with db.org_session(app.engine, org) as session:
+                is_touched = "select exists (select 1 from quarter_hours where is_touched)"
+                has_windows = session.scalar(text(is_touched)) or due.next_at(session) is not None
+                has_notifications = notifications.next_at(session) is not None
+        except errors.DcmonError as error:
+            log.warning("organization %s is left out: %s", org.name, error)
+            continue
+        for work, has in ((Work.evaluate, has_windows), (Work.notify, has_notifications)):
+            if has:
+                _ring(app, org, work)
+        rung += bool(has_windows or has_notifications)
+    return rung
+
+
+def _organizations(app: App) -> list[Organization]:
+    try:
+        with app.public() as session:
+            return organizations.entries(session)
+    except errors.DcmonError as error:
+        log.warning("waiting: %s", error)
+        return []
+
+
+def _ring(app: App, org: Organization, work: Work) -> None:
+    with app.public() as session:
+        wake.ring(session, org.id, work)
