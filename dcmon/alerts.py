@@ -4,8 +4,7 @@ One alert covers one span of bad windows of a version under a rule. Windows with
 ERROR) neither open nor close one. An alert that an operator resolved is over: bad windows after it open the next.
 """
 
-import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -15,16 +14,9 @@ from sqlalchemy.orm import Session
 
 from dcmon import notifications
 from dcmon.db import Organization
+from dcmon.rules import is_violated
 from dcmon.tables.org import Alert, AlertRule, Result
 
-COMPARE: dict[str, Callable[[float, float], bool]] = {
-    "greater_than": operator.gt,
-    "greater_than_equals": operator.ge,
-    "less_than": operator.lt,
-    "less_than_equals": operator.le,
-    "equals": operator.eq,
-    "not_equals": operator.ne,
-}
 DRIVERS_SHOWN = 5
 
 
@@ -56,7 +48,7 @@ class Episode:
 
 def violation(metrics: dict[str, float], comparison: str, threshold: float) -> tuple[str, float] | None:
     """The metric that breaks the rule worst (furthest from the threshold), or None when none does."""
-    bad = [item for item in metrics.items() if COMPARE[comparison](item[1], threshold)]
+    bad = [item for item in metrics.items() if is_violated(item[1], comparison, threshold)]
     return max(bad, key=lambda item: abs(item[1] - threshold), default=None)
 
 
@@ -215,3 +207,13 @@ def _close(session: Session, org: Organization, alert: Alert, why: str, public_u
 
 def _tell(session: Session, org: Organization, alert: Alert, public_url: str | None) -> int:
     return 0 if public_url is None else notifications.write(session, org, alert, alert.state, public_url)
+
+
+def resolve(session: Session, org: Organization, alert: Alert, public_url: str | None) -> bool:
+    """An operator declares an alert over; bad windows after its last one open another. False when it was over."""
+    if alert.state == "resolved":
+        return False
+    alert.state, alert.resolved_at, alert.resolved_by = "resolved", func.now(), "operator"
+    session.flush()
+    _tell(session, org, alert, public_url)
+    return True

@@ -55,6 +55,19 @@ def create_check(
     return check
 
 
+def provide_check(session: Session, model: Model, name: str) -> Check:
+    """The model's check of that name; a class of the catalogue is added under its own name. Raises InvalidInput."""
+    found = session.scalar(select(Check).where(Check.model_id == model.id, Check.name == name))
+    if found is not None:
+        return found
+    kind = catalogue.by_class(name)
+    if kind is None:
+        there = ", ".join(repr(each.name) for each in checks(session, model)) or "none"
+        known = ", ".join(catalogue.class_names())
+        raise errors.InvalidInput(f"There is no check {name!r}. The model has {there}; deepchecks has {known}.")
+    return create_check(session, model, name, kind.module_name, kind.class_name, {})
+
+
 def checks(session: Session, model: Model) -> list[Check]:
     """The checks of a model: performance first, then drift, then the rest by class."""
     found = session.scalars(select(Check).where(Check.model_id == model.id))

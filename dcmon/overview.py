@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dcmon import results
+from dcmon import errors, results
+from dcmon.sparkline import sparkline
 from dcmon.tables.org import Alert, AlertRule, Check, Model, Monitor, Result, Version
 
 SIGNS = {
@@ -107,3 +109,50 @@ def alerts(session: Session, model_id: int | None = None) -> list[AlertView]:
     if model_id is not None:
         statement = statement.where(Model.id == model_id)
     return [AlertView(*row) for row in session.execute(statement)]
+
+
+def alert(session: Session, alert_id: int) -> AlertView:
+    """One alert. Raises NotFound."""
+    found = next((view for view in alerts(session) if view.alert.id == alert_id), None)
+    if found is None:
+        raise errors.NotFound(what="alert", name=alert_id)
+    return found
+
+
+def alert_row(view: AlertView) -> dict[str, Any]:
+    """An alert as a row for an output."""
+    alert = view.alert
+    return {
+        "id": alert.id,
+        "severity": alert.severity,
+        "state": alert.state,
+        "monitor": view.name,
+        "since": alert.first_window_start,
+        "until": None if alert.state == "firing" else alert.last_window_end,
+        "windows": alert.windows,
+        "worst": alert.worst_value,
+        "rule": condition(view.rule),
+        "driver": view.driver,
+    }
+
+
+def monitor_row(view: MonitorView, width: int = 24) -> dict[str, Any]:
+    """A monitor as a row for an output: its last value and the shape of those before."""
+    last = view.last
+    judged = [value for value in view.values if value is not None]
+    return {
+        "id": view.monitor.id,
+        "monitor": view.name,
+        "every": every(view.monitor.frequency, view.monitor.aggregation_window),
+        "last": judged[-1] if judged else None,
+        "state": None if last is None else last.state,
+        "window_end": None if last is None else last.window_end,
+        "history": sparkline(view.values, width),
+        "rules": [f"{condition(rule)} {rule.severity}" for rule in view.rules],
+    }
+
+
+def every(frequency: str, units: int) -> str:
+    """A frequency in words: "day", "3 days"."""
+    unit = frequency.lower()
+    return unit if units == 1 else f"{units} {unit}s"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -62,3 +63,9 @@ def _sample_id(row: bytes) -> str | None:
         return None
     name = found.get(SAMPLE_ID) if isinstance(found, dict) else None
     return name[:1024].replace("\0", "�") if isinstance(name, str) else None
+
+
+def counts(session: Session, model: Model) -> dict[str, int]:
+    """How many rows of a model are quarantined, by reason."""
+    statement = select(Quarantined.reason, func.count()).where(Quarantined.model_id == model.id)
+    return {reason: n for reason, n in session.execute(statement.group_by(Quarantined.reason))}

@@ -1,7 +1,8 @@
 """Alert rules: a threshold on a monitor's value, with a severity."""
 
+import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
@@ -19,6 +20,14 @@ SIGNS = {
     "==": "equals",
     "=": "equals",
     "!=": "not_equals",
+}
+COMPARE: Mapping[str, Callable[[float, float], bool]] = {
+    "greater_than": operator.gt,
+    "greater_than_equals": operator.ge,
+    "less_than": operator.lt,
+    "less_than_equals": operator.le,
+    "equals": operator.eq,
+    "not_equals": operator.ne,
 }
 SEVERITIES = ("low", "medium", "high", "critical")
 
@@ -38,6 +47,21 @@ def parse(text: str) -> Condition:
         return Condition(SIGNS[match[1]], float(match[2]))  # type: ignore[index]
     except (TypeError, ValueError):
         raise errors.InvalidInput(f"{text!r} is no condition. It looks like '> 0.2' or '<= 0.9', in quotes.") from None
+
+
+def is_violated(value: float, operator_name: str, threshold: float) -> bool:
+    """Whether a value breaks a rule."""
+    return COMPARE[operator_name](value, threshold)
+
+
+def violated(rules: Sequence[AlertRule], metrics: Mapping[str, float]) -> list[str]:
+    """The rules that metrics break, each as severity and metric."""
+    return [
+        f"{rule.severity}: {metric}"
+        for rule in rules
+        for metric, value in metrics.items()
+        if is_violated(value, rule.operator, rule.threshold)
+    ]
 
 
 def create(

@@ -149,6 +149,16 @@ NOT_REDUCIBLE = frozenset({
 # fmt: on
 
 
+def class_names() -> list[str]:
+    """The classes that there are, sorted."""
+    return sorted(_BY_CLASS)
+
+
+def by_class(class_name: str) -> CheckKind | None:
+    """The kind of check of a class; None when there is none."""
+    return _BY_CLASS.get(class_name)
+
+
 def entry(module_name: str, class_name: str) -> CheckKind:
     """The kind of check that a config names.
 

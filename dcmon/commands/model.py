@@ -1,0 +1,115 @@
+"""Models: create, list, show."""
+
+from typing import Annotated
+
+import typer
+
+from dcmon.commands import group
+
+app = group(__doc__)
+
+
+@app.command()
+def create(
+    ctx: typer.Context,
+    name: str,
+    task: Annotated[str, typer.Option(help="regression, binary or multiclass.")],
+    description: Annotated[str | None, typer.Option(help="What it predicts.")] = None,
+    version: Annotated[str | None, typer.Option(help="Create this version too, with the columns given.")] = None,
+    feature: Annotated[list[str] | None, typer.Option(help="NAME:TYPE, repeatable; TYPE as in docs.")] = None,
+    additional: Annotated[list[str] | None, typer.Option(help="NAME:TYPE of a column that is no feature.")] = None,
+    class_: Annotated[list[str] | None, typer.Option("--class", help="A class, repeatable.")] = None,
+    label_ratio: Annotated[float, typer.Option(help="Checks on labels wait for this share of labels.")] = 1.0,
+    label_delay: Annotated[str, typer.Option(help="… or this long: 90s, 30m, 12h, 3d.")] = "3d",
+    time_zone: Annotated[str, typer.Option(help="Windows are aligned in it: Europe/Berlin.")] = "UTC",
+    frequency: Annotated[str, typer.Option(help="Of the default monitors: HOUR, DAY, WEEK or MONTH.")] = "DAY",
+    defaults: Annotated[bool, typer.Option("--defaults/--no-defaults", help="Default monitors and rules.")] = True,
+) -> None:
+    """Create a model, with default monitors and rules.
+
+    Example: dcmon model create credit --task binary --version v1 --feature age:numeric --class 0 --class 1
+    """
+    from dcmon import durations, models, monitors, versions
+    from dcmon.windows import Frequency
+
+    if frequency.upper() not in Frequency.__members__:
+        raise typer.BadParameter(f"{frequency!r} is none of {', '.join(Frequency)}.", param_hint="--frequency")
+    new = models.NewModel(name, task, description, label_ratio, durations.parse(label_delay), time_zone)
+    row: dict[str, object] = {"model": name}
+    with ctx.obj.org() as session:
+        model = models.create(session, new)
+        row["id"] = model.id
+        if defaults:
+            row["monitors"] = monitors.create_defaults(session, model, Frequency[frequency.upper()])
+        if version is not None:
+            columns = versions.NewVersion(version, _columns(feature), _columns(additional), classes=class_ or None)
+            row |= {"version": version, "version_id": versions.create(session, model, columns).id}
+    ctx.obj.output.value(row)
+
+
+def _columns(given: list[str] | None) -> dict[str, str]:
+    columns = {}
+    for each in given or ():
+        name, colon, kind = each.rpartition(":")
+        if not colon:
+            raise typer.BadParameter(f"{each!r} is not NAME:TYPE, like age:numeric.")
+        columns[name] = kind
+    return columns
+
+
+@app.command("list")
+def list_(ctx: typer.Context) -> None:
+    """List models. Example: dcmon model list"""
+    from dcmon import models, samples, versions
+
+    with ctx.obj.org() as session:
+        rows = []
+        for model in models.entries(session):
+            found = versions.entries(session, model)
+            newest = max((each.watermark for each in found if each.watermark), default=None)
+            n = sum(samples.count(session, each) for each in found)
+            rows.append(
+                {"name": model.name, "id": model.id, "task": model.task_type, "versions": len(found),
+                 "samples": n, "newest_sample": newest}
+            )  # fmt: skip
+    columns = ["name", "id", "task", "versions", "samples", "newest_sample"]
+    ctx.obj.output.table(rows, columns, empty='No model yet: "dcmon model create NAME --task binary".')
+
+
+@app.command()
+def show(ctx: typer.Context, name: str) -> None:
+    """Show a model: versions, samples, monitors, alerts, quarantine. Example: dcmon model show credit"""
+    from dcmon import models, overview, quarantine, references, samples, versions
+
+    with ctx.obj.org() as session:
+        model = models.find(session, name)
+        shown = [
+            {
+                "version": version.name,
+                "id": version.id,
+                "features": len(version.features),
+                "samples": samples.count(session, version),
+                "reference": references.count(session, version),
+                "newest_sample": version.watermark,
+            }
+            for version in versions.entries(session, model)
+        ]
+        firing = [view for view in overview.alerts(session, model.id) if view.alert.state == "firing"]
+        about = {
+            "name": model.name,
+            "id": model.id,
+            "task": model.task_type,
+            "description": model.description,
+            "time_zone": model.time_zone,
+            "label_ratio": model.label_ratio,
+            "label_delay": str(model.label_delay),
+            "monitors": len(overview.monitors(session, model.id)),
+            "firing_alerts": len(firing),
+            "quarantined": quarantine.counts(session, model) or None,
+        }
+    if ctx.obj.output.is_json:
+        ctx.obj.output.value({**about, "versions": shown})
+        return
+    ctx.obj.output.value(about)
+    columns = ["version", "id", "features", "samples", "reference", "newest_sample"]
+    ctx.obj.output.table(shown, columns, empty="It has no version yet.")

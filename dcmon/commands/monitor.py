@@ -1,0 +1,141 @@
+"""Monitors: create, list, show, run."""
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from dcmon.commands import group
+
+app = group(__doc__)
+
+Name = Annotated[str, typer.Argument(help="MODEL/MONITOR, or MONITOR where only one model has it.")]
+
+
+@app.command()
+def create(
+    ctx: typer.Context,
+    name: str,
+    model: Annotated[str, typer.Option(help="The model it watches.")],
+    check: Annotated[str, typer.Option(help="A check of the model by name, or of deepchecks by class: FeatureDrift.")],
+    frequency: Annotated[str, typer.Option(help="HOUR, DAY, WEEK or MONTH.")] = "DAY",
+    aggregation_window: Annotated[int, typer.Option(min=1, help="Units of the frequency that a window spans.")] = 1,
+    feature: Annotated[list[str] | None, typer.Option(help="Only these features; repeatable.")] = None,
+    scorer: Annotated[list[str] | None, typer.Option(help="Metrics of a performance check; repeatable.")] = None,
+    aggregation: Annotated[str | None, typer.Option(help="How features become one number: max, l3_weighted …")] = None,
+    rule: Annotated[str | None, typer.Option(help="Add a rule: '> 0.2'.")] = None,
+    severity: Annotated[str, typer.Option(help="Of that rule.")] = "medium",
+) -> None:
+    """Create a monitor; its last windows with samples are evaluated at once.
+
+    Example: dcmon monitor create "Age drift" --model credit --check FeatureDrift --feature age --rule "> 0.2"
+    """
+    from dcmon import models, monitors, rules, wake
+    from dcmon.windows import Frequency
+
+    if frequency.upper() not in Frequency.__members__:
+        raise typer.BadParameter(f"{frequency!r} is none of {', '.join(Frequency)}.", param_hint="--frequency")
+    conf = {"feature": feature, "scorer": scorer, "aggregation method": [aggregation] if aggregation else None}
+    chosen = {key: value for key, value in conf.items() if value}
+    kwargs = {"check_conf": chosen, "res_conf": None} if chosen else None
+    org = ctx.obj.organization()
+    with ctx.obj.org(org) as session:
+        on = monitors.provide_check(session, models.find(session, model), check)
+        new = monitors.NewMonitor(name, Frequency[frequency.upper()], aggregation_window, additional_kwargs=kwargs)
+        made = monitors.create(session, on, new)
+        if rule is not None:
+            rules.create(session, made.id, rules.parse(rule), severity)
+    with ctx.obj.public() as session:
+        wake.ring(session, org.id, wake.Work.evaluate)
+    ctx.obj.output.value({"monitor": f"{model}/{name}", "id": made.id, "check": on.name})
+
+
+@app.command("list")
+def list_(
+    ctx: typer.Context, model: Annotated[str | None, typer.Option(help="Only of this model.")] = None
+) -> None:
+    """List monitors with their last value and the shape of those before. Example: dcmon monitor list"""
+    from dcmon import models, overview
+
+    with ctx.obj.org() as session:
+        views = overview.monitors(session, models.find(session, model).id if model else None)
+        rows = [overview.monitor_row(view) for view in views]
+    ctx.obj.output.table(rows, ["monitor", "every", "last", "state", "history"], empty="No monitor yet.")
+
+
+@app.command()
+def show(ctx: typer.Context, name: Name) -> None:
+    """Show a monitor: check, rules, and its last results. Example: dcmon monitor show "credit/Prediction Drift\""""
+    from dcmon import monitors, overview
+
+    with ctx.obj.org() as session:
+        wanted = monitors.find(session, name).id
+        view = next(view for view in overview.monitors(session) if view.monitor.id == wanted)
+        about = {
+            **overview.monitor_row(view, 40),
+            "check": f"{view.check.name} ({view.check.class_name})",
+            "choices": view.monitor.additional_kwargs and view.monitor.additional_kwargs["check_conf"],
+            "filters": view.monitor.data_filters,
+        }
+        last = [_result(each) for each in view.results[-10:]]
+    if ctx.obj.output.is_json:
+        ctx.obj.output.value({**about, "results": last})
+        return
+    ctx.obj.output.value(about)
+    ctx.obj.output.table(last, ["window_end", "state", "value", "n", "revision", "driver"], title="Last results")
+
+
+@app.command()
+def run(
+    ctx: typer.Context,
+    name: Name,
+    at: Annotated[datetime | None, typer.Option(help="The window that ends then or before, UTC.")] = None,
+    from_: Annotated[datetime | None, typer.Option("--from", help="Windows that end after this, UTC.")] = None,
+    to: Annotated[datetime | None, typer.Option("--to", help="… and not after this, UTC.")] = None,
+    notify: Annotated[bool, typer.Option("--notify", help="Notify of what changes.")] = False,
+) -> None:
+    """Evaluate now; exit 1 when a rule is violated, 8 when there is no verdict.
+
+    Example: dcmon monitor run "credit/Prediction Drift"
+    """
+    from datetime import UTC
+
+    from dcmon import evaluation, monitors, rules, wake
+
+    app = ctx.obj
+    org = app.organization()
+    with app.org(org) as session:
+        wanted = monitors.find(session, name).id
+        on_it = [rule for rule in rules.of_monitor(session, wanted) if rule.is_active]
+    until = at or to
+    span = (from_.replace(tzinfo=UTC) if from_ else None, until.replace(tzinfo=UTC) if until else None)
+    link = app.settings.url if notify else None
+    found = evaluation.run_monitor(app.engine, org, wanted, span, app.settings.evaluate, link)
+    if notify:
+        with app.public() as session:
+            wake.ring(session, org.id, wake.Work.notify)
+    rows = [{**_result(each), "violates": rules.violated(on_it, each.metrics)} for each in found]
+    columns = ["window_end", "state", "value", "n", "violates", "reason"]
+    app.output.table(rows, columns, empty="There is no window with samples yet.")
+    if any(row["violates"] for row in rows):
+        raise typer.Exit(1)
+    if not rows or any(row["state"] != "OK" for row in rows):
+        raise typer.Exit(8)
+
+
+def _result(result):  # type: ignore[no-untyped-def]
+    from dcmon import results
+
+    headline = results.headline(result.metrics)
+    return {
+        "window_start": result.window_start,
+        "window_end": result.window_end,
+        "state": result.state,
+        "value": headline[1] if headline else None,
+        "metrics": result.metrics,
+        "n": result.n,
+        "revision": result.revision,
+        "driver": next(iter(result.entries), None),
+        "entries": result.entries,
+        "reason": result.reason,
+    }
