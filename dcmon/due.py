@@ -220,3 +220,12 @@ def _shapes(session: Session, version_id: int) -> tuple[Model, set[Shape]]:
     )
     shapes = {Shape(Frequency(frequency), units) for frequency, units in found}
     return session.get_one(Model, version.model_id), shapes
+
+
+def is_waiting(session: Session) -> bool:
+    """Whether a complete window waits that is due within a moment."""
+    waits = text(
+        "select exists (select 1 from due_windows d join versions v on v.id = d.version_id"
+        f" join models m on m.id = v.model_id where d.due_at <= now() + interval '2 seconds' and {COMPLETE})"
+    )
+    return bool(session.scalar(waits))

@@ -1,0 +1,27 @@
+"""Run the whole system on a year of real flights, from nothing to the first alert."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@app.command()
+def demo(
+    ctx: typer.Context,
+    exit_: Annotated[bool, typer.Option("--exit", help="Stop the system at the end.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget the last demo and start over.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Where to write the HTML report.")] = None,
+) -> None:
+    """Run the whole system on the flights that left New York in 2013: train, replay, monitor, alert.
+
+    The data stays: a second demo goes on or shows it. On a terminal the system stays up until Ctrl-C.
+
+    Example: dcmon demo --exit
+    """
+    from dcmon.demo import stage, story
+
+    stay = not exit_ and stage.Stage().is_terminal
+    story.tell(ctx.obj, fresh=fresh, stay=stay, report=report.absolute() if report else None)

@@ -1,0 +1,66 @@
+"""From stored monitors and alerts to a report: what `dcmon.report` draws."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy.orm import Session
+
+from dcmon import overview, versions
+from dcmon.charts import AlertSpan, MonitorSeries, Point, Threshold
+from dcmon.overview import AlertView, MonitorView
+from dcmon.report import Report
+from dcmon.tables.org import AlertRule, Model
+
+
+def of_model(session: Session, organization: str, model: Model) -> Report:
+    """Everything that a model's monitors found, with their alerts."""
+    found = versions.entries(session, model)
+    names = {version.id: version.name for version in found}
+    alerts = overview.alerts(session, model.id)
+    series = [_series(view, alerts, names) for view in overview.monitors(session, model.id)]
+    now = datetime.now(UTC)
+    return Report(
+        organization,
+        model.name,
+        ", ".join(names.values()),
+        min((version.earliest for version in found if version.earliest), default=now),
+        max((version.watermark for version in found if version.watermark), default=now),
+        now,
+        series,
+    )
+
+
+def _series(view: MonitorView, alerts: Sequence[AlertView], names: dict[int, str]) -> MonitorSeries:
+    points = [
+        Point(
+            result.window_start, result.window_end, result.metrics, result.n, result.state, result.reason,
+            names.get(result.version_id, ""),
+        )
+        for result in view.results
+    ]  # fmt: skip
+    mine = [alert for alert in alerts if alert.monitor.id == view.monitor.id]
+    return MonitorSeries(
+        view.monitor.name,
+        view.monitor.frequency,
+        points,
+        [_threshold(rule) for rule in view.rules],
+        [_span(alert, view) for alert in mine],
+        view.monitor.description,
+    )
+
+
+def _threshold(rule: AlertRule) -> Threshold:
+    return Threshold(rule.threshold, rule.severity, rule.operator)
+
+
+def _span(found: AlertView, view: MonitorView) -> AlertSpan:
+    """An alert from the first window that broke the rule to the first that kept it again."""
+    alert = found.alert
+    recovered = [
+        result.window_end
+        for result in view.results
+        if result.version_id == alert.version_id and result.state == "OK" and result.window_end > alert.last_window_end
+    ]
+    until = None if alert.state == "firing" else min(recovered, default=alert.last_window_end)
+    worst = alert.worst_value
+    return AlertSpan(alert.first_window_end, until, alert.severity, worst, _threshold(found.rule), found.driver)
