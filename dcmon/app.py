@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from dcmon.db import Organization
     from dcmon.ingestion import Ingestion
+    from dcmon.kafka import Producer
     from dcmon.settings import Settings
 
 
@@ -66,9 +67,17 @@ class App:
     @cached_property
     def ingestion(self) -> Ingestion:
         """Where the endpoint puts rows: Kafka when it is set, PostgreSQL otherwise."""
-        from dcmon.ingestion import Direct
+        from dcmon.ingestion import Buffered, Direct
 
-        return Direct(self.engine)
+        settings = self.settings.kafka
+        return Buffered(self._producer, settings) if settings.bootstrap_servers else Direct(self.engine)
+
+    @cached_property
+    def _producer(self) -> Producer:
+        from dcmon import kafka
+
+        kafka.ensure_topics(self.settings.kafka)
+        return kafka.Producer(self.settings.kafka)
 
     def organization(self, name: str | None = None) -> Organization:
         """The organization named here, by --org or by DCMON_ORG; the only one when none is named."""
@@ -95,6 +104,8 @@ class App:
 
     def close(self) -> None:
         """Give back every connection."""
+        if "_producer" in self.__dict__:
+            self._producer.close()
         if "engine" in self.__dict__:
             self.engine.dispose()
 

@@ -4,16 +4,20 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from dcmon import db, errors, labels, samples, versions, wake
+from dcmon import db, errors, labels, messages, samples, versions, wake
 from dcmon.db import Organization
 from dcmon.samples import Outcome
+from dcmon.settings import Kafka
 from dcmon.tables.org import Batch, Model
+
+if TYPE_CHECKING:
+    from dcmon.kafka import Producer
 
 Rows = Sequence[msgspec.Raw]
 
@@ -55,6 +59,25 @@ class Direct:
     def _ring(self, org: Organization) -> None:
         with db.public_session(self.engine) as session:
             wake.ring(session, org.id, wake.Work.evaluate)
+
+
+class Buffered:
+    """Into Kafka: acknowledged means that all replicas in sync have it. `dcmon worker start ingest` stores it."""
+
+    def __init__(self, producer: "Producer", settings: Kafka) -> None:
+        self.producer, self.settings = producer, settings
+
+    def take_samples(self, org: Organization, version_id: int, rows: Rows) -> None:
+        """Raises Unreachable or TooLarge."""
+        self._send(org, "samples", version_id, rows)
+
+    def take_labels(self, org: Organization, model_id: int, rows: Rows) -> None:
+        """Raises Unreachable or TooLarge."""
+        self._send(org, "labels", model_id, rows)
+
+    def _send(self, org: Organization, kind: messages.Kind, target: int, rows: Rows) -> None:
+        packed = messages.pack(org.id, kind, target, datetime.now(UTC), rows, self.settings.rows_per_message)
+        self.producer.send(f"{self.settings.topic_prefix}.{kind}", packed)
 
 
 def store_samples(

@@ -1,0 +1,67 @@
+"""The messages of dcmon's topics: JSON, versioned, one row or many in each.
+
+    {"v": 1, "org": 1, "kind": "samples", "target": 7, "logged_at": "2026-11-24T10:00:00Z", "rows": [{…}, …]}
+
+`org` is the organization's id; `kind` is "samples" or "labels"; `target` is the version's id for samples, the model's
+for labels; `logged_at` is the time of receipt, which decides what is in the future and which label is the last; `rows`
+are as the endpoint takes them. No key is needed: order between messages does not matter.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+
+Kind = Literal["samples", "labels"]
+LARGEST = 900_000  # bytes of rows in a message, below the broker's default of 1 MB for a batch
+
+
+class Message(msgspec.Struct, frozen=True):
+    """A message as it was read; rows are still undecoded."""
+
+    v: Literal[1]
+    org: int
+    kind: Kind
+    target: int
+    logged_at: datetime
+    rows: list[msgspec.Raw]
+
+
+_DECODER = msgspec.json.Decoder(Message)
+
+
+class Unreadable(Exception):
+    """A message that is none of ours; the message says why."""
+
+
+def unpack(value: bytes | None) -> Message:
+    """Raises Unreadable."""
+    try:
+        message = _DECODER.decode(value or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Unreadable(f"not a message of version 1: {error}") from error
+    if message.logged_at.tzinfo is None:
+        raise Unreadable("logged_at has no offset")
+    return message
+
+
+def pack(
+    org: int, kind: Kind, target: int, logged_at: datetime, rows: Sequence[msgspec.Raw], per_message: int
+) -> list[bytes]:
+    """Messages that hold all rows, in order, at most `per_message` in each. Rows are copied as they are."""
+    time = logged_at.astimezone(UTC).isoformat()
+    head = f'{{"v":1,"org":{org},"kind":"{kind}","target":{target},"logged_at":"{time}","rows":['.encode()
+    return [head + b",".join(part) + b"]}" for part in _parts(rows, per_message)]
+
+
+def _parts(rows: Sequence[msgspec.Raw], per_message: int) -> Iterator[list[bytes]]:
+    part, size = list[bytes](), 0
+    for row in map(bytes, rows):
+        if part and (len(part) >= per_message or size + len(row) > LARGEST):
+            yield part
+            part, size = [], 0
+        part.append(row)
+        size += len(row) + 1
+    if part:
+        yield part

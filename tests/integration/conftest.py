@@ -1,0 +1,148 @@
+"""A Kafka-protocol broker for the tests that need one, and a model to log to."""
+
+import json
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import Engine, text
+
+from dcmon import db, models, versions
+from dcmon.app import App
+from dcmon.db import Organization
+from dcmon.embedded.process import wait_until
+from dcmon.models import NewModel
+from dcmon.output import Output
+from dcmon.settings import Kafka, Settings
+from dcmon.versions import NewVersion
+from tests.kafka.broker import broker
+
+
+@pytest.fixture(scope="session")
+def broker_address() -> Iterator[str]:
+    """The bootstrap address of a broker for the session."""
+    with broker() as address:
+        yield address
+
+
+@pytest.fixture
+def kafka(broker_address: str) -> Kafka:
+    """Settings with topics and a group of this test's own."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    return Kafka(bootstrap_servers=broker_address, topic_prefix=name, group_id=name, partitions=2, rows_per_message=50)
+
+
+@pytest.fixture
+def buffered(database_url: str, data_dir: Path, kafka: Kafka) -> Iterator[App]:
+    """An App that sends samples through Kafka."""
+    settings = Settings(database_url=SecretStr(database_url), data_dir=data_dir, kafka=kafka)
+    with App(settings, Output(quiet=True)) as made:
+        yield made
+
+
+@dataclass(frozen=True)
+class Target:
+    """A model version to log to, and how much it has."""
+
+    engine: Engine
+    org: Organization
+    model_id: int
+    version_id: int
+
+    def scalar(self, statement: str, **values: object) -> Any:
+        with db.org_session(self.engine, self.org) as session:
+            return session.scalar(text(statement), values)
+
+    @property
+    def samples(self) -> int:
+        with db.org_session(self.engine, self.org) as session:
+            _, version = versions.get(session, self.version_id)
+            return int(session.scalar(text(f"select count(*) from samples_{version.relation}")) or 0)
+
+    @property
+    def labels(self) -> int:
+        with db.org_session(self.engine, self.org) as session:
+            _, version = versions.get(session, self.version_id)
+            return int(session.scalar(text(f"select count(*) from labels_{version.relation}")) or 0)
+
+
+def new_target(engine: Engine, org: Organization) -> Target:
+    """A binary model with one version of two features."""
+    with db.org_session(engine, org) as session:
+        model = models.create(session, NewModel("credit", "binary"))
+        columns = NewVersion("v1", {"age": "numeric", "job": "categorical"}, classes=["0", "1"])
+        version = versions.create(session, model, columns)
+        return Target(engine, org, model.id, version.id)
+
+
+@pytest.fixture
+def target(engine: Engine, org: Organization) -> Target:
+    """A model version of organization acme."""
+    return new_target(engine, org)
+
+
+def rows(first: int, count: int) -> list[bytes]:
+    """Samples as a service sends them; the same numbers give the same rows."""
+    start = datetime(2026, 3, 1, tzinfo=UTC)
+    return [_encoded(_row(number, start)) for number in range(first, first + count)]
+
+
+def labels(first: int, count: int) -> list[bytes]:
+    """The labels of these samples."""
+    return [_encoded({"_dc_sample_id": f"s{number}", "_dc_label": number % 2}) for number in range(first, first + count)]
+
+
+def _row(number: int, start: datetime) -> Mapping[str, Any]:
+    time = start + timedelta(seconds=30 * number)
+    return {
+        "_dc_sample_id": f"s{number}",
+        "age": number % 90,
+        "job": f"j{number % 4}",
+        "_dc_time": time.isoformat(),
+        "_dc_prediction_probabilities": [0.5, 0.5],
+        "_dc_prediction": str(number % 2),
+    }
+
+
+def _encoded(row: Mapping[str, Any]) -> bytes:
+    return json.dumps(row).encode()
+
+
+@contextmanager
+def running(job: Callable[[App, threading.Event], None], app: App) -> Iterator[None]:
+    """A job on a thread; what it raises is raised here."""
+    stop, raised = threading.Event(), list[BaseException]()
+
+    def run() -> None:
+        try:
+            job(app, stop)
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(30)
+    if raised:
+        raise raised[0]
+
+
+def eventually(is_true: Callable[[], bool], seconds: float = 30) -> bool:
+    """Whether something comes true in time."""
+    return wait_until(is_true, seconds, every=0.05)
+
+
+def only(found: Sequence[Any]) -> Any:
+    """The one there is."""
+    assert len(found) == 1
+    return found[0]
