@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from dcmon import notifications
@@ -118,7 +118,7 @@ def _stored(session: Session, rule: AlertRule, result: Result) -> list[Alert]:
     )
 
 
-def _is_ours():  # type: ignore[no-untyped-def]
+def _is_ours() -> ColumnElement[bool]:
     return func.coalesce(Alert.resolved_by, "").notin_(["operator"])
 
 

@@ -99,7 +99,9 @@ def main() -> None:
     except KeyboardInterrupt:
         _fail("interrupted", 130)
     except Exception as error:
-        _fail(f"unexpected {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''} (-v shows where)", 3)
+        _fail(
+            f"unexpected {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''} (-v shows where)", 3
+        )
 
 
 def _fail(message: str, code: int) -> None:
@@ -113,7 +115,7 @@ def _fail(message: str, code: int) -> None:
 
 def globals_first(arguments: list[str]) -> list[str]:
     """Move global options to the front, so that `dcmon org list -o json` works like `dcmon -o json org list`."""
-    front, rest, left = [], [], list(arguments)
+    front, rest, left = list[str](), list[str](), list(arguments)
     while left:
         word = left.pop(0)
         if word == "--":

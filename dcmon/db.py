@@ -71,7 +71,9 @@ def _translate(context: ExceptionContext) -> errors.DcmonError | None:
     said = (str(original).strip() or type(original).__name__).splitlines()[0]
     if isinstance(original, psycopg.errors.DiskFull):
         return errors.DiskFull(where=where)
-    if re.search(r"password authentication failed|role .* does not exist|no password supplied|no pg_hba", str(original)):
+    if re.search(
+        r"password authentication failed|role .* does not exist|no password supplied|no pg_hba", str(original)
+    ):
         return errors.DatabaseRefused(where=where, user=url.username or "")
     if original.sqlstate is None or context.is_disconnect or original.sqlstate[:2] in ("08", "57", "3D", "53"):
         return errors.Unreachable(what="PostgreSQL", where=where, why=said)

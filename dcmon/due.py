@@ -162,7 +162,8 @@ def make_due_for_monitor(session: Session, monitor_id: int, now: datetime) -> in
     due: set[tuple[int, Window]] = set()
     versions = session.scalars(select(Version).where(Version.model_id == model.id, Version.watermark.is_not(None)))
     for version in versions:
-        assert version.watermark is not None and version.earliest is not None
+        assert version.watermark is not None
+        assert version.earliest is not None
         end = step(floor(version.watermark, shape.frequency, local), shape.frequency, 1, local)
         for _ in range(WINDOWS_OF_A_NEW_MONITOR):
             if end <= version.earliest:
@@ -174,7 +175,7 @@ def make_due_for_monitor(session: Session, monitor_id: int, now: datetime) -> in
 
 
 def make_due_by_clock(session: Session, now: datetime) -> int:
-    """Make windows due that a live version let pass without a sample; returns how many. Stale versions are left alone."""
+    """Make windows due that a live version let pass without a sample; returns how many. Stale ones are left alone."""
     due: set[tuple[int, Window]] = set()
     versions = session.scalars(
         select(Version).where(Version.watermark.is_not(None), Version.newest_logged_at - Version.watermark < YOUNG)

@@ -293,7 +293,8 @@ def _windows(
     after, until = span
     found = []
     for version in session.scalars(select(Version).where(Version.model_id == model.id, Version.watermark.is_not(None))):
-        assert version.watermark is not None and version.earliest is not None
+        assert version.watermark is not None
+        assert version.earliest is not None
         end = floor(min(until or version.watermark, version.watermark), shape.frequency, local)
         while end > version.earliest and (after is None or end > after):
             found.append((version.id, shape.ending(end, local)))

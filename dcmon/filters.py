@@ -17,7 +17,9 @@ OPERATORS = {
 Filters = Mapping[str, Any] | None
 
 
-def condition(filters: Filters, known: Mapping[str, str], alias: str, label: str = "label") -> tuple[str, dict[str, Any]]:
+def condition(
+    filters: Filters, known: Mapping[str, str], alias: str, label: str = "label"
+) -> tuple[str, dict[str, Any]]:
     """SQL that holds for the rows wanted ("true" without filters), and its parameters.
 
     `filters` is {"filters": [{"column", "operator", "value"}, …]}; `known` names the columns there are. A label is

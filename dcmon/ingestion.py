@@ -11,8 +11,8 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from dcmon import db, errors, labels, messages, samples, versions, wake
+from dcmon.arrivals import Outcome
 from dcmon.db import Organization
-from dcmon.samples import Outcome
 from dcmon.settings import Kafka
 from dcmon.tables.org import Batch, Model
 

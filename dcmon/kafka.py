@@ -1,4 +1,4 @@
-"""The door to Kafka: a producer that returns when everything is acknowledged, a consumer that starts where it is told."""
+"""The door to Kafka: a producer that waits for acknowledgements, a consumer that starts where it is told."""
 
 import logging
 import threading
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import confluent_kafka as ck
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from dcmon import errors
 from dcmon.settings import Kafka
@@ -49,7 +49,7 @@ def ensure_topics(settings: Kafka) -> dict[str, uuid.UUID]:
     try:
         there = admin.list_topics(timeout=10).topics
         missing = [name for name in names if name not in there]
-        wanted = [ck.admin.NewTopic(name, settings.partitions, settings.replication_factor) for name in missing]  # type: ignore[attr-defined]
+        wanted = [NewTopic(name, settings.partitions, settings.replication_factor) for name in missing]
         for made in admin.create_topics(wanted).values() if wanted else ():
             _ignoring(made.result, ck.KafkaError.TOPIC_ALREADY_EXISTS)
         return {name: _topic_id(admin, name) for name in names}
@@ -69,7 +69,8 @@ def _topic_id(admin: AdminClient, name: str) -> uuid.UUID:
 
 def _bytes(number: Any) -> bytes:
     most, least = number.get_most_significant_bits(), number.get_least_significant_bits()
-    return ((most << 64 | least & (2**64 - 1)) & (2**128 - 1)).to_bytes(16)
+    both = int((most << 64 | least & (2**64 - 1)) & (2**128 - 1))
+    return both.to_bytes(16)
 
 
 class Producer:
@@ -93,7 +94,7 @@ class Producer:
         self._poller.start()
 
     def send(self, topic: str, values: Sequence[bytes]) -> None:
-        """Returns when every message is acknowledged. Raises TooLarge or Unreachable; some may be there all the same."""
+        """Returns when every message is acknowledged. Raises TooLarge or Unreachable; some may be there anyway."""
         waiting = _Waiting(len(values))
         for value in values:
             self._produce(topic, value, waiting)
@@ -171,7 +172,7 @@ class Consumer:
             if message.error() is not None:
                 self._error(message.error())
                 continue
-            place = Place(message.topic(), message.partition(), message.offset())
+            place = Place(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
             received.append(Received(place, message.value()))
         return received
 

@@ -3,18 +3,16 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dcmon import quarantine, storage
+from dcmon.arrivals import Fingerprint, Outcome, fingerprint
 from dcmon.rows import Rejected, label_shape
 from dcmon.tables.org import Model, Version
-
-if TYPE_CHECKING:
-    from dcmon.samples import Fingerprint, Outcome
 
 Value = str | float | None
 Known = tuple[str, int, int, datetime, Value]  # key, hash, level, the sample's time, label
@@ -28,17 +26,15 @@ def take(
     logged_at: datetime,
     source: str,
     first_position: int = 0,
-) -> "Outcome":
+) -> Outcome:
     """Keep labels: at their samples, or waiting for them. A label that is there already is a duplicate.
 
     Holds the model's lock exclusively: a label and its sample that commit together would never meet.
     """
-    from dcmon.samples import Outcome, fingerprint
-
     storage.lock_model(session, model)
     good, bad = _sort(model, rows, first_position)
     prints = {fingerprint(sample_id).key: (fingerprint(sample_id), label) for sample_id, label in good.items()}
-    changed, found = 0, set()
+    changed, found = 0, set[str]()
     for version_id, known in _meet(session, model, prints).items():
         version = session.get_one(Version, version_id)
         changed += _write(session, model, version, known, logged_at)
@@ -54,7 +50,7 @@ def adopt(
     session: Session,
     model: Model,
     version: Version,
-    arrivals: Iterable[tuple["Fingerprint", datetime]],
+    arrivals: Iterable[tuple[Fingerprint, datetime]],
     logged_at: datetime,
 ) -> None:
     """Give new samples the labels that waited for them."""
@@ -100,7 +96,7 @@ def _value(label: Any, model: Model) -> Value:
     return str(label)
 
 
-def _meet(session: Session, model: Model, prints: dict[str, tuple["Fingerprint", Value]]) -> dict[int, list[Known]]:
+def _meet(session: Session, model: Model, prints: dict[str, tuple[Fingerprint, Value]]) -> dict[int, list[Known]]:
     """The samples that the labels belong to, by version."""
     found = session.execute(
         text(

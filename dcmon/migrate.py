@@ -17,14 +17,15 @@ from sqlalchemy.schema import CreateSchema, DropSchema
 
 from dcmon import errors
 from dcmon.db import GATE, MIGRATIONS, Organization, head, revision
-from dcmon.tables import org as _org_tables
-from dcmon.tables import public as _public_tables
+from dcmon.tables import Org, Public
+from dcmon.tables import org as _org  # noqa: F401  (declares the tables of the metadata)
+from dcmon.tables import public as _public  # noqa: F401
 
 Lineage = Literal["public", "org"]
 LINEAGES: tuple[Lineage, ...] = get_args(Lineage)
 METADATA: dict[Lineage, MetaData] = {
-    "public": _public_tables.Public.metadata,
-    "org": _org_tables.Org.metadata,
+    "public": Public.metadata,
+    "org": Org.metadata,
 }
 RUN_TIME_TABLE = re.compile(r"(samples|labels|reference|ids|orphan_labels)_\d+")
 SCRATCH = "dcmon_scratch"
@@ -84,7 +85,8 @@ def write_revision(engine: Engine, lineage: Lineage, message: str) -> str:
     number = f"{int(head(lineage)) + 1:04d}" if any((MIGRATIONS / lineage).glob("[0-9]*.py")) else "0001"
     with _scratch(engine, lineage) as config:
         script = command.revision(config, message, autogenerate=True, rev_id=number)
-    assert script is not None and not isinstance(script, list)
+    assert script is not None
+    assert not isinstance(script, list)
     return str(script.path)
 
 

@@ -135,7 +135,7 @@ def record(session: Session, notification_id: uuid.UUID, delivery: Delivery, set
 
 def pause(attempts: int) -> timedelta:
     """How long to wait after so many attempts: doubling from 5 s to 1 h, a tenth of it by chance."""
-    longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempts - 1, 20))
+    longest: timedelta = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempts - 1, 20))
     return longest * (0.9 + 0.1 * random.random())
 
 

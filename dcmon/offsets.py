@@ -20,9 +20,7 @@ def lock(session: Session, partition: Partition) -> int:
         named,
     )
     found = session.scalar(
-        text(
-            "select next_offset from ingest_offsets where topic_id = :topic and partition = :partition for update"
-        ),
+        text("select next_offset from ingest_offsets where topic_id = :topic and partition = :partition for update"),
         named,
     )
     return int(found or 0)

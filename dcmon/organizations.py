@@ -31,7 +31,7 @@ def create(session: Session, name: str, owner_email: str) -> tuple[Entry, Owner]
     """
     if not NAME.fullmatch(name):
         raise errors.InvalidInput(
-            f"{name!r} can't name an organization: 1 to 63 letters, digits, blanks and _.-, beginning with a letter or digit."
+            f"{name!r} can't name an organization: 1 to 63 letters, digits, blanks and _.-, a letter or digit first."
         )
     if "@" not in owner_email:
         raise errors.InvalidInput(f"{owner_email!r} is no e-mail address.")
@@ -76,10 +76,14 @@ def choose(session: Session, name: str | None) -> Entry:
         return find(session, name)
     there = entries(session)
     if not there:
-        raise errors.OrganizationNotFound('There is no organization yet. "dcmon org create NAME --owner EMAIL" makes one.')
+        raise errors.OrganizationNotFound(
+            'There is no organization yet. "dcmon org create NAME --owner EMAIL" makes one.'
+        )
     if len(there) > 1:
         names = ", ".join(entry.name for entry in there[:5])
-        raise errors.InvalidInput(f"There are {len(there)} organizations ({names} …): say which with --org or DCMON_ORG.")
+        raise errors.InvalidInput(
+            f"There are {len(there)} organizations ({names} …): say which with --org or DCMON_ORG."
+        )
     return there[0]
 
 

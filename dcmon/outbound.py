@@ -41,7 +41,9 @@ def require_url(url: str, allow: Sequence[str]) -> None:
     if parts.username or parts.password:
         raise InvalidInput("A receiver's URL can't carry a user or password: they would end up in logs.")
     if parts.scheme == "http" and not _is_allowed_name(parts.hostname, allow):
-        raise InvalidInput(f"Use https, or add {parts.hostname} to DCMON_WEBHOOKS__ALLOW if it is a receiver of your own.")
+        raise InvalidInput(
+            f"Use https, or add {parts.hostname} to DCMON_WEBHOOKS__ALLOW if it is a receiver of your own."
+        )
 
 
 def resolve(url: str, allow: Sequence[str]) -> Destination:

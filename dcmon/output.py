@@ -42,6 +42,7 @@ class Output:
         for row in rows:
             table.add_row(*(_cell(row.get(column)) for column in columns))
         self.print(table)
+        return None
 
     def value(self, row: Row) -> None:
         """Write one object: a key and its value a line, or a JSON object."""
@@ -55,6 +56,7 @@ class Output:
         for key, value in row.items():
             table.add_row(key.replace("_", " "), _cell(value))
         self.print(table)
+        return None
 
     def print(self, what: Any) -> None:
         """Write a rich renderable or text to stdout, at the terminal's width."""

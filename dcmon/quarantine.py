@@ -68,4 +68,4 @@ def _sample_id(row: bytes) -> str | None:
 def counts(session: Session, model: Model) -> dict[str, int]:
     """How many rows of a model are quarantined, by reason."""
     statement = select(Quarantined.reason, func.count()).where(Quarantined.model_id == model.id)
-    return {reason: n for reason, n in session.execute(statement.group_by(Quarantined.reason))}
+    return dict(session.execute(statement.group_by(Quarantined.reason)))

@@ -51,7 +51,8 @@ def extent(session: Session, version_id: int, start: datetime, end: datetime) ->
         ),
         {"version": version_id, "start": start, "end": end},
     ).one()
-    return Extent(*(int(value) for value in found[:4]), found[4])
+    n, n_labelled, rows_revision, labels_revision, logged_at = found
+    return Extent(int(n), int(n_labelled), int(rows_revision), int(labels_revision), logged_at)
 
 
 def fair_sample(

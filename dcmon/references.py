@@ -61,7 +61,9 @@ def _row(number: int, row: msgspec.Raw, shape: Shape, columns: Columns) -> tuple
     try:
         return shape.decode_list(row)
     except Rejected as why:
-        raise errors.InvalidInput(f"Row {number} of the reference can't be used: {why.detail} Nothing was stored.") from why
+        raise errors.InvalidInput(
+            f"Row {number} of the reference can't be used: {why.detail} Nothing was stored."
+        ) from why
 
 
 def _copy(session: Session, version: Version, shape: Shape, rows: Sequence[tuple[Any, ...]], first: int) -> None:
@@ -103,10 +105,10 @@ def fair_sample(
     return Sample(names, [tuple(row) for row in found])
 
 
-def rows(
-    session: Session, model: Model, version: Version, limit: int, filters: Filters = None
-) -> list[dict[str, Any]]:
+def rows(session: Session, model: Model, version: Version, limit: int, filters: Filters = None) -> list[dict[str, Any]]:
     """Reference rows for a person, columns in sorted order."""
     sample = fair_sample(session, model, version, limit, filters=filters)
     order = sorted(sample.names)
-    return [{name: row[name] for name in order} for row in (dict(zip(sample.names, r, strict=True)) for r in sample.rows)]
+    return [
+        {name: row[name] for name in order} for row in (dict(zip(sample.names, r, strict=True)) for r in sample.rows)
+    ]

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dcmon import labels, quarantine, storage
+from dcmon.arrivals import Fingerprint, Outcome, fingerprint, quarter_hour
 from dcmon.columns import HASH, KEY, LEVEL, LOGGED_AT, SAMPLE_ID, TIME, TYPES, quoted
 from dcmon.db import driver
 from dcmon.reading import production
@@ -22,32 +23,6 @@ __all__ = ["Outcome", "count", "production", "split", "take", "window_counts"]
 
 CLOCK_SKEW = timedelta(minutes=5)
 OLDEST = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass
-class Outcome:
-    """What became of rows: taken = stored + duplicates + quarantined."""
-
-    taken: int = 0
-    stored: int = 0
-    duplicates: int = 0
-    quarantined: int = 0
-
-    def __add__(self, other: "Outcome") -> "Outcome":
-        return Outcome(
-            self.taken + other.taken,
-            self.stored + other.stored,
-            self.duplicates + other.duplicates,
-            self.quarantined + other.quarantined,
-        )
-
-
-class Fingerprint(NamedTuple):
-    """Of a sample id: its 128-bit key as hex, 31 bits of it as the hash that orders fair samples, and their level."""
-
-    key: str
-    hash: int
-    level: int
 
 
 class Arrival(NamedTuple):
@@ -71,13 +46,6 @@ class _Sorted:
     new: dict[str, Arrival] = field(default_factory=dict)
     duplicates: int = 0
     bad: list[quarantine.Bad] = field(default_factory=list)
-
-
-def fingerprint(sample_id: str) -> Fingerprint:
-    """The key, hash and level of a sample id (docs/decisions.md, "A fair sample at constant cost")."""
-    digest = blake2b(sample_id.encode(), digest_size=16)
-    hash_ = int.from_bytes(digest.digest()[:4]) >> 1
-    return Fingerprint(digest.hexdigest(), hash_, 31 - hash_.bit_length())
 
 
 def take(
@@ -185,7 +153,7 @@ def _known(session: Session, model: Model, version: Version, keys: set[str]) -> 
         ),
         {"version": version.id, "k": sorted(keys)},
     )
-    return {key: content for key, content in found}
+    return dict(found)
 
 
 def _conflict(position: int, row: bytes) -> quarantine.Bad:
@@ -233,12 +201,6 @@ def _advance(session: Session, version: Version, arrivals: Sequence[Arrival], lo
         ),
         {"first": min(times), "last": max(times), "logged_at": logged_at, "id": version.id},
     )
-
-
-def quarter_hour(time: datetime) -> datetime:
-    """The start of the quarter of an hour that a time lies in, in UTC."""
-    time = time.astimezone(UTC)
-    return time.replace(minute=time.minute // 15 * 15, second=0, microsecond=0)
 
 
 def count(session: Session, version: Version) -> int:

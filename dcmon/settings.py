@@ -74,9 +74,16 @@ class Settings(BaseSettings):
     )
 
     data_dir: Path = Field(default_factory=_default_data_dir, description="Embedded servers, logs and state.")
-    database_url: SecretStr | None = Field(None, description="PostgreSQL, postgresql://user:password@host/database. Not set: embedded.")
-    redis_url: SecretStr | None = Field(None, description="Redis or Valkey, redis://host:6379/0. Not set: embedded beside an embedded PostgreSQL, else none.")
-    public_url: str | None = Field(None, description="How others reach the endpoint; used in links. Default: its address.")
+    database_url: SecretStr | None = Field(
+        None, description="PostgreSQL, postgresql://user:password@host/database. Not set: embedded."
+    )
+    redis_url: SecretStr | None = Field(
+        None,
+        description="Redis or Valkey, redis://host:6379/0. Not set: embedded beside an embedded PostgreSQL, else none.",
+    )
+    public_url: str | None = Field(
+        None, description="How others reach the endpoint; used in links. Default: its address."
+    )
     org: str | None = Field(None, description="Organization that commands work on; not needed when there is only one.")
     http: Http = Http()
     kafka: Kafka = Kafka()

@@ -1,4 +1,4 @@
-"""Hints in "public" that say which organization has work, so that idle ones cost nothing. The truth is in its schema."""
+"""Hints in "public" that say which organization has work, so that idle ones cost nothing; the truth is its own."""
 
 from datetime import datetime, timedelta
 from enum import IntEnum

@@ -86,9 +86,7 @@ def sign(secret: bytes, message_id: str, timestamp: int, body: bytes) -> dict[st
     }
 
 
-def deliver(
-    url: str, secret: bytes, message_id: str, body: bytes, settings: Webhooks, now: datetime
-) -> Delivery:
+def deliver(url: str, secret: bytes, message_id: str, body: bytes, settings: Webhooks, now: datetime) -> Delivery:
     """POST a signed message, without redirects, within the time that settings give. Never raises."""
     headers = {
         "content-type": "application/json",
@@ -101,8 +99,8 @@ def deliver(
         status = _post(destination, body, headers, settings.timeout.total_seconds())
     except outbound.Refused as why:
         return Delivery(None, str(why), time.monotonic() - began)
-    except (urllib3.exceptions.HTTPError, OSError) as error:
-        return Delivery(None, _said(error), time.monotonic() - began)
+    except (urllib3.exceptions.HTTPError, OSError) as failed:
+        return Delivery(None, _said(failed), time.monotonic() - began)
     error = None if 200 <= status < 300 else f"The receiver answered {status}."
     return Delivery(status, error, time.monotonic() - began)
 

@@ -1,4 +1,4 @@
-"""The only door to deepchecks. Nothing here loads it but `dcmon.checks.run`; catalogue, defaults and layout are cheap."""
+"""The only door to deepchecks. Only `dcmon.checks.run` loads it; catalogue, defaults and layout are cheap."""
 
 import os
 

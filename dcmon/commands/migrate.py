@@ -55,7 +55,10 @@ def revision(
     message: Annotated[str, typer.Argument(help="What it does, in a few words.")],
     lineage: Annotated[str, typer.Option(help="public or org.")] = "org",
 ) -> None:
-    """Write the next revision from the tables in the code. Example: dcmon migrate revision --lineage org "add silences\""""
+    """Write the next revision from the tables in the code.
+
+    Example: dcmon migrate revision --lineage org "add silences"
+    """
     from dcmon import errors, migrate
 
     if lineage not in migrate.LINEAGES:

@@ -1,11 +1,14 @@
 """Monitors: create, list, show, run."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dcmon.commands import group
+
+if TYPE_CHECKING:
+    from dcmon.tables.org import Result
 
 app = group(__doc__)
 
@@ -51,9 +54,7 @@ def create(
 
 
 @app.command("list")
-def list_(
-    ctx: typer.Context, model: Annotated[str | None, typer.Option(help="Only of this model.")] = None
-) -> None:
+def list_(ctx: typer.Context, model: Annotated[str | None, typer.Option(help="Only of this model.")] = None) -> None:
     """List monitors with their last value and the shape of those before. Example: dcmon monitor list"""
     from dcmon import models, overview
 
@@ -123,7 +124,7 @@ def run(
         raise typer.Exit(8)
 
 
-def _result(result):  # type: ignore[no-untyped-def]
+def _result(result: "Result") -> dict[str, object]:
     from dcmon import results
 
     headline = results.headline(result.metrics)

@@ -62,7 +62,9 @@ def delete(
     org = ctx.obj.organization(name)
     found = extent(ctx.obj.engine, org)
     if dry_run:
-        return ctx.obj.output.value({"would delete": org.name, **found})
+        ctx.obj.output.value({"would delete": org.name, **found})
+        return
     confirm(f"Delete organization {org.name!r} with {found['models']} models and {found['samples']} samples?", yes)
     delete_organization(ctx.obj.engine, org)
     ctx.obj.output.value({"deleted": org.name, **found})
+    return

@@ -27,9 +27,7 @@ def create(
 
 
 @app.command("list")
-def list_(
-    ctx: typer.Context, model: Annotated[str | None, typer.Option(help="Only of this model.")] = None
-) -> None:
+def list_(ctx: typer.Context, model: Annotated[str | None, typer.Option(help="Only of this model.")] = None) -> None:
     """List rules. Example: dcmon rule list"""
     from dcmon import models, overview
 

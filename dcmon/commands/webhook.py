@@ -33,7 +33,9 @@ def list_(ctx: typer.Context) -> None:
 
     with ctx.obj.org() as session:
         found = webhooks.entries(session)
-    rows = [{"name": each.name, "url": each.url, "severities": each.severities, "active": each.is_active} for each in found]
+    rows = [
+        {"name": each.name, "url": each.url, "severities": each.severities, "active": each.is_active} for each in found
+    ]
     ctx.obj.output.table(rows, ["name", "url", "severities", "active"], empty="No webhook yet.")
 
 

@@ -16,18 +16,20 @@ from dcmon.demo.stage import COLOURS, Stage
 from dcmon.embedded import supervisor
 from dcmon.settings import Settings
 
-SNIPPET = '''\
+SNIPPET = """\
 import datetime, json, urllib.request
 def call(method, path, body):  # log to dcmon from any Python; the SDK deepchecks-client works too
     request = urllib.request.Request("{url}/api/v1/" + path, json.dumps(body).encode(), method=method,
         headers={{"Authorization": "Basic {token}", "Content-Type": "application/json"}})
     return json.loads(urllib.request.urlopen(request).read() or "null")
 model = call("POST", "models", {{"name": "my-model", "task_type": "binary"}})["id"]
-version = call("POST", f"models/{{model}}/version", {{"name": "v1", "features": {{"age": "numeric"}}, "additional_data": {{}}}})["id"]
+columns = {{"name": "v1", "features": {{"age": "numeric"}}, "additional_data": {{}}}}
+version = call("POST", f"models/{{model}}/version", columns)["id"]
 now = datetime.datetime.now(datetime.timezone.utc).isoformat()
-call("POST", f"model-versions/{{version}}/data", [{{"_dc_sample_id": now, "_dc_time": now, "_dc_prediction": "1", "age": 42}}])
+sample = {{"_dc_sample_id": now, "_dc_time": now, "_dc_prediction": "1", "age": 42}}
+call("POST", f"model-versions/{{version}}/data", [sample])
 call("PUT", f"model/{{model}}/labels", [{{"_dc_sample_id": now, "_dc_label": "0"}}])
-'''
+"""
 
 
 def show(stage: Stage, app: App, here: Place, path: Path, ran: bool) -> None:

@@ -67,7 +67,7 @@ def clear(app: App) -> None:
 
 
 def provide_receiver(app: App, org: Organization, url: str) -> bytes:
-    """Make the demo's receiver known under its address of today; returns the secret that its messages are signed with."""
+    """Make the demo's receiver known under its address of today; returns the secret that signs its messages."""
     with app.org(org) as session:
         for webhook in webhooks.entries(session):
             if webhook.name == RECEIVER:

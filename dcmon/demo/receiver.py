@@ -36,7 +36,7 @@ class Receiver:
         class Answer(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(min(int(self.headers.get("content-length") or 0), 1_000_000))
-                genuine = receiver._is_genuine(self.headers, body)
+                genuine = receiver._is_genuine(dict(self.headers.items()), body)
                 self.send_response(204 if genuine else 401)
                 self.end_headers()
                 if genuine:
@@ -51,6 +51,7 @@ class Receiver:
         """Whether a message is signed with the webhook's secret (Standard Webhooks specification)."""
         if self.secret is None:
             return False
+        headers = {name.lower(): value for name, value in headers.items()}
         signed = f"{headers.get('webhook-id')}.{headers.get('webhook-timestamp')}.".encode() + body
         expected = base64.b64encode(hmac.digest(self.secret, signed, hashlib.sha256)).decode()
         given = [part.partition(",")[2] for part in (headers.get("webhook-signature") or "").split()]

@@ -63,14 +63,22 @@ class Stage:
             return
         columns = (TextColumn("         {task.description}"), BarColumn(None), TextColumn("{task.fields[said]}"))
         with Progress(*columns, TimeElapsedColumn(), console=self.console, transient=True) as progress:
-            yield Bar(self, label, total, done, progress, progress.add_task(label, total=total, completed=done, said=""))
+            yield Bar(
+                self, label, total, done, progress, progress.add_task(label, total=total, completed=done, said="")
+            )
 
 
 class Bar:
     """How far something is."""
 
     def __init__(
-        self, stage: Stage, label: str, total: int, done: int, progress: Progress | None = None, task: TaskID | None = None
+        self,
+        stage: Stage,
+        label: str,
+        total: int,
+        done: int,
+        progress: Progress | None = None,
+        task: TaskID | None = None,
     ) -> None:
         self.stage, self.label, self.total, self.done = stage, label, total, done
         self._progress, self._task, self._said_at = progress, task, time.monotonic()

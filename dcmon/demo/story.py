@@ -148,6 +148,7 @@ def _pending(app: App, here: Place) -> bool:
         if session.scalar(text("select exists (select 1 from quarter_hours where is_touched)")):
             return True
         waits = text(
-            "select exists (select 1 from notifications where delivered_at is null and dead_at is null and attempts < 3)"
+            "select exists (select 1 from notifications"
+            " where delivered_at is null and dead_at is null and attempts < 3)"
         )
         return due.is_waiting(session) or bool(session.scalar(waits))

@@ -142,7 +142,7 @@ def _create(binaries: Path, cluster: Path, password: str, user: int | None) -> N
             f"--pwfile={secret}", "--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8",
         ],
         env=_environment(), cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-        **({} if user is None else {"user": user, "group": process.user_group(user), "extra_groups": []}),
+        user=user, group=None if user is None else process.user_group(user), extra_groups=None if user is None else [],
     )  # fmt: skip
     secret.unlink()
     if made.returncode:
@@ -181,12 +181,9 @@ def _clear_stale_pid(cluster: Path) -> None:
     pid = _postmaster(cluster)
     if pid is None:
         return
-    if _is_ours(pid, cluster):
-        # The supervisor was killed a moment ago and its server is on the way out, or somebody else runs it.
-        if not process.wait_until(lambda: not _is_ours(pid, cluster), 20):
-            raise errors.Locked(
-                f"A PostgreSQL (pid {pid}) runs in {cluster} that this dcmon did not start. Stop it first."
-            )
+    # Alive: the supervisor was killed a moment ago and its server is on the way out, or somebody else runs it.
+    if not process.wait_until(lambda: not _is_ours(pid, cluster), 20):
+        raise errors.Locked(f"A PostgreSQL (pid {pid}) runs in {cluster} that this dcmon did not start. Stop it first.")
     (cluster / "postmaster.pid").unlink(missing_ok=True)
 
 
@@ -241,7 +238,7 @@ def _require_reachable(data_dir: Path, user: int | None) -> None:
     name = pwd.getpwuid(user).pw_name
     for directory in (data_dir.resolve(), *data_dir.resolve().parents):
         if not directory.stat().st_mode & 0o001:
-            why = f"PostgreSQL runs as user {name} here, who can't enter {directory}. Set DCMON_DATA_DIR to another directory."
+            why = f"PostgreSQL runs as user {name} here, who can't enter {directory}. Set DCMON_DATA_DIR to another."
             raise errors.DataDirectoryUnusable(path=data_dir, why=why)
 
 

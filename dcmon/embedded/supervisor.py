@@ -214,7 +214,7 @@ class _Keeper:
 
     def watch(self, stop: threading.Event) -> None:
         while not stop.wait(0.2):
-            if any([child.watch() for child in (*self.servers, *self.children)]):
+            if any(child.watch() for child in (*self.servers, *self.children)):
                 self._write()
 
     def stop(self) -> None:
@@ -300,8 +300,7 @@ def environment(settings: Settings) -> dict[str, str]:
     """The environment that gives a child process these very settings."""
     given = {name: value for name, value in os.environ.items() if not name.startswith("DCMON_")}
     given["PYTHONUNBUFFERED"] = "1"
-    for name, value in _flat(settings.model_dump(mode="json"), "DCMON_"):
-        given[name] = value
+    given.update(_flat(settings.model_dump(mode="json"), "DCMON_"))
     for name, secret in (("DATABASE", settings.database_url), ("REDIS", settings.redis_url)):
         if secret is not None:
             given[f"DCMON_{name}_URL"] = secret.get_secret_value()

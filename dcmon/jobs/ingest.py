@@ -1,8 +1,8 @@
 """Ingest: from Kafka into PostgreSQL, exactly once.
 
-In this order: (1) read a batch; (2) for each organization, in one transaction: lock its offsets, drop what it has, store
-rows, move its offsets; (3) in "public": keep dead letters and parked messages, raise the floor, ring; (4) tell Kafka. A
-crash anywhere repeats from the floor, and (2) drops what is there.
+In this order: (1) read a batch; (2) for each organization, in one transaction: lock its offsets, drop what it has,
+store rows, move its offsets; (3) in "public": keep dead letters and parked messages, raise the floor, ring; (4) tell
+Kafka. A crash anywhere repeats from the floor, and (2) drops what is there.
 """
 
 import logging

@@ -96,7 +96,9 @@ def rows(first: int, count: int) -> list[bytes]:
 
 def labels(first: int, count: int) -> list[bytes]:
     """The labels of these samples."""
-    return [_encoded({"_dc_sample_id": f"s{number}", "_dc_label": number % 2}) for number in range(first, first + count)]
+    return [
+        _encoded({"_dc_sample_id": f"s{number}", "_dc_label": number % 2}) for number in range(first, first + count)
+    ]
 
 
 def _row(number: int, start: datetime) -> Mapping[str, Any]:

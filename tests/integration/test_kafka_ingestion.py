@@ -1,6 +1,5 @@
 """From the broker into PostgreSQL: exactly once, whatever dies in between."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from sqlalchemy import text
 from dcmon import db, messages, organizations, provision
 from dcmon import kafka as door
 from dcmon.app import App
+from dcmon.db import Organization
 from dcmon.embedded.supervisor import environment
 from dcmon.jobs import ingest
 from tests.integration.conftest import Target, eventually, labels, new_target, rows, running
@@ -24,6 +24,10 @@ pytestmark = pytest.mark.kafka
 def public(app: App, statement: str) -> object:
     with app.public() as session:
         return session.scalar(text(statement))
+
+
+def another_organization(target: Target) -> Organization:
+    return provision.create_organization(target.engine, "other", "o@other.example").organization
 
 
 @contextmanager
@@ -57,7 +61,10 @@ def test_a_replay_of_the_whole_topic_stores_nothing_twice(buffered: App, target:
         session.execute(text("delete from ingest_floor"))
 
     again = buffered.settings.kafka.model_copy(update={"group_id": "another-group"})
-    with App(buffered.settings.model_copy(update={"kafka": again}), buffered.output) as other, running(ingest.run, other):
+    with (
+        App(buffered.settings.model_copy(update={"kafka": again}), buffered.output) as other,
+        running(ingest.run, other),
+    ):
         assert eventually(lambda: public(other, "select sum(next_offset) from ingest_floor") == 6)
 
     assert (target.samples, target.scalar("select sum(taken) from batches")) == (300, taken)
@@ -119,7 +126,9 @@ def test_a_poison_row_costs_one_quarantined_row(buffered: App, target: Target) -
 
 
 def test_organizations_in_one_topic_get_their_own(buffered: App, target: Target) -> None:
-    other = new_target(target.engine, provision.create_organization(target.engine, "other", "o@other.example").organization)
+    other = new_target(
+        target.engine, provision.create_organization(target.engine, "other", "o@other.example").organization
+    )
     for each, count in ((target, 120), (other, 80)):
         buffered.ingestion.take_samples(each.org, each.version_id, rows(0, count))
 
@@ -141,7 +150,9 @@ def test_messages_of_what_is_gone_are_dropped_and_nobody_waits(buffered: App, ta
 def test_an_organization_that_is_behind_is_parked_and_stored_later(buffered: App, target: Target) -> None:
     with db.org_session(target.engine, target.org) as session:
         session.execute(text("update alembic_version set version_num = '0000'"))
-    other = new_target(target.engine, provision.create_organization(target.engine, "other", "o@other.example").organization)
+    other = new_target(
+        target.engine, provision.create_organization(target.engine, "other", "o@other.example").organization
+    )
     for each in (target, other):
         buffered.ingestion.take_samples(each.org, each.version_id, rows(0, 100))
 
@@ -181,7 +192,7 @@ def test_the_ingest_worker_says_when_it_is_not_needed(app: App, target: Target) 
     with app.public() as session:
         assert organizations.entries(session) == [target.org]
     command = [sys.executable, "-m", "dcmon", "worker", "start", "ingest"]
-    done = subprocess.run(command, env=environment(app.settings) | {"HOME": os.environ["HOME"]}, capture_output=True, check=False)
+    done = subprocess.run(command, env=environment(app.settings), capture_output=True, check=False)
 
     assert done.returncode == 2
     assert b"no ingest worker is needed" in done.stderr

@@ -1,4 +1,4 @@
-"""Kafka-protocol brokers for the tests: Tansu from a wheel, Apache Kafka from Maven's artifacts, or one that is given."""
+"""Kafka-protocol brokers for the tests: Tansu from a wheel, Apache Kafka from Maven's artifacts, or a given one."""
 
 import os
 import shutil

@@ -43,7 +43,8 @@ def test_too_few_rows_are_no_failure() -> None:
     few = make_rows("binary", 50, 5)
     said = value("FeatureDrift", few, make_rows("binary", 500, 1), params={"min_samples": 100})
     assert (said.state, said.metrics) == ("INSUFFICIENT", {})
-    assert said.reason and "Not enough samples" in said.reason
+    assert said.reason
+    assert "Not enough samples" in said.reason
 
 
 def test_a_feature_with_too_few_values_is_named() -> None:
@@ -59,7 +60,8 @@ def test_a_feature_with_too_few_values_is_named() -> None:
 def test_a_missing_reference_is_no_data(class_name: str) -> None:
     said = value(class_name, make_rows("binary", 300, 5))
     assert said.state == "NO_DATA"
-    assert said.reason and "reference" in said.reason
+    assert said.reason
+    assert "reference" in said.reason
 
 
 def test_an_empty_window_is_no_data() -> None:
@@ -181,7 +183,9 @@ def test_a_wrong_choice_is_an_error_of_one_line(
 ) -> None:
     said = value(class_name, make_rows("binary", 300, 5), make_rows("binary", 500, 1), params=params, **conf)
     assert said.state == "ERROR"
-    assert said.reason and says in said.reason and "\n" not in said.reason
+    assert said.reason
+    assert says in said.reason
+    assert "\n" not in said.reason
 
 
 @pytest.mark.parametrize("class_name", ["NewCategoryTrainTest", "StringMismatch", "FeatureDrift"])
@@ -190,7 +194,8 @@ def test_a_check_without_a_column_to_read_says_so(class_name: str) -> None:
     current = make_rows("regression", 300, 5)
     said = value(class_name, current, current, layout=layout)
     assert said.state == "INSUFFICIENT"
-    assert said.reason and said.reason.startswith("None of the features is of a type it reads")
+    assert said.reason
+    assert said.reason.startswith("None of the features is of a type it reads")
 
 
 def test_columns_without_a_single_value_break_no_check() -> None:
