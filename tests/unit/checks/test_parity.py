@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from check_rows import CLASSES, COLUMNS, IMPORTANCE, TASKS, make_layout, make_rows
+from tests.unit.checks.check_rows import CLASSES, COLUMNS, IMPORTANCE, TASKS, make_layout, make_rows
 
 from dcmon.checks.catalogue import FEATURE_AGGREGATIONS, KINDS, CheckKind, entry, scorers
 from dcmon.checks.layout import Layout, Value

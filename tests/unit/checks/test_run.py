@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from check_rows import COLUMNS, IMPORTANCE, make_layout, make_rows
+from tests.unit.checks.check_rows import COLUMNS, IMPORTANCE, make_layout, make_rows
 
 from dcmon.checks.catalogue import CheckKind, entry
 from dcmon.checks.defaults import for_task
