@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version as installed
 from typing import Literal
 
 from dcmon.errors import InvalidInput
@@ -147,6 +148,11 @@ NOT_REDUCIBLE = frozenset({
     "WeakSegmentsPerformance", "WholeDatasetDrift",
 })
 # fmt: on
+
+
+def library_version() -> str:
+    """The version of deepchecks that is installed; the library is not loaded for it."""
+    return installed("deepchecks")
 
 
 def class_names() -> list[str]:

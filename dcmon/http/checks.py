@@ -70,7 +70,12 @@ def delete(
 def describe(check: Check) -> dict[str, Any]:
     """A check in an answer."""
     return {
-        "config": {"module_name": check.module_name, "class_name": check.class_name, "params": check.params},
+        "config": {
+            "module_name": check.module_name,
+            "class_name": check.class_name,
+            "params": check.params,
+            "version": catalogue.library_version(),
+        },
         "model_id": check.model_id,
         "id": check.id,
         "docs_link": catalogue.entry(check.module_name, check.class_name).docs_link,

@@ -1,23 +1,36 @@
 """`dcmon serve`: uvicorn in this process."""
 
+import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
 
 from dcmon.app import App
 from dcmon.errors import PortTaken
 from dcmon.http import api
 
 
+class _Server(uvicorn.Server):
+    """uvicorn raises the signal that stopped it once more; here a graceful stop is exit code 0."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self.handle_exit)
+        yield
+
+
 def serve(app: App) -> None:
     """Serve the endpoint until SIGTERM or SIGINT. Raises PortTaken."""
-    import uvicorn
-
     settings = app.settings.http
     with _listen(settings.host, settings.port) as listening:
         config = uvicorn.Config(
             api.create(app), log_config=None, access_log=False, timeout_graceful_shutdown=10, server_header=False
         )
         app.output.say(f"dcmon's endpoint listens at {app.settings.url}")
-        uvicorn.Server(config).run(sockets=[listening])
+        _Server(config).run(sockets=[listening])
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -1,0 +1,86 @@
+"""The installed `dcmon`, run in subprocesses as a person runs it."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+COMMAND = os.environ.get("DCMON_TEST_COMMAND") or str(Path(sys.executable).parent / "dcmon")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Dcmon:
+    """The command line with an environment of its own."""
+
+    data_dir: Path
+    port: int
+    settings: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("DCMON_")}
+        own = {"DCMON_DATA_DIR": str(self.data_dir), "DCMON_HTTP__PORT": str(self.port), "COLUMNS": "200"}
+        return kept | own | self.settings
+
+    def __call__(self, *arguments: str, timeout: float = 120) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [COMMAND, *arguments], env=self.environment, cwd="/", stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=timeout, check=False,
+        )  # fmt: skip
+
+    def json(self, *arguments: str) -> Any:
+        done = self("-o", "json", *arguments)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [COMMAND, *arguments], env=self.environment, cwd="/", stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def dcmon(data_dir: Path) -> Iterator[Dcmon]:
+    """dcmon with a data directory of its own; whatever it started is stopped."""
+    made = Dcmon(data_dir, free_port())
+    yield made
+    made("down")
+
+
+@pytest.fixture
+def with_url(data_dir: Path) -> Callable[[str], Dcmon]:
+    """dcmon on a database of the test's choice."""
+    return lambda url: Dcmon(data_dir, free_port(), {"DCMON_DATABASE_URL": url})
+
+
+def processes_of(data_dir: Path) -> list[str]:
+    """Command lines of processes that work in a data directory."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            said = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+        except OSError:
+            continue
+        if str(data_dir).encode() in said:
+            found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return [each for each in found if each]

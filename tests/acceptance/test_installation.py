@@ -1,0 +1,59 @@
+"""What an installation must have: also run against the built wheel, with the source out of the way."""
+
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import COMMAND, Dcmon
+
+
+def test_it_says_its_version(dcmon: Dcmon) -> None:
+    assert dcmon("--version").stdout == f"dcmon {version('dcmon')}\n"
+
+
+def test_help_lists_every_command_and_loads_nothing_heavy(dcmon: Dcmon) -> None:
+    shown = dcmon("--help").stdout
+    for command in ("alert", "demo", "down", "migrate", "model", "monitor", "org", "rule", "serve", "status", "token"):
+        assert f"\n  {command} " in shown
+    code = (
+        "import sys; sys.argv = ['dcmon', '--help']\n"
+        "from dcmon.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'deepchecks', 'plotly', 'pandas', 'numpy', 'sqlalchemy', 'fastapi', 'confluent_kafka', 'alembic'}\n"
+        "print(heavy & set(sys.modules), file=sys.stderr)"
+    )
+    python = str(Path(COMMAND).parent / "python")
+    done = subprocess.run([python, "-c", code], cwd="/", capture_output=True, text=True, check=True)
+    assert done.stderr == "set()\n"
+
+
+def test_revisions_come_with_the_installation(with_url: Callable[[str], Dcmon], empty_url: str) -> None:
+    dcmon = with_url(empty_url)
+
+    assert dcmon("migrate").returncode == 0
+    assert dcmon("migrate", "check").returncode == 0
+    assert dcmon.json("org", "create", "acme")["organization"] == "acme"
+    assert {state["state"] for state in dcmon.json("migrate", "status")} == {"current"}
+
+
+def test_a_dry_run_of_the_migration_changes_nothing(with_url: Callable[[str], Dcmon], empty_url: str) -> None:
+    dcmon = with_url(empty_url)
+
+    assert dcmon.json("migrate", "--dry-run")[0]["state"] == "to migrate"
+    assert dcmon("migrate", "status").returncode == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits are Linux's")
+def test_a_full_disk_is_a_sentence(dcmon: Dcmon) -> None:
+    done = subprocess.run(
+        [COMMAND, "up"], env=dcmon.environment, capture_output=True, text=True, check=False, cwd="/", timeout=60,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,93 @@
+"""The unmodified SDK, from an environment of its own, against the real endpoint."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from dcmon import db
+from dcmon.embedded.process import wait_until
+from tests.acceptance.conftest import Dcmon, free_port
+from tests.conftest import Acme
+
+ROOT = Path(__file__).parents[2]
+SDK = Path(os.environ.get("DCMON_TEST_SDK_PYTHON") or ROOT / ".venv-sdk" / "bin" / "python")
+SHARED = ["Feature Drift", "Label Drift", "Mixed Nulls", "New Category Train-Test", "Percent Of Nulls", "Performance"]
+CHECKS = sorted([*SHARED, "Prediction Drift", "String Mismatch"])
+
+
+@pytest.fixture
+def served(database_url: str, data_dir: Path, acme: Acme) -> Iterator[Dcmon]:
+    """`dcmon serve` on a migrated database."""
+    made = Dcmon(data_dir, free_port(), {"DCMON_DATABASE_URL": database_url})
+    process = made.start("serve")
+    assert wait_until(lambda: _answers(made.port), 30), process.communicate(timeout=5)
+    yield made
+    process.terminate()
+    process.communicate(timeout=15)
+    assert process.returncode == 0
+
+
+def _answers(port: int) -> bool:
+    import urllib3
+
+    try:
+        answer = urllib3.request("GET", f"http://127.0.0.1:{port}/api/v1/health-check", retries=False, timeout=1)
+    except urllib3.exceptions.HTTPError:
+        return False
+    return answer.status == 200
+
+
+def session(served: Dcmon, token: str, task: str) -> dict[str, Any]:
+    assert SDK.exists(), f"{SDK} is missing: `make test` makes the SDK's environment"
+    script = ROOT / "tests" / "acceptance" / "sdk_session.py"
+    done = subprocess.run(
+        [str(SDK), str(script), served.url, token, task], cwd="/", capture_output=True, text=True, check=False,
+        timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    seen: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("task", "checks", "monitors", "rules"),
+    [
+        ("binary", [*CHECKS, "New Label Train-Test"], 8, 7),
+        ("multiclass", [*CHECKS, "New Label Train-Test"], 8, 7),
+        ("regression", CHECKS, 7, 6),
+    ],
+)
+def test_the_first_hour_with_the_sdk_works_unchanged(
+    served: Dcmon, engine: Engine, acme: Acme, task: str, checks: list[str], monitors: int, rules: int
+) -> None:
+    seen = session(served, acme.token, task)
+
+    assert seen["same_model"]
+    assert seen["same_version"]
+    assert seen["reference_rows"] == 1_200
+    assert (seen["production_rows"], seen["labelled_rows"]) == (1_201, 1_000)
+    assert seen["statistics"] == {"num_labeled_samples": 1_000, "num_samples": 1_201}
+    assert seen["checks"] == sorted(checks)
+    assert seen["checks_after"] == sorted([*checks, "Drift of age"])
+    assert seen["notes"] == ["a note"]
+    assert {"age", "visits", "job", "_dc_sample_id", "_dc_time", "_dc_prediction"} < set(seen["production_columns"])
+    with db.org_session(engine, acme.org) as org:
+        counted = org.execute(
+            text(
+                "select (select count(*) from monitors), (select count(*) from alert_rules),"
+                " (select sum(n) from quarter_hours), (select sum(n_labelled) from quarter_hours),"
+                " (select count(*) from quarantine)"
+            )
+        ).one()
+    assert tuple(counted) == (monitors + 1, rules + 1, 1_201, 1_000, 0)
+
+
+def test_the_sdk_says_when_its_token_is_wrong(served: Dcmon) -> None:
+    with pytest.raises(AssertionError, match="401"):
+        session(served, "dcm_wrong", "binary")
