@@ -39,7 +39,7 @@ def unpack(value: bytes | None) -> Message:
     """Raises Unreadable."""
     try:
         message = _DECODER.decode(value or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Unreadable(f"not a message of version 1: {error}") from error
     if message.logged_at.tzinfo is None:
         raise Unreadable("logged_at has no offset")

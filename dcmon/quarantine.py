@@ -43,8 +43,8 @@ def put(
             "kind": kind,
             "sample_id": _sample_id(each.row),
             "reason": each.reason,
-            "field": each.field,
-            "detail": each.detail,
+            "field": _text(each.field),
+            "detail": _text(each.detail),
             "row": each.row,
             "source": source,
             "position": each.position,
@@ -62,10 +62,15 @@ def _sample_id(row: bytes) -> str | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     name = found.get(SAMPLE_ID) if isinstance(found, dict) else None
-    return name[:1024].replace("\0", "�") if isinstance(name, str) else None
+    return _text(name[:1024]) if isinstance(name, str) else None
+
+
+def _text(said: str | None) -> str | None:
+    """What PostgreSQL can store: the row itself, as bytes, has it as it came."""
+    return None if said is None else said.replace("\0", "�")
 
 
 def counts(session: Session, model: Model) -> dict[str, int]:
     """How many rows of a model are quarantined, by reason."""
     statement = select(Quarantined.reason, func.count()).where(Quarantined.model_id == model.id)
-    return dict(session.execute(statement.group_by(Quarantined.reason)))
+    return {row[0]: row[1] for row in session.execute(statement.group_by(Quarantined.reason))}

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Annotated, Any
 
 import msgspec
@@ -14,6 +14,8 @@ from dcmon import errors
 from dcmon.columns import LABEL, PREDICTION, PROBABILITIES, SAMPLE_ID, TIME, TYPES, Columns
 
 LONGEST_ID = 1024
+# A day inside what Python holds, so that a time can be read back in any time zone.
+EARLIEST, LATEST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 
 __all__ = ["LONGEST_ID", "Field", "Raw", "Rejected", "Shape", "label_shape", "reference_shape", "sample_shape", "split"]
 
@@ -56,41 +58,86 @@ class Shape:
 
     def decode(self, row: msgspec.Raw) -> tuple[Any, ...]:
         """The values of one row. Raises Rejected."""
+        if self._stand_ins:
+            return self._decode_renamed(row)
+        return self._decode(row)
+
+    def _decode(self, row: msgspec.Raw) -> tuple[Any, ...]:
         try:
             values = msgspec.structs.astuple(self.decoder.decode(row))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             values = self._lenient(row, error)
-        if b"\\u0000" in bytes(row):
-            raise Rejected("nul_character", None, "The row has a NUL character, which PostgreSQL can't store.")
-        return values
+        return self._storable(values, row)
+
+    @cached_property
+    def _stand_ins(self) -> dict[str, str]:
+        """Names that msgspec can't look for, and what it looks for instead."""
+        return {field.name: _wire_name(at, field) for at, field in enumerate(self.fields) if _is_awkward(field.name)}
+
+    def _decode_renamed(self, row: msgspec.Raw) -> tuple[Any, ...]:
+        try:
+            given = msgspec.json.decode(row, type=dict[str, msgspec.Raw])
+            renamed = msgspec.json.encode({self._stand_ins.get(name, name): value for name, value in given.items()})
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self._decode(row)
+        try:
+            return self._decode(msgspec.Raw(renamed))
+        except Rejected as why:
+            names = {stand_in: name for name, stand_in in self._stand_ins.items()}
+            if why.field not in names:
+                raise
+            name = names[why.field]
+            said = why.detail.replace(repr(why.field), repr(name)).replace(why.field, name)
+            raise Rejected(why.reason, name, said) from why
 
     def decode_list(self, row: msgspec.Raw) -> tuple[Any, ...]:
         """The values of a row that is a list in the order of the fields. Raises Rejected."""
         try:
             given = msgspec.json.decode(row)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _rejected(error, self.fields) from error
         if not isinstance(given, list) or len(given) != len(self.fields):
             raise Rejected("wrong_type", None, f"A row is a list of {len(self.fields)} values, as many as columns.")
         try:
-            return msgspec.structs.astuple(self.decoder.decode(row))
+            return self._storable(msgspec.structs.astuple(self.decoder.decode(row)), row)
         except (msgspec.DecodeError, UnicodeDecodeError):
             eased = [_eased(field.kind, value) for field, value in zip(self.fields, given, strict=True)]
         try:
-            return msgspec.structs.astuple(self.decoder.decode(msgspec.json.encode(eased)))
+            return self._storable(msgspec.structs.astuple(self.decoder.decode(msgspec.json.encode(eased))), row)
         except msgspec.DecodeError as error:
             raise _rejected(error, self.fields) from error
+
+    @cached_property
+    def _delicate(self) -> list[tuple[int, Field]]:
+        """The fields whose type has values that PostgreSQL, or Python on the way back, can't hold."""
+        return [(at, field) for at, field in enumerate(self.fields) if field.kind in ("datetime", "array_float_2d")]
+
+    def _storable(self, values: tuple[Any, ...], row: msgspec.Raw) -> tuple[Any, ...]:
+        for at, field in self._delicate:
+            value = values[at]
+            if isinstance(value, datetime) and not EARLIEST <= value <= LATEST:
+                raise Rejected("out_of_range", field.name, f"{value.isoformat()} is not between year 1 and 9999.")
+            if isinstance(value, list) and len({len(line) for line in value}) > 1:
+                raise Rejected("wrong_length", field.name, "The lists inside the list differ in length.")
+        if b"\\u0000" in bytes(row):
+            for value, field in zip(values, self.fields, strict=True):
+                if isinstance(value, str) and "\0" in value:
+                    raise Rejected("nul_character", field.name, "A NUL character can't be stored by PostgreSQL.")
+        return values
 
     def _lenient(self, row: msgspec.Raw, error: Exception) -> tuple[Any, ...]:
         """Take what JSON Schema takes too: whole floats as integers, and offsets like +0200."""
         try:
             given = msgspec.json.decode(row)
-            if not isinstance(given, dict):
-                raise _rejected(error, self.fields)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise _rejected(error, self.fields) from error
+        if not isinstance(given, dict):
+            raise _rejected(error, self.fields)
+        try:
             kinds = {field.name: field.kind for field in self.fields}
             eased = {name: _eased(kinds.get(name), value) for name, value in given.items()}
             return msgspec.structs.astuple(self.decoder.decode(msgspec.json.encode(eased)))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as second:
+        except msgspec.DecodeError as second:
             raise _rejected(second, self.fields) from second
 
 
@@ -98,7 +145,7 @@ def split(body: bytes) -> list[msgspec.Raw]:
     """The rows of a JSON array, undecoded. Raises InvalidInput when it is none."""
     try:
         return msgspec.json.decode(body, type=list[msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise errors.InvalidInput(f"The body is no JSON array of objects: {error}") from error
 
 
@@ -145,7 +192,7 @@ def _label_shape(is_regression: bool) -> Shape:
     label = float | None if is_regression else str | int | float | None
     struct = msgspec.defstruct(
         "Label",
-        [("id", Annotated[str, Meta(min_length=1)]), ("label", label)],
+        [("id", Annotated[str, Meta(min_length=1, max_length=LONGEST_ID)]), ("label", label)],
         rename={"id": SAMPLE_ID, "label": LABEL},
         forbid_unknown_fields=True,
     )
@@ -162,12 +209,21 @@ def _shape(fields: tuple[Field, ...], array_like: bool = False) -> Shape:
             (attribute, field.python, NODEFAULT if field.is_required or array_like else None)
             for attribute, field in names.items()
         ],
-        rename={attribute: field.name for attribute, field in names.items()},
+        rename={attribute: _wire_name(number, field) for number, (attribute, field) in enumerate(names.items())},
         forbid_unknown_fields=True,
         array_like=array_like,
         gc=False,
     )
     return Shape(fields, msgspec.json.Decoder(struct))
+
+
+def _is_awkward(name: str) -> bool:
+    return any(character in '\\"' or character < " " for character in name)
+
+
+def _wire_name(number: int, field: Field) -> str:
+    """The name that msgspec looks for: the field's, or a private one where msgspec does not take it."""
+    return f"\ue000{number}" if _is_awkward(field.name) else field.name
 
 
 def _eased(kind: str | None, value: Any) -> Any:
@@ -185,10 +241,12 @@ def _rejected(error: Exception, fields: Sequence[Field]) -> Rejected:
     """Give msgspec's message a reason code and the field's name."""
     said = str(error)
     path = re.search(r"\$\.(.+?)(?:\[\.\.\.\])*`?$|\$\[(\d+)\]", said)
-    named = re.search(r"field `(.+?)`", said)
+    named = re.search(r"field `(.+)`(?: - at `\$`)?$", said, re.DOTALL)
     field = named[1] if named else None
     if field is None and path:
         field = path[1] if path[1] else fields[int(path[2])].name if int(path[2]) < len(fields) else None
+    if field is not None and field not in {each.name for each in fields}:
+        field = re.sub(r"(\[\d+\])+$", "", field)
     if "missing required" in said:
         return Rejected("missing_feature", field, f"The field {field!r} is missing.")
     if "unknown field" in said:
