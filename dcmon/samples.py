@@ -153,7 +153,7 @@ def _known(session: Session, model: Model, version: Version, keys: set[str]) -> 
         ),
         {"version": version.id, "k": sorted(keys)},
     )
-    return dict(found)
+    return {row[0]: row[1] for row in found}
 
 
 def _conflict(position: int, row: bytes) -> quarantine.Bad:

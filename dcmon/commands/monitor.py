@@ -1,4 +1,4 @@
-"""Monitors: create, list, show, run."""
+"""Monitors: create, list, show, history, run."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -84,6 +84,24 @@ def show(ctx: typer.Context, name: Name) -> None:
         return
     ctx.obj.output.value(about)
     ctx.obj.output.table(last, ["window_end", "state", "value", "n", "revision", "driver"], title="Last results")
+
+
+@app.command()
+def history(
+    ctx: typer.Context,
+    name: Name,
+    since: Annotated[datetime | None, typer.Option(help="Only windows that end after this, UTC.")] = None,
+) -> None:
+    """List the newest result of every window. Example: dcmon monitor history "credit/Prediction Drift\""""
+    from datetime import UTC
+
+    from dcmon import monitors, results
+
+    with ctx.obj.org() as session:
+        after = since.replace(tzinfo=UTC) if since else None
+        rows = [_result(each) for each in results.series(session, monitors.find(session, name).id, after)]
+    columns = ["window_end", "state", "value", "n", "revision", "driver", "reason"]
+    ctx.obj.output.table(rows, columns, empty="No window was evaluated yet.")
 
 
 @app.command()

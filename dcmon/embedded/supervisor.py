@@ -163,7 +163,7 @@ def stop(settings: Settings, timeout: float = 60) -> bool:
     if running is None:
         return False
     os.kill(running.pid, signal.SIGTERM)
-    if not process.wait_until(lambda: state(settings) is None, timeout):
+    if not process.wait_until(lambda: not process.is_alive(running.pid), timeout):
         raise errors.Locked(f"The supervisor (pid {running.pid}) did not stop in {timeout:.0f} s. Try again.")
     return True
 

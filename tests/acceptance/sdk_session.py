@@ -6,7 +6,7 @@ Usage: python sdk_session.py HOST TOKEN TASK_TYPE
 import json
 import sys
 import warnings
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 warnings.filterwarnings("ignore")
 
@@ -17,7 +17,7 @@ from deepchecks.tabular.checks import FeatureDrift, PercentOfNulls  # noqa: E402
 from deepchecks_client import DeepchecksClient  # noqa: E402
 
 ROWS = 1_200
-START = int(datetime(2026, 3, 1, tzinfo=timezone.utc).timestamp())
+START = int(datetime(2026, 3, 1, tzinfo=UTC).timestamp())
 CLASSES = {"binary": ["0", "1"], "multiclass": ["blue", "green", "red"], "regression": None}
 
 
@@ -73,7 +73,7 @@ def session(host: str, token: str, task: str) -> dict:
                        prediction_proba=None if probabilities is None else list(probabilities[0]))  # fmt: skip
     version.send()
 
-    start, end = datetime.fromtimestamp(START, timezone.utc), datetime.fromtimestamp(START + 10**7, timezone.utc)
+    start, end = datetime.fromtimestamp(START, UTC), datetime.fromtimestamp(START + 10**7, UTC)
     got = version.get_production_data(start_time=start, end_time=end, rows_count=5_000)
     seen["production_rows"], seen["production_columns"] = len(got), sorted(map(str, got.columns))
     seen["labelled_rows"] = int(got["_dc_label"].notna().sum())

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from tests.unit.checks.check_rows import CLASSES, COLUMNS, IMPORTANCE, TASKS, make_layout, make_rows
 
 from dcmon.checks.catalogue import FEATURE_AGGREGATIONS, KINDS, CheckKind, entry, scorers
 from dcmon.checks.layout import Layout, Value
 from dcmon.checks.run import dataset, run
+from tests.unit.checks.check_rows import CLASSES, COLUMNS, IMPORTANCE, TASKS, make_layout, make_rows
 
 PERFORMANCE = entry("deepchecks.tabular.checks", "SingleDatasetPerformance")
 # Log and deviance errors refuse values of other signs; our rows are positive, so that each scorer has a value.

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from tests.unit.checks.check_rows import COLUMNS, IMPORTANCE, make_layout, make_rows
 
 from dcmon.checks.catalogue import CheckKind, entry
 from dcmon.checks.defaults import for_task
 from dcmon.checks.layout import Layout, Value, chosen_features
 from dcmon.checks.run import dataset, run
 from dcmon.errors import InvalidInput
+from tests.unit.checks.check_rows import COLUMNS, IMPORTANCE, make_layout, make_rows
 
 
 def kind_of(class_name: str) -> CheckKind:

@@ -1,0 +1,101 @@
+"""The main job, on the real flights: from nothing to the report, with a worker killed on the way."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from dcmon.embedded.process import wait_until
+from tests.acceptance.conftest import COMMAND, Dcmon, processes_of
+
+SAMPLES, LABELS = 255_987, 249_435
+DAYS, WEEKS = 275, 39  # complete windows of April to December
+
+
+class Demo:
+    """`dcmon demo --exit` as a process, with what it says."""
+
+    def __init__(self, dcmon: Dcmon, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [COMMAND, "-o", "json", "demo", "--exit", *arguments], env=dcmon.environment, cwd="/",
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.said: list[str] = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        self.said.extend(self.process.stderr)
+
+    def says(self, text: str) -> bool:
+        return any(text in line for line in list(self.said))
+
+    def result(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        shown = self.process.stdout.read()
+        self.process.wait(120)
+        self._reader.join()
+        for pipe in (self.process.stdout, self.process.stderr):
+            assert pipe is not None
+            pipe.close()
+        assert self.process.returncode == 0, "".join(self.said)
+        found: dict[str, Any] = json.loads(shown)
+        return found
+
+
+def pid_of(dcmon: Dcmon, name: str) -> int:
+    rows = json.loads(dcmon("-o", "json", "status").stdout)
+    return int(next(row["pid"] for row in rows if row["name"] == name))
+
+
+def test_the_whole_way_with_workers_killed_in_the_middle(dcmon: Dcmon, data_dir: Path) -> None:
+    demo = Demo(dcmon)
+    assert wait_until(lambda: demo.says("ALERT"), 120), demo.said
+    for victim in ("evaluate", "serve"):
+        os.kill(pid_of(dcmon, victim), signal.SIGKILL)
+    shown = demo.result()
+
+    assert processes_of(data_dir) == []
+    assert len(shown["monitors"]) == 9
+    alerts = {alert["monitor"].split("/")[1]: alert for alert in shown["alerts"]}
+    assert alerts["Aggregated Feature Drift"]["driver"] in ("temp", "dewp", "wind_gust")
+    assert {"Prediction Drift", "Label Drift", "New Category Train-Test"} < set(alerts)
+    page = Path(shown["report"]).read_text()
+    assert len(page) > 3_000_000
+    assert not re.search(r'<(script|link|img)[^>]+(src|href)="http', page)
+
+    assert dcmon("up").returncode == 0
+    model = dcmon.json("model", "show", "flights-late")
+    assert (model["versions"][0]["samples"], model["quarantined"]) == (SAMPLES, None)
+    for monitor in dcmon.json("monitor", "list"):
+        every = DAYS if monitor["every"] == "day" else WEEKS
+        results = dcmon.json("monitor", "history", monitor["monitor"])
+        assert len(results) == every, monitor
+        assert {result["revision"] for result in results} == {1}
+    done = subprocess.run([sys.executable, shown["snippet"]], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert dcmon.json("model", "show", "my-model", "--org", "demo")["versions"][0]["samples"] == 1
+    assert dcmon("down").returncode == 0
+
+    again = Demo(dcmon)
+    assert [alert["id"] for alert in again.result()["alerts"]] == [alert["id"] for alert in shown["alerts"]]
+    assert again.says("The year was replayed before")
+
+
+def test_ctrl_c_in_the_middle_leaves_nothing_behind_and_the_next_one_goes_on(dcmon: Dcmon, data_dir: Path) -> None:
+    demo = Demo(dcmon)
+    assert wait_until(lambda: demo.says("Replaying"), 120), demo.said
+    assert wait_until(lambda: json.loads((data_dir / "demo.json").read_text())["go_on"] > "2013-04-20", 60)
+    demo.process.send_signal(signal.SIGINT)
+    demo.process.communicate(timeout=60)
+
+    assert demo.process.returncode == 130
+    assert wait_until(lambda: processes_of(data_dir) == [], 20, every=0.2)
+    assert not any("Traceback" in line for line in demo.said)
+    assert json.loads((data_dir / "demo.json").read_text())["go_on"] > "2013-04-20"

@@ -1,0 +1,114 @@
+"""A newcomer's first hour with a model of their own, by the commands alone and the wire."""
+
+import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+import urllib3
+
+from dcmon.embedded.process import wait_until
+from tests.acceptance.conftest import Dcmon
+
+START = datetime(2026, 3, 2, tzinfo=UTC)
+
+
+@pytest.fixture
+def receiver() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    arrived: list[dict[str, Any]] = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            arrived.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Silent."""
+
+    server = HTTPServer(("127.0.0.1", 0), Answer)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/", arrived
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def samples(day: int, drifted: bool) -> list[dict[str, Any]]:
+    return [
+        {
+            "_dc_sample_id": f"{day}-{number}",
+            "_dc_time": (START + timedelta(days=day, minutes=number)).isoformat(),
+            "_dc_prediction": str(number % 2),
+            "age": number % 60 + (40 if drifted else 0),
+            "job": f"j{number % 3}",
+        }
+        for number in range(400)
+    ]
+
+
+def test_from_nothing_to_an_alert_and_back(dcmon: Dcmon, receiver: tuple[str, list[dict[str, Any]]]) -> None:
+    hook, arrived = receiver
+    dcmon.settings["DCMON_WEBHOOKS__ALLOW"] = "127.0.0.1"
+    assert dcmon("up").returncode == 0
+    token = dcmon.json("org", "create", "acme", "--owner", "ann@acme.example")["token"]
+    made = dcmon.json(
+        "model", "create", "credit", "--task", "binary", "--version", "v1", "--feature", "age:numeric",
+        "--feature", "job:categorical", "--class", "0", "--class", "1",
+    )  # fmt: skip
+    assert made["monitors"] == 8
+    added = dcmon.json("webhook", "add", "team", hook)
+    assert added["secret"].startswith("whsec_")
+    assert added["secret"] not in dcmon("webhook", "list").stdout
+    assert dcmon("webhook", "test", "team").returncode == 0
+    created = dcmon("monitor", "create", "Age", "--model", "credit", "--check", "FeatureDrift", "--feature", "age",
+                    "--rule", "> 0.2", "--severity", "critical")  # fmt: skip
+    assert created.returncode == 0, created.stderr
+
+    http = urllib3.PoolManager(headers={"authorization": f"Basic {token}"})
+
+    def call(method: str, path: str, body: Any) -> None:
+        answer = http.request(method, f"{dcmon.url}/api/v1/{path}", json=body)
+        assert answer.status == 200, answer.data
+
+    version = made["version_id"]
+    rows = samples(0, drifted=False)
+    columns = ["age", "job", "_dc_prediction"]
+    document = json.dumps({"columns": columns, "data": [[row[name] for name in columns] for row in rows]}).encode()
+    answer = http.request(
+        "POST", f"{dcmon.url}/api/v1/model-versions/{version}/reference", fields={"batch": ("upload", document)}
+    )
+    assert answer.status == 200, answer.data
+    for day, drifted in enumerate((False, False, True, True, False, False)):
+        call("POST", f"model-versions/{version}/data", samples(day, drifted))
+
+    def states() -> list[str]:
+        return [
+            message["type"] for message in arrived if message["type"] != "test" and message["alert"]["monitor"] == "Age"
+        ]
+
+    assert wait_until(lambda: states() == ["alert.firing", "alert.resolved"], 60, every=0.2), arrived
+    alert = next(message["alert"] for message in arrived if message["type"] == "alert.firing")
+    assert alert["since"] == (START + timedelta(days=2)).isoformat()
+    assert next(iter(alert["drivers"])) == "age"
+
+    listed = next(row for row in dcmon.json("alert", "list", "--all") if row["monitor"] == "credit/Age")
+    assert (listed["severity"], listed["state"], listed["windows"]) == ("critical", "resolved", 2)
+    assert "delivered" in dcmon("alert", "show", str(listed["id"])).stdout
+    shown = dcmon.json("monitor", "show", "credit/Age")
+    assert [result["state"] for result in shown["results"]] == ["OK"] * 5
+    assert dcmon("monitor", "run", "Age").returncode == 0
+    bad = ["--from", "2026-03-04T00:00:00", "--to", "2026-03-05T00:00:00"]
+    assert dcmon("monitor", "run", "Age", *bad).returncode == 1
+    assert dcmon("monitor", "run", "credit/Performance").returncode == 8
+    assert dcmon.json("model", "show", "credit")["versions"][0]["samples"] == 2400
+    assert dcmon("rule", "create", "Age", "> 0.9").returncode == 0
+    assert len(dcmon.json("rule", "list")) == 9
+    prefix = dcmon.json("token", "list")[0]["prefix"]
+    assert dcmon("token", "revoke", prefix).returncode == 0
+    assert http.request("GET", f"{dcmon.url}/api/v1/say-hello").status == 401
+    http.clear()

@@ -1,0 +1,89 @@
+"""dcmon up, status, down: as the operator types them."""
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+from dcmon.embedded.process import wait_until
+from tests.acceptance.conftest import Dcmon, processes_of
+
+
+def names(dcmon: Dcmon) -> dict[str, dict[str, object]]:
+    shown = dcmon("-o", "json", "status")
+    import json
+
+    return {row["name"]: row for row in json.loads(shown.stdout)}
+
+
+def test_it_starts_shows_itself_restarts_what_crashed_and_stops_without_a_trace(dcmon: Dcmon, data_dir: Path) -> None:
+    started = dcmon("up")
+    assert started.returncode == 0, started.stderr
+    assert dcmon("status").returncode == 0
+
+    again = dcmon("up")
+    assert again.returncode == 0
+    assert "runs already" in again.stderr
+
+    victim = int(str(names(dcmon)["evaluate"]["pid"]))
+    os.kill(victim, signal.SIGKILL)
+    assert wait_until(lambda: names(dcmon)["evaluate"]["restarts"] == 1, 15, every=0.2)
+    assert wait_until(lambda: dcmon("status").returncode == 0, 15, every=0.2)
+    assert "SIGKILL" in str(names(dcmon)["evaluate"]["last_exit"])
+    assert "started again" in (data_dir / "logs" / "supervisor.log").read_text()
+
+    assert dcmon("org", "create", "acme").returncode == 0
+    assert dcmon("down").returncode == 0
+    assert processes_of(data_dir) == []
+    assert dcmon("down").returncode == 0
+
+
+def test_after_a_kill_of_the_supervisor_nothing_is_left_and_the_next_up_finds_the_data(
+    dcmon: Dcmon, data_dir: Path
+) -> None:
+    assert dcmon("up").returncode == 0
+    assert dcmon("org", "create", "acme").returncode == 0
+    supervisor = int(str(names(dcmon)["supervisor"]["pid"]))
+
+    os.kill(supervisor, signal.SIGKILL)
+
+    assert wait_until(lambda: processes_of(data_dir) == [], 20, every=0.2)
+    assert dcmon("status").returncode == 7
+    assert dcmon("up").returncode == 0
+    assert [org["name"] for org in dcmon.json("org", "list")] == ["acme"]
+
+
+def test_purge_asks_and_deletes_only_what_dcmon_made(dcmon: Dcmon, data_dir: Path) -> None:
+    (data_dir / "mine.txt").write_text("keep")
+    assert dcmon("up").returncode == 0
+
+    refused = dcmon("down", "--purge")
+    assert refused.returncode == 2
+    assert "--yes" in refused.stderr
+    assert dcmon.json("down", "--purge", "--dry-run")["bytes"] > 1_000_000
+    assert dcmon("down", "--purge", "--yes").returncode == 0
+
+    assert [path.name for path in data_dir.iterdir()] == ["mine.txt"]
+
+
+def test_a_port_that_is_taken_is_said_and_nothing_is_left(dcmon: Dcmon, data_dir: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", dcmon.port))
+        other.listen()
+
+        done = dcmon("up")
+
+    assert done.returncode == 6
+    assert f"Port {dcmon.port}" in done.stderr
+    assert processes_of(data_dir) == []
+
+
+def test_in_the_foreground_it_stops_at_ctrl_c(dcmon: Dcmon, data_dir: Path) -> None:
+    running = dcmon.start("up", "--foreground")
+    assert wait_until(lambda: dcmon("status").returncode == 0, 60, every=0.3)
+
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=60)
+
+    assert running.returncode == 0
+    assert processes_of(data_dir) == []

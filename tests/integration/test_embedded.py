@@ -1,0 +1,132 @@
+"""The embedded servers: started, killed, recovered; nothing innocent is hurt."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+
+from dcmon import errors
+from dcmon.embedded import postgres, process, valkey
+
+
+def count(url: str) -> int:
+    with psycopg.connect(url) as connection:
+        found = connection.execute("select count(*) from kept").fetchone()
+        assert found is not None
+        return int(found[0])
+
+
+def fill(url: str) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute("create table kept as select generate_series(1, 1000) as n")
+
+
+def test_it_starts_cold_stops_and_starts_warm_with_its_data_and_port(data_dir: Path) -> None:
+    first = postgres.start(data_dir)
+    fill(first.url)
+    assert postgres.url(data_dir) == first.url
+    first.stop()
+    assert postgres.url(data_dir) is None
+
+    second = postgres.start(data_dir)
+    try:
+        assert second.url == first.url
+        assert count(second.url) == 1000
+    finally:
+        second.stop()
+
+
+def test_a_killed_server_is_recovered_by_the_next_start(data_dir: Path) -> None:
+    first = postgres.start(data_dir)
+    fill(first.url)
+    first.process.kill()
+    first.process.wait()
+
+    second = postgres.start(data_dir)
+    try:
+        assert count(second.url) == 1000
+    finally:
+        second.stop()
+
+
+def test_a_stale_pid_that_somebody_else_has_now_hurts_nobody(data_dir: Path) -> None:
+    postgres.start(data_dir).stop()
+    innocent = subprocess.Popen(["sleep", "60"])
+    (data_dir / "postgres" / "postmaster.pid").write_text(f"{innocent.pid}\n{data_dir / 'postgres'}\n0\n5432\n\n")
+
+    server = postgres.start(data_dir)
+    try:
+        assert innocent.poll() is None
+    finally:
+        server.stop()
+        innocent.kill()
+        innocent.wait()
+
+
+def test_only_who_knows_the_password_gets_in(data_dir: Path) -> None:
+    server = postgres.start(data_dir)
+    try:
+        with pytest.raises(psycopg.OperationalError, match="password"):
+            psycopg.connect(server.url.replace("dcmon:", "dcmon:x"))
+        assert (data_dir / "postgres.json").stat().st_mode & 0o077 == 0
+    finally:
+        server.stop()
+
+
+def test_the_data_of_another_postgresql_version_is_left_alone(data_dir: Path) -> None:
+    postgres.start(data_dir).stop()
+    (data_dir / "postgres" / "PG_VERSION").write_text("14\n")
+
+    with pytest.raises(errors.DataDirectoryUnusable, match="made by PostgreSQL 14"):
+        postgres.start(data_dir)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as somebody else")
+def test_a_directory_that_postgresql_cannot_enter_is_named(data_dir: Path) -> None:
+    inside = data_dir / "private" / "data"
+    inside.mkdir(parents=True)
+    inside.parent.chmod(0o700)
+
+    with pytest.raises(errors.DataDirectoryUnusable, match=r"can't enter .*/private\. Set DCMON_DATA_DIR"):
+        postgres.start(inside)
+
+
+def test_postgresql_dies_with_whoever_started_it(data_dir: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from dcmon.embedded import postgres\n"
+        "print(postgres.start(Path(sys.argv[1])).process.pid, flush=True); time.sleep(60)"
+    )
+    import sys
+
+    parent = subprocess.Popen([sys.executable, "-c", code, str(data_dir)], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    server = int(parent.stdout.readline())
+    parent.kill()
+    parent.communicate()
+
+    assert process.wait_until(lambda: not process.is_alive(server), 20)
+
+
+def test_valkey_answers_with_its_password_only_and_stops(data_dir: Path) -> None:
+    server = valkey.start(data_dir)
+    assert valkey.url(data_dir) == server.url
+    with redis.Redis.from_url(server.url) as client:
+        assert client.set("a", "b")
+    with redis.Redis(port=server.port) as stranger, pytest.raises(redis.AuthenticationError):
+        stranger.ping()
+    server.stop()
+    assert valkey.url(data_dir) is None
+
+
+def test_a_child_that_does_not_stop_is_killed() -> None:
+    stubborn = subprocess.Popen(["sh", "-c", "trap '' TERM; sleep 60 & wait; sleep 60"])
+    time.sleep(0.2)
+
+    process.stop(stubborn, signal.SIGTERM, 0.3)
+
+    assert stubborn.returncode == -signal.SIGKILL
