@@ -60,34 +60,94 @@ def zone(name: str) -> ZoneInfo:
 
 def floor(time: datetime, frequency: Frequency, zone: ZoneInfo) -> datetime:
     """The start of the unit that a moment lies in; weeks begin on Monday."""
-    local = time.astimezone(zone)
     if frequency is Frequency.HOUR:
-        # Hours are steps of absolute time: an hour that a clock change repeats is two windows.
-        return (
-            (local - timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond))
-            .replace(fold=local.fold)
-            .astimezone(UTC)
-        )
-    day = local.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
-    if frequency is Frequency.WEEK:
-        day -= timedelta(days=day.weekday())
-    elif frequency is Frequency.MONTH:
-        day = day.replace(day=1)
-    return _local(day, zone)
+        return _hour(time.astimezone(UTC), zone)
+    day = _first_day(_midnight(time.astimezone(zone)), frequency)
+    # Where a clock change repeats midnight, the moments after the first one belong to the new day already.
+    following = _shifted(day, frequency, 1)
+    return starts if (starts := _local(following, zone)) <= time else _local(day, zone)
 
 
 def step(start: datetime, frequency: Frequency, units: int, zone: ZoneInfo) -> datetime:
     """The boundary `units` units after (or before) a unit's start."""
+    ahead = _naive_step(start, frequency, units, zone)
+    if units == 0 or _is_regular(start, ahead, frequency, zone):
+        return ahead
+    for _ in range(abs(units)):
+        start = _one_step(start, frequency, 1 if units > 0 else -1, zone)
+    return start
+
+
+def _naive_step(start: datetime, frequency: Frequency, units: int, zone: ZoneInfo) -> datetime:
     if frequency is Frequency.HOUR:
-        return start + timedelta(hours=units)
-    day = start.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+        # Hours are steps of absolute time: an hour that a clock change repeats is two windows.
+        return start.astimezone(UTC) + timedelta(hours=units)
+    return _local(_shifted(_midnight(start.astimezone(zone)), frequency, units), zone)
+
+
+def _is_regular(start: datetime, ahead: datetime, frequency: Frequency, zone: ZoneInfo) -> bool:
+    """Whether no unit between was lost: an hour cut by a change of half an hour, a day leapt over at the date line."""
+    if frequency is Frequency.HOUR:
+        return not _misaligned(start, zone) and not _misaligned(ahead, zone)
+    first, last = sorted((start, ahead))
+    return abs(_offset(first - timedelta.resolution, zone) - _offset(last, zone)) < timedelta(hours=12)
+
+
+def _one_step(start: datetime, frequency: Frequency, direction: int, zone: ZoneInfo) -> datetime:
+    if frequency is Frequency.HOUR:
+        if direction < 0:
+            return _hour(start - timedelta.resolution, zone)
+        return _hour(start - _misaligned(start, zone) + timedelta(hours=1), zone)
+    found = _naive_step(start, frequency, direction, zone)
+    return found if found != start else _naive_step(start, frequency, 2 * direction, zone)
+
+
+def _hour(time: datetime, zone: ZoneInfo) -> datetime:
+    """The full hour of the local clock, or the clock change inside the hour that moved the clock by a part of one."""
+    hour = time - _misaligned(time, zone)
+    return _change(hour, time, zone) if _misaligned(hour, zone) else hour
+
+
+def _misaligned(time: datetime, zone: ZoneInfo) -> timedelta:
+    """How far a moment is past the local clock's full hour."""
+    local = time.astimezone(zone)
+    return timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+
+
+def _midnight(local: datetime) -> datetime:
+    return local.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+
+
+def _first_day(day: datetime, frequency: Frequency) -> datetime:
+    if frequency is Frequency.WEEK:
+        return day - timedelta(days=day.weekday())
+    return day.replace(day=1) if frequency is Frequency.MONTH else day
+
+
+def _shifted(day: datetime, frequency: Frequency, units: int) -> datetime:
     if frequency is Frequency.MONTH:
         months = day.year * 12 + day.month - 1 + units
-        return _local(day.replace(year=months // 12, month=months % 12 + 1), zone)
-    days = units * (7 if frequency is Frequency.WEEK else 1)
-    return _local(day + timedelta(days=days), zone)
+        return day.replace(year=months // 12, month=months % 12 + 1)
+    return day + timedelta(days=units * (7 if frequency is Frequency.WEEK else 1))
 
 
 def _local(day: datetime, zone: ZoneInfo) -> datetime:
-    """A local midnight in UTC; one that a clock change skips is the moment of the change."""
-    return day.replace(tzinfo=zone).astimezone(UTC)
+    """A local midnight in UTC, the first of two; one that a clock change skips is the moment of the change."""
+    first = day.replace(tzinfo=zone).astimezone(UTC)
+    if first.astimezone(zone).replace(tzinfo=None) == day:
+        return first
+    return _change(day.replace(tzinfo=zone, fold=1).astimezone(UTC), first, zone)
+
+
+def _offset(time: datetime, zone: ZoneInfo) -> timedelta:
+    return time.astimezone(zone).utcoffset() or timedelta()
+
+
+def _change(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
+    """The moment, in whole seconds, of the clock change between two moments."""
+    left, right, offset = int(before.timestamp()), int(after.timestamp()), _offset(before, zone)
+    while right - left > 1:
+        middle = (left + right) // 2
+        is_before = _offset(datetime.fromtimestamp(middle, UTC), zone) == offset
+        left, right = (middle, right) if is_before else (left, middle)
+    return datetime.fromtimestamp(right, UTC)
