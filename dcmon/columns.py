@@ -75,6 +75,11 @@ class Columns:
         return said
 
     @property
+    def all(self) -> dict[str, str]:
+        """What the model said, the version's own columns and the label: name to type."""
+        return {**self.model, **self.own, LABEL: self.label_type}
+
+    @property
     def label_type(self) -> str:
         return "numeric" if self.is_regression else "categorical"
 

@@ -67,7 +67,7 @@ def is_inside(address: Address) -> bool:
     """Whether an address is anything but a public unicast one, also when it hides in an IPv6 address."""
     if isinstance(address, IPv6Address):
         hidden = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
-        if hidden is not None:
+        if hidden is not None or address.is_site_local:
             return True
     is_special = not address.is_global or address.is_multicast or address.is_reserved or address.is_unspecified
     return is_special or any(address in network for network in INSIDE if network.version == address.version)

@@ -1,7 +1,7 @@
 """Reading samples back: the fair sample of a window, and rows for a person."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,7 @@ from dcmon.columns import HASH, KEY, LABEL, LEVEL, SAMPLE_ID, TIME, quoted
 from dcmon.filters import Filters
 from dcmon.tables.org import Model, Version
 
-SLACK = 1.2  # levels are random: asking for a fifth more rows than the limit makes the bottom-k exact but in 1 of 10^9
+SLACK = 1.2  # levels are random: asking for a fifth more rows than the limit makes a second look rare
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,29 @@ def fair_sample(
     `labelled` keeps rows with a label only; filters apply before the limit. `there` (without filters) lets the reader
     skip the levels that can't hold the bottom of so many rows, so that the cost does not grow with the window.
     """
+    population = 0 if there is None or filters else there.n_labelled if labelled else there.n
+    lowest = lowest_level(population, limit)
+    sample = _bottom(session, model, version, start, end, limit, labelled, filters, lowest)
+    if lowest and len(sample.rows) < limit:  # chance put too few rows on these levels: the others have the rest
+        return _bottom(session, model, version, start, end, limit, labelled, filters, 0)
+    return sample
+
+
+def _bottom(
+    session: Session,
+    model: Model,
+    version: Version,
+    start: datetime,
+    end: datetime,
+    limit: int,
+    labelled: bool,
+    filters: Filters,
+    lowest: int,
+) -> Sample:
     columns = storage.columns(model, version)
     names = (*columns.model, *columns.own, LABEL)
-    where, values = data_filters.condition(filters, columns.own, "s", "l.label")
-    population = 0 if there is None or filters else there.n_labelled if labelled else there.n
-    levels = list(range(lowest_level(population, limit), 32))
+    where, values = data_filters.condition(filters, columns.all, "s", "l.label")
+    levels = list(range(lowest, 32))
     said = ", ".join(f"s.{quoted(name)}".replace(":", "\\:") for name in names[:-1])
     join = "join" if labelled else "left join"
     rows = session.execute(
@@ -110,7 +128,7 @@ def production(
     """Rows of [start, end) for a person: ids, times and labels included, in the order of their hashes."""
     columns = storage.columns(model, version)
     names = sorted([*columns.own, *columns.model, SAMPLE_ID, TIME])
-    where, values = data_filters.condition(filters, columns.own, "s", "l.label")
+    where, values = data_filters.condition(filters, columns.all, "s", "l.label")
     said = ", ".join(f"s.{quoted(name)}".replace(":", "\\:") for name in names)
     found = session.execute(
         text(
@@ -125,8 +143,3 @@ def production(
 
 def _named(names: Sequence[str], row: Any) -> dict[str, Any]:
     return dict(zip(names, row, strict=True))
-
-
-def known(columns: Mapping[str, str]) -> Sequence[str]:
-    """Names that a filter may use."""
-    return [*columns, LABEL]

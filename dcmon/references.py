@@ -92,7 +92,7 @@ def fair_sample(
     """The `limit` reference rows with the smallest hashes; filters and `labelled` apply before the limit."""
     columns = storage.columns(model, version)
     names = (*columns.model, *columns.own, LABEL)
-    where, values = data_filters.condition(filters, columns.own, "r", f"r.{LABEL}")
+    where, values = data_filters.condition(filters, columns.all, "r", f"r.{LABEL}")
     said = ", ".join(f"r.{quoted(name)}".replace(":", "\\:") for name in names)
     wanted = f" and r.{LABEL} is not null" if labelled else ""
     found = session.execute(

@@ -1,0 +1,87 @@
+"""The command line as a whole: global options anywhere, every command with help and an example."""
+
+import re
+import shlex
+from importlib import import_module
+from typing import Any
+
+import pytest
+import typer
+
+from dcmon import cli, durations, rules
+from dcmon.errors import InvalidInput
+from dcmon.output import Format, Output
+
+NAMES = sorted(path.stem for path in cli.COMMANDS.glob("[a-z]*.py"))
+
+
+def commands() -> list[tuple[str, Any]]:
+    found = []
+    for name in NAMES:
+        command = typer.main.get_command(import_module(f"dcmon.commands.{name}").app)
+        inner = getattr(command, "commands", None)
+        found += [(f"{name} {verb}", each) for verb, each in inner.items()] if inner else [(name, command)]
+    return found
+
+
+ALL = commands()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_help_of_a_module_is_its_first_line(name: str) -> None:
+    assert re.fullmatch(r"[A-Z].+\.", cli.first_line(name))
+
+
+@pytest.mark.parametrize(("name", "command"), ALL, ids=[name for name, _ in ALL])
+def test_every_command_has_help_and_an_example_that_parses(name: str, command: Any) -> None:
+    example = re.search(r"Example: (dcmon .+)", command.help)
+    assert example, f"{name} has no example"
+    words = [word for word in shlex.split(example[1]) if word != "dcmon"]
+    verb = name.split()
+    assert words[: len(verb)] == verb
+    rest = [word for word in cli.globals_first(words) if word not in ("-o", "json")]
+    with command.make_context(name, rest[len(verb) :], resilient_parsing=False):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("given", "moved"),
+    [
+        ("org list -o json", "-o json org list"),
+        ("org list --org a -v", "--org a -v org list"),
+        ("org list --output=json", "--output=json org list"),
+        ("rule create m -- -o", "rule create m -- -o"),
+        ("org list -o", "org list -o"),
+    ],
+)
+def test_global_options_work_after_the_command_too(given: str, moved: str) -> None:
+    assert cli.globals_first(given.split()) == moved.split()
+
+
+def test_a_table_shows_names_as_they_are_and_nothing_as_a_dash(capsys: pytest.CaptureFixture[str]) -> None:
+    Output().table([{"name": "[red]a[/red]", "n": None}], ["name", "n"])
+    assert "[red]a[/red]" in capsys.readouterr().out
+
+
+def test_json_has_every_key_and_an_empty_list_is_a_list(capsys: pytest.CaptureFixture[str]) -> None:
+    output = Output(Format.json)
+    output.table([{"name": "a", "hidden": 1}], ["name"])
+    output.table([], ["name"], empty="Nothing.")
+    assert capsys.readouterr().out == '[\n  {\n    "name": "a",\n    "hidden": 1\n  }\n]\n[]\n'
+
+
+def test_conditions_are_written_in_signs() -> None:
+    assert rules.parse("> 0.2") == rules.Condition("greater_than", 0.2)
+    assert rules.parse("<=-1e3") == rules.Condition("less_than_equals", -1000.0)
+    for bad in ("0.2", "=> 1", "> a", "> 1 2", ""):
+        with pytest.raises(InvalidInput, match="no condition"):
+            rules.parse(bad)
+
+
+def test_durations_are_written_with_a_unit() -> None:
+    assert [durations.parse(each).total_seconds() for each in ("90s", "30m", "12h", "3d", "2w")] == [
+        90, 1800, 43200, 259200, 1209600,
+    ]  # fmt: skip
+    for bad in ("3", "d", "-1d", "1y", ""):
+        with pytest.raises(InvalidInput, match="no duration"):
+            durations.parse(bad)

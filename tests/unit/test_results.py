@@ -1,0 +1,77 @@
+"""When a complete window is evaluated, and when again."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from dcmon.reading import Extent, lowest_level
+from dcmon.results import Verdict, verdict
+from dcmon.tables.org import Result
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+QUIET = timedelta(minutes=5)
+
+
+def last(n: int, labelled: int) -> Result:
+    return Result(
+        n_rows=n, n_labelled=labelled, rows_revision=n, labels_revision=labelled, computed_at=NOW - timedelta(hours=1)
+    )
+
+
+def judge(there: Extent, before: Result | None = None, **given: Any) -> Verdict:
+    usual = {
+        "needs_labels": False, "label_ratio": 1.0, "label_delay": timedelta(days=3), "quiet": QUIET,
+        "is_same_monitor": True, "touched_at": NOW, "now": NOW,
+    }  # fmt: skip
+    return verdict(there, before, **(usual | given))
+
+
+def there(n: int, labelled: int = 0, logged: datetime = NOW) -> Extent:
+    return Extent(n, labelled, n, labelled, logged)
+
+
+def test_a_complete_window_is_evaluated_at_once() -> None:
+    assert judge(there(100)).now
+
+
+def test_a_check_on_labels_waits_for_the_ratio() -> None:
+    assert judge(there(100, 50), needs_labels=True) == Verdict(False, NOW + timedelta(days=3))
+    assert judge(there(100, 50), needs_labels=True, label_ratio=0.5).now
+
+
+def test_or_until_the_delay_has_passed_since_the_newest_row_was_logged() -> None:
+    old = NOW - timedelta(days=3)
+    assert judge(there(100, 0, old), needs_labels=True).now
+    assert judge(there(0, 0), needs_labels=True).now
+
+
+def test_nothing_new_is_not_evaluated_again() -> None:
+    assert judge(there(100), last(100, 0)) == Verdict(False)
+
+
+def test_labels_concern_only_checks_on_labels() -> None:
+    assert judge(there(100, 90), last(100, 0)) == Verdict(False)
+    assert judge(there(100, 90), last(100, 50), needs_labels=True, label_ratio=0.5).now
+
+
+@pytest.mark.parametrize(("n", "now"), [(105, False), (110, True), (200, True)])
+def test_a_tenth_more_rows_is_worth_it_at_once(n: int, now: bool) -> None:
+    assert judge(there(n), last(100, 0)).now is now
+
+
+def test_less_waits_until_the_window_was_quiet() -> None:
+    assert judge(there(101), last(100, 0)) == Verdict(False, NOW + QUIET)
+    assert judge(there(101), last(100, 0), touched_at=NOW - QUIET).now
+
+
+def test_a_changed_monitor_or_reference_is_evaluated_again() -> None:
+    assert judge(there(100), last(100, 0), is_same_monitor=False).now
+
+
+def test_levels_are_skipped_only_where_enough_rows_remain() -> None:
+    assert lowest_level(10_000, 10_000) == 0
+    assert lowest_level(24_000, 10_000) == 1
+    for population in (50_000, 10**6, 10**8):
+        level = lowest_level(population, 10_000)
+        assert 12_000 <= population / 2**level < 24_000
