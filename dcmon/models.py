@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dcmon import errors, storage, windows
+from dcmon import durations, errors, storage, windows
 from dcmon.tables.org import Model, ModelNote, Version
 
 TASK_TYPES = ("regression", "binary", "multiclass")
@@ -67,8 +67,8 @@ def _require_valid(new: NewModel) -> None:
         raise errors.InvalidInput(f"There is no task type {new.task_type!r}: it is one of {', '.join(TASK_TYPES)}.")
     if not 0 <= new.label_ratio <= 1:
         raise errors.InvalidInput(f"The label ratio is a share from 0 to 1, not {new.label_ratio}.")
-    if new.label_delay < timedelta():
-        raise errors.InvalidInput("The label delay can't be negative.")
+    if not timedelta() <= new.label_delay <= durations.LONGEST:
+        raise errors.InvalidInput("The label delay is at least 0 and at most 36500 days.")
     windows.zone(new.time_zone)
 
 
