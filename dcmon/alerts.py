@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from dcmon import notifications
 from dcmon.db import Organization
 from dcmon.rules import is_violated
-from dcmon.tables.org import Alert, AlertRule, Result
+from dcmon.tables.org import Alert, AlertRule, Notification, Result
 
 DRIVERS_SHOWN = 5
 
@@ -93,11 +93,12 @@ def judge(session: Session, org: Organization, result: Result, public_url: str |
 def _judge_rule(session: Session, org: Organization, rule: AlertRule, result: Result, public_url: str | None) -> int:
     if rule.start_time is None:
         rule.start_time = result.window_end
-    stored = _stored(session, rule, result)
-    anchor = stored[0].first_window_end if stored else result.window_end
-    episodes = fold(
-        _results(session, rule, result, anchor, _settled(session, rule, result)), rule.operator, rule.threshold
-    )
+    settled = _settled(session, rule, result)
+    stored = [
+        alert for alert in _stored(session, rule, result) if settled is None or alert.last_window_end > settled
+    ]
+    anchor = min([result.window_end, *(alert.first_window_end for alert in stored)])
+    episodes = fold(_results(session, rule, result, anchor, settled), rule.operator, rule.threshold)
     written = 0
     for episode in episodes:
         mine = [alert for alert in stored if _overlap(alert, episode)]
@@ -119,7 +120,8 @@ def _stored(session: Session, rule: AlertRule, result: Result) -> list[Alert]:
 
 
 def _is_ours() -> ColumnElement[bool]:
-    return func.coalesce(Alert.resolved_by, "").notin_(["operator"])
+    """What an operator resolved, or a revision took back, is over: no later result touches it."""
+    return func.coalesce(Alert.resolved_by, "").notin_(["operator", "revision"])
 
 
 def _settled(session: Session, rule: AlertRule, result: Result) -> datetime | None:
@@ -166,9 +168,8 @@ def _apply(
     """Make one stored alert say what the episode says; returns how many notifications that took."""
     if mine:
         alert, *merged = mine
-        for other in merged:
-            session.delete(other)
     else:
+        merged = []
         alert = Alert(rule_id=rule.id, version_id=version_id, state="new", opened_at=func.now(), severity=rule.severity)
         session.add(alert)
     before = alert.state
@@ -181,7 +182,8 @@ def _apply(
     session.flush()
     # A span that was over before anyone could know of it is kept and shown, but wakes nobody.
     is_news = alert.state != before and not (before == "new" and alert.state == "resolved")
-    return _tell(session, org, alert, public_url) if is_news else 0
+    written = _tell(session, org, alert, public_url) if is_news else 0
+    return written + sum(_merge(session, org, other, public_url) for other in merged)
 
 
 def _describe(alert: Alert, episode: Episode) -> None:
@@ -196,9 +198,18 @@ def _describe(alert: Alert, episode: Episode) -> None:
     alert.drivers = dict(sorted(episode.worst.entries.items(), key=lambda item: -item[1])[:DRIVERS_SHOWN])
 
 
+def _merge(session: Session, org: Organization, alert: Alert, public_url: str | None) -> int:
+    """An alert grew into another one: whoever was told of it is told that it is over, otherwise it never was."""
+    if session.scalar(select(Notification.id).where(Notification.alert_id == alert.id).limit(1)) is None:
+        session.delete(alert)
+        return 0
+    return _close(session, org, alert, "revision", public_url)
+
+
 def _close(session: Session, org: Organization, alert: Alert, why: str, public_url: str | None) -> int:
-    """A revised result took the alert's windows back."""
+    """A revised result took the alert's windows back; who was told already that it is over is not told again."""
     if alert.state == "resolved":
+        alert.resolved_by = why
         return 0
     alert.state, alert.resolved_at, alert.resolved_by = "resolved", func.now(), why
     session.flush()
