@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Protocol
 
 from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from dcmon import notifications
@@ -94,9 +95,7 @@ def _judge_rule(session: Session, org: Organization, rule: AlertRule, result: Re
     if rule.start_time is None:
         rule.start_time = result.window_end
     settled = _settled(session, rule, result)
-    stored = [
-        alert for alert in _stored(session, rule, result) if settled is None or alert.last_window_end > settled
-    ]
+    stored = [alert for alert in _stored(session, rule, result) if settled is None or alert.last_window_end > settled]
     anchor = min([result.window_end, *(alert.first_window_end for alert in stored)])
     episodes = fold(_results(session, rule, result, anchor, settled), rule.operator, rule.threshold)
     written = 0
@@ -144,7 +143,7 @@ def _results(
             Result.version_id == result.version_id,
             Result.window_end >= anchor,
         )
-        .distinct(Result.window_end)
+        .ext(distinct_on(Result.window_end))
         .order_by(Result.window_end, Result.revision.desc())
     )
     if settled is not None:

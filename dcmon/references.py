@@ -50,7 +50,7 @@ def _decode(document: bytes, columns: Columns) -> tuple[list[tuple[Any, ...]], S
     try:
         parsed = msgspec.json.decode(document, type=_Document)
         shape = reference_shape(columns, parsed.columns)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise errors.InvalidInput(f'The reference is no JSON {{"columns": […], "data": [[…]]}}: {error}') from error
     except Rejected as why:
         raise errors.InvalidInput(f"The reference can't be used: {why.detail}") from why

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.orm import Session
 
 from dcmon.checks.layout import Value
@@ -127,7 +127,7 @@ def series(session: Session, monitor_id: int, since: datetime | None = None) -> 
     statement = (
         select(Result)
         .where(Result.monitor_id == monitor_id)
-        .distinct(Result.version_id, Result.window_end)
+        .ext(distinct_on(Result.version_id, Result.window_end))
         .order_by(Result.version_id, Result.window_end, Result.revision.desc())
     )
     if since is not None:
