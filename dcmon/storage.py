@@ -111,8 +111,14 @@ def ensure_partitions(session: Session, kind: str, number: int, times: Iterable[
         text("select pg_advisory_xact_lock(:space, hashtext(:name))"),
         {"space": PARTITION_LOCK, "name": f"{kind}_{number}"},
     )
+    # Asked of pg_class: to_regclass may answer from before the wait for the lock, out of the backend's cache.
+    there = session.scalars(
+        text("select relname from pg_class where relnamespace = cast(current_schema() as regnamespace)"
+             " and relname = any(:names)"),
+        {"names": [_partition(kind, number, month) for month in missing]},
+    ).all()
     for month in missing:
-        if not _exists(session, _partition(kind, number, month)):
+        if _partition(kind, number, month) not in there:
             _create_partition(session, kind, number, month)
 
 
