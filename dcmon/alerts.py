@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
-from dcmon import notifications
+from dcmon import notifications, results
 from dcmon.db import Organization
 from dcmon.rules import is_violated
 from dcmon.tables.org import Alert, AlertRule, Notification, Result
@@ -165,19 +165,21 @@ def _apply(
     public_url: str | None,
 ) -> int:
     """Make one stored alert say what the episode says; returns how many notifications that took."""
+    drivers = _drivers(session, version_id, episode.worst)
     if mine:
         alert, *merged = mine
     else:
         merged = []
         alert = Alert(rule_id=rule.id, version_id=version_id, state="new", opened_at=func.now(), severity=rule.severity)
-        session.add(alert)
     before = alert.state
     _describe(alert, episode)
+    alert.drivers = drivers
     alert.state = "firing" if episode.is_open else "resolved"
     if episode.is_open:
         alert.resolved_at = alert.resolved_by = None
     elif before != "resolved":
         alert.resolved_at, alert.resolved_by = func.now(), "recovery"
+    session.add(alert)
     session.flush()
     # A span that was over before anyone could know of it is kept and shown, but wakes nobody.
     is_news = alert.state != before and not (before == "new" and alert.state == "resolved")
@@ -194,7 +196,6 @@ def _describe(alert: Alert, episode: Episode) -> None:
         episode.worst.window_end,
     )
     alert.current_value = episode.current_value
-    alert.drivers = dict(sorted(episode.worst.entries.items(), key=lambda item: -item[1])[:DRIVERS_SHOWN])
 
 
 def _merge(session: Session, org: Organization, alert: Alert, public_url: str | None) -> int:
@@ -203,6 +204,12 @@ def _merge(session: Session, org: Organization, alert: Alert, public_url: str | 
         session.delete(alert)
         return 0
     return _close(session, org, alert, "revision", public_url)
+
+
+def _drivers(session: Session, version_id: int, worst: Judged) -> dict[str, float]:
+    """What drives the worst value: its own entries; where the check has none, the features that moved most then."""
+    entries = worst.entries or results.moved_features(session, version_id, worst.window_start, worst.window_end)
+    return dict(sorted(entries.items(), key=lambda item: -item[1])[:DRIVERS_SHOWN])
 
 
 def _close(session: Session, org: Organization, alert: Alert, why: str, public_url: str | None) -> int:

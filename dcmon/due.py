@@ -147,6 +147,23 @@ def finish(session: Session, claim: Claim, again_at: datetime | None) -> None:
     )
 
 
+def postpone(session: Session, claim: Claim, pause: timedelta) -> None:
+    """Let a claim go that failed: it is tried again after a pause, and its attempts are remembered."""
+    session.execute(
+        text(
+            "update due_windows set lease_until = null, token = null, due_at = now() + :pause"
+            " where version_id = :version and window_start = :start and window_end = :end and token = :token"
+        ),
+        {
+            "pause": pause,
+            "version": claim.version_id,
+            "start": claim.window.start,
+            "end": claim.window.end,
+            "token": claim.token,
+        },
+    )
+
+
 def next_at(session: Session) -> datetime | None:
     """When the next window can be claimed; None when none waits."""
     found: datetime | None = session.scalar(NEXT)

@@ -240,6 +240,11 @@ def _listed(value: Any) -> list[str]:
     return [] if value is None else list(value) if isinstance(value, list | tuple) else [str(value)]
 
 
+def failed(plan: Plan, reason: str) -> list[Finding]:
+    """An ERROR for each monitor of a plan: the window can't be evaluated."""
+    return [Finding(monitor, Value("ERROR", reason=reason), 0, timedelta()) for monitor, _ in plan.monitors]
+
+
 def store(
     session: Session, org: Organization, plan: Plan, findings: Sequence[Finding], public_url: str | None
 ) -> Mapping[str, int]:

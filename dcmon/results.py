@@ -11,11 +11,12 @@ from sqlalchemy.orm import Session
 
 from dcmon.checks.layout import Value
 from dcmon.reading import Extent
-from dcmon.tables.org import Check, Model, Monitor, Result
+from dcmon.tables.org import Check, Model, Monitor, Result, Version
 from dcmon.windows import Window
 
 WORTH = 0.10  # a window that gained a tenth of its rows or labels is evaluated again at once
 LONGEST_QUIET = timedelta(hours=24)
+FEATURE_DRIFT = ("FeatureDrift", "TrainTestFeatureDrift")
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,33 @@ def monitors_of(session: Session, model: Model) -> list[tuple[Monitor, Check]]:
     """The monitors of a model with their checks, in order of id."""
     statement = select(Monitor, Check).join(Check, Check.id == Monitor.check_id).where(Check.model_id == model.id)
     return [(monitor, check) for monitor, check in session.execute(statement.order_by(Monitor.id))]
+
+
+def moved_features(session: Session, version_id: int, start: datetime, end: datetime) -> dict[str, float]:
+    """Drift by feature, times its importance where that is known, in the shortest window that covers [start, end).
+
+    Taken from what a Feature Drift monitor found; empty where none did.
+    """
+    covering = (
+        select(Result.entries, Version.feature_importance)
+        .join(Monitor, Monitor.id == Result.monitor_id)
+        .join(Check, Check.id == Monitor.check_id)
+        .join(Version, Version.id == Result.version_id)
+        .where(
+            Result.version_id == version_id,
+            Result.window_start <= start,
+            Result.window_end >= end,
+            Result.state == "OK",
+            Check.class_name.in_(FEATURE_DRIFT),
+        )
+        .order_by(Result.window_end - Result.window_start, Result.revision.desc())
+    )
+    found = session.execute(covering.limit(1)).one_or_none()
+    if found is None:
+        return {}
+    importance = found.feature_importance or dict.fromkeys(found.entries, 1.0)
+    moved = {name: drift * importance.get(name, 0.0) for name, drift in found.entries.items()}
+    return {name: share for name, share in moved.items() if share > 0}
 
 
 def headline(metrics: dict[str, Any]) -> tuple[str, float] | None:

@@ -11,6 +11,12 @@ rm -rf dist .venv-wheel
 site=$(.venv-wheel/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 "$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$site/borrowed.pth"
 .venv-wheel/bin/python -m pip install --quiet --no-deps --force-reinstall dist/dcmon-*.whl
-cd /
-DCMON_TEST_COMMAND=$root/.venv-wheel/bin/dcmon "$root/.venv-wheel/bin/python" -P -m pytest \
-    -c "$root/pyproject.toml" --rootdir "$root" "$root/tests/acceptance/test_installation.py"
+elsewhere=$(mktemp -d)
+trap 'rm -rf "$elsewhere"' EXIT
+chmod 755 "$elsewhere"
+cp -r tests pyproject.toml "$elsewhere"
+cd "$elsewhere"
+where=$("$root/.venv-wheel/bin/python" -c 'import dcmon; print(dcmon.__file__)')
+[[ $where == "$root/.venv-wheel/"* ]] || { echo "the wheel is not what is imported: $where"; exit 1; }
+DCMON_TEST_COMMAND=$root/.venv-wheel/bin/dcmon "$root/.venv-wheel/bin/python" -m pytest --rootdir "$elsewhere" \
+    tests/acceptance/test_installation.py

@@ -137,7 +137,11 @@ def _wait(stage: Stage, app: App, here: Place) -> None:
     """Wait until every complete window is evaluated and every notification is on its way."""
     waiting = threading.Event()
     ends = stage.seconds + LONGEST_WAIT.total_seconds()
-    while stage.seconds < ends and _pending(app, here):
+    while _pending(app, here):
+        if stage.seconds > ends:
+            logs = app.settings.data_dir / "logs" / "evaluate.log"
+            stage.say(f"[red]Some windows are not evaluated yet; what follows lacks them. See {logs}[/red]")
+            return
         waiting.wait(0.25)
 
 

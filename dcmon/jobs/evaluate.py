@@ -4,19 +4,24 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from threading import Event
-
-from sqlalchemy.exc import IntegrityError, NoResultFound
+from typing import TYPE_CHECKING
 
 from dcmon import db, due, errors, organizations, wake
 from dcmon.app import App
 from dcmon.db import Organization
 from dcmon.due import Claim
+from dcmon.errors import DcmonError
+from dcmon.tables.org import Version
 from dcmon.wake import Work
+
+if TYPE_CHECKING:
+    from dcmon.evaluation import References
 
 log = logging.getLogger(__name__)
 
 IDLE = timedelta(milliseconds=200)
 CLAIMED_AT_ONCE = 8
+TRIES, PAUSE = 3, timedelta(seconds=1)
 
 
 def run(app: App, stop: Event) -> None:
@@ -30,7 +35,10 @@ def run(app: App, stop: Event) -> None:
             if is_away:
                 log.warning("PostgreSQL is back: evaluating again")
             is_away = False
-        except (errors.Unreachable, errors.Locked, errors.SchemaOutOfDate) as error:
+        except errors.OrganizationNotFound as error:
+            log.info("gone meanwhile: %s", error)
+            worked = True
+        except (errors.Unreachable, errors.Locked, errors.SchemaOutOfDate, errors.DiskFull) as error:
             if not is_away:
                 log.warning("waiting: %s", error)
             worked, is_away = False, True
@@ -39,7 +47,7 @@ def run(app: App, stop: Event) -> None:
             stop.wait(IDLE.total_seconds())
 
 
-def _turn(app: App, kept: "References", stop: Event) -> bool:  # type: ignore[name-defined]  # noqa: F821
+def _turn(app: App, kept: "References", stop: Event) -> bool:
     """Serve one organization that has work; False when none has."""
     lease = app.settings.evaluate.lease
     with app.public() as session:
@@ -55,10 +63,7 @@ def _turn(app: App, kept: "References", stop: Event) -> bool:  # type: ignore[na
         if stop.is_set():
             _give_back(app, org, claims[position:])
             break
-        try:
-            evaluate(app, org, claim, claims[position:], kept)
-        except (IntegrityError, NoResultFound):
-            log.info("version %d was deleted while its window was evaluated", claim.version_id)
+        _one(app, org, claim, claims[position:], kept)
     with db.org_session(app.engine, org) as session:
         next_at = due.next_at(session)
     with app.public() as session:
@@ -66,7 +71,40 @@ def _turn(app: App, kept: "References", stop: Event) -> bool:  # type: ignore[na
     return bool(claims)
 
 
-def evaluate(app: App, org: Organization, claim: Claim, waiting: Sequence[Claim], kept: "References") -> None:  # type: ignore[name-defined]  # noqa: F821
+def _one(app: App, org: Organization, claim: Claim, waiting: Sequence[Claim], kept: "References") -> None:
+    """Evaluate a window so that its failure costs itself only: tried again, then kept as ERROR with the reason."""
+    try:
+        evaluate(app, org, claim, waiting, kept)
+    except DcmonError:
+        raise
+    except Exception as error:
+        if not _is_there(app, org, claim):
+            log.info("version %d was deleted while its window was evaluated", claim.version_id)
+            return
+        log.exception("window [%s, %s) of version %d failed", claim.window.start, claim.window.end, claim.version_id)
+        _fail(app, org, claim, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+
+
+def _is_there(app: App, org: Organization, claim: Claim) -> bool:
+    with db.org_session(app.engine, org) as session:
+        return session.get(Version, claim.version_id) is not None
+
+
+def _fail(app: App, org: Organization, claim: Claim, reason: str) -> None:
+    from dcmon import evaluation
+
+    now = datetime.now(UTC)
+    with db.org_session(app.engine, org) as session:
+        if claim.attempts < TRIES:
+            due.postpone(session, claim, PAUSE * 2**claim.attempts)
+            return
+        settings = app.settings.evaluate
+        plan = evaluation.plan(session, claim.version_id, claim.window, claim.touched_at, settings, now)
+        evaluation.store(session, org, plan, evaluation.failed(plan, reason), app.settings.url)
+        due.finish(session, claim, plan.again_at)
+
+
+def evaluate(app: App, org: Organization, claim: Claim, waiting: Sequence[Claim], kept: "References") -> None:
     """Evaluate one claimed window: read in one snapshot, store in one transaction, then ring for the notifications."""
     from dcmon import evaluation
 

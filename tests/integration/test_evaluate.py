@@ -159,6 +159,46 @@ def test_a_filter_on_a_column_that_is_gone_is_an_error_and_not_an_endless_retry(
     assert "nope" in only(stored(app, watched)).reason
 
 
+def test_a_window_that_fails_is_tried_again_then_kept_as_an_error_and_costs_nobody_else(
+    app: App, watched: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dcmon import evaluation
+
+    monkeypatch.setattr(evaluate, "PAUSE", timedelta(milliseconds=10))
+    compute = evaluation.compute
+
+    def broken(session: Any, org: Any, plan: Any, settings: Any, kept: Any) -> Any:
+        if plan.window == day(1):
+            raise RuntimeError("a stranger's fault")
+        return compute(session, org, plan, settings, kept)
+
+    monkeypatch.setattr(evaluation, "compute", broken)
+    for number in range(4):
+        log_day(app, watched, number)
+    with running(evaluate.run, app):
+        assert eventually(lambda: len(stored(app, watched)) == 3)
+    assert [(each.state, each.reason) for each in stored(app, watched)] == [
+        ("OK", None), ("ERROR", "RuntimeError: a stranger's fault"), ("OK", None),
+    ]  # fmt: skip
+
+
+def test_an_alert_of_a_check_without_features_says_which_features_moved_then(app: App, watched: Target) -> None:
+    with app.org(watched.org) as session:
+        model = models.get(session, watched.model_id)
+        made = monitors.create(
+            session, monitors.provide_check(session, model, "PercentOfNulls"), NewMonitor("N", Frequency.DAY)
+        )
+        rules.create(session, made.id, rules.parse(">= 0"), "low")
+    for number, shift in enumerate((0, 60, 0)):
+        log_day(app, watched, number, shift)
+    with running(evaluate.run, app):
+        assert eventually(lambda: len(stored(app, watched)) == 4)
+    with app.org(watched.org) as session:
+        moved = results.moved_features(session, watched.version_id, day(1).start, day(1).end)
+    assert list(moved) == ["age"]
+    assert moved["age"] > 0.5
+
+
 # The queue.
 
 

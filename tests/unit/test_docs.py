@@ -1,0 +1,88 @@
+"""What is written down is true: settings, commands, links, the compose file."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from dcmon import cli, errors
+from dcmon.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+def settings(model: type[BaseModel], prefix: str = "DCMON_") -> list[tuple[str, str, str]]:
+    """Variable, default and description of every setting."""
+    found = []
+    for name, field in model.model_fields.items():
+        if isinstance(field.default, BaseModel):
+            found += settings(type(field.default), f"{prefix}{name.upper()}__")
+            continue
+        default = "" if field.default is None or field.default_factory else str(field.default)
+        found.append((f"{prefix}{name.upper()}", default, field.description or ""))
+    return found
+
+
+def test_every_setting_is_in_the_table_with_its_default() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text()
+    rows = [f"| `{name}` | {default or '—'} | {description} |" for name, default, description in settings(Settings)]
+    missing = [row for row in rows if row not in page]
+    assert missing == []
+    assert page.count("| `DCMON_") == len(rows)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_in_the_docs_exist(page: Path) -> None:
+    shown = "\n".join(re.findall(r"```console\n(.*?)```", page.read_text(), re.DOTALL))
+    for name in re.findall(r"^(?:\$ )?dcmon ([a-z]+)", shown, re.MULTILINE):
+        assert (cli.COMMANDS / f"{name}.py").exists(), f"{page.name} says dcmon {name}"
+
+
+def test_every_exit_code_of_an_error_is_explained() -> None:
+    page = (ROOT / "docs" / "operating.md").read_text()
+    known = {each.exit_code for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Exception)}
+    for code in known | {0, 1, 8, 130}:
+        assert re.search(rf"^\| {code} \|", page, re.MULTILINE)
+
+
+def compose() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    return found
+
+
+def test_the_compose_file_runs_every_process_and_watches_its_health() -> None:
+    services = compose()["services"]
+    commands = {tuple(each["command"]) for each in services.values() if each.get("image", "").startswith("dcmon")}
+    workers = {("worker", "start", name) for name in ("ingest", "evaluate", "notify", "scheduler")}
+    assert commands == {("serve",), ("migrate",), *workers}
+    assert {name for name, each in services.items() if "healthcheck" not in each} == {"migrate"}
+    for name, each in services.items():
+        for needed in each.get("depends_on", {}):
+            assert needed in services, f"{name} depends on {needed}"
+
+
+def test_the_compose_file_sets_only_settings_that_there_are_and_ships_no_password() -> None:
+    known = {name for name, _, _ in settings(Settings)}
+    services = compose()["services"]
+    for each in services.values():
+        assert {name for name in each.get("environment", {}) if name.startswith("DCMON_")} <= known
+    assert "${DCMON_POSTGRES_PASSWORD:?" in services["postgres"]["environment"]["POSTGRES_PASSWORD"]
+    version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert version is not None
+    assert services["serve"]["image"] == f"dcmon:{version[1]}"
+
+
+def test_kafka_runs_without_zookeeper() -> None:
+    kafka = compose()["services"]["kafka"]["environment"]
+    assert kafka["KAFKA_PROCESS_ROLES"] == "broker,controller"
+    assert not any("ZOOKEEPER" in name for name in kafka)
