@@ -4,11 +4,12 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from dcmon.errors import InvalidInput
 
 Address = IPv4Address | IPv6Address
+TARGET = "/?&=%:@!$'()*+,;~[]"  # what stands in a request line as it is; a blank or an umlaut is encoded
 
 # What ipaddress does not count as private, but is not the public internet: carrier-grade NAT and translation prefixes.
 INSIDE = [ip_network(each) for each in ("100.64.0.0/10", "192.88.99.0/24", "64:ff9b::/96", "64:ff9b:1::/48")]
@@ -59,7 +60,7 @@ def resolve(url: str, allow: Sequence[str]) -> Destination:
     for address in addresses:
         if is_inside(ip_address(address)) and not is_allowed(host, ip_address(address), allow):
             raise Refused(f"{host} is {address}, which is not public. DCMON_WEBHOOKS__ALLOW can allow it.")
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    target = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=TARGET)
     return Destination(parts.scheme, host, addresses[0], port, target)
 
 

@@ -8,15 +8,20 @@ import base64
 import hashlib
 import hmac
 import secrets
+import socket
 import ssl
+import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from http.client import HTTPException
 
 import urllib3
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from dcmon import errors, outbound
 from dcmon.rules import SEVERITIES
@@ -25,6 +30,7 @@ from dcmon.tables.org import Webhook
 
 READ_AT_MOST = 64 * 1024
 USER_AGENT = "dcmon-webhook/1"
+FAILURES = (urllib3.exceptions.HTTPError, HTTPException, OSError, ValueError)  # a wrong certificate is a ValueError
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,7 @@ def deliver(url: str, secret: bytes, message_id: str, body: bytes, settings: Web
         status = _post(destination, body, headers, settings.timeout.total_seconds())
     except outbound.Refused as why:
         return Delivery(None, str(why), time.monotonic() - began)
-    except (urllib3.exceptions.HTTPError, OSError) as failed:
+    except FAILURES as failed:
         return Delivery(None, _said(failed), time.monotonic() - began)
     error = None if 200 <= status < 300 else f"The receiver answered {status}."
     return Delivery(status, error, time.monotonic() - began)
@@ -107,37 +113,62 @@ def deliver(url: str, secret: bytes, message_id: str, body: bytes, settings: Web
 
 def _post(destination: outbound.Destination, body: bytes, headers: dict[str, str], seconds: float) -> int:
     """Connect to the checked address; the certificate must be the host's."""
-    timeout = urllib3.Timeout(total=seconds)
-    pool: urllib3.HTTPConnectionPool
-    if destination.scheme == "https":
-        pool = urllib3.HTTPSConnectionPool(
-            destination.address,
-            destination.port,
-            ssl_context=ssl.create_default_context(),
-            server_hostname=destination.host,
-            assert_hostname=destination.host,
-            timeout=timeout,
-            retries=False,
-        )
-    else:
-        pool = urllib3.HTTPConnectionPool(destination.address, destination.port, timeout=timeout, retries=False)
     default = 443 if destination.scheme == "https" else 80
     name = f"[{destination.host}]" if ":" in destination.host else destination.host
     host = name if destination.port == default else f"{name}:{destination.port}"
-    with pool:
-        answer = pool.urlopen(
-            "POST", destination.target, body=body, headers={**headers, "host": host},
-            redirect=False, preload_content=False,
-        )  # fmt: skip
-        _drain(answer, time.monotonic() + seconds)
-        return answer.status
+    ends = time.monotonic() + seconds
+    connection = _connection(destination, seconds)
+    # A timeout is for each wait, and a receiver that sends a byte now and then has many: the watch ends them all.
+    held: list[socket.socket] = []  # the connection lets go of its socket while an answer without length is read
+    watch = threading.Timer(seconds, _cut, [connection, held])
+    watch.daemon = True
+    watch.start()
+    try:
+        connection.connect()
+        held += [connection.sock]
+        connection.request(
+            "POST", destination.target, body=body, headers={**headers, "host": host}, preload_content=False
+        )
+        answer = connection.getresponse()
+        status: int = answer.status
+        with suppress(*FAILURES):  # the status is there: the rest does not matter
+            _drain(answer, ends)
+        return status
+    except FAILURES as failed:
+        if time.monotonic() >= ends:
+            raise TimeoutError(f"The receiver did not answer within {seconds:g} s.") from failed
+        raise
+    finally:
+        watch.cancel()
+        connection.close()
+
+
+def _connection(destination: outbound.Destination, seconds: float) -> HTTPConnection:
+    if destination.scheme == "http":
+        return HTTPConnection(destination.address, destination.port, timeout=seconds)
+    return HTTPSConnection(
+        destination.address,
+        destination.port,
+        timeout=seconds,
+        ssl_context=ssl.create_default_context(),
+        server_hostname=destination.host,
+        assert_hostname=destination.host,
+    )
+
+
+def _cut(connection: HTTPConnection, held: Sequence[socket.socket]) -> None:
+    """End whatever a connection waits for, from another thread."""
+    for each in (*held, connection.sock):
+        if each is not None:
+            with suppress(OSError):
+                socket.socket.shutdown(each, socket.SHUT_RDWR)  # below TLS, whose state belongs to the other thread
 
 
 def _drain(answer: urllib3.BaseHTTPResponse, ends: float) -> None:
     """Read a little of the answer, so that the receiver sees it taken; a slow or endless one is left."""
     read = 0
     while read < READ_AT_MOST and time.monotonic() < ends:
-        chunk = answer.read(4096)
+        chunk = answer.read1(4096)
         if not chunk:
             break
         read += len(chunk)

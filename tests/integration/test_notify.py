@@ -1,0 +1,383 @@
+"""Delivery against receivers that misbehave: bounded in time, in order, never to where it must not go."""
+
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from dcmon import db, notifications, provision, wake, webhooks
+from dcmon.app import App
+from dcmon.db import Organization
+from dcmon.jobs import notify
+from dcmon.settings import Webhooks
+from dcmon.tables.org import Alert, AlertRule, Notification
+from dcmon.webhooks import Delivery
+from tests.integration.conftest import Target, eventually, running
+
+ALLOWED = Webhooks(allow=["127.0.0.1"], timeout=timedelta(seconds=1))
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+Behave = Callable[[socket.socket, bytes], None]
+
+
+class Receiver:
+    """A server on a loopback port: each connection's request is kept, then it behaves as it is told."""
+
+    def __init__(self, behave: Behave, context: ssl.SSLContext | None = None) -> None:
+        self.behave, self.context = behave, context
+        self.requests: list[bytes] = []
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self.socket.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/hook"
+
+    def ids(self) -> list[str]:
+        heads = [request.split(b"\r\n\r\n")[0].decode().lower() for request in list(self.requests)]
+        return [line.split(": ")[1] for head in heads for line in head.split("\r\n") if line.startswith("webhook-id:")]
+
+    def kinds(self) -> list[str]:
+        return [
+            kind
+            for request in list(self.requests)
+            for kind in ("firing", "resolved")
+            if f'"alert.{kind}"'.encode() in request
+        ]
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self.socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._one, args=(connection,), daemon=True).start()
+
+    def _one(self, connection: socket.socket) -> None:
+        try:
+            with connection:
+                if self.context is None:
+                    self.behave(connection, self._request(connection))
+                    return
+                connection.settimeout(5)
+                with self.context.wrap_socket(connection, server_side=True) as wire:
+                    self.behave(wire, self._request(wire))
+        except OSError:
+            pass
+
+    def _request(self, wire: socket.socket) -> bytes:
+        found = b""
+        while b"\r\n\r\n" not in found:
+            found += wire.recv(65536)
+        length = int(found.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        while len(found) < found.index(b"\r\n\r\n") + 4 + length:
+            found += wire.recv(65536)
+        self.requests.append(found)
+        return found
+
+
+@contextmanager
+def receiver(behave: Behave, context: ssl.SSLContext | None = None) -> Iterator[Receiver]:
+    made = Receiver(behave, context)
+    yield made
+    made.socket.close()
+
+
+def answers(*said: bytes) -> Behave:
+    """Each request gets the next answer, the last one for ever."""
+    left = list(said)
+    return lambda wire, _: wire.sendall(left.pop(0) if len(left) > 1 else left[0])
+
+
+def drip(what: bytes) -> Behave:
+    """A byte now and then: each wait is short, the whole is without end."""
+
+    def behave(wire: socket.socket, _: bytes) -> None:
+        for byte in what:
+            wire.sendall(bytes([byte]))
+            time.sleep(0.2)
+
+    return behave
+
+
+def deliver(url: str, settings: Webhooks = ALLOWED) -> Delivery:
+    return webhooks.deliver(url, b"secret", "msg_1", b"{}", settings, datetime.now(UTC))
+
+
+def test_an_answer_of_2xx_is_a_delivery() -> None:
+    with receiver(answers(OK)) as at:
+        assert deliver(at.url).is_delivered
+        assert at.requests[0].startswith(b"POST /hook HTTP/1.1\r\n")
+        assert f"host: 127.0.0.1:{at.port}".encode() in at.requests[0].lower()
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 400, 410, 429, 500, 503])
+def test_no_other_answer_is_and_redirects_are_not_followed(status: int) -> None:
+    with receiver(answers(OK)) as elsewhere:
+        said = f"HTTP/1.1 {status} X\r\nlocation: {elsewhere.url}\r\ncontent-length: 0\r\n\r\n".encode()
+        with receiver(answers(said)) as at:
+            delivery = deliver(at.url)
+            assert (delivery.status, delivery.is_delivered) == (status, False)
+            assert len(at.requests) == 1
+        assert elsewhere.requests == []
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [
+        drip(b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 100),
+        drip(b"HTTP/1.1 " + b"2" * 1000),
+        lambda wire, _: time.sleep(5),
+    ],
+    ids=["a header for ever", "a status line for ever", "nothing"],
+)
+def test_a_receiver_that_does_not_come_to_an_end_is_left_in_time(behave: Behave) -> None:
+    with receiver(behave) as at:
+        delivery = deliver(at.url)
+    assert not delivery.is_delivered
+    assert "within 1 s" in (delivery.error or "")
+    assert delivery.seconds < 2
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 9999\r\n\r\n",
+    ],
+)
+def test_a_body_that_does_not_come_to_an_end_does_not_undo_the_answer(said: bytes) -> None:
+    def behave(wire: socket.socket, _: bytes) -> None:
+        wire.sendall(said)
+        drip(b"x" * 100)(wire, b"")
+
+    with receiver(behave) as at:
+        delivery = deliver(at.url)
+    assert delivery.is_delivered
+    assert delivery.seconds < 2.5
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"x" * 70_000]
+)
+def test_what_is_no_answer_is_an_error_in_words(said: bytes) -> None:
+    with receiver(answers(said)) as at:
+        delivery = deliver(at.url)
+    assert (delivery.status, delivery.is_delivered) == (None, False)
+    assert delivery.error
+
+
+def test_a_refused_connection_is_an_error_in_words() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    assert "refused" in (deliver(f"http://127.0.0.1:{port}/").error or "").lower()
+
+
+@pytest.mark.parametrize("path", ["/a b", "/ü?q=ü", "/a%20b?x=1&y=[2]", "?x", "/\\x"])
+def test_any_path_is_sent_in_one_request_line(path: str) -> None:
+    with receiver(answers(OK)) as at:
+        assert deliver(f"http://127.0.0.1:{at.port}{path}").is_delivered
+    line = at.requests[0].split(b"\r\n")[0]
+    assert line.count(b" ") == 2
+    assert line.isascii()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate of "localhost" that nobody vouches for."""
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    made = subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost", "-keyout", "-", "-out", "-"],
+        capture_output=True, check=False,
+    )  # fmt: skip
+    if made.returncode:
+        pytest.skip("openssl makes no certificate here")
+    path.write_bytes(made.stdout)
+    return path
+
+
+def test_https_goes_to_the_checked_address_with_the_hosts_certificate(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    allowed = Webhooks(allow=["localhost", "127.0.0.1"], timeout=timedelta(seconds=2))
+    with receiver(answers(OK), context) as at:
+        assert "certificate" in (deliver(f"https://localhost:{at.port}/", allowed).error or "").lower()
+        assert at.requests == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert deliver(f"https://localhost:{at.port}/", allowed).is_delivered
+        assert "doesn't match" in (deliver(f"https://127.0.0.1:{at.port}/", allowed).error or "").lower()
+
+
+def test_https_that_drips_is_left_in_time(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with receiver(drip(b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 100), context) as at:
+        delivery = deliver(f"https://localhost:{at.port}/", Webhooks(allow=["localhost"], timeout=timedelta(seconds=1)))
+    assert not delivery.is_delivered
+    assert delivery.seconds < 2
+
+
+# The worker.
+
+
+@pytest.fixture
+def telling(app: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
+    """The App with loopback allowed and short pauses."""
+    monkeypatch.setattr(notifications, "FIRST_PAUSE", timedelta(milliseconds=50))
+    with App(app.settings.model_copy(update={"webhooks": ALLOWED}), app.output) as made:
+        yield made
+
+
+def alert(app: App, target: Target) -> int:
+    """An alert of the target, as a row."""
+    from dcmon import models, monitors, rules
+    from dcmon.monitors import NewMonitor
+    from dcmon.windows import Frequency
+
+    with app.org(target.org) as session:
+        rule = session.query(AlertRule).first()
+        if rule is None:
+            check = monitors.provide_check(session, models.get(session, target.model_id), "FeatureDrift")
+            monitor = monitors.create(session, check, NewMonitor("Drift", Frequency.DAY))
+            rule = rules.create(session, monitor.id, rules.parse("> 0.1"), "high")
+        now = datetime.now(UTC)
+        made = Alert(
+            rule_id=rule.id, version_id=target.version_id, state="firing", severity="high", first_window_start=now,
+            first_window_end=now, last_window_end=now, windows=1, metric="m", worst_value=1.0, worst_window_end=now,
+            current_value=1.0, drivers={}, n=1, opened_at=now,
+        )  # fmt: skip
+        session.add(made)
+        session.flush()
+        return made.id
+
+
+def hook(app: App, org: Organization, url: str, name: str = "team") -> None:
+    with app.org(org) as session:
+        webhooks.add(session, name, url, [], ALLOWED)
+
+
+def tell(app: App, org: Organization, alert_id: int, *kinds: str) -> None:
+    for kind in kinds:
+        with app.org(org) as session:
+            notifications.write(session, org, session.get_one(Alert, alert_id), kind, "https://dcmon.example")
+    with app.public() as session:
+        wake.ring(session, org.id, wake.Work.notify)
+
+
+def states(app: App, target: Target) -> list[str]:
+    with app.org(target.org) as session:
+        return [notifications.state(each) for each in session.query(Notification).order_by(Notification.position)]
+
+
+def test_states_of_one_alert_arrive_in_order_though_the_first_fails(telling: App, target: Target) -> None:
+    failing = b"HTTP/1.1 500 X\r\ncontent-length: 0\r\n\r\n"
+    with receiver(answers(failing, OK)) as at:
+        hook(telling, target.org, at.url)
+        about = alert(telling, target)
+        tell(telling, target.org, about, "firing")
+        with running(notify.run, telling):
+            assert eventually(lambda: states(telling, target) == ["delivered"])
+            tell(telling, target.org, about, "resolved")
+            assert eventually(lambda: states(telling, target) == ["delivered", "delivered"])
+    assert at.kinds() == ["firing", "firing", "resolved"]
+    first, again, last = at.ids()
+    assert first == again != last
+
+
+def test_a_newer_state_supersedes_one_that_was_refused(telling: App, target: Target) -> None:
+    failing = b"HTTP/1.1 500 X\r\ncontent-length: 0\r\n\r\n"
+    with receiver(answers(failing, OK)) as at:
+        hook(telling, target.org, at.url)
+        about = alert(telling, target)
+        tell(telling, target.org, about, "firing")
+        with running(notify.run, telling):
+            assert eventually(lambda: len(at.requests) == 1)
+            tell(telling, target.org, about, "resolved")
+            assert eventually(lambda: states(telling, target)[-1] == "delivered")
+    assert at.kinds()[-1] == "resolved"
+    assert "waiting" not in states(telling, target)
+
+
+def test_a_receiver_that_is_away_gets_everything_when_it_is_back(telling: App, target: Target) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    hook(telling, target.org, f"http://127.0.0.1:{port}/")
+    tell(telling, target.org, alert(telling, target), "firing")
+    with running(notify.run, telling):
+        assert eventually(lambda: states(telling, target) == ["retrying"])
+        assert "refused" in str(target.scalar("select last_error from notifications")).lower()
+        back = Receiver.__new__(Receiver)
+        back.behave, back.context, back.requests = answers(OK), None, []
+        back.socket, back.port = socket.create_server(("127.0.0.1", port)), port
+        threading.Thread(target=back._serve, daemon=True).start()
+        assert eventually(lambda: states(telling, target) == ["delivered"])
+        back.socket.close()
+    assert len(back.requests) == 1
+
+
+def test_two_workers_send_each_notification_once(telling: App, target: Target) -> None:
+    with receiver(answers(OK)) as at, App(telling.settings, telling.output) as other:
+        hook(telling, target.org, at.url)
+        for _ in range(30):
+            tell(telling, target.org, alert(telling, target), "firing")
+        with running(notify.run, telling), running(notify.run, other):
+            assert eventually(lambda: set(states(telling, target)) == {"delivered"})
+    assert len(at.requests) == len(set(at.ids())) == 30
+
+
+def test_a_receiver_that_hangs_does_not_keep_another_organization_waiting(telling: App, target: Target) -> None:
+    other = provision.create_organization(telling.engine, "other", "o@other.example").organization
+    from tests.integration.conftest import new_target
+
+    second = new_target(telling.engine, other)
+    with receiver(lambda wire, _: time.sleep(3)) as hanging, receiver(answers(OK)) as at:
+        hook(telling, target.org, hanging.url)
+        hook(telling, other, at.url)
+        for _ in range(4):
+            tell(telling, target.org, alert(telling, target), "firing")
+        tell(telling, other, alert(telling, second), "firing")
+        began = time.monotonic()
+        with running(notify.run, telling):
+            assert eventually(lambda: bool(at.requests))
+            assert time.monotonic() - began < 4
+
+
+def test_an_organization_deleted_meanwhile_does_not_stop_the_worker(telling: App, target: Target) -> None:
+    gone = provision.create_organization(telling.engine, "gone", "g@gone.example").organization
+    with telling.engine.begin() as connection:
+        connection.execute(text(f"drop schema {gone.schema} cascade"))
+    with telling.public() as session:
+        wake.ring(session, gone.id, wake.Work.notify)
+    with receiver(answers(OK)) as at:
+        hook(telling, target.org, at.url)
+        with running(notify.run, telling):
+            tell(telling, target.org, alert(telling, target), "firing")
+            assert eventually(lambda: len(at.requests) == 1)
+
+
+def test_a_webhook_deleted_takes_what_waits_for_it_along(telling: App, target: Target) -> None:
+    hook(telling, target.org, "https://hooks.example.org/x")
+    tell(telling, target.org, alert(telling, target), "firing")
+    with db.org_session(telling.engine, target.org) as session:
+        webhooks.delete(session, webhooks.find(session, "team"))
+    assert target.scalar("select count(*) from notifications") == 0
+
+
+@pytest.mark.parametrize(("attempts", "seconds"), [(1, 5), (2, 10), (5, 80), (20, 3600), (1000, 3600)])
+def test_pauses_double_up_to_an_hour(attempts: int, seconds: Any) -> None:
+    assert 0.9 * seconds <= notifications.pause(attempts).total_seconds() <= seconds
