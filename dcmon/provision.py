@@ -19,9 +19,9 @@ class Provisioned:
 
 
 def create_organization(engine: Engine, name: str, owner: str) -> Provisioned:
-    """Create an organization whole: row, owner, token, schema at head. What a crash left half is taken away first.
+    """Create an organization whole: row, owner, token, schema at head; or not at all.
 
-    Raises Conflict when the name is taken.
+    One that a crash left without its schema gets it by migrate_all. Raises Conflict when the name is taken.
     """
     with db.public_session(engine) as session:
         org, user = organizations.create(session, name, owner)

@@ -26,7 +26,10 @@ def run(app: App, stop: Event) -> None:
                 if is_away:
                     log.warning("PostgreSQL is back: notifying again")
                 is_away = False
-            except (errors.Unreachable, errors.Locked, errors.SchemaOutOfDate) as error:
+            except errors.OrganizationNotFound as error:
+                log.info("gone meanwhile: %s", error)
+                worked = True
+            except (errors.Unreachable, errors.Locked, errors.SchemaOutOfDate, errors.DiskFull) as error:
                 if not is_away:
                     log.warning("waiting: %s", error)
                 worked, is_away = False, True
