@@ -1,0 +1,129 @@
+"""What benchmarks have in common: a PostgreSQL of their own, rows as the SDK sends them, and figures as JSON lines."""
+
+import json
+import os
+import random
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psutil
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from dcmon import migrate, models, provision, versions
+from dcmon.app import App
+from dcmon.db import Organization
+from dcmon.embedded import postgres
+from dcmon.models import NewModel
+from dcmon.output import Output
+from dcmon.settings import Settings
+from dcmon.versions import NewVersion
+
+NUMERIC, CATEGORICAL = [f"n{number}" for number in range(15)], [f"c{number}" for number in range(5)]
+FEATURES = dict.fromkeys(NUMERIC, "numeric") | dict.fromkeys(CATEGORICAL, "categorical")
+CLASSES = ["a", "b", "c"]
+START = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """An App on a scratch PostgreSQL with an organization, and the server's processes."""
+
+    app: App
+    org: Organization
+    server: psutil.Process
+
+    def new_version(self, name: str) -> tuple[int, int]:
+        """Ids of a new model and version with the benchmark's 20 features."""
+        with self.app.org(self.org) as session:
+            model = models.create(session, NewModel(name, "multiclass"))
+            return model.id, versions.create(session, model, NewVersion("v1", FEATURES, classes=CLASSES)).id
+
+
+@contextmanager
+def stage() -> Iterator[Stage]:
+    """A scratch PostgreSQL (the embedded one, its settings untouched), thrown away afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="dcmon-bench-"))
+    folder.chmod(0o755)
+    server = postgres.start(folder)
+    try:
+        with App(Settings(database_url=SecretStr(server.url), data_dir=folder), Output(quiet=True)) as app:
+            migrate.upgrade_public(app.engine)
+            made = provision.create_organization(app.engine, "bench", "owner@bench.example")
+            yield Stage(app, made.organization, psutil.Process(server.process.pid))
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def rows(first: int, count: int, days: int = 30) -> list[bytes]:
+    """Samples of 15 numeric and 5 categorical features with three probabilities, about 670 bytes of JSON each."""
+    generator = random.Random(first)
+    step = timedelta(days=days) / max(1, count)
+    return [_row(first + number, START + step * number, generator) for number in range(count)]
+
+
+def _row(number: int, time: datetime, generator: random.Random) -> bytes:
+    share = generator.random()
+    row = {"_dc_sample_id": f"sample-{number:012d}", "_dc_time": time.isoformat()}
+    row |= {name: None if generator.random() < 0.02 else generator.gauss(0, 1) for name in NUMERIC}
+    row |= {name: f"category-{generator.randrange(8)}" for name in CATEGORICAL}
+    row |= {"_dc_prediction_probabilities": [share, (1 - share) / 2, (1 - share) / 2]}
+    return json.dumps(row | {"_dc_prediction": generator.choice(CLASSES)}).encode()
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds by the clock, and of CPU of this process and of PostgreSQL."""
+
+    wall: float
+    cpu: float
+
+
+def measure(work: Callable[[], object], server: psutil.Process) -> Cost:
+    before, began = _cpu(server), time.perf_counter()
+    work()
+    return Cost(time.perf_counter() - began, _cpu(server) - before)
+
+
+def _cpu(server: psutil.Process) -> float:
+    total = sum(os.times()[:2])
+    for each in (server, *server.children()):
+        try:
+            spent = each.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += spent.user + spent.system + spent.children_user + spent.children_system
+    return total
+
+
+def figure(name: str, values: Sequence[float], unit: str, against: str, limits: Sequence[float]) -> None:
+    """Print the median of `values` beside the median of what it is compared with, measured in the same run."""
+    value, limit = statistics.median(values), statistics.median(limits)
+    line = {
+        "figure": name,
+        "value": round(value, 3),
+        "unit": unit,
+        "n": len(values),
+        "against": {"name": against, "value": round(limit, 3)},
+        "ratio": round(value / limit, 3) if limit else None,
+    }
+    print(json.dumps(line), flush=True)
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def checkpoint(stage: Stage) -> None:
+    """Begin each measurement with nothing left to write."""
+    with stage.app.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(text("checkpoint"))
