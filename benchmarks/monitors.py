@@ -132,12 +132,12 @@ def _bare(on: Stage, version_id: int) -> Callable[[], None]:
                 kind = entry(default.kind.module_name, default.kind.class_name)
                 now, ref = sides[kind.needs_labels]
                 check = getattr(library, kind.implementation)(**default.params, n_samples=None)
+                given = {"model_classes": CLASSES, "with_display": False}
                 if kind.needs_reference:
-                    check.run(ref, now, y_pred_train=ref_pred, y_pred_test=now_pred, y_proba_train=ref_proba,
-                              y_proba_test=now_proba, model_classes=CLASSES, with_display=False).reduce_output()  # fmt: skip
+                    given |= {"y_pred_train": ref_pred, "y_proba_train": ref_proba}
+                    check.run(ref, now, y_pred_test=now_pred, y_proba_test=now_proba, **given).reduce_output()
                 else:
-                    check.run(now, y_pred=now_pred, y_proba=now_proba, model_classes=CLASSES,
-                              with_display=False).reduce_output()  # fmt: skip
+                    check.run(now, y_pred=now_pred, y_proba=now_proba, **given).reduce_output()
 
     return work
 
