@@ -68,6 +68,18 @@ class Unreachable(DcmonError):
     exit_code, status = 7, 503
 
 
+class KafkaMisconfigured(DcmonError):
+    """Kafka can't be used as the settings say: {why}. Look at DCMON_KAFKA__SECURITY_PROTOCOL and its neighbours."""
+
+    exit_code, status = 2, 503
+
+
+class LogTruncated(DcmonError):
+    """{topic}/{partition} goes back to offset {found}, but all below {expected} was read: Kafka lost the end of it."""
+
+    exit_code, status = 3, 503
+
+
 class NothingRuns(DcmonError):
     """Nothing runs here. Type "dcmon up" to start dcmon, or set DCMON_DATABASE_URL to a PostgreSQL of your own."""
 

@@ -4,9 +4,9 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import confluent_kafka as ck
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
@@ -15,9 +15,12 @@ from dcmon import errors
 from dcmon.settings import Kafka
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 ACK_SECONDS = 30.0
 KINDS = ("samples", "labels")
+NEW_TOPIC_SECONDS = 5.0  # until each broker knows a new topic
+LARGEST = 1_000_000  # bytes of a message: what librdkafka sends, and a little less than what brokers take by default
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,8 @@ def topic(settings: Kafka, kind: str) -> str:
 
 
 def ensure_topics(settings: Kafka) -> dict[str, uuid.UUID]:
-    """Create the topics that are missing; returns the id of each. Raises Unreachable."""
-    admin = AdminClient(_connection(settings))
+    """Create the topics that are missing; returns the id of each. Raises Unreachable or KafkaMisconfigured."""
+    admin = _opened(AdminClient, settings)
     names = [topic(settings, kind) for kind in KINDS]
     try:
         there = admin.list_topics(timeout=10).topics
@@ -58,12 +61,20 @@ def ensure_topics(settings: Kafka) -> dict[str, uuid.UUID]:
 
 
 def _topic_id(admin: AdminClient, name: str) -> uuid.UUID:
-    """The id that a topic gets anew when it is deleted and made again; brokers without ids get one of the name."""
-    try:
-        described = admin.describe_topics(ck.TopicCollection([name]), request_timeout=10)[name].result()
-        number = uuid.UUID(bytes=_bytes(described.topic_id))
-    except (ck.KafkaException, AttributeError, TypeError, ValueError):
-        number = uuid.UUID(int=0)
+    """The id that a topic gets anew when it is deleted and made again; brokers without ids get one of the name.
+
+    Only the broker's own answer says that it has none: after any failure another id would begin at offset 0 again.
+    """
+    ends = time.monotonic() + NEW_TOPIC_SECONDS
+    while True:
+        try:
+            described = admin.describe_topics(ck.TopicCollection([name]), request_timeout=10)[name].result()
+            break
+        except ck.KafkaException as error:
+            if error.args[0].code() != ck.KafkaError.UNKNOWN_TOPIC_OR_PART or time.monotonic() > ends:
+                raise
+            time.sleep(0.1)
+    number = uuid.UUID(bytes=_bytes(described.topic_id)) if described.topic_id is not None else uuid.UUID(int=0)
     return number if number.int else uuid.uuid5(uuid.NAMESPACE_URL, f"kafka:{name}")
 
 
@@ -78,30 +89,33 @@ class Producer:
 
     def __init__(self, settings: Kafka) -> None:
         self.settings = settings
-        self._producer = ck.Producer(
-            {
-                **_connection(settings),
-                "acks": "all",
-                "enable.idempotence": True,
-                "compression.type": "lz4",
-                "linger.ms": 5,
-                "delivery.timeout.ms": int(ACK_SECONDS * 1000),
-                "queue.buffering.max.messages": 100_000,
-            }
-        )
+        options = {
+            "acks": "all",
+            "enable.idempotence": True,
+            "compression.type": "lz4",
+            "linger.ms": 5,
+            "delivery.timeout.ms": int(ACK_SECONDS * 1000),
+            "queue.buffering.max.messages": 100_000,
+        }
+        self._producer = _opened(ck.Producer, settings, options)
         self._ends = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="kafka acknowledgements", daemon=True)
         self._poller.start()
 
     def send(self, topic: str, values: Sequence[bytes]) -> None:
-        """Returns when every message is acknowledged. Raises TooLarge or Unreachable; some may be there anyway."""
+        """Returns when every message is acknowledged.
+
+        Raises TooLarge, before anything is sent; Unreachable, after which some may be there all the same.
+        """
+        if max(map(len, values), default=0) > LARGEST:
+            raise errors.TooLarge("A row is larger than Kafka takes (1 MB). Nothing was sent.")
         waiting = _Waiting(len(values))
         for value in values:
             self._produce(topic, value, waiting)
         if not waiting.done.wait(ACK_SECONDS + 5):
             raise _unreachable(self.settings, "no acknowledgement in time")
         if waiting.error is not None:
-            raise _unreachable(self.settings, waiting.error)
+            raise _refused(self.settings, waiting.error)
 
     def _produce(self, topic: str, value: bytes, waiting: "_Waiting") -> None:
         ends = time.monotonic() + ACK_SECONDS
@@ -113,9 +127,7 @@ class Producer:
                     raise _unreachable(self.settings, "too many messages wait for it") from None
                 self._ends.wait(0.05)
             except ck.KafkaException as error:
-                if error.args[0].code() == ck.KafkaError.MSG_SIZE_TOO_LARGE:
-                    raise errors.TooLarge("A row is larger than Kafka takes (1 MB). Nothing of it was sent.") from error
-                raise _unreachable(self.settings, error.args[0]) from error
+                raise _refused(self.settings, error.args[0]) from error
 
     def close(self) -> None:
         self._producer.flush(5)
@@ -149,38 +161,33 @@ class Consumer:
 
     def __init__(self, settings: Kafka, start_at: Callable[[str, int], int | None]) -> None:
         self.settings, self._start_at = settings, start_at
-        self._said: str | None = None
-        self._consumer = ck.Consumer(
-            {
-                **_connection(settings),
-                "group.id": settings.group_id,
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "session.timeout.ms": 10_000,
-                "max.poll.interval.ms": 300_000,
-                "fetch.wait.max.ms": 100,
-                "queued.max.messages.kbytes": 32_768,
-                "error_cb": self._error,
-            }
-        )
+        self._said = set[int]()
+        self._kept = list[Received]()
+        self._starts, self._next = dict[tuple[str, int], int](), dict[tuple[str, int], int]()
+        self._is_new = False  # assigned within the read that is under way
+        options = {
+            "group.id": settings.group_id,
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "session.timeout.ms": 10_000,
+            "max.poll.interval.ms": 300_000,
+            "fetch.wait.max.ms": 100,
+            "queued.max.messages.kbytes": 32_768,
+            "error_cb": self._error,
+        }
+        self._consumer = _opened(ck.Consumer, settings, options)
         self._consumer.subscribe([topic(settings, kind) for kind in KINDS], on_assign=self._assigned)
 
     def read(self, messages: int, seconds: float) -> list[Received]:
-        """Up to so many messages, waiting at most so long for them."""
-        received = []
-        for message in self._consumer.consume(messages, seconds):
-            if message.error() is not None:
-                self._error(message.error())
-                continue
-            place = Place(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
-            received.append(Received(place, message.value()))
-        return received
+        """Up to so many messages, waiting at most so long for them. Raises LogTruncated."""
+        kept, self._kept = self._kept, []
+        return kept + self._received(self._consumer.consume(messages, 0 if kept else seconds))
 
     def idle(self, seconds: float) -> None:
-        """Stay a member while nothing can be taken."""
-        assigned = self._consumer.assignment()
-        self._consumer.pause(assigned)
-        self._consumer.poll(seconds)
+        """Stay a member while nothing can be taken. A partition that comes meanwhile is not paused: `read` gives it."""
+        self._consumer.pause(self._consumer.assignment())
+        message = self._consumer.poll(seconds)
+        self._kept += self._received([message] if message is not None else [])
         self._consumer.resume(self._consumer.assignment())
 
     def commit(self, reached: dict[tuple[str, int], int]) -> None:
@@ -195,17 +202,62 @@ class Consumer:
         self._consumer.close()
 
     def _assigned(self, consumer: Any, partitions: list[Any]) -> None:
+        committed = self._committed(partitions)
         for each in partitions:
             start = self._start_at(each.topic, each.partition)
+            if start is not None:
+                start = min(start, committed.get((each.topic, each.partition), start))
+            self._starts[each.topic, each.partition] = self._next[each.topic, each.partition] = start or 0
             each.offset = ck.OFFSET_BEGINNING if start is None else start
             log.info("consuming %s/%d from %s", each.topic, each.partition, "its beginning" if start is None else start)
+        self._is_new = True
         consumer.assign(partitions)
 
+    def _committed(self, partitions: list[Any]) -> dict[tuple[str, int], int]:
+        """What the group told Kafka; an operator who sets it back wants these messages read again."""
+        try:
+            found = self._consumer.committed(partitions, timeout=5)
+        except ck.KafkaException as error:
+            log.debug("the committed offsets are not known: %s", error)
+            return {}
+        return {(each.topic, each.partition): each.offset for each in found if each.offset >= 0}
+
+    def _received(self, messages: Iterable[Any]) -> list[Received]:
+        received = []
+        for message in messages:
+            if message.error() is not None:
+                self._error(message.error())
+                continue
+            place = Place(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
+            self._follow(place)
+            received.append(Received(place, message.value()))
+        self._is_new = False
+        if received:
+            self._said.clear()
+        return received
+
+    def _follow(self, place: Place) -> None:
+        """Offsets only grow. New messages below what was read would be taken for old ones, and dropped."""
+        expected = (self._starts if self._is_new else self._next).get((place.topic, place.partition), 0)
+        if place.offset < expected:
+            raise errors.LogTruncated(
+                topic=place.topic, partition=place.partition, found=place.offset, expected=expected
+            )
+        self._next[place.topic, place.partition] = place.offset + 1
+
     def _error(self, error: Any) -> None:
-        """Say once what is wrong; librdkafka goes on trying by itself."""
-        if (said := error.str()) != self._said:
-            log.warning("kafka: %s", said)
-            self._said = said
+        """Say once what is wrong, until messages come again; librdkafka goes on trying by itself."""
+        if error.code() not in self._said:
+            log.warning("kafka: %s", error.str())
+            self._said.add(error.code())
+
+
+def _opened(kind: Callable[[dict[str, Any]], T], settings: Kafka, options: dict[str, Any] | None = None) -> T:
+    """A client of librdkafka. Raises KafkaMisconfigured: a client checks its settings when it is made."""
+    try:
+        return kind({**_connection(settings), **(options or {})})
+    except ck.KafkaException as error:
+        raise errors.KafkaMisconfigured(why=error.args[0].str()) from error
 
 
 def _connection(settings: Kafka) -> dict[str, Any]:
@@ -227,6 +279,15 @@ def _ignoring(call: Callable[[], object], code: int) -> None:
     except ck.KafkaException as error:
         if error.args[0].code() != code:
             raise
+
+
+def _refused(settings: Kafka, why: ck.KafkaError) -> errors.DcmonError:
+    if why.code() == ck.KafkaError.MSG_SIZE_TOO_LARGE:
+        return errors.TooLarge(
+            "Kafka's topic takes no message of this size. Raise its max.message.bytes, or lower"
+            " DCMON_KAFKA__ROWS_PER_MESSAGE."
+        )
+    return _unreachable(settings, why)
 
 
 def _unreachable(settings: Kafka, why: Any) -> errors.Unreachable:
