@@ -4,12 +4,14 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, ExceptionContext, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import Session
 
 from dcmon import errors
@@ -17,6 +19,7 @@ from dcmon import errors
 PACKAGE = Path(__file__).parent
 MIGRATIONS = next(d for d in (PACKAGE / "migrations", PACKAGE.parent / "migrations") if (d / "env.py").is_file())
 
+LOCK_NOT_AVAILABLE = "55P03"
 GATE = 1  # advisory lock space: who works in an organization holds its gate shared, migration and deletion exclusively
 
 
@@ -54,7 +57,7 @@ def engine(url: str, *, pool_size: int = 5) -> Engine:
 def _psycopg(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         message = "DCMON_DATABASE_URL is no URL. It looks like postgresql://user:password@host:5432/database"
         raise errors.InvalidInput(message) from error
     if parsed.get_backend_name() not in ("postgresql", "postgres"):
@@ -67,6 +70,10 @@ def _translate(context: ExceptionContext) -> errors.DcmonError | None:
     original, url = context.original_exception, context.engine.url if context.engine else None
     if not isinstance(original, psycopg.OperationalError) or url is None:
         return None
+    return _in_words(original, url, context.is_disconnect)
+
+
+def _in_words(original: psycopg.OperationalError, url: URL, is_disconnect: bool) -> errors.DcmonError | None:
     where = f"{url.host or 'the local socket'}:{url.port or 5432}/{url.database or ''}"
     said = (str(original).strip() or type(original).__name__).splitlines()[0]
     if isinstance(original, psycopg.errors.DiskFull):
@@ -75,7 +82,7 @@ def _translate(context: ExceptionContext) -> errors.DcmonError | None:
         r"password authentication failed|role .* does not exist|no password supplied|no pg_hba", str(original)
     ):
         return errors.DatabaseRefused(where=where, user=url.username or "")
-    if original.sqlstate is None or context.is_disconnect or original.sqlstate[:2] in ("08", "57", "3D", "53"):
+    if original.sqlstate is None or is_disconnect or original.sqlstate[:2] in ("08", "57", "3D", "53"):
         return errors.Unreachable(what="PostgreSQL", where=where, why=said)
     return None
 
@@ -95,24 +102,33 @@ def enter_public(connection: Connection) -> None:
 
 
 @contextmanager
-def org_session(engine: Engine, org: Organization, *, snapshot: bool = False) -> Iterator[Session]:
+def org_session(
+    engine: Engine, org: Organization, *, snapshot: bool = False, wait: timedelta | None = None
+) -> Iterator[Session]:
     """A transaction inside one organization's schema, committed at the end; snapshot: all reads see one moment.
 
     A transaction enters one organization, once, never inside a savepoint: ROLLBACK TO would restore another path.
-    Raises OrganizationNotFound when its schema is gone, SchemaOutOfDate or SchemaTooNew.
+    `wait` is the longest wait for any lock in it; None: as long as it takes.
+    Raises OrganizationNotFound when its schema is gone, SchemaOutOfDate or SchemaTooNew, Locked.
     """
     level = "REPEATABLE READ" if snapshot else "READ COMMITTED"
     with Session(engine.execution_options(isolation_level=level), expire_on_commit=False) as session, session.begin():
+        if wait is not None:
+            longest = {"longest": f"{wait.total_seconds():.3f}s"}
+            session.execute(text("select set_config('lock_timeout', :longest, true)"), longest)
         enter(session.connection(), org)
         yield session
 
 
 def enter(connection: Connection, org: Organization) -> None:
     """Enter the organization's schema for this transaction and hold its gate shared."""
-    connection.execute(
-        text("select set_config('search_path', quote_ident(:schema), true), pg_advisory_xact_lock_shared(:gate, :id)"),
-        {"schema": org.schema, "gate": GATE, "id": org.id},
-    )
+    gate = "select set_config('search_path', quote_ident(:schema), true), pg_advisory_xact_lock_shared(:gate, :id)"
+    try:
+        connection.execute(text(gate), {"schema": org.schema, "gate": GATE, "id": org.id})
+    except DBAPIError as error:
+        if sqlstate(error) != LOCK_NOT_AVAILABLE:
+            raise
+        raise errors.Locked(f"Organization {org.name!r} is migrated or deleted just now.") from error
     if connection.scalar(text("select current_schema()")) != org.schema:
         raise errors.OrganizationNotFound(name=org.name)
     _require_revision(connection, "org", org.schema)
@@ -135,7 +151,21 @@ def _require_revision(connection: Connection, lineage: str, schema: str) -> None
         raise errors.SchemaTooNew(schema=schema, found=found)
 
 
-def driver(session: Session) -> "psycopg.Connection[tuple[object, ...]]":
-    """psycopg's own connection under a session, inside the same transaction: for COPY."""
-    connection: psycopg.Connection[tuple[object, ...]] = session.connection().connection.driver_connection  # type: ignore[assignment]
-    return connection
+def sqlstate(error: DBAPIError) -> str | None:
+    """PostgreSQL's code of an error: 40P01 for a deadlock."""
+    return getattr(error.orig, "sqlstate", None)
+
+
+@contextmanager
+def copy(session: Session, statement: str) -> Iterator[psycopg.Copy]:
+    """COPY FROM STDIN inside the session's transaction. Raises what statements raise: Unreachable, DBAPIError, …"""
+    url = session.connection().engine.url
+    connection: psycopg.Connection[Any] = session.connection().connection.driver_connection  # type: ignore[assignment]
+    try:
+        with connection.cursor() as cursor, cursor.copy(statement) as copying:
+            yield copying
+    except psycopg.Error as error:
+        is_lost = connection.closed or connection.broken
+        if isinstance(error, psycopg.OperationalError) and (said := _in_words(error, url, is_lost)):
+            raise said from error
+        raise DBAPIError.instance(statement, None, error, psycopg.Error, connection_invalidated=is_lost) from error

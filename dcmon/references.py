@@ -8,10 +8,9 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dcmon import errors, storage
+from dcmon import db, errors, storage
 from dcmon import filters as data_filters
 from dcmon.columns import HASH, LABEL, TYPES, Columns, quoted
-from dcmon.db import driver
 from dcmon.filters import Filters
 from dcmon.reading import Sample
 from dcmon.rows import Rejected, Shape, reference_shape
@@ -69,7 +68,7 @@ def _row(number: int, row: msgspec.Raw, shape: Shape, columns: Columns) -> tuple
 def _copy(session: Session, version: Version, shape: Shape, rows: Sequence[tuple[Any, ...]], first: int) -> None:
     names = ", ".join(quoted(name) for name in shape.names)
     into = f"copy reference_{version.relation} (revision, _dc_position, {HASH}, {names}) from stdin (format binary)"
-    with driver(session).cursor() as cursor, cursor.copy(into) as copy:
+    with db.copy(session, into) as copy:
         copy.set_types(["int4", "int4", "int4", *(TYPES[field.kind].sql for field in shape.fields)])
         for position, row in enumerate(rows, first):
             copy.write_row((0, position, _hash(position), *row))

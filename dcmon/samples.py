@@ -11,10 +11,9 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dcmon import labels, quarantine, storage
+from dcmon import db, labels, quarantine, storage
 from dcmon.arrivals import Fingerprint, Outcome, fingerprint, quarter_hour
 from dcmon.columns import HASH, KEY, LEVEL, LOGGED_AT, SAMPLE_ID, TIME, TYPES, quoted
-from dcmon.db import driver
 from dcmon.reading import production
 from dcmon.rows import LONGEST_ID, Rejected, sample_shape, split
 from dcmon.tables.org import Model, Version
@@ -62,8 +61,7 @@ def take(
 
     `logged_at` is fixed at receipt, so that a replay decides alike. (source, position) names a row for the quarantine.
     """
-    lock = text("select pg_advisory_xact_lock_shared(:space, :model)")
-    session.execute(lock, {"space": storage.MODEL_LOCK, "model": model.relation})
+    storage.lock_model(session, model, shared=True)
     sorted_ = _sort(model, version, rows, logged_at, first_position)
     _claim(session, model, version, sorted_, rows, first_position)
     arrivals = list(sorted_.new.values())
@@ -168,7 +166,7 @@ def _copy(session: Session, model: Model, version: Version, arrivals: Sequence[A
     into = f"copy samples_{version.relation} ({KEY}, {HASH}, {LEVEL}, {names}, {LOGGED_AT}) from stdin (format binary)"
     # A uuid's binary form is its 16 bytes: sent as bytea, no object is made for each.
     types = ["bytea", "int4", "int2", *(TYPES[field.kind].sql for field in fields), "timestamptz"]
-    with driver(session).cursor() as cursor, cursor.copy(into) as copy:
+    with db.copy(session, into) as copy:
         copy.set_types(types)
         for arrival in arrivals:
             key, hash_, level = arrival.id

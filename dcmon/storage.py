@@ -32,9 +32,9 @@ def lock_names(session: Session, what: str) -> None:
     session.execute(key, {"what": f"dcmon.names.{what}"})
 
 
-def lock_model(session: Session, model: Model) -> None:
-    """Nobody else stores samples or labels of the model until the transaction ends."""
-    lock = text("select pg_advisory_xact_lock(:space, :model)")
+def lock_model(session: Session, model: Model, *, shared: bool = False) -> None:
+    """Nobody else stores labels of the model until the transaction ends; nor samples, unless the lock is shared."""
+    lock = text(f"select pg_advisory_xact_lock{'_shared' if shared else ''}(:space, :model)")
     session.execute(lock, {"space": MODEL_LOCK, "model": model.relation})
 
 
@@ -113,8 +113,10 @@ def ensure_partitions(session: Session, kind: str, number: int, times: Iterable[
     )
     # Asked of pg_class: to_regclass may answer from before the wait for the lock, out of the backend's cache.
     there = session.scalars(
-        text("select relname from pg_class where relnamespace = cast(current_schema() as regnamespace)"
-             " and relname = any(:names)"),
+        text(
+            "select relname from pg_class where relnamespace = cast(current_schema() as regnamespace)"
+            " and relname = any(:names)"
+        ),
         {"names": [_partition(kind, number, month) for month in missing]},
     ).all()
     for month in missing:
