@@ -30,13 +30,15 @@ def start(ctx: typer.Context, which: Annotated[Worker, typer.Argument()] = Worke
     """Run a worker in the foreground until SIGTERM or Ctrl-C. Example: dcmon worker start evaluate"""
     from dcmon import errors, jobs
 
-    servers = ctx.obj.settings.kafka.bootstrap_servers
+    kafka = ctx.obj.settings.kafka
+    servers = kafka.bootstrap_servers
     if which is Worker.ingest and not servers:
         raise errors.InvalidInput(
             "DCMON_KAFKA__BOOTSTRAP_SERVERS is not set: the endpoint stores samples itself, no ingest worker is needed."
         )
     names = [name for name in jobs.JOBS if which in (Worker.all, name) and (name != "ingest" or servers)]
     with ctx.obj.public():  # fail now, with a sentence, when the database is not there or not migrated
-        ctx.obj.output.say(f"worker {', '.join(names)}: started")
+        topics = f", consuming {kafka.topic_prefix}.samples, {kafka.topic_prefix}.labels" if "ingest" in names else ""
+        ctx.obj.output.say(f"worker {', '.join(names)}: started{topics}")
     if not jobs.run_jobs(ctx.obj, names):
         raise typer.Exit(3)

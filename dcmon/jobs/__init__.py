@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from dcmon.app import App
+from dcmon.errors import DcmonError
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +25,9 @@ def run_jobs(app: App, names: Sequence[str]) -> bool:
     def run(name: str) -> None:
         try:
             modules[name].run(app, stop)
-        except Exception:
-            log.exception("worker %s failed", name)
+        except Exception as error:
+            # A sentence of ours says enough; anything else is a fault of the code, and where it lies matters.
+            log.error("worker %s failed: %s", name, error, exc_info=not isinstance(error, DcmonError))
             failed.set()
             stop.set()
 

@@ -6,43 +6,42 @@ Kafka. A crash anywhere repeats from the floor, and (2) drops what is there.
 """
 
 import logging
+import struct
+import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
 from threading import Event
 from typing import TypeVar
 
-from sqlalchemy import delete, select
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
-from dcmon import db, errors, ingestion, kafka, messages, offsets, organizations, wake
+from dcmon import db, errors, ingestion, kafka, letters, messages, offsets, organizations, wake
 from dcmon.app import App
 from dcmon.db import Organization
-from dcmon.ingestion import Source
-from dcmon.messages import Message, Unreadable
+from dcmon.letters import Letter
+from dcmon.messages import Unreadable
 from dcmon.offsets import Partition
-from dcmon.tables.public import DeadLetter, ParkedMessage
+from dcmon.settings import Kafka
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+Topics = dict[str, uuid.UUID]
 
-RETRIED = {"40P01", "40001", "55P03"}  # deadlock, serialization failure, lock not available
+AWAY = (errors.Unreachable, errors.DiskFull)
 BLOCKED = (errors.SchemaOutOfDate, errors.SchemaTooNew, errors.Locked)
+CONTENT = (DataError, IntegrityError, errors.InvalidInput, ValueError, OverflowError, struct.error)
+RETRIED = {"40P01", "40001", "55P03", "42P01"}  # deadlock, serialization failure, lock not available, table just gone
+TRIES = 5
+LOCK_WAIT = timedelta(seconds=3)
+PARKED_LOCK_WAIT = timedelta(milliseconds=200)  # others have waited for this organization already
 PARKED_AT_ONCE = 100
-PARKED_EVERY = 5.0  # seconds
-
-
-@dataclass(frozen=True)
-class Letter:
-    """A message with the partition and offset that it came from."""
-
-    partition: Partition
-    offset: int
-    value: bytes
-    message: Message
+PARKED_EVERY, PARKED_FOR = 5.0, 10.0  # seconds between tries, and for one: nobody else waits longer
+TOPICS_EVERY = 30.0  # seconds
 
 
 @dataclass
@@ -50,68 +49,101 @@ class Sorted:
     """A batch by what is to be done with it."""
 
     letters: dict[int, list[Letter]] = field(default_factory=lambda: defaultdict(list))
+    rows: int = 0
     dead: list[tuple[Partition, int, bytes | None, str]] = field(default_factory=list)
     parked: list[tuple[Letter, str]] = field(default_factory=list)
     reached: dict[Partition, int] = field(default_factory=dict)
     places: dict[tuple[str, int], int] = field(default_factory=dict)
 
 
-def run(app: App, stop: Event) -> None:
-    """Consume until stop is set. Kafka and PostgreSQL are waited for when they are away."""
-    topics = _topics(app, stop)
-    if topics is None:
-        return
-    settings = app.settings.kafka
+@dataclass
+class Turns:
+    """True at once, and then every so many seconds."""
 
+    every: float
+    last: float = float("-inf")
+
+    def __call__(self) -> bool:
+        if (now := time.monotonic()) - self.last < self.every:
+            return False
+        self.last = now
+        return True
+
+
+def run(app: App, stop: Event) -> None:
+    """Consume until stop is set. Kafka and PostgreSQL are waited for when they are away. Raises LogTruncated."""
+    while (topics := _topics(app, stop)) is not None:
+        with closing(kafka.Consumer(app.settings.kafka, _start(app, stop, topics))) as consumer:
+            try:
+                _consume(app, stop, consumer, topics)
+            except errors.LogTruncated:
+                if not _are_remade(app, topics):
+                    raise
+
+
+def _start(app: App, stop: Event, topics: Topics) -> Callable[[str, int], int | None]:
     def start_at(topic: str, partition: int) -> int | None:
         return _patiently(stop, lambda: _floor(app, (topics[topic], partition)), lambda: stop.wait(1))
 
-    consumer = kafka.Consumer(settings, start_at)
-    per_read = max(1, settings.batch_rows // settings.rows_per_message)
-    idle_for = PARKED_EVERY
-    try:
-        while not stop.is_set():
-            received = consumer.read(per_read, settings.batch_wait.total_seconds())
-            idle_for += settings.batch_wait.total_seconds()
-            if idle_for >= PARKED_EVERY:
-                _patiently(stop, lambda: retry_parked(app), lambda: consumer.idle(1))
-                idle_for = 0.0
-            if received:
-                batch = sort(received, topics)
-                if _patiently(stop, lambda batch=batch: take(app, batch), lambda: consumer.idle(1)):  # type: ignore[misc]
-                    consumer.commit(batch.places)
-    finally:
-        consumer.close()
+    return start_at
 
 
-def _topics(app: App, stop: Event) -> dict[str, uuid.UUID] | None:
-    """The ids of the topics, when Kafka answers; None when it is time to stop."""
-    said = False
+def _consume(app: App, stop: Event, consumer: kafka.Consumer, topics: Topics) -> None:
+    """Until stop is set, or until the topics are others."""
+    parked_are_due, topics_are_due = Turns(PARKED_EVERY), Turns(TOPICS_EVERY, time.monotonic())
     while not stop.is_set():
-        try:
-            return kafka.ensure_topics(app.settings.kafka)
-        except errors.Unreachable as error:
-            if not said:
-                log.warning("waiting: %s", error)
-            said = True
-            stop.wait(1)
-    return None
+        if parked_are_due():
+            _patiently(stop, lambda: retry_parked(app), lambda: consumer.idle(1))
+        if topics_are_due() and _are_remade(app, topics):
+            return
+        batch = _fill(consumer, topics, app.settings.kafka)
+        if not batch.places:
+            continue
+        if _patiently(stop, partial(take, app, batch), lambda: consumer.idle(1)):
+            consumer.commit(batch.places)
+
+
+def _fill(consumer: kafka.Consumer, topics: Topics, settings: Kafka) -> Sorted:
+    """A batch: until it has enough rows or messages, or its time is over."""
+    batch, ends = Sorted(), time.monotonic() + settings.batch_wait.total_seconds()
+    per_read = max(1, settings.batch_rows // settings.rows_per_message)
+    while batch.rows < settings.batch_rows and (left := ends - time.monotonic()) > 0:
+        received = consumer.read(per_read, left)
+        sort(received, topics, batch)
+    return batch
+
+
+def _topics(app: App, stop: Event) -> Topics | None:
+    """The ids of the topics, when Kafka answers; None when it is time to stop."""
+    return _patiently(stop, lambda: kafka.ensure_topics(app.settings.kafka), lambda: stop.wait(1))
+
+
+def _are_remade(app: App, topics: Topics) -> bool:
+    """Whether a topic was deleted and made again: then its offsets say nothing, and it is read from its beginning."""
+    try:
+        found = kafka.ensure_topics(app.settings.kafka)
+    except errors.Unreachable as error:
+        log.debug("the topics could not be looked at: %s", error)
+        return False
+    for name in (name for name in topics if topics[name] != found[name]):
+        log.warning("topic %s was deleted and made again: consuming it from its beginning", name)
+    return found != topics
 
 
 def _patiently(stop: Event, work: Callable[[], T], rest: Callable[[], object]) -> T | None:
-    """Do the same work again until PostgreSQL lets it succeed; None when it is time to stop."""
+    """Do the same work again until what it needs is back; None when it is time to stop."""
     said = False
     while not stop.is_set():
         try:
             done = work()
-        except errors.Unreachable as error:
+        except AWAY as error:
             if not said:
                 log.warning("waiting: %s", error)
             said = True
             rest()
             continue
         if said:
-            log.warning("PostgreSQL is back: ingesting again")
+            log.warning("going on: what was waited for is back")
         return done
     return None
 
@@ -121,18 +153,20 @@ def _floor(app: App, partition: Partition) -> int | None:
         return offsets.floor(session, partition)
 
 
-def sort(received: Sequence[kafka.Received], topics: dict[str, uuid.UUID]) -> Sorted:
+def sort(received: Sequence[kafka.Received], topics: Topics, batch: Sorted | None = None) -> Sorted:
     """Messages by organization; those that can't be read set apart."""
-    batch = Sorted()
+    batch = batch or Sorted()
     for each in received:
         place = each.place
-        partition = (topics[place.topic], place.partition)
-        batch.reached[partition] = batch.places[place.topic, place.partition] = place.offset + 1
+        partition, key = (topics[place.topic], place.partition), (place.topic, place.partition)
+        # A partition that was taken away and given back may be read once more: never go back.
+        batch.reached[partition] = batch.places[key] = max(batch.places.get(key, 0), place.offset + 1)
         try:
             message = messages.unpack(each.value)
         except Unreadable as why:
             batch.dead.append((partition, place.offset, each.value, str(why)))
             continue
+        batch.rows += len(message.rows)
         batch.letters[message.org].append(Letter(partition, place.offset, each.value or b"", message))
     return batch
 
@@ -141,17 +175,18 @@ def take(app: App, batch: Sorted) -> bool:
     """Steps 2 and 3 for a batch. Safe to repeat."""
     with app.public() as session:
         orgs = {org_id: organizations.by_id(session, org_id) for org_id in batch.letters}
-        behind = set(session.scalars(select(ParkedMessage.org_id).where(ParkedMessage.org_id.in_(list(orgs)))))
+        behind = letters.waiting(session, batch.letters)
     batch.parked.clear()
     touched = []
-    for org_id, letters in sorted(batch.letters.items()):
+    for org_id, mine in sorted(batch.letters.items()):
         org = orgs[org_id]
         if org is None:
-            log.warning("dropped %d messages of organization %d, which is gone", len(letters), org_id)
+            log.warning("dropped %d messages of organization %d, which is gone", len(mine), org_id)
         elif org_id in behind:
-            batch.parked += [(letter, "earlier messages wait") for letter in letters]
-        elif (why := _store(app, org, letters)) is not None:
-            batch.parked += [(letter, why) for letter in letters]
+            batch.parked += [(letter, "earlier messages wait") for letter in mine]
+        elif (why := _store(app, org, mine, LOCK_WAIT)) is not None:
+            log.warning("organization %s: %d messages wait: %s", org.name, len(mine), why)
+            batch.parked += [(letter, why) for letter in mine]
         else:
             touched.append(org_id)
     _settle(app, batch)
@@ -159,102 +194,85 @@ def take(app: App, batch: Sorted) -> bool:
     return True
 
 
-def _store(app: App, org: Organization, letters: Sequence[Letter]) -> str | None:
+def _store(app: App, org: Organization, mine: Sequence[Letter], wait: timedelta) -> str | None:
     """Store an organization's messages; why not, when it can't be entered now."""
-    while True:
-        try:
-            with db.org_session(app.engine, org) as session:
-                fresh = list(letters)
-                for partition in sorted({letter.partition for letter in letters}):
-                    known = offsets.lock(session, partition)
-                    fresh = [each for each in fresh if each.partition != partition or each.offset >= known]
-                    offsets.move(session, partition, 1 + max(e.offset for e in letters if e.partition == partition))
-                for group in _groups(fresh):
-                    _store_group(session, org, group)
-            return None
-        except errors.OrganizationNotFound:
-            log.warning("dropped %d messages of organization %s, which is gone", len(letters), org.name)
-            return None
-        except BLOCKED as error:
-            return str(error)
-        except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) not in RETRIED:
-                raise
-
-
-def _groups(letters: Iterable[Letter]) -> list[list[Letter]]:
-    """Messages that are stored together: of one target and one time of receipt, targets in order of id."""
-    groups: dict[tuple[object, ...], list[Letter]] = defaultdict(list)
-    for letter in letters:
-        message = letter.message
-        groups[message.kind, message.target, message.logged_at, letter.partition].append(letter)
-    # Samples before labels: labels then find them at once, and locks are taken in one order everywhere.
-    return [groups[key] for key in sorted(groups, key=lambda key: (key[0] == "labels", *key[1:]))]
-
-
-def _store_group(session: Session, org: Organization, letters: Sequence[Letter]) -> None:
-    first, last = letters[0], letters[-1]
-    topic_id, partition = first.partition
-    source = Source(f"{topic_id}/{partition}/{first.offset}", first.offset, last.offset + 1)
-    rows = [row for letter in letters for row in letter.message.rows]
-    store = ingestion.store_samples if first.message.kind == "samples" else ingestion.store_labels
     try:
-        store(session, first.message.target, rows, first.message.logged_at, source)
-    except errors.NotFound as gone:
-        log.warning("organization %s: dropped %d rows: %s", org.name, len(rows), gone)
+        _store_all(app, org, sorted(mine, key=lambda letter: (letter.partition, letter.offset)), wait)
+    except errors.OrganizationNotFound:
+        log.warning("dropped %d messages of organization %s, which is gone", len(mine), org.name)
+    except BLOCKED as error:
+        return str(error)
+    return None
+
+
+def _store_all(app: App, org: Organization, mine: Sequence[Letter], wait: timedelta) -> None:
+    """A message whose content PostgreSQL refuses is found by halving, and costs itself alone.
+
+    It is a dead letter before a later message moves the offset past it: a crash in between repeats, and loses nothing.
+    """
+    try:
+        _store_once(app, org, mine, wait)
+    except CONTENT as error:
+        if len(mine) == 1:
+            reason = str(getattr(error, "orig", error)).strip()
+            log.warning("organization %s: dead letter at %s: %s", org.name, mine[0].place, reason)
+            with app.public() as session:
+                letters.bury(session, mine[0].partition, mine[0].offset, mine[0].value, reason)
+            return
+        half = len(mine) // 2
+        _store_all(app, org, mine[:half], wait)
+        _store_all(app, org, mine[half:], wait)
+
+
+def _store_once(app: App, org: Organization, mine: Sequence[Letter], wait: timedelta) -> None:
+    """All or nothing. Raises Locked when locks could not be had in several tries."""
+    for tried in range(TRIES):
+        try:
+            with db.org_session(app.engine, org, wait=wait) as session:
+                gone = ingestion.store_letters(session, mine)
+            for why in sorted(gone):
+                log.warning("organization %s: dropped messages: %s", org.name, why)
+            return
+        except DBAPIError as error:
+            if db.sqlstate(error) not in RETRIED:
+                raise
+            last = error
+            time.sleep(0.05 * tried)
+    raise errors.Locked(f"Organization {org.name!r} could not be written in {TRIES} tries: {last.orig}") from last
 
 
 def _settle(app: App, batch: Sorted) -> None:
     """Dead letters, parked messages and the floor, in one transaction."""
     with app.public() as session:
         for (topic_id, partition), offset, body, reason in batch.dead:
-            values = {"topic_id": topic_id, "partition": partition, "at_offset": offset, "body": body, "reason": reason}
-            session.execute(insert(DeadLetter).values(values).on_conflict_do_nothing())
+            letters.bury(session, (topic_id, partition), offset, body, reason)
             log.warning("dead letter at %s/%d/%d: %s", topic_id, partition, offset, reason)
         for letter, reason in batch.parked:
-            topic_id, partition = letter.partition
-            values = {
-                "topic_id": topic_id, "partition": partition, "at_offset": letter.offset,
-                "org_id": letter.message.org, "body": letter.value, "reason": reason,
-            }  # fmt: skip
-            session.execute(insert(ParkedMessage).values(values).on_conflict_do_nothing())
+            letters.park(session, letter, reason)
         offsets.raise_floors(session, batch.reached)
 
 
 def retry_parked(app: App) -> int:
     """Store parked messages of organizations that can be entered again, oldest first; returns how many."""
-    done = 0
+    done, ends = 0, time.monotonic() + PARKED_FOR
     with app.public() as session:
-        waiting = list(session.scalars(select(ParkedMessage.org_id).distinct()))
-        orgs = {org_id: organizations.by_id(session, org_id) for org_id in waiting}
+        orgs = {org_id: organizations.by_id(session, org_id) for org_id in letters.waiting(session)}
     for org_id, org in orgs.items():
-        while letters := _parked(app, org_id):
-            if org is not None and _store(app, org, letters) is not None:
+        while time.monotonic() < ends and (mine := _parked(app, org_id)):
+            if org is not None and _store(app, org, mine, PARKED_LOCK_WAIT) is not None:
                 break
             with app.public() as session:
-                for letter in letters:
-                    session.execute(
-                        delete(ParkedMessage).where(
-                            ParkedMessage.topic_id == letter.partition[0],
-                            ParkedMessage.partition == letter.partition[1],
-                            ParkedMessage.at_offset == letter.offset,
-                        )
-                    )
+                letters.release(session, mine)
             _ring(app, [org_id])
-            done += len(letters)
+            done += len(mine)
     if done:
         log.info("stored %d messages that were parked", done)
     return done
 
 
 def _parked(app: App, org_id: int) -> list[Letter]:
-    statement = select(ParkedMessage).where(ParkedMessage.org_id == org_id)
-    ordered = statement.order_by(ParkedMessage.topic_id, ParkedMessage.partition, ParkedMessage.at_offset)
     with app.public() as session:
-        return [
-            Letter((each.topic_id, each.partition), each.at_offset, each.body, messages.unpack(each.body))
-            for each in session.scalars(ordered.limit(PARKED_AT_ONCE))
-        ]
+        return letters.parked(session, org_id, PARKED_AT_ONCE)
 
 
 def _ring(app: App, org_ids: Iterable[int]) -> None:

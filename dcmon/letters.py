@@ -1,0 +1,70 @@
+"""Messages on their way into an organization: those that wait because it can't be entered, those that nobody can store.
+
+All of it lies in "public", so that it does not need the organization.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import delete, select, tuple_
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from dcmon import messages
+from dcmon.messages import Message
+from dcmon.offsets import Partition
+from dcmon.tables.public import DeadLetter, ParkedMessage
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A message with the partition and offset that it came from."""
+
+    partition: Partition
+    offset: int
+    value: bytes
+    message: Message
+
+    @property
+    def place(self) -> str:
+        """Topic, partition and offset, as a source of rows is named."""
+        return f"{self.partition[0]}/{self.partition[1]}/{self.offset}"
+
+
+def bury(session: Session, partition: Partition, offset: int, body: bytes | None, reason: str) -> None:
+    """Keep a message that can't be stored, once however often it is read."""
+    topic_id, number = partition
+    # PostgreSQL's text holds no NUL; the body, as bytes, has the message as it came.
+    values = {"topic_id": topic_id, "partition": number, "at_offset": offset, "body": body}
+    session.execute(insert(DeadLetter).values(**values, reason=reason.replace("\0", "�")).on_conflict_do_nothing())
+
+
+def park(session: Session, letter: Letter, reason: str) -> None:
+    """Let a message wait for its organization."""
+    topic_id, number = letter.partition
+    values = {"topic_id": topic_id, "partition": number, "at_offset": letter.offset, "body": letter.value}
+    session.execute(
+        insert(ParkedMessage).values(**values, org_id=letter.message.org, reason=reason).on_conflict_do_nothing()
+    )
+
+
+def waiting(session: Session, org_ids: Iterable[int] | None = None) -> set[int]:
+    """The organizations, of these or of all, that messages wait for."""
+    found = select(ParkedMessage.org_id).distinct()
+    return set(session.scalars(found if org_ids is None else found.where(ParkedMessage.org_id.in_(list(org_ids)))))
+
+
+def parked(session: Session, org_id: int, limit: int) -> list[Letter]:
+    """The messages that wait for an organization, in order of topic, partition and offset."""
+    statement = select(ParkedMessage).where(ParkedMessage.org_id == org_id)
+    ordered = statement.order_by(ParkedMessage.topic_id, ParkedMessage.partition, ParkedMessage.at_offset)
+    return [
+        Letter((each.topic_id, each.partition), each.at_offset, each.body, messages.unpack(each.body))
+        for each in session.scalars(ordered.limit(limit))
+    ]
+
+
+def release(session: Session, letters: Iterable[Letter]) -> None:
+    """These wait no longer."""
+    place = tuple_(ParkedMessage.topic_id, ParkedMessage.partition, ParkedMessage.at_offset)
+    session.execute(delete(ParkedMessage).where(place.in_([(*each.partition, each.offset) for each in letters])))
