@@ -1,0 +1,149 @@
+"""What goes wrong between a batch and PostgreSQL costs as little as it can, and loses nothing."""
+
+import time
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import text
+
+from dcmon import db, errors, ingestion, kafka, messages, provision, versions
+from dcmon.app import App
+from dcmon.jobs import ingest
+from tests.integration.conftest import Target, labels, new_target, rows
+
+TOPICS = {"samples": uuid.uuid4(), "labels": uuid.uuid4()}
+NOW = datetime(2026, 4, 1, tzinfo=UTC)
+
+
+def received(first: int, *values: bytes, kind: str = "samples") -> list[kafka.Received]:
+    """Messages as the consumer hands them over, at consecutive offsets of one partition."""
+    return [kafka.Received(kafka.Place(kind, 0, offset), value) for offset, value in enumerate(values, first)]
+
+
+def packed(target: Target, of: Sequence[bytes], per_message: int = 10, minutes: int = 0) -> list[bytes]:
+    logged_at = NOW + timedelta(minutes=minutes)
+    return messages.pack(target.org.id, "samples", target.version_id, logged_at, of, per_message)
+
+
+def ddl(target: Target, *statements: str) -> None:
+    """Change the sample table of the target; {samples} is its name."""
+    with db.org_session(target.engine, target.org) as session:
+        name = f"samples_{versions.get(session, target.version_id)[1].relation}"
+        for statement in statements:
+            session.execute(text(statement.replace("{samples}", name)))
+
+
+def public(app: App, statement: str) -> object:
+    with app.public() as session:
+        return session.scalar(text(statement))
+
+
+def test_an_organization_that_is_locked_is_parked_and_nobody_waits(app: App, target: Target) -> None:
+    other = new_target(
+        target.engine, provision.create_organization(target.engine, "other", "o@other.example").organization
+    )
+    batch = ingest.sort(received(0, *packed(target, rows(0, 10)), *packed(other, rows(0, 10))), TOPICS)
+    with target.engine.begin() as migration:
+        migration.execute(text("select pg_advisory_xact_lock(:gate, :id)"), {"gate": db.GATE, "id": target.org.id})
+        began = time.monotonic()
+        ingest.take(app, batch)
+        assert time.monotonic() - began < 5
+        assert (other.samples, public(app, "select count(*) from parked_messages")) == (10, 1)
+
+    ingest.retry_parked(app)
+
+    assert (target.samples, public(app, "select count(*) from parked_messages")) == (10, 0)
+
+
+def test_a_message_that_postgresql_refuses_costs_itself_alone(app: App, target: Target) -> None:
+    ddl(target, "alter table {samples} add check (age <> 25)")
+
+    ingest.take(app, ingest.sort(received(0, *packed(target, rows(0, 50))), TOPICS))
+    ingest.take(app, ingest.sort(received(0, *packed(target, rows(0, 60))), TOPICS))
+
+    assert target.samples == 50
+    assert public(app, "select at_offset from dead_letters") == 2
+    assert target.scalar("select sum(taken) from batches") == 50
+
+
+def test_a_server_that_ends_in_the_middle_of_copy_is_unreachable_and_nothing_stays(app: App, target: Target) -> None:
+    ddl(
+        target,
+        "create function ends() returns trigger language plpgsql as"
+        " 'begin perform pg_terminate_backend(pg_backend_pid()); return new; end'",
+        "create trigger ends before insert on {samples} for each row when (new.age = 25) execute function ends()",
+    )
+    batch = ingest.sort(received(0, *packed(target, rows(0, 50))), TOPICS)
+
+    with pytest.raises(errors.Unreachable):
+        ingest.take(app, batch)
+    assert target.samples == 0
+
+    ddl(target, "drop trigger ends on {samples}")
+    ingest.take(app, batch)
+    assert target.samples == 50
+
+
+@pytest.mark.parametrize("state", ["40P01", "40001", "55P03"])
+def test_a_deadlock_in_the_middle_of_copy_repeats_the_organization(app: App, target: Target, state: str) -> None:
+    ddl(
+        target,
+        "create sequence tries",
+        "create function fails() returns trigger language plpgsql as"
+        f" 'begin if nextval(''tries'') < 3 then raise exception using errcode = ''{state}''; end if;"
+        " return new; end'",
+        "create trigger fails before insert on {samples} for each row when (new.age = 25) execute function fails()",
+    )
+
+    ingest.take(app, ingest.sort(received(0, *packed(target, rows(0, 50))), TOPICS))
+
+    assert target.samples == 50
+    assert target.scalar("select sum(taken) from batches") == 50
+
+
+def test_what_can_not_be_locked_is_parked_after_some_tries(app: App, target: Target) -> None:
+    ddl(
+        target,
+        "create function fails() returns trigger language plpgsql as"
+        " 'begin raise exception using errcode = ''55P03''; end'",
+        "create trigger fails before insert on {samples} for each row execute function fails()",
+    )
+    ingest.take(app, ingest.sort(received(0, *packed(target, rows(0, 10))), TOPICS))
+    assert public(app, "select count(*) from parked_messages") == 1
+
+    ddl(target, "drop trigger fails on {samples}")
+    ingest.retry_parked(app)
+    assert target.samples == 10
+
+
+def test_a_batch_that_goes_back_never_lowers_what_is_settled(app: App, target: Target) -> None:
+    values = packed(target, rows(0, 50))
+
+    ingest.take(app, ingest.sort([*received(4, values[4]), *received(0, *values[:2])], TOPICS))
+
+    assert public(app, "select next_offset from ingest_floor") == 5
+
+
+def test_samples_and_labels_of_a_batch_lock_their_model_once(app: App, target: Target) -> None:
+    """Shared for samples, then exclusive for labels would be a deadlock between any two workers."""
+    both = [
+        *received(0, *packed(target, rows(0, 10))),
+        *received(0, *messages.pack(target.org.id, "labels", target.model_id, NOW, labels(0, 10), 10), kind="labels"),
+    ]
+    with app.org(target.org) as session, pytest.MonkeyPatch.context() as patch:
+        locks: list[str] = []
+        relation = session.scalar(text("select relation from models"))
+        patch.setattr(ingestion, "_store_group", lambda session, *_: locks.extend(_modes(session, relation)))
+        ingest.take(app, ingest.sort(both, TOPICS))
+
+    assert set(locks) == {"ExclusiveLock"}
+
+
+def _modes(session: db.Session, relation: object) -> list[str]:
+    held = text(
+        "select mode from pg_locks where locktype = 'advisory' and classid = 2 and objid = :model"
+        " and pid = pg_backend_pid()"
+    )
+    return list(session.scalars(held, {"model": relation}))

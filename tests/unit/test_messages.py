@@ -1,0 +1,80 @@
+"""Messages keep rows as they came, and say what is wrong with those that are none."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import msgspec
+import pytest
+
+from dcmon import kafka, messages
+from dcmon.errors import KafkaMisconfigured
+from dcmon.settings import Kafka
+
+NOW = datetime(2026, 11, 24, 10, tzinfo=UTC)
+
+
+def packed(*rows: bytes, per_message: int = 500) -> list[bytes]:
+    return messages.pack(7, "samples", 3, NOW, [msgspec.Raw(row) for row in rows], per_message)
+
+
+def test_rows_come_out_as_they_went_in() -> None:
+    rows = [b'{"a": 1.50,  "b": "\\u00e9"}', '{"é":null}'.encode(), b"17"]
+    message = messages.unpack(packed(*rows)[0])
+
+    assert [bytes(row) for row in message.rows] == rows
+    assert (message.org, message.kind, message.target, message.logged_at) == (7, "samples", 3, NOW)
+
+
+def test_a_message_has_a_bounded_number_of_rows() -> None:
+    found = [len(messages.unpack(each).rows) for each in packed(*[b"{}"] * 7, per_message=3)]
+    assert found == [3, 3, 1]
+
+
+def test_a_message_has_a_bounded_size_unless_one_row_exceeds_it() -> None:
+    row = b'"' + b"x" * 400_000 + b'"'
+    assert [len(messages.unpack(each).rows) for each in packed(row, row, row)] == [2, 1]
+    assert max(map(len, packed(*[row] * 5))) < kafka.LARGEST
+    assert len(packed(b'"' + b"x" * 2_000_000 + b'"')) == 1
+
+
+def test_no_rows_make_no_message() -> None:
+    assert packed() == []
+
+
+def test_the_time_of_receipt_is_in_utc() -> None:
+    east = NOW.astimezone(timezone(timedelta(hours=5, minutes=45)))
+    assert b'"logged_at":"2026-11-24T10:00:00+00:00"' in messages.pack(1, "labels", 1, east, [msgspec.Raw(b"1")], 1)[0]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        b"",
+        b"\xff",
+        b"[]",
+        b"[" * 100_000,
+        packed(b"1")[0][:-1],
+        packed(b"1")[0].replace(b'"v":1', b'"v":2'),
+        packed(b"1")[0].replace(b'"samples"', b'"models"'),
+        packed(b"1")[0].replace(b'"org":7', b'"org":"7"'),
+        packed(b"1")[0].replace(b"+00:00", b""),
+    ],
+)
+def test_what_is_no_message_is_said_to_be_unreadable(value: bytes | None) -> None:
+    with pytest.raises(messages.Unreadable):
+        messages.unpack(value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        (Kafka(bootstrap_servers="127.0.0.1:1", security_protocol="TLS"), "security.protocol"),
+        (
+            Kafka(bootstrap_servers="127.0.0.1:1", security_protocol="SASL_SSL", sasl_mechanism="NONE", username="u"),
+            "mechanism",
+        ),
+    ],
+)
+def test_settings_that_no_client_takes_are_named(settings: Kafka, why: str) -> None:
+    with pytest.raises(KafkaMisconfigured, match=why):
+        kafka.ensure_topics(settings)
