@@ -1,0 +1,145 @@
+"""The real command line against real servers: a clear sentence on stderr and the exit code of its kind."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.engine import make_url
+
+from dcmon import db
+from dcmon.db import Organization
+
+
+def dcmon(
+    *arguments: str, data_dir: Path, url: str | None = None, **settings: str
+) -> "subprocess.CompletedProcess[str]":
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DCMON_")}
+    environment |= {"DCMON_DATA_DIR": str(data_dir), **({"DCMON_DATABASE_URL": url} if url else {}), **settings}
+    command = [sys.executable, "-m", "dcmon", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def refused(done: "subprocess.CompletedProcess[str]", code: int, sentence: str) -> None:
+    """One sentence on stderr, nothing on stdout, no traceback."""
+    assert (done.returncode, done.stdout) == (code, ""), done.stderr
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith(("dcmon: ", "Usage: "))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--nonsense"], ["nonsense"], ["org", "nonsense"], ["org", "list", "--nonsense"], ["-o", "yaml", "org", "list"],
+     ["org", "create"], ["worker", "start", "nothing"], ["token", "create", "--days", "0"]],
+)  # fmt: skip
+def test_what_is_typed_wrong_is_2(data_dir: Path, arguments: list[str]) -> None:
+    done = dcmon(*arguments, data_dir=data_dir)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://a/b", "postgresql://h:port/d"])
+def test_a_url_that_is_none_is_2(data_dir: Path, url: str) -> None:
+    refused(dcmon("org", "list", data_dir=data_dir, url=url), 2, "DCMON_DATABASE_URL")
+
+
+def test_a_setting_that_is_none_is_2_and_named(data_dir: Path) -> None:
+    refused(dcmon("org", "list", data_dir=data_dir, DCMON_HTTP__PORT="x"), 2, "DCMON_HTTP__PORT")
+
+
+def test_input_that_can_not_be_used_is_2(data_dir: Path, database_url: str, org: Organization) -> None:
+    for arguments, sentence in (
+        (("org", "create", "a/b"), "can't name"),
+        (("model", "create", "m", "--task", "guessing"), "task type"),
+        (("model", "create", "m", "--task", "binary", "--label-delay", "soon"), "duration"),
+        (("model", "create", "m", "--task", "binary", "--time-zone", "Mars"), "time zone"),
+        (("webhook", "add", "w", "http://10.0.0.1/"), "https"),
+    ):
+        refused(dcmon(*arguments, data_dir=data_dir, url=database_url), 2, sentence)
+
+
+def test_a_schema_behind_or_ahead_is_3(data_dir: Path, database_url: str, engine: Engine, org: Organization) -> None:
+    for revision, sentence in (("0000", "dcmon migrate"), ("9999", "Install the dcmon")):
+        with engine.begin() as connection:
+            connection.execute(text(f"update {org.schema}.alembic_version set version_num = '{revision}'"))
+        refused(dcmon("model", "list", data_dir=data_dir, url=database_url), 3, sentence)
+    refused(dcmon("migrate", data_dir=data_dir, url=database_url), 3, "9999")
+    assert dcmon("migrate", "status", data_dir=data_dir, url=database_url).returncode == 1
+
+
+def test_a_database_that_was_never_migrated_is_3(data_dir: Path, empty_url: str) -> None:
+    refused(dcmon("org", "list", data_dir=data_dir, url=empty_url), 3, "dcmon migrate")
+    assert dcmon("migrate", data_dir=data_dir, url=empty_url).returncode == 0
+    assert dcmon("migrate", "check", data_dir=data_dir, url=empty_url).returncode == 0
+
+
+def test_a_wrong_password_or_user_is_4(data_dir: Path, database_url: str) -> None:
+    for change in ({"password": "wrong"}, {"username": "nobody_here"}):
+        url = make_url(database_url).set(**change).render_as_string(hide_password=False)
+        done = dcmon("org", "list", data_dir=data_dir, url=url)
+        refused(done, 4, "refused user")
+        assert "wrong" not in done.stderr
+
+
+def test_what_is_not_there_is_5(data_dir: Path, database_url: str, org: Organization) -> None:
+    for arguments, sentence in (
+        (("--org", "nobody", "model", "list"), "'nobody'"),
+        (("org", "show", "nobody"), "'nobody'"),
+        (("model", "show", "nothing"), "'nothing'"),
+        (("token", "revoke", "dcm_nothing"), "dcm_nothing"),
+        (("alert", "show", "99"), "99"),
+        (("webhook", "test", "nothing"), "'nothing'"),
+    ):
+        refused(dcmon(*arguments, data_dir=data_dir, url=database_url), 5, sentence)
+    refused(dcmon("model", "list", data_dir=data_dir, url=database_url, DCMON_ORG="nobody"), 5, "'nobody'")
+
+
+def test_what_is_there_already_is_6(data_dir: Path, database_url: str, org: Organization) -> None:
+    refused(dcmon("org", "create", org.name, data_dir=data_dir, url=database_url), 6, "already")
+
+
+def test_a_port_that_is_taken_is_6(data_dir: Path, database_url: str, org: Organization) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        refused(dcmon("serve", "--port", port, data_dir=data_dir, url=database_url), 6, port)
+
+
+def test_a_server_that_is_away_is_7(data_dir: Path, database_url: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    for change in ({"port": port}, {"host": "nowhere.invalid"}, {"database": "nothing_here"}):
+        url = make_url(database_url).set(**change).render_as_string(hide_password=False)
+        refused(dcmon("org", "list", data_dir=data_dir, url=url), 7, "can't be reached")
+
+
+@pytest.mark.parametrize(
+    "command", [["org", "list"], ["model", "list"], ["worker", "start"], ["serve"], ["migrate"], ["status"]]
+)
+def test_a_command_while_nothing_runs_is_7_and_says_what_to_type(data_dir: Path, command: list[str]) -> None:
+    done = dcmon(*command, data_dir=data_dir)
+    assert (done.returncode, "dcmon up" in done.stderr + done.stdout) == (7, True), done.stderr
+    assert list(data_dir.iterdir()) == []
+
+
+def test_json_is_all_that_is_on_stdout(data_dir: Path, database_url: str, org: Organization) -> None:
+    import json
+
+    done = dcmon("org", "list", "-o", "json", data_dir=data_dir, url=database_url)
+    assert json.loads(done.stdout) == [{"id": org.id, "name": "acme", "schema": org.schema}]
+    made = dcmon("-q", "-o", "json", "org", "create", "second", data_dir=data_dir, url=database_url)
+    assert set(json.loads(made.stdout)) == {"organization", "owner", "token"}
+    assert made.stderr == ""
+    assert db.head("org")
+
+
+def test_deleting_asks_and_a_dry_run_counts(data_dir: Path, database_url: str, org: Organization) -> None:
+    refused(dcmon("org", "delete", "acme", data_dir=data_dir, url=database_url), 2, "--yes")
+    counted = dcmon("org", "delete", "acme", "--dry-run", data_dir=data_dir, url=database_url)
+    assert (counted.returncode, "would delete" in counted.stdout) == (0, True)
+    assert dcmon("org", "delete", "acme", "--yes", data_dir=data_dir, url=database_url).returncode == 0
+    refused(dcmon("org", "show", "acme", data_dir=data_dir, url=database_url), 5, "'acme'")

@@ -1,0 +1,123 @@
+"""Migrations: every schema to its head, once and again, one at a time, never backwards."""
+
+import threading
+
+import pytest
+from sqlalchemy import Engine, text
+
+from dcmon import db, errors, migrate, provision
+from dcmon.db import Organization
+from tests.integration.conftest import Target, rows
+
+
+def set_revision(engine: Engine, schema: str, revision: str) -> None:
+    with engine.begin() as connection:
+        connection.execute(text(f"update {schema}.alembic_version set version_num = :revision"), {"revision": revision})
+
+
+def states(engine: Engine) -> list[str]:
+    return [state.state for state in provision.migration_states(engine)]
+
+
+def test_an_empty_database_is_brought_to_the_head_and_again(empty_url: str) -> None:
+    engine = db.engine(empty_url)
+    assert states(engine) == ["absent"]
+
+    assert [step["state"] for step in provision.migrate_all(engine, dry_run=True)] == ["to migrate"]
+    assert states(engine) == ["absent"]
+    assert [step["state"] for step in provision.migrate_all(engine)] == ["migrated"]
+    assert [step["state"] for step in provision.migrate_all(engine)] == ["current"]
+
+    provision.create_organization(engine, "acme", "a@acme.example")
+    assert states(engine) == ["current", "current"]
+    engine.dispose()
+
+
+def test_several_at_once_migrate_one_after_the_other(empty_url: str) -> None:
+    engine, failed = db.engine(empty_url), list[BaseException]()
+
+    def one() -> None:
+        try:
+            provision.migrate_all(engine)
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=one) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failed == []
+    assert states(engine) == ["current"]
+    engine.dispose()
+
+
+@pytest.mark.parametrize("lineage", migrate.LINEAGES)
+def test_the_revisions_make_what_the_code_declares(engine: Engine, target: Target, lineage: migrate.Lineage) -> None:
+    from dcmon.ingestion import Direct
+
+    Direct(engine).take_samples(target.org, target.version_id, rows(0, 10))  # tables made at run time do not count
+
+    assert migrate.check(engine, lineage) is None
+    assert migrate.check(engine, lineage) is None
+
+
+def test_a_table_that_no_revision_makes_is_a_difference(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sqlalchemy import Column, Integer, MetaData, Table
+
+    wider = MetaData(naming_convention=migrate.METADATA["org"].naming_convention)
+    for table in migrate.METADATA["org"].tables.values():
+        table.to_metadata(wider)
+    Table("novelties", wider, Column("id", Integer, primary_key=True))
+    monkeypatch.setitem(migrate.METADATA, "org", wider)
+
+    assert "novelties" in (migrate.check(engine, "org") or "")
+
+
+def test_nobody_works_in_a_schema_that_is_behind(engine: Engine, org: Organization) -> None:
+    set_revision(engine, org.schema, "0000")
+    with pytest.raises(errors.SchemaOutOfDate, match="dcmon migrate"), db.org_session(engine, org):
+        pass
+    assert states(engine) == ["current", "behind"]
+    set_revision(engine, "public", "0000")
+    with pytest.raises(errors.SchemaOutOfDate), db.public_session(engine):
+        pass
+
+
+def test_nobody_works_in_or_migrates_a_schema_that_is_ahead(engine: Engine, org: Organization) -> None:
+    set_revision(engine, org.schema, "9999")
+    with pytest.raises(errors.SchemaTooNew), db.org_session(engine, org):
+        pass
+    for act in (lambda: provision.migrate_all(engine), lambda: migrate.upgrade_org(engine, org)):
+        with pytest.raises(errors.SchemaTooNew, match="9999"):
+            act()
+    assert states(engine) == ["current", "ahead"]
+    set_revision(engine, "public", "9999")
+    with pytest.raises(errors.SchemaTooNew), db.public_session(engine):
+        pass
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(engine: Engine, org: Organization) -> None:
+    with engine.begin() as connection:
+        connection.execute(text(f"drop schema {org.schema} cascade"))
+        connection.execute(text(f"create schema {org.schema}"))
+        connection.execute(text(f"create table {org.schema}.results (there_already int)"))
+    with pytest.raises(Exception, match="already exists"):
+        migrate.upgrade_org(engine, org)
+    with engine.connect() as connection:
+        left = connection.scalars(text("select tablename from pg_tables where schemaname = :s"), {"s": org.schema})
+        assert left.all() == ["results"]
+
+
+def test_a_schema_in_use_is_waited_for_and_then_refused(
+    engine: Engine, org: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_revision(engine, org.schema, db.head("org"))
+    done = threading.Event()
+    with db.org_session(engine, org):
+        thread = threading.Thread(target=lambda: (migrate.upgrade_org(engine, org), done.set()))
+        thread.start()
+        assert not done.wait(0.3)
+    assert done.wait(10)
+    thread.join()
