@@ -84,6 +84,14 @@ def _bytes(number: Any) -> bytes:
     return both.to_bytes(16)
 
 
+def answers(settings: Kafka) -> bool:
+    """Whether a broker answers within two seconds."""
+    try:
+        return bool(AdminClient(_connection(settings)).list_topics(timeout=2).brokers)
+    except (ck.KafkaException, errors.DcmonError):
+        return False
+
+
 class Producer:
     """Sends messages; safe for several threads. Acknowledged means: by all replicas that are in sync."""
 

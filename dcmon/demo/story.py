@@ -1,6 +1,7 @@
 """The demo from beginning to end: start the system, train, register, replay, wait, show."""
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -129,8 +130,27 @@ def _send(stage: Stage, app: App, here: Place, endpoint: Endpoint, material: Mat
             endpoint.send_labels(registered.model_id, step.labels)
             here.keep(step.day)
             bar.advance(1, f"{step.day:%d %b}, {stage.alerts} alerts")
+    _arrive(stage, app, here, registered.version_id, replay)
     here.keep(None)
     stage.say("Replayed. Waiting for the last windows")
+
+
+def _arrive(stage: Stage, app: App, here: Place, version_id: int, replay: "Replay") -> None:
+    """Wait until what was acknowledged is stored: with Kafka in between that is a moment later."""
+    counted = text("select coalesce(sum(n), 0), coalesce(sum(n_labelled), 0) from quarter_hours where version_id = :id")
+    ends, said = stage.seconds + LONGEST_WAIT.total_seconds(), False
+    while stage.seconds < ends:
+        with app.org(here.org) as session:
+            n, labelled = session.execute(counted, {"id": version_id}).one()
+        if n >= replay.samples and labelled >= replay.labels:
+            return
+        if not said:
+            stage.say("Everything is acknowledged; waiting until it is stored")
+        said = True
+        time.sleep(0.5)
+    stage.say(
+        f"[red]Stored so far: {n:,} samples of {replay.samples:,}, {labelled:,} labels of {replay.labels:,}[/red]"
+    )
 
 
 def _wait(stage: Stage, app: App, here: Place) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from dcmon import errors
+from dcmon import cache, errors
 from dcmon.embedded import process
 
 
@@ -49,24 +49,12 @@ def start(data_dir: Path) -> Server:
     with log.open("wb") as output:
         child = process.start([str(_binary()), str(configuration)], output=output)
     server = Server(f"redis://:{password}@127.0.0.1:{port}/0", port, child, log)
-    if not process.wait_until(lambda: child.poll() is not None or _answers(server), 10):
+    if not process.wait_until(lambda: child.poll() is not None or cache.answers(server.url), 10):
         server.stop()
     if child.poll() is not None:
         raise errors.DcmonError(f"Valkey did not start; see {log}.")
     process.write_whole(data_dir / "valkey.json", {"url": server.url, "port": port, "pid": child.pid})
     return server
-
-
-def _answers(server: Server) -> bool:
-    import redis
-
-    client = redis.Redis.from_url(server.url, socket_connect_timeout=1)
-    try:
-        return bool(client.ping())
-    except redis.RedisError:
-        return False
-    finally:
-        client.close()
 
 
 def _binary() -> Path:
