@@ -90,7 +90,8 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M")
+        is_midnight = (value.hour, value.minute) == (0, 0)
+        return value.strftime("%Y-%m-%d" if is_midnight else "%Y-%m-%d %H:%M")
     if isinstance(value, Mapping):
         return escape(", ".join(f"{key} {_cell(item)}" for key, item in value.items()))
     if isinstance(value, list | tuple):

@@ -51,7 +51,9 @@ def show(stage: Stage, app: App, here: Place, path: Path, ran: bool) -> None:
     console.print(_alerts(alerts))
     console.print(Text.assemble("\nReport with a chart per monitor: ", (f"file://{path}", "bold")), soft_wrap=True)
     console.print(f"\nLog to this system from Python (also in {snippet}):", soft_wrap=True)
-    console.print(Syntax(snippet.read_text().rstrip(), "python", background_color="default", word_wrap=True))
+    # The terminal wraps long lines, not we: what is copied from it must run.
+    code = Syntax("", "python", background_color="default").highlight(snippet.read_text().rstrip())
+    console.print(code, soft_wrap=True)
     console.print(_hints(alerts, stage, here, ran))
 
 

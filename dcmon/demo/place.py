@@ -57,6 +57,11 @@ def _opens(session: Any, token: str, org: Organization) -> bool:
         return False
 
 
+def is_over(data_dir: Path) -> bool:
+    """Whether the last demo came to its end, as far as can be known before anything is started."""
+    return bool((process.read(data_dir / "demo.json") or {}).get("is_done"))
+
+
 def clear(app: App) -> None:
     """Forget the demo: its organization and everything in it."""
     with app.public() as session:

@@ -42,7 +42,8 @@ def tell(app: App, *, fresh: bool, stay: bool, report: Path | None) -> None:
     """Run the demo. `stay`: keep the system up afterwards until Ctrl-C. Raises DcmonError; leaves no process behind."""
     stage, settings = Stage(), _settings(app.settings)
     with ThreadPoolExecutor(1) as pool, _system(stage, settings) as running:
-        material = pool.submit(prepare, stage)
+        is_over = place.is_over(settings.data_dir) and not fresh
+        material = None if is_over else pool.submit(prepare, stage)
         with App(settings, app.output) as inside, _receiver(stage) as receiver:
             if fresh:
                 place.clear(inside)
@@ -98,13 +99,13 @@ def prepare(stage: Stage) -> Material:
 
 
 def _play(
-    stage: Stage, app: App, receiver: Receiver, material: "Future[Material]", report: Path | None, ran: bool
+    stage: Stage, app: App, receiver: Receiver, material: "Future[Material] | None", report: Path | None, ran: bool
 ) -> None:
     here = place.find(app, FIRST_DAY)
     receiver.secret = place.provide_receiver(app, here.org, receiver.url)
     endpoint = Endpoint(app.settings.url, here.token)
     try:
-        if here.go_on is None:
+        if here.go_on is None or material is None:
             stage.say("The year was replayed before: here is what it showed (--fresh starts over)")
         else:
             _send(stage, app, here, endpoint, material.result())
