@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 ACK_SECONDS = 30.0
 KINDS = ("samples", "labels")
+METADATA_SECONDS = 5.0  # a stop must not wait longer for a broker that is away
 NEW_TOPIC_SECONDS = 5.0  # until each broker knows a new topic
 LARGEST = 1_000_000  # bytes of a message: what librdkafka sends, and a little less than what brokers take by default
 
@@ -50,7 +51,7 @@ def ensure_topics(settings: Kafka) -> dict[str, uuid.UUID]:
     admin = _opened(AdminClient, settings)
     names = [topic(settings, kind) for kind in KINDS]
     try:
-        there = admin.list_topics(timeout=10).topics
+        there = admin.list_topics(timeout=METADATA_SECONDS).topics
         missing = [name for name in names if name not in there]
         wanted = [NewTopic(name, settings.partitions, settings.replication_factor) for name in missing]
         for made in admin.create_topics(wanted).values() if wanted else ():
