@@ -176,11 +176,12 @@ def reference_shape(columns: Columns, given: Sequence[str]) -> Shape:
     for name in given:
         if name not in known:
             raise Rejected("unknown_field", name, f"The version has no column {name!r}.")
-        if given.count(name) > 1:
-            raise Rejected("malformed", name, f"The column {name!r} is there twice.")
     for name in (PREDICTION, *columns.features):
         if name not in given:
             raise Rejected("missing_feature", name, f"The column {name!r} is missing.")
+    for name in given:
+        if given.count(name) > 1:
+            raise Rejected("malformed", name, f"The column {name!r} is there twice.")
     return _shape(tuple(known[name] for name in given), array_like=True)
 
 

@@ -52,10 +52,10 @@ def test_a_name_is_taken_once_also_by_two_at_once(engine: Engine) -> None:
     assert len(schemas(engine)) == 1
 
 
-@pytest.mark.parametrize("name", ["", " a", "-a", "a/b", "a\n", "ä", "x" * 64, "a'b", 'a"b', "a\0"])
-def test_what_can_be_no_name_is_refused(engine: Engine, name: str) -> None:
-    with pytest.raises(errors.InvalidInput, match="can't name"):
-        create(engine, name)
+def test_what_can_be_no_name_is_refused(engine: Engine) -> None:
+    for name in ("", " a", "-a", "a/b", "a\n", "ä", "x" * 64, "a'b", 'a"b', "a\0"):
+        with pytest.raises(errors.InvalidInput, match="can't name"):
+            create(engine, name)
     assert schemas(engine) == set()
 
 
