@@ -45,6 +45,14 @@ NEXT = text(f"""
      where d.window_end + m.lateness <= v.watermark
         or v.newest_logged_at - v.watermark < interval '{YOUNG.total_seconds()} seconds'
 """)
+# The version is locked before its quarter hours, as its deletion does: the other way about, the two would deadlock.
+TOUCHED = text("""
+    update quarter_hours q set is_touched = false
+      from (select q.version_id, q.at from quarter_hours q join versions v on v.id = q.version_id
+             where q.is_touched order by q.version_id, q.at
+             limit :limit for key share of v skip locked for update of q skip locked) t
+     where (q.version_id, q.at) = (t.version_id, t.at) returning q.version_id, q.at
+""")
 ADD = text("""
     insert into due_windows as d (version_id, window_start, window_end, due_at, touched_at)
     select version_id, window_start, window_end, now(), clock_timestamp()
@@ -71,15 +79,7 @@ class Claim:
 
 def expand(session: Session) -> int:
     """Turn touched quarter hours into due windows; returns how many windows are due by it."""
-    touched = session.execute(
-        text(
-            "update quarter_hours q set is_touched = false from"
-            " (select version_id, at from quarter_hours where is_touched order by version_id, at"
-            "  limit :limit for update skip locked) t"
-            " where (q.version_id, q.at) = (t.version_id, t.at) returning q.version_id, q.at"
-        ),
-        {"limit": EXPANDED_AT_ONCE},
-    ).all()
+    touched = session.execute(TOUCHED, {"limit": EXPANDED_AT_ONCE}).all()
     due: set[tuple[int, Window]] = set()
     for version_id in {row.version_id for row in touched}:
         model, shapes = _shapes(session, version_id)

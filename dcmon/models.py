@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dcmon import durations, errors, storage, windows
-from dcmon.tables.org import Model, ModelNote, Version
+from dcmon.tables.org import Check, Model, ModelNote, Monitor, Version
 
 TASK_TYPES = ("regression", "binary", "multiclass")
 LONGEST_NAME = 100
@@ -104,6 +104,14 @@ def get(session: Session, model_id: int) -> Model:
 def delete(session: Session, model: Model) -> None:
     """Delete a model with its versions, samples, monitors and alerts."""
     storage.lock_model(session, model)
+    # In the order in which a result locks them: a window that is being evaluated is waited for, never deadlocked with.
+    session.scalars(
+        select(Monitor.id)
+        .join(Check)
+        .where(Check.model_id == model.id)
+        .order_by(Monitor.id)
+        .with_for_update(of=Monitor)
+    ).all()
     for version in session.scalars(select(Version).where(Version.model_id == model.id)).all():
         storage.drop_version_tables(session, version)
     storage.drop_model_tables(session, model)

@@ -319,8 +319,7 @@ def test_a_receiver_that_is_away_gets_everything_when_it_is_back(telling: App, t
     hook(telling, target.org, f"http://127.0.0.1:{port}/")
     tell(telling, target.org, alert(telling, target), "firing")
     with running(notify.run, telling):
-        assert eventually(lambda: states(telling, target) == ["retrying"])
-        assert "refused" in str(target.scalar("select last_error from notifications")).lower()
+        assert eventually(lambda: "refused" in str(target.scalar("select last_error from notifications")).lower())
         back = Receiver.__new__(Receiver)
         back.behave, back.context, back.requests = answers(OK), None, []
         back.socket, back.port = socket.create_server(("127.0.0.1", port)), port
