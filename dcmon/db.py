@@ -1,7 +1,8 @@
 """The door to PostgreSQL: engines, sessions that enter exactly one schema, and errors in words."""
 
 import re
-from collections.abc import Iterator
+import struct
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,16 +21,18 @@ PACKAGE = Path(__file__).parent
 MIGRATIONS = next(d for d in (PACKAGE / "migrations", PACKAGE.parent / "migrations") if (d / "env.py").is_file())
 
 LOCK_NOT_AVAILABLE = "55P03"
+UUID_OID, SIXTEEN = 2950, struct.pack("!i", 16)
 GATE = 1  # advisory lock space: who works in an organization holds its gate shared, migration and deletion exclusively
 
 
 @dataclass(frozen=True)
 class Organization:
-    """What is needed to enter an organization: its id, name and PostgreSQL schema."""
+    """What is needed to enter an organization: its id, name and PostgreSQL schema; how long its samples are kept."""
 
     id: int
     name: str
     schema: str
+    retention: timedelta | None = None
 
 
 def head(lineage: str) -> str:
@@ -157,15 +160,49 @@ def sqlstate(error: DBAPIError) -> str | None:
 
 
 @contextmanager
-def copy(session: Session, statement: str) -> Iterator[psycopg.Copy]:
-    """COPY FROM STDIN inside the session's transaction. Raises what statements raise: Unreachable, DBAPIError, …"""
+def cursor(session: Session, statement: str) -> Iterator[psycopg.Cursor[Any]]:
+    """psycopg's own cursor in the session's transaction: for COPY, and for arrays in binary.
+
+    Raises what statements raise: Unreachable, DBAPIError, …
+    """
     url = session.connection().engine.url
     connection: psycopg.Connection[Any] = session.connection().connection.driver_connection  # type: ignore[assignment]
     try:
-        with connection.cursor() as cursor, cursor.copy(statement) as copying:
-            yield copying
+        with connection.cursor(binary=True) as opened:
+            yield opened
     except psycopg.Error as error:
         is_lost = connection.closed or connection.broken
         if isinstance(error, psycopg.OperationalError) and (said := _in_words(error, url, is_lost)):
             raise said from error
         raise DBAPIError.instance(statement, None, error, psycopg.Error, connection_invalidated=is_lost) from error
+
+
+@contextmanager
+def copy(session: Session, statement: str) -> Iterator[psycopg.Copy]:
+    """COPY FROM STDIN inside the session's transaction."""
+    with cursor(session, statement) as opened, opened.copy(statement) as copying:
+        yield copying
+
+
+def fetch(session: Session, statement: str, values: Mapping[str, Any]) -> list[Any]:
+    """The rows of a statement whose parameters, %(name)b, and results travel in binary: arrays cost a third so."""
+    with cursor(session, statement) as opened:
+        return opened.execute(statement, values).fetchall()
+
+
+class Uuids(bytes):
+    """An array of uuids as PostgreSQL sends it, made of their 16 bytes: no object for each."""
+
+    def __new__(cls, keys: Sequence[bytes]) -> "Uuids":
+        head = struct.pack("!iiIii", 1, 0, UUID_OID, len(keys), 1)
+        return super().__new__(cls, head + b"".join([SIXTEEN + key for key in keys]))
+
+
+class _UuidsDumper(psycopg.adapt.Dumper):
+    format, oid = psycopg.pq.Format.BINARY, 2951
+
+    def dump(self, obj: Uuids) -> bytes:
+        return bytes(obj)
+
+
+psycopg.adapters.register_dumper(Uuids, _UuidsDumper)

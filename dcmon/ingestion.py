@@ -2,8 +2,8 @@
 
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,26 +11,19 @@ import msgspec
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from dcmon import db, errors, labels, messages, offsets, samples, storage, versions, wake
-from dcmon.arrivals import Outcome
+from dcmon import db, errors, labels, ledger, messages, models, offsets, samples, storage, versions, wake
+from dcmon.arrivals import Delivery, Outcome
 from dcmon.db import Organization
+from dcmon.ledger import Span
 from dcmon.letters import Letter
+from dcmon.offsets import Partition
 from dcmon.settings import Kafka
-from dcmon.tables.org import Batch, Model, Version
+from dcmon.tables.org import Model, Version
 
 if TYPE_CHECKING:
     from dcmon.kafka import Producer
 
 Rows = Sequence[msgspec.Raw]
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where rows came from: a name that a replay repeats, and the span of offsets when it was a topic."""
-
-    name: str
-    first_offset: int | None = None
-    next_offset: int | None = None
 
 
 class Ingestion(Protocol):
@@ -49,14 +42,17 @@ class Direct:
     def take_samples(self, org: Organization, version_id: int, rows: Rows) -> None:
         """Raises NotFound when the version is gone."""
         with db.org_session(self.engine, org) as session:
-            store_samples(session, version_id, rows, datetime.now(UTC), Source(f"request/{uuid.uuid4()}"))
+            store_samples(session, org, version_id, [self._delivery(rows)])
         self._ring(org)
 
     def take_labels(self, org: Organization, model_id: int, rows: Rows) -> None:
         """Raises NotFound when the model is gone."""
         with db.org_session(self.engine, org) as session:
-            store_labels(session, model_id, rows, datetime.now(UTC), Source(f"request/{uuid.uuid4()}"))
+            store_labels(session, model_id, [self._delivery(rows)])
         self._ring(org)
+
+    def _delivery(self, rows: Rows) -> Delivery:
+        return Delivery(rows, datetime.now(UTC), f"request/{uuid.uuid4()}")
 
     def _ring(self, org: Organization) -> None:
         with db.public_session(self.engine) as session:
@@ -83,69 +79,78 @@ class Buffered:
 
 
 def store_samples(
-    session: Session, version_id: int, rows: Rows, logged_at: datetime, source: Source, first_position: int = 0
+    session: Session, org: Organization, version_id: int, deliveries: Sequence[Delivery], span: Span | None = None
 ) -> Outcome:
-    """Store rows of a version and write the ledger's line, in the session's transaction."""
+    """Store rows of a version and write the ledger's line, in the session's transaction. Raises NotFound."""
     model, version = versions.get(session, version_id)
-    outcome = samples.take(
-        session, model, version, rows, logged_at=logged_at, source=source.name, first_position=first_position
-    )
-    _enter(session, "samples", model, version_id, source, outcome)
+    retention = model.retention or org.retention
+    outcome = samples.take(session, model, version, deliveries, retention=retention)
+    source = deliveries[0].source
+    ledger.enter(session, "samples", source, outcome, model_id=model.id, version_id=version_id, span=span)
     return outcome
 
 
-def store_labels(
-    session: Session, model_id: int, rows: Rows, logged_at: datetime, source: Source, first_position: int = 0
-) -> Outcome:
-    """Store labels of a model and write the ledger's line, in the session's transaction."""
-    model = session.get(Model, model_id)
-    if model is None:
-        raise errors.NotFound(what="model", name=model_id)
-    outcome = labels.take(session, model, rows, logged_at=logged_at, source=source.name, first_position=first_position)
-    _enter(session, "labels", model, None, source, outcome)
+def store_labels(session: Session, model_id: int, deliveries: Sequence[Delivery], span: Span | None = None) -> Outcome:
+    """Store labels of a model and write the ledger's line, in the session's transaction. Raises NotFound."""
+    model = models.get(session, model_id)
+    outcome = labels.take(session, model, deliveries)
+    ledger.enter(session, "labels", deliveries[0].source, outcome, model_id=model.id, span=span)
     return outcome
 
 
-def store_letters(session: Session, letters: Sequence[Letter]) -> set[str]:
+def store_letters(session: Session, org: Organization, letters: Sequence[Letter]) -> set[str]:
     """Store the messages that the organization does not have yet; returns what is gone, whose messages are dropped.
 
     Locks in one order everywhere: offsets, models, rows, versions.
     """
-    fresh = list(letters)
+    fresh, spans = list[Letter](), dict[Partition, Span]()
     for partition in sorted({letter.partition for letter in letters}):
         known = offsets.lock(session, partition)
-        fresh = [each for each in fresh if each.partition != partition or each.offset >= known]
-        offsets.move(session, partition, 1 + max(each.offset for each in letters if each.partition == partition))
-    found = [letter.message for letter in fresh]
+        mine = [each for each in letters if each.partition == partition and each.offset >= known]
+        if mine:
+            spans[partition] = Span(partition, known, 1 + max(each.offset for each in mine), 0)
+            offsets.move(session, partition, spans[partition].next_offset)
+            fresh += mine
     lock_models(
         session,
-        (message.target for message in found if message.kind == "samples"),
-        (message.target for message in found if message.kind == "labels"),
+        (each.message.target for each in fresh if each.message.kind == "samples"),
+        (each.message.target for each in fresh if each.message.kind == "labels"),
     )
-    return {why for group in _groups(fresh) if (why := _store_group(session, group))}
+    return {why for group in _groups(fresh) if (why := _store_group(session, org, group, spans))}
 
 
 def _groups(letters: Iterable[Letter]) -> list[list[Letter]]:
-    """Messages that are stored together: of one target and one time of receipt, targets in order of id."""
+    """Messages that are stored together: of one target and partition, targets in order of id."""
     groups: dict[tuple[Any, ...], list[Letter]] = defaultdict(list)
     for letter in letters:
-        message = letter.message
-        groups[message.kind, message.target, message.logged_at, letter.partition].append(letter)
+        groups[letter.message.kind, letter.message.target, letter.partition].append(letter)
     # Samples before labels: labels then find them at once.
     return [groups[key] for key in sorted(groups, key=lambda key: (key[0] == "labels", *key[1:]))]
 
 
-def _store_group(session: Session, letters: Sequence[Letter]) -> str:
+def _store_group(
+    session: Session, org: Organization, letters: Sequence[Letter], spans: Mapping[Partition, Span]
+) -> str:
     """Store messages of one target; says what is gone, when it is."""
-    first, last = letters[0], letters[-1]
-    source = Source(first.place, first.offset, last.offset + 1)
-    rows = [row for letter in letters for row in letter.message.rows]
-    store = store_samples if first.message.kind == "samples" else store_labels
+    kind, target = letters[0].message.kind, letters[0].message.target
+    span = replace(spans[letters[0].partition], messages=len(letters))
+    deliveries = [Delivery(each.message.rows, each.message.logged_at, each.place) for each in letters]
     try:
-        store(session, first.message.target, rows, first.message.logged_at, source)
+        if kind == "samples":
+            store_samples(session, org, target, deliveries, span)
+        else:
+            store_labels(session, target, deliveries, span)
     except errors.NotFound as gone:
+        drop(session, kind, deliveries, span, str(gone))
         return str(gone)
     return ""
+
+
+def drop(session: Session, kind: str, deliveries: Sequence[Delivery], span: Span, why: str) -> None:
+    """Write the ledger's line of rows that nobody can store any more."""
+    rows = sum(len(delivery.rows) for delivery in deliveries)
+    source = deliveries[0].source
+    ledger.enter(session, kind, source, Outcome(taken=rows), model_id=None, span=span, dropped=rows, note=why)
 
 
 def lock_models(session: Session, version_ids: Iterable[int], model_ids: Iterable[int]) -> None:
@@ -158,21 +163,3 @@ def lock_models(session: Session, version_ids: Iterable[int], model_ids: Iterabl
     chosen = select(Model).where(Model.id.in_(labelled) | Model.id.in_(sampled)).order_by(Model.id)
     for model in session.scalars(chosen).all():
         storage.lock_model(session, model, shared=model.id not in labelled)
-
-
-def _enter(session: Session, kind: str, model: Model, version_id: int | None, source: Source, outcome: Outcome) -> None:
-    session.add(
-        Batch(
-            kind=kind,
-            source=source.name,
-            model_id=model.id,
-            version_id=version_id,
-            first_offset=source.first_offset,
-            next_offset=source.next_offset,
-            taken=outcome.taken,
-            stored=outcome.stored,
-            duplicates=outcome.duplicates,
-            quarantined=outcome.quarantined,
-        )
-    )
-    session.flush()

@@ -47,13 +47,13 @@ def create(session: Session, name: str, owner_email: str) -> tuple[Entry, Owner]
     session.flush()
     session.add(Member(org_id=org.id, user_id=user.id, role="owner"))
     session.flush()
-    return _entry(org), Owner(user.id, user.email)
+    return entry(org), Owner(user.id, user.email)
 
 
 def entries(session: Session) -> list[Entry]:
     """All organizations that live, by id."""
     rows = session.scalars(select(Organization).where(Organization.deleted_at.is_(None)).order_by(Organization.id))
-    return [_entry(org) for org in rows]
+    return [entry(org) for org in rows]
 
 
 def find(session: Session, name: str) -> Entry:
@@ -61,13 +61,13 @@ def find(session: Session, name: str) -> Entry:
     org = session.scalar(select(Organization).where(Organization.name == name, Organization.deleted_at.is_(None)))
     if org is None:
         raise errors.OrganizationNotFound(what="organization", name=name)
-    return _entry(org)
+    return entry(org)
 
 
 def by_id(session: Session, org_id: int) -> Entry | None:
     """The organization of that id, or None when it is gone."""
     org = session.get(Organization, org_id)
-    return None if org is None or org.deleted_at else _entry(org)
+    return None if org is None or org.deleted_at else entry(org)
 
 
 def choose(session: Session, name: str | None) -> Entry:
@@ -124,5 +124,5 @@ def describe(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     return [asdict(entry) for entry in entries]
 
 
-def _entry(org: Organization) -> Entry:
-    return Entry(org.id, org.name, org.schema_name)
+def entry(org: Organization) -> Entry:
+    return Entry(org.id, org.name, org.schema_name, org.retention)

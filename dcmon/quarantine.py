@@ -15,9 +15,11 @@ from dcmon.tables.org import Model, Quarantined, Version
 
 @dataclass(frozen=True)
 class Bad:
-    """A row that can't be stored: its place in the source, its bytes, why, in which field, in words."""
+    """A row that can't be stored: where and when it came, its bytes, why, in which field, in words."""
 
+    source: str
     position: int
+    logged_at: datetime
     row: bytes
     reason: str
     field: str | None
@@ -30,8 +32,6 @@ def put(
     version: Version | None,
     kind: str,
     bad: Sequence[Bad],
-    source: str,
-    logged_at: datetime,
 ) -> None:
     """Keep bad rows of `kind` samples or labels."""
     if not bad:
@@ -46,9 +46,9 @@ def put(
             "field": _text(each.field),
             "detail": _text(each.detail),
             "row": each.row,
-            "source": source,
+            "source": each.source,
             "position": each.position,
-            "logged_at": logged_at,
+            "logged_at": each.logged_at,
         }
         for each in bad
     ]

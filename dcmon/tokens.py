@@ -59,7 +59,7 @@ def authenticate(session: Session, token: str) -> Bearer:
         raise errors.NotAuthenticated
     held, org, user = found
     _note_use(session, held)
-    return Bearer(Entry(org.id, org.name, org.schema_name), user.id, user.email, held.id)
+    return Bearer(Entry(org.id, org.name, org.schema_name, org.retention), user.id, user.email, held.id)
 
 
 def entries(session: Session, org_id: int) -> Sequence[dict[str, Any]]:

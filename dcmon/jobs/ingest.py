@@ -232,7 +232,7 @@ def _store_once(app: App, org: Organization, mine: Sequence[Letter], wait: timed
     for tried in range(TRIES):
         try:
             with db.org_session(app.engine, org, wait=wait) as session:
-                gone = ingestion.store_letters(session, mine)
+                gone = ingestion.store_letters(session, org, mine)
             for why in sorted(gone):
                 log.warning("organization %s: dropped messages: %s", org.name, why)
             return

@@ -2,8 +2,9 @@
 
 import datetime as dt
 import uuid
+from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Identity, SmallInteger, UniqueConstraint, func
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, SmallInteger, UniqueConstraint, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from dcmon.tables import Public
@@ -18,6 +19,12 @@ class Organization(Public):
     schema_name: Mapped[str] = mapped_column(unique=True)
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
     deleted_at: Mapped[dt.datetime | None]
+    retention: Mapped[dt.timedelta | None]
+    results_retention: Mapped[dt.timedelta | None]
+    samples_per_minute: Mapped[int | None] = mapped_column(BigInteger)
+    labels_per_minute: Mapped[int | None] = mapped_column(BigInteger)
+    sample_bytes_per_minute: Mapped[int | None] = mapped_column(BigInteger)
+    label_bytes_per_minute: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class User(Public):
@@ -76,6 +83,32 @@ class IngestFloor(Public):
     next_offset: Mapped[int] = mapped_column(BigInteger)
 
 
+class IngestTopic(Public):
+    """The id that a topic had when it was first read: another id under the same name is another topic."""
+
+    __tablename__ = "ingest_topics"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    topic_id: Mapped[uuid.UUID]
+    seen_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class IngestSpan(Public):
+    """The ledger of the floor: each move of it, with the messages in between by organization's id."""
+
+    __tablename__ = "ingest_spans"
+    __table_args__ = (Index("ix_ingest_spans_partition", "topic_id", "partition", "id"),)
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    action: Mapped[str] = mapped_column(server_default="ingest")
+    topic_id: Mapped[uuid.UUID]
+    partition: Mapped[int]
+    first_offset: Mapped[int] = mapped_column(BigInteger)
+    next_offset: Mapped[int] = mapped_column(BigInteger)
+    messages: Mapped[dict[str, Any]]
+    dead: Mapped[int] = mapped_column(server_default="0")
+    by: Mapped[str | None]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
 class ParkedMessage(Public):
     """A message of an organization that could not be entered just then; it is tried again, and nobody else waits."""
 
@@ -95,9 +128,11 @@ class DeadLetter(Public):
     __tablename__ = "dead_letters"
     __table_args__ = (UniqueConstraint("topic_id", "partition", "at_offset"),)
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    topic: Mapped[str] = mapped_column(server_default="")
     topic_id: Mapped[uuid.UUID]
     partition: Mapped[int]
     at_offset: Mapped[int] = mapped_column(BigInteger)
     body: Mapped[bytes | None]
     reason: Mapped[str]
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    sent_at: Mapped[dt.datetime | None]

@@ -28,6 +28,7 @@ from dcmon import (  # fmt: skip
     webhooks,
 )
 from dcmon.app import App
+from dcmon.arrivals import Delivery
 from dcmon.checks.layout import Value
 from dcmon.jobs import evaluate, notify, schedule
 from dcmon.leadership import Leadership
@@ -496,10 +497,8 @@ def test_the_leader_rings_for_work_whose_hint_was_lost(app: App, watched: Target
 
 def test_a_direct_batch_stands_in_the_ledger(app: App, watched: Target) -> None:
     with db.org_session(app.engine, watched.org) as session:
-        source = ingestion.Source("request/1")
-        outcome = ingestion.store_samples(
-            session, watched.version_id, [*rows(0), b"{}"], START + timedelta(days=9), source
-        )
+        delivery = Delivery([*rows(0), b"{}"], START + timedelta(days=9), "request/1")
+        outcome = ingestion.store_samples(session, watched.org, watched.version_id, [delivery])
     line = "select taken || ' ' || stored || ' ' || duplicates || ' ' || quarantined from batches"
     assert watched.scalar(line) == "301 300 0 1"
     assert outcome.taken == outcome.stored + outcome.duplicates + outcome.quarantined

@@ -8,6 +8,7 @@ from sqlalchemy import select, text
 
 from dcmon import db, due, models, monitors, provision, samples, versions, wake
 from dcmon.app import App
+from dcmon.arrivals import Delivery
 from dcmon.jobs import evaluate, schedule
 from dcmon.leadership import Leadership
 from dcmon.monitors import NewMonitor
@@ -86,9 +87,8 @@ def test_a_version_deleted_while_it_is_evaluated_does_not_stop_the_worker(app: A
                 bare = [
                     row.replace(b'"_dc_prediction_probabilities": [0.5, 0.5], ', b"") for row in target_rows(0, 6000)
                 ]
-                assert samples.take(
-                    session, model, version, bare, logged_at=START + timedelta(days=9), source="s"
-                ).stored
+                delivery = Delivery(bare, START + timedelta(days=9), "s")
+                assert samples.take(session, model, version, [delivery]).stored
             with app.public() as session:
                 wake.ring(session, target.org.id, wake.Work.evaluate)
             threading.Event().wait(0.1 * number)

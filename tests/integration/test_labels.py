@@ -10,7 +10,7 @@ from functools import partial
 from sqlalchemy import text
 
 from dcmon import db, labels, models, samples, versions
-from dcmon.arrivals import Outcome, quarter_hour
+from dcmon.arrivals import Delivery, Outcome, quarter_hour
 from dcmon.models import NewModel
 from dcmon.tables.org import Version
 from dcmon.versions import NewVersion
@@ -30,14 +30,14 @@ def second_version(target: Target) -> Target:
 def log(target: Target, first: int, count: int) -> None:
     with db.org_session(target.engine, target.org) as session:
         model, version = versions.get(session, target.version_id)
-        samples.take(session, model, version, rows(first, count), logged_at=NOW, source="s")
+        samples.take(session, model, version, [Delivery(rows(first, count), NOW, "s")])
 
 
 def say(target: Target, sample_id: str, label: object, hours: float = 0) -> Outcome:
     row = json.dumps({"_dc_sample_id": sample_id, "_dc_label": label}).encode()
     at = NOW + timedelta(hours=hours)
     with db.org_session(target.engine, target.org) as session:
-        return labels.take(session, models.get(session, target.model_id), [row], logged_at=at, source=f"l{hours}")
+        return labels.take(session, models.get(session, target.model_id), [Delivery([row], at, f"l{hours}")])
 
 
 def said(target: Target) -> dict[str, object]:
@@ -140,7 +140,7 @@ def test_a_regression_label_is_a_number(target: Target) -> None:
         own = Target(target.engine, target.org, model.id, version.id)
         row = json.loads(rows(0, 1)[0]) | {"_dc_prediction": 1.5}
         del row["_dc_prediction_probabilities"]
-        samples.take(session, model, version, [json.dumps(row).encode()], logged_at=NOW, source="s")
+        samples.take(session, model, version, [Delivery([json.dumps(row).encode()], NOW, "s")])
     say(own, "s0", 2)
     assert said(own) == {"s0": 2.0}
     assert say(own, "s0", "2", 1).quarantined == 1
@@ -155,7 +155,7 @@ def test_one_bad_label_is_quarantined_once_and_costs_nothing_else(target: Target
     for _ in range(2):
         with db.org_session(target.engine, target.org) as session:
             model = models.get(session, target.model_id)
-            labels.take(session, model, [good, bad, b"[]"], logged_at=NOW, source="l", first_position=7)
+            labels.take(session, model, [Delivery([good, bad, b"[]"], NOW, "l", 7)])
     assert said(target) == {"s0": "1"}
     assert target.scalar("select array_agg(position order by position) from quarantine where kind = 'labels'") == [8, 9]
 

@@ -26,12 +26,12 @@ NOW = datetime(2026, 11, 24, tzinfo=UTC)
 def take(target: Target, rows: Sequence[Any], source: str = "s", logged_at: datetime = NOW) -> arrivals.Outcome:
     with db.org_session(target.engine, target.org) as session:
         model, version = versions.get(session, target.version_id)
-        return samples.take(session, model, version, rows, logged_at=logged_at, source=source)
+        return samples.take(session, model, version, [arrivals.Delivery(rows, logged_at, source)])
 
 
 def label(target: Target, rows: Sequence[Any], logged_at: datetime = NOW, source: str = "l") -> arrivals.Outcome:
     with db.org_session(target.engine, target.org) as session:
-        return labels.take(session, models.get(session, target.model_id), rows, logged_at=logged_at, source=source)
+        return labels.take(session, models.get(session, target.model_id), [arrivals.Delivery(rows, logged_at, source)])
 
 
 def said(sample_id: str, value: object) -> bytes:

@@ -1,0 +1,69 @@
+"""The ledger: a line for whatever took rows into an organization's tables, or took them out."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from dcmon.arrivals import Outcome
+from dcmon.offsets import Partition
+from dcmon.tables.org import Batch
+
+
+@dataclass(frozen=True)
+class Span:
+    """The move of the organization's offset that rows came with, and how many messages they were in."""
+
+    partition: Partition
+    first_offset: int
+    next_offset: int
+    messages: int
+
+
+def enter(
+    session: Session,
+    kind: str,
+    source: str,
+    outcome: Outcome,
+    *,
+    model_id: int | None,
+    version_id: int | None = None,
+    span: Span | None = None,
+    dropped: int = 0,
+    note: str | None = None,
+) -> None:
+    """Write the line of rows that were taken in."""
+    topic_id, partition = span.partition if span else (None, None)
+    session.add(
+        Batch(
+            kind=kind, source=source, model_id=model_id, version_id=version_id, topic_id=topic_id, partition=partition,
+            first_offset=span.first_offset if span else None, next_offset=span.next_offset if span else None,
+            messages=span.messages if span else 0, taken=outcome.taken, stored=outcome.stored,
+            duplicates=outcome.duplicates, quarantined=outcome.quarantined, conflicts=outcome.conflicts,
+            dropped=dropped, note=note,
+        )
+    )  # fmt: skip
+    session.flush()
+
+
+def correct(
+    session: Session,
+    action: str,
+    kind: str,
+    by: str,
+    note: str,
+    *,
+    model_id: int,
+    version_id: int | None = None,
+    stored: int = 0,
+    duplicates: int = 0,
+    quarantined: int = 0,
+    removed: int = 0,
+) -> None:
+    """Write the line of a correction: retry, delete, prune or drop. The five counts add up to nothing."""
+    session.add(
+        Batch(
+            action=action, kind=kind, source=action, by=by, note=note, model_id=model_id, version_id=version_id,
+            taken=0, stored=stored, duplicates=duplicates, quarantined=quarantined, removed=removed,
+        )
+    )  # fmt: skip
+    session.flush()
