@@ -80,11 +80,11 @@ def _copy(on: Stage, version_id: int, batches: Sequence[list[bytes]]) -> Any:
                 with connection.cursor() as cursor, cursor.copy(into_ids) as copy:
                     copy.set_types(["bytea", "int4", "timestamptz", "int8"])
                     for row, key in zip(batch, keys, strict=True):
-                        copy.write_row((bytes.fromhex(key.key), version_id, row[1], 0))
+                        copy.write_row((key.key, version_id, row[1], 0))
                 with connection.cursor() as cursor, cursor.copy(into) as copy:
                     copy.set_types(types)
                     for row, key in zip(batch, keys, strict=True):
-                        copy.write_row((bytes.fromhex(key.key), key.hash, key.level, *row, now))
+                        copy.write_row((key.key, key.hash, key.level, *row, now))
 
     return work
 
