@@ -224,11 +224,10 @@ def test_postgresql_that_goes_away_is_waited_for(
 
 def _made_again(kafka: Kafka, target: Target) -> None:
     """Delete the topic of samples, make it again, and send 100 samples to the new one."""
-    samples = door.topic(kafka, "samples")
+    samples, before = door.topic(kafka, "samples"), door.ensure_topics(kafka)
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
     admin.delete_topics([samples])[samples].result()
-    eventually(lambda: samples not in admin.list_topics(timeout=5).topics, 5)
-    door.ensure_topics(kafka)
+    assert eventually(lambda: door.ensure_topics(kafka)[samples] != before[samples], 10)
     producer = door.Producer(kafka)  # the other one does not know yet that its topic is another
     packed = messages.pack(target.org.id, "samples", target.version_id, datetime.now(UTC), rows(500, 100), 10)
     producer.send(samples, packed)
