@@ -17,6 +17,11 @@ SAMPLES, LABELS = 255_987, 249_435
 DAYS, WEEKS = 275, 39  # complete windows of April to December
 
 
+def hears_ctrl_c() -> None:
+    """As on a terminal; below a script that runs the tests in its background Ctrl-C would be ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Demo:
     """`dcmon demo --exit` as a process, with what it says."""
 
@@ -24,6 +29,7 @@ class Demo:
         self.process = subprocess.Popen(
             [COMMAND, "-o", "json", "demo", "--exit", *arguments], env=dcmon.environment, cwd="/",
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            preexec_fn=hears_ctrl_c,
         )  # fmt: skip
         self.said: list[str] = []
         self._reader = threading.Thread(target=self._read)
