@@ -9,9 +9,10 @@ are as the endpoint takes them. No key is needed: order between messages does no
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 Kind = Literal["samples", "labels"]
 LARGEST = 900_000  # bytes of rows in a message, below the broker's default of 1 MB for a batch
@@ -21,9 +22,9 @@ class Message(msgspec.Struct, frozen=True):
     """A message as it was read; rows are still undecoded."""
 
     v: Literal[1]
-    org: int
+    org: Annotated[int, Meta(ge=1, le=2**31 - 1)]
     kind: Kind
-    target: int
+    target: Annotated[int, Meta(ge=1, le=2**31 - 1)]
     logged_at: datetime
     rows: list[msgspec.Raw]
 
