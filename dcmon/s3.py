@@ -21,7 +21,6 @@ from dcmon.places import Entry
 from dcmon.settings import S3
 
 BLOCK = 2**20
-NETWORK = (refusals.HTTPClientError, refusals.IncompleteReadError, refusals.ReadTimeoutError)
 NO_CREDENTIALS = (
     refusals.NoCredentialsError,
     refusals.PartialCredentialsError,
@@ -90,7 +89,7 @@ class Bucket:
             raise errors.StorageRefused(where=where, why=str(error).rstrip(".")) from error
         except (refusals.NoRegionError, ValueError, refusals.ParamValidationError) as error:
             raise errors.InvalidInput(f"S3 can't be asked: {error} Look at DCMON_S3__ENDPOINT_URL.") from error
-        except NETWORK as error:
+        except refusals.BotoCoreError as error:
             raise errors.Unreachable(what="S3", where=where, why=str(error)) from error
 
     def _refusal(self, error: refusals.ClientError, where: str, path: str | None) -> errors.DcmonError:
