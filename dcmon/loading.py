@@ -85,11 +85,11 @@ class Loader:
     org: Organization
     advance: Callable[[int, int], None] = lambda done, size: None
 
-    def load(self, file: File, target: Target, mark: str) -> Loaded:
-        """Store what of a file is not in yet, under the mark that `begin` gave. Raises what reading and storing do."""
+    def load(self, file: File, target: Target, mark: str, next_row: int) -> Loaded:
+        """Store the rows of a file from `next_row` on, under the mark that was begun. Raises what reading does."""
         began, logged_at, loaded = time.monotonic(), datetime.now(UTC), Loaded(file.path)
         try:
-            for chunk in file.chunks(target.layout, self._next_row(mark)):
+            for chunk in file.chunks(target.layout, next_row):
                 done = self._patiently(target, mark, chunk, logged_at)
                 loaded.rows += chunk.next_row - chunk.first_row
                 loaded.labels += done
@@ -100,13 +100,10 @@ class Loader:
             if loaded.rows:
                 self._ring()
 
-    def begin(self, mark: str, path: str, target: Target) -> bool:
-        """Enter a file under its mark, unless it is there; whether it is in already."""
+    def begin(self, mark: str, path: str, target: Target) -> tuple[int, bool]:
+        """See `begin`, in a transaction of its own."""
         with db.org_session(self.engine, self.org) as session:
-            values = {"kind": target.kind, "model_id": target.model_id, "version_id": target.version_id}
-            entry = insert(IngestedFile).values(digest=mark, path=path, **values)
-            session.execute(entry.on_conflict_do_nothing())
-            return _entry(session, mark).finished_at is not None
+            return begin(session, mark, path, target)
 
     def progress(self, mark: str) -> tuple[int, bool]:
         """The first row of a file that is not in, and whether all are: (0, False) for one that never began."""
@@ -127,10 +124,6 @@ class Loader:
         """What became of a file that is in already."""
         with db.org_session(self.engine, self.org) as session:
             return _described(session, mark, Loaded(path, is_known=True))
-
-    def _next_row(self, mark: str) -> int:
-        with db.org_session(self.engine, self.org) as session:
-            return _entry(session, mark).next_row
 
     def _patiently(self, target: Target, mark: str, chunk: Chunk, logged_at: datetime) -> Outcome:
         """Store a piece; again where another transaction was in the way."""
@@ -154,6 +147,14 @@ class Loader:
     def _ring(self) -> None:
         with db.public_session(self.engine) as session:
             wake.ring(session, self.org.id, wake.Work.evaluate)
+
+
+def begin(session: Session, mark: str, path: str, target: Target) -> tuple[int, bool]:
+    """Enter a file under its mark, unless it is there; the first row that is not in, and whether all are."""
+    values = {"kind": target.kind, "model_id": target.model_id, "version_id": target.version_id}
+    session.execute(insert(IngestedFile).values(digest=mark, path=path, **values).on_conflict_do_nothing())
+    entry = _entry(session, mark)
+    return entry.next_row, entry.finished_at is not None
 
 
 def _entry(session: Session, mark: str, *, lock: bool = False) -> IngestedFile:

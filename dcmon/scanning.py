@@ -116,10 +116,10 @@ class Scanner:
 
     def _load(self, source: DataSource, target: Target, entry: Entry, file: files.File, mark: str) -> Loaded:
         loader = Loader(self.engine, self.org, self._advance)
-        is_in = loader.begin(mark, entry.path, target)
         with db.org_session(self.engine, self.org) as session:
+            next_row, is_in = loading.begin(session, mark, entry.path, target)
             sources.place_file(session, source.id, mark, entry.path, entry.stamp)
-        return loader.known(mark, entry.path) if is_in else loader.load(file, target, mark)
+        return loader.known(mark, entry.path) if is_in else loader.load(file, target, mark, next_row)
 
     def _advance(self, done: int, size: int) -> None:
         if self.stop.is_set():
@@ -127,8 +127,8 @@ class Scanner:
 
     def _fail(self, source: DataSource, target: Target, entry: Entry, mark: str, why: str) -> None:
         """Keep why a file can't be read; it is tried again when it has changed."""
-        Loader(self.engine, self.org).begin(mark, entry.path, target)
         with db.org_session(self.engine, self.org) as session:
+            loading.begin(session, mark, entry.path, target)
             sources.place_file(session, source.id, mark, entry.path, entry.stamp)
             session.execute(update(IngestedFile).where(IngestedFile.digest == mark).values(error=why))
 

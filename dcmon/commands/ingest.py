@@ -77,8 +77,8 @@ def _one(
             return "in already", loader.known(mark, path)
         if dry_run:
             return "not stored", rehearsal.rehearse(loader.engine, loader.org, opened, target, next_row)
-        loader.begin(mark, path, target)
-        return "resumed" if next_row else "loaded", loader.load(opened, target, mark)
+        next_row, _ = loader.begin(mark, path, target)
+        return "resumed" if next_row else "loaded", loader.load(opened, target, mark, next_row)
 
 
 def _row(found: "tuple[str, Loaded]") -> dict[str, Any]:

@@ -50,9 +50,8 @@ def load(stored: Stored, path: Path, kind: str = "samples") -> Loaded:
     target, loader = target_of(stored, kind), Loader(stored.engine, stored.org)
     with files.opened(str(path)) as file:
         mark = loading.digest(file, target)
-        return (
-            loader.known(mark, str(path)) if loader.begin(mark, str(path), target) else loader.load(file, target, mark)
-        )
+        next_row, is_in = loader.begin(mark, str(path), target)
+        return loader.known(mark, str(path)) if is_in else loader.load(file, target, mark, next_row)
 
 
 def rehearse(stored: Stored, path: Path, kind: str = "samples") -> Loaded:
@@ -117,8 +116,8 @@ def test_a_file_that_is_in_is_known_and_done_again_only_when_asked(target: Store
     loader, kind = Loader(target.engine, target.org), target_of(target)
     with files.opened(str(copy)) as file:
         mark = loader.anew(loading.digest(file, kind))
-        assert not loader.begin(mark, str(copy), kind)
-        assert loader.load(file, kind, mark).outcome == Outcome(101, 0, 100, 1)
+        assert loader.begin(mark, str(copy), kind) == (0, False)
+        assert loader.load(file, kind, mark, 0).outcome == Outcome(101, 0, 100, 1)
     # The bad row was quarantined by each load: the ledger and the quarantine agree.
     assert target.scalar("select count(*) from quarantine") == 2
     assert ledger(target)[3] == 2
@@ -193,8 +192,7 @@ with db.org_session(engine, org) as session:
 loader = loading.Loader(engine, org)
 with files.opened(sys.argv[5]) as file:
     mark = loading.digest(file, target)
-    loader.begin(mark, sys.argv[5], target)
-    loader.load(file, target, mark)
+    loader.load(file, target, mark, loader.begin(mark, sys.argv[5], target)[0])
 """
 
 
@@ -226,7 +224,7 @@ def test_a_model_that_is_deleted_meanwhile_ends_the_load_with_a_sentence(target:
         with db.org_session(target.engine, target.org) as session:
             models.delete(session, models.find(session, "credit"))
         with pytest.raises(errors.NotFound, match="deleted meanwhile"):
-            loader.load(file, kind, mark)
+            loader.load(file, kind, mark, 0)
 
 
 def test_a_file_for_two_organizations_is_two_files(engine: Engine, target: Stored, tmp_path: Path) -> None:
