@@ -130,7 +130,17 @@ def _text_of_value(value: Any) -> Any:
         return str(int(value)) if value.is_integer() else repr(value)
     if isinstance(value, datetime | date):
         return value.isoformat()
+    if isinstance(value, bytes):
+        return _text_of_bytes(value)
     return str(value) if isinstance(value, int | Decimal) else value
+
+
+def _text_of_bytes(value: bytes) -> Any:
+    """Text that some writers of Parquet do not call so. Other bytes are no text: a list, which no such column takes."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return [value]
 
 
 _TEXT: dict[str, Converter] = {

@@ -339,7 +339,19 @@ def _column(column: Any, kind: str) -> list[Any]:
     if pyarrow.types.is_timestamp(column.type) and column.type.unit == "ns":
         column = column.cast(pyarrow.timestamp("us", column.type.tz), safe=False)
     convert = conversion.from_value(kind)
-    return [None if value is None else convert(value) for value in column.to_pylist()]
+    try:
+        values = column.to_pylist()
+    except (OverflowError, ValueError):
+        values = [_python(scalar) for scalar in column]
+    return [None if value is None else convert(value) for value in values]
+
+
+def _python(scalar: Any) -> Any:
+    """A value of Arrow; where Python has none for it (the year 30000), one that no column takes: it costs its row."""
+    try:
+        return scalar.as_py()
+    except (OverflowError, ValueError):
+        return {"out of range": str(scalar.type)}
 
 
 _READERS: dict[str, Callable[[File, Layout], Iterator[Row]]] = {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet}

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +247,51 @@ def test_infinity_in_parquet_is_rejected_not_stored_as_missing(tmp_path: Path) -
     pq.write_table(pa.Table.from_pylist([row]), tmp_path / "a.parquet")
 
     assert list(decoded(tmp_path / "a.parquet")) == ["wrong_type age"]
+
+
+@pytest.mark.parametrize("kind", [pa.timestamp("s"), pa.date32()])
+@pytest.mark.parametrize("column", ["_dc_sample_id", "job", "seen"])
+def test_a_day_that_python_does_not_have_costs_its_row_only(tmp_path: Path, column: str, kind: pa.DataType) -> None:
+    good = {**dict(zip(HEADER, ROW, strict=True)), "age": 1.5, "visits": 1, "is_new": True}
+    columns = {name: pa.array([value] * 2) for name, value in good.items()} | {"seen": pa.nulls(2)}
+    columns[column] = pa.array([2**30, 0], pa.int32()).cast(kind) if kind == pa.date32() else pa.array([2**50, 0], kind)
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+
+    bad, found = decoded(tmp_path / "a.parquet")
+
+    assert bad == f"wrong_type {column}"
+    assert found[column] is not None
+
+
+def test_text_that_parquet_calls_bytes_is_text_and_other_bytes_are_rejected(tmp_path: Path) -> None:
+    row = {**dict(zip(HEADER, ROW, strict=True)), "age": 1.5, "visits": 1, "is_new": True}
+    rows = [{**row, "job": "Käse".encode()}, {**row, "job": b"\xff"}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+
+    good, bad = decoded(tmp_path / "a.parquet")
+
+    assert (good["job"], bad) == ("Käse", "wrong_type job")
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(["a.csv", "a.csv.gz", "a.jsonl", "a.parquet"]), st.binary(max_size=300), st.booleans())
+def test_any_bytes_are_read_or_refused_with_a_sentence(tmp_path: Path, name: str, body: bytes, is_headed: bool) -> None:
+    (tmp_path / name).write_bytes((",".join(HEADER).encode() + b"\n" if is_headed else b"") + body)
+    found = list[Any]()
+    with suppress(errors.DcmonError):
+        found = list(decoded(tmp_path / name))
+    assert all(isinstance(each, str | dict) for each in found)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.text('"\n\r,a1;\\ \0', max_size=12), max_size=8))
+def test_whatever_stands_before_it_a_good_line_is_read(tmp_path: Path, before: list[str]) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join([",".join(HEADER), *before, ",".join(ROW), ""]), newline="")
+
+    *_, last = decoded(path)
+
+    assert last["_dc_sample_id"] == "a"
 
 
 def test_a_byte_order_mark_and_gzip_are_seen_through(tmp_path: Path) -> None:
