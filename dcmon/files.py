@@ -121,9 +121,9 @@ def _since(rows: dict[int, T], row: int) -> dict[int, T]:
     return {at: each for at, each in rows.items() if at >= row}
 
 
-@dataclass(frozen=True)
+@dataclass
 class File:
-    """A file that is open for reading; `content` is a digest of its bytes."""
+    """A file that is open for reading; `content` is a digest of its bytes. Parquet says how many rows it has."""
 
     path: str
     format: str
@@ -131,6 +131,7 @@ class File:
     size: int
     content: str
     changed_at: int
+    row_count: int | None = None
 
     def chunks(self, layout: Layout, skip: int = 0, rows: int = ROWS_AT_ONCE) -> Iterator[Chunk]:
         """Its rows from `skip` on, at most `rows` at a time. Raises InvalidInput when it is not what it should be."""
@@ -154,10 +155,9 @@ class File:
         chunk.next_row = next_row
         return chunk
 
-    @property
-    def position(self) -> int:
-        """How many bytes of it were read."""
-        return 0 if self.stream.closed else self.stream.tell()
+    def position(self, row: int) -> int:
+        """How many of its bytes lie before a row that was just read; about, where rows are not read in order."""
+        return self.size * row // self.row_count if self.row_count else self.stream.tell()
 
     @contextmanager
     def plain(self) -> Iterator[BinaryIO]:
@@ -322,7 +322,7 @@ def _parquet(file: File, layout: Layout) -> Iterator[Row]:
 
     try:
         table = parquet.ParquetFile(file.stream)
-        fields = layout.arrange(table.schema_arrow.names)
+        file.row_count, fields = table.metadata.num_rows, layout.arrange(table.schema_arrow.names)
         for batch in table.iter_batches(ROWS_AT_ONCE, columns=list(fields)):
             values = [_column(batch.column(name), layout.kinds[found]) for name, found in fields.items()]
             yield from (dict(zip(fields.values(), row, strict=True)) for row in zip(*values, strict=True))

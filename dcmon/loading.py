@@ -93,7 +93,7 @@ class Loader:
                 done = self._patiently(target, mark, chunk, logged_at)
                 loaded.rows += chunk.next_row - chunk.first_row
                 loaded.labels += done
-                self.advance(file.position, file.size)
+                self.advance(file.position(chunk.next_row), file.size)
             loaded.seconds = time.monotonic() - began
             return self._finish(mark, loaded)
         finally:
