@@ -19,6 +19,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A number that is a time counts seconds, or parts of one when it is too large to be seconds (the year 5138).
 EPOCH_UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3), (0, 1))
 COMPACT_DATE = re.compile(r"\d{8}")  # 20260301: a day as a number, or 23 August 1970? Nobody can tell
+CLASS = "class"  # beside a column's types: categorical, and said by the model or about it
+WHOLE = re.compile(r"-?\d+\.0+")
 TRUE, FALSE = frozenset({"true", "t", "yes", "y", "1"}), frozenset({"false", "f", "no", "n", "0"})
 MISSING = frozenset({"nan", "null", "none", "na", "n/a", "<na>"})
 
@@ -97,6 +99,11 @@ def _time_of_value(value: Any) -> Any:
     return value
 
 
+def _class_of_text(text: str) -> str:
+    """1.0 is 1: where a label is missing in a column of whole numbers, many tools write the others so."""
+    return text.partition(".")[0] if WHOLE.fullmatch(text) else text
+
+
 def _aware(time: datetime) -> Any:
     """A time without an offset is UTC; one that UTC has no year for is left to the decoder."""
     try:
@@ -144,6 +151,7 @@ def _text_of_bytes(value: bytes) -> Any:
 
 
 _TEXT: dict[str, Converter] = {
+    CLASS: _class_of_text,
     "numeric": _number_of_text,
     "integer": _integer_of_text,
     "bigint": _integer_of_text,
@@ -153,6 +161,7 @@ _TEXT: dict[str, Converter] = {
     "datetime": _time_of_text,
 }
 _VALUES: dict[str, Converter] = {
+    CLASS: _text_of_value,
     "numeric": _number_of_value,
     "integer": _number_of_value,
     "bigint": _number_of_value,

@@ -139,7 +139,7 @@ class FileChanged(DcmonError):
 
 
 class FileRejected(DcmonError):
-    """None of the {rows:,} rows of {path} could be stored. "dcmon quarantine list" shows why."""
+    """None of the {rows:,} rows of {path} can be stored, for the reasons above."""
 
     exit_code, status = 3, 400
 

@@ -82,15 +82,22 @@ class Layout:
 
 def layout(columns: Columns, kind: str, mapping: Mapping[str, str]) -> Layout:
     """The layout of a file of samples, which may hold labels too, or of labels. Raises InvalidInput."""
-    kinds = {SAMPLE_ID: "categorical", LABEL: columns.label_type}
+    kinds = {SAMPLE_ID: "categorical", LABEL: _class_or(columns.label_type, columns)}
     required: Sequence[str] = (SAMPLE_ID, LABEL)
     if kind == "samples":
         kinds |= {TIME: "datetime", **columns.model, **columns.own}
+        kinds[PREDICTION] = _class_or(kinds[PREDICTION], columns)
         required = (SAMPLE_ID, TIME, PREDICTION, *columns.features)
     for column, name in mapping.items():
         if name != IGNORED and (name not in kinds or column == EVERYTHING_ELSE):
             raise errors.InvalidInput(f"There is no field {name!r} to map {column!r} to: it is one of {_few(kinds)}.")
     return Layout(kinds, required, mapping, kind)
+
+
+def _class_or(kind: str, columns: Columns) -> str:
+    """That 1.0 means 1, unless the version has such classes, or numbers."""
+    is_written_so = any(conversion.WHOLE.fullmatch(name) for name in columns.classes or ())
+    return conversion.CLASS if kind == "categorical" and not is_written_so else kind
 
 
 def _few(names: Iterable[str], most: int = 12) -> str:

@@ -20,7 +20,7 @@ class Entry(NamedTuple):
     """A file: its path below the place, a stamp that changes with its content, and when that was (seconds)."""
 
     path: str
-    stamp: str
+    stamp: str | None
     modified: float
     is_settled: bool = True
 

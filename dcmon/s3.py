@@ -3,6 +3,7 @@
 Credentials come as for every tool of AWS: AWS_ACCESS_KEY_ID and its neighbours, a profile, the machine's role.
 """
 
+import errno
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,7 +76,7 @@ class Bucket:
                 body = self._client.get_object(Bucket=self.bucket, Key=self.prefix + path)["Body"]
                 for block in body.iter_chunks(BLOCK):
                     copy.write(block)
-            copy.flush()
+                copy.flush()
             yield Path(copy.name)
 
     @contextmanager
@@ -91,6 +92,10 @@ class Bucket:
             raise errors.InvalidInput(f"S3 can't be asked: {error} Look at DCMON_S3__ENDPOINT_URL.") from error
         except refusals.BotoCoreError as error:
             raise errors.Unreachable(what="S3", where=where, why=str(error)) from error
+        except OSError as error:  # last: some of botocore's are OSErrors too
+            if error.errno != errno.ENOSPC:
+                raise
+            raise errors.DiskFull(where=tempfile.gettempdir()) from error
 
     def _refusal(self, error: refusals.ClientError, where: str, path: str | None) -> errors.DcmonError:
         said, status = error.response.get("Error", {}), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from threading import Event
 
-from sqlalchemy import Engine, text, update
+from sqlalchemy import Engine, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -30,12 +30,16 @@ class Stopped(Exception):
 
 @dataclass
 class Scan:
-    """What a scan found: files loaded now, those that can't be read with the reason, those still being written."""
+    """What a scan found: files loaded now, those that can't be read with the reason, those still being written.
+
+    `news` are those that can't be read and could when they were last tried, or could not for another reason.
+    """
 
     source: str
     seen: int = 0
     loaded: list[Loaded] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    news: list[str] = field(default_factory=list)
     unsettled: int = 0
 
 
@@ -101,16 +105,17 @@ class Scanner:
             log.info("%s of source %s went away: %s", entry.path, source.name, error)
         except errors.FileChanged:
             found.unsettled += 1
-        except (errors.InvalidInput, errors.FileRefused) as error:
-            found.failed[entry.path] = str(error)
-            self._fail(source, target, entry, mark, str(error))
+        except errors.InvalidInput as error:
+            self._fail(source, target, entry, mark, str(error), found)
+        except (errors.FileRefused, OSError) as error:
+            # Not for what is in it: permissions and disks are mended without a change of the file.
+            self._fail(source, target, entry._replace(stamp=None), mark, str(error), found)
         except (errors.DcmonError, DBAPIError, Stopped):
             raise
         except Exception as error:
             # A file must not keep those after it from being loaded, whatever is in it.
             log.exception("%s of source %s can't be loaded", entry.path, source.name)
-            found.failed[entry.path] = said = f"{type(error).__name__}: {error}"
-            self._fail(source, target, entry, mark, said)
+            self._fail(source, target, entry, mark, f"{type(error).__name__}: {error}", found)
         else:
             found.loaded += [loaded] * (not loaded.is_known)
 
@@ -125,12 +130,16 @@ class Scanner:
         if self.stop.is_set():
             raise Stopped
 
-    def _fail(self, source: DataSource, target: Target, entry: Entry, mark: str, why: str) -> None:
-        """Keep why a file can't be read; it is tried again when it has changed."""
+    def _fail(self, source: DataSource, target: Target, entry: Entry, mark: str, why: str, found: Scan) -> None:
+        """Keep why a file can't be read; with a stamp, it is tried again when that has changed."""
+        found.failed[entry.path] = why
         with db.org_session(self.engine, self.org) as session:
             loading.begin(session, mark, entry.path, target)
             sources.place_file(session, source.id, mark, entry.path, entry.stamp)
-            session.execute(update(IngestedFile).where(IngestedFile.digest == mark).values(error=why))
+            at_mark = IngestedFile.digest == mark
+            if session.scalar(select(IngestedFile.error).where(at_mark)) != why:
+                found.news.append(entry.path)
+            session.execute(update(IngestedFile).where(at_mark).values(error=why))
 
     def _say(self, source: DataSource, error: str | None) -> None:
         with db.org_session(self.engine, self.org) as session:

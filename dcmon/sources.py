@@ -106,7 +106,7 @@ def settled_stamps(session: Session, source_id: int, paths: Sequence[str], retry
     return {(path, stamp) for path, stamp in session.execute(found)}
 
 
-def place_file(session: Session, source_id: int, mark: str, path: str, stamp: str) -> None:
+def place_file(session: Session, source_id: int, mark: str, path: str, stamp: str | None) -> None:
     """Say where the file of a mark lies, and that whatever failed there before has another content now."""
     session.execute(
         update(IngestedFile).where(IngestedFile.digest == mark).values(source_id=source_id, path=path, stamp=stamp)

@@ -58,8 +58,9 @@ def file(
     ctx.obj.output.table(done, columns)
     if failed:
         raise typer.Exit(8 if done else failed[0].exit_code)
-    if any(row["rows"] and row["rows"] == row["rejected"] for row in done):
-        raise typer.Exit(3)
+    for row in done:
+        if row["rows"] and row["rows"] == row["rejected"]:
+            raise errors.FileRejected(rows=row["rows"], path=row["file"])
 
 
 def _one(

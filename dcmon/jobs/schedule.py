@@ -108,8 +108,11 @@ def _scan(app: App, org: Organization, name: str, last_error: str | None, stop: 
         # Said once; then `dcmon source show` has it.
         log.log(logging.DEBUG if str(error) == last_error else logging.WARNING, "source %s: %s", name, error)
         return 0
-    for path, why in found.failed.items():
-        log.warning("source %s: %s can't be read: %s", name, path, why)
+    except Exception:
+        log.exception("source %s can't be scanned", name)
+        return 0
+    for path in found.news:
+        log.warning("source %s: %s can't be read: %s", name, path, found.failed[path])
     if found.loaded:
         log.info("organization %s, source %s: %d files loaded", org.name, name, len(found.loaded))
     return len(found.loaded)

@@ -108,7 +108,9 @@ def test_a_file_of_which_nothing_could_be_stored_is_a_failure_and_a_bad_one_cost
     rejected.write_text(HEADER + row(1, "old"))
     broken.write_text("a,b\n1,2\n")
 
-    assert credit("ingest", "file", str(rejected), "--model", "credit").returncode == 3
+    refused = credit("ingest", "file", str(rejected), "--model", "credit")
+    assert (refused.returncode, "wrong_type 1" in refused.stdout) == (3, True)
+    assert "None of the 1 rows" in refused.stderr
     done = credit("-o", "json", "ingest", "file", str(broken), str(may), "--model", "credit")
     assert done.returncode == 8
     assert [each["stored"] for each in json.loads(done.stdout)] == [10]

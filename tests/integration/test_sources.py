@@ -8,19 +8,23 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import text
 
 from dcmon import db, errors, loading, scanning, sources
 from dcmon.app import App
 from dcmon.jobs import schedule
+from dcmon.output import Output
+from dcmon.places import Directory, Entry
 from dcmon.scanning import Scan, Scanner, Stopped
-from dcmon.settings import S3
+from dcmon.settings import S3, Settings, Sources
 from dcmon.sources import NewSource
-from tests.integration.conftest import Target, rows
+from tests.integration.conftest import Target, eventually, rows, running
 from tests.s3.server import KEY, SECRET, Server, server
 
 HEADER = "_dc_sample_id,_dc_time,_dc_prediction,age,job"
@@ -49,6 +53,11 @@ def watch(target: Target, url: str, kind: str = "samples", name: str = "lake") -
     with db.org_session(target.engine, target.org) as session:
         found = loading.target(session, "credit", None, kind, {})
         sources.add(session, NewSource(name, url, kind, found.model_id, found.version_id, {}))
+
+
+def loading_target(target: Target) -> loading.Target:
+    with db.org_session(target.engine, target.org) as session:
+        return loading.target(session, "credit", None, "samples", {})
 
 
 def scan(target: Target, s3: S3 | None = None, *, retry: bool = False, name: str = "lake") -> Scan:
@@ -228,6 +237,37 @@ def test_the_scheduler_scans_every_source(
         assert schedule.scan_sources(app, threading.Event()) == 0
     assert target.samples == 10
     assert [record.message.split(":")[0] for record in caplog.records] == ["source absent"]
+
+
+def test_the_scheduler_scans_by_itself(database_url: str, data_dir: Path, target: Target, tmp_path: Path) -> None:
+    watch(target, str(tmp_path))
+    often = Sources(scan_every=timedelta(seconds=0.2))
+    settings = Settings(database_url=SecretStr(database_url), data_dir=data_dir, sources=often)
+    with App(settings, Output(quiet=True)) as app, running(schedule.run, app):
+        put(tmp_path / "a.csv", csv_of(0, 10))
+        assert eventually(lambda: target.samples == 10)
+        put(tmp_path / "b.csv", csv_of(10, 10))
+        assert eventually(lambda: target.samples == 20)
+
+
+def test_a_disk_or_a_permission_that_is_mended_needs_no_change_of_the_file(target: Target, tmp_path: Path) -> None:
+    path = put(tmp_path / "a.csv", csv_of(0, 10))
+    path.rename(tmp_path / "kept")
+    path.mkdir()  # cannot be read as a file, also by root
+    watch(target, str(tmp_path))
+    place = Directory(tmp_path)
+    entry = Entry("a.csv", "stamp", 0.0)
+    scanner, found = Scanner(target.engine, target.org, S3()), Scan("lake")
+    with db.org_session(target.engine, target.org) as session:
+        source = sources.find(session, "lake")
+    scanner._take(source, loading_target(target), place, entry, found)
+    scanner._take(source, loading_target(target), place, entry, found)
+    assert (list(found.failed), found.news) == (["a.csv"], ["a.csv"])
+    path.rmdir()
+    (tmp_path / "kept").rename(path)
+
+    assert [each.path for each in scan(target).loaded] == ["a.csv"]
+    assert described(target)["failed"] == 0
 
 
 @pytest.fixture(scope="session")

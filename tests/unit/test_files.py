@@ -114,6 +114,8 @@ def test_a_csv_is_typed_by_the_columns_of_the_version(tmp_path: Path) -> None:
         ("seen", "yesterday", "wrong_type seen"),
         ("seen", "0001-01-01T00:00:00+14:00", "out_of_range seen"),
         ("seen", "9" * 400, "wrong_type seen"),
+        ("_dc_prediction", "1.0", "1"),
+        ("job", "1.0", "1.0"),
         ("_dc_time", "", "wrong_type _dc_time"),
         ("_dc_prediction", "", "wrong_type _dc_prediction"),
     ],
@@ -347,6 +349,16 @@ def test_labels_beside_samples_are_set_apart_where_there_are_any(tmp_path: Path)
 
     assert [bytes(row) for row in chunk.labels.values()] == [b'{"_dc_sample_id":"a","_dc_label":"1"}']
     assert all(b"_dc_label" not in bytes(row) for row in chunk.samples.values())
+
+
+@pytest.mark.parametrize(("classes", "wanted"), [(["0", "1"], "1"), (None, "1"), (["0.0", "1.0"], "1.0")])
+def test_a_class_of_1_0_is_1_unless_that_is_its_name(tmp_path: Path, classes: list[str] | None, wanted: str) -> None:
+    path = write_csv(tmp_path / "a.csv", [["a", "1.0"]], ["_dc_sample_id", "_dc_label"])
+    layout = files.layout(Columns("binary", {}, {}, classes), "labels", {})
+    with files.opened(str(path)) as file:
+        (chunk,) = file.chunks(layout)
+
+    assert label_shape(False).decode(chunk.labels[0]) == ("a", wanted)
 
 
 def test_a_file_of_labels_keeps_those_that_were_withdrawn(tmp_path: Path) -> None:
