@@ -4,7 +4,7 @@ Whoever is stopped anywhere goes on from the mark; two that load the same file a
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -21,11 +21,10 @@ from dcmon.arrivals import Delivery, Outcome
 from dcmon.db import Organization
 from dcmon.delimited import Malformed
 from dcmon.files import Chunk, File, Layout
+from dcmon.ingestion import Prepared
 from dcmon.quarantine import Bad
 from dcmon.tables.org import IngestedFile, Quarantined
-
-RETRIED = {"40P01", "40001", "55P03"}  # deadlock, serialization failure, lock not available
-TRIES = 5
+from dcmon.targets import Targets
 
 
 @dataclass(frozen=True)
@@ -77,28 +76,31 @@ def digest(file: File, target: Target, watched: str = "") -> str:
     return blake2b(msgspec.json.encode(said, order="deterministic"), digest_size=16).hexdigest()
 
 
-@dataclass(frozen=True)
+def source(mark: str, *, is_beside: bool = False) -> str:
+    """What rows of a file are known by, with their number; labels beside samples are told apart from those."""
+    return f"file/{mark}/labels" if is_beside else f"file/{mark}"
+
+
 class Loader:
     """Loads files into an organization. `advance` is told, after each piece, how many bytes of the file are read."""
 
-    engine: Engine
-    org: Organization
-    advance: Callable[[int, int], None] = lambda done, size: None
+    def __init__(self, engine: Engine, org: Organization, advance: Callable[[int, int], None] | None = None) -> None:
+        self.engine, self.org, self._targets = engine, org, Targets(engine)
+        self._advance = advance or (lambda done, size: None)
 
     def load(self, file: File, target: Target, mark: str, next_row: int) -> Loaded:
         """Store the rows of a file from `next_row` on, under the mark that was begun. Raises what reading does."""
         began, logged_at, loaded = time.monotonic(), datetime.now(UTC), Loaded(file.path)
         try:
             for chunk in file.chunks(target.layout, next_row):
-                done = self._patiently(target, mark, chunk, logged_at)
+                loaded.labels += self._store(target, mark, chunk, logged_at)
                 loaded.rows += chunk.next_row - chunk.first_row
-                loaded.labels += done
-                self.advance(file.position(chunk.next_row), file.size)
+                self._advance(file.position(chunk.next_row), file.size)
             loaded.seconds = time.monotonic() - began
             return self._finish(mark, loaded)
         finally:
             if loaded.rows:
-                self._ring()
+                wake.ring_now(self.engine, self.org.id, wake.Work.evaluate)
 
     def begin(self, mark: str, path: str, target: Target) -> tuple[int, bool]:
         """See `begin`, in a transaction of its own."""
@@ -114,10 +116,10 @@ class Loader:
     def anew(self, mark: str) -> str:
         """The mark by which a file that is in is loaded again: the first one that is not finished."""
         with db.org_session(self.engine, self.org) as session:
-            known = select(IngestedFile.digest).where(
+            known = select(func.count()).where(
                 IngestedFile.digest.startswith(mark), IngestedFile.finished_at.is_not(None)
             )
-            times = len(session.scalars(known).all())
+            times = session.scalar(known)
         return f"{mark}/{times + 1}" if times else mark
 
     def known(self, mark: str, path: str) -> Loaded:
@@ -125,17 +127,34 @@ class Loader:
         with db.org_session(self.engine, self.org) as session:
             return _described(session, mark, Loaded(path, is_known=True))
 
-    def _patiently(self, target: Target, mark: str, chunk: Chunk, logged_at: datetime) -> Outcome:
-        """Store a piece; again where another transaction was in the way."""
-        for tries_left in reversed(range(TRIES)):
+    def _store(self, target: Target, mark: str, chunk: Chunk, logged_at: datetime) -> Outcome:
+        """Store what of a piece no other loader has stored; again where another transaction was in the way."""
+        tries_left = ingestion.TRIES
+        while chunk.first_row < chunk.next_row:
             try:
+                prepared = self._prepare(target, mark, chunk, logged_at)  # before the transaction, which holds locks
                 with db.org_session(self.engine, self.org) as session:
-                    return store(session, self.org, target, mark, chunk, logged_at)
+                    entry = _lock(session, target, mark, labels=bool(chunk.labels))
+                    if entry.next_row <= chunk.first_row:
+                        return store(session, entry, target, chunk, prepared, logged_at)
+                chunk = chunk.since(entry.next_row)
             except DBAPIError as error:
-                if db.sqlstate(error) not in RETRIED or not tries_left:
+                tries_left -= 1
+                if db.sqlstate(error) not in ingestion.RETRIED or not tries_left:
                     raise
-                time.sleep(0.1 * (TRIES - tries_left))
-        raise AssertionError("unreachable: the last try returns or raises")
+                self._targets.forget(self.org)
+        return Outcome()
+
+    def _prepare(self, target: Target, mark: str, chunk: Chunk, logged_at: datetime) -> list[Prepared]:
+        """Samples and labels of a piece, decoded."""
+        found = list[Prepared]()
+        if chunk.samples and target.version_id is not None:
+            came = list(deliveries(chunk.samples, logged_at, source(mark)))
+            found.append(ingestion.prepare(self._targets, self.org, "samples", target.version_id, came))
+        if chunk.labels:
+            came = list(deliveries(chunk.labels, logged_at, source(mark, is_beside=target.kind == "samples")))
+            found.append(ingestion.prepare(self._targets, self.org, "labels", target.model_id, came))
+        return found
 
     def _finish(self, mark: str, loaded: Loaded) -> Loaded:
         with db.org_session(self.engine, self.org) as session:
@@ -143,10 +162,6 @@ class Loader:
             entry.finished_at, entry.error = func.now(), None
             session.flush()
             return _described(session, mark, loaded)
-
-    def _ring(self) -> None:
-        with db.public_session(self.engine) as session:
-            wake.ring(session, self.org.id, wake.Work.evaluate)
 
 
 def begin(session: Session, mark: str, path: str, target: Target) -> tuple[int, bool]:
@@ -165,50 +180,29 @@ def _entry(session: Session, mark: str, *, lock: bool = False) -> IngestedFile:
     return entry
 
 
-def store(session: Session, org: Organization, target: Target, mark: str, chunk: Chunk, logged_at: datetime) -> Outcome:
-    """Store rows of a file that are not in yet and move its mark, in the session's transaction; labels' outcome.
-
-    The model is locked before the mark, which goes with the model when that is deleted. Raises NotFound.
-    """
+def _lock(session: Session, target: Target, mark: str, *, labels: bool) -> IngestedFile:
+    """Lock the model, then the mark, which goes with the model when that is deleted. Raises NotFound."""
     version_ids = [] if target.version_id is None else [target.version_id]
-    ingestion.lock_models(session, version_ids, [target.model_id] if chunk.labels else [])
-    entry = _entry(session, mark, lock=True)
-    chunk = chunk.since(entry.next_row)
-    if chunk.first_row >= chunk.next_row:
-        return Outcome()
-    outcome = _store_samples(session, org, target, mark, chunk, logged_at)
-    labels = _store_labels(session, target, mark, chunk, logged_at)
-    counted = outcome if target.kind == "samples" else labels
+    ingestion.lock_models(session, version_ids, [target.model_id] if labels else [])
+    return _entry(session, mark, lock=True)
+
+
+def store(
+    session: Session, entry: IngestedFile, target: Target, chunk: Chunk, prepared: Sequence[Prepared], now: datetime
+) -> Outcome:
+    """Store a piece of a file behind its mark, and move that, in the session's transaction; the labels' outcome."""
+    outcomes = {"samples": Outcome(), "labels": Outcome()}
+    for rows in prepared:
+        outcomes[rows.kind] += ingestion.store(session, rows)
+    outcomes[target.kind] += _store_malformed(session, target, source(entry.digest), chunk.malformed, now)
+    counted = outcomes[target.kind]
     entry.next_row = chunk.next_row
     entry.taken += counted.taken
     entry.stored += counted.stored
     entry.duplicates += counted.duplicates
     entry.quarantined += counted.quarantined
     session.flush()
-    return labels
-
-
-def _store_samples(
-    session: Session, org: Organization, target: Target, mark: str, chunk: Chunk, logged_at: datetime
-) -> Outcome:
-    if target.version_id is None:
-        return Outcome()
-    source, outcome = f"file/{mark}", Outcome()
-    if chunk.samples:
-        came = list(deliveries(chunk.samples, logged_at, source))
-        outcome = ingestion.store_samples(session, org, target.version_id, came)
-    return outcome + _store_malformed(session, target, source, chunk.malformed, logged_at)
-
-
-def _store_labels(session: Session, target: Target, mark: str, chunk: Chunk, logged_at: datetime) -> Outcome:
-    is_beside = target.kind == "samples"
-    source, outcome = f"file/{mark}{'/labels' if is_beside else ''}", Outcome()
-    if chunk.labels:
-        came = list(deliveries(chunk.labels, logged_at, source))
-        outcome = ingestion.store_labels(session, target.model_id, came)
-    if is_beside:
-        return outcome
-    return outcome + _store_malformed(session, target, source, chunk.malformed, logged_at)
+    return outcomes["labels"]
 
 
 def deliveries(rows: Mapping[int, msgspec.Raw], logged_at: datetime, source: str) -> Iterator[Delivery]:
@@ -237,8 +231,9 @@ def _described(session: Session, mark: str, loaded: Loaded) -> Loaded:
     """What became of all rows of a file, with the reasons of those in quarantine now."""
     entry = _entry(session, mark)
     loaded.outcome = Outcome(entry.taken, entry.stored, entry.duplicates, entry.quarantined)
-    sources = [f"file/{mark}", f"file/{mark}/labels"]
-    found = select(Quarantined.reason, func.count()).where(Quarantined.source.in_(sources))
+    found = select(Quarantined.reason, func.count()).where(
+        Quarantined.source.in_([source(mark), source(mark, is_beside=True)])
+    )
     rows = session.execute(found.group_by(Quarantined.reason).order_by(Quarantined.reason))
     loaded.reasons = {row[0]: row[1] for row in rows}
     return loaded

@@ -11,11 +11,11 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from dcmon import db, labels, models, samples, storage, versions
-from dcmon.arrivals import Fingerprint, Outcome
+from dcmon import arrays, db, labels, models, samples, storage, versions
+from dcmon.arrivals import Outcome, levels_of
 from dcmon.db import Organization
 from dcmon.files import Chunk, File
 from dcmon.loading import Loaded, Target, deliveries
@@ -81,7 +81,7 @@ def _samples(
     model, version = versions.get(session, target.version_id)
     came = list(deliveries(chunk.samples, logged_at, "file"))
     found = samples.sort(storage.columns(model, version), came, model.retention or org.retention)
-    contents = {key: arrival.content for key, arrival in found.new.items()}
+    contents = {key: int.from_bytes(found.content[place], signed=True) for key, place in found.at.items()}
     there = _ids(session, model.relation, version.id, list(contents)) | seen.find(list(contents))
     new = {key: content for key, content in contents.items() if key not in there}
     conflicts = sum(content != contents[key] for key, content in there.items())
@@ -97,7 +97,7 @@ def _ids(session: Session, relation: int, version_id: int, keys: Sequence[bytes]
         session,
         "select t.at, i.content from unnest(%(k)b::uuid[]) with ordinality t(k, at)"
         f" join ids_{relation} i on i.k = t.k and i.version_id = %(version)b",
-        {"k": db.Uuids(keys), "version": version_id},
+        {"k": arrays.uuids(keys), "version": version_id},
     )
     return {keys[at - 1]: content for at, content in rows}
 
@@ -107,8 +107,8 @@ def _labels(
 ) -> Outcome:
     model = models.get(session, target.model_id)
     found = labels.sort(model.task_type == "regression", list(deliveries(chunk.labels, logged_at, "file")))
-    prints, wanted = [each.id for each in found.last.values()], {key: each.label for key, each in found.last.items()}
-    there = _known_labels(session, target, prints)
+    wanted = {key: label for key, (label, _) in found.last.items()}
+    there = _known_labels(session, target, list(wanted))
     there |= {key: {label} for key, label in said.find(list(wanted)).items()}
     changed = {key: label for key, label in wanted.items() if there.get(key, {ABSENT}) != {label}}
     said.keep(changed)
@@ -116,10 +116,11 @@ def _labels(
     return Outcome(found.taken, len(changed), found.taken - len(changed) - len(found.bad), len(found.bad))
 
 
-def _known_labels(session: Session, target: Target, prints: Sequence[Fingerprint]) -> dict[bytes, set[Any]]:
+def _known_labels(session: Session, target: Target, keys: Sequence[bytes]) -> dict[bytes, set[Any]]:
     """The labels that these ids have: at their samples, one for each version that has the sample; or waiting."""
     model = models.get(session, target.model_id)
-    keys, hashes, levels = zip(*prints, strict=True) if prints else ((), (), ())
+    hashes, levels = levels_of(keys)
+    given = {"k": arrays.uuids(keys), "h": arrays.int4s(hashes), "lvl": arrays.int2s(levels)}
     known: dict[bytes, set[Any]] = {}
     for version in versions.entries(session, model):
         rows = db.fetch(
@@ -128,15 +129,15 @@ def _known_labels(session: Session, target: Target, prints: Sequence[Fingerprint
             " from unnest(%(k)b::uuid[], %(h)b::int4[], %(lvl)b::int2[]) with ordinality t(k, h, lvl, at)"
             f" join ids_{model.relation} i on i.k = t.k and i.version_id = %(version)b"
             f" left join labels_{version.relation} l on (l.lvl, l.ts, l.h, l.k) = (t.lvl, i.ts, t.h, t.k)",
-            {"k": db.Uuids(keys), "h": list(hashes), "lvl": list(levels), "version": version.id},
+            {**given, "version": version.id},
         )
         for at, label, is_absent in rows:
             known.setdefault(keys[at - 1], set()).add(ABSENT if is_absent else label)
     waiting = [key for key in keys if key not in known]
-    statement = text(
-        "select t.at, o.label from unnest(cast(:k as uuid[])) with ordinality t(k, at)"
-        f" join orphan_labels_{model.relation} o on o.k = t.k"
+    orphans = db.fetch(
+        session,
+        "select t.at, o.label from unnest(%(k)b::uuid[]) with ordinality t(k, at)"
+        f" join orphan_labels_{model.relation} o on o.k = t.k",
+        {"k": arrays.uuids(waiting)},
     )
-    for at, label in session.execute(statement, {"k": [key.hex() for key in waiting]}):
-        known[waiting[at - 1]] = {label}
-    return known
+    return known | {waiting[at - 1]: {label} for at, label in orphans}

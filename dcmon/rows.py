@@ -14,6 +14,7 @@ from dcmon import errors
 from dcmon.columns import LABEL, PREDICTION, PROBABILITIES, SAMPLE_ID, TIME, TYPES, Columns
 
 LONGEST_ID = 1024
+AT_ONCE = 200  # rows that are decoded in one call: what fits a processor's cache
 # A day inside what Python holds, so that a time can be read back in any time zone.
 EARLIEST, LATEST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 
@@ -68,6 +69,42 @@ class Shape:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             values = self._lenient(row, error)
         return self._storable(values, row)
+
+    def decode_all(self, rows: Sequence[msgspec.Raw]) -> list["tuple[Any, ...] | Rejected"]:
+        """The values of each row, or why it has none."""
+        decoded = list[tuple[Any, ...] | Rejected]()
+        for first in range(0, len(rows), AT_ONCE):
+            part = rows[first : first + AT_ONCE]
+            decoded += self._decode_together(part) or [self._attempt(row) for row in part]
+        return decoded
+
+    def _decode_together(self, rows: Sequence[msgspec.Raw]) -> list[tuple[Any, ...] | Rejected] | None:
+        """Rows in one call, which costs half; None when one of them is bad, or needs a closer look."""
+        together = b"[" + b",".join(rows) + b"]"
+        if self._stand_ins or b"\\u0000" in together:
+            return None
+        try:
+            found: list[tuple[Any, ...] | Rejected] = [
+                msgspec.structs.astuple(row) for row in self._all.decode(together)
+            ]
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        return found if len(found) == len(rows) and not self._delicate_features else None
+
+    def _attempt(self, row: msgspec.Raw) -> "tuple[Any, ...] | Rejected":
+        try:
+            return self.decode(row)
+        except Rejected as why:
+            return why
+
+    @cached_property
+    def _all(self) -> "msgspec.json.Decoder[list[msgspec.Struct]]":
+        return msgspec.json.Decoder(list[self.decoder.type])  # type: ignore[name-defined]
+
+    @cached_property
+    def _delicate_features(self) -> list[tuple[int, Field]]:
+        """All but the sample's time, which has bounds of its own."""
+        return [(at, field) for at, field in self._delicate if field.name != TIME]
 
     @cached_property
     def _stand_ins(self) -> dict[str, str]:

@@ -223,7 +223,7 @@ def test_a_model_that_is_deleted_meanwhile_ends_the_load_with_a_sentence(target:
         loader.begin(mark, str(path), kind)
         with db.org_session(target.engine, target.org) as session:
             models.delete(session, models.find(session, "credit"))
-        with pytest.raises(errors.NotFound, match="deleted meanwhile"):
+        with pytest.raises(errors.NotFound, match="no model version"):
             loader.load(file, kind, mark, 0)
 
 
