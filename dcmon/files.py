@@ -7,7 +7,7 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from os import fstat
@@ -188,34 +188,39 @@ def format_of(path: str) -> str | None:
 
 
 @contextmanager
-def opened(path: str, format: str | None = None, *, local: Path | None = None) -> Iterator[File]:
+def opened(path: str, format: str | None = None, *, stream: BinaryIO | None = None) -> Iterator[File]:
     """Open a file for reading; "-" is the standard input, which is first copied to a temporary file.
 
-    `local`: where the bytes are, when `path` is not a path of this machine. Raises InvalidInput, NotFound, FileRefused.
+    `stream`: its bytes, when `path` is not a path of this machine. Raises InvalidInput, NotFound, FileRefused.
     """
     chosen = format or format_of(path)
     if chosen not in FORMATS:
         said = "can't be told from its name" if chosen is None else f"can't be {chosen!r}"
-        raise errors.InvalidInput(f"The format of {path} {said}: say --format {', '.join(FORMATS[:-1])} or jsonl.")
-    with _stream(path, local) as stream:
-        digest, about = blake2b(digest_size=16), fstat(stream.fileno())
-        while block := stream.read(2**20):
+        raise errors.InvalidInput(
+            f"The format of {path} {said}: say --format {', '.join(FORMATS[:-1])} or {FORMATS[-1]}."
+        )
+    with nullcontext(stream) if stream else _standard_input() if path == STDIN else opened_bytes(Path(path)) as bytes_:
+        digest, about = blake2b(digest_size=16), fstat(bytes_.fileno())
+        while block := bytes_.read(2**20):
             digest.update(block)
-        yield File(path, chosen, stream, about.st_size, digest.hexdigest(), about.st_mtime_ns)
+        yield File(path, chosen, bytes_, about.st_size, digest.hexdigest(), about.st_mtime_ns)
 
 
 @contextmanager
-def _stream(path: str, local: Path | None) -> Iterator[BinaryIO]:
-    if path == STDIN and local is None:
-        with tempfile.TemporaryFile(prefix="dcmon-") as copy:
-            shutil.copyfileobj(sys.stdin.buffer, copy)
-            copy.seek(0)
-            yield copy
-        return
+def _standard_input() -> Iterator[BinaryIO]:
+    with tempfile.TemporaryFile(prefix="dcmon-") as copy:
+        shutil.copyfileobj(sys.stdin.buffer, copy)
+        copy.seek(0)
+        yield copy
+
+
+@contextmanager
+def opened_bytes(path: Path) -> Iterator[BinaryIO]:
+    """The bytes of a file of this machine. Raises NotFound or FileRefused."""
     try:
-        stream = (local or Path(path)).open("rb")
+        stream = path.open("rb")
     except FileNotFoundError as error:
-        raise errors.NotFound(what="file", name=path) from error
+        raise errors.NotFound(what="file", name=str(path)) from error
     except OSError as error:
         raise errors.FileRefused(path=path, why=error.strerror or str(error)) from error
     with stream:

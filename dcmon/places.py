@@ -3,11 +3,11 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
 from dcmon import errors, files
@@ -31,8 +31,8 @@ class Place(Protocol):
     def pages(self) -> Iterator[list[Entry]]:
         """Files at any depth, some at a time. Raises NotFound, FileRefused, Unreachable or StorageRefused."""
 
-    def fetch(self, path: str) -> AbstractContextManager[Path]:
-        """The file's bytes on this machine. Raises NotFound, FileRefused, Unreachable or StorageRefused."""
+    def fetch(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """The file's bytes, on this machine. Raises NotFound, FileRefused, Unreachable or StorageRefused."""
 
 
 def is_wanted(path: str) -> bool:
@@ -66,10 +66,9 @@ class Directory:
                 if is_wanted(said := path.relative_to(self.root).as_posix()):
                     yield from _looked_at(path, said)
 
-    @contextmanager
-    def fetch(self, path: str) -> Iterator[Path]:
+    def fetch(self, path: str) -> AbstractContextManager[BinaryIO]:
         """See Place."""
-        yield self.root / path
+        return files.opened_bytes(self.root / path)
 
 
 def _looked_at(path: Path, said: str) -> Iterator[Entry]:

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 import botocore.exceptions as refusals
@@ -69,15 +68,15 @@ class Bucket:
             yield Entry(path, listed["ETag"].strip('"'), listed["LastModified"].timestamp())
 
     @contextmanager
-    def fetch(self, path: str) -> Iterator[Path]:
+    def fetch(self, path: str) -> Iterator[BinaryIO]:
         """See dcmon.places.Place. A copy, so that a line that breaks costs a download and not half a file."""
-        with tempfile.NamedTemporaryFile(prefix="dcmon-") as copy:
+        with tempfile.TemporaryFile(prefix="dcmon-") as copy:
             with self._in_words(path):
                 body = self._client.get_object(Bucket=self.bucket, Key=self.prefix + path)["Body"]
                 for block in body.iter_chunks(BLOCK):
                     copy.write(block)
-                copy.flush()
-            yield Path(copy.name)
+                copy.seek(0)
+            yield copy
 
     @contextmanager
     def _in_words(self, path: str | None = None) -> Iterator[None]:

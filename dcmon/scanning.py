@@ -98,7 +98,7 @@ class Scanner:
         """Load one file, or keep why it can't be loaded."""
         mark = blake2b(f"unreadable {source.url} {entry.path}".encode(), digest_size=16).hexdigest()
         try:
-            with where.fetch(entry.path) as local, files.opened(entry.path, local=local) as file:
+            with where.fetch(entry.path) as stream, files.opened(entry.path, stream=stream) as file:
                 mark = loading.digest(file, target, f"{source.url} {entry.path}")
                 loaded = self._load(source, target, entry, file, mark)
         except errors.NotFound as error:
