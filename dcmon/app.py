@@ -70,10 +70,10 @@ class App:
         from dcmon.ingestion import Buffered, Direct
 
         settings = self.settings.kafka
-        return Buffered(self._producer, settings) if settings.bootstrap_servers else Direct(self.engine)
+        return Buffered(self.producer, settings) if settings.bootstrap_servers else Direct(self.engine)
 
     @cached_property
-    def _producer(self) -> Producer:
+    def producer(self) -> Producer:
         from dcmon import kafka
 
         kafka.ensure_topics(self.settings.kafka)
@@ -102,10 +102,20 @@ class App:
         with db.org_session(self.engine, org or self.organization(), snapshot=snapshot) as session:
             yield session
 
+    def settle_in(self) -> None:
+        """For a process that stays: what is loaded by now stays too, so the garbage collector need not look at it.
+
+        Rows come and go by the thousand and hold no circles: collecting after each 700 objects cost 15 % of ingestion.
+        """
+        import gc
+
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
+
     def close(self) -> None:
         """Give back every connection."""
-        if "_producer" in self.__dict__:
-            self._producer.close()
+        if "producer" in self.__dict__:
+            self.producer.close()
         if "engine" in self.__dict__:
             self.engine.dispose()
 

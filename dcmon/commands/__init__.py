@@ -31,3 +31,13 @@ def mapping(given: list[str] | None, ignore_extra: bool) -> dict[str, str]:
             raise typer.BadParameter(f"{each!r} is not COLUMN=FIELD, like customer=_dc_sample_id.", param_hint="--map")
         found[column] = field
     return found
+
+
+def operator() -> str:
+    """Who types, for the ledger: the user of the operating system."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as in containers
+        return "unknown"

@@ -1,4 +1,4 @@
-"""Stamps of files.
+"""Number of the last seek.
 
 Policy: expand, then contract. The code of the revision before must go on working while this one is applied.
 No long locks; nothing that needs autocommit (CREATE INDEX CONCURRENTLY); never import dcmon.tables;
@@ -15,10 +15,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("ingested_files", sa.Column("stamp", sa.Text(), nullable=True))
-    op.create_index("ix_ingested_files_place", "ingested_files", ["source_id", "path"], unique=False)
+    op.add_column("ingest_offsets", sa.Column("seek", sa.BigInteger(), server_default="0", nullable=False))
 
 
 def downgrade() -> None:
-    op.drop_index("ix_ingested_files_place", table_name="ingested_files")
-    op.drop_column("ingested_files", "stamp")
+    op.drop_column("ingest_offsets", "seek")
