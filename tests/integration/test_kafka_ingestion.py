@@ -1,5 +1,6 @@
 """From the broker into PostgreSQL: exactly once, whatever dies in between."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 import psycopg
 import pytest
@@ -361,6 +363,28 @@ def test_dead_letters_come_to_a_topic_of_their_own_with_the_reason(buffered: App
     assert found[b"poison"]["dcmon.reason"].startswith(b"not a message of version 1")
     assert found[never[0]]["dcmon.reason"] == b"there has never been a version 999 in this organization"
     assert found[nobody[0]]["dcmon.reason"] == b"there has never been an organization 4711"
+
+
+def test_the_lag_is_told_by_partition_and_by_organization(buffered: App, target: Target) -> None:
+    provision.create_organization(target.engine, "idle", "i@idle.example")
+    buffered.ingestion.take_samples(target.org, target.version_id, rows(0, 500))
+    command = [sys.executable, "-m", "dcmon", "-o", "json", "ingest", "lag", "--longest", "1s"]
+
+    def measured() -> tuple[int, dict[str, Any]]:
+        done = subprocess.run(command, env=environment(buffered.settings), capture_output=True, check=False)
+        return done.returncode, {each["organization"]: each for each in json.loads(done.stdout)["organizations"]}
+
+    assert eventually(lambda: measured()[0] == 1)
+    _, found = measured()
+    assert (found["acme"]["unread"] > 0, found["idle"]["unread"], found["acme"]["rows_per_second"]) == (True, 0, 0)
+
+    with running(ingest.run, buffered):
+        assert eventually(lambda: target.samples == 500)
+        assert eventually(lambda: public(buffered, "select sum(next_offset) from ingest_floor") == 10)
+    code, found = measured()
+
+    assert code == 0
+    assert (found["acme"]["unread"], found["acme"]["parked"], found["acme"]["rows_per_second"]) == (0, 0, 1.7)
 
 
 def consumer_of(settings: Kafka, topic: str) -> Consumer:
