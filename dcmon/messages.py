@@ -7,11 +7,14 @@ for labels; `logged_at` is the time of receipt, which decides what is in the fut
 are as the endpoint takes them. No key is needed: order between messages does not matter.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
+
+from dcmon import elements
 
 Kind = Literal["samples", "labels"]
 LARGEST = 900_000  # bytes of rows in a message, below the broker's default of 1 MB for a batch
@@ -29,6 +32,7 @@ class Message(msgspec.Struct, frozen=True):
 
 
 _DECODER = msgspec.json.Decoder(Message)
+_ROWS = re.compile(rb'"rows"\s*:\s*(?=\[)')
 
 
 class Unreadable(Exception):
@@ -40,10 +44,23 @@ def unpack(value: bytes | None) -> Message:
     try:
         message = _DECODER.decode(value or b"")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Unreadable(f"not a message of version 1: {error}") from error
+        message = _with_a_bad_row(value or b"", error)
     if message.logged_at.tzinfo is None:
         raise Unreadable("logged_at has no offset")
     return message
+
+
+def _with_a_bad_row(value: bytes, why: Exception) -> Message:
+    """A message of which a row is no JSON, like {"age": NaN}: that row is set apart later, with its reason."""
+    rows = _ROWS.search(value)
+    try:
+        if rows is None:
+            raise why
+        found, end = elements.elements(value, rows.end())
+        message = _DECODER.decode(value[: rows.end()] + b"[]" + value[end:])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, elements.Unbalanced) as error:
+        raise Unreadable(f"not a message of version 1: {error}") from error
+    return msgspec.structs.replace(message, rows=found)
 
 
 def pack(
