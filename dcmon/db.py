@@ -22,6 +22,7 @@ MIGRATIONS = next(d for d in (PACKAGE / "migrations", PACKAGE.parent / "migratio
 
 LOCK_NOT_AVAILABLE = "55P03"
 UUID_OID, SIXTEEN = 2950, struct.pack("!i", 16)
+CONNECT_SECONDS = 5
 GATE = 1  # advisory lock space: who works in an organization holds its gate shared, migration and deletion exclusively
 
 
@@ -51,7 +52,7 @@ def engine(url: str, *, pool_size: int = 5) -> Engine:
         max_overflow=20,
         pool_recycle=1800,
         pool_pre_ping=True,
-        connect_args={"prepare_threshold": None, "connect_timeout": 5, "application_name": "dcmon"},
+        connect_args={"prepare_threshold": None, "connect_timeout": CONNECT_SECONDS, "application_name": "dcmon"},
     )
     event.listen(made, "handle_error", _translate)
     return made

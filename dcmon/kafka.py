@@ -17,10 +17,10 @@ from dcmon.settings import Kafka
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-ACK_SECONDS = 30.0
 KINDS = ("samples", "labels")
 METADATA_SECONDS = 5.0  # a stop must not wait longer for a broker that is away
 NEW_TOPIC_SECONDS = 5.0  # until each broker knows a new topic
+_NO_TOPIC = (ck.KafkaError.UNKNOWN_TOPIC_OR_PART, ck.KafkaError._UNKNOWN_TOPIC)
 LARGEST = 1_000_000  # bytes of a message: what librdkafka sends, and a little less than what brokers take by default
 
 
@@ -94,7 +94,10 @@ def answers(settings: Kafka) -> bool:
 
 
 class Producer:
-    """Sends messages; safe for several threads. Acknowledged means: by all replicas that are in sync."""
+    """Sends messages; safe for several threads. Acknowledged means: by all replicas that are in sync.
+
+    Made without the brokers: the topics are made by its thread, as soon as they answer.
+    """
 
     def __init__(self, settings: Kafka) -> None:
         self.settings = settings
@@ -103,13 +106,15 @@ class Producer:
             "enable.idempotence": True,
             "compression.type": "lz4",
             "linger.ms": 5,
-            "delivery.timeout.ms": int(ACK_SECONDS * 1000),
+            "delivery.timeout.ms": int(settings.ack_wait.total_seconds() * 1000),
             "queue.buffering.max.messages": 100_000,
         }
         self._producer = _opened(ck.Producer, settings, options)
-        self._ends = threading.Event()
+        self._ends, self._has_topics = threading.Event(), threading.Event()
+        self._why = ""  # the topics can't be made; empty while nothing is known of it
         self._poller = threading.Thread(target=self._poll, name="kafka acknowledgements", daemon=True)
         self._poller.start()
+        threading.Thread(target=self._make_topics, name="kafka topics", daemon=True).start()
 
     def send(self, topic: str, values: Sequence[bytes]) -> None:
         """Returns when every message is acknowledged.
@@ -118,16 +123,26 @@ class Producer:
         """
         if max(map(len, values), default=0) > LARGEST:
             raise errors.TooLarge("A row is larger than Kafka takes (1 MB). Nothing was sent.")
+        ends = time.monotonic() + self.settings.ack_wait.total_seconds()
+        if not self._has_topics.is_set():
+            self._await_topics(ends)
         waiting = _Waiting(len(values))
         for value in values:
-            self._produce(topic, value, waiting)
-        if not waiting.done.wait(ACK_SECONDS + 5):
+            self._produce(topic, value, waiting, ends)
+        if not waiting.done.wait(ends - time.monotonic() + 1):
             raise _unreachable(self.settings, "no acknowledgement in time")
         if waiting.error is not None:
+            if waiting.error.code() in _NO_TOPIC:
+                self._has_topics.clear()
             raise _refused(self.settings, waiting.error)
 
-    def _produce(self, topic: str, value: bytes, waiting: "_Waiting") -> None:
-        ends = time.monotonic() + ACK_SECONDS
+    def _await_topics(self, ends: float) -> None:
+        """Wait for the first try to make them; after it, and until one succeeds, nobody waits."""
+        while not self._has_topics.wait(0.05):
+            if self._why or time.monotonic() > ends:
+                raise _unreachable(self.settings, self._why or "no answer in time")
+
+    def _produce(self, topic: str, value: bytes, waiting: "_Waiting", ends: float) -> None:
         while True:
             try:
                 return self._producer.produce(topic, value, on_delivery=waiting.delivered)
@@ -146,6 +161,19 @@ class Producer:
     def _poll(self) -> None:
         while not self._ends.is_set():
             self._producer.poll(0.1)
+
+    def _make_topics(self) -> None:
+        """Make the topics that are missing, now and whenever one is found to be gone."""
+        while not self._ends.wait(0.1):
+            if self._has_topics.is_set():
+                continue
+            try:
+                ensure_topics(self.settings)
+            except (errors.DcmonError, ck.KafkaException) as error:
+                self._why = str(getattr(error, "details", {}).get("why", error))
+            else:
+                self._why = ""
+                self._has_topics.set()
 
 
 class _Waiting:

@@ -28,6 +28,12 @@ class Http(BaseModel):
     host: str = Field("127.0.0.1", description="Address that the endpoint listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port that the endpoint listens on.")
     max_body_bytes: int = Field(100_000_000, ge=1, description="Largest request body that is read; above it 413.")
+    fresh: timedelta = Field(
+        timedelta(seconds=10), description="A token, version or model is looked up again when known longer than this."
+    )
+    stale: timedelta = Field(
+        timedelta(minutes=10), description="… and trusted so long while PostgreSQL can't be reached."
+    )
 
 
 class Kafka(BaseModel):
@@ -45,6 +51,9 @@ class Kafka(BaseModel):
     rows_per_message: int = Field(500, ge=1, description="Rows packed into one message, at most.")
     batch_rows: int = Field(20_000, ge=1, description="Rows that a worker stores in one transaction, about.")
     batch_wait: timedelta = Field(timedelta(milliseconds=200), description="Longest wait for a batch to fill, seconds.")
+    ack_wait: timedelta = Field(
+        timedelta(seconds=10), description="Longest wait for the brokers' acknowledgement; then the answer is 503."
+    )
 
 
 class Evaluate(BaseModel):
@@ -53,6 +62,12 @@ class Evaluate(BaseModel):
     sample_size: int = Field(10_000, ge=100, description="Rows of the fair sample of a window, and of its reference.")
     label_quiet: timedelta = Field(timedelta(minutes=5), description="A touched window is evaluated again when quiet.")
     lease: timedelta = Field(timedelta(seconds=10), description="A claim that is not renewed this long is free again.")
+
+
+class Reference(BaseModel):
+    """What production is compared with."""
+
+    largest: int = Field(100_000, ge=1, description="Rows that the reference of a version has at most.")
 
 
 class Webhooks(BaseModel):
@@ -88,6 +103,7 @@ class Settings(BaseSettings):
     http: Http = Http()
     kafka: Kafka = Kafka()
     evaluate: Evaluate = Evaluate()
+    reference: Reference = Reference()
     webhooks: Webhooks = Webhooks()
 
     @property
