@@ -1,11 +1,12 @@
-"""What arrives: rows that came together, the fingerprint of a sample id, and what became of rows."""
+"""What arrives: rows that came together, the key of a sample id, and what became of rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 from msgspec import Raw
 
 QUARTER = 900  # seconds
@@ -34,19 +35,16 @@ class Outcome:
         return Outcome(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
 
 
-class Fingerprint(NamedTuple):
-    """Of a sample id: its 128-bit key, 31 bits of it as the hash that orders fair samples, and their level."""
-
-    key: bytes
-    hash: int
-    level: int
+def key_of(sample_id: str) -> bytes:
+    """The 128 bits by which a sample id is known (docs/decisions.md, "A fair sample at constant cost")."""
+    return blake2b(sample_id.encode(), digest_size=16).digest()
 
 
-def fingerprint(sample_id: str) -> Fingerprint:
-    """The key, hash and level of a sample id (docs/decisions.md, "A fair sample at constant cost")."""
-    key = blake2b(sample_id.encode(), digest_size=16).digest()
-    hash_ = int.from_bytes(key[:4]) >> 1
-    return Fingerprint(key, hash_, 31 - hash_.bit_length())
+def levels_of(keys: Sequence[bytes]) -> tuple[Any, Any]:
+    """Of each key: 31 bits as the hash that orders fair samples, and its level, how many of them are 0 at the top."""
+    hashes = np.frombuffer(b"".join(keys), ">u4")[::4] >> 1
+    _, bits = np.frexp(hashes.astype(np.float64))  # exact: 31 bits fit a double, whose exponent counts them
+    return hashes, 31 - bits
 
 
 def quarter_hour(time: datetime) -> datetime:

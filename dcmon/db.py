@@ -1,18 +1,18 @@
 """The door to PostgreSQL: engines, sessions that enter exactly one schema, and errors in words."""
 
 import re
-import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, ExceptionContext, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, ProgrammingError
 from sqlalchemy.orm import Session
 
 from dcmon import errors
@@ -20,9 +20,9 @@ from dcmon import errors
 PACKAGE = Path(__file__).parent
 MIGRATIONS = next(d for d in (PACKAGE / "migrations", PACKAGE.parent / "migrations") if (d / "env.py").is_file())
 
-LOCK_NOT_AVAILABLE = "55P03"
-UUID_OID, SIXTEEN = 2950, struct.pack("!i", 16)
 CONNECT_SECONDS = 5
+LOCK_NOT_AVAILABLE, UNDEFINED_TABLE = "55P03", "42P01"
+NO_SCHEMA = "no schema"
 GATE = 1  # advisory lock space: who works in an organization holds its gate shared, migration and deletion exclusively
 
 
@@ -36,6 +36,7 @@ class Organization:
     retention: timedelta | None = None
 
 
+@cache
 def head(lineage: str) -> str:
     """The newest revision of a lineage, "0001": revisions are numbered, so the last file has it."""
     return max(path.name.split("_")[0] for path in (MIGRATIONS / lineage).glob("[0-9]*.py"))
@@ -102,7 +103,7 @@ def public_session(engine: Engine) -> Iterator[Session]:
 def enter_public(connection: Connection) -> None:
     """Enter "public" for the transaction; raises when its revision is not this code's."""
     connection.execute(text("select set_config('search_path', 'public', true)"))
-    _require_revision(connection, "public", "public")
+    _require_revision("public", "public", _entered(connection, "public"))
 
 
 @contextmanager
@@ -133,9 +134,10 @@ def enter(connection: Connection, org: Organization) -> None:
         if sqlstate(error) != LOCK_NOT_AVAILABLE:
             raise
         raise errors.Locked(f"Organization {org.name!r} is migrated or deleted just now.") from error
-    if connection.scalar(text("select current_schema()")) != org.schema:
+    found = _entered(connection, org.schema)
+    if found == NO_SCHEMA:
         raise errors.OrganizationNotFound(name=org.name)
-    _require_revision(connection, "org", org.schema)
+    _require_revision("org", org.schema, found)
 
 
 def revision(connection: Connection, schema: str) -> str | None:
@@ -147,8 +149,21 @@ def revision(connection: Connection, schema: str) -> str | None:
     return found
 
 
-def _require_revision(connection: Connection, lineage: str, schema: str) -> None:
-    found, wanted = revision(connection, schema), head(lineage)
+def _entered(connection: Connection, schema: str) -> str | None:
+    """The revision of the schema that the search path leads to, in one statement: each transaction begins with it."""
+    try:
+        row = connection.execute(text("select version_num, current_schema() from alembic_version")).first()
+    except ProgrammingError as error:
+        if sqlstate(error) != UNDEFINED_TABLE:
+            raise
+        with connection.engine.connect() as other:  # this transaction can do no more
+            is_there = other.scalar(text("select to_regnamespace(quote_ident(:schema))"), {"schema": schema})
+        return None if is_there else NO_SCHEMA
+    return None if row is None else row[0] if row[1] == schema else NO_SCHEMA
+
+
+def _require_revision(lineage: str, schema: str, found: str | None) -> None:
+    wanted = head(lineage)
     if found is None or found < wanted:
         raise errors.SchemaOutOfDate(schema=schema, found=found or "nothing", wanted=wanted)
     if found > wanted:
@@ -191,19 +206,7 @@ def fetch(session: Session, statement: str, values: Mapping[str, Any]) -> list[A
         return opened.execute(statement, values).fetchall()
 
 
-class Uuids(bytes):
-    """An array of uuids as PostgreSQL sends it, made of their 16 bytes: no object for each."""
-
-    def __new__(cls, keys: Sequence[bytes]) -> "Uuids":
-        head = struct.pack("!iiIii", 1, 0, UUID_OID, len(keys), 1)
-        return super().__new__(cls, head + b"".join([SIXTEEN + key for key in keys]))
-
-
-class _UuidsDumper(psycopg.adapt.Dumper):
-    format, oid = psycopg.pq.Format.BINARY, 2951
-
-    def dump(self, obj: Uuids) -> bytes:
-        return bytes(obj)
-
-
-psycopg.adapters.register_dumper(Uuids, _UuidsDumper)
+def run(session: Session, statement: str, values: Mapping[str, Any]) -> int:
+    """Like `fetch`, for a statement without rows; returns how many it changed."""
+    with cursor(session, statement) as opened:
+        return opened.execute(statement, values).rowcount

@@ -3,12 +3,13 @@
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from sqlalchemy import Engine, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from dcmon import db, errors, labels, ledger, messages, models, offsets, samples, storage, versions, wake
@@ -20,11 +21,15 @@ from dcmon.offsets import Partition
 from dcmon.rows import carried
 from dcmon.settings import Kafka
 from dcmon.tables.org import Model, Version
+from dcmon.targets import Targets
 
 if TYPE_CHECKING:
     from dcmon.kafka import Producer
 
 Rows = Sequence[msgspec.Raw]
+TRIES = 5
+# Deadlock, serialization failure, lock not available; a table or a row that others refer to was just deleted.
+RETRIED = {"40P01", "40001", "55P03", "42P01", "23503"}
 
 
 class Ingestion(Protocol):
@@ -38,26 +43,29 @@ class Direct:
     """Into PostgreSQL, in one transaction: acknowledged means committed."""
 
     def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+        self.engine, self.targets = engine, Targets(engine)
 
     def take_samples(self, org: Organization, version_id: int, rows: Rows) -> None:
         """Raises NotFound when the version is gone."""
-        with db.org_session(self.engine, org) as session:
-            store_samples(session, org, version_id, [self._delivery(rows)])
-        self._ring(org)
+        self._store(org, "samples", version_id, rows)
 
     def take_labels(self, org: Organization, model_id: int, rows: Rows) -> None:
         """Raises NotFound when the model is gone."""
-        with db.org_session(self.engine, org) as session:
-            store_labels(session, model_id, [self._delivery(rows)])
-        self._ring(org)
+        self._store(org, "labels", model_id, rows)
 
-    def _delivery(self, rows: Rows) -> Delivery:
-        return Delivery(rows, datetime.now(UTC), f"request/{uuid.uuid4()}")
-
-    def _ring(self, org: Organization) -> None:
-        with db.public_session(self.engine) as session:
-            wake.ring(session, org.id, wake.Work.evaluate)
+    def _store(self, org: Organization, kind: messages.Kind, target: int, rows: Rows) -> None:
+        delivery = Delivery(rows, datetime.now(UTC), f"request/{uuid.uuid4()}")
+        for tried in range(TRIES):
+            prepared = prepare(self.targets, org, kind, target, [delivery])  # before the transaction, which holds locks
+            try:
+                with db.org_session(self.engine, org) as session:
+                    store(session, prepared)
+                break
+            except DBAPIError as error:
+                if db.sqlstate(error) not in RETRIED or tried + 1 == TRIES:
+                    raise
+                self.targets.forget(org)
+        wake.ring_now(self.engine, org.id, wake.Work.evaluate)
 
 
 class Buffered:
@@ -80,24 +88,59 @@ class Buffered:
         self.producer.send(f"{self.settings.topic_prefix}.{kind}", packed)
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """Rows for one version, or labels for one model, decoded and sorted, before any transaction."""
+
+    kind: messages.Kind
+    model: Model
+    version: Version | None
+    rows: samples.Sorted | labels.Sorted
+    source: str
+
+
+def prepare(
+    targets: Targets, org: Organization, kind: messages.Kind, target: int, deliveries: Sequence[Delivery]
+) -> Prepared:
+    """Decode and sort rows for a version or, labels, for a model. Raises NotFound."""
+    source = deliveries[0].source
+    if kind == "labels":
+        model = targets.model(org, target)
+        return Prepared(kind, model, None, labels.sort(model.task_type == "regression", deliveries), source)
+    model, version = targets.version(org, target)
+    sorted_ = samples.sort(storage.columns(model, version), deliveries, model.retention or org.retention)
+    return Prepared(kind, model, version, sorted_, source)
+
+
+def store(session: Session, prepared: Prepared, span: Span | None = None) -> Outcome:
+    """Store prepared rows and write the ledger's line, in the session's transaction."""
+    model, version = prepared.model, prepared.version
+    if isinstance(prepared.rows, labels.Sorted):
+        outcome = labels.store(session, model, prepared.rows)
+    else:
+        assert version is not None
+        outcome = samples.store(session, model, version, prepared.rows)
+    ledger.enter(
+        session, prepared.kind, prepared.source, outcome, model_id=model.id, version_id=version.id if version else None,
+        span=span,
+    )  # fmt: skip
+    return outcome
+
+
 def store_samples(
     session: Session, org: Organization, version_id: int, deliveries: Sequence[Delivery], span: Span | None = None
 ) -> Outcome:
     """Store rows of a version and write the ledger's line, in the session's transaction. Raises NotFound."""
     model, version = versions.get(session, version_id)
-    retention = model.retention or org.retention
-    outcome = samples.take(session, model, version, deliveries, retention=retention)
-    source = deliveries[0].source
-    ledger.enter(session, "samples", source, outcome, model_id=model.id, version_id=version_id, span=span)
-    return outcome
+    sorted_ = samples.sort(storage.columns(model, version), deliveries, model.retention or org.retention)
+    return store(session, Prepared("samples", model, version, sorted_, deliveries[0].source), span)
 
 
 def store_labels(session: Session, model_id: int, deliveries: Sequence[Delivery], span: Span | None = None) -> Outcome:
     """Store labels of a model and write the ledger's line, in the session's transaction. Raises NotFound."""
     model = models.get(session, model_id)
-    outcome = labels.take(session, model, deliveries)
-    ledger.enter(session, "labels", deliveries[0].source, outcome, model_id=model.id, span=span)
-    return outcome
+    sorted_ = labels.sort(model.task_type == "regression", deliveries)
+    return store(session, Prepared("labels", model, None, sorted_, deliveries[0].source), span)
 
 
 def store_letters(session: Session, org: Organization, letters: Sequence[Letter]) -> set[str]:

@@ -1,16 +1,15 @@
 """Labels: kept per sample id, before, with or long after the sample; the last one by logging time wins."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
-from sqlalchemy import select, text
+import numpy as np
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dcmon import db, quarantine, storage
-from dcmon.arrivals import Delivery, Fingerprint, Outcome, fingerprint
+from dcmon import arrays, db, quarantine, storage
+from dcmon.arrivals import Delivery, Outcome, key_of, levels_of
 from dcmon.quarantine import Bad
 from dcmon.rows import Rejected, label_shape
 from dcmon.tables.org import Model, Version
@@ -18,29 +17,30 @@ from dcmon.tables.org import Model, Version
 Value = str | float | None
 
 
-class Said(NamedTuple):
-    """A label on its way: whose it is, what it says, and when that was logged."""
-
-    id: Fingerprint
-    label: Value
-    logged_at: datetime
-
-
-class Known(NamedTuple):
-    """A label whose sample is there, at this time."""
-
-    said: Said
-    time: datetime
-
-
 @dataclass
 class Sorted:
-    """The last label of each id, and the rows that are none. Made without a session."""
+    """The last label of each id, and the rows that are none. Made without a session.
+
+    `last` has for each key its label and when that was logged, in microseconds since 2000.
+    """
 
     taken: int = 0
-    last: dict[bytes, Said] = field(default_factory=dict)
+    last: dict[bytes, tuple[Value, int]] = field(default_factory=dict)
     conflicts: int = 0
     bad: list[Bad] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Said:
+    """Labels in columns, in order of key: what they say and when that was logged."""
+
+    keys: Sequence[bytes]
+    labels: Sequence[Value]
+    logged: Any
+
+    def at(self, places: Any) -> "Said":
+        chosen = places.tolist()
+        return Said([self.keys[at] for at in chosen], [self.labels[at] for at in chosen], self.logged[places])
 
 
 def take(session: Session, model: Model, deliveries: Sequence[Delivery]) -> Outcome:
@@ -50,28 +50,33 @@ def take(session: Session, model: Model, deliveries: Sequence[Delivery]) -> Outc
 
 def sort(is_regression: bool, deliveries: Sequence[Delivery]) -> Sorted:
     """Decode rows; of several labels of one id the last by logging time is kept, then the last by position."""
-    found = Sorted(sum(len(delivery.rows) for delivery in deliveries))
-    decode = label_shape(is_regression).decode
-    for rows, logged_at, source, first_position in deliveries:
-        for position, row in enumerate(rows, first_position):
-            try:
-                sample_id, label = decode(row)
-                said = Said(fingerprint(sample_id), _value(label, is_regression), logged_at)
-            except Rejected as why:
-                found.bad.append(Bad(source, position, logged_at, bytes(row), why.reason, why.field, why.detail))
-                continue
-            before = found.last.setdefault(said.id.key, said)
-            if before is not said:
-                found.conflicts += before.label != said.label
-                if before.logged_at <= logged_at:
-                    found.last[said.id.key] = said
+    found = Sorted()
+    for delivery in deliveries:
+        _sort(found, delivery, is_regression)
     return found
+
+
+def _sort(found: Sorted, delivery: Delivery, is_regression: bool) -> None:
+    last, logged_at = found.last, arrays.micros(delivery.logged_at)
+    decoded = label_shape(is_regression).decode_all(delivery.rows)
+    found.taken += len(decoded)
+    for position, row in enumerate(decoded):
+        if isinstance(row, Rejected):
+            found.bad.append(quarantine.bad(delivery, position, row))
+            continue
+        sample_id, label = row
+        said = (label if type(label) is str or label is None else _value(label, is_regression), logged_at)
+        before = last.setdefault(key_of(sample_id), said)
+        if before is not said:
+            found.conflicts += before[0] != said[0]
+            if before[1] <= logged_at:
+                last[key_of(sample_id)] = said
 
 
 def _value(label: Any, is_regression: bool) -> Value:
     """Classes are text: 1 and 1.0 are "1", as the SDK has it."""
-    if label is None or is_regression:
-        return None if label is None else float(label)
+    if is_regression:
+        return float(label)
     if isinstance(label, float) and label.is_integer():
         return str(int(label))
     return str(label)
@@ -83,62 +88,66 @@ def store(session: Session, model: Model, rows: Sorted) -> Outcome:
     Holds the model's lock exclusively: a label and its sample that commit together would never meet.
     """
     storage.lock_model(session, model)
-    changed, conflicts, found = 0, rows.conflicts, set[bytes]()
-    for version_id, known in _meet(session, model, rows.last).items():
-        of_version = _write(session, model, session.get_one(Version, version_id), known)
+    keys = sorted(rows.last)
+    labels, logged = zip(*map(rows.last.__getitem__, keys), strict=True) if keys else ((), ())
+    said = Said(keys, labels, np.array(logged, np.int64))
+    changed, conflicts, waits = 0, rows.conflicts, np.ones(len(keys), bool)
+    for version_id, places, times in _meet(session, model, keys):
+        version = session.get_one(Version, version_id)
+        of_version = _write(session, model, version, said.at(places), times)
         changed, conflicts = changed + of_version[0], conflicts + of_version[1]
-        found.update(each.said.id.key for each in known)
-    waiting = [said for key, said in rows.last.items() if key not in found]
-    changed += _wait(session, model, waiting)
+        waits[places] = False
+    changed += _wait(session, model, said.at(np.flatnonzero(waits)))
     quarantine.put(session, model, None, "labels", rows.bad)
-    stored = min(changed, len(rows.last))
+    stored = min(changed, len(keys))
     return Outcome(rows.taken, stored, rows.taken - stored - len(rows.bad), len(rows.bad), conflicts)
 
 
-def adopt(
-    session: Session, model: Model, version: Version, arrivals: Mapping[bytes, tuple[Fingerprint, datetime]]
-) -> None:
+def adopt(session: Session, model: Model, version: Version, keys: Sequence[bytes], times: Any) -> None:
     """Give new samples the labels that waited for them, or that the same sample of another version has."""
-    last: dict[bytes, Known] = {}
-    keys = sorted(arrivals)
-    for at, label, logged_at in [*_orphans(session, model, keys), *_of_siblings(session, model, version, keys)]:
-        key = keys[at - 1]
-        if key not in last or last[key].said.logged_at < logged_at:
-            print_, time = arrivals[key]
-            last[key] = Known(Said(print_, label, logged_at), time)
-    _write(session, model, version, list(last.values()))
+    has_orphans, others = _elsewhere(session, model, version)
+    found: list[Any] = _orphans(session, model, keys) if has_orphans else []
+    for other in others:
+        found += _of_sibling(session, model, other, keys)
+    if not found:
+        return
+    # Sorted by place, then by time of logging: of several labels of a place the last one stays.
+    last = {at - 1: (label, logged_at) for at, label, logged_at in sorted(found, key=lambda row: (row[0], row[2]))}
+    places = np.array(list(last), np.int64)
+    labels, logged = zip(*last.values(), strict=True)
+    said = Said([keys[at] for at in last], labels, np.array([arrays.micros(at) for at in logged], np.int64))
+    _write(session, model, version, said, times[places])
 
 
-def _orphans(session: Session, model: Model, keys: Sequence[bytes]) -> Sequence[Any]:
-    orphans = f"orphan_labels_{model.relation}"
-    if not session.scalar(text(f"select exists (select 1 from {orphans})")):
-        return []
+def _elsewhere(session: Session, model: Model, version: Version) -> tuple[bool, Sequence[Version]]:
+    """Whether labels of the model wait for samples, and the model's other versions that have samples."""
+    statement = (
+        f"select exists (select 1 from orphan_labels_{model.relation}), array(select id from versions"
+        " where model_id = %(model)b and id <> %(version)b and watermark is not null order by id)"
+    )
+    ((has_orphans, others),) = db.fetch(session, statement, {"model": model.id, "version": version.id})
+    if not others:
+        return has_orphans, ()
+    return has_orphans, session.scalars(select(Version).where(Version.id.in_(others)).order_by(Version.id)).all()
+
+
+def _orphans(session: Session, model: Model, keys: Sequence[bytes]) -> list[Any]:
     return db.fetch(
         session,
         "select t.at, o.label, o.logged_at from unnest(%(k)b::uuid[]) with ordinality t(k, at)"
-        f" join {orphans} o on o.k = t.k",
-        {"k": db.Uuids(keys)},
+        f" join orphan_labels_{model.relation} o on o.k = t.k",
+        {"k": arrays.uuids(keys)},
     )
 
 
-def _of_siblings(session: Session, model: Model, version: Version, keys: Sequence[bytes]) -> Sequence[Any]:
-    """The labels of these samples in other versions of the model."""
-    others = select(Version).where(
-        Version.model_id == model.id, Version.id != version.id, Version.watermark.is_not(None)
+def _of_sibling(session: Session, model: Model, other: Version, keys: Sequence[bytes]) -> list[Any]:
+    """The labels that these samples have in another version of the model."""
+    places = db.fetch(
+        session,
+        "select t.at, i.ts from unnest(%(k)b::uuid[]) with ordinality t(k, at)"
+        f" join ids_{model.relation} i on i.k = t.k and i.version_id = %(version)b",
+        {"k": arrays.uuids(keys), "version": other.id},
     )
-    found: list[Any] = []
-    for other in session.scalars(others.order_by(Version.id)).all():
-        places = db.fetch(
-            session,
-            "select t.at, i.ts from unnest(%(k)b::uuid[]) with ordinality t(k, at)"
-            f" join ids_{model.relation} i on i.k = t.k and i.version_id = %(version)b",
-            {"k": db.Uuids(keys), "version": other.id},
-        )
-        found += _said_there(session, other, keys, places)
-    return found
-
-
-def _said_there(session: Session, version: Version, keys: Sequence[bytes], places: Sequence[Any]) -> Sequence[Any]:
     if not places:
         return []
     times = [time for _, time in places]
@@ -146,46 +155,47 @@ def _said_there(session: Session, version: Version, keys: Sequence[bytes], place
         session,
         "select t.at, l.label, l.logged_at"
         " from unnest(%(at)b::int8[], %(k)b::uuid[], %(ts)b::timestamptz[]) t(at, k, ts)"
-        f" join labels_{version.relation} l on l.k = t.k and l.ts = t.ts"
+        f" join labels_{other.relation} l on l.k = t.k and l.ts = t.ts"
         " where l.ts between %(first)b and %(last)b",
         {
-            "at": [at for at, _ in places],
-            "k": db.Uuids([keys[at - 1] for at, _ in places]),
-            "ts": times,
+            "at": arrays.int8s([at for at, _ in places]),
+            "k": arrays.uuids([keys[at - 1] for at, _ in places]),
+            "ts": arrays.times([arrays.micros(time) for time in times]),
             "first": min(times),
             "last": max(times),
         },
     )
 
 
-def _meet(session: Session, model: Model, last: Mapping[bytes, Said]) -> dict[int, list[Known]]:
-    """The labels whose samples are there, by version, in order of key."""
-    keys = sorted(last)
+def _meet(session: Session, model: Model, keys: Sequence[bytes]) -> list[tuple[int, Any, Any]]:
+    """By version: which of the keys have their sample there, and the samples' times in microseconds since 2000."""
+    if not keys:
+        return []
     found = db.fetch(
         session,
-        "select t.at, i.version_id, i.ts from unnest(%(k)b::uuid[]) with ordinality t(k, at)"
-        f" join ids_{model.relation} i on i.k = t.k order by i.version_id, t.at",
-        {"k": db.Uuids(keys)},
+        "select i.version_id, array_agg(t.at - 1 order by t.at),"
+        " array_agg((extract(epoch from i.ts - timestamptz '2000-01-01 00:00+00') * 1000000)::int8 order by t.at)"
+        " from unnest(%(k)b::uuid[]) with ordinality t(k, at)"
+        f" join ids_{model.relation} i on i.k = t.k group by 1 order by 1",
+        {"k": arrays.uuids(keys)},
     )
-    known: dict[int, list[Known]] = defaultdict(list)
-    for at, version_id, time in found:
-        known[version_id].append(Known(last[keys[at - 1]], time))
-    return known
+    return [(version_id, np.array(at, np.int64), np.array(times, np.int64)) for version_id, at, times in found]
 
 
-def _write(session: Session, model: Model, version: Version, known: Sequence[Known]) -> tuple[int, int]:
+def _write(session: Session, model: Model, version: Version, said: Said, times: Any) -> tuple[int, int]:
     """Keep labels of a version's samples, count them by quarter of an hour; how many changed, how many differed."""
-    if not known:
+    if not said.keys:
         return 0, 0
-    storage.ensure_partitions(session, "labels", version.relation, (each.time for each in known))
-    there = _add(session, model, version, known)
+    storage.ensure_partitions(session, "labels", version.relation, times)
+    there = _add(session, model, version, said, times)
     if not there:
-        return len(known), 0
-    changed, differing = _replace(session, model, version, [known[at - 1] for at in there])
-    return len(known) - len(there) + changed, differing
+        return len(said.keys), 0
+    places = np.array(there, np.int64) - 1
+    changed, differing = _replace(session, model, version, said.at(places), times[places])
+    return len(said.keys) - len(there) + changed, differing
 
 
-def _add(session: Session, model: Model, version: Version, known: Sequence[Known]) -> list[int]:
+def _add(session: Session, model: Model, version: Version, said: Said, times: Any) -> list[int]:
     """Add labels of samples that have none; returns which, counted from 1, have one."""
     found = db.fetch(
         session,
@@ -203,12 +213,12 @@ def _add(session: Session, model: Model, version: Version, known: Sequence[Known
         )
         select i.at from incoming i left join fresh on fresh.k = i.k where fresh.k is null order by i.at
         """,
-        _columns(known, version),
+        _columns(model, version, said, times),
     )
     return [at for (at,) in found]
 
 
-def _replace(session: Session, model: Model, version: Version, known: Sequence[Known]) -> tuple[int, int]:
+def _replace(session: Session, model: Model, version: Version, said: Said, times: Any) -> tuple[int, int]:
     """Let the last label by logging time win where there is one; how many changed, how many differed."""
     found = db.fetch(
         session,
@@ -235,7 +245,7 @@ def _replace(session: Session, model: Model, version: Version, known: Sequence[K
         )
         select coalesce((select sum(changed) from quarters), 0)::int8, (select count(*) from before where differs)
         """,
-        _columns(known, version),
+        _columns(model, version, said, times),
     )
     changed, differing = found[0]
     return int(changed), int(differing)
@@ -249,27 +259,28 @@ def _incoming(model: Model) -> str:
     )
 
 
-def _columns(known: Sequence[Known], version: Version) -> dict[str, Any]:
-    said, times = zip(*known, strict=True)
-    prints, labels, logged = zip(*said, strict=True)
-    keys, hashes, levels = zip(*prints, strict=True)
+def _columns(model: Model, version: Version, said: Said, times: Any) -> dict[str, Any]:
+    hashes, levels = levels_of(said.keys)
     return {
-        "k": db.Uuids(keys),
-        "h": list(hashes),
-        "lvl": list(levels),
-        "ts": list(times),
-        "label": list(labels),
-        "logged_at": list(logged),
-        "first": min(times),
-        "last": max(times),
+        "k": arrays.uuids(said.keys),
+        "h": arrays.int4s(hashes),
+        "lvl": arrays.int2s(levels),
+        "ts": arrays.times(times),
+        "label": _array(model, said.labels),
+        "logged_at": arrays.times(said.logged),
+        "first": arrays.time(times.min()),
+        "last": arrays.time(times.max()),
         "version": version.id,
     }
 
 
-def _wait(session: Session, model: Model, waiting: Iterable[Said]) -> int:
+def _array(model: Model, labels: Sequence[Any]) -> arrays.Array:
+    return arrays.float8s(labels) if model.task_type == "regression" else arrays.texts(labels)
+
+
+def _wait(session: Session, model: Model, said: Said) -> int:
     """Keep labels whose sample has not come yet; returns how many are new or changed."""
-    ordered = sorted(waiting, key=lambda said: said.id.key)
-    if not ordered:
+    if not said.keys:
         return 0
     sql, orphans = "float8" if model.task_type == "regression" else "text", f"orphan_labels_{model.relation}"
     found = db.fetch(
@@ -287,9 +298,9 @@ def _wait(session: Session, model: Model, waiting: Iterable[Said]) -> int:
         select count(*) from kept left join before b using (k) where b.k is null or b.label is distinct from kept.label
         """,
         {
-            "k": db.Uuids([said.id.key for said in ordered]),
-            "label": [said.label for said in ordered],
-            "logged_at": [said.logged_at for said in ordered],
+            "k": arrays.uuids(said.keys),
+            "label": _array(model, said.labels),
+            "logged_at": arrays.times(said.logged),
         },
     )
     return int(found[0][0])

@@ -1,7 +1,9 @@
 """The ledger: a line for whatever took rows into an organization's tables, or took them out."""
 
 from dataclasses import dataclass
+from typing import Any
 
+from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from dcmon.arrivals import Outcome
@@ -33,16 +35,13 @@ def enter(
 ) -> None:
     """Write the line of rows that were taken in."""
     topic_id, partition = span.partition if span else (None, None)
-    session.add(
-        Batch(
-            kind=kind, source=source, model_id=model_id, version_id=version_id, topic_id=topic_id, partition=partition,
-            first_offset=span.first_offset if span else None, next_offset=span.next_offset if span else None,
-            messages=span.messages if span else 0, taken=outcome.taken, stored=outcome.stored,
-            duplicates=outcome.duplicates, quarantined=outcome.quarantined, conflicts=outcome.conflicts,
-            dropped=dropped, note=note,
-        )
+    _write(
+        session, kind=kind, source=source, model_id=model_id, version_id=version_id, topic_id=topic_id,
+        partition=partition, first_offset=span.first_offset if span else None,
+        next_offset=span.next_offset if span else None, messages=span.messages if span else 0, taken=outcome.taken,
+        stored=outcome.stored, duplicates=outcome.duplicates, quarantined=outcome.quarantined,
+        conflicts=outcome.conflicts, dropped=dropped, note=note,
     )  # fmt: skip
-    session.flush()
 
 
 def correct(
@@ -60,10 +59,11 @@ def correct(
     removed: int = 0,
 ) -> None:
     """Write the line of a correction: retry, delete, prune or drop. The five counts add up to nothing."""
-    session.add(
-        Batch(
-            action=action, kind=kind, source=action, by=by, note=note, model_id=model_id, version_id=version_id,
-            taken=0, stored=stored, duplicates=duplicates, quarantined=quarantined, removed=removed,
-        )
+    _write(
+        session, action=action, kind=kind, source=action, by=by, note=note, model_id=model_id, version_id=version_id,
+        taken=0, stored=stored, duplicates=duplicates, quarantined=quarantined, removed=removed,
     )  # fmt: skip
-    session.flush()
+
+
+def _write(session: Session, **line: Any) -> None:
+    session.execute(insert(Batch).inline(), line)

@@ -9,7 +9,9 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from dcmon.arrivals import Delivery
 from dcmon.columns import SAMPLE_ID
+from dcmon.rows import Rejected
 from dcmon.tables.org import Model, Quarantined, Version
 
 
@@ -24,6 +26,14 @@ class Bad:
     reason: str
     field: str | None
     detail: str
+
+
+def bad(delivery: Delivery, at: int, why: Rejected) -> Bad:
+    """The row at this place of a delivery, which can't be stored."""
+    position = delivery.first_position + at
+    return Bad(
+        delivery.source, position, delivery.logged_at, bytes(delivery.rows[at]), why.reason, why.field, why.detail
+    )
 
 
 def put(

@@ -1,18 +1,19 @@
 """Samples: taken in exactly once, and read back. The id map decides what is new; new rows are COPYed."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
+import numpy as np
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dcmon import db, labels, quarantine, storage
-from dcmon.arrivals import QUARTER, Delivery, Fingerprint, Outcome, fingerprint
+from dcmon import arrays, db, labels, quarantine, storage
+from dcmon.arrivals import QUARTER, Delivery, Outcome, key_of, levels_of
 from dcmon.columns import HASH, KEY, LEVEL, LOGGED_AT, SAMPLE_ID, TIME, TYPES, Columns, quoted
 from dcmon.quarantine import Bad
 from dcmon.reading import production
@@ -26,32 +27,55 @@ OLDEST = datetime(1970, 1, 1, tzinfo=UTC)
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class Arrival(NamedTuple):
-    """A decoded row on its way: whose it is, what it says (a hash), its values, and where and when it came."""
-
-    id: Fingerprint
-    content: int
-    values: tuple[Any, ...]
-    logged_at: datetime
-    row: msgspec.Raw
-    source: str
-    position: int
-
-    @property
-    def time(self) -> datetime:
-        time: datetime = self.values[1]
-        return time
-
-
 @dataclass
 class Sorted:
-    """Decoded rows by what is to be done with them. Made without a session, so that a transaction only stores."""
+    """Decoded rows by what is to be done with them, the new ones in columns. Made without a session.
+
+    `at` says where the row of a key stands in the columns. Times are microseconds since 2000; `content` is a hash of
+    the values; `numbers` count the rows of all deliveries, which begin at `starts`.
+    """
 
     shape: Shape
+    deliveries: Sequence[Delivery]
     taken: int = 0
-    new: dict[bytes, Arrival] = field(default_factory=dict)
     duplicates: int = 0
     bad: list[Bad] = field(default_factory=list)
+    at: dict[bytes, int] = field(default_factory=dict)
+    values: list[tuple[Any, ...]] = field(default_factory=list)
+    content: list[bytes] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
+
+    def fresh(self) -> "Fresh":
+        """The rows that may be new, in order of key: two that store the same ids then wait for each other in turn."""
+        keys = sorted(self.at)
+        places = [self.at[key] for key in keys]
+        logged = np.array([arrays.micros(delivery.logged_at) for delivery in self.deliveries], np.int64)
+        numbers = np.fromiter((self.numbers[place] for place in places), np.int64, len(places))
+        times = np.fromiter((self.times[place] for place in places), np.int64, len(places))
+        return Fresh(keys, places, times, logged[np.searchsorted(self.starts, numbers, "right") - 1])
+
+    def conflict(self, place: int) -> Bad:
+        """The row at a place of the columns, whose id is another row's."""
+        of = bisect_right(self.starts, self.numbers[place]) - 1
+        return quarantine.bad(self.deliveries[of], self.numbers[place] - self.starts[of], CONFLICT)
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """Rows on their way into the tables, in order of key: their places in the columns, times and times of receipt."""
+
+    keys: list[bytes]
+    places: list[int]
+    times: Any
+    logged: Any
+
+    def without(self, lost: Container[int]) -> "Fresh":
+        kept = [at for at in range(len(self.keys)) if at not in lost]
+        return Fresh(
+            [self.keys[at] for at in kept], [self.places[at] for at in kept], self.times[kept], self.logged[kept]
+        )
 
 
 def take(
@@ -71,32 +95,41 @@ def take(
 
 def sort(columns: Columns, deliveries: Sequence[Delivery], retention: timedelta | None = None) -> Sorted:
     """Decode rows; set apart those that can't be stored, are older than the retention, or stand in there twice."""
-    found = Sorted(sample_shape(columns), sum(len(delivery.rows) for delivery in deliveries))
+    found = Sorted(sample_shape(columns), deliveries)
     for delivery in deliveries:
         _sort(found, delivery, retention)
     return found
 
 
 def _sort(found: Sorted, delivery: Delivery, retention: timedelta | None) -> None:
-    decode, new, logged_at, source = found.shape.decode, found.new, delivery.logged_at, delivery.source
-    earliest = OLDEST if retention is None else max(OLDEST, logged_at - retention)
-    latest = logged_at + CLOCK_SKEW
-    for position, row in enumerate(delivery.rows, delivery.first_position):
-        try:
-            values = decode(row)
-            sample_id = values[0]
-            if not earliest <= values[1] <= latest or not 0 < len(sample_id) <= LONGEST_ID:
-                raise _unacceptable(sample_id, values[1], earliest, latest)
-        except Rejected as why:
-            found.bad.append(Bad(source, position, logged_at, bytes(row), why.reason, why.field, why.detail))
+    at, values, content, times, numbers = found.at, found.values, found.content, found.times, found.numbers
+    earliest = OLDEST if retention is None else max(OLDEST, delivery.logged_at - retention)
+    latest = delivery.logged_at + CLOCK_SKEW
+    decoded = found.shape.decode_all(delivery.rows)
+    found.starts.append(found.taken)
+    for position, row in enumerate(decoded):
+        if isinstance(row, Rejected):
+            found.bad.append(quarantine.bad(delivery, position, row))
             continue
-        content = int.from_bytes(blake2b(_encode(values), digest_size=8).digest(), signed=True)
-        arrival = Arrival(fingerprint(sample_id), content, values, logged_at, row, source, position)
-        first = new.setdefault(arrival.id.key, arrival)
-        if first is not arrival and first.content == content:
+        sample_id, time = row[0], row[1]
+        if not earliest <= time <= latest or not 0 < len(sample_id) <= LONGEST_ID:
+            found.bad.append(quarantine.bad(delivery, position, _unacceptable(sample_id, time, earliest, latest)))
+            continue
+        said = blake2b(_encode(row), digest_size=8).digest()
+        first = at.setdefault(key_of(sample_id), len(values))
+        if first == len(values):
+            values.append(row)
+            content.append(said)
+            times.append((time - arrays.EPOCH) // arrays.MICROSECOND)
+            numbers.append(found.taken + position)
+        elif content[first] == said:
             found.duplicates += 1
-        elif first is not arrival:
-            found.bad.append(_conflict(arrival))
+        else:
+            found.bad.append(quarantine.bad(delivery, position, CONFLICT))
+    found.taken += len(decoded)
+
+
+CONFLICT = Rejected("conflict", SAMPLE_ID, "Another row with this id is stored already.")
 
 
 def _unacceptable(sample_id: str, time: datetime, earliest: datetime, latest: datetime) -> Rejected:
@@ -110,117 +143,120 @@ def _unacceptable(sample_id: str, time: datetime, earliest: datetime, latest: da
     return Rejected("too_old", TIME, f"{time.isoformat()} is past the retention, which begins {earliest.isoformat()}.")
 
 
-def _conflict(arrival: Arrival) -> Bad:
-    said = "Another row with this id is stored already."
-    return Bad(
-        arrival.source, arrival.position, arrival.logged_at, bytes(arrival.row), "conflict", SAMPLE_ID, said
-    )  # fmt: skip
-
-
 def store(session: Session, model: Model, version: Version, rows: Sorted) -> Outcome:
-    """Store sorted rows in the session's transaction."""
+    """Store sorted rows in the session's transaction. They stay as they are: what failed can be stored again."""
     storage.lock_model(session, model, shared=True)
-    _claim(session, model, version, rows)
-    arrivals = list(rows.new.values())
-    if arrivals:
-        storage.ensure_partitions(session, "samples", version.relation, (a.values[1] for a in arrivals))
-        _copy(session, version, rows.shape, arrivals)
-        _touch(session, version, arrivals)
-        labels.adopt(session, model, version, {a.id.key: (a.id, a.values[1]) for a in arrivals})
-        _advance(session, version, arrivals)
-    quarantine.put(session, model, version, "samples", rows.bad)
-    return Outcome(rows.taken, len(arrivals), rows.duplicates, len(rows.bad))
+    fresh = rows.fresh()
+    lost = _claim(session, model, version, rows, fresh)
+    bad = [*rows.bad, *(rows.conflict(fresh.places[at]) for at, is_same in lost.items() if not is_same)]
+    if lost:
+        fresh = fresh.without(lost)
+    if fresh.keys:
+        storage.ensure_partitions(session, "samples", version.relation, fresh.times)
+        _copy(session, version, rows, fresh)
+        _touch(session, version, fresh)
+        labels.adopt(session, model, version, fresh.keys, fresh.times)
+        _advance(session, version, fresh)
+    quarantine.put(session, model, version, "samples", bad)
+    return Outcome(rows.taken, len(fresh.keys), rows.duplicates + sum(lost.values()), len(bad))
 
 
-def _claim(session: Session, model: Model, version: Version, rows: Sorted) -> None:
-    """Keep as new only what the id map did not have; the rest are duplicates or conflicts."""
-    wanted = sorted(rows.new)
-    if not wanted:
-        return
-    arrivals = [rows.new[key] for key in wanted]
-    lost = db.fetch(
+def _claim(session: Session, model: Model, version: Version, rows: Sorted, fresh: Fresh) -> dict[int, bool]:
+    """Enter ids into the id map. Those that are there: their place among the keys, and whether with this content."""
+    if not fresh.keys:
+        return {}
+    content = np.frombuffer(b"".join([rows.content[place] for place in fresh.places]), ">i8")
+    entered = db.run(
         session,
-        "with incoming as (select * from unnest(%(k)b::uuid[], %(ts)b::timestamptz[], %(content)b::int8[])"
-        " with ordinality t(k, ts, content, at)),"
-        f" claimed as (insert into ids_{model.relation} (k, version_id, ts, content)"
-        " select k, %(version)b, ts, content from incoming on conflict do nothing returning k)"
-        " select at from incoming left join claimed using (k) where claimed.k is null",
+        f"insert into ids_{model.relation} (k, version_id, ts, content) select k, %(version)b, ts, content"
+        " from unnest(%(k)b::uuid[], %(ts)b::timestamptz[], %(content)b::int8[]) t(k, ts, content)"
+        " on conflict do nothing",
         {
             "version": version.id,
-            "k": db.Uuids(wanted),
-            "ts": [arrival.values[1] for arrival in arrivals],
-            "content": [arrival.content for arrival in arrivals],
+            "k": arrays.uuids(fresh.keys),
+            "ts": arrays.times(fresh.times),
+            "content": arrays.int8s(content),
         },
     )
-    keys = [wanted[at - 1] for (at,) in lost]
-    for key, content in _known(session, model, version, keys).items():
-        arrival = rows.new.pop(key)
-        if arrival.content == content:
-            rows.duplicates += 1
-        else:
-            rows.bad.append(_conflict(arrival))
-
-
-def _known(session: Session, model: Model, version: Version, keys: Sequence[bytes]) -> Mapping[bytes, int]:
-    """What the id map holds for keys that are there."""
-    if not keys:
+    if entered == len(fresh.keys):
         return {}
+    known = _known(session, model, version, fresh.keys, entered)
+    return {at: there == content[at] for at, there in known.items()}
+
+
+def _known(session: Session, model: Model, version: Version, keys: Sequence[bytes], entered: int) -> dict[int, int]:
+    """Of keys of which so many were just entered: the places and contents of those that were there before.
+
+    A row just entered has this transaction as its xmin, and of its commands the last as its cmin. (To return the
+    entered keys from the insert would cost each row of each batch as much as this costs a batch with a duplicate.)
+    """
     found = db.fetch(
         session,
-        "select t.at, i.content from unnest(%(k)b::uuid[]) with ordinality t(k, at)"
+        "select t.at - 1, i.content, case when i.xmin = pg_current_xact_id()::xid then i.cmin::text::int8 else -1 end"
+        " from unnest(%(k)b::uuid[]) with ordinality t(k, at)"
         f" join ids_{model.relation} i on i.k = t.k and i.version_id = %(version)b",
-        {"version": version.id, "k": db.Uuids(keys)},
+        {"version": version.id, "k": arrays.uuids(keys)},
     )
-    return {keys[at - 1]: content for at, content in found}
+    last = max(command for *_, command in found) if entered else None
+    known = {at: content for at, content, command in found if command != last}
+    if len(known) + entered != len(keys):
+        raise RuntimeError(f"{entered} of {len(keys)} ids were new, but {len(known)} were there")
+    return known
 
 
-def _copy(session: Session, version: Version, shape: Shape, arrivals: Sequence[Arrival]) -> None:
-    """COPY the rows in binary: 0.4 µs a row where an INSERT takes ten times as much (docs/performance.md)."""
-    fields = shape.fields
+def _copy(session: Session, version: Version, rows: Sorted, fresh: Fresh) -> None:
+    """COPY the rows in binary. Times go as numbers, keys and lists as bytes: the same on the wire, no object each."""
+    fields = rows.shape.fields
     names = ", ".join(quoted(field.name) for field in fields)
     into = f"copy samples_{version.relation} ({KEY}, {HASH}, {LEVEL}, {names}, {LOGGED_AT}) from stdin (format binary)"
-    # A uuid's binary form is its 16 bytes: sent as bytea, no object is made for each.
-    types = ["bytea", "int4", "int2", *(TYPES[field.kind].sql for field in fields), "timestamptz"]
+    packed = [(at, PACKED[field.kind]) for at, field in enumerate(fields, 3) if field.kind in PACKED]
+    hashes, levels = (column.tolist() for column in levels_of(fresh.keys))
     with db.copy(session, into) as copy:
-        copy.set_types(types)
-        write = copy.write_row
-        for (key, hash_, level), _, values, logged_at, *_ in arrivals:
-            write((key, hash_, level, *values, logged_at))
+        copy.set_types(["bytea", "int4", "int2", *(WIRE.get(f.kind, TYPES[f.kind].sql) for f in fields), "int8"])
+        write, values, logged = copy.write_row, rows.values, fresh.logged.tolist()
+        for key, hash_, level, place, at in zip(fresh.keys, hashes, levels, fresh.places, logged, strict=True):
+            row = [key, hash_, level, *values[place], at]
+            for column, pack in packed:
+                if row[column] is not None:
+                    row[column] = pack(row[column])
+            write(row)
 
 
-def _touch(session: Session, version: Version, arrivals: Sequence[Arrival]) -> None:
-    counts = Counter(int(arrival.values[1].timestamp() // QUARTER) for arrival in arrivals)
-    quarters = sorted(counts)
-    session.execute(
-        text(
-            "insert into quarter_hours as q (version_id, at, n, rows_revision, logged_at, is_touched)"
-            " select :version, at, n, n, :logged_at, true"
-            " from unnest(cast(:at as timestamptz[]), cast(:n as int[])) t(at, n)"
-            " on conflict (version_id, at) do update set n = q.n + excluded.n, is_touched = true,"
-            " rows_revision = q.rows_revision + excluded.n, logged_at = greatest(q.logged_at, excluded.logged_at)"
-        ),
+PACKED: Mapping[str, Callable[[Any], Any]] = {"datetime": arrays.micros, "array_float": arrays.floats}
+WIRE = {"datetime": "int8", "array_float": "bytea"}
+
+
+def _touch(session: Session, version: Version, fresh: Fresh) -> None:
+    """Count new rows by quarter of an hour."""
+    quarters, counts = np.unique(fresh.times // (QUARTER * 1_000_000), return_counts=True)
+    db.run(
+        session,
+        "insert into quarter_hours as q (version_id, at, n, rows_revision, logged_at, is_touched)"
+        " select %(version)b, at, n, n, %(logged_at)b, true"
+        " from unnest(%(at)b::timestamptz[], %(n)b::int4[]) t(at, n)"
+        " on conflict (version_id, at) do update set n = q.n + excluded.n, is_touched = true,"
+        " rows_revision = q.rows_revision + excluded.n, logged_at = greatest(q.logged_at, excluded.logged_at)",
         {
             "version": version.id,
-            "logged_at": max(arrival.logged_at for arrival in arrivals),
-            "at": [datetime.fromtimestamp(quarter * QUARTER, UTC) for quarter in quarters],
-            "n": [counts[quarter] for quarter in quarters],
+            "logged_at": arrays.time(fresh.logged.max()),
+            "at": arrays.times(quarters * (QUARTER * 1_000_000)),
+            "n": arrays.int4s(counts),
         },
     )
 
 
-def _advance(session: Session, version: Version, arrivals: Sequence[Arrival]) -> None:
+def _advance(session: Session, version: Version, fresh: Fresh) -> None:
     """Widen the version's span; last in the transaction, because its row is the hottest."""
-    last, logged_at = max((arrival.values[1], arrival.logged_at) for arrival in arrivals)
-    session.execute(
-        text(
-            "update versions set earliest = least(earliest, :first), watermark = greatest(watermark, :last),"
-            " newest_logged_at = case when watermark is null or watermark <= :last"
-            " then :logged_at else newest_logged_at end where id = :id"
-        ),
+    last = fresh.times.max()
+    db.run(
+        session,
+        "update versions set earliest = least(earliest, %(first)b), watermark = greatest(watermark, %(last)b),"
+        " newest_logged_at = case when watermark is null or watermark <= %(last)b"
+        " then %(logged_at)b else newest_logged_at end where id = %(id)b",
         {
-            "first": min(arrival.values[1] for arrival in arrivals),
-            "last": last,
-            "logged_at": logged_at,
+            "first": arrays.time(fresh.times.min()),
+            "last": arrays.time(last),
+            "logged_at": arrays.time(fresh.logged[fresh.times == last].max()),
             "id": version.id,
         },
     )

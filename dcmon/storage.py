@@ -3,15 +3,18 @@
 Why they look so: docs/decisions.md, "Sample tables". Samples and labels are partitioned by month of the sample's time.
 """
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Any
 
+import numpy as np
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from dcmon import arrays
 from dcmon.columns import HASH, KEY, LABEL, LEVEL, LOGGED_AT, SAMPLE_ID, TIME, TYPES, Columns, quoted
 from dcmon.tables.org import Model, Version
 
+SINCE_1970 = arrays.micros(arrays.EPOCH) - arrays.micros(datetime(1970, 1, 1, tzinfo=UTC))
 MODEL_LOCK, PARTITION_LOCK = 2, 3  # advisory lock spaces; space 1 is an organization's gate (dcmon.db)
 
 
@@ -98,13 +101,16 @@ def drop_model_tables(session: Session, model: Model) -> None:
         session.execute(text(f"drop table if exists {kind}_{model.relation}"))
 
 
-def ensure_partitions(session: Session, kind: str, number: int, times: Iterable[datetime]) -> None:
-    """Make the monthly partitions of `samples` or `labels` that these times need.
+def ensure_partitions(session: Session, kind: str, number: int, times: Any) -> None:
+    """Make the monthly partitions of `samples` or `labels` that these times, microseconds since 2000, need.
 
     LIKE and ATTACH, because CREATE … PARTITION OF would lock out whoever writes to the table.
     """
-    months = sorted({(time.year, time.month) for time in (t.astimezone(UTC) for t in times)})
-    missing = [month for month in months if not _exists(session, _partition(kind, number, month))]
+    months = {_partition(kind, number, month): month for month in _months(times)}
+    missing = session.scalars(
+        text("select name from unnest(cast(:names as text[])) name where to_regclass(name) is null"),
+        {"names": list(months)},
+    ).all()
     if not missing:
         return
     session.execute(
@@ -117,11 +123,17 @@ def ensure_partitions(session: Session, kind: str, number: int, times: Iterable[
             "select relname from pg_class where relnamespace = cast(current_schema() as regnamespace)"
             " and relname = any(:names)"
         ),
-        {"names": [_partition(kind, number, month) for month in missing]},
+        {"names": list(missing)},
     ).all()
-    for month in missing:
-        if _partition(kind, number, month) not in there:
-            _create_partition(session, kind, number, month)
+    for name in missing:
+        if name not in there:
+            _create_partition(session, kind, number, months[name])
+
+
+def _months(times: Any) -> list[tuple[int, int]]:
+    """The months that times lie in, in order: year and month in UTC."""
+    found = np.unique((np.asarray(times) + SINCE_1970).astype("datetime64[us]").astype("datetime64[M]").astype(int))
+    return [(1970 + month // 12, month % 12 + 1) for month in found.tolist()]
 
 
 def _create_partition(session: Session, kind: str, number: int, month: tuple[int, int]) -> None:

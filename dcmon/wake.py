@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from enum import IntEnum
 
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 
@@ -24,6 +24,11 @@ RING = text("""
     on conflict (org_id, kind) do update
        set wake_at = least(wake.wake_at, excluded.wake_at), seq = wake.seq + 1
 """)
+RING_NOW = text("""
+    with quick as (select set_config('synchronous_commit', 'off', true))
+    insert into public.wake (org_id, kind, wake_at) select :org, :kind, now() from quick
+    on conflict (org_id, kind) do update set wake_at = least(wake.wake_at, excluded.wake_at), seq = wake.seq + 1
+""")
 REST = text("""
     update wake set wake_at = :at, served_at = now() where org_id = :org and kind = :kind and seq = :seq
 """)
@@ -33,6 +38,12 @@ def ring(session: Session, org_id: int, work: Work, at: datetime | None = None) 
     """Say that an organization has work now, or from `at` on. Ring after the commit of the work, never in it."""
     session.execute(text("set local synchronous_commit = off"))
     session.execute(RING, {"org": org_id, "kind": int(work), "at": at})
+
+
+def ring_now(engine: Engine, org_id: int, work: Work) -> None:
+    """`ring` in a transaction of its own that is one statement: after each request that stores rows."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(RING_NOW, {"org": org_id, "kind": int(work)})
 
 
 def pick(session: Session, work: Work, hold: timedelta) -> tuple[int, int] | None:

@@ -198,7 +198,7 @@ def test_a_fair_sample_is_the_bottom_of_the_hashes_of_the_window(target: Target,
     take(target, conftest.rows(0, 9_000))
     label(target, [row for number, row in enumerate(conftest.labels(0, 9_000)) if number % 3])
     in_window = [number for number in range(9_000) if number < 2 * 2_880 and (not labelled or number % 3)]
-    expected = sorted(in_window, key=lambda number: arrivals.fingerprint(f"s{number}").hash)[:200]
+    expected = sorted(in_window, key=lambda number: arrivals.levels_of([arrivals.key_of(f"s{number}")])[0][0])[:200]
     assert bottom(target, 200, labelled=labelled) == [number % 90 for number in expected]
 
 
@@ -268,3 +268,18 @@ def test_tables_of_two_organizations_never_share_a_name(target: Target) -> None:
     assert (Model.__tablename__, Version.__tablename__) == ("models", "versions")
     with db.org_session(target.engine, target.org) as session:
         assert models.create(session, NewModel("credit", "binary")).id == target.model_id
+
+
+def test_rows_that_one_transaction_takes_twice_are_stored_once(target: Target) -> None:
+    """Two partitions of a topic may bring the same ids in one batch."""
+    first, second = (
+        arrivals.Delivery(conftest.rows(0, 60), NOW, "p0"),
+        arrivals.Delivery(conftest.rows(40, 60), NOW, "p1"),
+    )
+    take(target, conftest.rows(90, 20))
+    with db.org_session(target.engine, target.org) as session:
+        model, version = versions.get(session, target.version_id)
+        outcomes = [samples.take(session, model, version, [each]) for each in (first, second, first)]
+
+    assert outcomes == [arrivals.Outcome(60, 60, 0, 0), arrivals.Outcome(60, 30, 30, 0), arrivals.Outcome(60, 0, 60, 0)]
+    assert target.samples == 110

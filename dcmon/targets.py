@@ -1,0 +1,57 @@
+"""Targets: the version or model that rows are for, remembered for a while, so that a batch begins without a look-up."""
+
+import threading
+import time
+from collections import OrderedDict
+
+from sqlalchemy import Engine
+
+from dcmon import db, models, versions
+from dcmon.db import Organization
+from dcmon.tables.org import Model, Version
+
+AGE = 60.0  # seconds: how long another retention of a model may go unnoticed
+MOST = 5_000
+
+
+class Targets:
+    """Versions with their models, and models, of any organization; safe for several threads.
+
+    What is remembered may be gone: whoever stores must notice that (its tables are), `forget` it and look again.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._known: OrderedDict[tuple[int, str, int], tuple[float, Model, Version | None]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def version(self, org: Organization, version_id: int) -> tuple[Model, Version]:
+        """A version with its model, detached. Raises NotFound."""
+        model, version = self._find(org, "samples", version_id)
+        assert version is not None
+        return model, version
+
+    def model(self, org: Organization, model_id: int) -> Model:
+        """A model, detached. Raises NotFound."""
+        return self._find(org, "labels", model_id)[0]
+
+    def forget(self, org: Organization) -> None:
+        """Look everything of this organization up again."""
+        with self._lock:
+            for key in [key for key in self._known if key[0] == org.id]:
+                del self._known[key]
+
+    def _find(self, org: Organization, kind: str, number: int) -> tuple[Model, Version | None]:
+        key = (org.id, kind, number)
+        with self._lock:
+            known = self._known.get(key)
+        if known is not None and known[0] > time.monotonic():
+            return known[1], known[2]
+        with db.org_session(self.engine, org) as session:
+            model, version = versions.get(session, number) if kind == "samples" else (models.get(session, number), None)
+        with self._lock:
+            self._known[key] = (time.monotonic() + AGE, model, version)
+            self._known.move_to_end(key)
+            while len(self._known) > MOST:
+                self._known.popitem(last=False)
+        return model, version
