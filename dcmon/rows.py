@@ -299,7 +299,7 @@ def reference_shape(columns: Columns, given: Sequence[str] | None = None) -> Sha
         length = len(columns.classes or ())
         known[PROBABILITIES] = Field(PROBABILITIES, "array_float", is_required=False, length=length)
     if given is None:
-        return _shape(tuple(known.values()), classes=_classes(columns))
+        return _shape(tuple(sorted(known.values(), key=lambda field: not field.is_required)), classes=_classes(columns))
     _require_columns(columns, known, given)
     return _shape(tuple(known[name] for name in given), array_like=True, classes=_classes(columns))
 

@@ -1,7 +1,7 @@
 """Who asks, and what they send: a token opens one organization; bodies are read with a bound."""
 
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated
@@ -79,7 +79,7 @@ async def body(request: Request) -> bytes:
     return _gunzip(bytes(read), largest) if encoding == "gzip" else bytes(read)
 
 
-async def bounded(request: Request, largest: int) -> AsyncIterator[bytes]:
+async def bounded(request: Request, largest: int) -> AsyncGenerator[bytes, None]:
     """The request's body, as it comes; nothing is read of one that says it is too large. Raises TooLarge."""
     said = request.headers.get("content-length", "")
     if said.isdecimal() and int(said) > largest:
