@@ -186,8 +186,8 @@ class Shape:
             value = values[at]
             if isinstance(value, datetime) and not EARLIEST <= value <= LATEST:
                 raise Rejected("out_of_range", field.name, f"{value.isoformat()} is not between year 1 and 9999.")
-            if isinstance(value, list) and len({len(line) for line in value}) > 1:
-                raise Rejected("wrong_length", field.name, "The lists inside the list differ in length.")
+            if isinstance(value, list) and value and (not value[0] or len({len(line) for line in value}) > 1):
+                raise Rejected("wrong_length", field.name, "The lists inside the list are empty, or differ in length.")
         if self._predicted is not None and values[self._predicted] not in self.classes:  # type: ignore[operator]
             said = f"{values[self._predicted]!r} is none of the version's classes."
             raise Rejected("unknown_class", PREDICTION, said)

@@ -124,6 +124,8 @@ def test_a_file_that_can_not_be_used_is_2_and_an_unknown_version_5(
         return dcmon(*arguments, data_dir=tmp_path, url=database_url)
 
     refused(load("a.txt", b""), 2, "neither .json")
+    missing = ["reference", "load", str(tmp_path / "missing.json"), "--model", "credit", "--version", "v1"]
+    refused(dcmon(*missing, data_dir=tmp_path, url=database_url), 2, "missing.json can't be read: No such file")
     refused(load("a.json", b""), 2, "no JSON")
     refused(load("a.json", document([*many(3), [1]])), 2, "Row 3 ")
     refused(load("a.jsonl", b'{"job": "a", "age": 1, "_dc_prediction": "1"}\n{"age": 1}'), 2, "Row 1 ")
