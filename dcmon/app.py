@@ -73,10 +73,10 @@ class App:
         from dcmon.ingestion import Buffered, Direct
 
         settings = self.settings.kafka
-        return Buffered(self._producer, settings) if settings.bootstrap_servers else Direct(self.engine)
+        return Buffered(self.producer, settings) if settings.bootstrap_servers else Direct(self.engine)
 
     @cached_property
-    def _producer(self) -> Producer:
+    def producer(self) -> Producer:
         from dcmon import kafka
 
         return kafka.Producer(self.settings.kafka)
@@ -136,8 +136,8 @@ class App:
 
     def close(self) -> None:
         """Give back every connection."""
-        if "_producer" in self.__dict__:
-            self._producer.close()
+        if "producer" in self.__dict__:
+            self.producer.close()
         if "_cache" in self.__dict__:
             self._cache.close()
         if "engine" in self.__dict__:

@@ -10,7 +10,8 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import psycopg
+
+from dcmon.db import Array
 
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # PostgreSQL counts its times from here
 MICROSECOND = timedelta(microseconds=1)
@@ -21,37 +22,9 @@ NULL = struct.pack("!i", -1)
 _of_float, _size = struct.Struct("!id").pack, struct.Struct("!i").pack
 
 
-class Array(bytes):
-    """An array as a parameter of a statement (%(name)b), in binary; `oid` is the array's type."""
-
-    oid: int
-
-    @classmethod
-    def of(cls, element: int, count: int, items: bytes, has_null: bool = False) -> "Array":
-        head = HEAD(1, has_null, element, count, 1) if count else EMPTY(0, 0, element)
-        made = cls(head + items)
-        made.oid = ARRAYS[element]
-        return made
-
-
-class _Dumper(psycopg.adapt.Dumper):
-    """The type is the value's own, so a dumper is made for each."""
-
-    format = psycopg.pq.Format.BINARY
-
-    def get_key(self, obj: Array, format: Any) -> Any:
-        return self.cls, obj.oid
-
-    def upgrade(self, obj: Array, format: Any) -> "_Dumper":
-        made = _Dumper(self.cls)
-        made.oid = obj.oid
-        return made
-
-    def dump(self, obj: Array) -> bytes:
-        return bytes(obj)
-
-
-psycopg.adapters.register_dumper(Array, _Dumper)
+def _array(element: int, count: int, items: bytes, has_null: bool = False) -> Array:
+    head = HEAD(1, has_null, element, count, 1) if count else EMPTY(0, 0, element)
+    return Array(head + items, ARRAYS[element])
 
 
 def micros(time: datetime) -> int:
@@ -95,13 +68,13 @@ def texts(values: Sequence[str | None]) -> Array:
     for value in values:
         encoded = None if value is None else value.encode()
         parts += (NULL,) if encoded is None else (_size(len(encoded)), encoded)
-    return Array.of(TEXT, len(values), b"".join(parts), None in values)
+    return _array(TEXT, len(values), b"".join(parts), None in values)
 
 
 def float8s(values: Sequence[float | None]) -> Array:
     """An array of float8, with nulls."""
     items = b"".join([NULL if value is None else _of_float(8, value) for value in values])
-    return Array.of(FLOAT8, len(values), items, None in values)
+    return _array(FLOAT8, len(values), items, None in values)
 
 
 def floats(values: Sequence[float]) -> bytes:
@@ -119,4 +92,4 @@ def _floats(count: int) -> Callable[..., bytes]:
 def _fixed(element: int, kind: str, values: Any) -> Array:
     items = np.empty(len(values), dtype=[("size", ">i4"), ("value", kind)])
     items["size"], items["value"] = np.dtype(kind).itemsize, values
-    return Array.of(element, len(values), items.tobytes())
+    return _array(element, len(values), items.tobytes())

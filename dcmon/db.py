@@ -210,3 +210,34 @@ def run(session: Session, statement: str, values: Mapping[str, Any]) -> int:
     """Like `fetch`, for a statement without rows; returns how many it changed."""
     with cursor(session, statement) as opened:
         return opened.execute(statement, values).rowcount
+
+
+class Array(bytes):
+    """An array as a parameter of `fetch` and `run`, in binary (dcmon.arrays makes them); `oid` is its type."""
+
+    oid: int
+
+    def __new__(cls, value: bytes, oid: int) -> "Array":
+        made = super().__new__(cls, value)
+        made.oid = oid
+        return made
+
+
+class _ArrayDumper(psycopg.adapt.Dumper):
+    """The type is the value's own, so a dumper is made for each."""
+
+    format = psycopg.pq.Format.BINARY
+
+    def get_key(self, obj: Array, format: Any) -> Any:
+        return self.cls, obj.oid
+
+    def upgrade(self, obj: Array, format: Any) -> "_ArrayDumper":
+        made = _ArrayDumper(self.cls)
+        made.oid = obj.oid
+        return made
+
+    def dump(self, obj: Array) -> bytes:
+        return bytes(obj)
+
+
+psycopg.adapters.register_dumper(Array, _ArrayDumper)  # here, for a connection knows what was registered before it

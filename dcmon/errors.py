@@ -15,7 +15,7 @@ class DcmonError(Exception):
 
     def __init__(self, message: str = "", **details: Any) -> None:
         self.details = details
-        super().__init__(message or (self.__doc__ or "").format(**details))
+        super().__init__(message or " ".join((self.__doc__ or "").split()).format(**details))
 
 
 class InvalidInput(DcmonError):
@@ -81,7 +81,22 @@ class KafkaMisconfigured(DcmonError):
 
 
 class LogTruncated(DcmonError):
-    """{topic}/{partition} goes back to offset {found}, but all below {expected} was read: Kafka lost the end of it."""
+    """{topic}/{partition} ends at offset {found}, but all below {expected} was read: Kafka lost the end of it.
+    Nothing is read before you decide: "dcmon ingest seek --to end" goes on from its end, "--to TIME" reads again."""
+
+    exit_code, status = 3, 503
+
+
+class LogExpired(DcmonError):
+    """{topic}/{partition} begins at offset {found}, but only what is below {expected} was read: Kafka deleted the rest.
+    Nothing is read before you decide: "dcmon ingest seek --to beginning" goes on with what is left."""
+
+    exit_code, status = 3, 503
+
+
+class TopicRemade(DcmonError):
+    """Topic {topic} was deleted and made again: what was not read of the old one is gone.
+    Nothing is read before you decide: "dcmon ingest seek --to beginning" reads all of the new one."""
 
     exit_code, status = 3, 503
 

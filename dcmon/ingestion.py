@@ -1,14 +1,14 @@
 """What the endpoint does with rows: straight into PostgreSQL, or to Kafka. The same function stores them either way."""
 
 import uuid
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -17,7 +17,7 @@ from dcmon.arrivals import Delivery, Outcome
 from dcmon.db import Organization
 from dcmon.ledger import Span
 from dcmon.letters import Letter
-from dcmon.offsets import Partition
+from dcmon.offsets import Partition, Seek
 from dcmon.rows import carried
 from dcmon.settings import Kafka
 from dcmon.tables.org import Model, Version
@@ -143,59 +143,113 @@ def store_labels(session: Session, model_id: int, deliveries: Sequence[Delivery]
     return store(session, Prepared("labels", model, None, sorted_, deliveries[0].source), span)
 
 
-def store_letters(session: Session, org: Organization, letters: Sequence[Letter]) -> set[str]:
+@dataclass
+class Group:
+    """Messages that are stored together: of one target and partition. `prepared`: their rows, when all are wanted."""
+
+    kind: messages.Kind
+    target: int
+    partition: Partition
+    letters: list[Letter]
+    prepared: Prepared | None = None
+
+    @property
+    def deliveries(self) -> list[Delivery]:
+        return [Delivery(each.message.rows, each.message.logged_at, each.place) for each in self.letters]
+
+
+def group(letters: Iterable[Letter]) -> list[Group]:
+    """Messages by target and partition, in order of offset; samples before labels, which then find them at once."""
+    groups: dict[tuple[Any, ...], Group] = {}
+    for letter in sorted(letters, key=lambda letter: (letter.partition, letter.offset)):
+        kind, target = letter.message.kind, letter.message.target
+        key = (kind == "labels", target, letter.partition)
+        groups.setdefault(key, Group(kind, target, letter.partition, [])).letters.append(letter)
+    return [groups[key] for key in sorted(groups)]
+
+
+def prepare_groups(targets: Targets, org: Organization, groups: Iterable[Group]) -> None:
+    """Decode what groups have, before the transaction. One whose target is gone stays as it is."""
+    for each in groups:
+        with suppress(errors.NotFound):
+            each.prepared = prepare(targets, org, each.kind, each.target, each.deliveries)
+
+
+def store_groups(
+    session: Session, org: Organization, groups: Sequence[Group], seeks: Mapping[Partition, Seek]
+) -> set[str]:
     """Store the messages that the organization does not have yet; returns what is gone, whose messages are dropped.
 
-    Locks in one order everywhere: offsets, models, rows, versions.
+    `seeks`: after which seeks they were read; none for messages that waited. Raises Sought. Locks in one order
+    everywhere: offsets, models, rows, versions.
     """
-    fresh, spans = list[Letter](), dict[Partition, Span]()
-    for partition in sorted({letter.partition for letter in letters}):
-        known = offsets.lock(session, partition)
-        mine = [each for each in letters if each.partition == partition and each.offset >= known]
-        if mine:
-            spans[partition] = Span(partition, known, 1 + max(each.offset for each in mine), 0)
-            offsets.move(session, partition, spans[partition].next_offset)
-            fresh += mine
+    spans = {}
+    for partition in sorted({each.partition for each in groups}):
+        last = max(letter.offset for each in groups if each.partition == partition for letter in each.letters)
+        spans[partition] = _advance(session, partition, last + 1, seeks.get(partition))
+    fresh = [left for each in groups if (left := _unknown(each, spans[each.partition])) is not None]
     lock_models(
         session,
-        (each.message.target for each in fresh if each.message.kind == "samples"),
-        (each.message.target for each in fresh if each.message.kind == "labels"),
+        (each.target for each in fresh if each.kind == "samples"),
+        (each.target for each in fresh if each.kind == "labels"),
     )
-    return {why for group in _groups(fresh) if (why := _store_group(session, org, group, spans))}
+    return {why for each in fresh if (why := _store_group(session, org, each, spans[each.partition]))}
 
 
-def _groups(letters: Iterable[Letter]) -> list[list[Letter]]:
-    """Messages that are stored together: of one target and partition, targets in order of id."""
-    groups: dict[tuple[Any, ...], list[Letter]] = defaultdict(list)
-    for letter in letters:
-        groups[letter.message.kind, letter.message.target, letter.partition].append(letter)
-    # Samples before labels: labels then find them at once.
-    return [groups[key] for key in sorted(groups, key=lambda key: (key[0] == "labels", *key[1:]))]
+def _advance(session: Session, partition: Partition, next_offset: int, seek: Seek | None) -> Span:
+    """Move the organization's offset, following a seek first."""
+    stood, stands = offsets.lock(session, partition, seek)
+    if stands != stood:
+        ledger.seek(session, Span(partition, stood, stands, 0))
+    if next_offset > stands:
+        offsets.move(session, partition, next_offset)
+    return Span(partition, stands, max(stands, next_offset), 0)
 
 
-def _store_group(
-    session: Session, org: Organization, letters: Sequence[Letter], spans: Mapping[Partition, Span]
-) -> str:
+def _unknown(group: Group, span: Span) -> Group | None:
+    """What the organization does not have yet of a group; it is decoded again when that is only a part."""
+    left = [letter for letter in group.letters if letter.offset >= span.first_offset]
+    if len(left) == len(group.letters):
+        return group
+    return replace(group, letters=left, prepared=None) if left else None
+
+
+def _store_group(session: Session, org: Organization, group: Group, span: Span) -> str:
     """Store messages of one target; says what is gone, when it is."""
-    kind, target = letters[0].message.kind, letters[0].message.target
-    span = replace(spans[letters[0].partition], messages=len(letters))
-    deliveries = [Delivery(each.message.rows, each.message.logged_at, each.place) for each in letters]
+    span = replace(span, messages=len(group.letters))
     try:
-        if kind == "samples":
-            store_samples(session, org, target, deliveries, span)
+        if group.prepared is not None:
+            store(session, group.prepared, span)
+        elif group.kind == "samples":
+            store_samples(session, org, group.target, group.deliveries, span)
         else:
-            store_labels(session, target, deliveries, span)
+            store_labels(session, group.target, group.deliveries, span)
     except errors.NotFound as gone:
-        drop(session, kind, deliveries, span, str(gone))
+        _require_gone(session, group)
+        drop(session, group, span, str(gone))
         return str(gone)
     return ""
 
 
-def drop(session: Session, kind: str, deliveries: Sequence[Delivery], span: Span, why: str) -> None:
+def _require_gone(session: Session, group: Group) -> None:
+    """Raises InvalidInput for what was never there: such a message is a mistake, which somebody should see."""
+    sequence, what = ("versions_id_seq", "version") if group.kind == "samples" else ("models_id_seq", "model")
+    if group.target > (session.scalar(text(f"select last_value from {sequence}")) or 0):
+        raise errors.InvalidInput(f"there has never been a {what} {group.target} in this organization")
+
+
+def drop(session: Session, group: Group, span: Span, why: str) -> None:
     """Write the ledger's line of rows that nobody can store any more."""
-    rows = sum(len(delivery.rows) for delivery in deliveries)
-    source = deliveries[0].source
-    ledger.enter(session, kind, source, Outcome(taken=rows), model_id=None, span=span, dropped=rows, note=why)
+    rows = sum(len(delivery.rows) for delivery in group.deliveries)
+    source, outcome = group.letters[0].place, Outcome(taken=rows)
+    ledger.enter(session, group.kind, source, outcome, model_id=None, span=span, dropped=rows, note=why)
+
+
+def drop_dead(session: Session, letter: Letter, seek: Seek | None, why: str) -> None:
+    """Pass over a message that is a dead letter, where the organization does not have it yet. Raises Sought."""
+    span = _advance(session, letter.partition, letter.offset + 1, seek)
+    if (left := _unknown(group([letter])[0], span)) is not None:
+        drop(session, left, replace(span, messages=1), f"dead letter: {why}"[:500])
 
 
 def lock_models(session: Session, version_ids: Iterable[int], model_ids: Iterable[int]) -> None:

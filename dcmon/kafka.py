@@ -4,8 +4,11 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import zip_longest
 from typing import Any, TypeVar
 
 import confluent_kafka as ck
@@ -18,6 +21,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 KINDS = ("samples", "labels")
+DEAD = "dead"  # the topic of messages that nobody can store
 METADATA_SECONDS = 5.0  # a stop must not wait longer for a broker that is away
 NEW_TOPIC_SECONDS = 5.0  # until each broker knows a new topic
 _NO_TOPIC = (ck.KafkaError.UNKNOWN_TOPIC_OR_PART, ck.KafkaError._UNKNOWN_TOPIC)
@@ -35,10 +39,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Received:
-    """A message with its place."""
+    """A message with its place; `after` is the offset from which on it was the next one."""
 
     place: Place
     value: bytes | None
+    after: int
 
 
 def topic(settings: Kafka, kind: str) -> str:
@@ -47,16 +52,16 @@ def topic(settings: Kafka, kind: str) -> str:
 
 
 def ensure_topics(settings: Kafka) -> dict[str, uuid.UUID]:
-    """Create the topics that are missing; returns the id of each. Raises Unreachable or KafkaMisconfigured."""
+    """Create topics that are missing; returns the ids of those of `KINDS`. Raises Unreachable or KafkaMisconfigured."""
     admin = _opened(AdminClient, settings)
-    names = [topic(settings, kind) for kind in KINDS]
+    names = [topic(settings, kind) for kind in (*KINDS, DEAD)]
     try:
         there = admin.list_topics(timeout=METADATA_SECONDS).topics
         missing = [name for name in names if name not in there]
         wanted = [NewTopic(name, settings.partitions, settings.replication_factor) for name in missing]
         for made in admin.create_topics(wanted).values() if wanted else ():
             _ignoring(made.result, ck.KafkaError.TOPIC_ALREADY_EXISTS)
-        return {name: _topic_id(admin, name) for name in names}
+        return {name: _topic_id(admin, name) for name in names[: len(KINDS)]}
     except ck.KafkaException as error:
         raise _unreachable(settings, error.args[0]) from error
 
@@ -83,6 +88,61 @@ def _bytes(number: Any) -> bytes:
     most, least = number.get_most_significant_bits(), number.get_least_significant_bits()
     both = int((most << 64 | least & (2**64 - 1)) & (2**128 - 1))
     return both.to_bytes(16)
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What a partition holds: the messages of [begin, end)."""
+
+    partition: int
+    begin: int
+    end: int
+
+
+def extents(settings: Kafka, name: str) -> list[Extent]:
+    """The partitions of a topic, with what each holds. Raises Unreachable."""
+    with closing(_opened(ck.Consumer, settings, {"group.id": f"{settings.group_id}-look"})) as consumer:
+        try:
+            partitions = sorted(consumer.list_topics(name, timeout=METADATA_SECONDS).topics[name].partitions)
+            return [
+                Extent(each, *consumer.get_watermark_offsets(ck.TopicPartition(name, each), timeout=METADATA_SECONDS))
+                for each in partitions
+            ]
+        except ck.KafkaException as error:
+            raise _unreachable(settings, error.args[0]) from error
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A message that was looked at, with the time at which it was sent."""
+
+    value: bytes
+    at: datetime
+
+
+def peek(settings: Kafka, name: str, extent: Extent, most: int) -> list[Sent]:
+    """The first messages of an extent, without being a member of the group. Raises Unreachable."""
+    if extent.begin >= extent.end:
+        return []
+    with closing(_opened(ck.Consumer, settings, {"group.id": f"{settings.group_id}-look"})) as consumer:
+        consumer.assign([ck.TopicPartition(name, extent.partition, extent.begin)])
+        found = consumer.consume(min(most, extent.end - extent.begin), METADATA_SECONDS)
+    return [
+        Sent(message.value() or b"", datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC))
+        for message in found
+        if message.error() is None
+    ]
+
+
+def offset_at(settings: Kafka, name: str, extent: Extent, time: datetime) -> int:
+    """The offset of the first message of this time or later; the end when there is none. Raises Unreachable."""
+    wanted = ck.TopicPartition(name, extent.partition, int(time.timestamp() * 1000))
+    with closing(_opened(ck.Consumer, settings, {"group.id": f"{settings.group_id}-look"})) as consumer:
+        try:
+            (found,) = consumer.offsets_for_times([wanted], timeout=METADATA_SECONDS)
+        except ck.KafkaException as error:
+            raise _unreachable(settings, error.args[0]) from error
+    return extent.end if found.offset < 0 else int(found.offset)
 
 
 def answers(settings: Kafka) -> bool:
@@ -118,8 +178,8 @@ class Producer:
         self._poller.start()
         threading.Thread(target=self._make_topics, name="kafka topics", daemon=True).start()
 
-    def send(self, topic: str, values: Sequence[bytes]) -> None:
-        """Returns when every message is acknowledged.
+    def send(self, topic: str, values: Sequence[bytes], headers: Sequence[Mapping[str, bytes]] = ()) -> None:
+        """Returns when every message is acknowledged. Headers, if any, are as many as the values.
 
         Raises TooLarge, before anything is sent; Unreachable, after which some may be there all the same.
         """
@@ -129,8 +189,8 @@ class Producer:
         if not self._has_topics.is_set():
             self._await_topics(ends)
         waiting = _Waiting(len(values))
-        for value in values:
-            self._produce(topic, value, waiting, ends)
+        for value, said in zip_longest(values, headers):
+            self._produce(topic, value, waiting, said, ends)
         if not waiting.done.wait(ends - time.monotonic() + 1):
             raise _unreachable(self.settings, "no acknowledgement in time")
         if waiting.error is not None:
@@ -144,10 +204,14 @@ class Producer:
             if self._why or time.monotonic() > ends:
                 raise _unreachable(self.settings, self._why or "no answer in time")
 
-    def _produce(self, topic: str, value: bytes, waiting: "_Waiting", ends: float) -> None:
+    def _produce(
+        self, topic: str, value: bytes, waiting: "_Waiting", headers: Mapping[str, bytes] | None, ends: float
+    ) -> None:
         while True:
             try:
-                return self._producer.produce(topic, value, on_delivery=waiting.delivered)
+                return self._producer.produce(
+                    topic, value, headers=dict(headers) if headers else None, on_delivery=waiting.delivered
+                )
             except BufferError:
                 if time.monotonic() > ends:
                     raise _unreachable(self.settings, "too many messages wait for it") from None
@@ -202,16 +266,16 @@ class Consumer:
         self.settings, self._start_at = settings, start_at
         self._said = set[int]()
         self._kept = list[Received]()
-        self._starts, self._next = dict[tuple[str, int], int](), dict[tuple[str, int], int]()
-        self._is_new = False  # assigned within the read that is under way
+        self._next = dict[tuple[str, int], int]()
         options = {
             "group.id": settings.group_id,
             "enable.auto.commit": False,
-            "auto.offset.reset": "earliest",
+            # Where an offset is not there any more, somebody has to decide: going on elsewhere would lose or double.
+            "auto.offset.reset": "error",
             "session.timeout.ms": 10_000,
             "max.poll.interval.ms": 300_000,
             "fetch.wait.max.ms": 100,
-            "queued.max.messages.kbytes": 32_768,
+            "queued.max.messages.kbytes": 16_384,
             "error_cb": self._error,
         }
         self._consumer = _opened(ck.Consumer, settings, options)
@@ -241,48 +305,60 @@ class Consumer:
         self._consumer.close()
 
     def _assigned(self, consumer: Any, partitions: list[Any]) -> None:
-        committed = self._committed(partitions)
+        """What the group committed to Kafka is a hint for those who look at its lag; the database's offset counts."""
         for each in partitions:
             start = self._start_at(each.topic, each.partition)
+            self._next.pop((each.topic, each.partition), None)
             if start is not None:
-                start = min(start, committed.get((each.topic, each.partition), start))
-            self._starts[each.topic, each.partition] = self._next[each.topic, each.partition] = start or 0
+                self._next[each.topic, each.partition] = start
             each.offset = ck.OFFSET_BEGINNING if start is None else start
             log.info("consuming %s/%d from %s", each.topic, each.partition, "its beginning" if start is None else start)
-        self._is_new = True
         consumer.assign(partitions)
-
-    def _committed(self, partitions: list[Any]) -> dict[tuple[str, int], int]:
-        """What the group told Kafka; an operator who sets it back wants these messages read again."""
-        try:
-            found = self._consumer.committed(partitions, timeout=5)
-        except ck.KafkaException as error:
-            log.debug("the committed offsets are not known: %s", error)
-            return {}
-        return {(each.topic, each.partition): each.offset for each in found if each.offset >= 0}
 
     def _received(self, messages: Iterable[Any]) -> list[Received]:
         received = []
         for message in messages:
-            if message.error() is not None:
-                self._error(message.error())
+            if (error := message.error()) is not None:
+                self._require_in_range(error, str(message.topic()), int(message.partition() or 0))
+                self._error(error)
                 continue
             place = Place(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
-            self._follow(place)
-            received.append(Received(place, message.value()))
-        self._is_new = False
+            received.append(Received(place, message.value(), self._follow(place)))
         if received:
             self._said.clear()
         return received
 
-    def _follow(self, place: Place) -> None:
+    def _follow(self, place: Place) -> int:
         """Offsets only grow. New messages below what was read would be taken for old ones, and dropped."""
-        expected = (self._starts if self._is_new else self._next).get((place.topic, place.partition), 0)
+        expected = self._next.get((place.topic, place.partition), place.offset)
         if place.offset < expected:
             raise errors.LogTruncated(
                 topic=place.topic, partition=place.partition, found=place.offset, expected=expected
             )
         self._next[place.topic, place.partition] = place.offset + 1
+        return expected
+
+    def _require_in_range(self, error: ck.KafkaError, name: str, partition: int) -> None:
+        if error.code() != ck.KafkaError._AUTO_OFFSET_RESET:
+            return
+        expected = self._next.get((name, partition), 0)
+        low, high = self._consumer.get_watermark_offsets(ck.TopicPartition(name, partition), timeout=METADATA_SECONDS)
+        if expected < low:
+            raise errors.LogExpired(topic=name, partition=partition, found=low, expected=expected)
+        raise errors.LogTruncated(topic=name, partition=partition, found=high, expected=expected)
+
+    def require_reached(self) -> None:
+        """Raises LogTruncated when a log, as far as its last fetch said, ends before what was read of it.
+
+        A broker says so itself when it is asked for such an offset; not every one does.
+        """
+        for (name, partition), expected in self._next.items():
+            try:
+                found = self._consumer.get_watermark_offsets(ck.TopicPartition(name, partition), cached=True)
+            except ck.KafkaException:
+                continue  # it is another member's now
+            if found is not None and 0 <= found[1] < expected:
+                raise errors.LogTruncated(topic=name, partition=partition, found=found[1], expected=expected)
 
     def _error(self, error: Any) -> None:
         """Say once what is wrong, until messages come again; librdkafka goes on trying by itself."""

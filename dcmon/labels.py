@@ -274,7 +274,7 @@ def _columns(model: Model, version: Version, said: Said, times: Any) -> dict[str
     }
 
 
-def _array(model: Model, labels: Sequence[Any]) -> arrays.Array:
+def _array(model: Model, labels: Sequence[Any]) -> db.Array:
     return arrays.float8s(labels) if model.task_type == "regression" else arrays.texts(labels)
 
 

@@ -44,6 +44,15 @@ def enter(
     )  # fmt: skip
 
 
+def seek(session: Session, span: Span) -> None:
+    """Write the line of an offset that was set back: what comes again from there on is taken once more."""
+    topic_id, partition = span.partition
+    _write(
+        session, action="seek", kind="samples", source="seek", topic_id=topic_id, partition=partition,
+        first_offset=span.first_offset, next_offset=span.next_offset, taken=0, stored=0, duplicates=0, quarantined=0,
+    )  # fmt: skip
+
+
 def correct(
     session: Session,
     action: str,

@@ -5,15 +5,16 @@ All of it lies in "public", so that it does not need the organization.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from sqlalchemy import delete, select, tuple_
+from sqlalchemy import delete, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from dcmon import messages
 from dcmon.messages import Message
 from dcmon.offsets import Partition
-from dcmon.tables.public import DeadLetter, ParkedMessage
+from dcmon.tables.public import DeadLetter, IngestTopic, ParkedMessage
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,37 @@ class Letter:
         return f"{self.partition[0]}/{self.partition[1]}/{self.offset}"
 
 
-def bury(session: Session, partition: Partition, offset: int, body: bytes | None, reason: str) -> None:
+@dataclass(frozen=True)
+class Dead:
+    """A message that nobody can store, with the reason."""
+
+    partition: Partition
+    offset: int
+    body: bytes | None
+    reason: str
+
+
+def bury(session: Session, dead: Dead) -> None:
     """Keep a message that can't be stored, once however often it is read."""
-    topic_id, number = partition
+    topic_id, number = dead.partition
+    topic = func.coalesce(select(IngestTopic.name).where(IngestTopic.topic_id == topic_id).scalar_subquery(), "")
+    values = {"topic": topic, "topic_id": topic_id, "partition": number, "at_offset": dead.offset}
     # PostgreSQL's text holds no NUL; the body, as bytes, has the message as it came.
-    values = {"topic_id": topic_id, "partition": number, "at_offset": offset, "body": body}
-    session.execute(insert(DeadLetter).values(**values, reason=reason.replace("\0", "�")).on_conflict_do_nothing())
+    reason = dead.reason.replace("\0", "�")
+    session.execute(insert(DeadLetter).values(**values, body=dead.body, reason=reason).on_conflict_do_nothing())
+
+
+def unsent(session: Session, limit: int) -> list[DeadLetter]:
+    """Dead letters that Kafka's topic of them does not have yet, oldest first; nobody else sends them until the end."""
+    chosen = select(DeadLetter).where(DeadLetter.sent_at.is_(None)).order_by(DeadLetter.id).limit(limit)
+    return list(session.scalars(chosen.with_for_update(skip_locked=True)))
+
+
+def are_sent(session: Session, dead: Iterable[DeadLetter]) -> None:
+    """Kafka's topic of dead letters has these."""
+    for each in dead:
+        each.sent_at = datetime.now(UTC)
+    session.flush()
 
 
 def park(session: Session, letter: Letter, reason: str) -> None:

@@ -10,9 +10,10 @@ are as the endpoint takes them. No key is needed: order between messages does no
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from dcmon import elements
 
@@ -24,9 +25,9 @@ class Message(msgspec.Struct, frozen=True):
     """A message as it was read; rows are still undecoded."""
 
     v: Literal[1]
-    org: int
+    org: Annotated[int, Meta(ge=1, le=2**31 - 1)]
     kind: Kind
-    target: int
+    target: Annotated[int, Meta(ge=1, le=2**31 - 1)]
     logged_at: datetime
     rows: list[msgspec.Raw]
 

@@ -70,6 +70,12 @@ def by_id(session: Session, org_id: int) -> Entry | None:
     return None if org is None or org.deleted_at else entry(org)
 
 
+def newest_id(session: Session) -> int:
+    """The largest id that an organization has had, of those that are gone too."""
+    found: int = session.scalar(text("select last_value from organizations_id_seq"))
+    return found
+
+
 def choose(session: Session, name: str | None) -> Entry:
     """The named organization, or the only one there is. Raises InvalidInput when a name is needed."""
     if name is not None:

@@ -44,6 +44,14 @@ class Output:
         self.print(table)
         return None
 
+    def tables(self, tables: Mapping[str, Sequence[Row]], columns: Mapping[str, Sequence[str]]) -> None:
+        """Write several tables, each under its name; JSON is one object of them."""
+        if self.is_json:
+            return self._json({name: [dict(row) for row in rows] for name, rows in tables.items()})
+        for name, rows in tables.items():
+            self.table(rows, columns[name], title=name.replace("_", " "), empty=f"No {name.replace('_', ' ')}.")
+        return None
+
     def value(self, row: Row) -> None:
         """Write one object: a key and its value a line, or a JSON object."""
         if self.is_json:

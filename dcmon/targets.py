@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from sqlalchemy import Engine
 
-from dcmon import db, models, versions
+from dcmon import db, models, organizations, versions
 from dcmon.db import Organization
 from dcmon.tables.org import Model, Version
 
@@ -23,6 +23,7 @@ class Targets:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._known: OrderedDict[tuple[int, str, int], tuple[float, Model, Version | None]] = OrderedDict()
+        self._organizations: dict[int, tuple[float, Organization | None]] = {}
         self._lock = threading.Lock()
 
     def version(self, org: Organization, version_id: int) -> tuple[Model, Version]:
@@ -35,9 +36,22 @@ class Targets:
         """A model, detached. Raises NotFound."""
         return self._find(org, "labels", model_id)[0]
 
+    def organization(self, org_id: int) -> Organization | None:
+        """The organization of that id; None when it is gone."""
+        with self._lock:
+            known = self._organizations.get(org_id)
+        if known is not None and known[0] > time.monotonic():
+            return known[1]
+        with db.public_session(self.engine) as session:
+            org = organizations.by_id(session, org_id)
+        with self._lock:
+            self._organizations[org_id] = (time.monotonic() + AGE, org)
+        return org
+
     def forget(self, org: Organization) -> None:
         """Look everything of this organization up again."""
         with self._lock:
+            self._organizations.pop(org.id, None)
             for key in [key for key in self._known if key[0] == org.id]:
                 del self._known[key]
 

@@ -20,3 +20,13 @@ def confirm(question: str, yes: bool) -> None:
         raise InvalidInput(f"{question} There is no terminal to ask on: say --yes.")
     if not typer.confirm(question, err=True):
         raise InvalidInput("Nothing was done.")
+
+
+def operator() -> str:
+    """Who types, for the ledger: the user of the operating system."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as in containers
+        return "unknown"

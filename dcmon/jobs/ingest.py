@@ -1,60 +1,33 @@
-"""Ingest: from Kafka into PostgreSQL, exactly once.
+"""Ingest: from Kafka into PostgreSQL, exactly once (dcmon.batches has the order of things).
 
-In this order: (1) read a batch; (2) for each organization, in one transaction: lock its offsets, drop what it has,
-store rows, move its offsets; (3) in "public": keep dead letters and parked messages, raise the floor, ring; (4) tell
-Kafka. A crash anywhere repeats from the floor, and (2) drops what is there.
+Two threads: one reads and decodes the next batch while the other stores the one before.
 """
 
 import logging
-import struct
 import time
 import uuid
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import timedelta
-from functools import partial
-from threading import Event
+from threading import Event, Thread
 from typing import TypeVar
 
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
-
-from dcmon import db, errors, ingestion, kafka, letters, messages, offsets, organizations, wake
+from dcmon import batches, errors, kafka, letters, offsets, topics, wake
 from dcmon.app import App
-from dcmon.db import Organization
-from dcmon.letters import Letter
-from dcmon.messages import Unreadable
-from dcmon.offsets import Partition
-from dcmon.settings import Kafka
+from dcmon.batches import Batch
+from dcmon.offsets import Seek, Sought
+from dcmon.targets import Targets
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-Topics = dict[str, uuid.UUID]
 
 AWAY = (errors.Unreachable, errors.DiskFull)
-BLOCKED = (errors.SchemaOutOfDate, errors.SchemaTooNew, errors.Locked)
-CONTENT = (DataError, IntegrityError, errors.InvalidInput, ValueError, OverflowError, struct.error)
-RETRIED = {"40P01", "40001", "55P03", "42P01"}  # deadlock, serialization failure, lock not available, table just gone
-TRIES = 5
-LOCK_WAIT = timedelta(seconds=3)
-PARKED_LOCK_WAIT = timedelta(milliseconds=200)  # others have waited for this organization already
-MESSAGES_AT_ONCE = 250  # one of its own time of receipt costs some 6 ms: keeps a transaction below about 2 s
-PARKED_AT_ONCE = 100
-PARKED_EVERY, PARKED_FOR = 5.0, 10.0  # seconds between tries, and for one: nobody else waits longer
-TOPICS_EVERY = 30.0  # seconds
-
-
-@dataclass
-class Sorted:
-    """A batch by what is to be done with it."""
-
-    letters: dict[int, list[Letter]] = field(default_factory=lambda: defaultdict(list))
-    rows: int = 0
-    dead: list[tuple[Partition, int, bytes | None, str]] = field(default_factory=list)
-    parked: list[tuple[Letter, str]] = field(default_factory=list)
-    reached: dict[Partition, int] = field(default_factory=dict)
-    places: dict[tuple[str, int], int] = field(default_factory=dict)
+PARKED_EVERY = 5.0  # seconds between tries to store what is parked
+TOPICS_EVERY = 10.0  # seconds between looks whether the topics are the same
+DRAIN = 25.0  # seconds for the batch at hand when it is time to stop
+MESSAGES_PER_READ = 250
 
 
 @dataclass
@@ -71,66 +44,176 @@ class Turns:
         return True
 
 
+@dataclass
+class Reading:
+    """What one subscription works with: the topics' ids, and the seeks after which its partitions are read."""
+
+    app: App
+    stop: Event
+    targets: Targets
+    topics: dict[str, uuid.UUID]
+    seeks: dict[tuple[str, int], Seek] = field(default_factory=dict)
+
+    def start_at(self, topic: str, partition: int) -> int | None:
+        """Where a partition that was just assigned starts."""
+        found = _patiently(self.stop, lambda: self._floor(topic, partition), lambda: self.stop.wait(1))
+        self.seeks[topic, partition] = found.seek if found else Seek()
+        return found.next_offset if found else None
+
+    def _floor(self, topic: str, partition: int) -> offsets.Floor:
+        with self.app.public() as session:
+            return offsets.floor(session, (self.topics[topic], partition))
+
+
 def run(app: App, stop: Event) -> None:
-    """Consume until stop is set. Kafka and PostgreSQL are waited for when they are away. Raises LogTruncated."""
-    while (topics := _topics(app, stop)) is not None:
-        with closing(kafka.Consumer(app.settings.kafka, _start(app, stop, topics))) as consumer:
-            try:
-                _consume(app, stop, consumer, topics)
-            except errors.LogTruncated:
-                if not _are_remade(app, topics):
-                    raise
+    """Consume until stop is set. Kafka and PostgreSQL are waited for when they are away.
 
-
-def _start(app: App, stop: Event, topics: Topics) -> Callable[[str, int], int | None]:
-    def start_at(topic: str, partition: int) -> int | None:
-        return _patiently(stop, lambda: _floor(app, (topics[topic], partition)), lambda: stop.wait(1))
-
-    return start_at
-
-
-def _consume(app: App, stop: Event, consumer: kafka.Consumer, topics: Topics) -> None:
-    """Until stop is set, or until the topics are others."""
-    parked_are_due, topics_are_due = Turns(PARKED_EVERY), Turns(TOPICS_EVERY, time.monotonic())
+    Raises LogTruncated, LogExpired or TopicRemade, each with the command that decides.
+    """
+    targets = Targets(app.engine)
     while not stop.is_set():
-        if parked_are_due():
-            _patiently(stop, lambda: retry_parked(app), lambda: consumer.idle(1))
-        if topics_are_due() and _are_remade(app, topics):
+        found = _patiently(stop, lambda: topics.known(app.engine, app.settings.kafka), lambda: stop.wait(1))
+        if found is None:
             return
-        batch = _fill(consumer, topics, app.settings.kafka)
-        if not batch.places:
-            continue
-        if _patiently(stop, partial(take, app, batch), lambda: consumer.idle(1)):
-            consumer.commit(batch.places)
+        reading = Reading(app, stop, targets, found)
+        with closing(kafka.Consumer(app.settings.kafka, reading.start_at)) as consumer:
+            try:
+                _consume(reading, consumer)
+            except Sought:
+                log.warning("the offsets were set anew: reading from there")
+            except errors.LogTruncated:
+                topics.known(app.engine, app.settings.kafka)  # raises TopicRemade when that is why
+                raise
 
 
-def _fill(consumer: kafka.Consumer, topics: Topics, settings: Kafka) -> Sorted:
-    """A batch: until it has enough rows or messages, or its time is over."""
-    batch, ends = Sorted(), time.monotonic() + settings.batch_wait.total_seconds()
-    per_read = min(MESSAGES_AT_ONCE, max(1, settings.batch_rows // settings.rows_per_message))
-    messages_left = MESSAGES_AT_ONCE
-    while messages_left > 0 and batch.rows < settings.batch_rows and (left := ends - time.monotonic()) > 0:
-        received = consumer.read(min(per_read, messages_left), left)
-        messages_left -= len(received)
-        sort(received, topics, batch)
+def _consume(reading: Reading, consumer: kafka.Consumer) -> None:
+    """Until stop is set. While one batch is stored, the next one is read and decoded."""
+    app, stop = reading.app, reading.stop
+    parked_are_due, topics_are_due = Turns(PARKED_EVERY), Turns(TOPICS_EVERY, time.monotonic())
+    storing: Storing | None = None
+    while not stop.is_set():
+        if topics_are_due():
+            _look_at_topics(app, consumer)
+        batch = _fill(reading, consumer)
+        if batch.parts:
+            batches.decode(reading.targets, batch)
+        if storing is not None:
+            _finish(reading, consumer, storing)
+        if stop.is_set():
+            break
+        if parked_are_due():
+            _patiently(stop, lambda: _retry_parked(reading), lambda: consumer.idle(1))
+        storing = Storing(reading, batch) if batch.parts else None
+    if storing is not None:
+        _drain(consumer, storing)
+
+
+def _look_at_topics(app: App, consumer: kafka.Consumer) -> None:
+    """Raises TopicRemade or LogTruncated."""
+    try:
+        topics.known(app.engine, app.settings.kafka)
+    except AWAY as error:
+        log.debug("the topics could not be looked at: %s", error)
+    consumer.require_reached()
+
+
+def _fill(reading: Reading, consumer: kafka.Consumer) -> Batch:
+    """A batch: until it has enough rows or bytes, or its time is over."""
+    settings, batch = reading.app.settings.kafka, Batch()
+    ends = time.monotonic() + settings.batch_wait.total_seconds()
+    per_read = min(MESSAGES_PER_READ, max(1, settings.batch_rows // settings.rows_per_message))
+    while batch.rows < settings.batch_rows and batch.size < settings.batch_bytes:
+        left = ends - time.monotonic()
+        if left <= 0 or reading.stop.is_set():
+            break
+        for received in consumer.read(per_read, left):
+            place = received.place
+            partition = reading.topics[place.topic], place.partition
+            batch.add(partition, received, reading.seeks[place.topic, place.partition])
     return batch
 
 
-def _topics(app: App, stop: Event) -> Topics | None:
-    """The ids of the topics, when Kafka answers; None when it is time to stop."""
-    return _patiently(stop, lambda: kafka.ensure_topics(app.settings.kafka), lambda: stop.wait(1))
+class Storing:
+    """A batch that is being stored, on a thread that ends with the process: what it has not committed is read again."""
 
+    def __init__(self, reading: Reading, batch: Batch) -> None:
+        self.reading, self.batch = reading, batch
+        self.begin()
 
-def _are_remade(app: App, topics: Topics) -> bool:
-    """Whether a topic was deleted and made again: then its offsets say nothing, and it is read from its beginning."""
-    try:
-        found = kafka.ensure_topics(app.settings.kafka)
-    except errors.Unreachable as error:
-        log.debug("the topics could not be looked at: %s", error)
+    def begin(self) -> None:
+        """Store it, once more if need be."""
+        self.done = Future[bool]()
+        Thread(target=self._work, args=(self.done,), name="storing", daemon=True).start()
+
+    def _work(self, done: "Future[bool]") -> None:
+        try:
+            done.set_result(_take(self.reading, self.batch))
+        except BaseException as error:
+            done.set_exception(error)
+
+    def result(self, rest: Callable[[], object]) -> bool:
+        """Whether it is stored; False when it is time to stop. Raises what storing raised."""
+        while not self.reading.stop.is_set():
+            try:
+                return self.done.result(timeout=1)
+            except FutureTimeout:
+                if not self.done.done():
+                    rest()
         return False
-    for name in (name for name in topics if topics[name] != found[name]):
-        log.warning("topic %s was deleted and made again: consuming it from its beginning", name)
-    return found != topics
+
+
+def _take(reading: Reading, batch: Batch) -> bool:
+    touched = batches.take(reading.app.engine, reading.targets, batch)
+    _ring(reading.app, touched)
+    if any(part.dead for part in batch.parts.values()):
+        send_dead_letters(reading.app)
+    return True
+
+
+def _finish(reading: Reading, consumer: kafka.Consumer, storing: Storing) -> None:
+    """Wait until a batch is stored, staying a member of the group; again when what it needs was away."""
+
+    def again() -> None:
+        consumer.idle(1)
+        storing.begin()
+
+    if _patiently(reading.stop, lambda: storing.result(lambda: consumer.idle(0)), again):
+        consumer.commit(storing.batch.places)
+
+
+def _drain(consumer: kafka.Consumer, storing: Storing) -> None:
+    """Let the batch at hand end, within a bound: what is not committed by then will be read again."""
+    try:
+        storing.done.result(timeout=DRAIN)
+    except FutureTimeout:
+        log.warning("stopped before the batch at hand was stored: it will be read again")
+    except (*AWAY, Sought) as error:
+        log.warning("stopped before the batch at hand was stored, it will be read again: %s", error)
+    else:
+        consumer.commit(storing.batch.places)
+
+
+def _retry_parked(reading: Reading) -> bool:
+    _ring(reading.app, batches.retry_parked(reading.app.engine, reading.targets))
+    send_dead_letters(reading.app)
+    return True
+
+
+def send_dead_letters(app: App) -> int:
+    """Copy dead letters to their topic, with where they stood and why in the headers; at least once. How many."""
+    with app.public() as session:
+        dead = letters.unsent(session, 100)
+        if not dead:
+            return 0
+        name = kafka.topic(app.settings.kafka, kafka.DEAD)
+        bodies = [(each.body or b"")[: kafka.LARGEST // 2] for each in dead]
+        try:
+            app.producer.send(name, bodies, [each.headers for each in dead])
+        except errors.Unreachable as error:
+            log.debug("dead letters wait for Kafka: %s", error)
+            return 0
+        letters.are_sent(session, dead)
+    return len(dead)
 
 
 def _patiently(stop: Event, work: Callable[[], T], rest: Callable[[], object]) -> T | None:
@@ -151,134 +234,6 @@ def _patiently(stop: Event, work: Callable[[], T], rest: Callable[[], object]) -
     return None
 
 
-def _floor(app: App, partition: Partition) -> int | None:
-    with app.public() as session:
-        return offsets.floor(session, partition)
-
-
-def sort(received: Sequence[kafka.Received], topics: Topics, batch: Sorted | None = None) -> Sorted:
-    """Messages by organization; those that can't be read set apart."""
-    batch = batch or Sorted()
-    for each in received:
-        place = each.place
-        partition, key = (topics[place.topic], place.partition), (place.topic, place.partition)
-        # A partition that was taken away and given back may be read once more: never go back.
-        batch.reached[partition] = batch.places[key] = max(batch.places.get(key, 0), place.offset + 1)
-        try:
-            message = messages.unpack(each.value)
-        except Unreadable as why:
-            batch.dead.append((partition, place.offset, each.value, str(why)))
-            continue
-        batch.rows += len(message.rows)
-        batch.letters[message.org].append(Letter(partition, place.offset, each.value or b"", message))
-    return batch
-
-
-def take(app: App, batch: Sorted) -> bool:
-    """Steps 2 and 3 for a batch. Safe to repeat."""
-    with app.public() as session:
-        orgs = {org_id: organizations.by_id(session, org_id) for org_id in batch.letters}
-        behind = letters.waiting(session, batch.letters)
-    batch.parked.clear()
-    touched = []
-    for org_id, mine in sorted(batch.letters.items()):
-        org = orgs[org_id]
-        if org is None:
-            log.warning("dropped %d messages of organization %d, which is gone", len(mine), org_id)
-        elif org_id in behind:
-            batch.parked += [(letter, "earlier messages wait") for letter in mine]
-        elif (why := _store(app, org, mine, LOCK_WAIT)) is not None:
-            log.warning("organization %s: %d messages wait: %s", org.name, len(mine), why)
-            batch.parked += [(letter, why) for letter in mine]
-        else:
-            touched.append(org_id)
-    _settle(app, batch)
-    _ring(app, touched)
-    return True
-
-
-def _store(app: App, org: Organization, mine: Sequence[Letter], wait: timedelta) -> str | None:
-    """Store an organization's messages; why not, when it can't be entered now."""
-    try:
-        _store_all(app, org, sorted(mine, key=lambda letter: (letter.partition, letter.offset)), wait)
-    except errors.OrganizationNotFound:
-        log.warning("dropped %d messages of organization %s, which is gone", len(mine), org.name)
-    except BLOCKED as error:
-        return str(error)
-    return None
-
-
-def _store_all(app: App, org: Organization, mine: Sequence[Letter], wait: timedelta) -> None:
-    """A message whose content PostgreSQL refuses is found by halving, and costs itself alone.
-
-    It is a dead letter before a later message moves the offset past it: a crash in between repeats, and loses nothing.
-    """
-    try:
-        _store_once(app, org, mine, wait)
-    except CONTENT as error:
-        if len(mine) == 1:
-            reason = str(getattr(error, "orig", error)).strip()
-            log.warning("organization %s: dead letter at %s: %s", org.name, mine[0].place, reason)
-            with app.public() as session:
-                letters.bury(session, mine[0].partition, mine[0].offset, mine[0].value, reason)
-            return
-        half = len(mine) // 2
-        _store_all(app, org, mine[:half], wait)
-        _store_all(app, org, mine[half:], wait)
-
-
-def _store_once(app: App, org: Organization, mine: Sequence[Letter], wait: timedelta) -> None:
-    """All or nothing. Raises Locked when locks could not be had in several tries."""
-    for tried in range(TRIES):
-        try:
-            with db.org_session(app.engine, org, wait=wait) as session:
-                gone = ingestion.store_letters(session, org, mine)
-            for why in sorted(gone):
-                log.warning("organization %s: dropped messages: %s", org.name, why)
-            return
-        except DBAPIError as error:
-            if db.sqlstate(error) not in RETRIED:
-                raise
-            last = error
-            time.sleep(0.05 * tried)
-    raise errors.Locked(f"Organization {org.name!r} could not be written in {TRIES} tries: {last.orig}") from last
-
-
-def _settle(app: App, batch: Sorted) -> None:
-    """Dead letters, parked messages and the floor, in one transaction."""
-    with app.public() as session:
-        for (topic_id, partition), offset, body, reason in batch.dead:
-            letters.bury(session, (topic_id, partition), offset, body, reason)
-            log.warning("dead letter at %s/%d/%d: %s", topic_id, partition, offset, reason)
-        for letter, reason in batch.parked:
-            letters.park(session, letter, reason)
-        offsets.raise_floors(session, batch.reached)
-
-
-def retry_parked(app: App) -> int:
-    """Store parked messages of organizations that can be entered again, oldest first; returns how many."""
-    done, ends = 0, time.monotonic() + PARKED_FOR
-    with app.public() as session:
-        orgs = {org_id: organizations.by_id(session, org_id) for org_id in letters.waiting(session)}
-    for org_id, org in orgs.items():
-        while time.monotonic() < ends and (mine := _parked(app, org_id)):
-            if org is not None and _store(app, org, mine, PARKED_LOCK_WAIT) is not None:
-                break
-            with app.public() as session:
-                letters.release(session, mine)
-            _ring(app, [org_id])
-            done += len(mine)
-    if done:
-        log.info("stored %d messages that were parked", done)
-    return done
-
-
-def _parked(app: App, org_id: int) -> list[Letter]:
-    with app.public() as session:
-        return letters.parked(session, org_id, PARKED_AT_ONCE)
-
-
 def _ring(app: App, org_ids: Iterable[int]) -> None:
-    with app.public() as session:
-        for org_id in org_ids:
-            wake.ring(session, org_id, wake.Work.evaluate)
+    for org_id in org_ids:
+        wake.ring_now(app.engine, org_id, wake.Work.evaluate)

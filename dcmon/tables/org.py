@@ -266,12 +266,16 @@ class Quarantined(Org):
 
 
 class IngestOffset(Org):
-    """The truth about what this organization has of a topic's partition: messages below next_offset are in."""
+    """The truth about what this organization has of a topic's partition: messages below next_offset are in.
+
+    `seek` is the last seek of the partition that was followed: its line in public.ingest_spans, or 0.
+    """
 
     __tablename__ = "ingest_offsets"
     topic_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     partition: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     next_offset: Mapped[int] = mapped_column(BigInteger)
+    seek: Mapped[int] = mapped_column(BigInteger, server_default="0")
 
 
 class Batch(Org):

@@ -136,3 +136,9 @@ class DeadLetter(Public):
     reason: Mapped[str]
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
     sent_at: Mapped[dt.datetime | None]
+
+    @property
+    def headers(self) -> dict[str, bytes]:
+        """Where it stood and why it is dead, as headers of a message."""
+        said = {"topic": self.topic, "partition": self.partition, "offset": self.at_offset, "reason": self.reason}
+        return {f"dcmon.{name}": str(value).encode() for name, value in said.items()}

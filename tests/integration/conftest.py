@@ -118,7 +118,7 @@ def _encoded(row: Mapping[str, Any]) -> bytes:
 
 
 @contextmanager
-def running(job: Callable[[App, threading.Event], None], app: App) -> Iterator[None]:
+def running(job: Callable[[App, threading.Event], None], app: App) -> Iterator[threading.Thread]:
     """A job on a thread; what it raises is raised here."""
     stop, raised = threading.Event(), list[BaseException]()
 
@@ -131,7 +131,7 @@ def running(job: Callable[[App, threading.Event], None], app: App) -> Iterator[N
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        yield
+        yield thread
     finally:
         stop.set()
         thread.join(30)

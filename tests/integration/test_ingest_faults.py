@@ -2,24 +2,44 @@
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
 
-from dcmon import db, errors, ingestion, kafka, messages, provision, versions
+from dcmon import batches, db, errors, ingestion, kafka, messages, provision, versions
 from dcmon.app import App
-from dcmon.jobs import ingest
+from dcmon.batches import Batch
+from dcmon.offsets import Seek
+from dcmon.targets import Targets
 from tests.integration.conftest import Target, labels, new_target, rows
 
+NONE = Seek()
 TOPICS = {"samples": uuid.uuid4(), "labels": uuid.uuid4()}
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
 
 
 def received(first: int, *values: bytes, kind: str = "samples") -> list[kafka.Received]:
     """Messages as the consumer hands them over, at consecutive offsets of one partition."""
-    return [kafka.Received(kafka.Place(kind, 0, offset), value) for offset, value in enumerate(values, first)]
+    return [kafka.Received(kafka.Place(kind, 0, offset), value, offset) for offset, value in enumerate(values, first)]
+
+
+def batch_of(app: App, messages: Iterable[kafka.Received], seek: Seek = NONE) -> Batch:
+    """A batch as the worker has it before it stores it."""
+    batch = Batch()
+    for each in messages:
+        batch.add((TOPICS[each.place.topic], each.place.partition), each, seek)
+    batches.decode(Targets(app.engine), batch)
+    return batch
+
+
+def take(app: App, batch: Batch) -> None:
+    batches.take(app.engine, Targets(app.engine), batch)
+
+
+def retry_parked(app: App) -> None:
+    batches.retry_parked(app.engine, Targets(app.engine))
 
 
 def packed(target: Target, of: Sequence[bytes], per_message: int = 10, minutes: int = 0) -> list[bytes]:
@@ -44,15 +64,15 @@ def test_an_organization_that_is_locked_is_parked_and_nobody_waits(app: App, tar
     other = new_target(
         target.engine, provision.create_organization(target.engine, "other", "o@other.example").organization
     )
-    batch = ingest.sort(received(0, *packed(target, rows(0, 10)), *packed(other, rows(0, 10))), TOPICS)
+    batch = batch_of(app, received(0, *packed(target, rows(0, 10)), *packed(other, rows(0, 10))))
     with target.engine.begin() as migration:
         migration.execute(text("select pg_advisory_xact_lock(:gate, :id)"), {"gate": db.GATE, "id": target.org.id})
         began = time.monotonic()
-        ingest.take(app, batch)
+        take(app, batch)
         assert time.monotonic() - began < 5
         assert (other.samples, public(app, "select count(*) from parked_messages")) == (10, 1)
 
-    ingest.retry_parked(app)
+    retry_parked(app)
 
     assert (target.samples, public(app, "select count(*) from parked_messages")) == (10, 0)
 
@@ -60,12 +80,12 @@ def test_an_organization_that_is_locked_is_parked_and_nobody_waits(app: App, tar
 def test_a_message_that_postgresql_refuses_costs_itself_alone(app: App, target: Target) -> None:
     ddl(target, "alter table {samples} add check (age <> 25)")
 
-    ingest.take(app, ingest.sort(received(0, *packed(target, rows(0, 50))), TOPICS))
-    ingest.take(app, ingest.sort(received(0, *packed(target, rows(0, 60))), TOPICS))
+    take(app, batch_of(app, received(0, *packed(target, rows(0, 50)))))
+    take(app, batch_of(app, received(0, *packed(target, rows(0, 60)))))
 
     assert target.samples == 50
     assert public(app, "select at_offset from dead_letters") == 2
-    assert target.scalar("select sum(taken) from batches") == 50
+    assert target.scalar("select array[sum(taken), sum(stored), sum(dropped)] from batches") == [60, 50, 10]
 
 
 def test_a_server_that_ends_in_the_middle_of_copy_is_unreachable_and_nothing_stays(app: App, target: Target) -> None:
@@ -75,14 +95,14 @@ def test_a_server_that_ends_in_the_middle_of_copy_is_unreachable_and_nothing_sta
         " 'begin perform pg_terminate_backend(pg_backend_pid()); return new; end'",
         "create trigger ends before insert on {samples} for each row when (new.age = 25) execute function ends()",
     )
-    batch = ingest.sort(received(0, *packed(target, rows(0, 50))), TOPICS)
+    batch = batch_of(app, received(0, *packed(target, rows(0, 50))))
 
     with pytest.raises(errors.Unreachable):
-        ingest.take(app, batch)
+        take(app, batch)
     assert target.samples == 0
 
     ddl(target, "drop trigger ends on {samples}")
-    ingest.take(app, batch)
+    take(app, batch)
     assert target.samples == 50
 
 
@@ -97,7 +117,7 @@ def test_a_deadlock_in_the_middle_of_copy_repeats_the_organization(app: App, tar
         "create trigger fails before insert on {samples} for each row when (new.age = 25) execute function fails()",
     )
 
-    ingest.take(app, ingest.sort(received(0, *packed(target, rows(0, 50))), TOPICS))
+    take(app, batch_of(app, received(0, *packed(target, rows(0, 50)))))
 
     assert target.samples == 50
     assert target.scalar("select sum(taken) from batches") == 50
@@ -110,20 +130,35 @@ def test_what_can_not_be_locked_is_parked_after_some_tries(app: App, target: Tar
         " 'begin raise exception using errcode = ''55P03''; end'",
         "create trigger fails before insert on {samples} for each row execute function fails()",
     )
-    ingest.take(app, ingest.sort(received(0, *packed(target, rows(0, 10))), TOPICS))
+    take(app, batch_of(app, received(0, *packed(target, rows(0, 10)))))
     assert public(app, "select count(*) from parked_messages") == 1
 
     ddl(target, "drop trigger fails on {samples}")
-    ingest.retry_parked(app)
+    retry_parked(app)
     assert target.samples == 10
 
 
-def test_a_batch_that_goes_back_never_lowers_what_is_settled(app: App, target: Target) -> None:
+def test_a_batch_whose_reading_began_anew_settles_only_what_it_has_without_a_hole(app: App, target: Target) -> None:
+    """A partition was taken away and given back in the middle: what is not read again yet is not settled."""
     values = packed(target, rows(0, 50))
 
-    ingest.take(app, ingest.sort([*received(4, values[4]), *received(0, *values[:2])], TOPICS))
+    take(app, batch_of(app, [*received(4, values[4]), *received(0, *values[:2])]))
+    assert (public(app, "select next_offset from ingest_floor"), target.samples) == (2, 20)
 
-    assert public(app, "select next_offset from ingest_floor") == 5
+    take(app, batch_of(app, received(2, *values[2:])))
+    assert (public(app, "select next_offset from ingest_floor"), target.samples) == (5, 50)
+
+
+def test_a_batch_that_others_have_settled_since_changes_nothing(app: App, target: Target) -> None:
+    values = packed(target, rows(0, 50))
+    late = batch_of(app, received(0, *values[:3]))
+    take(app, batch_of(app, received(0, *values)))
+
+    take(app, late)
+
+    assert (public(app, "select next_offset from ingest_floor"), target.samples) == (5, 50)
+    assert target.scalar("select sum(messages) from batches") == 5
+    assert public(app, "select count(*) from ingest_spans") == 1
 
 
 def test_samples_and_labels_of_a_batch_lock_their_model_once(app: App, target: Target) -> None:
@@ -136,7 +171,7 @@ def test_samples_and_labels_of_a_batch_lock_their_model_once(app: App, target: T
         locks: list[str] = []
         relation = session.scalar(text("select relation from models"))
         patch.setattr(ingestion, "_store_group", lambda session, *_: locks.extend(_modes(session, relation)))
-        ingest.take(app, ingest.sort(both, TOPICS))
+        take(app, batch_of(app, both))
 
     assert set(locks) == {"ExclusiveLock"}
 

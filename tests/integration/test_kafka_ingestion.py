@@ -11,17 +11,19 @@ from datetime import UTC, datetime
 
 import psycopg
 import pytest
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from sqlalchemy import text
 
-from dcmon import db, messages, organizations, provision
+from dcmon import db, messages, organizations, provision, versions
 from dcmon import kafka as door
 from dcmon.app import App
 from dcmon.db import Organization
 from dcmon.embedded.supervisor import environment
-from dcmon.errors import LogTruncated, TooLarge, Unreachable
+from dcmon.errors import LogTruncated, TooLarge, TopicRemade, Unreachable
 from dcmon.jobs import ingest
 from dcmon.settings import Kafka
+from dcmon.tables.org import Version
 from tests.integration.conftest import Target, eventually, labels, new_target, rows, running
 
 pytestmark = pytest.mark.kafka
@@ -144,13 +146,21 @@ def test_organizations_in_one_topic_get_their_own(buffered: App, target: Target)
 
 def test_messages_of_what_is_gone_are_dropped_and_nobody_waits(buffered: App, target: Target) -> None:
     gone = provision.create_organization(target.engine, "gone", "g@gone.example").organization
+    with db.org_session(target.engine, target.org) as session:
+        model, _ = versions.get(session, target.version_id)
+        other = versions.create(session, model, versions.NewVersion("gone", {"age": "numeric"}))
     buffered.ingestion.take_samples(gone, 1, rows(0, 10))
-    buffered.ingestion.take_samples(target.org, 999, rows(0, 10))
+    buffered.ingestion.take_samples(target.org, other.id, rows(0, 10))
     provision.delete_organization(target.engine, gone)
+    with db.org_session(target.engine, target.org) as session:
+        versions.delete(session, model, session.get_one(Version, other.id))
     buffered.ingestion.take_samples(target.org, target.version_id, rows(0, 10))
 
     with running(ingest.run, buffered):
         assert eventually(lambda: target.samples == 10)
+        assert eventually(lambda: target.scalar("select sum(dropped) from batches") == 10)
+
+    assert public(buffered, "select count(*) from dead_letters") == 0
 
 
 def test_an_organization_that_is_behind_is_parked_and_stored_later(buffered: App, target: Target) -> None:
@@ -234,12 +244,32 @@ def _made_again(kafka: Kafka, target: Target) -> None:
     producer.close()
 
 
-def test_a_topic_that_was_made_again_is_read_from_its_beginning(buffered: App, target: Target) -> None:
+def fails(app: App) -> bool:
+    """The worker ends with an error, which is raised here."""
+    ingest.run(app, threading.Event())
+    return False
+
+
+def seek(app: App, *arguments: str) -> str:
+    """`dcmon ingest seek`, as an operator types it; what it said."""
+    command = [sys.executable, "-m", "dcmon", "ingest", "seek", *arguments]
+    done = subprocess.run(command, env=environment(app.settings), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def test_a_topic_that_was_made_again_stops_the_worker_until_somebody_decides(buffered: App, target: Target) -> None:
+    """Its offsets say nothing about the new one; going on by itself would hide that unread messages are gone."""
     with running(ingest.run, buffered):
         buffered.ingestion.take_samples(target.org, target.version_id, rows(0, 500))
         assert eventually(lambda: target.samples == 500)
     _made_again(buffered.settings.kafka, target)
 
+    with pytest.raises(TopicRemade, match=r"was deleted and made again.*dcmon ingest seek --to beginning"):
+        fails(buffered)
+    assert target.samples == 500
+
+    seek(buffered, "--to", "beginning", "--yes")
     with running(ingest.run, buffered):
         assert eventually(lambda: target.samples == 600, 60)
 
@@ -248,36 +278,96 @@ def test_a_topic_that_was_made_again_is_read_from_its_beginning(buffered: App, t
     not os.environ.get("DCMON_TEST_KAFKA"),
     reason="Tansu answers a fetch from a topic that is gone with no name and no id, and librdkafka 2.16 dies of that",
 )
-def test_a_topic_that_is_made_again_under_a_worker_is_read_from_its_beginning(
+def test_a_topic_that_is_made_again_under_a_worker_stops_it(
     buffered: App, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ingest, "TOPICS_EVERY", 1.0)
-    with running(ingest.run, buffered):
-        buffered.ingestion.take_samples(target.org, target.version_id, rows(0, 500))
-        assert eventually(lambda: target.samples == 500)
-        _made_again(buffered.settings.kafka, target)
-        assert eventually(lambda: target.samples == 600, 60)
+
+    def made_again_under_a_worker() -> None:
+        with running(ingest.run, buffered) as worker:
+            buffered.ingestion.take_samples(target.org, target.version_id, rows(0, 500))
+            assert eventually(lambda: target.samples == 500)
+            _made_again(buffered.settings.kafka, target)
+            assert eventually(lambda: not worker.is_alive(), 60)
+
+    with pytest.raises(TopicRemade):
+        made_again_under_a_worker()
 
 
-@pytest.mark.skipif(
-    not os.environ.get("DCMON_TEST_KAFKA"), reason="Tansu does not say that an offset is out of range, as Kafka does"
-)
-def test_a_log_that_lost_its_end_stops_the_worker_loudly(buffered: App, target: Target) -> None:
+def test_a_log_that_lost_its_end_stops_the_worker_until_somebody_decides(
+    buffered: App, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Otherwise new messages at old offsets would be taken for old ones, and dropped."""
+    monkeypatch.setattr(ingest, "TOPICS_EVERY", 1.0)
     buffered.ingestion.take_samples(target.org, target.version_id, rows(0, 500))
     with running(ingest.run, buffered):
         assert eventually(lambda: target.samples == 500)
     with buffered.public() as session:
         session.execute(text("update ingest_floor set next_offset = 1000"))
-    again = buffered.settings.kafka.model_copy(update={"group_id": "after-the-loss"})
-    other = App(buffered.settings.model_copy(update={"kafka": again}), buffered.output)
 
-    def fails() -> bool:
-        ingest.run(other, threading.Event())
-        return False
+    with pytest.raises(LogTruncated, match=r"but all below 1000 was read.*dcmon ingest seek"):
+        fails(buffered)
 
-    with other, pytest.raises(LogTruncated, match="goes back to offset 0, but all below 1000 was read"):
-        fails()
+    seek(buffered, "--to", "beginning", "--yes")
+    buffered.ingestion.take_samples(target.org, target.version_id, rows(500, 100))
+    with running(ingest.run, buffered):
+        assert eventually(lambda: target.samples == 600, 60)
+
+
+def test_a_seek_reads_again_and_stores_nothing_twice(buffered: App, target: Target) -> None:
+    buffered.ingestion.take_samples(target.org, target.version_id, rows(0, 500))
+    with running(ingest.run, buffered):
+        assert eventually(lambda: target.samples == 500)
+    with db.org_session(target.engine, target.org) as session:  # as after a restore of an older backup
+        model, version = versions.get(session, target.version_id)
+        session.execute(text(f"delete from ids_{model.relation} where ts < '2026-03-01 01:00+00'"))
+        session.execute(text(f"delete from samples_{version.relation} where _dc_time < '2026-03-01 01:00+00'"))
+    assert target.samples == 380
+
+    seek(buffered, "--to", "beginning", "--dry-run")
+    assert public(buffered, "select sum(next_offset) from ingest_floor") == 10
+
+    seek(buffered, "--to", "beginning", "--yes")
+    with running(ingest.run, buffered):
+        assert eventually(lambda: target.samples == 500, 60)
+        assert eventually(lambda: public(buffered, "select sum(next_offset) from ingest_floor") == 10)
+
+    assert target.scalar("select sum(duplicates) from batches") == 380
+
+
+def test_dead_letters_come_to_a_topic_of_their_own_with_the_reason(buffered: App, target: Target) -> None:
+    settings = buffered.settings.kafka
+    samples = door.topic(settings, "samples")
+    never = messages.pack(target.org.id, "samples", 999, datetime.now(UTC), rows(0, 1), 1)
+    nobody = messages.pack(4711, "samples", 1, datetime.now(UTC), rows(0, 1), 1)
+    door.ensure_topics(settings)
+    with closing(door.Producer(settings)) as producer:
+        producer.send(samples, [b"poison", *never, *nobody])
+
+    with running(ingest.run, buffered):
+        assert eventually(lambda: public(buffered, "select count(*) from dead_letters where sent_at is not null") == 3)
+
+    found = dict[bytes, dict[str, bytes]]()
+    with closing(consumer_of(settings, door.topic(settings, door.DEAD))) as consumer:
+
+        def has_all() -> bool:
+            for message in consumer.consume(10, 0.5):
+                found[message.value()] = dict(message.headers())
+            return len(found) == 3
+
+        assert eventually(has_all)
+
+    assert found[b"poison"]["dcmon.topic"] == samples.encode()
+    assert found[b"poison"]["dcmon.reason"].startswith(b"not a message of version 1")
+    assert found[never[0]]["dcmon.reason"] == b"there has never been a version 999 in this organization"
+    assert found[nobody[0]]["dcmon.reason"] == b"there has never been an organization 4711"
+
+
+def consumer_of(settings: Kafka, topic: str) -> Consumer:
+    """A consumer of another kind of program, from the beginning of a topic's partitions."""
+    made = Consumer({"bootstrap.servers": settings.bootstrap_servers, "group.id": "reader"})
+    made.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in range(settings.partitions)])
+    return made
 
 
 def test_a_row_larger_than_kafka_takes_is_quarantined_with_its_beginning(buffered: App, target: Target) -> None:

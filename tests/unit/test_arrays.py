@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from psycopg.adapt import Transformer
 
 from dcmon import arrays, arrivals
+from dcmon.db import Array
 
 TIMES = st.timedeltas(timedelta(days=-730_000), timedelta(days=2_920_000)).map(lambda since: arrays.EPOCH + since)
 
 
-def back(array: arrays.Array) -> object:
+def back(array: Array) -> object:
     """What psycopg reads out of it."""
     loader = Transformer().get_loader(array.oid, psycopg.pq.Format.BINARY)
     return loader.load(bytes(array))

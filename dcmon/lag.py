@@ -1,0 +1,98 @@
+"""How far ingestion is behind: of each partition, and of each organization."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Engine, func, select, text
+
+from dcmon import db, errors, kafka, messages, offsets, organizations
+from dcmon.settings import Kafka
+from dcmon.tables.public import ParkedMessage
+
+RATE_OVER = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class PartitionLag:
+    """A partition: up to where it is settled, where it ends, and when its oldest unread message was sent."""
+
+    topic: str
+    partition: int
+    read: int
+    end: int
+    oldest_unread: datetime | None = None
+
+    @property
+    def lag(self) -> int:
+        return max(0, self.end - self.read)
+
+
+@dataclass(frozen=True)
+class OrganizationLag:
+    """An organization: unread messages (of those looked at), messages that wait for it, and rows taken a second."""
+
+    organization: str
+    unread: int
+    oldest_unread: datetime | None
+    parked: int
+    rows_per_second: float | None
+    last_rows: datetime | None
+
+
+def measure(engine: Engine, settings: Kafka, look_at: int) -> tuple[list[PartitionLag], list[OrganizationLag]]:
+    """The lag of each partition, and of each organization by a look at so many unread messages of each partition.
+
+    Raises Unreachable.
+    """
+    ids = kafka.ensure_topics(settings)
+    partitions, unread = list[PartitionLag](), list[kafka.Sent]()
+    for name, topic_id in ids.items():
+        for extent in kafka.extents(settings, name):
+            with db.public_session(engine) as session:
+                stands = offsets.floor(session, (topic_id, extent.partition)).next_offset
+            lag = PartitionLag(name, extent.partition, extent.begin if stands is None else stands, extent.end)
+            found = kafka.peek(settings, name, replace(extent, begin=max(lag.read, extent.begin)), look_at)
+            unread += found
+            partitions.append(replace(lag, oldest_unread=min((each.at for each in found), default=None)))
+    return partitions, _by_organization(engine, unread)
+
+
+def _by_organization(engine: Engine, unread: Iterable[kafka.Sent]) -> list[OrganizationLag]:
+    counts, oldest = Counter[int](), dict[int, datetime]()
+    for each in unread:
+        try:
+            org_id = messages.unpack(each.value).org
+        except messages.Unreadable:
+            continue
+        counts[org_id] += 1
+        oldest[org_id] = min(each.at, oldest.get(org_id, each.at))
+    with db.public_session(engine) as session:
+        orgs = organizations.entries(session)
+        waiting = select(ParkedMessage.org_id, func.count()).group_by(ParkedMessage.org_id)
+        parked = {row.org_id: row[1] for row in session.execute(waiting)}
+    return [
+        OrganizationLag(org.name, counts[org.id], oldest.get(org.id), parked.get(org.id, 0), *_rate(engine, org))
+        for org in orgs
+    ]
+
+
+def _rate(engine: Engine, org: db.Organization) -> tuple[float | None, datetime | None]:
+    """Rows taken a second in the last minutes, and when the last came; nothing where it can't be entered now."""
+    statement = text(
+        "select coalesce(sum(taken) filter (where created_at > now() - :over), 0), max(created_at) from batches"
+        " where action = 'ingest'"
+    )
+    try:
+        with db.org_session(engine, org, wait=timedelta(seconds=1)) as session:
+            taken, last = session.execute(statement, {"over": RATE_OVER}).one()
+    except errors.DcmonError:
+        return None, None
+    return round(int(taken) / RATE_OVER.total_seconds(), 1), last
+
+
+def is_behind(partitions: Sequence[PartitionLag], longest: timedelta) -> bool:
+    """Whether a message has waited for longer than this."""
+    now = datetime.now(UTC)
+    return any(each.oldest_unread is not None and now - each.oldest_unread > longest for each in partitions)
