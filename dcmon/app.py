@@ -134,6 +134,16 @@ class App:
         with db.org_session(self.engine, org or self.organization(), snapshot=snapshot) as session:
             yield session
 
+    def settle_in(self) -> None:
+        """For a process that stays: what is loaded by now stays too, so the garbage collector need not look at it.
+
+        Rows come and go by the thousand and hold no circles: collecting after each 700 objects cost 15 % of ingestion.
+        """
+        import gc
+
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
+
     def close(self) -> None:
         """Give back every connection."""
         if "producer" in self.__dict__:

@@ -89,7 +89,7 @@ class Batch:
         self.size += len(received.value or b"")
         self.messages += 1
         try:
-            message = messages.unpack(received.value)
+            message = messages.unpack(received.value, received.sent_at)
         except Unreadable as why:
             part.dead.append(Dead(partition, place.offset, received.value, str(why)))
             return

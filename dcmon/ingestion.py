@@ -155,7 +155,7 @@ class Group:
 
     @property
     def deliveries(self) -> list[Delivery]:
-        return [Delivery(each.message.rows, each.message.logged_at, each.place) for each in self.letters]
+        return [Delivery(each.message.rows, each.message.received_at, each.place) for each in self.letters]
 
 
 def group(letters: Iterable[Letter]) -> list[Group]:

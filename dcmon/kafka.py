@@ -39,11 +39,12 @@ class Place:
 
 @dataclass(frozen=True)
 class Received:
-    """A message with its place; `after` is the offset from which on it was the next one."""
+    """A message with its place and Kafka's time of it; `after` is the offset from which on it was the next one."""
 
     place: Place
     value: bytes | None
     after: int
+    sent_at: datetime
 
 
 def topic(settings: Kafka, kind: str) -> str:
@@ -127,11 +128,13 @@ def peek(settings: Kafka, name: str, extent: Extent, most: int) -> list[Sent]:
     with closing(_opened(ck.Consumer, settings, {"group.id": f"{settings.group_id}-look"})) as consumer:
         consumer.assign([ck.TopicPartition(name, extent.partition, extent.begin)])
         found = consumer.consume(min(most, extent.end - extent.begin), METADATA_SECONDS)
-    return [
-        Sent(message.value() or b"", datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC))
-        for message in found
-        if message.error() is None
-    ]
+    return [Sent(message.value() or b"", _sent_at(message)) for message in found if message.error() is None]
+
+
+def _sent_at(message: Any) -> datetime:
+    """Kafka's time of a message; now, where the log has none."""
+    _, milliseconds = message.timestamp()
+    return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds > 0 else datetime.now(UTC)
 
 
 def offset_at(settings: Kafka, name: str, extent: Extent, time: datetime) -> int:
@@ -323,7 +326,7 @@ class Consumer:
                 self._error(error)
                 continue
             place = Place(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
-            received.append(Received(place, message.value(), self._follow(place)))
+            received.append(Received(place, message.value(), self._follow(place), _sent_at(message)))
         if received:
             self._said.clear()
         return received

@@ -63,7 +63,7 @@ def _by_organization(engine: Engine, unread: Iterable[kafka.Sent]) -> list[Organ
     counts, oldest = Counter[int](), dict[int, datetime]()
     for each in unread:
         try:
-            org_id = messages.unpack(each.value).org
+            org_id = messages.unpack(each.value, each.at).org
         except messages.Unreadable:
             continue
         counts[org_id] += 1

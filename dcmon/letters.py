@@ -16,6 +16,8 @@ from dcmon.messages import Message
 from dcmon.offsets import Partition
 from dcmon.tables.public import DeadLetter, IngestTopic, ParkedMessage
 
+LATEST = datetime.max.replace(tzinfo=UTC)
+
 
 @dataclass(frozen=True)
 class Letter:
@@ -68,9 +70,12 @@ def are_sent(session: Session, dead: Iterable[DeadLetter]) -> None:
 def park(session: Session, letter: Letter, reason: str) -> None:
     """Let a message wait for its organization."""
     topic_id, number = letter.partition
-    values = {"topic_id": topic_id, "partition": number, "at_offset": letter.offset, "body": letter.value}
+    values = {"topic_id": topic_id, "partition": number, "at_offset": letter.offset}
+    body = messages.encode(letter.message)
     session.execute(
-        insert(ParkedMessage).values(**values, org_id=letter.message.org, reason=reason).on_conflict_do_nothing()
+        insert(ParkedMessage)
+        .values(**values, body=body, org_id=letter.message.org, reason=reason)
+        .on_conflict_do_nothing()
     )
 
 
@@ -85,7 +90,7 @@ def parked(session: Session, org_id: int, limit: int) -> list[Letter]:
     statement = select(ParkedMessage).where(ParkedMessage.org_id == org_id)
     ordered = statement.order_by(ParkedMessage.topic_id, ParkedMessage.partition, ParkedMessage.at_offset)
     return [
-        Letter((each.topic_id, each.partition), each.at_offset, each.body, messages.unpack(each.body))
+        Letter((each.topic_id, each.partition), each.at_offset, each.body, messages.unpack(each.body, LATEST))
         for each in session.scalars(ordered.limit(limit))
     ]
 

@@ -31,6 +31,7 @@ def run_jobs(app: App, names: Sequence[str]) -> bool:
             failed.set()
             stop.set()
 
+    app.settle_in()
     threads = [threading.Thread(target=run, args=(name,), name=name) for name in names]
     for thread in threads:
         thread.start()

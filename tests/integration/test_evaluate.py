@@ -129,8 +129,8 @@ def test_another_reference_has_the_last_windows_evaluated_again_and_results_say_
         log_day(app, watched, number)
     with running(evaluate.run, app):
         assert eventually(lambda: len(stored(app, watched)) == 2)
-    other = [msgspec.Raw(json.dumps({name: json.loads(row)[name] for name in ("age", "job", "_dc_prediction")}).encode())
-             for row in rows(-2, 60)]  # fmt: skip
+    names, given = ("age", "job", "_dc_prediction"), [json.loads(row) for row in rows(-2, 60)]
+    other = [msgspec.Raw(json.dumps({name: row[name] for name in names}).encode()) for row in given]
     with app.org(watched.org) as session:
         found = versions.get(session, watched.version_id)
         references.load(session, *found, references.Table(other), replace=True)

@@ -22,7 +22,10 @@ NOW = datetime(2026, 4, 1, tzinfo=UTC)
 
 def received(first: int, *values: bytes, kind: str = "samples") -> list[kafka.Received]:
     """Messages as the consumer hands them over, at consecutive offsets of one partition."""
-    return [kafka.Received(kafka.Place(kind, 0, offset), value, offset) for offset, value in enumerate(values, first)]
+    return [
+        kafka.Received(kafka.Place(kind, 0, offset), value, offset, NOW + timedelta(days=1))
+        for offset, value in enumerate(values, first)
+    ]
 
 
 def batch_of(app: App, messages: Iterable[kafka.Received], seek: Seek = NONE) -> Batch:

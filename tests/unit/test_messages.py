@@ -18,20 +18,20 @@ def packed(*rows: bytes, per_message: int = 500) -> list[bytes]:
 
 def test_rows_come_out_as_they_went_in() -> None:
     rows = [b'{"a": 1.50,  "b": "\\u00e9"}', '{"é":null}'.encode(), b"17"]
-    message = messages.unpack(packed(*rows)[0])
+    message = messages.unpack(packed(*rows)[0], NOW)
 
     assert [bytes(row) for row in message.rows] == rows
     assert (message.org, message.kind, message.target, message.logged_at) == (7, "samples", 3, NOW)
 
 
 def test_a_message_has_a_bounded_number_of_rows() -> None:
-    found = [len(messages.unpack(each).rows) for each in packed(*[b"{}"] * 7, per_message=3)]
+    found = [len(messages.unpack(each, NOW).rows) for each in packed(*[b"{}"] * 7, per_message=3)]
     assert found == [3, 3, 1]
 
 
 def test_a_message_has_a_bounded_size_unless_one_row_exceeds_it() -> None:
     row = b'"' + b"x" * 400_000 + b'"'
-    assert [len(messages.unpack(each).rows) for each in packed(row, row, row)] == [2, 1]
+    assert [len(messages.unpack(each, NOW).rows) for each in packed(row, row, row)] == [2, 1]
     assert max(map(len, packed(*[row] * 5))) < kafka.LARGEST
     assert len(packed(b'"' + b"x" * 2_000_000 + b'"')) == 1
 
@@ -43,6 +43,23 @@ def test_no_rows_make_no_message() -> None:
 def test_the_time_of_receipt_is_in_utc() -> None:
     east = NOW.astimezone(timezone(timedelta(hours=5, minutes=45)))
     assert b'"logged_at":"2026-11-24T10:00:00+00:00"' in messages.pack(1, "labels", 1, east, [msgspec.Raw(b"1")], 1)[0]
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        (b"", NOW),
+        (b'"logged_at":null,', NOW),
+        (b'"logged_at":"2026-11-24T11:30:00+02:00",', NOW - timedelta(minutes=30)),
+        (b'"logged_at":"2099-01-01T00:00:00Z",', NOW),
+    ],
+)
+def test_the_time_of_receipt_is_never_later_than_kafkas(said: bytes, found: datetime) -> None:
+    """A producer whose clock is wrong would otherwise have the last word on each label for years."""
+    message = messages.unpack(b'{"v":1,"org":7,"kind":"labels",' + said + b'"target":3,"rows":[{}]}', NOW)
+
+    assert message.received_at == found
+    assert messages.unpack(messages.encode(message), NOW) == message
 
 
 @pytest.mark.parametrize(
@@ -62,7 +79,7 @@ def test_the_time_of_receipt_is_in_utc() -> None:
 )
 def test_what_is_no_message_is_said_to_be_unreadable(value: bytes | None) -> None:
     with pytest.raises(messages.Unreadable):
-        messages.unpack(value)
+        messages.unpack(value, NOW)
 
 
 @pytest.mark.parametrize(
