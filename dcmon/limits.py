@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Literal, NamedTuple
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dcmon import errors
@@ -69,6 +70,11 @@ class Limits:
 def get(session: Session, org_id: int) -> Limits:
     """The limits of an organization, which must be there."""
     return read(session.get_one(Organization, org_id))
+
+
+def by_organization(session: Session) -> dict[int, Limits]:
+    """The limits of all organizations, by id."""
+    return {org.id: read(org) for org in session.scalars(select(Organization))}
 
 
 def read(org: Organization) -> Limits:

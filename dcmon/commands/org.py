@@ -32,8 +32,8 @@ def list_(ctx: typer.Context) -> None:
 
     with ctx.obj.public() as session:
         found = organizations.entries(session)
-        limited = [asdict(limits.get(session, org.id)) for org in found]
-    rows = [{**row, **limit} for row, limit in zip(organizations.describe(found), limited, strict=True)]
+        limited = limits.by_organization(session)
+    rows = [{**row, **asdict(limited[row["id"]])} for row in organizations.describe(found)]
     ctx.obj.output.table(rows, ["name", "id", "schema"], empty='No organization yet: "dcmon org create NAME".')
 
 
