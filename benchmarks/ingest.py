@@ -1,113 +1,184 @@
 """Ingestion against its limit: bare COPYs of the same rows into the same set of tables, with the same indexes.
 
-python -m benchmarks.ingest
+python -m benchmarks.ingest [RUNS]
+
+Rows come in order of time, as services send them. The worker and the endpoint are processes of their own; "CPU" is
+theirs and PostgreSQL's (and the broker's, where there is one), the client's own not counted.
 """
 
 import json
-import threading
+import sys
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
 import urllib3
-import uvicorn
+from sqlalchemy import text
 
-from benchmarks.stage import Cost, Stage, checkpoint, figure, measure, rows, say, stage
-from dcmon import arrivals, storage, tokens, versions
+from benchmarks.processes import Broker, brokers, processes
+from benchmarks.stage import CLASSES, FEATURES, Cost, Stage, checkpoint, figure, measure, rows, say, stage
+from dcmon import arrays, arrivals, kafka, messages, models, references, storage, tokens, versions
 from dcmon.columns import TYPES, quoted
-from dcmon.http import api
+from dcmon.models import NewModel
 from dcmon.rows import Raw, sample_shape
+from dcmon.versions import NewVersion
 
-ROWS, RUNS = 20_000, 5
+ROWS = 100_000
+RUNS = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+SIZES = (1_000, 10_000)
+COPY = "bare COPY of decoded rows"
 
 
 def main() -> None:
     """Print the figures."""
-    with stage() as on:
-        for size in (1_000, 10_000):
-            _samples(on, size)
+    with stage() as on, brokers() as broker:
+        for size in SIZES:
+            _samples(on, broker, size)
         _labels(on)
+        _reference(on)
+        _new_version(on)
 
 
-def _samples(on: Stage, size: int) -> None:
-    taken: dict[str, list[Cost]] = {"copy": [], "take": [], "http": []}
+def _samples(on: Stage, broker: Broker, size: int) -> None:
+    taken: dict[str, list[Cost]] = {"copy": [], "direct": [], "http": [], "broker": [], "worker": []}
+    ways = {"copy": _copy, "direct": _direct, "http": _http, "broker": _through_broker, "worker": _worker}
     for run in range(RUNS):
-        say(f"samples in requests of {size}: run {run + 1} of {RUNS}")
-        batches = [rows(run * ROWS + first, size) for first in range(0, ROWS, size)]
-        for kind, way in (("copy", _copy), ("take", _take), ("http", _http)):
-            _, version_id = on.new_version(f"{kind}-{size}-{uuid.uuid4().hex[:6]}")
-            prepared = way(on, version_id, batches)
-            checkpoint(on)
-            taken[kind].append(measure(prepared, on.server))
+        batches = [rows(first, size, of=ROWS) for first in range(0, ROWS, size)]
+        for name, way in ways.items():
+            say(f"samples in requests of {size:,}: run {run + 1} of {RUNS}, {name}")
+            _, version_id = on.new_version(f"{name}-{size}-{uuid.uuid4().hex[:6]}")
+            taken[name].append(way(on, broker, version_id, batches))
     limit = [ROWS / cost.wall for cost in taken["copy"]]
-    for kind, name in (("take", "direct"), ("http", "http")):
-        rate = [ROWS / cost.wall for cost in taken[kind]]
-        figure(f"ingest.{name}.{size}", rate, "rows/s", "bare COPY of decoded rows", limit)
-        cpu, bare = ([1e6 * cost.cpu / ROWS for cost in taken[each]] for each in (kind, "copy"))
-        figure(f"ingest.{name}.{size}.cpu", cpu, "us/row, client and PostgreSQL", "bare COPY of decoded rows", bare)
+    bare = [1e6 * cost.cpu / ROWS for cost in taken["copy"]]
+    for name in ("direct", "http", "broker", "worker"):
+        figure(f"ingest.{name}.{size}", [ROWS / cost.wall for cost in taken[name]], "rows/s", COPY, limit)
+        figure(f"ingest.{name}.{size}.cpu", [1e6 * cost.cpu / ROWS for cost in taken[name]], "us/row", COPY, bare)
 
 
-def _take(on: Stage, version_id: int, batches: Sequence[list[bytes]]) -> Any:
-    """What the endpoint and the ingest worker call: decode, claim ids, COPY, count, commit."""
-
-    def work() -> None:
-        for batch in batches:
-            on.app.ingestion.take_samples(on.org, version_id, [Raw(row) for row in batch])
-
-    return work
-
-
-def _copy(on: Stage, version_id: int, batches: Sequence[list[bytes]]) -> Any:
+def _copy(on: Stage, _: Broker, version_id: int, batches: Sequence[list[bytes]]) -> Cost:
     """Only PostgreSQL's part: rows are decoded beforehand; COPY into the id map and the samples, commit per batch."""
     with on.app.org(on.org) as session:
         model, version = versions.get(session, version_id)
         shape = sample_shape(storage.columns(model, version))
-        decoded = [[shape.decode(Raw(row)) for row in batch] for batch in batches]
-        storage.ensure_partitions(session, "samples", version.relation, (row[1] for row in decoded[0]))
-    now = datetime.now(UTC)
-    prints = [[arrivals.fingerprint(row[0]) for row in batch] for batch in decoded]
+        times = [arrays.micros(row[1]) for batch in batches for row in shape.decode_all([Raw(row) for row in batch])]
+        storage.ensure_partitions(session, "samples", version.relation, times)
+    prepared = [_prepared(shape, version_id, batch) for batch in batches]
     names = ", ".join(quoted(field.name) for field in shape.fields)
-    types = ["bytea", "int4", "int2", *(TYPES[field.kind].sql for field in shape.fields), "timestamptz"]
+    wire = {"array_float": "bytea"}
+    types = ["bytea", "int4", "int2", *(wire.get(field.kind, TYPES[field.kind].sql) for field in shape.fields)]
     into_ids = f"copy ids_{model.relation} (k, version_id, ts, content) from stdin (format binary)"
     columns = f"_dc_key, _dc_hash, _dc_level, {names}, _dc_logged_at"
     into = f"copy samples_{version.relation} ({columns}) from stdin (format binary)"
 
     def work() -> None:
-        for batch, keys in zip(decoded, prints, strict=True):
+        for ids, samples in prepared:
             with on.app.org(on.org) as session:
                 connection: Any = session.connection().connection.driver_connection
-                with connection.cursor() as cursor, cursor.copy(into_ids) as copy:
-                    copy.set_types(["bytea", "int4", "timestamptz", "int8"])
-                    for row, key in zip(batch, keys, strict=True):
-                        copy.write_row((key.key, version_id, row[1], 0))
-                with connection.cursor() as cursor, cursor.copy(into) as copy:
-                    copy.set_types(types)
-                    for row, key in zip(batch, keys, strict=True):
-                        copy.write_row((key.key, key.hash, key.level, *row, now))
+                for statement, kinds, lines in (
+                    (into_ids, ["bytea", "int4", "timestamptz", "int8"], ids),
+                    (into, [*types, "timestamptz"], samples),
+                ):
+                    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+                        copy.set_types(kinds)
+                        for line in lines:
+                            copy.write_row(line)
 
-    return work
+    checkpoint(on)
+    return measure(work, on.server)
 
 
-def _http(on: Stage, version_id: int, batches: Sequence[list[bytes]]) -> Any:
-    """The whole way of a request, client and endpoint in this process."""
-    bodies = [b"[" + b",".join(batch) + b"]" for batch in batches]
-    with on.app.public() as session:
-        token = tokens.create(session, on.org.id, 1, "bench")
-    server = uvicorn.Server(uvicorn.Config(api.create(on.app), port=0, log_config=None, access_log=False))
-    threading.Thread(target=server.run, daemon=True).start()
-    while not server.started:
-        threading.Event().wait(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    pool = urllib3.PoolManager(headers={"authorization": f"Basic {token}"})
-    address = f"http://127.0.0.1:{port}/api/v1/model-versions/{version_id}/data"
+def _prepared(shape: Any, version_id: int, batch: Sequence[bytes]) -> tuple[list[Any], list[Any]]:
+    now, decoded = datetime.now(UTC), shape.decode_all([Raw(row) for row in batch])
+    keys = [arrivals.key_of(row[0]) for row in decoded]
+    hashes, levels = (column.tolist() for column in arrivals.levels_of(keys))
+    lists = [at for at, field in enumerate(shape.fields) if field.kind == "array_float"]
+    plain = [tuple(arrays.floats(value) if at in lists else value for at, value in enumerate(row)) for row in decoded]
+    ids = [(key, version_id, row[1], 0) for key, row in zip(keys, decoded, strict=True)]
+    samples = [
+        (key, hash_, level, *row, now) for key, hash_, level, row in zip(keys, hashes, levels, plain, strict=True)
+    ]
+    return ids, samples
+
+
+def _direct(on: Stage, _: Broker, version_id: int, batches: Sequence[list[bytes]]) -> Cost:
+    """What the endpoint calls: decode, claim ids, COPY, count, commit; a transaction for each batch."""
+    given = [[Raw(row) for row in batch] for batch in batches]
 
     def work() -> None:
-        for body in bodies:
-            assert pool.request("POST", address, body=body, retries=False).status == 200
-        server.should_exit = True
+        for batch in given:
+            on.app.ingestion.take_samples(on.org, version_id, batch)
 
-    return work
+    checkpoint(on)
+    return measure(work, on.server)
+
+
+def _http(on: Stage, _: Broker, version_id: int, batches: Sequence[list[bytes]]) -> Cost:
+    """From the client's request to its 200: one server process, one client that sends one request after the other."""
+    with processes(on.app.settings, ["serve"]) as (server,):
+        post = _client(on, version_id)
+        checkpoint(on)
+        return measure(lambda: [post(batch) for batch in batches], on.server, server, is_own=False)
+
+
+def _client(on: Stage, version_id: int) -> Callable[[Sequence[bytes]], None]:
+    with on.app.public() as session:
+        token = tokens.create(session, on.org.id, 1, f"bench-{uuid.uuid4().hex}")
+    pool = urllib3.PoolManager(headers={"authorization": f"Basic {token}"})
+    address = f"{on.app.settings.url}/api/v1/model-versions/{version_id}/data"
+
+    def post(batch: Sequence[bytes]) -> None:
+        assert pool.request("POST", address, body=b"[" + b",".join(batch) + b"]", retries=False).status == 200
+
+    return post
+
+
+def _through_broker(on: Stage, broker: Broker, version_id: int, batches: Sequence[list[bytes]]) -> Cost:
+    """The whole way: endpoint, broker, worker, until the rows are committed."""
+    settings = broker.settings(on.app.settings)
+    with processes(settings, ["serve"], ["worker", "start", "ingest"]) as running:
+        post = _client(on, version_id)
+        _, warm = on.new_version(f"warm-{uuid.uuid4().hex[:6]}")
+        _client(on, warm)(rows(0, 10))
+        _until(lambda: on.stored(warm) == 10)
+        checkpoint(on)
+
+        def work() -> None:
+            for batch in batches:
+                post(batch)
+            _until(lambda: on.stored(version_id) == ROWS)
+
+        return measure(work, on.server, *running, broker.process, is_own=False)
+
+
+def _worker(on: Stage, broker: Broker, version_id: int, batches: Sequence[list[bytes]]) -> Cost:
+    """The worker alone, from a filled topic: measured from its first commit to its last."""
+    settings = broker.settings(on.app.settings)
+    kafka.ensure_topics(settings.kafka)
+    per_message = settings.kafka.rows_per_message
+    with closing(kafka.Producer(settings.kafka)) as producer:
+        for batch in batches:
+            given = [Raw(row) for row in batch]
+            packed = messages.pack(on.org.id, "samples", version_id, datetime.now(UTC), given, per_message)
+            producer.send(kafka.topic(settings.kafka, "samples"), packed)
+    checkpoint(on)
+    with processes(settings, ["worker", "start", "ingest"]) as running:
+        _until(lambda: on.stored(version_id) > 0)
+        there = on.stored(version_id)
+        cost = measure(
+            lambda: _until(lambda: on.stored(version_id) == ROWS), on.server, *running, broker.process, is_own=False
+        )
+    share = ROWS / (ROWS - there)
+    return Cost(cost.wall * share, cost.cpu * share)
+
+
+def _until(is_true: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 120
+    while not is_true():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
 
 
 def _labels(on: Stage) -> None:
@@ -115,39 +186,89 @@ def _labels(on: Stage) -> None:
     for run in range(RUNS):
         say(f"labels: run {run + 1} of {RUNS}")
         model_id, version_id = on.new_version(f"labels-{run}")
-        batch = [Raw(row) for row in rows(run * ROWS, ROWS)]
-        on.app.ingestion.take_samples(on.org, version_id, batch)
+        for first in range(0, ROWS, SIZES[-1]):
+            batch = [Raw(row) for row in rows(run * ROWS + first, SIZES[-1], of=ROWS)]
+            on.app.ingestion.take_samples(on.org, version_id, batch)
         said = [
             Raw(json.dumps({"_dc_sample_id": f"sample-{run * ROWS + number:012d}", "_dc_label": "a"}).encode())
             for number in range(ROWS)
         ]
+        parts = [said[first : first + SIZES[-1]] for first in range(0, ROWS, SIZES[-1])]
         checkpoint(on)
-        costs.append(measure(lambda m=model_id, s=said: on.app.ingestion.take_labels(on.org, m, s), on.server))  # type: ignore[misc]
-        limits.append(measure(_upsert(on, said), on.server))
-    against = "upsert of arrays into a table keyed by sample id"
+        costs.append(measure(_take_labels(on, model_id, parts), on.server))
+        checkpoint(on)
+        limits.append(measure(_upsert(on, run, parts), on.server))
+    against = "upsert of arrays into a table keyed by the sample's key"
     figure("ingest.labels", [ROWS / c.wall for c in costs], "rows/s", against, [ROWS / c.wall for c in limits])
     cpu, bare = [1e6 * c.cpu / ROWS for c in costs], [1e6 * c.cpu / ROWS for c in limits]
-    figure("ingest.labels.cpu", cpu, "us/row, client and PostgreSQL", against, bare)
+    figure("ingest.labels.cpu", cpu, "us/row", against, bare)
 
 
-def _upsert(on: Stage, said: Sequence[Raw]) -> Any:
-    from sqlalchemy import text
-
-    ids = [json.loads(bytes(row))["_dc_sample_id"] for row in said]
-    values = ["a"] * len(ids)
-
+def _take_labels(on: Stage, model_id: int, parts: Sequence[Sequence[Raw]]) -> Callable[[], None]:
     def work() -> None:
-        with on.app.org(on.org) as session:
-            session.execute(text("create table if not exists bare_labels (id text primary key, label text)"))
-            session.execute(
-                text(
-                    "insert into bare_labels select * from unnest(cast(:ids as text[]), cast(:labels as text[]))"
-                    " on conflict (id) do update set label = excluded.label"
-                ),
-                {"ids": ids, "labels": values},
-            )
+        for part in parts:
+            on.app.ingestion.take_labels(on.org, model_id, part)
 
     return work
+
+
+def _upsert(on: Stage, run: int, parts: Sequence[Sequence[Raw]]) -> Any:
+    """Keys, labels and times of logging, as arrays made beforehand, into an empty table; commit per batch."""
+    keys = [[arrivals.key_of(json.loads(bytes(row))["_dc_sample_id"]) for row in part] for part in parts]
+    given = [(arrays.uuids(each), arrays.texts(["a"] * len(each)), arrays.times([0] * len(each))) for each in keys]
+    with on.app.org(on.org) as session:
+        session.execute(text(f"create table bare_{run} (k uuid primary key, label text, logged_at timestamptz)"))
+    statement = (
+        f"insert into bare_{run} as l select * from unnest(%(k)b::uuid[], %(label)b::text[], %(at)b::timestamptz[])"
+        " on conflict (k) do update set label = excluded.label, logged_at = excluded.logged_at"
+        " where l.logged_at < excluded.logged_at"
+    )
+
+    def work() -> None:
+        for k, label, at in given:
+            with on.app.org(on.org) as session:
+                connection: Any = session.connection().connection.driver_connection
+                connection.execute(statement, {"k": k, "label": label, "at": at})
+
+    return work
+
+
+def _reference(on: Stage) -> None:
+    """A reference in parts of 5,000 rows, as the SDK uploads it."""
+    documents = [_document(rows(first, 5_000, of=ROWS)) for first in range(0, ROWS, 5_000)]
+    costs = []
+    for run in range(min(RUNS, 3)):
+        say(f"reference: run {run + 1}")
+        _, version_id = on.new_version(f"reference-{run}")
+        checkpoint(on)
+
+        def work(of: int = version_id) -> None:
+            for document in documents:
+                with on.app.org(on.org) as session:
+                    references.take(session, *versions.get(session, of), document)
+
+        costs.append(measure(work, on.server))
+    figure("ingest.reference.cpu", [1e6 * cost.cpu / ROWS for cost in costs], "us/row", "", [0.0])
+
+
+def _document(batch: Sequence[bytes]) -> bytes:
+    names = [*FEATURES, "_dc_prediction", "_dc_prediction_probabilities"]
+    decoded = (json.loads(row) for row in batch)
+    return json.dumps({"columns": names, "data": [[row[name] for name in names] for row in decoded]}).encode()
+
+
+def _new_version(on: Stage) -> None:
+    """A version with a hundred features."""
+    columns = NewVersion("v1", {f"feature-{number}": "numeric" for number in range(100)}, classes=CLASSES)
+    seconds = []
+    for run in range(20):
+        with on.app.org(on.org) as session:
+            model = models.create(session, NewModel(f"wide-{run}", "multiclass"))
+        began = time.perf_counter()
+        with on.app.org(on.org) as session:
+            versions.create(session, model, columns)
+        seconds.append(1000 * (time.perf_counter() - began))
+    figure("version.create.100", seconds, "ms", "", [0.0])
 
 
 if __name__ == "__main__":

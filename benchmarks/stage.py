@@ -4,6 +4,7 @@ import json
 import os
 import random
 import shutil
+import socket
 import statistics
 import sys
 import tempfile
@@ -24,7 +25,7 @@ from dcmon.db import Organization
 from dcmon.embedded import postgres
 from dcmon.models import NewModel
 from dcmon.output import Output
-from dcmon.settings import Settings
+from dcmon.settings import Http, Settings
 from dcmon.versions import NewVersion
 
 NUMERIC, CATEGORICAL = [f"n{number}" for number in range(15)], [f"c{number}" for number in range(5)]
@@ -41,6 +42,12 @@ class Stage:
     org: Organization
     server: psutil.Process
 
+    def stored(self, version_id: int) -> int:
+        """How many rows of a version are committed."""
+        counted = text("select coalesce(sum(n), 0) from quarter_hours where version_id = :id")
+        with self.app.org(self.org) as session:
+            return int(session.scalar(counted, {"id": version_id}) or 0)
+
     def new_version(self, name: str) -> tuple[int, int]:
         """Ids of a new model and version with the benchmark's 20 features."""
         with self.app.org(self.org) as session:
@@ -55,7 +62,9 @@ def stage() -> Iterator[Stage]:
     folder.chmod(0o755)
     server = postgres.start(folder)
     try:
-        with App(Settings(database_url=SecretStr(server.url), data_dir=folder), Output(quiet=True)) as app:
+        settings = Settings(database_url=SecretStr(server.url), data_dir=folder, http=Http(port=_free_port()))
+        with App(settings, Output(quiet=True)) as app:
+            app.settle_in()
             migrate.upgrade_public(app.engine)
             made = provision.create_organization(app.engine, "bench", "owner@bench.example")
             yield Stage(app, made.organization, psutil.Process(server.process.pid))
@@ -64,11 +73,21 @@ def stage() -> Iterator[Stage]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def rows(first: int, count: int, days: int = 30) -> list[bytes]:
-    """Samples of 15 numeric and 5 categorical features with three probabilities, about 670 bytes of JSON each."""
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def rows(first: int, count: int, days: int = 30, of: int | None = None) -> list[bytes]:
+    """Samples of 15 numeric and 5 categorical features with three probabilities, about 670 bytes of JSON each.
+
+    They are `count` of the `of` rows (all of them when not given) that come evenly in so many days.
+    """
     generator = random.Random(first)
-    step = timedelta(days=days) / max(1, count)
-    return [_row(first + number, START + step * number, generator) for number in range(count)]
+    step = timedelta(days=days) / max(1, of or count)
+    since = first % of if of else 0
+    return [_row(first + number, START + step * (since + number), generator) for number in range(count)]
 
 
 def _row(number: int, time: datetime, generator: random.Random) -> bytes:
@@ -88,20 +107,23 @@ class Cost:
     cpu: float
 
 
-def measure(work: Callable[[], object], server: psutil.Process) -> Cost:
-    before, began = _cpu(server), time.perf_counter()
+def measure(work: Callable[[], object], server: psutil.Process, *others: psutil.Process, is_own: bool = True) -> Cost:
+    """What work costs in PostgreSQL, in other processes, and in this one unless it only looks on."""
+    before, began = _cpu(server, others, is_own), time.perf_counter()
     work()
-    return Cost(time.perf_counter() - began, _cpu(server) - before)
+    return Cost(time.perf_counter() - began, _cpu(server, others, is_own) - before)
 
 
-def _cpu(server: psutil.Process) -> float:
-    total = sum(os.times()[:2])
-    for each in (server, *server.children()):
+def _cpu(server: psutil.Process, others: Sequence[psutil.Process] = (), is_own: bool = True) -> float:
+    total = sum(os.times()[:2]) if is_own else 0.0
+    for each in (server, *server.children(), *others):
         try:
             spent = each.cpu_times()
         except psutil.NoSuchProcess:
             continue
-        total += spent.user + spent.system + spent.children_user + spent.children_system
+        total += spent.user + spent.system
+        if each.pid == server.pid:  # the backends that have ended since
+            total += spent.children_user + spent.children_system
     return total
 
 

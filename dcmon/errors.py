@@ -145,3 +145,27 @@ class FlightsMissing(DcmonError):
 
 class EndpointRefused(DcmonError):
     """The endpoint answered {answer} to {method} {path}: {why}"""
+
+
+class FileRefused(DcmonError):
+    """{path} can't be read: {why}"""
+
+    exit_code, status = 3, 400
+
+
+class FileChanged(DcmonError):
+    """{path} changed while it was read. What is in stays in; type the same again when nobody writes to it."""
+
+    exit_code, status = 3, 503
+
+
+class FileRejected(DcmonError):
+    """None of the {rows:,} rows of {path} can be stored, for the reasons above."""
+
+    exit_code, status = 3, 400
+
+
+class StorageRefused(DcmonError):
+    """The object storage at {where} refused: {why}. Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the profile."""
+
+    exit_code, status = 4, 503

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 Rows = Sequence[msgspec.Raw]
 TRIES = 5
 # Deadlock, serialization failure, lock not available; a table or a row that others refer to was just deleted.
-RETRIED = {"40P01", "40001", "55P03", "42P01", "23503"}
+# A unique key that is there: another one added the same label just now.
+RETRIED = {"40P01", "40001", "55P03", "42P01", "23503", "23505"}
 
 
 class Ingestion(Protocol):

@@ -15,6 +15,7 @@ import confluent_kafka as ck
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from dcmon import errors
+from dcmon.preparation import Preparation
 from dcmon.settings import Kafka
 
 log = logging.getLogger(__name__)
@@ -159,7 +160,7 @@ def answers(settings: Kafka) -> bool:
 class Producer:
     """Sends messages; safe for several threads. Acknowledged means: by all replicas that are in sync.
 
-    Made without the brokers: the topics are made by its thread, as soon as they answer.
+    Made without the brokers: topics that are missing are made as soon as they answer.
     """
 
     def __init__(self, settings: Kafka) -> None:
@@ -175,11 +176,10 @@ class Producer:
             "queue.buffering.max.messages": 100_000,
         }
         self._producer = _opened(ck.Producer, settings, options)
-        self._ends, self._has_topics = threading.Event(), threading.Event()
-        self._why = ""  # the topics can't be made; empty while nothing is known of it
+        self._topics = Preparation(lambda: ensure_topics(settings), "kafka topics")
+        self._ends = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="kafka acknowledgements", daemon=True)
         self._poller.start()
-        threading.Thread(target=self._make_topics, name="kafka topics", daemon=True).start()
 
     def send(self, topic: str, values: Sequence[bytes], headers: Sequence[Mapping[str, bytes]] = ()) -> None:
         """Returns when every message is acknowledged. Headers, if any, are as many as the values.
@@ -189,8 +189,8 @@ class Producer:
         if max(map(len, values), default=0) > LARGEST:
             raise errors.TooLarge("A row is larger than Kafka takes (1 MB). Nothing was sent.")
         ends = time.monotonic() + self.settings.ack_wait.total_seconds()
-        if not self._has_topics.is_set():
-            self._await_topics(ends)
+        if why_not := self._topics.why_not(ends):
+            raise _unreachable(self.settings, why_not)
         waiting = _Waiting(len(values))
         for value, said in zip_longest(values, headers):
             self._produce(topic, value, waiting, said, ends)
@@ -198,14 +198,8 @@ class Producer:
             raise _unreachable(self.settings, "no acknowledgement in time")
         if waiting.error is not None:
             if waiting.error.code() in _NO_TOPIC:
-                self._has_topics.clear()
+                self._topics.repeat()
             raise _refused(self.settings, waiting.error)
-
-    def _await_topics(self, ends: float) -> None:
-        """Wait for the first try to make them; after it, and until one succeeds, nobody waits."""
-        while not self._has_topics.wait(0.05):
-            if self._why or time.monotonic() > ends:
-                raise _unreachable(self.settings, self._why or "no answer in time")
 
     def _produce(
         self, topic: str, value: bytes, waiting: "_Waiting", headers: Mapping[str, bytes] | None, ends: float
@@ -224,25 +218,13 @@ class Producer:
 
     def close(self) -> None:
         self._producer.flush(5)
+        self._topics.close()
         self._ends.set()
         self._poller.join(1)
 
     def _poll(self) -> None:
         while not self._ends.is_set():
             self._producer.poll(0.1)
-
-    def _make_topics(self) -> None:
-        """Make the topics that are missing, now and whenever one is found to be gone."""
-        while not self._ends.wait(0.1):
-            if self._has_topics.is_set():
-                continue
-            try:
-                ensure_topics(self.settings)
-            except (errors.DcmonError, ck.KafkaException) as error:
-                self._why = str(getattr(error, "details", {}).get("why", error))
-            else:
-                self._why = ""
-                self._has_topics.set()
 
 
 class _Waiting:

@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -71,6 +72,20 @@ class Output:
         from rich.console import Console
 
         Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else _width()).print(what)
+
+    @contextmanager
+    def progress(self, label: str) -> Iterator[Callable[[int, int], None]]:
+        """A bar of bytes done on a terminal, nothing elsewhere; call what is given with (done, size)."""
+        if self.quiet or not sys.stderr.isatty():
+            yield lambda done, size: None
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            shown = bar.add_task(label, total=None)
+            yield lambda done, size: bar.update(shown, completed=done, total=size)
 
     def say(self, text: str) -> None:
         """A remark for the person at the terminal, on stderr."""

@@ -93,6 +93,19 @@ class Webhooks(BaseModel):
     retry_for: Duration = Field(timedelta(hours=72), description="An undelivered notification is given up after this.")
 
 
+class S3(BaseModel):
+    """Object storage that sources lie in. Credentials come as for every tool of AWS (AWS_ACCESS_KEY_ID, a profile)."""
+
+    endpoint_url: str | None = Field(None, description="A server of your own that speaks S3. Not set: AWS.")
+    region: str | None = Field(None, description="Region of the buckets. Not set: as for every tool of AWS.")
+
+
+class Sources(BaseModel):
+    """Watched directories and buckets."""
+
+    scan_every: timedelta = Field(timedelta(minutes=1), description="Pause between scans of the sources, seconds.")
+
+
 class Settings(BaseSettings):
     """What an operator may set, by environment or a .env file."""
 
@@ -117,6 +130,8 @@ class Settings(BaseSettings):
     evaluate: Evaluate = Evaluate()
     reference: Reference = Reference()
     webhooks: Webhooks = Webhooks()
+    s3: S3 = S3()
+    sources: Sources = Sources()
 
     @property
     def url(self) -> str:

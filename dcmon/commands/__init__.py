@@ -22,6 +22,17 @@ def confirm(question: str, yes: bool) -> None:
         raise InvalidInput("Nothing was done.")
 
 
+def mapping(given: list[str] | None, ignore_extra: bool) -> dict[str, str]:
+    """COLUMN=FIELD options as a mapping of a file's columns; "*" stands for any other. Raises BadParameter."""
+    found = {"*": ""} if ignore_extra else {}
+    for each in given or ():
+        column, equals, field = each.rpartition("=")
+        if not equals or not column:
+            raise typer.BadParameter(f"{each!r} is not COLUMN=FIELD, like customer=_dc_sample_id.", param_hint="--map")
+        found[column] = field
+    return found
+
+
 def operator() -> str:
     """Who types, for the ledger: the user of the operating system."""
     import getpass

@@ -7,10 +7,11 @@ from threading import Event
 from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy import text
 
-from dcmon import db, due, errors, notifications, organizations, wake
+from dcmon import db, due, errors, notifications, organizations, sources, wake
 from dcmon.app import App
 from dcmon.db import Organization
 from dcmon.leadership import Leadership
+from dcmon.scanning import Scanner, Stopped
 from dcmon.wake import Work
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ def run(app: App, stop: Event) -> None:
         while not stop.is_set():
             leads = leadership.holds()
             if leads and scheduler is None:
-                scheduler = _clockwork(app)
+                scheduler = _clockwork(app, stop)
                 log.info("this scheduler leads")
             elif not leads and scheduler is not None:
                 scheduler.shutdown(wait=False)
@@ -37,10 +38,12 @@ def run(app: App, stop: Event) -> None:
             scheduler.shutdown(wait=True)
 
 
-def _clockwork(app: App) -> BackgroundScheduler:
+def _clockwork(app: App, stop: Event) -> BackgroundScheduler:
     scheduler = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1})
-    for job, seconds in ((due_by_clock, CLOCK_EVERY), (sweep, SWEEP_EVERY)):
-        scheduler.add_job(job, "interval", [app], seconds=seconds, next_run_time=datetime.now(UTC), name=job.__name__)
+    scan_every = app.settings.sources.scan_every.total_seconds()
+    works = ((due_by_clock, [app], CLOCK_EVERY), (sweep, [app], SWEEP_EVERY), (scan_sources, [app, stop], scan_every))
+    for job, given, seconds in works:
+        scheduler.add_job(job, "interval", given, seconds=seconds, next_run_time=datetime.now(UTC), name=job.__name__)
     scheduler.start()
     return scheduler
 
@@ -79,6 +82,40 @@ def sweep(app: App) -> int:
                 _ring(app, org, work)
         rung += bool(has_windows or has_notifications)
     return rung
+
+
+def scan_sources(app: App, stop: Event) -> int:
+    """Load new files of every source; returns how many. A source that can't be scanned costs itself only."""
+    loaded = 0
+    for org in _organizations(app):
+        try:
+            with db.org_session(app.engine, org) as session:
+                watched = [(source.name, source.last_error) for source in sources.entries(session) if source.is_active]
+        except errors.DcmonError as error:
+            log.warning("organization %s is left out: %s", org.name, error)
+            continue
+        for name, last_error in watched:
+            loaded += _scan(app, org, name, last_error, stop)
+    return loaded
+
+
+def _scan(app: App, org: Organization, name: str, last_error: str | None, stop: Event) -> int:
+    try:
+        found = Scanner(app.engine, org, app.settings.s3, stop).scan(name)
+    except (Stopped, errors.Locked):
+        return 0
+    except errors.DcmonError as error:
+        # Said once; then `dcmon source show` has it.
+        log.log(logging.DEBUG if str(error) == last_error else logging.WARNING, "source %s: %s", name, error)
+        return 0
+    except Exception:
+        log.exception("source %s can't be scanned", name)
+        return 0
+    for path in found.news:
+        log.warning("source %s: %s can't be read: %s", name, path, found.failed[path])
+    if found.loaded:
+        log.info("organization %s, source %s: %d files loaded", org.name, name, len(found.loaded))
+    return len(found.loaded)
 
 
 def _organizations(app: App) -> list[Organization]:

@@ -329,9 +329,13 @@ class DataSource(Org):
 
 
 class IngestedFile(Org):
-    """How far a file is: its rows below next_row are in. `digest` names its content, its target and how it is read."""
+    """How far a file is: its rows below next_row are in. `digest` names its content, its target and how it is read.
+
+    `stamp` is what the place that it lies in says of its content: an ETag, or size and time of change.
+    """
 
     __tablename__ = "ingested_files"
+    __table_args__ = (Index("ix_ingested_files_place", "source_id", "path"),)
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     source_id: Mapped[int | None] = mapped_column(ForeignKey("sources.id", ondelete="SET NULL"), index=True)
     kind: Mapped[str]
@@ -339,6 +343,7 @@ class IngestedFile(Org):
     version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id", ondelete="CASCADE"), index=True)
     path: Mapped[str]
     digest: Mapped[str] = mapped_column(unique=True)
+    stamp: Mapped[str | None]
     next_row: Mapped[int] = mapped_column(BigInteger, server_default="0")
     taken: Mapped[int] = mapped_column(BigInteger, server_default="0")
     stored: Mapped[int] = mapped_column(BigInteger, server_default="0")

@@ -1,0 +1,193 @@
+"""Files and sources from the command line: counts, exit codes, an interruption that is gone on from."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+
+from dcmon import db
+from dcmon.embedded.process import wait_until
+from tests.acceptance.conftest import COMMAND, Dcmon
+from tests.conftest import Acme
+from tests.s3.server import Server, server
+
+HEADER = "_dc_sample_id,_dc_time,_dc_prediction,age,job\n"
+
+
+def row(number: int, age: str = "41") -> str:
+    return f"s{number},{1772366400 + number},{number % 2},{age},clerk\n"
+
+
+@pytest.fixture
+def credit(with_url: Callable[[str], Dcmon], database_url: str, acme: Acme) -> Dcmon:
+    """dcmon with a model of two features and its one version."""
+    made = with_url(database_url)
+    features = ["--feature", "age:numeric", "--feature", "job:categorical", "--class", "0", "--class", "1"]
+    made.json("model", "create", "credit", "--task", "binary", "--version", "v1", *features)
+    return made
+
+
+@pytest.fixture
+def may(tmp_path: Path) -> Path:
+    """Ten rows, a copy of one of them, and three that can't be stored."""
+    path = tmp_path / "may.csv"
+    path.write_text(HEADER + "".join(row(n) for n in [*range(10), 3]) + row(20, "old") + row(5, "42") + "too,few\n")
+    return path
+
+
+def load(credit: Dcmon, *arguments: str) -> dict[str, object]:
+    (found,) = credit.json("ingest", "file", "--model", "credit", *arguments)
+    return {name: value for name, value in found.items() if name not in ("seconds", "file")}
+
+
+def samples(credit: Dcmon) -> int:
+    (model,) = credit.json("model", "list")
+    return int(model["samples"])
+
+
+def test_a_dry_run_then_the_file_then_nothing_more(credit: Dcmon, may: Path) -> None:
+    counts = {"rows": 14, "stored": 10, "duplicates": 1, "rejected": 3, "labels": 0}
+    counts["quarantined"] = {"conflict": 1, "malformed": 1, "wrong_type": 1}  # type: ignore[assignment]
+
+    assert load(credit, str(may), "--dry-run") == {**counts, "was": "not stored"}
+    assert samples(credit) == 0
+    assert load(credit, str(may)) == {**counts, "was": "loaded"}
+    assert samples(credit) == 10
+    assert load(credit, str(may)) == {**counts, "was": "in already"}
+    assert load(credit, str(may), "--again")["duplicates"] == 11
+
+
+def test_columns_of_other_names_and_labels_from_standard_input(credit: Dcmon, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(
+        HEADER.replace("_dc_sample_id", "customer").replace("job", "job,comment") + "a,1772366400,1,4,x,y\n"
+    )
+    said = credit("ingest", "file", str(path), "--model", "credit")
+    assert said.returncode == 2
+    assert "no column for _dc_sample_id. It has customer, comment, for which there is no field" in said.stderr
+    assert load(credit, str(path), "--map", "customer=_dc_sample_id", "--ignore-extra")["stored"] == 1
+
+    done = subprocess.run(
+        [COMMAND, "-o", "json", "ingest", "file", "-", "--model", "credit", "--labels", "--format", "jsonl"],
+        input='{"_dc_sample_id": "a", "_dc_label": 1}\n', env=credit.environment, cwd="/", capture_output=True,
+        text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert json.loads(done.stdout)[0]["stored"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["no.csv", "--model", "credit"], 5, "There is no file"),
+        (["may.csv", "--model", "absent"], 5, "There is no model 'absent'"),
+        (["may.csv", "--model", "credit", "--version", "v9"], 5, "'v9'"),
+        (["may.csv", "--model", "credit", "--map", "age"], 2, "is not COLUMN=FIELD"),
+        (["may.csv", "--model", "credit", "--map", "age=aeg"], 2, "There is no field 'aeg'"),
+        (["may.txt", "--model", "credit"], 2, "say --format"),
+        (["may.csv", "--model", "credit", "--format", "parquet"], 2, "can't be read as Parquet"),
+        ([".", "--model", "credit", "--format", "csv"], 3, "can't be read"),
+    ],
+)
+def test_what_can_not_be_loaded_is_said(
+    credit: Dcmon, may: Path, arguments: list[str], code: int, sentence: str
+) -> None:
+    may.with_suffix(".txt").write_text("x")
+    done = credit("ingest", "file", str(may.parent / arguments[0]), *arguments[1:])
+
+    assert (done.returncode, done.stdout) == (code, ""), done.stderr
+    assert sentence in done.stderr
+
+
+def test_a_file_of_which_nothing_could_be_stored_is_a_failure_and_a_bad_one_costs_itself(
+    credit: Dcmon, may: Path, tmp_path: Path
+) -> None:
+    rejected, broken = tmp_path / "rejected.csv", tmp_path / "broken.csv"
+    rejected.write_text(HEADER + row(1, "old"))
+    broken.write_text("a,b\n1,2\n")
+
+    refused = credit("ingest", "file", str(rejected), "--model", "credit")
+    assert (refused.returncode, "wrong_type 1" in refused.stdout) == (3, True)
+    assert "None of the 1 rows" in refused.stderr
+    done = credit("-o", "json", "ingest", "file", str(broken), str(may), "--model", "credit")
+    assert done.returncode == 8
+    assert [each["stored"] for each in json.loads(done.stdout)] == [10]
+    assert "broken.csv" in done.stderr
+
+
+def test_an_interrupted_load_is_gone_on_from(credit: Dcmon, engine: Engine, acme: Acme, tmp_path: Path) -> None:
+    path = tmp_path / "large.csv"
+    path.write_text(HEADER + "".join(row(number) for number in range(200_000)))
+
+    def rows_in() -> int:
+        with db.org_session(engine, acme.org) as session:
+            return int(session.scalar(text("select coalesce(max(next_row), 0) from ingested_files")) or 0)
+
+    process = credit.start("ingest", "file", str(path), "--model", "credit")
+    assert wait_until(lambda: rows_in() > 0, 60, every=0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+
+    assert process.returncode == 130, said
+    assert "type the same again" in said
+    assert 0 < samples(credit) == rows_in() < 200_000
+    found = load(credit, str(path))
+    assert (found["was"], found["rows"], found["stored"], found["duplicates"]) == ("resumed", 200_000, 200_000, 0)
+
+
+def test_a_directory_is_watched_from_the_first_file_to_its_removal(credit: Dcmon, may: Path, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    lake.mkdir()
+    assert credit("source", "add", "lake", str(lake / "x"), "--model", "credit").returncode == 5
+    assert credit.json("source", "add", "lake", str(lake), "--model", "credit")["version"] == "v1"
+    assert credit("source", "add", "lake", str(lake), "--model", "credit").returncode == 6
+    may.rename(lake / "may.csv")
+    os.utime(lake / "may.csv", (0, 0))
+
+    (found,) = credit.json("source", "scan", "lake")
+    assert (found["loaded"], found["stored"], found["quarantined"]) == (1, 10, 3)
+    (lake / "bad.csv").write_text("a,b\n")
+    os.utime(lake / "bad.csv", (0, 0))
+    assert credit("source", "scan").returncode == 8
+    assert credit("source", "scan").returncode == 0
+    assert credit("source", "scan", "--retry").returncode == 8
+    shown = credit.json("source", "show", "lake")
+    assert [each["file"] for each in shown["failed_files"]] == ["bad.csv"]
+    assert "bad.csv" in credit("source", "show", "lake").stdout
+    assert credit.json("source", "remove", "lake", "--dry-run") == {"would remove": "lake", "files": 2, "rows_kept": 10}
+    assert [each["name"] for each in credit.json("source", "list")] == ["lake"]
+    assert credit("source", "remove", "lake").returncode == 2
+    credit.json("source", "remove", "lake", "--yes")
+    assert credit.json("source", "list") == []
+    assert samples(credit) == 10
+
+
+@pytest.fixture
+def s3() -> Iterator[Server]:
+    """An S3 server with a bucket."""
+    with server() as made:
+        made.client.create_bucket(Bucket="acme")
+        yield made
+
+
+def test_a_bucket_is_watched_and_its_refusals_have_codes_of_their_own(credit: Dcmon, s3: Server, may: Path) -> None:
+    s3.put("acme", "credit/v1/may.csv", may.read_bytes())
+    named = ("source", "add", "lake")
+
+    def with_settings(**more: str) -> Dcmon:
+        return Dcmon(credit.data_dir, credit.port, {**credit.settings, **s3.environment, **more})
+
+    dcmon = with_settings()
+    assert dcmon(*named, "s3://nowhere/x", "--model", "credit").returncode == 5
+    denied = with_settings(AWS_SECRET_ACCESS_KEY="wrong")(*named, "s3://acme/credit", "--model", "credit")
+    assert (denied.returncode, "Check AWS_ACCESS_KEY_ID" in denied.stderr) == (4, True)
+    away = with_settings(DCMON_S3__ENDPOINT_URL="http://127.0.0.1:1")(*named, "s3://acme/credit", "--model", "credit")
+    assert (away.returncode, "S3 can't be reached" in away.stderr) == (7, True)
+
+    dcmon.json(*named, "s3://acme/credit", "--model", "credit")
+    assert dcmon.json("source", "scan")[0]["stored"] == 10
+    assert samples(dcmon) == 10

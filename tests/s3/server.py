@@ -1,0 +1,98 @@
+"""An S3 server for the tests: rclone's, from a wheel. It checks signatures, pages its listings and keeps real files."""
+
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from subprocess import DEVNULL
+from typing import Any
+
+from botocore.config import Config
+from botocore.session import Session
+
+from dcmon.embedded import process
+from dcmon.settings import S3
+
+KEY, SECRET = "dcmon-test", "a-secret-of-the-tests"
+
+
+@dataclass
+class Server:
+    """A server on this machine, which can be stopped and started again."""
+
+    port: int
+    folder: Path
+    running: Any = field(default=None)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def settings(self) -> S3:
+        return S3(endpoint_url=self.url, region="us-east-1")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process needs to be let in."""
+        return {
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "DCMON_S3__ENDPOINT_URL": self.url,
+            "DCMON_S3__REGION": "us-east-1",
+        }
+
+    @cached_property
+    def client(self) -> Any:
+        return Session().create_client(
+            "s3",
+            region_name="us-east-1",
+            endpoint_url=self.url,
+            aws_access_key_id=KEY,
+            aws_secret_access_key=SECRET,
+            config=Config(s3={"addressing_style": "path"}),
+        )
+
+    def put(self, bucket: str, key: str, body: bytes) -> None:
+        self.client.put_object(Bucket=bucket, Key=key, Body=body)
+
+    def start(self) -> None:
+        binary = Path(sys.executable).parent / "rclone"
+        self.running = process.start(
+            [
+                str(binary), "serve", "s3", "--addr", f"127.0.0.1:{self.port}", "--auth-key", f"{KEY},{SECRET}",
+                "--config", os.devnull, str(self.folder),
+            ],
+            output=DEVNULL,
+            on_parent_death=signal.SIGKILL,
+        )  # fmt: skip
+        assert process.wait_until(self._answers, 30)
+
+    def stop(self) -> None:
+        process.stop(self.running, signal.SIGTERM, 10)
+
+    def _answers(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+@contextmanager
+def server() -> Iterator[Server]:
+    """A server with no bucket."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    made = Server(port, Path(tempfile.mkdtemp(prefix="dcmon-s3-")))
+    made.start()
+    try:
+        yield made
+    finally:
+        made.stop()
+        shutil.rmtree(made.folder, ignore_errors=True)
