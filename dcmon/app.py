@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
 
+    from dcmon.admission import Admission
+    from dcmon.cache import Cache
     from dcmon.db import Organization
     from dcmon.ingestion import Ingestion
     from dcmon.kafka import Producer
+    from dcmon.limits import Meter
     from dcmon.settings import Settings
 
 
@@ -76,8 +79,37 @@ class App:
     def producer(self) -> Producer:
         from dcmon import kafka
 
-        kafka.ensure_topics(self.settings.kafka)
         return kafka.Producer(self.settings.kafka)
+
+    @cached_property
+    def admission(self) -> Admission:
+        """Who may log, from memory for a while."""
+        from dcmon.admission import Admission
+
+        return Admission(self.engine, self.settings.http)
+
+    @cached_property
+    def meter(self) -> Meter:
+        """What organizations log in a minute, against their limits."""
+        from dcmon.limits import Meter
+
+        return Meter(self._cache)
+
+    @cached_property
+    def _cache(self) -> Cache:
+        from dcmon.cache import Cache
+
+        return Cache(self._redis_url)
+
+    def _redis_url(self) -> str | None:
+        """Redis set by URL; or the embedded one, beside an embedded PostgreSQL, when it runs."""
+        if self.settings.redis_url is not None:
+            return self.settings.redis_url.get_secret_value()
+        if self.settings.database_url is not None:
+            return None
+        from dcmon.embedded import valkey
+
+        return valkey.url(self.settings.data_dir)
 
     def organization(self, name: str | None = None) -> Organization:
         """The organization named here, by --org or by DCMON_ORG; the only one when none is named."""
@@ -116,6 +148,8 @@ class App:
         """Give back every connection."""
         if "producer" in self.__dict__:
             self.producer.close()
+        if "_cache" in self.__dict__:
+            self._cache.close()
         if "engine" in self.__dict__:
             self.engine.dispose()
 

@@ -11,7 +11,9 @@ from msgspec import Meta
 SAMPLE_ID, TIME, LABEL = "_dc_sample_id", "_dc_time", "_dc_label"
 PREDICTION, PROBABILITIES = "_dc_prediction", "_dc_prediction_probabilities"
 KEY, HASH, LEVEL, LOGGED_AT = "_dc_key", "_dc_hash", "_dc_level", "_dc_logged_at"
-RESERVED = frozenset({SAMPLE_ID, TIME, LABEL, PREDICTION, PROBABILITIES, KEY, HASH, LEVEL, LOGGED_AT, "_dc_position"})
+RESERVED = frozenset(
+    {SAMPLE_ID, TIME, LABEL, PREDICTION, PROBABILITIES, KEY, HASH, LEVEL, LOGGED_AT, "_dc_position", "_dc_too_long"}
+)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from dcmon import errors
 PACKAGE = Path(__file__).parent
 MIGRATIONS = next(d for d in (PACKAGE / "migrations", PACKAGE.parent / "migrations") if (d / "env.py").is_file())
 
+CONNECT_SECONDS = 5
 LOCK_NOT_AVAILABLE, UNDEFINED_TABLE = "55P03", "42P01"
 NO_SCHEMA = "no schema"
 GATE = 1  # advisory lock space: who works in an organization holds its gate shared, migration and deletion exclusively
@@ -52,7 +53,7 @@ def engine(url: str, *, pool_size: int = 5) -> Engine:
         max_overflow=20,
         pool_recycle=1800,
         pool_pre_ping=True,
-        connect_args={"prepare_threshold": None, "connect_timeout": 5, "application_name": "dcmon"},
+        connect_args={"prepare_threshold": None, "connect_timeout": CONNECT_SECONDS, "application_name": "dcmon"},
     )
     event.listen(made, "handle_error", _translate)
     return made

@@ -1,9 +1,10 @@
 """Due windows: the rows are the queue, a lease is the claim. Touched quarter hours are expanded to windows here."""
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -18,6 +19,7 @@ WINDOWS_OF_A_NEW_MONITOR = 14
 YOUNG = timedelta(hours=1)  # a version is live while its newest sample was this young when it was logged
 SILENT_WINDOWS = 3  # so many windows without a sample are judged by the clock, then the version is stale
 GRACE = timedelta(minutes=1)
+SETTLED = timedelta(seconds=30)  # a reference comes in several requests: its windows wait for the last
 
 # A window is complete when newer samples came, or, for a live version, when its time is over.
 COMPLETE = f"""
@@ -55,7 +57,7 @@ TOUCHED = text("""
 """)
 ADD = text("""
     insert into due_windows as d (version_id, window_start, window_end, due_at, touched_at)
-    select version_id, window_start, window_end, now(), clock_timestamp()
+    select version_id, window_start, window_end, now() + :wait, clock_timestamp()
       from unnest(:versions, :starts, :ends) t(version_id, window_start, window_end)
     on conflict (version_id, window_start, window_end) do update
        set due_at = least(d.due_at, excluded.due_at), touched_at = excluded.touched_at
@@ -91,14 +93,15 @@ def expand(session: Session) -> int:
     return len(due)
 
 
-def add(session: Session, due: Iterable[tuple[int, Window]]) -> None:
-    """Make windows of versions due now; one that is due already is due again from now."""
+def add(session: Session, due: Iterable[tuple[int, Window]], wait: timedelta = timedelta()) -> None:
+    """Make windows of versions due, now or after a wait; one that is due already is due again from now."""
     ordered = sorted(due)
     if ordered:
         session.execute(
             ADD,
             {
                 "versions": [version_id for version_id, _ in ordered],
+                "wait": wait,
                 "starts": [window.start for _, window in ordered],
                 "ends": [window.end for _, window in ordered],
             },
@@ -179,16 +182,33 @@ def make_due_for_monitor(session: Session, monitor_id: int, now: datetime) -> in
     due: set[tuple[int, Window]] = set()
     versions = session.scalars(select(Version).where(Version.model_id == model.id, Version.watermark.is_not(None)))
     for version in versions:
-        assert version.watermark is not None
-        assert version.earliest is not None
-        end = step(floor(version.watermark, shape.frequency, local), shape.frequency, 1, local)
-        for _ in range(WINDOWS_OF_A_NEW_MONITOR):
-            if end <= version.earliest:
-                break
-            due.add((version.id, shape.ending(end, local)))
-            end = step(end, shape.frequency, -1, local)
+        due.update((version.id, window) for window in _last_windows(version, shape, local))
     add(session, due)
     return len(due)
+
+
+def make_due_for_reference(session: Session, version: Version) -> int:
+    """Make a version's last windows due, where a monitor compares them with the reference; returns how many.
+
+    They were judged by another reference, or by none. Older results stay, and say which revision they used.
+    """
+    model, shapes = _shapes(session, version.id, needs_reference=True)
+    local = zone(model.time_zone)
+    due = {(version.id, window) for shape in shapes for window in _last_windows(version, shape, local)}
+    add(session, due, SETTLED)
+    return len(due)
+
+
+def _last_windows(version: Version, shape: Shape, local: ZoneInfo) -> Iterator[Window]:
+    """The last windows that reach into a version's samples, newest first."""
+    if version.watermark is None or version.earliest is None:
+        return
+    end = step(floor(version.watermark, shape.frequency, local), shape.frequency, 1, local)
+    for _ in range(WINDOWS_OF_A_NEW_MONITOR):
+        if end <= version.earliest:
+            return
+        yield shape.ending(end, local)
+        end = step(end, shape.frequency, -1, local)
 
 
 def make_due_by_clock(session: Session, now: datetime) -> int:
@@ -227,13 +247,13 @@ def _judged(session: Session, due: set[tuple[int, Window]]) -> set[tuple[int, Wi
     return {(row.version_id, Window(row.window_start, row.window_end)) for row in found}
 
 
-def _shapes(session: Session, version_id: int) -> tuple[Model, set[Shape]]:
-    """The model of a version, and the shapes that its monitors' windows have."""
+def _shapes(session: Session, version_id: int, *, needs_reference: bool = False) -> tuple[Model, set[Shape]]:
+    """The model of a version, and the shapes that its monitors' windows have; only of those that need a reference."""
     version = session.get_one(Version, version_id)
     found = session.execute(
         select(Monitor.frequency, Monitor.aggregation_window)
         .join(Check, Check.id == Monitor.check_id)
-        .where(Check.model_id == version.model_id)
+        .where(Check.model_id == version.model_id, Check.needs_reference | (not needs_reference))
         .distinct()
     )
     shapes = {Shape(Frequency(frequency), units) for frequency, units in found}

@@ -30,6 +30,12 @@ class TooLarge(InvalidInput):
     status = 413
 
 
+class OverLimit(DcmonError):
+    """Organization {org!r} may log {allowed} a minute. Nothing was stored: try again in {retry_after} s."""
+
+    status = 429
+
+
 class NotAuthenticated(DcmonError):
     """No such token. Send the header "Authorization: Basic TOKEN"; "dcmon token create" makes one."""
 

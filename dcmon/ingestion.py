@@ -18,6 +18,7 @@ from dcmon.db import Organization
 from dcmon.ledger import Span
 from dcmon.letters import Letter
 from dcmon.offsets import Partition, Seek
+from dcmon.rows import carried
 from dcmon.settings import Kafka
 from dcmon.tables.org import Model, Version
 from dcmon.targets import Targets
@@ -83,7 +84,8 @@ class Buffered:
         self._send(org, "labels", model_id, rows)
 
     def _send(self, org: Organization, kind: messages.Kind, target: int, rows: Rows) -> None:
-        packed = messages.pack(org.id, kind, target, datetime.now(UTC), rows, self.settings.rows_per_message)
+        given = carried(rows)
+        packed = messages.pack(org.id, kind, target, datetime.now(UTC), given, self.settings.rows_per_message)
         self.producer.send(f"{self.settings.topic_prefix}.{kind}", packed)
 
 

@@ -15,16 +15,17 @@ import confluent_kafka as ck
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from dcmon import errors
+from dcmon.preparation import Preparation
 from dcmon.settings import Kafka
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-ACK_SECONDS = 30.0
 KINDS = ("samples", "labels")
 DEAD = "dead"  # the topic of messages that nobody can store
 METADATA_SECONDS = 5.0  # a stop must not wait longer for a broker that is away
 NEW_TOPIC_SECONDS = 5.0  # until each broker knows a new topic
+_NO_TOPIC = (ck.KafkaError.UNKNOWN_TOPIC_OR_PART, ck.KafkaError._UNKNOWN_TOPIC)
 LARGEST = 1_000_000  # bytes of a message: what librdkafka sends, and a little less than what brokers take by default
 
 
@@ -157,19 +158,25 @@ def answers(settings: Kafka) -> bool:
 
 
 class Producer:
-    """Sends messages; safe for several threads. Acknowledged means: by all replicas that are in sync."""
+    """Sends messages; safe for several threads. Acknowledged means: by all replicas that are in sync.
+
+    Made without the brokers: topics that are missing are made as soon as they answer.
+    """
 
     def __init__(self, settings: Kafka) -> None:
         self.settings = settings
         options = {
             "acks": "all",
-            "enable.idempotence": True,
+            # A message that is there twice is dropped by its rows' ids. An idempotent producer would die for good when
+            # its number is lost to a broker that was away.
+            "enable.idempotence": False,
             "compression.type": "lz4",
             "linger.ms": 5,
-            "delivery.timeout.ms": int(ACK_SECONDS * 1000),
+            "delivery.timeout.ms": int(settings.ack_wait.total_seconds() * 1000),
             "queue.buffering.max.messages": 100_000,
         }
         self._producer = _opened(ck.Producer, settings, options)
+        self._topics = Preparation(lambda: ensure_topics(settings), "kafka topics")
         self._ends = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="kafka acknowledgements", daemon=True)
         self._poller.start()
@@ -181,16 +188,22 @@ class Producer:
         """
         if max(map(len, values), default=0) > LARGEST:
             raise errors.TooLarge("A row is larger than Kafka takes (1 MB). Nothing was sent.")
+        ends = time.monotonic() + self.settings.ack_wait.total_seconds()
+        if why_not := self._topics.why_not(ends):
+            raise _unreachable(self.settings, why_not)
         waiting = _Waiting(len(values))
         for value, said in zip_longest(values, headers):
-            self._produce(topic, value, waiting, said)
-        if not waiting.done.wait(ACK_SECONDS + 5):
+            self._produce(topic, value, waiting, said, ends)
+        if not waiting.done.wait(ends - time.monotonic() + 1):
             raise _unreachable(self.settings, "no acknowledgement in time")
         if waiting.error is not None:
+            if waiting.error.code() in _NO_TOPIC:
+                self._topics.repeat()
             raise _refused(self.settings, waiting.error)
 
-    def _produce(self, topic: str, value: bytes, waiting: "_Waiting", headers: Mapping[str, bytes] | None) -> None:
-        ends = time.monotonic() + ACK_SECONDS
+    def _produce(
+        self, topic: str, value: bytes, waiting: "_Waiting", headers: Mapping[str, bytes] | None, ends: float
+    ) -> None:
         while True:
             try:
                 return self._producer.produce(
@@ -205,6 +218,7 @@ class Producer:
 
     def close(self) -> None:
         self._producer.flush(5)
+        self._topics.close()
         self._ends.set()
         self._poller.join(1)
 

@@ -8,12 +8,15 @@ is missing, or later than the time at which Kafka has the message, that one coun
 them. No key is needed: order between messages does not matter. docs/ingestion.md says it for those who send.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
+
+from dcmon import elements
 
 Kind = Literal["samples", "labels"]
 LARGEST = 900_000  # bytes of rows in a message, below the broker's default of 1 MB for a batch
@@ -37,6 +40,7 @@ class Message(msgspec.Struct, frozen=True):
 
 
 _DECODER = msgspec.json.Decoder(Message)
+_ROWS = re.compile(rb'"rows"\s*:\s*(?=\[)')
 
 
 class Unreadable(Exception):
@@ -48,11 +52,24 @@ def unpack(value: bytes | None, sent_at: datetime) -> Message:
     try:
         message = _DECODER.decode(value or b"")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Unreadable(f"not a message of version 1: {error}") from error
+        message = _with_a_bad_row(value or b"", error)
     if message.logged_at is None or message.logged_at.tzinfo is not None:
         logged_at = min(message.logged_at or sent_at, sent_at)
         return message if logged_at == message.logged_at else msgspec.structs.replace(message, logged_at=logged_at)
     raise Unreadable("logged_at has no offset")
+
+
+def _with_a_bad_row(value: bytes, why: Exception) -> Message:
+    """A message of which a row is no JSON, like {"age": NaN}: that row is set apart later, with its reason."""
+    rows = _ROWS.search(value)
+    try:
+        if rows is None:
+            raise why
+        found, end = elements.elements(value, rows.end())
+        message = _DECODER.decode(value[: rows.end()] + b"[]" + value[end:])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, elements.Unbalanced) as error:
+        raise Unreadable(f"not a message of version 1: {error}") from error
+    return msgspec.structs.replace(message, rows=found)
 
 
 def pack(

@@ -1,77 +1,146 @@
 """References: rows with predictions and labels that production is compared with, in revisions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
+from mmap import mmap
 from typing import Any
 
 import msgspec
-from sqlalchemy import text
+from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
-from dcmon import db, errors, storage
+from dcmon import db, due, errors, storage
 from dcmon import filters as data_filters
-from dcmon.columns import HASH, LABEL, TYPES, Columns, quoted
+from dcmon.columns import HASH, LABEL, TYPES, quoted
 from dcmon.filters import Filters
 from dcmon.reading import Sample
 from dcmon.rows import Rejected, Shape, reference_shape
 from dcmon.tables.org import Model, Version
 
 LARGEST = 100_000
+REFERENCE_LOCK = 4  # advisory lock space, beside those of dcmon.storage
+Document = bytes | mmap
 
 
-class _Document(msgspec.Struct):
+@dataclass(frozen=True)
+class Table:
+    """Reference rows on their way: JSON lists in the order of `names`; JSON objects when there are none."""
+
+    rows: Iterable[msgspec.Raw]
+    names: Sequence[str] | None = None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a load did: rows stored and removed, rows that are there now, and the revision that they are."""
+
+    stored: int
+    removed: int
+    total: int
+    revision: int
+
+
+class _Split(msgspec.Struct):
     """What pandas writes with to_json(orient="split", index=False)."""
 
     columns: list[str]
     data: list[msgspec.Raw]
 
 
-def take(session: Session, model: Model, version: Version, document: bytes) -> int:
-    """Append a document's rows to the reference, all or none; returns how many.
-
-    A further upload makes a new revision of the whole: results say which they used. Raises InvalidInput, which names
-    row and field.
-    """
-    rows, shape = _decode(document, storage.columns(model, version))
-    session.execute(text("select 1 from versions where id = :id for update"), {"id": version.id})
-    there = count(session, version)
-    if there + len(rows) > LARGEST:
-        raise errors.InvalidInput(
-            f"Version {version.name!r} has {there} reference rows; {len(rows)} more would pass the limit of {LARGEST}."
-        )
-    _copy(session, version, shape, rows, there)
-    revised = "update versions set reference_revision = reference_revision + 1 where id = :id"
-    session.execute(text(revised), {"id": version.id})
-    return len(rows)
-
-
-def _decode(document: bytes, columns: Columns) -> tuple[list[tuple[Any, ...]], Shape]:
+def split(document: Document) -> Table:
+    """The rows of a document as pandas writes it, undecoded: they point into the document. Raises InvalidInput."""
     try:
-        parsed = msgspec.json.decode(document, type=_Document)
-        shape = reference_shape(columns, parsed.columns)
+        parsed = msgspec.json.decode(document, type=_Split)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise errors.InvalidInput(f'The reference is no JSON {{"columns": […], "data": [[…]]}}: {error}') from error
+    return Table(parsed.data, parsed.columns)
+
+
+def take(session: Session, model: Model, version: Version, document: Document) -> int:
+    """Append the rows of a document as pandas writes it, all or none; returns how many. Raises InvalidInput."""
+    return load(session, model, version, split(document)).stored
+
+
+def load(
+    session: Session,
+    model: Model,
+    version: Version,
+    table: Table,
+    *,
+    replace: bool = False,
+    largest: int = LARGEST,
+    dry_run: bool = False,
+) -> Loaded:
+    """Append rows to the reference, or put them in its place: all of them, or none. A row is stored as it is decoded.
+
+    It makes a new revision of the whole: results say which they used, and the last windows become due again.
+    Raises InvalidInput, which names row and field.
+    """
+    _lock(session, version)
+    there = count(session, version)
+    kept = 0 if replace else there
+    shape = _shape(model, version, table)
+    rows = _decoded(table, shape, largest - kept, f"of version {version.name!r} has {kept} rows, and at most {largest}")
+    if dry_run:
+        stored = sum(1 for _ in rows)
+        return Loaded(stored, there - kept, kept + stored, version.reference_revision)
+    if replace:
+        session.execute(text(f"delete from reference_{version.relation}"))
+    stored = _copy(session, version, shape, rows, kept)
+    return Loaded(stored, there - kept, kept + stored, _revise(session, version))
+
+
+def clear(session: Session, version: Version) -> Loaded:
+    """Remove all rows of the reference: a new revision, without any."""
+    _lock(session, version)
+    removed = count(session, version)
+    session.execute(text(f"delete from reference_{version.relation}"))
+    return Loaded(0, removed, 0, _revise(session, version))
+
+
+def _lock(session: Session, version: Version) -> None:
+    """One load at a time. Not by the version's row, for which ingestion would have to wait."""
+    lock = text("select pg_advisory_xact_lock(:space, :version)")
+    session.execute(lock, {"space": REFERENCE_LOCK, "version": version.relation})
+
+
+def _shape(model: Model, version: Version, table: Table) -> Shape:
+    try:
+        return reference_shape(storage.columns(model, version), table.names)
     except Rejected as why:
         raise errors.InvalidInput(f"The reference can't be used: {why.detail}") from why
-    return [_row(number, row, shape, columns) for number, row in enumerate(parsed.data)], shape
 
 
-def _row(number: int, row: msgspec.Raw, shape: Shape, columns: Columns) -> tuple[Any, ...]:
-    try:
-        return shape.decode_list(row)
-    except Rejected as why:
-        raise errors.InvalidInput(
-            f"Row {number} of the reference can't be used: {why.detail} Nothing was stored."
-        ) from why
+def _decoded(table: Table, shape: Shape, most: int, has: str) -> Iterator[tuple[Any, ...]]:
+    decode = shape.decode if table.names is None else shape.decode_list
+    for number, row in enumerate(table.rows):
+        if number >= most:
+            said = f"The reference {has}: these are too many. DCMON_REFERENCE__LARGEST allows more. Nothing was stored."
+            raise errors.InvalidInput(said)
+        try:
+            yield decode(row)
+        except Rejected as why:
+            raise errors.InvalidInput(
+                f"Row {number} of the reference can't be used: {why.detail} Nothing was stored."
+            ) from why
 
 
-def _copy(session: Session, version: Version, shape: Shape, rows: Sequence[tuple[Any, ...]], first: int) -> None:
+def _copy(session: Session, version: Version, shape: Shape, rows: Iterable[tuple[Any, ...]], first: int) -> int:
     names = ", ".join(quoted(name) for name in shape.names)
     into = f"copy reference_{version.relation} (revision, _dc_position, {HASH}, {names}) from stdin (format binary)"
+    position = first - 1
     with db.copy(session, into) as copy:
         copy.set_types(["int4", "int4", "int4", *(TYPES[field.kind].sql for field in shape.fields)])
         for position, row in enumerate(rows, first):
             copy.write_row((0, position, _hash(position), *row))
+    return position - first + 1
+
+
+def _revise(session: Session, version: Version) -> int:
+    due.make_due_for_reference(session, version)
+    revise = update(Version).where(Version.id == version.id).values(reference_revision=Version.reference_revision + 1)
+    return int(session.scalar(revise.returning(Version.reference_revision)) or 0)
 
 
 def _hash(position: int) -> int:

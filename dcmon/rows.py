@@ -1,7 +1,8 @@
 """Decoding rows: typed by a version's columns, each bad row set apart with a reason, never its batch."""
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
@@ -10,23 +11,39 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import NODEFAULT, Meta, Raw
 
-from dcmon import errors
+from dcmon import elements, errors
 from dcmon.columns import LABEL, PREDICTION, PROBABILITIES, SAMPLE_ID, TIME, TYPES, Columns
 
 LONGEST_ID = 1024
+LONGEST_ROW = 900_000  # bytes: what a broker takes by default, less what a message says beside its rows
+LONGEST_WORDS = 1000  # characters of what is said about a row
 AT_ONCE = 200  # rows that are decoded in one call: what fits a processor's cache
 # A day inside what Python holds, so that a time can be read back in any time zone.
 EARLIEST, LATEST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 
-__all__ = ["LONGEST_ID", "Field", "Raw", "Rejected", "Shape", "label_shape", "reference_shape", "sample_shape", "split"]
+TOO_LONG = "_dc_too_long"
+# What msgspec says, and the reason code for it; the first that fits.
+REASONS = (
+    (r"`str` of length <=", "too_long"),
+    (r"`str` of length >=", "wrong_type"),
+    (r"length", "wrong_length"),
+    (r"out of range|>=|<=", "out_of_range"),
+    (r"^(Expected|Invalid)", "wrong_type"),
+    (r"", "malformed"),
+)
+
+__all__ = [
+    "LONGEST_ID", "LONGEST_ROW", "Field", "Raw", "Rejected", "Shape",
+    "carried", "label_shape", "reference_shape", "sample_shape", "split",
+]  # fmt: skip
 
 
 class Rejected(Exception):
     """A row that can't be stored: why (a code), in which field, and in words."""
 
     def __init__(self, reason: str, field: str | None, detail: str) -> None:
-        super().__init__(detail)
-        self.reason, self.field, self.detail = reason, field, detail
+        super().__init__(detail[:LONGEST_WORDS])
+        self.reason, self.field, self.detail = reason, field and field[:LONGEST_WORDS], detail[:LONGEST_WORDS]
 
 
 @dataclass(frozen=True)
@@ -48,10 +65,14 @@ class Field:
 
 @dataclass(frozen=True)
 class Shape:
-    """Rows with these fields, decoded into tuples of values in the order of the fields."""
+    """Rows with these fields, decoded into tuples of values in the order of the fields.
+
+    `classes`: what a prediction may be; None: anything. A label may always be another class.
+    """
 
     fields: tuple[Field, ...]
     decoder: "msgspec.json.Decoder[msgspec.Struct]"
+    classes: frozenset[str] | None = None
 
     @property
     def names(self) -> list[str]:
@@ -59,9 +80,7 @@ class Shape:
 
     def decode(self, row: msgspec.Raw) -> tuple[Any, ...]:
         """The values of one row. Raises Rejected."""
-        if self._stand_ins:
-            return self._decode_renamed(row)
-        return self._decode(row)
+        return self._decode_renamed(row) if self._stand_ins else self._decode(row)
 
     def _decode(self, row: msgspec.Raw) -> tuple[Any, ...]:
         try:
@@ -81,7 +100,9 @@ class Shape:
     def _decode_together(self, rows: Sequence[msgspec.Raw]) -> list[tuple[Any, ...] | Rejected] | None:
         """Rows in one call, which costs half; None when one of them is bad, or needs a closer look."""
         together = b"[" + b",".join(rows) + b"]"
-        if self._stand_ins or b"\\u0000" in together:
+        if self._stand_ins or self._delicate or b"\\u0000" in together:
+            return None
+        if len(together) > LONGEST_ROW and any(len(bytes(row)) > LONGEST_ROW for row in rows):
             return None
         try:
             found: list[tuple[Any, ...] | Rejected] = [
@@ -89,7 +110,10 @@ class Shape:
             ]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-        return found if len(found) == len(rows) and not self._delicate_features else None
+        return found if len(found) == len(rows) and self._have_known_classes(found) else None
+
+    def _have_known_classes(self, decoded: Iterable[Any]) -> bool:
+        return self.classes is None or self.classes.issuperset([values[self._predicted] for values in decoded])
 
     def _attempt(self, row: msgspec.Raw) -> "tuple[Any, ...] | Rejected":
         try:
@@ -102,11 +126,6 @@ class Shape:
         return msgspec.json.Decoder(list[self.decoder.type])  # type: ignore[name-defined]
 
     @cached_property
-    def _delicate_features(self) -> list[tuple[int, Field]]:
-        """All but the sample's time, which has bounds of its own."""
-        return [(at, field) for at, field in self._delicate if field.name != TIME]
-
-    @cached_property
     def _stand_ins(self) -> dict[str, str]:
         """Names that msgspec can't look for, and what it looks for instead."""
         return {field.name: _wire_name(at, field) for at, field in enumerate(self.fields) if _is_awkward(field.name)}
@@ -115,8 +134,8 @@ class Shape:
         try:
             given = msgspec.json.decode(row, type=dict[str, msgspec.Raw])
             renamed = msgspec.json.encode({self._stand_ins.get(name, name): value for name, value in given.items()})
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return self._decode(row)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise self._unreadable(row, error) from error
         try:
             return self._decode(msgspec.Raw(renamed))
         except Rejected as why:
@@ -130,33 +149,52 @@ class Shape:
     def decode_list(self, row: msgspec.Raw) -> tuple[Any, ...]:
         """The values of a row that is a list in the order of the fields. Raises Rejected."""
         try:
-            given = msgspec.json.decode(row)
+            values = msgspec.structs.astuple(self.decoder.decode(row))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise _rejected(error, self.fields) from error
+            values = self._lenient_list(row, error)
+        return self._storable(values, row)
+
+    def _lenient_list(self, row: msgspec.Raw, error: Exception) -> tuple[Any, ...]:
+        try:
+            given = msgspec.json.decode(row)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise self._unreadable(row, error) from error
         if not isinstance(given, list) or len(given) != len(self.fields):
             raise Rejected("wrong_type", None, f"A row is a list of {len(self.fields)} values, as many as columns.")
+        eased = [_eased(field.kind, value) for field, value in zip(self.fields, given, strict=True)]
         try:
-            return self._storable(msgspec.structs.astuple(self.decoder.decode(row)), row)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            eased = [_eased(field.kind, value) for field, value in zip(self.fields, given, strict=True)]
-        try:
-            return self._storable(msgspec.structs.astuple(self.decoder.decode(msgspec.json.encode(eased))), row)
-        except msgspec.DecodeError as error:
-            raise _rejected(error, self.fields) from error
+            return msgspec.structs.astuple(self.decoder.decode(msgspec.json.encode(eased)))
+        except msgspec.DecodeError as second:
+            raise _rejected(second, self.fields) from second
 
     @cached_property
     def _delicate(self) -> list[tuple[int, Field]]:
-        """The fields whose type has values that PostgreSQL, or Python on the way back, can't hold."""
-        return [(at, field) for at, field in enumerate(self.fields) if field.kind in ("datetime", "array_float_2d")]
+        """The fields whose type has values that PostgreSQL, or Python on the way back, can't hold.
+
+        Not a sample's time: that has narrower bounds, which depend on when it came (dcmon.samples).
+        """
+        kinds = ("datetime", "array_float_2d")
+        return [(at, field) for at, field in enumerate(self.fields) if field.kind in kinds and field.name != TIME]
+
+    @cached_property
+    def _predicted(self) -> int | None:
+        """Where the prediction stands, when it has to be one of the classes."""
+        return self.names.index(PREDICTION) if self.classes else None
 
     def _storable(self, values: tuple[Any, ...], row: msgspec.Raw) -> tuple[Any, ...]:
         for at, field in self._delicate:
             value = values[at]
             if isinstance(value, datetime) and not EARLIEST <= value <= LATEST:
                 raise Rejected("out_of_range", field.name, f"{value.isoformat()} is not between year 1 and 9999.")
-            if isinstance(value, list) and len({len(line) for line in value}) > 1:
-                raise Rejected("wrong_length", field.name, "The lists inside the list differ in length.")
-        if b"\\u0000" in bytes(row):
+            if isinstance(value, list) and value and (not value[0] or len({len(line) for line in value}) > 1):
+                raise Rejected("wrong_length", field.name, "The lists inside the list are empty, or differ in length.")
+        if self._predicted is not None and values[self._predicted] not in self.classes:  # type: ignore[operator]
+            said = f"{values[self._predicted]!r} is none of the version's classes."
+            raise Rejected("unknown_class", PREDICTION, said)
+        raw = bytes(row)
+        if len(raw) > LONGEST_ROW:
+            raise Rejected("too_long", None, f"A row has at most {LONGEST_ROW:,} bytes, not {len(raw):,}.")
+        if b"\\u0000" in raw:
             for value, field in zip(values, self.fields, strict=True):
                 if isinstance(value, str) and "\0" in value:
                     raise Rejected("nul_character", field.name, "A NUL character can't be stored by PostgreSQL.")
@@ -167,7 +205,7 @@ class Shape:
         try:
             given = msgspec.json.decode(row)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise _rejected(error, self.fields) from error
+            raise self._unreadable(row, error) from error
         if not isinstance(given, dict):
             raise _rejected(error, self.fields)
         try:
@@ -177,39 +215,96 @@ class Shape:
         except msgspec.DecodeError as second:
             raise _rejected(second, self.fields) from second
 
+    def _unreadable(self, row: msgspec.Raw, error: Exception) -> Rejected:
+        """Say which field is NaN, for that is what Python's json writes and no other JSON has."""
+        try:
+            given = json.loads(bytes(row), parse_constant=_Constant)
+        except (ValueError, RecursionError):
+            return _rejected(error, self.fields)
+        named = given.items() if isinstance(given, dict) else enumerate(given) if isinstance(given, list) else ()
+        for at, value in named:
+            if isinstance(value, _Constant):
+                name = self.names[at] if isinstance(at, int) and at < len(self.fields) else str(at)
+                return Rejected("malformed", name, f"{name!r} is {value}, which JSON has not: send null.")
+        return _rejected(error, self.fields)
+
+
+class _Constant(str):
+    """NaN, Infinity or -Infinity, as Python's json writes them."""
+
 
 def split(body: bytes) -> list[msgspec.Raw]:
-    """The rows of a JSON array, undecoded. Raises InvalidInput when it is none."""
+    """The rows of a JSON array, undecoded. One that is no JSON is a row all the same. Raises InvalidInput."""
     try:
         return msgspec.json.decode(body, type=list[msgspec.Raw])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return _split_leniently(body, error)
+
+
+def _split_leniently(body: bytes, why: Exception) -> list[msgspec.Raw]:
+    begins = len(body) - len(body.lstrip())
+    try:
+        if body[begins : begins + 1] != b"[":
+            raise why
+        found, end = elements.elements(body, begins)
+        if body[end:].strip():
+            raise why
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, elements.Unbalanced) as error:
         raise errors.InvalidInput(f"The body is no JSON array of objects: {error}") from error
+    return found
+
+
+def carried(rows: Sequence[msgspec.Raw]) -> list[msgspec.Raw]:
+    """Rows that fit into messages. One that is too long is cut: what is left of it is quarantined as too_long."""
+    return [row if len(memoryview(row)) <= LONGEST_ROW else _cut(row) for row in rows]  # type: ignore[arg-type]
+
+
+def _cut(row: msgspec.Raw) -> msgspec.Raw:
+    raw = bytes(row)
+    begins = raw[:10_000].decode(errors="replace")
+    return msgspec.Raw(msgspec.json.encode({TOO_LONG: len(raw), "_dc_begins": begins}))
 
 
 def sample_shape(columns: Columns) -> Shape:
     """A sample: id, time, prediction and every feature required; additional columns and probabilities not."""
     length = len(columns.classes or ()) or None
     return _shape(
-        (
+        fields=(
             Field(SAMPLE_ID, "categorical", is_nullable=False),
             Field(TIME, "datetime", is_nullable=False),
             Field(PREDICTION, columns.model[PREDICTION], is_nullable=False),
             *(Field(name, kind) for name, kind in columns.features.items()),
             *(Field(name, kind, is_required=False) for name, kind in columns.additional.items()),
             *(Field(PROBABILITIES, "array_float", False, length=length) for _ in [0] if PROBABILITIES in columns.model),
-        )
+        ),
+        classes=_classes(columns),
     )
 
 
-def reference_shape(columns: Columns, given: Sequence[str]) -> Shape:
-    """A reference row as a list, in the order of the `given` names. Raises Rejected when they are not the version's."""
+def _classes(columns: Columns) -> frozenset[str] | None:
+    return frozenset(columns.classes) if columns.classes and not columns.is_regression else None
+
+
+def reference_shape(columns: Columns, given: Sequence[str] | None = None) -> Shape:
+    """A reference row: a list in the order of the `given` names, or an object when none are given.
+
+    Raises Rejected when the names are not the version's.
+    """
     known = {
         PREDICTION: Field(PREDICTION, columns.model[PREDICTION], is_nullable=False),
-        LABEL: Field(LABEL, columns.label_type),
-        **{name: Field(name, kind) for name, kind in columns.own.items()},
+        LABEL: Field(LABEL, columns.label_type, is_required=False),
+        **{name: Field(name, kind, name in columns.features) for name, kind in columns.own.items()},
     }
     if PROBABILITIES in columns.model:
-        known[PROBABILITIES] = Field(PROBABILITIES, "array_float", length=len(columns.classes or ()))
+        length = len(columns.classes or ())
+        known[PROBABILITIES] = Field(PROBABILITIES, "array_float", is_required=False, length=length)
+    if given is None:
+        return _shape(tuple(sorted(known.values(), key=lambda field: not field.is_required)), classes=_classes(columns))
+    _require_columns(columns, known, given)
+    return _shape(tuple(known[name] for name in given), array_like=True, classes=_classes(columns))
+
+
+def _require_columns(columns: Columns, known: Collection[str], given: Sequence[str]) -> None:
     for name in given:
         if name not in known:
             raise Rejected("unknown_field", name, f"The version has no column {name!r}.")
@@ -219,7 +314,6 @@ def reference_shape(columns: Columns, given: Sequence[str]) -> Shape:
     for name in given:
         if given.count(name) > 1:
             raise Rejected("malformed", name, f"The column {name!r} is there twice.")
-    return _shape(tuple(known[name] for name in given), array_like=True)
 
 
 def label_shape(columns_are_regression: bool) -> Shape:
@@ -241,7 +335,7 @@ def _label_shape(is_regression: bool) -> Shape:
 
 
 @lru_cache(maxsize=512)
-def _shape(fields: tuple[Field, ...], array_like: bool = False) -> Shape:
+def _shape(fields: tuple[Field, ...], array_like: bool = False, classes: frozenset[str] | None = None) -> Shape:
     names = {f"f{number}": field for number, field in enumerate(fields)}
     struct = msgspec.defstruct(
         "Row",
@@ -254,7 +348,7 @@ def _shape(fields: tuple[Field, ...], array_like: bool = False) -> Shape:
         array_like=array_like,
         gc=False,
     )
-    return Shape(fields, msgspec.json.Decoder(struct))
+    return Shape(fields, msgspec.json.Decoder(struct), classes)
 
 
 def _is_awkward(name: str) -> bool:
@@ -280,6 +374,19 @@ def _eased(kind: str | None, value: Any) -> Any:
 def _rejected(error: Exception, fields: Sequence[Field]) -> Rejected:
     """Give msgspec's message a reason code and the field's name."""
     said = str(error)
+    field = _field(said, fields)
+    if field == TOO_LONG:
+        return Rejected("too_long", None, f"The row is longer than {LONGEST_ROW:,} bytes; only its beginning is here.")
+    if "missing required" in said:
+        return Rejected("missing_feature", field, f"The field {field!r} is missing.")
+    if "unknown field" in said:
+        return Rejected("unknown_field", field, f"The version has no column {field!r}.")
+    reason = next(reason for pattern, reason in REASONS if re.search(pattern, said))
+    return Rejected(reason, field, said)
+
+
+def _field(said: str, fields: Sequence[Field]) -> str | None:
+    """The field that msgspec's message names, by name or by its place in a list."""
     path = re.search(r"\$\.(.+?)(?:\[\.\.\.\])*`?$|\$\[(\d+)\]", said)
     named = re.search(r"field `(.+)`(?: - at `\$`)?$", said, re.DOTALL)
     field = named[1] if named else None
@@ -287,14 +394,4 @@ def _rejected(error: Exception, fields: Sequence[Field]) -> Rejected:
         field = path[1] if path[1] else fields[int(path[2])].name if int(path[2]) < len(fields) else None
     if field is not None and field not in {each.name for each in fields}:
         field = re.sub(r"(\[\d+\])+$", "", field)
-    if "missing required" in said:
-        return Rejected("missing_feature", field, f"The field {field!r} is missing.")
-    if "unknown field" in said:
-        return Rejected("unknown_field", field, f"The version has no column {field!r}.")
-    if "length" in said:
-        return Rejected("wrong_length", field, said)
-    if re.search(r"out of range|>=|<=", said):
-        return Rejected("out_of_range", field, said)
-    if said.startswith(("Expected", "Invalid RFC3339", "Invalid")):
-        return Rejected("wrong_type", field, said)
-    return Rejected("malformed", field, said)
+    return field

@@ -18,6 +18,17 @@ def _default_data_dir() -> Path:
     return user_data_path("dcmon")
 
 
+def _seconds(value: object) -> object:
+    """A number is seconds, also as text."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_seconds)]
+
+
 def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
@@ -28,6 +39,12 @@ class Http(BaseModel):
     host: str = Field("127.0.0.1", description="Address that the endpoint listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port that the endpoint listens on.")
     max_body_bytes: int = Field(100_000_000, ge=1, description="Largest request body that is read; above it 413.")
+    fresh: Duration = Field(
+        timedelta(seconds=10), description="A token, version or model is looked up again when known longer than this."
+    )
+    stale: Duration = Field(
+        timedelta(minutes=10), description="… and trusted so long while PostgreSQL can't be reached."
+    )
 
 
 class Kafka(BaseModel):
@@ -45,15 +62,24 @@ class Kafka(BaseModel):
     rows_per_message: int = Field(500, ge=1, description="Rows packed into one message, at most.")
     batch_rows: int = Field(10_000, ge=1, description="Rows that a worker stores in one transaction, about.")
     batch_bytes: int = Field(16_000_000, ge=1, description="… or bytes of messages, whichever is reached first.")
-    batch_wait: timedelta = Field(timedelta(milliseconds=200), description="Longest wait for a batch to fill, seconds.")
+    batch_wait: Duration = Field(timedelta(milliseconds=200), description="Longest wait for a batch to fill, seconds.")
+    ack_wait: Duration = Field(
+        timedelta(seconds=10), description="Longest wait for the brokers' acknowledgement; then the answer is 503."
+    )
 
 
 class Evaluate(BaseModel):
     """How windows are evaluated."""
 
     sample_size: int = Field(10_000, ge=100, description="Rows of the fair sample of a window, and of its reference.")
-    label_quiet: timedelta = Field(timedelta(minutes=5), description="A touched window is evaluated again when quiet.")
-    lease: timedelta = Field(timedelta(seconds=10), description="A claim that is not renewed this long is free again.")
+    label_quiet: Duration = Field(timedelta(minutes=5), description="A touched window is evaluated again when quiet.")
+    lease: Duration = Field(timedelta(seconds=10), description="A claim that is not renewed this long is free again.")
+
+
+class Reference(BaseModel):
+    """What production is compared with."""
+
+    largest: int = Field(100_000, ge=1, description="Rows that the reference of a version has at most.")
 
 
 class Webhooks(BaseModel):
@@ -63,8 +89,8 @@ class Webhooks(BaseModel):
         default_factory=list,
         description="Private networks or hosts that webhooks may reach, comma-separated: 10.1.0.0/16,127.0.0.1.",
     )
-    timeout: timedelta = Field(timedelta(seconds=10), description="Longest time for one delivery, seconds.")
-    retry_for: timedelta = Field(timedelta(hours=72), description="An undelivered notification is given up after this.")
+    timeout: Duration = Field(timedelta(seconds=10), description="Longest time for one delivery, seconds.")
+    retry_for: Duration = Field(timedelta(hours=72), description="An undelivered notification is given up after this.")
 
 
 class S3(BaseModel):
@@ -102,6 +128,7 @@ class Settings(BaseSettings):
     http: Http = Http()
     kafka: Kafka = Kafka()
     evaluate: Evaluate = Evaluate()
+    reference: Reference = Reference()
     webhooks: Webhooks = Webhooks()
     s3: S3 = S3()
     sources: Sources = Sources()

@@ -12,8 +12,9 @@ from typing import Any
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from dcmon import errors
+from dcmon import errors, limits
 from dcmon.db import Organization as Entry
+from dcmon.limits import Limits
 from dcmon.tables.public import Organization, Token, User
 
 PATTERN = re.compile(r"(dcm_[A-Za-z0-9]{10})_([A-Za-z0-9_-]{43})")
@@ -28,6 +29,8 @@ class Bearer:
     user_id: int
     email: str
     token_id: int
+    expires_at: datetime | None
+    limits: Limits
 
 
 def create(session: Session, org_id: int, user_id: int, name: str, lifetime: timedelta | None = None) -> str:
@@ -59,7 +62,8 @@ def authenticate(session: Session, token: str) -> Bearer:
         raise errors.NotAuthenticated
     held, org, user = found
     _note_use(session, held)
-    return Bearer(Entry(org.id, org.name, org.schema_name, org.retention), user.id, user.email, held.id)
+    entry = Entry(org.id, org.name, org.schema_name, org.retention)
+    return Bearer(entry, user.id, user.email, held.id, held.expires_at, limits.read(org))
 
 
 def entries(session: Session, org_id: int) -> Sequence[dict[str, Any]]:

@@ -154,6 +154,7 @@ def _result(result: "Result") -> dict[str, object]:
         "metrics": result.metrics,
         "n": result.n,
         "revision": result.revision,
+        "reference_revision": result.reference_revision,
         "driver": next(iter(result.entries), None),
         "entries": result.entries,
         "reason": result.reason,

@@ -26,27 +26,77 @@ def create(
 @app.command("list")
 def list_(ctx: typer.Context) -> None:
     """List organizations. Example: dcmon org list -o json"""
-    from dcmon import organizations
+    from dataclasses import asdict
+
+    from dcmon import limits, organizations
 
     with ctx.obj.public() as session:
-        rows = organizations.describe(organizations.entries(session))
+        found = organizations.entries(session)
+        limited = limits.by_organization(session)
+    rows = [{**row, **asdict(limited[row["id"]])} for row in organizations.describe(found)]
     ctx.obj.output.table(rows, ["name", "id", "schema"], empty='No organization yet: "dcmon org create NAME".')
 
 
 @app.command()
 def show(ctx: typer.Context, name: Annotated[str | None, typer.Argument()] = None) -> None:
-    """Show an organization: its owner, schema, revision, models and tokens. Example: dcmon org show acme"""
-    from dcmon import models, organizations, tokens
+    """Show an organization: its owner, schema, models, tokens and limits. Example: dcmon org show acme"""
+    from dataclasses import asdict
+
+    from dcmon import limits, models, organizations, tokens
 
     org = ctx.obj.organization(name)
     with ctx.obj.public() as session:
         owner, held = organizations.owner(session, org.id), tokens.entries(session, org.id)
+        limited = asdict(limits.get(session, org.id))
     with ctx.obj.org(org) as session:
         names = [model.name for model in models.entries(session)]
     live = [token["prefix"] for token in held if token["state"] == "live"]
     ctx.obj.output.value(
-        {"name": org.name, "id": org.id, "schema": org.schema, "owner": owner.email, "models": names, "tokens": live}
-    )
+        {"name": org.name, "id": org.id, "schema": org.schema, "owner": owner.email, "models": names, "tokens": live,
+         **limited}
+    )  # fmt: skip
+
+
+Limit = Annotated[str | None, typer.Option(metavar="N|none", show_default=False)]
+
+
+@app.command("set-limits")
+def set_limits(
+    ctx: typer.Context,
+    name: str,
+    samples_per_minute: Limit = None,
+    labels_per_minute: Limit = None,
+    sample_bytes_per_minute: Limit = None,
+    label_bytes_per_minute: Limit = None,
+) -> None:
+    """Limit what is logged in a minute; "none" lifts a limit. What is over it gets 429 and is not stored.
+
+    Example: dcmon org set-limits acme --samples-per-minute 500000 --sample-bytes-per-minute none
+    """
+    from dataclasses import asdict
+
+    from dcmon import limits
+
+    given = {
+        "samples_per_minute": samples_per_minute,
+        "labels_per_minute": labels_per_minute,
+        "sample_bytes_per_minute": sample_bytes_per_minute,
+        "label_bytes_per_minute": label_bytes_per_minute,
+    }
+    wanted = {key: _limit(key, value) for key, value in given.items() if value is not None}
+    if not wanted:
+        raise typer.BadParameter("Give a limit: --samples-per-minute 500000, or none to lift it.")
+    org = ctx.obj.organization(name)
+    with ctx.obj.public() as session:
+        ctx.obj.output.value({"name": org.name, **asdict(limits.change(session, org.id, wanted))})
+
+
+def _limit(option: str, given: str) -> int | None:
+    if given == "none":
+        return None
+    if not given.isdecimal():
+        raise typer.BadParameter(f"{given!r} is no number, and not none.", param_hint="--" + option.replace("_", "-"))
+    return int(given)
 
 
 @app.command()

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from dcmon.errors import Unreachable
+
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
@@ -17,6 +19,9 @@ def serve(
     from dcmon.http import server
 
     app = ctx.obj.with_http(host, port)
-    with app.public():  # fail now, with a sentence, when the database is not there or not migrated
-        pass
+    try:
+        with app.public():  # fail now, with a sentence, when the database is not migrated or refuses the password
+            pass
+    except Unreachable as error:
+        app.output.say(f"{error}: answering 503 until it can be.")
     server.serve(app)

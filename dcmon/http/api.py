@@ -43,6 +43,8 @@ def answer(status: int, message: str, information: dict[str, Any] | None = None,
 
 def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, DcmonError)
+    if "retry_after" in error.details:
+        return answer(error.status, str(error), retry_after=str(error.details["retry_after"]))
     if error.status == 503:
         log.warning("%s %s: %s", request.method, request.url.path, error)
         return answer(503, str(error), retry_after=RETRY_AFTER)

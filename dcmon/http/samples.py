@@ -2,27 +2,29 @@
 
 from fastapi import APIRouter, Response
 
-from dcmon import errors, models, rows, versions
-from dcmon.http.access import Asks, Body
+from dcmon import errors, rows
+from dcmon.http.access import Body, Logs
 
 router = APIRouter(tags=["samples and labels"])
 
 
 @router.post("/model-versions/{version_id}/data")
-def samples(asks: Asks, version_id: int, body: Body) -> Response:
+def samples(asks: Logs, version_id: int, body: Body) -> Response:
     """Log samples: a JSON array of objects. A row that can't be stored is quarantined; it never fails the request."""
-    with asks.session() as session:
-        versions.get(session, version_id)
-    asks.app.ingestion.take_samples(asks.org, version_id, _rows(body))
+    asks.app.admission.require_version(asks.org, version_id)
+    given = _rows(body)
+    with asks.counting("samples", len(given), len(body)):
+        asks.app.ingestion.take_samples(asks.org, version_id, given)
     return Response()
 
 
 @router.put("/model/{model_id}/labels")
-def labels(asks: Asks, model_id: int, body: Body) -> Response:
+def labels(asks: Logs, model_id: int, body: Body) -> Response:
     """Log labels: a JSON array of {"_dc_sample_id", "_dc_label"}. The last one by logging time wins."""
-    with asks.session() as session:
-        models.get(session, model_id)
-    asks.app.ingestion.take_labels(asks.org, model_id, _rows(body))
+    asks.app.admission.require_model(asks.org, model_id)
+    given = _rows(body)
+    with asks.counting("labels", len(given), len(body)):
+        asks.app.ingestion.take_labels(asks.org, model_id, given)
     return Response()
 
 

@@ -16,8 +16,8 @@ def version() -> str:
 
 
 @router.get("/health-check", response_class=PlainTextResponse)
-def health_check() -> str:
-    """Whether the endpoint runs; needs no token."""
+async def health_check() -> str:
+    """Whether the endpoint runs; needs no token, and no free thread."""
     return "ok"
 
 

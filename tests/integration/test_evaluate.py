@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import func, select, text, update
 
@@ -118,6 +119,28 @@ def test_late_rows_make_a_second_revision_of_the_touched_window_only(app: App, w
         assert eventually(lambda: len(stored(app, watched)) == 3)
     assert [(each.window_start, each.revision, each.n) for each in stored(app, watched)] == [
         (day(0).start, 1, 200), (day(0).start, 2, 300), (day(1).start, 1, 200),
+    ]  # fmt: skip
+
+
+def test_another_reference_has_the_last_windows_evaluated_again_and_results_say_which_they_used(
+    app: App, watched: Target
+) -> None:
+    for number in range(3):
+        log_day(app, watched, number)
+    with running(evaluate.run, app):
+        assert eventually(lambda: len(stored(app, watched)) == 2)
+    names, given = ("age", "job", "_dc_prediction"), [json.loads(row) for row in rows(-2, 60)]
+    other = [msgspec.Raw(json.dumps({name: row[name] for name in names}).encode()) for row in given]
+    with app.org(watched.org) as session:
+        found = versions.get(session, watched.version_id)
+        references.load(session, *found, references.Table(other), replace=True)
+        session.execute(text("update due_windows set due_at = now() where due_at > now()"))
+    with app.public() as session:
+        wake.ring(session, watched.org.id, wake.Work.evaluate)
+    with running(evaluate.run, app):
+        assert eventually(lambda: len(stored(app, watched)) == 4)
+    assert [(each.window_start, each.revision, each.reference_revision) for each in stored(app, watched)] == [
+        (day(0).start, 1, 1), (day(0).start, 2, 2), (day(1).start, 1, 1), (day(1).start, 2, 2),
     ]  # fmt: skip
 
 

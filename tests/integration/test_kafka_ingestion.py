@@ -394,16 +394,24 @@ def consumer_of(settings: Kafka, topic: str) -> Consumer:
     return made
 
 
-def test_a_row_larger_than_kafka_takes_is_refused_before_anything_is_sent(buffered: App, target: Target) -> None:
+def test_a_row_larger_than_kafka_takes_is_quarantined_with_its_beginning(buffered: App, target: Target) -> None:
     large = rows(60, 1)[0].replace(b'"j0"', b'"' + b"j" * 1_100_000 + b'"')
-    with pytest.raises(TooLarge, match="Nothing was sent"):
-        buffered.ingestion.take_samples(target.org, target.version_id, [*rows(0, 60), large])
-    buffered.ingestion.take_samples(target.org, target.version_id, rows(200, 10))
+    buffered.ingestion.take_samples(target.org, target.version_id, [*rows(0, 60), large])
 
     with running(ingest.run, buffered):
         assert eventually(lambda: target.samples > 0)
 
-    assert target.samples == 10
+    assert target.samples == 60
+    reason, kept = target.scalar("select (reason, convert_from(row, 'utf8')) from quarantine")
+    assert reason == "too_long"
+    assert str(len(large)) in kept
+    assert "s60" in kept
+
+
+def test_a_message_larger_than_kafka_takes_is_refused_before_anything_is_sent(buffered: App) -> None:
+    producer = door.Producer(buffered.settings.kafka)
+    with closing(producer), pytest.raises(TooLarge, match="Nothing was sent"):
+        producer.send(door.topic(buffered.settings.kafka, "samples"), [b"{}", b"x" * 1_100_000])
 
 
 def test_without_a_broker_nothing_is_acknowledged(buffered: App, target: Target) -> None:

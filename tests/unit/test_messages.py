@@ -82,6 +82,13 @@ def test_what_is_no_message_is_said_to_be_unreadable(value: bytes | None) -> Non
         messages.unpack(value, NOW)
 
 
+@pytest.mark.parametrize("odd", [b'{"age": NaN}', b'"\\ud800"', b"tru", b'{"a": "]}"}x', b"[" * 5000 + b"]" * 5000])
+def test_a_row_that_is_no_json_leaves_the_other_rows_of_its_message_alone(odd: bytes) -> None:
+    rows = [msgspec.Raw(row) for row in (b"1", odd, b'{"rows": [2]}')]
+    (value,) = messages.pack(7, "samples", 3, NOW, rows, 10)
+    assert [bytes(row) for row in messages.unpack(value, NOW).rows] == [bytes(row) for row in rows]
+
+
 @pytest.mark.parametrize(
     ("settings", "why"),
     [

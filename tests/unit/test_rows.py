@@ -13,7 +13,7 @@ from jsonschema import Draft7Validator
 from dcmon import columns
 from dcmon.columns import Columns
 from dcmon.errors import InvalidInput
-from dcmon.rows import Rejected, Shape, label_shape, reference_shape, sample_shape, split
+from dcmon.rows import LONGEST_ROW, Rejected, Shape, carried, label_shape, reference_shape, sample_shape, split
 
 FEATURES = {
     "n": "numeric", "i": "integer", "big": "bigint", "c": "categorical", "yes": "boolean", "list": "array_float",
@@ -65,6 +65,11 @@ def test_what_json_schema_takes_is_taken_too() -> None:
         ({"_dc_prediction": None}, "wrong_type", "_dc_prediction"),
         ({"_dc_prediction_probabilities": [0.1]}, "wrong_length", "_dc_prediction_probabilities"),
         ({"unknown": 1}, "unknown_field", "unknown"),
+        ({"_dc_prediction": "2"}, "unknown_class", "_dc_prediction"),
+        ({"a b": "x" * LONGEST_ROW}, "too_long", None),
+        ({"_dc_too_long": 1}, "too_long", None),
+        ({"list": [float("nan")]}, "malformed", None),
+        ({"n": float("-inf")}, "malformed", "n"),
     ],
 )
 def test_a_bad_field_is_named_with_its_reason(change: dict[str, Any], reason: str, field: str) -> None:
@@ -103,6 +108,33 @@ def test_any_json_that_is_no_sample_is_rejected_and_raises_nothing_else(value: o
     with pytest.raises(Rejected) as raised:
         decode(value)
     assert raised.value.reason
+
+
+def test_rows_decoded_together_are_decoded_as_one_by_one() -> None:
+    shape = sample_shape(Columns("binary", {"n": "numeric"}, {}, ["0", "1"]))
+    good = {"_dc_sample_id": "s", "_dc_time": "2026-11-24T10:00:00Z", "_dc_prediction": "1", "n": 1}
+    for odd in (
+        {**good, "_dc_prediction": "2"},
+        {**good, "_dc_sample_id": "x" * LONGEST_ROW},
+        {**good, "n": "x"},
+        good,
+    ):
+        given_rows = [msgspec.Raw(json.dumps(row).encode()) for row in (good, odd, good)]
+        found = shape.decode_all(given_rows)
+        assert [isinstance(row, Rejected) for row in found] == [False, odd is not good, False]
+        assert found[0] == shape.decode(given_rows[0])
+
+
+def test_what_a_message_can_not_carry_is_cut_and_says_so() -> None:
+    short, long = msgspec.Raw(b"{}"), msgspec.Raw(json.dumps({**GOOD, "c": "é" * LONGEST_ROW}).encode())
+    kept, cut = carried([short, long])
+    assert bytes(kept) == b"{}"
+    assert len(bytes(cut)) < 100_000
+    assert '"_dc_sample_id": "s1"' in json.loads(bytes(cut))["_dc_begins"]
+    for shape in (sample_shape(COLUMNS), label_shape(False)):
+        with pytest.raises(Rejected) as raised:
+            decode(bytes(cut), shape)
+        assert raised.value.reason == "too_long"
 
 
 def test_a_label_may_be_text_a_number_or_null() -> None:
