@@ -52,6 +52,7 @@ def engine(url: str, *, pool_size: int = 5) -> Engine:
         pool_size=pool_size,
         max_overflow=20,
         pool_recycle=1800,
+        pool_use_lifo=True,  # the connection used last knows the tables best
         pool_pre_ping=True,
         connect_args={"prepare_threshold": None, "connect_timeout": CONNECT_SECONDS, "application_name": "dcmon"},
     )

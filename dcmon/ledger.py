@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
+from dcmon import db
 from dcmon.arrivals import Outcome
 from dcmon.offsets import Partition
-from dcmon.tables.org import Batch
 
 
 @dataclass(frozen=True)
@@ -75,4 +74,5 @@ def correct(
 
 
 def _write(session: Session, **line: Any) -> None:
-    session.execute(insert(Batch).inline(), line)
+    names = ", ".join(f'"{name}"' for name in line)
+    db.run(session, f"insert into batches ({names}) values ({', '.join(f'%({name})s' for name in line)})", line)

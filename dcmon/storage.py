@@ -10,7 +10,7 @@ import numpy as np
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dcmon import arrays
+from dcmon import arrays, db
 from dcmon.columns import HASH, KEY, LABEL, LEVEL, LOGGED_AT, SAMPLE_ID, TIME, TYPES, Columns, quoted
 from dcmon.tables.org import Model, Version
 
@@ -37,8 +37,8 @@ def lock_names(session: Session, what: str) -> None:
 
 def lock_model(session: Session, model: Model, *, shared: bool = False) -> None:
     """Nobody else stores labels of the model until the transaction ends; nor samples, unless the lock is shared."""
-    lock = text(f"select pg_advisory_xact_lock{'_shared' if shared else ''}(:space, :model)")
-    session.execute(lock, {"space": MODEL_LOCK, "model": model.relation})
+    lock = f"select pg_advisory_xact_lock{'_shared' if shared else ''}(%(space)b::int4, %(model)b::int4)"
+    db.run(session, lock, {"space": MODEL_LOCK, "model": model.relation})
 
 
 def create_model_tables(session: Session, model: Model) -> None:
@@ -107,10 +107,12 @@ def ensure_partitions(session: Session, kind: str, number: int, times: Any) -> N
     LIKE and ATTACH, because CREATE … PARTITION OF would lock out whoever writes to the table.
     """
     months = {_partition(kind, number, month): month for month in _months(times)}
-    missing = session.scalars(
-        text("select name from unnest(cast(:names as text[])) name where to_regclass(name) is null"),
+    found = db.fetch(
+        session,
+        "select name from unnest(%(names)b::text[]) name where to_regclass(name) is null",
         {"names": list(months)},
-    ).all()
+    )
+    missing = [name for (name,) in found]
     if not missing:
         return
     session.execute(
@@ -123,7 +125,7 @@ def ensure_partitions(session: Session, kind: str, number: int, times: Any) -> N
             "select relname from pg_class where relnamespace = cast(current_schema() as regnamespace)"
             " and relname = any(:names)"
         ),
-        {"names": list(missing)},
+        {"names": missing},
     ).all()
     for name in missing:
         if name not in there:
