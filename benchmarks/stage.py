@@ -48,6 +48,11 @@ class Stage:
         with self.app.org(self.org) as session:
             return int(session.scalar(counted, {"id": version_id}) or 0)
 
+    def taken(self) -> int:
+        """How many rows the organization's ledger has."""
+        with self.app.org(self.org) as session:
+            return int(session.scalar(text("select coalesce(sum(taken), 0) from batches")) or 0)
+
     def new_version(self, name: str) -> tuple[int, int]:
         """Ids of a new model and version with the benchmark's 20 features."""
         with self.app.org(self.org) as session:
