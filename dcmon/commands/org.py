@@ -1,4 +1,4 @@
-"""Organizations: create, list, show, set-retention, delete."""
+"""Organizations: create, list, show, set-limits, set-retention, delete."""
 
 from typing import Annotated
 
