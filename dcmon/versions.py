@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from dcmon import errors, storage
@@ -157,9 +157,9 @@ def remeasure(session: Session, version: Version) -> None:
     counted = "select {}(at) from quarter_hours where version_id = :version and n > 0"
     first, last = (session.scalar(text(counted.format(end)), of) for end in ("min", "max"))
     oldest, newest = _extreme(session, version, first, "asc"), _extreme(session, version, last, "desc")
-    version.earliest = oldest[0]
-    version.watermark, version.newest_logged_at = newest
-    session.flush()
+    # Written whatever the session believes: another transaction may have moved the span since the version was read.
+    span = {"earliest": oldest[0], "watermark": newest[0], "newest_logged_at": newest[1]}
+    session.execute(update(Version).where(Version.id == version.id).values(**span))
 
 
 def _extreme(

@@ -29,7 +29,7 @@ from dcmon import (  # fmt: skip
     versions,
 )
 from dcmon.app import App
-from dcmon.arrivals import Delivery, fingerprint
+from dcmon.arrivals import Delivery, key_of
 from dcmon.embedded.supervisor import environment
 from dcmon.expired import Terms
 from dcmon.jobs import prune
@@ -186,9 +186,7 @@ def test_a_row_logged_again_into_a_month_that_was_taken_off_keeps_its_id(target:
     with db.org_session(target.engine, target.org) as session:
         left = only(storage.detached(session))
         model = models.get(session, target.model_id)
-        session.execute(
-            text(f"delete from ids_{model.relation} where k = :key"), {"key": UUID(bytes=fingerprint("s1").key)}
-        )
+        session.execute(text(f"delete from ids_{model.relation} where k = :key"), {"key": UUID(bytes=key_of("s1"))})
     take(target, [row(1, early), row(2, early)], early + timedelta(days=1), "again")
     assert target.samples == 1
 
