@@ -28,7 +28,8 @@ from dcmon.tables.org import Model, Version
 
 T = TypeVar("T")
 LOCK = 4  # advisory lock space (dcmon.storage)
-ROWS_AT_ONCE = 5_000
+# Few rows at once, and pauses between: whoever logs meanwhile is then slowed by a few milliseconds at most.
+ROWS_AT_ONCE, PAUSES, LONGEST_PAUSE = 1_000, 9, 1.0  # a pause is so many times what the work before it took; seconds
 # Whoever wants a lock that is taken makes all who come after him wait: so wait shortly, and come again.
 SHORTEST_WAIT, WAIT, TRIES = timedelta(milliseconds=50), timedelta(seconds=1), 150
 RETRIED = {"40P01", "40001", "55P03"}  # deadlock, serialization failure, lock not available
@@ -36,20 +37,30 @@ RETRIED = {"40P01", "40001", "55P03"}  # deadlock, serialization failure, lock n
 
 @dataclass(frozen=True)
 class Prune:
-    """A prune of one organization: by whom, and what is past its term; asked between transactions whether to stop."""
+    """A prune of one organization: by whom, and what is past its term; asked between transactions whether to stop.
+
+    A fast one makes no pauses: for a disk that is full.
+    """
 
     engine: Engine
     org: Organization
     terms: Terms
     by: str
     is_over: Callable[[], bool] = lambda: False
+    is_fast: bool = False
 
     def patiently(self, work: Callable[[Session], T], wait: timedelta = WAIT) -> T:
         """Do work in a transaction that waits no longer than this for a lock, again and again. Raises Locked."""
         for _ in range(TRIES):
+            began = time.monotonic()
             try:
                 with db.org_session(self.engine, self.org, wait=wait) as session:
-                    return work(session)
+                    # What a crash of the server takes back is done again.
+                    session.execute(text("set local synchronous_commit = off"))
+                    done = work(session)
+                if not self.is_fast:
+                    time.sleep(min(LONGEST_PAUSE, PAUSES * (time.monotonic() - began)))
+                return done
             except DBAPIError as error:
                 if db.sqlstate(error) not in RETRIED:
                     raise
@@ -138,26 +149,27 @@ def _detached(prune: Prune, removed: Counts) -> None:
     with db.org_session(prune.engine, prune.org, wait=WAIT) as session:
         left = storage.detached(session)
     for each in left:
-        if each.kind == "samples":
-            _delete_ids(prune, each, removed)
-        if not prune.is_over():
+        if each.kind == "labels" or _delete_ids(prune, each, removed):
             removed += prune.patiently(partial(_drop, by=prune.by, each=each))
 
 
-def _delete_ids(prune: Prune, each: Detached, removed: Counts) -> None:
+def _delete_ids(prune: Prune, each: Detached, removed: Counts) -> bool:
+    """Delete the ids of a month; whether all are. The table's comment says how many pages are done."""
     with db.org_session(prune.engine, prune.org, wait=WAIT) as session:
-        pages, rows = session.execute(
+        pages, rows, done = session.execute(
             text(
-                "select pg_relation_size(cast(:name as regclass)) / current_setting('block_size')::int,"
-                f" (select count(*) from {each.name})"
+                "select pg_relation_size(cast(:name as regclass)) / cast(current_setting('block_size') as int),"
+                f" (select count(*) from {each.name}),"
+                " coalesce(cast(obj_description(cast(:name as regclass), 'pg_class') as int), 0)"
             ),
             {"name": each.name},
         ).one()
     step = max(1, ROWS_AT_ONCE * pages // max(1, rows))
-    for page in range(0, pages, step):
+    for page in range(done, pages, step):
         if prune.is_over():
-            return
+            return False
         removed += prune.patiently(partial(_delete_ids_of, each=each, page=page, after=page + step))
+    return True
 
 
 def _owner(session: Session, each: Detached) -> tuple[Model, Version] | None:
@@ -188,6 +200,7 @@ def _delete_ids_of(session: Session, each: Detached, page: int, after: int) -> C
         ),
         {"version": version.id, "page": f"({page},0)", "after": f"({after},0)", "first": first, "end": end},
     )
+    session.execute(text(f"comment on table {each.name} is '{after}'"))
     return Counts({Place(model.name, version.name, "ids"): _rowcount(found)})
 
 

@@ -11,6 +11,9 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 def prune(
     ctx: typer.Context,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would go.")] = False,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Make no pauses, at the cost of whoever logs meanwhile.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     by: Annotated[str | None, typer.Option(help="Who does it, for the ledger; the system's user by default.")] = None,
 ) -> None:
@@ -29,7 +32,7 @@ def prune(
     if not dry_run and (counted := sum(sum(each.removed.values()) for each in found)):
         confirm(f"Take out {counted} rows for ever?", yes)
     if not dry_run:
-        found = job.prune(given, orgs, by or operator())
+        found = job.prune(given, orgs, by or operator(), is_fast=fast)
     left_out = [(each.org.name, each.left_out) for each in found if each.left_out is not None]
     if left_out and len(left_out) == len(found):
         raise left_out[0][1]

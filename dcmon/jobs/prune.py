@@ -41,15 +41,17 @@ def run(app: App, stop: Event) -> None:
             )
 
 
-def prune(app: App, orgs: Sequence[Organization], by: str, stop: Event | None = None) -> list[Pruned]:
-    """Prune organizations one after the other."""
+def prune(
+    app: App, orgs: Sequence[Organization], by: str, stop: Event | None = None, *, is_fast: bool = False
+) -> list[Pruned]:
+    """Prune organizations one after the other; `is_fast`: without pauses."""
     is_over = stop.is_set if stop is not None else lambda: False
     done = []
     for org in orgs:
         if is_over():
             break
         try:
-            removed = pruning.run(Prune(app.engine, org, _terms(app, org), by, is_over))
+            removed = pruning.run(Prune(app.engine, org, _terms(app, org), by, is_over, is_fast))
             done.append(Pruned(org, removed))
         except errors.DcmonError as error:
             done.append(Pruned(org, left_out=error))
