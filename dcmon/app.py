@@ -118,6 +118,15 @@ class App:
         with self.public() as session:
             return organizations.choose(session, name or self._org or self.settings.org)
 
+    def organizations(self) -> list[Organization]:
+        """The organization named by --org or DCMON_ORG, or all there are."""
+        from dcmon import organizations
+
+        if self._org or self.settings.org:
+            return [self.organization()]
+        with self.public() as session:
+            return organizations.entries(session)
+
     @contextmanager
     def public(self) -> Iterator[Session]:
         """A transaction in lineage "public"."""

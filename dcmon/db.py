@@ -94,8 +94,10 @@ def _in_words(original: psycopg.OperationalError, url: URL, is_disconnect: bool)
 
 
 @contextmanager
-def public_session(engine: Engine) -> Iterator[Session]:
-    """A transaction in lineage "public", committed at the end."""
+def public_session(engine: Engine, *, snapshot: bool = False) -> Iterator[Session]:
+    """A transaction in lineage "public", committed at the end; snapshot: all reads see one moment."""
+    if snapshot:
+        engine = engine.execution_options(isolation_level="REPEATABLE READ")
     with Session(engine, expire_on_commit=False) as session, session.begin():
         enter_public(session.connection())
         yield session

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import bindparam, select, text
@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 from sqlalchemy.types import DateTime, Integer
 
+from dcmon import retention
 from dcmon.tables.org import Check, Model, Monitor, Version
 from dcmon.windows import Frequency, Shape, Window, floor, step, zone
 
@@ -21,11 +22,17 @@ SILENT_WINDOWS = 3  # so many windows without a sample are judged by the clock, 
 GRACE = timedelta(minutes=1)
 SETTLED = timedelta(seconds=30)  # a reference comes in several requests: its windows wait for the last
 
+# What was deleted out of a window is gone at once: an emptied one waits for nothing.
+EMPTIED = """
+    not exists (select 1 from quarter_hours q
+                 where q.version_id = d.version_id and q.at >= d.window_start and q.at < d.window_end and q.n > 0)
+"""
 # A window is complete when newer samples came, or, for a live version, when its time is over.
 COMPLETE = f"""
     (d.window_end + m.lateness <= v.watermark
      or (v.newest_logged_at - v.watermark < interval '{YOUNG.total_seconds()} seconds'
-         and d.window_end + m.lateness + interval '{GRACE.total_seconds()} seconds' <= now()))
+         and d.window_end + m.lateness + interval '{GRACE.total_seconds()} seconds' <= now())
+     or {EMPTIED})
 """
 CLAIM = text(f"""
     update due_windows as taken
@@ -41,11 +48,12 @@ CLAIM = text(f"""
 """)
 NEXT = text(f"""
     select min(greatest(d.due_at, coalesce(d.lease_until, d.due_at),
-               case when d.window_end + m.lateness <= v.watermark then d.due_at
+               case when d.window_end + m.lateness <= v.watermark or {EMPTIED} then d.due_at
                     else d.window_end + m.lateness + interval '{GRACE.total_seconds()} seconds' end))
       from due_windows d join versions v on v.id = d.version_id join models m on m.id = v.model_id
      where d.window_end + m.lateness <= v.watermark
         or v.newest_logged_at - v.watermark < interval '{YOUNG.total_seconds()} seconds'
+        or {EMPTIED}
 """)
 # The version is locked before its quarter hours, as its deletion does: the other way about, the two would deadlock.
 TOUCHED = text("""
@@ -79,18 +87,27 @@ class Claim:
     token: uuid.UUID
 
 
-def expand(session: Session) -> int:
-    """Turn touched quarter hours into due windows; returns how many windows are due by it."""
+def expand(session: Session, kept: timedelta | None = None) -> int:
+    """Turn touched quarter hours into due windows; returns how many windows are due by it.
+
+    `kept`: the organization's retention. A window that reaches back past it has lost rows, or will: it is left alone.
+    """
     touched = session.execute(TOUCHED, {"limit": EXPANDED_AT_ONCE}).all()
     due: set[tuple[int, Window]] = set()
     for version_id in {row.version_id for row in touched}:
         model, shapes = _shapes(session, version_id)
         local = zone(model.time_zone)
+        begins = _begins(model, kept, datetime.now(UTC))
         for row in touched:
             if row.version_id == version_id:
-                due.update((version_id, window) for shape in shapes for window in shape.containing(row.at, local))
+                found = (window for shape in shapes for window in shape.containing(row.at, local))
+                due.update((version_id, window) for window in found if window.start >= begins)
     add(session, due)
     return len(due)
+
+
+def _begins(model: Model, kept: timedelta | None, now: datetime) -> datetime:
+    return retention.begins(retention.effective(model.retention, kept), now) or datetime.min.replace(tzinfo=UTC)
 
 
 def add(session: Session, due: Iterable[tuple[int, Window]], wait: timedelta = timedelta()) -> None:
@@ -211,7 +228,7 @@ def _last_windows(version: Version, shape: Shape, local: ZoneInfo) -> Iterator[W
         end = step(end, shape.frequency, -1, local)
 
 
-def make_due_by_clock(session: Session, now: datetime) -> int:
+def make_due_by_clock(session: Session, now: datetime, kept: timedelta | None = None) -> int:
     """Make windows due that a live version let pass without a sample; returns how many. Stale ones are left alone."""
     due: set[tuple[int, Window]] = set()
     versions = session.scalars(
@@ -227,7 +244,8 @@ def make_due_by_clock(session: Session, now: datetime) -> int:
                 end = step(end, shape.frequency, 1, local)
                 if end + model.lateness + GRACE > now:
                     break
-                due.add((version.id, shape.ending(end, local)))
+                if (window := shape.ending(end, local)).start >= _begins(model, kept, now):
+                    due.add((version.id, window))
     fresh = due - _judged(session, due)
     add(session, fresh)
     return len(fresh)

@@ -1,23 +1,30 @@
-"""Durations as a person writes them: 90s, 30m, 12h, 3d, 2w."""
+"""Durations as a person writes them: 90s, 30m, 12h, 3d, 2w, 1y."""
 
 import re
 from datetime import timedelta
 
 from dcmon.errors import InvalidInput
 
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "y": 365 * 86_400}
 LONGEST = timedelta(days=36_500)  # so that a time plus a duration is a time
 
 
 def parse(text: str) -> timedelta:
     """A duration. Raises InvalidInput."""
-    match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)([smhdw])", text.strip())
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)([smhdwy])", text.strip())
     if match is None:
-        raise InvalidInput(f"{text!r} is no duration. It looks like 90s, 30m, 12h, 3d or 2w.")
+        raise InvalidInput(f"{text!r} is no duration. It looks like 90s, 30m, 12h, 3d, 2w or 1y.")
     try:
-        found = timedelta(**{UNITS[match[2]]: float(match[1])})
+        found = timedelta(seconds=float(match[1]) * SECONDS[match[2]])
     except OverflowError:
         found = timedelta.max
     if found > LONGEST:
         raise InvalidInput(f"{text!r} is too long a duration: at most 36500d.")
     return found
+
+
+def written(duration: timedelta) -> str:
+    """A duration as a person writes it, in the longest unit of days or shorter that says it exactly."""
+    seconds = int(duration.total_seconds())
+    unit = next(unit for unit in "dhms" if seconds % SECONDS[unit] == 0)
+    return f"{seconds // SECONDS[unit]}{unit}"

@@ -98,9 +98,9 @@ def store(session: Session, model: Model, rows: Sorted) -> Outcome:
         changed, conflicts = changed + of_version[0], conflicts + of_version[1]
         waits[places] = False
     changed += _wait(session, model, said.at(np.flatnonzero(waits)))
-    quarantine.put(session, model, None, "labels", rows.bad)
+    kept = quarantine.put(session, model, None, "labels", rows.bad)
     stored = min(changed, len(keys))
-    return Outcome(rows.taken, stored, rows.taken - stored - len(rows.bad), len(rows.bad), conflicts)
+    return Outcome(rows.taken, stored, rows.taken - stored - kept, kept, conflicts)
 
 
 def adopt(session: Session, model: Model, version: Version, keys: Sequence[bytes], times: Any) -> None:

@@ -101,6 +101,12 @@ def get(session: Session, model_id: int) -> Model:
     return model
 
 
+def set_retention(session: Session, model: Model, term: timedelta | None) -> None:
+    """Keep the model's samples so long, whatever its organization says; None: as the organization says."""
+    model.retention = term
+    session.flush()
+
+
 def delete(session: Session, model: Model) -> None:
     """Delete a model with its versions, samples, monitors and alerts."""
     storage.lock_model(session, model)

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from dcmon import errors
+from dcmon import errors, retention
 from dcmon.db import GATE
 from dcmon.db import Organization as Entry
 from dcmon.tables.public import Member, Organization, User
@@ -123,6 +124,20 @@ def drop_schema(session: Session, org: Entry) -> None:
     session.execute(text("select pg_advisory_xact_lock(:gate, :id)"), {"gate": GATE, "id": org.id})
     quoted = session.connection().dialect.identifier_preparer.quote(org.schema)
     session.execute(text(f"drop schema if exists {quoted} cascade"))
+
+
+def terms(session: Session, org: Entry) -> tuple[timedelta | None, timedelta | None]:
+    """How long samples are kept, and how long results and alerts. None is for ever."""
+    row = session.get_one(Organization, org.id)
+    return row.retention, row.results_retention
+
+
+def set_terms(session: Session, org: Entry, samples: timedelta | None, results: timedelta | None) -> None:
+    """Keep samples so long, results and alerts so long; what is older goes with the next prune. Raises InvalidInput."""
+    retention.require_longer(samples, results)
+    row = session.get_one(Organization, org.id)
+    row.retention, row.results_retention = samples, results
+    session.flush()
 
 
 def describe(entries: Sequence[Entry]) -> list[dict[str, Any]]:

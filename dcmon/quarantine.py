@@ -1,14 +1,17 @@
 """Rows that could not be stored: kept as they came, with the reason, once however often they are replayed."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from dcmon import errors
 from dcmon.arrivals import Delivery
 from dcmon.columns import SAMPLE_ID
 from dcmon.rows import Rejected
@@ -42,10 +45,10 @@ def put(
     version: Version | None,
     kind: str,
     bad: Sequence[Bad],
-) -> None:
-    """Keep bad rows of `kind` samples or labels."""
+) -> int:
+    """Keep bad rows of `kind` samples or labels; returns how many were not there yet."""
     if not bad:
-        return
+        return 0
     values = [
         {
             "model_id": model.id,
@@ -62,7 +65,8 @@ def put(
         }
         for each in bad
     ]
-    session.execute(insert(Quarantined).on_conflict_do_nothing(), values)
+    kept = session.scalars(insert(Quarantined).on_conflict_do_nothing().returning(Quarantined.id), values)
+    return len(kept.all())
 
 
 def _sample_id(row: bytes) -> str | None:
@@ -78,6 +82,85 @@ def _sample_id(row: bytes) -> str | None:
 def _text(said: str | None) -> str | None:
     """What PostgreSQL can store: the row itself, as bytes, has it as it came."""
     return None if said is None else said.replace("\0", "�")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Quarantined rows by what is said of them; what is None, or empty, leaves none out. `source`: how it begins."""
+
+    ids: Sequence[int] = ()
+    model: str | None = None
+    version: str | None = None
+    reason: str | None = None
+    since: datetime | None = None
+    source: str | None = None
+
+    @property
+    def is_all(self) -> bool:
+        return self == Chosen()
+
+
+def chosen(what: Chosen) -> Any:
+    """A statement for these rows, with the names of their models and versions."""
+    statement = (
+        select(Quarantined, Model.name, Version.name)
+        .join(Model, Model.id == Quarantined.model_id)
+        .join(Version, Version.id == Quarantined.version_id, isouter=True)
+    )
+    if what.ids:
+        statement = statement.where(Quarantined.id.in_(what.ids))
+    if what.since is not None:
+        statement = statement.where(Quarantined.logged_at >= what.since)
+    if what.source is not None:
+        statement = statement.where(Quarantined.source.startswith(what.source, autoescape=True))
+    said = ((Model.name, what.model), (Version.name, what.version), (Quarantined.reason, what.reason))
+    return statement.where(*(column == given for column, given in said if given is not None))
+
+
+def summary(session: Session, what: Chosen) -> list[dict[str, Any]]:
+    """Counts by model, version, kind and reason, most first, with the first and last time and an example's id."""
+    found = chosen(what).subquery()
+    grouped = [found.c.name, found.c.name_1, found.c.kind, found.c.reason]
+    counted = [func.count(), func.min(found.c.logged_at), func.max(found.c.logged_at), func.max(found.c.id)]
+    rows = session.execute(select(*grouped, *counted).group_by(*grouped).order_by(func.count().desc(), *grouped))
+    names = ("model", "version", "kind", "reason", "rows", "first", "last", "example")
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def listed(session: Session, what: Chosen, limit: int) -> list[dict[str, Any]]:
+    """The newest of these rows."""
+    found = session.execute(chosen(what).order_by(Quarantined.id.desc()).limit(limit))
+    return [_described(row, model, version) for row, model, version in found]
+
+
+def show(session: Session, row_id: int) -> dict[str, Any]:
+    """One row with all that is known of it. Raises NotFound."""
+    found = session.execute(chosen(Chosen([row_id]))).one_or_none()
+    if found is None:
+        raise errors.NotFound(what="quarantined row", name=row_id)
+    row, model, version = found
+    return _described(row, model, version)
+
+
+def _described(row: Quarantined, model: str, version: str | None) -> dict[str, Any]:
+    return {
+        "id": row.id, "model": model, "version": version, "kind": row.kind, "sample_id": row.sample_id,
+        "reason": row.reason, "field": row.field, "detail": row.detail, "logged_at": row.logged_at,
+        "source": row.source, "position": row.position, "row": row.row.decode(errors="replace"),
+    }  # fmt: skip
+
+
+def take_back(session: Session, rows: Sequence[Quarantined]) -> dict[str, int]:
+    """These rows were taken out and tried again: those that are there again get their ids back; counts by reason."""
+    ids = {(row.source, row.position): row.id for row in rows}
+    place = tuple_(Quarantined.source, Quarantined.position)
+    again = session.execute(
+        select(Quarantined.id, *place.clauses, Quarantined.reason).where(place.in_(list(ids)))
+    ).all()
+    for row_id, source, position, _ in again:
+        changed = update(Quarantined).where(Quarantined.id == row_id).values(id=ids[source, position])
+        session.execute(changed, execution_options={"synchronize_session": False})
+    return dict(Counter(reason for *_, reason in again))
 
 
 def counts(session: Session, model: Model) -> dict[str, int]:

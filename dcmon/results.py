@@ -42,7 +42,7 @@ def verdict(
     """Whether a complete window is evaluated now. See docs/concepts.md, "When a window is due".
 
     A first evaluation waits only for labels: until the model's ratio is reached, or its delay has passed since the
-    window's newest row was logged. A further one waits until the window gained a tenth, or was quiet for a while.
+    window's newest row was logged. A further one waits until the window gained or lost a tenth, or was quiet a while.
     """
     if needs_labels and there.n and there.label_ratio < label_ratio:
         waits_until = (there.logged_at or now) + label_delay
@@ -52,10 +52,11 @@ def verdict(
         return Verdict(True)
     if not _is_stale(there, last, needs_labels):
         return Verdict(False)
-    gained_rows = there.n - last.n_rows >= max(1, WORTH * last.n_rows)
-    gained_labels = needs_labels and there.n_labelled - last.n_labelled >= max(1, WORTH * last.n_labelled)
+    is_worth = abs(there.n - last.n_rows) >= max(1, WORTH * last.n_rows) or (
+        needs_labels and abs(there.n_labelled - last.n_labelled) >= max(1, WORTH * last.n_labelled)
+    )
     quiet_at = min(touched_at + quiet, last.computed_at + LONGEST_QUIET)
-    return Verdict(True) if gained_rows or gained_labels or quiet_at <= now else Verdict(False, quiet_at)
+    return Verdict(True) if is_worth or quiet_at <= now else Verdict(False, quiet_at)
 
 
 def _is_stale(there: Extent, last: Result, needs_labels: bool) -> bool:

@@ -157,8 +157,9 @@ def store(session: Session, model: Model, version: Version, rows: Sorted) -> Out
         _touch(session, version, fresh)
         labels.adopt(session, model, version, fresh.keys, fresh.times)
         _advance(session, version, fresh)
-    quarantine.put(session, model, version, "samples", bad)
-    return Outcome(rows.taken, len(fresh.keys), rows.duplicates + sum(lost.values()), len(bad))
+    kept = quarantine.put(session, model, version, "samples", bad)
+    duplicates = rows.duplicates + sum(lost.values()) + len(bad) - kept
+    return Outcome(rows.taken, len(fresh.keys), duplicates, kept)
 
 
 def _claim(session: Session, model: Model, version: Version, rows: Sorted, fresh: Fresh) -> dict[int, bool]:

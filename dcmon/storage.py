@@ -3,8 +3,9 @@
 Why they look so: docs/decisions.md, "Sample tables". Samples and labels are partitioned by month of the sample's time.
 """
 
+import re
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import text
@@ -15,7 +16,20 @@ from dcmon.columns import HASH, KEY, LABEL, LEVEL, LOGGED_AT, SAMPLE_ID, TIME, T
 from dcmon.tables.org import Model, Version
 
 SINCE_1970 = arrays.micros(arrays.EPOCH) - arrays.micros(datetime(1970, 1, 1, tzinfo=UTC))
-MODEL_LOCK, PARTITION_LOCK = 2, 3  # advisory lock spaces; space 1 is an organization's gate (dcmon.db)
+MODEL_LOCK, PARTITION_LOCK = 2, 3  # advisory lock spaces; 1 is an organization's gate (dcmon.db), 4 its pruning
+
+DETACHED = re.compile(r"^(samples|labels)_([0-9]+)_([0-9]{4})_([0-9]{2})_pruned[0-9]+$")
+
+Month = tuple[int, int]
+
+
+class Detached(NamedTuple):
+    """A partition that was taken off its table, to be dropped: its name, and what it was."""
+
+    name: str
+    kind: str
+    relation: int
+    month: Month
 
 
 def columns(model: Model, version: Version) -> Columns:
@@ -91,6 +105,9 @@ def create_version_tables(session: Session, model: Model, version: Version) -> N
 
 def drop_version_tables(session: Session, version: Version) -> None:
     """Drop what a version stored."""
+    for each in detached(session):
+        if each.relation == version.relation:
+            session.execute(text(f"drop table {each.name}"))
     for kind in ("samples", "labels", "reference"):
         session.execute(text(f"drop table if exists {kind}_{version.relation}"))
 
@@ -132,21 +149,64 @@ def ensure_partitions(session: Session, kind: str, number: int, times: Any) -> N
             _create_partition(session, kind, number, months[name])
 
 
-def _months(times: Any) -> list[tuple[int, int]]:
+def _months(times: Any) -> list[Month]:
     """The months that times lie in, in order: year and month in UTC."""
     found = np.unique((np.asarray(times) + SINCE_1970).astype("datetime64[us]").astype("datetime64[M]").astype(int))
     return [(1970 + month // 12, month % 12 + 1) for month in found.tolist()]
 
 
-def _create_partition(session: Session, kind: str, number: int, month: tuple[int, int]) -> None:
+def _create_partition(session: Session, kind: str, number: int, month: Month) -> None:
     parent, name = f"{kind}_{number}", _partition(kind, number, month)
-    first = datetime(*month, 1, tzinfo=UTC)
-    after = datetime(month[0] + month[1] // 12, month[1] % 12 + 1, 1, tzinfo=UTC)
+    first, after = span(month)
     session.execute(text(f"create table {name} (like {parent} including defaults including constraints)"))
     session.execute(text(f"alter table {parent} attach partition {name} for values from ('{first}') to ('{after}')"))
 
 
-def _partition(kind: str, number: int, month: tuple[int, int]) -> str:
+def span(month: Month) -> tuple[datetime, datetime]:
+    """The first moment of a month, and of the next one."""
+    year, number = month
+    return datetime(year, number, 1, tzinfo=UTC), datetime(year + number // 12, number % 12 + 1, 1, tzinfo=UTC)
+
+
+def months(session: Session, kind: str, number: int) -> list[Month]:
+    """The months that there are partitions of, oldest first."""
+    found = session.scalars(
+        text(
+            "select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid"
+            " where i.inhparent = cast(:parent as regclass) order by 1"
+        ),
+        {"parent": f"{kind}_{number}"},
+    )
+    return [(int(name.split("_")[2]), int(name.split("_")[3])) for name in found]
+
+
+def detach_partition(session: Session, kind: str, number: int, month: Month) -> None:
+    """Take a month off its table, where it is there: it keeps its rows under another name until it is dropped.
+
+    Nobody may write to the table or read it until the transaction ends: do this last.
+    """
+    name = _partition(kind, number, month)
+    if not _exists(session, name):
+        return
+    session.execute(text(f"alter table {kind}_{number} detach partition {name}"))
+    # Numbered, because a late row may make the month anew before this one is dropped.
+    session.execute(text(f"alter table {name} rename to {name}_pruned{next_relation(session)}"))
+
+
+def detached(session: Session) -> list[Detached]:
+    """The partitions that wait to be dropped."""
+    names = session.scalars(
+        text(
+            "select relname from pg_class where relnamespace = cast(current_schema() as regnamespace)"
+            " and relkind = 'r' and relname ~ :pattern order by 1"
+        ),
+        {"pattern": DETACHED.pattern},
+    )
+    found = [match for name in names if (match := DETACHED.match(name))]
+    return [Detached(m[0], m[1], int(m[2]), (int(m[3]), int(m[4]))) for m in found]
+
+
+def _partition(kind: str, number: int, month: Month) -> str:
     return f"{kind}_{number}_{month[0]:04d}_{month[1]:02d}"
 
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from dcmon import errors, storage
-from dcmon.columns import RESERVED, TYPES, sql_name
+from dcmon.columns import LEVEL, LOGGED_AT, RESERVED, TIME, TYPES, sql_name
 from dcmon.tables.org import Model, Version
 
 LONGEST_NAME = 100
@@ -148,6 +149,34 @@ def change(
             raise errors.Conflict(f"The model has a version {name!r} already.")
         version.name = name
     session.flush()
+
+
+def remeasure(session: Session, version: Version) -> None:
+    """Set the version's span anew after samples were taken out: from its first sample to its newest."""
+    of = {"version": version.id}
+    counted = "select {}(at) from quarter_hours where version_id = :version and n > 0"
+    first, last = (session.scalar(text(counted.format(end)), of) for end in ("min", "max"))
+    oldest, newest = _extreme(session, version, first, "asc"), _extreme(session, version, last, "desc")
+    # Written whatever the session believes: another transaction may have moved the span since the version was read.
+    span = {"earliest": oldest[0], "watermark": newest[0], "newest_logged_at": newest[1]}
+    session.execute(update(Version).where(Version.id == version.id).values(**span))
+
+
+def _extreme(
+    session: Session, version: Version, quarter: datetime | None, order: str
+) -> tuple[datetime | None, datetime | None]:
+    """The time and the logging time of the first or last sample in a quarter of an hour."""
+    if quarter is None:
+        return None, None
+    # With all levels named, the index on (level, time, hash) finds the few rows.
+    found = session.execute(
+        text(
+            f"select {TIME}, {LOGGED_AT} from samples_{version.relation} where {LEVEL} = any(:levels)"
+            f" and {TIME} >= :at and {TIME} < :at + interval '15 minutes' order by 1 {order}, 2 {order} limit 1"
+        ),
+        {"levels": list(range(32)), "at": quarter},
+    ).one_or_none()
+    return (found[0], found[1]) if found else (None, None)
 
 
 def delete(session: Session, model: Model, version: Version) -> None:

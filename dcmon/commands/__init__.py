@@ -1,6 +1,7 @@
 """What a person types. A module is a command; the first line of its docstring is its help."""
 
 import sys
+from datetime import UTC, datetime
 
 import typer
 
@@ -41,3 +42,8 @@ def operator() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a user id without a name, as in containers
         return "unknown"
+
+
+def utc(time: datetime) -> datetime:
+    """A time as it was typed, which is UTC."""
+    return time.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""Models: create, list, show."""
+"""Models: create, list, show, set-retention."""
 
 from typing import Annotated
 
@@ -79,9 +79,10 @@ def list_(ctx: typer.Context) -> None:
 @app.command()
 def show(ctx: typer.Context, name: str) -> None:
     """Show a model: versions, samples, monitors, alerts, quarantine. Example: dcmon model show credit"""
-    from dcmon import models, overview, quarantine, references, samples, versions
+    from dcmon import models, overview, quarantine, references, retention, samples, versions
 
-    with ctx.obj.org() as session:
+    org = ctx.obj.organization()
+    with ctx.obj.org(org) as session:
         model = models.find(session, name)
         shown = [
             {
@@ -103,6 +104,7 @@ def show(ctx: typer.Context, name: str) -> None:
             "time_zone": model.time_zone,
             "label_ratio": model.label_ratio,
             "label_delay": str(model.label_delay),
+            "samples_kept": retention.written(retention.effective(model.retention, org.retention)),
             "monitors": len(overview.monitors(session, model.id)),
             "firing_alerts": len(firing),
             "quarantined": quarantine.counts(session, model) or None,
@@ -113,3 +115,23 @@ def show(ctx: typer.Context, name: str) -> None:
     ctx.obj.output.value(about)
     columns = ["version", "id", "features", "samples", "reference", "newest_sample"]
     ctx.obj.output.table(shown, columns, empty="It has no version yet.")
+
+
+@app.command("set-retention")
+def set_retention(
+    ctx: typer.Context,
+    name: str,
+    term: Annotated[str, typer.Argument(help="30d, 12w, 1y; none: for ever; inherit: as the organization.")],
+) -> None:
+    """Set how long a model's samples are kept, instead of its organization's term.
+
+    Example: dcmon model set-retention credit 30d
+    """
+    from dcmon import models, retention
+
+    org = ctx.obj.organization()
+    own = None if term.strip().lower() == "inherit" else retention.parse(term) or retention.FOR_EVER
+    with ctx.obj.org(org) as session:
+        models.set_retention(session, models.find(session, name), own)
+    kept = retention.written(retention.effective(own, org.retention))
+    ctx.obj.output.value({"model": name, "samples_kept": kept, "own": own is not None})

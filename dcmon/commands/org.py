@@ -1,4 +1,4 @@
-"""Organizations: create, list, show, delete."""
+"""Organizations: create, list, show, set-limits, set-retention, delete."""
 
 from typing import Annotated
 
@@ -39,22 +39,21 @@ def list_(ctx: typer.Context) -> None:
 
 @app.command()
 def show(ctx: typer.Context, name: Annotated[str | None, typer.Argument()] = None) -> None:
-    """Show an organization: its owner, schema, models, tokens and limits. Example: dcmon org show acme"""
+    """Show an organization: its owner, schema, models, tokens, limits and retention. Example: dcmon org show acme"""
     from dataclasses import asdict
 
-    from dcmon import limits, models, organizations, tokens
+    from dcmon import limits, models, organizations, retention, tokens
 
     org = ctx.obj.organization(name)
     with ctx.obj.public() as session:
         owner, held = organizations.owner(session, org.id), tokens.entries(session, org.id)
         limited = asdict(limits.get(session, org.id))
+        samples, results = (retention.written(term) for term in organizations.terms(session, org))
     with ctx.obj.org(org) as session:
         names = [model.name for model in models.entries(session)]
     live = [token["prefix"] for token in held if token["state"] == "live"]
-    ctx.obj.output.value(
-        {"name": org.name, "id": org.id, "schema": org.schema, "owner": owner.email, "models": names, "tokens": live,
-         **limited}
-    )  # fmt: skip
+    about = {"name": org.name, "id": org.id, "schema": org.schema, "owner": owner.email, "models": names}
+    ctx.obj.output.value({**about, "tokens": live, **limited, "samples_kept": samples, "results_kept": results})
 
 
 Limit = Annotated[str | None, typer.Option(metavar="N|none", show_default=False)]
@@ -97,6 +96,29 @@ def _limit(option: str, given: str) -> int | None:
     if not given.isdecimal():
         raise typer.BadParameter(f"{given!r} is no number, and not none.", param_hint="--" + option.replace("_", "-"))
     return int(given)
+
+
+@app.command("set-retention")
+def set_retention(
+    ctx: typer.Context,
+    name: Annotated[str | None, typer.Argument(help="The organization; not needed with one.")] = None,
+    samples: Annotated[str | None, typer.Option(help="How long samples are kept: 90d, 12w; none: for ever.")] = None,
+    results: Annotated[str | None, typer.Option(help="How long results and alerts are; not shorter.")] = None,
+) -> None:
+    """Set how long samples and results are kept. Example: dcmon org set-retention acme --samples 90d --results 2y"""
+    from dcmon import errors, organizations, retention
+
+    if samples is None and results is None:
+        raise errors.InvalidInput("Say what to set: --samples 90d, --results 2y or both; none keeps them for ever.")
+    org = ctx.obj.organization(name)
+    with ctx.obj.public() as session:
+        before = organizations.terms(session, org)
+        given = (retention.parse(text) if text else term for text, term in zip((samples, results), before, strict=True))
+        kept, results_kept = given
+        organizations.set_terms(session, org, kept, results_kept)
+    said = {"samples_kept": retention.written(kept), "results_kept": retention.written(results_kept)}
+    ctx.obj.output.value({"organization": org.name, **said})
+    ctx.obj.output.say('"dcmon prune --dry-run" counts what is past it; the scheduler takes it out within an hour.')
 
 
 @app.command()

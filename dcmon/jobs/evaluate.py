@@ -56,7 +56,7 @@ def _turn(app: App, kept: "References", stop: Event) -> bool:
     if picked is None or org is None:
         return False
     with db.org_session(app.engine, org) as session:
-        due.expand(session)
+        due.expand(session, org.retention)
     with db.org_session(app.engine, org) as session:
         claims = due.claim(session, CLAIMED_AT_ONCE, lease)
     for position, claim in enumerate(claims):

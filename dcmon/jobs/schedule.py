@@ -10,6 +10,7 @@ from sqlalchemy import text
 from dcmon import db, due, errors, notifications, organizations, sources, wake
 from dcmon.app import App
 from dcmon.db import Organization
+from dcmon.jobs import prune
 from dcmon.leadership import Leadership
 from dcmon.scanning import Scanner, Stopped
 from dcmon.wake import Work
@@ -17,7 +18,7 @@ from dcmon.wake import Work
 log = logging.getLogger(__name__)
 
 TRIED_EVERY = 0.5  # seconds between tries to lead
-CLOCK_EVERY, SWEEP_EVERY = 15, 60  # seconds
+CLOCK_EVERY, SWEEP_EVERY, PRUNE_EVERY = 15, 60, 3600  # seconds
 
 
 def run(app: App, stop: Event) -> None:
@@ -41,9 +42,15 @@ def run(app: App, stop: Event) -> None:
 def _clockwork(app: App, stop: Event) -> BackgroundScheduler:
     scheduler = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1})
     scan_every = app.settings.sources.scan_every.total_seconds()
-    works = ((due_by_clock, [app], CLOCK_EVERY), (sweep, [app], SWEEP_EVERY), (scan_sources, [app, stop], scan_every))
+    works = (
+        (due_by_clock, [app], CLOCK_EVERY),
+        (sweep, [app], SWEEP_EVERY),
+        (scan_sources, [app, stop], scan_every),
+        (prune.run, [app, stop], PRUNE_EVERY),
+    )
     for job, given, seconds in works:
-        scheduler.add_job(job, "interval", given, seconds=seconds, next_run_time=datetime.now(UTC), name=job.__name__)
+        name = f"{job.__module__}.{job.__name__}"
+        scheduler.add_job(job, "interval", given, seconds=seconds, next_run_time=datetime.now(UTC), name=name)
     scheduler.start()
     return scheduler
 
@@ -54,7 +61,7 @@ def due_by_clock(app: App) -> int:
     for org in _organizations(app):
         try:
             with db.org_session(app.engine, org) as session:
-                made = due.make_due_by_clock(session, datetime.now(UTC))
+                made = due.make_due_by_clock(session, datetime.now(UTC), org.retention)
         except errors.DcmonError as error:
             log.warning("organization %s is left out: %s", org.name, error)
             continue

@@ -79,9 +79,9 @@ def test_conditions_are_written_in_signs() -> None:
 
 
 def test_durations_are_written_with_a_unit() -> None:
-    assert [durations.parse(each).total_seconds() for each in ("90s", "30m", "12h", "3d", "2w")] == [
-        90, 1800, 43200, 259200, 1209600,
+    assert [durations.parse(each).total_seconds() for each in ("90s", "30m", "12h", "3d", "2w", "1y")] == [
+        90, 1800, 43200, 259200, 1209600, 31_536_000,
     ]  # fmt: skip
-    for bad in ("3", "d", "-1d", "1y", ""):
+    for bad in ("3", "d", "-1d", "1q", ""):
         with pytest.raises(InvalidInput, match="no duration"):
             durations.parse(bad)

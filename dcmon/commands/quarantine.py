@@ -1,0 +1,135 @@
+"""Rows that could not be stored: list, show, retry, drop."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dcmon.commands import confirm, group, operator, utc
+
+if TYPE_CHECKING:
+    from dcmon.quarantine import Chosen
+
+app = group(__doc__)
+
+Ids = Annotated[list[int] | None, typer.Argument(help="Ids of rows; none: what the options say.")]
+OfModel = Annotated[str | None, typer.Option("--model", help="Only of this model.")]
+OfVersion = Annotated[str | None, typer.Option("--version", help="Only of this version.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="Only with this reason: conflict, wrong_type …")]
+Since = Annotated[datetime | None, typer.Option("--since", help="Only logged then or later, UTC.")]
+Source = Annotated[str | None, typer.Option("--source", help="Only with a source that begins so.")]
+All = Annotated[bool, typer.Option("--all", help="Every row that there is.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would become of the rows.")]
+By = Annotated[str | None, typer.Option("--by", help="Who does it, for the ledger; the system's user by default.")]
+
+
+@app.command("list")
+def list_(
+    ctx: typer.Context,
+    model: OfModel = None,
+    version: OfVersion = None,
+    reason: Reason = None,
+    since: Since = None,
+    source: Source = None,
+    rows: Annotated[bool, typer.Option("--rows", help="Rows, the newest first, instead of counts.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Rows at most.")] = 100,
+) -> None:
+    """Count quarantined rows by model, version and reason, with an example of each, or list them.
+
+    Example: dcmon quarantine list --model credit --rows
+    """
+    from dcmon import quarantine
+
+    what = _chosen(None, model, version, reason, since, source)
+    with ctx.obj.org() as session:
+        found = quarantine.listed(session, what, limit) if rows else quarantine.summary(session, what)
+    counted = ["model", "version", "kind", "reason", "rows", "first", "last", "example"]
+    each = ["id", "model", "version", "kind", "sample_id", "reason", "field", "detail", "logged_at"]
+    ctx.obj.output.table(found, each if rows else counted, empty="No row is quarantined.")
+
+
+@app.command()
+def show(ctx: typer.Context, row_id: Annotated[int, typer.Argument(metavar="ID")]) -> None:
+    """Show a quarantined row as it came, and why it could not be stored. Example: dcmon quarantine show 17"""
+    from dcmon import quarantine
+
+    with ctx.obj.org() as session:
+        found = quarantine.show(session, row_id)
+    ctx.obj.output.value(found)
+
+
+@app.command()
+def retry(
+    ctx: typer.Context,
+    ids: Ids = None,
+    model: OfModel = None,
+    version: OfVersion = None,
+    reason: Reason = None,
+    since: Since = None,
+    source: Source = None,
+    all_: All = False,
+    dry_run: DryRun = False,
+    by: By = None,
+) -> None:
+    """Try rows again, as of when they were logged: what is fine now is stored; exit 8 when some still are not.
+
+    Example: dcmon quarantine retry --model credit --reason conflict
+    """
+    from dcmon import correcting
+
+    what = _chosen(ids, model, version, reason, since, source, needed=not all_)
+    app = ctx.obj
+    done = correcting.retry(app.engine, app.organization(), what, by or operator(), dry_run=dry_run)
+    said = {"would be stored" if dry_run else "stored": done.stored, "duplicates": done.duplicates}
+    app.output.value({"tried": done.tried, **said, "still_bad": done.still_bad or None})
+    if done.still_bad:
+        raise typer.Exit(8)
+
+
+@app.command()
+def drop(
+    ctx: typer.Context,
+    ids: Ids = None,
+    model: OfModel = None,
+    version: OfVersion = None,
+    reason: Reason = None,
+    since: Since = None,
+    source: Source = None,
+    all_: All = False,
+    dry_run: DryRun = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    by: By = None,
+) -> None:
+    """Drop rows for ever. Example: dcmon quarantine drop --model credit --reason wrong_type --dry-run"""
+    from dcmon import correcting, quarantine
+
+    what = _chosen(ids, model, version, reason, since, source, needed=not all_)
+    app = ctx.obj
+    org = app.organization()
+    with app.org(org) as session:
+        counted = sum(group["rows"] for group in quarantine.summary(session, what))
+    if dry_run:
+        app.output.value({"would drop": counted})
+        return
+    if counted:
+        confirm(f"Drop {counted} quarantined rows for ever?", yes)
+    app.output.value({"dropped": correcting.drop(app.engine, org, what, by or operator())})
+
+
+def _chosen(
+    ids: list[int] | None,
+    model: str | None,
+    version: str | None,
+    reason: str | None,
+    since: datetime | None,
+    source: str | None,
+    *,
+    needed: bool = False,
+) -> "Chosen":
+    from dcmon import errors
+    from dcmon.quarantine import Chosen
+
+    chosen = Chosen(tuple(ids or ()), model, version, reason, utc(since) if since else None, source)
+    if needed and chosen.is_all:
+        raise errors.InvalidInput("Say which rows: ids, --model, --reason, … or --all.")
+    return chosen

@@ -1,0 +1,70 @@
+"""Samples: show, delete."""
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from dcmon.commands import confirm, group, operator, utc
+
+app = group(__doc__)
+
+
+@app.command()
+def show(
+    ctx: typer.Context,
+    sample_id: Annotated[str, typer.Argument(help="The id that it was logged with.")],
+    model: Annotated[str, typer.Option(help="The model that it was logged to.")],
+) -> None:
+    """Show where a sample is: stored, waited for by a label, or quarantined.
+
+    Example: dcmon sample show 17 --model credit
+    """
+    from dcmon import models, whereabouts
+
+    with ctx.obj.org() as session:
+        rows = whereabouts.find(session, models.find(session, model), sample_id)
+    if ctx.obj.output.is_json:
+        ctx.obj.output.table(rows, [])
+        return
+    for row in rows:
+        ctx.obj.output.value(row)
+
+
+@app.command()
+def delete(
+    ctx: typer.Context,
+    model: Annotated[str, typer.Option(help="The model.")],
+    from_: Annotated[datetime, typer.Option("--from", help="Samples with this time or a later one, UTC.")],
+    to: Annotated[datetime, typer.Option("--to", help="… and before this, UTC.")],
+    version: Annotated[str | None, typer.Option(help="Only of this version.")] = None,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="Delete their labels too; else these wait for them.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would go.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    by: Annotated[str | None, typer.Option(help="Who does it, for the ledger; the system's user by default.")] = None,
+) -> None:
+    """Take samples of a span of time out, so that they can be logged again; their windows are evaluated again.
+
+    Example: dcmon sample delete --model credit --from 2026-11-02 --to 2026-11-03 --dry-run
+    """
+    from dcmon import correcting, models
+
+    app = ctx.obj
+    org = app.organization()
+    with app.org(org, snapshot=True) as session:
+        spans = correcting.spans(session, models.find(session, model), version, utc(from_), utc(to))
+        counted = {name: correcting.count(session, span) for name, span in spans.items()}
+    total = sum(each.samples for each in counted.values())
+    if not dry_run:
+        if total:
+            confirm(f"Take {total} samples of model {model!r} out of {len(spans)} versions?", yes)
+        done = {name: span for name, span in spans.items() if counted[name].samples}
+        counted = {
+            name: correcting.delete_samples(app.engine, org, span, by or operator(), with_labels=labels)
+            for name, span in done.items()
+        }
+    said = "labels" if labels else "labels_that_wait"
+    rows = [{"version": name, "samples": each.samples, said: each.labels} for name, each in counted.items()]
+    app.output.table(rows, ["version", "samples", said], empty="There is no sample in this span.")

@@ -1,0 +1,46 @@
+"""Retention: how long samples and results are kept, and from which moment on they are."""
+
+from datetime import UTC, datetime, timedelta
+
+from dcmon import durations
+from dcmon.errors import InvalidInput
+
+FOR_EVER = durations.LONGEST  # a model's own term where its organization has a shorter one
+SHORTEST = timedelta(days=1)
+
+
+def parse(text: str) -> timedelta | None:
+    """A term as a person writes it, 90d or none (for ever). Raises InvalidInput."""
+    if text.strip().lower() == "none":
+        return None
+    found = durations.parse(text)
+    if found < SHORTEST:
+        raise InvalidInput(f"{text!r} is too short a term: samples and results are kept a day at least.")
+    return found
+
+
+def written(term: timedelta | None) -> str:
+    """A term as a person writes it."""
+    return "none" if term is None or term >= FOR_EVER else durations.written(term)
+
+
+def effective(own: timedelta | None, organization: timedelta | None) -> timedelta | None:
+    """A model's term: its own, or its organization's. None is for ever."""
+    term = own if own is not None else organization
+    return None if term is None or term >= FOR_EVER else term
+
+
+def begins(term: timedelta | None, now: datetime) -> datetime | None:
+    """From when on rows are kept: the start of the oldest month that is not wholly past the term. None: all are."""
+    if term is None:
+        return None
+    return (now - term).astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def require_longer(samples: timedelta | None, results: timedelta | None) -> None:
+    """Raises InvalidInput unless results are kept as long as samples: without them, windows would be due again."""
+    if results is not None and (samples is None or results < samples):
+        raise InvalidInput(
+            f"Results are kept at least as long as samples: {written(results)} is shorter than"
+            f" {'for ever' if samples is None else written(samples)}. Give both: --samples 90d --results 2y."
+        )

@@ -1,0 +1,112 @@
+"""Retention, corrections and the quarantine, as an operator types them, on a running dcmon."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from dcmon import db, provision
+from dcmon.ingestion import Direct
+from dcmon.rows import Raw
+from tests.acceptance.conftest import Dcmon
+from tests.integration.conftest import labels, new_target, rows
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def acme(database_url: str, with_url: Callable[[str], Dcmon]) -> Dcmon:
+    """dcmon with a model of 300 samples and labels in March, some of this month, and bad rows."""
+    engine = db.engine(database_url)
+    target = new_target(engine, provision.create_organization(engine, "acme", "o@acme.example").organization)
+    young = [_at(row, NOW - timedelta(minutes=number)) for number, row in enumerate(rows(5000, 20))]
+    into = Direct(engine)
+    into.take_samples(target.org, target.version_id, [Raw(row) for row in [*rows(0, 300), *young, b"null", b"{}"]])
+    into.take_labels(target.org, target.model_id, [Raw(row) for row in labels(0, 300)])
+    engine.dispose()
+    return with_url(database_url)
+
+
+def _at(row: bytes, time: datetime) -> bytes:
+    return json.dumps({**json.loads(row), "_dc_time": time.isoformat()}).encode()
+
+
+def refused(acme: Dcmon, code: int, sentence: str, *arguments: str) -> None:
+    done = acme(*arguments)
+    assert (done.returncode, sentence in done.stderr, "Traceback" in done.stderr) == (code, True, False), done.stderr
+
+
+def test_samples_age_out_by_the_organizations_or_the_models_term(acme: Dcmon) -> None:
+    assert acme.json("prune", "--dry-run") == []
+    said = acme.json("org", "set-retention", "acme", "--samples", "30d", "--results", "1y")
+    assert (said["samples_kept"], said["results_kept"]) == ("30d", "365d")
+    assert acme.json("org", "show")["samples_kept"] == "30d"
+    assert acme.json("model", "set-retention", "credit", "none")["samples_kept"] == "none"
+    assert acme.json("prune", "--dry-run") == []
+    assert acme.json("model", "set-retention", "credit", "inherit") == {
+        "model": "credit", "samples_kept": "30d", "own": False,
+    }  # fmt: skip
+    assert acme.json("model", "show", "credit")["samples_kept"] == "30d"
+
+    counted = acme.json("prune", "--dry-run")
+    assert {(each["version"], each["table"]): each["rows"] for each in counted} == {
+        ("v1", "samples"): 300, ("v1", "ids"): 300, ("v1", "labels"): 300, ("v1", "quarter_hours"): 10,
+    }  # fmt: skip
+    refused(acme, 2, "--yes", "prune")
+    assert acme.json("prune", "--yes") == counted
+    assert acme.json("prune", "--yes") == []
+    assert acme.json("audit")["is_well"]
+
+
+def test_a_term_that_is_none_is_refused(acme: Dcmon) -> None:
+    for sentence, arguments in (
+        ("no duration", ("org", "set-retention", "--samples", "soon")),
+        ("too short", ("org", "set-retention", "--samples", "1h")),
+        ("Say what to set", ("org", "set-retention")),
+        ("at least as long", ("org", "set-retention", "--results", "30d")),
+        ("at least as long", ("org", "set-retention", "--samples", "60d", "--results", "30d")),
+        ("too short", ("model", "set-retention", "credit", "5m")),
+    ):
+        refused(acme, 2, sentence, *arguments)
+    refused(acme, 5, "'other'", "model", "set-retention", "other", "30d")
+
+
+def test_a_wrong_day_is_taken_out_and_the_row_is_found(acme: Dcmon) -> None:
+    day = ("sample", "delete", "--model", "credit", "--from", "2026-03-01", "--to", "2026-03-01T01:00:00")
+    counted = acme.json(*day, "--dry-run")
+    assert counted == [{"version": "v1", "samples": 120, "labels_that_wait": 120}]
+    refused(acme, 2, "--yes", *day)
+    assert acme.json(*day, "--yes", "--by", "ann") == counted
+    assert acme.json(*day, "--dry-run") == [{"version": "v1", "samples": 0, "labels_that_wait": 0}]
+    assert [each["state"] for each in acme.json("sample", "show", "s0", "--model", "credit")] == ["label waits"]
+    stored = acme.json("sample", "show", "s200", "--model", "credit")[0]
+    assert (stored["state"], stored["version"], stored["label"], stored["row"]["job"]) == ("stored", "v1", "0", "j0")
+    assert "stored" in acme("sample", "show", "s200", "--model", "credit").stdout
+    refused(acme, 5, "'nobody'", "sample", "show", "nobody", "--model", "credit")
+    refused(acme, 5, "'v9'", *day, "--version", "v9")
+    refused(acme, 2, "before it begins", *day[:4], "--from", "2026-03-02", "--to", "2026-03-01")
+    assert acme.json("audit")["is_well"]
+
+
+def test_the_quarantine_is_counted_shown_retried_and_dropped(acme: Dcmon) -> None:
+    groups = acme.json("quarantine", "list")
+    assert sorted((each["model"], each["version"], each["rows"]) for each in groups) == [("credit", "v1", 1)] * 2
+    listed = acme.json("quarantine", "list", "--rows", "--model", "credit")
+    assert {each["row"] for each in listed} == {"null", "{}"}
+    shown = acme.json("quarantine", "show", str(groups[0]["example"]))
+    assert shown["reason"] == groups[0]["reason"]
+    assert "reason" in acme("quarantine", "list").stdout
+
+    again = acme("-o", "json", "quarantine", "retry", "--all")
+    assert (again.returncode, json.loads(again.stdout)["tried"]) == (8, 2)
+    assert sum(json.loads(again.stdout)["still_bad"].values()) == 2
+    assert acme.json("quarantine", "list", "--rows") == listed
+
+    refused(acme, 2, "--all", "quarantine", "drop", "--yes")
+    refused(acme, 2, "--yes", "quarantine", "drop", "--all")
+    assert acme.json("quarantine", "drop", "--all", "--dry-run") == {"would drop": 2}
+    assert acme.json("quarantine", "drop", str(listed[0]["id"]), "--yes") == {"dropped": 1}
+    assert acme.json("quarantine", "drop", "--all", "--yes") == {"dropped": 1}
+    refused(acme, 5, "99", "quarantine", "show", "99")
+    assert acme.json("audit")["is_well"]
