@@ -46,7 +46,7 @@ class Layout:
     kinds: Mapping[str, str]
     required: Sequence[str]
     mapping: Mapping[str, str]
-    kind: str  # samples or labels
+    kind: str  # samples, labels or reference
 
     def arrange(self, names: Sequence[str]) -> dict[str, str]:
         """The field that each column of a file is for, without those that are ignored.
@@ -81,13 +81,17 @@ class Layout:
 
 
 def layout(columns: Columns, kind: str, mapping: Mapping[str, str]) -> Layout:
-    """The layout of a file of samples, which may hold labels too, or of labels. Raises InvalidInput."""
-    kinds = {SAMPLE_ID: "categorical", LABEL: _class_or(columns.label_type, columns)}
+    """The layout of a file of samples, which may hold labels too, of labels, or of a reference. Raises InvalidInput."""
+    kinds = {LABEL: _class_or(columns.label_type, columns)}
     required: Sequence[str] = (SAMPLE_ID, LABEL)
-    if kind == "samples":
-        kinds |= {TIME: "datetime", **columns.model, **columns.own}
+    if kind != "labels":
+        kinds |= {**columns.model, **columns.own}
         kinds[PREDICTION] = _class_or(kinds[PREDICTION], columns)
-        required = (SAMPLE_ID, TIME, PREDICTION, *columns.features)
+        required = (PREDICTION, *columns.features)
+    if kind == "samples":
+        required = (SAMPLE_ID, TIME, *required)
+    if kind != "reference":
+        kinds |= {SAMPLE_ID: "categorical", TIME: "datetime"} if kind == "samples" else {SAMPLE_ID: "categorical"}
     for column, name in mapping.items():
         if name != IGNORED and (name not in kinds or column == EVERYTHING_ELSE):
             raise errors.InvalidInput(f"There is no field {name!r} to map {column!r} to: it is one of {_few(kinds)}.")
@@ -153,6 +157,13 @@ class File:
                 chunk = Chunk(number + 1, number + 1)
         if number + 1 > chunk.first_row:
             yield self._whole(chunk, number + 1)
+
+    def reference_rows(self, layout: Layout) -> Iterator[msgspec.Raw]:
+        """The rows of a reference, all of which must be readable. Raises InvalidInput."""
+        for chunk in self.chunks(layout):
+            for number, why in chunk.malformed.items():
+                raise errors.InvalidInput(f"Row {number} of {self.path} can't be read: {why.why} Nothing was stored.")
+            yield from chunk.samples.values()
 
     def _whole(self, chunk: Chunk, next_row: int) -> Chunk:
         """Rows are only handed out while the file is the one whose digest they are known by."""
@@ -231,8 +242,8 @@ def _put(chunk: Chunk, number: int, row: Row, layout: Layout) -> None:
     if isinstance(row, Malformed):
         chunk.malformed[number] = row
         return
-    if layout.kind == "labels":
-        chunk.labels[number] = _json(row)
+    if layout.kind != "samples":
+        (chunk.labels if layout.kind == "labels" else chunk.samples)[number] = _json(row)
         return
     label, sample_id = row.pop(LABEL, None), row.get(SAMPLE_ID)
     chunk.samples[number] = _json(row)

@@ -1,15 +1,16 @@
 """References that production is compared with: load, show, clear."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dcmon.commands import confirm, group
+from dcmon.commands import confirm, group, mapping
 
 if TYPE_CHECKING:
+    from dcmon.columns import Columns
     from dcmon.references import Loaded, Table
 
 app = group(__doc__)
@@ -23,28 +24,31 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be 
 @app.command()
 def load(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help='"split" JSON of pandas, or JSON lines.')],
+    file: Annotated[Path, typer.Argument(help='"split" JSON of pandas (.json), CSV, Parquet or JSON lines.')],
     model: ModelName,
     version: VersionName,
     replace: Annotated[bool, typer.Option("--replace", help="Put it in the place of what is there.")] = False,
+    map_: Annotated[list[str] | None, typer.Option("--map", help="COLUMN=FIELD; COLUMN= leaves one out.")] = None,
+    ignore_extra: Annotated[bool, typer.Option("--ignore-extra", help="Leave out columns with no field.")] = False,
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> None:
     """Append a file's rows to a reference, or replace it: all of them, or none.
 
-    Example: dcmon reference load training.jsonl --model credit --version v1 --replace --dry-run
+    Example: dcmon reference load training.parquet --model credit --version v1 --map target=_dc_label --dry-run
     """
-    from dcmon import models, references, versions
+    from dcmon import models, references, storage, versions
 
-    largest = ctx.obj.settings.reference.largest
-    if replace and not dry_run:
-        with ctx.obj.org() as session:
-            found = versions.find(session, models.find(session, model), version)
-            confirm(f"Replace {references.count(session, found)} reference rows of {model}/{version}?", yes)
-    with _table(file) as table, ctx.obj.org() as session:
+    largest, columns = ctx.obj.settings.reference.largest, mapping(map_, ignore_extra)
+    with ctx.obj.org() as session:
         owner = models.find(session, model)
         found = versions.find(session, owner, version)
-        done = references.load(session, owner, found, table, replace=replace, largest=largest, dry_run=dry_run)
+        there, shape = references.count(session, found), storage.columns(owner, found)
+    with _table(file, shape, columns) as table:
+        if replace and not dry_run:
+            confirm(f"Replace {there} reference rows of {model}/{version}?", yes)
+        with ctx.obj.org() as session:
+            done = references.load(session, owner, found, table, replace=replace, largest=largest, dry_run=dry_run)
     _finish(ctx, done, dry_run=dry_run)
 
 
@@ -82,26 +86,19 @@ def clear(
 
 
 @contextmanager
-def _table(file: Path) -> "Iterator[Table]":
-    """The rows of a file, read as they are stored."""
+def _table(file: Path, columns: "Columns", mapping: Mapping[str, str]) -> "Iterator[Table]":
+    """The rows of a file, read as they are stored. Raises InvalidInput, NotFound or FileRefused."""
     from mmap import ACCESS_READ, mmap
 
-    from msgspec import Raw
+    from dcmon import files, references
 
-    from dcmon import errors, references
-
-    try:
-        opened = file.open("rb")
-    except OSError as error:
-        raise errors.InvalidInput(f"{file} can't be read: {error.strerror}.") from error
-    with opened:
-        if file.suffix == ".jsonl":
-            yield references.Table(Raw(line) for line in opened if line.strip())
-        elif file.suffix == ".json":
-            is_empty = file.stat().st_size == 0
-            yield references.split(b"" if is_empty else mmap(opened.fileno(), 0, access=ACCESS_READ))
-        else:
-            raise errors.InvalidInput(f'{file} is neither .json (pandas\' orient="split") nor .jsonl (JSON lines).')
+    if file.suffix != ".json":
+        with files.opened(str(file)) as opened:
+            yield references.Table(opened.reference_rows(files.layout(columns, "reference", mapping)))
+        return
+    with files.opened_bytes(file) as plain:
+        is_empty = file.stat().st_size == 0
+        yield references.split(b"" if is_empty else mmap(plain.fileno(), 0, access=ACCESS_READ))
 
 
 def _finish(ctx: typer.Context, done: "Loaded", *, dry_run: bool) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import urllib3
 
+from dcmon import db, references, versions
 from dcmon.app import App
 from dcmon.settings import Http, Reference
 from tests.conftest import Acme
@@ -115,6 +117,31 @@ def test_a_file_is_loaded_shown_replaced_and_cleared(tmp_path: Path, database_ur
     assert state(target) == (0, 4)
 
 
+def test_a_csv_and_a_parquet_say_the_same_as_the_lines(tmp_path: Path, database_url: str, target: Target) -> None:
+    of = ("--model", "credit", "--version", "v1", "--map", "target=_dc_label", "--map", "row=")
+    rows = [
+        {"row": n, "job": f'"j,{n}"', "age": None if n % 3 else n, "_dc_prediction": 1, "target": n % 2}
+        for n in range(9)
+    ]
+    frame = pd.DataFrame(rows)
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    frame.to_parquet(tmp_path / "a.parquet")
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+    found = []
+    for name in ("a.csv", "a.parquet", "a.jsonl"):
+        arguments = ["reference", "load", str(tmp_path / name), *of, "--replace", "--yes"]
+        done = dcmon(*arguments, data_dir=tmp_path, url=database_url)
+        assert done.returncode == 0, done.stderr
+        with db.org_session(target.engine, target.org) as session:
+            found.append(references.rows(session, *versions.get(session, target.version_id), 100))
+
+    assert found[0] == found[1] == found[2]
+    assert {(row["job"], row["age"], row["_dc_prediction"], row["_dc_label"]) for row in found[0]} == {
+        (row["job"], row["age"], "1", str(row["target"])) for row in rows
+    }
+
+
 def test_a_file_that_can_not_be_used_is_2_and_an_unknown_version_5(
     tmp_path: Path, database_url: str, target: Target
 ) -> None:
@@ -123,9 +150,9 @@ def test_a_file_that_can_not_be_used_is_2_and_an_unknown_version_5(
         arguments = ["reference", "load", str(tmp_path / name), "--model", "credit", "--version", version]
         return dcmon(*arguments, data_dir=tmp_path, url=database_url)
 
-    refused(load("a.txt", b""), 2, "neither .json")
+    refused(load("a.txt", b""), 2, "The format of")
     missing = ["reference", "load", str(tmp_path / "missing.json"), "--model", "credit", "--version", "v1"]
-    refused(dcmon(*missing, data_dir=tmp_path, url=database_url), 2, "missing.json can't be read: No such file")
+    refused(dcmon(*missing, data_dir=tmp_path, url=database_url), 5, "missing.json")
     refused(load("a.json", b""), 2, "no JSON")
     refused(load("a.json", document([*many(3), [1]])), 2, "Row 3 ")
     refused(load("a.jsonl", b'{"job": "a", "age": 1, "_dc_prediction": "1"}\n{"age": 1}'), 2, "Row 1 ")
