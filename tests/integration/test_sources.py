@@ -287,6 +287,7 @@ def bucket(s3: Server, monkeypatch: pytest.MonkeyPatch) -> str:
     return name
 
 
+@pytest.mark.timeout(600)  # a thousand small files
 def test_a_bucket_of_more_than_a_page_is_loaded_whole_and_once(target: Target, s3: Server, bucket: str) -> None:
     for number in range(1050):
         s3.put(bucket, f"credit/v1/{number:04d}.csv", csv_of(number, 1).encode())
