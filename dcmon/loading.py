@@ -220,11 +220,16 @@ def _store_malformed(
         return Outcome()
     model = models.get(session, target.model_id)
     version = None if target.version_id is None else versions.get(session, target.version_id)[1]
-    bad = [Bad(source, at, logged_at, each.row, "malformed", None, each.why) for at, each in malformed.items()]
-    quarantine.put(session, model, version, target.kind, bad)
-    outcome = Outcome(taken=len(bad), quarantined=len(bad))
+    bad = unreadable(malformed, source, logged_at)
+    kept = quarantine.put(session, model, version, target.kind, bad)
+    outcome = Outcome(taken=len(bad), duplicates=len(bad) - kept, quarantined=kept)
     ledger.enter(session, target.kind, source, outcome, model_id=target.model_id, version_id=target.version_id)
     return outcome
+
+
+def unreadable(malformed: Mapping[int, Malformed], source: str, logged_at: datetime) -> list[Bad]:
+    """Lines that are no rows, by their number, as they are quarantined."""
+    return [Bad(source, at, logged_at, each.row, "malformed", None, each.why) for at, each in malformed.items()]
 
 
 def _described(session: Session, mark: str, loaded: Loaded) -> Loaded:

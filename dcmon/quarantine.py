@@ -1,9 +1,15 @@
-"""Rows that could not be stored: kept as they came, with the reason, once however often they are replayed."""
+"""Rows that could not be stored: kept as they came, with the reason.
 
+A bad row is known by its bytes: the same row again is a duplicate, as it is for rows that can be stored. So neither a
+replay nor a client that repeats a request, which it must when the answer was lost, puts it in here twice.
+"""
+
+import uuid
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -62,11 +68,28 @@ def put(
             "source": each.source,
             "position": each.position,
             "logged_at": each.logged_at,
+            "digest": digest,
         }
-        for each in bad
+        # Sorted, so that two that keep the same rows wait for each other in turn.
+        for digest, each in sorted(_digested(kind, model, version, bad).items())
     ]
     kept = session.scalars(insert(Quarantined).on_conflict_do_nothing().returning(Quarantined.id), values)
     return len(kept.all())
+
+
+def unknown(
+    session: Session, model: Model, version: Version | None, kind: str, bad: Sequence[Bad]
+) -> dict[uuid.UUID, Bad]:
+    """Those of these rows that `put` would keep, by what they are known by."""
+    digested = _digested(kind, model, version, bad)
+    known = set(session.scalars(select(Quarantined.digest).where(Quarantined.digest.in_(list(digested)))))
+    return {digest: each for digest, each in digested.items() if digest not in known}
+
+
+def _digested(kind: str, model: Model, version: Version | None, bad: Sequence[Bad]) -> dict[uuid.UUID, Bad]:
+    """The first row of each content, by 128 bits of its target and its bytes (a migration computes them in SQL)."""
+    target = f"{kind}/{model.id}/{version.id if version else ''}/".encode()
+    return {uuid.UUID(bytes=sha256(target + each.row).digest()[:16]): each for each in reversed(bad)}
 
 
 def _sample_id(row: bytes) -> str | None:

@@ -8,17 +8,20 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from dcmon import arrays, db, labels, models, samples, storage, versions
+from dcmon import arrays, db, labels, models, quarantine, samples, storage, versions
 from dcmon.arrivals import Outcome, levels_of
 from dcmon.db import Organization
 from dcmon.files import Chunk, File
-from dcmon.loading import Loaded, Target, deliveries
+from dcmon.loading import Loaded, Target, deliveries, unreadable
+from dcmon.quarantine import Bad
+from dcmon.tables.org import Version
 
 Contents = Mapping[bytes, Any]
 ABSENT = object()
@@ -50,45 +53,66 @@ class Seen:
         self._kept.close()
 
 
+@dataclass
+class Rehearsal:
+    """Who would load what, when; what the file would have stored and quarantined so far, and for which reasons."""
+
+    org: Organization
+    target: Target
+    logged_at: datetime
+    stored: Seen
+    said: Seen
+    kept: Seen
+    reasons: Counter[str] = field(default_factory=Counter)
+
+
 def rehearse(engine: Engine, org: Organization, file: File, target: Target, skip: int = 0) -> Loaded:
     """The counts that loading the rows of a file from `skip` on would give now."""
-    began, logged_at, loaded, reasons = time.monotonic(), datetime.now(UTC), Loaded(file.path), Counter[str]()
-    with closing(Seen()) as seen, closing(Seen()) as said:
+    began, loaded = time.monotonic(), Loaded(file.path)
+    with closing(Seen()) as stored, closing(Seen()) as said, closing(Seen()) as kept:
+        so_far = Rehearsal(org, target, datetime.now(UTC), stored, said, kept)
         for chunk in file.chunks(target.layout, skip):
             with db.org_session(engine, org) as session:
-                taken = _samples(session, org, target, chunk, logged_at, seen, reasons)
-                labelled = _labels(session, target, chunk, logged_at, said, reasons)
-            bad = Outcome(taken=len(chunk.malformed), quarantined=len(chunk.malformed))
-            reasons.update(["malformed"] * len(chunk.malformed))
-            loaded.outcome += (taken if target.kind == "samples" else labelled) + bad
-            loaded.labels += labelled
+                of = {"samples": _samples(session, so_far, chunk), "labels": _labels(session, so_far, chunk)}
+                of[target.kind] += _malformed(session, so_far, chunk)
+            loaded.outcome += of[target.kind]
+            loaded.labels += of["labels"]
             loaded.rows += chunk.next_row - chunk.first_row
-    loaded.reasons, loaded.seconds = dict(sorted(reasons.items())), time.monotonic() - began
+    loaded.reasons, loaded.seconds = dict(sorted(so_far.reasons.items())), time.monotonic() - began
     return loaded
 
 
-def _samples(
-    session: Session,
-    org: Organization,
-    target: Target,
-    chunk: Chunk,
-    logged_at: datetime,
-    seen: Seen,
-    reasons: Counter[str],
-) -> Outcome:
-    if target.version_id is None:
+def _samples(session: Session, so_far: Rehearsal, chunk: Chunk) -> Outcome:
+    if so_far.target.version_id is None:
         return Outcome()
-    model, version = versions.get(session, target.version_id)
-    came = list(deliveries(chunk.samples, logged_at, "file"))
-    found = samples.sort(storage.columns(model, version), came, model.retention or org.retention)
+    model, version = versions.get(session, so_far.target.version_id)
+    came = list(deliveries(chunk.samples, so_far.logged_at, "file"))
+    found = samples.sort(storage.columns(model, version), came, model.retention or so_far.org.retention)
     contents = {key: int.from_bytes(found.content[place], signed=True) for key, place in found.at.items()}
-    there = _ids(session, model.relation, version.id, list(contents)) | seen.find(list(contents))
+    there = _ids(session, model.relation, version.id, list(contents)) | so_far.stored.find(list(contents))
     new = {key: content for key, content in contents.items() if key not in there}
-    conflicts = sum(content != contents[key] for key, content in there.items())
-    seen.keep(new)
-    reasons.update([each.reason for each in found.bad] + ["conflict"] * conflicts)
-    duplicates = found.duplicates + len(there) - conflicts
-    return Outcome(found.taken, len(new), duplicates, len(found.bad) + conflicts)
+    so_far.stored.keep(new)
+    stored = {found.at[key]: content.to_bytes(8, signed=True) for key, content in there.items()}
+    kept = _keep(session, so_far, version, "samples", [*found.bad, *found.conflicts(stored)])
+    return Outcome(found.taken, len(new), found.taken - len(new) - kept, kept)
+
+
+def _keep(session: Session, so_far: Rehearsal, version: Version | None, kind: str, bad: Sequence[Bad]) -> int:
+    """How many of these rows would be quarantined."""
+    model = models.get(session, so_far.target.model_id)
+    unknown = {digest.bytes: each for digest, each in quarantine.unknown(session, model, version, kind, bad).items()}
+    known = so_far.kept.find(list(unknown))
+    new = {digest: each.reason for digest, each in unknown.items() if digest not in known}
+    so_far.kept.keep(new)
+    so_far.reasons.update(new.values())
+    return len(new)
+
+
+def _malformed(session: Session, so_far: Rehearsal, chunk: Chunk) -> Outcome:
+    version_id, bad = so_far.target.version_id, unreadable(chunk.malformed, "file", so_far.logged_at)
+    version = None if version_id is None else versions.get(session, version_id)[1]
+    kept = _keep(session, so_far, version, so_far.target.kind, bad)
+    return Outcome(len(bad), 0, len(bad) - kept, kept)
 
 
 def _ids(session: Session, relation: int, version_id: int, keys: Sequence[bytes]) -> dict[bytes, int]:
@@ -102,18 +126,16 @@ def _ids(session: Session, relation: int, version_id: int, keys: Sequence[bytes]
     return {keys[at - 1]: content for at, content in rows}
 
 
-def _labels(
-    session: Session, target: Target, chunk: Chunk, logged_at: datetime, said: Seen, reasons: Counter[str]
-) -> Outcome:
-    model = models.get(session, target.model_id)
-    found = labels.sort(model.task_type == "regression", list(deliveries(chunk.labels, logged_at, "file")))
+def _labels(session: Session, so_far: Rehearsal, chunk: Chunk) -> Outcome:
+    model = models.get(session, so_far.target.model_id)
+    found = labels.sort(model.task_type == "regression", list(deliveries(chunk.labels, so_far.logged_at, "file")))
     wanted = {key: label for key, (label, _) in found.last.items()}
-    there = _known_labels(session, target, list(wanted))
-    there |= {key: {label} for key, label in said.find(list(wanted)).items()}
+    there = _known_labels(session, so_far.target, list(wanted))
+    there |= {key: {label} for key, label in so_far.said.find(list(wanted)).items()}
     changed = {key: label for key, label in wanted.items() if there.get(key, {ABSENT}) != {label}}
-    said.keep(changed)
-    reasons.update(each.reason for each in found.bad)
-    return Outcome(found.taken, len(changed), found.taken - len(changed) - len(found.bad), len(found.bad))
+    so_far.said.keep(changed)
+    kept = _keep(session, so_far, None, "labels", found.bad)
+    return Outcome(found.taken, len(changed), found.taken - len(changed) - kept, kept)
 
 
 def _known_labels(session: Session, target: Target, keys: Sequence[bytes]) -> dict[bytes, set[Any]]:

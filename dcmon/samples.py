@@ -32,13 +32,13 @@ class Sorted:
     """Decoded rows by what is to be done with them, the new ones in columns. Made without a session.
 
     `at` says where the row of a key stands in the columns. Times are microseconds since 2000; `content` is a hash of
-    the values; `numbers` count the rows of all deliveries, which begin at `starts`.
+    the values; `numbers` count the rows of all deliveries, which begin at `starts`. `rivals` have the id of a row of
+    the columns and another content: its place, their content, and their number.
     """
 
     shape: Shape
     deliveries: Sequence[Delivery]
     taken: int = 0
-    duplicates: int = 0
     bad: list[Bad] = field(default_factory=list)
     at: dict[bytes, int] = field(default_factory=dict)
     values: list[tuple[Any, ...]] = field(default_factory=list)
@@ -46,6 +46,7 @@ class Sorted:
     times: list[int] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
+    rivals: list[tuple[int, bytes, int]] = field(default_factory=list)
 
     def fresh(self) -> "Fresh":
         """The rows that may be new, in order of key: two that store the same ids then wait for each other in turn."""
@@ -56,10 +57,18 @@ class Sorted:
         times = np.fromiter((self.times[place] for place in places), np.int64, len(places))
         return Fresh(keys, places, times, logged[np.searchsorted(self.starts, numbers, "right") - 1])
 
-    def conflict(self, place: int) -> Bad:
-        """The row at a place of the columns, whose id is another row's."""
-        of = bisect_right(self.starts, self.numbers[place]) - 1
-        return quarantine.bad(self.deliveries[of], self.numbers[place] - self.starts[of], CONFLICT)
+    def conflicts(self, stored: Mapping[int, bytes]) -> list[Bad]:
+        """The rows of the columns, and their rivals, that differ from the row that has their id.
+
+        `stored` has the contents of rows that were stored before, by the place of the row with the same id.
+        """
+        numbers = [self.numbers[place] for place, content in stored.items() if content != self.content[place]]
+        numbers += [n for place, said, n in self.rivals if said != stored.get(place, self.content[place])]
+        return [self._conflict(number) for number in numbers]
+
+    def _conflict(self, number: int) -> Bad:
+        of = bisect_right(self.starts, number) - 1
+        return quarantine.bad(self.deliveries[of], number - self.starts[of], CONFLICT)
 
 
 @dataclass(frozen=True)
@@ -122,10 +131,8 @@ def _sort(found: Sorted, delivery: Delivery, retention: timedelta | None) -> Non
             content.append(said)
             times.append((time - arrays.EPOCH) // arrays.MICROSECOND)
             numbers.append(found.taken + position)
-        elif content[first] == said:
-            found.duplicates += 1
-        else:
-            found.bad.append(quarantine.bad(delivery, position, CONFLICT))
+        elif content[first] != said:
+            found.rivals.append((first, said, found.taken + position))
     found.taken += len(decoded)
 
 
@@ -147,23 +154,23 @@ def store(session: Session, model: Model, version: Version, rows: Sorted) -> Out
     """Store sorted rows in the session's transaction. They stay as they are: what failed can be stored again."""
     storage.lock_model(session, model, shared=True)
     fresh = rows.fresh()
-    lost = _claim(session, model, version, rows, fresh)
-    bad = [*rows.bad, *(rows.conflict(fresh.places[at]) for at, is_same in lost.items() if not is_same)]
-    if lost:
-        fresh = fresh.without(lost)
+    stored = _claim(session, model, version, rows, fresh)
+    conflicts = rows.conflicts({fresh.places[at]: content for at, content in stored.items()})
+    if stored:
+        fresh = fresh.without(stored)
     if fresh.keys:
         storage.ensure_partitions(session, "samples", version.relation, fresh.times)
         _copy(session, version, rows, fresh)
         _touch(session, version, fresh)
         labels.adopt(session, model, version, fresh.keys, fresh.times)
+    kept = quarantine.put(session, model, version, "samples", [*rows.bad, *conflicts])
+    if fresh.keys:
         _advance(session, version, fresh)
-    kept = quarantine.put(session, model, version, "samples", bad)
-    duplicates = rows.duplicates + sum(lost.values()) + len(bad) - kept
-    return Outcome(rows.taken, len(fresh.keys), duplicates, kept)
+    return Outcome(rows.taken, len(fresh.keys), rows.taken - len(fresh.keys) - kept, kept)
 
 
-def _claim(session: Session, model: Model, version: Version, rows: Sorted, fresh: Fresh) -> dict[int, bool]:
-    """Enter ids into the id map. Those that are there: their place among the keys, and whether with this content."""
+def _claim(session: Session, model: Model, version: Version, rows: Sorted, fresh: Fresh) -> dict[int, bytes]:
+    """Enter ids into the id map. Those that are there: their place among the keys, and their content."""
     if not fresh.keys:
         return {}
     content = np.frombuffer(b"".join([rows.content[place] for place in fresh.places]), ">i8")
@@ -182,7 +189,7 @@ def _claim(session: Session, model: Model, version: Version, rows: Sorted, fresh
     if entered == len(fresh.keys):
         return {}
     known = _known(session, model, version, fresh.keys, entered)
-    return {at: there == content[at] for at, there in known.items()}
+    return {at: content.to_bytes(8, signed=True) for at, content in known.items()}
 
 
 def _known(session: Session, model: Model, version: Version, keys: Sequence[bytes], entered: int) -> dict[int, int]:

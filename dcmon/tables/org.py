@@ -247,7 +247,10 @@ class Notification(Org):
 
 
 class Quarantined(Org):
-    """A row that could not be stored, as it came, with the reason. (source, position) makes a replay idempotent."""
+    """A row that could not be stored, as it came, with the reason.
+
+    `digest` is what the row is known by, so that it is kept once; null in rows of a dcmon that knew them by place.
+    """
 
     __tablename__ = "quarantine"
     __table_args__ = (UniqueConstraint("source", "position"),)
@@ -263,6 +266,7 @@ class Quarantined(Org):
     source: Mapped[str]
     position: Mapped[int]
     logged_at: Mapped[dt.datetime]
+    digest: Mapped[uuid.UUID | None] = mapped_column(unique=True)
 
 
 class IngestOffset(Org):

@@ -121,3 +121,22 @@ def test_a_schema_in_use_is_waited_for_and_then_refused(
         assert not done.wait(0.3)
     assert done.wait(10)
     thread.join()
+
+
+def test_rows_that_were_quarantined_by_place_are_known_by_their_bytes(engine: Engine, target: Target) -> None:
+    from dcmon.ingestion import Direct
+
+    bad = [b'{"_dc_sample_id": "x\xc3\xa9"}', b"null"]
+    Direct(engine).take_samples(target.org, target.version_id, bad)
+    Direct(engine).take_labels(target.org, target.model_id, bad)
+    with engine.begin() as connection:
+        connection.execute(text(f"set local search_path to {target.org.schema}"))
+        connection.execute(text("alter table quarantine drop column digest"))
+        copied = "model_id, version_id, kind, reason, detail, row, position, logged_at"
+        connection.execute(text(f"insert into quarantine ({copied}, source) select {copied}, kind from quarantine"))
+    set_revision(engine, target.org.schema, "0004")
+    migrate.upgrade_org(engine, target.org)
+
+    Direct(engine).take_samples(target.org, target.version_id, bad)
+    Direct(engine).take_labels(target.org, target.model_id, bad)
+    assert target.scalar("select count(*) || ' ' || count(digest) from quarantine") == "8 4"

@@ -107,7 +107,7 @@ def test_a_prune_takes_out_whole_months_and_what_a_dry_run_counted(target: Targe
     take_labels(target, [label(number) for number in range(2000, 2010)], NOW - timedelta(days=90))
     take_labels(target, [label(number) for number in range(3000, 3005)])
     take(target, [b"{}", b"null"], NOW - timedelta(days=90), "bad and old")
-    take(target, [b"{}"], NOW, "bad")
+    take(target, [b"[]"], NOW, "bad")
     counted = expected(target)
     assert counted["samples"] == counted["ids"] == counted["labels"] > 400
     assert (counted["waiting_labels"], counted["quarantine"]) == (10, 2)

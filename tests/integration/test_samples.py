@@ -4,6 +4,7 @@ import json
 import random
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -81,6 +82,14 @@ def test_another_content_under_the_same_id_is_a_conflict_and_the_first_stays(tar
     assert target.samples == 2
 
 
+def test_a_row_that_is_stored_is_no_conflict_though_another_with_its_id_comes_before_it(target: Target) -> None:
+    stored = conftest.rows(1, 1)[0]
+    first, last = (stored.replace(b'"age": 1', f'"age": {age}'.encode()) for age in (2, 3))
+    take(target, [stored])
+    assert take(target, [first, stored, last, stored], "again") == arrivals.Outcome(4, 0, 2, 2)
+    assert target.scalar("select array_agg(row order by row) from quarantine") == [first, last]
+
+
 def test_a_bad_row_never_costs_its_batch_and_a_replay_does_not_double_it(target: Target) -> None:
     bad = [b'{"_dc_sample_id": "x"}', b"null", conftest.rows(3, 1)[0].replace(b'"age": 3', b'"age": "\\u0000"')]
     for _ in range(2):
@@ -88,6 +97,22 @@ def test_a_bad_row_never_costs_its_batch_and_a_replay_does_not_double_it(target:
     assert target.samples == 3
     assert target.scalar("select count(*) from quarantine") == 3
     assert target.scalar("select row from quarantine where position = 4") == b"null"
+
+
+def test_a_bad_row_in_another_request_or_grouping_is_a_duplicate(target: Target) -> None:
+    bad = [b'{"_dc_sample_id": "x"}', b"null", b'{"_dc_sample_id": "y"}']
+    assert take(target, bad, "first") == arrivals.Outcome(3, 0, 0, 3)
+    assert take(target, [*conftest.rows(0, 2), *bad[1:], *bad[1:]], "again") == arrivals.Outcome(6, 2, 4, 0)
+    assert label(target, bad[:1], source="label") == arrivals.Outcome(1, 0, 0, 1), "a label is another kind of row"
+    assert target.scalar("select array_agg(source order by id) from quarantine") == ["first"] * 3 + ["label"]
+
+
+def test_two_that_keep_the_same_bad_rows_at_once_keep_each_once(target: Target) -> None:
+    bad = [f'{{"_dc_sample_id": "x{number}"}}'.encode() for number in range(300)]
+    with ThreadPoolExecutor(4) as pool:
+        outcomes = list(pool.map(lambda n: take(target, bad[:: 1 if n % 2 else -1], f"request {n}"), range(4)))
+    assert sum(each.quarantined for each in outcomes) == 300
+    assert target.scalar("select count(*) from quarantine") == 300
 
 
 def test_the_future_and_the_far_past_are_set_apart(target: Target) -> None:
