@@ -20,6 +20,10 @@ test-kafka: .venv/.dev  ## Run the Kafka tests on Apache Kafka (needs Maven and 
 	mvn -q -B -f tests/kafka/pom.xml dependency:copy-dependencies -DoutputDirectory=target/jars
 	DCMON_TEST_KAFKA=apache $(BIN)/python -m pytest -m kafka $(ARGS)
 
+chaos: .venv/.dev  ## Kill everything 500 times while rows come in, and compare (needs Maven and Java 17; ARGS="--help")
+	mvn -q -B -f tests/kafka/pom.xml dependency:copy-dependencies -DoutputDirectory=target/jars
+	$(BIN)/python -m tests.chaos $(ARGS)
+
 lint: .venv/.dev  ## Check style, types and layers
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -49,4 +53,4 @@ clean:  ## Remove what was installed and built
 	.venv-sdk/bin/python -m pip install --quiet --requirement $<
 	@touch $@
 
-.PHONY: help demo test test-wheel test-kafka lint bench clean
+.PHONY: help demo test test-wheel test-kafka chaos lint bench clean

@@ -63,38 +63,73 @@ def tansu(port: int | None = None) -> Iterator[str]:
 
 @contextmanager
 def apache() -> Iterator[str]:
-    """Apache Kafka in KRaft mode, alone, on free ports."""
-    if not JARS.is_dir():
-        raise RuntimeError("Apache Kafka's jars are missing: `make test-kafka` fetches them.")
+    """Apache Kafka on free ports."""
     folder = Path(tempfile.mkdtemp(prefix="dcmon-kafka-"))
-    port = free_port()
-    settings = folder / "server.properties"
-    settings.write_text(FORMAT.format(port=port, controller=free_port(), logs=folder / "logs"))
-    java = ["java", "-Xmx512m", "-cp", f"{JARS}/*"]
-    cluster = uuid.uuid4().hex[:22]
-    formatted = [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(settings)]
-    subprocess.run(formatted, check=True, capture_output=True, timeout=60)
+    made = Apache(folder)
     try:
-        with _running([*java, "kafka.Kafka", str(settings)], f"127.0.0.1:{port}"):
-            yield f"127.0.0.1:{port}"
+        made.start()
+        made.wait()
+        yield made.address
     finally:
+        made.kill()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+class Apache:
+    """Apache Kafka in KRaft mode, alone, on free ports; killed, it can be started again with what it had."""
+
+    def __init__(self, folder: Path) -> None:
+        if not JARS.is_dir():
+            raise RuntimeError("Apache Kafka's jars are missing: `make test-kafka` fetches them.")
+        port = free_port()
+        self.address, self._settings = f"127.0.0.1:{port}", folder / "server.properties"
+        self._settings.write_text(FORMAT.format(port=port, controller=free_port(), logs=folder / "kafka"))
+        self._java = ["java", "-Xmx512m", "-cp", f"{JARS}/*"]
+        self._process: subprocess.Popen[bytes] | None = None
+        formatted = [*self._java, "kafka.tools.StorageTool", "format", "-t", uuid.uuid4().hex[:22]]
+        subprocess.run([*formatted, "-c", str(self._settings)], check=True, capture_output=True, timeout=60)
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start it; it takes some seconds until it answers."""
+        self._process = _begun([*self._java, "kafka.Kafka", str(self._settings)])
+
+    def wait(self) -> None:
+        """Returns when it answers."""
+        assert self._process is not None
+        _wait(self._process, self.address)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
 
 @contextmanager
 def _running(command: list[str], address: str) -> Iterator[None]:
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=dies_with_parent(signal.SIGKILL)
-    )
+    process = _begun(command)
     try:
-        if not wait_until(lambda: process.poll() is not None or _answers(address), 60):
-            raise RuntimeError(f"{command[0]} does not answer at {address}")
-        if process.poll() is not None:
-            raise RuntimeError(f"{command[0]} ended with {process.returncode}")
+        _wait(process, address)
         yield
     finally:
         process.kill()
         process.wait()
+
+
+def _begun(command: list[str]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=dies_with_parent(signal.SIGKILL)
+    )
+
+
+def _wait(process: "subprocess.Popen[bytes]", address: str) -> None:
+    if not wait_until(lambda: process.poll() is not None or _answers(address), 60):
+        raise RuntimeError(f"the broker does not answer at {address}")
+    if process.poll() is not None:
+        raise RuntimeError(f"the broker ended with {process.returncode}")
 
 
 def _answers(address: str) -> bool:

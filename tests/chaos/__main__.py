@@ -1,0 +1,45 @@
+"""A long run: python -m tests.chaos --kills 500 --seed 1 --broker apache --minutes 60"""
+
+import argparse
+import random
+import sys
+import time
+
+from tests.chaos.reaper import Reaper
+from tests.chaos.run import Course, carry_out
+
+
+class Progress:
+    """Says on stderr, every ten seconds, how far a run is."""
+
+    def __init__(self) -> None:
+        self.began = self.last = time.monotonic()
+
+    def __call__(self, reaper: Reaper) -> None:
+        if (now := time.monotonic()) - self.last < 10:
+            return
+        self.last, counts = now, reaper.book.counts
+        killed = ", ".join(f"{kind} {count}" for kind, count in sorted(reaper.kills.items()))
+        said = f"{now - self.began:5.0f} s  {reaper.kills.total()} kills ({killed})"
+        print(f"{said}  {counts['rows']} rows in {counts['requests']} requests", file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--kills", type=int, default=500, help="kills with -9")
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of everything random")
+    parser.add_argument("--broker", choices=("apache", "tansu", "none"), default="apache", help="none: direct")
+    parser.add_argument("--minutes", type=float, default=60, help="at most")
+    parser.add_argument("--pause", type=float, default=0.5, help="seconds between a client's requests, on average")
+    parser.add_argument("--between", type=float, default=2.5, help="seconds between kills, on average")
+    given = parser.parse_args()
+    course = Course(given.seed, given.broker, given.kills, given.minutes * 60, given.pause, given.between, patience=180)
+    print(f"seed {given.seed}", file=sys.stderr, flush=True)
+    result = carry_out(course, Progress())
+    if not result.is_well:
+        print(f"{result.verdict}\n{result.audit.stdout}{result.audit.stderr}\nsee {result.folder}", file=sys.stderr)
+    print(result.line)
+    return 0 if result.is_well else 1
+
+
+sys.exit(main())

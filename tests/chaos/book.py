@@ -1,0 +1,72 @@
+"""The generator's own list: what was sent and acknowledged, kept apart from everything that is tried."""
+
+import math
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.chaos.rows import Model, Poison, Target
+
+
+@dataclass(frozen=True)
+class Request:
+    """Rows that are sent together, and what they are: samples (number, variant), labels (sample id, value), poison.
+
+    `kind` is samples, labels, or message: then the one row is the whole message, which nobody can store.
+    """
+
+    kind: str
+    target: Target
+    rows: list[bytes]
+    samples: Sequence[tuple[int, int]] = ()
+    labels: Sequence[tuple[str, Any]] = ()
+    poison: Sequence[Poison] = ()
+
+
+@dataclass(frozen=True)
+class Said:
+    """A label that was sent: it was logged between these moments (seconds of the monotonic clock)."""
+
+    value: Any
+    after: float
+    before: float
+
+
+@dataclass
+class Book:
+    """Everything that was acknowledged. Safe for several threads."""
+
+    samples: dict[Target, dict[int, set[int]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(set)))
+    labels: dict[Model, dict[str, list[Said]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
+    poison: dict[tuple[Model, int | None, bytes], Poison] = field(default_factory=dict)
+    messages: set[bytes] = field(default_factory=set)
+    counts: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def enter(self, request: Request, began: float, ended: float, *, is_repeated: bool) -> None:
+        """A request that was acknowledged. What came of an attempt without an answer may be logged at any time."""
+        target = request.target
+        with self._lock:
+            self.counts["requests"] += 1
+            self.counts["rows"] += len(request.rows)
+            for number, variant in request.samples:
+                self.samples[target][number].add(variant)
+            for name, value in request.labels:
+                self.labels[target.model][name].append(Said(value, began, math.inf if is_repeated else ended))
+            for bad in request.poison:
+                version = target.version_id if bad.kind == "samples" else None
+                self.poison[target.model, version, bad.row] = bad
+            if request.kind == "message":
+                self.messages.update(request.rows)
+
+    def count(self, what: str) -> None:
+        with self._lock:
+            self.counts[what] += 1
+
+    def fault(self, what: str) -> None:
+        """An answer that a client must not get."""
+        with self._lock:
+            self.faults.append(what)

@@ -1,0 +1,155 @@
+"""What takes the rows of a run: servers, workers, PostgreSQL, Valkey, a broker; each killed and started again."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from dcmon import errors
+from dcmon.embedded import postgres, process, valkey
+from tests.kafka.broker import Apache
+
+STOPS_WITHIN = 60.0  # seconds after SIGTERM
+TRIES = 30  # to start PostgreSQL
+
+
+@dataclass(eq=False)
+class Program:
+    """A command; what it says goes to a file. `kind` is what it is one of several of."""
+
+    kind: str
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    log: Path
+    child: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def is_running(self) -> bool:
+        return self.child is not None and self.child.poll() is None
+
+    @property
+    def code(self) -> int | None:
+        """What it ended with."""
+        return None if self.child is None else self.child.returncode
+
+    def twin(self) -> "Program":
+        """Another one of it, not started."""
+        return Program(self.kind, f"{self.name}-twin", self.command, self.environment, self.log)
+
+    def start(self) -> None:
+        with self.log.open("ab") as output:
+            self.child = process.start(
+                self.command, output=output, environment=self.environment, on_parent_death=signal.SIGKILL
+            )
+
+    def send(self, number: int) -> None:
+        """A signal; SIGKILL is waited for."""
+        assert self.child is not None
+        self.child.send_signal(number)
+        if number == signal.SIGKILL:
+            self.child.wait()
+
+    def end(self) -> None:
+        if self.is_running:
+            self.send(signal.SIGKILL)
+
+
+class PostgreSQL:
+    """The embedded server on a data directory of its own, with fsync on."""
+
+    kind = name = "postgres"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.start()
+
+    def start(self) -> None:
+        """Start it; what is left of the one before may need a moment to be gone."""
+        for tried in range(TRIES):
+            try:
+                self.server = postgres.start(self.folder)
+                return
+            except errors.DcmonError:
+                if tried == TRIES - 1:
+                    raise
+                time.sleep(0.5)
+
+    @property
+    def url(self) -> str:
+        return self.server.url
+
+    @property
+    def is_running(self) -> bool:
+        return self.server.process.poll() is None
+
+    def send(self, number: int) -> None:
+        """A signal to the postmaster."""
+        self.server.process.send_signal(number)
+        self.server.process.wait()
+
+    def backends(self) -> list[tuple[int, bool]]:
+        """The backends that serve dcmon, and whether they write, those first; none when the server does not answer."""
+        try:
+            with psycopg.connect(self.url, connect_timeout=2, application_name="reaper") as connection:
+                return connection.execute(
+                    "select pid, xact_start is not null and query ~* 'insert|copy|update|commit' from pg_stat_activity"
+                    " where application_name = 'dcmon' order by 2 desc, xact_start"
+                ).fetchall()
+        except psycopg.Error:
+            return []
+
+    def end(self) -> None:
+        self.server.stop()
+
+
+class Valkey(Program):
+    """A Valkey that keeps nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = process.free_port()
+        command = [str(valkey._binary()), "--port", str(self.port), "--save", "", "--bind", "127.0.0.1"]
+        super().__init__("valkey", "valkey", command, {}, folder / "logs" / "valkey.log")
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+
+class Broker:
+    """Apache Kafka, with its log on disk."""
+
+    kind = name = "broker"
+
+    def __init__(self, folder: Path) -> None:
+        self.apache = Apache(folder)
+        self.apache.start()
+        self.apache.wait()
+
+    @property
+    def is_running(self) -> bool:
+        return self.apache.is_running
+
+    def start(self) -> None:
+        self.apache.start()
+
+    def send(self, number: int) -> None:
+        assert number == signal.SIGKILL
+        self.apache.kill()
+
+    def end(self) -> None:
+        self.apache.kill()
+
+
+Killable = Program | PostgreSQL | Broker
+
+
+def dcmon(kind: str, name: str, arguments: Sequence[str], environment: Mapping[str, str], folder: Path) -> Program:
+    """A process of dcmon's."""
+    command = [sys.executable, "-m", "dcmon", *arguments]
+    return Program(kind, name, command, environment, folder / "logs" / f"{name}.log")

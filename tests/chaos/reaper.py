@@ -1,0 +1,188 @@
+"""Kills at random points, of a seed: -9 mostly, at times SIGTERM, or SIGSTOP with a SIGCONT later; then a start again.
+
+What it starts is signalled when the thread that started it ends: it works on the thread that keeps the run.
+"""
+
+import math
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from random import Random
+
+from tests.chaos.book import Book
+from tests.chaos.processes import STOPS_WITHIN, Killable, PostgreSQL, Program
+
+AIM = 1.0  # seconds to wait for a transaction to kill in
+LONGEST_STOP = 14.0  # seconds: more than the 10 after which Kafka's group goes on without a member
+NEEDS_ARE_AWAY = 7  # exit code of what can't reach what it needs, and is to be started again
+
+
+@dataclass(frozen=True)
+class Victim:
+    """A kind to kill: how often, compared with others, and the seconds that it is left alone after."""
+
+    kind: str
+    weight: float
+    rest: float = 0.0
+    signals: Sequence[int] = (signal.SIGKILL,)
+
+
+ALL = (signal.SIGKILL,) * 8 + (signal.SIGTERM, signal.SIGSTOP)
+OTHERS = (Victim("server", 3, 1, ALL), Victim("postgres", 1.5, 5), Victim("backend", 3, 2), Victim("valkey", 0.5))
+# Tansu keeps nothing, and a group of it needs long to settle after each member that went.
+ON_TANSU = (Victim("worker", 3, 14), *OTHERS)
+ON_APACHE = (Victim("worker", 4, 4, ALL), Victim("broker", 1, 40), *OTHERS)
+
+
+@dataclass
+class Reaper:
+    """Kills what runs and starts it again, until it has killed `wanted` times with -9 or time is up."""
+
+    rng: Random
+    running: list[Killable]
+    victims: Sequence[Victim]
+    book: Book
+    pause: float
+    kills: Counter[str] = field(default_factory=Counter)
+    others: Counter[str] = field(default_factory=Counter)
+    _due: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
+    _away: list[Killable] = field(default_factory=list)  # hit, and not back yet
+    _rests_until: dict[str, float] = field(default_factory=dict)
+
+    def run(self, wanted: int, seconds: float, say: Callable[["Reaper"], None]) -> None:
+        """In the end everything runs."""
+        ends, next_kill = time.monotonic() + seconds, 0.0
+        while self.kills.total() < wanted and (now := time.monotonic()) < ends:
+            self._do_what_is_due(now)
+            self._start_what_gave_up()
+            if now >= next_kill:
+                self._hit_one(now)
+                say(self)
+                next_kill = time.monotonic() + self.pause * self.rng.uniform(0.1, 1.9)
+            time.sleep(0.02)
+        self._let_all_run()
+
+    def _hit_one(self, now: float) -> None:
+        able = [each for each in self.victims if self._rests_until.get(each.kind, 0) <= now and self._of(each.kind)]
+        if not able:
+            return
+        victim = self.rng.choices(able, [each.weight for each in able])[0]
+        self._rests_until[victim.kind] = now + victim.rest
+        if self.rng.random() < 0.5:
+            self._aim()
+        if victim.kind == "backend":
+            self._kill_backend()
+        else:
+            self._hit(self.rng.choice(self._of(victim.kind)), self.rng.choice(victim.signals))
+
+    def _of(self, kind: str) -> list[Killable]:
+        wanted = "postgres" if kind == "backend" else kind
+        return [each for each in self.running if each.kind == wanted and each not in self._away and each.is_running]
+
+    def _aim(self) -> None:
+        """Wait a moment for a transaction that writes: what dies in one is of most interest."""
+        ends = time.monotonic() + AIM
+        while time.monotonic() < ends and not any(writes for _, writes in self._postgres.backends()):
+            time.sleep(0.01)
+
+    @property
+    def _postgres(self) -> PostgreSQL:
+        return next(each for each in self.running if isinstance(each, PostgreSQL))
+
+    def _kill_backend(self) -> None:
+        """PostgreSQL ends all other sessions too, and recovers."""
+        for pid, _ in self._postgres.backends()[:1]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                return
+            self.kills["backend"] += 1
+
+    def _hit(self, victim: Killable, number: int) -> None:
+        hit = {signal.SIGSTOP: self._stop, signal.SIGTERM: self._terminate}.get(number, self._kill)  # type: ignore[call-overload]
+        self._away.append(victim)
+        hit(victim)
+
+    def _stop(self, victim: Killable) -> None:
+        """For a while; what it does afterwards is a zombie's doing."""
+        victim.send(signal.SIGSTOP)
+        self.others[f"{victim.kind} stopped"] += 1
+        self._after(self.rng.uniform(1, LONGEST_STOP), partial(self._go_on, victim))
+
+    def _go_on(self, victim: Killable) -> None:
+        victim.send(signal.SIGCONT)
+        self._away.remove(victim)
+
+    def _terminate(self, victim: Killable) -> None:
+        victim.send(signal.SIGTERM)
+        self.others[f"{victim.kind} terminated"] += 1
+        self._follow(victim, time.monotonic() + STOPS_WITHIN)
+
+    def _follow(self, victim: Killable, ends: float) -> None:
+        """Start what was asked to stop when it has; it must, within a bound."""
+        if not victim.is_running:
+            self._start(victim)
+            return
+        if time.monotonic() > ends:
+            self.book.fault(f"{victim.name} did not stop within {STOPS_WITHIN:.0f} s of SIGTERM")
+            victim.send(signal.SIGKILL)
+        self._after(0.1, partial(self._follow, victim, ends))
+
+    def _kill(self, victim: Killable) -> None:
+        """At once, and started again at once, soon, or late; a worker at times with another one beside it."""
+        victim.send(signal.SIGKILL)
+        self.kills[victim.kind] += 1
+        if isinstance(victim, Program) and victim.kind == "worker" and self.rng.random() < 0.2:
+            self._add(victim.twin())
+        late = self.rng.choice([0, 0, 0, 0, 0, self.rng.uniform(0, 2), self.rng.uniform(0, 2), self.rng.uniform(2, 8)])
+        self._after(late, partial(self._start, victim))
+
+    def _start(self, victim: Killable) -> None:
+        if victim in self.running and not victim.is_running:
+            victim.start()
+        self._away.remove(victim)
+
+    def _add(self, extra: Program) -> None:
+        """One more for a while."""
+        extra.start()
+        self.running.append(extra)
+        self.others[f"{extra.kind} added"] += 1
+        self._after(self.rng.uniform(5, 15), partial(self._dismiss, extra))
+
+    def _dismiss(self, extra: Program) -> None:
+        self.running.remove(extra)
+        if extra.is_running:
+            extra.send(signal.SIGKILL)
+            self.kills[extra.kind] += 1
+
+    def _after(self, seconds: float, act: Callable[[], None]) -> None:
+        self._due.append((time.monotonic() + seconds, act))
+
+    def _do_what_is_due(self, now: float) -> None:
+        for due in [due for due in self._due if due[0] <= now]:
+            self._due.remove(due)
+            due[1]()
+
+    def _start_what_gave_up(self) -> None:
+        """As an init system would. Only what can't reach what it needs may end by itself."""
+        programs = [each for each in self.running if isinstance(each, Program) and each not in self._away]
+        for each in programs:
+            if each.is_running:
+                continue
+            self.others[f"{each.kind} ended with {each.code}"] += 1
+            if each.code != NEEDS_ARE_AWAY:
+                self.book.fault(f"{each.name} ended by itself with {each.code}; see {each.log}")
+            self._away.append(each)
+            self._after(0.5, partial(self._start, each))
+
+    def _let_all_run(self) -> None:
+        """What is stopped goes on, what is away is started, what gives up is started again."""
+        ends = time.monotonic() + 2 * STOPS_WITHIN
+        while time.monotonic() < ends and (self._due or not all(each.is_running for each in self.running)):
+            self._do_what_is_due(math.inf)
+            self._start_what_gave_up()
+            time.sleep(0.1)

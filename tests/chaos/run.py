@@ -1,0 +1,215 @@
+"""A run: everything is started, rows are sent while the reaper works, and then judged."""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from typing import Literal
+
+import urllib3
+from pydantic import SecretStr
+from sqlalchemy import Engine
+
+from dcmon import db, migrate, models, provision, versions
+from dcmon.embedded import process
+from dcmon.embedded.supervisor import environment
+from dcmon.models import NewModel
+from dcmon.settings import Http, Kafka, Settings
+from dcmon.versions import NewVersion
+from tests.chaos.book import Book
+from tests.chaos.generator import Client, HttpClient, Plan, TopicClient
+from tests.chaos.processes import Broker, Killable, PostgreSQL, Valkey, dcmon
+from tests.chaos.reaper import ON_APACHE, ON_TANSU, Reaper
+from tests.chaos.rows import ADDITIONAL, CLASSES, FEATURES, Model, Rows, Target
+from tests.chaos.verdict import Judge, Verdict
+from tests.kafka.broker import tansu
+
+Through = Literal["none", "tansu", "apache"]
+WORLD = {"acme": {"credit": ("binary", 2), "price": ("regression", 1)}, "other": {"insects": ("multiclass", 2)}}
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a run is to be: of which seed, through which broker, with how many kills, in how many seconds at most.
+
+    `pause` is the mean time between requests of a client, `between` that between kills; both in seconds.
+    """
+
+    seed: int
+    broker: Through
+    kills: int
+    seconds: float
+    pause: float = 0.1
+    between: float = 1.5
+    patience: float = 60.0
+
+
+@dataclass
+class Result:
+    """What came of a run."""
+
+    course: Course
+    verdict: Verdict
+    kills: dict[str, int]
+    others: dict[str, int]
+    audit: "subprocess.CompletedProcess[str]"
+    seconds: float
+    folder: Path
+
+    @property
+    def is_well(self) -> bool:
+        return self.verdict.is_well and self.audit.returncode == 0
+
+    @property
+    def line(self) -> str:
+        """Everything in one line of JSON."""
+        counted, found = self.verdict.counts, self.verdict
+        names = ("requests", "repeated", "rows", "taken", "samples", "labels", "duplicates", "quarantined", "dead")
+        return json.dumps({
+            "seed": self.course.seed, "broker": self.course.broker, "kills": sum(self.kills.values()),
+            "killed": self.kills, "others": self.others, **{name: counted[name] for name in names},
+            "lost": len(found.lost), "doubled": len(found.doubled), "wrong": len(found.wrong),
+            "audit": self.audit.returncode, "seconds": round(self.seconds, 1),
+        })  # fmt: skip
+
+
+def targets(engine: Engine) -> list[Target]:
+    """Several organizations with models of each kind, and versions."""
+    found = []
+    for name, wanted in WORLD.items():
+        made = provision.create_organization(engine, name, f"o@{name}.example")
+        for title, (task, count) in wanted.items():
+            with db.org_session(engine, made.organization) as session:
+                model = models.create(session, NewModel(title, task))
+                own = Model(made.organization.id, made.organization.schema, made.token, task, model.id, model.relation)
+                for number in range(count):
+                    new = NewVersion(f"v{number}", FEATURES, ADDITIONAL, classes=CLASSES[task])
+                    version = versions.create(session, model, new)
+                    found.append(Target(own, version.id, version.relation))
+    return found
+
+
+@dataclass
+class Stage:
+    """What runs in a run, in a folder of its own."""
+
+    folder: Path
+    postgres: PostgreSQL
+    running: list[Killable]
+    ports: list[int]
+    kafka: Kafka
+
+    def settings(self, port: int = 8000, *, is_direct: bool = False) -> Settings:
+        kafka = Kafka() if is_direct else self.kafka
+        redis = next(each.url for each in self.running if isinstance(each, Valkey))
+        return Settings(
+            database_url=SecretStr(self.postgres.url), redis_url=SecretStr(redis), data_dir=self.folder, kafka=kafka,
+            http=Http(port=port),
+        )  # fmt: skip
+
+    def start(self, workers: int) -> None:
+        """Servers and, with a broker, workers. With a broker, one server more stores samples itself."""
+        has_broker = self.kafka.bootstrap_servers is not None
+        for number, port in enumerate(self.ports):
+            own = environment(self.settings(port, is_direct=has_broker and number == len(self.ports) - 1))
+            self.running.append(dcmon("server", f"server-{number}", ["serve"], own, self.folder))
+        for number in range(workers if has_broker else 0):
+            own = environment(self.settings())
+            self.running.append(dcmon("worker", f"worker-{number}", ["worker", "start", "ingest"], own, self.folder))
+        for each in self.running:
+            if not each.is_running:
+                each.start()
+        if not process.wait_until(lambda: all(map(_answers, self.ports)), 60, every=0.2):
+            raise RuntimeError(f"the servers did not start: see {self.folder}/logs")
+
+    def clients(self, book: Book, rows: Rows, found: Sequence[Target], pause: float) -> list[Client]:
+        """The first two have the same plan, so that the same rows come at once."""
+        made: list[Client] = [HttpClient(Plan(rows, found, max(0, n - 1)), book, pause, self.ports) for n in range(5)]
+        if servers := self.kafka.bootstrap_servers:
+            made.append(TopicClient(Plan(rows, found, 9, with_messages=True), book, pause, servers, "dcmon"))
+        return made
+
+    def audit(self) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "dcmon", "audit"]
+        return subprocess.run(command, env=environment(self.settings()), capture_output=True, text=True, check=False)
+
+
+def _answers(port: int) -> bool:
+    try:
+        answer = urllib3.request("GET", f"http://127.0.0.1:{port}/api/v1/health-check", retries=False, timeout=2)
+    except urllib3.exceptions.HTTPError:
+        return False
+    return answer.status == 200
+
+
+@contextmanager
+def stage(course: Course) -> Iterator[Stage]:
+    """Everything that a run needs, started; and ended again."""
+    folder = Path(tempfile.mkdtemp(prefix="dcmon-chaos-"))
+    folder.chmod(0o755)
+    (folder / "logs").mkdir()
+    running: list[Killable] = []
+    with ExitStack() as stack:
+        stack.callback(lambda: [each.end() for each in reversed(running)])
+        running.append(postgres := PostgreSQL(folder))
+        running.append(Valkey(folder))
+        address = None
+        if course.broker == "apache":
+            running.append(broker := Broker(folder))
+            address = broker.apache.address
+        elif course.broker == "tansu":
+            address = stack.enter_context(tansu())
+        kafka = Kafka(bootstrap_servers=address, partitions=2, rows_per_message=25)
+        ports = [process.free_port() for _ in range(3 if address else 2)]
+        yield Stage(folder, postgres, running, ports, kafka)
+
+
+def carry_out(course: Course, say: Callable[[Reaper], None] = lambda _: None) -> Result:
+    """A run from beginning to end. Its folder is left when something was found."""
+    began = time.monotonic()
+    with stage(course) as ground:
+        book, rows = Book(), Rows(course.seed, datetime.now(UTC))
+        found = _prepared(ground.postgres.url)
+        ground.start(workers=1 if course.broker == "tansu" else 3)
+        clients = ground.clients(book, rows, found, course.pause)
+        victims = ON_APACHE if course.broker == "apache" else ON_TANSU
+        reaper = Reaper(Random(course.seed), ground.running, victims, book, course.between)
+        for client in clients:
+            client.start()
+        reaper.run(course.kills, course.seconds, say)
+        _end(clients, book)
+        judge = Judge(ground.postgres.url, book, rows)
+        judge.wait(course.patience)
+        verdict, audit = judge.judge(), ground.audit()
+    seconds = time.monotonic() - began
+    result = Result(course, verdict, dict(reaper.kills), dict(reaper.others), audit, seconds, ground.folder)
+    if result.is_well:
+        shutil.rmtree(ground.folder, ignore_errors=True)
+    return result
+
+
+def _prepared(url: str) -> list[Target]:
+    engine = db.engine(url)
+    try:
+        migrate.upgrade_public(engine)
+        return targets(engine)
+    finally:
+        engine.dispose()
+
+
+def _end(clients: Sequence[Client], book: Book) -> None:
+    """Each client gets its last request acknowledged."""
+    for client in clients:
+        client.ends.set()
+    for client in clients:
+        client.join(120)
+        if client.is_alive():
+            book.fault(f"{client.name} got no acknowledgement within two minutes, though everything runs")

@@ -1,0 +1,135 @@
+"""A verdict that finds nothing would prove nothing: each fault that it must find is made, and found."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from itertools import islice
+
+import pytest
+from sqlalchemy import Engine, text
+
+from dcmon.db import Organization
+from dcmon.ingestion import Direct
+from tests.chaos.book import Book, Request
+from tests.chaos.generator import Plan
+from tests.chaos.rows import Rows, Target
+from tests.chaos.run import targets
+from tests.chaos.verdict import Judge, Verdict
+
+ROWS = Rows(7, datetime.now(UTC))
+
+
+def send(engine: Engine, book: Book, request: Request) -> None:
+    """Straight in, and into the book."""
+    model, direct = request.target.model, Direct(engine)
+    org = Organization(model.org_id, "", model.schema)
+    if request.kind == "samples":
+        direct.take_samples(org, request.target.version_id, request.rows)
+    else:
+        direct.take_labels(org, model.id, request.rows)
+    moment = float(book.counts["requests"])
+    book.enter(request, moment, moment, is_repeated=False)
+
+
+@pytest.fixture
+def sent(engine: Engine) -> Book:
+    """Requests of a plan, all of them taken."""
+    book = Book()
+    for request in islice(Plan(ROWS, targets(engine), 0).requests(), 60):
+        send(engine, book, request)
+    return book
+
+
+def judged(database_url: str, sent: Book) -> Verdict:
+    return Judge(database_url, sent, ROWS).judge()
+
+
+def tampered(engine: Engine, target: Target, statement: str) -> None:
+    with engine.begin() as connection:
+        connection.execute(text(f"set local search_path to {target.model.schema}"))
+        done = connection.execute(text(statement.format(t=target.relation, m=target.model.relation)))
+        assert done.rowcount == 1, statement
+
+
+def test_what_was_sent_is_there_once(database_url: str, sent: Book) -> None:
+    judge = Judge(database_url, sent, ROWS)
+    verdict = judge.judge()
+    assert verdict.is_well, str(verdict)
+    assert judge.there() == judge.wanted
+    assert min(verdict.counts[name] for name in ("samples", "labels", "quarantined", "duplicates")) > 10
+
+
+ONE_SAMPLE = "where _dc_sample_id = (select min(_dc_sample_id) from samples_{t})"
+ONE_LABEL = "where k = (select k from labels_{t} order by k limit 1)"
+FAULTS = {
+    "a sample that is gone": (f"delete from samples_{{t}} {ONE_SAMPLE}", "lost"),
+    "a sample that is there twice": ("insert into samples_{t} select * from samples_{t} limit 1", "doubled"),
+    "another value": (f"update samples_{{t}} set job = 'x' {ONE_SAMPLE}", "wrong"),
+    "another time of a sample": (
+        f"update samples_{{t}} set _dc_time = _dc_time + interval '1 microsecond' {ONE_SAMPLE}",
+        "wrong",
+    ),
+    "a label that is gone": (f"delete from labels_{{t}} {ONE_LABEL}", "lost"),
+    "another label": (f"update labels_{{t}} set label = 'x' {ONE_LABEL}", "wrong"),
+    "a waiting label that is gone": (
+        "delete from orphan_labels_{m} where k = (select o.k from orphan_labels_{m} o"
+        " left join ids_{m} i using (k) where i.k is null limit 1)",
+        "lost",
+    ),
+    "a bad row that is gone": ("delete from quarantine where id = (select min(id) from quarantine)", "lost"),
+    "a bad row that is there twice": (
+        "insert into quarantine (model_id, version_id, kind, sample_id, reason, detail, row, source, position,"
+        " logged_at) select model_id, version_id, kind, sample_id, reason, detail, row, 'again', 0, logged_at"
+        " from quarantine limit 1",
+        "doubled",
+    ),
+    "another reason": ("update quarantine set reason = 'x' where id = (select min(id) from quarantine)", "wrong"),
+    "a dead letter that nobody sent": (
+        "insert into public.dead_letters (topic, topic_id, partition, at_offset, body, reason)"
+        " values ('', gen_random_uuid(), 0, 0, 'x', 'x')",
+        "wrong",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_found(engine: Engine, database_url: str, sent: Book, fault: str) -> None:
+    statement, kind = FAULTS[fault]
+    target = max((each for each in sent.samples if each.task == "binary"), key=lambda each: len(sent.samples[each]))
+    tampered(engine, target, statement)
+    verdict = judged(database_url, sent)
+    assert getattr(verdict, kind), fault
+
+
+def test_an_answer_that_a_client_must_not_get_is_found(database_url: str, sent: Book) -> None:
+    sent.fault("POST: 404")
+    assert judged(database_url, sent).wrong == ["POST: 404"]
+
+
+def first(plan: Plan) -> list[Request]:
+    return list(islice(plan.requests(), 200))
+
+
+def test_a_plan_is_a_function_of_its_seed(engine: Engine) -> None:
+    found = targets(engine)
+    make: Callable[[int], Plan] = lambda client: Plan(ROWS, found, client, with_messages=True)  # noqa: E731
+    assert first(make(1)) == first(make(1)) != first(make(2))
+
+
+def rows_of(requests: list[Request]) -> Iterator[bytes]:
+    return (row for request in requests for row in request.rows)
+
+
+def test_a_plan_has_everything_that_is_hard(engine: Engine) -> None:
+    requests = first(Plan(ROWS, targets(engine), 1, with_messages=True))
+    poison = [bad for request in requests for bad in request.poison]
+    assert {bad.reason for bad in poison} >= {
+        "malformed", "unknown_class", "missing_feature", "wrong_type", "nul_character", "unknown_field", "out_of_range",
+        "future_timestamp", "too_long",
+    }  # fmt: skip
+    assert max(Counter(bad.row for bad in poison).values()) > 1, "poison comes again"
+    assert max(Counter(rows_of(requests)).values()) > 1, "rows come again"
+    assert {request.kind for request in requests} == {"samples", "labels", "message"}
+    assert len({request.target.model.org_id for request in requests}) == 2
+    contents = [(request.target, *each) for request in requests for each in request.samples]
+    assert {variant for *_, variant in contents} == {0, 1}

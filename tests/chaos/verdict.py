@@ -1,0 +1,210 @@
+"""Compares the generator's own list with what the tables hold: nothing lost, nothing doubled, nothing else."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from dcmon.arrivals import key_of
+from tests.chaos.book import Book, Said
+from tests.chaos.rows import Model, Rows, Target
+
+SHOWN = 20
+HIDDEN = ("_dc_key", "_dc_hash", "_dc_level", "_dc_logged_at")
+SAME_MOMENT = 0.005  # seconds: Kafka's time has milliseconds
+
+
+@dataclass
+class Verdict:
+    """What is lost, what is there more than once, and what is there otherwise than it was sent; and counts."""
+
+    lost: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def is_well(self) -> bool:
+        return not (self.lost or self.doubled or self.wrong)
+
+    def __str__(self) -> str:
+        named = {"lost": self.lost, "doubled": self.doubled, "wrong": self.wrong}
+        return "\n".join(f"{name}: {each}" for name, found in named.items() for each in found[:SHOWN])
+
+    def expect(self, what: str, wanted: Mapping[Any, Any], found: Counter[Any]) -> None:
+        """Each of the wanted once, and nothing else."""
+        self.lost += [f"{what} {each}" for each in wanted if not found[each]]
+        self.doubled += [f"{what} {each}: {number} times" for each, number in found.items() if number > 1]
+        self.wrong += [f"{what} {each} was never sent" for each in found if each not in wanted]
+
+
+class Judge:
+    """Looks into the tables with a client of its own."""
+
+    def __init__(self, url: str, book: Book, rows: Rows) -> None:
+        self.url, self.book, self.rows = url, book, rows
+
+    def wait(self, longest: float, step: float = 1.0) -> None:
+        """Until everything that was acknowledged is there, or nothing has come for so many seconds."""
+        best, ends = -1, time.monotonic() + longest
+        while (there := self.there()) < self.wanted and time.monotonic() < ends:
+            if there > best:
+                best, ends = there, time.monotonic() + longest
+            time.sleep(step)
+
+    @property
+    def wanted(self) -> int:
+        """How many samples, labels of them, bad rows and dead letters there must be."""
+        samples = sum(map(len, self.book.samples.values()))
+        bad = len(self.book.poison) + len(self._conflicts())
+        return samples + sum(len(self._labels(target)) for target in self.book.samples) + bad + len(self.book.messages)
+
+    def there(self) -> int:
+        """How many of these there are."""
+        tables = [f"{each.model.schema}.{kind}_{each.relation}" for each in self.book.samples for kind in SHELVES]
+        tables += [f"{schema}.quarantine" for schema in {each.model.schema for each in self.book.samples}]
+        tables.append("public.dead_letters where sent_at is not null")
+        counts = " + ".join(f"(select count(*) from {table})" for table in tables)
+        with psycopg.connect(self.url) as connection:
+            return int(connection.execute(f"select {counts}".encode()).fetchall()[0][0])
+
+    def judge(self) -> Verdict:
+        """What came of everything that was acknowledged."""
+        verdict = Verdict(counts=Counter(self.book.counts))
+        verdict.wrong += self.book.faults
+        for target, numbers in self.book.samples.items():
+            with self._open(target.model) as connection:
+                self._judge_samples(verdict, connection, target, numbers)
+                self._judge_labels(verdict, connection, target)
+        for model in self.book.labels:
+            with self._open(model) as connection:
+                self._judge_waiting(verdict, connection, model)
+        self._judge_quarantine(verdict)
+        self._judge_dead_letters(verdict)
+        self._count(verdict)
+        return verdict
+
+    @contextmanager
+    def _open(self, model: Model | None) -> Iterator["psycopg.Connection[dict[str, Any]]"]:
+        with psycopg.connect(self.url, row_factory=dict_row) as connection:
+            path = model.schema if model else "public"
+            connection.execute("select set_config('search_path', %s, false)", [path])
+            yield connection
+
+    def _judge_samples(self, verdict: Verdict, connection: Any, target: Target, numbers: dict[int, set[int]]) -> None:
+        found = Counter[str]()
+        with connection.cursor("samples") as cursor:
+            for row in cursor.execute(f"select * from samples_{target.relation}".encode()):
+                name = row["_dc_sample_id"]
+                found[name] += 1
+                variants = numbers.get(int(name[1:]), set())
+                if not any(_is_same(self.rows.sample(target, int(name[1:]), each), row) for each in variants):
+                    verdict.wrong.append(f"sample {name} of version {target.version_id}: {row}")
+        verdict.expect(f"version {target.version_id}: sample", {f"s{number}": None for number in numbers}, found)
+        verdict.counts["samples"] += found.total()
+
+    def _labels(self, target: Target) -> dict[str, Sequence[Said]]:
+        """The labels of samples that the version has."""
+        said, numbers = self.book.labels[target.model], self.book.samples[target]
+        return {f"s{number}": said[f"s{number}"] for number in numbers if f"s{number}" in said}
+
+    def _judge_labels(self, verdict: Verdict, connection: Any, target: Target) -> None:
+        wanted, found = self._labels(target), Counter[str]()
+        with connection.cursor("labels") as cursor:
+            for row in cursor.execute(_labels_of(target).encode()):
+                found[row["name"]] += 1
+                _judge_label(verdict, f"version {target.version_id}: label of", row, wanted.get(row["name"], ()))
+        verdict.expect(f"version {target.version_id}: label of", wanted, found)
+        verdict.counts["labels"] += found.total()
+
+    def _judge_waiting(self, verdict: Verdict, connection: Any, model: Model) -> None:
+        """Labels whose sample never came."""
+        here = {f"s{n}" for target, all_ in self.book.samples.items() if target.model == model for n in all_}
+        wanted = {key_of(name): said for name, said in self.book.labels[model].items() if name not in here}
+        table = f"select k, label from orphan_labels_{model.relation} where k = any(%s::uuid[])"
+        rows = connection.execute(table.encode(), [[key.hex() for key in wanted]]).fetchall()
+        for row in rows:
+            _judge_label(verdict, f"model {model.id}: waiting", row | {"name": row["k"]}, wanted[row["k"].bytes])
+        what = f"model {model.id}: waiting label"
+        verdict.expect(what, wanted, Counter(row["k"].bytes for row in rows))
+
+    def _conflicts(self) -> dict[tuple[Model, int, str], tuple[bytes, ...]]:
+        """The samples that were sent with several contents, of which all but the first are quarantined."""
+        return {
+            (target.model, target.version_id, f"s{number}"): tuple(
+                self.rows.encoded(target, number, variant) for variant in variants
+            )
+            for target, numbers in self.book.samples.items()
+            for number, variants in numbers.items()
+            if len(variants) > 1
+        }
+
+    def _judge_quarantine(self, verdict: Verdict) -> None:
+        conflicts, found = self._conflicts(), Counter[Any]()
+        of = {(each.model, each.version_id) for each in self.book.samples}
+        for model in {model for model, _ in of}:
+            with self._open(model) as connection:
+                query = "select version_id, sample_id, kind, reason, row from quarantine where model_id = %s"
+                for row in connection.execute(query, [model.id]):
+                    self._judge_bad(verdict, model, row, conflicts, found)
+        wanted = dict.fromkeys([*self.book.poison, *conflicts])
+        verdict.expect("in quarantine:", wanted, found)
+        verdict.counts["quarantined"] += found.total()
+
+    def _judge_bad(self, verdict: Verdict, model: Model, row: Any, conflicts: Any, found: Counter[Any]) -> None:
+        """A bad row counts as what it was sent as."""
+        contested = (model, row["version_id"], row["sample_id"])
+        if row["reason"] == "conflict" and row["row"] in conflicts.get(contested, ()):
+            found[contested] += 1
+            return
+        sent = (model, row["version_id"], row["row"])
+        found[sent] += 1
+        bad = self.book.poison.get(sent)
+        if bad is not None and (bad.kind, bad.reason) != (row["kind"], row["reason"]):
+            verdict.wrong.append(f"{bad} is in quarantine as {row}")
+
+    def _judge_dead_letters(self, verdict: Verdict) -> None:
+        with self._open(None) as connection:
+            rows = connection.execute("select body, reason, sent_at from dead_letters").fetchall()
+        verdict.expect("dead letter", dict.fromkeys(self.book.messages), Counter(row["body"] for row in rows))
+        verdict.wrong += [f"dead letter {row['body']!r} was not sent on" for row in rows if row["sent_at"] is None]
+        verdict.counts["dead"] += len(rows)
+
+    def _count(self, verdict: Verdict) -> None:
+        """The ledger's own sums, to be shown."""
+        for model in {each.model.schema: each.model for each in self.book.samples}.values():
+            with self._open(model) as connection:
+                row = connection.execute("select sum(taken) as taken, sum(duplicates) as duplicates from batches")
+                for name, number in (row.fetchone() or {}).items():
+                    verdict.counts[name] += int(number or 0)
+
+
+SHELVES = ("samples", "labels")
+
+
+def _labels_of(target: Target) -> str:
+    return (
+        f"select s._dc_sample_id as name, l.label from labels_{target.relation} l"
+        f" join samples_{target.relation} s on s._dc_key = l.k and s._dc_time = l.ts"
+    )
+
+
+def _is_same(sent: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+    """Whether a row of the table holds what was sent, and nothing where nothing was sent."""
+    time = datetime.fromisoformat(sent["_dc_time"])
+    own = {name: value for name, value in row.items() if name not in HIDDEN}
+    return own == dict.fromkeys(own) | {**sent, "_dc_time": time}
+
+
+def _judge_label(verdict: Verdict, what: str, row: Mapping[str, Any], said: Sequence[Said]) -> None:
+    """The last by time of logging has won; of those that overlap any may be the last."""
+    latest = max((each.after for each in said), default=0.0)
+    allowed = {each.value for each in said if each.before >= latest - SAME_MOMENT}
+    if row["label"] not in allowed:
+        verdict.wrong.append(f"{what} {row['name']} is {row['label']}, not {allowed}")
