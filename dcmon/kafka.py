@@ -252,6 +252,7 @@ class Consumer:
         self._said = set[int]()
         self._kept = list[Received]()
         self._next = dict[tuple[str, int], int]()
+        self._ended = dict[tuple[str, int], int | None]()
         options = {
             "group.id": settings.group_id,
             "enable.auto.commit": False,
@@ -294,6 +295,7 @@ class Consumer:
         for each in partitions:
             start = self._start_at(each.topic, each.partition)
             self._next.pop((each.topic, each.partition), None)
+            self._ended[each.topic, each.partition] = self._end(each.topic, each.partition)
             if start is not None:
                 self._next[each.topic, each.partition] = start
             each.offset = ck.OFFSET_BEGINNING if start is None else start
@@ -338,12 +340,20 @@ class Consumer:
         A broker says so itself when it is asked for such an offset; not every one does.
         """
         for (name, partition), expected in self._next.items():
-            try:
-                found = self._consumer.get_watermark_offsets(ck.TopicPartition(name, partition), cached=True)
-            except ck.KafkaException:
-                continue  # it is another member's now
-            if found is not None and 0 <= found[1] < expected:
-                raise errors.LogTruncated(topic=name, partition=partition, found=found[1], expected=expected)
+            found = self._end(name, partition)
+            if found == self._ended.get((name, partition)):
+                continue  # not fetched since it was assigned: what was known may be older than what others read since
+            self._ended.pop((name, partition), None)
+            if found is not None and found < expected:
+                raise errors.LogTruncated(topic=name, partition=partition, found=found, expected=expected)
+
+    def _end(self, name: str, partition: int) -> int | None:
+        """Where a log ends as far as its last fetch said; None when it was never fetched, or is another member's."""
+        try:
+            found = self._consumer.get_watermark_offsets(ck.TopicPartition(name, partition), cached=True)
+        except ck.KafkaException:
+            return None
+        return None if found is None or found[1] < 0 else int(found[1])
 
     def _error(self, error: Any) -> None:
         """Say once what is wrong, until messages come again; librdkafka goes on trying by itself."""

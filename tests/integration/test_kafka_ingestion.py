@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from sqlalchemy import text
 
@@ -314,6 +315,32 @@ def test_a_log_that_lost_its_end_stops_the_worker_until_somebody_decides(
     buffered.ingestion.take_samples(target.org, target.version_id, rows(500, 100))
     with running(ingest.run, buffered):
         assert eventually(lambda: target.samples == 600, 60)
+
+
+def test_what_others_read_since_is_no_lost_end_for_who_gets_a_partition_back(kafka: Kafka) -> None:
+    """What librdkafka remembers of a partition is older than the offset at which it is assigned again."""
+    samples, floors = door.topic(kafka, "samples"), [0, 0]
+    place = TopicPartition(samples, 0)
+    door.ensure_topics(kafka)
+
+    def send(count: int) -> None:
+        producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+        for _ in range(count):
+            producer.produce(samples, b"1", partition=0)
+        assert producer.flush(10) == 0
+
+    send(100)
+    with closing(door.Consumer(kafka, lambda _, partition: floors[partition])) as consumer:
+        read = list[door.Received]()
+        assert eventually(lambda: read.extend(consumer.read(100, 1)) or len(read) == 100, 60)
+        consumer.require_reached()
+
+        consumer._consumer.pause([place])  # as if it were another member's
+        time.sleep(1)  # for the fetch that is on its way
+        send(400)
+        floors[0] = 500
+        consumer._assigned(consumer._consumer, [place])
+        consumer.require_reached()
 
 
 def test_a_seek_reads_again_and_stores_nothing_twice(buffered: App, target: Target) -> None:
