@@ -1,9 +1,10 @@
 """What arrives: rows that came together, the key of a sample id, and what became of rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,12 +14,16 @@ QUARTER = 900  # seconds
 
 
 class Delivery(NamedTuple):
-    """Rows that came together: when they were received, and the source by which a replay knows them."""
+    """Rows that came together: when they were received, and the source by which a replay knows them.
+
+    `refused`: the places of rows that PostgreSQL does not take although they can be decoded, and why.
+    """
 
     rows: Sequence[Raw]
     logged_at: datetime
     source: str
     first_position: int = 0
+    refused: Mapping[int, str] = MappingProxyType({})
 
 
 @dataclass

@@ -6,7 +6,6 @@ anywhere repeats from the floor, and (2) drops what is there.
 """
 
 import logging
-import struct
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 
 from dcmon import db, errors, ingestion, letters, messages, offsets, organizations
 from dcmon.db import Organization
@@ -22,16 +21,15 @@ from dcmon.ingestion import RETRIED, TRIES, Group
 from dcmon.kafka import Received
 from dcmon.letters import Dead, Letter
 from dcmon.messages import Unreadable
-from dcmon.offsets import Partition, Seek, Settled
+from dcmon.offsets import Partition, Seek, Settled, Stretch
 from dcmon.targets import Targets
 
 log = logging.getLogger(__name__)
 
 BLOCKED = (errors.SchemaOutOfDate, errors.SchemaTooNew, errors.Locked)
-CONTENT = (DataError, IntegrityError, errors.InvalidInput, ValueError, OverflowError, struct.error)
 LOCK_WAIT = timedelta(seconds=3)
 PARKED_LOCK_WAIT = timedelta(milliseconds=200)  # others have waited for this organization already
-PARKED_AT_ONCE = 100
+PARKED_AT_ONCE, PARKED_BYTES = 100, 16_000_000
 PARKED_FOR = 10.0  # seconds for one round of tries: nobody else waits longer
 
 
@@ -43,6 +41,7 @@ class Part:
     first_offset: int
     next_offset: int
     seek: Seek
+    is_beginning: bool = False
     letters: list[Letter] = field(default_factory=list)
     dead: list[Dead] = field(default_factory=list)
     rows: int = 0
@@ -68,8 +67,11 @@ class Batch:
         return {(part.topic, partition): part.next_offset for (_, partition), part in self.parts.items()}
 
     @property
-    def seeks(self) -> dict[Partition, Seek]:
-        return {partition: part.seek for partition, part in self.parts.items()}
+    def stretches(self) -> dict[Partition, Stretch]:
+        return {
+            partition: Stretch(part.seek, part.first_offset, part.is_beginning)
+            for partition, part in self.parts.items()
+        }
 
     def letters(self) -> dict[int, list[Letter]]:
         """The messages by organization."""
@@ -84,7 +86,8 @@ class Batch:
         place = received.place
         part = self.parts.get(partition)
         if part is None or part.next_offset != received.after:
-            part = self.parts[partition] = Part(place.topic, received.after, received.after, seek)
+            first = place.offset if received.after is None else received.after
+            part = self.parts[partition] = Part(place.topic, first, first, seek, received.after is None)
         part.next_offset = place.offset + 1
         self.size += len(received.value or b"")
         self.messages += 1
@@ -112,7 +115,8 @@ def decode(targets: Targets, batch: Batch) -> None:
             org = targets.organization(org_id)
             if org is not None:
                 ingestion.prepare_groups(targets, org, groups)
-        except (errors.DcmonError, DBAPIError, *CONTENT) as error:
+        except Exception as error:
+            # Whatever it is, it is met again where it can cost this organization only.
             log.debug("organization %d: its rows are decoded later: %s", org_id, error)
 
 
@@ -134,7 +138,7 @@ def take(engine: Engine, targets: Targets, batch: Batch) -> list[int]:
             batch.parked += [(letter, "earlier messages wait") for letter in mine]
         else:
             groups = batch.groups.get(org_id) or ingestion.group(mine)
-            if (why := _store(engine, targets, org, groups, batch.seeks, LOCK_WAIT)) is not None:
+            if (why := _store(engine, targets, org, groups, batch.stretches, LOCK_WAIT)) is not None:
                 log.warning("organization %s: %d messages wait: %s", org.name, len(mine), why)
                 batch.parked += [(letter, why) for letter in mine]
             else:
@@ -148,16 +152,20 @@ def _store(
     targets: Targets,
     org: Organization,
     groups: Sequence[Group],
-    seeks: Mapping[Partition, Seek],
+    read: Mapping[Partition, Stretch],
     wait: timedelta,
 ) -> str | None:
     """Store an organization's messages; why not, when it can't be entered now."""
     try:
-        _store_all(engine, targets, org, groups, seeks, wait)
+        _store_all(engine, targets, org, groups, read, wait)
     except errors.OrganizationNotFound:
         log.warning("dropped messages of organization %s, which is gone", org.name)
     except BLOCKED as error:
         return str(error)
+    except DBAPIError as error:
+        # Not of the rows' making, and not known: nobody else is to wait for it, and nothing is to be lost.
+        log.error("organization %s can't be written", org.name, exc_info=error)
+        return str(getattr(error, "orig", error)).strip()
     return None
 
 
@@ -166,33 +174,57 @@ def _store_all(
     targets: Targets,
     org: Organization,
     groups: Sequence[Group],
-    seeks: Mapping[Partition, Seek],
+    read: Mapping[Partition, Stretch],
     wait: timedelta,
 ) -> None:
     """A message whose content PostgreSQL refuses is found by halving, and costs itself alone."""
     try:
-        _store_once(engine, targets, org, groups, seeks, wait)
-    except CONTENT as error:
+        _store_once(engine, targets, org, groups, read, wait)
+    except Exception as error:
+        if not ingestion.is_content(error):
+            raise
         mine = sorted((letter for group in groups for letter in group.letters), key=_place)
         if len(mine) == 1:
-            _bury(engine, org, mine[0], seeks, str(getattr(error, "orig", error)).strip())
+            _store_rest(engine, targets, org, mine[0], read, wait, error)
             return
         half = len(mine) // 2
         for part in (mine[:half], mine[half:]):
-            _store_all(engine, targets, org, ingestion.group(part), seeks, wait)
+            _store_all(engine, targets, org, ingestion.group(part), read, wait)
+
+
+def _store_rest(
+    engine: Engine,
+    targets: Targets,
+    org: Organization,
+    letter: Letter,
+    read: Mapping[Partition, Stretch],
+    wait: timedelta,
+    why: Exception,
+) -> None:
+    """Store a message without the rows that PostgreSQL does not take, which are quarantined; or bury it."""
+    (group,) = ingestion.group([letter])
+    try:
+        group.refused = ingestion.refused(engine, targets, org, group.kind, group.target, group.deliveries[0])
+        if group.refused:
+            _store_once(engine, targets, org, [group], read, wait)
+            return
+    except Exception as error:
+        if not ingestion.is_content(error) and not isinstance(error, errors.NotFound):
+            raise
+    _bury(engine, org, letter, read, str(getattr(why, "orig", why)).strip())
 
 
 def _place(letter: Letter) -> tuple[Partition, int]:
     return letter.partition, letter.offset
 
 
-def _bury(engine: Engine, org: Organization, letter: Letter, seeks: Mapping[Partition, Seek], why: str) -> None:
+def _bury(engine: Engine, org: Organization, letter: Letter, read: Mapping[Partition, Stretch], why: str) -> None:
     """A dead letter first, and only then past it: a crash in between repeats, and loses nothing."""
     log.warning("organization %s: dead letter at %s: %s", org.name, letter.place, why)
     with db.public_session(engine) as session:
         letters.bury(session, Dead(letter.partition, letter.offset, letter.value, why))
     with db.org_session(engine, org) as session:
-        ingestion.drop_dead(session, letter, seeks.get(letter.partition), why)
+        ingestion.drop_dead(session, letter, read[letter.partition], why)
 
 
 def _store_once(
@@ -200,14 +232,14 @@ def _store_once(
     targets: Targets,
     org: Organization,
     groups: Sequence[Group],
-    seeks: Mapping[Partition, Seek],
+    read: Mapping[Partition, Stretch],
     wait: timedelta,
 ) -> None:
     """All or nothing. Raises Locked when locks could not be had in several tries."""
     for tried in range(TRIES):
         try:
             with db.org_session(engine, org, wait=wait) as session:
-                gone = ingestion.store_groups(session, org, groups, seeks)
+                gone = ingestion.store_groups(session, org, groups, read)
             for why in sorted(gone):
                 log.warning("organization %s: dropped messages: %s", org.name, why)
             return
@@ -231,14 +263,15 @@ def _settle(engine: Engine, batch: Batch) -> None:
                 log.warning("dead letter at %s/%d/%d: %s", part.topic, partition[1], dead.offset, dead.reason)
             offsets.settle(session, partition, _settled(part))
         for letter, reason in batch.parked:
-            letters.park(session, letter, reason)
+            letters.park(session, letter, reason, batch.parts[letter.partition].seek)
 
 
 def _settled(part: Part) -> Settled:
     by_org = defaultdict[int, list[int]](list)
     for letter in part.letters:
         by_org[letter.message.org].append(letter.offset)
-    return Settled(part.first_offset, part.next_offset, part.seek, by_org, [dead.offset for dead in part.dead])
+    dead = [each.offset for each in part.dead]
+    return Settled(part.first_offset, part.next_offset, part.seek, part.is_beginning, by_org, dead)
 
 
 def retry_parked(engine: Engine, targets: Targets) -> dict[int, int]:
@@ -248,10 +281,8 @@ def retry_parked(engine: Engine, targets: Targets) -> dict[int, int]:
         orgs = {org_id: organizations.by_id(session, org_id) for org_id in letters.waiting(session)}
     for org_id, org in orgs.items():
         while time.monotonic() < ends and (mine := _parked(engine, org_id)):
-            if (
-                org is not None
-                and _store(engine, targets, org, ingestion.group(mine), {}, PARKED_LOCK_WAIT) is not None
-            ):
+            groups, read = ingestion.group(mine), _read(engine, mine)
+            if org is not None and _store(engine, targets, org, groups, read, PARKED_LOCK_WAIT) is not None:
                 break
             with db.public_session(engine) as session:
                 letters.release(session, mine)
@@ -263,4 +294,9 @@ def retry_parked(engine: Engine, targets: Targets) -> dict[int, int]:
 
 def _parked(engine: Engine, org_id: int) -> list[Letter]:
     with db.public_session(engine) as session:
-        return letters.parked(session, org_id, PARKED_AT_ONCE)
+        return letters.parked(session, org_id, PARKED_AT_ONCE, PARKED_BYTES)
+
+
+def _read(engine: Engine, mine: Sequence[Letter]) -> dict[Partition, Stretch]:
+    with db.public_session(engine) as session:
+        return letters.stretches(session, mine)

@@ -215,6 +215,11 @@ def run(session: Session, statement: str, values: Mapping[str, Any]) -> int:
         return opened.execute(statement, values).rowcount
 
 
+def serialization_failure(why: str) -> DBAPIError:
+    """What PostgreSQL raises when another transaction came in between: the whole of this one is to be repeated."""
+    return DBAPIError(why, None, psycopg.errors.SerializationFailure(why))
+
+
 class Array(bytes):
     """An array as a parameter of `fetch` and `run`, in binary (dcmon.arrays makes them); `oid` is its type."""
 

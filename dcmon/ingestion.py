@@ -1,9 +1,10 @@
 """What the endpoint does with rows: straight into PostgreSQL, or to Kafka. The same function stores them either way."""
 
+import logging
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,7 +18,7 @@ from dcmon.arrivals import Delivery, Outcome
 from dcmon.db import Organization
 from dcmon.ledger import Span
 from dcmon.letters import Letter
-from dcmon.offsets import Partition, Seek
+from dcmon.offsets import Partition, Sought, Stretch
 from dcmon.rows import carried
 from dcmon.settings import Kafka
 from dcmon.tables.org import Model, Version
@@ -26,11 +27,15 @@ from dcmon.targets import Targets
 if TYPE_CHECKING:
     from dcmon.kafka import Producer
 
+log = logging.getLogger(__name__)
+
 Rows = Sequence[msgspec.Raw]
 TRIES = 5
 # Deadlock, serialization failure, lock not available; a table or a row that others refer to was just deleted.
 # A unique key that is there: another one added the same label just now.
 RETRIED = {"40P01", "40001", "55P03", "42P01", "23503", "23505"}
+CONTENT = {"22", "23", "54"}  # PostgreSQL's classes: a value, a constraint, a limit such as the size of a row
+LONGEST_WHY = 500
 
 
 class Ingestion(Protocol):
@@ -56,17 +61,29 @@ class Direct:
 
     def _store(self, org: Organization, kind: messages.Kind, target: int, rows: Rows) -> None:
         delivery = Delivery(rows, datetime.now(UTC), f"request/{uuid.uuid4()}")
+        try:
+            self._store_once(org, kind, target, delivery)
+        except Exception as error:
+            if not is_content(error):
+                raise
+            found = refused(self.engine, self.targets, org, kind, target, delivery)
+            self._store_once(org, kind, target, delivery._replace(refused=found))
+        try:
+            wake.ring_now(self.engine, org.id, wake.Work.evaluate)
+        except (errors.DcmonError, DBAPIError) as error:
+            log.warning("the bell was not rung, the scheduler will find the work: %s", error)
+
+    def _store_once(self, org: Organization, kind: messages.Kind, target: int, delivery: Delivery) -> None:
         for tried in range(TRIES):
             prepared = prepare(self.targets, org, kind, target, [delivery])  # before the transaction, which holds locks
             try:
                 with db.org_session(self.engine, org) as session:
                     store(session, prepared)
-                break
+                return
             except DBAPIError as error:
                 if db.sqlstate(error) not in RETRIED or tried + 1 == TRIES:
                     raise
                 self.targets.forget(org)
-        wake.ring_now(self.engine, org.id, wake.Work.evaluate)
 
 
 class Buffered:
@@ -113,6 +130,54 @@ def prepare(
     return Prepared(kind, model, version, sorted_, source)
 
 
+def is_content(error: Exception) -> bool:
+    """Whether what is in the rows is the reason: of PostgreSQL's classes of errors 22, 23 and 54, or Python's own."""
+    if isinstance(error, DBAPIError):
+        return (db.sqlstate(error) or "")[:2] in CONTENT and db.sqlstate(error) not in RETRIED
+    if isinstance(error, errors.DcmonError | OSError | MemoryError | Sought):
+        return type(error) is errors.InvalidInput
+    return True
+
+
+def refused(
+    engine: Engine, targets: Targets, org: Organization, kind: messages.Kind, target: int, delivery: Delivery
+) -> dict[int, str]:
+    """The rows of a delivery that PostgreSQL does not take, by their places, and why.
+
+    They are found by halving, in transactions that are rolled back. Raises what a try raises for another reason.
+    """
+    why = _refusal(engine, targets, org, kind, target, delivery)
+    if why is None:
+        return {}
+    if len(delivery.rows) <= 1:
+        return {0: why} if delivery.rows else {}
+    half, found = len(delivery.rows) // 2, dict[int, str]()
+    for first, rows in ((0, delivery.rows[:half]), (half, delivery.rows[half:])):
+        part = delivery._replace(rows=rows, first_position=delivery.first_position + first)
+        found |= {first + at: said for at, said in refused(engine, targets, org, kind, target, part).items()}
+    return found
+
+
+def _refusal(
+    engine: Engine, targets: Targets, org: Organization, kind: messages.Kind, target: int, delivery: Delivery
+) -> str | None:
+    """Why a delivery can't be stored as a whole; None when it can. Nothing is kept of the try."""
+    try:
+        prepared = prepare(targets, org, kind, target, [delivery])
+        with suppress(_TriedOnly), db.org_session(engine, org) as session:
+            store(session, prepared)
+            raise _TriedOnly
+    except Exception as error:
+        if not is_content(error):
+            raise
+        return str(getattr(error, "orig", error)).strip()[:LONGEST_WHY]
+    return None
+
+
+class _TriedOnly(Exception):
+    """Ends a transaction that was only a try."""
+
+
 def store(session: Session, prepared: Prepared, span: Span | None = None) -> Outcome:
     """Store prepared rows and write the ledger's line, in the session's transaction."""
     model, version = prepared.model, prepared.version
@@ -146,17 +211,22 @@ def store_labels(session: Session, model_id: int, deliveries: Sequence[Delivery]
 
 @dataclass
 class Group:
-    """Messages that are stored together: of one target and partition. `prepared`: their rows, when all are wanted."""
+    """Messages that are stored together: of one target and partition. `prepared`: their rows, when all are wanted.
+
+    `refused`: of a single message, the rows that PostgreSQL does not take.
+    """
 
     kind: messages.Kind
     target: int
     partition: Partition
     letters: list[Letter]
     prepared: Prepared | None = None
+    refused: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def deliveries(self) -> list[Delivery]:
-        return [Delivery(each.message.rows, each.message.received_at, each.place) for each in self.letters]
+        found = [Delivery(each.message.rows, each.message.received_at, each.place) for each in self.letters]
+        return [each._replace(refused=self.refused) for each in found] if self.refused else found
 
 
 def group(letters: Iterable[Letter]) -> list[Group]:
@@ -177,17 +247,17 @@ def prepare_groups(targets: Targets, org: Organization, groups: Iterable[Group])
 
 
 def store_groups(
-    session: Session, org: Organization, groups: Sequence[Group], seeks: Mapping[Partition, Seek]
+    session: Session, org: Organization, groups: Sequence[Group], read: Mapping[Partition, Stretch]
 ) -> set[str]:
     """Store the messages that the organization does not have yet; returns what is gone, whose messages are dropped.
 
-    `seeks`: after which seeks they were read; none for messages that waited. Raises Sought. Locks in one order
-    everywhere: offsets, models, rows, versions.
+    `read`: how the messages of each partition were read. Raises Sought. Locks in one order everywhere: offsets, models,
+    rows, versions.
     """
     spans = {}
     for partition in sorted({each.partition for each in groups}):
         last = max(letter.offset for each in groups if each.partition == partition for letter in each.letters)
-        spans[partition] = _advance(session, partition, last + 1, seeks.get(partition))
+        spans[partition] = _advance(session, partition, last + 1, read[partition])
     fresh = [left for each in groups if (left := _unknown(each, spans[each.partition])) is not None]
     lock_models(
         session,
@@ -197,9 +267,9 @@ def store_groups(
     return {why for each in fresh if (why := _store_group(session, org, each, spans[each.partition]))}
 
 
-def _advance(session: Session, partition: Partition, next_offset: int, seek: Seek | None) -> Span:
+def _advance(session: Session, partition: Partition, next_offset: int, read: Stretch) -> Span:
     """Move the organization's offset, following a seek first."""
-    stood, stands = offsets.lock(session, partition, seek)
+    stood, stands = offsets.lock(session, partition, read)
     if stands != stood:
         ledger.seek(session, Span(partition, stood, stands, 0))
     if next_offset > stands:
@@ -246,9 +316,9 @@ def drop(session: Session, group: Group, span: Span, why: str) -> None:
     ledger.enter(session, group.kind, source, outcome, model_id=None, span=span, dropped=rows, note=why)
 
 
-def drop_dead(session: Session, letter: Letter, seek: Seek | None, why: str) -> None:
+def drop_dead(session: Session, letter: Letter, read: Stretch, why: str) -> None:
     """Pass over a message that is a dead letter, where the organization does not have it yet. Raises Sought."""
-    span = _advance(session, letter.partition, letter.offset + 1, seek)
+    span = _advance(session, letter.partition, letter.offset + 1, read)
     if (left := _unknown(group([letter])[0], span)) is not None:
         drop(session, left, replace(span, messages=1), f"dead letter: {why}"[:500])
 

@@ -40,11 +40,14 @@ class Place:
 
 @dataclass(frozen=True)
 class Received:
-    """A message with its place and Kafka's time of it; `after` is the offset from which on it was the next one."""
+    """A message with its place and Kafka's time of it.
+
+    `after` is the offset from which on it was the next one; None when it is the first of a log that was never read.
+    """
 
     place: Place
     value: bytes | None
-    after: int
+    after: int | None
     sent_at: datetime
 
 
@@ -133,9 +136,12 @@ def peek(settings: Kafka, name: str, extent: Extent, most: int) -> list[Sent]:
 
 
 def _sent_at(message: Any) -> datetime:
-    """Kafka's time of a message; now, where the log has none."""
-    _, milliseconds = message.timestamp()
-    return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds > 0 else datetime.now(UTC)
+    """Kafka's time of a message; now, where the log has none, none that is possible, or one to come.
+
+    Producers set it: one whose clock is ahead would otherwise have the last word on each label.
+    """
+    (_, milliseconds), now = message.timestamp(), datetime.now(UTC)
+    return datetime.fromtimestamp(milliseconds / 1000, UTC) if 0 < milliseconds < now.timestamp() * 1000 else now
 
 
 def offset_at(settings: Kafka, name: str, extent: Extent, time: datetime) -> int:
@@ -315,10 +321,10 @@ class Consumer:
             self._said.clear()
         return received
 
-    def _follow(self, place: Place) -> int:
+    def _follow(self, place: Place) -> int | None:
         """Offsets only grow. New messages below what was read would be taken for old ones, and dropped."""
-        expected = self._next.get((place.topic, place.partition), place.offset)
-        if place.offset < expected:
+        expected = self._next.get((place.topic, place.partition))
+        if expected is not None and place.offset < expected:
             raise errors.LogTruncated(
                 topic=place.topic, partition=place.partition, found=place.offset, expected=expected
             )

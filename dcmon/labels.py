@@ -59,6 +59,8 @@ def sort(is_regression: bool, deliveries: Sequence[Delivery]) -> Sorted:
 def _sort(found: Sorted, delivery: Delivery, is_regression: bool) -> None:
     last, logged_at = found.last, arrays.micros(delivery.logged_at)
     decoded = label_shape(is_regression).decode_all(delivery.rows)
+    for position, why in delivery.refused.items():
+        decoded[position] = Rejected("refused", None, why)
     found.taken += len(decoded)
     for position, row in enumerate(decoded):
         if isinstance(row, Rejected):

@@ -6,16 +6,18 @@ All of it lies in "public", so that it does not need the organization.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import accumulate
 
 from sqlalchemy import delete, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from dcmon import messages
+from dcmon import messages, offsets
 from dcmon.messages import Message
-from dcmon.offsets import Partition
+from dcmon.offsets import Partition, Seek, Stretch
 from dcmon.tables.public import DeadLetter, IngestTopic, ParkedMessage
 
+LONGEST_REASON = 2_000  # characters: an error may quote a row of any size
 LATEST = datetime.max.replace(tzinfo=UTC)
 
 
@@ -50,7 +52,7 @@ def bury(session: Session, dead: Dead) -> None:
     topic = func.coalesce(select(IngestTopic.name).where(IngestTopic.topic_id == topic_id).scalar_subquery(), "")
     values = {"topic": topic, "topic_id": topic_id, "partition": number, "at_offset": dead.offset}
     # PostgreSQL's text holds no NUL; the body, as bytes, has the message as it came.
-    reason = dead.reason.replace("\0", "�")
+    reason = dead.reason.replace("\0", "�").encode(errors="replace").decode()[:LONGEST_REASON]
     session.execute(insert(DeadLetter).values(**values, body=dead.body, reason=reason).on_conflict_do_nothing())
 
 
@@ -67,16 +69,14 @@ def are_sent(session: Session, dead: Iterable[DeadLetter]) -> None:
     session.flush()
 
 
-def park(session: Session, letter: Letter, reason: str) -> None:
-    """Let a message wait for its organization."""
+def park(session: Session, letter: Letter, reason: str, seek: Seek) -> None:
+    """Let a message, read after that seek, wait for its organization; read once more, it waits as it is now."""
     topic_id, number = letter.partition
     values = {"topic_id": topic_id, "partition": number, "at_offset": letter.offset}
     body = messages.encode(letter.message)
-    session.execute(
-        insert(ParkedMessage)
-        .values(**values, body=body, org_id=letter.message.org, reason=reason)
-        .on_conflict_do_nothing()
-    )
+    new = insert(ParkedMessage).values(**values, body=body, org_id=letter.message.org, reason=reason, seek=seek.number)
+    place = ["topic_id", "partition", "at_offset"]
+    session.execute(new.on_conflict_do_update(index_elements=place, set_={"seek": new.excluded.seek}))
 
 
 def waiting(session: Session, org_ids: Iterable[int] | None = None) -> set[int]:
@@ -85,14 +85,29 @@ def waiting(session: Session, org_ids: Iterable[int] | None = None) -> set[int]:
     return set(session.scalars(found if org_ids is None else found.where(ParkedMessage.org_id.in_(list(org_ids)))))
 
 
-def parked(session: Session, org_id: int, limit: int) -> list[Letter]:
-    """The messages that wait for an organization, in order of topic, partition and offset."""
-    statement = select(ParkedMessage).where(ParkedMessage.org_id == org_id)
-    ordered = statement.order_by(ParkedMessage.topic_id, ParkedMessage.partition, ParkedMessage.at_offset)
+def parked(session: Session, org_id: int, limit: int, size: int) -> list[Letter]:
+    """Messages that wait for an organization, in order of topic, partition and offset: so many, of so many bytes.
+
+    One at least, however large it is.
+    """
+    order = (ParkedMessage.topic_id, ParkedMessage.partition, ParkedMessage.at_offset)
+    mine = ParkedMessage.org_id == org_id
+    sizes = session.scalars(select(func.octet_length(ParkedMessage.body)).where(mine).order_by(*order).limit(limit))
+    limit = max(1, sum(reached <= size for reached in accumulate(sizes)))
+    ordered = select(ParkedMessage).where(mine).order_by(*order)
     return [
         Letter((each.topic_id, each.partition), each.at_offset, each.body, messages.unpack(each.body, LATEST))
         for each in session.scalars(ordered.limit(limit))
     ]
+
+
+def stretches(session: Session, letters: Iterable[Letter]) -> dict[Partition, Stretch]:
+    """How parked messages were read: after the last of the seeks of theirs, of each partition."""
+    place = tuple_(ParkedMessage.topic_id, ParkedMessage.partition, ParkedMessage.at_offset)
+    mine = place.in_([(*each.partition, each.offset) for each in letters])
+    last = select(ParkedMessage.topic_id, ParkedMessage.partition, func.max(ParkedMessage.seek))
+    found = session.execute(last.where(mine).group_by(ParkedMessage.topic_id, ParkedMessage.partition)).all()
+    return {(topic, number): Stretch(offsets.seek_of(session, seek)) for topic, number, seek in found}
 
 
 def release(session: Session, letters: Iterable[Letter]) -> None:

@@ -19,6 +19,7 @@ from msgspec import Meta
 from dcmon import elements
 
 Kind = Literal["samples", "labels"]
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LARGEST = 900_000  # bytes of rows in a message, below the broker's default of 1 MB for a batch
 
 
@@ -53,10 +54,12 @@ def unpack(value: bytes | None, sent_at: datetime) -> Message:
         message = _DECODER.decode(value or b"")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         message = _with_a_bad_row(value or b"", error)
-    if message.logged_at is None or message.logged_at.tzinfo is not None:
-        logged_at = min(message.logged_at or sent_at, sent_at)
-        return message if logged_at == message.logged_at else msgspec.structs.replace(message, logged_at=logged_at)
-    raise Unreadable("logged_at has no offset")
+    if message.logged_at is not None and message.logged_at.tzinfo is None:
+        raise Unreadable("logged_at has no offset")
+    if message.logged_at is not None and message.logged_at < EARLIEST:
+        raise Unreadable("logged_at is before 1970")
+    logged_at = min(message.logged_at or sent_at, sent_at)
+    return message if logged_at == message.logged_at else msgspec.structs.replace(message, logged_at=logged_at)
 
 
 def _with_a_bad_row(value: bytes, why: Exception) -> Message:

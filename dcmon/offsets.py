@@ -28,6 +28,19 @@ class Seek:
 
 
 @dataclass(frozen=True)
+class Stretch:
+    """How messages of a partition were read: after which seek, and as what comes next after which offset.
+
+    `first_offset` is None for messages that were parked: they are welcome after any seek, and wherever the floor is.
+    `is_beginning`: they are the first of their log, and there may be no floor yet.
+    """
+
+    seek: Seek
+    first_offset: int | None = None
+    is_beginning: bool = False
+
+
+@dataclass(frozen=True)
 class Floor:
     """Up to where a partition is settled for every organization (None: it was never read), and its last seek."""
 
@@ -42,17 +55,19 @@ class Settled:
     first_offset: int
     next_offset: int
     seek: Seek
+    is_beginning: bool
     messages: Mapping[int, list[int]]
     dead: list[int]
 
 
-def lock(session: Session, partition: Partition, seek: Seek | None) -> tuple[int, int]:
+def lock(session: Session, partition: Partition, read: Stretch) -> tuple[int, int]:
     """The first offset that the organization does not have of a partition; nobody else moves it until the end.
 
-    Returns where it stood, and where it stands now that it has followed the seek. `seek` is the one after which was
-    read; None: messages from before the last seek are welcome too. Raises Sought.
+    Returns where it stood, and where it stands now that it has followed the seek. Raises Sought when what was read is
+    not what comes next: after a seek, or where PostgreSQL is an older one (a standby, a backup), which has less than
+    was read. The floor is looked at in this transaction, so that both are of the same server.
     """
-    named = {"topic": partition[0], "partition": partition[1], "seek": seek.number if seek else 0}
+    named = {"topic": partition[0], "partition": partition[1], "seek": read.seek.number}
     session.execute(
         text(
             "insert into ingest_offsets (topic_id, partition, next_offset, seek)"
@@ -60,24 +75,31 @@ def lock(session: Session, partition: Partition, seek: Seek | None) -> tuple[int
         ),
         named,
     )
-    next_offset, number = session.execute(
+    next_offset, number, floor = session.execute(
         text(
-            "select next_offset, seek from ingest_offsets where topic_id = :topic and partition = :partition for update"
+            "select o.next_offset, o.seek, (select f.next_offset from public.ingest_floor f"
+            " where (f.topic_id, f.partition) = (o.topic_id, o.partition)) from ingest_offsets o"
+            " where o.topic_id = :topic and o.partition = :partition for update of o"
         ),
         named,
     ).one()
-    if seek is None or number == seek.number:
-        return next_offset, next_offset
-    if number > seek.number:
+    if read.first_offset is not None and (number > read.seek.number or _is_behind(floor, read)):
         raise Sought
+    if number >= read.seek.number:
+        return next_offset, next_offset
     session.execute(
         text(
             "update ingest_offsets set next_offset = least(next_offset, :to), seek = :seek"
             " where topic_id = :topic and partition = :partition"
         ),
-        {**named, "to": seek.to},
+        {**named, "to": read.seek.to},
     )
-    return next_offset, min(next_offset, seek.to)
+    return next_offset, min(next_offset, read.seek.to)
+
+
+def _is_behind(floor: int | None, read: Stretch) -> bool:
+    """Whether messages before what was read are not settled, and would be passed over."""
+    return not read.is_beginning if floor is None else floor < (read.first_offset or 0)
 
 
 def move(session: Session, partition: Partition, next_offset: int) -> None:
@@ -112,10 +134,19 @@ def last_seek(session: Session, partition: Partition) -> Seek:
     return Seek() if found is None else Seek(found.id, found.next_offset)
 
 
+def seek_of(session: Session, number: int) -> Seek:
+    """The seek of that number. In "public"."""
+    to = session.scalar(text("select next_offset from ingest_spans where id = :id and action = 'seek'"), {"id": number})
+    return Seek() if to is None else Seek(number, to)
+
+
 def settle(session: Session, partition: Partition, read: Settled) -> None:
     """Raise a floor over what was read, and write its span with the messages in it. In "public". Raises Sought."""
+    there = floor(session, partition)
+    if there.seek.number != read.seek.number or (there.next_offset is None and not read.is_beginning):
+        raise Sought
     stood = lock_floor(session, partition, read.first_offset)
-    if last_seek(session, partition).number != read.seek.number or stood < read.first_offset:
+    if stood < read.first_offset or last_seek(session, partition).number != read.seek.number:
         raise Sought
     if stood >= read.next_offset:
         return  # somebody else has settled all of it

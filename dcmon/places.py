@@ -1,5 +1,6 @@
 """Where the files of a source lie: below a directory, or in S3 (dcmon.s3). Which there are, and their bytes."""
 
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from typing import BinaryIO, NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
 from dcmon import errors, files
+
+log = logging.getLogger(__name__)
 
 SETTLED_AFTER = 10.0  # seconds since its last change, until a file counts as written to its end
 PAGE = 1000
@@ -63,12 +66,23 @@ class Directory:
         for folder, _, names in os.walk(self.root, onerror=refuse):
             for name in names:
                 path = Path(folder, name)
-                if is_wanted(said := path.relative_to(self.root).as_posix()):
+                said = path.relative_to(self.root).as_posix()
+                if is_wanted(said) and _is_text(said):
                     yield from _looked_at(path, said)
 
     def fetch(self, path: str) -> AbstractContextManager[BinaryIO]:
         """See Place."""
         return files.opened_bytes(self.root / path)
+
+
+def _is_text(said: str) -> bool:
+    """Whether a path is UTF-8, as PostgreSQL's text is; one that is not costs itself only."""
+    try:
+        said.encode()
+    except UnicodeEncodeError:
+        log.warning("%s is left out: its name is no UTF-8, rename it", said.encode(errors="backslashreplace").decode())
+        return False
+    return True
 
 
 def _looked_at(path: Path, said: str) -> Iterator[Entry]:

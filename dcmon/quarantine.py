@@ -104,7 +104,7 @@ def _sample_id(row: bytes) -> str | None:
 
 def _text(said: str | None) -> str | None:
     """What PostgreSQL can store: the row itself, as bytes, has it as it came."""
-    return None if said is None else said.replace("\0", "�")
+    return None if said is None else said.replace("\0", "�").encode(errors="replace").decode()
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,8 @@ def _sort(found: Sorted, delivery: Delivery, retention: timedelta | None) -> Non
     earliest = OLDEST if retention is None else max(OLDEST, delivery.logged_at - retention)
     latest = delivery.logged_at + CLOCK_SKEW
     decoded = found.shape.decode_all(delivery.rows)
+    for position, why in delivery.refused.items():
+        decoded[position] = Rejected("refused", None, why)
     found.starts.append(found.taken)
     for position, row in enumerate(decoded):
         if isinstance(row, Rejected):
@@ -208,7 +210,8 @@ def _known(session: Session, model: Model, version: Version, keys: Sequence[byte
     last = max(command for *_, command in found) if entered else None
     known = {at: content for at, content, command in found if command != last}
     if len(known) + entered != len(keys):
-        raise RuntimeError(f"{entered} of {len(keys)} ids were new, but {len(known)} were there")
+        # One was there and is gone: it was pruned in between.
+        raise db.serialization_failure(f"{entered} of {len(keys)} ids were new, but {len(known)} were there")
     return known
 
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections import OrderedDict
+from datetime import timedelta
 
 from sqlalchemy import Engine
 
@@ -18,10 +19,11 @@ class Targets:
     """Versions with their models, and models, of any organization; safe for several threads.
 
     What is remembered may be gone: whoever stores must notice that (its tables are), `forget` it and look again.
+    `wait` is the longest wait for an organization that is locked just then; None: as long as it takes.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, wait: timedelta | None = None) -> None:
+        self.engine, self.wait = engine, wait
         self._known: OrderedDict[tuple[int, str, int], tuple[float, Model, Version | None]] = OrderedDict()
         self._organizations: dict[int, tuple[float, Organization | None]] = {}
         self._lock = threading.Lock()
@@ -61,7 +63,7 @@ class Targets:
             known = self._known.get(key)
         if known is not None and known[0] > time.monotonic():
             return known[1], known[2]
-        with db.org_session(self.engine, org) as session:
+        with db.org_session(self.engine, org, wait=self.wait) as session:
             model, version = versions.get(session, number) if kind == "samples" else (models.get(session, number), None)
         with self._lock:
             self._known[key] = (time.monotonic() + AGE, model, version)

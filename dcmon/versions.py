@@ -13,6 +13,8 @@ from dcmon.columns import LEVEL, LOGGED_AT, RESERVED, TIME, TYPES, sql_name
 from dcmon.tables.org import Model, Version
 
 LONGEST_NAME = 100
+FIXED = {"float8": 8, "int8": 8, "timestamptz": 8, "int4": 4}  # bytes; text and lists may lie elsewhere
+WIDEST = 7_600  # bytes of 8,160, for there are an id, keys and times too
 MOST_COLUMNS = 1_500  # PostgreSQL takes 1600 in a table; dcmon needs a few
 
 
@@ -92,6 +94,8 @@ def _require_columns(new: NewVersion) -> None:
         raise errors.InvalidInput(f"{', '.join(both)} can't be a feature and additional data at once.")
     if len({sql_name(name) for name in columns}) < len(columns):
         raise errors.InvalidInput("Two columns have the same name.")
+    if sum(FIXED.get(TYPES[kind].sql, 1) for kind in columns.values()) > WIDEST:
+        raise errors.InvalidInput("The columns are too many for a row of PostgreSQL, which has 8 kB for numbers.")
     if len(columns) > MOST_COLUMNS:
         raise errors.InvalidInput(f"A version has at most {MOST_COLUMNS} columns, not {len(columns)}.")
 

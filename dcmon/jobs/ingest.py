@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import timedelta
 from threading import Event, Thread
 from typing import TypeVar
 
@@ -26,6 +27,7 @@ T = TypeVar("T")
 AWAY = (errors.Unreachable, errors.DiskFull)
 PARKED_EVERY = 5.0  # seconds between tries to store what is parked
 TOPICS_EVERY = 10.0  # seconds between looks whether the topics are the same
+LOOK_WAIT = timedelta(milliseconds=200)  # who reads for all does not wait for one organization
 DRAIN = 25.0  # seconds for the batch at hand when it is time to stop
 MESSAGES_PER_READ = 250
 
@@ -70,7 +72,7 @@ def run(app: App, stop: Event) -> None:
 
     Raises LogTruncated, LogExpired or TopicRemade, each with the command that decides.
     """
-    targets = Targets(app.engine)
+    targets = Targets(app.engine, LOOK_WAIT)
     while not stop.is_set():
         found = _patiently(stop, lambda: topics.known(app.engine, app.settings.kafka), lambda: stop.wait(1))
         if found is None:
@@ -207,8 +209,12 @@ def send_dead_letters(app: App) -> int:
             return 0
         name = kafka.topic(app.settings.kafka, kafka.DEAD)
         bodies = [(each.body or b"")[: kafka.LARGEST // 2] for each in dead]
+        headers = [each.headers for each in dead]
         try:
-            app.producer.send(name, bodies, [each.headers for each in dead])
+            try:
+                app.producer.send(name, bodies, headers)
+            except errors.TooLarge:  # of the topic's own bound: without them there is still where they stood, and why
+                app.producer.send(name, [b""] * len(dead), headers)
         except errors.Unreachable as error:
             log.debug("dead letters wait for Kafka: %s", error)
             return 0

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Event
 
+from sqlalchemy import text
+
 from dcmon import db, errors, expired, organizations, pruning
 from dcmon.app import App
 from dcmon.db import Organization
@@ -73,4 +75,6 @@ def extent(app: App, orgs: Sequence[Organization]) -> list[Pruned]:
 
 def _terms(app: App, org: Organization) -> Terms:
     with app.public() as session:
-        return Terms(*organizations.terms(session, org), datetime.now(UTC))
+        # The earlier of two clocks: one that jumped ahead would take everything out.
+        now = min(datetime.now(UTC), session.execute(text("select now()")).scalar_one())
+        return Terms(*organizations.terms(session, org), now)

@@ -4,7 +4,7 @@ import datetime as dt
 import uuid
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Identity, Index, SmallInteger, UniqueConstraint, func
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, SmallInteger, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from dcmon.tables import Public
@@ -96,7 +96,10 @@ class IngestSpan(Public):
     """The ledger of the floor: each move of it, with the messages in between by organization's id."""
 
     __tablename__ = "ingest_spans"
-    __table_args__ = (Index("ix_ingest_spans_partition", "topic_id", "partition", "id"),)
+    __table_args__ = (
+        Index("ix_ingest_spans_partition", "topic_id", "partition", "id"),
+        Index("ix_ingest_spans_seek", "topic_id", "partition", "id", postgresql_where=text("action = 'seek'")),
+    )
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     action: Mapped[str] = mapped_column(server_default="ingest")
     topic_id: Mapped[uuid.UUID]
@@ -110,7 +113,10 @@ class IngestSpan(Public):
 
 
 class ParkedMessage(Public):
-    """A message of an organization that could not be entered just then; it is tried again, and nobody else waits."""
+    """A message of an organization that could not be entered just then; it is tried again, and nobody else waits.
+
+    `seek` is the last seek of its partition after which it was read.
+    """
 
     __tablename__ = "parked_messages"
     topic_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
@@ -119,6 +125,7 @@ class ParkedMessage(Public):
     org_id: Mapped[int] = mapped_column(index=True)
     body: Mapped[bytes]
     reason: Mapped[str]
+    seek: Mapped[int] = mapped_column(BigInteger, server_default="0")
     parked_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
 
 

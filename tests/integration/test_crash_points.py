@@ -34,7 +34,7 @@ def messages_of(target: Target) -> list[kafka.Received]:
     ]
     said = pack(target.org.id, "labels", target.model_id, NOW, labels(0, 40), 50)
     return [
-        kafka.Received(kafka.Place(topic, 0, offset), value, offset, NOW)
+        kafka.Received(kafka.Place(topic, 0, offset), value, offset or None, NOW)
         for topic, values in (("samples", samples), ("labels", said))
         for offset, value in enumerate(values)
     ]

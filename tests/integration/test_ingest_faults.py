@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from dcmon import batches, db, errors, ingestion, kafka, messages, provision, versions
+from dcmon import batches, db, errors, ingestion, kafka, messages, offsets, provision, versions
 from dcmon.app import App
 from dcmon.batches import Batch
-from dcmon.offsets import Seek
+from dcmon.offsets import Seek, Sought
 from dcmon.targets import Targets
 from tests.integration.conftest import Target, labels, new_target, rows
 
@@ -23,7 +23,7 @@ NOW = datetime(2026, 4, 1, tzinfo=UTC)
 def received(first: int, *values: bytes, kind: str = "samples") -> list[kafka.Received]:
     """Messages as the consumer hands them over, at consecutive offsets of one partition."""
     return [
-        kafka.Received(kafka.Place(kind, 0, offset), value, offset, NOW + timedelta(days=1))
+        kafka.Received(kafka.Place(kind, 0, offset), value, offset or None, NOW + timedelta(days=1))
         for offset, value in enumerate(values, first)
     ]
 
@@ -80,8 +80,17 @@ def test_an_organization_that_is_locked_is_parked_and_nobody_waits(app: App, tar
     assert (target.samples, public(app, "select count(*) from parked_messages")) == (10, 0)
 
 
-def test_a_message_that_postgresql_refuses_costs_itself_alone(app: App, target: Target) -> None:
-    ddl(target, "alter table {samples} add check (age <> 25)")
+def test_a_message_that_can_not_be_stored_whatever_is_left_out_of_it_costs_itself_alone(
+    app: App, target: Target
+) -> None:
+    ddl(
+        target,
+        "create function fails() returns trigger language plpgsql as 'begin"
+        " if (select count(*) from new) > 5 and exists (select 1 from new where age = 25) then"
+        " raise exception using errcode = ''22000''; end if; return null; end'",
+        "create trigger fails after insert on {samples} referencing new table as new"
+        " for each statement execute function fails()",
+    )
 
     take(app, batch_of(app, received(0, *packed(target, rows(0, 50)))))
     take(app, batch_of(app, received(0, *packed(target, rows(0, 60)))))
@@ -185,3 +194,85 @@ def _modes(session: db.Session, relation: object) -> list[str]:
         " and pid = pg_backend_pid()"
     )
     return list(session.scalars(held, {"model": relation}))
+
+
+def test_a_row_that_postgresql_refuses_is_quarantined_and_its_message_goes_on(app: App, target: Target) -> None:
+    ddl(target, "alter table {samples} add check (age <> 25)")
+
+    take(app, batch_of(app, received(0, *packed(target, rows(0, 50)))))
+
+    assert (target.samples, public(app, "select count(*) from dead_letters")) == (49, 0)
+    assert target.scalar("select reason || ' ' || sample_id from quarantine") == "refused s25"
+    assert target.scalar("select array[sum(taken), sum(stored), sum(quarantined)] from batches") == [50, 49, 1]
+
+
+def test_a_request_with_a_row_that_postgresql_refuses_is_taken_without_it(app: App, target: Target) -> None:
+    ddl(target, "alter table {samples} add check (age <> 25)")
+
+    app.ingestion.take_samples(target.org, target.version_id, rows(0, 50))
+
+    assert target.samples == 49
+    assert target.scalar("select detail from quarantine").startswith("new row for relation")
+
+
+def test_an_error_that_no_row_has_made_parks_the_organization_and_nobody_waits(app: App, target: Target) -> None:
+    other = new_target(
+        target.engine, provision.create_organization(target.engine, "other", "o@other.example").organization
+    )
+    ddl(
+        target,
+        "create function fails() returns trigger language plpgsql as"
+        " 'begin raise exception using errcode = ''XX000''; end'",
+        "create trigger fails before insert on {samples} for each row execute function fails()",
+    )
+    batch = batch_of(app, received(0, *packed(target, rows(0, 10)), *packed(other, rows(0, 10))))
+    take(app, batch)
+    assert (other.samples, public(app, "select count(*) from parked_messages")) == (10, 1)
+
+    ddl(target, "drop trigger fails on {samples}")
+    retry_parked(app)
+    assert (target.samples, public(app, "select count(*) from parked_messages")) == (10, 0)
+
+
+def test_a_worker_beside_an_older_database_stores_nothing_before_it_has_read_again(app: App, target: Target) -> None:
+    """A standby that took over, or a backup, has less than was read: what comes next is not what it lacks."""
+    values = packed(target, rows(0, 80))
+    take(app, batch_of(app, received(0, *values[:2])))
+
+    with pytest.raises(Sought):
+        take(app, batch_of(app, received(5, *values[5:])))
+    assert target.samples == 20
+
+    take(app, batch_of(app, received(2, *values[2:])))
+    assert target.samples == 80
+
+
+def test_messages_that_were_parked_after_a_seek_are_stored_though_their_offsets_had_been_passed(
+    app: App, target: Target
+) -> None:
+    """The log lost its end, an operator went back, and other messages stand at the same offsets now."""
+    take(app, batch_of(app, received(0, *packed(target, rows(0, 80)))))
+    with app.public() as session:
+        offsets.seek(session, (TOPICS["samples"], 0), 4, "somebody")
+        seek = offsets.last_seek(session, (TOPICS["samples"], 0))
+    again = batch_of(app, received(4, *packed(target, rows(500, 30))), seek)
+    with target.engine.begin() as migration:
+        migration.execute(text("select pg_advisory_xact_lock(:gate, :id)"), {"gate": db.GATE, "id": target.org.id})
+        take(app, again)
+    assert (target.samples, public(app, "select count(*) from parked_messages")) == (80, 3)
+
+    retry_parked(app)
+
+    assert (target.samples, public(app, "select count(*) from parked_messages")) == (110, 0)
+
+
+def test_a_worker_that_has_slept_through_a_seek_stores_and_settles_nothing(app: App, target: Target) -> None:
+    late = batch_of(app, received(2, *packed(target, rows(20, 30))))
+    take(app, batch_of(app, received(0, *packed(target, rows(0, 20)))))
+    with app.public() as session:
+        offsets.seek(session, (TOPICS["samples"], 0), 0, "somebody")
+
+    with pytest.raises(Sought):
+        take(app, late)
+
+    assert (target.samples, public(app, "select next_offset from ingest_floor")) == (20, 0)
