@@ -6,8 +6,11 @@ a worker that has not noticed (it was stopped meanwhile, say) can neither store 
 
 import json
 import uuid
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -178,6 +181,35 @@ def lock_floor(session: Session, partition: Partition, first_offset: int) -> int
         named,
     ).scalar_one()
     return found
+
+
+def fold(session: Session, before: datetime, most: int = 20_000) -> int:
+    """Make one span of all that are older and come one after the other, so that they do not grow for ever. In "public".
+
+    Those before a partition's last seek stay: they tell what was decided. Returns how many went.
+    """
+    found = session.execute(
+        text(
+            "select s.id, s.topic_id, s.partition, s.first_offset, s.messages, s.dead from ingest_spans s"
+            " where s.action = 'ingest' and s.created_at < :before and not exists (select 1 from ingest_spans k"
+            " where k.topic_id = s.topic_id and k.partition = s.partition and k.action = 'seek' and k.id > s.id)"
+            " order by s.topic_id, s.partition, s.id limit :most"
+        ),
+        {"before": before, "most": most},
+    ).all()
+    gone = 0
+    for _, spans in groupby(found, key=lambda span: (span.topic_id, span.partition)):
+        *others, last = spans
+        if others:
+            messages = sum((Counter(span.messages) for span in (*others, last)), Counter[str]())
+            kept = {"id": last.id, "first": others[0].first_offset, "messages": json.dumps(messages)}
+            dead = sum(span.dead for span in others) + last.dead
+            into = "update ingest_spans set first_offset = :first, messages = cast(:messages as json), dead = :dead"
+            session.execute(text(f"{into} where id = :id"), {**kept, "dead": dead})
+            ids = [each.id for each in others]
+            session.execute(text("delete from ingest_spans where id = any(:ids)"), {"ids": ids})
+            gone += len(others)
+    return gone
 
 
 def _span(

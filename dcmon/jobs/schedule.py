@@ -1,13 +1,13 @@
 """The clockwork: what is due by wall time, and hints that a crash lost. One scheduler leads, the others wait."""
 
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Event
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy import text
 
-from dcmon import db, due, errors, notifications, organizations, sources, wake
+from dcmon import db, due, errors, notifications, offsets, organizations, sources, wake
 from dcmon.app import App
 from dcmon.db import Organization
 from dcmon.jobs import prune
@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 TRIED_EVERY = 0.5  # seconds between tries to lead
 CLOCK_EVERY, SWEEP_EVERY, PRUNE_EVERY = 15, 60, 3600  # seconds
+SPANS_KEPT = timedelta(days=7)
 
 
 def run(app: App, stop: Event) -> None:
@@ -47,6 +48,7 @@ def _clockwork(app: App, stop: Event) -> BackgroundScheduler:
         (sweep, [app], SWEEP_EVERY),
         (scan_sources, [app, stop], scan_every),
         (prune.run, [app, stop], PRUNE_EVERY),
+        (fold_spans, [app], PRUNE_EVERY),
     )
     for job, given, seconds in works:
         name = f"{job.__module__}.{job.__name__}"
@@ -70,6 +72,16 @@ def due_by_clock(app: App) -> int:
             log.info("organization %s: %d windows are due by the clock", org.name, made)
         total += made
     return total
+
+
+def fold_spans(app: App) -> int:
+    """Make one of the spans of ingestion that are older than a week; returns how many went."""
+    try:
+        with app.public() as session:
+            return offsets.fold(session, datetime.now(UTC) - SPANS_KEPT)
+    except errors.DcmonError as error:
+        log.warning("waiting: %s", error)
+        return 0
 
 
 def sweep(app: App) -> int:

@@ -8,7 +8,19 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from dcmon import batches, db, errors, ingestion, kafka, messages, offsets, provision, versions
+from dcmon import (
+    batches,
+    db,
+    errors,
+    examination,
+    ingestion,
+    kafka,
+    messages,
+    offsets,
+    organizations,
+    provision,
+    versions,
+)
 from dcmon.app import App
 from dcmon.batches import Batch
 from dcmon.offsets import Seek, Sought
@@ -276,3 +288,25 @@ def test_a_worker_that_has_slept_through_a_seek_stores_and_settles_nothing(app: 
         take(app, late)
 
     assert (target.samples, public(app, "select next_offset from ingest_floor")) == (20, 0)
+
+
+def test_old_spans_become_one_and_the_audit_finds_nothing(app: App, target: Target) -> None:
+    values = packed(target, rows(0, 120))
+    for first in range(0, 6, 2):
+        take(app, batch_of(app, received(first, *values[first : first + 2])))
+    with app.public() as session:
+        offsets.seek(session, (TOPICS["samples"], 0), 2, "somebody")
+        seek = offsets.last_seek(session, (TOPICS["samples"], 0))
+    for first in range(2, 12, 2):
+        take(app, batch_of(app, received(first, *values[first : first + 2]), seek))
+    take(app, batch_of(app, received(12, b"poison"), seek))
+
+    with app.public() as session:
+        gone = offsets.fold(session, datetime.now(UTC) + timedelta(hours=1))
+
+    assert (gone, target.samples) == (5, 120)
+    last = "select array[first_offset, next_offset, dead] from ingest_spans order by id desc limit 1"
+    assert public(app, last) == [2, 13, 1]
+    with app.public() as session:
+        orgs = organizations.entries(session)
+    assert [each.findings for each in examination.examine(app.engine, orgs)] == [[], []]
