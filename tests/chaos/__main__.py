@@ -30,10 +30,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of everything random")
     parser.add_argument("--broker", choices=("apache", "tansu", "none"), default="apache", help="none: direct")
     parser.add_argument("--minutes", type=float, default=60, help="at most")
-    parser.add_argument("--pause", type=float, default=0.5, help="seconds between a client's requests, on average")
-    parser.add_argument("--between", type=float, default=2.5, help="seconds between kills, on average")
+    parser.add_argument("--pause", type=float, default=0.3, help="seconds between a client's requests, on average")
+    parser.add_argument("--between", type=float, default=2, help="seconds between kills, on average")
     given = parser.parse_args()
-    course = Course(given.seed, given.broker, given.kills, given.minutes * 60, given.pause, given.between, patience=180)
+    course = Course(
+        given.seed, given.broker, given.kills, given.minutes * 60, given.pause, given.between, patience=180, audits=20
+    )
     print(f"seed {given.seed}", file=sys.stderr, flush=True)
     result = carry_out(course, Progress())
     if not result.is_well:

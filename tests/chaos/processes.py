@@ -16,6 +16,7 @@ from tests.kafka.broker import Apache
 
 STOPS_WITHIN = 60.0  # seconds after SIGTERM
 TRIES = 30  # to start PostgreSQL
+RECOVERS_WITHIN = 120.0  # seconds
 
 
 @dataclass(eq=False)
@@ -92,6 +93,18 @@ class PostgreSQL:
         """A signal to the postmaster."""
         self.server.process.send_signal(number)
         self.server.process.wait()
+
+    def wait(self) -> None:
+        """Returns when it takes connections: it may recover from a session's death."""
+        if not process.wait_until(self._answers, RECOVERS_WITHIN, every=0.2):
+            raise RuntimeError(f"PostgreSQL does not answer: see {self.server.log}")
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self.url, connect_timeout=2).close()
+        except psycopg.Error:
+            return False
+        return True
 
     def backends(self) -> list[tuple[int, bool]]:
         """The backends that serve dcmon, and whether they write, those first; none when the server does not answer."""

@@ -186,3 +186,4 @@ class Reaper:
             self._do_what_is_due(math.inf)
             self._start_what_gave_up()
             time.sleep(0.1)
+        self._postgres.wait()

@@ -1,10 +1,12 @@
 """A run: everything is started, rows are sent while the reaper works, and then judged."""
 
 import json
+import math
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -40,7 +42,8 @@ WORLD = {"acme": {"credit": ("binary", 2), "price": ("regression", 1)}, "other":
 class Course:
     """What a run is to be: of which seed, through which broker, with how many kills, in how many seconds at most.
 
-    `pause` is the mean time between requests of a client, `between` that between kills; both in seconds.
+    `pause` is the mean time between requests of a client, `between` that between kills, `audits` that between audits
+    beside it all; in seconds. `patience` is how long nothing may come, in the end, before what is missing is lost.
     """
 
     seed: int
@@ -50,6 +53,7 @@ class Course:
     pause: float = 0.1
     between: float = 1.5
     patience: float = 60.0
+    audits: float = math.inf
 
 
 @dataclass
@@ -76,6 +80,7 @@ class Result:
         return json.dumps({
             "seed": self.course.seed, "broker": self.course.broker, "kills": sum(self.kills.values()),
             "killed": self.kills, "others": self.others, **{name: counted[name] for name in names},
+            "audits": {name[-1]: number for name, number in counted.items() if name.startswith("audits")},
             "lost": len(found.lost), "doubled": len(found.doubled), "wrong": len(found.wrong),
             "audit": self.audit.returncode, "seconds": round(self.seconds, 1),
         })  # fmt: skip
@@ -142,6 +147,22 @@ class Stage:
         return subprocess.run(command, env=environment(self.settings()), capture_output=True, text=True, check=False)
 
 
+class Auditor(threading.Thread):
+    """Audits again and again while everything is killed: nothing may seem not to add up then, either."""
+
+    def __init__(self, audited: Stage, book: Book, pause: float) -> None:
+        super().__init__(name="auditor", daemon=True)
+        self.audited, self.book, self.pause = audited, book, pause
+        self.ends = threading.Event()
+
+    def run(self) -> None:
+        while not self.ends.wait(min(self.pause, threading.TIMEOUT_MAX)):
+            done = self.audited.audit()
+            self.book.count(f"audits that ended with {done.returncode}")
+            if done.returncode == 1:
+                self.book.fault(f"an audit beside it all: {done.stdout}")
+
+
 def _answers(port: int) -> bool:
     try:
         answer = urllib3.request("GET", f"http://127.0.0.1:{port}/api/v1/health-check", retries=False, timeout=2)
@@ -182,9 +203,11 @@ def carry_out(course: Course, say: Callable[[Reaper], None] = lambda _: None) ->
         clients = ground.clients(book, rows, found, course.pause)
         victims = ON_APACHE if course.broker == "apache" else ON_TANSU
         reaper = Reaper(Random(course.seed), ground.running, victims, book, course.between)
-        for client in clients:
-            client.start()
+        auditor = Auditor(ground, book, course.audits)
+        for each in (*clients, auditor):
+            each.start()
         reaper.run(course.kills, course.seconds, say)
+        auditor.ends.set()
         _end(clients, book)
         judge = Judge(ground.postgres.url, book, rows)
         judge.wait(course.patience)

@@ -131,5 +131,7 @@ def test_a_plan_has_everything_that_is_hard(engine: Engine) -> None:
     assert max(Counter(rows_of(requests)).values()) > 1, "rows come again"
     assert {request.kind for request in requests} == {"samples", "labels", "message"}
     assert len({request.target.model.org_id for request in requests}) == 2
+    messages = [request.rows[0] for request in requests if request.kind == "message"]
+    assert len(messages) == len(set(messages)) > 10, "each message is known by what it says"
     contents = [(request.target, *each) for request in requests for each in request.samples]
     assert {variant for *_, variant in contents} == {0, 1}

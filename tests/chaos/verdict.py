@@ -60,10 +60,10 @@ class Judge:
 
     @property
     def wanted(self) -> int:
-        """How many samples, labels of them, bad rows and dead letters there must be."""
-        samples = sum(map(len, self.book.samples.values()))
-        bad = len(self.book.poison) + len(self._conflicts())
-        return samples + sum(len(self._labels(target)) for target in self.book.samples) + bad + len(self.book.messages)
+        """How many samples, labels, waiting labels, bad rows and dead letters there must be."""
+        samples = sum(len(numbers) + len(self._labels(target)) for target, numbers in self.book.samples.items())
+        bad = len(self.book.poison) + len(self._conflicts()) + len(self.book.messages)
+        return samples + bad + sum(len(self._waiting(model)) for model in self.book.labels)
 
     def there(self) -> int:
         """How many of these there are."""
@@ -72,7 +72,8 @@ class Judge:
         tables.append("public.dead_letters where sent_at is not null")
         counts = " + ".join(f"(select count(*) from {table})" for table in tables)
         with psycopg.connect(self.url) as connection:
-            return int(connection.execute(f"select {counts}".encode()).fetchall()[0][0])
+            ((found,),) = connection.execute(f"select {counts}".encode()).fetchall()
+        return int(found) + sum(len(self._waiting_there(model)) for model in self.book.labels)
 
     def judge(self) -> Verdict:
         """What came of everything that was acknowledged."""
@@ -83,8 +84,7 @@ class Judge:
                 self._judge_samples(verdict, connection, target, numbers)
                 self._judge_labels(verdict, connection, target)
         for model in self.book.labels:
-            with self._open(model) as connection:
-                self._judge_waiting(verdict, connection, model)
+            self._judge_waiting(verdict, model)
         self._judge_quarantine(verdict)
         self._judge_dead_letters(verdict)
         self._count(verdict)
@@ -123,16 +123,21 @@ class Judge:
         verdict.expect(f"version {target.version_id}: label of", wanted, found)
         verdict.counts["labels"] += found.total()
 
-    def _judge_waiting(self, verdict: Verdict, connection: Any, model: Model) -> None:
-        """Labels whose sample never came."""
+    def _waiting(self, model: Model) -> dict[bytes, Sequence[Said]]:
+        """The labels whose sample never came, by the key of its id."""
         here = {f"s{n}" for target, all_ in self.book.samples.items() if target.model == model for n in all_}
-        wanted = {key_of(name): said for name, said in self.book.labels[model].items() if name not in here}
-        table = f"select k, label from orphan_labels_{model.relation} where k = any(%s::uuid[])"
-        rows = connection.execute(table.encode(), [[key.hex() for key in wanted]]).fetchall()
-        for row in rows:
-            _judge_label(verdict, f"model {model.id}: waiting", row | {"name": row["k"]}, wanted[row["k"].bytes])
-        what = f"model {model.id}: waiting label"
-        verdict.expect(what, wanted, Counter(row["k"].bytes for row in rows))
+        return {key_of(name): said for name, said in self.book.labels[model].items() if name not in here}
+
+    def _waiting_there(self, model: Model) -> list[dict[str, Any]]:
+        query = f"select k as name, label from orphan_labels_{model.relation} where k = any(%s::uuid[])"
+        with self._open(model) as connection:
+            return connection.execute(query.encode(), [[key.hex() for key in self._waiting(model)]]).fetchall()
+
+    def _judge_waiting(self, verdict: Verdict, model: Model) -> None:
+        wanted, found = self._waiting(model), self._waiting_there(model)
+        for row in found:
+            _judge_label(verdict, f"model {model.id}: waiting", row, wanted[row["name"].bytes])
+        verdict.expect(f"model {model.id}: waiting label", wanted, Counter(row["name"].bytes for row in found))
 
     def _conflicts(self) -> dict[tuple[Model, int, str], tuple[bytes, ...]]:
         """The samples that were sent with several contents, of which all but the first are quarantined."""
