@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from dcmon.app import App
 from dcmon.errors import DcmonError
@@ -30,6 +31,7 @@ def create(app: App) -> FastAPI:
     api.add_exception_handler(DcmonError, _refused)
     api.add_exception_handler(RequestValidationError, _invalid)
     api.add_exception_handler(HTTPException, _http)
+    api.add_exception_handler(ClientDisconnect, _left)
     api.add_exception_handler(Exception, _unexpected)
     api.add_api_route("/", lambda: PlainTextResponse("dcmon's endpoint is at /api/v1.\n"), include_in_schema=False)
     return api
@@ -64,6 +66,12 @@ def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     message = f"There is no {request.method} {request.url.path}." if error.status_code == 404 else str(error.detail)
     return answer(error.status_code, message)
+
+
+def _left(request: Request, error: Exception) -> JSONResponse:
+    """A client that went away while it sent: nobody reads this answer, and nothing of the request was taken."""
+    log.debug("%s %s: the client went away", request.method, request.url.path)
+    return answer(400, "The request was not sent to its end.")
 
 
 def _unexpected(request: Request, error: Exception) -> JSONResponse:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -288,3 +289,19 @@ def test_the_time_of_a_tokens_use_is_still_noted(database_url: str, data_dir: Pa
         assert client.samples(target.version_id, rows(0, 1)).status == 200
         with app.public() as session:
             assert session.scalar(text("select last_used_at is not null from tokens"))
+
+
+def test_a_client_that_goes_away_while_it_sends_is_no_error(
+    app: App, target: Target, acme: Acme, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = f"/api/v1/model-versions/{target.version_id}/data"
+    head = f"POST {path} HTTP/1.1\r\nHost: dcmon\r\nAuthorization: Basic {acme.token}\r\nContent-Length: 1000\r\n\r\n["
+    caplog.set_level("DEBUG", "dcmon.http.api")
+    with serving(app, acme.token) as endpoint:
+        port = int(endpoint.url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(head.encode())
+        assert eventually(lambda: "the client went away" in caplog.text)
+        assert endpoint.samples(target.version_id, rows(0, 1)).status == 200
+    assert [each for each in caplog.records if each.levelname in ("ERROR", "CRITICAL")] == []
+    assert target.samples == 1
