@@ -229,7 +229,10 @@ def _store_malformed(
 
 def unreadable(malformed: Mapping[int, Malformed], source: str, logged_at: datetime) -> list[Bad]:
     """Lines that are no rows, by their number, as they are quarantined."""
-    return [Bad(source, at, logged_at, each.row, "malformed", None, each.why) for at, each in malformed.items()]
+    return [
+        Bad(source, at, logged_at, each.row, "malformed", each.field, each.why, each.sample_id)
+        for at, each in malformed.items()
+    ]
 
 
 def _described(session: Session, mark: str, loaded: Loaded) -> Loaded:

@@ -4,6 +4,8 @@ A bad row is known by its bytes: the same row again is a duplicate, as it is for
 replay nor a client that repeats a request, which it must when the answer was lost, puts it in here twice.
 """
 
+import json
+import re
 import uuid
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +14,6 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-import msgspec
 from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
@@ -23,10 +24,15 @@ from dcmon.columns import SAMPLE_ID
 from dcmon.rows import Rejected
 from dcmon.tables.org import Model, Quarantined, Version
 
+ID_WRITTEN = re.compile(rb'"%b"\s*:\s*("(?:[^"\\]|\\.)*+")' % SAMPLE_ID.encode(), re.DOTALL)
+
 
 @dataclass(frozen=True)
 class Bad:
-    """A row that can't be stored: where and when it came, its bytes, why, in which field, in words."""
+    """A row that can't be stored: where and when it came, its bytes, why, in which field, in words.
+
+    `sample_id`: when it is known and can't be read from the bytes alone.
+    """
 
     source: str
     position: int
@@ -35,6 +41,7 @@ class Bad:
     reason: str
     field: str | None
     detail: str
+    sample_id: str | None = None
 
 
 def bad(delivery: Delivery, at: int, why: Rejected) -> Bad:
@@ -60,7 +67,7 @@ def put(
             "model_id": model.id,
             "version_id": version.id if version else None,
             "kind": kind,
-            "sample_id": _sample_id(each.row),
+            "sample_id": _text(each.sample_id and each.sample_id[:1024]) or _sample_id(each.row),
             "reason": each.reason,
             "field": _text(each.field),
             "detail": _text(each.detail),
@@ -93,13 +100,21 @@ def _digested(kind: str, model: Model, version: Version | None, bad: Sequence[Ba
 
 
 def _sample_id(row: bytes) -> str | None:
-    """The row's id, when it can be read and PostgreSQL can store it."""
+    """The row's id, when it can be read; also that of a row which is no JSON, by its key."""
     try:
-        found = msgspec.json.decode(row)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    name = found.get(SAMPLE_ID) if isinstance(found, dict) else None
+        found = json.loads(row)
+        name = found.get(SAMPLE_ID) if isinstance(found, dict) else None
+    except (ValueError, RecursionError):
+        name = _written_id(row)
     return _text(name[:1024]) if isinstance(name, str) else None
+
+
+def _written_id(row: bytes) -> Any:
+    match = ID_WRITTEN.search(row)
+    try:
+        return json.loads(match[1].decode(errors="replace"), strict=False) if match else None
+    except ValueError:
+        return None
 
 
 def _text(said: str | None) -> str | None:
@@ -175,13 +190,15 @@ def _described(row: Quarantined, model: str, version: str | None) -> dict[str, A
 
 def take_back(session: Session, rows: Sequence[Quarantined]) -> dict[str, int]:
     """These rows were taken out and tried again: those that are there again get their ids back; counts by reason."""
-    ids = {(row.source, row.position): row.id for row in rows}
+    known = {(row.source, row.position): row for row in rows}
     place = tuple_(Quarantined.source, Quarantined.position)
     again = session.execute(
-        select(Quarantined.id, *place.clauses, Quarantined.reason).where(place.in_(list(ids)))
+        select(Quarantined.id, *place.clauses, Quarantined.reason).where(place.in_(list(known)))
     ).all()
     for row_id, source, position, _ in again:
-        changed = update(Quarantined).where(Quarantined.id == row_id).values(id=ids[source, position])
+        before = known[source, position]
+        named = func.coalesce(Quarantined.sample_id, before.sample_id)
+        changed = update(Quarantined).where(Quarantined.id == row_id).values(id=before.id, sample_id=named)
         session.execute(changed, execution_options={"synchronize_session": False})
     return dict(Counter(reason for *_, reason in again))
 

@@ -106,6 +106,16 @@ def test_a_file_is_stored_with_its_bad_rows_quarantined(target: Stored, tmp_path
     assert target.scalar("select count(distinct (source, position)) from quarantine") == 4
 
 
+def test_a_row_with_bytes_that_are_no_text_is_quarantined_as_it_was_read(target: Stored, tmp_path: Path) -> None:
+    path, line = tmp_path / "a.csv", b"u1,2026-03-01T00:00:00Z,1,4,caf\xe9"
+    path.write_bytes(",".join(HEADER).encode() + b"\n" + line + b"\n")
+
+    assert rehearse(target, path).reasons == load(target, path).reasons == {"malformed": 1}
+
+    kept = "select (reason, field, sample_id, row)::text from quarantine"
+    assert target.scalar(kept) == f'(malformed,job,u1,"\\\\x{line.hex()}")'
+
+
 @pytest.mark.usefixtures("few_rows")
 def test_a_file_that_is_in_is_known_and_done_again_only_when_asked(target: Stored, tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", [*lines(0, 100), {**lines(7, 1)[0], "age": "old"}])
