@@ -78,7 +78,7 @@ def digest(file: File, target: Target, watched: str = "") -> str:
 
 def source(mark: str, *, is_beside: bool = False) -> str:
     """What rows of a file are known by, with their number; labels beside samples are told apart from those."""
-    return f"file/{mark}/labels" if is_beside else f"file/{mark}"
+    return quarantine.FROM_FILE + mark + (quarantine.BESIDE if is_beside else "")
 
 
 class Loader:

@@ -14,7 +14,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import func, select, tuple_, update
+from sqlalchemy import func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -22,8 +22,13 @@ from dcmon import errors
 from dcmon.arrivals import Delivery
 from dcmon.columns import SAMPLE_ID
 from dcmon.rows import Rejected
-from dcmon.tables.org import Model, Quarantined, Version
+from dcmon.tables.org import IngestedFile, Model, Quarantined, Version
 
+REASONS = frozenset(
+    {"missing_feature", "unknown_field", "wrong_type", "wrong_length", "out_of_range", "malformed", "nul_character",
+     "unknown_class", "too_long", "future_timestamp", "too_old", "conflict", "refused"}
+)  # fmt: skip
+FROM_FILE, BESIDE = "file/", "/labels"  # around a file's mark in the source of its rows (dcmon.loading.source)
 ID_WRITTEN = re.compile(rb'"%b"\s*:\s*("(?:[^"\\]|\\.)*+")' % SAMPLE_ID.encode(), re.DOTALL)
 
 
@@ -124,7 +129,10 @@ def _text(said: str | None) -> str | None:
 
 @dataclass(frozen=True)
 class Chosen:
-    """Quarantined rows by what is said of them; what is None, or empty, leaves none out. `source`: how it begins."""
+    """Quarantined rows by what is said of them; what is None, or empty, leaves none out.
+
+    `source`: how it begins, or the path of a file.
+    """
 
     ids: Sequence[int] = ()
     model: str | None = None
@@ -136,6 +144,28 @@ class Chosen:
     @property
     def is_all(self) -> bool:
         return self == Chosen()
+
+
+def require_known(session: Session, what: Chosen) -> None:
+    """Raises NotFound for ids, a model or a version that are not there, InvalidInput for a reason that is none."""
+    if what.reason is not None and what.reason not in REASONS:
+        raise errors.InvalidInput(f"There is no reason {what.reason!r}: it is one of {', '.join(sorted(REASONS))}.")
+    _require_names(session, what.model, what.version)
+    there = set(session.scalars(select(Quarantined.id).where(Quarantined.id.in_(what.ids))))
+    if missing := [str(each) for each in what.ids if each not in there]:
+        raise errors.QuarantinedNotFound(name=" or ".join(missing))
+
+
+def _require_names(session: Session, model: str | None, version: str | None) -> None:
+    if model is not None and session.scalar(select(Model.id).where(Model.name == model)) is None:
+        raise errors.ModelNotFound(name=model)
+    if version is None:
+        return
+    found = select(Version.id).join(Model, Model.id == Version.model_id).where(Version.name == version).limit(1)
+    if model is None and session.scalar(found) is None:
+        raise errors.NotFound(f'No model has a version {version!r}. "dcmon model show MODEL" shows those of a model.')
+    if model is not None and session.scalar(found.where(Model.name == model)) is None:
+        raise errors.VersionNotFound(name=version, model=model)
 
 
 def chosen(what: Chosen) -> Any:
@@ -150,7 +180,10 @@ def chosen(what: Chosen) -> Any:
     if what.since is not None:
         statement = statement.where(Quarantined.logged_at >= what.since)
     if what.source is not None:
-        statement = statement.where(Quarantined.source.startswith(what.source, autoescape=True))
+        begins_so = Quarantined.source.startswith(what.source, autoescape=True)
+        mark = FROM_FILE + IngestedFile.digest
+        files = [select(said).where(IngestedFile.path == what.source) for said in (mark, mark + BESIDE)]
+        statement = statement.where(or_(begins_so, *(Quarantined.source.in_(each) for each in files)))
     said = ((Model.name, what.model), (Version.name, what.version), (Quarantined.reason, what.reason))
     return statement.where(*(column == given for column, given in said if given is not None))
 
@@ -167,24 +200,32 @@ def summary(session: Session, what: Chosen) -> list[dict[str, Any]]:
 
 def listed(session: Session, what: Chosen, limit: int) -> list[dict[str, Any]]:
     """The newest of these rows."""
-    found = session.execute(chosen(what).order_by(Quarantined.id.desc()).limit(limit))
-    return [_described(row, model, version) for row, model, version in found]
+    found = session.execute(chosen(what).order_by(Quarantined.id.desc()).limit(limit)).all()
+    paths = _paths(session, [row.source for row, _, _ in found])
+    return [_described(row, model, version, paths.get(row.source)) for row, model, version in found]
 
 
 def show(session: Session, row_id: int) -> dict[str, Any]:
     """One row with all that is known of it. Raises NotFound."""
-    found = session.execute(chosen(Chosen([row_id]))).one_or_none()
-    if found is None:
-        raise errors.NotFound(what="quarantined row", name=row_id)
-    row, model, version = found
-    return _described(row, model, version)
+    found = listed(session, Chosen([row_id]), 1)
+    if not found:
+        raise errors.QuarantinedNotFound(name=row_id)
+    return found[0]
 
 
-def _described(row: Quarantined, model: str, version: str | None) -> dict[str, Any]:
+def _paths(session: Session, sources: Sequence[str]) -> dict[str, str]:
+    """The paths of the files that rows came from, by source."""
+    marks = {source: source.removeprefix(FROM_FILE).removesuffix(BESIDE) for source in sources}
+    entries = session.scalars(select(IngestedFile).where(IngestedFile.digest.in_(set(marks.values()))))
+    paths = {entry.digest: entry.path for entry in entries}
+    return {source: paths[mark] for source, mark in marks.items() if mark in paths}
+
+
+def _described(row: Quarantined, model: str, version: str | None, path: str | None) -> dict[str, Any]:
     return {
         "id": row.id, "model": model, "version": version, "kind": row.kind, "sample_id": row.sample_id,
         "reason": row.reason, "field": row.field, "detail": row.detail, "logged_at": row.logged_at,
-        "source": row.source, "position": row.position, "row": row.row.decode(errors="replace"),
+        "source": row.source, "file": path, "position": row.position, "row": row.row.decode(errors="replace"),
     }  # fmt: skip
 
 
