@@ -9,6 +9,9 @@ import typer
 
 from dcmon.errors import InvalidInput
 
+# What a person reads where a term has no end.
+FOR_EVER = {"samples_kept": "for ever", "results_kept": "for ever"}
+
 
 def group(doc: str | None) -> typer.Typer:
     """A noun with its verbs, in the house's style."""
@@ -27,7 +30,7 @@ def confirm(question: str, yes: bool) -> None:
 
 def outcome(done: Mapping[str, Any], *, dry_run: bool) -> dict[str, Any]:
     """What was done, or would be: the same keys, and which of the two it is."""
-    return {**done, "dry_run": True} if dry_run else dict(done)
+    return {"dry_run": True, **done} if dry_run else dict(done)
 
 
 def mapping(given: list[str] | None, ignore_extra: bool) -> dict[str, str]:
