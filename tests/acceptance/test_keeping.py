@@ -1,6 +1,7 @@
 """Retention, corrections and the quarantine, as an operator types them, on a running dcmon."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -44,7 +45,7 @@ def test_samples_age_out_by_the_organizations_or_the_models_term(acme: Dcmon) ->
     said = acme.json("org", "set-retention", "acme", "--samples", "30d", "--results", "1y")
     assert (said["samples_kept"], said["results_kept"]) == ("30d", "365d")
     assert acme.json("org", "show")["samples_kept"] == "30d"
-    assert acme.json("model", "set-retention", "credit", "none")["samples_kept"] == "none"
+    assert acme.json("model", "set-retention", "credit", "none")["samples_kept"] is None
     assert acme.json("prune", "--dry-run") == []
     assert acme.json("model", "set-retention", "credit", "inherit") == {
         "model": "credit", "samples_kept": "30d", "own": False,
@@ -55,23 +56,32 @@ def test_samples_age_out_by_the_organizations_or_the_models_term(acme: Dcmon) ->
     assert {(each["version"], each["table"]): each["rows"] for each in counted} == {
         ("v1", "samples"): 300, ("v1", "ids"): 300, ("v1", "labels"): 300, ("v1", "quarter_hours"): 10,
     }  # fmt: skip
-    refused(acme, 2, "--yes", "prune")
-    assert acme.json("prune", "--yes") == counted
+    refused(acme, 2, "Take out 300 samples (and what belongs to them) for ever?", "prune")
+    removed = acme.json("prune", "--yes")
+    assert [{**each, "dry_run": True} for each in removed] == counted
     assert acme.json("prune", "--yes") == []
     assert acme.json("audit")["is_well"]
 
 
 def test_a_term_that_is_none_is_refused(acme: Dcmon) -> None:
     for sentence, arguments in (
-        ("no duration", ("org", "set-retention", "--samples", "soon")),
+        ("It looks like 90d, 12w or 2y, or none", ("org", "set-retention", "--samples", "soon")),
         ("too short", ("org", "set-retention", "--samples", "1h")),
         ("Say what to set", ("org", "set-retention")),
-        ("at least as long", ("org", "set-retention", "--results", "30d")),
+        ("Give both: --samples none --results none.", ("org", "set-retention", "--results", "30d")),
         ("at least as long", ("org", "set-retention", "--samples", "60d", "--results", "30d")),
         ("too short", ("model", "set-retention", "credit", "5m")),
     ):
         refused(acme, 2, sentence, *arguments)
     refused(acme, 5, "'other'", "model", "set-retention", "other", "30d")
+
+
+def test_what_is_kept_for_ever_is_said_so_and_null_in_json(acme: Dcmon) -> None:
+    about = acme.json("model", "show", "credit")
+    assert (about["samples_kept"], about["label_delay"]) == (None, "3d")
+    assert sum(about["quarantined"].values()) == 2
+    assert re.search(r"samples kept +for ever", acme("model", "show", "credit").stdout)
+    assert re.search(r"results kept +for ever", acme("org", "show", "acme").stdout)
 
 
 def test_a_wrong_day_is_taken_out_and_the_row_is_found(acme: Dcmon) -> None:
