@@ -1,6 +1,8 @@
 """The root command: global options, commands found lazily, and the one place where errors end."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,9 +37,27 @@ class Commands(TyperGroup):
         command.name = cmd_name
         return command
 
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        with _plain_words():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _plain_words():
+            return super().invoke(ctx)
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         self._only_names = True
         super().format_help(ctx, formatter)
+
+
+@contextmanager
+def _plain_words() -> Iterator[None]:
+    """What is wrong with an option, without the name of the exception that pydantic puts before it."""
+    try:
+        yield
+    except typer.BadParameter as error:
+        error.message = error.message.removeprefix("Value error, ")
+        raise
 
 
 def first_line(command: str) -> str:

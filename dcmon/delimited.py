@@ -13,10 +13,19 @@ csv.field_size_limit(LONGEST_FIELD)
 
 
 class Malformed(NamedTuple):
-    """A row that can't be read: its bytes, and why."""
+    """A row that can't be read: its bytes, why, and where known in which field and of which sample."""
 
     row: bytes
     why: str
+    field: str | None = None
+    sample_id: str | None = None
+
+
+class Garbled(NamedTuple):
+    """A record with bytes that are no UTF-8: its cells, in some of which they are, and its bytes."""
+
+    cells: list[str]
+    row: bytes
 
 
 class _Lines:
@@ -40,10 +49,27 @@ class _Lines:
         """The first line of the record as malformed; those after it are read again."""
         first, *others = self.taken
         self.given_back.extendleft(reversed(others))
-        return Malformed(first.rstrip("\r\n").encode(errors="surrogateescape"), why)
+        return Malformed(_as_read(first), why)
+
+    @property
+    def are_garbled(self) -> bool:
+        return any(not line.isascii() and is_garbled(line) for line in self.taken)
 
 
-def records(stream: TextIO) -> Iterator[list[str] | Malformed]:
+def is_garbled(text: str) -> bool:
+    """Whether it stands for bytes that are no UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _as_read(text: str) -> bytes:
+    return text.rstrip("\r\n").encode(errors="surrogateescape")
+
+
+def records(stream: TextIO) -> Iterator[list[str] | Garbled | Malformed]:
     """A header, then records with as many cells as it has; empty lines are none."""
     lines = _Lines(stream)
     reader, width = csv.reader(lines, strict=True), 0
@@ -64,4 +90,4 @@ def records(stream: TextIO) -> Iterator[list[str] | Malformed]:
             yield lines.set_apart(f"The line has {len(cells)} cells, the header {width}.")
             continue
         width = len(cells)
-        yield cells
+        yield Garbled(cells, _as_read("".join(lines.taken))) if lines.are_garbled else cells

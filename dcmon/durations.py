@@ -9,11 +9,11 @@ SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "y": 365 * 
 LONGEST = timedelta(days=36_500)  # so that a time plus a duration is a time
 
 
-def parse(text: str) -> timedelta:
-    """A duration. Raises InvalidInput."""
+def parse(text: str, examples: str = "90s, 30m, 12h, 3d, 2w or 1y") -> timedelta:
+    """A duration. `examples`: what the message names. Raises InvalidInput."""
     match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)([smhdwy])", text.strip())
     if match is None:
-        raise InvalidInput(f"{text!r} is no duration. It looks like 90s, 30m, 12h, 3d, 2w or 1y.")
+        raise InvalidInput(f"{text!r} is no duration. It looks like {examples}.")
     try:
         found = timedelta(seconds=float(match[1]) * SECONDS[match[2]])
     except OverflowError:

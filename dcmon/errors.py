@@ -52,6 +52,22 @@ class OrganizationNotFound(NotFound):
     """There is no organization {name!r}. "dcmon org list" shows those that there are."""
 
 
+class ModelNotFound(NotFound):
+    """There is no model {name!r}. "dcmon model list" shows those that there are."""
+
+
+class VersionNotFound(NotFound):
+    """There is no version {name!r} of model {model!r}. "dcmon model show {model}" shows those that there are."""
+
+
+class SourceNotFound(NotFound):
+    """There is no source {name!r}. "dcmon source list" shows those that there are."""
+
+
+class QuarantinedNotFound(NotFound):
+    """No row {name} is quarantined. "dcmon quarantine list --rows" shows those that are."""
+
+
 class Conflict(DcmonError):
     """It exists already, with another content."""
 

@@ -40,12 +40,19 @@ class Target:
         return self.layout.kind
 
 
+Outcomes = dict[str, Outcome]  # of samples and of labels
+
+
 @dataclass
 class Loaded:
-    """What became of a file: `outcome` and `reasons` of all its runs; `rows`, `labels` and `seconds` of this one."""
+    """What became of the rows of a file in this run, those from `first_row` on, with the reasons of those quarantined.
+
+    `in_since`: when all of them were in before.
+    """
 
     path: str
-    is_known: bool = False
+    first_row: int = 0
+    in_since: datetime | None = None
     rows: int = 0
     outcome: Outcome = field(default_factory=Outcome)
     labels: Outcome = field(default_factory=Outcome)
@@ -78,7 +85,7 @@ def digest(file: File, target: Target, watched: str = "") -> str:
 
 def source(mark: str, *, is_beside: bool = False) -> str:
     """What rows of a file are known by, with their number; labels beside samples are told apart from those."""
-    return f"file/{mark}/labels" if is_beside else f"file/{mark}"
+    return quarantine.FROM_FILE + mark + (quarantine.BESIDE if is_beside else "")
 
 
 class Loader:
@@ -90,10 +97,12 @@ class Loader:
 
     def load(self, file: File, target: Target, mark: str, next_row: int) -> Loaded:
         """Store the rows of a file from `next_row` on, under the mark that was begun. Raises what reading does."""
-        began, logged_at, loaded = time.monotonic(), datetime.now(UTC), Loaded(file.path)
+        began, logged_at, loaded = time.monotonic(), datetime.now(UTC), Loaded(file.path, next_row)
         try:
             for chunk in file.chunks(target.layout, next_row):
-                loaded.labels += self._store(target, mark, chunk, logged_at)
+                outcomes = self._store(target, mark, chunk, logged_at)
+                loaded.outcome += outcomes[target.kind]
+                loaded.labels += outcomes["labels"]
                 loaded.rows += chunk.next_row - chunk.first_row
                 self._advance(file.position(chunk.next_row), file.size)
             loaded.seconds = time.monotonic() - began
@@ -123,11 +132,12 @@ class Loader:
         return f"{mark}/{times + 1}" if times else mark
 
     def known(self, mark: str, path: str) -> Loaded:
-        """What became of a file that is in already."""
+        """A file that is in already: nothing of it was stored in this run."""
         with db.org_session(self.engine, self.org) as session:
-            return _described(session, mark, Loaded(path, is_known=True))
+            entry = _entry(session, mark)
+            return Loaded(path, entry.next_row, entry.finished_at)
 
-    def _store(self, target: Target, mark: str, chunk: Chunk, logged_at: datetime) -> Outcome:
+    def _store(self, target: Target, mark: str, chunk: Chunk, logged_at: datetime) -> Outcomes:
         """Store what of a piece no other loader has stored; again where another transaction was in the way."""
         tries_left = ingestion.TRIES
         while chunk.first_row < chunk.next_row:
@@ -143,7 +153,7 @@ class Loader:
                 if db.sqlstate(error) not in ingestion.RETRIED or not tries_left:
                     raise
                 self._targets.forget(self.org)
-        return Outcome()
+        return _nothing()
 
     def _prepare(self, target: Target, mark: str, chunk: Chunk, logged_at: datetime) -> list[Prepared]:
         """Samples and labels of a piece, decoded."""
@@ -161,7 +171,8 @@ class Loader:
             entry = _entry(session, mark, lock=True)
             entry.finished_at, entry.error = func.now(), None
             session.flush()
-            return _described(session, mark, loaded)
+            loaded.reasons = _reasons(session, mark, loaded.first_row)
+        return loaded
 
 
 def begin(session: Session, mark: str, path: str, target: Target) -> tuple[int, bool]:
@@ -189,9 +200,9 @@ def _lock(session: Session, target: Target, mark: str, *, labels: bool) -> Inges
 
 def store(
     session: Session, entry: IngestedFile, target: Target, chunk: Chunk, prepared: Sequence[Prepared], now: datetime
-) -> Outcome:
-    """Store a piece of a file behind its mark, and move that, in the session's transaction; the labels' outcome."""
-    outcomes = {"samples": Outcome(), "labels": Outcome()}
+) -> Outcomes:
+    """Store a piece of a file behind its mark, and move that, in the session's transaction."""
+    outcomes = _nothing()
     for rows in prepared:
         outcomes[rows.kind] += ingestion.store(session, rows)
     outcomes[target.kind] += _store_malformed(session, target, source(entry.digest), chunk.malformed, now)
@@ -202,7 +213,11 @@ def store(
     entry.duplicates += counted.duplicates
     entry.quarantined += counted.quarantined
     session.flush()
-    return outcomes["labels"]
+    return outcomes
+
+
+def _nothing() -> Outcomes:
+    return {"samples": Outcome(), "labels": Outcome()}
 
 
 def deliveries(rows: Mapping[int, msgspec.Raw], logged_at: datetime, source: str) -> Iterator[Delivery]:
@@ -229,16 +244,16 @@ def _store_malformed(
 
 def unreadable(malformed: Mapping[int, Malformed], source: str, logged_at: datetime) -> list[Bad]:
     """Lines that are no rows, by their number, as they are quarantined."""
-    return [Bad(source, at, logged_at, each.row, "malformed", None, each.why) for at, each in malformed.items()]
+    return [
+        Bad(source, at, logged_at, each.row, "malformed", each.field, each.why, each.sample_id)
+        for at, each in malformed.items()
+    ]
 
 
-def _described(session: Session, mark: str, loaded: Loaded) -> Loaded:
-    """What became of all rows of a file, with the reasons of those in quarantine now."""
-    entry = _entry(session, mark)
-    loaded.outcome = Outcome(entry.taken, entry.stored, entry.duplicates, entry.quarantined)
+def _reasons(session: Session, mark: str, first_row: int) -> dict[str, int]:
+    """How many rows of a file, from this one on, are in quarantine now, by reason."""
     found = select(Quarantined.reason, func.count()).where(
-        Quarantined.source.in_([source(mark), source(mark, is_beside=True)])
+        Quarantined.source.in_([source(mark), source(mark, is_beside=True)]), Quarantined.position >= first_row
     )
     rows = session.execute(found.group_by(Quarantined.reason).order_by(Quarantined.reason))
-    loaded.reasons = {row[0]: row[1] for row in rows}
-    return loaded
+    return {row[0]: row[1] for row in rows}

@@ -89,7 +89,7 @@ def find(session: Session, name: str) -> Model:
     """The model of that name. Raises NotFound."""
     model = session.scalar(select(Model).where(Model.name == name))
     if model is None:
-        raise errors.NotFound(what="model", name=name)
+        raise errors.ModelNotFound(name=name)
     return model
 
 

@@ -6,8 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+NARROW = 120  # characters
 Row = Mapping[str, Any]
 
 
@@ -28,8 +32,24 @@ class Output:
     def is_json(self) -> bool:
         return self.format is Format.json
 
-    def table(self, rows: Sequence[Row], columns: Sequence[str], *, title: str | None = None, empty: str = "") -> None:
-        """Write rows. JSON has every key of a row; a table has `columns`, headed by their names."""
+    @property
+    def is_narrow(self) -> bool:
+        """Whether lines are too short for a table with a column of sentences."""
+        return not self.is_json and _console().width < NARROW
+
+    def table(
+        self,
+        rows: Sequence[Row],
+        columns: Sequence[str],
+        *,
+        title: str | None = None,
+        empty: str = "",
+        whole: Sequence[str] = (),
+    ) -> None:
+        """Write rows. JSON has every key of a row; a table has `columns`, headed by their names.
+
+        `whole`: columns that are not folded.
+        """
         if self.is_json:
             return self._json([dict(row) for row in rows])
         if not rows:
@@ -39,7 +59,12 @@ class Output:
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
         for column in columns:
             numeric = all(isinstance(row.get(column), int | float | None) for row in rows)
-            table.add_column(column.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
+            table.add_column(
+                column.replace("_", " "),
+                justify="right" if numeric else "left",
+                overflow="fold",
+                no_wrap=column in whole,
+            )
         for row in rows:
             table.add_row(*(_cell(row.get(column)) for column in columns))
         self.print(table)
@@ -53,8 +78,8 @@ class Output:
             self.table(rows, columns[name], title=name.replace("_", " "), empty=f"No {name.replace('_', ' ')}.")
         return None
 
-    def value(self, row: Row) -> None:
-        """Write one object: a key and its value a line, or a JSON object."""
+    def value(self, row: Row, *, none: Mapping[str, str] | None = None) -> None:
+        """Write one object: a key and its value a line, or a JSON object. `none`: what a person reads for None."""
         if self.is_json:
             return self._json(dict(row))
         from rich.table import Table
@@ -63,15 +88,14 @@ class Output:
         table.add_column(style="bold", no_wrap=True)
         table.add_column(overflow="fold")
         for key, value in row.items():
-            table.add_row(key.replace("_", " "), _cell(value))
+            said = (none or {}).get(key) if value is None else None
+            table.add_row(key.replace("_", " "), said or _cell(value))
         self.print(table)
         return None
 
     def print(self, what: Any) -> None:
         """Write a rich renderable or text to stdout, at the terminal's width."""
-        from rich.console import Console
-
-        Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else _width()).print(what)
+        _console().print(what)
 
     @contextmanager
     def progress(self, label: str) -> Iterator[Callable[[int, int], None]]:
@@ -96,6 +120,17 @@ class Output:
         print(json.dumps(value, default=_plain, ensure_ascii=False, indent=2), flush=True)
 
 
+def shortened(text: str, most: int = 32) -> str:
+    """The beginning of a text, for a cell of a table."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else _width())
+
+
 def _width() -> int:
     """COLUMNS when it is set; wide otherwise, so that a pipe gets whole lines."""
     import shutil
@@ -106,7 +141,7 @@ def _width() -> int:
 def _cell(value: Any) -> str:
     from rich.markup import escape
 
-    if value is None:
+    if value is None or value in ({}, [], ()):
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -84,7 +84,7 @@ def load(
     rows = _decoded(table, shape, largest - kept, f"of version {version.name!r} has {kept} rows, and at most {largest}")
     if dry_run:
         stored = sum(1 for _ in rows)
-        return Loaded(stored, there - kept, kept + stored, version.reference_revision)
+        return Loaded(stored, there - kept, kept + stored, version.reference_revision + 1)
     if replace:
         session.execute(text(f"delete from reference_{version.relation}"))
     stored = _copy(session, version, shape, rows, kept)
@@ -121,8 +121,9 @@ def _decoded(table: Table, shape: Shape, most: int, has: str) -> Iterator[tuple[
         try:
             yield decode(row)
         except Rejected as why:
+            said = why.detail.rstrip(".")
             raise errors.InvalidInput(
-                f"Row {number} of the reference can't be used: {why.detail} Nothing was stored."
+                f"Row {number} of the reference can't be used: {said}. Nothing was stored."
             ) from why
 
 

@@ -68,7 +68,7 @@ class Rehearsal:
 
 def rehearse(engine: Engine, org: Organization, file: File, target: Target, skip: int = 0) -> Loaded:
     """The counts that loading the rows of a file from `skip` on would give now."""
-    began, loaded = time.monotonic(), Loaded(file.path)
+    began, loaded = time.monotonic(), Loaded(file.path, skip)
     with closing(Seen()) as stored, closing(Seen()) as said, closing(Seen()) as kept:
         so_far = Rehearsal(org, target, datetime.now(UTC), stored, said, kept)
         for chunk in file.chunks(target.layout, skip):

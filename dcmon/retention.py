@@ -6,6 +6,7 @@ from dcmon import durations
 from dcmon.errors import InvalidInput
 
 FOR_EVER = durations.LONGEST  # a model's own term where its organization has a shorter one
+EXAMPLES = "90d, 12w or 2y, or none: for ever"
 SHORTEST = timedelta(days=1)
 
 
@@ -13,15 +14,15 @@ def parse(text: str) -> timedelta | None:
     """A term as a person writes it, 90d or none (for ever). Raises InvalidInput."""
     if text.strip().lower() == "none":
         return None
-    found = durations.parse(text)
+    found = durations.parse(text, EXAMPLES)
     if found < SHORTEST:
         raise InvalidInput(f"{text!r} is too short a term: samples and results are kept a day at least.")
     return found
 
 
-def written(term: timedelta | None) -> str:
-    """A term as a person writes it."""
-    return "none" if term is None or term >= FOR_EVER else durations.written(term)
+def written(term: timedelta | None) -> str | None:
+    """A term as a person writes it; None: for ever."""
+    return None if term is None or term >= FOR_EVER else durations.written(term)
 
 
 def effective(own: timedelta | None, organization: timedelta | None) -> timedelta | None:
@@ -40,7 +41,8 @@ def begins(term: timedelta | None, now: datetime) -> datetime | None:
 def require_longer(samples: timedelta | None, results: timedelta | None) -> None:
     """Raises InvalidInput unless results are kept as long as samples: without them, windows would be due again."""
     if results is not None and (samples is None or results < samples):
+        both = "--samples none --results none" if samples is None else "--samples 90d --results 2y"
         raise InvalidInput(
             f"Results are kept at least as long as samples: {written(results)} is shorter than"
-            f" {'for ever' if samples is None else written(samples)}. Give both: --samples 90d --results 2y."
+            f" {(samples and written(samples)) or 'for ever'}. Give both: {both}."
         )

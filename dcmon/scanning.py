@@ -32,7 +32,8 @@ class Stopped(Exception):
 class Scan:
     """What a scan found: files loaded now, those that can't be read with the reason, those still being written.
 
-    `news` are those that can't be read and could when they were last tried, or could not for another reason.
+    `news` are those that can't be read and could when they were last tried, or could not for another reason;
+    `failed_before` counts those that could not be read earlier and were not tried again.
     """
 
     source: str
@@ -41,6 +42,7 @@ class Scan:
     failed: dict[str, str] = field(default_factory=dict)
     news: list[str] = field(default_factory=list)
     unsettled: int = 0
+    failed_before: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,9 @@ class Scanner:
                 self._say(source, str(error))
                 raise
             self._say(source, None)
+        with db.org_session(self.engine, self.org) as session:
+            known = {entry.path for entry in sources.failed_files(session, source)}
+        found.failed_before = len(known - found.failed.keys())
         return found
 
     def _scan(self, source: DataSource, target: Target, found: Scan, retry: bool) -> None:
@@ -117,7 +122,7 @@ class Scanner:
             log.exception("%s of source %s can't be loaded", entry.path, source.name)
             self._fail(source, target, entry, mark, f"{type(error).__name__}: {error}", found)
         else:
-            found.loaded += [loaded] * (not loaded.is_known)
+            found.loaded += [loaded] * (loaded.in_since is None)
 
     def _load(self, source: DataSource, target: Target, entry: Entry, file: files.File, mark: str) -> Loaded:
         loader = Loader(self.engine, self.org, self._advance)

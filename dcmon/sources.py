@@ -53,7 +53,7 @@ def find(session: Session, name: str) -> DataSource:
     """The source of that name. Raises NotFound."""
     source = session.scalar(select(DataSource).where(DataSource.name == name))
     if source is None:
-        raise errors.NotFound(what="source", name=name)
+        raise errors.SourceNotFound(name=name)
     return source
 
 

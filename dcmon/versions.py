@@ -136,7 +136,7 @@ def find(session: Session, model: Model, name: str) -> Version:
     """The version of that name. Raises NotFound."""
     version = session.scalar(select(Version).where(Version.model_id == model.id, Version.name == name))
     if version is None:
-        raise errors.NotFound(what=f"version of model {model.name!r} called", name=name)
+        raise errors.VersionNotFound(name=name, model=model.name)
     return version
 
 

@@ -1,11 +1,16 @@
 """What a person types. A module is a command; the first line of its docstring is its help."""
 
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import typer
 
 from dcmon.errors import InvalidInput
+
+# What a person reads where a term has no end.
+FOR_EVER = {"samples_kept": "for ever", "results_kept": "for ever"}
 
 
 def group(doc: str | None) -> typer.Typer:
@@ -21,6 +26,11 @@ def confirm(question: str, yes: bool) -> None:
         raise InvalidInput(f"{question} There is no terminal to ask on: say --yes.")
     if not typer.confirm(question, err=True):
         raise InvalidInput("Nothing was done.")
+
+
+def outcome(done: Mapping[str, Any], *, dry_run: bool) -> dict[str, Any]:
+    """What was done, or would be: the same keys, and which of the two it is."""
+    return {"dry_run": True, **done} if dry_run else dict(done)
 
 
 def mapping(given: list[str] | None, ignore_extra: bool) -> dict[str, str]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dcmon.commands import confirm
+from dcmon.commands import confirm, outcome
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -29,7 +29,8 @@ def down(
     if dry_run:
         names = [path.name for path in found]
         size = sum(_bytes(path) for path in found)
-        output.value({"would stop": running.pid if running else None, "would delete": names, "bytes": size})
+        done = {"stopped": running.pid if running else None, "deleted": names, "bytes": size}
+        output.value(outcome(done, dry_run=True))
         return
     if purge and found:
         confirm(f"Delete everything that dcmon stored in {settings.data_dir}?", yes)

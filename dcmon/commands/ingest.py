@@ -1,12 +1,14 @@
 """Ingestion: load files, see how far it is behind, set it to another offset."""
 
+from datetime import UTC
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dcmon.commands import confirm, group, mapping, operator
+from dcmon.commands import confirm, group, mapping, operator, outcome
 
 if TYPE_CHECKING:
+    from dcmon.errors import DcmonError
     from dcmon.loading import Loaded, Loader, Target
     from dcmon.settings import Kafka
 
@@ -32,30 +34,33 @@ def file(
     """
     from dcmon import errors, loading
 
-    org, kind = ctx.obj.organization(), "labels" if labels else "samples"
+    org, kind, output = ctx.obj.organization(), "labels" if labels else "samples", ctx.obj.output
     with ctx.obj.org(org) as session:
         target = loading.target(session, model, version, kind, mapping(map_, ignore_extra))
     done, failed = list[dict[str, Any]](), list[errors.DcmonError]()
     try:
         for path in paths:
             try:
-                with ctx.obj.output.progress(path) as advance:
+                with output.progress(path) as advance:
                     loader = loading.Loader(ctx.obj.engine, org, advance)
-                    done.append(_row(_one(loader, target, path, format_, again, dry_run)))
+                    was, loaded = _one(loader, target, path, format_, again, dry_run)
+                done.append(outcome(_row(was, loaded), dry_run=dry_run))
+                if remark := _remark(loaded):
+                    output.say(remark)
             except (errors.InvalidInput, errors.NotFound, errors.FileRefused, errors.FileChanged) as error:
                 if len(paths) == 1:
-                    raise
+                    raise _named(path, error) from error
                 failed.append(error)
-                ctx.obj.output.say(f"{path}: {error}")
+                output.say(str(_named(path, error)))
     except KeyboardInterrupt:
-        ctx.obj.output.say("What is in stays in; type the same again and it goes on from there.")
+        output.say("What is in stays in; type the same again and it goes on from there.")
         raise
     columns = ["file", "rows", "stored", "duplicates", "quarantined", "labels", "seconds", "was"]
-    ctx.obj.output.table(done, columns)
+    output.table(done, columns)
     if failed:
         raise typer.Exit(8 if done else failed[0].exit_code)
     for row in done:
-        if row["rows"] and row["rows"] == row["rejected"]:
+        if row["rows"] and row["rows"] == row["rejected"] and not row["in_before"]:
             raise errors.FileRejected(rows=row["rows"], path=row["file"])
 
 
@@ -106,7 +111,7 @@ def seek(
         raise typer.BadParameter(f"{bad.pop()!r} is none of {', '.join(kafka.KINDS)}.", param_hint="--topic")
     moves = seeking.plan(ctx.obj.engine, require_broker(ctx), topic or kafka.KINDS, seeking.parse(to))
     columns = ["topic", "partition", "begin", "end", "stands", "goes_to", "read_again", "left_out"]
-    ctx.obj.output.table([each.described for each in moves], columns)
+    ctx.obj.output.table([outcome(each.described, dry_run=dry_run) for each in moves], columns)
     if dry_run:
         return
     confirm(f"Read {sum(m.again for m in moves)} messages again, never read {sum(m.left_out for m in moves)}?", yes)
@@ -145,17 +150,30 @@ def _one(
         return "resumed" if next_row else "loaded", loader.load(opened, target, mark, next_row)
 
 
-def _row(found: "tuple[str, Loaded]") -> dict[str, Any]:
-    was, loaded = found
-    outcome = loaded.outcome
+def _named(path: str, error: "DcmonError") -> "DcmonError":
+    """The error, with the file's name when it does not say it."""
+    return error if path in str(error) else type(error)(f"{path}: {error}")
+
+
+def _remark(loaded: "Loaded") -> str | None:
+    if loaded.in_since is not None:
+        since = loaded.in_since.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+        return f"{loaded.path} is in already since {since} UTC; --again loads it once more."
+    return f"{loaded.first_row:,} rows of {loaded.path} were in before." if loaded.first_row else None
+
+
+def _row(was: str, loaded: "Loaded") -> dict[str, Any]:
+    counts = loaded.outcome
     return {
         "file": loaded.path,
-        "rows": outcome.taken,
-        "stored": outcome.stored,
-        "duplicates": outcome.duplicates,
-        "rejected": outcome.quarantined,
+        "rows": counts.taken,
+        "stored": counts.stored,
+        "duplicates": counts.duplicates,
+        "rejected": counts.quarantined,
         "quarantined": dict(loaded.reasons),
         "labels": loaded.labels.stored,
+        "in_before": loaded.first_row,
+        "in_since": loaded.in_since,
         "seconds": round(loaded.seconds, 3),
         "was": was,
     }

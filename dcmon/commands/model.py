@@ -4,9 +4,12 @@ from typing import Annotated
 
 import typer
 
-from dcmon.commands import group
+from dcmon.commands import FOR_EVER, group
 
 app = group(__doc__)
+
+# dcmon.columns.TYPES, which a help need not load.
+KINDS = "numeric, integer, bigint, categorical, text, boolean, array_float, array_float_2d or datetime"
 
 
 @app.command()
@@ -16,7 +19,7 @@ def create(
     task: Annotated[str, typer.Option(help="regression, binary or multiclass.")],
     description: Annotated[str | None, typer.Option(help="What it predicts.")] = None,
     version: Annotated[str | None, typer.Option(help="Create this version too, with the columns given.")] = None,
-    feature: Annotated[list[str] | None, typer.Option(help="NAME:TYPE, repeatable; TYPE as in docs.")] = None,
+    feature: Annotated[list[str] | None, typer.Option(help=f"NAME:TYPE, repeatable. TYPE: {KINDS}.")] = None,
     additional: Annotated[list[str] | None, typer.Option(help="NAME:TYPE of a column that is no feature.")] = None,
     class_: Annotated[list[str] | None, typer.Option("--class", help="A class, repeatable.")] = None,
     label_ratio: Annotated[float, typer.Option(help="Checks on labels wait for this share of labels.")] = 1.0,
@@ -34,6 +37,8 @@ def create(
 
     if frequency.upper() not in Frequency.__members__:
         raise typer.BadParameter(f"{frequency!r} is none of {', '.join(Frequency)}.", param_hint="--frequency")
+    features, more = _columns(feature), _columns(additional)
+    _require_whole(version, features, more, class_)
     new = models.NewModel(name, task, description, label_ratio, durations.parse(label_delay), time_zone)
     row: dict[str, object] = {"model": name}
     with ctx.obj.org() as session:
@@ -42,7 +47,7 @@ def create(
         if defaults:
             row["monitors"] = monitors.create_defaults(session, model, Frequency[frequency.upper()])
         if version is not None:
-            columns = versions.NewVersion(version, _columns(feature), _columns(additional), classes=class_ or None)
+            columns = versions.NewVersion(version, features, more, classes=class_ or None)
             row |= {"version": version, "version_id": versions.create(session, model, columns).id}
     ctx.obj.output.value(row)
 
@@ -53,8 +58,24 @@ def _columns(given: list[str] | None) -> dict[str, str]:
         name, colon, kind = each.rpartition(":")
         if not colon:
             raise typer.BadParameter(f"{each!r} is not NAME:TYPE, like age:numeric.")
+        if name in columns:
+            raise typer.BadParameter(f"The column {name!r} is there twice.")
         columns[name] = kind
     return columns
+
+
+def _require_whole(
+    version: str | None, features: dict[str, str], additional: dict[str, str], classes: list[str] | None
+) -> None:
+    """Raises BadParameter when columns would be lost: without a version, without features, or by a name given twice."""
+    if version is None and (features or additional or classes):
+        raise typer.BadParameter("Columns and classes are those of a version: name it with --version v1.")
+    if version is not None and not features:
+        raise typer.BadParameter(f"Version {version!r} has no column: give it some with --feature age:numeric.")
+    if both := features.keys() & additional.keys():
+        raise typer.BadParameter(f"The column {min(both)!r} is there twice: as --feature and as --additional.")
+    if classes and (twice := [each for each in classes if classes.count(each) > 1]):
+        raise typer.BadParameter(f"The class {twice[0]!r} is there twice.")
 
 
 @app.command("list")
@@ -79,7 +100,7 @@ def list_(ctx: typer.Context) -> None:
 @app.command()
 def show(ctx: typer.Context, name: str) -> None:
     """Show a model: versions, samples, monitors, alerts, quarantine. Example: dcmon model show credit"""
-    from dcmon import models, overview, quarantine, references, retention, samples, versions
+    from dcmon import durations, models, overview, quarantine, references, retention, samples, versions
 
     org = ctx.obj.organization()
     with ctx.obj.org(org) as session:
@@ -103,16 +124,16 @@ def show(ctx: typer.Context, name: str) -> None:
             "description": model.description,
             "time_zone": model.time_zone,
             "label_ratio": model.label_ratio,
-            "label_delay": str(model.label_delay),
+            "label_delay": durations.written(model.label_delay),
             "samples_kept": retention.written(retention.effective(model.retention, org.retention)),
             "monitors": len(overview.monitors(session, model.id)),
             "firing_alerts": len(firing),
-            "quarantined": quarantine.counts(session, model) or None,
+            "quarantined": quarantine.counts(session, model),
         }
     if ctx.obj.output.is_json:
         ctx.obj.output.value({**about, "versions": shown})
         return
-    ctx.obj.output.value(about)
+    ctx.obj.output.value(about, none=FOR_EVER)
     columns = ["version", "id", "features", "samples", "reference", "newest_sample"]
     ctx.obj.output.table(shown, columns, empty="It has no version yet.")
 
@@ -134,4 +155,4 @@ def set_retention(
     with ctx.obj.org(org) as session:
         models.set_retention(session, models.find(session, name), own)
     kept = retention.written(retention.effective(own, org.retention))
-    ctx.obj.output.value({"model": name, "samples_kept": kept, "own": own is not None})
+    ctx.obj.output.value({"model": name, "samples_kept": kept, "own": own is not None}, none=FOR_EVER)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from dcmon.commands import confirm, group
+from dcmon.commands import FOR_EVER, confirm, group, outcome
 
 app = group(__doc__)
 
@@ -53,7 +53,8 @@ def show(ctx: typer.Context, name: Annotated[str | None, typer.Argument()] = Non
         names = [model.name for model in models.entries(session)]
     live = [token["prefix"] for token in held if token["state"] == "live"]
     about = {"name": org.name, "id": org.id, "schema": org.schema, "owner": owner.email, "models": names}
-    ctx.obj.output.value({**about, "tokens": live, **limited, "samples_kept": samples, "results_kept": results})
+    about |= {"tokens": live, **limited, "samples_kept": samples, "results_kept": results}
+    ctx.obj.output.value(about, none=FOR_EVER)
 
 
 Limit = Annotated[str | None, typer.Option(metavar="N|none", show_default=False)]
@@ -93,9 +94,11 @@ def set_limits(
 def _limit(option: str, given: str) -> int | None:
     if given == "none":
         return None
-    if not given.isdecimal():
-        raise typer.BadParameter(f"{given!r} is no number, and not none.", param_hint="--" + option.replace("_", "-"))
-    return int(given)
+    try:
+        return int(given)
+    except ValueError as error:
+        hint = "--" + option.replace("_", "-")
+        raise typer.BadParameter(f"{given!r} is no whole number, and not none.", param_hint=hint) from error
 
 
 @app.command("set-retention")
@@ -117,7 +120,7 @@ def set_retention(
         kept, results_kept = given
         organizations.set_terms(session, org, kept, results_kept)
     said = {"samples_kept": retention.written(kept), "results_kept": retention.written(results_kept)}
-    ctx.obj.output.value({"organization": org.name, **said})
+    ctx.obj.output.value({"organization": org.name, **said}, none=FOR_EVER)
     ctx.obj.output.say('"dcmon prune --dry-run" counts what is past it; the scheduler takes it out within an hour.')
 
 
@@ -133,10 +136,8 @@ def delete(
 
     org = ctx.obj.organization(name)
     found = extent(ctx.obj.engine, org)
-    if dry_run:
-        ctx.obj.output.value({"would delete": org.name, **found})
-        return
-    confirm(f"Delete organization {org.name!r} with {found['models']} models and {found['samples']} samples?", yes)
-    delete_organization(ctx.obj.engine, org)
-    ctx.obj.output.value({"deleted": org.name, **found})
-    return
+    if not dry_run:
+        what = f"{found['models']:,} models and {found['samples']:,} samples"
+        confirm(f"Delete organization {org.name!r} with {what}?", yes)
+        delete_organization(ctx.obj.engine, org)
+    ctx.obj.output.value(outcome({"deleted": org.name, **found}, dry_run=dry_run))

@@ -1,9 +1,15 @@
 """Take out what is past its retention."""
 
-from typing import Annotated
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from dcmon.expired import Counts
+
+BELONGING = ("ids", "labels", "quarter_hours")
+NAMES = {"quarantine": "quarantined rows", "quarter_hours": "quarter hours", "waiting_labels": "labels that wait"}
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
@@ -23,22 +29,27 @@ def prune(
 
     Example: dcmon prune --dry-run
     """
-    from dcmon.commands import confirm, operator
+    from dcmon.commands import confirm, operator, outcome
+    from dcmon.expired import Counts
     from dcmon.jobs import prune as job
 
     given = ctx.obj
     orgs = given.organizations()
     found = job.extent(given, orgs)
-    if not dry_run and (counted := sum(sum(each.removed.values()) for each in found)):
-        confirm(f"Take out {counted} rows for ever?", yes)
+    if not dry_run and any(each.removed for each in found):
+        counted = sum((each.removed for each in found), Counts())
+        confirm(f"Take out {_extent(counted)} for ever?", yes)
     if not dry_run:
         found = job.prune(given, orgs, by or operator(), is_fast=fast)
     left_out = [(each.org.name, each.left_out) for each in found if each.left_out is not None]
     if left_out and len(left_out) == len(found):
         raise left_out[0][1]
     rows = [
-        {"organization": each.org.name, "model": place.model, "version": place.version or None, "table": place.table,
-         "rows": count}
+        outcome(
+            {"organization": each.org.name, "model": place.model, "version": place.version or None,
+             "table": place.table, "rows": count},
+            dry_run=dry_run,
+        )
         for each in found for place, count in sorted(each.removed.items())
     ]  # fmt: skip
     columns = ["organization", "model", "version", "table", "rows"]
@@ -47,3 +58,14 @@ def prune(
         given.output.say(f"{name} was left out: {why}")
     if left_out:
         raise typer.Exit(8)
+
+
+def _extent(removed: "Counts") -> str:
+    """What goes, as a person counts it: ids, labels and quarter hours belong to their samples."""
+    rows = Counter[str]()
+    for place, count in removed.items():
+        rows[place.table] += count
+    if rows["samples"]:
+        belonging = sum(rows.pop(table, 0) for table in BELONGING)
+        rows["samples (and what belongs to them)" if belonging else "samples"] = rows.pop("samples")
+    return " and ".join(f"{count:,} {NAMES.get(table, table)}" for table, count in sorted(rows.items()) if count)

@@ -5,19 +5,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dcmon.commands import confirm, group, operator, utc
+from dcmon.commands import confirm, group, operator, outcome, utc
+from dcmon.output import shortened
 
 if TYPE_CHECKING:
     from dcmon.quarantine import Chosen
 
 app = group(__doc__)
 
+COUNTED = ["model", "version", "kind", "reason", "rows", "first", "last", "example"]
+NO_SUCH_ROW = "No such row is quarantined."
+
 Ids = Annotated[list[int] | None, typer.Argument(help="Ids of rows; none: what the options say.")]
 OfModel = Annotated[str | None, typer.Option("--model", help="Only of this model.")]
 OfVersion = Annotated[str | None, typer.Option("--version", help="Only of this version.")]
 Reason = Annotated[str | None, typer.Option("--reason", help="Only with this reason: conflict, wrong_type …")]
 Since = Annotated[datetime | None, typer.Option("--since", help="Only logged then or later, UTC.")]
-Source = Annotated[str | None, typer.Option("--source", help="Only with a source that begins so.")]
+Source = Annotated[
+    str | None, typer.Option("--source", help="Only with a source that begins so, or of a file: its path.")
+]
 All = Annotated[bool, typer.Option("--all", help="Every row that there is.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would become of the rows.")]
 By = Annotated[str | None, typer.Option("--by", help="Who does it, for the ledger; the system's user by default.")]
@@ -40,12 +46,16 @@ def list_(
     """
     from dcmon import quarantine
 
-    what = _chosen(None, model, version, reason, since, source)
+    what, output = _chosen(None, model, version, reason, since, source), ctx.obj.output
     with ctx.obj.org() as session:
+        quarantine.require_known(session, what)
         found = quarantine.listed(session, what, limit) if rows else quarantine.summary(session, what)
-    counted = ["model", "version", "kind", "reason", "rows", "first", "last", "example"]
-    each = ["id", "model", "version", "kind", "sample_id", "reason", "field", "detail", "logged_at"]
-    ctx.obj.output.table(found, each if rows else counted, empty="No row is quarantined.")
+    empty = "No row is quarantined." if what.is_all else NO_SUCH_ROW
+    if rows and not output.is_json:
+        found = [{**row, "sample_id": shortened(row["sample_id"] or "-")} for row in found]
+    detail = [] if output.is_narrow else ["detail"]
+    each = ["id", "model", "version", "kind", "sample_id", "reason", "field", *detail, "logged_at"]
+    output.table(found, each if rows else COUNTED, empty=empty, whole=["id", "reason"])
 
 
 @app.command()
@@ -75,13 +85,16 @@ def retry(
 
     Example: dcmon quarantine retry --model credit --reason conflict
     """
-    from dcmon import correcting
+    from dcmon import correcting, quarantine
 
-    what = _chosen(ids, model, version, reason, since, source, needed=not all_)
-    app = ctx.obj
-    done = correcting.retry(app.engine, app.organization(), what, by or operator(), dry_run=dry_run)
-    said = {"would be stored" if dry_run else "stored": done.stored, "duplicates": done.duplicates}
-    app.output.value({"tried": done.tried, **said, "still_bad": done.still_bad or None})
+    what, app = _chosen(ids, model, version, reason, since, source, all_=all_), ctx.obj
+    org = app.organization()
+    with app.org(org) as session:
+        quarantine.require_known(session, what)
+    done = correcting.retry(app.engine, org, what, by or operator(), dry_run=dry_run)
+    app.output.value(outcome(vars(done), dry_run=dry_run))
+    if not done.tried:
+        app.output.say(NO_SUCH_ROW)
     if done.still_bad:
         raise typer.Exit(8)
 
@@ -103,17 +116,17 @@ def drop(
     """Drop rows for ever. Example: dcmon quarantine drop --model credit --reason wrong_type --dry-run"""
     from dcmon import correcting, quarantine
 
-    what = _chosen(ids, model, version, reason, since, source, needed=not all_)
-    app = ctx.obj
+    what, app = _chosen(ids, model, version, reason, since, source, all_=all_), ctx.obj
     org = app.organization()
     with app.org(org) as session:
-        counted = sum(group["rows"] for group in quarantine.summary(session, what))
-    if dry_run:
-        app.output.value({"would drop": counted})
-        return
-    if counted:
-        confirm(f"Drop {counted} quarantined rows for ever?", yes)
-    app.output.value({"dropped": correcting.drop(app.engine, org, what, by or operator())})
+        quarantine.require_known(session, what)
+        dropped = sum(group["rows"] for group in quarantine.summary(session, what))
+    if not dropped:
+        app.output.say(NO_SUCH_ROW)
+    elif not dry_run:
+        confirm(f"Drop {dropped:,} quarantined rows for ever?", yes)
+        dropped = correcting.drop(app.engine, org, what, by or operator())
+    app.output.value(outcome({"dropped": dropped}, dry_run=dry_run))
 
 
 def _chosen(
@@ -124,12 +137,15 @@ def _chosen(
     since: datetime | None,
     source: str | None,
     *,
-    needed: bool = False,
+    all_: bool | None = None,
 ) -> "Chosen":
+    """What the options say; ids, a restriction or --all are needed unless `all_` is None. Raises InvalidInput."""
     from dcmon import errors
     from dcmon.quarantine import Chosen
 
-    chosen = Chosen(tuple(ids or ()), model, version, reason, utc(since) if since else None, source)
-    if needed and chosen.is_all:
+    chosen = Chosen((), model, version, reason, utc(since) if since else None, source)
+    if sum([bool(ids), not chosen.is_all, bool(all_)]) > 1:
+        raise errors.InvalidInput("Say ids, or options that choose rows, or --all: not several of them.")
+    if all_ is False and not ids and chosen.is_all:
         raise errors.InvalidInput("Say which rows: ids, --model, --reason, … or --all.")
-    return chosen
+    return Chosen(tuple(ids)) if ids else chosen

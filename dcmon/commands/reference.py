@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dcmon.commands import confirm, group, mapping
+from dcmon.commands import confirm, group, mapping, outcome
 
 if TYPE_CHECKING:
     from dcmon.columns import Columns
@@ -46,7 +46,7 @@ def load(
         there, shape = references.count(session, found), storage.columns(owner, found)
     with _table(file, shape, columns) as table:
         if replace and not dry_run:
-            confirm(f"Replace {there} reference rows of {model}/{version}?", yes)
+            confirm(f"Replace {there:,} reference rows of {model}/{version}?", yes)
         with ctx.obj.org() as session:
             done = references.load(session, owner, found, table, replace=replace, largest=largest, dry_run=dry_run)
     _finish(ctx, done, dry_run=dry_run)
@@ -77,9 +77,9 @@ def clear(
         found = versions.find(session, models.find(session, model), version)
         rows = references.count(session, found)
     if dry_run:
-        _finish(ctx, references.Loaded(0, rows, 0, found.reference_revision), dry_run=True)
+        _finish(ctx, references.Loaded(0, rows, 0, found.reference_revision + 1), dry_run=True)
         return
-    confirm(f"Remove {rows} reference rows of {model}/{version}?", yes)
+    confirm(f"Remove {rows:,} reference rows of {model}/{version}?", yes)
     with ctx.obj.org() as session:
         done = references.clear(session, found)
     _finish(ctx, done, dry_run=False)
@@ -109,5 +109,5 @@ def _finish(ctx: typer.Context, done: "Loaded", *, dry_run: bool) -> None:
     if not dry_run:
         with ctx.obj.public() as session:
             wake.ring(session, org.id, wake.Work.evaluate)
-    stored, removed = ("would store", "would remove") if dry_run else ("stored", "removed")
-    ctx.obj.output.value({stored: done.stored, removed: done.removed, "rows": done.total, "revision": done.revision})
+    said = {"stored": done.stored, "removed": done.removed, "rows": done.total, "revision": done.revision}
+    ctx.obj.output.value(outcome(said, dry_run=dry_run))

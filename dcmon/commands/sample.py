@@ -1,11 +1,11 @@
 """Samples: show, delete."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from dcmon.commands import confirm, group, operator, utc
+from dcmon.commands import confirm, group, operator, outcome, utc
 
 app = group(__doc__)
 
@@ -28,7 +28,14 @@ def show(
         ctx.obj.output.table(rows, [])
         return
     for row in rows:
-        ctx.obj.output.value(row)
+        ctx.obj.output.value({name: _plain(value) for name, value in row.items()})
+
+
+def _plain(value: Any) -> Any:
+    """A row as JSON and a label in full: neither is rounded, and a list or a comma can be told from another."""
+    import json
+
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | float) else value
 
 
 @app.command()
@@ -59,12 +66,15 @@ def delete(
     total = sum(each.samples for each in counted.values())
     if not dry_run:
         if total:
-            confirm(f"Take {total} samples of model {model!r} out of {len(spans)} versions?", yes)
+            confirm(f"Take {total:,} samples of model {model!r} out of {len(spans)} versions?", yes)
         done = {name: span for name, span in spans.items() if counted[name].samples}
         counted = {
             name: correcting.delete_samples(app.engine, org, span, by or operator(), with_labels=labels)
             for name, span in done.items()
         }
     said = "labels" if labels else "labels_that_wait"
-    rows = [{"version": name, "samples": each.samples, said: each.labels} for name, each in counted.items()]
+    rows = [
+        outcome({"version": name, "samples": each.samples, said: each.labels}, dry_run=dry_run)
+        for name, each in counted.items()
+    ]
     app.output.table(rows, ["version", "samples", said], empty="There is no sample in this span.")

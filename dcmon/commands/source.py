@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dcmon.commands import confirm, group, mapping
+from dcmon.commands import confirm, group, mapping, outcome
 
 if TYPE_CHECKING:
     from dcmon.scanning import Scan
@@ -81,14 +81,12 @@ def remove(
 
     with ctx.obj.org() as session:
         about = sources.describe(session, sources.find(session, name))
-    counts = {"files": about["files"], "rows_kept": about["stored"]}
-    if dry_run:
-        ctx.obj.output.value({"would remove": name, **counts})
-        return
-    confirm(f"Watch {about['url']} no more? Its {about['stored']} rows stay.", yes)
-    with ctx.obj.org() as session:
-        sources.remove(session, sources.find(session, name))
-    ctx.obj.output.value({"removed": name, **counts})
+    done = {"removed": name, "files": about["files"], "rows_kept": about["stored"]}
+    if not dry_run:
+        confirm(f"Watch {about['url']} no more? Its {about['stored']:,} rows stay.", yes)
+        with ctx.obj.org() as session:
+            sources.remove(session, sources.find(session, name))
+    ctx.obj.output.value(outcome(done, dry_run=dry_run))
 
 
 @app.command()
@@ -97,7 +95,7 @@ def scan(
     name: Annotated[str | None, typer.Argument(help="Not given: all.")] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Try files that could not be read once more.")] = False,
 ) -> None:
-    """Load what is new, now. Exit code 8 when a file can't be read. Example: dcmon source scan lake"""
+    """Load what is new, now. Exit code 8 when a file was tried and can't be read. Example: dcmon source scan lake"""
     from dcmon import sources
     from dcmon.scanning import Scanner
 
@@ -110,6 +108,9 @@ def scan(
     for each in found:
         for path, why in each.failed.items():
             ctx.obj.output.say(f"{each.source}: {path}: {why}")
+        if each.failed_before:
+            files = "1 file" if each.failed_before == 1 else f"{each.failed_before} files"
+            ctx.obj.output.say(f"{files} still can't be read: dcmon source show {each.source}")
     if any(each.failed for each in found):
         raise typer.Exit(8)
 
@@ -126,5 +127,6 @@ def _row(scan: "Scan") -> dict[str, Any]:
         "quarantined": sum(each.quarantined for each in outcomes),
         "being_written": scan.unsettled,
         "failed": len(scan.failed),
+        "failed_before": scan.failed_before,
         "failed_files": dict(scan.failed),
     }

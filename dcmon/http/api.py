@@ -9,6 +9,7 @@ from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import compile_path
 
 from dcmon.app import App
 from dcmon.errors import DcmonError
@@ -64,6 +65,8 @@ def _invalid(request: Request, error: Exception) -> JSONResponse:
 
 def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    if error.status_code == 405 and (allowed := ", ".join(_methods(request))):
+        return answer(405, f"{request.url.path} takes no {request.method}: use {allowed}.", Allow=allowed)
     message = f"There is no {request.method} {request.url.path}." if error.status_code == 404 else str(error.detail)
     return answer(error.status_code, message)
 
@@ -72,6 +75,15 @@ def _left(request: Request, error: Exception) -> JSONResponse:
     """A client that went away while it sent: nobody reads this answer, and nothing of the request was taken."""
     log.debug("%s %s: the client went away", request.method, request.url.path)
     return answer(400, "The request was not sent to its end.")
+
+
+def _methods(request: Request) -> list[str]:
+    """The methods that there are at a request's path."""
+    paths = request.app.openapi()["paths"]
+    found = {
+        method.upper() for path in paths if compile_path(path)[0].match(request.url.path) for method in paths[path]
+    }
+    return sorted(found)
 
 
 def _unexpected(request: Request, error: Exception) -> JSONResponse:

@@ -78,7 +78,7 @@ def test_the_whole_way_with_workers_killed_in_the_middle(dcmon: Dcmon, data_dir:
 
     assert dcmon("up").returncode == 0
     model = dcmon.json("model", "show", "flights-late")
-    assert (model["versions"][0]["samples"], model["quarantined"]) == (SAMPLES, None)
+    assert (model["versions"][0]["samples"], model["quarantined"]) == (SAMPLES, {})
     for monitor in dcmon.json("monitor", "list"):
         every = DAYS if monitor["every"] == "day" else WEEKS
         results = dcmon.json("monitor", "history", monitor["monitor"])

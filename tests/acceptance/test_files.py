@@ -51,14 +51,21 @@ def samples(credit: Dcmon) -> int:
 
 
 def test_a_dry_run_then_the_file_then_nothing_more(credit: Dcmon, may: Path) -> None:
-    counts = {"rows": 14, "stored": 10, "duplicates": 1, "rejected": 3, "labels": 0}
-    counts["quarantined"] = {"conflict": 1, "malformed": 1, "wrong_type": 1}  # type: ignore[assignment]
+    nothing = {"rows": 0, "stored": 0, "duplicates": 0, "rejected": 0, "labels": 0, "quarantined": {}}
+    reasons = {"conflict": 1, "malformed": 1, "wrong_type": 1}
+    counts = {"rows": 14, "stored": 10, "duplicates": 1, "rejected": 3, "labels": 0, "quarantined": reasons}
+    counts |= {"in_before": 0, "in_since": None}
 
-    assert load(credit, str(may), "--dry-run") == {**counts, "was": "not stored"}
+    assert load(credit, str(may), "--dry-run") == {**counts, "was": "not stored", "dry_run": True}
     assert samples(credit) == 0
     assert load(credit, str(may)) == {**counts, "was": "loaded"}
     assert samples(credit) == 10
-    assert load(credit, str(may)) == {**counts, "was": "in already"}
+    again = load(credit, str(may))
+    since = str(again["in_since"])
+    assert again == {**nothing, "in_before": 14, "in_since": since, "was": "in already"}
+    assert load(credit, str(may), "--dry-run") == {**again, "dry_run": True}
+    said = credit("ingest", "file", str(may), "--model", "credit").stderr
+    assert f"is in already since {since[:10]} {since[11:16]} UTC; --again loads it once more." in said
     assert load(credit, str(may), "--again")["duplicates"] == 14
 
 
@@ -69,6 +76,7 @@ def test_columns_of_other_names_and_labels_from_standard_input(credit: Dcmon, tm
     )
     said = credit("ingest", "file", str(path), "--model", "credit")
     assert said.returncode == 2
+    assert f"{path}: The file's columns are not those of the samples." in said.stderr
     assert "no column for _dc_sample_id. It has customer, comment, for which there is no field" in said.stderr
     assert load(credit, str(path), "--map", "customer=_dc_sample_id", "--ignore-extra")["stored"] == 1
 
@@ -91,12 +99,14 @@ def test_columns_of_other_names_and_labels_from_standard_input(credit: Dcmon, tm
         (["may.txt", "--model", "credit"], 2, "say --format"),
         (["may.csv", "--model", "credit", "--format", "parquet"], 2, "can't be read as Parquet"),
         ([".", "--model", "credit", "--format", "csv"], 3, "can't be read"),
+        (["empty.csv", "--model", "credit"], 2, "empty.csv is empty: a CSV begins with a header."),
     ],
 )
 def test_what_can_not_be_loaded_is_said(
     credit: Dcmon, may: Path, arguments: list[str], code: int, sentence: str
 ) -> None:
     may.with_suffix(".txt").write_text("x")
+    may.with_name("empty.csv").touch()
     done = credit("ingest", "file", str(may.parent / arguments[0]), *arguments[1:])
 
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
@@ -135,8 +145,14 @@ def test_an_interrupted_load_is_gone_on_from(credit: Dcmon, engine: Engine, acme
     assert process.returncode == 130, said
     assert "type the same again" in said
     assert 0 < samples(credit) == rows_in() < 200_000
-    found = load(credit, str(path))
-    assert (found["was"], found["rows"], found["stored"], found["duplicates"]) == ("resumed", 200_000, 200_000, 0)
+    before = samples(credit)
+    counted = load(credit, str(path), "--dry-run")
+    done = credit("-o", "json", "ingest", "file", "--model", "credit", str(path))
+    (found,) = json.loads(done.stdout)
+    assert f"{before:,} rows of {path} were in before." in done.stderr
+    for counts in (counted, found):
+        assert (counts["in_before"], counts["rows"], counts["stored"]) == (before, 200_000 - before, 200_000 - before)
+    assert (found["was"], found["duplicates"], samples(credit)) == ("resumed", 0, 200_000)
 
 
 def test_a_directory_is_watched_from_the_first_file_to_its_removal(credit: Dcmon, may: Path, tmp_path: Path) -> None:
@@ -153,12 +169,16 @@ def test_a_directory_is_watched_from_the_first_file_to_its_removal(credit: Dcmon
     (lake / "bad.csv").write_text("a,b\n")
     os.utime(lake / "bad.csv", (0, 0))
     assert credit("source", "scan").returncode == 8
-    assert credit("source", "scan").returncode == 0
-    assert credit("source", "scan", "--retry").returncode == 8
+    second = credit("source", "scan")
+    assert (second.returncode, second.stderr) == (0, "1 file still can't be read: dcmon source show lake\n")
+    third = credit("source", "scan", "--retry")
+    assert (third.returncode, "still" in third.stderr) == (8, False)
     shown = credit.json("source", "show", "lake")
     assert [each["file"] for each in shown["failed_files"]] == ["bad.csv"]
     assert "bad.csv" in credit("source", "show", "lake").stdout
-    assert credit.json("source", "remove", "lake", "--dry-run") == {"would remove": "lake", "files": 2, "rows_kept": 10}
+    assert credit.json("source", "remove", "lake", "--dry-run") == {
+        "removed": "lake", "files": 2, "rows_kept": 10, "dry_run": True,
+    }  # fmt: skip
     assert [each["name"] for each in credit.json("source", "list")] == ["lake"]
     assert credit("source", "remove", "lake").returncode == 2
     credit.json("source", "remove", "lake", "--yes")

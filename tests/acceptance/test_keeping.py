@@ -1,8 +1,11 @@
 """Retention, corrections and the quarantine, as an operator types them, on a running dcmon."""
 
 import json
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -42,7 +45,7 @@ def test_samples_age_out_by_the_organizations_or_the_models_term(acme: Dcmon) ->
     said = acme.json("org", "set-retention", "acme", "--samples", "30d", "--results", "1y")
     assert (said["samples_kept"], said["results_kept"]) == ("30d", "365d")
     assert acme.json("org", "show")["samples_kept"] == "30d"
-    assert acme.json("model", "set-retention", "credit", "none")["samples_kept"] == "none"
+    assert acme.json("model", "set-retention", "credit", "none")["samples_kept"] is None
     assert acme.json("prune", "--dry-run") == []
     assert acme.json("model", "set-retention", "credit", "inherit") == {
         "model": "credit", "samples_kept": "30d", "own": False,
@@ -53,18 +56,19 @@ def test_samples_age_out_by_the_organizations_or_the_models_term(acme: Dcmon) ->
     assert {(each["version"], each["table"]): each["rows"] for each in counted} == {
         ("v1", "samples"): 300, ("v1", "ids"): 300, ("v1", "labels"): 300, ("v1", "quarter_hours"): 10,
     }  # fmt: skip
-    refused(acme, 2, "--yes", "prune")
-    assert acme.json("prune", "--yes") == counted
+    refused(acme, 2, "Take out 300 samples (and what belongs to them) for ever?", "prune")
+    removed = acme.json("prune", "--yes")
+    assert [{**each, "dry_run": True} for each in removed] == counted
     assert acme.json("prune", "--yes") == []
     assert acme.json("audit")["is_well"]
 
 
 def test_a_term_that_is_none_is_refused(acme: Dcmon) -> None:
     for sentence, arguments in (
-        ("no duration", ("org", "set-retention", "--samples", "soon")),
+        ("It looks like 90d, 12w or 2y, or none", ("org", "set-retention", "--samples", "soon")),
         ("too short", ("org", "set-retention", "--samples", "1h")),
         ("Say what to set", ("org", "set-retention")),
-        ("at least as long", ("org", "set-retention", "--results", "30d")),
+        ("Give both: --samples none --results none.", ("org", "set-retention", "--results", "30d")),
         ("at least as long", ("org", "set-retention", "--samples", "60d", "--results", "30d")),
         ("too short", ("model", "set-retention", "credit", "5m")),
     ):
@@ -72,13 +76,21 @@ def test_a_term_that_is_none_is_refused(acme: Dcmon) -> None:
     refused(acme, 5, "'other'", "model", "set-retention", "other", "30d")
 
 
+def test_what_is_kept_for_ever_is_said_so_and_null_in_json(acme: Dcmon) -> None:
+    about = acme.json("model", "show", "credit")
+    assert (about["samples_kept"], about["label_delay"]) == (None, "3d")
+    assert sum(about["quarantined"].values()) == 2
+    assert re.search(r"samples kept +for ever", acme("model", "show", "credit").stdout)
+    assert re.search(r"results kept +for ever", acme("org", "show", "acme").stdout)
+
+
 def test_a_wrong_day_is_taken_out_and_the_row_is_found(acme: Dcmon) -> None:
     day = ("sample", "delete", "--model", "credit", "--from", "2026-03-01", "--to", "2026-03-01T01:00:00")
-    counted = acme.json(*day, "--dry-run")
-    assert counted == [{"version": "v1", "samples": 120, "labels_that_wait": 120}]
+    counted = {"version": "v1", "samples": 120, "labels_that_wait": 120}
+    assert acme.json(*day, "--dry-run") == [{**counted, "dry_run": True}]
     refused(acme, 2, "--yes", *day)
-    assert acme.json(*day, "--yes", "--by", "ann") == counted
-    assert acme.json(*day, "--dry-run") == [{"version": "v1", "samples": 0, "labels_that_wait": 0}]
+    assert acme.json(*day, "--yes", "--by", "ann") == [counted]
+    assert acme.json(*day, "--dry-run") == [{"version": "v1", "samples": 0, "labels_that_wait": 0, "dry_run": True}]
     assert [each["state"] for each in acme.json("sample", "show", "s0", "--model", "credit")] == ["label waits"]
     stored = acme.json("sample", "show", "s200", "--model", "credit")[0]
     assert (stored["state"], stored["version"], stored["label"], stored["row"]["job"]) == ("stored", "v1", "0", "j0")
@@ -87,6 +99,59 @@ def test_a_wrong_day_is_taken_out_and_the_row_is_found(acme: Dcmon) -> None:
     refused(acme, 5, "'v9'", *day, "--version", "v9")
     refused(acme, 2, "before it begins", *day[:4], "--from", "2026-03-02", "--to", "2026-03-01")
     assert acme.json("audit")["is_well"]
+
+
+@pytest.mark.parametrize("verb", ["list", "retry", "drop"])
+def test_rows_that_there_are_none_of_are_not_found_quietly(acme: Dcmon, verb: str) -> None:
+    wrong = ("--model", "credit", "--version", "v9")
+    for code, sentence, arguments in (
+        (5, "There is no model 'nope'. \"dcmon model list\"", ("--model", "nope")),
+        (5, "There is no version 'v9' of model 'credit'. \"dcmon model show credit\"", wrong),
+        (5, "No model has a version 'v9'", ("--version", "v9")),
+        (2, "There is no reason 'typo': it is one of conflict, ", ("--reason", "typo")),
+    ):  # fmt: skip
+        refused(acme, code, sentence, "quarantine", verb, *arguments)
+    done = acme("quarantine", verb, "--reason", "conflict")
+    assert (done.returncode, done.stderr) == (0, "No such row is quarantined.\n")
+
+
+@pytest.mark.parametrize("verb", ["retry", "drop"])
+def test_ids_are_all_that_is_said_and_are_there(acme: Dcmon, verb: str) -> None:
+    known = str(acme.json("quarantine", "list")[0]["example"])
+    for more in (["--all"], ["--model", "credit"], ["--reason", "malformed"]):
+        refused(acme, 2, "not several", "quarantine", verb, known, *more)
+    refused(acme, 5, "No row 98 or 99 is quarantined", "quarantine", verb, known, "98", "99")
+    assert len(acme.json("quarantine", "list", "--rows")) == 2
+
+
+def test_a_list_of_quarantined_rows_fits_a_terminal_of_80_columns(acme: Dcmon, tmp_path: Path) -> None:
+    path = tmp_path / "may.csv"
+    path.write_text(f"_dc_sample_id,_dc_time,_dc_prediction,age,job\n{'x' * 200},2100-01-01,1,4,a\n")
+    assert acme("ingest", "file", str(path), "--model", "credit").returncode == 3
+
+    narrow = replace(acme, settings={**acme.settings, "COLUMNS": "80"})("quarantine", "list", "--rows").stdout
+    assert max(map(len, narrow.splitlines())) <= 80
+    assert "future_timestamp" in narrow
+    assert "x" * 200 not in narrow
+    assert "detail" not in narrow
+    wide = acme("quarantine", "list", "--rows").stdout
+    assert f" {'x' * 31}… " in wide
+    assert "after receipt" in wide
+    (found,) = acme.json("quarantine", "list", "--rows", "--source", str(path))
+    assert (found["sample_id"], found["file"], found["reason"]) == ("x" * 200, str(path), "future_timestamp")
+    assert str(path) in acme("quarantine", "show", str(found["id"])).stdout
+
+
+def test_a_stored_sample_is_shown_as_json_and_not_rounded(acme: Dcmon, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    sample = {"_dc_sample_id": "a", "_dc_time": NOW.isoformat(), "_dc_prediction": "1", "age": 1088.3612, "job": "a, b"}
+    path.write_text(json.dumps({**sample, "_dc_prediction_probabilities": [0.25, 0.75]}) + "\n")
+    assert acme("ingest", "file", str(path), "--model", "credit").returncode == 0
+
+    said = acme("sample", "show", "a", "--model", "credit").stdout
+
+    for part in ('"age": 1088.3612', '"job": "a, b"', '"_dc_prediction_probabilities": [0.25, 0.75]'):
+        assert part in said, said
 
 
 def test_the_quarantine_is_counted_shown_retried_and_dropped(acme: Dcmon) -> None:
@@ -105,7 +170,7 @@ def test_the_quarantine_is_counted_shown_retried_and_dropped(acme: Dcmon) -> Non
 
     refused(acme, 2, "--all", "quarantine", "drop", "--yes")
     refused(acme, 2, "--yes", "quarantine", "drop", "--all")
-    assert acme.json("quarantine", "drop", "--all", "--dry-run") == {"would drop": 2}
+    assert acme.json("quarantine", "drop", "--all", "--dry-run") == {"dropped": 2, "dry_run": True}
     assert acme.json("quarantine", "drop", str(listed[0]["id"]), "--yes") == {"dropped": 1}
     assert acme.json("quarantine", "drop", "--all", "--yes") == {"dropped": 1}
     refused(acme, 5, "99", "quarantine", "show", "99")

@@ -331,7 +331,18 @@ def test_a_sample_is_found_wherever_it_is(target: Target) -> None:
             json.dumps(found, default=str)
             return [each["state"] for each in found]
 
+    unreadable = [
+        b'{"_dc_sample_id": "u1", "age": NaN}',
+        b'{"_dc_sample_id": "u2", "age": 1e309}',
+        b'{"job": "caf\xe9", "_dc_sample_id" : "u\\u0033", "age": ',
+        b'{"age": "\\"_dc_sample_id\\": \\"u4\\""}',
+    ]
+    for row in unreadable:
+        take(target, [row], row.hex())
     assert states("s0") == ["stored", "quarantined"]
+    assert states("u1") == states("u2") == states("u3") == ["quarantined"]
+    with pytest.raises(errors.NotFound):
+        states("u4")
     assert states("s1") == ["label waits"]
     with pytest.raises(errors.NotFound, match="s2"):
         states("s2")

@@ -57,6 +57,12 @@ def test_what_is_no_upload_is_refused_with_a_sentence(client: Endpoint, target: 
     assert state(target) == (0, 0)
 
 
+def test_a_wrong_method_is_405_and_told_the_right_one(client: Endpoint, target: Target) -> None:
+    answer = client.request("PUT", f"model-versions/{target.version_id}/data", b"[]")
+    assert (answer.status, answer.headers["allow"]) == (405, "POST")
+    assert said(answer) == f"/api/v1/model-versions/{target.version_id}/data takes no PUT: use POST."
+
+
 def test_nothing_is_read_from_who_has_no_token(client: Endpoint, target: Target) -> None:
     other = Endpoint(client.url, "nonsense", client.pool)
     assert other.reference(target.version_id, document(many(1))).status == 401
@@ -106,12 +112,14 @@ def test_a_file_is_loaded_shown_replaced_and_cleared(tmp_path: Path, database_ur
     whole.write_bytes(document(many(20)))
     lines.write_text("\n".join(json.dumps({"job": "a", "age": n, "_dc_prediction": "1"}) for n in range(5)) + "\n\n")
 
-    assert run("load", str(whole), "--dry-run") == {"would store": 20, "would remove": 0, "rows": 20, "revision": 0}
+    assert run("load", str(whole), "--dry-run") == {
+        "stored": 20, "removed": 0, "rows": 20, "revision": 1, "dry_run": True,
+    }  # fmt: skip
     assert run("load", str(whole)) == {"stored": 20, "removed": 0, "rows": 20, "revision": 1}
     assert run("load", str(lines)) == {"stored": 5, "removed": 0, "rows": 25, "revision": 2}
     refused(dcmon("reference", "load", str(lines), "--replace", *of, data_dir=tmp_path, url=database_url), 2, "--yes")
     assert run("load", str(lines), "--replace", "--yes") == {"stored": 5, "removed": 25, "rows": 5, "revision": 3}
-    assert run("clear", "--dry-run")["would remove"] == 5
+    assert run("clear", "--dry-run") == {"stored": 0, "removed": 5, "rows": 0, "revision": 4, "dry_run": True}
     assert run("show")["rows"] == 5
     assert run("clear", "--yes") == {"stored": 0, "removed": 5, "rows": 0, "revision": 4}
     assert state(target) == (0, 4)
@@ -155,6 +163,9 @@ def test_a_file_that_can_not_be_used_is_2_and_an_unknown_version_5(
     refused(dcmon(*missing, data_dir=tmp_path, url=database_url), 5, "missing.json")
     refused(load("a.json", b""), 2, "no JSON")
     refused(load("a.json", document([*many(3), [1]])), 2, "Row 3 ")
+    wrong_type = b'{"job": "a", "age": "x", "_dc_prediction": "1"}'
+    refused(load("b.jsonl", wrong_type), 2, "$.age`. Nothing was stored.")
+    refused(load("a.csv", b""), 2, "a.csv is empty: a CSV begins with a header.")
     refused(load("a.jsonl", b'{"job": "a", "age": 1, "_dc_prediction": "1"}\n{"age": 1}'), 2, "Row 1 ")
     refused(load("a.json", document(many(1)), "v9"), 5, "v9")
     assert state(target) == (0, 0)

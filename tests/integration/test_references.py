@@ -137,7 +137,7 @@ def test_who_reads_in_a_snapshot_sees_the_reference_that_was_there(target: Targe
 
 def test_a_dry_run_counts_truly_and_does_nothing(target: Target) -> None:
     upload(target, document(many(10)))
-    for replace, wanted in ((False, Loaded(5, 0, 15, 1)), (True, Loaded(5, 10, 5, 1))):
+    for replace, wanted in ((False, Loaded(5, 0, 15, 2)), (True, Loaded(5, 10, 5, 2))):
         assert load(target, split(document(many(5))), dry_run=True, replace=replace) == wanted
         with pytest.raises(InvalidInput, match="Row 1 "):
             load(target, split(document([*many(1), 5])), dry_run=True, replace=replace)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from dcmon import cli, errors
+from dcmon import cli, errors, quarantine
 from dcmon.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -53,6 +53,12 @@ def test_every_exit_code_of_an_error_is_explained() -> None:
     known = {each.exit_code for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Exception)}
     for code in known | {0, 1, 8, 130}:
         assert re.search(rf"^\| {code} \|", page, re.MULTILINE)
+
+
+def test_every_reason_of_the_quarantine_is_explained() -> None:
+    table = (ROOT / "docs" / "http.md").read_text().partition("| reason |")[2].partition("\n\n")[0]
+    said = [name for line in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", line.split("|")[1])]
+    assert sorted(said) == sorted(quarantine.REASONS)
 
 
 def compose() -> dict[str, Any]:

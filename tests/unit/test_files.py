@@ -406,7 +406,43 @@ def test_the_format_is_told_by_the_name_or_asked_for(tmp_path: Path) -> None:
         pass
 
 
-def test_an_empty_file_has_no_rows(tmp_path: Path) -> None:
-    for name in ("a.csv", "a.jsonl"):
-        (tmp_path / name).touch()
-        assert chunks(tmp_path / name) == []
+def test_an_empty_file_of_lines_has_no_rows(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").touch()
+    assert chunks(tmp_path / "a.jsonl") == []
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\r\n", b"\xef\xbb\xbf"])
+def test_a_csv_without_a_header_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(errors.InvalidInput, match=r"a\.csv is empty: a CSV begins with a header"):
+        chunks(tmp_path / "a.csv")
+
+
+def test_a_header_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"caf\xe9,b\n1,2\n")
+    with pytest.raises(errors.InvalidInput, match=r"The header of .*a\.csv is no UTF-8"):
+        chunks(tmp_path / "a.csv")
+
+
+def test_a_cell_that_is_no_utf_8_costs_its_row_which_is_kept_as_it_was_read(tmp_path: Path) -> None:
+    good, bad = ",".join(ROW).encode(), b'b,2026-03-01T00:00:00Z,1,41.5,3,"caf\xe9,\r\n2",true'
+    nameless = b"\xff,2026-03-01T00:00:00Z,1,41.5,3,x,true"
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"\r\n".join([",".join(HEADER).encode(), bad, good, nameless, "é".join(ROW).encode()]))
+
+    (chunk,) = chunks(path)
+
+    assert list(chunk.samples) == [1]
+    found = [(at, each.row, each.field, each.sample_id) for at, each in chunk.malformed.items()]
+    assert found[:2] == [(0, bad, "job", "b"), (2, nameless, "_dc_sample_id", None)]
+    assert [each.field for each in chunk.malformed.values()] == ["job", "_dc_sample_id", None]
+    assert "no UTF-8" in chunk.malformed[0].why
+
+
+def test_bytes_that_are_no_utf_8_do_no_harm_in_a_column_that_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(",".join([*HEADER, "comment"]).encode() + b"\n" + ",".join(ROW).encode() + b",caf\xe9\n")
+
+    (found,) = decoded(path, {"comment": ""})
+
+    assert (found["_dc_sample_id"], found["job"]) == ("a", "clerk")

@@ -1,12 +1,15 @@
 """The command line starts light: help loads nothing that is large."""
 
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 
 from dcmon import cli
+from dcmon.columns import TYPES
+from dcmon.commands.model import KINDS
 
 LARGE = (
     "deepchecks",
@@ -54,6 +57,12 @@ def test_the_help_names_every_command_and_loads_nothing_large() -> None:
 @pytest.mark.parametrize("command", ["org", "monitor", "worker", "migrate", "demo", "ingest", "source"])
 def test_the_help_of_a_command_loads_nothing_large(command: str) -> None:
     assert loaded(command, "--help")[1] == []
+
+
+def test_the_help_of_a_model_names_every_type_of_a_column() -> None:
+    said = loaded("model", "create", "--help")[0]
+    assert all(re.search(rf"\b{kind}\b", said) for kind in TYPES)
+    assert sorted(KINDS.replace(" or ", ", ").split(", ")) == sorted(TYPES)
 
 
 def test_the_version_loads_nothing_large() -> None:
