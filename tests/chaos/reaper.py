@@ -57,8 +57,7 @@ class Reaper:
         """In the end everything runs."""
         ends, next_kill = time.monotonic() + seconds, 0.0
         while self.kills.total() < wanted and (now := time.monotonic()) < ends:
-            self._do_what_is_due(now)
-            self._start_what_gave_up()
+            self.tend(now)
             if now >= next_kill:
                 self._hit_one(now)
                 say(self)
@@ -162,13 +161,18 @@ class Reaper:
     def _after(self, seconds: float, act: Callable[[], None]) -> None:
         self._due.append((time.monotonic() + seconds, act))
 
+    def tend(self, now: float) -> None:
+        """Start what is to be started by now, as an init system would."""
+        self._do_what_is_due(now)
+        self._start_what_gave_up()
+
     def _do_what_is_due(self, now: float) -> None:
         for due in [due for due in self._due if due[0] <= now]:
             self._due.remove(due)
             due[1]()
 
     def _start_what_gave_up(self) -> None:
-        """As an init system would. Only what can't reach what it needs may end by itself."""
+        """Only what can't reach what it needs may end by itself."""
         programs = [each for each in self.running if isinstance(each, Program) and each not in self._away]
         for each in programs:
             if each.is_running:
@@ -183,7 +187,6 @@ class Reaper:
         """What is stopped goes on, what is away is started, what gives up is started again."""
         ends = time.monotonic() + 2 * STOPS_WITHIN
         while time.monotonic() < ends and (self._due or not all(each.is_running for each in self.running)):
-            self._do_what_is_due(math.inf)
-            self._start_what_gave_up()
+            self.tend(math.inf)
             time.sleep(0.1)
         self._postgres.wait()

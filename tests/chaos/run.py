@@ -210,7 +210,7 @@ def carry_out(course: Course, say: Callable[[Reaper], None] = lambda _: None) ->
         auditor.ends.set()
         _end(clients, book)
         judge = Judge(ground.postgres.url, book, rows)
-        judge.wait(course.patience)
+        judge.wait(course.patience, reaper.tend)
         verdict, audit = judge.judge(), ground.audit()
     seconds = time.monotonic() - began
     result = Result(course, verdict, dict(reaper.kills), dict(reaper.others), audit, seconds, ground.folder)

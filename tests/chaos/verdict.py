@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -50,12 +50,13 @@ class Judge:
     def __init__(self, url: str, book: Book, rows: Rows) -> None:
         self.url, self.book, self.rows = url, book, rows
 
-    def wait(self, longest: float, step: float = 1.0) -> None:
+    def wait(self, longest: float, meanwhile: Callable[[float], None], step: float = 1.0) -> None:
         """Until everything that was acknowledged is there, or nothing has come for so many seconds."""
         best, ends = -1, time.monotonic() + longest
         while (there := self.there()) < self.wanted and time.monotonic() < ends:
             if there > best:
                 best, ends = there, time.monotonic() + longest
+            meanwhile(time.monotonic())
             time.sleep(step)
 
     @property
