@@ -268,6 +268,7 @@ class Consumer:
             "max.poll.interval.ms": 300_000,
             "fetch.wait.max.ms": 100,
             "queued.max.messages.kbytes": 16_384,
+            "fetch.queue.backoff.ms": 5,  # by default the queue, when it was full, is left to run dry for a second
             "error_cb": self._error,
         }
         self._consumer = _opened(ck.Consumer, settings, options)

@@ -126,7 +126,7 @@ def _fill(reading: Reading, consumer: kafka.Consumer) -> Batch:
     per_read = min(MESSAGES_PER_READ, max(1, settings.batch_rows // settings.rows_per_message))
     while batch.rows < settings.batch_rows and batch.size < settings.batch_bytes:
         left = ends - time.monotonic()
-        if left <= 0 or reading.stop.is_set():
+        if left < 0.001 or reading.stop.is_set():
             break
         for received in consumer.read(per_read, left):
             place = received.place
