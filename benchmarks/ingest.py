@@ -3,30 +3,31 @@
 python -m benchmarks.ingest [RUNS]
 
 Rows come in order of time, as services send them. The worker and the endpoint are processes of their own; "CPU" is
-theirs and PostgreSQL's (and the broker's, where there is one), the client's own not counted.
+theirs and PostgreSQL's, the client's own not counted, nor the broker's, which has a figure of its own.
 """
 
 import json
 import sys
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import urllib3
 from sqlalchemy import text
 
 from benchmarks.processes import Broker, brokers, processes
 from benchmarks.stage import CLASSES, FEATURES, Cost, Stage, checkpoint, figure, measure, rows, say, stage
-from dcmon import arrays, arrivals, kafka, messages, models, references, storage, tokens, versions
+from dcmon import arrays, arrivals, db, kafka, messages, models, references, storage, tokens, versions
 from dcmon.columns import TYPES, quoted
 from dcmon.models import NewModel
 from dcmon.rows import Raw, sample_shape
 from dcmon.versions import NewVersion
 
-ROWS = 100_000
+ROWS = 200_000
 RUNS = int(sys.argv[1]) if len(sys.argv) > 1 else 5
 SIZES = (1_000, 10_000)
 COPY = "bare COPY of decoded rows"
@@ -56,6 +57,8 @@ def _samples(on: Stage, broker: Broker, size: int) -> None:
     for name in ("direct", "http", "broker", "worker"):
         figure(f"ingest.{name}.{size}", [ROWS / cost.wall for cost in taken[name]], "rows/s", COPY, limit)
         figure(f"ingest.{name}.{size}.cpu", [1e6 * cost.cpu / ROWS for cost in taken[name]], "us/row", COPY, bare)
+    for name in ("broker", "worker"):
+        figure(f"ingest.{name}.{size}.tansu", [1e6 * cost.beside / ROWS for cost in taken[name]], "us/row", COPY, bare)
 
 
 def _copy(on: Stage, _: Broker, version_id: int, batches: Sequence[list[bytes]]) -> Cost:
@@ -150,7 +153,7 @@ def _through_broker(on: Stage, broker: Broker, version_id: int, batches: Sequenc
                 post(batch)
             _until(lambda: on.stored(version_id) == ROWS)
 
-        return measure(work, on.server, *running, broker.process, is_own=False)
+        return measure(work, on.server, *running, is_own=False, beside=broker.process)
 
 
 def _worker(on: Stage, broker: Broker, version_id: int, batches: Sequence[list[bytes]]) -> Cost:
@@ -168,10 +171,11 @@ def _worker(on: Stage, broker: Broker, version_id: int, batches: Sequence[list[b
         _until(lambda: on.stored(version_id) > 0)
         there = on.stored(version_id)
         cost = measure(
-            lambda: _until(lambda: on.stored(version_id) == ROWS), on.server, *running, broker.process, is_own=False
-        )
+            lambda: _until(lambda: on.stored(version_id) == ROWS),
+            on.server, *running, is_own=False, beside=broker.process,
+        )  # fmt: skip
     share = ROWS / (ROWS - there)
-    return Cost(cost.wall * share, cost.cpu * share)
+    return Cost(cost.wall * share, cost.cpu * share, cost.beside * share)
 
 
 def _until(is_true: Callable[[], bool]) -> None:
@@ -196,9 +200,10 @@ def _labels(on: Stage) -> None:
         parts = [said[first : first + SIZES[-1]] for first in range(0, ROWS, SIZES[-1])]
         checkpoint(on)
         costs.append(measure(_take_labels(on, model_id, parts), on.server))
+        upsert = _upsert(on, f"bare-{run}", version_id, parts)
         checkpoint(on)
-        limits.append(measure(_upsert(on, run, parts), on.server))
-    against = "upsert of arrays into a table keyed by the sample's key"
+        limits.append(measure(upsert, on.server))
+    against = "upsert of arrays, places known, into an empty table of labels"
     figure("ingest.labels", [ROWS / c.wall for c in costs], "rows/s", against, [ROWS / c.wall for c in limits])
     cpu, bare = [1e6 * c.cpu / ROWS for c in costs], [1e6 * c.cpu / ROWS for c in limits]
     figure("ingest.labels.cpu", cpu, "us/row", against, bare)
@@ -212,25 +217,44 @@ def _take_labels(on: Stage, model_id: int, parts: Sequence[Sequence[Raw]]) -> Ca
     return work
 
 
-def _upsert(on: Stage, run: int, parts: Sequence[Sequence[Raw]]) -> Any:
-    """Keys, labels and times of logging, as arrays made beforehand, into an empty table; commit per batch."""
-    keys = [[arrivals.key_of(json.loads(bytes(row))["_dc_sample_id"]) for row in part] for part in parts]
-    given = [(arrays.uuids(each), arrays.texts(["a"] * len(each)), arrays.times([0] * len(each))) for each in keys]
+def _upsert(on: Stage, name: str, like: int, parts: Sequence[Sequence[Raw]]) -> Callable[[], None]:
+    """Only PostgreSQL's part: the labels with the places of their samples, as arrays made beforehand, into the same
+    kind of table (partitions, index) of another version; commit per batch."""
     with on.app.org(on.org) as session:
-        session.execute(text(f"create table bare_{run} (k uuid primary key, label text, logged_at timestamptz)"))
+        model, version = versions.get(session, like)
+        found = session.execute(text(f"select k, ts from ids_{model.relation} where version_id = {version.id}"))
+        times = {key.bytes: arrays.micros(time) for key, time in found}
+    _, other_id = on.new_version(name)
+    with on.app.org(on.org) as session:
+        _, other = versions.get(session, other_id)
+        storage.ensure_partitions(session, "labels", other.relation, np.array(list(times.values())))
+    keys = [sorted(arrivals.key_of(json.loads(bytes(row))["_dc_sample_id"]) for row in part) for part in parts]
+    given = [_label_arrays(each, times) for each in keys]
     statement = (
-        f"insert into bare_{run} as l select * from unnest(%(k)b::uuid[], %(label)b::text[], %(at)b::timestamptz[])"
-        " on conflict (k) do update set label = excluded.label, logged_at = excluded.logged_at"
-        " where l.logged_at < excluded.logged_at"
+        f"insert into labels_{other.relation} as l (lvl, ts, h, k, label, logged_at) select * from"
+        " unnest(%(lvl)b::int2[], %(ts)b::timestamptz[], %(h)b::int4[], %(k)b::uuid[], %(label)b::text[],"
+        " %(at)b::timestamptz[]) on conflict (lvl, ts, h, k) do update set label = excluded.label,"
+        " logged_at = excluded.logged_at where l.logged_at < excluded.logged_at"
     )
 
     def work() -> None:
-        for k, label, at in given:
+        for values in given:
             with on.app.org(on.org) as session:
-                connection: Any = session.connection().connection.driver_connection
-                connection.execute(statement, {"k": k, "label": label, "at": at})
+                db.run(session, statement, values)
 
     return work
+
+
+def _label_arrays(keys: Sequence[bytes], times: Mapping[bytes, int]) -> dict[str, db.Array]:
+    hashes, levels = arrivals.levels_of(keys)
+    return {
+        "lvl": arrays.int2s(levels),
+        "ts": arrays.times([times[key] for key in keys]),
+        "h": arrays.int4s(hashes),
+        "k": arrays.uuids(keys),
+        "label": arrays.texts(["a"] * len(keys)),
+        "at": arrays.times([0] * len(keys)),
+    }
 
 
 def _reference(on: Stage) -> None:

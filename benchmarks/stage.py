@@ -106,17 +106,29 @@ def _row(number: int, time: datetime, generator: random.Random) -> bytes:
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds by the clock, and of CPU of this process and of PostgreSQL."""
+    """Seconds by the clock, of CPU of what is measured and of PostgreSQL, and of CPU of what stands beside it."""
 
     wall: float
     cpu: float
+    beside: float = 0.0
 
 
-def measure(work: Callable[[], object], server: psutil.Process, *others: psutil.Process, is_own: bool = True) -> Cost:
+def measure(
+    work: Callable[[], object],
+    server: psutil.Process,
+    *others: psutil.Process,
+    is_own: bool = True,
+    beside: psutil.Process | None = None,
+) -> Cost:
     """What work costs in PostgreSQL, in other processes, and in this one unless it only looks on."""
-    before, began = _cpu(server, others, is_own), time.perf_counter()
+    other, before, began = _of(beside), _cpu(server, others, is_own), time.perf_counter()
     work()
-    return Cost(time.perf_counter() - began, _cpu(server, others, is_own) - before)
+    wall = time.perf_counter() - began
+    return Cost(wall, _cpu(server, others, is_own) - before, _of(beside) - other)
+
+
+def _of(process: psutil.Process | None) -> float:
+    return sum(process.cpu_times()[:2]) if process else 0.0
 
 
 def _cpu(server: psutil.Process, others: Sequence[psutil.Process] = (), is_own: bool = True) -> float:

@@ -100,7 +100,7 @@ class Shape:
     def _decode_together(self, rows: Sequence[msgspec.Raw]) -> list[tuple[Any, ...] | Rejected] | None:
         """Rows in one call, which costs half; None when one of them is bad, or needs a closer look."""
         together = b"[" + b",".join(rows) + b"]"
-        if self._stand_ins or self._delicate or b"\\u0000" in together:
+        if self._stand_ins or self._delicate or _may_have_nul(together):
             return None
         if len(together) > LONGEST_ROW and any(len(bytes(row)) > LONGEST_ROW for row in rows):
             return None
@@ -194,7 +194,7 @@ class Shape:
         raw = bytes(row)
         if len(raw) > LONGEST_ROW:
             raise Rejected("too_long", None, f"A row has at most {LONGEST_ROW:,} bytes, not {len(raw):,}.")
-        if b"\\u0000" in raw:
+        if _may_have_nul(raw):
             for value, field in zip(values, self.fields, strict=True):
                 if isinstance(value, str) and "\0" in value:
                     raise Rejected("nul_character", field.name, "A NUL character can't be stored by PostgreSQL.")
@@ -349,6 +349,11 @@ def _shape(fields: tuple[Field, ...], array_like: bool = False, classes: frozens
         gc=False,
     )
     return Shape(fields, msgspec.json.Decoder(struct), classes)
+
+
+def _may_have_nul(text: bytes) -> bool:
+    """Whether there is an escaped NUL in it. To look for one character first is forty times faster than for six."""
+    return b"\\" in text and b"\\u0000" in text
 
 
 def _is_awkward(name: str) -> bool:

@@ -220,13 +220,16 @@ def _copy(session: Session, version: Version, rows: Sorted, fresh: Fresh) -> Non
     fields = rows.shape.fields
     names = ", ".join(quoted(field.name) for field in fields)
     into = f"copy samples_{version.relation} ({KEY}, {HASH}, {LEVEL}, {names}, {LOGGED_AT}) from stdin (format binary)"
-    packed = [(at, PACKED[field.kind]) for at, field in enumerate(fields, 3) if field.kind in PACKED]
-    hashes, levels = (column.tolist() for column in levels_of(fresh.keys))
+    time = 3 + rows.shape.names.index(TIME)
+    packed = [(at, PACKED[f.kind]) for at, f in enumerate(fields, 3) if f.kind in PACKED and at != time]
+    columns = (*levels_of(fresh.keys), fresh.times, fresh.logged)
     with db.copy(session, into) as copy:
         copy.set_types(["bytea", "int4", "int2", *(WIRE.get(f.kind, TYPES[f.kind].sql) for f in fields), "int8"])
-        write, values, logged = copy.write_row, rows.values, fresh.logged.tolist()
-        for key, hash_, level, place, at in zip(fresh.keys, hashes, levels, fresh.places, logged, strict=True):
-            row = [key, hash_, level, *values[place], at]
+        write, values = copy.write_row, rows.values
+        lines = zip(fresh.keys, fresh.places, *(column.tolist() for column in columns), strict=True)
+        for key, place, hash_, level, at, logged in lines:
+            row = [key, hash_, level, *values[place], logged]
+            row[time] = at
             for column, pack in packed:
                 if row[column] is not None:
                     row[column] = pack(row[column])
