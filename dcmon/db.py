@@ -215,6 +215,15 @@ def run(session: Session, statement: str, values: Mapping[str, Any]) -> int:
         return opened.execute(statement, values).rowcount
 
 
+def for_each(found: str) -> str:
+    """A join that looks up each row by the index.
+
+    Left to itself, PostgreSQL reads whole tables of up to some millions of rows for each batch: it takes the pages of
+    an index to be on disk, one by one.
+    """
+    return f"cross join lateral ({found} offset 0)"
+
+
 def serialization_failure(why: str) -> DBAPIError:
     """What PostgreSQL raises when another transaction came in between: the whole of this one is to be repeated."""
     return DBAPIError(why, None, psycopg.errors.SerializationFailure(why))

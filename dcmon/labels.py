@@ -137,7 +137,7 @@ def _orphans(session: Session, model: Model, keys: Sequence[bytes]) -> list[Any]
     return db.fetch(
         session,
         "select t.at, o.label, o.logged_at from unnest(%(k)b::uuid[]) with ordinality t(k, at)"
-        f" join orphan_labels_{model.relation} o on o.k = t.k",
+        f" {db.for_each(f'select label, logged_at from orphan_labels_{model.relation} where k = t.k')} o",
         {"k": arrays.uuids(keys)},
     )
 
@@ -147,25 +147,17 @@ def _of_sibling(session: Session, model: Model, other: Version, keys: Sequence[b
     places = db.fetch(
         session,
         "select t.at, i.ts from unnest(%(k)b::uuid[]) with ordinality t(k, at)"
-        f" join ids_{model.relation} i on i.k = t.k and i.version_id = %(version)b",
+        f" {db.for_each(f'select ts from ids_{model.relation} where k = t.k and version_id = %(version)b')} i",
         {"k": arrays.uuids(keys), "version": other.id},
     )
     if not places:
         return []
-    times = [time for _, time in places]
+    times = np.array([arrays.micros(time) for _, time in places], np.int64)
     return db.fetch(
         session,
-        "select t.at, l.label, l.logged_at"
-        " from unnest(%(at)b::int8[], %(k)b::uuid[], %(ts)b::timestamptz[]) t(at, k, ts)"
-        f" join labels_{other.relation} l on l.k = t.k and l.ts = t.ts"
-        " where l.ts between %(first)b and %(last)b",
-        {
-            "at": arrays.int8s([at for at, _ in places]),
-            "k": arrays.uuids([keys[at - 1] for at, _ in places]),
-            "ts": arrays.times([arrays.micros(time) for time in times]),
-            "first": min(times),
-            "last": max(times),
-        },
+        f"select t.at, l.label, l.logged_at from {PLACES}, %(at)b::int8[]) t(k, h, lvl, ts, at)"
+        f" {db.for_each(_at_place(other, 'label, logged_at'))} l",
+        {**_places([keys[at - 1] for at, _ in places], times), "at": arrays.int8s([at for at, _ in places])},
     )
 
 
@@ -177,7 +169,7 @@ def _meet(session: Session, model: Model, keys: Sequence[bytes]) -> list[tuple[i
         session,
         "select i.version_id, string_agg(int8send(t.at - 1), ''), string_agg(timestamptz_send(i.ts), '')"
         " from unnest(%(k)b::uuid[]) with ordinality t(k, at)"
-        f" join ids_{model.relation} i on i.k = t.k group by 1 order by 1",
+        f" {db.for_each(f'select version_id, ts from ids_{model.relation} where k = t.k')} i group by 1 order by 1",
         {"k": arrays.uuids(keys)},
     )
     # Both are sent as columns of 8 bytes each: no object for each sample.
@@ -205,10 +197,9 @@ def _labelled(session: Session, version: Version, said: Said, times: Any) -> lis
     exclusively, or stores the sample itself."""
     found = db.fetch(
         session,
-        "select t.at - 1 from unnest(%(k)b::uuid[], %(h)b::int4[], %(lvl)b::int2[], %(ts)b::timestamptz[])"
-        f" with ordinality t(k, h, lvl, ts, at) join labels_{version.relation} l"
-        " on (l.lvl, l.ts, l.h, l.k) = (t.lvl, t.ts, t.h, t.k) where l.ts between %(first)b and %(last)b order by 1",
-        {**_places(said, times), "first": arrays.time(times.min()), "last": arrays.time(times.max())},
+        f"select t.at - 1 from {PLACES}) with ordinality t(k, h, lvl, ts, at)"
+        f" {db.for_each(_at_place(version, ''))} l order by 1",
+        _places(said.keys, times),
     )
     return [at for (at,) in found]
 
@@ -248,9 +239,8 @@ def _replace(session: Session, model: Model, version: Version, said: Said, times
         session,
         f"""
         with incoming as ({_incoming(model)}), before as (
-            select i.k, l.label, i.label is distinct from l.label as differs from incoming i
-              join labels_{version.relation} l on (l.lvl, l.ts, l.h, l.k) = (i.lvl, i.ts, i.h, i.k)
-             where l.ts between %(first)b and %(last)b
+            select t.k, l.label, t.label is distinct from l.label as differs from incoming t
+            {db.for_each(_at_place(version, "label"))} l
         ), written as (
             insert into labels_{version.relation} as l (lvl, ts, h, k, label, logged_at)
             select lvl, ts, h, k, label, logged_at from incoming
@@ -278,28 +268,40 @@ def _replace(session: Session, model: Model, version: Version, said: Said, times
 def _incoming(model: Model) -> str:
     sql = "float8" if model.task_type == "regression" else "text"
     return (
-        "select * from unnest(%(k)b::uuid[], %(h)b::int4[], %(lvl)b::int2[], %(ts)b::timestamptz[],"
-        f" %(label)b::{sql}[], %(logged_at)b::timestamptz[]) with ordinality t(k, h, lvl, ts, label, logged_at, at)"
+        f"select * from {PLACES}, %(label)b::{sql}[], %(logged_at)b::timestamptz[])"
+        " with ordinality t(k, h, lvl, ts, label, logged_at, at)"
     )
 
 
-def _places(said: Said, times: Any) -> dict[str, Any]:
-    hashes, levels = levels_of(said.keys)
+def _at_place(version: Version, columns: str) -> str:
+    """The label of a sample `t`; months in which there is none of them are not looked at."""
+    return (
+        f"select {columns} from labels_{version.relation} where (lvl, ts, h, k) = (t.lvl, t.ts, t.h, t.k)"
+        " and ts between %(first)b and %(last)b"
+    )
+
+
+PLACES = "unnest(%(k)b::uuid[], %(h)b::int4[], %(lvl)b::int2[], %(ts)b::timestamptz[]"
+
+
+def _places(keys: Sequence[bytes], times: Any) -> dict[str, Any]:
+    """The values of `PLACES` and `_at_place`."""
+    hashes, levels = levels_of(keys)
     return {
-        "k": arrays.uuids(said.keys),
+        "k": arrays.uuids(keys),
         "h": arrays.int4s(hashes),
         "lvl": arrays.int2s(levels),
         "ts": arrays.times(times),
+        "first": arrays.time(times.min()),
+        "last": arrays.time(times.max()),
     }
 
 
 def _columns(model: Model, version: Version, said: Said, times: Any) -> dict[str, Any]:
     return {
-        **_places(said, times),
+        **_places(said.keys, times),
         "label": _array(model, said.labels),
         "logged_at": arrays.times(said.logged),
-        "first": arrays.time(times.min()),
-        "last": arrays.time(times.max()),
         "version": version.id,
     }
 
@@ -318,7 +320,9 @@ def _wait(session: Session, model: Model, said: Said) -> int:
         f"""
         with incoming as (
             select * from unnest(%(k)b::uuid[], %(label)b::{sql}[], %(logged_at)b::timestamptz[]) t(k, label, logged_at)
-        ), before as (select k, o.label from {orphans} o join incoming using (k)), kept as (
+        ), before as (
+            select t.k, o.label from incoming t {db.for_each(f"select label from {orphans} where k = t.k")} o
+        ), kept as (
             insert into {orphans} as o (k, label, logged_at) select k, label, logged_at from incoming
             on conflict (k) do update set label = excluded.label, logged_at = excluded.logged_at
              where o.logged_at < excluded.logged_at

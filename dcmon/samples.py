@@ -200,11 +200,11 @@ def _known(session: Session, model: Model, version: Version, keys: Sequence[byte
     A row just entered has this transaction as its xmin, and of its commands the last as its cmin. (To return the
     entered keys from the insert would cost each row of each batch as much as this costs a batch with a duplicate.)
     """
+    there = f"select content, xmin, cmin from ids_{model.relation} where k = t.k and version_id = %(version)b"
     found = db.fetch(
         session,
         "select t.at - 1, i.content, case when i.xmin = pg_current_xact_id()::xid then i.cmin::text::int8 else -1 end"
-        " from unnest(%(k)b::uuid[]) with ordinality t(k, at)"
-        f" join ids_{model.relation} i on i.k = t.k and i.version_id = %(version)b",
+        f" from unnest(%(k)b::uuid[]) with ordinality t(k, at) {db.for_each(there)} i",
         {"version": version.id, "k": arrays.uuids(keys)},
     )
     last = max(command for *_, command in found) if entered else None
