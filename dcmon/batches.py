@@ -15,7 +15,7 @@ from datetime import timedelta
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from dcmon import db, errors, ingestion, letters, messages, offsets, organizations
+from dcmon import db, errors, ingestion, letters, messages, offsets, organizations, storage
 from dcmon.db import Organization
 from dcmon.ingestion import RETRIED, TRIES, Group
 from dcmon.kafka import Received
@@ -236,10 +236,14 @@ def _store_once(
     wait: timedelta,
 ) -> None:
     """All or nothing. Raises Locked when locks could not be had in several tries."""
+
+    def work() -> set[str]:
+        with db.org_session(engine, org, wait=wait) as session:
+            return ingestion.store_groups(session, org, groups, read)
+
     for tried in range(TRIES):
         try:
-            with db.org_session(engine, org, wait=wait) as session:
-                gone = ingestion.store_groups(session, org, groups, read)
+            gone = storage.with_months(engine, org, work)
             for why in sorted(gone):
                 log.warning("organization %s: dropped messages: %s", org.name, why)
             return

@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from msgspec import Raw
 from sqlalchemy import Engine, delete, select, text
@@ -198,19 +199,29 @@ def retry(engine: Engine, org: Organization, what: Chosen, by: str, *, dry_run: 
         chunks = list(_chunks(session, what, RETRIED_AT_ONCE))
     totals: Counter[str] = Counter()
     if dry_run:
-        with db.org_session(engine, org) as session:
-            for model_id in sorted({target[1] for target, _ in chunks}):  # in one order, as everywhere
-                storage.lock_model(session, models.get(session, model_id))
-            for target, ids in chunks:
-                totals += _retry(session, org, target, ids, by)
-            session.rollback()
+        totals = storage.with_months(engine, org, lambda: _try(engine, org, chunks, by))
     else:
         for target, ids in chunks:
-            with db.org_session(engine, org) as session:
-                totals += _retry(session, org, target, ids, by)
+            totals += storage.with_months(engine, org, partial(_retry_alone, engine, org, target, ids, by))
         _ring(engine, org)
     still_bad = {reason.removeprefix("bad: "): rows for reason, rows in totals.items() if reason.startswith("bad: ")}
     return Retried(totals["tried"], totals["stored"], totals["duplicates"], still_bad)
+
+
+def _try(engine: Engine, org: Organization, chunks: Sequence[tuple[Target, list[int]]], by: str) -> Counter[str]:
+    totals: Counter[str] = Counter()
+    with db.org_session(engine, org) as session:
+        for model_id in sorted({target[1] for target, _ in chunks}):  # in one order, as everywhere
+            storage.lock_model(session, models.get(session, model_id))
+        for target, ids in chunks:
+            totals += _retry(session, org, target, ids, by)
+        session.rollback()
+    return totals
+
+
+def _retry_alone(engine: Engine, org: Organization, target: Target, ids: Sequence[int], by: str) -> Counter[str]:
+    with db.org_session(engine, org) as session:
+        return _retry(session, org, target, ids, by)
 
 
 def _chunks(session: Session, what: Chosen, size: int) -> Iterator[tuple[Target, list[int]]]:

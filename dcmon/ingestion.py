@@ -77,8 +77,7 @@ class Direct:
         for tried in range(TRIES):
             prepared = prepare(self.targets, org, kind, target, [delivery])  # before the transaction, which holds locks
             try:
-                with db.org_session(self.engine, org) as session:
-                    store(session, prepared)
+                store_alone(self.engine, org, prepared)
                 return
             except DBAPIError as error:
                 if db.sqlstate(error) not in RETRIED or tried + 1 == TRIES:
@@ -164,9 +163,8 @@ def _refusal(
     """Why a delivery can't be stored as a whole; None when it can. Nothing is kept of the try."""
     try:
         prepared = prepare(targets, org, kind, target, [delivery])
-        with suppress(_TriedOnly), db.org_session(engine, org) as session:
-            store(session, prepared)
-            raise _TriedOnly
+        with suppress(_TriedOnly):
+            store_alone(engine, org, prepared, is_try=True)
     except Exception as error:
         if not is_content(error):
             raise
@@ -176,6 +174,18 @@ def _refusal(
 
 class _TriedOnly(Exception):
     """Ends a transaction that was only a try."""
+
+
+def store_alone(engine: Engine, org: Organization, prepared: Prepared, *, is_try: bool = False) -> None:
+    """Store prepared rows in a transaction of their own; a try is rolled back, and raises _TriedOnly."""
+
+    def work() -> None:
+        with db.org_session(engine, org) as session:
+            store(session, prepared)
+            if is_try:
+                raise _TriedOnly
+
+    storage.with_months(engine, org, work)
 
 
 def store(session: Session, prepared: Prepared, span: Span | None = None) -> Outcome:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import blake2b
 from itertools import groupby
 
@@ -143,17 +144,28 @@ class Loader:
         while chunk.first_row < chunk.next_row:
             try:
                 prepared = self._prepare(target, mark, chunk, logged_at)  # before the transaction, which holds locks
-                with db.org_session(self.engine, self.org) as session:
-                    entry = _lock(session, target, mark, labels=bool(chunk.labels))
-                    if entry.next_row <= chunk.first_row:
-                        return store(session, entry, target, chunk, prepared, logged_at)
-                chunk = chunk.since(entry.next_row)
+                done, next_row = storage.with_months(
+                    self.engine, self.org, partial(self._store_once, target, mark, chunk, prepared, logged_at)
+                )
+                if done is not None:
+                    return done
+                chunk = chunk.since(next_row)
             except DBAPIError as error:
                 tries_left -= 1
                 if db.sqlstate(error) not in ingestion.RETRIED or not tries_left:
                     raise
                 self._targets.forget(self.org)
         return _nothing()
+
+    def _store_once(
+        self, target: Target, mark: str, chunk: Chunk, prepared: list[Prepared], logged_at: datetime
+    ) -> tuple[Outcomes | None, int]:
+        """What became of a piece; None where another loader has some of it, and the first row that it has not."""
+        with db.org_session(self.engine, self.org) as session:
+            entry = _lock(session, target, mark, labels=bool(chunk.labels))
+            if entry.next_row > chunk.first_row:
+                return None, entry.next_row
+            return store(session, entry, target, chunk, prepared, logged_at), chunk.next_row
 
     def _prepare(self, target: Target, mark: str, chunk: Chunk, logged_at: datetime) -> list[Prepared]:
         """Samples and labels of a piece, decoded."""

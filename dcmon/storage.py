@@ -4,16 +4,20 @@ Why they look so: docs/decisions.md, "Sample tables". Samples and labels are par
 """
 
 import re
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from dcmon import arrays, db
 from dcmon.columns import HASH, KEY, LABEL, LEVEL, LOGGED_AT, SAMPLE_ID, TIME, TYPES, Columns, quoted
+from dcmon.db import Organization
 from dcmon.tables.org import Model, Version
+
+T = TypeVar("T")
 
 SINCE_1970 = arrays.micros(arrays.EPOCH) - arrays.micros(datetime(1970, 1, 1, tzinfo=UTC))
 MODEL_LOCK, PARTITION_LOCK = 2, 3  # advisory lock spaces; 1 is an organization's gate (dcmon.db), 4 its pruning
@@ -21,6 +25,15 @@ MODEL_LOCK, PARTITION_LOCK = 2, 3  # advisory lock spaces; 1 is an organization'
 DETACHED = re.compile(r"^(samples|labels)_([0-9]+)_([0-9]{4})_([0-9]{2})_pruned[0-9]+$")
 
 Month = tuple[int, int]
+MONTHS_AT_ONCE = 24  # each new one takes some five locks, of the some thousand that all transactions have together
+
+
+class MonthsMissing(Exception):
+    """A transaction needs more new partitions than are made in it: `with_months` makes them, and begins it again."""
+
+    def __init__(self, kind: str, number: int, months: list[Month]) -> None:
+        super().__init__(f"{kind}_{number} has no partitions yet for {len(months)} months")
+        self.kind, self.number, self.months = kind, number, months
 
 
 class Detached(NamedTuple):
@@ -118,10 +131,21 @@ def drop_model_tables(session: Session, model: Model) -> None:
         session.execute(text(f"drop table if exists {kind}_{model.relation}"))
 
 
+def with_months(engine: Engine, org: Organization, work: Callable[[], T]) -> T:
+    """What `work` returns, which stores rows in a transaction; partitions for years of rows are made before it."""
+    while True:
+        try:
+            return work()
+        except MonthsMissing as missing:
+            for at in range(0, len(missing.months), MONTHS_AT_ONCE):
+                with db.org_session(engine, org) as session:
+                    _make_partitions(session, missing.kind, missing.number, missing.months[at : at + MONTHS_AT_ONCE])
+
+
 def ensure_partitions(session: Session, kind: str, number: int, times: Any) -> None:
     """Make the monthly partitions of `samples` or `labels` that these times, microseconds since 2000, need.
 
-    LIKE and ATTACH, because CREATE … PARTITION OF would lock out whoever writes to the table.
+    Raises MonthsMissing when they are too many for one transaction.
     """
     months = {_partition(kind, number, month): month for month in _months(times)}
     found = db.fetch(
@@ -129,9 +153,15 @@ def ensure_partitions(session: Session, kind: str, number: int, times: Any) -> N
         "select name from unnest(%(names)b::text[]) name where to_regclass(name) is null",
         {"names": list(months)},
     )
-    missing = [name for (name,) in found]
-    if not missing:
-        return
+    missing = [months[name] for (name,) in found]
+    if len(missing) > MONTHS_AT_ONCE:
+        raise MonthsMissing(kind, number, missing)
+    if missing:
+        _make_partitions(session, kind, number, missing)
+
+
+def _make_partitions(session: Session, kind: str, number: int, months: Sequence[Month]) -> None:
+    """LIKE and ATTACH, because CREATE … PARTITION OF would lock out whoever writes to the table."""
     session.execute(
         text("select pg_advisory_xact_lock(:space, hashtext(:name))"),
         {"space": PARTITION_LOCK, "name": f"{kind}_{number}"},
@@ -142,11 +172,11 @@ def ensure_partitions(session: Session, kind: str, number: int, times: Any) -> N
             "select relname from pg_class where relnamespace = cast(current_schema() as regnamespace)"
             " and relname = any(:names)"
         ),
-        {"names": missing},
+        {"names": [_partition(kind, number, month) for month in months]},
     ).all()
-    for name in missing:
-        if name not in there:
-            _create_partition(session, kind, number, months[name])
+    for month in months:
+        if _partition(kind, number, month) not in there:
+            _create_partition(session, kind, number, month)
 
 
 def _months(times: Any) -> list[Month]:
