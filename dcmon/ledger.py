@@ -1,6 +1,7 @@
 """The ledger: a line for whatever took rows into an organization's tables, or took them out."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -8,6 +9,8 @@ from sqlalchemy.orm import Session
 from dcmon import db
 from dcmon.arrivals import Outcome
 from dcmon.offsets import Partition
+
+FOLDED_AT_ONCE = 20_000
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,25 @@ def correct(
         session, action=action, kind=kind, source=action, by=by, note=note, model_id=model_id, version_id=version_id,
         taken=0, stored=stored, duplicates=duplicates, quarantined=quarantined, removed=removed,
     )  # fmt: skip
+
+
+def fold(session: Session, before: datetime, most: int = FOLDED_AT_ONCE) -> int:
+    """Make one line of those of requests that are older, for each day and target: each request writes its own.
+
+    Lines that moved an offset, loaded a file or corrected something stay as they are. Returns how many went.
+    """
+    found = db.fetch(
+        session,
+        "with old as (select id from batches where action = 'ingest' and topic_id is null and source like 'request/%%'"
+        " and dropped = 0 and created_at < %(before)b order by id limit %(most)b for update skip locked),"
+        " gone as (delete from batches using old where batches.id = old.id returning batches.*), folded as ("
+        " insert into batches (kind, source, model_id, version_id, taken, stored, duplicates, quarantined, conflicts,"
+        " note, created_at) select kind, 'requests', model_id, version_id, sum(taken), sum(stored), sum(duplicates),"
+        " sum(quarantined), sum(conflicts), count(*) || ' requests', max(created_at) from gone"
+        " group by kind, model_id, version_id, date_trunc('day', created_at, 'UTC')) select count(*) from gone",
+        {"before": before, "most": most},
+    )
+    return int(found[0][0])
 
 
 def _write(session: Session, **line: Any) -> None:

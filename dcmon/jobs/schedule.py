@@ -7,7 +7,7 @@ from threading import Event
 from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy import text
 
-from dcmon import db, due, errors, notifications, offsets, organizations, sources, wake
+from dcmon import db, due, errors, ledger, notifications, offsets, organizations, sources, wake
 from dcmon.app import App
 from dcmon.db import Organization
 from dcmon.jobs import prune
@@ -49,6 +49,7 @@ def _clockwork(app: App, stop: Event) -> BackgroundScheduler:
         (scan_sources, [app, stop], scan_every),
         (prune.run, [app, stop], PRUNE_EVERY),
         (fold_spans, [app], PRUNE_EVERY),
+        (fold_lines, [app, stop], PRUNE_EVERY),
     )
     for job, given, seconds in works:
         name = f"{job.__module__}.{job.__name__}"
@@ -82,6 +83,22 @@ def fold_spans(app: App) -> int:
     except errors.DcmonError as error:
         log.warning("waiting: %s", error)
         return 0
+
+
+def fold_lines(app: App, stop: Event) -> int:
+    """Make one of the ledger's lines of requests that are older than a week; returns how many went."""
+    before, gone = datetime.now(UTC) - SPANS_KEPT, 0
+    for org in _organizations(app):
+        try:
+            while not stop.is_set():
+                with db.org_session(app.engine, org) as session:
+                    went = ledger.fold(session, before)
+                gone += went
+                if went < ledger.FOLDED_AT_ONCE:
+                    break
+        except errors.DcmonError as error:
+            log.warning("organization %s: its ledger is folded later: %s", org.name, error)
+    return gone
 
 
 def sweep(app: App) -> int:
