@@ -21,6 +21,16 @@ PACKAGE = Path(__file__).parent
 MIGRATIONS = next(d for d in (PACKAGE / "migrations", PACKAGE.parent / "migrations") if (d / "env.py").is_file())
 
 CONNECT_SECONDS = 5
+CONNECTION = {
+    "prepare_threshold": None,
+    "connect_timeout": CONNECT_SECONDS,
+    "application_name": "dcmon",
+    # A server that is gone without a word is noticed after 25 seconds; the system's own default is two hours.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
 LOCK_NOT_AVAILABLE, UNDEFINED_TABLE = "55P03", "42P01"
 NO_SCHEMA = "no schema"
 GATE = 1  # advisory lock space: who works in an organization holds its gate shared, migration and deletion exclusively
@@ -47,14 +57,15 @@ def engine(url: str, *, pool_size: int = 5) -> Engine:
 
     Raises Unreachable, DatabaseRefused or DiskFull from any use of it.
     """
+    parsed = _psycopg(url)
     made = create_engine(
-        _psycopg(url),
+        parsed,
         pool_size=pool_size,
         max_overflow=20,
         pool_recycle=1800,
         pool_use_lifo=True,  # the connection used last knows the tables best
         pool_pre_ping=True,
-        connect_args={"prepare_threshold": None, "connect_timeout": CONNECT_SECONDS, "application_name": "dcmon"},
+        connect_args={name: value for name, value in CONNECTION.items() if name not in parsed.query},
     )
     event.listen(made, "handle_error", _translate)
     return made
