@@ -160,7 +160,7 @@ def _store(
         _store_all(engine, targets, org, groups, read, wait)
     except errors.OrganizationNotFound:
         log.warning("dropped messages of organization %s, which is gone", org.name)
-    except BLOCKED as error:
+    except (*BLOCKED, errors.OutOfMemory) as error:
         return str(error)
     except DBAPIError as error:
         # Not of the rows' making, and not known: nobody else is to wait for it, and nothing is to be lost.
@@ -177,13 +177,17 @@ def _store_all(
     read: Mapping[Partition, Stretch],
     wait: timedelta,
 ) -> None:
-    """A message whose content PostgreSQL refuses is found by halving, and costs itself alone."""
+    """A message whose content PostgreSQL refuses is found by halving, and costs itself alone.
+
+    So are batches that need more locks than PostgreSQL has: each partition that rows go to takes some.
+    """
     try:
         _store_once(engine, targets, org, groups, read, wait)
     except Exception as error:
-        if not ingestion.is_content(error):
-            raise
         mine = sorted((letter for group in groups for letter in group.letters), key=_place)
+        is_too_much = isinstance(error, errors.OutOfMemory) and len(mine) > 1
+        if not ingestion.is_content(error) and not is_too_much:
+            raise
         if len(mine) == 1:
             _store_rest(engine, targets, org, mine[0], read, wait, error)
             return
@@ -204,7 +208,8 @@ def _store_rest(
     """Store a message without the rows that PostgreSQL does not take, which are quarantined; or bury it."""
     (group,) = ingestion.group([letter])
     try:
-        group.refused = ingestion.refused(engine, targets, org, group.kind, group.target, group.deliveries[0])
+        given = group.kind, group.target, group.deliveries[0]
+        group.refused = ingestion.refused(engine, targets, org, *given, wait=wait)
         if group.refused:
             _store_once(engine, targets, org, [group], read, wait)
             return
@@ -243,7 +248,7 @@ def _store_once(
 
     for tried in range(TRIES):
         try:
-            gone = storage.with_months(engine, org, work)
+            gone = storage.with_months(engine, org, work, wait)
             for why in sorted(gone):
                 log.warning("organization %s: dropped messages: %s", org.name, why)
             return
@@ -284,8 +289,11 @@ def retry_parked(engine: Engine, targets: Targets) -> dict[int, int]:
     with db.public_session(engine) as session:
         orgs = {org_id: organizations.by_id(session, org_id) for org_id in letters.waiting(session)}
     for org_id, org in orgs.items():
-        while time.monotonic() < ends and (mine := _parked(engine, org_id)):
-            groups, read = ingestion.group(mine), _read(engine, mine)
+        while time.monotonic() < ends:
+            mine, read = _parked(engine, org_id)
+            if not mine:
+                break
+            groups = ingestion.group(mine)
             if org is not None and _store(engine, targets, org, groups, read, PARKED_LOCK_WAIT) is not None:
                 break
             with db.public_session(engine) as session:
@@ -296,11 +304,8 @@ def retry_parked(engine: Engine, targets: Targets) -> dict[int, int]:
     return done
 
 
-def _parked(engine: Engine, org_id: int) -> list[Letter]:
-    with db.public_session(engine) as session:
-        return letters.parked(session, org_id, PARKED_AT_ONCE, PARKED_BYTES)
-
-
-def _read(engine: Engine, mine: Sequence[Letter]) -> dict[Partition, Stretch]:
-    with db.public_session(engine) as session:
-        return letters.stretches(session, mine)
+def _parked(engine: Engine, org_id: int) -> tuple[list[Letter], dict[Partition, Stretch]]:
+    """Messages that wait for an organization, and how they were read; of one moment, for others store them too."""
+    with db.public_session(engine, snapshot=True) as session:
+        mine = letters.parked(session, org_id, PARKED_AT_ONCE, PARKED_BYTES)
+        return mine, letters.stretches(session, mine)

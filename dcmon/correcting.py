@@ -8,13 +8,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 
 from msgspec import Raw
 from sqlalchemy import Engine, delete, select, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from dcmon import db, errors, labels, ledger, models, quarantine, retention, samples, storage, versions, wake
+from dcmon import db, errors, ingestion, labels, ledger, models, quarantine, retention, samples, storage, versions, wake
 from dcmon.arrivals import Delivery, Outcome, quarter_hour
 from dcmon.columns import HASH, KEY, LEVEL, LOGGED_AT, TIME
 from dcmon.db import Organization
@@ -199,29 +199,57 @@ def retry(engine: Engine, org: Organization, what: Chosen, by: str, *, dry_run: 
         chunks = list(_chunks(session, what, RETRIED_AT_ONCE))
     totals: Counter[str] = Counter()
     if dry_run:
-        totals = storage.with_months(engine, org, lambda: _try(engine, org, chunks, by))
+        totals = _try(engine, org, chunks, by)
     else:
         for target, ids in chunks:
-            totals += storage.with_months(engine, org, partial(_retry_alone, engine, org, target, ids, by))
+            totals += _retry_alone(engine, org, target, ids, by)
         _ring(engine, org)
     still_bad = {reason.removeprefix("bad: "): rows for reason, rows in totals.items() if reason.startswith("bad: ")}
     return Retried(totals["tried"], totals["stored"], totals["duplicates"], still_bad)
 
 
 def _try(engine: Engine, org: Organization, chunks: Sequence[tuple[Target, list[int]]], by: str) -> Counter[str]:
-    totals: Counter[str] = Counter()
-    with db.org_session(engine, org) as session:
-        for model_id in sorted({target[1] for target, _ in chunks}):  # in one order, as everywhere
-            storage.lock_model(session, models.get(session, model_id))
-        for target, ids in chunks:
-            totals += _retry(session, org, target, ids, by)
-        session.rollback()
-    return totals
+    """In one transaction; by chunks where there is a row that PostgreSQL does not take."""
+
+    def work() -> Counter[str]:
+        with db.org_session(engine, org) as session:
+            for model_id in sorted({target[1] for target, _ in chunks}):  # in one order, as everywhere
+                storage.lock_model(session, models.get(session, model_id))
+            totals = sum((_retry(session, org, target, ids, by) for target, ids in chunks), Counter[str]())
+            session.rollback()
+            return totals
+
+    try:
+        return storage.with_months(engine, org, work)
+    except DBAPIError as error:
+        if not ingestion.is_content(error):
+            raise
+    tries = (_retry_alone(engine, org, target, ids, by, is_try=True) for target, ids in chunks)
+    return sum(tries, Counter[str]())
 
 
-def _retry_alone(engine: Engine, org: Organization, target: Target, ids: Sequence[int], by: str) -> Counter[str]:
-    with db.org_session(engine, org) as session:
-        return _retry(session, org, target, ids, by)
+def _retry_alone(
+    engine: Engine, org: Organization, target: Target, ids: Sequence[int], by: str, *, is_try: bool = False
+) -> Counter[str]:
+    """In transactions of their own: a row that PostgreSQL does not take is found by halving, and stays."""
+
+    def work() -> Counter[str]:
+        with db.org_session(engine, org) as session:
+            found = _retry(session, org, target, ids, by)
+            if is_try:
+                session.rollback()
+            return found
+
+    try:
+        return storage.with_months(engine, org, work)
+    except DBAPIError as error:
+        if not ingestion.is_content(error):
+            raise
+    if len(ids) == 1:
+        return Counter({"tried": 1, "bad: refused": 1})
+    half = len(ids) // 2
+    parts = (_retry_alone(engine, org, target, part, by, is_try=is_try) for part in (ids[:half], ids[half:]))
+    return sum(parts, Counter[str]())
 
 
 def _chunks(session: Session, what: Chosen, size: int) -> Iterator[tuple[Target, list[int]]]:

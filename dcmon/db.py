@@ -99,9 +99,16 @@ def _in_words(original: psycopg.OperationalError, url: URL, is_disconnect: bool)
         r"password authentication failed|role .* does not exist|no password supplied|no pg_hba", str(original)
     ):
         return errors.DatabaseRefused(where=where, user=url.username or "")
-    if original.sqlstate is None or is_disconnect or original.sqlstate[:2] in ("08", "57", "3D", "53"):
+    if isinstance(original, psycopg.errors.OutOfMemory):
+        return errors.OutOfMemory(where=where, why=said)
+    if is_disconnect or _is_away(original.sqlstate):
         return errors.Unreachable(what="PostgreSQL", where=where, why=said)
     return None
+
+
+def _is_away(state: str | None) -> bool:
+    """Whether a server can't be had: it ends, say. One that statement_timeout stopped (57014) is there."""
+    return state is None or state.startswith(("08", "3D", "53", "57P"))
 
 
 @contextmanager

@@ -90,6 +90,10 @@ class Unreachable(DcmonError):
     exit_code, status = 7, 503
 
 
+class OutOfMemory(Unreachable):
+    """PostgreSQL at {where} is out of memory: {why}. If it is for locks, raise its max_locks_per_transaction to 256."""
+
+
 class KafkaMisconfigured(DcmonError):
     """Kafka can't be used as the settings say: {why}. Look at DCMON_KAFKA__SECURITY_PROTOCOL and its neighbours."""
 

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -139,13 +139,20 @@ def is_content(error: Exception) -> bool:
 
 
 def refused(
-    engine: Engine, targets: Targets, org: Organization, kind: messages.Kind, target: int, delivery: Delivery
+    engine: Engine,
+    targets: Targets,
+    org: Organization,
+    kind: messages.Kind,
+    target: int,
+    delivery: Delivery,
+    *,
+    wait: timedelta | None = None,
 ) -> dict[int, str]:
-    """The rows of a delivery that PostgreSQL does not take, by their places, and why.
+    """The rows of a delivery that PostgreSQL does not take, by their places, and why. `wait`: for locks.
 
     They are found by halving, in transactions that are rolled back. Raises what a try raises for another reason.
     """
-    why = _refusal(engine, targets, org, kind, target, delivery)
+    why = _refusal(engine, targets, org, kind, target, delivery, wait)
     if why is None:
         return {}
     if len(delivery.rows) <= 1:
@@ -153,18 +160,24 @@ def refused(
     half, found = len(delivery.rows) // 2, dict[int, str]()
     for first, rows in ((0, delivery.rows[:half]), (half, delivery.rows[half:])):
         part = delivery._replace(rows=rows, first_position=delivery.first_position + first)
-        found |= {first + at: said for at, said in refused(engine, targets, org, kind, target, part).items()}
+        found |= {first + at: said for at, said in refused(engine, targets, org, kind, target, part, wait=wait).items()}
     return found
 
 
 def _refusal(
-    engine: Engine, targets: Targets, org: Organization, kind: messages.Kind, target: int, delivery: Delivery
+    engine: Engine,
+    targets: Targets,
+    org: Organization,
+    kind: messages.Kind,
+    target: int,
+    delivery: Delivery,
+    wait: timedelta | None,
 ) -> str | None:
     """Why a delivery can't be stored as a whole; None when it can. Nothing is kept of the try."""
     try:
         prepared = prepare(targets, org, kind, target, [delivery])
         with suppress(_TriedOnly):
-            store_alone(engine, org, prepared, is_try=True)
+            store_alone(engine, org, prepared, wait, is_try=True)
     except Exception as error:
         if not is_content(error):
             raise
@@ -176,16 +189,18 @@ class _TriedOnly(Exception):
     """Ends a transaction that was only a try."""
 
 
-def store_alone(engine: Engine, org: Organization, prepared: Prepared, *, is_try: bool = False) -> None:
+def store_alone(
+    engine: Engine, org: Organization, prepared: Prepared, wait: timedelta | None = None, *, is_try: bool = False
+) -> None:
     """Store prepared rows in a transaction of their own; a try is rolled back, and raises _TriedOnly."""
 
     def work() -> None:
-        with db.org_session(engine, org) as session:
+        with db.org_session(engine, org, wait=wait) as session:
             store(session, prepared)
             if is_try:
                 raise _TriedOnly
 
-    storage.with_months(engine, org, work)
+    storage.with_months(engine, org, work, wait)
 
 
 def store(session: Session, prepared: Prepared, span: Span | None = None) -> Outcome:

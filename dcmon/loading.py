@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from dcmon import db, errors, files, ingestion, ledger, models, quarantine, storage, versions, wake
+from dcmon import db, errors, files, ingestion, ledger, messages, models, quarantine, storage, versions, wake
 from dcmon.arrivals import Delivery, Outcome
 from dcmon.db import Organization
 from dcmon.delimited import Malformed
@@ -140,10 +140,11 @@ class Loader:
 
     def _store(self, target: Target, mark: str, chunk: Chunk, logged_at: datetime) -> Outcomes:
         """Store what of a piece no other loader has stored; again where another transaction was in the way."""
-        tries_left = ingestion.TRIES
+        tries_left, closely = ingestion.TRIES, False
         while chunk.first_row < chunk.next_row:
             try:
-                prepared = self._prepare(target, mark, chunk, logged_at)  # before the transaction, which holds locks
+                # Before the transaction, which holds locks.
+                prepared = self._prepare(target, mark, chunk, logged_at, closely)
                 done, next_row = storage.with_months(
                     self.engine, self.org, partial(self._store_once, target, mark, chunk, prepared, logged_at)
                 )
@@ -152,7 +153,9 @@ class Loader:
                 chunk = chunk.since(next_row)
             except DBAPIError as error:
                 tries_left -= 1
-                if db.sqlstate(error) not in ingestion.RETRIED or not tries_left:
+                if ingestion.is_content(error) and not closely:
+                    closely = True  # one row that PostgreSQL does not take must not hold up the file
+                elif db.sqlstate(error) not in ingestion.RETRIED or not tries_left:
                     raise
                 self._targets.forget(self.org)
         return _nothing()
@@ -167,16 +170,24 @@ class Loader:
                 return None, entry.next_row
             return store(session, entry, target, chunk, prepared, logged_at), chunk.next_row
 
-    def _prepare(self, target: Target, mark: str, chunk: Chunk, logged_at: datetime) -> list[Prepared]:
-        """Samples and labels of a piece, decoded."""
-        found = list[Prepared]()
+    def _prepare(self, target: Target, mark: str, chunk: Chunk, logged_at: datetime, closely: bool) -> list[Prepared]:
+        """Samples and labels of a piece, decoded; closely: without the rows that PostgreSQL does not take."""
+        given: list[tuple[messages.Kind, int, Mapping[int, msgspec.Raw], str]] = []
         if chunk.samples and target.version_id is not None:
-            came = list(deliveries(chunk.samples, logged_at, source(mark)))
-            found.append(ingestion.prepare(self._targets, self.org, "samples", target.version_id, came))
+            given.append(("samples", target.version_id, chunk.samples, source(mark)))
         if chunk.labels:
-            came = list(deliveries(chunk.labels, logged_at, source(mark, is_beside=target.kind == "samples")))
-            found.append(ingestion.prepare(self._targets, self.org, "labels", target.model_id, came))
+            beside = source(mark, is_beside=target.kind == "samples")
+            given.append(("labels", target.model_id, chunk.labels, beside))
+        found = list[Prepared]()
+        for kind, number, rows, name in given:
+            came = list(deliveries(rows, logged_at, name))
+            if closely:
+                came = [each._replace(refused=self._refused(kind, number, each)) for each in came]
+            found.append(ingestion.prepare(self._targets, self.org, kind, number, came))
         return found
+
+    def _refused(self, kind: messages.Kind, number: int, delivery: Delivery) -> Mapping[int, str]:
+        return ingestion.refused(self.engine, self._targets, self.org, kind, number, delivery)
 
     def _finish(self, mark: str, loaded: Loaded) -> Loaded:
         with db.org_session(self.engine, self.org) as session:

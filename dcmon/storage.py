@@ -5,7 +5,7 @@ Why they look so: docs/decisions.md, "Sample tables". Samples and labels are par
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -131,14 +131,17 @@ def drop_model_tables(session: Session, model: Model) -> None:
         session.execute(text(f"drop table if exists {kind}_{model.relation}"))
 
 
-def with_months(engine: Engine, org: Organization, work: Callable[[], T]) -> T:
-    """What `work` returns, which stores rows in a transaction; partitions for years of rows are made before it."""
+def with_months(engine: Engine, org: Organization, work: Callable[[], T], wait: timedelta | None = None) -> T:
+    """What `work` returns, which stores rows in a transaction; partitions for years of rows are made before it.
+
+    `wait`: for locks, as `work` does.
+    """
     while True:
         try:
             return work()
         except MonthsMissing as missing:
             for at in range(0, len(missing.months), MONTHS_AT_ONCE):
-                with db.org_session(engine, org) as session:
+                with db.org_session(engine, org, wait=wait) as session:
                     _make_partitions(session, missing.kind, missing.number, missing.months[at : at + MONTHS_AT_ONCE])
 
 

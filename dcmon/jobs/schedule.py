@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 TRIED_EVERY = 0.5  # seconds between tries to lead
 CLOCK_EVERY, SWEEP_EVERY, PRUNE_EVERY = 15, 60, 3600  # seconds
-SPANS_KEPT = timedelta(days=7)
+SPANS_KEPT, LINES_KEPT = timedelta(hours=1), timedelta(days=1)
 
 
 def run(app: App, stop: Event) -> None:
@@ -48,7 +48,7 @@ def _clockwork(app: App, stop: Event) -> BackgroundScheduler:
         (sweep, [app], SWEEP_EVERY),
         (scan_sources, [app, stop], scan_every),
         (prune.run, [app, stop], PRUNE_EVERY),
-        (fold_spans, [app], PRUNE_EVERY),
+        (fold_spans, [app, stop], PRUNE_EVERY),
         (fold_lines, [app, stop], PRUNE_EVERY),
     )
     for job, given, seconds in works:
@@ -75,19 +75,24 @@ def due_by_clock(app: App) -> int:
     return total
 
 
-def fold_spans(app: App) -> int:
-    """Make one of the spans of ingestion that are older than a week; returns how many went."""
+def fold_spans(app: App, stop: Event) -> int:
+    """Make one of the spans of ingestion that are older; returns how many went."""
+    before, gone = datetime.now(UTC) - SPANS_KEPT, 0
     try:
-        with app.public() as session:
-            return offsets.fold(session, datetime.now(UTC) - SPANS_KEPT)
+        while not stop.is_set():
+            with app.public() as session:
+                went = offsets.fold(session, before)
+            gone += went
+            if not went:
+                break
     except errors.DcmonError as error:
         log.warning("waiting: %s", error)
-        return 0
+    return gone
 
 
 def fold_lines(app: App, stop: Event) -> int:
-    """Make one of the ledger's lines of requests that are older than a week; returns how many went."""
-    before, gone = datetime.now(UTC) - SPANS_KEPT, 0
+    """Make one of the ledger's lines of requests that are older; returns how many went."""
+    before, gone = datetime.now(UTC) - LINES_KEPT, 0
     for org in _organizations(app):
         try:
             while not stop.is_set():

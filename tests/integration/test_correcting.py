@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec import Raw
 from sqlalchemy import text
 
 from dcmon import correcting, db, due, errors, ingestion, models, quarantine, versions, whereabouts
 from dcmon.arrivals import Delivery
 from dcmon.correcting import Deleted, Retried, Span
 from dcmon.db import Organization
+from dcmon.ingestion import Direct
 from dcmon.models import NewModel
 from dcmon.quarantine import Chosen
 from dcmon.tables.org import Quarantined, Version
@@ -218,6 +220,21 @@ def test_a_row_that_is_fine_now_leaves_the_quarantine_and_others_stay_with_their
     assert target.samples == 2
     require_agreement(target)
     assert retry(target).stored == 0
+    require_agreement(target)
+
+
+def test_a_row_that_postgresql_does_not_take_holds_up_no_other_when_it_is_tried_again(target: Target) -> None:
+    ddl = "alter table samples_{} add check (age <> 25)"
+    with db.org_session(target.engine, target.org) as session:
+        relation = versions.get(session, target.version_id)[1].relation
+        session.execute(text(ddl.format(relation)))
+    Direct(target.engine).take_samples(target.org, target.version_id, [Raw(row) for row in rows(20, 10)])
+    take(target, [*rows(0, 1), rows(0, 1)[0].replace(b'"age": 0', b'"age": 5')])
+
+    trial, done = retry(target, dry_run=True), retry(target)
+
+    assert trial == done
+    assert (done.tried, done.stored, done.still_bad) == (2, 0, {"conflict": 1, "refused": 1})
     require_agreement(target)
 
 

@@ -4,9 +4,11 @@ import time
 import uuid
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
 
 from dcmon import (
     batches,
@@ -15,6 +17,7 @@ from dcmon import (
     examination,
     ingestion,
     kafka,
+    letters,
     messages,
     offsets,
     organizations,
@@ -23,7 +26,10 @@ from dcmon import (
 )
 from dcmon.app import App
 from dcmon.batches import Batch
-from dcmon.offsets import Seek, Sought
+from dcmon.db import Organization
+from dcmon.ingestion import Group
+from dcmon.letters import Letter
+from dcmon.offsets import Partition, Seek, Sought, Stretch
 from dcmon.targets import Targets
 from tests.integration.conftest import Target, labels, new_target, rows
 
@@ -225,6 +231,51 @@ def test_a_request_with_a_row_that_postgresql_refuses_is_taken_without_it(app: A
 
     assert target.samples == 49
     assert target.scalar("select detail from quarantine").startswith("new row for relation")
+
+
+def test_what_needs_more_locks_than_postgresql_has_is_stored_in_parts(app: App, target: Target) -> None:
+    store_once, sizes = batches._store_once, list[int]()
+
+    def out_of_locks(engine: Engine, targets: Targets, org: Organization, groups: Sequence[Group], *rest: Any) -> None:
+        sizes.append(sum(len(group.letters) for group in groups))
+        if sizes[-1] > 2:
+            raise errors.OutOfMemory(where="here", why="out of shared memory")
+        store_once(engine, targets, org, groups, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches, "_store_once", out_of_locks)
+        take(app, batch_of(app, received(0, *packed(target, rows(0, 50)))))
+
+    assert sizes == [5, 2, 3, 1, 2]
+    assert target.samples == 50
+    assert public(app, "select count(*) from parked_messages") == 0
+
+
+def test_postgresql_without_memory_for_locks_says_what_to_raise(app: App) -> None:
+    with pytest.raises(errors.OutOfMemory, match="max_locks_per_transaction"), app.public() as session:
+        session.execute(text("do $$ begin raise exception using errcode = '53200'; end $$"))
+
+
+def test_parked_messages_that_another_worker_stores_meanwhile_are_no_dead_letters(app: App, target: Target) -> None:
+    ddl(target, "alter table {samples} rename to away")
+    take(app, batch_of(app, received(0, *packed(target, rows(0, 10)))))
+    parked = public(app, "select count(*) from parked_messages")
+    ddl(target, "alter table away rename to {samples}")
+    stretches = letters.stretches
+
+    def late(session: Session, mine: Iterable[Letter]) -> dict[Partition, Stretch]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(letters, "stretches", stretches)
+            retry_parked(app)
+        return stretches(session, mine)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(letters, "stretches", late)
+        retry_parked(app)
+
+    assert parked == 1
+    assert target.samples == 10
+    assert public(app, "select count(*) from dead_letters") == 0
 
 
 def test_an_error_that_no_row_has_made_parks_the_organization_and_nobody_waits(app: App, target: Target) -> None:

@@ -106,6 +106,18 @@ def test_a_file_is_stored_with_its_bad_rows_quarantined(target: Stored, tmp_path
     assert target.scalar("select count(distinct (source, position)) from quarantine") == 4
 
 
+def test_a_row_that_postgresql_refuses_is_quarantined_and_its_file_goes_on(target: Stored, tmp_path: Path) -> None:
+    with db.org_session(target.engine, target.org) as session:
+        table = session.scalar(text("select 'samples_' || relation from versions"))
+        session.execute(text(f"alter table {table} add check (age <> 25)"))
+
+    loaded = load(target, write(tmp_path / "a.csv", lines(0, 60)))
+
+    assert loaded.outcome == Outcome(60, 59, 0, 1)
+    assert loaded.reasons == {"refused": 1}
+    assert target.samples == 59
+
+
 def test_a_row_with_bytes_that_are_no_text_is_quarantined_as_it_was_read(target: Stored, tmp_path: Path) -> None:
     path, line = tmp_path / "a.csv", b"u1,2026-03-01T00:00:00Z,1,4,caf\xe9"
     path.write_bytes(",".join(HEADER).encode() + b"\n" + line + b"\n")
