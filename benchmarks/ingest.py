@@ -66,7 +66,7 @@ def _copy(on: Stage, _: Broker, version_id: int, batches: Sequence[list[bytes]])
     with on.app.org(on.org) as session:
         model, version = versions.get(session, version_id)
         shape = sample_shape(storage.columns(model, version))
-        times = [arrays.micros(row[1]) for batch in batches for row in shape.decode_all([Raw(row) for row in batch])]
+        times = [arrays.micros(row[1]) for batch in batches for row in _decoded(shape, batch)]
         storage.ensure_partitions(session, "samples", version.relation, times)
     prepared = [_prepared(shape, version_id, batch) for batch in batches]
     names = ", ".join(quoted(field.name) for field in shape.fields)
@@ -94,7 +94,7 @@ def _copy(on: Stage, _: Broker, version_id: int, batches: Sequence[list[bytes]])
 
 
 def _prepared(shape: Any, version_id: int, batch: Sequence[bytes]) -> tuple[list[Any], list[Any]]:
-    now, decoded = datetime.now(UTC), shape.decode_all([Raw(row) for row in batch])
+    now, decoded = datetime.now(UTC), _decoded(shape, batch)
     keys = [arrivals.key_of(row[0]) for row in decoded]
     hashes, levels = (column.tolist() for column in arrivals.levels_of(keys))
     lists = [at for at, field in enumerate(shape.fields) if field.kind == "array_float"]
@@ -104,6 +104,10 @@ def _prepared(shape: Any, version_id: int, batch: Sequence[bytes]) -> tuple[list
         (key, hash_, level, *row, now) for key, hash_, level, row in zip(keys, hashes, levels, plain, strict=True)
     ]
     return ids, samples
+
+
+def _decoded(shape: Any, batch: Sequence[bytes]) -> list[Any]:
+    return [row for part in shape.decode_all([Raw(row) for row in batch]) for row in part]
 
 
 def _direct(on: Stage, _: Broker, version_id: int, batches: Sequence[list[bytes]]) -> Cost:

@@ -16,6 +16,7 @@ from dcmon.db import Array
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # PostgreSQL counts its times from here
 MICROSECOND = timedelta(microseconds=1)
 HEAD, EMPTY = struct.Struct("!iiIii").pack, struct.Struct("!iiI").pack
+HEAD_2D = struct.Struct("!iiIiiii").pack
 FLOAT8, TEXT, UUID, TIMESTAMPTZ, INT2, INT4, INT8 = 701, 25, 2950, 1184, 21, 23, 20
 ARRAYS = {FLOAT8: 1022, TEXT: 1009, UUID: 2951, TIMESTAMPTZ: 1185, INT2: 1005, INT4: 1007, INT8: 1016}
 NULL = struct.pack("!i", -1)
@@ -82,6 +83,14 @@ def floats(values: Sequence[float]) -> bytes:
     sized: list[float] = [8] * (2 * len(values))
     sized[1::2] = values
     return _floats(len(values))(1, 0, FLOAT8, len(values), 1, *sized) if values else EMPTY(0, 0, FLOAT8)
+
+
+def floats_2d(values: Sequence[Sequence[float]]) -> bytes:
+    """A value of type float8[] with two dimensions; the lists inside are of one length, and not empty."""
+    if not values:
+        return floats([])
+    items = b"".join([_of_float(8, value) for line in values for value in line])
+    return HEAD_2D(2, 0, FLOAT8, len(values), 1, len(values[0]), 1) + items
 
 
 @lru_cache(maxsize=1000)

@@ -42,7 +42,12 @@ class Outcome:
 
 def key_of(sample_id: str) -> bytes:
     """The 128 bits by which a sample id is known (docs/decisions.md, "A fair sample at constant cost")."""
-    return blake2b(sample_id.encode(), digest_size=16).digest()
+    hashing = _EMPTY.copy()  # half the cost of making one
+    hashing.update(sample_id.encode())
+    return hashing.digest()
+
+
+_EMPTY = blake2b(digest_size=16)
 
 
 def levels_of(keys: Sequence[bytes]) -> tuple[Any, Any]:

@@ -9,7 +9,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from sqlalchemy import Engine
@@ -96,7 +96,7 @@ class Batch:
         except Unreadable as why:
             part.dead.append(Dead(partition, place.offset, received.value, str(why)))
             return
-        part.rows += len(message.rows)
+        part.rows += message.n
         part.letters.append(Letter(partition, place.offset, received.value or b"", message))
 
     def reject(self, org_id: int, why: str) -> None:
@@ -118,6 +118,21 @@ def decode(targets: Targets, batch: Batch) -> None:
         except Exception as error:
             # Whatever it is, it is met again where it can cost this organization only.
             log.debug("organization %d: its rows are decoded later: %s", org_id, error)
+    found = [_set_apart_unreadable(part) for part in batch.parts.values()]
+    if any(found):
+        batch.groups.clear()
+
+
+def _set_apart_unreadable(part: Part) -> bool:
+    """Find the messages whose beginning was ours and whose rest is not; whether there were any."""
+    letters, part.letters, dead = part.letters, [], len(part.dead)
+    for letter in letters:
+        try:
+            settled = messages.settled(letter.message, letter.value)
+            part.letters.append(letter if settled is letter.message else replace(letter, message=settled))
+        except Unreadable as why:
+            part.dead.append(Dead(letter.partition, letter.offset, letter.value, str(why)))
+    return len(part.dead) > dead
 
 
 def take(engine: Engine, targets: Targets, batch: Batch) -> list[int]:

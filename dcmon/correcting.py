@@ -220,7 +220,7 @@ def _try(engine: Engine, org: Organization, chunks: Sequence[tuple[Target, list[
             return totals
 
     try:
-        return storage.with_months(engine, org, work)
+        return ingestion.insist(lambda: storage.with_months(engine, org, work))
     except DBAPIError as error:
         if not ingestion.is_content(error):
             raise
@@ -241,7 +241,7 @@ def _retry_alone(
             return found
 
     try:
-        return storage.with_months(engine, org, work)
+        return ingestion.insist(lambda: storage.with_months(engine, org, work))
     except DBAPIError as error:
         if not ingestion.is_content(error):
             raise

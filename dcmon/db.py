@@ -242,11 +242,6 @@ def for_each(found: str) -> str:
     return f"cross join lateral ({found} offset 0)"
 
 
-def serialization_failure(why: str) -> DBAPIError:
-    """What PostgreSQL raises when another transaction came in between: the whole of this one is to be repeated."""
-    return DBAPIError(why, None, psycopg.errors.SerializationFailure(why))
-
-
 class Array(bytes):
     """An array as a parameter of `fetch` and `run`, in binary (dcmon.arrays makes them); `oid` is its type."""
 

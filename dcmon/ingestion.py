@@ -2,11 +2,11 @@
 
 import logging
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 from sqlalchemy import Engine, select, text
@@ -30,12 +30,25 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Rows = Sequence[msgspec.Raw]
-TRIES = 5
+T = TypeVar("T")
+TRIES = 10  # each that is lost was won by another who stored the same ids
 # Deadlock, serialization failure, lock not available; a table or a row that others refer to was just deleted.
-# A unique key that is there: another one added the same label just now.
+# A unique key that is there: another one added the same id or label just now.
 RETRIED = {"40P01", "40001", "55P03", "42P01", "23503", "23505"}
 CONTENT = {"22", "23", "54"}  # PostgreSQL's classes: a value, a constraint, a limit such as the size of a row
 LONGEST_WHY = 500
+
+
+def insist(work: Callable[[], T]) -> T:
+    """What `work` returns, a transaction that is repeated where another one was in its way."""
+    tried = 0
+    while True:
+        try:
+            return work()
+        except DBAPIError as error:
+            tried += 1
+            if db.sqlstate(error) not in RETRIED or tried == TRIES:
+                raise
 
 
 class Ingestion(Protocol):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -58,21 +59,21 @@ def sort(is_regression: bool, deliveries: Sequence[Delivery]) -> Sorted:
 
 def _sort(found: Sorted, delivery: Delivery, is_regression: bool) -> None:
     last, logged_at = found.last, arrays.micros(delivery.logged_at)
-    decoded = label_shape(is_regression).decode_all(delivery.rows)
-    for position, why in delivery.refused.items():
-        decoded[position] = Rejected("refused", None, why)
-    found.taken += len(decoded)
-    for position, row in enumerate(decoded):
+    for position, row in enumerate(chain.from_iterable(label_shape(is_regression).decode_all(delivery.rows))):
+        found.taken += 1
+        if position in delivery.refused:
+            row = Rejected("refused", None, delivery.refused[position])
         if isinstance(row, Rejected):
             found.bad.append(quarantine.bad(delivery, position, row))
             continue
         sample_id, label = row
         said = (label if type(label) is str or label is None else _value(label, is_regression), logged_at)
-        before = last.setdefault(key_of(sample_id), said)
+        key = key_of(sample_id)
+        before = last.setdefault(key, said)
         if before is not said:
             found.conflicts += before[0] != said[0]
             if before[1] <= logged_at:
-                last[key_of(sample_id)] = said
+                last[key] = said
 
 
 def _value(label: Any, is_regression: bool) -> Value:

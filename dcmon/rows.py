@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
@@ -33,7 +33,7 @@ REASONS = (
 )
 
 __all__ = [
-    "LONGEST_ID", "LONGEST_ROW", "Field", "Raw", "Rejected", "Shape",
+    "LONGEST_ID", "LONGEST_ROW", "Array", "Field", "Raw", "Rejected", "Shape",
     "carried", "label_shape", "reference_shape", "sample_shape", "split",
 ]  # fmt: skip
 
@@ -89,28 +89,30 @@ class Shape:
             values = self._lenient(row, error)
         return self._storable(values, row)
 
-    def decode_all(self, rows: Sequence[msgspec.Raw]) -> list["tuple[Any, ...] | Rejected"]:
-        """The values of each row, or why it has none."""
-        decoded = list[tuple[Any, ...] | Rejected]()
+    def decode_all(self, rows: Sequence[msgspec.Raw]) -> Iterator[list["tuple[Any, ...] | Rejected"]]:
+        """The values of each row, or why it has none; some hundred rows at a time."""
+        if isinstance(rows, Array) and not rows.is_split and (found := self._decode_together(rows.text)):
+            rows.is_sound = True
+            yield from (found[first : first + AT_ONCE] for first in range(0, len(found), AT_ONCE))
+            return
         for first in range(0, len(rows), AT_ONCE):
             part = rows[first : first + AT_ONCE]
-            decoded += self._decode_together(part) or [self._attempt(row) for row in part]
-        return decoded
+            found = self._decode_together(b"[" + b",".join(part) + b"]", part)
+            yield found if found and len(found) == len(part) else [self._attempt(row) for row in part]
 
-    def _decode_together(self, rows: Sequence[msgspec.Raw]) -> list[tuple[Any, ...] | Rejected] | None:
-        """Rows in one call, which costs half; None when one of them is bad, or needs a closer look."""
-        together = b"[" + b",".join(rows) + b"]"
-        if self._stand_ins or self._delicate or _may_have_nul(together):
+    def _decode_together(
+        self, array: bytes, rows: Sequence[msgspec.Raw] = ()
+    ) -> list[tuple[Any, ...] | Rejected] | None:
+        """The rows of an array in one call, which costs half; None when one of them is bad, or needs a closer look."""
+        if self._stand_ins or self._delicate or _may_have_nul(array):
             return None
-        if len(together) > LONGEST_ROW and any(len(bytes(row)) > LONGEST_ROW for row in rows):
+        if len(array) > LONGEST_ROW and not (rows and all(len(bytes(row)) <= LONGEST_ROW for row in rows)):
             return None
         try:
-            found: list[tuple[Any, ...] | Rejected] = [
-                msgspec.structs.astuple(row) for row in self._all.decode(together)
-            ]
+            found: list[tuple[Any, ...] | Rejected] = [msgspec.structs.astuple(row) for row in self._all.decode(array)]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-        return found if len(found) == len(rows) and self._have_known_classes(found) else None
+        return found if self._have_known_classes(found) else None
 
     def _have_known_classes(self, decoded: Iterable[Any]) -> bool:
         return self.classes is None or self.classes.issuperset([values[self._predicted] for values in decoded])
@@ -231,6 +233,39 @@ class Shape:
 
 class _Constant(str):
     """NaN, Infinity or -Infinity, as Python's json writes them."""
+
+
+class Array(Sequence[msgspec.Raw]):
+    """The rows of a JSON array, which is split only when one of them is asked for: to decode it whole costs less.
+
+    `is_sound`: it is known to be a JSON array. Where it is none, asking for a row or their number raises InvalidInput.
+    """
+
+    def __init__(self, text: bytes) -> None:
+        self.text, self.is_sound = text, False
+        self._rows: list[msgspec.Raw] | None = None
+
+    @property
+    def is_split(self) -> bool:
+        return self._rows is not None
+
+    @property
+    def rows(self) -> list[msgspec.Raw]:
+        """All rows, undecoded."""
+        if self._rows is None:
+            self._rows, self.is_sound = split(self.text), True
+        return self._rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, at: Any) -> Any:
+        return self.rows[at]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self.rows == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 def split(body: bytes) -> list[msgspec.Raw]:

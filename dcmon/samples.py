@@ -1,20 +1,21 @@
 """Samples: taken in exactly once, and read back. The id map decides what is new; new rows are COPYed."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
-import msgspec
 import numpy as np
 from sqlalchemy import text
 from sqlalchemy.orm import Session
+from xxhash import xxh3_64_digest
 
-from dcmon import arrays, db, labels, quarantine, storage
+from dcmon import arrays, db, labels, quarantine, storage, tuples
 from dcmon.arrivals import QUARTER, Delivery, Outcome, key_of, levels_of
-from dcmon.columns import HASH, KEY, LEVEL, LOGGED_AT, SAMPLE_ID, TIME, TYPES, Columns, quoted
+from dcmon.columns import HASH, KEY, LEVEL, LOGGED_AT, SAMPLE_ID, TIME, Columns, quoted
 from dcmon.quarantine import Bad
 from dcmon.reading import production
 from dcmon.rows import LONGEST_ID, Rejected, Shape, sample_shape, split
@@ -24,24 +25,27 @@ __all__ = ["Outcome", "Sorted", "count", "production", "sort", "split", "store",
 
 CLOCK_SKEW = timedelta(minutes=5)
 OLDEST = datetime(1970, 1, 1, tzinfo=UTC)
-_encode = msgspec.msgpack.Encoder().encode
+WRITTEN_AT_ONCE = 1_000
+LARGEST_SEED = 2**64 - 1
 
 
 @dataclass
 class Sorted:
     """Decoded rows by what is to be done with them, the new ones in columns. Made without a session.
 
-    `at` says where the row of a key stands in the columns. Times are microseconds since 2000; `content` is a hash of
-    the values; `numbers` count the rows of all deliveries, which begin at `starts`. `rivals` have the id of a row of
-    the columns and another content: its place, their content, and their number.
+    `at` says where the row of a key stands in the columns. `lines` are its values, encoded for COPY; times are
+    microseconds since 2000; `content` is a hash of both; `numbers` count the rows of all deliveries, which begin at
+    `starts`. `rivals` have the id of a row of the columns and another content: its place, their content, and their
+    number.
     """
 
     shape: Shape
+    encoder: tuples.Encoder
     deliveries: Sequence[Delivery]
     taken: int = 0
     bad: list[Bad] = field(default_factory=list)
     at: dict[bytes, int] = field(default_factory=dict)
-    values: list[tuple[Any, ...]] = field(default_factory=list)
+    lines: list[bytes] = field(default_factory=list)
     content: list[bytes] = field(default_factory=list)
     times: list[int] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
@@ -104,63 +108,101 @@ def take(
 
 def sort(columns: Columns, deliveries: Sequence[Delivery], retention: timedelta | None = None) -> Sorted:
     """Decode rows; set apart those that can't be stored, are older than the retention, or stand in there twice."""
-    found = Sorted(sample_shape(columns), deliveries)
+    shape = sample_shape(columns)
+    found = Sorted(shape, _encoder(shape), deliveries)
     for delivery in deliveries:
         _sort(found, delivery, retention)
     return found
 
 
 def _sort(found: Sorted, delivery: Delivery, retention: timedelta | None) -> None:
-    at, values, content, times, numbers = found.at, found.values, found.content, found.times, found.numbers
-    earliest = OLDEST if retention is None else max(OLDEST, delivery.logged_at - retention)
-    latest = delivery.logged_at + CLOCK_SKEW
-    decoded = found.shape.decode_all(delivery.rows)
-    for position, why in delivery.refused.items():
-        decoded[position] = Rejected("refused", None, why)
     found.starts.append(found.taken)
-    for position, row in enumerate(decoded):
+    earliest = OLDEST if retention is None else max(OLDEST, delivery.logged_at - retention)
+    span = Span(earliest, delivery.logged_at + CLOCK_SKEW)
+    position = 0
+    for decoded in found.shape.decode_all(delivery.rows):
+        for at in range(position, position + len(decoded)) if delivery.refused else ():
+            if at in delivery.refused:
+                decoded[at - position] = Rejected("refused", None, delivery.refused[at])
+        _add(found, *_acceptable(found, delivery, span, position, decoded))
+        position += len(decoded)
+    found.taken += position
+
+
+def _acceptable(
+    found: Sorted, delivery: Delivery, span: "Span", first: int, decoded: Sequence[tuple[Any, ...] | Rejected]
+) -> tuple[list[int], list[int], list[tuple[Any, ...]]]:
+    """The rows that can be stored, with their numbers and times; the others are set apart."""
+    numbers, times, rows = list[int](), list[int](), list[tuple[Any, ...]]()
+    for position, row in enumerate(decoded, first):
         if isinstance(row, Rejected):
             found.bad.append(quarantine.bad(delivery, position, row))
             continue
-        sample_id, time = row[0], row[1]
-        if not earliest <= time <= latest or not 0 < len(sample_id) <= LONGEST_ID:
-            found.bad.append(quarantine.bad(delivery, position, _unacceptable(sample_id, time, earliest, latest)))
+        time = (row[1] - arrays.EPOCH) // arrays.MICROSECOND
+        if not span.first <= time <= span.last or not 0 < len(row[0]) <= LONGEST_ID:
+            found.bad.append(quarantine.bad(delivery, position, _unacceptable(row[0], row[1], span)))
             continue
-        said = blake2b(_encode(row), digest_size=8).digest()
-        first = at.setdefault(key_of(sample_id), len(values))
-        if first == len(values):
-            values.append(row)
+        numbers.append(found.taken + position)
+        times.append(time)
+        rows.append(row)
+    return numbers, times, rows
+
+
+def _add(found: Sorted, numbers: Sequence[int], times: Sequence[int], rows: Sequence[tuple[Any, ...]]) -> None:
+    """Put rows into the columns: encoded at once, for now they are in the processor's cache."""
+    at, lines, content = found.at, found.lines, found.content
+    for number, time, line, row in zip(numbers, times, found.encoder.encode(rows), rows, strict=True):
+        said = xxh3_64_digest(line, time & LARGEST_SEED)
+        place = at.setdefault(key_of(row[0]), len(lines))
+        if place == len(lines):
+            lines.append(line)
             content.append(said)
-            times.append((time - arrays.EPOCH) // arrays.MICROSECOND)
-            numbers.append(found.taken + position)
-        elif content[first] != said:
-            found.rivals.append((first, said, found.taken + position))
-    found.taken += len(decoded)
+            found.times.append(time)
+            found.numbers.append(number)
+        elif content[place] != said:
+            found.rivals.append((place, said, number))
+
+
+@lru_cache(maxsize=512)
+def _encoder(shape: Shape) -> tuples.Encoder:
+    """Of all values but the time, which a tuple has at its beginning; ids are as many as rows."""
+    beside = {SAMPLE_ID: "text", TIME: ""}
+    return tuples.Encoder([beside.get(field.name, field.kind) for field in shape.fields])
 
 
 CONFLICT = Rejected("conflict", SAMPLE_ID, "Another row with this id is stored already.")
 
 
-def _unacceptable(sample_id: str, time: datetime, earliest: datetime, latest: datetime) -> Rejected:
+class Span:
+    """The times that rows of a delivery may have, also in microseconds since 2000."""
+
+    def __init__(self, earliest: datetime, latest: datetime) -> None:
+        self.earliest, self.latest = earliest, latest
+        self.first, self.last = arrays.micros(earliest), arrays.micros(latest)
+
+
+def _unacceptable(sample_id: str, time: datetime, span: Span) -> Rejected:
     if not sample_id or len(sample_id) > LONGEST_ID:
         code = "too_long" if sample_id else "wrong_type"
         return Rejected(code, SAMPLE_ID, f"An id has 1 to {LONGEST_ID} characters.")
-    if time > latest:
+    if time > span.latest:
         return Rejected("future_timestamp", TIME, f"{time.isoformat()} is more than 5 minutes after receipt.")
     if time < OLDEST:
         return Rejected("out_of_range", TIME, f"{time.isoformat()} is before 1970.")
-    return Rejected("too_old", TIME, f"{time.isoformat()} is past the retention, which begins {earliest.isoformat()}.")
+    said = f"{time.isoformat()} is past the retention, which begins {span.earliest.isoformat()}."
+    return Rejected("too_old", TIME, said)
 
 
 def store(session: Session, model: Model, version: Version, rows: Sorted) -> Outcome:
     """Store sorted rows in the session's transaction. They stay as they are: what failed can be stored again."""
     storage.lock_model(session, model, shared=True)
     fresh = rows.fresh()
-    stored = _claim(session, model, version, rows, fresh)
+    stored = _stored(session, model, version, fresh.keys)
     conflicts = rows.conflicts({fresh.places[at]: content for at, content in stored.items()})
     if stored:
         fresh = fresh.without(stored)
     if fresh.keys:
+        _claim(session, model, version, rows, fresh)
         storage.ensure_partitions(session, "samples", version.relation, fresh.times)
         _copy(session, version, rows, fresh)
         _touch(session, version, fresh)
@@ -171,73 +213,55 @@ def store(session: Session, model: Model, version: Version, rows: Sorted) -> Out
     return Outcome(rows.taken, len(fresh.keys), rows.taken - len(fresh.keys) - kept, kept)
 
 
-def _claim(session: Session, model: Model, version: Version, rows: Sorted, fresh: Fresh) -> dict[int, bytes]:
-    """Enter ids into the id map. Those that are there: their place among the keys, and their content."""
-    if not fresh.keys:
+def _stored(session: Session, model: Model, version: Version, keys: Sequence[bytes]) -> dict[int, bytes]:
+    """Of the keys that are in the id map: the place among these, and the content."""
+    if not keys:
         return {}
-    content = np.frombuffer(b"".join([rows.content[place] for place in fresh.places]), ">i8")
-    entered = db.run(
-        session,
-        f"insert into ids_{model.relation} (k, version_id, ts, content) select k, %(version)b, ts, content"
-        " from unnest(%(k)b::uuid[], %(ts)b::timestamptz[], %(content)b::int8[]) t(k, ts, content)"
-        " on conflict do nothing",
-        {
-            "version": version.id,
-            "k": arrays.uuids(fresh.keys),
-            "ts": arrays.times(fresh.times),
-            "content": arrays.int8s(content),
-        },
-    )
-    if entered == len(fresh.keys):
-        return {}
-    known = _known(session, model, version, fresh.keys, entered)
-    return {at: content.to_bytes(8, signed=True) for at, content in known.items()}
-
-
-def _known(session: Session, model: Model, version: Version, keys: Sequence[bytes], entered: int) -> dict[int, int]:
-    """Of keys of which so many were just entered: the places and contents of those that were there before.
-
-    A row just entered has this transaction as its xmin, and of its commands the last as its cmin. (To return the
-    entered keys from the insert would cost each row of each batch as much as this costs a batch with a duplicate.)
-    """
-    there = f"select content, xmin, cmin from ids_{model.relation} where k = t.k and version_id = %(version)b"
+    there = f"select content from ids_{model.relation} where k = t.k and version_id = %(version)b"
     found = db.fetch(
         session,
-        "select t.at - 1, i.content, case when i.xmin = pg_current_xact_id()::xid then i.cmin::text::int8 else -1 end"
-        f" from unnest(%(k)b::uuid[]) with ordinality t(k, at) {db.for_each(there)} i",
+        f"select t.at - 1, i.content from unnest(%(k)b::uuid[]) with ordinality t(k, at) {db.for_each(there)} i",
         {"version": version.id, "k": arrays.uuids(keys)},
     )
-    last = max(command for *_, command in found) if entered else None
-    known = {at: content for at, content, command in found if command != last}
-    if len(known) + entered != len(keys):
-        # One was there and is gone: it was pruned in between.
-        raise db.serialization_failure(f"{entered} of {len(keys)} ids were new, but {len(known)} were there")
-    return known
+    return {at: content.to_bytes(8, signed=True) for at, content in found}
+
+
+def _claim(session: Session, model: Model, version: Version, rows: Sorted, fresh: Fresh) -> None:
+    """Enter ids into the id map, in order of key.
+
+    Where another transaction enters one of them at the same time, the primary key refuses it (23505) and the whole of
+    this one is repeated. To look first and then COPY costs two thirds of an insert that passes over what is there.
+    """
+    content = np.frombuffer(b"".join([rows.content[place] for place in fresh.places]), ">i8")
+    columns = {
+        "k": ("V16", np.frombuffer(b"".join(fresh.keys), "V16")), "version_id": (">i4", version.id),
+        "ts": (">i8", fresh.times), "content": (">i8", content),
+    }  # fmt: skip
+    lines = tuples.heads(columns, len(fresh.keys), len(columns))
+    with db.copy(session, f"copy ids_{model.relation} ({', '.join(columns)}) from stdin (format binary)") as copy:
+        copy.write(b"".join([tuples.BEGIN, *lines, tuples.END]))
 
 
 def _copy(session: Session, version: Version, rows: Sorted, fresh: Fresh) -> None:
-    """COPY the rows in binary. Times go as numbers, keys and lists as bytes: the same on the wire, no object each."""
+    """COPY the rows in the order of the table's index, which is then filled from left to right."""
     fields = rows.shape.fields
-    names = ", ".join(quoted(field.name) for field in fields)
-    into = f"copy samples_{version.relation} ({KEY}, {HASH}, {LEVEL}, {names}, {LOGGED_AT}) from stdin (format binary)"
-    time = 3 + rows.shape.names.index(TIME)
-    packed = [(at, PACKED[f.kind]) for at, f in enumerate(fields, 3) if f.kind in PACKED and at != time]
-    columns = (*levels_of(fresh.keys), fresh.times, fresh.logged)
-    with db.copy(session, into) as copy:
-        copy.set_types(["bytea", "int4", "int2", *(WIRE.get(f.kind, TYPES[f.kind].sql) for f in fields), "int8"])
-        write, values = copy.write_row, rows.values
-        lines = zip(fresh.keys, fresh.places, *(column.tolist() for column in columns), strict=True)
-        for key, place, hash_, level, at, logged in lines:
-            row = [key, hash_, level, *values[place], logged]
-            row[time] = at
-            for column, pack in packed:
-                if row[column] is not None:
-                    row[column] = pack(row[column])
-            write(row)
-
-
-PACKED: Mapping[str, Callable[[Any], Any]] = {"datetime": arrays.micros, "array_float": arrays.floats}
-WIRE = {"datetime": "int8", "array_float": "bytea"}
+    names = ", ".join(quoted(fields[at].name) for at in rows.encoder.order)
+    into = f"copy samples_{version.relation} ({KEY}, {HASH}, {LEVEL}, {TIME}, {LOGGED_AT}, {names}) from stdin"
+    hashes, levels = levels_of(fresh.keys)
+    order = np.lexsort((fresh.times, levels))
+    keys = np.frombuffer(b"".join(fresh.keys), "V16")
+    begins = {
+        KEY: ("V16", keys[order]), HASH: (">i4", hashes[order]), LEVEL: (">i2", levels[order]),
+        TIME: (">i8", fresh.times[order]), LOGGED_AT: (">i8", fresh.logged[order]),
+    }  # fmt: skip
+    heads = tuples.heads(begins, len(order), len(begins) + len(rows.encoder.order))
+    lines = [rows.lines[fresh.places[at]] for at in order.tolist()]
+    with db.copy(session, f"{into} (format binary)") as copy:
+        copy.write(tuples.BEGIN)
+        for first in range(0, len(lines), WRITTEN_AT_ONCE):
+            part = slice(first, first + WRITTEN_AT_ONCE)
+            copy.write(b"".join(chain.from_iterable(zip(heads[part], lines[part], strict=True))))
+        copy.write(tuples.END)
 
 
 def _touch(session: Session, version: Version, fresh: Fresh) -> None:

@@ -4,6 +4,7 @@ import json
 import threading
 import uuid
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,7 @@ def test_workers_that_run_meanwhile_cause_no_alarm(target: Target) -> None:
             for number in range(1000):
                 if stop.is_set():
                     return
-                take(target, number * 40, 60, b"null")
+                ingestion.insist(partial(take, target, number * 40, 60, b"null"))
                 take_labels(target, number * 20, 60)
                 if number % 3 == 2:
                     first = START + timedelta(minutes=20 * number)

@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from dcmon import db, labels, models, samples, versions
 from dcmon.arrivals import Delivery, Outcome, quarter_hour
+from dcmon.ingestion import insist
 from dcmon.models import NewModel
 from dcmon.tables.org import Version
 from dcmon.versions import NewVersion
@@ -162,8 +163,8 @@ def test_one_bad_label_is_quarantined_once_and_costs_nothing_else(target: Target
 
 def test_labels_and_samples_that_come_at_once_always_meet(target: Target) -> None:
     other = second_version(target)
-    work = [lambda f=first: log(target, f, 40) for first in range(0, 200, 20)]
-    work += [lambda f=first: log(other, f, 40) for first in range(0, 200, 20)]
+    work = [lambda f=first: insist(lambda: log(target, f, 40)) for first in range(0, 200, 20)]
+    work += [lambda f=first: insist(lambda: log(other, f, 40)) for first in range(0, 200, 20)]
     work += [lambda n=number: [say(target, f"s{each}", "x") for each in range(n, 220, 10)] for number in range(10)]
     random.Random(3).shuffle(work)
     threads = [threading.Thread(target=lambda part=part: [each() for each in part]) for part in (work[::2], work[1::2])]

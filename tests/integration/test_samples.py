@@ -2,17 +2,17 @@
 
 import json
 import random
-import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec import Raw
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dcmon import arrivals, db, labels, models, reading, references, samples, storage, versions
+from dcmon import arrivals, db, ingestion, labels, models, reading, references, samples, storage, versions
 from dcmon.columns import TYPES
 from dcmon.errors import InvalidInput
 from dcmon.models import NewModel
@@ -127,11 +127,14 @@ def test_two_writers_with_the_same_ids_store_each_once(target: Target) -> None:
     batches = [conftest.rows(first, 300) for first in (0, 100, 200, 0, 300, 150)]
     for batch in batches:
         random.Random(4).shuffle(batch)
-    threads = [threading.Thread(target=take, args=(target, batch, str(n))) for n, batch in enumerate(batches)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    direct = ingestion.Direct(target.engine)
+    with ThreadPoolExecutor(len(batches)) as pool:
+        taken = [
+            pool.submit(direct.take_samples, target.org, target.version_id, [Raw(row) for row in batch])
+            for batch in batches
+        ]
+    for each in taken:
+        each.result()
     assert target.samples == 600
     require_true_counts(target)
 

@@ -21,7 +21,7 @@ def test_rows_come_out_as_they_went_in() -> None:
     message = messages.unpack(packed(*rows)[0], NOW)
 
     assert [bytes(row) for row in message.rows] == rows
-    assert (message.org, message.kind, message.target, message.logged_at) == (7, "samples", 3, NOW)
+    assert (message.org, message.kind, message.target, message.received_at) == (7, "samples", 3, NOW)
 
 
 def test_a_message_has_a_bounded_number_of_rows() -> None:
@@ -104,3 +104,36 @@ def test_a_row_that_is_no_json_leaves_the_other_rows_of_its_message_alone(odd: b
 def test_settings_that_no_client_takes_are_named(settings: Kafka, why: str) -> None:
     with pytest.raises(KafkaMisconfigured, match=why):
         kafka.ensure_topics(settings)
+
+
+HEAD = packed(b"{}")[0][: -len(b"[{}]}")]
+
+
+@pytest.mark.parametrize("rest", [b"[{}", b"[{}]}]}", b"[{]}", b'[{"a":1}],"more":[1]', b"[1 2]}"])
+def test_a_message_that_begins_like_ours_is_read_to_its_end(rest: bytes) -> None:
+    """Its beginning says where it goes; whether its rows can be told apart is known when it is settled."""
+    value = HEAD + rest + b"]}"
+    try:
+        found = messages.settled(messages.unpack(value, NOW), value)
+    except messages.Unreadable:
+        with pytest.raises((ValueError, msgspec.DecodeError)):
+            msgspec.json.decode(value)
+    else:
+        assert [bytes(row) for row in found.rows] == [
+            msgspec.json.encode(r) for r in msgspec.json.decode(value)["rows"]
+        ]
+
+
+def test_a_row_that_is_no_json_leaves_the_others_of_its_message_readable() -> None:
+    value = packed(b'{"a":1}', b'{"a":NaN}', b'{"a":2}')[0]
+    found = messages.settled(messages.unpack(value, NOW), value)
+
+    assert [bytes(row) for row in found.rows] == [b'{"a":1}', b'{"a":NaN}', b'{"a":2}']
+
+
+def test_how_many_rows_there_are_is_not_believed() -> None:
+    value = packed(b"1", b"2", b"3")[0].replace(b'"n":3', b'"n":9')
+    message = messages.unpack(value, NOW)
+
+    assert message.n == 9
+    assert messages.settled(message, value).n == len(message.rows) == 3
