@@ -77,7 +77,7 @@ def unpack(value: bytes | None, sent_at: datetime) -> Message:
     except ValueError:
         return _unpack_carefully(value, sent_at)
     org, kind, target, n = int(head[1]), cast("Kind", head[2].decode()), int(head[3]), int(head[5])
-    return Message(org, kind, target, Array(value[head.end() : -1]), _received_at(logged_at, sent_at), n)
+    return Message(org, kind, target, Array(memoryview(value)[head.end() : -1]), _received_at(logged_at, sent_at), n)
 
 
 def settled(message: Message, value: bytes) -> Message:

@@ -241,9 +241,14 @@ class Array(Sequence[msgspec.Raw]):
     `is_sound`: it is known to be a JSON array. Where it is none, asking for a row or their number raises InvalidInput.
     """
 
-    def __init__(self, text: bytes) -> None:
-        self.text, self.is_sound = text, False
+    def __init__(self, view: memoryview) -> None:
+        self._view, self.is_sound = view, False
         self._rows: list[msgspec.Raw] | None = None
+
+    @property
+    def text(self) -> bytes:
+        """The array; not kept, for it is as large as the message that it is seen in."""
+        return bytes(self._view)
 
     @property
     def is_split(self) -> bool:

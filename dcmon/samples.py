@@ -1,7 +1,7 @@
 """Samples: taken in exactly once, and read back. The id map decides what is new; new rows are COPYed."""
 
-from bisect import bisect_right
-from collections.abc import Container, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -25,7 +25,7 @@ __all__ = ["Outcome", "Sorted", "count", "production", "sort", "split", "store",
 
 CLOCK_SKEW = timedelta(minutes=5)
 OLDEST = datetime(1970, 1, 1, tzinfo=UTC)
-WRITTEN_AT_ONCE = 1_000
+WRITTEN_AT_ONCE = 5_000
 LARGEST_SEED = 2**64 - 1
 
 
@@ -54,12 +54,12 @@ class Sorted:
 
     def fresh(self) -> "Fresh":
         """The rows that may be new, in order of key: two that store the same ids then wait for each other in turn."""
-        keys = sorted(self.at)
-        places = [self.at[key] for key in keys]
+        keys = np.frombuffer(b"".join(self.at), "S16")  # in order of their places
+        order = np.argsort(keys)
         logged = np.array([arrays.micros(delivery.logged_at) for delivery in self.deliveries], np.int64)
-        numbers = np.fromiter((self.numbers[place] for place in places), np.int64, len(places))
-        times = np.fromiter((self.times[place] for place in places), np.int64, len(places))
-        return Fresh(keys, places, times, logged[np.searchsorted(self.starts, numbers, "right") - 1])
+        of = np.searchsorted(self.starts, np.array(self.numbers, np.int64)[order], "right") - 1
+        times = np.array(self.times, np.int64)[order]
+        return Fresh(keys.view("V16")[order].tolist(), order.tolist(), times, logged[of])
 
     def conflicts(self, stored: Mapping[int, bytes]) -> list[Bad]:
         """The rows of the columns, and their rivals, that differ from the row that has their id.
@@ -131,7 +131,7 @@ def _sort(found: Sorted, delivery: Delivery, retention: timedelta | None) -> Non
 
 def _acceptable(
     found: Sorted, delivery: Delivery, span: "Span", first: int, decoded: Sequence[tuple[Any, ...] | Rejected]
-) -> tuple[list[int], list[int], list[tuple[Any, ...]]]:
+) -> tuple[Sequence[int], list[int], Sequence[tuple[Any, ...]]]:
     """The rows that can be stored, with their numbers and times; the others are set apart."""
     numbers, times, rows = list[int](), list[int](), list[tuple[Any, ...]]()
     for position, row in enumerate(decoded, first):
@@ -150,17 +150,31 @@ def _acceptable(
 
 def _add(found: Sorted, numbers: Sequence[int], times: Sequence[int], rows: Sequence[tuple[Any, ...]]) -> None:
     """Put rows into the columns: encoded at once, for now they are in the processor's cache."""
-    at, lines, content = found.at, found.lines, found.content
-    for number, time, line, row in zip(numbers, times, found.encoder.encode(rows), rows, strict=True):
-        said = xxh3_64_digest(line, time & LARGEST_SEED)
-        place = at.setdefault(key_of(row[0]), len(lines))
-        if place == len(lines):
-            lines.append(line)
-            content.append(said)
+    lines, at = found.encoder.encode(rows), found.at
+    content = [xxh3_64_digest(line, time & LARGEST_SEED) for line, time in zip(lines, times, strict=True)]
+    keys = [key_of(row[0]) for row in rows]
+    new = dict(zip(keys, range(len(at), len(at) + len(keys)), strict=True))
+    if len(new) < len(keys) or not at.keys().isdisjoint(new):
+        _add_one_by_one(found, zip(keys, numbers, times, lines, content, strict=True))
+        return
+    at.update(new)
+    found.lines += lines
+    found.content += content
+    found.times += times
+    found.numbers += numbers
+
+
+def _add_one_by_one(found: Sorted, rows: Iterable[tuple[bytes, int, int, bytes, bytes]]) -> None:
+    """Rows of which one has the id of another."""
+    for key, number, time, line, content in rows:
+        place = found.at.setdefault(key, len(found.lines))
+        if place == len(found.lines):
+            found.lines.append(line)
+            found.content.append(content)
             found.times.append(time)
             found.numbers.append(number)
-        elif content[place] != said:
-            found.rivals.append((place, said, number))
+        elif found.content[place] != content:
+            found.rivals.append((place, content, number))
 
 
 @lru_cache(maxsize=512)
@@ -214,16 +228,17 @@ def store(session: Session, model: Model, version: Version, rows: Sorted) -> Out
 
 
 def _stored(session: Session, model: Model, version: Version, keys: Sequence[bytes]) -> dict[int, bytes]:
-    """Of the keys that are in the id map: the place among these, and the content."""
+    """Of the keys, which are in order, that are in the id map: the place among these, and the content."""
     if not keys:
         return {}
-    there = f"select content from ids_{model.relation} where k = t.k and version_id = %(version)b"
+    db.look_up(session)
     found = db.fetch(
         session,
-        f"select t.at - 1, i.content from unnest(%(k)b::uuid[]) with ordinality t(k, at) {db.for_each(there)} i",
+        f"select uuid_send(k), content from ids_{model.relation} where k = any(%(k)b::uuid[])"
+        " and version_id = %(version)b",
         {"version": version.id, "k": arrays.uuids(keys)},
     )
-    return {at: content.to_bytes(8, signed=True) for at, content in found}
+    return {bisect_left(keys, key): content.to_bytes(8, signed=True) for key, content in found}
 
 
 def _claim(session: Session, model: Model, version: Version, rows: Sorted, fresh: Fresh) -> None:
