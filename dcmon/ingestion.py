@@ -19,7 +19,7 @@ from dcmon.db import Organization
 from dcmon.ledger import Span
 from dcmon.letters import Letter
 from dcmon.offsets import Partition, Sought, Stretch
-from dcmon.rows import carried
+from dcmon.rows import Array, carried
 from dcmon.settings import Kafka
 from dcmon.tables.org import Model, Version
 from dcmon.targets import Targets
@@ -77,7 +77,7 @@ class Direct:
         try:
             self._store_once(org, kind, target, delivery)
         except Exception as error:
-            if not is_content(error):
+            if not is_content(error) or (isinstance(rows, Array) and not rows.is_sound):
                 raise
             found = refused(self.engine, self.targets, org, kind, target, delivery)
             self._store_once(org, kind, target, delivery._replace(refused=found))

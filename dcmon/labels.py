@@ -9,7 +9,7 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dcmon import arrays, db, quarantine, storage
+from dcmon import arrays, db, quarantine, storage, tuples
 from dcmon.arrivals import QUARTER, Delivery, Outcome, key_of, levels_of
 from dcmon.quarantine import Bad
 from dcmon.rows import Rejected, label_shape
@@ -163,18 +163,22 @@ def _of_sibling(session: Session, model: Model, other: Version, keys: Sequence[b
 
 
 def _meet(session: Session, model: Model, keys: Sequence[bytes]) -> list[tuple[int, Any, Any]]:
-    """By version: which of the keys have their sample there, and the samples' times in microseconds since 2000."""
+    """By version: which of the keys, which are in order, have their sample there; when, in microseconds since 2000."""
     if not keys:
         return []
+    db.look_up(session)
     found = db.fetch(
         session,
-        "select i.version_id, string_agg(int8send(t.at - 1), ''), string_agg(timestamptz_send(i.ts), '')"
-        " from unnest(%(k)b::uuid[]) with ordinality t(k, at)"
-        f" {db.for_each(f'select version_id, ts from ids_{model.relation} where k = t.k')} i group by 1 order by 1",
+        "select version_id, string_agg(uuid_send(k), '' order by k), string_agg(timestamptz_send(ts), '' order by k)"
+        f" from ids_{model.relation} where k = any(%(k)b::uuid[]) group by 1 order by 1",
         {"k": arrays.uuids(keys)},
     )
-    # Both are sent as columns of 8 bytes each: no object for each sample.
-    return [(number, np.frombuffer(at, ">i8"), np.frombuffer(times, ">i8")) for number, at, times in found]
+    # Both are sent as columns: no object for each sample.
+    ordered = np.frombuffer(b"".join(keys), "S16")
+    return [
+        (number, np.searchsorted(ordered, np.frombuffer(met, "S16")), np.frombuffer(times, ">i8"))
+        for number, met, times in found
+    ]
 
 
 def _write(session: Session, model: Model, version: Version, said: Said, times: Any) -> tuple[int, int]:
@@ -208,14 +212,18 @@ def _labelled(session: Session, version: Version, said: Said, times: Any) -> lis
 def _add(session: Session, model: Model, version: Version, said: Said, times: Any) -> None:
     """COPY labels of samples that have none, in the order of the index, and count them by quarter of an hour."""
     hashes, levels = levels_of(said.keys)
-    kind = "float8" if model.task_type == "regression" else "text"
-    into = f"copy labels_{version.relation} (k, h, lvl, ts, label, logged_at) from stdin (format binary)"
-    columns = [column.tolist() for column in (hashes, levels, times, said.logged)]
+    order = np.lexsort((times, levels))
+    keys = np.frombuffer(b"".join(said.keys), "V16")
+    columns = {
+        "k": ("V16", keys[order]), "h": (">i4", hashes[order]), "lvl": (">i2", levels[order]),
+        "ts": (">i8", times[order]), "logged_at": (">i8", said.logged[order]),
+    }  # fmt: skip
+    heads = tuples.heads(columns, len(order), len(columns) + 1)
+    kind = "numeric" if model.task_type == "regression" else "categorical"
+    labels = tuples.Encoder([kind]).encode([(said.labels[at],) for at in order.tolist()])
+    into = f"copy labels_{version.relation} ({', '.join(columns)}, label) from stdin (format binary)"
     with db.copy(session, into) as copy:
-        copy.set_types(["bytea", "int4", "int2", "int8", kind, "int8"])
-        for at in np.lexsort((times, levels)).tolist():
-            hash_, level, time, logged_at = (column[at] for column in columns)
-            copy.write_row((said.keys[at], hash_, level, time, said.labels[at], logged_at))
+        copy.write(b"".join([tuples.BEGIN, *chain.from_iterable(zip(heads, labels, strict=True)), tuples.END]))
     quarters, which = np.unique(times // (QUARTER * 1_000_000), return_inverse=True)
     added = np.bincount(which)
     gained = np.bincount(which, weights=[label is not None for label in said.labels]).astype(np.int64)

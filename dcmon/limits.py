@@ -6,7 +6,7 @@ In no 60 seconds is more taken than the limit says. Why so: docs/decisions.md, "
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Literal, NamedTuple
@@ -144,6 +144,11 @@ class Counts:
             counts[now] = counts.get(now, 0) + want.amount
 
 
+def _number(rows: Sized, limit: int | None) -> int:
+    """How many rows there are; those that nobody limits are not counted."""
+    return 0 if limit is None else len(rows)
+
+
 class Meter:
     """Counts what organizations log, in Redis where there is one, and beside it here for when it goes away."""
 
@@ -151,14 +156,15 @@ class Meter:
         self._cache, self._own = cache, Counts()
 
     @contextmanager
-    def counting(self, org: Entry, limits: Limits, kind: Kind, rows: int, size: int) -> Iterator[None]:
+    def counting(self, org: Entry, limits: Limits, kind: Kind, rows: Sized, size: int) -> Iterator[None]:
         """Count the rows and bytes of a request; what fails in the block is not counted.
 
         Raises OverLimit when they don't fit now, TooLarge when they never do.
         """
+        rows_or_size = limits.of(kind)
         asked = [
             (what, f"dcmon:logged:{org.id}:{what}", amount, limit)
-            for (what, limit), amount in zip(limits.of(kind), (rows, size), strict=True)
+            for (what, limit), amount in zip(rows_or_size, (_number(rows, rows_or_size[0][1]), size), strict=True)
             if limit is not None
         ]
         for what, _, amount, limit in asked:

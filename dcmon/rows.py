@@ -17,7 +17,7 @@ from dcmon.columns import LABEL, PREDICTION, PROBABILITIES, SAMPLE_ID, TIME, TYP
 LONGEST_ID = 1024
 LONGEST_ROW = 900_000  # bytes: what a broker takes by default, less what a message says beside its rows
 LONGEST_WORDS = 1000  # characters of what is said about a row
-AT_ONCE = 200  # rows that are decoded in one call: what fits a processor's cache
+AT_ONCE, PIECE = 200, 130_000  # rows, bytes that are decoded in one call: what fits a processor's cache
 # A day inside what Python holds, so that a time can be read back in any time zone.
 EARLIEST, LATEST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 
@@ -91,14 +91,24 @@ class Shape:
 
     def decode_all(self, rows: Sequence[msgspec.Raw]) -> Iterator[list["tuple[Any, ...] | Rejected"]]:
         """The values of each row, or why it has none; some hundred rows at a time."""
-        if isinstance(rows, Array) and not rows.is_split and (found := self._decode_together(rows.text)):
-            rows.is_sound = True
-            yield from (found[first : first + AT_ONCE] for first in range(0, len(found), AT_ONCE))
+        if isinstance(rows, Array) and not rows.is_split:
+            yield from self._decode_pieces(rows)
             return
         for first in range(0, len(rows), AT_ONCE):
             part = rows[first : first + AT_ONCE]
             found = self._decode_together(b"[" + b",".join(part) + b"]", part)
             yield found if found and len(found) == len(part) else [self._attempt(row) for row in part]
+
+    def _decode_pieces(self, rows: "Array") -> Iterator[list["tuple[Any, ...] | Rejected"]]:
+        done = 0
+        for piece in rows.pieces():
+            found = self._decode_together(piece)
+            if not found:
+                yield from self.decode_all(rows.rows[done:])
+                return
+            yield found
+            done += len(found)
+        rows.is_sound = True
 
     def _decode_together(
         self, array: bytes, rows: Sequence[msgspec.Raw] = ()
@@ -236,9 +246,10 @@ class _Constant(str):
 
 
 class Array(Sequence[msgspec.Raw]):
-    """The rows of a JSON array, which is split only when one of them is asked for: to decode it whole costs less.
+    """The rows of a JSON array, which is split only when one of them is asked for: to decode it as it is costs less.
 
-    `is_sound`: it is known to be a JSON array. Where it is none, asking for a row or their number raises InvalidInput.
+    `view` begins with "[" and ends with "]". `is_sound`: it is known to be a JSON array. Where it is none, asking for a
+    row, or for their number, raises InvalidInput.
     """
 
     def __init__(self, view: memoryview) -> None:
@@ -249,6 +260,17 @@ class Array(Sequence[msgspec.Raw]):
     def text(self) -> bytes:
         """The array; not kept, for it is as large as the message that it is seen in."""
         return bytes(self._view)
+
+    def pieces(self) -> Iterator[bytes]:
+        """The array in arrays that fit a processor's cache, cut where it seems that a row ends.
+
+        If each of them is an array of rows, then so is the whole, and these are its rows.
+        """
+        text, begin, end = self.text, 1, len(self._view) - 1
+        while (cut := text.find(b"},", begin + PIECE, end)) >= 0:
+            yield b"[" + text[begin : cut + 1] + b"]"
+            begin = cut + 2
+        yield b"[" + text[begin:]
 
     @property
     def is_split(self) -> bool:

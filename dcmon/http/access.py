@@ -1,7 +1,7 @@
 """Who asks, and what they send: a token opens one organization; bodies are read with a bound."""
 
 import zlib
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated
@@ -32,7 +32,7 @@ class Access:
             yield session
 
     @contextmanager
-    def counting(self, kind: Kind, rows: int, size: int) -> Iterator[None]:
+    def counting(self, kind: Kind, rows: Sized, size: int) -> Iterator[None]:
         """Count what is logged in the block against the organization's limits. Raises OverLimit or TooLarge."""
         with self.app.meter.counting(self.org, self.limits, kind, rows, size):
             yield
