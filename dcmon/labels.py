@@ -90,7 +90,7 @@ def store(session: Session, model: Model, rows: Sorted) -> Outcome:
 
     Holds the model's lock exclusively: a label and its sample that commit together would never meet.
     """
-    storage.lock_model(session, model)
+    storage.lock_model(session, model, to_store=True)
     keys = sorted(rows.last)
     labels, logged = zip(*map(rows.last.__getitem__, keys), strict=True) if keys else ((), ())
     said = Said(keys, labels, np.array(logged, np.int64))
@@ -166,7 +166,6 @@ def _meet(session: Session, model: Model, keys: Sequence[bytes]) -> list[tuple[i
     """By version: which of the keys, which are in order, have their sample there; when, in microseconds since 2000."""
     if not keys:
         return []
-    db.look_up(session)
     found = db.fetch(
         session,
         "select version_id, string_agg(uuid_send(k), '' order by k), string_agg(timestamptz_send(ts), '' order by k)"

@@ -209,7 +209,7 @@ def _unacceptable(sample_id: str, time: datetime, span: Span) -> Rejected:
 
 def store(session: Session, model: Model, version: Version, rows: Sorted) -> Outcome:
     """Store sorted rows in the session's transaction. They stay as they are: what failed can be stored again."""
-    storage.lock_model(session, model, shared=True)
+    storage.lock_model(session, model, shared=True, to_store=True)
     fresh = rows.fresh()
     stored = _stored(session, model, version, fresh.keys)
     conflicts = rows.conflicts({fresh.places[at]: content for at, content in stored.items()})
@@ -231,7 +231,6 @@ def _stored(session: Session, model: Model, version: Version, keys: Sequence[byt
     """Of the keys, which are in order, that are in the id map: the place among these, and the content."""
     if not keys:
         return {}
-    db.look_up(session)
     found = db.fetch(
         session,
         f"select uuid_send(k), content from ids_{model.relation} where k = any(%(k)b::uuid[])"

@@ -62,10 +62,14 @@ def lock_names(session: Session, what: str) -> None:
     session.execute(key, {"what": f"dcmon.names.{what}"})
 
 
-def lock_model(session: Session, model: Model, *, shared: bool = False) -> None:
-    """Nobody else stores labels of the model until the transaction ends; nor samples, unless the lock is shared."""
-    lock = f"select pg_advisory_xact_lock{'_shared' if shared else ''}(%(space)b::int4, %(model)b::int4)"
-    db.run(session, lock, {"space": MODEL_LOCK, "model": model.relation})
+def lock_model(session: Session, model: Model, *, shared: bool = False, to_store: bool = False) -> None:
+    """Nobody else stores labels of the model until the transaction ends; nor samples, unless the lock is shared.
+
+    `to_store`: from here to its end rows are looked up by an index, however many (dcmon.db.LOOK_UP).
+    """
+    lock = f"pg_advisory_xact_lock{'_shared' if shared else ''}(%(space)b::int4, %(model)b::int4)"
+    said = f"select {lock}, {db.LOOK_UP}" if to_store else f"select {lock}"
+    db.run(session, said, {"space": MODEL_LOCK, "model": model.relation})
 
 
 def create_model_tables(session: Session, model: Model) -> None:
