@@ -1,7 +1,7 @@
 """Reading for the audit: "public" first, then each organization in one snapshot, so that workers may go on."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Engine, func, select, text
@@ -62,12 +62,16 @@ def _floors(session: Session) -> Floors:
     ]  # fmt: skip
     floors = {(each.topic_id, each.partition): each.next_offset for each in session.scalars(select(IngestFloor))}
     place = (ParkedMessage.org_id, ParkedMessage.topic_id, ParkedMessage.partition)
-    parked = session.execute(select(*place, func.count()).group_by(*place))
+    parked = session.execute(select(*place, ParkedMessage.seek, func.count()).group_by(*place, ParkedMessage.seek))
     dead: dict[tuple[object, int], list[int]] = {}
     letters = select(DeadLetter.topic_id, DeadLetter.partition, DeadLetter.at_offset).order_by(DeadLetter.at_offset)
     for topic_id, partition, offset in session.execute(letters):
         dead.setdefault((topic_id, partition), []).append(offset)
-    return Floors(spans, floors, {(org, (topic, part)): n for org, topic, part, n in parked}, dead)  # type: ignore[arg-type]
+    waiting = [((org, (topic, part)), seek, n) for org, topic, part, seek, n in parked]
+    found = Floors(spans, floors, {}, dead)  # type: ignore[arg-type]
+    # Messages are counted since the last seek: what waits since before it is not among them.
+    since = {place: n for place, seek, n in waiting if seek == found.seeks.get(place[1], (0, 0))[0]}
+    return replace(found, parked=since)
 
 
 def _lines(session: Session) -> Iterator[Line]:

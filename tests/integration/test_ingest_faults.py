@@ -38,7 +38,7 @@ TOPICS = {"samples": uuid.uuid4(), "labels": uuid.uuid4()}
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
 
 
-def received(first: int, *values: bytes, kind: str = "samples") -> list[kafka.Received]:
+def received(first: int, *values: bytes | None, kind: str = "samples") -> list[kafka.Received]:
     """Messages as the consumer hands them over, at consecutive offsets of one partition."""
     return [
         kafka.Received(kafka.Place(kind, 0, offset), value, offset or None, NOW + timedelta(days=1))
