@@ -135,6 +135,9 @@ def _take_off(session: Session, by: str, version_id: int, month: Month, before: 
         stored=-sum(counted), removed=sum(counted),
     )  # fmt: skip
     versions.remeasure(session, version)
+    for each in storage.detached(session):
+        if (each.kind, each.relation, each.month) == ("samples", version.relation, month):
+            _let_labels_wait(session, model, version, each)
     for kind in ("samples", "labels"):
         storage.detach_partition(session, kind, version.relation, month)
     return Counts(
