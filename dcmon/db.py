@@ -32,6 +32,7 @@ CONNECTION = {
     "tcp_user_timeout": 25_000,
 }
 LOCK_NOT_AVAILABLE, UNDEFINED_TABLE = "55P03", "42P01"
+AWAY = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)
 NO_SCHEMA = "no schema"
 GATE = 1  # advisory lock space: who works in an organization holds its gate shared, migration and deletion exclusively
 
@@ -85,12 +86,14 @@ def _psycopg(url: str) -> URL:
 def _translate(context: ExceptionContext) -> errors.DcmonError | None:
     """Turn psycopg's connection and disk errors into dcmon's; everything else passes as it is."""
     original, url = context.original_exception, context.engine.url if context.engine else None
-    if not isinstance(original, psycopg.OperationalError) or url is None:
+    if not isinstance(original, AWAY) or url is None:
         return None
+    if isinstance(original, psycopg.errors.ReadOnlySqlTransaction):
+        context.is_disconnect = True  # a standby has taken the address, say: connections that are there lead nowhere
     return _in_words(original, url, context.is_disconnect)
 
 
-def _in_words(original: psycopg.OperationalError, url: URL, is_disconnect: bool) -> errors.DcmonError | None:
+def _in_words(original: psycopg.Error, url: URL, is_disconnect: bool) -> errors.DcmonError | None:
     where = f"{url.host or 'the local socket'}:{url.port or 5432}/{url.database or ''}"
     said = (str(original).strip() or type(original).__name__).splitlines()[0]
     if isinstance(original, psycopg.errors.DiskFull):
@@ -202,14 +205,16 @@ def cursor(session: Session, statement: str) -> Iterator[psycopg.Cursor[Any]]:
 
     Raises what statements raise: Unreachable, DBAPIError, …
     """
-    url = session.connection().engine.url
-    connection: psycopg.Connection[Any] = session.connection().connection.driver_connection  # type: ignore[assignment]
+    held = session.connection()
+    connection: psycopg.Connection[Any] = held.connection.driver_connection  # type: ignore[assignment]
     try:
         with connection.cursor(binary=True) as opened:
             yield opened
     except psycopg.Error as error:
-        is_lost = connection.closed or connection.broken
-        if isinstance(error, psycopg.OperationalError) and (said := _in_words(error, url, is_lost)):
+        is_lost = connection.closed or connection.broken or isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
+        if isinstance(error, AWAY) and (said := _in_words(error, held.engine.url, is_lost)):
+            if is_lost:
+                held.invalidate(error)
             raise said from error
         raise DBAPIError.instance(statement, None, error, psycopg.Error, connection_invalidated=is_lost) from error
 
