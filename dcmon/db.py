@@ -13,6 +13,7 @@ import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 from sqlalchemy.orm import Session
 
 from dcmon import errors
@@ -94,7 +95,7 @@ def _translate(context: ExceptionContext) -> errors.DcmonError | None:
 
 
 def _in_words(original: psycopg.Error, url: URL, is_disconnect: bool) -> errors.DcmonError | None:
-    where = f"{url.host or 'the local socket'}:{url.port or 5432}/{url.database or ''}"
+    where = _where(url)
     said = (str(original).strip() or type(original).__name__).splitlines()[0]
     if isinstance(original, psycopg.errors.DiskFull):
         return errors.DiskFull(where=where)
@@ -120,7 +121,7 @@ def public_session(engine: Engine, *, snapshot: bool = False) -> Iterator[Sessio
     if snapshot:
         engine = engine.execution_options(isolation_level="REPEATABLE READ")
     with Session(engine, expire_on_commit=False) as session, session.begin():
-        enter_public(session.connection())
+        enter_public(_connected(session, engine))
         yield session
 
 
@@ -142,11 +143,25 @@ def org_session(
     """
     level = "REPEATABLE READ" if snapshot else "READ COMMITTED"
     with Session(engine.execution_options(isolation_level=level), expire_on_commit=False) as session, session.begin():
+        connection = _connected(session, engine)
         if wait is not None:
             longest = {"longest": f"{wait.total_seconds():.3f}s"}
-            session.execute(text("select set_config('lock_timeout', :longest, true)"), longest)
-        enter(session.connection(), org)
+            connection.execute(text("select set_config('lock_timeout', :longest, true)"), longest)
+        enter(connection, org)
         yield session
+
+
+def _connected(session: Session, engine: Engine) -> Connection:
+    """The session's connection. Raises Unreachable when others of this process hold all that there may be."""
+    try:
+        return session.connection()
+    except NoConnectionLeft as error:
+        why = "all connections that this process may have are in use"
+        raise errors.Unreachable(what="PostgreSQL", where=_where(engine.url), why=why) from error
+
+
+def _where(url: URL) -> str:
+    return f"{url.host or 'the local socket'}:{url.port or 5432}/{url.database or ''}"
 
 
 def enter(connection: Connection, org: Organization) -> None:

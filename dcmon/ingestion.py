@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 from sqlalchemy import Engine, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from dcmon import db, errors, labels, ledger, messages, models, offsets, samples, storage, versions, wake
@@ -137,7 +137,7 @@ def is_content(error: Exception) -> bool:
     """Whether what is in the rows is the reason: of PostgreSQL's classes of errors 22, 23 and 54, or Python's own."""
     if isinstance(error, DBAPIError):
         return (db.sqlstate(error) or "")[:2] in CONTENT and db.sqlstate(error) not in RETRIED
-    if isinstance(error, errors.DcmonError | OSError | MemoryError | Sought):
+    if isinstance(error, errors.DcmonError | OSError | MemoryError | SQLAlchemyError | Sought):
         return type(error) is errors.InvalidInput
     return True
 
