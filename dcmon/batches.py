@@ -260,7 +260,7 @@ def _store_once(
             targets.forget(org)
             for group in groups:
                 group.prepared = None  # its target may be gone: it is looked up in the transaction
-    raise errors.Locked(f"Organization {org.name!r} could not be written in {TRIES} tries: {last.orig}") from last
+    raise ingestion.unwritable(org, last) from last
 
 
 def _settle(engine: Engine, batch: Batch) -> None:

@@ -1,6 +1,7 @@
 """What the endpoint does with rows: straight into PostgreSQL, or to Kafka. The same function stores them either way."""
 
 import logging
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -81,9 +82,17 @@ class Direct:
                 store_alone(self.engine, address.org, prepared)
                 return
             except DBAPIError as error:
-                if db.sqlstate(error) not in RETRIED or tried + 1 == TRIES:
+                if db.sqlstate(error) not in RETRIED:
                     raise
+                last = error
+                time.sleep(0.05 * tried)
                 self.targets.forget(address.org)
+        raise unwritable(address.org, last) from last
+
+
+def unwritable(org: Organization, last: DBAPIError) -> errors.Locked:
+    """What is said when each of several tries failed."""
+    return errors.Locked(f"Organization {org.name!r} could not be written in {TRIES} tries: {last.orig}")
 
 
 class Buffered:

@@ -155,8 +155,10 @@ class Loader:
                 tries_left -= 1
                 if ingestion.is_content(error) and not closely:
                     closely = True  # one row that PostgreSQL does not take must not hold up the file
-                elif db.sqlstate(error) not in ingestion.RETRIED or not tries_left:
+                elif db.sqlstate(error) not in ingestion.RETRIED:
                     raise
+                elif not tries_left:
+                    raise ingestion.unwritable(self.org, error) from error
                 self._targets.forget(self.org)
         return _nothing()
 

@@ -233,6 +233,21 @@ def test_a_request_with_a_row_that_postgresql_refuses_is_taken_without_it(app: A
     assert target.scalar("select detail from quarantine").startswith("new row for relation")
 
 
+def test_a_request_that_others_are_in_the_way_of_each_time_is_to_be_repeated(app: App, target: Target) -> None:
+    ddl(
+        target,
+        "create function fails() returns trigger language plpgsql as"
+        " 'begin raise exception using errcode = ''40P01''; end'",
+        "create trigger fails before insert on {samples} for each row execute function fails()",
+    )
+
+    with pytest.raises(errors.Locked, match="in 5 tries") as refused:
+        app.ingestion.take_samples(target.org, target.version_id, rows(0, 10))
+
+    assert refused.value.status == 503
+    assert target.samples == 0
+
+
 def test_what_needs_more_locks_than_postgresql_has_is_stored_in_parts(app: App, target: Target) -> None:
     store_once, sizes = batches._store_once, list[int]()
 
