@@ -22,7 +22,7 @@ from dcmon.kafka import Received
 from dcmon.letters import Dead, Letter
 from dcmon.messages import Unreadable
 from dcmon.offsets import Partition, Seek, Settled, Stretch
-from dcmon.targets import Targets
+from dcmon.targets import Address, Targets
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class Batch:
             part.dead.append(Dead(partition, place.offset, received.value, str(why)))
             return
         part.rows += message.n
-        part.letters.append(Letter(partition, place.offset, received.value or b"", message))
+        part.letters.append(Letter(partition, place.offset, received.value or b"", message, seek.number))
 
     def reject(self, org_id: int, why: str) -> None:
         """Make dead letters of an organization's messages."""
@@ -223,8 +223,8 @@ def _store_rest(
     """Store a message without the rows that PostgreSQL does not take, which are quarantined; or bury it."""
     (group,) = ingestion.group([letter])
     try:
-        given = group.kind, group.target, group.deliveries[0]
-        group.refused = ingestion.refused(engine, targets, org, *given, wait=wait)
+        address = Address(org, group.kind, group.target)
+        group.refused = ingestion.refused(engine, targets, address, group.deliveries[0], wait)
         if group.refused:
             _store_once(engine, targets, org, [group], read, wait)
             return
@@ -275,7 +275,7 @@ def _store_once(
             targets.forget(org)
             for group in groups:
                 group.prepared = None  # its target may be gone: it is looked up in the transaction
-    raise errors.Locked(f"Organization {org.name!r} could not be written in {TRIES} tries: {last.orig}") from last
+    raise ingestion.unwritable(org, last) from last
 
 
 def _settle(engine: Engine, batch: Batch) -> None:
@@ -287,7 +287,7 @@ def _settle(engine: Engine, batch: Batch) -> None:
                 log.warning("dead letter at %s/%d/%d: %s", part.topic, partition[1], dead.offset, dead.reason)
             offsets.settle(session, partition, _settled(part))
         for letter, reason in batch.parked:
-            letters.park(session, letter, reason, batch.parts[letter.partition].seek)
+            letters.park(session, letter, reason)
 
 
 def _settled(part: Part) -> Settled:

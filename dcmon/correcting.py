@@ -270,7 +270,8 @@ def _retry(session: Session, org: Organization, target: Target, ids: Sequence[in
         model = models.get(session, model_id)
     except errors.NotFound:  # deleted meanwhile, and its rows with it
         return Counter()
-    storage.lock_model(session, model, shared=kind == "samples")
+    # Not shared: who stores rows of the model has ids, and then wants to quarantine; here it is the other way about.
+    storage.lock_model(session, model)
     rows = _held(session, ids)
     if not rows:
         return Counter()

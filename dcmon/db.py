@@ -13,6 +13,7 @@ import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 from sqlalchemy.orm import Session
 
 from dcmon import errors
@@ -32,6 +33,7 @@ CONNECTION = {
     "tcp_user_timeout": 25_000,
 }
 LOCK_NOT_AVAILABLE, UNDEFINED_TABLE = "55P03", "42P01"
+AWAY = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)
 NO_SCHEMA = "no schema"
 GATE = 1  # advisory lock space: who works in an organization holds its gate shared, migration and deletion exclusively
 
@@ -85,13 +87,15 @@ def _psycopg(url: str) -> URL:
 def _translate(context: ExceptionContext) -> errors.DcmonError | None:
     """Turn psycopg's connection and disk errors into dcmon's; everything else passes as it is."""
     original, url = context.original_exception, context.engine.url if context.engine else None
-    if not isinstance(original, psycopg.OperationalError) or url is None:
+    if not isinstance(original, AWAY) or url is None:
         return None
+    if isinstance(original, psycopg.errors.ReadOnlySqlTransaction):
+        context.is_disconnect = True  # a standby has taken the address, say: connections that are there lead nowhere
     return _in_words(original, url, context.is_disconnect)
 
 
-def _in_words(original: psycopg.OperationalError, url: URL, is_disconnect: bool) -> errors.DcmonError | None:
-    where = f"{url.host or 'the local socket'}:{url.port or 5432}/{url.database or ''}"
+def _in_words(original: psycopg.Error, url: URL, is_disconnect: bool) -> errors.DcmonError | None:
+    where = _where(url)
     said = (str(original).strip() or type(original).__name__).splitlines()[0]
     if isinstance(original, psycopg.errors.DiskFull):
         return errors.DiskFull(where=where)
@@ -117,7 +121,7 @@ def public_session(engine: Engine, *, snapshot: bool = False) -> Iterator[Sessio
     if snapshot:
         engine = engine.execution_options(isolation_level="REPEATABLE READ")
     with Session(engine, expire_on_commit=False) as session, session.begin():
-        enter_public(session.connection())
+        enter_public(_connected(session, engine))
         yield session
 
 
@@ -139,11 +143,25 @@ def org_session(
     """
     level = "REPEATABLE READ" if snapshot else "READ COMMITTED"
     with Session(engine.execution_options(isolation_level=level), expire_on_commit=False) as session, session.begin():
+        connection = _connected(session, engine)
         if wait is not None:
             longest = {"longest": f"{wait.total_seconds():.3f}s"}
-            session.execute(text("select set_config('lock_timeout', :longest, true)"), longest)
-        enter(session.connection(), org)
+            connection.execute(text("select set_config('lock_timeout', :longest, true)"), longest)
+        enter(connection, org)
         yield session
+
+
+def _connected(session: Session, engine: Engine) -> Connection:
+    """The session's connection. Raises Unreachable when others of this process hold all that there may be."""
+    try:
+        return session.connection()
+    except NoConnectionLeft as error:
+        why = "all connections that this process may have are in use"
+        raise errors.Unreachable(what="PostgreSQL", where=_where(engine.url), why=why) from error
+
+
+def _where(url: URL) -> str:
+    return f"{url.host or 'the local socket'}:{url.port or 5432}/{url.database or ''}"
 
 
 def enter(connection: Connection, org: Organization) -> None:
@@ -202,14 +220,16 @@ def cursor(session: Session, statement: str) -> Iterator[psycopg.Cursor[Any]]:
 
     Raises what statements raise: Unreachable, DBAPIError, …
     """
-    url = session.connection().engine.url
-    connection: psycopg.Connection[Any] = session.connection().connection.driver_connection  # type: ignore[assignment]
+    held = session.connection()
+    connection: psycopg.Connection[Any] = held.connection.driver_connection  # type: ignore[assignment]
     try:
         with connection.cursor(binary=True) as opened:
             yield opened
     except psycopg.Error as error:
-        is_lost = connection.closed or connection.broken
-        if isinstance(error, psycopg.OperationalError) and (said := _in_words(error, url, is_lost)):
+        is_lost = connection.closed or connection.broken or isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
+        if isinstance(error, AWAY) and (said := _in_words(error, held.engine.url, is_lost)):
+            if is_lost:
+                held.invalidate(error)
             raise said from error
         raise DBAPIError.instance(statement, None, error, psycopg.Error, connection_invalidated=is_lost) from error
 

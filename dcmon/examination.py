@@ -1,7 +1,8 @@
 """Reading for the audit: "public" first, then each organization in one snapshot, so that workers may go on."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine, func, select, text
@@ -11,6 +12,7 @@ from dcmon import audit, db, errors, storage
 from dcmon.audit import Finding, Floors, Holding, Holdings, Line, Span
 from dcmon.columns import KEY, TIME
 from dcmon.db import Organization
+from dcmon.storage import Detached
 from dcmon.tables.org import Batch, IngestOffset, Model, Quarantined, Version
 from dcmon.tables.public import DeadLetter, IngestFloor, IngestSpan, ParkedMessage
 
@@ -62,12 +64,16 @@ def _floors(session: Session) -> Floors:
     ]  # fmt: skip
     floors = {(each.topic_id, each.partition): each.next_offset for each in session.scalars(select(IngestFloor))}
     place = (ParkedMessage.org_id, ParkedMessage.topic_id, ParkedMessage.partition)
-    parked = session.execute(select(*place, func.count()).group_by(*place))
+    parked = session.execute(select(*place, ParkedMessage.seek, func.count()).group_by(*place, ParkedMessage.seek))
     dead: dict[tuple[object, int], list[int]] = {}
     letters = select(DeadLetter.topic_id, DeadLetter.partition, DeadLetter.at_offset).order_by(DeadLetter.at_offset)
     for topic_id, partition, offset in session.execute(letters):
         dead.setdefault((topic_id, partition), []).append(offset)
-    return Floors(spans, floors, {(org, (topic, part)): n for org, topic, part, n in parked}, dead)  # type: ignore[arg-type]
+    waiting = [((org, (topic, part)), seek, n) for org, topic, part, seek, n in parked]
+    found = Floors(spans, floors, {}, dead)  # type: ignore[arg-type]
+    # Messages are counted since the last seek: what waits since before it is not among them.
+    since = {place: n for place, seek, n in waiting if seek == found.seeks.get(place[1], (0, 0))[0]}
+    return replace(found, parked=since)
 
 
 def _lines(session: Session) -> Iterator[Line]:
@@ -100,8 +106,10 @@ def _holdings(session: Session) -> Holdings:
 
 def _holding(session: Session, model: Model, version: Version) -> Holding:
     number, ids = version.relation, f"ids_{model.relation}"
-    left = [each.name for each in storage.detached(session) if (each.kind, each.relation) == ("samples", number)]
+    left = [each for each in storage.detached(session) if (each.kind, each.relation) == ("samples", number)]
     labels = f"labels_{number} l left join {ids} i on i.k = l.k and i.version_id = :version and i.ts = l.ts"
+    # Of a month that is pruned labels may still come, for ids that are left: they are sorted out when it is done.
+    settled = "".join(f" and not ({{0}} >= '{first}' and {{0}} < '{after}')" for first, after in _spans(left))
 
     def row(query: str) -> tuple[int, ...]:
         return tuple(int(value or 0) for value in session.execute(text(query), {"version": version.id}).one())
@@ -109,18 +117,22 @@ def _holding(session: Session, model: Model, version: Version) -> Holding:
     samples = row(f"select count(*), sum(cast(uuid_hash({KEY}) as int8)) from samples_{number}")
     mapped = row(
         f"select count(*), sum(cast(uuid_hash(i.k) as int8)) from {ids} i where i.version_id = :version"
-        + "".join(f" and not ({_is_left(name, number)})" for name in left)
+        + "".join(f" and not ({_is_left(each.name, number)})" for each in left)
     )
     counted = row("select sum(n), sum(n_labelled) from quarter_hours where version_id = :version")
     off = row(_off(f"samples_{number}", TIME, "count(*)", "n"))
-    labels_off = row(_off(f"labels_{number}", "ts", "count(label)", "n_labelled"))
-    alone = row(f"select count(*) from {labels} where i.k is null")
+    labels_off = row(_off(f"labels_{number}", "ts", "count(label)", "n_labelled") + settled.format("at"))
+    alone = row(f"select count(*) from {labels} where i.k is null" + settled.format("l.ts"))
     unmet = (0,) if left else row(_unmet(model, version))
     name = f"{model.name}/{version.name}"
     return Holding(
         version.id, name, samples[0], samples[1], mapped[0], mapped[1], counted[0],
         off=off[0], labels_off=labels_off[0], labels_alone=alone[0], labels_unmet=unmet[0],
     )  # fmt: skip
+
+
+def _spans(left: Sequence[Detached]) -> list[tuple[datetime, datetime]]:
+    return sorted({storage.span(each.month) for each in left})
 
 
 def _is_left(name: str, number: int) -> str:

@@ -1,16 +1,18 @@
 """What the endpoint does with rows: straight into PostgreSQL, or to Kafka. The same function stores them either way."""
 
 import logging
+import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 from sqlalchemy import Engine, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from dcmon import db, errors, labels, ledger, messages, models, offsets, samples, storage, versions, wake
@@ -22,7 +24,7 @@ from dcmon.offsets import Partition, Sought, Stretch
 from dcmon.rows import Array, carried
 from dcmon.settings import Kafka
 from dcmon.tables.org import Model, Version
-from dcmon.targets import Targets
+from dcmon.targets import Address, Targets
 
 if TYPE_CHECKING:
     from dcmon.kafka import Producer
@@ -66,36 +68,44 @@ class Direct:
 
     def take_samples(self, org: Organization, version_id: int, rows: Rows) -> None:
         """Raises NotFound when the version is gone."""
-        self._store(org, "samples", version_id, rows)
+        self._store(Address(org, "samples", version_id), rows)
 
     def take_labels(self, org: Organization, model_id: int, rows: Rows) -> None:
         """Raises NotFound when the model is gone."""
-        self._store(org, "labels", model_id, rows)
+        self._store(Address(org, "labels", model_id), rows)
 
-    def _store(self, org: Organization, kind: messages.Kind, target: int, rows: Rows) -> None:
+    def _store(self, address: Address, rows: Rows) -> None:
         delivery = Delivery(rows, datetime.now(UTC), f"request/{uuid.uuid4()}")
         try:
-            self._store_once(org, kind, target, delivery)
+            self._store_once(address, delivery)
         except Exception as error:
             if not is_content(error) or (isinstance(rows, Array) and not rows.is_sound):
                 raise
-            found = refused(self.engine, self.targets, org, kind, target, delivery)
-            self._store_once(org, kind, target, delivery._replace(refused=found))
+            found = refused(self.engine, self.targets, address, delivery)
+            self._store_once(address, delivery._replace(refused=found))
         try:
-            wake.ring_now(self.engine, org.id, wake.Work.evaluate)
+            wake.ring_now(self.engine, address.org.id, wake.Work.evaluate)
         except (errors.DcmonError, DBAPIError) as error:
             log.warning("the bell was not rung, the scheduler will find the work: %s", error)
 
-    def _store_once(self, org: Organization, kind: messages.Kind, target: int, delivery: Delivery) -> None:
+    def _store_once(self, address: Address, delivery: Delivery) -> None:
         for tried in range(TRIES):
-            prepared = prepare(self.targets, org, kind, target, [delivery])  # before the transaction, which holds locks
+            prepared = prepare(self.targets, address, [delivery])  # before the transaction, which holds locks
             try:
-                store_alone(self.engine, org, prepared)
+                store_alone(self.engine, address.org, prepared)
                 return
             except DBAPIError as error:
-                if db.sqlstate(error) not in RETRIED or tried + 1 == TRIES:
+                if db.sqlstate(error) not in RETRIED:
                     raise
-                self.targets.forget(org)
+                last = error
+                time.sleep(0.05 * tried)
+                self.targets.forget(address.org)
+        raise unwritable(address.org, last) from last
+
+
+def unwritable(org: Organization, last: DBAPIError) -> errors.Locked:
+    """What is said when each of several tries failed."""
+    return errors.Locked(f"Organization {org.name!r} could not be written in {TRIES} tries: {last.orig}")
 
 
 class Buffered:
@@ -129,43 +139,39 @@ class Prepared:
     source: str
 
 
-def prepare(
-    targets: Targets, org: Organization, kind: messages.Kind, target: int, deliveries: Sequence[Delivery]
-) -> Prepared:
+def prepare(targets: Targets, address: Address, deliveries: Sequence[Delivery]) -> Prepared:
     """Decode and sort rows for a version or, labels, for a model. Raises NotFound."""
-    source = deliveries[0].source
-    if kind == "labels":
-        model = targets.model(org, target)
-        return Prepared(kind, model, None, labels.sort(model.task_type == "regression", deliveries), source)
-    model, version = targets.version(org, target)
+    model, version = targets.find(address)
+    return _labels(model, deliveries) if version is None else _samples(address.org, model, version, deliveries)
+
+
+def _samples(org: Organization, model: Model, version: Version, deliveries: Sequence[Delivery]) -> Prepared:
     sorted_ = samples.sort(storage.columns(model, version), deliveries, model.retention or org.retention)
-    return Prepared(kind, model, version, sorted_, source)
+    return Prepared("samples", model, version, sorted_, deliveries[0].source)
+
+
+def _labels(model: Model, deliveries: Sequence[Delivery]) -> Prepared:
+    sorted_ = labels.sort(model.task_type == "regression", deliveries)
+    return Prepared("labels", model, None, sorted_, deliveries[0].source)
 
 
 def is_content(error: Exception) -> bool:
     """Whether what is in the rows is the reason: of PostgreSQL's classes of errors 22, 23 and 54, or Python's own."""
     if isinstance(error, DBAPIError):
         return (db.sqlstate(error) or "")[:2] in CONTENT and db.sqlstate(error) not in RETRIED
-    if isinstance(error, errors.DcmonError | OSError | MemoryError | Sought):
+    if isinstance(error, errors.DcmonError | OSError | MemoryError | SQLAlchemyError | Sought):
         return type(error) is errors.InvalidInput
     return True
 
 
 def refused(
-    engine: Engine,
-    targets: Targets,
-    org: Organization,
-    kind: messages.Kind,
-    target: int,
-    delivery: Delivery,
-    *,
-    wait: timedelta | None = None,
+    engine: Engine, targets: Targets, address: Address, delivery: Delivery, wait: timedelta | None = None
 ) -> dict[int, str]:
     """The rows of a delivery that PostgreSQL does not take, by their places, and why. `wait`: for locks.
 
     They are found by halving, in transactions that are rolled back. Raises what a try raises for another reason.
     """
-    why = _refusal(engine, targets, org, kind, target, delivery, wait)
+    why = _refusal(engine, targets, address, delivery, wait)
     if why is None:
         return {}
     if len(delivery.rows) <= 1:
@@ -173,24 +179,18 @@ def refused(
     half, found = len(delivery.rows) // 2, dict[int, str]()
     for first, rows in ((0, delivery.rows[:half]), (half, delivery.rows[half:])):
         part = delivery._replace(rows=rows, first_position=delivery.first_position + first)
-        found |= {first + at: said for at, said in refused(engine, targets, org, kind, target, part, wait=wait).items()}
+        found |= {first + at: said for at, said in refused(engine, targets, address, part, wait).items()}
     return found
 
 
 def _refusal(
-    engine: Engine,
-    targets: Targets,
-    org: Organization,
-    kind: messages.Kind,
-    target: int,
-    delivery: Delivery,
-    wait: timedelta | None,
+    engine: Engine, targets: Targets, address: Address, delivery: Delivery, wait: timedelta | None
 ) -> str | None:
     """Why a delivery can't be stored as a whole; None when it can. Nothing is kept of the try."""
     try:
-        prepared = prepare(targets, org, kind, target, [delivery])
+        prepared = prepare(targets, address, [delivery])
         with suppress(_TriedOnly):
-            store_alone(engine, org, prepared, wait, is_try=True)
+            store_alone(engine, address.org, prepared, wait, is_try=True)
     except Exception as error:
         if not is_content(error):
             raise
@@ -216,7 +216,7 @@ def store_alone(
     storage.with_months(engine, org, work, wait)
 
 
-def store(session: Session, prepared: Prepared, span: Span | None = None) -> Outcome:
+def store(session: Session, prepared: Prepared, spans: Sequence[Span] = ()) -> Outcome:
     """Store prepared rows and write the ledger's line, in the session's transaction."""
     model, version = prepared.model, prepared.version
     if isinstance(prepared.rows, labels.Sorted):
@@ -226,37 +226,34 @@ def store(session: Session, prepared: Prepared, span: Span | None = None) -> Out
         outcome = samples.store(session, model, version, prepared.rows)
     ledger.enter(
         session, prepared.kind, prepared.source, outcome, model_id=model.id, version_id=version.id if version else None,
-        span=span,
+        spans=spans,
     )  # fmt: skip
     return outcome
 
 
 def store_samples(
-    session: Session, org: Organization, version_id: int, deliveries: Sequence[Delivery], span: Span | None = None
+    session: Session, org: Organization, version_id: int, deliveries: Sequence[Delivery], spans: Sequence[Span] = ()
 ) -> Outcome:
     """Store rows of a version and write the ledger's line, in the session's transaction. Raises NotFound."""
-    model, version = versions.get(session, version_id)
-    sorted_ = samples.sort(storage.columns(model, version), deliveries, model.retention or org.retention)
-    return store(session, Prepared("samples", model, version, sorted_, deliveries[0].source), span)
+    return store(session, _samples(org, *versions.get(session, version_id), deliveries), spans)
 
 
-def store_labels(session: Session, model_id: int, deliveries: Sequence[Delivery], span: Span | None = None) -> Outcome:
+def store_labels(
+    session: Session, model_id: int, deliveries: Sequence[Delivery], spans: Sequence[Span] = ()
+) -> Outcome:
     """Store labels of a model and write the ledger's line, in the session's transaction. Raises NotFound."""
-    model = models.get(session, model_id)
-    sorted_ = labels.sort(model.task_type == "regression", deliveries)
-    return store(session, Prepared("labels", model, None, sorted_, deliveries[0].source), span)
+    return store(session, _labels(models.get(session, model_id), deliveries), spans)
 
 
 @dataclass
 class Group:
-    """Messages that are stored together: of one target and partition. `prepared`: their rows, when all are wanted.
+    """Messages of one target: they are stored together. `prepared`: their rows, when all are wanted.
 
     `refused`: of a single message, the rows that PostgreSQL does not take.
     """
 
     kind: messages.Kind
     target: int
-    partition: Partition
     letters: list[Letter]
     prepared: Prepared | None = None
     refused: Mapping[int, str] = field(default_factory=dict)
@@ -268,12 +265,15 @@ class Group:
 
 
 def group(letters: Iterable[Letter]) -> list[Group]:
-    """Messages by target and partition, in order of offset; samples before labels, which then find them at once."""
-    groups: dict[tuple[Any, ...], Group] = {}
+    """Messages by target, in order of partition and offset; samples before labels, which then find them at once.
+
+    Of all partitions together: two workers that store ids of a version, some of one partition and then some of
+    another, would wait for each other.
+    """
+    groups: dict[tuple[bool, int], Group] = {}
     for letter in sorted(letters, key=lambda letter: (letter.partition, letter.offset)):
         kind, target = letter.message.kind, letter.message.target
-        key = (kind == "labels", target, letter.partition)
-        groups.setdefault(key, Group(kind, target, letter.partition, [])).letters.append(letter)
+        groups.setdefault((kind == "labels", target), Group(kind, target, [])).letters.append(letter)
     return [groups[key] for key in sorted(groups)]
 
 
@@ -281,7 +281,7 @@ def prepare_groups(targets: Targets, org: Organization, groups: Iterable[Group])
     """Decode what groups have, before the transaction. One whose target is gone stays as it is."""
     for each in groups:
         with suppress(errors.NotFound):
-            each.prepared = prepare(targets, org, each.kind, each.target, each.deliveries)
+            each.prepared = prepare(targets, Address(org, each.kind, each.target), each.deliveries)
 
 
 def store_groups(
@@ -292,22 +292,27 @@ def store_groups(
     `read`: how the messages of each partition were read. Raises Sought. Locks in one order everywhere: offsets, models,
     rows, versions.
     """
-    spans = {}
-    for partition in sorted({each.partition for each in groups}):
-        last = max(letter.offset for each in groups if each.partition == partition for letter in each.letters)
-        spans[partition] = _advance(session, partition, last + 1, read[partition])
-    fresh = [left for each in groups if (left := _unknown(each, spans[each.partition])) is not None]
+    reached = dict[Partition, int]()
+    for letter in (letter for each in groups for letter in each.letters):
+        reached[letter.partition] = max(letter.offset + 1, reached.get(letter.partition, 0))
+    spans = {where: _advance(session, where, after, read[where]) for where, after in sorted(reached.items())}
+    fresh = [left for each in groups if (left := _unknown(each, spans)) is not None]
     lock_models(
         session,
         (each.target for each in fresh if each.kind == "samples"),
         (each.target for each in fresh if each.kind == "labels"),
     )
-    return {why for each in fresh if (why := _store_group(session, org, each, spans[each.partition]))}
+    return {why for each in fresh if (why := _store_group(session, org, each, spans))}
 
 
-def _advance(session: Session, partition: Partition, next_offset: int, read: Stretch) -> Span:
-    """Move the organization's offset, following a seek first."""
-    stood, stands = offsets.lock(session, partition, read)
+Spans = Mapping[Partition, Span | None]
+
+
+def _advance(session: Session, partition: Partition, next_offset: int, read: Stretch) -> Span | None:
+    """Move the organization's offset, following a seek first. None when it stays where it is (offsets.lock)."""
+    if (found := offsets.lock(session, partition, read)) is None:
+        return None
+    stood, stands = found
     if stands != stood:
         ledger.seek(session, Span(partition, stood, stands, 0))
     if next_offset > stands:
@@ -315,29 +320,35 @@ def _advance(session: Session, partition: Partition, next_offset: int, read: Str
     return Span(partition, stands, max(stands, next_offset), 0)
 
 
-def _unknown(group: Group, span: Span) -> Group | None:
-    """What the organization does not have yet of a group; it is decoded again when that is only a part."""
-    left = [letter for letter in group.letters if letter.offset >= span.first_offset]
+def _unknown(group: Group, spans: Spans) -> Group | None:
+    """What the organization may not have yet of a group; it is decoded again when that is only a part."""
+    begins = {where: span.first_offset if span else 0 for where, span in spans.items()}
+    left = [letter for letter in group.letters if letter.offset >= begins[letter.partition]]
     if len(left) == len(group.letters):
         return group
     return replace(group, letters=left, prepared=None) if left else None
 
 
-def _store_group(session: Session, org: Organization, group: Group, span: Span) -> str:
+def _store_group(session: Session, org: Organization, group: Group, spans: Spans) -> str:
     """Store messages of one target; says what is gone, when it is."""
-    span = replace(span, messages=len(group.letters))
     try:
         if group.prepared is not None:
-            store(session, group.prepared, span)
+            store(session, group.prepared, _moves(group, spans))
         elif group.kind == "samples":
-            store_samples(session, org, group.target, group.deliveries, span)
+            store_samples(session, org, group.target, group.deliveries, _moves(group, spans))
         else:
-            store_labels(session, group.target, group.deliveries, span)
+            store_labels(session, group.target, group.deliveries, _moves(group, spans))
     except errors.NotFound as gone:
         _require_gone(session, group)
-        drop(session, group, span, str(gone))
+        drop(session, group, spans, str(gone))
         return str(gone)
     return ""
+
+
+def _moves(group: Group, spans: Spans) -> list[Span]:
+    """How the offset moved in each partition of a group, with how many messages of the group."""
+    counts = Counter(letter.partition for letter in group.letters)
+    return [replace(span, messages=count) for where, count in counts.items() if (span := spans[where]) is not None]
 
 
 def _require_gone(session: Session, group: Group) -> None:
@@ -347,18 +358,19 @@ def _require_gone(session: Session, group: Group) -> None:
         raise errors.InvalidInput(f"there has never been a {what} {group.target} in this organization")
 
 
-def drop(session: Session, group: Group, span: Span, why: str) -> None:
+def drop(session: Session, group: Group, spans: Spans, why: str) -> None:
     """Write the ledger's line of rows that nobody can store any more."""
     rows = sum(len(delivery.rows) for delivery in group.deliveries)
     source, outcome = group.letters[0].place, Outcome(taken=rows)
-    ledger.enter(session, group.kind, source, outcome, model_id=None, span=span, dropped=rows, note=why)
+    moves = _moves(group, spans)
+    ledger.enter(session, group.kind, source, outcome, model_id=None, spans=moves, dropped=rows, note=why)
 
 
 def drop_dead(session: Session, letter: Letter, read: Stretch, why: str) -> None:
     """Pass over a message that is a dead letter, where the organization does not have it yet. Raises Sought."""
-    span = _advance(session, letter.partition, letter.offset + 1, read)
-    if (left := _unknown(group([letter])[0], span)) is not None:
-        drop(session, left, replace(span, messages=1), f"dead letter: {why}"[:500])
+    spans = {letter.partition: _advance(session, letter.partition, letter.offset + 1, read)}
+    if (left := _unknown(group([letter])[0], spans)) is not None:
+        drop(session, left, spans, f"dead letter: {why}"[:500])
 
 
 def lock_models(session: Session, version_ids: Iterable[int], model_ids: Iterable[int]) -> None:

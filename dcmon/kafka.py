@@ -125,14 +125,24 @@ class Sent:
     at: datetime
 
 
-def peek(settings: Kafka, name: str, extent: Extent, most: int) -> list[Sent]:
-    """The first messages of an extent, without being a member of the group. Raises Unreachable."""
+def peek(settings: Kafka, name: str, extent: Extent, most: int) -> tuple[list[Sent], bool]:
+    """The first messages of an extent, without being a member of the group; whether these are all there are to read.
+
+    Offsets may have none: those of marks of transactions, or of what was aborted or compacted away.
+    """
+    found, ends = list[Sent](), time.monotonic() + METADATA_SECONDS
     if extent.begin >= extent.end:
-        return []
-    with closing(_opened(ck.Consumer, settings, {"group.id": f"{settings.group_id}-look"})) as consumer:
+        return found, True
+    options = {"group.id": f"{settings.group_id}-look", "enable.partition.eof": True}
+    with closing(_opened(ck.Consumer, settings, options)) as consumer:
         consumer.assign([ck.TopicPartition(name, extent.partition, extent.begin)])
-        found = consumer.consume(min(most, extent.end - extent.begin), METADATA_SECONDS)
-    return [Sent(message.value() or b"", _sent_at(message)) for message in found if message.error() is None]
+        while len(found) < most and (left := ends - time.monotonic()) > 0:
+            for message in consumer.consume(1, left):
+                if (error := message.error()) is None:
+                    found.append(Sent(message.value() or b"", _sent_at(message)))
+                elif error.code() == ck.KafkaError._PARTITION_EOF:
+                    return found, True
+    return found, False
 
 
 def _sent_at(message: Any) -> datetime:
@@ -266,6 +276,7 @@ class Consumer:
             "auto.offset.reset": "error",
             "session.timeout.ms": 10_000,
             "max.poll.interval.ms": 300_000,
+            "topic.metadata.refresh.interval.ms": 15_000,  # until a partition that was added is read
             "fetch.wait.max.ms": 100,
             "queued.max.messages.kbytes": 16_384,
             "fetch.queue.backoff.ms": 5,  # by default the queue, when it was full, is left to run dry for a second

@@ -23,10 +23,12 @@ class PartitionLag:
     read: int
     end: int
     oldest_unread: datetime | None = None
+    unread: int | None = None
 
     @property
     def lag(self) -> int:
-        return max(0, self.end - self.read)
+        """How many messages are unread; so many offsets, when there are more than were looked at."""
+        return max(0, self.end - self.read) if self.unread is None else self.unread
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,10 @@ def measure(engine: Engine, settings: Kafka, look_at: int) -> tuple[list[Partiti
             with db.public_session(engine) as session:
                 stands = offsets.floor(session, (topic_id, extent.partition)).next_offset
             lag = PartitionLag(name, extent.partition, extent.begin if stands is None else stands, extent.end)
-            found = kafka.peek(settings, name, replace(extent, begin=max(lag.read, extent.begin)), look_at)
+            found, are_all = kafka.peek(settings, name, replace(extent, begin=max(lag.read, extent.begin)), look_at)
             unread += found
-            partitions.append(replace(lag, oldest_unread=min((each.at for each in found), default=None)))
+            oldest = min((each.at for each in found), default=None)
+            partitions.append(replace(lag, oldest_unread=oldest, unread=len(found) if are_all else None))
     return partitions, _by_organization(engine, unread)
 
 

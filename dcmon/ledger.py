@@ -1,5 +1,6 @@
 """The ledger: a line for whatever took rows into an organization's tables, or took them out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -31,19 +32,33 @@ def enter(
     *,
     model_id: int | None,
     version_id: int | None = None,
-    span: Span | None = None,
+    spans: Sequence[Span] = (),
     dropped: int = 0,
     note: str | None = None,
 ) -> None:
-    """Write the line of rows that were taken in."""
-    topic_id, partition = span.partition if span else (None, None)
+    """Write the line of rows that were taken in; of rows out of several partitions a line for each.
+
+    They were stored together, so the first one counts them all.
+    """
+    first, *others = spans or (None,)
     _write(
-        session, kind=kind, source=source, model_id=model_id, version_id=version_id, topic_id=topic_id,
-        partition=partition, first_offset=span.first_offset if span else None,
-        next_offset=span.next_offset if span else None, messages=span.messages if span else 0, taken=outcome.taken,
+        session, kind=kind, source=source, model_id=model_id, version_id=version_id, taken=outcome.taken,
         stored=outcome.stored, duplicates=outcome.duplicates, quarantined=outcome.quarantined,
-        conflicts=outcome.conflicts, dropped=dropped, note=note,
+        conflicts=outcome.conflicts, dropped=dropped, note=note, **_moved(first),
     )  # fmt: skip
+    for span in others:
+        _write(
+            session, kind=kind, source=source, model_id=model_id, version_id=version_id, taken=0, stored=0,
+            duplicates=0, quarantined=0, note="its rows are counted in the line before", **_moved(span),
+        )  # fmt: skip
+
+
+def _moved(span: Span | None) -> dict[str, Any]:
+    if span is None:
+        return {}
+    topic_id, partition = span.partition
+    return {"topic_id": topic_id, "partition": partition, "first_offset": span.first_offset,
+            "next_offset": span.next_offset, "messages": span.messages}  # fmt: skip
 
 
 def seek(session: Session, span: Span) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from dcmon import messages, offsets
 from dcmon.messages import Message
-from dcmon.offsets import Partition, Seek, Stretch
+from dcmon.offsets import Partition, Stretch
 from dcmon.tables.public import DeadLetter, IngestTopic, ParkedMessage
 
 LONGEST_REASON = 2_000  # characters: an error may quote a row of any size
@@ -23,17 +23,22 @@ LATEST = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Letter:
-    """A message with the partition and offset that it came from."""
+    """A message with the partition and offset that it came from, and the number of the seek after which it was read.
+
+    A log that lost its end has other messages at the same offsets; these are read after a seek.
+    """
 
     partition: Partition
     offset: int
     value: bytes
     message: Message
+    seek: int = 0
 
     @property
     def place(self) -> str:
-        """Topic, partition and offset, as a source of rows is named."""
-        return f"{self.partition[0]}/{self.partition[1]}/{self.offset}"
+        """Topic, partition and offset, and the seek if there was one, as a source of rows is named."""
+        place = f"{self.partition[0]}/{self.partition[1]}/{self.offset}"
+        return f"{place}/{self.seek}" if self.seek else place
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class Dead:
 
 
 def bury(session: Session, dead: Dead) -> None:
-    """Keep a message that can't be stored, once however often it is read."""
+    """Keep a message that can't be stored, once however often it is read: it is known by its place and its bytes."""
     topic_id, number = dead.partition
     topic = func.coalesce(select(IngestTopic.name).where(IngestTopic.topic_id == topic_id).scalar_subquery(), "")
     values = {"topic": topic, "topic_id": topic_id, "partition": number, "at_offset": dead.offset}
@@ -69,14 +74,13 @@ def are_sent(session: Session, dead: Iterable[DeadLetter]) -> None:
     session.flush()
 
 
-def park(session: Session, letter: Letter, reason: str, seek: Seek) -> None:
-    """Let a message, read after that seek, wait for its organization; read once more, it waits as it is now."""
+def park(session: Session, letter: Letter, reason: str) -> None:
+    """Let a message wait for its organization."""
     topic_id, number = letter.partition
-    values = {"topic_id": topic_id, "partition": number, "at_offset": letter.offset}
+    values = {"topic_id": topic_id, "partition": number, "at_offset": letter.offset, "seek": letter.seek}
     body = messages.encode(letter.message)
-    new = insert(ParkedMessage).values(**values, body=body, org_id=letter.message.org, reason=reason, seek=seek.number)
-    place = ["topic_id", "partition", "at_offset"]
-    session.execute(new.on_conflict_do_update(index_elements=place, set_={"seek": new.excluded.seek}))
+    new = insert(ParkedMessage).values(**values, body=body, org_id=letter.message.org, reason=reason)
+    session.execute(new.on_conflict_do_nothing())
 
 
 def waiting(session: Session, org_ids: Iterable[int] | None = None) -> set[int]:
@@ -88,29 +92,30 @@ def waiting(session: Session, org_ids: Iterable[int] | None = None) -> set[int]:
 def parked(session: Session, org_id: int, limit: int, size: int) -> list[Letter]:
     """Messages that wait for an organization, in order of topic, partition and offset: so many, of so many bytes.
 
-    One at least, however large it is.
+    One at least, however large it is. Those that were read after one seek are done before those after the next: an
+    organization follows a seek only when it has all from before.
     """
     order = (ParkedMessage.topic_id, ParkedMessage.partition, ParkedMessage.at_offset)
-    mine = ParkedMessage.org_id == org_id
+    of_org = ParkedMessage.org_id == org_id
+    mine = of_org & (ParkedMessage.seek == select(func.min(ParkedMessage.seek)).where(of_org).scalar_subquery())
     sizes = session.scalars(select(func.octet_length(ParkedMessage.body)).where(mine).order_by(*order).limit(limit))
     limit = max(1, sum(reached <= size for reached in accumulate(sizes)))
     ordered = select(ParkedMessage).where(mine).order_by(*order)
     return [
-        Letter((each.topic_id, each.partition), each.at_offset, each.body, messages.unpack(each.body, LATEST))
+        Letter(
+            (each.topic_id, each.partition), each.at_offset, each.body, messages.unpack(each.body, LATEST), each.seek
+        )
         for each in session.scalars(ordered.limit(limit))
     ]
 
 
 def stretches(session: Session, letters: Iterable[Letter]) -> dict[Partition, Stretch]:
-    """How parked messages were read: after the last of the seeks of theirs, of each partition."""
-    place = tuple_(ParkedMessage.topic_id, ParkedMessage.partition, ParkedMessage.at_offset)
-    mine = place.in_([(*each.partition, each.offset) for each in letters])
-    last = select(ParkedMessage.topic_id, ParkedMessage.partition, func.max(ParkedMessage.seek))
-    found = session.execute(last.where(mine).group_by(ParkedMessage.topic_id, ParkedMessage.partition)).all()
-    return {(topic, number): Stretch(offsets.seek_of(session, seek)) for topic, number, seek in found}
+    """How parked messages were read; those of a partition after the same seek."""
+    return {where: Stretch(offsets.seek_of(session, seek)) for where, seek in {(e.partition, e.seek) for e in letters}}
 
 
 def release(session: Session, letters: Iterable[Letter]) -> None:
     """These wait no longer."""
-    place = tuple_(ParkedMessage.topic_id, ParkedMessage.partition, ParkedMessage.at_offset)
-    session.execute(delete(ParkedMessage).where(place.in_([(*each.partition, each.offset) for each in letters])))
+    place = tuple_(ParkedMessage.topic_id, ParkedMessage.partition, ParkedMessage.at_offset, ParkedMessage.seek)
+    gone = [(*each.partition, each.offset, each.seek) for each in letters]
+    session.execute(delete(ParkedMessage).where(place.in_(gone)))

@@ -25,7 +25,7 @@ from dcmon.files import Chunk, File, Layout
 from dcmon.ingestion import Prepared
 from dcmon.quarantine import Bad
 from dcmon.tables.org import IngestedFile, Quarantined
-from dcmon.targets import Targets
+from dcmon.targets import Address, Targets
 
 
 @dataclass(frozen=True)
@@ -155,8 +155,10 @@ class Loader:
                 tries_left -= 1
                 if ingestion.is_content(error) and not closely:
                     closely = True  # one row that PostgreSQL does not take must not hold up the file
-                elif db.sqlstate(error) not in ingestion.RETRIED or not tries_left:
+                elif db.sqlstate(error) not in ingestion.RETRIED:
                     raise
+                elif not tries_left:
+                    raise ingestion.unwritable(self.org, error) from error
                 self._targets.forget(self.org)
         return _nothing()
 
@@ -180,14 +182,15 @@ class Loader:
             given.append(("labels", target.model_id, chunk.labels, beside))
         found = list[Prepared]()
         for kind, number, rows, name in given:
+            address = Address(self.org, kind, number)
             came = list(deliveries(rows, logged_at, name))
             if closely:
-                came = [each._replace(refused=self._refused(kind, number, each)) for each in came]
-            found.append(ingestion.prepare(self._targets, self.org, kind, number, came))
+                came = [each._replace(refused=self._refused(address, each)) for each in came]
+            found.append(ingestion.prepare(self._targets, address, came))
         return found
 
-    def _refused(self, kind: messages.Kind, number: int, delivery: Delivery) -> Mapping[int, str]:
-        return ingestion.refused(self.engine, self._targets, self.org, kind, number, delivery)
+    def _refused(self, address: Address, delivery: Delivery) -> Mapping[int, str]:
+        return ingestion.refused(self.engine, self._targets, address, delivery)
 
     def _finish(self, mark: str, loaded: Loaded) -> Loaded:
         with db.org_session(self.engine, self.org) as session:

@@ -63,11 +63,12 @@ class Settled:
     dead: list[int]
 
 
-def lock(session: Session, partition: Partition, read: Stretch) -> tuple[int, int]:
+def lock(session: Session, partition: Partition, read: Stretch) -> tuple[int, int] | None:
     """The first offset that the organization does not have of a partition; nobody else moves it until the end.
 
-    Returns where it stood, and where it stands now that it has followed the seek. Raises Sought when what was read is
-    not what comes next: after a seek, or where PostgreSQL is an older one (a standby, a backup), which has less than
+    Returns where it stood, and where it stands now that it has followed the seek; None for messages that were parked
+    before the last seek that it followed: what they are to be compared with is gone. Raises Sought when what was read
+    is not what comes next: after a seek, or where PostgreSQL is an older one (a standby, a backup), which has less than
     was read. The floor is looked at in this transaction, so that both are of the same server.
     """
     named = {"topic": partition[0], "partition": partition[1], "seek": read.seek.number}
@@ -88,7 +89,9 @@ def lock(session: Session, partition: Partition, read: Stretch) -> tuple[int, in
     ).one()
     if read.first_offset is not None and (number > read.seek.number or _is_behind(floor, read)):
         raise Sought
-    if number >= read.seek.number:
+    if number > read.seek.number:
+        return None
+    if number == read.seek.number:
         return next_offset, next_offset
     session.execute(
         text(

@@ -4,6 +4,7 @@ A month of samples and labels goes at once, when its last row is too old. In thi
 tables that agree, and work that the next prune finds: (1) one transaction takes the partitions off, forgets their
 quarter hours and writes the ledger's line; (2) ids go in bounded batches, found by the keys in the partition; (3) the
 partition is dropped. An id without a sample refuses only rows that are too old anyway; never the other way about.
+Labels that came meanwhile for such an id wait for its sample from (3) on, as if they had come later.
 """
 
 import random
@@ -134,6 +135,9 @@ def _take_off(session: Session, by: str, version_id: int, month: Month, before: 
         stored=-sum(counted), removed=sum(counted),
     )  # fmt: skip
     versions.remeasure(session, version)
+    for each in storage.detached(session):
+        if (each.kind, each.relation, each.month) == ("samples", version.relation, month):
+            _let_labels_wait(session, model, version, each)
     for kind in ("samples", "labels"):
         storage.detach_partition(session, kind, version.relation, month)
     return Counts(
@@ -150,7 +154,7 @@ def _detached(prune: Prune, removed: Counts) -> None:
         left = storage.detached(session)
     for each in left:
         if each.kind == "labels" or _delete_ids(prune, each, removed):
-            removed += prune.patiently(partial(_drop, by=prune.by, each=each))
+            removed += prune.patiently(partial(_drop, by=prune.by, each=each), SHORTEST_WAIT)
 
 
 def _delete_ids(prune: Prune, each: Detached, removed: Counts) -> bool:
@@ -172,13 +176,13 @@ def _delete_ids(prune: Prune, each: Detached, removed: Counts) -> bool:
     return True
 
 
-def _owner(session: Session, each: Detached) -> tuple[Model, Version] | None:
+def _owner(session: Session, each: Detached, *, shared: bool = True) -> tuple[Model, Version] | None:
     """The model and version that a partition was of, held against deletion; None when they are gone."""
     version = session.scalar(select(Version).where(Version.relation == each.relation))
     if version is None:
         return None
     model = session.get_one(Model, version.model_id)
-    storage.lock_model(session, model, shared=True)
+    storage.lock_model(session, model, shared=shared)
     return model, version
 
 
@@ -206,7 +210,9 @@ def _delete_ids_of(session: Session, each: Detached, page: int, after: int) -> C
 
 def _drop(session: Session, by: str, each: Detached) -> Counts:
     """Drop a month that was taken off. Labels are counted in the ledger now, when nobody waits for the count."""
-    owner, removed = _owner(session, each), Counts()
+    owner, removed = _owner(session, each, shared=each.kind == "labels"), Counts()
+    if owner is not None and each.kind == "samples":
+        _let_labels_wait(session, *owner, each)
     if owner is not None and each.kind == "labels":
         model, version = owner
         rows = int(session.scalar(text(f"select count(*) from {each.name}")) or 0)
@@ -217,6 +223,35 @@ def _drop(session: Session, by: str, each: Detached) -> Counts:
         removed[Place(model.name, version.name, "labels")] = rows
     session.execute(text(f"drop table {each.name}"))
     return removed
+
+
+def _let_labels_wait(session: Session, model: Model, version: Version, each: Detached) -> None:
+    """Labels of a month that have no sample in it wait for one; the quarter hours that are there count the others."""
+    first, after = storage.span(each.month)
+    of = {"version": version.id, "first": first, "after": after}
+    labels = f"labels_{version.relation} l where l.ts >= :first and l.ts < :after"
+    session.execute(
+        text(
+            f"with alone as (delete from {labels} and not exists (select 1 from samples_{version.relation} s"
+            f" where s.{TIME} = l.ts and s.{KEY} = l.k and s.{TIME} >= :first and s.{TIME} < :after)"
+            " returning k, label, logged_at)"
+            f" insert into orphan_labels_{model.relation} as o (k, label, logged_at)"
+            " select distinct on (k) k, label, logged_at from alone order by k, logged_at desc"
+            " on conflict (k) do update set label = excluded.label, logged_at = excluded.logged_at"
+            " where o.logged_at < excluded.logged_at"
+        ),
+        of,
+    )
+    session.execute(
+        text(
+            "update quarter_hours q set n_labelled = t.n from (select q.at, count(l.label) as n from quarter_hours q"
+            f" left join labels_{version.relation} l on l.ts >= q.at and l.ts < q.at + interval '15 minutes'"
+            " and l.ts >= :first and l.ts < :after"
+            " where q.version_id = :version and q.at >= :first and q.at < :after group by 1) t"
+            " where q.version_id = :version and q.at = t.at and q.n_labelled <> t.n"
+        ),
+        of,
+    )
 
 
 def _in_batches(prune: Prune, removed: Counts, work: Callable[..., Counts]) -> None:

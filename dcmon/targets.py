@@ -4,15 +4,24 @@ import threading
 import time
 from collections import OrderedDict
 from datetime import timedelta
+from typing import NamedTuple
 
 from sqlalchemy import Engine
 
-from dcmon import db, models, organizations, versions
+from dcmon import db, messages, models, organizations, versions
 from dcmon.db import Organization
 from dcmon.tables.org import Model, Version
 
 AGE = 60.0  # seconds: how long another retention of a model may go unnoticed
 MOST = 5_000
+
+
+class Address(NamedTuple):
+    """Whom a delivery is for: samples for a version of an organization, or labels for a model, by id."""
+
+    org: Organization
+    kind: messages.Kind
+    number: int
 
 
 class Targets:
@@ -28,15 +37,22 @@ class Targets:
         self._organizations: dict[int, tuple[float, Organization | None]] = {}
         self._lock = threading.Lock()
 
-    def version(self, org: Organization, version_id: int) -> tuple[Model, Version]:
-        """A version with its model, detached. Raises NotFound."""
-        model, version = self._find(org, "samples", version_id)
-        assert version is not None
+    def find(self, address: Address) -> tuple[Model, Version | None]:
+        """A model, with the version when it is samples that come, both detached. Raises NotFound."""
+        org, kind, number = address
+        key = (org.id, kind, number)
+        with self._lock:
+            known = self._known.get(key)
+        if known is not None and known[0] > time.monotonic():
+            return known[1], known[2]
+        with db.org_session(self.engine, org, wait=self.wait) as session:
+            model, version = versions.get(session, number) if kind == "samples" else (models.get(session, number), None)
+        with self._lock:
+            self._known[key] = (time.monotonic() + AGE, model, version)
+            self._known.move_to_end(key)
+            while len(self._known) > MOST:
+                self._known.popitem(last=False)
         return model, version
-
-    def model(self, org: Organization, model_id: int) -> Model:
-        """A model, detached. Raises NotFound."""
-        return self._find(org, "labels", model_id)[0]
 
     def organization(self, org_id: int) -> Organization | None:
         """The organization of that id; None when it is gone."""
@@ -56,18 +72,3 @@ class Targets:
             self._organizations.pop(org.id, None)
             for key in [key for key in self._known if key[0] == org.id]:
                 del self._known[key]
-
-    def _find(self, org: Organization, kind: str, number: int) -> tuple[Model, Version | None]:
-        key = (org.id, kind, number)
-        with self._lock:
-            known = self._known.get(key)
-        if known is not None and known[0] > time.monotonic():
-            return known[1], known[2]
-        with db.org_session(self.engine, org, wait=self.wait) as session:
-            model, version = versions.get(session, number) if kind == "samples" else (models.get(session, number), None)
-        with self._lock:
-            self._known[key] = (time.monotonic() + AGE, model, version)
-            self._known.move_to_end(key)
-            while len(self._known) > MOST:
-                self._known.popitem(last=False)
-        return model, version

@@ -126,10 +126,11 @@ def entries(session: Session, model: Model) -> list[Version]:
 
 def get(session: Session, version_id: int) -> tuple[Model, Version]:
     """A version with its model. Raises NotFound."""
-    version = session.get(Version, version_id)
-    if version is None:
+    both = select(Model, Version).join(Version, Version.model_id == Model.id).where(Version.id == version_id)
+    found = session.execute(both).one_or_none()
+    if found is None:
         raise errors.NotFound(what="model version", name=version_id)
-    return session.get_one(Model, version.model_id), version
+    return found[0], found[1]
 
 
 def find(session: Session, model: Model, name: str) -> Version:

@@ -4,7 +4,7 @@ import datetime as dt
 import uuid
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Identity, Index, SmallInteger, UniqueConstraint, func, text
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, SmallInteger, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from dcmon.tables import Public
@@ -125,15 +125,20 @@ class ParkedMessage(Public):
     org_id: Mapped[int] = mapped_column(index=True)
     body: Mapped[bytes]
     reason: Mapped[str]
-    seek: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    seek: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False, server_default="0")
     parked_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
 
 
 class DeadLetter(Public):
-    """A message that can't be read at all, with its reason."""
+    """A message that can't be read at all, with its reason. Its place and its bytes are what it is known by."""
 
     __tablename__ = "dead_letters"
-    __table_args__ = (UniqueConstraint("topic_id", "partition", "at_offset"),)
+    __table_args__ = (
+        Index(
+            "uq_dead_letters_place", "topic_id", "partition", "at_offset", text("sha256(coalesce(body, '\\x'))"),
+            unique=True,
+        ),
+    )  # fmt: skip
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     topic: Mapped[str] = mapped_column(server_default="")
     topic_id: Mapped[uuid.UUID]

@@ -38,7 +38,7 @@ TOPICS = {"samples": uuid.uuid4(), "labels": uuid.uuid4()}
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
 
 
-def received(first: int, *values: bytes, kind: str = "samples") -> list[kafka.Received]:
+def received(first: int, *values: bytes | None, kind: str = "samples") -> list[kafka.Received]:
     """Messages as the consumer hands them over, at consecutive offsets of one partition."""
     return [
         kafka.Received(kafka.Place(kind, 0, offset), value, offset or None, NOW + timedelta(days=1))
@@ -231,6 +231,21 @@ def test_a_request_with_a_row_that_postgresql_refuses_is_taken_without_it(app: A
 
     assert target.samples == 49
     assert target.scalar("select detail from quarantine").startswith("new row for relation")
+
+
+def test_a_request_that_others_are_in_the_way_of_each_time_is_to_be_repeated(app: App, target: Target) -> None:
+    ddl(
+        target,
+        "create function fails() returns trigger language plpgsql as"
+        " 'begin raise exception using errcode = ''40P01''; end'",
+        "create trigger fails before insert on {samples} for each row execute function fails()",
+    )
+
+    with pytest.raises(errors.Locked, match="in 5 tries") as refused:
+        app.ingestion.take_samples(target.org, target.version_id, rows(0, 10))
+
+    assert refused.value.status == 503
+    assert target.samples == 0
 
 
 def test_what_needs_more_locks_than_postgresql_has_is_stored_in_parts(app: App, target: Target) -> None:

@@ -1,0 +1,52 @@
+"""A PostgreSQL that only reads, as a standby that took the address does, is waited for like one that is away."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+from dcmon import errors
+from dcmon.app import App
+from dcmon.jobs import ingest
+from tests.integration.conftest import Target, eventually, rows, running
+
+
+@contextmanager
+def read_only(target: Target, server_url: str) -> Iterator[None]:
+    """The target's database takes nothing."""
+    name, connect = target.engine.url.database, f"{server_url.rsplit('/', 1)[0]}/postgres"
+
+    def set_to(value: str) -> None:
+        with psycopg.connect(connect, autocommit=True) as admin:
+            admin.execute(f"alter database {name} set default_transaction_read_only = {value}".encode())
+            admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name])
+
+    set_to("on")
+    try:
+        yield
+    finally:
+        set_to("off")
+
+
+def test_a_request_is_refused_as_if_postgresql_were_away(app: App, target: Target, server_url: str) -> None:
+    with read_only(target, server_url), pytest.raises(errors.Unreachable, match="read-only"):
+        app.ingestion.take_samples(target.org, target.version_id, rows(0, 10))
+    app.ingestion.take_samples(target.org, target.version_id, rows(0, 10))
+    assert target.samples == 10
+
+
+@pytest.mark.kafka
+def test_a_worker_waits_until_rows_are_taken_again(
+    buffered: App, target: Target, server_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with running(ingest.run, buffered):
+        buffered.ingestion.take_samples(target.org, target.version_id, rows(0, 100))
+        assert eventually(lambda: target.samples == 100)
+        with read_only(target, server_url):
+            buffered.ingestion.take_samples(target.org, target.version_id, rows(100, 100))
+            assert eventually(lambda: "read-only" in caplog.text)
+        assert eventually(lambda: target.samples == 200)
+
+    assert caplog.text.count("waiting: PostgreSQL") == 1
+    assert target.scalar("select count(*) from public.parked_messages") == 0
