@@ -106,6 +106,30 @@ class Sources(BaseModel):
     scan_every: timedelta = Field(timedelta(minutes=1), description="Pause between scans of the sources, seconds.")
 
 
+class Watch(BaseModel):
+    """When something is wrong with dcmon itself."""
+
+    org: str | None = Field(None, description="Organization whose webhooks are told what is wrong with dcmon itself.")
+    every: Duration = Field(timedelta(minutes=1), description="How often the leader judges dcmon itself, seconds.")
+    sign: Duration = Field(timedelta(seconds=30), description="A process without a sign of life so long is gone.")
+    turn: Duration = Field(timedelta(minutes=5), description="A worker whose loop stands still so long hangs.")
+    leader: Duration = Field(timedelta(seconds=30), description="No scheduler leads for longer than this.")
+    evaluation: Duration = Field(timedelta(minutes=10), description="A complete window waits for longer than this.")
+    notification: Duration = Field(timedelta(minutes=15), description="A notification waits for longer than this.")
+    lag: Duration = Field(timedelta(minutes=5), description="A message on a topic is unread for longer than this.")
+    parked: Duration = Field(timedelta(minutes=10), description="A message is parked for longer than this.")
+    quarantine: float = Field(0.1, ge=0, le=1, description="A larger share of an hour's rows is quarantined.")
+    disk: float = Field(0.05, ge=0, le=1, description="A smaller share of the data directory's disk is free.")
+
+
+class Heartbeat(BaseModel):
+    """A URL that is called while all is well, for a dead man's switch."""
+
+    url: SecretStr | None = Field(None, description="Called while dcmon works: https://hc-ping.com/your-check.")
+    every: Duration = Field(timedelta(minutes=1), description="How often it is called, seconds.")
+    fail: bool = Field(False, description="Call <url>/fail while something critical is wrong; else nothing is called.")
+
+
 class Settings(BaseSettings):
     """What an operator may set, by environment or a .env file."""
 
@@ -132,6 +156,8 @@ class Settings(BaseSettings):
     webhooks: Webhooks = Webhooks()
     s3: S3 = S3()
     sources: Sources = Sources()
+    watch: Watch = Watch()
+    heartbeat: Heartbeat = Heartbeat()
 
     @property
     def url(self) -> str:

@@ -94,11 +94,12 @@ def sign(secret: bytes, message_id: str, timestamp: int, body: bytes) -> dict[st
 
 def deliver(url: str, secret: bytes, message_id: str, body: bytes, settings: Webhooks, now: datetime) -> Delivery:
     """POST a signed message, without redirects, within the time that settings give. Never raises."""
-    headers = {
-        "content-type": "application/json",
-        "user-agent": USER_AGENT,
-        **sign(secret, message_id, int(now.timestamp()), body),
-    }
+    headers = {"content-type": "application/json", "user-agent": USER_AGENT}
+    return post(url, body, {**headers, **sign(secret, message_id, int(now.timestamp()), body)}, settings)
+
+
+def post(url: str, body: bytes, headers: dict[str, str], settings: Webhooks) -> Delivery:
+    """POST to an address that is checked, without redirects, within the time that settings give. Never raises."""
     began = time.monotonic()
     try:
         destination = outbound.resolve(url, settings.allow)

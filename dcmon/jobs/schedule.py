@@ -1,16 +1,20 @@
 """The clockwork: what is due by wall time, and hints that a crash lost. One scheduler leads, the others wait."""
 
 import logging
+import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from threading import Event
+from typing import Any
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
-from dcmon import db, due, errors, ledger, notifications, offsets, organizations, sources, wake
+from dcmon import db, due, errors, ledger, notifications, offsets, organizations, rounds, signs, sources, wake
 from dcmon.app import App
 from dcmon.db import Organization
-from dcmon.jobs import prune
+from dcmon.jobs import prune, watch
 from dcmon.leadership import Leadership
 from dcmon.scanning import Scanner, Stopped
 from dcmon.wake import Work
@@ -43,19 +47,47 @@ def run(app: App, stop: Event) -> None:
 def _clockwork(app: App, stop: Event) -> BackgroundScheduler:
     scheduler = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1})
     scan_every = app.settings.sources.scan_every.total_seconds()
-    works = (
-        (due_by_clock, [app], CLOCK_EVERY),
-        (sweep, [app], SWEEP_EVERY),
-        (scan_sources, [app, stop], scan_every),
-        (prune.run, [app, stop], PRUNE_EVERY),
-        (fold_spans, [app, stop], PRUNE_EVERY),
-        (fold_lines, [app, stop], PRUNE_EVERY),
-    )
-    for job, given, seconds in works:
-        name = f"{job.__module__}.{job.__name__}"
-        scheduler.add_job(job, "interval", given, seconds=seconds, next_run_time=datetime.now(UTC), name=name)
+    works: list[tuple[str, Callable[[], object], float]] = [
+        ("clock", lambda: due_by_clock(app), CLOCK_EVERY),
+        ("sweep", lambda: sweep(app), SWEEP_EVERY),
+        ("scan", lambda: scan_sources(app, stop), scan_every),
+        ("prune", lambda: prune.run(app, stop), PRUNE_EVERY),
+        ("fold spans", lambda: fold_spans(app, stop), PRUNE_EVERY),
+        ("fold lines", lambda: fold_lines(app, stop), PRUNE_EVERY),
+        ("watch", lambda: watch.judge(app), app.settings.watch.every.total_seconds()),
+    ]
+    if app.settings.heartbeat.url is not None:
+        works.append(("heartbeat", lambda: watch.beat(app), app.settings.heartbeat.every.total_seconds()))
+    _note(app, rounds.begin, rounds.LEAD, f"{signs.HERE} (pid {os.getpid()})")
+    for name, work, seconds in works:
+        given = {"seconds": seconds, "next_run_time": datetime.now(UTC), "name": name}
+        scheduler.add_job(_round, "interval", [app, name, work], **given)
     scheduler.start()
     return scheduler
+
+
+def _round(app: App, name: str, work: Callable[[], object]) -> None:
+    """Make a round, and write down how it went: what is never done is noticed (dcmon.watch)."""
+    _note(app, rounds.begin, name, None)
+    try:
+        done = work()
+    except errors.DcmonError as error:
+        log.warning("%s: %s", name, error)
+        _note(app, rounds.fail, name, str(error))
+    except Exception as error:
+        log.exception("%s failed", name)
+        _note(app, rounds.fail, name, f"{type(error).__name__}: {error}")
+    else:
+        _note(app, rounds.succeed, name, done if isinstance(done, str) else None)
+
+
+def _note(app: App, how: Callable[[Session, str, Any], None], name: str, said: str | None) -> None:
+    """Write something down about a round; when that can't be, the round matters more."""
+    try:
+        with app.public() as session:
+            how(session, name, said)
+    except errors.DcmonError as error:
+        log.debug("round %s can't be written down: %s", name, error)
 
 
 def due_by_clock(app: App) -> int:
