@@ -15,6 +15,7 @@ from dcmon.settings import Settings
 from dcmon.watch import SEVERITIES, Condition
 
 UP = ("running", "answers", "leads")
+MISSING = ("no leader", "no worker", "no endpoint")
 ALL_WELL, WRONG, NOTHING_RUNS, PART_DOWN = 0, 1, 7, 8
 
 
@@ -51,11 +52,12 @@ def look(engine: Engine, settings: Settings, local: supervisor.State | None) -> 
     except errors.DcmonError as error:
         parts = [*_supervised(local), _answer("database", False, _where(engine))]
         return Standing(parts, [], {}, [], datetime.now(UTC), failure=error)
+    found = watch.settle(watch.judge(facts, settings.watch), known)
     return Standing(
-        [*_supervised(local), *_dependencies(engine, settings, facts, local)],
+        [*_supervised(local), *_dependencies(engine, settings, facts, local), *_missing(found)],
         _workers(facts, settings),
         _waiting(facts),
-        watch.settle(watch.judge(facts, settings.watch), known),
+        found,
         facts.now,
         local is not None or bool(facts.alive(None, settings.watch)),
     )
@@ -96,9 +98,13 @@ def _dependencies(
     if facts.is_led:
         since, who = (lead.began_at, lead.said) if lead is not None else (None, None)
         rows.append({"name": "leader", "state": "leads", "since": since, "detail": who})
-    elif facts.alive(None, settings.watch):
-        rows.append({"name": "leader", "state": "is missing", "detail": "no scheduler leads"})
     return rows
+
+
+def _missing(found: Sequence[Condition]) -> list[dict[str, Any]]:
+    """Parts that nobody plays, on no machine."""
+    missing = [each for each in found if each.name in MISSING]
+    return [{"name": each.subject or each.name.removeprefix("no "), "state": "is missing"} for each in missing]
 
 
 def _answer(name: str, does: bool, detail: str) -> dict[str, Any]:
