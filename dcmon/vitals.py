@@ -5,6 +5,7 @@ Nothing is written. What can't be had is a fact too: an organization that can't 
 
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,12 +13,12 @@ from pathlib import Path
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
-from dcmon import db, due, errors, kafka, lag, leadership, organizations, rounds, signs
+from dcmon import db, due, errors, leadership, organizations, rounds, signs
 from dcmon.db import Organization
 from dcmon.facts import Facts, Partition, Queue, Server, Tenant
 from dcmon.settings import Settings
 
-ENTERED_WITHIN = timedelta(seconds=1)
+ENTERED_WITHIN, ENTERED_AT_ONCE = timedelta(seconds=1), 4
 LINES_LOOKED_AT = 2_000  # of the ledger: the newest
 
 TENANT = text(f"""
@@ -73,12 +74,14 @@ def gather(engine: Engine, settings: Settings) -> Facts:
         parked = {row.org_id: Queue(row.waiting, row.oldest) for row in session.execute(PARKED)}
         letters = Queue(*session.execute(LETTERS).one())
         server = Server(**session.execute(SERVER).one()._mapping)
-    answers = kafka.answers(settings.kafka) if settings.kafka.bootstrap_servers else None
+    answers, partitions = _topics(engine, settings)
+    with ThreadPoolExecutor(ENTERED_AT_ONCE) as pool:
+        tenants = list(pool.map(lambda org: _tenant(engine, org, parked.get(org.id, Queue())), orgs))
     return replace(
         found,
-        tenants=[_tenant(engine, org, parked.get(org.id, Queue())) for org in orgs],
+        tenants=tenants,
         kafka=answers,
-        partitions=_partitions(engine, settings) if answers else [],
+        partitions=partitions,
         letters=letters,
         server=server,
         free_disk=_free(settings.data_dir) if settings.database_url is None else None,
@@ -127,14 +130,20 @@ def _waiting(session: Session, org: Organization, parked: Queue) -> Tenant:
     )
 
 
-def _partitions(engine: Engine, settings: Settings) -> Sequence[Partition]:
-    """How far each partition is read; nothing where Kafka goes away meanwhile, which the next look will say."""
+def _topics(engine: Engine, settings: Settings) -> tuple[bool | None, Sequence[Partition]]:
+    """Whether Kafka answers (None where it is not used), and how far each partition is read."""
+    if not settings.kafka.bootstrap_servers:
+        return None, []
+    from dcmon import kafka, lag  # only those who use it pay for loading it
+
+    if not kafka.answers(settings.kafka):
+        return False, []
     try:
         found = lag.partitions(engine, settings.kafka, look_at=1)
     except errors.DcmonError:
-        return []
+        return False, []
     with db.public_session(engine) as session:
-        return [
+        return True, [
             Partition(
                 f"{each.topic}/{each.partition}",
                 each.lag,
