@@ -14,6 +14,7 @@ from dcmon import storage
 from dcmon.columns import HASH, KEY, LABEL, LEVEL, SAMPLE_ID, TIME, quoted
 from dcmon.filters import Filters
 from dcmon.tables.org import Model, Version
+from dcmon.workload import Sample
 
 SLACK = 1.2  # levels are random: asking for a fifth more rows than the limit makes a second look rare
 
@@ -31,14 +32,6 @@ class Extent:
     @property
     def label_ratio(self) -> float:
         return self.n_labelled / self.n if self.n else 0.0
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Rows as tuples in the order of names; the names are the API's."""
-
-    names: tuple[str, ...]
-    rows: Sequence[tuple[Any, ...]]
 
 
 def extent(session: Session, version_id: int, start: datetime, end: datetime) -> Extent:

@@ -14,9 +14,9 @@ from dcmon import db, due, errors, storage
 from dcmon import filters as data_filters
 from dcmon.columns import HASH, LABEL, TIME, TYPES, quoted
 from dcmon.filters import Filters
-from dcmon.reading import Sample
 from dcmon.rows import Rejected, Shape, reference_shape
 from dcmon.tables.org import Model, Version
+from dcmon.workload import Sample
 
 LARGEST = 100_000
 REFERENCE_LOCK = 4  # advisory lock space, beside those of dcmon.storage

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import TYPE_CHECKING
 
-from dcmon import db, due, errors, organizations, wake
+from dcmon import db, due, errors, evaluation, organizations, planning, wake
 from dcmon.app import App
 from dcmon.db import Organization
 from dcmon.due import Claim
@@ -15,7 +15,7 @@ from dcmon.tables.org import Version
 from dcmon.wake import Work
 
 if TYPE_CHECKING:
-    from dcmon.evaluation import References
+    from dcmon.bench import Bench
 
 log = logging.getLogger(__name__)
 
@@ -26,12 +26,12 @@ TRIES, PAUSE = 3, timedelta(seconds=1)
 
 def run(app: App, stop: Event) -> None:
     """Evaluate until stop is set. A dependency that is away is waited for."""
-    from dcmon.evaluation import References  # loads deepchecks: only this worker needs it
+    from dcmon.bench import Bench  # loads deepchecks: only this worker needs it
 
-    kept, is_away = References(), False
+    bench, is_away = Bench(), False
     while not stop.is_set():
         try:
-            worked = _turn(app, kept, stop)
+            worked = _turn(app, bench, stop)
             if is_away:
                 log.warning("PostgreSQL is back: evaluating again")
             is_away = False
@@ -47,7 +47,7 @@ def run(app: App, stop: Event) -> None:
             stop.wait(IDLE.total_seconds())
 
 
-def _turn(app: App, kept: "References", stop: Event) -> bool:
+def _turn(app: App, bench: "Bench", stop: Event) -> bool:
     """Serve one organization that has work; False when none has."""
     lease = app.settings.evaluate.lease
     with app.public() as session:
@@ -63,7 +63,7 @@ def _turn(app: App, kept: "References", stop: Event) -> bool:
         if stop.is_set():
             _give_back(app, org, claims[position:])
             break
-        _one(app, org, claim, claims[position:], kept)
+        _one(app, org, claim, claims[position:], bench)
     with db.org_session(app.engine, org) as session:
         next_at = due.next_at(session)
     with app.public() as session:
@@ -71,10 +71,10 @@ def _turn(app: App, kept: "References", stop: Event) -> bool:
     return bool(claims)
 
 
-def _one(app: App, org: Organization, claim: Claim, waiting: Sequence[Claim], kept: "References") -> None:
+def _one(app: App, org: Organization, claim: Claim, waiting: Sequence[Claim], bench: "Bench") -> None:
     """Evaluate a window so that its failure costs itself only: tried again, then kept as ERROR with the reason."""
     try:
-        evaluate(app, org, claim, waiting, kept)
+        evaluate(app, org, claim, waiting, bench)
     except DcmonError:
         raise
     except Exception as error:
@@ -91,38 +91,34 @@ def _is_there(app: App, org: Organization, claim: Claim) -> bool:
 
 
 def _fail(app: App, org: Organization, claim: Claim, reason: str) -> None:
-    from dcmon import evaluation
-
     now = datetime.now(UTC)
     with db.org_session(app.engine, org) as session:
         if claim.attempts < TRIES:
             due.postpone(session, claim, PAUSE * 2**claim.attempts)
             return
         settings = app.settings.evaluate
-        plan = evaluation.plan(session, claim.version_id, claim.window, claim.touched_at, settings, now)
+        plan = planning.plan(session, claim.version_id, claim.window, claim.touched_at, settings, now)
         evaluation.store(session, org, plan, evaluation.failed(plan, reason), app.settings.url)
         due.finish(session, claim, plan.again_at)
 
 
-def evaluate(app: App, org: Organization, claim: Claim, waiting: Sequence[Claim], kept: "References") -> None:
+def evaluate(app: App, org: Organization, claim: Claim, waiting: Sequence[Claim], bench: "Bench") -> None:
     """Evaluate one claimed window: read in one snapshot, store in one transaction, then ring for the notifications."""
-    from dcmon import evaluation
-
     settings = app.settings.evaluate
     with db.org_session(app.engine, org) as session:
         due.renew(session, waiting, settings.lease)
     with db.org_session(app.engine, org, snapshot=True) as session:
-        plan = evaluation.plan(session, claim.version_id, claim.window, claim.touched_at, settings, datetime.now(UTC))
-        findings = evaluation.compute(session, org, plan, settings, kept)
+        plan = planning.plan(session, claim.version_id, claim.window, claim.touched_at, settings, datetime.now(UTC))
+        answers = evaluation.compute(session, org, plan, settings, bench)
     with db.org_session(app.engine, org) as session:
-        done = evaluation.store(session, org, plan, findings, app.settings.url)
+        done = evaluation.store(session, org, plan, answers, app.settings.url)
         due.finish(session, claim, plan.again_at)
     if done["notifications"]:
         with app.public() as session:
             wake.ring(session, org.id, Work.notify)
     log.info(
         "evaluated %d monitors of version %d in [%s, %s): %d results, %d notifications",
-        len(findings), claim.version_id, claim.window.start, claim.window.end, done["results"], done["notifications"],
+        len(answers), claim.version_id, claim.window.start, claim.window.end, done["results"], done["notifications"],
     )  # fmt: skip
 
 

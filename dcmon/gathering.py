@@ -1,0 +1,92 @@
+"""Reading the rows of a planned window, once for all the monitors that read the same: what the parent does."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from dcmon import errors, reading, references
+from dcmon.checks.layout import Layout, Value, chosen_features
+from dcmon.db import Organization
+from dcmon.planning import Plan
+from dcmon.tables.org import Check, Monitor
+from dcmon.workload import Answer, Ask, Key, Sample, Workload
+
+
+def gather(
+    session: Session, org: Organization, plan: Plan, limit: int, has: Callable[[Key], bool]
+) -> tuple[Workload, list[Answer]]:
+    """The workload of a plan, and what is known without running a check: no rows, or rows that can't be read.
+
+    `has` says which rows whoever runs it keeps already: they are not read again.
+    """
+    rows: dict[Key, Sample | None] = {}
+    asks, known = list[Ask](), list[Answer]()
+    for monitor, check in plan.monitors:
+        ask = _ask(org, plan, monitor, check, limit)
+        try:
+            for key in (ask.current, ask.compared):
+                if key is not None and key not in rows and not has(key):
+                    rows[key] = _read(session, plan, key)
+        except errors.InvalidInput as error:  # a filter that this version has no column for
+            known.append(Answer(monitor.id, Value("ERROR", reason=str(error))))
+            continue
+        if rows[ask.current] is None:
+            why = "The window has no rows." if not plan.there.n else "No row fits the filters."
+            known.append(Answer(monitor.id, Value("NO_DATA", reason=why)))
+        else:
+            asks.append(ask)
+    wanted = {key for ask in asks for key in (ask.current, ask.compared)}
+    return Workload(layout(plan), asks, {key: found for key, found in rows.items() if key in wanted}), known
+
+
+def layout(plan: Plan) -> Layout:
+    """The columns of the plan's version, as checks are told about them."""
+    version = plan.version
+    return Layout(plan.model.task_type, version.features, version.classes, version.feature_importance)
+
+
+def _ask(org: Organization, plan: Plan, monitor: Monitor, check: Check, limit: int) -> Ask:
+    version, filters = plan.version, _filters(monitor.data_filters)
+    # While the whole window fits into the sample, labelled and unlabelled monitors read the same rows.
+    labelled = check.needs_labels and plan.there.n > limit
+    current = Key(org.id, version.id, plan.window, 0, filters, labelled, limit)
+    reference = replace(
+        current, window=None, reference_revision=version.reference_revision, labelled=check.needs_labels
+    )
+    return Ask(
+        monitor.id,
+        check.module_name,
+        check.class_name,
+        check.params,
+        monitor.additional_kwargs,
+        _features(layout(plan), monitor, check),
+        current,
+        reference if check.needs_reference and version.reference_revision else None,
+    )
+
+
+def _filters(given: Mapping[str, Any] | None) -> str:
+    return json.dumps(given) if (given or {}).get("filters") else "null"
+
+
+def _features(columns: Layout, monitor: Monitor, check: Check) -> tuple[str, ...]:
+    chosen = chosen_features(columns, (monitor.additional_kwargs or {}).get("check_conf"))
+    listed = check.params.get("columns")
+    more = [] if listed is None else listed if isinstance(listed, list | tuple) else [str(listed)]
+    return tuple(dict.fromkeys([*chosen, *(name for name in more if name in columns.features)]))
+
+
+def _read(session: Session, plan: Plan, key: Key) -> Sample | None:
+    """The fair sample that a key names; None when there is no row. Raises InvalidInput."""
+    chosen: dict[str, Any] = {"labelled": key.labelled, "filters": json.loads(key.filters)}
+    if key.window is None:
+        found = references.fair_sample(session, plan.model, plan.version, key.limit, **chosen)
+    else:
+        start, end = key.window.start, key.window.end
+        found = reading.fair_sample(
+            session, plan.model, plan.version, start, end, key.limit, there=plan.there, **chosen
+        )
+    return found if found.rows else None
