@@ -86,7 +86,7 @@ def _bottom(
 ) -> Sample:
     columns = storage.columns(model, version)
     names = (*columns.model, *columns.own, LABEL)
-    where, values = data_filters.condition(filters, columns.all, "s", "l.label")
+    where, values = data_filters.condition(filters, columns.filterable, "s", "l.label")
     levels = list(range(lowest, 32))
     said = ", ".join(f"s.{quoted(name)}".replace(":", "\\:") for name in names[:-1])
     join = "join" if labelled else "left join"
@@ -121,7 +121,7 @@ def production(
     """Rows of [start, end) for a person: ids, times and labels included, in the order of their hashes."""
     columns = storage.columns(model, version)
     names = sorted([*columns.own, *columns.model, SAMPLE_ID, TIME])
-    where, values = data_filters.condition(filters, columns.all, "s", "l.label")
+    where, values = data_filters.condition(filters, columns.filterable, "s", "l.label")
     said = ", ".join(f"s.{quoted(name)}".replace(":", "\\:") for name in names)
     found = session.execute(
         text(
