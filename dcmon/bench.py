@@ -1,8 +1,8 @@
 """Running the checks of a workload, on rows that are read already. Importing this module loads deepchecks."""
 
 import time
-from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
@@ -16,7 +16,6 @@ from dcmon.checks.run import Prepared, dataset, run
 from dcmon.columns import LABEL
 from dcmon.workload import Answer, Ask, Key, Sample, Workload
 
-KEPT = 16  # rows of references
 RARE = 0.05  # two classes of which one is rarer than this are weighed alike, as the system before dcmon did
 
 
@@ -44,35 +43,29 @@ class Rows:
 
 
 class Bench:
-    """Runs workloads, one after the other, and keeps the rows of references used last."""
+    """Runs workloads, one after the other, and keeps the rows of references until it is told to forget them."""
 
-    def __init__(self, kept: int = KEPT) -> None:
-        self._most = kept
-        self._kept: OrderedDict[Key, Rows | None] = OrderedDict()
-
-    def has(self, key: Key) -> bool:
-        """Whether the rows are kept, so that a workload need not bring them."""
-        return key in self._kept
+    def __init__(self) -> None:
+        self._kept: dict[Key, Rows | None] = {}
 
     def run(self, workload: Workload) -> Iterator[Answer]:
-        """The answer to each ask, as soon as it is there."""
-        rows = {key: None if sample is None else Rows(sample, workload.layout) for key, sample in workload.rows.items()}
-        self._kept.update((key, found) for key, found in rows.items() if key.is_lasting)
+        """The answer to each ask, in their order, as soon as it is there."""
+        given = {
+            key: None if sample is None else Rows(sample, workload.layout)
+            for key, sample in workload.rows.items()
+            if key not in self._kept
+        }
+        self._kept.update((key, found) for key, found in given.items() if key.is_lasting)
+        rows = {**self._kept, **given}
+        for key in workload.forgotten:
+            self._kept.pop(key, None)
         for ask in workload.asks:
             began = time.perf_counter()
-            current, compared = (self._find(key, rows) for key in (ask.current, ask.compared))
+            current, compared = rows[ask.current], rows[ask.compared] if ask.compared else None
             assert current is not None, "a workload asks for nothing that has no rows"
             value = _value(workload.layout, ask, current, compared)
             spent = timedelta(seconds=time.perf_counter() - began)
             yield Answer(ask.monitor_id, value, len(current.sample.rows), spent)
-        while len(self._kept) > self._most:
-            self._kept.popitem(last=False)
-
-    def _find(self, key: Key | None, rows: Mapping[Key, Rows | None]) -> Rows | None:
-        if key is None or not key.is_lasting:
-            return None if key is None else rows[key]
-        self._kept.move_to_end(key)
-        return self._kept[key]
 
 
 def _value(layout: Layout, ask: Ask, current: Rows, compared: Rows | None) -> Value:

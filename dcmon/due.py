@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import bindparam, select, text
@@ -35,6 +36,7 @@ COMPLETE = f"""
          and d.window_end + m.lateness + interval '{GRACE.total_seconds()} seconds' <= now())
      or {EMPTIED})
 """
+MINE = " where version_id = :version and window_start = :start and window_end = :end and token = :token"
 CLAIM = text(f"""
     update due_windows as taken
        set lease_until = now() + :lease, token = :token, attempts = taken.attempts + 1
@@ -153,40 +155,43 @@ def renew(session: Session, claims: Sequence[Claim], lease: timedelta) -> None:
 
 def finish(session: Session, claim: Claim, again_at: datetime | None) -> None:
     """Let a claim go: done, or to be looked at again later; at once when it was touched meanwhile."""
-    parameters = {
-        "version": claim.version_id,
-        "start": claim.window.start,
-        "end": claim.window.end,
-        "token": claim.token,
-        "touched": claim.touched_at,
-        "again": again_at,
-    }
-    mine = " where version_id = :version and window_start = :start and window_end = :end and token = :token"
+    parameters = {**_place(claim), "touched": claim.touched_at, "again": again_at}
     if again_at is None:
-        session.execute(text(f"delete from due_windows{mine} and touched_at = :touched"), parameters)
+        session.execute(text(f"delete from due_windows{MINE} and touched_at = :touched"), parameters)
     session.execute(
         text(
             "update due_windows set lease_until = null, token = null, attempts = 0,"
-            f" due_at = case when touched_at = :touched then coalesce(:again, due_at) else now() end{mine}"
+            f" due_at = case when touched_at = :touched then coalesce(:again, due_at) else now() end{MINE}"
         ),
         parameters,
     )
 
 
+def is_held(session: Session, claim: Claim) -> bool:
+    """Whether a claim is still this worker's; it stays so until the transaction ends.
+
+    One that was thought dead and had its window taken over must not store what it read long ago.
+    """
+    return bool(session.scalar(text(f"select true from due_windows{MINE} for update"), _place(claim)))
+
+
+def give_back(session: Session, claim: Claim) -> None:
+    """Let a claim go that was not begun, as if it had not been taken."""
+    session.execute(
+        text(f"update due_windows set lease_until = null, token = null, attempts = attempts - 1{MINE}"), _place(claim)
+    )
+
+
+def _place(claim: Claim) -> dict[str, Any]:
+    window = claim.window
+    return {"version": claim.version_id, "start": window.start, "end": window.end, "token": claim.token}
+
+
 def postpone(session: Session, claim: Claim, pause: timedelta) -> None:
     """Let a claim go that failed: it is tried again after a pause, and its attempts are remembered."""
     session.execute(
-        text(
-            "update due_windows set lease_until = null, token = null, due_at = now() + :pause"
-            " where version_id = :version and window_start = :start and window_end = :end and token = :token"
-        ),
-        {
-            "pause": pause,
-            "version": claim.version_id,
-            "start": claim.window.start,
-            "end": claim.window.end,
-            "token": claim.token,
-        },
+        text(f"update due_windows set lease_until = null, token = null, due_at = now() + :pause{MINE}"),
+        {"pause": pause, **_place(claim)},
     )
 
 

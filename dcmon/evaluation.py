@@ -1,33 +1,25 @@
 """Evaluating a window of a version: plan, read once for all monitors on it, run the checks, store and judge.
 
 `dcmon worker start evaluate` and `dcmon monitor run` call the same functions: dcmon.planning says what is evaluated,
-dcmon.gathering reads the rows, dcmon.bench runs the checks, and what they answer is stored here.
+dcmon.gathering reads the rows, dcmon.children run the checks, and what they answer is stored here.
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from dcmon import alerts, db, gathering, planning, results
 from dcmon.checks.layout import Value
+from dcmon.children import Child
 from dcmon.db import Organization
+from dcmon.gathering import Kept
 from dcmon.planning import Plan
 from dcmon.settings import Evaluate
 from dcmon.tables.org import Check, Model, Monitor, Result, Version
 from dcmon.windows import Frequency, Shape, Window, floor, step, zone
 from dcmon.workload import Answer
-
-if TYPE_CHECKING:
-    from dcmon.bench import Bench
-
-
-def compute(session: Session, org: Organization, plan: Plan, settings: Evaluate, bench: "Bench") -> list[Answer]:
-    """Read the rows of a plan and run its checks in this process."""
-    workload, known = gathering.gather(session, org, plan, settings.sample_size, bench.has)
-    return [*known, *bench.run(workload)]
 
 
 def failed(plan: Plan, reason: str) -> list[Answer]:
@@ -72,17 +64,17 @@ def run_monitor(
     """
     with db.org_session(engine, org) as session:
         wanted = _windows(session, monitor_id, span)
-    from dcmon.bench import Bench  # loads deepchecks
-
-    bench, found = Bench(), []
-    for version_id, window in wanted:
-        with db.org_session(engine, org, snapshot=True) as session:
-            now = datetime.now(UTC)
-            planned = planning.plan(session, version_id, window, now, settings, now, only=monitor_id)
-            answers = compute(session, org, planned, settings, bench)
-        with db.org_session(engine, org) as session:
-            store(session, org, planned, answers, public_url)
-            found.append(results.latest(session, version_id, window, [monitor_id])[monitor_id])
+    kept, found = Kept(), []
+    with Child(settings) as child:
+        for version_id, window in wanted:
+            with db.org_session(engine, org, snapshot=True) as session:
+                now = datetime.now(UTC)
+                plan = planning.plan(session, version_id, window, now, settings, now, only=monitor_id)
+                workload, known = gathering.gather(session, org, plan, settings.sample_size, kept)
+            answers = [*known, *child.run(workload)]
+            with db.org_session(engine, org) as session:
+                store(session, org, plan, answers, public_url)
+                found.append(results.latest(session, version_id, window, [monitor_id])[monitor_id])
     return found
 
 

@@ -1,8 +1,11 @@
 """Reading the rows of a planned window, once for all the monitors that read the same: what the parent does."""
 
 import json
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -19,21 +22,43 @@ NO_ROWS = "The window has no rows: see whether samples still arrive (dcmon statu
 NO_ROW_FITS = "No row of the window fits the monitor's filters: see whether they are meant so (dcmon monitor show)."
 
 
-def gather(
-    session: Session, org: Organization, plan: Plan, limit: int, has: Callable[[Key], bool]
-) -> tuple[Workload, list[Answer]]:
+class Kept:
+    """The rows of references that were read last: each serves many windows."""
+
+    def __init__(self, most: int = 16) -> None:
+        self._most, self._lock = most, threading.Lock()
+        self._rows: OrderedDict[Key, Sample | None] = OrderedDict()
+
+    def get(self, key: Key, read: Callable[[Key], Sample | None]) -> Sample | None:
+        """The rows of a key, read when they are not there."""
+        if not key.is_lasting:
+            return read(key)
+        with self._lock:
+            if key in self._rows:
+                self._rows.move_to_end(key)
+                return self._rows[key]
+        found = read(key)
+        with self._lock:
+            self._rows[key] = found
+            while len(self._rows) > self._most:
+                self._rows.popitem(last=False)
+        return found
+
+
+def gather(session: Session, org: Organization, plan: Plan, limit: int, kept: Kept) -> tuple[Workload, list[Answer]]:
     """The workload of a plan, and what is known without running a check: no rows, or rows that can't be read.
 
-    `has` says which rows whoever runs it keeps already: they are not read again.
+    Rows of references are taken from `kept` where it has them.
     """
     rows: dict[Key, Sample | None] = {}
     asks, known = list[Ask](), list[Answer]()
+    read = partial(_read, session, plan)
     for monitor, check in plan.monitors:
         ask = _ask(org, plan, monitor, check, limit)
         try:
             for key in (ask.current, ask.compared):
-                if key is not None and key not in rows and not has(key):
-                    rows[key] = _read(session, plan, key)
+                if key is not None and key not in rows:
+                    rows[key] = kept.get(key, read)
         except errors.InvalidInput as error:  # a filter that this version has no column for
             known.append(Answer(monitor.id, Value("ERROR", reason=str(error))))
             continue
@@ -42,8 +67,7 @@ def gather(
             known.append(Answer(monitor.id, Value("NO_DATA", reason=why), len(current.rows) if current else 0))
         else:
             asks.append(ask)
-    wanted = {key for ask in asks for key in (ask.current, ask.compared)}
-    return Workload(layout(plan), asks, {key: found for key, found in rows.items() if key in wanted}), known
+    return Workload(layout(plan), asks, rows), known
 
 
 def _why_nothing(plan: Plan, ask: Ask, rows: Mapping[Key, Sample | None]) -> str | None:

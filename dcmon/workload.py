@@ -59,12 +59,19 @@ class Ask:
 class Workload:
     """The checks to be run on a window of a version, and their rows.
 
-    Rows that whoever runs them keeps already (`Key.is_lasting`) are left out of `rows`; None says that there are none.
+    None says that there are no such rows. Those that whoever runs it keeps (`Key.is_lasting`) may be left out of
+    `rows`, and `forgotten` names those that it need not keep any longer.
     """
 
     layout: Layout
     asks: Sequence[Ask]
     rows: Mapping[Key, Sample | None] = field(default_factory=dict)
+    forgotten: Sequence[Key] = ()
+
+    @property
+    def keys(self) -> set[Key]:
+        """The rows that are asked about."""
+        return {key for ask in self.asks for key in (ask.current, ask.compared) if key is not None}
 
 
 @dataclass(frozen=True)

@@ -45,8 +45,8 @@ def run(
 ) -> Value:
     """The value of a check on the rows of `current`, against those of `reference` where the check compares.
 
-    Never raises: a check that can't be computed gives a value without metrics whose state and reason say why. Rows
-    that lack a label, a prediction or probabilities take no part in checks that read them.
+    Raises nothing but MemoryError: a check that can't be computed gives a value without metrics whose state and reason
+    say why. Rows that lack a label, a prediction or probabilities take no part in checks that read them.
     """
     try:
         with warnings.catch_warnings():
@@ -58,6 +58,8 @@ def run(
         return Value("INSUFFICIENT", reason=_line(few))
     except DeepchecksBaseError as error:
         return Value("ERROR", reason=_line(error))
+    except MemoryError:
+        raise  # the process is to be given up, and the check tried again alone
     # A check is a stranger's code: whatever it raises is this check's answer.
     except Exception as error:
         return Value("ERROR", reason=f"{kind.class_name} failed with {type(error).__name__}: {_line(error)}")
