@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.types import DateTime, Integer
 
 from dcmon import retention
+from dcmon.comparison import Comparing, With
 from dcmon.tables.org import Check, Model, Monitor, Version
 from dcmon.windows import Frequency, Shape, Window, floor, step, zone
 
@@ -100,10 +101,15 @@ def expand(session: Session, kept: timedelta | None = None) -> int:
         model, shapes = _shapes(session, version_id)
         local = zone(model.time_zone)
         begins = _begins(model, kept, datetime.now(UTC))
+        comparing = _comparing(session, model)
+        watermark = session.get_one(Version, version_id).watermark or datetime.min.replace(tzinfo=UTC)
         for row in touched:
             if row.version_id == version_id:
                 found = (window for shape in shapes for window in shape.containing(row.at, local))
                 due.update((version_id, window) for window in found if window.start >= begins)
+                # Those compared with what was touched; one beyond the newest sample comes with its own rows.
+                later = (window for each in comparing for window in each.later(row.at, local))
+                due.update((version_id, window) for window in later if begins <= window.start <= watermark)
     add(session, due)
     return len(due)
 
@@ -270,13 +276,25 @@ def _judged(session: Session, due: set[tuple[int, Window]]) -> set[tuple[int, Wi
     return {(row.version_id, Window(row.window_start, row.window_end)) for row in found}
 
 
+def _comparing(session: Session, model: Model) -> set[Comparing]:
+    """How the model's monitors compare windows with earlier ones."""
+    found = session.execute(
+        select(Monitor.frequency, Monitor.aggregation_window, Monitor.compared_with)
+        .join(Check, Check.id == Monitor.check_id)
+        .where(Check.model_id == model.id, Check.needs_reference, Monitor.compared_with != With.reference)
+        .distinct()
+    )
+    return {Comparing(Shape(Frequency(frequency), units), With(compared)) for frequency, units, compared in found}
+
+
 def _shapes(session: Session, version_id: int, *, needs_reference: bool = False) -> tuple[Model, set[Shape]]:
     """The model of a version, and the shapes that its monitors' windows have; only of those that need a reference."""
     version = session.get_one(Version, version_id)
+    reads = (Check.needs_reference & (Monitor.compared_with == With.reference)) | (not needs_reference)
     found = session.execute(
         select(Monitor.frequency, Monitor.aggregation_window)
         .join(Check, Check.id == Monitor.check_id)
-        .where(Check.model_id == version.model_id, Check.needs_reference | (not needs_reference))
+        .where(Check.model_id == version.model_id, reads)
         .distinct()
     )
     shapes = {Shape(Frequency(frequency), units) for frequency, units in found}

@@ -15,7 +15,11 @@ from dcmon.checks.layout import Layout, Value, chosen_features
 from dcmon.db import Organization
 from dcmon.planning import Plan
 from dcmon.tables.org import Check, Monitor
+from dcmon.windows import Window
 from dcmon.workload import Answer, Ask, Key, Sample, Workload
+
+NO_ROWS = "The window has no rows: see whether samples still arrive (dcmon status, dcmon ingest lag)."
+NO_ROW_FITS = "No row of the window fits the monitor's filters: see whether they are meant so (dcmon monitor show)."
 
 
 class Kept:
@@ -58,12 +62,31 @@ def gather(session: Session, org: Organization, plan: Plan, limit: int, kept: Ke
         except errors.InvalidInput as error:  # a filter that this version has no column for
             known.append(Answer(monitor.id, Value("ERROR", reason=str(error))))
             continue
-        if rows[ask.current] is None:
-            why = "The window has no rows." if not plan.there.n else "No row fits the filters."
-            known.append(Answer(monitor.id, Value("NO_DATA", reason=why)))
+        if (why := _why_nothing(plan, ask, rows)) is not None:
+            current = rows[ask.current]
+            known.append(Answer(monitor.id, Value("NO_DATA", reason=why), len(current.rows) if current else 0))
         else:
             asks.append(ask)
     return Workload(layout(plan), asks, rows), known
+
+
+def _why_nothing(plan: Plan, ask: Ask, rows: Mapping[Key, Sample | None]) -> str | None:
+    """Why there is nothing to run the check on; None when there is something, or the check is to say it."""
+    if rows[ask.current] is None:
+        return NO_ROWS if not plan.there.n else NO_ROW_FITS
+    compared = ask.compared
+    if compared is None or compared.window is None or rows[compared] is not None:
+        return None
+    missing = "row with a label" if compared.labelled else "row"
+    fitting = " that fits the filters" if compared.filters != "null" else ""
+    return (
+        f"The earlier window that it is compared with, {_said(compared.window)}, has no {missing}{fitting}."
+        " It is evaluated again when there are some."
+    )
+
+
+def _said(window: Window) -> str:
+    return f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
 
 
 def layout(plan: Plan) -> Layout:
@@ -77,9 +100,6 @@ def _ask(org: Organization, plan: Plan, monitor: Monitor, check: Check, limit: i
     # While the whole window fits into the sample, labelled and unlabelled monitors read the same rows.
     labelled = check.needs_labels and plan.there.n > limit
     current = Key(org.id, version.id, plan.window, 0, filters, labelled, limit)
-    reference = replace(
-        current, window=None, reference_revision=version.reference_revision, labelled=check.needs_labels
-    )
     return Ask(
         monitor.id,
         check.module_name,
@@ -88,8 +108,17 @@ def _ask(org: Organization, plan: Plan, monitor: Monitor, check: Check, limit: i
         monitor.additional_kwargs,
         _features(layout(plan), monitor, check),
         current,
-        reference if check.needs_reference and version.reference_revision else None,
+        _compared(plan, monitor, check, current) if check.needs_reference else None,
     )
+
+
+def _compared(plan: Plan, monitor: Monitor, check: Check, current: Key) -> Key | None:
+    """The rows that take the part of the reference; None when the version has none."""
+    if (earlier := plan.earlier.get(monitor.id)) is not None:
+        return replace(current, window=earlier.window, labelled=check.needs_labels)
+    revision = plan.version.reference_revision
+    reference = replace(current, window=None, reference_revision=revision, labelled=check.needs_labels)
+    return reference if revision else None
 
 
 def _filters(given: Mapping[str, Any] | None) -> str:
@@ -110,7 +139,8 @@ def _read(session: Session, plan: Plan, key: Key) -> Sample | None:
         found = references.fair_sample(session, plan.model, plan.version, key.limit, **chosen)
     else:
         start, end = key.window.start, key.window.end
+        extents = {plan.window: plan.there} | {each.window: each.there for each in plan.earlier.values()}
         found = reading.fair_sample(
-            session, plan.model, plan.version, start, end, key.limit, there=plan.there, **chosen
+            session, plan.model, plan.version, start, end, key.limit, there=extents[key.window], **chosen
         )
     return found if found.rows else None

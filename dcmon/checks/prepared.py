@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from deepchecks.tabular import Dataset
 
-from dcmon.checks.catalogue import CATEGORIES, NUMBERS
+from dcmon.checks.kinds import CATEGORIES, NUMBERS
 from dcmon.checks.layout import Layout
 from dcmon.errors import InvalidInput
 

@@ -1,9 +1,11 @@
 """Run a check of deepchecks and reduce it to numbers. Importing this module loads deepchecks (seconds, 400 MB)."""
 
+import inspect
 import logging
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import pandas as pd
@@ -16,7 +18,7 @@ with warnings.catch_warnings():
 
     from dcmon.checks.prepared import Prepared, Side, dataset
 
-from dcmon.checks.catalogue import CheckKind
+from dcmon.checks.kinds import REGISTRY, CheckKind
 from dcmon.checks.layout import Layout, State, Value, chosen_features
 
 __all__ = ["Prepared", "dataset", "run"]
@@ -72,12 +74,15 @@ class _Run:
         self.res_conf: Sequence[str] | None = additional_kwargs.get("res_conf")
         self.remarks: list[str] = []
         self.features = self._features(params)
-        self.check = getattr(library, kind.implementation)(**self._arguments(params))
+        self.check = self._made(params)
 
     def value(self, current: Prepared, reference: Prepared | None) -> Value:
         self._require_rows(current, reference)
         result = self._result(current, reference)
-        metrics = self._metrics(self.check.reduce_output(result))
+        reduced = self.check.reduce_output(result)
+        if not isinstance(reduced, Mapping):
+            raise _NoValue("ERROR", f"Its reduce_output gave {type(reduced).__name__}, not numbers by name.")
+        metrics = self._metrics(reduced)
         entries = self._entries(result)
         return Value("OK", metrics, "; ".join(self.remarks) or None, entries)
 
@@ -92,6 +97,15 @@ class _Run:
         if types and not any(self.layout.features[name] in types for name in features):
             raise _NoValue("INSUFFICIENT", f"None of the features is of a type it reads: {', '.join(sorted(types))}.")
         return features
+
+    def _made(self, params: Mapping[str, Any]) -> Any:
+        """The check. One of a user's own need not take what every check of the library takes."""
+        arguments = self._arguments(params)
+        if not self.kind.is_own:
+            return getattr(library, self.kind.implementation)(**arguments)
+        found = EntryPoint(self.kind.class_name, self.kind.implementation, REGISTRY).load()
+        taken = inspect.signature(found).parameters
+        return found(**{name: value for name, value in arguments.items() if name in taken or name in params})
 
     def _arguments(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Stored parameters, overridden by what the monitor chooses; never sampled, so that a value is repeatable."""
@@ -168,6 +182,8 @@ class _Run:
         if not self.kind.reads_predictions:
             return False
         without = [side for side in sides if side.probabilities is None]
+        if self.kind.is_own:
+            return not without
         if not self._wants_probabilities():
             return any(side.predictions is None for side in sides)
         if not without:
@@ -216,7 +232,7 @@ class _Run:
 
     def _entries(self, result: Any) -> dict[str, float]:
         found: Mapping[Any, Any] = {}
-        if self.kind.reads_features:
+        if self.kind.reads_features and hasattr(self.check, "aggregation_method"):
             self.check.aggregation_method = None
             found = self.check.reduce_output(result)
         elif self.kind.implementation == "PredictionDrift" and isinstance(result.value["Drift score"], Mapping):
