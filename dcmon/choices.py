@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from dcmon import errors, filters, storage, versions
+from dcmon import errors, filters, flow, storage, versions
 from dcmon.checks import catalogue
 from dcmon.checks.kinds import CheckKind
 from dcmon.comparison import With, is_possible
@@ -14,7 +14,13 @@ from dcmon.filters import Filters
 from dcmon.tables.org import Check, Model
 from dcmon.windows import Shape
 
-OPTIONS = {"feature": "--feature", "scorer": "--scorer", "class": "--class", "aggregation method": "--aggregation"}
+OPTIONS = {
+    "feature": "--feature",
+    "scorer": "--scorer",
+    "class": "--class",
+    "aggregation method": "--aggregation",
+    "metric": "--metric",
+}
 ALL_APART = "none"  # the library's word for a metric per feature
 
 
@@ -34,6 +40,8 @@ def require(
     kind = catalogue.entry(check.module_name, check.class_name)
     there = list(reversed(versions.entries(session, model)))
     filters.require(data_filters, {version.name: storage.columns(model, version).filterable for version in there})
+    if kind.is_flow:
+        _require_flow(data_filters, additional_kwargs or {})
     conf = {name: chosen for name, chosen in ((additional_kwargs or {}).get("check_conf") or {}).items() if chosen}
     _require_known(kind, conf)
     if kind.reads_features and there:
@@ -43,6 +51,12 @@ def require(
     if methods := _listed(conf.get("aggregation method")):
         _require_one_of("aggregation", methods[:1], (*kind.aggregations, ALL_APART))
     _require_comparable(kind, shape, compared_with)
+
+
+def _require_flow(data_filters: Filters, additional_kwargs: Mapping[str, Any]) -> None:
+    if (data_filters or {}).get("filters"):
+        raise errors.InvalidInput("DataFlow counts every row that comes: it takes no filter.")
+    flow.require_metrics(_listed(additional_kwargs.get("res_conf")))
 
 
 def _require_known(kind: CheckKind, conf: Mapping[str, Any]) -> None:

@@ -12,28 +12,31 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 from sqlalchemy.types import DateTime, Integer
 
-from dcmon import retention
+from dcmon import quiet, retention
+from dcmon.checks.catalogue import DATA_FLOW
 from dcmon.comparison import Comparing, With
+from dcmon.flow import YOUNG
 from dcmon.tables.org import Check, Model, Monitor, Version
 from dcmon.windows import Frequency, Shape, Window, floor, step, zone
 
 EXPANDED_AT_ONCE = 5_000
 WINDOWS_OF_A_NEW_MONITOR = 14
-YOUNG = timedelta(hours=1)  # a version is live while its newest sample was this young when it was logged
 SILENT_WINDOWS = 3  # so many windows without a sample are judged by the clock, then the version is stale
 GRACE = timedelta(minutes=1)
 SETTLED = timedelta(seconds=30)  # a reference comes in several requests: its windows wait for the last
 
-# What was deleted out of a window is gone at once: an emptied one waits for nothing.
-EMPTIED = """
+OVER = f"d.window_end + m.lateness + interval '{GRACE.total_seconds()} seconds' <= now()"
+NO_ROWS = """
     not exists (select 1 from quarter_hours q
                  where q.version_id = d.version_id and q.at >= d.window_start and q.at < d.window_end and q.n > 0)
 """
+# What was deleted out of a window is gone at once: an emptied one waits for nothing. One to which no row came is over
+# when its time is.
+EMPTIED = f"({NO_ROWS} and (not d.is_flow or {OVER}))"
 # A window is complete when newer samples came, or, for a live version, when its time is over.
 COMPLETE = f"""
     (d.window_end + m.lateness <= v.watermark
-     or (v.newest_logged_at - v.watermark < interval '{YOUNG.total_seconds()} seconds'
-         and d.window_end + m.lateness + interval '{GRACE.total_seconds()} seconds' <= now())
+     or (v.newest_logged_at - v.watermark < interval '{YOUNG.total_seconds()} seconds' and {OVER})
      or {EMPTIED})
 """
 MINE = " where version_id = :version and window_start = :start and window_end = :end and token = :token"
@@ -47,7 +50,7 @@ CLAIM = text(f"""
              limit :limit for update of d skip locked) found
      where (taken.version_id, taken.window_start, taken.window_end)
          = (found.version_id, found.window_start, found.window_end)
-    returning taken.version_id, taken.window_start, taken.window_end, taken.touched_at, taken.attempts
+    returning taken.version_id, taken.window_start, taken.window_end, taken.touched_at, taken.attempts, taken.is_flow
 """)
 NEXT = text(f"""
     select min(greatest(d.due_at, coalesce(d.lease_until, d.due_at),
@@ -56,7 +59,7 @@ NEXT = text(f"""
       from due_windows d join versions v on v.id = d.version_id join models m on m.id = v.model_id
      where d.window_end + m.lateness <= v.watermark
         or v.newest_logged_at - v.watermark < interval '{YOUNG.total_seconds()} seconds'
-        or {EMPTIED}
+        or {NO_ROWS}
 """)
 # The version is locked before its quarter hours, as its deletion does: the other way about, the two would deadlock.
 TOUCHED = text("""
@@ -67,11 +70,12 @@ TOUCHED = text("""
      where (q.version_id, q.at) = (t.version_id, t.at) returning q.version_id, q.at
 """)
 ADD = text("""
-    insert into due_windows as d (version_id, window_start, window_end, due_at, touched_at)
-    select version_id, window_start, window_end, now() + :wait, clock_timestamp()
+    insert into due_windows as d (version_id, window_start, window_end, due_at, touched_at, is_flow)
+    select version_id, window_start, window_end, now() + :wait, clock_timestamp(), :is_flow
       from unnest(:versions, :starts, :ends) t(version_id, window_start, window_end)
     on conflict (version_id, window_start, window_end) do update
-       set due_at = least(d.due_at, excluded.due_at), touched_at = excluded.touched_at
+       set due_at = least(d.due_at, excluded.due_at), touched_at = excluded.touched_at,
+           is_flow = d.is_flow and excluded.is_flow
 """).bindparams(
     bindparam("versions", type_=ARRAY(Integer)),
     bindparam("starts", type_=ARRAY(DateTime(timezone=True))),
@@ -81,13 +85,17 @@ ADD = text("""
 
 @dataclass(frozen=True)
 class Claim:
-    """A window of a version that this worker may evaluate until the lease ends."""
+    """A window of a version that this worker may evaluate until the lease ends.
+
+    `is_flow`: for monitors on the flow of rows alone.
+    """
 
     version_id: int
     window: Window
     touched_at: datetime
     attempts: int
     token: uuid.UUID
+    is_flow: bool = False
 
 
 def expand(session: Session, kept: timedelta | None = None) -> int:
@@ -111,15 +119,39 @@ def expand(session: Session, kept: timedelta | None = None) -> int:
                 later = (window for each in comparing for window in each.later(row.at, local))
                 due.update((version_id, window) for window in later if begins <= window.start <= watermark)
     add(session, due)
-    return len(due)
+    flow = _flow(session, touched, kept) - due
+    add(session, flow, is_flow=True)
+    return len(due) + len(flow)
+
+
+def _flow(session: Session, touched: Sequence[Any], kept: timedelta | None) -> set[tuple[int, Window]]:
+    """The windows that only monitors on the flow look at: of receipts, and those without a row beside what came."""
+    received, shapes, due = quiet.received(session), quiet.shapes(session), set[tuple[int, Window]]()
+    for version_id in {row.version_id for row in touched} | received.keys() if shapes else ():
+        version = session.get_one(Version, version_id)
+        of = shapes.get(version.model_id, set())
+        model = session.get_one(Model, version.model_id)
+        local, begins = zone(model.time_zone), _begins(model, kept, datetime.now(UTC))
+        found = {
+            window for at in received.get(version_id, ()) for shape in of for window in shape.containing(at, local)
+        }
+        if quarters := {row.at for row in touched if row.version_id == version_id}:
+            found |= quiet.around(session, version, quarters, of)
+        due |= {(version_id, window) for window in found if window.start >= begins}
+    return due
 
 
 def _begins(model: Model, kept: timedelta | None, now: datetime) -> datetime:
     return retention.begins(retention.effective(model.retention, kept), now) or datetime.min.replace(tzinfo=UTC)
 
 
-def add(session: Session, due: Iterable[tuple[int, Window]], wait: timedelta = timedelta()) -> None:
-    """Make windows of versions due, now or after a wait; one that is due already is due again from now."""
+def add(
+    session: Session, due: Iterable[tuple[int, Window]], wait: timedelta = timedelta(), *, is_flow: bool = False
+) -> None:
+    """Make windows of versions due, now or after a wait; one that is due already is due again from now.
+
+    `is_flow`: only for the monitors on the flow of rows.
+    """
     ordered = sorted(due)
     if ordered:
         session.execute(
@@ -127,6 +159,7 @@ def add(session: Session, due: Iterable[tuple[int, Window]], wait: timedelta = t
             {
                 "versions": [version_id for version_id, _ in ordered],
                 "wait": wait,
+                "is_flow": is_flow,
                 "starts": [window.start for _, window in ordered],
                 "ends": [window.end for _, window in ordered],
             },
@@ -138,7 +171,14 @@ def claim(session: Session, limit: int, lease: timedelta) -> list[Claim]:
     token = uuid.uuid4()
     found = session.execute(CLAIM, {"limit": limit, "lease": lease, "token": token})
     claims = [
-        Claim(row.version_id, Window(row.window_start, row.window_end), row.touched_at, row.attempts, token)
+        Claim(
+            row.version_id,
+            Window(row.window_start, row.window_end),
+            row.touched_at,
+            row.attempts,
+            token,
+            row.is_flow,
+        )
         for row in found
     ]
     return sorted(claims, key=lambda claim: (claim.window.end, claim.version_id))
@@ -247,7 +287,7 @@ def make_due_by_clock(session: Session, now: datetime, kept: timedelta | None = 
     )
     for version in versions:
         assert version.watermark is not None
-        model, shapes = _shapes(session, version.id)
+        model, shapes = _shapes(session, version.id, reads_rows=True)
         local = zone(model.time_zone)
         for shape in shapes:
             end = step(floor(version.watermark, shape.frequency, local), shape.frequency, 1, local)
@@ -257,21 +297,27 @@ def make_due_by_clock(session: Session, now: datetime, kept: timedelta | None = 
                     break
                 if (window := shape.ending(end, local)).start >= _begins(model, kept, now):
                     due.add((version.id, window))
-    fresh = due - _judged(session, due)
+    fresh = due - _judged(session, due, is_flow=False)
     add(session, fresh)
-    return len(fresh)
+    let_pass = quiet.let_pass(session, now, GRACE)
+    flow = {(version, window) for version, window, model in let_pass if window.start >= _begins(model, kept, now)}
+    counted = flow - fresh - _judged(session, flow, is_flow=True)
+    add(session, counted, is_flow=True)
+    return len(fresh) + len(counted)
 
 
-def _judged(session: Session, due: set[tuple[int, Window]]) -> set[tuple[int, Window]]:
-    """Those that have a result, or wait for one, already."""
+def _judged(session: Session, due: set[tuple[int, Window]], *, is_flow: bool) -> set[tuple[int, Window]]:
+    """Those that have a result, or wait for one, already: of monitors on the flow of rows, or of others."""
     if not due:
         return set()
     found = session.execute(
         text(
-            "select version_id, window_start, window_end from results where window_end = any(:ends)"
-            " union select version_id, window_start, window_end from due_windows where window_end = any(:ends)"
+            "select version_id, window_start, window_end from results r join monitors m on m.id = r.monitor_id"
+            " join checks c on c.id = m.check_id and (c.class_name = :flow) = :is_flow where window_end = any(:ends)"
+            " union select version_id, window_start, window_end from due_windows d"
+            " where window_end = any(:ends) and (:is_flow or not d.is_flow)"
         ),
-        {"ends": sorted({window.end for _, window in due})},
+        {"ends": sorted({window.end for _, window in due}), "flow": DATA_FLOW.class_name, "is_flow": is_flow},
     )
     return {(row.version_id, Window(row.window_start, row.window_end)) for row in found}
 
@@ -287,10 +333,16 @@ def _comparing(session: Session, model: Model) -> set[Comparing]:
     return {Comparing(Shape(Frequency(frequency), units), With(compared)) for frequency, units, compared in found}
 
 
-def _shapes(session: Session, version_id: int, *, needs_reference: bool = False) -> tuple[Model, set[Shape]]:
-    """The model of a version, and the shapes that its monitors' windows have; only of those that need a reference."""
+def _shapes(
+    session: Session, version_id: int, *, needs_reference: bool = False, reads_rows: bool = False
+) -> tuple[Model, set[Shape]]:
+    """The model of a version, and the shapes that its monitors' windows have.
+
+    Only of those that need a reference, or that read rows.
+    """
     version = session.get_one(Version, version_id)
     reads = (Check.needs_reference & (Monitor.compared_with == With.reference)) | (not needs_reference)
+    reads &= (Check.class_name != DATA_FLOW.class_name) | (not reads_rows)
     found = session.execute(
         select(Monitor.frequency, Monitor.aggregation_window)
         .join(Check, Check.id == Monitor.check_id)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from dcmon import alerts, db, gathering, planning, results
+from dcmon import alerts, db, flow, gathering, planning, results
 from dcmon.checks.layout import Value
 from dcmon.children import Child
 from dcmon.db import Organization
@@ -40,7 +40,7 @@ def store(
         if earlier is not None:
             compared = (earlier.window, earlier.there, earlier.there.n_used(check.needs_labels))
         result = results.put(
-            session, monitor, plan.version.id, plan.window, answer.value, plan.there, answer.n,
+            session, monitor, plan.version.id, plan.window, answer.value, plan.seen_by(check), answer.n,
             plan.version.reference_revision, answer.duration, compared,
         )  # fmt: skip
         if result is not None:
@@ -87,11 +87,14 @@ def _windows(
     shape, local = Shape(Frequency(monitor.frequency), monitor.aggregation_window), zone(model.time_zone)
     after, until = span
     found = []
-    for version in session.scalars(select(Version).where(Version.model_id == model.id, Version.watermark.is_not(None))):
-        assert version.watermark is not None
-        assert version.earliest is not None
-        end = floor(min(until or version.watermark, version.watermark), shape.frequency, local)
-        while end > version.earliest and (after is None or end > after):
+    for version in session.scalars(select(Version).where(Version.model_id == model.id)):
+        begins, newest = version.earliest, version.watermark
+        if flow.is_flow(check):
+            begins, newest = flow.reach(model, version, datetime.now(UTC))
+        if begins is None or newest is None:
+            continue
+        end = floor(min(until or newest, newest), shape.frequency, local)
+        while end > begins and (after is None or end > after):
             found.append((version.id, shape.ending(end, local)))
             if after is None:
                 break

@@ -12,7 +12,7 @@ import numpy as np
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dcmon import arrays, db, labels, quarantine, storage
+from dcmon import arrays, db, flow, labels, quarantine, storage
 from dcmon.arrivals import QUARTER, Delivery, Outcome, key_of, levels_of
 from dcmon.columns import HASH, KEY, LEVEL, LOGGED_AT, SAMPLE_ID, TIME, TYPES, Columns, quoted
 from dcmon.quarantine import Bad
@@ -99,7 +99,7 @@ def take(
 
     The time of receipt is fixed in the delivery, so that a replay decides alike.
     """
-    return store(session, model, version, sort(storage.columns(model, version), deliveries, retention))
+    return store(session, model, version, sort(storage.columns(model, version), deliveries, retention), is_new=False)
 
 
 def sort(columns: Columns, deliveries: Sequence[Delivery], retention: timedelta | None = None) -> Sorted:
@@ -152,8 +152,11 @@ def _unacceptable(sample_id: str, time: datetime, earliest: datetime, latest: da
     return Rejected("too_old", TIME, f"{time.isoformat()} is past the retention, which begins {earliest.isoformat()}.")
 
 
-def store(session: Session, model: Model, version: Version, rows: Sorted) -> Outcome:
-    """Store sorted rows in the session's transaction. They stay as they are: what failed can be stored again."""
+def store(session: Session, model: Model, version: Version, rows: Sorted, *, is_new: bool = True) -> Outcome:
+    """Store sorted rows in the session's transaction. They stay as they are: what failed can be stored again.
+
+    `is_new`: they were just received, not tried again.
+    """
     storage.lock_model(session, model, shared=True)
     fresh = rows.fresh()
     stored = _claim(session, model, version, rows, fresh)
@@ -166,6 +169,8 @@ def store(session: Session, model: Model, version: Version, rows: Sorted) -> Out
         _touch(session, version, fresh)
         labels.adopt(session, model, version, fresh.keys, fresh.times)
     kept = quarantine.put(session, model, version, "samples", [*rows.bad, *conflicts])
+    if is_new:
+        flow.put(session, version, [(delivery.logged_at, len(delivery.rows)) for delivery in rows.deliveries])
     if fresh.keys:
         _advance(session, version, fresh)
     return Outcome(rows.taken, len(fresh.keys), rows.taken - len(fresh.keys) - kept, kept)

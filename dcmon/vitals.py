@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
-from dcmon import db, due, errors, leadership, organizations, rounds, signs
+from dcmon import db, due, errors, flow, leadership, organizations, rounds, signs
 from dcmon.db import Organization
 from dcmon.facts import Facts, Partition, Queue, Server, Tenant
 from dcmon.settings import Settings
@@ -29,7 +29,7 @@ TENANT = text(f"""
                select severity, count(*) as n from alerts where state = 'firing' group by severity) f) as firing,
            l.taken, l.rejected, l.rejected_since
       from (select count(*) as waiting, min(greatest(d.due_at,
-                   case when v.newest_logged_at - v.watermark < interval '{due.YOUNG.total_seconds()} seconds'
+                   case when v.newest_logged_at - v.watermark < interval '{flow.YOUNG.total_seconds()} seconds'
                         then d.window_end + m.lateness else v.newest_logged_at end)) as oldest
               from due_windows d join versions v on v.id = d.version_id join models m on m.id = v.model_id
              where d.due_at <= now() and (d.lease_until is null or d.lease_until < now())

@@ -5,12 +5,22 @@ from difflib import get_close_matches
 from importlib.metadata import version as installed
 
 from dcmon.checks import own
-from dcmon.checks.kinds import CATEGORIES, FEATURE_AGGREGATIONS, NUMBERS, PACKAGE, REGISTRY, STRINGS, CheckKind, Choice
+from dcmon.checks.kinds import (
+    CATEGORIES,
+    FEATURE_AGGREGATIONS,
+    FLOW,
+    NUMBERS,
+    PACKAGE,
+    REGISTRY,
+    STRINGS,
+    CheckKind,
+    Choice,
+)
 from dcmon.errors import InvalidInput
 
 __all__ = [
-    "CATEGORIES", "FEATURE_AGGREGATIONS", "KINDS", "NOT_REDUCIBLE", "NUMBERS", "CheckKind", "by_class", "class_names",
-    "docs_link", "entry", "known_scorers", "library_version", "named", "scorer_name", "scorers",
+    "CATEGORIES", "DATA_FLOW", "FEATURE_AGGREGATIONS", "KINDS", "NOT_REDUCIBLE", "NUMBERS", "CheckKind", "by_class",
+    "class_names", "docs_link", "entry", "known_scorers", "library_version", "named", "scorer_name", "scorers",
 ]  # fmt: skip
 
 _INTEGRITY, _VALIDATION, _EVALUATION = ("data_integrity", "train_test_validation", "model_evaluation")
@@ -88,6 +98,8 @@ KINDS: tuple[CheckKind, ...] = (
         column_types=STRINGS,
     ),
 )
+# What comes in, counted: dcmon's own check (dcmon.flow). It is no check of deepchecks, and stands beside them.
+DATA_FLOW = CheckKind("DataFlow", "DataFlow", FLOW, "flow", False, False, choices=("metric",))
 _BY_CLASS: Mapping[str, CheckKind] = {kind.class_name: kind for kind in KINDS}
 
 # Checks of deepchecks that give tables and plots only.
@@ -113,7 +125,10 @@ def library_version() -> str:
 
 def class_names() -> list[str]:
     """The classes that there are, sorted: of deepchecks, then own ones."""
-    return [*sorted(_BY_CLASS), *(name for name in sorted(own.registered()) if name not in _BY_CLASS)]
+    return [
+        *sorted([*_BY_CLASS, DATA_FLOW.class_name]),
+        *(name for name in sorted(own.registered()) if name not in _BY_CLASS),
+    ]
 
 
 def by_class(class_name: str) -> CheckKind | None:
@@ -121,6 +136,8 @@ def by_class(class_name: str) -> CheckKind | None:
 
     Raises InvalidInput for an own check that can't be loaded.
     """
+    if class_name == DATA_FLOW.class_name:
+        return DATA_FLOW
     return _BY_CLASS.get(class_name) or own.kind(class_name)
 
 
@@ -142,6 +159,8 @@ def entry(module_name: str, class_name: str) -> CheckKind:
     Raises InvalidInput for a class that is not in the catalogue, naming those that are. What is no check of deepchecks
     is looked for among the own checks of installed packages: no other module is ever imported.
     """
+    if (module_name, class_name) == (FLOW, DATA_FLOW.class_name):
+        return DATA_FLOW
     kind = _BY_CLASS.get(class_name)
     if kind is not None and module_name in kind.module_names:
         return kind

@@ -6,12 +6,13 @@ from typing import Literal
 PACKAGE = "deepchecks.tabular.checks"
 REGISTRY = "dcmon.checks"  # the group of entry points that a user's package registers its checks in
 OWN = "own"
+FLOW = "dcmon"  # the module and the group of dcmon's own check, which reads no rows
 FEATURE_AGGREGATIONS = ("mean", "max", "weighted", "l3_weighted", "l5_weighted")
 NUMBERS = frozenset({"numeric", "integer", "bigint"})
 CATEGORIES = frozenset({"categorical", "boolean"})
 STRINGS = frozenset({"categorical", "text"})
 
-Choice = Literal["scorer", "class", "feature", "aggregation method"]
+Choice = Literal["scorer", "class", "feature", "aggregation method", "metric"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ class CheckKind:
         return self.group == OWN
 
     @property
+    def is_flow(self) -> bool:
+        """Whether it counts what comes in, and reads no rows."""
+        return self.group == FLOW
+
+    @property
     def is_alias(self) -> bool:
         """Whether it is another name of a check."""
         return not self.is_own and self.implementation != self.class_name
@@ -45,6 +51,8 @@ class CheckKind:
     @property
     def module_name(self) -> str:
         """The module as deepchecks writes it into a check's config; of an own check where it is registered."""
+        if self.is_flow:
+            return FLOW
         return REGISTRY if self.is_own else f"{PACKAGE}.{self.group}.{self.module}"
 
     @property
@@ -54,7 +62,7 @@ class CheckKind:
 
     @property
     def docs_link(self) -> str | None:
-        if self.is_own:
+        if self.is_own or self.is_flow:
             return None
         return f"https://docs.deepchecks.com/stable/tabular/auto_checks/{self.group}/plot_{self.module}.html"
 

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 app = group(__doc__)
 
 GROUPS = {"data_integrity": "integrity", "train_test_validation": "validation", "model_evaluation": "evaluation"}
-OPTIONS = {"feature": "--feature", "scorer": "--scorer", "class": "--class", "aggregation method": "--aggregation"}
+OPTIONS = {
+    "feature": "--feature", "scorer": "--scorer", "class": "--class", "aggregation method": "--aggregation",
+    "metric": "--metric",
+}  # fmt: skip
 
 
 @app.command("list")
@@ -27,6 +30,7 @@ def list_(ctx: typer.Context) -> None:
     for kind in catalogue.KINDS:
         aliases.setdefault(kind.implementation, []).append(kind.class_name)
     rows = [_row(kind, aliases[kind.implementation][1:]) for kind in catalogue.KINDS if not kind.is_alias]
+    rows.append(_row(catalogue.DATA_FLOW, []))
     for name, each in own.registered().items():
         if name not in {kind.class_name for kind in catalogue.KINDS}:
             rows.append({"check": name, "group": f"own, of {own.package(each)}"})
@@ -59,6 +63,7 @@ def show(
 
     Example: dcmon check show SingleDatasetPerformance
     """
+    from dcmon import flow
     from dcmon.checks import catalogue
 
     kind = catalogue.named(name)
@@ -70,7 +75,8 @@ def show(
         "reads": sorted(kind.column_types) if kind.column_types else None,
         "choices": [OPTIONS[each] for each in kind.choices],
         "aggregations": [*kind.aggregations, "none"] if kind.aggregations else [],
-        "parameters": _parameters(kind),
+        "metrics": list(flow.METRICS) if kind.is_flow else [],
+        "parameters": {} if kind.is_flow else _parameters(kind),
         "described_at": kind.docs_link,
     }
     scorers = {task: list(catalogue.scorers(task)) for task in ("binary", "multiclass", "regression")}

@@ -29,6 +29,7 @@ def create(
     scorer: Annotated[list[str] | None, typer.Option(help="Metrics of a performance check; repeatable.")] = None,
     class_: Annotated[list[str] | None, typer.Option("--class", help="Only metrics of these classes.")] = None,
     aggregation: Annotated[str | None, typer.Option(help="How features become one number: max, l3_weighted …")] = None,
+    metric: Annotated[list[str] | None, typer.Option(help="Only these metrics; repeatable. Of DataFlow: rows.")] = None,
     param: Annotated[list[str] | None, typer.Option(help="A parameter of the check: min_samples=50.")] = None,
     filter_: Annotated[
         list[str] | None, typer.Option("--filter", help="Only rows like \"age >= 30 and city in ('Oslo', 'Rome')\".")
@@ -50,7 +51,8 @@ def create(
     chosen = {key: value for key, value in conf.items() if value}
     if aggregation:
         chosen["aggregation method"] = [aggregation]
-    kwargs = {"check_conf": chosen, "res_conf": None} if chosen else None
+    metric, rule = flow_rule(check, metric, rule)
+    kwargs = {"check_conf": chosen, "res_conf": metric or None} if chosen or metric else None
     chosen_rows, compared_with = filter_syntax.parse(filter_ or ()), compared(compare)
     org = ctx.obj.organization()
     with ctx.obj.org(org) as session:
@@ -65,6 +67,21 @@ def create(
     with ctx.obj.public() as session:
         wake.ring(session, org.id, wake.Work.evaluate)
     ctx.obj.output.value({"monitor": f"{model}/{name}", "id": made.id, "check": on.name})
+
+
+def flow_rule(check: str, metric: list[str] | None, rule: str | None) -> tuple[list[str] | None, str | None]:
+    """The metric that a rule on the flow of rows is about: named in it, or by --metric. Raises InvalidInput."""
+    from dcmon import errors, flow
+    from dcmon.checks import catalogue
+
+    if check != catalogue.DATA_FLOW.class_name or rule is None:
+        return metric, rule
+    named, rest = flow.named_in(rule)
+    chosen = [*(metric or []), *([named] if named else [])]
+    if len(set(chosen)) != 1:
+        known = ", ".join(flow.METRICS)
+        raise errors.InvalidInput(f"Say which metric the rule is about, like 'rows < 100': one of {known}.")
+    return chosen[:1], rest
 
 
 def parameters(given: list[str]) -> dict[str, Any]:

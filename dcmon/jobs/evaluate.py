@@ -132,7 +132,9 @@ class Evaluator:
             raise RuntimeError(f"Workers ended {GIVEN_UP_AFTER} times while they evaluated it.")
         with db.org_session(app.engine, org, snapshot=True) as session:
             now = datetime.now(UTC)
-            plan = planning.plan(session, claim.version_id, claim.window, claim.touched_at, settings, now)
+            plan = planning.plan(
+                session, claim.version_id, claim.window, claim.touched_at, settings, now, is_flow=claim.is_flow
+            )
             workload, known = gathering.gather(session, org, plan, settings.sample_size, self.kept)
         answers = [*known, *self.child.run(workload, lambda: self._wait(org))]
         with db.org_session(app.engine, org) as session:
@@ -176,7 +178,9 @@ class Evaluator:
                 return
             if not due.is_held(session, claim):
                 return
-            plan = planning.plan(session, claim.version_id, claim.window, claim.touched_at, settings, now)
+            plan = planning.plan(
+                session, claim.version_id, claim.window, claim.touched_at, settings, now, is_flow=claim.is_flow
+            )
             evaluation.store(session, org, plan, evaluation.failed(plan, reason), app.settings.url)
             due.finish(session, claim, plan.again_at)
 

@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 TRIED_EVERY = 0.5  # seconds between tries to lead
 CLOCK_EVERY, SWEEP_EVERY, PRUNE_EVERY = 15, 60, 3600  # seconds
+TOUCHED = text("""
+    select exists (select 1 from quarter_hours where is_touched) or exists (select 1 from receipts where is_touched)
+""")
 SPANS_KEPT, LINES_KEPT = timedelta(hours=1), timedelta(days=1)
 
 
@@ -144,8 +147,7 @@ def sweep(app: App) -> int:
     for org in _organizations(app):
         try:
             with db.org_session(app.engine, org) as session:
-                is_touched = "select exists (select 1 from quarter_hours where is_touched)"
-                has_windows = session.scalar(text(is_touched)) or due.next_at(session) is not None
+                has_windows = session.scalar(TOUCHED) or due.next_at(session) is not None
                 has_notifications = notifications.next_at(session) is not None
         except errors.DcmonError as error:
             log.warning("organization %s is left out: %s", org.name, error)

@@ -79,6 +79,25 @@ class QuarterHour(Org):
     is_touched: Mapped[bool]
 
 
+class Receipt(Org):
+    """What a version was sent in fifteen minutes, by the time of receipt: rows, and how long the slowest took to store.
+
+    `revision` grows with each touch: rows that came, quarantined rows that left.
+    """
+
+    __tablename__ = "receipts"
+    __table_args__ = (
+        Index("ix_receipts_touched", "version_id", "at", postgresql_where=text("is_touched")),
+        {"postgresql_with": {"fillfactor": 70}},
+    )
+    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id", ondelete="CASCADE"), primary_key=True)
+    at: Mapped[dt.datetime] = mapped_column(primary_key=True)
+    taken: Mapped[int] = mapped_column(BigInteger)
+    waited: Mapped[dt.timedelta]
+    revision: Mapped[int] = mapped_column(BigInteger)
+    is_touched: Mapped[bool]
+
+
 class Check(Org):
     """A deepchecks check with its parameters."""
 
@@ -139,7 +158,10 @@ class AlertRule(Org):
 
 
 class DueWindow(Org):
-    """A version's window that waits for evaluation: the row is the queue, a lease is the claim."""
+    """A version's window that waits for evaluation: the row is the queue, a lease is the claim.
+
+    `is_flow`: only the monitors on the flow of rows are evaluated, because nothing came that others read.
+    """
 
     __tablename__ = "due_windows"
     __table_args__ = (Index("ix_due_windows_due_at", "due_at"),)
@@ -151,6 +173,7 @@ class DueWindow(Org):
     lease_until: Mapped[dt.datetime | None]
     token: Mapped[uuid.UUID | None]
     attempts: Mapped[int] = mapped_column(server_default="0")
+    is_flow: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
 class Result(Org):
@@ -243,6 +266,7 @@ class Notification(Org):
             "ix_notifications_pending", "due_at",
             postgresql_where=text("delivered_at is null and dead_at is null"),
         ),
+        Index("ix_notifications_dead", "dead_at", postgresql_where=text("dead_at is not null")),
     )  # fmt: skip
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
     position: Mapped[int] = mapped_column(BigInteger, Identity(), unique=True)
@@ -267,10 +291,13 @@ class Quarantined(Org):
     """
 
     __tablename__ = "quarantine"
-    __table_args__ = (UniqueConstraint("source", "position"),)
+    __table_args__ = (
+        UniqueConstraint("source", "position"),
+        Index("ix_quarantine_receipt", "version_id", "logged_at"),
+    )
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     model_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"), index=True)
-    version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id", ondelete="CASCADE"), index=True)
+    version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id", ondelete="CASCADE"))
     kind: Mapped[str]
     sample_id: Mapped[str | None]
     reason: Mapped[str]
