@@ -71,7 +71,8 @@ def _supervised(local: supervisor.State | None) -> list[dict[str, Any]]:
     if local is None:
         return []
     supervising = {"name": "supervisor", "state": "running", "pid": local.pid, "since": local.started_at}
-    return [supervising, *({**child, "detail": _restarts(child)} for child in local.children)]
+    children = ({**child, "since": str(child["since"]).replace(" ", "T")} for child in local.children)
+    return [supervising, *({**child, "detail": _restarts(child)} for child in children)]
 
 
 def _restarts(child: Mapping[str, Any]) -> str | None:

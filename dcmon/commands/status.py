@@ -23,7 +23,7 @@ def status(ctx: typer.Context) -> None:
     Exit 0: all is well; 1: something is wrong; 7: nothing runs, or the database can't be reached; 8: a part is down.
     With --quiet only what is wrong is said, for cron.
 
-    Example: dcmon status --quiet
+    Example: dcmon status -o json
     """
     from dcmon import standing
     from dcmon.embedded import supervisor
