@@ -197,15 +197,15 @@ def sqlstate(error: DBAPIError) -> str | None:
 
 
 @contextmanager
-def cursor(session: Session, statement: str) -> Iterator[psycopg.Cursor[Any]]:
-    """psycopg's own cursor in the session's transaction: for COPY, and for arrays in binary.
+def cursor(session: Session, statement: str, name: str = "") -> Iterator[psycopg.Cursor[Any]]:
+    """psycopg's own cursor in the session's transaction: for COPY, and for arrays in binary. With a name, the server's.
 
     Raises what statements raise: Unreachable, DBAPIError, …
     """
     url = session.connection().engine.url
     connection: psycopg.Connection[Any] = session.connection().connection.driver_connection  # type: ignore[assignment]
     try:
-        with connection.cursor(binary=True) as opened:
+        with connection.cursor(name, binary=True) if name else connection.cursor(binary=True) as opened:
             yield opened
     except psycopg.Error as error:
         is_lost = connection.closed or connection.broken
@@ -225,6 +225,14 @@ def fetch(session: Session, statement: str, values: Mapping[str, Any]) -> list[A
     """The rows of a statement whose parameters, %(name)b, and results travel in binary: arrays cost a third so."""
     with cursor(session, statement) as opened:
         return opened.execute(statement, values).fetchall()
+
+
+def stream(session: Session, statement: str, values: Mapping[str, Any]) -> Iterator[Any]:
+    """Like `fetch`, a row at a time: as much as this side has asked for is on its way, and no more."""
+    with cursor(session, statement, "stream") as opened:
+        opened.execute(statement, values)
+        while (row := opened.fetchone()) is not None:
+            yield row
 
 
 def run(session: Session, statement: str, values: Mapping[str, Any]) -> int:

@@ -65,7 +65,7 @@ def run_monitor(
             with db.org_session(engine, org, snapshot=True) as session:
                 now = datetime.now(UTC)
                 plan = planning.plan(session, version_id, window, now, settings, now, only=monitor_id)
-                workload, known = gathering.gather(session, org, plan, settings.sample_size, kept)
+                workload, known = gathering.gather(session, org, plan, settings, kept)
             answers = [*known, *child.run(workload)]
             with db.org_session(engine, org) as session:
                 store(session, org, plan, answers, public_url)

@@ -14,8 +14,12 @@ from dcmon import errors, reading, references
 from dcmon.checks.layout import Layout, Value, chosen_features
 from dcmon.db import Organization
 from dcmon.planning import Plan
+from dcmon.settings import Evaluate
+from dcmon.sheets import Sheet
 from dcmon.tables.org import Check, Monitor
-from dcmon.workload import Answer, Ask, Key, Sample, Workload
+from dcmon.workload import Answer, Ask, Key, Workload
+
+WIDE = 100  # features: a version with more has only those read that are asked for
 
 
 class Kept:
@@ -23,9 +27,9 @@ class Kept:
 
     def __init__(self, most: int = 16) -> None:
         self._most, self._lock = most, threading.Lock()
-        self._rows: OrderedDict[Key, Sample | None] = OrderedDict()
+        self._rows: OrderedDict[Key, Sheet | None] = OrderedDict()
 
-    def get(self, key: Key, read: Callable[[Key], Sample | None]) -> Sample | None:
+    def get(self, key: Key, read: Callable[[Key], Sheet | None]) -> Sheet | None:
         """The rows of a key, read when they are not there."""
         if not key.is_lasting:
             return read(key)
@@ -41,29 +45,40 @@ class Kept:
         return found
 
 
-def gather(session: Session, org: Organization, plan: Plan, limit: int, kept: Kept) -> tuple[Workload, list[Answer]]:
+def gather(
+    session: Session, org: Organization, plan: Plan, settings: Evaluate, kept: Kept
+) -> tuple[Workload, list[Answer]]:
     """The workload of a plan, and what is known without running a check: no rows, or rows that can't be read.
 
     Rows of references are taken from `kept` where it has them.
     """
-    rows: dict[Key, Sample | None] = {}
+    rows: dict[Key, Sheet | None] = {}
     asks, known = list[Ask](), list[Answer]()
-    read = partial(_read, session, plan)
-    for monitor, check in plan.monitors:
-        ask = _ask(org, plan, monitor, check, limit)
+    read = partial(_read, session, plan, settings.memory // 4)
+    for ask in _asks(org, plan, settings.sample_size):
         try:
-            for key in (ask.current, ask.compared):
-                if key is not None and key not in rows:
+            for key in ask.keys:
+                if key not in rows:
                     rows[key] = kept.get(key, read)
-        except errors.InvalidInput as error:  # a filter that this version has no column for
-            known.append(Answer(monitor.id, Value("ERROR", reason=str(error))))
+        except errors.InvalidInput as error:  # a filter that this version has no column for, or too many rows
+            known.append(Answer(ask.monitor_id, Value("ERROR", reason=str(error))))
             continue
         if rows[ask.current] is None:
             why = "The window has no rows." if not plan.there.n else "No row fits the filters."
-            known.append(Answer(monitor.id, Value("NO_DATA", reason=why)))
+            known.append(Answer(ask.monitor_id, Value("NO_DATA", reason=why)))
         else:
             asks.append(ask)
     return Workload(layout(plan), asks, rows), known
+
+
+def _asks(org: Organization, plan: Plan, limit: int) -> list[Ask]:
+    """What the monitors of a plan ask; those that read the same rows have the same features read."""
+    asks = [_ask(org, plan, monitor, check, limit) for monitor, check in plan.monitors]
+    features = sorted(plan.version.features)
+    if len(features) > WIDE:
+        asked = {name for ask in asks for name in ask.features}
+        features = [name for name in features if name in asked]
+    return [ask.reading(tuple(features)) for ask in asks]
 
 
 def layout(plan: Plan) -> Layout:
@@ -103,14 +118,11 @@ def _features(columns: Layout, monitor: Monitor, check: Check) -> tuple[str, ...
     return tuple(dict.fromkeys([*chosen, *(name for name in more if name in columns.features)]))
 
 
-def _read(session: Session, plan: Plan, key: Key) -> Sample | None:
-    """The fair sample that a key names; None when there is no row. Raises InvalidInput."""
-    chosen: dict[str, Any] = {"labelled": key.labelled, "filters": json.loads(key.filters)}
+def _read(session: Session, plan: Plan, most: int, key: Key) -> Sheet | None:
+    """The rows that a key names; None when there is none. Raises InvalidInput."""
+    chosen: dict[str, Any] = {"labelled": key.labelled, "filters": json.loads(key.filters), "most": most}
+    about = (session, plan.model, plan.version)
     if key.window is None:
-        found = references.fair_sample(session, plan.model, plan.version, key.limit, **chosen)
-    else:
-        start, end = key.window.start, key.window.end
-        found = reading.fair_sample(
-            session, plan.model, plan.version, start, end, key.limit, there=plan.there, **chosen
-        )
-    return found if found.rows else None
+        return references.fair_sheet(*about, key.limit, key.features, **chosen)
+    start, end = key.window.start, key.window.end
+    return reading.fair_sheet(*about, start, end, key.limit, key.features, there=plan.there, **chosen)

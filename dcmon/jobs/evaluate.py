@@ -133,7 +133,7 @@ class Evaluator:
         with db.org_session(app.engine, org, snapshot=True) as session:
             now = datetime.now(UTC)
             plan = planning.plan(session, claim.version_id, claim.window, claim.touched_at, settings, now)
-            workload, known = gathering.gather(session, org, plan, settings.sample_size, self.kept)
+            workload, known = gathering.gather(session, org, plan, settings, self.kept)
         answers = [*known, *self.child.run(workload, lambda: self._wait(org))]
         with db.org_session(app.engine, org) as session:
             if not due.is_held(session, claim):
