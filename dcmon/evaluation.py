@@ -6,11 +6,13 @@ dcmon.gathering reads the rows, dcmon.children run the checks, and what they ans
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from dcmon import alerts, db, gathering, planning, results
+from dcmon.checks.catalogue import library_version
 from dcmon.checks.layout import Value
 from dcmon.children import Child
 from dcmon.db import Organization
@@ -36,12 +38,22 @@ def store(
     for answer in sorted(answers, key=lambda answer: answer.monitor_id):
         result = results.put(
             session, monitors[answer.monitor_id], plan.version.id, plan.window, answer.value, plan.there, answer.n,
-            plan.version.reference_revision, answer.duration,
+            plan.version.reference_revision, answer.duration, _how(plan, answer),
         )  # fmt: skip
         if result is not None:
             stored += 1
             notified += alerts.judge(session, org, result, public_url)
     return {"results": stored, "notifications": notified}
+
+
+def _how(plan: Plan, answer: Answer) -> dict[str, Any]:
+    """How a value came about, beside what the result's own columns say."""
+    is_sample = answer.limit is not None and answer.n >= answer.limit and answer.n < plan.there.n
+    return {
+        "rows": "sample" if is_sample else "all",
+        "limit": answer.limit,
+        "deepchecks": library_version(),
+    }
 
 
 def run_monitor(

@@ -73,7 +73,7 @@ def gather(
 
 def _asks(org: Organization, plan: Plan, limit: int) -> list[Ask]:
     """What the monitors of a plan ask; those that read the same rows have the same features read."""
-    asks = [_ask(org, plan, monitor, check, limit) for monitor, check in plan.monitors]
+    asks = [_ask(org, plan, monitor, check, rows_of(monitor, limit)) for monitor, check in plan.monitors]
     features = sorted(plan.version.features)
     if len(features) > WIDE:
         asked = {name for ask in asks for name in ask.features}
@@ -87,10 +87,10 @@ def layout(plan: Plan) -> Layout:
     return Layout(plan.model.task_type, version.features, version.classes, version.feature_importance)
 
 
-def _ask(org: Organization, plan: Plan, monitor: Monitor, check: Check, limit: int) -> Ask:
+def _ask(org: Organization, plan: Plan, monitor: Monitor, check: Check, limit: int | None) -> Ask:
     version, filters = plan.version, _filters(monitor.data_filters)
     # While the whole window fits into the sample, labelled and unlabelled monitors read the same rows.
-    labelled = check.needs_labels and plan.there.n > limit
+    labelled = check.needs_labels and limit is not None and plan.there.n > limit
     current = Key(org.id, version.id, plan.window, 0, filters, labelled, limit)
     reference = replace(
         current, window=None, reference_revision=version.reference_revision, labelled=check.needs_labels
@@ -105,6 +105,11 @@ def _ask(org: Organization, plan: Plan, monitor: Monitor, check: Check, limit: i
         current,
         reference if check.needs_reference and version.reference_revision else None,
     )
+
+
+def rows_of(monitor: Monitor, usual: int) -> int | None:
+    """How many rows a monitor reads at most; None: all of them."""
+    return usual if monitor.rows is None else monitor.rows or None
 
 
 def _filters(given: Mapping[str, Any] | None) -> str:

@@ -88,9 +88,10 @@ class Workload:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a monitor found: the value, from how many rows, in which time."""
+    """What a monitor found: the value, from how many rows (of at most `limit`; None: of all), in which time."""
 
     monitor_id: int
     value: Value
     n: int = 0
     duration: timedelta = timedelta()
+    limit: int | None = None

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version as installed
 from typing import Literal
 
@@ -150,6 +151,7 @@ NOT_REDUCIBLE = frozenset({
 # fmt: on
 
 
+@cache
 def library_version() -> str:
     """The version of deepchecks that is installed; the library is not loaded for it."""
     return installed("deepchecks")
