@@ -11,15 +11,13 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from dcmon import errors, reading, references
+from dcmon.checks import reasons
 from dcmon.checks.layout import Layout, Value, chosen_features
 from dcmon.db import Organization
 from dcmon.planning import Plan
 from dcmon.tables.org import Check, Monitor
 from dcmon.windows import Window
 from dcmon.workload import Answer, Ask, Key, Sample, Workload
-
-NO_ROWS = "The window has no rows: see whether samples still arrive (dcmon status, dcmon ingest lag)."
-NO_ROW_FITS = "No row of the window fits the monitor's filters: see whether they are meant so (dcmon monitor show)."
 
 
 class Kept:
@@ -73,16 +71,24 @@ def gather(session: Session, org: Organization, plan: Plan, limit: int, kept: Ke
 def _why_nothing(plan: Plan, ask: Ask, rows: Mapping[Key, Sample | None]) -> str | None:
     """Why there is nothing to run the check on; None when there is something, or the check is to say it."""
     if rows[ask.current] is None:
-        return NO_ROWS if not plan.there.n else NO_ROW_FITS
+        return reasons.NO_ROWS if not plan.there.n else _why_none(ask.current, "window")
     compared = ask.compared
-    if compared is None or compared.window is None or rows[compared] is not None:
+    if compared is None or rows[compared] is not None:
         return None
-    missing = "row with a label" if compared.labelled else "row"
-    fitting = " that fits the filters" if compared.filters != "null" else ""
-    return (
-        f"The earlier window that it is compared with, {_said(compared.window)}, has no {missing}{fitting}."
-        " It is evaluated again when there are some."
-    )
+    if compared.window is None:
+        return _why_none(compared, "reference")
+    there = next(each.there for each in plan.earlier.values() if each.window == compared.window)
+    which = f"earlier window, {_said(compared.window)},"
+    if not there.n:
+        return f"The {which} has no rows to compare with. {reasons.COMES_BY_ITSELF}"
+    return _why_none(compared, which)
+
+
+def _why_none(key: Key, where: str) -> str | None:
+    """Why none of the rows was read; None when the reference has none at all, which the check says."""
+    if key.filters != "null":
+        return reasons.no_row_fits(where, labelled=key.labelled)
+    return reasons.no_label(where) if key.labelled else None
 
 
 def _said(window: Window) -> str:

@@ -26,11 +26,14 @@ def _kinds(
     predictions: bool = False,
     choices: tuple[Choice, ...] = (),
     column_types: frozenset[str] | None = None,
+    classes_only: bool = False,
 ) -> tuple[CheckKind, ...]:
     """A check and its aliases: `classes` maps class names to module names, the first is the one that runs."""
     implementation = next(iter(classes))
     return tuple(
-        CheckKind(name, implementation, group, module, labels, reference, predictions, choices, column_types)
+        CheckKind(
+            name, implementation, group, module, labels, reference, predictions, choices, column_types, classes_only
+        )
         for name, module in classes.items()
     )
 
@@ -65,7 +68,13 @@ KINDS: tuple[CheckKind, ...] = (
         labels=True,
         reference=True,
     ),
-    *_kinds(_VALIDATION, {"NewLabelTrainTest": "new_label_train_test"}, labels=True, reference=True),
+    *_kinds(
+        _VALIDATION,
+        {"NewLabelTrainTest": "new_label_train_test"},
+        labels=True,
+        reference=True,
+        classes_only=True,
+    ),
     *_kinds(
         _VALIDATION,
         {
