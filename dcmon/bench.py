@@ -87,6 +87,7 @@ def _value(layout: Layout, ask: Ask, current: Rows, compared: Rows | None) -> Va
             replace(layout, balance_classes=compared is not None and compared.is_unbalanced),
             current.prepared(ask.features),
             compared.prepared(ask.features) if compared else None,
+            compared="earlier window" if ask.compared and ask.compared.window else "reference",
         )
     except errors.InvalidInput as error:  # a feature that this version does not have
         return Value("ERROR", reason=str(error))

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.types import Boolean, DateTime, Integer
 
 from dcmon import retention
+from dcmon.comparison import Comparing, With
 from dcmon.tables.org import Check, Model, Monitor, Version
 from dcmon.windows import Frequency, Shape, Window, floor, step, zone
 
@@ -123,10 +124,16 @@ def expand(session: Session, kept: timedelta | None = None) -> int:
         model, shapes = shapes_of(session, version_id)
         local = zone(model.time_zone)
         first = begins(model, kept, datetime.now(UTC))
+        comparing = _comparing(session, model)
+        watermark = session.get_one(Version, version_id).watermark or datetime.min.replace(tzinfo=UTC)
         for row in touched:
             if row.version_id != version_id:
                 continue
-            found = {window for shape in shapes for window in shape.containing(row.at, local) if window.start >= first}
+            found = {window for shape in shapes for window in shape.containing(row.at, local)}
+            # Those compared with what was touched; one beyond the newest sample comes with its own rows.
+            later = {window for each in comparing for window in each.later(row.at, local)}
+            found |= {window for window in later if window.start <= watermark}
+            found = {window for window in found if window.start >= first}
             due |= {(version_id, window) for window in found}
             late |= {(version_id, each) for each in found if row.logged_at > each.end + model.lateness + YOUNG}
     add(session, due - late)
@@ -264,13 +271,25 @@ def _last_windows(version: Version, shape: Shape, local: ZoneInfo) -> Iterator[W
         end = step(end, shape.frequency, -1, local)
 
 
+def _comparing(session: Session, model: Model) -> set[Comparing]:
+    """How the model's monitors compare windows with earlier ones."""
+    found = session.execute(
+        select(Monitor.frequency, Monitor.aggregation_window, Monitor.compared_with)
+        .join(Check, Check.id == Monitor.check_id)
+        .where(Check.model_id == model.id, Check.needs_reference, Monitor.compared_with != With.reference)
+        .distinct()
+    )
+    return {Comparing(Shape(Frequency(frequency), units), With(compared)) for frequency, units, compared in found}
+
+
 def shapes_of(session: Session, version_id: int, *, needs_reference: bool = False) -> tuple[Model, set[Shape]]:
     """The model of a version, and the shapes that its monitors' windows have; only of those that need a reference."""
     version = session.get_one(Version, version_id)
+    reads = (Check.needs_reference & (Monitor.compared_with == With.reference)) | (not needs_reference)
     found = session.execute(
         select(Monitor.frequency, Monitor.aggregation_window)
         .join(Check, Check.id == Monitor.check_id)
-        .where(Check.model_id == version.model_id, Check.needs_reference | (not needs_reference))
+        .where(Check.model_id == version.model_id, reads)
         .distinct()
     )
     shapes = {Shape(Frequency(frequency), units) for frequency, units in found}

@@ -34,11 +34,16 @@ def store(
 ) -> Mapping[str, int]:
     """Store what was found, judge the rules, move alerts, write notifications: in the session's transaction."""
     stored = notified = 0
-    monitors = {monitor.id: monitor for monitor, _ in plan.monitors}
+    monitors = {monitor.id: (monitor, check) for monitor, check in plan.monitors}
     for answer in sorted(answers, key=lambda answer: answer.monitor_id):
+        monitor, check = monitors[answer.monitor_id]
+        earlier = plan.earlier.get(monitor.id)
+        compared = None
+        if earlier is not None:
+            compared = (earlier.window, earlier.there, earlier.there.n_used(check.needs_labels))
         result = results.put(
-            session, monitors[answer.monitor_id], plan.version.id, plan.window, answer.value, plan.there, answer.n,
-            plan.version.reference_revision, answer.duration, _how(plan, answer),
+            session, monitor, plan.version.id, plan.window, answer.value, plan.there, answer.n,
+            plan.version.reference_revision, answer.duration, compared, _how(plan, answer),
         )  # fmt: skip
         if result is not None:
             stored += 1

@@ -11,12 +11,14 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from dcmon import errors, reading, references
+from dcmon.checks import reasons
 from dcmon.checks.layout import Layout, Value, chosen_features
 from dcmon.db import Organization
 from dcmon.planning import Plan
 from dcmon.settings import Evaluate
 from dcmon.sheets import Sheet
 from dcmon.tables.org import Check, Monitor
+from dcmon.windows import Window
 from dcmon.workload import Answer, Ask, Key, Workload
 
 WIDE = 100  # features: a version with more has only those read that are asked for
@@ -63,9 +65,9 @@ def gather(
         except errors.InvalidInput as error:  # a filter that this version has no column for, or too many rows
             known.append(Answer(ask.monitor_id, Value("ERROR", reason=str(error))))
             continue
-        if rows[ask.current] is None:
-            why = "The window has no rows." if not plan.there.n else "No row fits the filters."
-            known.append(Answer(ask.monitor_id, Value("NO_DATA", reason=why)))
+        if (why := _why_nothing(plan, ask, rows)) is not None:
+            current = rows[ask.current]
+            known.append(Answer(ask.monitor_id, Value("NO_DATA", reason=why), len(current) if current else 0))
         else:
             asks.append(ask)
     return Workload(layout(plan), asks, rows), known
@@ -81,6 +83,33 @@ def _asks(org: Organization, plan: Plan, limit: int) -> list[Ask]:
     return [ask.reading(tuple(features)) for ask in asks]
 
 
+def _why_nothing(plan: Plan, ask: Ask, rows: Mapping[Key, Sheet | None]) -> str | None:
+    """Why there is nothing to run the check on; None when there is something, or the check is to say it."""
+    if rows[ask.current] is None:
+        return reasons.NO_ROWS if not plan.there.n else _why_none(ask.current, "window")
+    compared = ask.compared
+    if compared is None or rows[compared] is not None:
+        return None
+    if compared.window is None:
+        return _why_none(compared, "reference")
+    there = next(each.there for each in plan.earlier.values() if each.window == compared.window)
+    which = f"earlier window, {_said(compared.window)},"
+    if not there.n:
+        return f"The {which} has no rows to compare with. {reasons.COMES_BY_ITSELF}"
+    return _why_none(compared, which)
+
+
+def _why_none(key: Key, where: str) -> str | None:
+    """Why none of the rows was read; None when the reference has none at all, which the check says."""
+    if key.filters != "null":
+        return reasons.no_row_fits(where, labelled=key.labelled)
+    return reasons.no_label(where) if key.labelled else None
+
+
+def _said(window: Window) -> str:
+    return f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
+
+
 def layout(plan: Plan) -> Layout:
     """The columns of the plan's version, as checks are told about them."""
     version = plan.version
@@ -92,9 +121,6 @@ def _ask(org: Organization, plan: Plan, monitor: Monitor, check: Check, limit: i
     # While the whole window fits into the sample, labelled and unlabelled monitors read the same rows.
     labelled = check.needs_labels and limit is not None and plan.there.n > limit
     current = Key(org.id, version.id, plan.window, 0, filters, labelled, limit)
-    reference = replace(
-        current, window=None, reference_revision=version.reference_revision, labelled=check.needs_labels
-    )
     return Ask(
         monitor.id,
         check.module_name,
@@ -103,13 +129,22 @@ def _ask(org: Organization, plan: Plan, monitor: Monitor, check: Check, limit: i
         monitor.additional_kwargs,
         _features(layout(plan), monitor, check),
         current,
-        reference if check.needs_reference and version.reference_revision else None,
+        _compared(plan, monitor, check, current) if check.needs_reference else None,
     )
 
 
 def rows_of(monitor: Monitor, usual: int) -> int | None:
     """How many rows a monitor reads at most; None: all of them."""
     return usual if monitor.rows is None else monitor.rows or None
+
+
+def _compared(plan: Plan, monitor: Monitor, check: Check, current: Key) -> Key | None:
+    """The rows that take the part of the reference; None when the version has none."""
+    if (earlier := plan.earlier.get(monitor.id)) is not None:
+        return replace(current, window=earlier.window, labelled=check.needs_labels)
+    revision = plan.version.reference_revision
+    reference = replace(current, window=None, reference_revision=revision, labelled=check.needs_labels)
+    return reference if revision else None
 
 
 def _filters(given: Mapping[str, Any] | None) -> str:
@@ -129,5 +164,6 @@ def _read(session: Session, plan: Plan, most: int, key: Key) -> Sheet | None:
     about = (session, plan.model, plan.version)
     if key.window is None:
         return references.fair_sheet(*about, key.limit, key.features, **chosen)
+    extents = {plan.window: plan.there} | {each.window: each.there for each in plan.earlier.values()}
     start, end = key.window.start, key.window.end
-    return reading.fair_sheet(*about, start, end, key.limit, key.features, there=plan.there, **chosen)
+    return reading.fair_sheet(*about, start, end, key.limit, key.features, there=extents[key.window], **chosen)

@@ -30,6 +30,10 @@ class Extent:
     labels_revision: int = 0
     logged_at: datetime | None = None
 
+    def n_used(self, needs_labels: bool) -> int:
+        """How many rows a check can use."""
+        return self.n_labelled if needs_labels else self.n
+
     @property
     def label_ratio(self) -> float:
         return self.n_labelled / self.n if self.n else 0.0

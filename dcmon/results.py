@@ -40,6 +40,7 @@ def verdict(
     is_same_monitor: bool,
     touched_at: datetime,
     now: datetime,
+    compared: Extent | None = None,
 ) -> Verdict:
     """Whether a complete window is evaluated now. See docs/concepts.md, "When a window is due".
 
@@ -47,6 +48,7 @@ def verdict(
     window's newest row was logged. A further one waits until the window gained or lost a tenth, or was quiet a while:
     `quiet` after the first, and twice as long after each further one, so that what trickles in for weeks does not have
     the window evaluated by each drop.
+    `compared`: what is in the earlier window that it is compared with, whose late rows count as its own.
     """
     if needs_labels and there.n and there.label_ratio < label_ratio:
         waits_until = (there.logged_at or now) + label_delay
@@ -54,10 +56,12 @@ def verdict(
             return Verdict(False, waits_until)
     if last is None or not is_same_monitor:
         return Verdict(True)
-    if not _is_stale(there, last, needs_labels):
+    if not _is_stale(there, last, needs_labels) and not _is_overtaken(compared, last, needs_labels):
         return Verdict(False)
-    is_worth = abs(there.n - last.n_rows) >= max(1, WORTH * last.n_rows) or (
-        needs_labels and abs(there.n_labelled - last.n_labelled) >= max(1, WORTH * last.n_labelled)
+    is_worth = (
+        _has_moved(there.n, last.n_rows)
+        or (needs_labels and _has_moved(there.n_labelled, last.n_labelled))
+        or (compared is not None and _has_moved(compared.n_used(needs_labels), last.compared_n))
     )
     waits = quiet * 2 ** min(last.revision - 1, DOUBLED_AT_MOST)
     quiet_at = min(touched_at + waits, last.computed_at + LONGEST_QUIET)
@@ -67,6 +71,18 @@ def verdict(
 def _is_stale(there: Extent, last: Result, needs_labels: bool) -> bool:
     has_new_labels = needs_labels and there.labels_revision > last.labels_revision
     return there.rows_revision > last.rows_revision or has_new_labels
+
+
+def _is_overtaken(compared: Extent | None, last: Result, needs_labels: bool) -> bool:
+    """Whether the earlier window that it was compared with has other rows by now."""
+    if compared is None:
+        return False
+    has_new_labels = needs_labels and compared.labels_revision > last.compared_labels_revision
+    return compared.rows_revision > last.compared_rows_revision or has_new_labels
+
+
+def _has_moved(n: int, before: int) -> bool:
+    return abs(n - before) >= max(1, WORTH * before)
 
 
 def latest(session: Session, version_id: int, window: Window, monitor_ids: Sequence[int]) -> dict[int, Result]:
@@ -94,17 +110,28 @@ def put(
     n: int,
     reference_revision: int,
     duration: timedelta,
+    earlier: tuple[Window, Extent, int] | None = None,
     how: Mapping[str, Any] | None = None,
 ) -> Result | None:
     """Store a value as the next revision; None when the same inputs, or newer ones, gave one already.
 
+    `earlier`: the window that it was compared with, what was in it, and how many of these rows count.
     Whoever stores a result of the window is waited for: revisions are numbered without a gap, and one that was computed
     long ago never stands above a newer one.
     """
     place = {"space": SAME_WINDOW, "window": f"{monitor.id}/{version_id}/{window.end.isoformat()}"}
     session.execute(text("select pg_advisory_xact_lock(:space, hashtext(current_schema() || :window))"), place)
     last = latest(session, version_id, window, [monitor.id]).get(monitor.id)
-    inputs = (there.rows_revision, there.labels_revision, reference_revision, monitor.revision)
+    compared: dict[str, Any] = {}
+    if earlier is not None:
+        compared = {
+            "compared_start": earlier[0].start,
+            "compared_end": earlier[0].end,
+            "compared_n": earlier[2],
+            "compared_rows_revision": earlier[1].rows_revision,
+            "compared_labels_revision": earlier[1].labels_revision,
+        }
+    inputs = (there.rows_revision, there.labels_revision, reference_revision, monitor.revision, *_of_earlier(compared))
     made = Result(
         monitor_id=monitor.id,
         version_id=version_id,
@@ -124,6 +151,7 @@ def put(
         monitor_revision=monitor.revision,
         duration=duration,
         how=dict(how or {}),
+        **compared,
     )
     if last is not None and all(new <= old for new, old in zip(inputs, _inputs(last), strict=True)):
         if last.state != "ERROR" or value.state == "ERROR" or inputs != _inputs(last):
@@ -136,8 +164,13 @@ def put(
     return made
 
 
-def _inputs(result: Result) -> tuple[int, int, int, int]:
-    return result.rows_revision, result.labels_revision, result.reference_revision, result.monitor_revision
+def _inputs(result: Result) -> tuple[int, ...]:
+    own = (result.rows_revision, result.labels_revision, result.reference_revision, result.monitor_revision)
+    return (*own, result.compared_rows_revision, result.compared_labels_revision)
+
+
+def _of_earlier(compared: Mapping[str, Any]) -> tuple[int, int]:
+    return compared.get("compared_rows_revision", 0), compared.get("compared_labels_revision", 0)
 
 
 def series(session: Session, monitor_id: int, since: datetime | None = None) -> list[Result]:

@@ -107,6 +107,7 @@ class Monitor(Org):
     """A check with a schedule, filters and choices. `revision` grows when its values would change.
 
     `rows`: how many it reads of a window; 0: all; null: as DCMON_EVALUATE__SAMPLE_SIZE says.
+    `compared_with`: reference, or the earlier window that takes its part (dcmon.comparison).
     """
 
     __tablename__ = "monitors"
@@ -121,6 +122,7 @@ class Monitor(Org):
     data_filters: Mapped[dict[str, Any] | None]
     additional_kwargs: Mapped[dict[str, Any] | None]
     rows: Mapped[int | None]
+    compared_with: Mapped[str] = mapped_column(server_default="reference")
     revision: Mapped[int] = mapped_column(server_default="1")
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
 
@@ -164,6 +166,8 @@ class Result(Org):
     """What a monitor found in a window of a version. The unique key, not the lease, fences a zombie evaluator.
 
     `how` says what it was computed from: a sample or all rows, how many were asked for, by which libraries.
+    `compared_…`: the earlier window that it was compared with in place of the reference, what it had then, and its rows
+    (labelled ones, for a check on labels).
     """
 
     __tablename__ = "results"
@@ -171,6 +175,7 @@ class Result(Org):
         UniqueConstraint(
             "monitor_id", "version_id", "window_start", "window_end",
             "rows_revision", "labels_revision", "reference_revision", "monitor_revision",
+            "compared_rows_revision", "compared_labels_revision",
             name="uq_results_inputs",
         ),
         Index("ix_results_window", "monitor_id", "version_id", "window_end"),
@@ -193,6 +198,11 @@ class Result(Org):
     labels_revision: Mapped[int] = mapped_column(BigInteger)
     reference_revision: Mapped[int]
     monitor_revision: Mapped[int]
+    compared_start: Mapped[dt.datetime | None]
+    compared_end: Mapped[dt.datetime | None]
+    compared_n: Mapped[int] = mapped_column(server_default="0")
+    compared_rows_revision: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    compared_labels_revision: Mapped[int] = mapped_column(BigInteger, server_default="0")
     duration: Mapped[dt.timedelta]
     how: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     computed_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
