@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dcmon import choices, due, errors, rules, storage
-from dcmon.checks import catalogue, defaults
+from dcmon.checks import catalogue, defaults, reasons
 from dcmon.comparison import With
 from dcmon.tables.org import Check, Dashboard, Model, Monitor
 from dcmon.windows import Frequency, Shape
@@ -38,6 +38,8 @@ def create_check(
 ) -> Check:
     """Add a check of the catalogue to a model. Raises InvalidInput or Conflict."""
     kind = catalogue.entry(module_name, class_name)
+    if kind.needs_classes and model.task_type == "regression":
+        raise errors.InvalidInput(reasons.no_classes(kind.class_name))
     if not name.strip() or len(name) > LONGEST_NAME:
         raise errors.InvalidInput(f"A check's name has 1 to {LONGEST_NAME} characters.")
     storage.lock_names(session, f"checks of {model.id}")

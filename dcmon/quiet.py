@@ -21,6 +21,8 @@ from dcmon.windows import Frequency, Shape, Window, floor, step, zone
 COUNTED = 24  # windows of a silence
 EXPANDED_AT_ONCE = 5_000
 
+# Whether anybody counts the windows in which nothing came.
+COUNTS = f"exists (select 1 from checks where class_name = '{DATA_FLOW.class_name}')"
 # The version is locked before its receipts, as its deletion does.
 TOUCHED = text("""
     update receipts r set is_touched = false

@@ -5,26 +5,25 @@ Nothing is written. What can't be had is a fact too: an organization that can't 
 
 import shutil
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine, text
-from sqlalchemy.orm import Session
 
 from dcmon import db, due, errors, flow, leadership, organizations, rounds, signs
 from dcmon.db import Organization
 from dcmon.facts import Facts, Partition, Queue, Server, Tenant
 from dcmon.settings import Settings
 
-ENTERED_WITHIN, ENTERED_AT_ONCE = timedelta(seconds=1), 4
+ENTERED_WITHIN = timedelta(seconds=1)
 LINES_LOOKED_AT = 2_000  # of the ledger: the newest
 
-TENANT = text(f"""
-    select w.waiting, w.oldest,
+TENANT = f"""
+    select (select version_num from alembic_version), w.waiting, w.oldest,
            (select computed_at from results order by id desc limit 1) as evaluated_at,
-           u.waiting as unsent, u.oldest as unsent_since, g.waiting as given_up, g.oldest as given_up_since,
+           u.waiting, u.oldest, g.waiting, g.oldest,
            (select json_object_agg(severity, n) from (
                select severity, count(*) as n from alerts where state = 'firing' group by severity) f) as firing,
            l.taken, l.rejected, l.rejected_since
@@ -42,7 +41,7 @@ TENANT = text(f"""
                    min(created_at) filter (where quarantined > 0) as rejected_since
               from (select * from batches order by id desc limit {LINES_LOOKED_AT}) newest
              where action = 'ingest' and created_at > now() - interval '1 hour') l
-""")
+"""
 SERVER = text("""
     select count(*) as connections, current_setting('max_connections')::int as most_connections,
            (select count(*) from pg_locks) as locks,
@@ -75,8 +74,8 @@ def gather(engine: Engine, settings: Settings) -> Facts:
         letters = Queue(*session.execute(LETTERS).one())
         server = Server(**session.execute(SERVER).one()._mapping)
     answers, partitions = _topics(engine, settings)
-    with ThreadPoolExecutor(ENTERED_AT_ONCE) as pool:
-        tenants = list(pool.map(lambda org: _tenant(engine, org, parked.get(org.id, Queue())), orgs))
+    with db.peeking(engine) as peek:
+        tenants = [_tenant(engine, org, peek(org, TENANT), parked.get(org.id, Queue())) for org in orgs]
     return replace(
         found,
         tenants=tenants,
@@ -102,32 +101,35 @@ def of_processes(engine: Engine, settings: Settings) -> Facts:
         )
 
 
-def _tenant(engine: Engine, org: Organization, parked: Queue) -> Tenant:
-    """What waits in an organization; nothing, and why, where it can't be entered."""
+def _tenant(engine: Engine, org: Organization, found: Any, parked: Queue) -> Tenant:
+    """What waits in an organization; nothing, and why, where it can't be looked into."""
+    if found is None or found[0] != db.head("org"):
+        return _refused(engine, org, parked)
+    _, due, oldest, evaluated_at, unsent, unsent_since, given_up, given_up_since, firing, taken, rejected, since = found
+    return Tenant(
+        org.name,
+        Queue(due, oldest),
+        evaluated_at,
+        Queue(unsent, unsent_since),
+        Queue(given_up, given_up_since),
+        firing or {},
+        int(taken),
+        int(rejected),
+        since,
+        parked,
+    )
+
+
+def _refused(engine: Engine, org: Organization, parked: Queue) -> Tenant:
+    """Why an organization can't be entered; nothing where it can be by now, or was deleted meanwhile."""
     try:
-        with db.org_session(engine, org, wait=ENTERED_WITHIN) as session:
-            return _waiting(session, org, parked)
-    except errors.OrganizationNotFound:  # it was deleted meanwhile
+        with db.org_session(engine, org, wait=ENTERED_WITHIN):
+            return Tenant(org.name, parked=parked)
+    except errors.OrganizationNotFound:
         return Tenant(org.name)
     except errors.DcmonError as error:
         is_behind = isinstance(error, errors.SchemaOutOfDate | errors.SchemaTooNew)
         return Tenant(org.name, parked=parked, refused=str(error), is_behind=is_behind)
-
-
-def _waiting(session: Session, org: Organization, parked: Queue) -> Tenant:
-    row = session.execute(TENANT).one()
-    return Tenant(
-        org.name,
-        Queue(row.waiting, row.oldest),
-        row.evaluated_at,
-        Queue(row.unsent, row.unsent_since),
-        Queue(row.given_up, row.given_up_since),
-        row.firing or {},
-        int(row.taken),
-        int(row.rejected),
-        row.rejected_since,
-        parked,
-    )
 
 
 def _topics(engine: Engine, settings: Settings) -> tuple[bool | None, Sequence[Partition]]:

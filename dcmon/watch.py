@@ -21,7 +21,6 @@ FEWEST_REJECTED = 100  # rows an hour
 # After which time a round that the leader makes by the clock is missed, and what does the same by hand.
 ROUNDS: Mapping[str, tuple[timedelta, str]] = {
     "clock": (timedelta(minutes=5), "dcmon worker start scheduler"),
-    "sweep": (timedelta(minutes=10), "dcmon worker start scheduler"),
     "prune": (timedelta(hours=12), "dcmon prune"),
 }
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import cache
 from importlib.metadata import version as installed
 
 from dcmon.checks import own
@@ -36,11 +37,14 @@ def _kinds(
     predictions: bool = False,
     choices: tuple[Choice, ...] = (),
     column_types: frozenset[str] | None = None,
+    classes_only: bool = False,
 ) -> tuple[CheckKind, ...]:
     """A check and its aliases: `classes` maps class names to module names, the first is the one that runs."""
     implementation = next(iter(classes))
     return tuple(
-        CheckKind(name, implementation, group, module, labels, reference, predictions, choices, column_types)
+        CheckKind(
+            name, implementation, group, module, labels, reference, predictions, choices, column_types, classes_only
+        )
         for name, module in classes.items()
     )
 
@@ -75,7 +79,13 @@ KINDS: tuple[CheckKind, ...] = (
         labels=True,
         reference=True,
     ),
-    *_kinds(_VALIDATION, {"NewLabelTrainTest": "new_label_train_test"}, labels=True, reference=True),
+    *_kinds(
+        _VALIDATION,
+        {"NewLabelTrainTest": "new_label_train_test"},
+        labels=True,
+        reference=True,
+        classes_only=True,
+    ),
     *_kinds(
         _VALIDATION,
         {
@@ -118,6 +128,7 @@ NOT_REDUCIBLE = frozenset({
 # fmt: on
 
 
+@cache
 def library_version() -> str:
     """The version of deepchecks that is installed; the library is not loaded for it."""
     return installed("deepchecks")

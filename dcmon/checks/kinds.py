@@ -21,7 +21,7 @@ class CheckKind:
 
     `implementation` is the class that runs (an alias runs what it is an alias of), of an own check as its package
     registers it, MODULE:CLASS; `choices` are the keys that `check_conf` may carry; `column_types` those that the check
-    reads, None when it reads every column or none.
+    reads, None when it reads every column or none; `needs_classes`: it says nothing of a regression.
     """
 
     class_name: str
@@ -33,6 +33,7 @@ class CheckKind:
     reads_predictions: bool = False
     choices: tuple[Choice, ...] = ()
     column_types: frozenset[str] | None = None
+    needs_classes: bool = False
 
     @property
     def is_own(self) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,11 @@ class Prepared:
 
     def __len__(self) -> int:
         return len(self.frame)
+
+    @cached_property
+    def has_all_probabilities(self) -> bool:
+        """Whether every row has probabilities, or none."""
+        return self.probabilities is None or not bool(np.isnan(self.probabilities).any())
 
     def side(
         self,

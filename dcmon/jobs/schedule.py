@@ -2,16 +2,16 @@
 
 import logging
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Any
 
 from apscheduler.schedulers.background import BackgroundScheduler
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dcmon import db, due, errors, ledger, notifications, offsets, organizations, rounds, signs, sources, wake
+from dcmon import db, due, errors, ledger, liveness, notifications, offsets, organizations, rounds, signs, sources, wake
 from dcmon.app import App
 from dcmon.db import Organization
 from dcmon.jobs import prune, watch
@@ -22,10 +22,8 @@ from dcmon.wake import Work
 log = logging.getLogger(__name__)
 
 TRIED_EVERY = 0.5  # seconds between tries to lead
-CLOCK_EVERY, SWEEP_EVERY, PRUNE_EVERY = 15, 60, 3600  # seconds
-TOUCHED = text("""
-    select exists (select 1 from quarter_hours where is_touched) or exists (select 1 from receipts where is_touched)
-""")
+TURN_EVERY, TURNS, PRUNE_EVERY = 1, 60, 3600  # seconds, and turns that a round takes
+NOTED_EVERY = 15.0  # seconds
 SPANS_KEPT, LINES_KEPT = timedelta(hours=1), timedelta(days=1)
 
 
@@ -48,40 +46,63 @@ def run(app: App, stop: Event) -> None:
 
 
 def _clockwork(app: App, stop: Event) -> BackgroundScheduler:
+    """What the leader does, and how often. A work that an outage interrupts says so, and is done the next time."""
     scheduler = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1})
     scan_every = app.settings.sources.scan_every.total_seconds()
-    works: list[tuple[str, Callable[[], object], float]] = [
-        ("clock", lambda: due_by_clock(app), CLOCK_EVERY),
-        ("sweep", lambda: sweep(app), SWEEP_EVERY),
-        ("scan", lambda: scan_sources(app, stop), scan_every),
-        ("prune", lambda: prune.run(app, stop), PRUNE_EVERY),
-        ("fold spans", lambda: fold_spans(app, stop), PRUNE_EVERY),
-        ("fold lines", lambda: fold_lines(app, stop), PRUNE_EVERY),
-        ("watch", lambda: watch.judge(app), app.settings.watch.every.total_seconds()),
+    works: list[tuple[str, Callable[..., object], Sequence[object], float]] = [
+        ("clock", Round(app).turn, [], TURN_EVERY),
+        ("scan", scan_sources, [app, stop], scan_every),
+        ("prune", prune.run, [app, stop], PRUNE_EVERY),
+        ("fold spans", fold_spans, [app, stop], PRUNE_EVERY),
+        ("fold lines", fold_lines, [app, stop], PRUNE_EVERY),
+        ("watch", watch.judge, [app], app.settings.watch.every.total_seconds()),
     ]
     if app.settings.heartbeat.url is not None:
-        works.append(("heartbeat", lambda: watch.beat(app), app.settings.heartbeat.every.total_seconds()))
+        works.append(("heartbeat", watch.beat, [app], app.settings.heartbeat.every.total_seconds()))
     _note(app, rounds.begin, rounds.LEAD, f"{signs.HERE} (pid {os.getpid()})")
-    for name, work, seconds in works:
-        given = {"seconds": seconds, "next_run_time": datetime.now(UTC), "name": name}
-        scheduler.add_job(_round, "interval", [app, name, work], **given)
+    for name, work, given, seconds in works:
+        noted = guarded(Noted(app, name, work, NOTED_EVERY if name == "clock" else 0), name)
+        scheduler.add_job(noted, "interval", given, seconds=seconds, next_run_time=datetime.now(UTC), name=name)
     scheduler.start()
     return scheduler
 
 
-def _round(app: App, name: str, work: Callable[[], object]) -> None:
-    """Make a round, and write down how it went: what is never done is noticed (dcmon.watch)."""
-    _note(app, rounds.begin, name, None)
-    try:
-        done = work()
-    except errors.DcmonError as error:
-        log.warning("%s: %s", name, error)
-        _note(app, rounds.fail, name, str(error))
-    except Exception as error:
-        log.exception("%s failed", name)
-        _note(app, rounds.fail, name, f"{type(error).__name__}: {error}")
-    else:
-        _note(app, rounds.succeed, name, done if isinstance(done, str) else None)
+def guarded(work: Callable[..., object], name: str) -> Callable[..., None]:
+    """A work whose failure is said and forgotten: the clockwork goes on, and does it again the next time."""
+
+    def run(*given: object) -> None:
+        try:
+            work(*given)
+        except errors.DcmonError as error:
+            log.warning("%s waits: %s", name, error)
+        except Exception:
+            log.exception("%s failed; it is tried again", name)
+
+    return run
+
+
+class Noted:
+    """A work that writes down when it is done and how that went: what is never done is noticed (dcmon.watch).
+
+    `pause`: between two that are written down; one that is done every second need not be each time.
+    """
+
+    def __init__(self, app: App, name: str, work: Callable[..., object], pause: float) -> None:
+        self.app, self.name, self.work, self.pause = app, name, work, pause
+        self._noted = float("-inf")
+
+    def __call__(self, *given: object) -> None:
+        is_noted = time.monotonic() - self._noted >= self.pause
+        if is_noted:
+            self._noted = time.monotonic()
+            _note(self.app, rounds.begin, self.name, None)
+        try:
+            done = self.work(*given)
+        except Exception as error:
+            _note(self.app, rounds.fail, self.name, str(error) or type(error).__name__)
+            raise
+        if is_noted:
+            _note(self.app, rounds.succeed, self.name, done if isinstance(done, str) else None)
 
 
 def _note(app: App, how: Callable[[Session, str, Any], None], name: str, said: str | None) -> None:
@@ -93,21 +114,70 @@ def _note(app: App, how: Callable[[Session, str, Any], None], name: str, said: s
         log.debug("round %s can't be written down: %s", name, error)
 
 
+class Round:
+    """The round of the organizations, in a minute, a few each second: no look at thousands of them at once."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self._left, self._share = list[Organization](), 0
+
+    def turn(self) -> int:
+        """Look at the next few; returns how many of them have work."""
+        if not self._left:
+            self._left = _organizations(self.app)
+            self._share = -(-len(self._left) // TURNS)
+        these, self._left = self._left[: self._share], self._left[self._share :]
+        return sweep(self.app, these)
+
+
+def sweep(app: App, orgs: Sequence[Organization] | None = None) -> int:
+    """Ring for work whose hint was lost in a crash, and make due what live versions let pass; returns for how many.
+
+    An organization that has nothing to do costs one statement.
+    """
+    rung = 0
+    look = f"select {due.WAITS}, {notifications.WAITS}, {liveness.SILENT}"
+    with db.peeking(app.engine) as peek:
+        for org in _organizations(app) if orgs is None else orgs:
+            found = peek(org, look)
+            if found is None:
+                log.warning("organization %s is left out", org.name)
+                continue
+            has_windows, has_notifications, is_silent = found
+            has_windows = (is_silent and _judge_by_clock(app, org) > 0) or has_windows
+            for work, has in ((Work.evaluate, has_windows), (Work.notify, has_notifications)):
+                if has:
+                    _ring(app, org, work)
+            rung += bool(has_windows or has_notifications)
+    return rung
+
+
 def due_by_clock(app: App) -> int:
     """Make windows due that live versions let pass in silence; returns how many."""
     total = 0
     for org in _organizations(app):
-        try:
-            with db.org_session(app.engine, org) as session:
-                made = due.make_due_by_clock(session, datetime.now(UTC), org.retention)
-        except errors.DcmonError as error:
-            log.warning("organization %s is left out: %s", org.name, error)
-            continue
-        if made:
+        if made := _judge_by_clock(app, org):
             _ring(app, org, Work.evaluate)
-            log.info("organization %s: %d windows are due by the clock", org.name, made)
         total += made
     return total
+
+
+def _judge_by_clock(app: App, org: Organization) -> int:
+    now = datetime.now(UTC)
+    try:
+        with db.org_session(app.engine, org) as session:
+            made = liveness.make_due_by_clock(session, now, org.retention)
+            stale = liveness.become_stale(session, now)
+    except errors.DcmonError as error:
+        log.warning("organization %s is left out: %s", org.name, error)
+        return 0
+    if made:
+        log.info("organization %s: %d windows are due by the clock", org.name, made)
+    for name in stale:
+        log.warning(
+            "organization %s: no samples of %s any more: it is stale, and not judged by the clock", org.name, name
+        )
+    return made
 
 
 def fold_spans(app: App, stop: Event) -> int:
@@ -139,24 +209,6 @@ def fold_lines(app: App, stop: Event) -> int:
         except errors.DcmonError as error:
             log.warning("organization %s: its ledger is folded later: %s", org.name, error)
     return gone
-
-
-def sweep(app: App) -> int:
-    """Ring for work whose hint was lost in a crash; returns how many organizations were rung."""
-    rung = 0
-    for org in _organizations(app):
-        try:
-            with db.org_session(app.engine, org) as session:
-                has_windows = session.scalar(TOUCHED) or due.next_at(session) is not None
-                has_notifications = notifications.next_at(session) is not None
-        except errors.DcmonError as error:
-            log.warning("organization %s is left out: %s", org.name, error)
-            continue
-        for work, has in ((Work.evaluate, has_windows), (Work.notify, has_notifications)):
-            if has:
-                _ring(app, org, work)
-        rung += bool(has_windows or has_notifications)
-    return rung
 
 
 def scan_sources(app: App, stop: Event) -> int:

@@ -58,6 +58,7 @@ class Version(Org):
     watermark: Mapped[dt.datetime | None]
     newest_logged_at: Mapped[dt.datetime | None]
     reference_revision: Mapped[int] = mapped_column(server_default="0")
+    stale_at: Mapped[dt.datetime | None]  # the watermark that it had when it was said to be stale
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
 
 
@@ -124,6 +125,7 @@ class Dashboard(Org):
 class Monitor(Org):
     """A check with a schedule, filters and choices. `revision` grows when its values would change.
 
+    `rows`: how many it reads of a window; 0: all; null: as DCMON_EVALUATE__SAMPLE_SIZE says.
     `compared_with`: reference, or the earlier window that takes its part (dcmon.comparison).
     """
 
@@ -138,6 +140,7 @@ class Monitor(Org):
     lookback: Mapped[dt.timedelta]
     data_filters: Mapped[dict[str, Any] | None]
     additional_kwargs: Mapped[dict[str, Any] | None]
+    rows: Mapped[int | None]
     compared_with: Mapped[str] = mapped_column(server_default="reference")
     revision: Mapped[int] = mapped_column(server_default="1")
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
@@ -160,7 +163,8 @@ class AlertRule(Org):
 class DueWindow(Org):
     """A version's window that waits for evaluation: the row is the queue, a lease is the claim.
 
-    `is_flow`: only the monitors on the flow of rows are evaluated, because nothing came that others read.
+    `is_first`: nobody evaluated it before; `is_backfill`: its rows were logged long after it was over; `is_flow`: only
+    the monitors on the flow of rows are evaluated, because nothing came that others read.
     """
 
     __tablename__ = "due_windows"
@@ -173,12 +177,16 @@ class DueWindow(Org):
     lease_until: Mapped[dt.datetime | None]
     token: Mapped[uuid.UUID | None]
     attempts: Mapped[int] = mapped_column(server_default="0")
+    is_first: Mapped[bool] = mapped_column(server_default=text("true"))
+    is_backfill: Mapped[bool] = mapped_column(server_default=text("false"))
+    waits_since: Mapped[dt.datetime] = mapped_column(server_default=func.now())
     is_flow: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
 class Result(Org):
     """What a monitor found in a window of a version. The unique key, not the lease, fences a zombie evaluator.
 
+    `how` says what it was computed from: a sample or all rows, how many were asked for, by which libraries.
     `compared_…`: the earlier window that it was compared with in place of the reference, what it had then, and its rows
     (labelled ones, for a check on labels).
     """
@@ -192,6 +200,7 @@ class Result(Org):
             name="uq_results_inputs",
         ),
         Index("ix_results_window", "monitor_id", "version_id", "window_end"),
+        Index("ix_results_version_window", "version_id", "window_end"),
     )  # fmt: skip
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     monitor_id: Mapped[int] = mapped_column(ForeignKey("monitors.id", ondelete="CASCADE"))
@@ -216,6 +225,7 @@ class Result(Org):
     compared_rows_revision: Mapped[int] = mapped_column(BigInteger, server_default="0")
     compared_labels_revision: Mapped[int] = mapped_column(BigInteger, server_default="0")
     duration: Mapped[dt.timedelta]
+    how: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     computed_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
 
 
