@@ -17,6 +17,7 @@ from dcmon import (
     gathering,
     ingestion,
     labels,
+    liveness,
     models,
     monitors,
     planning,
@@ -85,7 +86,7 @@ def evaluate_due(target: Target) -> int:
             plan = planning.plan(
                 session, claim.version_id, claim.window, claim.touched_at, settings, NOW, is_flow=claim.is_flow
             )
-            workload, known = gathering.gather(session, target.org, plan, settings.sample_size, Kept())
+            workload, known = gathering.gather(session, target.org, plan, settings, Kept())
             assert workload.asks == []
             evaluation.store(session, target.org, plan, known, None)
             due.finish(session, claim, plan.again_at)
@@ -95,7 +96,7 @@ def evaluate_due(target: Target) -> int:
 
 def by_clock(target: Target) -> int:
     with db.org_session(target.engine, target.org) as session:
-        return due.make_due_by_clock(session, NOW)
+        return liveness.make_due_by_clock(session, NOW)
 
 
 def found(target: Target) -> dict[int, dict[str, float]]:
