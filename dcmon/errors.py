@@ -68,6 +68,14 @@ class QuarantinedNotFound(NotFound):
     """No row {name} is quarantined. "dcmon quarantine list --rows" shows those that are."""
 
 
+class WebhookNotFound(NotFound):
+    """There is no webhook {name!r}. "dcmon webhook list" shows those that there are."""
+
+
+class NotificationNotFound(NotFound):
+    """There is no notification {name!r}. "dcmon notification list" shows those that there are."""
+
+
 class Conflict(DcmonError):
     """It exists already, with another content."""
 

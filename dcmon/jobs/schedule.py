@@ -7,7 +7,7 @@ from threading import Event
 from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy import text
 
-from dcmon import db, due, errors, ledger, notifications, offsets, organizations, sources, wake
+from dcmon import db, due, errors, ledger, offsets, organizations, outbox, sources, wake
 from dcmon.app import App
 from dcmon.db import Organization
 from dcmon.jobs import prune
@@ -114,7 +114,7 @@ def sweep(app: App) -> int:
             with db.org_session(app.engine, org) as session:
                 is_touched = "select exists (select 1 from quarter_hours where is_touched)"
                 has_windows = session.scalar(text(is_touched)) or due.next_at(session) is not None
-                has_notifications = notifications.next_at(session) is not None
+                has_notifications = outbox.next_at(session) is not None
         except errors.DcmonError as error:
             log.warning("organization %s is left out: %s", org.name, error)
             continue

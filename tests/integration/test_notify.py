@@ -1,5 +1,6 @@
 """Delivery against receivers that misbehave: bounded in time, in order, never to where it must not go."""
 
+import json
 import socket
 import ssl
 import subprocess
@@ -14,13 +15,14 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from dcmon import db, notifications, provision, wake, webhooks
+from dcmon import db, notifications, outbox, posting, provision, wake, webhooks
 from dcmon.app import App
 from dcmon.db import Organization
 from dcmon.jobs import notify
+from dcmon.posting import Delivery
+from dcmon.receivers import words
 from dcmon.settings import Webhooks
 from dcmon.tables.org import Alert, AlertRule, Notification
-from dcmon.webhooks import Delivery
 from tests.integration.conftest import Target, eventually, running
 
 ALLOWED = Webhooks(allow=["127.0.0.1"], timeout=timedelta(seconds=1))
@@ -45,6 +47,9 @@ class Receiver:
     def ids(self) -> list[str]:
         heads = [request.split(b"\r\n\r\n")[0].decode().lower() for request in list(self.requests)]
         return [line.split(": ")[1] for head in heads for line in head.split("\r\n") if line.startswith("webhook-id:")]
+
+    def bodies(self) -> list[dict[str, Any]]:
+        return [json.loads(request.split(b"\r\n\r\n", 1)[1]) for request in list(self.requests)]
 
     def kinds(self) -> list[str]:
         return [
@@ -110,7 +115,7 @@ def drip(what: bytes) -> Behave:
 
 
 def deliver(url: str, settings: Webhooks = ALLOWED) -> Delivery:
-    return webhooks.deliver(url, b"secret", "msg_1", b"{}", settings, datetime.now(UTC))
+    return posting.deliver(url, b"{}", {"content-type": "application/json"}, settings)
 
 
 def test_an_answer_of_2xx_is_a_delivery() -> None:
@@ -238,7 +243,7 @@ def test_https_that_drips_is_left_in_time(certificate: Path, monkeypatch: pytest
 @pytest.fixture
 def telling(app: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
     """The App with loopback allowed and short pauses."""
-    monkeypatch.setattr(notifications, "FIRST_PAUSE", timedelta(milliseconds=50))
+    monkeypatch.setattr(outbox, "FIRST_PAUSE", timedelta(milliseconds=50))
     with App(app.settings.model_copy(update={"webhooks": ALLOWED}), app.output) as made:
         yield made
 
@@ -332,11 +337,14 @@ def test_a_receiver_that_is_away_gets_everything_when_it_is_back(telling: App, t
 def test_two_workers_send_each_notification_once(telling: App, target: Target) -> None:
     with receiver(answers(OK)) as at, App(telling.settings, telling.output) as other:
         hook(telling, target.org, at.url)
-        for _ in range(30):
-            tell(telling, target.org, alert(telling, target), "firing")
         with running(notify.run, telling), running(notify.run, other):
+            about = [alert(telling, target) for _ in range(30)]
+            for each in about:
+                tell(telling, target.org, each, "firing")
             assert eventually(lambda: set(states(telling, target)) == {"delivered"})
-    assert len(at.requests) == len(set(at.ids())) == 30
+    told = [each["alert"]["id"] for body in at.bodies() for each in words.notifications(body)]
+    assert sorted(told) == about
+    assert len(set(at.ids())) == len(at.requests)
 
 
 def test_a_receiver_that_hangs_does_not_keep_another_organization_waiting(telling: App, target: Target) -> None:
@@ -379,4 +387,4 @@ def test_a_webhook_deleted_takes_what_waits_for_it_along(telling: App, target: T
 
 @pytest.mark.parametrize(("attempts", "seconds"), [(1, 5), (2, 10), (5, 80), (20, 3600), (1000, 3600)])
 def test_pauses_double_up_to_an_hour(attempts: int, seconds: Any) -> None:
-    assert 0.9 * seconds <= notifications.pause(attempts).total_seconds() <= seconds
+    assert 0.9 * seconds <= outbox.pause(attempts).total_seconds() <= seconds

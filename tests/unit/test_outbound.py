@@ -41,7 +41,7 @@ def test_a_host_that_means_loopback_is_refused_however_it_is_written(host: str) 
 
 def test_a_host_on_the_allow_list_is_reached_by_its_network_or_name() -> None:
     assert outbound.resolve("http://127.0.0.1:81/a?b=c", ["127.0.0.0/8"]) == outbound.Destination(
-        "http", "127.0.0.1", "127.0.0.1", 81, "/a?b=c"
+        "http", "127.0.0.1", ("127.0.0.1",), 81, "/a?b=c"
     )
     assert outbound.resolve("https://localhost/", ["LOCALHOST"]).port == 443
     with pytest.raises(outbound.Refused):
