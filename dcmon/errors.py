@@ -64,6 +64,14 @@ class SourceNotFound(NotFound):
     """There is no source {name!r}. "dcmon source list" shows those that there are."""
 
 
+class RuleNotFound(NotFound):
+    """There is no rule {name!r}. "dcmon rule list" shows those that there are."""
+
+
+class AlertNotFound(NotFound):
+    """There is no alert {name!r}. "dcmon alert list --all" shows those that there are."""
+
+
 class QuarantinedNotFound(NotFound):
     """No row {name} is quarantined. "dcmon quarantine list --rows" shows those that are."""
 

@@ -15,11 +15,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, select, text
 from sqlalchemy.orm import Session
 
-from dcmon import digests, notifications, receivers, webhooks
+from dcmon import digests, notifications, receivers, silences, webhooks
 from dcmon.db import Organization
 from dcmon.posting import Delivery
 from dcmon.receivers.kind import Message, To
 from dcmon.settings import Webhooks
+from dcmon.silences import Hold
 from dcmon.tables.org import Alert, Notification, Webhook
 
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(hours=1)
@@ -78,8 +79,8 @@ TO_REPEAT = """
     select last.id, last.alert_id, last.webhook_id, coalesce(last.delivered_at, last.dead_at) + w.repeat_every as at
       from (select distinct on (n.alert_id, n.webhook_id)
                    n.id, n.alert_id, n.webhook_id, n.kind, n.delivered_at, n.dead_at
-              from notifications n join alerts a on a.id = n.alert_id and a.state = 'firing'
-             where not n.is_superseded
+              from notifications n join alerts a on a.id = n.alert_id
+             where a.state = 'firing' and a.acknowledged_at is null and not n.is_superseded
              order by n.alert_id, n.webhook_id, n.position desc) last
       join webhooks w on w.id = last.webhook_id
      where coalesce(last.delivered_at, last.dead_at) is not null
@@ -119,12 +120,12 @@ class Outbox:
     settings: Webhooks
     public_url: str
     now: datetime
-    _held: dict[int, str | None] = field(default_factory=dict)
+    _held: dict[int, Hold | None] = field(default_factory=dict)
 
-    def why_held(self, alert: Alert) -> str | None:
-        """Why a notification about an alert is held back now; looked up once for each alert."""
+    def hold(self, alert: Alert) -> Hold | None:
+        """Why a notification about an alert is held back now, and until when; looked up once for each alert."""
         if alert.id not in self._held:
-            self._held[alert.id] = holding(self.session, alert, self.now)
+            self._held[alert.id] = silences.hold(self.session, alert, self.now)
         return self._held[alert.id]
 
     def message(self, alert: Alert, kind: str) -> dict[str, Any]:
@@ -151,18 +152,13 @@ def claim(
     return claimed
 
 
-def holding(session: Session, alert: Alert, now: datetime) -> str | None:
-    """Why a notification about an alert is held back now."""
-    return None
-
-
 def _repeat(box: Outbox) -> None:
     """Write notifications about what still fires, where a receiver was not told of it for long."""
     session, due = box.session, text(f"select * from ({TO_REPEAT}) due where at <= :now")
     for each in session.execute(due, {"now": box.now}).all():
         alert, webhook = session.get_one(Alert, each.alert_id), session.get_one(Webhook, each.webhook_id)
         model_id = session.get_one(Notification, each.id).model_id
-        if box.why_held(alert) is None and webhooks.wants(webhook, alert.severity, model_id):
+        if box.hold(alert) is None and webhooks.wants(webhook, alert.severity, model_id):
             body = box.message(alert, "repeated")
             repeated = Notification(alert_id=alert.id, webhook_id=webhook.id, kind="repeated", body=body)
             repeated.model_id, repeated.severity = model_id, alert.severity
@@ -222,12 +218,14 @@ def _is_news(box: Outbox, each: Notification, is_per_alert: bool) -> bool:
     alert = box.session.get(Alert, each.alert_id) if each.alert_id is not None else None
     if alert is None:
         return True
-    if each.held_because is not None and each.kind in notifications.ONLY_TO_THE_TOLD and not _is_told(box, each):
-        return _drop(box, each, "The alert was over before anybody was told of it.")
+    means_nothing = each.kind == "retracted" or (each.held_because and each.kind in notifications.ONLY_TO_THE_TOLD)
+    if means_nothing and not _is_told(box, each):
+        return _drop(box, each, "Nobody was told of the alert before.")
     wakes_nobody = is_per_alert and each.kind in notifications.ENDS
-    why = None if wakes_nobody else box.why_held(alert)
-    if why is not None:
-        each.held_because, each.due_at = why, box.now + HELD_AGAIN
+    hold = None if wakes_nobody else box.hold(alert)
+    if hold is not None:
+        again = box.now + HELD_AGAIN  # whatever holds it may be ended before its time
+        each.held_because, each.due_at = hold.reason, min(hold.until or again, again)
         return False
     if each.held_because is not None:
         return _release(box, each, alert)

@@ -8,18 +8,9 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dcmon import errors, results
+from dcmon import errors, results, rules
 from dcmon.sparkline import sparkline
 from dcmon.tables.org import Alert, AlertRule, Check, Model, Monitor, Result, Version
-
-SIGNS = {
-    "greater_than": ">",
-    "greater_than_equals": ">=",
-    "less_than": "<",
-    "less_than_equals": "<=",
-    "equals": "=",
-    "not_equals": "!=",
-}
 
 
 @dataclass(frozen=True)
@@ -73,8 +64,8 @@ class AlertView:
 
 
 def condition(rule: AlertRule) -> str:
-    """A rule's condition in signs: "> 0.2"."""
-    return f"{SIGNS[rule.operator]} {rule.threshold:g}"
+    """A rule's condition as a person writes it: "> 0.2"."""
+    return rules.condition_text(rule)
 
 
 def monitors(session: Session, model_id: int | None = None, since: datetime | None = None) -> list[MonitorView]:
@@ -87,17 +78,17 @@ def monitors(session: Session, model_id: int | None = None, since: datetime | No
     )
     if model_id is not None:
         statement = statement.where(Model.id == model_id)
-    rules: dict[int, list[AlertRule]] = {}
+    on: dict[int, list[AlertRule]] = {}
     for rule in session.scalars(select(AlertRule).order_by(AlertRule.id)):
-        rules.setdefault(rule.monitor_id, []).append(rule)
+        on.setdefault(rule.monitor_id, []).append(rule)
     return [
-        MonitorView(monitor, check, model, rules.get(monitor.id, []), results.series(session, monitor.id, since))
+        MonitorView(monitor, check, model, on.get(monitor.id, []), results.series(session, monitor.id, since))
         for monitor, check, model in session.execute(statement)
     ]
 
 
-def alerts(session: Session, model_id: int | None = None) -> list[AlertView]:
-    """All alerts, or those of a model, in the order in which their windows began."""
+def alerts(session: Session, model_id: int | None = None, *, pending: bool = False) -> list[AlertView]:
+    """All alerts, or those of a model, in the order in which their windows began; pending ones when asked for."""
     statement = (
         select(Alert, AlertRule, Monitor, Model, Version)
         .join(AlertRule, AlertRule.id == Alert.rule_id)
@@ -108,14 +99,16 @@ def alerts(session: Session, model_id: int | None = None) -> list[AlertView]:
     )
     if model_id is not None:
         statement = statement.where(Model.id == model_id)
+    if not pending:
+        statement = statement.where(Alert.state != "pending")
     return [AlertView(*row) for row in session.execute(statement)]
 
 
 def alert(session: Session, alert_id: int) -> AlertView:
     """One alert. Raises NotFound."""
-    found = next((view for view in alerts(session) if view.alert.id == alert_id), None)
+    found = next((view for view in alerts(session, pending=True) if view.alert.id == alert_id), None)
     if found is None:
-        raise errors.NotFound(what="alert", name=alert_id)
+        raise errors.AlertNotFound(name=alert_id)
     return found
 
 

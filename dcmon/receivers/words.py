@@ -10,6 +10,7 @@ SEVERITIES = ("critical", "high", "medium", "low")
 WHAT = {
     "firing": "firing",
     "escalated": "got worse",
+    "deescalated": "got better, but still firing",
     "repeated": "still firing",
     "acknowledged": "acknowledged",
     "resolved": "resolved",
