@@ -162,7 +162,7 @@ def _repeat(box: Outbox) -> None:
             body = box.message(alert, "repeated")
             repeated = Notification(alert_id=alert.id, webhook_id=webhook.id, kind="repeated", body=body)
             repeated.model_id, repeated.severity = model_id, alert.severity
-            repeated.created_at = repeated.due_at = box.now
+            repeated.created_at = repeated.due_at = box.now - box.settings.group_wait  # all that are due are there
             session.add(repeated)
     session.flush()
 
