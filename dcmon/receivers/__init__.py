@@ -1,6 +1,7 @@
 """Kinds of receivers: a module each, with what dcmon.receivers.kind asks for. A new one is a file and a line here."""
 
 import dataclasses
+import re
 import time
 from collections.abc import Iterator
 
@@ -34,15 +35,16 @@ def send(to: To, message: Message, ways: Ways) -> Delivery:
     except Exception as error:  # a fault of a kind costs this message a try, not the worker
         sent = Delivery(None, f"{type(error).__name__}: {error}")
     said = sent.error
-    for secret in _secrets(to, ways):
+    for secret in sorted(_secrets(to, ways), key=len, reverse=True):
         said = said and said.replace(secret, "…")
     return dataclasses.replace(sent, error=said, seconds=time.monotonic() - began)
 
 
 def _secrets(to: To, ways: Ways) -> Iterator[str]:
-    yield from sorted((each for each in to.credentials.values() if len(each) > 3), key=len, reverse=True)
-    if find(to.kind).shown(to.url, to.options) != to.url:
-        yield to.url
-        yield from (part for part in to.url.split("/")[3:] if len(part) > 7)
-    if ways.smtp.password is not None:
+    """What is not to be seen in an error: short pieces are left, for they are words."""
+    yield from (each for each in to.credentials.values() if len(each) > 3)
+    yield from (each for each in to.options.get("argv", ())[1:] if len(each) > 7)
+    if to.url and find(to.kind).shown(to.url, to.options) != to.url:
+        yield from (part for part in re.split("[/?&=]", to.url)[3:] if len(part) > 7)
+    if ways.smtp.password is not None and ways.smtp.password.get_secret_value():
         yield ways.smtp.password.get_secret_value()

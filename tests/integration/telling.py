@@ -3,12 +3,16 @@
 import json
 import socket
 import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from dcmon import models, monitors, notifications, rules, wake, webhooks
 from dcmon.app import App
@@ -106,6 +110,20 @@ def drip(what: bytes) -> Behave:
             time.sleep(0.2)
 
     return behave
+
+
+def certificate_of(host: str, directory: Path) -> Path:
+    """A certificate of a host, with its key, that nobody vouches for."""
+    made = subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={host}",
+         "-addext", f"subjectAltName=DNS:{host}", "-keyout", "-", "-out", "-"],
+        capture_output=True, check=False,
+    )  # fmt: skip
+    if made.returncode:
+        pytest.skip("openssl makes no certificate here")
+    path = directory / "both.pem"
+    path.write_bytes(made.stdout)
+    return path
 
 
 def alert(app: App, target: Target, severity: str = "high") -> int:

@@ -2,7 +2,6 @@
 
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +19,20 @@ from dcmon.posting import Delivery
 from dcmon.receivers import words
 from dcmon.settings import Webhooks
 from tests.integration.conftest import Target, eventually, running
-from tests.integration.telling import ALLOWED, OK, Behave, Receiver, alert, answers, drip, hook, receiver, states, tell
+from tests.integration.telling import (
+    ALLOWED,
+    OK,
+    Behave,
+    Receiver,
+    alert,
+    answers,
+    certificate_of,
+    drip,
+    hook,
+    receiver,
+    states,
+    tell,
+)
 
 
 def deliver(url: str, settings: Webhooks = ALLOWED) -> Delivery:
@@ -110,16 +122,7 @@ def test_any_path_is_sent_in_one_request_line(path: str) -> None:
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate of "localhost" that nobody vouches for."""
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
-    made = subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=DNS:localhost", "-keyout", "-", "-out", "-"],
-        capture_output=True, check=False,
-    )  # fmt: skip
-    if made.returncode:
-        pytest.skip("openssl makes no certificate here")
-    path.write_bytes(made.stdout)
-    return path
+    return certificate_of("localhost", tmp_path_factory.mktemp("tls"))
 
 
 def test_https_goes_to_the_checked_address_with_the_hosts_certificate(
