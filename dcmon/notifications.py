@@ -13,10 +13,10 @@ from typing import Any
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from dcmon import descriptions
 from dcmon.db import Organization
-from dcmon.overview import condition
 from dcmon.settings import Webhooks
-from dcmon.tables.org import Alert, AlertRule, Check, Model, Monitor, Notification, Version, Webhook
+from dcmon.tables.org import Alert, Notification, Webhook
 from dcmon.webhooks import Delivery
 
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(hours=1)
@@ -56,7 +56,7 @@ class Claimed:
 
 
 def write(session: Session, org: Organization, alert: Alert, kind: str, public_url: str) -> int:
-    """Write one notification ("firing" or "resolved") for each webhook that wants it; returns how many."""
+    """Write one notification, of a kind of dcmon.episodes.TOLD, for each webhook that wants it; returns how many."""
     wanted = [
         webhook
         for webhook in session.scalars(select(Webhook).where(Webhook.is_active).order_by(Webhook.id))
@@ -73,34 +73,14 @@ def write(session: Session, org: Organization, alert: Alert, kind: str, public_u
 
 def message(session: Session, org: Organization, alert: Alert, kind: str, public_url: str) -> dict[str, Any]:
     """What a receiver is told, see docs/operating.md."""
-    rule = session.get_one(AlertRule, alert.rule_id)
-    monitor = session.get_one(Monitor, rule.monitor_id)
-    check = session.get_one(Check, monitor.check_id)
-    model = session.get_one(Model, check.model_id)
-    version = session.get_one(Version, alert.version_id)
+    about = descriptions.describe(session, org, alert, public_url)
     return {
         "type": f"alert.{kind}",
         "timestamp": datetime.now(UTC).isoformat(),
         "organization": org.name,
-        "alert": {
-            "id": alert.id,
-            "model": model.name,
-            "version": version.name,
-            "monitor": monitor.name,
-            "check": check.class_name,
-            "rule": f"{alert.metric} {condition(rule)}",
-            "severity": alert.severity,
-            "state": alert.state,
-            "since": alert.first_window_start.isoformat(),
-            "last_window_end": alert.last_window_end.isoformat(),
-            "value": alert.current_value,
-            "worst_value": alert.worst_value,
-            "drivers": alert.drivers,
-            "n": alert.n,
-            "windows": alert.windows,
-        },
-        "link": f"{public_url}/api/v1/alert-rules/{rule.id}",
-        "command": f"dcmon --org {org.name!r} alert show {alert.id}",
+        "link": about.pop("link"),
+        "command": about.pop("command"),
+        "alert": about,
     }
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from dcmon import errors, results, rules
@@ -52,6 +52,7 @@ class AlertView:
     monitor: Monitor
     model: Model
     version: Version
+    check: Check
 
     @property
     def name(self) -> str:
@@ -89,14 +90,7 @@ def monitors(session: Session, model_id: int | None = None, since: datetime | No
 
 def alerts(session: Session, model_id: int | None = None, *, pending: bool = False) -> list[AlertView]:
     """All alerts, or those of a model, in the order in which their windows began; pending ones when asked for."""
-    statement = (
-        select(Alert, AlertRule, Monitor, Model, Version)
-        .join(AlertRule, AlertRule.id == Alert.rule_id)
-        .join(Monitor, Monitor.id == AlertRule.monitor_id)
-        .join(Version, Version.id == Alert.version_id)
-        .join(Model, Model.id == Version.model_id)
-        .order_by(Alert.first_window_start, Alert.id)
-    )
+    statement = _alerts()
     if model_id is not None:
         statement = statement.where(Model.id == model_id)
     if not pending:
@@ -104,12 +98,24 @@ def alerts(session: Session, model_id: int | None = None, *, pending: bool = Fal
     return [AlertView(*row) for row in session.execute(statement)]
 
 
+def _alerts() -> Select[Alert, AlertRule, Monitor, Model, Version, Check]:
+    return (
+        select(Alert, AlertRule, Monitor, Model, Version, Check)
+        .join(AlertRule, AlertRule.id == Alert.rule_id)
+        .join(Monitor, Monitor.id == AlertRule.monitor_id)
+        .join(Check, Check.id == Monitor.check_id)
+        .join(Version, Version.id == Alert.version_id)
+        .join(Model, Model.id == Version.model_id)
+        .order_by(Alert.first_window_start, Alert.id)
+    )
+
+
 def alert(session: Session, alert_id: int) -> AlertView:
     """One alert. Raises NotFound."""
-    found = next((view for view in alerts(session, pending=True) if view.alert.id == alert_id), None)
-    if found is None:
+    row = session.execute(_alerts().where(Alert.id == alert_id)).one_or_none()
+    if row is None:
         raise errors.AlertNotFound(name=alert_id)
-    return found
+    return AlertView(*row)
 
 
 def alert_row(view: AlertView) -> dict[str, Any]:

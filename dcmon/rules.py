@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dcmon import errors
-from dcmon.conditions import COMPARE, SEVERITIES, SIGNS, Condition, is_violated
+from dcmon.criteria import COMPARE, SEVERITIES, SIGNS, Condition, is_violated
 from dcmon.episodes import POLICIES, Policy
 from dcmon.grammar import parse, written
 from dcmon.tables.org import AlertRule, Check, Model, Monitor
