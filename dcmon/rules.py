@@ -76,6 +76,11 @@ def _change(session: Session, rule: AlertRule, wanted: Change) -> None:
     if wanted.name is not None:
         _require_free(session, rule, wanted.name)
         rule.name = wanted.name
+    apply(rule, wanted)
+
+
+def apply(rule: AlertRule, wanted: Change) -> None:
+    """Make a rule what is wanted, but for its name; its revision grows when it judges otherwise."""
     if wanted.is_inhibited is not None:
         rule.is_inhibited = wanted.is_inhibited
     values = _values(wanted)
