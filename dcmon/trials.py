@@ -106,13 +106,19 @@ class Outcome:
 def read(content: bytes) -> list[Test]:
     """The tests of a file: {tests: [...]}, a list, or one test. Raises InvalidInput."""
     try:
-        found = msgspec.yaml.decode(content)
-        if isinstance(found, dict) and "tests" in found:
-            return msgspec.convert(found, Suite).tests
-        return msgspec.convert(found if isinstance(found, list) else [found], list[Test])
+        given = msgspec.yaml.decode(content)
+        if isinstance(given, dict) and "tests" in given:
+            found = msgspec.convert(given, Suite).tests
+        else:
+            found = msgspec.convert(given if isinstance(given, list) else [given], list[Test])
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError) as error:
         said = " ".join(str(error).split())
-        raise errors.InvalidInput(f"This is no file of tests: {said}. docs/alerts.md shows one.") from None
+        raise errors.InvalidInput(
+            f"This is no file of tests: {said}. Conditions stand in quotes, rule: '> 0.2'; docs/alerts.md shows a file."
+        ) from None
+    if not found:
+        raise errors.InvalidInput("There is no test in it.")
+    return found
 
 
 def run(test: Test) -> Outcome:
