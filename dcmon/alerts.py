@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from dcmon import errors, evidence, notifications, replays
-from dcmon.conditions import SEVERITIES
+from dcmon.criteria import SEVERITIES
 from dcmon.db import Organization
 from dcmon.episodes import Episode, fold, verdict_on
 from dcmon.rules import policy

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from dcmon.conditions import Condition, Finding, Verdict, judge
+from dcmon.criteria import Condition, Finding, Verdict, judge
 
 # What can become of an alert, each a line of its history. Those of TOLD are notified.
 KINDS: Mapping[str, str] = {

@@ -15,7 +15,7 @@ from dataclasses import replace
 from math import isfinite
 
 from dcmon import errors
-from dcmon.conditions import CHANGES, FLOOR, OVER, PREVIOUS, RANGES, SIGNS, Condition, Subject
+from dcmon.criteria import CHANGES, FLOOR, OVER, PREVIOUS, RANGES, SIGNS, Condition, Subject
 
 WRITTEN = {name: sign for sign, name in SIGNS.items() if sign != "="}
 ENTRY_WORDS = ("feature", "entry", "class", "features", "entries", "classes")

@@ -9,10 +9,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, String, and_, cast, select, text
 from sqlalchemy.orm import Session
 
-from dcmon import errors, webhooks
+from dcmon import descriptions, errors, webhooks
 from dcmon.db import Organization
-from dcmon.overview import condition
-from dcmon.tables.org import Alert, AlertRule, Check, Model, Monitor, Notification, Version, Webhook
+from dcmon.tables.org import Alert, Notification, Version, Webhook
 
 FORMAT = 1  # of a message's body: grows when a key changes its meaning or goes
 ENDS = ("resolved", "retracted")
@@ -30,7 +29,7 @@ class NotificationView:
 
 
 def write(session: Session, org: Organization, alert: Alert, kind: str, public_url: str) -> int:
-    """Write one notification (firing, escalated, resolved, …) for each webhook that wants it; returns how many.
+    """Write one notification, of a kind of dcmon.episodes.TOLD, for each webhook that wants it; returns how many.
 
     Whoever was told of the alert is told how it goes on, though it is less severe now.
     """
@@ -54,35 +53,15 @@ def write(session: Session, org: Organization, alert: Alert, kind: str, public_u
 
 def message(session: Session, org: Organization, alert: Alert, kind: str, public_url: str) -> dict[str, Any]:
     """What a receiver is told, see docs/notifications.md."""
-    rule = session.get_one(AlertRule, alert.rule_id)
-    monitor = session.get_one(Monitor, rule.monitor_id)
-    check = session.get_one(Check, monitor.check_id)
-    model = session.get_one(Model, check.model_id)
-    version = session.get_one(Version, alert.version_id)
+    about = descriptions.describe(session, org, alert, public_url)
     return {
         "format": FORMAT,
         "type": f"alert.{kind}",
         "timestamp": datetime.now(UTC).isoformat(),
         "organization": org.name,
-        "alert": {
-            "id": alert.id,
-            "model": model.name,
-            "version": version.name,
-            "monitor": monitor.name,
-            "check": check.class_name,
-            "rule": f"{alert.metric} {condition(rule)}",
-            "severity": alert.severity,
-            "state": alert.state,
-            "since": alert.first_window_start.isoformat(),
-            "last_window_end": alert.last_window_end.isoformat(),
-            "value": alert.current_value,
-            "worst_value": alert.worst_value,
-            "drivers": alert.drivers,
-            "n": alert.n,
-            "windows": alert.windows,
-        },
-        "link": f"{public_url}/api/v1/alert-rules/{rule.id}",
-        "command": f"dcmon --org {org.name!r} alert show {alert.id}",
+        "alert": {key: value for key, value in about.items() if key not in ("link", "command")},
+        "link": about["link"],
+        "command": about["command"],
     }
 
 

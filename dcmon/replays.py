@@ -7,12 +7,12 @@ fire are not kept: where a rule waits for several, it begins after the good wind
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from dcmon import rules
-from dcmon.conditions import Verdict
+from dcmon.criteria import Verdict
 from dcmon.episodes import Machine, Policy
 from dcmon.tables.org import Alert, AlertRule, Result
 
@@ -97,7 +97,7 @@ def before(session: Session, rule: AlertRule, version_id: int, anchor: datetime,
     return found.all()[::-1]
 
 
-def _newest(rule: AlertRule, version_id: int):  # type: ignore[no-untyped-def]
+def _newest(rule: AlertRule, version_id: int) -> Select[Result]:
     mine = (Result.monitor_id == rule.monitor_id, Result.version_id == version_id)
     return select(Result).where(*mine).ext(distinct_on(Result.window_end))
 

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dcmon import errors
-from dcmon.conditions import COMPARE, SEVERITIES, SIGNS, Condition, is_violated
+from dcmon.criteria import COMPARE, SEVERITIES, SIGNS, Condition, is_violated
 from dcmon.episodes import POLICIES, Policy
 from dcmon.grammar import parse, written
 from dcmon.tables.org import AlertRule, Check, Model, Monitor
@@ -76,6 +76,11 @@ def _change(session: Session, rule: AlertRule, wanted: Change) -> None:
     if wanted.name is not None:
         _require_free(session, rule, wanted.name)
         rule.name = wanted.name
+    apply(rule, wanted)
+
+
+def apply(rule: AlertRule, wanted: Change) -> None:
+    """Make a rule what is wanted, but for its name; its revision grows when it judges otherwise."""
     if wanted.is_inhibited is not None:
         rule.is_inhibited = wanted.is_inhibited
     values = _values(wanted)

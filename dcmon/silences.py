@@ -56,6 +56,12 @@ def end(session: Session, silence_id: int, now: datetime) -> Silence:
     return silence
 
 
+def fitting(session: Session, silence: Silence) -> list[int]:
+    """The ids of the alerts that fire now and that a silence is about."""
+    firing = session.scalars(select(Alert).where(Alert.state == "firing").order_by(Alert.id))
+    return [alert.id for alert in firing if matchers.match(silence.matchers, labels(session, alert))]
+
+
 def holding(session: Session, alert: Alert, now: datetime) -> str | None:
     """Why a notification about this alert is held back now; None when it is free."""
     found = hold(session, alert, now)

@@ -69,18 +69,25 @@ def facts(notification: Body) -> list[tuple[str, str]]:
     """What one alert says, as names and values: what is wrong, since when, how bad, what moved, what to type."""
     alert = notification["alert"]
     rows = [
-        ("what", WHAT.get(kind(notification), kind(notification))),
+        ("what", what(notification)),
         ("rule", text(alert.get("rule"))),
         ("value", _values(alert)),
-        ("since", text(alert.get("since"))),
-        ("window", _window(alert)),
+        ("since", _since(alert)),
         ("moved most", moved(alert)),
         ("model version", text(alert.get("version"))),
         ("samples", text(alert.get("n"))),
-        ("note", text(alert.get("note") or alert.get("reason"))),
+        ("why", text(alert.get("reason"))),
+        ("note", text(alert.get("acknowledgement"))),
         ("type", text(notification.get("command"))),
     ]
     return [(name, value) for name, value in rows if value]
+
+
+def what(notification: Body) -> str:
+    """What became of the alert, and by whom."""
+    became, alert = kind(notification), notification["alert"]
+    by = alert.get("acknowledged_by") if became == "acknowledged" else None
+    return WHAT.get(became, became) + (f" by {by}" if by else "")
 
 
 def text(value: Any) -> str:
@@ -91,24 +98,28 @@ def text(value: Any) -> str:
 
 
 def _values(alert: Body) -> str:
-    now, worst = text(alert.get("value")), text(alert.get("worst_value"))
-    return now if worst in ("", now) else f"{now}, worst {worst}"
+    """The value now, at worst, and in the window before it was bad."""
+    now, worst, before = (text(alert.get(key)) for key in ("value", "worst_value", "before_value"))
+    parts = [now, f"{worst} at worst" if worst not in ("", now) else "", f"{before} before" if before else ""]
+    return ", ".join(part for part in parts if part)
 
 
-def _window(alert: Body) -> str:
-    ended, count = alert.get("last_window_end"), alert.get("windows")
-    return "" if not ended else f"until {ended}" + (f", {count} windows" if count and count > 1 else "")
+def _since(alert: Body) -> str:
+    since, ended, count = text(alert.get("since")), alert.get("last_window_end"), alert.get("windows")
+    spans = f", {count} windows until {ended}" if ended and count and count > 1 else f", until {ended}" if ended else ""
+    return since + spans if since else ""
 
 
 def moved(alert: Body) -> str:
     """The entries that moved most, with before and after where they are known."""
-    found = []
-    for name, value in (alert.get("drivers") or {}).items():
-        if isinstance(value, dict):
-            found.append(f"{name} {text(value.get('before')) or '?'} → {text(value.get('after')) or '?'}")
-        else:
-            found.append(f"{name} {text(value)}")
-    return ", ".join(found)
+    if entries := alert.get("moved"):
+        return ", ".join(
+            f"{each['name']} {text(each['before'])} → {text(each.get('after'))}"
+            if each.get("before") is not None
+            else f"{each['name']} {text(each.get('after'))}"
+            for each in entries
+        )
+    return ", ".join(f"{name} {text(value)}" for name, value in (alert.get("drivers") or {}).items())
 
 
 def line(notification: Body) -> str:

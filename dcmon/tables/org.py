@@ -123,7 +123,7 @@ class Monitor(Org):
 class AlertRule(Org):
     """When a monitor's windows are bad, and what becomes of that. `start_time`: the end of the first window it judged.
 
-    `condition` is as a person writes it (dcmon.conditions); null: `operator` and `threshold` alone are the condition.
+    `condition` is as a person writes it (dcmon.criteria); null: `operator` and `threshold` alone are the condition.
     `revision` grows when it would judge otherwise.
     """
 

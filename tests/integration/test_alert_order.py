@@ -11,7 +11,7 @@ from sqlalchemy import select
 from dcmon import alerts, db, models, monitors, results, rules, webhooks
 from dcmon.app import App
 from dcmon.checks.layout import Value
-from dcmon.conditions import Condition
+from dcmon.criteria import Condition
 from dcmon.episodes import Policy, fold
 from dcmon.monitors import NewMonitor
 from dcmon.reading import Extent

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcmon.conditions import Condition
+from dcmon.criteria import Condition
 from dcmon.episodes import Policy, fold
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dcmon import errors
-from dcmon.conditions import CHANGES, FLOOR, SIGNS, Condition, Subject
+from dcmon.criteria import CHANGES, FLOOR, SIGNS, Condition, Subject
 from dcmon.grammar import default_least, parse, written
 
 

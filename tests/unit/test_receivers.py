@@ -24,7 +24,9 @@ def notification(kind: str = "firing", **changed: Any) -> dict[str, Any]:
         "id": 17, "model": "credit", "version": "v1", "monitor": "Prediction Drift", "check": "PredictionDrift",
         "rule": "Drift Score > 0.2", "severity": "high", "state": "firing", "since": "2026-11-22T00:00:00+00:00",
         "last_window_end": "2026-11-23T00:00:00+00:00", "value": 0.31, "worst_value": 0.4,
-        "drivers": {"age": 0.31, "job": {"before": 0.1, "after": 0.5}}, "n": 5120, "windows": 3, **changed,
+        "before_value": 0.05, "drivers": {"age": 0.31},
+        "moved": [{"name": "age", "before": None, "after": 0.31}, {"name": "job", "before": 0.1, "after": 0.5}],
+        "n": 5120, "windows": 3, "reason": None, **changed,
     }  # fmt: skip
     return {
         "format": 1, "type": f"alert.{kind}", "timestamp": "2026-11-24T03:12:09+00:00", "organization": "acme",
@@ -40,7 +42,7 @@ def many(count: int, *, is_digest: bool) -> dict[str, Any]:
 
 TEST = {"format": 1, "type": "test", "timestamp": "2026-11-24T03:12:09+00:00", "organization": "acme", "text": "hello"}
 BODIES = [
-    notification(), notification("resolved", value=None, worst_value=None, drivers=None), TEST,
+    notification(), notification("resolved", value=None, worst_value=None, drivers=None, moved=None), TEST,
     many(2, is_digest=False), many(50, is_digest=False), many(2, is_digest=True), many(2000, is_digest=True),
 ]  # fmt: skip
 IDS = ["one", "an end without values", "a test", "two", "fifty", "a digest", "a large digest"]
@@ -149,11 +151,12 @@ def test_nothing_is_left_out_silently(body: dict[str, Any]) -> None:
 def test_one_alert_says_what_since_when_how_bad_what_moved_and_what_to_type() -> None:
     text = words.plain(notification())
     for said in (
-        "HIGH firing: credit/Prediction Drift", "Drift Score > 0.2", "0.31, worst 0.4", "2026-11-22", "3 windows",
+        "HIGH firing: credit/Prediction Drift", "Drift Score > 0.2", "0.31, 0.4 at worst, 0.05 before",
+        "2026-11-22", "3 windows",
         "age 0.31, job 0.1 → 0.5", "v1", "5120", "dcmon --org 'acme' alert show 17", "https://dcmon.example.org",
     ):  # fmt: skip
         assert said in text
-    assert "moved most" not in words.plain(notification(drivers={}))
+    assert "moved most" not in words.plain(notification(drivers={}, moved=[]))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Conditions: when a window is bad, and how bad. `dcmon.grammar` reads and writes them as people do."""
+"""Criteria of rules: when a window is bad, and how bad. `dcmon.grammar` reads and writes them as people do."""
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
