@@ -108,7 +108,7 @@ class Claimed:
     notifications: int
 
 
-Room = Callable[[int], int]  # how many messages may be sent to a receiver now
+Room = Callable[[int, int], int]  # how many messages may be sent to a receiver, beside so many claimed for others
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Outbox:
 
 
 def claim(
-    session: Session, org: Organization, settings: Webhooks, public_url: str, *, room: Room = lambda _: 4,
+    session: Session, org: Organization, settings: Webhooks, public_url: str, *, room: Room = lambda _, __: 4,
     lease: timedelta | None = None, now: datetime | None = None,
 ) -> list[Claimed]:  # fmt: skip
     """Claim what is due, and make messages of it. `now`: PostgreSQL's time when it is not given."""
@@ -145,7 +145,7 @@ def claim(
     until = box.now + (lease or settings.timeout * 2 + timedelta(seconds=5))
     claimed: list[Claimed] = []
     for webhook_id in session.scalars(OPEN_RECEIVERS, {"now": box.now}).all():
-        webhook, free = session.get_one(Webhook, webhook_id), room(webhook_id)
+        webhook, free = session.get_one(Webhook, webhook_id), room(webhook_id, len(claimed))
         if free > 0 and webhooks.state(webhook, box.now) == "active":
             claimed += [_take(webhook, draft, box.now, until) for draft in _drafts(box, webhook)[:free]]
     session.flush()

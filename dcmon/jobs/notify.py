@@ -48,25 +48,34 @@ def run(app: App, stop: Event) -> None:
 class Sending:
     """What this worker sends just now: so much to a receiver, of an organization, and in all.
 
-    A receiver that failed last gets one message at a time, and all such together half of the room: those that hang
-    leave room for others.
+    A receiver gets one message at a time until one was delivered, and again when one was not. Those that failed last
+    have half of the room together, so that those that hang leave the rest for others.
     """
 
     def __init__(self, app: App, pool: ThreadPoolExecutor) -> None:
         self._app, self._pool, self._lock = app, pool, threading.Lock()
         self._ways = Ways(app.settings.webhooks, app.settings.smtp)
-        self._to, self._failing = Counter[tuple[int, int]](), set[tuple[int, int]]()
+        self._to = Counter[tuple[int, int]]()
+        self._went_well: dict[tuple[int, int], bool] = {}
 
-    def room(self, org_id: int, webhook_id: int) -> int:
-        """How many messages may be sent to a receiver now."""
+    def room(self, org_id: int, webhook_id: int, claimed: int = 0) -> int:
+        """How many messages may be sent to a receiver now, beside so many that are claimed for others."""
         with self._lock:
             key = (org_id, webhook_id)
-            of_org = sum(count for (org, _), count in self._to.items() if org == org_id)
-            left = min(SENT_AT_ONCE - self._to.total(), OF_AN_ORGANIZATION - of_org, TO_A_RECEIVER - self._to[key])
-            if key in self._failing:
-                failing = sum(self._to[each] for each in self._failing)
-                left = min(left, 1 - self._to[key], SENT_AT_ONCE // 2 - failing)
+            in_all, of_org, well = self._to.total(), self._count(org_id), self._went_well.get(key)
+            left = min(SENT_AT_ONCE - in_all - claimed, OF_AN_ORGANIZATION - of_org - claimed)
+            left = min(left, (TO_A_RECEIVER if well else 1) - self._to[key])
+            if well is False:
+                left = min(left, SENT_AT_ONCE // 2 - self._failing(), OF_AN_ORGANIZATION // 2 - self._failing(org_id))
             return max(0, left)
+
+    def _count(self, org_id: int) -> int:
+        return sum(count for (org, _), count in self._to.items() if org == org_id)
+
+    def _failing(self, org_id: int | None = None) -> int:
+        """Messages that are on their way to receivers that failed last."""
+        bad = (key for key in self._to if self._went_well.get(key) is False and org_id in (None, key[0]))
+        return sum(self._to[key] for key in bad)
 
     def busy(self, org_id: int) -> list[int]:
         """Receivers of an organization that take no more just now: when a message is there, it is looked again."""
@@ -97,7 +106,7 @@ class Sending:
             with self._lock:
                 self._to[key] -= 1
                 self._to += Counter()  # forget those with nothing on its way
-                (self._failing.discard if is_delivered else self._failing.add)(key)
+                self._went_well[key] = is_delivered
             self._ring(org)
 
     def _ring(self, org: Organization) -> None:
@@ -122,7 +131,11 @@ def _turn(app: App, at_work: Sending) -> bool:
         return False
     with db.org_session(app.engine, org) as session:
         claimed = outbox.claim(
-            session, org, settings, app.settings.url, room=lambda webhook_id: at_work.room(org.id, webhook_id)
+            session,
+            org,
+            settings,
+            app.settings.url,
+            room=lambda webhook, claimed: at_work.room(org.id, webhook, claimed),
         )
     for each in claimed:
         at_work.send(org, each)

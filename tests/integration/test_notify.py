@@ -1,7 +1,10 @@
 """Delivery against receivers that misbehave: bounded in time, in order, never to where it must not go."""
 
+import os
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +17,7 @@ from sqlalchemy import text
 
 from dcmon import db, outbox, posting, provision, wake, webhooks
 from dcmon.app import App
+from dcmon.embedded.process import wait_until
 from dcmon.jobs import notify
 from dcmon.posting import Delivery
 from dcmon.receivers import words
@@ -259,3 +263,89 @@ def test_a_webhook_deleted_takes_what_waits_for_it_along(telling: App, target: T
 @pytest.mark.parametrize(("attempts", "seconds"), [(1, 5), (2, 10), (5, 80), (20, 3600), (1000, 3600)])
 def test_pauses_double_up_to_an_hour(attempts: int, seconds: Any) -> None:
     assert 0.9 * seconds <= outbox.pause(attempts).total_seconds() <= seconds
+
+
+def test_a_receiver_that_hangs_does_not_keep_another_of_the_same_organization_waiting(
+    telling: App, target: Target
+) -> None:
+    with receiver(lambda wire, _: time.sleep(3)) as hanging, receiver(answers(OK)) as at:
+        for number in range(12):
+            hook(telling, target.org, hanging.url, f"hangs {number}")
+        hook(telling, target.org, at.url, "works")
+        with running(notify.run, telling):
+            for expected in range(1, 6):
+                began = time.monotonic()
+                tell(telling, target.org, alert(telling, target), "firing")
+                assert eventually(lambda: len(at.requests) == expected)  # noqa: B023
+                assert time.monotonic() - began < 0.95  # the others take a second each
+
+
+def test_from_written_to_sent_takes_well_under_a_second(telling: App, target: Target) -> None:
+    waits = []
+    with receiver(answers(OK)) as at, running(notify.run, telling):
+        hook(telling, target.org, at.url)
+        for expected in range(1, 11):
+            about = alert(telling, target)
+            began = time.monotonic()
+            tell(telling, target.org, about, "firing")
+            assert wait_until(lambda: len(at.requests) == expected, 5, every=0.005)  # noqa: B023
+            waits.append(time.monotonic() - began)
+    assert sorted(waits)[len(waits) // 2] < 0.7
+    assert max(waits) < 2  # the machine may be busy
+
+
+def test_a_worker_killed_between_sending_and_writing_down_is_followed_by_another_with_the_same_id(
+    telling: App, target: Target, database_url: str, data_dir: Path
+) -> None:
+    workers: list[subprocess.Popen[bytes]] = []
+
+    def kill_first(wire: socket.socket, _: bytes) -> None:
+        if len(workers) == 1:
+            workers[0].kill()
+            workers[0].wait()
+        wire.sendall(OK)
+
+    def start() -> None:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("DCMON_")}
+        environment |= {
+            "DCMON_DATA_DIR": str(data_dir), "DCMON_DATABASE_URL": database_url, "DCMON_WEBHOOKS__ALLOW": "127.0.0.1",
+            "DCMON_WEBHOOKS__TIMEOUT": "0.5",
+        }  # fmt: skip
+        command = [sys.executable, "-m", "dcmon", "-q", "worker", "start", "notify"]
+        workers.append(subprocess.Popen(command, env=environment))
+
+    with receiver(kill_first) as at:
+        hook(telling, target.org, at.url)
+        tell(telling, target.org, alert(telling, target), "firing")
+        start()
+        try:
+            assert eventually(lambda: len(at.requests) == 1)
+            assert eventually(lambda: workers[0].poll() is not None)
+            assert states(telling, target) == ["waiting"]
+            start()
+            assert eventually(lambda: states(telling, target) == ["delivered"])
+        finally:
+            for worker in workers:
+                worker.terminate()
+                worker.wait(20)
+    assert len(at.ids()) == 2
+    assert len(set(at.ids())) == 1
+
+
+def test_a_storm_reaches_a_receiver_as_its_cap_allows_and_nothing_is_missing(telling: App, target: Target) -> None:
+    about = [alert(telling, target) for _ in range(40)]
+    with receiver(answers(OK)) as at:
+        hook(telling, target.org, at.url)
+        with telling.org(target.org) as session:
+            webhooks.find(session, "team").cap = 5
+        made = target.scalar("select max(id) from models")
+        for number, each in enumerate(about):
+            tell(telling, target.org, each, "firing")
+            with telling.org(target.org) as session:  # as if each were of a model of its own
+                session.execute(text("update notifications set model_id = :to where alert_id = :id"),
+                                {"to": made + number, "id": each})  # fmt: skip
+        with running(notify.run, telling):
+            assert eventually(lambda: states(telling, target) == ["delivered"] * 40)
+    assert len(at.requests) == 5
+    told = [each["alert"]["id"] for body in at.bodies() for each in words.notifications(body)]
+    assert sorted(told) == about

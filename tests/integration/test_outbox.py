@@ -56,7 +56,7 @@ class Box:
 
     def claim(self, room: int = 64) -> list[Claimed]:
         with self.app.org(self.target.org) as session:
-            return outbox.claim(session, self.target.org, self.settings, URL, room=lambda _: room, now=self.now)
+            return outbox.claim(session, self.target.org, self.settings, URL, room=lambda _, __: room, now=self.now)
 
     def record(self, claimed: Sequence[Claimed], sent: Delivery = DONE) -> None:
         for each in claimed:
