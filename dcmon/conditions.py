@@ -6,7 +6,7 @@ two lineages. A message has an id that follows from what it says, so that one th
 
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from dcmon import notifications, webhooks
 from dcmon.db import Organization
 from dcmon.tables.org import Notification, Webhook
 from dcmon.tables.public import Condition as Kept
@@ -66,7 +67,7 @@ def tell(session: Session, org: Organization, news: News, now: datetime) -> int:
     for kind, told in (("firing", news.firing), ("resolved", news.resolved)):
         for each in told:
             for webhook in receivers:
-                if each.severity in webhook.severities:
+                if webhooks.wants(webhook, each.severity, None):
                     written += _write(session, org, webhook, kind, each, now)
     return written
 
@@ -76,7 +77,8 @@ def _write(session: Session, org: Organization, webhook: Webhook, kind: str, sai
     statement = insert(Notification).values(
         id=uuid.uuid5(NAMESPACE, name),
         webhook_id=webhook.id,
-        kind=f"dcmon.{kind}",
+        kind=kind,
+        severity=said.severity,
         body=message(org, kind, said, now),
     )
     found = session.scalar(statement.on_conflict_do_nothing(index_elements=["id"]).returning(Notification.id))
@@ -84,12 +86,22 @@ def _write(session: Session, org: Organization, webhook: Webhook, kind: str, sai
 
 
 def message(org: Organization, kind: str, said: Condition, now: datetime) -> dict[str, Any]:
-    """What a receiver is told, see docs/watching.md."""
+    """What a receiver is told, see docs/watching.md: with the keys of an alert, so that each kind can say it."""
+    name = f"{said.name}: {said.subject}" if said.subject else said.name
     return {
+        "format": notifications.FORMAT,
         "type": f"dcmon.{kind}",
         "timestamp": now.isoformat(),
         "organization": org.name,
-        "condition": {**asdict(said), "since": said.since.isoformat(), "state": kind},
+        "alert": {
+            "id": f"{said.name}/{said.subject}/{said.since.isoformat()}",
+            "model": "dcmon",
+            "monitor": name,
+            "severity": said.severity,
+            "state": kind,
+            "since": said.since.isoformat(),
+            "reason": said.sentence,
+        },
         "command": said.command,
     }
 

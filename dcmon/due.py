@@ -12,8 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 from sqlalchemy.types import Boolean, DateTime, Integer
 
-from dcmon import quiet as silences
-from dcmon import retention
+from dcmon import quiet, retention
 from dcmon.checks.catalogue import DATA_FLOW
 from dcmon.comparison import Comparing, With
 from dcmon.flow import YOUNG
@@ -155,7 +154,7 @@ def expand(session: Session, kept: timedelta | None = None) -> int:
 
 def _flow(session: Session, touched: Sequence[Any], kept: timedelta | None) -> set[Due]:
     """The windows that only monitors on the flow look at: of receipts, and those without a row beside what came."""
-    received, shapes, due = silences.received(session), silences.shapes(session), set[Due]()
+    received, shapes, due = quiet.received(session), quiet.shapes(session), set[Due]()
     for version_id in {row.version_id for row in touched} | received.keys() if shapes else ():
         version = session.get_one(Version, version_id)
         of = shapes.get(version.model_id, set())
@@ -165,7 +164,7 @@ def _flow(session: Session, touched: Sequence[Any], kept: timedelta | None) -> s
             window for at in received.get(version_id, ()) for shape in of for window in shape.containing(at, local)
         }
         if quarters := {row.at for row in touched if row.version_id == version_id}:
-            found |= silences.around(session, version, quarters, of)
+            found |= quiet.around(session, version, quarters, of)
         due |= {(version_id, window) for window in found if window.start >= first}
     return due
 

@@ -4,7 +4,6 @@ No sample is read. Rows and labels belong to the window of their time; what was 
 they were stored, to the window of their receipt. docs/watching.md says which windows are counted.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -166,10 +165,13 @@ def require_metrics(chosen: Sequence[str]) -> None:
             raise errors.InvalidInput(f"The flow has no metric {each!r}: it has {', '.join(METRICS)}.")
 
 
-def named_in(rule: str) -> tuple[str | None, str]:
-    """The metric that a rule begins with, if it does, and the rest: "rows < 100" is about rows, "< 100"."""
-    match = re.fullmatch(r"\s*(" + "|".join(METRICS) + r")\s*([<>=!].*)", rule)
-    return (match[1], match[2]) if match else (None, rule)
+def require_said(named: str | None, chosen: Sequence[str]) -> None:
+    """Raises InvalidInput for a rule that does not say which number it is about: "< 100" would be true of any lag."""
+    known = chosen or METRICS
+    if named is None and len(chosen) != 1:
+        raise errors.InvalidInput(f"Say which metric the rule is about, like 'rows < 100': one of {', '.join(known)}.")
+    if named is not None and named not in known:
+        raise errors.InvalidInput(f"The flow has no metric {named!r}: a rule is about one of {', '.join(known)}.")
 
 
 def put(session: Session, version: Version, arrived: Sequence[tuple[datetime, int]]) -> None:

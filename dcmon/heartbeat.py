@@ -7,13 +7,13 @@ leads, the database answers, workers go round, and dcmon itself was judged latel
 from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit, urlunsplit
 
-from dcmon import outbound, webhooks
+from dcmon import outbound, posting
 from dcmon.facts import Facts
+from dcmon.posting import Delivery
 from dcmon.settings import Heartbeat, Watch, Webhooks
 from dcmon.watch import MUST_RUN, Condition
-from dcmon.webhooks import Delivery
 
-HEADERS = {"content-type": "text/plain; charset=utf-8", "user-agent": "dcmon-heartbeat/1"}
+HEADERS = {"content-type": "text/plain; charset=utf-8"}
 JUDGED_WITHIN = 5  # judgements that may be missed
 
 
@@ -39,7 +39,7 @@ def beat(ailments: Sequence[str], settings: Heartbeat, outgoing: Webhooks) -> De
         return None
     url = settings.url.get_secret_value()
     said = "\n".join(ailments) or "dcmon works."
-    return webhooks.post(_failing(url) if ailments else url, said.encode(), HEADERS, outgoing)
+    return posting.deliver(_failing(url) if ailments else url, said.encode(), HEADERS, outgoing)
 
 
 def _failing(url: str) -> str:

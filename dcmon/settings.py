@@ -4,7 +4,7 @@ import os
 import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from platformdirs import site_data_path, user_data_path
 from pydantic import BaseModel, BeforeValidator, Field, SecretStr
@@ -105,6 +105,22 @@ class Webhooks(BaseModel):
     )
     timeout: Duration = Field(timedelta(seconds=10), description="Longest time for one delivery, seconds.")
     retry_for: Duration = Field(timedelta(hours=72), description="An undelivered notification is given up after this.")
+    group_wait: Duration = Field(
+        timedelta(milliseconds=300), description="Alerts of a model that change within this time go in one message."
+    )
+
+
+class Smtp(BaseModel):
+    """The server that takes e-mail."""
+
+    host: str | None = Field(None, description="Mail server that notifications are handed to. Not set: no e-mail.")
+    port: int | None = Field(None, ge=1, le=65535, description="Its port. Not set: 587; 465 for tls, 25 for none.")
+    security: Literal["starttls", "tls", "none"] = Field(
+        "starttls", description="starttls, tls (from the first byte) or none."
+    )
+    username: str | None = Field(None, description="User to log in as. Not set: no login.")
+    password: SecretStr | None = Field(None, description="Its password.")
+    sender: str = Field("dcmon@localhost", description="Address that e-mail comes from.")
 
 
 class S3(BaseModel):
@@ -168,6 +184,7 @@ class Settings(BaseSettings):
     evaluate: Evaluate = Evaluate()
     reference: Reference = Reference()
     webhooks: Webhooks = Webhooks()
+    smtp: Smtp = Smtp()
     s3: S3 = S3()
     sources: Sources = Sources()
     watch: Watch = Watch()

@@ -33,10 +33,12 @@ TENANT = f"""
               from due_windows d join versions v on v.id = d.version_id join models m on m.id = v.model_id
              where d.due_at <= now() and (d.lease_until is null or d.lease_until < now())
                and d.window_end > now() - interval '2 days' and {due.COMPLETE}) w,
-           (select count(*) as waiting, min(created_at) as oldest from notifications
-             where delivered_at is null and dead_at is null) u,
+           (select count(*) as waiting, min(n.created_at) as oldest
+              from notifications n join webhooks w on w.id = n.webhook_id
+             where n.delivered_at is null and n.dead_at is null and n.held_because is null
+               and (w.paused_at is null or w.paused_until <= now())) u,
            (select count(*) as waiting, min(dead_at) as oldest from notifications
-             where dead_at > now() - interval '1 day' and last_error not like 'superseded%') g,
+             where dead_at > now() - interval '1 day' and not is_superseded) g,
            (select coalesce(sum(taken), 0) as taken, coalesce(sum(quarantined), 0) as rejected,
                    min(created_at) filter (where quarantined > 0) as rejected_since
               from (select * from batches order by id desc limit {LINES_LOOKED_AT}) newest

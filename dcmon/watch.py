@@ -152,14 +152,14 @@ def _stuck_notifications(facts: Facts, bounds: Watch) -> Iterator[Condition]:
             sentence = f"{_count(each.unsent.waiting, 'notification')} of {each.name} can't be delivered"
             yield Condition(
                 "notifications stuck", "high", f"{sentence}, the oldest since {_at(each.unsent.oldest)}.",
-                f"dcmon webhook list --org {_quoted(each.name)}", each.unsent.oldest + bounds.notification, each.name,
+                f"dcmon notification list --org {_quoted(each.name)}", each.unsent.oldest + bounds.notification, each.name,
             )  # fmt: skip
         if each.given_up.waiting:
             assert each.given_up.oldest is not None
             sentence = f"{_count(each.given_up.waiting, 'notification')} of {each.name} {_were(each.given_up.waiting)}"
             yield Condition(
                 "notifications given up", "high", f"{sentence} given up within a day.",
-                f"dcmon webhook list --org {_quoted(each.name)}", each.given_up.oldest, each.name,
+                f"dcmon notification list --org {_quoted(each.name)}", each.given_up.oldest, each.name,
             )  # fmt: skip
 
 

@@ -42,7 +42,8 @@ def create(
 
     Example: dcmon monitor create "Age drift" --model credit --check FeatureDrift --feature age --rule "> 0.2"
     """
-    from dcmon import filter_syntax, models, monitors, rules, wake
+    from dcmon import filter_syntax, flow, models, monitors, rules, wake
+    from dcmon.checks import catalogue
     from dcmon.windows import Frequency
 
     if frequency.upper() not in Frequency.__members__:
@@ -51,7 +52,9 @@ def create(
     chosen = {key: value for key, value in conf.items() if value}
     if aggregation:
         chosen["aggregation method"] = [aggregation]
-    metric, rule = flow_rule(check, metric, rule)
+    condition = rules.parse(rule) if rule is not None else None
+    if check == catalogue.DATA_FLOW.class_name and condition is not None:
+        flow.require_said(condition.subject.name, metric or [])
     kwargs = {"check_conf": chosen, "res_conf": metric or None} if chosen or metric else None
     chosen_rows, compared_with = filter_syntax.parse(filter_ or ()), compared(compare)
     org = ctx.obj.organization()
@@ -62,26 +65,11 @@ def create(
             additional_kwargs=kwargs, compared_with=compared_with,
         )  # fmt: skip
         made = monitors.create(session, on, new)
-        if rule is not None:
-            rules.create(session, made.id, rules.parse(rule), severity)
+        if condition is not None:
+            rules.create(session, made.id, condition, severity)
     with ctx.obj.public() as session:
         wake.ring(session, org.id, wake.Work.evaluate)
     ctx.obj.output.value({"monitor": f"{model}/{name}", "id": made.id, "check": on.name})
-
-
-def flow_rule(check: str, metric: list[str] | None, rule: str | None) -> tuple[list[str] | None, str | None]:
-    """The metric that a rule on the flow of rows is about: named in it, or by --metric. Raises InvalidInput."""
-    from dcmon import errors, flow
-    from dcmon.checks import catalogue
-
-    if check != catalogue.DATA_FLOW.class_name or rule is None:
-        return metric, rule
-    named, rest = flow.named_in(rule)
-    chosen = [*(metric or []), *([named] if named else [])]
-    if len(set(chosen)) != 1:
-        known = ", ".join(flow.METRICS)
-        raise errors.InvalidInput(f"Say which metric the rule is about, like 'rows < 100': one of {known}.")
-    return chosen[:1], rest
 
 
 def parameters(given: list[str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy.orm import Session
 
-from dcmon import db, due, errors, ledger, liveness, notifications, offsets, organizations, rounds, signs, sources, wake
+from dcmon import db, due, errors, ledger, liveness, offsets, organizations, outbox, rounds, signs, sources, wake
 from dcmon.app import App
 from dcmon.db import Organization
 from dcmon.jobs import prune, watch
@@ -136,7 +136,7 @@ def sweep(app: App, orgs: Sequence[Organization] | None = None) -> int:
     An organization that has nothing to do costs one statement.
     """
     rung = 0
-    look = f"select {due.WAITS}, {notifications.WAITS}, {liveness.SILENT}"
+    look = f"select {due.WAITS}, {outbox.WAITS}, {liveness.SILENT}"
     with db.peeking(app.engine) as peek:
         for org in _organizations(app) if orgs is None else orgs:
             found = peek(org, look)

@@ -52,9 +52,10 @@ class Receiver:
     def count(self, path: str) -> int:
         return sum(1 for told, _ in list(self.told) if told == path)
 
-    def conditions(self) -> list[tuple[str, str, str]]:
+    def conditions(self) -> list[tuple[str, str]]:
         said = [json.loads(body) for path, body in list(self.told) if path == "/hook"]
-        return [(each["type"], each["condition"]["name"], each["condition"]["subject"]) for each in said]
+        flat = [each for body in said for each in body.get("notifications", [body])]
+        return sorted((each["type"], each["alert"]["monitor"]) for each in flat)
 
 
 @pytest.fixture
@@ -145,7 +146,7 @@ def test_what_is_killed_is_missed_said_and_told_and_the_heart_stops(machines: Ma
 
     machines.start("notify")
     assert machines.exits_with(0)
-    told = [("dcmon.firing", "no worker", "notify"), ("dcmon.resolved", "no worker", "notify")]
+    told = [("dcmon.firing", "no worker: notify"), ("dcmon.resolved", "no worker: notify")]
     assert wait_until(lambda: receiver.conditions() == told, 30), receiver.conditions()
 
 
