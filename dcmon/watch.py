@@ -150,17 +150,16 @@ def _stuck_notifications(facts: Facts, bounds: Watch) -> Iterator[Condition]:
         if each.unsent.waits_longer(bounds.notification, facts.now):
             assert each.unsent.oldest is not None
             sentence = f"{_count(each.unsent.waiting, 'notification')} of {each.name} can't be delivered"
-            yield Condition(
-                "notifications stuck", "high", f"{sentence}, the oldest since {_at(each.unsent.oldest)}.",
-                f"dcmon notification list --org {_quoted(each.name)}", each.unsent.oldest + bounds.notification, each.name,
-            )  # fmt: skip
+            since, command = each.unsent.oldest + bounds.notification, _outbox(each.name)
+            sentence += f", the oldest since {_at(each.unsent.oldest)}."
+            yield Condition("notifications stuck", "high", sentence, command, since, each.name)
         if each.given_up.waiting:
             assert each.given_up.oldest is not None
             sentence = f"{_count(each.given_up.waiting, 'notification')} of {each.name} {_were(each.given_up.waiting)}"
+            sentence += " given up within a day."
             yield Condition(
-                "notifications given up", "high", f"{sentence} given up within a day.",
-                f"dcmon notification list --org {_quoted(each.name)}", each.given_up.oldest, each.name,
-            )  # fmt: skip
+                "notifications given up", "high", sentence, _outbox(each.name), each.given_up.oldest, each.name
+            )
 
 
 def _lagging(facts: Facts, bounds: Watch) -> Iterator[Condition]:
@@ -243,10 +242,15 @@ def _mute_heartbeat(facts: Facts, bounds: Watch) -> Iterator[Condition]:
     beat = facts.rounds.get("heartbeat")
     if not facts.heartbeat or beat is None or beat.failed_at is None:
         return
-    since = beat.succeeded_at or beat.failed_at
-    if beat.failed_at > since and facts.now - since > bounds.sign:
+    lead = facts.rounds.get("lead")
+    since = beat.succeeded_at or (lead.began_at if lead is not None else beat.failed_at)
+    if beat.failed_at >= since and facts.now - since > bounds.sign:
         sentence = f"The heartbeat does not arrive: {beat.said}"
         yield Condition("heartbeat fails", "medium", sentence, "dcmon status", since)
+
+
+def _outbox(name: str) -> str:
+    return f"dcmon notification list --org {_quoted(name)}"
 
 
 def _capital(word: str) -> str:

@@ -144,6 +144,10 @@ WRONG: dict[str, tuple[Facts, tuple[str, str, str]]] = {
         ("long transaction", "", "medium"),
     ),
     "the disk is full": (replace(well(), free_disk=0.049), ("disk full", "", "critical")),
+    "the heartbeat never arrived": (
+        replace(rounds(heartbeat=Round(NOW, None, ago(seconds=9), "It answered 500.")), heartbeat=True),
+        ("heartbeat fails", "", "medium"),
+    ),
     "the heartbeat does not arrive": (
         replace(rounds(heartbeat=Round(NOW, ago(minutes=9), ago(seconds=9), "It answered 500.")), heartbeat=True),
         ("heartbeat fails", "", "medium"),
