@@ -112,7 +112,7 @@ def rows_by_hour(target: Target) -> dict[int, float]:
 
 def alerts(target: Target) -> list[tuple[str, float]]:
     with db.org_session(target.engine, target.org) as session:
-        return [(each.state, each.current_value) for each in session.scalars(select(Alert).order_by(Alert.id))]
+        return [(each.state, each.worst_value) for each in session.scalars(select(Alert).order_by(Alert.id))]
 
 
 def test_a_window_without_rows_between_others_counts_nothing_and_alerts(target: Target) -> None:
