@@ -1,154 +1,134 @@
-"""Alerts: a pure fold over a rule's results in the order of windows; only the difference is written.
+"""Alerts: what a rule's state machine says, kept; only the difference is written, and who is told of what.
 
-One alert covers one span of bad windows of a version under a rule. Windows without a verdict (NO_DATA, INSUFFICIENT,
-ERROR) neither open nor close one. An alert that an operator resolved is over: bad windows after it open the next.
+One alert covers one span of bad windows of a version under a rule. An alert that an operator resolved is over: bad
+windows after it open the next. Receivers are told of what changes an alert that they know of, and of one that they do
+not when it fires in the newest windows; what is found in old ones is kept and shown.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, func, select
-from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from dcmon import notifications, results
+from dcmon import errors, evidence, notifications, replays
+from dcmon.criteria import SEVERITIES
 from dcmon.db import Organization
-from dcmon.rules import is_violated
-from dcmon.tables.org import Alert, AlertRule, Notification, Result
+from dcmon.episodes import Episode, fold, verdict_on
+from dcmon.rules import policy
+from dcmon.tables.org import Alert, AlertChange, AlertRule, DueWindow, Monitor, Notification, Result
 
-DRIVERS_SHOWN = 5
+__all__ = ["fold"]
 
-
-class Judged(Protocol):
-    """What the fold needs of a result."""
-
-    window_start: datetime
-    window_end: datetime
-    state: str
-    metrics: dict[str, float]
-    entries: dict[str, float]
-    n: int
+RECENT = timedelta(days=2)
+RECENT_WINDOWS = 2
+UNIT = {"HOUR": timedelta(hours=1), "DAY": timedelta(days=1), "WEEK": timedelta(weeks=1), "MONTH": timedelta(days=31)}
 
 
-@dataclass
-class Episode:
-    """A span of bad windows: its first and last, its worst value, and whether it goes on."""
+@dataclass(frozen=True)
+class Voice:
+    """Who is told, and why something changes.
 
-    first: Judged
-    last: Judged
-    worst: Judged
-    metric: str
-    worst_value: float
-    current_value: float
-    windows: int = 1
-    is_open: bool = True
-    closed_by: datetime | None = field(default=None)
+    Without a `public_url`, which notifications link to, nobody is. `recent`: alerts that nobody knows of are told when
+    no window that is due now ends so much later; None: always. `result`: what was found; `by`: the operator who did it.
+    """
 
-
-def violation(metrics: dict[str, float], comparison: str, threshold: float) -> tuple[str, float] | None:
-    """The metric that breaks the rule worst (furthest from the threshold), or None when none does."""
-    bad = [item for item in metrics.items() if is_violated(item[1], comparison, threshold)]
-    return max(bad, key=lambda item: abs(item[1] - threshold), default=None)
+    org: Organization
+    public_url: str | None = None
+    recent: timedelta | None = RECENT
+    result: Result | None = None
+    by: str | None = None
+    note: str | None = None
+    gone: str = "revision"
 
 
-def fold(results: Iterable[Judged], comparison: str, threshold: float) -> list[Episode]:
-    """The episodes of a rule, from results in order of their windows."""
-    episodes: list[Episode] = []
-    for result in results:
-        if result.state != "OK":
-            continue
-        bad = violation(result.metrics, comparison, threshold)
-        goes_on = bool(episodes) and episodes[-1].is_open
-        if bad is None and goes_on:
-            episodes[-1].is_open, episodes[-1].closed_by = False, result.window_end
-        elif bad is not None and goes_on:
-            _extend(episodes[-1], result, bad, threshold)
-        elif bad is not None:
-            episodes.append(Episode(result, result, result, bad[0], bad[1], bad[1]))
-    return episodes
-
-
-def _extend(episode: Episode, result: Judged, bad: tuple[str, float], threshold: float) -> None:
-    episode.last, episode.current_value, episode.windows = result, bad[1], episode.windows + 1
-    if abs(bad[1] - threshold) > abs(episode.worst_value - threshold):
-        episode.worst, episode.metric, episode.worst_value = result, bad[0], bad[1]
-
-
-def judge(session: Session, org: Organization, result: Result, public_url: str | None) -> int:
+def judge(
+    session: Session,
+    org: Organization,
+    result: Result,
+    public_url: str | None,
+    *,
+    recent: timedelta | None = RECENT,
+) -> int:
     """Judge every active rule of the result's monitor; returns how many notifications were written.
 
     Holds each rule's row, so that windows found by several workers are folded one after the other. Without a
-    `public_url`, which notifications link to, alerts move and nobody is told.
+    `public_url` alerts move and nobody is told; with `recent` None also what is found in old windows is told.
     """
-    rules = session.scalars(
+    found = session.scalars(
         select(AlertRule)
         .where(AlertRule.monitor_id == result.monitor_id, AlertRule.is_active)
         .order_by(AlertRule.id)
         .with_for_update()
     )
-    return sum(_judge_rule(session, org, rule, result, public_url) for rule in rules.all())
+    voice = Voice(org, public_url, recent, result)
+    return sum(_judge(session, voice, rule, result.version_id, result.window_end) for rule in found.all())
 
 
-def _judge_rule(session: Session, org: Organization, rule: AlertRule, result: Result, public_url: str | None) -> int:
+def rejudge(
+    session: Session,
+    org: Organization,
+    rule: AlertRule,
+    public_url: str | None,
+    *,
+    by: str | None = None,
+    note: str | None = None,
+) -> int:
+    """Judge all that is stored by a rule that is new or was changed; returns how many notifications were written.
+
+    Alerts that were over before the change stay as they are, and so do the windows until their end.
+    """
+    _lock(session, rule.id)
+    voice = Voice(org, public_url, by=by, note=note, gone="rule")
+    if not rule.is_active:
+        return sum(_vanish(session, voice, alert) for alert in _open(session, rule))
+    ours = (Result.monitor_id == rule.monitor_id,)
+    firsts = session.execute(
+        select(Result.version_id, func.min(Result.window_end)).where(*ours).group_by(Result.version_id)
+    )
+    return sum(_judge(session, voice, rule, version_id, first) for version_id, first in firsts.all())
+
+
+def violations(session: Session, result: Result) -> list[str]:
+    """The active rules that a result breaks by itself, each as severity and metric: for who asks about one window."""
+    found = []
+    for rule in session.scalars(
+        select(AlertRule).where(AlertRule.monitor_id == result.monitor_id, AlertRule.is_active)
+    ):
+        wanted = policy(rule)
+        before = replays.before(session, rule, result.version_id, result.window_end, 4 * wanted.condition.lookback + 1)
+        known = [each for each in before if each.state == "OK" and each.n >= wanted.min_n]
+        verdict = verdict_on(wanted, result, known)
+        if verdict.is_bad:
+            is_warning = verdict.finding is not None and verdict.finding.is_warning
+            name = result.state if verdict.finding is None else verdict.finding.name
+            found.append(f"{wanted.warn_severity if is_warning else wanted.severity}: {name}")
+    return found
+
+
+def _lock(session: Session, rule_id: int) -> AlertRule:
+    return session.scalars(
+        select(AlertRule).where(AlertRule.id == rule_id).with_for_update().execution_options(populate_existing=True)
+    ).one()
+
+
+def _open(session: Session, rule: AlertRule) -> Sequence[Alert]:
+    return session.scalars(select(Alert).where(Alert.rule_id == rule.id, Alert.state != "resolved")).all()
+
+
+def _judge(session: Session, voice: Voice, rule: AlertRule, version_id: int, at: datetime) -> int:
     if rule.start_time is None:
-        rule.start_time = result.window_end
-    settled = _settled(session, rule, result)
-    stored = [alert for alert in _stored(session, rule, result) if settled is None or alert.last_window_end > settled]
-    anchor = min([result.window_end, *(alert.first_window_end for alert in stored)])
-    episodes = fold(_results(session, rule, result, anchor, settled), rule.operator, rule.threshold)
+        rule.start_time = at
+    settled = replays.settled(session, rule, version_id)
+    stored = replays.stored(session, rule, version_id, at, settled)
+    anchor = min([at, *(alert.first_window_end for alert in stored)])
     written = 0
-    for episode in episodes:
+    for episode in replays.replay(session, rule, version_id, anchor, settled).episodes:
         mine = [alert for alert in stored if _overlap(alert, episode)]
         stored = [alert for alert in stored if alert not in mine]
-        written += _apply(session, org, rule, result.version_id, mine, episode, public_url)
-    for alert in stored:
-        written += _close(session, org, alert, "revision", public_url)
-    return written
-
-
-def _stored(session: Session, rule: AlertRule, result: Result) -> list[Alert]:
-    """Alerts that this result may change: the one before or around its window, and those after."""
-    mine = (Alert.rule_id == rule.id, Alert.version_id == result.version_id, _is_ours())
-    before = select(func.max(Alert.first_window_end)).where(*mine, Alert.first_window_end <= result.window_end)
-    start = session.scalar(before) or result.window_end
-    return list(
-        session.scalars(select(Alert).where(*mine, Alert.first_window_end >= start).order_by(Alert.first_window_end))
-    )
-
-
-def _is_ours() -> ColumnElement[bool]:
-    """What an operator resolved, or a revision took back, is over: no later result touches it."""
-    return func.coalesce(Alert.resolved_by, "").notin_(["operator", "revision"])
-
-
-def _settled(session: Session, rule: AlertRule, result: Result) -> datetime | None:
-    """The end of the last window that an operator declared settled."""
-    ended: datetime | None = session.scalar(
-        select(func.max(Alert.last_window_end)).where(
-            Alert.rule_id == rule.id, Alert.version_id == result.version_id, Alert.resolved_by == "operator"
-        )
-    )
-    return ended
-
-
-def _results(
-    session: Session, rule: AlertRule, result: Result, anchor: datetime, settled: datetime | None
-) -> Sequence[Result]:
-    statement = (
-        select(Result)
-        .where(
-            Result.monitor_id == rule.monitor_id,
-            Result.version_id == result.version_id,
-            Result.window_end >= anchor,
-        )
-        .ext(distinct_on(Result.window_end))
-        .order_by(Result.window_end, Result.revision.desc())
-    )
-    if settled is not None:
-        statement = statement.where(Result.window_end > settled)
-    return session.scalars(statement).all()
+        written += _apply(session, voice, rule, version_id, mine, episode)
+    return written + sum(_vanish(session, voice, alert) for alert in stored)
 
 
 def _overlap(alert: Alert, episode: Episode) -> bool:
@@ -156,81 +136,281 @@ def _overlap(alert: Alert, episode: Episode) -> bool:
 
 
 def _apply(
-    session: Session,
-    org: Organization,
-    rule: AlertRule,
-    version_id: int,
-    mine: Sequence[Alert],
-    episode: Episode,
-    public_url: str | None,
+    session: Session, voice: Voice, rule: AlertRule, version_id: int, mine: Sequence[Alert], episode: Episode
 ) -> int:
     """Make one stored alert say what the episode says; returns how many notifications that took."""
-    drivers = _drivers(session, version_id, episode.worst)
-    if mine:
-        alert, *merged = mine
-    else:
-        merged = []
-        alert = Alert(rule_id=rule.id, version_id=version_id, state="new", opened_at=func.now(), severity=rule.severity)
-    before = alert.state
-    _describe(alert, episode)
-    alert.drivers = drivers
-    alert.state = "firing" if episode.is_open else "resolved"
-    if episode.is_open:
-        alert.resolved_at = alert.resolved_by = None
-    elif before != "resolved":
-        alert.resolved_at, alert.resolved_by = func.now(), "recovery"
+    alert, merged = (mine[0], mine[1:]) if mine else (_new(session, rule, version_id, episode), [])
+    before, severity = _state_of(alert), alert.severity
+    was_worst = (alert.worst_window_end, alert.worst_value) if alert.id is not None else None
+    _describe(alert, episode, rule)
+    if was_worst != (alert.worst_window_end, alert.worst_value):
+        alert.drivers, alert.details = evidence.of_episode(session, version_id, episode)
+    _set_state(alert, episode)
     session.add(alert)
     session.flush()
-    # A span that was over before anyone could know of it is kept and shown, but wakes nobody.
-    is_news = alert.state != before and not (before == "new" and alert.state == "resolved")
-    written = _tell(session, org, alert, public_url) if is_news else 0
-    return written + sum(_merge(session, org, other, public_url) for other in merged)
+    kinds = _kinds(before, severity, alert)
+    for kind in kinds or _confirmed(session, voice, alert):
+        _write_down(session, alert, kind, voice, _window_of(kind, episode))
+    written = _tell(session, voice, alert, rule, episode.reached, is_reopened="reopened" in kinds)
+    return written + sum(_merge(session, voice, other, alert) for other in merged)
 
 
-def _describe(alert: Alert, episode: Episode) -> None:
+def _state_of(alert: Alert) -> str:
+    return "retracted" if alert.resolved_by == "revision" else alert.state
+
+
+def _new(session: Session, rule: AlertRule, version_id: int, episode: Episode) -> Alert:
+    """An alert for an episode that has none: the one that was taken back from the same windows, or a new one."""
+    taken_back = session.scalar(
+        select(Alert)
+        .where(
+            Alert.rule_id == rule.id, Alert.version_id == version_id, Alert.resolved_by == "revision",
+            Alert.first_window_end <= episode.last.window_end, Alert.last_window_end >= episode.first.window_end,
+        )
+        .order_by(Alert.id)
+        .limit(1)
+    )  # fmt: skip
+    if taken_back is not None:
+        return taken_back
+    return Alert(rule_id=rule.id, version_id=version_id, state="new", opened_at=func.now(), severity=episode.severity)
+
+
+def _describe(alert: Alert, episode: Episode, rule: AlertRule) -> None:
+    alert.rule_revision, alert.severity = rule.revision, episode.severity
     alert.first_window_start, alert.first_window_end = episode.first.window_start, episode.first.window_end
     alert.last_window_end, alert.windows, alert.n = episode.last.window_end, episode.windows, episode.last.n
-    alert.metric, alert.worst_value, alert.worst_window_end = (
-        episode.metric,
-        episode.worst_value,
-        episode.worst.window_end,
+    alert.fired_window_end = None if episode.fired is None else episode.fired.window_end
+    alert.metric, alert.worst_value = episode.metric, episode.worst_value
+    alert.worst_window_end, alert.current_value = episode.worst.window_end, episode.current_value
+
+
+def _set_state(alert: Alert, episode: Episode) -> None:
+    before, alert.state = alert.state, episode.state
+    if alert.state != "resolved":
+        alert.resolved_at = alert.resolved_by = None
+    elif before != "resolved" or alert.resolved_by == "revision":
+        alert.resolved_at, alert.resolved_by = func.now(), "recovery"
+    if before == "resolved" and alert.state == "firing":
+        alert.acknowledged_at = alert.acknowledged_by = alert.acknowledgement = None
+
+
+def _kinds(before: str, severity: str, alert: Alert) -> list[str]:
+    """What became of an alert, from the state and severity before to those now."""
+    after = alert.state
+    if before == after == "firing" and severity != alert.severity:
+        is_worse = SEVERITIES.index(alert.severity) > SEVERITIES.index(severity)
+        return ["escalated" if is_worse else "deescalated"]
+    if before == after:
+        return []
+    if before == "retracted":
+        return {"pending": ["pending"], "firing": ["reopened"], "resolved": ["reopened", "resolved"]}[after]
+    if before in ("new", "pending"):
+        return {"pending": ["pending"], "firing": ["firing"], "resolved": ["firing", "resolved"]}[after]
+    return [{"pending": "retracted", "firing": "reopened", "resolved": "resolved"}[after]]
+
+
+def _window_of(kind: str, episode: Episode) -> datetime | None:
+    if kind == "firing" and episode.fired is not None:
+        return episode.fired.window_end
+    return episode.closed_by if kind == "resolved" else episode.reached
+
+
+def _confirmed(session: Session, voice: Voice, alert: Alert) -> list[str]:
+    """Whether the result is a revised one of the alert's windows that says the same, said once for each revision."""
+    result = voice.result
+    if result is None or result.revision == 1 or alert.state == "pending":
+        return []
+    if not alert.first_window_end <= result.window_end <= alert.last_window_end:
+        return []
+    is_said = session.scalar(
+        select(AlertChange.id).where(
+            AlertChange.alert_id == alert.id,
+            AlertChange.window_end == result.window_end,
+            AlertChange.result_revision == result.revision,
+        )
     )
-    alert.current_value = episode.current_value
+    return [] if is_said else ["confirmed"]
 
 
-def _merge(session: Session, org: Organization, alert: Alert, public_url: str | None) -> int:
-    """An alert grew into another one: whoever was told of it is told that it is over, otherwise it never was."""
-    if session.scalar(select(Notification.id).where(Notification.alert_id == alert.id).limit(1)) is None:
-        session.delete(alert)
-        return 0
-    return _close(session, org, alert, "revision", public_url)
-
-
-def _drivers(session: Session, version_id: int, worst: Judged) -> dict[str, float]:
-    """What drives the worst value: its own entries; where the check has none, the features that moved most then."""
-    entries = worst.entries or results.moved_features(session, version_id, worst.window_start, worst.window_end)
-    return dict(sorted(entries.items(), key=lambda item: -item[1])[:DRIVERS_SHOWN])
-
-
-def _close(session: Session, org: Organization, alert: Alert, why: str, public_url: str | None) -> int:
-    """A revised result took the alert's windows back; who was told already that it is over is not told again."""
-    if alert.state == "resolved":
-        alert.resolved_by = why
-        return 0
-    alert.state, alert.resolved_at, alert.resolved_by = "resolved", func.now(), why
+def _write_down(session: Session, alert: Alert, kind: str, voice: Voice, window_end: datetime | None) -> None:
+    """A line of the alert's history."""
+    result = voice.result
+    is_confirmed = kind == "confirmed" and result is not None
+    session.add(
+        AlertChange(
+            alert_id=alert.id,
+            kind=kind,
+            by=voice.by,
+            window_end=result.window_end if is_confirmed and result is not None else window_end,
+            result_revision=None if result is None else result.revision,
+            severity=alert.severity,
+            value=alert.current_value,
+            note=voice.note,
+        )
+    )
     session.flush()
-    return _tell(session, org, alert, public_url)
 
 
-def _tell(session: Session, org: Organization, alert: Alert, public_url: str | None) -> int:
-    return 0 if public_url is None else notifications.write(session, org, alert, alert.state, public_url)
+def _merge(session: Session, voice: Voice, alert: Alert, into: Alert) -> int:
+    """An alert grew into another one: whoever was told of it is told that it is over, otherwise it never was."""
+    if not _was_told(session, alert):
+        session.delete(alert)
+        session.flush()
+        return 0
+    return _close(session, voice, alert, f"it is one with alert {into.id}")
 
 
-def resolve(session: Session, org: Organization, alert: Alert, public_url: str | None) -> bool:
+def _was_told(session: Session, alert: Alert) -> bool:
+    return session.scalar(select(Notification.id).where(Notification.alert_id == alert.id).limit(1)) is not None
+
+
+def _vanish(session: Session, voice: Voice, alert: Alert) -> int:
+    """The windows of an alert are not bad any more; one that never fired never was."""
+    if alert.state == "pending" and not _was_told(session, alert):
+        session.delete(alert)
+        session.flush()
+        return 0
+    return _close(session, voice, alert, voice.note)
+
+
+def _close(session: Session, voice: Voice, alert: Alert, note: str | None) -> int:
+    """Take an alert back, or end it with its rule; who was told already that it is over is not told again."""
+    is_over = alert.state == "resolved"
+    alert.state, alert.resolved_by = "resolved", voice.gone
+    if not is_over:
+        alert.resolved_at = func.now()
+    kind = "retracted" if voice.gone == "revision" else "resolved"
+    _write_down(
+        session, alert, kind, replace(voice, note=note), None if voice.result is None else voice.result.window_end
+    )
+    return _say(session, voice, alert, kind) if alert.told_severity is not None else 0
+
+
+def _tell(
+    session: Session, voice: Voice, alert: Alert, rule: AlertRule, reached: datetime | None, *, is_reopened: bool
+) -> int:
+    """Write the notifications that receivers need to know what the alert is now; returns how many."""
+    if voice.public_url is None:
+        return 0
+    told = alert.told_severity
+    if alert.state != "firing":
+        is_retracted = alert.state == "pending"
+        return _say(session, voice, alert, "retracted" if is_retracted else "resolved") if told is not None else 0
+    if told is None:
+        is_news = _is_recent(session, voice, rule, alert.version_id, reached)
+        return _say(session, voice, alert, "reopened" if is_reopened else "firing") if is_news else 0
+    if told != alert.severity:
+        is_worse = SEVERITIES.index(alert.severity) > SEVERITIES.index(told)
+        return _say(session, voice, alert, "escalated" if is_worse else "deescalated")
+    return 0
+
+
+def _is_recent(session: Session, voice: Voice, rule: AlertRule, version_id: int, reached: datetime | None) -> bool:
+    """Whether no window that is due now ends much later than the newest that has a verdict: then it is what is now."""
+    if voice.recent is None or reached is None:
+        return True
+    unit = UNIT[session.get_one(Monitor, rule.monitor_id).frequency]
+    boundary = reached + max(voice.recent, RECENT_WINDOWS * unit)
+    later = select(DueWindow.window_end).where(
+        DueWindow.version_id == version_id, DueWindow.window_end > boundary, DueWindow.due_at <= func.now()
+    )
+    return session.scalar(later.limit(1)) is None
+
+
+def _say(session: Session, voice: Voice, alert: Alert, kind: str) -> int:
+    if voice.public_url is None:
+        return 0
+    alert.told_severity = alert.severity if alert.state == "firing" else None
+    session.flush()
+    return notifications.write(session, voice.org, alert, kind, voice.public_url)
+
+
+# What an operator does.
+
+
+def resolve(
+    session: Session,
+    org: Organization,
+    alert: Alert,
+    public_url: str | None,
+    *,
+    by: str | None = None,
+    note: str | None = None,
+) -> bool:
     """An operator declares an alert over; bad windows after its last one open another. False when it was over."""
+    _lock(session, alert.rule_id)
+    session.refresh(alert)
     if alert.state == "resolved":
         return False
+    voice = Voice(org, public_url, by=by, note=note)
     alert.state, alert.resolved_at, alert.resolved_by = "resolved", func.now(), "operator"
-    session.flush()
-    _tell(session, org, alert, public_url)
+    _write_down(session, alert, "resolved", voice, alert.last_window_end)
+    _say(session, voice, alert, "resolved")
     return True
+
+
+def reopen(
+    session: Session,
+    org: Organization,
+    alert: Alert,
+    public_url: str | None,
+    *,
+    by: str | None = None,
+    note: str | None = None,
+) -> bool:
+    """Take back that an operator declared an alert over; False when it is open. It may have recovered since: see state.
+
+    Raises Conflict for one that was over by itself: that opens again by itself.
+    """
+    rule = _lock(session, alert.rule_id)
+    session.refresh(alert)
+    if alert.state != "resolved":
+        return False
+    if alert.resolved_by != "operator" or not rule.is_active:
+        raise errors.Conflict(
+            f"Alert {alert.id} was not resolved by an operator: it opens again by itself when its windows are bad."
+        )
+    alert.resolved_by, alert.rule_revision = None, rule.revision
+    session.flush()
+    settled = replays.settled(session, rule, alert.version_id)
+    if settled is not None and settled >= alert.last_window_end:
+        raise errors.Conflict(f"A later alert of rule {rule.id} was resolved: reopen that one.")
+    voice = Voice(org, public_url, by=by, note=note, recent=None)
+    _judge(session, voice, rule, alert.version_id, alert.first_window_end)
+    if alert.state == "resolved" and alert.resolved_by is None:
+        alert.resolved_by = "recovery"
+        _write_down(session, alert, "reopened", voice, alert.last_window_end)
+        over = replace(voice, by=None, note="it recovered meanwhile")
+        _write_down(session, alert, "resolved", over, None)
+    return True
+
+
+def acknowledge(
+    session: Session,
+    org: Organization,
+    alert: Alert,
+    public_url: str | None,
+    *,
+    by: str,
+    note: str | None = None,
+    is_undone: bool = False,
+) -> bool:
+    """Somebody works on an alert, or, undone, nobody does; False when it was so. Raises Conflict when it is over."""
+    _lock(session, alert.rule_id)
+    session.refresh(alert)
+    if alert.state == "resolved":
+        raise errors.Conflict(f"Alert {alert.id} is over: there is nothing to acknowledge.")
+    if (alert.acknowledged_at is None) is is_undone:
+        return False
+    voice = Voice(org, public_url, by=by, note=note)
+    alert.acknowledged_at = None if is_undone else func.now()
+    alert.acknowledged_by, alert.acknowledgement = (None, None) if is_undone else (by, note)
+    _write_down(session, alert, "unacknowledged" if is_undone else "acknowledged", voice, alert.last_window_end)
+    if not is_undone and alert.told_severity is not None:
+        _say(session, voice, alert, "acknowledged")
+    return True
+
+
+def history(session: Session, alert_id: int) -> Sequence[AlertChange]:
+    """What became of an alert, oldest first."""
+    return session.scalars(select(AlertChange).where(AlertChange.alert_id == alert_id).order_by(AlertChange.id)).all()

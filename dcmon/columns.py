@@ -82,6 +82,16 @@ class Columns:
         return {**self.model, **self.own, LABEL: self.label_type}
 
     @property
+    def filterable(self) -> dict[str, str]:
+        """What filters may speak of: all of these, and the sample's time."""
+        return {**self.all, TIME: "datetime"}
+
+    def read(self, features: Sequence[str]) -> dict[str, str]:
+        """What checks read: those of these features that there are, what the model said, and the label."""
+        return {**{name: self.features[name] for name in features if name in self.features}, **self.model,
+                LABEL: self.label_type}  # fmt: skip
+
+    @property
     def label_type(self) -> str:
         return "numeric" if self.is_regression else "categorical"
 

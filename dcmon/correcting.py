@@ -14,7 +14,21 @@ from sqlalchemy import Engine, delete, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from dcmon import db, errors, ingestion, labels, ledger, models, quarantine, retention, samples, storage, versions, wake
+from dcmon import (
+    db,
+    errors,
+    flow,
+    ingestion,
+    labels,
+    ledger,
+    models,
+    quarantine,
+    retention,
+    samples,
+    storage,
+    versions,
+    wake,
+)
 from dcmon.arrivals import Delivery, Outcome, quarter_hour
 from dcmon.columns import HASH, KEY, LEVEL, LOGGED_AT, TIME
 from dcmon.db import Organization
@@ -283,6 +297,7 @@ def _retry(session: Session, org: Organization, target: Target, ids: Sequence[in
         else labels.take(session, model, deliveries)
     )
     still_bad = quarantine.take_back(session, rows)
+    flow.touch(session, rows)
     ledger.correct(
         session, "retry", kind, by, f"{len(rows)} rows were tried again", model_id=model_id, version_id=version_id,
         stored=outcome.stored, duplicates=outcome.duplicates, quarantined=outcome.quarantined - len(rows),
@@ -312,12 +327,15 @@ def drop(engine: Engine, org: Organization, what: Chosen, by: str) -> int:
     for target, ids in chunks:
         with db.org_session(engine, org) as session:
             dropped += _drop(session, target, ids, by)
+    _ring(engine, org)
     return dropped
 
 
 def _drop(session: Session, target: Target, ids: Sequence[int], by: str) -> int:
     kind, model_id, version_id = target
-    held = [row.id for row in _held(session, ids)]
+    rows = _held(session, ids)
+    held = [row.id for row in rows]
+    flow.touch(session, rows)
     session.execute(delete(Quarantined).where(Quarantined.id.in_(held)))
     if held:
         ledger.correct(

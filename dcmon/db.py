@@ -1,7 +1,7 @@
 """The door to PostgreSQL: engines, sessions that enter exactly one schema, and errors in words."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import psycopg.sql
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, ProgrammingError
@@ -95,8 +96,7 @@ def _translate(context: ExceptionContext) -> errors.DcmonError | None:
 
 
 def _in_words(original: psycopg.Error, url: URL, is_disconnect: bool) -> errors.DcmonError | None:
-    where = _where(url)
-    said = (str(original).strip() or type(original).__name__).splitlines()[0]
+    where, said = _where(url), _first(original)
     if isinstance(original, psycopg.errors.DiskFull):
         return errors.DiskFull(where=where)
     if re.search(
@@ -108,6 +108,14 @@ def _in_words(original: psycopg.Error, url: URL, is_disconnect: bool) -> errors.
     if is_disconnect or _is_away(original.sqlstate):
         return errors.Unreachable(what="PostgreSQL", where=where, why=said)
     return None
+
+
+def _where(url: URL) -> str:
+    return f"{url.host or 'the local socket'}:{url.port or 5432}/{url.database or ''}"
+
+
+def _first(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _is_away(state: str | None) -> bool:
@@ -160,8 +168,31 @@ def _connected(session: Session, engine: Engine) -> Connection:
         raise errors.Unreachable(what="PostgreSQL", where=_where(engine.url), why=why) from error
 
 
-def _where(url: URL) -> str:
-    return f"{url.host or 'the local socket'}:{url.port or 5432}/{url.database or ''}"
+@contextmanager
+def peeking(engine: Engine) -> Iterator[Callable[[Organization, str], Any]]:
+    """A way to look into one organization after the other, by one statement and one round trip each; for hints only.
+
+    What it finds is no more than a hint: neither the gate is held nor the revision looked at. It gives the statement's
+    row; None for an organization that can't be looked into now.
+    """
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        raw: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
+
+        def peek(org: Organization, statement: str) -> Any:
+            path = psycopg.sql.Identifier(org.schema).as_string(raw)
+            before = f"begin read only; set local lock_timeout = '1s'; set local search_path = {path}"
+            try:
+                found = raw.execute(f"{before}; {statement}; commit".encode())
+                for _ in range(3):
+                    found.nextset()
+                return found.fetchone()
+            except psycopg.Error as error:
+                if raw.closed or raw.broken:
+                    raise errors.Unreachable(what="PostgreSQL", where=_where(engine.url), why=_first(error)) from error
+                raw.execute("rollback")
+                return None
+
+        yield peek
 
 
 def enter(connection: Connection, org: Organization) -> None:
@@ -215,15 +246,15 @@ def sqlstate(error: DBAPIError) -> str | None:
 
 
 @contextmanager
-def cursor(session: Session, statement: str) -> Iterator[psycopg.Cursor[Any]]:
-    """psycopg's own cursor in the session's transaction: for COPY, and for arrays in binary.
+def cursor(session: Session, statement: str, name: str = "") -> Iterator[psycopg.Cursor[Any]]:
+    """psycopg's own cursor in the session's transaction: for COPY, and for arrays in binary. With a name, the server's.
 
     Raises what statements raise: Unreachable, DBAPIError, …
     """
     held = session.connection()
     connection: psycopg.Connection[Any] = held.connection.driver_connection  # type: ignore[assignment]
     try:
-        with connection.cursor(binary=True) as opened:
+        with connection.cursor(name, binary=True) if name else connection.cursor(binary=True) as opened:
             yield opened
     except psycopg.Error as error:
         is_lost = connection.closed or connection.broken or isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
@@ -245,6 +276,14 @@ def fetch(session: Session, statement: str, values: Mapping[str, Any]) -> list[A
     """The rows of a statement whose parameters, %(name)b, and results travel in binary: arrays cost a third so."""
     with cursor(session, statement) as opened:
         return opened.execute(statement, values).fetchall()
+
+
+def stream(session: Session, statement: str, values: Mapping[str, Any]) -> Iterator[Any]:
+    """Like `fetch`, a row at a time: as much as this side has asked for is on its way, and no more."""
+    with cursor(session, statement, "stream") as opened:
+        opened.execute(statement, values)
+        while (row := opened.fetchone()) is not None:
+            yield row
 
 
 def run(session: Session, statement: str, values: Mapping[str, Any]) -> int:

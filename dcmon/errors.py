@@ -64,8 +64,24 @@ class SourceNotFound(NotFound):
     """There is no source {name!r}. "dcmon source list" shows those that there are."""
 
 
+class RuleNotFound(NotFound):
+    """There is no rule {name!r}. "dcmon rule list" shows those that there are."""
+
+
+class AlertNotFound(NotFound):
+    """There is no alert {name!r}. "dcmon alert list --all" shows those that there are."""
+
+
 class QuarantinedNotFound(NotFound):
     """No row {name} is quarantined. "dcmon quarantine list --rows" shows those that are."""
+
+
+class WebhookNotFound(NotFound):
+    """There is no webhook {name!r}. "dcmon webhook list" shows those that there are."""
+
+
+class NotificationNotFound(NotFound):
+    """There is no notification {name!r}. "dcmon notification list" shows those that there are."""
 
 
 class Conflict(DcmonError):
@@ -153,6 +169,12 @@ class DiskFull(DcmonError):
 
 class DataDirectoryUnusable(DcmonError):
     """The data directory {path} can't be used: {why}"""
+
+    exit_code, status = 3, 503
+
+
+class ChecksCantRun(DcmonError):
+    """The process that runs checks ends at once; what it said stands above. Is there memory left?"""
 
     exit_code, status = 3, 503
 

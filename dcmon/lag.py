@@ -48,18 +48,22 @@ def measure(engine: Engine, settings: Kafka, look_at: int) -> tuple[list[Partiti
 
     Raises Unreachable.
     """
-    ids = kafka.ensure_topics(settings)
-    partitions, unread = list[PartitionLag](), list[kafka.Sent]()
+    found = partitions(engine, settings, look_at)
+    return [lag for lag, _ in found], _by_organization(engine, [each for _, unread in found for each in unread])
+
+
+def partitions(engine: Engine, settings: Kafka, look_at: int) -> list[tuple[PartitionLag, list[kafka.Sent]]]:
+    """The lag of each partition, with the first of its unread messages, at most so many. Raises Unreachable."""
+    ids, found = kafka.ensure_topics(settings), []
     for name, topic_id in ids.items():
         for extent in kafka.extents(settings, name):
             with db.public_session(engine) as session:
                 stands = offsets.floor(session, (topic_id, extent.partition)).next_offset
             lag = PartitionLag(name, extent.partition, extent.begin if stands is None else stands, extent.end)
-            found, are_all = kafka.peek(settings, name, replace(extent, begin=max(lag.read, extent.begin)), look_at)
-            unread += found
-            oldest = min((each.at for each in found), default=None)
-            partitions.append(replace(lag, oldest_unread=oldest, unread=len(found) if are_all else None))
-    return partitions, _by_organization(engine, unread)
+            unread, are_all = kafka.peek(settings, name, replace(extent, begin=max(lag.read, extent.begin)), look_at)
+            oldest, number = min((each.at for each in unread), default=None), len(unread) if are_all else None
+            found.append((replace(lag, oldest_unread=oldest, unread=number), unread))
+    return found
 
 
 def _by_organization(engine: Engine, unread: Iterable[kafka.Sent]) -> list[OrganizationLag]:

@@ -4,10 +4,23 @@ from types import TracebackType
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from dcmon import errors
 
 LOCK = "dcmon.leader"
+
+HELD = text("""
+    select exists (select 1 from pg_locks
+                    where locktype = 'advisory' and granted and objsubid = 1
+                      and database = (select oid from pg_database where datname = current_database())
+                      and (classid::int8 << 32 | objid::int8) = hashtext(:lock)::int8)
+""")
+
+
+def is_held(session: Session) -> bool:
+    """Whether anybody leads: a lock that is held is a leader whose connection lives."""
+    return bool(session.scalar(HELD, {"lock": LOCK}))
 
 
 class Leadership:

@@ -1,153 +1,68 @@
-"""The outbox: notifications are written in the transaction that moves an alert, and delivered at least once.
+"""Notifications: written in the transaction that moves an alert, listed, and tried again. dcmon.outbox sends them."""
 
-Per alert and webhook they go out in order; a newer state of the same alert supersedes an undelivered older one.
-"""
-
-import json
-import random
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import ColumnElement, String, and_, cast, select, text
 from sqlalchemy.orm import Session
 
+from dcmon import descriptions, errors, webhooks
 from dcmon.db import Organization
-from dcmon.overview import condition
-from dcmon.settings import Webhooks
-from dcmon.tables.org import Alert, AlertRule, Check, Model, Monitor, Notification, Version, Webhook
-from dcmon.webhooks import Delivery
+from dcmon.tables.org import Alert, Notification, Version, Webhook
 
-FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(hours=1)
-
-CLAIM = text("""
-    update notifications as taken set lease_until = now() + :lease, attempts = taken.attempts + 1
-      from (select n.id from notifications n
-             where n.delivered_at is null and n.dead_at is null and n.due_at <= now()
-               and (n.lease_until is null or n.lease_until < now())
-               and not exists (select 1 from notifications earlier
-                                where earlier.alert_id = n.alert_id and earlier.webhook_id = n.webhook_id
-                                  and earlier.position < n.position
-                                  and earlier.delivered_at is null and earlier.dead_at is null)
-             order by n.position limit :limit for update skip locked) found
-      join notifications same on same.id = found.id join webhooks w on w.id = same.webhook_id
-     where taken.id = found.id
-    returning taken.id, taken.body, w.url, w.secret
-""")
-SUPERSEDE = text("""
-    update notifications older set dead_at = now(), last_error = 'superseded by a newer state'
-     where older.delivered_at is null and older.dead_at is null
-       and (older.lease_until is null or older.lease_until < now()) and older.attempts > 0
-       and exists (select 1 from notifications newer
-                    where newer.alert_id = older.alert_id and newer.webhook_id = older.webhook_id
-                      and newer.position > older.position)
-""")
+FORMAT = 1  # of a message's body: grows when a key changes its meaning or goes
+ENDS = ("resolved", "retracted")
+ONLY_TO_THE_TOLD = ("acknowledged", *ENDS)  # no news to who never heard of the alert
+STATES = ("waiting", "held", "delivered", "dead", "superseded")
+SHORTEST_ID = 4
 
 
 @dataclass(frozen=True)
-class Claimed:
-    """A notification that this worker may send until the lease ends."""
+class NotificationView:
+    """A notification with its receiver."""
 
-    id: uuid.UUID
-    body: bytes
-    url: str
-    secret: bytes
+    notification: Notification
+    webhook: Webhook
 
 
 def write(session: Session, org: Organization, alert: Alert, kind: str, public_url: str) -> int:
-    """Write one notification ("firing" or "resolved") for each webhook that wants it; returns how many."""
+    """Write one notification, of a kind of dcmon.episodes.TOLD, for each webhook that wants it; returns how many.
+
+    Whoever was told of the alert is told how it goes on, though it is less severe now.
+    """
+    told = set(session.scalars(select(Notification.webhook_id).where(Notification.alert_id == alert.id)))
+    model_id = session.scalar(select(Version.model_id).where(Version.id == alert.version_id))
     wanted = [
         webhook
         for webhook in session.scalars(select(Webhook).where(Webhook.is_active).order_by(Webhook.id))
-        if alert.severity in webhook.severities
+        if webhook.id in told or webhooks.wants(webhook, alert.severity, model_id)
     ]
     if not wanted:
         return 0
     body = message(session, org, alert, kind, public_url)
     for webhook in wanted:
-        session.add(Notification(alert_id=alert.id, webhook_id=webhook.id, kind=kind, body=body))
+        made = Notification(alert_id=alert.id, webhook_id=webhook.id, kind=kind, body=body)
+        made.model_id, made.severity = model_id, alert.severity
+        session.add(made)
     session.flush()
     return len(wanted)
 
 
 def message(session: Session, org: Organization, alert: Alert, kind: str, public_url: str) -> dict[str, Any]:
-    """What a receiver is told, see docs/operating.md."""
-    rule = session.get_one(AlertRule, alert.rule_id)
-    monitor = session.get_one(Monitor, rule.monitor_id)
-    check = session.get_one(Check, monitor.check_id)
-    model = session.get_one(Model, check.model_id)
-    version = session.get_one(Version, alert.version_id)
+    """What a receiver is told, see docs/notifications.md."""
+    about = descriptions.describe(session, org, alert, public_url)
     return {
+        "format": FORMAT,
         "type": f"alert.{kind}",
         "timestamp": datetime.now(UTC).isoformat(),
         "organization": org.name,
-        "alert": {
-            "id": alert.id,
-            "model": model.name,
-            "version": version.name,
-            "monitor": monitor.name,
-            "check": check.class_name,
-            "rule": f"{alert.metric} {condition(rule)}",
-            "severity": alert.severity,
-            "state": alert.state,
-            "since": alert.first_window_start.isoformat(),
-            "last_window_end": alert.last_window_end.isoformat(),
-            "value": alert.current_value,
-            "worst_value": alert.worst_value,
-            "drivers": alert.drivers,
-            "n": alert.n,
-            "windows": alert.windows,
-        },
-        "link": f"{public_url}/api/v1/alert-rules/{rule.id}",
-        "command": f"dcmon --org {org.name!r} alert show {alert.id}",
+        "alert": {key: value for key, value in about.items() if key not in ("link", "command")},
+        "link": about["link"],
+        "command": about["command"],
     }
-
-
-def claim(session: Session, limit: int, lease: timedelta) -> list[Claimed]:
-    """Claim what is due: of each alert and webhook only the oldest that is not delivered."""
-    session.execute(SUPERSEDE)
-    found = session.execute(CLAIM, {"limit": limit, "lease": lease})
-    return [Claimed(row.id, encode(row.body), row.url, bytes(row.secret)) for row in found]
-
-
-def encode(body: dict[str, Any]) -> bytes:
-    """A message's bytes: what is signed is what is sent."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def record(session: Session, notification_id: uuid.UUID, delivery: Delivery, settings: Webhooks) -> None:
-    """Write down how a delivery went: done, to be tried again later, or given up."""
-    notification = session.get(Notification, notification_id)
-    if notification is None:
-        return
-    now = datetime.now(UTC)
-    notification.last_status, notification.last_error = delivery.status, delivery.error
-    notification.lease_until = None
-    if delivery.is_delivered:
-        notification.delivered_at = now
-    elif now - notification.created_at > settings.retry_for:
-        notification.dead_at = now
-    else:
-        notification.due_at = now + pause(notification.attempts)
-    session.flush()
-
-
-def pause(attempts: int) -> timedelta:
-    """How long to wait after so many attempts: doubling from 5 s to 1 h, a tenth of it by chance."""
-    longest: timedelta = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempts - 1, 20))
-    return longest * (0.9 + 0.1 * random.random())
-
-
-def next_at(session: Session) -> datetime | None:
-    """When the next notification is due; None when none waits."""
-    found: datetime | None = session.scalar(
-        text(
-            "select min(greatest(due_at, coalesce(lease_until, due_at))) from notifications"
-            " where delivered_at is null and dead_at is null"
-        )
-    )
-    return found
 
 
 def of_alert(session: Session, alert_id: int) -> list[tuple[Notification, Webhook]]:
@@ -158,9 +73,133 @@ def of_alert(session: Session, alert_id: int) -> list[tuple[Notification, Webhoo
 
 
 def state(notification: Notification) -> str:
-    """One of: delivered, given up, superseded, waiting, retrying."""
+    """One of STATES."""
     if notification.delivered_at is not None:
         return "delivered"
     if notification.dead_at is not None:
-        return "superseded" if (notification.last_error or "").startswith("superseded") else "given up"
-    return "retrying" if notification.attempts else "waiting"
+        return "superseded" if notification.is_superseded else "dead"
+    return "held" if notification.held_because else "waiting"
+
+
+def _is(state: str) -> ColumnElement[bool]:
+    is_open = and_(Notification.delivered_at.is_(None), Notification.dead_at.is_(None))
+    is_over = Notification.dead_at.is_not(None)
+    return {
+        "delivered": Notification.delivered_at.is_not(None),
+        "dead": and_(is_over, ~Notification.is_superseded),
+        "superseded": and_(is_over, Notification.is_superseded),
+        "held": and_(is_open, Notification.held_because.is_not(None)),
+        "waiting": and_(is_open, Notification.held_because.is_(None)),
+    }[state]
+
+
+def listed(
+    session: Session,
+    *,
+    state: str | None = None,
+    receiver: str | None = None,
+    alert_id: int | None = None,
+    message_id: str | None = None,
+    limit: int = 100,
+) -> list[NotificationView]:
+    """Notifications, the newest first. Raises InvalidInput for a state that is none, NotFound for a receiver."""
+    statement = select(Notification, Webhook).join(Webhook, Webhook.id == Notification.webhook_id)
+    if state is not None:
+        if state not in STATES:
+            raise errors.InvalidInput(f"There is no state {state!r}: it is one of {', '.join(STATES)}.")
+        statement = statement.where(_is(state))
+    if receiver is not None:
+        statement = statement.where(Webhook.id == webhooks.find(session, receiver).id)
+    if alert_id is not None:
+        statement = statement.where(Notification.alert_id == alert_id)
+    if message_id is not None:
+        statement = statement.where(_begins(Notification.message_id, message_id.removeprefix("msg_")))
+    found = session.execute(statement.order_by(Notification.position.desc()).limit(limit))
+    return [NotificationView(*each) for each in found]
+
+
+def _begins(column: Any, text: str) -> ColumnElement[bool]:
+    """Whether an id begins so, with dashes or without."""
+    digits = text.replace("-", "").lower()
+    if len(digits) < SHORTEST_ID or not all(each in "0123456789abcdef" for each in digits):
+        raise errors.InvalidInput(
+            f"{text!r} is no id of a notification, nor {SHORTEST_ID} or more of its first digits."
+        )
+    written = "-".join(part for part in (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]) if part)
+    return cast(column, String).startswith(written)
+
+
+def find(session: Session, given: str) -> NotificationView:
+    """The notification of an id, or of the beginning of one. Raises InvalidInput or NotFound."""
+    statement = select(Notification, Webhook).join(Webhook, Webhook.id == Notification.webhook_id)
+    found = session.execute(statement.where(_begins(Notification.id, given)).limit(2)).all()
+    if len(found) > 1:
+        raise errors.InvalidInput(f"Several notifications begin with {given!r}: say more of the id.")
+    if not found:
+        raise errors.NotificationNotFound(name=given)
+    return NotificationView(*found[0])
+
+
+def row(view: NotificationView, now: datetime) -> dict[str, Any]:
+    """A notification as a row for an output."""
+    notification, webhook = view.notification, view.webhook
+    about = notification.body.get("alert", {})
+    return {
+        "id": str(notification.id),
+        "state": state(notification),
+        "kind": notification.kind,
+        "severity": notification.severity,
+        "alert": notification.alert_id,
+        "monitor": "/".join(str(about[key]) for key in ("model", "monitor") if about.get(key)),
+        "receiver": webhook.name,
+        "created_at": notification.created_at,
+        "attempts": notification.attempts,
+        "next_try": _next_try(view, now),
+        "delivered_at": notification.delivered_at,
+        "message": f"msg_{notification.message_id.hex}" if notification.message_id else None,
+        "in_digest": notification.is_digest,
+        "why": why(view, now),
+    }
+
+
+def _next_try(view: NotificationView, now: datetime) -> datetime | None:
+    notification, webhook = view.notification, view.webhook
+    if notification.delivered_at is not None or notification.dead_at is not None:
+        return None
+    if webhooks.is_paused(webhook, now):
+        return webhook.paused_until
+    return max(each for each in (notification.due_at, webhook.not_before) if each is not None)
+
+
+def why(view: NotificationView, now: datetime) -> str | None:
+    """Why a notification is not delivered, or what its receiver said."""
+    notification, webhook = view.notification, view.webhook
+    if state(notification) in ("waiting", "held") and webhooks.is_paused(webhook, now):
+        return f"The receiver is paused{f': {webhook.paused_because}' if webhook.paused_because else '.'}"
+    return notification.held_because if state(notification) == "held" else notification.last_error
+
+
+def retry(session: Session, ids: Sequence[uuid.UUID] | None = None) -> dict[str, int]:
+    """Try given up notifications once more, for as long as a new one: those named, or all. Says how many.
+
+    One whose alert has moved on since is superseded, not sent: its receiver knows better. What still waits is tried at
+    once.
+    """
+    chosen = "dead_at is not null and not is_superseded" if ids is None else "id = any(:ids)"
+    values = {} if ids is None else {"ids": list(ids)}
+    outdated = session.execute(text(OUTDATED.format(chosen=chosen)), values)
+    retried = session.execute(text(AGAIN.format(chosen=chosen)), values)
+    return {"retried": retried.rowcount, "superseded": outdated.rowcount}  # type: ignore[attr-defined]
+
+
+OUTDATED = """
+    update notifications old set is_superseded = true
+     where {chosen} and old.dead_at is not null and not old.is_superseded
+       and exists (select 1 from notifications newer
+                    where newer.alert_id = old.alert_id and newer.webhook_id = old.webhook_id
+                      and newer.position > old.position and not newer.is_superseded)
+"""
+AGAIN = """
+    update notifications set dead_at = null, due_at = now(), attempts = 0, tried_at = null
+     where {chosen} and delivered_at is null and not is_superseded and (lease_until is null or lease_until < now())
+"""

@@ -1,27 +1,42 @@
-"""Outgoing requests never reach inside: a host is resolved once, checked, and the checked address is connected to."""
+"""Outgoing requests never reach inside: a host is resolved once, checked, and a checked address is connected to."""
 
+import re
 import socket
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from queue import Empty, SimpleQueue
 from urllib.parse import quote, urlsplit
 
 from dcmon.errors import InvalidInput
 
 Address = IPv4Address | IPv6Address
 TARGET = "/?&=%:@!$'()*+,;~[]"  # what stands in a request line as it is; a blank or an umlaut is encoded
+NOT_IN_HOST = re.compile(r"[\x00-\x20\x7f\\<>\"^`{|}@]")
+ADDRESSES_TRIED = 4
 
 # What ipaddress does not count as private, but is not the public internet: carrier-grade NAT and translation prefixes.
 INSIDE = [ip_network(each) for each in ("100.64.0.0/10", "192.88.99.0/24", "64:ff9b::/96", "64:ff9b:1::/48")]
 
 
 @dataclass(frozen=True)
-class Destination:
-    """A checked address, and the name it stands for."""
+class Url:
+    """A URL of a receiver, taken apart; the host is in ASCII, without a dot at its end."""
 
     scheme: str
     host: str
-    address: str
+    port: int
+    target: str
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Checked addresses, in the order to try them, and the name that they stand for."""
+
+    scheme: str
+    host: str
+    addresses: tuple[str, ...]
     port: int
     target: str
 
@@ -30,38 +45,75 @@ class Refused(Exception):
     """A destination that must not be reached, or can't be resolved. The message says why."""
 
 
-def require_url(url: str, allow: Sequence[str]) -> None:
-    """Raises InvalidInput unless the URL is https, or http to a host that is allowed by name or network."""
-    parts = urlsplit(url)
+def parse(url: str) -> Url:
+    """Take a URL apart. Raises InvalidInput, in words that do not repeat the URL, for it may hold a secret."""
     try:
-        port = parts.port
-    except ValueError as error:
-        raise InvalidInput(f"{url!r} has no usable port.") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise InvalidInput(f"{url!r} is no URL of a receiver. It looks like https://hooks.example.org/alerts")
-    if parts.username or parts.password:
+        parts = urlsplit(url)
+        host, port = _ascii(parts.hostname or ""), parts.port
+    except ValueError as error:  # a UnicodeError too
+        raise InvalidInput(f"That is no URL of a receiver: {_reason(error)}.") from error
+    if "@" in parts.netloc:
         raise InvalidInput("A receiver's URL can't carry a user or password: they would end up in logs.")
-    if parts.scheme == "http" and not _is_allowed_name(parts.hostname, allow):
-        raise InvalidInput(
-            f"Use https, or add {parts.hostname} to DCMON_WEBHOOKS__ALLOW if it is a receiver of your own."
-        )
-
-
-def resolve(url: str, allow: Sequence[str]) -> Destination:
-    """Resolve a URL's host, once. Every address it has must be public or allowed. Raises Refused."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise Refused(f"The host {host} can't be resolved: {error}.") from error
-    addresses = [str(each[4][0]).split("%")[0] for each in found]
-    for address in addresses:
-        if is_inside(ip_address(address)) and not is_allowed(host, ip_address(address), allow):
-            raise Refused(f"{host} is {address}, which is not public. DCMON_WEBHOOKS__ALLOW can allow it.")
+    if parts.scheme not in ("http", "https") or not host or port == 0:
+        raise InvalidInput("That is no URL of a receiver. It looks like https://hooks.example.org/alerts")
+    if NOT_IN_HOST.search(parts.netloc) or any(ord(each) < 0x20 or each == "\x7f" for each in url):
+        raise InvalidInput("A receiver's URL can't have control characters, or blanks and signs in its host.")
     target = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=TARGET)
-    return Destination(parts.scheme, host, addresses[0], port, target)
+    return Url(parts.scheme, host, port or (443 if parts.scheme == "https" else 80), target)
+
+
+def _reason(error: ValueError) -> str:
+    """Why urllib refused, without the part of the URL that it repeats."""
+    return "its port is none" if "port" in str(error).lower() else "its host can't be read"
+
+
+def _ascii(host: str) -> str:
+    """A host as DNS and certificates know it: digits in disguise become digits, umlauts punycode."""
+    host = host if host.isascii() else host.encode("idna").decode()
+    return host.removesuffix(".").lower()
+
+
+def require_url(url: str, allow: Sequence[str]) -> Url:
+    """Raises InvalidInput unless the URL is https, or http to a host that is allowed by name or network."""
+    found = parse(url)
+    if found.scheme == "http" and not is_allowed_name(found.host, allow):
+        raise InvalidInput(f"Use https, or add {found.host} to DCMON_WEBHOOKS__ALLOW if it is a receiver of your own.")
+    return found
+
+
+def resolve(url: str, allow: Sequence[str], seconds: float = 10) -> Destination:
+    """Resolve a URL's host, once. Every address it has must be public or allowed. Raises Refused."""
+    try:
+        parsed = parse(url)
+        addresses = _look_up(parsed.host, parsed.port, seconds)
+        for address in addresses:
+            if is_inside(ip_address(address)) and not is_allowed(parsed.host, ip_address(address), allow):
+                raise Refused(f"{parsed.host} is {address}, which is not public. DCMON_WEBHOOKS__ALLOW can allow it.")
+        require_url(url, allow)  # again: the list may be a shorter one now
+    except InvalidInput as error:
+        raise Refused(str(error)) from error
+    return Destination(parsed.scheme, parsed.host, tuple(addresses[:ADDRESSES_TRIED]), parsed.port, parsed.target)
+
+
+def _look_up(host: str, port: int, seconds: float) -> list[str]:
+    """The addresses of a host. The system's resolver knows no bound on time, so a thread of its own waits for it."""
+    found: SimpleQueue[list[str] | Exception] = SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found.put(list(dict.fromkeys(str(each[4][0]).split("%")[0] for each in answers)))
+        except (OSError, UnicodeError) as error:
+            found.put(error)
+
+    threading.Thread(target=ask, name="resolve", daemon=True).start()
+    try:
+        answer = found.get(timeout=seconds)
+    except Empty:
+        raise Refused(f"The host {host} can't be resolved within {seconds:g} s.") from None
+    if isinstance(answer, Exception) or not answer:
+        raise Refused(f"The host {host} can't be resolved: {answer or 'it has no address'}.")
+    return answer
 
 
 def is_inside(address: Address) -> bool:
@@ -76,11 +128,11 @@ def is_inside(address: Address) -> bool:
 
 def is_allowed(host: str, address: Address, allow: Sequence[str]) -> bool:
     """Whether a host is on the allow-list: by its name, or by a network its address lies in."""
-    return _is_allowed_name(host, allow) or any(_is_in(address, entry) for entry in allow)
+    return is_allowed_name(host, allow) or any(_is_in(address, entry) for entry in allow)
 
 
-def _is_allowed_name(host: str, allow: Sequence[str]) -> bool:
-    if host.lower() in {entry.lower() for entry in allow}:
+def is_allowed_name(host: str, allow: Sequence[str]) -> bool:
+    if host in {entry.lower().removesuffix(".") for entry in allow}:
         return True
     try:
         return any(_is_in(ip_address(host), entry) for entry in allow)

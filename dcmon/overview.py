@@ -5,21 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from dcmon import errors, results
+from dcmon import errors, results, rules
 from dcmon.sparkline import sparkline
 from dcmon.tables.org import Alert, AlertRule, Check, Model, Monitor, Result, Version
-
-SIGNS = {
-    "greater_than": ">",
-    "greater_than_equals": ">=",
-    "less_than": "<",
-    "less_than_equals": "<=",
-    "equals": "=",
-    "not_equals": "!=",
-}
 
 
 @dataclass(frozen=True)
@@ -61,6 +52,7 @@ class AlertView:
     monitor: Monitor
     model: Model
     version: Version
+    check: Check
 
     @property
     def name(self) -> str:
@@ -73,8 +65,8 @@ class AlertView:
 
 
 def condition(rule: AlertRule) -> str:
-    """A rule's condition in signs: "> 0.2"."""
-    return f"{SIGNS[rule.operator]} {rule.threshold:g}"
+    """A rule's condition as a person writes it: "> 0.2"."""
+    return rules.condition_text(rule)
 
 
 def monitors(session: Session, model_id: int | None = None, since: datetime | None = None) -> list[MonitorView]:
@@ -87,36 +79,43 @@ def monitors(session: Session, model_id: int | None = None, since: datetime | No
     )
     if model_id is not None:
         statement = statement.where(Model.id == model_id)
-    rules: dict[int, list[AlertRule]] = {}
+    on: dict[int, list[AlertRule]] = {}
     for rule in session.scalars(select(AlertRule).order_by(AlertRule.id)):
-        rules.setdefault(rule.monitor_id, []).append(rule)
+        on.setdefault(rule.monitor_id, []).append(rule)
     return [
-        MonitorView(monitor, check, model, rules.get(monitor.id, []), results.series(session, monitor.id, since))
+        MonitorView(monitor, check, model, on.get(monitor.id, []), results.series(session, monitor.id, since))
         for monitor, check, model in session.execute(statement)
     ]
 
 
-def alerts(session: Session, model_id: int | None = None) -> list[AlertView]:
-    """All alerts, or those of a model, in the order in which their windows began."""
-    statement = (
-        select(Alert, AlertRule, Monitor, Model, Version)
+def alerts(session: Session, model_id: int | None = None, *, pending: bool = False) -> list[AlertView]:
+    """All alerts, or those of a model, in the order in which their windows began; pending ones when asked for."""
+    statement = _alerts()
+    if model_id is not None:
+        statement = statement.where(Model.id == model_id)
+    if not pending:
+        statement = statement.where(Alert.state != "pending")
+    return [AlertView(*row) for row in session.execute(statement)]
+
+
+def _alerts() -> Select[Alert, AlertRule, Monitor, Model, Version, Check]:
+    return (
+        select(Alert, AlertRule, Monitor, Model, Version, Check)
         .join(AlertRule, AlertRule.id == Alert.rule_id)
         .join(Monitor, Monitor.id == AlertRule.monitor_id)
+        .join(Check, Check.id == Monitor.check_id)
         .join(Version, Version.id == Alert.version_id)
         .join(Model, Model.id == Version.model_id)
         .order_by(Alert.first_window_start, Alert.id)
     )
-    if model_id is not None:
-        statement = statement.where(Model.id == model_id)
-    return [AlertView(*row) for row in session.execute(statement)]
 
 
 def alert(session: Session, alert_id: int) -> AlertView:
     """One alert. Raises NotFound."""
-    found = next((view for view in alerts(session) if view.alert.id == alert_id), None)
-    if found is None:
-        raise errors.NotFound(what="alert", name=alert_id)
-    return found
+    row = session.execute(_alerts().where(Alert.id == alert_id)).one_or_none()
+    if row is None:
+        raise errors.AlertNotFound(name=alert_id)
+    return AlertView(*row)
 
 
 def alert_row(view: AlertView) -> dict[str, Any]:
@@ -134,6 +133,68 @@ def alert_row(view: AlertView) -> dict[str, Any]:
         "rule": condition(view.rule),
         "driver": view.driver,
     }
+
+
+@dataclass(frozen=True)
+class RuleView:
+    """A rule with its monitor, and how many alerts it has, and has open."""
+
+    rule: AlertRule
+    monitor: Monitor
+    model: Model
+    alerts: int
+    open: int
+
+
+def rules_of(session: Session, model_id: int | None = None) -> list[RuleView]:
+    """All rules, or those of a model."""
+    is_open = func.count(Alert.id).filter(Alert.state == "firing")
+    statement = (
+        select(AlertRule, Monitor, Model, func.count(Alert.id), is_open)
+        .join(Monitor, Monitor.id == AlertRule.monitor_id)
+        .join(Check, Check.id == Monitor.check_id)
+        .join(Model, Model.id == Check.model_id)
+        .outerjoin(Alert, Alert.rule_id == AlertRule.id)
+        .group_by(AlertRule.id, Monitor.id, Model.id)
+        .order_by(Model.name, Monitor.id, AlertRule.id)
+    )
+    if model_id is not None:
+        statement = statement.where(Model.id == model_id)
+    return [RuleView(*row) for row in session.execute(statement)]
+
+
+def rule_row(view: RuleView) -> dict[str, Any]:
+    """A rule as a row for an output."""
+    rule = view.rule
+    return {
+        "id": rule.id,
+        "name": rule.name,
+        "monitor": f"{view.model.name}/{view.monitor.name}",
+        "condition": condition(rule),
+        "severity": rule.severity if rule.warn_severity is None else f"{rule.warn_severity}..{rule.severity}",
+        "for": rule.for_windows,
+        "keep_firing": rule.keep_firing,
+        "min_n": rule.min_n,
+        "no_data": rule.no_data,
+        "error": rule.on_error,
+        "inhibit": rule.is_inhibited,
+        "active": rule.is_active,
+        "open": view.open,
+        "alerts": view.alerts,
+    }
+
+
+def unknown_name(session: Session, rule: AlertRule) -> str | None:
+    """A remark when a rule names what its monitor's newest result with a value does not have."""
+    name = rules.condition_of(rule).subject.name
+    newest = select(Result).where(Result.monitor_id == rule.monitor_id, Result.state == "OK")
+    last = session.scalar(newest.order_by(Result.window_end.desc(), Result.revision.desc()).limit(1))
+    if name is None or last is None:
+        return None
+    there = [*last.metrics, *last.entries]
+    if name.lower() in (each.lower() for each in there):
+        return None
+    return f"The newest result has no {name!r}, only {', '.join(map(repr, there[:10]))}: such windows have no verdict."
 
 
 def monitor_row(view: MonitorView, width: int = 24) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """Results: what a monitor found in a window, in revisions; and when it is worth looking again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import distinct_on, insert
+from sqlalchemy import select, text
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from dcmon.checks.layout import Value
@@ -16,6 +16,8 @@ from dcmon.windows import Window
 
 WORTH = 0.10  # a window that gained a tenth of its rows or labels is evaluated again at once
 LONGEST_QUIET = timedelta(hours=24)
+DOUBLED_AT_MOST = 10  # times that the quiet period of a window is doubled
+SAME_WINDOW = 5  # advisory lock space: who stores results of a window, one after the other
 FEATURE_DRIFT = ("FeatureDrift", "TrainTestFeatureDrift")
 
 
@@ -38,11 +40,15 @@ def verdict(
     is_same_monitor: bool,
     touched_at: datetime,
     now: datetime,
+    compared: Extent | None = None,
 ) -> Verdict:
     """Whether a complete window is evaluated now. See docs/concepts.md, "When a window is due".
 
     A first evaluation waits only for labels: until the model's ratio is reached, or its delay has passed since the
-    window's newest row was logged. A further one waits until the window gained or lost a tenth, or was quiet a while.
+    window's newest row was logged. A further one waits until the window gained or lost a tenth, or was quiet a while:
+    `quiet` after the first, and twice as long after each further one, so that what trickles in for weeks does not have
+    the window evaluated by each drop.
+    `compared`: what is in the earlier window that it is compared with, whose late rows count as its own.
     """
     if needs_labels and there.n and there.label_ratio < label_ratio:
         waits_until = (there.logged_at or now) + label_delay
@@ -50,18 +56,33 @@ def verdict(
             return Verdict(False, waits_until)
     if last is None or not is_same_monitor:
         return Verdict(True)
-    if not _is_stale(there, last, needs_labels):
+    if not _is_stale(there, last, needs_labels) and not _is_overtaken(compared, last, needs_labels):
         return Verdict(False)
-    is_worth = abs(there.n - last.n_rows) >= max(1, WORTH * last.n_rows) or (
-        needs_labels and abs(there.n_labelled - last.n_labelled) >= max(1, WORTH * last.n_labelled)
+    is_worth = (
+        _has_moved(there.n, last.n_rows)
+        or (needs_labels and _has_moved(there.n_labelled, last.n_labelled))
+        or (compared is not None and _has_moved(compared.n_used(needs_labels), last.compared_n))
     )
-    quiet_at = min(touched_at + quiet, last.computed_at + LONGEST_QUIET)
+    waits = quiet * 2 ** min(last.revision - 1, DOUBLED_AT_MOST)
+    quiet_at = min(touched_at + waits, last.computed_at + LONGEST_QUIET)
     return Verdict(True) if is_worth or quiet_at <= now else Verdict(False, quiet_at)
 
 
 def _is_stale(there: Extent, last: Result, needs_labels: bool) -> bool:
     has_new_labels = needs_labels and there.labels_revision > last.labels_revision
     return there.rows_revision > last.rows_revision or has_new_labels
+
+
+def _is_overtaken(compared: Extent | None, last: Result, needs_labels: bool) -> bool:
+    """Whether the earlier window that it was compared with has other rows by now."""
+    if compared is None:
+        return False
+    has_new_labels = needs_labels and compared.labels_revision > last.compared_labels_revision
+    return compared.rows_revision > last.compared_rows_revision or has_new_labels
+
+
+def _has_moved(n: int, before: int) -> bool:
+    return abs(n - before) >= max(1, WORTH * before)
 
 
 def latest(session: Session, version_id: int, window: Window, monitor_ids: Sequence[int]) -> dict[int, Result]:
@@ -89,52 +110,91 @@ def put(
     n: int,
     reference_revision: int,
     duration: timedelta,
+    earlier: tuple[Window, Extent, int] | None = None,
+    how: Mapping[str, Any] | None = None,
 ) -> Result | None:
-    """Store a value as the next revision; None when the same inputs gave one already (another worker was faster)."""
-    before = select(func.coalesce(func.max(Result.revision), 0) + 1).where(
-        Result.monitor_id == monitor.id,
-        Result.version_id == version_id,
-        Result.window_end == window.end,
-        Result.window_start == window.start,
+    """Store a value as the next revision; None when the same inputs, or newer ones, gave one already.
+
+    `earlier`: the window that it was compared with, what was in it, and how many of these rows count.
+    Whoever stores a result of the window is waited for: revisions are numbered without a gap, and one that was computed
+    long ago never stands above a newer one.
+    """
+    place = {"space": SAME_WINDOW, "window": f"{monitor.id}/{version_id}/{window.end.isoformat()}"}
+    session.execute(text("select pg_advisory_xact_lock(:space, hashtext(current_schema() || :window))"), place)
+    last = latest(session, version_id, window, [monitor.id]).get(monitor.id)
+    compared: dict[str, Any] = {}
+    if earlier is not None:
+        compared = {
+            "compared_start": earlier[0].start,
+            "compared_end": earlier[0].end,
+            "compared_n": earlier[2],
+            "compared_rows_revision": earlier[1].rows_revision,
+            "compared_labels_revision": earlier[1].labels_revision,
+        }
+    inputs = (there.rows_revision, there.labels_revision, reference_revision, monitor.revision, *_of_earlier(compared))
+    made = Result(
+        monitor_id=monitor.id,
+        version_id=version_id,
+        window_start=window.start,
+        window_end=window.end,
+        revision=last.revision + 1 if last else 1,
+        state=value.state,
+        metrics=value.metrics,
+        entries=value.entries,
+        reason=value.reason,
+        n=n,
+        n_rows=there.n,
+        n_labelled=there.n_labelled,
+        rows_revision=there.rows_revision,
+        labels_revision=there.labels_revision,
+        reference_revision=reference_revision,
+        monitor_revision=monitor.revision,
+        duration=duration,
+        how=dict(how or {}),
+        **compared,
     )
-    statement = (
-        insert(Result)
-        .values(
-            monitor_id=monitor.id,
-            version_id=version_id,
-            window_start=window.start,
-            window_end=window.end,
-            revision=before.scalar_subquery(),
-            state=value.state,
-            metrics=value.metrics,
-            entries=value.entries,
-            reason=value.reason,
-            n=n,
-            n_rows=there.n,
-            n_labelled=there.n_labelled,
-            rows_revision=there.rows_revision,
-            labels_revision=there.labels_revision,
-            reference_revision=reference_revision,
-            monitor_revision=monitor.revision,
-            duration=duration,
-        )
-        .on_conflict_do_nothing(constraint="uq_results_inputs")
-        .returning(Result)
-    )
-    return session.scalar(statement)
+    if last is not None and all(new <= old for new, old in zip(inputs, _inputs(last), strict=True)):
+        if last.state != "ERROR" or value.state == "ERROR" or inputs != _inputs(last):
+            return None
+        session.delete(last)  # what could not be computed from these inputs could be after all: its revision goes
+        session.flush()
+    session.add(made)
+    session.flush()
+    session.refresh(made)
+    return made
+
+
+def _inputs(result: Result) -> tuple[int, ...]:
+    own = (result.rows_revision, result.labels_revision, result.reference_revision, result.monitor_revision)
+    return (*own, result.compared_rows_revision, result.compared_labels_revision)
+
+
+def _of_earlier(compared: Mapping[str, Any]) -> tuple[int, int]:
+    return compared.get("compared_rows_revision", 0), compared.get("compared_labels_revision", 0)
 
 
 def series(session: Session, monitor_id: int, since: datetime | None = None) -> list[Result]:
-    """A monitor's newest result for each version and window, in order of windows."""
+    """A monitor's newest result for each version and window, in order of windows: those of the monitor as it is now."""
     statement = (
         select(Result)
-        .where(Result.monitor_id == monitor_id)
+        .join(Monitor, Monitor.id == Result.monitor_id)
+        .where(Result.monitor_id == monitor_id, Result.monitor_revision == Monitor.revision)
         .ext(distinct_on(Result.version_id, Result.window_end))
         .order_by(Result.version_id, Result.window_end, Result.revision.desc())
     )
     if since is not None:
         statement = statement.where(Result.window_end > since)
     return sorted(session.scalars(statement), key=lambda result: (result.window_end, result.version_id))
+
+
+def revisions(session: Session, monitor_id: int, since: datetime | None = None) -> list[Result]:
+    """Every result of a monitor, those that were revised too, in order of windows and revisions."""
+    statement = select(Result).where(Result.monitor_id == monitor_id)
+    if since is not None:
+        statement = statement.where(Result.window_end > since)
+    return list(
+        session.scalars(statement.order_by(Result.window_end, Result.version_id, Result.window_start, Result.revision))
+    )
 
 
 def monitors_of(session: Session, model: Model) -> list[tuple[Monitor, Check]]:

@@ -1,61 +1,195 @@
-"""Alert rules: a threshold on a monitor's value, with a severity."""
+"""Alert rules: when a monitor's windows are bad, how severe that is, and what becomes of it."""
 
-import operator
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import isfinite
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dcmon import errors
-from dcmon.tables.org import AlertRule, Monitor
+from dcmon.criteria import COMPARE, SEVERITIES, SIGNS, Condition, is_violated
+from dcmon.episodes import POLICIES, Policy
+from dcmon.grammar import parse, written
+from dcmon.tables.org import AlertRule, Check, Model, Monitor
 
-SIGNS = {
-    ">": "greater_than",
-    ">=": "greater_than_equals",
-    "<": "less_than",
-    "<=": "less_than_equals",
-    "==": "equals",
-    "=": "equals",
-    "!=": "not_equals",
-}
-COMPARE: Mapping[str, Callable[[float, float], bool]] = {
-    "greater_than": operator.gt,
-    "greater_than_equals": operator.ge,
-    "less_than": operator.lt,
-    "less_than_equals": operator.le,
-    "equals": operator.eq,
-    "not_equals": operator.ne,
-}
-SEVERITIES = ("low", "medium", "high", "critical")
+__all__ = ["SEVERITIES", "SIGNS", "Condition", "is_violated", "parse"]
+
+LONGEST_NAME = 100
+MOST_WINDOWS = 1000
 
 
 @dataclass(frozen=True)
-class Condition:
-    """A comparison with a threshold. `operator` is one of the values of SIGNS."""
+class Change:
+    """What a rule is made of, or changed to; None: as it is, or the default."""
 
-    operator: str
-    threshold: float
+    condition: Condition | None = None
+    severity: str | None = None
+    warn_severity: str | None = None
+    name: str | None = None
+    for_windows: int | None = None
+    keep_firing: int | None = None
+    min_n: int | None = None
+    no_data: str | None = None
+    on_error: str | None = None
+    is_inhibited: bool | None = None
+    is_active: bool | None = None
 
 
-def parse(text: str) -> Condition:
-    """A condition as a person writes it: "> 0.2". Raises InvalidInput."""
-    match = re.fullmatch(r"\s*(>=|<=|==|!=|>|<|=)\s*([-+.\deE]+)\s*", text)
-    try:
-        return Condition(SIGNS[match[1]], float(match[2]))  # type: ignore[index]
-    except (TypeError, ValueError):
-        raise errors.InvalidInput(f"{text!r} is no condition. It looks like '> 0.2' or '<= 0.9', in quotes.") from None
+def create(
+    session: Session,
+    monitor_id: int,
+    condition: Condition,
+    severity: str = "medium",
+    *,
+    is_active: bool = True,
+    more: Change | None = None,
+) -> AlertRule:
+    """Add a rule to a monitor. Raises InvalidInput, Conflict, or NotFound for the monitor."""
+    if session.get(Monitor, monitor_id) is None:
+        raise errors.NotFound(what="monitor", name=monitor_id)
+    rule = AlertRule(
+        monitor_id=monitor_id, severity="medium", is_active=is_active, revision=0, for_windows=1, keep_firing=0,
+        min_n=0, no_data="keep", on_error="keep", is_inhibited=True, operator="greater_than", threshold=0,
+    )  # fmt: skip
+    _require(condition)
+    _change(session, rule, Change(condition=condition, severity=severity))
+    if more is not None:
+        _change(session, rule, more)
+    rule.revision = 1
+    session.add(rule)
+    session.flush()
+    return rule
 
 
-def is_violated(value: float, operator_name: str, threshold: float) -> bool:
-    """Whether a value breaks a rule."""
-    return COMPARE[operator_name](value, threshold)
+def change(session: Session, rule: AlertRule, wanted: Change) -> bool:
+    """Change a rule; whether it judges otherwise now. Raises InvalidInput or Conflict."""
+    before = rule.revision
+    _change(session, rule, wanted)
+    session.flush()
+    return rule.revision != before
+
+
+def _change(session: Session, rule: AlertRule, wanted: Change) -> None:
+    if wanted.name is not None:
+        _require_free(session, rule, wanted.name)
+        rule.name = wanted.name
+    apply(rule, wanted)
+
+
+def apply(rule: AlertRule, wanted: Change) -> None:
+    """Make a rule what is wanted, but for its name; its revision grows when it judges otherwise."""
+    if wanted.is_inhibited is not None:
+        rule.is_inhibited = wanted.is_inhibited
+    values = _values(wanted)
+    severity = values.get("severity", rule.severity)
+    condition = wanted.condition or condition_of(rule)
+    values["warn_severity"] = _warn_severity(condition, severity, wanted.warn_severity or rule.warn_severity)
+    if all(getattr(rule, name) == value for name, value in values.items()):
+        return
+    for name, value in values.items():
+        setattr(rule, name, value)
+    rule.revision += 1
+
+
+def _values(wanted: Change) -> dict[str, Any]:
+    """The columns that decide how a rule judges."""
+    given: dict[str, Any] = {
+        "severity": wanted.severity,
+        "for_windows": wanted.for_windows,
+        "keep_firing": wanted.keep_firing,
+        "min_n": wanted.min_n,
+        "no_data": wanted.no_data,
+        "on_error": wanted.on_error,
+        "is_active": wanted.is_active,
+    }
+    found = {name: value for name, value in given.items() if value is not None}
+    _require_values(found)
+    if wanted.condition is not None:
+        _require(wanted.condition)
+        found["operator"], found["threshold"] = wanted.condition.operator, wanted.condition.threshold
+        found["condition"] = None if wanted.condition.is_plain else written(wanted.condition)
+    return found
+
+
+def _require_values(values: Mapping[str, Any]) -> None:
+    severity = values.get("severity", SEVERITIES[0])
+    if severity not in SEVERITIES:
+        raise errors.InvalidInput(f"There is no severity {severity!r}: it is one of {', '.join(SEVERITIES)}.")
+    for name in ("no_data", "on_error"):
+        if values.get(name, POLICIES[0]) not in POLICIES:
+            raise errors.InvalidInput(f"{values[name]!r} is none of {', '.join(POLICIES)}.")
+    for name, least in (("for_windows", 1), ("keep_firing", 0)):
+        if not least <= values.get(name, least) <= MOST_WINDOWS:
+            raise errors.InvalidInput(f"A rule waits for {least} to {MOST_WINDOWS} windows, not {values[name]}.")
+    if values.get("min_n", 0) < 0:
+        raise errors.InvalidInput("The fewest rows of a window are not negative.")
+
+
+def _warn_severity(condition: Condition, severity: str, wanted: str | None) -> str | None:
+    """The severity of a rule's lower level: the one below the rule's own unless another is wanted."""
+    if condition.warn is None:
+        return None
+    if wanted is not None and wanted not in SEVERITIES:
+        raise errors.InvalidInput(f"There is no severity {wanted!r}: it is one of {', '.join(SEVERITIES)}.")
+    place = SEVERITIES.index(severity)
+    if place == 0:
+        raise errors.InvalidInput("A rule that warns first needs a severity above low.")
+    if wanted is None or SEVERITIES.index(wanted) >= place:
+        return SEVERITIES[place - 1]
+    return wanted
+
+
+def _require(condition: Condition) -> None:
+    if condition.operator not in COMPARE and condition.upper is None:
+        known = ", ".join(dict.fromkeys(SIGNS.values()))
+        raise errors.InvalidInput(f"There is no operator {condition.operator!r}: it is one of {known}.")
+    if not isfinite(condition.threshold):
+        raise errors.InvalidInput("A threshold is a finite number.")
+
+
+def _require_free(session: Session, rule: AlertRule, name: str) -> None:
+    if not name.strip() or len(name) > LONGEST_NAME or name.strip().isdigit():
+        raise errors.InvalidInput(f"A rule's name has 1 to {LONGEST_NAME} characters, and is not only a number.")
+    with session.no_autoflush:
+        other = session.scalar(select(AlertRule.id).where(AlertRule.name == name))
+    if other is not None and other != rule.id:
+        raise errors.Conflict(f"There is a rule {name!r} already.")
+
+
+@lru_cache(maxsize=1000)
+def _parsed(text: str) -> Condition:
+    return parse(text)
+
+
+def condition_of(rule: AlertRule) -> Condition:
+    """A rule's condition."""
+    return Condition(rule.operator, rule.threshold) if rule.condition is None else _parsed(rule.condition)
+
+
+def condition_text(rule: AlertRule) -> str:
+    """A rule's condition as a person writes it: "> 0.2"."""
+    return written(condition_of(rule))
+
+
+def policy(rule: AlertRule) -> Policy:
+    """What the state machine needs of a rule."""
+    return Policy(
+        condition_of(rule),
+        rule.severity,
+        rule.warn_severity or rule.severity,
+        for_windows=rule.for_windows,
+        keep_firing=rule.keep_firing,
+        min_n=rule.min_n,
+        no_data=rule.no_data,
+        on_error=rule.on_error,
+    )
 
 
 def violated(rules: Sequence[AlertRule], metrics: Mapping[str, float]) -> list[str]:
-    """The rules that metrics break, each as severity and metric."""
+    """The plain rules that metrics break, each as severity and metric."""
     return [
         f"{rule.severity}: {metric}"
         for rule in rules
@@ -64,37 +198,32 @@ def violated(rules: Sequence[AlertRule], metrics: Mapping[str, float]) -> list[s
     ]
 
 
-def create(
-    session: Session, monitor_id: int, condition: Condition, severity: str = "medium", *, is_active: bool = True
-) -> AlertRule:
-    """Add a rule to a monitor. Raises InvalidInput, or NotFound for the monitor."""
-    if condition.operator not in SIGNS.values():
-        known = ", ".join(dict.fromkeys(SIGNS.values()))
-        raise errors.InvalidInput(f"There is no operator {condition.operator!r}: it is one of {known}.")
-    if severity not in SEVERITIES:
-        raise errors.InvalidInput(f"There is no severity {severity!r}: it is one of {', '.join(SEVERITIES)}.")
-    if not isfinite(condition.threshold):
-        raise errors.InvalidInput("A threshold is a finite number.")
-    if session.get(Monitor, monitor_id) is None:
-        raise errors.NotFound(what="monitor", name=monitor_id)
-    rule = AlertRule(
-        monitor_id=monitor_id,
-        operator=condition.operator,
-        threshold=condition.threshold,
-        severity=severity,
-        is_active=is_active,
-    )
-    session.add(rule)
-    session.flush()
-    return rule
-
-
 def get(session: Session, rule_id: int) -> AlertRule:
     """The rule of that id. Raises NotFound."""
     rule = session.get(AlertRule, rule_id)
     if rule is None:
         raise errors.NotFound(what="alert rule", name=rule_id)
     return rule
+
+
+def find(session: Session, name: str) -> AlertRule:
+    """The rule of that id or name, or the one rule of the monitor of that name. Raises NotFound or InvalidInput."""
+    statement = (
+        select(AlertRule, Monitor.name, Model.name)
+        .join(Monitor, Monitor.id == AlertRule.monitor_id)
+        .join(Check, Check.id == Monitor.check_id)
+        .join(Model, Model.id == Check.model_id)
+        .order_by(AlertRule.id)
+    )
+    rows = session.execute(statement).all()
+    named = [rule for rule, _, _ in rows if name in (str(rule.id), rule.name)]
+    found = named or [rule for rule, monitor, model in rows if name in (monitor, f"{model}/{monitor}")]
+    if not found:
+        raise errors.RuleNotFound(name=name)
+    if len(found) > 1:
+        listed = ", ".join(f"{rule.id} ({condition_text(rule)})" for rule in found)
+        raise errors.InvalidInput(f"There are {len(found)} rules on {name!r}: say which by its id: {listed}.")
+    return found[0]
 
 
 def of_monitor(session: Session, monitor_id: int) -> Sequence[AlertRule]:

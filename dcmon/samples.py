@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 from xxhash import xxh3_64_digest
 
-from dcmon import arrays, db, labels, quarantine, storage, tuples
+from dcmon import arrays, db, flow, labels, quarantine, storage, tuples
 from dcmon.arrivals import QUARTER, Delivery, Outcome, key_of, levels_of
 from dcmon.columns import HASH, KEY, LEVEL, LOGGED_AT, SAMPLE_ID, TIME, Columns, quoted
 from dcmon.quarantine import Bad
@@ -103,7 +103,7 @@ def take(
 
     The time of receipt is fixed in the delivery, so that a replay decides alike.
     """
-    return store(session, model, version, sort(storage.columns(model, version), deliveries, retention))
+    return store(session, model, version, sort(storage.columns(model, version), deliveries, retention), is_new=False)
 
 
 def sort(columns: Columns, deliveries: Sequence[Delivery], retention: timedelta | None = None) -> Sorted:
@@ -207,8 +207,11 @@ def _unacceptable(sample_id: str, time: datetime, span: Span) -> Rejected:
     return Rejected("too_old", TIME, said)
 
 
-def store(session: Session, model: Model, version: Version, rows: Sorted) -> Outcome:
-    """Store sorted rows in the session's transaction. They stay as they are: what failed can be stored again."""
+def store(session: Session, model: Model, version: Version, rows: Sorted, *, is_new: bool = True) -> Outcome:
+    """Store sorted rows in the session's transaction. They stay as they are: what failed can be stored again.
+
+    `is_new`: they were just received, not tried again.
+    """
     storage.lock_model(session, model, shared=True, to_store=True)
     fresh = rows.fresh()
     stored = _stored(session, model, version, fresh.keys)
@@ -222,6 +225,8 @@ def store(session: Session, model: Model, version: Version, rows: Sorted) -> Out
         _touch(session, version, fresh)
         labels.adopt(session, model, version, fresh.keys, fresh.times)
     kept = quarantine.put(session, model, version, "samples", [*rows.bad, *conflicts])
+    if is_new:
+        flow.put(session, version, [(delivery.logged_at, len(delivery.rows)) for delivery in rows.deliveries])
     if fresh.keys:
         _advance(session, version, fresh)
     return Outcome(rows.taken, len(fresh.keys), rows.taken - len(fresh.keys) - kept, kept)

@@ -4,7 +4,7 @@ import os
 import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from platformdirs import site_data_path, user_data_path
 from pydantic import BaseModel, BeforeValidator, Field, SecretStr
@@ -73,6 +73,20 @@ class Evaluate(BaseModel):
 
     sample_size: int = Field(10_000, ge=100, description="Rows of the fair sample of a window, and of its reference.")
     label_quiet: Duration = Field(timedelta(minutes=5), description="A touched window is evaluated again when quiet.")
+    backfill_quiet: Duration = Field(
+        timedelta(minutes=1), description="History that is loaded is evaluated when nothing of it came for so long."
+    )
+    children: int = Field(2, ge=1, le=64, description="Processes of a worker that run checks side by side.")
+    cpu: Duration = Field(
+        timedelta(minutes=2), description="CPU time that one check may take on one window; more of it is an ERROR."
+    )
+    silence: Duration = Field(
+        timedelta(minutes=20), description="A check that gives no answer so long hangs, however busy the machine is."
+    )
+    memory: int = Field(
+        2_000_000_000, ge=100_000_000, description="Bytes that a process which runs checks may take for them."
+    )
+    recycle: int = Field(1000, ge=1, description="Checks that a process runs before another takes its place.")
     lease: Duration = Field(timedelta(seconds=10), description="A claim that is not renewed this long is free again.")
 
 
@@ -91,6 +105,22 @@ class Webhooks(BaseModel):
     )
     timeout: Duration = Field(timedelta(seconds=10), description="Longest time for one delivery, seconds.")
     retry_for: Duration = Field(timedelta(hours=72), description="An undelivered notification is given up after this.")
+    group_wait: Duration = Field(
+        timedelta(milliseconds=300), description="Alerts of a model that change within this time go in one message."
+    )
+
+
+class Smtp(BaseModel):
+    """The server that takes e-mail."""
+
+    host: str | None = Field(None, description="Mail server that notifications are handed to. Not set: no e-mail.")
+    port: int | None = Field(None, ge=1, le=65535, description="Its port. Not set: 587; 465 for tls, 25 for none.")
+    security: Literal["starttls", "tls", "none"] = Field(
+        "starttls", description="starttls, tls (from the first byte) or none."
+    )
+    username: str | None = Field(None, description="User to log in as. Not set: no login.")
+    password: SecretStr | None = Field(None, description="Its password.")
+    sender: str = Field("dcmon@localhost", description="Address that e-mail comes from.")
 
 
 class S3(BaseModel):
@@ -104,6 +134,30 @@ class Sources(BaseModel):
     """Watched directories and buckets."""
 
     scan_every: timedelta = Field(timedelta(minutes=1), description="Pause between scans of the sources, seconds.")
+
+
+class Watch(BaseModel):
+    """When something is wrong with dcmon itself."""
+
+    org: str | None = Field(None, description="Organization whose webhooks are told what is wrong with dcmon itself.")
+    every: Duration = Field(timedelta(minutes=1), description="How often the leader judges dcmon itself, seconds.")
+    sign: Duration = Field(timedelta(seconds=30), description="A process without a sign of life so long is gone.")
+    turn: Duration = Field(timedelta(minutes=5), description="A worker whose loop stands still so long hangs.")
+    leader: Duration = Field(timedelta(seconds=30), description="No scheduler leads for longer than this.")
+    evaluation: Duration = Field(timedelta(minutes=10), description="A complete window waits for longer than this.")
+    notification: Duration = Field(timedelta(minutes=15), description="A notification waits for longer than this.")
+    lag: Duration = Field(timedelta(minutes=5), description="A message on a topic is unread for longer than this.")
+    parked: Duration = Field(timedelta(minutes=10), description="A message is parked for longer than this.")
+    quarantine: float = Field(0.1, ge=0, le=1, description="A larger share of an hour's rows is quarantined.")
+    disk: float = Field(0.05, ge=0, le=1, description="A smaller share of the data directory's disk is free.")
+
+
+class Heartbeat(BaseModel):
+    """A URL that is called while all is well, for a dead man's switch."""
+
+    url: SecretStr | None = Field(None, description="Called while dcmon works: https://hc-ping.com/your-check.")
+    every: Duration = Field(timedelta(minutes=1), description="How often it is called, seconds.")
+    fail: bool = Field(False, description="Call <url>/fail while something critical is wrong; else nothing is called.")
 
 
 class Settings(BaseSettings):
@@ -130,8 +184,11 @@ class Settings(BaseSettings):
     evaluate: Evaluate = Evaluate()
     reference: Reference = Reference()
     webhooks: Webhooks = Webhooks()
+    smtp: Smtp = Smtp()
     s3: S3 = S3()
     sources: Sources = Sources()
+    watch: Watch = Watch()
+    heartbeat: Heartbeat = Heartbeat()
 
     @property
     def url(self) -> str:

@@ -1,41 +1,326 @@
-"""Alert rules: create, list."""
+"""Alert rules: add, list, show, set, delete, try out."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dcmon.commands import group
+from dcmon.commands import confirm, group, operator
+
+if TYPE_CHECKING:
+    from dcmon.backtest import Backtest
+    from dcmon.rules import Change
+    from dcmon.trials import Outcome
 
 app = group(__doc__)
 
+Monitor = Annotated[str, typer.Argument(help="MODEL/MONITOR, or MONITOR where only one model has it.")]
+Name = Annotated[str, typer.Argument(help="Id or name of a rule, or the monitor that has only one.")]
+Severity = Annotated[str | None, typer.Option(help="low, medium (default), high or critical.")]
+WarnSeverity = Annotated[str | None, typer.Option(help="Of the level after warn; default: the one below.")]
+For = Annotated[int | None, typer.Option("--for", help="Bad windows in a row before it fires (1).")]
+KeepFiring = Annotated[int | None, typer.Option(help="Good windows through which it keeps firing (0).")]
+MinN = Annotated[int | None, typer.Option("--min-n", help="A window of fewer rows has no verdict (0).")]
+NoData = Annotated[str | None, typer.Option(help="A window without data: keep the state (default), alert, or ok.")]
+OnError = Annotated[str | None, typer.Option("--error", help="A window with an error: keep, alert or ok.")]
+Inhibit = Annotated[
+    bool | None,
+    typer.Option("--inhibit/--no-inhibit", help="Hold back while a more severe alert of the monitor fires (yes)."),
+]
+
 
 @app.command()
+def add(
+    ctx: typer.Context,
+    monitor: Monitor,
+    condition: Annotated[str, typer.Argument(help="In quotes: '> 0.2', 'any feature > 0.3', 'drop > 20%' …")],
+    severity: Severity = None,
+    warn_severity: WarnSeverity = None,
+    name: Annotated[str | None, typer.Option(help="To call it by, and for silences.")] = None,
+    for_: For = None,
+    keep_firing: KeepFiring = None,
+    min_n: MinN = None,
+    no_data: NoData = None,
+    on_error: OnError = None,
+    inhibit: Inhibit = None,
+) -> None:
+    """Add a rule to a monitor; what is stored is judged at once. docs/alerts.md has the conditions.
+
+    Example: dcmon rule add "credit/Prediction Drift" "> 0.3 warn 0.2" --severity critical --for 2 --keep-firing 1
+    """
+    from dcmon import alerts, grammar, monitors, rules
+    from dcmon.rules import Change
+
+    more = Change(
+        warn_severity=warn_severity, name=name, for_windows=for_, keep_firing=keep_firing, min_n=min_n,
+        no_data=no_data, on_error=on_error, is_inhibited=inhibit,
+    )  # fmt: skip
+    wanted = grammar.parse(condition)
+    org = ctx.obj.organization()
+    with ctx.obj.org(org) as session:
+        found = monitors.find(session, monitor)
+        rule = rules.create(session, found.id, wanted, severity or "medium", more=more)
+        told = alerts.rejudge(session, org, rule, ctx.obj.settings.url, by=operator())
+        row = _row(session, rule.id)
+        remark = _remark(session, rule.id)
+    _ring(ctx, told)
+    ctx.obj.output.value(row)
+    if remark:
+        ctx.obj.output.say(remark)
+
+
+@app.command(hidden=True)
 def create(
     ctx: typer.Context,
-    monitor: Annotated[str, typer.Argument(help="MODEL/MONITOR, or MONITOR where only one model has it.")],
+    monitor: Monitor,
     condition: Annotated[str, typer.Argument(help="In quotes: '> 0.2'.")],
-    severity: Annotated[str, typer.Option(help="low, medium, high or critical.")] = "medium",
+    severity: Severity = None,
 ) -> None:
-    """Add a rule to a monitor. Example: dcmon rule create "credit/Prediction Drift" "> 0.3" --severity critical"""
-    from dcmon import monitors, overview, rules
-
-    with ctx.obj.org() as session:
-        found = monitors.find(session, monitor)
-        rule = rules.create(session, found.id, rules.parse(condition), severity)
-        row = {"rule": rule.id, "monitor": found.name, "condition": overview.condition(rule), "severity": severity}
-    ctx.obj.output.value(row)
+    """The same as rule add. Example: dcmon rule create "credit/Prediction Drift" "> 0.3" --severity critical"""
+    add(ctx, monitor, condition, severity)
 
 
 @app.command("list")
 def list_(ctx: typer.Context, model: Annotated[str | None, typer.Option(help="Only of this model.")] = None) -> None:
-    """List rules. Example: dcmon rule list"""
+    """List rules, and how many of their alerts are open. Example: dcmon rule list"""
     from dcmon import models, overview
 
     with ctx.obj.org() as session:
-        views = overview.monitors(session, models.find(session, model).id if model else None)
-        rows = [
-            {"id": rule.id, "monitor": view.name, "condition": overview.condition(rule), "severity": rule.severity,
-             "active": rule.is_active}
-            for view in views for rule in view.rules
-        ]  # fmt: skip
-    ctx.obj.output.table(rows, ["id", "monitor", "condition", "severity", "active"], empty="No rule yet.")
+        views = overview.rules_of(session, models.find(session, model).id if model else None)
+        rows = [overview.rule_row(view) for view in views]
+    columns = ["id", "monitor", "condition", "severity", "for", "open", "active"]
+    if not ctx.obj.output.is_narrow:
+        columns.insert(1, "name")
+    ctx.obj.output.table(rows, columns, empty='No rule yet. "dcmon rule add MONITOR CONDITION" adds one.')
+
+
+@app.command()
+def show(ctx: typer.Context, name: Name) -> None:
+    """Show a rule, and its last alerts. Example: dcmon rule show 1"""
+    from dcmon import overview, rules
+
+    with ctx.obj.org() as session:
+        rule = rules.find(session, name)
+        row = _row(session, rule.id)
+        found = [overview.alert_row(view) for view in overview.alerts(session, pending=True) if view.rule.id == rule.id]
+    if ctx.obj.output.is_json:
+        ctx.obj.output.value({**row, "alerts": found})
+        return
+    ctx.obj.output.value(row)
+    ctx.obj.output.table(
+        found[-10:], ["id", "state", "since", "until", "windows", "worst"], title="Last alerts", empty="No alert yet."
+    )
+
+
+@app.command("set")
+def set_(
+    ctx: typer.Context,
+    name: Name,
+    condition: Annotated[str | None, typer.Option("--condition", "--rule", help="In quotes: '> 0.2'.")] = None,
+    severity: Severity = None,
+    warn_severity: WarnSeverity = None,
+    rename: Annotated[str | None, typer.Option("--name", help="To call it by, and for silences.")] = None,
+    for_: For = None,
+    keep_firing: KeepFiring = None,
+    min_n: MinN = None,
+    no_data: NoData = None,
+    on_error: OnError = None,
+    inhibit: Inhibit = None,
+    active: Annotated[bool | None, typer.Option("--active/--inactive", help="An inactive rule judges nothing.")] = None,
+) -> None:
+    """Change a rule; open alerts are judged by it at once, those that are over stay as they are.
+
+    Example: dcmon rule set 1 --condition "> 0.4" --for 2
+    """
+    from dcmon import alerts, grammar, rules
+    from dcmon.rules import Change
+
+    wanted = Change(
+        condition=grammar.parse(condition) if condition is not None else None, severity=severity,
+        warn_severity=warn_severity, name=rename, for_windows=for_, keep_firing=keep_firing, min_n=min_n,
+        no_data=no_data, on_error=on_error, is_inhibited=inhibit, is_active=active,
+    )  # fmt: skip
+    if wanted == Change():
+        raise typer.BadParameter("Nothing to change: give at least one option.")
+    org, told = ctx.obj.organization(), 0
+    with ctx.obj.org(org) as session:
+        rule = rules.find(session, name)
+        if rules.change(session, rule, wanted):
+            note = "the rule was changed"
+            told = alerts.rejudge(session, org, rule, ctx.obj.settings.url, by=operator(), note=note)
+        row = _row(session, rule.id)
+    _ring(ctx, told)
+    ctx.obj.output.value(row)
+
+
+@app.command()
+def delete(
+    ctx: typer.Context, name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
+) -> None:
+    """Delete a rule with its alerts and their history. Example: dcmon rule delete 1 --yes"""
+    from dcmon import rules
+
+    with ctx.obj.org() as session:
+        rule = rules.find(session, name)
+        row = _row(session, rule.id)
+    confirm(f"Delete rule {row['id']} ({row['condition']} on {row['monitor']}) with {row['alerts']} alerts?", yes)
+    with ctx.obj.org() as session:
+        rules.delete(session, rules.get(session, row["id"]))
+    ctx.obj.output.value({"deleted": row["id"], "monitor": row["monitor"], "alerts": row["alerts"]})
+
+
+@app.command()
+def test(
+    ctx: typer.Context,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="YAML; docs/alerts.md shows one.")],
+) -> None:
+    """Try rules out on series of values; exit 1 when a state is not as expected. Needs no database.
+
+    Example: dcmon rule test rules.yaml
+    """
+    from dcmon import errors, trials
+
+    outcomes: list[tuple[Path, Outcome]] = []
+    for file in files:
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            raise errors.FileRefused(path=file, why=error.strerror or error) from None
+        outcomes += [(file, trials.run(each)) for each in trials.read(content)]
+    if ctx.obj.output.is_json:
+        ctx.obj.output.table([_outcome(file, each) for file, each in outcomes], [])
+    else:
+        for file, each in outcomes:
+            _show_outcome(ctx, file, each)
+    failed = sum(not each.is_passed for _, each in outcomes)
+    ctx.obj.output.say(f"{len(outcomes) - failed} passed, {failed} failed")
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def backtest(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="Id or name of a rule; or, with --rule, a monitor.")],
+    since: Annotated[str, typer.Option(help="How far back from the newest window: 90d, 12h, 1y.")] = "90d",
+    condition: Annotated[str | None, typer.Option("--rule", help="Another condition to try.")] = None,
+    severity: Severity = None,
+    warn_severity: WarnSeverity = None,
+    for_: For = None,
+    keep_firing: KeepFiring = None,
+    min_n: MinN = None,
+    no_data: NoData = None,
+    on_error: OnError = None,
+) -> None:
+    """Show what a rule would have done on the stored results: how often it would have fired, and how long.
+
+    Example: dcmon rule backtest "credit/Prediction Drift" --since 90d --rule "> 0.3" --for 2
+    """
+    from dcmon import backtest, durations, grammar
+    from dcmon.rules import Change
+
+    wanted = Change(
+        condition=grammar.parse(condition) if condition is not None else None, severity=severity,
+        warn_severity=warn_severity, for_windows=for_, keep_firing=keep_firing, min_n=min_n, no_data=no_data,
+        on_error=on_error,
+    )  # fmt: skip
+    reach = durations.parse(since)
+    with ctx.obj.org() as session:
+        monitor_id, policy = _tried(session, name, wanted)
+        found = backtest.run(session, monitor_id, policy, reach)
+        about = {"rule": grammar.written(policy.condition), **found.summary()}
+        spans = _spans(found)
+    if ctx.obj.output.is_json:
+        ctx.obj.output.value({**about, "spans": spans})
+        return
+    ctx.obj.output.value(about)
+    columns = ["version", "severity", "since", "until", "windows", "days", "metric", "worst"]
+    ctx.obj.output.table(spans, columns, title="Alerts that there would have been", empty="It would not have fired.")
+
+
+def _tried(session: Any, name: str, wanted: "Change") -> tuple[int, Any]:
+    """The monitor and the policy that are tried. A monitor without a rule needs a condition."""
+    from dcmon import backtest, errors, monitors, rules
+
+    try:
+        rule = rules.find(session, name)
+    except errors.RuleNotFound:
+        if wanted.condition is None:
+            raise
+        return monitors.find(session, name).id, backtest.tried(None, wanted)
+    except errors.InvalidInput:
+        if wanted.condition is None:
+            raise
+        return monitors.find(session, name).id, backtest.tried(None, wanted)
+    return rule.monitor_id, backtest.tried(rule, wanted)
+
+
+def _spans(found: "Backtest") -> list[dict[str, Any]]:
+    from datetime import timedelta
+
+    return [
+        {
+            "version": span.version,
+            "severity": span.episode.severity,
+            "since": span.episode.first.window_start,
+            "until": None if span.episode.is_open else span.episode.last.window_end,
+            "windows": span.episode.windows,
+            "days": round(span.lasted / timedelta(days=1), 2),
+            "metric": span.episode.metric,
+            "worst": span.episode.worst_value,
+        }
+        for span in found.spans
+    ]
+
+
+def _row(session: Any, rule_id: int) -> dict[str, Any]:
+    from dcmon import overview
+
+    return overview.rule_row(next(view for view in overview.rules_of(session) if view.rule.id == rule_id))
+
+
+def _remark(session: Any, rule_id: int) -> str | None:
+    """What the rule names and no stored result of its monitor has."""
+    from dcmon import overview
+
+    view = next(view for view in overview.rules_of(session) if view.rule.id == rule_id)
+    return overview.unknown_name(session, view.rule)
+
+
+def _ring(ctx: typer.Context, told: int) -> None:
+    """Wake the notifier when there is something to send."""
+    from dcmon import wake
+
+    if told:
+        with ctx.obj.public() as session:
+            wake.ring(session, ctx.obj.organization().id, wake.Work.notify)
+
+
+def _outcome(file: Path, outcome: "Outcome") -> dict[str, Any]:
+    lines = [
+        {"window": line.number, "value": line.window, "expected": line.expected, "found": line.found, "why": line.why,
+         "right": line.is_right}
+        for line in outcome.lines
+    ]  # fmt: skip
+    return {
+        "file": str(file),
+        "name": outcome.name,
+        "rule": outcome.rule,
+        "passed": outcome.is_passed,
+        "windows": lines,
+    }
+
+
+def _show_outcome(ctx: typer.Context, file: Path, outcome: "Outcome") -> None:
+    """A line for a test that passed; a table of its windows for one that did not."""
+    sign = "ok  " if outcome.is_passed else "FAIL"
+    ctx.obj.output.say(f"{sign}  {file.name}: {outcome.name}")
+    if outcome.is_passed:
+        return
+    rows: Sequence[dict[str, Any]] = [
+        {"": "" if line.is_right else ">", "window": line.number, "value": line.window, "expected": line.expected,
+         "found": line.found, "why": line.why}
+        for line in outcome.lines
+    ]  # fmt: skip
+    ctx.obj.output.table(rows, ["", "window", "value", "expected", "found", "why"])

@@ -1,60 +1,121 @@
-"""Show what runs, and whether everything answers."""
+"""Show what runs, what waits, and what is wrong with dcmon itself."""
 
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from dcmon.app import App
+    from dcmon.output import Output
+    from dcmon.standing import Standing
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+NONE_RUNS = (
+    "Nothing of dcmon gives a sign of life. Type: dcmon up, or on any machine that has the settings: dcmon worker start"
+)
 
 
 @app.command()
 def status(ctx: typer.Context) -> None:
-    """Show what runs and what answers; exit 7 when nothing runs, 8 when a part is down. Example: dcmon status"""
-    from dcmon import errors
+    """Show what runs, what waits, and what is wrong with dcmon itself, on all machines.
+
+    Exit 0: all is well; 1: something is wrong; 7: nothing runs, or the database can't be reached; 8: a part is down.
+    With --quiet only what is wrong is said, for cron.
+
+    Example: dcmon status -o json
+    """
+    from dcmon import standing
     from dcmon.embedded import supervisor
 
-    found = supervisor.state(ctx.obj.settings)
-    if found is None:
-        raise errors.NothingRuns
-    watched = [{**child, "detail": _last(child)} for child in found.children]
-    supervising = {"name": "supervisor", "state": "running", "pid": found.pid, "since": found.started_at}
-    rows = [supervising, *watched, *_dependencies(ctx.obj, found.url)]
-    ctx.obj.output.table([_short(row) for row in rows], ["name", "state", "pid", "since", "restarts", "detail"])
-    if any(row["state"] not in ("running", "answers") for row in rows):
-        raise typer.Exit(8)
+    settings, output = ctx.obj.settings, ctx.obj.output
+    local = supervisor.state(settings)
+    found = standing.look(ctx.obj.engine, settings, local)
+    if output.is_json:
+        output.value(_whole(found))
+    else:
+        _show(output, found)
+    if found.failure is not None:
+        raise found.failure
+    if not found.is_running:
+        output.say(NONE_RUNS)
+    if found.exit_code:
+        raise typer.Exit(found.exit_code)
 
 
-def _dependencies(given: "App", url: str) -> list[dict[str, Any]]:
-    """The endpoint, and what dcmon was told to use, by whether it answers."""
-    from dcmon import cache, errors, kafka
-    from dcmon.embedded import supervisor
-
-    settings = given.settings
-    rows = [_answer("endpoint", supervisor.answers(settings), url)]
-    try:
-        with given.public():
-            rows.append(_answer("database", True, given.engine.url.render_as_string(hide_password=True)))
-    except errors.DcmonError as error:
-        rows.append(_answer("database", False, str(error)))
-    if settings.kafka.bootstrap_servers:
-        rows.append(_answer("kafka", kafka.answers(settings.kafka), settings.kafka.bootstrap_servers))
-    if settings.redis_url is not None:
-        rows.append(
-            _answer("redis", cache.answers(settings.redis_url.get_secret_value()), "a helper: nothing needs it")
-        )
-    return rows
+def _whole(found: "Standing") -> dict[str, Any]:
+    return {
+        "exit_code": found.exit_code,
+        "parts": [dict(part) for part in found.parts],
+        "workers": [dict(worker) for worker in found.workers],
+        "waiting": dict(found.waiting),
+        "conditions": [vars(condition) for condition in found.conditions],
+    }
 
 
-def _answer(name: str, does: bool, detail: str) -> dict[str, Any]:
-    return {"name": name, "state": "answers" if does else "does not answer", "detail": detail}
+def _show(output: "Output", found: "Standing") -> None:
+    from rich.markup import escape
+
+    if not output.quiet:
+        _show_parts(output, found)
+    for each in found.conditions:
+        output.print(escape(f"[{each.severity}] {each.sentence} Since {_time(each.since)}."))
+        output.print(escape(f"    {each.command}"))
+    if not found.conditions and not output.quiet and found.failure is None:
+        output.print("All is well." if not found.exit_code else "Nothing else is wrong.")
 
 
-def _last(child: "Any") -> str | None:
-    return f"last ended with {child['last_exit']}" if child["last_exit"] else None
+def _show_parts(output: "Output", found: "Standing") -> None:
+    parts = [{**part, "since": _time(part.get("since"))} for part in found.parts]
+    output.table(parts, ["name", "state", "pid", "since", "detail"])
+    if found.failure is not None:
+        return
+    workers = [
+        {**each, "since": _time(each["since"]), "last_sign": f"{_span(found.now - each['last_sign'])} ago"}
+        for each in found.workers
+    ]
+    output.print("")
+    output.table(workers, ["kind", "host", "pid", "since", "last_sign", "state"], empty="No worker is there.")
+    output.print("")
+    output.value(_said(found))
+    output.print("")
 
 
-def _short(row: dict[str, Any]) -> dict[str, Any]:
-    return {**row, "since": str(row["since"])[:19].replace("T", " ")} if row.get("since") else row
+def _said(found: "Standing") -> dict[str, str]:
+    """What waits, in words."""
+    waits = found.waiting
+    said = {
+        "windows due": _queue(waits["windows_due"], waits["oldest_window"], found.now),
+        "notifications": _queue(waits["notifications_waiting"], waits["oldest_notification"], found.now)
+        + (f"; {waits['notifications_given_up']} given up today" if waits["notifications_given_up"] else ""),
+        "alerts firing": ", ".join(f"{n} {severity}" for severity, n in waits["alerts_firing"].items()) or "none",
+    }
+    if waits["unread_messages"] is not None:
+        said["unread messages"] = _queue(waits["unread_messages"], waits["oldest_unread"], found.now)
+    if waits["parked_messages"]:
+        said["parked messages"] = str(waits["parked_messages"])
+    if waits["heartbeat"] is not None:
+        sent = waits["heartbeat_sent"]
+        said["heartbeat"] = waits["heartbeat"] + (f", {_span(found.now - sent)} ago" if sent else "")
+    return said
+
+
+def _queue(number: int, oldest: datetime | None, now: datetime) -> str:
+    if not number:
+        return "none waits"
+    return f"{number:,} wait{'s' if number == 1 else ''}" + (
+        f", the oldest for {_span(now - oldest)}" if oldest else ""
+    )
+
+
+def _span(span: timedelta) -> str:
+    """A span in its largest unit: 5 s, 12 min, 3 h, 2 d."""
+    seconds = max(0, int(span.total_seconds()))
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def _time(time: datetime | str | None) -> str | None:
+    return None if time is None else str(time)[:16].replace("T", " ")

@@ -1,29 +1,86 @@
-"""Webhooks, which notifications go to: add, list, test, delete."""
+"""Receivers of notifications: webhooks, PagerDuty, Slack, Teams, e-mail, commands."""
 
-from typing import Annotated
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dcmon.commands import group
+from dcmon.commands import confirm, group, outcome
+
+if TYPE_CHECKING:
+    from dcmon.webhooks import Address
 
 app = group(__doc__)
+
+
+class Kind(StrEnum):
+    """What takes the messages."""
+
+    webhook = "webhook"
+    pagerduty = "pagerduty"
+    slack = "slack"
+    teams = "teams"
+    email = "email"
+    command = "command"
+
+
+NONE = "none"
+Where = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="TARGET…",
+        help="https://… (http for hosts on DCMON_WEBHOOKS__ALLOW); addresses; for a command: -- PROGRAM ARGUMENTS.",
+    ),
+]
+Severity = Annotated[list[str] | None, typer.Option(help="Only these severities; repeatable.")]
+OfModel = Annotated[list[str] | None, typer.Option("--model", help="Only alerts of this model; repeatable.")]
+Cap = Annotated[str | None, typer.Option(help="Messages a minute, or none; what is more goes in a digest. 20.")]
+Repeat = Annotated[str | None, typer.Option(help="Tell again of what still fires after 24h, or 4h, or none.")]
+Header = Annotated[list[str] | None, typer.Option(help='A header of your own, "X-Token: abc"; repeatable.')]
+Key = Annotated[str | None, typer.Option(help='PagerDuty: the integration key; "-" asks for it, or reads it.')]
+Group = Annotated[str | None, typer.Option(help="PagerDuty: the group of its events.")]
+Class = Annotated[str | None, typer.Option("--class", help="PagerDuty: the class of its events.")]
+COLUMNS = ["name", "kind", "to", "severities", "models", "cap", "repeat", "state", "waiting", "dead", "last_delivery"]
+NARROW = ["name", "kind", "to", "state", "waiting", "dead"]
+NOTHING = {"models": "all", "cap": "none", "repeat": "never"}
 
 
 @app.command()
 def add(
     ctx: typer.Context,
     name: str,
-    url: Annotated[str, typer.Argument(help="https://…; http only for hosts on DCMON_WEBHOOKS__ALLOW.")],
-    severity: Annotated[list[str] | None, typer.Option(help="Only these severities; repeatable.")] = None,
+    target: Where = None,
+    kind: Annotated[Kind, typer.Option(help="What takes the messages.")] = Kind.webhook,
+    severity: Severity = None,
+    model: OfModel = None,
+    cap: Cap = None,
+    repeat: Repeat = None,
+    header: Header = None,
+    key: Key = None,
+    group: Group = None,
+    class_: Class = None,
 ) -> None:
-    """Add a receiver and show its signing secret, once. Example: dcmon webhook add team https://hooks.example.org/x"""
+    """Add a receiver; the signing secret of a webhook is shown once.
+
+    Example: dcmon webhook add team https://hooks.example.org/x --severity critical --severity high
+    """
+    from dataclasses import replace
+
     from dcmon import webhooks
 
+    settings, output = ctx.obj.settings, ctx.obj.output
+    where = _address(kind.value, target, header, key, group, class_)
+    choices = replace(webhooks.Choices(severity or [], model or None), **_limits(cap, repeat))
     with ctx.obj.org() as session:
-        webhook, secret = webhooks.add(session, name, url, severity or [], ctx.obj.settings.webhooks)
-        row = {"name": webhook.name, "url": webhook.url, "severities": webhook.severities, "secret": secret}
-    ctx.obj.output.value(row)
-    ctx.obj.output.say(f'Keep the secret: it is not shown again. "dcmon webhook test {name}" sends a message.')
+        webhook, secret = webhooks.add(session, name, where, [], settings.webhooks, choices)
+        shown = _shown(session, webhook)
+    said = {key: shown[key] for key in ("name", "kind", "to", "severities", "models", "cap", "repeat")}
+    output.value(said | ({"secret": secret} if secret else {}), none=NOTHING)
+    if secret:
+        output.say("Keep the secret: it is not shown again.")
+    if kind is Kind.email and settings.smtp.host is None:
+        output.say("DCMON_SMTP__HOST is not set: until it is, no e-mail is sent.")
+    output.say(f'"dcmon webhook test {name!r}" sends a message.')
 
 
 @app.command("list")
@@ -32,40 +89,188 @@ def list_(ctx: typer.Context) -> None:
     from dcmon import webhooks
 
     with ctx.obj.org() as session:
-        found = webhooks.entries(session)
-    rows = [
-        {"name": each.name, "url": each.url, "severities": each.severities, "active": each.is_active} for each in found
-    ]
-    ctx.obj.output.table(rows, ["name", "url", "severities", "active"], empty="No webhook yet.")
+        now, counts = webhooks.moment(session), webhooks.counts(session)
+        rows = [
+            webhooks.row(session, each, counts.get(each.id, webhooks.Counts()), now)
+            for each in webhooks.entries(session)
+        ]
+    output = ctx.obj.output
+    output.table(
+        rows if output.is_json else [_for_people(row) for row in rows],
+        NARROW if output.is_narrow else COLUMNS,
+        empty='No webhook yet: "dcmon webhook add NAME URL".',
+    )
+
+
+@app.command()
+def show(ctx: typer.Context, name: str) -> None:
+    """Show a receiver, without its secrets: what waits, what went wrong. Example: dcmon webhook show team"""
+    from dcmon import webhooks
+
+    with ctx.obj.org() as session:
+        found = _shown(session, webhooks.find(session, name))
+    ctx.obj.output.value(found if ctx.obj.output.is_json else _for_people(found), none=NOTHING)
+
+
+@app.command("set")
+def set_(
+    ctx: typer.Context,
+    name: str,
+    target: Where = None,
+    severity: Severity = None,
+    model: Annotated[
+        list[str] | None, typer.Option("--model", help="Only alerts of this model, or all; repeatable.")
+    ] = None,
+    cap: Cap = None,
+    repeat: Repeat = None,
+    header: Header = None,
+    key: Key = None,
+    group: Group = None,
+    class_: Class = None,
+) -> None:
+    """Change a receiver; what is not said stays. Example: dcmon webhook set team --cap 5 --repeat 4h"""
+    from dataclasses import replace
+
+    from dcmon import webhooks
+
+    with ctx.obj.org() as session:
+        webhook = webhooks.find(session, name)
+        if any((target, header, key, group, class_)):
+            where = _address(webhook.kind, target, header, key, group, class_)
+            webhooks.move(webhook, where, ctx.obj.settings.webhooks)
+        wanted: dict[str, Any] = _limits(cap, repeat)
+        if severity:
+            wanted["severities"] = severity
+        if model:
+            wanted["models"] = None if model == ["all"] else model
+        webhooks.choose(session, webhook, replace(webhooks.chosen(session, webhook), **wanted))
+        session.flush()
+        found = _shown(session, webhook)
+    ctx.obj.output.value(found if ctx.obj.output.is_json else _for_people(found), none=NOTHING)
+    if found["state"] == "paused":
+        ctx.obj.output.say(f'It is paused: "dcmon notification resume {name!r}" sends again.')
 
 
 @app.command()
 def test(ctx: typer.Context, name: str) -> None:
-    """Send a signed test message now; exit 1 when refused, 7 when unreachable. Example: dcmon webhook test team"""
+    """Send a test message now; exit 1 when refused, 7 when unreachable. Example: dcmon webhook test team"""
     import uuid
-    from datetime import UTC, datetime
 
-    from dcmon import notifications, webhooks
+    from dcmon import receivers, webhooks
+    from dcmon.receivers.kind import Message, Ways
 
-    org = ctx.obj.organization()
+    org, settings = ctx.obj.organization(), ctx.obj.settings
     with ctx.obj.org(org) as session:
-        webhook = webhooks.find(session, name)
-    now = datetime.now(UTC)
-    body = notifications.encode({"type": "test", "timestamp": now.isoformat(), "organization": org.name})
-    message_id = f"msg_{uuid.uuid4().hex}"
-    sent = webhooks.deliver(webhook.url, webhook.secret, message_id, body, ctx.obj.settings.webhooks, now)
+        now = webhooks.moment(session)
+        to = webhooks.to(webhooks.find(session, name), now)
+    body = {"format": 1, "type": "test", "timestamp": now.isoformat(), "organization": org.name}
+    body["text"] = f"A test message to {name!r}: dcmon reaches it."
+    message = Message(f"msg_{uuid.uuid4().hex}", body)
+    sent = receivers.send(to, message, Ways(settings.webhooks, settings.smtp))
     ctx.obj.output.value(
-        {"webhook": name, "status": sent.status, "seconds": round(sent.seconds, 3), "error": sent.error}
-    )
+        {"webhook": name, "delivered": sent.is_delivered, "status": sent.status, "seconds": round(sent.seconds, 3),
+         "error": sent.error}
+    )  # fmt: skip
     if not sent.is_delivered:
         raise typer.Exit(7 if sent.status is None else 1)
 
 
 @app.command()
-def delete(ctx: typer.Context, name: str) -> None:
-    """Delete a receiver, with what was not delivered to it yet. Example: dcmon webhook delete team"""
+def rotate(ctx: typer.Context, name: str) -> None:
+    """Draw a new signing secret, shown once; the old one signs too for 24 h. Example: dcmon webhook rotate team"""
     from dcmon import webhooks
 
     with ctx.obj.org() as session:
-        webhooks.delete(session, webhooks.find(session, name))
-    ctx.obj.output.value({"deleted": name})
+        webhook = webhooks.find(session, name)
+        secret = webhooks.rotate(session, webhook)
+        until = webhook.old_secret_until
+    ctx.obj.output.value({"name": name, "secret": secret, "old_secret_until": until})
+    ctx.obj.output.say("Keep the secret: it is not shown again. Until then messages carry both signatures.")
+
+
+@app.command()
+def delete(
+    ctx: typer.Context,
+    name: str,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask when messages wait for it.")] = False,
+) -> None:
+    """Delete a receiver, with what was not delivered to it yet. Example: dcmon webhook delete team --dry-run"""
+    from dcmon import webhooks
+
+    with ctx.obj.org() as session:
+        webhook = webhooks.find(session, name)
+        counted = webhooks.counts(session).get(webhook.id, webhooks.Counts())
+    if not dry_run:
+        if counted.waiting:
+            confirm(f"Delete {name!r}? {counted.waiting:,} notifications that wait for it go too.", yes)
+        with ctx.obj.org() as session:
+            webhooks.delete(session, webhooks.find(session, name))
+    ctx.obj.output.value(outcome({"deleted": name, "waiting": counted.waiting, "dead": counted.dead}, dry_run=dry_run))
+
+
+def _address(
+    kind: str,
+    target: list[str] | None,
+    header: list[str] | None,
+    key: str | None,
+    group: str | None,
+    class_: str | None,
+) -> "Address":
+    """Where a receiver is, as it was typed."""
+    from dcmon.webhooks import Address
+
+    if key == "-":
+        key = (
+            typer.prompt("Integration key", hide_input=True, err=True)
+            if _asks()
+            else typer.get_text_stream("stdin").readline()
+        )
+    choices = {name: value for name, value in (("group", group), ("class", class_)) if value is not None}
+    return Address(kind, target or [], _headers(header), key.strip() if key else None, choices)
+
+
+def _asks() -> bool:
+    import sys
+
+    return sys.stdin.isatty()
+
+
+def _headers(given: list[str] | None) -> dict[str, str]:
+    found = {}
+    for each in given or ():
+        name, colon, value = each.partition(":")
+        if not colon or not name.strip() or not value.strip():
+            raise typer.BadParameter('A header looks like "X-Token: abc".', param_hint="--header")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def _limits(cap: str | None, repeat: str | None) -> dict[str, Any]:
+    """What --cap and --repeat say; what they do not say is left out."""
+    from dcmon import durations
+
+    found: dict[str, Any] = {}
+    if cap is not None:
+        if cap != NONE and not (cap.isascii() and cap.isdigit()):
+            raise typer.BadParameter(f"{cap!r} is no number of messages, nor none.", param_hint="--cap")
+        found["cap"] = None if cap == NONE else int(cap)
+    if repeat is not None:
+        found["repeat_every"] = None if repeat == NONE else durations.parse(repeat, "30m, 4h, 24h or none")
+    return found
+
+
+def _shown(session: Any, webhook: Any) -> dict[str, Any]:
+    from dcmon import webhooks
+
+    counted = webhooks.counts(session).get(webhook.id, webhooks.Counts())
+    session.refresh(webhook)
+    return webhooks.row(session, webhook, counted, webhooks.moment(session))
+
+
+def _for_people(row: dict[str, Any]) -> dict[str, Any]:
+    from dcmon import durations
+
+    repeat = None if row["repeat"] is None else durations.written(row["repeat"])
+    return {**row, "models": "all" if row["models"] is None else row["models"], "repeat": repeat or "never",
+            "cap": "none" if row["cap"] is None else row["cap"]}  # fmt: skip

@@ -20,7 +20,7 @@ class Stage:
     def __init__(self) -> None:
         self.console = Console(stderr=True, highlight=False)
         self.began = time.monotonic()
-        self.alerts = 0
+        self._known = set[int]()
         self._progress: Progress | None = None
         self._lock = threading.Lock()
 
@@ -38,22 +38,30 @@ class Stage:
             self.console.print(f"[dim]{self.seconds:5.1f} s[/dim]  {text}", style=style, soft_wrap=True)
 
     def arrived(self, message: Mapping[str, Any]) -> None:
-        """Show a webhook that arrived."""
-        alert = message.get("alert")
-        if alert is None:
-            return self.say(f"webhook arrived: {message.get('type')}")
-        is_firing = message["type"] == "alert.firing"
-        self.alerts += is_firing
+        """Show a message that arrived: about one alert, or several."""
+        about = message.get("notifications", [message] if "alert" in message else [])
+        if not about:
+            self.say(f"webhook arrived: {message.get('type')}")
+        for each in about:
+            self._told(each["type"], each["alert"])
+
+    def _told(self, kind: str, alert: Mapping[str, Any]) -> None:
         what = f"[bold]{alert['monitor']}[/bold] {alert['rule'].split(' ')[-2]} {alert['rule'].split(' ')[-1]}"
-        day = alert["since"][:10]
-        if not is_firing:
-            return self.say(f"[green]webhook: resolved[/green]  {what}, since {day}, {alert['windows']} windows")
-        colour = COLOURS.get(alert["severity"], "red")
-        driver = next(iter(alert["drivers"]), None)
-        cause = f", driven by [bold]{driver}[/bold]" if driver else ""
-        return self.say(
-            f"[{colour}]webhook: ALERT {alert['severity']}[/{colour}]  {what}: {alert['value']:.3g}, since {day}{cause}"
-        )
+        day, is_new = alert["since"][:10], alert["id"] not in self._known
+        if is_new:  # one that was over before it could be told of is told of once
+            self._known.add(alert["id"])
+            colour = COLOURS.get(alert["severity"], "red")
+            driver = next(iter(alert.get("drivers") or {}), None)
+            cause = f", driven by [bold]{driver}[/bold]" if driver else ""
+            value = "no value" if alert["value"] is None else f"{alert['value']:.3g}"
+            self.say(f"[{colour}]webhook: ALERT {alert['severity']}[/{colour}]  {what}: {value}, since {day}{cause}")
+        if kind in ("alert.resolved", "alert.retracted"):
+            self.say(f"[green]webhook: resolved[/green]  {what}, since {day}, {alert.get('windows', 'some')} windows")
+
+    @property
+    def alerts(self) -> int:
+        """How many alerts arrived."""
+        return len(self._known)
 
     @contextmanager
     def progress(self, label: str, total: int, done: int = 0) -> Iterator["Bar"]:

@@ -306,6 +306,8 @@ def environment(settings: Settings) -> dict[str, str]:
             given[f"DCMON_{name}_URL"] = secret.get_secret_value()
     if settings.kafka.password is not None:
         given["DCMON_KAFKA__PASSWORD"] = settings.kafka.password.get_secret_value()
+    if settings.heartbeat.url is not None:
+        given["DCMON_HEARTBEAT__URL"] = settings.heartbeat.url.get_secret_value()
     return given
 
 

@@ -10,6 +10,7 @@ import uvicorn
 from dcmon.app import App
 from dcmon.errors import PortTaken
 from dcmon.http import api
+from dcmon.signs import Signs
 
 
 class _Server(uvicorn.Server):
@@ -31,7 +32,8 @@ def serve(app: App) -> None:
         )
         app.settle_in()
         app.output.say(f"dcmon's endpoint listens at {app.settings.url}")
-        _Server(config).run(sockets=[listening])
+        with Signs(app.engine, {"serve": None}):
+            _Server(config).run(sockets=[listening])
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -8,6 +8,7 @@ from importlib import import_module
 
 from dcmon.app import App
 from dcmon.errors import DcmonError
+from dcmon.signs import Pulse, Signs
 
 log = logging.getLogger(__name__)
 
@@ -20,11 +21,12 @@ def run_jobs(app: App, names: Sequence[str]) -> bool:
     stop, failed = threading.Event(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    pulses = {name: Pulse(stop) for name in names}
     modules = {name: import_module(f"dcmon.jobs.{JOBS[name]}") for name in names}
 
     def run(name: str) -> None:
         try:
-            modules[name].run(app, stop)
+            modules[name].run(app, pulses[name])
         except Exception as error:
             # A sentence of ours says enough; anything else is a fault of the code, and where it lies matters.
             log.error("worker %s failed: %s", name, error, exc_info=not isinstance(error, DcmonError))
@@ -33,11 +35,12 @@ def run_jobs(app: App, names: Sequence[str]) -> bool:
 
     app.settle_in()
     threads = [threading.Thread(target=run, args=(name,), name=name) for name in names]
-    for thread in threads:
-        thread.start()
-    # The main thread must wake up now and then for Python to call the signal handlers.
-    while not stop.wait(0.5):
-        pass
-    for thread in threads:
-        thread.join()
+    with Signs(app.engine, pulses):
+        for thread in threads:
+            thread.start()
+        # The main thread must wake up now and then for Python to call the signal handlers.
+        while not stop.wait(0.5):
+            pass
+        for thread in threads:
+            thread.join()
     return not failed.is_set()

@@ -1,16 +1,20 @@
 """The clockwork: what is due by wall time, and hints that a crash lost. One scheduler leads, the others wait."""
 
 import logging
+import os
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from threading import Event
+from typing import Any
 
 from apscheduler.schedulers.background import BackgroundScheduler
-from sqlalchemy import text
+from sqlalchemy.orm import Session
 
-from dcmon import db, due, errors, ledger, notifications, offsets, organizations, sources, wake
+from dcmon import db, due, errors, ledger, liveness, offsets, organizations, outbox, rounds, signs, sources, wake
 from dcmon.app import App
 from dcmon.db import Organization
-from dcmon.jobs import prune
+from dcmon.jobs import prune, watch
 from dcmon.leadership import Leadership
 from dcmon.scanning import Scanner, Stopped
 from dcmon.wake import Work
@@ -18,7 +22,8 @@ from dcmon.wake import Work
 log = logging.getLogger(__name__)
 
 TRIED_EVERY = 0.5  # seconds between tries to lead
-CLOCK_EVERY, SWEEP_EVERY, PRUNE_EVERY = 15, 60, 3600  # seconds
+TURN_EVERY, TURNS, PRUNE_EVERY = 1, 60, 3600  # seconds, and turns that a round takes
+NOTED_EVERY = 15.0  # seconds
 SPANS_KEPT, LINES_KEPT = timedelta(hours=1), timedelta(days=1)
 
 
@@ -41,38 +46,138 @@ def run(app: App, stop: Event) -> None:
 
 
 def _clockwork(app: App, stop: Event) -> BackgroundScheduler:
+    """What the leader does, and how often. A work that an outage interrupts says so, and is done the next time."""
     scheduler = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1})
     scan_every = app.settings.sources.scan_every.total_seconds()
-    works = (
-        (due_by_clock, [app], CLOCK_EVERY),
-        (sweep, [app], SWEEP_EVERY),
-        (scan_sources, [app, stop], scan_every),
-        (prune.run, [app, stop], PRUNE_EVERY),
-        (fold_spans, [app, stop], PRUNE_EVERY),
-        (fold_lines, [app, stop], PRUNE_EVERY),
-    )
-    for job, given, seconds in works:
-        name = f"{job.__module__}.{job.__name__}"
-        scheduler.add_job(job, "interval", given, seconds=seconds, next_run_time=datetime.now(UTC), name=name)
+    works: list[tuple[str, Callable[..., object], Sequence[object], float]] = [
+        ("clock", Round(app).turn, [], TURN_EVERY),
+        ("scan", scan_sources, [app, stop], scan_every),
+        ("prune", prune.run, [app, stop], PRUNE_EVERY),
+        ("fold spans", fold_spans, [app, stop], PRUNE_EVERY),
+        ("fold lines", fold_lines, [app, stop], PRUNE_EVERY),
+        ("watch", watch.judge, [app], app.settings.watch.every.total_seconds()),
+    ]
+    if app.settings.heartbeat.url is not None:
+        works.append(("heartbeat", watch.beat, [app], app.settings.heartbeat.every.total_seconds()))
+    _note(app, rounds.begin, rounds.LEAD, f"{signs.HERE} (pid {os.getpid()})")
+    for name, work, given, seconds in works:
+        noted = guarded(Noted(app, name, work, NOTED_EVERY if name == "clock" else 0), name)
+        scheduler.add_job(noted, "interval", given, seconds=seconds, next_run_time=datetime.now(UTC), name=name)
     scheduler.start()
     return scheduler
+
+
+def guarded(work: Callable[..., object], name: str) -> Callable[..., None]:
+    """A work whose failure is said and forgotten: the clockwork goes on, and does it again the next time."""
+
+    def run(*given: object) -> None:
+        try:
+            work(*given)
+        except errors.DcmonError as error:
+            log.warning("%s waits: %s", name, error)
+        except Exception:
+            log.exception("%s failed; it is tried again", name)
+
+    return run
+
+
+class Noted:
+    """A work that writes down when it is done and how that went: what is never done is noticed (dcmon.watch).
+
+    `pause`: between two that are written down; one that is done every second need not be each time.
+    """
+
+    def __init__(self, app: App, name: str, work: Callable[..., object], pause: float) -> None:
+        self.app, self.name, self.work, self.pause = app, name, work, pause
+        self._noted = float("-inf")
+
+    def __call__(self, *given: object) -> None:
+        is_noted = time.monotonic() - self._noted >= self.pause
+        if is_noted:
+            self._noted = time.monotonic()
+            _note(self.app, rounds.begin, self.name, None)
+        try:
+            done = self.work(*given)
+        except Exception as error:
+            _note(self.app, rounds.fail, self.name, str(error) or type(error).__name__)
+            raise
+        if is_noted:
+            _note(self.app, rounds.succeed, self.name, done if isinstance(done, str) else None)
+
+
+def _note(app: App, how: Callable[[Session, str, Any], None], name: str, said: str | None) -> None:
+    """Write something down about a round; when that can't be, the round matters more."""
+    try:
+        with app.public() as session:
+            how(session, name, said)
+    except errors.DcmonError as error:
+        log.debug("round %s can't be written down: %s", name, error)
+
+
+class Round:
+    """The round of the organizations, in a minute, a few each second: no look at thousands of them at once."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self._left, self._share = list[Organization](), 0
+
+    def turn(self) -> int:
+        """Look at the next few; returns how many of them have work."""
+        if not self._left:
+            self._left = _organizations(self.app)
+            self._share = -(-len(self._left) // TURNS)
+        these, self._left = self._left[: self._share], self._left[self._share :]
+        return sweep(self.app, these)
+
+
+def sweep(app: App, orgs: Sequence[Organization] | None = None) -> int:
+    """Ring for work whose hint was lost in a crash, and make due what live versions let pass; returns for how many.
+
+    An organization that has nothing to do costs one statement.
+    """
+    rung = 0
+    look = f"select {due.WAITS}, {outbox.WAITS}, {liveness.SILENT}"
+    with db.peeking(app.engine) as peek:
+        for org in _organizations(app) if orgs is None else orgs:
+            found = peek(org, look)
+            if found is None:
+                log.warning("organization %s is left out", org.name)
+                continue
+            has_windows, has_notifications, is_silent = found
+            has_windows = (is_silent and _judge_by_clock(app, org) > 0) or has_windows
+            for work, has in ((Work.evaluate, has_windows), (Work.notify, has_notifications)):
+                if has:
+                    _ring(app, org, work)
+            rung += bool(has_windows or has_notifications)
+    return rung
 
 
 def due_by_clock(app: App) -> int:
     """Make windows due that live versions let pass in silence; returns how many."""
     total = 0
     for org in _organizations(app):
-        try:
-            with db.org_session(app.engine, org) as session:
-                made = due.make_due_by_clock(session, datetime.now(UTC), org.retention)
-        except errors.DcmonError as error:
-            log.warning("organization %s is left out: %s", org.name, error)
-            continue
-        if made:
+        if made := _judge_by_clock(app, org):
             _ring(app, org, Work.evaluate)
-            log.info("organization %s: %d windows are due by the clock", org.name, made)
         total += made
     return total
+
+
+def _judge_by_clock(app: App, org: Organization) -> int:
+    now = datetime.now(UTC)
+    try:
+        with db.org_session(app.engine, org) as session:
+            made = liveness.make_due_by_clock(session, now, org.retention)
+            stale = liveness.become_stale(session, now)
+    except errors.DcmonError as error:
+        log.warning("organization %s is left out: %s", org.name, error)
+        return 0
+    if made:
+        log.info("organization %s: %d windows are due by the clock", org.name, made)
+    for name in stale:
+        log.warning(
+            "organization %s: no samples of %s any more: it is stale, and not judged by the clock", org.name, name
+        )
+    return made
 
 
 def fold_spans(app: App, stop: Event) -> int:
@@ -104,25 +209,6 @@ def fold_lines(app: App, stop: Event) -> int:
         except errors.DcmonError as error:
             log.warning("organization %s: its ledger is folded later: %s", org.name, error)
     return gone
-
-
-def sweep(app: App) -> int:
-    """Ring for work whose hint was lost in a crash; returns how many organizations were rung."""
-    rung = 0
-    for org in _organizations(app):
-        try:
-            with db.org_session(app.engine, org) as session:
-                is_touched = "select exists (select 1 from quarter_hours where is_touched)"
-                has_windows = session.scalar(text(is_touched)) or due.next_at(session) is not None
-                has_notifications = notifications.next_at(session) is not None
-        except errors.DcmonError as error:
-            log.warning("organization %s is left out: %s", org.name, error)
-            continue
-        for work, has in ((Work.evaluate, has_windows), (Work.notify, has_notifications)):
-            if has:
-                _ring(app, org, work)
-        rung += bool(has_windows or has_notifications)
-    return rung
 
 
 def scan_sources(app: App, stop: Event) -> int:

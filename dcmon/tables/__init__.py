@@ -26,6 +26,7 @@ TYPES: dict[Any, Any] = {
     dict[str, str]: JSON(none_as_null=True),
     dict[str, float]: JSON(none_as_null=True),
     list[str]: JSON(none_as_null=True),
+    list[int]: JSON(none_as_null=True),
 }
 
 

@@ -154,3 +154,45 @@ class DeadLetter(Public):
         """Where it stood and why it is dead, as headers of a message."""
         said = {"topic": self.topic, "partition": self.partition, "offset": self.at_offset, "reason": self.reason}
         return {f"dcmon.{name}": str(value).encode() for name, value in said.items()}
+
+
+class Worker(Public):
+    """A process that runs a part of dcmon, and its last sign of life.
+
+    `seen_at`: the process was there; `turned_at`: its loop went round. `ended_at` is set by one that ends by itself.
+    """
+
+    __tablename__ = "workers"
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    host: Mapped[str]
+    pid: Mapped[int]
+    is_leading: Mapped[bool] = mapped_column(server_default=text("false"))
+    started_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    seen_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    turned_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    ended_at: Mapped[dt.datetime | None]
+
+
+class Round(Public):
+    """What the leader does by the clock, when it was done last, and how that went."""
+
+    __tablename__ = "rounds"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    began_at: Mapped[dt.datetime]
+    succeeded_at: Mapped[dt.datetime | None]
+    failed_at: Mapped[dt.datetime | None]
+    said: Mapped[str | None]
+
+
+class Condition(Public):
+    """Something that is wrong with dcmon itself, since when, and whether its receivers were told."""
+
+    __tablename__ = "conditions"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    subject: Mapped[str] = mapped_column(primary_key=True)
+    severity: Mapped[str]
+    sentence: Mapped[str]
+    command: Mapped[str]
+    since: Mapped[dt.datetime]
+    told_at: Mapped[dt.datetime | None]

@@ -56,7 +56,7 @@ class Demo:
 
 
 def pid_of(dcmon: Dcmon, name: str) -> int:
-    rows = json.loads(dcmon("-o", "json", "status").stdout)
+    rows = json.loads(dcmon("-o", "json", "status").stdout)["parts"]
     return int(next(row["pid"] for row in rows if row["name"] == name))
 
 

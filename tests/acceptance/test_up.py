@@ -13,7 +13,7 @@ def names(dcmon: Dcmon) -> dict[str, dict[str, object]]:
     shown = dcmon("-o", "json", "status")
     import json
 
-    return {row["name"]: row for row in json.loads(shown.stdout)}
+    return {row["name"]: row for row in json.loads(shown.stdout)["parts"]}
 
 
 def test_it_starts_shows_itself_restarts_what_crashed_and_stops_without_a_trace(dcmon: Dcmon, data_dir: Path) -> None:

@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from alembic import command
 from sqlalchemy import Engine, text
 
 from dcmon import db, errors, migrate, provision
@@ -129,12 +130,12 @@ def test_rows_that_were_quarantined_by_place_are_known_by_their_bytes(engine: En
     bad = [b'{"_dc_sample_id": "x\xc3\xa9"}', b"null"]
     Direct(engine).take_samples(target.org, target.version_id, bad)
     Direct(engine).take_labels(target.org, target.model_id, bad)
+    with migrate._locked(engine, "org", target.org.schema) as config:
+        command.downgrade(config, "0004")
     with engine.begin() as connection:
         connection.execute(text(f"set local search_path to {target.org.schema}"))
-        connection.execute(text("alter table quarantine drop column digest"))
         copied = "model_id, version_id, kind, reason, detail, row, position, logged_at"
         connection.execute(text(f"insert into quarantine ({copied}, source) select {copied}, kind from quarantine"))
-    set_revision(engine, target.org.schema, "0004")
     migrate.upgrade_org(engine, target.org)
 
     Direct(engine).take_samples(target.org, target.version_id, bad)

@@ -1,116 +1,46 @@
 """Delivery against receivers that misbehave: bounded in time, in order, never to where it must not go."""
 
+import os
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from dcmon import db, notifications, provision, wake, webhooks
+from dcmon import db, outbox, posting, provision, wake, webhooks
 from dcmon.app import App
-from dcmon.db import Organization
+from dcmon.embedded.process import wait_until
 from dcmon.jobs import notify
+from dcmon.posting import Delivery
+from dcmon.receivers import words
 from dcmon.settings import Webhooks
-from dcmon.tables.org import Alert, AlertRule, Notification
-from dcmon.webhooks import Delivery
 from tests.integration.conftest import Target, eventually, running
-
-ALLOWED = Webhooks(allow=["127.0.0.1"], timeout=timedelta(seconds=1))
-OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
-Behave = Callable[[socket.socket, bytes], None]
-
-
-class Receiver:
-    """A server on a loopback port: each connection's request is kept, then it behaves as it is told."""
-
-    def __init__(self, behave: Behave, context: ssl.SSLContext | None = None) -> None:
-        self.behave, self.context = behave, context
-        self.requests: list[bytes] = []
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self.socket.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/hook"
-
-    def ids(self) -> list[str]:
-        heads = [request.split(b"\r\n\r\n")[0].decode().lower() for request in list(self.requests)]
-        return [line.split(": ")[1] for head in heads for line in head.split("\r\n") if line.startswith("webhook-id:")]
-
-    def kinds(self) -> list[str]:
-        return [
-            kind
-            for request in list(self.requests)
-            for kind in ("firing", "resolved")
-            if f'"alert.{kind}"'.encode() in request
-        ]
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self.socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._one, args=(connection,), daemon=True).start()
-
-    def _one(self, connection: socket.socket) -> None:
-        try:
-            with connection:
-                if self.context is None:
-                    self.behave(connection, self._request(connection))
-                    return
-                connection.settimeout(5)
-                with self.context.wrap_socket(connection, server_side=True) as wire:
-                    self.behave(wire, self._request(wire))
-        except OSError:
-            pass
-
-    def _request(self, wire: socket.socket) -> bytes:
-        found = b""
-        while b"\r\n\r\n" not in found:
-            found += wire.recv(65536)
-        length = int(found.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-        while len(found) < found.index(b"\r\n\r\n") + 4 + length:
-            found += wire.recv(65536)
-        self.requests.append(found)
-        return found
-
-
-@contextmanager
-def receiver(behave: Behave, context: ssl.SSLContext | None = None) -> Iterator[Receiver]:
-    made = Receiver(behave, context)
-    yield made
-    made.socket.close()
-
-
-def answers(*said: bytes) -> Behave:
-    """Each request gets the next answer, the last one for ever."""
-    left = list(said)
-    return lambda wire, _: wire.sendall(left.pop(0) if len(left) > 1 else left[0])
-
-
-def drip(what: bytes) -> Behave:
-    """A byte now and then: each wait is short, the whole is without end."""
-
-    def behave(wire: socket.socket, _: bytes) -> None:
-        for byte in what:
-            wire.sendall(bytes([byte]))
-            time.sleep(0.2)
-
-    return behave
+from tests.integration.telling import (
+    ALLOWED,
+    OK,
+    Behave,
+    Receiver,
+    alert,
+    answers,
+    certificate_of,
+    drip,
+    hook,
+    receiver,
+    states,
+    tell,
+)
 
 
 def deliver(url: str, settings: Webhooks = ALLOWED) -> Delivery:
-    return webhooks.deliver(url, b"secret", "msg_1", b"{}", settings, datetime.now(UTC))
+    return posting.deliver(url, b"{}", {"content-type": "application/json"}, settings)
 
 
 def test_an_answer_of_2xx_is_a_delivery() -> None:
@@ -196,16 +126,7 @@ def test_any_path_is_sent_in_one_request_line(path: str) -> None:
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate of "localhost" that nobody vouches for."""
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
-    made = subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=DNS:localhost", "-keyout", "-", "-out", "-"],
-        capture_output=True, check=False,
-    )  # fmt: skip
-    if made.returncode:
-        pytest.skip("openssl makes no certificate here")
-    path.write_bytes(made.stdout)
-    return path
+    return certificate_of("localhost", tmp_path_factory.mktemp("tls"))
 
 
 def test_https_goes_to_the_checked_address_with_the_hosts_certificate(
@@ -238,50 +159,9 @@ def test_https_that_drips_is_left_in_time(certificate: Path, monkeypatch: pytest
 @pytest.fixture
 def telling(app: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
     """The App with loopback allowed and short pauses."""
-    monkeypatch.setattr(notifications, "FIRST_PAUSE", timedelta(milliseconds=50))
+    monkeypatch.setattr(outbox, "FIRST_PAUSE", timedelta(milliseconds=50))
     with App(app.settings.model_copy(update={"webhooks": ALLOWED}), app.output) as made:
         yield made
-
-
-def alert(app: App, target: Target) -> int:
-    """An alert of the target, as a row."""
-    from dcmon import models, monitors, rules
-    from dcmon.monitors import NewMonitor
-    from dcmon.windows import Frequency
-
-    with app.org(target.org) as session:
-        rule = session.query(AlertRule).first()
-        if rule is None:
-            check = monitors.provide_check(session, models.get(session, target.model_id), "FeatureDrift")
-            monitor = monitors.create(session, check, NewMonitor("Drift", Frequency.DAY))
-            rule = rules.create(session, monitor.id, rules.parse("> 0.1"), "high")
-        now = datetime.now(UTC)
-        made = Alert(
-            rule_id=rule.id, version_id=target.version_id, state="firing", severity="high", first_window_start=now,
-            first_window_end=now, last_window_end=now, windows=1, metric="m", worst_value=1.0, worst_window_end=now,
-            current_value=1.0, drivers={}, n=1, opened_at=now,
-        )  # fmt: skip
-        session.add(made)
-        session.flush()
-        return made.id
-
-
-def hook(app: App, org: Organization, url: str, name: str = "team") -> None:
-    with app.org(org) as session:
-        webhooks.add(session, name, url, [], ALLOWED)
-
-
-def tell(app: App, org: Organization, alert_id: int, *kinds: str) -> None:
-    for kind in kinds:
-        with app.org(org) as session:
-            notifications.write(session, org, session.get_one(Alert, alert_id), kind, "https://dcmon.example")
-    with app.public() as session:
-        wake.ring(session, org.id, wake.Work.notify)
-
-
-def states(app: App, target: Target) -> list[str]:
-    with app.org(target.org) as session:
-        return [notifications.state(each) for each in session.query(Notification).order_by(Notification.position)]
 
 
 def test_states_of_one_alert_arrive_in_order_though_the_first_fails(telling: App, target: Target) -> None:
@@ -332,11 +212,14 @@ def test_a_receiver_that_is_away_gets_everything_when_it_is_back(telling: App, t
 def test_two_workers_send_each_notification_once(telling: App, target: Target) -> None:
     with receiver(answers(OK)) as at, App(telling.settings, telling.output) as other:
         hook(telling, target.org, at.url)
-        for _ in range(30):
-            tell(telling, target.org, alert(telling, target), "firing")
         with running(notify.run, telling), running(notify.run, other):
+            about = [alert(telling, target) for _ in range(30)]
+            for each in about:
+                tell(telling, target.org, each, "firing")
             assert eventually(lambda: set(states(telling, target)) == {"delivered"})
-    assert len(at.requests) == len(set(at.ids())) == 30
+    told = [each["alert"]["id"] for body in at.bodies() for each in words.notifications(body)]
+    assert sorted(told) == about
+    assert len(set(at.ids())) == len(at.requests)
 
 
 def test_a_receiver_that_hangs_does_not_keep_another_organization_waiting(telling: App, target: Target) -> None:
@@ -379,4 +262,90 @@ def test_a_webhook_deleted_takes_what_waits_for_it_along(telling: App, target: T
 
 @pytest.mark.parametrize(("attempts", "seconds"), [(1, 5), (2, 10), (5, 80), (20, 3600), (1000, 3600)])
 def test_pauses_double_up_to_an_hour(attempts: int, seconds: Any) -> None:
-    assert 0.9 * seconds <= notifications.pause(attempts).total_seconds() <= seconds
+    assert 0.9 * seconds <= outbox.pause(attempts).total_seconds() <= seconds
+
+
+def test_a_receiver_that_hangs_does_not_keep_another_of_the_same_organization_waiting(
+    telling: App, target: Target
+) -> None:
+    with receiver(lambda wire, _: time.sleep(3)) as hanging, receiver(answers(OK)) as at:
+        for number in range(12):
+            hook(telling, target.org, hanging.url, f"hangs {number}")
+        hook(telling, target.org, at.url, "works")
+        with running(notify.run, telling):
+            for expected in range(1, 6):
+                began = time.monotonic()
+                tell(telling, target.org, alert(telling, target), "firing")
+                assert eventually(lambda: len(at.requests) == expected)  # noqa: B023
+                assert time.monotonic() - began < 0.95  # the others take a second each
+
+
+def test_from_written_to_sent_takes_well_under_a_second(telling: App, target: Target) -> None:
+    waits = []
+    with receiver(answers(OK)) as at, running(notify.run, telling):
+        hook(telling, target.org, at.url)
+        for expected in range(1, 11):
+            about = alert(telling, target)
+            began = time.monotonic()
+            tell(telling, target.org, about, "firing")
+            assert wait_until(lambda: len(at.requests) == expected, 5, every=0.005)  # noqa: B023
+            waits.append(time.monotonic() - began)
+    assert sorted(waits)[len(waits) // 2] < 0.7
+    assert max(waits) < 2  # the machine may be busy
+
+
+def test_a_worker_killed_between_sending_and_writing_down_is_followed_by_another_with_the_same_id(
+    telling: App, target: Target, database_url: str, data_dir: Path
+) -> None:
+    workers: list[subprocess.Popen[bytes]] = []
+
+    def kill_first(wire: socket.socket, _: bytes) -> None:
+        if len(workers) == 1:
+            workers[0].kill()
+            workers[0].wait()
+        wire.sendall(OK)
+
+    def start() -> None:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("DCMON_")}
+        environment |= {
+            "DCMON_DATA_DIR": str(data_dir), "DCMON_DATABASE_URL": database_url, "DCMON_WEBHOOKS__ALLOW": "127.0.0.1",
+            "DCMON_WEBHOOKS__TIMEOUT": "0.5",
+        }  # fmt: skip
+        command = [sys.executable, "-m", "dcmon", "-q", "worker", "start", "notify"]
+        workers.append(subprocess.Popen(command, env=environment))
+
+    with receiver(kill_first) as at:
+        hook(telling, target.org, at.url)
+        tell(telling, target.org, alert(telling, target), "firing")
+        start()
+        try:
+            assert eventually(lambda: len(at.requests) == 1)
+            assert eventually(lambda: workers[0].poll() is not None)
+            assert states(telling, target) == ["waiting"]
+            start()
+            assert eventually(lambda: states(telling, target) == ["delivered"])
+        finally:
+            for worker in workers:
+                worker.terminate()
+                worker.wait(20)
+    assert len(at.ids()) == 2
+    assert len(set(at.ids())) == 1
+
+
+def test_a_storm_reaches_a_receiver_as_its_cap_allows_and_nothing_is_missing(telling: App, target: Target) -> None:
+    about = [alert(telling, target) for _ in range(40)]
+    with receiver(answers(OK)) as at:
+        hook(telling, target.org, at.url)
+        with telling.org(target.org) as session:
+            webhooks.find(session, "team").cap = 5
+        made = target.scalar("select max(id) from models")
+        for number, each in enumerate(about):
+            tell(telling, target.org, each, "firing")
+            with telling.org(target.org) as session:  # as if each were of a model of its own
+                session.execute(text("update notifications set model_id = :to where alert_id = :id"),
+                                {"to": made + number, "id": each})  # fmt: skip
+        with running(notify.run, telling):
+            assert eventually(lambda: states(telling, target) == ["delivered"] * 40)
+    assert len(at.requests) == 5
+    told = [each["alert"]["id"] for body in at.bodies() for each in words.notifications(body)]
+    assert sorted(told) == about

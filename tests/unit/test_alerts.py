@@ -7,7 +7,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcmon.alerts import fold
+from dcmon.criteria import Condition
+from dcmon.episodes import Policy, fold
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -38,34 +39,34 @@ series = st.lists(st.none() | st.floats(0, 1), max_size=30)
 
 def test_bad_windows_in_a_row_are_one_alert_with_first_last_worst_and_current() -> None:
     found = results([0.1, 0.3, 0.9, 0.4, 0.1])
-    (episode,) = fold(found, "greater_than", 0.2)
+    (episode,) = fold(found, Policy(Condition("greater_than", 0.2)))
     assert (episode.first, episode.last, episode.worst) == (found[1], found[3], found[2])
-    assert (episode.worst_value, episode.current_value, episode.windows) == (0.9, 0.4, 3)
+    assert (episode.worst_value, episode.current_value, episode.windows) == (0.9, 0.1, 3)
     assert not episode.is_open
     assert episode.closed_by == found[4].window_end
 
 
 def test_a_window_without_a_verdict_neither_opens_nor_closes() -> None:
-    (episode,) = fold(results([0.3, None, 0.4, None]), "greater_than", 0.2)
+    (episode,) = fold(results([0.3, None, 0.4, None]), Policy(Condition("greater_than", 0.2)))
     assert episode.is_open
     assert episode.windows == 2
-    assert fold(results([None, None]), "greater_than", 0.2) == []
+    assert fold(results([None, None]), Policy(Condition("greater_than", 0.2))) == []
 
 
 def test_the_worst_is_furthest_beyond_a_lower_bound_too() -> None:
-    (episode,) = fold(results([0.5, 0.1, 0.4]), "less_than", 0.6)
+    (episode,) = fold(results([0.5, 0.1, 0.4]), Policy(Condition("less_than", 0.6)))
     assert episode.worst_value == 0.1
 
 
 def test_any_metric_can_break_a_rule() -> None:
     found = Found(START, START + timedelta(days=1), "OK", {"a": 0.1, "b": 0.7, "c": 0.3})
-    (episode,) = fold([found], "greater_than", 0.2)
+    (episode,) = fold([found], Policy(Condition("greater_than", 0.2)))
     assert (episode.metric, episode.worst_value) == ("b", 0.7)
 
 
 @given(series)
 def test_episodes_are_in_order_apart_and_only_the_last_can_be_open(values: list[float | None]) -> None:
-    episodes = fold(results(values), "greater_than", 0.5)
+    episodes = fold(results(values), Policy(Condition("greater_than", 0.5)))
     for before, after in pairwise(episodes):
         assert before.last.window_end < after.first.window_end
         assert not before.is_open
@@ -75,7 +76,7 @@ def test_episodes_are_in_order_apart_and_only_the_last_can_be_open(values: list[
 
 @given(series)
 def test_every_bad_window_is_in_exactly_one_episode(values: list[float | None]) -> None:
-    episodes = fold(results(values), "greater_than", 0.5)
+    episodes = fold(results(values), Policy(Condition("greater_than", 0.5)))
     assert sum(episode.windows for episode in episodes) == sum(value is not None and value > 0.5 for value in values)
 
 
@@ -83,9 +84,9 @@ def test_every_bad_window_is_in_exactly_one_episode(values: list[float | None]) 
 def test_folding_from_an_episodes_first_window_gives_the_same_as_from_the_beginning(
     values: list[float | None], number: int
 ) -> None:
-    whole = fold(results(values), "greater_than", 0.5)
+    whole = fold(results(values), Policy(Condition("greater_than", 0.5)))
     if not whole:
         return
     chosen = whole[number % len(whole)]
     tail = [each for each in results(values) if each.window_end >= chosen.first.window_end]
-    assert fold(tail, "greater_than", 0.5) == whole[number % len(whole) :]
+    assert fold(tail, Policy(Condition("greater_than", 0.5))) == whole[number % len(whole) :]

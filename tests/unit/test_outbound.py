@@ -1,8 +1,11 @@
 """Outgoing requests never reach inside."""
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dcmon import outbound
 from dcmon.errors import InvalidInput
@@ -41,7 +44,7 @@ def test_a_host_that_means_loopback_is_refused_however_it_is_written(host: str) 
 
 def test_a_host_on_the_allow_list_is_reached_by_its_network_or_name() -> None:
     assert outbound.resolve("http://127.0.0.1:81/a?b=c", ["127.0.0.0/8"]) == outbound.Destination(
-        "http", "127.0.0.1", "127.0.0.1", 81, "/a?b=c"
+        "http", "127.0.0.1", ("127.0.0.1",), 81, "/a?b=c"
     )
     assert outbound.resolve("https://localhost/", ["LOCALHOST"]).port == 443
     with pytest.raises(outbound.Refused):
@@ -60,3 +63,97 @@ def test_plain_http_is_for_receivers_of_ones_own() -> None:
     outbound.require_url("http://hooks.internal/x", ["hooks.internal"])
     outbound.require_url("http://10.1.2.3/x", ["10.1.0.0/16"])
     outbound.require_url("https://hooks.example.org/x", [])
+
+
+# Whatever is typed: it is refused, or what is connected to is what was checked.
+
+
+def forms(address: int) -> list[str]:
+    """An IPv4 address as resolvers understand it."""
+    octets = [address >> shift & 255 for shift in (24, 16, 8, 0)]
+    return [
+        str(address),
+        hex(address),
+        oct(address).replace("0o", "0"),
+        ".".join(map(str, octets)),
+        ".".join(map(hex, octets)),
+        ".".join(f"0{each:o}" for each in octets),
+        f"{octets[0]}.{address & 0xFFFFFF}",
+        f"{octets[0]}.{octets[1]}.{address & 0xFFFF}",
+        ".".join(str(each).translate(FULL_WIDTH) for each in octets),
+        "。".join(map(str, octets)),
+    ]
+
+
+FULL_WIDTH = {ord(digit): chr(ord(digit) + 0xFEE0) for digit in "0123456789"}
+LOOPBACK, TEN, METADATA = (ip_network(each) for each in ("127.0.0.0/8", "10.0.0.0/8", "169.254.0.0/16"))
+
+
+@given(st.data())
+def test_no_way_to_write_an_inner_address_gets_through(data: st.DataObject) -> None:
+    network = data.draw(st.sampled_from([LOOPBACK, TEN, METADATA]))
+    address = int(network.network_address) + data.draw(st.integers(0, network.num_addresses - 1))
+    host = data.draw(st.sampled_from(forms(address)))
+    dot, port = data.draw(st.sampled_from(["", "."])), data.draw(st.sampled_from(["", ":443", ":8443"]))
+    with pytest.raises(outbound.Refused, match=r"not public|can't be resolved"):
+        outbound.resolve(f"https://{host}{dot}{port}/x", [])
+
+
+@given(st.ip_addresses(v=4), st.sampled_from(["::ffff:{}", "::{}", "64:ff9b::{}", "2002:{hex}::", "2001:0:{hex}::1"]))
+def test_no_ipv4_address_hides_in_an_ipv6_address(address: Any, disguise: str) -> None:
+    packed = address.packed.hex()
+    hidden = disguise.format(address, hex=f"{packed[:4]}:{packed[4:]}")
+    assert outbound.is_inside(ip_address(hidden))
+    with pytest.raises(outbound.Refused, match="not public"):
+        outbound.resolve(f"https://[{hidden}]/", [])
+
+
+@given(st.ip_addresses())
+def test_what_is_let_through_is_a_public_address(address: Any) -> None:
+    if not outbound.is_inside(address):
+        assert address.is_global
+        assert not any((address.is_private, address.is_loopback, address.is_link_local, address.is_multicast))
+        host = f"[{address}]" if address.version == 6 else str(address)
+        assert outbound.resolve(f"https://{host}/", []).addresses == (str(address),)
+
+
+@given(
+    st.text(max_size=60) | st.text("htps:/@[]%.#?\\ 0123456789abcdef\n\t\x00:", max_size=40).map("https://{}".format)
+)
+def test_any_text_is_a_url_or_refused_in_words_that_do_not_repeat_it(text: str) -> None:
+    parsed: outbound.Url | None = None
+    said = "URL"
+    try:
+        parsed = outbound.parse(text)
+    except InvalidInput as error:
+        said = str(error)
+    assert "URL" in said
+    assert len(text) < 12 or text not in said
+    if parsed is not None:
+        assert parsed.host
+        assert parsed.host.isascii()
+        assert 0 < parsed.port < 65536
+        assert not set(parsed.host) & set("@/\\?# \t\r\n")
+        assert parsed.target.startswith("/")
+        assert parsed.target.isascii()
+        assert not set(parsed.target) & set(" \r\n#")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://127.0.0.1@evil.example/", "https://evil.example@127.0.0.1/", "https://@127.0.0.1/", "https://a:b@c.example",
+        "https://a.example\\@127.0.0.1/", "https://a.example:80:443/", "https://a.example:+443/", "https://[::1/",
+        "https://[v1.x]/", "https://a b.example/", "https://a..example/", "https://a.example/\r\nx: y", "https:///x",
+        "https://.../", f"https://{'a' * 64}.example/", "javascript:alert(1)", "file:///etc/passwd", "gopher://a.example",
+    ],
+)  # fmt: skip
+def test_what_a_parser_could_read_in_two_ways_is_refused(url: str) -> None:
+    with pytest.raises((InvalidInput, outbound.Refused)):
+        outbound.resolve(url, [])
+
+
+def test_a_host_is_known_as_dns_and_certificates_know_it() -> None:
+    assert outbound.parse("https://Bücher.Example./x").host == "xn--bcher-kva.example"
+    assert outbound.parse("https://HOOKS.example.org").host == "hooks.example.org"
+    outbound.require_url("http://Hooks.Internal./x", ["hooks.internal"])

@@ -3,7 +3,6 @@
 import pytest
 
 from dcmon import durations, errors, rules
-from dcmon.alerts import violation
 from dcmon.tables.org import AlertRule
 
 
@@ -46,13 +45,6 @@ def test_every_metric_is_compared_with_every_rule() -> None:
     ]
 
     assert rules.violated(given, {"a": 2, "b": -1, "c": 0.5}) == ["high: a", "low: b"]
-
-
-def test_the_worst_violation_is_the_one_furthest_beyond() -> None:
-    assert violation({"a": 0.3, "b": 0.9, "c": 0.1}, "greater_than", 0.2) == ("b", 0.9)
-    assert violation({"a": 0.3, "b": -0.9}, "less_than", 0.5) == ("b", -0.9)
-    assert violation({"a": 0.1}, "greater_than", 0.2) is None
-    assert violation({}, "greater_than", 0.2) is None
 
 
 @pytest.mark.parametrize("text", ["999999999w", "999999999d", "1.5.5h", "5 h", "h", "1h30m", "٣", "1e3s"])

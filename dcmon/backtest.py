@@ -1,0 +1,118 @@
+"""What a rule would have done on the results that are stored: how often it would have fired, and for how long."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from dcmon import replays, results, rules
+from dcmon.episodes import Episode, Machine, Policy
+from dcmon.rules import Change
+from dcmon.tables.org import AlertRule, Result, Version
+
+
+@dataclass(frozen=True)
+class Span:
+    """An alert that there would have been."""
+
+    version: str
+    episode: Episode
+
+    @property
+    def lasted(self) -> timedelta:
+        """From the window that made it fire to the one that ended it, or to the last one judged."""
+        assert self.episode.fired is not None
+        until = self.episode.closed_by or self.episode.reached or self.episode.last.window_end
+        return until - self.episode.fired.window_end
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """What a rule would have done, in which windows."""
+
+    policy: Policy
+    since: datetime | None
+    until: datetime | None
+    windows: int
+    without_verdict: int
+    bad: int
+    spans: Sequence[Span]
+
+    @property
+    def fired_for(self) -> timedelta:
+        return sum((span.lasted for span in self.spans), timedelta())
+
+    def summary(self) -> dict[str, Any]:
+        """How often and how long, in numbers."""
+        days = (self.until - self.since) / timedelta(days=1) if self.since and self.until else 0.0
+        return {
+            "since": self.since,
+            "until": self.until,
+            "windows": self.windows,
+            "without_verdict": self.without_verdict,
+            "bad_windows": self.bad,
+            "alerts": len(self.spans),
+            "alerts_of_one_window": sum(span.episode.windows == 1 for span in self.spans),
+            "alerts_per_30_days": round(30 * len(self.spans) / days, 1) if days else None,
+            "firing_days": round(self.fired_for / timedelta(days=1), 2),
+            "longest_days": round(
+                max((span.lasted for span in self.spans), default=timedelta()) / timedelta(days=1), 2
+            ),
+            "fires_at_the_end": any(span.episode.is_open for span in self.spans),
+        }
+
+
+def tried(rule: AlertRule | None, wanted: Change) -> Policy:
+    """A rule's policy, changed as wanted. Raises InvalidInput."""
+    made = AlertRule(
+        monitor_id=0, operator="greater_than", threshold=0, severity="medium", for_windows=1, keep_firing=0, min_n=0,
+        no_data="keep", on_error="keep", is_inhibited=True, is_active=True, revision=0,
+    )  # fmt: skip
+    if rule is not None:
+        names = [column.key for column in AlertRule.__table__.columns if column.key != "id"]
+        made = AlertRule(**{name: getattr(rule, name) for name in names})
+    rules.apply(made, wanted)
+    return rules.policy(made)
+
+
+def run(session: Session, monitor_id: int, policy: Policy, reach: timedelta) -> Backtest:
+    """Fold the newest stored results of a monitor's windows, as far back from its newest window; nothing is written."""
+    newest = session.scalar(select(func.max(Result.window_end)).where(Result.monitor_id == monitor_id))
+    since = None if newest is None else newest - reach
+    found = results.series(session, monitor_id, since)
+    names = {row.id: row.name for row in session.execute(select(Version.id, Version.name))}
+    machines = {
+        version_id: _machine(session, monitor_id, version_id, policy, found)
+        for version_id in dict.fromkeys(result.version_id for result in found)
+    }
+    steps = [step for machine in machines.values() for step in machine.steps]
+    spans = [
+        Span(names.get(version_id, str(version_id)), episode)
+        for version_id, machine in machines.items()
+        for episode in machine.episodes
+        if episode.fired is not None
+    ]
+    return Backtest(
+        policy,
+        min((result.window_start for result in found), default=None),
+        newest,
+        len(steps),
+        sum(step.verdict.is_bad is None for step in steps),
+        sum(step.verdict.is_bad is True for step in steps),
+        sorted(spans, key=lambda span: span.episode.first.window_end),
+    )
+
+
+def _machine(session: Session, monitor_id: int, version_id: int, policy: Policy, found: Sequence[Result]) -> Machine:
+    mine = [result for result in found if result.version_id == version_id]
+    machine = Machine(policy)
+    if lookback := policy.condition.lookback:
+        rule = AlertRule(monitor_id=monitor_id)
+        for result in replays.before(session, rule, version_id, mine[0].window_end, 4 * lookback):
+            machine.see(result)
+    for result in mine:
+        machine.step(result)
+    return machine

@@ -1,0 +1,69 @@
+"""Mute times, hours of the week without notifications: add, list, delete."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dcmon.commands import group
+
+if TYPE_CHECKING:
+    from dcmon.tables.org import MuteTime
+
+app = group(__doc__)
+
+
+@app.command()
+def add(
+    ctx: typer.Context,
+    name: str,
+    hours: Annotated[str, typer.Option(help="22:00-06:00; past midnight where it ends before it begins.")],
+    days: Annotated[str, typer.Option(help="mon-fri, sat,sun or daily: the days on which it begins.")] = "daily",
+    time_zone: Annotated[str, typer.Option("--time-zone", "--tz", help="Europe/Berlin, UTC …")] = "UTC",
+    match: Annotated[
+        list[str] | None, typer.Option(help="Only alerts that fit: severity!=critical, model=credit …; repeatable.")
+    ] = None,
+) -> None:
+    """Hold back notifications in some hours of the week; alerts move all the same.
+
+    Example: dcmon mute add nights --hours 22:00-06:00 --tz Europe/Berlin --match severity!=critical
+    """
+    from dcmon import mute_times
+
+    with ctx.obj.org() as session:
+        row = _row(mute_times.add(session, name, days, hours, time_zone, match or []))
+    ctx.obj.output.value(row)
+
+
+@app.command("list")
+def list_(ctx: typer.Context) -> None:
+    """List mute times, and until when each holds now. Example: dcmon mute list"""
+    from dcmon import mute_times
+
+    with ctx.obj.org() as session:
+        rows = [_row(each) for each in mute_times.entries(session)]
+    ctx.obj.output.table(rows, ["name", "when", "matchers", "holds_until"], empty="No mute time.")
+
+
+@app.command()
+def delete(ctx: typer.Context, name: str) -> None:
+    """Delete a mute time; what it held back is sent. Example: dcmon mute delete nights"""
+    from dcmon import mute_times, wake
+
+    with ctx.obj.org() as session:
+        session.delete(mute_times.find(session, name))
+    with ctx.obj.public() as session:
+        wake.ring(session, ctx.obj.organization().id, wake.Work.notify)
+    ctx.obj.output.value({"deleted": name})
+
+
+def _row(mute: "MuteTime") -> dict[str, Any]:
+    from datetime import UTC, datetime
+
+    from dcmon import mute_times
+
+    return {
+        "name": mute.name,
+        "when": mute_times.written(mute),
+        "matchers": mute.matchers,
+        "holds_until": mute_times.ends_at(mute, datetime.now(UTC)),
+    }

@@ -1,0 +1,129 @@
+"""Notifications: who was told what; try again, pause and resume receivers."""
+
+from typing import Annotated, Any
+
+import typer
+
+from dcmon.commands import group
+
+app = group(__doc__)
+
+COLUMNS = [
+    "id",
+    "state",
+    "kind",
+    "severity",
+    "alert",
+    "monitor",
+    "receiver",
+    "created_at",
+    "attempts",
+    "next_try",
+    "why",
+]
+NARROW = ["id", "state", "kind", "alert", "receiver", "attempts", "why"]
+SHORT_ID = 8
+
+
+@app.command("list")
+def list_(
+    ctx: typer.Context,
+    state: Annotated[str | None, typer.Option(help="waiting, held, delivered, dead or superseded.")] = None,
+    receiver: Annotated[str | None, typer.Option(help="Only to this receiver.")] = None,
+    alert: Annotated[int | None, typer.Option(help="Only about this alert.")] = None,
+    message: Annotated[str | None, typer.Option(help="Only in this message, as its receiver knows it.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Notifications at most.")] = 100,
+) -> None:
+    """List notifications, the newest first. Example: dcmon notification list --state dead"""
+    from dcmon import notifications, webhooks
+
+    with ctx.obj.org() as session:
+        found = notifications.listed(
+            session, state=state, receiver=receiver, alert_id=alert, message_id=message, limit=limit
+        )
+        now = webhooks.moment(session)
+        rows = [notifications.row(each, now) for each in found]
+    output = ctx.obj.output
+    if not output.is_json:
+        rows = [{**row, "id": row["id"][:SHORT_ID]} for row in rows]
+    output.table(rows, NARROW if output.is_narrow else COLUMNS, empty="No such notification.", whole=["id", "state"])
+
+
+@app.command()
+def show(ctx: typer.Context, notification_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+    """Show a notification: what it says, to whom, and how it goes. Example: dcmon notification show 3f2a9c1e"""
+    from dcmon import notifications, receivers, webhooks
+
+    with ctx.obj.org() as session:
+        view = notifications.find(session, notification_id)
+        webhook = view.webhook
+        shown: dict[str, Any] = {
+            **notifications.row(view, webhooks.moment(session)),
+            "to": receivers.find(webhook.kind).shown(webhook.url, webhook.options),
+            "first_try": view.notification.tried_at,
+            "status": view.notification.last_status,
+            "error": view.notification.last_error,
+            "body": view.notification.body,
+        }
+    if not ctx.obj.output.is_json:
+        import json
+
+        shown["body"] = json.dumps(shown["body"], ensure_ascii=False, indent=2)
+    ctx.obj.output.value(shown)
+
+
+@app.command()
+def retry(
+    ctx: typer.Context,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID…")] = None,
+    all_dead: Annotated[bool, typer.Option("--all-dead", help="All that were given up.")] = False,
+) -> None:
+    """Try again now, but not what a newer state of its alert superseded. Example: dcmon notification retry 3f2a9c1e"""
+    from dcmon import errors, notifications
+
+    if bool(ids) == all_dead:
+        raise errors.InvalidInput("Say ids, or --all-dead.")
+    org = ctx.obj.organization()
+    with ctx.obj.org(org) as session:
+        chosen = [notifications.find(session, each).notification.id for each in ids or ()]
+        done = notifications.retry(session, None if all_dead else chosen)
+    _ring(ctx, org)
+    ctx.obj.output.value(done)
+    if ids and done["retried"] < len(set(chosen)):
+        ctx.obj.output.say("What was delivered, or superseded by a newer state of its alert, is not sent again.")
+        raise typer.Exit(8)
+
+
+@app.command()
+def pause(
+    ctx: typer.Context,
+    receiver: str,
+    for_: Annotated[str | None, typer.Option("--for", help="2h, 30m, 3d; not said: until it is resumed.")] = None,
+) -> None:
+    """Send nothing to a receiver: what comes waits, nothing is lost. Example: dcmon notification pause team --for 2h"""
+    from dcmon import durations, webhooks
+
+    with ctx.obj.org() as session:
+        webhook, now = webhooks.find(session, receiver), webhooks.moment(session)
+        webhooks.pause(session, webhook, now + durations.parse(for_, "30m, 2h or 3d") if for_ else None)
+        until = webhook.paused_until
+    ctx.obj.output.value({"paused": receiver, "until": until}, none={"until": "it is resumed"})
+
+
+@app.command()
+def resume(ctx: typer.Context, receiver: str) -> None:
+    """Send again what waits for a receiver, now. Example: dcmon notification resume team"""
+    from dcmon import webhooks
+
+    org = ctx.obj.organization()
+    with ctx.obj.org(org) as session:
+        waiting = webhooks.resume(session, webhooks.find(session, receiver))
+    _ring(ctx, org)
+    ctx.obj.output.value({"resumed": receiver, "waiting": waiting})
+
+
+def _ring(ctx: typer.Context, org: Any) -> None:
+    from dcmon import wake
+
+    with ctx.obj.public() as session:
+        wake.ring(session, org.id, wake.Work.notify)

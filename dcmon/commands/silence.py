@@ -1,0 +1,94 @@
+"""Silences, which hold notifications back for a while: add, list, end."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dcmon.commands import group, operator, utc
+
+if TYPE_CHECKING:
+    from dcmon.tables.org import Silence
+
+app = group(__doc__)
+
+
+@app.command()
+def add(
+    ctx: typer.Context,
+    matchers: Annotated[
+        list[str], typer.Argument(metavar="MATCHER…", help="model, version, monitor, check, rule, severity or alert.")
+    ],
+    for_: Annotated[str | None, typer.Option("--for", help="How long: 30m, 4h, 2d.")] = None,
+    from_: Annotated[datetime | None, typer.Option("--from", help="When it begins, UTC; default: now.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="When it ends, UTC.")] = None,
+    reason: Annotated[str, typer.Option(help="Why: kept with it.")] = "",
+    by: Annotated[str | None, typer.Option(help="Who; default: you.")] = None,
+) -> None:
+    """Hold back notifications about alerts that fit all matchers (=, !=, =~, !~); alerts move all the same.
+
+    Example: dcmon silence add model=credit "monitor=~.*Drift" --for 4h --reason "new upstream table"
+    """
+    from datetime import UTC
+
+    from dcmon import durations, silences
+
+    if (for_ is None) is (until is None):
+        raise typer.BadParameter("Say either --for or --until.")
+    begins = utc(from_) if from_ else datetime.now(UTC)
+    ends = utc(until) if until else begins + durations.parse(for_ or "", "30m, 4h or 2d")
+    with ctx.obj.org() as session:
+        made = silences.add(session, matchers, begins, ends, reason, by or operator())
+        row = {**_row(made), "alerts": silences.fitting(session, made)}
+    ctx.obj.output.value(row)
+    if not row["alerts"]:
+        ctx.obj.output.say("No alert that fires now fits.")
+
+
+@app.command("list")
+def list_(
+    ctx: typer.Context, all_: Annotated[bool, typer.Option("--all", help="Those that are over too.")] = False
+) -> None:
+    """List silences that hold or will hold. Example: dcmon silence list --all"""
+    from datetime import UTC
+
+    from dcmon import silences
+
+    now = datetime.now(UTC)
+    with ctx.obj.org() as session:
+        rows = [{**_row(each), "state": _state(each, now)} for each in silences.entries(session, now, ended=all_)]
+    columns = ["id", "state", "until", "matchers", "by", "reason"]
+    if not ctx.obj.output.is_narrow:
+        columns.insert(2, "from")
+    ctx.obj.output.table(rows, columns, empty="No silence.")
+
+
+@app.command()
+def end(ctx: typer.Context, silence_id: Annotated[int, typer.Argument(metavar="ID")]) -> None:
+    """End a silence now; what it held back is sent. Example: dcmon silence end 1"""
+    from datetime import UTC
+
+    from dcmon import silences, wake
+
+    with ctx.obj.org() as session:
+        row = _row(silences.end(session, silence_id, datetime.now(UTC)))
+    with ctx.obj.public() as session:
+        wake.ring(session, ctx.obj.organization().id, wake.Work.notify)
+    ctx.obj.output.value({**row, "state": "over"})
+
+
+def _row(silence: "Silence") -> dict[str, Any]:
+    return {
+        "id": silence.id,
+        "matchers": silence.matchers,
+        "from": silence.starts_at,
+        "until": silence.ends_at,
+        "by": silence.by,
+        "reason": silence.reason,
+    }
+
+
+def _state(silence: "Silence", now: datetime) -> str:
+    if silence.ends_at <= now:
+        return "over"
+    return "holds" if silence.starts_at <= now else "to come"

@@ -1,0 +1,56 @@
+"""Matchers: which alerts a silence or a mute time is about: model=credit, severity!=critical, monitor=~"Drift.*"."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dcmon import errors
+
+LABELS = ("model", "version", "monitor", "check", "rule", "severity", "alert")
+SIGNS = ("=~", "!~", "!=", "=")
+LONGEST = 500
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """One label of an alert compared with a value, or with a regular expression that must fit all of it."""
+
+    label: str
+    sign: str
+    value: str
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether an alert of these labels is meant."""
+        found = labels.get(self.label, "")
+        fits = re.fullmatch(self.value, found) is not None if self.sign.endswith("~") else found == self.value
+        return fits is (not self.sign.startswith("!"))
+
+    def __str__(self) -> str:
+        return f"{self.label}{self.sign}{self.value}"
+
+
+def parse(text: str) -> Matcher:
+    """A matcher as a person writes it; quotes around the value are taken off. Raises InvalidInput."""
+    found = re.fullmatch(r"\s*(\w+)\s*(=~|!~|!=|=)\s*(.*?)\s*", text, re.DOTALL)
+    if found is None:
+        raise errors.InvalidInput(
+            f"{text!r} is no matcher. It looks like model=credit, severity!=critical or 'monitor=~Drift.*', in quotes."
+        )
+    label, sign, value = found.groups()
+    if label not in LABELS:
+        raise errors.InvalidInput(f"An alert has no {label!r} to match: it has {', '.join(LABELS)}.")
+    if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
+        value = value[1:-1]
+    if len(value) > LONGEST:
+        raise errors.InvalidInput(f"A matcher's value has at most {LONGEST} characters.")
+    if sign.endswith("~"):
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise errors.InvalidInput(f"{value!r} is no regular expression: {error}.") from None
+    return Matcher(label, sign, value)
+
+
+def match(matchers: Sequence[str], labels: Mapping[str, str]) -> bool:
+    """Whether an alert of these labels is meant by all of the matchers; without any, every alert is."""
+    return all(parse(each).matches(labels) for each in matchers)

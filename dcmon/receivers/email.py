@@ -1,0 +1,149 @@
+"""E-mail, by the SMTP server that DCMON_SMTP__HOST names: HTML and plain text in one message."""
+
+import html
+import re
+import smtplib
+import socket
+import ssl
+from collections.abc import Mapping
+from contextlib import suppress
+from email.message import EmailMessage
+from email.utils import format_datetime, formataddr, localtime
+from typing import Any
+
+from dcmon import posting
+from dcmon.errors import InvalidInput
+from dcmon.posting import Delivery
+from dcmon.receivers import words
+from dcmon.receivers.kind import Accepted, Body, Given, Message, To, Ways
+from dcmon.settings import Smtp, Webhooks
+
+IS_PER_ALERT, IS_LOCAL, IS_SIGNED = False, False, False
+ADDRESS = re.compile(r"[^\s@<>,;:\"()\[\]\\]{1,64}@[^\s@<>,;:\"()\[\]\\]{1,255}")
+NOT_SET = "DCMON_SMTP__HOST is not set: no server takes e-mail."
+
+
+def accept(given: Given, settings: Webhooks) -> Accepted:
+    """Addresses of people."""
+    addresses = [each.removeprefix("mailto:") for each in given.targets]
+    if not addresses:
+        raise InvalidInput("Say whom to write to: ann@example.org bob@example.org")
+    for each in addresses:
+        if not ADDRESS.fullmatch(each) or not each.isascii() or not each.isprintable():
+            raise InvalidInput(f"{each!r} is no e-mail address.")
+    return Accepted("", {"to": list(dict.fromkeys(addresses))})
+
+
+def shown(url: str, options: Mapping[str, Any]) -> str:
+    """The addresses."""
+    return ", ".join(options["to"])
+
+
+def send(to: To, message: Message, ways: Ways) -> Delivery:
+    """Hand the message to the server; one that takes it for some of the addresses has taken it."""
+    smtp = ways.smtp
+    if smtp.host is None:
+        return Delivery(None, NOT_SET)
+    seconds = ways.webhooks.timeout.total_seconds()
+    try:
+        with posting.cut_after(seconds) as held:
+            refused = _hand_over(smtp, seconds, render(to, message, smtp), held)
+    except (smtplib.SMTPException, OSError, ValueError) as error:
+        return Delivery(None, f"The mail server: {_said(error)}"[:300])
+    left_out = f"The mail server refused {', '.join(sorted(refused))}." if refused else None
+    return Delivery(None, left_out, is_taken=True)
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        return f"it refused {', '.join(sorted(error.recipients))}"
+    if isinstance(error, smtplib.SMTPResponseException):
+        said = error.smtp_error.decode("utf-8", "replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
+        return " ".join(f"{error.smtp_code} {said}".split())
+    return posting.in_words(error)
+
+
+class _Plain(smtplib.SMTP):
+    """A connection whose socket is held before the server says anything."""
+
+    held: list[Any]
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        found = socket.create_connection((host, port), timeout)
+        self.held.append(found)
+        return found
+
+
+class _Tls(_Plain):
+    """The same with TLS from the first byte."""
+
+    context: ssl.SSLContext
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        return self.context.wrap_socket(super()._get_socket(host, port, timeout), server_hostname=host)
+
+
+def _hand_over(smtp: Smtp, seconds: float, message: EmailMessage, held: list[Any]) -> Mapping[str, Any]:
+    """A whole session; returns the addresses that were refused."""
+    assert smtp.host is not None
+    session = (_Tls if smtp.security == "tls" else _Plain)(timeout=seconds)
+    session.held, session._host = held, smtp.host  # type: ignore[attr-defined]  # the name for the certificate
+    if isinstance(session, _Tls):
+        session.context = ssl.create_default_context()
+    try:
+        code, said = session.connect(smtp.host, smtp.port or {"tls": 465, "none": 25}.get(smtp.security, 587))
+        if code != 220:
+            raise smtplib.SMTPConnectError(code, said)
+        if smtp.security == "starttls":
+            session.starttls(context=ssl.create_default_context())
+        if smtp.username is not None:
+            session.login(smtp.username, smtp.password.get_secret_value() if smtp.password else "")
+        refused = session.send_message(message)
+        with suppress(smtplib.SMTPException, OSError):  # it is taken: how the server says goodbye does not matter
+            session.quit()
+        return refused
+    finally:
+        session.close()
+
+
+def render(to: To, message: Message, smtp: Smtp) -> EmailMessage:
+    """A message with both parts. The same id each time: servers and readers drop what they have."""
+    made = EmailMessage()
+    made["Subject"] = " ".join(words.subject(message.body).split())[:200]
+    made["From"] = formataddr(("dcmon", smtp.sender)) if "<" not in smtp.sender else smtp.sender
+    made["To"] = ", ".join(to.options["to"])
+    made["Date"] = format_datetime(localtime())
+    made["Message-ID"] = f"<{message.id}@{smtp.sender.rpartition('@')[2].rstrip('>') or 'dcmon'}>"
+    made["Auto-Submitted"] = "auto-generated"
+    made.set_content(words.plain(message.body))
+    made.add_alternative(page(message.body), subtype="html")
+    return made
+
+
+def page(body: Body) -> str:
+    """A message as HTML."""
+    about = words.notifications(body)
+    counts = [f"by {name}: {words.counted(each)}" for name, each in body.get("counts", {}).items()]
+    parts = [f"<p>{html.escape(each)}</p>" for each in counts]
+    if body["type"] == "digest":
+        lines = "".join(f"<li>{html.escape(words.line(each))}</li>" for each in about[: words.SHOWN_AT_MOST])
+        parts.append(f"<p>Held back, because more came in a minute than this receiver takes:</p><ul>{lines}</ul>")
+    elif about:
+        parts += [_block(each) for each in about[: words.SHOWN_AT_MOST]]
+    else:
+        parts.append(f"<p>{html.escape(words.plain(body))}</p>")
+    parts.append(f"<p>{html.escape(words.left_out(body))}</p>")
+    return f"<html><body style='font-family:sans-serif'>{''.join(parts)}</body></html>"
+
+
+def _block(notification: Body) -> str:
+    rows = "".join(
+        f"<tr><td style='color:#666;padding-right:1em'>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>"
+        for name, value in words.facts(notification)
+    )
+    link = html.escape(str(notification.get("link") or ""), quote=True)
+    return (
+        f"<h3 style='border-left:6px solid {words.colour(notification)};padding-left:8px'>"
+        f"{html.escape(words.headline(notification))}</h3><table>{rows}</table>"
+        + (f'<p><a href="{link}">Look at it</a></p>' if link else "")
+    )

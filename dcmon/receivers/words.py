@@ -1,0 +1,154 @@
+"""A message in words, for the kinds that people read. A body is one notification, a group, a digest or a test."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from dcmon.receivers.kind import Body
+
+SHOWN_AT_MOST = 20  # alerts in full; the others are counted
+SEVERITIES = ("critical", "high", "medium", "low")
+WHAT = {
+    "firing": "firing",
+    "escalated": "got worse",
+    "deescalated": "got better, but still firing",
+    "repeated": "still firing",
+    "acknowledged": "acknowledged",
+    "resolved": "resolved",
+    "reopened": "firing again",
+    "retracted": "retracted: later data took it back",
+    "revised": "revised by later data",
+}
+COLOURS = {"critical": "#b3261e", "high": "#d9480f", "medium": "#e0a800", "low": "#3b7dd8", "over": "#2f9e44"}
+OVER = ("resolved", "retracted")
+
+
+def notifications(body: Body) -> Sequence[Body]:
+    """The notifications that a message is about: one, several, or none when it is a test."""
+    found: Sequence[Body] = body.get("notifications", [body] if "alert" in body else [])
+    return found
+
+
+def kind(notification: Body) -> str:
+    """What became of the alert: firing, resolved, …"""
+    return str(notification["type"]).rpartition(".")[2]
+
+
+def subject(body: Body) -> str:
+    """A message in one line."""
+    about = notifications(body)
+    if body["type"] == "test":
+        return f"[{body['organization']}] dcmon: a test message"
+    if body["type"] == "digest":
+        return f"[{body['organization']}] {body['count']} notifications at once: {counted(body['counts']['severity'])}"
+    if len(about) == 1:
+        return f"[{body['organization']}] {headline(about[0])}"
+    return (
+        f"[{body['organization']}] {body['model']}: {len(about)} alerts changed, {counted(body['counts']['severity'])}"
+    )
+
+
+def headline(notification: Body) -> str:
+    """What became of one alert: "HIGH firing: credit/Prediction Drift"."""
+    alert, what = notification["alert"], kind(notification)
+    name = "/".join(str(alert[key]) for key in ("model", "monitor") if alert.get(key))
+    return f"{str(alert['severity']).upper()} {WHAT.get(what, what).partition(':')[0]}: {name}"
+
+
+def counted(counts: dict[str, int]) -> str:
+    """ "3 critical, 17 high"."""
+    order = [each for each in SEVERITIES if each in counts] + sorted(set(counts) - set(SEVERITIES))
+    return ", ".join(f"{counts[each]} {each}" for each in order)
+
+
+def colour(notification: Body) -> str:
+    """The colour of how bad it is."""
+    return COLOURS["over"] if kind(notification) in OVER else COLOURS.get(notification["alert"]["severity"], "#666666")
+
+
+def facts(notification: Body) -> list[tuple[str, str]]:
+    """What one alert says, as names and values: what is wrong, since when, how bad, what moved, what to type."""
+    alert = notification["alert"]
+    rows = [
+        ("what", what(notification)),
+        ("rule", text(alert.get("rule"))),
+        ("value", _values(alert)),
+        ("since", _since(alert)),
+        ("moved most", moved(alert)),
+        ("model version", text(alert.get("version"))),
+        ("samples", text(alert.get("n"))),
+        ("why", text(alert.get("reason"))),
+        ("note", text(alert.get("acknowledgement"))),
+        ("type", text(notification.get("command"))),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def what(notification: Body) -> str:
+    """What became of the alert, and by whom."""
+    became, alert = kind(notification), notification["alert"]
+    by = alert.get("acknowledged_by") if became == "acknowledged" else None
+    return WHAT.get(became, became) + (f" by {by}" if by else "")
+
+
+def text(value: Any) -> str:
+    """A value as a person reads it."""
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _values(alert: Body) -> str:
+    """The value now, at worst, and in the window before it was bad."""
+    now, worst, before = (text(alert.get(key)) for key in ("value", "worst_value", "before_value"))
+    parts = [now, f"{worst} at worst" if worst not in ("", now) else "", f"{before} before" if before else ""]
+    return ", ".join(part for part in parts if part)
+
+
+def _since(alert: Body) -> str:
+    since, ended, count = text(alert.get("since")), alert.get("last_window_end"), alert.get("windows")
+    spans = f", {count} windows until {ended}" if ended and count and count > 1 else f", until {ended}" if ended else ""
+    return since + spans if since else ""
+
+
+def moved(alert: Body) -> str:
+    """The entries that moved most, with before and after where they are known."""
+    if entries := alert.get("moved"):
+        return ", ".join(
+            f"{each['name']} {text(each['before'])} → {text(each.get('after'))}"
+            if each.get("before") is not None
+            else f"{each['name']} {text(each.get('after'))}"
+            for each in entries
+        )
+    return ", ".join(f"{name} {text(value)}" for name, value in (alert.get("drivers") or {}).items())
+
+
+def line(notification: Body) -> str:
+    """One alert of many, in a line."""
+    alert = notification["alert"]
+    return f"{headline(notification)} ({text(alert.get('rule'))}, now {text(alert.get('value'))})"
+
+
+def left_out(body: Body, shown: int = SHOWN_AT_MOST) -> str:
+    """What a message does not list, and how to see it; empty when it lists all."""
+    count = int(body.get("count", len(notifications(body)))) - min(shown, len(notifications(body)))
+    return f"and {count} more: {body.get('command', 'dcmon alert list')}" if count > 0 else ""
+
+
+def plain(body: Body) -> str:
+    """A whole message as plain text."""
+    if body["type"] == "test":
+        return f"{body.get('text', 'A test message.')}\n"
+    about = notifications(body)
+    if len(about) == 1:
+        return _plain(about[0])
+    parts = [f"by {name}: {counted(counts)}" for name, counts in body.get("counts", {}).items()]
+    if body["type"] == "digest":
+        lines = [f"- {line(each)}" for each in about[:SHOWN_AT_MOST]]
+        return "\n".join(["Held back, because more came in a minute than this receiver takes:", *parts, "", *lines,
+                          left_out(body), ""])  # fmt: skip
+    return "\n".join([*parts, "", *(_plain(each) for each in about[:SHOWN_AT_MOST]), left_out(body), ""])
+
+
+def _plain(notification: Body) -> str:
+    rows = [f"  {name}: {value}" for name, value in facts(notification)]
+    return "\n".join([headline(notification), *rows, f"  {notification.get('link', '')}", ""])

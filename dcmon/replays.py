@@ -1,0 +1,120 @@
+"""From where a rule's results are folded again, so that the end is the same as from the very beginning.
+
+Every span that is not inactive is kept as an alert, so a fold may begin with one. Bad windows that were not enough to
+fire are not kept: where a rule waits for several, it begins after the good window before them.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.orm import Session
+
+from dcmon import rules
+from dcmon.criteria import Verdict
+from dcmon.episodes import Machine, Policy
+from dcmon.tables.org import Alert, AlertRule, Result
+
+ROOM = 8
+
+
+def settled(session: Session, rule: AlertRule, version_id: int) -> datetime | None:
+    """The end of the last window that is not judged again: an operator said it is over, or the rule was another."""
+    found: datetime | None = session.scalar(
+        select(func.max(Alert.last_window_end)).where(
+            Alert.rule_id == rule.id, Alert.version_id == version_id, _is_settled(rule)
+        )
+    )
+    return found
+
+
+def _is_settled(rule: AlertRule) -> ColumnElement[bool]:
+    return or_(
+        Alert.resolved_by.in_(["operator", "rule"]),
+        and_(Alert.resolved_by == "recovery", Alert.rule_revision < rule.revision),
+    )
+
+
+def _is_ours(rule: AlertRule) -> ColumnElement[bool]:
+    """What is settled, or what a revision took back, is over: no later result touches it."""
+    is_taken_back = func.coalesce(Alert.resolved_by, "") == "revision"
+    return ~or_(func.coalesce(_is_settled(rule), False), is_taken_back)
+
+
+def stored(session: Session, rule: AlertRule, version_id: int, at: datetime, after: datetime | None) -> list[Alert]:
+    """Alerts that a result at `at` may change: the one before or around its window, and those after."""
+    mine = (Alert.rule_id == rule.id, Alert.version_id == version_id, _is_ours(rule))
+    before = select(func.max(Alert.first_window_end)).where(*mine, Alert.first_window_end <= at)
+    start = session.scalar(before) or at
+    found = session.scalars(
+        select(Alert).where(*mine, Alert.first_window_end >= start).order_by(Alert.first_window_end)
+    )
+    return [alert for alert in found if after is None or alert.last_window_end > after]
+
+
+def replay(session: Session, rule: AlertRule, version_id: int, anchor: datetime, after: datetime | None) -> Machine:
+    """The rule's machine over all windows from `anchor` on, and from before it as far as they matter to it.
+
+    Windows until `after` give values to compare with, and no verdict.
+    """
+    policy = rules.policy(rule)
+    earlier, begins = _earlier(session, rule, version_id, anchor, after, policy)
+    machine = Machine(policy)
+    for result in earlier[:begins]:
+        machine.see(result)
+    for result in [*earlier[begins:], *_from(session, rule, version_id, anchor)]:
+        if after is None or result.window_end > after:
+            machine.step(result)
+        else:
+            machine.see(result)
+    return machine
+
+
+def _from(session: Session, rule: AlertRule, version_id: int, anchor: datetime) -> Sequence[Result]:
+    statement = _newest(rule, version_id).where(Result.window_end >= anchor)
+    return session.scalars(statement.order_by(Result.window_end, Result.revision.desc())).all()
+
+
+def _earlier(
+    session: Session, rule: AlertRule, version_id: int, anchor: datetime, after: datetime | None, policy: Policy
+) -> tuple[Sequence[Result], int]:
+    """Windows before the anchor, and which of them the machine steps from."""
+    take = policy.condition.lookback + policy.for_windows + ROOM
+    while True:
+        found = before(session, rule, version_id, anchor, take)
+        is_all = len(found) < take
+        begins = _begins(found, policy, after, is_all=is_all)
+        if begins is not None or is_all:
+            return found, begins or 0
+        take *= 4
+
+
+def before(session: Session, rule: AlertRule, version_id: int, anchor: datetime, most: int) -> Sequence[Result]:
+    """The newest results of the last windows before a moment, in order of windows."""
+    statement = _newest(rule, version_id).where(Result.window_end < anchor)
+    found = session.scalars(statement.order_by(Result.window_end.desc(), Result.revision.desc()).limit(most))
+    return found.all()[::-1]
+
+
+def _newest(rule: AlertRule, version_id: int) -> Select[Result]:
+    mine = (Result.monitor_id == rule.monitor_id, Result.version_id == version_id)
+    return select(Result).where(*mine).ext(distinct_on(Result.window_end))
+
+
+def _begins(found: Sequence[Result], policy: Policy, after: datetime | None, *, is_all: bool) -> int | None:
+    """Where to step from; None when it lies further back than these windows reach."""
+    machine = Machine(policy)
+    known, verdicts = 0, list[tuple[int, Verdict]]()
+    for result in found:
+        verdicts.append((known, machine.see(result)))
+        known += result.state == "OK" and result.n >= policy.min_n
+    lookback = policy.condition.lookback
+    if policy.for_windows == 1:
+        return len(found) if known >= lookback or is_all else None
+    for place in range(len(found) - 1, -1, -1):
+        seen, verdict = verdicts[place]
+        is_known = seen >= lookback or is_all
+        if is_known and (verdict.is_bad is False or (after is not None and found[place].window_end <= after)):
+            return place + 1
+    return None

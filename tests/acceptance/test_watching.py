@@ -1,0 +1,158 @@
+"""Who watches the watcher: processes are killed, and the status, the receivers and the heartbeat say so."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from dcmon.embedded.process import wait_until
+from tests.acceptance.conftest import Dcmon
+
+QUICK = {
+    "DCMON_WATCH__EVERY": "1",
+    "DCMON_WATCH__SIGN": "8",
+    "DCMON_WATCH__LEADER": "3",
+    "DCMON_WATCH__ORG": "ops",
+    "DCMON_HEARTBEAT__EVERY": "1",
+    "DCMON_WEBHOOKS__ALLOW": "127.0.0.1",
+}
+
+
+@dataclass
+class Receiver:
+    """An HTTP server that keeps what it is told: bodies by path."""
+
+    told: list[tuple[str, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        told = self.told
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode()
+                told.append((self.path, body))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+    def count(self, path: str) -> int:
+        return sum(1 for told, _ in list(self.told) if told == path)
+
+    def conditions(self) -> list[tuple[str, str]]:
+        said = [json.loads(body) for path, body in list(self.told) if path == "/hook"]
+        flat = [each for body in said for each in body.get("notifications", [body])]
+        return sorted((each["type"], each["alert"]["monitor"]) for each in flat)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+@dataclass
+class Machines:
+    """dcmon on several machines: its processes on one database, each started and killed by hand."""
+
+    dcmon: Dcmon
+    running: dict[str, Any] = field(default_factory=dict)
+
+    def start(self, kind: str) -> None:
+        self.running[kind] = self.dcmon.start(*(["serve"] if kind == "serve" else ["worker", "start", kind]))
+
+    def kill(self, kind: str) -> None:
+        process = self.running.pop(kind)
+        process.kill()
+        process.communicate()
+
+    def stop(self) -> None:
+        for each in self.running.values():
+            each.terminate()
+        for each in self.running.values():
+            with suppress(Exception):
+                each.communicate(timeout=20)
+
+    def status(self) -> tuple[int, dict[str, Any]]:
+        done = self.dcmon("-o", "json", "status")
+        return done.returncode, json.loads(done.stdout) if done.stdout else {}
+
+    def exits_with(self, code: int, seconds: float = 60) -> bool:
+        return wait_until(lambda: self.status()[0] == code, seconds, every=0.5)
+
+    def conditions(self) -> set[tuple[str, str]]:
+        return {(each["name"], each["subject"]) for each in self.status()[1]["conditions"]}
+
+
+@pytest.fixture
+def machines(with_url: Callable[[str], Dcmon], empty_url: str, receiver: Receiver) -> Iterator[Machines]:
+    given = with_url(empty_url)
+    beat = {"DCMON_HEARTBEAT__URL": f"{receiver.url}/beat"}
+    made = Machines(replace(given, settings={**given.settings, **QUICK, **beat}))
+    yield made
+    made.stop()
+
+
+def test_what_is_killed_is_missed_said_and_told_and_the_heart_stops(machines: Machines, receiver: Receiver) -> None:
+    dcmon = machines.dcmon
+    assert dcmon("migrate").returncode == 0
+    code, shown = machines.status()
+    assert (code, shown["workers"], shown["conditions"]) == (7, [], [])
+    assert dcmon("org", "create", "ops").returncode == 0
+    assert dcmon("webhook", "add", "pager", f"{receiver.url}/hook").returncode == 0
+
+    for kind in ("evaluate", "notify", "scheduler", "serve"):
+        machines.start(kind)
+    assert machines.exits_with(0)
+    assert wait_until(lambda: {each["kind"] for each in machines.status()[1]["workers"]} == set(machines.running), 30)
+    assert wait_until(lambda: receiver.count("/beat") >= 2, 30)
+    assert dcmon("status", "--quiet").stdout == ""
+
+    machines.kill("scheduler")
+    assert machines.exits_with(8)
+    assert ("no leader", "") in machines.conditions()
+    said = dcmon("status", "--quiet").stdout
+    assert "No scheduler leads" in said
+    assert "dcmon worker start scheduler" in said
+    beats = receiver.count("/beat")
+    assert not wait_until(lambda: receiver.count("/beat") > beats, 4)
+
+    machines.start("scheduler")
+    assert machines.exits_with(0)
+    assert wait_until(lambda: receiver.count("/beat") > beats, 30)
+
+    machines.kill("notify")
+    assert machines.exits_with(8)
+    assert ("no worker", "notify") in machines.conditions()
+    since = {each["since"] for each in machines.status()[1]["conditions"]}
+    beats = receiver.count("/beat")
+    assert not wait_until(lambda: receiver.count("/beat") > beats, 4)
+    assert {each["since"] for each in machines.status()[1]["conditions"]} == since
+
+    machines.start("notify")
+    assert machines.exits_with(0)
+    told = [("dcmon.firing", "no worker: notify"), ("dcmon.resolved", "no worker: notify")]
+    assert wait_until(lambda: receiver.conditions() == told, 30), receiver.conditions()
+
+
+def test_without_a_database_the_status_says_so_and_exits_with_seven(with_url: Callable[[str], Dcmon]) -> None:
+    done = with_url("postgresql://nobody@127.0.0.1:1/nothing")("-o", "json", "status")
+
+    assert done.returncode == 7
+    assert "can't be reached" in done.stderr
+    assert [part["state"] for part in json.loads(done.stdout)["parts"]] == ["does not answer"]
