@@ -120,8 +120,7 @@ def _open(session: Session, rule: AlertRule) -> Sequence[Alert]:
 def _judge(session: Session, voice: Voice, rule: AlertRule, version_id: int, at: datetime) -> int:
     if rule.start_time is None:
         rule.start_time = at
-    settled = replays.settled(session, rule, version_id)
-    stored = replays.stored(session, rule, version_id, at, settled)
+    stored, settled = replays.stored(session, rule, version_id, at)
     anchor = min([at, *(alert.first_window_end for alert in stored)])
     written = 0
     for episode in replays.replay(session, rule, version_id, anchor, settled).episodes:
@@ -144,6 +143,7 @@ def _apply(
     was_worst = (alert.worst_window_end, alert.worst_value) if alert.id is not None else None
     _describe(alert, episode, rule)
     if was_worst != (alert.worst_window_end, alert.worst_value):
+        episode.before = episode.before or replays.last_good(session, rule, version_id, episode.first.window_end)
         alert.drivers, alert.details = evidence.of_episode(session, version_id, episode)
     _set_state(alert, episode)
     session.add(alert)
