@@ -3,8 +3,7 @@
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import inf, isfinite
-from statistics import fmean, stdev
+from math import fsum, inf, isfinite, sqrt
 from typing import Protocol
 
 SEVERITIES = ("low", "medium", "high", "critical")
@@ -154,7 +153,9 @@ def _chosen(subject: Subject, window: Judged) -> Mapping[str, float]:
 
 def _value(subject: Subject, window: Judged, name: str) -> float | None:
     """The same number in another window."""
-    return _chosen(replace(subject, which="one", name=name), window).get(name)
+    first, second = (window.entries, window.metrics) if subject.of == "entry" else (window.metrics, window.entries)
+    value = first.get(name, second.get(name))
+    return value if value is not None and isfinite(value) else None
 
 
 def _finding(condition: Condition, name: str, value: float, window: Judged, before: Sequence[Judged]) -> Finding | None:
@@ -192,8 +193,9 @@ def _deviating(
     known = [each for each in found if each is not None]
     if len(known) < condition.least:
         return None, None
-    mean = fmean(known)
-    spread = max(stdev(known), condition.floor, 0.01 * abs(mean))
+    mean = fsum(known) / len(known)
+    variance = fsum((each - mean) ** 2 for each in known) / (len(known) - 1)
+    spread = max(sqrt(variance), condition.floor, 0.01 * abs(mean))
     difference = value - mean
     deviation = difference / spread if spread else inf if difference > 0 else -inf if difference else 0.0
     sign = {"deviation": abs(deviation), "deviation up": deviation, "deviation down": -deviation}

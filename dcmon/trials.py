@@ -39,7 +39,7 @@ class Value(msgspec.Struct, forbid_unknown_fields=True):
     state: str = "OK"
 
 
-class Test(msgspec.Struct, forbid_unknown_fields=True, rename={"for_": "for"}):
+class Trial(msgspec.Struct, forbid_unknown_fields=True, rename={"for_": "for"}):
     """One series and what is expected of it; settings that are not given are those of a new rule."""
 
     rule: str
@@ -58,7 +58,7 @@ class Test(msgspec.Struct, forbid_unknown_fields=True, rename={"for_": "for"}):
 class Suite(msgspec.Struct, forbid_unknown_fields=True):
     """A file of tests."""
 
-    tests: list[Test]
+    tests: list[Trial]
 
 
 @dataclass(frozen=True)
@@ -103,14 +103,14 @@ class Outcome:
         return all(line.is_right for line in self.lines)
 
 
-def read(content: bytes) -> list[Test]:
+def read(content: bytes) -> list[Trial]:
     """The tests of a file: {tests: [...]}, a list, or one test. Raises InvalidInput."""
     try:
         given = msgspec.yaml.decode(content)
         if isinstance(given, dict) and "tests" in given:
             found = msgspec.convert(given, Suite).tests
         else:
-            found = msgspec.convert(given if isinstance(given, list) else [given], list[Test])
+            found = msgspec.convert(given if isinstance(given, list) else [given], list[Trial])
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError) as error:
         said = " ".join(str(error).split())
         raise errors.InvalidInput(
@@ -121,7 +121,7 @@ def read(content: bytes) -> list[Test]:
     return found
 
 
-def run(test: Test) -> Outcome:
+def run(test: Trial) -> Outcome:
     """Try a rule out. Raises InvalidInput for what can't be tried."""
     name = test.name or test.rule
     given = _items(test.series)
@@ -141,7 +141,7 @@ def run(test: Test) -> Outcome:
     return Outcome(name, test.rule, lines)
 
 
-def _policy(test: Test, name: str) -> Policy:
+def _policy(test: Trial, name: str) -> Policy:
     condition = grammar.parse(test.rule)
     if not {test.no_data, test.error} <= set(POLICIES):
         raise errors.InvalidInput(f"Test {name!r}: no_data and error are each one of {', '.join(POLICIES)}.")
