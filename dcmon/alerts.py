@@ -15,11 +15,8 @@ from sqlalchemy.orm import Session
 from dcmon import errors, evidence, notifications, replays
 from dcmon.criteria import SEVERITIES
 from dcmon.db import Organization
-from dcmon.episodes import Episode, fold, verdict_on
-from dcmon.rules import policy
+from dcmon.episodes import Episode
 from dcmon.tables.org import Alert, AlertChange, AlertRule, DueWindow, Monitor, Notification, Result
-
-__all__ = ["fold"]
 
 RECENT = timedelta(days=2)
 RECENT_WINDOWS = 2
@@ -96,10 +93,13 @@ def violations(session: Session, result: Result) -> list[str]:
     for rule in session.scalars(
         select(AlertRule).where(AlertRule.monitor_id == result.monitor_id, AlertRule.is_active)
     ):
-        wanted = policy(rule)
-        before = replays.before(session, rule, result.version_id, result.window_end, 4 * wanted.condition.lookback + 1)
-        known = [each for each in before if each.state == "OK" and each.n >= wanted.min_n]
-        verdict = verdict_on(wanted, result, known)
+        machine = replays.machine_of(session, rule, result.version_id)
+        wanted = machine.policy
+        for each in replays.before(
+            session, rule, result.version_id, result.window_end, 4 * wanted.condition.lookback + 1
+        ):
+            machine.see(each)
+        verdict = machine.see(result)
         if verdict.is_bad:
             is_warning = verdict.finding is not None and verdict.finding.is_warning
             name = result.state if verdict.finding is None else verdict.finding.name

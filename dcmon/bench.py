@@ -65,7 +65,7 @@ class Bench:
             assert current is not None, "a workload asks for nothing that has no rows"
             value = _value(workload.layout, ask, current, compared)
             spent = timedelta(seconds=time.perf_counter() - began)
-            yield Answer(ask.monitor_id, value, len(current.sample.rows), spent)
+            yield Answer(ask.monitor_id, value, len(current.sample.rows), spent, is_baseline=ask.is_baseline)
 
 
 def _value(layout: Layout, ask: Ask, current: Rows, compared: Rows | None) -> Value:

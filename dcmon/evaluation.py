@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from dcmon import alerts, db, gathering, planning, results
+from dcmon import alerts, baselines, db, gathering, planning, results
 from dcmon.checks.layout import Value
 from dcmon.children import Child
 from dcmon.db import Organization
@@ -33,7 +33,15 @@ def store(
     """Store what was found, judge the rules, move alerts, write notifications: in the session's transaction."""
     stored = notified = 0
     monitors = {monitor.id: (monitor, check) for monitor, check in plan.monitors}
+    new = [
+        answer.monitor_id
+        for answer in answers
+        if answer.is_baseline
+        and baselines.put(session, monitors[answer.monitor_id][0], plan.version, answer.value, answer.n)
+    ]
     for answer in sorted(answers, key=lambda answer: answer.monitor_id):
+        if answer.is_baseline:
+            continue
         monitor, check = monitors[answer.monitor_id]
         earlier = plan.earlier.get(monitor.id)
         compared = None
@@ -46,6 +54,8 @@ def store(
         if result is not None:
             stored += 1
             notified += alerts.judge(session, org, result, public_url)
+    for rule in (rule for monitor_id in new for rule in baselines.wanted_by(session, monitor_id)):
+        notified += alerts.rejudge(session, org, rule, public_url)
     return {"results": stored, "notifications": notified}
 
 

@@ -4,13 +4,14 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from dcmon import errors, reading, references
+from dcmon import baselines, errors, reading, references
 from dcmon.checks import reasons
 from dcmon.checks.layout import Layout, Value, chosen_features
 from dcmon.db import Organization
@@ -65,7 +66,18 @@ def gather(session: Session, org: Organization, plan: Plan, limit: int, kept: Ke
             known.append(Answer(monitor.id, Value("NO_DATA", reason=why), len(current.rows) if current else 0))
         else:
             asks.append(ask)
+    for monitor, check in baselines.missing(session, plan.version, plan.monitors):
+        ask = _on_reference(_ask(org, plan, monitor, check, limit), check, plan.version.reference_revision)
+        with suppress(errors.InvalidInput):  # a filter on a column that the reference has not
+            rows[ask.current] = kept.get(ask.current, read)
+            asks += [ask] if rows[ask.current] is not None else []
     return Workload(layout(plan), asks, rows), known
+
+
+def _on_reference(ask: Ask, check: Check, revision: int) -> Ask:
+    """The same check on the rows of the reference in place of the window's."""
+    rows = replace(ask.current, window=None, reference_revision=revision, labelled=check.needs_labels)
+    return replace(ask, current=rows, compared=None, is_baseline=True)
 
 
 def _why_nothing(plan: Plan, ask: Ask, rows: Mapping[Key, Sample | None]) -> str | None:

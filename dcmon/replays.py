@@ -11,9 +11,9 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
-from dcmon import rules
+from dcmon import baselines, rules
 from dcmon.criteria import Verdict
-from dcmon.episodes import Machine, Policy
+from dcmon.episodes import Machine
 from dcmon.tables.org import Alert, AlertRule, Result
 
 ROOM = 8
@@ -69,9 +69,8 @@ def replay(session: Session, rule: AlertRule, version_id: int, anchor: datetime,
     Windows until `after` give values to compare with, and no verdict.
     `anchor`: before it the rule is inactive, or pending.
     """
-    policy = rules.policy(rule)
-    earlier, begins = _earlier(session, rule, version_id, anchor, after, policy)
-    machine = Machine(policy)
+    machine = machine_of(session, rule, version_id)
+    earlier, begins = _earlier(session, rule, version_id, anchor, after, machine)
     for result in earlier[:begins]:
         machine.see(result)
     for result in [*earlier[begins:], *_from(session, rule, version_id, anchor)]:
@@ -82,22 +81,28 @@ def replay(session: Session, rule: AlertRule, version_id: int, anchor: datetime,
     return machine
 
 
+def machine_of(session: Session, rule: AlertRule, version_id: int) -> Machine:
+    """A machine of a rule, at its beginning."""
+    return Machine(rules.policy(rule), baselines.of(session, rule, version_id))
+
+
 def _from(session: Session, rule: AlertRule, version_id: int, anchor: datetime) -> Sequence[Result]:
     statement = _newest(rule, version_id).where(Result.window_end >= anchor)
     return session.scalars(statement.order_by(Result.window_end, Result.revision.desc())).all()
 
 
 def _earlier(
-    session: Session, rule: AlertRule, version_id: int, anchor: datetime, after: datetime | None, policy: Policy
+    session: Session, rule: AlertRule, version_id: int, anchor: datetime, after: datetime | None, machine: Machine
 ) -> tuple[Sequence[Result], int]:
     """Windows before the anchor, and which of them the machine steps from."""
+    policy = machine.policy
     if policy.condition.lookback == 0 and policy.for_windows == 1:
         return [], 0
     take = policy.condition.lookback + policy.for_windows + ROOM
     while True:
         found = before(session, rule, version_id, anchor, take)
         is_all = len(found) < take
-        begins = _begins(found, policy, after, is_all=is_all)
+        begins = _begins(found, machine.anew(), after, is_all=is_all)
         if begins is not None or is_all:
             return found, begins or 0
         take *= 4
@@ -105,9 +110,8 @@ def _earlier(
 
 def last_good(session: Session, rule: AlertRule, version_id: int, anchor: datetime) -> Result | None:
     """The last window before a moment that was good, not looking far."""
-    policy = rules.policy(rule)
-    machine = Machine(policy)
-    found = before(session, rule, version_id, anchor, policy.condition.lookback + ROOM)
+    machine = machine_of(session, rule, version_id)
+    found = before(session, rule, version_id, anchor, machine.policy.condition.lookback + ROOM)
     good = [result for result in found if machine.see(result).is_bad is False]
     return good[-1] if good else None
 
@@ -124,9 +128,9 @@ def _newest(rule: AlertRule, version_id: int) -> Select[Result]:
     return select(Result).where(*mine).ext(distinct_on(Result.window_end))
 
 
-def _begins(found: Sequence[Result], policy: Policy, after: datetime | None, *, is_all: bool) -> int | None:
+def _begins(found: Sequence[Result], machine: Machine, after: datetime | None, *, is_all: bool) -> int | None:
     """Where to step from; None when it lies further back than these windows reach."""
-    machine = Machine(policy)
+    policy = machine.policy
     known, verdicts = 0, list[tuple[int, Verdict]]()
     for result in found:
         verdicts.append((known, machine.see(result)))

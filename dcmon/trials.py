@@ -37,6 +37,7 @@ class Value(msgspec.Struct, forbid_unknown_fields=True):
     entries: dict[str, float] = {}
     n: int = MANY
     state: str = "OK"
+    reference: float | None = None
 
 
 class Trial(msgspec.Struct, forbid_unknown_fields=True, rename={"for_": "for"}):
@@ -71,6 +72,7 @@ class Window:
     metrics: Mapping[str, float] = field(default_factory=dict)
     entries: Mapping[str, float] = field(default_factory=dict)
     n: int = MANY
+    reference: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ def run(test: Trial) -> Outcome:
             raise errors.InvalidInput(f"Test {name!r} expects {each!r}: a state is one of {', '.join(STATES)}.")
     if len(given) != len(expected):
         raise errors.InvalidInput(f"Test {name!r} has {len(given)} windows and expects {len(expected)} states.")
-    machine, lines = Machine(_policy(test, name)), []
+    machine, lines = Machine(_policy(test, name), _reference), []
     step: Step | None = None
     for number, (item, wanted) in enumerate(zip(given, expected, strict=True), 1):
         window = _window(item, number, name)
@@ -181,7 +183,8 @@ def _window(item: Any, number: int, name: str) -> Window | None:
         return Window(*span, "NO_DATA")
     if isinstance(item, Value):
         metrics = item.metrics if item.value is None else {"value": item.value, **item.metrics}
-        return Window(*span, item.state, metrics, item.entries, item.n)
+        reference = {} if item.reference is None else dict.fromkeys([*metrics, *item.entries], item.reference)
+        return Window(*span, item.state, metrics, item.entries, item.n, reference)
     if str(item).upper() in WITHOUT_VALUE:
         return Window(*span, str(item).upper())
     try:
@@ -190,6 +193,11 @@ def _window(item: Any, number: int, name: str) -> Window | None:
         raise errors.InvalidInput(
             f"Test {name!r}: {item!r} is no window: a number, {', '.join(WITHOUT_VALUE)}, or {NOTHING} for none."
         ) from None
+
+
+def _reference(window: Any) -> Mapping[str, float]:
+    found: Mapping[str, float] = window.reference
+    return found
 
 
 def _shown(item: Any) -> str:

@@ -43,7 +43,10 @@ class Key:
 
 @dataclass(frozen=True)
 class Ask:
-    """A monitor's check, the rows that it runs on, and those that it compares them with."""
+    """A monitor's check, the rows that it runs on, and those that it compares them with.
+
+    `is_baseline`: it runs on the reference itself (dcmon.baselines).
+    """
 
     monitor_id: int
     module_name: str
@@ -53,6 +56,7 @@ class Ask:
     features: tuple[str, ...]
     current: Key
     compared: Key | None = None
+    is_baseline: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,3 +86,4 @@ class Answer:
     value: Value
     n: int = 0
     duration: timedelta = timedelta()
+    is_baseline: bool = False
