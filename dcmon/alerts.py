@@ -113,6 +113,14 @@ def _lock(session: Session, rule_id: int) -> AlertRule:
     ).one()
 
 
+def _hold(session: Session, alert: Alert) -> AlertRule:
+    """The alert as it is now, and nobody else judges its rule meanwhile. Raises NotFound when it is gone."""
+    rule = _lock(session, alert.rule_id)
+    if session.get(Alert, alert.id, populate_existing=True) is None:
+        raise errors.AlertNotFound(name=alert.id)
+    return rule
+
+
 def _open(session: Session, rule: AlertRule) -> Sequence[Alert]:
     return session.scalars(select(Alert).where(Alert.rule_id == rule.id, Alert.state != "resolved")).all()
 
@@ -338,8 +346,7 @@ def resolve(
     note: str | None = None,
 ) -> bool:
     """An operator declares an alert over; bad windows after its last one open another. False when it was over."""
-    _lock(session, alert.rule_id)
-    session.refresh(alert)
+    _hold(session, alert)
     if alert.state == "resolved":
         return False
     voice = Voice(org, public_url, by=by, note=note)
@@ -362,8 +369,7 @@ def reopen(
 
     Raises Conflict for one that was over by itself: that opens again by itself.
     """
-    rule = _lock(session, alert.rule_id)
-    session.refresh(alert)
+    rule = _hold(session, alert)
     if alert.state != "resolved":
         return False
     if alert.resolved_by != "operator" or not rule.is_active:
@@ -396,8 +402,7 @@ def acknowledge(
     is_undone: bool = False,
 ) -> bool:
     """Somebody works on an alert, or, undone, nobody does; False when it was so. Raises Conflict when it is over."""
-    _lock(session, alert.rule_id)
-    session.refresh(alert)
+    _hold(session, alert)
     if alert.state == "resolved":
         raise errors.Conflict(f"Alert {alert.id} is over: there is nothing to acknowledge.")
     if (alert.acknowledged_at is None) is is_undone:
