@@ -6,38 +6,18 @@ not when it fires in the newest windows; what is found in old ones is kept and s
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from dcmon import errors, evidence, notifications, replays
+from dcmon import errors, evidence, replays
 from dcmon.criteria import SEVERITIES
 from dcmon.db import Organization
 from dcmon.episodes import Episode
-from dcmon.tables.org import Alert, AlertChange, AlertRule, DueWindow, Monitor, Notification, Result
-
-RECENT = timedelta(days=2)
-RECENT_WINDOWS = 2
-UNIT = {"HOUR": timedelta(hours=1), "DAY": timedelta(days=1), "WEEK": timedelta(weeks=1), "MONTH": timedelta(days=31)}
-
-
-@dataclass(frozen=True)
-class Voice:
-    """Who is told, and why something changes.
-
-    Without a `public_url`, which notifications link to, nobody is. `recent`: alerts that nobody knows of are told when
-    no window that is due now ends so much later; None: always. `result`: what was found; `by`: the operator who did it.
-    """
-
-    org: Organization
-    public_url: str | None = None
-    recent: timedelta | None = RECENT
-    result: Result | None = None
-    by: str | None = None
-    note: str | None = None
-    gone: str = "revision"
+from dcmon.tables.org import Alert, AlertChange, AlertRule, Result
+from dcmon.telling import RECENT, Voice, say, tell, tell_what_is_owed, was_told, write_down
 
 
 def judge(
@@ -135,7 +115,8 @@ def _judge(session: Session, voice: Voice, rule: AlertRule, version_id: int, at:
         mine = [alert for alert in stored if _overlap(alert, episode)]
         stored = [alert for alert in stored if alert not in mine]
         written += _apply(session, voice, rule, version_id, mine, episode)
-    return written + sum(_vanish(session, voice, alert) for alert in stored)
+    written += sum(_vanish(session, voice, alert) for alert in stored)
+    return written + tell_what_is_owed(session, voice, rule, version_id)
 
 
 def _overlap(alert: Alert, episode: Episode) -> bool:
@@ -158,8 +139,8 @@ def _apply(
     session.flush()
     kinds = _kinds(before, severity, alert)
     for kind in kinds or _confirmed(session, voice, alert):
-        _write_down(session, alert, kind, voice, _window_of(kind, episode))
-    written = _tell(session, voice, alert, rule, episode.reached, is_reopened="reopened" in kinds)
+        write_down(session, alert, kind, voice, _window_of(kind, episode))
+    written = tell(session, voice, alert, rule, episode.reached, is_reopened="reopened" in kinds)
     return written + sum(_merge(session, voice, other, alert) for other in merged)
 
 
@@ -240,41 +221,18 @@ def _confirmed(session: Session, voice: Voice, alert: Alert) -> list[str]:
     return [] if is_said else ["confirmed"]
 
 
-def _write_down(session: Session, alert: Alert, kind: str, voice: Voice, window_end: datetime | None) -> None:
-    """A line of the alert's history."""
-    result = voice.result
-    is_confirmed = kind == "confirmed" and result is not None
-    session.add(
-        AlertChange(
-            alert_id=alert.id,
-            kind=kind,
-            by=voice.by,
-            window_end=result.window_end if is_confirmed and result is not None else window_end,
-            result_revision=None if result is None else result.revision,
-            severity=alert.severity,
-            value=alert.current_value,
-            note=voice.note,
-        )
-    )
-    session.flush()
-
-
 def _merge(session: Session, voice: Voice, alert: Alert, into: Alert) -> int:
     """An alert grew into another one: whoever was told of it is told that it is over, otherwise it never was."""
-    if not _was_told(session, alert):
+    if not was_told(session, alert):
         session.delete(alert)
         session.flush()
         return 0
     return _close(session, voice, alert, f"it is one with alert {into.id}")
 
 
-def _was_told(session: Session, alert: Alert) -> bool:
-    return session.scalar(select(Notification.id).where(Notification.alert_id == alert.id).limit(1)) is not None
-
-
 def _vanish(session: Session, voice: Voice, alert: Alert) -> int:
     """The windows of an alert are not bad any more; one that never fired never was."""
-    if alert.state == "pending" and not _was_told(session, alert):
+    if alert.state == "pending" and not was_told(session, alert):
         session.delete(alert)
         session.flush()
         return 0
@@ -288,49 +246,10 @@ def _close(session: Session, voice: Voice, alert: Alert, note: str | None) -> in
     if not is_over:
         alert.resolved_at = func.now()
     kind = "retracted" if voice.gone == "revision" else "resolved"
-    _write_down(
+    write_down(
         session, alert, kind, replace(voice, note=note), None if voice.result is None else voice.result.window_end
     )
-    return _say(session, voice, alert, kind) if alert.told_severity is not None else 0
-
-
-def _tell(
-    session: Session, voice: Voice, alert: Alert, rule: AlertRule, reached: datetime | None, *, is_reopened: bool
-) -> int:
-    """Write the notifications that receivers need to know what the alert is now; returns how many."""
-    if voice.public_url is None:
-        return 0
-    told = alert.told_severity
-    if alert.state != "firing":
-        is_retracted = alert.state == "pending"
-        return _say(session, voice, alert, "retracted" if is_retracted else "resolved") if told is not None else 0
-    if told is None:
-        is_news = _is_recent(session, voice, rule, alert.version_id, reached)
-        return _say(session, voice, alert, "reopened" if is_reopened else "firing") if is_news else 0
-    if told != alert.severity:
-        is_worse = SEVERITIES.index(alert.severity) > SEVERITIES.index(told)
-        return _say(session, voice, alert, "escalated" if is_worse else "deescalated")
-    return 0
-
-
-def _is_recent(session: Session, voice: Voice, rule: AlertRule, version_id: int, reached: datetime | None) -> bool:
-    """Whether no window that is due now ends much later than the newest that has a verdict: then it is what is now."""
-    if voice.recent is None or reached is None:
-        return True
-    unit = UNIT[session.get_one(Monitor, rule.monitor_id).frequency]
-    boundary = reached + max(voice.recent, RECENT_WINDOWS * unit)
-    later = select(DueWindow.window_end).where(
-        DueWindow.version_id == version_id, DueWindow.window_end > boundary, DueWindow.due_at <= func.now()
-    )
-    return session.scalar(later.limit(1)) is None
-
-
-def _say(session: Session, voice: Voice, alert: Alert, kind: str) -> int:
-    if voice.public_url is None:
-        return 0
-    alert.told_severity = alert.severity if alert.state == "firing" else None
-    session.flush()
-    return notifications.write(session, voice.org, alert, kind, voice.public_url)
+    return say(session, voice, alert, kind) if alert.told_severity is not None else 0
 
 
 # What an operator does.
@@ -351,8 +270,8 @@ def resolve(
         return False
     voice = Voice(org, public_url, by=by, note=note)
     alert.state, alert.resolved_at, alert.resolved_by = "resolved", func.now(), "operator"
-    _write_down(session, alert, "resolved", voice, alert.last_window_end)
-    _say(session, voice, alert, "resolved")
+    write_down(session, alert, "resolved", voice, alert.last_window_end)
+    say(session, voice, alert, "resolved")
     return True
 
 
@@ -385,9 +304,9 @@ def reopen(
     _judge(session, voice, rule, alert.version_id, alert.first_window_end)
     if alert.state == "resolved" and alert.resolved_by is None:
         alert.resolved_by = "recovery"
-        _write_down(session, alert, "reopened", voice, alert.last_window_end)
+        write_down(session, alert, "reopened", voice, alert.last_window_end)
         over = replace(voice, by=None, note="it recovered meanwhile")
-        _write_down(session, alert, "resolved", over, None)
+        write_down(session, alert, "resolved", over, None)
     return True
 
 
@@ -410,9 +329,9 @@ def acknowledge(
     voice = Voice(org, public_url, by=by, note=note)
     alert.acknowledged_at = None if is_undone else func.now()
     alert.acknowledged_by, alert.acknowledgement = (None, None) if is_undone else (by, note)
-    _write_down(session, alert, "unacknowledged" if is_undone else "acknowledged", voice, alert.last_window_end)
+    write_down(session, alert, "unacknowledged" if is_undone else "acknowledged", voice, alert.last_window_end)
     if not is_undone and alert.told_severity is not None:
-        _say(session, voice, alert, "acknowledged")
+        say(session, voice, alert, "acknowledged")
     return True
 
 

@@ -5,7 +5,7 @@ dcmon.gathering reads the rows, dcmon.children run the checks, and what they ans
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
@@ -18,6 +18,7 @@ from dcmon.gathering import Kept
 from dcmon.planning import Plan
 from dcmon.settings import Evaluate
 from dcmon.tables.org import Check, Model, Monitor, Result, Version
+from dcmon.telling import RECENT
 from dcmon.windows import Frequency, Shape, Window, floor, step, zone
 from dcmon.workload import Answer
 
@@ -28,9 +29,17 @@ def failed(plan: Plan, reason: str) -> list[Answer]:
 
 
 def store(
-    session: Session, org: Organization, plan: Plan, answers: Sequence[Answer], public_url: str | None
+    session: Session,
+    org: Organization,
+    plan: Plan,
+    answers: Sequence[Answer],
+    public_url: str | None,
+    recent: timedelta | None = RECENT,
 ) -> Mapping[str, int]:
-    """Store what was found, judge the rules, move alerts, write notifications: in the session's transaction."""
+    """Store what was found, judge the rules, move alerts, write notifications: in the session's transaction.
+
+    `recent`: see dcmon.telling.Voice.
+    """
     stored = notified = 0
     monitors = {monitor.id: (monitor, check) for monitor, check in plan.monitors}
     new = [
@@ -53,7 +62,7 @@ def store(
         )  # fmt: skip
         if result is not None:
             stored += 1
-            notified += alerts.judge(session, org, result, public_url)
+            notified += alerts.judge(session, org, result, public_url, recent=recent)
     for rule in (rule for monitor_id in new for rule in baselines.wanted_by(session, monitor_id)):
         notified += alerts.rejudge(session, org, rule, public_url)
     return {"results": stored, "notifications": notified}
@@ -83,7 +92,7 @@ def run_monitor(
                 workload, known = gathering.gather(session, org, plan, settings.sample_size, kept)
             answers = [*known, *child.run(workload)]
             with db.org_session(engine, org) as session:
-                store(session, org, plan, answers, public_url)
+                store(session, org, plan, answers, public_url, None)  # who asks for it is told of old windows too
                 found.append(results.latest(session, version_id, window, [monitor_id])[monitor_id])
     return found
 

@@ -280,6 +280,15 @@ def test_on_request_everything_is_told_and_without_a_link_nothing(target: Target
     assert told(target) == [(1, "firing"), (1, "resolved")]
 
 
+def test_what_was_taken_back_quietly_is_told_with_the_next_window(target: Target) -> None:
+    ruled(target, "> 0.2")
+    put(target, 0, 0.5)
+    put(target, 0, 0.1, 2, url=None)
+    assert told(target) == [(1, "firing")]
+    put(target, 1, 0.1)
+    assert told(target) == [(1, "firing"), (1, "retracted")]
+
+
 def test_a_new_rule_judges_what_is_stored(target: Target) -> None:
     first = ruled(target, "> 0.9")
     for number, value in enumerate((0.5, 0.1, 0.5, 0.5)):
