@@ -91,7 +91,7 @@ def _evaluate(on: Stage, version_id: int, day: int, settings: Evaluate, bench: B
     window, now = Window(start, start + timedelta(days=1)), datetime.now(UTC)
     with on.app.org(on.org, snapshot=True) as session:
         plan = planning.plan(session, version_id, window, now, settings, now)
-        workload, known = gathering.gather(session, on.org, plan, settings.sample_size, kept)
+        workload, known = gathering.gather(session, on.org, plan, settings, kept)
     answers = [*known, *bench.run(workload)]
     assert [answer.value.state for answer in answers] == ["OK"] * 8, [answer.value for answer in answers]
     with on.app.org(on.org) as session:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
+from typing import Any
 
 import pandas as pd
 
@@ -14,7 +15,8 @@ from dcmon.checks.catalogue import entry
 from dcmon.checks.layout import Layout, Value
 from dcmon.checks.run import Prepared, dataset, run
 from dcmon.columns import LABEL
-from dcmon.workload import Answer, Ask, Key, Sample, Workload
+from dcmon.sheets import Sheet
+from dcmon.workload import Answer, Ask, Key, Workload
 
 RARE = 0.05  # two classes of which one is rarer than this are weighed alike, as the system before dcmon did
 
@@ -23,22 +25,30 @@ RARE = 0.05  # two classes of which one is rarer than this are weighed alike, as
 class Rows:
     """Rows, and what was made of them for deepchecks, by the features asked for."""
 
-    sample: Sample
+    sheet: Sheet
     layout: Layout
+    _columns: dict[str, Any] = field(default_factory=dict)
     _prepared: dict[tuple[str, ...], Prepared] = field(default_factory=dict)
 
     def prepared(self, features: tuple[str, ...]) -> Prepared:
         """The rows with these features, ready for deepchecks. Raises InvalidInput for one that there is not."""
         if features not in self._prepared:
-            frame = pd.DataFrame(list(self.sample.rows), columns=list(self.sample.names))
+            wanted = [name for name in self.sheet.kinds if name in features or name not in self.layout.features]
+            frame = pd.DataFrame({name: self._column(name) for name in wanted}, copy=False)
             self._prepared[features] = dataset(frame, self.layout, list(features), with_label=True)
         return self._prepared[features]
+
+    def _column(self, name: str) -> Any:
+        if name not in self._columns:
+            self._columns[name] = self.sheet.column(name)
+        return self._columns[name]
 
     @cached_property
     def is_unbalanced(self) -> bool:
         """Whether there are two classes, and one is rare."""
-        position = self.sample.names.index(LABEL)
-        classes = Counter(row[position] for row in self.sample.rows if row[position] is not None)
+        if self.layout.task_type == "regression":
+            return False
+        classes = Counter(label for label in self._column(LABEL) if label is not None)
         return len(classes) == 2 and min(classes.values()) <= RARE * sum(classes.values())
 
 
@@ -51,8 +61,8 @@ class Bench:
     def run(self, workload: Workload) -> Iterator[Answer]:
         """The answer to each ask, in their order, as soon as it is there."""
         given = {
-            key: None if sample is None else Rows(sample, workload.layout)
-            for key, sample in workload.rows.items()
+            key: None if sheet is None else Rows(sheet, workload.layout)
+            for key, sheet in workload.rows.items()
             if key not in self._kept
         }
         self._kept.update((key, found) for key, found in given.items() if key.is_lasting)
@@ -65,7 +75,9 @@ class Bench:
             assert current is not None, "a workload asks for nothing that has no rows"
             value = _value(workload.layout, ask, current, compared)
             spent = timedelta(seconds=time.perf_counter() - began)
-            yield Answer(ask.monitor_id, value, len(current.sample.rows), spent, is_baseline=ask.is_baseline)
+            yield Answer(
+                ask.monitor_id, value, len(current.sheet), spent, ask.current.limit, is_baseline=ask.is_baseline
+            )
 
 
 def _value(layout: Layout, ask: Ask, current: Rows, compared: Rows | None) -> Value:

@@ -86,6 +86,11 @@ class Columns:
         """What filters may speak of: all of these, and the sample's time."""
         return {**self.all, TIME: "datetime"}
 
+    def read(self, features: Sequence[str]) -> dict[str, str]:
+        """What checks read: those of these features that there are, what the model said, and the label."""
+        return {**{name: self.features[name] for name in features if name in self.features}, **self.model,
+                LABEL: self.label_type}  # fmt: skip
+
     @property
     def label_type(self) -> str:
         return "numeric" if self.is_regression else "categorical"

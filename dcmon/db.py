@@ -1,7 +1,7 @@
 """The door to PostgreSQL: engines, sessions that enter exactly one schema, and errors in words."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import psycopg.sql
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, ProgrammingError
@@ -91,8 +92,7 @@ def _translate(context: ExceptionContext) -> errors.DcmonError | None:
 
 
 def _in_words(original: psycopg.OperationalError, url: URL, is_disconnect: bool) -> errors.DcmonError | None:
-    where = f"{url.host or 'the local socket'}:{url.port or 5432}/{url.database or ''}"
-    said = (str(original).strip() or type(original).__name__).splitlines()[0]
+    where, said = _where(url), _first(original)
     if isinstance(original, psycopg.errors.DiskFull):
         return errors.DiskFull(where=where)
     if re.search(
@@ -104,6 +104,14 @@ def _in_words(original: psycopg.OperationalError, url: URL, is_disconnect: bool)
     if is_disconnect or _is_away(original.sqlstate):
         return errors.Unreachable(what="PostgreSQL", where=where, why=said)
     return None
+
+
+def _where(url: URL) -> str:
+    return f"{url.host or 'the local socket'}:{url.port or 5432}/{url.database or ''}"
+
+
+def _first(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _is_away(state: str | None) -> bool:
@@ -144,6 +152,33 @@ def org_session(
             session.execute(text("select set_config('lock_timeout', :longest, true)"), longest)
         enter(session.connection(), org)
         yield session
+
+
+@contextmanager
+def peeking(engine: Engine) -> Iterator[Callable[[Organization, str], Any]]:
+    """A way to look into one organization after the other, by one statement and one round trip each; for hints only.
+
+    What it finds is no more than a hint: neither the gate is held nor the revision looked at. It gives the statement's
+    row; None for an organization that can't be looked into now.
+    """
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        raw: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
+
+        def peek(org: Organization, statement: str) -> Any:
+            path = psycopg.sql.Identifier(org.schema).as_string(raw)
+            before = f"begin read only; set local lock_timeout = '1s'; set local search_path = {path}"
+            try:
+                found = raw.execute(f"{before}; {statement}; commit".encode())
+                for _ in range(3):
+                    found.nextset()
+                return found.fetchone()
+            except psycopg.Error as error:
+                if raw.closed or raw.broken:
+                    raise errors.Unreachable(what="PostgreSQL", where=_where(engine.url), why=_first(error)) from error
+                raw.execute("rollback")
+                return None
+
+        yield peek
 
 
 def enter(connection: Connection, org: Organization) -> None:
@@ -197,15 +232,15 @@ def sqlstate(error: DBAPIError) -> str | None:
 
 
 @contextmanager
-def cursor(session: Session, statement: str) -> Iterator[psycopg.Cursor[Any]]:
-    """psycopg's own cursor in the session's transaction: for COPY, and for arrays in binary.
+def cursor(session: Session, statement: str, name: str = "") -> Iterator[psycopg.Cursor[Any]]:
+    """psycopg's own cursor in the session's transaction: for COPY, and for arrays in binary. With a name, the server's.
 
     Raises what statements raise: Unreachable, DBAPIError, …
     """
     url = session.connection().engine.url
     connection: psycopg.Connection[Any] = session.connection().connection.driver_connection  # type: ignore[assignment]
     try:
-        with connection.cursor(binary=True) as opened:
+        with connection.cursor(name, binary=True) if name else connection.cursor(binary=True) as opened:
             yield opened
     except psycopg.Error as error:
         is_lost = connection.closed or connection.broken
@@ -225,6 +260,14 @@ def fetch(session: Session, statement: str, values: Mapping[str, Any]) -> list[A
     """The rows of a statement whose parameters, %(name)b, and results travel in binary: arrays cost a third so."""
     with cursor(session, statement) as opened:
         return opened.execute(statement, values).fetchall()
+
+
+def stream(session: Session, statement: str, values: Mapping[str, Any]) -> Iterator[Any]:
+    """Like `fetch`, a row at a time: as much as this side has asked for is on its way, and no more."""
+    with cursor(session, statement, "stream") as opened:
+        opened.execute(statement, values)
+        while (row := opened.fetchone()) is not None:
+            yield row
 
 
 def run(session: Session, statement: str, values: Mapping[str, Any]) -> int:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
-from sqlalchemy.types import DateTime, Integer
+from sqlalchemy.types import Boolean, DateTime, Integer
 
 from dcmon import retention
 from dcmon.comparison import Comparing, With
@@ -20,7 +20,6 @@ from dcmon.windows import Frequency, Shape, Window, floor, step, zone
 EXPANDED_AT_ONCE = 5_000
 WINDOWS_OF_A_NEW_MONITOR = 14
 YOUNG = timedelta(hours=1)  # a version is live while its newest sample was this young when it was logged
-SILENT_WINDOWS = 3  # so many windows without a sample are judged by the clock, then the version is stale
 GRACE = timedelta(minutes=1)
 SETTLED = timedelta(seconds=30)  # a reference comes in several requests: its windows wait for the last
 
@@ -37,23 +36,39 @@ COMPLETE = f"""
      or {EMPTIED})
 """
 MINE = " where version_id = :version and window_start = :start and window_end = :end and token = :token"
+# What a backfill fills is evaluated when the backfill pauses, or has gone on for long.
+BACKFILLED = """
+    left join (select version_id, max(touched_at) as touched_at from due_windows where is_backfill group by version_id)
+           filling on d.is_backfill and filling.version_id = d.version_id
+"""
+READY_AT = """
+    case when d.is_backfill
+         then greatest(d.due_at, least(filling.touched_at + cast(:quiet as interval),
+                                       d.waits_since + 10 * cast(:quiet as interval)))
+         else d.due_at end
+"""
+# Today is never starved by the past: its windows come first, the newest before all, those without a result before those
+# with one. History comes from its beginning: so its alerts open in order.
+RECENT = "d.window_end > least(now(), v.watermark) - greatest(interval '2 days', 2 * (d.window_end - d.window_start))"
 CLAIM = text(f"""
     update due_windows as taken
        set lease_until = now() + :lease, token = :token, attempts = taken.attempts + 1
       from (select d.version_id, d.window_start, d.window_end
-              from due_windows d join versions v on v.id = d.version_id join models m on m.id = v.model_id
+              from due_windows d join versions v on v.id = d.version_id join models m on m.id = v.model_id {BACKFILLED}
              where d.due_at <= now() and (d.lease_until is null or d.lease_until < now()) and {COMPLETE}
-             order by d.window_end > now() - interval '2 days' desc, d.window_end, d.version_id
+               and {READY_AT} <= now()
+             order by {RECENT} desc, d.is_first desc,
+                      extract(epoch from d.window_end) * case when {RECENT} then -1 else 1 end, d.version_id
              limit :limit for update of d skip locked) found
      where (taken.version_id, taken.window_start, taken.window_end)
          = (found.version_id, found.window_start, found.window_end)
     returning taken.version_id, taken.window_start, taken.window_end, taken.touched_at, taken.attempts
 """)
 NEXT = text(f"""
-    select min(greatest(d.due_at, coalesce(d.lease_until, d.due_at),
+    select min(greatest({READY_AT}, coalesce(d.lease_until, d.due_at),
                case when d.window_end + m.lateness <= v.watermark or {EMPTIED} then d.due_at
                     else d.window_end + m.lateness + interval '{GRACE.total_seconds()} seconds' end))
-      from due_windows d join versions v on v.id = d.version_id join models m on m.id = v.model_id
+      from due_windows d join versions v on v.id = d.version_id join models m on m.id = v.model_id {BACKFILLED}
      where d.window_end + m.lateness <= v.watermark
         or v.newest_logged_at - v.watermark < interval '{YOUNG.total_seconds()} seconds'
         or {EMPTIED}
@@ -64,19 +79,27 @@ TOUCHED = text("""
       from (select q.version_id, q.at from quarter_hours q join versions v on v.id = q.version_id
              where q.is_touched order by q.version_id, q.at
              limit :limit for key share of v skip locked for update of q skip locked) t
-     where (q.version_id, q.at) = (t.version_id, t.at) returning q.version_id, q.at
+     where (q.version_id, q.at) = (t.version_id, t.at) returning q.version_id, q.at, q.logged_at
 """)
 ADD = text("""
-    insert into due_windows as d (version_id, window_start, window_end, due_at, touched_at)
-    select version_id, window_start, window_end, now() + :wait, clock_timestamp()
-      from unnest(:versions, :starts, :ends) t(version_id, window_start, window_end)
+    insert into due_windows as d (version_id, window_start, window_end, due_at, touched_at, is_backfill, is_first)
+    select version_id, window_start, window_end, now() + :wait, clock_timestamp(), is_backfill,
+           not exists (select 1 from results r
+                        where r.version_id = t.version_id and r.window_end = t.window_end
+                          and r.window_start = t.window_start)
+      from unnest(:versions, :starts, :ends, :backfills) t(version_id, window_start, window_end, is_backfill)
     on conflict (version_id, window_start, window_end) do update
-       set due_at = least(d.due_at, excluded.due_at), touched_at = excluded.touched_at
+       set due_at = least(d.due_at, excluded.due_at), touched_at = excluded.touched_at,
+           is_backfill = d.is_backfill or excluded.is_backfill
 """).bindparams(
     bindparam("versions", type_=ARRAY(Integer)),
     bindparam("starts", type_=ARRAY(DateTime(timezone=True))),
     bindparam("ends", type_=ARRAY(DateTime(timezone=True))),
+    bindparam("backfills", type_=ARRAY(Boolean)),
 )
+
+
+Due = tuple[int, Window]  # a version and a window of it
 
 
 @dataclass(frozen=True)
@@ -96,29 +119,32 @@ def expand(session: Session, kept: timedelta | None = None) -> int:
     `kept`: the organization's retention. A window that reaches back past it has lost rows, or will: it is left alone.
     """
     touched = session.execute(TOUCHED, {"limit": EXPANDED_AT_ONCE}).all()
-    due: set[tuple[int, Window]] = set()
+    due, late = set[Due](), set[Due]()
     for version_id in {row.version_id for row in touched}:
-        model, shapes = _shapes(session, version_id)
+        model, shapes = shapes_of(session, version_id)
         local = zone(model.time_zone)
-        begins = _begins(model, kept, datetime.now(UTC))
+        first = begins(model, kept, datetime.now(UTC))
         comparing = _comparing(session, model)
         watermark = session.get_one(Version, version_id).watermark or datetime.min.replace(tzinfo=UTC)
         for row in touched:
-            if row.version_id == version_id:
-                found = (window for shape in shapes for window in shape.containing(row.at, local))
-                due.update((version_id, window) for window in found if window.start >= begins)
-                # Those compared with what was touched; one beyond the newest sample comes with its own rows.
-                later = (window for each in comparing for window in each.later(row.at, local))
-                due.update((version_id, window) for window in later if begins <= window.start <= watermark)
-    add(session, due)
+            if row.version_id != version_id:
+                continue
+            found = {window for shape in shapes for window in shape.containing(row.at, local)}
+            # Those compared with what was touched; one beyond the newest sample comes with its own rows.
+            found |= {each for one in comparing for each in one.later(row.at, local) if each.start <= watermark}
+            found = {window for window in found if window.start >= first}
+            due |= {(version_id, window) for window in found}
+            late |= {(version_id, each) for each in found if row.logged_at > each.end + model.lateness + YOUNG}
+    add(session, due - late)
+    add(session, late, is_backfill=True)
     return len(due)
 
 
-def _begins(model: Model, kept: timedelta | None, now: datetime) -> datetime:
+def begins(model: Model, kept: timedelta | None, now: datetime) -> datetime:
     return retention.begins(retention.effective(model.retention, kept), now) or datetime.min.replace(tzinfo=UTC)
 
 
-def add(session: Session, due: Iterable[tuple[int, Window]], wait: timedelta = timedelta()) -> None:
+def add(session: Session, due: Iterable[Due], wait: timedelta = timedelta(), *, is_backfill: bool = False) -> None:
     """Make windows of versions due, now or after a wait; one that is due already is due again from now."""
     ordered = sorted(due)
     if ordered:
@@ -129,14 +155,18 @@ def add(session: Session, due: Iterable[tuple[int, Window]], wait: timedelta = t
                 "wait": wait,
                 "starts": [window.start for _, window in ordered],
                 "ends": [window.end for _, window in ordered],
+                "backfills": [is_backfill] * len(ordered),
             },
         )
 
 
-def claim(session: Session, limit: int, lease: timedelta) -> list[Claim]:
-    """Claim complete windows: those of the last two days first, then history from its beginning."""
+def claim(session: Session, limit: int, lease: timedelta, quiet: timedelta = timedelta()) -> list[Claim]:
+    """Claim complete windows: recent ones first, then history from its beginning; given back in order of time.
+
+    `quiet` is the pause that ends a backfill.
+    """
     token = uuid.uuid4()
-    found = session.execute(CLAIM, {"limit": limit, "lease": lease, "token": token})
+    found = session.execute(CLAIM, {"limit": limit, "lease": lease, "token": token, "quiet": quiet})
     claims = [
         Claim(row.version_id, Window(row.window_start, row.window_end), row.touched_at, row.attempts, token)
         for row in found
@@ -160,7 +190,8 @@ def finish(session: Session, claim: Claim, again_at: datetime | None) -> None:
         session.execute(text(f"delete from due_windows{MINE} and touched_at = :touched"), parameters)
     session.execute(
         text(
-            "update due_windows set lease_until = null, token = null, attempts = 0,"
+            "update due_windows set lease_until = null, token = null, attempts = 0, waits_since = now(),"
+            " is_first = false, is_backfill = is_backfill and touched_at <> :touched,"
             f" due_at = case when touched_at = :touched then coalesce(:again, due_at) else now() end{MINE}"
         ),
         parameters,
@@ -195,9 +226,9 @@ def postpone(session: Session, claim: Claim, pause: timedelta) -> None:
     )
 
 
-def next_at(session: Session) -> datetime | None:
+def next_at(session: Session, quiet: timedelta = timedelta()) -> datetime | None:
     """When the next window can be claimed; None when none waits."""
-    found: datetime | None = session.scalar(NEXT)
+    found: datetime | None = session.scalar(NEXT, {"quiet": quiet})
     return found
 
 
@@ -207,7 +238,7 @@ def make_due_for_monitor(session: Session, monitor_id: int, now: datetime) -> in
     check = session.get_one(Check, monitor.check_id)
     model = session.get_one(Model, check.model_id)
     shape, local = Shape(Frequency(monitor.frequency), monitor.aggregation_window), zone(model.time_zone)
-    due: set[tuple[int, Window]] = set()
+    due: set[Due] = set()
     versions = session.scalars(select(Version).where(Version.model_id == model.id, Version.watermark.is_not(None)))
     for version in versions:
         due.update((version.id, window) for window in _last_windows(version, shape, local))
@@ -220,7 +251,7 @@ def make_due_for_reference(session: Session, version: Version) -> int:
 
     They were judged by another reference, or by none. Older results stay, and say which revision they used.
     """
-    model, shapes = _shapes(session, version.id, needs_reference=True)
+    model, shapes = shapes_of(session, version.id, needs_reference=True)
     local = zone(model.time_zone)
     due = {(version.id, window) for shape in shapes for window in _last_windows(version, shape, local)}
     add(session, due, SETTLED)
@@ -239,43 +270,6 @@ def _last_windows(version: Version, shape: Shape, local: ZoneInfo) -> Iterator[W
         end = step(end, shape.frequency, -1, local)
 
 
-def make_due_by_clock(session: Session, now: datetime, kept: timedelta | None = None) -> int:
-    """Make windows due that a live version let pass without a sample; returns how many. Stale ones are left alone."""
-    due: set[tuple[int, Window]] = set()
-    versions = session.scalars(
-        select(Version).where(Version.watermark.is_not(None), Version.newest_logged_at - Version.watermark < YOUNG)
-    )
-    for version in versions:
-        assert version.watermark is not None
-        model, shapes = _shapes(session, version.id)
-        local = zone(model.time_zone)
-        for shape in shapes:
-            end = step(floor(version.watermark, shape.frequency, local), shape.frequency, 1, local)
-            for _ in range(SILENT_WINDOWS):
-                end = step(end, shape.frequency, 1, local)
-                if end + model.lateness + GRACE > now:
-                    break
-                if (window := shape.ending(end, local)).start >= _begins(model, kept, now):
-                    due.add((version.id, window))
-    fresh = due - _judged(session, due)
-    add(session, fresh)
-    return len(fresh)
-
-
-def _judged(session: Session, due: set[tuple[int, Window]]) -> set[tuple[int, Window]]:
-    """Those that have a result, or wait for one, already."""
-    if not due:
-        return set()
-    found = session.execute(
-        text(
-            "select version_id, window_start, window_end from results where window_end = any(:ends)"
-            " union select version_id, window_start, window_end from due_windows where window_end = any(:ends)"
-        ),
-        {"ends": sorted({window.end for _, window in due})},
-    )
-    return {(row.version_id, Window(row.window_start, row.window_end)) for row in found}
-
-
 def _comparing(session: Session, model: Model) -> set[Comparing]:
     """How the model's monitors compare windows with earlier ones."""
     found = session.execute(
@@ -287,7 +281,7 @@ def _comparing(session: Session, model: Model) -> set[Comparing]:
     return {Comparing(Shape(Frequency(frequency), units), With(compared)) for frequency, units, compared in found}
 
 
-def _shapes(session: Session, version_id: int, *, needs_reference: bool = False) -> tuple[Model, set[Shape]]:
+def shapes_of(session: Session, version_id: int, *, needs_reference: bool = False) -> tuple[Model, set[Shape]]:
     """The model of a version, and the shapes that its monitors' windows have; only of those that need a reference."""
     version = session.get_one(Version, version_id)
     reads = (Check.needs_reference & (Monitor.compared_with == With.reference)) | (not needs_reference)
@@ -299,6 +293,10 @@ def _shapes(session: Session, version_id: int, *, needs_reference: bool = False)
     )
     shapes = {Shape(Frequency(frequency), units) for frequency, units in found}
     return session.get_one(Model, version.model_id), shapes
+
+
+# Whether an organization has windows to be evaluated, now or later: a hint, for which no index need be read in full.
+WAITS = "exists (select 1 from quarter_hours where is_touched) or exists (select 1 from due_windows)"
 
 
 def is_waiting(session: Session) -> bool:

@@ -6,11 +6,13 @@ dcmon.gathering reads the rows, dcmon.children run the checks, and what they ans
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from dcmon import alerts, baselines, db, gathering, planning, results
+from dcmon.checks.catalogue import library_version
 from dcmon.checks.layout import Value
 from dcmon.children import Child
 from dcmon.db import Organization
@@ -58,7 +60,7 @@ def store(
             compared = (earlier.window, earlier.there, earlier.there.n_used(check.needs_labels))
         result = results.put(
             session, monitor, plan.version.id, plan.window, answer.value, plan.there, answer.n,
-            plan.version.reference_revision, answer.duration, compared,
+            plan.version.reference_revision, answer.duration, _how(plan, answer), compared,
         )  # fmt: skip
         if result is not None:
             stored += 1
@@ -66,6 +68,16 @@ def store(
     for rule in (rule for monitor_id in new for rule in baselines.wanted_by(session, monitor_id)):
         notified += alerts.rejudge(session, org, rule, public_url)
     return {"results": stored, "notifications": notified}
+
+
+def _how(plan: Plan, answer: Answer) -> dict[str, Any]:
+    """How a value came about, beside what the result's own columns say."""
+    is_sample = answer.limit is not None and answer.n >= answer.limit and answer.n < plan.there.n
+    return {
+        "rows": "sample" if is_sample else "all",
+        "limit": answer.limit,
+        "deepchecks": library_version(),
+    }
 
 
 def run_monitor(
@@ -89,7 +101,7 @@ def run_monitor(
             with db.org_session(engine, org, snapshot=True) as session:
                 now = datetime.now(UTC)
                 plan = planning.plan(session, version_id, window, now, settings, now, only=monitor_id)
-                workload, known = gathering.gather(session, org, plan, settings.sample_size, kept)
+                workload, known = gathering.gather(session, org, plan, settings, kept)
             answers = [*known, *child.run(workload)]
             with db.org_session(engine, org) as session:
                 store(session, org, plan, answers, public_url, None)  # who asks for it is told of old windows too

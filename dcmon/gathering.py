@@ -16,9 +16,13 @@ from dcmon.checks import reasons
 from dcmon.checks.layout import Layout, Value, chosen_features
 from dcmon.db import Organization
 from dcmon.planning import Plan
+from dcmon.settings import Evaluate
+from dcmon.sheets import Sheet
 from dcmon.tables.org import Check, Monitor
 from dcmon.windows import Window
-from dcmon.workload import Answer, Ask, Key, Sample, Workload
+from dcmon.workload import Answer, Ask, Key, Workload
+
+WIDE = 100  # features: a version with more has only those read that are asked for
 
 
 class Kept:
@@ -26,9 +30,9 @@ class Kept:
 
     def __init__(self, most: int = 16) -> None:
         self._most, self._lock = most, threading.Lock()
-        self._rows: OrderedDict[Key, Sample | None] = OrderedDict()
+        self._rows: OrderedDict[Key, Sheet | None] = OrderedDict()
 
-    def get(self, key: Key, read: Callable[[Key], Sample | None]) -> Sample | None:
+    def get(self, key: Key, read: Callable[[Key], Sheet | None]) -> Sheet | None:
         """The rows of a key, read when they are not there."""
         if not key.is_lasting:
             return read(key)
@@ -44,30 +48,33 @@ class Kept:
         return found
 
 
-def gather(session: Session, org: Organization, plan: Plan, limit: int, kept: Kept) -> tuple[Workload, list[Answer]]:
+def gather(
+    session: Session, org: Organization, plan: Plan, settings: Evaluate, kept: Kept
+) -> tuple[Workload, list[Answer]]:
     """The workload of a plan, and what is known without running a check: no rows, or rows that can't be read.
 
     Rows of references are taken from `kept` where it has them.
     """
-    rows: dict[Key, Sample | None] = {}
+    rows: dict[Key, Sheet | None] = {}
     asks, known = list[Ask](), list[Answer]()
-    read = partial(_read, session, plan)
-    for monitor, check in plan.monitors:
-        ask = _ask(org, plan, monitor, check, limit)
+    read = partial(_read, session, plan, settings.memory // 4)
+    wanted = _asks(org, plan, settings.sample_size)
+    for ask in wanted:
         try:
-            for key in (ask.current, ask.compared):
-                if key is not None and key not in rows:
+            for key in ask.keys:
+                if key not in rows:
                     rows[key] = kept.get(key, read)
-        except errors.InvalidInput as error:  # a filter that this version has no column for
-            known.append(Answer(monitor.id, Value("ERROR", reason=str(error))))
+        except errors.InvalidInput as error:  # a filter that this version has no column for, or too many rows
+            known.append(Answer(ask.monitor_id, Value("ERROR", reason=str(error))))
             continue
         if (why := _why_nothing(plan, ask, rows)) is not None:
             current = rows[ask.current]
-            known.append(Answer(monitor.id, Value("NO_DATA", reason=why), len(current.rows) if current else 0))
+            known.append(Answer(ask.monitor_id, Value("NO_DATA", reason=why), len(current) if current else 0))
         else:
             asks.append(ask)
+    of_monitor = {ask.monitor_id: ask for ask in wanted}
     for monitor, check in baselines.missing(session, plan.version, plan.monitors):
-        ask = _on_reference(_ask(org, plan, monitor, check, limit), check, plan.version.reference_revision)
+        ask = _on_reference(of_monitor[monitor.id], check, plan.version.reference_revision)
         with suppress(errors.InvalidInput):  # a filter on a column that the reference has not
             rows[ask.current] = kept.get(ask.current, read)
             asks += [ask] if rows[ask.current] is not None else []
@@ -80,7 +87,7 @@ def _on_reference(ask: Ask, check: Check, revision: int) -> Ask:
     return replace(ask, current=rows, compared=None, is_baseline=True)
 
 
-def _why_nothing(plan: Plan, ask: Ask, rows: Mapping[Key, Sample | None]) -> str | None:
+def _why_nothing(plan: Plan, ask: Ask, rows: Mapping[Key, Sheet | None]) -> str | None:
     """Why there is nothing to run the check on; None when there is something, or the check is to say it."""
     if rows[ask.current] is None:
         return reasons.NO_ROWS if not plan.there.n else _why_none(ask.current, "window")
@@ -107,16 +114,26 @@ def _said(window: Window) -> str:
     return f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
 
 
+def _asks(org: Organization, plan: Plan, limit: int) -> list[Ask]:
+    """What the monitors of a plan ask; those that read the same rows have the same features read."""
+    asks = [_ask(org, plan, monitor, check, rows_of(monitor, limit)) for monitor, check in plan.monitors]
+    features = sorted(plan.version.features)
+    if len(features) > WIDE:
+        asked = {name for ask in asks for name in ask.features}
+        features = [name for name in features if name in asked]
+    return [ask.reading(tuple(features)) for ask in asks]
+
+
 def layout(plan: Plan) -> Layout:
     """The columns of the plan's version, as checks are told about them."""
     version = plan.version
     return Layout(plan.model.task_type, version.features, version.classes, version.feature_importance)
 
 
-def _ask(org: Organization, plan: Plan, monitor: Monitor, check: Check, limit: int) -> Ask:
+def _ask(org: Organization, plan: Plan, monitor: Monitor, check: Check, limit: int | None) -> Ask:
     version, filters = plan.version, _filters(monitor.data_filters)
     # While the whole window fits into the sample, labelled and unlabelled monitors read the same rows.
-    labelled = check.needs_labels and plan.there.n > limit
+    labelled = check.needs_labels and limit is not None and plan.there.n > limit
     current = Key(org.id, version.id, plan.window, 0, filters, labelled, limit)
     return Ask(
         monitor.id,
@@ -139,6 +156,11 @@ def _compared(plan: Plan, monitor: Monitor, check: Check, current: Key) -> Key |
     return reference if revision else None
 
 
+def rows_of(monitor: Monitor, usual: int) -> int | None:
+    """How many rows a monitor reads at most; None: all of them."""
+    return usual if monitor.rows is None else monitor.rows or None
+
+
 def _filters(given: Mapping[str, Any] | None) -> str:
     return json.dumps(given) if (given or {}).get("filters") else "null"
 
@@ -150,15 +172,12 @@ def _features(columns: Layout, monitor: Monitor, check: Check) -> tuple[str, ...
     return tuple(dict.fromkeys([*chosen, *(name for name in more if name in columns.features)]))
 
 
-def _read(session: Session, plan: Plan, key: Key) -> Sample | None:
-    """The fair sample that a key names; None when there is no row. Raises InvalidInput."""
-    chosen: dict[str, Any] = {"labelled": key.labelled, "filters": json.loads(key.filters)}
+def _read(session: Session, plan: Plan, most: int, key: Key) -> Sheet | None:
+    """The rows that a key names; None when there is none. Raises InvalidInput."""
+    chosen: dict[str, Any] = {"labelled": key.labelled, "filters": json.loads(key.filters), "most": most}
+    about = (session, plan.model, plan.version)
     if key.window is None:
-        found = references.fair_sample(session, plan.model, plan.version, key.limit, **chosen)
-    else:
-        start, end = key.window.start, key.window.end
-        extents = {plan.window: plan.there} | {each.window: each.there for each in plan.earlier.values()}
-        found = reading.fair_sample(
-            session, plan.model, plan.version, start, end, key.limit, there=extents[key.window], **chosen
-        )
-    return found if found.rows else None
+        return references.fair_sheet(*about, key.limit, key.features, **chosen)
+    start, end = key.window.start, key.window.end
+    extents = {plan.window: plan.there} | {each.window: each.there for each in plan.earlier.values()}
+    return reading.fair_sheet(*about, start, end, key.limit, key.features, there=extents[key.window], **chosen)

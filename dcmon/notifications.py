@@ -119,6 +119,9 @@ def pause(attempts: int) -> timedelta:
     return longest * (0.9 + 0.1 * random.random())
 
 
+WAITS = "exists (select 1 from notifications where delivered_at is null and dead_at is null)"
+
+
 def next_at(session: Session) -> datetime | None:
     """When the next notification is due; None when none waits."""
     found: datetime | None = session.scalar(

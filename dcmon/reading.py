@@ -10,9 +10,10 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dcmon import filters as data_filters
-from dcmon import storage
+from dcmon import sheets, storage
 from dcmon.columns import HASH, KEY, LABEL, LEVEL, SAMPLE_ID, TIME, quoted
 from dcmon.filters import Filters
+from dcmon.sheets import Sheet
 from dcmon.tables.org import Model, Version
 from dcmon.workload import Sample
 
@@ -69,43 +70,84 @@ def fair_sample(
     `labelled` keeps rows with a label only; filters apply before the limit. `there` (without filters) lets the reader
     skip the levels that can't hold the bottom of so many rows, so that the cost does not grow with the window.
     """
+    columns = storage.columns(model, version)
+    names = (*columns.model, *columns.own, LABEL)
     population = 0 if there is None or filters else there.n_labelled if labelled else there.n
     lowest = lowest_level(population, limit)
-    sample = _bottom(session, model, version, start, end, limit, labelled, filters, lowest)
-    if lowest and len(sample.rows) < limit:  # chance put too few rows on these levels: the others have the rest
-        return _bottom(session, model, version, start, end, limit, labelled, filters, 0)
-    return sample
+
+    def read(level: int) -> Sample:
+        said = ", ".join(_column(name) for name in names)
+        statement, values = _bottom(model, version, start, end, limit, labelled, filters, level, said)
+        return Sample(names, [tuple(row) for row in session.execute(text(statement), values)])
+
+    found = read(lowest)
+    # Chance may put too few rows on these levels: the others have the rest.
+    return read(0) if lowest and len(found.rows) < limit else found
 
 
-def _bottom(
+def fair_sheet(
     session: Session,
     model: Model,
     version: Version,
     start: datetime,
     end: datetime,
-    limit: int,
+    limit: int | None,
+    features: Sequence[str],
+    *,
+    labelled: bool = False,
+    filters: Filters = None,
+    there: Extent | None = None,
+    most: int = sheets.MOST,
+) -> Sheet | None:
+    """The fair sample in columns: these features, what the model said, and labels; None when there is no row.
+
+    Without a limit, the whole window. Raises TooManyRows where they take more than `most` bytes.
+    """
+    kinds = storage.columns(model, version).read(features)
+    population = 0 if there is None or filters else there.n_labelled if labelled else there.n
+    lowest = lowest_level(population, limit) if limit else 0
+
+    def read(level: int) -> Sheet | None:
+        said = ", ".join(f"{_column(name)} as c{position}" for position, name in enumerate(kinds))
+        said += f", s.{HASH} as o1, s.{KEY} as o2"
+        rows, values = _bottom(model, version, start, end, limit, labelled, filters, level, said)
+        return sheets.fetch(session, kinds, rows, values, limit, most)
+
+    found = read(lowest)
+    if lowest and limit and (found is None or len(found) < limit):
+        return read(0)
+    return found
+
+
+def _column(name: str) -> str:
+    return "l.label" if name == LABEL else f"s.{quoted(name)}".replace(":", "\\:")
+
+
+def _bottom(
+    model: Model,
+    version: Version,
+    start: datetime,
+    end: datetime,
+    limit: int | None,
     labelled: bool,
     filters: Filters,
     lowest: int,
-) -> Sample:
-    columns = storage.columns(model, version)
-    names = (*columns.model, *columns.own, LABEL)
-    where, values = data_filters.condition(filters, columns.filterable, "s", "l.label")
-    levels = list(range(lowest, 32))
-    said = ", ".join(f"s.{quoted(name)}".replace(":", "\\:") for name in names[:-1])
+    said: str,
+) -> tuple[str, dict[str, Any]]:
+    """The statement that selects `said` of the fair sample's rows, and its parameters."""
+    where, values = data_filters.condition(filters, storage.columns(model, version).filterable, "s", "l.label")
     join = "join" if labelled else "left join"
-    rows = session.execute(
-        text(
-            f"select {said}, l.label from samples_{version.relation} s {join} labels_{version.relation} l"
-            f" on (l.lvl, l.ts, l.h, l.k) = (s.{LEVEL}, s.{TIME}, s.{HASH}, s.{KEY})"
-            f" and l.ts >= :start and l.ts < :end"
-            f" where s.{TIME} >= :start and s.{TIME} < :end and s.{LEVEL} = any(:levels) and {where}"
-            + (" and l.label is not null and l.lvl = any(:levels)" if labelled else "")
-            + f" order by s.{HASH}, s.{KEY} limit :limit"
-        ),
-        {"start": start, "end": end, "levels": levels, "limit": limit, **values},
+    statement = (
+        f"select {said} from samples_{version.relation} s {join} labels_{version.relation} l"
+        f" on (l.lvl, l.ts, l.h, l.k) = (s.{LEVEL}, s.{TIME}, s.{HASH}, s.{KEY})"
+        f" and l.ts >= :start and l.ts < :end"
+        f" where s.{TIME} >= :start and s.{TIME} < :end and s.{LEVEL} = any(:levels) and {where}"
+        + (" and l.label is not null and l.lvl = any(:levels)" if labelled else "")
+        + f" order by s.{HASH}, s.{KEY}"
+        + ("" if limit is None else " limit :limit")
     )
-    return Sample(names, [tuple(row) for row in rows])
+    given = {} if limit is None else {"limit": limit}
+    return statement, {"start": start, "end": end, "levels": list(range(lowest, 32)), **given, **values}
 
 
 def lowest_level(population: int, limit: int) -> int:

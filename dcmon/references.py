@@ -10,11 +10,12 @@ import msgspec
 from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
-from dcmon import db, due, errors, storage
+from dcmon import db, due, errors, sheets, storage
 from dcmon import filters as data_filters
 from dcmon.columns import HASH, LABEL, TIME, TYPES, quoted
 from dcmon.filters import Filters
 from dcmon.rows import Rejected, Shape, reference_shape
+from dcmon.sheets import Sheet
 from dcmon.tables.org import Model, Version
 from dcmon.workload import Sample
 
@@ -164,17 +165,43 @@ def fair_sample(
     """
     columns = storage.columns(model, version)
     names = (*columns.model, *columns.own, LABEL)
-    where, values = data_filters.condition(filters, columns.filterable, "r", f"r.{LABEL}", (TIME,))
-    said = ", ".join(f"r.{quoted(name)}".replace(":", "\\:") for name in names)
+    said = ", ".join(_column(name) for name in names)
+    statement, values = _bottom(model, version, limit, labelled, filters, said)
+    return Sample(names, [tuple(row) for row in session.execute(text(statement), values)])
+
+
+def fair_sheet(
+    session: Session,
+    model: Model,
+    version: Version,
+    limit: int | None,
+    features: Sequence[str],
+    *,
+    labelled: bool = False,
+    filters: Filters = None,
+    most: int = sheets.MOST,
+) -> Sheet | None:
+    """The fair sample in columns: these features, what the model said, and labels; None when there is no row."""
+    kinds = storage.columns(model, version).read(features)
+    said = ", ".join(f"{_column(name)} as c{position}" for position, name in enumerate(kinds))
+    said += f", r.{HASH} as o1, r._dc_position as o2"
+    return sheets.fetch(session, kinds, *_bottom(model, version, limit, labelled, filters, said), limit, most)
+
+
+def _column(name: str) -> str:
+    return f"r.{quoted(name)}".replace(":", "\\:")
+
+
+def _bottom(
+    model: Model, version: Version, limit: int | None, labelled: bool, filters: Filters, said: str
+) -> tuple[str, dict[str, Any]]:
+    known = storage.columns(model, version).filterable
+    where, values = data_filters.condition(filters, known, "r", f"r.{LABEL}", (TIME,))
     wanted = f" and r.{LABEL} is not null" if labelled else ""
-    found = session.execute(
-        text(
-            f"select {said} from reference_{version.relation} r where {where}{wanted}"
-            f" order by r.{HASH}, r._dc_position limit :limit"
-        ),
-        {"limit": limit, **values},
+    statement = (
+        f"select {said} from reference_{version.relation} r where {where}{wanted} order by r.{HASH}, r._dc_position"
     )
-    return Sample(names, [tuple(row) for row in found])
+    return (statement, values) if limit is None else (f"{statement} limit :limit", {"limit": limit, **values})
 
 
 def rows(session: Session, model: Model, version: Version, limit: int, filters: Filters = None) -> list[dict[str, Any]]:

@@ -1,12 +1,12 @@
 """Results: what a monitor found in a window, in revisions; and when it is worth looking again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import distinct_on, insert
+from sqlalchemy import select, text
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from dcmon.checks.layout import Value
@@ -16,6 +16,8 @@ from dcmon.windows import Window
 
 WORTH = 0.10  # a window that gained a tenth of its rows or labels is evaluated again at once
 LONGEST_QUIET = timedelta(hours=24)
+DOUBLED_AT_MOST = 10  # times that the quiet period of a window is doubled
+SAME_WINDOW = 5  # advisory lock space: who stores results of a window, one after the other
 FEATURE_DRIFT = ("FeatureDrift", "TrainTestFeatureDrift")
 
 
@@ -43,7 +45,9 @@ def verdict(
     """Whether a complete window is evaluated now. See docs/concepts.md, "When a window is due".
 
     A first evaluation waits only for labels: until the model's ratio is reached, or its delay has passed since the
-    window's newest row was logged. A further one waits until the window gained or lost a tenth, or was quiet a while.
+    window's newest row was logged. A further one waits until the window gained or lost a tenth, or was quiet a while:
+    `quiet` after the first, and twice as long after each further one, so that what trickles in for weeks does not have
+    the window evaluated by each drop.
     `compared`: what is in the earlier window that it is compared with, whose late rows count as its own.
     """
     if needs_labels and there.n and there.label_ratio < label_ratio:
@@ -59,7 +63,8 @@ def verdict(
         or (needs_labels and _has_moved(there.n_labelled, last.n_labelled))
         or (compared is not None and _has_moved(compared.n_used(needs_labels), last.compared_n))
     )
-    quiet_at = min(touched_at + quiet, last.computed_at + LONGEST_QUIET)
+    waits = quiet * 2 ** min(last.revision - 1, DOUBLED_AT_MOST)
+    quiet_at = min(touched_at + waits, last.computed_at + LONGEST_QUIET)
     return Verdict(True) if is_worth or quiet_at <= now else Verdict(False, quiet_at)
 
 
@@ -105,66 +110,97 @@ def put(
     n: int,
     reference_revision: int,
     duration: timedelta,
+    how: Mapping[str, Any] | None = None,
     earlier: tuple[Window, Extent, int] | None = None,
 ) -> Result | None:
-    """Store a value as the next revision; None when the same inputs gave one already (another worker was faster).
+    """Store a value as the next revision; None when the same inputs, or newer ones, gave one already.
 
-    `earlier`: the window that it was compared with, what was in it, and how many of these rows count.
+    Whoever stores a result of the window is waited for: revisions are numbered without a gap, and one that was computed
+    long ago never stands above a newer one. `earlier`: the window that it was compared with, what was in it, and how
+    many of these rows count.
     """
-    compared: dict[str, Any] = {}
-    if earlier is not None:
-        compared = {
-            "compared_start": earlier[0].start,
-            "compared_end": earlier[0].end,
-            "compared_n": earlier[2],
-            "compared_rows_revision": earlier[1].rows_revision,
-            "compared_labels_revision": earlier[1].labels_revision,
-        }
-    before = select(func.coalesce(func.max(Result.revision), 0) + 1).where(
-        Result.monitor_id == monitor.id,
-        Result.version_id == version_id,
-        Result.window_end == window.end,
-        Result.window_start == window.start,
+    place = {"space": SAME_WINDOW, "window": f"{monitor.id}/{version_id}/{window.end.isoformat()}"}
+    session.execute(text("select pg_advisory_xact_lock(:space, hashtext(current_schema() || :window))"), place)
+    last = latest(session, version_id, window, [monitor.id]).get(monitor.id)
+    made = Result(
+        monitor_id=monitor.id,
+        version_id=version_id,
+        window_start=window.start,
+        window_end=window.end,
+        revision=last.revision + 1 if last else 1,
+        state=value.state,
+        metrics=value.metrics,
+        entries=value.entries,
+        reason=value.reason,
+        n=n,
+        n_rows=there.n,
+        n_labelled=there.n_labelled,
+        rows_revision=there.rows_revision,
+        labels_revision=there.labels_revision,
+        reference_revision=reference_revision,
+        monitor_revision=monitor.revision,
+        duration=duration,
+        how=dict(how or {}),
+        **_compared(earlier),
     )
-    statement = (
-        insert(Result)
-        .values(
-            monitor_id=monitor.id,
-            version_id=version_id,
-            window_start=window.start,
-            window_end=window.end,
-            revision=before.scalar_subquery(),
-            state=value.state,
-            metrics=value.metrics,
-            entries=value.entries,
-            reason=value.reason,
-            n=n,
-            n_rows=there.n,
-            n_labelled=there.n_labelled,
-            rows_revision=there.rows_revision,
-            labels_revision=there.labels_revision,
-            reference_revision=reference_revision,
-            monitor_revision=monitor.revision,
-            duration=duration,
-            **compared,
-        )
-        .on_conflict_do_nothing(constraint="uq_results_inputs")
-        .returning(Result)
+    inputs = _inputs(made)
+    if last is not None and all(new <= old for new, old in zip(inputs, _inputs(last), strict=True)):
+        if last.state != "ERROR" or value.state == "ERROR" or inputs != _inputs(last):
+            return None
+        session.delete(last)  # what could not be computed from these inputs could be after all: its revision goes
+        session.flush()
+    session.add(made)
+    session.flush()
+    session.refresh(made)
+    return made
+
+
+def _compared(earlier: tuple[Window, Extent, int] | None) -> dict[str, Any]:
+    if earlier is None:
+        return {"compared_rows_revision": 0, "compared_labels_revision": 0, "compared_n": 0}
+    window, there, n = earlier
+    return {
+        "compared_start": window.start,
+        "compared_end": window.end,
+        "compared_n": n,
+        "compared_rows_revision": there.rows_revision,
+        "compared_labels_revision": there.labels_revision,
+    }
+
+
+def _inputs(result: Result) -> tuple[int, ...]:
+    return (
+        result.rows_revision,
+        result.labels_revision,
+        result.reference_revision,
+        result.monitor_revision,
+        result.compared_rows_revision,
+        result.compared_labels_revision,
     )
-    return session.scalar(statement)
 
 
 def series(session: Session, monitor_id: int, since: datetime | None = None) -> list[Result]:
-    """A monitor's newest result for each version and window, in order of windows."""
+    """A monitor's newest result for each version and window, in order of windows: those of the monitor as it is now."""
     statement = (
         select(Result)
-        .where(Result.monitor_id == monitor_id)
+        .join(Monitor, Monitor.id == Result.monitor_id)
+        .where(Result.monitor_id == monitor_id, Result.monitor_revision == Monitor.revision)
         .ext(distinct_on(Result.version_id, Result.window_end))
         .order_by(Result.version_id, Result.window_end, Result.revision.desc())
     )
     if since is not None:
         statement = statement.where(Result.window_end > since)
     return sorted(session.scalars(statement), key=lambda result: (result.window_end, result.version_id))
+
+
+def revisions(session: Session, monitor_id: int, since: datetime | None = None) -> list[Result]:
+    """Every result of a monitor, those that were revised too, in order of windows and revisions."""
+    statement = select(Result).where(Result.monitor_id == monitor_id)
+    if since is not None:
+        statement = statement.where(Result.window_end > since)
+    return list(
+        session.scalars(statement.order_by(Result.window_end, Result.version_id, Result.window_start, Result.revision))
+    )
 
 
 def monitors_of(session: Session, model: Model) -> list[tuple[Monitor, Check]]:

@@ -4,11 +4,12 @@ The parent reads rows (dcmon.gathering) and never runs a check; whoever runs che
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
 from dcmon.checks.layout import Layout, Value
+from dcmon.sheets import Sheet
 from dcmon.windows import Window
 
 
@@ -33,7 +34,8 @@ class Key:
     reference_revision: int
     filters: str  # as JSON
     labelled: bool
-    limit: int
+    limit: int | None  # None: all of them
+    features: tuple[str, ...] = ()
 
     @property
     def is_lasting(self) -> bool:
@@ -58,6 +60,16 @@ class Ask:
     compared: Key | None = None
     is_baseline: bool = False
 
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """The rows that it is about."""
+        return (self.current,) if self.compared is None else (self.current, self.compared)
+
+    def reading(self, features: tuple[str, ...]) -> "Ask":
+        """The same, with these features read of its rows."""
+        current = replace(self.current, features=features)
+        return replace(self, current=current, compared=self.compared and replace(self.compared, features=features))
+
 
 @dataclass(frozen=True)
 class Workload:
@@ -69,21 +81,22 @@ class Workload:
 
     layout: Layout
     asks: Sequence[Ask]
-    rows: Mapping[Key, Sample | None] = field(default_factory=dict)
+    rows: Mapping[Key, Sheet | None] = field(default_factory=dict)
     forgotten: Sequence[Key] = ()
 
     @property
     def keys(self) -> set[Key]:
         """The rows that are asked about."""
-        return {key for ask in self.asks for key in (ask.current, ask.compared) if key is not None}
+        return {key for ask in self.asks for key in ask.keys}
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a monitor found: the value, from how many rows, in which time."""
+    """What a monitor found: the value, from how many rows (of at most `limit`; None: of all), in which time."""
 
     monitor_id: int
     value: Value
     n: int = 0
     duration: timedelta = timedelta()
+    limit: int | None = None
     is_baseline: bool = False

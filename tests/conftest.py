@@ -6,6 +6,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -19,7 +20,7 @@ from dcmon.app import App
 from dcmon.db import Organization
 from dcmon.embedded import postgres
 from dcmon.output import Output
-from dcmon.settings import Settings
+from dcmon.settings import Evaluate, Settings
 
 for name in [name for name in os.environ if name.startswith("DCMON_") and not name.startswith("DCMON_TEST_")]:
     del os.environ[name]
@@ -125,6 +126,7 @@ def org(acme: Acme) -> Organization:
 @pytest.fixture
 def app(database_url: str, data_dir: Path) -> Iterator[App]:
     """An App on this test's database."""
-    settings = Settings(database_url=SecretStr(database_url), data_dir=data_dir)
+    at_once = Evaluate(backfill_quiet=timedelta(), children=1)
+    settings = Settings(database_url=SecretStr(database_url), data_dir=data_dir, evaluate=at_once)
     with App(settings, Output(quiet=True)) as made:
         yield made

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import cache
 from importlib.metadata import version as installed
 
 from dcmon.checks import own
@@ -115,6 +116,7 @@ NOT_REDUCIBLE = frozenset({
 # fmt: on
 
 
+@cache
 def library_version() -> str:
     """The version of deepchecks that is installed; the library is not loaded for it."""
     return installed("deepchecks")

@@ -87,6 +87,7 @@ class Evaluator:
     def _turn(self) -> bool:
         """Serve one organization that has work, for a bounded time; False when none has."""
         app, lease = self.app, self.app.settings.evaluate.lease
+        quiet = app.settings.evaluate.backfill_quiet
         with app.public() as session:
             picked = wake.pick(session, Work.evaluate, lease)
             org = organizations.by_id(session, picked[0]) if picked else None
@@ -95,7 +96,7 @@ class Evaluator:
         with db.org_session(app.engine, org) as session:
             due.expand(session, org.retention)
         with db.org_session(app.engine, org) as session:
-            claims = due.claim(session, CLAIMED_AT_ONCE, lease)
+            claims = due.claim(session, CLAIMED_AT_ONCE, lease, quiet)
         ends = time.monotonic() + LONGEST_TURN.total_seconds()
         for position, claim in enumerate(claims):
             if self.stop.is_set() or (position and time.monotonic() > ends):
@@ -103,7 +104,7 @@ class Evaluator:
                 break
             self._one(org, claim, claims[position:])
         with db.org_session(app.engine, org) as session:
-            next_at = due.next_at(session)
+            next_at = due.next_at(session, quiet)
         with app.public() as session:
             wake.rest(session, org.id, Work.evaluate, picked[1], next_at)
         return bool(claims)
@@ -133,7 +134,7 @@ class Evaluator:
         with db.org_session(app.engine, org, snapshot=True) as session:
             now = datetime.now(UTC)
             plan = planning.plan(session, claim.version_id, claim.window, claim.touched_at, settings, now)
-            workload, known = gathering.gather(session, org, plan, settings.sample_size, self.kept)
+            workload, known = gathering.gather(session, org, plan, settings, self.kept)
         answers = [*known, *self.child.run(workload, lambda: self._wait(org))]
         with db.org_session(app.engine, org) as session:
             if not due.is_held(session, claim):

@@ -1,13 +1,13 @@
 """The clockwork: what is due by wall time, and hints that a crash lost. One scheduler leads, the others wait."""
 
 import logging
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from threading import Event
 
 from apscheduler.schedulers.background import BackgroundScheduler
-from sqlalchemy import text
 
-from dcmon import db, due, errors, ledger, notifications, offsets, organizations, sources, wake
+from dcmon import db, due, errors, ledger, liveness, notifications, offsets, organizations, sources, wake
 from dcmon.app import App
 from dcmon.db import Organization
 from dcmon.jobs import prune
@@ -18,7 +18,7 @@ from dcmon.wake import Work
 log = logging.getLogger(__name__)
 
 TRIED_EVERY = 0.5  # seconds between tries to lead
-CLOCK_EVERY, SWEEP_EVERY, PRUNE_EVERY = 15, 60, 3600  # seconds
+TURN_EVERY, TURNS, PRUNE_EVERY = 1, 60, 3600  # seconds, and turns that a round takes
 SPANS_KEPT, LINES_KEPT = timedelta(hours=1), timedelta(days=1)
 
 
@@ -41,38 +41,103 @@ def run(app: App, stop: Event) -> None:
 
 
 def _clockwork(app: App, stop: Event) -> BackgroundScheduler:
+    """What the leader does, and how often. A work that an outage interrupts says so, and is done the next time."""
     scheduler = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1})
     scan_every = app.settings.sources.scan_every.total_seconds()
-    works = (
-        (due_by_clock, [app], CLOCK_EVERY),
-        (sweep, [app], SWEEP_EVERY),
+    works: Sequence[tuple[Callable[..., object], Sequence[object], float]] = (
+        (Round(app).turn, [], TURN_EVERY),
         (scan_sources, [app, stop], scan_every),
         (prune.run, [app, stop], PRUNE_EVERY),
         (fold_spans, [app, stop], PRUNE_EVERY),
         (fold_lines, [app, stop], PRUNE_EVERY),
     )
-    for job, given, seconds in works:
-        name = f"{job.__module__}.{job.__name__}"
-        scheduler.add_job(job, "interval", given, seconds=seconds, next_run_time=datetime.now(UTC), name=name)
+    for work, given, seconds in works:
+        name = f"{work.__module__}.{work.__qualname__}"
+        scheduler.add_job(
+            guarded(work, name), "interval", given, seconds=seconds, next_run_time=datetime.now(UTC), name=name
+        )
     scheduler.start()
     return scheduler
+
+
+def guarded(work: Callable[..., object], name: str) -> Callable[..., None]:
+    """A work whose failure is said and forgotten: the clockwork goes on, and does it again the next time."""
+
+    def run(*given: object) -> None:
+        try:
+            work(*given)
+        except errors.DcmonError as error:
+            log.warning("%s waits: %s", name, error)
+        except Exception:
+            log.exception("%s failed; it is tried again", name)
+
+    return run
+
+
+class Round:
+    """The round of the organizations, in a minute, a few each second: no look at thousands of them at once."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self._left, self._share = list[Organization](), 0
+
+    def turn(self) -> int:
+        """Look at the next few; returns how many of them have work."""
+        if not self._left:
+            self._left = _organizations(self.app)
+            self._share = -(-len(self._left) // TURNS)
+        these, self._left = self._left[: self._share], self._left[self._share :]
+        return sweep(self.app, these)
+
+
+def sweep(app: App, orgs: Sequence[Organization] | None = None) -> int:
+    """Ring for work whose hint was lost in a crash, and make due what live versions let pass; returns for how many.
+
+    An organization that has nothing to do costs one statement.
+    """
+    rung = 0
+    look = f"select {due.WAITS}, {notifications.WAITS}, {liveness.SILENT}"
+    with db.peeking(app.engine) as peek:
+        for org in _organizations(app) if orgs is None else orgs:
+            found = peek(org, look)
+            if found is None:
+                log.warning("organization %s is left out", org.name)
+                continue
+            has_windows, has_notifications, is_silent = found
+            has_windows = (is_silent and _judge_by_clock(app, org) > 0) or has_windows
+            for work, has in ((Work.evaluate, has_windows), (Work.notify, has_notifications)):
+                if has:
+                    _ring(app, org, work)
+            rung += bool(has_windows or has_notifications)
+    return rung
 
 
 def due_by_clock(app: App) -> int:
     """Make windows due that live versions let pass in silence; returns how many."""
     total = 0
     for org in _organizations(app):
-        try:
-            with db.org_session(app.engine, org) as session:
-                made = due.make_due_by_clock(session, datetime.now(UTC), org.retention)
-        except errors.DcmonError as error:
-            log.warning("organization %s is left out: %s", org.name, error)
-            continue
-        if made:
+        if made := _judge_by_clock(app, org):
             _ring(app, org, Work.evaluate)
-            log.info("organization %s: %d windows are due by the clock", org.name, made)
         total += made
     return total
+
+
+def _judge_by_clock(app: App, org: Organization) -> int:
+    now = datetime.now(UTC)
+    try:
+        with db.org_session(app.engine, org) as session:
+            made = liveness.make_due_by_clock(session, now, org.retention)
+            stale = liveness.become_stale(session, now)
+    except errors.DcmonError as error:
+        log.warning("organization %s is left out: %s", org.name, error)
+        return 0
+    if made:
+        log.info("organization %s: %d windows are due by the clock", org.name, made)
+    for name in stale:
+        log.warning(
+            "organization %s: no samples of %s any more: it is stale, and not judged by the clock", org.name, name
+        )
+    return made
 
 
 def fold_spans(app: App, stop: Event) -> int:
@@ -104,25 +169,6 @@ def fold_lines(app: App, stop: Event) -> int:
         except errors.DcmonError as error:
             log.warning("organization %s: its ledger is folded later: %s", org.name, error)
     return gone
-
-
-def sweep(app: App) -> int:
-    """Ring for work whose hint was lost in a crash; returns how many organizations were rung."""
-    rung = 0
-    for org in _organizations(app):
-        try:
-            with db.org_session(app.engine, org) as session:
-                is_touched = "select exists (select 1 from quarter_hours where is_touched)"
-                has_windows = session.scalar(text(is_touched)) or due.next_at(session) is not None
-                has_notifications = notifications.next_at(session) is not None
-        except errors.DcmonError as error:
-            log.warning("organization %s is left out: %s", org.name, error)
-            continue
-        for work, has in ((Work.evaluate, has_windows), (Work.notify, has_notifications)):
-            if has:
-                _ring(app, org, work)
-        rung += bool(has_windows or has_notifications)
-    return rung
 
 
 def scan_sources(app: App, stop: Event) -> int:

@@ -58,6 +58,7 @@ class Version(Org):
     watermark: Mapped[dt.datetime | None]
     newest_logged_at: Mapped[dt.datetime | None]
     reference_revision: Mapped[int] = mapped_column(server_default="0")
+    stale_at: Mapped[dt.datetime | None]  # the watermark that it had when it was said to be stale
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
 
 
@@ -106,6 +107,7 @@ class Monitor(Org):
     """A check with a schedule, filters and choices. `revision` grows when its values would change.
 
     `compared_with`: reference, or the earlier window that takes its part (dcmon.comparison).
+    `rows`: how many it reads of a window; 0: all; null: as DCMON_EVALUATE__SAMPLE_SIZE says.
     """
 
     __tablename__ = "monitors"
@@ -120,6 +122,7 @@ class Monitor(Org):
     data_filters: Mapped[dict[str, Any] | None]
     additional_kwargs: Mapped[dict[str, Any] | None]
     compared_with: Mapped[str] = mapped_column(server_default="reference")
+    rows: Mapped[int | None]
     revision: Mapped[int] = mapped_column(server_default="1")
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
 
@@ -153,7 +156,10 @@ class AlertRule(Org):
 
 
 class DueWindow(Org):
-    """A version's window that waits for evaluation: the row is the queue, a lease is the claim."""
+    """A version's window that waits for evaluation: the row is the queue, a lease is the claim.
+
+    `is_first`: nobody evaluated it before; `is_backfill`: its rows were logged long after it was over.
+    """
 
     __tablename__ = "due_windows"
     __table_args__ = (Index("ix_due_windows_due_at", "due_at"),)
@@ -165,6 +171,9 @@ class DueWindow(Org):
     lease_until: Mapped[dt.datetime | None]
     token: Mapped[uuid.UUID | None]
     attempts: Mapped[int] = mapped_column(server_default="0")
+    is_first: Mapped[bool] = mapped_column(server_default=text("true"))
+    is_backfill: Mapped[bool] = mapped_column(server_default=text("false"))
+    waits_since: Mapped[dt.datetime] = mapped_column(server_default=func.now())
 
 
 class Result(Org):
@@ -172,6 +181,7 @@ class Result(Org):
 
     `compared_…`: the earlier window that it was compared with in place of the reference, what it had then, and its rows
     (labelled ones, for a check on labels).
+    `how` says what it was computed from: a sample or all rows, how many were asked for, by which libraries.
     """
 
     __tablename__ = "results"
@@ -183,6 +193,7 @@ class Result(Org):
             name="uq_results_inputs",
         ),
         Index("ix_results_window", "monitor_id", "version_id", "window_end"),
+        Index("ix_results_version_window", "version_id", "window_end"),
     )  # fmt: skip
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     monitor_id: Mapped[int] = mapped_column(ForeignKey("monitors.id", ondelete="CASCADE"))
@@ -207,6 +218,7 @@ class Result(Org):
     compared_rows_revision: Mapped[int] = mapped_column(BigInteger, server_default="0")
     compared_labels_revision: Mapped[int] = mapped_column(BigInteger, server_default="0")
     duration: Mapped[dt.timedelta]
+    how: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     computed_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
 
 

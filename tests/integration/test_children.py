@@ -2,6 +2,7 @@
 
 import os
 import signal
+import struct
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,8 +16,9 @@ import pytest
 from dcmon.checks.layout import Layout
 from dcmon.children import Child, Zygote
 from dcmon.settings import Evaluate
+from dcmon.sheets import Sheet
 from dcmon.windows import Window
-from dcmon.workload import Answer, Ask, Key, Sample, Workload
+from dcmon.workload import Answer, Ask, Key, Workload
 from tests.integration.conftest import eventually
 
 FAULTS = """
@@ -81,9 +83,12 @@ def origin(faults: Any) -> Iterator[Zygote]:
     made.stop()
 
 
-def rows(n: int = 100) -> Sample:
-    names = ("age", "_dc_prediction", "_dc_label")
-    return Sample(names, [(float(each), str(each % 2), str(each % 2)) for each in range(n)])
+def rows(n: int = 100) -> Sheet:
+    """What PostgreSQL would pack these rows into."""
+    ages = b"".join(struct.pack(">id", 8, each) for each in range(n))
+    words = b"\0".join(b"%d" % (each % 2) for each in range(n))
+    kinds = {"age": "numeric", "_dc_prediction": "categorical", "_dc_label": "categorical"}
+    return Sheet(kinds, [(n, bytes(20) + ages, words, words)])
 
 
 def ask(number: int, scorer: Any) -> Ask:

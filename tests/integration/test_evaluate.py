@@ -18,6 +18,7 @@ from dcmon import (  # fmt: skip
     due,
     gathering,
     ingestion,
+    liveness,
     models,
     monitors,
     notifications,
@@ -271,16 +272,16 @@ def test_a_finished_window_is_gone_and_a_waiting_one_comes_back(app: App, watche
 def test_loaded_history_is_never_judged_by_the_clock_but_a_live_version_is(app: App, watched: Target) -> None:
     log_day(app, watched, 0)
     with app.org(watched.org) as session:
-        assert due.make_due_by_clock(session, datetime.now(UTC)) == 0
+        assert liveness.make_due_by_clock(session, datetime.now(UTC)) == 0
         assert due.claim(session, 8, timedelta(seconds=30)) == []
         session.execute(text("update versions set newest_logged_at = watermark + interval '1 minute'"))
     with app.org(watched.org) as session:
-        assert due.make_due_by_clock(session, datetime.now(UTC)) == due.SILENT_WINDOWS
+        assert liveness.make_due_by_clock(session, datetime.now(UTC)) == liveness.SILENT_WINDOWS
     with running(evaluate.run, app):
         assert eventually(lambda: len(stored(app, watched)) == 4)
     assert [each.state for each in stored(app, watched)] == ["OK", "NO_DATA", "NO_DATA", "NO_DATA"]
     with app.org(watched.org) as session:
-        assert due.make_due_by_clock(session, datetime.now(UTC)) == 0
+        assert liveness.make_due_by_clock(session, datetime.now(UTC)) == 0
 
 
 # Alerts, by results put in by hand.

@@ -13,7 +13,7 @@ from dcmon.jobs import evaluate, schedule
 from dcmon.leadership import Leadership
 from dcmon.monitors import NewMonitor
 from dcmon.tables.org import Monitor, Result, Version
-from dcmon.windows import Frequency, Window
+from dcmon.windows import Frequency
 from tests.integration.conftest import Target, eventually, new_target, running
 from tests.integration.conftest import rows as target_rows
 
@@ -195,14 +195,57 @@ def test_a_window_of_a_new_monitor_is_due_for_the_last_weeks_only(app: App, targ
         assert len(due.claim(session, 99, LEASE)) == due.WINDOWS_OF_A_NEW_MONITOR - 1  # the last one is open
 
 
-def test_claims_are_of_the_oldest_history_first(app: App, target: Target) -> None:
+def windows_claimed(app: App, target: Target, limit: int = 1) -> list[int]:
+    """The days whose windows are claimed now, from the first."""
+    with app.org(target.org) as session:
+        return [(claim.window.start - START).days for claim in due.claim(session, limit, LEASE)]
+
+
+def test_recent_windows_are_claimed_newest_first_then_history_from_its_beginning(app: App, target: Target) -> None:
     watch(app, target)
-    log(app, target, 0, 15_000)
+    log(app, target, 0, 20_000)
+    with app.org(target.org) as session:
+        due.expand(session)
+    assert [windows_claimed(app, target) for _ in range(7)] == [[5], [4], [0], [1], [2], [3], []]
+
+
+def test_first_evaluations_go_before_repeated_ones(app: App, target: Target) -> None:
+    watch(app, target)
+    log(app, target, 0, 20_000)
+    with app.org(target.org) as session:
+        due.expand(session)
+        session.execute(text("update due_windows set is_first = false where window_start in (:a, :b)"),
+                        {"a": START, "b": START + timedelta(days=5)})  # fmt: skip
+    assert [windows_claimed(app, target) for _ in range(6)] == [[4], [5], [1], [2], [3], [0]]
+
+
+def test_a_backfill_is_evaluated_when_it_pauses_or_has_gone_on_for_long(app: App, target: Target) -> None:
+    watch(app, target)
+    log(app, target)
+    quiet = timedelta(minutes=1)
     with app.org(target.org) as session:
         due.expand(session)
     with app.org(target.org) as session:
-        days = [START + timedelta(days=number) for number in range(6)]
-        assert [c.window for c in due.claim(session, 2, LEASE)] == [Window(days[0], days[1]), Window(days[1], days[2])]
+        assert due.claim(session, 8, LEASE, quiet) == []
+        assert timedelta(seconds=30) < (due.next_at(session, quiet) or START) - datetime.now(UTC) <= quiet
+        since = "update due_windows set waits_since = now() - interval '10 minutes' where window_start = :a"
+        session.execute(text(since), {"a": START})
+    with app.org(target.org) as session:
+        assert len(due.claim(session, 8, LEASE, quiet)) == 1
+        session.execute(text("update due_windows set touched_at = now() - interval '1 minute'"))
+    with app.org(target.org) as session:
+        assert len(due.claim(session, 8, LEASE, quiet)) == 1
+
+
+def test_rows_that_come_in_time_wait_for_nothing(app: App, target: Target) -> None:
+    watch(app, target)
+    log(app, target)
+    with app.org(target.org) as session:
+        session.execute(text("update quarter_hours set logged_at = at + interval '16 minutes'"))
+    with app.org(target.org) as session:
+        due.expand(session)
+    with app.org(target.org) as session:
+        assert len(due.claim(session, 8, LEASE, timedelta(minutes=1))) == 2
 
 
 # The clockwork.

@@ -16,10 +16,10 @@ from sqlalchemy import text
 
 from dcmon import (  # fmt: skip
     db,
-    due,
     errors,
     expired,
     ingestion,
+    liveness,
     migrate,
     models,
     organizations,
@@ -147,7 +147,7 @@ def test_a_version_that_lost_all_its_samples_is_as_if_new(target: Target) -> Non
     with db.org_session(target.engine, target.org) as session:
         version = session.get_one(Version, target.version_id)
         assert (version.earliest, version.watermark, version.newest_logged_at) == (None, None, None)
-        assert due.make_due_by_clock(session, NOW, TERMS.samples) == 0
+        assert liveness.make_due_by_clock(session, NOW, TERMS.samples) == 0
     take(target, spread(10, first=NOW - timedelta(days=3)))
     require_agreement(target)
 

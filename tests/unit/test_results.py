@@ -15,7 +15,12 @@ QUIET = timedelta(minutes=5)
 
 def last(n: int, labelled: int) -> Result:
     return Result(
-        n_rows=n, n_labelled=labelled, rows_revision=n, labels_revision=labelled, computed_at=NOW - timedelta(hours=1)
+        revision=1,
+        n_rows=n,
+        n_labelled=labelled,
+        rows_revision=n,
+        labels_revision=labelled,
+        computed_at=NOW - timedelta(hours=1),
     )
 
 

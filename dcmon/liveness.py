@@ -1,0 +1,98 @@
+"""Live and stale versions: whose windows the clock makes due, and who has fallen silent.
+
+A version is live while its newest sample was young when it was logged. One that was loaded is history, which no clock
+judges.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Literal
+
+from sqlalchemy import or_, select, text, update
+from sqlalchemy.orm import Session
+
+from dcmon import due
+from dcmon.due import GRACE, YOUNG, Due
+from dcmon.tables.org import Model, Version
+from dcmon.windows import Window, floor, step, zone
+
+SILENT_WINDOWS = 3  # so many windows without a sample are judged by the clock, then the version is stale
+# Whether the clock may have something to judge: an hour is the shortest window that can pass in silence.
+SILENT = f"""
+    exists (select 1 from versions where newest_logged_at - watermark < interval '{YOUNG.total_seconds()} seconds'
+               and watermark < now() - interval '1 hour' and stale_at is distinct from watermark)
+"""
+Liveness = Literal["live", "stale", "loaded", "empty"]
+
+
+def of(version: Version) -> Liveness:
+    """Whether a version's samples come as they are made, came so until it fell silent, or were loaded."""
+    if version.watermark is None or version.newest_logged_at is None:
+        return "empty"
+    if version.newest_logged_at - version.watermark >= YOUNG:
+        return "loaded"
+    return "stale" if version.stale_at == version.watermark else "live"
+
+
+def make_due_by_clock(session: Session, now: datetime, kept: timedelta | None = None) -> int:
+    """Make windows due that a live version let pass without a sample; returns how many. Stale ones are left alone."""
+    found = set[Due]()
+    for version in _live(session, now):
+        assert version.watermark is not None
+        model, shapes = due.shapes_of(session, version.id)
+        local, first = zone(model.time_zone), due.begins(model, kept, now)
+        for shape in shapes:
+            end = step(floor(version.watermark, shape.frequency, local), shape.frequency, 1, local)
+            for _ in range(SILENT_WINDOWS):
+                end = step(end, shape.frequency, 1, local)
+                if end + model.lateness + GRACE > now:
+                    break
+                if (window := shape.ending(end, local)).start >= first:
+                    found.add((version.id, window))
+    fresh = found - _judged(session, found)
+    due.add(session, fresh)
+    return len(fresh)
+
+
+def become_stale(session: Session, now: datetime) -> Sequence[str]:
+    """The versions that the clock judges no more from now on, as MODEL/VERSION: named once until samples come."""
+    named = []
+    for version in _live(session, now):
+        assert version.watermark is not None
+        model, shapes = due.shapes_of(session, version.id)
+        local = zone(model.time_zone)
+        silent = [
+            step(floor(version.watermark, shape.frequency, local), shape.frequency, SILENT_WINDOWS + 1, local)
+            for shape in shapes
+        ]
+        if silent and max(silent) + model.lateness + GRACE <= now:
+            session.execute(update(Version).where(Version.id == version.id).values(stale_at=version.watermark))
+            named.append(f"{model.name}/{version.name}")
+    return named
+
+
+def _live(session: Session, now: datetime) -> Sequence[Version]:
+    """Live versions that may have let a window pass."""
+    return session.scalars(
+        select(Version)
+        .join(Model)
+        .where(
+            Version.newest_logged_at - Version.watermark < YOUNG,
+            Version.watermark < now - timedelta(hours=1),
+            or_(Version.stale_at.is_(None), Version.stale_at != Version.watermark),
+        )
+    ).all()
+
+
+def _judged(session: Session, windows: set[Due]) -> set[Due]:
+    """Those that have a result, or wait for one, already."""
+    if not windows:
+        return set()
+    found = session.execute(
+        text(
+            "select version_id, window_start, window_end from results where window_end = any(:ends)"
+            " union select version_id, window_start, window_end from due_windows where window_end = any(:ends)"
+        ),
+        {"ends": sorted({window.end for _, window in windows})},
+    )
+    return {(row.version_id, Window(row.window_start, row.window_end)) for row in found}
