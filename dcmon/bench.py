@@ -75,7 +75,9 @@ class Bench:
             assert current is not None, "a workload asks for nothing that has no rows"
             value = _value(workload.layout, ask, current, compared)
             spent = timedelta(seconds=time.perf_counter() - began)
-            yield Answer(ask.monitor_id, value, len(current.sheet), spent, ask.current.limit)
+            yield Answer(
+                ask.monitor_id, value, len(current.sheet), spent, ask.current.limit, is_baseline=ask.is_baseline
+            )
 
 
 def _value(layout: Layout, ask: Ask, current: Rows, compared: Rows | None) -> Value:

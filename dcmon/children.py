@@ -140,7 +140,9 @@ class Child:
             if why is not None and left:
                 culprit = left.pop(0)
                 again, why = self._try(replace(workload, asks=[culprit]), wait)
-                answers += again or [Answer(culprit.monitor_id, Value("ERROR", reason=why))]
+                answers += again or [
+                    Answer(culprit.monitor_id, Value("ERROR", reason=why), is_baseline=culprit.is_baseline)
+                ]
         return answers
 
     def _try(self, workload: Workload, wait: Callable[[], None]) -> tuple[list[Answer], str | None]:

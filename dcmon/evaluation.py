@@ -5,13 +5,13 @@ dcmon.gathering reads the rows, dcmon.children run the checks, and what they ans
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from dcmon import alerts, db, flow, gathering, planning, results
+from dcmon import alerts, baselines, db, flow, gathering, planning, results
 from dcmon.checks.catalogue import library_version
 from dcmon.checks.layout import Value
 from dcmon.children import Child
@@ -20,6 +20,7 @@ from dcmon.gathering import Kept
 from dcmon.planning import Plan
 from dcmon.settings import Evaluate
 from dcmon.tables.org import Check, Model, Monitor, Result, Version
+from dcmon.telling import RECENT
 from dcmon.windows import Frequency, Shape, Window, floor, step, zone
 from dcmon.workload import Answer
 
@@ -30,12 +31,28 @@ def failed(plan: Plan, reason: str) -> list[Answer]:
 
 
 def store(
-    session: Session, org: Organization, plan: Plan, answers: Sequence[Answer], public_url: str | None
+    session: Session,
+    org: Organization,
+    plan: Plan,
+    answers: Sequence[Answer],
+    public_url: str | None,
+    recent: timedelta | None = RECENT,
 ) -> Mapping[str, int]:
-    """Store what was found, judge the rules, move alerts, write notifications: in the session's transaction."""
+    """Store what was found, judge the rules, move alerts, write notifications: in the session's transaction.
+
+    `recent`: see dcmon.telling.Voice.
+    """
     stored = notified = 0
     monitors = {monitor.id: (monitor, check) for monitor, check in plan.monitors}
+    new = [
+        answer.monitor_id
+        for answer in answers
+        if answer.is_baseline
+        and baselines.put(session, monitors[answer.monitor_id][0], plan.version, answer.value, answer.n)
+    ]
     for answer in sorted(answers, key=lambda answer: answer.monitor_id):
+        if answer.is_baseline:
+            continue
         monitor, check = monitors[answer.monitor_id]
         earlier = plan.earlier.get(monitor.id)
         compared = None
@@ -43,11 +60,13 @@ def store(
             compared = (earlier.window, earlier.there, earlier.there.n_used(check.needs_labels))
         result = results.put(
             session, monitor, plan.version.id, plan.window, answer.value, plan.seen_by(check), answer.n,
-            plan.version.reference_revision, answer.duration, compared, _how(plan, answer),
+            plan.version.reference_revision, answer.duration, _how(plan, answer), compared,
         )  # fmt: skip
         if result is not None:
             stored += 1
-            notified += alerts.judge(session, org, result, public_url)
+            notified += alerts.judge(session, org, result, public_url, recent=recent)
+    for rule in (rule for monitor_id in new for rule in baselines.wanted_by(session, monitor_id)):
+        notified += alerts.rejudge(session, org, rule, public_url)
     return {"results": stored, "notifications": notified}
 
 
@@ -85,7 +104,7 @@ def run_monitor(
                 workload, known = gathering.gather(session, org, plan, settings, kept)
             answers = [*known, *child.run(workload)]
             with db.org_session(engine, org) as session:
-                store(session, org, plan, answers, public_url)
+                store(session, org, plan, answers, public_url, None)  # who asks for it is told of old windows too
                 found.append(results.latest(session, version_id, window, [monitor_id])[monitor_id])
     return found
 

@@ -4,13 +4,14 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from dcmon import errors, flow, reading, references
+from dcmon import baselines, errors, flow, reading, references
 from dcmon.checks import reasons
 from dcmon.checks.layout import Layout, Value, chosen_features
 from dcmon.db import Organization
@@ -61,7 +62,8 @@ def gather(
         if plan.flow is not None and flow.is_flow(check):
             counted = flow.value(plan.flow, (monitor.additional_kwargs or {}).get("res_conf"))
             known.append(Answer(monitor.id, counted, plan.there.n))
-    for ask in _asks(org, plan, settings.sample_size):
+    wanted = _asks(org, plan, settings.sample_size)
+    for ask in wanted:
         try:
             for key in ask.keys:
                 if key not in rows:
@@ -74,6 +76,12 @@ def gather(
             known.append(Answer(ask.monitor_id, Value("NO_DATA", reason=why), len(current) if current else 0))
         else:
             asks.append(ask)
+    of_monitor = {ask.monitor_id: ask for ask in wanted}
+    for monitor, check in baselines.missing(session, plan.version, plan.monitors):
+        ask = _on_reference(of_monitor[monitor.id], check, plan.version.reference_revision)
+        with suppress(errors.InvalidInput):  # a filter on a column that the reference has not
+            rows[ask.current] = kept.get(ask.current, read)
+            asks += [ask] if rows[ask.current] is not None else []
     return Workload(layout(plan), asks, rows), known
 
 
@@ -89,6 +97,12 @@ def _asks(org: Organization, plan: Plan, limit: int) -> list[Ask]:
         asked = {name for ask in asks for name in ask.features}
         features = [name for name in features if name in asked]
     return [ask.reading(tuple(features)) for ask in asks]
+
+
+def _on_reference(ask: Ask, check: Check, revision: int) -> Ask:
+    """The same check on the rows of the reference in place of the window's."""
+    rows = replace(ask.current, window=None, reference_revision=revision, labelled=check.needs_labels)
+    return replace(ask, current=rows, compared=None, is_baseline=True)
 
 
 def _why_nothing(plan: Plan, ask: Ask, rows: Mapping[Key, Sheet | None]) -> str | None:

@@ -96,6 +96,14 @@ class Reference(BaseModel):
     largest: int = Field(100_000, ge=1, description="Rows that the reference of a version has at most.")
 
 
+class Alerts(BaseModel):
+    """What is told of alerts."""
+
+    recent: Duration = Field(
+        timedelta(days=2), description="A new alert is not told while windows are due that end so much later."
+    )
+
+
 class Webhooks(BaseModel):
     """Outgoing notifications."""
 
@@ -183,6 +191,7 @@ class Settings(BaseSettings):
     kafka: Kafka = Kafka()
     evaluate: Evaluate = Evaluate()
     reference: Reference = Reference()
+    alerts: Alerts = Alerts()
     webhooks: Webhooks = Webhooks()
     smtp: Smtp = Smtp()
     s3: S3 = S3()

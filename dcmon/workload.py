@@ -45,7 +45,10 @@ class Key:
 
 @dataclass(frozen=True)
 class Ask:
-    """A monitor's check, the rows that it runs on, and those that it compares them with."""
+    """A monitor's check, the rows that it runs on, and those that it compares them with.
+
+    `is_baseline`: it runs on the reference itself (dcmon.baselines).
+    """
 
     monitor_id: int
     module_name: str
@@ -55,6 +58,7 @@ class Ask:
     features: tuple[str, ...]
     current: Key
     compared: Key | None = None
+    is_baseline: bool = False
 
     @property
     def keys(self) -> tuple[Key, ...]:
@@ -95,3 +99,4 @@ class Answer:
     n: int = 0
     duration: timedelta = timedelta()
     limit: int | None = None
+    is_baseline: bool = False

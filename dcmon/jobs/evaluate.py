@@ -142,7 +142,7 @@ class Evaluator:
             if not due.is_held(session, claim):
                 log.info("version %d: another worker took its window over", claim.version_id)
                 return
-            done = evaluation.store(session, org, plan, answers, app.settings.url)
+            done = evaluation.store(session, org, plan, answers, app.settings.url, app.settings.alerts.recent)
             due.finish(session, claim, plan.again_at)
         if done["notifications"]:
             with app.public() as session:
@@ -182,7 +182,9 @@ class Evaluator:
             plan = planning.plan(
                 session, claim.version_id, claim.window, claim.touched_at, settings, now, is_flow=claim.is_flow
             )
-            evaluation.store(session, org, plan, evaluation.failed(plan, reason), app.settings.url)
+            evaluation.store(
+                session, org, plan, evaluation.failed(plan, reason), app.settings.url, app.settings.alerts.recent
+            )
             due.finish(session, claim, plan.again_at)
 
     def _give_back(self, org: Organization, claims: Sequence[Claim]) -> None:

@@ -243,6 +243,22 @@ class Result(Org):
     computed_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
 
 
+class Baseline(Org):
+    """What a monitor's check gives on the rows of a version's reference, for rules that compare with it."""
+
+    __tablename__ = "baselines"
+    monitor_id: Mapped[int] = mapped_column(ForeignKey("monitors.id", ondelete="CASCADE"), primary_key=True)
+    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id", ondelete="CASCADE"), primary_key=True, index=True)
+    reference_revision: Mapped[int] = mapped_column(primary_key=True)
+    monitor_revision: Mapped[int] = mapped_column(primary_key=True)
+    state: Mapped[str]
+    metrics: Mapped[dict[str, float]]
+    entries: Mapped[dict[str, float]]
+    reason: Mapped[str | None]
+    n: Mapped[int]
+    computed_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
 class Alert(Org):
     """One span of bad windows of a version under a rule, from its first window to its last.
 

@@ -1,0 +1,134 @@
+"""What deepchecks itself says of rows, called directly: nothing of dcmon takes part."""
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+NUMBERS, CATEGORIES = ("numeric", "integer", "bigint"), ("categorical", "boolean")
+LABEL, PREDICTION, PROBABILITIES = "_dc_label", "_dc_prediction", "_dc_prediction_probabilities"
+
+
+@dataclass(frozen=True)
+class World:
+    """Rows of a version: those of a window, and its reference."""
+
+    task_type: str
+    columns: Mapping[str, str]
+    classes: Sequence[str] | None
+    importance: Mapping[str, float] | None
+    current: pd.DataFrame
+    reference: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Case:
+    """A check with parameters, and what a monitor chooses of it."""
+
+    class_name: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    conf: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    res_conf: Sequence[str] | None = None
+
+    @property
+    def name(self) -> str:
+        parts = [self.class_name, *(f"{k}={v}" for k, v in [*self.params.items(), *self.conf.items()])]
+        return " ".join([*parts, *(self.res_conf or [])])[:100]
+
+
+def value(case: Case, world: World) -> dict[str, float]:
+    """The finite numbers that the check reduces to. Raises what the library raises."""
+    from deepchecks.core.reduce_classes import ReduceLabelMixin
+    from deepchecks.tabular import TrainTestCheck, checks
+
+    found = getattr(checks, case.class_name)
+    labelled, compares = issubclass(found, ReduceLabelMixin), issubclass(found, TrainTestCheck)
+    check = found(**_arguments(case), n_samples=None)
+    current, reference = (_labelled(rows) if labelled else rows for rows in (world.current, world.reference))
+    probable = _reads_probabilities(case, check, world)
+    if probable:
+        current, reference = (rows[rows[PROBABILITIES].notna()] for rows in (current, reference))
+    common: dict[str, Any] = {
+        "feature_importance": None if world.importance is None else pd.Series(world.importance),
+        "model_classes": list(world.classes) if world.classes else None,
+        "with_display": False,
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        test = _dataset(current, world, labelled)
+        if compares:
+            outputs = _outputs(reference, "_train", world, probable) | _outputs(current, "_test", world, probable)
+            result = check.run(_dataset(reference, world, labelled), test, **outputs, **common)
+        else:
+            result = check.run(test, **_outputs(current, "", world, probable), **common)
+        reduced = check.reduce_output(result)
+    return {
+        " ".join(map(str, key)) if isinstance(key, tuple) else str(key): float(number)
+        for key, number in reduced.items()
+        if _is_asked(case, key) and number is not None and number is not pd.NA and math.isfinite(number)
+    }
+
+
+def _arguments(case: Case) -> dict[str, Any]:
+    conf, arguments = case.conf, dict(case.params)
+    if "feature" in conf:
+        arguments["columns"] = list(conf["feature"])
+    if "scorer" in conf:
+        arguments["scorers"] = list(conf["scorer"])
+    if "aggregation method" in conf:
+        arguments["aggregation_method"] = conf["aggregation method"][0]
+    return arguments
+
+
+def _is_asked(case: Case, key: Any) -> bool:
+    last = str(key[-1]) if isinstance(key, tuple) else None
+    if last is not None and "class" in case.conf and last not in case.conf["class"]:
+        return False
+    return not case.res_conf or key in case.res_conf or last in case.res_conf
+
+
+def _reads_probabilities(case: Case, check: Any, world: World) -> bool:
+    """Whether the check reads probabilities, as the library decides it."""
+    from deepchecks.tabular.metric_utils.scorers import DeepcheckScorer
+
+    if world.task_type == "regression" or world.current[PROBABILITIES].isna().all():
+        return False
+    if case.class_name.endswith("PredictionDrift"):
+        return check.drift_mode == "proba" or (check.drift_mode == "auto" and world.task_type == "binary")
+    scorers = getattr(check, "scorers", None) or []
+    return any(DeepcheckScorer(scorer, None, None, "any")._is_proba_scorer for scorer in scorers)
+
+
+def _labelled(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[rows[LABEL].notna()]
+
+
+def _dataset(rows: pd.DataFrame, world: World, labelled: bool) -> Any:
+    from deepchecks.tabular import Dataset
+
+    frame = rows[list(world.columns)].copy()
+    for name, kind in world.columns.items():
+        if kind in NUMBERS and frame[name].dtype == object:
+            frame[name] = frame[name].astype(float)
+        if kind == "datetime":
+            frame[name] = pd.to_datetime(frame[name], utc=True)
+        if kind.startswith("array"):
+            frame[name] = frame[name].map(lambda each: each if each is None else tuple(each))
+    if labelled:
+        frame["target"] = rows[LABEL]
+    return Dataset(
+        frame,
+        label="target" if labelled else None,
+        cat_features=[name for name, kind in world.columns.items() if kind in CATEGORIES],
+        features=list(world.columns),
+        label_type=world.task_type,
+    )
+
+
+def _outputs(rows: pd.DataFrame, suffix: str, world: World, probable: bool) -> dict[str, Any]:
+    probabilities = np.array(rows[PROBABILITIES].tolist()) if probable else None
+    return {f"y_pred{suffix}": rows[PREDICTION].to_numpy(), f"y_proba{suffix}": probabilities}
