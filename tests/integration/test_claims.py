@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select, text
@@ -50,12 +49,16 @@ def test_windows_of_a_worker_that_was_killed_are_taken_over_within_15_seconds(
         assert eventually(lambda: target.scalar("select count(*) from due_windows where lease_until > now()") == 3)
         os.kill(worker.pid, signal.SIGKILL)
         worker.wait()
-        killed = time.monotonic()
+
+    def taken_over() -> bool:
+        with app.public() as session:
+            picked = wake.pick(session, wake.Work.evaluate, timedelta(0))
+        with app.org(target.org) as session:
+            return picked is not None and len(due.claim(session, 8, timedelta(0))) == 3
+
+    assert eventually(taken_over, 15)
     with running(evaluate.run, app):
-        assert eventually(lambda: len(stored(target)) == 3, 60)
-        taken = target.scalar("select min(computed_at) from results")
-    assert time.monotonic() - killed < 60
-    assert (datetime.now(UTC) - taken).total_seconds() - (time.monotonic() - killed) > -15
+        assert eventually(lambda: len(stored(target)) == 3, 100)
     assert [revision for _, revision in stored(target)] == [1, 1, 1]
 
 
