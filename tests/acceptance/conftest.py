@@ -40,7 +40,7 @@ class Dcmon:
                "DCMON_EVALUATE__BACKFILL_QUIET": "0"}  # fmt: skip
         return kept | own | self.settings
 
-    def __call__(self, *arguments: str, timeout: float = 120) -> "subprocess.CompletedProcess[str]":
+    def __call__(self, *arguments: str, timeout: float = 240) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [COMMAND, *arguments], env=self.environment, cwd="/", stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=timeout, check=False,

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from sqlalchemy import select, text
 
 from dcmon import db, due, liveness, models, monitors, provision, wake
@@ -15,6 +16,8 @@ from dcmon.monitors import NewMonitor
 from dcmon.tables.org import Monitor, Result, Version
 from dcmon.windows import Frequency
 from tests.integration.conftest import Target, eventually, new_target, rows, running
+
+pytestmark = pytest.mark.timeout(900)
 
 
 def watch(app: App, target: Target, frequency: Frequency = Frequency.DAY) -> int:
@@ -58,7 +61,7 @@ def test_windows_of_a_worker_that_was_killed_are_taken_over_within_15_seconds(
 
     assert eventually(taken_over, 15)
     with running(evaluate.run, app):
-        assert eventually(lambda: len(stored(target)) == 3, 100)
+        assert eventually(lambda: len(stored(target)) == 3, 300)
     assert [revision for _, revision in stored(target)] == [1, 1, 1]
 
 
@@ -72,7 +75,7 @@ def test_one_organization_with_many_windows_starves_nobody(app: App, target: Tar
     with running(evaluate.run, app):
         assert eventually(lambda: len(stored(target)) > 8)
         log(app, other, 3000)
-        assert eventually(lambda: stored(other) != [], 60)
+        assert eventually(lambda: stored(other) != [], 300)
         assert target.scalar("select count(*) from due_windows where window_end < '2026-03-20'") > 100
 
 
@@ -148,6 +151,6 @@ def test_a_window_larger_than_its_bound_is_an_error_that_says_what_to_do(app: Ap
     small = app.settings.model_copy(update={"evaluate": app.settings.evaluate.model_copy(update={"memory": 50_000})})
     with App(small, app.output) as bounded, running(evaluate.run, bounded):
         log(app, target, 3000)
-        assert eventually(lambda: stored(target) != [], 60)
+        assert eventually(lambda: stored(target) != [], 300)
     assert "take more than 12,500 bytes" in target.scalar("select reason from results")
     assert target.scalar("select state from results") == "ERROR"
