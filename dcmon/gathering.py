@@ -73,6 +73,16 @@ def gather(
     return Workload(layout(plan), asks, rows), known
 
 
+def _asks(org: Organization, plan: Plan, limit: int) -> list[Ask]:
+    """What the monitors of a plan ask; those that read the same rows have the same features read."""
+    asks = [_ask(org, plan, monitor, check, rows_of(monitor, limit)) for monitor, check in plan.monitors]
+    features = sorted(plan.version.features)
+    if len(features) > WIDE:
+        asked = {name for ask in asks for name in ask.features}
+        features = [name for name in features if name in asked]
+    return [ask.reading(tuple(features)) for ask in asks]
+
+
 def _why_nothing(plan: Plan, ask: Ask, rows: Mapping[Key, Sheet | None]) -> str | None:
     """Why there is nothing to run the check on; None when there is something, or the check is to say it."""
     if rows[ask.current] is None:
@@ -100,16 +110,6 @@ def _said(window: Window) -> str:
     return f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
 
 
-def _asks(org: Organization, plan: Plan, limit: int) -> list[Ask]:
-    """What the monitors of a plan ask; those that read the same rows have the same features read."""
-    asks = [_ask(org, plan, monitor, check, rows_of(monitor, limit)) for monitor, check in plan.monitors]
-    features = sorted(plan.version.features)
-    if len(features) > WIDE:
-        asked = {name for ask in asks for name in ask.features}
-        features = [name for name in features if name in asked]
-    return [ask.reading(tuple(features)) for ask in asks]
-
-
 def layout(plan: Plan) -> Layout:
     """The columns of the plan's version, as checks are told about them."""
     version = plan.version
@@ -133,6 +133,11 @@ def _ask(org: Organization, plan: Plan, monitor: Monitor, check: Check, limit: i
     )
 
 
+def rows_of(monitor: Monitor, usual: int) -> int | None:
+    """How many rows a monitor reads at most; None: all of them."""
+    return usual if monitor.rows is None else monitor.rows or None
+
+
 def _compared(plan: Plan, monitor: Monitor, check: Check, current: Key) -> Key | None:
     """The rows that take the part of the reference; None when the version has none."""
     if (earlier := plan.earlier.get(monitor.id)) is not None:
@@ -140,11 +145,6 @@ def _compared(plan: Plan, monitor: Monitor, check: Check, current: Key) -> Key |
     revision = plan.version.reference_revision
     reference = replace(current, window=None, reference_revision=revision, labelled=check.needs_labels)
     return reference if revision else None
-
-
-def rows_of(monitor: Monitor, usual: int) -> int | None:
-    """How many rows a monitor reads at most; None: all of them."""
-    return usual if monitor.rows is None else monitor.rows or None
 
 
 def _filters(given: Mapping[str, Any] | None) -> str:
@@ -164,6 +164,6 @@ def _read(session: Session, plan: Plan, most: int, key: Key) -> Sheet | None:
     about = (session, plan.model, plan.version)
     if key.window is None:
         return references.fair_sheet(*about, key.limit, key.features, **chosen)
-    start, end = key.window.start, key.window.end
     extents = {plan.window: plan.there} | {each.window: each.there for each in plan.earlier.values()}
+    start, end = key.window.start, key.window.end
     return reading.fair_sheet(*about, start, end, key.limit, key.features, there=extents[key.window], **chosen)

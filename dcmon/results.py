@@ -110,18 +110,28 @@ def put(
     n: int,
     reference_revision: int,
     duration: timedelta,
-    how: Mapping[str, Any] | None = None,
     earlier: tuple[Window, Extent, int] | None = None,
+    how: Mapping[str, Any] | None = None,
 ) -> Result | None:
     """Store a value as the next revision; None when the same inputs, or newer ones, gave one already.
 
+    `earlier`: the window that it was compared with, what was in it, and how many of these rows count.
     Whoever stores a result of the window is waited for: revisions are numbered without a gap, and one that was computed
-    long ago never stands above a newer one. `earlier`: the window that it was compared with, what was in it, and how
-    many of these rows count.
+    long ago never stands above a newer one.
     """
     place = {"space": SAME_WINDOW, "window": f"{monitor.id}/{version_id}/{window.end.isoformat()}"}
     session.execute(text("select pg_advisory_xact_lock(:space, hashtext(current_schema() || :window))"), place)
     last = latest(session, version_id, window, [monitor.id]).get(monitor.id)
+    compared: dict[str, Any] = {}
+    if earlier is not None:
+        compared = {
+            "compared_start": earlier[0].start,
+            "compared_end": earlier[0].end,
+            "compared_n": earlier[2],
+            "compared_rows_revision": earlier[1].rows_revision,
+            "compared_labels_revision": earlier[1].labels_revision,
+        }
+    inputs = (there.rows_revision, there.labels_revision, reference_revision, monitor.revision, *_of_earlier(compared))
     made = Result(
         monitor_id=monitor.id,
         version_id=version_id,
@@ -141,9 +151,8 @@ def put(
         monitor_revision=monitor.revision,
         duration=duration,
         how=dict(how or {}),
-        **_compared(earlier),
+        **compared,
     )
-    inputs = _inputs(made)
     if last is not None and all(new <= old for new, old in zip(inputs, _inputs(last), strict=True)):
         if last.state != "ERROR" or value.state == "ERROR" or inputs != _inputs(last):
             return None
@@ -155,28 +164,13 @@ def put(
     return made
 
 
-def _compared(earlier: tuple[Window, Extent, int] | None) -> dict[str, Any]:
-    if earlier is None:
-        return {"compared_rows_revision": 0, "compared_labels_revision": 0, "compared_n": 0}
-    window, there, n = earlier
-    return {
-        "compared_start": window.start,
-        "compared_end": window.end,
-        "compared_n": n,
-        "compared_rows_revision": there.rows_revision,
-        "compared_labels_revision": there.labels_revision,
-    }
-
-
 def _inputs(result: Result) -> tuple[int, ...]:
-    return (
-        result.rows_revision,
-        result.labels_revision,
-        result.reference_revision,
-        result.monitor_revision,
-        result.compared_rows_revision,
-        result.compared_labels_revision,
-    )
+    own = (result.rows_revision, result.labels_revision, result.reference_revision, result.monitor_revision)
+    return (*own, result.compared_rows_revision, result.compared_labels_revision)
+
+
+def _of_earlier(compared: Mapping[str, Any]) -> tuple[int, int]:
+    return compared.get("compared_rows_revision", 0), compared.get("compared_labels_revision", 0)
 
 
 def series(session: Session, monitor_id: int, since: datetime | None = None) -> list[Result]:

@@ -106,8 +106,8 @@ class Dashboard(Org):
 class Monitor(Org):
     """A check with a schedule, filters and choices. `revision` grows when its values would change.
 
-    `compared_with`: reference, or the earlier window that takes its part (dcmon.comparison).
     `rows`: how many it reads of a window; 0: all; null: as DCMON_EVALUATE__SAMPLE_SIZE says.
+    `compared_with`: reference, or the earlier window that takes its part (dcmon.comparison).
     """
 
     __tablename__ = "monitors"
@@ -121,8 +121,8 @@ class Monitor(Org):
     lookback: Mapped[dt.timedelta]
     data_filters: Mapped[dict[str, Any] | None]
     additional_kwargs: Mapped[dict[str, Any] | None]
-    compared_with: Mapped[str] = mapped_column(server_default="reference")
     rows: Mapped[int | None]
+    compared_with: Mapped[str] = mapped_column(server_default="reference")
     revision: Mapped[int] = mapped_column(server_default="1")
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
 
@@ -165,9 +165,9 @@ class DueWindow(Org):
 class Result(Org):
     """What a monitor found in a window of a version. The unique key, not the lease, fences a zombie evaluator.
 
+    `how` says what it was computed from: a sample or all rows, how many were asked for, by which libraries.
     `compared_…`: the earlier window that it was compared with in place of the reference, what it had then, and its rows
     (labelled ones, for a check on labels).
-    `how` says what it was computed from: a sample or all rows, how many were asked for, by which libraries.
     """
 
     __tablename__ = "results"
