@@ -127,6 +127,11 @@ class Child:
         self._asked = 0
         origin.start()
 
+    @property
+    def pid(self) -> int | None:
+        """The process that there is now."""
+        return self._pid
+
     def run(self, workload: Workload, wait: Callable[[], None] = lambda: None) -> list[Answer]:
         """The answer to every ask. One that ends its process is tried once more alone, then it is an ERROR.
 

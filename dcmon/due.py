@@ -20,7 +20,7 @@ from dcmon.tables.org import Check, Model, Monitor, Version
 from dcmon.windows import Frequency, Shape, Window, floor, step, zone
 
 EXPANDED_AT_ONCE = 5_000
-WINDOWS_OF_A_NEW_MONITOR = 14
+WINDOWS_OF_A_NEW_MONITOR, WINDOWS_OF_A_CHANGED_MONITOR = 14, 500
 GRACE = timedelta(minutes=1)
 SETTLED = timedelta(seconds=30)  # a reference comes in several requests: its windows wait for the last
 
@@ -274,18 +274,36 @@ def next_at(session: Session, quiet: timedelta = timedelta()) -> datetime | None
     return found
 
 
-def make_due_for_monitor(session: Session, monitor_id: int, now: datetime) -> int:
-    """Make the last windows with samples due for a new or changed monitor; returns how many."""
+def make_due_for_monitor(session: Session, monitor_id: int, now: datetime, since: datetime | None = None) -> int:
+    """Make the last windows with samples due for a new or changed monitor; returns how many.
+
+    With `since`, all that end from then on, back to the model's own retention; at most some hundred of each version.
+    """
     monitor = session.get_one(Monitor, monitor_id)
     check = session.get_one(Check, monitor.check_id)
     model = session.get_one(Model, check.model_id)
     shape, local = Shape(Frequency(monitor.frequency), monitor.aggregation_window), zone(model.time_zone)
-    due: set[Due] = set()
+    due, first = set[Due](), begins(model, None, now)
     versions = session.scalars(select(Version).where(Version.model_id == model.id, Version.watermark.is_not(None)))
     for version in versions:
-        due.update((version.id, window) for window in _last_windows(version, shape, local))
+        for number, window in enumerate(_last_windows(version, shape, local, WINDOWS_OF_A_CHANGED_MONITOR)):
+            is_asked = number < WINDOWS_OF_A_NEW_MONITOR or (since is not None and window.end >= since)
+            if not is_asked or window.start < first:
+                break
+            due.add((version.id, window))
     add(session, due)
     return len(due)
+
+
+def look_again(session: Session, model: Model) -> None:
+    """Have what waits of a model's windows looked at now: how long they wait was changed."""
+    session.execute(
+        text(
+            "update due_windows d set due_at = now() from versions v"
+            " where v.id = d.version_id and v.model_id = :model and d.due_at > now()"
+        ),
+        {"model": model.id},
+    )
 
 
 def make_due_for_reference(session: Session, version: Version) -> int:
@@ -300,12 +318,14 @@ def make_due_for_reference(session: Session, version: Version) -> int:
     return len(due)
 
 
-def _last_windows(version: Version, shape: Shape, local: ZoneInfo) -> Iterator[Window]:
+def _last_windows(
+    version: Version, shape: Shape, local: ZoneInfo, most: int = WINDOWS_OF_A_NEW_MONITOR
+) -> Iterator[Window]:
     """The last windows that reach into a version's samples, newest first."""
     if version.watermark is None or version.earliest is None:
         return
     end = step(floor(version.watermark, shape.frequency, local), shape.frequency, 1, local)
-    for _ in range(WINDOWS_OF_A_NEW_MONITOR):
+    for _ in range(most):
         if end <= version.earliest:
             return
         yield shape.ending(end, local)

@@ -96,6 +96,16 @@ class Locked(DcmonError):
     exit_code, status = 6, 503
 
 
+class MonitorBusy(Locked):
+    """Another "run" or "backfill" works on monitor {name!r}. Try again when it is done, or wait longer (--timeout)."""
+
+
+class StillIncomplete(DcmonError):
+    """The time to wait is over, and the window is not complete: {why}."""
+
+    exit_code, status = 3, 503
+
+
 class PortTaken(Locked):
     """Port {port} on {host} is taken. Free it, or set DCMON_HTTP__PORT to another."""
 

@@ -5,23 +5,17 @@ dcmon.gathering reads the rows, dcmon.children run the checks, and what they ans
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from dcmon import alerts, baselines, db, flow, gathering, planning, results
+from dcmon import alerts, baselines, results
 from dcmon.checks.catalogue import library_version
 from dcmon.checks.layout import Value
-from dcmon.children import Child
 from dcmon.db import Organization
-from dcmon.gathering import Kept
 from dcmon.planning import Plan
-from dcmon.settings import Evaluate
-from dcmon.tables.org import Check, Model, Monitor, Result, Version
 from dcmon.telling import RECENT
-from dcmon.windows import Frequency, Shape, Window, floor, step, zone
 from dcmon.workload import Answer
 
 
@@ -78,56 +72,3 @@ def _how(plan: Plan, answer: Answer) -> dict[str, Any]:
         "limit": answer.limit,
         "deepchecks": library_version(),
     }
-
-
-def run_monitor(
-    engine: Engine,
-    org: Organization,
-    monitor_id: int,
-    span: tuple[datetime | None, datetime | None],
-    settings: Evaluate,
-    public_url: str | None,
-) -> list[Result]:
-    """Evaluate a monitor's windows now, whether or not they are due, and store and judge what was found.
-
-    `span`: windows that end after the first and not after the second; without both, the newest complete window of each
-    version. Returns the newest result of each window, in order. Without `public_url` nobody is notified.
-    """
-    with db.org_session(engine, org) as session:
-        wanted = _windows(session, monitor_id, span)
-    kept, found = Kept(), []
-    with Child(settings) as child:
-        for version_id, window in wanted:
-            with db.org_session(engine, org, snapshot=True) as session:
-                now = datetime.now(UTC)
-                plan = planning.plan(session, version_id, window, now, settings, now, only=monitor_id)
-                workload, known = gathering.gather(session, org, plan, settings, kept)
-            answers = [*known, *child.run(workload)]
-            with db.org_session(engine, org) as session:
-                store(session, org, plan, answers, public_url, None)  # who asks for it is told of old windows too
-                found.append(results.latest(session, version_id, window, [monitor_id])[monitor_id])
-    return found
-
-
-def _windows(
-    session: Session, monitor_id: int, span: tuple[datetime | None, datetime | None]
-) -> list[tuple[int, Window]]:
-    monitor = session.get_one(Monitor, monitor_id)
-    check = session.get_one(Check, monitor.check_id)
-    model = session.get_one(Model, check.model_id)
-    shape, local = Shape(Frequency(monitor.frequency), monitor.aggregation_window), zone(model.time_zone)
-    after, until = span
-    found = []
-    for version in session.scalars(select(Version).where(Version.model_id == model.id)):
-        begins, newest = version.earliest, version.watermark
-        if flow.is_flow(check):
-            begins, newest = flow.reach(model, version, datetime.now(UTC))
-        if begins is None or newest is None:
-            continue
-        end = floor(min(until or newest, newest), shape.frequency, local)
-        while end > begins and (after is None or end > after):
-            found.append((version.id, shape.ending(end, local)))
-            if after is None:
-                break
-            end = step(end, shape.frequency, -1, local)
-    return sorted(found, key=lambda each: (each[1].end, each[0]))

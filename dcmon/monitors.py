@@ -1,20 +1,22 @@
 """Checks of a model, the monitors on them, and the dashboard that lists monitors."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from dcmon import choices, due, errors, rules, storage
 from dcmon.checks import catalogue, defaults, reasons
 from dcmon.comparison import With
-from dcmon.tables.org import Check, Dashboard, Model, Monitor
+from dcmon.tables.org import Check, Dashboard, Model, Monitor, Result
 from dcmon.windows import Frequency, Shape
 
 LONGEST_NAME = 100
+# What a monitor's values depend on.
+VALUED = ("frequency", "aggregation_window", "data_filters", "additional_kwargs", "compared_with", "rows")
 CHECK_ORDER = ("SingleDatasetPerformance", "FeatureDrift", "LabelDrift", "PredictionDrift")
 
 
@@ -31,6 +33,15 @@ class NewMonitor:
     additional_kwargs: Mapping[str, Any] | None = None
     dashboard_id: int | None = None
     compared_with: With = With.reference
+    rows: int | None = None
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What changing a monitor did: its new revision when its values are others now, and the windows due by it."""
+
+    revision: int | None = None
+    windows: int = 0
 
 
 def create_check(
@@ -112,10 +123,7 @@ def delete_checks(session: Session, model: Model, names: Sequence[str]) -> None:
 
 def create(session: Session, check: Check, new: NewMonitor) -> Monitor:
     """Add a monitor; the model's last windows with samples become due for it. Raises InvalidInput or NotFound."""
-    if not new.name.strip() or len(new.name) > LONGEST_NAME:
-        raise errors.InvalidInput(f"A monitor's name has 1 to {LONGEST_NAME} characters.")
-    if not 1 <= new.aggregation_window <= 1000:
-        raise errors.InvalidInput(f"A window spans 1 to 1000 units, not {new.aggregation_window}.")
+    _require_valid(new)
     if new.dashboard_id is not None and session.get(Dashboard, new.dashboard_id) is None:
         raise errors.NotFound(what="dashboard", name=new.dashboard_id)
     choices.require(
@@ -133,11 +141,62 @@ def create(session: Session, check: Check, new: NewMonitor) -> Monitor:
         data_filters=None if new.data_filters is None else dict(new.data_filters),
         additional_kwargs=None if new.additional_kwargs is None else dict(new.additional_kwargs),
         compared_with=new.compared_with.value,
+        rows=new.rows,
     )
     session.add(monitor)
     session.flush()
     due.make_due_for_monitor(session, monitor.id, datetime.now(UTC))
     return monitor
+
+
+def _require_valid(new: NewMonitor) -> None:
+    if not new.name.strip() or len(new.name) > LONGEST_NAME:
+        raise errors.InvalidInput(f"A monitor's name has 1 to {LONGEST_NAME} characters.")
+    if not 1 <= new.aggregation_window <= 1000:
+        raise errors.InvalidInput(f"A window spans 1 to 1000 units, not {new.aggregation_window}.")
+    if new.rows is not None and new.rows < 0:
+        raise errors.InvalidInput("A monitor reads at least one row, or all of them.")
+
+
+def described(monitor: Monitor) -> NewMonitor:
+    """What a monitor that is there would be created from."""
+    return NewMonitor(
+        monitor.name, Frequency(monitor.frequency), monitor.aggregation_window, monitor.lookback, monitor.description,
+        monitor.data_filters, monitor.additional_kwargs, monitor.dashboard_id, With(monitor.compared_with),
+        monitor.rows,
+    )  # fmt: skip
+
+
+def change(session: Session, monitor: Monitor, new: NewMonitor) -> Changed:
+    """Make a monitor what `new` says. Where that changes its values it is a new revision, and all windows that had a
+    result, back to the retention, are due again; a name, a text or how far its graph reaches change nothing else.
+
+    Raises InvalidInput.
+    """
+    _require_valid(new)
+    on = check(session, monitor.check_id)
+    choices.require(
+        session, session.get_one(Model, on.model_id), on, Shape(new.frequency, new.aggregation_window),
+        new.data_filters, new.additional_kwargs, new.compared_with,
+    )  # fmt: skip
+    is_another = any(getattr(described(monitor), name) != getattr(new, name) for name in VALUED)
+    if new.frequency != monitor.frequency and new.lookback == monitor.lookback:
+        new = replace(new, lookback=defaults.LOOKBACK[new.frequency.value])
+    monitor.name, monitor.description, monitor.lookback = new.name, new.description, new.lookback or monitor.lookback
+    monitor.frequency, monitor.aggregation_window = new.frequency.value, new.aggregation_window
+    monitor.data_filters = None if new.data_filters is None else dict(new.data_filters)
+    monitor.additional_kwargs = None if new.additional_kwargs is None else dict(new.additional_kwargs)
+    monitor.compared_with, monitor.rows, monitor.dashboard_id = new.compared_with.value, new.rows, new.dashboard_id
+    session.flush()
+    return renew(session, monitor) if is_another else Changed()
+
+
+def renew(session: Session, monitor: Monitor) -> Changed:
+    """Begin a new revision of a monitor: what it found before is history, and is found again."""
+    since = session.scalar(select(func.min(Result.window_end)).where(Result.monitor_id == monitor.id))
+    monitor.revision += 1
+    session.flush()
+    return Changed(monitor.revision, due.make_due_for_monitor(session, monitor.id, datetime.now(UTC), since))
 
 
 def get(session: Session, monitor_id: int) -> Monitor:

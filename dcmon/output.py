@@ -98,16 +98,18 @@ class Output:
         _console().print(what)
 
     @contextmanager
-    def progress(self, label: str) -> Iterator[Callable[[int, int], None]]:
-        """A bar of bytes done on a terminal, nothing elsewhere; call what is given with (done, size)."""
+    def progress(self, label: str, *, counts: bool = False) -> Iterator[Callable[[int, int], None]]:
+        """A bar on a terminal, of bytes or of things that are counted; call what is given with (done, size)."""
         if self.quiet or not sys.stderr.isatty():
             yield lambda done, size: None
             return
+        from rich import progress as bars
         from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        amount = bars.MofNCompleteColumn() if counts else bars.DownloadColumn()
+        label_column, left = bars.TextColumn("{task.description}"), bars.TimeRemainingColumn()
+        columns = (label_column, bars.BarColumn(), amount, left)
+        with bars.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             shown = bar.add_task(label, total=None)
             yield lambda done, size: bar.update(shown, completed=done, total=size)
 

@@ -13,6 +13,7 @@ import socket
 import struct
 import sys
 import time
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
@@ -33,12 +34,19 @@ def main() -> None:
 
     gc.collect()
     gc.freeze()  # the children share these pages as long as nobody writes to them
-    control.sendall(ANSWER.pack(os.getpid()))
     children = set[int]()
+    with suppress(BrokenPipeError, ConnectionResetError):  # whoever asked is gone
+        _follow(control, children)
+    for pid in children:
+        os.kill(pid, signal.SIGKILL)
+
+
+def _follow(control: socket.socket, children: set[int]) -> None:
+    control.sendall(ANSWER.pack(os.getpid()))
     while True:
         request, fds, _, _ = socket.recv_fds(control, LONGEST_REQUEST, 1)
         if not request:
-            break
+            return
         if request[:1] == FORK:
             children.add(pid := _fork(control, fds[0], json.loads(request[1:])))
             control.sendall(ANSWER.pack(pid))
@@ -46,8 +54,6 @@ def main() -> None:
             [pid] = ANSWER.unpack(request[1:])
             children.discard(pid)
             control.sendall(ANSWER.pack(_status(pid)))
-    for pid in children:
-        os.kill(pid, signal.SIGKILL)
 
 
 def _fork(control: socket.socket, fd: int, bounds: dict[str, Any]) -> int:

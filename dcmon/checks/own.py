@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -17,8 +17,9 @@ from dcmon.errors import InvalidInput
 LONGEST_LOADING = 60  # seconds; deepchecks alone takes four
 
 
-def registered() -> dict[str, EntryPoint]:
-    """The own checks by name; of two packages with the same name the first one counts."""
+@cache
+def registered() -> Mapping[str, EntryPoint]:
+    """The own checks by name; of two packages with the same name the first one counts. Looked up once a process."""
     found: dict[str, EntryPoint] = {}
     for each in entry_points(group=REGISTRY):
         found.setdefault(each.name, each)
@@ -33,6 +34,12 @@ def registered_as(module_name: str, class_name: str) -> str | None:
         if each.attr == class_name and (module_name == each.module or module_name.startswith(each.module + ".")):
             return name
     return None
+
+
+def forget() -> None:
+    """Look again at what is installed."""
+    registered.cache_clear()
+    _nature.cache_clear()
 
 
 def package(each: EntryPoint) -> str:
@@ -60,7 +67,7 @@ def kind(name: str) -> CheckKind | None:
     )
 
 
-@lru_cache(maxsize=256)
+@cache
 def _nature(name: str, value: str) -> Mapping[str, Any]:
     """What the class says of itself: asked in a process of its own, unless deepchecks is loaded here already."""
     if "deepchecks" in sys.modules:

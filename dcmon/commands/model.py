@@ -1,4 +1,4 @@
-"""Models: create, list, show, set-retention."""
+"""Models: create, list, show, set, set-retention."""
 
 from typing import Annotated
 
@@ -100,7 +100,7 @@ def list_(ctx: typer.Context) -> None:
 @app.command()
 def show(ctx: typer.Context, name: str) -> None:
     """Show a model: versions, samples, monitors, alerts, quarantine. Example: dcmon model show credit"""
-    from dcmon import durations, models, overview, quarantine, references, retention, samples, versions
+    from dcmon import durations, liveness, models, overview, quarantine, references, retention, samples, versions
 
     org = ctx.obj.organization()
     with ctx.obj.org(org) as session:
@@ -113,6 +113,7 @@ def show(ctx: typer.Context, name: str) -> None:
                 "samples": samples.count(session, version),
                 "reference": references.count(session, version),
                 "newest_sample": version.watermark,
+                "state": liveness.of(version),
             }
             for version in versions.entries(session, model)
         ]
@@ -123,6 +124,7 @@ def show(ctx: typer.Context, name: str) -> None:
             "task": model.task_type,
             "description": model.description,
             "time_zone": model.time_zone,
+            "lateness": durations.written(model.lateness),
             "label_ratio": model.label_ratio,
             "label_delay": durations.written(model.label_delay),
             "samples_kept": retention.written(retention.effective(model.retention, org.retention)),
@@ -134,8 +136,42 @@ def show(ctx: typer.Context, name: str) -> None:
         ctx.obj.output.value({**about, "versions": shown})
         return
     ctx.obj.output.value(about, none=FOR_EVER)
-    columns = ["version", "id", "features", "samples", "reference", "newest_sample"]
+    columns = ["version", "id", "features", "samples", "reference", "newest_sample", "state"]
     ctx.obj.output.table(shown, columns, empty="It has no version yet.")
+
+
+@app.command("set")
+def set_(
+    ctx: typer.Context,
+    name: str,
+    time_zone: Annotated[str | None, typer.Option(help="Windows are aligned in it: Europe/Berlin.")] = None,
+    lateness: Annotated[str | None, typer.Option(help="A window waits so long for late rows: 10m, 2h; 0s.")] = None,
+    label_ratio: Annotated[float | None, typer.Option(help="Checks on labels wait for this share of labels.")] = None,
+    label_delay: Annotated[str | None, typer.Option(help="… or this long: 90s, 30m, 12h, 3d.")] = None,
+) -> None:
+    """Set when a model's windows are evaluated; in another time zone, the last ones are evaluated again.
+
+    Example: dcmon model set credit --time-zone Europe/Berlin --lateness 10m
+    """
+    from dcmon import changes, durations, models, wake
+
+    terms = {key: None if text is None else durations.parse(text)
+             for key, text in (("lateness", lateness), ("label_delay", label_delay))}  # fmt: skip
+    timing = changes.Timing(time_zone, label_ratio=label_ratio, **terms)
+    if timing == changes.Timing():
+        raise typer.BadParameter("Say what to set: --time-zone, --lateness, --label-ratio or --label-delay.")
+    org = ctx.obj.organization()
+    with ctx.obj.org(org) as session:
+        model = models.find(session, name)
+        done = changes.change_model(session, org, model, timing, ctx.obj.settings.url)
+        row = {
+            "model": name, "time_zone": model.time_zone, "lateness": durations.written(model.lateness),
+            "label_ratio": model.label_ratio, "label_delay": durations.written(model.label_delay), **done,
+        }  # fmt: skip
+    with ctx.obj.public() as session:
+        wake.ring(session, org.id, wake.Work.evaluate)
+        wake.ring(session, org.id, wake.Work.notify)
+    ctx.obj.output.value(row)
 
 
 @app.command("set-retention")

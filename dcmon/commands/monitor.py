@@ -1,19 +1,22 @@
-"""Monitors: create, list, show, history, run."""
+"""Monitors: create, list, show, history, run, backfill, set, delete."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dcmon.commands import group
+from dcmon.commands import group, utc
 
 if TYPE_CHECKING:
     from dcmon.comparison import With
+    from dcmon.due import Due
     from dcmon.tables.org import Result
 
 app = group(__doc__)
 
 COMPARE = "With what a drift check compares: reference, previous (window), week (the same window a week ago)."
+ROWS = "Rows that it reads of a window: a number, all, or default (DCMON_EVALUATE__SAMPLE_SIZE)."
+LONGEST_WAIT = "Longest wait for another run of the same monitor, and with --wait for the window: 90s, 10m."
 Name = Annotated[str, typer.Argument(help="MODEL/MONITOR, or MONITOR where only one model has it.")]
 
 
@@ -35,6 +38,7 @@ def create(
         list[str] | None, typer.Option("--filter", help="Only rows like \"age >= 30 and city in ('Oslo', 'Rome')\".")
     ] = None,
     compare: Annotated[str, typer.Option(help=COMPARE)] = "reference",
+    rows: Annotated[str, typer.Option(help=ROWS)] = "default",
     rule: Annotated[str | None, typer.Option(help="Add a rule: '> 0.2'.")] = None,
     severity: Annotated[str, typer.Option(help="Of that rule.")] = "medium",
 ) -> None:
@@ -62,7 +66,7 @@ def create(
         on = monitors.provide_check(session, models.find(session, model), check, parameters(param or []), name)
         new = monitors.NewMonitor(
             name, Frequency[frequency.upper()], aggregation_window, data_filters=chosen_rows,
-            additional_kwargs=kwargs, compared_with=compared_with,
+            additional_kwargs=kwargs, compared_with=compared_with, rows=rows_read(rows),
         )  # fmt: skip
         made = monitors.create(session, on, new)
         if condition is not None:
@@ -96,6 +100,15 @@ def compared(word: str) -> "With":
     if word.lower() not in words:
         raise typer.BadParameter(f"{word!r} is none of {', '.join(words)}.", param_hint="--compare")
     return words[word.lower()]
+
+
+def rows_read(word: str) -> int | None:
+    """What --rows says: 0 for all, None for the default. Raises BadParameter."""
+    if word.lower() in ("all", "default"):
+        return 0 if word.lower() == "all" else None
+    if not word.isdecimal() or int(word) == 0:
+        raise typer.BadParameter(f"{word!r} is neither a number of rows nor all or default.", param_hint="--rows")
+    return int(word)
 
 
 @app.command("list")
@@ -138,16 +151,21 @@ def history(
     ctx: typer.Context,
     name: Name,
     since: Annotated[datetime | None, typer.Option(help="Only windows that end after this, UTC.")] = None,
+    revisions: Annotated[
+        bool, typer.Option("--revisions", help="All results of a window, with what each was computed from.")
+    ] = False,
 ) -> None:
     """List the newest result of every window. Example: dcmon monitor history "credit/Prediction Drift\""""
-    from datetime import UTC
-
     from dcmon import monitors, results
 
     with ctx.obj.org() as session:
-        after = since.replace(tzinfo=UTC) if since else None
-        rows = [_result(each) for each in results.series(session, monitors.find(session, name).id, after)]
+        monitor, after = monitors.find(session, name).id, utc(since) if since else None
+        found = (results.revisions if revisions else results.series)(session, monitor, after)
+        rows = [_result(each) for each in found]
     columns = ["window_end", "state", "value", "n", "revision", "driver", "reason"]
+    if revisions:
+        columns = ["window_end", "version_id", "revision", "state", "value", "n", "of", "labelled", "rows",
+                   "reference_revision", "seconds", "computed_at"]  # fmt: skip
     ctx.obj.output.table(rows, columns, empty="No window was evaluated yet.")
 
 
@@ -158,35 +176,160 @@ def run(
     at: Annotated[datetime | None, typer.Option(help="The window that ends then or before, UTC.")] = None,
     from_: Annotated[datetime | None, typer.Option("--from", help="Windows that end after this, UTC.")] = None,
     to: Annotated[datetime | None, typer.Option("--to", help="… and not after this, UTC.")] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until the window is complete; exit 3 if it is not.")
+    ] = False,
+    timeout: Annotated[str, typer.Option(help=LONGEST_WAIT)] = "10m",
     notify: Annotated[bool, typer.Option("--notify", help="Notify of what changes.")] = False,
 ) -> None:
     """Evaluate now; exit 1 when a rule is violated, 8 when there is no verdict.
 
-    Example: dcmon monitor run "credit/Prediction Drift"
+    Example: dcmon monitor run "credit/Prediction Drift" --wait
     """
     from datetime import UTC
 
-    from dcmon import evaluation, monitors, rules, wake
+    from dcmon import alerts, durations, monitors, runs, wake
+
+    if at and (from_ or to):
+        raise typer.BadParameter("Give --at for one window, or --from and --to for many.")
+    if wait and (from_ or to):
+        raise typer.BadParameter("--wait waits for one window: the one that --at says, or the last one.")
+    app, longest = ctx.obj, durations.parse(timeout)
+    org = app.organization()
+    with app.org(org) as session:
+        wanted = monitors.find(session, name).id
+    until = at or to
+    span = (utc(from_) if from_ else None, utc(until) if until else None)
+
+    def look() -> "tuple[list[Due], str | None]":
+        with app.org(org) as session:
+            if not wait:
+                return runs.complete(session, wanted, span), None
+            return runs.readiness(session, wanted, span[1], datetime.now(UTC))
+
+    due = runs.await_complete(look, longest, app.output.say)
+    with runs.alone(app.engine, org, name, wanted, longest, app.output.say):
+        link = app.settings.url if notify else None
+        found = list(runs.run(app.engine, org, wanted, due, app.settings.evaluate, link))
+    if notify:
+        with app.public() as session:
+            wake.ring(session, org.id, wake.Work.notify)
+    with app.org(org) as session:
+        rows = [{**_result(each), "violates": alerts.violations(session, each)} for each in found]
+    columns = ["window_end", "state", "value", "n", "violates", "reason"]
+    app.output.table(rows, columns, empty="There is no complete window with samples yet.")
+    if any(row["violates"] for row in rows):
+        raise typer.Exit(1)
+    if not rows or any(row["state"] != "OK" for row in rows):
+        raise typer.Exit(8)
+
+
+@app.command()
+def backfill(
+    ctx: typer.Context,
+    name: Name,
+    from_: Annotated[datetime, typer.Option("--from", help="Windows that end after this, UTC.")],
+    to: Annotated[datetime | None, typer.Option("--to", help="… and not after this, UTC.")] = None,
+    timeout: Annotated[str, typer.Option(help=LONGEST_WAIT)] = "10m",
+    notify: Annotated[bool, typer.Option("--notify", help="Notify of what changes.")] = False,
+) -> None:
+    """Evaluate the windows of the past that have no result yet; interrupted, the same command goes on.
+
+    Example: dcmon monitor backfill "credit/Prediction Drift" --from 2026-01-01
+    """
+    from dcmon import durations, monitors, runs, wake
 
     app = ctx.obj
     org = app.organization()
     with app.org(org) as session:
         wanted = monitors.find(session, name).id
-        on_it = [rule for rule in rules.of_monitor(session, wanted) if rule.is_active]
-    until = at or to
-    span = (from_.replace(tzinfo=UTC) if from_ else None, until.replace(tzinfo=UTC) if until else None)
-    link = app.settings.url if notify else None
-    found = evaluation.run_monitor(app.engine, org, wanted, span, app.settings.evaluate, link)
+    states: dict[str, int] = {}
+    with runs.alone(app.engine, org, name, wanted, durations.parse(timeout), app.output.say):
+        with app.org(org) as session:
+            asked = runs.complete(session, wanted, (utc(from_), utc(to) if to else None))
+            due = runs.missing(session, wanted, asked)
+        with app.output.progress(name, counts=True) as advance:
+            link = app.settings.url if notify else None
+            for number, each in enumerate(runs.run(app.engine, org, wanted, due, app.settings.evaluate, link), 1):
+                states[each.state] = states.get(each.state, 0) + 1
+                advance(number, len(due))
     if notify:
         with app.public() as session:
             wake.ring(session, org.id, wake.Work.notify)
-    rows = [{**_result(each), "violates": rules.violated(on_it, each.metrics)} for each in found]
-    columns = ["window_end", "state", "value", "n", "violates", "reason"]
-    app.output.table(rows, columns, empty="There is no window with samples yet.")
-    if any(row["violates"] for row in rows):
-        raise typer.Exit(1)
-    if not rows or any(row["state"] != "OK" for row in rows):
-        raise typer.Exit(8)
+    app.output.value({"monitor": name, "windows": len(asked), "there": len(asked) - len(due), "evaluated": len(due),
+                      "states": states})  # fmt: skip
+
+
+@app.command("set")
+def set_(
+    ctx: typer.Context,
+    name: Name,
+    new_name: Annotated[str | None, typer.Option("--name", help="Another name.")] = None,
+    description: Annotated[str | None, typer.Option(help="What it is for.")] = None,
+    frequency: Annotated[str | None, typer.Option(help="HOUR, DAY, WEEK or MONTH.")] = None,
+    aggregation_window: Annotated[int | None, typer.Option(min=1, help="Units that a window spans.")] = None,
+    lookback: Annotated[str | None, typer.Option(help="How far its graph reaches: 30d.")] = None,
+    feature: Annotated[list[str] | None, typer.Option(help="Only these features; repeatable.")] = None,
+    scorer: Annotated[list[str] | None, typer.Option(help="Metrics of a performance check; repeatable.")] = None,
+    class_: Annotated[list[str] | None, typer.Option("--class", help="Only metrics of these classes.")] = None,
+    aggregation: Annotated[str | None, typer.Option(help="How features become one number: max …")] = None,
+    filter_: Annotated[list[str] | None, typer.Option("--filter", help='Only rows like "age >= 30".')] = None,
+    compare: Annotated[str | None, typer.Option(help=COMPARE)] = None,
+    rows: Annotated[str | None, typer.Option(help=ROWS)] = None,
+    reset: Annotated[
+        list[str] | None, typer.Option(help="Choose none any more: feature, scorer, class, aggregation or filter.")
+    ] = None,
+) -> None:
+    """Change a monitor; where its values are others by it, its windows are evaluated again and its alerts are over.
+
+    Example: dcmon monitor set "credit/Prediction Drift" --frequency HOUR --aggregation-window 6
+    """
+    from dataclasses import replace
+
+    from dcmon import changes, durations, filter_syntax, monitors, wake
+    from dcmon.windows import Frequency
+
+    if frequency is not None and frequency.upper() not in Frequency.__members__:
+        raise typer.BadParameter(f"{frequency!r} is none of {', '.join(Frequency)}.", param_hint="--frequency")
+    if unknown := set(reset or ()) - {"feature", "scorer", "class", "aggregation", "filter"}:
+        raise typer.BadParameter(f"{min(unknown)!r} can't be reset.", param_hint="--reset")
+    given: dict[str, Any] = {
+        "name": new_name, "description": description, "aggregation_window": aggregation_window,
+        "frequency": frequency and Frequency[frequency.upper()], "lookback": lookback and durations.parse(lookback),
+        "data_filters": filter_ and filter_syntax.parse(filter_), "compared_with": compare and compared(compare),
+    }  # fmt: skip
+    conf = {"feature": feature, "scorer": scorer, "class": class_, "aggregation method": aggregation and [aggregation]}
+    fields = {key: value for key, value in given.items() if value is not None}
+    fields |= {} if rows is None else {"rows": rows_read(rows)}
+    if not fields and not any(conf.values()) and not reset:
+        raise typer.BadParameter("Say what to change: see dcmon monitor set --help.")
+    gone = {"aggregation method" if each == "aggregation" else each for each in reset or ()}
+    fields |= {"data_filters": None} if "filter" in gone else {}
+    org = ctx.obj.organization()
+    with ctx.obj.org(org) as session:
+        monitor = monitors.find(session, name)
+        before = monitors.described(monitor)
+        kwargs = before.additional_kwargs or {"check_conf": {}, "res_conf": None}
+        chosen = {key: value for key, value in {**kwargs["check_conf"], **{k: v for k, v in conf.items() if v}}.items()
+                  if key not in gone and value}  # fmt: skip
+        is_chosen = bool(chosen or kwargs.get("res_conf"))
+        fields["additional_kwargs"] = {**kwargs, "check_conf": chosen} if is_chosen else None
+        done = changes.change_monitor(session, org, monitor, replace(before, **fields), ctx.obj.settings.url)
+        row = {"monitor": name, "name": monitor.name, "revision": monitor.revision, "windows_due": done.windows}
+    with ctx.obj.public() as session:
+        wake.ring(session, org.id, wake.Work.evaluate)
+        wake.ring(session, org.id, wake.Work.notify)
+    ctx.obj.output.value(row)
+
+
+@app.command()
+def delete(ctx: typer.Context, name: Name) -> None:
+    """Delete a monitor with its results, rules and alerts. Example: dcmon monitor delete "credit/Mixed Nulls\""""
+    from dcmon import monitors
+
+    with ctx.obj.org() as session:
+        monitors.delete(session, monitors.find(session, name))
+    ctx.obj.output.value({"deleted": name})
 
 
 def _result(result: "Result") -> dict[str, object]:
@@ -205,4 +348,13 @@ def _result(result: "Result") -> dict[str, object]:
         "driver": next(iter(result.entries), None),
         "entries": result.entries,
         "reason": result.reason,
+        "version_id": result.version_id,
+        "of": result.n_rows,
+        "labelled": result.n_labelled,
+        "label_coverage": round(result.n_labelled / result.n_rows, 4) if result.n_rows else None,
+        "rows": result.how.get("rows"),
+        "how": result.how,
+        "monitor_revision": result.monitor_revision,
+        "seconds": round(result.duration.total_seconds(), 3),
+        "computed_at": result.computed_at,
     }

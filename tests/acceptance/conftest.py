@@ -36,10 +36,11 @@ class Dcmon:
     @property
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("DCMON_")}
-        own = {"DCMON_DATA_DIR": str(self.data_dir), "DCMON_HTTP__PORT": str(self.port), "COLUMNS": "200"}
+        own = {"DCMON_DATA_DIR": str(self.data_dir), "DCMON_HTTP__PORT": str(self.port), "COLUMNS": "200",
+               "DCMON_EVALUATE__BACKFILL_QUIET": "0"}  # fmt: skip
         return kept | own | self.settings
 
-    def __call__(self, *arguments: str, timeout: float = 120) -> "subprocess.CompletedProcess[str]":
+    def __call__(self, *arguments: str, timeout: float = 240) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [COMMAND, *arguments], env=self.environment, cwd="/", stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=timeout, check=False,

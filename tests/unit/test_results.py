@@ -1,5 +1,6 @@
 """When a complete window is evaluated, and when again."""
 
+import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -80,3 +81,40 @@ def test_levels_are_skipped_only_where_enough_rows_remain() -> None:
     for population in (50_000, 10**6, 10**8):
         level = lowest_level(population, 10_000)
         assert 12_000 <= population / 2**level < 24_000
+
+
+def test_labels_that_trickle_for_weeks_have_a_window_evaluated_some_dozens_of_times() -> None:
+    chance = random.Random(7)
+    begin, rows = NOW, 5_000
+    arrivals = sorted(begin + timedelta(days=chance.expovariate(1 / 7)) for _ in range(rows))
+    evaluated, before, wakes = 0, None, begin
+    for number, at in enumerate(arrivals, 1):
+        for now in (wakes, at):
+            if now > at or (now == wakes and before is None):
+                continue
+            arrived = number if now == at else number - 1
+            found = judge(
+                there(rows, arrived, begin),
+                before,
+                needs_labels=True,
+                label_ratio=0.01,
+                now=now,
+                touched_at=arrivals[arrived - 1],
+            )
+            if found.now:
+                evaluated += 1
+                before = Result(
+                    revision=evaluated, n_rows=rows, n_labelled=arrived, rows_revision=rows, labels_revision=arrived,
+                    computed_at=now,
+                )  # fmt: skip
+            wakes = found.again_at or at + timedelta(days=999)
+    assert 20 < evaluated < 90
+
+
+def test_each_revision_doubles_the_quiet_that_the_next_one_waits_for() -> None:
+    before = last(100, 0)
+    for revision, waits in ((1, 1), (2, 2), (4, 8)):
+        before.revision = revision
+        assert judge(there(101), before) == Verdict(False, NOW + waits * QUIET)
+    before.revision = 30
+    assert judge(there(101), before) == Verdict(False, before.computed_at + timedelta(hours=24))

@@ -1,0 +1,200 @@
+"""Evaluating a monitor's windows because somebody asks, not because they are due: one, or a stretch of the past."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Engine, select, text
+from sqlalchemy.orm import Session
+
+from dcmon import db, errors, evaluation, flow, gathering, liveness, planning, reading, results
+from dcmon.children import Child
+from dcmon.db import Organization
+from dcmon.due import GRACE, Due
+from dcmon.gathering import Kept
+from dcmon.settings import Evaluate
+from dcmon.tables.org import Check, Model, Monitor, Result, Version
+from dcmon.windows import Frequency, Shape, Window, floor, step, zone
+
+BUSY = 6  # advisory lock space: who runs a monitor by hand
+LOOKED_EVERY = 0.2  # seconds
+Span = tuple[datetime | None, datetime | None]
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A monitor with all that says how its windows lie."""
+
+    monitor: Monitor
+    check: Check
+    model: Model
+
+    @property
+    def shape(self) -> Shape:
+        return Shape(Frequency(self.monitor.frequency), self.monitor.aggregation_window)
+
+    def last_end(self, at: datetime) -> datetime:
+        """The end of the last window that was over by then."""
+        return floor(at, self.shape.frequency, zone(self.model.time_zone))
+
+    def ending(self, end: datetime) -> Window:
+        """The window that ends then."""
+        return self.shape.ending(end, zone(self.model.time_zone))
+
+
+def watch(session: Session, monitor_id: int) -> Watch:
+    """The monitor of that id."""
+    monitor = session.get_one(Monitor, monitor_id)
+    check = session.get_one(Check, monitor.check_id)
+    return Watch(monitor, check, session.get_one(Model, check.model_id))
+
+
+def complete(session: Session, monitor_id: int, span: Span) -> list[Due]:
+    """The complete windows of a monitor that end after the first time and not after the second, in order.
+
+    Without the first time the last one of each version.
+    """
+    on = watch(session, monitor_id)
+    (after, until), local = span, zone(on.model.time_zone)
+    found = []
+    for version, begins, newest in _reaches(session, on):
+        end = on.last_end(min(until or newest, newest))
+        while end > begins and (after is None or end > after):
+            found.append((version.id, on.ending(end)))
+            if after is None:
+                break
+            end = step(end, on.shape.frequency, -1, local)
+    return sorted(found, key=lambda each: (each[1].end, each[0]))
+
+
+def _reaches(session: Session, on: Watch) -> Iterator[tuple[Version, datetime, datetime]]:
+    """The versions that have windows, from when to when; the flow of rows can be counted where there are none, too."""
+    for version in session.scalars(select(Version).where(Version.model_id == on.model.id).order_by(Version.id)):
+        if flow.is_flow(on.check):
+            yield version, *flow.reach(on.model, version, datetime.now(UTC))
+        elif version.earliest is not None and version.watermark is not None:
+            yield version, version.earliest, version.watermark
+
+
+def _versions(session: Session, model: Model) -> Sequence[Version]:
+    return session.scalars(
+        select(Version).where(Version.model_id == model.id, Version.watermark.is_not(None)).order_by(Version.id)
+    ).all()
+
+
+def missing(session: Session, monitor_id: int, wanted: Sequence[Due]) -> list[Due]:
+    """Those windows that have no result of the monitor as it is now, on the rows that are there now."""
+    return [each for each in wanted if not _is_there(session, watch(session, monitor_id), *each)]
+
+
+def _is_there(session: Session, on: Watch, version_id: int, window: Window) -> bool:
+    last = results.latest(session, version_id, window, [on.monitor.id]).get(on.monitor.id)
+    version = session.get_one(Version, version_id)
+    if last is None or last.state == "ERROR" or last.monitor_revision != on.monitor.revision:
+        return False
+    there = reading.extent(session, version_id, window.start, window.end)
+    rows, labels = there.rows_revision, there.labels_revision if on.check.needs_labels else last.labels_revision
+    reference = version.reference_revision if on.check.needs_reference else last.reference_revision
+    return (rows, labels, reference) == (last.rows_revision, last.labels_revision, last.reference_revision)
+
+
+def run(
+    engine: Engine,
+    org: Organization,
+    monitor_id: int,
+    wanted: Sequence[Due],
+    settings: Evaluate,
+    public_url: str | None,
+) -> Iterator[Result]:
+    """Evaluate these windows now, each stored and judged by itself: the newest result of each, as it is stored.
+
+    Without `public_url` nobody is notified.
+    """
+    kept = Kept()
+    with Child(settings) as child:
+        for version_id, window in wanted:
+            with db.org_session(engine, org, snapshot=True) as session:
+                now = datetime.now(UTC)
+                plan = planning.plan(session, version_id, window, now, settings, now, only=monitor_id)
+                workload, known = gathering.gather(session, org, plan, settings, kept)
+            answers = [*known, *child.run(workload)]
+            with db.org_session(engine, org) as session:
+                evaluation.store(session, org, plan, answers, public_url, None)  # who asks is told of old windows too
+                found = results.latest(session, version_id, window, [monitor_id]).get(monitor_id)
+            if found is not None:
+                yield found
+
+
+@contextmanager
+def alone(
+    engine: Engine, org: Organization, name: str, monitor_id: int, wait: timedelta, say: Callable[[str], None]
+) -> Iterator[None]:
+    """Be the only one who runs a monitor by hand; whoever does is waited for. Raises Locked when it takes too long."""
+    until, is_said = time.monotonic() + wait.total_seconds(), False
+    lock = {"space": BUSY, "what": f"{org.id}/{monitor_id}"}
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        while not connection.scalar(text("select pg_try_advisory_lock(:space, hashtext(:what))"), lock):
+            if time.monotonic() > until:
+                raise errors.MonitorBusy(name=name)
+            if not is_said:
+                say(f"waiting: another run or backfill works on {name}")
+                is_said = True
+            time.sleep(LOOKED_EVERY)
+        try:
+            yield
+        finally:
+            if not connection.invalidated:
+                connection.execute(text("select pg_advisory_unlock(:space, hashtext(:what))"), lock)
+
+
+def await_complete(
+    look: Callable[[], tuple[list[Due], str | None]], timeout: timedelta, say: Callable[[str], None]
+) -> list[Due]:
+    """Wait until `look` (which is `readiness` in a session) names no reason to wait. Raises StillIncomplete."""
+    until, said = time.monotonic() + timeout.total_seconds(), ""
+    while True:
+        ready, why = look()
+        if why is None:
+            return ready
+        if time.monotonic() > until:
+            raise errors.StillIncomplete(why=why)
+        if why != said:
+            say(f"waiting: {why}")
+            said = why
+        time.sleep(LOOKED_EVERY)
+
+
+def readiness(session: Session, monitor_id: int, at: datetime | None, now: datetime) -> tuple[list[Due], str | None]:
+    """The complete windows that end at `at` or before (None: now), one of each version, and why to wait for others.
+
+    Live versions are waited for until newer samples came, or the clock says that the window is over; those that fell
+    silent or were loaded are not, as long as another one has the window.
+    """
+    on = watch(session, monitor_id)
+    window = on.ending(on.last_end(at or now))
+    ready, waiting = list[Due](), list[str]()
+    for version in _versions(session, on.model):
+        why = _why_not(session, on, version, window, now)
+        if why is None:
+            ready.append((version.id, window))
+        elif liveness.of(version) == "live" or why.startswith("labels"):
+            waiting.append(f"version {version.name} of {on.model.name}: {why}")
+    if waiting or not ready:
+        nothing = f"no version of {on.model.name} has samples newer than {window.end:%Y-%m-%d %H:%M} UTC"
+        return ready, "; ".join(waiting) or nothing
+    return ready, None
+
+
+def _why_not(session: Session, on: Watch, version: Version, window: Window, now: datetime) -> str | None:
+    assert version.watermark is not None
+    is_over = liveness.of(version) == "live" and window.end + on.model.lateness + GRACE <= now
+    if version.watermark < window.end + on.model.lateness and not is_over:
+        return f"its newest sample is of {version.watermark:%Y-%m-%d %H:%M} UTC"
+    there = reading.extent(session, version.id, window.start, window.end)
+    if on.check.needs_labels and there.n and there.label_ratio < on.model.label_ratio:
+        logged = there.logged_at or now
+        if logged + on.model.label_delay > now:
+            return f"labels of {there.n_labelled} of {there.n} samples are there"
+    return None

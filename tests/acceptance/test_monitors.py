@@ -1,0 +1,150 @@
+"""What a person or a pipeline types about monitors: run, backfill, change, look back, delete."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import text
+
+from dcmon import models, monitors, rules, versions
+from dcmon.app import App
+from dcmon.models import NewModel
+from dcmon.monitors import NewMonitor
+from dcmon.versions import NewVersion
+from dcmon.windows import Frequency
+from tests.acceptance.conftest import Dcmon
+from tests.conftest import Acme
+
+pytestmark = pytest.mark.timeout(900)
+START = datetime(2026, 3, 2, tzinfo=UTC)
+NULLS = "credit/Nulls of age"
+
+
+@pytest.fixture
+def credit(app: App, acme: Acme, database_url: str, with_url: Callable[[str], Dcmon]) -> Dcmon:
+    """A model with ten days of hourly samples, of which those of day 7 have no age, and a daily monitor of that."""
+    with app.org(acme.org) as session:
+        model = models.create(session, NewModel("credit", "binary"))
+        version = versions.create(session, model, NewVersion("v1", {"age": "numeric", "job": "categorical"}))
+        check = monitors.provide_check(session, model, "PercentOfNulls")
+        chosen = {"check_conf": {"feature": ["age"], "aggregation method": ["max"]}, "res_conf": None}
+        made = monitors.create(session, check, NewMonitor("Nulls of age", Frequency.DAY, additional_kwargs=chosen))
+        rules.create(session, made.id, rules.parse("> 0.5"), "high")
+        version_id = version.id
+    rows = [
+        {"_dc_sample_id": f"s{n}", "_dc_time": (START + timedelta(hours=n)).isoformat(), "_dc_prediction": "1",
+         "age": None if n // 24 == 7 else n, "job": "j"}
+        for n in range(24 * 10)
+    ]  # fmt: skip
+    app.ingestion.take_samples(acme.org, version_id, [json.dumps(row).encode() for row in rows])
+    return with_url(database_url)
+
+
+def values(credit: Dcmon, *more: str) -> list[tuple[str, float | None, int]]:
+    found = credit.json("monitor", "history", NULLS, *more)
+    return [(each["window_end"][:10], each["value"], each["revision"]) for each in found]
+
+
+def test_run_has_the_exit_code_of_its_verdict(credit: Dcmon) -> None:
+    assert credit("monitor", "run", NULLS).returncode == 0
+    bad = credit("monitor", "run", "Nulls of age", "--at", "2026-03-10")
+    assert bad.returncode == 1
+    assert "high" in bad.stdout
+    assert credit("monitor", "run", NULLS, "--from", "2026-03-08", "--to", "2026-03-11").returncode == 1
+    assert credit("monitor", "run", NULLS, "--at", "2026-03-01").returncode == 8
+    for wrong in (["--at", "2026-03-10", "--to", "2026-03-11"], ["--wait", "--from", "2026-03-08"], ["--timeout", "x"]):
+        assert credit("monitor", "run", NULLS, *wrong).returncode == 2
+    assert credit("monitor", "run", "nobody").returncode == 5
+    assert [value for _, value, _ in values(credit)] == [0.0, 1.0, 0.0]
+
+
+def test_wait_ends_when_the_window_is_complete_or_the_time_is_over(credit: Dcmon, app: App, acme: Acme) -> None:
+    late = credit("monitor", "run", NULLS, "--wait", "--at", "2026-03-20", "--timeout", "1s")
+    assert late.returncode == 3
+    assert "the window is not complete: no version of credit has samples newer than 2026-03-20" in late.stderr
+    waiting = credit.start("monitor", "run", NULLS, "--wait", "--at", "2026-03-12", "--timeout", "300s")
+    assert waiting.stderr is not None
+    assert "waiting: no version of credit" in waiting.stderr.readline()
+    row = {"_dc_sample_id": "new", "_dc_time": "2026-03-12T00:00:00Z", "_dc_prediction": "1", "age": 1, "job": "j"}
+    with app.org(acme.org) as session:
+        version_id = session.scalar(text("select id from versions"))
+    app.ingestion.take_samples(acme.org, version_id, [json.dumps(row).encode()])
+    out, _ = waiting.communicate(timeout=300)
+    assert waiting.returncode == 0, out
+    assert values(credit) == [("2026-03-12", 0.0, 1)]
+
+
+def test_two_at_once_wait_for_each_other(credit: Dcmon, app: App, acme: Acme) -> None:
+    key = {"what": f"{acme.org.id}/1"}
+    with app.engine.connect() as connection:
+        connection.execute(text("select pg_advisory_lock(6, hashtext(:what))"), key)
+        busy = credit("monitor", "run", NULLS, "--timeout", "1s")
+        assert (busy.returncode, busy.stdout) == (6, "")
+        assert "waiting: another run or backfill works on" in busy.stderr
+        running = credit.start("monitor", "run", NULLS)
+        time.sleep(1)
+        connection.execute(text("select pg_advisory_unlock(6, hashtext(:what))"), key)
+    running.communicate(timeout=300)
+    assert running.returncode == 0
+
+
+def test_backfill_fills_what_is_missing_once_and_goes_on_after_ctrl_c(credit: Dcmon) -> None:
+    interrupted = credit.start("monitor", "backfill", NULLS, "--from", "2026-03-01")
+    while interrupted.poll() is None and len(values(credit)) < 2:
+        time.sleep(0.1)
+    interrupted.send_signal(2)
+    interrupted.communicate(timeout=300)
+    assert interrupted.returncode in (0, 130)
+    there = len(values(credit))
+    done = credit.json("monitor", "backfill", NULLS, "--from", "2026-03-01")
+    assert (done["windows"], done["there"], done["evaluated"]) == (9, there, 9 - there)
+    again = credit.json("monitor", "backfill", NULLS, "--from", "2026-03-01")
+    assert (again["there"], again["evaluated"], again["states"]) == (9, 0, {})
+    assert {revision for _, _, revision in values(credit, "--revisions")} == {1}
+
+
+def test_set_evaluates_again_what_it_changes_and_nothing_else(credit: Dcmon) -> None:
+    credit.json("monitor", "backfill", NULLS, "--from", "2026-03-01")
+    quiet = credit.json("monitor", "set", NULLS, "--name", "Nulls", "--lookback", "90d", "--description", "of age")
+    assert (quiet["name"], quiet["revision"], quiet["windows_due"]) == ("Nulls", 1, 0)
+    loud = credit.json("monitor", "set", "Nulls", "--filter", "age >= 12", "--rows", "all")
+    assert loud["revision"] == 2
+    assert loud["windows_due"] == 10
+    assert credit.json("monitor", "history", "Nulls") == []
+    assert credit.json("monitor", "backfill", "Nulls", "--from", "2026-03-01")["evaluated"] == 9
+    shown = credit.json("monitor", "history", "Nulls", "--revisions")
+    assert {(each["monitor_revision"], each["revision"]) for each in shown} == {(1, 1), (2, 2)}
+    first = next(each for each in shown if each["revision"] == 2)
+    assert (first["n"], first["of"], first["label_coverage"], first["how"]["rows"]) == (12, 24, 0.0, "all")
+    assert first["how"]["deepchecks"] == "0.19.1"
+    reset = credit.json("monitor", "set", "Nulls", "--reset", "filter", "--frequency", "hour")
+    assert reset["revision"] == 3
+    for wrong in ([], ["--rows", "0"], ["--rows", "few"], ["--reset", "all"], ["--frequency", "YEAR"],
+                  ["--feature", "nope"], ["--aggregation-window", "0"], ["--filter", "nope > 1"]):  # fmt: skip
+        assert credit("monitor", "set", "Nulls", *wrong).returncode == 2, wrong
+    assert credit.json("monitor", "delete", "Nulls") == {"deleted": "Nulls"}
+    assert credit("monitor", "show", "Nulls").returncode == 5
+
+
+def test_a_models_windows_follow_its_time_zone(credit: Dcmon) -> None:
+    credit.json("monitor", "backfill", NULLS, "--from", "2026-03-01")
+    done = credit.json("model", "set", "credit", "--time-zone", "Europe/Berlin", "--lateness", "10m",
+                       "--label-ratio", "0.8", "--label-delay", "3d")  # fmt: skip
+    assert done == {"model": "credit", "time_zone": "Europe/Berlin", "lateness": "10m", "label_ratio": 0.8,
+                    "label_delay": "3d", "windows_due": 11}  # fmt: skip
+    credit.json("monitor", "backfill", NULLS, "--from", "2026-03-01")
+    ends = {each["window_end"][10:16] for each in credit.json("monitor", "history", NULLS)}
+    assert ends == {"T23:00"}
+    [version] = credit.json("model", "show", "credit")["versions"]
+    assert version["state"] == "loaded"
+    for wrong in ([], ["--time-zone", "Mars/Olympus"], ["--label-ratio", "2"], ["--lateness", "soon"]):
+        assert credit("model", "set", "credit", *wrong).returncode == 2, wrong
+
+
+def test_output_of_a_check_run_by_a_person_is_clean(credit: Dcmon) -> None:
+    done: subprocess.CompletedProcess[str] = credit("-o", "json", "monitor", "run", NULLS)
+    assert json.loads(done.stdout)[0]["state"] == "OK"
+    assert done.stderr == ""

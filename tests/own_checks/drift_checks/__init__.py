@@ -1,0 +1,47 @@
+"""Checks as a user writes them."""
+
+from deepchecks.core import CheckResult
+from deepchecks.core.reduce_classes import ReduceLabelMixin, ReduceMixin
+from deepchecks.tabular import SingleDatasetCheck, TrainTestCheck
+
+
+class Span(SingleDatasetCheck, ReduceMixin):
+    """How far the largest value is from the smallest."""
+
+    def __init__(self, column="age", **kwargs):
+        super().__init__(**kwargs)
+        self.column = column
+
+    def run_logic(self, context, dataset_kind):
+        return CheckResult(context.get_data_by_kind(dataset_kind).data[self.column])
+
+    def reduce_output(self, result):
+        return {"Span": result.value.max() - result.value.min()}
+
+
+class ShareOfOnes(SingleDatasetCheck, ReduceLabelMixin):
+    """How many labels are 1."""
+
+    def run_logic(self, context, dataset_kind):
+        labels = context.get_data_by_kind(dataset_kind).label_col
+        if len(labels) < 10:
+            raise ValueError("so few labels")
+        return CheckResult((labels == "1").mean())
+
+    def reduce_output(self, result):
+        return {"Share": result.value}
+
+
+class Wider(TrainTestCheck, ReduceMixin):
+    """How much wider the window is than the reference."""
+
+    def run_logic(self, context):
+        train, test = (side.data["age"] for side in (context.train, context.test))
+        return CheckResult((test.max() - test.min()) / (train.max() - train.min()))
+
+    def reduce_output(self, result):
+        return {"Wider": result.value}
+
+
+def no_class():
+    """Nothing that dcmon can run."""
