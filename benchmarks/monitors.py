@@ -15,10 +15,11 @@ import pandas as pd
 from sqlalchemy import text
 
 from benchmarks.stage import CLASSES, FEATURES, Stage, figure, rows, say, stage
-from dcmon import evaluation, monitors, reading, references, versions
+from dcmon import evaluation, gathering, monitors, planning, reading, references, versions
+from dcmon.bench import Bench
 from dcmon.checks import defaults
 from dcmon.checks.catalogue import entry
-from dcmon.evaluation import References
+from dcmon.gathering import Kept
 from dcmon.rows import Raw
 from dcmon.settings import Evaluate
 from dcmon.windows import Frequency, Window
@@ -60,14 +61,14 @@ def _label(row: bytes) -> bytes:
 
 
 def _eight_defaults(on: Stage, version_id: int) -> None:
-    kept, settings = References(), Evaluate()
-    _evaluate(on, version_id, 0, settings, kept)
+    bench, kept, settings = Bench(), Kept(), Evaluate()
+    _evaluate(on, version_id, 0, settings, bench, kept)
     bare = _bare(on, version_id)
     bare()
     ours, limits = [], []
     for run in range(RUNS):
         say(f"eight default monitors on a window of {ROWS} rows: run {run + 1} of {RUNS}")
-        ours.append(_cpu(lambda day=run + 1: _evaluate(on, version_id, day, settings, kept)))  # type: ignore[misc]
+        ours.append(_cpu(lambda day=run + 1: _evaluate(on, version_id, day, settings, bench, kept)))  # type: ignore[misc]
         limits.append(_cpu(bare))
     figure(
         "monitors.eight.cpu", ours, "ms per window, PostgreSQL not counted", "bare deepchecks, rows in memory", limits
@@ -84,16 +85,17 @@ def _cpu(work: Callable[[], object]) -> float:
     return 1000 * (time.process_time() - began)
 
 
-def _evaluate(on: Stage, version_id: int, day: int, settings: Evaluate, kept: References) -> None:
+def _evaluate(on: Stage, version_id: int, day: int, settings: Evaluate, bench: Bench, kept: Kept) -> None:
     """What the worker does for a window: plan, read once, run, store, judge."""
     start = datetime(2026, 3, day + 1, tzinfo=UTC)
     window, now = Window(start, start + timedelta(days=1)), datetime.now(UTC)
     with on.app.org(on.org, snapshot=True) as session:
-        plan = evaluation.plan(session, version_id, window, now, settings, now)
-        findings = evaluation.compute(session, on.org, plan, settings, kept)
-    assert [finding.value.state for finding in findings] == ["OK"] * 8, [finding.value for finding in findings]
+        plan = planning.plan(session, version_id, window, now, settings, now)
+        workload, known = gathering.gather(session, on.org, plan, settings.sample_size, kept)
+    answers = [*known, *bench.run(workload)]
+    assert [answer.value.state for answer in answers] == ["OK"] * 8, [answer.value for answer in answers]
     with on.app.org(on.org) as session:
-        evaluation.store(session, on.org, plan, findings, None)
+        evaluation.store(session, on.org, plan, answers, None)
 
 
 def _bare(on: Stage, version_id: int) -> Callable[[], None]:

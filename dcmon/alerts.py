@@ -6,41 +6,18 @@ not when it fires in the newest windows; what is found in old ones is kept and s
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from dcmon import errors, evidence, notifications, replays
+from dcmon import errors, evidence, replays
 from dcmon.criteria import SEVERITIES
 from dcmon.db import Organization
-from dcmon.episodes import Episode, fold, verdict_on
-from dcmon.rules import policy
-from dcmon.tables.org import Alert, AlertChange, AlertRule, DueWindow, Monitor, Notification, Result
-
-__all__ = ["fold"]
-
-RECENT = timedelta(days=2)
-RECENT_WINDOWS = 2
-UNIT = {"HOUR": timedelta(hours=1), "DAY": timedelta(days=1), "WEEK": timedelta(weeks=1), "MONTH": timedelta(days=31)}
-
-
-@dataclass(frozen=True)
-class Voice:
-    """Who is told, and why something changes.
-
-    Without a `public_url`, which notifications link to, nobody is. `recent`: alerts that nobody knows of are told when
-    no window that is due now ends so much later; None: always. `result`: what was found; `by`: the operator who did it.
-    """
-
-    org: Organization
-    public_url: str | None = None
-    recent: timedelta | None = RECENT
-    result: Result | None = None
-    by: str | None = None
-    note: str | None = None
-    gone: str = "revision"
+from dcmon.episodes import Episode
+from dcmon.tables.org import Alert, AlertChange, AlertRule, Result
+from dcmon.telling import RECENT, Voice, say, tell, tell_what_is_owed, was_told, write_down
 
 
 def judge(
@@ -96,10 +73,13 @@ def violations(session: Session, result: Result) -> list[str]:
     for rule in session.scalars(
         select(AlertRule).where(AlertRule.monitor_id == result.monitor_id, AlertRule.is_active)
     ):
-        wanted = policy(rule)
-        before = replays.before(session, rule, result.version_id, result.window_end, 4 * wanted.condition.lookback + 1)
-        known = [each for each in before if each.state == "OK" and each.n >= wanted.min_n]
-        verdict = verdict_on(wanted, result, known)
+        machine = replays.machine_of(session, rule, result.version_id)
+        wanted = machine.policy
+        for each in replays.before(
+            session, rule, result.version_id, result.window_end, 4 * wanted.condition.lookback + 1
+        ):
+            machine.see(each)
+        verdict = machine.see(result)
         if verdict.is_bad:
             is_warning = verdict.finding is not None and verdict.finding.is_warning
             name = result.state if verdict.finding is None else verdict.finding.name
@@ -113,6 +93,14 @@ def _lock(session: Session, rule_id: int) -> AlertRule:
     ).one()
 
 
+def _hold(session: Session, alert: Alert) -> AlertRule:
+    """The alert as it is now, and nobody else judges its rule meanwhile. Raises NotFound when it is gone."""
+    rule = _lock(session, alert.rule_id)
+    if session.get(Alert, alert.id, populate_existing=True) is None:
+        raise errors.AlertNotFound(name=alert.id)
+    return rule
+
+
 def _open(session: Session, rule: AlertRule) -> Sequence[Alert]:
     return session.scalars(select(Alert).where(Alert.rule_id == rule.id, Alert.state != "resolved")).all()
 
@@ -120,15 +108,15 @@ def _open(session: Session, rule: AlertRule) -> Sequence[Alert]:
 def _judge(session: Session, voice: Voice, rule: AlertRule, version_id: int, at: datetime) -> int:
     if rule.start_time is None:
         rule.start_time = at
-    settled = replays.settled(session, rule, version_id)
-    stored = replays.stored(session, rule, version_id, at, settled)
+    stored, settled = replays.stored(session, rule, version_id, at)
     anchor = min([at, *(alert.first_window_end for alert in stored)])
     written = 0
     for episode in replays.replay(session, rule, version_id, anchor, settled).episodes:
         mine = [alert for alert in stored if _overlap(alert, episode)]
         stored = [alert for alert in stored if alert not in mine]
         written += _apply(session, voice, rule, version_id, mine, episode)
-    return written + sum(_vanish(session, voice, alert) for alert in stored)
+    written += sum(_vanish(session, voice, alert) for alert in stored)
+    return written + tell_what_is_owed(session, voice, rule, version_id)
 
 
 def _overlap(alert: Alert, episode: Episode) -> bool:
@@ -144,14 +132,15 @@ def _apply(
     was_worst = (alert.worst_window_end, alert.worst_value) if alert.id is not None else None
     _describe(alert, episode, rule)
     if was_worst != (alert.worst_window_end, alert.worst_value):
+        episode.before = episode.before or replays.last_good(session, rule, version_id, episode.first.window_end)
         alert.drivers, alert.details = evidence.of_episode(session, version_id, episode)
     _set_state(alert, episode)
     session.add(alert)
     session.flush()
     kinds = _kinds(before, severity, alert)
     for kind in kinds or _confirmed(session, voice, alert):
-        _write_down(session, alert, kind, voice, _window_of(kind, episode))
-    written = _tell(session, voice, alert, rule, episode.reached, is_reopened="reopened" in kinds)
+        write_down(session, alert, kind, voice, _window_of(kind, episode))
+    written = tell(session, voice, alert, rule, episode.reached, is_reopened="reopened" in kinds)
     return written + sum(_merge(session, voice, other, alert) for other in merged)
 
 
@@ -232,41 +221,18 @@ def _confirmed(session: Session, voice: Voice, alert: Alert) -> list[str]:
     return [] if is_said else ["confirmed"]
 
 
-def _write_down(session: Session, alert: Alert, kind: str, voice: Voice, window_end: datetime | None) -> None:
-    """A line of the alert's history."""
-    result = voice.result
-    is_confirmed = kind == "confirmed" and result is not None
-    session.add(
-        AlertChange(
-            alert_id=alert.id,
-            kind=kind,
-            by=voice.by,
-            window_end=result.window_end if is_confirmed and result is not None else window_end,
-            result_revision=None if result is None else result.revision,
-            severity=alert.severity,
-            value=alert.current_value,
-            note=voice.note,
-        )
-    )
-    session.flush()
-
-
 def _merge(session: Session, voice: Voice, alert: Alert, into: Alert) -> int:
     """An alert grew into another one: whoever was told of it is told that it is over, otherwise it never was."""
-    if not _was_told(session, alert):
+    if not was_told(session, alert):
         session.delete(alert)
         session.flush()
         return 0
     return _close(session, voice, alert, f"it is one with alert {into.id}")
 
 
-def _was_told(session: Session, alert: Alert) -> bool:
-    return session.scalar(select(Notification.id).where(Notification.alert_id == alert.id).limit(1)) is not None
-
-
 def _vanish(session: Session, voice: Voice, alert: Alert) -> int:
     """The windows of an alert are not bad any more; one that never fired never was."""
-    if alert.state == "pending" and not _was_told(session, alert):
+    if alert.state == "pending" and not was_told(session, alert):
         session.delete(alert)
         session.flush()
         return 0
@@ -280,49 +246,10 @@ def _close(session: Session, voice: Voice, alert: Alert, note: str | None) -> in
     if not is_over:
         alert.resolved_at = func.now()
     kind = "retracted" if voice.gone == "revision" else "resolved"
-    _write_down(
+    write_down(
         session, alert, kind, replace(voice, note=note), None if voice.result is None else voice.result.window_end
     )
-    return _say(session, voice, alert, kind) if alert.told_severity is not None else 0
-
-
-def _tell(
-    session: Session, voice: Voice, alert: Alert, rule: AlertRule, reached: datetime | None, *, is_reopened: bool
-) -> int:
-    """Write the notifications that receivers need to know what the alert is now; returns how many."""
-    if voice.public_url is None:
-        return 0
-    told = alert.told_severity
-    if alert.state != "firing":
-        is_retracted = alert.state == "pending"
-        return _say(session, voice, alert, "retracted" if is_retracted else "resolved") if told is not None else 0
-    if told is None:
-        is_news = _is_recent(session, voice, rule, alert.version_id, reached)
-        return _say(session, voice, alert, "reopened" if is_reopened else "firing") if is_news else 0
-    if told != alert.severity:
-        is_worse = SEVERITIES.index(alert.severity) > SEVERITIES.index(told)
-        return _say(session, voice, alert, "escalated" if is_worse else "deescalated")
-    return 0
-
-
-def _is_recent(session: Session, voice: Voice, rule: AlertRule, version_id: int, reached: datetime | None) -> bool:
-    """Whether no window that is due now ends much later than the newest that has a verdict: then it is what is now."""
-    if voice.recent is None or reached is None:
-        return True
-    unit = UNIT[session.get_one(Monitor, rule.monitor_id).frequency]
-    boundary = reached + max(voice.recent, RECENT_WINDOWS * unit)
-    later = select(DueWindow.window_end).where(
-        DueWindow.version_id == version_id, DueWindow.window_end > boundary, DueWindow.due_at <= func.now()
-    )
-    return session.scalar(later.limit(1)) is None
-
-
-def _say(session: Session, voice: Voice, alert: Alert, kind: str) -> int:
-    if voice.public_url is None:
-        return 0
-    alert.told_severity = alert.severity if alert.state == "firing" else None
-    session.flush()
-    return notifications.write(session, voice.org, alert, kind, voice.public_url)
+    return say(session, voice, alert, kind) if alert.told_severity is not None else 0
 
 
 # What an operator does.
@@ -338,14 +265,13 @@ def resolve(
     note: str | None = None,
 ) -> bool:
     """An operator declares an alert over; bad windows after its last one open another. False when it was over."""
-    _lock(session, alert.rule_id)
-    session.refresh(alert)
+    _hold(session, alert)
     if alert.state == "resolved":
         return False
     voice = Voice(org, public_url, by=by, note=note)
     alert.state, alert.resolved_at, alert.resolved_by = "resolved", func.now(), "operator"
-    _write_down(session, alert, "resolved", voice, alert.last_window_end)
-    _say(session, voice, alert, "resolved")
+    write_down(session, alert, "resolved", voice, alert.last_window_end)
+    say(session, voice, alert, "resolved")
     return True
 
 
@@ -362,8 +288,7 @@ def reopen(
 
     Raises Conflict for one that was over by itself: that opens again by itself.
     """
-    rule = _lock(session, alert.rule_id)
-    session.refresh(alert)
+    rule = _hold(session, alert)
     if alert.state != "resolved":
         return False
     if alert.resolved_by != "operator" or not rule.is_active:
@@ -379,9 +304,9 @@ def reopen(
     _judge(session, voice, rule, alert.version_id, alert.first_window_end)
     if alert.state == "resolved" and alert.resolved_by is None:
         alert.resolved_by = "recovery"
-        _write_down(session, alert, "reopened", voice, alert.last_window_end)
+        write_down(session, alert, "reopened", voice, alert.last_window_end)
         over = replace(voice, by=None, note="it recovered meanwhile")
-        _write_down(session, alert, "resolved", over, None)
+        write_down(session, alert, "resolved", over, None)
     return True
 
 
@@ -396,8 +321,7 @@ def acknowledge(
     is_undone: bool = False,
 ) -> bool:
     """Somebody works on an alert, or, undone, nobody does; False when it was so. Raises Conflict when it is over."""
-    _lock(session, alert.rule_id)
-    session.refresh(alert)
+    _hold(session, alert)
     if alert.state == "resolved":
         raise errors.Conflict(f"Alert {alert.id} is over: there is nothing to acknowledge.")
     if (alert.acknowledged_at is None) is is_undone:
@@ -405,9 +329,9 @@ def acknowledge(
     voice = Voice(org, public_url, by=by, note=note)
     alert.acknowledged_at = None if is_undone else func.now()
     alert.acknowledged_by, alert.acknowledgement = (None, None) if is_undone else (by, note)
-    _write_down(session, alert, "unacknowledged" if is_undone else "acknowledged", voice, alert.last_window_end)
+    write_down(session, alert, "unacknowledged" if is_undone else "acknowledged", voice, alert.last_window_end)
     if not is_undone and alert.told_severity is not None:
-        _say(session, voice, alert, "acknowledged")
+        say(session, voice, alert, "acknowledged")
     return True
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from dcmon import replays, results, rules
+from dcmon import baselines, grammar, replays, results, rules
 from dcmon.episodes import Episode, Machine, Policy
 from dcmon.rules import Change
 from dcmon.tables.org import AlertRule, Result, Version
@@ -108,9 +108,9 @@ def run(session: Session, monitor_id: int, policy: Policy, reach: timedelta) -> 
 
 def _machine(session: Session, monitor_id: int, version_id: int, policy: Policy, found: Sequence[Result]) -> Machine:
     mine = [result for result in found if result.version_id == version_id]
-    machine = Machine(policy)
+    rule = AlertRule(monitor_id=monitor_id, condition=grammar.written(policy.condition))
+    machine = Machine(policy, baselines.of(session, rule, version_id))
     if lookback := policy.condition.lookback:
-        rule = AlertRule(monitor_id=monitor_id)
         for result in replays.before(session, rule, version_id, mine[0].window_end, 4 * lookback):
             machine.see(result)
     for result in mine:

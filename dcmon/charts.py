@@ -37,15 +37,16 @@ class Point:
 
 @dataclass(frozen=True)
 class Threshold:
-    """A rule: an alert opens while `operator` `value` is true, e.g. "greater_than" 0.2."""
+    """A rule: an alert opens while `operator` `value` is true, e.g. "greater_than" 0.2, or as the `label` says."""
 
     value: float
     severity: str
     operator: str = "greater_than"
+    label: str = ""
 
     @property
     def text(self) -> str:
-        return f"{_SIGNS.get(self.operator, self.operator)} {number(self.value)}"
+        return self.label or f"{_SIGNS.get(self.operator, self.operator)} {number(self.value)}"
 
     @property
     def is_lower_bound(self) -> bool:

@@ -82,6 +82,11 @@ class Columns:
         return {**self.model, **self.own, LABEL: self.label_type}
 
     @property
+    def filterable(self) -> dict[str, str]:
+        """What filters may speak of: all of these, and the sample's time."""
+        return {**self.all, TIME: "datetime"}
+
+    @property
     def label_type(self) -> str:
         return "numeric" if self.is_regression else "categorical"
 

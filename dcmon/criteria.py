@@ -3,8 +3,7 @@
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import inf, isfinite
-from statistics import fmean, stdev
+from math import fsum, inf, isfinite, sqrt
 from typing import Protocol
 
 SEVERITIES = ("low", "medium", "high", "critical")
@@ -27,7 +26,7 @@ COMPARE: Mapping[str, Callable[[float, float], bool]] = {
 }
 RANGES = ("outside", "inside")
 CHANGES = ("change", "rise", "drop")
-PREVIOUS = "previous"
+PREVIOUS, REFERENCE = "previous", "reference"
 OVER, FLOOR = 14, 0.001
 
 
@@ -109,13 +108,22 @@ def is_violated(value: float, operator_name: str, threshold: float) -> bool:
     return COMPARE[operator_name](value, threshold)
 
 
-def judge(condition: Condition, window: Judged, before: Sequence[Judged]) -> Verdict:
-    """Whether a window is bad. `before`: the windows before it that have a value, the newest last."""
+def judge(
+    condition: Condition, window: Judged, before: Sequence[Judged], reference: Mapping[str, float] | None = None
+) -> Verdict:
+    """Whether a window is bad. `before`: the windows before it that have a value, the newest last.
+
+    `reference`: the same numbers of the reference, where they are known.
+    """
     chosen = _chosen(condition.subject, window)
     if not chosen:
         wanted = condition.subject.name or ("feature" if condition.subject.of == "entry" else "metric")
         return Verdict(None, reason=f"The result has no {wanted}.")
-    found = [finding for name, value in chosen.items() if (finding := _finding(condition, name, value, window, before))]
+    found = [
+        finding
+        for name, value in chosen.items()
+        if (finding := _finding(condition, name, value, before, reference or {}))
+    ]
     if not found:
         return Verdict(None, reason=_why_nothing(condition))
     main = [each for each in found if _breaks(condition, each.measured, warn=False)]
@@ -134,7 +142,7 @@ def _excess(finding: Finding) -> float:
 
 def _why_nothing(condition: Condition) -> str:
     if condition.measure in CHANGES:
-        there = "window before it" if condition.against == PREVIOUS else f"value of {condition.against}"
+        there = "window before it" if condition.against == PREVIOUS else "value of the reference"
         return f"There is no {there} to compare with."
     return f"Fewer than {condition.least} windows before it have a value."
 
@@ -154,15 +162,19 @@ def _chosen(subject: Subject, window: Judged) -> Mapping[str, float]:
 
 def _value(subject: Subject, window: Judged, name: str) -> float | None:
     """The same number in another window."""
-    return _chosen(replace(subject, which="one", name=name), window).get(name)
+    first, second = (window.entries, window.metrics) if subject.of == "entry" else (window.metrics, window.entries)
+    value = first.get(name, second.get(name))
+    return value if value is not None and isfinite(value) else None
 
 
-def _finding(condition: Condition, name: str, value: float, window: Judged, before: Sequence[Judged]) -> Finding | None:
+def _finding(
+    condition: Condition, name: str, value: float, before: Sequence[Judged], reference: Mapping[str, float]
+) -> Finding | None:
     base: float | None = None
     if condition.measure == "value":
         measured: float | None = value
     elif condition.measure in CHANGES:
-        base = _base(condition, name, window, before)
+        base = _base(condition, name, before, reference)
         measured = None if base is None else _change(condition, value, base)
     else:
         measured, base = _deviating(condition, name, value, before)
@@ -171,11 +183,10 @@ def _finding(condition: Condition, name: str, value: float, window: Judged, befo
     return Finding(name, value, measured, _beyond(condition, measured), before=base)
 
 
-def _base(condition: Condition, name: str, window: Judged, before: Sequence[Judged]) -> float | None:
-    if condition.against == PREVIOUS:
-        return _value(condition.subject, before[-1], name) if before else None
-    others: Mapping[str, Mapping[str, float]] = getattr(window, "comparisons", None) or {}
-    return others.get(condition.against, {}).get(name)
+def _base(condition: Condition, name: str, before: Sequence[Judged], reference: Mapping[str, float]) -> float | None:
+    if condition.against == REFERENCE:
+        return reference.get(name)
+    return _value(condition.subject, before[-1], name) if before else None
 
 
 def _change(condition: Condition, value: float, base: float) -> float:
@@ -192,8 +203,9 @@ def _deviating(
     known = [each for each in found if each is not None]
     if len(known) < condition.least:
         return None, None
-    mean = fmean(known)
-    spread = max(stdev(known), condition.floor, 0.01 * abs(mean))
+    mean = fsum(known) / len(known)
+    variance = fsum((each - mean) ** 2 for each in known) / (len(known) - 1)
+    spread = max(sqrt(variance), condition.floor, 0.01 * abs(mean))
     difference = value - mean
     deviation = difference / spread if spread else inf if difference > 0 else -inf if difference else 0.0
     sign = {"deviation": abs(deviation), "deviation up": deviation, "deviation down": -deviation}

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import bindparam, select, text
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.types import DateTime, Integer
 
 from dcmon import retention
+from dcmon.comparison import Comparing, With
 from dcmon.tables.org import Check, Model, Monitor, Version
 from dcmon.windows import Frequency, Shape, Window, floor, step, zone
 
@@ -34,6 +36,7 @@ COMPLETE = f"""
          and d.window_end + m.lateness + interval '{GRACE.total_seconds()} seconds' <= now())
      or {EMPTIED})
 """
+MINE = " where version_id = :version and window_start = :start and window_end = :end and token = :token"
 CLAIM = text(f"""
     update due_windows as taken
        set lease_until = now() + :lease, token = :token, attempts = taken.attempts + 1
@@ -98,10 +101,15 @@ def expand(session: Session, kept: timedelta | None = None) -> int:
         model, shapes = _shapes(session, version_id)
         local = zone(model.time_zone)
         begins = _begins(model, kept, datetime.now(UTC))
+        comparing = _comparing(session, model)
+        watermark = session.get_one(Version, version_id).watermark or datetime.min.replace(tzinfo=UTC)
         for row in touched:
             if row.version_id == version_id:
                 found = (window for shape in shapes for window in shape.containing(row.at, local))
                 due.update((version_id, window) for window in found if window.start >= begins)
+                # Those compared with what was touched; one beyond the newest sample comes with its own rows.
+                later = (window for each in comparing for window in each.later(row.at, local))
+                due.update((version_id, window) for window in later if begins <= window.start <= watermark)
     add(session, due)
     return len(due)
 
@@ -147,40 +155,43 @@ def renew(session: Session, claims: Sequence[Claim], lease: timedelta) -> None:
 
 def finish(session: Session, claim: Claim, again_at: datetime | None) -> None:
     """Let a claim go: done, or to be looked at again later; at once when it was touched meanwhile."""
-    parameters = {
-        "version": claim.version_id,
-        "start": claim.window.start,
-        "end": claim.window.end,
-        "token": claim.token,
-        "touched": claim.touched_at,
-        "again": again_at,
-    }
-    mine = " where version_id = :version and window_start = :start and window_end = :end and token = :token"
+    parameters = {**_place(claim), "touched": claim.touched_at, "again": again_at}
     if again_at is None:
-        session.execute(text(f"delete from due_windows{mine} and touched_at = :touched"), parameters)
+        session.execute(text(f"delete from due_windows{MINE} and touched_at = :touched"), parameters)
     session.execute(
         text(
             "update due_windows set lease_until = null, token = null, attempts = 0,"
-            f" due_at = case when touched_at = :touched then coalesce(:again, due_at) else now() end{mine}"
+            f" due_at = case when touched_at = :touched then coalesce(:again, due_at) else now() end{MINE}"
         ),
         parameters,
     )
 
 
+def is_held(session: Session, claim: Claim) -> bool:
+    """Whether a claim is still this worker's; it stays so until the transaction ends.
+
+    One that was thought dead and had its window taken over must not store what it read long ago.
+    """
+    return bool(session.scalar(text(f"select true from due_windows{MINE} for update"), _place(claim)))
+
+
+def give_back(session: Session, claim: Claim) -> None:
+    """Let a claim go that was not begun, as if it had not been taken."""
+    session.execute(
+        text(f"update due_windows set lease_until = null, token = null, attempts = attempts - 1{MINE}"), _place(claim)
+    )
+
+
+def _place(claim: Claim) -> dict[str, Any]:
+    window = claim.window
+    return {"version": claim.version_id, "start": window.start, "end": window.end, "token": claim.token}
+
+
 def postpone(session: Session, claim: Claim, pause: timedelta) -> None:
     """Let a claim go that failed: it is tried again after a pause, and its attempts are remembered."""
     session.execute(
-        text(
-            "update due_windows set lease_until = null, token = null, due_at = now() + :pause"
-            " where version_id = :version and window_start = :start and window_end = :end and token = :token"
-        ),
-        {
-            "pause": pause,
-            "version": claim.version_id,
-            "start": claim.window.start,
-            "end": claim.window.end,
-            "token": claim.token,
-        },
+        text(f"update due_windows set lease_until = null, token = null, due_at = now() + :pause{MINE}"),
+        {"pause": pause, **_place(claim)},
     )
 
 
@@ -265,13 +276,25 @@ def _judged(session: Session, due: set[tuple[int, Window]]) -> set[tuple[int, Wi
     return {(row.version_id, Window(row.window_start, row.window_end)) for row in found}
 
 
+def _comparing(session: Session, model: Model) -> set[Comparing]:
+    """How the model's monitors compare windows with earlier ones."""
+    found = session.execute(
+        select(Monitor.frequency, Monitor.aggregation_window, Monitor.compared_with)
+        .join(Check, Check.id == Monitor.check_id)
+        .where(Check.model_id == model.id, Check.needs_reference, Monitor.compared_with != With.reference)
+        .distinct()
+    )
+    return {Comparing(Shape(Frequency(frequency), units), With(compared)) for frequency, units, compared in found}
+
+
 def _shapes(session: Session, version_id: int, *, needs_reference: bool = False) -> tuple[Model, set[Shape]]:
     """The model of a version, and the shapes that its monitors' windows have; only of those that need a reference."""
     version = session.get_one(Version, version_id)
+    reads = (Check.needs_reference & (Monitor.compared_with == With.reference)) | (not needs_reference)
     found = session.execute(
         select(Monitor.frequency, Monitor.aggregation_window)
         .join(Check, Check.id == Monitor.check_id)
-        .where(Check.model_id == version.model_id, Check.needs_reference | (not needs_reference))
+        .where(Check.model_id == version.model_id, reads)
         .distinct()
     )
     shapes = {Shape(Frequency(frequency), units) for frequency, units in found}

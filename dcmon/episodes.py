@@ -5,7 +5,7 @@ firing; good ones end it, after `keep_firing` of them. Windows without a verdict
 windows of such a span: one alert, not one per window.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -130,17 +130,22 @@ class _Level:
 class Machine:
     """The states of one rule on one version, window by window, and the episodes that they make."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, reference: Callable[[Result], Mapping[str, float]] = lambda _: {}) -> None:
         self.policy = policy
+        self._reference = reference
         self.episodes: list[Episode] = []
         self.steps: list[Step] = []
         self._history: list[Result] = []
         self._warning, self._main = _Level(), _Level()
         self._good: Result | None = None
 
+    def anew(self) -> "Machine":
+        """The same machine at its beginning."""
+        return Machine(self.policy, self._reference)
+
     def see(self, window: Result) -> Verdict:
         """Judge a window and remember its value for those after it, without a step of the machine."""
-        verdict = verdict_on(self.policy, window, self._history)
+        verdict = verdict_on(self.policy, window, self._history, self._reference(window))
         if _has_value(self.policy, window):
             self._history.append(window)
             del self._history[: -max(1, self.policy.condition.lookback)]
@@ -216,7 +221,9 @@ def _has_value(policy: Policy, window: Result) -> bool:
     return window.state == "OK" and window.n >= policy.min_n
 
 
-def verdict_on(policy: Policy, window: Result, before: Sequence[Result]) -> Verdict:
+def verdict_on(
+    policy: Policy, window: Result, before: Sequence[Result], reference: Mapping[str, float] | None = None
+) -> Verdict:
     """What a window is to a rule. `before`: the windows before it that have a value, the newest last."""
     if window.state in WITHOUT_VALUE:
         chosen = getattr(policy, WITHOUT_VALUE[window.state])
@@ -225,7 +232,7 @@ def verdict_on(policy: Policy, window: Result, before: Sequence[Result]) -> Verd
         return Verdict(None, reason=window.state)
     if window.n < policy.min_n:
         return Verdict(None, reason=f"INSUFFICIENT: {window.n} of {policy.min_n} rows.")
-    return judge(policy.condition, window, before)
+    return judge(policy.condition, window, before, reference)
 
 
 def fold(results: Iterable[Result], policy: Policy) -> list[Episode]:

@@ -173,6 +173,12 @@ class DataDirectoryUnusable(DcmonError):
     exit_code, status = 3, 503
 
 
+class ChecksCantRun(DcmonError):
+    """The process that runs checks ends at once; what it said stands above. Is there memory left?"""
+
+    exit_code, status = 3, 503
+
+
 class FlightsMissing(DcmonError):
     """The demo's flights are not installed. Type: pip install 'dcmon[demo]'"""
 

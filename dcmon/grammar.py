@@ -15,7 +15,7 @@ from dataclasses import replace
 from math import isfinite
 
 from dcmon import errors
-from dcmon.criteria import CHANGES, FLOOR, OVER, PREVIOUS, RANGES, SIGNS, Condition, Subject
+from dcmon.criteria import CHANGES, FLOOR, OVER, PREVIOUS, RANGES, REFERENCE, SIGNS, Condition, Subject
 
 WRITTEN = {name: sign for sign, name in SIGNS.items() if sign != "="}
 ENTRY_WORDS = ("feature", "entry", "class", "features", "entries", "classes")
@@ -89,12 +89,12 @@ class _Tokens:
     def are_left(self) -> bool:
         return bool(self._left)
 
-    def name(self) -> str:
-        """A word, or anything in quotes."""
-        kind, text = self._left.pop(0)
-        if kind not in ("word", "number", "quoted"):
-            raise ValueError(text)
-        return _unquoted(text) if kind == "quoted" else text
+    def baseline(self) -> str:
+        """What a change is against."""
+        found = self.takes(PREVIOUS, REFERENCE)
+        if found is None:
+            raise ValueError("against what")
+        return found
 
 
 def _scan(text: str) -> Iterator[tuple[str, str, int]]:
@@ -121,7 +121,7 @@ def _parse(text: str) -> Condition:
         if left.takes("warn", "warning") and found.warn is None:
             found = _with_warning(found, left)
         elif found.measure in CHANGES and left.takes("against", "vs", "from"):
-            found = replace(found, against=left.name())
+            found = replace(found, against=left.baseline())
         else:
             raise ValueError(text)
     return found
@@ -241,7 +241,7 @@ def written(condition: Condition) -> str:
     if condition.warn is not None:
         parts.append(f"warn {_written_level(condition, warn=True)}")
     if condition.against != PREVIOUS:
-        parts.append(f"against {_quoted(condition.against)}")
+        parts.append(f"against {condition.against}")
     return " ".join(parts)
 
 

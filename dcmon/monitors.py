@@ -8,10 +8,11 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dcmon import due, errors, rules, storage
-from dcmon.checks import catalogue, defaults
+from dcmon import choices, due, errors, rules, storage
+from dcmon.checks import catalogue, defaults, reasons
+from dcmon.comparison import With
 from dcmon.tables.org import Check, Dashboard, Model, Monitor
-from dcmon.windows import Frequency
+from dcmon.windows import Frequency, Shape
 
 LONGEST_NAME = 100
 CHECK_ORDER = ("SingleDatasetPerformance", "FeatureDrift", "LabelDrift", "PredictionDrift")
@@ -29,6 +30,7 @@ class NewMonitor:
     data_filters: Mapping[str, Any] | None = None
     additional_kwargs: Mapping[str, Any] | None = None
     dashboard_id: int | None = None
+    compared_with: With = With.reference
 
 
 def create_check(
@@ -36,6 +38,8 @@ def create_check(
 ) -> Check:
     """Add a check of the catalogue to a model. Raises InvalidInput or Conflict."""
     kind = catalogue.entry(module_name, class_name)
+    if kind.needs_classes and model.task_type == "regression":
+        raise errors.InvalidInput(reasons.no_classes(kind.class_name))
     if not name.strip() or len(name) > LONGEST_NAME:
         raise errors.InvalidInput(f"A check's name has 1 to {LONGEST_NAME} characters.")
     storage.lock_names(session, f"checks of {model.id}")
@@ -55,17 +59,26 @@ def create_check(
     return check
 
 
-def provide_check(session: Session, model: Model, name: str) -> Check:
-    """The model's check of that name; a class of the catalogue is added under its own name. Raises InvalidInput."""
+def provide_check(
+    session: Session, model: Model, name: str, params: Mapping[str, Any] | None = None, called: str | None = None
+) -> Check:
+    """The model's check of that name; a class of the catalogue is added under its own name. Raises InvalidInput.
+
+    With parameters it is another check than the one of that name, and is `called` otherwise.
+    """
     found = session.scalar(select(Check).where(Check.model_id == model.id, Check.name == name))
-    if found is not None:
+    if found is not None and not params:
         return found
-    kind = catalogue.by_class(name)
-    if kind is None:
+    called = called if params and called else name
+    if found is not None:
+        changed = {**found.params, **(params or {})}
+        return create_check(session, model, called, found.module_name, found.class_name, changed)
+    try:
+        kind = catalogue.named(name)
+    except errors.InvalidInput as unknown:
         there = ", ".join(repr(each.name) for each in checks(session, model)) or "none"
-        known = ", ".join(catalogue.class_names())
-        raise errors.InvalidInput(f"There is no check {name!r}. The model has {there}; deepchecks has {known}.")
-    return create_check(session, model, name, kind.module_name, kind.class_name, {})
+        raise errors.InvalidInput(f"{unknown} The model has {there}.") from unknown
+    return create_check(session, model, called, kind.module_name, kind.class_name, params or {})
 
 
 def checks(session: Session, model: Model) -> list[Check]:
@@ -105,6 +118,10 @@ def create(session: Session, check: Check, new: NewMonitor) -> Monitor:
         raise errors.InvalidInput(f"A window spans 1 to 1000 units, not {new.aggregation_window}.")
     if new.dashboard_id is not None and session.get(Dashboard, new.dashboard_id) is None:
         raise errors.NotFound(what="dashboard", name=new.dashboard_id)
+    choices.require(
+        session, session.get_one(Model, check.model_id), check, Shape(new.frequency, new.aggregation_window),
+        new.data_filters, new.additional_kwargs, new.compared_with,
+    )  # fmt: skip
     monitor = Monitor(
         check_id=check.id,
         dashboard_id=new.dashboard_id,
@@ -115,6 +132,7 @@ def create(session: Session, check: Check, new: NewMonitor) -> Monitor:
         lookback=new.lookback or defaults.LOOKBACK[new.frequency.value],
         data_filters=None if new.data_filters is None else dict(new.data_filters),
         additional_kwargs=None if new.additional_kwargs is None else dict(new.additional_kwargs),
+        compared_with=new.compared_with.value,
     )
     session.add(monitor)
     session.flush()

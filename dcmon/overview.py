@@ -127,7 +127,7 @@ def alert_row(view: AlertView) -> dict[str, Any]:
         "state": alert.state,
         "monitor": view.name,
         "since": alert.first_window_start,
-        "until": None if alert.state == "firing" else alert.last_window_end,
+        "until": alert.last_window_end if alert.state == "resolved" else None,
         "windows": alert.windows,
         "worst": alert.worst_value,
         "rule": condition(view.rule),

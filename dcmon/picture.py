@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
 
-from dcmon import overview, versions
+from dcmon import overview, rules, versions
 from dcmon.charts import AlertSpan, MonitorSeries, Point, Threshold
 from dcmon.overview import AlertView, MonitorView
 from dcmon.report import Report
@@ -43,14 +43,24 @@ def _series(view: MonitorView, alerts: Sequence[AlertView], names: dict[int, str
         view.monitor.name,
         view.monitor.frequency,
         points,
-        [_threshold(rule) for rule in view.rules],
+        [line for rule in view.rules for line in _thresholds(rule)],
         [_span(alert, view) for alert in mine],
         view.monitor.description,
     )
 
 
+def _thresholds(rule: AlertRule) -> list[Threshold]:
+    """The lines of a rule on the axis of values: none for one on changes, two for a range, one more to warn."""
+    found = rules.condition_of(rule)
+    if found.measure != "value":
+        return []
+    warned = ((found.warn, rule.warn_severity), (found.warn_upper, rule.warn_severity))
+    levels = ((found.threshold, rule.severity), (found.upper, rule.severity), *warned)
+    return [Threshold(value, severity or "low", found.operator) for value, severity in levels if value is not None]
+
+
 def _threshold(rule: AlertRule) -> Threshold:
-    return Threshold(rule.threshold, rule.severity, rule.operator)
+    return Threshold(rule.threshold, rule.severity, rule.operator, "" if rule.condition is None else rule.condition)
 
 
 def _span(found: AlertView, view: MonitorView) -> AlertSpan:

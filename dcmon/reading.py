@@ -14,6 +14,7 @@ from dcmon import storage
 from dcmon.columns import HASH, KEY, LABEL, LEVEL, SAMPLE_ID, TIME, quoted
 from dcmon.filters import Filters
 from dcmon.tables.org import Model, Version
+from dcmon.workload import Sample
 
 SLACK = 1.2  # levels are random: asking for a fifth more rows than the limit makes a second look rare
 
@@ -28,17 +29,13 @@ class Extent:
     labels_revision: int = 0
     logged_at: datetime | None = None
 
+    def n_used(self, needs_labels: bool) -> int:
+        """How many rows a check can use."""
+        return self.n_labelled if needs_labels else self.n
+
     @property
     def label_ratio(self) -> float:
         return self.n_labelled / self.n if self.n else 0.0
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Rows as tuples in the order of names; the names are the API's."""
-
-    names: tuple[str, ...]
-    rows: Sequence[tuple[Any, ...]]
 
 
 def extent(session: Session, version_id: int, start: datetime, end: datetime) -> Extent:
@@ -93,7 +90,7 @@ def _bottom(
 ) -> Sample:
     columns = storage.columns(model, version)
     names = (*columns.model, *columns.own, LABEL)
-    where, values = data_filters.condition(filters, columns.all, "s", "l.label")
+    where, values = data_filters.condition(filters, columns.filterable, "s", "l.label")
     levels = list(range(lowest, 32))
     said = ", ".join(f"s.{quoted(name)}".replace(":", "\\:") for name in names[:-1])
     join = "join" if labelled else "left join"
@@ -128,7 +125,7 @@ def production(
     """Rows of [start, end) for a person: ids, times and labels included, in the order of their hashes."""
     columns = storage.columns(model, version)
     names = sorted([*columns.own, *columns.model, SAMPLE_ID, TIME])
-    where, values = data_filters.condition(filters, columns.all, "s", "l.label")
+    where, values = data_filters.condition(filters, columns.filterable, "s", "l.label")
     said = ", ".join(f"s.{quoted(name)}".replace(":", "\\:") for name in names)
     found = session.execute(
         text(

@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session
 
 from dcmon import db, due, errors, storage
 from dcmon import filters as data_filters
-from dcmon.columns import HASH, LABEL, TYPES, quoted
+from dcmon.columns import HASH, LABEL, TIME, TYPES, quoted
 from dcmon.filters import Filters
-from dcmon.reading import Sample
 from dcmon.rows import Rejected, Shape, reference_shape
 from dcmon.tables.org import Model, Version
+from dcmon.workload import Sample
 
 LARGEST = 100_000
 REFERENCE_LOCK = 4  # advisory lock space, beside those of dcmon.storage
@@ -158,10 +158,13 @@ def count(session: Session, version: Version) -> int:
 def fair_sample(
     session: Session, model: Model, version: Version, limit: int, *, labelled: bool = False, filters: Filters = None
 ) -> Sample:
-    """The `limit` reference rows with the smallest hashes; filters and `labelled` apply before the limit."""
+    """The `limit` reference rows with the smallest hashes; filters and `labelled` apply before the limit.
+
+    A reference has no times: filters on the sample's time leave it as it is.
+    """
     columns = storage.columns(model, version)
     names = (*columns.model, *columns.own, LABEL)
-    where, values = data_filters.condition(filters, columns.all, "r", f"r.{LABEL}")
+    where, values = data_filters.condition(filters, columns.filterable, "r", f"r.{LABEL}", (TIME,))
     said = ", ".join(f"r.{quoted(name)}".replace(":", "\\:") for name in names)
     wanted = f" and r.{LABEL} is not null" if labelled else ""
     found = session.execute(

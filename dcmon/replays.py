@@ -5,15 +5,15 @@ fire are not kept: where a rule waits for several, it begins after the good wind
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
-from dcmon import rules
+from dcmon import baselines, rules
 from dcmon.criteria import Verdict
-from dcmon.episodes import Machine, Policy
+from dcmon.episodes import Machine
 from dcmon.tables.org import Alert, AlertRule, Result
 
 ROOM = 8
@@ -21,12 +21,19 @@ ROOM = 8
 
 def settled(session: Session, rule: AlertRule, version_id: int) -> datetime | None:
     """The end of the last window that is not judged again: an operator said it is over, or the rule was another."""
-    found: datetime | None = session.scalar(
-        select(func.max(Alert.last_window_end)).where(
-            Alert.rule_id == rule.id, Alert.version_id == version_id, _is_settled(rule)
-        )
-    )
-    return found
+    return _marks(session, rule, version_id, datetime.max.replace(tzinfo=UTC))[0]
+
+
+def _marks(session: Session, rule: AlertRule, version_id: int, at: datetime) -> tuple[datetime | None, datetime | None]:
+    """The end of what is settled, and where the alert before or around `at` begins."""
+    is_before = and_(_is_ours(rule), Alert.first_window_end <= at)
+    row = session.execute(
+        select(
+            func.max(Alert.last_window_end).filter(_is_settled(rule)),
+            func.max(Alert.first_window_end).filter(is_before),
+        ).where(Alert.rule_id == rule.id, Alert.version_id == version_id)
+    ).one()
+    return row[0], row[1]
 
 
 def _is_settled(rule: AlertRule) -> ColumnElement[bool]:
@@ -42,25 +49,28 @@ def _is_ours(rule: AlertRule) -> ColumnElement[bool]:
     return ~or_(func.coalesce(_is_settled(rule), False), is_taken_back)
 
 
-def stored(session: Session, rule: AlertRule, version_id: int, at: datetime, after: datetime | None) -> list[Alert]:
-    """Alerts that a result at `at` may change: the one before or around its window, and those after."""
-    mine = (Alert.rule_id == rule.id, Alert.version_id == version_id, _is_ours(rule))
-    before = select(func.max(Alert.first_window_end)).where(*mine, Alert.first_window_end <= at)
-    start = session.scalar(before) or at
+def stored(session: Session, rule: AlertRule, version_id: int, at: datetime) -> tuple[list[Alert], datetime | None]:
+    """Alerts that a result at `at` may change, the one before or around it and those after; and what is settled."""
+    after, start = _marks(session, rule, version_id, at)
     found = session.scalars(
-        select(Alert).where(*mine, Alert.first_window_end >= start).order_by(Alert.first_window_end)
-    )
-    return [alert for alert in found if after is None or alert.last_window_end > after]
+        select(Alert)
+        .where(
+            Alert.rule_id == rule.id, Alert.version_id == version_id, _is_ours(rule),
+            Alert.first_window_end >= (start or at),
+        )
+        .order_by(Alert.first_window_end)
+    )  # fmt: skip
+    return [alert for alert in found if after is None or alert.last_window_end > after], after
 
 
 def replay(session: Session, rule: AlertRule, version_id: int, anchor: datetime, after: datetime | None) -> Machine:
     """The rule's machine over all windows from `anchor` on, and from before it as far as they matter to it.
 
     Windows until `after` give values to compare with, and no verdict.
+    `anchor`: before it the rule is inactive, or pending.
     """
-    policy = rules.policy(rule)
-    earlier, begins = _earlier(session, rule, version_id, anchor, after, policy)
-    machine = Machine(policy)
+    machine = machine_of(session, rule, version_id)
+    earlier, begins = _earlier(session, rule, version_id, anchor, after, machine)
     for result in earlier[:begins]:
         machine.see(result)
     for result in [*earlier[begins:], *_from(session, rule, version_id, anchor)]:
@@ -71,23 +81,39 @@ def replay(session: Session, rule: AlertRule, version_id: int, anchor: datetime,
     return machine
 
 
+def machine_of(session: Session, rule: AlertRule, version_id: int) -> Machine:
+    """A machine of a rule, at its beginning."""
+    return Machine(rules.policy(rule), baselines.of(session, rule, version_id))
+
+
 def _from(session: Session, rule: AlertRule, version_id: int, anchor: datetime) -> Sequence[Result]:
     statement = _newest(rule, version_id).where(Result.window_end >= anchor)
     return session.scalars(statement.order_by(Result.window_end, Result.revision.desc())).all()
 
 
 def _earlier(
-    session: Session, rule: AlertRule, version_id: int, anchor: datetime, after: datetime | None, policy: Policy
+    session: Session, rule: AlertRule, version_id: int, anchor: datetime, after: datetime | None, machine: Machine
 ) -> tuple[Sequence[Result], int]:
     """Windows before the anchor, and which of them the machine steps from."""
+    policy = machine.policy
+    if policy.condition.lookback == 0 and policy.for_windows == 1:
+        return [], 0
     take = policy.condition.lookback + policy.for_windows + ROOM
     while True:
         found = before(session, rule, version_id, anchor, take)
         is_all = len(found) < take
-        begins = _begins(found, policy, after, is_all=is_all)
+        begins = _begins(found, machine.anew(), after, is_all=is_all)
         if begins is not None or is_all:
             return found, begins or 0
         take *= 4
+
+
+def last_good(session: Session, rule: AlertRule, version_id: int, anchor: datetime) -> Result | None:
+    """The last window before a moment that was good, not looking far."""
+    machine = machine_of(session, rule, version_id)
+    found = before(session, rule, version_id, anchor, machine.policy.condition.lookback + ROOM)
+    good = [result for result in found if machine.see(result).is_bad is False]
+    return good[-1] if good else None
 
 
 def before(session: Session, rule: AlertRule, version_id: int, anchor: datetime, most: int) -> Sequence[Result]:
@@ -102,9 +128,9 @@ def _newest(rule: AlertRule, version_id: int) -> Select[Result]:
     return select(Result).where(*mine).ext(distinct_on(Result.window_end))
 
 
-def _begins(found: Sequence[Result], policy: Policy, after: datetime | None, *, is_all: bool) -> int | None:
+def _begins(found: Sequence[Result], machine: Machine, after: datetime | None, *, is_all: bool) -> int | None:
     """Where to step from; None when it lies further back than these windows reach."""
-    machine = Machine(policy)
+    policy = machine.policy
     known, verdicts = 0, list[tuple[int, Verdict]]()
     for result in found:
         verdicts.append((known, machine.see(result)))

@@ -38,11 +38,13 @@ def verdict(
     is_same_monitor: bool,
     touched_at: datetime,
     now: datetime,
+    compared: Extent | None = None,
 ) -> Verdict:
     """Whether a complete window is evaluated now. See docs/concepts.md, "When a window is due".
 
     A first evaluation waits only for labels: until the model's ratio is reached, or its delay has passed since the
     window's newest row was logged. A further one waits until the window gained or lost a tenth, or was quiet a while.
+    `compared`: what is in the earlier window that it is compared with, whose late rows count as its own.
     """
     if needs_labels and there.n and there.label_ratio < label_ratio:
         waits_until = (there.logged_at or now) + label_delay
@@ -50,10 +52,12 @@ def verdict(
             return Verdict(False, waits_until)
     if last is None or not is_same_monitor:
         return Verdict(True)
-    if not _is_stale(there, last, needs_labels):
+    if not _is_stale(there, last, needs_labels) and not _is_overtaken(compared, last, needs_labels):
         return Verdict(False)
-    is_worth = abs(there.n - last.n_rows) >= max(1, WORTH * last.n_rows) or (
-        needs_labels and abs(there.n_labelled - last.n_labelled) >= max(1, WORTH * last.n_labelled)
+    is_worth = (
+        _has_moved(there.n, last.n_rows)
+        or (needs_labels and _has_moved(there.n_labelled, last.n_labelled))
+        or (compared is not None and _has_moved(compared.n_used(needs_labels), last.compared_n))
     )
     quiet_at = min(touched_at + quiet, last.computed_at + LONGEST_QUIET)
     return Verdict(True) if is_worth or quiet_at <= now else Verdict(False, quiet_at)
@@ -62,6 +66,18 @@ def verdict(
 def _is_stale(there: Extent, last: Result, needs_labels: bool) -> bool:
     has_new_labels = needs_labels and there.labels_revision > last.labels_revision
     return there.rows_revision > last.rows_revision or has_new_labels
+
+
+def _is_overtaken(compared: Extent | None, last: Result, needs_labels: bool) -> bool:
+    """Whether the earlier window that it was compared with has other rows by now."""
+    if compared is None:
+        return False
+    has_new_labels = needs_labels and compared.labels_revision > last.compared_labels_revision
+    return compared.rows_revision > last.compared_rows_revision or has_new_labels
+
+
+def _has_moved(n: int, before: int) -> bool:
+    return abs(n - before) >= max(1, WORTH * before)
 
 
 def latest(session: Session, version_id: int, window: Window, monitor_ids: Sequence[int]) -> dict[int, Result]:
@@ -89,8 +105,21 @@ def put(
     n: int,
     reference_revision: int,
     duration: timedelta,
+    earlier: tuple[Window, Extent, int] | None = None,
 ) -> Result | None:
-    """Store a value as the next revision; None when the same inputs gave one already (another worker was faster)."""
+    """Store a value as the next revision; None when the same inputs gave one already (another worker was faster).
+
+    `earlier`: the window that it was compared with, what was in it, and how many of these rows count.
+    """
+    compared: dict[str, Any] = {}
+    if earlier is not None:
+        compared = {
+            "compared_start": earlier[0].start,
+            "compared_end": earlier[0].end,
+            "compared_n": earlier[2],
+            "compared_rows_revision": earlier[1].rows_revision,
+            "compared_labels_revision": earlier[1].labels_revision,
+        }
     before = select(func.coalesce(func.max(Result.revision), 0) + 1).where(
         Result.monitor_id == monitor.id,
         Result.version_id == version_id,
@@ -117,6 +146,7 @@ def put(
             reference_revision=reference_revision,
             monitor_revision=monitor.revision,
             duration=duration,
+            **compared,
         )
         .on_conflict_do_nothing(constraint="uq_results_inputs")
         .returning(Result)

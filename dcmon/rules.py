@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dcmon import errors
-from dcmon.criteria import COMPARE, SEVERITIES, SIGNS, Condition, is_violated
+from dcmon.criteria import COMPARE, SEVERITIES, SIGNS, Condition, is_violated, judge
 from dcmon.episodes import POLICIES, Policy
 from dcmon.grammar import parse, written
 from dcmon.tables.org import AlertRule, Check, Model, Monitor
@@ -188,14 +188,23 @@ def policy(rule: AlertRule) -> Policy:
     )
 
 
-def violated(rules: Sequence[AlertRule], metrics: Mapping[str, float]) -> list[str]:
-    """The plain rules that metrics break, each as severity and metric."""
-    return [
-        f"{rule.severity}: {metric}"
-        for rule in rules
-        for metric, value in metrics.items()
-        if is_violated(value, rule.operator, rule.threshold)
-    ]
+@dataclass(frozen=True)
+class _Window:
+    metrics: Mapping[str, float]
+    entries: Mapping[str, float]
+
+
+def violated(
+    rules: Sequence[AlertRule], metrics: Mapping[str, float], entries: Mapping[str, float] | None = None
+) -> list[str]:
+    """The rules that a window breaks by what is in it alone, each as severity and metric. See alerts.violations."""
+    found = []
+    for rule in rules:
+        judged = judge(condition_of(rule), _Window(metrics, entries or {}), ())
+        if judged.is_bad and judged.finding is not None:
+            severity = rule.warn_severity if judged.finding.is_warning else rule.severity
+            found.append(f"{severity}: {judged.finding.name}")
+    return found
 
 
 def get(session: Session, rule_id: int) -> AlertRule:

@@ -73,6 +73,17 @@ class Evaluate(BaseModel):
 
     sample_size: int = Field(10_000, ge=100, description="Rows of the fair sample of a window, and of its reference.")
     label_quiet: Duration = Field(timedelta(minutes=5), description="A touched window is evaluated again when quiet.")
+    children: int = Field(2, ge=1, le=64, description="Processes of a worker that run checks side by side.")
+    cpu: Duration = Field(
+        timedelta(minutes=2), description="CPU time that one check may take on one window; more of it is an ERROR."
+    )
+    silence: Duration = Field(
+        timedelta(minutes=20), description="A check that gives no answer so long hangs, however busy the machine is."
+    )
+    memory: int = Field(
+        2_000_000_000, ge=100_000_000, description="Bytes that a process which runs checks may take for them."
+    )
+    recycle: int = Field(1000, ge=1, description="Checks that a process runs before another takes its place.")
     lease: Duration = Field(timedelta(seconds=10), description="A claim that is not renewed this long is free again.")
 
 
@@ -80,6 +91,14 @@ class Reference(BaseModel):
     """What production is compared with."""
 
     largest: int = Field(100_000, ge=1, description="Rows that the reference of a version has at most.")
+
+
+class Alerts(BaseModel):
+    """What is told of alerts."""
+
+    recent: Duration = Field(
+        timedelta(days=2), description="A new alert is not told while windows are due that end so much later."
+    )
 
 
 class Webhooks(BaseModel):
@@ -145,6 +164,7 @@ class Settings(BaseSettings):
     kafka: Kafka = Kafka()
     evaluate: Evaluate = Evaluate()
     reference: Reference = Reference()
+    alerts: Alerts = Alerts()
     webhooks: Webhooks = Webhooks()
     smtp: Smtp = Smtp()
     s3: S3 = S3()

@@ -37,9 +37,10 @@ class Value(msgspec.Struct, forbid_unknown_fields=True):
     entries: dict[str, float] = {}
     n: int = MANY
     state: str = "OK"
+    reference: float | None = None
 
 
-class Test(msgspec.Struct, forbid_unknown_fields=True, rename={"for_": "for"}):
+class Trial(msgspec.Struct, forbid_unknown_fields=True, rename={"for_": "for"}):
     """One series and what is expected of it; settings that are not given are those of a new rule."""
 
     rule: str
@@ -58,7 +59,7 @@ class Test(msgspec.Struct, forbid_unknown_fields=True, rename={"for_": "for"}):
 class Suite(msgspec.Struct, forbid_unknown_fields=True):
     """A file of tests."""
 
-    tests: list[Test]
+    tests: list[Trial]
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Window:
     metrics: Mapping[str, float] = field(default_factory=dict)
     entries: Mapping[str, float] = field(default_factory=dict)
     n: int = MANY
+    reference: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -103,14 +105,14 @@ class Outcome:
         return all(line.is_right for line in self.lines)
 
 
-def read(content: bytes) -> list[Test]:
+def read(content: bytes) -> list[Trial]:
     """The tests of a file: {tests: [...]}, a list, or one test. Raises InvalidInput."""
     try:
         given = msgspec.yaml.decode(content)
         if isinstance(given, dict) and "tests" in given:
             found = msgspec.convert(given, Suite).tests
         else:
-            found = msgspec.convert(given if isinstance(given, list) else [given], list[Test])
+            found = msgspec.convert(given if isinstance(given, list) else [given], list[Trial])
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError) as error:
         said = " ".join(str(error).split())
         raise errors.InvalidInput(
@@ -121,7 +123,7 @@ def read(content: bytes) -> list[Test]:
     return found
 
 
-def run(test: Test) -> Outcome:
+def run(test: Trial) -> Outcome:
     """Try a rule out. Raises InvalidInput for what can't be tried."""
     name = test.name or test.rule
     given = _items(test.series)
@@ -132,7 +134,7 @@ def run(test: Test) -> Outcome:
             raise errors.InvalidInput(f"Test {name!r} expects {each!r}: a state is one of {', '.join(STATES)}.")
     if len(given) != len(expected):
         raise errors.InvalidInput(f"Test {name!r} has {len(given)} windows and expects {len(expected)} states.")
-    machine, lines = Machine(_policy(test, name)), []
+    machine, lines = Machine(_policy(test, name), _reference), []
     step: Step | None = None
     for number, (item, wanted) in enumerate(zip(given, expected, strict=True), 1):
         window = _window(item, number, name)
@@ -141,7 +143,7 @@ def run(test: Test) -> Outcome:
     return Outcome(name, test.rule, lines)
 
 
-def _policy(test: Test, name: str) -> Policy:
+def _policy(test: Trial, name: str) -> Policy:
     condition = grammar.parse(test.rule)
     if not {test.no_data, test.error} <= set(POLICIES):
         raise errors.InvalidInput(f"Test {name!r}: no_data and error are each one of {', '.join(POLICIES)}.")
@@ -181,7 +183,8 @@ def _window(item: Any, number: int, name: str) -> Window | None:
         return Window(*span, "NO_DATA")
     if isinstance(item, Value):
         metrics = item.metrics if item.value is None else {"value": item.value, **item.metrics}
-        return Window(*span, item.state, metrics, item.entries, item.n)
+        reference = {} if item.reference is None else dict.fromkeys([*metrics, *item.entries], item.reference)
+        return Window(*span, item.state, metrics, item.entries, item.n, reference)
     if str(item).upper() in WITHOUT_VALUE:
         return Window(*span, str(item).upper())
     try:
@@ -190,6 +193,11 @@ def _window(item: Any, number: int, name: str) -> Window | None:
         raise errors.InvalidInput(
             f"Test {name!r}: {item!r} is no window: a number, {', '.join(WITHOUT_VALUE)}, or {NOTHING} for none."
         ) from None
+
+
+def _reference(window: Any) -> Mapping[str, float]:
+    found: Mapping[str, float] = window.reference
+    return found
 
 
 def _shown(item: Any) -> str:

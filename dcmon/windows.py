@@ -78,6 +78,11 @@ def step(start: datetime, frequency: Frequency, units: int, zone: ZoneInfo) -> d
     return start
 
 
+def same_clock(time: datetime, days: int, zone: ZoneInfo) -> datetime:
+    """The moment at which the local clock shows the same, some days later or earlier."""
+    return _local(time.astimezone(zone).replace(tzinfo=None, fold=0) + timedelta(days=days), zone)
+
+
 def _naive_step(start: datetime, frequency: Frequency, units: int, zone: ZoneInfo) -> datetime:
     if frequency is Frequency.HOUR:
         # Hours are steps of absolute time: an hour that a clock change repeats is two windows.

@@ -1,61 +1,17 @@
 """Which checks of deepchecks a monitor can watch, as a table: no client ever names a module that gets imported."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib.metadata import version as installed
-from typing import Literal
 
+from dcmon.checks import own
+from dcmon.checks.kinds import CATEGORIES, FEATURE_AGGREGATIONS, NUMBERS, PACKAGE, REGISTRY, STRINGS, CheckKind, Choice
 from dcmon.errors import InvalidInput
 
-PACKAGE = "deepchecks.tabular.checks"
-FEATURE_AGGREGATIONS = ("mean", "max", "weighted", "l3_weighted", "l5_weighted")
-NUMBERS = frozenset({"numeric", "integer", "bigint"})
-CATEGORIES = frozenset({"categorical", "boolean"})
-STRINGS = frozenset({"categorical", "text"})
-
-Choice = Literal["scorer", "class", "feature", "aggregation method"]
-
-
-@dataclass(frozen=True)
-class CheckKind:
-    """One check of deepchecks that reduces to numbers.
-
-    `implementation` is the class that runs (an alias runs what it is an alias of); `choices` are the keys that
-    `check_conf` may carry; `column_types` those that the check reads, None when it reads every column or none.
-    """
-
-    class_name: str
-    implementation: str
-    group: str
-    module: str
-    needs_labels: bool
-    needs_reference: bool
-    reads_predictions: bool = False
-    choices: tuple[Choice, ...] = ()
-    column_types: frozenset[str] | None = None
-
-    @property
-    def module_name(self) -> str:
-        """The module as deepchecks writes it into a check's config."""
-        return f"{PACKAGE}.{self.group}.{self.module}"
-
-    @property
-    def module_names(self) -> frozenset[str]:
-        """All modules the class can be named by."""
-        return frozenset({self.module_name, f"{PACKAGE}.{self.group}", PACKAGE})
-
-    @property
-    def docs_link(self) -> str:
-        return f"https://docs.deepchecks.com/stable/tabular/auto_checks/{self.group}/plot_{self.module}.html"
-
-    @property
-    def reads_features(self) -> bool:
-        return "feature" in self.choices
-
-    @property
-    def aggregations(self) -> tuple[str, ...]:
-        return FEATURE_AGGREGATIONS if "aggregation method" in self.choices else ()
-
+__all__ = [
+    "CATEGORIES", "FEATURE_AGGREGATIONS", "KINDS", "NOT_REDUCIBLE", "NUMBERS", "CheckKind", "by_class", "class_names",
+    "docs_link", "entry", "known_scorers", "library_version", "named", "scorer_name", "scorers",
+]  # fmt: skip
 
 _INTEGRITY, _VALIDATION, _EVALUATION = ("data_integrity", "train_test_validation", "model_evaluation")
 _BY_FEATURE: tuple[Choice, ...] = ("feature", "aggregation method")
@@ -70,11 +26,14 @@ def _kinds(
     predictions: bool = False,
     choices: tuple[Choice, ...] = (),
     column_types: frozenset[str] | None = None,
+    classes_only: bool = False,
 ) -> tuple[CheckKind, ...]:
     """A check and its aliases: `classes` maps class names to module names, the first is the one that runs."""
     implementation = next(iter(classes))
     return tuple(
-        CheckKind(name, implementation, group, module, labels, reference, predictions, choices, column_types)
+        CheckKind(
+            name, implementation, group, module, labels, reference, predictions, choices, column_types, classes_only
+        )
         for name, module in classes.items()
     )
 
@@ -109,7 +68,13 @@ KINDS: tuple[CheckKind, ...] = (
         labels=True,
         reference=True,
     ),
-    *_kinds(_VALIDATION, {"NewLabelTrainTest": "new_label_train_test"}, labels=True, reference=True),
+    *_kinds(
+        _VALIDATION,
+        {"NewLabelTrainTest": "new_label_train_test"},
+        labels=True,
+        reference=True,
+        classes_only=True,
+    ),
     *_kinds(
         _VALIDATION,
         {
@@ -156,30 +121,66 @@ def library_version() -> str:
 
 
 def class_names() -> list[str]:
-    """The classes that there are, sorted."""
-    return sorted(_BY_CLASS)
+    """The classes that there are, sorted: of deepchecks, then own ones."""
+    return [*sorted(_BY_CLASS), *(name for name in sorted(own.registered()) if name not in _BY_CLASS)]
 
 
 def by_class(class_name: str) -> CheckKind | None:
-    """The kind of check of a class; None when there is none."""
-    return _BY_CLASS.get(class_name)
+    """The kind of check of a class, or of an own check by the name it is registered under; None when there is none.
+
+    Raises InvalidInput for an own check that can't be loaded.
+    """
+    return _BY_CLASS.get(class_name) or own.kind(class_name)
+
+
+def named(name: str) -> CheckKind:
+    """The kind of check that a person names. Raises InvalidInput, with what was perhaps meant."""
+    found = by_class(name)
+    if found is not None:
+        return found
+    if name in NOT_REDUCIBLE:
+        raise _reports(name)
+    if near := get_close_matches(name.replace(" ", ""), class_names(), 1):
+        raise InvalidInput(f'There is no check {name!r}. Do you mean {near[0]!r}? "dcmon check list" shows all.')
+    raise InvalidInput(f'There is no check {name!r}. "dcmon check list" shows those that there are.')
 
 
 def entry(module_name: str, class_name: str) -> CheckKind:
     """The kind of check that a config names.
 
-    Raises InvalidInput for a class that is not in the catalogue, naming those that are.
+    Raises InvalidInput for a class that is not in the catalogue, naming those that are. What is no check of deepchecks
+    is looked for among the own checks of installed packages: no other module is ever imported.
     """
     kind = _BY_CLASS.get(class_name)
     if kind is not None and module_name in kind.module_names:
         return kind
-    known = ", ".join(sorted(_BY_CLASS))
-    inside = module_name == PACKAGE or module_name.startswith(PACKAGE + ".")
-    if inside and class_name in NOT_REDUCIBLE:
+    if (registered := own.registered_as(module_name, class_name)) and (found := own.kind(registered)):
+        return found
+    if module_name == REGISTRY:
         raise InvalidInput(
-            f"The check {class_name} gives a report, not a number, so no monitor can watch it. Use one of: {known}."
+            f"The own check {class_name!r} is not installed here. Install the package that registers it, wherever dcmon"
+            " runs and above all where it evaluates."
         )
-    raise InvalidInput(f"There is no check {class_name!r} in {module_name!r}. Use one of: {known}, of {PACKAGE}.")
+    if (module_name == PACKAGE or module_name.startswith(PACKAGE + ".")) and class_name in NOT_REDUCIBLE:
+        raise _reports(class_name)
+    known = ", ".join(sorted(_BY_CLASS))
+    raise InvalidInput(
+        f"There is no check {class_name!r} in {module_name!r}. Use one of: {known}, of {PACKAGE}; or an own check that"
+        f" an installed package registers in {REGISTRY!r}."
+    )
+
+
+def _reports(class_name: str) -> InvalidInput:
+    known = ", ".join(sorted(_BY_CLASS))
+    return InvalidInput(
+        f"The check {class_name} gives a report, not a number, so no monitor can watch it. Use one of: {known}."
+    )
+
+
+def docs_link(module_name: str, class_name: str) -> str | None:
+    """Where deepchecks describes a check; None for an own one, which need not be installed here."""
+    kind = _BY_CLASS.get(class_name)
+    return kind.docs_link if kind is not None and module_name in kind.module_names else None
 
 
 _ON_CLASSES = (
@@ -214,3 +215,24 @@ _SCORERS: Mapping[str, tuple[str, ...]] = {
 def scorers(task_type: str) -> tuple[str, ...]:
     """The scorers of deepchecks' own table for "binary", "multiclass" or "regression", in its order."""
     return _SCORERS[task_type]
+
+
+# Scorers of scikit-learn that the library takes as well, by the one name they have.
+OTHER_SCORERS: Mapping[str, tuple[str, ...]] = {
+    "classification": ("f1_samples", "jaccard_samples", "matthews_corrcoef", "neg_negative_likelihood_ratio",
+                       "positive_likelihood_ratio", "precision_samples", "recall_samples", "top_k_accuracy"),
+    "regression": ("neg_mean_absolute_error", "neg_mean_absolute_percentage_error", "neg_mean_squared_error",
+                   "neg_root_mean_squared_error"),
+}  # fmt: skip
+
+
+def known_scorers(task_type: str) -> frozenset[str]:
+    """All scorers that a check of such a model takes; those of two classes and of many serve one another."""
+    if task_type == "regression":
+        return frozenset(_SCORERS["regression"]) | frozenset(OTHER_SCORERS["regression"])
+    return frozenset(_SCORERS["binary"] + _SCORERS["multiclass"] + OTHER_SCORERS["classification"])
+
+
+def scorer_name(written: str) -> str:
+    """A scorer as the tables have it: "Roc Auc" is roc_auc, "Sensitivity" is recall."""
+    return written.lower().replace("sensitivity", "recall").replace("specificity", "tnr").replace(" ", "_")

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
 
-from dcmon.checks.catalogue import CheckKind, entry
+from dcmon.checks.catalogue import entry
+from dcmon.checks.kinds import CheckKind
 from dcmon.errors import InvalidInput
 
 Frequency = Literal["HOUR", "DAY", "WEEK", "MONTH"]

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from deepchecks.tabular import Dataset
 
-from dcmon.checks.catalogue import CATEGORIES, NUMBERS
+from dcmon.checks.kinds import CATEGORIES, NUMBERS
 from dcmon.checks.layout import Layout
 from dcmon.errors import InvalidInput
 
@@ -41,6 +42,11 @@ class Prepared:
 
     def __len__(self) -> int:
         return len(self.frame)
+
+    @cached_property
+    def has_all_probabilities(self) -> bool:
+        """Whether every row has probabilities, or none."""
+        return self.probabilities is None or not bool(np.isnan(self.probabilities).any())
 
     def side(
         self,

@@ -1,9 +1,11 @@
 """Run a check of deepchecks and reduce it to numbers. Importing this module loads deepchecks (seconds, 400 MB)."""
 
+import inspect
 import logging
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import pandas as pd
@@ -12,25 +14,21 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from deepchecks.core.errors import DeepchecksBaseError, NotEnoughSamplesError
     from deepchecks.tabular import checks as library
-    from deepchecks.tabular.metric_utils.scorers import DeepcheckScorer
 
     from dcmon.checks.prepared import Prepared, Side, dataset
+    from dcmon.checks.scoring import Scoring, reads_probabilities
 
-from dcmon.checks.catalogue import CheckKind
-from dcmon.checks.layout import Layout, State, Value, chosen_features
+from dcmon.checks import reasons
+from dcmon.checks.kinds import REGISTRY, CheckKind
+from dcmon.checks.layout import Layout, Value, chosen_features
+from dcmon.checks.reasons import NoValue
+
+PERFORMANCE = "SingleDatasetPerformance"
 
 __all__ = ["Prepared", "dataset", "run"]
 
 # Its progress bars and remarks have no reader here: what matters comes back as the value's reason.
 logging.getLogger("deepchecks").setLevel(logging.CRITICAL + 1)
-
-_SHOWN_AT_MOST = 10
-
-
-class _NoValue(Exception):
-    def __init__(self, state: State, reason: str) -> None:
-        super().__init__(reason)
-        self.state = state
 
 
 def run(
@@ -40,44 +38,78 @@ def run(
     layout: Layout,
     current: Prepared,
     reference: Prepared | None = None,
+    *,
+    compared: str = "reference",
 ) -> Value:
     """The value of a check on the rows of `current`, against those of `reference` where the check compares.
 
-    Never raises: a check that can't be computed gives a value without metrics whose state and reason say why. Rows
-    that lack a label, a prediction or probabilities take no part in checks that read them.
+    `compared` is what a reason calls these: an earlier window may take the part of the reference.
+    Raises nothing but MemoryError: a check that can't be computed gives a value without metrics whose state and reason
+    say why. Rows that lack a label, a prediction or probabilities take no part in checks that read them.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _Run(kind, params, additional_kwargs or {}, layout).value(current, reference)
-    except _NoValue as nothing:
+            return _Run(kind, params, additional_kwargs or {}, layout, compared).value(current, reference)
+    except NoValue as nothing:
         return Value(nothing.state, reason=str(nothing))
-    except NotEnoughSamplesError as few:
-        return Value("INSUFFICIENT", reason=_line(few))
-    except DeepchecksBaseError as error:
-        return Value("ERROR", reason=_line(error))
+    except MemoryError:
+        raise  # the process is to be given up, and the check tried again alone
     # A check is a stranger's code: whatever it raises is this check's answer.
     except Exception as error:
-        return Value("ERROR", reason=f"{kind.class_name} failed with {type(error).__name__}: {_line(error)}")
+        return Value("ERROR", reason=reasons.not_suited(kind.class_name, reasons.said(error, DeepchecksBaseError)))
 
 
 class _Run:
     def __init__(
-        self, kind: CheckKind, params: Mapping[str, Any], additional_kwargs: Mapping[str, Any], layout: Layout
+        self,
+        kind: CheckKind,
+        params: Mapping[str, Any],
+        additional_kwargs: Mapping[str, Any],
+        layout: Layout,
+        compared: str,
     ) -> None:
-        self.kind, self.layout = kind, layout
+        self.kind, self.layout, self.compared = kind, layout, compared
         self.conf: Mapping[str, Any] = additional_kwargs.get("check_conf") or {}
         self.res_conf: Sequence[str] | None = additional_kwargs.get("res_conf")
         self.remarks: list[str] = []
         self.features = self._features(params)
-        self.check = getattr(library, kind.implementation)(**self._arguments(params))
+        self.check = self._made(params)
 
     def value(self, current: Prepared, reference: Prepared | None) -> Value:
+        if self.kind.needs_classes and self.layout.task_type == "regression":
+            raise NoValue("ERROR", reasons.no_classes(self.kind.class_name))
         self._require_rows(current, reference)
-        result = self._result(current, reference)
-        metrics = self._metrics(self.check.reduce_output(result))
-        entries = self._entries(result)
-        return Value("OK", metrics, "; ".join(self.remarks) or None, entries)
+        if self.kind.implementation == PERFORMANCE:
+            scoring = Scoring(self.check, self.layout, current, lambda: self._reduced(self._result(current, None)))
+            reduced, entries = scoring.reduced(self.remarks), dict[str, float]()
+        else:
+            result = self._compared_result(current, reference)
+            reduced, entries = self._reduced(result), self._entries(result)
+        return Value("OK", self._metrics(reduced, current), "; ".join(self.remarks) or None, entries)
+
+    def _reduced(self, result: Any) -> Mapping[Any, Any]:
+        reduced = self.check.reduce_output(result)
+        if not isinstance(reduced, Mapping):
+            raise NoValue("ERROR", f"Its reduce_output gave {type(reduced).__name__}, not numbers by name.")
+        return reduced
+
+    def _compared_result(self, current: Prepared, reference: Prepared | None) -> Any:
+        try:
+            return self._result(current, reference)
+        except NotEnoughSamplesError as few:
+            if (read := self._read_columns()) and current.frame[read].isna().all(axis=None):
+                raise NoValue("INSUFFICIENT", reasons.all_null(read)) from few
+            least = getattr(self.check, "min_samples", None)
+            if not isinstance(least, int):
+                raise NoValue("INSUFFICIENT", reasons.line(few)) from few
+            sides = [("window", self._count(current))]
+            if reference is not None and self.kind.needs_reference:
+                sides.append((self.compared, self._count(reference)))
+            raise NoValue("INSUFFICIENT", reasons.too_few(sides, least)) from few
+
+    def _count(self, rows: Prepared) -> int:
+        return int(rows.labels.notna().sum()) if self.kind.needs_labels and rows.labels is not None else len(rows)
 
     def _features(self, params: Mapping[str, Any]) -> list[str]:
         features = chosen_features(self.layout, self.conf if self.kind.reads_features else None)
@@ -85,11 +117,20 @@ class _Run:
             features += [name for name in _listed(params.get("columns")) if name not in features]
         unknown = [name for name in features if name not in self.layout.features]
         if unknown:
-            raise _NoValue("ERROR", f"There is no feature {_some(unknown)} in this version.")
+            raise NoValue("ERROR", reasons.unknown_features(unknown, self.layout.features))
         types = self.kind.column_types
         if types and not any(self.layout.features[name] in types for name in features):
-            raise _NoValue("INSUFFICIENT", f"None of the features is of a type it reads: {', '.join(sorted(types))}.")
+            raise NoValue("INSUFFICIENT", reasons.unread_types(types))
         return features
+
+    def _made(self, params: Mapping[str, Any]) -> Any:
+        """The check. One of a user's own need not take what every check of the library takes."""
+        arguments = self._arguments(params)
+        if not self.kind.is_own:
+            return getattr(library, self.kind.implementation)(**arguments)
+        found = EntryPoint(self.kind.class_name, self.kind.implementation, REGISTRY).load()
+        taken = inspect.signature(found).parameters
+        return found(**{name: value for name, value in arguments.items() if name in taken or name in params})
 
     def _arguments(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Stored parameters, overridden by what the monitor chooses; never sampled, so that a value is repeatable."""
@@ -118,17 +159,16 @@ class _Run:
 
     def _require_rows(self, current: Prepared, reference: Prepared | None) -> None:
         if not len(current):
-            raise _NoValue("NO_DATA", "The window has no rows.")
+            raise NoValue("NO_DATA", reasons.NO_ROWS)
         if self.kind.needs_reference and (reference is None or not len(reference)):
-            raise _NoValue("NO_DATA", "The version has no reference to compare with. Upload one.")
-        compared = reference if self.kind.needs_reference else None
-        for where, side in (("window", current), ("reference", compared)):
+            raise NoValue("NO_DATA", reasons.NO_REFERENCE)
+        for where, side in (("window", current), (self.compared, reference if self.kind.needs_reference else None)):
             if side is None:
                 continue
             if self.kind.needs_labels and side.labels is None:
-                raise _NoValue("NO_DATA", f"No row of the {where} has a label.")
+                raise NoValue("NO_DATA", reasons.no_label(where))
             if self.kind.reads_predictions and side.predictions is None and side.probabilities is None:
-                raise _NoValue("NO_DATA", f"No row of the {where} has a prediction.")
+                raise NoValue("NO_DATA", reasons.no_prediction(where))
 
     def _result(self, current: Prepared, reference: Prepared | None) -> Any:
         given = {
@@ -142,7 +182,7 @@ class _Run:
             return self.check.run(side.dataset, y_pred=side.y_pred, y_proba=side.y_proba, **given)
         assert reference is not None
         probable = self._probabilities_of([current, reference])
-        train, test = (self._side(reference, "reference", probable), self._side(current, "window", probable))
+        train, test = (self._side(reference, self.compared, probable), self._side(current, "window", probable))
         given |= {"y_pred_train": train.y_pred, "y_pred_test": test.y_pred}
         return self.check.run(
             train.dataset, test.dataset, y_proba_train=train.y_proba, y_proba_test=test.y_proba, **given
@@ -154,7 +194,7 @@ class _Run:
             labelled=self.kind.needs_labels,
             predicted=self.kind.reads_predictions,
             with_probabilities=probable,
-            reference=where == "reference",
+            reference=where != "window",
         )
         if side.left_out:
             what = "a prediction and probabilities" if probable else "a prediction"
@@ -166,12 +206,14 @@ class _Run:
         if not self.kind.reads_predictions:
             return False
         without = [side for side in sides if side.probabilities is None]
+        if self.kind.is_own:
+            return not without
         if not self._wants_probabilities():
             return any(side.predictions is None for side in sides)
         if not without:
             return True
         if getattr(self.check, "drift_mode", "proba") != "auto":
-            raise _NoValue("NO_DATA", "It needs probabilities, and no row has them.")
+            raise NoValue("NO_DATA", reasons.no_probabilities())
         if len(without) < len(sides):
             self.remarks.append("compared classes, for probabilities are on one side only")
         return False
@@ -183,8 +225,7 @@ class _Run:
             mode, balanced = self.check.drift_mode, self.check.balance_classes
             return mode == "proba" or (mode == "auto" and self.layout.task_type == "binary" and not balanced)
         scorers = self.check.scorers or []
-        named = scorers.values() if isinstance(scorers, Mapping) else scorers
-        return any(DeepcheckScorer(scorer, None, None, "any")._is_proba_scorer for scorer in named)
+        return reads_probabilities(scorers.values() if isinstance(scorers, Mapping) else scorers)
 
     def _importance(self) -> "pd.Series[float] | None":
         """Importance of the chosen features, None when one has none (deepchecks then weighs all alike)."""
@@ -193,17 +234,32 @@ class _Run:
             return None
         return pd.Series({name: float(known[name]) for name in self.features})
 
-    def _metrics(self, reduced: Mapping[Any, Any]) -> dict[str, float]:
+    def _metrics(self, reduced: Mapping[Any, Any], current: Prepared) -> dict[str, float]:
         asked = {key: number for key, number in reduced.items() if self._asked(key)}
         if not asked:
-            raise _NoValue("INSUFFICIENT", f"None of the metrics is asked for: {_some(map(_name, reduced))}.")
+            raise NoValue("INSUFFICIENT", f"None of the metrics is asked for: {reasons.some(map(_name, reduced))}.")
         metrics = {_name(key): float(number) for key, number in asked.items() if _is_number(number)}
         gone = [_name(key) for key, number in asked.items() if not _is_number(number)]
         if not metrics:
-            raise _NoValue("INSUFFICIENT", f"The rows don't suffice for {_some(gone)}.")
+            raise NoValue("INSUFFICIENT", self._why_gone(gone, current))
         if gone:
-            self.remarks.append(f"the rows don't suffice for {_some(gone)}")
+            self.remarks.append(f"the rows don't suffice for {reasons.some(gone)}")
         return metrics
+
+    def _why_gone(self, gone: Sequence[str], current: Prepared) -> str:
+        """Why the library gave no number, where the rows show it."""
+        if (read := self._read_columns()) and current.frame[read].isna().all(axis=None):
+            return reasons.all_null(read)
+        if self.kind.needs_labels and current.labels is not None and current.labels.nunique() == 1:
+            seen = None if self.layout.task_type == "regression" else current.labels.dropna().iloc[0]
+            return reasons.one_class(seen, gone) if seen is not None else reasons.one_value(gone)
+        return f"The rows don't suffice for {reasons.some(gone)}. Widen the monitor's window."
+
+    def _read_columns(self) -> list[str]:
+        """The features that it reads; none when it does not look at features."""
+        types = self.kind.column_types
+        read = [name for name in self.features if types is None or self.layout.features[name] in types]
+        return read if self.kind.reads_features else []
 
     def _asked(self, key: Any) -> bool:
         last = str(key[-1]) if isinstance(key, tuple) else None
@@ -214,7 +270,7 @@ class _Run:
 
     def _entries(self, result: Any) -> dict[str, float]:
         found: Mapping[Any, Any] = {}
-        if self.kind.reads_features:
+        if self.kind.reads_features and hasattr(self.check, "aggregation_method"):
             self.check.aggregation_method = None
             found = self.check.reduce_output(result)
         elif self.kind.implementation == "PredictionDrift" and isinstance(result.value["Drift score"], Mapping):
@@ -222,7 +278,7 @@ class _Run:
         elif self.kind.implementation == "NewLabelTrainTest":
             found = result.value["n_samples_per_new_label"]
         if gone := [str(name) for name, number in found.items() if not _is_number(number)]:
-            self.remarks.append(f"too few values in {_some(gone)}")
+            self.remarks.append(f"too few values in {reasons.some(gone)}")
         numbers = {str(name): float(number) for name, number in found.items() if _is_number(number)}
         return dict(sorted(numbers.items(), key=lambda entry: (-entry[1], entry[0])))
 
@@ -239,13 +295,3 @@ def _listed(value: Any) -> list[Any]:
     if value is None:
         return []
     return list(value) if isinstance(value, list | tuple) else [value]
-
-
-def _some(names: Any) -> str:
-    listed = [str(name) for name in names]
-    more = len(listed) - _SHOWN_AT_MOST
-    return ", ".join(listed[:_SHOWN_AT_MOST]) + (f" and {more} more" if more > 0 else "")
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:500] or type(error).__name__

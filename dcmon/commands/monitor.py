@@ -1,17 +1,19 @@
 """Monitors: create, list, show, history, run."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dcmon.commands import group
 
 if TYPE_CHECKING:
+    from dcmon.comparison import With
     from dcmon.tables.org import Result
 
 app = group(__doc__)
 
+COMPARE = "With what a drift check compares: reference, previous (window), week (the same window a week ago)."
 Name = Annotated[str, typer.Argument(help="MODEL/MONITOR, or MONITOR where only one model has it.")]
 
 
@@ -25,7 +27,13 @@ def create(
     aggregation_window: Annotated[int, typer.Option(min=1, help="Units of the frequency that a window spans.")] = 1,
     feature: Annotated[list[str] | None, typer.Option(help="Only these features; repeatable.")] = None,
     scorer: Annotated[list[str] | None, typer.Option(help="Metrics of a performance check; repeatable.")] = None,
+    class_: Annotated[list[str] | None, typer.Option("--class", help="Only metrics of these classes.")] = None,
     aggregation: Annotated[str | None, typer.Option(help="How features become one number: max, l3_weighted …")] = None,
+    param: Annotated[list[str] | None, typer.Option(help="A parameter of the check: min_samples=50.")] = None,
+    filter_: Annotated[
+        list[str] | None, typer.Option("--filter", help="Only rows like \"age >= 30 and city in ('Oslo', 'Rome')\".")
+    ] = None,
+    compare: Annotated[str, typer.Option(help=COMPARE)] = "reference",
     rule: Annotated[str | None, typer.Option(help="Add a rule: '> 0.2'.")] = None,
     severity: Annotated[str, typer.Option(help="Of that rule.")] = "medium",
 ) -> None:
@@ -33,24 +41,56 @@ def create(
 
     Example: dcmon monitor create "Age drift" --model credit --check FeatureDrift --feature age --rule "> 0.2"
     """
-    from dcmon import models, monitors, rules, wake
+    from dcmon import filter_syntax, models, monitors, rules, wake
     from dcmon.windows import Frequency
 
     if frequency.upper() not in Frequency.__members__:
         raise typer.BadParameter(f"{frequency!r} is none of {', '.join(Frequency)}.", param_hint="--frequency")
-    conf = {"feature": feature, "scorer": scorer, "aggregation method": [aggregation] if aggregation else None}
+    conf = {"feature": feature, "scorer": scorer, "class": class_}
     chosen = {key: value for key, value in conf.items() if value}
+    if aggregation:
+        chosen["aggregation method"] = [aggregation]
     kwargs = {"check_conf": chosen, "res_conf": None} if chosen else None
+    chosen_rows, compared_with = filter_syntax.parse(filter_ or ()), compared(compare)
     org = ctx.obj.organization()
     with ctx.obj.org(org) as session:
-        on = monitors.provide_check(session, models.find(session, model), check)
-        new = monitors.NewMonitor(name, Frequency[frequency.upper()], aggregation_window, additional_kwargs=kwargs)
+        on = monitors.provide_check(session, models.find(session, model), check, parameters(param or []), name)
+        new = monitors.NewMonitor(
+            name, Frequency[frequency.upper()], aggregation_window, data_filters=chosen_rows,
+            additional_kwargs=kwargs, compared_with=compared_with,
+        )  # fmt: skip
         made = monitors.create(session, on, new)
         if rule is not None:
             rules.create(session, made.id, rules.parse(rule), severity)
     with ctx.obj.public() as session:
         wake.ring(session, org.id, wake.Work.evaluate)
     ctx.obj.output.value({"monitor": f"{model}/{name}", "id": made.id, "check": on.name})
+
+
+def parameters(given: list[str]) -> dict[str, Any]:
+    """NAME=VALUE options as parameters of a check: JSON where it is some, else text. Raises BadParameter."""
+    import json
+
+    found: dict[str, Any] = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not equals or not name.isidentifier():
+            raise typer.BadParameter(f"{each!r} is not NAME=VALUE, like min_samples=50.", param_hint="--param")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
+
+
+def compared(word: str) -> "With":
+    """What --compare says. Raises BadParameter."""
+    from dcmon.comparison import With
+
+    words = {"reference": With.reference, "previous": With.previous, "week": With.week_before}
+    if word.lower() not in words:
+        raise typer.BadParameter(f"{word!r} is none of {', '.join(words)}.", param_hint="--compare")
+    return words[word.lower()]
 
 
 @app.command("list")
@@ -67,8 +107,9 @@ def list_(ctx: typer.Context, model: Annotated[str | None, typer.Option(help="On
 @app.command()
 def show(ctx: typer.Context, name: Name) -> None:
     """Show a monitor: check, rules, and its last results. Example: dcmon monitor show "credit/Prediction Drift\""""
-    from dcmon import monitors, overview
+    from dcmon import filter_syntax, monitors, overview
 
+    is_json = ctx.obj.output.is_json
     with ctx.obj.org() as session:
         wanted = monitors.find(session, name).id
         view = next(view for view in overview.monitors(session) if view.monitor.id == wanted)
@@ -76,10 +117,11 @@ def show(ctx: typer.Context, name: Name) -> None:
             **overview.monitor_row(view, 40),
             "check": f"{view.check.name} ({view.check.class_name})",
             "choices": view.monitor.additional_kwargs and view.monitor.additional_kwargs["check_conf"],
-            "filters": view.monitor.data_filters,
+            "filters": view.monitor.data_filters if is_json else filter_syntax.write(view.monitor.data_filters),
+            "compared_with": view.monitor.compared_with if view.check.needs_reference else None,
         }
         last = [_result(each) for each in view.results[-10:]]
-    if ctx.obj.output.is_json:
+    if is_json:
         ctx.obj.output.value({**about, "results": last})
         return
     ctx.obj.output.value(about)

@@ -99,7 +99,7 @@ def _hints(alerts: list[overview.AlertView], stage: Stage, here: Place, ran: boo
         f"dcmon {org}monitor list\n  "
         f'dcmon {org}monitor run "Late Flights F1"\n  '
         f"dcmon {org}model show {MODEL}\n  "
-        f'dcmon {org}rule create "Performance" "< 0.85" --severity low'
+        f'dcmon {org}rule add "Performance" "< 0.85" --severity low'
     )
 
 

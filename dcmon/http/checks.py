@@ -78,6 +78,6 @@ def describe(check: Check) -> dict[str, Any]:
         },
         "model_id": check.model_id,
         "id": check.id,
-        "docs_link": catalogue.entry(check.module_name, check.class_name).docs_link,
+        "docs_link": catalogue.docs_link(check.module_name, check.class_name),
         "name": check.name,
     }

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from dcmon import monitors, rules
+from dcmon.comparison import With
 from dcmon.http import checks
 from dcmon.http import rules as rule_routes
 from dcmon.http.access import Asks
@@ -37,6 +38,7 @@ class MonitorBody(BaseModel):
     description: str | None = None
     data_filters: Filters | None = None
     additional_kwargs: AdditionalKwargs | None = None
+    compared_with: With = With.reference
 
 
 @router.post("/checks/{check_id}/monitors")
@@ -51,6 +53,7 @@ def create(asks: Asks, check_id: int, body: MonitorBody) -> dict[str, int]:
         body.data_filters.model_dump() if body.data_filters else None,
         body.additional_kwargs.model_dump() if body.additional_kwargs else None,
         body.dashboard_id,
+        body.compared_with,
     )
     with asks.session() as session:
         made = monitors.create(session, monitors.check(session, check_id), new).id
@@ -100,4 +103,5 @@ def describe(session: Session, monitor: Monitor, check: Check) -> dict[str, Any]
         "additional_kwargs": monitor.additional_kwargs,
         "alert_rules": [rule_routes.describe(rule) for rule in rules.of_monitor(session, monitor.id)],
         "frequency": monitor.frequency,
+        "compared_with": monitor.compared_with,
     }

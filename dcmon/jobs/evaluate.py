@@ -1,133 +1,189 @@
-"""Evaluate due windows: claim, compute, store; any number of these work beside one another."""
+"""Evaluate what is due: pick an organization that was rung, claim a few windows, evaluate them, look again."""
 
 import logging
+import threading
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Event
-from typing import TYPE_CHECKING
 
-from dcmon import db, due, errors, organizations, wake
+from dcmon import db, due, errors, evaluation, gathering, organizations, planning, wake
 from dcmon.app import App
+from dcmon.children import Child
 from dcmon.db import Organization
 from dcmon.due import Claim
 from dcmon.errors import DcmonError
+from dcmon.gathering import Kept
 from dcmon.tables.org import Version
 from dcmon.wake import Work
-
-if TYPE_CHECKING:
-    from dcmon.evaluation import References
 
 log = logging.getLogger(__name__)
 
 IDLE = timedelta(milliseconds=200)
-CLAIMED_AT_ONCE = 8
+CLAIMED_AT_ONCE, LONGEST_TURN = 8, timedelta(seconds=10)
 TRIES, PAUSE = 3, timedelta(seconds=1)
+GIVEN_UP_AFTER = 20  # a window that ends whoever evaluates it must not go on for ever
+LAST_WORDS = timedelta(seconds=5)  # what a check that runs when the worker is stopped may still take
+
+
+class Stopped(Exception):
+    """The worker is to stop, and can't wait for the check."""
 
 
 def run(app: App, stop: Event) -> None:
-    """Evaluate until stop is set. A dependency that is away is waited for."""
-    from dcmon.evaluation import References  # loads deepchecks: only this worker needs it
+    """Evaluate until stop is set, on as many threads as there are children. A dependency that is away is waited for."""
+    kept, failed = Kept(), list[BaseException]()
 
-    kept, is_away = References(), False
-    while not stop.is_set():
+    def evaluator() -> None:
         try:
-            worked = _turn(app, kept, stop)
-            if is_away:
-                log.warning("PostgreSQL is back: evaluating again")
-            is_away = False
-        except errors.OrganizationNotFound as error:
-            log.info("gone meanwhile: %s", error)
-            worked = True
-        except (errors.Unreachable, errors.Locked, errors.SchemaOutOfDate, errors.DiskFull) as error:
-            if not is_away:
-                log.warning("waiting: %s", error)
-            worked, is_away = False, True
-            stop.wait(1)
-        if not worked:
-            stop.wait(IDLE.total_seconds())
+            with Child(app.settings.evaluate) as child:
+                Evaluator(app, stop, kept, child).run()
+        except BaseException as error:
+            failed.append(error)
+            stop.set()
+
+    threads = [threading.Thread(target=evaluator) for _ in range(app.settings.evaluate.children)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failed:
+        raise failed[0]
 
 
-def _turn(app: App, kept: "References", stop: Event) -> bool:
-    """Serve one organization that has work; False when none has."""
-    lease = app.settings.evaluate.lease
-    with app.public() as session:
-        picked = wake.pick(session, Work.evaluate, lease)
-        org = organizations.by_id(session, picked[0]) if picked else None
-    if picked is None or org is None:
-        return False
-    with db.org_session(app.engine, org) as session:
-        due.expand(session, org.retention)
-    with db.org_session(app.engine, org) as session:
-        claims = due.claim(session, CLAIMED_AT_ONCE, lease)
-    for position, claim in enumerate(claims):
-        if stop.is_set():
-            _give_back(app, org, claims[position:])
-            break
-        _one(app, org, claim, claims[position:], kept)
-    with db.org_session(app.engine, org) as session:
-        next_at = due.next_at(session)
-    with app.public() as session:
-        wake.rest(session, org.id, Work.evaluate, picked[1], next_at)
-    return bool(claims)
+@dataclass
+class Evaluator:
+    """One thread of a worker, with a child process that runs its checks."""
 
+    app: App
+    stop: Event
+    kept: Kept
+    child: Child
+    _renewed: float = 0
+    _stopped: float | None = None
+    _held: Sequence[Claim] = field(default_factory=list)
 
-def _one(app: App, org: Organization, claim: Claim, waiting: Sequence[Claim], kept: "References") -> None:
-    """Evaluate a window so that its failure costs itself only: tried again, then kept as ERROR with the reason."""
-    try:
-        evaluate(app, org, claim, waiting, kept)
-    except DcmonError:
-        raise
-    except Exception as error:
-        if not _is_there(app, org, claim):
-            log.info("version %d was deleted while its window was evaluated", claim.version_id)
-            return
-        log.exception("window [%s, %s) of version %d failed", claim.window.start, claim.window.end, claim.version_id)
-        _fail(app, org, claim, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+    def run(self) -> None:
+        """Evaluate until stop is set."""
+        is_away = False
+        while not self.stop.is_set():
+            try:
+                worked = self._turn()
+                if is_away:
+                    log.warning("PostgreSQL is back: evaluating again")
+                is_away = False
+            except errors.OrganizationNotFound as error:
+                log.info("gone meanwhile: %s", error)
+                worked = True
+            except (errors.Unreachable, errors.Locked, errors.SchemaOutOfDate, errors.DiskFull) as error:
+                if not is_away:
+                    log.warning("waiting: %s", error)
+                worked, is_away = False, True
+                self.stop.wait(1)
+            if not worked:
+                self.stop.wait(IDLE.total_seconds())
 
-
-def _is_there(app: App, org: Organization, claim: Claim) -> bool:
-    with db.org_session(app.engine, org) as session:
-        return session.get(Version, claim.version_id) is not None
-
-
-def _fail(app: App, org: Organization, claim: Claim, reason: str) -> None:
-    from dcmon import evaluation
-
-    now = datetime.now(UTC)
-    with db.org_session(app.engine, org) as session:
-        if claim.attempts < TRIES:
-            due.postpone(session, claim, PAUSE * 2**claim.attempts)
-            return
-        settings = app.settings.evaluate
-        plan = evaluation.plan(session, claim.version_id, claim.window, claim.touched_at, settings, now)
-        evaluation.store(session, org, plan, evaluation.failed(plan, reason), app.settings.url)
-        due.finish(session, claim, plan.again_at)
-
-
-def evaluate(app: App, org: Organization, claim: Claim, waiting: Sequence[Claim], kept: "References") -> None:
-    """Evaluate one claimed window: read in one snapshot, store in one transaction, then ring for the notifications."""
-    from dcmon import evaluation
-
-    settings = app.settings.evaluate
-    with db.org_session(app.engine, org) as session:
-        due.renew(session, waiting, settings.lease)
-    with db.org_session(app.engine, org, snapshot=True) as session:
-        plan = evaluation.plan(session, claim.version_id, claim.window, claim.touched_at, settings, datetime.now(UTC))
-        findings = evaluation.compute(session, org, plan, settings, kept)
-    with db.org_session(app.engine, org) as session:
-        done = evaluation.store(session, org, plan, findings, app.settings.url)
-        due.finish(session, claim, plan.again_at)
-    if done["notifications"]:
+    def _turn(self) -> bool:
+        """Serve one organization that has work, for a bounded time; False when none has."""
+        app, lease = self.app, self.app.settings.evaluate.lease
         with app.public() as session:
-            wake.ring(session, org.id, Work.notify)
-    log.info(
-        "evaluated %d monitors of version %d in [%s, %s): %d results, %d notifications",
-        len(findings), claim.version_id, claim.window.start, claim.window.end, done["results"], done["notifications"],
-    )  # fmt: skip
+            picked = wake.pick(session, Work.evaluate, lease)
+            org = organizations.by_id(session, picked[0]) if picked else None
+        if picked is None or org is None:
+            return False
+        with db.org_session(app.engine, org) as session:
+            due.expand(session, org.retention)
+        with db.org_session(app.engine, org) as session:
+            claims = due.claim(session, CLAIMED_AT_ONCE, lease)
+        ends = time.monotonic() + LONGEST_TURN.total_seconds()
+        for position, claim in enumerate(claims):
+            if self.stop.is_set() or (position and time.monotonic() > ends):
+                self._give_back(org, claims[position:])
+                break
+            self._one(org, claim, claims[position:])
+        with db.org_session(app.engine, org) as session:
+            next_at = due.next_at(session)
+        with app.public() as session:
+            wake.rest(session, org.id, Work.evaluate, picked[1], next_at)
+        return bool(claims)
 
+    def _one(self, org: Organization, claim: Claim, held: Sequence[Claim]) -> None:
+        """Evaluate a window so that its failure costs itself only: tried again, then kept as ERROR with the reason."""
+        try:
+            self.evaluate(org, claim, held)
+        except Stopped:
+            self._give_back(org, [claim])
+        except DcmonError:
+            raise
+        except Exception as error:
+            if not self._is_there(org, claim):
+                log.info("version %d was deleted while its window was evaluated", claim.version_id)
+                return
+            where = (claim.window.start, claim.window.end, claim.version_id)
+            log.exception("window [%s, %s) of version %d failed", *where)
+            self._fail(org, claim, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
 
-def _give_back(app: App, org: Organization, claims: Sequence[Claim]) -> None:
-    """On the way out: let others have what is not begun."""
-    with db.org_session(app.engine, org) as session:
-        for claim in claims:
-            due.finish(session, claim, datetime.now(UTC))
+    def evaluate(self, org: Organization, claim: Claim, held: Sequence[Claim]) -> None:
+        """Evaluate one claimed window: read in one snapshot, store in one transaction, then ring for notifications."""
+        app, settings = self.app, self.app.settings.evaluate
+        self._hold(org, held)
+        if claim.attempts > GIVEN_UP_AFTER:
+            raise RuntimeError(f"Workers ended {GIVEN_UP_AFTER} times while they evaluated it.")
+        with db.org_session(app.engine, org, snapshot=True) as session:
+            now = datetime.now(UTC)
+            plan = planning.plan(session, claim.version_id, claim.window, claim.touched_at, settings, now)
+            workload, known = gathering.gather(session, org, plan, settings.sample_size, self.kept)
+        answers = [*known, *self.child.run(workload, lambda: self._wait(org))]
+        with db.org_session(app.engine, org) as session:
+            if not due.is_held(session, claim):
+                log.info("version %d: another worker took its window over", claim.version_id)
+                return
+            done = evaluation.store(session, org, plan, answers, app.settings.url, app.settings.alerts.recent)
+            due.finish(session, claim, plan.again_at)
+        if done["notifications"]:
+            with app.public() as session:
+                wake.ring(session, org.id, Work.notify)
+        log.info(
+            "evaluated %d monitors of version %d in [%s, %s): %d results, %d notifications",
+            len(answers), claim.version_id, claim.window.start, claim.window.end, done["results"], done["notifications"]
+        )  # fmt: skip
+
+    def _hold(self, org: Organization, claims: Sequence[Claim]) -> None:
+        with db.org_session(self.app.engine, org) as session:
+            due.renew(session, claims, self.app.settings.evaluate.lease)
+        self._held, self._renewed = claims, time.monotonic()
+
+    def _wait(self, org: Organization) -> None:
+        """While a check runs: keep what is claimed, and end the check when the worker is to stop. Raises Stopped."""
+        now = time.monotonic()
+        if self.stop.is_set():
+            self._stopped = self._stopped or now
+            if now - self._stopped > LAST_WORDS.total_seconds():
+                raise Stopped
+        if now - self._renewed > self.app.settings.evaluate.lease.total_seconds() / 3:
+            self._hold(org, self._held)
+
+    def _is_there(self, org: Organization, claim: Claim) -> bool:
+        with db.org_session(self.app.engine, org) as session:
+            return session.get(Version, claim.version_id) is not None
+
+    def _fail(self, org: Organization, claim: Claim, reason: str) -> None:
+        app, settings, now = self.app, self.app.settings.evaluate, datetime.now(UTC)
+        with db.org_session(app.engine, org) as session:
+            if claim.attempts < TRIES:
+                due.postpone(session, claim, PAUSE * 2**claim.attempts)
+                return
+            if not due.is_held(session, claim):
+                return
+            plan = planning.plan(session, claim.version_id, claim.window, claim.touched_at, settings, now)
+            evaluation.store(
+                session, org, plan, evaluation.failed(plan, reason), app.settings.url, app.settings.alerts.recent
+            )
+            due.finish(session, claim, plan.again_at)
+
+    def _give_back(self, org: Organization, claims: Sequence[Claim]) -> None:
+        """Let others have what is not begun."""
+        with db.org_session(self.app.engine, org) as session:
+            for claim in claims:
+                due.give_back(session, claim)

@@ -103,7 +103,10 @@ class Dashboard(Org):
 
 
 class Monitor(Org):
-    """A check with a schedule, filters and choices. `revision` grows when its values would change."""
+    """A check with a schedule, filters and choices. `revision` grows when its values would change.
+
+    `compared_with`: reference, or the earlier window that takes its part (dcmon.comparison).
+    """
 
     __tablename__ = "monitors"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -116,6 +119,7 @@ class Monitor(Org):
     lookback: Mapped[dt.timedelta]
     data_filters: Mapped[dict[str, Any] | None]
     additional_kwargs: Mapped[dict[str, Any] | None]
+    compared_with: Mapped[str] = mapped_column(server_default="reference")
     revision: Mapped[int] = mapped_column(server_default="1")
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
 
@@ -164,13 +168,18 @@ class DueWindow(Org):
 
 
 class Result(Org):
-    """What a monitor found in a window of a version. The unique key, not the lease, fences a zombie evaluator."""
+    """What a monitor found in a window of a version. The unique key, not the lease, fences a zombie evaluator.
+
+    `compared_…`: the earlier window that it was compared with in place of the reference, what it had then, and its rows
+    (labelled ones, for a check on labels).
+    """
 
     __tablename__ = "results"
     __table_args__ = (
         UniqueConstraint(
             "monitor_id", "version_id", "window_start", "window_end",
             "rows_revision", "labels_revision", "reference_revision", "monitor_revision",
+            "compared_rows_revision", "compared_labels_revision",
             name="uq_results_inputs",
         ),
         Index("ix_results_window", "monitor_id", "version_id", "window_end"),
@@ -192,7 +201,28 @@ class Result(Org):
     labels_revision: Mapped[int] = mapped_column(BigInteger)
     reference_revision: Mapped[int]
     monitor_revision: Mapped[int]
+    compared_start: Mapped[dt.datetime | None]
+    compared_end: Mapped[dt.datetime | None]
+    compared_n: Mapped[int] = mapped_column(server_default="0")
+    compared_rows_revision: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    compared_labels_revision: Mapped[int] = mapped_column(BigInteger, server_default="0")
     duration: Mapped[dt.timedelta]
+    computed_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class Baseline(Org):
+    """What a monitor's check gives on the rows of a version's reference, for rules that compare with it."""
+
+    __tablename__ = "baselines"
+    monitor_id: Mapped[int] = mapped_column(ForeignKey("monitors.id", ondelete="CASCADE"), primary_key=True)
+    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id", ondelete="CASCADE"), primary_key=True, index=True)
+    reference_revision: Mapped[int] = mapped_column(primary_key=True)
+    monitor_revision: Mapped[int] = mapped_column(primary_key=True)
+    state: Mapped[str]
+    metrics: Mapped[dict[str, float]]
+    entries: Mapped[dict[str, float]]
+    reason: Mapped[str | None]
+    n: Mapped[int]
     computed_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
 
 

@@ -1,4 +1,4 @@
-"""Rules with conditions in words and a state machine, history of alerts, silences, mute times.
+"""Rules with conditions in words and a state machine, history of alerts, silences, mute times, baselines.
 
 Policy: expand, then contract. The code of the revision before must go on working while this one is applied.
 No long locks; nothing that needs autocommit (CREATE INDEX CONCURRENTLY); never import dcmon.tables;
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0009"
-down_revision = "0005"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
@@ -69,6 +69,29 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_alert_changes_alert_id"), "alert_changes", ["alert_id"], unique=False)
     op.create_table(
+        "baselines",
+        sa.Column("monitor_id", sa.Integer(), nullable=False),
+        sa.Column("version_id", sa.Integer(), nullable=False),
+        sa.Column("reference_revision", sa.Integer(), nullable=False),
+        sa.Column("monitor_revision", sa.Integer(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("metrics", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("entries", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("n", sa.Integer(), nullable=False),
+        sa.Column("computed_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["monitor_id"], ["monitors.id"], name=op.f("fk_baselines_monitor_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["version_id"], ["versions.id"], name=op.f("fk_baselines_version_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint(
+            "monitor_id", "version_id", "reference_revision", "monitor_revision", name=op.f("pk_baselines")
+        ),
+    )
+    op.create_index(op.f("ix_baselines_version_id"), "baselines", ["version_id"], unique=False)
+    op.create_table(
         "silences",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("matchers", sa.JSON(none_as_null=True), nullable=False),
@@ -99,6 +122,8 @@ def downgrade() -> None:
     op.drop_table("mute_times")
     op.drop_index(op.f("ix_silences_ends_at"), table_name="silences")
     op.drop_table("silences")
+    op.drop_index(op.f("ix_baselines_version_id"), table_name="baselines")
+    op.drop_table("baselines")
     op.drop_index(op.f("ix_alert_changes_alert_id"), table_name="alert_changes")
     op.drop_table("alert_changes")
     # The code before knows only plain rules, and alerts that fire or are over.

@@ -1,6 +1,8 @@
 """Whatever a rule waits for and looks back on, alerts in the tables are the fold of all newest results."""
 
 import random
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,7 +10,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dcmon import alerts, db, models, monitors, results, rules, webhooks
+from dcmon import alerts, db, errors, models, monitors, results, rules, webhooks
 from dcmon.checks.layout import Value
 from dcmon.episodes import fold
 from dcmon.monitors import NewMonitor
@@ -278,6 +280,15 @@ def test_on_request_everything_is_told_and_without_a_link_nothing(target: Target
     assert told(target) == [(1, "firing"), (1, "resolved")]
 
 
+def test_what_was_taken_back_quietly_is_told_with_the_next_window(target: Target) -> None:
+    ruled(target, "> 0.2")
+    put(target, 0, 0.5)
+    put(target, 0, 0.1, 2, url=None)
+    assert told(target) == [(1, "firing")]
+    put(target, 1, 0.1)
+    assert told(target) == [(1, "firing"), (1, "retracted")]
+
+
 def test_a_new_rule_judges_what_is_stored(target: Target) -> None:
     first = ruled(target, "> 0.9")
     for number, value in enumerate((0.5, 0.1, 0.5, 0.5)):
@@ -363,3 +374,24 @@ def test_what_one_window_breaks_is_asked_without_an_alert(target: Target) -> Non
         found = put(target, number, value)
         with db.org_session(target.engine, target.org) as session:
             assert alerts.violations(session, found) == expected
+
+
+def test_workers_and_operators_beside_one_another_end_in_the_fold(target: Target) -> None:
+    ruled(target, "> 0.2", for_windows=2, keep_firing=1)
+    values = [0.1, 0.5, 0.5, 0.1, 0.5, 0.5, 0.1, 0.1, 0.5, 0.5, 0.5, 0.1, 0.5, 0.5]
+    order = list(range(len(values)))
+    random.Random(3).shuffle(order)
+
+    def acknowledge() -> None:
+        with db.org_session(target.engine, target.org) as session:
+            for alert in session.scalars(select(Alert).where(Alert.state == "firing")):
+                with suppress(errors.Conflict, errors.NotFound):  # over, or one with another, by now
+                    alerts.acknowledge(session, target.org, alert, URL, by="ann")
+
+    with ThreadPoolExecutor(4) as pool:
+        work = [pool.submit(put, target, number, values[number]) for number in order]
+        work += [pool.submit(acknowledge) for _ in range(4)]
+        for each in work:
+            each.result()
+    require_fold(target)
+    require_receivers_know(target)

@@ -16,6 +16,7 @@ from dcmon import (  # fmt: skip
     alerts,
     db,
     due,
+    gathering,
     ingestion,
     models,
     monitors,
@@ -190,17 +191,15 @@ def test_a_filter_on_a_column_that_is_gone_is_an_error_and_not_an_endless_retry(
 def test_a_window_that_fails_is_tried_again_then_kept_as_an_error_and_costs_nobody_else(
     app: App, watched: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dcmon import evaluation
-
     monkeypatch.setattr(evaluate, "PAUSE", timedelta(milliseconds=10))
-    compute = evaluation.compute
+    gather = gathering.gather
 
-    def broken(session: Any, org: Any, plan: Any, settings: Any, kept: Any) -> Any:
+    def broken(session: Any, org: Any, plan: Any, limit: int, kept: Any) -> Any:
         if plan.window == day(1):
             raise RuntimeError("a stranger's fault")
-        return compute(session, org, plan, settings, kept)
+        return gather(session, org, plan, limit, kept)
 
-    monkeypatch.setattr(evaluation, "compute", broken)
+    monkeypatch.setattr(gathering, "gather", broken)
     for number in range(4):
         log_day(app, watched, number)
     with running(evaluate.run, app):

@@ -16,7 +16,6 @@ from dcmon.grammar import parse
 class Window:
     metrics: Mapping[str, float]
     entries: Mapping[str, float] = field(default_factory=dict)
-    comparisons: Mapping[str, Mapping[str, float]] | None = None
 
 
 def score(value: float) -> Window:
@@ -73,12 +72,12 @@ def test_a_change_is_against_the_window_before(condition: str, before: float, ba
     assert is_bad(condition, bad) is None
 
 
-def test_a_change_may_be_against_another_value_of_the_same_window() -> None:
-    there = Window({"f1": 0.6}, comparisons={"reference": {"f1": 0.9}})
-    assert said("f1 drop > 0.2 against reference", there).is_bad is True
-    assert said("f1 drop > 0.4 against reference", there).is_bad is False
-    verdict = said("drop > 0.2 against reference", score(1))
-    assert (verdict.is_bad, verdict.reason) == (None, "There is no value of reference to compare with.")
+def test_a_change_may_be_against_the_reference() -> None:
+    there, reference = Window({"f1": 0.6}), {"f1": 0.9}
+    assert judge(parse("f1 drop > 0.2 against reference"), there, [], reference).is_bad is True
+    assert judge(parse("f1 drop > 0.4 against reference"), there, [], reference).is_bad is False
+    verdict = judge(parse("drop > 0.2 against reference"), there, [there])
+    assert (verdict.is_bad, verdict.reason) == (None, "There is no value of the reference to compare with.")
 
 
 def test_a_deviation_is_in_standard_deviations_of_the_windows_before() -> None:

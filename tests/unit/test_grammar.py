@@ -54,7 +54,8 @@ def test_a_condition_is_read_as_people_write_it(text: str, condition: Condition)
         "", " ", ">", "score", "0.2", "> nan", "> inf", "> 1e999", "> 1,5", "> 0x1", ">> 1", "> --1", "1 > 0", "≥ 1",
         "> 0.2 0.3", "> 0.2 warn", "> 0.2 warn 0.1 warn 0.1", "outside 1", "outside 1..", "change 5", "change > %",
         "deviation > 3 over", "deviation > 3 over x", "deviation > 3 over 14.5", 'any "x" > 1', '"a" b > 1', '"" > 1',
-        "> 0.1 against reference", "change > 1 against", "feature age", "> 0.2 and < 0.4", "> 1\nrm -rf", "> ٣",
+        "> 0.1 against reference", "change > 1 against", "change > 1 against week",
+        "feature age", "> 0.2 and < 0.4", "> 1\nrm -rf", "> ٣",
     ],
 )  # fmt: skip
 def test_what_is_no_condition_is_refused_with_examples(text: str) -> None:
@@ -105,7 +106,7 @@ def conditions(draw: st.DrawFn) -> Condition:
         low, high = sorted(draw(st.lists(numbers, min_size=2, max_size=2, unique=True)))
         return Condition(draw(st.sampled_from(["outside", "inside"])), low, subject, upper=high)
     if kind == "change":
-        against = draw(st.just("previous") | names)
+        against = draw(st.sampled_from(["previous", "reference"]))
         return Condition(
             sign, threshold, subject, measure=draw(st.sampled_from(CHANGES)), is_percent=draw(st.booleans()),
             against=against, warn=warn,

@@ -1,0 +1,83 @@
+"""Running the checks of a workload, on rows that are read already. Importing this module loads deepchecks."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import cached_property
+
+import pandas as pd
+
+from dcmon import errors
+from dcmon.checks.catalogue import entry
+from dcmon.checks.layout import Layout, Value
+from dcmon.checks.run import Prepared, dataset, run
+from dcmon.columns import LABEL
+from dcmon.workload import Answer, Ask, Key, Sample, Workload
+
+RARE = 0.05  # two classes of which one is rarer than this are weighed alike, as the system before dcmon did
+
+
+@dataclass
+class Rows:
+    """Rows, and what was made of them for deepchecks, by the features asked for."""
+
+    sample: Sample
+    layout: Layout
+    _prepared: dict[tuple[str, ...], Prepared] = field(default_factory=dict)
+
+    def prepared(self, features: tuple[str, ...]) -> Prepared:
+        """The rows with these features, ready for deepchecks. Raises InvalidInput for one that there is not."""
+        if features not in self._prepared:
+            frame = pd.DataFrame(list(self.sample.rows), columns=list(self.sample.names))
+            self._prepared[features] = dataset(frame, self.layout, list(features), with_label=True)
+        return self._prepared[features]
+
+    @cached_property
+    def is_unbalanced(self) -> bool:
+        """Whether there are two classes, and one is rare."""
+        position = self.sample.names.index(LABEL)
+        classes = Counter(row[position] for row in self.sample.rows if row[position] is not None)
+        return len(classes) == 2 and min(classes.values()) <= RARE * sum(classes.values())
+
+
+class Bench:
+    """Runs workloads, one after the other, and keeps the rows of references until it is told to forget them."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Key, Rows | None] = {}
+
+    def run(self, workload: Workload) -> Iterator[Answer]:
+        """The answer to each ask, in their order, as soon as it is there."""
+        given = {
+            key: None if sample is None else Rows(sample, workload.layout)
+            for key, sample in workload.rows.items()
+            if key not in self._kept
+        }
+        self._kept.update((key, found) for key, found in given.items() if key.is_lasting)
+        rows = {**self._kept, **given}
+        for key in workload.forgotten:
+            self._kept.pop(key, None)
+        for ask in workload.asks:
+            began = time.perf_counter()
+            current, compared = rows[ask.current], rows[ask.compared] if ask.compared else None
+            assert current is not None, "a workload asks for nothing that has no rows"
+            value = _value(workload.layout, ask, current, compared)
+            spent = timedelta(seconds=time.perf_counter() - began)
+            yield Answer(ask.monitor_id, value, len(current.sample.rows), spent, is_baseline=ask.is_baseline)
+
+
+def _value(layout: Layout, ask: Ask, current: Rows, compared: Rows | None) -> Value:
+    try:
+        return run(
+            entry(ask.module_name, ask.class_name),
+            ask.params,
+            ask.additional_kwargs,
+            replace(layout, balance_classes=compared is not None and compared.is_unbalanced),
+            current.prepared(ask.features),
+            compared.prepared(ask.features) if compared else None,
+            compared="earlier window" if ask.compared and ask.compared.window else "reference",
+        )
+    except errors.InvalidInput as error:  # a feature that this version does not have
+        return Value("ERROR", reason=str(error))

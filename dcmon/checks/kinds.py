@@ -1,0 +1,68 @@
+"""What is known of a check without loading it: what it needs, and what can be chosen of it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+PACKAGE = "deepchecks.tabular.checks"
+REGISTRY = "dcmon.checks"  # the group of entry points that a user's package registers its checks in
+OWN = "own"
+FEATURE_AGGREGATIONS = ("mean", "max", "weighted", "l3_weighted", "l5_weighted")
+NUMBERS = frozenset({"numeric", "integer", "bigint"})
+CATEGORIES = frozenset({"categorical", "boolean"})
+STRINGS = frozenset({"categorical", "text"})
+
+Choice = Literal["scorer", "class", "feature", "aggregation method"]
+
+
+@dataclass(frozen=True)
+class CheckKind:
+    """One check that reduces to numbers: of deepchecks, or of a user's own (group "own").
+
+    `implementation` is the class that runs (an alias runs what it is an alias of), of an own check as its package
+    registers it, MODULE:CLASS; `choices` are the keys that `check_conf` may carry; `column_types` those that the check
+    reads, None when it reads every column or none; `needs_classes`: it says nothing of a regression.
+    """
+
+    class_name: str
+    implementation: str
+    group: str
+    module: str
+    needs_labels: bool
+    needs_reference: bool
+    reads_predictions: bool = False
+    choices: tuple[Choice, ...] = ()
+    column_types: frozenset[str] | None = None
+    needs_classes: bool = False
+
+    @property
+    def is_own(self) -> bool:
+        return self.group == OWN
+
+    @property
+    def is_alias(self) -> bool:
+        """Whether it is another name of a check."""
+        return not self.is_own and self.implementation != self.class_name
+
+    @property
+    def module_name(self) -> str:
+        """The module as deepchecks writes it into a check's config; of an own check where it is registered."""
+        return REGISTRY if self.is_own else f"{PACKAGE}.{self.group}.{self.module}"
+
+    @property
+    def module_names(self) -> frozenset[str]:
+        """All modules the class can be named by."""
+        return frozenset({self.module_name, f"{PACKAGE}.{self.group}", PACKAGE})
+
+    @property
+    def docs_link(self) -> str | None:
+        if self.is_own:
+            return None
+        return f"https://docs.deepchecks.com/stable/tabular/auto_checks/{self.group}/plot_{self.module}.html"
+
+    @property
+    def reads_features(self) -> bool:
+        return "feature" in self.choices
+
+    @property
+    def aggregations(self) -> tuple[str, ...]:
+        return FEATURE_AGGREGATIONS if "aggregation method" in self.choices else ()

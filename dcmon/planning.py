@@ -1,0 +1,107 @@
+"""Planning a window of a version: which of its monitors are evaluated now, and when to look at the rest again."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy.orm import Session
+
+from dcmon import reading, results
+from dcmon.comparison import Comparing, With
+from dcmon.reading import Extent
+from dcmon.settings import Evaluate
+from dcmon.tables.org import Check, Model, Monitor, Version
+from dcmon.windows import Frequency, Shape, Window, zone
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """The window that a monitor compares with, and what the version has in it."""
+
+    window: Window
+    there: Extent
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be evaluated in a window of a version, and when to look at the rest again.
+
+    `earlier`: by monitor, the window that takes the part of the reference, and what the version has in it.
+    """
+
+    model: Model
+    version: Version
+    window: Window
+    there: Extent
+    monitors: Sequence[tuple[Monitor, Check]]
+    again_at: datetime | None = None
+    earlier: Mapping[int, Earlier] = field(default_factory=dict)
+
+
+def plan(
+    session: Session,
+    version_id: int,
+    window: Window,
+    touched_at: datetime,
+    settings: Evaluate,
+    now: datetime,
+    only: int | None = None,
+) -> Plan:
+    """Which monitors are evaluated now. `only`: this monitor, whether or not anything is new."""
+    version = session.get_one(Version, version_id)
+    model = session.get_one(Model, version.model_id)
+    local = zone(model.time_zone)
+    on_it = [
+        (monitor, check)
+        for monitor, check in results.monitors_of(session, model)
+        if only in (None, monitor.id)
+        and Shape(Frequency(monitor.frequency), monitor.aggregation_window).is_shape_of(window, local)
+    ]
+    there = reading.extent(session, version_id, window.start, window.end)
+    last = results.latest(session, version_id, window, [monitor.id for monitor, _ in on_it])
+    earlier = _earlier(session, version_id, window, on_it, local)
+    chosen, waits = [], []
+    for monitor, check in on_it:
+        before = last.get(monitor.id)
+        verdict = results.verdict(
+            there,
+            before,
+            needs_labels=check.needs_labels,
+            label_ratio=model.label_ratio,
+            label_delay=model.label_delay,
+            quiet=settings.label_quiet,
+            is_same_monitor=before is not None and _same_inputs(before, monitor, version),
+            compared=earlier[monitor.id].there if monitor.id in earlier else None,
+            touched_at=touched_at,
+            now=now,
+        )
+        if verdict.now or only is not None:
+            chosen.append((monitor, check))
+        elif verdict.again_at is not None:
+            waits.append(verdict.again_at)
+    return Plan(model, version, window, there, chosen, min(waits, default=None), earlier)
+
+
+def _earlier(
+    session: Session, version_id: int, window: Window, on_it: Sequence[tuple[Monitor, Check]], local: ZoneInfo
+) -> dict[int, Earlier]:
+    found: dict[int, Earlier] = {}
+    extents: dict[Window, Extent] = {}
+    for monitor, check in on_it:
+        if (compared := With(monitor.compared_with)) is With.reference or not check.needs_reference:
+            continue
+        shape = Shape(Frequency(monitor.frequency), monitor.aggregation_window)
+        earlier = Comparing(shape, compared).earlier(window, local)
+        if earlier not in extents:
+            extents[earlier] = reading.extent(session, version_id, earlier.start, earlier.end)
+        found[monitor.id] = Earlier(earlier, extents[earlier])
+    return found
+
+
+def _same_inputs(before: Any, monitor: Monitor, version: Version) -> bool:
+    is_same_reference = before.reference_revision == version.reference_revision
+    return before.monitor_revision == monitor.revision and (
+        is_same_reference or monitor.compared_with != With.reference
+    )

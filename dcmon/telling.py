@@ -1,0 +1,114 @@
+"""Who is told what becomes of an alert, and the alert's history, which has it all.
+
+What receivers were told is kept with the alert, and compared with what it is: so whatever was found quietly is told
+when it matters, and whatever was told is taken back.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from dcmon import notifications
+from dcmon.criteria import SEVERITIES
+from dcmon.db import Organization
+from dcmon.tables.org import Alert, AlertChange, AlertRule, DueWindow, Monitor, Notification, Result
+
+RECENT = timedelta(days=2)
+RECENT_WINDOWS = 2
+UNIT = {"HOUR": timedelta(hours=1), "DAY": timedelta(days=1), "WEEK": timedelta(weeks=1), "MONTH": timedelta(days=31)}
+
+
+@dataclass(frozen=True)
+class Voice:
+    """Who is told, and why something changes.
+
+    Without a `public_url`, which notifications link to, nobody is. `recent`: alerts that nobody knows of are told when
+    no window that is due now ends so much later; None: always. `result`: what was found; `by`: the operator who did it.
+    """
+
+    org: Organization
+    public_url: str | None = None
+    recent: timedelta | None = RECENT
+    result: Result | None = None
+    by: str | None = None
+    note: str | None = None
+    gone: str = "revision"
+
+
+def write_down(session: Session, alert: Alert, kind: str, voice: Voice, window_end: datetime | None) -> None:
+    """A line of the alert's history."""
+    result = voice.result
+    is_confirmed = kind == "confirmed" and result is not None
+    session.add(
+        AlertChange(
+            alert_id=alert.id,
+            kind=kind,
+            by=voice.by,
+            window_end=result.window_end if is_confirmed and result is not None else window_end,
+            result_revision=None if result is None else result.revision,
+            severity=alert.severity,
+            value=alert.current_value,
+            note=voice.note,
+        )
+    )
+    session.flush()
+
+
+def was_told(session: Session, alert: Alert) -> bool:
+    """Whether anybody ever heard of an alert."""
+    return session.scalar(select(Notification.id).where(Notification.alert_id == alert.id).limit(1)) is not None
+
+
+def tell(
+    session: Session, voice: Voice, alert: Alert, rule: AlertRule, reached: datetime | None, *, is_reopened: bool
+) -> int:
+    """Write the notifications that receivers need to know what the alert is now; returns how many."""
+    if voice.public_url is None:
+        return 0
+    told = alert.told_severity
+    if alert.state != "firing":
+        is_retracted = alert.state == "pending"
+        return say(session, voice, alert, "retracted" if is_retracted else "resolved") if told is not None else 0
+    if told is None:
+        is_news = _is_recent(session, voice, rule, alert.version_id, reached)
+        return say(session, voice, alert, "reopened" if is_reopened else "firing") if is_news else 0
+    if told != alert.severity:
+        is_worse = SEVERITIES.index(alert.severity) > SEVERITIES.index(told)
+        return say(session, voice, alert, "escalated" if is_worse else "deescalated")
+    return 0
+
+
+def _is_recent(session: Session, voice: Voice, rule: AlertRule, version_id: int, reached: datetime | None) -> bool:
+    """Whether no window that is due now ends much later than the newest that has a verdict: then it is what is now."""
+    if voice.recent is None or reached is None:
+        return True
+    unit = UNIT[session.get_one(Monitor, rule.monitor_id).frequency]
+    boundary = reached + max(voice.recent, RECENT_WINDOWS * unit)
+    later = select(DueWindow.window_end).where(
+        DueWindow.version_id == version_id, DueWindow.window_end > boundary, DueWindow.due_at <= func.now()
+    )
+    return session.scalar(later.limit(1)) is None
+
+
+def tell_what_is_owed(session: Session, voice: Voice, rule: AlertRule, version_id: int) -> int:
+    """Tell of alerts that ended quietly, without a link, and that receivers still think to fire."""
+    if voice.public_url is None:
+        return 0
+    owed = select(Alert).where(
+        Alert.rule_id == rule.id, Alert.version_id == version_id, Alert.state == "resolved", Alert.told_severity != ""
+    )
+    return sum(
+        say(session, voice, alert, "retracted" if alert.resolved_by == "revision" else "resolved")
+        for alert in session.scalars(owed.order_by(Alert.id)).all()
+    )
+
+
+def say(session: Session, voice: Voice, alert: Alert, kind: str) -> int:
+    """Write notifications of a kind, unless nobody is to be told."""
+    if voice.public_url is None:
+        return 0
+    alert.told_severity = alert.severity if alert.state == "firing" else None
+    session.flush()
+    return notifications.write(session, voice.org, alert, kind, voice.public_url)
