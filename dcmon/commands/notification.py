@@ -75,7 +75,7 @@ def show(ctx: typer.Context, notification_id: Annotated[str, typer.Argument(meta
 @app.command()
 def retry(
     ctx: typer.Context,
-    ids: Annotated[list[str] | None, typer.Argument(metavar="ID…")] = None,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID")] = None,
     all_dead: Annotated[bool, typer.Option("--all-dead", help="All that were given up.")] = False,
 ) -> None:
     """Try again now, but not what a newer state of its alert superseded. Example: dcmon notification retry 3f2a9c1e"""

@@ -28,7 +28,7 @@ NONE = "none"
 Where = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="TARGET…",
+        metavar="TARGET",
         help="https://… (http for hosts on DCMON_WEBHOOKS__ALLOW); addresses; for a command: -- PROGRAM ARGUMENTS.",
     ),
 ]

@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,8 @@ class Receiver:
 def receiver(behave: Behave, context: ssl.SSLContext | None = None) -> Iterator[Receiver]:
     made = Receiver(behave, context)
     yield made
+    with suppress(OSError):
+        made.socket.shutdown(socket.SHUT_RDWR)  # closing alone leaves the thread that accepts one more
     made.socket.close()
 
 
