@@ -6,19 +6,22 @@ they were stored, to the window of their receipt. docs/watching.md says which wi
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dcmon import errors
-from dcmon.arrivals import quarter_hour
 from dcmon.checks.catalogue import DATA_FLOW
 from dcmon.checks.layout import Value
-from dcmon.reading import Extent
 from dcmon.tables.org import Check, Model, Quarantined, Version
 from dcmon.windows import Window
 
+if TYPE_CHECKING:  # numpy behind it is not loaded for a status
+    from dcmon.reading import Extent
+
+QUARTER = 900  # seconds
 METRICS = ("rows", "labels", "label ratio", "quarantined", "quarantine share", "lag")
 OF_LABELS, OF_ROWS = ("labels", "label ratio"), ("rows", "labels", "label ratio")
 WORTH = 0.10  # what moved by a tenth is evaluated again at once
@@ -51,7 +54,7 @@ class Flow:
     `counts_rows`: whether no row is a finding too; `labels_due_at`: until when labels are waited for.
     """
 
-    extent: Extent
+    extent: "Extent"
     taken: int
     quarantined: int
     waited: timedelta
@@ -69,7 +72,7 @@ def measure(
     model: Model,
     version: Version,
     window: Window,
-    there: Extent,
+    there: "Extent",
     now: datetime,
     *,
     waits: bool = True,
@@ -90,7 +93,7 @@ def measure(
     )
 
 
-def _labels_due_at(model: Model, there: Extent, now: datetime) -> datetime | None:
+def _labels_due_at(model: Model, there: "Extent", now: datetime) -> datetime | None:
     """Until when labels are waited for; None when they are not."""
     if not there.n or there.label_ratio >= model.label_ratio:
         return None
@@ -178,7 +181,7 @@ def put(session: Session, version: Version, arrived: Sequence[tuple[datetime, in
     """Count rows as received, by the quarter of an hour; `arrived`: when, and how many."""
     quarters: dict[datetime, list[tuple[datetime, int]]] = {}
     for logged_at, rows in arrived:
-        quarters.setdefault(quarter_hour(logged_at), []).append((logged_at, rows))
+        quarters.setdefault(_quarter(logged_at), []).append((logged_at, rows))
     for at, of in sorted(quarters.items()):
         taken, first = sum(rows for _, rows in of), min(logged_at for logged_at, _ in of)
         session.execute(PUT, {"version": version.id, "at": at, "taken": taken, "first": first})
@@ -189,7 +192,11 @@ def touch(session: Session, left: Sequence[Quarantined]) -> None:
     counts: dict[tuple[int, datetime], int] = {}
     for row in left:
         if row.version_id is not None:
-            key = row.version_id, quarter_hour(row.logged_at)
+            key = row.version_id, _quarter(row.logged_at)
             counts[key] = counts.get(key, 0) + 1
     for (version_id, at), rows in sorted(counts.items()):
         session.execute(TOUCH, {"version": version_id, "at": at, "rows": rows})
+
+
+def _quarter(time: datetime) -> datetime:
+    return datetime.fromtimestamp(time.timestamp() // QUARTER * QUARTER, UTC)

@@ -3,7 +3,7 @@
 import logging
 from datetime import datetime
 
-from dcmon import conditions, db, errors, heartbeat, organizations, signs, vitals, wake, watch
+from dcmon import conditions, db, errors, heartbeat, news, organizations, signs, vitals, wake, watch
 from dcmon.app import App
 from dcmon.conditions import News
 from dcmon.wake import Work
@@ -22,33 +22,33 @@ def judge(app: App) -> str:
         if each.key not in known:
             log.warning("%s (%s)", each.sentence, each.command)
     with app.public() as session:
-        news = conditions.keep(session, found, facts.now, bounds.sign)
+        to_tell = conditions.keep(session, found, facts.now, bounds.sign)
         signs.forget(session)
-    _tell(app, news, facts.now)
+    _tell(app, to_tell, facts.now)
     return f"{len(found)} conditions"
 
 
-def _tell(app: App, news: News, now: datetime) -> None:
+def _tell(app: App, told: News, now: datetime) -> None:
     """Tell the organization that is to be told; a crash in between tells again, which the outbox notices."""
-    if not news.firing and not news.resolved:
+    if not told.firing and not told.resolved:
         return
     if app.settings.watch.org is not None:
         try:
-            _write(app, app.settings.watch.org, news, now)
+            _write(app, app.settings.watch.org, told, now)
         except errors.DcmonError as error:
             log.warning("DCMON_WATCH__ORG can't be told: %s", error)
             return
     with app.public() as session:
         if app.settings.watch.org is not None:
-            conditions.mark_told(session, news.firing, now)
-        conditions.forget(session, news.resolved)
+            conditions.mark_told(session, told.firing, now)
+        conditions.forget(session, told.resolved)
 
 
-def _write(app: App, name: str, news: News, now: datetime) -> None:
+def _write(app: App, name: str, told: News, now: datetime) -> None:
     with app.public() as session:
         org = organizations.find(session, name)
     with db.org_session(app.engine, org) as session:
-        written = conditions.tell(session, org, news, now)
+        written = news.tell(session, org, told, now)
     if written:
         with app.public() as session:
             wake.ring(session, org.id, Work.notify)

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, select, text
 
 from dcmon import conditions, db, heartbeat, signs, vitals, watch
+from dcmon import news as telling
 from dcmon.app import App
 from dcmon.conditions import News
 from dcmon.db import Organization
@@ -160,7 +161,7 @@ def keep(engine: Engine, *found: Condition, now: datetime = NOW) -> News:
 
 def tell(engine: Engine, org: Organization, news: News) -> int:
     with db.org_session(engine, org) as session:
-        return conditions.tell(session, org, news, NOW)
+        return telling.tell(session, org, news, NOW)
 
 
 def test_what_is_wrong_is_told_once_and_once_when_it_is_over(engine: Engine, pager: Organization) -> None:
