@@ -83,16 +83,22 @@ def test_from_nothing_to_an_alert_and_back(dcmon: Dcmon, receiver: tuple[str, li
         "POST", f"{dcmon.url}/api/v1/model-versions/{version}/reference", fields={"batch": ("upload", document)}
     )
     assert answer.status == 200, answer.data
-    for day, drifted in enumerate((False, False, True, True, False, False)):
-        call("POST", f"model-versions/{version}/data", samples(day, drifted))
+
+    def told() -> list[dict[str, Any]]:
+        """Alone or in one message with others, what was said of the monitor."""
+        each = [one for message in arrived for one in message.get("notifications", [message])]
+        return [one for one in each if one["type"] != "test" and one["alert"]["monitor"] == "Age"]
 
     def states() -> list[str]:
-        return [
-            message["type"] for message in arrived if message["type"] != "test" and message["alert"]["monitor"] == "Age"
-        ]
+        return [one["type"] for one in told()]
 
+    for day, drifted in enumerate((False, False, True, True)):
+        call("POST", f"model-versions/{version}/data", samples(day, drifted))
+    assert wait_until(lambda: states() == ["alert.firing"], 60, every=0.2), arrived
+    for day in (4, 5):
+        call("POST", f"model-versions/{version}/data", samples(day, drifted=False))
     assert wait_until(lambda: states() == ["alert.firing", "alert.resolved"], 60, every=0.2), arrived
-    alert = next(message["alert"] for message in arrived if message["type"] == "alert.firing")
+    alert = told()[0]["alert"]
     assert alert["since"] == (START + timedelta(days=2)).isoformat()
     assert next(iter(alert["drivers"])) == "age"
 
