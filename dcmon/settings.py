@@ -75,7 +75,7 @@ class Evaluate(BaseModel):
     label_quiet: Duration = Field(timedelta(minutes=5), description="A touched window is evaluated again when quiet.")
     backfill_quiet: Duration = Field(
         timedelta(seconds=3),
-        description="History that is loaded is evaluated when nothing of it came so long; after ten times that in any case.",
+        description="Loaded history is evaluated when nothing of it came so long; after ten times that in any case.",
     )
     children: int = Field(2, ge=1, le=64, description="Processes of a worker that run checks side by side.")
     cpu: Duration = Field(
