@@ -1,7 +1,7 @@
 """What a person looks at: monitors with their values over time, alerts with their rule in words."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -217,3 +217,18 @@ def every(frequency: str, units: int) -> str:
     """A frequency in words: "day", "3 days"."""
     unit = frequency.lower()
     return unit if units == 1 else f"{units} {unit}s"
+
+
+def version_names(session: Session) -> dict[int, str]:
+    """The names of all versions, by id."""
+    return dict(session.execute(select(Version.id, Version.name)).tuples().all())
+
+
+def by_version(view: MonitorView) -> list[tuple[int | None, MonitorView]]:
+    """A monitor's results of each version apart, the version with the newest window first; once without any result."""
+    found: dict[int, list[Result]] = {}
+    for result in reversed(view.results):
+        found.setdefault(result.version_id, []).append(result)
+    if not found:
+        return [(None, view)]
+    return [(version, replace(view, results=each[::-1])) for version, each in found.items()]

@@ -140,9 +140,9 @@ def _bottom(
     statement = (
         f"select {said} from samples_{version.relation} s {join} labels_{version.relation} l"
         f" on (l.lvl, l.ts, l.h, l.k) = (s.{LEVEL}, s.{TIME}, s.{HASH}, s.{KEY})"
-        f" and l.ts >= :start and l.ts < :end"
+        f" and l.ts >= :start and l.ts < :end and l.lvl = any(:levels)"
         f" where s.{TIME} >= :start and s.{TIME} < :end and s.{LEVEL} = any(:levels) and {where}"
-        + (" and l.label is not null and l.lvl = any(:levels)" if labelled else "")
+        + (" and l.label is not null" if labelled else "")
         + f" order by s.{HASH}, s.{KEY}"
         + ("" if limit is None else " limit :limit")
     )

@@ -199,7 +199,8 @@ def _bottom(
     where, values = data_filters.condition(filters, known, "r", f"r.{LABEL}", (TIME,))
     wanted = f" and r.{LABEL} is not null" if labelled else ""
     statement = (
-        f"select {said} from reference_{version.relation} r where {where}{wanted} order by r.{HASH}, r._dc_position"
+        f"select {said} from reference_{version.relation} r where r.revision = 0 and {where}{wanted}"
+        f" order by r.{HASH}, r._dc_position"
     )
     return (statement, values) if limit is None else (f"{statement} limit :limit", {"limit": limit, **values})
 

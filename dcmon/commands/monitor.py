@@ -113,13 +113,23 @@ def rows_read(word: str) -> int | None:
 
 @app.command("list")
 def list_(ctx: typer.Context, model: Annotated[str | None, typer.Option(help="Only of this model.")] = None) -> None:
-    """List monitors with their last value and the shape of those before. Example: dcmon monitor list"""
+    """List monitors with their last value and the shape of those before, a line for each version that has results.
+
+    Example: dcmon monitor list
+    """
     from dcmon import models, overview
 
     with ctx.obj.org() as session:
         views = overview.monitors(session, models.find(session, model).id if model else None)
-        rows = [overview.monitor_row(view) for view in views]
-    ctx.obj.output.table(rows, ["monitor", "every", "last", "state", "history"], empty="No monitor yet.")
+        names = overview.version_names(session)
+        rows = [
+            {**overview.monitor_row(part), "version": version and names.get(version)}
+            for view in views
+            for version, part in overview.by_version(view)
+        ]
+    several = any(len(overview.by_version(view)) > 1 for view in views)
+    columns = ["monitor", *(["version"] if several else []), "every", "last", "state", "history"]
+    ctx.obj.output.table(rows, columns, empty="No monitor yet.")
 
 
 @app.command()
@@ -138,12 +148,14 @@ def show(ctx: typer.Context, name: Name) -> None:
             "filters": view.monitor.data_filters if is_json else filter_syntax.write(view.monitor.data_filters),
             "compared_with": view.monitor.compared_with if view.check.needs_reference else None,
         }
-        last = [_result(each) for each in view.results[-10:]]
+        names = overview.version_names(session)
+        last = [_result(each, names) for each in view.results[-10:]]
     if is_json:
         ctx.obj.output.value({**about, "results": last})
         return
     ctx.obj.output.value(about)
-    ctx.obj.output.table(last, ["window_end", "state", "value", "n", "revision", "driver"], title="Last results")
+    columns = [*_versions(last), "window_end", "state", "value", "n", "revision", "driver"]
+    ctx.obj.output.table(last, columns, title="Last results")
 
 
 @app.command()
@@ -155,16 +167,21 @@ def history(
         bool, typer.Option("--revisions", help="All results of a window, with what each was computed from.")
     ] = False,
 ) -> None:
-    """List the newest result of every window. Example: dcmon monitor history "credit/Prediction Drift\""""
-    from dcmon import monitors, results
+    """List the newest result of every window and version.
+
+    Example: dcmon monitor history "credit/Prediction Drift"
+    """
+    from dcmon import monitors, overview, results
 
     with ctx.obj.org() as session:
         monitor, after = monitors.find(session, name).id, utc(since) if since else None
         found = (results.revisions if revisions else results.series)(session, monitor, after)
-        rows = [_result(each) for each in found]
-    columns = ["window_end", "state", "value", "n", "revision", "driver", "reason"]
+        names = overview.version_names(session)
+        rows = [_result(each, names) for each in found]
+    compared = ["compared_end"] if any(row["compared_end"] for row in rows) else []
+    columns = ["window_end", *_versions(rows), "state", "value", "n", "revision", "driver", *compared, "reason"]
     if revisions:
-        columns = ["window_end", "version_id", "revision", "state", "value", "n", "of", "labelled", "rows",
+        columns = ["window_end", "version", "revision", "state", "value", "n", "of", "labelled", "rows",
                    "reference_revision", "seconds", "computed_at"]  # fmt: skip
     ctx.obj.output.table(rows, columns, empty="No window was evaluated yet.")
 
@@ -188,7 +205,7 @@ def run(
     """
     from datetime import UTC
 
-    from dcmon import alerts, durations, monitors, runs, wake
+    from dcmon import alerts, durations, monitors, overview, runs, wake
 
     if at and (from_ or to):
         raise typer.BadParameter("Give --at for one window, or --from and --to for many.")
@@ -215,8 +232,9 @@ def run(
         with app.public() as session:
             wake.ring(session, org.id, wake.Work.notify)
     with app.org(org) as session:
-        rows = [{**_result(each), "violates": alerts.violations(session, each)} for each in found]
-    columns = ["window_end", "state", "value", "n", "violates", "reason"]
+        names = overview.version_names(session)
+        rows = [{**_result(each, names), "violates": alerts.violations(session, each)} for each in found]
+    columns = ["window_end", *_versions(rows), "state", "value", "n", "violates", "reason"]
     app.output.table(rows, columns, empty="There is no complete window with samples yet.")
     if any(row["violates"] for row in rows):
         raise typer.Exit(1)
@@ -332,7 +350,12 @@ def delete(ctx: typer.Context, name: Name) -> None:
     ctx.obj.output.value({"deleted": name})
 
 
-def _result(result: "Result") -> dict[str, object]:
+def _versions(rows: list[dict[str, object]]) -> list[str]:
+    """A column for the version, where there are several."""
+    return ["version"] if len({row["version"] for row in rows}) > 1 else []
+
+
+def _result(result: "Result", versions: dict[int, str] | None = None) -> dict[str, object]:
     from dcmon import results
 
     headline = results.headline(result.metrics)
@@ -349,6 +372,11 @@ def _result(result: "Result") -> dict[str, object]:
         "entries": result.entries,
         "reason": result.reason,
         "version_id": result.version_id,
+        "version": (versions or {}).get(result.version_id),
+        "compared_start": result.compared_start,
+        "compared_end": result.compared_end,
+        "compared_n": result.compared_n if result.compared_end else None,
+        "compared_revision": result.compared_rows_revision if result.compared_end else None,
         "of": result.n_rows,
         "labelled": result.n_labelled,
         "label_coverage": round(result.n_labelled / result.n_rows, 4) if result.n_rows else None,
