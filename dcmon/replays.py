@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from dcmon import baselines, rules
 from dcmon.criteria import Verdict
 from dcmon.episodes import Machine
-from dcmon.tables.org import Alert, AlertRule, Result
+from dcmon.tables.org import Alert, AlertRule, Monitor, Result
 
 ROOM = 8
 
@@ -125,7 +125,12 @@ def before(session: Session, rule: AlertRule, version_id: int, anchor: datetime,
 
 def _newest(rule: AlertRule, version_id: int) -> Select[Result]:
     mine = (Result.monitor_id == rule.monitor_id, Result.version_id == version_id)
-    return select(Result).where(*mine).ext(distinct_on(Result.window_end))
+    return select(Result).join(Monitor).where(*mine, of_this_revision()).ext(distinct_on(Result.window_end))
+
+
+def of_this_revision() -> ColumnElement[bool]:
+    """What a monitor found before it was changed is of other windows, or of other values: it is not judged with these."""
+    return Result.monitor_revision == Monitor.revision
 
 
 def _begins(found: Sequence[Result], machine: Machine, after: datetime | None, *, is_all: bool) -> int | None:
