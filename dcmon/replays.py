@@ -129,7 +129,7 @@ def _newest(rule: AlertRule, version_id: int) -> Select[Result]:
 
 
 def of_this_revision() -> ColumnElement[bool]:
-    """What a monitor found before it was changed is of other windows, or of other values: it is not judged with these."""
+    """What a monitor found before it was changed is of other windows or values: it is not judged with these."""
     return Result.monitor_revision == Monitor.revision
 
 
