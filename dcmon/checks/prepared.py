@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from deepchecks.tabular import Dataset
 
+from dcmon.checks import reasons
 from dcmon.checks.kinds import CATEGORIES, NUMBERS
 from dcmon.checks.layout import Layout
 from dcmon.errors import InvalidInput
@@ -100,7 +101,7 @@ def dataset(rows: pd.DataFrame, layout: Layout, features: Sequence[str], with_la
     """
     absent = [name for name in features if name not in layout.features or name not in rows.columns]
     if absent:
-        raise InvalidInput(f"The rows have no feature {', '.join(absent)}.")
+        raise InvalidInput(reasons.unknown_features(absent, layout.features))
     frame = pd.DataFrame({name: _column(rows[name], layout.features[name]) for name in features}, index=rows.index)
     return Prepared(
         layout,
