@@ -93,7 +93,7 @@ def floats_2d(values: Sequence[Sequence[float]]) -> bytes:
     return HEAD_2D(2, 0, FLOAT8, len(values), 1, len(values[0]), 1) + items
 
 
-@lru_cache(maxsize=1000)
+@lru_cache(maxsize=32)
 def _floats(count: int) -> Callable[..., bytes]:
     return struct.Struct("!iiIii" + "id" * count).pack
 

@@ -118,25 +118,28 @@ def decode(targets: Targets, batch: Batch) -> None:
         except Exception as error:
             # Whatever it is, it is met again where it can cost this organization only.
             log.debug("organization %d: its rows are decoded later: %s", org_id, error)
-    found = [_set_apart_unreadable(part) for part in batch.parts.values()]
-    if any(found):
-        batch.groups.clear()
 
 
 def _set_apart_unreadable(part: Part) -> bool:
-    """Find the messages whose beginning was ours and whose rest is not; whether there were any."""
-    letters, part.letters, dead = part.letters, [], len(part.dead)
+    """Find messages whose beginning was ours and whose rest is not; whether one says something else than it seemed."""
+    letters, part.letters, are_others = part.letters, [], False
     for letter in letters:
         try:
             settled = messages.settled(letter.message, letter.value)
-            part.letters.append(letter if settled is letter.message else replace(letter, message=settled))
         except Unreadable as why:
             part.dead.append(Dead(letter.partition, letter.offset, letter.value, str(why)))
-    return len(part.dead) > dead
+            are_others = True
+            continue
+        are_others |= settled.rows is not letter.message.rows
+        part.letters.append(letter if settled is letter.message else replace(letter, message=settled))
+    return are_others
 
 
 def take(engine: Engine, targets: Targets, batch: Batch) -> list[int]:
     """Store a batch and settle it; returns the organizations that were touched. Safe to repeat. Raises Sought."""
+    are_others = [_set_apart_unreadable(part) for part in batch.parts.values()]
+    if any(are_others):
+        batch.groups.clear()
     by_org = batch.letters()
     with db.public_session(engine) as session:
         orgs = {org_id: organizations.by_id(session, org_id) for org_id in by_org}

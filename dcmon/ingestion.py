@@ -190,7 +190,7 @@ def _refusal(
     try:
         prepared = prepare(targets, address, [delivery])
         with suppress(_TriedOnly):
-            store_alone(engine, address.org, prepared, wait, is_try=True)
+            insist(lambda: store_alone(engine, address.org, prepared, wait, is_try=True))
     except Exception as error:
         if not is_content(error):
             raise

@@ -177,7 +177,7 @@ def _add_one_by_one(found: Sorted, rows: Iterable[tuple[bytes, int, int, bytes, 
             found.rivals.append((place, content, number))
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=64)
 def _encoder(shape: Shape) -> tuples.Encoder:
     """Of all values but the time, which a tuple has at its beginning; ids are as many as rows."""
     beside = {SAMPLE_ID: "text", TIME: ""}
@@ -226,7 +226,8 @@ def store(session: Session, model: Model, version: Version, rows: Sorted, *, is_
         labels.adopt(session, model, version, fresh.keys, fresh.times)
     kept = quarantine.put(session, model, version, "samples", [*rows.bad, *conflicts])
     if is_new:
-        flow.put(session, version, [(delivery.logged_at, len(delivery.rows)) for delivery in rows.deliveries])
+        counts = np.diff([*rows.starts, rows.taken]).tolist()
+        flow.put(session, version, [(each.logged_at, n) for each, n in zip(rows.deliveries, counts, strict=True)])
     if fresh.keys:
         _advance(session, version, fresh)
     return Outcome(rows.taken, len(fresh.keys), rows.taken - len(fresh.keys) - kept, kept)

@@ -106,7 +106,9 @@ class _Texts(dict[str | None, bytes]):
             return list(map(self.__getitem__, column))
         return [NULL if text is None else _sized(text.encode()) for text in column]
 
-    def __missing__(self, text: str) -> bytes:
+    def __missing__(self, text: str | None) -> bytes:
+        if text is None:  # another thread has just cleared it
+            return NULL
         encoded = _sized(text.encode())
         self.are_few = self.are_few and len(text) <= LONGEST_CATEGORY and len(self) <= CATEGORIES
         if self.are_few:

@@ -33,7 +33,7 @@ def labels(asks: Logs, model_id: int, body: Body) -> Response:
 
 def _rows(body: bytes) -> Sequence[rows.Raw]:
     """The rows of a body. A large one is not split before it is decoded, which says whether it is an array at all."""
-    if len(body) > LARGE and body[:1] == b"[" and body[-1:] == b"]":
+    if len(body) > LARGE and body[:2] == b"[{" and body[-1:] == b"]":
         return rows.Array(memoryview(body))
     found = rows.split(body)
     if not found:

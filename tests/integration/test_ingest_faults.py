@@ -376,3 +376,30 @@ def test_old_spans_become_one_and_the_audit_finds_nothing(app: App, target: Targ
     with app.public() as session:
         orgs = organizations.entries(session)
     assert [each.findings for each in examination.examine(app.engine, orgs)] == [[], []]
+
+
+@pytest.mark.parametrize("is_decoded", [True, False])
+def test_a_message_that_begins_like_ours_and_says_something_else_in_the_end_costs_nobody_else(
+    app: App, target: Target, is_decoded: bool
+) -> None:
+    """What counts is what JSON says: the last of two fields; and of fields that nobody knows, nothing."""
+    other = new_target(
+        target.engine, provision.create_organization(target.engine, "other", "o@other.example").organization
+    )
+    (head,) = packed(target, rows(0, 1))
+    more = b',"tags":["x"]}'
+    turned = b',"org":%d,"target":%d,"tags":[]}' % (other.org.id, other.version_id)
+    values = [
+        head[:-1] + more,
+        packed(target, rows(1, 1))[0][:-1] + turned,
+        packed(target, rows(2, 1))[0][:-1] + b"]}",
+        packed(target, rows(3, 1))[0],
+        packed(other, rows(9, 1))[0],
+    ]
+    batch = batch_of(app, received(0, *values))
+    if not is_decoded:
+        batch.groups.clear()
+    take(app, batch)
+
+    assert (target.samples, other.samples) == (2, 2)
+    assert public(app, "select count(*) from dead_letters") == 1
