@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -169,7 +170,7 @@ def test_deleting_beside_ingestion_loses_and_doubles_nothing(target: Target, mon
     def ingest(part: int) -> None:
         try:
             for number in range(part, 30, 2):
-                take(target, rows(number * 50, 60), f"{part}/{number}")
+                ingestion.insist(partial(take, target, rows(number * 50, 60), f"{part}/{number}"))
                 take_labels(target, labels(number * 50, 60), f"l{part}/{number}", NOW + timedelta(seconds=number))
         except BaseException as error:
             failed.append(error)
