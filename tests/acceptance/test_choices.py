@@ -1,0 +1,98 @@
+"""What a person types to choose what a monitor looks at, and what is answered to a slip."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from dcmon import models, versions
+from dcmon.app import App
+from dcmon.models import NewModel
+from dcmon.versions import NewVersion
+from tests.acceptance.conftest import Dcmon
+from tests.conftest import Acme
+
+pytestmark = pytest.mark.timeout(900)
+START = datetime(2026, 3, 2, tzinfo=UTC)
+
+
+@pytest.fixture
+def credit(app: App, acme: Acme, database_url: str, with_url: Callable[[str], Dcmon]) -> Dcmon:
+    """A model with two versions, four days of samples of each, and a feature with a blank in its name."""
+    with app.org(acme.org) as session:
+        model = models.create(session, NewModel("credit", "binary"))
+        made = [
+            versions.create(session, model, NewVersion(name, {"age": "numeric", "home town": "categorical"})).id
+            for name in ("v1", "v2")
+        ]
+    for number, version in enumerate(made):
+        rows = [
+            {"_dc_sample_id": f"{version}/{n}", "_dc_time": (START + timedelta(minutes=15 * n)).isoformat(),
+             "_dc_prediction": str(n % 2), "age": (None if n % 4 else n % 50) if number else n % 50,
+             "home town": ("Oslo", "L'Aquila", None)[n % 3]}
+            for n in range(4 * 96 + 1)
+        ]  # fmt: skip
+        app.ingestion.take_samples(acme.org, version, [json.dumps(row).encode() for row in rows])
+    return with_url(database_url)
+
+
+def create(credit: Dcmon, name: str, check: str, *more: str) -> object:
+    return credit("monitor", "create", name, "--model", "credit", "--check", check, *more)
+
+
+def test_a_filtered_monitor_reads_only_the_rows_that_fit_and_shows_each_version(credit: Dcmon) -> None:
+    town = "\"home town\" == 'L''Aquila' and time < 2026-03-05"
+    chosen = ["--feature", "age", "--aggregation", "max", "--filter", town, "--filter", "prediction in (1, 0)"]
+    create(credit, "In L'Aquila", "PercentOfNulls", *chosen)
+    credit("monitor", "run", "In L'Aquila", "--from", "2026-03-01")
+    found = credit.json("monitor", "history", "credit/In L'Aquila")
+    assert [(each["version"], each["window_end"][:10], each["n"], each["value"]) for each in found if each["n"]] == [
+        (version, f"2026-03-0{day}", 32, value) for day in (3, 4, 5) for version, value in (("v1", 0), ("v2", 0.75))
+    ]
+    assert {each["reason"] for each in found if not each["n"]} == {
+        'No row of the window fits the monitor\'s filters. "dcmon monitor show" shows them: are they meant so?'
+    }
+    shown = credit("monitor", "show", "In L'Aquila").stdout
+    assert "\"home town\" == 'L''Aquila' and time < '2026-03-05' and prediction in (1, 0)" in shown.replace("\n", "")
+    listed = credit.json("monitor", "list")
+    assert {(each["version"], each["last"]) for each in listed} == {("v1", 0.0), ("v2", 0.75)}
+    assert "v2" in credit("monitor", "list").stdout
+
+
+def test_a_monitor_compares_with_the_window_before(credit: Dcmon) -> None:
+    create(credit, "Drift", "FeatureDrift", "--compare", "previous", "--param", "min_samples=20")
+    credit("monitor", "run", "Drift", "--at", "2026-03-04")
+    found = credit.json("monitor", "history", "Drift")
+    assert {each["compared_end"][:10] for each in found if each["window_end"].startswith("2026-03-04")} == {
+        "2026-03-03"
+    }
+    assert {each["state"] for each in found if each["window_end"].startswith("2026-03-04")} == {"OK"}
+    assert credit.json("monitor", "show", "Drift")["compared_with"] == "previous"
+
+
+SLIPS: list[tuple[str, list[str], str]] = [
+    ("PercentOfNulls", ["--filter", "agee > 3"], "There is no column 'agee' to filter by. Do you mean 'age'?"),
+    ("PercentOfNulls", ["--filter", "age > old"], "Column 'age' is numeric; it can't be compared with 'old'."),
+    ("PercentOfNulls", ["--filter", "age >"], "'age >' is no filter. A value is missing."),
+    ("PercentOfNulls", ["--filter", "age like 3"], "is no filter."),
+    ("PercentOfNulls", ["--feature", "agee"], "There is no feature 'agee'. Do you mean 'age'?"),
+    ("PercentOfNulls", ["--aggregation", "best"], "There is no aggregation 'best'."),
+    ("PercentOfNulls", ["--compare", "previous"], "PercentOfNulls looks at one window alone"),
+    ("PercentOfNulls", ["--scorer", "f1"], "PercentOfNulls has no choice of scorer (--scorer)"),
+    ("FeatureDrift", ["--compare", "yesterday"], "'yesterday' is none of reference, previous, week."),
+    ("FeatureDrift", ["--compare", "week", "--frequency", "MONTH"], "longer than a week"),
+    ("FeatureDrift", ["--param", "min_samples"], "'min_samples' is not NAME=VALUE"),
+    ("SingleDatasetPerformance", ["--scorer", "acuracy"], "Do you mean 'accuracy'?"),
+    ("SingleDatasetPerformance", ["--scorer", "rmse"], "There is no scorer 'rmse' for a binary model."),
+    ("FeatureDrif", [], "There is no check 'FeatureDrif'. Do you mean 'FeatureDrift'?"),
+    ("RocReport", [], "gives a report, not a number"),
+]
+
+
+def test_a_slip_is_refused_with_what_was_perhaps_meant(credit: Dcmon) -> None:
+    for check, options, says in SLIPS:
+        done = credit("monitor", "create", "Slip", "--model", "credit", "--check", check, *options)
+        assert done.returncode == 2, says
+        assert says in " ".join(done.stderr.split())
+    assert credit.json("monitor", "list") == []
