@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dcmon import errors
+from dcmon import errors, subjects
 from dcmon.criteria import COMPARE, SEVERITIES, SIGNS, Condition, is_violated, judge
 from dcmon.episodes import POLICIES, Policy
 from dcmon.grammar import parse, written
@@ -48,8 +48,7 @@ def create(
     more: Change | None = None,
 ) -> AlertRule:
     """Add a rule to a monitor. Raises InvalidInput, Conflict, or NotFound for the monitor."""
-    if session.get(Monitor, monitor_id) is None:
-        raise errors.NotFound(what="monitor", name=monitor_id)
+    require_judged(session, monitor_id, condition)
     rule = AlertRule(
         monitor_id=monitor_id, severity="medium", is_active=is_active, revision=0, for_windows=1, keep_firing=0,
         min_n=0, no_data="keep", on_error="keep", is_inhibited=True, operator="greater_than", threshold=0,
@@ -67,9 +66,19 @@ def create(
 def change(session: Session, rule: AlertRule, wanted: Change) -> bool:
     """Change a rule; whether it judges otherwise now. Raises InvalidInput or Conflict."""
     before = rule.revision
+    if wanted.condition is not None:
+        require_judged(session, rule.monitor_id, wanted.condition)
     _change(session, rule, wanted)
     session.flush()
     return rule.revision != before
+
+
+def require_judged(session: Session, monitor_id: int, condition: Condition) -> None:
+    """Raises InvalidInput for a condition that this monitor has nothing for, or NotFound for the monitor."""
+    monitor = session.get(Monitor, monitor_id)
+    if monitor is None:
+        raise errors.NotFound(what="monitor", name=monitor_id)
+    subjects.require(monitor, session.get_one(Check, monitor.check_id), condition)
 
 
 def _change(session: Session, rule: AlertRule, wanted: Change) -> None:

@@ -46,8 +46,7 @@ def create(
 
     Example: dcmon monitor create "Age drift" --model credit --check FeatureDrift --feature age --rule "> 0.2"
     """
-    from dcmon import filter_syntax, flow, models, monitors, rules, wake
-    from dcmon.checks import catalogue
+    from dcmon import filter_syntax, models, monitors, rules, wake
     from dcmon.windows import Frequency
 
     if frequency.upper() not in Frequency.__members__:
@@ -57,8 +56,6 @@ def create(
     if aggregation:
         chosen["aggregation method"] = [aggregation]
     condition = rules.parse(rule) if rule is not None else None
-    if check == catalogue.DATA_FLOW.class_name and condition is not None:
-        flow.require_said(condition.subject.name, metric or [])
     kwargs = {"check_conf": chosen, "res_conf": metric or None} if chosen or metric else None
     chosen_rows, compared_with = filter_syntax.parse(filter_ or ()), compared(compare)
     org = ctx.obj.organization()

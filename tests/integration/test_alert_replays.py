@@ -395,3 +395,12 @@ def test_workers_and_operators_beside_one_another_end_in_the_fold(target: Target
             each.result()
     require_fold(target)
     require_receivers_know(target)
+
+
+def test_a_check_that_compares_with_the_reference_has_no_rule_against_it(target: Target) -> None:
+    rule_id = ruled(target, "> 0.2")
+    with db.org_session(target.engine, target.org) as session, pytest.raises(errors.InvalidInput, match="already"):
+        rules.change(session, session.get_one(AlertRule, rule_id), Change(condition=rules.parse(AGAINST)))
+
+
+AGAINST = "rise > 20% against reference"
