@@ -51,13 +51,14 @@ def rejudge(
     *,
     by: str | None = None,
     note: str | None = None,
+    recent: timedelta | None = RECENT,
 ) -> int:
     """Judge all that is stored by a rule that is new or was changed; returns how many notifications were written.
 
     Alerts that were over before the change stay as they are, and so do the windows until their end.
     """
     _lock(session, rule.id)
-    voice = Voice(org, public_url, by=by, note=note, gone="rule")
+    voice = Voice(org, public_url, recent, by=by, note=note, gone="rule")
     if not rule.is_active:
         return sum(_vanish(session, voice, alert) for alert in _open(session, rule))
     ours = (Result.monitor_id == rule.monitor_id,)

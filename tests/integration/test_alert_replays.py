@@ -300,6 +300,17 @@ def test_a_new_rule_judges_what_is_stored(target: Target) -> None:
     assert told(target) == [(2, "firing")]
 
 
+def test_a_new_rule_tells_of_windows_as_old_as_is_set(target: Target) -> None:
+    first = ruled(target, "> 0.9")
+    put(target, 0, 0.5)
+    due(target, 30, -timedelta(minutes=1))
+    for recent, expected in ((timedelta(days=2), []), (timedelta(days=60), [(2, "firing")])):
+        with db.org_session(target.engine, target.org) as session:
+            rule = rules.create(session, session.get_one(AlertRule, first).monitor_id, rules.parse("> 0.2"))
+            alerts.rejudge(session, target.org, rule, URL, recent=recent)
+        assert told(target) == expected
+
+
 def test_a_rule_that_is_changed_judges_its_open_alerts_anew_and_leaves_the_others(target: Target) -> None:
     rule_id = ruled(target, "> 0.2")
     for number, value in enumerate((0.5, 0.1, 0.3, 0.5)):
