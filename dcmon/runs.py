@@ -121,7 +121,8 @@ def run(
                 workload, known = gathering.gather(session, org, plan, settings, kept)
             answers = [*known, *child.run(workload)]
             with db.org_session(engine, org) as session:
-                evaluation.store(session, org, plan, answers, public_url, None)  # who asks is told of old windows too
+                # Who asks is told of old windows too.
+                evaluation.store(session, org, plan, answers, public_url, None, only=monitor_id)
                 found = results.latest(session, version_id, window, [monitor_id]).get(monitor_id)
             if found is not None:
                 yield found
