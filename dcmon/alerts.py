@@ -68,6 +68,17 @@ def rejudge(
     return sum(_judge(session, voice, rule, version_id, first) for version_id, first in firsts.all())
 
 
+def renew(session: Session, org: Organization, rule: AlertRule, public_url: str | None, note: str) -> int:
+    """Begin anew, as the rule's monitor does: what is open ends, and nothing of before is taken back by later windows.
+
+    Returns how many notifications were written.
+    """
+    _lock(session, rule.id)
+    rule.revision, rule.start_time = rule.revision + 1, None
+    voice = Voice(org, public_url, note=note, gone="rule")
+    return sum(_vanish(session, voice, alert) for alert in _open(session, rule))
+
+
 def violations(session: Session, result: Result) -> list[str]:
     """The active rules that a result breaks by itself, each as severity and metric: for who asks about one window."""
     found = []

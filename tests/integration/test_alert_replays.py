@@ -3,6 +3,7 @@
 import random
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dcmon import alerts, db, errors, models, monitors, results, rules, webhooks
+from dcmon import alerts, changes, db, errors, models, monitors, results, rules, webhooks
 from dcmon.checks.layout import Value
 from dcmon.episodes import fold
 from dcmon.monitors import NewMonitor
@@ -338,6 +339,30 @@ def test_a_rule_that_is_changed_judges_its_open_alerts_anew_and_leaves_the_other
     assert stored(target)[2].state == "firing"
     change(is_active=False)
     assert [a.state for a in stored(target)] == ["resolved"] * 3
+
+
+def test_a_monitor_that_is_changed_ends_what_is_open_and_takes_nothing_back(target: Target) -> None:
+    ruled(target, "> 0.2")
+    for number, value in enumerate((0.5, 0.1, 0.5, 0.1, 0.5)):
+        put(target, number, value)
+    with db.org_session(target.engine, target.org) as session:
+        monitor = session.scalars(select(Monitor)).one()
+        new = replace(monitors.described(monitor), rows=50)
+        assert changes.change_monitor(session, target.org, monitor, new, URL).revision == 2
+        rule = session.scalars(select(AlertRule)).one()
+        assert (rule.revision, rule.start_time) == (2, None)
+        last = alerts.history(session, 3)[-1]
+        assert (last.kind, last.note) == ("resolved", "the monitor was changed")
+    over = [(alert.state, alert.resolved_by) for alert in stored(target)]
+    assert over == [("resolved", "recovery"), ("resolved", "recovery"), ("resolved", "rule")]
+    before = told(target)
+    assert before[-1] == (3, "resolved")
+    for number in range(6):
+        put(target, number, 0.1, 2)
+    assert [(alert.state, alert.resolved_by) for alert in stored(target)] == over
+    assert told(target) == before
+    put(target, 6, 0.5)
+    assert told(target) == [*before, (4, "firing")]
 
 
 def test_an_operator_acknowledges_resolves_and_reopens_and_it_is_written_down(target: Target) -> None:
