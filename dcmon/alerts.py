@@ -79,26 +79,6 @@ def renew(session: Session, org: Organization, rule: AlertRule, public_url: str 
     return sum(_vanish(session, voice, alert) for alert in _open(session, rule))
 
 
-def violations(session: Session, result: Result) -> list[str]:
-    """The active rules that a result breaks by itself, each as severity and metric: for who asks about one window."""
-    found = []
-    for rule in session.scalars(
-        select(AlertRule).where(AlertRule.monitor_id == result.monitor_id, AlertRule.is_active)
-    ):
-        machine = replays.machine_of(session, rule, result.version_id)
-        wanted = machine.policy
-        for each in replays.before(
-            session, rule, result.version_id, result.window_end, 4 * wanted.condition.lookback + 1
-        ):
-            machine.see(each)
-        verdict = machine.see(result)
-        if verdict.is_bad:
-            is_warning = verdict.finding is not None and verdict.finding.is_warning
-            name = result.state if verdict.finding is None else verdict.finding.name
-            found.append(f"{wanted.warn_severity if is_warning else wanted.severity}: {name}")
-    return found
-
-
 def _lock(session: Session, rule_id: int) -> AlertRule:
     return session.scalars(
         select(AlertRule).where(AlertRule.id == rule_id).with_for_update().execution_options(populate_existing=True)

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dcmon import alerts, changes, db, errors, models, monitors, results, rules, webhooks
+from dcmon import alerts, changes, db, errors, models, monitors, results, rules, verdicts, webhooks
 from dcmon.checks.layout import Value
 from dcmon.episodes import fold
 from dcmon.monitors import NewMonitor
@@ -409,7 +409,17 @@ def test_what_one_window_breaks_is_asked_without_an_alert(target: Target) -> Non
     for number, value, expected in ((1, 0.2, ["high: score"]), (2, 0.23, ["medium: score"]), (3, 0.23, [])):
         found = put(target, number, value)
         with db.org_session(target.engine, target.org) as session:
-            assert alerts.violations(session, found) == expected
+            assert verdicts.violations(session, found) == expected
+
+
+def test_why_a_rule_has_no_verdict_on_a_window_is_said(target: Target) -> None:
+    ruled(target, "rise > 50%", min_n=50)
+    for number, few, expected in ((0, 100, "no window before"), (1, 100, None), (2, 10, "10 of 50 rows")):
+        found = put(target, number, 0.1, n=few)
+        with db.org_session(target.engine, target.org) as session:
+            why = verdicts.why_none(session, found)
+            assert (why is None) if expected is None else expected in (why or "")
+            assert verdicts.violations(session, found) == []
 
 
 def test_workers_and_operators_beside_one_another_end_in_the_fold(target: Target) -> None:
