@@ -10,12 +10,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dcmon import errors, subjects
-from dcmon.criteria import COMPARE, SEVERITIES, SIGNS, Condition, is_violated, judge
+from dcmon.criteria import COMPARE, SEVERITIES, SIGNS, Condition
 from dcmon.episodes import POLICIES, Policy
 from dcmon.grammar import parse, written
 from dcmon.tables.org import AlertRule, Check, Model, Monitor
 
-__all__ = ["SEVERITIES", "SIGNS", "Condition", "is_violated", "parse"]
+__all__ = ["SEVERITIES", "SIGNS", "Condition", "parse"]
 
 LONGEST_NAME = 100
 MOST_WINDOWS = 1000
@@ -195,25 +195,6 @@ def policy(rule: AlertRule) -> Policy:
         no_data=rule.no_data,
         on_error=rule.on_error,
     )
-
-
-@dataclass(frozen=True)
-class _Window:
-    metrics: Mapping[str, float]
-    entries: Mapping[str, float]
-
-
-def violated(
-    rules: Sequence[AlertRule], metrics: Mapping[str, float], entries: Mapping[str, float] | None = None
-) -> list[str]:
-    """The rules that a window breaks by what is in it alone, each as severity and metric. See alerts.violations."""
-    found = []
-    for rule in rules:
-        judged = judge(condition_of(rule), _Window(metrics, entries or {}), ())
-        if judged.is_bad and judged.finding is not None:
-            severity = rule.warn_severity if judged.finding.is_warning else rule.severity
-            found.append(f"{severity}: {judged.finding.name}")
-    return found
 
 
 def get(session: Session, rule_id: int) -> AlertRule:
