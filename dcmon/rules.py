@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dcmon import errors, subjects
+from dcmon import errors, farewells, subjects
 from dcmon.criteria import COMPARE, SEVERITIES, SIGNS, Condition
 from dcmon.episodes import POLICIES, Policy
 from dcmon.grammar import parse, written
-from dcmon.tables.org import AlertRule, Check, Model, Monitor
+from dcmon.tables.org import Alert, AlertRule, Check, Model, Monitor
 
 __all__ = ["SEVERITIES", "SIGNS", "Condition", "parse"]
 
@@ -232,5 +232,7 @@ def of_monitor(session: Session, monitor_id: int) -> Sequence[AlertRule]:
 
 def delete(session: Session, rule: AlertRule) -> None:
     """Delete a rule with its alerts."""
+    session.execute(select(AlertRule.id).where(AlertRule.id == rule.id).with_for_update())
+    farewells.say(session, Alert.rule_id == rule.id)
     session.delete(rule)
     session.flush()
