@@ -51,13 +51,14 @@ def rejudge(
     *,
     by: str | None = None,
     note: str | None = None,
+    recent: timedelta | None = RECENT,
 ) -> int:
     """Judge all that is stored by a rule that is new or was changed; returns how many notifications were written.
 
     Alerts that were over before the change stay as they are, and so do the windows until their end.
     """
     _lock(session, rule.id)
-    voice = Voice(org, public_url, by=by, note=note, gone="rule")
+    voice = Voice(org, public_url, recent, by=by, note=note, gone="rule")
     if not rule.is_active:
         return sum(_vanish(session, voice, alert) for alert in _open(session, rule))
     ours = (Result.monitor_id == rule.monitor_id,)
@@ -67,24 +68,15 @@ def rejudge(
     return sum(_judge(session, voice, rule, version_id, first) for version_id, first in firsts.all())
 
 
-def violations(session: Session, result: Result) -> list[str]:
-    """The active rules that a result breaks by itself, each as severity and metric: for who asks about one window."""
-    found = []
-    for rule in session.scalars(
-        select(AlertRule).where(AlertRule.monitor_id == result.monitor_id, AlertRule.is_active)
-    ):
-        machine = replays.machine_of(session, rule, result.version_id)
-        wanted = machine.policy
-        for each in replays.before(
-            session, rule, result.version_id, result.window_end, 4 * wanted.condition.lookback + 1
-        ):
-            machine.see(each)
-        verdict = machine.see(result)
-        if verdict.is_bad:
-            is_warning = verdict.finding is not None and verdict.finding.is_warning
-            name = result.state if verdict.finding is None else verdict.finding.name
-            found.append(f"{wanted.warn_severity if is_warning else wanted.severity}: {name}")
-    return found
+def renew(session: Session, org: Organization, rule: AlertRule, public_url: str | None, note: str) -> int:
+    """Begin anew, as the rule's monitor does: what is open ends, and nothing of before is taken back by later windows.
+
+    Returns how many notifications were written.
+    """
+    _lock(session, rule.id)
+    rule.revision, rule.start_time = rule.revision + 1, None
+    voice = Voice(org, public_url, note=note, gone="rule")
+    return sum(_vanish(session, voice, alert) for alert in _open(session, rule))
 
 
 def _lock(session: Session, rule_id: int) -> AlertRule:

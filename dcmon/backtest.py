@@ -79,7 +79,11 @@ def tried(rule: AlertRule | None, wanted: Change) -> Policy:
 
 
 def run(session: Session, monitor_id: int, policy: Policy, reach: timedelta) -> Backtest:
-    """Fold the newest stored results of a monitor's windows, as far back from its newest window; nothing is written."""
+    """Fold the newest stored results of a monitor's windows, as far back from its newest window; nothing is written.
+
+    Raises InvalidInput for a condition that this monitor has nothing for.
+    """
+    rules.require_judged(session, monitor_id, policy.condition)
     newest = session.scalar(select(func.max(Result.window_end)).where(Result.monitor_id == monitor_id))
     since = None if newest is None else newest - reach
     found = results.series(session, monitor_id, since)

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from dcmon import rules
+from dcmon import rules, subjects
 from dcmon.checks.layout import Value
 from dcmon.criteria import REFERENCE
 from dcmon.episodes import Result as Judged
@@ -25,13 +25,13 @@ def wanted_by(session: Session, monitor_id: int) -> list[AlertRule]:
 def missing(
     session: Session, version: Version, monitors: Sequence[tuple[Monitor, Check]]
 ) -> list[tuple[Monitor, Check]]:
-    """The monitors whose rules want the value of the reference and don't have it. A check that needs a reference of its
-    own has none: the reference against itself says nothing."""
+    """The monitors whose rules want the value of the reference and don't have it. Not all
+    have one: the reference against itself says nothing, and nothing came in with it."""
     if not version.reference_revision:
         return []
     found = []
     for monitor, check in monitors:
-        if check.needs_reference or not wanted_by(session, monitor.id):
+        if not subjects.has_baseline(check) or not wanted_by(session, monitor.id):
             continue
         key = (monitor.id, version.id, version.reference_revision, monitor.revision)
         if session.get(Baseline, key) is None:

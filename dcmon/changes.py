@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dcmon import alerts, due, durations, errors, monitors, windows
+from dcmon import alerts, due, durations, errors, monitors, rules, windows
 from dcmon.db import Organization
 from dcmon.monitors import Changed, NewMonitor
-from dcmon.tables.org import Alert, AlertRule, Check, Model, Monitor
+from dcmon.tables.org import Check, Model, Monitor
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def change_monitor(
     """Change a monitor. When its values are others now, its open alerts are over: they were about the old ones."""
     changed = monitors.change(session, monitor, new)
     if changed.revision is not None:
-        _end_alerts(session, org, monitor, public_url)
+        _end_alerts(session, org, monitor, public_url, "the monitor was changed")
     return changed
 
 
@@ -51,7 +51,7 @@ def change_model(
     if is_moved:
         for monitor in session.scalars(select(Monitor).join(Check).where(Check.model_id == model.id)).all():
             count += monitors.renew(session, monitor).windows
-            _end_alerts(session, org, monitor, public_url)
+            _end_alerts(session, org, monitor, public_url, "the model's time zone was changed")
     due.look_again(session, model)
     return {"windows_due": count}
 
@@ -66,7 +66,6 @@ def _require_valid(timing: Timing) -> None:
             raise errors.InvalidInput(f"The {what} is at least 0 and at most 36500 days.")
 
 
-def _end_alerts(session: Session, org: Organization, monitor: Monitor, public_url: str | None) -> None:
-    still = select(Alert).join(AlertRule).where(AlertRule.monitor_id == monitor.id, Alert.state != "resolved")
-    for alert in session.scalars(still).all():
-        alerts.resolve(session, org, alert, public_url)
+def _end_alerts(session: Session, org: Organization, monitor: Monitor, public_url: str | None, note: str) -> None:
+    for rule in rules.of_monitor(session, monitor.id):
+        alerts.renew(session, org, rule, public_url, note)

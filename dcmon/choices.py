@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from dcmon import errors, filters, flow, storage, versions
+from dcmon import errors, filters, storage, subjects, versions
 from dcmon.checks import catalogue
 from dcmon.checks.kinds import CheckKind
 from dcmon.comparison import With, is_possible
@@ -56,7 +56,7 @@ def require(
 def _require_flow(data_filters: Filters, additional_kwargs: Mapping[str, Any]) -> None:
     if (data_filters or {}).get("filters"):
         raise errors.InvalidInput("DataFlow counts every row that comes: it takes no filter.")
-    flow.require_metrics(_listed(additional_kwargs.get("res_conf")))
+    subjects.require_metrics(_listed(additional_kwargs.get("res_conf")))
 
 
 def _require_known(kind: CheckKind, conf: Mapping[str, Any]) -> None:

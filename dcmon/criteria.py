@@ -103,11 +103,6 @@ class Verdict:
     reason: str | None = None
 
 
-def is_violated(value: float, operator_name: str, threshold: float) -> bool:
-    """Whether a value breaks a plain rule."""
-    return COMPARE[operator_name](value, threshold)
-
-
 def judge(
     condition: Condition, window: Judged, before: Sequence[Judged], reference: Mapping[str, float] | None = None
 ) -> Verdict:

@@ -15,7 +15,7 @@ from dcmon.checks.catalogue import library_version
 from dcmon.checks.layout import Value
 from dcmon.db import Organization
 from dcmon.planning import Plan
-from dcmon.telling import RECENT
+from dcmon.telling import RECENT, Voice, tell_the_rest
 from dcmon.workload import Answer
 
 
@@ -31,10 +31,12 @@ def store(
     answers: Sequence[Answer],
     public_url: str | None,
     recent: timedelta | None = RECENT,
+    only: int | None = None,
 ) -> Mapping[str, int]:
     """Store what was found, judge the rules, move alerts, write notifications: in the session's transaction.
 
-    `recent`: see dcmon.telling.Voice.
+    What somebody's run found quietly is told now, though nothing is new. `recent`: see dcmon.telling.Voice; `only`: of
+    this monitor, not of all on the version.
     """
     stored = notified = 0
     monitors = {monitor.id: (monitor, check) for monitor, check in plan.monitors}
@@ -60,7 +62,8 @@ def store(
             stored += 1
             notified += alerts.judge(session, org, result, public_url, recent=recent)
     for rule in (rule for monitor_id in new for rule in baselines.wanted_by(session, monitor_id)):
-        notified += alerts.rejudge(session, org, rule, public_url)
+        notified += alerts.rejudge(session, org, rule, public_url, recent=recent)
+    notified += tell_the_rest(session, Voice(org, public_url, recent), plan.version.id, only=only)
     return {"results": stored, "notifications": notified}
 
 

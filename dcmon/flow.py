@@ -12,17 +12,15 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dcmon import errors
-from dcmon.checks.catalogue import DATA_FLOW
 from dcmon.checks.layout import Value
-from dcmon.tables.org import Check, Model, Quarantined, Version
+from dcmon.subjects import METRICS
+from dcmon.tables.org import Model, Quarantined, Version
 from dcmon.windows import Window
 
 if TYPE_CHECKING:  # numpy behind it is not loaded for a status
     from dcmon.reading import Extent
 
 QUARTER = 900  # seconds
-METRICS = ("rows", "labels", "label ratio", "quarantined", "quarantine share", "lag")
 OF_LABELS, OF_ROWS = ("labels", "label ratio"), ("rows", "labels", "label ratio")
 WORTH = 0.10  # what moved by a tenth is evaluated again at once
 YOUNG = timedelta(hours=1)  # a version is live while its newest sample was this young when it was logged
@@ -60,11 +58,6 @@ class Flow:
     waited: timedelta
     counts_rows: bool
     labels_due_at: datetime | None
-
-
-def is_flow(check: Check) -> bool:
-    """Whether a check counts what comes in."""
-    return (check.module_name, check.class_name) == (DATA_FLOW.module_name, DATA_FLOW.class_name)
 
 
 def measure(
@@ -159,22 +152,6 @@ def _why_nothing(flow: Flow) -> str:
     if flow.labels_due_at is not None:
         return f"Labels are waited for until {flow.labels_due_at:%Y-%m-%d %H:%M} UTC (the model's label delay)."
     return "The window has no rows, and none were to be expected: the version's rows are loaded later."
-
-
-def require_metrics(chosen: Sequence[str]) -> None:
-    """Raises InvalidInput for a metric that there is not."""
-    for each in chosen:
-        if each not in METRICS:
-            raise errors.InvalidInput(f"The flow has no metric {each!r}: it has {', '.join(METRICS)}.")
-
-
-def require_said(named: str | None, chosen: Sequence[str]) -> None:
-    """Raises InvalidInput for a rule that does not say which number it is about: "< 100" would be true of any lag."""
-    known = chosen or METRICS
-    if named is None and len(chosen) != 1:
-        raise errors.InvalidInput(f"Say which metric the rule is about, like 'rows < 100': one of {', '.join(known)}.")
-    if named is not None and named not in known:
-        raise errors.InvalidInput(f"The flow has no metric {named!r}: a rule is about one of {', '.join(known)}.")
 
 
 def put(session: Session, version: Version, arrived: Sequence[tuple[datetime, int]]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from dcmon import baselines, errors, flow, reading, references
+from dcmon import baselines, errors, flow, reading, references, subjects
 from dcmon.checks import reasons
 from dcmon.checks.layout import Layout, Value, chosen_features
 from dcmon.db import Organization
@@ -59,7 +59,7 @@ def gather(
     asks, known = list[Ask](), list[Answer]()
     read = partial(_read, session, plan, settings.memory // 4)
     for monitor, check in plan.monitors:
-        if plan.flow is not None and flow.is_flow(check):
+        if plan.flow is not None and subjects.is_flow(check):
             counted = flow.value(plan.flow, (monitor.additional_kwargs or {}).get("res_conf"))
             known.append(Answer(monitor.id, counted, plan.there.n))
     wanted = _asks(org, plan, settings.sample_size)
@@ -90,7 +90,7 @@ def _asks(org: Organization, plan: Plan, limit: int) -> list[Ask]:
     asks = [
         _ask(org, plan, monitor, check, rows_of(monitor, limit))
         for monitor, check in plan.monitors
-        if not flow.is_flow(check)
+        if not subjects.is_flow(check)
     ]
     features = sorted(plan.version.features)
     if len(features) > WIDE:

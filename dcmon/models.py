@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dcmon import durations, errors, storage, windows
-from dcmon.tables.org import Check, Model, ModelNote, Monitor, Version
+from dcmon import durations, errors, farewells, storage, windows
+from dcmon.tables.org import Alert, Check, Model, ModelNote, Monitor, Version
 
 TASK_TYPES = ("regression", "binary", "multiclass")
 LONGEST_NAME = 100
@@ -118,6 +118,7 @@ def delete(session: Session, model: Model) -> None:
         .order_by(Monitor.id)
         .with_for_update(of=Monitor)
     ).all()
+    farewells.say(session, Alert.version_id.in_(select(Version.id).where(Version.model_id == model.id)))
     for version in session.scalars(select(Version).where(Version.model_id == model.id)).all():
         storage.drop_version_tables(session, version)
     storage.drop_model_tables(session, model)

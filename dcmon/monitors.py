@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from dcmon import choices, due, errors, rules, storage
+from dcmon import choices, due, errors, farewells, rules, storage
 from dcmon.checks import catalogue, defaults, reasons
 from dcmon.comparison import With
-from dcmon.tables.org import Check, Dashboard, Model, Monitor, Result
+from dcmon.tables.org import Alert, AlertRule, Check, Dashboard, Model, Monitor, Result
 from dcmon.windows import Frequency, Shape
 
 LONGEST_NAME = 100
@@ -117,6 +117,7 @@ def delete_checks(session: Session, model: Model, names: Sequence[str]) -> None:
     if missing := sorted(set(names) - {each.name for each in found}):
         raise errors.NotFound(what=f"check of model {model.name!r} called", name=", ".join(missing))
     for each in found:
+        _say_farewell(session, Monitor.check_id == each.id)
         session.delete(each)
     session.flush()
 
@@ -225,8 +226,15 @@ def find(session: Session, name: str) -> Monitor:
 
 def delete(session: Session, monitor: Monitor) -> None:
     """Delete a monitor with its results, rules and alerts."""
+    _say_farewell(session, Monitor.id == monitor.id)
     session.delete(monitor)
     session.flush()
+
+
+def _say_farewell(session: Session, which: ColumnElement[bool]) -> None:
+    """End the alerts of monitors; a window of theirs that is being judged is waited for."""
+    ids = session.scalars(select(Monitor.id).where(which).order_by(Monitor.id).with_for_update()).all()
+    farewells.say(session, Alert.rule_id.in_(select(AlertRule.id).where(AlertRule.monitor_id.in_(ids))))
 
 
 def on_dashboard(session: Session, dashboard: Dashboard) -> list[tuple[Monitor, Check]]:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
-from dcmon import flow, reading, results
+from dcmon import flow, reading, results, subjects
 from dcmon.comparison import Comparing, With
 from dcmon.flow import Flow
 from dcmon.reading import Extent
@@ -45,7 +45,7 @@ class Plan:
 
     def seen_by(self, check: Check) -> Extent:
         """What a result of this check has seen."""
-        return self.flow.extent if self.flow is not None and flow.is_flow(check) else self.there
+        return self.flow.extent if self.flow is not None and subjects.is_flow(check) else self.there
 
 
 def plan(
@@ -69,14 +69,14 @@ def plan(
         (monitor, check)
         for monitor, check in results.monitors_of(session, model)
         if only in (None, monitor.id)
-        and (flow.is_flow(check) or not is_flow)
+        and (subjects.is_flow(check) or not is_flow)
         and Shape(Frequency(monitor.frequency), monitor.aggregation_window).is_shape_of(window, local)
     ]
     there = reading.extent(session, version_id, window.start, window.end)
     last = results.latest(session, version_id, window, [monitor.id for monitor, _ in on_it])
     earlier = _earlier(session, version_id, window, on_it, local)
     counted = None
-    if any(flow.is_flow(check) for _, check in on_it):
+    if any(subjects.is_flow(check) for _, check in on_it):
         counted = flow.measure(session, model, version, window, there, now, waits=only is None)
     made = Plan(model, version, window, there, [], None, earlier, counted)
     chosen, waits = [], []
@@ -94,7 +94,7 @@ def plan(
             touched_at=touched_at,
             now=now,
         )
-        if counted is not None and flow.is_flow(check):
+        if counted is not None and subjects.is_flow(check):
             verdict = _of_flow(verdict, counted, monitor, before)
         if verdict.now or only is not None:
             chosen.append((monitor, check))

@@ -9,13 +9,13 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dcmon import errors
-from dcmon.criteria import COMPARE, SEVERITIES, SIGNS, Condition, is_violated, judge
+from dcmon import errors, farewells, subjects
+from dcmon.criteria import COMPARE, SEVERITIES, SIGNS, Condition
 from dcmon.episodes import POLICIES, Policy
 from dcmon.grammar import parse, written
-from dcmon.tables.org import AlertRule, Check, Model, Monitor
+from dcmon.tables.org import Alert, AlertRule, Check, Model, Monitor
 
-__all__ = ["SEVERITIES", "SIGNS", "Condition", "is_violated", "parse"]
+__all__ = ["SEVERITIES", "SIGNS", "Condition", "parse"]
 
 LONGEST_NAME = 100
 MOST_WINDOWS = 1000
@@ -48,8 +48,7 @@ def create(
     more: Change | None = None,
 ) -> AlertRule:
     """Add a rule to a monitor. Raises InvalidInput, Conflict, or NotFound for the monitor."""
-    if session.get(Monitor, monitor_id) is None:
-        raise errors.NotFound(what="monitor", name=monitor_id)
+    require_judged(session, monitor_id, condition)
     rule = AlertRule(
         monitor_id=monitor_id, severity="medium", is_active=is_active, revision=0, for_windows=1, keep_firing=0,
         min_n=0, no_data="keep", on_error="keep", is_inhibited=True, operator="greater_than", threshold=0,
@@ -67,9 +66,19 @@ def create(
 def change(session: Session, rule: AlertRule, wanted: Change) -> bool:
     """Change a rule; whether it judges otherwise now. Raises InvalidInput or Conflict."""
     before = rule.revision
+    if wanted.condition is not None:
+        require_judged(session, rule.monitor_id, wanted.condition)
     _change(session, rule, wanted)
     session.flush()
     return rule.revision != before
+
+
+def require_judged(session: Session, monitor_id: int, condition: Condition) -> None:
+    """Raises InvalidInput for a condition that this monitor has nothing for, or NotFound for the monitor."""
+    monitor = session.get(Monitor, monitor_id)
+    if monitor is None:
+        raise errors.NotFound(what="monitor", name=monitor_id)
+    subjects.require(monitor, session.get_one(Check, monitor.check_id), condition)
 
 
 def _change(session: Session, rule: AlertRule, wanted: Change) -> None:
@@ -188,25 +197,6 @@ def policy(rule: AlertRule) -> Policy:
     )
 
 
-@dataclass(frozen=True)
-class _Window:
-    metrics: Mapping[str, float]
-    entries: Mapping[str, float]
-
-
-def violated(
-    rules: Sequence[AlertRule], metrics: Mapping[str, float], entries: Mapping[str, float] | None = None
-) -> list[str]:
-    """The rules that a window breaks by what is in it alone, each as severity and metric. See alerts.violations."""
-    found = []
-    for rule in rules:
-        judged = judge(condition_of(rule), _Window(metrics, entries or {}), ())
-        if judged.is_bad and judged.finding is not None:
-            severity = rule.warn_severity if judged.finding.is_warning else rule.severity
-            found.append(f"{severity}: {judged.finding.name}")
-    return found
-
-
 def get(session: Session, rule_id: int) -> AlertRule:
     """The rule of that id. Raises NotFound."""
     rule = session.get(AlertRule, rule_id)
@@ -242,5 +232,7 @@ def of_monitor(session: Session, monitor_id: int) -> Sequence[AlertRule]:
 
 def delete(session: Session, rule: AlertRule) -> None:
     """Delete a rule with its alerts."""
+    session.execute(select(AlertRule.id).where(AlertRule.id == rule.id).with_for_update())
+    farewells.say(session, Alert.rule_id == rule.id)
     session.delete(rule)
     session.flush()

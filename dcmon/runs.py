@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
-from dcmon import db, errors, evaluation, flow, gathering, liveness, planning, reading, results
+from dcmon import db, errors, evaluation, flow, gathering, liveness, planning, reading, results, subjects
 from dcmon.children import Child
 from dcmon.db import Organization
 from dcmon.due import GRACE, Due
@@ -72,7 +72,7 @@ def complete(session: Session, monitor_id: int, span: Span) -> list[Due]:
 def _reaches(session: Session, on: Watch) -> Iterator[tuple[Version, datetime, datetime]]:
     """The versions that have windows, from when to when; the flow of rows can be counted where there are none, too."""
     for version in session.scalars(select(Version).where(Version.model_id == on.model.id).order_by(Version.id)):
-        if flow.is_flow(on.check):
+        if subjects.is_flow(on.check):
             yield version, *flow.reach(on.model, version, datetime.now(UTC))
         elif version.earliest is not None and version.watermark is not None:
             yield version, version.earliest, version.watermark
@@ -121,7 +121,8 @@ def run(
                 workload, known = gathering.gather(session, org, plan, settings, kept)
             answers = [*known, *child.run(workload)]
             with db.org_session(engine, org) as session:
-                evaluation.store(session, org, plan, answers, public_url, None)  # who asks is told of old windows too
+                # Who asks is told of old windows too.
+                evaluation.store(session, org, plan, answers, public_url, None, only=monitor_id)
                 found = results.latest(session, version_id, window, [monitor_id]).get(monitor_id)
             if found is not None:
                 yield found

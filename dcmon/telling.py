@@ -7,7 +7,7 @@ when it matters, and whatever was told is taken back.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select, true
 from sqlalchemy.orm import Session
 
 from dcmon import notifications
@@ -102,6 +102,40 @@ def tell_what_is_owed(session: Session, voice: Voice, rule: AlertRule, version_i
     return sum(
         say(session, voice, alert, "retracted" if alert.resolved_by == "revision" else "resolved")
         for alert in session.scalars(owed.order_by(Alert.id)).all()
+    )
+
+
+def tell_the_rest(session: Session, voice: Voice, version_id: int, *, only: int | None = None) -> int:
+    """Tell what was found quietly by the active rules of a version, or of one monitor on it, and is so still.
+
+    A rule that another worker judges is left to it.
+    """
+    if voice.public_url is None:
+        return 0
+    knows = func.coalesce(Alert.told_severity, "")
+    is_owed = case((Alert.state == "firing", knows != Alert.severity), else_=knows != "")
+    rules = select(AlertRule).where(
+        AlertRule.is_active,
+        true() if only is None else AlertRule.monitor_id == only,
+        AlertRule.id.in_(select(Alert.rule_id).where(Alert.version_id == version_id, is_owed)),
+    )
+    written = 0
+    for rule in session.scalars(rules.order_by(AlertRule.id).with_for_update(skip_locked=True)).all():
+        owed = select(Alert).where(Alert.rule_id == rule.id, Alert.version_id == version_id, is_owed)
+        reached = _reached(session, rule, version_id)
+        still = session.scalars(owed.where(Alert.state != "resolved").order_by(Alert.id)).all()
+        written += sum(tell(session, voice, alert, rule, reached, is_reopened=False) for alert in still)
+        written += tell_what_is_owed(session, voice, rule, version_id)
+    return written
+
+
+def _reached(session: Session, rule: AlertRule, version_id: int) -> datetime | None:
+    """The end of the newest window that has a value."""
+    return session.scalar(
+        select(Result.window_end)
+        .where(Result.monitor_id == rule.monitor_id, Result.version_id == version_id, Result.state == "OK")
+        .order_by(Result.window_end.desc())
+        .limit(1)
     )
 
 

@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
-from dcmon import errors, storage
+from dcmon import errors, farewells, storage
 from dcmon.columns import LEVEL, LOGGED_AT, RESERVED, TIME, TYPES, sql_name
-from dcmon.tables.org import Model, Version
+from dcmon.tables.org import Alert, Model, Version
 
 LONGEST_NAME = 100
 FIXED = {"float8": 8, "int8": 8, "timestamptz": 8, "int4": 4}  # bytes; text and lists may lie elsewhere
@@ -189,5 +189,6 @@ def delete(session: Session, model: Model, version: Version) -> None:
     storage.lock_model(session, model)
     session.execute(text(f"delete from ids_{model.relation} where version_id = :id"), {"id": version.id})
     storage.drop_version_tables(session, version)
+    farewells.say(session, Alert.version_id == version.id)
     session.delete(version)
     session.flush()

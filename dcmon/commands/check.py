@@ -63,7 +63,7 @@ def show(
 
     Example: dcmon check show SingleDatasetPerformance
     """
-    from dcmon import flow
+    from dcmon import subjects
     from dcmon.checks import catalogue
 
     kind = catalogue.named(name)
@@ -75,7 +75,7 @@ def show(
         "reads": sorted(kind.column_types) if kind.column_types else None,
         "choices": [OPTIONS[each] for each in kind.choices],
         "aggregations": [*kind.aggregations, "none"] if kind.aggregations else [],
-        "metrics": list(flow.METRICS) if kind.is_flow else [],
+        "metrics": list(subjects.METRICS) if kind.is_flow else [],
         "parameters": {} if kind.is_flow else _parameters(kind),
         "described_at": kind.docs_link,
     }

@@ -8,6 +8,8 @@ import typer
 from dcmon.commands import group, utc
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from dcmon.comparison import With
     from dcmon.due import Due
     from dcmon.tables.org import Result
@@ -46,8 +48,7 @@ def create(
 
     Example: dcmon monitor create "Age drift" --model credit --check FeatureDrift --feature age --rule "> 0.2"
     """
-    from dcmon import filter_syntax, flow, models, monitors, rules, wake
-    from dcmon.checks import catalogue
+    from dcmon import filter_syntax, models, monitors, rules, wake
     from dcmon.windows import Frequency
 
     if frequency.upper() not in Frequency.__members__:
@@ -57,8 +58,6 @@ def create(
     if aggregation:
         chosen["aggregation method"] = [aggregation]
     condition = rules.parse(rule) if rule is not None else None
-    if check == catalogue.DATA_FLOW.class_name and condition is not None:
-        flow.require_said(condition.subject.name, metric or [])
     kwargs = {"check_conf": chosen, "res_conf": metric or None} if chosen or metric else None
     chosen_rows, compared_with = filter_syntax.parse(filter_ or ()), compared(compare)
     org = ctx.obj.organization()
@@ -199,13 +198,13 @@ def run(
     timeout: Annotated[str, typer.Option(help=LONGEST_WAIT)] = "10m",
     notify: Annotated[bool, typer.Option("--notify", help="Notify of what changes.")] = False,
 ) -> None:
-    """Evaluate now; exit 1 when a rule is violated, 8 when there is no verdict.
+    """Evaluate now; exit 1 when a rule is violated, 8 when there is no verdict, or a rule has none.
 
     Example: dcmon monitor run "credit/Prediction Drift" --wait
     """
     from datetime import UTC
 
-    from dcmon import alerts, durations, monitors, overview, runs, wake
+    from dcmon import durations, monitors, overview, runs, wake
 
     if at and (from_ or to):
         raise typer.BadParameter("Give --at for one window, or --from and --to for many.")
@@ -233,12 +232,12 @@ def run(
             wake.ring(session, org.id, wake.Work.notify)
     with app.org(org) as session:
         names = overview.version_names(session)
-        rows = [{**_result(each, names), "violates": alerts.violations(session, each)} for each in found]
+        rows = [_judged(session, each, names) for each in found]
     columns = ["window_end", *_versions(rows), "state", "value", "n", "violates", "reason"]
     app.output.table(rows, columns, empty="There is no complete window with samples yet.")
     if any(row["violates"] for row in rows):
         raise typer.Exit(1)
-    if not rows or any(row["state"] != "OK" for row in rows):
+    if not rows or any(row["state"] != "OK" or row["no_verdict"] for row in rows):
         raise typer.Exit(8)
 
 
@@ -353,6 +352,15 @@ def delete(ctx: typer.Context, name: Name) -> None:
 def _versions(rows: list[dict[str, object]]) -> list[str]:
     """A column for the version, where there are several."""
     return ["version"] if len({row["version"] for row in rows}) > 1 else []
+
+
+def _judged(session: "Session", result: "Result", names: dict[int, str]) -> dict[str, object]:
+    """A result with what the active rules say of it; `no_verdict`: why one of them says nothing."""
+    from dcmon import verdicts
+
+    row, why = _result(result, names), verdicts.why_none(session, result)
+    reason = row["reason"] or why
+    return {**row, "violates": verdicts.violations(session, result), "no_verdict": why, "reason": reason}
 
 
 def _result(result: "Result", versions: dict[int, str] | None = None) -> dict[str, object]:

@@ -61,7 +61,8 @@ def add(
     with ctx.obj.org(org) as session:
         found = monitors.find(session, monitor)
         rule = rules.create(session, found.id, wanted, severity or "medium", more=more)
-        told = alerts.rejudge(session, org, rule, ctx.obj.settings.url, by=operator())
+        settings = ctx.obj.settings
+        told = alerts.rejudge(session, org, rule, settings.url, by=operator(), recent=settings.alerts.recent)
         row = _row(session, rule.id)
         remark = _remark(session, rule.id)
     _ring(ctx, told)
@@ -147,8 +148,11 @@ def set_(
     with ctx.obj.org(org) as session:
         rule = rules.find(session, name)
         if rules.change(session, rule, wanted):
-            note = "the rule was changed"
-            told = alerts.rejudge(session, org, rule, ctx.obj.settings.url, by=operator(), note=note)
+            settings = ctx.obj.settings
+            told = alerts.rejudge(
+                session, org, rule, settings.url,
+                by=operator(), note="the rule was changed", recent=settings.alerts.recent,
+            )  # fmt: skip
         row = _row(session, rule.id)
     _ring(ctx, told)
     ctx.obj.output.value(row)

@@ -67,7 +67,8 @@ def create(asks: Asks, monitor_id: int, body: RuleBody) -> dict[str, int]:
         rule = rules.create(
             session, monitor_id, condition, body.alert_severity, is_active=body.is_active, more=body.change()
         )
-        alerts.rejudge(session, asks.org, rule, asks.app.settings.url, by=asks.email)
+        settings = asks.app.settings
+        alerts.rejudge(session, asks.org, rule, settings.url, by=asks.email, recent=settings.alerts.recent)
         made = rule.id
     _ring(asks)
     return {"id": made}
@@ -96,8 +97,11 @@ def change(asks: Asks, rule_id: int, body: RuleChange) -> None:
     with asks.session() as session:
         rule = rules.get(session, rule_id)
         if rules.change(session, rule, wanted):
-            note = "the rule was changed"
-            alerts.rejudge(session, asks.org, rule, asks.app.settings.url, by=asks.email, note=note)
+            settings = asks.app.settings
+            alerts.rejudge(
+                session, asks.org, rule, settings.url,
+                by=asks.email, note="the rule was changed", recent=settings.alerts.recent,
+            )  # fmt: skip
     _ring(asks)
 
 

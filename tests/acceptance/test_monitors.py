@@ -62,6 +62,13 @@ def test_run_has_the_exit_code_of_its_verdict(credit: Dcmon) -> None:
     assert [value for _, value, _ in values(credit)] == [0.0, 1.0, 0.0]
 
 
+def test_a_rule_without_a_verdict_is_exit_8_unless_another_is_violated(credit: Dcmon) -> None:
+    credit.json("rule", "add", NULLS, "> 0.5", "--min-n", "1000")
+    few = credit("monitor", "run", NULLS)
+    assert (few.returncode, "24 of 1000" in " ".join(few.stdout.split())) == (8, True), few.stdout
+    assert credit("monitor", "run", NULLS, "--at", "2026-03-10").returncode == 1
+
+
 def test_wait_ends_when_the_window_is_complete_or_the_time_is_over(credit: Dcmon, app: App, acme: Acme) -> None:
     late = credit("monitor", "run", NULLS, "--wait", "--at", "2026-03-20", "--timeout", "1s")
     assert late.returncode == 3

@@ -3,6 +3,7 @@
 import random
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dcmon import alerts, db, errors, models, monitors, results, rules, webhooks
+from dcmon import alerts, changes, db, errors, models, monitors, results, rules, verdicts, webhooks
 from dcmon.checks.layout import Value
 from dcmon.episodes import fold
 from dcmon.monitors import NewMonitor
@@ -300,6 +301,17 @@ def test_a_new_rule_judges_what_is_stored(target: Target) -> None:
     assert told(target) == [(2, "firing")]
 
 
+def test_a_new_rule_tells_of_windows_as_old_as_is_set(target: Target) -> None:
+    first = ruled(target, "> 0.9")
+    put(target, 0, 0.5)
+    due(target, 30, -timedelta(minutes=1))
+    for recent, expected in ((timedelta(days=2), []), (timedelta(days=60), [(2, "firing")])):
+        with db.org_session(target.engine, target.org) as session:
+            rule = rules.create(session, session.get_one(AlertRule, first).monitor_id, rules.parse("> 0.2"))
+            alerts.rejudge(session, target.org, rule, URL, recent=recent)
+        assert told(target) == expected
+
+
 def test_a_rule_that_is_changed_judges_its_open_alerts_anew_and_leaves_the_others(target: Target) -> None:
     rule_id = ruled(target, "> 0.2")
     for number, value in enumerate((0.5, 0.1, 0.3, 0.5)):
@@ -327,6 +339,30 @@ def test_a_rule_that_is_changed_judges_its_open_alerts_anew_and_leaves_the_other
     assert stored(target)[2].state == "firing"
     change(is_active=False)
     assert [a.state for a in stored(target)] == ["resolved"] * 3
+
+
+def test_a_monitor_that_is_changed_ends_what_is_open_and_takes_nothing_back(target: Target) -> None:
+    ruled(target, "> 0.2")
+    for number, value in enumerate((0.5, 0.1, 0.5, 0.1, 0.5)):
+        put(target, number, value)
+    with db.org_session(target.engine, target.org) as session:
+        monitor = session.scalars(select(Monitor)).one()
+        new = replace(monitors.described(monitor), rows=50)
+        assert changes.change_monitor(session, target.org, monitor, new, URL).revision == 2
+        rule = session.scalars(select(AlertRule)).one()
+        assert (rule.revision, rule.start_time) == (2, None)
+        last = alerts.history(session, 3)[-1]
+        assert (last.kind, last.note) == ("resolved", "the monitor was changed")
+    over = [(alert.state, alert.resolved_by) for alert in stored(target)]
+    assert over == [("resolved", "recovery"), ("resolved", "recovery"), ("resolved", "rule")]
+    before = told(target)
+    assert before[-1] == (3, "resolved")
+    for number in range(6):
+        put(target, number, 0.1, 2)
+    assert [(alert.state, alert.resolved_by) for alert in stored(target)] == over
+    assert told(target) == before
+    put(target, 6, 0.5)
+    assert told(target) == [*before, (4, "firing")]
 
 
 def test_an_operator_acknowledges_resolves_and_reopens_and_it_is_written_down(target: Target) -> None:
@@ -373,7 +409,17 @@ def test_what_one_window_breaks_is_asked_without_an_alert(target: Target) -> Non
     for number, value, expected in ((1, 0.2, ["high: score"]), (2, 0.23, ["medium: score"]), (3, 0.23, [])):
         found = put(target, number, value)
         with db.org_session(target.engine, target.org) as session:
-            assert alerts.violations(session, found) == expected
+            assert verdicts.violations(session, found) == expected
+
+
+def test_why_a_rule_has_no_verdict_on_a_window_is_said(target: Target) -> None:
+    ruled(target, "rise > 50%", min_n=50)
+    for number, few, expected in ((0, 100, "no window before"), (1, 100, None), (2, 10, "10 of 50 rows")):
+        found = put(target, number, 0.1, n=few)
+        with db.org_session(target.engine, target.org) as session:
+            why = verdicts.why_none(session, found)
+            assert (why is None) if expected is None else expected in (why or "")
+            assert verdicts.violations(session, found) == []
 
 
 def test_workers_and_operators_beside_one_another_end_in_the_fold(target: Target) -> None:
@@ -395,3 +441,12 @@ def test_workers_and_operators_beside_one_another_end_in_the_fold(target: Target
             each.result()
     require_fold(target)
     require_receivers_know(target)
+
+
+def test_a_check_that_compares_with_the_reference_has_no_rule_against_it(target: Target) -> None:
+    rule_id = ruled(target, "> 0.2")
+    with db.org_session(target.engine, target.org) as session, pytest.raises(errors.InvalidInput, match="already"):
+        rules.change(session, session.get_one(AlertRule, rule_id), Change(condition=rules.parse(AGAINST)))
+
+
+AGAINST = "rise > 20% against reference"

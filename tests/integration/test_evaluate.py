@@ -28,6 +28,7 @@ from dcmon import (  # fmt: skip
     references,
     results,
     rules,
+    runs,
     versions,
     wake,
     webhooks,
@@ -41,6 +42,7 @@ from dcmon.monitors import NewMonitor
 from dcmon.reading import Extent
 from dcmon.receivers import webhook
 from dcmon.receivers.kind import Ways
+from dcmon.settings import Webhooks
 from dcmon.tables.org import Alert, DueWindow, Monitor, Notification, Result
 from dcmon.windows import Frequency, Window
 from tests.integration.conftest import Target, eventually, only, running
@@ -528,3 +530,36 @@ def test_a_direct_batch_stands_in_the_ledger(app: App, watched: Target) -> None:
     line = "select taken || ' ' || stored || ' ' || duplicates || ' ' || quarantined from batches"
     assert watched.scalar(line) == "301 300 0 1"
     assert outcome.taken == outcome.stored + outcome.duplicates + outcome.quarantined
+
+
+def test_what_a_quiet_run_found_is_told_by_the_worker_that_finds_nothing_new(app: App, watched: Target) -> None:
+    with app.org(watched.org) as session:
+        webhooks.add(session, "team", "https://hooks.example.org/x", [], Webhooks())
+        (monitor_id,) = session.scalars(select(Monitor.id))
+    for number, shift in enumerate((0, 30, 0)):
+        log_day(app, watched, number, shift)
+    with app.org(watched.org) as session:
+        wanted = runs.complete(session, monitor_id, (day(0).start, None))
+    found = list(runs.run(app.engine, watched.org, monitor_id, wanted, app.settings.evaluate, None))
+    assert ([alert.state for alert in found_alerts(app, watched)], told(app, watched)) == (["firing"], [])
+    with running(evaluate.run, app):
+        assert eventually(lambda: told(app, watched) == ["firing"])
+    assert len(stored(app, watched)) == len(found)
+
+
+def test_who_runs_a_monitor_again_to_be_notified_is(app: App, watched: Target) -> None:
+    with app.org(watched.org) as session:
+        webhooks.add(session, "team", "https://hooks.example.org/x", [], Webhooks())
+        (monitor_id,) = session.scalars(select(Monitor.id))
+    for number, shift in enumerate((0, 30, 0)):
+        log_day(app, watched, number, shift)
+    for link, expected in ((None, []), ("https://dcmon.example", ["firing"]), ("https://dcmon.example", ["firing"])):
+        with app.org(watched.org) as session:
+            wanted = runs.complete(session, monitor_id, (day(0).start, None))
+        list(runs.run(app.engine, watched.org, monitor_id, wanted, app.settings.evaluate, link))
+        assert told(app, watched) == expected
+
+
+def told(app: App, target: Target) -> list[str]:
+    with app.org(target.org) as session:
+        return list(session.scalars(select(Notification.kind).order_by(Notification.position)))

@@ -9,6 +9,8 @@ import pytest
 from sqlalchemy import select, text
 
 from dcmon import (
+    backtest,
+    baselines,
     correcting,
     db,
     due,
@@ -22,6 +24,7 @@ from dcmon import (
     monitors,
     planning,
     rules,
+    runs,
 )
 from dcmon.app import App
 from dcmon.arrivals import Delivery
@@ -30,7 +33,7 @@ from dcmon.jobs import evaluate, schedule
 from dcmon.monitors import NewMonitor
 from dcmon.quarantine import Chosen
 from dcmon.settings import Evaluate
-from dcmon.tables.org import Alert, Result, Version
+from dcmon.tables.org import Alert, AlertRule, Check, Monitor, Result, Version
 from dcmon.windows import Frequency
 from tests.integration.conftest import Target, eventually, running
 
@@ -326,7 +329,43 @@ def test_run_by_hand_it_reaches_to_the_last_complete_hour(app: App, target: Targ
     monitor_id = watch(target)
     log_hours(target, {4: 5, 3: 5})
 
-    (newest,) = evaluation.run_monitor(app.engine, target.org, monitor_id, (None, None), Evaluate(), None)
+    with app.org(target.org) as session:
+        due = runs.complete(session, monitor_id, (None, None))
+    (newest,) = runs.run(app.engine, target.org, monitor_id, due, Evaluate(), None)
 
     assert newest.window_end == THIS_HOUR
     assert newest.metrics["rows"] == 0.0
+
+
+def test_a_rule_that_does_not_say_which_number_it_is_about_is_refused_wherever_it_is_made(target: Target) -> None:
+    monitor_id = watch(target)
+    with db.org_session(target.engine, target.org) as session:
+        made = rules.create(session, monitor_id, rules.parse("Rows < 100"))
+        for condition, reason in (
+            ("< 100", "Say which metric"),
+            ("drop > 20%", "Say which metric"),
+            ("traffic < 100", "has no metric 'traffic'"),
+            ("rows drop > 20% against reference", "leave out 'against reference'"),
+        ):
+            wanted = rules.parse(condition)
+            with pytest.raises(errors.InvalidInput, match=reason):
+                rules.create(session, monitor_id, wanted)
+            with pytest.raises(errors.InvalidInput, match=reason):
+                rules.change(session, made, rules.Change(condition=wanted))
+            with pytest.raises(errors.InvalidInput, match=reason):
+                backtest.run(session, monitor_id, rules.policy(AlertRule(**POLICY, condition=condition)), HOUR)
+        assert not rules.change(session, made, rules.Change(is_inhibited=False))
+        assert len(rules.of_monitor(session, monitor_id)) == 1
+
+
+POLICY = {"severity": "low", "for_windows": 1, "keep_firing": 0, "min_n": 0, "no_data": "keep", "on_error": "keep"}
+
+
+def test_a_rule_of_an_older_release_against_the_reference_leaves_the_other_monitors_alone(target: Target) -> None:
+    monitor_id = watch(target, "rows", rule="< 1")
+    with db.org_session(target.engine, target.org) as session:
+        made = session.scalars(select(AlertRule)).one()
+        made.condition = "drop > 20% against reference"
+        session.execute(text("update versions set reference_revision = 1"))
+        monitor, version = session.get_one(Monitor, monitor_id), session.get_one(Version, target.version_id)
+        assert baselines.missing(session, version, [(monitor, session.get_one(Check, monitor.check_id))]) == []

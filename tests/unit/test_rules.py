@@ -1,9 +1,18 @@
 """Alert rules: what a condition means, and what breaks it."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import pytest
 
 from dcmon import durations, errors, rules
-from dcmon.tables.org import AlertRule
+from dcmon.criteria import judge
+
+
+@dataclass(frozen=True)
+class Window:
+    metrics: Mapping[str, float]
+    entries: Mapping[str, float]
 
 
 @pytest.mark.parametrize(
@@ -20,7 +29,7 @@ from dcmon.tables.org import AlertRule
 )
 def test_a_sign_compares_with_the_threshold(sign: str, below: bool, at: bool, above: bool) -> None:
     condition = rules.parse(f"{sign} 0.5")
-    found = [rules.is_violated(value, condition.operator, condition.threshold) for value in (0.4, 0.5, 0.6)]
+    found = [judge(condition, Window({"score": value}, {}), ()).is_bad for value in (0.4, 0.5, 0.6)]
 
     assert found == [below, at, above]
 
@@ -36,15 +45,6 @@ def test_a_threshold_is_any_number(text: str, threshold: float) -> None:
 def test_what_is_no_condition_is_refused(text: str) -> None:
     with pytest.raises(errors.InvalidInput, match="no condition"):
         rules.parse(text)
-
-
-def test_every_metric_is_compared_with_every_rule() -> None:
-    given = [
-        AlertRule(operator="greater_than", threshold=1, severity="high"),
-        AlertRule(operator="less_than", threshold=0, severity="low"),
-    ]
-
-    assert rules.violated(given, {"a": 2, "b": -1, "c": 0.5}) == ["high: a", "low: b"]
 
 
 @pytest.mark.parametrize("text", ["999999999w", "999999999d", "1.5.5h", "5 h", "h", "1h30m", "٣", "1e3s"])

@@ -1,0 +1,40 @@
+"""What the active rules say of one result, for who asks about one window: by itself, without an alert."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dcmon import replays
+from dcmon.criteria import Verdict
+from dcmon.episodes import Policy
+from dcmon.tables.org import AlertRule, Result
+
+
+def of(session: Session, result: Result) -> list[tuple[Policy, Verdict]]:
+    """What each active rule of the result's monitor says of it."""
+    found = select(AlertRule).where(AlertRule.monitor_id == result.monitor_id, AlertRule.is_active)
+    return [_by(session, rule, result) for rule in session.scalars(found.order_by(AlertRule.id))]
+
+
+def _by(session: Session, rule: AlertRule, result: Result) -> tuple[Policy, Verdict]:
+    machine = replays.machine_of(session, rule, result.version_id)
+    most = 4 * machine.policy.condition.lookback + 1
+    for each in replays.before(session, rule, result.version_id, result.window_end, most):
+        machine.see(each)
+    return machine.policy, machine.see(result)
+
+
+def violations(session: Session, result: Result) -> list[str]:
+    """The rules that it breaks, each as severity and metric."""
+    return [_said(policy, verdict, result) for policy, verdict in of(session, result) if verdict.is_bad]
+
+
+def _said(policy: Policy, verdict: Verdict, result: Result) -> str:
+    finding = verdict.finding
+    severity = policy.warn_severity if finding is not None and finding.is_warning else policy.severity
+    return f"{severity}: {result.state if finding is None else finding.name}"
+
+
+def why_none(session: Session, result: Result) -> str | None:
+    """Why a rule has no verdict on it; None when each has one."""
+    whys = [verdict.reason or result.state for _, verdict in of(session, result) if verdict.is_bad is None]
+    return whys[0] if whys else None

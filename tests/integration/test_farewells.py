@@ -1,0 +1,80 @@
+"""Whoever was told of an alert is told that it is over when it is deleted with its rule, monitor, check or model."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dcmon import db, models, monitors, rules, versions
+from dcmon.tables.org import AlertRule, Check, Monitor, Notification
+from tests.integration.conftest import Target
+from tests.integration.test_alert_replays import put, ruled, told
+
+Delete = Callable[[Session, Target], None]
+
+
+def a_rule(session: Session, _: Target) -> None:
+    rules.delete(session, session.scalars(select(AlertRule)).one())
+
+
+def a_monitor(session: Session, _: Target) -> None:
+    monitors.delete(session, session.scalars(select(Monitor)).one())
+
+
+def a_check(session: Session, target: Target) -> None:
+    monitors.delete_checks(session, models.get(session, target.model_id), list(session.scalars(select(Check.name))))
+
+
+def a_version(session: Session, target: Target) -> None:
+    versions.delete(session, *versions.get(session, target.version_id))
+
+
+def a_model(session: Session, target: Target) -> None:
+    models.delete(session, models.get(session, target.model_id))
+
+
+def hear(target: Target) -> None:
+    """All notifications arrive."""
+    with db.org_session(target.engine, target.org) as session:
+        for each in session.scalars(select(Notification)):
+            each.attempts, each.delivered_at = 1, datetime.now(UTC)
+
+
+@pytest.mark.parametrize("delete", [a_rule, a_monitor, a_check, a_version, a_model])
+def test_what_was_told_to_fire_ends_when_it_is_deleted(target: Target, delete: Delete) -> None:
+    ruled(target, "> 0.2")
+    put(target, 0, 0.5)
+    hear(target)
+    with db.org_session(target.engine, target.org) as session:
+        heard = session.scalars(select(Notification)).one()
+        delete(session, target)
+    with db.org_session(target.engine, target.org) as session:
+        left = session.scalars(select(Notification)).one()
+        assert (left.alert_id, left.kind, left.delivered_at, left.severity) == (None, "resolved", None, "high")
+        assert left.webhook_id == heard.webhook_id
+        assert left.body["type"] == "alert.resolved"
+        assert left.body["alert"] == {**heard.body["alert"], "state": "resolved", "resolved_by": "deletion"}
+
+
+def test_an_end_that_did_not_arrive_is_said_again_and_one_that_did_is_not(target: Target) -> None:
+    ruled(target, "> 0.2")
+    put(target, 0, 0.5)
+    hear(target)
+    put(target, 1, 0.1)
+    with db.org_session(target.engine, target.org) as session:
+        a_rule(session, target)
+    assert told(target) == [(None, "resolved")]
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+def test_who_heard_nothing_or_of_the_end_hears_no_more(target: Target, is_over: bool) -> None:
+    ruled(target, "> 0.2")
+    put(target, 0, 0.5)
+    if is_over:
+        put(target, 1, 0.1)
+        hear(target)
+    with db.org_session(target.engine, target.org) as session:
+        a_rule(session, target)
+    assert told(target) == []
