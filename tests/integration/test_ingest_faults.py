@@ -241,7 +241,7 @@ def test_a_request_that_others_are_in_the_way_of_each_time_is_to_be_repeated(app
         "create trigger fails before insert on {samples} for each row execute function fails()",
     )
 
-    with pytest.raises(errors.Locked, match="in 5 tries") as refused:
+    with pytest.raises(errors.Locked, match=f"in {ingestion.TRIES} tries") as refused:
         app.ingestion.take_samples(target.org, target.version_id, rows(0, 10))
 
     assert refused.value.status == 503
