@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from dcmon import evaluation, models, monitors, references, rules, versions
+from dcmon import models, monitors, references, rules, runs, versions
 from dcmon.app import App
 from dcmon.monitors import NewMonitor
 from dcmon.tables.org import Alert, Baseline, Result
@@ -60,9 +60,11 @@ def rule(app: App, target: Target, monitor_id: int, condition: str) -> None:
         rules.create(session, monitor_id, rules.parse(condition), "high")
 
 
-def run(app: App, target: Target, monitor_id: int) -> list[Result]:
-    span = (day(0).start, day(3).end)
-    return evaluation.run_monitor(app.engine, target.org, monitor_id, span, app.settings.evaluate, URL)
+def run(app: App, target: Target, monitor_id: int, first: int = 0) -> list[Result]:
+    """Evaluate the windows from this day's to the fourth's."""
+    with app.org(target.org) as session:
+        due = runs.complete(session, monitor_id, (day(first).start, day(3).end))
+    return list(runs.run(app.engine, target.org, monitor_id, due, app.settings.evaluate, URL))
 
 
 def baselines(app: App, target: Target) -> list[Baseline]:
@@ -94,7 +96,7 @@ def test_a_rule_that_comes_later_has_its_say_on_what_is_stored_once_the_referenc
     assert baselines(app, target) == []
     rule(app, target, scored, "drop > 10% against reference")
     log_day(app, target, 3, 0, 301)
-    evaluation.run_monitor(app.engine, target.org, scored, (day(2).end, day(3).end), app.settings.evaluate, URL)
+    run(app, target, scored, 3)
     assert len(baselines(app, target)) == 1
     assert spans(app, target) == [(day(2).end, "resolved", pytest.approx(0.9))]
 

@@ -22,6 +22,7 @@ from dcmon import (
     monitors,
     planning,
     rules,
+    runs,
 )
 from dcmon.app import App
 from dcmon.arrivals import Delivery
@@ -326,7 +327,9 @@ def test_run_by_hand_it_reaches_to_the_last_complete_hour(app: App, target: Targ
     monitor_id = watch(target)
     log_hours(target, {4: 5, 3: 5})
 
-    (newest,) = evaluation.run_monitor(app.engine, target.org, monitor_id, (None, None), Evaluate(), None)
+    with app.org(target.org) as session:
+        due = runs.complete(session, monitor_id, (None, None))
+    (newest,) = runs.run(app.engine, target.org, monitor_id, due, Evaluate(), None)
 
     assert newest.window_end == THIS_HOUR
     assert newest.metrics["rows"] == 0.0
