@@ -265,7 +265,7 @@ def backfill(
     with runs.alone(app.engine, org, name, wanted, durations.parse(timeout), app.output.say):
         with app.org(org) as session:
             asked = runs.complete(session, wanted, (utc(from_), utc(to) if to else None))
-            due = runs.missing(session, wanted, asked)
+            due = runs.missing(session, wanted, asked, app.settings.evaluate)
         with app.output.progress(name, counts=True) as advance:
             link = app.settings.url if notify else None
             for number, each in enumerate(runs.run(app.engine, org, wanted, due, app.settings.evaluate, link), 1):
