@@ -274,16 +274,19 @@ def next_at(session: Session, quiet: timedelta = timedelta()) -> datetime | None
     return found
 
 
-def make_due_for_monitor(session: Session, monitor_id: int, now: datetime, since: datetime | None = None) -> int:
+def make_due_for_monitor(
+    session: Session, monitor_id: int, now: datetime, since: datetime | None = None, kept: timedelta | None = None
+) -> int:
     """Make the last windows with samples due for a new or changed monitor; returns how many.
 
-    With `since`, all that end from then on, back to the model's own retention; at most some hundred of each version.
+    With `since`, all that end from then on, back to the retention; at most some hundred of each version. `kept`: the
+    organization's.
     """
     monitor = session.get_one(Monitor, monitor_id)
     check = session.get_one(Check, monitor.check_id)
     model = session.get_one(Model, check.model_id)
     shape, local = Shape(Frequency(monitor.frequency), monitor.aggregation_window), zone(model.time_zone)
-    due, first = set[Due](), begins(model, None, now)
+    due, first = set[Due](), begins(model, kept, now)
     versions = session.scalars(select(Version).where(Version.model_id == model.id, Version.watermark.is_not(None)))
     for version in versions:
         for number, window in enumerate(_last_windows(version, shape, local, WINDOWS_OF_A_CHANGED_MONITOR)):

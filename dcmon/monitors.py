@@ -121,8 +121,11 @@ def delete_checks(session: Session, model: Model, names: Sequence[str]) -> None:
     session.flush()
 
 
-def create(session: Session, check: Check, new: NewMonitor) -> Monitor:
-    """Add a monitor; the model's last windows with samples become due for it. Raises InvalidInput or NotFound."""
+def create(session: Session, check: Check, new: NewMonitor, kept: timedelta | None = None) -> Monitor:
+    """Add a monitor; the model's last windows with samples become due for it. Raises InvalidInput or NotFound.
+
+    `kept`: the organization's retention.
+    """
     _require_valid(new)
     if new.dashboard_id is not None and session.get(Dashboard, new.dashboard_id) is None:
         raise errors.NotFound(what="dashboard", name=new.dashboard_id)
@@ -145,7 +148,7 @@ def create(session: Session, check: Check, new: NewMonitor) -> Monitor:
     )
     session.add(monitor)
     session.flush()
-    due.make_due_for_monitor(session, monitor.id, datetime.now(UTC))
+    due.make_due_for_monitor(session, monitor.id, datetime.now(UTC), kept=kept)
     return monitor
 
 

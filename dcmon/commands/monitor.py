@@ -68,7 +68,7 @@ def create(
             name, Frequency[frequency.upper()], aggregation_window, data_filters=chosen_rows,
             additional_kwargs=kwargs, compared_with=compared_with, rows=rows_read(rows),
         )  # fmt: skip
-        made = monitors.create(session, on, new)
+        made = monitors.create(session, on, new, org.retention)
         if condition is not None:
             rules.create(session, made.id, condition, severity)
     with ctx.obj.public() as session:
