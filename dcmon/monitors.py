@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from dcmon import choices, due, errors, rules, storage
 from dcmon.checks import catalogue, defaults, reasons
 from dcmon.comparison import With
-from dcmon.tables.org import Check, Dashboard, Model, Monitor, Result
+from dcmon.tables.org import Alert, AlertRule, Check, Dashboard, Model, Monitor, Result
 from dcmon.windows import Frequency, Shape
 
 LONGEST_NAME = 100
@@ -224,6 +224,17 @@ def find(session: Session, name: str) -> Monitor:
                 f"There are {len(found)} monitors {name!r}: say {' or '.join(map(repr, choices))}."
             )
     return found[0]
+
+
+def extent(session: Session, monitor: Monitor) -> dict[str, int]:
+    """What goes with a monitor: results, rules and alerts."""
+    ruled = select(AlertRule.id).where(AlertRule.monitor_id == monitor.id)
+    counts = {
+        "results": select(func.count()).select_from(Result).where(Result.monitor_id == monitor.id),
+        "rules": select(func.count()).select_from(ruled.subquery()),
+        "alerts": select(func.count()).select_from(Alert).where(Alert.rule_id.in_(ruled)),
+    }
+    return {name: int(session.scalar(statement) or 0) for name, statement in counts.items()}
 
 
 def delete(session: Session, monitor: Monitor) -> None:
