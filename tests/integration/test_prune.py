@@ -364,7 +364,7 @@ def test_a_version_takes_its_half_pruned_months_with_it(target: Target) -> None:
 def test_messages_about_dcmon_and_silences_that_are_over_go_on_the_term_of_results(target: Target) -> None:
     old, young = datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 5, 1, tzinfo=UTC)
     with db.org_session(target.engine, target.org) as session:
-        webhook = Webhook(name="w", kind="webhook", url="https://hooks.example.org/x", secret="", severities=[])
+        webhook = Webhook(name="w", kind="webhook", url="https://hooks.example.org/x", secret=b"", severities=[])
         session.add(webhook)
         session.flush()
         for created_at, delivered_at in ((old, old), (old, None), (young, young)):
