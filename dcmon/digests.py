@@ -7,6 +7,7 @@ from typing import Any
 from dcmon.notifications import FORMAT
 
 LISTED = 500  # notifications in a digest; all are counted
+STATUS = "dcmon status"
 BRIEF = ("id", "model", "version", "monitor", "rule", "severity", "state", "since", "value")
 
 
@@ -27,7 +28,7 @@ def _group(bodies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "count": len(bodies),
         "counts": {"severity": _counted(bodies, "severity")},
         "notifications": [_inner(body, body["alert"]) for body in bodies],
-        "command": f"dcmon --org {bodies[0]['organization']!r} alert list",
+        "command": STATUS if _is_of_dcmon(bodies) else f"dcmon --org {bodies[0]['organization']!r} alert list",
     }
 
 
@@ -41,11 +42,22 @@ def _digest(bodies: Sequence[Mapping[str, Any]], message_id: str) -> dict[str, A
         "count": len(bodies),
         "counts": {name: _counted(bodies, name) for name in ("severity", "model")}
         | {"type": dict(Counter(str(body["type"]) for body in bodies).most_common())},
-        "notifications": [
-            _inner(body, {key: body["alert"][key] for key in BRIEF if key in body["alert"]}) for body in bodies[:LISTED]
-        ],
-        "command": f"dcmon --org {organization!r} notification list --message {message_id} --limit {len(bodies)}",
+        "notifications": [_inner(body, _brief(body)) for body in bodies[:LISTED]],
+        "command": STATUS
+        if _is_of_dcmon(bodies)
+        else f"dcmon --org {organization!r} notification list --message {message_id} --limit {len(bodies)}",
     }
+
+
+def _is_of_dcmon(bodies: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether all is about dcmon itself, which has no alerts to list."""
+    return all(str(body["type"]).startswith("dcmon.") for body in bodies)
+
+
+def _brief(body: Mapping[str, Any]) -> dict[str, Any]:
+    """An alert without what is long; what is wrong with dcmon is a sentence alone."""
+    kept = (*BRIEF, "reason") if _is_of_dcmon([body]) else BRIEF
+    return {key: body["alert"][key] for key in kept if key in body["alert"]}
 
 
 def _inner(body: Mapping[str, Any], alert: Mapping[str, Any]) -> dict[str, Any]:

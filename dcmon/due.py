@@ -15,7 +15,7 @@ from sqlalchemy.types import Boolean, DateTime, Integer
 from dcmon import quiet, retention
 from dcmon.checks.catalogue import DATA_FLOW
 from dcmon.comparison import Comparing, With
-from dcmon.flow import YOUNG
+from dcmon.flow import LIVE, YOUNG
 from dcmon.tables.org import Check, Model, Monitor, Version
 from dcmon.windows import Frequency, Shape, Window, floor, step, zone
 
@@ -35,7 +35,7 @@ EMPTIED = f"({NO_ROWS} and (not d.is_flow or {OVER}))"
 # A window is complete when newer samples came, or, for a live version, when its time is over.
 COMPLETE = f"""
     (d.window_end + m.lateness <= v.watermark
-     or (v.newest_logged_at - v.watermark < interval '{YOUNG.total_seconds()} seconds' and {OVER})
+     or ({LIVE} and {OVER})
      or {EMPTIED})
 """
 MINE = " where version_id = :version and window_start = :start and window_end = :end and token = :token"
@@ -73,7 +73,7 @@ NEXT = text(f"""
                     else d.window_end + m.lateness + interval '{GRACE.total_seconds()} seconds' end))
       from due_windows d join versions v on v.id = d.version_id join models m on m.id = v.model_id {BACKFILLED}
      where d.window_end + m.lateness <= v.watermark
-        or v.newest_logged_at - v.watermark < interval '{YOUNG.total_seconds()} seconds'
+        or {LIVE}
         or {NO_ROWS}
 """)
 # The version is locked before its quarter hours, as its deletion does: the other way about, the two would deadlock.
@@ -274,16 +274,19 @@ def next_at(session: Session, quiet: timedelta = timedelta()) -> datetime | None
     return found
 
 
-def make_due_for_monitor(session: Session, monitor_id: int, now: datetime, since: datetime | None = None) -> int:
+def make_due_for_monitor(
+    session: Session, monitor_id: int, now: datetime, since: datetime | None = None, kept: timedelta | None = None
+) -> int:
     """Make the last windows with samples due for a new or changed monitor; returns how many.
 
-    With `since`, all that end from then on, back to the model's own retention; at most some hundred of each version.
+    With `since`, all that end from then on, back to the retention; at most some hundred of each version. `kept`: the
+    organization's.
     """
     monitor = session.get_one(Monitor, monitor_id)
     check = session.get_one(Check, monitor.check_id)
     model = session.get_one(Model, check.model_id)
     shape, local = Shape(Frequency(monitor.frequency), monitor.aggregation_window), zone(model.time_zone)
-    due, first = set[Due](), begins(model, None, now)
+    due, first = set[Due](), begins(model, kept, now)
     versions = session.scalars(select(Version).where(Version.model_id == model.id, Version.watermark.is_not(None)))
     for version in versions:
         for number, window in enumerate(_last_windows(version, shape, local, WINDOWS_OF_A_CHANGED_MONITOR)):

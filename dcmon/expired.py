@@ -45,6 +45,10 @@ class Terms:
             return None
         return retention.begins(max(term, self.results), self.now)
 
+    def told_begin(self) -> datetime | None:
+        """From when on what belongs to no model is kept: messages about dcmon itself, silences. None: all is."""
+        return retention.begins(self.results, self.now)
+
 
 # An alert that is over, and told to everybody; the results of any other one stay, from its first window on.
 OVER = """
@@ -59,6 +63,24 @@ RESULTS = f"""
                         where r.monitor_id = t.monitor_id and a.version_id = t.version_id
                           and a.first_window_end <= t.window_end and not ({OVER}))
 """
+# What the check gave on a reference, or as a monitor, that no result is of any more.
+BASELINES = """
+    select b.ctid from baselines b join monitors m on m.id = b.monitor_id join versions v on v.id = b.version_id
+     where b.version_id = :version and b.computed_at < :before
+       and (b.monitor_revision, b.reference_revision) <> (m.revision, v.reference_revision)
+       and not exists (select 1 from results r
+                        where r.monitor_id = b.monitor_id and r.version_id = b.version_id
+                          and r.monitor_revision = b.monitor_revision and r.reference_revision = b.reference_revision)
+"""
+RECEIPTS = """
+    select r.ctid from receipts r join versions v on v.id = r.version_id where v.model_id = :model and r.at < :before
+"""
+# Messages about dcmon itself, which go with no alert, and silences that are over.
+OF_NO_MODEL = {
+    "notifications": "select n.ctid from notifications n where n.alert_id is null and n.created_at < :before"
+    " and (n.delivered_at is not null or n.dead_at is not null)",
+    "silences": "select s.ctid from silences s where s.ends_at < :before",
+}
 
 
 def versions_of(session: Session, model: Model) -> Sequence[Version]:
@@ -79,6 +101,10 @@ def extent(session: Session, terms: Terms) -> Counts:
         for version in versions_of(session, model):
             _count_version(session, terms, model, version, left, counts)
         _count_model(session, terms, model, counts)
+    if (before := terms.told_begin()) is not None:
+        for table, which in OF_NO_MODEL.items():
+            found = session.scalar(text(f"select count(*) from ({which}) t"), {"before": before})
+            counts[Place("", "", table)] += int(found or 0)
     return +counts
 
 
@@ -108,13 +134,15 @@ def _count_version(
             add("ids", f"select count(*) from ids_{model.relation} i join {each.name} t on t.{KEY} = i.k"
                 f" where i.version_id = :version")  # fmt: skip
     if results_before is not None:
-        for table, which in (("alerts", ALERTS), ("results", RESULTS)):
+        for table, which in (("alerts", ALERTS), ("results", RESULTS), ("baselines", BASELINES)):
             add(table, f"select count(*) from ({which}) t", before=results_before)
 
 
 def _count_model(session: Session, terms: Terms, model: Model, counts: Counts) -> None:
     if (before := terms.samples_begin(model)) is None:
         return
+    receipts = session.scalar(text(f"select count(*) from ({RECEIPTS}) t"), {"model": model.id, "before": before})
+    counts[Place(model.name, "", "receipts")] += int(receipts or 0)
     waiting = text(f"select count(*) from orphan_labels_{model.relation} where logged_at < :before")
     counts[Place(model.name, "", "waiting_labels")] += int(session.scalar(waiting, {"before": before}) or 0)
     found = session.execute(

@@ -23,7 +23,9 @@ if TYPE_CHECKING:  # numpy behind it is not loaded for a status
 QUARTER = 900  # seconds
 OF_LABELS, OF_ROWS = ("labels", "label ratio"), ("rows", "labels", "label ratio")
 WORTH = 0.10  # what moved by a tenth is evaluated again at once
-YOUNG = timedelta(hours=1)  # a version is live while its newest sample was this young when it was logged
+YOUNG = timedelta(hours=1)  # a version is live while its newest sample was this young, or a lateness more, when logged
+# The same of a version v and its model m.
+LIVE = f"v.newest_logged_at - v.watermark < interval '{YOUNG.total_seconds()} seconds' + m.lateness"
 
 RECEIVED = text("""
     select coalesce(sum(taken), 0) as taken, coalesce(max(waited), interval '0') as waited,

@@ -1,7 +1,7 @@
 """Live and stale versions: whose windows the clock makes due, and who has fallen silent.
 
-A version is live while its newest sample was young when it was logged. One that was loaded is history, which no clock
-judges.
+A version is live while its newest sample was young when it was logged (`dcmon.flow.is_live`). One that was loaded is
+history, which no clock judges.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from typing import Literal
 from sqlalchemy import or_, select, text, update
 from sqlalchemy.orm import Session
 
-from dcmon import due, quiet
+from dcmon import due, flow, quiet
 from dcmon.checks.catalogue import DATA_FLOW
 from dcmon.due import GRACE, Due
 from dcmon.flow import YOUNG
@@ -21,18 +21,18 @@ from dcmon.windows import Window, floor, step, zone
 SILENT_WINDOWS = 3  # so many windows without a sample are judged by the clock, then the version is stale
 # Whether the clock may have something to judge: an hour is the shortest window that can pass in silence.
 SILENT = f"""
-    exists (select 1 from versions where newest_logged_at - watermark < interval '{YOUNG.total_seconds()} seconds'
-               and watermark < now() - interval '1 hour' and stale_at is distinct from watermark)
+    exists (select 1 from versions v join models m on m.id = v.model_id where {flow.LIVE}
+               and v.watermark < now() - interval '1 hour' and v.stale_at is distinct from v.watermark)
     or {quiet.COUNTS}
 """
 Liveness = Literal["live", "stale", "loaded", "empty"]
 
 
-def of(version: Version) -> Liveness:
+def of(model: Model, version: Version) -> Liveness:
     """Whether a version's samples come as they are made, came so until it fell silent, or were loaded."""
     if version.watermark is None or version.newest_logged_at is None:
         return "empty"
-    if version.newest_logged_at - version.watermark >= YOUNG:
+    if not flow.is_live(model, version):
         return "loaded"
     return "stale" if version.stale_at == version.watermark else "live"
 
@@ -89,7 +89,7 @@ def _live(session: Session, now: datetime) -> Sequence[Version]:
         select(Version)
         .join(Model)
         .where(
-            Version.newest_logged_at - Version.watermark < YOUNG,
+            Version.newest_logged_at - Version.watermark < YOUNG + Model.lateness,
             Version.watermark < now - timedelta(hours=1),
             or_(Version.stale_at.is_(None), Version.stale_at != Version.watermark),
         )

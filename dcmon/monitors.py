@@ -122,8 +122,11 @@ def delete_checks(session: Session, model: Model, names: Sequence[str]) -> None:
     session.flush()
 
 
-def create(session: Session, check: Check, new: NewMonitor) -> Monitor:
-    """Add a monitor; the model's last windows with samples become due for it. Raises InvalidInput or NotFound."""
+def create(session: Session, check: Check, new: NewMonitor, kept: timedelta | None = None) -> Monitor:
+    """Add a monitor; the model's last windows with samples become due for it. Raises InvalidInput or NotFound.
+
+    `kept`: the organization's retention.
+    """
     _require_valid(new)
     if new.dashboard_id is not None and session.get(Dashboard, new.dashboard_id) is None:
         raise errors.NotFound(what="dashboard", name=new.dashboard_id)
@@ -146,7 +149,7 @@ def create(session: Session, check: Check, new: NewMonitor) -> Monitor:
     )
     session.add(monitor)
     session.flush()
-    due.make_due_for_monitor(session, monitor.id, datetime.now(UTC))
+    due.make_due_for_monitor(session, monitor.id, datetime.now(UTC), kept=kept)
     return monitor
 
 
@@ -222,6 +225,17 @@ def find(session: Session, name: str) -> Monitor:
                 f"There are {len(found)} monitors {name!r}: say {' or '.join(map(repr, choices))}."
             )
     return found[0]
+
+
+def extent(session: Session, monitor: Monitor) -> dict[str, int]:
+    """What goes with a monitor: results, rules and alerts."""
+    ruled = select(AlertRule.id).where(AlertRule.monitor_id == monitor.id)
+    counts = {
+        "results": select(func.count()).select_from(Result).where(Result.monitor_id == monitor.id),
+        "rules": select(func.count()).select_from(ruled.subquery()),
+        "alerts": select(func.count()).select_from(Alert).where(Alert.rule_id.in_(ruled)),
+    }
+    return {name: int(session.scalar(statement) or 0) for name, statement in counts.items()}
 
 
 def delete(session: Session, monitor: Monitor) -> None:

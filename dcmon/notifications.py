@@ -31,14 +31,14 @@ class NotificationView:
 def write(session: Session, org: Organization, alert: Alert, kind: str, public_url: str) -> int:
     """Write one notification, of a kind of dcmon.episodes.TOLD, for each webhook that wants it; returns how many.
 
-    Whoever was told of the alert is told how it goes on, though it is less severe now.
+    Whoever was told of the alert is told how it goes on, though it is less severe now; nobody else hears of its end.
     """
     told = set(session.scalars(select(Notification.webhook_id).where(Notification.alert_id == alert.id)))
     model_id = session.scalar(select(Version.model_id).where(Version.id == alert.version_id))
     wanted = [
         webhook
         for webhook in session.scalars(select(Webhook).where(Webhook.is_active).order_by(Webhook.id))
-        if webhook.id in told or webhooks.wants(webhook, alert.severity, model_id)
+        if webhook.id in told or (kind not in ONLY_TO_THE_TOLD and webhooks.wants(webhook, alert.severity, model_id))
     ]
     if not wanted:
         return 0

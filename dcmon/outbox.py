@@ -2,7 +2,7 @@
 
 At least once and in order per alert: of an alert only the newest state that is not delivered is sent, and not while an
 older one is on its way. A message keeps its id and its notifications from its first try on; where one of them is
-superseded, the others go into a message of a new id, for an id stands for one content.
+superseded, or held back by now, the others go into a message of a new id, for an id stands for one content.
 """
 
 import random
@@ -84,7 +84,7 @@ TO_REPEAT = """
              order by n.alert_id, n.webhook_id, n.position desc) last
       join webhooks w on w.id = last.webhook_id
      where coalesce(last.delivered_at, last.dead_at) is not null
-       and last.kind not in ('acknowledged', 'resolved', 'retracted')
+       and last.kind not in ('resolved', 'retracted')
        and w.is_active and w.repeat_every is not null and (w.paused_at is null or w.paused_until <= :now)
 """
 NEXT = text(f"""
@@ -195,16 +195,32 @@ def _rank(each: Notification) -> tuple[int, int]:
 def _drafts(box: Outbox, webhook: Webhook) -> list[Draft]:
     """What may be sent to a receiver now: what was tried before, as it was, and what is new."""
     found = _due(box, webhook)
-    again: dict[uuid.UUID, list[Notification]] = {}
-    for each in found:
-        if each.message_id is not None:
-            again.setdefault(each.message_id, []).append(each)
-    drafts = [Draft(members, members[0].is_digest) for members in again.values()]
     is_per_alert = receivers.find(webhook.kind).IS_PER_ALERT
+    drafts = _again(box, found, is_per_alert)
     news = [each for each in found if each.message_id is None and _is_news(box, each, is_per_alert)]
     fresh = [Draft([each]) for each in news] if is_per_alert else _groups(news, box.now - box.settings.group_wait)
     capped = _capped(box, webhook, sorted(fresh, key=lambda draft: draft.rank), is_per_alert)
     return sorted([*drafts, *capped], key=lambda draft: (draft.is_digest, draft.rank))
+
+
+def _again(box: Outbox, found: Sequence[Notification], is_per_alert: bool) -> list[Draft]:
+    """Messages that were tried before, as they were; those with something that is held back by now are taken apart."""
+    begun: dict[uuid.UUID, list[Notification]] = {}
+    for each in found:
+        if each.message_id is not None:
+            begun.setdefault(each.message_id, []).append(each)
+    for message_id, members in list(begun.items()):
+        if any(_hold(box, each, is_per_alert) for each in members):
+            for each in begun.pop(message_id):
+                each.message_id, each.is_digest, each.tried_at = None, False, None
+    return [Draft(members, members[0].is_digest) for members in begun.values()]
+
+
+def _hold(box: Outbox, each: Notification, is_per_alert: bool) -> Hold | None:
+    """What holds a notification back now; the end of an incident wakes nobody."""
+    alert = box.session.get(Alert, each.alert_id) if each.alert_id is not None else None
+    wakes_nobody = is_per_alert and each.kind in notifications.ENDS
+    return None if alert is None or wakes_nobody else box.hold(alert)
 
 
 def _due(box: Outbox, webhook: Webhook) -> list[Notification]:
@@ -222,15 +238,14 @@ def _is_open() -> ColumnElement[bool]:
 
 
 def _is_news(box: Outbox, each: Notification, is_per_alert: bool) -> bool:
-    """Whether a notification that was not tried yet is to be sent now: neither held back nor without meaning."""
+    """Whether a notification that is in no message is to be sent now: neither held back nor without meaning."""
     alert = box.session.get(Alert, each.alert_id) if each.alert_id is not None else None
     if alert is None:
         return True
     means_nothing = each.kind == "retracted" or (each.held_because and each.kind in notifications.ONLY_TO_THE_TOLD)
     if means_nothing and not _is_told(box, each):
         return _drop(box, each, "Nobody was told of the alert before.")
-    wakes_nobody = is_per_alert and each.kind in notifications.ENDS
-    hold = None if wakes_nobody else box.hold(alert)
+    hold = _hold(box, each, is_per_alert)
     if hold is not None:
         again = box.now + HELD_AGAIN  # whatever holds it may be ended before its time
         each.held_because, each.due_at = hold.reason, min(hold.until or again, again)

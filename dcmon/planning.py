@@ -130,6 +130,22 @@ def _earlier(
     return found
 
 
+def is_answered(
+    session: Session, version_id: int, window: Window, monitor_id: int, settings: Evaluate, now: datetime
+) -> bool:
+    """Whether the newest result of a monitor is of all that is there now, and of the monitor as it is now."""
+    on = plan(session, version_id, window, now, settings, now, only=monitor_id)
+    last = results.latest(session, version_id, window, [monitor_id]).get(monitor_id)
+    if last is None or last.state == "ERROR" or not on.monitors:
+        return False
+    ((monitor, check),) = on.monitors
+    is_same = last.monitor_revision == monitor.revision
+    if check.needs_reference:
+        is_same = _same_inputs(last, monitor, on.version)
+    compared = on.earlier[monitor_id].there if monitor_id in on.earlier else None
+    return is_same and results.has_seen(last, on.seen_by(check), compared, check.needs_labels)
+
+
 def _same_inputs(before: Any, monitor: Monitor, version: Version) -> bool:
     is_same_reference = before.reference_revision == version.reference_revision
     return before.monitor_revision == monitor.revision and (

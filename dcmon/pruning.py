@@ -89,7 +89,7 @@ def run(prune: Prune) -> Counts:
     """Prune an organization; returns what went. Safe to interrupt anywhere. Raises what db.org_session does."""
     removed = Counts()
     with alone(prune.engine, prune.org):
-        for work in (_months, _detached, _waiting_labels, _quarantine, _receipts, _history):
+        for work in (_months, _detached, _waiting_labels, _quarantine, _receipts, _history, _of_no_model):
             work(prune, removed)
     return +removed
 
@@ -316,21 +316,19 @@ def _delete_quarantined(session: Session, by: str, model_id: int, before: dateti
 
 
 def _receipts(prune: Prune, removed: Counts) -> None:
-    """What was counted when rows came that are past the retention by now; nobody misses it, so nobody is told."""
+    """What was counted when rows came that are past the retention by now."""
     for model in _models(prune):
         if (before := prune.terms.samples_begin(model)) is not None:
-            work = partial(_delete_receipts, model_id=model.id, before=before)
-            while not prune.is_over() and prune.patiently(work) == ROWS_AT_ONCE:
-                pass
+            values = {"model": model.id, "before": before}
+            rows = _delete_in_batches(prune, "receipts", expired.RECEIPTS, values, "ctid")
+            removed[Place(model.name, "", "receipts")] += rows
 
 
-def _delete_receipts(session: Session, model_id: int, before: datetime) -> int:
-    statement = text(
-        "delete from receipts where (version_id, at) in (select r.version_id, r.at from receipts r"
-        " join versions v on v.id = r.version_id where v.model_id = :model and r.at < :before"
-        " order by 1, 2 limit :limit)"
-    )
-    return _rowcount(session.execute(statement, {"model": model_id, "before": before, "limit": ROWS_AT_ONCE}))
+def _of_no_model(prune: Prune, removed: Counts) -> None:
+    """Messages about dcmon itself and silences that are over, on the term of results."""
+    if (before := prune.terms.told_begin()) is not None:
+        for table, which in expired.OF_NO_MODEL.items():
+            removed[Place("", "", table)] += _delete_in_batches(prune, table, which, {"before": before}, "ctid")
 
 
 def _history(prune: Prune, removed: Counts) -> None:
@@ -344,10 +342,13 @@ def _history(prune: Prune, removed: Counts) -> None:
             for table, which in (("alerts", expired.ALERTS), ("results", expired.RESULTS)):
                 place = Place(model.name, version.name, table)
                 removed[place] += _delete_in_batches(prune, table, which, {"version": version.id, "before": before})
+            values = {"version": version.id, "before": before}  # after the results, which need them
+            rows = _delete_in_batches(prune, "baselines", expired.BASELINES, values, "ctid")
+            removed[Place(model.name, version.name, "baselines")] += rows
 
 
-def _delete_in_batches(prune: Prune, table: str, which: str, values: dict[str, Any]) -> int:
-    statement = text(f"delete from {table} where id in ({which} order by 1 limit :limit)")
+def _delete_in_batches(prune: Prune, table: str, which: str, values: dict[str, Any], key: str = "id") -> int:
+    statement = text(f"delete from {table} where {key} = any (array({which} order by 1 limit :limit))")
     total = 0
     while not prune.is_over():
         rows = prune.patiently(lambda session: _rowcount(session.execute(statement, {**values, "limit": ROWS_AT_ONCE})))

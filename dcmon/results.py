@@ -56,7 +56,7 @@ def verdict(
             return Verdict(False, waits_until)
     if last is None or not is_same_monitor:
         return Verdict(True)
-    if not _is_stale(there, last, needs_labels) and not _is_overtaken(compared, last, needs_labels):
+    if has_seen(last, there, compared, needs_labels):
         return Verdict(False)
     is_worth = (
         _has_moved(there.n, last.n_rows)
@@ -66,6 +66,11 @@ def verdict(
     waits = quiet * 2 ** min(last.revision - 1, DOUBLED_AT_MOST)
     quiet_at = min(touched_at + waits, last.computed_at + LONGEST_QUIET)
     return Verdict(True) if is_worth or quiet_at <= now else Verdict(False, quiet_at)
+
+
+def has_seen(last: Result, there: Extent, compared: Extent | None, needs_labels: bool) -> bool:
+    """Whether a result is of all that is in its window now, and in the earlier one that it was compared with."""
+    return not _is_stale(there, last, needs_labels) and not _is_overtaken(compared, last, needs_labels)
 
 
 def _is_stale(there: Extent, last: Result, needs_labels: bool) -> bool:

@@ -78,26 +78,10 @@ def _reaches(session: Session, on: Watch) -> Iterator[tuple[Version, datetime, d
             yield version, version.earliest, version.watermark
 
 
-def _versions(session: Session, model: Model) -> Sequence[Version]:
-    return session.scalars(
-        select(Version).where(Version.model_id == model.id, Version.watermark.is_not(None)).order_by(Version.id)
-    ).all()
-
-
-def missing(session: Session, monitor_id: int, wanted: Sequence[Due]) -> list[Due]:
-    """Those windows that have no result of the monitor as it is now, on the rows that are there now."""
-    return [each for each in wanted if not _is_there(session, watch(session, monitor_id), *each)]
-
-
-def _is_there(session: Session, on: Watch, version_id: int, window: Window) -> bool:
-    last = results.latest(session, version_id, window, [on.monitor.id]).get(on.monitor.id)
-    version = session.get_one(Version, version_id)
-    if last is None or last.state == "ERROR" or last.monitor_revision != on.monitor.revision:
-        return False
-    there = reading.extent(session, version_id, window.start, window.end)
-    rows, labels = there.rows_revision, there.labels_revision if on.check.needs_labels else last.labels_revision
-    reference = version.reference_revision if on.check.needs_reference else last.reference_revision
-    return (rows, labels, reference) == (last.rows_revision, last.labels_revision, last.reference_revision)
+def missing(session: Session, monitor_id: int, wanted: Sequence[Due], settings: Evaluate) -> list[Due]:
+    """Those windows that have no result of the monitor as it is now, on what is there now."""
+    now = datetime.now(UTC)
+    return [each for each in wanted if not planning.is_answered(session, *each, monitor_id, settings, now)]
 
 
 def run(
@@ -176,11 +160,14 @@ def readiness(session: Session, monitor_id: int, at: datetime | None, now: datet
     on = watch(session, monitor_id)
     window = on.ending(on.last_end(at or now))
     ready, waiting = list[Due](), list[str]()
-    for version in _versions(session, on.model):
-        why = _why_not(session, on, version, window, now)
+    for version, begins, newest in _reaches(session, on):
+        is_flow = flow.is_flow(on.check)
+        if is_flow and window.end <= begins:
+            continue
+        why = _why_not_counted(window, newest) if is_flow else _why_not(session, on, version, window, now)
         if why is None:
             ready.append((version.id, window))
-        elif liveness.of(version) == "live" or why.startswith("labels"):
+        elif liveness.of(on.model, version) in ("live", "empty") or why.startswith("labels"):
             waiting.append(f"version {version.name} of {on.model.name}: {why}")
     if waiting or not ready:
         nothing = f"no version of {on.model.name} has samples newer than {window.end:%Y-%m-%d %H:%M} UTC"
@@ -188,9 +175,14 @@ def readiness(session: Session, monitor_id: int, at: datetime | None, now: datet
     return ready, None
 
 
+def _why_not_counted(window: Window, newest: datetime) -> str | None:
+    """The flow of rows is counted when a window's time is over, whether or not there are rows."""
+    return None if window.end <= newest else f"its rows are counted until {newest:%Y-%m-%d %H:%M} UTC"
+
+
 def _why_not(session: Session, on: Watch, version: Version, window: Window, now: datetime) -> str | None:
     assert version.watermark is not None
-    is_over = liveness.of(version) == "live" and window.end + on.model.lateness + GRACE <= now
+    is_over = liveness.of(on.model, version) == "live" and window.end + on.model.lateness + GRACE <= now
     if version.watermark < window.end + on.model.lateness and not is_over:
         return f"its newest sample is of {version.watermark:%Y-%m-%d %H:%M} UTC"
     there = reading.extent(session, version.id, window.start, window.end)

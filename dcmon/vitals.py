@@ -28,7 +28,7 @@ TENANT = f"""
                select severity, count(*) as n from alerts where state = 'firing' group by severity) f) as firing,
            l.taken, l.rejected, l.rejected_since
       from (select count(*) as waiting, min(greatest(d.due_at,
-                   case when v.newest_logged_at - v.watermark < interval '{flow.YOUNG.total_seconds()} seconds'
+                   case when {flow.LIVE}
                         then d.window_end + m.lateness else v.newest_logged_at end)) as oldest
               from due_windows d join versions v on v.id = d.version_id join models m on m.id = v.model_id
              where d.due_at <= now() and (d.lease_until is null or d.lease_until < now())

@@ -113,7 +113,7 @@ def show(ctx: typer.Context, name: str) -> None:
                 "samples": samples.count(session, version),
                 "reference": references.count(session, version),
                 "newest_sample": version.watermark,
-                "state": liveness.of(version),
+                "state": liveness.of(model, version),
             }
             for version in versions.entries(session, model)
         ]

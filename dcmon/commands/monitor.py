@@ -5,20 +5,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dcmon.commands import group, utc
+from dcmon.commands import confirm, group, outcome, utc
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from dcmon.comparison import With
     from dcmon.due import Due
-    from dcmon.tables.org import Result
+    from dcmon.tables.org import Monitor, Result
 
 app = group(__doc__)
 
 COMPARE = "With what a drift check compares: reference, previous (window), week (the same window a week ago)."
 ROWS = "Rows that it reads of a window: a number, all, or default (DCMON_EVALUATE__SAMPLE_SIZE)."
 LONGEST_WAIT = "Longest wait for another run of the same monitor, and with --wait for the window: 90s, 10m."
+LONGEST_WAIT_OF_A_BACKFILL = "Longest wait for another run or backfill of the same monitor: 90s, 10m."
+METRIC = "Only these metrics; repeatable. Of DataFlow: rows."
+WORDS = {"reference": "reference", "previous": "previous", "week": "week_before"}  # of --compare
 Name = Annotated[str, typer.Argument(help="MODEL/MONITOR, or MONITOR where only one model has it.")]
 
 
@@ -34,13 +37,15 @@ def create(
     scorer: Annotated[list[str] | None, typer.Option(help="Metrics of a performance check; repeatable.")] = None,
     class_: Annotated[list[str] | None, typer.Option("--class", help="Only metrics of these classes.")] = None,
     aggregation: Annotated[str | None, typer.Option(help="How features become one number: max, l3_weighted …")] = None,
-    metric: Annotated[list[str] | None, typer.Option(help="Only these metrics; repeatable. Of DataFlow: rows.")] = None,
+    metric: Annotated[list[str] | None, typer.Option(help=METRIC)] = None,
     param: Annotated[list[str] | None, typer.Option(help="A parameter of the check: min_samples=50.")] = None,
     filter_: Annotated[
         list[str] | None, typer.Option("--filter", help="Only rows like \"age >= 30 and city in ('Oslo', 'Rome')\".")
     ] = None,
     compare: Annotated[str, typer.Option(help=COMPARE)] = "reference",
     rows: Annotated[str, typer.Option(help=ROWS)] = "default",
+    description: Annotated[str, typer.Option(help="What it is for.")] = "",
+    lookback: Annotated[str | None, typer.Option(help="How far its graph reaches: 30d.")] = None,
     rule: Annotated[str | None, typer.Option(help="Add a rule: '> 0.2'.")] = None,
     severity: Annotated[str, typer.Option(help="Of that rule.")] = "medium",
 ) -> None:
@@ -48,7 +53,7 @@ def create(
 
     Example: dcmon monitor create "Age drift" --model credit --check FeatureDrift --feature age --rule "> 0.2"
     """
-    from dcmon import filter_syntax, models, monitors, rules, wake
+    from dcmon import durations, filter_syntax, models, monitors, rules, wake
     from dcmon.windows import Frequency
 
     if frequency.upper() not in Frequency.__members__:
@@ -60,14 +65,15 @@ def create(
     condition = rules.parse(rule) if rule is not None else None
     kwargs = {"check_conf": chosen, "res_conf": metric or None} if chosen or metric else None
     chosen_rows, compared_with = filter_syntax.parse(filter_ or ()), compared(compare)
+    reach = None if lookback is None else durations.parse(lookback)
     org = ctx.obj.organization()
     with ctx.obj.org(org) as session:
         on = monitors.provide_check(session, models.find(session, model), check, parameters(param or []), name)
         new = monitors.NewMonitor(
-            name, Frequency[frequency.upper()], aggregation_window, data_filters=chosen_rows,
-            additional_kwargs=kwargs, compared_with=compared_with, rows=rows_read(rows),
+            name, Frequency[frequency.upper()], aggregation_window, reach, description, chosen_rows, kwargs,
+            compared_with=compared_with, rows=rows_read(rows),
         )  # fmt: skip
-        made = monitors.create(session, on, new)
+        made = monitors.create(session, on, new, org.retention)
         if condition is not None:
             rules.create(session, made.id, condition, severity)
     with ctx.obj.public() as session:
@@ -95,10 +101,9 @@ def compared(word: str) -> "With":
     """What --compare says. Raises BadParameter."""
     from dcmon.comparison import With
 
-    words = {"reference": With.reference, "previous": With.previous, "week": With.week_before}
-    if word.lower() not in words:
-        raise typer.BadParameter(f"{word!r} is none of {', '.join(words)}.", param_hint="--compare")
-    return words[word.lower()]
+    if word.lower() not in WORDS:
+        raise typer.BadParameter(f"{word!r} is none of {', '.join(WORDS)}.", param_hint="--compare")
+    return With(WORDS[word.lower()])
 
 
 def rows_read(word: str) -> int | None:
@@ -108,6 +113,19 @@ def rows_read(word: str) -> int | None:
     if not word.isdecimal() or int(word) == 0:
         raise typer.BadParameter(f"{word!r} is neither a number of rows nor all or default.", param_hint="--rows")
     return int(word)
+
+
+def _about(monitor: "Monitor") -> dict[str, Any]:
+    """What a monitor was created with, in the words that one types."""
+    from dcmon import durations
+
+    return {
+        "metric": (monitor.additional_kwargs or {}).get("res_conf"),
+        "rows": {None: "default", 0: "all"}.get(monitor.rows, monitor.rows),
+        "lookback": durations.written(monitor.lookback),
+        "description": monitor.description or None,
+        "revision": monitor.revision,
+    }
 
 
 @app.command("list")
@@ -145,7 +163,10 @@ def show(ctx: typer.Context, name: Name) -> None:
             "check": f"{view.check.name} ({view.check.class_name})",
             "choices": view.monitor.additional_kwargs and view.monitor.additional_kwargs["check_conf"],
             "filters": view.monitor.data_filters if is_json else filter_syntax.write(view.monitor.data_filters),
-            "compared_with": view.monitor.compared_with if view.check.needs_reference else None,
+            "compared_with": next(word for word, with_ in WORDS.items() if with_ == view.monitor.compared_with)
+            if view.check.needs_reference
+            else None,
+            **_about(view.monitor),
         }
         names = overview.version_names(session)
         last = [_result(each, names) for each in view.results[-10:]]
@@ -247,7 +268,7 @@ def backfill(
     name: Name,
     from_: Annotated[datetime, typer.Option("--from", help="Windows that end after this, UTC.")],
     to: Annotated[datetime | None, typer.Option("--to", help="… and not after this, UTC.")] = None,
-    timeout: Annotated[str, typer.Option(help=LONGEST_WAIT)] = "10m",
+    timeout: Annotated[str, typer.Option(help=LONGEST_WAIT_OF_A_BACKFILL)] = "10m",
     notify: Annotated[bool, typer.Option("--notify", help="Notify of what changes.")] = False,
 ) -> None:
     """Evaluate the windows of the past that have no result yet; interrupted, the same command goes on.
@@ -264,7 +285,7 @@ def backfill(
     with runs.alone(app.engine, org, name, wanted, durations.parse(timeout), app.output.say):
         with app.org(org) as session:
             asked = runs.complete(session, wanted, (utc(from_), utc(to) if to else None))
-            due = runs.missing(session, wanted, asked)
+            due = runs.missing(session, wanted, asked, app.settings.evaluate)
         with app.output.progress(name, counts=True) as advance:
             link = app.settings.url if notify else None
             for number, each in enumerate(runs.run(app.engine, org, wanted, due, app.settings.evaluate, link), 1):
@@ -290,11 +311,13 @@ def set_(
     scorer: Annotated[list[str] | None, typer.Option(help="Metrics of a performance check; repeatable.")] = None,
     class_: Annotated[list[str] | None, typer.Option("--class", help="Only metrics of these classes.")] = None,
     aggregation: Annotated[str | None, typer.Option(help="How features become one number: max …")] = None,
+    metric: Annotated[list[str] | None, typer.Option(help=METRIC)] = None,
     filter_: Annotated[list[str] | None, typer.Option("--filter", help='Only rows like "age >= 30".')] = None,
     compare: Annotated[str | None, typer.Option(help=COMPARE)] = None,
     rows: Annotated[str | None, typer.Option(help=ROWS)] = None,
     reset: Annotated[
-        list[str] | None, typer.Option(help="Choose none any more: feature, scorer, class, aggregation or filter.")
+        list[str] | None,
+        typer.Option(help="Choose none any more: feature, scorer, class, aggregation, metric or filter."),
     ] = None,
 ) -> None:
     """Change a monitor; where its values are others by it, its windows are evaluated again and its alerts are over.
@@ -308,7 +331,7 @@ def set_(
 
     if frequency is not None and frequency.upper() not in Frequency.__members__:
         raise typer.BadParameter(f"{frequency!r} is none of {', '.join(Frequency)}.", param_hint="--frequency")
-    if unknown := set(reset or ()) - {"feature", "scorer", "class", "aggregation", "filter"}:
+    if unknown := set(reset or ()) - {"feature", "scorer", "class", "aggregation", "metric", "filter"}:
         raise typer.BadParameter(f"{min(unknown)!r} can't be reset.", param_hint="--reset")
     given: dict[str, Any] = {
         "name": new_name, "description": description, "aggregation_window": aggregation_window,
@@ -318,7 +341,7 @@ def set_(
     conf = {"feature": feature, "scorer": scorer, "class": class_, "aggregation method": aggregation and [aggregation]}
     fields = {key: value for key, value in given.items() if value is not None}
     fields |= {} if rows is None else {"rows": rows_read(rows)}
-    if not fields and not any(conf.values()) and not reset:
+    if not fields and not any(conf.values()) and not metric and not reset:
         raise typer.BadParameter("Say what to change: see dcmon monitor set --help.")
     gone = {"aggregation method" if each == "aggregation" else each for each in reset or ()}
     fields |= {"data_filters": None} if "filter" in gone else {}
@@ -329,8 +352,9 @@ def set_(
         kwargs = before.additional_kwargs or {"check_conf": {}, "res_conf": None}
         chosen = {key: value for key, value in {**kwargs["check_conf"], **{k: v for k, v in conf.items() if v}}.items()
                   if key not in gone and value}  # fmt: skip
-        is_chosen = bool(chosen or kwargs.get("res_conf"))
-        fields["additional_kwargs"] = {**kwargs, "check_conf": chosen} if is_chosen else None
+        metrics = None if "metric" in gone else metric or kwargs.get("res_conf")
+        is_chosen = bool(chosen or metrics)
+        fields["additional_kwargs"] = {**kwargs, "check_conf": chosen, "res_conf": metrics} if is_chosen else None
         done = changes.change_monitor(session, org, monitor, replace(before, **fields), ctx.obj.settings.url)
         row = {"monitor": name, "name": monitor.name, "revision": monitor.revision, "windows_due": done.windows}
     with ctx.obj.public() as session:
@@ -340,13 +364,24 @@ def set_(
 
 
 @app.command()
-def delete(ctx: typer.Context, name: Name) -> None:
+def delete(
+    ctx: typer.Context,
+    name: Name,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would go.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
     """Delete a monitor with its results, rules and alerts. Example: dcmon monitor delete "credit/Mixed Nulls\""""
     from dcmon import monitors
 
     with ctx.obj.org() as session:
-        monitors.delete(session, monitors.find(session, name))
-    ctx.obj.output.value({"deleted": name})
+        monitor = monitors.find(session, name)
+        wanted, goes = monitor.id, monitors.extent(session, monitor)
+    if not dry_run:
+        said = ", ".join(f"{count:,} {what}" for what, count in goes.items())
+        confirm(f"Delete monitor {name!r} with {said}?", yes)
+        with ctx.obj.org() as session:
+            monitors.delete(session, monitors.get(session, wanted))
+    ctx.obj.output.value(outcome({"deleted": name, **goes}, dry_run=dry_run))
 
 
 def _versions(rows: list[dict[str, object]]) -> list[str]:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dcmon.commands import group
+from dcmon.commands import confirm, group, outcome
 
 if TYPE_CHECKING:
     from dcmon.tables.org import MuteTime
@@ -45,15 +45,24 @@ def list_(ctx: typer.Context) -> None:
 
 
 @app.command()
-def delete(ctx: typer.Context, name: str) -> None:
+def delete(
+    ctx: typer.Context,
+    name: str,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
     """Delete a mute time; what it held back is sent. Example: dcmon mute delete nights"""
     from dcmon import mute_times, wake
 
     with ctx.obj.org() as session:
-        session.delete(mute_times.find(session, name))
-    with ctx.obj.public() as session:
-        wake.ring(session, ctx.obj.organization().id, wake.Work.notify)
-    ctx.obj.output.value({"deleted": name})
+        when = mute_times.written(mute_times.find(session, name))
+    if not dry_run:
+        confirm(f"Delete mute time {name!r} ({when})?", yes)
+        with ctx.obj.org() as session:
+            session.delete(mute_times.find(session, name))
+        with ctx.obj.public() as session:
+            wake.ring(session, ctx.obj.organization().id, wake.Work.notify)
+    ctx.obj.output.value(outcome({"deleted": name}, dry_run=dry_run))
 
 
 def _row(mute: "MuteTime") -> dict[str, Any]:

@@ -56,7 +56,7 @@ def create(asks: Asks, check_id: int, body: MonitorBody) -> dict[str, int]:
         body.compared_with,
     )
     with asks.session() as session:
-        made = monitors.create(session, monitors.check(session, check_id), new).id
+        made = monitors.create(session, monitors.check(session, check_id), new, asks.org.retention).id
     asks.ring()
     return {"id": made}
 

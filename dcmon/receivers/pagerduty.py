@@ -78,6 +78,8 @@ def _event(to: To, organization: str, notification: Body) -> dict[str, Any]:
         "custom_details": {**alert, "command": notification.get("command")},
     }
     link = notification.get("link")
+    if link is None:  # what is wrong with dcmon itself has none
+        return {**found, "client": "dcmon"}
     return {**found, "client": "dcmon", "client_url": link, "links": [{"href": link, "text": "Look at it"}]}
 
 

@@ -16,7 +16,6 @@ WHAT = {
     "resolved": "resolved",
     "reopened": "firing again",
     "retracted": "retracted: later data took it back",
-    "revised": "revised by later data",
 }
 COLOURS = {"critical": "#b3261e", "high": "#d9480f", "medium": "#e0a800", "low": "#3b7dd8", "over": "#2f9e44"}
 OVER = ("resolved", "retracted")
@@ -123,9 +122,12 @@ def moved(alert: Body) -> str:
 
 
 def line(notification: Body) -> str:
-    """One alert of many, in a line."""
+    """One alert of many, in a line: the rule and the value, or why there is none."""
     alert = notification["alert"]
-    return f"{headline(notification)} ({text(alert.get('rule'))}, now {text(alert.get('value'))})"
+    rule, value = text(alert.get("rule")), text(alert.get("value"))
+    said = [rule, f"now {value}" if value else text(alert.get("reason"))]
+    about = ", ".join(each for each in said if each)
+    return f"{headline(notification)} ({about})" if about else headline(notification)
 
 
 def left_out(body: Body, shown: int = SHOWN_AT_MOST) -> str:

@@ -139,8 +139,26 @@ def test_set_evaluates_again_what_it_changes_and_nothing_else(credit: Dcmon) -> 
     for wrong in ([], ["--rows", "0"], ["--rows", "few"], ["--reset", "all"], ["--frequency", "YEAR"],
                   ["--feature", "nope"], ["--aggregation-window", "0"], ["--filter", "nope > 1"]):  # fmt: skip
         assert credit("monitor", "set", "Nulls", *wrong).returncode == 2, wrong
-    assert credit.json("monitor", "delete", "Nulls") == {"deleted": "Nulls"}
+    assert credit("monitor", "delete", "Nulls").returncode == 2
+    would = credit.json("monitor", "delete", "Nulls", "--dry-run")
+    assert (would.pop("dry_run"), would["rules"], would["results"] > 0) == (True, 1, True)
+    assert credit.json("monitor", "delete", "Nulls", "--yes") == would
     assert credit("monitor", "show", "Nulls").returncode == 5
+
+
+def test_what_was_chosen_is_shown_in_the_words_that_were_typed(credit: Dcmon) -> None:
+    credit.json("monitor", "create", "Flow", "--model", "credit", "--check", "DataFlow", "--metric", "rows",
+                "--description", "of all", "--lookback", "60d", "--rows", "all")  # fmt: skip
+    shown = credit.json("monitor", "show", "Flow")
+    known = {"metric": ["rows"], "rows": "all", "lookback": "60d", "description": "of all", "revision": 1}
+    assert known.items() <= shown.items()
+    assert shown["compared_with"] is None
+    assert credit.json("monitor", "set", "Flow", "--metric", "lag", "--metric", "labels")["revision"] == 2
+    assert credit.json("monitor", "show", "Flow")["metric"] == ["lag", "labels"]
+    credit.json("monitor", "set", "Flow", "--reset", "metric")
+    assert credit.json("monitor", "show", "Flow")["metric"] is None
+    credit.json("monitor", "create", "Week", "--model", "credit", "--check", "FeatureDrift", "--compare", "week")
+    assert credit.json("monitor", "show", "Week")["compared_with"] == "week"
 
 
 def test_a_models_windows_follow_its_time_zone(credit: Dcmon) -> None:

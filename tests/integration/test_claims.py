@@ -118,15 +118,16 @@ def test_a_live_version_that_falls_silent_is_stale_said_once_and_live_again_with
     now = datetime(2026, 3, 3, tzinfo=UTC)
     with app.org(target.org) as session:
         version = session.get_one(Version, target.version_id)
-        assert liveness.of(version) == "live"
+        model = models.get(session, version.model_id)
+        assert liveness.of(model, version) == "live"
         assert liveness.become_stale(session, now) == []
         assert liveness.become_stale(session, now + timedelta(days=4)) == ["credit/v1"]
         assert liveness.become_stale(session, now + timedelta(days=5)) == []
         session.refresh(version)
-        assert liveness.of(version) == "stale"
+        assert liveness.of(model, version) == "stale"
         assert liveness.make_due_by_clock(session, now + timedelta(days=5)) == 0
         version.watermark = version.newest_logged_at = now + timedelta(days=6)
-        assert liveness.of(version) == "live"
+        assert liveness.of(model, version) == "live"
 
 
 def test_a_round_looks_at_each_organization_once_and_the_look_rings(app: App, target: Target) -> None:

@@ -195,6 +195,20 @@ def test_a_window_of_a_new_monitor_is_due_for_the_last_weeks_only(app: App, targ
         assert len(due.claim(session, 99, LEASE)) == due.WINDOWS_OF_A_NEW_MONITOR - 1  # the last one is open
 
 
+def test_a_window_that_begins_before_the_retention_does_is_not_due_for_a_new_monitor(app: App, target: Target) -> None:
+    for number in range(0, 40 * 2880, 2880):
+        app.ingestion.take_samples(target.org, target.version_id, target_rows(number, 1))
+    monitor = watch(app, target)
+    with app.org(target.org) as session:
+        session.execute(text("delete from due_windows"))
+        newest = session.get_one(Version, target.version_id).watermark
+        assert newest is not None
+        begins = (newest - timedelta(days=1)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        made = due.make_due_for_monitor(session, monitor, newest, kept=timedelta(days=1))
+        assert 0 < made < due.WINDOWS_OF_A_NEW_MONITOR
+        assert session.scalar(text("select min(window_start) from due_windows")) == begins
+
+
 def windows_claimed(app: App, target: Target, limit: int = 1) -> list[int]:
     """The days whose windows are claimed now, from the first."""
     with app.org(target.org) as session:

@@ -200,7 +200,7 @@ def test_whatever_happens_a_receiver_ends_up_knowing_the_newest_state(box: Box, 
             box.record(claimed, DONE if step == "send" else REFUSED)
         else:
             box.tell(about, step, state="resolved" if step == "resolved" else "firing")
-            written.append(step)
+            written += [step] if written or step != "resolved" else []  # whoever was not told hears of no end
     kinds = [kind for id_, kind in heard if id_ == about and kind != "repeated"]
     assert kinds[-1:] == written[-1:]
     left = iter(written)
@@ -278,6 +278,33 @@ def test_what_is_retracted_before_anybody_heard_of_it_is_told_to_nobody(box: Box
     assert box.told() == ["retracted"]
 
 
+def test_what_was_tried_once_is_held_by_a_later_silence_and_the_rest_of_its_message_is_not(box: Box) -> None:
+    held, other = box.alert("low"), box.alert("critical")
+    box.tell(held)
+    box.tell(other)
+    first = only(box.claim())
+    box.record([first], REFUSED)
+    with box.app.org(box.target.org) as session:
+        silences.add(session, ["severity=low"], box.now, box.now + timedelta(hours=2), "why", "ann")
+    box.wait(minutes=1)
+    again = only(box.claim())
+    assert (_ids(again), again.id == first.id) == ([other], False)
+    box.record([again])
+    assert box.states() == ["held", "delivered"]
+    box.wait(hours=2)
+    assert _ids(only(box.claim())) == [held]
+
+
+def test_who_did_not_want_an_alert_when_it_fired_is_not_told_of_its_end(box: Box) -> None:
+    box.add("loud", severities=["critical"])
+    about = box.alert()
+    box.tell(about)
+    assert box.told() == ["firing"]
+    box.tell(about, "resolved", state="resolved", severity="critical")
+    assert box.told() == ["resolved"]
+    assert box.states() == ["delivered"] * 2
+
+
 # Repeats.
 
 
@@ -305,6 +332,18 @@ def test_what_still_fires_is_told_again_each_day_and_not_when_acknowledged_silen
     assert box.told() == ["resolved"]
     box.wait(days=3)
     assert box.told() == []
+
+
+def test_an_alert_whose_acknowledgement_was_taken_back_is_told_again(box: Box) -> None:
+    about = box.alert()
+    box.tell(about)
+    assert box.told() == ["firing"]
+    box.tell(about, "acknowledged", acknowledged_at=box.now)
+    assert box.told() == ["acknowledged"]
+    with box.app.org(box.target.org) as session:
+        session.get_one(Alert, about).acknowledged_at = None
+    box.wait(hours=24)
+    assert box.told() == ["repeated"]
 
 
 def test_a_receiver_that_wants_no_repeats_gets_none(box: Box) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from dcmon import (  # fmt: skip
     db,
@@ -22,19 +22,25 @@ from dcmon import (  # fmt: skip
     liveness,
     migrate,
     models,
+    monitors,
     organizations,
     provision,
     pruning,
+    results,
     storage,
     versions,
 )
 from dcmon.app import App
 from dcmon.arrivals import Delivery, key_of
+from dcmon.checks.layout import Value
 from dcmon.embedded.supervisor import environment
 from dcmon.expired import Terms
 from dcmon.jobs import prune
+from dcmon.monitors import NewMonitor
 from dcmon.pruning import Prune
-from dcmon.tables.org import Version
+from dcmon.reading import Extent
+from dcmon.tables.org import Baseline, Silence, Version, Webhook
+from dcmon.windows import Frequency, Window
 from tests.integration.conftest import Target, eventually, only
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
@@ -353,3 +359,65 @@ def test_a_version_takes_its_half_pruned_months_with_it(target: Target) -> None:
         versions.delete(session, model, version)
         assert storage.detached(session) == []
     assert pruned(target) == {}
+
+
+def test_messages_about_dcmon_and_silences_that_are_over_go_on_the_term_of_results(target: Target) -> None:
+    old, young = datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 5, 1, tzinfo=UTC)
+    with db.org_session(target.engine, target.org) as session:
+        webhook = Webhook(name="w", kind="webhook", url="https://hooks.example.org/x", secret=b"", severities=[])
+        session.add(webhook)
+        session.flush()
+        for created_at, delivered_at in ((old, old), (old, None), (young, young)):
+            session.execute(
+                text(
+                    "insert into notifications (webhook_id, kind, body, created_at, delivered_at)"
+                    " values (:webhook, 'firing', '{}', :created, :delivered)"
+                ),
+                {"webhook": webhook.id, "created": created_at, "delivered": delivered_at},
+            )
+        for ends_at in (old, young):
+            session.add(Silence(matchers=["model=a"], starts_at=ends_at, ends_at=ends_at, reason="", by="ann"))
+    would = expected(target)
+    assert {table: would[table] for table in ("notifications", "silences")} == {"notifications": 1, "silences": 1}
+    assert pruned(target) == would
+    assert expected(target) == {}
+    assert target.scalar("select count(*) from notifications") == 2
+    assert target.scalar("select count(*) from silences") == 1
+
+
+def test_receipts_are_counted_by_a_dry_run_as_by_a_prune(target: Target) -> None:
+    take(target, spread(10), NOW - timedelta(days=100), "then")
+    would = expected(target)
+    assert would["receipts"] == 1
+    assert pruned(target) == would
+    assert pruned(target) == {}
+
+
+def test_the_baseline_of_an_older_reference_goes_with_the_last_result_that_used_it(target: Target) -> None:
+    with db.org_session(target.engine, target.org) as session:
+        check = monitors.provide_check(session, models.get(session, target.model_id), "PercentOfNulls")
+        monitor = monitors.create(session, check, NewMonitor("Nulls", Frequency.DAY)).id
+        session.get_one(Version, target.version_id).reference_revision = 3
+        for revision in (1, 2, 3):
+            session.add(
+                Baseline(
+                    monitor_id=monitor,
+                    version_id=target.version_id,
+                    reference_revision=revision,
+                    monitor_revision=1,
+                    state="OK",
+                    metrics={},
+                    entries={},
+                    n=1,
+                    computed_at=datetime(2026, 1, 1, tzinfo=UTC),
+                )
+            )
+        session.flush()
+        there = Extent(1, 0, 1, 0, NOW)
+        window = Window(NOW - timedelta(days=1), NOW)
+        found = monitors.get(session, monitor)
+        results.put(session, found, target.version_id, window, Value("OK", {}), there, 1, 2, timedelta())
+    assert expected(target)["baselines"] == 1
+    assert pruned(target)["baselines"] == 1
+    with db.org_session(target.engine, target.org) as session:
+        assert sorted(session.scalars(select(Baseline.reference_revision))) == [2, 3]

@@ -115,7 +115,10 @@ def test_a_mute_time_is_added_listed_and_deleted(typed: Typed) -> None:
     assert added["when"] == "daily 00:00-24:00 UTC"
     require_fits(typed("mute", "list"))
     assert [row["id"] for row in said(typed, "alert", "list", "--state", "held")] == [3]
-    assert said(typed, "mute", "delete", "always") == {"deleted": "always"}
+    assert typed("mute", "delete", "always").returncode == 2
+    assert said(typed, "mute", "delete", "always", "--dry-run") == {"dry_run": True, "deleted": "always"}
+    assert len(said(typed, "mute", "list")) == 1
+    assert said(typed, "mute", "delete", "always", "--yes") == {"deleted": "always"}
     assert said(typed, "mute", "list") == []
 
 

@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcmon import digests, receivers, webhooks
+from dcmon import digests, news, receivers, webhooks
+from dcmon.db import Organization
 from dcmon.errors import InvalidInput
 from dcmon.receivers import command, email, pagerduty, slack, teams, webhook, words
 from dcmon.receivers.kind import Given, Message, To
 from dcmon.settings import Smtp, Webhooks
 from dcmon.tables.org import Webhook
+from dcmon.watch import Condition
 
 SLACK = "https://hooks.slack.com/services/T024BE7LD/B0G9QF9C6/XyzSecretToken123456789"
 TEAMS = "https://prod-7.westeurope.logic.azure.com:443/workflows/abc/triggers/manual/paths/invoke?sig=S3cr3tS1gnature"
@@ -213,3 +215,38 @@ def test_every_kind_can_be_chosen_by_its_name() -> None:
     assert [each.value for each in Kind] == list(receivers.KINDS)
     with pytest.raises(InvalidInput, match="one of webhook"):
         receivers.find("pigeon")
+
+
+# dcmon itself.
+
+
+def own(kind: str = "firing", subject: str = "evaluate") -> dict[str, Any]:
+    now = datetime(2026, 11, 24, 3, tzinfo=UTC)
+    said = Condition(
+        "no worker", "critical", "No worker evaluates windows.", "dcmon worker start evaluate", now, subject
+    )
+    return news.message(Organization(1, "acme", "org_1"), kind, said, now)
+
+
+def test_what_is_wrong_with_dcmon_is_said_in_a_line() -> None:
+    said = "CRITICAL firing: dcmon/no worker: evaluate (No worker evaluates windows.)"
+    assert words.line(own()) == said
+    (event,) = pagerduty.render(To("pagerduty", "pager", "", credentials={"routing_key": "R"}), Message("msg_1", own()))
+    assert event["payload"]["summary"] == f"[acme] {said}"
+    assert "links" not in event
+
+
+def test_an_alert_without_a_value_says_no_now() -> None:
+    assert words.line(notification(value=None)) == "HIGH firing: credit/Prediction Drift (Drift Score > 0.2)"
+    why = words.line(notification(value=None, reason="The window has no rows."))
+    assert why == "HIGH firing: credit/Prediction Drift (Drift Score > 0.2, The window has no rows.)"
+
+
+@pytest.mark.parametrize("is_digest", [True, False])
+def test_several_messages_about_dcmon_name_its_status(is_digest: bool) -> None:
+    body = digests.of([own(), own(subject="notify")], "msg_1", is_digest=is_digest)
+    assert body["command"] == "dcmon status"
+    assert "No worker evaluates windows." in words.plain(body)
+    assert "alert list" not in words.plain(body)
+    mixed = digests.of([own(), notification()], "msg_1", is_digest=True)
+    assert "notification list" in mixed["command"]
