@@ -161,7 +161,7 @@ def readiness(session: Session, monitor_id: int, at: datetime | None, now: datet
     window = on.ending(on.last_end(at or now))
     ready, waiting = list[Due](), list[str]()
     for version, begins, newest in _reaches(session, on):
-        is_flow = flow.is_flow(on.check)
+        is_flow = subjects.is_flow(on.check)
         if is_flow and window.end <= begins:
             continue
         why = _why_not_counted(window, newest) if is_flow else _why_not(session, on, version, window, now)
