@@ -60,8 +60,8 @@ class Kafka(BaseModel):
     partitions: int = Field(4, ge=1, description="Partitions of a topic that dcmon creates.")
     replication_factor: int = Field(1, ge=1, description="Replicas of a topic that dcmon creates.")
     rows_per_message: int = Field(500, ge=1, description="Rows packed into one message, at most.")
-    batch_rows: int = Field(32_000, ge=1, description="Rows that a worker stores in one transaction, about.")
-    batch_bytes: int = Field(24_000_000, ge=1, description="… or bytes of messages, whichever is reached first.")
+    batch_rows: int = Field(28_000, ge=1, description="Rows that a worker stores in one transaction, about.")
+    batch_bytes: int = Field(20_000_000, ge=1, description="… or bytes of messages, whichever is reached first.")
     batch_wait: Duration = Field(timedelta(milliseconds=200), description="Longest wait for a batch to fill, seconds.")
     ack_wait: Duration = Field(
         timedelta(seconds=10), description="Longest wait for the brokers' acknowledgement; then the answer is 503."

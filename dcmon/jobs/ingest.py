@@ -3,7 +3,6 @@
 Two threads: one reads and decodes the next batch while the other stores the one before.
 """
 
-import ctypes
 import logging
 import sys
 import time
@@ -11,7 +10,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from threading import Event, Thread
@@ -32,7 +31,6 @@ TOPICS_EVERY = 10.0  # seconds between looks whether the topics are the same
 LOOK_WAIT = timedelta(milliseconds=200)  # who reads for all does not wait for one organization
 DRAIN = 25.0  # seconds for the batch at hand when it is time to stop
 MESSAGES_PER_READ = 250
-M_MMAP_THRESHOLD, LARGE_BLOCK = -3, 256 * 1024
 SWITCH = 0.0005  # seconds: who stores goes on soon after PostgreSQL answered; by default it waits ten times longer
 
 
@@ -77,7 +75,6 @@ def run(app: App, stop: Event) -> None:
     Raises LogTruncated, LogExpired or TopicRemade, each with the command that decides.
     """
     sys.setswitchinterval(SWITCH)
-    _give_memory_back()
     targets = Targets(app.engine, LOOK_WAIT)
     while not stop.is_set():
         found = _patiently(stop, lambda: topics.known(app.engine, app.settings.kafka), lambda: stop.wait(1))
@@ -92,15 +89,6 @@ def run(app: App, stop: Event) -> None:
             except errors.LogTruncated:
                 topics.known(app.engine, app.settings.kafka)  # raises TopicRemade when that is why
                 raise
-
-
-def _give_memory_back() -> None:
-    """Have the C library return each message's memory at once: left to itself, it keeps what large blocks took before.
-
-    That of glibc moves this threshold up to the largest block that was freed (mallopt(3), M_MMAP_THRESHOLD).
-    """
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
 
 
 def _consume(reading: Reading, consumer: kafka.Consumer) -> None:
