@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from dcmon import db
 from dcmon.checks.layout import Value
 from dcmon.subjects import METRICS
 from dcmon.tables.org import Model, Quarantined, Version
@@ -34,12 +35,12 @@ RECEIVED = text("""
                and logged_at >= :start and logged_at < :end) as quarantined
       from receipts where version_id = :version and at >= :start and at < :end
 """)
-PUT = text("""
+PUT = """
     insert into receipts as r (version_id, at, taken, waited, revision, is_touched)
-    values (:version, :at, :taken, greatest(clock_timestamp() - :first, interval '0'), :taken, true)
+    values (%(version)s, %(at)s, %(taken)s, greatest(clock_timestamp() - %(first)s, interval '0'), %(taken)s, true)
     on conflict (version_id, at) do update set taken = r.taken + excluded.taken, is_touched = true,
        waited = greatest(r.waited, excluded.waited), revision = r.revision + excluded.revision
-""")
+"""
 TOUCH = text("""
     insert into receipts as r (version_id, at, taken, waited, revision, is_touched)
     values (:version, :at, 0, interval '0', :rows, true)
@@ -163,7 +164,7 @@ def put(session: Session, version: Version, arrived: Sequence[tuple[datetime, in
         quarters.setdefault(_quarter(logged_at), []).append((logged_at, rows))
     for at, of in sorted(quarters.items()):
         taken, first = sum(rows for _, rows in of), min(logged_at for logged_at, _ in of)
-        session.execute(PUT, {"version": version.id, "at": at, "taken": taken, "first": first})
+        db.run(session, PUT, {"version": version.id, "at": at, "taken": taken, "first": first})
 
 
 def touch(session: Session, left: Sequence[Quarantined]) -> None:
