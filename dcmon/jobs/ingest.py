@@ -4,7 +4,6 @@ Two threads: one reads and decodes the next batch while the other stores the one
 """
 
 import logging
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterable
@@ -31,7 +30,6 @@ TOPICS_EVERY = 10.0  # seconds between looks whether the topics are the same
 LOOK_WAIT = timedelta(milliseconds=200)  # who reads for all does not wait for one organization
 DRAIN = 25.0  # seconds for the batch at hand when it is time to stop
 MESSAGES_PER_READ = 250
-SWITCH = 0.0005  # seconds: who stores goes on soon after PostgreSQL answered; by default it waits ten times longer
 
 
 @dataclass
@@ -74,7 +72,6 @@ def run(app: App, stop: Event) -> None:
 
     Raises LogTruncated, LogExpired or TopicRemade, each with the command that decides.
     """
-    sys.setswitchinterval(SWITCH)
     targets = Targets(app.engine, LOOK_WAIT)
     while not stop.is_set():
         found = _patiently(stop, lambda: topics.known(app.engine, app.settings.kafka), lambda: stop.wait(1))
