@@ -11,15 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from dcmon.embedded.process import wait_until
-from tests.acceptance.conftest import COMMAND, Dcmon, processes_of
+from tests.acceptance.conftest import COMMAND, Dcmon, hears_ctrl_c, processes_of
 
 SAMPLES, LABELS = 255_987, 249_435
 DAYS, WEEKS = 275, 39  # complete windows of April to December
-
-
-def hears_ctrl_c() -> None:
-    """As on a terminal; below a script that runs the tests in its background Ctrl-C would be ignored."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Demo:
