@@ -161,10 +161,10 @@ class Meter:
 
         Raises OverLimit when they don't fit now, TooLarge when they never do.
         """
-        rows_or_size = limits.of(kind)
+        limited = limits.of(kind)
         asked = [
             (what, f"dcmon:logged:{org.id}:{what}", amount, limit)
-            for (what, limit), amount in zip(rows_or_size, (_number(rows, rows_or_size[0][1]), size), strict=True)
+            for (what, limit), amount in zip(limited, (_number(rows, limited[0][1]), size), strict=True)
             if limit is not None
         ]
         for what, _, amount, limit in asked:

@@ -118,19 +118,19 @@ def sort(columns: Columns, deliveries: Sequence[Delivery], retention: timedelta 
 def _sort(found: Sorted, delivery: Delivery, retention: timedelta | None) -> None:
     found.starts.append(found.taken)
     earliest = OLDEST if retention is None else max(OLDEST, delivery.logged_at - retention)
-    span = Span(earliest, delivery.logged_at + CLOCK_SKEW)
+    bounds = Bounds(earliest, delivery.logged_at + CLOCK_SKEW)
     position = 0
     for decoded in found.shape.decode_all(delivery.rows):
         for at in range(position, position + len(decoded)) if delivery.refused else ():
             if at in delivery.refused:
                 decoded[at - position] = Rejected("refused", None, delivery.refused[at])
-        _add(found, *_acceptable(found, delivery, span, position, decoded))
+        _add(found, *_acceptable(found, delivery, bounds, position, decoded))
         position += len(decoded)
     found.taken += position
 
 
 def _acceptable(
-    found: Sorted, delivery: Delivery, span: "Span", first: int, decoded: Sequence[tuple[Any, ...] | Rejected]
+    found: Sorted, delivery: Delivery, bounds: "Bounds", first: int, decoded: Sequence[tuple[Any, ...] | Rejected]
 ) -> tuple[Sequence[int], list[int], Sequence[tuple[Any, ...]]]:
     """The rows that can be stored, with their numbers and times; the others are set apart."""
     numbers, times, rows = list[int](), list[int](), list[tuple[Any, ...]]()
@@ -139,8 +139,8 @@ def _acceptable(
             found.bad.append(quarantine.bad(delivery, position, row))
             continue
         time = (row[1] - arrays.EPOCH) // arrays.MICROSECOND
-        if not span.first <= time <= span.last or not 0 < len(row[0]) <= LONGEST_ID:
-            found.bad.append(quarantine.bad(delivery, position, _unacceptable(row[0], row[1], span)))
+        if not bounds.first <= time <= bounds.last or not 0 < len(row[0]) <= LONGEST_ID:
+            found.bad.append(quarantine.bad(delivery, position, _unacceptable(row[0], row[1], bounds)))
             continue
         numbers.append(found.taken + position)
         times.append(time)
@@ -187,7 +187,7 @@ def _encoder(shape: Shape) -> tuples.Encoder:
 CONFLICT = Rejected("conflict", SAMPLE_ID, "Another row with this id is stored already.")
 
 
-class Span:
+class Bounds:
     """The times that rows of a delivery may have, also in microseconds since 2000."""
 
     def __init__(self, earliest: datetime, latest: datetime) -> None:
@@ -195,15 +195,15 @@ class Span:
         self.first, self.last = arrays.micros(earliest), arrays.micros(latest)
 
 
-def _unacceptable(sample_id: str, time: datetime, span: Span) -> Rejected:
+def _unacceptable(sample_id: str, time: datetime, bounds: Bounds) -> Rejected:
     if not sample_id or len(sample_id) > LONGEST_ID:
         code = "too_long" if sample_id else "wrong_type"
         return Rejected(code, SAMPLE_ID, f"An id has 1 to {LONGEST_ID} characters.")
-    if time > span.latest:
+    if time > bounds.latest:
         return Rejected("future_timestamp", TIME, f"{time.isoformat()} is more than 5 minutes after receipt.")
     if time < OLDEST:
         return Rejected("out_of_range", TIME, f"{time.isoformat()} is before 1970.")
-    said = f"{time.isoformat()} is past the retention, which begins {span.earliest.isoformat()}."
+    said = f"{time.isoformat()} is past the retention, which begins {bounds.earliest.isoformat()}."
     return Rejected("too_old", TIME, said)
 
 
