@@ -1,6 +1,7 @@
 """Monitors on the flow of rows: what is counted for which window, and what is counted again."""
 
 import json
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -37,9 +38,24 @@ from dcmon.tables.org import Alert, AlertRule, Check, Monitor, Result, Version
 from dcmon.windows import Frequency
 from tests.integration.conftest import Target, eventually, running
 
-NOW = datetime.now(UTC)
 HOUR = timedelta(hours=1)
-THIS_HOUR = NOW.replace(minute=0, second=0, microsecond=0)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def this_hour() -> datetime:
+    """The start of the hour that runs."""
+    return now().replace(minute=0, second=0, microsecond=0)
+
+
+@pytest.fixture(autouse=True)
+def _away_from_the_turn_of_the_hour() -> None:
+    """What is counted back from this hour must be so until the end of the test."""
+    left = (this_hour() + HOUR - now()).total_seconds()
+    if left < 15:
+        time.sleep(left)
 
 
 def watch(target: Target, metric: str | None = None, frequency: Frequency = Frequency.HOUR, rule: str = "") -> int:
@@ -68,7 +84,7 @@ def log(target: Target, rows: Sequence[bytes], logged_at: datetime) -> None:
 def log_hours(target: Target, counts: dict[int, int]) -> None:
     """So many rows in each hour, counted back from this one, received at once."""
     for hours_ago, count in sorted(counts.items(), reverse=True):
-        start = THIS_HOUR - hours_ago * HOUR
+        start = this_hour() - hours_ago * HOUR
         log(
             target,
             [row(1000 * hours_ago + each, start + timedelta(seconds=each)) for each in range(count)],
@@ -87,7 +103,7 @@ def evaluate_due(target: Target) -> int:
     for claim in claims:
         with db.org_session(target.engine, target.org) as session:
             plan = planning.plan(
-                session, claim.version_id, claim.window, claim.touched_at, settings, NOW, is_flow=claim.is_flow
+                session, claim.version_id, claim.window, claim.touched_at, settings, now(), is_flow=claim.is_flow
             )
             workload, known = gathering.gather(session, target.org, plan, settings, Kept())
             assert workload.asks == []
@@ -99,14 +115,14 @@ def evaluate_due(target: Target) -> int:
 
 def by_clock(target: Target) -> int:
     with db.org_session(target.engine, target.org) as session:
-        return liveness.make_due_by_clock(session, NOW)
+        return liveness.make_due_by_clock(session, now())
 
 
 def found(target: Target) -> dict[int, dict[str, float]]:
     """The newest metrics of each window, by the hours between its start and this hour."""
     with db.org_session(target.engine, target.org) as session:
         results = session.scalars(select(Result).order_by(Result.window_end, Result.revision)).all()
-        return {round((THIS_HOUR - each.window_start) / HOUR): each.metrics for each in results}
+        return {round((this_hour() - each.window_start) / HOUR): each.metrics for each in results}
 
 
 def rows_by_hour(target: Target) -> dict[int, float]:
@@ -132,9 +148,9 @@ def test_rows_that_come_late_are_counted_again_as_another_revision(target: Targe
     monitor_id = watch(target, "rows")
     log_hours(target, {8: 5, 4: 3})
     evaluate_due(target)
-    start = THIS_HOUR - 6 * HOUR
+    start = this_hour() - 6 * HOUR
 
-    log(target, [row(each, start) for each in range(7)], NOW)
+    log(target, [row(each, start) for each in range(7)], now())
     evaluate_due(target)
 
     assert rows_by_hour(target) == {8: 5, 7: 0, 6: 7, 5: 0, 4: 3}
@@ -158,8 +174,8 @@ def test_a_live_version_that_falls_silent_counts_nothing_for_a_day_of_hours_and_
 
 def test_history_that_was_loaded_is_not_expected_to_go_on(target: Target) -> None:
     watch(target, "rows", rule="< 1")
-    long_ago = THIS_HOUR - 100 * HOUR
-    log(target, [row(each, long_ago + each * HOUR) for each in range(3)], NOW)
+    long_ago = this_hour() - 100 * HOUR
+    log(target, [row(each, long_ago + each * HOUR) for each in range(3)], now())
 
     assert by_clock(target) == 0
     evaluate_due(target)
@@ -171,7 +187,7 @@ def test_history_that_was_loaded_is_not_expected_to_go_on(target: Target) -> Non
 def test_a_version_that_never_got_a_row_counts_nothing_from_its_creation_on(target: Target) -> None:
     watch(target, "rows", rule="< 1")
     with db.org_session(target.engine, target.org) as session:
-        session.get_one(Version, target.version_id).created_at = NOW - 3 * HOUR
+        session.get_one(Version, target.version_id).created_at = now() - 3 * HOUR
 
     by_clock(target)
     evaluate_due(target)
@@ -193,13 +209,13 @@ def test_other_monitors_say_nothing_of_windows_that_only_the_flow_is_due_in(targ
         waiting = session.execute(text("select window_start, is_flow from due_windows order by 1")).all()
         plans = {
             each.window_start: planning.plan(
-                session, target.version_id, planning.Window(each.window_start, each.window_start + HOUR), NOW,
-                Evaluate(), NOW, is_flow=each.is_flow,
+                session, target.version_id, planning.Window(each.window_start, each.window_start + HOUR), now(),
+                Evaluate(), now(), is_flow=each.is_flow,
             )
             for each in waiting
         }  # fmt: skip
 
-    looked_at = [round((THIS_HOUR - start) / HOUR) for start, plan in plans.items() if nulls in _ids(plan)]
+    looked_at = [round((this_hour() - start) / HOUR) for start, plan in plans.items() if nulls in _ids(plan)]
     assert looked_at == [30, 25, 24, 23, 22]  # with rows; and three silent ones, as before
     assert len(plans) == 2 + 4 + 24
 
@@ -210,7 +226,7 @@ def _ids(plan: planning.Plan) -> list[int]:
 
 def bad(target: Target, hours_ago: int, good: int, wrong: int) -> None:
     """Rows of an hour, some of which can't be stored, received in that hour."""
-    start = THIS_HOUR - hours_ago * HOUR
+    start = this_hour() - hours_ago * HOUR
     rows = [row(1000 * hours_ago + each, start) for each in range(good)]
     rows += [row(1000 * hours_ago + 500 + each, start, age="old") for each in range(wrong)]
     log(target, rows, start + timedelta(minutes=20))
@@ -252,8 +268,8 @@ def test_what_is_dropped_or_mended_leaves_the_count(target: Target) -> None:
 
 def test_rows_of_last_year_that_are_refused_now_say_nothing_of_the_traffic(target: Target) -> None:
     watch(target, rule="")
-    last_year = THIS_HOUR - 9000 * HOUR
-    log(target, [row(1, last_year), row(2, last_year + 2 * HOUR), row(3, last_year, age="old")], THIS_HOUR - HOUR / 2)
+    last_year = this_hour() - 9000 * HOUR
+    log(target, [row(1, last_year), row(2, last_year + 2 * HOUR), row(3, last_year, age="old")], this_hour() - HOUR / 2)
 
     evaluate_due(target)
 
@@ -267,7 +283,7 @@ def test_the_lag_is_how_long_the_slowest_row_waited_until_it_was_stored(target: 
 
     evaluate_due(target)
 
-    waited = (NOW - (THIS_HOUR - 2.5 * HOUR)).total_seconds()
+    waited = (now() - (this_hour() - 2.5 * HOUR)).total_seconds()
     assert found(target)[3]["lag"] == pytest.approx(waited, abs=600)
 
 
@@ -279,7 +295,7 @@ def test_labels_are_waited_for_as_by_checks_on_labels(target: Target) -> None:
 
     with db.org_session(target.engine, target.org) as session:
         rows = [json.dumps({"_dc_sample_id": f"s{5000 + each}", "_dc_label": 1}).encode() for each in range(4)]
-        labels.take(session, models.get(session, target.model_id), [Delivery(rows, NOW, "labels")])  # type: ignore[arg-type]
+        labels.take(session, models.get(session, target.model_id), [Delivery(rows, now(), "labels")])  # type: ignore[arg-type]
     evaluate_due(target)
     assert found(target)[5] == {"label ratio": 1.0}
     assert 3 not in found(target)
@@ -333,7 +349,7 @@ def test_run_by_hand_it_reaches_to_the_last_complete_hour(app: App, target: Targ
         due = runs.complete(session, monitor_id, (None, None))
     (newest,) = runs.run(app.engine, target.org, monitor_id, due, Evaluate(), None)
 
-    assert newest.window_end == THIS_HOUR
+    assert newest.window_end == this_hour()
     assert newest.metrics["rows"] == 0.0
 
 

@@ -15,7 +15,7 @@ from tests.integration.conftest import Target
 from tests.integration.test_baselines import refer
 from tests.integration.test_comparison import compare
 from tests.integration.test_evaluate import day, log_day
-from tests.integration.test_flow import HOUR, NOW, THIS_HOUR, log_hours, watch
+from tests.integration.test_flow import HOUR, log_hours, now, this_hour, watch
 
 
 def asked(app: App, target: Target, monitor_id: int, after: datetime, until: datetime | None) -> Sequence[Due]:
@@ -35,7 +35,7 @@ def evaluate(app: App, target: Target, monitor_id: int, wanted: Sequence[Due]) -
 def test_windows_of_the_flow_that_were_counted_are_not_counted_again(app: App, target: Target) -> None:
     monitor_id = watch(target, "rows")
     log_hours(target, {6: 5, 5: 5, 4: 5})
-    wanted = asked(app, target, monitor_id, THIS_HOUR - 7 * HOUR, THIS_HOUR - 3 * HOUR)
+    wanted = asked(app, target, monitor_id, this_hour() - 7 * HOUR, this_hour() - 3 * HOUR)
     assert len(missing(app, target, monitor_id, wanted)) == len(wanted) == 3
     evaluate(app, target, monitor_id, wanted)
     assert missing(app, target, monitor_id, wanted) == []
@@ -65,12 +65,12 @@ def test_rows_that_came_late_to_the_window_before_leave_the_result_behind(app: A
 def test_a_version_without_a_row_has_windows_of_the_flow_that_are_ready(app: App, target: Target) -> None:
     monitor_id = watch(target, "rows")
     with app.org(target.org) as session:
-        session.get_one(Version, target.version_id).created_at = NOW - 3 * HOUR
+        session.get_one(Version, target.version_id).created_at = now() - 3 * HOUR
     with app.org(target.org) as session:
         ready, why = runs.readiness(session, monitor_id, None, datetime.now(UTC))
         assert why is None
         assert [version for version, _ in ready] == [target.version_id]
-        ready, why = runs.readiness(session, monitor_id, NOW + 3 * HOUR, datetime.now(UTC))
+        ready, why = runs.readiness(session, monitor_id, now() + 3 * HOUR, datetime.now(UTC))
         assert (ready, why is None) == ([], False)
 
 
