@@ -6,6 +6,7 @@ They are forked by dcmon.zygote, get rows by pipe, never see the database, and a
 import atexit
 import json
 import os
+import pickle
 import signal
 import socket
 import subprocess
@@ -26,6 +27,7 @@ from dcmon.workload import Answer, Key, Workload
 
 KEPT = 16  # rows of references that a child keeps from window to window
 LOOKED_EVERY = 0.5  # seconds between looks at a child that works
+LONGEST_ANSWER = 100_000_000  # bytes; what claims to be longer is none
 
 
 class Broken(Exception):
@@ -193,7 +195,11 @@ class Child:
             wait()
             if time.monotonic() > until:
                 raise Broken(f"It hung: no answer in {self._bounds.silence.total_seconds():g} s.")
-        answer: Answer | None = pipe.recv()
+        said = pipe.recv_bytes(LONGEST_ANSWER)
+        try:
+            answer: Answer | None = pickle.loads(said)
+        except Exception as error:
+            raise Broken("It wrote into what dcmon keeps open.") from error
         return answer
 
     def _reason(self) -> str:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
-from dcmon import flow, reading, results, subjects
+from dcmon import baselines, flow, reading, results, subjects
 from dcmon.comparison import Comparing, With
 from dcmon.flow import Flow
 from dcmon.reading import Extent
@@ -89,7 +89,7 @@ def plan(
             label_ratio=model.label_ratio,
             label_delay=model.label_delay,
             quiet=settings.label_quiet,
-            is_same_monitor=before is not None and _same_inputs(before, monitor, version),
+            is_same_monitor=before is not None and _same_inputs(session, before, monitor, check, version),
             compared=earlier[monitor.id].there if monitor.id in earlier else None,
             touched_at=touched_at,
             now=now,
@@ -139,15 +139,15 @@ def is_answered(
     if last is None or last.state == "ERROR" or not on.monitors:
         return False
     ((monitor, check),) = on.monitors
-    is_same = last.monitor_revision == monitor.revision
-    if check.needs_reference:
-        is_same = _same_inputs(last, monitor, on.version)
+    is_same = _same_inputs(session, last, monitor, check, on.version)
     compared = on.earlier[monitor_id].there if monitor_id in on.earlier else None
     return is_same and results.has_seen(last, on.seen_by(check), compared, check.needs_labels)
 
 
-def _same_inputs(before: Any, monitor: Monitor, version: Version) -> bool:
-    is_same_reference = before.reference_revision == version.reference_revision
-    return before.monitor_revision == monitor.revision and (
-        is_same_reference or monitor.compared_with != With.reference
-    )
+def _same_inputs(session: Session, before: Any, monitor: Monitor, check: Check, version: Version) -> bool:
+    """Whether a result is of the monitor as it is now, and of the version's reference where that takes part."""
+    if before.monitor_revision != monitor.revision or before.reference_revision == version.reference_revision:
+        return bool(before.monitor_revision == monitor.revision)
+    if check.needs_reference:
+        return monitor.compared_with != With.reference
+    return not baselines.wanted_by(session, monitor.id)

@@ -120,7 +120,8 @@ def _misaligned(time: datetime, zone: ZoneInfo) -> timedelta:
 
 
 def _midnight(local: datetime) -> datetime:
-    return local.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+    """The first midnight of the day, also of a moment in an hour that a clock change repeats."""
+    return local.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None, fold=0)
 
 
 def _first_day(day: datetime, frequency: Frequency) -> datetime:

@@ -40,6 +40,21 @@ class Value:
     entries: dict[str, float] = field(default_factory=dict)
 
 
+def storable(value: Value) -> Value:
+    """The value in words that PostgreSQL takes: what a stranger's check says must not cost the others of its window."""
+    return Value(
+        value.state,
+        {_text(name): number for name, number in value.metrics.items()},
+        None if value.reason is None else _text(value.reason),
+        {_text(name): number for name, number in value.entries.items()},
+    )
+
+
+def _text(said: str) -> str:
+    """Without NUL and halves of surrogate pairs."""
+    return said.encode(errors="replace").decode().replace("\0", "?")
+
+
 def chosen_features(layout: Layout, check_conf: Mapping[str, Any] | None = None) -> list[str]:
     """The features a check reads: those that `check_conf` lists, else the 30 most important, else the first 30."""
     listed = (check_conf or {}).get("feature")

@@ -20,7 +20,7 @@ with warnings.catch_warnings():
 
 from dcmon.checks import reasons
 from dcmon.checks.kinds import REGISTRY, CheckKind
-from dcmon.checks.layout import Layout, Value, chosen_features
+from dcmon.checks.layout import Layout, Value, chosen_features, storable
 from dcmon.checks.reasons import NoValue
 
 PERFORMANCE = "SingleDatasetPerformance"
@@ -50,14 +50,15 @@ def run(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _Run(kind, params, additional_kwargs or {}, layout, compared).value(current, reference)
+            return storable(_Run(kind, params, additional_kwargs or {}, layout, compared).value(current, reference))
     except NoValue as nothing:
-        return Value(nothing.state, reason=str(nothing))
+        return storable(Value(nothing.state, reason=str(nothing)))
     except MemoryError:
         raise  # the process is to be given up, and the check tried again alone
     # A check is a stranger's code: whatever it raises is this check's answer.
     except Exception as error:
-        return Value("ERROR", reason=reasons.not_suited(kind.class_name, reasons.said(error, DeepchecksBaseError)))
+        why = reasons.not_suited(kind.class_name, reasons.said(error, DeepchecksBaseError))
+        return storable(Value("ERROR", reason=why))
 
 
 class _Run:

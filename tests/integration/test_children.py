@@ -55,6 +55,17 @@ class Eat(Scorer):
         kept = []
         while True:
             kept.append(bytearray(10_000_000))
+
+class Scribble(Scorer):
+    def __init__(self, words):
+        self.words = words
+    def __call__(self, model, rows, labels):
+        for fd in range(3, 64):
+            try:
+                os.write(fd, self.words)
+            except OSError:
+                pass
+        return 0.5
 """
 LAYOUT = Layout("binary", {"age": "numeric"}, ["0", "1"])
 KEY = Key(1, 1, None, 1, "null", False, 100)
@@ -93,7 +104,7 @@ def rows(n: int = 100) -> Sheet:
 
 def ask(number: int, scorer: Any) -> Ask:
     module = "deepchecks.tabular.checks.model_evaluation.single_dataset_performance"
-    scorers = {"scorers": scorer if isinstance(scorer, list) else {"found": scorer}}
+    scorers = {"scorers": scorer if isinstance(scorer, list | dict) else {"found": scorer}}
     return Ask(number, module, "SingleDatasetPerformance", scorers, None, ("age",), KEY)
 
 
@@ -121,6 +132,24 @@ def test_one_that_crashes_once_has_its_value_at_the_second_try(faults: Any, orig
         found = said(run(child, faults.CrashOnce(str(tmp_path / "was-here")), faults.Scorer()))
 
     assert found == [("OK", {"found": 0.25}), FOUND]
+
+
+def test_a_name_that_no_text_can_hold_is_replaced(faults: Any, origin: Zygote) -> None:
+    with Child(Evaluate(), origin) as child:
+        found = said(run(child, {"name \0": faults.Scorer(), "\ud800": faults.Scorer()}, faults.Scorer()))
+
+    assert found == [("OK", {"name ?": 0.5, "?": 0.5}), FOUND]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("words", [b"garbage", b"\0\0\0\7garbage"])
+def test_one_that_writes_into_every_open_file_is_an_error_and_the_others_have_their_values(
+    faults: Any, origin: Zygote, words: bytes
+) -> None:
+    with Child(Evaluate(), origin) as child:
+        found = said(run(child, faults.Scorer(), faults.Scribble(words), faults.Scorer()))
+
+    assert [state for state, _ in found] == ["OK", "ERROR", "OK"]
 
 
 def test_one_that_loops_meets_its_bound_on_cpu_time(faults: Any, origin: Zygote) -> None:

@@ -152,6 +152,28 @@ def test_another_reference_has_the_last_windows_evaluated_again_and_results_say_
     ]  # fmt: skip
 
 
+def test_another_reference_leaves_alone_what_does_not_compare_with_it(app: App, watched: Target) -> None:
+    with app.org(watched.org) as session:
+        model, _ = versions.get(session, watched.version_id)
+        check = monitors.provide_check(session, model, "PercentOfNulls")
+        nulls = monitors.create(session, check, NewMonitor("Nulls", Frequency.DAY)).id
+    for number in range(2):
+        log_day(app, watched, number)
+    with running(evaluate.run, app):
+        assert eventually(lambda: len(stored(app, watched)) == 2)
+    with app.org(watched.org) as session:
+        found = versions.get(session, watched.version_id)
+        row = msgspec.Raw(b'{"age": 1.0, "job": "j1", "_dc_prediction": "1"}')
+        references.load(session, *found, references.Table([row] * 60), replace=True)
+        session.execute(text("update due_windows set due_at = now() where due_at > now()"))
+    with app.public() as session:
+        wake.ring(session, watched.org.id, wake.Work.evaluate)
+    with running(evaluate.run, app):
+        assert eventually(lambda: len(stored(app, watched)) >= 3)
+    found_results = [(each.monitor_id == nulls, each.revision) for each in stored(app, watched)]
+    assert sorted(found_results) == [(False, 1), (False, 2), (True, 1)]
+
+
 def test_one_alert_spans_bad_windows_and_closes_by_itself(app: App, watched: Target) -> None:
     for number, shift in enumerate((0, 30, 60, 0, 0)):
         log_day(app, watched, number, shift)

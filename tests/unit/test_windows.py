@@ -35,6 +35,7 @@ def check(local: ZoneInfo, time: datetime, frequency: Frequency, count: int) -> 
     shape = Shape(frequency, count)
     found = list(shape.containing(time, local))
     assert len(found) == count
+    assert floor(time, frequency, local) == next(Shape(frequency, 1).containing(time, local)).start
     for window in found:
         assert window.start <= time < window.end
         assert floor(window.start, frequency, local) == window.start
@@ -181,3 +182,21 @@ def test_a_thousand_hours_are_found_in_no_time() -> None:
 def test_a_zone_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(errors.InvalidInput, match="no time zone"):
         windows.zone(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "day", "repeated"),
+    [
+        ("Atlantic/Azores", "2026-10-25T00:00Z", "2026-10-25T01:30Z"),
+        ("America/Havana", "2026-11-01T04:00Z", "2026-11-01T05:30Z"),
+    ],
+)
+def test_a_moment_in_the_hour_after_midnight_that_comes_twice_lies_in_the_day_that_began_with_the_first(
+    name: str, day: str, repeated: str
+) -> None:
+    local, starts, time = ZoneInfo(name), datetime.fromisoformat(day), datetime.fromisoformat(repeated)
+    assert floor(time, Frequency.DAY, local) == starts
+    assert floor(starts + timedelta(hours=1), Frequency.DAY, local) == starts
+    assert not Shape(Frequency.DAY, 1).is_shape_of(
+        Window(step(starts, Frequency.DAY, -1, local), starts + timedelta(hours=1)), local
+    )
