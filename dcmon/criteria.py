@@ -3,7 +3,7 @@
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import fsum, inf, isfinite, sqrt
+from math import fsum, hypot, inf, isfinite, sqrt
 from typing import Protocol
 
 SEVERITIES = ("low", "medium", "high", "critical")
@@ -198,9 +198,9 @@ def _deviating(
     known = [each for each in found if each is not None]
     if len(known) < condition.least:
         return None, None
-    mean = fsum(known) / len(known)
-    variance = fsum((each - mean) ** 2 for each in known) / (len(known) - 1)
-    spread = max(sqrt(variance), condition.floor, 0.01 * abs(mean))
+    mean = fsum(each / len(known) for each in known)  # a sum may be larger than any float, and so may a square
+    distance = hypot(*(each - mean for each in known))
+    spread = max(distance / sqrt(len(known) - 1), condition.floor, 0.01 * abs(mean))
     difference = value - mean
     deviation = difference / spread if spread else inf if difference > 0 else -inf if difference else 0.0
     sign = {"deviation": abs(deviation), "deviation up": deviation, "deviation down": -deviation}

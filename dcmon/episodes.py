@@ -178,10 +178,10 @@ class Machine:
             self.episodes.append(episode)
         if episode is None:
             return
-        episode.current_value = None if verdict.finding is None else verdict.finding.value
         episode.reached = window.window_end
         if verdict.is_bad:
             _extend(episode, window, verdict)
+        episode.current_value = _current(episode, window, verdict)
         if self._warning.is_firing:
             episode.fired = episode.fired or window
         elif not verdict.is_bad:
@@ -215,6 +215,14 @@ def _extend(episode: Episode, window: Result, verdict: Verdict) -> None:
     if found is not None and (episode.finding is None or found.excess > episode.finding.excess):
         episode.worst, episode.finding = window, found
         episode.metric, episode.worst_value = found.name, found.value
+
+
+def _current(episode: Episode, window: Result, verdict: Verdict) -> float | None:
+    """What the alert's own number is in this window, also where another one is the worst of the window."""
+    found = verdict.finding
+    if found is None or found.name == episode.metric or episode.finding is None:
+        return None if found is None else found.value
+    return {**window.entries, **window.metrics}.get(episode.metric)
 
 
 def _has_value(policy: Policy, window: Result) -> bool:

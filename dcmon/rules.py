@@ -19,6 +19,7 @@ __all__ = ["SEVERITIES", "SIGNS", "Condition", "parse"]
 
 LONGEST_NAME = 100
 MOST_WINDOWS = 1000
+MOST_ROWS = 2_000_000_000
 
 
 @dataclass(frozen=True)
@@ -133,8 +134,8 @@ def _require_values(values: Mapping[str, Any]) -> None:
     for name, least in (("for_windows", 1), ("keep_firing", 0)):
         if not least <= values.get(name, least) <= MOST_WINDOWS:
             raise errors.InvalidInput(f"A rule waits for {least} to {MOST_WINDOWS} windows, not {values[name]}.")
-    if values.get("min_n", 0) < 0:
-        raise errors.InvalidInput("The fewest rows of a window are not negative.")
+    if not 0 <= values.get("min_n", 0) <= MOST_ROWS:
+        raise errors.InvalidInput(f"The fewest rows of a window are 0 to {MOST_ROWS:,}, not {values['min_n']}.")
 
 
 def _warn_severity(condition: Condition, severity: str, wanted: str | None) -> str | None:

@@ -49,11 +49,16 @@ def write_down(session: Session, alert: Alert, kind: str, voice: Voice, window_e
             window_end=result.window_end if is_confirmed and result is not None else window_end,
             result_revision=None if result is None else result.revision,
             severity=alert.severity,
-            value=alert.current_value,
+            value=_value(alert, result) if is_confirmed and result is not None else alert.current_value,
             note=voice.note,
         )
     )
     session.flush()
+
+
+def _value(alert: Alert, result: Result) -> float | None:
+    """What an alert's number was in a window."""
+    return {**result.entries, **result.metrics}.get(alert.metric)
 
 
 def was_told(session: Session, alert: Alert) -> bool:

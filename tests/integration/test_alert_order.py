@@ -161,3 +161,13 @@ def test_an_inactive_rule_judges_nothing(ruled: Target) -> None:
         only(session.scalars(select(AlertRule)).all()).is_active = False
     put(ruled, 0, 0.9)
     assert stored(ruled) == []
+
+
+def test_a_confirmed_window_is_written_down_with_its_own_value(ruled: Target) -> None:
+    put(ruled, 0, 0.5)
+    put(ruled, 1, 0.3)
+    put(ruled, 0, 0.6, revision=2)
+    (alert,) = stored(ruled)
+    with db.org_session(ruled.engine, ruled.org) as session:
+        last = alerts.history(session, alert.id)[-1]
+        assert (last.kind, last.window_end, last.value) == ("confirmed", START + timedelta(days=1), 0.6)

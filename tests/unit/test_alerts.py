@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from dcmon.criteria import Condition
 from dcmon.episodes import Policy, fold
+from dcmon.grammar import parse
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -51,6 +52,17 @@ def test_a_window_without_a_verdict_neither_opens_nor_closes() -> None:
     assert episode.is_open
     assert episode.windows == 2
     assert fold(results([None, None]), Policy(Condition("greater_than", 0.2))) == []
+
+
+def test_the_current_value_is_of_the_same_entry_as_the_worst() -> None:
+    days = [START + timedelta(days=number) for number in range(4)]
+    shares = ({"age": 0.7, "job": 0.1}, {"age": 0.1, "job": 0.6}, {"job": 0.6})
+    found = [Found(start, end, "OK", {}, share) for (start, end), share in zip(pairwise(days), shares, strict=True)]
+    policy = Policy(parse("any feature > 0.3"))
+    (episode,) = fold(found[:2], policy)
+    assert (episode.metric, episode.worst_value, episode.current_value) == ("age", 0.7, 0.1)
+    (episode,) = fold(found, policy)
+    assert (episode.metric, episode.current_value, episode.is_open) == ("age", None, True)
 
 
 def test_the_worst_is_furthest_beyond_a_lower_bound_too() -> None:

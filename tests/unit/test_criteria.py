@@ -142,6 +142,12 @@ def test_the_worst_is_the_one_furthest_beyond() -> None:
         assert found.name == worst
 
 
+def test_a_deviation_of_numbers_whose_squares_no_float_can_hold_is_judged() -> None:
+    assert is_bad("deviation > 3 over 3", 1.0, 1.0, 1e160, 1.0) is False
+    assert is_bad("deviation > 3 over 3", 1e160, 1.0, 1.1, 0.9) is True
+    assert is_bad("deviation > 3 over 3", 0.0, 1.7e308, 1.7e308, 1.7e308) is True
+
+
 values = st.floats(-1e6, 1e6)
 
 

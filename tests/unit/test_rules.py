@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from dcmon import durations, errors, rules
+from dcmon import backtest, durations, errors, rules
 from dcmon.criteria import judge
 
 
@@ -55,3 +55,9 @@ def test_what_is_no_duration_or_too_long_a_one_is_refused(text: str) -> None:
 
 def test_a_duration_may_have_a_fraction() -> None:
     assert durations.parse(" 1.5h ").total_seconds() == 5400
+
+
+@pytest.mark.parametrize("rows", [-1, 99_999_999_999])
+def test_fewest_rows_that_no_table_holds_are_refused(rows: int) -> None:
+    with pytest.raises(errors.InvalidInput, match="fewest rows"):
+        backtest.tried(None, rules.Change(rules.parse("> 1"), min_n=rows))
