@@ -27,8 +27,8 @@ from dcmon.gathering import Kept
 from dcmon.jobs import evaluate, schedule
 from dcmon.models import NewModel
 from dcmon.monitors import NewMonitor
-from dcmon.rows import Raw
 from dcmon.settings import Evaluate
+from dcmon.undecoded import Raw
 from dcmon.versions import NewVersion
 from dcmon.windows import Frequency, Window
 

@@ -21,10 +21,10 @@ from dcmon.db import Organization
 from dcmon.ledger import Span
 from dcmon.letters import Letter
 from dcmon.offsets import Partition, Sought, Stretch
-from dcmon.rows import Array, carried
 from dcmon.settings import Kafka
 from dcmon.tables.org import Model, Version
 from dcmon.targets import Address, Targets
+from dcmon.undecoded import Array, carried
 
 if TYPE_CHECKING:
     from dcmon.kafka import Producer

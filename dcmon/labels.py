@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 from dcmon import arrays, db, quarantine, storage, tuples
 from dcmon.arrivals import QUARTER, Delivery, Outcome, key_of, levels_of
 from dcmon.quarantine import Bad
-from dcmon.rows import Rejected, label_shape
+from dcmon.rows import Rejected
+from dcmon.shapes import label_shape
 from dcmon.tables.org import Model, Version
 
 Value = str | float | None

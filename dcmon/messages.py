@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Meta, Raw
 
 from dcmon import elements, errors
-from dcmon.rows import Array
+from dcmon.undecoded import Array
 
 Kind = Literal["samples", "labels"]
 Id = Annotated[int, Meta(ge=1, le=2**31 - 1)]

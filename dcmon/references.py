@@ -14,7 +14,8 @@ from dcmon import db, due, errors, sheets, storage
 from dcmon import filters as data_filters
 from dcmon.columns import HASH, LABEL, TIME, TYPES, quoted
 from dcmon.filters import Filters
-from dcmon.rows import Rejected, Shape, reference_shape
+from dcmon.rows import Rejected, Shape
+from dcmon.shapes import reference_shape
 from dcmon.sheets import Sheet
 from dcmon.tables.org import Model, Version
 from dcmon.workload import Sample

@@ -18,8 +18,10 @@ from dcmon.arrivals import QUARTER, Delivery, Outcome, key_of, levels_of
 from dcmon.columns import HASH, KEY, LEVEL, LOGGED_AT, SAMPLE_ID, TIME, Columns, quoted
 from dcmon.quarantine import Bad
 from dcmon.reading import production
-from dcmon.rows import LONGEST_ID, Rejected, Shape, sample_shape, split
+from dcmon.rows import LONGEST_ID, Rejected, Shape
+from dcmon.shapes import sample_shape
 from dcmon.tables.org import Model, Version
+from dcmon.undecoded import split
 
 __all__ = ["Outcome", "Sorted", "count", "production", "sort", "split", "store", "take", "window_counts"]
 

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from dcmon import errors, files
 from dcmon.columns import Columns
 from dcmon.files import Chunk
-from dcmon.rows import Rejected, label_shape, sample_shape
+from dcmon.rows import Rejected
+from dcmon.shapes import label_shape, sample_shape
 
 COLUMNS = Columns(
     "binary",
