@@ -90,11 +90,11 @@ def _table(file: Path, columns: "Columns", mapping: Mapping[str, str]) -> "Itera
     """The rows of a file, read as they are stored. Raises InvalidInput, NotFound or FileRefused."""
     from mmap import ACCESS_READ, mmap
 
-    from dcmon import files, references
+    from dcmon import files, layouts, references
 
     if file.suffix != ".json":
         with files.opened(str(file)) as opened:
-            yield references.Table(opened.reference_rows(files.layout(columns, "reference", mapping)))
+            yield references.Table(opened.reference_rows(layouts.layout(columns, "reference", mapping)))
         return
     with files.opened_bytes(file) as plain:
         is_empty = file.stat().st_size == 0
