@@ -121,7 +121,7 @@ POLICIES: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("condition", "more"), POLICIES, ids=[f"{text} {more}" for text, more in POLICIES])
 @pytest.mark.parametrize("seed", range(2))
-def test_any_order_of_windows_and_revisions_ends_in_the_fold(
+def test_any_order_ends_in_the_fold_under_rules_of_every_kind(
     target: Target, condition: str, more: dict[str, Any], seed: int
 ) -> None:
     ruled(target, condition, **more)

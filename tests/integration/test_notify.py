@@ -239,7 +239,7 @@ def test_a_receiver_that_hangs_does_not_keep_another_organization_waiting(tellin
             assert time.monotonic() - began < 4
 
 
-def test_an_organization_deleted_meanwhile_does_not_stop_the_worker(telling: App, target: Target) -> None:
+def test_an_organization_deleted_meanwhile_does_not_stop_notifying(telling: App, target: Target) -> None:
     gone = provision.create_organization(telling.engine, "gone", "g@gone.example").organization
     with telling.engine.begin() as connection:
         connection.execute(text(f"drop schema {gone.schema} cascade"))
