@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dcmon.kafka import Producer
     from dcmon.limits import Meter
     from dcmon.settings import Settings
+    from dcmon.wake import Work
 
 
 class App:
@@ -143,6 +144,14 @@ class App:
 
         with db.org_session(self.engine, org or self.organization(), snapshot=snapshot) as session:
             yield session
+
+    def ring(self, org: Organization, *works: Work) -> None:
+        """Say that an organization has work now. After the commit of the work, never in it."""
+        from dcmon import wake
+
+        with self.public() as session:
+            for work in works:
+                wake.ring(session, org.id, work)
 
     def settle_in(self) -> None:
         """For a process that stays: what is loaded by now stays too, so the garbage collector need not look at it.

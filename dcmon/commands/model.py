@@ -168,9 +168,7 @@ def set_(
             "model": name, "time_zone": model.time_zone, "lateness": durations.written(model.lateness),
             "label_ratio": model.label_ratio, "label_delay": durations.written(model.label_delay), **done,
         }  # fmt: skip
-    with ctx.obj.public() as session:
-        wake.ring(session, org.id, wake.Work.evaluate)
-        wake.ring(session, org.id, wake.Work.notify)
+    ctx.obj.ring(org, wake.Work.evaluate, wake.Work.notify)
     ctx.obj.output.value(row)
 
 

@@ -3,7 +3,7 @@
 import logging
 from datetime import datetime
 
-from dcmon import conditions, db, errors, heartbeat, news, organizations, signs, vitals, wake, watch
+from dcmon import conditions, db, errors, heartbeat, news, organizations, signs, vitals, watch
 from dcmon.app import App
 from dcmon.conditions import News
 from dcmon.wake import Work
@@ -50,8 +50,7 @@ def _write(app: App, name: str, told: News, now: datetime) -> None:
     with db.org_session(app.engine, org) as session:
         written = news.tell(session, org, told, now)
     if written:
-        with app.public() as session:
-            wake.ring(session, org.id, Work.notify)
+        app.ring(org, Work.notify)
 
 
 def beat(app: App) -> str:
