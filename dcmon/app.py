@@ -34,7 +34,7 @@ class App:
 
     @cached_property
     def settings(self) -> Settings:
-        """The settings; read late, so that --help works with a broken environment."""
+        """The settings; read late, so that --help works with a broken environment. Raises InvalidInput."""
         from pydantic import ValidationError
 
         from dcmon.settings import Settings
@@ -65,6 +65,7 @@ class App:
 
     @cached_property
     def engine(self) -> Engine:
+        """The one pool of connections of this process."""
         from dcmon import db
 
         return db.engine(self.database_url, pool_size=10)
@@ -79,6 +80,7 @@ class App:
 
     @cached_property
     def producer(self) -> Producer:
+        """What sends to Kafka; made without the brokers."""
         from dcmon import kafka
 
         return kafka.Producer(self.settings.kafka)

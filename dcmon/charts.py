@@ -46,6 +46,7 @@ class Threshold:
 
     @property
     def text(self) -> str:
+        """As a person reads it: its label, or sign and number."""
         return self.label or f"{_SIGNS.get(self.operator, self.operator)} {number(self.value)}"
 
     @property
@@ -80,6 +81,7 @@ class MonitorSeries:
 
     @property
     def values(self) -> list[float]:
+        """All its values, of every window and metric."""
         return [value for point in self.points for value in point.metrics.values()]
 
     @property
@@ -96,6 +98,7 @@ class MonitorSeries:
 
     @property
     def state(self) -> str:
+        """Its state in a word or two."""
         if self.open_severity:
             return f"firing {self.open_severity}"
         return "ok" if self.values else "no value"

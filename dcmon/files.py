@@ -108,7 +108,7 @@ class File:
 
     @contextmanager
     def plain(self) -> Iterator[BinaryIO]:
-        """Its bytes, unpacked when they are gzip's. What it closes is not the file."""
+        """Its bytes, unpacked when they are gzip's. What it closes is not the file. Raises InvalidInput."""
         is_packed = self.stream.read(2) == b"\x1f\x8b"
         self.stream.seek(0)
         if not is_packed:

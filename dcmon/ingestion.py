@@ -260,6 +260,7 @@ class Group:
 
     @property
     def deliveries(self) -> list[Delivery]:
+        """A delivery for each message, with the rows of it that PostgreSQL refused."""
         found = [Delivery(each.message.rows, each.message.received_at, each.place) for each in self.letters]
         return [each._replace(refused=self.refused) for each in found] if self.refused else found
 

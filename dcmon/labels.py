@@ -42,6 +42,7 @@ class Said:
     logged: Any
 
     def at(self, places: Any) -> "Said":
+        """Those at these places."""
         chosen = places.tolist()
         return Said([self.keys[at] for at in chosen], [self.labels[at] for at in chosen], self.logged[places])
 

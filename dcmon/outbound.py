@@ -132,6 +132,7 @@ def is_allowed(host: str, address: Address, allow: Sequence[str]) -> bool:
 
 
 def is_allowed_name(host: str, allow: Sequence[str]) -> bool:
+    """Whether a host is on the allow-list by its name alone, or is written as an address that is."""
     if host in {entry.lower().removesuffix(".") for entry in allow}:
         return True
     try:

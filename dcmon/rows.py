@@ -51,6 +51,7 @@ class Field:
 
     @property
     def python(self) -> Any:
+        """Its type, as msgspec decodes it."""
         exact = Meta(min_length=self.length, max_length=self.length)
         python = TYPES[self.kind].python if self.length is None else Annotated[list[float], exact]
         return python | None if self.is_nullable else python

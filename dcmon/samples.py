@@ -88,6 +88,7 @@ class Fresh:
     logged: Any
 
     def without(self, lost: Container[int]) -> "Fresh":
+        """These rows without those that are at one of the places."""
         kept = [at for at in range(len(self.keys)) if at not in lost]
         return Fresh(
             [self.keys[at] for at in kept], [self.places[at] for at in kept], self.times[kept], self.logged[kept]

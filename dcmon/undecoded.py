@@ -44,6 +44,7 @@ class Array(Sequence[Raw]):
 
     @property
     def is_split(self) -> bool:
+        """Whether its rows were asked for."""
         return self._rows is not None
 
     @property

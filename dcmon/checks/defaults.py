@@ -22,6 +22,8 @@ LOOKBACK: Mapping[str, timedelta] = {
 
 @dataclass(frozen=True)
 class DefaultMonitor:
+    """What a default monitor is made of; `lookback` is how far the SDK's dashboards look back."""
+
     name: str
     show_on_dashboard: bool
     frequency: str
@@ -32,6 +34,8 @@ class DefaultMonitor:
 
 @dataclass(frozen=True)
 class DefaultRule:
+    """What a default alert rule is made of."""
+
     threshold: float
     severity: Severity
     operator: Literal["greater_than"] = "greater_than"
@@ -39,6 +43,8 @@ class DefaultRule:
 
 @dataclass(frozen=True)
 class DefaultCheck:
+    """A default check, with the monitor and the rule on it, if any."""
+
     name: str
     kind: CheckKind
     params: Mapping[str, Any] = field(default_factory=dict)

@@ -34,6 +34,7 @@ class Policies(BaseModel):
     is_inhibited: bool | None = None
 
     def change(self, **more: Any) -> Change:
+        """The change of a rule that these fields ask for."""
         return Change(**{name: getattr(self, name) for name in Policies.model_fields}, **more)
 
 
