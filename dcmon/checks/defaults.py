@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any, Literal
 
 from dcmon.checks.catalogue import entry
@@ -70,24 +71,7 @@ def for_task(task_type: str, frequency: str = "DAY") -> list[DefaultCheck]:
         raise InvalidInput(f"There is no task type {task_type!r}. Use regression, binary or multiclass.")
     if frequency not in LOOKBACK:
         raise InvalidInput(f"There is no frequency {frequency!r}. Use {', '.join(LOOKBACK)}.")
-
-    def check(
-        name: str,
-        class_name: str,
-        params: Mapping[str, Any] | None = None,
-        rule: DefaultRule | None = None,
-        *,
-        monitor: str | None = None,
-        shown: bool = False,
-        additional_kwargs: Mapping[str, Any] | None = None,
-    ) -> DefaultCheck:
-        watched = DefaultMonitor(
-            monitor or name, shown, frequency, LOOKBACK[frequency], additional_kwargs=additional_kwargs
-        )
-        kind = entry("deepchecks.tabular.checks", class_name)
-        return DefaultCheck(name, kind, params or {}, watched if shown or rule else None, rule)
-
-    enough = {"min_samples": 100}
+    check, enough = partial(_check, frequency), {"min_samples": 100}
     checks = [
         check(
             "Feature Drift",
@@ -112,3 +96,22 @@ def for_task(task_type: str, frequency: str = "DAY") -> list[DefaultCheck]:
         check("Performance", "SingleDatasetPerformance", {"scorers": ["Accuracy"]}, shown=True),
         check("New Label Train-Test", "NewLabelTrainTest", None, DefaultRule(0.01, "high")),
     ]
+
+
+def _check(
+    frequency: str,
+    name: str,
+    class_name: str,
+    params: Mapping[str, Any] | None = None,
+    rule: DefaultRule | None = None,
+    *,
+    monitor: str | None = None,
+    shown: bool = False,
+    additional_kwargs: Mapping[str, Any] | None = None,
+) -> DefaultCheck:
+    """A check with a monitor when it is shown on the dashboard or has a rule; the monitor bears the check's name."""
+    watched = DefaultMonitor(
+        monitor or name, shown, frequency, LOOKBACK[frequency], additional_kwargs=additional_kwargs
+    )
+    kind = entry("deepchecks.tabular.checks", class_name)
+    return DefaultCheck(name, kind, params or {}, watched if shown or rule else None, rule)
