@@ -1,12 +1,12 @@
-"""Evaluation against its limit: the bare deepchecks calls on the same rows, already in memory; and the idle clockwork.
+"""Evaluation against its limit: the bare deepchecks calls on the same rows, already in memory.
 
-python -m benchmarks.monitors [eight] [many] [size] [idle] [latency]
+python -m benchmarks.monitors [eight] [many] [size]     (SIZES=10000,1000000 for a shorter size)
 """
 
 import json
+import os
 import random
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -17,34 +17,26 @@ import pandas as pd
 import psutil
 from sqlalchemy import text
 
-from benchmarks.stage import CLASSES, FEATURES, Stage, figure, rows, say, stage
-from dcmon import evaluation, gathering, models, monitors, planning, provision, reading, references, versions, wake
-from dcmon.app import App
+from benchmarks.stage import CLASSES, FEATURES, START, Stage, figure, rows, say, stage
+from dcmon import evaluation, gathering, monitors, planning, reading, references, versions
 from dcmon.checks import defaults
 from dcmon.checks.catalogue import entry
 from dcmon.children import Child
 from dcmon.gathering import Kept
-from dcmon.jobs import evaluate, schedule
-from dcmon.models import NewModel
-from dcmon.monitors import NewMonitor
 from dcmon.settings import Evaluate
 from dcmon.undecoded import Raw
-from dcmon.versions import NewVersion
 from dcmon.windows import Frequency, Window
 
 ROWS, DAYS, RUNS = 5_000, 8, 5
-
-
 PEER = 125.0  # ms of CPU a (monitor, window) that the system before dcmon takes
 MANY = 30  # daily windows
-SIZES = (10_000, 1_000_000, 10_000_000)  # rows of a window
-IDLE_ORGANIZATIONS, MONITORS = 2_000, 50
-ARRIVALS = 100  # windows that are completed one by one
+SIZES = [int(size) for size in os.environ.get("SIZES", "10000,1000000,10000000").split(",")]  # rows of a window
+PATTERNS = 10_000  # rows whose ids and times are made new again and again
 
 
 def main() -> None:
     """Print the figures that are named, or all."""
-    figures = {"eight": _eight_defaults, "many": _many, "size": _sizes, "idle": _idle, "latency": _latency}
+    figures = {"eight": _eight_defaults, "many": _many, "size": _sizes}
     for name in sys.argv[1:] or figures:
         with stage() as on:
             figures[name](on)
@@ -63,17 +55,26 @@ def _load(on: Stage, model_id: int, version_id: int, days: int) -> None:
         shifted = [row.replace(b"2026-03-01", f"2026-03-{day + 1:02d}".encode()) for row in batch]
         on.app.ingestion.take_samples(on.org, version_id, [Raw(row) for row in shifted])
         on.app.ingestion.take_labels(on.org, model_id, [Raw(_label(row)) for row in batch])
-    parsed = [json.loads(row) for row in rows(10**9, ROWS)]
+    _watch(on, version_id)
+
+
+def _watch(on: Stage, version_id: int) -> None:
+    """A reference, and the eight default monitors."""
+    with on.app.org(on.org) as session:
+        model, version = versions.get(session, version_id)
+        references.take(session, model, version, _reference())
+        monitors.create_defaults(session, model, Frequency.DAY)
+        session.execute(text("analyze"))
+
+
+def _reference() -> bytes:
+    parsed, classes = [json.loads(row) for row in rows(10**9, ROWS)], random.Random(3)
     names = [*FEATURES, "_dc_prediction", "_dc_prediction_probabilities"]
     document = {
         "columns": [*names, "_dc_label"],
-        "data": [[row[name] for name in names] + [random.Random(3).choice(CLASSES)] for row in parsed],
+        "data": [[row[name] for name in names] + [classes.choice(CLASSES)] for row in parsed],
     }
-    with on.app.org(on.org) as session:
-        model, version = versions.get(session, version_id)
-        references.take(session, model, version, json.dumps(document).encode())
-        monitors.create_defaults(session, model, Frequency.DAY)
-        session.execute(text("analyze"))
+    return json.dumps(document).encode()
 
 
 def _label(row: bytes) -> bytes:
@@ -125,7 +126,7 @@ def _evaluate(on: Stage, version_id: int, day: int, child: Child, kept: Kept) ->
         plan = planning.plan(session, version_id, window, now, settings, now)
         workload, known = gathering.gather(session, on.org, plan, settings, kept)
     answers = [*known, *child.run(workload)]
-    assert [answer.value.state for answer in answers] == ["OK"] * 8, [answer.value for answer in answers]
+    assert {answer.value.state for answer in answers} == {"OK"}, [answer.value for answer in answers]
     with on.app.org(on.org) as session:
         evaluation.store(session, on.org, plan, answers, None)
 
@@ -149,94 +150,66 @@ def _server(on: Stage) -> float:
 
 
 def _sizes(on: Stage) -> None:
-    settings, found = Evaluate(), dict[int, float]()
+    """The eight defaults on one window of so many rows, all labelled: from its plan to the stored results."""
+    walls, reads = dict[int, list[float]](), dict[int, list[float]]()
     for size in SIZES:
-        _, version_id = on.new_version(f"of {size}")
-        say(f"a window of {size:,} rows")
-        for first in range(0, size, 100_000):
-            batch = rows(first, min(100_000, size - first), days=1)
-            on.app.ingestion.take_samples(on.org, version_id, [Raw(row) for row in batch])
-        start = datetime(2026, 3, 1, tzinfo=UTC)
-        end = start + timedelta(days=1)
-        with on.app.org(on.org) as session:
-            session.execute(text("analyze"))
-            model, version = versions.get(session, version_id)
-            there = reading.extent(session, version_id, start, end)
-            for _ in range(3):
-                began = time.perf_counter()
-                reading.fair_sheet(
-                    session, model, version, start, end, settings.sample_size, list(FEATURES), there=there
-                )
-                found[size] = 1000 * (time.perf_counter() - began)
+        model_id, version_id = on.new_version(f"of {size}")
+        _fill(on, model_id, version_id, size)
+        _watch(on, version_id)
+        with on.app.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            connection.execute(text("vacuum analyze"))
+        reads[size] = [_read(on, version_id) for _ in range(RUNS)]
+        walls[size] = _evaluations(on, version_id)
     for size in SIZES[1:]:
-        figure(f"monitors.read.{size}", [found[size]], "ms", f"the same of {SIZES[0]:,} rows", [found[SIZES[0]]])
+        against = f"the same of {SIZES[0]:,} rows"
+        figure(f"monitors.read.{size}", reads[size], "ms", against, reads[SIZES[0]])
+        figure(f"monitors.window.{size}", walls[size], "ms, eight monitors", against, walls[SIZES[0]])
 
 
-def _idle(on: Stage) -> None:
-    for number in range(IDLE_ORGANIZATIONS):
-        if number % 100 == 0:
-            say(f"{number} of {IDLE_ORGANIZATIONS} organizations with {MONITORS} monitors")
-        org = provision.create_organization(on.app.engine, f"idle{number}", f"o@idle{number}.example").organization
-        with on.app.org(org) as session:
-            model = models.create(session, NewModel("credit", "binary"))
-            versions.create(session, model, NewVersion("v1", {"age": "numeric"}))
-            check = monitors.provide_check(session, model, "PercentOfNulls")
-            for each in range(MONITORS):
-                monitors.create(session, check, NewMonitor(f"m{each}", Frequency.DAY))
-    process = psutil.Process()
-    schedule.sweep(on.app)
-    before, took = process.memory_info().rss, list[float]()
-    for _ in range(5):
-        began = time.perf_counter()
-        schedule.sweep(on.app)
-        took.append(time.perf_counter() - began)
-    figure("monitors.idle.round", took, f"s for all {IDLE_ORGANIZATIONS} organizations", "the limit", [2.0])
-    around = schedule.Round(on.app)
-    ticks = [1000 * _wall(around.turn) for _ in range(schedule.TURNS)]
-    figure("monitors.idle.tick", ticks, "ms, one a second", "the limit", [2000.0])
-    grown = (process.memory_info().rss - before) / 2**20
-    figure("monitors.idle.memory", [grown], "MB more after six rounds", "flat", [1.0])
-    with on.app.public() as session:
-        wake.ring(session, on.org.id, wake.Work.evaluate)
-    picks = []
-    with on.app.public() as session:
-        picks.append(1000 * _wall(lambda: wake.pick(session, wake.Work.evaluate, timedelta(seconds=10))))
-    figure("monitors.idle.found", picks, "ms to pick the one that was rung", "the limit", [1000.0])
+def _evaluations(on: Stage, version_id: int) -> list[float]:
+    """How long the window takes, again and again, in ms."""
+    kept, walls = Kept(), list[float]()
+    with Child(Evaluate()) as child:
+        for _ in range(RUNS + 1):
+            with on.app.org(on.org) as session:
+                session.execute(text("delete from results"))
+            walls.append(_wall(lambda: _evaluate(on, version_id, 0, child, kept)))
+    return walls[1:]
+
+
+def _fill(on: Stage, model_id: int, version_id: int, size: int) -> None:
+    """A day of so many rows with their labels, in no order."""
+    patterns, step = rows(0, PATTERNS, days=1), timedelta(days=1) / size
+    moments = random.Random(5).sample(range(size), size)
+    for first in range(0, size, 100_000):
+        say(f"a window of {size:,} rows: {first:,}")
+        these = range(first, min(size, first + 100_000))
+        batch = [_renewed(patterns[n % PATTERNS], n, START + step * moments[n]) for n in these]
+        on.app.ingestion.take_samples(on.org, version_id, batch)
+        labels = [b'{"_dc_sample_id": "sample-%012d", "_dc_label": "%s"}' % (n, b"abc"[n % 3 :][:1]) for n in these]
+        on.app.ingestion.take_labels(on.org, model_id, [Raw(label) for label in labels])
+
+
+def _renewed(row: bytes, number: int, at: datetime) -> Raw:
+    """The row under another id, at another time."""
+    rest = row[row.index(b', "n0"') :]
+    return Raw(b'{"_dc_sample_id": "sample-%012d", "_dc_time": "%s"' % (number, at.isoformat().encode()) + rest)
+
+
+def _read(on: Stage, version_id: int) -> float:
+    """The read alone, in ms."""
+    start, end, size = START, START + timedelta(days=1), Evaluate().sample_size
+    with on.app.org(on.org) as session:
+        model, version = versions.get(session, version_id)
+        there = reading.extent(session, version_id, start, end)
+        return _wall(lambda: reading.fair_sheet(session, model, version, start, end, size, list(FEATURES), there=there))
 
 
 def _wall(work: Callable[[], object]) -> float:
+    """How long it takes, in ms."""
     began = time.perf_counter()
     work()
-    return time.perf_counter() - began
-
-
-def _latency(on: Stage) -> None:
-    """From the row that completes a window, acknowledged, to the result."""
-    model_id, version_id = on.new_version("watched")
-    with on.app.org(on.org) as session:
-        check = monitors.provide_check(session, models.get(session, model_id), "PercentOfNulls")
-        monitors.create(session, check, NewMonitor("Nulls", Frequency.HOUR))
-    at_once = on.app.settings.model_copy(update={"evaluate": Evaluate(backfill_quiet=timedelta())})
-    stop, waits = threading.Event(), list[float]()
-    with App(at_once, on.app.output) as app:
-        worker = threading.Thread(target=evaluate.run, args=(app, stop))
-        worker.start()
-        hours = [row.replace(b"2026-03-01T", b"2026-03-%02dT" % (day + 1)) for day in range(5) for row in
-                 rows(day * 10**6, 24, days=1)]  # fmt: skip
-        for number, row in enumerate(hours[:ARRIVALS]):
-            on.app.ingestion.take_samples(on.org, version_id, [Raw(row)])
-            began = time.perf_counter()
-            while number and _results(on) < number and time.perf_counter() - began < 60:
-                time.sleep(0.01)
-            waits.append(time.perf_counter() - began)
-        stop.set()
-        worker.join()
-    figure("monitors.latency.p99", [sorted(waits[5:])[-1]], "s, the longest of them", "the limit", [5.0])
-
-
-def _results(on: Stage) -> int:
-    with on.app.org(on.org) as session:
-        return int(session.scalar(text("select count(*) from results")) or 0)
+    return 1000 * (time.perf_counter() - began)
 
 
 def _bare(on: Stage, version_id: int) -> Callable[[], None]:

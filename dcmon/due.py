@@ -47,7 +47,7 @@ BACKFILLED = """
 READY_AT = """
     case when d.is_backfill
          then greatest(d.due_at, least(filling.touched_at + cast(:quiet as interval),
-                                       d.waits_since + 10 * cast(:quiet as interval)))
+                                       d.waits_since + 2 * cast(:quiet as interval)))
          else d.due_at end
 """
 # Today is never starved by the past: its windows come first, the newest before all, those without a result before those

@@ -74,8 +74,8 @@ class Evaluate(BaseModel):
     sample_size: int = Field(10_000, ge=100, description="Rows of the fair sample of a window, and of its reference.")
     label_quiet: Duration = Field(timedelta(minutes=5), description="A touched window is evaluated again when quiet.")
     backfill_quiet: Duration = Field(
-        timedelta(seconds=3),
-        description="Loaded history is evaluated when nothing of it came so long; after ten times that in any case.",
+        timedelta(seconds=1),
+        description="Loaded history is evaluated when nothing of it came so long; after twice that in any case.",
     )
     children: int = Field(2, ge=1, le=64, description="Processes of a worker that run checks side by side.")
     cpu: Duration = Field(

@@ -70,8 +70,9 @@ def add(
     secret = secrets.token_bytes(32) if kind.IS_SIGNED else b""
     webhook = Webhook(name=name, kind=where.kind, url=accepted.url, secret=secret, severities=list(SEVERITIES))
     webhook.options, webhook.credentials = accepted.options, accepted.credentials
-    choose(session, webhook, choices or Choices(severities))
     session.add(webhook)
+    session.flush()  # first: where nothing is chosen, a new row would get the column's default
+    choose(session, webhook, choices or Choices(severities))
     session.flush()
     return webhook, _written(secret)
 

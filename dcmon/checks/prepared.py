@@ -1,5 +1,6 @@
 """Rows made ready for deepchecks, once for all the checks that read them."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +16,22 @@ from dcmon.checks.layout import Layout
 from dcmon.errors import InvalidInput
 
 LABEL, PREDICTION, PROBABILITIES = ("_dc_label", "_dc_prediction", "_dc_prediction_probabilities")
+
+
+class Shared(Dataset):  # type: ignore[misc]
+    """A Dataset that several checks read.
+
+    Each of them copies what it is given, for which deepchecks would copy the rows, and infer what their columns are,
+    once more. Here a copy is a frame of its own over the same values, which no check of the library changes.
+    """
+
+    def copy(self, new_data: pd.DataFrame) -> "Shared":
+        """A copy with these rows."""
+        if new_data is not self._data:
+            return super().copy(new_data)  # type: ignore[no-any-return]
+        made = copy.copy(self)
+        made._data = self._data.copy(deep=False)
+        return made
 
 
 @dataclass(frozen=True)
@@ -57,14 +74,21 @@ class Prepared:
         predicted: bool = False,
         with_probabilities: bool = False,
         reference: bool = False,
+        shared: bool = True,
     ) -> Side:
-        """The rows with the asked columns; rows that lack an asked label, prediction or probabilities are left out."""
-        key = (*features, labelled, predicted, with_probabilities, reference)
+        """The rows with the asked columns; rows that lack an asked label, prediction or probabilities are left out.
+
+        `shared`: with other checks, which must not change them.
+        """
+        kind = Shared if shared else Dataset
+        key = (*features, labelled, predicted, with_probabilities, reference, kind)
         if key not in self._sides:
-            self._sides[key] = self._side(list(features), labelled, predicted, with_probabilities, reference)
+            self._sides[key] = self._side(kind, list(features), labelled, predicted, with_probabilities, reference)
         return self._sides[key]
 
-    def _side(self, features: list[str], labelled: bool, predicted: bool, probable: bool, reference: bool) -> Side:
+    def _side(
+        self, kind: type[Dataset], features: list[str], labelled: bool, predicted: bool, probable: bool, reference: bool
+    ) -> Side:
         kept = np.ones(len(self), dtype=bool)
         if labelled and self.labels is not None:
             kept &= self.labels.notna().to_numpy()
@@ -77,14 +101,14 @@ class Prepared:
         # Deepchecks rewrites the index of both sides when they share a row number: keep the reference's apart.
         frame.index = pd.RangeIndex(-len(self), 0) if reference else pd.RangeIndex(len(self))
         return Side(
-            self._dataset(frame[kept], features, labelled),
+            self._dataset(kind, frame[kept], features, labelled),
             self.predictions.to_numpy()[kept] if predicted and self.predictions is not None else None,
             self.probabilities[kept] if probable and self.probabilities is not None else None,
             wanted - int(kept.sum()),
         )
 
-    def _dataset(self, frame: pd.DataFrame, features: list[str], labelled: bool) -> Dataset:
-        return Dataset(
+    def _dataset(self, kind: type[Dataset], frame: pd.DataFrame, features: list[str], labelled: bool) -> Dataset:
+        return kind(
             frame,
             label=LABEL if labelled else None,
             features=features,

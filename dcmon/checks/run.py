@@ -195,6 +195,7 @@ class _Run:
             predicted=self.kind.reads_predictions,
             with_probabilities=probable,
             reference=where != "window",
+            shared=not self.kind.is_own,
         )
         if side.left_out:
             what = "a prediction and probabilities" if probable else "a prediction"

@@ -22,7 +22,7 @@ from dcmon.wake import Work
 log = logging.getLogger(__name__)
 
 IDLE = timedelta(milliseconds=200)
-CLAIMED_AT_ONCE, LONGEST_TURN = 8, timedelta(seconds=10)
+CLAIMED_AT_ONCE, LONGEST_TURN = 8, timedelta(seconds=2)  # then an organization that has waited longer has its turn
 TRIES, PAUSE = 3, timedelta(seconds=1)
 GIVEN_UP_AFTER = 20  # a window that ends whoever evaluates it must not go on for ever
 LAST_WORDS = timedelta(seconds=5)  # what a check that runs when the worker is stopped may still take

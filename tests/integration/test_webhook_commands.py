@@ -67,6 +67,12 @@ def test_a_receiver_is_added_shown_changed_and_deleted(typed: Typed) -> None:
     assert said(typed("-o", "json", "webhook", "list")) == []
 
 
+def test_a_receiver_may_have_neither_cap_nor_repetition_from_the_start(typed: Typed) -> None:
+    said(typed("-o", "json", "webhook", "add", "free", "https://a.example/x", "--cap", "none", "--repeat", "none"))
+    shown = said(typed("-o", "json", "webhook", "show", "free"))
+    assert (shown["cap"], shown["repeat"]) == (None, None)
+
+
 def test_every_kind_is_added_and_no_secret_is_shown_again(typed: Typed) -> None:
     secret = said(typed("-o", "json", "webhook", "add", "plain", "https://a.example/x?token=t0psecretquery"))["secret"]
     for arguments in (

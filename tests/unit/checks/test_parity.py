@@ -15,6 +15,7 @@ from tests.unit.checks.library import Case, World
 
 PERFORMANCE = entry("deepchecks.tabular.checks", "SingleDatasetPerformance")
 # Log and deviance errors refuse values of other signs; our rows are positive, so that each scorer has a value.
+SHAPES = ((300, 5), (1000, 1))
 CASES = [(task_type, case) for task_type in TASKS for case in of_task(task_type)]
 
 
@@ -53,6 +54,23 @@ def test_a_reference_that_serves_many_windows_gives_each_the_value_of_a_fresh_on
             again = run(kind, {}, None, layout, dataset(current, layout, list(COLUMNS), True), kept)
             assert again.state == fresh.state == "OK"
             assert again.metrics == pytest.approx(fresh.metrics, rel=0, abs=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("task_type", TASKS)
+def test_no_check_changes_the_rows_that_others_read(task_type: str) -> None:
+    layout = make_layout(task_type, IMPORTANCE)
+    window, reference = (dataset(make_rows(task_type, *shape), layout, list(COLUMNS), True) for shape in SHAPES)
+    before: dict[int, pd.DataFrame] = {}
+    for case in of_task(task_type):
+        kind = by_class(case.class_name)
+        assert kind is not None
+        kwargs = {"check_conf": case.conf, "res_conf": case.res_conf}
+        run(kind, case.params, kwargs, layout, window, reference)
+        shared = [side.dataset for rows in (window, reference) for side in rows._sides.values()]
+        for each in shared:
+            pd.testing.assert_frame_equal(each.data, before.setdefault(id(each), each.data.copy()))
+    assert len(before) > 4
 
 
 def test_no_warning_leaves_the_door() -> None:
