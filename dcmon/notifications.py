@@ -18,6 +18,9 @@ ENDS = ("resolved", "retracted")
 ONLY_TO_THE_TOLD = ("acknowledged", *ENDS)  # no news to who never heard of the alert
 STATES = ("waiting", "held", "delivered", "dead", "superseded")
 SHORTEST_ID = 4
+LOCK = 7  # advisory lock space: whoever tells of alerts holds it shared, whoever adds a receiver exclusively
+TELLING = text("select pg_advisory_xact_lock_shared(:space, :org)")
+STOP = text("select pg_advisory_xact_lock(:space, :org)")
 
 
 @dataclass(frozen=True)
@@ -29,26 +32,43 @@ class NotificationView:
 
 
 def write(session: Session, org: Organization, alert: Alert, kind: str, public_url: str) -> int:
-    """Write one notification, of a kind of dcmon.episodes.TOLD, for each webhook that wants it; returns how many.
+    """Write one notification, of a kind of dcmon.episodes.TOLD, for each receiver that wants it; returns how many.
 
     Whoever was told of the alert is told how it goes on, though it is less severe now; nobody else hears of its end.
     """
+    session.execute(TELLING, {"space": LOCK, "org": org.id})
     told = set(session.scalars(select(Notification.webhook_id).where(Notification.alert_id == alert.id)))
-    model_id = session.scalar(select(Version.model_id).where(Version.id == alert.version_id))
+    model_id = _model_id(session, alert)
     wanted = [
         webhook
         for webhook in session.scalars(select(Webhook).where(Webhook.is_active).order_by(Webhook.id))
         if webhook.id in told or (kind not in ONLY_TO_THE_TOLD and webhooks.wants(webhook, alert.severity, model_id))
     ]
-    if not wanted:
+    return write_to(session, org, wanted, alert, kind, public_url)
+
+
+def write_to(
+    session: Session, org: Organization, receivers: Sequence[Webhook], alert: Alert, kind: str, public_url: str
+) -> int:
+    """Write one notification for each of these receivers; returns how many."""
+    if not receivers:
         return 0
-    body = message(session, org, alert, kind, public_url)
-    for webhook in wanted:
+    body, model_id = message(session, org, alert, kind, public_url), _model_id(session, alert)
+    for webhook in receivers:
         made = Notification(alert_id=alert.id, webhook_id=webhook.id, kind=kind, body=body)
         made.model_id, made.severity = model_id, alert.severity
         session.add(made)
     session.flush()
-    return len(wanted)
+    return len(receivers)
+
+
+def stop_telling(session: Session, org: Organization) -> None:
+    """Until the end of the transaction nobody writes notifications: a receiver that is added now misses none."""
+    session.execute(STOP, {"space": LOCK, "org": org.id})
+
+
+def _model_id(session: Session, alert: Alert) -> int | None:
+    return session.scalar(select(Version.model_id).where(Version.id == alert.version_id))
 
 
 def message(session: Session, org: Organization, alert: Alert, kind: str, public_url: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import typer
 from dcmon.commands import confirm, group, outcome
 
 if TYPE_CHECKING:
+    from dcmon.db import Organization
     from dcmon.webhooks import Address
 
 app = group(__doc__)
@@ -40,6 +41,7 @@ Header = Annotated[list[str] | None, typer.Option(help='A header of your own, "X
 Key = Annotated[str | None, typer.Option(help='PagerDuty: the integration key; "-" asks for it, or reads it.')]
 Group = Annotated[str | None, typer.Option(help="PagerDuty: the group of its events.")]
 Class = Annotated[str | None, typer.Option("--class", help="PagerDuty: the class of its events.")]
+OnlyNew = Annotated[bool, typer.Option("--only-new", help="Do not tell it of what fires already.")]
 COLUMNS = ["name", "kind", "to", "severities", "models", "cap", "repeat", "state", "waiting", "dead", "last_delivery"]
 NARROW = ["name", "kind", "to", "state", "waiting", "dead"]
 NOTHING = {"models": "all", "cap": "none", "repeat": "never"}
@@ -59,23 +61,26 @@ def add(
     key: Key = None,
     group: Group = None,
     class_: Class = None,
+    only_new: OnlyNew = False,
 ) -> None:
-    """Add a receiver; the signing secret of a webhook is shown once.
+    """Add a receiver, and tell it of what fires already; the signing secret of a webhook is shown once.
 
     Example: dcmon webhook add team https://hooks.example.org/x --severity critical --severity high
     """
     from dataclasses import replace
 
-    from dcmon import webhooks
+    from dcmon import latecomers, webhooks
 
-    settings, output = ctx.obj.settings, ctx.obj.output
+    org, settings, output = ctx.obj.organization(), ctx.obj.settings, ctx.obj.output
     where = _address(kind.value, target, header, key, group, class_)
     choices = replace(webhooks.Choices(severity or [], model or None), **_limits(cap, repeat))
-    with ctx.obj.org() as session:
+    with ctx.obj.org(org) as session:
         webhook, secret = webhooks.add(session, name, where, [], settings.webhooks, choices)
+        told = 0 if only_new else latecomers.tell(session, org, webhook, settings.url)
         shown = _shown(session, webhook)
     said = {key: shown[key] for key in ("name", "kind", "to", "severities", "models", "cap", "repeat")}
-    output.value(said | ({"secret": secret} if secret else {}), none=NOTHING)
+    output.value(said | ({"secret": secret} if secret else {}) | {"told": told}, none=NOTHING)
+    _say_told(ctx, org, told)
     if secret:
         output.say("Keep the secret: it is not shown again.")
     if kind is Kind.email and settings.smtp.host is None:
@@ -127,17 +132,23 @@ def set_(
     key: Key = None,
     group: Group = None,
     class_: Class = None,
+    only_new: OnlyNew = False,
 ) -> None:
-    """Change a receiver; what is not said stays. Example: dcmon webhook set team --cap 5 --repeat 4h"""
+    """Change a receiver; what is not said stays. It is told of what fires already and it did not want before.
+
+    Example: dcmon webhook set team --cap 5 --repeat 4h
+    """
     from dataclasses import replace
 
-    from dcmon import webhooks
+    from dcmon import latecomers, webhooks
 
-    with ctx.obj.org() as session:
+    org, settings = ctx.obj.organization(), ctx.obj.settings
+    with ctx.obj.org(org) as session:
         webhook = webhooks.find(session, name)
+        known = latecomers.unheard(session, org, webhook)
         if any((target, header, key, group, class_)):
             where = _address(webhook.kind, target, header, key, group, class_)
-            webhooks.move(webhook, where, ctx.obj.settings.webhooks)
+            webhooks.move(webhook, where, settings.webhooks)
         wanted: dict[str, Any] = _limits(cap, repeat)
         if severity:
             wanted["severities"] = severity
@@ -145,8 +156,10 @@ def set_(
             wanted["models"] = None if model == ["all"] else model
         webhooks.choose(session, webhook, replace(webhooks.chosen(session, webhook), **wanted))
         session.flush()
-        found = _shown(session, webhook)
+        told = 0 if only_new else latecomers.tell(session, org, webhook, settings.url, but=known)
+        found = {**_shown(session, webhook), "told": told}
     ctx.obj.output.value(found if ctx.obj.output.is_json else _for_people(found), none=NOTHING)
+    _say_told(ctx, org, told)
     if found["state"] == "paused":
         ctx.obj.output.say(f'It is paused: "dcmon notification resume {name!r}" sends again.')
 
@@ -230,6 +243,19 @@ def _address(
     return Address(kind, target or [], _headers(header), key.strip() if key else None, choices)
 
 
+def _say_told(ctx: typer.Context, org: "Organization", told: int) -> None:
+    """Wake the notifier, after the commit, and say that it has something to tell."""
+    from dcmon import wake
+
+    if told:
+        with ctx.obj.public() as session:
+            wake.ring(session, org.id, wake.Work.notify)
+        ctx.obj.output.say(
+            f"{told} alerts fire already: it is told of them now." if told > 1
+            else "An alert fires already: it is told of it now."
+        )  # fmt: skip
+
+
 def _asks() -> bool:
     import sys
 
@@ -272,5 +298,6 @@ def _for_people(row: dict[str, Any]) -> dict[str, Any]:
     from dcmon import durations
 
     repeat = None if row["repeat"] is None else durations.written(row["repeat"])
-    return {**row, "models": "all" if row["models"] is None else row["models"], "repeat": repeat or "never",
+    models = "all" if row["models"] is None else row["models"] or "none"
+    return {**row, "models": models, "repeat": repeat or "never",
             "cap": "none" if row["cap"] is None else row["cap"]}  # fmt: skip
