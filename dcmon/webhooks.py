@@ -137,6 +137,14 @@ def _models(session: Session, webhook: Webhook) -> list[str] | None:
     return list(session.scalars(select(Model.name).where(Model.id.in_(webhook.model_ids)).order_by(Model.name)))
 
 
+def forget_model(session: Session, model_id: int) -> None:
+    """Take a model that is deleted out of all choices. What is left of one may be none, and is never all models."""
+    for webhook in session.scalars(select(Webhook).order_by(Webhook.id).with_for_update()):
+        if webhook.model_ids is not None and model_id in webhook.model_ids:
+            webhook.model_ids = [each for each in webhook.model_ids if each != model_id]
+    session.flush()
+
+
 def entries(session: Session) -> list[Webhook]:
     """All receivers, by name."""
     return list(session.scalars(select(Webhook).order_by(Webhook.name)))
