@@ -1,7 +1,7 @@
 """Notifications: written in the transaction that moves an alert, listed, and tried again. dcmon.outbox sends them."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -73,12 +73,16 @@ def _model_id(session: Session, alert: Alert) -> int | None:
 
 def message(session: Session, org: Organization, alert: Alert, kind: str, public_url: str) -> dict[str, Any]:
     """What a receiver is told, see docs/notifications.md."""
-    about = descriptions.describe(session, org, alert, public_url)
+    return body(descriptions.describe(session, org, alert, public_url, kind), org.name, kind)
+
+
+def body(about: Mapping[str, Any], org: str, kind: str) -> dict[str, Any]:
+    """The body of a message of a kind about an alert."""
     return {
         "format": FORMAT,
         "type": f"alert.{kind}",
         "timestamp": datetime.now(UTC).isoformat(),
-        "organization": org.name,
+        "organization": org,
         "alert": {key: value for key, value in about.items() if key not in ("link", "command")},
         "link": about["link"],
         "command": about["command"],

@@ -129,14 +129,15 @@ def page(body: Body) -> str:
         lines = "".join(f"<li>{html.escape(words.line(each))}</li>" for each in about[: words.SHOWN_AT_MOST])
         parts.append(f"<p>Held back, because more came in a minute than this receiver takes:</p><ul>{lines}</ul>")
     elif about:
-        parts += [_block(each) for each in about[: words.SHOWN_AT_MOST]]
+        parts += [block(each) for each in about[: words.SHOWN_AT_MOST]]
     else:
         parts.append(f"<p>{html.escape(words.plain(body))}</p>")
     parts.append(f"<p>{html.escape(words.left_out(body))}</p>")
     return f"<html><body style='font-family:sans-serif'>{''.join(parts)}</body></html>"
 
 
-def _block(notification: Body) -> str:
+def block(notification: Body) -> str:
+    """What one alert says, as HTML."""
     rows = "".join(
         f"<tr><td style='color:#666;padding-right:1em'>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>"
         for name, value in words.facts(notification)

@@ -1,6 +1,7 @@
 """A message in words, for the kinds that people read. A body is one notification, a group, a digest or a test."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from dcmon.receivers.kind import Body
@@ -69,14 +70,18 @@ def facts(notification: Body) -> list[tuple[str, str]]:
     alert = notification["alert"]
     rows = [
         ("what", what(notification)),
-        ("rule", text(alert.get("rule"))),
+        ("note", text(alert.get("note"))),
+        ("acknowledged", _acknowledged(notification)),
+        ("rule", rule(alert)),
         ("value", _values(alert)),
+        ("measured", measured(alert)),
+        ("compared with", compared(alert)),
         ("since", _since(alert)),
         ("moved most", moved(alert)),
         ("model version", text(alert.get("version"))),
+        ("other versions", others(alert)),
         ("samples", text(alert.get("n"))),
         ("why", text(alert.get("reason"))),
-        ("note", text(alert.get("acknowledgement"))),
         ("type", text(notification.get("command"))),
     ]
     return [(name, value) for name, value in rows if value]
@@ -84,9 +89,58 @@ def facts(notification: Body) -> list[tuple[str, str]]:
 
 def what(notification: Body) -> str:
     """What became of the alert, and by whom."""
-    became, alert = kind(notification), notification["alert"]
-    by = alert.get("acknowledged_by") if became == "acknowledged" else None
+    became, by = kind(notification), notification["alert"].get("by")
     return WHAT.get(became, became) + (f" by {by}" if by else "")
+
+
+def _acknowledged(notification: Body) -> str:
+    """Who works on it, where that is not what is told."""
+    alert = notification["alert"]
+    if not alert.get("acknowledged_by") or kind(notification) == "acknowledged":
+        return ""
+    return f"by {alert['acknowledged_by']}" + (f": {alert['acknowledgement']}" if alert.get("acknowledgement") else "")
+
+
+def rule(alert: Body) -> str:
+    """The rule, with its name where it has one."""
+    said = text(alert.get("rule"))
+    return f"{alert['rule_name']}: {said}" if said and alert.get("rule_name") else said
+
+
+def measured(alert: Body) -> str:
+    """What a rule about changes or deviations measured: "35, from 0.2 in the window before"."""
+    against = alert.get("measured_against")
+    if not against:
+        return ""
+    name = {"previous": "in the window before", "reference": "of the reference"}.get(against["what"])
+    name = name or f"on average of {against.get('windows')} windows before"
+    return f"{text(alert.get('measured')) or 'more than can be said'}, from {text(against.get('value'))} {name}"
+
+
+def compared(alert: Body) -> str:
+    """What the check compared the window with."""
+    found = alert.get("compared_with")
+    if not found:
+        return ""
+    if found["what"] == "reference":
+        return f"the reference (revision {found.get('revision')})"
+    name = {"previous": "the window before", "week_before": "a week ago"}.get(found["what"], found["what"])
+    return f"{name}: {time(found.get('start'))} to {time(found.get('end'))}, {found.get('n')} samples"
+
+
+def others(alert: Body) -> str:
+    """What other versions have in the same window."""
+    found = alert.get("versions") or ()
+    said = (f"{each['version']} {text(each.get('value')) or each.get('state')} (n {each.get('n')})" for each in found)
+    return ", ".join(said)
+
+
+def time(written: Any) -> str:
+    """A moment of a body as a person reads it."""
+    if written is None:
+        return ""
+    moment = datetime.fromisoformat(str(written)).astimezone(UTC)
+    return f"{moment:%Y-%m-%d}" if (moment.hour, moment.minute) == (0, 0) else f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
 def text(value: Any) -> str:
@@ -104,7 +158,7 @@ def _values(alert: Body) -> str:
 
 
 def _since(alert: Body) -> str:
-    since, ended, count = text(alert.get("since")), alert.get("last_window_end"), alert.get("windows")
+    since, ended, count = time(alert.get("since")), time(alert.get("last_window_end")), alert.get("windows")
     spans = f", {count} windows until {ended}" if ended and count and count > 1 else f", until {ended}" if ended else ""
     return since + spans if since else ""
 

@@ -33,7 +33,7 @@ def notification(kind: str = "firing", **changed: Any) -> dict[str, Any]:
     return {
         "format": 1, "type": f"alert.{kind}", "timestamp": "2026-11-24T03:12:09+00:00", "organization": "acme",
         "alert": alert, "link": "https://dcmon.example.org/api/v1/alert-rules/3",
-        "command": "dcmon --org 'acme' alert show 17",
+        "command": "dcmon --org acme alert show 17",
     }  # fmt: skip
 
 
@@ -155,7 +155,7 @@ def test_one_alert_says_what_since_when_how_bad_what_moved_and_what_to_type() ->
     for said in (
         "HIGH firing: credit/Prediction Drift", "Drift Score > 0.2", "0.31, 0.4 at worst, 0.05 before",
         "2026-11-22", "3 windows",
-        "age 0.31, job 0.1 → 0.5", "v1", "5120", "dcmon --org 'acme' alert show 17", "https://dcmon.example.org",
+        "age 0.31, job 0.1 → 0.5", "v1", "5120", "dcmon --org acme alert show 17", "https://dcmon.example.org",
     ):  # fmt: skip
         assert said in text
     assert "moved most" not in words.plain(notification(drivers={}, moved=[]))
