@@ -22,7 +22,7 @@ NAMESPACE = uuid.UUID("6f0a7b52-6c1e-4d55-9f0b-2f1d8f5c1a77")
 
 
 def tell(session: Session, org: Organization, news: News, now: datetime) -> int:
-    """Write the news into an organization's outbox, for each webhook that wants it; returns how many were written."""
+    """Write the news into an organization's outbox, for each receiver that wants it; returns how many were written."""
     receivers = session.scalars(select(Webhook).where(Webhook.is_active).order_by(Webhook.id)).all()
     written = 0
     for kind, told in (("firing", news.firing), ("resolved", news.resolved)):

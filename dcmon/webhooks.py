@@ -61,12 +61,12 @@ def add(
     Raises InvalidInput, ModelNotFound or Conflict.
     """
     if not name.strip() or len(name) > 100 or not name.isprintable():
-        raise errors.InvalidInput("A webhook's name has 1 to 100 characters that can be printed.")
+        raise errors.InvalidInput("A receiver's name has 1 to 100 characters that can be printed.")
     where = Address(targets=[where]) if isinstance(where, str) else where
     kind = receivers.find(where.kind)
     accepted = kind.accept(Given(where.targets, where.headers, where.key, where.choices), settings)
     if session.scalar(select(Webhook.id).where(Webhook.name == name)):
-        raise errors.Conflict(f'There is a webhook {name!r} already. "dcmon webhook set" changes it.')
+        raise errors.Conflict(f'There is a receiver {name!r} already. "dcmon webhook set" changes it.')
     secret = secrets.token_bytes(32) if kind.IS_SIGNED else b""
     webhook = Webhook(name=name, kind=where.kind, url=accepted.url, secret=secret, severities=list(SEVERITIES))
     webhook.options, webhook.credentials = accepted.options, accepted.credentials

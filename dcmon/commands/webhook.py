@@ -63,7 +63,7 @@ def add(
     class_: Class = None,
     only_new: OnlyNew = False,
 ) -> None:
-    """Add a receiver, and tell it of what fires already; the signing secret of a webhook is shown once.
+    """Add a receiver, and tell it of what fires already; the signing secret of kind webhook is shown once.
 
     Example: dcmon webhook add team https://hooks.example.org/x --severity critical --severity high
     """
@@ -103,7 +103,7 @@ def list_(ctx: typer.Context) -> None:
     output.table(
         rows if output.is_json else [_for_people(row) for row in rows],
         NARROW if output.is_narrow else COLUMNS,
-        empty='No webhook yet: "dcmon webhook add NAME URL".',
+        empty='No receiver yet: "dcmon webhook add NAME URL".',
     )
 
 
@@ -181,7 +181,7 @@ def test(ctx: typer.Context, name: str) -> None:
     message = Message(f"msg_{uuid.uuid4().hex}", body)
     sent = receivers.send(to, message, Ways(settings.webhooks, settings.smtp))
     ctx.obj.output.value(
-        {"webhook": name, "delivered": sent.is_delivered, "status": sent.status, "seconds": round(sent.seconds, 3),
+        {"receiver": name, "delivered": sent.is_delivered, "status": sent.status, "seconds": round(sent.seconds, 3),
          "error": sent.error}
     )  # fmt: skip
     if not sent.is_delivered:

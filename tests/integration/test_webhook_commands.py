@@ -161,7 +161,7 @@ def test_a_key_can_come_by_standard_input(data_dir: Path, database_url: str, tar
         (("add", "x", "--kind", "command"), 2, "--kind command --"),
         (("add", "x", "--kind", "pigeon"), 2, "pigeon"),
         (("add", " ", "https://h.example"), 2, "1 to 100 characters"),
-        (("show", "x"), 5, "dcmon webhook list"),
+        (("show", "x"), 5, "There is no receiver 'x'. \"dcmon webhook list\""),
         (("set", "x", "--cap", "3"), 5, "dcmon webhook list"),
         (("rotate", "x"), 5, "dcmon webhook list"),
         (("delete", "x"), 5, "dcmon webhook list"),
@@ -177,7 +177,7 @@ def test_what_is_wrong_with_a_receiver_is_said(
 
 def test_the_same_name_twice_is_a_conflict(typed: Typed) -> None:
     assert typed("webhook", "add", "team", "https://h.example").returncode == 0
-    refused(typed("webhook", "add", "team", "https://h.example"), 6, "already")
+    refused(typed("webhook", "add", "team", "https://h.example"), 6, "There is a receiver 'team' already")
 
 
 def test_a_test_message_says_whether_it_came_through(typed: Typed) -> None:
