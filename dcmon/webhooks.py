@@ -70,8 +70,9 @@ def add(
     secret = secrets.token_bytes(32) if kind.IS_SIGNED else b""
     webhook = Webhook(name=name, kind=where.kind, url=accepted.url, secret=secret, severities=list(SEVERITIES))
     webhook.options, webhook.credentials = accepted.options, accepted.credentials
-    choose(session, webhook, choices or Choices(severities))
     session.add(webhook)
+    session.flush()
+    choose(session, webhook, choices or Choices(severities))  # after the insert, in which null would be the default
     session.flush()
     return webhook, _written(secret)
 

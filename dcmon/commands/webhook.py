@@ -1,5 +1,6 @@
 """Receivers of notifications: webhooks, PagerDuty, Slack, Teams, e-mail, commands."""
 
+from collections.abc import Collection
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,6 +9,8 @@ import typer
 from dcmon.commands import confirm, group, outcome
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from dcmon.db import Organization
     from dcmon.webhooks import Address
 
@@ -69,14 +72,14 @@ def add(
     """
     from dataclasses import replace
 
-    from dcmon import latecomers, webhooks
+    from dcmon import webhooks
 
     org, settings, output = ctx.obj.organization(), ctx.obj.settings, ctx.obj.output
     where = _address(kind.value, target, header, key, group, class_)
     choices = replace(webhooks.Choices(severity or [], model or None), **_limits(cap, repeat))
     with ctx.obj.org(org) as session:
         webhook, secret = webhooks.add(session, name, where, [], settings.webhooks, choices)
-        told = 0 if only_new else latecomers.tell(session, org, webhook, settings.url)
+        told = 0 if only_new else _tell(ctx, session, org, webhook)
         shown = _shown(session, webhook)
     said = {key: shown[key] for key in ("name", "kind", "to", "severities", "models", "cap", "repeat")}
     output.value(said | ({"secret": secret} if secret else {}) | {"told": told}, none=NOTHING)
@@ -156,7 +159,7 @@ def set_(
             wanted["models"] = None if model == ["all"] else model
         webhooks.choose(session, webhook, replace(webhooks.chosen(session, webhook), **wanted))
         session.flush()
-        told = 0 if only_new else latecomers.tell(session, org, webhook, settings.url, but=known)
+        told = _tell(ctx, session, org, webhook, known) if (severity or model) and not only_new else 0
         found = {**_shown(session, webhook), "told": told}
     ctx.obj.output.value(found if ctx.obj.output.is_json else _for_people(found), none=NOTHING)
     _say_told(ctx, org, told)
@@ -243,6 +246,19 @@ def _address(
     return Address(kind, target or [], _headers(header), key.strip() if key else None, choices)
 
 
+def _tell(ctx: typer.Context, session: "Session", org: "Organization", webhook: Any, but: Collection[int] = ()) -> int:
+    """Tell a receiver of what fires and, where it is to know, of what is wrong with dcmon; returns of how much."""
+    from dcmon import conditions, latecomers, news, webhooks
+
+    settings = ctx.obj.settings
+    told = latecomers.tell(session, org, webhook, settings.url, but=but)
+    if org.name != settings.watch.org:
+        return told
+    with ctx.obj.public() as public:
+        wrong = conditions.told(public)
+    return told + news.tell_one(session, org, webhook, wrong, webhooks.moment(session))
+
+
 def _say_told(ctx: typer.Context, org: "Organization", told: int) -> None:
     """Wake the notifier, after the commit, and say that it has something to tell."""
     from dcmon import wake
@@ -251,7 +267,8 @@ def _say_told(ctx: typer.Context, org: "Organization", told: int) -> None:
         with ctx.obj.public() as session:
             wake.ring(session, org.id, wake.Work.notify)
         ctx.obj.output.say(
-            f"{told} alerts fire already: it is told of them now." if told > 1
+            f"{told} alerts fire already: it is told of them now."
+            if told > 1
             else "An alert fires already: it is told of it now."
         )  # fmt: skip
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from dcmon import errors, models, notifications, outbox, silences, versions, webhooks
+from dcmon import drafts, errors, models, notifications, outbox, silences, versions, webhooks
 from dcmon.app import App
 from dcmon.models import NewModel
 from dcmon.outbox import Claimed
@@ -223,7 +223,7 @@ def test_what_a_silence_holds_goes_out_when_it_ends_and_says_what_is_true_then(b
     assert box.deliver() == []
     assert box.states() == ["held"]
     assert box.target.scalar("select held_because from notifications").startswith("silence 1 by ann")
-    assert box.next_in() == outbox.HELD_AGAIN
+    assert box.next_in() == drafts.HELD_AGAIN
     with box.app.org(box.target.org) as session:
         session.get_one(Alert, about).worst_value = 7.0
     box.wait(hours=1)
@@ -347,8 +347,10 @@ def test_an_alert_whose_acknowledgement_was_taken_back_is_told_again(box: Box) -
 
 
 def test_a_receiver_that_wants_no_repeats_gets_none(box: Box) -> None:
+    box.add("never", repeat_every=None, cap=None)
     with box.app.org(box.target.org) as session:
-        webhooks.find(session, "team").repeat_every = None
+        webhooks.delete(session, webhooks.find(session, "team"))
+        assert webhooks.chosen(session, webhooks.find(session, "never")).cap is None
     box.tell(box.alert())
     assert box.told() == ["firing"]
     box.wait(days=30)
