@@ -106,7 +106,7 @@ def _again(box: Outbox, found: Sequence[Notification], is_per_alert: bool) -> li
     for message_id, members in list(begun.items()):
         if any(_hold(box, each, is_per_alert) for each in members):
             for each in begun.pop(message_id):
-                each.message_id, each.is_digest, each.tried_at = None, False, None
+                each.message_id, each.is_digest, each.tried_at, each.left_to = None, False, None, None
     return [Draft(members, members[0].is_digest) for members in begun.values()]
 
 

@@ -40,7 +40,7 @@ _SUPERSEDE = f"""
            and n.position < newest.position and {OPEN} and (n.lease_until is null or n.lease_until < :now)
         returning newest.id as newer, n.message_id, case when n.attempts = 0 then n.held_because end as held
     ), dissolved as (
-        update notifications n set message_id = null, is_digest = false
+        update notifications n set message_id = null, is_digest = false, left_to = null
          where {OPEN} and n.message_id in (select message_id from over)
            and not exists (select 1 from newest where newest.about = {{about}} and {{which}}
                               and newest.webhook_id = n.webhook_id and newest.position > n.position)
@@ -144,7 +144,9 @@ def _take(webhook: Webhook, draft: Draft, now: datetime, until: datetime) -> Cla
         each.attempts, each.tried_at = each.attempts + 1, each.tried_at or now
     name = f"msg_{message_id.hex}"
     body = digests.of([each.body for each in members], name, is_digest=draft.is_digest)
-    return Claimed(message_id, webhook.id, webhooks.to(webhook, now), Message(name, body), len(members))
+    return Claimed(
+        message_id, webhook.id, webhooks.to(webhook, now, members[0].left_to), Message(name, body), len(members)
+    )
 
 
 def record(session: Session, claimed: Claimed, sent: Delivery, settings: Webhooks, now: datetime | None = None) -> None:
@@ -158,6 +160,7 @@ def record(session: Session, claimed: Claimed, sent: Delivery, settings: Webhook
     wait = max(pause(members[0].attempts), sent.wait or timedelta())
     for each in members:
         each.last_status, each.last_error, each.lease_until = sent.status, sent.error, None
+        each.left_to = list(sent.left) or each.left_to
         if sent.is_delivered:
             each.delivered_at = at
         elif at - (each.tried_at or at) > settings.retry_for and not sent.is_gone:

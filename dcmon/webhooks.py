@@ -180,12 +180,15 @@ def rotate(session: Session, webhook: Webhook, *, now: datetime | None = None) -
     return _written(webhook.secret)
 
 
-def to(webhook: Webhook, now: datetime) -> To:
-    """Where messages go, with what signs and opens."""
+def to(webhook: Webhook, now: datetime, left_to: Sequence[str] | None = None) -> To:
+    """Where messages go, with what signs and opens; `left_to`: only to these of several people."""
     is_old_good = webhook.old_secret is not None and webhook.old_secret_until is not None
     is_old_good = is_old_good and now < (webhook.old_secret_until or now)
     signing = [bytes(webhook.secret), *([bytes(webhook.old_secret or b"")] if is_old_good else [])]
-    return To(webhook.kind, webhook.name, webhook.url, tuple(signing), webhook.options, webhook.credentials)
+    options, people = webhook.options, webhook.options.get("to", ())
+    if left := [each for each in people if each in (left_to or ())]:
+        options = {**options, "to": left}
+    return To(webhook.kind, webhook.name, webhook.url, tuple(signing), options, webhook.credentials)
 
 
 def pause(session: Session, webhook: Webhook, until: datetime | None, because: str | None = None) -> None:

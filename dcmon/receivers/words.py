@@ -42,22 +42,21 @@ def subject(body: Body) -> str:
         return f"[{body['organization']}] {body['count']} notifications at once: {counted(body['counts']['severity'])}"
     if len(about) == 1:
         return f"[{body['organization']}] {headline(about[0])}"
-    return (
-        f"[{body['organization']}] {body['model']}: {len(about)} alerts changed, {counted(body['counts']['severity'])}"
-    )
+    changed = f"{text(body['model'])}: {len(about)} alerts changed, {counted(body['counts']['severity'])}"
+    return f"[{body['organization']}] {changed}"
 
 
 def headline(notification: Body) -> str:
     """What became of one alert: "HIGH firing: credit/Prediction Drift"."""
     alert, what = notification["alert"], kind(notification)
-    name = "/".join(str(alert[key]) for key in ("model", "monitor") if alert.get(key))
+    name = "/".join(text(alert[key]) for key in ("model", "monitor") if alert.get(key))
     return f"{str(alert['severity']).upper()} {WHAT.get(what, what).partition(':')[0]}: {name}"
 
 
 def counted(counts: dict[str, int]) -> str:
     """ "3 critical, 17 high"."""
     order = [each for each in SEVERITIES if each in counts] + sorted(set(counts) - set(SEVERITIES))
-    return ", ".join(f"{counts[each]} {each}" for each in order)
+    return ", ".join(f"{counts[each]} {text(each)}" for each in order)
 
 
 def colour(notification: Body) -> str:
@@ -90,7 +89,7 @@ def facts(notification: Body) -> list[tuple[str, str]]:
 def what(notification: Body) -> str:
     """What became of the alert, and by whom."""
     became, by = kind(notification), notification["alert"].get("by")
-    return WHAT.get(became, became) + (f" by {by}" if by else "")
+    return WHAT.get(became, became) + (f" by {text(by)}" if by else "")
 
 
 def _acknowledged(notification: Body) -> str:
@@ -98,13 +97,14 @@ def _acknowledged(notification: Body) -> str:
     alert = notification["alert"]
     if not alert.get("acknowledged_by") or kind(notification) == "acknowledged":
         return ""
-    return f"by {alert['acknowledged_by']}" + (f": {alert['acknowledgement']}" if alert.get("acknowledgement") else "")
+    note = text(alert.get("acknowledgement"))
+    return f"by {text(alert['acknowledged_by'])}" + (f": {note}" if note else "")
 
 
 def rule(alert: Body) -> str:
     """The rule, with its name where it has one."""
     said = text(alert.get("rule"))
-    return f"{alert['rule_name']}: {said}" if said and alert.get("rule_name") else said
+    return f"{text(alert['rule_name'])}: {said}" if said and alert.get("rule_name") else said
 
 
 def measured(alert: Body) -> str:
@@ -131,7 +131,9 @@ def compared(alert: Body) -> str:
 def others(alert: Body) -> str:
     """What other versions have in the same window."""
     found = alert.get("versions") or ()
-    said = (f"{each['version']} {text(each.get('value')) or each.get('state')} (n {each.get('n')})" for each in found)
+    said = (
+        f"{text(each['version'])} {text(each.get('value')) or each.get('state')} (n {each.get('n')})" for each in found
+    )
     return ", ".join(said)
 
 
@@ -147,7 +149,12 @@ def text(value: Any) -> str:
     """A value as a person reads it."""
     if value is None:
         return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else one_line(str(value))
+
+
+def one_line(said: str) -> str:
+    """A text from outside, which can neither begin a line of its own nor hide in signs that are not seen."""
+    return " ".join("".join(each if each.isprintable() else " " for each in said).split())
 
 
 def _values(alert: Body) -> str:
@@ -167,12 +174,12 @@ def moved(alert: Body) -> str:
     """The entries that moved most, with before and after where they are known."""
     if entries := alert.get("moved"):
         return ", ".join(
-            f"{each['name']} {text(each['before'])} → {text(each.get('after'))}"
+            f"{text(each['name'])} {text(each['before'])} → {text(each.get('after'))}"
             if each.get("before") is not None
-            else f"{each['name']} {text(each.get('after'))}"
+            else f"{text(each['name'])} {text(each.get('after'))}"
             for each in entries
         )
-    return ", ".join(f"{name} {text(value)}" for name, value in (alert.get("drivers") or {}).items())
+    return ", ".join(f"{text(name)} {text(value)}" for name, value in (alert.get("drivers") or {}).items())
 
 
 def line(notification: Body) -> str:

@@ -357,6 +357,30 @@ def test_a_receiver_that_wants_no_repeats_gets_none(box: Box) -> None:
     assert box.told() == []
 
 
+# Several people.
+
+
+def test_who_has_a_mail_is_not_sent_it_again_while_another_one_is_waited_for(box: Box) -> None:
+    with box.app.org(box.target.org) as session:
+        webhooks.delete(session, webhooks.find(session, "team"))
+        both = Address("email", ["ann@a.example", "bob@a.example"])
+        webhooks.add(session, "mail", both, [], box.settings)
+    about = box.alert()
+    box.tell(about)
+    first = only(box.claim())
+    assert first.to.options["to"] == ["ann@a.example", "bob@a.example"]
+    box.record([first], Delivery(None, "refused bob", is_taken=True, left=("bob@a.example",)))
+    box.wait(minutes=1)
+    again = only(box.claim())
+    assert (again.id, again.to.options["to"]) == (first.id, ["bob@a.example"])
+    box.record([again], REFUSED)
+    box.wait(minutes=1)
+    assert only(box.claim()).to.options["to"] == ["bob@a.example"]
+    box.tell(about, "resolved", state="resolved")
+    box.wait(minutes=5)
+    assert only(box.claim()).to.options["to"] == ["ann@a.example", "bob@a.example"]
+
+
 # The cap.
 
 
