@@ -76,9 +76,20 @@ def _ascii(host: str) -> str:
 def require_url(url: str, allow: Sequence[str]) -> Url:
     """Raises InvalidInput unless the URL is https, or http to a host that is allowed by name or network."""
     found = parse(url)
+    address = _literal(found.host)
+    if address is not None and is_inside(address) and not is_allowed(found.host, address, allow):
+        raise InvalidInput(f"{found.host} is {address}, which is not public. DCMON_WEBHOOKS__ALLOW can allow it.")
     if found.scheme == "http" and not is_allowed_name(found.host, allow):
         raise InvalidInput(f"Use https, or add {found.host} to DCMON_WEBHOOKS__ALLOW if it is a receiver of your own.")
     return found
+
+
+def _literal(host: str) -> Address | None:
+    """The address that a host is by itself, however it is written: 0x7f.1 and 2130706433 are 127.0.0.1."""
+    try:
+        return ip_address(host) if ":" in host else IPv4Address(socket.inet_aton(host))
+    except (OSError, ValueError):
+        return None
 
 
 def resolve(url: str, allow: Sequence[str], seconds: float = 10) -> Destination:

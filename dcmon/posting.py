@@ -29,7 +29,8 @@ USER_AGENT = "dcmon/1"
 class Delivery:
     """How a delivery went: the answer's status, or what kept it from having one; seconds it took.
 
-    `is_taken`: for receivers that speak no HTTP. `wait`: how long the receiver asked to be left alone.
+    `is_taken`: for receivers that speak no HTTP. `wait`: how long the receiver asked to be left alone. `left`: those of
+    several people whom it is to be tried again for.
     """
 
     status: int | None
@@ -37,10 +38,11 @@ class Delivery:
     seconds: float = 0.0
     wait: timedelta | None = None
     is_taken: bool = False
+    left: tuple[str, ...] = ()
 
     @property
     def is_delivered(self) -> bool:
-        return self.is_taken or (self.status is not None and 200 <= self.status < 300)
+        return (self.is_taken and not self.left) or (self.status is not None and 200 <= self.status < 300)
 
     @property
     def is_gone(self) -> bool:

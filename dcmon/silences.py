@@ -76,8 +76,12 @@ def held_until(session: Session, alert: Alert, now: datetime) -> datetime | None
 
 def hold(session: Session, alert: Alert, now: datetime) -> Hold | None:
     """What holds notifications about an alert back: a silence, else a mute time, else a more severe alert."""
-    known = labels(session, alert)
-    return _silenced(session, known, now) or _muted(session, known, now) or _inhibited(session, alert)
+    return hold_labels(session, labels(session, alert), now) or _inhibited(session, alert)
+
+
+def hold_labels(session: Session, known: Mapping[str, str], now: datetime) -> Hold | None:
+    """The silence or mute time that matches these labels now."""
+    return _silenced(session, known, now) or _muted(session, known, now)
 
 
 def labels(session: Session, alert: Alert) -> Mapping[str, str]:

@@ -30,7 +30,7 @@ def judge(app: App) -> str:
 
 def _tell(app: App, told: News, now: datetime) -> None:
     """Tell the organization that is to be told; a crash in between tells again, which the outbox notices."""
-    if not told.firing and not told.resolved:
+    if not told.firing and not told.lasting and not told.resolved:
         return
     if app.settings.watch.org is not None:
         try:

@@ -11,14 +11,16 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dcmon import alerts, changes, db, errors, models, monitors, results, rules, verdicts, webhooks
+from dcmon import alerts, changes, db, errors, models, monitors, results, rules, verdicts, versions, webhooks
 from dcmon.checks.layout import Value
 from dcmon.episodes import fold
 from dcmon.monitors import NewMonitor
 from dcmon.reading import Extent
+from dcmon.receivers import words
 from dcmon.rules import Change
 from dcmon.settings import Webhooks
 from dcmon.tables.org import Alert, AlertChange, AlertRule, DueWindow, Monitor, Notification, Result
+from dcmon.versions import NewVersion
 from dcmon.windows import Frequency, Window
 from tests.integration.conftest import Target
 
@@ -216,6 +218,58 @@ def test_an_alert_says_what_moved_from_the_good_window_before(target: Target) ->
     assert about["summary"] == "credit/Drift (v1): score is 0.9 (> 0.2), 1 window since 2026-03-03"
     assert about["moved"][0] == {"name": "age", "before": 0.1, "after": 0.9}
     assert body["command"].endswith("alert show 1")
+
+
+def test_messages_tell_who_did_what_and_why(target: Target) -> None:
+    ruled(target, "> 0.2", name="drift", for_windows=1)
+    put(target, 0, 0.1)
+    put(target, 1, 0.9, n=70)
+    with db.org_session(target.engine, target.org) as session:
+        alert = session.scalars(select(Alert)).one()
+        alerts.acknowledge(session, target.org, alert, URL, by="ann", note="looking")
+        alerts.resolve(session, target.org, alert, URL, by="bob", note="expected: new pricing")
+        alerts.reopen(session, target.org, alert, URL, by="cem", note="it is not")
+    put(target, 2, 0.1)
+    with db.org_session(target.engine, target.org) as session:
+        bodies = list(session.scalars(select(Notification.body).order_by(Notification.position)))
+    told = [(body["type"], body["alert"]["by"], body["alert"]["note"]) for body in bodies]
+    assert told == [
+        ("alert.firing", None, None), ("alert.acknowledged", "ann", "looking"),
+        ("alert.resolved", "bob", "expected: new pricing"), ("alert.reopened", "cem", "it is not"),
+        ("alert.resolved", None, None),
+    ]  # fmt: skip
+    assert "resolved by bob" in words.plain(bodies[2])
+    assert "note: expected: new pricing" in words.plain(bodies[2])
+    assert "acknowledged: by ann: looking" in words.plain(bodies[2])
+    about = bodies[0]["alert"]
+    assert about["window"] == about["worst_window"] == [window(1).start.isoformat(), window(1).end.isoformat()]
+    assert (about["n"], about["worst_n"], about["rule_name"]) == (70, 70, "drift")
+    assert (about["sentence"], about["compared_with"]) == ("high when > 0.2", {"what": "reference", "revision": 1})
+    assert bodies[0]["link"] == f"{URL}/alerts/1?org=acme"
+
+
+def test_a_message_about_a_change_says_from_what(target: Target) -> None:
+    ruled(target, "rise > 20%")
+    put(target, 0, 0.1)
+    put(target, 1, 0.4)
+    with db.org_session(target.engine, target.org) as session:
+        (body,) = session.scalars(select(Notification.body))
+    assert body["alert"]["measured_against"] == {"what": "previous", "value": 0.1}
+    assert body["alert"]["measured"] == pytest.approx(300)
+    assert "measured: 300, from 0.1 in the window before" in words.plain(body)
+
+
+def test_a_message_says_what_other_versions_have_in_the_same_window(target: Target) -> None:
+    ruled(target, "> 0.2")
+    with db.org_session(target.engine, target.org) as session:
+        model = models.get(session, target.model_id)
+        other = versions.create(session, model, NewVersion("v2", {"age": "numeric"}, classes=["0", "1"]))
+    put(replace(target, version_id=other.id), 0, 0.05, n=30)
+    put(target, 0, 0.9)
+    with db.org_session(target.engine, target.org) as session:
+        (body,) = session.scalars(select(Notification.body))
+    assert body["alert"]["versions"] == [{"version": "v2", "value": 0.05, "n": 30, "state": "OK"}]
+    assert "other versions: v2 0.05 (n 30)" in words.plain(body)
 
 
 def test_a_window_without_data_can_alert_and_has_its_reason(target: Target) -> None:

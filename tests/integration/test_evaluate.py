@@ -433,7 +433,7 @@ def test_each_change_of_an_alert_is_told_once_signed_and_in_order(
     signed = webhook.sign([secret], headers["webhook-id"], int(headers["webhook-timestamp"]), webhook.encode(body))
     assert headers["webhook-signature"] == signed["webhook-signature"]
     assert body["alert"]["monitor"] == "Age"
-    assert body["command"].startswith("dcmon --org 'acme' alert show")
+    assert body["command"].startswith("dcmon --org acme alert show")
     telling.close()
 
 

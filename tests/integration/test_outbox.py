@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from dcmon import errors, models, notifications, outbox, silences, versions, webhooks
+from dcmon import drafts, errors, models, notifications, outbox, silences, versions, webhooks
 from dcmon.app import App
 from dcmon.models import NewModel
 from dcmon.outbox import Claimed
@@ -223,7 +223,7 @@ def test_what_a_silence_holds_goes_out_when_it_ends_and_says_what_is_true_then(b
     assert box.deliver() == []
     assert box.states() == ["held"]
     assert box.target.scalar("select held_because from notifications").startswith("silence 1 by ann")
-    assert box.next_in() == outbox.HELD_AGAIN
+    assert box.next_in() == drafts.HELD_AGAIN
     with box.app.org(box.target.org) as session:
         session.get_one(Alert, about).worst_value = 7.0
     box.wait(hours=1)
@@ -347,12 +347,38 @@ def test_an_alert_whose_acknowledgement_was_taken_back_is_told_again(box: Box) -
 
 
 def test_a_receiver_that_wants_no_repeats_gets_none(box: Box) -> None:
+    box.add("never", repeat_every=None, cap=None)
     with box.app.org(box.target.org) as session:
-        webhooks.find(session, "team").repeat_every = None
+        webhooks.delete(session, webhooks.find(session, "team"))
+        assert webhooks.chosen(session, webhooks.find(session, "never")).cap is None
     box.tell(box.alert())
     assert box.told() == ["firing"]
     box.wait(days=30)
     assert box.told() == []
+
+
+# Several people.
+
+
+def test_who_has_a_mail_is_not_sent_it_again_while_another_one_is_waited_for(box: Box) -> None:
+    with box.app.org(box.target.org) as session:
+        webhooks.delete(session, webhooks.find(session, "team"))
+        both = Address("email", ["ann@a.example", "bob@a.example"])
+        webhooks.add(session, "mail", both, [], box.settings)
+    about = box.alert()
+    box.tell(about)
+    first = only(box.claim())
+    assert first.to.options["to"] == ["ann@a.example", "bob@a.example"]
+    box.record([first], Delivery(None, "refused bob", is_taken=True, left=("bob@a.example",)))
+    box.wait(minutes=1)
+    again = only(box.claim())
+    assert (again.id, again.to.options["to"]) == (first.id, ["bob@a.example"])
+    box.record([again], REFUSED)
+    box.wait(minutes=1)
+    assert only(box.claim()).to.options["to"] == ["bob@a.example"]
+    box.tell(about, "resolved", state="resolved")
+    box.wait(minutes=5)
+    assert only(box.claim()).to.options["to"] == ["ann@a.example", "bob@a.example"]
 
 
 # The cap.

@@ -45,7 +45,7 @@ class Notification(Org):
 
     What is sent is a message, to one receiver: the notifications with one `message_id`, which is drawn before the first
     try and stays. `tried_at` is that first try. Over are those with `delivered_at` or `dead_at`; `is_superseded`: not
-    given up, but no longer worth telling.
+    given up, but no longer worth telling. `left_to`: the others that it goes to have it.
     """
 
     __tablename__ = "notifications"
@@ -75,5 +75,6 @@ class Notification(Org):
     dead_at: Mapped[dt.datetime | None]
     is_superseded: Mapped[bool] = mapped_column(server_default=text("false"))
     held_because: Mapped[str | None]
+    left_to: Mapped[list[str] | None]
     last_status: Mapped[int | None]
     last_error: Mapped[str | None]
