@@ -315,9 +315,10 @@ def set_(
     filter_: Annotated[list[str] | None, typer.Option("--filter", help='Only rows like "age >= 30".')] = None,
     compare: Annotated[str | None, typer.Option(help=COMPARE)] = None,
     rows: Annotated[str | None, typer.Option(help=ROWS)] = None,
+    param: Annotated[list[str] | None, typer.Option(help="A parameter of its check: min_samples=50.")] = None,
     reset: Annotated[
         list[str] | None,
-        typer.Option(help="Choose none any more: feature, scorer, class, aggregation, metric or filter."),
+        typer.Option(help="Choose none any more: feature, scorer, class, aggregation, metric, filter or param."),
     ] = None,
 ) -> None:
     """Change a monitor; where its values are others by it, its windows are evaluated again and its alerts are over.
@@ -331,7 +332,7 @@ def set_(
 
     if frequency is not None and frequency.upper() not in Frequency.__members__:
         raise typer.BadParameter(f"{frequency!r} is none of {', '.join(Frequency)}.", param_hint="--frequency")
-    if unknown := set(reset or ()) - {"feature", "scorer", "class", "aggregation", "metric", "filter"}:
+    if unknown := set(reset or ()) - {"feature", "scorer", "class", "aggregation", "metric", "filter", "param"}:
         raise typer.BadParameter(f"{min(unknown)!r} can't be reset.", param_hint="--reset")
     given: dict[str, Any] = {
         "name": new_name, "description": description, "aggregation_window": aggregation_window,
@@ -341,21 +342,25 @@ def set_(
     conf = {"feature": feature, "scorer": scorer, "class": class_, "aggregation method": aggregation and [aggregation]}
     fields = {key: value for key, value in given.items() if value is not None}
     fields |= {} if rows is None else {"rows": rows_read(rows)}
-    if not fields and not any(conf.values()) and not metric and not reset:
+    changed = parameters(param or [])
+    if not fields and not any(conf.values()) and not metric and not changed and not reset:
         raise typer.BadParameter("Say what to change: see dcmon monitor set --help.")
     gone = {"aggregation method" if each == "aggregation" else each for each in reset or ()}
     fields |= {"data_filters": None} if "filter" in gone else {}
     org = ctx.obj.organization()
     with ctx.obj.org(org) as session:
         monitor = monitors.find(session, name)
-        before = monitors.described(monitor)
+        before = monitors.hold(session, monitor)
         kwargs = before.additional_kwargs or {"check_conf": {}, "res_conf": None}
         chosen = {key: value for key, value in {**kwargs["check_conf"], **{k: v for k, v in conf.items() if v}}.items()
                   if key not in gone and value}  # fmt: skip
         metrics = None if "metric" in gone else metric or kwargs.get("res_conf")
         is_chosen = bool(chosen or metrics)
         fields["additional_kwargs"] = {**kwargs, "check_conf": chosen, "res_conf": metrics} if is_chosen else None
-        done = changes.change_monitor(session, org, monitor, replace(before, **fields), ctx.obj.settings.url)
+        params = None
+        if changed or "param" in gone:
+            params = {**({} if "param" in gone else monitors.check(session, monitor.check_id).params), **changed}
+        done = changes.change_monitor(session, org, monitor, replace(before, **fields), ctx.obj.settings.url, params)
         row = {"monitor": name, "name": monitor.name, "revision": monitor.revision, "windows_due": done.windows}
     with ctx.obj.public() as session:
         wake.ring(session, org.id, wake.Work.evaluate)
