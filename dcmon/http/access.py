@@ -14,6 +14,7 @@ from dcmon import db, errors, tokens, wake
 from dcmon.app import App
 from dcmon.db import Organization
 from dcmon.limits import Kind, Limits
+from dcmon.wake import Work
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,10 @@ class Access:
         with self.app.meter.counting(self.org, self.limits, kind, rows, size):
             yield
 
-    def ring(self) -> None:
-        """Say, after the commit, that windows may be due."""
+    def ring(self, work: Work = Work.evaluate) -> None:
+        """Say, after the commit, that windows may be due, or that there may be something to send."""
         with self.app.public() as session:
-            wake.ring(session, self.org.id, wake.Work.evaluate)
+            wake.ring(session, self.org.id, work)
 
 
 def _token(request: Request) -> str:
