@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import select, text, true
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
@@ -198,6 +198,24 @@ def series(session: Session, monitor_id: int, since: datetime | None = None) -> 
     return sorted(session.scalars(statement), key=lambda result: (result.window_end, result.version_id))
 
 
+def newest(session: Session, monitor_id: int, many: int) -> list[Result]:
+    """The same for the last `many` windows of each version, found by the index however long the past is."""
+    on = select(Monitor.revision, Check.model_id).join(Check, Check.id == Monitor.check_id)
+    revision, model_id = session.execute(on.where(Monitor.id == monitor_id)).one()
+    last = (
+        select(Result.id)
+        .where(Result.monitor_id == monitor_id, Result.version_id == Version.id, Result.monitor_revision == revision)
+        .ext(distinct_on(Result.window_end))
+        .order_by(Result.window_end.desc(), Result.revision.desc())
+        .limit(many)
+        .correlate(Version)
+        .lateral()
+    )
+    statement = select(Result).select_from(Version).join(last, true()).join(Result, Result.id == last.c.id)
+    found = session.scalars(statement.where(Version.model_id == model_id))
+    return sorted(found, key=lambda result: (result.window_end, result.version_id))
+
+
 def revisions(session: Session, monitor_id: int, since: datetime | None = None) -> list[Result]:
     """Every result of a monitor, those that were revised too, in order of windows and revisions."""
     statement = select(Result).where(Result.monitor_id == monitor_id)
@@ -239,8 +257,3 @@ def moved_features(session: Session, version_id: int, start: datetime, end: date
     importance = found.feature_importance or dict.fromkeys(found.entries, 1.0)
     moved = {name: drift * importance.get(name, 0.0) for name, drift in found.entries.items()}
     return {name: share for name, share in moved.items() if share > 0}
-
-
-def headline(metrics: dict[str, Any]) -> tuple[str, float] | None:
-    """The metric to show when there is room for one: the largest in magnitude."""
-    return max(metrics.items(), key=lambda item: abs(item[1]), default=None)

@@ -100,7 +100,18 @@ def list_(ctx: typer.Context) -> None:
 @app.command()
 def show(ctx: typer.Context, name: str) -> None:
     """Show a model: versions, samples, monitors, alerts, quarantine. Example: dcmon model show credit"""
-    from dcmon import durations, liveness, models, overview, quarantine, references, retention, samples, versions
+    from dcmon import (
+        durations,
+        liveness,
+        models,
+        overview,
+        quarantine,
+        references,
+        results,
+        retention,
+        samples,
+        versions,
+    )
 
     org = ctx.obj.organization()
     with ctx.obj.org(org) as session:
@@ -128,7 +139,7 @@ def show(ctx: typer.Context, name: str) -> None:
             "label_ratio": model.label_ratio,
             "label_delay": durations.written(model.label_delay),
             "samples_kept": retention.written(retention.effective(model.retention, org.retention)),
-            "monitors": len(overview.monitors(session, model.id)),
+            "monitors": len(results.monitors_of(session, model)),
             "firing_alerts": len(firing),
             "quarantined": quarantine.counts(session, model),
         }
