@@ -12,7 +12,7 @@ from typing import Any, Literal
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dcmon import due, flow, liveness, overview, quiet, reading, subjects
+from dcmon import due, flow, liveness, overview, planning, quiet, reading, results, subjects
 from dcmon.due import GRACE
 from dcmon.liveness import Liveness
 from dcmon.overview import MonitorView
@@ -144,9 +144,11 @@ def _complete(session: Session, on: _On, now: datetime) -> datetime | None:
 
 
 def _waits(session: Session, on: _On, window: Window, now: datetime) -> bool:
-    there = reading.extent(session, on.version.id, window.start, window.end)
-    is_short = bool(there.n) and there.label_ratio < on.model.label_ratio
-    return is_short and (there.logged_at or now) + on.model.label_delay > now
+    """Whether labels of the window, or of the one that it is compared with, are waited for."""
+    other = planning.compared(on.monitor, on.check, window, zone(on.model.time_zone))
+    windows = [window, *([] if other is None else [other])]
+    there = [reading.extent(session, on.version.id, each.start, each.end) for each in windows]
+    return results.labels_due_at(there, on.model.label_ratio, on.model.label_delay, now) is not None
 
 
 def _is_late(on: _On, end: datetime, alive: Liveness, now: datetime) -> bool:

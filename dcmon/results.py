@@ -1,6 +1,6 @@
 """Results: what a monitor found in a window, in revisions; and when it is worth looking again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -45,14 +45,14 @@ def verdict(
     """Whether a complete window is evaluated now. See docs/concepts.md, "When a window is due".
 
     A first evaluation waits only for labels: until the model's ratio is reached, or its delay has passed since the
-    window's newest row was logged. A further one waits until the window gained or lost a tenth, or was quiet a while:
-    `quiet` after the first, and twice as long after each further one, so that what trickles in for weeks does not have
-    the window evaluated by each drop.
+    window's newest row was logged; of the window that it is compared with too. A further one waits until the window
+    gained or lost a tenth, or was quiet a while: `quiet` after the first, and twice as long after each further one, so
+    that what trickles in for weeks does not have the window evaluated by each drop.
     `compared`: what is in the earlier window that it is compared with, whose late rows count as its own.
     """
-    if needs_labels and there.n and there.label_ratio < label_ratio:
-        waits_until = (there.logged_at or now) + label_delay
-        if waits_until > now:
+    if needs_labels:
+        waits_until = labels_due_at([there, *([] if compared is None else [compared])], label_ratio, label_delay, now)
+        if waits_until is not None:
             return Verdict(False, waits_until)
     if last is None or not is_same_monitor:
         return Verdict(True)
@@ -66,6 +66,13 @@ def verdict(
     waits = quiet * 2 ** min(last.revision - 1, DOUBLED_AT_MOST)
     quiet_at = min(touched_at + waits, last.computed_at + LONGEST_QUIET)
     return Verdict(True) if is_worth or quiet_at <= now else Verdict(False, quiet_at)
+
+
+def labels_due_at(windows: Iterable[Extent], ratio: float, delay: timedelta, now: datetime) -> datetime | None:
+    """Until when labels are waited for in any of these windows; None when they are not."""
+    short = [each for each in windows if each.n and each.label_ratio < ratio]
+    waits = [until for each in short if (until := (each.logged_at or now) + delay) > now]
+    return max(waits, default=None)
 
 
 def has_seen(last: Result, there: Extent, compared: Extent | None, needs_labels: bool) -> bool:

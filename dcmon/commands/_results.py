@@ -148,7 +148,7 @@ def backfill(
     with runs.alone(app.engine, org, name, wanted, durations.parse(timeout), app.output.say):
         with app.org(org) as session:
             asked = runs.complete(session, wanted, (utc(from_), utc(to) if to else None))
-            due = runs.missing(session, wanted, asked, app.settings.evaluate)
+            due = runs.missing(session, wanted, asked, app.settings.evaluate, org.retention)
         with app.output.progress(name, counts=True) as advance:
             link = app.settings.url if notify else None
             for number, each in enumerate(runs.run(app.engine, org, wanted, due, app.settings.evaluate, link), 1):
@@ -180,9 +180,9 @@ def _judged(session: "Session", result: "Result", names: dict[int, str], metrics
     """A result with what the active rules say of it; `no_verdict`: why one of them says nothing."""
     from dcmon import verdicts
 
-    made, why = row(result, names, next(iter(metrics), None)), verdicts.why_none(session, result)
-    reason = made["reason"] or why
-    return {**made, "violates": verdicts.violations(session, result), "no_verdict": why, "reason": reason}
+    made, ruling = row(result, names, next(iter(metrics), None)), verdicts.on(session, result)
+    reason = made["reason"] or ruling.why_none
+    return {**made, "violates": ruling.violations, "no_verdict": ruling.why_none, "reason": reason}
 
 
 def row(result: "Result", names: dict[int, str], metric: str | None) -> dict[str, Any]:
