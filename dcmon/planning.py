@@ -1,14 +1,14 @@
 """Planning a window of a version: which of its monitors are evaluated now, and when to look at the rest again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
-from dcmon import flow, reading, results, subjects
+from dcmon import due, flow, reading, results, subjects
 from dcmon.comparison import Comparing, With
 from dcmon.flow import Flow
 from dcmon.reading import Extent
@@ -20,10 +20,14 @@ from dcmon.windows import Frequency, Shape, Window, zone
 
 @dataclass(frozen=True)
 class Earlier:
-    """The window that a monitor compares with, and what the version has in it."""
+    """The window that a monitor compares with, and what the version has in it.
+
+    `is_pruned`: it begins before the retention, so rows of it are gone, or go soon.
+    """
 
     window: Window
     there: Extent
+    is_pruned: bool = False
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,8 @@ class Plan:
     """What is to be evaluated in a window of a version, and when to look at the rest again.
 
     `earlier`: by monitor, the window that takes the part of the reference, and what the version has in it.
-    `flow`: what came in the window, where a monitor counts that.
+    `flow`: what came in the window, where a monitor counts that. `settled`: the monitors whose result stays, because
+    what it was compared with is gone.
     """
 
     model: Model
@@ -42,6 +47,7 @@ class Plan:
     again_at: datetime | None = None
     earlier: Mapping[int, Earlier] = field(default_factory=dict)
     flow: Flow | None = None
+    settled: Collection[int] = ()
 
     def seen_by(self, check: Check) -> Extent:
         """What a result of this check has seen."""
@@ -57,10 +63,12 @@ def plan(
     now: datetime,
     only: int | None = None,
     is_flow: bool = False,
+    kept: timedelta | None = None,
 ) -> Plan:
     """Which monitors are evaluated now. `only`: this monitor, whether or not anything is new.
 
-    `is_flow`: those on the flow of rows, and no others.
+    `is_flow`: those on the flow of rows, and no others. `kept`: the organization's retention. A result that was
+    compared with rows that are pruned by now can't be had again: it stays, whatever comes late to its window.
     """
     version = session.get_one(Version, version_id)
     model = session.get_one(Model, version.model_id)
@@ -74,14 +82,17 @@ def plan(
     ]
     there = reading.extent(session, version_id, window.start, window.end)
     last = results.latest(session, version_id, window, [monitor.id for monitor, _ in on_it])
-    earlier = _earlier(session, version_id, window, on_it, local)
+    earlier = _earlier(session, version_id, window, on_it, local, due.begins(model, kept, now))
     counted = None
     if any(subjects.is_flow(check) for _, check in on_it):
         counted = flow.measure(session, model, version, window, there, now, waits=only is None)
     made = Plan(model, version, window, there, [], None, earlier, counted)
-    chosen, waits = [], []
+    chosen, waits, settled = [], [], set[int]()
     for monitor, check in on_it:
-        before = last.get(monitor.id)
+        before, other = last.get(monitor.id), earlier.get(monitor.id)
+        if other is not None and other.is_pruned and before is not None and _stays(before, monitor):
+            settled.add(monitor.id)
+            continue
         verdict = results.verdict(
             made.seen_by(check),
             before,
@@ -90,7 +101,7 @@ def plan(
             label_delay=model.label_delay,
             quiet=settings.label_quiet,
             is_same_monitor=before is not None and _same_inputs(before, monitor, version),
-            compared=earlier[monitor.id].there if monitor.id in earlier else None,
+            compared=None if other is None or other.is_pruned else other.there,
             touched_at=touched_at,
             now=now,
         )
@@ -100,7 +111,12 @@ def plan(
             chosen.append((monitor, check))
         if verdict.again_at is not None:
             waits.append(verdict.again_at)
-    return replace(made, monitors=chosen, again_at=min(waits, default=None))
+    return replace(made, monitors=chosen, again_at=min(waits, default=None), settled=settled)
+
+
+def _stays(before: Result, monitor: Monitor) -> bool:
+    """Whether a result that can't be had again is worth keeping."""
+    return before.state == "OK" and before.monitor_revision == monitor.revision
 
 
 def _of_flow(verdict: Verdict, counted: Flow, monitor: Monitor, before: Result | None) -> Verdict:
@@ -115,26 +131,44 @@ def _of_flow(verdict: Verdict, counted: Flow, monitor: Monitor, before: Result |
 
 
 def _earlier(
-    session: Session, version_id: int, window: Window, on_it: Sequence[tuple[Monitor, Check]], local: ZoneInfo
+    session: Session,
+    version_id: int,
+    window: Window,
+    on_it: Sequence[tuple[Monitor, Check]],
+    local: ZoneInfo,
+    first: datetime,
 ) -> dict[int, Earlier]:
     found: dict[int, Earlier] = {}
     extents: dict[Window, Extent] = {}
     for monitor, check in on_it:
-        if (compared := With(monitor.compared_with)) is With.reference or not check.needs_reference:
+        if (earlier := compared(monitor, check, window, local)) is None:
             continue
-        shape = Shape(Frequency(monitor.frequency), monitor.aggregation_window)
-        earlier = Comparing(shape, compared).earlier(window, local)
         if earlier not in extents:
             extents[earlier] = reading.extent(session, version_id, earlier.start, earlier.end)
-        found[monitor.id] = Earlier(earlier, extents[earlier])
+        found[monitor.id] = Earlier(earlier, extents[earlier], earlier.start < first)
     return found
 
 
+def compared(monitor: Monitor, check: Check, window: Window, local: ZoneInfo) -> Window | None:
+    """The earlier window that one is compared with; None where that is the reference, or nothing."""
+    if (how := With(monitor.compared_with)) is With.reference or not check.needs_reference:
+        return None
+    return Comparing(Shape(Frequency(monitor.frequency), monitor.aggregation_window), how).earlier(window, local)
+
+
 def is_answered(
-    session: Session, version_id: int, window: Window, monitor_id: int, settings: Evaluate, now: datetime
+    session: Session,
+    version_id: int,
+    window: Window,
+    monitor_id: int,
+    settings: Evaluate,
+    now: datetime,
+    kept: timedelta | None = None,
 ) -> bool:
-    """Whether the newest result of a monitor is of all that is there now, and of the monitor as it is now."""
-    on = plan(session, version_id, window, now, settings, now, only=monitor_id)
+    """Whether the newest result of a monitor is of all that is there now, and of the monitor as it is now; or stays."""
+    on = plan(session, version_id, window, now, settings, now, only=monitor_id, kept=kept)
+    if monitor_id in on.settled:
+        return True
     last = results.latest(session, version_id, window, [monitor_id]).get(monitor_id)
     if last is None or last.state == "ERROR" or not on.monitors:
         return False
@@ -142,8 +176,9 @@ def is_answered(
     is_same = last.monitor_revision == monitor.revision
     if check.needs_reference:
         is_same = _same_inputs(last, monitor, on.version)
-    compared = on.earlier[monitor_id].there if monitor_id in on.earlier else None
-    return is_same and results.has_seen(last, on.seen_by(check), compared, check.needs_labels)
+    earlier = on.earlier.get(monitor_id)
+    there = None if earlier is None or earlier.is_pruned else earlier.there
+    return is_same and results.has_seen(last, on.seen_by(check), there, check.needs_labels)
 
 
 def _same_inputs(before: Any, monitor: Monitor, version: Version) -> bool:

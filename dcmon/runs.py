@@ -43,6 +43,10 @@ class Watch:
         """The window that ends then."""
         return self.shape.ending(end, zone(self.model.time_zone))
 
+    def compared_with(self, window: Window) -> Window | None:
+        """The earlier window that one is compared with; None where that is the reference."""
+        return planning.compared(self.monitor, self.check, window, zone(self.model.time_zone))
+
 
 def watch(session: Session, monitor_id: int) -> Watch:
     """The monitor of that id."""
@@ -78,10 +82,15 @@ def _reaches(session: Session, on: Watch) -> Iterator[tuple[Version, datetime, d
             yield version, version.earliest, version.watermark
 
 
-def missing(session: Session, monitor_id: int, wanted: Sequence[Due], settings: Evaluate) -> list[Due]:
-    """Those windows that have no result of the monitor as it is now, on what is there now."""
+def missing(
+    session: Session, monitor_id: int, wanted: Sequence[Due], settings: Evaluate, kept: timedelta | None = None
+) -> list[Due]:
+    """Those windows that have no result of the monitor as it is now, on what is there now.
+
+    `kept`: the organization's retention.
+    """
     now = datetime.now(UTC)
-    return [each for each in wanted if not planning.is_answered(session, *each, monitor_id, settings, now)]
+    return [each for each in wanted if not planning.is_answered(session, *each, monitor_id, settings, now, kept)]
 
 
 def run(
@@ -101,7 +110,9 @@ def run(
         for version_id, window in wanted:
             with db.org_session(engine, org, snapshot=True) as session:
                 now = datetime.now(UTC)
-                plan = planning.plan(session, version_id, window, now, settings, now, only=monitor_id)
+                plan = planning.plan(
+                    session, version_id, window, now, settings, now, only=monitor_id, kept=org.retention
+                )
                 workload, known = gathering.gather(session, org, plan, settings, kept)
             answers = [*known, *child.run(workload)]
             with db.org_session(engine, org) as session:
@@ -185,9 +196,14 @@ def _why_not(session: Session, on: Watch, version: Version, window: Window, now:
     is_over = liveness.of(on.model, version) == "live" and window.end + on.model.lateness + GRACE <= now
     if version.watermark < window.end + on.model.lateness and not is_over:
         return f"its newest sample is of {version.watermark:%Y-%m-%d %H:%M} UTC"
-    there = reading.extent(session, version.id, window.start, window.end)
-    if on.check.needs_labels and there.n and there.label_ratio < on.model.label_ratio:
-        logged = there.logged_at or now
-        if logged + on.model.label_delay > now:
-            return f"labels of {there.n_labelled} of {there.n} samples are there"
+    return _why_unlabelled(session, on, version, window, now) if on.check.needs_labels else None
+
+
+def _why_unlabelled(session: Session, on: Watch, version: Version, window: Window, now: datetime) -> str | None:
+    """What lacks labels that are still waited for: the window, or the one that it is compared with."""
+    for each in (window, on.compared_with(window)):
+        there = None if each is None else reading.extent(session, version.id, each.start, each.end)
+        if there is not None and results.labels_due_at([there], on.model.label_ratio, on.model.label_delay, now):
+            where = "" if each == window else " of the window that it is compared with"
+            return f"labels of {there.n_labelled} of {there.n} samples{where} are there"
     return None

@@ -105,7 +105,7 @@ def list_(ctx: typer.Context) -> None:
 @app.command()
 def show(ctx: typer.Context, name: str) -> None:
     """Show a model: versions, samples, monitors, alerts, quarantine. Example: dcmon model show credit"""
-    from dcmon import durations, models, overview, quarantine, retention, versions
+    from dcmon import durations, models, overview, quarantine, results, retention, versions
 
     org = ctx.obj.organization()
     with ctx.obj.org(org) as session:
@@ -122,7 +122,7 @@ def show(ctx: typer.Context, name: str) -> None:
             "label_ratio": model.label_ratio,
             "label_delay": durations.written(model.label_delay),
             "samples_kept": retention.written(retention.effective(model.retention, org.retention)),
-            "monitors": len(overview.monitors(session, model.id)),
+            "monitors": len(results.monitors_of(session, model)),
             "firing_alerts": len(firing),
             "quarantined": quarantine.counts(session, model),
         }

@@ -47,8 +47,12 @@ def load(
     with _table(file, shape, columns) as table:
         if replace and not dry_run:
             confirm(f"Replace {there:,} reference rows of {model}/{version}?", yes)
-        with ctx.obj.org() as session:
-            done = references.load(session, owner, found, table, replace=replace, largest=largest, dry_run=dry_run)
+        org = ctx.obj.organization()
+        with ctx.obj.org(org) as session:
+            done = references.load(
+                session, owner, found, table,
+                replace=replace, largest=largest, dry_run=dry_run, samples_kept=org.retention,
+            )  # fmt: skip
     _finish(ctx, done, dry_run=dry_run)
 
 
@@ -80,8 +84,9 @@ def clear(
         _finish(ctx, references.Loaded(0, rows, 0, found.reference_revision + 1), dry_run=True)
         return
     confirm(f"Remove {rows:,} reference rows of {model}/{version}?", yes)
-    with ctx.obj.org() as session:
-        done = references.clear(session, found)
+    org = ctx.obj.organization()
+    with ctx.obj.org(org) as session:
+        done = references.clear(session, found, org.retention)
     _finish(ctx, done, dry_run=False)
 
 

@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.orm import Session
 
-from dcmon import db, errors, tokens, wake
+from dcmon import db, errors, tokens
 from dcmon.app import App
 from dcmon.db import Organization
 from dcmon.limits import Kind, Limits
@@ -41,8 +41,7 @@ class Access:
 
     def ring(self, work: Work = Work.evaluate) -> None:
         """Say, after the commit, that windows may be due, or that there may be something to tell."""
-        with self.app.public() as session:
-            wake.ring(session, self.org.id, work)
+        self.app.ring(self.org, work)
 
 
 def _token(request: Request) -> str:

@@ -119,8 +119,9 @@ class Evaluator:
         with db.org_session(app.engine, org, snapshot=True) as session:
             now = datetime.now(UTC)
             plan = planning.plan(
-                session, claim.version_id, claim.window, claim.touched_at, settings, now, is_flow=claim.is_flow
-            )
+                session, claim.version_id, claim.window, claim.touched_at, settings, now,
+                is_flow=claim.is_flow, kept=org.retention,
+            )  # fmt: skip
             workload, known = gathering.gather(session, org, plan, settings, self.kept)
         answers = [*known, *self.child.run(workload, lambda: self._wait(org))]
         with db.org_session(app.engine, org) as session:
@@ -164,8 +165,9 @@ class Evaluator:
             if not due.is_held(session, claim):
                 return
             plan = planning.plan(
-                session, claim.version_id, claim.window, claim.touched_at, settings, now, is_flow=claim.is_flow
-            )
+                session, claim.version_id, claim.window, claim.touched_at, settings, now,
+                is_flow=claim.is_flow, kept=org.retention,
+            )  # fmt: skip
             evaluation.store(
                 session, org, plan, evaluation.failed(plan, reason), app.settings.url, app.settings.alerts.recent
             )

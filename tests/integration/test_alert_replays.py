@@ -463,7 +463,7 @@ def test_what_one_window_breaks_is_asked_without_an_alert(target: Target) -> Non
     for number, value, expected in ((1, 0.2, ["high: score"]), (2, 0.23, ["medium: score"]), (3, 0.23, [])):
         found = put(target, number, value)
         with db.org_session(target.engine, target.org) as session:
-            assert verdicts.violations(session, found) == expected
+            assert verdicts.on(session, found).violations == expected
 
 
 def test_why_a_rule_has_no_verdict_on_a_window_is_said(target: Target) -> None:
@@ -471,9 +471,9 @@ def test_why_a_rule_has_no_verdict_on_a_window_is_said(target: Target) -> None:
     for number, few, expected in ((0, 100, "no window before"), (1, 100, None), (2, 10, "10 of 50 rows")):
         found = put(target, number, 0.1, n=few)
         with db.org_session(target.engine, target.org) as session:
-            why = verdicts.why_none(session, found)
+            why = verdicts.on(session, found).why_none
             assert (why is None) if expected is None else expected in (why or "")
-            assert verdicts.violations(session, found) == []
+            assert verdicts.on(session, found).violations == []
 
 
 def test_workers_and_operators_beside_one_another_end_in_the_fold(target: Target) -> None:
