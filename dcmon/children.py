@@ -188,11 +188,11 @@ class Child:
         return replace(workload, rows=rows, forgotten=forgotten)
 
     def _answer(self, pipe: Connection, wait: Callable[[], None]) -> Answer | None:
-        until = time.monotonic() + self._bounds.silence.total_seconds()
+        until = time.monotonic() + self._bounds.hang.total_seconds()
         while not pipe.poll(LOOKED_EVERY):
             wait()
             if time.monotonic() > until:
-                raise Broken(f"It hung: no answer in {self._bounds.silence.total_seconds():g} s.")
+                raise Broken(f"It hung: no answer in {self._bounds.hang.total_seconds():g} s.")
         answer: Answer | None = pipe.recv()
         return answer
 

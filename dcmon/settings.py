@@ -81,7 +81,7 @@ class Evaluate(BaseModel):
     cpu: Duration = Field(
         timedelta(minutes=2), description="CPU time that one check may take on one window; more of it is an ERROR."
     )
-    silence: Duration = Field(
+    hang: Duration = Field(
         timedelta(minutes=20), description="A check that gives no answer so long hangs, however busy the machine is."
     )
     memory: int = Field(
