@@ -78,10 +78,15 @@ def require_url(url: str, allow: Sequence[str]) -> Url:
     found = parse(url)
     address = _literal(found.host)
     if address is not None and is_inside(address) and not is_allowed(found.host, address, allow):
-        raise InvalidInput(f"{found.host} is {address}, which is not public. DCMON_WEBHOOKS__ALLOW can allow it.")
+        raise InvalidInput(_not_public(found.host, str(address)))
     if found.scheme == "http" and not is_allowed_name(found.host, allow):
         raise InvalidInput(f"Use https, or add {found.host} to DCMON_WEBHOOKS__ALLOW if it is a receiver of your own.")
     return found
+
+
+def _not_public(host: str, address: str) -> str:
+    said = f"{host} is not public" if host == address else f"{host} is {address}, which is not public"
+    return f"{said}. DCMON_WEBHOOKS__ALLOW can allow it."
 
 
 def _literal(host: str) -> Address | None:
@@ -99,7 +104,7 @@ def resolve(url: str, allow: Sequence[str], seconds: float = 10) -> Destination:
         addresses = _look_up(parsed.host, parsed.port, seconds)
         for address in addresses:
             if is_inside(ip_address(address)) and not is_allowed(parsed.host, ip_address(address), allow):
-                raise Refused(f"{parsed.host} is {address}, which is not public. DCMON_WEBHOOKS__ALLOW can allow it.")
+                raise Refused(_not_public(parsed.host, address))
         require_url(url, allow)  # again: the list may be a shorter one now
     except InvalidInput as error:
         raise Refused(str(error)) from error

@@ -81,6 +81,7 @@ def add(
         webhook, secret = webhooks.add(session, name, where, [], settings.webhooks, choices)
         told = 0 if only_new else _tell(ctx, session, org, webhook)
         shown = _shown(session, webhook)
+    shown = shown if output.is_json else _for_people(shown)
     said = {key: shown[key] for key in ("name", "kind", "to", "severities", "models", "cap", "repeat")}
     output.value(said | ({"secret": secret} if secret else {}) | {"told": told}, none=NOTHING)
     _say_told(ctx, org, told)

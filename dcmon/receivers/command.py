@@ -63,6 +63,7 @@ def send(to: To, message: Message, ways: Ways) -> Delivery:
     finally:
         _kill(process)
     if said is None:
+        _kill_detached(message.id)
         return Delivery(None, f"The command did not end within {seconds:g} s and was killed.")
     code = process.returncode
     if code == 0:
@@ -97,6 +98,15 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def _kill_detached(message_id: str) -> None:
+    """End what left the process group of a command that did not end: known by its environment, where /proc is."""
+    mark = f"DCMON_MESSAGE_ID={message_id}".encode()
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # another user's, or gone meanwhile
+            if mark in environment.read_bytes().split(b"\0"):
+                os.kill(int(environment.parent.name), signal.SIGKILL)
 
 
 def variables(message: Message) -> dict[str, str]:

@@ -5,6 +5,7 @@ import contextlib
 import hmac
 import json
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -412,8 +413,11 @@ def test_a_command_needs_no_shell_and_gives_none(tmp_path: Path) -> None:
     assert not (tmp_path / "made").exists()
 
 
-def test_a_command_that_does_not_end_is_killed_with_all_it_started(tmp_path: Path) -> None:
-    sent = shell(f"sleep 60 & echo $! > {tmp_path}/pid; sleep 60")
+@pytest.mark.parametrize("how", ["", "setsid "], ids=["in its group", "in a session of its own"])
+def test_a_command_that_does_not_end_is_killed_with_all_it_started(tmp_path: Path, how: str) -> None:
+    if how and not (Path("/proc/self/environ").exists() and shutil.which("setsid")):
+        pytest.skip("there is no /proc, or no setsid, here")
+    sent = shell(f"{how}sh -c 'echo $$ > {tmp_path}/pid; exec sleep 60' & sleep 60")
     assert sent.error == "The command did not end within 1 s and was killed."
     assert sent.seconds < 3
     child = int((tmp_path / "pid").read_text())
