@@ -17,7 +17,8 @@ from dcmon.due import GRACE
 from dcmon.liveness import Liveness
 from dcmon.overview import MonitorView
 from dcmon.tables.org import Check, Model, Monitor, Version
-from dcmon.windows import Frequency, Shape, Window, floor, step, zone
+from dcmon.timetables import Timetable
+from dcmon.windows import Window
 
 SOON = timedelta(minutes=2)  # a scheduler's round, an evaluator's turn
 
@@ -52,26 +53,10 @@ class Line:
 
 
 @dataclass(frozen=True)
-class _On:
+class _On(Timetable):
     """A monitor on a version."""
 
-    monitor: Monitor
-    check: Check
-    model: Model
     version: Version
-
-    @property
-    def shape(self) -> Shape:
-        return Shape(Frequency(self.monitor.frequency), self.monitor.aggregation_window)
-
-    def floor(self, time: datetime) -> datetime:
-        return floor(time, self.shape.frequency, zone(self.model.time_zone))
-
-    def step(self, end: datetime, units: int) -> datetime:
-        return step(end, self.shape.frequency, units, zone(self.model.time_zone))
-
-    def ending(self, end: datetime) -> Window:
-        return self.shape.ending(end, zone(self.model.time_zone))
 
 
 def lines(
@@ -145,7 +130,7 @@ def _complete(session: Session, on: _On, now: datetime) -> datetime | None:
 
 def _waits(session: Session, on: _On, window: Window, now: datetime) -> bool:
     """Whether labels of the window, or of the one that it is compared with, are waited for."""
-    other = planning.compared(on.monitor, on.check, window, zone(on.model.time_zone))
+    other = planning.compared(on.monitor, on.check, window, on.zone)
     windows = [window, *([] if other is None else [other])]
     there = [reading.extent(session, on.version.id, each.start, each.end) for each in windows]
     return results.labels_due_at(there, on.model.label_ratio, on.model.label_delay, now) is not None

@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from dcmon import due
+from dcmon import due, timetables
 from dcmon.due import Due
-from dcmon.tables.org import Check, Model, Monitor, Version
-from dcmon.windows import Frequency, Shape, Window, floor, step, zone
+from dcmon.tables.org import Model, Version
+from dcmon.windows import Shape, Window, floor, step, zone
 
 WINDOWS_OF_A_NEW_MONITOR, WINDOWS_OF_A_CHANGED_MONITOR = 14, 500
 SETTLED = timedelta(seconds=30)  # a reference comes in several requests: its windows wait for the last
@@ -26,14 +26,11 @@ def of_monitor(
 
     With `since`, all that end from then on; at most some hundred of each version. `kept`: the organization's retention.
     """
-    monitor = session.get_one(Monitor, monitor_id)
-    check = session.get_one(Check, monitor.check_id)
-    model = session.get_one(Model, check.model_id)
-    shape, local = Shape(Frequency(monitor.frequency), monitor.aggregation_window), zone(model.time_zone)
-    found, first = set[Due](), due.begins(model, kept, now)
-    versions = session.scalars(select(Version).where(Version.model_id == model.id, Version.watermark.is_not(None)))
+    on = timetables.of(session, monitor_id)
+    found, first = set[Due](), due.begins(on.model, kept, now)
+    versions = session.scalars(select(Version).where(Version.model_id == on.model.id, Version.watermark.is_not(None)))
     for version in versions:
-        for number, window in enumerate(_last_windows(version, shape, local, WINDOWS_OF_A_CHANGED_MONITOR)):
+        for number, window in enumerate(_last_windows(version, on.shape, on.zone, WINDOWS_OF_A_CHANGED_MONITOR)):
             is_asked = number < WINDOWS_OF_A_NEW_MONITOR or (since is not None and window.end >= since)
             if not is_asked or window.start < first:
                 break
