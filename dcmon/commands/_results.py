@@ -111,8 +111,7 @@ def run(
         link = app.settings.url if notify else None
         found = list(runs.run(app.engine, org, wanted, due, app.settings.evaluate, link))
     if notify:
-        with app.public() as session:
-            wake.ring(session, org.id, wake.Work.notify)
+        app.ring(org, wake.Work.notify)
     with app.org(org) as session:
         names = overview.version_names(session)
         metrics = replace(overview.monitor(session, wanted, last=0), results=found).metrics
@@ -155,8 +154,7 @@ def backfill(
                 states[each.state] = states.get(each.state, 0) + 1
                 advance(number, len(due))
     if notify:
-        with app.public() as session:
-            wake.ring(session, org.id, wake.Work.notify)
+        app.ring(org, wake.Work.notify)
     app.output.value({"monitor": name, "windows": len(asked), "there": len(asked) - len(due), "evaluated": len(due),
                       "states": states})  # fmt: skip
 

@@ -281,6 +281,5 @@ def _done(ctx: typer.Context, row: dict[str, Any]) -> None:
     """Wake the notifier, after the commit, and say what is now."""
     from dcmon import wake
 
-    with ctx.obj.public() as session:
-        wake.ring(session, ctx.obj.organization().id, wake.Work.notify)
+    ctx.obj.ring(ctx.obj.organization(), wake.Work.notify)
     ctx.obj.output.value(row)

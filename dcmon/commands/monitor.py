@@ -73,8 +73,7 @@ def create(
         made = monitors.create(session, on, new, org.retention)
         if condition is not None:
             rules.create(session, made.id, condition, severity)
-    with ctx.obj.public() as session:
-        wake.ring(session, org.id, wake.Work.evaluate)
+    ctx.obj.ring(org, wake.Work.evaluate)
     ctx.obj.output.value({"monitor": f"{model}/{name}", "id": made.id, "check": on.name})
 
 
@@ -258,9 +257,7 @@ def set_(
             params = {**({} if "param" in gone else monitors.check(session, monitor.check_id).params), **changed}
         done = changes.change_monitor(session, org, monitor, replace(before, **fields), ctx.obj.settings.url, params)
         row = {"monitor": name, "name": monitor.name, "revision": monitor.revision, "windows_due": done.windows}
-    with ctx.obj.public() as session:
-        wake.ring(session, org.id, wake.Work.evaluate)
-        wake.ring(session, org.id, wake.Work.notify)
+    ctx.obj.ring(org, wake.Work.evaluate, wake.Work.notify)
     ctx.obj.output.value(row)
 
 

@@ -130,5 +130,4 @@ def resume(ctx: typer.Context, receiver: str) -> None:
 def _ring(ctx: typer.Context, org: Any) -> None:
     from dcmon import wake
 
-    with ctx.obj.public() as session:
-        wake.ring(session, org.id, wake.Work.notify)
+    ctx.obj.ring(org, wake.Work.notify)

@@ -112,7 +112,6 @@ def _finish(ctx: typer.Context, done: "Loaded", *, dry_run: bool) -> None:
 
     org = ctx.obj.organization()
     if not dry_run:
-        with ctx.obj.public() as session:
-            wake.ring(session, org.id, wake.Work.evaluate)
+        ctx.obj.ring(org, wake.Work.evaluate)
     said = {"stored": done.stored, "removed": done.removed, "rows": done.total, "revision": done.revision}
     ctx.obj.output.value(outcome(said, dry_run=dry_run))

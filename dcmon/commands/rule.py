@@ -312,8 +312,7 @@ def _ring(ctx: typer.Context, told: int) -> None:
     from dcmon import wake
 
     if told:
-        with ctx.obj.public() as session:
-            wake.ring(session, ctx.obj.organization().id, wake.Work.notify)
+        ctx.obj.ring(ctx.obj.organization(), wake.Work.notify)
 
 
 def _tried_row(file: Path, outcome: "Outcome") -> dict[str, Any]:

@@ -265,8 +265,7 @@ def _say_told(ctx: typer.Context, org: "Organization", told: int) -> None:
     from dcmon import wake
 
     if told:
-        with ctx.obj.public() as session:
-            wake.ring(session, org.id, wake.Work.notify)
+        ctx.obj.ring(org, wake.Work.notify)
         ctx.obj.output.say(
             f"{told} alerts fire already: it is told of them now."
             if told > 1
