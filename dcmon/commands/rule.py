@@ -264,11 +264,7 @@ def _tried(session: Any, name: str, wanted: "Change") -> tuple[int, Any]:
 
     try:
         rule = rules.find(session, name)
-    except errors.RuleNotFound:
-        if wanted.condition is None:
-            raise
-        return monitors.find(session, name).id, backtest.tried(None, wanted)
-    except errors.InvalidInput:
+    except (errors.RuleNotFound, errors.InvalidInput):
         if wanted.condition is None:
             raise
         return monitors.find(session, name).id, backtest.tried(None, wanted)

@@ -152,16 +152,6 @@ def sweep(app: App, orgs: Sequence[Organization] | None = None) -> int:
     return rung
 
 
-def due_by_clock(app: App) -> int:
-    """Make windows due that live versions let pass in silence; returns how many."""
-    total = 0
-    for org in _organizations(app):
-        if made := _judge_by_clock(app, org):
-            app.ring(org, Work.evaluate)
-        total += made
-    return total
-
-
 def _judge_by_clock(app: App, org: Organization) -> int:
     now = datetime.now(UTC)
     try:

@@ -335,4 +335,3 @@ def test_an_organization_that_is_behind_is_left_out_of_the_sweep(app: App, targe
     watch(app, target)
     log(app, target)
     assert schedule.sweep(app) == 1
-    assert schedule.due_by_clock(app) == 0
