@@ -85,9 +85,11 @@ class Zygote:
             self._control, theirs = socket.socketpair()
             with theirs:
                 command = [sys.executable, "-m", "dcmon.zygote", str(theirs.fileno())]
+                # In a group of its own: a terminal's Ctrl-C is for who asked, and who asked ends it.
                 self._process = subprocess.Popen(
-                    command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno()
-                )
+                    command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(),
+                    process_group=0,
+                )  # fmt: skip
             self._is_ready = False
         return self._control
 
