@@ -94,7 +94,7 @@ def correct(
 def fold(session: Session, before: datetime, most: int = FOLDED_AT_ONCE) -> int:
     """Make one line of those of requests that are older, for each day and target: each request writes its own.
 
-    Lines that moved an offset, loaded a file or corrected something stay as they are. Returns how many went.
+    Lines that loaded a file or corrected something stay as they are. Returns how many went.
     """
     found = db.fetch(
         session,
@@ -106,6 +106,38 @@ def fold(session: Session, before: datetime, most: int = FOLDED_AT_ONCE) -> int:
         " sum(quarantined), sum(conflicts), count(*) || ' requests', max(created_at) from gone"
         " group by kind, model_id, version_id, date_trunc('day', created_at, 'UTC')) select count(*) from gone",
         {"before": before, "most": most},
+    )
+    return int(found[0][0])
+
+
+def fold_moves(session: Session, before: datetime) -> int:
+    """Make one line of those that moved a partition's offset, for each day before that of `before` and each target.
+
+    The lines of a day cover its offsets together, as those of a batch do; where a seek set the offset back, those
+    before and after it do so apart. Returns how many went.
+    """
+    found = db.fetch(
+        session,
+        "with lines as ("
+        " select id, topic_id, partition, kind, model_id, version_id, action, first_offset, next_offset,"
+        " date_trunc('day', created_at, 'UTC') as day,"
+        " count(*) filter (where action = 'seek') over (partition by topic_id, partition order by id) as seeks"
+        " from batches where topic_id is not null and created_at < date_trunc('day', %(before)b, 'UTC')), runs as ("
+        " select topic_id, partition, day, seeks, min(first_offset) as first_offset, max(next_offset) as next_offset"
+        " from lines where action = 'ingest' group by topic_id, partition, day, seeks"
+        " having count(*) > count(distinct (kind, model_id, version_id))), gone as ("
+        " delete from batches b using lines l join runs r using (topic_id, partition, day, seeks)"
+        " where b.id = l.id and l.action = 'ingest'"
+        " returning b.*, r.first_offset as run_first, r.next_offset as run_next), folded as ("
+        # The first id of a run's lines keeps their place before those that came later.
+        " insert into batches (id, kind, source, model_id, version_id, topic_id, partition, first_offset, next_offset,"
+        " messages, taken, stored, duplicates, quarantined, dropped, conflicts, note, created_at)"
+        " overriding system value"
+        " select min(id), kind, 'topic', model_id, version_id, topic_id, partition, run_first, run_next, sum(messages),"
+        " sum(taken), sum(stored), sum(duplicates), sum(quarantined), sum(dropped), sum(conflicts),"
+        " count(*) || ' batches', max(created_at) from gone"
+        " group by kind, model_id, version_id, topic_id, partition, run_first, run_next) select count(*) from gone",
+        {"before": before},
     )
     return int(found[0][0])
 

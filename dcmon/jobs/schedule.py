@@ -186,7 +186,7 @@ def fold_spans(app: App, stop: Event) -> int:
 
 
 def fold_lines(app: App, stop: Event) -> int:
-    """Make one of the ledger's lines of requests that are older; returns how many went."""
+    """Make one of the ledger's lines of requests and batches that are older; returns how many went."""
     before, gone = datetime.now(UTC) - LINES_KEPT, 0
     for org in _organizations(app):
         try:
@@ -196,6 +196,8 @@ def fold_lines(app: App, stop: Event) -> int:
                 gone += went
                 if went < ledger.FOLDED_AT_ONCE:
                     break
+            with db.org_session(app.engine, org) as session:
+                gone += ledger.fold_moves(session, before)
         except errors.DcmonError as error:
             log.warning("organization %s: its ledger is folded later: %s", org.name, error)
     return gone

@@ -4,10 +4,14 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from msgspec import Raw
 from sqlalchemy import Engine, text
 
-from dcmon import db, examination, ledger, offsets
+from dcmon import audit, db, examination, ledger, offsets
+from dcmon.arrivals import Outcome
+from dcmon.audit import Floors, Tally
 from dcmon.db import Organization
 from dcmon.ingestion import Direct
 from dcmon.offsets import Seek, Settled
@@ -52,6 +56,67 @@ def test_what_is_folded_is_not_folded_again(logged: Target) -> None:
 def test_the_audit_adds_up_after_folding(logged: Target, org: Organization) -> None:
     fold(logged)
     assert [finding for each in examination.examine(logged.engine, [org]) for finding in each.findings] == []
+
+
+moves = st.lists(
+    st.tuples(
+        st.integers(0, 1),  # partition
+        st.integers(1, 5),  # offsets
+        st.sets(st.sampled_from([1, 2, 3]), min_size=1),  # versions that had rows
+        st.sampled_from([0, 0, 0, 1]),  # days until the next
+        st.sampled_from(["batch", "batch", "batch", "seek"]),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(moves)
+def test_lines_that_moved_offsets_are_folded_and_tell_the_audit_the_same(
+    target: Target, found: list[tuple[int, int, set[int], int, str]]
+) -> None:
+    at, day = [0, 0], datetime.now(UTC) - timedelta(days=40)
+    with db.org_session(target.engine, target.org) as session:
+        session.execute(text("truncate batches"))
+        for partition, count, versions, days, action in found:
+            place = TOPIC[0], partition
+            if action == "seek":
+                at[partition] -= min(count, at[partition])
+                ledger.seek(session, ledger.Span(place, at[partition] + count, at[partition], 0))
+            else:
+                span = ledger.Span(place, at[partition], at[partition] + count, count)
+                for version in sorted(versions):
+                    outcome = Outcome(taken=count, stored=count - 1, duplicates=1)
+                    ledger.enter(session, "samples", "topic", outcome, model_id=1, version_id=version, spans=[span])
+                at[partition] += count
+            session.execute(text("update batches set created_at = :day where created_at > :day"), {"day": day})
+            day += timedelta(days=days)
+
+    def read() -> Tally:
+        with db.org_session(target.engine, target.org) as session:
+            floors = Floors(floors={(TOPIC[0], partition): offset for partition, offset in enumerate(at)})
+            found = audit.tally(examination._lines(session), floors)
+        for chain in found.chains.values():
+            chain.group = None  # which lines were of one transaction
+        return found
+
+    before = read()
+    with db.org_session(target.engine, target.org) as session:
+        gone = ledger.fold_moves(session, datetime.now(UTC))
+    after = read()
+
+    assert (after.stored, after.unbalanced, after.chains) == (before.stored, [], before.chains)
+    with db.org_session(target.engine, target.org) as session:
+        assert ledger.fold_moves(session, datetime.now(UTC)) == 0
+    assert bool(gone) == (after.lines < before.lines)
+
+
+def test_lines_of_today_are_not_folded(target: Target) -> None:
+    with db.org_session(target.engine, target.org) as session:
+        for first in (0, 10):
+            span = ledger.Span(TOPIC, first, first + 10, 10)
+            ledger.enter(session, "samples", "topic", Outcome(taken=0), model_id=1, version_id=1, spans=[span])
+        assert ledger.fold_moves(session, datetime.now(UTC)) == 0
 
 
 def test_old_spans_become_one_that_ends_where_the_last_did(engine: Engine, target: Target) -> None:
