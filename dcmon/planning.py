@@ -12,7 +12,7 @@ from dcmon import due, flow, reading, results, subjects
 from dcmon.comparison import Comparing, With
 from dcmon.flow import Flow
 from dcmon.reading import Extent
-from dcmon.results import Verdict
+from dcmon.results import Decision
 from dcmon.settings import Evaluate
 from dcmon.tables.org import Check, Model, Monitor, Result, Version
 from dcmon.windows import Frequency, Shape, Window, zone
@@ -93,7 +93,7 @@ def plan(
         if other is not None and other.is_pruned and before is not None and _stays(before, monitor):
             settled.add(monitor.id)
             continue
-        verdict = results.verdict(
+        decision = results.decide(
             made.seen_by(check),
             before,
             needs_labels=check.needs_labels,
@@ -106,11 +106,11 @@ def plan(
             now=now,
         )
         if counted is not None and subjects.is_flow(check):
-            verdict = _of_flow(verdict, counted, monitor, before)
-        if verdict.now or only is not None:
+            decision = _of_flow(decision, counted, monitor, before)
+        if decision.now or only is not None:
             chosen.append((monitor, check))
-        if verdict.again_at is not None:
-            waits.append(verdict.again_at)
+        if decision.again_at is not None:
+            waits.append(decision.again_at)
     return replace(made, monitors=chosen, again_at=min(waits, default=None), settled=settled)
 
 
@@ -119,15 +119,15 @@ def _stays(before: Result, monitor: Monitor) -> bool:
     return before.state == "OK" and before.monitor_revision == monitor.revision
 
 
-def _of_flow(verdict: Verdict, counted: Flow, monitor: Monitor, before: Result | None) -> Verdict:
-    """The verdict on a monitor on the flow: it costs next to nothing, so what moved is seen at once."""
+def _of_flow(decision: Decision, counted: Flow, monitor: Monitor, before: Result | None) -> Decision:
+    """The decision on a monitor on the flow: it costs next to nothing, so what moved is seen at once."""
     chosen = (monitor.additional_kwargs or {}).get("res_conf")
     awaited = counted.labels_due_at if flow.counts_labels(chosen) else None
     if awaited is not None and flow.value(counted, chosen).state != "OK":
-        return Verdict(False, awaited)
-    if before is not None and verdict.again_at is not None and flow.has_moved(counted, chosen, before.metrics):
-        return Verdict(True, awaited)
-    return Verdict(verdict.now, min((each for each in (verdict.again_at, awaited) if each), default=None))
+        return Decision(False, awaited)
+    if before is not None and decision.again_at is not None and flow.has_moved(counted, chosen, before.metrics):
+        return Decision(True, awaited)
+    return Decision(decision.now, min((each for each in (decision.again_at, awaited) if each), default=None))
 
 
 def _earlier(

@@ -22,14 +22,14 @@ FEATURE_DRIFT = ("FeatureDrift", "TrainTestFeatureDrift")
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Decision:
     """Whether a monitor is to be evaluated now, and otherwise when to look again (None: when touched)."""
 
     now: bool
     again_at: datetime | None = None
 
 
-def verdict(
+def decide(
     there: Extent,
     last: Result | None,
     *,
@@ -41,7 +41,7 @@ def verdict(
     touched_at: datetime,
     now: datetime,
     compared: Extent | None = None,
-) -> Verdict:
+) -> Decision:
     """Whether a complete window is evaluated now. See docs/concepts.md, "When a window is due".
 
     A first evaluation waits only for labels: until the model's ratio is reached, or its delay has passed since the
@@ -53,11 +53,11 @@ def verdict(
     if needs_labels:
         waits_until = labels_due_at([there, *([] if compared is None else [compared])], label_ratio, label_delay, now)
         if waits_until is not None:
-            return Verdict(False, waits_until)
+            return Decision(False, waits_until)
     if last is None or not is_same_monitor:
-        return Verdict(True)
+        return Decision(True)
     if has_seen(last, there, compared, needs_labels):
-        return Verdict(False)
+        return Decision(False)
     is_worth = (
         _has_moved(there.n, last.n_rows)
         or (needs_labels and _has_moved(there.n_labelled, last.n_labelled))
@@ -65,7 +65,7 @@ def verdict(
     )
     waits = quiet * 2 ** min(last.revision - 1, DOUBLED_AT_MOST)
     quiet_at = min(touched_at + waits, last.computed_at + LONGEST_QUIET)
-    return Verdict(True) if is_worth or quiet_at <= now else Verdict(False, quiet_at)
+    return Decision(True) if is_worth or quiet_at <= now else Decision(False, quiet_at)
 
 
 def labels_due_at(windows: Iterable[Extent], ratio: float, delay: timedelta, now: datetime) -> datetime | None:
