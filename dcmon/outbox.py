@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from dcmon import digests, drafts, receivers, webhooks
 from dcmon.db import Organization
 from dcmon.drafts import ON_ITS_WAY, OPEN, SUBJECT, Draft, Outbox
-from dcmon.posting import Delivery
+from dcmon.posting import Attempt
 from dcmon.receivers.kind import Message, To
 from dcmon.settings import Webhooks
 from dcmon.tables.org import Alert, Notification, Webhook
@@ -149,7 +149,7 @@ def _take(webhook: Webhook, draft: Draft, now: datetime, until: datetime) -> Cla
     )
 
 
-def record(session: Session, claimed: Claimed, sent: Delivery, settings: Webhooks, now: datetime | None = None) -> None:
+def record(session: Session, claimed: Claimed, sent: Attempt, settings: Webhooks, now: datetime | None = None) -> None:
     """Write down how a message went: done, to be tried again later, or given up."""
     at = now or webhooks.moment(session)
     webhook = session.get(Webhook, claimed.webhook_id)

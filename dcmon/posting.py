@@ -26,8 +26,8 @@ USER_AGENT = "dcmon/1"
 
 
 @dataclass(frozen=True)
-class Delivery:
-    """How a delivery went: the answer's status, or what kept it from having one; seconds it took.
+class Attempt:
+    """How a try to send went: the answer's status, or what kept it from having one; seconds it took.
 
     `is_taken`: for receivers that speak no HTTP. `wait`: how long the receiver asked to be left alone. `left`: those of
     several people whom it is to be tried again for.
@@ -59,7 +59,7 @@ class Answer:
     said: str
 
 
-def deliver(url: str, body: bytes, headers: Mapping[str, str], settings: Webhooks) -> Delivery:
+def deliver(url: str, body: bytes, headers: Mapping[str, str], settings: Webhooks) -> Attempt:
     """POST, without redirects, within the time that settings give. Never raises."""
     began = time.monotonic()
     try:
@@ -68,11 +68,11 @@ def deliver(url: str, body: bytes, headers: Mapping[str, str], settings: Webhook
         left = max(0.1, seconds - (time.monotonic() - began))
         answer = _post(destination, body, {"user-agent": USER_AGENT, **headers}, left, seconds)
     except outbound.Refused as why:
-        return Delivery(None, str(why), time.monotonic() - began)
+        return Attempt(None, str(why), time.monotonic() - began)
     except FAILURES as failed:
-        return Delivery(None, in_words(failed), time.monotonic() - began)
+        return Attempt(None, in_words(failed), time.monotonic() - began)
     error = None if 200 <= answer.status < 300 else _complaint(answer)
-    return Delivery(answer.status, error, time.monotonic() - began, _wait(answer))
+    return Attempt(answer.status, error, time.monotonic() - began, _wait(answer))
 
 
 def _complaint(answer: Answer) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from dcmon import posting
 from dcmon.errors import InvalidInput
-from dcmon.posting import Delivery
+from dcmon.posting import Attempt
 from dcmon.receivers import words
 from dcmon.receivers.kind import Accepted, Body, Given, Message, To, Ways
 from dcmon.settings import Smtp, Webhooks
@@ -39,20 +39,20 @@ def shown(url: str, options: Mapping[str, Any]) -> str:
     return ", ".join(options["to"])
 
 
-def send(to: To, message: Message, ways: Ways) -> Delivery:
+def send(to: To, message: Message, ways: Ways) -> Attempt:
     """Hand the message to the server. Those of several addresses that it takes nothing for just now are left over."""
     smtp = ways.smtp
     if smtp.host is None:
-        return Delivery(None, NOT_SET)
+        return Attempt(None, NOT_SET)
     seconds = ways.webhooks.timeout.total_seconds()
     try:
         with posting.cut_after(seconds) as held:
             refused = _hand_over(smtp, seconds, render(to, message, smtp), held)
     except (smtplib.SMTPException, OSError, ValueError) as error:
-        return Delivery(None, f"The mail server: {_said(error)}"[:300])
+        return Attempt(None, f"The mail server: {_said(error)}"[:300])
     said = f"The mail server refused {_refused(refused)}." if refused else None
     later = tuple(sorted(each for each, (code, _) in refused.items() if 400 <= code < 500))
-    return Delivery(None, said, is_taken=True, left=later)
+    return Attempt(None, said, is_taken=True, left=later)
 
 
 def _refused(answers: Mapping[str, tuple[int, bytes]]) -> str:

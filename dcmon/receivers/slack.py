@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from dcmon import outbound, posting
-from dcmon.posting import Delivery
+from dcmon.posting import Attempt
 from dcmon.receivers import words
 from dcmon.receivers.kind import Accepted, Body, Given, Message, To, Ways
 from dcmon.receivers.webhook import encode, only_url
@@ -29,7 +29,7 @@ def shown(url: str, options: Mapping[str, Any]) -> str:
     return f"{parts.scheme}://{parts.netloc}/…"
 
 
-def send(to: To, message: Message, ways: Ways) -> Delivery:
+def send(to: To, message: Message, ways: Ways) -> Attempt:
     """POST blocks, with a text for where only text is shown."""
     headers = {"content-type": "application/json"}
     return posting.deliver(to.url, encode(render(message.body)), headers, ways.webhooks)

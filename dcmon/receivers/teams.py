@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dcmon import posting
-from dcmon.posting import Delivery
+from dcmon.posting import Attempt
 from dcmon.receivers import slack, words
 from dcmon.receivers.kind import Accepted, Body, Given, Message, To, Ways
 from dcmon.receivers.webhook import encode
@@ -29,7 +29,7 @@ def shown(url: str, options: Mapping[str, Any]) -> str:
     return slack.shown(url, options)
 
 
-def send(to: To, message: Message, ways: Ways) -> Delivery:
+def send(to: To, message: Message, ways: Ways) -> Attempt:
     """POST a card."""
     headers = {"content-type": "application/json"}
     return posting.deliver(to.url, encode(render(message.body)), headers, ways.webhooks)

@@ -7,7 +7,7 @@ import pytest
 
 from dcmon import alerts, latecomers, notifications, webhooks
 from dcmon.app import App
-from dcmon.posting import Delivery
+from dcmon.posting import Attempt
 from dcmon.tables.org import Alert, Notification
 from dcmon.webhooks import Address, Choices
 from tests.integration.conftest import Target
@@ -118,7 +118,7 @@ def test_resuming_tries_again_what_was_given_up_and_fires_still(box: Box) -> Non
         box.tell(each, told_severity="high")
     box.record(box.claim(), REFUSED)
     box.wait(hours=73)
-    box.record(box.claim(), Delivery(500, "no"))
+    box.record(box.claim(), Attempt(500, "no"))
     assert box.states() == ["dead", "dead"]
     with box.app.org(box.target.org) as session:
         session.get_one(Alert, over).state = "resolved"

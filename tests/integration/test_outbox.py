@@ -15,7 +15,7 @@ from dcmon import drafts, errors, models, notifications, outbox, silences, versi
 from dcmon.app import App
 from dcmon.models import NewModel
 from dcmon.outbox import Claimed
-from dcmon.posting import Delivery
+from dcmon.posting import Attempt
 from dcmon.receivers import words
 from dcmon.settings import Webhooks
 from dcmon.tables.org import Alert, Notification
@@ -25,7 +25,7 @@ from tests.integration.conftest import Target, only
 from tests.integration.telling import alert
 
 URL = "https://dcmon.example"
-DONE, REFUSED = Delivery(200, None), Delivery(500, "The receiver answered 500.")
+DONE, REFUSED = Attempt(200, None), Attempt(500, "The receiver answered 500.")
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Box:
         with self.app.org(self.target.org) as session:
             return outbox.claim(session, self.target.org, self.settings, URL, room=lambda _, __: room, now=self.now)
 
-    def record(self, claimed: Sequence[Claimed], sent: Delivery = DONE) -> None:
+    def record(self, claimed: Sequence[Claimed], sent: Attempt = DONE) -> None:
         for each in claimed:
             with self.app.org(self.target.org) as session:
                 outbox.record(session, each, sent, self.settings, self.now)
@@ -369,7 +369,7 @@ def test_who_has_a_mail_is_not_sent_it_again_while_another_one_is_waited_for(box
     box.tell(about)
     first = only(box.claim())
     assert first.to.options["to"] == ["ann@a.example", "bob@a.example"]
-    box.record([first], Delivery(None, "refused bob", is_taken=True, left=("bob@a.example",)))
+    box.record([first], Attempt(None, "refused bob", is_taken=True, left=("bob@a.example",)))
     box.wait(minutes=1)
     again = only(box.claim())
     assert (again.id, again.to.options["to"]) == (first.id, ["bob@a.example"])
@@ -477,7 +477,7 @@ def test_what_is_dead_and_outdated_is_not_sent_by_a_retry(box: Box) -> None:
 
 def test_a_receiver_that_asks_to_wait_is_left_alone_as_long(box: Box) -> None:
     box.tell(box.alert())
-    box.record(box.claim(), Delivery(429, "The receiver answered 429.", wait=timedelta(minutes=10)))
+    box.record(box.claim(), Attempt(429, "The receiver answered 429.", wait=timedelta(minutes=10)))
     box.tell(box.alert())
     box.wait(minutes=9)
     assert box.claim() == []
@@ -488,7 +488,7 @@ def test_a_receiver_that_asks_to_wait_is_left_alone_as_long(box: Box) -> None:
 
 def test_a_receiver_that_is_gone_is_paused_and_nothing_is_lost(box: Box) -> None:
     box.tell(box.alert())
-    box.record(box.claim(), Delivery(410, "The receiver answered 410."))
+    box.record(box.claim(), Attempt(410, "The receiver answered 410."))
     box.wait(days=30)
     assert (box.claim(), box.next_in(), box.states()) == ([], None, ["waiting"])
     with box.app.org(box.target.org) as session:

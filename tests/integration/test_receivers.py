@@ -23,7 +23,7 @@ from pydantic import SecretStr
 
 from dcmon import db, receivers, webhooks
 from dcmon.embedded.process import wait_until
-from dcmon.posting import Delivery
+from dcmon.posting import Attempt
 from dcmon.receivers.kind import Message, To, Ways
 from dcmon.settings import Smtp, Webhooks
 from tests.integration.conftest import Target
@@ -33,7 +33,7 @@ from tests.unit.test_receivers import many, notification
 WAYS = Ways(ALLOWED)
 
 
-def send(kind: str, url: str = "", body: dict[str, Any] | None = None, ways: Ways = WAYS, **to: Any) -> Delivery:
+def send(kind: str, url: str = "", body: dict[str, Any] | None = None, ways: Ways = WAYS, **to: Any) -> Attempt:
     return receivers.send(To(kind, "team", url, **to), Message("msg_1", body or notification()), ways)
 
 
@@ -253,7 +253,7 @@ def smtp(port: int, security: str = "none", **more: Any) -> Ways:
     return Ways(ALLOWED, Smtp.model_validate(given))
 
 
-def mail(ways: Ways, body: dict[str, Any] | None = None, to: tuple[str, ...] = ("ann@acme.example",)) -> Delivery:
+def mail(ways: Ways, body: dict[str, Any] | None = None, to: tuple[str, ...] = ("ann@acme.example",)) -> Attempt:
     return send("email", body=body, ways=ways, options={"to": list(to)})
 
 
@@ -382,11 +382,11 @@ def test_a_digest_of_hundreds_is_a_mail_too() -> None:
 # Commands.
 
 
-def run(*argv: str, body: dict[str, Any] | None = None) -> Delivery:
+def run(*argv: str, body: dict[str, Any] | None = None) -> Attempt:
     return send("command", body=body, options={"argv": list(argv)})
 
 
-def shell(script: str, body: dict[str, Any] | None = None) -> Delivery:
+def shell(script: str, body: dict[str, Any] | None = None) -> Attempt:
     return run("/bin/sh", "-c", script, body=body)
 
 
