@@ -24,7 +24,7 @@ from dcmon.offsets import Partition, Sought, Stretch
 from dcmon.settings import Kafka
 from dcmon.tables.org import Model, Version
 from dcmon.targets import Address, Targets
-from dcmon.undecoded import Array, carried
+from dcmon.undecoded import RowArray, carried
 
 if TYPE_CHECKING:
     from dcmon.kafka import Producer
@@ -79,7 +79,7 @@ class Direct:
         try:
             self._store_once(address, delivery)
         except Exception as error:
-            if not is_content(error) or (isinstance(rows, Array) and not rows.is_sound):
+            if not is_content(error) or (isinstance(rows, RowArray) and not rows.is_sound):
                 raise
             found = refused(self.engine, self.targets, address, delivery)
             self._store_once(address, delivery._replace(refused=found))

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import NODEFAULT, Meta, Raw
 
 from dcmon.columns import PREDICTION, TIME, TYPES
-from dcmon.undecoded import LONGEST_ROW, TOO_LONG, Array
+from dcmon.undecoded import LONGEST_ROW, TOO_LONG, RowArray
 
 LONGEST_ID = 1024
 LONGEST_WORDS = 1000  # characters of what is said about a row
@@ -85,7 +85,7 @@ class Shape:
 
     def decode_all(self, rows: Sequence[Raw]) -> Iterator[list["tuple[Any, ...] | Rejected"]]:
         """The values of each row, or why it has none; some hundred rows at a time."""
-        if isinstance(rows, Array) and not rows.is_split:
+        if isinstance(rows, RowArray) and not rows.is_split:
             yield from self._decode_pieces(rows)
             return
         for first in range(0, len(rows), AT_ONCE):
@@ -93,7 +93,7 @@ class Shape:
             found = self._decode_together(b"[" + b",".join(part) + b"]", part)
             yield found if found and len(found) == len(part) else [self._attempt(row) for row in part]
 
-    def _decode_pieces(self, rows: "Array") -> Iterator[list["tuple[Any, ...] | Rejected"]]:
+    def _decode_pieces(self, rows: RowArray) -> Iterator[list["tuple[Any, ...] | Rejected"]]:
         done = 0
         for piece in rows.pieces():
             found = self._decode_together(piece)

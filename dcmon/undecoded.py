@@ -12,10 +12,10 @@ LONGEST_ROW = 900_000  # bytes: what a broker takes by default, less what a mess
 PIECE = 130_000  # bytes that are decoded in one call: what fits a processor's cache
 TOO_LONG = "_dc_too_long"
 
-__all__ = ["LONGEST_ROW", "PIECE", "TOO_LONG", "Array", "Raw", "carried", "split"]
+__all__ = ["LONGEST_ROW", "PIECE", "TOO_LONG", "Raw", "RowArray", "carried", "split"]
 
 
-class Array(Sequence[Raw]):
+class RowArray(Sequence[Raw]):
     """The rows of a JSON array, which is split only when one of them is asked for: to decode it as it is costs less.
 
     `view` begins with "[" and ends with "]". `is_sound`: it is known to be a JSON array. Where it is none, asking for a

@@ -34,7 +34,7 @@ def labels(asks: Logs, model_id: int, body: Body) -> Response:
 def _rows(body: bytes) -> Sequence[undecoded.Raw]:
     """The rows of a body. A large one is not split before it is decoded, which says whether it is an array at all."""
     if len(body) > LARGE and body[:2] == b"[{" and body[-1:] == b"]":
-        return undecoded.Array(memoryview(body))
+        return undecoded.RowArray(memoryview(body))
     found = undecoded.split(body)
     if not found:
         raise errors.InvalidInput("The list is empty: there is nothing to log.")

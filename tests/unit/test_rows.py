@@ -16,7 +16,7 @@ from dcmon.columns import Columns
 from dcmon.errors import InvalidInput
 from dcmon.rows import Rejected, Shape
 from dcmon.shapes import label_shape, reference_shape, sample_shape
-from dcmon.undecoded import LONGEST_ROW, Array, Raw, carried, split
+from dcmon.undecoded import LONGEST_ROW, Raw, RowArray, carried, split
 
 FEATURES = {
     "n": "numeric", "i": "integer", "big": "bigint", "c": "categorical", "yes": "boolean", "list": "array_float",
@@ -195,7 +195,7 @@ def test_an_array_in_pieces_has_the_same_rows(objects: list[dict[str, Any]]) -> 
     """Wherever it is cut: text in a row may look like the end of one."""
     good = {"_dc_sample_id": "s", "_dc_time": "2026-11-24T10:00:00Z", "_dc_prediction": 1, "a": "}", "c": '"},{"'}
     texts = [json.dumps(good | each).encode() for each in objects]
-    array = Array(memoryview(b"[" + b",".join(texts) + b"]"))
+    array = RowArray(memoryview(b"[" + b",".join(texts) + b"]"))
     shape = sample_shape(Columns("regression", {"a": "text"}, {"b": "text", "c": "text"}))
     whole = [repr(row) for part in shape.decode_all([Raw(text) for text in texts]) for row in part]
     with mock.patch.object(undecoded, "PIECE", 40):
@@ -206,4 +206,4 @@ def test_an_array_in_pieces_has_the_same_rows(objects: list[dict[str, Any]]) -> 
 @pytest.mark.parametrize("text", [b"[{},]", b"[{} {}]", b"[{}]]", b"[,]", b"[[}]"])
 def test_what_is_no_array_is_found_before_its_end(text: bytes) -> None:
     with mock.patch.object(undecoded, "PIECE", 1), pytest.raises(InvalidInput):
-        list(sample_shape(Columns("regression", {}, {})).decode_all(Array(memoryview(text + b"]"))))
+        list(sample_shape(Columns("regression", {}, {})).decode_all(RowArray(memoryview(text + b"]"))))
