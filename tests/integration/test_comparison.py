@@ -17,7 +17,7 @@ from dcmon.tables.org import Result
 from dcmon.versions import NewVersion
 from dcmon.windows import Frequency
 from tests.integration.conftest import Target, eventually, running
-from tests.integration.test_evaluate import day, log_day, rows
+from tests.integration.evaluating import day, log_day, rows
 
 NAMES = ("age", "job", "_dc_prediction")
 

@@ -11,7 +11,7 @@ from dcmon.receivers import words
 from dcmon.settings import Watch
 from dcmon.watch import Condition
 from tests.integration.conftest import Target, only
-from tests.integration.test_outbox import REFUSED, Box
+from tests.integration.outboxes import REFUSED, Box
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from dcmon.posting import Attempt
 from dcmon.tables.org import Alert, Notification
 from dcmon.webhooks import Address, Choices
 from tests.integration.conftest import Target
-from tests.integration.test_outbox import REFUSED, URL, Box
+from tests.integration.outboxes import REFUSED, URL, Box
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from dcmon.windows import Frequency
 from tests.conftest import Acme
 from tests.integration.conftest import Target
 from tests.integration.endpoint import Endpoint, serving
+from tests.integration.evaluating import log_day
 from tests.integration.test_alert_replays import put, ruled
-from tests.integration.test_evaluate import log_day
 from tests.integration.test_rule_routes import ask
 
 DUE = "select count(*) from due_windows"
