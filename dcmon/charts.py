@@ -100,6 +100,7 @@ class MonitorSeries:
         return [[name] for name in self.metrics] if self.is_apart else [self.metrics]
 
     def values_of(self, metrics: Sequence[str]) -> list[float]:
+        """The values of these metrics in every window that has them."""
         return [point.metrics[name] for point in self.points for name in metrics if name in point.metrics]
 
     @property

@@ -83,6 +83,7 @@ class Draft:
 
 
 def rank(each: Notification) -> tuple[int, int]:
+    """The worst first, then the oldest."""
     return RANK.get(each.severity or "", len(RANK)), each.position
 
 
@@ -148,6 +149,7 @@ def _due(box: Outbox, webhook: Webhook) -> list[Notification]:
 
 
 def is_open() -> ColumnElement[bool]:
+    """Notifications that are neither delivered nor given up, for a statement."""
     return and_(Notification.delivered_at.is_(None), Notification.dead_at.is_(None))
 
 

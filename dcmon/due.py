@@ -167,6 +167,7 @@ def _flow(session: Session, touched: Sequence[Any], kept: timedelta | None) -> s
 
 
 def begins(model: Model, kept: timedelta | None, now: datetime) -> datetime:
+    """When the windows begin that retention leaves whole: earlier ones are left alone. `kept`: the organization's."""
     return retention.begins(retention.effective(model.retention, kept), now) or datetime.min.replace(tzinfo=UTC)
 
 

@@ -72,17 +72,10 @@ def plan(
     """
     version = session.get_one(Version, version_id)
     model = session.get_one(Model, version.model_id)
-    local = zone(model.time_zone)
-    on_it = [
-        (monitor, check)
-        for monitor, check in results.monitors_of(session, model)
-        if only in (None, monitor.id)
-        and (subjects.is_flow(check) or not is_flow)
-        and Shape(Frequency(monitor.frequency), monitor.aggregation_window).is_shape_of(window, local)
-    ]
+    on_it = _on(session, model, window, only, is_flow)
     there = reading.extent(session, version_id, window.start, window.end)
     last = results.latest(session, version_id, window, [monitor.id for monitor, _ in on_it])
-    earlier = _earlier(session, version_id, window, on_it, local, due.begins(model, kept, now))
+    earlier = _earlier(session, version_id, window, on_it, zone(model.time_zone), due.begins(model, kept, now))
     counted = None
     if any(subjects.is_flow(check) for _, check in on_it):
         counted = flow.measure(session, model, version, window, there, now, waits=only is None)
@@ -93,25 +86,51 @@ def plan(
         if other is not None and other.is_pruned and before is not None and _stays(before, monitor):
             settled.add(monitor.id)
             continue
-        decision = results.decide(
-            made.seen_by(check),
-            before,
-            needs_labels=check.needs_labels,
-            label_ratio=model.label_ratio,
-            label_delay=model.label_delay,
-            quiet=settings.label_quiet,
-            is_same_monitor=before is not None and _same_inputs(before, monitor, version),
-            compared=None if other is None or other.is_pruned else other.there,
-            touched_at=touched_at,
-            now=now,
-        )
-        if counted is not None and subjects.is_flow(check):
-            decision = _of_flow(decision, counted, monitor, before)
+        decision = _decide(made, monitor, check, before, settings.label_quiet, touched_at, now)
         if decision.now or only is not None:
             chosen.append((monitor, check))
         if decision.again_at is not None:
             waits.append(decision.again_at)
     return replace(made, monitors=chosen, again_at=min(waits, default=None), settled=settled)
+
+
+def _on(session: Session, model: Model, window: Window, only: int | None, is_flow: bool) -> list[tuple[Monitor, Check]]:
+    """The monitors of a model that have this window, of those that are asked for."""
+    local = zone(model.time_zone)
+    return [
+        (monitor, check)
+        for monitor, check in results.monitors_of(session, model)
+        if only in (None, monitor.id)
+        and (subjects.is_flow(check) or not is_flow)
+        and Shape(Frequency(monitor.frequency), monitor.aggregation_window).is_shape_of(window, local)
+    ]
+
+
+def _decide(
+    made: Plan,
+    monitor: Monitor,
+    check: Check,
+    before: Result | None,
+    quiet: timedelta,
+    touched_at: datetime,
+    now: datetime,
+) -> Decision:
+    other = made.earlier.get(monitor.id)
+    decision = results.decide(
+        made.seen_by(check),
+        before,
+        needs_labels=check.needs_labels,
+        label_ratio=made.model.label_ratio,
+        label_delay=made.model.label_delay,
+        quiet=quiet,
+        is_same_monitor=before is not None and _same_inputs(before, monitor, made.version),
+        compared=None if other is None or other.is_pruned else other.there,
+        touched_at=touched_at,
+        now=now,
+    )
+    if made.flow is None or not subjects.is_flow(check):
+        return decision
+    return _of_flow(decision, made.flow, monitor, before)
 
 
 def _stays(before: Result, monitor: Monitor) -> bool:

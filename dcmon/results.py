@@ -155,16 +155,25 @@ def put(
         how=dict(how or {}),
         **_compared(earlier),
     )
-    inputs = _inputs(made)
-    if last is not None and all(new <= old for new, old in zip(inputs, _inputs(last), strict=True)):
-        if last.state != "ERROR" or value.state == "ERROR" or inputs != _inputs(last):
+    if last is not None and not _is_newer(made, last):
+        if not _makes_good(made, last):
             return None
-        session.delete(last)  # what could not be computed from these inputs could be after all: its revision goes
+        session.delete(last)  # its revision goes
         session.flush()
     session.add(made)
     session.flush()
     session.refresh(made)
     return made
+
+
+def _is_newer(made: Result, last: Result) -> bool:
+    """Whether something that it was computed from has moved on since."""
+    return any(new > old for new, old in zip(_inputs(made), _inputs(last), strict=True))
+
+
+def _makes_good(made: Result, last: Result) -> bool:
+    """Whether what could not be computed from these inputs could be after all."""
+    return last.state == "ERROR" and made.state != "ERROR" and _inputs(made) == _inputs(last)
 
 
 def _compared(earlier: tuple[Window, Extent, int] | None) -> dict[str, Any]:

@@ -53,6 +53,7 @@ class MonitorBody(BaseModel):
     rows: Rows = None
 
     def new(self) -> NewMonitor:
+        """The monitor that is asked for."""
         return NewMonitor(**_fields(self, type(self).model_fields))
 
 
