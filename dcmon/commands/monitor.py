@@ -1,5 +1,6 @@
 """Monitors: create, list, show, history, run, backfill, set, delete."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -246,12 +247,7 @@ def set_(
     with ctx.obj.org(org) as session:
         monitor = monitors.find(session, name)
         before = monitors.hold(session, monitor)
-        kwargs = before.additional_kwargs or {"check_conf": {}, "res_conf": None}
-        chosen = {key: value for key, value in {**kwargs["check_conf"], **{k: v for k, v in conf.items() if v}}.items()
-                  if key not in gone and value}  # fmt: skip
-        metrics = None if "metric" in gone else metric or kwargs.get("res_conf")
-        is_chosen = bool(chosen or metrics)
-        fields["additional_kwargs"] = {**kwargs, "check_conf": chosen, "res_conf": metrics} if is_chosen else None
+        fields["additional_kwargs"] = _choices(before.additional_kwargs, conf, metric, gone)
         params = None
         if changed or "param" in gone:
             params = {**({} if "param" in gone else monitors.check(session, monitor.check_id).params), **changed}
@@ -259,6 +255,17 @@ def set_(
         row = {"monitor": name, "name": monitor.name, "revision": monitor.revision, "windows_due": done.windows}
     ctx.obj.ring(org, wake.Work.evaluate, wake.Work.notify)
     ctx.obj.output.value(row)
+
+
+def _choices(
+    held: Mapping[str, Any] | None, conf: Mapping[str, Any], metric: list[str] | None, gone: set[str]
+) -> dict[str, Any] | None:
+    """What is chosen of a check from now on: what was, what is given instead, without what is gone."""
+    kwargs = held or {"check_conf": {}, "res_conf": None}
+    together = {**kwargs["check_conf"], **{key: value for key, value in conf.items() if value}}
+    chosen = {key: value for key, value in together.items() if key not in gone and value}
+    metrics = None if "metric" in gone else metric or kwargs.get("res_conf")
+    return {**kwargs, "check_conf": chosen, "res_conf": metrics} if chosen or metrics else None
 
 
 @app.command()
