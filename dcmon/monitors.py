@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from dcmon import choices, errors, farewells, revisiting, rules, storage
-from dcmon.checks import catalogue, defaults, reasons
+from dcmon.checks import catalogue, defaults, parameters, reasons
 from dcmon.comparison import With
 from dcmon.tables.org import Alert, AlertRule, Check, Dashboard, Model, Monitor, Result
 from dcmon.windows import Frequency, Shape
@@ -51,6 +51,7 @@ def create_check(
     kind = catalogue.entry(module_name, class_name)
     if kind.needs_classes and model.task_type == "regression":
         raise errors.InvalidInput(reasons.no_classes(kind.class_name))
+    parameters.require(kind, params)
     if not name.strip() or len(name) > LONGEST_NAME:
         raise errors.InvalidInput(f"A check's name has 1 to {LONGEST_NAME} characters.")
     storage.lock_names(session, f"checks of {model.id}")
@@ -217,6 +218,7 @@ def _check_like(session: Session, on: Check, monitor: Monitor, params: Mapping[s
     One that the model has is shared; one that was made for this monitor alone is changed; else there is a new one.
     """
     model = session.get_one(Model, on.model_id)
+    parameters.require(catalogue.entry(on.module_name, on.class_name), params)
     storage.lock_names(session, f"checks of {model.id}")
     there = checks(session, model)
     like = (on.module_name, on.class_name, dict(params))
