@@ -75,6 +75,7 @@ def facts(notification: Body) -> list[tuple[str, str]]:
         ("value", _values(alert)),
         ("measured", measured(alert)),
         ("compared with", compared(alert)),
+        ("window", window(alert)),
         ("since", _since(alert)),
         ("moved most", moved(alert)),
         ("model version", text(alert.get("version"))),
@@ -126,6 +127,12 @@ def compared(alert: Body) -> str:
         return f"the reference (revision {found.get('revision')})"
     name = {"previous": "the window before", "week_before": "a week ago"}.get(found["what"], found["what"])
     return f"{name}: {time(found.get('start'))} to {time(found.get('end'))}, {found.get('n')} samples"
+
+
+def window(alert: Body) -> str:
+    """Its last bad window."""
+    start, end = alert.get("window") or (None, None)
+    return f"{time(start)} to {time(end)}" if start and end else ""
 
 
 def others(alert: Body) -> str:

@@ -246,6 +246,7 @@ def test_messages_tell_who_did_what_and_why(target: Target) -> None:
     assert (about["n"], about["worst_n"], about["rule_name"]) == (70, 70, "drift")
     assert (about["sentence"], about["compared_with"]) == ("high when > 0.2", {"what": "reference", "revision": 1})
     assert bodies[0]["link"] == f"{URL}/alerts/1?org=acme"
+    assert "window: 2026-03-03 to 2026-03-04" in words.plain(bodies[0])
 
 
 def test_a_message_about_a_change_says_from_what(target: Target) -> None:
