@@ -20,6 +20,7 @@ WHAT = {
 }
 COLOURS = {"critical": "#b3261e", "high": "#d9480f", "medium": "#e0a800", "low": "#3b7dd8", "over": "#2f9e44"}
 OVER = ("resolved", "retracted")
+DONE_BY_PEOPLE = ("acknowledged", "resolved", "reopened")
 
 
 def notifications(body: Body) -> Sequence[Body]:
@@ -90,7 +91,7 @@ def facts(notification: Body) -> list[tuple[str, str]]:
 def what(notification: Body) -> str:
     """What became of the alert, and by whom."""
     became, by = kind(notification), notification["alert"].get("by")
-    return WHAT.get(became, became) + (f" by {text(by)}" if by else "")
+    return WHAT.get(became, became) + (f" by {text(by)}" if by and became in DONE_BY_PEOPLE else "")
 
 
 def _acknowledged(notification: Body) -> str:

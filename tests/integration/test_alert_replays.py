@@ -260,6 +260,19 @@ def test_a_message_about_a_change_says_from_what(target: Target) -> None:
     assert "measured: 300, from 0.1 in the window before" in words.plain(body)
 
 
+@pytest.mark.parametrize(
+    ("condition", "rule"),
+    [("> 0.2", "score > 0.2"), ("score > 0.2", "score > 0.2"), ("feature age > 0.2", "feature age > 0.2"),
+     ("any feature > 0.2", "any feature > 0.2 (age)"), ("all features > 0.2", "all features > 0.2 (age)")],
+)  # fmt: skip
+def test_a_message_names_the_number_that_a_rule_is_about_once(target: Target, condition: str, rule: str) -> None:
+    ruled(target, condition)
+    put(target, 0, 0.9)
+    with db.org_session(target.engine, target.org) as session:
+        (body,) = session.scalars(select(Notification.body))
+    assert body["alert"]["rule"] == rule
+
+
 def test_a_message_says_what_other_versions_have_in_the_same_window(target: Target) -> None:
     ruled(target, "> 0.2")
     with db.org_session(target.engine, target.org) as session:
