@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from dcmon import overview, rules
 from dcmon.charts import moment, number
 from dcmon.comparison import With
-from dcmon.criteria import CHANGES
+from dcmon.criteria import CHANGES, Subject
 from dcmon.db import Organization
 from dcmon.overview import AlertView
 from dcmon.tables.org import Alert, AlertChange, AlertRule, Result, Version
@@ -53,7 +53,7 @@ def said(view: AlertView, around: Around, org: str, public_url: str) -> dict[str
         "version": view.version.name,
         "monitor": view.monitor.name,
         "check": view.check.class_name,
-        "rule": f"{alert.metric} {overview.condition(rule)}",
+        "rule": _rule(rule, alert.metric),
         "rule_id": rule.id,
         "rule_name": rule.name,
         "condition": overview.condition(rule),
@@ -92,6 +92,14 @@ def said(view: AlertView, around: Around, org: str, public_url: str) -> dict[str
     }
 
 
+def _rule(rule: AlertRule, metric: str) -> str:
+    """The condition with the number that it is about, where it does not name one itself."""
+    subject, condition = rules.condition_of(rule).subject, overview.condition(rule)
+    if subject == Subject():
+        return f"{metric} {condition}"
+    return condition if subject.name is not None else f"{condition} ({metric})"
+
+
 def _around(session: Session, view: AlertView, kind: str | None) -> Around:
     last = _newest(session, view, view.alert.last_window_end)
     worst = _newest(session, view, view.alert.worst_window_end)
@@ -109,7 +117,7 @@ def _newest(session: Session, view: AlertView, end: datetime) -> Sequence[tuple[
     found = session.execute(
         select(Version.name, Result)
         .join(Version, Version.id == Result.version_id)
-        .where(Result.monitor_id == view.monitor.id, Result.window_end == end)
+        .where(Version.model_id == view.model.id, Result.monitor_id == view.monitor.id, Result.window_end == end)
         .ext(distinct_on(Result.version_id))
         .order_by(Result.version_id.desc(), Result.revision.desc())
     )

@@ -151,7 +151,7 @@ def _for_people(view: "AlertView", about: dict[str, Any], held: str | None) -> d
         "rule": f"{about['rule_name'] or about['rule_id']}: {about['sentence']}",
         "since": row["since"],
         "until": row["until"],
-        "window": f"{words.time(about['window'][0])} to {words.time(about['window'][1])}",
+        "last_window": words.window(about),
         "windows": alert.windows,
         about["metric"]: _values(about),
         "measured": words.measured(about),

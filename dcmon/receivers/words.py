@@ -20,6 +20,7 @@ WHAT = {
 }
 COLOURS = {"critical": "#b3261e", "high": "#d9480f", "medium": "#e0a800", "low": "#3b7dd8", "over": "#2f9e44"}
 OVER = ("resolved", "retracted")
+DONE_BY_PEOPLE = ("acknowledged", "resolved", "reopened")
 
 
 def notifications(body: Body) -> Sequence[Body]:
@@ -75,6 +76,7 @@ def facts(notification: Body) -> list[tuple[str, str]]:
         ("value", _values(alert)),
         ("measured", measured(alert)),
         ("compared with", compared(alert)),
+        ("window", window(alert)),
         ("since", _since(alert)),
         ("moved most", moved(alert)),
         ("model version", text(alert.get("version"))),
@@ -89,7 +91,7 @@ def facts(notification: Body) -> list[tuple[str, str]]:
 def what(notification: Body) -> str:
     """What became of the alert, and by whom."""
     became, by = kind(notification), notification["alert"].get("by")
-    return WHAT.get(became, became) + (f" by {text(by)}" if by else "")
+    return WHAT.get(became, became) + (f" by {text(by)}" if by and became in DONE_BY_PEOPLE else "")
 
 
 def _acknowledged(notification: Body) -> str:
@@ -126,6 +128,12 @@ def compared(alert: Body) -> str:
         return f"the reference (revision {found.get('revision')})"
     name = {"previous": "the window before", "week_before": "a week ago"}.get(found["what"], found["what"])
     return f"{name}: {time(found.get('start'))} to {time(found.get('end'))}, {found.get('n')} samples"
+
+
+def window(alert: Body) -> str:
+    """Its last bad window."""
+    start, end = alert.get("window") or (None, None)
+    return f"{time(start)} to {time(end)}" if start and end else ""
 
 
 def others(alert: Body) -> str:

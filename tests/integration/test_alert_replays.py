@@ -246,6 +246,7 @@ def test_messages_tell_who_did_what_and_why(target: Target) -> None:
     assert (about["n"], about["worst_n"], about["rule_name"]) == (70, 70, "drift")
     assert (about["sentence"], about["compared_with"]) == ("high when > 0.2", {"what": "reference", "revision": 1})
     assert bodies[0]["link"] == f"{URL}/alerts/1?org=acme"
+    assert "window: 2026-03-03 to 2026-03-04" in words.plain(bodies[0])
 
 
 def test_a_message_about_a_change_says_from_what(target: Target) -> None:
@@ -257,6 +258,19 @@ def test_a_message_about_a_change_says_from_what(target: Target) -> None:
     assert body["alert"]["measured_against"] == {"what": "previous", "value": 0.1}
     assert body["alert"]["measured"] == pytest.approx(300)
     assert "measured: 300, from 0.1 in the window before" in words.plain(body)
+
+
+@pytest.mark.parametrize(
+    ("condition", "rule"),
+    [("> 0.2", "score > 0.2"), ("score > 0.2", "score > 0.2"), ("feature age > 0.2", "feature age > 0.2"),
+     ("any feature > 0.2", "any feature > 0.2 (age)"), ("all features > 0.2", "all features > 0.2 (age)")],
+)  # fmt: skip
+def test_a_message_names_the_number_that_a_rule_is_about_once(target: Target, condition: str, rule: str) -> None:
+    ruled(target, condition)
+    put(target, 0, 0.9)
+    with db.org_session(target.engine, target.org) as session:
+        (body,) = session.scalars(select(Notification.body))
+    assert body["alert"]["rule"] == rule
 
 
 def test_a_message_says_what_other_versions_have_in_the_same_window(target: Target) -> None:

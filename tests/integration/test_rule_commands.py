@@ -58,11 +58,21 @@ def test_alerts_are_listed_shown_acknowledged_resolved_and_reopened(typed: Typed
     shown = said(typed, "alert", "show", "3")
     assert shown["summary"] == "credit/Drift (v1): score is 0.6 (> 0.2), 2 windows since 2026-03-12"
     assert shown["moved"][0] == {"name": "age", "before": 0.1, "after": 0.6}
-    require_fits(typed("alert", "show", "3"))
+    assert shown["next"][0] == "dcmon --org acme monitor show credit/Drift"
+    assert (shown["check"], shown["rule_name"], shown["sentence"]) == ("FeatureDrift", "drift é", "high when > 0.2")
+    people = typed("alert", "show", "3")
+    require_fits(people)
+    wide = " ".join(typed("alert", "show", "3", columns="200").stdout.split())
+    for each in ("check FeatureDrift", "drift é: high when > 0.2", "2026-03-13 to 2026-03-14", "0.6 now", "0.1 before",
+                 "the reference (revision 1)", "age 0.1 → 0.6", "firing team", "dcmon --org acme alert"):  # fmt: skip
+        assert each in wide
 
     assert said(typed, "alert", "ack", "3", "--note", "on it")["changed"] is True
     assert [row["id"] for row in said(typed, "alert", "list", "--state", "acknowledged")] == [3]
-    assert said(typed, "alert", "resolve", "3")["was_firing"] is True
+    assert said(typed, "alert", "resolve", "3", "--note", "new pricing")["was_firing"] is True
+    over = " ".join(typed("alert", "show", "3", columns="200").stdout.split())
+    assert ": new pricing severity" in over
+    assert ": on it" in over
     assert said(typed, "alert", "reopen", "3")["state"] == "firing"
     lines = said(typed, "alert", "history", "3")
     assert [line["what"] for line in lines] == ["firing", "acknowledged", "resolved", "reopened"]

@@ -235,6 +235,11 @@ def test_hundreds_of_alerts_with_long_names_full_of_markup_fit_everywhere(count:
         assert "more: dcmon" in json.dumps(blocks) or count <= words.SHOWN_AT_MOST
 
 
+def test_an_alert_that_a_new_rule_found_fires_by_itself() -> None:
+    assert "what: firing\n" in words.plain(notification(by="ann"))
+    assert "what: acknowledged by ann\n" in words.plain(notification("acknowledged", by="ann"))
+
+
 def test_an_incident_is_one_through_all_that_becomes_of_its_alert() -> None:
     to = To("pagerduty", "x", "", credentials={"routing_key": "k"})
     kinds = ["firing", "escalated", "acknowledged", "repeated", "resolved", "reopened", "retracted"]
