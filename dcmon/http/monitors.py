@@ -2,19 +2,20 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
-from dcmon import changes, monitors, rules
+from dcmon import changes, monitors, results, revisiting, rules
 from dcmon.comparison import With
 from dcmon.http import checks
 from dcmon.http import rules as rule_routes
 from dcmon.http.access import Asks
-from dcmon.http.versions import Filters
+from dcmon.http.models import resolve
+from dcmon.http.versions import Filters, Time
 from dcmon.monitors import NewMonitor
 from dcmon.tables.org import Check, Monitor
 from dcmon.wake import Work
@@ -80,6 +81,12 @@ class MonitorChange(BaseModel):
         return replace(monitor, **_fields(self, self.model_fields_set - {"params"}))
 
 
+class ScheduleBody(BaseModel):
+    """Since when windows are evaluated; in UTC where it has no offset."""
+
+    timestamp: Time
+
+
 def _fields(body: BaseModel, names: Iterable[str]) -> dict[str, Any]:
     """Values of a body as dcmon.monitors has them."""
     found = {name: value for name, value in body.model_dump().items() if name in names}
@@ -119,6 +126,21 @@ def change(asks: Asks, monitor_id: int, body: MonitorChange) -> None:
         changes.change_monitor(session, asks.org, monitor, wanted, asks.app.settings.url, params)
     asks.ring()
     asks.ring(Work.notify)
+
+
+@router.post("/models/{identifier}/monitors-set-schedule-time")
+def schedule(
+    asks: Asks, identifier: str, body: ScheduleBody, identifier_kind: str | None = None
+) -> list[dict[str, Any]]:
+    """Have a model's monitors evaluate every window since a time that has no result of what is there now."""
+    with asks.session() as session:
+        model = resolve(session, identifier, identifier_kind)
+        found = [monitor for monitor, _ in results.monitors_of(session, model)]
+        for monitor in found:
+            revisiting.of_monitor(session, monitor.id, datetime.now(UTC), body.timestamp, asks.org.retention)
+        answer = [{"id": monitor.id, "latest_schedule": body.timestamp.isoformat()} for monitor in found]
+    asks.ring()
+    return answer
 
 
 @router.delete("/monitors/{monitor_id}")

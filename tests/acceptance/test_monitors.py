@@ -243,4 +243,5 @@ def test_ctrl_c_after_the_last_line_leaves_the_exit_code_of_what_was_done(credit
     while running.poll() is None:
         running.send_signal(signal.SIGINT)
         time.sleep(0.002)
+    running.communicate(timeout=60)
     assert running.returncode in (0, 130)

@@ -143,6 +143,19 @@ def test_what_can_not_be_is_refused_and_changes_nothing(
     assert target.scalar(DUE) == 0
 
 
+def test_windows_since_a_time_are_due_for_all_monitors_of_a_model(app: App, endpoint: Endpoint, target: Target) -> None:
+    for number in range(4, 30):
+        log_day(app, target, number, count=1)
+    settled(target)
+    path = f"models/{target.model_id}/monitors-set-schedule-time"
+    answer = ask(endpoint, "POST", path, {"timestamp": "2026-03-05T00:00:00+00:00"})
+    assert answer == [{"id": 1, "latest_schedule": "2026-03-05T00:00:00+00:00"}]
+    first = "select min(window_end) from due_windows"
+    assert target.scalar(first) == datetime(2026, 3, 5, tzinfo=UTC)
+    ask(endpoint, "POST", path, {"timestamp": "soon"}, 422)
+    ask(endpoint, "POST", "models/99/monitors-set-schedule-time", {"timestamp": "2026-03-05"}, 404)
+
+
 def test_a_monitor_that_is_not_there_is_404(endpoint: Endpoint) -> None:
     ask(endpoint, "PUT", "monitors/99", {"name": "x"}, 404)
 
