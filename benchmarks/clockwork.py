@@ -28,8 +28,8 @@ from dcmon.db import Organization
 from dcmon.jobs import schedule
 from dcmon.models import NewModel
 from dcmon.monitors import NewMonitor
-from dcmon.rows import Raw
 from dcmon.settings import Settings
+from dcmon.undecoded import Raw
 from dcmon.versions import NewVersion
 from dcmon.webhooks import Choices
 from dcmon.windows import Frequency

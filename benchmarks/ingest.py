@@ -24,7 +24,8 @@ from benchmarks.stage import CLASSES, FEATURES, Cost, Stage, checkpoint, figure,
 from dcmon import arrays, arrivals, db, kafka, messages, models, references, storage, tokens, versions
 from dcmon.columns import TYPES, quoted
 from dcmon.models import NewModel
-from dcmon.rows import Raw, sample_shape
+from dcmon.shapes import sample_shape
+from dcmon.undecoded import Raw
 from dcmon.versions import NewVersion
 
 ROWS = 200_000

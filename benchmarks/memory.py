@@ -17,8 +17,8 @@ import psutil
 from benchmarks.processes import brokers, processes
 from benchmarks.stage import START, Stage, rows, say, stage
 from dcmon import kafka, messages
-from dcmon.rows import Raw
 from dcmon.settings import Settings
+from dcmon.undecoded import Raw
 
 ROWS = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000_000
 VERSIONS = int(sys.argv[2]) if len(sys.argv) > 2 else 1

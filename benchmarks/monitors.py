@@ -23,8 +23,8 @@ from dcmon.checks import defaults
 from dcmon.checks.catalogue import entry
 from dcmon.children import Child
 from dcmon.gathering import Kept
-from dcmon.rows import Raw
 from dcmon.settings import Evaluate
+from dcmon.undecoded import Raw
 from dcmon.windows import Frequency, Window
 
 ROWS, DAYS, RUNS = 5_000, 8, 5

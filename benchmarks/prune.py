@@ -23,7 +23,7 @@ from dcmon.db import Organization
 from dcmon.expired import Terms
 from dcmon.ingestion import Direct
 from dcmon.pruning import Prune
-from dcmon.rows import Raw
+from dcmon.undecoded import Raw
 
 ROWS, AT_ONCE, LABELLED = 1_000_000, 10_000, 200_000
 BATCH, PAUSE, TURN = 200, 0.03, 5.0  # rows, seconds between batches, seconds with and without the prune

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dcmon.kafka import Producer
     from dcmon.limits import Meter
     from dcmon.settings import Settings
+    from dcmon.wake import Work
 
 
 class App:
@@ -33,7 +34,7 @@ class App:
 
     @cached_property
     def settings(self) -> Settings:
-        """The settings; read late, so that --help works with a broken environment."""
+        """The settings; read late, so that --help works with a broken environment. Raises InvalidInput."""
         from pydantic import ValidationError
 
         from dcmon.settings import Settings
@@ -64,6 +65,7 @@ class App:
 
     @cached_property
     def engine(self) -> Engine:
+        """The one pool of connections of this process."""
         from dcmon import db
 
         return db.engine(self.database_url, pool_size=10)
@@ -78,6 +80,7 @@ class App:
 
     @cached_property
     def producer(self) -> Producer:
+        """What sends to Kafka; made without the brokers."""
         from dcmon import kafka
 
         return kafka.Producer(self.settings.kafka)
@@ -143,6 +146,14 @@ class App:
 
         with db.org_session(self.engine, org or self.organization(), snapshot=snapshot) as session:
             yield session
+
+    def ring(self, org: Organization, *works: Work) -> None:
+        """Say that an organization has work now. After the commit of the work, never in it."""
+        from dcmon import wake
+
+        with self.public() as session:
+            for work in works:
+                wake.ring(session, org.id, work)
 
     def settle_in(self) -> None:
         """For a process that stays: what is loaded by now stays too, so the garbage collector need not look at it.

@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 from msgspec import Raw
-
-QUARTER = 900  # seconds
 
 
 class Delivery(NamedTuple):
@@ -55,8 +53,3 @@ def levels_of(keys: Sequence[bytes]) -> tuple[Any, Any]:
     hashes = np.frombuffer(b"".join(keys), ">u4")[::4] >> 1
     _, bits = np.frexp(hashes.astype(np.float64))  # exact: 31 bits fit a double, whose exponent counts them
     return hashes, 31 - bits
-
-
-def quarter_hour(time: datetime) -> datetime:
-    """The start of the quarter of an hour that a time lies in, in UTC."""
-    return datetime.fromtimestamp(time.timestamp() // QUARTER * QUARTER, UTC)

@@ -127,6 +127,7 @@ class Chain:
     begun: int = 0  # messages in lines that begin below it
 
     def add(self, line: Line) -> None:
+        """Take the next line of the partition, and note where it does not follow the one before."""
         first, after = line.first_offset or 0, line.next_offset or 0
         if line.action != "seek" and self.group == (first, after):
             pass  # one transaction writes a line for each target
@@ -160,6 +161,7 @@ class Tally:
     chains: dict[Partition, Chain] = field(default_factory=dict)
 
     def add(self, line: Line) -> None:
+        """Take the next line: its sum, what it stored and quarantined, and where it stands in its partition."""
         self.lines += 1
         ends = line.stored + line.duplicates + line.quarantined + line.dropped + line.removed
         if line.taken != ends:

@@ -43,6 +43,7 @@ class Backtest:
 
     @property
     def fired_for(self) -> timedelta:
+        """How long alerts would have fired, together."""
         return sum((span.lasted for span in self.spans), timedelta())
 
     def summary(self) -> dict[str, Any]:

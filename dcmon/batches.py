@@ -59,6 +59,7 @@ class Batch:
 
     @property
     def rows(self) -> int:
+        """How many rows its messages hold."""
         return sum(part.rows for part in self.parts.values())
 
     @property
@@ -68,6 +69,7 @@ class Batch:
 
     @property
     def stretches(self) -> dict[Partition, Stretch]:
+        """The messages that were read of each partition, as offsets."""
         return {
             partition: Stretch(part.seek, part.first_offset, part.is_beginning)
             for partition, part in self.parts.items()

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dcmon import alerts, due, durations, errors, monitors, rules, windows
+from dcmon import alerts, durations, errors, monitors, revisiting, rules, windows
 from dcmon.db import Organization
 from dcmon.monitors import Changed, NewMonitor
 from dcmon.tables.org import Check, Model, Monitor
@@ -25,10 +25,18 @@ class Timing:
 
 
 def change_monitor(
-    session: Session, org: Organization, monitor: Monitor, new: NewMonitor, public_url: str | None
+    session: Session,
+    org: Organization,
+    monitor: Monitor,
+    new: NewMonitor,
+    public_url: str | None,
+    params: Mapping[str, Any] | None = None,
 ) -> Changed:
-    """Change a monitor. When its values are others now, its open alerts are over: they were about the old ones."""
-    changed = monitors.change(session, monitor, new)
+    """Change a monitor. When its values are others now, its open alerts are over: they were about the old ones.
+
+    `params`: of its check, all of them; None: as they are. Raises InvalidInput or NotFound.
+    """
+    changed = monitors.change(session, monitor, new, params, org.retention)
     if changed.revision is not None:
         _end_alerts(session, org, monitor, public_url, "the monitor was changed")
     return changed
@@ -50,9 +58,9 @@ def change_model(
     count = 0
     if is_moved:
         for monitor in session.scalars(select(Monitor).join(Check).where(Check.model_id == model.id)).all():
-            count += monitors.renew(session, monitor).windows
+            count += monitors.renew(session, monitor, org.retention).windows
             _end_alerts(session, org, monitor, public_url, "the model's time zone was changed")
-    due.look_again(session, model)
+    revisiting.of_model(session, model)
     return {"windows_due": count}
 
 

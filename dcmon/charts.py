@@ -37,15 +37,20 @@ class Point:
 
 @dataclass(frozen=True)
 class Threshold:
-    """A rule: an alert opens while `operator` `value` is true, e.g. "greater_than" 0.2, or as the `label` says."""
+    """A rule: an alert opens while `operator` `value` is true, e.g. "greater_than" 0.2, or as the `label` says.
+
+    `metric`: the one that it is about; None: any.
+    """
 
     value: float
     severity: str
     operator: str = "greater_than"
     label: str = ""
+    metric: str | None = None
 
     @property
     def text(self) -> str:
+        """As a person reads it: its label, or sign and number."""
         return self.label or f"{_SIGNS.get(self.operator, self.operator)} {number(self.value)}"
 
     @property
@@ -69,7 +74,11 @@ class AlertSpan:
 
 @dataclass(frozen=True)
 class MonitorSeries:
-    """A monitor: its points in order of time, its rules, its alerts. `note` is shown under its name."""
+    """A monitor: its points in order of time, its rules, its alerts. `note` is shown under its name.
+
+    `shown`: the metrics that are drawn, the one to show alone first; without any, all. `is_apart`: each has a unit of
+    its own, and so an axis of its own.
+    """
 
     name: str
     frequency: str
@@ -77,15 +86,32 @@ class MonitorSeries:
     thresholds: Sequence[Threshold] = field(default_factory=tuple)
     alerts: Sequence[AlertSpan] = field(default_factory=tuple)
     note: str = ""
+    shown: Sequence[str] = ()
+    is_apart: bool = False
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics that are drawn, in order."""
+        return list(self.shown) or list(dict.fromkeys(name for point in self.points for name in point.metrics))
+
+    @property
+    def panels(self) -> list[list[str]]:
+        """The metrics that share an axis."""
+        return [[name] for name in self.metrics] if self.is_apart else [self.metrics]
+
+    def values_of(self, metrics: Sequence[str]) -> list[float]:
+        """The values of these metrics in every window that has them."""
+        return [point.metrics[name] for point in self.points for name in metrics if name in point.metrics]
 
     @property
     def values(self) -> list[float]:
-        return [value for point in self.points for value in point.metrics.values()]
+        """The values of the metrics that can be compared with the first one's."""
+        return self.values_of(self.panels[0]) if self.panels else []
 
     @property
     def last(self) -> float | None:
-        """The newest value; of several metrics of one window, the largest."""
-        return next((max(point.metrics.values()) for point in reversed(self.points) if point.metrics), None)
+        """The newest value of the metric to show alone."""
+        return next(iter(reversed(self.values_of(self.metrics[:1]))), None)
 
     @property
     def open_severity(self) -> str | None:
@@ -96,6 +122,7 @@ class MonitorSeries:
 
     @property
     def state(self) -> str:
+        """Its state in a word or two."""
         if self.open_severity:
             return f"firing {self.open_severity}"
         return "ok" if self.values else "no value"
@@ -122,33 +149,59 @@ def embedded(figures: Sequence[Mapping[str, Any]]) -> str:
 def figure(series: MonitorSeries, start: datetime, end: datetime) -> dict[str, Any]:
     """`{"data": …, "layout": …}`: lines by version and metric, thresholds, alerts as bands, gaps with reasons.
 
-    The axis of time is [`start`, `end`], so that figures of one period can be compared by eye.
+    The axis of time is [`start`, `end`], so that figures of one period can be compared by eye. Metrics with units of
+    their own are drawn one above the other, over the same axis of time.
     """
-    lines = _lines(series)
     air = (end - start) * 0.015
     span = (start - air, end + air)
-    shapes = [*(_band(alert, alert.until or span[1]) for alert in series.alerts), *map(_threshold, series.thresholds)]
+    panels = series.panels
+    axes = ["y", *(f"y{number}" for number in range(3, 2 + len(panels)))]
+    lines = [line for axis, panel in zip(axes, panels, strict=True) for line in _lines(series, panel, axis)]
+    drawn = [
+        (axis, rule)
+        for axis, panel in zip(axes, panels, strict=True)
+        for rule in series.thresholds
+        if _is_of(rule, panel)
+    ]
+    bands = [_band(alert, alert.until or span[1]) for alert in series.alerts]
     layout: dict[str, Any] = {
-        "height": 300,
-        "margin": {"l": 56, "r": 120 if series.thresholds else 24, "t": 12, "b": 36},
-        "showlegend": len(lines) > 1,
-        "legend": {"orientation": "h", "y": 1.12, "x": 0},
+        "height": 300 if len(panels) < 2 else 60 + 150 * len(panels),
+        "margin": {"l": 56, "r": 120 if drawn else 24, "t": 12, "b": 36},
+        "showlegend": len(lines) > 1 and (len(panels) < 2 or len(lines) > len(panels)),
+        "legend": {"orientation": "h", "y": 1.12 if len(panels) < 2 else 1.04, "x": 0},
         "hovermode": "closest",
-        "xaxis": {"type": "date", "tickangle": 0, "range": [moment.isoformat() for moment in span]},
-        "yaxis": {"zeroline": False, "automargin": True, **_range(series)},
+        "xaxis": {"type": "date", "tickangle": 0, "range": [moment.isoformat() for moment in span], "anchor": axes[-1]},
+        **_axes(series, axes),
         # Windows without a value have no height: their marks stand on an axis of their own, at the bottom.
-        "yaxis2": {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True},
-        "shapes": shapes,
-        "annotations": [_label(rule) for rule in series.thresholds],
+        "yaxis2": {"overlaying": axes[-1], "range": [0, 1], "visible": False, "fixedrange": True},
+        "shapes": [*bands, *(_threshold(rule, axis) for axis, rule in drawn)],
+        "annotations": [_label(rule, axis) for axis, rule in drawn],
     }
     return {"data": [*lines, *_gaps(series)], "layout": layout}
 
 
-def _lines(series: MonitorSeries) -> list[dict[str, Any]]:
-    names = dict.fromkeys((point.version, metric) for point in series.points for metric in point.metrics)
+def _axes(series: MonitorSeries, axes: Sequence[str]) -> dict[str, Any]:
+    """An axis of values for each panel, from the top down."""
+    share, found = 1 / len(axes), dict[str, Any]()
+    for place, (axis, panel) in enumerate(zip(axes, series.panels, strict=True)):
+        found[axis.replace("y", "yaxis")] = made = {"zeroline": False, "automargin": True, **_range(series, panel)}
+        if len(axes) > 1:
+            top = 1 - place * share
+            made |= {"domain": [max(0.0, top - 0.82 * share), top], "title": {"text": escape(panel[0])}}
+    return found
+
+
+def _is_of(rule: Threshold, panel: Sequence[str]) -> bool:
+    return rule.metric is None or rule.metric.lower() in (name.lower() for name in panel)
+
+
+def _lines(series: MonitorSeries, panel: Sequence[str], axis: str) -> list[dict[str, Any]]:
+    names = dict.fromkeys(
+        (point.version, metric) for point in series.points for metric in point.metrics if metric in panel
+    )
     many = len({version for version, _ in names}) > 1
     return [
-        _line(series, version, metric, f"{version} · {metric}" if many else metric, color)
+        _line(series, version, metric, f"{version} · {metric}" if many else metric, color) | {"yaxis": axis}
         for (version, metric), color in zip(names, _TRACE_COLORS * (len(names) // len(_TRACE_COLORS) + 1), strict=False)
     ]
 
@@ -215,27 +268,27 @@ def _band(alert: AlertSpan, until: datetime) -> dict[str, Any]:
     return {"type": "rect", "xref": "x", "yref": "paper", **edges, **look}
 
 
-def _threshold(rule: Threshold) -> dict[str, Any]:
+def _threshold(rule: Threshold, axis: str) -> dict[str, Any]:
     color = SEVERITY_COLORS.get(rule.severity, "#8a8f98")
     edges = {"x0": 0, "x1": 1, "y0": rule.value, "y1": rule.value}
     return {
         "type": "line",
         "xref": "paper",
-        "yref": "y",
+        "yref": axis,
         **edges,
         "line": {"color": color, "width": 1.6, "dash": "dash"},
     }
 
 
-def _label(rule: Threshold) -> dict[str, Any]:
+def _label(rule: Threshold, axis: str) -> dict[str, Any]:
     color = SEVERITY_COLORS.get(rule.severity, "#8a8f98")
-    place = {"xref": "paper", "yref": "y", "x": 1.005, "y": rule.value, "xanchor": "left", "yanchor": "middle"}
+    place = {"xref": "paper", "yref": axis, "x": 1.005, "y": rule.value, "xanchor": "left", "yanchor": "middle"}
     return {**place, "text": escape(f"{rule.text} {rule.severity}"), "showarrow": False, "font": {"color": color}}
 
 
-def _range(series: MonitorSeries) -> dict[str, Any]:
+def _range(series: MonitorSeries, panel: Sequence[str]) -> dict[str, Any]:
     """An axis that shows all values and all thresholds, with some air; zero is in it when it is near."""
-    shown = [*series.values, *(rule.value for rule in series.thresholds)]
+    shown = [*series.values_of(panel), *(rule.value for rule in series.thresholds if _is_of(rule, panel))]
     if not shown:
         return {"range": [0, 1]}
     low, high = min(shown), max(shown)

@@ -87,9 +87,11 @@ class Zygote:
             self._control, theirs = socket.socketpair()
             with theirs:
                 command = [sys.executable, "-m", "dcmon.zygote", str(theirs.fileno())]
+                # In a group of its own: a terminal's Ctrl-C is for who asked, and who asked ends it.
                 self._process = subprocess.Popen(
-                    command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno()
-                )
+                    command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(),
+                    process_group=0,
+                )  # fmt: skip
             self._is_ready = False
         return self._control
 
@@ -190,11 +192,11 @@ class Child:
         return replace(workload, rows=rows, forgotten=forgotten)
 
     def _answer(self, pipe: Connection, wait: Callable[[], None]) -> Answer | None:
-        until = time.monotonic() + self._bounds.silence.total_seconds()
+        until = time.monotonic() + self._bounds.hang.total_seconds()
         while not pipe.poll(LOOKED_EVERY):
             wait()
             if time.monotonic() > until:
-                raise Broken(f"It hung: no answer in {self._bounds.silence.total_seconds():g} s.")
+                raise Broken(f"It hung: no answer in {self._bounds.hang.total_seconds():g} s.")
         said = pipe.recv_bytes(LONGEST_ANSWER)
         try:
             answer: Answer | None = pickle.loads(said)

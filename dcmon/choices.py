@@ -48,6 +48,7 @@ def require(
         _require_features(_listed(conf.get("feature")), [version.features for version in there])
     if "scorer" in kind.choices:
         _require_scorers(_listed(conf.get("scorer")), model.task_type)
+    _require_classes([str(each) for each in _listed(conf.get("class"))], [version.classes for version in there])
     if methods := _listed(conf.get("aggregation method")):
         _require_one_of("aggregation", methods[:1], (*kind.aggregations, ALL_APART))
     _require_comparable(kind, shape, compared_with)
@@ -73,6 +74,14 @@ def _require_features(wanted: Sequence[str], versions_features: Sequence[Mapping
     known = sorted({name for features in versions_features for name in features})
     _require_one_of("feature", wanted, known)
     raise errors.InvalidInput(f"No version of the model has all of these features: {', '.join(wanted)}.")
+
+
+def _require_classes(wanted: Sequence[str], versions_classes: Sequence[Sequence[str] | None]) -> None:
+    """All of them are classes of one version; one that names no classes may have any."""
+    named = [names for names in versions_classes if names]
+    if named and len(named) == len(versions_classes) and not any(set(wanted) <= set(names) for names in named):
+        _require_one_of("class", wanted, sorted({name for names in named for name in names}))
+        raise errors.InvalidInput(f"No version of the model has all of these classes: {', '.join(wanted)}.")
 
 
 def _require_scorers(wanted: Sequence[str], task_type: str) -> None:

@@ -1,5 +1,6 @@
 """The root command: global options, commands found lazily, and the one place where errors end."""
 
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -110,18 +111,42 @@ def root(
 def main() -> None:
     """Run the command line; exit with the code that dcmon.errors documents."""
     try:
+        _run()
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+    finally:
+        # What is done is done, and the exit code says it: a Ctrl-C while Python ends would make a signal of it.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _run() -> None:
+    try:
         app(args=globals_first(sys.argv[1:]), prog_name="dcmon")
     except DcmonError as error:
-        _fail(str(error), error.exit_code)
+        _end(error, str(error), error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
-    except KeyboardInterrupt:
-        _fail("interrupted", 130)
     except Exception as error:
-        _fail(
-            f"unexpected {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''} (-v shows where)", 3
-        )
+        first = str(error).splitlines()[0] if str(error) else ""
+        _end(error, f"unexpected {type(error).__name__}: {first} (-v shows where)", 3)
+
+
+def _end(error: BaseException, message: str, code: int) -> None:
+    """Fail; as interrupted where the error came of that: a statement that Ctrl-C ended breaks what is around it."""
+    is_interrupted = any(isinstance(each, KeyboardInterrupt) for each in _behind(error))
+    _fail("interrupted" if is_interrupted else message, 130 if is_interrupted else code)
+
+
+def _behind(error: BaseException) -> list[BaseException]:
+    """An error, and those that it came of, or while which it came."""
+    found, left = list[BaseException](), [error]
+    while left:
+        each = left.pop()
+        if each not in found:
+            found.append(each)
+            left += [before for before in (each.__cause__, each.__context__) if before is not None]
+    return found
 
 
 def _fail(message: str, code: int) -> None:

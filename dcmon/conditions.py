@@ -14,15 +14,22 @@ from dcmon.watch import Condition
 
 @dataclass(frozen=True)
 class News:
-    """What there is to tell: what began to be wrong, and what was told before and is over."""
+    """What there is to tell: what began to be wrong, what was told before and lasts, and what is over."""
 
     firing: Sequence[Condition] = ()
+    lasting: Sequence[Condition] = ()
     resolved: Sequence[Condition] = ()
 
 
 def entries(session: Session) -> list[Condition]:
     """What was wrong when dcmon was judged last, the worst first."""
     return sorted((_read(each) for each in session.scalars(select(Kept))), key=lambda condition: condition.rank)
+
+
+def told(session: Session) -> list[Condition]:
+    """What is wrong and was told, the worst first."""
+    kept = session.scalars(select(Kept).where(Kept.told_at.is_not(None)))
+    return sorted((_read(each) for each in kept), key=lambda condition: condition.rank)
 
 
 def keep(session: Session, found: Sequence[Condition], now: datetime, patience: timedelta) -> News:
@@ -39,8 +46,10 @@ def keep(session: Session, found: Sequence[Condition], now: datetime, patience: 
     kept = session.scalars(select(Kept).order_by(Kept.name, Kept.subject)).all()
     over = [each for each in kept if (each.name, each.subject) not in there]
     forget(session, [_read(each) for each in over if each.told_at is None])
+    lasting = [each for each in kept if each not in over]
     return News(
-        [_read(each) for each in kept if each not in over and each.told_at is None and now - each.since >= patience],
+        [_read(each) for each in lasting if each.told_at is None and now - each.since >= patience],
+        [_read(each) for each in lasting if each.told_at is not None],
         [_read(each) for each in over if each.told_at is not None],
     )
 

@@ -29,11 +29,12 @@ from dcmon import (
     versions,
     wake,
 )
-from dcmon.arrivals import Delivery, Outcome, quarter_hour
+from dcmon.arrivals import Delivery, Outcome
 from dcmon.columns import HASH, KEY, LEVEL, LOGGED_AT, TIME
 from dcmon.db import Organization
 from dcmon.quarantine import Chosen
 from dcmon.tables.org import Model, Quarantined, Version
+from dcmon.windows import quarter_hour
 
 ROWS_AT_ONCE = 10_000  # of a deletion: some 0.2 s, in which nothing of the model is stored
 RETRIED_AT_ONCE, DROPPED_AT_ONCE = 1_000, 5_000

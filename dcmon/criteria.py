@@ -185,6 +185,7 @@ def _base(condition: Condition, name: str, before: Sequence[Judged], reference: 
 
 
 def _change(condition: Condition, value: float, base: float) -> float:
+    """value - base, or as a percentage of |base|; from 0, any change is infinitely many percent."""
     difference = value - base
     if condition.is_percent and difference:
         difference = 100 * difference / abs(base) if base else inf if difference > 0 else -inf
@@ -194,6 +195,11 @@ def _change(condition: Condition, value: float, base: float) -> float:
 def _deviating(
     condition: Condition, name: str, value: float, before: Sequence[Judged]
 ) -> tuple[float | None, float | None]:
+    """The standard score of a value among the windows before it, and their mean; none with too few of them.
+
+    The standard deviation is the sample's (n - 1), but at least the floor, and at least 1 % of the mean: after windows
+    that are all but equal every value would be an outlier.
+    """
     found = [_value(condition.subject, window, name) for window in before[-condition.over :]]
     known = [each for each in found if each is not None]
     if len(known) < condition.least:

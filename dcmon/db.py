@@ -196,7 +196,10 @@ def peeking(engine: Engine) -> Iterator[Callable[[Organization, str], Any]]:
 
 
 def enter(connection: Connection, org: Organization) -> None:
-    """Enter the organization's schema for this transaction and hold its gate shared."""
+    """Enter the organization's schema for this transaction and hold its gate shared.
+
+    Raises OrganizationNotFound, SchemaOutOfDate, or Locked while it is migrated or deleted.
+    """
     gate = "select set_config('search_path', quote_ident(:schema), true), pg_advisory_xact_lock_shared(:gate, :id)"
     try:
         connection.execute(text(gate), {"schema": org.schema, "gate": GATE, "id": org.id})

@@ -1,11 +1,10 @@
 """Due windows: the rows are the queue, a lease is the claim. Touched quarter hours are expanded to windows here."""
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -17,12 +16,10 @@ from dcmon.checks.catalogue import DATA_FLOW
 from dcmon.comparison import Comparing, With
 from dcmon.flow import LIVE, YOUNG
 from dcmon.tables.org import Check, Model, Monitor, Version
-from dcmon.windows import Frequency, Shape, Window, floor, step, zone
+from dcmon.windows import Frequency, Shape, Window, zone
 
 EXPANDED_AT_ONCE = 5_000
-WINDOWS_OF_A_NEW_MONITOR, WINDOWS_OF_A_CHANGED_MONITOR = 14, 500
 GRACE = timedelta(minutes=1)
-SETTLED = timedelta(seconds=30)  # a reference comes in several requests: its windows wait for the last
 
 OVER = f"d.window_end + m.lateness + interval '{GRACE.total_seconds()} seconds' <= now()"
 NO_ROWS = """
@@ -170,6 +167,7 @@ def _flow(session: Session, touched: Sequence[Any], kept: timedelta | None) -> s
 
 
 def begins(model: Model, kept: timedelta | None, now: datetime) -> datetime:
+    """When the windows begin that retention leaves whole: earlier ones are left alone. `kept`: the organization's."""
     return retention.begins(retention.effective(model.retention, kept), now) or datetime.min.replace(tzinfo=UTC)
 
 
@@ -272,67 +270,6 @@ def next_at(session: Session, quiet: timedelta = timedelta()) -> datetime | None
     """When the next window can be claimed; None when none waits."""
     found: datetime | None = session.scalar(NEXT, {"quiet": quiet})
     return found
-
-
-def make_due_for_monitor(
-    session: Session, monitor_id: int, now: datetime, since: datetime | None = None, kept: timedelta | None = None
-) -> int:
-    """Make the last windows with samples due for a new or changed monitor; returns how many.
-
-    With `since`, all that end from then on, back to the retention; at most some hundred of each version. `kept`: the
-    organization's.
-    """
-    monitor = session.get_one(Monitor, monitor_id)
-    check = session.get_one(Check, monitor.check_id)
-    model = session.get_one(Model, check.model_id)
-    shape, local = Shape(Frequency(monitor.frequency), monitor.aggregation_window), zone(model.time_zone)
-    due, first = set[Due](), begins(model, kept, now)
-    versions = session.scalars(select(Version).where(Version.model_id == model.id, Version.watermark.is_not(None)))
-    for version in versions:
-        for number, window in enumerate(_last_windows(version, shape, local, WINDOWS_OF_A_CHANGED_MONITOR)):
-            is_asked = number < WINDOWS_OF_A_NEW_MONITOR or (since is not None and window.end >= since)
-            if not is_asked or window.start < first:
-                break
-            due.add((version.id, window))
-    add(session, due)
-    return len(due)
-
-
-def look_again(session: Session, model: Model) -> None:
-    """Have what waits of a model's windows looked at now: how long they wait was changed."""
-    session.execute(
-        text(
-            "update due_windows d set due_at = now() from versions v"
-            " where v.id = d.version_id and v.model_id = :model and d.due_at > now()"
-        ),
-        {"model": model.id},
-    )
-
-
-def make_due_for_reference(session: Session, version: Version) -> int:
-    """Make a version's last windows due, where a monitor compares them with the reference; returns how many.
-
-    They were judged by another reference, or by none. Older results stay, and say which revision they used.
-    """
-    model, shapes = shapes_of(session, version.id, needs_reference=True)
-    local = zone(model.time_zone)
-    due = {(version.id, window) for shape in shapes for window in _last_windows(version, shape, local)}
-    add(session, due, SETTLED)
-    return len(due)
-
-
-def _last_windows(
-    version: Version, shape: Shape, local: ZoneInfo, most: int = WINDOWS_OF_A_NEW_MONITOR
-) -> Iterator[Window]:
-    """The last windows that reach into a version's samples, newest first."""
-    if version.watermark is None or version.earliest is None:
-        return
-    end = step(floor(version.watermark, shape.frequency, local), shape.frequency, 1, local)
-    for _ in range(most):
-        if end <= version.earliest:
-            return
-        yield shape.ending(end, local)
-        end = step(end, shape.frequency, -1, local)
 
 
 def _comparing(session: Session, model: Model) -> set[Comparing]:

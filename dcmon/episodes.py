@@ -86,6 +86,7 @@ class Episode:
 
     @property
     def state(self) -> str:
+        """Its state, as an alert has it."""
         if self.fired is None:
             return "pending"
         return "firing" if self.is_open else "resolved"

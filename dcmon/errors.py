@@ -77,7 +77,7 @@ class QuarantinedNotFound(NotFound):
 
 
 class WebhookNotFound(NotFound):
-    """There is no webhook {name!r}. "dcmon webhook list" shows those that there are."""
+    """There is no receiver {name!r}. "dcmon webhook list" shows those that there are."""
 
 
 class NotificationNotFound(NotFound):

@@ -15,6 +15,7 @@ from dcmon.checks.catalogue import library_version
 from dcmon.checks.layout import Value
 from dcmon.db import Organization
 from dcmon.planning import Plan
+from dcmon.tables.org import Result
 from dcmon.telling import RECENT, Voice, tell_the_rest
 from dcmon.workload import Answer
 
@@ -38,33 +39,43 @@ def store(
     What somebody's run found quietly is told now, though nothing is new. `recent`: see dcmon.telling.Voice; `only`: of
     this monitor, not of all on the version.
     """
-    stored = notified = 0
-    monitors = {monitor.id: (monitor, check) for monitor, check in plan.monitors}
-    new = [
+    changed = _put_baselines(session, plan, answers)
+    found = _put_results(session, plan, answers)
+    notified = sum(alerts.judge(session, org, result, public_url, recent=recent) for result in found)
+    for rule in (rule for monitor_id in changed for rule in baselines.wanted_by(session, monitor_id)):
+        notified += alerts.rejudge(session, org, rule, public_url, recent=recent)
+    notified += tell_the_rest(session, Voice(org, public_url, recent), plan.version.id, only=only)
+    return {"results": len(found), "notifications": notified}
+
+
+def _put_baselines(session: Session, plan: Plan, answers: Sequence[Answer]) -> list[int]:
+    """Store what checks give on the reference; the ids of the monitors for which that is news."""
+    monitors = {monitor.id: monitor for monitor, _ in plan.monitors}
+    return [
         answer.monitor_id
         for answer in answers
         if answer.is_baseline
-        and baselines.put(session, monitors[answer.monitor_id][0], plan.version, answer.value, answer.n)
+        and baselines.put(session, monitors[answer.monitor_id], plan.version, answer.value, answer.n)
     ]
+
+
+def _put_results(session: Session, plan: Plan, answers: Sequence[Answer]) -> list[Result]:
+    """Store what checks give on the window, in order of monitor; the results that are new."""
+    monitors = {monitor.id: (monitor, check) for monitor, check in plan.monitors}
+    found = list[Result | None]()
     for answer in sorted(answers, key=lambda answer: answer.monitor_id):
         if answer.is_baseline:
             continue
         monitor, check = monitors[answer.monitor_id]
         earlier = plan.earlier.get(monitor.id)
-        compared = None
-        if earlier is not None:
-            compared = (earlier.window, earlier.there, earlier.there.n_used(check.needs_labels))
-        result = results.put(
-            session, monitor, plan.version.id, plan.window, answer.value, plan.seen_by(check), answer.n,
-            plan.version.reference_revision, answer.duration, _how(plan, answer), compared,
+        compared = (earlier.window, earlier.there, earlier.there.n_used(check.needs_labels)) if earlier else None
+        found.append(
+            results.put(
+                session, monitor, plan.version.id, plan.window, answer.value, plan.seen_by(check), answer.n,
+                plan.version.reference_revision, answer.duration, _how(plan, answer), compared,
+            )
         )  # fmt: skip
-        if result is not None:
-            stored += 1
-            notified += alerts.judge(session, org, result, public_url, recent=recent)
-    for rule in (rule for monitor_id in new for rule in baselines.wanted_by(session, monitor_id)):
-        notified += alerts.rejudge(session, org, rule, public_url, recent=recent)
-    notified += tell_the_rest(session, Voice(org, public_url, recent), plan.version.id, only=only)
-    return {"results": stored, "notifications": notified}
+    return [result for result in found if result is not None]
 
 
 def _how(plan: Plan, answer: Answer) -> dict[str, Any]:

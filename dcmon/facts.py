@@ -37,6 +37,7 @@ class Queue:
     oldest: datetime | None = None
 
     def waits_longer(self, than: timedelta, now: datetime) -> bool:
+        """Whether the oldest of it has waited longer than that."""
         return self.oldest is not None and now - self.oldest > than
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from dcmon.tables.org import Alert, Notification, Webhook
 
 ENDS = ("resolved", "retracted")
+WHY = "it was deleted, with its rule, monitor, check, version or model"
 
 
 def say(session: Session, about: ColumnElement[bool]) -> int:
@@ -44,5 +45,7 @@ def _over(heard: Notification) -> Notification:
 
 
 def _body(heard: Mapping[str, Any]) -> dict[str, Any]:
-    alert = {**heard["alert"], "state": "resolved", "resolved_by": "deletion"}
-    return {**heard, "type": "alert.resolved", "timestamp": datetime.now(UTC).isoformat(), "alert": alert}
+    now = datetime.now(UTC).isoformat()
+    ended = {"state": "resolved", "resolved_by": "deletion", "resolved_at": now, "by": None, "note": WHY}
+    alert = {**heard["alert"], **ended}
+    return {**heard, "type": "alert.resolved", "timestamp": now, "alert": alert}

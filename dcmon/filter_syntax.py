@@ -37,6 +37,7 @@ class Token(NamedTuple):
     end: int
 
     def says(self, *words: str) -> bool:
+        """Whether it is one of these words, in any case."""
         return self.kind == "word" and self.text.lower() in words
 
 

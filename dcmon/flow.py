@@ -6,7 +6,7 @@ they were stored, to the window of their receipt. docs/watching.md says which wi
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import text
@@ -16,12 +16,11 @@ from dcmon import db
 from dcmon.checks.layout import Value
 from dcmon.subjects import METRICS
 from dcmon.tables.org import Model, Quarantined, Version
-from dcmon.windows import Window
+from dcmon.windows import Window, quarter_hour
 
 if TYPE_CHECKING:  # numpy behind it is not loaded for a status
     from dcmon.reading import Extent
 
-QUARTER = 900  # seconds
 OF_LABELS, OF_ROWS = ("labels", "label ratio"), ("rows", "labels", "label ratio")
 WORTH = 0.10  # what moved by a tenth is evaluated again at once
 YOUNG = timedelta(hours=1)  # a version is live while its newest sample was this young, or a lateness more, when logged
@@ -161,7 +160,7 @@ def put(session: Session, version: Version, arrived: Sequence[tuple[datetime, in
     """Count rows as received, by the quarter of an hour; `arrived`: when, and how many."""
     quarters: dict[datetime, list[tuple[datetime, int]]] = {}
     for logged_at, rows in arrived:
-        quarters.setdefault(_quarter(logged_at), []).append((logged_at, rows))
+        quarters.setdefault(quarter_hour(logged_at), []).append((logged_at, rows))
     for at, of in sorted(quarters.items()):
         taken, first = sum(rows for _, rows in of), min(logged_at for logged_at, _ in of)
         db.run(session, PUT, {"version": version.id, "at": at, "taken": taken, "first": first})
@@ -172,11 +171,7 @@ def touch(session: Session, left: Sequence[Quarantined]) -> None:
     counts: dict[tuple[int, datetime], int] = {}
     for row in left:
         if row.version_id is not None:
-            key = row.version_id, _quarter(row.logged_at)
+            key = row.version_id, quarter_hour(row.logged_at)
             counts[key] = counts.get(key, 0) + 1
     for (version_id, at), rows in sorted(counts.items()):
         session.execute(TOUCH, {"version": version_id, "at": at, "rows": rows})
-
-
-def _quarter(time: datetime) -> datetime:
-    return datetime.fromtimestamp(time.timestamp() // QUARTER * QUARTER, UTC)

@@ -110,13 +110,17 @@ def _why_nothing(plan: Plan, ask: Ask, rows: Mapping[Key, Sheet | None]) -> str 
     if rows[ask.current] is None:
         return reasons.NO_ROWS if not plan.there.n else _why_none(ask.current, "window")
     compared = ask.compared
-    if compared is None or rows[compared] is not None:
+    if compared is None:
         return None
     if compared.window is None:
-        return _why_none(compared, "reference")
-    there = next(each.there for each in plan.earlier.values() if each.window == compared.window)
+        return None if rows[compared] is not None else _why_none(compared, "reference")
+    earlier = next(each for each in plan.earlier.values() if each.window == compared.window)
     which = f"earlier window, {_said(compared.window)},"
-    if not there.n:
+    if earlier.is_pruned:
+        return f"The {which} begins before the retention: its rows are pruned, so there is nothing to compare with."
+    if rows[compared] is not None:
+        return None
+    if not earlier.there.n:
         return f"The {which} has no rows to compare with. {reasons.COMES_BY_ITSELF}"
     return _why_none(compared, which)
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from dcmon import outbound, posting
 from dcmon.facts import Facts
-from dcmon.posting import Delivery
+from dcmon.posting import Attempt
 from dcmon.settings import Heartbeat, Watch, Webhooks
 from dcmon.watch import MUST_RUN, Condition
 
@@ -33,7 +33,7 @@ def _turns(facts: Facts, kind: str, bounds: Watch) -> bool:
     return any(each.seen_at - each.turned_at <= bounds.turn for each in facts.alive(kind, bounds))
 
 
-def beat(ailments: Sequence[str], settings: Heartbeat, outgoing: Webhooks) -> Delivery | None:
+def beat(ailments: Sequence[str], settings: Heartbeat, outgoing: Webhooks) -> Attempt | None:
     """Call the URL, or what stands for a failure; None when nothing is to be called."""
     if settings.url is None or (ailments and not settings.fail):
         return None

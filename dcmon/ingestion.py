@@ -21,10 +21,10 @@ from dcmon.db import Organization
 from dcmon.ledger import Span
 from dcmon.letters import Letter
 from dcmon.offsets import Partition, Sought, Stretch
-from dcmon.rows import Array, carried
 from dcmon.settings import Kafka
 from dcmon.tables.org import Model, Version
 from dcmon.targets import Address, Targets
+from dcmon.undecoded import RowArray, carried
 
 if TYPE_CHECKING:
     from dcmon.kafka import Producer
@@ -79,7 +79,7 @@ class Direct:
         try:
             self._store_once(address, delivery)
         except Exception as error:
-            if not is_content(error) or (isinstance(rows, Array) and not rows.is_sound):
+            if not is_content(error) or (isinstance(rows, RowArray) and not rows.is_sound):
                 raise
             found = refused(self.engine, self.targets, address, delivery)
             self._store_once(address, delivery._replace(refused=found))
@@ -260,6 +260,7 @@ class Group:
 
     @property
     def deliveries(self) -> list[Delivery]:
+        """A delivery for each message, with the rows of it that PostgreSQL refused."""
         found = [Delivery(each.message.rows, each.message.received_at, each.place) for each in self.letters]
         return [each._replace(refused=self.refused) for each in found] if self.refused else found
 

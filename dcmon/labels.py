@@ -10,10 +10,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dcmon import arrays, db, quarantine, storage, tuples
-from dcmon.arrivals import QUARTER, Delivery, Outcome, key_of, levels_of
+from dcmon.arrivals import Delivery, Outcome, key_of, levels_of
 from dcmon.quarantine import Bad
-from dcmon.rows import Rejected, label_shape
+from dcmon.rows import Rejected
+from dcmon.shapes import label_shape
 from dcmon.tables.org import Model, Version
+from dcmon.windows import QUARTER
 
 Value = str | float | None
 
@@ -40,6 +42,7 @@ class Said:
     logged: Any
 
     def at(self, places: Any) -> "Said":
+        """Those at these places."""
         chosen = places.tolist()
         return Said([self.keys[at] for at in chosen], [self.labels[at] for at in chosen], self.logged[places])
 

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import or_, select, text, update
+from sqlalchemy import bindparam, or_, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
+from sqlalchemy.types import DateTime, Integer
 
 from dcmon import due, flow, quiet
 from dcmon.checks.catalogue import DATA_FLOW
@@ -25,6 +27,21 @@ SILENT = f"""
                and v.watermark < now() - interval '1 hour' and v.stale_at is distinct from v.watermark)
     or {quiet.COUNTS}
 """
+# Each window by the index on versions and windows: there may be millions of results.
+JUDGED = text("""
+    select w.version_id, w.window_start, w.window_end
+      from unnest(:versions, :starts, :ends) w(version_id, window_start, window_end)
+     where exists (select 1 from results r join monitors m on m.id = r.monitor_id join checks c on c.id = m.check_id
+                    where r.version_id = w.version_id and r.window_end = w.window_end
+                      and r.window_start = w.window_start and (c.class_name = :flow) = :is_flow)
+        or exists (select 1 from due_windows d
+                    where d.version_id = w.version_id and d.window_start = w.window_start
+                      and d.window_end = w.window_end and (:is_flow or not d.is_flow))
+""").bindparams(
+    bindparam("versions", type_=ARRAY(Integer)),
+    bindparam("starts", type_=ARRAY(DateTime(timezone=True))),
+    bindparam("ends", type_=ARRAY(DateTime(timezone=True))),
+)
 Liveness = Literal["live", "stale", "loaded", "empty"]
 
 
@@ -100,13 +117,15 @@ def _judged(session: Session, windows: set[Due], *, is_flow: bool) -> set[Due]:
     """Those that have a result, or wait for one, already: of monitors on the flow of rows, or of others."""
     if not windows:
         return set()
+    ordered = sorted(windows)
     found = session.execute(
-        text(
-            "select version_id, window_start, window_end from results r join monitors m on m.id = r.monitor_id"
-            " join checks c on c.id = m.check_id and (c.class_name = :flow) = :is_flow where window_end = any(:ends)"
-            " union select version_id, window_start, window_end from due_windows d"
-            " where window_end = any(:ends) and (:is_flow or not d.is_flow)"
-        ),
-        {"ends": sorted({window.end for _, window in windows}), "flow": DATA_FLOW.class_name, "is_flow": is_flow},
+        JUDGED,
+        {
+            "versions": [version_id for version_id, _ in ordered],
+            "starts": [window.start for _, window in ordered],
+            "ends": [window.end for _, window in ordered],
+            "flow": DATA_FLOW.class_name,
+            "is_flow": is_flow,
+        },
     )
     return {(row.version_id, Window(row.window_start, row.window_end)) for row in found}

@@ -17,12 +17,13 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from dcmon import db, errors, files, ingestion, ledger, messages, models, quarantine, storage, versions, wake
+from dcmon import db, errors, ingestion, layouts, ledger, messages, models, quarantine, storage, versions, wake
 from dcmon.arrivals import Delivery, Outcome
 from dcmon.db import Organization
 from dcmon.delimited import Malformed
-from dcmon.files import Chunk, File, Layout
+from dcmon.files import Chunk, File
 from dcmon.ingestion import Prepared
+from dcmon.layouts import Layout
 from dcmon.quarantine import Bad
 from dcmon.tables.org import IngestedFile, Quarantined
 from dcmon.targets import Address, Targets
@@ -74,7 +75,7 @@ def target(
         found = [versions.find(session, model, version_name)]
     if not found:
         raise errors.InvalidInput(f"Model {model_name!r} has no version yet: create one first.")
-    layout = files.layout(storage.columns(model, found[0]), kind, mapping)
+    layout = layouts.layout(storage.columns(model, found[0]), kind, mapping)
     return Target(layout, model.id, found[0].id if kind == "samples" else None)
 
 

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Meta, Raw
 
 from dcmon import elements, errors
-from dcmon.rows import Array
+from dcmon.undecoded import RowArray
 
 Kind = Literal["samples", "labels"]
 Id = Annotated[int, Meta(ge=1, le=2**31 - 1)]
@@ -41,7 +41,7 @@ class Message:
     @property
     def is_sound(self) -> bool:
         """Whether it is known that its rows can be told apart; `settled` finds out."""
-        return not isinstance(self.rows, Array) or self.rows.is_sound
+        return not isinstance(self.rows, RowArray) or self.rows.is_sound
 
 
 class _Read(msgspec.Struct, frozen=True):
@@ -77,7 +77,7 @@ def unpack(value: bytes | None, sent_at: datetime) -> Message:
     except ValueError:
         return _unpack_carefully(value, sent_at)
     org, kind, target, n = int(head[1]), cast("Kind", head[2].decode()), int(head[3]), int(head[5])
-    return Message(org, kind, target, Array(memoryview(value)[head.end() : -1]), _received_at(logged_at, sent_at), n)
+    return Message(org, kind, target, RowArray(memoryview(value)[head.end() : -1]), _received_at(logged_at, sent_at), n)
 
 
 def settled(message: Message, value: bytes) -> Message:

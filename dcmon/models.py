@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dcmon import durations, errors, farewells, storage, windows
+from dcmon import durations, errors, farewells, storage, webhooks, windows
 from dcmon.tables.org import Alert, Check, Model, ModelNote, Monitor, Version
 
 TASK_TYPES = ("regression", "binary", "multiclass")
@@ -124,6 +124,7 @@ def delete(session: Session, model: Model) -> None:
     storage.drop_model_tables(session, model)
     session.delete(model)
     session.flush()
+    webhooks.forget_model(session, model.id)
 
 
 def add_notes(session: Session, model: Model, notes: Sequence[Mapping[str, Any]]) -> None:

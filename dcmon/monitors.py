@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from dcmon import choices, due, errors, farewells, rules, storage
-from dcmon.checks import catalogue, defaults, reasons
+from dcmon import choices, errors, farewells, revisiting, rules, storage
+from dcmon.checks import catalogue, defaults, parameters, reasons
 from dcmon.comparison import With
 from dcmon.tables.org import Alert, AlertRule, Check, Dashboard, Model, Monitor, Result
 from dcmon.windows import Frequency, Shape
@@ -51,6 +51,7 @@ def create_check(
     kind = catalogue.entry(module_name, class_name)
     if kind.needs_classes and model.task_type == "regression":
         raise errors.InvalidInput(reasons.no_classes(kind.class_name))
+    parameters.require(kind, params)
     if not name.strip() or len(name) > LONGEST_NAME:
         raise errors.InvalidInput(f"A check's name has 1 to {LONGEST_NAME} characters.")
     storage.lock_names(session, f"checks of {model.id}")
@@ -127,9 +128,7 @@ def create(session: Session, check: Check, new: NewMonitor, kept: timedelta | No
 
     `kept`: the organization's retention.
     """
-    _require_valid(new)
-    if new.dashboard_id is not None and session.get(Dashboard, new.dashboard_id) is None:
-        raise errors.NotFound(what="dashboard", name=new.dashboard_id)
+    _require_valid(session, new)
     choices.require(
         session, session.get_one(Model, check.model_id), check, Shape(new.frequency, new.aggregation_window),
         new.data_filters, new.additional_kwargs, new.compared_with,
@@ -149,17 +148,19 @@ def create(session: Session, check: Check, new: NewMonitor, kept: timedelta | No
     )
     session.add(monitor)
     session.flush()
-    due.make_due_for_monitor(session, monitor.id, datetime.now(UTC), kept=kept)
+    revisiting.of_monitor(session, monitor.id, datetime.now(UTC), kept=kept)
     return monitor
 
 
-def _require_valid(new: NewMonitor) -> None:
+def _require_valid(session: Session, new: NewMonitor) -> None:
     if not new.name.strip() or len(new.name) > LONGEST_NAME:
         raise errors.InvalidInput(f"A monitor's name has 1 to {LONGEST_NAME} characters.")
     if not 1 <= new.aggregation_window <= 1000:
         raise errors.InvalidInput(f"A window spans 1 to 1000 units, not {new.aggregation_window}.")
     if new.rows is not None and new.rows < 0:
         raise errors.InvalidInput("A monitor reads at least one row, or all of them.")
+    if new.dashboard_id is not None and session.get(Dashboard, new.dashboard_id) is None:
+        raise errors.NotFound(what="dashboard", name=new.dashboard_id)
 
 
 def described(monitor: Monitor) -> NewMonitor:
@@ -171,13 +172,26 @@ def described(monitor: Monitor) -> NewMonitor:
     )  # fmt: skip
 
 
-def change(session: Session, monitor: Monitor, new: NewMonitor) -> Changed:
+def hold(session: Session, monitor: Monitor) -> NewMonitor:
+    """What a monitor is now; nobody else changes it until the session ends."""
+    session.refresh(monitor, with_for_update={"key_share": True})
+    return described(monitor)
+
+
+def change(
+    session: Session,
+    monitor: Monitor,
+    new: NewMonitor,
+    params: Mapping[str, Any] | None = None,
+    kept: timedelta | None = None,
+) -> Changed:
     """Make a monitor what `new` says. Where that changes its values it is a new revision, and all windows that had a
     result, back to the retention, are due again; a name, a text or how far its graph reaches change nothing else.
 
-    Raises InvalidInput.
+    `params`: of its check, all of them; None: as they are. `kept`: the organization's retention. Raises InvalidInput or
+    NotFound.
     """
-    _require_valid(new)
+    _require_valid(session, new)
     on = check(session, monitor.check_id)
     choices.require(
         session, session.get_one(Model, on.model_id), on, Shape(new.frequency, new.aggregation_window),
@@ -191,16 +205,45 @@ def change(session: Session, monitor: Monitor, new: NewMonitor) -> Changed:
     monitor.data_filters = None if new.data_filters is None else dict(new.data_filters)
     monitor.additional_kwargs = None if new.additional_kwargs is None else dict(new.additional_kwargs)
     monitor.compared_with, monitor.rows, monitor.dashboard_id = new.compared_with.value, new.rows, new.dashboard_id
+    if params is not None and dict(params) != on.params:
+        is_another = True
+        monitor.check_id = _check_like(session, on, monitor, params).id
     session.flush()
-    return renew(session, monitor) if is_another else Changed()
+    return renew(session, monitor, kept) if is_another else Changed()
 
 
-def renew(session: Session, monitor: Monitor) -> Changed:
-    """Begin a new revision of a monitor: what it found before is history, and is found again."""
+def _check_like(session: Session, on: Check, monitor: Monitor, params: Mapping[str, Any]) -> Check:
+    """The check with other parameters, for one monitor: another one on it keeps its own.
+
+    One that the model has is shared; one that was made for this monitor alone is changed; else there is a new one.
+    """
+    model = session.get_one(Model, on.model_id)
+    parameters.require(catalogue.entry(on.module_name, on.class_name), params)
+    storage.lock_names(session, f"checks of {model.id}")
+    there = checks(session, model)
+    like = (on.module_name, on.class_name, dict(params))
+    if found := next((each for each in there if (each.module_name, each.class_name, each.params) == like), None):
+        return found
+    others = session.scalar(select(func.count()).where(Monitor.check_id == on.id, Monitor.id != monitor.id))
+    if on.name == monitor.name and not others:
+        on.params = dict(params)
+        return on
+    names, number, name = {each.name for each in there}, 1, monitor.name
+    while name in names:
+        number += 1
+        name = f"{monitor.name[: LONGEST_NAME - 6]} {number}"
+    return create_check(session, model, name, on.module_name, on.class_name, params)
+
+
+def renew(session: Session, monitor: Monitor, kept: timedelta | None = None) -> Changed:
+    """Begin a new revision of a monitor: what it found before is history, and is found again.
+
+    `kept`: the organization's retention.
+    """
     since = session.scalar(select(func.min(Result.window_end)).where(Result.monitor_id == monitor.id))
     monitor.revision += 1
     session.flush()
-    return Changed(monitor.revision, due.make_due_for_monitor(session, monitor.id, datetime.now(UTC), since))
+    return Changed(monitor.revision, revisiting.of_monitor(session, monitor.id, datetime.now(UTC), since, kept))
 
 
 def get(session: Session, monitor_id: int) -> Monitor:

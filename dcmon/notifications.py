@@ -1,7 +1,7 @@
 """Notifications: written in the transaction that moves an alert, listed, and tried again. dcmon.outbox sends them."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +18,9 @@ ENDS = ("resolved", "retracted")
 ONLY_TO_THE_TOLD = ("acknowledged", *ENDS)  # no news to who never heard of the alert
 STATES = ("waiting", "held", "delivered", "dead", "superseded")
 SHORTEST_ID = 4
+LOCK = 7  # advisory lock space: whoever tells of alerts holds it shared, whoever adds a receiver exclusively
+TELLING = text("select pg_advisory_xact_lock_shared(:space, :org)")
+STOP = text("select pg_advisory_xact_lock(:space, :org)")
 
 
 @dataclass(frozen=True)
@@ -29,36 +32,57 @@ class NotificationView:
 
 
 def write(session: Session, org: Organization, alert: Alert, kind: str, public_url: str) -> int:
-    """Write one notification, of a kind of dcmon.episodes.TOLD, for each webhook that wants it; returns how many.
+    """Write one notification, of a kind of dcmon.episodes.TOLD, for each receiver that wants it; returns how many.
 
     Whoever was told of the alert is told how it goes on, though it is less severe now; nobody else hears of its end.
     """
+    session.execute(TELLING, {"space": LOCK, "org": org.id})
     told = set(session.scalars(select(Notification.webhook_id).where(Notification.alert_id == alert.id)))
-    model_id = session.scalar(select(Version.model_id).where(Version.id == alert.version_id))
+    model_id = _model_id(session, alert)
     wanted = [
         webhook
         for webhook in session.scalars(select(Webhook).where(Webhook.is_active).order_by(Webhook.id))
         if webhook.id in told or (kind not in ONLY_TO_THE_TOLD and webhooks.wants(webhook, alert.severity, model_id))
     ]
-    if not wanted:
+    return write_to(session, org, wanted, alert, kind, public_url)
+
+
+def write_to(
+    session: Session, org: Organization, receivers: Sequence[Webhook], alert: Alert, kind: str, public_url: str
+) -> int:
+    """Write one notification for each of these receivers; returns how many."""
+    if not receivers:
         return 0
-    body = message(session, org, alert, kind, public_url)
-    for webhook in wanted:
+    body, model_id = message(session, org, alert, kind, public_url), _model_id(session, alert)
+    for webhook in receivers:
         made = Notification(alert_id=alert.id, webhook_id=webhook.id, kind=kind, body=body)
         made.model_id, made.severity = model_id, alert.severity
         session.add(made)
     session.flush()
-    return len(wanted)
+    return len(receivers)
+
+
+def stop_telling(session: Session, org: Organization) -> None:
+    """Until the end of the transaction nobody writes notifications: a receiver that is added now misses none."""
+    session.execute(STOP, {"space": LOCK, "org": org.id})
+
+
+def _model_id(session: Session, alert: Alert) -> int | None:
+    return session.scalar(select(Version.model_id).where(Version.id == alert.version_id))
 
 
 def message(session: Session, org: Organization, alert: Alert, kind: str, public_url: str) -> dict[str, Any]:
     """What a receiver is told, see docs/notifications.md."""
-    about = descriptions.describe(session, org, alert, public_url)
+    return body(descriptions.describe(session, org, alert, public_url, kind), org.name, kind)
+
+
+def body(about: Mapping[str, Any], org: str, kind: str) -> dict[str, Any]:
+    """The body of a message of a kind about an alert."""
     return {
         "format": FORMAT,
         "type": f"alert.{kind}",
         "timestamp": datetime.now(UTC).isoformat(),
-        "organization": org.name,
+        "organization": org,
         "alert": {key: value for key, value in about.items() if key not in ("link", "command")},
         "link": about["link"],
         "command": about["command"],

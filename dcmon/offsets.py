@@ -17,6 +17,20 @@ from sqlalchemy.orm import Session
 
 Partition = tuple[uuid.UUID, int]
 
+BEGIN = text("""
+    insert into ingest_offsets (topic_id, partition, next_offset, seek) values (:topic, :partition, 0, :seek)
+    on conflict do nothing
+""")
+LOCK = text("""
+    select o.next_offset, o.seek, (select f.next_offset from public.ingest_floor f
+                                    where (f.topic_id, f.partition) = (o.topic_id, o.partition))
+      from ingest_offsets o where o.topic_id = :topic and o.partition = :partition for update of o
+""")
+FOLLOW = text("""
+    update ingest_offsets set next_offset = least(next_offset, :to), seek = :seek
+     where topic_id = :topic and partition = :partition
+""")
+
 
 class Sought(Exception):
     """A seek came in between: what was read before it is to be forgotten, and read again from the floor."""
@@ -72,34 +86,15 @@ def lock(session: Session, partition: Partition, read: Stretch) -> tuple[int, in
     was read. The floor is looked at in this transaction, so that both are of the same server.
     """
     named = {"topic": partition[0], "partition": partition[1], "seek": read.seek.number}
-    session.execute(
-        text(
-            "insert into ingest_offsets (topic_id, partition, next_offset, seek)"
-            " values (:topic, :partition, 0, :seek) on conflict do nothing"
-        ),
-        named,
-    )
-    next_offset, number, floor = session.execute(
-        text(
-            "select o.next_offset, o.seek, (select f.next_offset from public.ingest_floor f"
-            " where (f.topic_id, f.partition) = (o.topic_id, o.partition)) from ingest_offsets o"
-            " where o.topic_id = :topic and o.partition = :partition for update of o"
-        ),
-        named,
-    ).one()
+    session.execute(BEGIN, named)
+    next_offset, number, floor = session.execute(LOCK, named).one()
     if read.first_offset is not None and (number > read.seek.number or _is_behind(floor, read)):
         raise Sought
     if number > read.seek.number:
         return None
     if number == read.seek.number:
         return next_offset, next_offset
-    session.execute(
-        text(
-            "update ingest_offsets set next_offset = least(next_offset, :to), seek = :seek"
-            " where topic_id = :topic and partition = :partition"
-        ),
-        {**named, "to": read.seek.to},
-    )
+    session.execute(FOLLOW, {**named, "to": read.seek.to})
     return next_offset, min(next_offset, read.seek.to)
 
 

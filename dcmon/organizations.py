@@ -78,7 +78,7 @@ def newest_id(session: Session) -> int:
 
 
 def choose(session: Session, name: str | None) -> Entry:
-    """The named organization, or the only one there is. Raises InvalidInput when a name is needed."""
+    """The named organization, or the only one there is. Raises OrganizationNotFound; InvalidInput without a name."""
     if name is not None:
         return find(session, name)
     there = entries(session)
@@ -95,7 +95,7 @@ def choose(session: Session, name: str | None) -> Entry:
 
 
 def owner(session: Session, org_id: int) -> Owner:
-    """The owner of an organization."""
+    """The owner of an organization. Raises NotFound when it has none."""
     statement = select(User).join(Member, Member.user_id == User.id)
     user = session.scalars(statement.where(Member.org_id == org_id, Member.role == "owner").order_by(User.id)).first()
     if user is None:
@@ -146,4 +146,5 @@ def describe(entries: Sequence[Entry]) -> list[dict[str, Any]]:
 
 
 def entry(org: Organization) -> Entry:
+    """An organization as the rest of dcmon knows it, without its session."""
     return Entry(org.id, org.name, org.schema_name, org.retention)

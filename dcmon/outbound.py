@@ -76,9 +76,25 @@ def _ascii(host: str) -> str:
 def require_url(url: str, allow: Sequence[str]) -> Url:
     """Raises InvalidInput unless the URL is https, or http to a host that is allowed by name or network."""
     found = parse(url)
+    address = _literal(found.host)
+    if address is not None and is_inside(address) and not is_allowed(found.host, address, allow):
+        raise InvalidInput(_not_public(found.host, str(address)))
     if found.scheme == "http" and not is_allowed_name(found.host, allow):
         raise InvalidInput(f"Use https, or add {found.host} to DCMON_WEBHOOKS__ALLOW if it is a receiver of your own.")
     return found
+
+
+def _not_public(host: str, address: str) -> str:
+    said = f"{host} is not public" if host == address else f"{host} is {address}, which is not public"
+    return f"{said}. DCMON_WEBHOOKS__ALLOW can allow it."
+
+
+def _literal(host: str) -> Address | None:
+    """The address that a host is by itself, however it is written: 0x7f.1 and 2130706433 are 127.0.0.1."""
+    try:
+        return ip_address(host) if ":" in host else IPv4Address(socket.inet_aton(host))
+    except (OSError, ValueError):
+        return None
 
 
 def resolve(url: str, allow: Sequence[str], seconds: float = 10) -> Destination:
@@ -88,7 +104,7 @@ def resolve(url: str, allow: Sequence[str], seconds: float = 10) -> Destination:
         addresses = _look_up(parsed.host, parsed.port, seconds)
         for address in addresses:
             if is_inside(ip_address(address)) and not is_allowed(parsed.host, ip_address(address), allow):
-                raise Refused(f"{parsed.host} is {address}, which is not public. DCMON_WEBHOOKS__ALLOW can allow it.")
+                raise Refused(_not_public(parsed.host, address))
         require_url(url, allow)  # again: the list may be a shorter one now
     except InvalidInput as error:
         raise Refused(str(error)) from error
@@ -132,6 +148,7 @@ def is_allowed(host: str, address: Address, allow: Sequence[str]) -> bool:
 
 
 def is_allowed_name(host: str, allow: Sequence[str]) -> bool:
+    """Whether a host is on the allow-list by its name alone, or is written as an address that is."""
     if host in {entry.lower().removesuffix(".") for entry in allow}:
         return True
     try:

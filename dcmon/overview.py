@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, func, select
@@ -32,10 +31,18 @@ class MonitorView:
         return self.results[-1] if self.results else None
 
     @property
+    def metrics(self) -> list[str]:
+        """The metrics to show: those that rules name; all where none does, or one is about any of them."""
+        known = list(dict.fromkeys(name for result in self.results for name in result.metrics))
+        named = {rules.condition_of(rule).subject.name for rule in self.rules if rule.is_active}
+        lower = {name.lower() for name in named if name is not None}
+        watched = [name for name in known if name.lower() in lower]
+        return [*watched, *(name for name in known if name not in watched)] if None in named else watched or known
+
+    @property
     def metric(self) -> str | None:
-        """The metric to show where there is room for one."""
-        found = next((results.headline(result.metrics) for result in reversed(self.results) if result.metrics), None)
-        return found[0] if found else None
+        """The metric to show where there is room for one: the first, whichever is the largest."""
+        return next(iter(self.metrics), None)
 
     @property
     def values(self) -> list[float | None]:
@@ -69,23 +76,37 @@ def condition(rule: AlertRule) -> str:
     return rules.condition_text(rule)
 
 
-def monitors(session: Session, model_id: int | None = None, since: datetime | None = None) -> list[MonitorView]:
-    """All monitors, or those of a model, with their results that end after `since`."""
-    statement = (
-        select(Monitor, Check, Model)
-        .join(Check, Check.id == Monitor.check_id)
-        .join(Model, Model.id == Check.model_id)
-        .order_by(Model.name, Monitor.id)
-    )
+def monitors(session: Session, model_id: int | None = None, last: int | None = None) -> list[MonitorView]:
+    """All monitors, or those of a model, with their results; `last`: of so many windows of each version."""
+    statement = _monitors()
     if model_id is not None:
         statement = statement.where(Model.id == model_id)
     on: dict[int, list[AlertRule]] = {}
     for rule in session.scalars(select(AlertRule).order_by(AlertRule.id)):
         on.setdefault(rule.monitor_id, []).append(rule)
     return [
-        MonitorView(monitor, check, model, on.get(monitor.id, []), results.series(session, monitor.id, since))
+        MonitorView(monitor, check, model, on.get(monitor.id, []), _results(session, monitor.id, last))
         for monitor, check, model in session.execute(statement)
     ]
+
+
+def monitor(session: Session, monitor_id: int, last: int | None = None) -> MonitorView:
+    """One monitor with its results."""
+    row = session.execute(_monitors().where(Monitor.id == monitor_id)).one()
+    return MonitorView(*row, rules.of_monitor(session, monitor_id), _results(session, monitor_id, last))
+
+
+def _monitors() -> Select[Monitor, Check, Model]:
+    return (
+        select(Monitor, Check, Model)
+        .join(Check, Check.id == Monitor.check_id)
+        .join(Model, Model.id == Check.model_id)
+        .order_by(Model.name, Monitor.id)
+    )
+
+
+def _results(session: Session, monitor_id: int, last: int | None) -> list[Result]:
+    return results.series(session, monitor_id) if last is None else results.newest(session, monitor_id, last)
 
 
 def alerts(session: Session, model_id: int | None = None, *, pending: bool = False) -> list[AlertView]:
@@ -205,6 +226,7 @@ def monitor_row(view: MonitorView, width: int = 24) -> dict[str, Any]:
         "id": view.monitor.id,
         "monitor": view.name,
         "every": every(view.monitor.frequency, view.monitor.aggregation_window),
+        "metric": view.metric,
         "last": judged[-1] if judged else None,
         "state": None if last is None else last.state,
         "window_end": None if last is None else last.window_end,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
 
-from dcmon import overview, rules, versions
+from dcmon import overview, rules, subjects, versions
 from dcmon.charts import AlertSpan, MonitorSeries, Point, Threshold
 from dcmon.overview import AlertView, MonitorView
 from dcmon.report import Report
@@ -46,17 +46,30 @@ def _series(view: MonitorView, alerts: Sequence[AlertView], names: dict[int, str
         [line for rule in view.rules for line in _thresholds(rule)],
         [_span(alert, view) for alert in mine],
         view.monitor.description,
+        view.metrics,
+        _is_apart(view),
     )
 
 
+def _is_apart(view: MonitorView) -> bool:
+    """Whether the metrics are of different kinds: rows and shares, an error and how much is explained."""
+    is_regression = view.check.class_name == "SingleDatasetPerformance" and view.model.task_type == "regression"
+    return len(view.metrics) > 1 and (subjects.is_flow(view.check) or is_regression)
+
+
 def _thresholds(rule: AlertRule) -> list[Threshold]:
-    """The lines of a rule on the axis of values: none for one on changes, two for a range, one more to warn."""
+    """The lines of a rule on the axis of values: none for one on changes or entries, two for a range, one to warn."""
     found = rules.condition_of(rule)
-    if found.measure != "value":
+    if found.measure != "value" or found.subject.of == "entry":
         return []
     warned = ((found.warn, rule.warn_severity), (found.warn_upper, rule.warn_severity))
     levels = ((found.threshold, rule.severity), (found.upper, rule.severity), *warned)
-    return [Threshold(value, severity or "low", found.operator) for value, severity in levels if value is not None]
+    about = found.subject.name
+    return [
+        Threshold(value, severity or "low", found.operator, metric=about)
+        for value, severity in levels
+        if value is not None
+    ]
 
 
 def _threshold(rule: AlertRule) -> Threshold:

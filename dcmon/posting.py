@@ -26,10 +26,11 @@ USER_AGENT = "dcmon/1"
 
 
 @dataclass(frozen=True)
-class Delivery:
-    """How a delivery went: the answer's status, or what kept it from having one; seconds it took.
+class Attempt:
+    """How a try to send went: the answer's status, or what kept it from having one; seconds it took.
 
-    `is_taken`: for receivers that speak no HTTP. `wait`: how long the receiver asked to be left alone.
+    `is_taken`: for receivers that speak no HTTP. `wait`: how long the receiver asked to be left alone. `left`: those of
+    several people whom it is to be tried again for.
     """
 
     status: int | None
@@ -37,10 +38,11 @@ class Delivery:
     seconds: float = 0.0
     wait: timedelta | None = None
     is_taken: bool = False
+    left: tuple[str, ...] = ()
 
     @property
     def is_delivered(self) -> bool:
-        return self.is_taken or (self.status is not None and 200 <= self.status < 300)
+        return (self.is_taken and not self.left) or (self.status is not None and 200 <= self.status < 300)
 
     @property
     def is_gone(self) -> bool:
@@ -57,7 +59,7 @@ class Answer:
     said: str
 
 
-def deliver(url: str, body: bytes, headers: Mapping[str, str], settings: Webhooks) -> Delivery:
+def deliver(url: str, body: bytes, headers: Mapping[str, str], settings: Webhooks) -> Attempt:
     """POST, without redirects, within the time that settings give. Never raises."""
     began = time.monotonic()
     try:
@@ -66,11 +68,11 @@ def deliver(url: str, body: bytes, headers: Mapping[str, str], settings: Webhook
         left = max(0.1, seconds - (time.monotonic() - began))
         answer = _post(destination, body, {"user-agent": USER_AGENT, **headers}, left, seconds)
     except outbound.Refused as why:
-        return Delivery(None, str(why), time.monotonic() - began)
+        return Attempt(None, str(why), time.monotonic() - began)
     except FAILURES as failed:
-        return Delivery(None, in_words(failed), time.monotonic() - began)
+        return Attempt(None, in_words(failed), time.monotonic() - began)
     error = None if 200 <= answer.status < 300 else _complaint(answer)
-    return Delivery(answer.status, error, time.monotonic() - began, _wait(answer))
+    return Attempt(answer.status, error, time.monotonic() - began, _wait(answer))
 
 
 def _complaint(answer: Answer) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from mmap import mmap
 from typing import Any
@@ -10,11 +11,12 @@ import msgspec
 from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
-from dcmon import db, due, errors, sheets, storage
+from dcmon import db, errors, revisiting, sheets, storage
 from dcmon import filters as data_filters
 from dcmon.columns import HASH, LABEL, TIME, TYPES, quoted
 from dcmon.filters import Filters
-from dcmon.rows import Rejected, Shape, reference_shape
+from dcmon.rows import Rejected, Shape
+from dcmon.shapes import reference_shape
 from dcmon.sheets import Sheet
 from dcmon.tables.org import Model, Version
 from dcmon.workload import Sample
@@ -72,11 +74,13 @@ def load(
     replace: bool = False,
     largest: int = LARGEST,
     dry_run: bool = False,
+    samples_kept: timedelta | None = None,
 ) -> Loaded:
     """Append rows to the reference, or put them in its place: all of them, or none. A row is stored as it is decoded.
 
-    It makes a new revision of the whole: results say which they used, and the last windows become due again.
-    Raises InvalidInput, which names row and field.
+    It makes a new revision of the whole: results say which they used, and the last windows become due again, but for
+    those that begin before the retention (`samples_kept`: the organization's). Raises InvalidInput, which names row and
+    field.
     """
     _lock(session, version)
     there = count(session, version)
@@ -89,15 +93,15 @@ def load(
     if replace:
         session.execute(text(f"delete from reference_{version.relation}"))
     stored = _copy(session, version, shape, rows, kept)
-    return Loaded(stored, there - kept, kept + stored, _revise(session, version))
+    return Loaded(stored, there - kept, kept + stored, _revise(session, version, samples_kept))
 
 
-def clear(session: Session, version: Version) -> Loaded:
-    """Remove all rows of the reference: a new revision, without any."""
+def clear(session: Session, version: Version, samples_kept: timedelta | None = None) -> Loaded:
+    """Remove all rows of the reference: a new revision, without any. `samples_kept`: the organization's retention."""
     _lock(session, version)
     removed = count(session, version)
     session.execute(text(f"delete from reference_{version.relation}"))
-    return Loaded(0, removed, 0, _revise(session, version))
+    return Loaded(0, removed, 0, _revise(session, version, samples_kept))
 
 
 def _lock(session: Session, version: Version) -> None:
@@ -139,8 +143,8 @@ def _copy(session: Session, version: Version, shape: Shape, rows: Iterable[tuple
     return position - first + 1
 
 
-def _revise(session: Session, version: Version) -> int:
-    due.make_due_for_reference(session, version)
+def _revise(session: Session, version: Version, samples_kept: timedelta | None) -> int:
+    revisiting.of_reference(session, version, datetime.now(UTC), samples_kept)
     revise = update(Version).where(Version.id == version.id).values(reference_revision=Version.reference_revision + 1)
     return int(session.scalar(revise.returning(Version.reference_revision)) or 0)
 

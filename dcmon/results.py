@@ -1,11 +1,11 @@
 """Results: what a monitor found in a window, in revisions; and when it is worth looking again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import select, text, true
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
@@ -22,14 +22,14 @@ FEATURE_DRIFT = ("FeatureDrift", "TrainTestFeatureDrift")
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Decision:
     """Whether a monitor is to be evaluated now, and otherwise when to look again (None: when touched)."""
 
     now: bool
     again_at: datetime | None = None
 
 
-def verdict(
+def decide(
     there: Extent,
     last: Result | None,
     *,
@@ -41,23 +41,23 @@ def verdict(
     touched_at: datetime,
     now: datetime,
     compared: Extent | None = None,
-) -> Verdict:
+) -> Decision:
     """Whether a complete window is evaluated now. See docs/concepts.md, "When a window is due".
 
     A first evaluation waits only for labels: until the model's ratio is reached, or its delay has passed since the
-    window's newest row was logged. A further one waits until the window gained or lost a tenth, or was quiet a while:
-    `quiet` after the first, and twice as long after each further one, so that what trickles in for weeks does not have
-    the window evaluated by each drop.
+    window's newest row was logged; of the window that it is compared with too. A further one waits until the window
+    gained or lost a tenth, or was quiet a while: `quiet` after the first, and twice as long after each further one, so
+    that what trickles in for weeks does not have the window evaluated by each drop.
     `compared`: what is in the earlier window that it is compared with, whose late rows count as its own.
     """
-    if needs_labels and there.n and there.label_ratio < label_ratio:
-        waits_until = (there.logged_at or now) + label_delay
-        if waits_until > now:
-            return Verdict(False, waits_until)
+    if needs_labels:
+        waits_until = labels_due_at([there, *([] if compared is None else [compared])], label_ratio, label_delay, now)
+        if waits_until is not None:
+            return Decision(False, waits_until)
     if last is None or not is_same_monitor:
-        return Verdict(True)
+        return Decision(True)
     if has_seen(last, there, compared, needs_labels):
-        return Verdict(False)
+        return Decision(False)
     is_worth = (
         _has_moved(there.n, last.n_rows)
         or (needs_labels and _has_moved(there.n_labelled, last.n_labelled))
@@ -65,7 +65,14 @@ def verdict(
     )
     waits = quiet * 2 ** min(last.revision - 1, DOUBLED_AT_MOST)
     quiet_at = min(touched_at + waits, last.computed_at + LONGEST_QUIET)
-    return Verdict(True) if is_worth or quiet_at <= now else Verdict(False, quiet_at)
+    return Decision(True) if is_worth or quiet_at <= now else Decision(False, quiet_at)
+
+
+def labels_due_at(windows: Iterable[Extent], ratio: float, delay: timedelta, now: datetime) -> datetime | None:
+    """Until when labels are waited for in any of these windows; None when they are not."""
+    short = [each for each in windows if each.n and each.label_ratio < ratio]
+    waits = [until for each in short if (until := (each.logged_at or now) + delay) > now]
+    return max(waits, default=None)
 
 
 def has_seen(last: Result, there: Extent, compared: Extent | None, needs_labels: bool) -> bool:
@@ -148,16 +155,25 @@ def put(
         how=dict(how or {}),
         **_compared(earlier),
     )
-    inputs = _inputs(made)
-    if last is not None and all(new <= old for new, old in zip(inputs, _inputs(last), strict=True)):
-        if last.state != "ERROR" or value.state == "ERROR" or inputs != _inputs(last):
+    if last is not None and not _is_newer(made, last):
+        if not _makes_good(made, last):
             return None
-        session.delete(last)  # what could not be computed from these inputs could be after all: its revision goes
+        session.delete(last)  # its revision goes
         session.flush()
     session.add(made)
     session.flush()
     session.refresh(made)
     return made
+
+
+def _is_newer(made: Result, last: Result) -> bool:
+    """Whether something that it was computed from has moved on since."""
+    return any(new > old for new, old in zip(_inputs(made), _inputs(last), strict=True))
+
+
+def _makes_good(made: Result, last: Result) -> bool:
+    """Whether what could not be computed from these inputs could be after all."""
+    return last.state == "ERROR" and made.state != "ERROR" and _inputs(made) == _inputs(last)
 
 
 def _compared(earlier: tuple[Window, Extent, int] | None) -> dict[str, Any]:
@@ -196,6 +212,24 @@ def series(session: Session, monitor_id: int, since: datetime | None = None) -> 
     if since is not None:
         statement = statement.where(Result.window_end > since)
     return sorted(session.scalars(statement), key=lambda result: (result.window_end, result.version_id))
+
+
+def newest(session: Session, monitor_id: int, many: int) -> list[Result]:
+    """The same for the last `many` windows of each version, found by the index however long the past is."""
+    on = select(Monitor.revision, Check.model_id).join(Check, Check.id == Monitor.check_id)
+    revision, model_id = session.execute(on.where(Monitor.id == monitor_id)).one()
+    last = (
+        select(Result.id)
+        .where(Result.monitor_id == monitor_id, Result.version_id == Version.id, Result.monitor_revision == revision)
+        .ext(distinct_on(Result.window_end))
+        .order_by(Result.window_end.desc(), Result.revision.desc())
+        .limit(many)
+        .correlate(Version)
+        .lateral()
+    )
+    statement = select(Result).select_from(Version).join(last, true()).join(Result, Result.id == last.c.id)
+    found = session.scalars(statement.where(Version.model_id == model_id))
+    return sorted(found, key=lambda result: (result.window_end, result.version_id))
 
 
 def revisions(session: Session, monitor_id: int, since: datetime | None = None) -> list[Result]:
@@ -239,8 +273,3 @@ def moved_features(session: Session, version_id: int, start: datetime, end: date
     importance = found.feature_importance or dict.fromkeys(found.entries, 1.0)
     moved = {name: drift * importance.get(name, 0.0) for name, drift in found.entries.items()}
     return {name: share for name, share in moved.items() if share > 0}
-
-
-def headline(metrics: dict[str, Any]) -> tuple[str, float] | None:
-    """The metric to show when there is room for one: the largest in magnitude."""
-    return max(metrics.items(), key=lambda item: abs(item[1]), default=None)

@@ -1,7 +1,7 @@
 """Alert rules: when a monitor's windows are bad, how severe that is, and what becomes of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import isfinite
 from typing import Any
@@ -24,7 +24,7 @@ MOST_ROWS = 2_000_000_000
 
 @dataclass(frozen=True)
 class Change:
-    """What a rule is made of, or changed to; None: as it is, or the default."""
+    """What a rule is made of, or changed to; None: as it is, or the default. An empty name takes the name out."""
 
     condition: Condition | None = None
     severity: str | None = None
@@ -83,9 +83,10 @@ def require_judged(session: Session, monitor_id: int, condition: Condition) -> N
 
 
 def _change(session: Session, rule: AlertRule, wanted: Change) -> None:
-    if wanted.name is not None:
+    if wanted.name:
         _require_free(session, rule, wanted.name)
-        rule.name = wanted.name
+    if wanted.name is not None:
+        rule.name = wanted.name or None
     apply(rule, wanted)
 
 
@@ -96,6 +97,7 @@ def apply(rule: AlertRule, wanted: Change) -> None:
     values = _values(wanted)
     severity = values.get("severity", rule.severity)
     condition = wanted.condition or condition_of(rule)
+    _require_below(condition, severity, wanted.warn_severity)
     values["warn_severity"] = _warn_severity(condition, severity, wanted.warn_severity or rule.warn_severity)
     if all(getattr(rule, name) == value for name, value in values.items()):
         return
@@ -138,12 +140,30 @@ def _require_values(values: Mapping[str, Any]) -> None:
         raise errors.InvalidInput(f"The fewest rows of a window are 0 to {MOST_ROWS:,}, not {values['min_n']}.")
 
 
+def _require_below(condition: Condition, severity: str, asked: str | None) -> None:
+    """Raises InvalidInput for a severity of the lower level that it can't have."""
+    if asked is None:
+        return
+    if asked not in SEVERITIES:
+        raise errors.InvalidInput(f"There is no severity {asked!r}: it is one of {', '.join(SEVERITIES)}.")
+    if condition.warn is None:
+        raise errors.InvalidInput(
+            f"The rule has one level only, so there is no severity of a warning: say {written(condition)!r} with a"
+            " second one, like '> 0.3 warn 0.2'."
+        )
+    if SEVERITIES.index(asked) >= SEVERITIES.index(severity) > 0:
+        raise errors.InvalidInput(f"A warning is less severe than the rule itself, which is {severity}.")
+
+
+def without_warning(condition: Condition) -> Condition:
+    """A condition on its main level alone."""
+    return replace(condition, warn=None, warn_upper=None)
+
+
 def _warn_severity(condition: Condition, severity: str, wanted: str | None) -> str | None:
     """The severity of a rule's lower level: the one below the rule's own unless another is wanted."""
     if condition.warn is None:
         return None
-    if wanted is not None and wanted not in SEVERITIES:
-        raise errors.InvalidInput(f"There is no severity {wanted!r}: it is one of {', '.join(SEVERITIES)}.")
     place = SEVERITIES.index(severity)
     if place == 0:
         raise errors.InvalidInput("A rule that warns first needs a severity above low.")

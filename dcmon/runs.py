@@ -3,52 +3,24 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
-from dcmon import db, errors, evaluation, flow, gathering, liveness, planning, reading, results, subjects
+from dcmon import db, errors, evaluation, flow, gathering, liveness, planning, reading, results, subjects, timetables
 from dcmon.children import Child
 from dcmon.db import Organization
 from dcmon.due import GRACE, Due
 from dcmon.gathering import Kept
 from dcmon.settings import Evaluate
-from dcmon.tables.org import Check, Model, Monitor, Result, Version
-from dcmon.windows import Frequency, Shape, Window, floor, step, zone
+from dcmon.tables.org import Result, Version
+from dcmon.timetables import Timetable
+from dcmon.windows import Window
 
 BUSY = 6  # advisory lock space: who runs a monitor by hand
 LOOKED_EVERY = 0.2  # seconds
 Span = tuple[datetime | None, datetime | None]
-
-
-@dataclass(frozen=True)
-class Watch:
-    """A monitor with all that says how its windows lie."""
-
-    monitor: Monitor
-    check: Check
-    model: Model
-
-    @property
-    def shape(self) -> Shape:
-        return Shape(Frequency(self.monitor.frequency), self.monitor.aggregation_window)
-
-    def last_end(self, at: datetime) -> datetime:
-        """The end of the last window that was over by then."""
-        return floor(at, self.shape.frequency, zone(self.model.time_zone))
-
-    def ending(self, end: datetime) -> Window:
-        """The window that ends then."""
-        return self.shape.ending(end, zone(self.model.time_zone))
-
-
-def watch(session: Session, monitor_id: int) -> Watch:
-    """The monitor of that id."""
-    monitor = session.get_one(Monitor, monitor_id)
-    check = session.get_one(Check, monitor.check_id)
-    return Watch(monitor, check, session.get_one(Model, check.model_id))
 
 
 def complete(session: Session, monitor_id: int, span: Span) -> list[Due]:
@@ -56,20 +28,20 @@ def complete(session: Session, monitor_id: int, span: Span) -> list[Due]:
 
     Without the first time the last one of each version.
     """
-    on = watch(session, monitor_id)
-    (after, until), local = span, zone(on.model.time_zone)
+    on = timetables.of(session, monitor_id)
+    after, until = span
     found = []
     for version, begins, newest in _reaches(session, on):
-        end = on.last_end(min(until or newest, newest))
+        end = on.floor(min(until or newest, newest))
         while end > begins and (after is None or end > after):
             found.append((version.id, on.ending(end)))
             if after is None:
                 break
-            end = step(end, on.shape.frequency, -1, local)
+            end = on.step(end, -1)
     return sorted(found, key=lambda each: (each[1].end, each[0]))
 
 
-def _reaches(session: Session, on: Watch) -> Iterator[tuple[Version, datetime, datetime]]:
+def _reaches(session: Session, on: Timetable) -> Iterator[tuple[Version, datetime, datetime]]:
     """The versions that have windows, from when to when; the flow of rows can be counted where there are none, too."""
     for version in session.scalars(select(Version).where(Version.model_id == on.model.id).order_by(Version.id)):
         if subjects.is_flow(on.check):
@@ -78,10 +50,15 @@ def _reaches(session: Session, on: Watch) -> Iterator[tuple[Version, datetime, d
             yield version, version.earliest, version.watermark
 
 
-def missing(session: Session, monitor_id: int, wanted: Sequence[Due], settings: Evaluate) -> list[Due]:
-    """Those windows that have no result of the monitor as it is now, on what is there now."""
+def missing(
+    session: Session, monitor_id: int, wanted: Sequence[Due], settings: Evaluate, kept: timedelta | None = None
+) -> list[Due]:
+    """Those windows that have no result of the monitor as it is now, on what is there now.
+
+    `kept`: the organization's retention.
+    """
     now = datetime.now(UTC)
-    return [each for each in wanted if not planning.is_answered(session, *each, monitor_id, settings, now)]
+    return [each for each in wanted if not planning.is_answered(session, *each, monitor_id, settings, now, kept)]
 
 
 def run(
@@ -101,7 +78,9 @@ def run(
         for version_id, window in wanted:
             with db.org_session(engine, org, snapshot=True) as session:
                 now = datetime.now(UTC)
-                plan = planning.plan(session, version_id, window, now, settings, now, only=monitor_id)
+                plan = planning.plan(
+                    session, version_id, window, now, settings, now, only=monitor_id, kept=org.retention
+                )
                 workload, known = gathering.gather(session, org, plan, settings, kept)
             answers = [*known, *child.run(workload)]
             with db.org_session(engine, org) as session:
@@ -157,8 +136,8 @@ def readiness(session: Session, monitor_id: int, at: datetime | None, now: datet
     Live versions are waited for until newer samples came, or the clock says that the window is over; those that fell
     silent or were loaded are not, as long as another one has the window.
     """
-    on = watch(session, monitor_id)
-    window = on.ending(on.last_end(at or now))
+    on = timetables.of(session, monitor_id)
+    window = on.ending(on.floor(at or now))
     ready, waiting = list[Due](), list[str]()
     for version, begins, newest in _reaches(session, on):
         is_flow = subjects.is_flow(on.check)
@@ -180,14 +159,19 @@ def _why_not_counted(window: Window, newest: datetime) -> str | None:
     return None if window.end <= newest else f"its rows are counted until {newest:%Y-%m-%d %H:%M} UTC"
 
 
-def _why_not(session: Session, on: Watch, version: Version, window: Window, now: datetime) -> str | None:
+def _why_not(session: Session, on: Timetable, version: Version, window: Window, now: datetime) -> str | None:
     assert version.watermark is not None
     is_over = liveness.of(on.model, version) == "live" and window.end + on.model.lateness + GRACE <= now
     if version.watermark < window.end + on.model.lateness and not is_over:
         return f"its newest sample is of {version.watermark:%Y-%m-%d %H:%M} UTC"
-    there = reading.extent(session, version.id, window.start, window.end)
-    if on.check.needs_labels and there.n and there.label_ratio < on.model.label_ratio:
-        logged = there.logged_at or now
-        if logged + on.model.label_delay > now:
-            return f"labels of {there.n_labelled} of {there.n} samples are there"
+    return _why_unlabelled(session, on, version, window, now) if on.check.needs_labels else None
+
+
+def _why_unlabelled(session: Session, on: Timetable, version: Version, window: Window, now: datetime) -> str | None:
+    """What lacks labels that are still waited for: the window, or the one that it is compared with."""
+    for each in (window, planning.compared(on.monitor, on.check, window, on.zone)):
+        there = None if each is None else reading.extent(session, version.id, each.start, each.end)
+        if there is not None and results.labels_due_at([there], on.model.label_ratio, on.model.label_delay, now):
+            where = "" if each == window else " of the window that it is compared with"
+            return f"labels of {there.n_labelled} of {there.n} samples{where} are there"
     return None

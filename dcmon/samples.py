@@ -14,12 +14,15 @@ from sqlalchemy.orm import Session
 from xxhash import xxh3_64_digest
 
 from dcmon import arrays, db, flow, labels, quarantine, storage, tuples
-from dcmon.arrivals import QUARTER, Delivery, Outcome, key_of, levels_of
+from dcmon.arrivals import Delivery, Outcome, key_of, levels_of
 from dcmon.columns import HASH, KEY, LEVEL, LOGGED_AT, SAMPLE_ID, TIME, Columns, quoted
 from dcmon.quarantine import Bad
 from dcmon.reading import production
-from dcmon.rows import LONGEST_ID, Rejected, Shape, sample_shape, split
+from dcmon.rows import LONGEST_ID, Rejected, Shape
+from dcmon.shapes import sample_shape
 from dcmon.tables.org import Model, Version
+from dcmon.undecoded import split
+from dcmon.windows import QUARTER
 
 __all__ = ["Outcome", "Sorted", "count", "production", "sort", "split", "store", "take", "window_counts"]
 
@@ -85,6 +88,7 @@ class Fresh:
     logged: Any
 
     def without(self, lost: Container[int]) -> "Fresh":
+        """These rows without those that are at one of the places."""
         kept = [at for at in range(len(self.keys)) if at not in lost]
         return Fresh(
             [self.keys[at] for at in kept], [self.places[at] for at in kept], self.times[kept], self.logged[kept]

@@ -81,7 +81,7 @@ class Evaluate(BaseModel):
     cpu: Duration = Field(
         timedelta(minutes=2), description="CPU time that one check may take on one window; more of it is an ERROR."
     )
-    silence: Duration = Field(
+    hang: Duration = Field(
         timedelta(minutes=20), description="A check that gives no answer so long hangs, however busy the machine is."
     )
     memory: int = Field(
@@ -110,7 +110,7 @@ class Webhooks(BaseModel):
 
     allow: Annotated[list[str], NoDecode, BeforeValidator(_split)] = Field(
         default_factory=list,
-        description="Private networks or hosts that webhooks may reach, comma-separated: 10.1.0.0/16,127.0.0.1.",
+        description="Private networks or hosts that messages may go to, comma-separated: 10.1.0.0/16,127.0.0.1.",
     )
     timeout: Duration = Field(timedelta(seconds=10), description="Longest time for one delivery, seconds.")
     retry_for: Duration = Field(timedelta(hours=72), description="An undelivered notification is given up after this.")
@@ -148,7 +148,7 @@ class Sources(BaseModel):
 class Watch(BaseModel):
     """When something is wrong with dcmon itself."""
 
-    org: str | None = Field(None, description="Organization whose webhooks are told what is wrong with dcmon itself.")
+    org: str | None = Field(None, description="Organization whose receivers are told what is wrong with dcmon itself.")
     every: Duration = Field(timedelta(minutes=1), description="How often the leader judges dcmon itself, seconds.")
     sign: Duration = Field(timedelta(seconds=30), description="A process without a sign of life so long is gone.")
     turn: Duration = Field(timedelta(minutes=5), description="A worker whose loop stands still so long hangs.")

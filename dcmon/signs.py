@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from threading import Event
 from types import TracebackType
 
@@ -121,13 +121,3 @@ def entries(session: Session) -> list[Worker]:
 def forget(session: Session) -> None:
     """Forget processes that are long gone."""
     session.execute(FORGET, {"kept": KEPT})
-
-
-def is_alive(worker: Worker, now: datetime, longest: timedelta) -> bool:
-    """Whether a process is there: it did not end, and its last sign is not older than this."""
-    return worker.ended_at is None and now - worker.seen_at <= longest
-
-
-def newest(found: list[Worker]) -> datetime:
-    """When one of these was seen last; the beginning of time when there is none."""
-    return max((each.seen_at for each in found), default=datetime.min.replace(tzinfo=UTC))

@@ -68,16 +68,14 @@ def holding(session: Session, alert: Alert, now: datetime) -> str | None:
     return None if found is None else found.reason
 
 
-def held_until(session: Session, alert: Alert, now: datetime) -> datetime | None:
-    """When what holds it back now ends; None when that is not known, or nothing does. Another may hold it then."""
-    found = hold(session, alert, now)
-    return None if found is None else found.until
-
-
 def hold(session: Session, alert: Alert, now: datetime) -> Hold | None:
     """What holds notifications about an alert back: a silence, else a mute time, else a more severe alert."""
-    known = labels(session, alert)
-    return _silenced(session, known, now) or _muted(session, known, now) or _inhibited(session, alert)
+    return hold_labels(session, labels(session, alert), now) or _inhibited(session, alert)
+
+
+def hold_labels(session: Session, known: Mapping[str, str], now: datetime) -> Hold | None:
+    """The silence or mute time that matches these labels now."""
+    return _silenced(session, known, now) or _muted(session, known, now)
 
 
 def labels(session: Session, alert: Alert) -> Mapping[str, str]:

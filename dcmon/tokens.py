@@ -28,7 +28,6 @@ class Bearer:
     organization: Entry
     user_id: int
     email: str
-    token_id: int
     expires_at: datetime | None
     limits: Limits
 
@@ -63,7 +62,7 @@ def authenticate(session: Session, token: str) -> Bearer:
     held, org, user = found
     _note_use(session, held)
     entry = Entry(org.id, org.name, org.schema_name, org.retention)
-    return Bearer(entry, user.id, user.email, held.id, held.expires_at, limits.read(org))
+    return Bearer(entry, user.id, user.email, held.expires_at, limits.read(org))
 
 
 def entries(session: Session, org_id: int) -> Sequence[dict[str, Any]]:

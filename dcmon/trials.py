@@ -87,6 +87,7 @@ class Line:
 
     @property
     def is_right(self) -> bool:
+        """Whether the state is the expected one, and the severity too where one was expected."""
         state, _, severity = self.expected.partition(":")
         found, _, found_severity = self.found.partition(":")
         return state == found and severity in ("", found_severity)
@@ -102,6 +103,7 @@ class Outcome:
 
     @property
     def is_passed(self) -> bool:
+        """Whether every window was as expected."""
         return all(line.is_right for line in self.lines)
 
 

@@ -1,5 +1,8 @@
 """What the active rules say of one result, for who asks about one window: by itself, without an alert."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -9,10 +12,29 @@ from dcmon.episodes import Policy
 from dcmon.tables.org import AlertRule, Result
 
 
-def of(session: Session, result: Result) -> list[tuple[Policy, Verdict]]:
-    """What each active rule of the result's monitor says of it."""
+@dataclass(frozen=True)
+class Ruling:
+    """What each active rule of its monitor says of a result."""
+
+    result: Result
+    verdicts: Sequence[tuple[Policy, Verdict]]
+
+    @property
+    def violations(self) -> list[str]:
+        """The rules that it breaks, each as severity and metric."""
+        return [_said(policy, verdict, self.result) for policy, verdict in self.verdicts if verdict.is_bad]
+
+    @property
+    def why_none(self) -> str | None:
+        """Why a rule has no verdict on it; None when each has one."""
+        whys = [verdict.reason or self.result.state for _, verdict in self.verdicts if verdict.is_bad is None]
+        return whys[0] if whys else None
+
+
+def on(session: Session, result: Result) -> Ruling:
+    """What the rules say of a result."""
     found = select(AlertRule).where(AlertRule.monitor_id == result.monitor_id, AlertRule.is_active)
-    return [_by(session, rule, result) for rule in session.scalars(found.order_by(AlertRule.id))]
+    return Ruling(result, [_by(session, rule, result) for rule in session.scalars(found.order_by(AlertRule.id))])
 
 
 def _by(session: Session, rule: AlertRule, result: Result) -> tuple[Policy, Verdict]:
@@ -23,18 +45,7 @@ def _by(session: Session, rule: AlertRule, result: Result) -> tuple[Policy, Verd
     return machine.policy, machine.see(result)
 
 
-def violations(session: Session, result: Result) -> list[str]:
-    """The rules that it breaks, each as severity and metric."""
-    return [_said(policy, verdict, result) for policy, verdict in of(session, result) if verdict.is_bad]
-
-
 def _said(policy: Policy, verdict: Verdict, result: Result) -> str:
     finding = verdict.finding
     severity = policy.warn_severity if finding is not None and finding.is_warning else policy.severity
     return f"{severity}: {result.state if finding is None else finding.name}"
-
-
-def why_none(session: Session, result: Result) -> str | None:
-    """Why a rule has no verdict on it; None when each has one."""
-    whys = [verdict.reason or result.state for _, verdict in of(session, result) if verdict.is_bad is None]
-    return whys[0] if whys else None

@@ -38,6 +38,7 @@ class Condition:
 
     @property
     def key(self) -> tuple[str, str]:
+        """What it is known by."""
         return self.name, self.subject
 
     @property

@@ -61,18 +61,20 @@ def add(
     Raises InvalidInput, ModelNotFound or Conflict.
     """
     if not name.strip() or len(name) > 100 or not name.isprintable():
-        raise errors.InvalidInput("A webhook's name has 1 to 100 characters that can be printed.")
+        raise errors.InvalidInput("A receiver's name has 1 to 100 characters that can be printed.")
     where = Address(targets=[where]) if isinstance(where, str) else where
     kind = receivers.find(where.kind)
     accepted = kind.accept(Given(where.targets, where.headers, where.key, where.choices), settings)
     if session.scalar(select(Webhook.id).where(Webhook.name == name)):
-        raise errors.Conflict(f'There is a webhook {name!r} already. "dcmon webhook set" changes it.')
+        raise errors.Conflict(f'There is a receiver {name!r} already. "dcmon webhook set" changes it.')
     secret = secrets.token_bytes(32) if kind.IS_SIGNED else b""
     webhook = Webhook(name=name, kind=where.kind, url=accepted.url, secret=secret, severities=list(SEVERITIES))
     webhook.options, webhook.credentials = accepted.options, accepted.credentials
     session.add(webhook)
     session.flush()  # first: where nothing is chosen, a new row would get the column's default
     choose(session, webhook, choices or Choices(severities))
+    session.flush()
+    choose(session, webhook, choices or Choices(severities))  # after the insert, in which null would be the default
     session.flush()
     return webhook, _written(secret)
 
@@ -138,6 +140,14 @@ def _models(session: Session, webhook: Webhook) -> list[str] | None:
     return list(session.scalars(select(Model.name).where(Model.id.in_(webhook.model_ids)).order_by(Model.name)))
 
 
+def forget_model(session: Session, model_id: int) -> None:
+    """Take a model that is deleted out of all choices. What is left of one may be none, and is never all models."""
+    for webhook in session.scalars(select(Webhook).order_by(Webhook.id).with_for_update()):
+        if webhook.model_ids is not None and model_id in webhook.model_ids:
+            webhook.model_ids = [each for each in webhook.model_ids if each != model_id]
+    session.flush()
+
+
 def entries(session: Session) -> list[Webhook]:
     """All receivers, by name."""
     return list(session.scalars(select(Webhook).order_by(Webhook.name)))
@@ -172,12 +182,15 @@ def rotate(session: Session, webhook: Webhook, *, now: datetime | None = None) -
     return _written(webhook.secret)
 
 
-def to(webhook: Webhook, now: datetime) -> To:
-    """Where messages go, with what signs and opens."""
+def to(webhook: Webhook, now: datetime, left_to: Sequence[str] | None = None) -> To:
+    """Where messages go, with what signs and opens; `left_to`: only to these of several people."""
     is_old_good = webhook.old_secret is not None and webhook.old_secret_until is not None
     is_old_good = is_old_good and now < (webhook.old_secret_until or now)
     signing = [bytes(webhook.secret), *([bytes(webhook.old_secret or b"")] if is_old_good else [])]
-    return To(webhook.kind, webhook.name, webhook.url, tuple(signing), webhook.options, webhook.credentials)
+    options, people = webhook.options, webhook.options.get("to", ())
+    if left := [each for each in people if each in (left_to or ())]:
+        options = {**options, "to": left}
+    return To(webhook.kind, webhook.name, webhook.url, tuple(signing), options, webhook.credentials)
 
 
 def pause(session: Session, webhook: Webhook, until: datetime | None, because: str | None = None) -> None:

@@ -8,6 +8,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dcmon import errors
 
+QUARTER = 900  # seconds: what rows, labels and receipts are counted by
+
 
 class Frequency(StrEnum):
     """The calendar unit that windows step by."""
@@ -24,6 +26,11 @@ class Window:
 
     start: datetime
     end: datetime
+
+
+def quarter_hour(time: datetime) -> datetime:
+    """The start of the quarter of an hour that a time lies in, in UTC."""
+    return datetime.fromtimestamp(time.timestamp() // QUARTER * QUARTER, UTC)
 
 
 @dataclass(frozen=True)

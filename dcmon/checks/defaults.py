@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any, Literal
 
 from dcmon.checks.catalogue import entry
@@ -22,6 +23,8 @@ LOOKBACK: Mapping[str, timedelta] = {
 
 @dataclass(frozen=True)
 class DefaultMonitor:
+    """What a default monitor is made of; `lookback` is how far the SDK's dashboards look back."""
+
     name: str
     show_on_dashboard: bool
     frequency: str
@@ -32,6 +35,8 @@ class DefaultMonitor:
 
 @dataclass(frozen=True)
 class DefaultRule:
+    """What a default alert rule is made of."""
+
     threshold: float
     severity: Severity
     operator: Literal["greater_than"] = "greater_than"
@@ -39,6 +44,8 @@ class DefaultRule:
 
 @dataclass(frozen=True)
 class DefaultCheck:
+    """A default check, with the monitor and the rule on it, if any."""
+
     name: str
     kind: CheckKind
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -64,24 +71,7 @@ def for_task(task_type: str, frequency: str = "DAY") -> list[DefaultCheck]:
         raise InvalidInput(f"There is no task type {task_type!r}. Use regression, binary or multiclass.")
     if frequency not in LOOKBACK:
         raise InvalidInput(f"There is no frequency {frequency!r}. Use {', '.join(LOOKBACK)}.")
-
-    def check(
-        name: str,
-        class_name: str,
-        params: Mapping[str, Any] | None = None,
-        rule: DefaultRule | None = None,
-        *,
-        monitor: str | None = None,
-        shown: bool = False,
-        additional_kwargs: Mapping[str, Any] | None = None,
-    ) -> DefaultCheck:
-        watched = DefaultMonitor(
-            monitor or name, shown, frequency, LOOKBACK[frequency], additional_kwargs=additional_kwargs
-        )
-        kind = entry("deepchecks.tabular.checks", class_name)
-        return DefaultCheck(name, kind, params or {}, watched if shown or rule else None, rule)
-
-    enough = {"min_samples": 100}
+    check, enough = partial(_check, frequency), {"min_samples": 100}
     checks = [
         check(
             "Feature Drift",
@@ -106,3 +96,22 @@ def for_task(task_type: str, frequency: str = "DAY") -> list[DefaultCheck]:
         check("Performance", "SingleDatasetPerformance", {"scorers": ["Accuracy"]}, shown=True),
         check("New Label Train-Test", "NewLabelTrainTest", None, DefaultRule(0.01, "high")),
     ]
+
+
+def _check(
+    frequency: str,
+    name: str,
+    class_name: str,
+    params: Mapping[str, Any] | None = None,
+    rule: DefaultRule | None = None,
+    *,
+    monitor: str | None = None,
+    shown: bool = False,
+    additional_kwargs: Mapping[str, Any] | None = None,
+) -> DefaultCheck:
+    """A check with a monitor when it is shown on the dashboard or has a rule; the monitor bears the check's name."""
+    watched = DefaultMonitor(
+        monitor or name, shown, frequency, LOOKBACK[frequency], additional_kwargs=additional_kwargs
+    )
+    kind = entry("deepchecks.tabular.checks", class_name)
+    return DefaultCheck(name, kind, params or {}, watched if shown or rule else None, rule)

@@ -37,6 +37,7 @@ class CheckKind:
 
     @property
     def is_own(self) -> bool:
+        """Whether it is a check of the user's own."""
         return self.group == OWN
 
     @property
@@ -63,14 +64,17 @@ class CheckKind:
 
     @property
     def docs_link(self) -> str | None:
+        """Where deepchecks describes it; None for one that is not deepchecks' own."""
         if self.is_own or self.is_flow:
             return None
         return f"https://docs.deepchecks.com/stable/tabular/auto_checks/{self.group}/plot_{self.module}.html"
 
     @property
     def reads_features(self) -> bool:
+        """Whether features can be chosen."""
         return "feature" in self.choices
 
     @property
     def aggregations(self) -> tuple[str, ...]:
+        """How its values by feature can be made one; none where it has no such values."""
         return FEATURE_AGGREGATIONS if "aggregation method" in self.choices else ()

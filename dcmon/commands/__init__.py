@@ -1,4 +1,4 @@
-"""What a person types. A module is a command; the first line of its docstring is its help."""
+"""What a person types. A module is a command; the first line of its docstring is its help. `_…`: a part of one."""
 
 import sys
 from collections.abc import Mapping

@@ -7,6 +7,8 @@ import typer
 from dcmon.commands import group, operator
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from dcmon.overview import AlertView
 
 app = group(__doc__)
@@ -83,63 +85,123 @@ def _shown(row: dict[str, Any]) -> str:
 
 @app.command()
 def show(ctx: typer.Context, alert_id: Id) -> None:
-    """Show what is wrong, since when, how bad, what drives it, and who was told. Example: dcmon alert show 1"""
-    from datetime import UTC, datetime
+    """Show what is wrong, since when, how bad, what drives it, who did what. Example: dcmon alert show 1"""
+    from rich.text import Text
 
-    from dcmon import alerts, descriptions, notifications, overview, silences
+    from dcmon import alerts, descriptions, notifications, overview
 
-    org = ctx.obj.organization()
+    org, output = ctx.obj.organization(), ctx.obj.output
     with ctx.obj.org(org) as session:
         view = overview.alert(session, alert_id)
-        about = descriptions.describe(session, org, view.alert, ctx.obj.settings.url)
-        told = notifications.of_alert(session, alert_id)
-        alert = view.alert
-        shown = {
-            "summary": about["summary"],
-            **_row(view),
-            "metric": alert.metric,
-            "current": alert.current_value,
-            "before": about["before_value"],
-            "measured": about["measured"],
-            "worst_window_end": alert.worst_window_end,
-            "n": alert.n,
-            "reason": about["reason"],
-            "moved": about["moved"]
-            if ctx.obj.output.is_json
-            else [descriptions.moved(each) for each in about["moved"]],
-            "drivers": alert.drivers,
-            "opened_at": alert.opened_at,
-            "acknowledged_at": alert.acknowledged_at,
-            "acknowledgement": alert.acknowledgement,
-            "resolved_at": alert.resolved_at,
-            "held_back": silences.holding(session, alert, datetime.now(UTC)) if alert.state == "firing" else None,
-            "history": [_line(each) for each in alerts.history(session, alert_id)],
-            "notifications": [f"{each.kind} to {webhook.name}: {notifications.state(each)}" for each, webhook in told],
-            "link": about["link"],
-            "next": _next(view),
-        }
-    for redundant in ("driver", "now"):
-        shown.pop(redundant)
-    if not ctx.obj.output.is_json:
-        lines, shown["history"] = shown["history"], None
-        shown = {key: value for key, value in shown.items() if value not in (None, {}, [])}
-    ctx.obj.output.value(shown)
-    if not ctx.obj.output.is_json:
-        ctx.obj.output.table(lines, HISTORY, title="History")
+        kind = "resolved" if view.alert.state == "resolved" else None
+        about = descriptions.describe(session, org, view.alert, ctx.obj.settings.url, kind)
+        held = _held(session, view)
+        told = [
+            {"at": each.created_at, "what": each.kind, "to": receiver.name, "state": notifications.state(each)}
+            for each, receiver in notifications.of_alert(session, alert_id)
+        ]
+        lines = [_line(each) for each in alerts.history(session, alert_id)]
+    following = _next(view, org.name)
+    if output.is_json:
+        output.value(_for_programs(view, about, held, lines, told) | {"next": following})
+        return
+    output.value({name: value for name, value in _for_people(view, about, held).items() if value not in (None, "", [])})
+    output.table(lines, HISTORY, title="History")
+    output.table(told[-TOLD:], ["at", "what", "to", "state"], title="Told", empty="Nobody was told.")
+    output.print(Text("\n").join([Text("Next", style="italic"), *map(Text, following)]))
 
 
 HISTORY = ["at", "what", "by", "window_end", "severity", "value", "note"]
+TOLD = 10  # of the newest that a person is shown
 
 
-def _next(view: "AlertView") -> list[str]:
-    number = view.alert.id
+def _held(session: "Session", view: "AlertView") -> str | None:
+    """What holds notifications about it back now."""
+    from datetime import UTC, datetime
+
+    from dcmon import silences
+
+    return silences.holding(session, view.alert, datetime.now(UTC)) if view.alert.state == "firing" else None
+
+
+def _for_programs(
+    view: "AlertView", about: dict[str, Any], held: str | None, lines: list[dict[str, Any]], told: list[dict[str, Any]]
+) -> dict[str, Any]:
+    alert = view.alert
+    row = {name: value for name, value in _row(view).items() if name not in ("driver", "now")}
+    renamed = {"rule": about["condition"], "current": about["value"], "before": about["before_value"]}
+    kept = {name: value for name, value in about.items() if name not in ("by", "note", "model", "command")}
+    return {
+        **kept, **row, **renamed, "worst_window_end": alert.worst_window_end, "opened_at": alert.opened_at,
+        "held_back": held, "history": lines, "notifications": told,
+    }  # fmt: skip
+
+
+def _for_people(view: "AlertView", about: dict[str, Any], held: str | None) -> dict[str, Any]:
+    from dcmon import descriptions
+    from dcmon.receivers import words
+
+    alert, row = view.alert, _row(view)
+    return {
+        "summary": about["summary"],
+        "state": alert.state if alert.state != "resolved" else _resolved(about),
+        "severity": alert.severity,
+        "monitor": f"{row['monitor']}, check {about['check']}",
+        "version": row["version"],
+        "rule": f"{about['rule_name'] or about['rule_id']}: {about['sentence']}",
+        "since": row["since"],
+        "until": row["until"],
+        "last_window": words.window(about),
+        "windows": alert.windows,
+        about["metric"]: _values(about),
+        "measured": words.measured(about),
+        "compared_with": words.compared(about),
+        "n": alert.n,
+        "other_versions": words.others(about),
+        "moved_most": [descriptions.moved(each) for each in about["moved"]],
+        "why": about["reason"],
+        "acknowledged": about["acknowledged_by"] and f"by {about['acknowledged_by']}, {_remark(about)}",
+        "held_back": held,
+        "link": about["link"],
+    }
+
+
+def _resolved(about: dict[str, Any]) -> str:
+    """What ended an alert, who did, and why."""
+    ends = {"recovery": "by itself", "rule": "by a change of its rule", "revision": "later rows or labels took it back"}
+    how = ends.get(about["resolved_by"], f"by {about['by'] or 'an operator'}")
+    return f"resolved {how}" + (f": {about['note']}" if about["note"] else "")
+
+
+def _values(about: dict[str, Any]) -> str:
+    from dcmon.charts import number
+
+    said = f"{number(about['value'])} now, {number(about['worst_value'])} at worst"
+    return said if about["before_value"] is None else f"{said}, {number(about['before_value'])} before"
+
+
+def _remark(about: dict[str, Any]) -> str:
+    from dcmon.receivers import words
+
+    return f"{words.time(about['acknowledged_at'])}" + (
+        f": {about['acknowledgement']}" * bool(about["acknowledgement"])
+    )
+
+
+def _next(view: "AlertView", org: str) -> list[str]:
+    import shlex
+
+    from dcmon import descriptions
+
+    number, dcmon = view.alert.id, descriptions.typed(org)
+    look = [f"{dcmon} monitor show {shlex.quote(view.name)}", f"{dcmon} rule show {view.rule.id}"]
     if view.alert.state == "resolved":
-        return [f'dcmon monitor show "{view.name}"']
+        return look
     return [
-        f'dcmon monitor show "{view.name}"',
-        f"dcmon alert ack {number}",
-        f"dcmon silence add alert={number} --for 4h",
-        f"dcmon alert resolve {number}",
+        *look,
+        f"{dcmon} alert ack {number}",
+        f"{dcmon} silence add alert={number} --for 4h",
+        f"{dcmon} alert resolve {number}",
     ]
 
 
@@ -219,6 +281,5 @@ def _done(ctx: typer.Context, row: dict[str, Any]) -> None:
     """Wake the notifier, after the commit, and say what is now."""
     from dcmon import wake
 
-    with ctx.obj.public() as session:
-        wake.ring(session, ctx.obj.organization().id, wake.Work.notify)
+    ctx.obj.ring(ctx.obj.organization(), wake.Work.notify)
     ctx.obj.output.value(row)

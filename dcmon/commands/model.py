@@ -1,10 +1,15 @@
 """Models: create, list, show, set, set-retention."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dcmon.commands import FOR_EVER, group
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from dcmon.tables.org import Model, Version
 
 app = group(__doc__)
 
@@ -100,23 +105,12 @@ def list_(ctx: typer.Context) -> None:
 @app.command()
 def show(ctx: typer.Context, name: str) -> None:
     """Show a model: versions, samples, monitors, alerts, quarantine. Example: dcmon model show credit"""
-    from dcmon import durations, liveness, models, overview, quarantine, references, retention, samples, versions
+    from dcmon import durations, models, overview, quarantine, results, retention, versions
 
     org = ctx.obj.organization()
     with ctx.obj.org(org) as session:
         model = models.find(session, name)
-        shown = [
-            {
-                "version": version.name,
-                "id": version.id,
-                "features": len(version.features),
-                "samples": samples.count(session, version),
-                "reference": references.count(session, version),
-                "newest_sample": version.watermark,
-                "state": liveness.of(model, version),
-            }
-            for version in versions.entries(session, model)
-        ]
+        shown = [_version_row(session, model, version) for version in versions.entries(session, model)]
         firing = [view for view in overview.alerts(session, model.id) if view.alert.state == "firing"]
         about = {
             "name": model.name,
@@ -128,7 +122,7 @@ def show(ctx: typer.Context, name: str) -> None:
             "label_ratio": model.label_ratio,
             "label_delay": durations.written(model.label_delay),
             "samples_kept": retention.written(retention.effective(model.retention, org.retention)),
-            "monitors": len(overview.monitors(session, model.id)),
+            "monitors": len(results.monitors_of(session, model)),
             "firing_alerts": len(firing),
             "quarantined": quarantine.counts(session, model),
         }
@@ -138,6 +132,20 @@ def show(ctx: typer.Context, name: str) -> None:
     ctx.obj.output.value(about, none=FOR_EVER)
     columns = ["version", "id", "features", "samples", "reference", "newest_sample", "state"]
     ctx.obj.output.table(shown, columns, empty="It has no version yet.")
+
+
+def _version_row(session: "Session", model: "Model", version: "Version") -> dict[str, Any]:
+    from dcmon import liveness, references, samples
+
+    return {
+        "version": version.name,
+        "id": version.id,
+        "features": len(version.features),
+        "samples": samples.count(session, version),
+        "reference": references.count(session, version),
+        "newest_sample": version.watermark,
+        "state": liveness.of(model, version),
+    }
 
 
 @app.command("set")
@@ -168,9 +176,7 @@ def set_(
             "model": name, "time_zone": model.time_zone, "lateness": durations.written(model.lateness),
             "label_ratio": model.label_ratio, "label_delay": durations.written(model.label_delay), **done,
         }  # fmt: skip
-    with ctx.obj.public() as session:
-        wake.ring(session, org.id, wake.Work.evaluate)
-        wake.ring(session, org.id, wake.Work.notify)
+    ctx.obj.ring(org, wake.Work.evaluate, wake.Work.notify)
     ctx.obj.output.value(row)
 
 

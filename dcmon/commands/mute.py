@@ -60,8 +60,7 @@ def delete(
         confirm(f"Delete mute time {name!r} ({when})?", yes)
         with ctx.obj.org() as session:
             session.delete(mute_times.find(session, name))
-        with ctx.obj.public() as session:
-            wake.ring(session, ctx.obj.organization().id, wake.Work.notify)
+        ctx.obj.ring(ctx.obj.organization(), wake.Work.notify)
     ctx.obj.output.value(outcome({"deleted": name}, dry_run=dry_run))
 
 

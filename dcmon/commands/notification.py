@@ -112,18 +112,22 @@ def pause(
 
 @app.command()
 def resume(ctx: typer.Context, receiver: str) -> None:
-    """Send again what waits for a receiver, now. Example: dcmon notification resume team"""
-    from dcmon import webhooks
+    """Send again, now, what waits for a receiver, and what it was given up to be told of and fires still.
+
+    Example: dcmon notification resume team
+    """
+    from dcmon import latecomers, webhooks
 
     org = ctx.obj.organization()
     with ctx.obj.org(org) as session:
-        waiting = webhooks.resume(session, webhooks.find(session, receiver))
+        webhook = webhooks.find(session, receiver)
+        waiting = webhooks.resume(session, webhook)
+        retried = latecomers.again(session, webhook)
     _ring(ctx, org)
-    ctx.obj.output.value({"resumed": receiver, "waiting": waiting})
+    ctx.obj.output.value({"resumed": receiver, "waiting": waiting + retried, "retried": retried})
 
 
 def _ring(ctx: typer.Context, org: Any) -> None:
     from dcmon import wake
 
-    with ctx.obj.public() as session:
-        wake.ring(session, org.id, wake.Work.notify)
+    ctx.obj.ring(org, wake.Work.notify)

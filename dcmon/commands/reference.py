@@ -47,8 +47,12 @@ def load(
     with _table(file, shape, columns) as table:
         if replace and not dry_run:
             confirm(f"Replace {there:,} reference rows of {model}/{version}?", yes)
-        with ctx.obj.org() as session:
-            done = references.load(session, owner, found, table, replace=replace, largest=largest, dry_run=dry_run)
+        org = ctx.obj.organization()
+        with ctx.obj.org(org) as session:
+            done = references.load(
+                session, owner, found, table,
+                replace=replace, largest=largest, dry_run=dry_run, samples_kept=org.retention,
+            )  # fmt: skip
     _finish(ctx, done, dry_run=dry_run)
 
 
@@ -80,8 +84,9 @@ def clear(
         _finish(ctx, references.Loaded(0, rows, 0, found.reference_revision + 1), dry_run=True)
         return
     confirm(f"Remove {rows:,} reference rows of {model}/{version}?", yes)
-    with ctx.obj.org() as session:
-        done = references.clear(session, found)
+    org = ctx.obj.organization()
+    with ctx.obj.org(org) as session:
+        done = references.clear(session, found, org.retention)
     _finish(ctx, done, dry_run=False)
 
 
@@ -90,11 +95,11 @@ def _table(file: Path, columns: "Columns", mapping: Mapping[str, str]) -> "Itera
     """The rows of a file, read as they are stored. Raises InvalidInput, NotFound or FileRefused."""
     from mmap import ACCESS_READ, mmap
 
-    from dcmon import files, references
+    from dcmon import files, layouts, references
 
     if file.suffix != ".json":
         with files.opened(str(file)) as opened:
-            yield references.Table(opened.reference_rows(files.layout(columns, "reference", mapping)))
+            yield references.Table(opened.reference_rows(layouts.layout(columns, "reference", mapping)))
         return
     with files.opened_bytes(file) as plain:
         is_empty = file.stat().st_size == 0
@@ -107,7 +112,6 @@ def _finish(ctx: typer.Context, done: "Loaded", *, dry_run: bool) -> None:
 
     org = ctx.obj.organization()
     if not dry_run:
-        with ctx.obj.public() as session:
-            wake.ring(session, org.id, wake.Work.evaluate)
+        ctx.obj.ring(org, wake.Work.evaluate)
     said = {"stored": done.stored, "removed": done.removed, "rows": done.total, "revision": done.revision}
     ctx.obj.output.value(outcome(said, dry_run=dry_run))

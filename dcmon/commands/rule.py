@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dcmon.commands import confirm, group, operator
+from dcmon.commands import confirm, group, operator, outcome
 
 if TYPE_CHECKING:
     from dcmon.backtest import Backtest
@@ -121,7 +121,10 @@ def set_(
     condition: Annotated[str | None, typer.Option("--condition", "--rule", help="In quotes: '> 0.2'.")] = None,
     severity: Severity = None,
     warn_severity: WarnSeverity = None,
-    rename: Annotated[str | None, typer.Option("--name", help="To call it by, and for silences.")] = None,
+    no_warn: Annotated[
+        bool, typer.Option("--no-warn", "--no-warn-severity", help="Take the level after warn out.")
+    ] = False,
+    rename: Annotated[str | None, typer.Option("--name", help="To call it by, and for silences; '': none.")] = None,
     for_: For = None,
     keep_firing: KeepFiring = None,
     min_n: MinN = None,
@@ -134,6 +137,8 @@ def set_(
 
     Example: dcmon rule set 1 --condition "> 0.4" --for 2
     """
+    from dataclasses import replace
+
     from dcmon import alerts, grammar, rules
     from dcmon.rules import Change
 
@@ -142,11 +147,16 @@ def set_(
         warn_severity=warn_severity, name=rename, for_windows=for_, keep_firing=keep_firing, min_n=min_n,
         no_data=no_data, on_error=on_error, is_inhibited=inhibit, is_active=active,
     )  # fmt: skip
-    if wanted == Change():
+    if wanted == Change() and not no_warn:
         raise typer.BadParameter("Nothing to change: give at least one option.")
+    if no_warn and warn_severity is not None:
+        raise typer.BadParameter("Give --warn-severity or --no-warn, not both.")
     org, told = ctx.obj.organization(), 0
     with ctx.obj.org(org) as session:
         rule = rules.find(session, name)
+        if no_warn:
+            main = rules.without_warning(wanted.condition or rules.condition_of(rule))
+            wanted = replace(wanted, condition=main)
         if rules.change(session, rule, wanted):
             settings = ctx.obj.settings
             told = alerts.rejudge(
@@ -160,18 +170,23 @@ def set_(
 
 @app.command()
 def delete(
-    ctx: typer.Context, name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
+    ctx: typer.Context,
+    name: Name,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would go.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Delete a rule with its alerts and their history. Example: dcmon rule delete 1 --yes"""
+    """Delete a rule with its alerts and their history. Example: dcmon rule delete 1 --dry-run"""
     from dcmon import rules
 
     with ctx.obj.org() as session:
-        rule = rules.find(session, name)
-        row = _row(session, rule.id)
-    confirm(f"Delete rule {row['id']} ({row['condition']} on {row['monitor']}) with {row['alerts']} alerts?", yes)
-    with ctx.obj.org() as session:
-        rules.delete(session, rules.get(session, row["id"]))
-    ctx.obj.output.value({"deleted": row["id"], "monitor": row["monitor"], "alerts": row["alerts"]})
+        row = _row(session, rules.find(session, name).id)
+    goes = {"deleted": row["id"], "monitor": row["monitor"], "alerts": row["alerts"], "open": row["open"]}
+    if not dry_run:
+        what = f"rule {row['id']} ({row['condition']} on {row['monitor']}) with {row['alerts']} alerts"
+        confirm(f"Delete {what}, {row['open']} of them open?", yes)
+        with ctx.obj.org() as session:
+            rules.delete(session, rules.get(session, row["id"]))
+    ctx.obj.output.value(outcome(goes, dry_run=dry_run))
 
 
 @app.command()
@@ -193,7 +208,7 @@ def test(
             raise errors.FileRefused(path=file, why=error.strerror or error) from None
         outcomes += [(file, trials.run(each)) for each in trials.read(content)]
     if ctx.obj.output.is_json:
-        ctx.obj.output.table([_outcome(file, each) for file, each in outcomes], [])
+        ctx.obj.output.table([_tried_row(file, each) for file, each in outcomes], [])
     else:
         for file, each in outcomes:
             _show_outcome(ctx, file, each)
@@ -249,11 +264,7 @@ def _tried(session: Any, name: str, wanted: "Change") -> tuple[int, Any]:
 
     try:
         rule = rules.find(session, name)
-    except errors.RuleNotFound:
-        if wanted.condition is None:
-            raise
-        return monitors.find(session, name).id, backtest.tried(None, wanted)
-    except errors.InvalidInput:
+    except (errors.RuleNotFound, errors.InvalidInput):
         if wanted.condition is None:
             raise
         return monitors.find(session, name).id, backtest.tried(None, wanted)
@@ -297,11 +308,10 @@ def _ring(ctx: typer.Context, told: int) -> None:
     from dcmon import wake
 
     if told:
-        with ctx.obj.public() as session:
-            wake.ring(session, ctx.obj.organization().id, wake.Work.notify)
+        ctx.obj.ring(ctx.obj.organization(), wake.Work.notify)
 
 
-def _outcome(file: Path, outcome: "Outcome") -> dict[str, Any]:
+def _tried_row(file: Path, outcome: "Outcome") -> dict[str, Any]:
     lines = [
         {"window": line.number, "value": line.window, "expected": line.expected, "found": line.found, "why": line.why,
          "right": line.is_right}

@@ -72,8 +72,7 @@ def end(ctx: typer.Context, silence_id: Annotated[int, typer.Argument(metavar="I
 
     with ctx.obj.org() as session:
         row = _row(silences.end(session, silence_id, datetime.now(UTC)))
-    with ctx.obj.public() as session:
-        wake.ring(session, ctx.obj.organization().id, wake.Work.notify)
+    ctx.obj.ring(ctx.obj.organization(), wake.Work.notify)
     ctx.obj.output.value({**row, "state": "over"})
 
 

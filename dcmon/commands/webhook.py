@@ -1,5 +1,6 @@
 """Receivers of notifications: webhooks, PagerDuty, Slack, Teams, e-mail, commands."""
 
+from collections.abc import Collection
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,6 +9,9 @@ import typer
 from dcmon.commands import confirm, group, outcome
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from dcmon.db import Organization
     from dcmon.webhooks import Address
 
 app = group(__doc__)
@@ -40,6 +44,7 @@ Header = Annotated[list[str] | None, typer.Option(help='A header of your own, "X
 Key = Annotated[str | None, typer.Option(help='PagerDuty: the integration key; "-" asks for it, or reads it.')]
 Group = Annotated[str | None, typer.Option(help="PagerDuty: the group of its events.")]
 Class = Annotated[str | None, typer.Option("--class", help="PagerDuty: the class of its events.")]
+OnlyNew = Annotated[bool, typer.Option("--only-new", help="Do not tell it of what fires already.")]
 COLUMNS = ["name", "kind", "to", "severities", "models", "cap", "repeat", "state", "waiting", "dead", "last_delivery"]
 NARROW = ["name", "kind", "to", "state", "waiting", "dead"]
 NOTHING = {"models": "all", "cap": "none", "repeat": "never"}
@@ -59,8 +64,9 @@ def add(
     key: Key = None,
     group: Group = None,
     class_: Class = None,
+    only_new: OnlyNew = False,
 ) -> None:
-    """Add a receiver; the signing secret of a webhook is shown once.
+    """Add a receiver, and tell it of what fires already; the signing secret of kind webhook is shown once.
 
     Example: dcmon webhook add team https://hooks.example.org/x --severity critical --severity high
     """
@@ -68,14 +74,17 @@ def add(
 
     from dcmon import webhooks
 
-    settings, output = ctx.obj.settings, ctx.obj.output
+    org, settings, output = ctx.obj.organization(), ctx.obj.settings, ctx.obj.output
     where = _address(kind.value, target, header, key, group, class_)
     choices = replace(webhooks.Choices(severity or [], model or None), **_limits(cap, repeat))
-    with ctx.obj.org() as session:
+    with ctx.obj.org(org) as session:
         webhook, secret = webhooks.add(session, name, where, [], settings.webhooks, choices)
+        told = 0 if only_new else _tell(ctx, session, org, webhook)
         shown = _shown(session, webhook)
+    shown = shown if output.is_json else _for_people(shown)
     said = {key: shown[key] for key in ("name", "kind", "to", "severities", "models", "cap", "repeat")}
-    output.value(said | ({"secret": secret} if secret else {}), none=NOTHING)
+    output.value(said | ({"secret": secret} if secret else {}) | {"told": told}, none=NOTHING)
+    _say_told(ctx, org, told)
     if secret:
         output.say("Keep the secret: it is not shown again.")
     if kind is Kind.email and settings.smtp.host is None:
@@ -98,7 +107,7 @@ def list_(ctx: typer.Context) -> None:
     output.table(
         rows if output.is_json else [_for_people(row) for row in rows],
         NARROW if output.is_narrow else COLUMNS,
-        empty='No webhook yet: "dcmon webhook add NAME URL".',
+        empty='No receiver yet: "dcmon webhook add NAME URL".',
     )
 
 
@@ -127,17 +136,23 @@ def set_(
     key: Key = None,
     group: Group = None,
     class_: Class = None,
+    only_new: OnlyNew = False,
 ) -> None:
-    """Change a receiver; what is not said stays. Example: dcmon webhook set team --cap 5 --repeat 4h"""
+    """Change a receiver; what is not said stays. It is told of what fires already and it did not want before.
+
+    Example: dcmon webhook set team --cap 5 --repeat 4h
+    """
     from dataclasses import replace
 
-    from dcmon import webhooks
+    from dcmon import latecomers, webhooks
 
-    with ctx.obj.org() as session:
+    org, settings = ctx.obj.organization(), ctx.obj.settings
+    with ctx.obj.org(org) as session:
         webhook = webhooks.find(session, name)
+        known = latecomers.unheard(session, org, webhook)
         if any((target, header, key, group, class_)):
             where = _address(webhook.kind, target, header, key, group, class_)
-            webhooks.move(webhook, where, ctx.obj.settings.webhooks)
+            webhooks.move(webhook, where, settings.webhooks)
         wanted: dict[str, Any] = _limits(cap, repeat)
         if severity:
             wanted["severities"] = severity
@@ -145,8 +160,10 @@ def set_(
             wanted["models"] = None if model == ["all"] else model
         webhooks.choose(session, webhook, replace(webhooks.chosen(session, webhook), **wanted))
         session.flush()
-        found = _shown(session, webhook)
+        told = _tell(ctx, session, org, webhook, known) if (severity or model) and not only_new else 0
+        found = {**_shown(session, webhook), "told": told}
     ctx.obj.output.value(found if ctx.obj.output.is_json else _for_people(found), none=NOTHING)
+    _say_told(ctx, org, told)
     if found["state"] == "paused":
         ctx.obj.output.say(f'It is paused: "dcmon notification resume {name!r}" sends again.')
 
@@ -168,7 +185,7 @@ def test(ctx: typer.Context, name: str) -> None:
     message = Message(f"msg_{uuid.uuid4().hex}", body)
     sent = receivers.send(to, message, Ways(settings.webhooks, settings.smtp))
     ctx.obj.output.value(
-        {"webhook": name, "delivered": sent.is_delivered, "status": sent.status, "seconds": round(sent.seconds, 3),
+        {"receiver": name, "delivered": sent.is_delivered, "status": sent.status, "seconds": round(sent.seconds, 3),
          "error": sent.error}
     )  # fmt: skip
     if not sent.is_delivered:
@@ -230,6 +247,32 @@ def _address(
     return Address(kind, target or [], _headers(header), key.strip() if key else None, choices)
 
 
+def _tell(ctx: typer.Context, session: "Session", org: "Organization", webhook: Any, but: Collection[int] = ()) -> int:
+    """Tell a receiver of what fires and, where it is to know, of what is wrong with dcmon; returns of how much."""
+    from dcmon import conditions, latecomers, news, webhooks
+
+    settings = ctx.obj.settings
+    told = latecomers.tell(session, org, webhook, settings.url, but=but)
+    if org.name != settings.watch.org:
+        return told
+    with ctx.obj.public() as public:
+        wrong = conditions.told(public)
+    return told + news.tell_one(session, org, webhook, wrong, webhooks.moment(session))
+
+
+def _say_told(ctx: typer.Context, org: "Organization", told: int) -> None:
+    """Wake the notifier, after the commit, and say that it has something to tell."""
+    from dcmon import wake
+
+    if told:
+        ctx.obj.ring(org, wake.Work.notify)
+        ctx.obj.output.say(
+            f"{told} alerts fire already: it is told of them now."
+            if told > 1
+            else "An alert fires already: it is told of it now."
+        )  # fmt: skip
+
+
 def _asks() -> bool:
     import sys
 
@@ -272,5 +315,6 @@ def _for_people(row: dict[str, Any]) -> dict[str, Any]:
     from dcmon import durations
 
     repeat = None if row["repeat"] is None else durations.written(row["repeat"])
-    return {**row, "models": "all" if row["models"] is None else row["models"], "repeat": repeat or "never",
+    models = "all" if row["models"] is None else row["models"] or "none"
+    return {**row, "models": models, "repeat": repeat or "never",
             "cap": "none" if row["cap"] is None else row["cap"]}  # fmt: skip

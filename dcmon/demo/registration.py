@@ -42,6 +42,7 @@ def register(
 
 def provide_version(endpoint: Endpoint, model_id: int, trained: Trained) -> int:
     # A version that is there keeps its importance, though another machine's training may differ in the last digit.
+    """The id of the demo's version, which is created when it is not there."""
     found = endpoint.version(MODEL, VERSION)
     if found is not None:
         return int(found["id"])

@@ -65,6 +65,7 @@ def stop(process: "subprocess.Popen[bytes]", signal_number: int, patience: float
 
 
 def user_group(user: int) -> int:
+    """The id of the group that a user belongs to first."""
     import pwd
 
     return pwd.getpwuid(user).pw_gid

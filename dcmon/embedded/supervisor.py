@@ -53,6 +53,7 @@ class Child:
     again_at: float = 0.0
 
     def start(self) -> None:
+        """Start the process."""
         self.process, self.since = self.begin(), datetime.now(UTC)
 
     def watch(self) -> bool:
@@ -75,6 +76,7 @@ class Child:
         return True
 
     def describe(self) -> dict[str, Any]:
+        """What `dcmon status` shows of it."""
         return {
             "name": self.name,
             "state": "running" if self.process else "restarting",

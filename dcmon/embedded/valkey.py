@@ -21,6 +21,7 @@ class Server:
     log: Path
 
     def stop(self, patience: float = 5) -> None:
+        """End it, within `patience` seconds."""
         process.stop(self.process, signal.SIGTERM, patience)
 
 
@@ -33,7 +34,10 @@ def url(data_dir: Path) -> str | None:
 
 
 def start(data_dir: Path) -> Server:
-    """Start the server; returns when it answers. It is a helper: it may forget, and evicts what is used least."""
+    """Start the server; returns when it answers. It is a helper: it may forget, and evicts what is used least.
+
+    Raises DcmonError when it does not start within ten seconds.
+    """
     (data_dir / "logs").mkdir(parents=True, exist_ok=True)
     held = process.read(data_dir / "valkey.json") or {}
     port, password = process.free_port(held.get("port")), secrets.token_urlsafe(24)

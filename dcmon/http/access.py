@@ -1,5 +1,6 @@
 """Who asks, and what they send: a token opens one organization; bodies are read with a bound."""
 
+import base64
 import zlib
 from collections.abc import AsyncGenerator, Iterator, Sized
 from contextlib import contextmanager
@@ -10,10 +11,11 @@ from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.orm import Session
 
-from dcmon import db, errors, tokens, wake
+from dcmon import db, errors, tokens
 from dcmon.app import App
 from dcmon.db import Organization
 from dcmon.limits import Kind, Limits
+from dcmon.wake import Work
 
 
 @dataclass(frozen=True)
@@ -37,19 +39,30 @@ class Access:
         with self.app.meter.counting(self.org, self.limits, kind, rows, size):
             yield
 
-    def ring(self) -> None:
-        """Say, after the commit, that windows may be due."""
-        with self.app.public() as session:
-            wake.ring(session, self.org.id, wake.Work.evaluate)
+    def ring(self, work: Work = Work.evaluate) -> None:
+        """Say, after the commit, that windows may be due, or that there may be something to tell."""
+        self.app.ring(self.org, work)
 
 
 def _token(request: Request) -> str:
-    """What header or cookie "Authorization" carries: "Basic TOKEN", as it is. Raises NotAuthenticated."""
+    """What header or cookie "Authorization" carries: "Basic TOKEN", as it is. Raises NotAuthenticated.
+
+    A browser that asks for a password sends name and password in base64, which no token looks like.
+    """
     given = request.headers.get("authorization") or request.cookies.get("Authorization") or ""
     scheme, _, token = given.partition(" ")
     if scheme.lower() not in ("basic", "bearer") or not token:
         raise errors.NotAuthenticated
-    return token
+    return _password(token) if scheme.lower() == "basic" else token
+
+
+def _password(token: str) -> str:
+    """What was typed as password, or as name where that is empty; anything else as it is."""
+    try:
+        name, colon, password = base64.b64decode(token, validate=True).decode().partition(":")
+    except ValueError:
+        return token
+    return (password or name) if colon else token
 
 
 def access(request: Request) -> Access:

@@ -13,7 +13,18 @@ from starlette.routing import compile_path
 
 from dcmon.app import App
 from dcmon.errors import DcmonError
-from dcmon.http import checks, models, monitors, references, rules, samples, service, versions
+from dcmon.http import (
+    alerts,
+    checks,
+    models,
+    monitors,
+    pages,
+    references,
+    rules,
+    samples,
+    service,
+    versions,
+)
 
 log = logging.getLogger(__name__)
 PREFIX = "/api/v1"
@@ -26,9 +37,10 @@ def create(app: App) -> FastAPI:
     api.state.app = app
     api.add_middleware(GZipMiddleware, minimum_size=1000)
     router = APIRouter(prefix=PREFIX)
-    for resource in (service, models, versions, samples, references, checks, monitors, rules):
+    for resource in (service, models, versions, samples, references, checks, monitors, rules, alerts):
         router.include_router(resource.router)
     api.include_router(router)
+    api.include_router(pages.router)
     api.add_exception_handler(DcmonError, _refused)
     api.add_exception_handler(RequestValidationError, _invalid)
     api.add_exception_handler(HTTPException, _http)

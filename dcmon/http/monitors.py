@@ -1,20 +1,24 @@
 """Routes of monitors and the dashboard."""
 
-from datetime import timedelta
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
-from dcmon import monitors, rules
+from dcmon import changes, monitors, results, revisiting, rules
 from dcmon.comparison import With
 from dcmon.http import checks
 from dcmon.http import rules as rule_routes
 from dcmon.http.access import Asks
-from dcmon.http.versions import Filters
+from dcmon.http.models import resolve
+from dcmon.http.versions import Filters, Time
 from dcmon.monitors import NewMonitor
 from dcmon.tables.org import Check, Monitor
+from dcmon.wake import Work
 from dcmon.windows import Frequency
 
 router = APIRouter(tags=["monitors"])
@@ -27,36 +31,79 @@ class AdditionalKwargs(BaseModel):
     res_conf: list[str] | None = None
 
 
+Lookback = Annotated[int, Field(ge=0, le=10**10)]
+Units = Annotated[int, Field(ge=0, le=1000)]
+Rows = Annotated[int, Field(ge=1, le=2**31 - 1)] | Literal["all"] | None
+
+
 class MonitorBody(BaseModel):
-    """What a monitor is created from. lookback: seconds; aggregation_window: units of the frequency."""
+    """What a monitor is created from. lookback: seconds; aggregation_window: units of the frequency.
+
+    rows: how many it reads of a window, or "all"; null: as DCMON_EVALUATE__SAMPLE_SIZE says.
+    """
 
     name: str
-    lookback: int = Field(ge=0, le=10**10)
-    aggregation_window: int = Field(ge=0)
+    lookback: Lookback
+    aggregation_window: Units
     frequency: Frequency
     dashboard_id: int | None = None
     description: str | None = None
     data_filters: Filters | None = None
     additional_kwargs: AdditionalKwargs | None = None
     compared_with: With = With.reference
+    rows: Rows = None
+
+    def new(self) -> NewMonitor:
+        """The monitor that is asked for."""
+        return NewMonitor(**_fields(self, type(self).model_fields))
+
+
+class MonitorChange(BaseModel):
+    """What of a monitor is changed: what the body names. null takes a choice out.
+
+    params: of its check, all of them; another monitor on the same check keeps its own.
+    """
+
+    name: str = ""
+    lookback: Lookback = 0
+    aggregation_window: Units = 1
+    frequency: Frequency = Frequency.DAY
+    dashboard_id: int | None = None
+    description: str | None = None
+    data_filters: Filters | None = None
+    additional_kwargs: AdditionalKwargs | None = None
+    compared_with: With = With.reference
+    rows: Rows = None
+    params: dict[str, Any] | None = None
+
+    def of(self, monitor: NewMonitor) -> NewMonitor:
+        """What a monitor becomes by it."""
+        return replace(monitor, **_fields(self, self.model_fields_set - {"params"}))
+
+
+class ScheduleBody(BaseModel):
+    """Since when windows are evaluated; in UTC where it has no offset."""
+
+    timestamp: Time
+
+
+def _fields(body: BaseModel, names: Iterable[str]) -> dict[str, Any]:
+    """Values of a body as dcmon.monitors has them."""
+    found = {name: value for name, value in body.model_dump().items() if name in names}
+    kept: dict[str, Callable[[Any], Any]] = {
+        "lookback": lambda seconds: timedelta(seconds=seconds),
+        "aggregation_window": lambda units: max(1, units),
+        "description": lambda said: said or "",
+        "rows": lambda rows: 0 if rows == "all" else rows,
+    }
+    return {name: kept[name](value) if name in kept else value for name, value in found.items()}
 
 
 @router.post("/checks/{check_id}/monitors")
 def create(asks: Asks, check_id: int, body: MonitorBody) -> dict[str, int]:
     """Add a monitor to a check; the last windows with samples become due."""
-    new = NewMonitor(
-        body.name,
-        body.frequency,
-        max(1, body.aggregation_window),
-        timedelta(seconds=body.lookback),
-        body.description or "",
-        body.data_filters.model_dump() if body.data_filters else None,
-        body.additional_kwargs.model_dump() if body.additional_kwargs else None,
-        body.dashboard_id,
-        body.compared_with,
-    )
     with asks.session() as session:
-        made = monitors.create(session, monitors.check(session, check_id), new, asks.org.retention).id
+        made = monitors.create(session, monitors.check(session, check_id), body.new(), asks.org.retention).id
     asks.ring()
     return {"id": made}
 
@@ -67,6 +114,33 @@ def show(asks: Asks, monitor_id: int) -> dict[str, Any]:
     with asks.session() as session:
         monitor = monitors.get(session, monitor_id)
         return describe(session, monitor, monitors.check(session, monitor.check_id))
+
+
+@router.put("/monitors/{monitor_id}")
+def change(asks: Asks, monitor_id: int, body: MonitorChange) -> None:
+    """Change a monitor. Where its values are others by it, its windows are evaluated again and its alerts are over."""
+    params = (body.params or {}) if "params" in body.model_fields_set else None
+    with asks.session() as session:
+        monitor = monitors.get(session, monitor_id)
+        wanted = body.of(monitors.hold(session, monitor))
+        changes.change_monitor(session, asks.org, monitor, wanted, asks.app.settings.url, params)
+    asks.ring()
+    asks.ring(Work.notify)
+
+
+@router.post("/models/{identifier}/monitors-set-schedule-time")
+def schedule(
+    asks: Asks, identifier: str, body: ScheduleBody, identifier_kind: str | None = None
+) -> list[dict[str, Any]]:
+    """Have a model's monitors evaluate every window since a time that has no result of what is there now."""
+    with asks.session() as session:
+        model = resolve(session, identifier, identifier_kind)
+        found = [monitor for monitor, _ in results.monitors_of(session, model)]
+        for monitor in found:
+            revisiting.of_monitor(session, monitor.id, datetime.now(UTC), body.timestamp, asks.org.retention)
+        answer = [{"id": monitor.id, "latest_schedule": body.timestamp.isoformat()} for monitor in found]
+    asks.ring()
+    return answer
 
 
 @router.delete("/monitors/{monitor_id}")
@@ -104,4 +178,6 @@ def describe(session: Session, monitor: Monitor, check: Check) -> dict[str, Any]
         "alert_rules": [rule_routes.describe(rule) for rule in rules.of_monitor(session, monitor.id)],
         "frequency": monitor.frequency,
         "compared_with": monitor.compared_with,
+        "rows": "all" if monitor.rows == 0 else monitor.rows,
+        "revision": monitor.revision,
     }

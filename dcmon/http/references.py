@@ -62,6 +62,9 @@ def upload(
     """Append rows to the reference, or replace it: a file in pandas' "split" JSON. All are stored, or none."""
     table, largest = references.split(batch), asks.app.settings.reference.largest
     with asks.session() as session:
-        done = references.load(session, *versions.get(session, version_id), table, replace=replace, largest=largest)
+        done = references.load(
+            session, *versions.get(session, version_id), table,
+            replace=replace, largest=largest, samples_kept=asks.org.retention,
+        )  # fmt: skip
     asks.ring()
     return {"rows": done.stored, "reference_count": done.total, "reference_revision": done.revision}

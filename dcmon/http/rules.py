@@ -1,15 +1,15 @@
-"""Routes of alert rules, and of their alerts."""
+"""Routes of alert rules."""
 
 from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from dcmon import alerts, errors, grammar, monitors, overview, rules, wake
-from dcmon.http.access import Access, Asks
-from dcmon.overview import AlertView
+from dcmon import alerts, errors, grammar, monitors, rules
+from dcmon.http.access import Asks
 from dcmon.rules import Change, Condition
 from dcmon.tables.org import AlertRule
+from dcmon.wake import Work
 
 router = APIRouter(tags=["alert rules"])
 
@@ -34,6 +34,7 @@ class Policies(BaseModel):
     is_inhibited: bool | None = None
 
     def change(self, **more: Any) -> Change:
+        """The change of a rule that these fields ask for."""
         return Change(**{name: getattr(self, name) for name in Policies.model_fields}, **more)
 
 
@@ -53,12 +54,6 @@ class RuleChange(Policies):
     is_active: bool | None = None
 
 
-class Remark(BaseModel):
-    """Why; kept in the alert's history."""
-
-    note: str | None = None
-
-
 @router.post("/monitors/{monitor_id}/alert-rules")
 def create(asks: Asks, monitor_id: int, body: RuleBody) -> dict[str, int]:
     """Add a rule to a monitor; what is stored is judged at once."""
@@ -70,7 +65,7 @@ def create(asks: Asks, monitor_id: int, body: RuleBody) -> dict[str, int]:
         settings = asks.app.settings
         alerts.rejudge(session, asks.org, rule, settings.url, by=asks.email, recent=settings.alerts.recent)
         made = rule.id
-    _ring(asks)
+    asks.ring(Work.notify)
     return {"id": made}
 
 
@@ -102,7 +97,7 @@ def change(asks: Asks, rule_id: int, body: RuleChange) -> None:
                 session, asks.org, rule, settings.url,
                 by=asks.email, note="the rule was changed", recent=settings.alerts.recent,
             )  # fmt: skip
-    _ring(asks)
+    asks.ring(Work.notify)
 
 
 @router.delete("/alert-rules/{rule_id}")
@@ -110,71 +105,6 @@ def delete(asks: Asks, rule_id: int) -> None:
     """Delete a rule with its alerts."""
     with asks.session() as session:
         rules.delete(session, rules.get(session, rule_id))
-
-
-@router.get("/alert-rules/{rule_id}/alerts")
-def alerts_of(asks: Asks, rule_id: int, resolved: bool | None = None) -> list[dict[str, Any]]:
-    """The alerts of a rule in the order of their windows."""
-    with asks.session() as session:
-        rules.get(session, rule_id)
-        found = [view for view in overview.alerts(session) if view.rule.id == rule_id]
-        return [
-            describe_alert(view) for view in found if resolved is None or (view.alert.state == "resolved") is resolved
-        ]
-
-
-@router.get("/alerts/count_active")
-def count_active(asks: Asks) -> dict[str, int]:
-    """How many alerts fire, by severity."""
-    with asks.session() as session:
-        firing = [view.alert.severity for view in overview.alerts(session) if view.alert.state == "firing"]
-        return {severity: firing.count(severity) for severity in rules.SEVERITIES if severity in firing}
-
-
-@router.get("/alerts/{alert_id}")
-def show_alert(asks: Asks, alert_id: int) -> dict[str, Any]:
-    """An alert, with its history."""
-    with asks.session() as session:
-        view = overview.alert(session, alert_id)
-        lines = alerts.history(session, alert_id)
-        return {
-            **describe_alert(view),
-            "history": [
-                {"at": line.at.isoformat(), "kind": line.kind, "by": line.by, "note": line.note} for line in lines
-            ],
-        }
-
-
-@router.post("/alerts/{alert_id}/acknowledge")
-def acknowledge(asks: Asks, alert_id: int, body: Remark | None = None) -> dict[str, Any]:
-    """Say that somebody works on an alert."""
-    with asks.session() as session:
-        view = overview.alert(session, alert_id)
-        note = body.note if body else None
-        alerts.acknowledge(session, asks.org, view.alert, asks.app.settings.url, by=asks.email, note=note)
-    _ring(asks)
-    return _again(asks, alert_id)
-
-
-@router.post("/alerts/{alert_id}/resolve")
-def resolve(asks: Asks, alert_id: int, body: Remark | None = None) -> dict[str, Any]:
-    """Declare an alert over."""
-    with asks.session() as session:
-        view = overview.alert(session, alert_id)
-        note = body.note if body else None
-        alerts.resolve(session, asks.org, view.alert, asks.app.settings.url, by=asks.email, note=note)
-    _ring(asks)
-    return _again(asks, alert_id)
-
-
-@router.post("/alerts/{alert_id}/reactivate")
-def reactivate(asks: Asks, alert_id: int) -> dict[str, Any]:
-    """Take back that an alert was declared over."""
-    with asks.session() as session:
-        view = overview.alert(session, alert_id)
-        alerts.reopen(session, asks.org, view.alert, asks.app.settings.url, by=asks.email)
-    _ring(asks)
-    return _again(asks, alert_id)
 
 
 def describe(rule: AlertRule) -> dict[str, Any]:
@@ -191,29 +121,6 @@ def describe(rule: AlertRule) -> dict[str, Any]:
     }
 
 
-def describe_alert(view: AlertView) -> dict[str, Any]:
-    """An alert in an answer."""
-    alert = view.alert
-    failed = {} if alert.current_value is None else {alert.metric: alert.current_value}
-    return {
-        "id": alert.id,
-        "alert_rule_id": alert.rule_id,
-        "state": alert.state,
-        "severity": alert.severity,
-        "failed_values": {view.version.name: failed},
-        "worst_value": alert.worst_value,
-        "drivers": alert.drivers,
-        "moved": (alert.details or {}).get("moved", []),
-        "start_time": alert.first_window_start.isoformat(),
-        "end_time": alert.last_window_end.isoformat(),
-        "windows": alert.windows,
-        "resolved": alert.state == "resolved",
-        "resolved_by": alert.resolved_by,
-        "acknowledged_by": alert.acknowledged_by,
-        "created_at": alert.opened_at.isoformat(),
-    }
-
-
 def _condition(given: ConditionBody | str) -> Condition:
     if isinstance(given, str):
         return grammar.parse(given)
@@ -221,14 +128,3 @@ def _condition(given: ConditionBody | str) -> Condition:
         known = ", ".join(dict.fromkeys(rules.SIGNS.values()))
         raise errors.InvalidInput(f"There is no operator {given.operator!r}: it is one of {known}.")
     return Condition(given.operator, given.value)
-
-
-def _ring(asks: Access) -> None:
-    """Wake the notifier after the commit."""
-    with asks.app.public() as session:
-        wake.ring(session, asks.org.id, wake.Work.notify)
-
-
-def _again(asks: Access, alert_id: int) -> dict[str, Any]:
-    with asks.session() as session:
-        return describe_alert(overview.alert(session, alert_id))

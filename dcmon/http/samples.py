@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter, Response
 
-from dcmon import errors, rows
+from dcmon import errors, undecoded
 from dcmon.http.access import Body, Logs
 
 LARGE = 100_000  # bytes
@@ -31,11 +31,11 @@ def labels(asks: Logs, model_id: int, body: Body) -> Response:
     return Response()
 
 
-def _rows(body: bytes) -> Sequence[rows.Raw]:
+def _rows(body: bytes) -> Sequence[undecoded.Raw]:
     """The rows of a body. A large one is not split before it is decoded, which says whether it is an array at all."""
     if len(body) > LARGE and body[:2] == b"[{" and body[-1:] == b"]":
-        return rows.Array(memoryview(body))
-    found = rows.split(body)
+        return undecoded.RowArray(memoryview(body))
+    found = undecoded.split(body)
     if not found:
         raise errors.InvalidInput("The list is empty: there is nothing to log.")
     return found

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Event
 
-from dcmon import db, due, errors, evaluation, gathering, organizations, planning, wake
+from dcmon import db, due, evaluation, gathering, organizations, planning, wake
 from dcmon.app import App
 from dcmon.children import Child
 from dcmon.db import Organization
 from dcmon.due import Claim
 from dcmon.errors import DcmonError
 from dcmon.gathering import Kept
+from dcmon.jobs.turns import take_turns
 from dcmon.tables.org import Version
 from dcmon.wake import Work
 
@@ -66,23 +67,7 @@ class Evaluator:
 
     def run(self) -> None:
         """Evaluate until stop is set."""
-        is_away = False
-        while not self.stop.is_set():
-            try:
-                worked = self._turn()
-                if is_away:
-                    log.warning("PostgreSQL is back: evaluating again")
-                is_away = False
-            except errors.OrganizationNotFound as error:
-                log.info("gone meanwhile: %s", error)
-                worked = True
-            except (errors.Unreachable, errors.Locked, errors.SchemaOutOfDate, errors.DiskFull) as error:
-                if not is_away:
-                    log.warning("waiting: %s", error)
-                worked, is_away = False, True
-                self.stop.wait(1)
-            if not worked:
-                self.stop.wait(IDLE.total_seconds())
+        take_turns(self.stop, self._turn, IDLE, log)
 
     def _turn(self) -> bool:
         """Serve one organization that has work, for a bounded time; False when none has."""
@@ -134,8 +119,9 @@ class Evaluator:
         with db.org_session(app.engine, org, snapshot=True) as session:
             now = datetime.now(UTC)
             plan = planning.plan(
-                session, claim.version_id, claim.window, claim.touched_at, settings, now, is_flow=claim.is_flow
-            )
+                session, claim.version_id, claim.window, claim.touched_at, settings, now,
+                is_flow=claim.is_flow, kept=org.retention,
+            )  # fmt: skip
             workload, known = gathering.gather(session, org, plan, settings, self.kept)
         answers = [*known, *self.child.run(workload, lambda: self._wait(org))]
         with db.org_session(app.engine, org) as session:
@@ -145,8 +131,7 @@ class Evaluator:
             done = evaluation.store(session, org, plan, answers, app.settings.url, app.settings.alerts.recent)
             due.finish(session, claim, plan.again_at)
         if done["notifications"]:
-            with app.public() as session:
-                wake.ring(session, org.id, Work.notify)
+            app.ring(org, Work.notify)
         log.info(
             "evaluated %d monitors of version %d in [%s, %s): %d results, %d notifications",
             len(answers), claim.version_id, claim.window.start, claim.window.end, done["results"], done["notifications"]
@@ -180,8 +165,9 @@ class Evaluator:
             if not due.is_held(session, claim):
                 return
             plan = planning.plan(
-                session, claim.version_id, claim.window, claim.touched_at, settings, now, is_flow=claim.is_flow
-            )
+                session, claim.version_id, claim.window, claim.touched_at, settings, now,
+                is_flow=claim.is_flow, kept=org.retention,
+            )  # fmt: skip
             evaluation.store(
                 session, org, plan, evaluation.failed(plan, reason), app.settings.url, app.settings.alerts.recent
             )

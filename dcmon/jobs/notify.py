@@ -10,6 +10,7 @@ from threading import Event
 from dcmon import db, errors, organizations, outbox, receivers, wake, webhooks
 from dcmon.app import App
 from dcmon.db import Organization
+from dcmon.jobs.turns import take_turns
 from dcmon.outbox import Claimed
 from dcmon.receivers.kind import Ways
 from dcmon.wake import Work
@@ -24,25 +25,9 @@ SENT_AT_ONCE, OF_AN_ORGANIZATION, TO_A_RECEIVER = 64, 16, 4
 
 def run(app: App, stop: Event) -> None:
     """Deliver until stop is set. A dependency that is away is waited for."""
-    is_away = False
     with ThreadPoolExecutor(SENT_AT_ONCE, thread_name_prefix="deliver") as pool:
         at_work = Sending(app, pool)
-        while not stop.is_set():
-            try:
-                worked = _turn(app, at_work)
-                if is_away:
-                    log.warning("PostgreSQL is back: notifying again")
-                is_away = False
-            except errors.OrganizationNotFound as error:
-                log.info("gone meanwhile: %s", error)
-                worked = True
-            except (errors.Unreachable, errors.Locked, errors.SchemaOutOfDate, errors.DiskFull) as error:
-                if not is_away:
-                    log.warning("waiting: %s", error)
-                worked, is_away = False, True
-                stop.wait(1)
-            if not worked:
-                stop.wait(IDLE.total_seconds())
+        take_turns(stop, lambda: _turn(app, at_work), IDLE, log)
 
 
 class Sending:

@@ -11,7 +11,7 @@ from typing import Any
 from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy.orm import Session
 
-from dcmon import db, due, errors, ledger, liveness, offsets, organizations, outbox, rounds, signs, sources, wake
+from dcmon import db, due, errors, ledger, liveness, offsets, organizations, outbox, rounds, signs, sources
 from dcmon.app import App
 from dcmon.db import Organization
 from dcmon.jobs import prune, watch
@@ -147,19 +147,9 @@ def sweep(app: App, orgs: Sequence[Organization] | None = None) -> int:
             has_windows = (is_silent and _judge_by_clock(app, org) > 0) or has_windows
             for work, has in ((Work.evaluate, has_windows), (Work.notify, has_notifications)):
                 if has:
-                    _ring(app, org, work)
+                    app.ring(org, work)
             rung += bool(has_windows or has_notifications)
     return rung
-
-
-def due_by_clock(app: App) -> int:
-    """Make windows due that live versions let pass in silence; returns how many."""
-    total = 0
-    for org in _organizations(app):
-        if made := _judge_by_clock(app, org):
-            _ring(app, org, Work.evaluate)
-        total += made
-    return total
 
 
 def _judge_by_clock(app: App, org: Organization) -> int:
@@ -254,8 +244,3 @@ def _organizations(app: App) -> list[Organization]:
     except errors.DcmonError as error:
         log.warning("waiting: %s", error)
         return []
-
-
-def _ring(app: App, org: Organization, work: Work) -> None:
-    with app.public() as session:
-        wake.ring(session, org.id, work)

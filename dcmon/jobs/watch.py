@@ -3,7 +3,7 @@
 import logging
 from datetime import datetime
 
-from dcmon import conditions, db, errors, heartbeat, news, organizations, signs, vitals, wake, watch
+from dcmon import conditions, db, errors, heartbeat, news, organizations, signs, vitals, watch
 from dcmon.app import App
 from dcmon.conditions import News
 from dcmon.wake import Work
@@ -30,7 +30,7 @@ def judge(app: App) -> str:
 
 def _tell(app: App, told: News, now: datetime) -> None:
     """Tell the organization that is to be told; a crash in between tells again, which the outbox notices."""
-    if not told.firing and not told.resolved:
+    if not told.firing and not told.lasting and not told.resolved:
         return
     if app.settings.watch.org is not None:
         try:
@@ -50,8 +50,7 @@ def _write(app: App, name: str, told: News, now: datetime) -> None:
     with db.org_session(app.engine, org) as session:
         written = news.tell(session, org, told, now)
     if written:
-        with app.public() as session:
-            wake.ring(session, org.id, Work.notify)
+        app.ring(org, Work.notify)
 
 
 def beat(app: App) -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 from dcmon.errors import InvalidInput
-from dcmon.posting import Delivery
+from dcmon.posting import Attempt
 from dcmon.receivers import command, email, pagerduty, slack, teams, webhook
 from dcmon.receivers.kind import Kind, Message, To, Ways
 
@@ -27,13 +27,13 @@ def find(name: str) -> Kind:
     return KINDS[name]
 
 
-def send(to: To, message: Message, ways: Ways) -> Delivery:
+def send(to: To, message: Message, ways: Ways) -> Attempt:
     """Send a message. Never raises, and never says a secret, though the receiver may repeat it."""
     began = time.monotonic()
     try:
         sent = find(to.kind).send(to, message, ways)
     except Exception as error:  # a fault of a kind costs this message a try, not the worker
-        sent = Delivery(None, f"{type(error).__name__}: {error}")
+        sent = Attempt(None, f"{type(error).__name__}: {error}")
     said = sent.error
     for secret in sorted(_secrets(to, ways), key=len, reverse=True):
         said = said and said.replace(secret, "…")

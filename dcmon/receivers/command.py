@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dcmon.errors import InvalidInput
-from dcmon.posting import Delivery
+from dcmon.posting import Attempt
 from dcmon.receivers import words
 from dcmon.receivers.kind import Accepted, Given, Message, To, Ways
 from dcmon.receivers.webhook import encode
@@ -45,7 +45,7 @@ def shown(url: str, options: Mapping[str, Any]) -> str:
     return argv[0] if len(argv) == 1 else f"{argv[0]} …"
 
 
-def send(to: To, message: Message, ways: Ways) -> Delivery:
+def send(to: To, message: Message, ways: Ways) -> Attempt:
     """Run it, within the time that settings give."""
     seconds = ways.webhooks.timeout.total_seconds()
     with tempfile.TemporaryFile() as given:  # not a pipe: one that is not read would hold us up
@@ -57,19 +57,20 @@ def send(to: To, message: Message, ways: Ways) -> Delivery:
                 env=variables(message), cwd="/", start_new_session=True,
             )  # fmt: skip
         except OSError as error:
-            return Delivery(None, f"The command can't be started: {error.strerror}.")
+            return Attempt(None, f"The command can't be started: {error.strerror}.")
     try:
         said = _watch(process, seconds)
     finally:
         _kill(process)
     if said is None:
-        return Delivery(None, f"The command did not end within {seconds:g} s and was killed.")
+        _kill_detached(message.id)
+        return Attempt(None, f"The command did not end within {seconds:g} s and was killed.")
     code = process.returncode
     if code == 0:
-        return Delivery(None, None, is_taken=True)
+        return Attempt(None, None, is_taken=True)
     how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
     line = " ".join("".join(each if each.isprintable() else " " for each in said.decode("utf-8", "replace")).split())
-    return Delivery(None, f"The command {how}{f': {line[:200]}' if line else '.'}")
+    return Attempt(None, f"The command {how}{f': {line[:200]}' if line else '.'}")
 
 
 def _watch(process: subprocess.Popen[bytes], seconds: float) -> bytes | None:
@@ -97,6 +98,15 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def _kill_detached(message_id: str) -> None:
+    """End what left the process group of a command that did not end: known by its environment, where /proc is."""
+    mark = f"DCMON_MESSAGE_ID={message_id}".encode()
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # another user's, or gone meanwhile
+            if mark in environment.read_bytes().split(b"\0"):
+                os.kill(int(environment.parent.name), signal.SIGKILL)
 
 
 def variables(message: Message) -> dict[str, str]:

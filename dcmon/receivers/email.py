@@ -13,7 +13,7 @@ from typing import Any
 
 from dcmon import posting
 from dcmon.errors import InvalidInput
-from dcmon.posting import Delivery
+from dcmon.posting import Attempt
 from dcmon.receivers import words
 from dcmon.receivers.kind import Accepted, Body, Given, Message, To, Ways
 from dcmon.settings import Smtp, Webhooks
@@ -39,24 +39,34 @@ def shown(url: str, options: Mapping[str, Any]) -> str:
     return ", ".join(options["to"])
 
 
-def send(to: To, message: Message, ways: Ways) -> Delivery:
-    """Hand the message to the server; one that takes it for some of the addresses has taken it."""
+def send(to: To, message: Message, ways: Ways) -> Attempt:
+    """Hand the message to the server. Those of several addresses that it takes nothing for just now are left over."""
     smtp = ways.smtp
     if smtp.host is None:
-        return Delivery(None, NOT_SET)
+        return Attempt(None, NOT_SET)
     seconds = ways.webhooks.timeout.total_seconds()
     try:
         with posting.cut_after(seconds) as held:
             refused = _hand_over(smtp, seconds, render(to, message, smtp), held)
     except (smtplib.SMTPException, OSError, ValueError) as error:
-        return Delivery(None, f"The mail server: {_said(error)}"[:300])
-    left_out = f"The mail server refused {', '.join(sorted(refused))}." if refused else None
-    return Delivery(None, left_out, is_taken=True)
+        return Attempt(None, f"The mail server: {_said(error)}"[:300])
+    said = f"The mail server refused {_refused(refused)}." if refused else None
+    later = tuple(sorted(each for each, (code, _) in refused.items() if 400 <= code < 500))
+    return Attempt(None, said, is_taken=True, left=later)
+
+
+def _refused(answers: Mapping[str, tuple[int, bytes]]) -> str:
+    """Addresses, each with what the server said of it."""
+    said = {
+        address: " ".join(f"{code} {text.decode('utf-8', 'replace')}".split())
+        for address, (code, text) in answers.items()
+    }
+    return ", ".join(f"{address} ({said[address]})" for address in sorted(said))[:250]
 
 
 def _said(error: Exception) -> str:
     if isinstance(error, smtplib.SMTPRecipientsRefused):
-        return f"it refused {', '.join(sorted(error.recipients))}"
+        return f"it refused {_refused(error.recipients)}"
     if isinstance(error, smtplib.SMTPResponseException):
         said = error.smtp_error.decode("utf-8", "replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
         return " ".join(f"{error.smtp_code} {said}".split())
@@ -83,7 +93,7 @@ class _Tls(_Plain):
         return self.context.wrap_socket(super()._get_socket(host, port, timeout), server_hostname=host)
 
 
-def _hand_over(smtp: Smtp, seconds: float, message: EmailMessage, held: list[Any]) -> Mapping[str, Any]:
+def _hand_over(smtp: Smtp, seconds: float, message: EmailMessage, held: list[Any]) -> Mapping[str, tuple[int, bytes]]:
     """A whole session; returns the addresses that were refused."""
     assert smtp.host is not None
     session = (_Tls if smtp.security == "tls" else _Plain)(timeout=seconds)
@@ -129,14 +139,15 @@ def page(body: Body) -> str:
         lines = "".join(f"<li>{html.escape(words.line(each))}</li>" for each in about[: words.SHOWN_AT_MOST])
         parts.append(f"<p>Held back, because more came in a minute than this receiver takes:</p><ul>{lines}</ul>")
     elif about:
-        parts += [_block(each) for each in about[: words.SHOWN_AT_MOST]]
+        parts += [block(each) for each in about[: words.SHOWN_AT_MOST]]
     else:
         parts.append(f"<p>{html.escape(words.plain(body))}</p>")
     parts.append(f"<p>{html.escape(words.left_out(body))}</p>")
     return f"<html><body style='font-family:sans-serif'>{''.join(parts)}</body></html>"
 
 
-def _block(notification: Body) -> str:
+def block(notification: Body) -> str:
+    """What one alert says, as HTML."""
     rows = "".join(
         f"<tr><td style='color:#666;padding-right:1em'>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>"
         for name, value in words.facts(notification)

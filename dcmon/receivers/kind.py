@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from dcmon.posting import Delivery
+from dcmon.posting import Attempt
 from dcmon.settings import Smtp, Webhooks
 
 Body = Mapping[str, Any]
@@ -75,5 +75,5 @@ class Kind(Protocol):
     def shown(self, url: str, options: Mapping[str, Any]) -> str:
         """Where it is, for a person's eyes."""
 
-    def send(self, to: To, message: Message, ways: Ways) -> Delivery:
+    def send(self, to: To, message: Message, ways: Ways) -> Attempt:
         """Send a message, within the time that settings give. Never raises."""

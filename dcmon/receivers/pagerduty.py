@@ -7,7 +7,7 @@ from typing import Any
 
 from dcmon import outbound, posting
 from dcmon.errors import InvalidInput
-from dcmon.posting import Delivery
+from dcmon.posting import Attempt
 from dcmon.receivers import words
 from dcmon.receivers.kind import Accepted, Body, Given, Message, To, Ways
 from dcmon.settings import Webhooks
@@ -39,9 +39,9 @@ def shown(url: str, options: Mapping[str, Any]) -> str:
     return url
 
 
-def send(to: To, message: Message, ways: Ways) -> Delivery:
+def send(to: To, message: Message, ways: Ways) -> Attempt:
     """POST an event; of a test, one that opens an incident and one that closes it."""
-    sent = Delivery(None, "There is nothing to send.")
+    sent = Attempt(None, "There is nothing to send.")
     for event in render(to, message):
         body = json.dumps(event, ensure_ascii=False).encode()
         sent = posting.deliver(to.url, body, {"content-type": "application/json"}, ways.webhooks)

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from dcmon import outbound, posting
 from dcmon.errors import InvalidInput
-from dcmon.posting import Delivery
+from dcmon.posting import Attempt
 from dcmon.receivers.kind import Accepted, Body, Given, Message, To, Ways
 from dcmon.settings import Webhooks
 
@@ -52,7 +52,7 @@ def shown(url: str, options: Mapping[str, Any]) -> str:
     return f"{parts.scheme}://{parts.netloc}{path}{'?…' if parts.query else ''}"
 
 
-def send(to: To, message: Message, ways: Ways) -> Delivery:
+def send(to: To, message: Message, ways: Ways) -> Attempt:
     """POST the body as it is."""
     body = encode(message.body)
     signed = sign(to.secrets, message.id, int(time.time()), body)

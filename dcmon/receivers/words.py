@@ -1,6 +1,7 @@
 """A message in words, for the kinds that people read. A body is one notification, a group, a digest or a test."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from dcmon.receivers.kind import Body
@@ -19,6 +20,7 @@ WHAT = {
 }
 COLOURS = {"critical": "#b3261e", "high": "#d9480f", "medium": "#e0a800", "low": "#3b7dd8", "over": "#2f9e44"}
 OVER = ("resolved", "retracted")
+DONE_BY_PEOPLE = ("acknowledged", "resolved", "reopened")
 
 
 def notifications(body: Body) -> Sequence[Body]:
@@ -41,22 +43,21 @@ def subject(body: Body) -> str:
         return f"[{body['organization']}] {body['count']} notifications at once: {counted(body['counts']['severity'])}"
     if len(about) == 1:
         return f"[{body['organization']}] {headline(about[0])}"
-    return (
-        f"[{body['organization']}] {body['model']}: {len(about)} alerts changed, {counted(body['counts']['severity'])}"
-    )
+    changed = f"{text(body['model'])}: {len(about)} alerts changed, {counted(body['counts']['severity'])}"
+    return f"[{body['organization']}] {changed}"
 
 
 def headline(notification: Body) -> str:
     """What became of one alert: "HIGH firing: credit/Prediction Drift"."""
     alert, what = notification["alert"], kind(notification)
-    name = "/".join(str(alert[key]) for key in ("model", "monitor") if alert.get(key))
+    name = "/".join(text(alert[key]) for key in ("model", "monitor") if alert.get(key))
     return f"{str(alert['severity']).upper()} {WHAT.get(what, what).partition(':')[0]}: {name}"
 
 
 def counted(counts: dict[str, int]) -> str:
     """ "3 critical, 17 high"."""
     order = [each for each in SEVERITIES if each in counts] + sorted(set(counts) - set(SEVERITIES))
-    return ", ".join(f"{counts[each]} {each}" for each in order)
+    return ", ".join(f"{counts[each]} {text(each)}" for each in order)
 
 
 def colour(notification: Body) -> str:
@@ -69,14 +70,19 @@ def facts(notification: Body) -> list[tuple[str, str]]:
     alert = notification["alert"]
     rows = [
         ("what", what(notification)),
-        ("rule", text(alert.get("rule"))),
+        ("note", text(alert.get("note"))),
+        ("acknowledged", _acknowledged(notification)),
+        ("rule", rule(alert)),
         ("value", _values(alert)),
+        ("measured", measured(alert)),
+        ("compared with", compared(alert)),
+        ("window", window(alert)),
         ("since", _since(alert)),
         ("moved most", moved(alert)),
         ("model version", text(alert.get("version"))),
+        ("other versions", others(alert)),
         ("samples", text(alert.get("n"))),
         ("why", text(alert.get("reason"))),
-        ("note", text(alert.get("acknowledgement"))),
         ("type", text(notification.get("command"))),
     ]
     return [(name, value) for name, value in rows if value]
@@ -84,16 +90,79 @@ def facts(notification: Body) -> list[tuple[str, str]]:
 
 def what(notification: Body) -> str:
     """What became of the alert, and by whom."""
-    became, alert = kind(notification), notification["alert"]
-    by = alert.get("acknowledged_by") if became == "acknowledged" else None
-    return WHAT.get(became, became) + (f" by {by}" if by else "")
+    became, by = kind(notification), notification["alert"].get("by")
+    return WHAT.get(became, became) + (f" by {text(by)}" if by and became in DONE_BY_PEOPLE else "")
+
+
+def _acknowledged(notification: Body) -> str:
+    """Who works on it, where that is not what is told."""
+    alert = notification["alert"]
+    if not alert.get("acknowledged_by") or kind(notification) == "acknowledged":
+        return ""
+    note = text(alert.get("acknowledgement"))
+    return f"by {text(alert['acknowledged_by'])}" + (f": {note}" if note else "")
+
+
+def rule(alert: Body) -> str:
+    """The rule, with its name where it has one."""
+    said = text(alert.get("rule"))
+    return f"{text(alert['rule_name'])}: {said}" if said and alert.get("rule_name") else said
+
+
+def measured(alert: Body) -> str:
+    """What a rule about changes or deviations measured: "35, from 0.2 in the window before"."""
+    against = alert.get("measured_against")
+    if not against:
+        return ""
+    name = {"previous": "in the window before", "reference": "of the reference"}.get(against["what"])
+    name = name or f"on average of {against.get('windows')} windows before"
+    return f"{text(alert.get('measured')) or 'more than can be said'}, from {text(against.get('value'))} {name}"
+
+
+def compared(alert: Body) -> str:
+    """What the check compared the window with."""
+    found = alert.get("compared_with")
+    if not found:
+        return ""
+    if found["what"] == "reference":
+        return f"the reference (revision {found.get('revision')})"
+    name = {"previous": "the window before", "week_before": "a week ago"}.get(found["what"], found["what"])
+    return f"{name}: {time(found.get('start'))} to {time(found.get('end'))}, {found.get('n')} samples"
+
+
+def window(alert: Body) -> str:
+    """Its last bad window."""
+    start, end = alert.get("window") or (None, None)
+    return f"{time(start)} to {time(end)}" if start and end else ""
+
+
+def others(alert: Body) -> str:
+    """What other versions have in the same window."""
+    found = alert.get("versions") or ()
+    said = (
+        f"{text(each['version'])} {text(each.get('value')) or each.get('state')} (n {each.get('n')})" for each in found
+    )
+    return ", ".join(said)
+
+
+def time(written: Any) -> str:
+    """A moment of a body as a person reads it."""
+    if written is None:
+        return ""
+    moment = datetime.fromisoformat(str(written)).astimezone(UTC)
+    return f"{moment:%Y-%m-%d}" if (moment.hour, moment.minute) == (0, 0) else f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
 def text(value: Any) -> str:
     """A value as a person reads it."""
     if value is None:
         return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else one_line(str(value))
+
+
+def one_line(said: str) -> str:
+    """A text from outside, which can neither begin a line of its own nor hide in signs that are not seen."""
+    return " ".join("".join(each if each.isprintable() else " " for each in said).split())
 
 
 def _values(alert: Body) -> str:
@@ -104,7 +173,7 @@ def _values(alert: Body) -> str:
 
 
 def _since(alert: Body) -> str:
-    since, ended, count = text(alert.get("since")), alert.get("last_window_end"), alert.get("windows")
+    since, ended, count = time(alert.get("since")), time(alert.get("last_window_end")), alert.get("windows")
     spans = f", {count} windows until {ended}" if ended and count and count > 1 else f", until {ended}" if ended else ""
     return since + spans if since else ""
 
@@ -113,12 +182,12 @@ def moved(alert: Body) -> str:
     """The entries that moved most, with before and after where they are known."""
     if entries := alert.get("moved"):
         return ", ".join(
-            f"{each['name']} {text(each['before'])} → {text(each.get('after'))}"
+            f"{text(each['name'])} {text(each['before'])} → {text(each.get('after'))}"
             if each.get("before") is not None
-            else f"{each['name']} {text(each.get('after'))}"
+            else f"{text(each['name'])} {text(each.get('after'))}"
             for each in entries
         )
-    return ", ".join(f"{name} {text(value)}" for name, value in (alert.get("drivers") or {}).items())
+    return ", ".join(f"{text(name)} {text(value)}" for name, value in (alert.get("drivers") or {}).items())
 
 
 def line(notification: Body) -> str:

@@ -52,10 +52,12 @@ class Dcmon:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+    def start(self, *arguments: str, is_group: bool = False) -> "subprocess.Popen[str]":
+        """A command that runs beside; `is_group`: with its children, as a shell starts it on a terminal."""
         return subprocess.Popen(
             [COMMAND, *arguments], env=self.environment, cwd="/", stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hears_ctrl_c,
+            process_group=0 if is_group else None,
         )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from tests.acceptance.conftest import Dcmon
 from tests.conftest import Acme
 
 pytestmark = pytest.mark.timeout(900)
+COLUMNS = {"age": "numeric", "home town": "categorical"}
 START = datetime(2026, 3, 2, tzinfo=UTC)
 
 
@@ -23,8 +24,7 @@ def credit(app: App, acme: Acme, database_url: str, with_url: Callable[[str], Dc
     with app.org(acme.org) as session:
         model = models.create(session, NewModel("credit", "binary"))
         made = [
-            versions.create(session, model, NewVersion(name, {"age": "numeric", "home town": "categorical"})).id
-            for name in ("v1", "v2")
+            versions.create(session, model, NewVersion(name, COLUMNS, classes=["0", "1"])).id for name in ("v1", "v2")
         ]
     for number, version in enumerate(made):
         rows = [
@@ -85,6 +85,7 @@ SLIPS: list[tuple[str, list[str], str]] = [
     ("FeatureDrift", ["--param", "min_samples"], "'min_samples' is not NAME=VALUE"),
     ("SingleDatasetPerformance", ["--scorer", "acuracy"], "Do you mean 'accuracy'?"),
     ("SingleDatasetPerformance", ["--scorer", "rmse"], "There is no scorer 'rmse' for a binary model."),
+    ("SingleDatasetPerformance", ["--scorer", "recall_per_class", "--class", "yes"], "There is no class 'yes'."),
     ("FeatureDrif", [], "There is no check 'FeatureDrif'. Do you mean 'FeatureDrift'?"),
     ("RocReport", [], "gives a report, not a number"),
 ]

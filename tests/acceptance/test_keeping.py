@@ -11,7 +11,7 @@ import pytest
 
 from dcmon import db, provision
 from dcmon.ingestion import Direct
-from dcmon.rows import Raw
+from dcmon.undecoded import Raw
 from tests.acceptance.conftest import Dcmon
 from tests.integration.conftest import labels, new_target, rows
 

@@ -1,6 +1,7 @@
 """What a person or a pipeline types about monitors: run, backfill, change, look back, delete."""
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -180,3 +181,67 @@ def test_output_of_a_check_run_by_a_person_is_clean(credit: Dcmon) -> None:
     done: subprocess.CompletedProcess[str] = credit("-o", "json", "monitor", "run", NULLS)
     assert json.loads(done.stdout)[0]["state"] == "OK"
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("later", [0, 0.07, 0.31])
+def test_ctrl_c_while_a_window_is_waited_for_is_exit_130(credit: Dcmon, later: float) -> None:
+    waiting = credit.start("monitor", "run", NULLS, "--wait", "--at", "2026-03-20", is_group=True)
+    assert waiting.stderr is not None
+    assert "waiting: no version of credit" in waiting.stderr.readline()
+    time.sleep(later)
+    os.killpg(waiting.pid, signal.SIGINT)
+    _, err = waiting.communicate(timeout=300)
+    assert waiting.returncode == 130, err
+    assert "Traceback" not in err
+
+
+def test_parameters_of_the_check_are_changed_and_reset(credit: Dcmon) -> None:
+    changed = credit.json("monitor", "set", NULLS, "--param", "n_top_columns=3", "--param", "aggregation_method=max")
+    assert (changed["revision"], changed["windows_due"]) == (2, 10)
+    shown = credit.json("monitor", "show", NULLS)
+    assert shown["params"] == {"n_top_columns": 3, "aggregation_method": "max"}
+    assert credit.json("monitor", "set", NULLS, "--param", "n_top_columns=3")["revision"] == 2
+    credit.json("monitor", "set", NULLS, "--reset", "param", "--param", "n_top_columns=2")
+    assert credit.json("monitor", "show", NULLS)["params"] == {"n_top_columns": 2}
+    assert credit("monitor", "set", NULLS, "--param", "n top=3").returncode == 2
+
+
+def test_a_monitor_says_that_its_window_is_overdue_and_then_that_it_is_not(credit: Dcmon, app: App, acme: Acme) -> None:
+    def line() -> tuple[str, str | None]:
+        [row] = credit.json("monitor", "list")
+        return row["liveness"], row["awaited"] and row["awaited"][:10]
+
+    assert line() == ("due", "2026-03-11")
+    with app.org(acme.org) as session:
+        session.execute(text("update versions set newest_logged_at = newest_logged_at - interval '1 hour'"))
+        session.execute(text("update monitors set created_at = created_at - interval '1 hour'"))
+    assert line() == ("overdue", "2026-03-11")
+    credit("monitor", "run", NULLS)
+    assert line() == ("loaded", None)
+
+
+def test_a_metric_is_shown_by_its_name_whichever_is_the_largest(credit: Dcmon) -> None:
+    credit.json("monitor", "create", "Flow", "--model", "credit", "--check", "DataFlow")
+    credit.json("monitor", "backfill", "Flow", "--from", "2026-03-08")
+    found = credit.json("monitor", "history", "Flow")
+    assert {(each["metric"], each["value"]) for each in found} == {("rows", 24.0)}
+    assert {each["value"] for each in credit.json("monitor", "history", "Flow", "--metric", "Lag")} != {24.0}
+    credit.json("rule", "add", "Flow", "label ratio < 0.1")
+    assert {(each["metric"], each["value"]) for each in credit.json("monitor", "history", "Flow")} == {
+        ("label ratio", 0.0)
+    }
+    heads = credit("monitor", "history", "Flow", "--metric", "rows", "--metric", "labels").stdout.splitlines()[0]
+    assert ("rows" in heads, "labels" in heads, "value" in heads) == (True, True, False)
+    assert credit("monitor", "history", "Flow", "--metric", "nothing").returncode == 2
+
+
+def test_ctrl_c_after_the_last_line_leaves_the_exit_code_of_what_was_done(credit: Dcmon) -> None:
+    running = credit.start("monitor", "run", NULLS)
+    assert running.stdout is not None
+    while "OK" not in running.stdout.readline():
+        assert running.poll() in (None, 0)
+    while running.poll() is None:
+        running.send_signal(signal.SIGINT)
+        time.sleep(0.002)
+    running.communicate(timeout=60)
+    assert running.returncode in (0, 130)

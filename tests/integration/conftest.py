@@ -139,7 +139,7 @@ def running(job: Callable[[App, threading.Event], None], app: App) -> Iterator[t
         raise raised[0]
 
 
-def eventually(is_true: Callable[[], bool], seconds: float = 30) -> bool:
+def eventually(is_true: Callable[[], bool], seconds: float = 90) -> bool:
     """Whether something comes true in time."""
     return wait_until(is_true, seconds, every=0.05)
 

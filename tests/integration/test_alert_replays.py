@@ -11,14 +11,16 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dcmon import alerts, changes, db, errors, models, monitors, results, rules, verdicts, webhooks
+from dcmon import alerts, changes, db, errors, models, monitors, results, rules, verdicts, versions, webhooks
 from dcmon.checks.layout import Value
 from dcmon.episodes import fold
 from dcmon.monitors import NewMonitor
 from dcmon.reading import Extent
+from dcmon.receivers import words
 from dcmon.rules import Change
 from dcmon.settings import Webhooks
 from dcmon.tables.org import Alert, AlertChange, AlertRule, DueWindow, Monitor, Notification, Result
+from dcmon.versions import NewVersion
 from dcmon.windows import Frequency, Window
 from tests.integration.conftest import Target
 
@@ -121,7 +123,7 @@ POLICIES: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("condition", "more"), POLICIES, ids=[f"{text} {more}" for text, more in POLICIES])
 @pytest.mark.parametrize("seed", range(2))
-def test_any_order_of_windows_and_revisions_ends_in_the_fold(
+def test_any_order_ends_in_the_fold_under_rules_of_every_kind(
     target: Target, condition: str, more: dict[str, Any], seed: int
 ) -> None:
     ruled(target, condition, **more)
@@ -216,6 +218,72 @@ def test_an_alert_says_what_moved_from_the_good_window_before(target: Target) ->
     assert about["summary"] == "credit/Drift (v1): score is 0.9 (> 0.2), 1 window since 2026-03-03"
     assert about["moved"][0] == {"name": "age", "before": 0.1, "after": 0.9}
     assert body["command"].endswith("alert show 1")
+
+
+def test_messages_tell_who_did_what_and_why(target: Target) -> None:
+    ruled(target, "> 0.2", name="drift", for_windows=1)
+    put(target, 0, 0.1)
+    put(target, 1, 0.9, n=70)
+    with db.org_session(target.engine, target.org) as session:
+        alert = session.scalars(select(Alert)).one()
+        alerts.acknowledge(session, target.org, alert, URL, by="ann", note="looking")
+        alerts.resolve(session, target.org, alert, URL, by="bob", note="expected: new pricing")
+        alerts.reopen(session, target.org, alert, URL, by="cem", note="it is not")
+    put(target, 2, 0.1)
+    with db.org_session(target.engine, target.org) as session:
+        bodies = list(session.scalars(select(Notification.body).order_by(Notification.position)))
+    told = [(body["type"], body["alert"]["by"], body["alert"]["note"]) for body in bodies]
+    assert told == [
+        ("alert.firing", None, None), ("alert.acknowledged", "ann", "looking"),
+        ("alert.resolved", "bob", "expected: new pricing"), ("alert.reopened", "cem", "it is not"),
+        ("alert.resolved", None, None),
+    ]  # fmt: skip
+    assert "resolved by bob" in words.plain(bodies[2])
+    assert "note: expected: new pricing" in words.plain(bodies[2])
+    assert "acknowledged: by ann: looking" in words.plain(bodies[2])
+    about = bodies[0]["alert"]
+    assert about["window"] == about["worst_window"] == [window(1).start.isoformat(), window(1).end.isoformat()]
+    assert (about["n"], about["worst_n"], about["rule_name"]) == (70, 70, "drift")
+    assert (about["sentence"], about["compared_with"]) == ("high when > 0.2", {"what": "reference", "revision": 1})
+    assert bodies[0]["link"] == f"{URL}/alerts/1?org=acme"
+    assert "window: 2026-03-03 to 2026-03-04" in words.plain(bodies[0])
+
+
+def test_a_message_about_a_change_says_from_what(target: Target) -> None:
+    ruled(target, "rise > 20%")
+    put(target, 0, 0.1)
+    put(target, 1, 0.4)
+    with db.org_session(target.engine, target.org) as session:
+        (body,) = session.scalars(select(Notification.body))
+    assert body["alert"]["measured_against"] == {"what": "previous", "value": 0.1}
+    assert body["alert"]["measured"] == pytest.approx(300)
+    assert "measured: 300, from 0.1 in the window before" in words.plain(body)
+
+
+@pytest.mark.parametrize(
+    ("condition", "rule"),
+    [("> 0.2", "score > 0.2"), ("score > 0.2", "score > 0.2"), ("feature age > 0.2", "feature age > 0.2"),
+     ("any feature > 0.2", "any feature > 0.2 (age)"), ("all features > 0.2", "all features > 0.2 (age)")],
+)  # fmt: skip
+def test_a_message_names_the_number_that_a_rule_is_about_once(target: Target, condition: str, rule: str) -> None:
+    ruled(target, condition)
+    put(target, 0, 0.9)
+    with db.org_session(target.engine, target.org) as session:
+        (body,) = session.scalars(select(Notification.body))
+    assert body["alert"]["rule"] == rule
+
+
+def test_a_message_says_what_other_versions_have_in_the_same_window(target: Target) -> None:
+    ruled(target, "> 0.2")
+    with db.org_session(target.engine, target.org) as session:
+        model = models.get(session, target.model_id)
+        other = versions.create(session, model, NewVersion("v2", {"age": "numeric"}, classes=["0", "1"]))
+    put(replace(target, version_id=other.id), 0, 0.05, n=30)
+    put(target, 0, 0.9)
+    with db.org_session(target.engine, target.org) as session:
+        (body,) = session.scalars(select(Notification.body))
+    assert body["alert"]["versions"] == [{"version": "v2", "value": 0.05, "n": 30, "state": "OK"}]
+    assert "other versions: v2 0.05 (n 30)" in words.plain(body)
 
 
 def test_a_window_without_data_can_alert_and_has_its_reason(target: Target) -> None:
@@ -409,7 +477,7 @@ def test_what_one_window_breaks_is_asked_without_an_alert(target: Target) -> Non
     for number, value, expected in ((1, 0.2, ["high: score"]), (2, 0.23, ["medium: score"]), (3, 0.23, [])):
         found = put(target, number, value)
         with db.org_session(target.engine, target.org) as session:
-            assert verdicts.violations(session, found) == expected
+            assert verdicts.on(session, found).violations == expected
 
 
 def test_why_a_rule_has_no_verdict_on_a_window_is_said(target: Target) -> None:
@@ -417,9 +485,9 @@ def test_why_a_rule_has_no_verdict_on_a_window_is_said(target: Target) -> None:
     for number, few, expected in ((0, 100, "no window before"), (1, 100, None), (2, 10, "10 of 50 rows")):
         found = put(target, number, 0.1, n=few)
         with db.org_session(target.engine, target.org) as session:
-            why = verdicts.why_none(session, found)
+            why = verdicts.on(session, found).why_none
             assert (why is None) if expected is None else expected in (why or "")
-            assert verdicts.violations(session, found) == []
+            assert verdicts.on(session, found).violations == []
 
 
 def test_workers_and_operators_beside_one_another_end_in_the_fold(target: Target) -> None:

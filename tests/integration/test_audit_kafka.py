@@ -9,7 +9,7 @@ from dcmon import db, examination, kafka, provision
 from dcmon.app import App
 from dcmon.audit import Finding
 from tests.integration.conftest import Target, eventually, labels, new_target, rows
-from tests.integration.test_kafka_ingestion import public, seek, worker
+from tests.integration.ingesting import public, seek, worker
 
 pytestmark = pytest.mark.kafka
 

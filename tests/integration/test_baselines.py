@@ -12,7 +12,7 @@ from dcmon.monitors import NewMonitor
 from dcmon.tables.org import Alert, Baseline, Result
 from dcmon.windows import Frequency
 from tests.integration.conftest import Target, only
-from tests.integration.test_evaluate import day, log_day, rows
+from tests.integration.evaluating import day, log_day, rows
 
 URL = "https://dcmon.example"
 

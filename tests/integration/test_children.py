@@ -159,8 +159,8 @@ def test_one_that_loops_meets_its_bound_on_cpu_time(faults: Any, origin: Zygote)
     assert found == [("ERROR", "It took more than 1 s of CPU time (DCMON_EVALUATE__CPU)."), FOUND]
 
 
-def test_one_that_sleeps_hangs_after_the_longest_silence(faults: Any, origin: Zygote) -> None:
-    with Child(Evaluate(silence=timedelta(seconds=2)), origin) as child:
+def test_one_that_gives_no_answer_hangs(faults: Any, origin: Zygote) -> None:
+    with Child(Evaluate(hang=timedelta(seconds=2)), origin) as child:
         found = said(run(child, faults.Scorer(), faults.Sleep()))
 
     assert found == [FOUND, ("ERROR", "It hung: no answer in 2 s.")]

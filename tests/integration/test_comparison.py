@@ -1,13 +1,14 @@
 """A drift check may compare a window with an earlier one; what comes late there makes the later one due again."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select, text
 
-from dcmon import errors, models, monitors, references, versions, wake
+from dcmon import errors, models, monitors, references, runs, versions, wake
 from dcmon.app import App
 from dcmon.comparison import With
 from dcmon.jobs import evaluate
@@ -16,7 +17,7 @@ from dcmon.tables.org import Result
 from dcmon.versions import NewVersion
 from dcmon.windows import Frequency
 from tests.integration.conftest import Target, eventually, running
-from tests.integration.test_evaluate import day, log_day, rows
+from tests.integration.evaluating import day, log_day, rows
 
 NAMES = ("age", "job", "_dc_prediction")
 
@@ -199,3 +200,74 @@ def test_the_time_zone_decides_which_hours_are_the_day_before(app: App, target: 
     monday = found[datetime(2026, 3, 30, 22, tzinfo=UTC)]
     assert monday.compared_start == datetime(2026, 3, 28, 23, tzinfo=UTC)
     assert (monday.n, monday.compared_n) == (240, 230)
+
+
+def label(app: App, target: Target, number: int, first: int, last: int) -> None:
+    said = [{"_dc_sample_id": f"{number}/{each}", "_dc_label": str(each % 2)} for each in range(first, last)]
+    app.ingestion.take_labels(target.org, target.model_id, [json.dumps(each).encode() for each in said])
+
+
+def test_a_first_evaluation_waits_for_the_labels_of_the_window_that_it_is_compared_with(
+    app: App, target: Target
+) -> None:
+    monitor = compare(app, target, With.previous, "LabelDrift")
+    with app.org(target.org) as session:
+        models.get(session, target.model_id).label_delay = timedelta(hours=1)
+    for number in range(3):
+        log_day(app, target, number, count=60)
+    label(app, target, 1, 0, 60)
+    label(app, target, 0, 0, 30)
+    waits = "select count(*) from due_windows where window_start = :start and due_at > now() + interval '50 minutes'"
+    with app.public() as session:
+        wake.ring(session, target.org.id, wake.Work.evaluate)
+    with running(evaluate.run, app):
+        assert eventually(lambda: target.scalar(waits, start=day(1).start) == 1)
+    assert stored(app, target) == []
+    with app.org(target.org) as session:
+        _, why = runs.readiness(session, monitor, day(1).end, datetime.now(UTC))
+        assert why is not None
+        assert "labels of 30 of 60 samples of the window that it is compared with are there" in why
+    label(app, target, 0, 30, 60)
+    with running(evaluate.run, app):
+        assert eventually(lambda: len(stored(app, target)) == 2)
+    found = {each.window_start: each for each in stored(app, target)}
+    assert (found[day(1).start].state, found[day(1).start].compared_n) == ("OK", 60)
+
+
+def test_what_was_compared_with_rows_that_are_pruned_stays_when_late_rows_come(app: App, target: Target) -> None:
+    monitor = compare(app, target, With.previous)
+    first = datetime(2026, 2, 28, tzinfo=UTC)  # the last day of a month that is pruned, and the first of the next one
+    for days in (0, 1, 2):
+        log_day(app, target, (first - day(0).start).days + days, count=60)
+    settle(app, target)
+    before = {each.window_start: (each.revision, each.state, each.metrics) for each in stored(app, target)}
+    compared = first + timedelta(days=1)
+    assert before[compared][:2] == (1, "OK")
+    kept = timedelta(days=(datetime.now(UTC) - datetime(2026, 3, 15, tzinfo=UTC)).days)
+    with app.public() as session:
+        session.execute(text("update organizations set retention = :kept"), {"kept": kept})
+    with app.org(target.org) as session:
+        session.execute(text("delete from quarter_hours where at < '2026-03-01'"))
+    late = replace(target.org, retention=kept)
+    log_day(app, target, (compared - day(0).start).days, 60, 120)
+    settle(app, target)
+    after = {each.window_start: (each.revision, each.state, each.metrics) for each in stored(app, target)}
+    assert after[compared] == before[compared]
+    with app.org(target.org) as session:
+        asked = runs.complete(session, monitor, (compared, compared + timedelta(days=1)))
+        assert runs.missing(session, monitor, asked, app.settings.evaluate, kept) == []
+    [shown] = runs.run(app.engine, late, monitor, asked, app.settings.evaluate, None)
+    assert (shown.revision, shown.state) == before[compared][:2]
+
+
+def test_a_first_comparison_with_pruned_rows_says_that_they_are_pruned(app: App, target: Target) -> None:
+    first = datetime(2026, 2, 28, tzinfo=UTC)
+    for days in (0, 1, 2):
+        log_day(app, target, (first - day(0).start).days + days, count=60)
+    monitor = compare(app, target, With.previous)
+    kept = timedelta(days=(datetime.now(UTC) - datetime(2026, 3, 15, tzinfo=UTC)).days)
+    with app.org(target.org) as session:
+        asked = runs.complete(session, monitor, (first + timedelta(days=1), first + timedelta(days=2)))
+    found = runs.run(app.engine, replace(target.org, retention=kept), monitor, asked, app.settings.evaluate, None)
+    [result] = found
+    assert (result.state, "its rows are pruned" in (result.reason or "")) == ("NO_DATA", True)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select, text
 
-from dcmon import db, due, models, monitors, provision, samples, versions, wake
+from dcmon import db, due, models, monitors, provision, revisiting, samples, versions, wake
 from dcmon.app import App
 from dcmon.arrivals import Delivery
 from dcmon.jobs import evaluate, schedule
@@ -189,10 +189,10 @@ def test_a_window_of_a_new_monitor_is_due_for_the_last_weeks_only(app: App, targ
     for number in range(0, 40 * 2880, 2880):
         app.ingestion.take_samples(target.org, target.version_id, target_rows(number, 1))
     monitor = watch(app, target)
-    assert target.scalar("select count(*) from due_windows") == due.WINDOWS_OF_A_NEW_MONITOR
+    assert target.scalar("select count(*) from due_windows") == revisiting.WINDOWS_OF_A_NEW_MONITOR
     with app.org(target.org) as session:
-        assert due.make_due_for_monitor(session, monitor, START) == due.WINDOWS_OF_A_NEW_MONITOR
-        assert len(due.claim(session, 99, LEASE)) == due.WINDOWS_OF_A_NEW_MONITOR - 1  # the last one is open
+        assert revisiting.of_monitor(session, monitor, START) == revisiting.WINDOWS_OF_A_NEW_MONITOR
+        assert len(due.claim(session, 99, LEASE)) == revisiting.WINDOWS_OF_A_NEW_MONITOR - 1  # the last one is open
 
 
 def test_a_window_that_begins_before_the_retention_does_is_not_due_for_a_new_monitor(app: App, target: Target) -> None:
@@ -204,8 +204,8 @@ def test_a_window_that_begins_before_the_retention_does_is_not_due_for_a_new_mon
         newest = session.get_one(Version, target.version_id).watermark
         assert newest is not None
         begins = (newest - timedelta(days=1)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        made = due.make_due_for_monitor(session, monitor, newest, kept=timedelta(days=1))
-        assert 0 < made < due.WINDOWS_OF_A_NEW_MONITOR
+        made = revisiting.of_monitor(session, monitor, newest, kept=timedelta(days=1))
+        assert 0 < made < revisiting.WINDOWS_OF_A_NEW_MONITOR
         assert session.scalar(text("select min(window_start) from due_windows")) == begins
 
 
@@ -335,4 +335,3 @@ def test_an_organization_that_is_behind_is_left_out_of_the_sweep(app: App, targe
     watch(app, target)
     log(app, target)
     assert schedule.sweep(app) == 1
-    assert schedule.due_by_clock(app) == 0

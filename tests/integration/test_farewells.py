@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dcmon import db, models, monitors, rules, versions
+from dcmon import db, farewells, models, monitors, rules, versions
 from dcmon.tables.org import AlertRule, Check, Monitor, Notification
 from tests.integration.conftest import Target
 from tests.integration.test_alert_replays import put, ruled, told
@@ -55,7 +55,10 @@ def test_what_was_told_to_fire_ends_when_it_is_deleted(target: Target, delete: D
         assert (left.alert_id, left.kind, left.delivered_at, left.severity) == (None, "resolved", None, "high")
         assert left.webhook_id == heard.webhook_id
         assert left.body["type"] == "alert.resolved"
-        assert left.body["alert"] == {**heard.body["alert"], "state": "resolved", "resolved_by": "deletion"}
+        said = left.body["alert"]
+        ended = {name: said[name] for name in ("resolved_at", "by", "note")}
+        assert (ended["by"], ended["note"]) == (None, farewells.WHY)
+        assert said == {**heard.body["alert"], "state": "resolved", "resolved_by": "deletion", **ended}
 
 
 def test_an_end_that_did_not_arrive_is_said_again_and_one_that_did_is_not(target: Target) -> None:

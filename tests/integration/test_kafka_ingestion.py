@@ -1,21 +1,15 @@
 """From the broker into PostgreSQL: exactly once, whatever dies in between."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
 from sqlalchemy import text
 
 from dcmon import db, messages, organizations, provision, versions
@@ -23,34 +17,18 @@ from dcmon import kafka as door
 from dcmon.app import App
 from dcmon.db import Organization
 from dcmon.embedded.supervisor import environment
-from dcmon.errors import LogTruncated, TooLarge, TopicRemade, Unreachable
+from dcmon.errors import TooLarge, Unreachable
 from dcmon.jobs import ingest
 from dcmon.settings import Kafka
 from dcmon.tables.org import Version
 from tests.integration.conftest import Target, eventually, labels, new_target, rows, running
+from tests.integration.ingesting import consumer_of, public, worker
 
 pytestmark = pytest.mark.kafka
 
 
-def public(app: App, statement: str) -> object:
-    with app.public() as session:
-        return session.scalar(text(statement))
-
-
 def another_organization(target: Target) -> Organization:
     return provision.create_organization(target.engine, "other", "o@other.example").organization
-
-
-@contextmanager
-def worker(app: App) -> Iterator["subprocess.Popen[bytes]"]:
-    """`dcmon worker start ingest` as a process."""
-    command = [sys.executable, "-m", "dcmon", "worker", "start", "ingest"]
-    process = subprocess.Popen(command, env=environment(app.settings), stderr=subprocess.DEVNULL)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def test_samples_and_labels_travel_through_the_broker_into_postgresql(buffered: App, target: Target) -> None:
@@ -235,135 +213,6 @@ def test_postgresql_that_goes_away_is_waited_for(
     assert target.scalar("select sum(taken) from batches") == 200
 
 
-def _made_again(kafka: Kafka, target: Target) -> None:
-    """Delete the topic of samples, make it again, and send 100 samples to the new one."""
-    samples, before = door.topic(kafka, "samples"), door.ensure_topics(kafka)
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
-    admin.delete_topics([samples])[samples].result()
-    assert eventually(lambda: door.ensure_topics(kafka)[samples] != before[samples], 10)
-    producer = door.Producer(kafka)  # the other one does not know yet that its topic is another
-    packed = messages.pack(target.org.id, "samples", target.version_id, datetime.now(UTC), rows(500, 100), 10)
-    producer.send(samples, packed)
-    producer.close()
-
-
-def fails(app: App) -> bool:
-    """The worker ends with an error, which is raised here."""
-    ingest.run(app, threading.Event())
-    return False
-
-
-def seek(app: App, *arguments: str) -> str:
-    """`dcmon ingest seek`, as an operator types it; what it said."""
-    command = [sys.executable, "-m", "dcmon", "ingest", "seek", *arguments]
-    done = subprocess.run(command, env=environment(app.settings), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout + done.stderr
-
-
-def test_a_topic_that_was_made_again_stops_the_worker_until_somebody_decides(buffered: App, target: Target) -> None:
-    """Its offsets say nothing about the new one; going on by itself would hide that unread messages are gone."""
-    with running(ingest.run, buffered):
-        buffered.ingestion.take_samples(target.org, target.version_id, rows(0, 500))
-        assert eventually(lambda: target.samples == 500)
-    _made_again(buffered.settings.kafka, target)
-
-    with pytest.raises(TopicRemade, match=r"was deleted and made again.*dcmon ingest seek --to beginning"):
-        fails(buffered)
-    assert target.samples == 500
-
-    seek(buffered, "--to", "beginning", "--yes")
-    with running(ingest.run, buffered):
-        assert eventually(lambda: target.samples == 600, 60)
-
-
-@pytest.mark.skipif(
-    not os.environ.get("DCMON_TEST_KAFKA"),
-    reason="Tansu answers a fetch from a topic that is gone with no name and no id, and librdkafka 2.16 dies of that",
-)
-def test_a_topic_that_is_made_again_under_a_worker_stops_it(
-    buffered: App, target: Target, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ingest, "TOPICS_EVERY", 1.0)
-
-    def made_again_under_a_worker() -> None:
-        with running(ingest.run, buffered) as worker:
-            buffered.ingestion.take_samples(target.org, target.version_id, rows(0, 500))
-            assert eventually(lambda: target.samples == 500)
-            _made_again(buffered.settings.kafka, target)
-            assert eventually(lambda: not worker.is_alive(), 60)
-
-    with pytest.raises(TopicRemade):
-        made_again_under_a_worker()
-
-
-def test_a_log_that_lost_its_end_stops_the_worker_until_somebody_decides(
-    buffered: App, target: Target, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Otherwise new messages at old offsets would be taken for old ones, and dropped."""
-    monkeypatch.setattr(ingest, "TOPICS_EVERY", 1.0)
-    buffered.ingestion.take_samples(target.org, target.version_id, rows(0, 500))
-    with running(ingest.run, buffered):
-        assert eventually(lambda: target.samples == 500)
-    with buffered.public() as session:
-        session.execute(text("update ingest_floor set next_offset = 1000"))
-
-    with pytest.raises(LogTruncated, match=r"but all below 1000 was read.*dcmon ingest seek"):
-        fails(buffered)
-
-    seek(buffered, "--to", "beginning", "--yes")
-    buffered.ingestion.take_samples(target.org, target.version_id, rows(500, 100))
-    with running(ingest.run, buffered):
-        assert eventually(lambda: target.samples == 600, 60)
-
-
-def test_what_others_read_since_is_no_lost_end_for_who_gets_a_partition_back(kafka: Kafka) -> None:
-    """What librdkafka remembers of a partition is older than the offset at which it is assigned again."""
-    samples, floors = door.topic(kafka, "samples"), [0, 0]
-    place = TopicPartition(samples, 0)
-    door.ensure_topics(kafka)
-
-    def send(count: int) -> None:
-        producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
-        for _ in range(count):
-            producer.produce(samples, b"1", partition=0)
-        assert producer.flush(10) == 0
-
-    send(100)
-    with closing(door.Consumer(kafka, lambda _, partition: floors[partition])) as consumer:
-        read = list[door.Received]()
-        assert eventually(lambda: read.extend(consumer.read(100, 1)) or len(read) == 100, 60)
-        consumer.require_reached()
-
-        consumer._consumer.pause([place])  # as if it were another member's
-        time.sleep(1)  # for the fetch that is on its way
-        send(400)
-        floors[0] = 500
-        consumer._assigned(consumer._consumer, [place])
-        consumer.require_reached()
-
-
-def test_a_seek_reads_again_and_stores_nothing_twice(buffered: App, target: Target) -> None:
-    buffered.ingestion.take_samples(target.org, target.version_id, rows(0, 500))
-    with running(ingest.run, buffered):
-        assert eventually(lambda: target.samples == 500)
-    with db.org_session(target.engine, target.org) as session:  # as after a restore of an older backup
-        model, version = versions.get(session, target.version_id)
-        session.execute(text(f"delete from ids_{model.relation} where ts < '2026-03-01 01:00+00'"))
-        session.execute(text(f"delete from samples_{version.relation} where _dc_time < '2026-03-01 01:00+00'"))
-    assert target.samples == 380
-
-    seek(buffered, "--to", "beginning", "--dry-run")
-    assert public(buffered, "select sum(next_offset) from ingest_floor") == 10
-
-    seek(buffered, "--to", "beginning", "--yes")
-    with running(ingest.run, buffered):
-        assert eventually(lambda: target.samples == 500, 60)
-        assert eventually(lambda: public(buffered, "select sum(next_offset) from ingest_floor") == 10)
-
-    assert target.scalar("select sum(duplicates) from batches") == 380
-
-
 def test_dead_letters_come_to_a_topic_of_their_own_with_the_reason(buffered: App, target: Target) -> None:
     settings = buffered.settings.kafka
     samples = door.topic(settings, "samples")
@@ -412,13 +261,6 @@ def test_the_lag_is_told_by_partition_and_by_organization(buffered: App, target:
 
     assert code == 0
     assert (found["acme"]["unread"], found["acme"]["parked"], found["acme"]["rows_per_second"]) == (0, 0, 1.7)
-
-
-def consumer_of(settings: Kafka, topic: str) -> Consumer:
-    """A consumer of another kind of program, from the beginning of a topic's partitions."""
-    made = Consumer({"bootstrap.servers": settings.bootstrap_servers, "group.id": "reader"})
-    made.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in range(settings.partitions)])
-    return made
 
 
 def test_a_row_larger_than_kafka_takes_is_quarantined_with_its_beginning(buffered: App, target: Target) -> None:

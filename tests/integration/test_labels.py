@@ -10,11 +10,12 @@ from functools import partial
 from sqlalchemy import text
 
 from dcmon import db, labels, models, samples, versions
-from dcmon.arrivals import Delivery, Outcome, quarter_hour
+from dcmon.arrivals import Delivery, Outcome
 from dcmon.ingestion import insist
 from dcmon.models import NewModel
 from dcmon.tables.org import Version
 from dcmon.versions import NewVersion
+from dcmon.windows import quarter_hour
 from tests.integration.conftest import Target, rows
 
 START = datetime(2026, 3, 1, tzinfo=UTC)

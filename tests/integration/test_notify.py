@@ -1,4 +1,4 @@
-"""Delivery against receivers that misbehave: bounded in time, in order, never to where it must not go."""
+"""Attempt against receivers that misbehave: bounded in time, in order, never to where it must not go."""
 
 import os
 import socket
@@ -19,7 +19,7 @@ from dcmon import db, outbox, posting, provision, wake, webhooks
 from dcmon.app import App
 from dcmon.embedded.process import wait_until
 from dcmon.jobs import notify
-from dcmon.posting import Delivery
+from dcmon.posting import Attempt
 from dcmon.receivers import words
 from dcmon.settings import Webhooks
 from tests.integration.conftest import Target, eventually, running
@@ -39,7 +39,7 @@ from tests.integration.telling import (
 )
 
 
-def deliver(url: str, settings: Webhooks = ALLOWED) -> Delivery:
+def deliver(url: str, settings: Webhooks = ALLOWED) -> Attempt:
     return posting.deliver(url, b"{}", {"content-type": "application/json"}, settings)
 
 
@@ -239,7 +239,7 @@ def test_a_receiver_that_hangs_does_not_keep_another_organization_waiting(tellin
             assert time.monotonic() - began < 4
 
 
-def test_an_organization_deleted_meanwhile_does_not_stop_the_worker(telling: App, target: Target) -> None:
+def test_an_organization_deleted_meanwhile_does_not_stop_notifying(telling: App, target: Target) -> None:
     gone = provision.create_organization(telling.engine, "gone", "g@gone.example").organization
     with telling.engine.begin() as connection:
         connection.execute(text(f"drop schema {gone.schema} cascade"))

@@ -18,7 +18,7 @@ from dcmon.app import App
 from dcmon.embedded.supervisor import environment
 from dcmon.jobs import ingest
 from tests.integration.conftest import Target, eventually, rows, running
-from tests.integration.test_kafka_ingestion import consumer_of, public
+from tests.integration.ingesting import consumer_of, public
 
 pytestmark = pytest.mark.kafka
 only_apache = pytest.mark.skipif(

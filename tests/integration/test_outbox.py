@@ -1,93 +1,22 @@
 """The outbox over days, with the time given: what is grouped, held, superseded, repeated, digested and given up."""
 
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from dcmon import errors, models, notifications, outbox, silences, versions, webhooks
+from dcmon import errors, models, notifications, versions, webhooks
 from dcmon.app import App
 from dcmon.models import NewModel
-from dcmon.outbox import Claimed
-from dcmon.posting import Delivery
+from dcmon.posting import Attempt
 from dcmon.receivers import words
-from dcmon.settings import Webhooks
-from dcmon.tables.org import Alert, Notification
 from dcmon.versions import NewVersion
-from dcmon.webhooks import Address, Choices
+from dcmon.webhooks import Address
 from tests.integration.conftest import Target, only
-from tests.integration.telling import alert
-
-URL = "https://dcmon.example"
-DONE, REFUSED = Delivery(200, None), Delivery(500, "The receiver answered 500.")
-
-
-@dataclass
-class Box:
-    """An organization's outbox at a time that the test sets."""
-
-    app: App
-    target: Target
-    now: datetime = field(default_factory=lambda: datetime.now(UTC) + timedelta(hours=1))
-    settings: Webhooks = field(default_factory=Webhooks)
-
-    def add(self, name: str = "team", kind: str = "webhook", **chosen: Any) -> None:
-        targets = {"webhook": ["https://hooks.example.org/x"], "pagerduty": [], "email": ["a@b.example"]}[kind]
-        with self.app.org(self.target.org) as session:
-            where = Address(kind, targets, key="R0UTINGKEY" if kind == "pagerduty" else None)
-            webhooks.add(session, name, where, [], self.settings, Choices(**chosen))
-
-    def alert(self, severity: str = "high") -> int:
-        return alert(self.app, self.target, severity)
-
-    def tell(self, alert_id: int, kind: str = "firing", **changed: Any) -> None:
-        with self.app.org(self.target.org) as session:
-            about = session.get_one(Alert, alert_id)
-            for name, value in changed.items():
-                setattr(about, name, value)
-            session.flush()
-            notifications.write(session, self.target.org, about, kind, URL)
-
-    def claim(self, room: int = 64) -> list[Claimed]:
-        with self.app.org(self.target.org) as session:
-            return outbox.claim(session, self.target.org, self.settings, URL, room=lambda _, __: room, now=self.now)
-
-    def record(self, claimed: Sequence[Claimed], sent: Delivery = DONE) -> None:
-        for each in claimed:
-            with self.app.org(self.target.org) as session:
-                outbox.record(session, each, sent, self.settings, self.now)
-
-    def deliver(self) -> list[dict[str, Any]]:
-        """Claim what is due, deliver it, and say what was in it."""
-        claimed = self.claim()
-        self.record(claimed)
-        return [dict(each.message.body) for each in claimed]
-
-    def told(self) -> list[str]:
-        return [each["type"].removeprefix("alert.") for body in self.deliver() for each in words.notifications(body)]
-
-    def wait(self, **spans: float) -> None:
-        self.now += timedelta(**spans)
-
-    def states(self) -> list[str]:
-        with self.app.org(self.target.org) as session:
-            return [notifications.state(each) for each in session.query(Notification).order_by(Notification.position)]
-
-    def next_in(self) -> timedelta | None:
-        with self.app.org(self.target.org) as session:
-            found = outbox.next_at(session, self.settings, now=self.now)
-        return None if found is None else found - self.now
-
-    def silence(self, **spans: float) -> int:
-        with self.app.org(self.target.org) as session:
-            begins = self.now - timedelta(seconds=1)
-            return silences.add(session, ["model=credit"], begins, self.now + timedelta(**spans), "why", "ann").id
+from tests.integration.outboxes import DONE, REFUSED, Box, ids
 
 
 @pytest.fixture
@@ -194,7 +123,7 @@ def test_whatever_happens_a_receiver_ends_up_knowing_the_newest_state(box: Box, 
         if step == "wait":
             box.wait(hours=2)
         elif step in ("send", "fail"):
-            claimed = [each for each in box.claim() if about in _ids(each)]
+            claimed = [each for each in box.claim() if about in ids(each)]
             if step == "send":
                 heard += [(each.message.body["alert"]["id"], each.message.body["type"][6:]) for each in claimed]
             box.record(claimed, DONE if step == "send" else REFUSED)
@@ -209,210 +138,28 @@ def test_whatever_happens_a_receiver_ends_up_knowing_the_newest_state(box: Box, 
     box.deliver()
 
 
-def _ids(claimed: Claimed) -> list[int]:
-    return [each["alert"]["id"] for each in words.notifications(claimed.message.body)]
-
-
-# Held back.
-
-
-def test_what_a_silence_holds_goes_out_when_it_ends_and_says_what_is_true_then(box: Box) -> None:
-    about = box.alert()
-    box.silence(hours=2)
-    box.tell(about)
-    assert box.deliver() == []
-    assert box.states() == ["held"]
-    assert box.target.scalar("select held_because from notifications").startswith("silence 1 by ann")
-    assert box.next_in() == outbox.HELD_AGAIN
+def test_who_has_a_mail_is_not_sent_it_again_while_another_one_is_waited_for(box: Box) -> None:
     with box.app.org(box.target.org) as session:
-        session.get_one(Alert, about).worst_value = 7.0
-    box.wait(hours=1)
-    assert box.deliver() == []
-    box.wait(hours=1)
-    assert only(box.deliver())["alert"]["worst_value"] == 7.0
-
-
-def test_an_alert_that_comes_and_goes_in_silence_is_told_to_nobody(box: Box) -> None:
-    about = box.alert()
-    box.silence(hours=2)
-    box.tell(about)
-    box.deliver()
-    box.tell(about, "resolved", state="resolved")
-    assert box.deliver() == []
-    box.wait(hours=3)
-    assert box.deliver() == []
-    assert box.states() == ["superseded", "superseded"]
-    assert box.next_in() is None
-
-
-def test_the_end_of_an_alert_that_was_told_before_the_silence_is_told_after_it(box: Box) -> None:
+        webhooks.delete(session, webhooks.find(session, "team"))
+        both = Address("email", ["ann@a.example", "bob@a.example"])
+        webhooks.add(session, "mail", both, [], box.settings)
     about = box.alert()
     box.tell(about)
-    assert box.told() == ["firing"]
-    box.silence(hours=2)
-    box.tell(about, "resolved", state="resolved")
-    assert box.deliver() == []
-    box.wait(hours=2)
-    assert box.told() == ["resolved"]
-
-
-def test_an_incident_is_resolved_in_a_silence_too_for_that_wakes_nobody(box: Box) -> None:
-    box.add("pager", "pagerduty")
-    about = box.alert()
-    box.tell(about)
-    assert box.told() == ["firing", "firing"]
-    box.silence(hours=2)
-    box.tell(about, "resolved", state="resolved")
-    assert box.told() == ["resolved"]
-    assert sorted(box.states()) == ["delivered"] * 3 + ["held"]
-
-
-def test_what_is_retracted_before_anybody_heard_of_it_is_told_to_nobody(box: Box) -> None:
-    about = box.alert()
-    box.tell(about)
-    box.tell(about, "retracted", state="pending")
-    assert box.deliver() == []
-    box.tell(about)
-    assert box.told() == ["firing"]
-    box.tell(about, "retracted", state="pending")
-    assert box.told() == ["retracted"]
-
-
-def test_what_was_tried_once_is_held_by_a_later_silence_and_the_rest_of_its_message_is_not(box: Box) -> None:
-    held, other = box.alert("low"), box.alert("critical")
-    box.tell(held)
-    box.tell(other)
     first = only(box.claim())
-    box.record([first], REFUSED)
-    with box.app.org(box.target.org) as session:
-        silences.add(session, ["severity=low"], box.now, box.now + timedelta(hours=2), "why", "ann")
+    assert first.to.options["to"] == ["ann@a.example", "bob@a.example"]
+    box.record([first], Attempt(None, "refused bob", is_taken=True, left=("bob@a.example",)))
     box.wait(minutes=1)
     again = only(box.claim())
-    assert (_ids(again), again.id == first.id) == ([other], False)
-    box.record([again])
-    assert box.states() == ["held", "delivered"]
-    box.wait(hours=2)
-    assert _ids(only(box.claim())) == [held]
-
-
-def test_who_did_not_want_an_alert_when_it_fired_is_not_told_of_its_end(box: Box) -> None:
-    box.add("loud", severities=["critical"])
-    about = box.alert()
-    box.tell(about)
-    assert box.told() == ["firing"]
-    box.tell(about, "resolved", state="resolved", severity="critical")
-    assert box.told() == ["resolved"]
-    assert box.states() == ["delivered"] * 2
-
-
-# Repeats.
-
-
-def test_what_still_fires_is_told_again_each_day_and_not_when_acknowledged_silenced_or_over(box: Box) -> None:
-    about = box.alert()
-    box.tell(about)
-    assert box.told() == ["firing"]
-    assert box.next_in() == timedelta(hours=24)
-    box.wait(hours=23)
-    assert box.told() == []
-    box.wait(hours=1)
-    assert box.told() == ["repeated"]
-    box.wait(hours=24)
-    box.silence(hours=1)
-    assert box.told() == []
-    assert box.next_in() == outbox.REPEATED_AGAIN
-    box.wait(hours=1)
-    assert box.told() == ["repeated"]
-    box.tell(about, "acknowledged", acknowledged_at=box.now)
-    assert box.told() == ["acknowledged"]
-    box.wait(days=3)
-    assert box.told() == []
-    assert box.next_in() is None
-    box.tell(about, "resolved", state="resolved", acknowledged_at=None)
-    assert box.told() == ["resolved"]
-    box.wait(days=3)
-    assert box.told() == []
-
-
-def test_an_alert_whose_acknowledgement_was_taken_back_is_told_again(box: Box) -> None:
-    about = box.alert()
-    box.tell(about)
-    assert box.told() == ["firing"]
-    box.tell(about, "acknowledged", acknowledged_at=box.now)
-    assert box.told() == ["acknowledged"]
-    with box.app.org(box.target.org) as session:
-        session.get_one(Alert, about).acknowledged_at = None
-    box.wait(hours=24)
-    assert box.told() == ["repeated"]
-
-
-def test_a_receiver_that_wants_no_repeats_gets_none(box: Box) -> None:
-    with box.app.org(box.target.org) as session:
-        webhooks.find(session, "team").repeat_every = None
-    box.tell(box.alert())
-    assert box.told() == ["firing"]
-    box.wait(days=30)
-    assert box.told() == []
-
-
-# The cap.
-
-
-def test_a_storm_becomes_the_worst_alone_and_a_digest_of_the_rest(app: App, target: Target) -> None:
-    box = Box(app, target)
-    box.add(cap=3)
-    with app.org(target.org) as session:
-        made = [models.create(session, NewModel(f"m{number}", "binary")) for number in range(8)]
-        version_ids = [
-            versions.create(session, each, NewVersion("v1", {"a": "numeric"}, classes=["0", "1"])).id for each in made
-        ]
-    for number, version_id in enumerate(version_ids):
-        box.tell(box.alert("critical" if number > 5 else "low"), version_id=version_id)
-    first, second, digest = box.deliver()
-    assert {first["alert"]["severity"], second["alert"]["severity"]} == {"critical"}
-    assert (digest["type"], digest["count"]) == ("digest", 6)
-    by_model = {f"m{number}": 1 for number in range(6)}
-    assert digest["counts"] == {"severity": {"low": 6}, "model": by_model, "type": {"alert.firing": 6}}
-    assert len(digest["notifications"]) == 6
-    assert box.states() == ["delivered"] * 8
-
-    box.wait(seconds=30)
-    for version_id in version_ids[:2]:
-        box.tell(box.alert(), version_id=version_id)
-    assert box.deliver() == []
-    assert box.next_in() == timedelta(seconds=30)
-    box.wait(seconds=30)
-    assert [body["type"] for body in box.deliver()] == ["alert.firing"] * 2
-
-
-def test_a_digest_is_tried_again_as_it_was_and_shows_what_is_in_it(app: App, target: Target) -> None:
-    box = Box(app, target)
-    box.add(cap=1)
-    for _ in range(60):
-        box.tell(box.alert())
-    first = only(box.claim())
-    assert (first.notifications, first.message.body["type"]) == (60, "digest")
-    box.record([first], REFUSED)
-    box.wait(minutes=2)
-    again = only(box.claim())
-    assert (again.id, again.message) == (first.id, first.message)
-    with app.org(target.org) as session:
-        assert len(notifications.listed(session, message_id=first.message.id)) == 60
-    assert f"--message {first.message.id}" in first.message.body["command"]
-
-
-def test_incidents_get_no_digest_but_their_turn_the_worst_first(app: App, target: Target) -> None:
-    box = Box(app, target)
-    box.add("pager", "pagerduty", cap=2)
-    for severity in ("low", "low", "high", "critical"):
-        box.tell(box.alert(severity))
-    assert [body["alert"]["severity"] for body in box.deliver()] == ["critical", "high"]
-    assert box.deliver() == []
+    assert (again.id, again.to.options["to"]) == (first.id, ["bob@a.example"])
+    box.record([again], REFUSED)
     box.wait(minutes=1)
-    assert [body["alert"]["severity"] for body in box.deliver()] == ["low", "low"]
+    assert only(box.claim()).to.options["to"] == ["bob@a.example"]
+    box.tell(about, "resolved", state="resolved")
+    box.wait(minutes=5)
+    assert only(box.claim()).to.options["to"] == ["ann@a.example", "bob@a.example"]
 
 
-# Failures.
+# Given up, paused, left alone.
 
 
 def test_a_receiver_that_is_away_for_three_days_gets_a_dead_letter_that_can_be_tried_again(box: Box) -> None:
@@ -451,7 +198,7 @@ def test_what_is_dead_and_outdated_is_not_sent_by_a_retry(box: Box) -> None:
 
 def test_a_receiver_that_asks_to_wait_is_left_alone_as_long(box: Box) -> None:
     box.tell(box.alert())
-    box.record(box.claim(), Delivery(429, "The receiver answered 429.", wait=timedelta(minutes=10)))
+    box.record(box.claim(), Attempt(429, "The receiver answered 429.", wait=timedelta(minutes=10)))
     box.tell(box.alert())
     box.wait(minutes=9)
     assert box.claim() == []
@@ -462,7 +209,7 @@ def test_a_receiver_that_asks_to_wait_is_left_alone_as_long(box: Box) -> None:
 
 def test_a_receiver_that_is_gone_is_paused_and_nothing_is_lost(box: Box) -> None:
     box.tell(box.alert())
-    box.record(box.claim(), Delivery(410, "The receiver answered 410."))
+    box.record(box.claim(), Attempt(410, "The receiver answered 410."))
     box.wait(days=30)
     assert (box.claim(), box.next_in(), box.states()) == ([], None, ["waiting"])
     with box.app.org(box.target.org) as session:

@@ -20,7 +20,7 @@ from dcmon.monitors import NewMonitor
 from dcmon.tables.org import Check, Result
 from dcmon.windows import Frequency
 from tests.integration.conftest import Target, eventually, running
-from tests.integration.test_evaluate import log_day, rows
+from tests.integration.evaluating import log_day, rows
 
 # Each process that asks what a check is like loads deepchecks: seconds, and more where others work.
 pytestmark = pytest.mark.timeout(600)

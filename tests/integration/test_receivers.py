@@ -2,8 +2,10 @@
 
 import base64
 import contextlib
+import hmac
 import json
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -19,18 +21,19 @@ import psutil
 import pytest
 from pydantic import SecretStr
 
-from dcmon import receivers
+from dcmon import db, receivers, webhooks
 from dcmon.embedded.process import wait_until
-from dcmon.posting import Delivery
+from dcmon.posting import Attempt
 from dcmon.receivers.kind import Message, To, Ways
 from dcmon.settings import Smtp, Webhooks
+from tests.integration.conftest import Target
 from tests.integration.telling import ALLOWED, OK, Receiver, answers, certificate_of, drip, receiver
 from tests.unit.test_receivers import many, notification
 
 WAYS = Ways(ALLOWED)
 
 
-def send(kind: str, url: str = "", body: dict[str, Any] | None = None, ways: Ways = WAYS, **to: Any) -> Delivery:
+def send(kind: str, url: str = "", body: dict[str, Any] | None = None, ways: Ways = WAYS, **to: Any) -> Attempt:
     return receivers.send(To(kind, "team", url, **to), Message("msg_1", body or notification()), ways)
 
 
@@ -45,6 +48,47 @@ def test_a_webhook_carries_the_body_the_headers_and_both_signatures() -> None:
     assert json.loads(said) == notification()
     assert b"X-Token: abc" in head
     assert head.count(b"v1,") == 2
+
+
+def genuine(secrets: list[str], request: bytes, now: float) -> list[bool]:
+    """What the Standard Webhooks specification 1.0.0 has a consumer do, for each secret that it may have."""
+    head, _, payload = request.partition(b"\r\n\r\n")
+    headers = {
+        name.lower(): value.strip()
+        for name, _, value in (line.partition(":") for line in head.decode().split("\r\n")[1:])
+    }
+    identity, timestamp = headers["webhook-id"], headers["webhook-timestamp"]
+    assert "." not in identity  # it separates the parts that are signed
+    assert timestamp.isdecimal()
+    assert abs(now - int(timestamp)) < 300
+    found = []
+    for secret in secrets:
+        assert secret.startswith("whsec_")
+        key = base64.b64decode(secret[len("whsec_") :], validate=True)
+        assert 24 <= len(key) <= 64
+        mac = hmac.new(key, b".".join([identity.encode(), timestamp.encode(), payload]), "sha256")
+        given = [each.split(",", 1) for each in headers["webhook-signature"].split(" ")]
+        assert {version for version, _ in given} == {"v1"}
+        found.append(any(hmac.compare_digest(base64.b64decode(each), mac.digest()) for _, each in given))
+    return found
+
+
+def test_a_webhook_is_genuine_to_whoever_goes_by_the_specification_also_while_a_secret_goes_out_of_use(
+    target: Target,
+) -> None:
+    day = timedelta(days=1, minutes=1)
+    with db.org_session(target.engine, target.org) as session, receiver(answers(OK)) as at:
+        made, old = webhooks.add(session, "team", at.url, [], ALLOWED)
+        now = webhooks.moment(session)
+        receivers.send(webhooks.to(made, now), Message("msg_1", notification()), WAYS)
+        new = webhooks.rotate(session, made)
+        receivers.send(webhooks.to(made, now), Message("msg_1", notification(note="ü")), WAYS)
+        receivers.send(webhooks.to(made, now + day), Message("msg_1", notification()), WAYS)
+    seen = [genuine([old, new], request, time.time()) for request in at.requests]
+    assert seen == [[True, False], [True, True], [False, True]]
+    head, _, payload = at.requests[0].partition(b"\r\n\r\n")
+    forged = head + b"\r\n\r\n" + payload.replace(b"credit", b"Credit")
+    assert genuine([old], forged, time.time()) == [False]
 
 
 @pytest.mark.parametrize("kind", ["slack", "teams"])
@@ -173,6 +217,9 @@ class MailServer:
             verb = line.split(" ")[0].split(":")[0].upper()
             if verb == "DATA":
                 wire.sendall(b"354 go on\r\n")
+                if self.says.get("DATA") == "dies":
+                    reader.readline()
+                    return
                 mail = b""
                 while not mail.endswith(b"\r\n.\r\n"):
                     mail += reader.readline()
@@ -189,7 +236,9 @@ class MailServer:
                 wire.sendall(f"{self.says.get('AUTH', '235 welcome')}\r\n".encode())
             else:
                 refused = self.says.get("refuse", "nobody") in line
-                wire.sendall(b"550 no such user\r\n" if refused else b"250 fine\r\n")
+                later = self.says.get("later", "nobody") in line
+                said = "550 no such user" if refused else "451 greylisted, come again" if later else "250 fine"
+                wire.sendall(f"{said}\r\n".encode())
 
 
 @contextmanager
@@ -204,7 +253,7 @@ def smtp(port: int, security: str = "none", **more: Any) -> Ways:
     return Ways(ALLOWED, Smtp.model_validate(given))
 
 
-def mail(ways: Ways, body: dict[str, Any] | None = None, to: tuple[str, ...] = ("ann@acme.example",)) -> Delivery:
+def mail(ways: Ways, body: dict[str, Any] | None = None, to: tuple[str, ...] = ("ann@acme.example",)) -> Attempt:
     return send("email", body=body, ways=ways, options={"to": list(to)})
 
 
@@ -285,8 +334,25 @@ def test_one_address_that_is_refused_keeps_no_mail_from_the_others() -> None:
     with mail_server(refuse="bob") as server:
         sent = mail(smtp(server.port), to=("ann@acme.example", "bob@acme.example"))
     assert sent.is_delivered
-    assert sent.error == "The mail server refused bob@acme.example."
+    assert sent.error == "The mail server refused bob@acme.example (550 no such user)."
     assert len(server.mails) == 1
+
+
+def test_an_address_that_the_server_takes_nothing_for_just_now_is_left_over() -> None:
+    with mail_server(later="bob") as server:
+        sent = mail(smtp(server.port), to=("ann@acme.example", "bob@acme.example"))
+        alone = mail(smtp(server.port), to=("bob@acme.example",))
+    assert (sent.is_delivered, sent.left) == (False, ("bob@acme.example",))
+    assert sent.error == "The mail server refused bob@acme.example (451 greylisted, come again)."
+    assert not alone.is_delivered
+    assert len(server.mails) == 1
+
+
+def test_a_mail_server_that_dies_in_the_middle_of_a_mail_has_not_taken_it() -> None:
+    with mail_server(DATA="dies") as server:
+        sent = mail(smtp(server.port))
+    assert not sent.is_delivered
+    assert "closed" in (sent.error or "").lower()
 
 
 @pytest.mark.parametrize("behave", [drip(b"220-" + b"x" * 1000), lambda wire, _: time.sleep(5)], ids=["drips", "hangs"])
@@ -316,11 +382,11 @@ def test_a_digest_of_hundreds_is_a_mail_too() -> None:
 # Commands.
 
 
-def run(*argv: str, body: dict[str, Any] | None = None) -> Delivery:
+def run(*argv: str, body: dict[str, Any] | None = None) -> Attempt:
     return send("command", body=body, options={"argv": list(argv)})
 
 
-def shell(script: str, body: dict[str, Any] | None = None) -> Delivery:
+def shell(script: str, body: dict[str, Any] | None = None) -> Attempt:
     return run("/bin/sh", "-c", script, body=body)
 
 
@@ -347,8 +413,11 @@ def test_a_command_needs_no_shell_and_gives_none(tmp_path: Path) -> None:
     assert not (tmp_path / "made").exists()
 
 
-def test_a_command_that_does_not_end_is_killed_with_all_it_started(tmp_path: Path) -> None:
-    sent = shell(f"sleep 60 & echo $! > {tmp_path}/pid; sleep 60")
+@pytest.mark.parametrize("how", ["", "setsid "], ids=["in its group", "in a session of its own"])
+def test_a_command_that_does_not_end_is_killed_with_all_it_started(tmp_path: Path, how: str) -> None:
+    if how and not (Path("/proc/self/environ").exists() and shutil.which("setsid")):
+        pytest.skip("there is no /proc, or no setsid, here")
+    sent = shell(f"{how}sh -c 'echo $$ > {tmp_path}/pid; exec sleep 60' & sleep 60")
     assert sent.error == "The command did not end within 1 s and was killed."
     assert sent.seconds < 3
     child = int((tmp_path / "pid").read_text())

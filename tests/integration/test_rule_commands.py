@@ -58,11 +58,21 @@ def test_alerts_are_listed_shown_acknowledged_resolved_and_reopened(typed: Typed
     shown = said(typed, "alert", "show", "3")
     assert shown["summary"] == "credit/Drift (v1): score is 0.6 (> 0.2), 2 windows since 2026-03-12"
     assert shown["moved"][0] == {"name": "age", "before": 0.1, "after": 0.6}
-    require_fits(typed("alert", "show", "3"))
+    assert shown["next"][0] == "dcmon --org acme monitor show credit/Drift"
+    assert (shown["check"], shown["rule_name"], shown["sentence"]) == ("FeatureDrift", "drift é", "high when > 0.2")
+    people = typed("alert", "show", "3")
+    require_fits(people)
+    wide = " ".join(typed("alert", "show", "3", columns="200").stdout.split())
+    for each in ("check FeatureDrift", "drift é: high when > 0.2", "2026-03-13 to 2026-03-14", "0.6 now", "0.1 before",
+                 "the reference (revision 1)", "age 0.1 → 0.6", "firing team", "dcmon --org acme alert"):  # fmt: skip
+        assert each in wide
 
     assert said(typed, "alert", "ack", "3", "--note", "on it")["changed"] is True
     assert [row["id"] for row in said(typed, "alert", "list", "--state", "acknowledged")] == [3]
-    assert said(typed, "alert", "resolve", "3")["was_firing"] is True
+    assert said(typed, "alert", "resolve", "3", "--note", "new pricing")["was_firing"] is True
+    over = " ".join(typed("alert", "show", "3", columns="200").stdout.split())
+    assert ": new pricing severity" in over
+    assert ": on it" in over
     assert said(typed, "alert", "reopen", "3")["state"] == "firing"
     lines = said(typed, "alert", "history", "3")
     assert [line["what"] for line in lines] == ["firing", "acknowledged", "resolved", "reopened"]
@@ -155,3 +165,46 @@ def test_a_backtest_says_how_often_a_rule_would_have_fired_and_writes_nothing(ty
     require_fits(typed("rule", "backtest", "drift é"))
     assert said(typed, "rule", "show", "1")["condition"] == "> 0.2"
     assert len(said(typed, "alert", "list", "--all")) == 3
+
+
+def test_a_dry_run_of_deleting_a_rule_counts_and_deletes_nothing(typed: Typed) -> None:
+    goes = said(typed, "rule", "delete", "drift é", "--dry-run")
+    assert goes == {"dry_run": True, "deleted": 1, "monitor": "credit/Drift", "alerts": 3, "open": 1}
+    assert len(said(typed, "rule", "list")) == 1
+    refused = typed("rule", "delete", "drift é")
+    assert (refused.returncode, "3 alerts, 1 of them open" in refused.stderr) == (2, True)
+    assert said(typed, "rule", "delete", "1", "--yes") == {key: goes[key] for key in goes if key != "dry_run"}
+    assert said(typed, "rule", "list") == []
+
+
+def test_the_level_after_warn_is_taken_out_and_its_severity_is_that_of_a_level(typed: Typed) -> None:
+    said(typed, "rule", "set", "1", "--condition", "> 0.45 warn 0.2", "--severity", "critical")
+    assert said(typed, "rule", "set", "1", "--warn-severity", "low")["severity"] == "low..critical"
+    for wrong in ("critical", "urgent"):
+        assert typed("rule", "set", "1", "--warn-severity", wrong).returncode == 2
+    both = typed("rule", "set", "1", "--warn-severity", "low", "--no-warn")
+    assert both.returncode == 2
+    one = said(typed, "rule", "set", "1", "--no-warn-severity")
+    assert (one["condition"], one["severity"]) == ("> 0.45", "critical")
+    none = typed("rule", "set", "1", "--warn-severity", "low")
+    assert (none.returncode, "one level only" in none.stderr) == (2, True)
+    assert typed("rule", "add", "credit/Drift", "> 0.3", "--warn-severity", "low").returncode == 2
+    assert said(typed, "rule", "set", "1", "--no-warn")["condition"] == "> 0.45"
+
+
+def test_what_a_rule_is_added_with_is_changed_too_and_its_name_taken_out(typed: Typed) -> None:
+    values = {"--for": "2", "--keep-firing": "3", "--min-n": "4", "--no-data": "alert", "--error": "ok"}
+    changed = said(
+        typed, "rule", "set", "1", "--no-inhibit", "--name", "", *(each for pair in values.items() for each in pair)
+    )
+    shown = {name: changed[name] for name in ("for", "keep_firing", "min_n", "no_data", "error", "inhibit", "name")}
+    assert shown == {
+        "for": 2,
+        "keep_firing": 3,
+        "min_n": 4,
+        "no_data": "alert",
+        "error": "ok",
+        "inhibit": False,
+        "name": None,
+    }
+    assert said(typed, "rule", "set", "1", "--name", "again")["name"] == "again"

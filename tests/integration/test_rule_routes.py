@@ -1,10 +1,12 @@
 """Rules and alerts over HTTP: old simple rules as they were, and what is new beside them."""
 
+import base64
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import urllib3
 
 from dcmon.app import App
 from tests.conftest import Acme
@@ -78,3 +80,36 @@ def test_alerts_are_listed_acknowledged_resolved_and_reactivated(endpoint: Endpo
     assert kinds == ["firing", "acknowledged", "resolved", "reopened"]
     ask(endpoint, "POST", f"alerts/{first['id']}/reactivate", status=400)
     ask(endpoint, "GET", "alerts/99", status=404)
+
+
+def test_the_link_of_a_message_is_a_page_that_asks_for_a_token_and_tells_all(endpoint: Endpoint) -> None:
+    ask(endpoint, "POST", "alerts/2/acknowledge", {"note": "on <it>"})
+    pair = base64.b64encode(f"ann:{endpoint.token}".encode()).decode()
+    for given in (endpoint.token, pair, base64.b64encode(f"{endpoint.token}:".encode()).decode()):
+        page = look(endpoint, "2?org=acme", authorization=f"Basic {given}")
+        assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        said = page.data.decode()
+        for each in ("HIGH firing: credit/Drift", "score &gt; 0.2", "age 0.1 → 0.6", "owner@acme.example",
+                     "on &lt;it&gt;", "acknowledged", "dcmon --org acme alert show 2", "team", "waiting"):  # fmt: skip
+            assert each in said
+        assert "<it>" not in said
+    assert "resolved" in look(endpoint, "1", authorization=f"Bearer {endpoint.token}").data.decode()
+    assert look(endpoint, "99", authorization=f"Basic {endpoint.token}").status == 404
+
+
+@pytest.mark.parametrize("given", ["", "Basic nonsense", "Basic YW5uOm5vbnNlbnNl", "Basic Og==", "Bearer x"])
+def test_a_page_says_nothing_of_an_alert_to_whoever_has_no_token(endpoint: Endpoint, given: str) -> None:
+    page = look(endpoint, "2?org=acme", **({"authorization": given} if given else {}))
+    assert (page.status, page.headers["www-authenticate"]) == (401, 'Basic realm="dcmon acme"')
+    assert "dcmon --org acme alert show 2" in page.data.decode()
+    assert "credit" not in page.data.decode()
+
+
+def test_a_link_about_another_organization_shows_no_alert_of_ones_own(endpoint: Endpoint) -> None:
+    page = look(endpoint, "2?org=other%22%0d%0aX:%20y", authorization=f"Basic {endpoint.token}")
+    assert (page.status, page.headers["www-authenticate"]) == (401, 'Basic realm="dcmon otherX y"')
+    assert "credit" not in page.data.decode()
+
+
+def look(endpoint: Endpoint, path: str, **headers: str) -> urllib3.BaseHTTPResponse:
+    return endpoint.pool.request("GET", f"{endpoint.url}/alerts/{path}", headers=headers, retries=False, timeout=60)

@@ -12,9 +12,9 @@ from dcmon.comparison import With
 from dcmon.due import Due
 from dcmon.tables.org import Version
 from tests.integration.conftest import Target
+from tests.integration.evaluating import day, log_day
 from tests.integration.test_baselines import refer
 from tests.integration.test_comparison import compare
-from tests.integration.test_evaluate import day, log_day
 from tests.integration.test_flow import HOUR, log_hours, now, this_hour, watch
 
 

@@ -16,7 +16,7 @@ from dcmon.tables.org import Monitor, Result
 from dcmon.versions import NewVersion
 from dcmon.windows import Frequency
 from tests.integration.conftest import Target, eventually, running
-from tests.integration.test_evaluate import day, log_day, rows
+from tests.integration.evaluating import day, log_day, rows
 
 OSLO = {"filters": [{"column": "job", "operator": "equals", "value": "astronaut"}]}
 GRADE = {"filters": [{"column": "grade", "operator": "greater_than", "value": 3}]}

@@ -171,14 +171,14 @@ def test_what_is_wrong_is_told_once_and_once_when_it_is_over(engine: Engine, pag
     assert tell(engine, pager, news) == 0  # killed before it was marked, it is written again: under the same id
     with db.public_session(engine) as session:
         conditions.mark_told(session, news.firing, NOW)
-    assert keep(engine, SICK) == News([], [])
+    assert keep(engine, SICK) == News([], news.firing, [])
 
     over = keep(engine)
     assert [each.key for each in over.resolved] == [SICK.key]
     assert tell(engine, pager, over) == 1
     with db.public_session(engine) as session:
         conditions.forget(session, over.resolved)
-    assert keep(engine) == News([], [])
+    assert keep(engine) == News([], [], [])
     with db.org_session(engine, pager) as session:
         bodies = session.scalars(select(Notification.body).order_by(Notification.position)).all()
     assert [each["type"] for each in bodies] == ["dcmon.firing", "dcmon.resolved"]
@@ -189,7 +189,7 @@ def test_what_lasted_for_a_moment_is_told_to_nobody(engine: Engine, org: Organiz
     moment = Condition("locked", "high", "It is locked.", "dcmon migrate status", NOW, "acme")
 
     assert keep(engine, moment).firing == []
-    assert keep(engine) == News([], [])
+    assert keep(engine) == News([], [], [])
 
 
 def test_it_is_since_the_first_time_whoever_judges(engine: Engine, org: Organization) -> None:

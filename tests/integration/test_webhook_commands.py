@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from dcmon import models
 from dcmon.app import App
 from dcmon.jobs import notify
+from dcmon.models import NewModel
 from dcmon.settings import Webhooks
+from dcmon.tables.org import Alert
 from tests.integration.conftest import Target, eventually, only, running
 from tests.integration.telling import OK, alert, answers, receiver, states, tell
 from tests.integration.test_exit_codes import dcmon, refused
@@ -73,6 +76,42 @@ def test_a_receiver_may_have_neither_cap_nor_repetition_from_the_start(typed: Ty
     assert (shown["cap"], shown["repeat"]) == (None, None)
 
 
+def test_a_receiver_whose_only_model_is_deleted_gets_nothing_and_not_everything(
+    typed: Typed, app: App, target: Target
+) -> None:
+    with app.org(target.org) as session:
+        models.create(session, NewModel("fraud", "binary"))
+        models.create(session, NewModel("churn", "binary"))
+    assert typed("webhook", "add", "both", "https://a.example/", "--model", "fraud", "--model", "churn").returncode == 0
+    assert typed("webhook", "add", "one", "https://a.example/", "--model", "fraud").returncode == 0
+    assert typed("webhook", "add", "every", "https://a.example/").returncode == 0
+    with app.org(target.org) as session:
+        models.delete(session, models.find(session, "fraud"))
+    assert typed("webhook", "set", "one", "--cap", "3").returncode == 0
+    listed = {row["name"]: row["models"] for row in said(typed("-o", "json", "webhook", "list"))}
+    assert listed == {"both": ["churn"], "every": None, "one": []}
+    assert "none" in only([line for line in typed("webhook", "show", "one").stdout.splitlines() if "models" in line])
+    tell(app, target.org, alert(app, target), "firing")
+    heard = said(typed("-o", "json", "notification", "list"))
+    assert [each["receiver"] for each in heard] == ["every"]
+
+
+def test_a_receiver_that_is_added_is_told_what_fires_unless_only_new_is_wanted(
+    typed: Typed, app: App, target: Target
+) -> None:
+    with app.org(target.org) as session:
+        session.get_one(Alert, alert(app, target)).told_severity = "high"
+    added = typed("-o", "json", "webhook", "add", "late", "https://a.example/", "--severity", "high")
+    assert json.loads(added.stdout)["told"] == 1
+    assert "An alert fires already: it is told of it now." in added.stderr
+    assert said(typed("-o", "json", "webhook", "add", "later", "https://b.example/", "--only-new"))["told"] == 0
+    assert said(typed("-o", "json", "webhook", "set", "later", "--cap", "3"))["told"] == 0
+    assert said(typed("-o", "json", "webhook", "set", "later", "--severity", "low"))["told"] == 0
+    assert said(typed("-o", "json", "webhook", "set", "later", "--severity", "high"))["told"] == 1
+    heard = said(typed("-o", "json", "notification", "list"))
+    assert sorted(each["receiver"] for each in heard) == ["late", "later"]
+
+
 def test_every_kind_is_added_and_no_secret_is_shown_again(typed: Typed) -> None:
     secret = said(typed("-o", "json", "webhook", "add", "plain", "https://a.example/x?token=t0psecretquery"))["secret"]
     for arguments in (
@@ -128,7 +167,7 @@ def test_a_key_can_come_by_standard_input(data_dir: Path, database_url: str, tar
         (("add", "x", "--kind", "command"), 2, "--kind command --"),
         (("add", "x", "--kind", "pigeon"), 2, "pigeon"),
         (("add", " ", "https://h.example"), 2, "1 to 100 characters"),
-        (("show", "x"), 5, "dcmon webhook list"),
+        (("show", "x"), 5, "There is no receiver 'x'. \"dcmon webhook list\""),
         (("set", "x", "--cap", "3"), 5, "dcmon webhook list"),
         (("rotate", "x"), 5, "dcmon webhook list"),
         (("delete", "x"), 5, "dcmon webhook list"),
@@ -144,7 +183,7 @@ def test_what_is_wrong_with_a_receiver_is_said(
 
 def test_the_same_name_twice_is_a_conflict(typed: Typed) -> None:
     assert typed("webhook", "add", "team", "https://h.example").returncode == 0
-    refused(typed("webhook", "add", "team", "https://h.example"), 6, "already")
+    refused(typed("webhook", "add", "team", "https://h.example"), 6, "There is a receiver 'team' already")
 
 
 def test_a_test_message_says_whether_it_came_through(typed: Typed) -> None:

@@ -90,15 +90,3 @@ def test_episodes_are_in_order_apart_and_only_the_last_can_be_open(values: list[
 def test_every_bad_window_is_in_exactly_one_episode(values: list[float | None]) -> None:
     episodes = fold(results(values), Policy(Condition("greater_than", 0.5)))
     assert sum(episode.windows for episode in episodes) == sum(value is not None and value > 0.5 for value in values)
-
-
-@given(series, st.integers(0, 30))
-def test_folding_from_an_episodes_first_window_gives_the_same_as_from_the_beginning(
-    values: list[float | None], number: int
-) -> None:
-    whole = fold(results(values), Policy(Condition("greater_than", 0.5)))
-    if not whole:
-        return
-    chosen = whole[number % len(whole)]
-    tail = [each for each in results(values) if each.window_end >= chosen.first.window_end]
-    assert fold(tail, Policy(Condition("greater_than", 0.5))) == whole[number % len(whole) :]

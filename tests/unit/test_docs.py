@@ -1,10 +1,14 @@
 """What is written down is true: settings, commands, links, the compose file."""
 
 import re
+import shlex
+from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 from pydantic import BaseModel
 
@@ -12,6 +16,9 @@ from dcmon import cli, errors, quarantine
 from dcmon.settings import Settings
 
 ROOT = Path(__file__).parents[2]
+# typer brings its own click, or takes the one that is installed: its version decides.
+UsageError: Any = typer.BadParameter.__base__
+LACKS = ("MissingParameter", "BadOptionUsage", "NoArgsIsHelpError")
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 
@@ -41,11 +48,43 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def parse(words: Sequence[str]) -> None:
+    """Parse a command line as far as its options and their values, without running it. Raises UsageError."""
+    command = typer.main.get_command(cli.app)
+    context = command.make_context("dcmon", cli.globals_first(list(words)))
+    while isinstance(command, typer.core.TyperGroup) and (left := [*context._protected_args, *context.args]):
+        name, command, rest = command.resolve_command(context, left)
+        context = command.make_context(name, rest, parent=context)
+
+
+def words_of(line: str) -> list[str]:
+    """What a shell would hand to dcmon."""
+    words = shlex.split(line, comments=True)[1:]
+    return list(takewhile(lambda word: word not in ("|", ">", "&&"), words))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_commands_in_the_docs_exist(page: Path) -> None:
-    shown = "\n".join(re.findall(r"```console\n(.*?)```", page.read_text(), re.DOTALL))
-    for name in re.findall(r"^(?:\$ )?dcmon ([a-z]+)", shown, re.MULTILINE):
-        assert (cli.COMMANDS / f"{name}.py").exists(), f"{page.name} says dcmon {name}"
+def test_commands_in_the_docs_can_be_typed(page: Path) -> None:
+    shown = "\n".join(re.findall(r"```console\n(.*?)```", page.read_text(), re.DOTALL)).replace("\\\n", " ")
+    for line in re.findall(r"^(?:\$ )?(dcmon .*)", shown, re.MULTILINE):
+        try:
+            parse(words_of(line))
+        except UsageError as error:
+            pytest.fail(f"{page.name} says {line}: {error.message}")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_that_the_docs_speak_of_exist_with_these_options(page: Path) -> None:
+    """In a sentence they may lack what they can't do without, or leave out a part (…)."""
+    sentences = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    for line in re.findall(r"`(dcmon [^`|]*)`", sentences):
+        try:
+            parse(words_of(line))
+        except typer.Exit:
+            pass
+        except UsageError as error:
+            if type(error).__name__ not in LACKS and "…" not in line:
+                pytest.fail(f"{page.name} says {line}: {error.message}")
 
 
 def test_every_exit_code_of_an_error_is_explained() -> None:

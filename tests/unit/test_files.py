@@ -17,10 +17,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dcmon import errors, files
+from dcmon import errors, files, layouts
 from dcmon.columns import Columns
 from dcmon.files import Chunk
-from dcmon.rows import Rejected, label_shape, sample_shape
+from dcmon.rows import Rejected
+from dcmon.shapes import label_shape, sample_shape
 
 COLUMNS = Columns(
     "binary",
@@ -37,7 +38,7 @@ TIMES = st.datetimes(timezones=st.just(dt.UTC)).filter(lambda time: 1000 <= time
 def chunks(path: Path, mapping: Mapping[str, str] | None = None, kind: str = "samples", skip: int = 0) -> list[Chunk]:
     """All chunks of a file."""
     with files.opened(str(path)) as file:
-        return list(file.chunks(files.layout(COLUMNS, kind, mapping or {}), skip))
+        return list(file.chunks(layouts.layout(COLUMNS, kind, mapping or {}), skip))
 
 
 def decoded(path: Path, mapping: Mapping[str, str] | None = None) -> Iterator[Any]:
@@ -354,7 +355,7 @@ def test_labels_beside_samples_are_set_apart_where_there_are_any(tmp_path: Path)
 @pytest.mark.parametrize(("classes", "wanted"), [(["0", "1"], "1"), (None, "1"), (["0.0", "1.0"], "1.0")])
 def test_a_class_of_1_0_is_1_unless_that_is_its_name(tmp_path: Path, classes: list[str] | None, wanted: str) -> None:
     path = write_csv(tmp_path / "a.csv", [["a", "1.0"]], ["_dc_sample_id", "_dc_label"])
-    layout = files.layout(Columns("binary", {}, {}, classes), "labels", {})
+    layout = layouts.layout(Columns("binary", {}, {}, classes), "labels", {})
     with files.opened(str(path)) as file:
         (chunk,) = file.chunks(layout)
 
@@ -371,7 +372,7 @@ def test_a_file_of_labels_keeps_those_that_were_withdrawn(tmp_path: Path) -> Non
 
 def test_reading_goes_on_from_any_row(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "a.csv", [[f"s{number}", *ROW[1:]] for number in range(25)])
-    layout = files.layout(COLUMNS, "samples", {})
+    layout = layouts.layout(COLUMNS, "samples", {})
     with files.opened(str(path)) as file:
         whole = {at: bytes(row) for chunk in file.chunks(layout, rows=7) for at, row in chunk.samples.items()}
         for skip in range(26):
@@ -385,7 +386,7 @@ def test_reading_goes_on_from_any_row(tmp_path: Path) -> None:
 def test_a_file_that_grows_while_it_is_read_is_no_longer_taken(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "a.csv", [[f"s{number}", *ROW[1:]] for number in range(20)])
     with files.opened(str(path)) as file:
-        reading = file.chunks(files.layout(COLUMNS, "samples", {}), rows=5)
+        reading = file.chunks(layouts.layout(COLUMNS, "samples", {}), rows=5)
         next(reading)
         with path.open("a") as more:
             more.write(",".join(ROW) + "\n")

@@ -42,6 +42,13 @@ def test_a_host_that_means_loopback_is_refused_however_it_is_written(host: str) 
         outbound.resolve(f"https://{host}/x", [])
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "0x7f.1", "0177.0.0.1", "127.1", "[::1]", "①②⑦.0.0.1"])
+def test_an_address_inside_is_refused_when_a_receiver_is_added(host: str) -> None:
+    with pytest.raises(InvalidInput, match="not public"):
+        outbound.require_url(f"https://{host}/x", ["10.0.0.0/8"])
+    outbound.require_url(f"https://{host}/x", ["127.0.0.0/8", "::1"])
+
+
 def test_a_host_on_the_allow_list_is_reached_by_its_network_or_name() -> None:
     assert outbound.resolve("http://127.0.0.1:81/a?b=c", ["127.0.0.0/8"]) == outbound.Destination(
         "http", "127.0.0.1", ("127.0.0.1",), 81, "/a?b=c"

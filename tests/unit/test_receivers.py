@@ -33,7 +33,7 @@ def notification(kind: str = "firing", **changed: Any) -> dict[str, Any]:
     return {
         "format": 1, "type": f"alert.{kind}", "timestamp": "2026-11-24T03:12:09+00:00", "organization": "acme",
         "alert": alert, "link": "https://dcmon.example.org/api/v1/alert-rules/3",
-        "command": "dcmon --org 'acme' alert show 17",
+        "command": "dcmon --org acme alert show 17",
     }  # fmt: skip
 
 
@@ -155,7 +155,7 @@ def test_one_alert_says_what_since_when_how_bad_what_moved_and_what_to_type() ->
     for said in (
         "HIGH firing: credit/Prediction Drift", "Drift Score > 0.2", "0.31, 0.4 at worst, 0.05 before",
         "2026-11-22", "3 windows",
-        "age 0.31, job 0.1 → 0.5", "v1", "5120", "dcmon --org 'acme' alert show 17", "https://dcmon.example.org",
+        "age 0.31, job 0.1 → 0.5", "v1", "5120", "dcmon --org acme alert show 17", "https://dcmon.example.org",
     ):  # fmt: skip
         assert said in text
     assert "moved most" not in words.plain(notification(drivers={}, moved=[]))
@@ -201,6 +201,53 @@ def test_names_that_come_from_outside_break_nothing(model: str, monitor: str, ru
     assert "<script>" not in message.get_body(("html",)).get_content()  # type: ignore[union-attr]
     assert all("\0" not in value for value in command.variables(Message("msg_1", body)).values())
     json.loads(webhook.encode(body))
+
+
+MARKUP = "<!channel> *x* _y_ `z` <b>\r\n\r\nHIGH resolved: all is well\u202e & [a](https://evil.example) :tada:"
+
+
+@pytest.mark.parametrize("is_digest", [False, True])
+@pytest.mark.parametrize("count", [1, 2, 50, 800])
+def test_hundreds_of_alerts_with_long_names_full_of_markup_fit_everywhere(count: int, is_digest: bool) -> None:
+    long = MARKUP * 8
+    moved = [{"name": f"{long}{number}", "before": 0.1, "after": 0.2} for number in range(5)]
+    one = {"model": long, "monitor": long, "rule": long, "rule_name": long, "note": long, "reason": long,
+           "acknowledged_by": long, "acknowledgement": long, "moved": moved}  # fmt: skip
+    bodies = [notification(id=number, **one) for number in range(count)]
+    body = digests.of(bodies, "msg_1", is_digest=is_digest)
+    blocks = slack.render(body)["blocks"]
+    assert len(blocks) <= 50
+    texts = [block["text"] for block in blocks if "text" in block]
+    assert all(0 < len(text["text"]) <= (150 if text is blocks[0]["text"] else 3000) for text in texts)
+    assert not any("credit" in text["text"] or "*x*" in text["text"] for text in texts if text["type"] == "mrkdwn")
+    assert len(webhook.encode(teams.render(body))) <= 28_000
+    shown = words.plain(body)
+    assert "\nHIGH resolved" not in shown
+    assert "\u202e" not in shown
+    mail = email.render(To("email", "x", "", options={"to": ["a@b.example"]}), Message("msg_1", body), Smtp())
+    page = mail.get_body(("html",)).get_content()  # type: ignore[union-attr]
+    assert "<b>" not in page
+    assert "&lt;b&gt;" in page
+    assert len(mail.as_bytes()) < 1_000_000
+    events = pagerduty.render(To("pagerduty", "x", "", credentials={"routing_key": "k"}), Message("msg_1", body))
+    assert all(len(json.dumps(event)) < 512_000 and len(event["payload"]["summary"]) <= 1024 for event in events)
+    if count > 1:
+        assert "more: dcmon" in json.dumps(blocks) or count <= words.SHOWN_AT_MOST
+
+
+def test_an_alert_that_a_new_rule_found_fires_by_itself() -> None:
+    assert "what: firing\n" in words.plain(notification(by="ann"))
+    assert "what: acknowledged by ann\n" in words.plain(notification("acknowledged", by="ann"))
+
+
+def test_an_incident_is_one_through_all_that_becomes_of_its_alert() -> None:
+    to = To("pagerduty", "x", "", credentials={"routing_key": "k"})
+    kinds = ["firing", "escalated", "acknowledged", "repeated", "resolved", "reopened", "retracted"]
+    events = [pagerduty.render(to, Message("msg_1", notification(kind)))[0] for kind in kinds]
+    assert {event["dedup_key"] for event in events} == {"dcmon/acme/alert/17"}
+    actions = ["trigger", "trigger", "acknowledge", "trigger", "resolve", "trigger", "resolve"]
+    assert [event["event_action"] for event in events] == actions
+    assert all(("payload" in event) is (event["event_action"] == "trigger") for event in events)
 
 
 def test_two_secrets_sign_while_one_goes_out_of_use() -> None:

@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
+from dcmon import charts
+from dcmon.charts import number
 from dcmon.report import AlertSpan, MonitorSeries, Point, Report, Threshold, html, write
 
 START = datetime(2013, 4, 1, tzinfo=UTC)
@@ -113,3 +115,26 @@ def test_the_file_holds_everything(tmp_path: Path) -> None:
     write(tmp_path / "report.html", report())
     size = (tmp_path / "report.html").stat().st_size
     assert 4_000_000 < size < 6_000_000
+
+
+def test_metrics_with_units_of_their_own_have_axes_of_their_own_one_above_the_other() -> None:
+    points = [Point(day(0), day(1), {"rows": 900.0, "label ratio": 0.4, "lag": 3.0}, 900), Point(day(1), day(2), {}, 0)]
+    rules = [Threshold(100, "high", "less_than", metric="rows"), Threshold(5, "low", metric="Lag")]
+    flow = MonitorSeries("Flow", "DAY", points, rules, is_apart=True)
+    figure = charts.figure(flow, START, day(2))
+    lines = {trace["name"]: trace["yaxis"] for trace in figure["data"] if "lines" in trace["mode"]}
+    assert lines == {"rows": "y", "label ratio": "y3", "lag": "y4"}
+    axes = [figure["layout"][name] for name in ("yaxis", "yaxis3", "yaxis4")]
+    assert [axis["title"]["text"] for axis in axes] == ["rows", "label ratio", "lag"]
+    bounds = [edge for axis in axes for edge in reversed(axis["domain"])]
+    assert bounds == sorted(bounds, reverse=True)
+    assert (axes[0]["range"][1] > 900, axes[1]["range"][1] < 1, axes[2]["range"][1] < 6) == (True, True, True)
+    assert {(shape["y0"], shape["yref"]) for shape in figure["layout"]["shapes"]} == {(100, "y"), (5, "y4")}
+    assert (flow.last, number(flow.last)) == (900.0, "900")
+
+
+def test_only_the_metrics_that_are_to_be_shown_are_drawn() -> None:
+    points = [Point(day(0), day(1), {"a": 1.0, "b": 2000.0}, 9)]
+    figure = charts.figure(MonitorSeries("Two", "DAY", points, shown=["b"]), START, day(1))
+    assert [trace["name"] for trace in figure["data"]] == ["b"]
+    assert MonitorSeries("Two", "DAY", points, shown=["b", "a"]).last == 2000.0

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dcmon.reading import Extent, lowest_level
-from dcmon.results import Verdict, verdict
+from dcmon.results import Decision, decide
 from dcmon.tables.org import Result
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -25,12 +25,12 @@ def last(n: int, labelled: int) -> Result:
     )
 
 
-def judge(there: Extent, before: Result | None = None, **given: Any) -> Verdict:
+def judge(there: Extent, before: Result | None = None, **given: Any) -> Decision:
     usual = {
         "needs_labels": False, "label_ratio": 1.0, "label_delay": timedelta(days=3), "quiet": QUIET,
         "is_same_monitor": True, "touched_at": NOW, "now": NOW,
     }  # fmt: skip
-    return verdict(there, before, **(usual | given))
+    return decide(there, before, **(usual | given))
 
 
 def there(n: int, labelled: int = 0, logged: datetime = NOW) -> Extent:
@@ -42,7 +42,7 @@ def test_a_complete_window_is_evaluated_at_once() -> None:
 
 
 def test_a_check_on_labels_waits_for_the_ratio() -> None:
-    assert judge(there(100, 50), needs_labels=True) == Verdict(False, NOW + timedelta(days=3))
+    assert judge(there(100, 50), needs_labels=True) == Decision(False, NOW + timedelta(days=3))
     assert judge(there(100, 50), needs_labels=True, label_ratio=0.5).now
 
 
@@ -53,11 +53,11 @@ def test_or_until_the_delay_has_passed_since_the_newest_row_was_logged() -> None
 
 
 def test_nothing_new_is_not_evaluated_again() -> None:
-    assert judge(there(100), last(100, 0)) == Verdict(False)
+    assert judge(there(100), last(100, 0)) == Decision(False)
 
 
 def test_labels_concern_only_checks_on_labels() -> None:
-    assert judge(there(100, 90), last(100, 0)) == Verdict(False)
+    assert judge(there(100, 90), last(100, 0)) == Decision(False)
     assert judge(there(100, 90), last(100, 50), needs_labels=True, label_ratio=0.5).now
 
 
@@ -67,7 +67,7 @@ def test_a_tenth_more_rows_is_worth_it_at_once(n: int, now: bool) -> None:
 
 
 def test_less_waits_until_the_window_was_quiet() -> None:
-    assert judge(there(101), last(100, 0)) == Verdict(False, NOW + QUIET)
+    assert judge(there(101), last(100, 0)) == Decision(False, NOW + QUIET)
     assert judge(there(101), last(100, 0), touched_at=NOW - QUIET).now
 
 
@@ -115,6 +115,6 @@ def test_each_revision_doubles_the_quiet_that_the_next_one_waits_for() -> None:
     before = last(100, 0)
     for revision, waits in ((1, 1), (2, 2), (4, 8)):
         before.revision = revision
-        assert judge(there(101), before) == Verdict(False, NOW + waits * QUIET)
+        assert judge(there(101), before) == Decision(False, NOW + waits * QUIET)
     before.revision = 30
-    assert judge(there(101), before) == Verdict(False, before.computed_at + timedelta(hours=24))
+    assert judge(there(101), before) == Decision(False, before.computed_at + timedelta(hours=24))

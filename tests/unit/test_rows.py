@@ -11,21 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
-from dcmon import columns, rows
+from dcmon import columns, undecoded
 from dcmon.columns import Columns
 from dcmon.errors import InvalidInput
-from dcmon.rows import (
-    LONGEST_ROW,
-    Array,
-    Raw,
-    Rejected,
-    Shape,
-    carried,
-    label_shape,
-    reference_shape,
-    sample_shape,
-    split,
-)
+from dcmon.rows import Rejected, Shape
+from dcmon.shapes import label_shape, reference_shape, sample_shape
+from dcmon.undecoded import LONGEST_ROW, Raw, RowArray, carried, split
 
 FEATURES = {
     "n": "numeric", "i": "integer", "big": "bigint", "c": "categorical", "yes": "boolean", "list": "array_float",
@@ -204,15 +195,15 @@ def test_an_array_in_pieces_has_the_same_rows(objects: list[dict[str, Any]]) -> 
     """Wherever it is cut: text in a row may look like the end of one."""
     good = {"_dc_sample_id": "s", "_dc_time": "2026-11-24T10:00:00Z", "_dc_prediction": 1, "a": "}", "c": '"},{"'}
     texts = [json.dumps(good | each).encode() for each in objects]
-    array = Array(memoryview(b"[" + b",".join(texts) + b"]"))
+    array = RowArray(memoryview(b"[" + b",".join(texts) + b"]"))
     shape = sample_shape(Columns("regression", {"a": "text"}, {"b": "text", "c": "text"}))
     whole = [repr(row) for part in shape.decode_all([Raw(text) for text in texts]) for row in part]
-    with mock.patch.object(rows, "PIECE", 40):
+    with mock.patch.object(undecoded, "PIECE", 40):
         assert [repr(row) for part in shape.decode_all(array) for row in part] == whole
     assert array.is_sound
 
 
 @pytest.mark.parametrize("text", [b"[{},]", b"[{} {}]", b"[{}]]", b"[,]", b"[[}]"])
 def test_what_is_no_array_is_found_before_its_end(text: bytes) -> None:
-    with mock.patch.object(rows, "PIECE", 1), pytest.raises(InvalidInput):
-        list(sample_shape(Columns("regression", {}, {})).decode_all(Array(memoryview(text + b"]"))))
+    with mock.patch.object(undecoded, "PIECE", 1), pytest.raises(InvalidInput):
+        list(sample_shape(Columns("regression", {}, {})).decode_all(RowArray(memoryview(text + b"]"))))

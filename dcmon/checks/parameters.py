@@ -1,0 +1,45 @@
+"""The parameters that checks take, by name. A typing error is refused: deepchecks ignores what it does not know."""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+
+from dcmon.checks.kinds import CheckKind
+from dcmon.errors import InvalidInput
+
+_ALL = ("n_samples", "random_state")
+_FEATURES = ("columns", "ignore_columns", "aggregation_method")
+_DRIFT = (
+    "margin_quantile_filter", "max_num_categories_for_drift", "min_category_size_ratio",
+    "max_num_categories_for_display", "show_categories_by", "numerical_drift_method", "categorical_drift_method",
+    "ignore_na", "min_samples",
+)  # fmt: skip
+# By the class that runs.
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "SingleDatasetPerformance": ("scorers",),
+    "FeatureDrift": (*_FEATURES, *_DRIFT, "n_top_columns", "sort_feature_by"),
+    "PredictionDrift": (*_DRIFT, "drift_mode", "balance_classes", "aggregation_method", "max_classes_to_display"),
+    "LabelDrift": (*_DRIFT, "balance_classes"),
+    "NewLabelTrainTest": (),
+    "NewCategoryTrainTest": (*_FEATURES, "max_features_to_show", "max_new_categories_to_show"),
+    "MixedNulls": (*_FEATURES, "null_string_list", "check_nan", "n_top_columns"),
+    "PercentOfNulls": (*_FEATURES, "max_features_to_show"),
+    "StringMismatch": (*_FEATURES, "n_top_columns"),
+}
+
+
+def known(kind: CheckKind) -> frozenset[str]:
+    """The parameters of a check of the catalogue."""
+    return frozenset() if kind.is_flow else frozenset((*NAMES[kind.implementation], *_ALL))
+
+
+def require(kind: CheckKind, given: Iterable[str]) -> None:
+    """Raises InvalidInput for a parameter that the check has not. What an own check takes, its package knows."""
+    if kind.is_own:
+        return
+    for name in given:
+        if name not in known(kind):
+            near = get_close_matches(name, known(kind), 1)
+            said = f"Do you mean {near[0]!r}? " if near else ""
+            raise InvalidInput(
+                f'{kind.class_name} has no parameter {name!r}. {said}"dcmon check show {kind.class_name}" lists all.'
+            )

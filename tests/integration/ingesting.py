@@ -1,0 +1,45 @@
+"""What tests of ingestion over Kafka share: the worker as a process, a seek, a reader of a topic."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from sqlalchemy import text
+
+from dcmon.app import App
+from dcmon.embedded.supervisor import environment
+from dcmon.settings import Kafka
+
+
+def public(app: App, statement: str) -> object:
+    with app.public() as session:
+        return session.scalar(text(statement))
+
+
+@contextmanager
+def worker(app: App) -> Iterator["subprocess.Popen[bytes]"]:
+    """`dcmon worker start ingest` as a process."""
+    command = [sys.executable, "-m", "dcmon", "worker", "start", "ingest"]
+    process = subprocess.Popen(command, env=environment(app.settings), stderr=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def seek(app: App, *arguments: str) -> str:
+    """`dcmon ingest seek`, as an operator types it; what it said."""
+    command = [sys.executable, "-m", "dcmon", "ingest", "seek", *arguments]
+    done = subprocess.run(command, env=environment(app.settings), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def consumer_of(settings: Kafka, topic: str) -> Consumer:
+    """A consumer of another kind of program, from the beginning of a topic's partitions."""
+    made = Consumer({"bootstrap.servers": settings.bootstrap_servers, "group.id": "reader"})
+    made.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in range(settings.partitions)])
+    return made

@@ -1,0 +1,23 @@
+"""Parameters of checks: the names that are known without the library are the library's."""
+
+import inspect
+
+import pytest
+from deepchecks.tabular import checks
+
+from dcmon.checks import catalogue, parameters
+from dcmon.checks.kinds import CheckKind
+from dcmon.errors import InvalidInput
+
+
+@pytest.mark.parametrize("kind", catalogue.KINDS, ids=lambda kind: kind.class_name)
+def test_the_names_are_those_of_the_library(kind: CheckKind) -> None:
+    taken = inspect.signature(getattr(checks, kind.implementation)).parameters.values()
+    assert parameters.known(kind) == {each.name for each in taken if each.kind is not each.VAR_KEYWORD}
+
+
+def test_a_typing_error_is_refused_with_what_was_perhaps_meant() -> None:
+    with pytest.raises(InvalidInput, match="FeatureDrift has no parameter 'min_smaples'"):
+        parameters.require(catalogue.named("FeatureDrift"), ["columns", "min_smaples"])
+    with pytest.raises(InvalidInput, match="DataFlow has no parameter"):
+        parameters.require(catalogue.DATA_FLOW, ["min_samples"])
