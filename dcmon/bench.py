@@ -1,11 +1,9 @@
 """Running the checks of a workload, on rows that are read already. Importing this module loads deepchecks."""
 
 import time
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -14,11 +12,8 @@ from dcmon import errors
 from dcmon.checks.catalogue import entry
 from dcmon.checks.layout import Layout, Value
 from dcmon.checks.run import Prepared, dataset, run
-from dcmon.columns import LABEL
 from dcmon.sheets import Sheet
 from dcmon.workload import Answer, Ask, Key, Workload
-
-RARE = 0.05  # two classes of which one is rarer than this are weighed alike, as the system before dcmon did
 
 
 @dataclass
@@ -42,14 +37,6 @@ class Rows:
         if name not in self._columns:
             self._columns[name] = self.sheet.column(name)
         return self._columns[name]
-
-    @cached_property
-    def is_unbalanced(self) -> bool:
-        """Whether there are two classes, and one is rare."""
-        if self.layout.task_type == "regression":
-            return False
-        classes = Counter(label for label in self._column(LABEL) if label is not None)
-        return len(classes) == 2 and min(classes.values()) <= RARE * sum(classes.values())
 
 
 class Bench:
@@ -81,12 +68,14 @@ class Bench:
 
 
 def _value(layout: Layout, ask: Ask, current: Rows, compared: Rows | None) -> Value:
+    # An earlier window's labels may still come: what is known of the reference says nothing of it.
+    is_with_reference = ask.compared is not None and ask.compared.window is None
     try:
         return run(
             entry(ask.module_name, ask.class_name),
             ask.params,
             ask.additional_kwargs,
-            replace(layout, balance_classes=compared is not None and compared.is_unbalanced),
+            replace(layout, balance_classes=layout.balance_classes and is_with_reference),
             current.prepared(ask.features),
             compared.prepared(ask.features) if compared else None,
             compared="earlier window" if ask.compared and ask.compared.window else "reference",

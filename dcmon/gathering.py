@@ -18,7 +18,7 @@ from dcmon.db import Organization
 from dcmon.planning import Plan
 from dcmon.settings import Evaluate
 from dcmon.sheets import Sheet
-from dcmon.tables.org import Check, Monitor
+from dcmon.tables.org import Check, Monitor, Version
 from dcmon.windows import Window
 from dcmon.workload import Answer, Ask, Key, Workload
 
@@ -31,6 +31,7 @@ class Kept:
     def __init__(self, most: int = 16) -> None:
         self._most, self._lock = most, threading.Lock()
         self._rows: OrderedDict[Key, Sheet | None] = OrderedDict()
+        self._unbalanced: dict[tuple[int, int], tuple[int, bool]] = {}
 
     def get(self, key: Key, read: Callable[[Key], Sheet | None]) -> Sheet | None:
         """The rows of a key, read when they are not there."""
@@ -46,6 +47,13 @@ class Kept:
             while len(self._rows) > self._most:
                 self._rows.popitem(last=False)
         return found
+
+    def is_unbalanced(self, session: Session, org: Organization, version: Version) -> bool:
+        """Whether a class is rare in the version's reference, found once for each revision of it."""
+        place, revision = (org.id, version.id), version.reference_revision
+        if self._unbalanced.get(place, (None, False))[0] != revision:
+            self._unbalanced[place] = revision, references.is_unbalanced(session, version)
+        return self._unbalanced[place][1]
 
 
 def gather(
@@ -82,7 +90,8 @@ def gather(
         with suppress(errors.InvalidInput):  # a filter on a column that the reference has not
             rows[ask.current] = kept.get(ask.current, read)
             asks += [ask] if rows[ask.current] is not None else []
-    return Workload(layout(plan), asks, rows), known
+    balanced = plan.model.task_type != "regression" and kept.is_unbalanced(session, org, plan.version)
+    return Workload(replace(layout(plan), balance_classes=balanced), asks, rows), known
 
 
 def _asks(org: Organization, plan: Plan, limit: int) -> list[Ask]:

@@ -22,6 +22,7 @@ from dcmon.tables.org import Model, Version
 from dcmon.workload import Sample
 
 LARGEST = 100_000
+RARE = 0.05  # a share of the labelled rows
 REFERENCE_LOCK = 4  # advisory lock space, beside those of dcmon.storage
 Document = bytes | mmap
 
@@ -190,6 +191,18 @@ def fair_sheet(
     said = ", ".join(f"{_column(name)} as c{position}" for position, name in enumerate(kinds))
     said += f", r.{HASH} as o1, r._dc_position as o2"
     return sheets.fetch(session, kinds, *_bottom(model, version, limit, labelled, filters, said), limit, most)
+
+
+def is_unbalanced(session: Session, version: Version) -> bool:
+    """Whether the reference's labels are of two classes, and one is rare: drift then weighs both alike.
+
+    Of all rows of the reference, so it is one answer for each revision (as the system before dcmon had it).
+    """
+    if not version.reference_revision:
+        return False
+    counted = f"select count(*) from reference_{version.relation} r where r.revision = 0 and r.{LABEL} is not null"
+    counts = session.scalars(text(f"{counted} group by r.{LABEL} limit 3")).all()
+    return len(counts) == 2 and min(counts) <= RARE * sum(counts)
 
 
 def _column(name: str) -> str:

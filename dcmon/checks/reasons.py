@@ -12,6 +12,7 @@ NO_REFERENCE = (
     'The version has no reference to compare with. Load one with "dcmon reference load", or have the monitor compare'
     " with the window before (--compare previous)."
 )
+BALANCED = "weighed both classes alike, for one of them is rare in the reference (balance_classes)"
 COMES_BY_ITSELF = "It is evaluated again when there are some."
 
 

@@ -150,12 +150,15 @@ class _Run:
                 arguments["class_list_to_show"] = _listed(classes)
         if self._balanceable(params):
             arguments["balance_classes"] = True
+            self.remarks.append(reasons.BALANCED)
         return arguments
 
     def _balanceable(self, params: Mapping[str, Any]) -> bool:
         """Whether classes are to be weighed alike, which deepchecks knows for Cramer's V of classes only."""
         if self.kind.implementation not in ("LabelDrift", "PredictionDrift") or not self.layout.balance_classes:
             return False
+        if "balance_classes" in params:
+            return bool(params["balance_classes"])
         return params.get("drift_mode") != "proba" and params.get("categorical_drift_method", "cramers_v") != "PSI"
 
     def _require_rows(self, current: Prepared, reference: Prepared | None) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter
 from pydantic import AfterValidator, BaseModel, Field
+from sqlalchemy.orm import Session
 
 from dcmon import columns, errors, models, references, samples, storage, versions
 from dcmon.columns import TIME
@@ -102,7 +103,7 @@ def show_by_name(asks: Asks, model_name: str, version_name: str) -> dict[str, An
     """A version of the named model."""
     with asks.session() as session:
         model = models.find(session, model_name)
-        return _version(model, versions.find(session, model, version_name))
+        return _version(session, model, versions.find(session, model, version_name))
 
 
 @router.delete("/models/{model_name}/model-versions/{version_name}")
@@ -117,7 +118,7 @@ def delete_by_name(asks: Asks, model_name: str, version_name: str) -> None:
 def show(asks: Asks, version_id: int) -> dict[str, Any]:
     """A version."""
     with asks.session() as session:
-        return _version(*versions.get(session, version_id))
+        return _version(session, *versions.get(session, version_id))
 
 
 @router.put("/model-versions/{version_id}")
@@ -211,7 +212,7 @@ def _plain(name: str, value: Any) -> Any:
     return value
 
 
-def _version(model: Model, version: Version) -> dict[str, Any]:
+def _version(session: Session, model: Model, version: Version) -> dict[str, Any]:
     own = storage.columns(model, version)
     return {
         "id": version.id,
@@ -227,5 +228,5 @@ def _version(model: Model, version: Version) -> dict[str, Any]:
         "statistics": {},
         "classes": version.classes,
         "label_map": version.label_map,
-        "balance_classes": False,
+        "balance_classes": model.task_type != "regression" and references.is_unbalanced(session, version),
     }
