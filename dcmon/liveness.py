@@ -6,7 +6,7 @@ history, which no clock judges.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import bindparam, or_, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -27,6 +27,11 @@ SILENT = f"""
                and v.watermark < now() - interval '1 hour' and v.stale_at is distinct from v.watermark)
     or {quiet.COUNTS}
 """
+ASKED = (
+    bindparam("versions", type_=ARRAY(Integer)),
+    bindparam("starts", type_=ARRAY(DateTime(timezone=True))),
+    bindparam("ends", type_=ARRAY(DateTime(timezone=True))),
+)
 # Each window by the index on versions and windows: there may be millions of results.
 JUDGED = text("""
     select w.version_id, w.window_start, w.window_end
@@ -37,11 +42,7 @@ JUDGED = text("""
         or exists (select 1 from due_windows d
                     where d.version_id = w.version_id and d.window_start = w.window_start
                       and d.window_end = w.window_end and (:is_flow or not d.is_flow))
-""").bindparams(
-    bindparam("versions", type_=ARRAY(Integer)),
-    bindparam("starts", type_=ARRAY(DateTime(timezone=True))),
-    bindparam("ends", type_=ARRAY(DateTime(timezone=True))),
-)
+""").bindparams(*ASKED)
 Liveness = Literal["live", "stale", "loaded", "empty"]
 
 
@@ -69,7 +70,7 @@ def make_due_by_clock(session: Session, now: datetime, kept: timedelta | None = 
                     break
                 if (window := shape.ending(end, local)).start >= first:
                     found.add((version.id, window))
-    fresh = found - _judged(session, found, is_flow=False)
+    fresh = found - judged(session, found, is_flow=False)
     due.add(session, fresh)
     return len(fresh) + _count_silences(session, now, kept)
 
@@ -78,7 +79,7 @@ def _count_silences(session: Session, now: datetime, kept: timedelta | None) -> 
     """Make windows due in which nothing came, for the monitors that say so; returns how many."""
     let_pass = quiet.let_pass(session, now, GRACE)
     found = {(version, window) for version, window, model in let_pass if window.start >= due.begins(model, kept, now)}
-    fresh = found - _judged(session, found, is_flow=True)
+    fresh = found - judged(session, found, is_flow=True)
     due.add(session, fresh, is_flow=True)
     return len(fresh)
 
@@ -113,19 +114,21 @@ def _live(session: Session, now: datetime) -> Sequence[Version]:
     ).all()
 
 
-def _judged(session: Session, windows: set[Due], *, is_flow: bool) -> set[Due]:
+def judged(session: Session, windows: set[Due], *, is_flow: bool) -> set[Due]:
     """Those that have a result, or wait for one, already: of monitors on the flow of rows, or of others."""
     if not windows:
         return set()
-    ordered = sorted(windows)
-    found = session.execute(
-        JUDGED,
-        {
-            "versions": [version_id for version_id, _ in ordered],
-            "starts": [window.start for _, window in ordered],
-            "ends": [window.end for _, window in ordered],
-            "flow": DATA_FLOW.class_name,
-            "is_flow": is_flow,
-        },
-    )
+    found = session.execute(JUDGED, asked(windows, is_flow=is_flow))
     return {(row.version_id, Window(row.window_start, row.window_end)) for row in found}
+
+
+def asked(windows: set[Due], *, is_flow: bool) -> dict[str, Any]:
+    """What JUDGED is asked with."""
+    ordered = sorted(windows)
+    return {
+        "versions": [version_id for version_id, _ in ordered],
+        "starts": [window.start for _, window in ordered],
+        "ends": [window.end for _, window in ordered],
+        "flow": DATA_FLOW.class_name,
+        "is_flow": is_flow,
+    }

@@ -196,13 +196,15 @@ def test_ctrl_c_while_a_window_is_waited_for_is_exit_130(credit: Dcmon, later: f
 
 
 def test_parameters_of_the_check_are_changed_and_reset(credit: Dcmon) -> None:
-    changed = credit.json("monitor", "set", NULLS, "--param", "n_top_columns=3", "--param", "aggregation_method=max")
+    changed = credit.json(
+        "monitor", "set", NULLS, "--param", "max_features_to_show=3", "--param", "aggregation_method=max"
+    )
     assert (changed["revision"], changed["windows_due"]) == (2, 10)
     shown = credit.json("monitor", "show", NULLS)
-    assert shown["params"] == {"n_top_columns": 3, "aggregation_method": "max"}
-    assert credit.json("monitor", "set", NULLS, "--param", "n_top_columns=3")["revision"] == 2
-    credit.json("monitor", "set", NULLS, "--reset", "param", "--param", "n_top_columns=2")
-    assert credit.json("monitor", "show", NULLS)["params"] == {"n_top_columns": 2}
+    assert shown["params"] == {"max_features_to_show": 3, "aggregation_method": "max"}
+    assert credit.json("monitor", "set", NULLS, "--param", "max_features_to_show=3")["revision"] == 2
+    credit.json("monitor", "set", NULLS, "--reset", "param", "--param", "max_features_to_show=2")
+    assert credit.json("monitor", "show", NULLS)["params"] == {"max_features_to_show": 2}
     assert credit("monitor", "set", NULLS, "--param", "n top=3").returncode == 2
 
 
