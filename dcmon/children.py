@@ -9,6 +9,7 @@ import os
 import pickle
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -27,6 +28,8 @@ from dcmon.workload import Answer, Key, Workload
 
 KEPT = 16  # rows of references that a child keeps from window to window
 LOOKED_EVERY = 0.5  # seconds between looks at a child that works
+MOVES = 0.1  # seconds of CPU time that tell a process at work from one that only looks whether it may go on
+REST_COMES_IN = 5  # seconds between the parts of an answer
 LONGEST_ANSWER = 100_000_000  # bytes; what claims to be longer is none
 
 
@@ -51,6 +54,8 @@ class Zygote:
     def fork(self, bounds: Evaluate) -> tuple[int, Connection]:
         """A new child: its process id, and the pipe to it."""
         ours, theirs = socket.socketpair()
+        # What claims to be longer than it is must not be waited for: leases end meanwhile.
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", REST_COMES_IN, 0))
         given = {"cpu": bounds.cpu.total_seconds(), "memory": bounds.memory}
         with theirs:
             pid = self._ask(zygote.FORK + json.dumps(given).encode(), [theirs.fileno()])
@@ -118,6 +123,37 @@ class Zygote:
 
 ZYGOTE = Zygote()
 atexit.register(ZYGOTE.stop)
+
+
+class _Stillness:
+    """How long a process does nothing. One that others keep from the processor still gets a little of it.
+
+    Where its CPU time can't be read, and where it only ever takes a little, it may take ten times as long in all.
+    """
+
+    def __init__(self, pid: int | None, most: float) -> None:
+        self._pid, self._most = pid, most
+        self._began = self._moved = time.monotonic()
+        self._cpu = _cpu(pid)
+
+    def look(self) -> None:
+        """Raises Broken when it has been still for too long."""
+        now, cpu = time.monotonic(), _cpu(self._pid)
+        if cpu is None or self._cpu is None or cpu - self._cpu > MOVES:
+            self._moved, self._cpu = now, cpu
+        if now - self._moved > self._most:
+            raise Broken(f"It hung: it did nothing for {self._most:g} s (DCMON_EVALUATE__HANG).")
+        if now - self._began > 10 * self._most:
+            raise Broken(f"It hung: no answer in {10 * self._most:g} s (ten times DCMON_EVALUATE__HANG).")
+
+
+def _cpu(pid: int | None) -> float | None:
+    """The seconds of CPU time that a process and those that it waited for have taken; None where nobody says so."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return sum(map(int, file.read().rpartition(")")[2].split()[11:15])) / os.sysconf("SC_CLK_TCK")
+    except OSError:
+        return None
 
 
 class Child:
@@ -192,14 +228,14 @@ class Child:
         return replace(workload, rows=rows, forgotten=forgotten)
 
     def _answer(self, pipe: Connection, wait: Callable[[], None]) -> Answer | None:
-        until = time.monotonic() + self._bounds.hang.total_seconds()
+        stillness = _Stillness(self._pid, self._bounds.hang.total_seconds())
         while not pipe.poll(LOOKED_EVERY):
             wait()
-            if time.monotonic() > until:
-                raise Broken(f"It hung: no answer in {self._bounds.hang.total_seconds():g} s.")
-        said = pipe.recv_bytes(LONGEST_ANSWER)
+            stillness.look()
         try:
-            answer: Answer | None = pickle.loads(said)
+            answer: Answer | None = pickle.loads(pipe.recv_bytes(LONGEST_ANSWER))
+        except (EOFError, ConnectionError):
+            raise
         except Exception as error:
             raise Broken("It wrote into what dcmon keeps open.") from error
         return answer

@@ -82,7 +82,7 @@ class Evaluate(BaseModel):
         timedelta(minutes=2), description="CPU time that one check may take on one window; more of it is an ERROR."
     )
     hang: Duration = Field(
-        timedelta(minutes=20), description="A check that gives no answer so long hangs, however busy the machine is."
+        timedelta(minutes=2), description="A check that does nothing for so long, or runs for ten times that, hangs."
     )
     memory: int = Field(
         2_000_000_000, ge=100_000_000, description="Bytes that a process which runs checks may take for them."

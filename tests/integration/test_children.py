@@ -50,6 +50,20 @@ class Sleep(Scorer):
     def __call__(self, model, rows, labels):
         time.sleep(3600)
 
+class Work(Scorer):
+    def __init__(self, seconds):
+        self.seconds = seconds
+    def __call__(self, model, rows, labels):
+        until = time.monotonic() + self.seconds
+        while time.monotonic() < until:
+            pass
+        return super().__call__(model, rows, labels)
+
+class Poll(Scorer):
+    def __call__(self, model, rows, labels):
+        while True:
+            time.sleep(0.01)
+
 class Eat(Scorer):
     def __call__(self, model, rows, labels):
         kept = []
@@ -142,7 +156,7 @@ def test_a_name_that_no_text_can_hold_is_replaced(faults: Any, origin: Zygote) -
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("words", [b"garbage", b"\0\0\0\7garbage"])
+@pytest.mark.parametrize("words", [b"garbage", b"\0\0\0\7garbage", b"\0\1\0\0too short"])
 def test_one_that_writes_into_every_open_file_is_an_error_and_the_others_have_their_values(
     faults: Any, origin: Zygote, words: bytes
 ) -> None:
@@ -163,7 +177,19 @@ def test_one_that_gives_no_answer_hangs(faults: Any, origin: Zygote) -> None:
     with Child(Evaluate(hang=timedelta(seconds=2)), origin) as child:
         found = said(run(child, faults.Scorer(), faults.Sleep()))
 
-    assert found == [FOUND, ("ERROR", "It hung: no answer in 2 s.")]
+    assert found == [FOUND, ("ERROR", "It hung: it did nothing for 2 s (DCMON_EVALUATE__HANG).")]
+
+
+def test_one_that_computes_for_longer_than_one_may_hang_has_its_value(faults: Any, origin: Zygote) -> None:
+    with Child(Evaluate(hang=timedelta(seconds=1)), origin) as child:
+        assert said(run(child, faults.Work(3.0))) == [FOUND]
+
+
+def test_one_that_looks_all_the_time_whether_it_may_go_on_hangs_in_the_end(faults: Any, origin: Zygote) -> None:
+    with Child(Evaluate(hang=timedelta(seconds=1)), origin) as child:
+        [(state, reason)] = said(run(child, faults.Poll()))
+
+    assert (state, "It hung" in reason) == ("ERROR", True)
 
 
 def test_one_that_eats_memory_meets_its_bound(faults: Any, origin: Zygote) -> None:
