@@ -255,19 +255,26 @@ def get(session: Session, monitor_id: int) -> Monitor:
 
 
 def find(session: Session, name: str) -> Monitor:
-    """The monitor called MODEL/MONITOR, or MONITOR where only one model has it. Raises NotFound or InvalidInput."""
+    """The monitor called MODEL/MONITOR, or MONITOR where only one model has it, or of that id.
+
+    Raises NotFound, or InvalidInput where several are called so.
+    """
     statement = select(Monitor, Model.name).join(Check, Check.id == Monitor.check_id).join(Model)
     rows = session.execute(statement.order_by(Monitor.id)).all()
-    found = [monitor for monitor, model in rows if name in (monitor.name, f"{model}/{monitor.name}")]
+    found = [
+        (monitor, f"{model}/{monitor.name}")
+        for monitor, model in rows
+        if name in (monitor.name, f"{model}/{monitor.name}")
+    ]
+    found = found or [(monitor, model) for monitor, model in rows if name == str(monitor.id)]
     if not found:
         raise errors.NotFound(what="monitor", name=name)
     if len(found) > 1:
-        choices = [f"{model}/{monitor.name}" for monitor, model in rows if monitor in found]
-        if len(set(choices)) == len(choices):
-            raise errors.InvalidInput(
-                f"There are {len(found)} monitors {name!r}: say {' or '.join(map(repr, choices))}."
-            )
-    return found[0]
+        # Over HTTP two monitors of a model may have one name.
+        by_name = len({called for _, called in found}) == len(found)
+        choices = [repr(called) if by_name else f"{monitor.id} ({called})" for monitor, called in found]
+        raise errors.InvalidInput(f"There are {len(found)} monitors {name!r}: say {' or '.join(choices)}.")
+    return found[0][0]
 
 
 def extent(session: Session, monitor: Monitor) -> dict[str, int]:
