@@ -44,6 +44,11 @@ class Rows:
         return self._columns[name]
 
     @cached_property
+    def labelled(self) -> int:
+        """How many rows have a label: a check on labels looks at no others."""
+        return int(pd.notna(self._column(LABEL)).sum())
+
+    @cached_property
     def is_unbalanced(self) -> bool:
         """Whether there are two classes, and one is rare."""
         if self.layout.task_type == "regression":
@@ -75,9 +80,8 @@ class Bench:
             assert current is not None, "a workload asks for nothing that has no rows"
             value = _value(workload.layout, ask, current, compared)
             spent = timedelta(seconds=time.perf_counter() - began)
-            yield Answer(
-                ask.monitor_id, value, len(current.sheet), spent, ask.current.limit, is_baseline=ask.is_baseline
-            )
+            n = current.labelled if entry(ask.module_name, ask.class_name).needs_labels else len(current.sheet)
+            yield Answer(ask.monitor_id, value, n, spent, ask.current.limit, is_baseline=ask.is_baseline)
 
 
 def _value(layout: Layout, ask: Ask, current: Rows, compared: Rows | None) -> Value:

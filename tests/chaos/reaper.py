@@ -9,6 +9,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -18,6 +19,7 @@ from tests.chaos.processes import STOPS_WITHIN, Killable, PostgreSQL, Program
 
 AIM = 1.0  # seconds to wait for a transaction to kill in
 LONGEST_STOP = 14.0  # seconds: more than the 10 after which Kafka's group goes on without a member
+PART_OF = {"backend": "postgres", "child": "evaluate"}  # what is killed inside another
 NEEDS_ARE_AWAY = 7  # exit code of what can't reach what it needs, and is to be started again
 
 
@@ -75,11 +77,13 @@ class Reaper:
             self._aim()
         if victim.kind == "backend":
             self._kill_backend()
+        elif victim.kind == "child":
+            self._kill_child(self.rng.choice(self._of("child")))
         else:
             self._hit(self.rng.choice(self._of(victim.kind)), self.rng.choice(victim.signals))
 
     def _of(self, kind: str) -> list[Killable]:
-        wanted = "postgres" if kind == "backend" else kind
+        wanted = PART_OF.get(kind, kind)
         return [each for each in self.running if each.kind == wanted and each not in self._away and each.is_running]
 
     def _aim(self) -> None:
@@ -100,6 +104,14 @@ class Reaper:
             except ProcessLookupError:
                 return
             self.kills["backend"] += 1
+
+    def _kill_child(self, worker: Killable) -> None:
+        """A process that runs checks for an evaluate worker, or the one that forks those."""
+        assert isinstance(worker, Program)
+        if found := worker.descendants():
+            with suppress(ProcessLookupError):
+                os.kill(self.rng.choice(found), signal.SIGKILL)
+                self.kills["child"] += 1
 
     def _hit(self, victim: Killable, number: int) -> None:
         hit = {signal.SIGSTOP: self._stop, signal.SIGTERM: self._terminate}.get(number, self._kill)  # type: ignore[call-overload]
