@@ -25,12 +25,16 @@ NEEDS_ARE_AWAY = 7  # exit code of what can't reach what it needs, and is to be 
 
 @dataclass(frozen=True)
 class Victim:
-    """A kind to kill: how often, compared with others, and the seconds that it is left alone after."""
+    """A kind to kill: how often, compared with others, and the seconds that it is left alone after.
+
+    `needs`: how many processes it must have started, so that what dies was at work.
+    """
 
     kind: str
     weight: float
     rest: float = 0.0
     signals: Sequence[int] = (signal.SIGKILL,)
+    needs: int = 0
 
 
 ALL = (signal.SIGKILL,) * 8 + (signal.SIGTERM, signal.SIGSTOP)
@@ -68,7 +72,7 @@ class Reaper:
         self._let_all_run()
 
     def _hit_one(self, now: float) -> None:
-        able = [each for each in self.victims if self._rests_until.get(each.kind, 0) <= now and self._of(each.kind)]
+        able = [each for each in self.victims if self._rests_until.get(each.kind, 0) <= now and self._of(each)]
         if not able:
             return
         victim = self.rng.choices(able, [each.weight for each in able])[0]
@@ -78,13 +82,14 @@ class Reaper:
         if victim.kind == "backend":
             self._kill_backend()
         elif victim.kind == "child":
-            self._kill_child(self.rng.choice(self._of("child")))
+            self._kill_child(self.rng.choice(self._of(victim)))
         else:
-            self._hit(self.rng.choice(self._of(victim.kind)), self.rng.choice(victim.signals))
+            self._hit(self.rng.choice(self._of(victim)), self.rng.choice(victim.signals))
 
-    def _of(self, kind: str) -> list[Killable]:
-        wanted = PART_OF.get(kind, kind)
-        return [each for each in self.running if each.kind == wanted and each not in self._away and each.is_running]
+    def _of(self, victim: Victim) -> list[Killable]:
+        wanted = PART_OF.get(victim.kind, victim.kind)
+        there = [each for each in self.running if each.kind == wanted and each not in self._away and each.is_running]
+        return [each for each in there if not victim.needs or len(each.descendants()) >= victim.needs]
 
     def _aim(self) -> None:
         """Wait a moment for a transaction that writes: what dies in one is of most interest."""

@@ -26,7 +26,8 @@ FOLDED = (
 )  # fmt: skip
 HELD = {
     "a lease on a window": "select * from due_windows where lease_until is not null",
-    "a lease on a notification": "select * from notifications where lease_until is not null",
+    "a lease on a notification": "select * from notifications where lease_until is not null"
+    " and (lease_until > now() or (delivered_at is null and dead_at is null))",
     "a quarter hour that nobody looked at": "select * from quarter_hours where is_touched",
     "receipts that nobody looked at": "select * from receipts where is_touched",
 }

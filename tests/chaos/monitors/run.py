@@ -38,11 +38,14 @@ from tests.chaos.reaper import Reaper, Victim
 from tests.chaos.verdict import Verdict
 
 STALLS = (signal.SIGKILL,) * 9 + (signal.SIGTERM,)
+AT_WORK = 2  # processes of an evaluator that runs checks: one that forks, and one that is forked
 VICTIMS = (
-    Victim("evaluate", 4, 2, STALLS), Victim("child", 3, 3), Victim("notify", 4, 1, STALLS),
-    Victim("scheduler", 2, 1, STALLS), Victim("receiver", 2, 1), Victim("postgres", 1, 5), Victim("backend", 2, 3),
+    Victim("evaluate", 4, 2, STALLS, needs=AT_WORK), Victim("child", 4, 2, needs=AT_WORK), Victim("notify", 3, 1, STALLS),
+    Victim("scheduler", 2, 2, STALLS), Victim("receiver", 2, 1), Victim("postgres", 1, 10), Victim("backend", 2, 4),
 )  # fmt: skip
 LABEL_DELAY = timedelta(seconds=2)
+EARLY, BEGINS_WITHIN = 4, 120.0  # requests, and seconds until a first window is evaluated
+REQUESTS_OF_AN_HOUR = 2.5  # that a client makes, about
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Course:
     """What a run is to be: of which seed, how many kills in how many seconds at most, over how many hours of rows.
 
     `pause` is the mean time between requests of a version's client, `between` that between kills, in seconds;
-    `patience` how long nothing may change, in the end, before what is wrong is wrong.
+    `patience` how many looks, a second apart, may find nothing better before what is wrong is wrong.
     """
 
     seed: int
@@ -59,7 +62,7 @@ class Course:
     hours: int = 12
     pause: float = 0.3
     between: float = 0.8
-    patience: float = 45.0
+    patience: int = 45
 
 
 @dataclass
@@ -103,16 +106,22 @@ def settings(url: str, folder: Path) -> Settings:
 
 
 class Client(threading.Thread):
-    """Logs all rows and labels of a version, a few at a time, out of order; each request until it is taken."""
+    """Logs all rows and labels of a version, a few at a time, out of order; each request until it is taken.
 
-    def __init__(self, engine: Engine, target: Target, book: Book, pause: float) -> None:
+    After the first requests it waits until they are evaluated: then the others are late.
+    """
+
+    def __init__(self, engine: Engine, target: Target, book: Book, pause: float, is_watched: threading.Event) -> None:
         super().__init__(name=target.name, daemon=True)
+        self.is_watched = is_watched
         self.engine, self.target, self.book, self.pause = engine, target, book, pause
         self.rng = Random(f"{target.seed}/client")
         self.direct = Direct(engine)
 
     def run(self) -> None:
-        for send in self._requests():
+        for number, send in enumerate(self._requests()):
+            if number == EARLY:
+                self.is_watched.wait(BEGINS_WITHIN)
             while not self._is_taken(send):
                 time.sleep(0.3)
             self.book.count("requests")
@@ -120,18 +129,19 @@ class Client(threading.Thread):
 
     def _requests(self) -> Iterator[Callable[[], None]]:
         """Samples about in order of time, each with its labels at once, soon or late; corrections after them."""
-        names, left = self._shuffled(), list[Callable[[], None]]()
+        names, left, corrections = self._shuffled(), list[Callable[[], None]](), list[Callable[[], None]]()
         while names:
             count = self.rng.choice([5, 15, 30])
             some, names = names[:count], names[count:]
             yield partial(self._log, some)
-            for turn in (0, 1):
-                labelled = [name for name in some if len(self.target.labels.get(name, ())) > turn]
-                left += [partial(self._label, labelled, turn)] if labelled else []
+            for turn, put_off in enumerate((left, corrections)):
+                if labelled := [name for name in some if len(self.target.labels.get(name, ())) > turn]:
+                    put_off.append(partial(self._label, labelled, turn))
             while left and self.rng.random() < 0.5:
                 yield left.pop(0)
         yield from left
         yield partial(self._log_newest, self.target.newest)
+        yield from corrections
 
     def _shuffled(self) -> list[str]:
         """The rows but for the newest, in order of time, give or take some hours."""
@@ -213,7 +223,7 @@ class Stage:
         own = environment(settings(self.postgres.url, self.folder))
         for kind in ("evaluate", "notify", "scheduler"):
             for number in (0, 1):
-                command = ["worker", "start", kind]
+                command = ["-v", "worker", "start", kind]
                 self.running.append(dcmon(kind, f"{kind}-{number}", command, own, self.folder))
         command = [sys.executable, "-m", "tests.chaos.monitors.receiver", str(self.port), str(self.log), str(seed)]
         given = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
@@ -222,6 +232,11 @@ class Stage:
         for each in self.running:
             if not each.is_running:
                 each.start()
+
+    def is_at_work(self) -> bool:
+        """Whether a check was begun somewhere."""
+        workers = [each for each in self.running if isinstance(each, Program) and each.kind == "evaluate"]
+        return any(len(each.descendants()) >= AT_WORK for each in workers)
 
     def calm(self) -> None:
         """From now on the receivers can be relied on."""
@@ -264,16 +279,21 @@ def stage() -> Iterator[Stage]:
 
 def carry_out(course: Course, say: Callable[[Reaper], None] = lambda _: None) -> Result:
     """A run from beginning to end. Its folder is left when something was found."""
+    import deepchecks.tabular  # noqa: F401 - while nothing waits for it
+
     began = time.monotonic()
     with stage() as ground:
         book, engine = Book(), db.engine(ground.postgres.url)
         migrate.upgrade_public(engine)
         world = build(engine, course.seed, course.hours, ground.port, LABEL_DELAY)
         ground.start(course.seed)
-        clients = [Client(engine, target, book, course.pause) for target in world.targets]
+        is_watched = threading.Event()
+        clients = [Client(engine, target, book, course.pause, is_watched) for target in world.targets]
         hurry = Hurry(ground.postgres.url, world)
         for each in (*clients, hurry):
             each.start()
+        process.wait_until(ground.is_at_work, BEGINS_WITHIN, every=0.1)
+        is_watched.set()
         reaper = Reaper(Random(course.seed), ground.running, VICTIMS, book, course.between)
         reaper.run(course.kills, course.seconds, say)
         ground.calm()
@@ -303,16 +323,15 @@ def _end(clients: Sequence[Client], book: Book, reaper: Reaper) -> None:
             book.fault(f"{client.name} could not log everything in five minutes, though everything runs")
 
 
-def _settled(examiner: Examiner, url: str, patience: float, reaper: Reaper) -> Verdict:
+def _settled(examiner: Examiner, url: str, patience: int, reaper: Reaper) -> Verdict:
     """What there is to say when all is as it must be, or when nothing has changed for long."""
-    fewest, ends = sys.maxsize, time.monotonic() + patience
+    fewest, left = sys.maxsize, patience  # counted in looks: on a machine that stands still nothing is late
     while True:
         reaper.tend(time.monotonic())
         with psycopg.connect(url, row_factory=dict_row) as connection:
             verdict = examiner.examine(connection)
         faults = len(verdict.lost) + len(verdict.doubled) + len(verdict.wrong)
-        if verdict.is_well or time.monotonic() > ends:
+        if verdict.is_well or not left:
             return verdict
-        if faults < fewest:
-            fewest, ends = faults, time.monotonic() + patience
+        fewest, left = min(fewest, faults), patience if faults < fewest else left - 1
         time.sleep(1)
