@@ -35,6 +35,9 @@ SERIES = """
     select distinct on (r.window_end) r.*, r.window_end from results r
      where r.version_id = %(version)s and r.monitor_id = %(monitor)s order by r.window_end, r.revision desc
 """
+WRITTEN = """
+    select n.*, w.name as receiver from notifications n join webhooks w on w.id = n.webhook_id order by n.position
+"""
 RULES = "select id from alert_rules where monitor_id = %(monitor)s order by id"
 ALERTS = """
     select * from alerts
@@ -86,7 +89,9 @@ class Examiner:
             self._revisions(verdict, f"{where} until {end}", rows)
             if end in wanted:
                 newest = max(rows, key=lambda row: row["revision"])
-                verdict.wrong += [f"{where} until {end}: {each}" for each in _differs(newest, expected.find(watch, end))]
+                verdict.wrong += [
+                    f"{where} until {end}: {each}" for each in _differs(newest, expected.find(watch, end))
+                ]
         verdict.counts["results"] += sum(map(len, found.values()))
         verdict.counts["windows"] += len(found)
 
@@ -120,8 +125,7 @@ class Examiner:
         for line in _rows(connection, "select * from alert_changes order by id"):
             history[line["alert_id"]].append(line)
         written: dict[tuple[int, str], list[Mapping[str, Any]]] = defaultdict(list)
-        query = "select n.*, w.name as receiver from notifications n join webhooks w on w.id = n.webhook_id order by position"
-        for row in _rows(connection, query):
+        for row in _rows(connection, WRITTEN):
             written[row["alert_id"], row["receiver"]].append(row)
         for alert in _rows(connection, "select * from alerts order by id"):
             if alert["state"] not in (states := _states(history[alert["id"]])):
@@ -136,13 +140,17 @@ class Examiner:
         verdict.counts["notifications"] += sum(map(len, written.values()))
         verdict.counts["letters"] += sum(map(len, mine.values()))
 
-    def _delivered(self, verdict: Verdict, where: str, alert: Mapping[str, Any], told: Rows, got: Sequence[Letter]) -> None:
+    def _delivered(
+        self, verdict: Verdict, where: str, alert: Mapping[str, Any], told: Rows, got: Sequence[Letter]
+    ) -> None:
         """What was written was delivered, or something newer was; in order; and the last is what is true."""
         for row in told:
             if row["delivered_at"] is None and not row["is_superseded"]:
                 verdict.lost.append(f"{where}: {row['kind']} is not delivered: {row['last_error']}")
             name = f"msg_{row['message_id'].hex}" if row["message_id"] else None
-            if row["delivered_at"] is not None and not any(letter.message == name and letter.is_taken for letter in got):
+            if row["delivered_at"] is not None and not any(
+                letter.message == name and letter.is_taken for letter in got
+            ):
                 verdict.lost.append(f"{where}: {row['kind']} is said to be delivered, and never came")
         verdict.wrong += [
             f"{where}: {after.kind} came after {before.kind}, which is newer"

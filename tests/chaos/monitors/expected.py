@@ -110,5 +110,3 @@ class Expected:
         except DeepchecksBaseError:
             return None
         return list(numbers.values()) or None
-
-

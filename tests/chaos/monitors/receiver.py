@@ -1,7 +1,7 @@
 """A receiver that can't be relied on: python -m tests.chaos.monitors.receiver PORT FILE SEED
 
-It writes down each message before anything else, a JSON line each; then it answers 200, or 500, or much too late, or not
-at all, or dies. While there is a file FILE.calm it answers 200.
+It writes down each message before anything else, a JSON line each; then it answers 200, or 500, or much too late, or
+not at all, or dies. While there is a file FILE.calm it answers 200.
 """
 
 import json
@@ -50,7 +50,9 @@ class Receiver(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         self.send_response(int(answer))
-        for name, value in {"429": {"retry-after": "1"}, "301": {"location": "http://127.0.0.1:1/"}}.get(answer, {}).items():
+        for name, value in {"429": {"retry-after": "1"}, "301": {"location": "http://127.0.0.1:1/"}}.get(
+            answer, {}
+        ).items():
             self.send_header(name, value)
         self.send_header("content-length", "0")
         self.end_headers()

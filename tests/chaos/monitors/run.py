@@ -40,8 +40,9 @@ from tests.chaos.verdict import Verdict
 STALLS = (signal.SIGKILL,) * 9 + (signal.SIGTERM,)
 AT_WORK = 2  # processes of an evaluator that runs checks: one that forks, and one that is forked
 VICTIMS = (
-    Victim("evaluate", 4, 2, STALLS, needs=AT_WORK), Victim("child", 4, 2, needs=AT_WORK), Victim("notify", 3, 1, STALLS),
-    Victim("scheduler", 2, 2, STALLS), Victim("receiver", 2, 1), Victim("postgres", 1, 10), Victim("backend", 2, 4),
+    Victim("evaluate", 4, 2, STALLS, needs=AT_WORK), Victim("child", 4, 2, needs=AT_WORK),
+    Victim("notify", 3, 1, STALLS), Victim("scheduler", 2, 2, STALLS), Victim("receiver", 2, 1),
+    Victim("postgres", 1, 10), Victim("backend", 2, 4),
 )  # fmt: skip
 LABEL_DELAY = timedelta(seconds=2)
 EARLY, BEGINS_WITHIN = 4, 120.0  # requests, and seconds until a first window is evaluated

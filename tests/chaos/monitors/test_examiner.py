@@ -219,5 +219,11 @@ def test_the_second_fold_knows_the_table() -> None:
     rule = Rule("> 0.2 warn 0.1", beyond(0.2, 0.1), "high", "low", for_windows=2, keep_firing=1)
     first, last = spans(rule, series)
     assert (first.first, first.fired, first.last) == tuple(begins + timedelta(hours=at) for at in (1, 2, 4))
-    assert (first.state, first.severity, first.windows, first.worst, first.current) == ("resolved", "high", 4, 0.25, 0.0)
+    assert (first.state, first.severity, first.windows, first.worst, first.current) == (
+        "resolved",
+        "high",
+        4,
+        0.25,
+        0.0,
+    )
     assert (last.state, last.severity, last.windows) == ("pending", "low", 1)

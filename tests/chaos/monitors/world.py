@@ -38,7 +38,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Watch:
-    """A monitor: a check on windows of so many hours, and its rules. `needs`: what it reads, rows, labels or neither."""
+    """A monitor: a check on windows of so many hours, and its rules. `reads`: rows, labels, or the flow of rows."""
 
     name: str
     check: str
@@ -94,8 +94,8 @@ WATCHES = (
 class Target:
     """A version, and what there is to be logged to it: rows of `hours` hours that begin at `begins`.
 
-    `is_live`: its newest row is logged when it is young, and then nothing comes any more; otherwise it is history, which
-    ends with a row that comes after a silence.
+    `is_live`: its newest row is logged when it is young, and then nothing comes any more; otherwise it is history,
+    which ends with a row that comes after a silence.
     """
 
     org: Organization
@@ -156,7 +156,11 @@ class Target:
 
     def _labels(self, name: str) -> Sequence[str]:
         _, hour, number = name.split("-")
-        rng, mood, predicted = Random(f"{self.seed}/label/{name}"), self._mood(int(hour)), self.rows[name]["_dc_prediction"]
+        rng, mood, predicted = (
+            Random(f"{self.seed}/label/{name}"),
+            self._mood(int(hour)),
+            self.rows[name]["_dc_prediction"],
+        )
         if number == "999" or rng.random() > mood.labelled:
             return ()
         right = predicted if rng.random() < mood.right else CLASSES[1 - CLASSES.index(predicted)]
@@ -201,14 +205,18 @@ def build(engine: Engine, seed: int, hours: int, port: int, delay: timedelta) ->
     ):
         org = provision.create_organization(engine, name, f"o@{name}.example").organization
         with db.org_session(engine, org) as session:
-            model = models.create(session, NewModel(called, "binary", label_ratio=0.8, label_delay=delay, time_zone=zone))
+            model = models.create(
+                session, NewModel(called, "binary", label_ratio=0.8, label_delay=delay, time_zone=zone)
+            )
             for number, is_live in enumerate(kinds):
                 version = versions.create(session, model, NewVersion(f"v{number}", FEATURES, classes=CLASSES))
                 references.take(session, model, version, _document(reference))
                 this_hour = now.replace(minute=0, second=0, microsecond=0) + past
                 begins = this_hour - (hours + (SILENCE if is_live else 3 * SILENCE)) * HOUR
                 found.append(
-                    Target(org, model.id, version.id, version.relation, begins, hours, is_live, f"{seed}/{name}/{number}")
+                    Target(
+                        org, model.id, version.id, version.relation, begins, hours, is_live, f"{seed}/{name}/{number}"
+                    )
                 )
             for watch in WATCHES:
                 _create(session, model, watch)
