@@ -79,12 +79,14 @@ class Reaper:
         self._rests_until[victim.kind] = now + victim.rest
         if self.rng.random() < 0.5:
             self._aim()
+        if not (there := self._of(victim)):  # it ended meanwhile
+            return
         if victim.kind == "backend":
             self._kill_backend()
         elif victim.kind == "child":
-            self._kill_child(self.rng.choice(self._of(victim)))
+            self._kill_child(self.rng.choice(there))
         else:
-            self._hit(self.rng.choice(self._of(victim)), self.rng.choice(victim.signals))
+            self._hit(self.rng.choice(there), self.rng.choice(victim.signals))
 
     def _of(self, victim: Victim) -> list[Killable]:
         wanted = PART_OF.get(victim.kind, victim.kind)
