@@ -20,8 +20,8 @@ test-kafka: .venv/.dev  ## Run the Kafka tests on Apache Kafka (needs Maven and 
 	mvn -q -B -f tests/kafka/pom.xml dependency:copy-dependencies -DoutputDirectory=target/jars
 	DCMON_TEST_KAFKA=apache $(BIN)/python -m pytest -m kafka $(ARGS)
 
-chaos: .venv/.dev  ## Kill everything 500 times while rows come in, and compare (needs Maven and Java 17; ARGS="--help")
-	mvn -q -B -f tests/kafka/pom.xml dependency:copy-dependencies -DoutputDirectory=target/jars
+chaos: .venv/.dev  ## Kill everything 500 times while rows come in, or are watched, and compare (rows: needs Maven and Java 17; ARGS="--help")
+	$(if $(findstring monitors,$(ARGS)),,mvn -q -B -f tests/kafka/pom.xml dependency:copy-dependencies -DoutputDirectory=target/jars)
 	$(BIN)/python -m tests.chaos $(ARGS)
 
 lint: .venv/.dev  ## Check style, types and layers

@@ -103,12 +103,27 @@ def _judge(session: Session, voice: Voice, rule: AlertRule, version_id: int, at:
     stored, settled = replays.stored(session, rule, version_id, at)
     anchor = min([at, *(alert.first_window_end for alert in stored)])
     written = 0
-    for episode in replays.replay(session, rule, version_id, anchor, settled).episodes:
-        mine = [alert for alert in stored if _overlap(alert, episode)]
-        stored = [alert for alert in stored if alert not in mine]
+    episodes = replays.replay(session, rule, version_id, anchor, settled).episodes
+    homes = [(alert, _home(alert, episodes)) for alert in stored]
+    for place, episode in enumerate(episodes):
+        mine = [alert for alert, home in homes if home == place]
+        if len(mine) > 1:  # the one that somebody heard of goes on
+            mine.sort(key=lambda alert: not was_told(session, alert))
         written += _apply(session, voice, rule, version_id, mine, episode)
-    written += sum(_vanish(session, voice, alert) for alert in stored)
+    written += sum(_vanish(session, voice, alert) for alert, home in homes if home is None)
     return written + tell_what_is_owed(session, voice, rule, version_id)
+
+
+def _home(alert: Alert, episodes: Sequence[Episode]) -> int | None:
+    """The place of the episode that an alert is about; None when its windows are not bad any more.
+
+    Late windows may part one: what is open stays with the episode that is, so that whoever was told that it fires is
+    not told that it is over, and that another one fires.
+    """
+    places = [place for place, episode in enumerate(episodes) if _overlap(alert, episode)]
+    if not places:
+        return None
+    return places[-1] if alert.state != "resolved" and episodes[places[-1]].is_open else places[0]
 
 
 def _overlap(alert: Alert, episode: Episode) -> bool:

@@ -4,14 +4,16 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
 from dcmon import errors
-from dcmon.checks.catalogue import entry
+from dcmon.checks.catalogue import CheckKind, entry
 from dcmon.checks.layout import Layout, Value
 from dcmon.checks.run import Prepared, dataset, run
+from dcmon.columns import LABEL
 from dcmon.sheets import Sheet
 from dcmon.workload import Answer, Ask, Key, Workload
 
@@ -38,6 +40,11 @@ class Rows:
             self._columns[name] = self.sheet.column(name)
         return self._columns[name]
 
+    @cached_property
+    def labelled(self) -> int:
+        """How many rows have a label: a check on labels looks at no others."""
+        return int(pd.notna(self._column(LABEL)).sum())
+
 
 class Bench:
     """Runs workloads, one after the other, and keeps the rows of references until it is told to forget them."""
@@ -60,25 +67,30 @@ class Bench:
             began = time.perf_counter()
             current, compared = rows[ask.current], rows[ask.compared] if ask.compared else None
             assert current is not None, "a workload asks for nothing that has no rows"
-            value = _value(workload.layout, ask, current, compared)
+            value, n = _value(workload.layout, ask, current, compared)
             spent = timedelta(seconds=time.perf_counter() - began)
-            yield Answer(
-                ask.monitor_id, value, len(current.sheet), spent, ask.current.limit, is_baseline=ask.is_baseline
-            )
+            yield Answer(ask.monitor_id, value, n, spent, ask.current.limit, is_baseline=ask.is_baseline)
 
 
-def _value(layout: Layout, ask: Ask, current: Rows, compared: Rows | None) -> Value:
+def _value(layout: Layout, ask: Ask, current: Rows, compared: Rows | None) -> tuple[Value, int]:
+    """What a check says, and of how many rows."""
+    try:
+        kind = entry(ask.module_name, ask.class_name)
+        value = _said(kind, layout, ask, current, compared)
+        return value, current.labelled if kind.needs_labels else len(current.sheet)
+    except errors.InvalidInput as error:  # a feature that this version does not have, a check that is not installed
+        return Value("ERROR", reason=str(error)), len(current.sheet)
+
+
+def _said(kind: CheckKind, layout: Layout, ask: Ask, current: Rows, compared: Rows | None) -> Value:
     # An earlier window's labels may still come: what is known of the reference says nothing of it.
     is_with_reference = ask.compared is not None and ask.compared.window is None
-    try:
-        return run(
-            entry(ask.module_name, ask.class_name),
-            ask.params,
-            ask.additional_kwargs,
-            replace(layout, balance_classes=layout.balance_classes and is_with_reference),
-            current.prepared(ask.features),
-            compared.prepared(ask.features) if compared else None,
-            compared="earlier window" if ask.compared and ask.compared.window else "reference",
-        )
-    except errors.InvalidInput as error:  # a feature that this version does not have
-        return Value("ERROR", reason=str(error))
+    return run(
+        kind,
+        ask.params,
+        ask.additional_kwargs,
+        replace(layout, balance_classes=layout.balance_classes and is_with_reference),
+        current.prepared(ask.features),
+        compared.prepared(ask.features) if compared else None,
+        compared="earlier window" if ask.compared and ask.compared.window else "reference",
+    )

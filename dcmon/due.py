@@ -1,7 +1,7 @@
 """Due windows: the rows are the queue, a lease is the claim. Touched quarter hours are expanded to windows here."""
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -81,6 +81,13 @@ TOUCHED = text("""
              limit :limit for key share of v skip locked for update of q skip locked) t
      where (q.version_id, q.at) = (t.version_id, t.at) returning q.version_id, q.at, q.logged_at
 """)
+WITH_ROWS = text("""
+    select starts, ends from unnest(:starts, :ends) t(starts, ends)
+     where exists (select 1 from quarter_hours q
+                    where q.version_id = :version and q.at >= t.starts and q.at < t.ends and q.n > 0)
+""").bindparams(
+    bindparam("starts", type_=ARRAY(DateTime(timezone=True))), bindparam("ends", type_=ARRAY(DateTime(timezone=True)))
+)
 ADD = text("""
     insert into due_windows as d (version_id, window_start, window_end, due_at, touched_at, is_backfill, is_flow,
                                   is_first)
@@ -129,15 +136,13 @@ def expand(session: Session, kept: timedelta | None = None) -> int:
         model, shapes = shapes_of(session, version_id)
         local = zone(model.time_zone)
         first = begins(model, kept, datetime.now(UTC))
-        comparing = _comparing(session, model)
-        watermark = session.get_one(Version, version_id).watermark or datetime.min.replace(tzinfo=UTC)
-        for row in touched:
-            if row.version_id != version_id:
-                continue
+        mine, comparing = [row for row in touched if row.version_id == version_id], _comparing(session, model)
+        compared = {window for row in mine for each in comparing for window in each.later(row.at, local)}
+        with_rows = _with_rows(session, version_id, compared)
+        for row in mine:
             found = {window for shape in shapes for window in shape.containing(row.at, local)}
-            # Those compared with what was touched; one beyond the newest sample comes with its own rows.
-            later = {window for each in comparing for window in each.later(row.at, local)}
-            found |= {window for window in later if window.start <= watermark}
+            # Those compared with what was touched; one without rows says nothing, whatever it would be compared with.
+            found |= with_rows.intersection(window for each in comparing for window in each.later(row.at, local))
             found = {window for window in found if window.start >= first}
             due |= {(version_id, window) for window in found}
             late |= {(version_id, each) for each in found if row.logged_at > each.end + model.lateness + YOUNG}
@@ -147,6 +152,16 @@ def expand(session: Session, kept: timedelta | None = None) -> int:
     add(session, {each for each in flow if each[0] not in filled}, is_flow=True)
     add(session, {each for each in flow if each[0] in filled}, is_flow=True, is_backfill=True)
     return len(due) + len(flow)
+
+
+def _with_rows(session: Session, version_id: int, windows: Collection[Window]) -> set[Window]:
+    """Those of the windows in which the version has rows."""
+    if not windows:
+        return set()
+    ordered = sorted(windows)
+    starts, ends = [window.start for window in ordered], [window.end for window in ordered]
+    found = session.execute(WITH_ROWS, {"version": version_id, "starts": starts, "ends": ends})
+    return {Window(row.starts, row.ends) for row in found}
 
 
 def _flow(session: Session, touched: Sequence[Any], kept: timedelta | None) -> set[Due]:

@@ -1,10 +1,11 @@
-"""A long run: python -m tests.chaos --kills 500 --seed 1 --broker apache --minutes 60"""
+"""A long run: python -m tests.chaos --what rows|monitors --kills 500 --seed 1 --minutes 60"""
 
 import argparse
 import random
 import sys
 import time
 
+from tests.chaos.monitors import run as watched
 from tests.chaos.reaper import Reaper
 from tests.chaos.run import Course, carry_out
 
@@ -21,25 +22,42 @@ class Progress:
         self.last, counts = now, reaper.book.counts
         killed = ", ".join(f"{kind} {count}" for kind, count in sorted(reaper.kills.items()))
         said = f"{now - self.began:5.0f} s  {reaper.kills.total()} kills ({killed})"
-        print(f"{said}  {counts['rows']} rows in {counts['requests']} requests", file=sys.stderr, flush=True)
+        rows = f"{counts['rows']} rows in " if counts["rows"] else ""
+        print(f"{said}  {rows}{counts['requests']} requests", file=sys.stderr, flush=True)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--what", choices=("rows", "monitors"), default="rows", help="what takes rows, or watches them")
     parser.add_argument("--kills", type=int, default=500, help="kills with -9")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of everything random")
-    parser.add_argument("--broker", choices=("apache", "tansu", "none"), default="apache", help="none: direct")
+    parser.add_argument("--broker", choices=("apache", "tansu", "none"), default="apache", help="none: direct; of rows")
     parser.add_argument("--minutes", type=float, default=60, help="at most")
-    parser.add_argument("--pause", type=float, default=0.3, help="seconds between a client's requests, on average")
-    parser.add_argument("--between", type=float, default=2, help="seconds between kills, on average")
+    parser.add_argument("--pause", type=float, help="seconds between a client's requests, on average")
+    parser.add_argument("--between", type=float, help="seconds between kills, on average")
     given = parser.parse_args()
-    course = Course(
-        given.seed, given.broker, given.kills, given.minutes * 60, given.pause, given.between, patience=180, audits=20
-    )
     print(f"seed {given.seed}", file=sys.stderr, flush=True)
+    return _watched(given) if given.what == "monitors" else _taken(given)
+
+
+def _taken(given: argparse.Namespace) -> int:
+    pause, between, seconds = given.pause or 0.3, given.between or 2, given.minutes * 60
+    course = Course(given.seed, given.broker, given.kills, seconds, pause, between, patience=180, audits=20)
     result = carry_out(course, Progress())
     if not result.is_well:
         print(f"{result.verdict}\n{result.audit.stdout}{result.audit.stderr}\nsee {result.folder}", file=sys.stderr)
+    print(result.line)
+    return 0 if result.is_well else 1
+
+
+def _watched(given: argparse.Namespace) -> int:
+    """Rows for about as long as there are kills."""
+    pause, between, seconds = given.pause or 0.8, given.between or 1.5, given.minutes * 60
+    hours = max(8, int(given.kills * between / pause / watched.REQUESTS_OF_AN_HOUR))
+    course = watched.Course(given.seed, given.kills, seconds, hours, pause, between, patience=180)
+    result = watched.carry_out(course, Progress())
+    if not result.is_well:
+        print(f"{result.verdict}\nsee {result.folder}", file=sys.stderr)
     print(result.line)
     return 0 if result.is_well else 1
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +49,15 @@ class Program:
             self.child = process.start(
                 self.command, output=output, environment=self.environment, on_parent_death=signal.SIGKILL
             )
+
+    def descendants(self) -> list[int]:
+        """The processes that it started, and those that these did."""
+        found = [] if self.child is None else [self.child.pid]
+        for pid in found:
+            for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+                with suppress(OSError):
+                    found += map(int, listed.read_text().split())
+        return found[1:]
 
     def send(self, number: int) -> None:
         """A signal; SIGKILL is waited for."""

@@ -9,6 +9,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -18,17 +19,22 @@ from tests.chaos.processes import STOPS_WITHIN, Killable, PostgreSQL, Program
 
 AIM = 1.0  # seconds to wait for a transaction to kill in
 LONGEST_STOP = 14.0  # seconds: more than the 10 after which Kafka's group goes on without a member
+PART_OF = {"backend": "postgres", "child": "evaluate"}  # what is killed inside another
 NEEDS_ARE_AWAY = 7  # exit code of what can't reach what it needs, and is to be started again
 
 
 @dataclass(frozen=True)
 class Victim:
-    """A kind to kill: how often, compared with others, and the seconds that it is left alone after."""
+    """A kind to kill: how often, compared with others, and the seconds that it is left alone after.
+
+    `needs`: how many processes it must have started, so that what dies was at work.
+    """
 
     kind: str
     weight: float
     rest: float = 0.0
     signals: Sequence[int] = (signal.SIGKILL,)
+    needs: int = 0
 
 
 ALL = (signal.SIGKILL,) * 8 + (signal.SIGTERM, signal.SIGSTOP)
@@ -66,21 +72,26 @@ class Reaper:
         self._let_all_run()
 
     def _hit_one(self, now: float) -> None:
-        able = [each for each in self.victims if self._rests_until.get(each.kind, 0) <= now and self._of(each.kind)]
+        able = [each for each in self.victims if self._rests_until.get(each.kind, 0) <= now and self._of(each)]
         if not able:
             return
         victim = self.rng.choices(able, [each.weight for each in able])[0]
         self._rests_until[victim.kind] = now + victim.rest
         if self.rng.random() < 0.5:
             self._aim()
+        if not (there := self._of(victim)):  # it ended meanwhile
+            return
         if victim.kind == "backend":
             self._kill_backend()
+        elif victim.kind == "child":
+            self._kill_child(self.rng.choice(there))
         else:
-            self._hit(self.rng.choice(self._of(victim.kind)), self.rng.choice(victim.signals))
+            self._hit(self.rng.choice(there), self.rng.choice(victim.signals))
 
-    def _of(self, kind: str) -> list[Killable]:
-        wanted = "postgres" if kind == "backend" else kind
-        return [each for each in self.running if each.kind == wanted and each not in self._away and each.is_running]
+    def _of(self, victim: Victim) -> list[Killable]:
+        wanted = PART_OF.get(victim.kind, victim.kind)
+        there = [each for each in self.running if each.kind == wanted and each not in self._away and each.is_running]
+        return [each for each in there if not victim.needs or len(each.descendants()) >= victim.needs]
 
     def _aim(self) -> None:
         """Wait a moment for a transaction that writes: what dies in one is of most interest."""
@@ -100,6 +111,14 @@ class Reaper:
             except ProcessLookupError:
                 return
             self.kills["backend"] += 1
+
+    def _kill_child(self, worker: Killable) -> None:
+        """A process that runs checks for an evaluate worker, or the one that forks those."""
+        assert isinstance(worker, Program)
+        if found := worker.descendants():
+            with suppress(ProcessLookupError):
+                os.kill(self.rng.choice(found), signal.SIGKILL)
+                self.kills["child"] += 1
 
     def _hit(self, victim: Killable, number: int) -> None:
         hit = {signal.SIGSTOP: self._stop, signal.SIGTERM: self._terminate}.get(number, self._kill)  # type: ignore[call-overload]

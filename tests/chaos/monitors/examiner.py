@@ -1,0 +1,233 @@
+"""Compares what was stored, opened and told with what had to be: results, alerts, notifications, and nothing held."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import pairwise
+from math import isclose
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from tests.chaos.monitors import letters, rules
+from tests.chaos.monitors.expected import Expected, Found
+from tests.chaos.monitors.letters import Letter
+from tests.chaos.monitors.rules import Rule, Seen, as_stored
+from tests.chaos.monitors.world import RECEIVERS, WATCHES, Target, Watch, World
+from tests.chaos.verdict import Verdict
+
+CLOSE = 1e-9
+Key = tuple[str, str]  # a target's and a watch's name
+Rows = Sequence[Mapping[str, Any]]
+FOLDED = (
+    "first_window_end", "last_window_end", "fired_window_end", "state", "severity", "windows", "worst_value",
+    "current_value",
+)  # fmt: skip
+HELD = {
+    "a lease on a window": "select * from due_windows where lease_until is not null",
+    "a lease on a notification": "select * from notifications where lease_until is not null"
+    " and (lease_until > now() or (delivered_at is null and dead_at is null))",
+    "a quarter hour that nobody looked at": "select * from quarter_hours where is_touched",
+    "receipts that nobody looked at": "select * from receipts where is_touched",
+}
+SERIES = """
+    select distinct on (r.window_end) r.*, r.window_end from results r
+     where r.version_id = %(version)s and r.monitor_id = %(monitor)s order by r.window_end, r.revision desc
+"""
+WRITTEN = """
+    select n.*, w.name as receiver from notifications n join webhooks w on w.id = n.webhook_id order by n.position
+"""
+RULES = "select id from alert_rules where monitor_id = %(monitor)s order by id"
+ALERTS = """
+    select * from alerts
+     where rule_id = %(rule)s and version_id = %(version)s and resolved_by is distinct from 'revision'
+"""
+
+
+class Examiner:
+    """Looks into the tables with a client of its own, and into what the receivers wrote down."""
+
+    def __init__(self, world: World, log: Path) -> None:
+        self.world, self.log = world, log
+        self._expected = {target.name: Expected(target, world.reference) for target in world.targets}
+
+    def examine(self, connection: "psycopg.Connection[dict[str, Any]]") -> Verdict:
+        """What is missing, there twice, or otherwise than it must be, now that everything was logged."""
+        verdict, now = Verdict(), datetime.now(UTC)
+        got = letters.read(self.log)
+        for target in self.world.targets:
+            _enter(connection, target)
+            for watch in WATCHES:
+                monitor = _one(connection, "select m.id from monitors m where m.name = %(name)s", name=watch.name)
+                self._results(verdict, connection, target, watch, monitor, now)
+                for rule in watch.rules:
+                    self._alerts(verdict, connection, target, watch, rule, monitor)
+        for org in self.world.orgs:
+            target = next(each for each in self.world.targets if each.org == org)
+            _enter(connection, target)
+            self._notifications(verdict, connection, target, got)
+            for what, query in HELD.items():
+                verdict.wrong += [f"{org.name}: {what} is left: {row}" for row in _rows(connection, query)]
+        self._messages(verdict)
+        return verdict
+
+    def _results(
+        self, verdict: Verdict, connection: Any, target: Target, watch: Watch, monitor: int, now: datetime
+    ) -> None:
+        where = f"{target.name} {watch.name}"
+        query = "select * from results where version_id = %(version)s and monitor_id = %(monitor)s order by id"
+        found: dict[datetime, list[Mapping[str, Any]]] = defaultdict(list)
+        for row in _rows(connection, query, version=target.version_id, monitor=monitor):
+            found[row["window_end"]].append(row)
+        expected = self._expected[target.name]
+        wanted = expected.windows(watch, now)
+        verdict.lost += [f"{where}: no result of the window until {end}" for end in sorted(wanted - found.keys())]
+        if watch.reads != "flow":
+            verdict.wrong += [f"{where}: a result of the window until {end}" for end in sorted(found.keys() - wanted)]
+        for end, rows in found.items():
+            self._revisions(verdict, f"{where} until {end}", rows)
+            if end in wanted:
+                newest = max(rows, key=lambda row: row["revision"])
+                verdict.wrong += [
+                    f"{where} until {end}: {each}" for each in _differs(newest, expected.find(watch, end))
+                ]
+        verdict.counts["results"] += sum(map(len, found.values()))
+        verdict.counts["windows"] += len(found)
+
+    def _revisions(self, verdict: Verdict, where: str, rows: Rows) -> None:
+        counted = Counter(row["revision"] for row in rows)
+        verdict.doubled += [f"{where}: revision {each} is there {n} times" for each, n in counted.items() if n > 1]
+        verdict.lost += [f"{where}: no revision {each}" for each in range(1, max(counted)) if each not in counted]
+        if len({row["monitor_revision"] for row in rows}) > 1:
+            verdict.wrong.append(f"{where}: results of several revisions of the monitor, which nobody changed")
+
+    def _alerts(
+        self, verdict: Verdict, connection: Any, target: Target, watch: Watch, rule: Rule, monitor: int
+    ) -> None:
+        """Every alert is one of those that the rule makes of the newest results, and the other way about."""
+        where = f"{target.name} {watch.name} {rule.text}"
+        ids = {"version": target.version_id, "monitor": monitor}
+        series = [
+            Seen(row["window_end"], row["state"], row["metrics"], row["entries"], row["n"])
+            for row in _rows(connection, SERIES, **ids)
+        ]
+        ids["rule"] = _rows(connection, RULES, **ids)[watch.rules.index(rule)]["id"]
+        there = Counter(tuple(_rounded(row[name]) for name in FOLDED) for row in _rows(connection, ALERTS, **ids))
+        wanted = Counter(tuple(map(_rounded, as_stored(span))) for span in rules.spans(rule, series))
+        verdict.lost += [f"{where}: no alert {_said(each)}" for each in (wanted - there)]
+        verdict.wrong += [f"{where}: an alert {_said(each)}" for each in (there - wanted)]
+        verdict.counts["alerts"] += there.total()
+
+    def _notifications(self, verdict: Verdict, connection: Any, target: Target, got: Sequence[Letter]) -> None:
+        mine = letters.by_alert(letter for letter in got if letter.path.startswith(f"/{target.org.name}/"))
+        history: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
+        for line in _rows(connection, "select * from alert_changes order by id"):
+            history[line["alert_id"]].append(line)
+        written: dict[tuple[int, str], list[Mapping[str, Any]]] = defaultdict(list)
+        for row in _rows(connection, WRITTEN):
+            written[row["alert_id"], row["receiver"]].append(row)
+        for alert in _rows(connection, "select * from alerts order by id"):
+            if alert["state"] not in (states := _states(history[alert["id"]])):
+                verdict.wrong.append(f"alert {alert['id']} is {alert['state']}, and {states} by its history")
+            for receiver, severities in RECEIVERS.items():
+                where = f"{target.org.name}: alert {alert['id']} to {receiver}"
+                told, due = written[alert["id"], receiver], letters.owed(history[alert["id"]], severities)
+                if [row["kind"] for row in told] != due:
+                    verdict.wrong.append(f"{where}: {[row['kind'] for row in told]} written, {due} owed")
+                here = mine.get((f"/{target.org.name}/{receiver}", alert["id"]), [])
+                self._delivered(verdict, where, alert, told, here)
+        verdict.counts["notifications"] += sum(map(len, written.values()))
+        verdict.counts["letters"] += sum(map(len, mine.values()))
+
+    def _delivered(
+        self, verdict: Verdict, where: str, alert: Mapping[str, Any], told: Rows, got: Sequence[Letter]
+    ) -> None:
+        """What was written was delivered, or something newer was; in order; and the last is what is true."""
+        for row in told:
+            if row["delivered_at"] is None and not row["is_superseded"]:
+                verdict.lost.append(f"{where}: {row['kind']} is not delivered: {row['last_error']}")
+            name = f"msg_{row['message_id'].hex}" if row["message_id"] else None
+            if row["delivered_at"] is not None and not any(
+                letter.message == name and letter.is_taken for letter in got
+            ):
+                verdict.lost.append(f"{where}: {row['kind']} is said to be delivered, and never came")
+        verdict.wrong += [
+            f"{where}: {after.kind} came after {before.kind}, which is newer"
+            for before, after in pairwise(got)
+            if after.written < before.written
+        ]
+        taken = [letter for letter in got if letter.is_taken]
+        last = taken[-1] if taken else None
+        if told and told[-1]["is_superseded"]:
+            verdict.lost.append(f"{where}: the newest, {told[-1]['kind']}, is superseded by nothing")
+        if last is None:
+            verdict.lost += [f"{where}: {told[-1]['kind']} never came"] if told else []
+        elif alert["state"] != "firing":
+            verdict.wrong += [] if last.kind in letters.ENDS else [f"{where}: it is over, and the last was {last.kind}"]
+        elif last.kind in letters.ENDS or last.severity != alert["severity"]:
+            verdict.wrong.append(f"{where}: it fires ({alert['severity']}), the last was {last.kind} ({last.severity})")
+
+    def _messages(self, verdict: Verdict) -> None:
+        for name, bodies in letters.contents(self.log).items():
+            if len(bodies) > 1:
+                verdict.wrong.append(f"message {name} stands for {len(bodies)} contents")
+
+
+def locks(connection: "psycopg.Connection[dict[str, Any]]") -> list[str]:
+    """Advisory locks that are held in this database."""
+    query = """
+        select classid, objid, pid from pg_locks
+         where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())
+    """
+    return [f"an advisory lock is held: {row}" for row in _rows(connection, query)]
+
+
+def _enter(connection: Any, target: Target) -> None:
+    connection.execute("select set_config('search_path', %s, false)", [target.org.schema])
+
+
+def _rows(connection: Any, query: str, **values: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = connection.execute(query, values).fetchall()
+    return found
+
+
+def _one(connection: Any, query: str, **values: Any) -> Any:
+    ((value,),) = (tuple(row.values()) for row in _rows(connection, query, **values))
+    return value
+
+
+def _differs(result: Mapping[str, Any], wanted: Found) -> Iterator[str]:
+    if result["state"] == "ERROR" or (result["state"] == "OK") != wanted.is_ok:
+        yield f"{result['state']} ({result['reason']}), and it is to be {'OK' if wanted.is_ok else 'none'}"
+        return
+    if result["n"] != wanted.n:
+        yield f"of {result['n']} rows, where {wanted.n} are"
+    if not wanted.is_ok:
+        return
+    found = sorted(result["metrics"].values())
+    if len(found) != len(wanted.numbers) or not all(map(_is_close, found, sorted(wanted.numbers))):
+        yield f"{result['metrics']} where {wanted.numbers} is right (revision {result['revision']})"
+    if wanted.entries is not None and not all(
+        _is_close(result["entries"].get(name, -1), value) for name, value in wanted.entries.items()
+    ):
+        yield f"{result['entries']} where {wanted.entries} are right"
+
+
+def _is_close(one: float, other: float) -> bool:
+    return isclose(one, other, rel_tol=0, abs_tol=CLOSE)
+
+
+def _rounded(value: Any) -> Any:
+    return round(value, 9) if isinstance(value, float) else value
+
+
+def _said(alert: tuple[Any, ...]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in zip(FOLDED, alert, strict=True))
+
+
+def _states(history: Rows) -> Sequence[str]:
+    """What an alert may be after the last line of its history that moved it."""
+    moved = {"pending": ["pending"], "resolved": ["resolved"], "retracted": ["pending", "resolved"]}
+    last = next((line["kind"] for line in reversed(history) if line["kind"] != "confirmed"), "nothing")
+    return [] if last == "nothing" else moved.get(last, ["firing"])

@@ -1,0 +1,112 @@
+"""What must be found in the windows of a version: which windows there are, and their numbers, from the rows themselves.
+
+Nulls, right predictions and rows are counted here; drift is what the library says when it is called directly.
+"""
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from dcmon.comparison import With
+from tests.chaos.monitors.world import CLASSES, FEATURES, HOUR, Row, Target, Watch
+from tests.unit.checks import library
+
+COUNTED = 24  # windows of a silence that monitors on the flow say something of
+SILENT = 3  # windows that a live version is judged in by the clock
+GRACE = timedelta(minutes=1)
+Numbers = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a window must have: OK with these numbers and entries (None: not looked at), or another state."""
+
+    n: int
+    is_ok: bool
+    numbers: Sequence[float] = ()
+    entries: Numbers | None = None
+
+
+class Expected:
+    """What one version must have, once all of it was logged."""
+
+    def __init__(self, target: Target, reference: Sequence[Row]) -> None:
+        self.target, self.reference = target, pd.DataFrame(reference)
+        self._drifts: dict[tuple[datetime, bool], list[float] | None] = {}
+
+    @cached_property
+    def _hours(self) -> Mapping[datetime, Sequence[Row]]:
+        """The rows with their last label, by the hour that they lie in."""
+        found: dict[datetime, list[Row]] = {}
+        for name, row in self.target.rows.items():
+            said = self.target.labels.get(name, ())
+            found.setdefault(self.target.floor(datetime.fromisoformat(row["_dc_time"])), []).append(
+                {**row, "_dc_label": said[-1] if said else None}
+            )
+        return found
+
+    @property
+    def _times(self) -> list[datetime]:
+        return sorted(datetime.fromisoformat(row["_dc_time"]) for row in self.target.rows.values())
+
+    def windows(self, watch: Watch, now: datetime) -> set[datetime]:
+        """The ends of the windows that must have a result by now."""
+        ends = {hour + (1 + more) * HOUR for hour in self._hours for more in range(watch.hours)}
+        newest = self._times[-1]
+        over = self.target.floor(newest) + HOUR
+        if watch.reads == "flow":
+            ends |= set(self._silences(watch.hours))
+        if self.target.is_live:
+            many = COUNTED if watch.reads == "flow" else SILENT
+            ends |= {over + (1 + more) * HOUR for more in range(many)}
+        return {end for end in ends if end <= newest or (self.target.is_live and end + GRACE <= now)}
+
+    def _silences(self, hours: int) -> Iterable[datetime]:
+        for before, after in itertools.pairwise(self._times):
+            end = self.target.floor(before) + (1 + hours) * HOUR
+            for number in range(COUNTED):
+                if end + number * HOUR <= self.target.floor(after):
+                    yield end + number * HOUR
+
+    def find(self, watch: Watch, end: datetime) -> Found:
+        """What a window must have."""
+        rows = self._rows(end, watch.hours)
+        if watch.reads == "flow":
+            return Found(len(rows), True, [float(len(rows))])
+        if watch.reads == "labels":
+            rows = [row for row in rows if row["_dc_label"] is not None]
+            right = sum(row["_dc_label"] == row["_dc_prediction"] for row in rows)
+            return Found(len(rows), bool(rows), [right / len(rows)] if rows else [])
+        if watch.check == "PercentOfNulls":
+            shares = {name: sum(row[name] is None for row in rows) / max(1, len(rows)) for name in FEATURES}
+            return Found(len(rows), bool(rows), [max(shares.values())] if rows else [], shares if rows else None)
+        numbers = self._drift(end, watch.compared is With.previous) if rows else None
+        return Found(len(rows), numbers is not None, numbers or [])
+
+    def _rows(self, end: datetime, hours: int) -> list[Row]:
+        return [row for number in range(hours, 0, -1) for row in self._hours.get(end - number * HOUR, ())]
+
+    def _drift(self, end: datetime, is_previous: bool) -> list[float] | None:
+        """What the library says; None when it refuses."""
+        key = (end, is_previous)
+        if key not in self._drifts:
+            reference = pd.DataFrame(self._rows(end - HOUR, 1)) if is_previous else self.reference
+            self._drifts[key] = self._by_library(pd.DataFrame(self._rows(end, 1)), reference)
+        return self._drifts[key]
+
+    def _by_library(self, current: pd.DataFrame, reference: pd.DataFrame) -> list[float] | None:
+        from deepchecks.core.errors import DeepchecksBaseError
+
+        if reference.empty:
+            return None
+        world = library.World("binary", FEATURES, CLASSES, None, current, reference)
+        try:
+            numbers: dict[str, Any] = library.value(library.Case("FeatureDrift"), world)
+        except DeepchecksBaseError:
+            return None
+        return list(numbers.values()) or None

@@ -1,0 +1,72 @@
+"""A receiver that can't be relied on: python -m tests.chaos.monitors.receiver PORT FILE SEED
+
+It writes down each message before anything else, a JSON line each; then it answers 200, or 500, or much too late, or
+not at all, or dies. While there is a file FILE.calm it answers 200.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from random import Random
+
+AWAY = 7  # the exit code of what is to be started again
+ANSWERS = {"200": 70, "500": 9, "429": 3, "301": 3, "hangs": 6, "cuts": 6, "dies": 3}
+LATE = 3.0  # seconds: later than whoever sends waits
+
+
+class Log:
+    """What was received, in a file that grows; in the order of receipt."""
+
+    def __init__(self, path: Path, seed: str) -> None:
+        self.path, self.rng, self.lock = path, Random(f"{seed}/{time.time_ns()}"), threading.Lock()
+
+    def put(self, path: str, name: str | None, body: bytes) -> str:
+        """Write a message down; returns how to answer."""
+        with self.lock, self.path.open("ab") as log:
+            is_calm = self.path.with_suffix(".calm").exists()
+            answer = "200" if is_calm else self.rng.choices(list(ANSWERS), list(ANSWERS.values()))[0]
+            line = {"path": path, "id": name, "answer": answer, "body": json.loads(body)}
+            log.write(json.dumps(line).encode() + b"\n")
+        return answer
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Takes POSTs."""
+
+    log: Log
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        answer = self.log.put(self.path, self.headers["webhook-id"], body)
+        if answer == "dies":
+            os._exit(AWAY)
+        if answer == "hangs":
+            time.sleep(LATE)
+        if answer in ("hangs", "cuts"):
+            self.close_connection = True
+            return
+        self.send_response(int(answer))
+        for name, value in {"429": {"retry-after": "1"}, "301": {"location": "http://127.0.0.1:1/"}}.get(
+            answer, {}
+        ).items():
+            self.send_header(name, value)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Nothing: what came is in the file."""
+
+
+def main() -> None:
+    port, path, seed = int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+    Receiver.log = Log(path, seed)
+    ThreadingHTTPServer.allow_reuse_address = True
+    ThreadingHTTPServer(("127.0.0.1", port), Receiver).serve_forever()
+
+
+if __name__ == "__main__":
+    main()
