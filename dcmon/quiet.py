@@ -21,8 +21,12 @@ from dcmon.windows import Frequency, Shape, Window, floor, step, zone
 COUNTED = 24  # windows of a silence
 EXPANDED_AT_ONCE = 5_000
 
-# Whether anybody counts the windows in which nothing came.
-COUNTS = f"exists (select 1 from checks where class_name = '{DATA_FLOW.class_name}')"
+# Whether anybody counts the windows in which nothing came, and there may be one: an hour is the shortest.
+COUNTS = f"""
+    exists (select 1 from checks c join versions v on v.model_id = c.model_id
+             where c.class_name = '{DATA_FLOW.class_name}'
+               and (v.watermark is null or v.watermark < now() - interval '1 hour'))
+"""
 # The version is locked before its receipts, as its deletion does.
 TOUCHED = text("""
     update receipts r set is_touched = false
