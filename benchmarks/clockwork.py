@@ -82,8 +82,8 @@ def _found(on: Stage, orgs: Sequence[Organization]) -> None:
     with processes(on.app.settings, ["worker", "start", "evaluate"], ["worker", "start", "scheduler"]) as running:
         time.sleep(15)  # a round is under way, children are ready
         for org in orgs:
-            on.app.ingestion.take_samples(org, 1, [_aged(org.name, hour - 90 * timedelta(minutes=1), 1)])
-            on.app.ingestion.take_samples(org, 1, [_aged(org.name + "-last", hour, 1)])
+            last, newest = (_aged(f"{org.name}/{at}", at, 1) for at in (hour - HOUR / 2, hour))
+            on.app.ingestion.take_samples(org, 1, [last, newest])
             began = time.perf_counter()
             while not _is_claimed(on, org) and time.perf_counter() - began < 60:
                 time.sleep(0.005)
