@@ -28,6 +28,7 @@ RANGES = ("outside", "inside")
 CHANGES = ("change", "rise", "drop")
 PREVIOUS, REFERENCE = "previous", "reference"
 OVER, FLOOR = 14, 0.001
+REACH = 14  # windows with a value back to which "the window before" is looked for, number by number
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Condition:
     def lookback(self) -> int:
         """How many windows before one it needs to judge it."""
         if self.measure in CHANGES:
-            return 1 if self.against == PREVIOUS else 0
+            return REACH if self.against == PREVIOUS else 0
         return self.over
 
 
@@ -181,7 +182,8 @@ def _finding(
 def _base(condition: Condition, name: str, before: Sequence[Judged], reference: Mapping[str, float]) -> float | None:
     if condition.against == REFERENCE:
         return reference.get(name)
-    return _value(condition.subject, before[-1], name) if before else None
+    found = (_value(condition.subject, window, name) for window in reversed(before[-REACH:]))
+    return next((each for each in found if each is not None), None)
 
 
 def _change(condition: Condition, value: float, base: float) -> float:
