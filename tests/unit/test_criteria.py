@@ -173,3 +173,24 @@ def test_a_number_that_is_long_gone_is_no_window_before() -> None:
     assert said("feature job drop > 50%", Window({}, {"job": 0.1}), far[:-1]).is_bad is True
     verdict = said("feature job drop > 50%", Window({}, {"job": 0.1}), far)
     assert (verdict.is_bad, verdict.reason) == (None, "There is no window before it to compare with.")
+
+
+@pytest.mark.parametrize(
+    ("condition", "before", "value"),
+    [
+        ("drop >= 20%", 0.5, 0.4),
+        ("drop >= 10%", 1.0, 0.9),
+        ("change >= 0.1", 0.5, 0.4),
+        ("rise >= 0.1", 0.2, 0.3),
+        ("change <= 0.1", 0.9, 1.0),
+    ],
+)
+def test_a_change_by_just_as_much_as_is_written_is_one(condition: str, before: float, value: float) -> None:
+    assert is_bad(condition, value, before) is True
+
+
+def test_a_value_that_is_not_finite_is_named() -> None:
+    assert said("> 0.3", score(inf)).reason == "score is infinite."
+    assert said("> 0.3", score(nan)).reason == "score is not a number."
+    assert said("any feature > 0.3", Window({}, {"age": -inf, "job": 0.4})).is_bad is True
+    assert said("f1 > 0.3", score(inf)).reason == "The result has no f1."
