@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 from dcmon import errors, evidence, replays
 from dcmon.criteria import SEVERITIES
 from dcmon.db import Organization
-from dcmon.episodes import Episode
+from dcmon.episodes import Episode, value_in
+from dcmon.episodes import Result as FoldedResult
 from dcmon.tables.org import Alert, AlertChange, AlertRule, Result
 from dcmon.telling import RECENT, Voice, say, tell, tell_what_is_owed, was_told, write_down
 
@@ -126,12 +127,16 @@ def _apply(
     if was_worst != (alert.worst_window_end, alert.worst_value):
         episode.before = episode.before or replays.last_good(session, rule, version_id, episode.first.window_end)
         alert.drivers, alert.details = evidence.of_episode(session, version_id, episode)
+    ends = {"first_value": episode.value_in(episode.first), "last_value": episode.value_in(episode.last)}
+    alert.details = {**(alert.details or {}), **ends}
     _set_state(alert, episode)
     session.add(alert)
     session.flush()
     kinds = _kinds(before, severity, alert)
     for kind in kinds or _confirmed(session, voice, alert):
-        write_down(session, alert, kind, voice, _window_of(kind, episode))
+        window = _window_of(kind, episode, voice)
+        at = episode.closed_by if kind == "resolved" else episode.reached if window is None else window.window_end
+        write_down(session, alert, kind, voice, at, window)
     written = tell(session, voice, alert, rule, episode.reached, is_reopened="reopened" in kinds)
     return written + sum(_merge(session, voice, other, alert) for other in merged)
 
@@ -190,10 +195,9 @@ def _kinds(before: str, severity: str, alert: Alert) -> list[str]:
     return [{"pending": "retracted", "firing": "reopened", "resolved": "resolved"}[after]]
 
 
-def _window_of(kind: str, episode: Episode) -> datetime | None:
-    if kind == "firing" and episode.fired is not None:
-        return episode.fired.window_end
-    return episode.closed_by if kind == "resolved" else episode.reached
+def _window_of(kind: str, episode: Episode, voice: Voice) -> FoldedResult | None:
+    """The window that a line of the history is about, where that need not be the newest one."""
+    return {"firing": episode.fired, "confirmed": voice.result}.get(kind)
 
 
 def _confirmed(session: Session, voice: Voice, alert: Alert) -> list[str]:
@@ -233,14 +237,15 @@ def _vanish(session: Session, voice: Voice, alert: Alert) -> int:
 
 def _close(session: Session, voice: Voice, alert: Alert, note: str | None) -> int:
     """Take an alert back, or end it with its rule; who was told already that it is over is not told again."""
-    is_over = alert.state == "resolved"
+    is_over, result = alert.state == "resolved", voice.result
     alert.state, alert.resolved_by = "resolved", voice.gone
     if not is_over:
         alert.resolved_at = func.now()
+        if result is not None:  # what was bad is not so any more, whatever it was
+            alert.current_value = value_in(result, alert.metric)
     kind = "retracted" if voice.gone == "revision" else "resolved"
-    write_down(
-        session, alert, kind, replace(voice, note=note), None if voice.result is None else voice.result.window_end
-    )
+    at = None if result is None else result.window_end
+    write_down(session, alert, kind, replace(voice, note=note), at, result)
     return say(session, voice, alert, kind) if alert.told_severity is not None else 0
 
 

@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session
 from dcmon import notifications
 from dcmon.criteria import SEVERITIES
 from dcmon.db import Organization
+from dcmon.episodes import Result as FoldedResult
+from dcmon.episodes import value_in
 from dcmon.tables.org import Alert, AlertChange, AlertRule, DueWindow, Monitor, Notification, Result
 
 RECENT = timedelta(days=2)
@@ -37,28 +39,28 @@ class Voice:
     gone: str = "revision"
 
 
-def write_down(session: Session, alert: Alert, kind: str, voice: Voice, window_end: datetime | None) -> None:
-    """A line of the alert's history."""
-    result = voice.result
-    is_confirmed = kind == "confirmed" and result is not None
+def write_down(
+    session: Session,
+    alert: Alert,
+    kind: str,
+    voice: Voice,
+    window_end: datetime | None,
+    window: FoldedResult | None = None,
+) -> None:
+    """A line of the alert's history. `window`: the one whose value it tells; otherwise it is the alert's value now."""
     session.add(
         AlertChange(
             alert_id=alert.id,
             kind=kind,
             by=voice.by,
-            window_end=result.window_end if is_confirmed and result is not None else window_end,
-            result_revision=None if result is None else result.revision,
+            window_end=window_end,
+            result_revision=None if voice.result is None else voice.result.revision,
             severity=alert.severity,
-            value=_value(alert, result) if is_confirmed and result is not None else alert.current_value,
+            value=alert.current_value if window is None else value_in(window, alert.metric),
             note=voice.note,
         )
     )
     session.flush()
-
-
-def _value(alert: Alert, result: Result) -> float | None:
-    """What an alert's number was in a window."""
-    return {**result.entries, **result.metrics}.get(alert.metric)
 
 
 def was_told(session: Session, alert: Alert) -> bool:

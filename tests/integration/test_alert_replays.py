@@ -518,3 +518,47 @@ def test_a_check_that_compares_with_the_reference_has_no_rule_against_it(target:
 
 
 AGAINST = "rise > 20% against reference"
+
+
+def lines(target: Target) -> list[tuple[str, float | None]]:
+    with db.org_session(target.engine, target.org) as session:
+        found = session.scalars(select(AlertChange).order_by(AlertChange.id))
+        return [(each.kind, each.value) for each in found]
+
+
+def test_the_first_and_last_value_follow_revisions(target: Target) -> None:
+    ruled(target, "> 0.2")
+    for number, value in enumerate((0.3, 0.6, 0.4)):
+        put(target, number, value)
+    (alert,) = stored(target)
+    assert (alert.details["first_value"], alert.details["last_value"]) == (0.3, 0.4)
+    put(target, 0, 0.35, 2)
+    put(target, 2, 0.45, 2)
+    (alert,) = stored(target)
+    assert (alert.details["first_value"], alert.details["last_value"]) == (0.35, 0.45)
+    put(target, 0, 0.1, 3)
+    assert stored(target)[0].details["first_value"] == 0.6
+
+
+def test_an_alert_that_is_found_over_fired_with_its_bad_value(target: Target) -> None:
+    ruled(target, "> 0.2")
+    put(target, 2, 0.0)
+    put(target, 1, 0.5143)
+    assert lines(target) == [("firing", 0.5143), ("resolved", 0.0)]
+
+
+def test_what_is_taken_back_has_the_revised_value(target: Target) -> None:
+    ruled(target, "> 0.2")
+    put(target, 1, 0.857)
+    put(target, 1, 0.043, 2)
+    assert lines(target) == [("firing", 0.857), ("retracted", 0.043)]
+    assert [(alert.current_value, alert.worst_value) for alert in stored(target)] == [(0.043, 0.857)]
+
+
+def test_what_was_over_already_keeps_its_newest_value_when_it_is_taken_back(target: Target) -> None:
+    ruled(target, "> 0.2")
+    put(target, 1, 0.857)
+    put(target, 2, 0.12)
+    put(target, 1, 0.043, 2)
+    assert lines(target) == [("firing", 0.857), ("resolved", 0.12), ("retracted", 0.043)]
+    assert [alert.current_value for alert in stored(target)] == [0.12]

@@ -56,6 +56,11 @@ def test_alerts_are_listed_shown_acknowledged_resolved_and_reopened(typed: Typed
     assert said(typed, "alert", "list", "--severity", "low") == []
     require_fits(typed("alert", "list", "--all"))
     shown = said(typed, "alert", "show", "3")
+    assert (shown["first_value"], shown["last_value"], shown["worst"], shown["current"]) == (0.4, 0.6, 0.6, 0.6)
+    assert [each[:10] for each in (*shown["first_window"], *shown["window"])] == [
+        "2026-03-12", "2026-03-13", "2026-03-13", "2026-03-14",
+    ]  # fmt: skip
+    assert "0.6 now, 0.4 at first, 0.6 at last, 0.6 at worst" in typed("alert", "show", "3", columns="200").stdout
     assert shown["summary"] == "credit/Drift (v1): score is 0.6 (> 0.2), 2 windows since 2026-03-12"
     assert shown["moved"][0] == {"name": "age", "before": 0.1, "after": 0.6}
     assert shown["next"][0] == "dcmon --org acme monitor show credit/Drift"
