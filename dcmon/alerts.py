@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from dcmon import errors, evidence, replays
+from dcmon import errors, evidence, replays, unjudged
 from dcmon.criteria import SEVERITIES
 from dcmon.db import Organization
 from dcmon.episodes import Episode, value_in
@@ -41,7 +41,14 @@ def judge(
         .with_for_update()
     )
     voice = Voice(org, public_url, recent, result)
-    return sum(_judge(session, voice, rule, result.version_id, result.window_end) for rule in found.all())
+    return sum(_judge_apart(session, voice, rule, result) for rule in found.all())
+
+
+def _judge_apart(session: Session, voice: Voice, rule: AlertRule, result: Result) -> int:
+    """A rule that fails costs neither the other rules nor the results of the window."""
+    with unjudged.apart(session, rule, result):
+        return _judge(session, voice, rule, result.version_id, result.window_end)
+    return 0
 
 
 def rejudge(
@@ -59,6 +66,7 @@ def rejudge(
     Alerts that were over before the change stay as they are, and so do the windows until their end.
     """
     _lock(session, rule.id)
+    unjudged.forget(session, rule)
     voice = Voice(org, public_url, recent, by=by, note=note, gone="rule")
     if not rule.is_active:
         return sum(_vanish(session, voice, alert) for alert in _open(session, rule))

@@ -55,6 +55,7 @@ class Tenant:
     rejected: int = 0
     rejected_since: datetime | None = None
     parked: Queue = Queue()
+    unjudging: Queue = Queue()
     refused: str | None = None
     is_behind: bool = False
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import case, func, select, true
 from sqlalchemy.orm import Session
 
-from dcmon import notifications
+from dcmon import notifications, unjudged
 from dcmon.criteria import SEVERITIES
 from dcmon.db import Organization
 from dcmon.episodes import Result as FoldedResult
@@ -129,10 +129,11 @@ def tell_the_rest(session: Session, voice: Voice, version_id: int, *, only: int 
     written = 0
     for rule in session.scalars(rules.order_by(AlertRule.id).with_for_update(skip_locked=True)).all():
         owed = select(Alert).where(Alert.rule_id == rule.id, Alert.version_id == version_id, is_owed)
-        reached = _reached(session, rule, version_id)
-        still = session.scalars(owed.where(Alert.state != "resolved").order_by(Alert.id)).all()
-        written += sum(tell(session, voice, alert, rule, reached, is_reopened=False) for alert in still)
-        written += tell_what_is_owed(session, voice, rule, version_id)
+        with unjudged.apart(session, rule):
+            reached = _reached(session, rule, version_id)
+            still = session.scalars(owed.where(Alert.state != "resolved").order_by(Alert.id)).all()
+            told = sum(tell(session, voice, alert, rule, reached, is_reopened=False) for alert in still)
+            written += told + tell_what_is_owed(session, voice, rule, version_id)
     return written
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from dcmon import db, due, errors, flow, leadership, organizations, rounds, signs
+from dcmon import db, due, errors, flow, leadership, organizations, rounds, signs, unjudged
 from dcmon.db import Organization
 from dcmon.facts import Facts, Partition, Queue, Server, Tenant
 from dcmon.settings import Settings
@@ -26,7 +26,7 @@ TENANT = f"""
            u.waiting, u.oldest, g.waiting, g.oldest,
            (select json_object_agg(severity, n) from (
                select severity, count(*) as n from alerts where state = 'firing' group by severity) f) as firing,
-           l.taken, l.rejected, l.rejected_since
+           l.taken, l.rejected, l.rejected_since, j.waiting, j.oldest
       from (select count(*) as waiting, min(greatest(d.due_at,
                    case when {flow.LIVE}
                         then d.window_end + m.lateness else v.newest_logged_at end)) as oldest
@@ -42,7 +42,8 @@ TENANT = f"""
            (select coalesce(sum(taken), 0) as taken, coalesce(sum(quarantined), 0) as rejected,
                    min(created_at) filter (where quarantined > 0) as rejected_since
               from (select * from batches order by id desc limit {LINES_LOOKED_AT}) newest
-             where action = 'ingest' and created_at > now() - interval '1 hour') l
+             where action = 'ingest' and created_at > now() - interval '1 hour') l,
+           (select count(distinct rule_id) as waiting, min(computed_at) as oldest from ({unjudged.FAILING}) f) j
 """
 SERVER = text("""
     select count(*) as connections, current_setting('max_connections')::int as most_connections,
@@ -107,7 +108,8 @@ def _tenant(engine: Engine, org: Organization, found: Any, parked: Queue) -> Ten
     """What waits in an organization; nothing, and why, where it can't be looked into."""
     if found is None or found[0] != db.head("org"):
         return _refused(engine, org, parked)
-    _, due, oldest, evaluated_at, unsent, unsent_since, given_up, given_up_since, firing, taken, rejected, since = found
+    (_, due, oldest, evaluated_at, unsent, unsent_since, given_up, given_up_since, firing, taken, rejected, since,
+     unjudging, unjudging_since) = found  # fmt: skip
     return Tenant(
         org.name,
         Queue(due, oldest),
@@ -119,6 +121,7 @@ def _tenant(engine: Engine, org: Organization, found: Any, parked: Queue) -> Ten
         int(rejected),
         since,
         parked,
+        Queue(unjudging, unjudging_since),
     )
 
 

@@ -146,6 +146,15 @@ def _standing_evaluation(facts: Facts, bounds: Watch) -> Iterator[Condition]:
         )
 
 
+def _failing_rules(facts: Facts, bounds: Watch) -> Iterator[Condition]:
+    for each in facts.tenants:
+        if each.unjudging.waiting:
+            assert each.unjudging.oldest is not None
+            sentence = f"{_count(each.unjudging.waiting, 'rule')} of {each.name} can't judge what was found last."
+            command = f"dcmon --org {_quoted(each.name)} rule list"
+            yield Condition("rules fail", "high", sentence, command, each.unjudging.oldest, each.name)
+
+
 def _stuck_notifications(facts: Facts, bounds: Watch) -> Iterator[Condition]:
     for each in facts.tenants:
         if each.unsent.waits_longer(bounds.notification, facts.now):
@@ -281,6 +290,6 @@ def _quoted(name: str) -> str:
 Rule = Callable[[Facts, Watch], Iterator[Condition]]
 RULES: Sequence[Rule] = (
     _unled, _missing, _lost_endpoints, _hanging, _crashing, _missed_rounds, _standing_evaluation,
-    _stuck_notifications, _lagging, _parked, _dead_letters, _rejecting, _refusing, _full_server, _full_disk,
-    _mute_heartbeat,
+    _failing_rules, _stuck_notifications, _lagging, _parked, _dead_letters, _rejecting, _refusing, _full_server,
+    _full_disk, _mute_heartbeat,
 )  # fmt: skip

@@ -85,15 +85,19 @@ def create(
 @app.command("list")
 def list_(ctx: typer.Context, model: Annotated[str | None, typer.Option(help="Only of this model.")] = None) -> None:
     """List rules, and how many of their alerts are open. Example: dcmon rule list"""
-    from dcmon import models, overview
+    from dcmon import models, overview, unjudged
 
     with ctx.obj.org() as session:
         views = overview.rules_of(session, models.find(session, model).id if model else None)
-        rows = [overview.rule_row(view) for view in views]
+        why = unjudged.failing(session)
+        rows = [{**overview.rule_row(view), "failing": why.get(view.rule.id)} for view in views]
     columns = ["id", "monitor", "condition", "severity", "for", "open", "active"]
     if not ctx.obj.output.is_narrow:
         columns.insert(1, "name")
     ctx.obj.output.table(rows, columns, empty='No rule yet. "dcmon rule add MONITOR CONDITION" adds one.')
+    for row in rows:
+        if row["failing"]:
+            ctx.obj.output.say(f"Rule {row['id']} can't judge what its monitor finds: {row['failing']}")
 
 
 @app.command()

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dcmon import alerts, changes, db, errors, models, monitors, results, rules, verdicts, versions, webhooks
+from dcmon import alerts, changes, db, errors, models, monitors, results, rules, unjudged, verdicts, versions, webhooks
 from dcmon.checks.layout import Value
 from dcmon.episodes import fold
 from dcmon.monitors import NewMonitor
@@ -562,3 +562,25 @@ def test_what_was_over_already_keeps_its_newest_value_when_it_is_taken_back(targ
     put(target, 1, 0.043, 2)
     assert lines(target) == [("firing", 0.857), ("resolved", 0.12), ("retracted", 0.043)]
     assert [alert.current_value for alert in stored(target)] == [0.12]
+
+
+def test_a_rule_that_fails_costs_itself_only_and_is_named(target: Target) -> None:
+    broken = ruled(target, "> 0.9")
+    with db.org_session(target.engine, target.org) as session:
+        rule = session.get_one(AlertRule, broken)
+        rule.condition = "as no dcmon writes it"
+        rules.create(session, rule.monitor_id, rules.parse("> 0.2"), "high")
+    put(target, 1, 0.5)
+    assert [(alert.rule_id, alert.state) for alert in stored(target)] == [(broken + 1, "firing")]
+    with db.org_session(target.engine, target.org) as session:
+        assert list(unjudged.failing(session)) == [broken]
+        assert "as no dcmon writes it" in unjudged.failing(session)[broken]
+        ruling = verdicts.on(session, session.scalars(select(Result)).one())
+        assert ruling.why_none is not None
+        assert f"Rule {broken} could not judge it" in ruling.why_none
+
+        rule = session.get_one(AlertRule, broken)
+        rule.condition = None
+        session.flush()
+        alerts.rejudge(session, target.org, rule, URL)
+        assert unjudged.failing(session) == {}
