@@ -130,18 +130,19 @@ def _missed_rounds(facts: Facts, bounds: Watch) -> Iterator[Condition]:
 
 def _standing_evaluation(facts: Facts, bounds: Watch) -> Iterator[Condition]:
     for each in facts.tenants:
-        if not each.due.waits_longer(bounds.evaluation, facts.now):
-            continue
-        assert each.due.oldest is not None
         stands = each.evaluated_at is None or facts.now - each.evaluated_at > bounds.evaluation
+        waits = each.due if stands else each.due_recent  # that history takes its time is nothing to wake anybody for
+        if not waits.waits_longer(bounds.evaluation, facts.now):
+            continue
+        assert waits.oldest is not None
         says = "nothing was evaluated" if stands else "evaluation is behind"
-        sentence = f"{_count(each.due.waiting, 'window')} of {each.name} wait, the oldest since {_at(each.due.oldest)}:"
+        sentence = f"{_count(waits.waiting, 'window')} of {each.name} wait, the oldest since {_at(waits.oldest)}:"
         yield Condition(
             "evaluation stands" if stands else "evaluation behind",
             "critical" if stands else "medium",
             f"{sentence} {says}.",
             "dcmon worker start evaluate",
-            each.due.oldest + bounds.evaluation,
+            waits.oldest + bounds.evaluation,
             each.name,
         )
 
