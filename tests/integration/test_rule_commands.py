@@ -15,6 +15,7 @@ from tests.integration.test_exit_codes import dcmon
 
 Typed = Callable[..., "subprocess.CompletedProcess[str]"]
 
+HUGE = "99999999999999999999999"
 VALUES = [0.1, 0.1, 0.3, 0.5, 0.1, 0.1, 0.1, 0.3, 0.1, 0.1, 0.4, 0.6]
 
 
@@ -90,6 +91,11 @@ def test_what_can_not_be_done_to_an_alert_is_refused_with_a_sentence(typed: Type
     for arguments, code, sentence in (
         (("alert", "show", "99"), 5, "There is no alert 99"),
         (("alert", "history", "99"), 5, "There is no alert 99"),
+        (("alert", "show", HUGE), 5, f"There is no id {HUGE}"),
+        (("alert", "ack", "3000000000"), 5, "There is no id 3000000000"),
+        (("silence", "end", HUGE), 5, f"There is no id {HUGE}"),
+        (("rule", "show", HUGE), 5, f"There is no rule '{HUGE}'"),
+        (("quarantine", "show", HUGE), 5, ""),
         (("alert", "ack", "1"), 6, "over"),
         (("alert", "reopen", "1"), 6, "by itself"),
         (("alert", "list", "--state", "open"), 2, "firing, pending"),
