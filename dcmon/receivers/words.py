@@ -233,4 +233,4 @@ def plain(body: Body) -> str:
 
 def _plain(notification: Body) -> str:
     rows = [f"  {name}: {value}" for name, value in facts(notification)]
-    return "\n".join([headline(notification), *rows, f"  {notification.get('link', '')}", ""])
+    return "\n".join([headline(notification), *rows, f"  {notification.get('link') or ''}", ""])
