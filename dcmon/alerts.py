@@ -74,7 +74,23 @@ def rejudge(
     firsts = session.execute(
         select(Result.version_id, func.min(Result.window_end)).where(*ours).group_by(Result.version_id)
     )
-    return sum(_judge(session, voice, rule, version_id, first) for version_id, first in firsts.all())
+    return sum(_rejudge(session, voice, rule, version_id, first) for version_id, first in firsts.all())
+
+
+def _rejudge(session: Session, voice: Voice, rule: AlertRule, version_id: int, first: datetime) -> int:
+    """Judge a version's windows; those of the alert that a change of the rule ended, and that was about the newest, too.
+
+    So what a slip of the hand resolved fires again when the rule is what it was, and so does what is bad by a new rule.
+    """
+    ended = replays.ended_by_change(session, rule, version_id)
+    before = None if ended is None else (ended.resolved_by, ended.rule_revision)
+    if ended is not None:
+        ended.resolved_by, ended.rule_revision = "recovery", rule.revision
+        session.flush()
+    written = _judge(session, replace(voice, spared=ended), rule, version_id, first)
+    if ended is not None and before is not None and ended.state == "resolved" and ended.resolved_by == "recovery":
+        ended.resolved_by, ended.rule_revision = before
+    return written
 
 
 def renew(session: Session, org: Organization, rule: AlertRule, public_url: str | None, note: str) -> int:
@@ -116,7 +132,7 @@ def _judge(session: Session, voice: Voice, rule: AlertRule, version_id: int, at:
         mine = [alert for alert in stored if _overlap(alert, episode)]
         stored = [alert for alert in stored if alert not in mine]
         written += _apply(session, voice, rule, version_id, mine, episode)
-    written += sum(_vanish(session, voice, alert) for alert in stored)
+    written += sum(_vanish(session, voice, alert) for alert in stored if alert is not voice.spared)
     return written + tell_what_is_owed(session, voice, rule, version_id)
 
 

@@ -28,6 +28,7 @@ class Voice:
 
     Without a `public_url`, which notifications link to, nobody is. `recent`: alerts that nobody knows of are told when
     no window that is due now ends so much later; None: always. `result`: what was found; `by`: the operator who did it.
+    `spared`: an alert that is over and stays so when its windows are not bad.
     """
 
     org: Organization
@@ -37,6 +38,7 @@ class Voice:
     by: str | None = None
     note: str | None = None
     gone: str = "revision"
+    spared: Alert | None = None
 
 
 def write_down(

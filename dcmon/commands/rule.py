@@ -137,7 +137,7 @@ def set_(
     inhibit: Inhibit = None,
     active: Annotated[bool | None, typer.Option("--active/--inactive", help="An inactive rule judges nothing.")] = None,
 ) -> None:
-    """Change a rule; open alerts are judged by it at once, those that are over stay as they are.
+    """Change a rule; open alerts and the newest window are judged by it at once, what is over stays as it is.
 
     Example: dcmon rule set 1 --condition "> 0.4" --for 2
     """

@@ -584,3 +584,65 @@ def test_a_rule_that_fails_costs_itself_only_and_is_named(target: Target) -> Non
         session.flush()
         alerts.rejudge(session, target.org, rule, URL)
         assert unjudged.failing(session) == {}
+
+
+def changed(target: Target, rule_id: int, **wanted: Any) -> None:
+    with db.org_session(target.engine, target.org) as session:
+        rule = session.get_one(AlertRule, rule_id)
+        assert rules.change(session, rule, Change(**wanted))
+        alerts.rejudge(session, target.org, rule, URL, by="ann", note="the rule was changed")
+
+
+def spans(target: Target) -> list[tuple[int, str, str | None, int]]:
+    return [(alert.id, alert.state, alert.resolved_by, alert.windows) for alert in stored(target)]
+
+
+@pytest.mark.parametrize(
+    ("slip", "back"),
+    [
+        ({"condition": rules.parse("> 0.9")}, {"condition": rules.parse("> 0.2")}),
+        ({"is_active": False}, {"is_active": True}),
+        ({"min_n": 1000}, {"min_n": 0}),
+    ],
+    ids=["condition", "inactive", "min-n"],
+)
+def test_what_a_slip_ended_fires_again_when_the_rule_is_what_it_was(
+    target: Target, slip: dict[str, Any], back: dict[str, Any]
+) -> None:
+    rule_id = ruled(target, "> 0.2")
+    for number, value in enumerate((0.1, 0.5, 0.6)):
+        put(target, number, value)
+    (alert,) = stored(target)
+    changed(target, rule_id, **slip)
+    assert [state for _, state, _, _ in spans(target)] == ["resolved"]
+    changed(target, rule_id, **back)
+    assert spans(target) == [(alert.id, "firing", None, 2)]
+    assert history(target) == ["firing", "resolved", "reopened"]
+    assert [kind for _, kind in told(target)] == ["firing", "resolved", "reopened"]
+    put(target, 3, 0.7)
+    assert spans(target) == [(alert.id, "firing", None, 3)]
+    put(target, 4, 0.1)
+    assert spans(target) == [(alert.id, "resolved", "recovery", 3)]
+    require_fold(target)
+
+
+def test_a_change_that_is_no_slip_leaves_what_is_over_as_it_is(target: Target) -> None:
+    rule_id = ruled(target, "> 0.2")
+    for number, value in enumerate((0.1, 0.5, 0.6)):
+        put(target, number, value)
+    changed(target, rule_id, condition=rules.parse("> 0.9"))
+    before = spans(target), history(target), told(target)
+    changed(target, rule_id, condition=rules.parse("> 0.8"))
+    assert (spans(target), history(target), told(target)) == before
+    put(target, 3, 0.1)
+    changed(target, rule_id, condition=rules.parse("> 0.2"))  # the newest window is good: what is past is past
+    assert (spans(target), history(target), told(target)) == before
+
+
+def test_what_an_operator_resolved_stays_so_when_the_rule_is_changed(target: Target) -> None:
+    rule_id = ruled(target, "> 0.2")
+    put(target, 0, 0.5)
+    with db.org_session(target.engine, target.org) as session:
+        alerts.resolve(session, target.org, session.scalars(select(Alert)).one(), URL, by="ann")
+    changed(target, rule_id, condition=rules.parse("> 0.3"))
+    assert [(state, by) for _, state, by, _ in spans(target)] == [("resolved", "operator")]
