@@ -78,7 +78,7 @@ def rejudge(
 
 
 def _rejudge(session: Session, voice: Voice, rule: AlertRule, version_id: int, first: datetime) -> int:
-    """Judge a version's windows; those of the alert that a change of the rule ended, and that was about the newest, too.
+    """Judge a version's windows; those of an alert on the newest one, which a change of the rule ended, too.
 
     So what a slip of the hand resolved fires again when the rule is what it was, and so does what is bad by a new rule.
     """
