@@ -210,7 +210,7 @@ def test(
             content = file.read_bytes()
         except OSError as error:
             raise errors.FileRefused(path=file, why=error.strerror or error) from None
-        outcomes += [(file, trials.run(each)) for each in trials.read(content)]
+        outcomes += [(file, each) for each in trials.run_all(content, file.name)]
     if ctx.obj.output.is_json:
         ctx.obj.output.table([_tried_row(file, each) for file, each in outcomes], [])
     else:
@@ -264,15 +264,15 @@ def backtest(
 
 def _tried(session: Any, name: str, wanted: "Change") -> tuple[int, Any]:
     """The monitor and the policy that are tried. A monitor without a rule needs a condition."""
-    from dcmon import backtest, errors, monitors, rules
+    from dcmon import errors, monitors, rules
 
     try:
         rule = rules.find(session, name)
     except (errors.RuleNotFound, errors.InvalidInput):
         if wanted.condition is None:
             raise
-        return monitors.find(session, name).id, backtest.tried(None, wanted)
-    return rule.monitor_id, backtest.tried(rule, wanted)
+        return monitors.find(session, name).id, rules.tried(None, wanted)
+    return rule.monitor_id, rules.tried(rule, wanted)
 
 
 def _spans(found: "Backtest") -> list[dict[str, Any]]:
@@ -341,4 +341,5 @@ def _show_outcome(ctx: typer.Context, file: Path, outcome: "Outcome") -> None:
          "found": line.found, "why": line.why}
         for line in outcome.lines
     ]  # fmt: skip
-    ctx.obj.output.table(rows, ["", "window", "value", "expected", "found", "why"])
+    title = f"{outcome.name}: {outcome.rule}"
+    ctx.obj.output.table(rows, ["", "window", "value", "expected", "found", "why"], title=title)
