@@ -13,12 +13,11 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from dcmon import errors, evidence, replays, unjudged
-from dcmon.criteria import SEVERITIES
 from dcmon.db import Organization
 from dcmon.episodes import Episode, value_in
 from dcmon.episodes import Result as FoldedResult
 from dcmon.tables.org import Alert, AlertChange, AlertRule, Result
-from dcmon.telling import RECENT, Voice, say, tell, tell_what_is_owed, was_told, write_down
+from dcmon.telling import RECENT, Voice, kinds_of, say, tell, tell_what_is_owed, was_told, write_down
 
 
 def judge(
@@ -156,7 +155,7 @@ def _apply(
     _set_state(alert, episode)
     session.add(alert)
     session.flush()
-    kinds = _kinds(before, severity, alert)
+    kinds = kinds_of(before, severity, alert)
     for kind in kinds or _confirmed(session, voice, alert):
         window = _window_of(kind, episode, voice)
         at = episode.closed_by if kind == "resolved" else episode.reached if window is None else window.window_end
@@ -202,21 +201,6 @@ def _set_state(alert: Alert, episode: Episode) -> None:
         alert.resolved_at, alert.resolved_by = func.now(), "recovery"
     if before == "resolved" and alert.state == "firing":
         alert.acknowledged_at = alert.acknowledged_by = alert.acknowledgement = None
-
-
-def _kinds(before: str, severity: str, alert: Alert) -> list[str]:
-    """What became of an alert, from the state and severity before to those now."""
-    after = alert.state
-    if before == after == "firing" and severity != alert.severity:
-        is_worse = SEVERITIES.index(alert.severity) > SEVERITIES.index(severity)
-        return ["escalated" if is_worse else "deescalated"]
-    if before == after:
-        return []
-    if before == "retracted":
-        return {"pending": ["pending"], "firing": ["reopened"], "resolved": ["reopened", "resolved"]}[after]
-    if before in ("new", "pending"):
-        return {"pending": ["pending"], "firing": ["firing"], "resolved": ["firing", "resolved"]}[after]
-    return [{"pending": "retracted", "firing": "reopened", "resolved": "resolved"}[after]]
 
 
 def _window_of(kind: str, episode: Episode, voice: Voice) -> FoldedResult | None:

@@ -41,6 +41,21 @@ class Voice:
     spared: Alert | None = None
 
 
+def kinds_of(before: str, severity: str, alert: Alert) -> list[str]:
+    """What became of an alert, from the state and severity before to those now."""
+    after = alert.state
+    if before == after == "firing" and severity != alert.severity:
+        is_worse = SEVERITIES.index(alert.severity) > SEVERITIES.index(severity)
+        return ["escalated" if is_worse else "deescalated"]
+    if before == after:
+        return []
+    if before == "retracted":
+        return {"pending": ["pending"], "firing": ["reopened"], "resolved": ["reopened", "resolved"]}[after]
+    if before in ("new", "pending"):
+        return {"pending": ["pending"], "firing": ["firing"], "resolved": ["firing", "resolved"]}[after]
+    return [{"pending": "retracted", "firing": "reopened", "resolved": "resolved"}[after]]
+
+
 def write_down(
     session: Session,
     alert: Alert,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 app = group(__doc__)
 
 STATES = ("firing", "pending", "acknowledged", "held", "resolved")
-WIDE = ["id", "severity", "state", "monitor", "since", "until", "worst", "now", "rule", "driver"]
+WIDE = ["id", "severity", "state", "monitor", "since", "until", "first", "worst", "now", "rule", "driver"]
 NARROW = ["id", "severity", "state", "monitor", "since", "worst"]
 Id = Annotated[int, typer.Argument(metavar="ID")]
 Note = Annotated[str | None, typer.Option("--note", "-m", help="Kept in its history.")]
