@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from dcmon import errors, evidence, replays
-from dcmon.criteria import SEVERITIES
+from dcmon import errors, evidence, replays, unjudged
 from dcmon.db import Organization
-from dcmon.episodes import Episode
+from dcmon.episodes import Episode, value_in
+from dcmon.episodes import Result as FoldedResult
 from dcmon.tables.org import Alert, AlertChange, AlertRule, Result
-from dcmon.telling import RECENT, Voice, say, tell, tell_what_is_owed, was_told, write_down
+from dcmon.telling import RECENT, Voice, kinds_of, say, tell, tell_what_is_owed, was_told, write_down
 
 
 def judge(
@@ -40,7 +40,14 @@ def judge(
         .with_for_update()
     )
     voice = Voice(org, public_url, recent, result)
-    return sum(_judge(session, voice, rule, result.version_id, result.window_end) for rule in found.all())
+    return sum(_judge_apart(session, voice, rule, result) for rule in found.all())
+
+
+def _judge_apart(session: Session, voice: Voice, rule: AlertRule, result: Result) -> int:
+    """A rule that fails costs neither the other rules nor the results of the window."""
+    with unjudged.apart(session, rule, result):
+        return _judge(session, voice, rule, result.version_id, result.window_end)
+    return 0
 
 
 def rejudge(
@@ -58,6 +65,7 @@ def rejudge(
     Alerts that were over before the change stay as they are, and so do the windows until their end.
     """
     _lock(session, rule.id)
+    unjudged.forget(session, rule)
     voice = Voice(org, public_url, recent, by=by, note=note, gone="rule")
     if not rule.is_active:
         return sum(_vanish(session, voice, alert) for alert in _open(session, rule))
@@ -65,7 +73,23 @@ def rejudge(
     firsts = session.execute(
         select(Result.version_id, func.min(Result.window_end)).where(*ours).group_by(Result.version_id)
     )
-    return sum(_judge(session, voice, rule, version_id, first) for version_id, first in firsts.all())
+    return sum(_rejudge(session, voice, rule, version_id, first) for version_id, first in firsts.all())
+
+
+def _rejudge(session: Session, voice: Voice, rule: AlertRule, version_id: int, first: datetime) -> int:
+    """Judge a version's windows; those of an alert on the newest one, which a change of the rule ended, too.
+
+    So what a slip of the hand resolved fires again when the rule is what it was, and so does what is bad by a new rule.
+    """
+    ended = replays.ended_by_change(session, rule, version_id)
+    before = None if ended is None else (ended.resolved_by, ended.rule_revision)
+    if ended is not None:
+        ended.resolved_by, ended.rule_revision = "recovery", rule.revision
+        session.flush()
+    written = _judge(session, replace(voice, spared=ended), rule, version_id, first)
+    if ended is not None and before is not None and ended.state == "resolved" and ended.resolved_by == "recovery":
+        ended.resolved_by, ended.rule_revision = before
+    return written
 
 
 def renew(session: Session, org: Organization, rule: AlertRule, public_url: str | None, note: str) -> int:
@@ -110,7 +134,8 @@ def _judge(session: Session, voice: Voice, rule: AlertRule, version_id: int, at:
         if len(mine) > 1:  # the one that somebody heard of goes on
             mine.sort(key=lambda alert: not was_told(session, alert))
         written += _apply(session, voice, rule, version_id, mine, episode)
-    written += sum(_vanish(session, voice, alert) for alert, home in homes if home is None)
+    gone = [alert for alert, home in homes if home is None and alert is not voice.spared]
+    written += sum(_vanish(session, voice, alert) for alert in gone)
     return written + tell_what_is_owed(session, voice, rule, version_id)
 
 
@@ -141,12 +166,16 @@ def _apply(
     if was_worst != (alert.worst_window_end, alert.worst_value):
         episode.before = episode.before or replays.last_good(session, rule, version_id, episode.first.window_end)
         alert.drivers, alert.details = evidence.of_episode(session, version_id, episode)
+    ends = {"first_value": episode.value_in(episode.first), "last_value": episode.value_in(episode.last)}
+    alert.details = {**(alert.details or {}), **ends}
     _set_state(alert, episode)
     session.add(alert)
     session.flush()
-    kinds = _kinds(before, severity, alert)
+    kinds = kinds_of(before, severity, alert)
     for kind in kinds or _confirmed(session, voice, alert):
-        write_down(session, alert, kind, voice, _window_of(kind, episode))
+        window = _window_of(kind, episode, voice)
+        at = episode.closed_by if kind == "resolved" else episode.reached if window is None else window.window_end
+        write_down(session, alert, kind, voice, at, window)
     written = tell(session, voice, alert, rule, episode.reached, is_reopened="reopened" in kinds)
     return written + sum(_merge(session, voice, other, alert) for other in merged)
 
@@ -190,25 +219,9 @@ def _set_state(alert: Alert, episode: Episode) -> None:
         alert.acknowledged_at = alert.acknowledged_by = alert.acknowledgement = None
 
 
-def _kinds(before: str, severity: str, alert: Alert) -> list[str]:
-    """What became of an alert, from the state and severity before to those now."""
-    after = alert.state
-    if before == after == "firing" and severity != alert.severity:
-        is_worse = SEVERITIES.index(alert.severity) > SEVERITIES.index(severity)
-        return ["escalated" if is_worse else "deescalated"]
-    if before == after:
-        return []
-    if before == "retracted":
-        return {"pending": ["pending"], "firing": ["reopened"], "resolved": ["reopened", "resolved"]}[after]
-    if before in ("new", "pending"):
-        return {"pending": ["pending"], "firing": ["firing"], "resolved": ["firing", "resolved"]}[after]
-    return [{"pending": "retracted", "firing": "reopened", "resolved": "resolved"}[after]]
-
-
-def _window_of(kind: str, episode: Episode) -> datetime | None:
-    if kind == "firing" and episode.fired is not None:
-        return episode.fired.window_end
-    return episode.closed_by if kind == "resolved" else episode.reached
+def _window_of(kind: str, episode: Episode, voice: Voice) -> FoldedResult | None:
+    """The window that a line of the history is about, where that need not be the newest one."""
+    return {"firing": episode.fired, "confirmed": voice.result}.get(kind)
 
 
 def _confirmed(session: Session, voice: Voice, alert: Alert) -> list[str]:
@@ -248,14 +261,15 @@ def _vanish(session: Session, voice: Voice, alert: Alert) -> int:
 
 def _close(session: Session, voice: Voice, alert: Alert, note: str | None) -> int:
     """Take an alert back, or end it with its rule; who was told already that it is over is not told again."""
-    is_over = alert.state == "resolved"
+    is_over, result = alert.state == "resolved", voice.result
     alert.state, alert.resolved_by = "resolved", voice.gone
     if not is_over:
         alert.resolved_at = func.now()
+        if result is not None:  # what was bad is not so any more, whatever it was
+            alert.current_value = value_in(result, alert.metric)
     kind = "retracted" if voice.gone == "revision" else "resolved"
-    write_down(
-        session, alert, kind, replace(voice, note=note), None if voice.result is None else voice.result.window_end
-    )
+    at = None if result is None else result.window_end
+    write_down(session, alert, kind, replace(voice, note=note), at, result)
     return say(session, voice, alert, kind) if alert.told_severity is not None else 0
 
 

@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 
 from dcmon import baselines, grammar, replays, results, rules
 from dcmon.episodes import Episode, Machine, Policy
-from dcmon.rules import Change
 from dcmon.tables.org import AlertRule, Result, Version
 
 
@@ -64,19 +63,6 @@ class Backtest:
             ),
             "fires_at_the_end": any(span.episode.is_open for span in self.spans),
         }
-
-
-def tried(rule: AlertRule | None, wanted: Change) -> Policy:
-    """A rule's policy, changed as wanted. Raises InvalidInput."""
-    made = AlertRule(
-        monitor_id=0, operator="greater_than", threshold=0, severity="medium", for_windows=1, keep_firing=0, min_n=0,
-        no_data="keep", on_error="keep", is_inhibited=True, is_active=True, revision=0,
-    )  # fmt: skip
-    if rule is not None:
-        names = [column.key for column in AlertRule.__table__.columns if column.key != "id"]
-        made = AlertRule(**{name: getattr(rule, name) for name in names})
-    rules.apply(made, wanted)
-    return rules.policy(made)
 
 
 def run(session: Session, monitor_id: int, policy: Policy, reach: timedelta) -> Backtest:

@@ -3,7 +3,7 @@
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import fsum, hypot, inf, isfinite, sqrt
+from math import fsum, hypot, inf, isfinite, isnan, sqrt
 from typing import Protocol
 
 SEVERITIES = ("low", "medium", "high", "critical")
@@ -28,6 +28,8 @@ RANGES = ("outside", "inside")
 CHANGES = ("change", "rise", "drop")
 PREVIOUS, REFERENCE = "previous", "reference"
 OVER, FLOOR = 14, 0.001
+DIGITS = 12  # of a change that count
+REACH = 14  # windows with a value back to which "the window before" is looked for, number by number
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Condition:
     def lookback(self) -> int:
         """How many windows before one it needs to judge it."""
         if self.measure in CHANGES:
-            return 1 if self.against == PREVIOUS else 0
+            return REACH if self.against == PREVIOUS else 0
         return self.over
 
 
@@ -110,10 +112,10 @@ def judge(
 
     `reference`: the same numbers of the reference, where they are known.
     """
-    chosen = _chosen(condition.subject, window)
+    meant = _chosen(condition.subject, window)
+    chosen = {name: value for name, value in meant.items() if isfinite(value)}
     if not chosen:
-        wanted = condition.subject.name or ("feature" if condition.subject.of == "entry" else "metric")
-        return Verdict(None, reason=f"The result has no {wanted}.")
+        return Verdict(None, reason=_why_none(condition.subject, meant))
     found = [
         finding
         for name, value in chosen.items()
@@ -135,6 +137,15 @@ def _excess(finding: Finding) -> float:
     return finding.excess
 
 
+def _why_none(subject: Subject, meant: Mapping[str, float]) -> str:
+    """Why there is no number to judge: none is there, or none of those that are is finite."""
+    if not meant:
+        wanted = subject.name or ("feature" if subject.of == "entry" else "metric")
+        return f"The result has no {wanted}."
+    name, value = next(iter(meant.items()))
+    return f"{name} is {'not a number' if isnan(value) else 'infinite'}."
+
+
 def _why_nothing(condition: Condition) -> str:
     if condition.measure in CHANGES:
         there = "window before it" if condition.against == PREVIOUS else "value of the reference"
@@ -152,7 +163,7 @@ def _chosen(subject: Subject, window: Judged) -> Mapping[str, float]:
         exact = subject.name if subject.name in values else None
         named = exact or next((name for name in values if name.lower() == subject.name.lower()), None)
         values = {} if named is None else {named: values[named]}
-    return {name: value for name, value in values.items() if isfinite(value)}
+    return values
 
 
 def _value(subject: Subject, window: Judged, name: str) -> float | None:
@@ -181,14 +192,19 @@ def _finding(
 def _base(condition: Condition, name: str, before: Sequence[Judged], reference: Mapping[str, float]) -> float | None:
     if condition.against == REFERENCE:
         return reference.get(name)
-    return _value(condition.subject, before[-1], name) if before else None
+    found = (_value(condition.subject, window, name) for window in reversed(before[-REACH:]))
+    return next((each for each in found if each is not None), None)
 
 
 def _change(condition: Condition, value: float, base: float) -> float:
-    """value - base, or as a percentage of |base|; from 0, any change is infinitely many percent."""
+    """value - base, or as a percentage of |base|; from 0, any change is infinitely many percent.
+
+    To so many digits that 0.5 to 0.4 is a drop by 0.1 and by 20 %, as it is written, though not as floats subtract.
+    """
     difference = value - base
     if condition.is_percent and difference:
         difference = 100 * difference / abs(base) if base else inf if difference > 0 else -inf
+    difference = float(f"{difference:.{DIGITS}g}")
     return {"change": abs(difference), "rise": difference, "drop": -difference}[condition.measure]
 
 

@@ -36,6 +36,7 @@ CONNECTION = {
 LOCK_NOT_AVAILABLE, UNDEFINED_TABLE = "55P03", "42P01"
 AWAY = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)
 NO_SCHEMA = "no schema"
+LARGEST_ID = 2**31 - 1
 GATE = 1  # advisory lock space: who works in an organization holds its gate shared, migration and deletion exclusively
 
 
@@ -86,13 +87,22 @@ def _psycopg(url: str) -> URL:
 
 
 def _translate(context: ExceptionContext) -> errors.DcmonError | None:
-    """Turn psycopg's connection and disk errors into dcmon's; everything else passes as it is."""
+    """Turn psycopg's connection and disk errors into dcmon's, and ids that can't be; the rest passes as it is."""
     original, url = context.original_exception, context.engine.url if context.engine else None
+    if isinstance(original, psycopg.errors.NumericValueOutOfRange) and (beyond := _no_id(context)) is not None:
+        return errors.NotFound(what="id", name=beyond)
     if not isinstance(original, AWAY) or url is None:
         return None
     if isinstance(original, psycopg.errors.ReadOnlySqlTransaction):
         context.is_disconnect = True  # a standby has taken the address, say: connections that are there lead nowhere
     return _in_words(original, url, context.is_disconnect)
+
+
+def _no_id(context: ExceptionContext) -> int | None:
+    """The number that is looked for and larger than any id: to look for it is no error, and there is no such row."""
+    is_look = (context.statement or "").lstrip().lower().startswith("select")
+    values = context.parameters.values() if is_look and isinstance(context.parameters, Mapping) else ()
+    return next((each for each in values if isinstance(each, int) and not -LARGEST_ID <= each <= LARGEST_ID), None)
 
 
 def _in_words(original: psycopg.Error, url: URL, is_disconnect: bool) -> errors.DcmonError | None:

@@ -16,6 +16,7 @@ from dcmon.charts import moment, number
 from dcmon.comparison import With
 from dcmon.criteria import CHANGES, Subject
 from dcmon.db import Organization
+from dcmon.episodes import value_in
 from dcmon.overview import AlertView
 from dcmon.tables.org import Alert, AlertChange, AlertRule, Result, Version
 
@@ -26,7 +27,7 @@ VERSIONS = 10  # that are shown beside the alert's own
 class Around:
     """What is to be known beside the alert itself.
 
-    The results of its last and of its worst window; those of all versions in the last one, by name; and the line of
+    The results of its first, last and worst window; those of all versions in the last one, by name; and the line of
     its history that is told, with who did it and why.
     """
 
@@ -34,6 +35,7 @@ class Around:
     worst: Result | None = None
     versions: Sequence[tuple[str, Result]] = ()
     change: AlertChange | None = None
+    first: Result | None = None
 
 
 def describe(
@@ -68,6 +70,9 @@ def said(view: AlertView, around: Around, org: str, public_url: str) -> dict[str
         "n": alert.n,
         "metric": alert.metric,
         "value": alert.current_value,
+        "first_value": _value(details, "first_value", around.first, alert),
+        "first_window": [alert.first_window_start.isoformat(), alert.first_window_end.isoformat()],
+        "last_value": _value(details, "last_value", around.last, alert),
         "worst_value": alert.worst_value,
         "worst_window": [details.get("worst_window_start"), alert.worst_window_end.isoformat()],
         "worst_n": details.get("worst_n"),
@@ -92,6 +97,14 @@ def said(view: AlertView, around: Around, org: str, public_url: str) -> dict[str
     }
 
 
+def _value(details: Mapping[str, Any], name: str, result: Result | None, alert: Alert) -> float | None:
+    """The alert's number in its first or last window: as it was judged, or, of an older dcmon, as it is stored."""
+    if name in details or result is None:
+        found: float | None = details.get(name)
+        return found
+    return value_in(result, alert.metric)
+
+
 def _rule(rule: AlertRule, metric: str) -> str:
     """The condition with the number that it is about, where it does not name one itself."""
     subject, condition = rules.condition_of(rule).subject, overview.condition(rule)
@@ -104,11 +117,13 @@ def _around(session: Session, view: AlertView, kind: str | None) -> Around:
     last = _newest(session, view, view.alert.last_window_end)
     worst = _newest(session, view, view.alert.worst_window_end)
     mine = view.version.id
+    first = [] if "first_value" in (view.alert.details or {}) else _newest(session, view, view.alert.first_window_end)
     return Around(
         next((each for _, each in last if each.version_id == mine), None),
         next((each for _, each in worst if each.version_id == mine), None),
         [(name, each) for name, each in last if each.version_id != mine][:VERSIONS],
         None if kind is None else _change(session, view.alert, kind),
+        next((each for _, each in first if each.version_id == mine), None),
     )
 
 
@@ -135,8 +150,7 @@ def _iso(time: datetime | None) -> str | None:
 
 def _version(name: str, result: Result, metric: str) -> dict[str, Any]:
     """What another version has in the same window."""
-    value = {**result.entries, **result.metrics}.get(metric)
-    return {"version": name, "value": value, "n": result.n, "state": result.state}
+    return {"version": name, "value": value_in(result, metric), "n": result.n, "state": result.state}
 
 
 def _compared_with(view: AlertView, worst: Result | None) -> dict[str, Any] | None:

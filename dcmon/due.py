@@ -47,6 +47,10 @@ READY_AT = """
                                        d.waits_since + 2 * cast(:quiet as interval)))
          else d.due_at end
 """
+# What can be claimed now, by whoever comes; :quiet is the pause that ends a backfill.
+CLAIMABLE = (
+    f"d.due_at <= now() and (d.lease_until is null or d.lease_until < now()) and {COMPLETE} and {READY_AT} <= now()"
+)
 # Today is never starved by the past: its windows come first, the newest before all, those without a result before those
 # with one. History comes from its beginning: so its alerts open in order.
 RECENT = "d.window_end > least(now(), v.watermark) - greatest(interval '2 days', 2 * (d.window_end - d.window_start))"
@@ -55,8 +59,7 @@ CLAIM = text(f"""
        set lease_until = now() + :lease, token = :token, attempts = taken.attempts + 1
       from (select d.version_id, d.window_start, d.window_end
               from due_windows d join versions v on v.id = d.version_id join models m on m.id = v.model_id {BACKFILLED}
-             where d.due_at <= now() and (d.lease_until is null or d.lease_until < now()) and {COMPLETE}
-               and {READY_AT} <= now()
+             where {CLAIMABLE}
              order by {RECENT} desc, d.is_first desc,
                       extract(epoch from d.window_end) * case when {RECENT} then -1 else 1 end, d.version_id
              limit :limit for update of d skip locked) found

@@ -84,6 +84,10 @@ class Episode:
     reached: datetime | None = None
     before: Result | None = field(default=None, compare=False)
 
+    def value_in(self, window: Result) -> float | None:
+        """What its own number, the one that is worst, is in a window."""
+        return value_in(window, self.metric)
+
     @property
     def state(self) -> str:
         """Its state, as an alert has it."""
@@ -223,7 +227,12 @@ def _current(episode: Episode, window: Result, verdict: Verdict) -> float | None
     found = verdict.finding
     if found is None or found.name == episode.metric or episode.finding is None:
         return None if found is None else found.value
-    return {**window.entries, **window.metrics}.get(episode.metric)
+    return episode.value_in(window)
+
+
+def value_in(window: Result, metric: str) -> float | None:
+    """What a metric or an entry is in a window; None where it has none."""
+    return {**window.entries, **window.metrics}.get(metric)
 
 
 def _has_value(policy: Policy, window: Result) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from dcmon import alerts, baselines, results
+from dcmon import alerts, baselines, results, unjudged
 from dcmon.checks.catalogue import library_version
 from dcmon.checks.layout import Value
 from dcmon.db import Organization
@@ -43,7 +43,8 @@ def store(
     found = _put_results(session, plan, answers)
     notified = sum(alerts.judge(session, org, result, public_url, recent=recent) for result in found)
     for rule in (rule for monitor_id in changed for rule in baselines.wanted_by(session, monitor_id)):
-        notified += alerts.rejudge(session, org, rule, public_url, recent=recent)
+        with unjudged.apart(session, rule):
+            notified += alerts.rejudge(session, org, rule, public_url, recent=recent)
     notified += tell_the_rest(session, Voice(org, public_url, recent), plan.version.id, only=only)
     return {"results": len(found), "notifications": notified}
 

@@ -43,7 +43,10 @@ class Queue:
 
 @dataclass(frozen=True)
 class Tenant:
-    """What is to be known of an organization; `refused`: why it can't be entered, with nothing else known."""
+    """What is to be known of an organization; `refused`: why it can't be entered, with nothing else known.
+
+    `due`: windows that could be evaluated now; `due_recent`: those of them that ended within two days.
+    """
 
     name: str
     due: Queue = Queue()
@@ -55,6 +58,8 @@ class Tenant:
     rejected: int = 0
     rejected_since: datetime | None = None
     parked: Queue = Queue()
+    unjudging: Queue = Queue()
+    due_recent: Queue = Queue()
     refused: str | None = None
     is_behind: bool = False
 

@@ -3,6 +3,7 @@
 The notifications of an alert go with it. The last word belongs to none, and says again what its receiver heard last.
 """
 
+import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -45,7 +46,10 @@ def _over(heard: Notification) -> Notification:
 
 
 def _body(heard: Mapping[str, Any]) -> dict[str, Any]:
+    """What was heard, as over. Nothing shows the alert any more: the command lists those of its organization."""
     now = datetime.now(UTC).isoformat()
     ended = {"state": "resolved", "resolved_by": "deletion", "resolved_at": now, "by": None, "note": WHY}
     alert = {**heard["alert"], **ended}
-    return {**heard, "type": "alert.resolved", "timestamp": now, "alert": alert}
+    dcmon = f"dcmon --org {shlex.quote(str(heard['organization']))}" if heard.get("organization") else "dcmon"
+    left = {"link": None, "command": f"{dcmon} alert list --all"}
+    return {**heard, "type": "alert.resolved", "timestamp": now, "alert": alert, **left}

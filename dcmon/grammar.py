@@ -69,9 +69,12 @@ class _Tokens:
         return None
 
     def number(self) -> float:
-        found = float(self.take("number"))
+        text = self.take("number")
+        found = float(text)
         if not isfinite(found):
             raise ValueError("not finite")
+        if not found and re.search("[1-9]", re.split("[eE]", text)[0]):
+            raise errors.InvalidInput(f"{text} is too small to be told from 0.")
         return found
 
     def share(self) -> tuple[float, bool]:
@@ -80,10 +83,14 @@ class _Tokens:
         return found, self.takes("%") is not None
 
     def span(self) -> tuple[float, float]:
-        first = self.number()
+        """A range; with percent signs, or with one after it, a range of shares: 10%..20% and 10..20% are 0.1 to 0.2."""
+        first, is_first = self.share()
         if self.takes("..", "to", "and", ",") is None:
             raise ValueError("no range")
-        return first, self.number()
+        last, is_percent = self.share()
+        if is_first and not is_percent:
+            raise ValueError("a share to a number")
+        return (first / 100, last / 100) if is_percent else (first, last)
 
     @property
     def are_left(self) -> bool:

@@ -10,6 +10,8 @@ LABELS = ("model", "version", "monitor", "check", "rule", "severity", "alert")
 SIGNS = ("=~", "!~", "!=", "=")
 LONGEST = 500
 
+Labels = Mapping[str, str | tuple[str, ...]]  # a label that has more than one form fits by any of them
+
 
 @dataclass(frozen=True)
 class Matcher:
@@ -19,11 +21,14 @@ class Matcher:
     sign: str
     value: str
 
-    def matches(self, labels: Mapping[str, str]) -> bool:
+    def matches(self, labels: Labels) -> bool:
         """Whether an alert of these labels is meant."""
         found = labels.get(self.label, "")
-        fits = re.fullmatch(self.value, found) is not None if self.sign.endswith("~") else found == self.value
+        fits = any(self._fits(form) for form in ((found,) if isinstance(found, str) else found))
         return fits is (not self.sign.startswith("!"))
+
+    def _fits(self, form: str) -> bool:
+        return re.fullmatch(self.value, form) is not None if self.sign.endswith("~") else form == self.value
 
     def __str__(self) -> str:
         return f"{self.label}{self.sign}{self.value}"
@@ -51,6 +56,6 @@ def parse(text: str) -> Matcher:
     return Matcher(label, sign, value)
 
 
-def match(matchers: Sequence[str], labels: Mapping[str, str]) -> bool:
+def match(matchers: Sequence[str], labels: Labels) -> bool:
     """Whether an alert of these labels is meant by all of the matchers; without any, every alert is."""
     return all(parse(each).matches(labels) for each in matchers)

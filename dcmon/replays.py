@@ -43,6 +43,24 @@ def _is_settled(rule: AlertRule) -> ColumnElement[bool]:
     )
 
 
+def ended_by_change(session: Session, rule: AlertRule, version_id: int) -> Alert | None:
+    """The alert that ended when the rule was another, or inactive, and whose last window is the newest with a value."""
+    newest = _newest(rule, version_id).where(Result.state == "OK", Result.n >= rule.min_n)
+    last = session.scalars(newest.order_by(Result.window_end.desc(), Result.revision.desc()).limit(1)).first()
+    if last is None:
+        return None
+    by_change = or_(Alert.resolved_by == "rule", and_(Alert.resolved_by == "recovery", _is_settled(rule)))
+    return session.scalars(
+        select(Alert)
+        .where(
+            Alert.rule_id == rule.id, Alert.version_id == version_id, Alert.state == "resolved", by_change,
+            Alert.last_window_end >= last.window_end,
+        )
+        .order_by(Alert.first_window_end.desc())
+        .limit(1)
+    ).first()  # fmt: skip
+
+
 def _is_ours(rule: AlertRule) -> ColumnElement[bool]:
     """What is settled, or what a revision took back, is over: no later result touches it."""
     is_taken_back = func.coalesce(Alert.resolved_by, "") == "revision"

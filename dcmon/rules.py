@@ -218,6 +218,19 @@ def policy(rule: AlertRule) -> Policy:
     )
 
 
+def tried(rule: AlertRule | None, wanted: Change) -> Policy:
+    """A rule's policy, changed as wanted. Raises InvalidInput."""
+    made = AlertRule(
+        monitor_id=0, operator="greater_than", threshold=0, severity="medium", for_windows=1, keep_firing=0, min_n=0,
+        no_data="keep", on_error="keep", is_inhibited=True, is_active=True, revision=0,
+    )  # fmt: skip
+    if rule is not None:
+        names = [column.key for column in AlertRule.__table__.columns if column.key != "id"]
+        made = AlertRule(**{name: getattr(rule, name) for name in names})
+    apply(made, wanted)
+    return policy(made)
+
+
 def get(session: Session, rule_id: int) -> AlertRule:
     """The rule of that id. Raises NotFound."""
     rule = session.get(AlertRule, rule_id)

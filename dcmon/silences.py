@@ -4,7 +4,7 @@ Nothing of it changes an alert: it moves and is shown all the same, only its not
 held back is sent when it is free again, if by then it is still the newest about its alert.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dcmon import errors, matchers, mute_times
+from dcmon.matchers import Labels
 from dcmon.rules import SEVERITIES
 from dcmon.tables.org import Alert, AlertRule, Check, Model, Monitor, Silence, Version
 
@@ -25,13 +26,21 @@ class Hold:
 
 
 def add(
-    session: Session, wanted: Sequence[str], starts_at: datetime, ends_at: datetime, reason: str, by: str
+    session: Session,
+    wanted: Sequence[str],
+    starts_at: datetime,
+    ends_at: datetime,
+    reason: str,
+    by: str,
+    now: datetime | None = None,
 ) -> Silence:
-    """Add a silence. Raises InvalidInput."""
+    """Add a silence; `now`: after which it ends. Raises InvalidInput."""
     if not wanted:
         raise errors.InvalidInput("Say which alerts: model=NAME, monitor=NAME, severity=low … or 'model=~.*' for all.")
     if ends_at <= starts_at:
         raise errors.InvalidInput("A silence ends after it begins.")
+    if now is not None and ends_at <= now:
+        raise errors.InvalidInput(f"A silence until {ends_at:%Y-%m-%d %H:%M} UTC is over already.")
     parsed = [str(matchers.parse(each)) for each in wanted]
     silence = Silence(matchers=parsed, starts_at=starts_at, ends_at=ends_at, reason=reason, by=by)
     session.add(silence)
@@ -73,13 +82,13 @@ def hold(session: Session, alert: Alert, now: datetime) -> Hold | None:
     return hold_labels(session, labels(session, alert), now) or _inhibited(session, alert)
 
 
-def hold_labels(session: Session, known: Mapping[str, str], now: datetime) -> Hold | None:
+def hold_labels(session: Session, known: Labels, now: datetime) -> Hold | None:
     """The silence or mute time that matches these labels now."""
     return _silenced(session, known, now) or _muted(session, known, now)
 
 
-def labels(session: Session, alert: Alert) -> Mapping[str, str]:
-    """What matchers see of an alert."""
+def labels(session: Session, alert: Alert) -> Labels:
+    """What matchers see of an alert: a monitor by its name, or with its model's; a rule by its id, or its name."""
     row = session.execute(
         select(Model.name, Version.name, Monitor.name, Check.name, AlertRule.name)
         .select_from(AlertRule)
@@ -93,15 +102,15 @@ def labels(session: Session, alert: Alert) -> Mapping[str, str]:
     return {
         "model": model,
         "version": version,
-        "monitor": monitor,
+        "monitor": (monitor, f"{model}/{monitor}"),
         "check": check,
-        "rule": rule or str(alert.rule_id),
+        "rule": (str(alert.rule_id), *([rule] if rule else [])),
         "severity": alert.severity,
         "alert": str(alert.id),
     }
 
 
-def _silenced(session: Session, known: Mapping[str, str], now: datetime) -> Hold | None:
+def _silenced(session: Session, known: Labels, now: datetime) -> Hold | None:
     statement = select(Silence).where(Silence.starts_at <= now, Silence.ends_at > now).order_by(Silence.ends_at.desc())
     for silence in session.scalars(statement):
         if matchers.match(silence.matchers, known):
@@ -110,7 +119,7 @@ def _silenced(session: Session, known: Mapping[str, str], now: datetime) -> Hold
     return None
 
 
-def _muted(session: Session, known: Mapping[str, str], now: datetime) -> Hold | None:
+def _muted(session: Session, known: Labels, now: datetime) -> Hold | None:
     for mute in mute_times.entries(session):
         until = mute_times.ends_at(mute, now)
         if until is not None and matchers.match(mute.matchers, known):

@@ -10,9 +10,11 @@ from datetime import datetime, timedelta
 from sqlalchemy import case, func, select, true
 from sqlalchemy.orm import Session
 
-from dcmon import notifications
+from dcmon import notifications, unjudged
 from dcmon.criteria import SEVERITIES
 from dcmon.db import Organization
+from dcmon.episodes import Result as FoldedResult
+from dcmon.episodes import value_in
 from dcmon.tables.org import Alert, AlertChange, AlertRule, DueWindow, Monitor, Notification, Result
 
 RECENT = timedelta(days=2)
@@ -26,6 +28,7 @@ class Voice:
 
     Without a `public_url`, which notifications link to, nobody is. `recent`: alerts that nobody knows of are told when
     no window that is due now ends so much later; None: always. `result`: what was found; `by`: the operator who did it.
+    `spared`: an alert that is over and stays so when its windows are not bad.
     """
 
     org: Organization
@@ -35,30 +38,46 @@ class Voice:
     by: str | None = None
     note: str | None = None
     gone: str = "revision"
+    spared: Alert | None = None
 
 
-def write_down(session: Session, alert: Alert, kind: str, voice: Voice, window_end: datetime | None) -> None:
-    """A line of the alert's history."""
-    result = voice.result
-    is_confirmed = kind == "confirmed" and result is not None
+def kinds_of(before: str, severity: str, alert: Alert) -> list[str]:
+    """What became of an alert, from the state and severity before to those now."""
+    after = alert.state
+    if before == after == "firing" and severity != alert.severity:
+        is_worse = SEVERITIES.index(alert.severity) > SEVERITIES.index(severity)
+        return ["escalated" if is_worse else "deescalated"]
+    if before == after:
+        return []
+    if before == "retracted":
+        return {"pending": ["pending"], "firing": ["reopened"], "resolved": ["reopened", "resolved"]}[after]
+    if before in ("new", "pending"):
+        return {"pending": ["pending"], "firing": ["firing"], "resolved": ["firing", "resolved"]}[after]
+    return [{"pending": "retracted", "firing": "reopened", "resolved": "resolved"}[after]]
+
+
+def write_down(
+    session: Session,
+    alert: Alert,
+    kind: str,
+    voice: Voice,
+    window_end: datetime | None,
+    window: FoldedResult | None = None,
+) -> None:
+    """A line of the alert's history. `window`: the one whose value it tells; otherwise it is the alert's value now."""
     session.add(
         AlertChange(
             alert_id=alert.id,
             kind=kind,
             by=voice.by,
-            window_end=result.window_end if is_confirmed and result is not None else window_end,
-            result_revision=None if result is None else result.revision,
+            window_end=window_end,
+            result_revision=None if voice.result is None else voice.result.revision,
             severity=alert.severity,
-            value=_value(alert, result) if is_confirmed and result is not None else alert.current_value,
+            value=alert.current_value if window is None else value_in(window, alert.metric),
             note=voice.note,
         )
     )
     session.flush()
-
-
-def _value(alert: Alert, result: Result) -> float | None:
-    """What an alert's number was in a window."""
-    return {**result.entries, **result.metrics}.get(alert.metric)
 
 
 def was_told(session: Session, alert: Alert) -> bool:
@@ -127,10 +146,11 @@ def tell_the_rest(session: Session, voice: Voice, version_id: int, *, only: int 
     written = 0
     for rule in session.scalars(rules.order_by(AlertRule.id).with_for_update(skip_locked=True)).all():
         owed = select(Alert).where(Alert.rule_id == rule.id, Alert.version_id == version_id, is_owed)
-        reached = _reached(session, rule, version_id)
-        still = session.scalars(owed.where(Alert.state != "resolved").order_by(Alert.id)).all()
-        written += sum(tell(session, voice, alert, rule, reached, is_reopened=False) for alert in still)
-        written += tell_what_is_owed(session, voice, rule, version_id)
+        with unjudged.apart(session, rule):
+            reached = _reached(session, rule, version_id)
+            still = session.scalars(owed.where(Alert.state != "resolved").order_by(Alert.id)).all()
+            told = sum(tell(session, voice, alert, rule, reached, is_reopened=False) for alert in still)
+            written += told + tell_what_is_owed(session, voice, rule, version_id)
     return written
 
 

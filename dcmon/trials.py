@@ -17,9 +17,10 @@ from typing import Any
 
 import msgspec
 
-from dcmon import errors, grammar
+from dcmon import errors, grammar, rules
 from dcmon.criteria import SEVERITIES
-from dcmon.episodes import POLICIES, Machine, Policy, Step
+from dcmon.episodes import Machine, Policy, Step
+from dcmon.rules import Change
 
 STATES = ("inactive", "pending", "firing")
 WITHOUT_VALUE = ("NO_DATA", "ERROR", "INSUFFICIENT")
@@ -125,43 +126,56 @@ def read(content: bytes) -> list[Trial]:
     return found
 
 
+def run_all(content: bytes, name: str) -> list[Outcome]:
+    """How the tests of a file went. Raises InvalidInput, which names the file and, where one is wrong, the test."""
+    try:
+        return [run(each) for each in read(content)]
+    except errors.InvalidInput as error:
+        raise errors.InvalidInput(f"{name}: {error}") from None
+
+
 def run(test: Trial) -> Outcome:
-    """Try a rule out. Raises InvalidInput for what can't be tried."""
+    """Try a rule out. Raises InvalidInput for what can't be tried, and what a rule can't be."""
     name = test.name or test.rule
+    try:
+        return _run(test, name)
+    except errors.InvalidInput as error:
+        raise errors.InvalidInput(f"Test {name!r}: {error}") from None
+
+
+def _run(test: Trial, name: str) -> Outcome:
     given = _items(test.series)
     expected = [str(each).strip().lower() for each in _items(test.expect)]
     for each in expected:
-        state, colon, severity = each.partition(":")
-        if state not in STATES or (colon and severity not in SEVERITIES):
-            raise errors.InvalidInput(f"Test {name!r} expects {each!r}: a state is one of {', '.join(STATES)}.")
+        _require_state(each)
     if len(given) != len(expected):
-        raise errors.InvalidInput(f"Test {name!r} has {len(given)} windows and expects {len(expected)} states.")
-    machine, lines = Machine(_policy(test, name), _reference), []
+        raise errors.InvalidInput(f"It has {len(given)} windows and expects {len(expected)} states.")
+    machine, lines = Machine(_policy(test), _reference), []
     step: Step | None = None
     for number, (item, wanted) in enumerate(zip(given, expected, strict=True), 1):
-        window = _window(item, number, name)
+        window = _window(item, number)
         step = machine.step(window) if window is not None else step
         lines.append(Line(number, _shown(item), wanted, _state(step), "no window" if window is None else _why(step)))
     return Outcome(name, test.rule, lines)
 
 
-def _policy(test: Trial, name: str) -> Policy:
-    condition = grammar.parse(test.rule)
-    if not {test.no_data, test.error} <= set(POLICIES):
-        raise errors.InvalidInput(f"Test {name!r}: no_data and error are each one of {', '.join(POLICIES)}.")
-    lower = test.warn_severity or SEVERITIES[max(0, _place(test.severity) - 1)]
-    _place(lower)
-    if test.for_ < 1 or test.keep_firing < 0 or test.min_n < 0:
-        raise errors.InvalidInput(f"Test {name!r}: for is at least 1, keep_firing and min_n are not negative.")
-    return Policy(
-        condition, test.severity, lower, test.for_, test.keep_firing, test.min_n, test.no_data, test.error
+def _require_state(expected: str) -> None:
+    state, colon, severity = expected.partition(":")
+    if state not in STATES:
+        raise errors.InvalidInput(f"It expects {expected!r}: a state is one of {', '.join(STATES)}.")
+    if colon and severity not in SEVERITIES:
+        raise errors.InvalidInput(f"It expects {expected!r}: a severity is one of {', '.join(SEVERITIES)}.")
+    if colon and state != "firing":
+        raise errors.InvalidInput(f"It expects {expected!r}: only what fires has a severity.")
+
+
+def _policy(test: Trial) -> Policy:
+    """What the rule would be, as "rule add" makes and refuses it."""
+    wanted = Change(
+        grammar.parse(test.rule), test.severity, test.warn_severity, for_windows=test.for_,
+        keep_firing=test.keep_firing, min_n=test.min_n, no_data=test.no_data, on_error=test.error,
     )  # fmt: skip
-
-
-def _place(severity: str) -> int:
-    if severity not in SEVERITIES:
-        raise errors.InvalidInput(f"There is no severity {severity!r}: it is one of {', '.join(SEVERITIES)}.")
-    return SEVERITIES.index(severity)
+    return rules.tried(None, wanted)
 
 
 def _items(given: str | Sequence[Any]) -> list[Any]:
@@ -175,7 +189,7 @@ def _items(given: str | Sequence[Any]) -> list[Any]:
     return found
 
 
-def _window(item: Any, number: int, name: str) -> Window | None:
+def _window(item: Any, number: int) -> Window | None:
     """A window of a series; None where there is no result at all."""
     at = START + timedelta(days=number)
     span = (at - timedelta(days=1), at)
@@ -184,6 +198,10 @@ def _window(item: Any, number: int, name: str) -> Window | None:
     if item is None:
         return Window(*span, "NO_DATA")
     if isinstance(item, Value):
+        if item.state not in ("OK", *WITHOUT_VALUE):
+            raise errors.InvalidInput(f"{item.state!r} is no state: it is one of OK, {', '.join(WITHOUT_VALUE)}.")
+        if item.n < 0:
+            raise errors.InvalidInput(f"A window has no {item.n} rows.")
         metrics = item.metrics if item.value is None else {"value": item.value, **item.metrics}
         reference = {} if item.reference is None else dict.fromkeys([*metrics, *item.entries], item.reference)
         return Window(*span, item.state, metrics, item.entries, item.n, reference)
@@ -193,7 +211,7 @@ def _window(item: Any, number: int, name: str) -> Window | None:
         return Window(*span, metrics={"value": float(item)})
     except ValueError:
         raise errors.InvalidInput(
-            f"Test {name!r}: {item!r} is no window: a number, {', '.join(WITHOUT_VALUE)}, or {NOTHING} for none."
+            f"{item!r} is no window: a number, {', '.join(WITHOUT_VALUE)}, or {NOTHING} for none."
         ) from None
 
 

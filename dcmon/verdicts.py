@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dcmon import replays
-from dcmon.criteria import Verdict
+from dcmon import replays, unjudged
+from dcmon.criteria import Condition, Verdict
 from dcmon.episodes import Policy
 from dcmon.tables.org import AlertRule, Result
 
@@ -34,7 +34,16 @@ class Ruling:
 def on(session: Session, result: Result) -> Ruling:
     """What the rules say of a result."""
     found = select(AlertRule).where(AlertRule.monitor_id == result.monitor_id, AlertRule.is_active)
-    return Ruling(result, [_by(session, rule, result) for rule in session.scalars(found.order_by(AlertRule.id))])
+    failed = result.how.get(unjudged.KEY, {})
+    by = session.scalars(found.order_by(AlertRule.id)).all()
+    return Ruling(result, [_failed(rule, why) if (why := failed.get(str(rule.id))) else _by(session, rule, result)
+                           for rule in by])  # fmt: skip
+
+
+def _failed(rule: AlertRule, why: str) -> tuple[Policy, Verdict]:
+    """A rule that could not judge it: nothing else of the rule need be fit to be read."""
+    nothing = Policy(Condition(rule.operator, rule.threshold), rule.severity)
+    return nothing, Verdict(None, reason=f"Rule {rule.id} could not judge it: {why}")
 
 
 def _by(session: Session, rule: AlertRule, result: Result) -> tuple[Policy, Verdict]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from dcmon import db, due, errors, flow, leadership, organizations, rounds, signs
+from dcmon import db, due, errors, flow, leadership, organizations, rounds, signs, unjudged
 from dcmon.db import Organization
 from dcmon.facts import Facts, Partition, Queue, Server, Tenant
 from dcmon.settings import Settings
@@ -26,13 +26,16 @@ TENANT = f"""
            u.waiting, u.oldest, g.waiting, g.oldest,
            (select json_object_agg(severity, n) from (
                select severity, count(*) as n from alerts where state = 'firing' group by severity) f) as firing,
-           l.taken, l.rejected, l.rejected_since
-      from (select count(*) as waiting, min(greatest(d.due_at,
-                   case when {flow.LIVE}
-                        then d.window_end + m.lateness else v.newest_logged_at end)) as oldest
-              from due_windows d join versions v on v.id = d.version_id join models m on m.id = v.model_id
-             where d.due_at <= now() and (d.lease_until is null or d.lease_until < now())
-               and d.window_end > now() - interval '2 days' and {due.COMPLETE}) w,
+           l.taken, l.rejected, l.rejected_since, j.waiting, j.oldest,
+           w.recent, w.oldest_recent
+      from (select count(*) as waiting, min(since) as oldest, count(*) filter (where is_recent) as recent,
+                   min(since) filter (where is_recent) as oldest_recent
+              from (select d.window_end > now() - interval '2 days' as is_recent, greatest({due.READY_AT},
+                           case when {flow.LIVE}
+                                then d.window_end + m.lateness else v.newest_logged_at end) as since
+                      from due_windows d join versions v on v.id = d.version_id join models m on m.id = v.model_id
+                           {due.BACKFILLED}
+                     where {due.CLAIMABLE}) claimable) w,
            (select count(*) as waiting, min(n.created_at) as oldest
               from notifications n join webhooks w on w.id = n.webhook_id
              where n.delivered_at is null and n.dead_at is null and n.held_because is null
@@ -42,7 +45,8 @@ TENANT = f"""
            (select coalesce(sum(taken), 0) as taken, coalesce(sum(quarantined), 0) as rejected,
                    min(created_at) filter (where quarantined > 0) as rejected_since
               from (select * from batches order by id desc limit {LINES_LOOKED_AT}) newest
-             where action = 'ingest' and created_at > now() - interval '1 hour') l
+             where action = 'ingest' and created_at > now() - interval '1 hour') l,
+           (select count(distinct rule_id) as waiting, min(computed_at) as oldest from ({unjudged.FAILING}) f) j
 """
 SERVER = text("""
     select count(*) as connections, current_setting('max_connections')::int as most_connections,
@@ -77,7 +81,8 @@ def gather(engine: Engine, settings: Settings) -> Facts:
         server = Server(**session.execute(SERVER).one()._mapping)
     answers, partitions = _topics(engine, settings)
     with db.peeking(engine) as peek:
-        tenants = [_tenant(engine, org, peek(org, TENANT), parked.get(org.id, Queue())) for org in orgs]
+        looks = TENANT.replace(":quiet", f"'{settings.evaluate.backfill_quiet.total_seconds()} seconds'")
+        tenants = [_tenant(engine, org, peek(org, looks), parked.get(org.id, Queue())) for org in orgs]
     return replace(
         found,
         tenants=tenants,
@@ -107,7 +112,8 @@ def _tenant(engine: Engine, org: Organization, found: Any, parked: Queue) -> Ten
     """What waits in an organization; nothing, and why, where it can't be looked into."""
     if found is None or found[0] != db.head("org"):
         return _refused(engine, org, parked)
-    _, due, oldest, evaluated_at, unsent, unsent_since, given_up, given_up_since, firing, taken, rejected, since = found
+    (_, due, oldest, evaluated_at, unsent, unsent_since, given_up, given_up_since, firing, taken, rejected, since,
+     unjudging, unjudging_since, recent, oldest_recent) = found  # fmt: skip
     return Tenant(
         org.name,
         Queue(due, oldest),
@@ -119,6 +125,8 @@ def _tenant(engine: Engine, org: Organization, found: Any, parked: Queue) -> Ten
         int(rejected),
         since,
         parked,
+        Queue(unjudging, unjudging_since),
+        Queue(recent, oldest_recent),
     )
 
 

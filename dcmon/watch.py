@@ -130,20 +130,30 @@ def _missed_rounds(facts: Facts, bounds: Watch) -> Iterator[Condition]:
 
 def _standing_evaluation(facts: Facts, bounds: Watch) -> Iterator[Condition]:
     for each in facts.tenants:
-        if not each.due.waits_longer(bounds.evaluation, facts.now):
-            continue
-        assert each.due.oldest is not None
         stands = each.evaluated_at is None or facts.now - each.evaluated_at > bounds.evaluation
+        waits = each.due if stands else each.due_recent  # that history takes its time is nothing to wake anybody for
+        if not waits.waits_longer(bounds.evaluation, facts.now):
+            continue
+        assert waits.oldest is not None
         says = "nothing was evaluated" if stands else "evaluation is behind"
-        sentence = f"{_count(each.due.waiting, 'window')} of {each.name} wait, the oldest since {_at(each.due.oldest)}:"
+        sentence = f"{_count(waits.waiting, 'window')} of {each.name} wait, the oldest since {_at(waits.oldest)}:"
         yield Condition(
             "evaluation stands" if stands else "evaluation behind",
             "critical" if stands else "medium",
             f"{sentence} {says}.",
             "dcmon worker start evaluate",
-            each.due.oldest + bounds.evaluation,
+            waits.oldest + bounds.evaluation,
             each.name,
         )
+
+
+def _failing_rules(facts: Facts, bounds: Watch) -> Iterator[Condition]:
+    for each in facts.tenants:
+        if each.unjudging.waiting:
+            assert each.unjudging.oldest is not None
+            sentence = f"{_count(each.unjudging.waiting, 'rule')} of {each.name} can't judge what was found last."
+            command = f"dcmon --org {_quoted(each.name)} rule list"
+            yield Condition("rules fail", "high", sentence, command, each.unjudging.oldest, each.name)
 
 
 def _stuck_notifications(facts: Facts, bounds: Watch) -> Iterator[Condition]:
@@ -281,6 +291,6 @@ def _quoted(name: str) -> str:
 Rule = Callable[[Facts, Watch], Iterator[Condition]]
 RULES: Sequence[Rule] = (
     _unled, _missing, _lost_endpoints, _hanging, _crashing, _missed_rounds, _standing_evaluation,
-    _stuck_notifications, _lagging, _parked, _dead_letters, _rejecting, _refusing, _full_server, _full_disk,
-    _mute_heartbeat,
+    _failing_rules, _stuck_notifications, _lagging, _parked, _dead_letters, _rejecting, _refusing, _full_server,
+    _full_disk, _mute_heartbeat,
 )  # fmt: skip

@@ -88,6 +88,14 @@ def one_value(metrics: Iterable[str]) -> str:
     return f"All labels of the window are the same, so {some(metrics)} is not defined. Widen the monitor's window."
 
 
+def infinite(metrics: Iterable[str]) -> str:
+    """A metric that is larger than any number, as errors of values that are too large to be squared are."""
+    return (
+        f"{some(metrics)} is infinite: values of the window are too large for it. Look for predictions or labels that"
+        " are out of all bounds, or filter them out of the monitor."
+    )
+
+
 def no_classes(name: str) -> str:
     """A check of classes on a regression."""
     return f'{name} is about classes, and a regression has none. "dcmon check list" shows other checks.'

@@ -245,10 +245,14 @@ class _Run:
             raise NoValue("INSUFFICIENT", f"None of the metrics is asked for: {reasons.some(map(_name, reduced))}.")
         metrics = {_name(key): float(number) for key, number in asked.items() if _is_number(number)}
         gone = [_name(key) for key, number in asked.items() if not _is_number(number)]
+        infinite = [_name(key) for key, number in asked.items() if _is_infinite(number)]
         if not metrics:
-            raise NoValue("INSUFFICIENT", self._why_gone(gone, current))
-        if gone:
-            self.remarks.append(f"the rows don't suffice for {reasons.some(gone)}")
+            why = reasons.infinite(infinite) if infinite else self._why_gone(gone, current)
+            raise NoValue("INSUFFICIENT", why)
+        if infinite:
+            self.remarks.append(f"{reasons.some(infinite)} can't be said in a number: it is infinite")
+        if short := [name for name in gone if name not in infinite]:
+            self.remarks.append(f"the rows don't suffice for {reasons.some(short)}")
         return metrics
 
     def _why_gone(self, gone: Sequence[str], current: Prepared) -> str:
@@ -294,6 +298,10 @@ def _name(key: Any) -> str:
 
 def _is_number(number: Any) -> bool:
     return number is not None and number is not pd.NA and math.isfinite(number)
+
+
+def _is_infinite(number: Any) -> bool:
+    return number is not None and number is not pd.NA and math.isinf(number)
 
 
 def _listed(value: Any) -> list[Any]:

@@ -93,6 +93,7 @@ def run(
         raise typer.BadParameter("Give --at for one window, or --from and --to for many.")
     if wait and (from_ or to):
         raise typer.BadParameter("--wait waits for one window: the one that --at says, or the last one.")
+    require_span(from_, to)
     app, longest = ctx.obj, durations.parse(timeout)
     org = app.organization()
     with app.org(org) as session:
@@ -139,6 +140,7 @@ def backfill(
     """
     from dcmon import durations, monitors, runs, wake
 
+    require_span(from_, to)
     app = ctx.obj
     org = app.organization()
     with app.org(org) as session:
@@ -157,6 +159,12 @@ def backfill(
         app.ring(org, wake.Work.notify)
     app.output.value({"monitor": name, "windows": len(asked), "there": len(asked) - len(due), "evaluated": len(due),
                       "states": states})  # fmt: skip
+
+
+def require_span(from_: datetime | None, to: datetime | None) -> None:
+    """Raises BadParameter for a span that ends before it begins."""
+    if from_ is not None and to is not None and to <= from_:
+        raise typer.BadParameter(f"It ends at {to:%Y-%m-%d %H:%M}, before it begins.", param_hint="--to")
 
 
 def versions(rows: list[dict[str, Any]]) -> list[str]:

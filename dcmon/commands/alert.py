@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 app = group(__doc__)
 
 STATES = ("firing", "pending", "acknowledged", "held", "resolved")
-WIDE = ["id", "severity", "state", "monitor", "since", "until", "worst", "now", "rule", "driver"]
+WIDE = ["id", "severity", "state", "monitor", "since", "until", "first", "worst", "now", "rule", "driver"]
 NARROW = ["id", "severity", "state", "monitor", "since", "worst"]
 Id = Annotated[int, typer.Argument(metavar="ID")]
 Note = Annotated[str | None, typer.Option("--note", "-m", help="Kept in its history.")]
@@ -129,7 +129,10 @@ def _for_programs(
 ) -> dict[str, Any]:
     alert = view.alert
     row = {name: value for name, value in _row(view).items() if name not in ("driver", "now")}
-    renamed = {"rule": about["condition"], "current": about["value"], "before": about["before_value"]}
+    renamed = {
+        "rule": about["condition"], "first": about["first_value"], "current": about["value"],
+        "before": about["before_value"],
+    }  # fmt: skip
     kept = {name: value for name, value in about.items() if name not in ("by", "note", "model", "command")}
     return {
         **kept, **row, **renamed, "worst_window_end": alert.worst_window_end, "opened_at": alert.opened_at,
@@ -151,7 +154,9 @@ def _for_people(view: "AlertView", about: dict[str, Any], held: str | None) -> d
         "rule": f"{about['rule_name'] or about['rule_id']}: {about['sentence']}",
         "since": row["since"],
         "until": row["until"],
-        "last_window": words.window(about),
+        "first_window": words.span(about["first_window"]),
+        "last_window": words.window(about) or f"until {words.time(about['last_window_end'])}",
+        "worst_window": words.span(about["worst_window"]),
         "windows": alert.windows,
         about["metric"]: _values(about),
         "measured": words.measured(about),
@@ -176,8 +181,10 @@ def _resolved(about: dict[str, Any]) -> str:
 def _values(about: dict[str, Any]) -> str:
     from dcmon.charts import number
 
-    said = f"{number(about['value'])} now, {number(about['worst_value'])} at worst"
-    return said if about["before_value"] is None else f"{said}, {number(about['before_value'])} before"
+    names = {"value": "now", "first_value": "at first", "last_value": "at last", "worst_value": "at worst"}
+    said = [f"{number(about[name])} {when}" for name, when in names.items()]
+    before = [] if about["before_value"] is None else [f"{number(about['before_value'])} before"]
+    return ", ".join(said + before)
 
 
 def _remark(about: dict[str, Any]) -> str:

@@ -85,15 +85,19 @@ def create(
 @app.command("list")
 def list_(ctx: typer.Context, model: Annotated[str | None, typer.Option(help="Only of this model.")] = None) -> None:
     """List rules, and how many of their alerts are open. Example: dcmon rule list"""
-    from dcmon import models, overview
+    from dcmon import models, overview, unjudged
 
     with ctx.obj.org() as session:
         views = overview.rules_of(session, models.find(session, model).id if model else None)
-        rows = [overview.rule_row(view) for view in views]
+        why = unjudged.failing(session)
+        rows = [{**overview.rule_row(view), "failing": why.get(view.rule.id)} for view in views]
     columns = ["id", "monitor", "condition", "severity", "for", "open", "active"]
     if not ctx.obj.output.is_narrow:
         columns.insert(1, "name")
     ctx.obj.output.table(rows, columns, empty='No rule yet. "dcmon rule add MONITOR CONDITION" adds one.')
+    for row in rows:
+        if row["failing"]:
+            ctx.obj.output.say(f"Rule {row['id']} can't judge what its monitor finds: {row['failing']}")
 
 
 @app.command()
@@ -133,7 +137,7 @@ def set_(
     inhibit: Inhibit = None,
     active: Annotated[bool | None, typer.Option("--active/--inactive", help="An inactive rule judges nothing.")] = None,
 ) -> None:
-    """Change a rule; open alerts are judged by it at once, those that are over stay as they are.
+    """Change a rule; open alerts and the newest window are judged by it at once, what is over stays as it is.
 
     Example: dcmon rule set 1 --condition "> 0.4" --for 2
     """
@@ -206,7 +210,7 @@ def test(
             content = file.read_bytes()
         except OSError as error:
             raise errors.FileRefused(path=file, why=error.strerror or error) from None
-        outcomes += [(file, trials.run(each)) for each in trials.read(content)]
+        outcomes += [(file, each) for each in trials.run_all(content, file.name)]
     if ctx.obj.output.is_json:
         ctx.obj.output.table([_tried_row(file, each) for file, each in outcomes], [])
     else:
@@ -260,15 +264,15 @@ def backtest(
 
 def _tried(session: Any, name: str, wanted: "Change") -> tuple[int, Any]:
     """The monitor and the policy that are tried. A monitor without a rule needs a condition."""
-    from dcmon import backtest, errors, monitors, rules
+    from dcmon import errors, monitors, rules
 
     try:
         rule = rules.find(session, name)
     except (errors.RuleNotFound, errors.InvalidInput):
         if wanted.condition is None:
             raise
-        return monitors.find(session, name).id, backtest.tried(None, wanted)
-    return rule.monitor_id, backtest.tried(rule, wanted)
+        return monitors.find(session, name).id, rules.tried(None, wanted)
+    return rule.monitor_id, rules.tried(rule, wanted)
 
 
 def _spans(found: "Backtest") -> list[dict[str, Any]]:
@@ -337,4 +341,5 @@ def _show_outcome(ctx: typer.Context, file: Path, outcome: "Outcome") -> None:
          "found": line.found, "why": line.why}
         for line in outcome.lines
     ]  # fmt: skip
-    ctx.obj.output.table(rows, ["", "window", "value", "expected", "found", "why"])
+    title = f"{outcome.name}: {outcome.rule}"
+    ctx.obj.output.table(rows, ["", "window", "value", "expected", "found", "why"], title=title)

@@ -35,10 +35,11 @@ def add(
 
     if (for_ is None) is (until is None):
         raise typer.BadParameter("Say either --for or --until.")
-    begins = utc(from_) if from_ else datetime.now(UTC)
+    now = datetime.now(UTC)
+    begins = utc(from_) if from_ else now
     ends = utc(until) if until else begins + durations.parse(for_ or "", "30m, 4h or 2d")
     with ctx.obj.org() as session:
-        made = silences.add(session, matchers, begins, ends, reason, by or operator())
+        made = silences.add(session, matchers, begins, ends, reason, by or operator(), now)
         row = {**_row(made), "alerts": silences.fitting(session, made)}
     ctx.obj.output.value(row)
     if not row["alerts"]:

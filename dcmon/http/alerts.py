@@ -95,6 +95,7 @@ def describe_alert(view: AlertView) -> dict[str, Any]:
         "state": alert.state,
         "severity": alert.severity,
         "failed_values": {view.version.name: failed},
+        "first_value": (alert.details or {}).get("first_value"),
         "worst_value": alert.worst_value,
         "drivers": alert.drivers,
         "moved": (alert.details or {}).get("moved", []),

@@ -86,7 +86,7 @@ def show(asks: Asks, rule_id: int) -> dict[str, Any]:
 
 @router.put("/alert-rules/{rule_id}")
 def change(asks: Asks, rule_id: int, body: RuleChange) -> None:
-    """Change a rule; open alerts are judged by it at once, those that are over stay as they are."""
+    """Change a rule; open alerts and the newest window are judged by it at once, what is over stays as it is."""
     condition = None if body.condition is None else _condition(body.condition)
     wanted = body.change(condition=condition, severity=body.alert_severity, is_active=body.is_active)
     with asks.session() as session:

@@ -132,7 +132,12 @@ def compared(alert: Body) -> str:
 
 def window(alert: Body) -> str:
     """Its last bad window."""
-    start, end = alert.get("window") or (None, None)
+    return span(alert.get("window"))
+
+
+def span(of: Sequence[str | None] | None) -> str:
+    """A window as a person reads it; nothing where one of its ends is not known."""
+    start, end = of or (None, None)
     return f"{time(start)} to {time(end)}" if start and end else ""
 
 
@@ -166,9 +171,15 @@ def one_line(said: str) -> str:
 
 
 def _values(alert: Body) -> str:
-    """The value now, at worst, and in the window before it was bad."""
-    now, worst, before = (text(alert.get(key)) for key in ("value", "worst_value", "before_value"))
-    parts = [now, f"{worst} at worst" if worst not in ("", now) else "", f"{before} before" if before else ""]
+    """The value now, in the first bad window, at worst, and in the window before it was bad."""
+    keys = ("value", "first_value", "worst_value", "before_value")
+    now, first, worst, before = (text(alert.get(key)) for key in keys)
+    parts = [
+        now,
+        f"{first} at first" if first and alert.get("windows", 1) > 1 else "",
+        f"{worst} at worst" if worst not in ("", now) else "",
+        f"{before} before" if before else "",
+    ]
     return ", ".join(part for part in parts if part)
 
 
@@ -222,4 +233,4 @@ def plain(body: Body) -> str:
 
 def _plain(notification: Body) -> str:
     rows = [f"  {name}: {value}" for name, value in facts(notification)]
-    return "\n".join([headline(notification), *rows, f"  {notification.get('link', '')}", ""])
+    return "\n".join([headline(notification), *rows, f"  {notification.get('link') or ''}", ""])

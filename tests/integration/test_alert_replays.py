@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dcmon import alerts, changes, db, errors, models, monitors, results, rules, verdicts, versions, webhooks
+from dcmon import alerts, changes, db, errors, models, monitors, results, rules, unjudged, verdicts, versions, webhooks
 from dcmon.checks.layout import Value
 from dcmon.episodes import fold
 from dcmon.monitors import NewMonitor
@@ -518,3 +518,131 @@ def test_a_check_that_compares_with_the_reference_has_no_rule_against_it(target:
 
 
 AGAINST = "rise > 20% against reference"
+
+
+def lines(target: Target) -> list[tuple[str, float | None]]:
+    with db.org_session(target.engine, target.org) as session:
+        found = session.scalars(select(AlertChange).order_by(AlertChange.id))
+        return [(each.kind, each.value) for each in found]
+
+
+def test_the_first_and_last_value_follow_revisions(target: Target) -> None:
+    ruled(target, "> 0.2")
+    for number, value in enumerate((0.3, 0.6, 0.4)):
+        put(target, number, value)
+    (alert,) = stored(target)
+    assert (alert.details["first_value"], alert.details["last_value"]) == (0.3, 0.4)
+    put(target, 0, 0.35, 2)
+    put(target, 2, 0.45, 2)
+    (alert,) = stored(target)
+    assert (alert.details["first_value"], alert.details["last_value"]) == (0.35, 0.45)
+    put(target, 0, 0.1, 3)
+    assert stored(target)[0].details["first_value"] == 0.6
+
+
+def test_an_alert_that_is_found_over_fired_with_its_bad_value(target: Target) -> None:
+    ruled(target, "> 0.2")
+    put(target, 2, 0.0)
+    put(target, 1, 0.5143)
+    assert lines(target) == [("firing", 0.5143), ("resolved", 0.0)]
+
+
+def test_what_is_taken_back_has_the_revised_value(target: Target) -> None:
+    ruled(target, "> 0.2")
+    put(target, 1, 0.857)
+    put(target, 1, 0.043, 2)
+    assert lines(target) == [("firing", 0.857), ("retracted", 0.043)]
+    assert [(alert.current_value, alert.worst_value) for alert in stored(target)] == [(0.043, 0.857)]
+
+
+def test_what_was_over_already_keeps_its_newest_value_when_it_is_taken_back(target: Target) -> None:
+    ruled(target, "> 0.2")
+    put(target, 1, 0.857)
+    put(target, 2, 0.12)
+    put(target, 1, 0.043, 2)
+    assert lines(target) == [("firing", 0.857), ("resolved", 0.12), ("retracted", 0.043)]
+    assert [alert.current_value for alert in stored(target)] == [0.12]
+
+
+def test_a_rule_that_fails_costs_itself_only_and_is_named(target: Target) -> None:
+    broken = ruled(target, "> 0.9")
+    with db.org_session(target.engine, target.org) as session:
+        rule = session.get_one(AlertRule, broken)
+        rule.condition = "as no dcmon writes it"
+        rules.create(session, rule.monitor_id, rules.parse("> 0.2"), "high")
+    put(target, 1, 0.5)
+    assert [(alert.rule_id, alert.state) for alert in stored(target)] == [(broken + 1, "firing")]
+    with db.org_session(target.engine, target.org) as session:
+        assert list(unjudged.failing(session)) == [broken]
+        assert "as no dcmon writes it" in unjudged.failing(session)[broken]
+        ruling = verdicts.on(session, session.scalars(select(Result)).one())
+        assert ruling.why_none is not None
+        assert f"Rule {broken} could not judge it" in ruling.why_none
+
+        rule = session.get_one(AlertRule, broken)
+        rule.condition = None
+        session.flush()
+        alerts.rejudge(session, target.org, rule, URL)
+        assert unjudged.failing(session) == {}
+
+
+def changed(target: Target, rule_id: int, **wanted: Any) -> None:
+    with db.org_session(target.engine, target.org) as session:
+        rule = session.get_one(AlertRule, rule_id)
+        assert rules.change(session, rule, Change(**wanted))
+        alerts.rejudge(session, target.org, rule, URL, by="ann", note="the rule was changed")
+
+
+def spans(target: Target) -> list[tuple[int, str, str | None, int]]:
+    return [(alert.id, alert.state, alert.resolved_by, alert.windows) for alert in stored(target)]
+
+
+@pytest.mark.parametrize(
+    ("slip", "back"),
+    [
+        ({"condition": rules.parse("> 0.9")}, {"condition": rules.parse("> 0.2")}),
+        ({"is_active": False}, {"is_active": True}),
+        ({"min_n": 1000}, {"min_n": 0}),
+    ],
+    ids=["condition", "inactive", "min-n"],
+)
+def test_what_a_slip_ended_fires_again_when_the_rule_is_what_it_was(
+    target: Target, slip: dict[str, Any], back: dict[str, Any]
+) -> None:
+    rule_id = ruled(target, "> 0.2")
+    for number, value in enumerate((0.1, 0.5, 0.6)):
+        put(target, number, value)
+    (alert,) = stored(target)
+    changed(target, rule_id, **slip)
+    assert [state for _, state, _, _ in spans(target)] == ["resolved"]
+    changed(target, rule_id, **back)
+    assert spans(target) == [(alert.id, "firing", None, 2)]
+    assert history(target) == ["firing", "resolved", "reopened"]
+    assert [kind for _, kind in told(target)] == ["firing", "resolved", "reopened"]
+    put(target, 3, 0.7)
+    assert spans(target) == [(alert.id, "firing", None, 3)]
+    put(target, 4, 0.1)
+    assert spans(target) == [(alert.id, "resolved", "recovery", 3)]
+    require_fold(target)
+
+
+def test_a_change_that_is_no_slip_leaves_what_is_over_as_it_is(target: Target) -> None:
+    rule_id = ruled(target, "> 0.2")
+    for number, value in enumerate((0.1, 0.5, 0.6)):
+        put(target, number, value)
+    changed(target, rule_id, condition=rules.parse("> 0.9"))
+    before = spans(target), history(target), told(target)
+    changed(target, rule_id, condition=rules.parse("> 0.8"))
+    assert (spans(target), history(target), told(target)) == before
+    put(target, 3, 0.1)
+    changed(target, rule_id, condition=rules.parse("> 0.2"))  # the newest window is good: what is past is past
+    assert (spans(target), history(target), told(target)) == before
+
+
+def test_what_an_operator_resolved_stays_so_when_the_rule_is_changed(target: Target) -> None:
+    rule_id = ruled(target, "> 0.2")
+    put(target, 0, 0.5)
+    with db.org_session(target.engine, target.org) as session:
+        alerts.resolve(session, target.org, session.scalars(select(Alert)).one(), URL, by="ann")
+    changed(target, rule_id, condition=rules.parse("> 0.3"))
+    assert [(state, by) for _, state, by, _ in spans(target)] == [("resolved", "operator")]

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dcmon import db, farewells, models, monitors, rules, versions
+from dcmon.receivers import words
 from dcmon.tables.org import AlertRule, Check, Monitor, Notification
 from tests.integration.conftest import Target
 from tests.integration.test_alert_replays import put, ruled, told
@@ -59,6 +60,9 @@ def test_what_was_told_to_fire_ends_when_it_is_deleted(target: Target, delete: D
         ended = {name: said[name] for name in ("resolved_at", "by", "note")}
         assert (ended["by"], ended["note"]) == (None, farewells.WHY)
         assert said == {**heard.body["alert"], "state": "resolved", "resolved_by": "deletion", **ended}
+        assert (left.body["link"], left.body["command"]) == (None, "dcmon --org acme alert list --all")
+        assert "alert show" not in words.plain(left.body)
+        assert "/alerts/" not in words.plain(left.body)
 
 
 def test_an_end_that_did_not_arrive_is_said_again_and_one_that_did_is_not(target: Target) -> None:

@@ -15,6 +15,7 @@ from tests.integration.test_exit_codes import dcmon
 
 Typed = Callable[..., "subprocess.CompletedProcess[str]"]
 
+HUGE = "99999999999999999999999"
 VALUES = [0.1, 0.1, 0.3, 0.5, 0.1, 0.1, 0.1, 0.3, 0.1, 0.1, 0.4, 0.6]
 
 
@@ -56,6 +57,11 @@ def test_alerts_are_listed_shown_acknowledged_resolved_and_reopened(typed: Typed
     assert said(typed, "alert", "list", "--severity", "low") == []
     require_fits(typed("alert", "list", "--all"))
     shown = said(typed, "alert", "show", "3")
+    assert (shown["first_value"], shown["last_value"], shown["worst"], shown["current"]) == (0.4, 0.6, 0.6, 0.6)
+    assert [each[:10] for each in (*shown["first_window"], *shown["window"])] == [
+        "2026-03-12", "2026-03-13", "2026-03-13", "2026-03-14",
+    ]  # fmt: skip
+    assert "0.6 now, 0.4 at first, 0.6 at last, 0.6 at worst" in typed("alert", "show", "3", columns="200").stdout
     assert shown["summary"] == "credit/Drift (v1): score is 0.6 (> 0.2), 2 windows since 2026-03-12"
     assert shown["moved"][0] == {"name": "age", "before": 0.1, "after": 0.6}
     assert shown["next"][0] == "dcmon --org acme monitor show credit/Drift"
@@ -85,12 +91,20 @@ def test_what_can_not_be_done_to_an_alert_is_refused_with_a_sentence(typed: Type
     for arguments, code, sentence in (
         (("alert", "show", "99"), 5, "There is no alert 99"),
         (("alert", "history", "99"), 5, "There is no alert 99"),
+        (("alert", "show", HUGE), 5, f"There is no id {HUGE}"),
+        (("alert", "ack", "3000000000"), 5, "There is no id 3000000000"),
+        (("silence", "end", HUGE), 5, f"There is no id {HUGE}"),
+        (("rule", "show", HUGE), 5, f"There is no rule '{HUGE}'"),
+        (("quarantine", "show", HUGE), 5, ""),
         (("alert", "ack", "1"), 6, "over"),
         (("alert", "reopen", "1"), 6, "by itself"),
         (("alert", "list", "--state", "open"), 2, "firing, pending"),
         (("silence", "add", "credit", "--for", "1h"), 2, "no matcher"),
         (("silence", "add", "model=credit"), 2, "--for or --until"),
         (("silence", "end", "9"), 5, "no silence 9"),
+        (("silence", "add", "model=a", "--from", "2026-01-01", "--until", "2026-01-02"), 2, "over already"),
+        (("monitor", "run", "Drift", "--from", "2026-11-10", "--to", "2026-11-01"), 2, "before it begins"),
+        (("monitor", "backfill", "Drift", "--from", "2026-11-10", "--to", "2026-11-01"), 2, "before it begins"),
         (("mute", "delete", "nights"), 5, "no mute time 'nights'"),
         (("mute", "add", "n", "--hours", "22-6", "--tz", "Nowhere"), 2, "no time zone"),
         (("rule", "show", "nothing"), 5, "There is no rule 'nothing'"),

@@ -56,6 +56,36 @@ def test_a_silence_holds_back_what_it_matches_from_its_beginning_to_its_end(targ
         assert silences.holding(session, found, NOW + HOUR) is None
 
 
+@pytest.mark.parametrize(
+    ("matcher", "fits"),
+    [
+        ("rule={id}", True), ("rule=nights", True), ("rule!={id}", False), ("rule!=nights", False), ("rule=9", False),
+        ("monitor=Drift é", True), ("monitor=credit/Drift é", True), ("monitor!=credit/Drift é", False),
+        ("monitor=~credit/.*", True), ("monitor=~Dri.*", True), ("monitor=other/Drift é", False),
+    ],
+)  # fmt: skip
+def test_a_matcher_fits_a_rule_and_a_monitor_in_either_form(target: Target, matcher: str, fits: bool) -> None:
+    with db.org_session(target.engine, target.org) as session:
+        (rule,) = ruled(session, target, ["high"])
+        rule.name = "nights"
+        found = alert(session, target, rule)
+        silences.add(session, [matcher.format(id=rule.id)], NOW - HOUR, NOW + HOUR, "", "ann")
+        assert (silences.holding(session, found, NOW) is not None) is fits
+
+
+def test_a_mute_time_fits_them_too(target: Target) -> None:
+    with db.org_session(target.engine, target.org) as session:
+        (rule,) = ruled(session, target, ["high"])
+        rule.name = "nights"
+        mute_times.add(session, "noon", "daily", "11:00-13:00", "UTC", [f"rule={rule.id}", "monitor=credit/Drift é"])
+        assert silences.holding(session, alert(session, target, rule), NOW) is not None
+
+
+def test_a_silence_that_is_wholly_in_the_past_is_refused(target: Target) -> None:
+    with db.org_session(target.engine, target.org) as session, pytest.raises(errors.InvalidInput, match="over already"):
+        silences.add(session, ["model=credit"], NOW - 2 * HOUR, NOW - HOUR, "", "ann", NOW)
+
+
 def test_a_silence_that_is_ended_holds_nothing_and_one_that_is_over_is_listed_on_request(target: Target) -> None:
     with db.org_session(target.engine, target.org) as session:
         (rule,) = ruled(session, target, ["low"])

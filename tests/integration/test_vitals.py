@@ -100,6 +100,39 @@ def test_a_window_that_nobody_evaluates_is_missed_by_its_time(app: App, target: 
     assert [each.name for each in watch.judge(gather(app), BOUNDS)] == ["evaluation stands"]
 
 
+def test_every_window_that_could_be_claimed_now_is_counted_however_old(app: App, target: Target) -> None:
+    now = datetime.now(UTC)
+    day = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    long_ago = now - timedelta(hours=1)
+    execute(
+        app.engine, target.org, "update versions set watermark = :at, earliest = :at, newest_logged_at = :then",
+        at=day, then=long_ago,
+    )  # fmt: skip
+    due = (
+        "insert into due_windows (version_id, window_start, window_end, due_at, touched_at, is_backfill, waits_since)"
+        " values (:version, :start, :end, :due, :touched, :backfill, :touched)"
+    )
+    for days, due_at, touched, backfill in (
+        (40, long_ago, long_ago, False),  # waited for labels
+        (41, now - timedelta(days=2), now - timedelta(days=2), True),
+        (3, now + timedelta(days=1), long_ago, False),  # still waits for them
+    ):
+        execute(
+            app.engine, target.org, due, version=target.version_id, start=day - timedelta(days=days + 1),
+            end=day - timedelta(days=days), due=due_at, touched=touched, backfill=backfill,
+        )  # fmt: skip
+
+    found = tenant(app)
+
+    assert (found.due.waiting, found.due.oldest) == (2, long_ago)
+    assert found.due_recent.waiting == 0
+    assert [each.name for each in watch.judge(gather(app), BOUNDS)] == ["evaluation stands"]
+
+    later = "update due_windows set touched_at = now() + interval '1 hour', waits_since = now() + interval '1 hour'"
+    execute(app.engine, target.org, f"{later} where is_backfill")
+    assert tenant(app).due.waiting == 1  # the backfill goes on
+
+
 def test_rows_that_are_refused_are_counted_within_the_hour(app: App, target: Target) -> None:
     good = rows(0, 300)
     bad = [each.replace(b'"age": ', b'"age": "x" ,"was": ') for each in rows(300, 120)]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcmon.criteria import Verdict, judge
+from dcmon.criteria import REACH, Verdict, judge
 from dcmon.grammar import parse
 
 
@@ -158,3 +158,39 @@ def test_of_opposite_conditions_one_is_true(value: float, threshold: float, befo
         more = is_bad(f"{test}> {threshold!r} {'over' + over if over else ''}", value, *before)
         less = is_bad(f"{test}<= {threshold!r} {'over' + over if over else ''}", value, *before)
         assert (more, less) in ((True, False), (False, True), (None, None))
+
+
+def test_a_change_is_against_the_last_window_that_has_this_number() -> None:
+    seen = [Window({}, {"job": -0.597, "age": 0.1}), Window({}, {"age": 0.1}), Window({}, {"age": 0.1})]
+    verdict = said("feature job rise > 50%", Window({}, {"job": 0.211, "age": 0.1}), seen)
+    assert verdict.is_bad is True
+    assert verdict.finding is not None
+    assert verdict.finding.before == -0.597
+
+
+def test_a_number_that_is_long_gone_is_no_window_before() -> None:
+    far = [Window({}, {"job": 1.0, "age": 0.1}), *[Window({}, {"age": 0.1})] * REACH]
+    assert said("feature job drop > 50%", Window({}, {"job": 0.1}), far[:-1]).is_bad is True
+    verdict = said("feature job drop > 50%", Window({}, {"job": 0.1}), far)
+    assert (verdict.is_bad, verdict.reason) == (None, "There is no window before it to compare with.")
+
+
+@pytest.mark.parametrize(
+    ("condition", "before", "value"),
+    [
+        ("drop >= 20%", 0.5, 0.4),
+        ("drop >= 10%", 1.0, 0.9),
+        ("change >= 0.1", 0.5, 0.4),
+        ("rise >= 0.1", 0.2, 0.3),
+        ("change <= 0.1", 0.9, 1.0),
+    ],
+)
+def test_a_change_by_just_as_much_as_is_written_is_one(condition: str, before: float, value: float) -> None:
+    assert is_bad(condition, value, before) is True
+
+
+def test_a_value_that_is_not_finite_is_named() -> None:
+    assert said("> 0.3", score(inf)).reason == "score is infinite."
+    assert said("> 0.3", score(nan)).reason == "score is not a number."
+    assert said("any feature > 0.3", Window({}, {"age": -inf, "job": 0.4})).is_bad is True
+    assert said("f1 > 0.3", score(inf)).reason == "The result has no f1."

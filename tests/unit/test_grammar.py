@@ -132,3 +132,29 @@ def test_any_text_is_a_condition_or_refused_with_a_sentence(text: str) -> None:
     except errors.InvalidInput:
         return
     assert parse(written(found)) == found
+
+
+@pytest.mark.parametrize("text", ["outside 10%..20%", "outside 10..20%", "outside 10% to 20%", "outside 0.1..0.2"])
+def test_a_range_may_be_of_shares(text: str) -> None:
+    found = parse(text)
+    assert (found.threshold, found.upper) == (0.1, 0.2)
+    assert written(found) == "outside 0.1..0.2"
+
+
+def test_a_warning_range_may_be_of_shares_too() -> None:
+    assert written(parse("outside 10%..40% warn 20%..30%")) == "outside 0.1..0.4 warn 0.2..0.3"
+
+
+def test_a_range_of_a_share_to_a_number_is_none() -> None:
+    with pytest.raises(errors.InvalidInput, match="is no condition"):
+        parse("outside 10%..20")
+
+
+@pytest.mark.parametrize("text", ["> 1e-400", "outside -1e-999..1", "drop > 1 warn 0.3e-330"])
+def test_a_number_that_would_become_0_is_refused(text: str) -> None:
+    with pytest.raises(errors.InvalidInput, match="too small to be told from 0"):
+        parse(text)
+
+
+def test_0_may_be_written_in_any_way() -> None:
+    assert parse("> 0e-400").threshold == parse("> 0.00").threshold == 0

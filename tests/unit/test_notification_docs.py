@@ -48,9 +48,11 @@ def real() -> dict[str, Any]:
     """A message about an alert, as it is sent: of rows that no database has seen."""
     first, last = datetime(2026, 11, 22, tzinfo=UTC), datetime(2026, 11, 23, tzinfo=UTC)
     alert = of(
-        Alert, id=17, state="firing", severity="high", first_window_start=first, last_window_end=last, windows=1,
-        metric="Drift Score", worst_value=0.31, current_value=0.31, worst_window_end=last, n=5120,
-        drivers={"age": 0.31}, details={"moved": [{"name": "age", "before": 0.02, "after": 0.31}], "worst_n": 5120},
+        Alert, id=17, state="firing", severity="high", first_window_start=first, first_window_end=last,
+        last_window_end=last, windows=1, metric="Drift Score", worst_value=0.31, current_value=0.31,
+        worst_window_end=last, n=5120, drivers={"age": 0.31},
+        details={"moved": [{"name": "age", "before": 0.02, "after": 0.31}], "worst_n": 5120, "first_value": 0.31,
+                 "last_value": 0.31},
     )  # fmt: skip
     rule = of(AlertRule, id=3, operator="greater_than", threshold=0.2, severity="high", for_windows=2, keep_firing=0,
               min_n=0, no_data="keep", on_error="keep", name="feature drift")  # fmt: skip

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from dcmon import backtest, durations, errors, rules
+from dcmon import durations, errors, rules
 from dcmon.criteria import judge
 
 
@@ -60,4 +60,4 @@ def test_a_duration_may_have_a_fraction() -> None:
 @pytest.mark.parametrize("rows", [-1, 99_999_999_999])
 def test_fewest_rows_that_no_table_holds_are_refused(rows: int) -> None:
     with pytest.raises(errors.InvalidInput, match="fewest rows"):
-        backtest.tried(None, rules.Change(rules.parse("> 1"), min_n=rows))
+        rules.tried(None, rules.Change(rules.parse("> 1"), min_n=rows))

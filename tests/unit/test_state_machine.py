@@ -191,3 +191,22 @@ def test_folding_from_an_episodes_first_window_gives_the_same_as_from_the_beginn
         chosen = number % len(whole)
         tail = [each for each in found if each.window_end >= whole[chosen].first.window_end]
         assert fold(tail, policy) == whole[chosen:]
+
+
+def with_value(number: int, value: float, n: int = 100) -> Found:
+    start, end = START + timedelta(days=number), START + timedelta(days=number + 1)
+    return Found(start, end, "OK", {"m": value}, n=n)
+
+
+def test_windows_without_a_value_are_skipped_by_what_looks_back_however_many_they_are() -> None:
+    """docs/alerts.md: they are no "window before", and not counted among those of a deviation."""
+    gap = [window(3 + number, ("NO_DATA", "ERROR", "INSUFFICIENT", "few")[number % 4]) for number in range(40)]
+    last = with_value(50, 0.5)
+    for condition in ("drop > 0.4", "deviation > 3 over 3"):
+        machine = Machine(Policy(parse(condition), min_n=10))
+        for each in [with_value(number, 1.0 + number / 100) for number in range(3)] + gap:
+            machine.see(each)
+        verdict = machine.see(last)
+        assert verdict.is_bad is True
+        assert verdict.finding is not None
+        assert verdict.finding.before == pytest.approx(1.02 if condition.startswith("drop") else 1.01)

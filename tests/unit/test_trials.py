@@ -3,12 +3,13 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from dcmon import cli, errors, grammar, trials
-from dcmon.trials import Trial
+from dcmon.trials import Trial, Value
 
 TEXT = """
 tests:
@@ -73,19 +74,35 @@ def test_what_is_no_file_of_tests_is_refused_with_a_sentence(content: bytes, sen
     [
         ("1 2", "firing", {}, "2 windows and expects 1"),
         ("1", "broken", {}, "a state is one of"),
-        ("1", "firing:urgent", {}, "a state is one of"),
+        ("1", "firing:urgent", {}, "a severity is one of"),
+        ("1", "inactive:high", {}, "only what fires has a severity"),
+        ("1", "firing", {"warn_severity": "high"}, "no severity of a warning"),
+        ("1", "firing", {"rule": "> 1 warn 0.5", "severity": "low"}, "severity above low"),
+        ("1", "firing", {"rule": "> 1 warn 0.5", "warn_severity": "high"}, "less severe than the rule"),
+        ("1", "firing", {"for_": 100_000}, "1 to 1000 windows, not 100000"),
+        ("1", "firing", {"min_n": -5}, "not -5"),
+        ([Value(state="WEIRD")], "firing", {}, "'WEIRD' is no state"),
+        ([Value(value=1, n=-5)], "firing", {}, "no -5 rows"),
         ("one", "firing", {}, "is no window"),
         ("1x999999", "firing", {}, "at most 100,000"),
-        ("1", "firing", {"for_": 0}, "at least 1"),
+        ("1", "firing", {"for_": 0}, "waits for 1 to 1000"),
         ("1", "firing", {"no_data": "fire"}, "keep, alert, ok"),
         ("1", "firing", {"severity": "urgent"}, "no severity"),
     ],
 )
 def test_what_can_not_be_tried_is_refused_with_a_sentence(
-    series: str, expect: str, more: dict[str, object], sentence: str
+    series: Any, expect: str, more: dict[str, Any], sentence: str
 ) -> None:
-    with pytest.raises(errors.InvalidInput, match=sentence):
-        trials.run(Trial(rule="> 1", series=series, expect=expect, **more))  # type: ignore[arg-type]
+    test = Trial(**{"rule": "> 1", "series": series, "expect": expect, "name": "nights", **more})
+    with pytest.raises(errors.InvalidInput, match=f"^Test 'nights': .*{sentence}"):
+        trials.run(test)
+
+
+def test_what_is_wrong_names_the_file_and_the_test(tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text("{name: nights, rule: '> 1', for: 0, series: '2', expect: firing}")
+    done = CliRunner().invoke(cli.app, ["rule", "test", str(file)])
+    assert str(done.exception).startswith("rules.yaml: Test 'nights': A rule waits for 1 to 1000 windows")
 
 
 def test_the_command_exits_1_with_a_table_of_what_differs(tmp_path: Path) -> None:
@@ -97,6 +114,7 @@ def test_the_command_exits_1_with_a_table_of_what_differs(tmp_path: Path) -> Non
     done = runner.invoke(cli.app, ["rule", "test", str(good), str(bad)])
     assert done.exit_code == 1
     assert "firing:medium" in done.stdout
+    assert "> 1: > 1" in done.stdout  # the title of the table: which test, and which rule
     done = runner.invoke(cli.app, ["-o", "json", "rule", "test", str(bad)])
     assert [window["right"] for window in json.loads(done.stdout)[0]["windows"]] == [True, False]
 

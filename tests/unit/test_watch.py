@@ -110,8 +110,9 @@ WRONG: dict[str, tuple[Facts, tuple[str, str, str]]] = {
         ("evaluation stands", "acme", "critical"),
     ),
     "nothing was ever evaluated": (tenant(due=Queue(3, ago(minutes=11))), ("evaluation stands", "acme", "critical")),
+    "a rule fails": (tenant(unjudging=Queue(1, ago(minutes=1))), ("rules fail", "acme", "high")),
     "evaluation is slow": (
-        tenant(due=Queue(900, ago(minutes=11)), evaluated_at=ago(seconds=2)),
+        tenant(due_recent=Queue(900, ago(minutes=11)), evaluated_at=ago(seconds=2)),
         ("evaluation behind", "acme", "medium"),
     ),
     "a receiver is away": (tenant(unsent=Queue(1, ago(minutes=16))), ("notifications stuck", "acme", "high")),

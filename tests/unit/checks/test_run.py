@@ -286,3 +286,12 @@ def test_the_thirty_most_important_features_are_chosen_ties_by_name() -> None:
 def test_rows_without_a_feature_column_are_refused() -> None:
     with pytest.raises(InvalidInput, match="no feature amount"):
         dataset(make_rows("binary", 10, 1).drop(columns="amount"), make_layout("binary"), list(COLUMNS), True)
+
+
+def test_an_error_that_is_too_large_for_a_number_is_named_infinite() -> None:
+    current = make_rows("regression", 300, 5)
+    current["_dc_prediction"], current["_dc_label"] = 1e200, 1.0  # all labels the same, too: that is not why
+    said = value("SingleDatasetPerformance", current, layout=make_layout("regression"), scorer=["Neg RMSE"])
+    assert (said.state, said.metrics) == ("INSUFFICIENT", {})
+    assert said.reason is not None
+    assert said.reason.startswith("Neg RMSE is infinite: values of the window are too large")
