@@ -24,7 +24,8 @@ LOOKED_AT = 2_000  # results: the newest
 FAILING = f"""
     select f.key::int as rule_id, f.value as why, last.computed_at
       from (select distinct on (monitor_id, version_id) monitor_id, how, computed_at
-              from (select * from results order by id desc limit {LOOKED_AT}) newest
+              from (select id, monitor_id, version_id, how, computed_at
+                      from results order by id desc limit {LOOKED_AT}) newest
              order by monitor_id, version_id, id desc) last
       cross join lateral jsonb_each_text(cast(last.how as jsonb) -> '{KEY}') f
       join alert_rules r on r.id = f.key::int and r.is_active

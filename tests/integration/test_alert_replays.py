@@ -400,13 +400,19 @@ def test_a_rule_that_is_changed_judges_its_open_alerts_anew_and_leaves_the_other
     change(condition=rules.parse("> 0.8"))
     assert [(a.state, a.resolved_by) for a in stored(target)][1] == ("resolved", "rule")
     assert told(target)[-1] == (2, "resolved")
-    change(condition=rules.parse("> 0.2"))
+    change(condition=rules.parse("> 0.2"))  # the newest window is bad by it
+    assert told(target)[-1] == (2, "reopened")
     put(target, 3, 0.6, 2)
-    assert len(stored(target)) == 2
     put(target, 4, 0.5)
-    assert stored(target)[2].state == "firing"
+    assert [(a.state, a.windows) for a in stored(target)][1:] == [("firing", 3)]
     change(is_active=False)
-    assert [a.state for a in stored(target)] == ["resolved"] * 3
+    assert [a.state for a in stored(target)] == ["resolved"] * 2
+    put(target, 5, 0.1)
+    change(is_active=True)  # the newest is good: what ended stays so
+    put(target, 4, 0.55, 2)
+    assert [a.state for a in stored(target)] == ["resolved"] * 2
+    put(target, 6, 0.5)
+    assert [a.state for a in stored(target)] == ["resolved", "resolved", "firing"]
 
 
 def test_a_monitor_that_is_changed_ends_what_is_open_and_takes_nothing_back(target: Target) -> None:
