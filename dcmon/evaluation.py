@@ -63,19 +63,21 @@ def _put_baselines(session: Session, plan: Plan, answers: Sequence[Answer]) -> l
 def _put_results(session: Session, plan: Plan, answers: Sequence[Answer]) -> list[Result]:
     """Store what checks give on the window, in order of monitor; the results that are new."""
     monitors = {monitor.id: (monitor, check) for monitor, check in plan.monitors}
-    found = list[Result | None]()
-    for answer in sorted(answers, key=lambda answer: answer.monitor_id):
-        if answer.is_baseline:
-            continue
+    found, version_id = list[Result | None](), plan.version.id
+    ours = sorted((each for each in answers if not each.is_baseline), key=lambda answer: answer.monitor_id)
+    before = results.lock(session, version_id, plan.window, [answer.monitor_id for answer in ours])
+    for answer in ours:
         monitor, check = monitors[answer.monitor_id]
         earlier = plan.earlier.get(monitor.id)
         compared = (earlier.window, earlier.there, earlier.there.n_used(check.needs_labels)) if earlier else None
         found.append(
             results.put(
-                session, monitor, plan.version.id, plan.window, answer.value, plan.seen_by(check), answer.n,
+                session, monitor, version_id, plan.window, answer.value, plan.seen_by(check), answer.n,
                 plan.version.reference_revision, answer.duration, _how(plan, answer), compared,
+                last=before.get(monitor.id),
             )
         )  # fmt: skip
+    session.flush()
     return [result for result in found if result is not None]
 
 

@@ -112,6 +112,17 @@ def latest(session: Session, version_id: int, window: Window, monitor_ids: Seque
     return {result.monitor_id: result for result in session.scalars(statement)}
 
 
+def lock(session: Session, version_id: int, window: Window, monitor_ids: Sequence[int]) -> dict[int, Result]:
+    """Wait for whoever stores results of these monitors on the window; the newest result of each.
+
+    So revisions are numbered without a gap, and one that was computed long ago never stands above a newer one.
+    """
+    place = {"space": SAME_WINDOW, "window": f"/{version_id}/{window.end.isoformat()}", "ids": sorted(monitor_ids)}
+    locked = "pg_advisory_xact_lock(:space, hashtext(current_schema() || m || :window))"
+    session.execute(text(f"select {locked} from unnest(cast(:ids as int[])) m"), place)
+    return latest(session, version_id, window, monitor_ids)
+
+
 def put(
     session: Session,
     monitor: Monitor,
@@ -124,16 +135,14 @@ def put(
     duration: timedelta,
     how: Mapping[str, Any] | None = None,
     earlier: tuple[Window, Extent, int] | None = None,
+    *,
+    last: Result | None,
 ) -> Result | None:
-    """Store a value as the next revision; None when the same inputs, or newer ones, gave one already.
+    """Store a value as the next revision, at the next flush; None when these inputs, or newer ones, gave one already.
 
-    Whoever stores a result of the window is waited for: revisions are numbered without a gap, and one that was computed
-    long ago never stands above a newer one. `earlier`: the window that it was compared with, what was in it, and how
-    many of these rows count.
+    `earlier`: the window that it was compared with, what was in it, and how many of these rows count. `last`: the
+    newest result, as `lock` gives it.
     """
-    place = {"space": SAME_WINDOW, "window": f"{monitor.id}/{version_id}/{window.end.isoformat()}"}
-    session.execute(text("select pg_advisory_xact_lock(:space, hashtext(current_schema() || :window))"), place)
-    last = latest(session, version_id, window, [monitor.id]).get(monitor.id)
     made = Result(
         monitor_id=monitor.id,
         version_id=version_id,
@@ -161,8 +170,6 @@ def put(
         session.delete(last)  # its revision goes
         session.flush()
     session.add(made)
-    session.flush()
-    session.refresh(made)
     return made
 
 

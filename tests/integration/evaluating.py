@@ -79,6 +79,9 @@ def put(app: App, target: Target, number: int, value: float, revision: int = 1) 
     with app.org(target.org) as session:
         monitor = session.scalars(select(Monitor)).one()
         found = Value("OK", {"score": value}, None, {"age": value})
-        result = results.put(session, monitor, target.version_id, day(number), found, there, 100, 1, timedelta())
+        last = results.lock(session, target.version_id, day(number), [monitor.id]).get(monitor.id)
+        place = (session, monitor, target.version_id, day(number))
+        result = results.put(*place, found, there, 100, 1, timedelta(), last=last)
+        session.flush()
         assert result is not None
         alerts.judge(session, target.org, result, "https://dcmon.example")

@@ -42,8 +42,10 @@ def put(target: Target, number: int, value: float | None, revision: int = 1) -> 
     with db.org_session(target.engine, target.org) as session:
         monitor = session.scalars(select(Monitor)).one()
         there = Extent(100, 0, revision, 0, START)
-        found = results.put(session, monitor, target.version_id, window, said, there, 100, 1, timedelta())
+        last = results.lock(session, target.version_id, window, [monitor.id]).get(monitor.id)
+        found = results.put(session, monitor, target.version_id, window, said, there, 100, 1, timedelta(), last=last)
         assert found is not None
+        session.flush()
         alerts.judge(session, target.org, found, URL)
 
 

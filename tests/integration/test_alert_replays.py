@@ -48,11 +48,13 @@ def put(target: Target, number: int, value: float | str, revision: int = 1, n: i
     with db.org_session(target.engine, target.org) as session:
         monitor = session.scalars(select(Monitor)).one()
         there = Extent(n, 0, revision, 0, START)
+        last = results.lock(session, target.version_id, window(number), [monitor.id]).get(monitor.id)
         found = results.put(
             session, monitor, target.version_id, window(number), said or Value(value, reason="why"),  # type: ignore[arg-type]
-            there, n, 1, timedelta(),
+            there, n, 1, timedelta(), last=last,
         )  # fmt: skip
         assert found is not None
+        session.flush()
         alerts.judge(session, target.org, found, how.pop("url", URL), **how)
         return found
 

@@ -416,7 +416,7 @@ def test_the_baseline_of_an_older_reference_goes_with_the_last_result_that_used_
         there = Extent(1, 0, 1, 0, NOW)
         window = Window(NOW - timedelta(days=1), NOW)
         found = monitors.get(session, monitor)
-        results.put(session, found, target.version_id, window, Value("OK", {}), there, 1, 2, timedelta())
+        results.put(session, found, target.version_id, window, Value("OK", {}), there, 1, 2, timedelta(), last=None)
     assert expected(target)["baselines"] == 1
     assert pruned(target)["baselines"] == 1
     with db.org_session(target.engine, target.org) as session:
