@@ -159,6 +159,8 @@ class Examiner:
         ]
         taken = [letter for letter in got if letter.is_taken]
         last = taken[-1] if taken else None
+        if told and told[-1]["kind"] == "retracted" and (not got or got[-1].kind in letters.ENDS):
+            return  # what nobody heard of need not be taken back
         if told and told[-1]["is_superseded"]:
             verdict.lost.append(f"{where}: the newest, {told[-1]['kind']}, is superseded by nothing")
         if last is None:
