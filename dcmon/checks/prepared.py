@@ -29,8 +29,20 @@ class Shared(Dataset):  # type: ignore[misc]
         """A copy with these rows."""
         if new_data is not self._data:
             return super().copy(new_data)  # type: ignore[no-any-return]
+        return self._with(self._data.copy(deep=False))
+
+    def with_numbers_alike(self) -> "Shared":
+        """The same nulls, and in each column of numbers one number only.
+
+        MixedNulls searches every distinct value for words that mean null, which no number is.
+        """
+        numbers = self._data.select_dtypes("number")
+        alike = {name: numbers[name].where(numbers[name].isna(), 0) for name in numbers}
+        return self._with(self._data.assign(**alike))
+
+    def _with(self, rows: pd.DataFrame) -> "Shared":
         made = copy.copy(self)
-        made._data = self._data.copy(deep=False)
+        made._data = rows
         return made
 
 

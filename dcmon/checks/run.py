@@ -183,6 +183,8 @@ class _Run:
         if not self.kind.needs_reference:
             probable = self._probabilities_of([current])
             side = self._side(current, "window", probable)
+            if self.kind.implementation == "MixedNulls":
+                return self.check.run(side.dataset.with_numbers_alike(), **given)
             return self.check.run(side.dataset, y_pred=side.y_pred, y_proba=side.y_proba, **given)
         assert reference is not None
         probable = self._probabilities_of([current, reference])
