@@ -6,6 +6,7 @@ superseded, or held back by now, the others go into a message of a new id, for a
 """
 
 import random
+import time
 import uuid
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -88,13 +89,17 @@ WAITS = """
 
 @dataclass(frozen=True)
 class Claimed:
-    """A message that this worker may send until the lease ends."""
+    """A message that this worker may send: it begins to until half of the lease is over, by time.monotonic().
+
+    One that stood still for longer must not: another worker may have told something newer meanwhile.
+    """
 
     id: uuid.UUID
     webhook_id: int
     to: To
     message: Message
     notifications: int
+    begun_by: float
 
 
 Room = Callable[[int, int], int]  # how many messages may be sent to a receiver, beside so many claimed for others
@@ -144,9 +149,8 @@ def _take(webhook: Webhook, draft: Draft, now: datetime, until: datetime) -> Cla
         each.attempts, each.tried_at = each.attempts + 1, each.tried_at or now
     name = f"msg_{message_id.hex}"
     body = digests.of([each.body for each in members], name, is_digest=draft.is_digest)
-    return Claimed(
-        message_id, webhook.id, webhooks.to(webhook, now, members[0].left_to), Message(name, body), len(members)
-    )
+    to, begun_by = webhooks.to(webhook, now, members[0].left_to), time.monotonic() + (until - now).total_seconds() / 2
+    return Claimed(message_id, webhook.id, to, Message(name, body), len(members), begun_by)
 
 
 def record(session: Session, claimed: Claimed, sent: Attempt, settings: Webhooks, now: datetime | None = None) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -77,6 +78,9 @@ class Sending:
     def _send(self, org: Organization, claimed: Claimed) -> None:
         key, name, is_delivered = (org.id, claimed.webhook_id), claimed.message.id, False
         try:
+            if time.monotonic() > claimed.begun_by:
+                log.warning("message %s: it was claimed too long ago, and is sent by who claims it next", name)
+                return
             sent = receivers.send(claimed.to, claimed.message, self._ways)
             is_delivered = sent.is_delivered
             said = f"delivered in {sent.seconds:.2f} s" if is_delivered else sent.error

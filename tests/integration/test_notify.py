@@ -8,6 +8,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -348,3 +350,20 @@ def test_a_storm_reaches_a_receiver_as_its_cap_allows_and_nothing_is_missing(tel
     assert len(at.requests) == 5
     told = [each["alert"]["id"] for body in at.bodies() for each in words.notifications(body)]
     assert sorted(told) == about
+
+
+def test_what_was_claimed_too_long_ago_is_left_to_who_claims_it_next(telling: App, target: Target) -> None:
+    settings = telling.settings.webhooks
+    with receiver(answers(OK)) as at, ThreadPoolExecutor(1) as pool:
+        hook(telling, target.org, at.url)
+        tell(telling, target.org, alert(telling, target), "firing")
+        sending = notify.Sending(telling, pool)
+        for late, came in ((1.0, 0), (0.0, 1)):
+            with db.org_session(telling.engine, target.org) as session:
+                session.execute(
+                    text("update notifications set lease_until = null, created_at = now() - interval '1 h'")
+                )
+                (claimed,) = outbox.claim(session, target.org, settings, telling.settings.url, lease=timedelta(hours=1))
+            sending.send(target.org, replace(claimed, begun_by=claimed.begun_by - late * 3600))
+            assert eventually(lambda: sending.busy(target.org.id) == [])
+            assert len(at.requests) == came

@@ -80,7 +80,7 @@ def fell(by: float) -> Eye:
         if not names:
             return None
         value = window.metrics[names[0]]
-        drop = before[-1].metrics[names[0]] - value
+        drop = float(f"{before[-1].metrics[names[0]] - value:.12g}")  # as the docs say
         return Look("bad" if drop > by else "good", value, drop - by)
 
     return eye
