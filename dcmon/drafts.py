@@ -26,19 +26,23 @@ RANK = {"critical": 0, "high": 1, "medium": 2, "low": 3}
 
 OPEN = "n.delivered_at is null and n.dead_at is null"
 SUBJECT = "n.body #>> '{alert,id}'"
-# An older one about the same is on its way. What is wrong with dcmon itself is no alert: its body says which it is.
+# What is wrong with dcmon itself is no alert: its body says which it is.
 _OLDER = f"""
     select 1 from notifications e where e.webhook_id = n.webhook_id and e.position < n.position
-       and {OPEN.replace("n.", "e.")} and e.lease_until >= :now
+       and {OPEN.replace("n.", "e.")} and {{which}}
 """
-ON_ITS_WAY = f"""
+_ABOUT_THE_SAME = f"""
     (exists ({_OLDER} and e.alert_id = n.alert_id)
      or (n.alert_id is null and exists ({_OLDER} and e.alert_id is null and {SUBJECT.replace("n.", "e.")} = {SUBJECT})))
 """
+ON_ITS_WAY = _ABOUT_THE_SAME.replace("{which}", "e.lease_until >= :now")
+# Whatever is older was superseded a moment ago, or is on its way; or else this one was written in between, and both
+# would go out at once.
+IS_SECOND = _ABOUT_THE_SAME.replace("{which}", "true")
 DUE = text(f"""
     select n.id from notifications n
      where n.webhook_id = :webhook and {OPEN} and n.due_at <= :now
-       and (n.lease_until is null or n.lease_until < :now) and not {ON_ITS_WAY}
+       and (n.lease_until is null or n.lease_until < :now) and not {IS_SECOND}
      order by array_position(array['critical', 'high', 'medium', 'low'], n.severity), n.position limit :limit
 """)
 SENT = text("""

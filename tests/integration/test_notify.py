@@ -367,3 +367,23 @@ def test_what_was_claimed_too_long_ago_is_left_to_who_claims_it_next(telling: Ap
             sending.send(target.org, replace(claimed, begun_by=claimed.begun_by - late * 3600))
             assert eventually(lambda: sending.busy(target.org.id) == [])
             assert len(at.requests) == came
+
+
+def test_a_newer_state_that_is_written_while_the_older_is_claimed_waits_for_it(
+    telling: App, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook(telling, target.org, "https://hooks.example.org/x")
+    about = alert(telling, target)
+    tell(telling, target.org, about, "firing")
+    # It was begun before the claim, and is there in the midst of it.
+    old = text("update notifications set created_at = now() - interval '1 h', due_at = now() - interval '1 h'")
+
+    def meanwhile(_: outbox.Outbox) -> None:
+        tell(telling, target.org, about, "escalated")
+        with db.org_session(telling.engine, target.org) as another:
+            another.execute(old)
+
+    monkeypatch.setattr(outbox, "_repeat", meanwhile)
+    with db.org_session(telling.engine, target.org) as session:
+        claimed = outbox.claim(session, target.org, telling.settings.webhooks, telling.settings.url)
+    assert [(each.message.body["type"], each.notifications) for each in claimed] == [("alert.firing", 1)]
