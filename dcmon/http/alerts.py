@@ -1,5 +1,6 @@
 """Routes of alerts."""
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter
@@ -55,34 +56,29 @@ def show_alert(asks: Asks, alert_id: int) -> dict[str, Any]:
 @router.post("/alerts/{alert_id}/acknowledge")
 def acknowledge(asks: Asks, alert_id: int, body: Remark | None = None) -> dict[str, Any]:
     """Say that somebody works on an alert."""
-    with asks.session() as session:
-        view = overview.alert(session, alert_id)
-        note = body.note if body else None
-        alerts.acknowledge(session, asks.org, view.alert, asks.app.settings.url, by=asks.email, note=note)
-    asks.ring(Work.notify)
-    return _again(asks, alert_id)
+    return _act(asks, alert_id, alerts.acknowledge, body)
 
 
 @router.post("/alerts/{alert_id}/resolve")
 def resolve(asks: Asks, alert_id: int, body: Remark | None = None) -> dict[str, Any]:
     """Declare an alert over."""
-    with asks.session() as session:
-        view = overview.alert(session, alert_id)
-        note = body.note if body else None
-        alerts.resolve(session, asks.org, view.alert, asks.app.settings.url, by=asks.email, note=note)
-    asks.ring(Work.notify)
-    return _again(asks, alert_id)
+    return _act(asks, alert_id, alerts.resolve, body)
 
 
 @router.post("/alerts/{alert_id}/reactivate")
 def reactivate(asks: Asks, alert_id: int, body: Remark | None = None) -> dict[str, Any]:
     """Take back that an alert was declared over."""
+    return _act(asks, alert_id, alerts.reopen, body)
+
+
+def _act(asks: Access, alert_id: int, act: Callable[..., object], body: Remark | None) -> dict[str, Any]:
+    """What an operator does to an alert; the answer is what it is then."""
     with asks.session() as session:
-        view = overview.alert(session, alert_id)
-        note = body.note if body else None
-        alerts.reopen(session, asks.org, view.alert, asks.app.settings.url, by=asks.email, note=note)
+        alert, note = overview.alert(session, alert_id).alert, body.note if body else None
+        act(session, asks.org, alert, asks.app.settings.url, by=asks.email, note=note)
     asks.ring(Work.notify)
-    return _again(asks, alert_id)
+    with asks.session() as session:
+        return describe_alert(overview.alert(session, alert_id))
 
 
 def describe_alert(view: AlertView) -> dict[str, Any]:
@@ -107,8 +103,3 @@ def describe_alert(view: AlertView) -> dict[str, Any]:
         "acknowledged_by": alert.acknowledged_by,
         "created_at": alert.opened_at.isoformat(),
     }
-
-
-def _again(asks: Access, alert_id: int) -> dict[str, Any]:
-    with asks.session() as session:
-        return describe_alert(overview.alert(session, alert_id))
