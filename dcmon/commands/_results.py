@@ -19,7 +19,7 @@ app = group(None)
 LONGEST_WAIT = "Longest wait for another run of the same monitor, and with --wait for the window: 90s, 10m."
 LONGEST_WAIT_OF_A_BACKFILL = "Longest wait for another run or backfill of the same monitor: 90s, 10m."
 FEW = 3  # metrics in a line of 80 characters
-Name = Annotated[str, typer.Argument(help="MODEL/MONITOR, or MONITOR where only one model has it.")]
+Name = Annotated[str, typer.Argument(help="MODEL/MONITOR, MONITOR where only one model has it, or its id.")]
 
 
 @app.command()

@@ -276,7 +276,7 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Delete a monitor with its results, rules and alerts. Example: dcmon monitor delete "credit/Mixed Nulls\""""
-    from dcmon import monitors
+    from dcmon import monitors, wake
 
     with ctx.obj.org() as session:
         monitor = monitors.find(session, name)
@@ -286,4 +286,5 @@ def delete(
         confirm(f"Delete monitor {name!r} with {said}?", yes)
         with ctx.obj.org() as session:
             monitors.delete(session, monitors.get(session, wanted))
+        ctx.obj.ring(ctx.obj.organization(), wake.Work.notify)
     ctx.obj.output.value(outcome({"deleted": name, **goes}, dry_run=dry_run))

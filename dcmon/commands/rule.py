@@ -190,6 +190,7 @@ def delete(
         confirm(f"Delete {what}, {row['open']} of them open?", yes)
         with ctx.obj.org() as session:
             rules.delete(session, rules.get(session, row["id"]))
+        _ring(ctx, row["alerts"])
     ctx.obj.output.value(outcome(goes, dry_run=dry_run))
 
 

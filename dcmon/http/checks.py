@@ -10,6 +10,7 @@ from dcmon.checks import catalogue
 from dcmon.http.access import Asks
 from dcmon.http.models import resolve
 from dcmon.tables.org import Check
+from dcmon.wake import Work
 
 router = APIRouter(tags=["checks"])
 
@@ -65,6 +66,7 @@ def delete(
     """Delete checks by name, with their monitors: all of them, or none."""
     with asks.session() as session:
         monitors.delete_checks(session, resolve(session, identifier, identifier_kind), names)
+    asks.ring(Work.notify)
 
 
 def describe(check: Check) -> dict[str, Any]:

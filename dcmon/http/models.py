@@ -11,6 +11,7 @@ from dcmon import errors, models
 from dcmon.http.access import Asks
 from dcmon.models import NewModel
 from dcmon.tables.org import Model, ModelNote
+from dcmon.wake import Work
 
 router = APIRouter(tags=["models"])
 
@@ -82,6 +83,7 @@ def delete(asks: Asks, identifier: str, identifier_kind: str | None = None) -> N
     """Delete a model with everything it has."""
     with asks.session() as session:
         models.delete(session, resolve(session, identifier, identifier_kind))
+    asks.ring(Work.notify)
 
 
 @router.get("/models/{identifier}/notes")

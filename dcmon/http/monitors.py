@@ -148,6 +148,7 @@ def delete(asks: Asks, monitor_id: int) -> None:
     """Delete a monitor with its results, rules and alerts."""
     with asks.session() as session:
         monitors.delete(session, monitors.get(session, monitor_id))
+    asks.ring(Work.notify)
 
 
 @router.get("/dashboards")

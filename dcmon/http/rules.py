@@ -105,6 +105,7 @@ def delete(asks: Asks, rule_id: int) -> None:
     """Delete a rule with its alerts."""
     with asks.session() as session:
         rules.delete(session, rules.get(session, rule_id))
+    asks.ring(Work.notify)
 
 
 def describe(rule: AlertRule) -> dict[str, Any]:

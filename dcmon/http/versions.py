@@ -15,6 +15,7 @@ from dcmon.http.access import Asks
 from dcmon.http.models import resolve
 from dcmon.tables.org import Model, Version
 from dcmon.versions import NewVersion
+from dcmon.wake import Work
 
 router = APIRouter(tags=["model versions"])
 FAR, NEVER = datetime(3000, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC)
@@ -112,6 +113,7 @@ def delete_by_name(asks: Asks, model_name: str, version_name: str) -> None:
     with asks.session() as session:
         model = models.find(session, model_name)
         versions.delete(session, model, versions.find(session, model, version_name))
+    asks.ring(Work.notify)
 
 
 @router.get("/model-versions/{version_id}")
@@ -135,6 +137,7 @@ def delete(asks: Asks, version_id: int) -> None:
     """Delete a version with everything it has."""
     with asks.session() as session:
         versions.delete(session, *versions.get(session, version_id))
+    asks.ring(Work.notify)
 
 
 @router.get("/model-versions/{version_id}/schema")

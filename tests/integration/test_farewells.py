@@ -1,16 +1,18 @@
 """Whoever was told of an alert is told that it is over when it is deleted with its rule, monitor, check or model."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from dcmon import db, farewells, models, monitors, rules, versions
+from dcmon import db, farewells, models, monitors, rules, tokens, versions, wake
+from dcmon.app import App
 from dcmon.receivers import words
 from dcmon.tables.org import AlertRule, Check, Monitor, Notification
 from tests.integration.conftest import Target
+from tests.integration.endpoint import serving
 from tests.integration.test_alert_replays import put, ruled, told
 
 Delete = Callable[[Session, Target], None]
@@ -85,3 +87,31 @@ def test_who_heard_nothing_or_of_the_end_hears_no_more(target: Target, is_over: 
     with db.org_session(target.engine, target.org) as session:
         a_rule(session, target)
     assert told(target) == []
+
+
+OVER_HTTP = {
+    "a rule": "alert-rules/{rule}",
+    "a monitor": "monitors/{monitor}",
+    "a check": "models/{model}/checks?names=FeatureDrift",
+    "a version": "model-versions/{version}",
+    "a version by its name": "models/credit/model-versions/{name}",
+    "a model": "models/{model}",
+}
+
+
+@pytest.mark.parametrize("path", OVER_HTTP.values(), ids=OVER_HTTP)
+def test_a_farewell_waits_for_no_scheduler(app: App, target: Target, path: str) -> None:
+    ruled(target, "> 0.2")
+    put(target, 0, 0.5)
+    hear(target)
+    with app.org(target.org) as session:
+        rule = session.scalars(select(AlertRule)).one()
+        name = versions.get(session, target.version_id)[1].name
+        ids = {"rule": rule.id, "monitor": rule.monitor_id, "model": target.model_id, "version": target.version_id}
+    with app.public() as session:
+        token = tokens.create(session, target.org.id, 1, "deleting")
+        session.execute(text("delete from wake"))
+    with serving(app, token) as endpoint:
+        assert endpoint.request("DELETE", path.format(**ids, name=name)).status == 200
+    with app.public() as session:
+        assert wake.pick(session, wake.Work.notify, timedelta()) is not None
