@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 app = group(__doc__)
 
-Monitor = Annotated[str, typer.Argument(help="MODEL/MONITOR, or MONITOR where only one model has it.")]
+Monitor = Annotated[str, typer.Argument(help="MODEL/MONITOR, MONITOR where only one model has it, or its id.")]
 Name = Annotated[str, typer.Argument(help="Id or name of a rule, or the monitor that has only one.")]
 Severity = Annotated[str | None, typer.Option(help="low, medium (default), high or critical.")]
 WarnSeverity = Annotated[str | None, typer.Option(help="Of the level after warn; default: the one below.")]
