@@ -22,16 +22,21 @@ from sqlalchemy import text
 
 from benchmarks.processes import Broker, brokers, processes
 from benchmarks.stage import Stage, figure, say, stage
-from dcmon import kafka, models, monitors, provision, rules, tokens, versions, webhooks
+from dcmon.alerting import rules
 from dcmon.app import App
 from dcmon.db import Organization
+from dcmon.ingestion import kafka
+from dcmon.ingestion.raw_rows import Raw
 from dcmon.jobs import schedule
-from dcmon.models import NewModel
-from dcmon.monitors import NewMonitor
+from dcmon.monitoring import monitors
+from dcmon.monitoring.monitors import NewMonitor
+from dcmon.notifications import receivers
+from dcmon.notifications.receivers import Choices
 from dcmon.settings import Settings
-from dcmon.undecoded import Raw
-from dcmon.versions import NewVersion
-from dcmon.webhooks import Choices
+from dcmon.storage import models, versions
+from dcmon.storage.models import NewModel
+from dcmon.storage.versions import NewVersion
+from dcmon.tenancy import provisioning, tokens
 from dcmon.windows import Frequency
 
 ORGANIZATIONS, MONITORS = int(os.environ.get("ORGANIZATIONS", "2000")), 50
@@ -66,7 +71,7 @@ def _idle(on: Stage) -> None:
 def _idle_one(on: Stage, number: int) -> Organization:
     if number % 50 == 0:
         say(f"{number} of {ORGANIZATIONS} organizations with {MONITORS} monitors")
-    org = provision.create_organization(on.app.engine, f"idle{number}", f"o@idle{number}.example").organization
+    org = provisioning.create_organization(on.app.engine, f"idle{number}", f"o@idle{number}.example").organization
     with on.app.org(org) as session:
         model = models.create(session, NewModel("credit", "binary"))
         versions.create(session, model, NewVersion("v1", {"age": "numeric"}))
@@ -159,7 +164,7 @@ class Place:
                 session, monitors.provide_check(session, model, name, params), NewMonitor(kind, Frequency.HOUR)
             )
             rules.create(session, monitor.id, rules.parse("> 0.5" if kind == "row" else "< 0.5"))
-            webhooks.add(session, f"{kind}s", url, [], app.settings.webhooks, Choices(models=[kind], cap=None))
+            receivers.add(session, f"{kind}s", url, [], app.settings.webhooks, Choices(models=[kind], cap=None))
         with app.public() as session:
             token = tokens.create(session, org.id, 1, f"bench-{uuid.uuid4().hex}")
         self._http = urllib3.PoolManager(headers={"authorization": f"Basic {token}"})

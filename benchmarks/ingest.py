@@ -21,12 +21,16 @@ from sqlalchemy import text
 
 from benchmarks.processes import Broker, brokers, processes
 from benchmarks.stage import CLASSES, FEATURES, Cost, Stage, checkpoint, figure, measure, rows, say, stage
-from dcmon import arrays, arrivals, db, kafka, messages, models, references, storage, tokens, versions
-from dcmon.columns import TYPES, quoted
-from dcmon.models import NewModel
-from dcmon.shapes import sample_shape
-from dcmon.undecoded import Raw
-from dcmon.versions import NewVersion
+from dcmon import db
+from dcmon.ingestion import kafka, message_format
+from dcmon.ingestion.raw_rows import Raw
+from dcmon.ingestion.row_types import sample_shape
+from dcmon.monitoring import lifecycle
+from dcmon.storage import models, pg_binary, sample_ids, sample_tables, versions
+from dcmon.storage.columns import TYPES, quoted
+from dcmon.storage.models import NewModel
+from dcmon.storage.versions import NewVersion
+from dcmon.tenancy import tokens
 
 ROWS = 200_000
 RUNS = int(sys.argv[1]) if len(sys.argv) > 1 else 5
@@ -66,9 +70,9 @@ def _copy(on: Stage, _: Broker, version_id: int, batches: Sequence[list[bytes]])
     """Only PostgreSQL's part: rows are decoded beforehand; COPY into the id map and the samples, commit per batch."""
     with on.app.org(on.org) as session:
         model, version = versions.get(session, version_id)
-        shape = sample_shape(storage.columns(model, version))
-        times = [arrays.micros(row[1]) for batch in batches for row in _decoded(shape, batch)]
-        storage.ensure_partitions(session, "samples", version.relation, times)
+        shape = sample_shape(sample_tables.columns(model, version))
+        times = [pg_binary.micros(row[1]) for batch in batches for row in _decoded(shape, batch)]
+        sample_tables.ensure_partitions(session, "samples", version.relation, times)
     prepared = [_prepared(shape, version_id, batch) for batch in batches]
     names = ", ".join(quoted(field.name) for field in shape.fields)
     wire = {"array_float": "bytea"}
@@ -96,10 +100,12 @@ def _copy(on: Stage, _: Broker, version_id: int, batches: Sequence[list[bytes]])
 
 def _prepared(shape: Any, version_id: int, batch: Sequence[bytes]) -> tuple[list[Any], list[Any]]:
     now, decoded = datetime.now(UTC), _decoded(shape, batch)
-    keys = [arrivals.key_of(row[0]) for row in decoded]
-    hashes, levels = (column.tolist() for column in arrivals.levels_of(keys))
+    keys = [sample_ids.key_of(row[0]) for row in decoded]
+    hashes, levels = (column.tolist() for column in sample_ids.levels_of(keys))
     lists = [at for at, field in enumerate(shape.fields) if field.kind == "array_float"]
-    plain = [tuple(arrays.floats(value) if at in lists else value for at, value in enumerate(row)) for row in decoded]
+    plain = [
+        tuple(pg_binary.floats(value) if at in lists else value for at, value in enumerate(row)) for row in decoded
+    ]
     ids = [(key, version_id, row[1], 0) for key, row in zip(keys, decoded, strict=True)]
     samples = [
         (key, hash_, level, *row, now) for key, hash_, level, row in zip(keys, hashes, levels, plain, strict=True)
@@ -169,7 +175,7 @@ def _worker(on: Stage, broker: Broker, version_id: int, batches: Sequence[list[b
     with closing(kafka.Producer(settings.kafka)) as producer:
         for batch in batches:
             given = [Raw(row) for row in batch]
-            packed = messages.pack(on.org.id, "samples", version_id, datetime.now(UTC), given, per_message)
+            packed = message_format.pack(on.org.id, "samples", version_id, datetime.now(UTC), given, per_message)
             producer.send(kafka.topic(settings.kafka, "samples"), packed)
     checkpoint(on)
     with processes(settings, ["worker", "start", "ingest"]) as running:
@@ -228,12 +234,12 @@ def _upsert(on: Stage, name: str, like: int, parts: Sequence[Sequence[Raw]]) -> 
     with on.app.org(on.org) as session:
         model, version = versions.get(session, like)
         found = session.execute(text(f"select k, ts from ids_{model.relation} where version_id = {version.id}"))
-        times = {key.bytes: arrays.micros(time) for key, time in found}
+        times = {key.bytes: pg_binary.micros(time) for key, time in found}
     _, other_id = on.new_version(name)
     with on.app.org(on.org) as session:
         _, other = versions.get(session, other_id)
-        storage.ensure_partitions(session, "labels", other.relation, np.array(list(times.values())))
-    keys = [sorted(arrivals.key_of(json.loads(bytes(row))["_dc_sample_id"]) for row in part) for part in parts]
+        sample_tables.ensure_partitions(session, "labels", other.relation, np.array(list(times.values())))
+    keys = [sorted(sample_ids.key_of(json.loads(bytes(row))["_dc_sample_id"]) for row in part) for part in parts]
     given = [_label_arrays(each, times) for each in keys]
     statement = (
         f"insert into labels_{other.relation} as l (lvl, ts, h, k, label, logged_at) select * from"
@@ -251,14 +257,14 @@ def _upsert(on: Stage, name: str, like: int, parts: Sequence[Sequence[Raw]]) -> 
 
 
 def _label_arrays(keys: Sequence[bytes], times: Mapping[bytes, int]) -> dict[str, db.Array]:
-    hashes, levels = arrivals.levels_of(keys)
+    hashes, levels = sample_ids.levels_of(keys)
     return {
-        "lvl": arrays.int2s(levels),
-        "ts": arrays.times([times[key] for key in keys]),
-        "h": arrays.int4s(hashes),
-        "k": arrays.uuids(keys),
-        "label": arrays.texts(["a"] * len(keys)),
-        "at": arrays.times([0] * len(keys)),
+        "lvl": pg_binary.int2s(levels),
+        "ts": pg_binary.times([times[key] for key in keys]),
+        "h": pg_binary.int4s(hashes),
+        "k": pg_binary.uuids(keys),
+        "label": pg_binary.texts(["a"] * len(keys)),
+        "at": pg_binary.times([0] * len(keys)),
     }
 
 
@@ -274,7 +280,7 @@ def _reference(on: Stage) -> None:
         def work(of: int = version_id) -> None:
             for document in documents:
                 with on.app.org(on.org) as session:
-                    references.take(session, *versions.get(session, of), document)
+                    lifecycle.take_reference(session, *versions.get(session, of), document)
 
         costs.append(measure(work, on.server))
     figure("ingest.reference.cpu", [1e6 * cost.cpu / ROWS for cost in costs], "us/row", "", [0.0])

@@ -16,9 +16,9 @@ import psutil
 
 from benchmarks.processes import brokers, processes
 from benchmarks.stage import START, Stage, rows, say, stage
-from dcmon import kafka, messages
+from dcmon.ingestion import kafka, message_format
+from dcmon.ingestion.raw_rows import Raw
 from dcmon.settings import Settings
-from dcmon.undecoded import Raw
 
 ROWS = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000_000
 VERSIONS = int(sys.argv[2]) if len(sys.argv) > 2 else 1
@@ -74,7 +74,7 @@ def _send(on: Stage, settings: Settings, version_ids: list[int], stored: dict[st
             for part in range(first, first + AT_ONCE * 20, AT_ONCE):
                 given = [Raw(_row(patterns, number)) for number in range(part, part + AT_ONCE)]
                 version_id = random.choice(version_ids)
-                packed += messages.pack(on.org.id, "samples", version_id, datetime.now(UTC), given, AT_ONCE)
+                packed += message_format.pack(on.org.id, "samples", version_id, datetime.now(UTC), given, AT_ONCE)
             producer.send(topic, packed)
 
 

@@ -18,13 +18,14 @@ import psutil
 from sqlalchemy import text
 
 from benchmarks.stage import CLASSES, FEATURES, START, Stage, figure, rows, say, stage
-from dcmon import evaluation, gathering, monitors, planning, reading, references, versions
 from dcmon.checks import defaults
 from dcmon.checks.catalogue import entry
-from dcmon.children import Child
-from dcmon.gathering import Kept
+from dcmon.checks.worker_pool import Child
+from dcmon.ingestion.raw_rows import Raw
+from dcmon.monitoring import evaluation, lifecycle, monitors, planner, row_loader
+from dcmon.monitoring.row_loader import Kept
 from dcmon.settings import Evaluate
-from dcmon.undecoded import Raw
+from dcmon.storage import references, sampling, versions
 from dcmon.windows import Frequency, Window
 
 ROWS, DAYS, RUNS = 5_000, 8, 5
@@ -62,7 +63,7 @@ def _watch(on: Stage, version_id: int) -> None:
     """A reference, and the eight default monitors."""
     with on.app.org(on.org) as session:
         model, version = versions.get(session, version_id)
-        references.take(session, model, version, _reference())
+        lifecycle.take_reference(session, model, version, _reference())
         monitors.create_defaults(session, model, Frequency.DAY)
         session.execute(text("analyze"))
 
@@ -123,8 +124,8 @@ def _evaluate(on: Stage, version_id: int, day: int, child: Child, kept: Kept) ->
     start, settings = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(days=day), Evaluate()
     window, now = Window(start, start + timedelta(days=1)), datetime.now(UTC)
     with on.app.org(on.org, snapshot=True) as session:
-        plan = planning.plan(session, version_id, window, now, settings, now)
-        workload, known = gathering.gather(session, on.org, plan, settings, kept)
+        plan = planner.plan(session, version_id, window, now, settings, now)
+        workload, known = row_loader.gather(session, on.org, plan, settings, kept)
     answers = [*known, *child.run(workload)]
     assert {answer.value.state for answer in answers} == {"OK"}, [answer.value for answer in answers]
     with on.app.org(on.org) as session:
@@ -204,8 +205,10 @@ def _read(on: Stage, version_id: int) -> float:
     start, end, size = START, START + timedelta(days=1), Evaluate().sample_size
     with on.app.org(on.org) as session:
         model, version = versions.get(session, version_id)
-        there = reading.extent(session, version_id, start, end)
-        return _wall(lambda: reading.fair_sheet(session, model, version, start, end, size, list(FEATURES), there=there))
+        there = sampling.extent(session, version_id, start, end)
+        return _wall(
+            lambda: sampling.fair_sheet(session, model, version, start, end, size, list(FEATURES), there=there)
+        )
 
 
 def _wall(work: Callable[[], object]) -> float:
@@ -225,7 +228,7 @@ def _bare(on: Stage, version_id: int) -> Callable[[], None]:
     with on.app.org(on.org) as session:
         model, version = versions.get(session, version_id)
         start = datetime(2026, 3, 7, tzinfo=UTC)
-        current = reading.fair_sample(session, model, version, start, start + timedelta(days=1), ROWS)
+        current = sampling.fair_sample(session, model, version, start, start + timedelta(days=1), ROWS)
         reference = references.fair_sample(session, model, version, ROWS)
     frames = [pd.DataFrame(sample.rows, columns=sample.names) for sample in (current, reference)]
 

@@ -19,11 +19,11 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.stage import say
+from dcmon.alerting.rules import Condition
+from dcmon.alerting.state_machine import Policy, fold
+from dcmon.checks.dataset_schema import Layout, Value
 from dcmon.checks.defaults import DefaultCheck, for_task
-from dcmon.checks.layout import Layout, Value
-from dcmon.checks.run import Prepared, dataset, run
-from dcmon.episodes import Policy, fold
-from dcmon.rules import Condition
+from dcmon.checks.runner import Prepared, dataset, run
 
 START, REFERENCE, SEED = datetime(2026, 1, 1, tzinfo=UTC), 5_000, 2026
 NUMBERS, CATEGORIES = [f"n{number}" for number in range(15)], [f"c{number}" for number in range(5)]

@@ -14,7 +14,7 @@ import psutil
 from dcmon.embedded.process import wait_until
 from dcmon.embedded.supervisor import environment
 from dcmon.settings import Kafka, Settings
-from tests.kafka.broker import tansu
+from tests.helpers.kafka_broker import tansu
 
 
 @dataclass(frozen=True)

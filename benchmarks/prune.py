@@ -17,13 +17,15 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Engine, text
 
 from benchmarks.stage import Stage, checkpoint, figure, rows, say, stage
-from dcmon import correcting, db, examination, pruning
-from dcmon.correcting import Span
+from dcmon import db
 from dcmon.db import Organization
-from dcmon.expired import Terms
-from dcmon.ingestion import Direct
-from dcmon.pruning import Prune
-from dcmon.undecoded import Raw
+from dcmon.ingestion import audit_reader, corrections
+from dcmon.ingestion.corrections import Span
+from dcmon.ingestion.pipeline import Direct
+from dcmon.ingestion.raw_rows import Raw
+from dcmon.storage import pruning
+from dcmon.storage.expiry import Terms
+from dcmon.storage.pruning import Prune
 
 ROWS, AT_ONCE, LABELLED = 1_000_000, 10_000, 200_000
 BATCH, PAUSE, TURN = 200, 0.03, 5.0  # rows, seconds between batches, seconds with and without the prune
@@ -49,7 +51,7 @@ def main() -> None:
         for month, _ in MONTHS:
             _fill(on, model_id, version_id, month)
         began = time.perf_counter()
-        well = not examination.examine(on.app.engine, [on.org])[1].findings
+        well = not audit_reader.examine(on.app.engine, [on.org])[1].findings
         assert well
         _one(f"audit of {len(MONTHS) * ROWS} samples", time.perf_counter() - began, "s")
         with _ingesting(on, version_id) as beside:
@@ -104,7 +106,7 @@ def _delete(on: Stage, beside: Ingestion, version_id: int) -> None:
     span = Span(version_id, first, first + timedelta(days=31), datetime.now(UTC))
     with _watching(on.app.engine, beside.pid) as waits:
         began = time.monotonic()
-        deleted = correcting.delete_samples(on.app.engine, on.org, span, "benchmark").samples
+        deleted = corrections.delete_samples(on.app.engine, on.org, span, "benchmark").samples
         took = time.monotonic() - began
     _one(f"delete of {deleted} samples", took, "s")
     _one("delete.longest_lock_wait_of_ingestion", 1000 * max(waits, default=0), "ms")

@@ -19,14 +19,15 @@ import psutil
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from dcmon import migrate, models, provision, versions
 from dcmon.app import App
-from dcmon.db import Organization
+from dcmon.db import Organization, migrations
 from dcmon.embedded import postgres
-from dcmon.models import NewModel
 from dcmon.output import Output
 from dcmon.settings import Http, Settings
-from dcmon.versions import NewVersion
+from dcmon.storage import models, versions
+from dcmon.storage.models import NewModel
+from dcmon.storage.versions import NewVersion
+from dcmon.tenancy import provisioning
 
 NUMERIC, CATEGORICAL = [f"n{number}" for number in range(15)], [f"c{number}" for number in range(5)]
 FEATURES = dict.fromkeys(NUMERIC, "numeric") | dict.fromkeys(CATEGORICAL, "categorical")
@@ -70,8 +71,8 @@ def stage() -> Iterator[Stage]:
         settings = Settings(database_url=SecretStr(server.url), data_dir=folder, http=Http(port=_free_port()))
         with App(settings, Output(quiet=True)) as app:
             app.settle_in()
-            migrate.upgrade_public(app.engine)
-            made = provision.create_organization(app.engine, "bench", "owner@bench.example")
+            migrations.upgrade_public(app.engine)
+            made = provisioning.create_organization(app.engine, "bench", "owner@bench.example")
             yield Stage(app, made.organization, psutil.Process(server.process.pid))
     finally:
         server.stop()

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
 
-    from dcmon.admission import Admission
     from dcmon.cache import Cache
     from dcmon.db import Organization
-    from dcmon.ingestion import Ingestion
-    from dcmon.kafka import Producer
-    from dcmon.limits import Meter
+    from dcmon.db.work_queue import Work
+    from dcmon.ingestion.admission_cache import Admission
+    from dcmon.ingestion.kafka import Producer
+    from dcmon.ingestion.pipeline import Ingestion
     from dcmon.settings import Settings
-    from dcmon.wake import Work
+    from dcmon.tenancy.rate_limits import Meter
 
 
 class App:
@@ -73,7 +73,7 @@ class App:
     @cached_property
     def ingestion(self) -> Ingestion:
         """Where the endpoint puts rows: Kafka when it is set, PostgreSQL otherwise."""
-        from dcmon.ingestion import Buffered, Direct
+        from dcmon.ingestion.pipeline import Buffered, Direct
 
         settings = self.settings.kafka
         return Buffered(self.producer, settings) if settings.bootstrap_servers else Direct(self.engine)
@@ -81,21 +81,21 @@ class App:
     @cached_property
     def producer(self) -> Producer:
         """What sends to Kafka; made without the brokers."""
-        from dcmon import kafka
+        from dcmon.ingestion import kafka
 
         return kafka.Producer(self.settings.kafka)
 
     @cached_property
     def admission(self) -> Admission:
         """Who may log, from memory for a while."""
-        from dcmon.admission import Admission
+        from dcmon.ingestion.admission_cache import Admission
 
         return Admission(self.engine, self.settings.http)
 
     @cached_property
     def meter(self) -> Meter:
         """What organizations log in a minute, against their limits."""
-        from dcmon.limits import Meter
+        from dcmon.tenancy.rate_limits import Meter
 
         return Meter(self._cache)
 
@@ -117,14 +117,14 @@ class App:
 
     def organization(self, name: str | None = None) -> Organization:
         """The organization named here, by --org or by DCMON_ORG; the only one when none is named."""
-        from dcmon import organizations
+        from dcmon.tenancy import organizations
 
         with self.public() as session:
             return organizations.choose(session, name or self._org or self.settings.org)
 
     def organizations(self) -> list[Organization]:
         """The organization named by --org or DCMON_ORG, or all there are."""
-        from dcmon import organizations
+        from dcmon.tenancy import organizations
 
         if self._org or self.settings.org:
             return [self.organization()]
@@ -149,11 +149,11 @@ class App:
 
     def ring(self, org: Organization, *works: Work) -> None:
         """Say that an organization has work now. After the commit of the work, never in it."""
-        from dcmon import wake
+        from dcmon.db import work_queue
 
         with self.public() as session:
             for work in works:
-                wake.ring(session, org.id, work)
+                work_queue.ring(session, org.id, work)
 
     def settle_in(self) -> None:
         """For a process that stays: what is loaded by now stays too, so the garbage collector need not look at it.

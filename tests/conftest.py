@@ -15,12 +15,13 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 
-from dcmon import db, migrate, provision
+from dcmon import db
 from dcmon.app import App
-from dcmon.db import Organization
+from dcmon.db import Organization, migrations
 from dcmon.embedded import postgres
 from dcmon.output import Output
 from dcmon.settings import Evaluate, Settings
+from dcmon.tenancy import provisioning
 
 for name in [name for name in os.environ if name.startswith("DCMON_") and not name.startswith("DCMON_TEST_")]:
     del os.environ[name]
@@ -71,7 +72,7 @@ def template(server_url: str) -> str:
     name = f"dcmon_template_{uuid.uuid4().hex[:8]}"
     _administer(server_url, f"create database {name}")
     engine = db.engine(_database(server_url, name))
-    migrate.upgrade_public(engine)
+    migrations.upgrade_public(engine)
     engine.dispose()
     return name
 
@@ -113,7 +114,7 @@ class Acme:
 @pytest.fixture
 def acme(engine: Engine) -> Acme:
     """An organization with a token."""
-    made = provision.create_organization(engine, "acme", "owner@acme.example")
+    made = provisioning.create_organization(engine, "acme", "owner@acme.example")
     return Acme(made.organization, made.token)
 
 

@@ -1,4 +1,4 @@
-"""The only door to deepchecks. Only `dcmon.checks.run` loads it; catalogue, defaults and layout are cheap."""
+"""The only door to deepchecks. Only `dcmon.checks.runner` loads it; catalogue, defaults and layout are cheap."""
 
 import os
 

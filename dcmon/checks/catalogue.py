@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import version as installed
 
-from dcmon.checks import own
+from dcmon.checks import plugins
 from dcmon.checks.kinds import (
     CATEGORIES,
     FEATURE_AGGREGATIONS,
@@ -108,7 +108,8 @@ KINDS: tuple[CheckKind, ...] = (
         column_types=STRINGS,
     ),
 )
-# What comes in, counted: dcmon's own check (dcmon.flow). It is no check of deepchecks, and stands beside them.
+# What comes in, counted: dcmon's own check (monitoring.flow_metrics). It is no check of deepchecks, and stands
+# beside them.
 DATA_FLOW = CheckKind("DataFlow", "DataFlow", FLOW, "flow", False, False, choices=("metric",))
 _BY_CLASS: Mapping[str, CheckKind] = {kind.class_name: kind for kind in KINDS}
 
@@ -138,7 +139,7 @@ def class_names() -> list[str]:
     """The classes that there are, sorted: of deepchecks, then own ones."""
     return [
         *sorted([*_BY_CLASS, DATA_FLOW.class_name]),
-        *(name for name in sorted(own.registered()) if name not in _BY_CLASS),
+        *(name for name in sorted(plugins.registered()) if name not in _BY_CLASS),
     ]
 
 
@@ -149,7 +150,7 @@ def by_class(class_name: str) -> CheckKind | None:
     """
     if class_name == DATA_FLOW.class_name:
         return DATA_FLOW
-    return _BY_CLASS.get(class_name) or own.kind(class_name)
+    return _BY_CLASS.get(class_name) or plugins.kind(class_name)
 
 
 def named(name: str) -> CheckKind:
@@ -175,7 +176,7 @@ def entry(module_name: str, class_name: str) -> CheckKind:
     kind = _BY_CLASS.get(class_name)
     if kind is not None and module_name in kind.module_names:
         return kind
-    if (registered := own.registered_as(module_name, class_name)) and (found := own.kind(registered)):
+    if (registered := plugins.registered_as(module_name, class_name)) and (found := plugins.kind(registered)):
         return found
     if module_name == REGISTRY:
         raise InvalidInput(

@@ -7,10 +7,10 @@ from typing import Any
 from deepchecks.core.errors import DeepchecksBaseError
 from deepchecks.tabular.metric_utils.scorers import DeepcheckScorer
 
-from dcmon.checks import reasons
-from dcmon.checks.layout import Layout
-from dcmon.checks.prepared import Prepared
-from dcmon.checks.reasons import NoValue
+from dcmon.checks import no_value_reasons
+from dcmon.checks.dataset_schema import Layout
+from dcmon.checks.datasets import Prepared
+from dcmon.checks.no_value_reasons import NoValue
 
 NAME = "SingleDatasetPerformance"
 
@@ -71,12 +71,12 @@ class Scoring:
         """Why a scorer gave nothing: by what its rows are like, where that explains it."""
         if isinstance(error, NoValue):
             return error
-        why = reasons.not_suited(NAME, reasons.said(error, DeepchecksBaseError))
+        why = no_value_reasons.not_suited(NAME, no_value_reasons.said(error, DeepchecksBaseError))
         if self.layout.task_type == "regression" or "is unknown" in str(error) or self.current.labels is None:
             return NoValue("ERROR", why)
         seen, classes = sorted(set(self.current.labels.dropna())), self.layout.classes
         if len(seen) == 1:
-            return NoValue("INSUFFICIENT", reasons.one_class(seen[0], self.check.scorers or [NAME]))
+            return NoValue("INSUFFICIENT", no_value_reasons.one_class(seen[0], self.check.scorers or [NAME]))
         if classes and len(classes) == 2 and (unknown := [each for each in seen if each not in classes]):
-            return NoValue("ERROR", reasons.unknown_classes(unknown, classes))
-        return NoValue("ERROR", why if classes else reasons.classes_not_named(why))
+            return NoValue("ERROR", no_value_reasons.unknown_classes(unknown, classes))
+        return NoValue("ERROR", why if classes else no_value_reasons.classes_not_named(why))

@@ -4,12 +4,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dcmon import formatting
+from dcmon.alerting import alert_views
 from dcmon.commands import group, operator
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from dcmon.overview import AlertView
+    from dcmon.alerting.alert_views import AlertView
 
 app = group(__doc__)
 
@@ -31,14 +33,15 @@ def list_(
     """List alerts that fire now, oldest first; held: nobody is notified now. Example: dcmon alert list --all"""
     from datetime import UTC, datetime
 
-    from dcmon import models, overview, silences
-    from dcmon.rules import SEVERITIES
+    from dcmon.notifications import silences
+    from dcmon.severity import SEVERITIES
+    from dcmon.storage import models
 
     for given, known, option in ((state, STATES, "--state"), (severity, SEVERITIES, "--severity")):
         if bad := set(given or ()) - set(known):
             raise typer.BadParameter(f"{bad.pop()!r} is none of {', '.join(known)}.", param_hint=option)
     with ctx.obj.org() as session:
-        found = overview.alerts(session, models.find(session, model).id if model else None, pending=True)
+        found = alert_views.alerts(session, models.find(session, model).id if model else None, pending=True)
         if severity:
             found = [view for view in found if view.alert.severity in severity]
         now = datetime.now(UTC)
@@ -55,11 +58,10 @@ def list_(
 
 
 def _row(view: "AlertView") -> dict[str, Any]:
-    from dcmon import overview
 
     alert = view.alert
     return {
-        **overview.alert_row(view),
+        **alert_views.alert_row(view),
         "now": alert.current_value,
         "version": view.version.name,
         "acknowledged_by": alert.acknowledged_by,
@@ -88,13 +90,14 @@ def show(ctx: typer.Context, alert_id: Id) -> None:
     """Show what is wrong, since when, how bad, what drives it, who did what. Example: dcmon alert show 1"""
     from rich.text import Text
 
-    from dcmon import alerts, descriptions, notifications, overview
+    from dcmon.alerting import alert_payload, alerts
+    from dcmon.notifications import notifications
 
     org, output = ctx.obj.organization(), ctx.obj.output
     with ctx.obj.org(org) as session:
-        view = overview.alert(session, alert_id)
+        view = alert_views.alert(session, alert_id)
         kind = "resolved" if view.alert.state == "resolved" else None
-        about = descriptions.describe(session, org, view.alert, ctx.obj.settings.url, kind)
+        about = alert_payload.describe(session, org, view.alert, ctx.obj.settings.url, kind)
         held = _held(session, view)
         told = [
             {"at": each.created_at, "what": each.kind, "to": receiver.name, "state": notifications.state(each)}
@@ -119,7 +122,7 @@ def _held(session: "Session", view: "AlertView") -> str | None:
     """What holds notifications about it back now."""
     from datetime import UTC, datetime
 
-    from dcmon import silences
+    from dcmon.notifications import silences
 
     return silences.holding(session, view.alert, datetime.now(UTC)) if view.alert.state == "firing" else None
 
@@ -141,8 +144,8 @@ def _for_programs(
 
 
 def _for_people(view: "AlertView", about: dict[str, Any], held: str | None) -> dict[str, Any]:
-    from dcmon import descriptions
-    from dcmon.receivers import words
+    from dcmon.alerting import alert_payload
+    from dcmon.notifications.integrations import text
 
     alert, row = view.alert, _row(view)
     return {
@@ -154,16 +157,16 @@ def _for_people(view: "AlertView", about: dict[str, Any], held: str | None) -> d
         "rule": f"{about['rule_name'] or about['rule_id']}: {about['sentence']}",
         "since": row["since"],
         "until": row["until"],
-        "first_window": words.span(about["first_window"]),
-        "last_window": words.window(about) or f"until {words.time(about['last_window_end'])}",
-        "worst_window": words.span(about["worst_window"]),
+        "first_window": text.span(about["first_window"]),
+        "last_window": text.window(about) or f"until {text.time(about['last_window_end'])}",
+        "worst_window": text.span(about["worst_window"]),
         "windows": alert.windows,
         about["metric"]: _values(about),
-        "measured": words.measured(about),
-        "compared_with": words.compared(about),
+        "measured": text.measured(about),
+        "compared_with": text.compared(about),
         "n": alert.n,
-        "other_versions": words.others(about),
-        "moved_most": [descriptions.moved(each) for each in about["moved"]],
+        "other_versions": text.others(about),
+        "moved_most": [alert_payload.moved(each) for each in about["moved"]],
         "why": about["reason"],
         "acknowledged": about["acknowledged_by"] and f"by {about['acknowledged_by']}, {_remark(about)}",
         "held_back": held,
@@ -179,7 +182,7 @@ def _resolved(about: dict[str, Any]) -> str:
 
 
 def _values(about: dict[str, Any]) -> str:
-    from dcmon.charts import number
+    from dcmon.formatting import number
 
     names = {"value": "now", "first_value": "at first", "last_value": "at last", "worst_value": "at worst"}
     said = [f"{number(about[name])} {when}" for name, when in names.items()]
@@ -188,19 +191,15 @@ def _values(about: dict[str, Any]) -> str:
 
 
 def _remark(about: dict[str, Any]) -> str:
-    from dcmon.receivers import words
+    from dcmon.notifications.integrations import text
 
-    return f"{words.time(about['acknowledged_at'])}" + (
-        f": {about['acknowledgement']}" * bool(about["acknowledgement"])
-    )
+    return f"{text.time(about['acknowledged_at'])}" + (f": {about['acknowledgement']}" * bool(about["acknowledgement"]))
 
 
 def _next(view: "AlertView", org: str) -> list[str]:
     import shlex
 
-    from dcmon import descriptions
-
-    number, dcmon = view.alert.id, descriptions.typed(org)
+    number, dcmon = view.alert.id, formatting.typed(org)
     look = [f"{dcmon} monitor show {shlex.quote(view.name)}", f"{dcmon} rule show {view.rule.id}"]
     if view.alert.state == "resolved":
         return look
@@ -227,10 +226,10 @@ def _line(change: Any) -> dict[str, Any]:
 @app.command()
 def history(ctx: typer.Context, alert_id: Id) -> None:
     """List what became of an alert, when, and by whom. Example: dcmon alert history 1"""
-    from dcmon import alerts, overview
+    from dcmon.alerting import alerts
 
     with ctx.obj.org() as session:
-        overview.alert(session, alert_id)
+        alert_views.alert(session, alert_id)
         lines = [_line(each) for each in alerts.history(session, alert_id)]
     ctx.obj.output.table(lines, HISTORY, empty="Nothing was written down about it: it is of an older dcmon.")
 
@@ -243,11 +242,11 @@ def ack(
     undo: Annotated[bool, typer.Option("--undo", help="Nobody works on it any more.")] = False,
 ) -> None:
     """Say that you work on an alert. Example: dcmon alert ack 1 --note "looking at the upstream table\""""
-    from dcmon import alerts, overview
+    from dcmon.alerting import alerts
 
     org, who = ctx.obj.organization(), operator()
     with ctx.obj.org(org) as session:
-        view = overview.alert(session, alert_id)
+        view = alert_views.alert(session, alert_id)
         url = ctx.obj.settings.url
         changed = alerts.acknowledge(session, org, view.alert, url, by=who, note=note, is_undone=undo)
         row = {**_moved(view), "acknowledged_by": view.alert.acknowledged_by, "changed": changed}
@@ -257,11 +256,11 @@ def ack(
 @app.command()
 def resolve(ctx: typer.Context, alert_id: Id, note: Note = None) -> None:
     """Declare an alert over; the next bad window opens another. Example: dcmon alert resolve 1"""
-    from dcmon import alerts, overview
+    from dcmon.alerting import alerts
 
     org, who = ctx.obj.organization(), operator()
     with ctx.obj.org(org) as session:
-        view = overview.alert(session, alert_id)
+        view = alert_views.alert(session, alert_id)
         was_firing = alerts.resolve(session, org, view.alert, ctx.obj.settings.url, by=who, note=note)
         row = {**_moved(view), "was_firing": was_firing}
     _done(ctx, row)
@@ -270,11 +269,11 @@ def resolve(ctx: typer.Context, alert_id: Id, note: Note = None) -> None:
 @app.command()
 def reopen(ctx: typer.Context, alert_id: Id, note: Note = None) -> None:
     """Take back that an alert was declared over. Example: dcmon alert reopen 1"""
-    from dcmon import alerts, overview
+    from dcmon.alerting import alerts
 
     org, who = ctx.obj.organization(), operator()
     with ctx.obj.org(org) as session:
-        view = overview.alert(session, alert_id)
+        view = alert_views.alert(session, alert_id)
         changed = alerts.reopen(session, org, view.alert, ctx.obj.settings.url, by=who, note=note)
         row = {**_moved(view), "changed": changed}
     _done(ctx, row)
@@ -286,7 +285,7 @@ def _moved(view: "AlertView") -> dict[str, Any]:
 
 def _done(ctx: typer.Context, row: dict[str, Any]) -> None:
     """Wake the notifier, after the commit, and say what is now."""
-    from dcmon import wake
+    from dcmon.db import work_queue
 
-    ctx.obj.ring(ctx.obj.organization(), wake.Work.notify)
+    ctx.obj.ring(ctx.obj.organization(), work_queue.Work.notify)
     ctx.obj.output.value(row)

@@ -14,10 +14,10 @@ def audit(ctx: typer.Context) -> None:
 
     Example: dcmon audit -o json
     """
-    from dcmon import examination
+    from dcmon.ingestion import audit_reader
 
     output = ctx.obj.output
-    found = examination.examine(ctx.obj.engine, ctx.obj.organizations())
+    found = audit_reader.examine(ctx.obj.engine, ctx.obj.organizations())
     left_out = [(each.org.name, each.left_out) for each in found if each.org and each.left_out]
     findings = [
         {"lineage": each.org.name if each.org else "public", **vars(finding)}

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dcmon.checks import data_flow
 from dcmon.commands import group
 
 if TYPE_CHECKING:
@@ -24,16 +25,16 @@ def list_(ctx: typer.Context) -> None:
 
     Example: dcmon check list
     """
-    from dcmon.checks import catalogue, own
+    from dcmon.checks import catalogue, plugins
 
     aliases: dict[str, list[str]] = {}
     for kind in catalogue.KINDS:
         aliases.setdefault(kind.implementation, []).append(kind.class_name)
     rows = [_row(kind, aliases[kind.implementation][1:]) for kind in catalogue.KINDS if not kind.is_alias]
     rows.append(_row(catalogue.DATA_FLOW, []))
-    for name, each in own.registered().items():
+    for name, each in plugins.registered().items():
         if name not in {kind.class_name for kind in catalogue.KINDS}:
-            rows.append({"check": name, "group": f"own, of {own.package(each)}"})
+            rows.append({"check": name, "group": f"own, of {plugins.package(each)}"})
     if ctx.obj.output.is_json:
         rows = [{name: row.get(name) for name in ("check", "group", "needs", "choices", "also_called")} for row in rows]
     ctx.obj.output.table(rows, ["check", "group", "needs", "choices"], whole=["check"])
@@ -63,7 +64,6 @@ def show(
 
     Example: dcmon check show SingleDatasetPerformance
     """
-    from dcmon import subjects
     from dcmon.checks import catalogue
 
     kind = catalogue.named(name)
@@ -75,7 +75,7 @@ def show(
         "reads": sorted(kind.column_types) if kind.column_types else None,
         "choices": [OPTIONS[each] for each in kind.choices],
         "aggregations": [*kind.aggregations, "none"] if kind.aggregations else [],
-        "metrics": list(subjects.METRICS) if kind.is_flow else [],
+        "metrics": list(data_flow.METRICS) if kind.is_flow else [],
         "parameters": {} if kind.is_flow else _parameters(kind),
         "described_at": kind.docs_link,
     }
@@ -98,6 +98,6 @@ def _show_scorers(ctx: typer.Context, scorers: dict[str, list[str]]) -> None:
 
 
 def _parameters(kind: "CheckKind") -> dict[str, Any]:
-    from dcmon.checks import nature
+    from dcmon.checks import introspection
 
-    return nature.parameters(kind)
+    return introspection.parameters(kind)

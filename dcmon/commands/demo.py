@@ -21,7 +21,7 @@ def demo(
 
     Example: dcmon demo --exit
     """
-    from dcmon.demo import stage, story
+    from dcmon.demo import progress, run
 
-    stay = not exit_ and stage.Stage().is_terminal
-    story.tell(ctx.obj, fresh=fresh, stay=stay, report=report.absolute() if report else None)
+    stay = not exit_ and progress.Stage().is_terminal
+    run.tell(ctx.obj, fresh=fresh, stay=stay, report=report.absolute() if report else None)

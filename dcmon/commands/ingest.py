@@ -9,7 +9,7 @@ from dcmon.commands import confirm, group, mapping, operator, outcome
 
 if TYPE_CHECKING:
     from dcmon.errors import DcmonError
-    from dcmon.loading import Loaded, Loader, Target
+    from dcmon.ingestion.files.loader import Loaded, Loader, Target
     from dcmon.settings import Kafka
 
 app = group(__doc__)
@@ -32,7 +32,8 @@ def file(
 
     Exit code 3 when every row of a file was rejected, 8 when some of several files could not be read.
     """
-    from dcmon import errors, loading
+    from dcmon import errors
+    from dcmon.ingestion.files import loader as loading
 
     org, kind, output = ctx.obj.organization(), "labels" if labels else "samples", ctx.obj.output
     with ctx.obj.org(org) as session:
@@ -75,7 +76,7 @@ def lag(
     The unread messages of an organization are counted among those looked at.
     """
     from dcmon import durations
-    from dcmon import lag as lags
+    from dcmon.ingestion import lag as lags
 
     bound = durations.parse(longest) if longest else None
     partitions, organizations = lags.measure(ctx.obj.engine, require_broker(ctx), look_at)
@@ -105,7 +106,8 @@ def seek(
 
     A topic that was made again is taken for the one to read from then on.
     """
-    from dcmon import kafka, seeking
+    from dcmon.ingestion import kafka
+    from dcmon.ingestion import seek as seeking
 
     if bad := set(topic or ()) - set(kafka.KINDS):
         raise typer.BadParameter(f"{bad.pop()!r} is none of {', '.join(kafka.KINDS)}.", param_hint="--topic")
@@ -135,9 +137,11 @@ def _one(
     loader: "Loader", target: "Target", path: str, format: str | None, again: bool, dry_run: bool
 ) -> "tuple[str, Loaded]":
     """Load one file, or count; in which way it was taken."""
-    from dcmon import files, loading, rehearsal
+    from dcmon.ingestion.files import dry_run as rehearsal
+    from dcmon.ingestion.files import loader as loading
+    from dcmon.ingestion.files import reader
 
-    with files.opened(path, format) as opened:
+    with reader.opened(path, format) as opened:
         mark = loading.digest(opened, target)
         if again:
             mark = loader.anew(mark)

@@ -14,7 +14,7 @@ def migrate(
     """Bring the database up to date: both lineages, every organization. Example: dcmon migrate --dry-run"""
     if ctx.invoked_subcommand is not None:
         return
-    from dcmon.provision import migrate_all
+    from dcmon.tenancy.provisioning import migrate_all
 
     done = migrate_all(ctx.obj.engine, dry_run=dry_run)
     ctx.obj.output.table(done, ["lineage", "schema", "from", "to", "state"])
@@ -23,7 +23,7 @@ def migrate(
 @app.command()
 def status(ctx: typer.Context) -> None:
     """Show where each schema stands; exit 1 when one is not current. Example: dcmon migrate status"""
-    from dcmon.provision import migration_states
+    from dcmon.tenancy.provisioning import migration_states
 
     states = migration_states(ctx.obj.engine)
     rows = [
@@ -37,7 +37,7 @@ def status(ctx: typer.Context) -> None:
 @app.command()
 def check(ctx: typer.Context) -> None:
     """Compare the revisions with the tables in the code; exit 1 when they differ. Example: dcmon migrate check"""
-    from dcmon import migrate
+    from dcmon.db import migrations as migrate
 
     rows = [
         {"lineage": lineage, "state": "differs" if said else "clean", "difference": said}
@@ -59,7 +59,8 @@ def revision(
 
     Example: dcmon migrate revision --lineage org "add silences"
     """
-    from dcmon import errors, migrate
+    from dcmon import errors
+    from dcmon.db import migrations as migrate
 
     if lineage not in migrate.LINEAGES:
         raise errors.InvalidInput(f"There is no lineage {lineage!r}: it is public or org.")

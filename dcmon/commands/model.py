@@ -4,16 +4,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dcmon.alerting import alert_views
 from dcmon.commands import FOR_EVER, group
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from dcmon.tables.org import Model, Version
+    from dcmon.db.tables.org import Model, Version
 
 app = group(__doc__)
 
-# dcmon.columns.TYPES, which a help need not load.
+# dcmon.storage.columns.TYPES, which a help need not load.
 KINDS = "numeric, integer, bigint, categorical, text, boolean, array_float, array_float_2d or datetime"
 
 
@@ -37,7 +38,9 @@ def create(
 
     Example: dcmon model create credit --task binary --version v1 --feature age:numeric --class 0 --class 1
     """
-    from dcmon import durations, models, monitors, versions
+    from dcmon import durations
+    from dcmon.monitoring import monitors
+    from dcmon.storage import models, versions
     from dcmon.windows import Frequency
 
     if frequency.upper() not in Frequency.__members__:
@@ -86,7 +89,8 @@ def _require_whole(
 @app.command("list")
 def list_(ctx: typer.Context) -> None:
     """List models. Example: dcmon model list"""
-    from dcmon import models, samples, versions
+    from dcmon.ingestion import samples
+    from dcmon.storage import models, versions
 
     with ctx.obj.org() as session:
         rows = []
@@ -105,13 +109,17 @@ def list_(ctx: typer.Context) -> None:
 @app.command()
 def show(ctx: typer.Context, name: str) -> None:
     """Show a model: versions, samples, monitors, alerts, quarantine. Example: dcmon model show credit"""
-    from dcmon import durations, models, overview, quarantine, results, retention, versions
+    from dcmon import durations
+    from dcmon.ingestion import quarantine
+    from dcmon.monitoring import results
+    from dcmon.storage import models, versions
+    from dcmon.tenancy import retention
 
     org = ctx.obj.organization()
     with ctx.obj.org(org) as session:
         model = models.find(session, name)
         shown = [_version_row(session, model, version) for version in versions.entries(session, model)]
-        firing = [view for view in overview.alerts(session, model.id) if view.alert.state == "firing"]
+        firing = [view for view in alert_views.alerts(session, model.id) if view.alert.state == "firing"]
         about = {
             "name": model.name,
             "id": model.id,
@@ -135,7 +143,9 @@ def show(ctx: typer.Context, name: str) -> None:
 
 
 def _version_row(session: "Session", model: "Model", version: "Version") -> dict[str, Any]:
-    from dcmon import liveness, references, samples
+    from dcmon.ingestion import samples
+    from dcmon.monitoring import liveness
+    from dcmon.storage import references
 
     return {
         "version": version.name,
@@ -161,22 +171,25 @@ def set_(
 
     Example: dcmon model set credit --time-zone Europe/Berlin --lateness 10m
     """
-    from dcmon import changes, durations, models, wake
+    from dcmon import durations
+    from dcmon.db import work_queue
+    from dcmon.monitoring import lifecycle
+    from dcmon.storage import models
 
     terms = {key: None if text is None else durations.parse(text)
              for key, text in (("lateness", lateness), ("label_delay", label_delay))}  # fmt: skip
-    timing = changes.Timing(time_zone, label_ratio=label_ratio, **terms)
-    if timing == changes.Timing():
+    timing = lifecycle.Timing(time_zone, label_ratio=label_ratio, **terms)
+    if timing == lifecycle.Timing():
         raise typer.BadParameter("Say what to set: --time-zone, --lateness, --label-ratio or --label-delay.")
     org = ctx.obj.organization()
     with ctx.obj.org(org) as session:
         model = models.find(session, name)
-        done = changes.change_model(session, org, model, timing, ctx.obj.settings.url)
+        done = lifecycle.change_model(session, org, model, timing, ctx.obj.settings.url)
         row = {
             "model": name, "time_zone": model.time_zone, "lateness": durations.written(model.lateness),
             "label_ratio": model.label_ratio, "label_delay": durations.written(model.label_delay), **done,
         }  # fmt: skip
-    ctx.obj.ring(org, wake.Work.evaluate, wake.Work.notify)
+    ctx.obj.ring(org, work_queue.Work.evaluate, work_queue.Work.notify)
     ctx.obj.output.value(row)
 
 
@@ -190,7 +203,8 @@ def set_retention(
 
     Example: dcmon model set-retention credit 30d
     """
-    from dcmon import models, retention
+    from dcmon.storage import models
+    from dcmon.tenancy import retention
 
     org = ctx.obj.organization()
     own = None if term.strip().lower() == "inherit" else retention.parse(term) or retention.FOR_EVER

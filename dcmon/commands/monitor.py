@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dcmon.commands import _results, confirm, group, outcome
-from dcmon.commands._results import Name
+from dcmon.commands import _monitor_results, confirm, group, outcome
+from dcmon.commands._monitor_results import Name
 
 if TYPE_CHECKING:
-    from dcmon.comparison import With
-    from dcmon.overview import MonitorView
+    from dcmon.monitoring.monitor_views import MonitorView
+    from dcmon.windows import With
 
 app = group(__doc__)
-app.add_typer(_results.app)
+app.add_typer(_monitor_results.app)
 
 COMPARE = "With what a drift check compares: reference, previous (window), week (the same window a week ago)."
 ROWS = "Rows that it reads of a window: a number, all, or default (DCMON_EVALUATE__SAMPLE_SIZE)."
@@ -51,7 +51,11 @@ def create(
 
     Example: dcmon monitor create "Age drift" --model credit --check FeatureDrift --feature age --rule "> 0.2"
     """
-    from dcmon import durations, filter_syntax, models, monitors, rules, wake
+    from dcmon import durations
+    from dcmon.alerting import rules
+    from dcmon.db import work_queue
+    from dcmon.monitoring import monitors
+    from dcmon.storage import filter_parser, models
     from dcmon.windows import Frequency
 
     if frequency.upper() not in Frequency.__members__:
@@ -62,7 +66,7 @@ def create(
         chosen["aggregation method"] = [aggregation]
     condition = rules.parse(rule) if rule is not None else None
     kwargs = {"check_conf": chosen, "res_conf": metric or None} if chosen or metric else None
-    chosen_rows, compared_with = filter_syntax.parse(filter_ or ()), compared(compare)
+    chosen_rows, compared_with = filter_parser.parse(filter_ or ()), compared(compare)
     reach = None if lookback is None else durations.parse(lookback)
     org = ctx.obj.organization()
     with ctx.obj.org(org) as session:
@@ -74,7 +78,7 @@ def create(
         made = monitors.create(session, on, new, org.retention)
         if condition is not None:
             rules.create(session, made.id, condition, severity)
-    ctx.obj.ring(org, wake.Work.evaluate)
+    ctx.obj.ring(org, work_queue.Work.evaluate)
     ctx.obj.output.value({"monitor": f"{model}/{name}", "id": made.id, "check": on.name})
 
 
@@ -96,7 +100,7 @@ def parameters(given: list[str]) -> dict[str, Any]:
 
 def compared(word: str) -> "With":
     """What --compare says. Raises BadParameter."""
-    from dcmon.comparison import With
+    from dcmon.windows import With
 
     if word.lower() not in WORDS:
         raise typer.BadParameter(f"{word!r} is none of {', '.join(WORDS)}.", param_hint="--compare")
@@ -120,11 +124,12 @@ def list_(ctx: typer.Context, model: Annotated[str | None, typer.Option(help="On
     """
     from datetime import UTC
 
-    from dcmon import models, overview, progress, versions
+    from dcmon.monitoring import monitor_views, progress
+    from dcmon.storage import models, versions
 
     org = ctx.obj.organization()
     with ctx.obj.org(org) as session:
-        views = overview.monitors(session, models.find(session, model).id if model else None, last=SHOWN)
+        views = monitor_views.monitors(session, models.find(session, model).id if model else None, last=SHOWN)
         of = {view.model.id: versions.entries(session, view.model) for view in views}
         now = datetime.now(UTC)
         lines = [progress.lines(session, view, of[view.model.id], now, org.retention) for view in views]
@@ -143,16 +148,17 @@ def show(ctx: typer.Context, name: Name) -> None:
     """
     from datetime import UTC
 
-    from dcmon import monitors, overview, progress, versions
+    from dcmon.monitoring import monitor_views, monitors, progress
+    from dcmon.storage import versions
 
     org = ctx.obj.organization()
     with ctx.obj.org(org) as session:
-        view = overview.monitor(session, monitors.find(session, name).id, last=SHOWN)
-        names = overview.version_names(session)
+        view = monitor_views.monitor(session, monitors.find(session, name).id, last=SHOWN)
+        names = monitor_views.version_names(session)
         of = versions.entries(session, view.model)
         lines = progress.lines(session, view, of, datetime.now(UTC), org.retention)
         about = _about(view, is_json=ctx.obj.output.is_json)
-        last = [_results.row(each, names, view.metric) for each in view.results[-LAST:]]
+        last = [_monitor_results.row(each, names, view.metric) for each in view.results[-LAST:]]
         rows = [line.row for line in lines]
     if ctx.obj.output.is_json:
         ctx.obj.output.value({**about, **_newest(rows[0]), "versions": rows, "results": last})
@@ -160,7 +166,12 @@ def show(ctx: typer.Context, name: Name) -> None:
     ctx.obj.output.value(about if len(rows) > 1 else {**about, **_newest(rows[0])})
     if len(rows) > 1:
         ctx.obj.output.table(rows, ["version", "last", "state", "window_end", "liveness", "history"], title="Versions")
-    columns = [*_results.versions(last), "window_end", "state", *_results.spread(last, view.metrics[:MANY])]
+    columns = [
+        *_monitor_results.versions(last),
+        "window_end",
+        "state",
+        *_monitor_results.spread(last, view.metrics[:MANY]),
+    ]
     ctx.obj.output.table(last, [*columns, "n", "revision", "driver"], title="Last results", empty="No result yet.")
 
 
@@ -170,19 +181,21 @@ def _newest(row: dict[str, Any]) -> dict[str, Any]:
 
 def _about(view: "MonitorView", *, is_json: bool) -> dict[str, Any]:
     """What a monitor was created with, in the words that one types."""
-    from dcmon import durations, filter_syntax, overview
+    from dcmon import durations
+    from dcmon.monitoring import monitor_views
+    from dcmon.storage import filter_parser
 
     monitor, kwargs = view.monitor, view.monitor.additional_kwargs or {}
     return {
         **{
             key: value
-            for key, value in overview.monitor_row(view).items()
+            for key, value in monitor_views.monitor_row(view).items()
             if key in ("id", "monitor", "every", "rules")
         },
         "check": f"{view.check.name} ({view.check.class_name})",
         "params": view.check.params,
         "choices": kwargs.get("check_conf"),
-        "filters": monitor.data_filters if is_json else filter_syntax.write(monitor.data_filters),
+        "filters": monitor.data_filters if is_json else filter_parser.write(monitor.data_filters),
         "compared_with": next(word for word, with_ in WORDS.items() if with_ == monitor.compared_with)
         if view.check.needs_reference
         else None,
@@ -223,7 +236,10 @@ def set_(
     """
     from dataclasses import replace
 
-    from dcmon import changes, durations, filter_syntax, monitors, wake
+    from dcmon import durations
+    from dcmon.db import work_queue
+    from dcmon.monitoring import lifecycle, monitors
+    from dcmon.storage import filter_parser
     from dcmon.windows import Frequency
 
     if frequency is not None and frequency.upper() not in Frequency.__members__:
@@ -233,7 +249,7 @@ def set_(
     given: dict[str, Any] = {
         "name": new_name, "description": description, "aggregation_window": aggregation_window,
         "frequency": frequency and Frequency[frequency.upper()], "lookback": lookback and durations.parse(lookback),
-        "data_filters": filter_ and filter_syntax.parse(filter_), "compared_with": compare and compared(compare),
+        "data_filters": filter_ and filter_parser.parse(filter_), "compared_with": compare and compared(compare),
     }  # fmt: skip
     conf = {"feature": feature, "scorer": scorer, "class": class_, "aggregation method": aggregation and [aggregation]}
     fields = {key: value for key, value in given.items() if value is not None}
@@ -251,9 +267,9 @@ def set_(
         params = None
         if changed or "param" in gone:
             params = {**({} if "param" in gone else monitors.check(session, monitor.check_id).params), **changed}
-        done = changes.change_monitor(session, org, monitor, replace(before, **fields), ctx.obj.settings.url, params)
+        done = lifecycle.change_monitor(session, org, monitor, replace(before, **fields), ctx.obj.settings.url, params)
         row = {"monitor": name, "name": monitor.name, "revision": monitor.revision, "windows_due": done.windows}
-    ctx.obj.ring(org, wake.Work.evaluate, wake.Work.notify)
+    ctx.obj.ring(org, work_queue.Work.evaluate, work_queue.Work.notify)
     ctx.obj.output.value(row)
 
 
@@ -276,7 +292,8 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Delete a monitor with its results, rules and alerts. Example: dcmon monitor delete "credit/Mixed Nulls\""""
-    from dcmon import monitors, wake
+    from dcmon.db import work_queue
+    from dcmon.monitoring import monitors
 
     with ctx.obj.org() as session:
         monitor = monitors.find(session, name)
@@ -286,5 +303,5 @@ def delete(
         confirm(f"Delete monitor {name!r} with {said}?", yes)
         with ctx.obj.org() as session:
             monitors.delete(session, monitors.get(session, wanted))
-        ctx.obj.ring(ctx.obj.organization(), wake.Work.notify)
+        ctx.obj.ring(ctx.obj.organization(), work_queue.Work.notify)
     ctx.obj.output.value(outcome({"deleted": name, **goes}, dry_run=dry_run))

@@ -7,7 +7,7 @@ import typer
 from dcmon.commands import confirm, group, outcome
 
 if TYPE_CHECKING:
-    from dcmon.tables.org import MuteTime
+    from dcmon.db.tables.org import MuteTime
 
 app = group(__doc__)
 
@@ -27,7 +27,7 @@ def add(
 
     Example: dcmon mute add nights --hours 22:00-06:00 --tz Europe/Berlin --match severity!=critical
     """
-    from dcmon import mute_times
+    from dcmon.notifications import mute_times
 
     with ctx.obj.org() as session:
         row = _row(mute_times.add(session, name, days, hours, time_zone, match or []))
@@ -37,7 +37,7 @@ def add(
 @app.command("list")
 def list_(ctx: typer.Context) -> None:
     """List mute times, and until when each holds now. Example: dcmon mute list"""
-    from dcmon import mute_times
+    from dcmon.notifications import mute_times
 
     with ctx.obj.org() as session:
         rows = [_row(each) for each in mute_times.entries(session)]
@@ -52,7 +52,8 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Delete a mute time; what it held back is sent. Example: dcmon mute delete nights"""
-    from dcmon import mute_times, wake
+    from dcmon.db import work_queue
+    from dcmon.notifications import mute_times
 
     with ctx.obj.org() as session:
         when = mute_times.written(mute_times.find(session, name))
@@ -60,14 +61,14 @@ def delete(
         confirm(f"Delete mute time {name!r} ({when})?", yes)
         with ctx.obj.org() as session:
             session.delete(mute_times.find(session, name))
-        ctx.obj.ring(ctx.obj.organization(), wake.Work.notify)
+        ctx.obj.ring(ctx.obj.organization(), work_queue.Work.notify)
     ctx.obj.output.value(outcome({"deleted": name}, dry_run=dry_run))
 
 
 def _row(mute: "MuteTime") -> dict[str, Any]:
     from datetime import UTC, datetime
 
-    from dcmon import mute_times
+    from dcmon.notifications import mute_times
 
     return {
         "name": mute.name,

@@ -35,7 +35,8 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, help="Notifications at most.")] = 100,
 ) -> None:
     """List notifications, the newest first. Example: dcmon notification list --state dead"""
-    from dcmon import notifications, webhooks
+    from dcmon.notifications import notifications
+    from dcmon.notifications import receivers as webhooks
 
     with ctx.obj.org() as session:
         found = notifications.listed(
@@ -52,14 +53,15 @@ def list_(
 @app.command()
 def show(ctx: typer.Context, notification_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
     """Show a notification: what it says, to whom, and how it goes. Example: dcmon notification show 3f2a9c1e"""
-    from dcmon import notifications, receivers, webhooks
+    from dcmon.notifications import integrations, notifications
+    from dcmon.notifications import receivers as webhooks
 
     with ctx.obj.org() as session:
         view = notifications.find(session, notification_id)
         webhook = view.webhook
         shown: dict[str, Any] = {
             **notifications.row(view, webhooks.moment(session)),
-            "to": receivers.find(webhook.kind).shown(webhook.url, webhook.options),
+            "to": integrations.find(webhook.kind).shown(webhook.url, webhook.options),
             "first_try": view.notification.tried_at,
             "status": view.notification.last_status,
             "error": view.notification.last_error,
@@ -79,7 +81,8 @@ def retry(
     all_dead: Annotated[bool, typer.Option("--all-dead", help="All that were given up.")] = False,
 ) -> None:
     """Try again now, but not what a newer state of its alert superseded. Example: dcmon notification retry 3f2a9c1e"""
-    from dcmon import errors, notifications
+    from dcmon import errors
+    from dcmon.notifications import notifications
 
     if bool(ids) == all_dead:
         raise errors.InvalidInput("Say ids, or --all-dead.")
@@ -101,7 +104,8 @@ def pause(
     for_: Annotated[str | None, typer.Option("--for", help="2h, 30m, 3d; not said: until it is resumed.")] = None,
 ) -> None:
     """Send nothing to a receiver: what comes waits, nothing is lost. Example: dcmon notification pause team --for 2h"""
-    from dcmon import durations, webhooks
+    from dcmon import durations
+    from dcmon.notifications import receivers as webhooks
 
     with ctx.obj.org() as session:
         webhook, now = webhooks.find(session, receiver), webhooks.moment(session)
@@ -116,18 +120,19 @@ def resume(ctx: typer.Context, receiver: str) -> None:
 
     Example: dcmon notification resume team
     """
-    from dcmon import latecomers, webhooks
+    from dcmon.notifications import catch_up
+    from dcmon.notifications import receivers as webhooks
 
     org = ctx.obj.organization()
     with ctx.obj.org(org) as session:
         webhook = webhooks.find(session, receiver)
         waiting = webhooks.resume(session, webhook)
-        retried = latecomers.again(session, webhook)
+        retried = catch_up.again(session, webhook)
     _ring(ctx, org)
     ctx.obj.output.value({"resumed": receiver, "waiting": waiting + retried, "retried": retried})
 
 
 def _ring(ctx: typer.Context, org: Any) -> None:
-    from dcmon import wake
+    from dcmon.db import work_queue
 
-    ctx.obj.ring(org, wake.Work.notify)
+    ctx.obj.ring(org, work_queue.Work.notify)

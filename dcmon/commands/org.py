@@ -16,7 +16,7 @@ def create(
     owner: Annotated[str, typer.Option(help="E-mail of the owner.")] = "owner@localhost",
 ) -> None:
     """Create an organization with an owner and a first token. Example: dcmon org create acme --owner ann@acme.org"""
-    from dcmon.provision import create_organization
+    from dcmon.tenancy.provisioning import create_organization
 
     made = create_organization(ctx.obj.engine, name, owner)
     ctx.obj.output.value({"organization": made.organization.name, "owner": owner, "token": made.token})
@@ -28,11 +28,11 @@ def list_(ctx: typer.Context) -> None:
     """List organizations. Example: dcmon org list -o json"""
     from dataclasses import asdict
 
-    from dcmon import limits, organizations
+    from dcmon.tenancy import organizations, rate_limits
 
     with ctx.obj.public() as session:
         found = organizations.entries(session)
-        limited = limits.by_organization(session)
+        limited = rate_limits.by_organization(session)
     rows = [{**row, **asdict(limited[row["id"]])} for row in organizations.describe(found)]
     ctx.obj.output.table(rows, ["name", "id", "schema"], empty='No organization yet: "dcmon org create NAME".')
 
@@ -42,12 +42,13 @@ def show(ctx: typer.Context, name: Annotated[str | None, typer.Argument()] = Non
     """Show an organization: its owner, schema, models, tokens, limits and retention. Example: dcmon org show acme"""
     from dataclasses import asdict
 
-    from dcmon import limits, models, organizations, retention, tokens
+    from dcmon.storage import models
+    from dcmon.tenancy import organizations, rate_limits, retention, tokens
 
     org = ctx.obj.organization(name)
     with ctx.obj.public() as session:
         owner, held = organizations.owner(session, org.id), tokens.entries(session, org.id)
-        limited = asdict(limits.get(session, org.id))
+        limited = asdict(rate_limits.get(session, org.id))
         samples, results = (retention.written(term) for term in organizations.terms(session, org))
     with ctx.obj.org(org) as session:
         names = [model.name for model in models.entries(session)]
@@ -75,7 +76,7 @@ def set_limits(
     """
     from dataclasses import asdict
 
-    from dcmon import limits
+    from dcmon.tenancy import rate_limits
 
     given = {
         "samples_per_minute": samples_per_minute,
@@ -88,7 +89,7 @@ def set_limits(
         raise typer.BadParameter("Give a limit: --samples-per-minute 500000, or none to lift it.")
     org = ctx.obj.organization(name)
     with ctx.obj.public() as session:
-        ctx.obj.output.value({"name": org.name, **asdict(limits.change(session, org.id, wanted))})
+        ctx.obj.output.value({"name": org.name, **asdict(rate_limits.change(session, org.id, wanted))})
 
 
 def _limit(option: str, given: str) -> int | None:
@@ -109,7 +110,8 @@ def set_retention(
     results: Annotated[str | None, typer.Option(help="How long results and alerts are; not shorter.")] = None,
 ) -> None:
     """Set how long samples and results are kept. Example: dcmon org set-retention acme --samples 90d --results 2y"""
-    from dcmon import errors, organizations, retention
+    from dcmon import errors
+    from dcmon.tenancy import organizations, retention
 
     if samples is None and results is None:
         raise errors.InvalidInput("Say what to set: --samples 90d, --results 2y or both; none keeps them for ever.")
@@ -132,7 +134,7 @@ def delete(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
 ) -> None:
     """Delete an organization with everything it has. Example: dcmon org delete acme --dry-run"""
-    from dcmon.provision import delete_organization, extent
+    from dcmon.tenancy.provisioning import delete_organization, extent
 
     org = ctx.obj.organization(name)
     found = extent(ctx.obj.engine, org)

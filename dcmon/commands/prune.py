@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from dcmon.expired import Counts
+    from dcmon.storage.expiry import Counts
 
 BELONGING = ("ids", "labels", "quarter_hours")
 NAMES = {"quarantine": "quarantined rows", "quarter_hours": "quarter hours", "waiting_labels": "labels that wait"}
@@ -30,8 +30,8 @@ def prune(
     Example: dcmon prune --dry-run
     """
     from dcmon.commands import confirm, operator, outcome
-    from dcmon.expired import Counts
     from dcmon.jobs import prune as job
+    from dcmon.storage.expiry import Counts
 
     given = ctx.obj
     orgs = given.organizations()

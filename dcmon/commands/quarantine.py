@@ -9,7 +9,7 @@ from dcmon.commands import confirm, group, operator, outcome, utc
 from dcmon.output import shortened
 
 if TYPE_CHECKING:
-    from dcmon.quarantine import Chosen
+    from dcmon.ingestion.quarantine import Chosen
 
 app = group(__doc__)
 
@@ -44,7 +44,7 @@ def list_(
 
     Example: dcmon quarantine list --model credit --rows
     """
-    from dcmon import quarantine
+    from dcmon.ingestion import quarantine
 
     what, output = _chosen(None, model, version, reason, since, source), ctx.obj.output
     with ctx.obj.org() as session:
@@ -61,7 +61,7 @@ def list_(
 @app.command()
 def show(ctx: typer.Context, row_id: Annotated[int, typer.Argument(metavar="ID")]) -> None:
     """Show a quarantined row as it came, and why it could not be stored. Example: dcmon quarantine show 17"""
-    from dcmon import quarantine
+    from dcmon.ingestion import quarantine
 
     with ctx.obj.org() as session:
         found = quarantine.show(session, row_id)
@@ -85,13 +85,13 @@ def retry(
 
     Example: dcmon quarantine retry --model credit --reason conflict
     """
-    from dcmon import correcting, quarantine
+    from dcmon.ingestion import corrections, quarantine
 
     what, app = _chosen(ids, model, version, reason, since, source, all_=all_), ctx.obj
     org = app.organization()
     with app.org(org) as session:
         quarantine.require_known(session, what)
-    done = correcting.retry(app.engine, org, what, by or operator(), dry_run=dry_run)
+    done = corrections.retry(app.engine, org, what, by or operator(), dry_run=dry_run)
     app.output.value(outcome(vars(done), dry_run=dry_run))
     if not done.tried:
         app.output.say(NO_SUCH_ROW)
@@ -114,7 +114,7 @@ def drop(
     by: By = None,
 ) -> None:
     """Drop rows for ever. Example: dcmon quarantine drop --model credit --reason wrong_type --dry-run"""
-    from dcmon import correcting, quarantine
+    from dcmon.ingestion import corrections, quarantine
 
     what, app = _chosen(ids, model, version, reason, since, source, all_=all_), ctx.obj
     org = app.organization()
@@ -125,7 +125,7 @@ def drop(
         app.output.say(NO_SUCH_ROW)
     elif not dry_run:
         confirm(f"Drop {dropped:,} quarantined rows for ever?", yes)
-        dropped = correcting.drop(app.engine, org, what, by or operator())
+        dropped = corrections.drop(app.engine, org, what, by or operator())
     app.output.value(outcome({"dropped": dropped}, dry_run=dry_run))
 
 
@@ -141,7 +141,7 @@ def _chosen(
 ) -> "Chosen":
     """What the options say; ids, a restriction or --all are needed unless `all_` is None. Raises InvalidInput."""
     from dcmon import errors
-    from dcmon.quarantine import Chosen
+    from dcmon.ingestion.quarantine import Chosen
 
     chosen = Chosen((), model, version, reason, utc(since) if since else None, source)
     if sum([bool(ids), not chosen.is_all, bool(all_)]) > 1:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dcmon.commands import confirm, group, mapping, outcome
+from dcmon.ingestion import reference_loading
+from dcmon.monitoring import lifecycle
 
 if TYPE_CHECKING:
-    from dcmon.columns import Columns
-    from dcmon.references import Loaded, Table
+    from dcmon.ingestion.reference_loading import Loaded, Table
+    from dcmon.storage.columns import Columns
 
 app = group(__doc__)
 
@@ -37,19 +39,19 @@ def load(
 
     Example: dcmon reference load training.parquet --model credit --version v1 --map target=_dc_label --dry-run
     """
-    from dcmon import models, references, storage, versions
+    from dcmon.storage import models, references, sample_tables, versions
 
     largest, columns = ctx.obj.settings.reference.largest, mapping(map_, ignore_extra)
     with ctx.obj.org() as session:
         owner = models.find(session, model)
         found = versions.find(session, owner, version)
-        there, shape = references.count(session, found), storage.columns(owner, found)
+        there, shape = references.count(session, found), sample_tables.columns(owner, found)
     with _table(file, shape, columns) as table:
         if replace and not dry_run:
             confirm(f"Replace {there:,} reference rows of {model}/{version}?", yes)
         org = ctx.obj.organization()
         with ctx.obj.org(org) as session:
-            done = references.load(
+            done = lifecycle.load_reference(
                 session, owner, found, table,
                 replace=replace, largest=largest, dry_run=dry_run, samples_kept=org.retention,
             )  # fmt: skip
@@ -59,7 +61,7 @@ def load(
 @app.command()
 def show(ctx: typer.Context, model: ModelName, version: VersionName) -> None:
     """Show how large a reference is, and its revision. Example: dcmon reference show --model credit --version v1"""
-    from dcmon import models, references, versions
+    from dcmon.storage import models, references, versions
 
     with ctx.obj.org() as session:
         found = versions.find(session, models.find(session, model), version)
@@ -75,18 +77,18 @@ def clear(
     ctx: typer.Context, model: ModelName, version: VersionName, yes: Yes = False, dry_run: DryRun = False
 ) -> None:
     """Remove all rows of a reference. Example: dcmon reference clear --model credit --version v1 --dry-run"""
-    from dcmon import models, references, versions
+    from dcmon.storage import models, references, versions
 
     with ctx.obj.org() as session:
         found = versions.find(session, models.find(session, model), version)
         rows = references.count(session, found)
     if dry_run:
-        _finish(ctx, references.Loaded(0, rows, 0, found.reference_revision + 1), dry_run=True)
+        _finish(ctx, reference_loading.Loaded(0, rows, 0, found.reference_revision + 1), dry_run=True)
         return
     confirm(f"Remove {rows:,} reference rows of {model}/{version}?", yes)
     org = ctx.obj.organization()
     with ctx.obj.org(org) as session:
-        done = references.clear(session, found, org.retention)
+        done = lifecycle.clear_reference(session, found, org.retention)
     _finish(ctx, done, dry_run=False)
 
 
@@ -95,23 +97,23 @@ def _table(file: Path, columns: "Columns", mapping: Mapping[str, str]) -> "Itera
     """The rows of a file, read as they are stored. Raises InvalidInput, NotFound or FileRefused."""
     from mmap import ACCESS_READ, mmap
 
-    from dcmon import files, layouts, references
+    from dcmon.ingestion.files import column_mapping, reader
 
     if file.suffix != ".json":
-        with files.opened(str(file)) as opened:
-            yield references.Table(opened.reference_rows(layouts.layout(columns, "reference", mapping)))
+        with reader.opened(str(file)) as opened:
+            yield reference_loading.Table(opened.reference_rows(column_mapping.layout(columns, "reference", mapping)))
         return
-    with files.opened_bytes(file) as plain:
+    with reader.opened_bytes(file) as plain:
         is_empty = file.stat().st_size == 0
-        yield references.split(b"" if is_empty else mmap(plain.fileno(), 0, access=ACCESS_READ))
+        yield reference_loading.split(b"" if is_empty else mmap(plain.fileno(), 0, access=ACCESS_READ))
 
 
 def _finish(ctx: typer.Context, done: "Loaded", *, dry_run: bool) -> None:
     """Say what was done; windows that are due by it are looked for at once."""
-    from dcmon import wake
+    from dcmon.db import work_queue
 
     org = ctx.obj.organization()
     if not dry_run:
-        ctx.obj.ring(org, wake.Work.evaluate)
+        ctx.obj.ring(org, work_queue.Work.evaluate)
     said = {"stored": done.stored, "removed": done.removed, "rows": done.total, "revision": done.revision}
     ctx.obj.output.value(outcome(said, dry_run=dry_run))

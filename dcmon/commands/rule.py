@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dcmon.alerting import alert_views
 from dcmon.commands import confirm, group, operator, outcome
 
 if TYPE_CHECKING:
-    from dcmon.backtest import Backtest
-    from dcmon.rules import Change
-    from dcmon.trials import Outcome
+    from dcmon.alerting.backtest import Backtest
+    from dcmon.alerting.rule_tests import Outcome
+    from dcmon.alerting.rules import Change
 
 app = group(__doc__)
 
@@ -49,14 +50,15 @@ def add(
 
     Example: dcmon rule add "credit/Prediction Drift" "> 0.3 warn 0.2" --severity critical --for 2 --keep-firing 1
     """
-    from dcmon import alerts, grammar, monitors, rules
-    from dcmon.rules import Change
+    from dcmon.alerting import alerts, condition_parser, rules
+    from dcmon.alerting.rules import Change
+    from dcmon.monitoring import monitors
 
     more = Change(
         warn_severity=warn_severity, name=name, for_windows=for_, keep_firing=keep_firing, min_n=min_n,
         no_data=no_data, on_error=on_error, is_inhibited=inhibit,
     )  # fmt: skip
-    wanted = grammar.parse(condition)
+    wanted = condition_parser.parse(condition)
     org = ctx.obj.organization()
     with ctx.obj.org(org) as session:
         found = monitors.find(session, monitor)
@@ -85,12 +87,13 @@ def create(
 @app.command("list")
 def list_(ctx: typer.Context, model: Annotated[str | None, typer.Option(help="Only of this model.")] = None) -> None:
     """List rules, and how many of their alerts are open. Example: dcmon rule list"""
-    from dcmon import models, overview, unjudged
+    from dcmon.alerting import rule_failures
+    from dcmon.storage import models
 
     with ctx.obj.org() as session:
-        views = overview.rules_of(session, models.find(session, model).id if model else None)
-        why = unjudged.failing(session)
-        rows = [{**overview.rule_row(view), "failing": why.get(view.rule.id)} for view in views]
+        views = alert_views.rules_of(session, models.find(session, model).id if model else None)
+        why = rule_failures.failing(session)
+        rows = [{**alert_views.rule_row(view), "failing": why.get(view.rule.id)} for view in views]
     columns = ["id", "monitor", "condition", "severity", "for", "open", "active"]
     if not ctx.obj.output.is_narrow:
         columns.insert(1, "name")
@@ -103,12 +106,14 @@ def list_(ctx: typer.Context, model: Annotated[str | None, typer.Option(help="On
 @app.command()
 def show(ctx: typer.Context, name: Name) -> None:
     """Show a rule, and its last alerts. Example: dcmon rule show 1"""
-    from dcmon import overview, rules
+    from dcmon.alerting import rules
 
     with ctx.obj.org() as session:
         rule = rules.find(session, name)
         row = _row(session, rule.id)
-        found = [overview.alert_row(view) for view in overview.alerts(session, pending=True) if view.rule.id == rule.id]
+        found = [
+            alert_views.alert_row(view) for view in alert_views.alerts(session, pending=True) if view.rule.id == rule.id
+        ]
     if ctx.obj.output.is_json:
         ctx.obj.output.value({**row, "alerts": found})
         return
@@ -143,11 +148,11 @@ def set_(
     """
     from dataclasses import replace
 
-    from dcmon import alerts, grammar, rules
-    from dcmon.rules import Change
+    from dcmon.alerting import alerts, condition_parser, rules
+    from dcmon.alerting.rules import Change
 
     wanted = Change(
-        condition=grammar.parse(condition) if condition is not None else None, severity=severity,
+        condition=condition_parser.parse(condition) if condition is not None else None, severity=severity,
         warn_severity=warn_severity, name=rename, for_windows=for_, keep_firing=keep_firing, min_n=min_n,
         no_data=no_data, on_error=on_error, is_inhibited=inhibit, is_active=active,
     )  # fmt: skip
@@ -180,7 +185,7 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Delete a rule with its alerts and their history. Example: dcmon rule delete 1 --dry-run"""
-    from dcmon import rules
+    from dcmon.alerting import rules
 
     with ctx.obj.org() as session:
         row = _row(session, rules.find(session, name).id)
@@ -203,7 +208,8 @@ def test(
 
     Example: dcmon rule test rules.yaml
     """
-    from dcmon import errors, trials
+    from dcmon import errors
+    from dcmon.alerting import rule_tests
 
     outcomes: list[tuple[Path, Outcome]] = []
     for file in files:
@@ -211,7 +217,7 @@ def test(
             content = file.read_bytes()
         except OSError as error:
             raise errors.FileRefused(path=file, why=error.strerror or error) from None
-        outcomes += [(file, each) for each in trials.run_all(content, file.name)]
+        outcomes += [(file, each) for each in rule_tests.run_all(content, file.name)]
     if ctx.obj.output.is_json:
         ctx.obj.output.table([_tried_row(file, each) for file, each in outcomes], [])
     else:
@@ -241,19 +247,21 @@ def backtest(
 
     Example: dcmon rule backtest "credit/Prediction Drift" --since 90d --rule "> 0.3" --for 2
     """
-    from dcmon import backtest, durations, grammar
-    from dcmon.rules import Change
+    from dcmon import durations
+    from dcmon.alerting import backtest, condition_parser
+    from dcmon.alerting.rules import Change
+    from dcmon.monitoring import results
 
     wanted = Change(
-        condition=grammar.parse(condition) if condition is not None else None, severity=severity,
+        condition=condition_parser.parse(condition) if condition is not None else None, severity=severity,
         warn_severity=warn_severity, for_windows=for_, keep_firing=keep_firing, min_n=min_n, no_data=no_data,
         on_error=on_error,
     )  # fmt: skip
     reach = durations.parse(since)
     with ctx.obj.org() as session:
         monitor_id, policy = _tried(session, name, wanted)
-        found = backtest.run(session, monitor_id, policy, reach)
-        about = {"rule": grammar.written(policy.condition), **found.summary()}
+        found = backtest.run(session, monitor_id, policy, results.newest_span(session, monitor_id, reach))
+        about = {"rule": condition_parser.written(policy.condition), **found.summary()}
         spans = _spans(found)
     if ctx.obj.output.is_json:
         ctx.obj.output.value({**about, "spans": spans})
@@ -265,7 +273,9 @@ def backtest(
 
 def _tried(session: Any, name: str, wanted: "Change") -> tuple[int, Any]:
     """The monitor and the policy that are tried. A monitor without a rule needs a condition."""
-    from dcmon import errors, monitors, rules
+    from dcmon import errors
+    from dcmon.alerting import rules
+    from dcmon.monitoring import monitors
 
     try:
         rule = rules.find(session, name)
@@ -295,25 +305,23 @@ def _spans(found: "Backtest") -> list[dict[str, Any]]:
 
 
 def _row(session: Any, rule_id: int) -> dict[str, Any]:
-    from dcmon import overview
 
-    return overview.rule_row(next(view for view in overview.rules_of(session) if view.rule.id == rule_id))
+    return alert_views.rule_row(next(view for view in alert_views.rules_of(session) if view.rule.id == rule_id))
 
 
 def _remark(session: Any, rule_id: int) -> str | None:
     """What the rule names and no stored result of its monitor has."""
-    from dcmon import overview
 
-    view = next(view for view in overview.rules_of(session) if view.rule.id == rule_id)
-    return overview.unknown_name(session, view.rule)
+    view = next(view for view in alert_views.rules_of(session) if view.rule.id == rule_id)
+    return alert_views.unknown_name(session, view.rule)
 
 
 def _ring(ctx: typer.Context, told: int) -> None:
     """Wake the notifier when there is something to send."""
-    from dcmon import wake
+    from dcmon.db import work_queue
 
     if told:
-        ctx.obj.ring(ctx.obj.organization(), wake.Work.notify)
+        ctx.obj.ring(ctx.obj.organization(), work_queue.Work.notify)
 
 
 def _tried_row(file: Path, outcome: "Outcome") -> dict[str, Any]:

@@ -20,10 +20,10 @@ def show(
 
     Example: dcmon sample show 17 --model credit
     """
-    from dcmon import models, whereabouts
+    from dcmon.storage import models, sample_lookup
 
     with ctx.obj.org() as session:
-        rows = whereabouts.find(session, models.find(session, model), sample_id)
+        rows = sample_lookup.find(session, models.find(session, model), sample_id)
     if ctx.obj.output.is_json:
         ctx.obj.output.table(rows, [])
         return
@@ -56,20 +56,21 @@ def delete(
 
     Example: dcmon sample delete --model credit --from 2026-11-02 --to 2026-11-03 --dry-run
     """
-    from dcmon import correcting, models
+    from dcmon.ingestion import corrections
+    from dcmon.storage import models
 
     app = ctx.obj
     org = app.organization()
     with app.org(org, snapshot=True) as session:
-        spans = correcting.spans(session, models.find(session, model), version, utc(from_), utc(to))
-        counted = {name: correcting.count(session, span) for name, span in spans.items()}
+        spans = corrections.spans(session, models.find(session, model), version, utc(from_), utc(to))
+        counted = {name: corrections.count(session, span) for name, span in spans.items()}
     total = sum(each.samples for each in counted.values())
     if not dry_run:
         if total:
             confirm(f"Take {total:,} samples of model {model!r} out of {len(spans)} versions?", yes)
         done = {name: span for name, span in spans.items() if counted[name].samples}
         counted = {
-            name: correcting.delete_samples(app.engine, org, span, by or operator(), with_labels=labels)
+            name: corrections.delete_samples(app.engine, org, span, by or operator(), with_labels=labels)
             for name, span in done.items()
         }
     said = "labels" if labels else "labels_that_wait"

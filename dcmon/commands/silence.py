@@ -8,7 +8,7 @@ import typer
 from dcmon.commands import group, operator, utc
 
 if TYPE_CHECKING:
-    from dcmon.tables.org import Silence
+    from dcmon.db.tables.org import Silence
 
 app = group(__doc__)
 
@@ -31,7 +31,8 @@ def add(
     """
     from datetime import UTC
 
-    from dcmon import durations, silences
+    from dcmon import durations
+    from dcmon.notifications import silences
 
     if (for_ is None) is (until is None):
         raise typer.BadParameter("Say either --for or --until.")
@@ -53,7 +54,7 @@ def list_(
     """List silences that hold or will hold. Example: dcmon silence list --all"""
     from datetime import UTC
 
-    from dcmon import silences
+    from dcmon.notifications import silences
 
     now = datetime.now(UTC)
     with ctx.obj.org() as session:
@@ -69,11 +70,12 @@ def end(ctx: typer.Context, silence_id: Annotated[int, typer.Argument(metavar="I
     """End a silence now; what it held back is sent. Example: dcmon silence end 1"""
     from datetime import UTC
 
-    from dcmon import silences, wake
+    from dcmon.db import work_queue
+    from dcmon.notifications import silences
 
     with ctx.obj.org() as session:
         row = _row(silences.end(session, silence_id, datetime.now(UTC)))
-    ctx.obj.ring(ctx.obj.organization(), wake.Work.notify)
+    ctx.obj.ring(ctx.obj.organization(), work_queue.Work.notify)
     ctx.obj.output.value({**row, "state": "over"})
 
 

@@ -7,7 +7,7 @@ import typer
 from dcmon.commands import confirm, group, mapping, outcome
 
 if TYPE_CHECKING:
-    from dcmon.scanning import Scan
+    from dcmon.ingestion.files.scanner import Scan
 
 app = group(__doc__)
 
@@ -25,14 +25,15 @@ def add(
     check: Annotated[bool, typer.Option("--check/--no-check", help="Look whether it can be listed.")] = True,
 ) -> None:
     """Watch a place; the scheduler scans it. Example: dcmon source add lake s3://acme/credit --model credit"""
-    from dcmon import loading, scanning, sources
+    from dcmon.ingestion.files import loader, sources
+    from dcmon.ingestion.files import scanner as scanning
 
     where = scanning.place(url, ctx.obj.settings.s3)
     if check:
         next(where.pages(), None)
     columns, kind = mapping(map_, ignore_extra), "labels" if labels else "samples"
     with ctx.obj.org() as session:
-        target = loading.target(session, model, version, kind, columns)
+        target = loader.target(session, model, version, kind, columns)
         new = sources.NewSource(name, url, kind, target.model_id, target.version_id, columns)
         row = sources.describe(session, sources.add(session, new))
     ctx.obj.output.value({key: row[key] for key in ("name", "url", "kind", "model", "version", "mapping")})
@@ -41,7 +42,7 @@ def add(
 @app.command("list")
 def list_(ctx: typer.Context) -> None:
     """List what is watched. Example: dcmon source list"""
-    from dcmon import sources
+    from dcmon.ingestion.files import sources
 
     with ctx.obj.org() as session:
         rows = [sources.describe(session, source) for source in sources.entries(session)]
@@ -52,7 +53,7 @@ def list_(ctx: typer.Context) -> None:
 @app.command()
 def show(ctx: typer.Context, name: str) -> None:
     """Show what is watched, and the files that can't be read. Example: dcmon source show lake"""
-    from dcmon import sources
+    from dcmon.ingestion.files import sources
 
     with ctx.obj.org() as session:
         source = sources.find(session, name)
@@ -77,7 +78,7 @@ def remove(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be watched no more.")] = False,
 ) -> None:
     """Watch a place no more; what came from it stays. Example: dcmon source remove lake --dry-run"""
-    from dcmon import sources
+    from dcmon.ingestion.files import sources
 
     with ctx.obj.org() as session:
         about = sources.describe(session, sources.find(session, name))
@@ -96,8 +97,8 @@ def scan(
     retry: Annotated[bool, typer.Option("--retry", help="Try files that could not be read once more.")] = False,
 ) -> None:
     """Load what is new, now. Exit code 8 when a file was tried and can't be read. Example: dcmon source scan lake"""
-    from dcmon import sources
-    from dcmon.scanning import Scanner
+    from dcmon.ingestion.files import sources
+    from dcmon.ingestion.files.scanner import Scanner
 
     with ctx.obj.org() as session:
         names = [name] if name is not None else [source.name for source in sources.entries(session)]

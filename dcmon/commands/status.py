@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    from dcmon.health.status import Standing
     from dcmon.output import Output
-    from dcmon.standing import Standing
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -25,8 +25,8 @@ def status(ctx: typer.Context) -> None:
 
     Example: dcmon status -o json
     """
-    from dcmon import standing
     from dcmon.embedded import supervisor
+    from dcmon.health import status as standing
 
     settings, output = ctx.obj.settings, ctx.obj.output
     local = supervisor.state(settings)

@@ -19,7 +19,7 @@ def create(
     """Create a token and show it, once. Example: dcmon token create scoring-service --days 365"""
     from datetime import timedelta
 
-    from dcmon import organizations, tokens
+    from dcmon.tenancy import organizations, tokens
 
     org = ctx.obj.organization()
     with ctx.obj.public() as session:
@@ -32,7 +32,7 @@ def create(
 @app.command("list")
 def list_(ctx: typer.Context) -> None:
     """List tokens, without their secrets. Example: dcmon token list"""
-    from dcmon import tokens
+    from dcmon.tenancy import tokens
 
     org = ctx.obj.organization()
     with ctx.obj.public() as session:
@@ -43,7 +43,7 @@ def list_(ctx: typer.Context) -> None:
 @app.command()
 def revoke(ctx: typer.Context, prefix: Annotated[str, typer.Argument(help="As in the list: dcm_…")]) -> None:
     """Make a token useless from now on. Example: dcmon token revoke dcm_Ab3dE6gH9k"""
-    from dcmon import tokens
+    from dcmon.tenancy import tokens
 
     org = ctx.obj.organization()
     with ctx.obj.public() as session:

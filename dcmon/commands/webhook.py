@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from dcmon.db import Organization
-    from dcmon.webhooks import Address
+    from dcmon.notifications.receivers import Address
 
 app = group(__doc__)
 
@@ -72,7 +72,7 @@ def add(
     """
     from dataclasses import replace
 
-    from dcmon import webhooks
+    from dcmon.notifications import receivers as webhooks
 
     org, settings, output = ctx.obj.organization(), ctx.obj.settings, ctx.obj.output
     where = _address(kind.value, target, header, key, group, class_)
@@ -95,7 +95,7 @@ def add(
 @app.command("list")
 def list_(ctx: typer.Context) -> None:
     """List receivers, without their secrets. Example: dcmon webhook list"""
-    from dcmon import webhooks
+    from dcmon.notifications import receivers as webhooks
 
     with ctx.obj.org() as session:
         now, counts = webhooks.moment(session), webhooks.counts(session)
@@ -114,7 +114,7 @@ def list_(ctx: typer.Context) -> None:
 @app.command()
 def show(ctx: typer.Context, name: str) -> None:
     """Show a receiver, without its secrets: what waits, what went wrong. Example: dcmon webhook show team"""
-    from dcmon import webhooks
+    from dcmon.notifications import receivers as webhooks
 
     with ctx.obj.org() as session:
         found = _shown(session, webhooks.find(session, name))
@@ -144,12 +144,13 @@ def set_(
     """
     from dataclasses import replace
 
-    from dcmon import latecomers, webhooks
+    from dcmon.notifications import catch_up
+    from dcmon.notifications import receivers as webhooks
 
     org, settings = ctx.obj.organization(), ctx.obj.settings
     with ctx.obj.org(org) as session:
         webhook = webhooks.find(session, name)
-        known = latecomers.unheard(session, org, webhook)
+        known = catch_up.unheard(session, org, webhook)
         if any((target, header, key, group, class_)):
             where = _address(webhook.kind, target, header, key, group, class_)
             webhooks.move(webhook, where, settings.webhooks)
@@ -173,8 +174,9 @@ def test(ctx: typer.Context, name: str) -> None:
     """Send a test message now; exit 1 when refused, 7 when unreachable. Example: dcmon webhook test team"""
     import uuid
 
-    from dcmon import receivers, webhooks
-    from dcmon.receivers.kind import Message, Ways
+    from dcmon.notifications import integrations
+    from dcmon.notifications import receivers as webhooks
+    from dcmon.notifications.integrations.base import Message, Ways
 
     org, settings = ctx.obj.organization(), ctx.obj.settings
     with ctx.obj.org(org) as session:
@@ -183,7 +185,7 @@ def test(ctx: typer.Context, name: str) -> None:
     body = {"format": 1, "type": "test", "timestamp": now.isoformat(), "organization": org.name}
     body["text"] = f"A test message to {name!r}: dcmon reaches it."
     message = Message(f"msg_{uuid.uuid4().hex}", body)
-    sent = receivers.send(to, message, Ways(settings.webhooks, settings.smtp))
+    sent = integrations.send(to, message, Ways(settings.webhooks, settings.smtp))
     ctx.obj.output.value(
         {"receiver": name, "delivered": sent.is_delivered, "status": sent.status, "seconds": round(sent.seconds, 3),
          "error": sent.error}
@@ -195,7 +197,7 @@ def test(ctx: typer.Context, name: str) -> None:
 @app.command()
 def rotate(ctx: typer.Context, name: str) -> None:
     """Draw a new signing secret, shown once; the old one signs too for 24 h. Example: dcmon webhook rotate team"""
-    from dcmon import webhooks
+    from dcmon.notifications import receivers as webhooks
 
     with ctx.obj.org() as session:
         webhook = webhooks.find(session, name)
@@ -213,7 +215,7 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask when messages wait for it.")] = False,
 ) -> None:
     """Delete a receiver, with what was not delivered to it yet. Example: dcmon webhook delete team --dry-run"""
-    from dcmon import webhooks
+    from dcmon.notifications import receivers as webhooks
 
     with ctx.obj.org() as session:
         webhook = webhooks.find(session, name)
@@ -235,7 +237,7 @@ def _address(
     class_: str | None,
 ) -> "Address":
     """Where a receiver is, as it was typed."""
-    from dcmon.webhooks import Address
+    from dcmon.notifications.receivers import Address
 
     if key == "-":
         key = (
@@ -249,23 +251,26 @@ def _address(
 
 def _tell(ctx: typer.Context, session: "Session", org: "Organization", webhook: Any, but: Collection[int] = ()) -> int:
     """Tell a receiver of what fires and, where it is to know, of what is wrong with dcmon; returns of how much."""
-    from dcmon import conditions, latecomers, news, webhooks
+    from dcmon.alerting import alert_payload
+    from dcmon.health import problem_notifications, problems
+    from dcmon.notifications import catch_up
+    from dcmon.notifications import receivers as webhooks
 
     settings = ctx.obj.settings
-    told = latecomers.tell(session, org, webhook, settings.url, but=but)
+    told = catch_up.tell(session, org, webhook, settings.url, alert_payload.describe, but=but)
     if org.name != settings.watch.org:
         return told
     with ctx.obj.public() as public:
-        wrong = conditions.told(public)
-    return told + news.tell_one(session, org, webhook, wrong, webhooks.moment(session))
+        wrong = problems.told(public)
+    return told + problem_notifications.tell_one(session, org, webhook, wrong, webhooks.moment(session))
 
 
 def _say_told(ctx: typer.Context, org: "Organization", told: int) -> None:
     """Wake the notifier, after the commit, and say that it has something to tell."""
-    from dcmon import wake
+    from dcmon.db import work_queue
 
     if told:
-        ctx.obj.ring(org, wake.Work.notify)
+        ctx.obj.ring(org, work_queue.Work.notify)
         ctx.obj.output.say(
             f"{told} alerts fire already: it is told of them now."
             if told > 1
@@ -304,7 +309,7 @@ def _limits(cap: str | None, repeat: str | None) -> dict[str, Any]:
 
 
 def _shown(session: Any, webhook: Any) -> dict[str, Any]:
-    from dcmon import webhooks
+    from dcmon.notifications import receivers as webhooks
 
     counted = webhooks.counts(session).get(webhook.id, webhooks.Counts())
     session.refresh(webhook)

@@ -6,10 +6,10 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from dcmon import alerts, overview, rules
-from dcmon.http.access import Access, Asks
-from dcmon.overview import AlertView
-from dcmon.wake import Work
+from dcmon.alerting import alert_views, alerts, rules
+from dcmon.alerting.alert_views import AlertView
+from dcmon.db.work_queue import Work
+from dcmon.http.auth import Access, Asks
 
 router = APIRouter(tags=["alerts"])
 
@@ -25,7 +25,7 @@ def alerts_of(asks: Asks, rule_id: int, resolved: bool | None = None) -> list[di
     """The alerts of a rule in the order of their windows."""
     with asks.session() as session:
         rules.get(session, rule_id)
-        found = [view for view in overview.alerts(session) if view.rule.id == rule_id]
+        found = [view for view in alert_views.alerts(session) if view.rule.id == rule_id]
         return [
             describe_alert(view) for view in found if resolved is None or (view.alert.state == "resolved") is resolved
         ]
@@ -35,7 +35,7 @@ def alerts_of(asks: Asks, rule_id: int, resolved: bool | None = None) -> list[di
 def count_active(asks: Asks) -> dict[str, int]:
     """How many alerts fire, by severity."""
     with asks.session() as session:
-        firing = [view.alert.severity for view in overview.alerts(session) if view.alert.state == "firing"]
+        firing = [view.alert.severity for view in alert_views.alerts(session) if view.alert.state == "firing"]
         return {severity: firing.count(severity) for severity in rules.SEVERITIES if severity in firing}
 
 
@@ -43,7 +43,7 @@ def count_active(asks: Asks) -> dict[str, int]:
 def show_alert(asks: Asks, alert_id: int) -> dict[str, Any]:
     """An alert, with its history."""
     with asks.session() as session:
-        view = overview.alert(session, alert_id)
+        view = alert_views.alert(session, alert_id)
         lines = alerts.history(session, alert_id)
         return {
             **describe_alert(view),
@@ -74,11 +74,11 @@ def reactivate(asks: Asks, alert_id: int, body: Remark | None = None) -> dict[st
 def _act(asks: Access, alert_id: int, act: Callable[..., object], body: Remark | None) -> dict[str, Any]:
     """What an operator does to an alert; the answer is what it is then."""
     with asks.session() as session:
-        alert, note = overview.alert(session, alert_id).alert, body.note if body else None
+        alert, note = alert_views.alert(session, alert_id).alert, body.note if body else None
         act(session, asks.org, alert, asks.app.settings.url, by=asks.email, note=note)
     asks.ring(Work.notify)
     with asks.session() as session:
-        return describe_alert(overview.alert(session, alert_id))
+        return describe_alert(alert_views.alert(session, alert_id))
 
 
 def describe_alert(view: AlertView) -> dict[str, Any]:

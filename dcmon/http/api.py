@@ -13,18 +13,8 @@ from starlette.routing import compile_path
 
 from dcmon.app import App
 from dcmon.errors import DcmonError
-from dcmon.http import (
-    alerts,
-    checks,
-    models,
-    monitors,
-    pages,
-    references,
-    rules,
-    samples,
-    service,
-    versions,
-)
+from dcmon.http import alert_page, alerts, checks, models, monitors, references, rules, samples, versions
+from dcmon.http import status as service
 
 log = logging.getLogger(__name__)
 PREFIX = "/api/v1"
@@ -40,7 +30,7 @@ def create(app: App) -> FastAPI:
     for resource in (service, models, versions, samples, references, checks, monitors, rules, alerts):
         router.include_router(resource.router)
     api.include_router(router)
-    api.include_router(pages.router)
+    api.include_router(alert_page.router)
     api.add_exception_handler(DcmonError, _refused)
     api.add_exception_handler(RequestValidationError, _invalid)
     api.add_exception_handler(HTTPException, _http)

@@ -5,12 +5,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from dcmon import monitors
 from dcmon.checks import catalogue
-from dcmon.http.access import Asks
+from dcmon.db.tables.org import Check
+from dcmon.db.work_queue import Work
+from dcmon.http.auth import Asks
 from dcmon.http.models import resolve
-from dcmon.tables.org import Check
-from dcmon.wake import Work
+from dcmon.monitoring import monitors
 
 router = APIRouter(tags=["checks"])
 

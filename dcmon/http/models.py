@@ -7,11 +7,13 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
-from dcmon import errors, models
-from dcmon.http.access import Asks
-from dcmon.models import NewModel
-from dcmon.tables.org import Model, ModelNote
-from dcmon.wake import Work
+from dcmon import errors
+from dcmon.db.tables.org import Model, ModelNote
+from dcmon.db.work_queue import Work
+from dcmon.http.auth import Asks
+from dcmon.monitoring import lifecycle
+from dcmon.storage import models
+from dcmon.storage.models import NewModel
 
 router = APIRouter(tags=["models"])
 
@@ -82,7 +84,7 @@ def show(asks: Asks, identifier: str, identifier_kind: str | None = None) -> dic
 def delete(asks: Asks, identifier: str, identifier_kind: str | None = None) -> None:
     """Delete a model with everything it has."""
     with asks.session() as session:
-        models.delete(session, resolve(session, identifier, identifier_kind))
+        lifecycle.delete_model(session, resolve(session, identifier, identifier_kind))
     asks.ring(Work.notify)
 
 

@@ -9,17 +9,17 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
-from dcmon import changes, monitors, results, revisiting, rules
-from dcmon.comparison import With
+from dcmon.alerting import rules
+from dcmon.db.tables.org import Check, Monitor
+from dcmon.db.work_queue import Work
 from dcmon.http import checks
 from dcmon.http import rules as rule_routes
-from dcmon.http.access import Asks
+from dcmon.http.auth import Asks
 from dcmon.http.models import resolve
 from dcmon.http.versions import Filters, Time
-from dcmon.monitors import NewMonitor
-from dcmon.tables.org import Check, Monitor
-from dcmon.wake import Work
-from dcmon.windows import Frequency
+from dcmon.monitoring import lifecycle, monitors, reevaluation, results
+from dcmon.monitoring.monitors import NewMonitor
+from dcmon.windows import Frequency, With
 
 router = APIRouter(tags=["monitors"])
 
@@ -88,7 +88,7 @@ class ScheduleBody(BaseModel):
 
 
 def _fields(body: BaseModel, names: Iterable[str]) -> dict[str, Any]:
-    """Values of a body as dcmon.monitors has them."""
+    """Values of a body as dcmon.monitoring.monitors has them."""
     found = {name: value for name, value in body.model_dump().items() if name in names}
     kept: dict[str, Callable[[Any], Any]] = {
         "lookback": lambda seconds: timedelta(seconds=seconds),
@@ -123,7 +123,7 @@ def change(asks: Asks, monitor_id: int, body: MonitorChange) -> None:
     with asks.session() as session:
         monitor = monitors.get(session, monitor_id)
         wanted = body.of(monitors.hold(session, monitor))
-        changes.change_monitor(session, asks.org, monitor, wanted, asks.app.settings.url, params)
+        lifecycle.change_monitor(session, asks.org, monitor, wanted, asks.app.settings.url, params)
     asks.ring()
     asks.ring(Work.notify)
 
@@ -137,7 +137,7 @@ def schedule(
         model = resolve(session, identifier, identifier_kind)
         found = [monitor for monitor, _ in results.monitors_of(session, model)]
         for monitor in found:
-            revisiting.of_monitor(session, monitor.id, datetime.now(UTC), body.timestamp, asks.org.retention)
+            reevaluation.of_monitor(session, monitor.id, datetime.now(UTC), body.timestamp, asks.org.retention)
         answer = [{"id": monitor.id, "latest_schedule": body.timestamp.isoformat()} for monitor in found]
     asks.ring()
     return answer

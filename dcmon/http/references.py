@@ -8,9 +8,12 @@ from fastapi import APIRouter, Depends, Request
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from dcmon import errors, references, versions
-from dcmon.http.access import Asks, bounded
-from dcmon.references import Document
+from dcmon import errors
+from dcmon.http.auth import Asks, bounded
+from dcmon.ingestion import reference_loading
+from dcmon.ingestion.reference_loading import Document
+from dcmon.monitoring import lifecycle
+from dcmon.storage import versions
 
 router = APIRouter(tags=["reference"])
 SMALL = 1_000_000  # bytes; what is larger lies in a temporary file
@@ -60,9 +63,9 @@ def upload(
     asks: Asks, version_id: int, batch: Annotated[Document, Depends(document)], replace: bool = False
 ) -> dict[str, int]:
     """Append rows to the reference, or replace it: a file in pandas' "split" JSON. All are stored, or none."""
-    table, largest = references.split(batch), asks.app.settings.reference.largest
+    table, largest = reference_loading.split(batch), asks.app.settings.reference.largest
     with asks.session() as session:
-        done = references.load(
+        done = lifecycle.load_reference(
             session, *versions.get(session, version_id), table,
             replace=replace, largest=largest, samples_kept=asks.org.retention,
         )  # fmt: skip

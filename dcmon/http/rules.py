@@ -5,11 +5,13 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from dcmon import alerts, errors, grammar, monitors, rules
-from dcmon.http.access import Asks
-from dcmon.rules import Change, Condition
-from dcmon.tables.org import AlertRule
-from dcmon.wake import Work
+from dcmon import errors
+from dcmon.alerting import alerts, condition_parser, rules
+from dcmon.alerting.rules import Change, Condition
+from dcmon.db.tables.org import AlertRule
+from dcmon.db.work_queue import Work
+from dcmon.http.auth import Asks
+from dcmon.monitoring import monitors
 
 router = APIRouter(tags=["alert rules"])
 
@@ -124,7 +126,7 @@ def describe(rule: AlertRule) -> dict[str, Any]:
 
 def _condition(given: ConditionBody | str) -> Condition:
     if isinstance(given, str):
-        return grammar.parse(given)
+        return condition_parser.parse(given)
     if given.operator not in rules.SIGNS.values():
         known = ", ".join(dict.fromkeys(rules.SIGNS.values()))
         raise errors.InvalidInput(f"There is no operator {given.operator!r}: it is one of {known}.")

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter, Response
 
-from dcmon import errors, undecoded
-from dcmon.http.access import Body, Logs
+from dcmon import errors
+from dcmon.http.auth import Body, Logs
+from dcmon.ingestion import raw_rows
 
 LARGE = 100_000  # bytes
 router = APIRouter(tags=["samples and labels"])
@@ -31,11 +32,11 @@ def labels(asks: Logs, model_id: int, body: Body) -> Response:
     return Response()
 
 
-def _rows(body: bytes) -> Sequence[undecoded.Raw]:
+def _rows(body: bytes) -> Sequence[raw_rows.Raw]:
     """The rows of a body. A large one is not split before it is decoded, which says whether it is an array at all."""
     if len(body) > LARGE and body[:2] == b"[{" and body[-1:] == b"]":
-        return undecoded.RowArray(memoryview(body))
-    found = undecoded.split(body)
+        return raw_rows.RowArray(memoryview(body))
+    found = raw_rows.split(body)
     if not found:
         raise errors.InvalidInput("The list is empty: there is nothing to log.")
     return found

@@ -9,8 +9,8 @@ import uvicorn
 
 from dcmon.app import App
 from dcmon.errors import PortTaken
+from dcmon.health.process_heartbeats import Signs
 from dcmon.http import api
-from dcmon.signs import Signs
 
 
 class _Server(uvicorn.Server):

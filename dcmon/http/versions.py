@@ -9,13 +9,16 @@ from fastapi import APIRouter
 from pydantic import AfterValidator, BaseModel, Field
 from sqlalchemy.orm import Session
 
-from dcmon import columns, errors, models, references, samples, storage, versions
-from dcmon.columns import TIME
-from dcmon.http.access import Asks
+from dcmon import errors
+from dcmon.db.tables.org import Model, Version
+from dcmon.db.work_queue import Work
+from dcmon.http.auth import Asks
 from dcmon.http.models import resolve
-from dcmon.tables.org import Model, Version
-from dcmon.versions import NewVersion
-from dcmon.wake import Work
+from dcmon.ingestion import samples
+from dcmon.monitoring import lifecycle
+from dcmon.storage import columns, models, references, sample_tables, versions
+from dcmon.storage.columns import TIME
+from dcmon.storage.versions import NewVersion
 
 router = APIRouter(tags=["model versions"])
 FAR, NEVER = datetime(3000, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC)
@@ -112,7 +115,7 @@ def delete_by_name(asks: Asks, model_name: str, version_name: str) -> None:
     """Delete a version of the named model with everything it has."""
     with asks.session() as session:
         model = models.find(session, model_name)
-        versions.delete(session, model, versions.find(session, model, version_name))
+        lifecycle.delete_version(session, model, versions.find(session, model, version_name))
     asks.ring(Work.notify)
 
 
@@ -136,7 +139,7 @@ def change(asks: Asks, version_id: int, body: VersionChange) -> None:
 def delete(asks: Asks, version_id: int) -> None:
     """Delete a version with everything it has."""
     with asks.session() as session:
-        versions.delete(session, *versions.get(session, version_id))
+        lifecycle.delete_version(session, *versions.get(session, version_id))
     asks.ring(Work.notify)
 
 
@@ -145,7 +148,7 @@ def schema(asks: Asks, version_id: int) -> dict[str, Any]:
     """JSON Schemas of samples and reference rows, and what the version was created from."""
     with asks.session() as session:
         model, version = versions.get(session, version_id)
-    own = storage.columns(model, version)
+    own = sample_tables.columns(model, version)
     return {
         "monitor_schema": columns.monitor_schema(own),
         "reference_schema": columns.reference_schema(own),
@@ -216,7 +219,7 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def _version(session: Session, model: Model, version: Version) -> dict[str, Any]:
-    own = storage.columns(model, version)
+    own = sample_tables.columns(model, version)
     return {
         "id": version.id,
         "model_id": version.model_id,

@@ -8,7 +8,7 @@ from importlib import import_module
 
 from dcmon.app import App
 from dcmon.errors import DcmonError
-from dcmon.signs import Pulse, Signs
+from dcmon.health.process_heartbeats import Pulse, Signs
 
 log = logging.getLogger(__name__)
 

@@ -8,16 +8,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Event
 
-from dcmon import db, due, evaluation, gathering, organizations, planning, wake
+from dcmon import db
 from dcmon.app import App
-from dcmon.children import Child
-from dcmon.db import Organization
-from dcmon.due import Claim
+from dcmon.checks.worker_pool import Child
+from dcmon.db import Organization, work_queue
+from dcmon.db.tables.org import Version
+from dcmon.db.work_queue import Work
 from dcmon.errors import DcmonError
-from dcmon.gathering import Kept
-from dcmon.jobs.turns import take_turns
-from dcmon.tables.org import Version
-from dcmon.wake import Work
+from dcmon.jobs.worker_loop import take_turns
+from dcmon.monitoring import due_windows, evaluation, planner, row_loader
+from dcmon.monitoring.due_windows import Claim
+from dcmon.monitoring.row_loader import Kept
+from dcmon.tenancy import organizations
 
 log = logging.getLogger(__name__)
 
@@ -74,14 +76,14 @@ class Evaluator:
         app, lease = self.app, self.app.settings.evaluate.lease
         quiet = app.settings.evaluate.backfill_quiet
         with app.public() as session:
-            picked = wake.pick(session, Work.evaluate, lease)
+            picked = work_queue.pick(session, Work.evaluate, lease)
             org = organizations.by_id(session, picked[0]) if picked else None
         if picked is None or org is None:
             return False
         with db.org_session(app.engine, org) as session:
-            due.expand(session, org.retention)
+            due_windows.expand(session, org.retention)
         with db.org_session(app.engine, org) as session:
-            claims = due.claim(session, CLAIMED_AT_ONCE, lease, quiet)
+            claims = due_windows.claim(session, CLAIMED_AT_ONCE, lease, quiet)
         ends = time.monotonic() + LONGEST_TURN.total_seconds()
         for position, claim in enumerate(claims):
             if self.stop.is_set() or (position and time.monotonic() > ends):
@@ -89,9 +91,9 @@ class Evaluator:
                 break
             self._one(org, claim, claims[position:])
         with db.org_session(app.engine, org) as session:
-            next_at = due.next_at(session, quiet)
+            next_at = due_windows.next_at(session, quiet)
         with app.public() as session:
-            wake.rest(session, org.id, Work.evaluate, picked[1], next_at)
+            work_queue.rest(session, org.id, Work.evaluate, picked[1], next_at)
         return bool(claims)
 
     def _one(self, org: Organization, claim: Claim, held: Sequence[Claim]) -> None:
@@ -118,18 +120,18 @@ class Evaluator:
             raise RuntimeError(f"Workers ended {GIVEN_UP_AFTER} times while they evaluated it.")
         with db.org_session(app.engine, org, snapshot=True) as session:
             now = datetime.now(UTC)
-            plan = planning.plan(
+            plan = planner.plan(
                 session, claim.version_id, claim.window, claim.touched_at, settings, now,
                 is_flow=claim.is_flow, kept=org.retention,
             )  # fmt: skip
-            workload, known = gathering.gather(session, org, plan, settings, self.kept)
+            workload, known = row_loader.gather(session, org, plan, settings, self.kept)
         answers = [*known, *self.child.run(workload, lambda: self._wait(org))]
         with db.org_session(app.engine, org) as session:
-            if not due.is_held(session, claim):
+            if not due_windows.is_held(session, claim):
                 log.info("version %d: another worker took its window over", claim.version_id)
                 return
             done = evaluation.store(session, org, plan, answers, app.settings.url, app.settings.alerts.recent)
-            due.finish(session, claim, plan.again_at)
+            due_windows.finish(session, claim, plan.again_at)
         if done["notifications"]:
             app.ring(org, Work.notify)
         log.info(
@@ -139,7 +141,7 @@ class Evaluator:
 
     def _hold(self, org: Organization, claims: Sequence[Claim]) -> None:
         with db.org_session(self.app.engine, org) as session:
-            due.renew(session, claims, self.app.settings.evaluate.lease)
+            due_windows.renew(session, claims, self.app.settings.evaluate.lease)
         self._held, self._renewed = claims, time.monotonic()
 
     def _wait(self, org: Organization) -> None:
@@ -160,21 +162,21 @@ class Evaluator:
         app, settings, now = self.app, self.app.settings.evaluate, datetime.now(UTC)
         with db.org_session(app.engine, org) as session:
             if claim.attempts < TRIES:
-                due.postpone(session, claim, PAUSE * 2**claim.attempts)
+                due_windows.postpone(session, claim, PAUSE * 2**claim.attempts)
                 return
-            if not due.is_held(session, claim):
+            if not due_windows.is_held(session, claim):
                 return
-            plan = planning.plan(
+            plan = planner.plan(
                 session, claim.version_id, claim.window, claim.touched_at, settings, now,
                 is_flow=claim.is_flow, kept=org.retention,
             )  # fmt: skip
             evaluation.store(
                 session, org, plan, evaluation.failed(plan, reason), app.settings.url, app.settings.alerts.recent
             )
-            due.finish(session, claim, plan.again_at)
+            due_windows.finish(session, claim, plan.again_at)
 
     def _give_back(self, org: Organization, claims: Sequence[Claim]) -> None:
         """Let others have what is not begun."""
         with db.org_session(self.app.engine, org) as session:
             for claim in claims:
-                due.give_back(session, claim)
+                due_windows.give_back(session, claim)

@@ -1,4 +1,4 @@
-"""Ingest: from Kafka into PostgreSQL, exactly once (dcmon.batches has the order of things).
+"""Ingest: from Kafka into PostgreSQL, exactly once (dcmon.ingestion.message_batches has the order of things).
 
 Two threads: one reads and decodes the next batch while the other stores the one before.
 """
@@ -15,11 +15,13 @@ from datetime import timedelta
 from threading import Event, Thread
 from typing import TypeVar
 
-from dcmon import batches, errors, kafka, letters, offsets, topics, wake
+from dcmon import errors
 from dcmon.app import App
-from dcmon.batches import Batch
-from dcmon.offsets import Seek, Sought
-from dcmon.targets import Targets
+from dcmon.db import work_queue
+from dcmon.ingestion import dead_letters, kafka, message_batches, offsets, topics
+from dcmon.ingestion.message_batches import Batch
+from dcmon.ingestion.offsets import Seek, Sought
+from dcmon.ingestion.target_cache import Targets
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -98,7 +100,7 @@ def _consume(reading: Reading, consumer: kafka.Consumer) -> None:
             _look_at_topics(app, consumer)
         batch = _fill(reading, consumer)
         if batch.parts:
-            batches.decode(reading.targets, batch)
+            message_batches.decode(reading.targets, batch)
         if storing is not None:
             _finish(reading, consumer, storing)
         if stop.is_set():
@@ -165,7 +167,7 @@ class Storing:
 
 
 def _take(reading: Reading, batch: Batch) -> bool:
-    touched = batches.take(reading.app.engine, reading.targets, batch)
+    touched = message_batches.take(reading.app.engine, reading.targets, batch)
     _ring(reading.app, touched)
     if any(part.dead for part in batch.parts.values()):
         send_dead_letters(reading.app)
@@ -196,7 +198,7 @@ def _drain(consumer: kafka.Consumer, storing: Storing) -> None:
 
 
 def _retry_parked(reading: Reading) -> bool:
-    _ring(reading.app, batches.retry_parked(reading.app.engine, reading.targets))
+    _ring(reading.app, message_batches.retry_parked(reading.app.engine, reading.targets))
     send_dead_letters(reading.app)
     return True
 
@@ -204,7 +206,7 @@ def _retry_parked(reading: Reading) -> bool:
 def send_dead_letters(app: App) -> int:
     """Copy dead letters to their topic, with where they stood and why in the headers; at least once. How many."""
     with app.public() as session:
-        dead = letters.unsent(session, 100)
+        dead = dead_letters.unsent(session, 100)
         if not dead:
             return 0
         name = kafka.topic(app.settings.kafka, kafka.DEAD)
@@ -218,7 +220,7 @@ def send_dead_letters(app: App) -> int:
         except errors.Unreachable as error:
             log.debug("dead letters wait for Kafka: %s", error)
             return 0
-        letters.are_sent(session, dead)
+        dead_letters.are_sent(session, dead)
     return len(dead)
 
 
@@ -242,4 +244,4 @@ def _patiently(stop: Event, work: Callable[[], T], rest: Callable[[], object]) -
 
 def _ring(app: App, org_ids: Iterable[int]) -> None:
     for org_id in org_ids:
-        wake.ring_now(app.engine, org_id, wake.Work.evaluate)
+        work_queue.ring_now(app.engine, org_id, work_queue.Work.evaluate)

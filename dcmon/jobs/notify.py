@@ -8,13 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Event
 
-from dcmon import db, errors, organizations, outbox, receivers, wake, webhooks
+from dcmon import db, errors
+from dcmon.alerting import alert_payload
 from dcmon.app import App
-from dcmon.db import Organization
-from dcmon.jobs.turns import take_turns
-from dcmon.outbox import Claimed
-from dcmon.receivers.kind import Ways
-from dcmon.wake import Work
+from dcmon.db import Organization, work_queue
+from dcmon.db.work_queue import Work
+from dcmon.jobs.worker_loop import take_turns
+from dcmon.notifications import integrations, outbox
+from dcmon.notifications import receivers as webhooks
+from dcmon.notifications.integrations.base import Ways
+from dcmon.notifications.outbox import Claimed
+from dcmon.tenancy import organizations
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +85,7 @@ class Sending:
             if time.monotonic() > claimed.begun_by:
                 log.warning("message %s: it was claimed too long ago, and is sent by who claims it next", name)
                 return
-            sent = receivers.send(claimed.to, claimed.message, self._ways)
+            sent = integrations.send(claimed.to, claimed.message, self._ways)
             is_delivered = sent.is_delivered
             said = f"delivered in {sent.seconds:.2f} s" if is_delivered else sent.error
             log.info("message %s to %s: %s", name, claimed.to.name, said)
@@ -105,7 +109,7 @@ class Sending:
                 next_at = outbox.next_at(session, self._ways.webhooks)
             if next_at is not None:
                 with self._app.public() as session:
-                    wake.ring(session, org.id, Work.notify, next_at)
+                    work_queue.ring(session, org.id, Work.notify, next_at)
         except errors.DcmonError as error:
             log.info("organization %s is looked at again within a minute: %s", org.name, error)
 
@@ -114,7 +118,7 @@ def _turn(app: App, at_work: Sending) -> bool:
     """Look at one organization that has notifications, and begin to send them; False when none has."""
     settings = app.settings.webhooks
     with app.public() as session:
-        picked = wake.pick(session, Work.notify, HOLD)
+        picked = work_queue.pick(session, Work.notify, HOLD)
         org = organizations.by_id(session, picked[0]) if picked else None
     if picked is None or org is None:
         return False
@@ -124,6 +128,7 @@ def _turn(app: App, at_work: Sending) -> bool:
             org,
             settings,
             app.settings.url,
+            alert_payload.describe,
             room=lambda webhook, claimed: at_work.room(org.id, webhook, claimed),
         )
     for each in claimed:
@@ -134,5 +139,5 @@ def _turn(app: App, at_work: Sending) -> bool:
     if next_at is not None and not claimed:
         next_at = max(next_at, now + SOON)  # due, but there is no room for it
     with app.public() as session:
-        wake.rest(session, org.id, Work.notify, picked[1], next_at)
+        work_queue.rest(session, org.id, Work.notify, picked[1], next_at)
     return True

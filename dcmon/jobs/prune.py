@@ -8,11 +8,13 @@ from threading import Event
 
 from sqlalchemy import text
 
-from dcmon import db, errors, expired, organizations, pruning
+from dcmon import db, errors
 from dcmon.app import App
 from dcmon.db import Organization
-from dcmon.expired import Counts, Terms
-from dcmon.pruning import Prune
+from dcmon.storage import expiry, pruning
+from dcmon.storage.expiry import Counts, Terms
+from dcmon.storage.pruning import Prune
+from dcmon.tenancy import organizations
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +69,7 @@ def extent(app: App, orgs: Sequence[Organization]) -> list[Pruned]:
         try:
             terms = _terms(app, org)
             with db.org_session(app.engine, org, snapshot=True, wait=pruning.WAIT) as session:
-                done.append(Pruned(org, expired.extent(session, terms)))
+                done.append(Pruned(org, expiry.extent(session, terms)))
         except errors.DcmonError as error:
             done.append(Pruned(org, left_out=error))
     return done

@@ -11,13 +11,20 @@ from typing import Any
 from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy.orm import Session
 
-from dcmon import db, due, errors, ledger, liveness, offsets, organizations, outbox, rounds, signs, sources
+from dcmon import db, errors
 from dcmon.app import App
 from dcmon.db import Organization
-from dcmon.jobs import prune, watch
-from dcmon.leadership import Leadership
-from dcmon.scanning import Scanner, Stopped
-from dcmon.wake import Work
+from dcmon.db.leader_lock import Leadership
+from dcmon.db.work_queue import Work
+from dcmon.health import process_heartbeats, scheduler_runs
+from dcmon.ingestion import offsets
+from dcmon.ingestion.files import sources
+from dcmon.ingestion.files.scanner import Scanner, Stopped
+from dcmon.jobs import health, prune
+from dcmon.monitoring import due_windows, liveness
+from dcmon.notifications import outbox
+from dcmon.storage import ledger
+from dcmon.tenancy import organizations
 
 log = logging.getLogger(__name__)
 
@@ -55,11 +62,11 @@ def _clockwork(app: App, stop: Event) -> BackgroundScheduler:
         ("prune", prune.run, [app, stop], PRUNE_EVERY),
         ("fold spans", fold_spans, [app, stop], PRUNE_EVERY),
         ("fold lines", fold_lines, [app, stop], PRUNE_EVERY),
-        ("watch", watch.judge, [app], app.settings.watch.every.total_seconds()),
+        ("watch", health.judge, [app], app.settings.watch.every.total_seconds()),
     ]
     if app.settings.heartbeat.url is not None:
-        works.append(("heartbeat", watch.beat, [app], app.settings.heartbeat.every.total_seconds()))
-    _note(app, rounds.begin, rounds.LEAD, f"{signs.HERE} (pid {os.getpid()})")
+        works.append(("heartbeat", health.beat, [app], app.settings.heartbeat.every.total_seconds()))
+    _note(app, scheduler_runs.begin, scheduler_runs.LEAD, f"{process_heartbeats.HERE} (pid {os.getpid()})")
     for name, work, given, seconds in works:
         noted = guarded(Noted(app, name, work, NOTED_EVERY if name == "clock" else 0), name)
         scheduler.add_job(noted, "interval", given, seconds=seconds, next_run_time=datetime.now(UTC), name=name)
@@ -82,7 +89,7 @@ def guarded(work: Callable[..., object], name: str) -> Callable[..., None]:
 
 
 class Noted:
-    """A work that writes down when it is done and how that went: what is never done is noticed (dcmon.watch).
+    """A work that writes down when it is done and how that went: what is never done is noticed (dcmon.health.checks).
 
     `pause`: between two that are written down; one that is done every second need not be each time.
     """
@@ -95,14 +102,14 @@ class Noted:
         is_noted = time.monotonic() - self._noted >= self.pause
         if is_noted:
             self._noted = time.monotonic()
-            _note(self.app, rounds.begin, self.name, None)
+            _note(self.app, scheduler_runs.begin, self.name, None)
         try:
             done = self.work(*given)
         except Exception as error:
-            _note(self.app, rounds.fail, self.name, str(error) or type(error).__name__)
+            _note(self.app, scheduler_runs.fail, self.name, str(error) or type(error).__name__)
             raise
         if is_noted:
-            _note(self.app, rounds.succeed, self.name, done if isinstance(done, str) else None)
+            _note(self.app, scheduler_runs.succeed, self.name, done if isinstance(done, str) else None)
 
 
 def _note(app: App, how: Callable[[Session, str, Any], None], name: str, said: str | None) -> None:
@@ -136,7 +143,7 @@ def sweep(app: App, orgs: Sequence[Organization] | None = None) -> int:
     An organization that has nothing to do costs one statement.
     """
     rung = 0
-    look = f"select {due.WAITS}, {outbox.WAITS}, {liveness.SILENT}"
+    look = f"select {due_windows.WAITS}, {outbox.WAITS}, {liveness.SILENT}"
     with db.peeking(app.engine) as peek:
         for org in _organizations(app) if orgs is None else orgs:
             found = peek(org, look)

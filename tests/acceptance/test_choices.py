@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dcmon import models, versions
 from dcmon.app import App
-from dcmon.models import NewModel
-from dcmon.versions import NewVersion
+from dcmon.storage import models, versions
+from dcmon.storage.models import NewModel
+from dcmon.storage.versions import NewVersion
 from tests.acceptance.conftest import Dcmon
 from tests.conftest import Acme
 

@@ -14,7 +14,7 @@ from dcmon import db
 from dcmon.embedded.process import wait_until
 from tests.acceptance.conftest import COMMAND, Dcmon
 from tests.conftest import Acme
-from tests.s3.server import Server, server
+from tests.helpers.s3_server import Server, server
 
 HEADER = "_dc_sample_id,_dc_time,_dc_prediction,age,job\n"
 

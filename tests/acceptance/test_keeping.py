@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from dcmon import db, provision
-from dcmon.ingestion import Direct
-from dcmon.undecoded import Raw
+from dcmon import db
+from dcmon.ingestion.pipeline import Direct
+from dcmon.ingestion.raw_rows import Raw
+from dcmon.tenancy import provisioning
 from tests.acceptance.conftest import Dcmon
 from tests.integration.conftest import labels, new_target, rows
 
@@ -22,7 +23,7 @@ NOW = datetime.now(UTC)
 def acme(database_url: str, with_url: Callable[[str], Dcmon]) -> Dcmon:
     """dcmon with a model of 300 samples and labels in March, some of this month, and bad rows."""
     engine = db.engine(database_url)
-    target = new_target(engine, provision.create_organization(engine, "acme", "o@acme.example").organization)
+    target = new_target(engine, provisioning.create_organization(engine, "acme", "o@acme.example").organization)
     young = [_at(row, NOW - timedelta(minutes=number)) for number, row in enumerate(rows(5000, 20))]
     into = Direct(engine)
     into.take_samples(target.org, target.version_id, [Raw(row) for row in [*rows(0, 300), *young, b"null", b"{}"]])

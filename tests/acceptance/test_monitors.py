@@ -11,11 +11,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from dcmon import models, monitors, rules, versions
+from dcmon.alerting import rules
 from dcmon.app import App
-from dcmon.models import NewModel
-from dcmon.monitors import NewMonitor
-from dcmon.versions import NewVersion
+from dcmon.monitoring import monitors
+from dcmon.monitoring.monitors import NewMonitor
+from dcmon.storage import models, versions
+from dcmon.storage.models import NewModel
+from dcmon.storage.versions import NewVersion
 from dcmon.windows import Frequency
 from tests.acceptance.conftest import Dcmon
 from tests.conftest import Acme

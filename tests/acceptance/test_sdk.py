@@ -14,8 +14,8 @@ from dcmon import db
 from dcmon.embedded.process import wait_until
 from tests.acceptance.conftest import Dcmon, free_port
 from tests.conftest import Acme
+from tests.helpers.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 SDK = Path(os.environ.get("DCMON_TEST_SDK_PYTHON") or ROOT / ".venv-sdk" / "bin" / "python")
 SHARED = ["Feature Drift", "Label Drift", "Mixed Nulls", "New Category Train-Test", "Percent Of Nulls", "Performance"]
 CHECKS = sorted([*SHARED, "Prediction Drift", "String Mismatch"])

@@ -13,7 +13,7 @@ import psycopg
 
 from dcmon import errors
 from dcmon.embedded import postgres, process, valkey
-from tests.kafka.broker import Apache
+from tests.helpers.kafka_broker import Apache
 
 STOPS_WITHIN = 60.0  # seconds after SIGTERM
 TRIES = 30  # to start PostgreSQL

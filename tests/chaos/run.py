@@ -20,19 +20,22 @@ import urllib3
 from pydantic import SecretStr
 from sqlalchemy import Engine
 
-from dcmon import db, migrate, models, provision, versions
+from dcmon import db
+from dcmon.db import migrations
 from dcmon.embedded import process
 from dcmon.embedded.supervisor import environment
-from dcmon.models import NewModel
 from dcmon.settings import Http, Kafka, Settings
-from dcmon.versions import NewVersion
+from dcmon.storage import models, versions
+from dcmon.storage.models import NewModel
+from dcmon.storage.versions import NewVersion
+from dcmon.tenancy import provisioning
 from tests.chaos.book import Book
 from tests.chaos.generator import Client, HttpClient, Plan, TopicClient
 from tests.chaos.processes import Broker, Killable, PostgreSQL, Valkey, dcmon
 from tests.chaos.reaper import ON_APACHE, ON_TANSU, Reaper
 from tests.chaos.rows import ADDITIONAL, CLASSES, FEATURES, Model, Rows, Target
 from tests.chaos.verdict import Judge, Verdict
-from tests.kafka.broker import tansu
+from tests.helpers.kafka_broker import tansu
 
 Through = Literal["none", "tansu", "apache"]
 WORLD = {"acme": {"credit": ("binary", 2), "price": ("regression", 1)}, "other": {"insects": ("multiclass", 2)}}
@@ -90,7 +93,7 @@ def targets(engine: Engine) -> list[Target]:
     """Several organizations with models of each kind, and versions."""
     found = []
     for name, wanted in WORLD.items():
-        made = provision.create_organization(engine, name, f"o@{name}.example")
+        made = provisioning.create_organization(engine, name, f"o@{name}.example")
         for title, (task, count) in wanted.items():
             with db.org_session(engine, made.organization) as session:
                 model = models.create(session, NewModel(title, task))
@@ -222,7 +225,7 @@ def carry_out(course: Course, say: Callable[[Reaper], None] = lambda _: None) ->
 def _prepared(url: str) -> list[Target]:
     engine = db.engine(url)
     try:
-        migrate.upgrade_public(engine)
+        migrations.upgrade_public(engine)
         return targets(engine)
     finally:
         engine.dispose()

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from dcmon.db import Organization
-from dcmon.ingestion import Direct
+from dcmon.ingestion.pipeline import Direct
 from tests.chaos.book import Book, Request
 from tests.chaos.generator import Plan
 from tests.chaos.rows import Rows, Target

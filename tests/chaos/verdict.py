@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from dcmon.arrivals import key_of
+from dcmon.storage.sample_ids import key_of
 from tests.chaos.book import Book, Said
 from tests.chaos.rows import Model, Rows, Target
 

@@ -14,15 +14,16 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import Engine, text
 
-from dcmon import db, models, versions
+from dcmon import db
 from dcmon.app import App
 from dcmon.db import Organization
 from dcmon.embedded.process import wait_until
-from dcmon.models import NewModel
 from dcmon.output import Output
 from dcmon.settings import Kafka, Settings
-from dcmon.versions import NewVersion
-from tests.kafka.broker import broker
+from dcmon.storage import models, versions
+from dcmon.storage.models import NewModel
+from dcmon.storage.versions import NewVersion
+from tests.helpers.kafka_broker import broker
 
 
 @pytest.fixture(scope="session")

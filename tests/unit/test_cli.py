@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import typer
 
-from dcmon import cli, durations, rules
+from dcmon import cli, durations
+from dcmon.alerting import rules
 from dcmon.errors import InvalidInput
 from dcmon.output import Format, Output
 

@@ -12,10 +12,11 @@ import typer
 import yaml
 from pydantic import BaseModel
 
-from dcmon import cli, errors, quarantine
+from dcmon import cli, errors
+from dcmon.ingestion import quarantine
 from dcmon.settings import Settings
+from tests.helpers.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 # typer brings its own click, or takes the one that is installed: its version decides.
 UsageError: Any = typer.BadParameter.__base__
 LACKS = ("MissingParameter", "BadOptionUsage", "NoArgsIsHelpError")

@@ -12,9 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from dcmon.comparison import With
+from dcmon.windows import With
 from tests.chaos.monitors.world import CLASSES, FEATURES, HOUR, Row, Target, Watch
-from tests.unit.checks import library
+from tests.helpers import deepchecks_library as library
 
 COUNTED = 24  # windows of a silence that monitors on the flow say something of
 SILENT = 3  # windows that a live version is judged in by the clock

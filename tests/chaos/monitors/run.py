@@ -23,19 +23,23 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from dcmon import db, errors, migrate, models, samples, wake
-from dcmon.arrivals import Delivery
+from dcmon import db, errors
+from dcmon.db import migrations, work_queue
+from dcmon.db.tables.org import Version
 from dcmon.embedded import process
 from dcmon.embedded.supervisor import environment
-from dcmon.ingestion import Direct
+from dcmon.ingestion import samples
+from dcmon.ingestion.pipeline import Direct
+from dcmon.ingestion.row_batch import Delivery
 from dcmon.settings import Alerts, Evaluate, Settings, Webhooks
-from dcmon.tables.org import Version
+from dcmon.storage import models
 from tests.chaos.book import Book
 from tests.chaos.monitors.examiner import Examiner, locks
 from tests.chaos.monitors.world import HOUR, Row, Target, World, build
 from tests.chaos.processes import Killable, PostgreSQL, Program, dcmon
 from tests.chaos.reaper import Reaper, Victim
 from tests.chaos.verdict import Verdict
+from tests.helpers.paths import ROOT
 
 STALLS = (signal.SIGKILL,) * 9 + (signal.SIGTERM,)
 AT_WORK = 2  # processes of an evaluator that runs checks: one that forks, and one that is forked
@@ -171,7 +175,7 @@ class Client(threading.Thread):
             model = models.get(session, self.target.model_id)
             version = session.get_one(Version, self.target.version_id)
             samples.take(session, model, version, [Delivery(_encoded([row]), logged_at, "live")])
-        wake.ring_now(self.engine, self.target.org.id, wake.Work.evaluate)
+        work_queue.ring_now(self.engine, self.target.org.id, work_queue.Work.evaluate)
 
     def _is_taken(self, send: Callable[[], None]) -> bool:
         try:
@@ -227,7 +231,7 @@ class Stage:
                 command = ["-v", "worker", "start", kind]
                 self.running.append(dcmon(kind, f"{kind}-{number}", command, own, self.folder))
         command = [sys.executable, "-m", "tests.chaos.monitors.receiver", str(self.port), str(self.log), str(seed)]
-        given = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+        given = {**os.environ, "PYTHONPATH": str(ROOT)}
         log = self.folder / "logs" / "receiver.log"
         self.running.append(Program("receiver", "receiver", command, given, log))
         for each in self.running:
@@ -285,7 +289,7 @@ def carry_out(course: Course, say: Callable[[Reaper], None] = lambda _: None) ->
     began = time.monotonic()
     with stage() as ground:
         book, engine = Book(), db.engine(ground.postgres.url)
-        migrate.upgrade_public(engine)
+        migrations.upgrade_public(engine)
         world = build(engine, course.seed, course.hours, ground.port, LABEL_DELAY)
         ground.start(course.seed)
         is_watched = threading.Event()

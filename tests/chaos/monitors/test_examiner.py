@@ -26,6 +26,7 @@ from tests.chaos.monitors.world import World, build
 from tests.chaos.processes import Program
 from tests.chaos.verdict import Verdict
 from tests.conftest import _administer, _database
+from tests.helpers.paths import ROOT
 from tests.integration.conftest import running
 
 pytestmark = pytest.mark.timeout(600)
@@ -40,7 +41,7 @@ def told(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactor
     url, log, port = _database(server_url, name), folder / "received.jsonl", process.free_port()
     log.with_suffix(".calm").touch()
     command = [sys.executable, "-m", "tests.chaos.monitors.receiver", str(port), str(log), "1"]
-    given = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    given = {**os.environ, "PYTHONPATH": str(ROOT)}
     receiver = Program("receiver", "receiver", command, given, folder / "receiver.log")
     receiver.start()
     (is_watched := threading.Event()).set()

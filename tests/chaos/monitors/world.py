@@ -14,17 +14,20 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from dcmon import db, models, monitors, provision, references, versions, webhooks
+from dcmon import db
+from dcmon.alerting.rules import Change, create, parse
 from dcmon.checks import catalogue
-from dcmon.comparison import With
 from dcmon.db import Organization
-from dcmon.models import NewModel
-from dcmon.monitors import NewMonitor
-from dcmon.rules import Change, create, parse
+from dcmon.monitoring import lifecycle, monitors
+from dcmon.monitoring.monitors import NewMonitor
+from dcmon.notifications import receivers
+from dcmon.notifications.receivers import Choices
 from dcmon.settings import Webhooks
-from dcmon.versions import NewVersion
-from dcmon.webhooks import Choices
-from dcmon.windows import Frequency
+from dcmon.storage import models, versions
+from dcmon.storage.models import NewModel
+from dcmon.storage.versions import NewVersion
+from dcmon.tenancy import provisioning
+from dcmon.windows import Frequency, With
 from tests.chaos.monitors.rules import Rule, beyond, fell, strays
 
 HOUR = timedelta(hours=1)
@@ -203,14 +206,14 @@ def build(engine: Engine, seed: int, hours: int, port: int, delay: timedelta) ->
         ("acme", "credit", "UTC", timedelta(), (False, False, True)),
         ("other", "claims ü", "Asia/Kathmandu", HOUR / 4, (False,)),
     ):
-        org = provision.create_organization(engine, name, f"o@{name}.example").organization
+        org = provisioning.create_organization(engine, name, f"o@{name}.example").organization
         with db.org_session(engine, org) as session:
             model = models.create(
                 session, NewModel(called, "binary", label_ratio=0.8, label_delay=delay, time_zone=zone)
             )
             for number, is_live in enumerate(kinds):
                 version = versions.create(session, model, NewVersion(f"v{number}", FEATURES, classes=CLASSES))
-                references.take(session, model, version, _document(reference))
+                lifecycle.take_reference(session, model, version, _document(reference))
                 this_hour = now.replace(minute=0, second=0, microsecond=0) + past
                 begins = this_hour - (hours + (SILENCE if is_live else 3 * SILENCE)) * HOUR
                 found.append(
@@ -223,7 +226,7 @@ def build(engine: Engine, seed: int, hours: int, port: int, delay: timedelta) ->
             for path, severities in RECEIVERS.items():
                 allowed = Webhooks(allow=["127.0.0.1"])
                 choices = Choices(severities, cap=None, repeat_every=None)
-                webhooks.add(session, path, f"http://127.0.0.1:{port}/{org.name}/{path}", severities, allowed, choices)
+                receivers.add(session, path, f"http://127.0.0.1:{port}/{org.name}/{path}", severities, allowed, choices)
     return World(found, reference, port)
 
 

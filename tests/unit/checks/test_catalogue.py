@@ -72,7 +72,7 @@ def test_a_class_outside_the_table_is_refused_and_its_module_never_imported(
 
 def test_catalogue_defaults_and_layout_load_nothing_heavy() -> None:
     code = (
-        "import sys, dcmon.checks.catalogue, dcmon.checks.defaults, dcmon.checks.layout;"
+        "import sys, dcmon.checks.catalogue, dcmon.checks.defaults, dcmon.checks.dataset_schema;"
         "print([m for m in ('deepchecks', 'pandas', 'numpy', 'sklearn', 'plotly') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -88,7 +88,7 @@ def watch(event, args):
     if event == "open" and str(args[0]).endswith(".user_id"):
         print(event, args)
 sys.addaudithook(watch)
-import dcmon.checks.run
+import dcmon.checks.runner
 import numpy, os
 print(os.environ["OPENBLAS_NUM_THREADS"], os.environ["OMP_NUM_THREADS"])
 """

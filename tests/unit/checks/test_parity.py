@@ -6,12 +6,12 @@ import pandas as pd
 import pytest
 
 from dcmon.checks.catalogue import KINDS, CheckKind, by_class, entry
-from dcmon.checks.layout import Layout, Value
-from dcmon.checks.run import dataset, run
-from tests.unit.checks import library
-from tests.unit.checks.cases import of_task
-from tests.unit.checks.check_rows import CLASSES, COLUMNS, IMPORTANCE, TASKS, make_layout, make_rows
-from tests.unit.checks.library import Case, World
+from dcmon.checks.dataset_schema import Layout, Value
+from dcmon.checks.runner import dataset, run
+from tests.helpers import deepchecks_library as library
+from tests.helpers.check_cases import of_task
+from tests.helpers.check_rows import CLASSES, COLUMNS, IMPORTANCE, TASKS, make_layout, make_rows
+from tests.helpers.deepchecks_library import Case, World
 
 PERFORMANCE = entry("deepchecks.tabular.checks", "SingleDatasetPerformance")
 # Log and deviance errors refuse values of other signs; our rows are positive, so that each scorer has a value.

@@ -5,9 +5,9 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 import pytest
 
-from dcmon.columns import TYPES
 from dcmon.demo import flights
 from dcmon.errors import FlightsMissing
+from dcmon.storage.columns import TYPES
 
 NEW_YORK = ZoneInfo("America/New_York")
 

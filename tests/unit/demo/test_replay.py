@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pandas as pd
 import pytest
 
-from dcmon.demo import plan
+from dcmon.demo import config
 from dcmon.demo.flights import FEATURES
 from dcmon.demo.replay import Replay, Step, reference_rows, replay
 
@@ -79,7 +79,7 @@ def test_rows_are_those_of_the_sdk(steps: list[Step]) -> None:
 
 def test_every_day_reaches_the_label_ratio(predicted: pd.DataFrame) -> None:
     share = predicted["late"].notna().groupby(predicted["time"].dt.floor("D")).mean()
-    assert plan.LABEL_RATIO < share.min() < plan.LABEL_RATIO + 0.05
+    assert config.LABEL_RATIO < share.min() < config.LABEL_RATIO + 0.05
 
 
 def test_the_reference_has_the_names_of_the_sdk_and_no_label_for_cancelled_flights(predicted: pd.DataFrame) -> None:

@@ -1,0 +1,146 @@
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from dcmon import errors
+from dcmon.alerting import rules
+from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor, Result, Version
+
+
+@dataclass(frozen=True)
+class AlertView:
+    """An alert with everything that names it."""
+
+    alert: Alert
+    rule: AlertRule
+    monitor: Monitor
+    model: Model
+    version: Version
+    check: Check
+
+    @property
+    def name(self) -> str:
+        return f"{self.model.name}/{self.monitor.name}"
+
+    @property
+    def driver(self) -> str | None:
+        """What drives it most."""
+        return next(iter(self.alert.drivers), None)
+
+
+def condition(rule: AlertRule) -> str:
+    """A rule's condition as a person writes it: "> 0.2"."""
+    return rules.condition_text(rule)
+
+
+def alerts(session: Session, model_id: int | None = None, *, pending: bool = False) -> list[AlertView]:
+    """All alerts, or those of a model, in the order in which their windows began; pending ones when asked for."""
+    statement = _alerts()
+    if model_id is not None:
+        statement = statement.where(Model.id == model_id)
+    if not pending:
+        statement = statement.where(Alert.state != "pending")
+    return [AlertView(*row) for row in session.execute(statement)]
+
+
+def _alerts() -> Select[Alert, AlertRule, Monitor, Model, Version, Check]:
+    return (
+        select(Alert, AlertRule, Monitor, Model, Version, Check)
+        .join(AlertRule, AlertRule.id == Alert.rule_id)
+        .join(Monitor, Monitor.id == AlertRule.monitor_id)
+        .join(Check, Check.id == Monitor.check_id)
+        .join(Version, Version.id == Alert.version_id)
+        .join(Model, Model.id == Version.model_id)
+        .order_by(Alert.first_window_start, Alert.id)
+    )
+
+
+def alert(session: Session, alert_id: int) -> AlertView:
+    """One alert. Raises NotFound."""
+    row = session.execute(_alerts().where(Alert.id == alert_id)).one_or_none()
+    if row is None:
+        raise errors.AlertNotFound(name=alert_id)
+    return AlertView(*row)
+
+
+def alert_row(view: AlertView) -> dict[str, Any]:
+    """An alert as a row for an output."""
+    alert = view.alert
+    return {
+        "id": alert.id,
+        "severity": alert.severity,
+        "state": alert.state,
+        "monitor": view.name,
+        "since": alert.first_window_start,
+        "until": alert.last_window_end if alert.state == "resolved" else None,
+        "last": alert.last_window_end,
+        "windows": alert.windows,
+        "first": (alert.details or {}).get("first_value"),
+        "worst": alert.worst_value,
+        "rule": condition(view.rule),
+        "driver": view.driver,
+    }
+
+
+@dataclass(frozen=True)
+class RuleView:
+    """A rule with its monitor, and how many alerts it has, and has open."""
+
+    rule: AlertRule
+    monitor: Monitor
+    model: Model
+    alerts: int
+    open: int
+
+
+def rules_of(session: Session, model_id: int | None = None) -> list[RuleView]:
+    """All rules, or those of a model."""
+    is_open = func.count(Alert.id).filter(Alert.state == "firing")
+    statement = (
+        select(AlertRule, Monitor, Model, func.count(Alert.id), is_open)
+        .join(Monitor, Monitor.id == AlertRule.monitor_id)
+        .join(Check, Check.id == Monitor.check_id)
+        .join(Model, Model.id == Check.model_id)
+        .outerjoin(Alert, Alert.rule_id == AlertRule.id)
+        .group_by(AlertRule.id, Monitor.id, Model.id)
+        .order_by(Model.name, Monitor.id, AlertRule.id)
+    )
+    if model_id is not None:
+        statement = statement.where(Model.id == model_id)
+    return [RuleView(*row) for row in session.execute(statement)]
+
+
+def rule_row(view: RuleView) -> dict[str, Any]:
+    """A rule as a row for an output."""
+    rule = view.rule
+    return {
+        "id": rule.id,
+        "name": rule.name,
+        "monitor": f"{view.model.name}/{view.monitor.name}",
+        "condition": condition(rule),
+        "severity": rule.severity if rule.warn_severity is None else f"{rule.warn_severity}..{rule.severity}",
+        "for": rule.for_windows,
+        "keep_firing": rule.keep_firing,
+        "min_n": rule.min_n,
+        "no_data": rule.no_data,
+        "error": rule.on_error,
+        "inhibit": rule.is_inhibited,
+        "active": rule.is_active,
+        "open": view.open,
+        "alerts": view.alerts,
+    }
+
+
+def unknown_name(session: Session, rule: AlertRule) -> str | None:
+    """A remark when a rule names what its monitor's newest result with a value does not have."""
+    name = rules.condition_of(rule).subject.name
+    newest = select(Result).where(Result.monitor_id == rule.monitor_id, Result.state == "OK")
+    last = session.scalar(newest.order_by(Result.window_end.desc(), Result.revision.desc()).limit(1))
+    if name is None or last is None:
+        return None
+    there = [*last.metrics, *last.entries]
+    if name.lower() in (each.lower() for each in there):
+        return None
+    return f"The newest result has no {name!r}, only {', '.join(map(repr, there[:10]))}: such windows have no verdict."

@@ -1,0 +1,76 @@
+"""What a monitor's check gives on the reference itself, for rules on the change against it.
+
+Computed once for each revision of the reference and of the monitor, beside the first window that is evaluated with it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from dcmon.alerting import rule_targets, rules
+from dcmon.alerting.rule_conditions import REFERENCE
+from dcmon.alerting.state_machine import Result as Judged
+from dcmon.checks.dataset_schema import Value
+from dcmon.db.tables.org import AlertRule, Baseline, Check, Monitor, Result, Version
+
+
+def wanted_by(session: Session, monitor_id: int) -> list[AlertRule]:
+    """The active rules of a monitor that compare with the reference."""
+    found = select(AlertRule).where(AlertRule.monitor_id == monitor_id, AlertRule.is_active, AlertRule.condition != "")
+    return [rule for rule in session.scalars(found) if rules.condition_of(rule).against == REFERENCE]
+
+
+def missing(
+    session: Session, version: Version, monitors: Sequence[tuple[Monitor, Check]]
+) -> list[tuple[Monitor, Check]]:
+    """The monitors whose rules want the value of the reference and don't have it. Not all
+    have one: the reference against itself says nothing, and nothing came in with it."""
+    if not version.reference_revision:
+        return []
+    found = []
+    for monitor, check in monitors:
+        if not rule_targets.has_baseline(check) or not wanted_by(session, monitor.id):
+            continue
+        key = (monitor.id, version.id, version.reference_revision, monitor.revision)
+        if session.get(Baseline, key) is None:
+            found.append((monitor, check))
+    return found
+
+
+def put(session: Session, monitor: Monitor, version: Version, value: Value, n: int) -> bool:
+    """Keep what the check gives on the reference; False when another worker was faster."""
+    statement = (
+        insert(Baseline)
+        .values(
+            monitor_id=monitor.id,
+            version_id=version.id,
+            reference_revision=version.reference_revision,
+            monitor_revision=monitor.revision,
+            state=value.state,
+            metrics=value.metrics,
+            entries=value.entries,
+            reason=value.reason,
+            n=n,
+        )
+        .on_conflict_do_nothing()
+        .returning(Baseline.n)
+    )
+    return session.scalar(statement) is not None
+
+
+def of(session: Session, rule: AlertRule, version_id: int) -> Callable[[Judged], Mapping[str, float]]:
+    """For each result of the rule's monitor, the same numbers of the reference that it was evaluated with."""
+    if rules.condition_of(rule).against != REFERENCE:
+        return lambda _: {}
+    found = session.scalars(
+        select(Baseline).where(Baseline.monitor_id == rule.monitor_id, Baseline.version_id == version_id)
+    )
+    known = {(row.reference_revision, row.monitor_revision): {**row.entries, **row.metrics} for row in found}
+
+    def reference(result: Judged) -> Mapping[str, float]:
+        assert isinstance(result, Result)
+        return known.get((result.reference_revision, result.monitor_revision), {})
+
+    return reference

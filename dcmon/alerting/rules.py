@@ -1,0 +1,275 @@
+"""Alert rules: when a monitor's windows are bad, how severe that is, and what becomes of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import isfinite
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dcmon import errors
+from dcmon.alerting import rule_targets
+from dcmon.alerting.condition_parser import parse, written
+from dcmon.alerting.rule_conditions import COMPARE, SIGNS, Condition
+from dcmon.alerting.state_machine import POLICIES, Policy
+from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor
+from dcmon.notifications import closing
+from dcmon.severity import SEVERITIES
+
+__all__ = ["SEVERITIES", "SIGNS", "Condition", "parse"]
+
+LONGEST_NAME = 100
+MOST_WINDOWS = 1000
+MOST_ROWS = 2_000_000_000
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a rule is made of, or changed to; None: as it is, or the default. An empty name takes the name out."""
+
+    condition: Condition | None = None
+    severity: str | None = None
+    warn_severity: str | None = None
+    name: str | None = None
+    for_windows: int | None = None
+    keep_firing: int | None = None
+    min_n: int | None = None
+    no_data: str | None = None
+    on_error: str | None = None
+    is_inhibited: bool | None = None
+    is_active: bool | None = None
+
+
+def create(
+    session: Session,
+    monitor_id: int,
+    condition: Condition,
+    severity: str = "medium",
+    *,
+    is_active: bool = True,
+    more: Change | None = None,
+) -> AlertRule:
+    """Add a rule to a monitor. Raises InvalidInput, Conflict, or NotFound for the monitor."""
+    require_judged(session, monitor_id, condition)
+    rule = AlertRule(
+        monitor_id=monitor_id, severity="medium", is_active=is_active, revision=0, for_windows=1, keep_firing=0,
+        min_n=0, no_data="keep", on_error="keep", is_inhibited=True, operator="greater_than", threshold=0,
+    )  # fmt: skip
+    _require(condition)
+    _change(session, rule, Change(condition=condition, severity=severity))
+    if more is not None:
+        _change(session, rule, more)
+    rule.revision = 1
+    session.add(rule)
+    session.flush()
+    return rule
+
+
+def change(session: Session, rule: AlertRule, wanted: Change) -> bool:
+    """Change a rule; whether it judges otherwise now. Raises InvalidInput or Conflict."""
+    before = rule.revision
+    if wanted.condition is not None:
+        require_judged(session, rule.monitor_id, wanted.condition)
+    _change(session, rule, wanted)
+    session.flush()
+    return rule.revision != before
+
+
+def require_judged(session: Session, monitor_id: int, condition: Condition) -> None:
+    """Raises InvalidInput for a condition that this monitor has nothing for, or NotFound for the monitor."""
+    monitor = session.get(Monitor, monitor_id)
+    if monitor is None:
+        raise errors.NotFound(what="monitor", name=monitor_id)
+    rule_targets.require(monitor, session.get_one(Check, monitor.check_id), condition)
+
+
+def _change(session: Session, rule: AlertRule, wanted: Change) -> None:
+    if wanted.name:
+        _require_free(session, rule, wanted.name)
+    if wanted.name is not None:
+        rule.name = wanted.name or None
+    apply(rule, wanted)
+
+
+def apply(rule: AlertRule, wanted: Change) -> None:
+    """Make a rule what is wanted, but for its name; its revision grows when it judges otherwise."""
+    if wanted.is_inhibited is not None:
+        rule.is_inhibited = wanted.is_inhibited
+    values = _values(wanted)
+    severity = values.get("severity", rule.severity)
+    condition = wanted.condition or condition_of(rule)
+    _require_below(condition, severity, wanted.warn_severity)
+    values["warn_severity"] = _warn_severity(condition, severity, wanted.warn_severity or rule.warn_severity)
+    if all(getattr(rule, name) == value for name, value in values.items()):
+        return
+    for name, value in values.items():
+        setattr(rule, name, value)
+    rule.revision += 1
+
+
+def _values(wanted: Change) -> dict[str, Any]:
+    """The columns that decide how a rule judges."""
+    given: dict[str, Any] = {
+        "severity": wanted.severity,
+        "for_windows": wanted.for_windows,
+        "keep_firing": wanted.keep_firing,
+        "min_n": wanted.min_n,
+        "no_data": wanted.no_data,
+        "on_error": wanted.on_error,
+        "is_active": wanted.is_active,
+    }
+    found = {name: value for name, value in given.items() if value is not None}
+    _require_values(found)
+    if wanted.condition is not None:
+        _require(wanted.condition)
+        found["operator"], found["threshold"] = wanted.condition.operator, wanted.condition.threshold
+        found["condition"] = None if wanted.condition.is_plain else written(wanted.condition)
+    return found
+
+
+def _require_values(values: Mapping[str, Any]) -> None:
+    severity = values.get("severity", SEVERITIES[0])
+    if severity not in SEVERITIES:
+        raise errors.InvalidInput(f"There is no severity {severity!r}: it is one of {', '.join(SEVERITIES)}.")
+    for name in ("no_data", "on_error"):
+        if values.get(name, POLICIES[0]) not in POLICIES:
+            raise errors.InvalidInput(f"{values[name]!r} is none of {', '.join(POLICIES)}.")
+    for name, least in (("for_windows", 1), ("keep_firing", 0)):
+        if not least <= values.get(name, least) <= MOST_WINDOWS:
+            raise errors.InvalidInput(f"A rule waits for {least} to {MOST_WINDOWS} windows, not {values[name]}.")
+    if not 0 <= values.get("min_n", 0) <= MOST_ROWS:
+        raise errors.InvalidInput(f"The fewest rows of a window are 0 to {MOST_ROWS:,}, not {values['min_n']}.")
+
+
+def _require_below(condition: Condition, severity: str, asked: str | None) -> None:
+    """Raises InvalidInput for a severity of the lower level that it can't have."""
+    if asked is None:
+        return
+    if asked not in SEVERITIES:
+        raise errors.InvalidInput(f"There is no severity {asked!r}: it is one of {', '.join(SEVERITIES)}.")
+    if condition.warn is None:
+        raise errors.InvalidInput(
+            f"The rule has one level only, so there is no severity of a warning: say {written(condition)!r} with a"
+            " second one, like '> 0.3 warn 0.2'."
+        )
+    if SEVERITIES.index(asked) >= SEVERITIES.index(severity) > 0:
+        raise errors.InvalidInput(f"A warning is less severe than the rule itself, which is {severity}.")
+
+
+def without_warning(condition: Condition) -> Condition:
+    """A condition on its main level alone."""
+    return replace(condition, warn=None, warn_upper=None)
+
+
+def _warn_severity(condition: Condition, severity: str, wanted: str | None) -> str | None:
+    """The severity of a rule's lower level: the one below the rule's own unless another is wanted."""
+    if condition.warn is None:
+        return None
+    place = SEVERITIES.index(severity)
+    if place == 0:
+        raise errors.InvalidInput("A rule that warns first needs a severity above low.")
+    if wanted is None or SEVERITIES.index(wanted) >= place:
+        return SEVERITIES[place - 1]
+    return wanted
+
+
+def _require(condition: Condition) -> None:
+    if condition.operator not in COMPARE and condition.upper is None:
+        known = ", ".join(dict.fromkeys(SIGNS.values()))
+        raise errors.InvalidInput(f"There is no operator {condition.operator!r}: it is one of {known}.")
+    if not isfinite(condition.threshold):
+        raise errors.InvalidInput("A threshold is a finite number.")
+
+
+def _require_free(session: Session, rule: AlertRule, name: str) -> None:
+    if not name.strip() or len(name) > LONGEST_NAME or name.strip().isdigit():
+        raise errors.InvalidInput(f"A rule's name has 1 to {LONGEST_NAME} characters, and is not only a number.")
+    with session.no_autoflush:
+        other = session.scalar(select(AlertRule.id).where(AlertRule.name == name))
+    if other is not None and other != rule.id:
+        raise errors.Conflict(f"There is a rule {name!r} already.")
+
+
+@lru_cache(maxsize=1000)
+def _parsed(text: str) -> Condition:
+    return parse(text)
+
+
+def condition_of(rule: AlertRule) -> Condition:
+    """A rule's condition."""
+    return Condition(rule.operator, rule.threshold) if rule.condition is None else _parsed(rule.condition)
+
+
+def condition_text(rule: AlertRule) -> str:
+    """A rule's condition as a person writes it: "> 0.2"."""
+    return written(condition_of(rule))
+
+
+def policy(rule: AlertRule) -> Policy:
+    """What the state machine needs of a rule."""
+    return Policy(
+        condition_of(rule),
+        rule.severity,
+        rule.warn_severity or rule.severity,
+        for_windows=rule.for_windows,
+        keep_firing=rule.keep_firing,
+        min_n=rule.min_n,
+        no_data=rule.no_data,
+        on_error=rule.on_error,
+    )
+
+
+def tried(rule: AlertRule | None, wanted: Change) -> Policy:
+    """A rule's policy, changed as wanted. Raises InvalidInput."""
+    made = AlertRule(
+        monitor_id=0, operator="greater_than", threshold=0, severity="medium", for_windows=1, keep_firing=0, min_n=0,
+        no_data="keep", on_error="keep", is_inhibited=True, is_active=True, revision=0,
+    )  # fmt: skip
+    if rule is not None:
+        names = [column.key for column in AlertRule.__table__.columns if column.key != "id"]
+        made = AlertRule(**{name: getattr(rule, name) for name in names})
+    apply(made, wanted)
+    return policy(made)
+
+
+def get(session: Session, rule_id: int) -> AlertRule:
+    """The rule of that id. Raises NotFound."""
+    rule = session.get(AlertRule, rule_id)
+    if rule is None:
+        raise errors.NotFound(what="alert rule", name=rule_id)
+    return rule
+
+
+def find(session: Session, name: str) -> AlertRule:
+    """The rule of that id or name, or the one rule of the monitor of that name. Raises NotFound or InvalidInput."""
+    statement = (
+        select(AlertRule, Monitor.name, Model.name)
+        .join(Monitor, Monitor.id == AlertRule.monitor_id)
+        .join(Check, Check.id == Monitor.check_id)
+        .join(Model, Model.id == Check.model_id)
+        .order_by(AlertRule.id)
+    )
+    rows = session.execute(statement).all()
+    named = [rule for rule, _, _ in rows if name in (str(rule.id), rule.name)]
+    found = named or [rule for rule, monitor, model in rows if name in (monitor, f"{model}/{monitor}")]
+    if not found:
+        raise errors.RuleNotFound(name=name)
+    if len(found) > 1:
+        listed = ", ".join(f"{rule.id} ({condition_text(rule)})" for rule in found)
+        raise errors.InvalidInput(f"There are {len(found)} rules on {name!r}: say which by its id: {listed}.")
+    return found[0]
+
+
+def of_monitor(session: Session, monitor_id: int) -> Sequence[AlertRule]:
+    """The rules of a monitor, oldest first."""
+    return session.scalars(select(AlertRule).where(AlertRule.monitor_id == monitor_id).order_by(AlertRule.id)).all()
+
+
+def delete(session: Session, rule: AlertRule) -> None:
+    """Delete a rule with its alerts."""
+    session.execute(select(AlertRule.id).where(AlertRule.id == rule.id).with_for_update())
+    closing.say(session, Alert.rule_id == rule.id)
+    session.delete(rule)
+    session.flush()

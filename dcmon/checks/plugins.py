@@ -1,0 +1,86 @@
+"""Checks of a user's own: classes that installed packages register in the group of entry points "dcmon.checks".
+
+Only what is installed is ever loaded: a name that comes in a request is looked up here, and imports nothing by itself.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from dcmon.checks.kinds import OWN, REGISTRY, CheckKind
+from dcmon.errors import InvalidInput
+
+LONGEST_LOADING = 60  # seconds; deepchecks alone takes four
+
+
+@cache
+def registered() -> Mapping[str, EntryPoint]:
+    """The own checks by name; of two packages with the same name the first one counts. Looked up once a process."""
+    found: dict[str, EntryPoint] = {}
+    for each in entry_points(group=REGISTRY):
+        found.setdefault(each.name, each)
+    return found
+
+
+def registered_as(module_name: str, class_name: str) -> str | None:
+    """The name under which a class is registered: a config of the SDK names the module that it was defined in."""
+    if module_name == REGISTRY:
+        return class_name
+    for name, each in registered().items():
+        if each.attr == class_name and (module_name == each.module or module_name.startswith(each.module + ".")):
+            return name
+    return None
+
+
+def forget() -> None:
+    """Look again at what is installed."""
+    registered.cache_clear()
+    _nature.cache_clear()
+
+
+def package(each: EntryPoint) -> str:
+    """The package that registers a check, and its version."""
+    return f"{each.dist.name} {each.dist.version}" if each.dist else each.module
+
+
+def kind(name: str) -> CheckKind | None:
+    """The kind of the own check of that name; None when there is none. Raises InvalidInput when it can't be loaded."""
+    each = registered().get(name)
+    if each is None:
+        return None
+    nature = _nature(name, each.value)
+    if why := nature.get("refused"):
+        raise InvalidInput(f"The check {name!r} of {package(each)} can't be used. {why}")
+    return CheckKind(
+        class_name=name,
+        implementation=each.value,
+        group=OWN,
+        module=each.module,
+        needs_labels=nature["needs_labels"],
+        needs_reference=nature["needs_reference"],
+        reads_predictions=True,
+        choices=tuple(nature["choices"]),
+    )
+
+
+@cache
+def _nature(name: str, value: str) -> Mapping[str, Any]:
+    """What the class says of itself: asked in a process of its own, unless deepchecks is loaded here already."""
+    if "deepchecks" in sys.modules:
+        from dcmon.checks import introspection as nature
+
+        return nature.describe(EntryPoint(name, value, REGISTRY))
+    asked = [sys.executable, "-P", "-m", "dcmon.checks.introspection", name, value]
+    try:
+        done = subprocess.run(asked, capture_output=True, text=True, timeout=LONGEST_LOADING, check=False)
+    except subprocess.TimeoutExpired:
+        return {"refused": f"It did not load within {LONGEST_LOADING} seconds."}
+    try:
+        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    except (IndexError, ValueError):
+        return {"refused": f"Loading it ended with {done.returncode}: {done.stderr.strip()[-300:]}"}
+    return found

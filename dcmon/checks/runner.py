@@ -1,0 +1,314 @@
+"""Run a check of deepchecks and reduce it to numbers. Importing this module loads deepchecks (seconds, 400 MB)."""
+
+import inspect
+import logging
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from importlib.metadata import EntryPoint
+from typing import Any
+
+import pandas as pd
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from deepchecks.core.errors import DeepchecksBaseError, NotEnoughSamplesError
+    from deepchecks.tabular import checks as library
+
+    from dcmon.checks.datasets import Prepared, Side, dataset
+    from dcmon.checks.scoring import Scoring, reads_probabilities
+
+from dcmon.checks import no_value_reasons
+from dcmon.checks.dataset_schema import Layout, Value, chosen_features, storable
+from dcmon.checks.kinds import REGISTRY, CheckKind
+from dcmon.checks.no_value_reasons import NoValue
+
+PERFORMANCE = "SingleDatasetPerformance"
+
+__all__ = ["Prepared", "dataset", "run"]
+
+# Its progress bars and remarks have no reader here: what matters comes back as the value's reason.
+logging.getLogger("deepchecks").setLevel(logging.CRITICAL + 1)
+
+
+def run(
+    kind: CheckKind,
+    params: Mapping[str, Any],
+    additional_kwargs: Mapping[str, Any] | None,
+    layout: Layout,
+    current: Prepared,
+    reference: Prepared | None = None,
+    *,
+    compared: str = "reference",
+) -> Value:
+    """The value of a check on the rows of `current`, against those of `reference` where the check compares.
+
+    `compared` is what a reason calls these: an earlier window may take the part of the reference.
+    Raises nothing but MemoryError: a check that can't be computed gives a value without metrics whose state and reason
+    say why. Rows that lack a label, a prediction or probabilities take no part in checks that read them.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return storable(_Run(kind, params, additional_kwargs or {}, layout, compared).value(current, reference))
+    except NoValue as nothing:
+        return storable(Value(nothing.state, reason=str(nothing)))
+    except MemoryError:
+        raise  # the process is to be given up, and the check tried again alone
+    # A check is a stranger's code: whatever it raises is this check's answer.
+    except Exception as error:
+        why = no_value_reasons.not_suited(kind.class_name, no_value_reasons.said(error, DeepchecksBaseError))
+        return storable(Value("ERROR", reason=why))
+
+
+class _Run:
+    def __init__(
+        self,
+        kind: CheckKind,
+        params: Mapping[str, Any],
+        additional_kwargs: Mapping[str, Any],
+        layout: Layout,
+        compared: str,
+    ) -> None:
+        self.kind, self.layout, self.compared = kind, layout, compared
+        self.conf: Mapping[str, Any] = additional_kwargs.get("check_conf") or {}
+        self.res_conf: Sequence[str] | None = additional_kwargs.get("res_conf")
+        self.remarks: list[str] = []
+        self.features = self._features(params)
+        self.check = self._made(params)
+
+    def value(self, current: Prepared, reference: Prepared | None) -> Value:
+        if self.kind.needs_classes and self.layout.task_type == "regression":
+            raise NoValue("ERROR", no_value_reasons.no_classes(self.kind.class_name))
+        self._require_rows(current, reference)
+        if self.kind.implementation == PERFORMANCE:
+            scoring = Scoring(self.check, self.layout, current, lambda: self._reduced(self._result(current, None)))
+            reduced, entries = scoring.reduced(self.remarks), dict[str, float]()
+        else:
+            result = self._compared_result(current, reference)
+            reduced, entries = self._reduced(result), self._entries(result)
+        return Value("OK", self._metrics(reduced, current), "; ".join(self.remarks) or None, entries)
+
+    def _reduced(self, result: Any) -> Mapping[Any, Any]:
+        reduced = self.check.reduce_output(result)
+        if not isinstance(reduced, Mapping):
+            raise NoValue("ERROR", f"Its reduce_output gave {type(reduced).__name__}, not numbers by name.")
+        return reduced
+
+    def _compared_result(self, current: Prepared, reference: Prepared | None) -> Any:
+        try:
+            return self._result(current, reference)
+        except NotEnoughSamplesError as few:
+            if (read := self._read_columns()) and current.frame[read].isna().all(axis=None):
+                raise NoValue("INSUFFICIENT", no_value_reasons.all_null(read)) from few
+            least = getattr(self.check, "min_samples", None)
+            if not isinstance(least, int):
+                raise NoValue("INSUFFICIENT", no_value_reasons.line(few)) from few
+            sides = [("window", self._count(current))]
+            if reference is not None and self.kind.needs_reference:
+                sides.append((self.compared, self._count(reference)))
+            raise NoValue("INSUFFICIENT", no_value_reasons.too_few(sides, least)) from few
+
+    def _count(self, rows: Prepared) -> int:
+        return int(rows.labels.notna().sum()) if self.kind.needs_labels and rows.labels is not None else len(rows)
+
+    def _features(self, params: Mapping[str, Any]) -> list[str]:
+        features = chosen_features(self.layout, self.conf if self.kind.reads_features else None)
+        if self.kind.reads_features and not self.conf.get("feature"):
+            features += [name for name in _listed(params.get("columns")) if name not in features]
+        unknown = [name for name in features if name not in self.layout.features]
+        if unknown:
+            raise NoValue("ERROR", no_value_reasons.unknown_features(unknown, self.layout.features))
+        types = self.kind.column_types
+        if types and not any(self.layout.features[name] in types for name in features):
+            raise NoValue("INSUFFICIENT", no_value_reasons.unread_types(types))
+        return features
+
+    def _made(self, params: Mapping[str, Any]) -> Any:
+        """The check. One of a user's own need not take what every check of the library takes."""
+        arguments = self._arguments(params)
+        if not self.kind.is_own:
+            return getattr(library, self.kind.implementation)(**arguments)
+        found = EntryPoint(self.kind.class_name, self.kind.implementation, REGISTRY).load()
+        taken = inspect.signature(found).parameters
+        return found(**{name: value for name, value in arguments.items() if name in taken or name in params})
+
+    def _arguments(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Stored parameters, overridden by what the monitor chooses; never sampled, so that a value is repeatable."""
+        arguments = {**params, "n_samples": None}
+        if self.kind.reads_features:
+            if ignored := _listed(params.get("ignore_columns")):
+                arguments["ignore_columns"] = [name for name in ignored if name in self.features] or None
+            if self.conf.get("feature"):
+                arguments |= {"columns": self.features, "ignore_columns": None}
+            if methods := self.conf.get("aggregation method"):
+                arguments["aggregation_method"] = _listed(methods)[0]
+        if "scorer" in self.kind.choices:
+            if scorers := self.conf.get("scorer"):
+                arguments["scorers"] = _listed(scorers)
+            if classes := self.conf.get("class"):
+                arguments["class_list_to_show"] = _listed(classes)
+        if self._balanceable(params):
+            arguments["balance_classes"] = True
+            self.remarks.append(no_value_reasons.BALANCED)
+        return arguments
+
+    def _balanceable(self, params: Mapping[str, Any]) -> bool:
+        """Whether classes are to be weighed alike, which deepchecks knows for Cramer's V of classes only."""
+        if self.kind.implementation not in ("LabelDrift", "PredictionDrift") or not self.layout.balance_classes:
+            return False
+        if "balance_classes" in params:
+            return bool(params["balance_classes"])
+        return params.get("drift_mode") != "proba" and params.get("categorical_drift_method", "cramers_v") != "PSI"
+
+    def _require_rows(self, current: Prepared, reference: Prepared | None) -> None:
+        if not len(current):
+            raise NoValue("NO_DATA", no_value_reasons.NO_ROWS)
+        if self.kind.needs_reference and (reference is None or not len(reference)):
+            raise NoValue("NO_DATA", no_value_reasons.NO_REFERENCE)
+        for where, side in (("window", current), (self.compared, reference if self.kind.needs_reference else None)):
+            if side is None:
+                continue
+            if self.kind.needs_labels and side.labels is None:
+                raise NoValue("NO_DATA", no_value_reasons.no_label(where))
+            if self.kind.reads_predictions and side.predictions is None and side.probabilities is None:
+                raise NoValue("NO_DATA", no_value_reasons.no_prediction(where))
+
+    def _result(self, current: Prepared, reference: Prepared | None) -> Any:
+        given = {
+            "feature_importance": self._importance(),
+            "model_classes": list(self.layout.classes) if self.layout.classes else None,
+            "with_display": False,
+        }
+        if not self.kind.needs_reference:
+            probable = self._probabilities_of([current])
+            side = self._side(current, "window", probable)
+            if self.kind.implementation == "MixedNulls":
+                return self.check.run(side.dataset.with_numbers_alike(), **given)
+            return self.check.run(side.dataset, y_pred=side.y_pred, y_proba=side.y_proba, **given)
+        assert reference is not None
+        probable = self._probabilities_of([current, reference])
+        train, test = (self._side(reference, self.compared, probable), self._side(current, "window", probable))
+        given |= {"y_pred_train": train.y_pred, "y_pred_test": test.y_pred}
+        return self.check.run(
+            train.dataset, test.dataset, y_proba_train=train.y_proba, y_proba_test=test.y_proba, **given
+        )
+
+    def _side(self, rows: Prepared, where: str, probable: bool) -> Side:
+        side = rows.side(
+            self.features,
+            labelled=self.kind.needs_labels,
+            predicted=self.kind.reads_predictions,
+            with_probabilities=probable,
+            reference=where != "window",
+            shared=not self.kind.is_own,
+        )
+        if side.left_out:
+            what = "a prediction and probabilities" if probable else "a prediction"
+            self.remarks.append(f"left out {side.left_out} rows of the {where} without {what}")
+        return side
+
+    def _probabilities_of(self, sides: Sequence[Prepared]) -> bool:
+        """Whether probabilities take part: only where the check reads them, and then those of all sides or of none."""
+        if not self.kind.reads_predictions:
+            return False
+        without = [side for side in sides if side.probabilities is None]
+        if self.kind.is_own:
+            return not without
+        if not self._wants_probabilities():
+            return any(side.predictions is None for side in sides)
+        if not without:
+            return True
+        if getattr(self.check, "drift_mode", "proba") != "auto":
+            raise NoValue("NO_DATA", no_value_reasons.no_probabilities())
+        if len(without) < len(sides):
+            self.remarks.append("compared classes, for probabilities are on one side only")
+        return False
+
+    def _wants_probabilities(self) -> bool:
+        if self.layout.task_type == "regression":
+            return False
+        if self.kind.implementation == "PredictionDrift":
+            mode, balanced = self.check.drift_mode, self.check.balance_classes
+            return mode == "proba" or (mode == "auto" and self.layout.task_type == "binary" and not balanced)
+        scorers = self.check.scorers or []
+        return reads_probabilities(scorers.values() if isinstance(scorers, Mapping) else scorers)
+
+    def _importance(self) -> "pd.Series[float] | None":
+        """Importance of the chosen features, None when one has none (deepchecks then weighs all alike)."""
+        known = self.layout.feature_importance or {}
+        if not all(name in known for name in self.features) or not sum(known[name] for name in self.features):
+            return None
+        return pd.Series({name: float(known[name]) for name in self.features})
+
+    def _metrics(self, reduced: Mapping[Any, Any], current: Prepared) -> dict[str, float]:
+        asked = {key: number for key, number in reduced.items() if self._asked(key)}
+        if not asked:
+            raise NoValue(
+                "INSUFFICIENT", f"None of the metrics is asked for: {no_value_reasons.some(map(_name, reduced))}."
+            )
+        metrics = {_name(key): float(number) for key, number in asked.items() if _is_number(number)}
+        gone = [_name(key) for key, number in asked.items() if not _is_number(number)]
+        infinite = [_name(key) for key, number in asked.items() if _is_infinite(number)]
+        if not metrics:
+            why = no_value_reasons.infinite(infinite) if infinite else self._why_gone(gone, current)
+            raise NoValue("INSUFFICIENT", why)
+        if infinite:
+            self.remarks.append(f"{no_value_reasons.some(infinite)} can't be said in a number: it is infinite")
+        if short := [name for name in gone if name not in infinite]:
+            self.remarks.append(f"the rows don't suffice for {no_value_reasons.some(short)}")
+        return metrics
+
+    def _why_gone(self, gone: Sequence[str], current: Prepared) -> str:
+        """Why the library gave no number, where the rows show it."""
+        if (read := self._read_columns()) and current.frame[read].isna().all(axis=None):
+            return no_value_reasons.all_null(read)
+        if self.kind.needs_labels and current.labels is not None and current.labels.nunique() == 1:
+            seen = None if self.layout.task_type == "regression" else current.labels.dropna().iloc[0]
+            return no_value_reasons.one_class(seen, gone) if seen is not None else no_value_reasons.one_value(gone)
+        return f"The rows don't suffice for {no_value_reasons.some(gone)}. Widen the monitor's window."
+
+    def _read_columns(self) -> list[str]:
+        """The features that it reads; none when it does not look at features."""
+        types = self.kind.column_types
+        read = [name for name in self.features if types is None or self.layout.features[name] in types]
+        return read if self.kind.reads_features else []
+
+    def _asked(self, key: Any) -> bool:
+        last = str(key[-1]) if isinstance(key, tuple) else None
+        classes = _listed(self.conf.get("class")) if "class" in self.kind.choices else []
+        if last is not None and classes and last not in classes:
+            return False
+        return not self.res_conf or key in self.res_conf or last in self.res_conf
+
+    def _entries(self, result: Any) -> dict[str, float]:
+        found: Mapping[Any, Any] = {}
+        if self.kind.reads_features and hasattr(self.check, "aggregation_method"):
+            self.check.aggregation_method = None
+            found = self.check.reduce_output(result)
+        elif self.kind.implementation == "PredictionDrift" and isinstance(result.value["Drift score"], Mapping):
+            found = result.value["Drift score"]
+        elif self.kind.implementation == "NewLabelTrainTest":
+            found = result.value["n_samples_per_new_label"]
+        if gone := [str(name) for name, number in found.items() if not _is_number(number)]:
+            self.remarks.append(f"too few values in {no_value_reasons.some(gone)}")
+        numbers = {str(name): float(number) for name, number in found.items() if _is_number(number)}
+        return dict(sorted(numbers.items(), key=lambda entry: (-entry[1], entry[0])))
+
+
+def _name(key: Any) -> str:
+    return " ".join(map(str, key)) if isinstance(key, tuple) else str(key)
+
+
+def _is_number(number: Any) -> bool:
+    return number is not None and number is not pd.NA and math.isfinite(number)
+
+
+def _is_infinite(number: Any) -> bool:
+    return number is not None and number is not pd.NA and math.isinf(number)
+
+
+def _listed(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]

@@ -1,0 +1,34 @@
+"""Tables of lineage "org". Sample, label and reference tables are made at run time (dcmon.storage.sample_tables)."""
+
+from dcmon.db.tables.org.alerts import Alert, AlertChange, AlertRule, MuteTime, Silence
+from dcmon.db.tables.org.ingestion import Batch, DataSource, IngestedFile, IngestOffset
+from dcmon.db.tables.org.models import Model, ModelNote, Version
+from dcmon.db.tables.org.monitors import Baseline, Check, Dashboard, DueWindow, Monitor, Result
+from dcmon.db.tables.org.receivers import Notification, Webhook
+from dcmon.db.tables.org.samples import Quarantined, QuarterHour, Receipt
+
+__all__ = [
+    "Alert",
+    "AlertChange",
+    "AlertRule",
+    "Baseline",
+    "Batch",
+    "Check",
+    "Dashboard",
+    "DataSource",
+    "DueWindow",
+    "IngestOffset",
+    "IngestedFile",
+    "Model",
+    "ModelNote",
+    "Monitor",
+    "MuteTime",
+    "Notification",
+    "Quarantined",
+    "QuarterHour",
+    "Receipt",
+    "Result",
+    "Silence",
+    "Version",
+    "Webhook",
+]

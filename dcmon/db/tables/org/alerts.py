@@ -1,0 +1,122 @@
+"""Alert rules, the alerts under them, and what holds notifications about them back."""
+
+import datetime as dt
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from dcmon.db.tables import Org
+
+
+class AlertRule(Org):
+    """When a monitor's windows are bad, and what becomes of that. `start_time`: the end of the first window it judged.
+
+    `condition` is as a person writes it (alerting.rule_conditions); null: `operator` and `threshold` alone are the
+    condition.
+    `revision` grows when it would judge otherwise.
+    """
+
+    __tablename__ = "alert_rules"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    monitor_id: Mapped[int] = mapped_column(ForeignKey("monitors.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str | None]
+    operator: Mapped[str]
+    threshold: Mapped[float]
+    condition: Mapped[str | None]
+    severity: Mapped[str]
+    warn_severity: Mapped[str | None]
+    for_windows: Mapped[int] = mapped_column(server_default="1")
+    keep_firing: Mapped[int] = mapped_column(server_default="0")
+    min_n: Mapped[int] = mapped_column(server_default="0")
+    no_data: Mapped[str] = mapped_column(server_default="keep")
+    on_error: Mapped[str] = mapped_column(server_default="keep")
+    is_inhibited: Mapped[bool] = mapped_column(server_default=text("true"))
+    is_active: Mapped[bool] = mapped_column(server_default=text("true"))
+    start_time: Mapped[dt.datetime | None]
+    revision: Mapped[int] = mapped_column(server_default="1")
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class Alert(Org):
+    """One span of bad windows of a version under a rule, from its first window to its last.
+
+    `told_severity`: what receivers were told that it fires with; null when they were not, or were told that it is over.
+    """
+
+    __tablename__ = "alerts"
+    __table_args__ = (Index("ix_alerts_rule", "rule_id", "version_id", "first_window_end"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    rule_id: Mapped[int] = mapped_column(ForeignKey("alert_rules.id", ondelete="CASCADE"))
+    rule_revision: Mapped[int] = mapped_column(server_default="1")
+    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id", ondelete="CASCADE"), index=True)
+    state: Mapped[str]
+    severity: Mapped[str]
+    first_window_start: Mapped[dt.datetime]
+    first_window_end: Mapped[dt.datetime]
+    fired_window_end: Mapped[dt.datetime | None]
+    last_window_end: Mapped[dt.datetime]
+    windows: Mapped[int]
+    metric: Mapped[str]
+    worst_value: Mapped[float | None]
+    worst_window_end: Mapped[dt.datetime]
+    current_value: Mapped[float | None]
+    drivers: Mapped[dict[str, float]]
+    details: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    n: Mapped[int]
+    opened_at: Mapped[dt.datetime]
+    told_severity: Mapped[str | None]
+    acknowledged_at: Mapped[dt.datetime | None]
+    acknowledged_by: Mapped[str | None]
+    acknowledgement: Mapped[str | None]
+    resolved_at: Mapped[dt.datetime | None]
+    resolved_by: Mapped[str | None]
+
+
+class AlertChange(Org):
+    """A line of an alert's history: what became of it (alerting.state_machine.KINDS), when, by whom, in which window.
+
+    `by`: null for dcmon itself. `result_revision`: of the result that changed it.
+    """
+
+    __tablename__ = "alert_changes"
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    alert_id: Mapped[int] = mapped_column(ForeignKey("alerts.id", ondelete="CASCADE"), index=True)
+    at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    kind: Mapped[str]
+    by: Mapped[str | None]
+    window_end: Mapped[dt.datetime | None]
+    result_revision: Mapped[int | None]
+    severity: Mapped[str]
+    value: Mapped[float | None]
+    note: Mapped[str | None]
+
+
+class Silence(Org):
+    """A span of time in which notifications about matching alerts are held back. `matchers`: notifications.matchers."""
+
+    __tablename__ = "silences"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    matchers: Mapped[list[str]]
+    starts_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    ends_at: Mapped[dt.datetime] = mapped_column(index=True)
+    reason: Mapped[str]
+    by: Mapped[str]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class MuteTime(Org):
+    """Hours of the week, in a time zone, in which notifications about matching alerts are held back.
+
+    `days`: mon, tue, …; `begins` and `ends`: minutes after midnight, past midnight where it ends before it begins.
+    """
+
+    __tablename__ = "mute_times"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    days: Mapped[list[str]]
+    begins: Mapped[int]
+    ends: Mapped[int]
+    time_zone: Mapped[str]
+    matchers: Mapped[list[str]]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())

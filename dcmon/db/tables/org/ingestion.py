@@ -1,0 +1,98 @@
+"""How far ingestion is: in topics, in files, and the ledger of what it took."""
+
+import datetime as dt
+import uuid
+
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from dcmon.db.tables import Org
+
+
+class IngestOffset(Org):
+    """The truth about what this organization has of a topic's partition: messages below next_offset are in.
+
+    `seek` is the last seek of the partition that was followed: its line in public.ingest_spans, or 0.
+    """
+
+    __tablename__ = "ingest_offsets"
+    topic_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    partition: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    next_offset: Mapped[int] = mapped_column(BigInteger)
+    seek: Mapped[int] = mapped_column(BigInteger, server_default="0")
+
+
+class Batch(Org):
+    """The ledger, a line for each transaction and target that took rows or took them out.
+
+    In every line taken = stored + duplicates + quarantined + dropped + removed. `action` is ingest, retry, delete,
+    prune or drop; what takes rows out has a negative `stored` or `quarantined`, and as many `removed`. With a topic,
+    the line moved the organization's offset from first_offset to next_offset; `messages` were taken in between.
+    """
+
+    __tablename__ = "batches"
+    __table_args__ = (Index("ix_batches_partition", "topic_id", "partition", "id"),)
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    action: Mapped[str] = mapped_column(server_default="ingest")
+    kind: Mapped[str]
+    source: Mapped[str]
+    model_id: Mapped[int | None]
+    version_id: Mapped[int | None]
+    topic_id: Mapped[uuid.UUID | None]
+    partition: Mapped[int | None]
+    first_offset: Mapped[int | None] = mapped_column(BigInteger)
+    next_offset: Mapped[int | None] = mapped_column(BigInteger)
+    messages: Mapped[int] = mapped_column(server_default="0")
+    taken: Mapped[int]
+    stored: Mapped[int]
+    duplicates: Mapped[int]
+    quarantined: Mapped[int]
+    dropped: Mapped[int] = mapped_column(server_default="0")
+    removed: Mapped[int] = mapped_column(server_default="0")
+    conflicts: Mapped[int] = mapped_column(server_default="0")
+    by: Mapped[str | None]
+    note: Mapped[str | None]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class DataSource(Org):
+    """A directory or an s3:// prefix that is watched for files of a version's samples or a model's labels."""
+
+    __tablename__ = "sources"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    url: Mapped[str]
+    kind: Mapped[str]
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"), index=True)
+    version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id", ondelete="CASCADE"), index=True)
+    mapping: Mapped[dict[str, str]]
+    is_active: Mapped[bool] = mapped_column(server_default=text("true"))
+    scanned_at: Mapped[dt.datetime | None]
+    last_error: Mapped[str | None]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class IngestedFile(Org):
+    """How far a file is: its rows below next_row are in. `digest` names its content, its target and how it is read.
+
+    `stamp` is what the place that it lies in says of its content: an ETag, or size and time of change.
+    """
+
+    __tablename__ = "ingested_files"
+    __table_args__ = (Index("ix_ingested_files_place", "source_id", "path"),)
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    source_id: Mapped[int | None] = mapped_column(ForeignKey("sources.id", ondelete="SET NULL"), index=True)
+    kind: Mapped[str]
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"), index=True)
+    version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id", ondelete="CASCADE"), index=True)
+    path: Mapped[str]
+    digest: Mapped[str] = mapped_column(unique=True)
+    stamp: Mapped[str | None]
+    next_row: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    taken: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    stored: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    duplicates: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    quarantined: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    error: Mapped[str | None]
+    began_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[dt.datetime | None]

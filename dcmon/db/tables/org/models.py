@@ -1,0 +1,60 @@
+"""Models and their versions."""
+
+import datetime as dt
+
+from sqlalchemy import BigInteger, ForeignKey, UniqueConstraint, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from dcmon.db.tables import Org
+
+
+class Model(Org):
+    """An ML model; the numbers in the names of its run-time tables are `relation`."""
+
+    __tablename__ = "models"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    task_type: Mapped[str]
+    description: Mapped[str | None]
+    time_zone: Mapped[str] = mapped_column(server_default="UTC")
+    label_ratio: Mapped[float] = mapped_column(server_default="1")
+    label_delay: Mapped[dt.timedelta]
+    lateness: Mapped[dt.timedelta] = mapped_column(server_default=text("'0'"))
+    obj_store_path: Mapped[str | None]
+    retention: Mapped[dt.timedelta | None]
+    relation: Mapped[int] = mapped_column(BigInteger, unique=True)
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class ModelNote(Org):
+    """A remark on a model."""
+
+    __tablename__ = "model_notes"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"), index=True)
+    title: Mapped[str]
+    text: Mapped[str | None]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class Version(Org):
+    """A version of a model: its columns, and how far its samples reach (watermark: the newest sample's time)."""
+
+    __tablename__ = "versions"
+    __table_args__ = (UniqueConstraint("model_id", "name"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    features: Mapped[dict[str, str]]
+    additional: Mapped[dict[str, str]]
+    feature_importance: Mapped[dict[str, float] | None]
+    classes: Mapped[list[str] | None]
+    label_map: Mapped[dict[str, str] | None]
+    relation: Mapped[int] = mapped_column(BigInteger, unique=True)
+    layout: Mapped[int] = mapped_column(server_default="1")
+    earliest: Mapped[dt.datetime | None]
+    watermark: Mapped[dt.datetime | None]
+    newest_logged_at: Mapped[dt.datetime | None]
+    reference_revision: Mapped[int] = mapped_column(server_default="0")
+    stale_at: Mapped[dt.datetime | None]  # the watermark that it had when it was said to be stale
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())

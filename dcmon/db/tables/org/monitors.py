@@ -1,0 +1,142 @@
+"""Checks, the monitors on them, the windows that wait for them, and what they found."""
+
+import datetime as dt
+import uuid
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, UniqueConstraint, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from dcmon.db.tables import Org
+
+
+class Check(Org):
+    """A deepchecks check with its parameters."""
+
+    __tablename__ = "checks"
+    __table_args__ = (UniqueConstraint("model_id", "name"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    module_name: Mapped[str]
+    class_name: Mapped[str]
+    params: Mapped[dict[str, Any]]
+    needs_labels: Mapped[bool]
+    needs_reference: Mapped[bool]
+
+
+class Dashboard(Org):
+    """A named set of monitors."""
+
+    __tablename__ = "dashboards"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+
+
+class Monitor(Org):
+    """A check with a schedule, filters and choices. `revision` grows when its values would change.
+
+    `rows`: how many it reads of a window; 0: all; null: as DCMON_EVALUATE__SAMPLE_SIZE says.
+    `compared_with`: reference, or the earlier window that takes its part (dcmon.windows).
+    """
+
+    __tablename__ = "monitors"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    check_id: Mapped[int] = mapped_column(ForeignKey("checks.id", ondelete="CASCADE"), index=True)
+    dashboard_id: Mapped[int | None] = mapped_column(ForeignKey("dashboards.id", ondelete="SET NULL"))
+    name: Mapped[str]
+    description: Mapped[str] = mapped_column(server_default="")
+    frequency: Mapped[str]
+    aggregation_window: Mapped[int]
+    lookback: Mapped[dt.timedelta]
+    data_filters: Mapped[dict[str, Any] | None]
+    additional_kwargs: Mapped[dict[str, Any] | None]
+    rows: Mapped[int | None]
+    compared_with: Mapped[str] = mapped_column(server_default="reference")
+    revision: Mapped[int] = mapped_column(server_default="1")
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class DueWindow(Org):
+    """A version's window that waits for evaluation: the row is the queue, a lease is the claim.
+
+    `is_first`: nobody evaluated it before; `is_backfill`: its rows were logged long after it was over; `is_flow`: only
+    the monitors on the flow of rows are evaluated, because nothing came that others read.
+    """
+
+    __tablename__ = "due_windows"
+    __table_args__ = (Index("ix_due_windows_due_at", "due_at"),)
+    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id", ondelete="CASCADE"), primary_key=True)
+    window_start: Mapped[dt.datetime] = mapped_column(primary_key=True)
+    window_end: Mapped[dt.datetime] = mapped_column(primary_key=True)
+    due_at: Mapped[dt.datetime]
+    touched_at: Mapped[dt.datetime]
+    lease_until: Mapped[dt.datetime | None]
+    token: Mapped[uuid.UUID | None]
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    is_first: Mapped[bool] = mapped_column(server_default=text("true"))
+    is_backfill: Mapped[bool] = mapped_column(server_default=text("false"))
+    waits_since: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    is_flow: Mapped[bool] = mapped_column(server_default=text("false"))
+
+
+class Result(Org):
+    """What a monitor found in a window of a version. The unique key, not the lease, fences a zombie evaluator.
+
+    `how` says what it was computed from: a sample or all rows, how many were asked for, by which libraries.
+    `compared_…`: the earlier window that it was compared with in place of the reference, what it had then, and its rows
+    (labelled ones, for a check on labels).
+    """
+
+    __tablename__ = "results"
+    __table_args__ = (
+        UniqueConstraint(
+            "monitor_id", "version_id", "window_start", "window_end",
+            "rows_revision", "labels_revision", "reference_revision", "monitor_revision",
+            "compared_rows_revision", "compared_labels_revision",
+            name="uq_results_inputs",
+        ),
+        Index("ix_results_window", "monitor_id", "version_id", "window_end"),
+        Index("ix_results_version_window", "version_id", "window_end"),
+    )  # fmt: skip
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    monitor_id: Mapped[int] = mapped_column(ForeignKey("monitors.id", ondelete="CASCADE"))
+    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id", ondelete="CASCADE"), index=True)
+    window_start: Mapped[dt.datetime]
+    window_end: Mapped[dt.datetime]
+    revision: Mapped[int]
+    state: Mapped[str]
+    metrics: Mapped[dict[str, float]]
+    entries: Mapped[dict[str, float]]
+    reason: Mapped[str | None]
+    n: Mapped[int]
+    n_rows: Mapped[int]
+    n_labelled: Mapped[int]
+    rows_revision: Mapped[int] = mapped_column(BigInteger)
+    labels_revision: Mapped[int] = mapped_column(BigInteger)
+    reference_revision: Mapped[int]
+    monitor_revision: Mapped[int]
+    compared_start: Mapped[dt.datetime | None]
+    compared_end: Mapped[dt.datetime | None]
+    compared_n: Mapped[int] = mapped_column(server_default="0")
+    compared_rows_revision: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    compared_labels_revision: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    duration: Mapped[dt.timedelta]
+    how: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    computed_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class Baseline(Org):
+    """What a monitor's check gives on the rows of a version's reference, for rules that compare with it."""
+
+    __tablename__ = "baselines"
+    monitor_id: Mapped[int] = mapped_column(ForeignKey("monitors.id", ondelete="CASCADE"), primary_key=True)
+    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id", ondelete="CASCADE"), primary_key=True, index=True)
+    reference_revision: Mapped[int] = mapped_column(primary_key=True)
+    monitor_revision: Mapped[int] = mapped_column(primary_key=True)
+    state: Mapped[str]
+    metrics: Mapped[dict[str, float]]
+    entries: Mapped[dict[str, float]]
+    reason: Mapped[str | None]
+    n: Mapped[int]
+    computed_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())

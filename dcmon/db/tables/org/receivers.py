@@ -1,0 +1,81 @@
+"""Receivers, and the outbox of what they are told."""
+
+import datetime as dt
+import uuid
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from dcmon.db.tables import Org
+
+
+class Webhook(Org):
+    """A receiver of notifications, of a kind (notifications.integrations). `secret` signs; `credentials` are never
+    shown either.
+
+    `model_ids`: only alerts of these (null: of all). `cap`: messages a minute (null: any number). `repeat_every`: how
+    often it is told again of what still fires. `paused_at` .. `paused_until` (null: for good): what comes waits.
+    `not_before`: the receiver asked to be left alone until then.
+    """
+
+    __tablename__ = "webhooks"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    kind: Mapped[str] = mapped_column(server_default="webhook")
+    url: Mapped[str]
+    secret: Mapped[bytes]
+    old_secret: Mapped[bytes | None]
+    old_secret_until: Mapped[dt.datetime | None]
+    options: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    credentials: Mapped[dict[str, str]] = mapped_column(server_default=text("'{}'"))
+    severities: Mapped[list[str]]
+    model_ids: Mapped[list[int] | None]
+    cap: Mapped[int | None] = mapped_column(server_default="20")
+    repeat_every: Mapped[dt.timedelta | None] = mapped_column(server_default=text("'24 hours'"))
+    is_active: Mapped[bool] = mapped_column(server_default=text("true"))
+    paused_at: Mapped[dt.datetime | None]
+    paused_until: Mapped[dt.datetime | None]
+    paused_because: Mapped[str | None]
+    not_before: Mapped[dt.datetime | None]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class Notification(Org):
+    """The outbox: written in the transaction that moved the alert, delivered at least once, in order per alert.
+
+    What is sent is a message, to one receiver: the notifications with one `message_id`, which is drawn before the first
+    try and stays. `tried_at` is that first try. Over are those with `delivered_at` or `dead_at`; `is_superseded`: not
+    given up, but no longer worth telling. `left_to`: the others that it goes to have it.
+    """
+
+    __tablename__ = "notifications"
+    __table_args__ = (
+        Index(
+            "ix_notifications_pending", "due_at",
+            postgresql_where=text("delivered_at is null and dead_at is null"),
+        ),
+        Index("ix_notifications_dead", "dead_at", postgresql_where=text("dead_at is not null")),
+    )  # fmt: skip
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
+    position: Mapped[int] = mapped_column(BigInteger, Identity(), unique=True)
+    alert_id: Mapped[int | None] = mapped_column(ForeignKey("alerts.id", ondelete="CASCADE"), index=True)
+    webhook_id: Mapped[int] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"), index=True)
+    model_id: Mapped[int | None]
+    kind: Mapped[str]
+    severity: Mapped[str | None]
+    body: Mapped[dict[str, Any]]
+    message_id: Mapped[uuid.UUID | None] = mapped_column(index=True)
+    is_digest: Mapped[bool] = mapped_column(server_default=text("false"))
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    due_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    lease_until: Mapped[dt.datetime | None]
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    tried_at: Mapped[dt.datetime | None]
+    delivered_at: Mapped[dt.datetime | None]
+    dead_at: Mapped[dt.datetime | None]
+    is_superseded: Mapped[bool] = mapped_column(server_default=text("false"))
+    held_because: Mapped[str | None]
+    left_to: Mapped[list[str] | None]
+    last_status: Mapped[int | None]
+    last_error: Mapped[str | None]

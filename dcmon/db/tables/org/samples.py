@@ -1,0 +1,72 @@
+"""What is kept about a version's samples, in quarters of an hour; the rows lie in tables made at run time."""
+
+import datetime as dt
+import uuid
+
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from dcmon.db.tables import Org
+
+
+class QuarterHour(Org):
+    """What a version has in fifteen minutes: rows, labelled rows, and revisions that grow with each touch."""
+
+    __tablename__ = "quarter_hours"
+    __table_args__ = (
+        Index("ix_quarter_hours_touched", "version_id", "at", postgresql_where=text("is_touched")),
+        {"postgresql_with": {"fillfactor": 70}},
+    )
+    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id", ondelete="CASCADE"), primary_key=True)
+    at: Mapped[dt.datetime] = mapped_column(primary_key=True)
+    n: Mapped[int]
+    n_labelled: Mapped[int] = mapped_column(server_default="0")
+    rows_revision: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    labels_revision: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    logged_at: Mapped[dt.datetime]
+    is_touched: Mapped[bool]
+
+
+class Receipt(Org):
+    """What a version was sent in fifteen minutes, by the time of receipt: rows, and how long the slowest took to store.
+
+    `revision` grows with each touch: rows that came, quarantined rows that left.
+    """
+
+    __tablename__ = "receipts"
+    __table_args__ = (
+        Index("ix_receipts_touched", "version_id", "at", postgresql_where=text("is_touched")),
+        {"postgresql_with": {"fillfactor": 70}},
+    )
+    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id", ondelete="CASCADE"), primary_key=True)
+    at: Mapped[dt.datetime] = mapped_column(primary_key=True)
+    taken: Mapped[int] = mapped_column(BigInteger)
+    waited: Mapped[dt.timedelta]
+    revision: Mapped[int] = mapped_column(BigInteger)
+    is_touched: Mapped[bool]
+
+
+class Quarantined(Org):
+    """A row that could not be stored, as it came, with the reason.
+
+    `digest` is what the row is known by, so that it is kept once; null in rows of a dcmon that knew them by place.
+    """
+
+    __tablename__ = "quarantine"
+    __table_args__ = (
+        UniqueConstraint("source", "position"),
+        Index("ix_quarantine_receipt", "version_id", "logged_at"),
+    )
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"), index=True)
+    version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id", ondelete="CASCADE"))
+    kind: Mapped[str]
+    sample_id: Mapped[str | None]
+    reason: Mapped[str]
+    field: Mapped[str | None]
+    detail: Mapped[str]
+    row: Mapped[bytes]
+    source: Mapped[str]
+    position: Mapped[int]
+    logged_at: Mapped[dt.datetime]
+    digest: Mapped[uuid.UUID | None] = mapped_column(unique=True)

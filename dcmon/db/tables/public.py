@@ -1,0 +1,198 @@
+"""Tables of lineage "public"."""
+
+import datetime as dt
+import uuid
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, SmallInteger, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from dcmon.db.tables import Public
+
+
+class Organization(Public):
+    """A tenant: its name, and the PostgreSQL schema that holds everything it has."""
+
+    __tablename__ = "organizations"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    schema_name: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    deleted_at: Mapped[dt.datetime | None]
+    retention: Mapped[dt.timedelta | None]
+    results_retention: Mapped[dt.timedelta | None]
+    samples_per_minute: Mapped[int | None] = mapped_column(BigInteger)
+    labels_per_minute: Mapped[int | None] = mapped_column(BigInteger)
+    sample_bytes_per_minute: Mapped[int | None] = mapped_column(BigInteger)
+    label_bytes_per_minute: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class User(Public):
+    """A person, known by e-mail."""
+
+    __tablename__ = "users"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(unique=True)
+    full_name: Mapped[str | None]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class Member(Public):
+    """A user's place in an organization: owner, admin or member."""
+
+    __tablename__ = "members"
+    org_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    role: Mapped[str]
+
+
+class Token(Public):
+    """An API token: only its SHA-256 is kept; the prefix names it in lists."""
+
+    __tablename__ = "tokens"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    org_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), index=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str]
+    prefix: Mapped[str] = mapped_column(unique=True)
+    digest: Mapped[bytes]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[dt.datetime | None]
+    revoked_at: Mapped[dt.datetime | None]
+    last_used_at: Mapped[dt.datetime | None]
+
+
+class Wake(Public):
+    """A hint that an organization has work of a kind (0 evaluate, 1 notify) from wake_at on; no tenant content."""
+
+    __tablename__ = "wake"
+    __table_args__ = ({"postgresql_with": {"fillfactor": 40}},)
+    org_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    wake_at: Mapped[dt.datetime | None]
+    served_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    seq: Mapped[int] = mapped_column(BigInteger, server_default="1")
+
+
+class IngestFloor(Public):
+    """Up to where a topic's partition is settled for every organization."""
+
+    __tablename__ = "ingest_floor"
+    topic_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    partition: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    next_offset: Mapped[int] = mapped_column(BigInteger)
+
+
+class IngestTopic(Public):
+    """The id that a topic had when it was first read: another id under the same name is another topic."""
+
+    __tablename__ = "ingest_topics"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    topic_id: Mapped[uuid.UUID]
+    seen_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class IngestSpan(Public):
+    """The ledger of the floor: each move of it, with the messages in between by organization's id."""
+
+    __tablename__ = "ingest_spans"
+    __table_args__ = (
+        Index("ix_ingest_spans_partition", "topic_id", "partition", "id"),
+        Index("ix_ingest_spans_seek", "topic_id", "partition", "id", postgresql_where=text("action = 'seek'")),
+    )
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    action: Mapped[str] = mapped_column(server_default="ingest")
+    topic_id: Mapped[uuid.UUID]
+    partition: Mapped[int]
+    first_offset: Mapped[int] = mapped_column(BigInteger)
+    next_offset: Mapped[int] = mapped_column(BigInteger)
+    messages: Mapped[dict[str, Any]]
+    dead: Mapped[int] = mapped_column(server_default="0")
+    by: Mapped[str | None]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class ParkedMessage(Public):
+    """A message of an organization that could not be entered just then; it is tried again, and nobody else waits.
+
+    `seek` is the last seek of its partition after which it was read.
+    """
+
+    __tablename__ = "parked_messages"
+    topic_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    partition: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    at_offset: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    org_id: Mapped[int] = mapped_column(index=True)
+    body: Mapped[bytes]
+    reason: Mapped[str]
+    seek: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False, server_default="0")
+    parked_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class DeadLetter(Public):
+    """A message that can't be read at all, with its reason. Its place and its bytes are what it is known by."""
+
+    __tablename__ = "dead_letters"
+    __table_args__ = (
+        Index(
+            "uq_dead_letters_place", "topic_id", "partition", "at_offset", text("sha256(coalesce(body, '\\x'))"),
+            unique=True,
+        ),
+    )  # fmt: skip
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    topic: Mapped[str] = mapped_column(server_default="")
+    topic_id: Mapped[uuid.UUID]
+    partition: Mapped[int]
+    at_offset: Mapped[int] = mapped_column(BigInteger)
+    body: Mapped[bytes | None]
+    reason: Mapped[str]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    sent_at: Mapped[dt.datetime | None]
+
+    @property
+    def headers(self) -> dict[str, bytes]:
+        """Where it stood and why it is dead, as headers of a message."""
+        said = {"topic": self.topic, "partition": self.partition, "offset": self.at_offset, "reason": self.reason}
+        return {f"dcmon.{name}": str(value).encode() for name, value in said.items()}
+
+
+class Worker(Public):
+    """A process that runs a part of dcmon, and its last sign of life.
+
+    `seen_at`: the process was there; `turned_at`: its loop went round. `ended_at` is set by one that ends by itself.
+    """
+
+    __tablename__ = "workers"
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    host: Mapped[str]
+    pid: Mapped[int]
+    is_leading: Mapped[bool] = mapped_column(server_default=text("false"))
+    started_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    seen_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    turned_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    ended_at: Mapped[dt.datetime | None]
+
+
+class Round(Public):
+    """What the leader does by the clock, when it was done last, and how that went."""
+
+    __tablename__ = "rounds"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    began_at: Mapped[dt.datetime]
+    succeeded_at: Mapped[dt.datetime | None]
+    failed_at: Mapped[dt.datetime | None]
+    said: Mapped[str | None]
+
+
+class Condition(Public):
+    """Something that is wrong with dcmon itself, since when, and whether its receivers were told."""
+
+    __tablename__ = "conditions"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    subject: Mapped[str] = mapped_column(primary_key=True)
+    severity: Mapped[str]
+    sentence: Mapped[str]
+    command: Mapped[str]
+    since: Mapped[dt.datetime]
+    told_at: Mapped[dt.datetime | None]

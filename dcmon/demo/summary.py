@@ -1,0 +1,134 @@
+"""How the demo ends: a table of monitors, the alerts, a report, a snippet, and what to type next."""
+
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from dcmon.alerting import alert_views
+from dcmon.app import App
+from dcmon.demo.config import MODEL
+from dcmon.demo.progress import COLOURS, Stage
+from dcmon.demo.state import Place
+from dcmon.embedded import supervisor
+from dcmon.monitoring import monitor_views
+from dcmon.monitoring.report import data, html
+from dcmon.settings import Settings
+from dcmon.storage import models
+
+SNIPPET = """\
+import datetime, json, urllib.request
+def call(method, path, body):  # log to dcmon from any Python; the SDK deepchecks-client works too
+    request = urllib.request.Request("{url}/api/v1/" + path, json.dumps(body).encode(), method=method,
+        headers={{"Authorization": "Basic {token}", "Content-Type": "application/json"}})
+    return json.loads(urllib.request.urlopen(request).read() or "null")
+model = call("POST", "models", {{"name": "my-model", "task_type": "binary"}})["id"]
+columns = {{"name": "v1", "features": {{"age": "numeric"}}, "additional_data": {{}}}}
+version = call("POST", f"models/{{model}}/version", columns)["id"]
+now = datetime.datetime.now(datetime.timezone.utc).isoformat()
+sample = {{"_dc_sample_id": now, "_dc_time": now, "_dc_prediction": "1", "age": 42}}
+call("POST", f"model-versions/{{version}}/data", [sample])
+call("PUT", f"model/{{model}}/labels", [{{"_dc_sample_id": now, "_dc_label": "0"}}])
+"""
+
+
+def show(stage: Stage, app: App, here: Place, path: Path, ran: bool) -> None:
+    """Show what the year brought."""
+    with app.org(here.org) as session:
+        model = models.find(session, MODEL)
+        views = monitor_views.monitors(session, model.id)
+        alerts = alert_views.alerts(session, model.id)
+        page = data.of_model(session, here.org.name, model)
+    html.write(path, page)
+    snippet = path.with_name("snippet.py")
+    snippet.write_text(SNIPPET.format(url=app.settings.url, token=here.token))
+    snippet.chmod(0o600)
+    if app.output.is_json:
+        app.output.value(_json(views, alerts, path, app, here, snippet))
+        return
+    console = Console(highlight=False)
+    console.print(_monitors(views, max(12, min(60, console.width - 62))))
+    console.print(_alerts(alerts))
+    console.print(Text.assemble("\nReport with a chart per monitor: ", (f"file://{path}", "bold")), soft_wrap=True)
+    console.print(f"\nLog to this system from Python (also in {snippet}):", soft_wrap=True)
+    # The terminal wraps long lines, not we: what is copied from it must run.
+    code = Syntax("", "python", background_color="default").highlight(snippet.read_text().rstrip())
+    console.print(code, soft_wrap=True)
+    console.print(_hints(alerts, stage, here, ran))
+
+
+def _monitors(views: list[monitor_views.MonitorView], width: int) -> Table:
+    table = Table(title="\nMonitors", title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for name, justify in (("monitor", "left"), ("every", "left"), ("rule", "left"), ("last", "right")):
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    table.add_column("April to December", no_wrap=True)
+    for view in views:
+        row = monitor_views.monitor_row(view, width)
+        rules = ", ".join(alert_views.condition(rule) for rule in view.rules) or "-"
+        last = "-" if row["last"] is None else f"{row['last']:.3g}"
+        table.add_row(view.monitor.name, row["every"], rules, last, row["history"])
+    return table
+
+
+def _alerts(alerts: list[alert_views.AlertView]) -> Table:
+    table = Table(title="\nAlerts", title_justify="left", box=None, header_style="bold", pad_edge=False)
+    table.add_column("id", justify="right")
+    for name in ("severity", "monitor", "since", "until"):
+        table.add_column(name, overflow="fold")
+    table.add_column("worst", justify="right")
+    table.add_column("rule", overflow="fold")
+    table.add_column("driven by", overflow="fold")
+    for view in alerts:
+        alert = view.alert
+        until = "still fires" if alert.state == "firing" else f"{alert.last_window_end:%d %b}"
+        severity = Text(alert.severity, COLOURS[alert.severity])
+        table.add_row(
+            str(alert.id), severity, view.monitor.name, f"{alert.first_window_start:%d %b}", until,
+            f"{alert.worst_value:.3g}", alert_views.condition(view.rule), view.driver or "-",
+        )  # fmt: skip
+    return table
+
+
+def _hints(alerts: list[alert_views.AlertView], stage: Stage, here: Place, ran: bool) -> str:
+    shown = max(alerts, key=lambda view: view.alert.windows).alert.id if alerts else 1
+    org = f"--org {here.org.name} "
+    up = "" if ran or stage.is_terminal else "dcmon up                        # start it again\n  "
+    return (
+        f"\nWorth typing next:\n  {up}"
+        f"dcmon {org}alert show {shown}\n  "
+        f"dcmon {org}monitor list\n  "
+        f'dcmon {org}monitor run "Late Flights F1"\n  '
+        f"dcmon {org}model show {MODEL}\n  "
+        f'dcmon {org}rule add "Performance" "< 0.85" --severity low'
+    )
+
+
+def _json(
+    views: list[monitor_views.MonitorView],
+    alerts: list[alert_views.AlertView],
+    path: Path,
+    app: App,
+    here: Place,
+    snippet: Path,
+) -> dict[str, object]:
+    return {
+        "monitors": [monitor_views.monitor_row(view, 40) for view in views],
+        "alerts": [alert_views.alert_row(view) for view in alerts],
+        "report": str(path),
+        "snippet": str(snippet),
+        "endpoint": app.settings.url,
+        "organization": here.org.name,
+    }
+
+
+def stay(stage: Stage, settings: Settings) -> None:
+    """Stay until Ctrl-C, or until the system stops."""
+    stage.say(f"dcmon stays up at {settings.url}. Ctrl-C stops it.")
+    try:
+        while supervisor.state(settings) is not None:
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        stage.console.print()

@@ -1,0 +1,123 @@
+"""What a person looks at: monitors with their values over time, alerts with their rule in words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from dcmon.alerting import rules
+from dcmon.alerting.alert_views import condition
+from dcmon.db.tables.org import AlertRule, Check, Model, Monitor, Result, Version
+from dcmon.monitoring import results
+from dcmon.monitoring.report.sparkline import sparkline
+
+
+@dataclass(frozen=True)
+class MonitorView:
+    """A monitor, its rules, and its newest result of each window, oldest first."""
+
+    monitor: Monitor
+    check: Check
+    model: Model
+    rules: Sequence[AlertRule]
+    results: Sequence[Result]
+
+    @property
+    def name(self) -> str:
+        return f"{self.model.name}/{self.monitor.name}"
+
+    @property
+    def last(self) -> Result | None:
+        return self.results[-1] if self.results else None
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics to show: those that rules name; all where none does, or one is about any of them."""
+        known = list(dict.fromkeys(name for result in self.results for name in result.metrics))
+        named = {rules.condition_of(rule).subject.name for rule in self.rules if rule.is_active}
+        lower = {name.lower() for name in named if name is not None}
+        watched = [name for name in known if name.lower() in lower]
+        return [*watched, *(name for name in known if name not in watched)] if None in named else watched or known
+
+    @property
+    def metric(self) -> str | None:
+        """The metric to show where there is room for one: the first, whichever is the largest."""
+        return next(iter(self.metrics), None)
+
+    @property
+    def values(self) -> list[float | None]:
+        """That metric over the windows; None where a window has no verdict."""
+        return [result.metrics.get(self.metric) if self.metric else None for result in self.results]
+
+
+def monitors(session: Session, model_id: int | None = None, last: int | None = None) -> list[MonitorView]:
+    """All monitors, or those of a model, with their results; `last`: of so many windows of each version."""
+    statement = _monitors()
+    if model_id is not None:
+        statement = statement.where(Model.id == model_id)
+    on: dict[int, list[AlertRule]] = {}
+    for rule in session.scalars(select(AlertRule).order_by(AlertRule.id)):
+        on.setdefault(rule.monitor_id, []).append(rule)
+    return [
+        MonitorView(monitor, check, model, on.get(monitor.id, []), _results(session, monitor.id, last))
+        for monitor, check, model in session.execute(statement)
+    ]
+
+
+def monitor(session: Session, monitor_id: int, last: int | None = None) -> MonitorView:
+    """One monitor with its results."""
+    row = session.execute(_monitors().where(Monitor.id == monitor_id)).one()
+    return MonitorView(*row, rules.of_monitor(session, monitor_id), _results(session, monitor_id, last))
+
+
+def _monitors() -> Select[Monitor, Check, Model]:
+    return (
+        select(Monitor, Check, Model)
+        .join(Check, Check.id == Monitor.check_id)
+        .join(Model, Model.id == Check.model_id)
+        .order_by(Model.name, Monitor.id)
+    )
+
+
+def _results(session: Session, monitor_id: int, last: int | None) -> list[Result]:
+    return results.series(session, monitor_id) if last is None else results.newest(session, monitor_id, last)
+
+
+def monitor_row(view: MonitorView, width: int = 24) -> dict[str, Any]:
+    """A monitor as a row for an output: its last value and the shape of those before."""
+    last = view.last
+    judged = [value for value in view.values if value is not None]
+    return {
+        "id": view.monitor.id,
+        "monitor": view.name,
+        "every": every(view.monitor.frequency, view.monitor.aggregation_window),
+        "metric": view.metric,
+        "last": judged[-1] if judged else None,
+        "state": None if last is None else last.state,
+        "window_end": None if last is None else last.window_end,
+        "history": sparkline(view.values, width),
+        "rules": [f"{condition(rule)} {rule.severity}" for rule in view.rules],
+    }
+
+
+def every(frequency: str, units: int) -> str:
+    """A frequency in words: "day", "3 days"."""
+    unit = frequency.lower()
+    return unit if units == 1 else f"{units} {unit}s"
+
+
+def version_names(session: Session) -> dict[int, str]:
+    """The names of all versions, by id."""
+    return dict(session.execute(select(Version.id, Version.name)).tuples().all())
+
+
+def by_version(view: MonitorView) -> list[tuple[int | None, MonitorView]]:
+    """A monitor's results of each version apart, the version with the newest window first; once without any result."""
+    found: dict[int, list[Result]] = {}
+    for result in reversed(view.results):
+        found.setdefault(result.version_id, []).append(result)
+    if not found:
+        return [(None, view)]
+    return [(version, replace(view, results=each[::-1])) for version, each in found.items()]

@@ -1,0 +1,288 @@
+"""A monitor's values over its windows as a plotly figure, in plotly's JSON."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from html import escape
+from typing import Any
+
+from dcmon.formatting import moment, number
+
+SEVERITY_COLORS = {"low": "#5b8def", "medium": "#d99a00", "high": "#e8702a", "critical": "#d6336c"}
+# Told apart by people with any colour vision, on white and on black (Okabe and Ito).
+_TRACE_COLORS = ("#2f86d6", "#1aa179", "#c774a8", "#a58a2c", "#7a6ff0", "#8a8f98")
+_SIGNS = {
+    "greater_than": ">",
+    "greater_than_equals": "≥",
+    "less_than": "<",
+    "less_than_equals": "≤",
+    "equals": "=",
+    "not_equals": "≠",
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """What a monitor said of the window [`start`, `end`): numbers by metric name from `n` samples, or, without any,
+    a `reason`. `state` is OK, INSUFFICIENT, NO_DATA or ERROR.
+    """
+
+    start: datetime
+    end: datetime
+    metrics: Mapping[str, float]
+    n: int
+    state: str = "OK"
+    reason: str | None = None
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A rule: an alert opens while `operator` `value` is true, e.g. "greater_than" 0.2, or as the `label` says.
+
+    `metric`: the one that it is about; None: any.
+    """
+
+    value: float
+    severity: str
+    operator: str = "greater_than"
+    label: str = ""
+    metric: str | None = None
+
+    @property
+    def text(self) -> str:
+        """As a person reads it: its label, or sign and number."""
+        return self.label or f"{_SIGNS.get(self.operator, self.operator)} {number(self.value)}"
+
+    @property
+    def is_lower_bound(self) -> bool:
+        return self.operator.startswith("less_than")
+
+
+@dataclass(frozen=True)
+class AlertSpan:
+    """An alert. `since` and `until` are ends of windows, the first that broke the rule and the first that kept it again
+    (None: still open). `worst` is the value furthest beyond the rule, `driver` what drives it.
+    """
+
+    since: datetime
+    until: datetime | None
+    severity: str
+    worst: float | None
+    threshold: Threshold | None = None
+    driver: str | None = None
+
+
+@dataclass(frozen=True)
+class MonitorSeries:
+    """A monitor: its points in order of time, its rules, its alerts. `note` is shown under its name.
+
+    `shown`: the metrics that are drawn, the one to show alone first; without any, all. `is_apart`: each has a unit of
+    its own, and so an axis of its own.
+    """
+
+    name: str
+    frequency: str
+    points: Sequence[Point] = field(default_factory=tuple)
+    thresholds: Sequence[Threshold] = field(default_factory=tuple)
+    alerts: Sequence[AlertSpan] = field(default_factory=tuple)
+    note: str = ""
+    shown: Sequence[str] = ()
+    is_apart: bool = False
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics that are drawn, in order."""
+        return list(self.shown) or list(dict.fromkeys(name for point in self.points for name in point.metrics))
+
+    @property
+    def panels(self) -> list[list[str]]:
+        """The metrics that share an axis."""
+        return [[name] for name in self.metrics] if self.is_apart else [self.metrics]
+
+    def values_of(self, metrics: Sequence[str]) -> list[float]:
+        """The values of these metrics in every window that has them."""
+        return [point.metrics[name] for point in self.points for name in metrics if name in point.metrics]
+
+    @property
+    def values(self) -> list[float]:
+        """The values of the metrics that can be compared with the first one's."""
+        return self.values_of(self.panels[0]) if self.panels else []
+
+    @property
+    def last(self) -> float | None:
+        """The newest value of the metric to show alone."""
+        return next(iter(reversed(self.values_of(self.metrics[:1]))), None)
+
+    @property
+    def open_severity(self) -> str | None:
+        """The highest severity of its open alerts."""
+        still = [alert.severity for alert in self.alerts if alert.until is None]
+        order = list(SEVERITY_COLORS)
+        return max(still, key=lambda name: order.index(name) if name in order else -1, default=None)
+
+    @property
+    def state(self) -> str:
+        """Its state in a word or two."""
+        if self.open_severity:
+            return f"firing {self.open_severity}"
+        return "ok" if self.values else "no value"
+
+
+def embedded(figures: Sequence[Mapping[str, Any]]) -> str:
+    """Figures as JSON that can stand inside a script element, whatever names they hold."""
+    text = json.dumps(figures, allow_nan=False, separators=(",", ":"), ensure_ascii=True)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def figure(series: MonitorSeries, start: datetime, end: datetime) -> dict[str, Any]:
+    """`{"data": …, "layout": …}`: lines by version and metric, thresholds, alerts as bands, gaps with reasons.
+
+    The axis of time is [`start`, `end`], so that figures of one period can be compared by eye. Metrics with units of
+    their own are drawn one above the other, over the same axis of time.
+    """
+    air = (end - start) * 0.015
+    span = (start - air, end + air)
+    panels = series.panels
+    axes = ["y", *(f"y{number}" for number in range(3, 2 + len(panels)))]
+    lines = [line for axis, panel in zip(axes, panels, strict=True) for line in _lines(series, panel, axis)]
+    drawn = [
+        (axis, rule)
+        for axis, panel in zip(axes, panels, strict=True)
+        for rule in series.thresholds
+        if _is_of(rule, panel)
+    ]
+    bands = [_band(alert, alert.until or span[1]) for alert in series.alerts]
+    layout: dict[str, Any] = {
+        "height": 300 if len(panels) < 2 else 60 + 150 * len(panels),
+        "margin": {"l": 56, "r": 120 if drawn else 24, "t": 12, "b": 36},
+        "showlegend": len(lines) > 1 and (len(panels) < 2 or len(lines) > len(panels)),
+        "legend": {"orientation": "h", "y": 1.12 if len(panels) < 2 else 1.04, "x": 0},
+        "hovermode": "closest",
+        "xaxis": {"type": "date", "tickangle": 0, "range": [moment.isoformat() for moment in span], "anchor": axes[-1]},
+        **_axes(series, axes),
+        # Windows without a value have no height: their marks stand on an axis of their own, at the bottom.
+        "yaxis2": {"overlaying": axes[-1], "range": [0, 1], "visible": False, "fixedrange": True},
+        "shapes": [*bands, *(_threshold(rule, axis) for axis, rule in drawn)],
+        "annotations": [_label(rule, axis) for axis, rule in drawn],
+    }
+    return {"data": [*lines, *_gaps(series)], "layout": layout}
+
+
+def _axes(series: MonitorSeries, axes: Sequence[str]) -> dict[str, Any]:
+    """An axis of values for each panel, from the top down."""
+    share, found = 1 / len(axes), dict[str, Any]()
+    for place, (axis, panel) in enumerate(zip(axes, series.panels, strict=True)):
+        found[axis.replace("y", "yaxis")] = made = {"zeroline": False, "automargin": True, **_range(series, panel)}
+        if len(axes) > 1:
+            top = 1 - place * share
+            made |= {"domain": [max(0.0, top - 0.82 * share), top], "title": {"text": escape(panel[0])}}
+    return found
+
+
+def _is_of(rule: Threshold, panel: Sequence[str]) -> bool:
+    return rule.metric is None or rule.metric.lower() in (name.lower() for name in panel)
+
+
+def _lines(series: MonitorSeries, panel: Sequence[str], axis: str) -> list[dict[str, Any]]:
+    names = dict.fromkeys(
+        (point.version, metric) for point in series.points for metric in point.metrics if metric in panel
+    )
+    many = len({version for version, _ in names}) > 1
+    return [
+        _line(series, version, metric, f"{version} · {metric}" if many else metric, color) | {"yaxis": axis}
+        for (version, metric), color in zip(names, _TRACE_COLORS * (len(names) // len(_TRACE_COLORS) + 1), strict=False)
+    ]
+
+
+def _line(series: MonitorSeries, version: str, metric: str, name: str, color: str) -> dict[str, Any]:
+    points = [point for point in series.points if point.version == version]
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": escape(name),
+        "x": [point.end.isoformat() for point in points],
+        "y": [point.metrics.get(metric) for point in points],
+        "text": [_hover(point, name, point.metrics.get(metric)) for point in points],
+        "hovertemplate": "%{text}<extra></extra>",
+        "connectgaps": False,
+        "line": {"color": color, "width": 1.8},
+        "marker": {"color": color, "size": 6 if len(points) < 100 else 4},
+    }
+
+
+def _hover(point: Point, name: str, value: float | None) -> str:
+    remark = f"<br>{_wrapped(point.reason)}" if point.reason else ""
+    return f"<b>{number(value)}</b> {escape(name)}<br>{_window(point)}, n = {point.n:,}{remark}"
+
+
+def _gaps(series: MonitorSeries) -> list[dict[str, Any]]:
+    points = [point for point in series.points if not point.metrics]
+    if not points:
+        return []
+    return [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "no value",
+            "showlegend": False,
+            "yaxis": "y2",
+            "x": [point.end.isoformat() for point in points],
+            "y": [0.04] * len(points),
+            "text": [_gap(point) for point in points],
+            "hovertemplate": "%{text}<extra></extra>",
+            "marker": {"symbol": "x-thin", "size": 8, "line": {"width": 2, "color": "#8a8f98"}},
+        }
+    ]
+
+
+def _gap(point: Point) -> str:
+    return f"<b>no value</b> ({escape(point.state)})<br>{_window(point)}, n = {point.n:,}<br>{_wrapped(point.reason)}"
+
+
+def _window(point: Point) -> str:
+    return f"{moment(point.start)} to {moment(point.end)}"
+
+
+def _wrapped(text: str | None, width: int = 70) -> str:
+    from textwrap import wrap
+
+    return "<br>".join(escape(line) for line in wrap(text or "no reason given", width))
+
+
+def _band(alert: AlertSpan, until: datetime) -> dict[str, Any]:
+    color = SEVERITY_COLORS.get(alert.severity, "#8a8f98")
+    edges = {"x0": alert.since.isoformat(), "x1": until.isoformat(), "y0": 0, "y1": 1}
+    look = {"fillcolor": color, "opacity": 0.16, "line": {"width": 1, "color": color}, "layer": "below"}
+    return {"type": "rect", "xref": "x", "yref": "paper", **edges, **look}
+
+
+def _threshold(rule: Threshold, axis: str) -> dict[str, Any]:
+    color = SEVERITY_COLORS.get(rule.severity, "#8a8f98")
+    edges = {"x0": 0, "x1": 1, "y0": rule.value, "y1": rule.value}
+    return {
+        "type": "line",
+        "xref": "paper",
+        "yref": axis,
+        **edges,
+        "line": {"color": color, "width": 1.6, "dash": "dash"},
+    }
+
+
+def _label(rule: Threshold, axis: str) -> dict[str, Any]:
+    color = SEVERITY_COLORS.get(rule.severity, "#8a8f98")
+    place = {"xref": "paper", "yref": axis, "x": 1.005, "y": rule.value, "xanchor": "left", "yanchor": "middle"}
+    return {**place, "text": escape(f"{rule.text} {rule.severity}"), "showarrow": False, "font": {"color": color}}
+
+
+def _range(series: MonitorSeries, panel: Sequence[str]) -> dict[str, Any]:
+    """An axis that shows all values and all thresholds, with some air; zero is in it when it is near."""
+    shown = [*series.values_of(panel), *(rule.value for rule in series.thresholds if _is_of(rule, panel))]
+    if not shown:
+        return {"range": [0, 1]}
+    low, high = min(shown), max(shown)
+    if 0 <= low <= (high - low):
+        low = 0.0
+    air = (high - low) * 0.08 or abs(high) * 0.1 or 0.1
+    return {"range": [low - air if low else -0.05 * (high or air), high + air]}

@@ -1,0 +1,93 @@
+"""From stored monitors and alerts to a report: what `dcmon.monitoring.report.html` draws."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy.orm import Session
+
+from dcmon.alerting import alert_views, rules
+from dcmon.alerting.alert_views import AlertView
+from dcmon.checks import data_flow
+from dcmon.db.tables.org import AlertRule, Model
+from dcmon.monitoring import monitor_views
+from dcmon.monitoring.monitor_views import MonitorView
+from dcmon.monitoring.report.charts import AlertSpan, MonitorSeries, Point, Threshold
+from dcmon.monitoring.report.html import Report
+from dcmon.storage import versions
+
+
+def of_model(session: Session, organization: str, model: Model) -> Report:
+    """Everything that a model's monitors found, with their alerts."""
+    found = versions.entries(session, model)
+    names = {version.id: version.name for version in found}
+    alerts = alert_views.alerts(session, model.id)
+    series = [_series(view, alerts, names) for view in monitor_views.monitors(session, model.id)]
+    now = datetime.now(UTC)
+    return Report(
+        organization,
+        model.name,
+        ", ".join(names.values()),
+        min((version.earliest for version in found if version.earliest), default=now),
+        max((version.watermark for version in found if version.watermark), default=now),
+        now,
+        series,
+    )
+
+
+def _series(view: MonitorView, alerts: Sequence[AlertView], names: dict[int, str]) -> MonitorSeries:
+    points = [
+        Point(
+            result.window_start, result.window_end, result.metrics, result.n, result.state, result.reason,
+            names.get(result.version_id, ""),
+        )
+        for result in view.results
+    ]  # fmt: skip
+    mine = [alert for alert in alerts if alert.monitor.id == view.monitor.id]
+    return MonitorSeries(
+        view.monitor.name,
+        view.monitor.frequency,
+        points,
+        [line for rule in view.rules for line in _thresholds(rule)],
+        [_span(alert, view) for alert in mine],
+        view.monitor.description,
+        view.metrics,
+        _is_apart(view),
+    )
+
+
+def _is_apart(view: MonitorView) -> bool:
+    """Whether the metrics are of different kinds: rows and shares, an error and how much is explained."""
+    is_regression = view.check.class_name == "SingleDatasetPerformance" and view.model.task_type == "regression"
+    return len(view.metrics) > 1 and (data_flow.is_flow(view.check) or is_regression)
+
+
+def _thresholds(rule: AlertRule) -> list[Threshold]:
+    """The lines of a rule on the axis of values: none for one on changes or entries, two for a range, one to warn."""
+    found = rules.condition_of(rule)
+    if found.measure != "value" or found.subject.of == "entry":
+        return []
+    warned = ((found.warn, rule.warn_severity), (found.warn_upper, rule.warn_severity))
+    levels = ((found.threshold, rule.severity), (found.upper, rule.severity), *warned)
+    about = found.subject.name
+    return [
+        Threshold(value, severity or "low", found.operator, metric=about)
+        for value, severity in levels
+        if value is not None
+    ]
+
+
+def _threshold(rule: AlertRule) -> Threshold:
+    return Threshold(rule.threshold, rule.severity, rule.operator, "" if rule.condition is None else rule.condition)
+
+
+def _span(found: AlertView, view: MonitorView) -> AlertSpan:
+    """An alert from the first window that broke the rule to the first that kept it again."""
+    alert = found.alert
+    recovered = [
+        result.window_end
+        for result in view.results
+        if result.version_id == alert.version_id and result.state == "OK" and result.window_end > alert.last_window_end
+    ]
+    until = None if alert.state == "firing" else min(recovered, default=alert.last_window_end)
+    worst = alert.worst_value
+    return AlertSpan(alert.first_window_end, until, alert.severity, worst, _threshold(found.rule), found.driver)

@@ -1,0 +1,128 @@
+"""A report on a model's monitors: one HTML file that a browser shows without a network."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from dcmon.formatting import moment, number
+from dcmon.monitoring.report import charts
+from dcmon.monitoring.report.charts import AlertSpan, MonitorSeries, Point, Threshold
+
+__all__ = ["AlertSpan", "MonitorSeries", "Point", "Report", "Threshold", "write"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a report shows: the monitors of a version in the period [`start`, `end`). Times are aware UTC."""
+
+    organization: str
+    model: str
+    version: str
+    start: datetime
+    end: datetime
+    generated_at: datetime
+    monitors: Sequence[MonitorSeries] = field(default_factory=tuple)
+
+
+def write(path: Path, report: Report) -> None:
+    """Write the report as one self-contained HTML file (about 5 MB, plotly.js inside). Raises OSError."""
+    path.write_text(html(report), encoding="utf-8")
+
+
+def html(report: Report) -> str:
+    """The page. Names are escaped, so a model may be called anything."""
+    from plotly.offline import get_plotlyjs
+
+    end = max([report.end, *(point.end for series in report.monitors for point in series.points)])
+    figures = [charts.figure(series, report.start, end) for series in report.monitors]
+    return Template(files("dcmon.monitoring.report").joinpath("report.html").read_text(encoding="utf-8")).substitute(
+        title=escape(f"{report.model} · {report.organization}"),
+        model=escape(report.model),
+        facts=_facts(report),
+        monitors=_table(_MONITORS, [_monitor(index, series) for index, series in enumerate(report.monitors)]),
+        alerts=_alerts(report),
+        charts="".join(_chart(index, series) for index, series in enumerate(report.monitors)),
+        figures=charts.embedded(figures),
+        plotly=get_plotlyjs(),
+    )
+
+
+_MONITORS = ("Monitor", "Frequency", "Last value", "Worst value", "Alerts", "State")
+_ALERTS = ("Monitor", "Severity", "Since", "Until", "Worst value", "Rule", "What drives it")
+
+
+def _facts(report: Report) -> str:
+    facts: Mapping[str, str] = {
+        "Organization": report.organization,
+        "Version": report.version,
+        "Period": f"{report.start:%Y-%m-%d} to {report.end:%Y-%m-%d}",
+        "Generated": f"{moment(report.generated_at)} UTC",
+    }
+    return "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
+
+
+def _monitor(index: int, series: MonitorSeries) -> tuple[str, ...]:
+    return (
+        f'<a href="#monitor-{index}">{escape(series.name)}</a>',
+        escape(series.frequency.lower()),
+        _num(number(series.last)),
+        _num(_worst(series)),
+        _num(str(len(series.alerts)) if series.thresholds else "no rule"),
+        _badge(series.state, series.open_severity or series.state),
+    )
+
+
+def _worst(series: MonitorSeries) -> str:
+    """The value furthest beyond the rule; without a rule nobody said which end is bad, so both."""
+    values = series.values
+    if not values:
+        return "–"
+    if not series.thresholds:
+        return f"{number(min(values))} to {number(max(values))}"
+    return number(min(values) if series.thresholds[0].is_lower_bound else max(values))
+
+
+def _alerts(report: Report) -> str:
+    found = [(index, series, alert) for index, series in enumerate(report.monitors) for alert in series.alerts]
+    if not found:
+        return '<p class="none">No alert in this period.</p>'
+    found.sort(key=lambda item: (item[2].since, item[1].name))
+    return _table(_ALERTS, [_alert(*item) for item in found])
+
+
+def _alert(index: int, series: MonitorSeries, alert: AlertSpan) -> tuple[str, ...]:
+    until = escape(moment(alert.until)) if alert.until else '<span class="open">still open</span>'
+    rule = alert.threshold.text if alert.threshold else "–"
+    return (
+        f'<a href="#monitor-{index}">{escape(series.name)}</a>',
+        _badge(alert.severity, alert.severity),
+        f"<time>{escape(moment(alert.since))}</time>",
+        f"<time>{until}</time>",
+        _num(number(alert.worst)),
+        escape(rule),
+        escape(alert.driver or "–"),
+    )
+
+
+def _chart(index: int, series: MonitorSeries) -> str:
+    note = f'<p class="note">{escape(series.note)}</p>' if series.note else ""
+    head = f"<h3>{escape(series.name)} {_badge(series.state, series.open_severity or series.state)}</h3>"
+    return f'<section id="monitor-{index}" class="card">{head}{note}<div class="chart"></div></section>'
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{name}</th>" for name in heads)
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _num(value: str) -> str:
+    return f'<span class="number">{escape(value)}</span>'
+
+
+def _badge(label: str, kind: str) -> str:
+    return f'<span class="badge {escape(kind.lower().replace(" ", "-"))}">{escape(label)}</span>'

@@ -1,0 +1,1 @@
+SEVERITIES = ("low", "medium", "high", "critical")

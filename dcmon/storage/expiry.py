@@ -1,0 +1,158 @@
+"""What is past its retention: which months, which rows, how many. dcmon.storage.pruning takes it out."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from dcmon.db.tables.org import Model, Version
+from dcmon.storage import sample_tables
+from dcmon.storage.columns import KEY, TIME
+from dcmon.storage.sample_tables import Detached, Month
+from dcmon.tenancy import retention
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """Where rows are: in a table of a model, or of one of its versions."""
+
+    model: str
+    version: str
+    table: str
+
+
+Counts = Counter[Place]
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How long an organization keeps samples, and results and alerts (None: for ever), as of a moment."""
+
+    samples: timedelta | None
+    results: timedelta | None
+    now: datetime
+
+    def samples_begin(self, model: Model) -> datetime | None:
+        """From when on a model's samples are kept. None: all are."""
+        return retention.begins(retention.effective(model.retention, self.samples), self.now)
+
+    def results_begin(self, model: Model) -> datetime | None:
+        """From when on a model's results are kept: as long as its samples at least. None: all are."""
+        term = retention.effective(model.retention, self.samples)
+        if self.results is None or term is None:
+            return None
+        return retention.begins(max(term, self.results), self.now)
+
+    def told_begin(self) -> datetime | None:
+        """From when on what belongs to no model is kept: messages about dcmon itself, silences. None: all is."""
+        return retention.begins(self.results, self.now)
+
+
+# An alert that is over, and told to everybody; the results of any other one stay, from its first window on.
+OVER = """
+    a.state = 'resolved' and a.last_window_end < :before
+    and not exists (select 1 from notifications o
+                     where o.alert_id = a.id and o.delivered_at is null and o.dead_at is null)
+"""
+ALERTS = f"select a.id from alerts a where a.version_id = :version and {OVER}"
+RESULTS = f"""
+    select t.id from results t where t.version_id = :version and t.window_end < :before
+       and not exists (select 1 from alerts a join alert_rules r on r.id = a.rule_id
+                        where r.monitor_id = t.monitor_id and a.version_id = t.version_id
+                          and a.first_window_end <= t.window_end and not ({OVER}))
+"""
+# What the check gave on a reference, or as a monitor, that no result is of any more.
+BASELINES = """
+    select b.ctid from baselines b join monitors m on m.id = b.monitor_id join versions v on v.id = b.version_id
+     where b.version_id = :version and b.computed_at < :before
+       and (b.monitor_revision, b.reference_revision) <> (m.revision, v.reference_revision)
+       and not exists (select 1 from results r
+                        where r.monitor_id = b.monitor_id and r.version_id = b.version_id
+                          and r.monitor_revision = b.monitor_revision and r.reference_revision = b.reference_revision)
+"""
+RECEIPTS = """
+    select r.ctid from receipts r join versions v on v.id = r.version_id where v.model_id = :model and r.at < :before
+"""
+# Messages about dcmon itself, which go with no alert, and silences that are over.
+OF_NO_MODEL = {
+    "notifications": "select n.ctid from notifications n where n.alert_id is null and n.created_at < :before"
+    " and (n.delivered_at is not null or n.dead_at is not null)",
+    "silences": "select s.ctid from silences s where s.ends_at < :before",
+}
+
+
+def versions_of(session: Session, model: Model) -> Sequence[Version]:
+    """The versions of a model, in order of id: in which their rows are locked."""
+    return session.scalars(select(Version).where(Version.model_id == model.id).order_by(Version.id)).all()
+
+
+def months(session: Session, version: Version, before: datetime) -> list[Month]:
+    """The months of a version that end before a moment, oldest first."""
+    there = {month for kind in ("samples", "labels") for month in sample_tables.months(session, kind, version.relation)}
+    return sorted(month for month in there if sample_tables.span(month)[1] <= before)
+
+
+def extent(session: Session, terms: Terms) -> Counts:
+    """What a prune would take out, counted in the tables themselves."""
+    counts, left = Counts(), sample_tables.detached(session)
+    for model in session.scalars(select(Model).order_by(Model.id)).all():
+        for version in versions_of(session, model):
+            _count_version(session, terms, model, version, left, counts)
+        _count_model(session, terms, model, counts)
+    if (before := terms.told_begin()) is not None:
+        for table, which in OF_NO_MODEL.items():
+            found = session.scalar(text(f"select count(*) from ({which}) t"), {"before": before})
+            counts[Place("", "", table)] += int(found or 0)
+    return +counts
+
+
+def _count_version(
+    session: Session, terms: Terms, model: Model, version: Version, left: Sequence[Detached], counts: Counts
+) -> None:
+    before, results_before = terms.samples_begin(model), terms.results_begin(model)
+    mine = [each for each in left if each.relation == version.relation]
+    spans = [sample_tables.span(month) for month in months(session, version, before)] if before else []
+
+    def add(table: str, query: str, **values: object) -> None:
+        found = session.scalar(text(query), {"version": version.id, **values})
+        counts[Place(model.name, version.name, table)] += int(found or 0)
+
+    for first, after in spans:
+        span, ids = {"first": first, "after": after}, f"ids_{model.relation} where version_id = :version"
+        between = f"where {TIME} >= :first and {TIME} < :after"
+        add("samples", f"select count(*) from samples_{version.relation} {between}", **span)
+        add("labels", f"select count(*) from labels_{version.relation} where ts >= :first and ts < :after", **span)
+        add("ids", f"select count(*) from {ids} and ts >= :first and ts < :after", **span)
+        quarters = "quarter_hours where version_id = :version and at >= :first and at < :after"
+        add("quarter_hours", f"select count(*) from {quarters}", **span)
+    for each in mine:
+        if each.kind == "labels":
+            add("labels", f"select count(*) from {each.name}")
+        elif sample_tables.span(each.month) not in spans:
+            add("ids", f"select count(*) from ids_{model.relation} i join {each.name} t on t.{KEY} = i.k"
+                f" where i.version_id = :version")  # fmt: skip
+    if results_before is not None:
+        for table, which in (("alerts", ALERTS), ("results", RESULTS), ("baselines", BASELINES)):
+            add(table, f"select count(*) from ({which}) t", before=results_before)
+
+
+def _count_model(session: Session, terms: Terms, model: Model, counts: Counts) -> None:
+    if (before := terms.samples_begin(model)) is None:
+        return
+    receipts = session.scalar(text(f"select count(*) from ({RECEIPTS}) t"), {"model": model.id, "before": before})
+    counts[Place(model.name, "", "receipts")] += int(receipts or 0)
+    waiting = text(f"select count(*) from orphan_labels_{model.relation} where logged_at < :before")
+    counts[Place(model.name, "", "waiting_labels")] += int(session.scalar(waiting, {"before": before}) or 0)
+    found = session.execute(
+        text(
+            "select coalesce(v.name, '') as version, count(*) as rows from quarantine q"
+            " left join versions v on v.id = q.version_id where q.model_id = :model and q.logged_at < :before"
+            " group by 1"
+        ),
+        {"model": model.id, "before": before},
+    )
+    for row in found:
+        counts[Place(model.name, row.version, "quarantine")] += row.rows

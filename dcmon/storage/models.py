@@ -1,0 +1,129 @@
+"""Models: what is watched. Created by name, once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dcmon import durations, errors, windows
+from dcmon.db.tables.org import Model, ModelNote
+from dcmon.storage import sample_tables
+
+TASK_TYPES = ("regression", "binary", "multiclass")
+LONGEST_NAME = 100
+DEFAULT_LABEL_DELAY = timedelta(days=3)
+
+
+@dataclass(frozen=True)
+class NewModel:
+    """What a model is created from."""
+
+    name: str
+    task_type: str
+    description: str | None = None
+    label_ratio: float = 1.0
+    label_delay: timedelta = DEFAULT_LABEL_DELAY
+    time_zone: str = "UTC"
+    obj_store_path: str | None = None
+    notes: Sequence[Mapping[str, Any]] = ()
+
+
+def create(session: Session, new: NewModel) -> Model:
+    """Create a model with its tables; one that is there with the same task type and description is given back.
+
+    Raises InvalidInput, or Conflict when the name stands for another model.
+    """
+    _require_valid(new)
+    sample_tables.lock_names(session, "models")
+    there = session.scalar(select(Model).where(Model.name == new.name))
+    if there is not None:
+        return _same(there, new)
+    model = Model(
+        name=new.name,
+        task_type=new.task_type,
+        description=new.description,
+        label_ratio=new.label_ratio,
+        label_delay=new.label_delay,
+        time_zone=new.time_zone,
+        lateness=timedelta(),
+        obj_store_path=new.obj_store_path,
+        relation=sample_tables.next_relation(session),
+    )
+    session.add(model)
+    session.flush()
+    sample_tables.create_model_tables(session, model)
+    add_notes(session, model, new.notes)
+    return model
+
+
+def _require_valid(new: NewModel) -> None:
+    if not new.name.strip() or len(new.name) > LONGEST_NAME or "\0" in new.name:
+        raise errors.InvalidInput(
+            f"A model's name has 1 to {LONGEST_NAME} characters; {new.name[:20]!r} has {len(new.name)}."
+        )
+    if new.task_type not in TASK_TYPES:
+        raise errors.InvalidInput(f"There is no task type {new.task_type!r}: it is one of {', '.join(TASK_TYPES)}.")
+    if not 0 <= new.label_ratio <= 1:
+        raise errors.InvalidInput(f"The label ratio is a share from 0 to 1, not {new.label_ratio}.")
+    if not timedelta() <= new.label_delay <= durations.LONGEST:
+        raise errors.InvalidInput("The label delay is at least 0 and at most 36500 days.")
+    windows.zone(new.time_zone)
+
+
+def _same(there: Model, new: NewModel) -> Model:
+    if there.task_type != new.task_type:
+        raise errors.Conflict(f"There is a model {new.name!r} already, with task type {there.task_type}.")
+    if new.description is not None and there.description != new.description:
+        raise errors.Conflict(f"There is a model {new.name!r} already, with another description.")
+    return there
+
+
+def entries(session: Session) -> list[Model]:
+    """All models, by name."""
+    return list(session.scalars(select(Model).order_by(Model.name)))
+
+
+def find(session: Session, name: str) -> Model:
+    """The model of that name. Raises NotFound."""
+    model = session.scalar(select(Model).where(Model.name == name))
+    if model is None:
+        raise errors.ModelNotFound(name=name)
+    return model
+
+
+def get(session: Session, model_id: int) -> Model:
+    """The model of that id. Raises NotFound."""
+    model = session.get(Model, model_id)
+    if model is None:
+        raise errors.NotFound(what="model", name=model_id)
+    return model
+
+
+def set_retention(session: Session, model: Model, term: timedelta | None) -> None:
+    """Keep the model's samples so long, whatever its organization says; None: as the organization says."""
+    model.retention = term
+    session.flush()
+
+
+def add_notes(session: Session, model: Model, notes: Sequence[Mapping[str, Any]]) -> None:
+    """Add remarks, each with a title and perhaps a text."""
+    for note in notes:
+        session.add(ModelNote(model_id=model.id, title=note["title"], text=note.get("text")))
+    session.flush()
+
+
+def notes(session: Session, model: Model) -> list[ModelNote]:
+    """The remarks on a model, oldest first."""
+    return list(session.scalars(select(ModelNote).where(ModelNote.model_id == model.id).order_by(ModelNote.id)))
+
+
+def delete_note(session: Session, note_id: int) -> None:
+    """Delete a remark. Raises NotFound."""
+    note = session.get(ModelNote, note_id)
+    if note is None:
+        raise errors.NotFound(what="note", name=note_id)
+    session.delete(note)
+    session.flush()

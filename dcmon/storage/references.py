@@ -1,0 +1,93 @@
+"""References: rows with predictions and labels that production is compared with, in revisions."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from dcmon.db.tables.org import Model, Version
+from dcmon.storage import column_blocks, sample_tables
+from dcmon.storage import filters as data_filters
+from dcmon.storage.column_blocks import Sheet
+from dcmon.storage.columns import HASH, LABEL, TIME, quoted
+from dcmon.storage.filters import Filters
+from dcmon.storage.sampling import Sample
+
+RARE = 0.05  # a share of the labelled rows
+
+
+def count(session: Session, version: Version) -> int:
+    """How many reference rows a version has."""
+    found = session.scalar(text(f"select count(*) from reference_{version.relation}"))
+    return int(found or 0)
+
+
+def fair_sample(
+    session: Session, model: Model, version: Version, limit: int, *, labelled: bool = False, filters: Filters = None
+) -> Sample:
+    """The `limit` reference rows with the smallest hashes; filters and `labelled` apply before the limit.
+
+    A reference has no times: filters on the sample's time leave it as it is.
+    """
+    columns = sample_tables.columns(model, version)
+    names = (*columns.model, *columns.own, LABEL)
+    said = ", ".join(_column(name) for name in names)
+    statement, values = _bottom(model, version, limit, labelled, filters, said)
+    return Sample(names, [tuple(row) for row in session.execute(text(statement), values)])
+
+
+def fair_sheet(
+    session: Session,
+    model: Model,
+    version: Version,
+    limit: int | None,
+    features: Sequence[str],
+    *,
+    labelled: bool = False,
+    filters: Filters = None,
+    most: int = column_blocks.MOST,
+) -> Sheet | None:
+    """The fair sample in columns: these features, what the model said, and labels; None when there is no row."""
+    kinds = sample_tables.columns(model, version).read(features)
+    said = ", ".join(f"{_column(name)} as c{position}" for position, name in enumerate(kinds))
+    said += f", r.{HASH} as o1, r._dc_position as o2"
+    return column_blocks.fetch(session, kinds, *_bottom(model, version, limit, labelled, filters, said), limit, most)
+
+
+def is_unbalanced(session: Session, version: Version) -> bool:
+    """Whether the reference's labels are of two classes, and one is rare: drift then weighs both alike.
+
+    Of all rows of the reference, so it is one answer for each revision (as the system before dcmon had it).
+    """
+    if not version.reference_revision:
+        return False
+    counted = f"select count(*) from reference_{version.relation} r where r.revision = 0 and r.{LABEL} is not null"
+    counts = session.scalars(text(f"{counted} group by r.{LABEL} limit 3")).all()
+    return len(counts) == 2 and min(counts) <= RARE * sum(counts)
+
+
+def _column(name: str) -> str:
+    return f"r.{quoted(name)}".replace(":", "\\:")
+
+
+def _bottom(
+    model: Model, version: Version, limit: int | None, labelled: bool, filters: Filters, said: str
+) -> tuple[str, dict[str, Any]]:
+    known = sample_tables.columns(model, version).filterable
+    where, values = data_filters.condition(filters, known, "r", f"r.{LABEL}", (TIME,))
+    wanted = f" and r.{LABEL} is not null" if labelled else ""
+    statement = (
+        f"select {said} from reference_{version.relation} r where r.revision = 0 and {where}{wanted}"
+        f" order by r.{HASH}, r._dc_position"
+    )
+    return (statement, values) if limit is None else (f"{statement} limit :limit", {"limit": limit, **values})
+
+
+def rows(session: Session, model: Model, version: Version, limit: int, filters: Filters = None) -> list[dict[str, Any]]:
+    """Reference rows for a person, columns in sorted order."""
+    sample = fair_sample(session, model, version, limit, filters=filters)
+    order = sorted(sample.names)
+    return [
+        {name: row[name] for name in order} for row in (dict(zip(sample.names, r, strict=True)) for r in sample.rows)
+    ]

@@ -1,0 +1,69 @@
+"""Where a sample is: stored, in which version, with which label; waited for by a label; or in the quarantine."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from dcmon import errors
+from dcmon.db.tables.org import Model, Quarantined, Version
+from dcmon.storage.columns import HASH, KEY, LEVEL, LOGGED_AT, TIME
+from dcmon.storage.sample_ids import key_of
+
+
+def find(session: Session, model: Model, sample_id: str) -> list[dict[str, Any]]:
+    """Every place of a sample id in a model: version, state, times, label, row. Raises NotFound when there is none."""
+    key = UUID(bytes=key_of(sample_id))
+    found = [*_stored(session, model, key), *_waiting(session, model, key), *_quarantined(session, model, sample_id)]
+    if not found:
+        raise errors.NotFound(
+            f"Nothing of sample {sample_id!r} is in model {model.name!r}: it did not come, or was taken out since."
+        )
+    return found
+
+
+def _stored(session: Session, model: Model, key: UUID) -> list[dict[str, Any]]:
+    found = session.execute(
+        text(f"select version_id, ts from ids_{model.relation} where k = :key order by version_id"), {"key": key}
+    ).all()
+    return [_sample(session, session.get_one(Version, version_id), key, time) for version_id, time in found]
+
+
+def _sample(session: Session, version: Version, key: UUID, time: Any) -> dict[str, Any]:
+    row = session.execute(
+        text(
+            f"select to_jsonb(s) - cast(:own as text[]) as row, s.{LOGGED_AT} as logged_at, l.label,"
+            f" l.logged_at as labelled_at from samples_{version.relation} s"
+            f" left join labels_{version.relation} l on l.ts = s.{TIME} and l.k = s.{KEY}"
+            f" where s.{TIME} = :time and s.{KEY} = :key limit 1"
+        ),
+        {"time": time, "key": key, "own": [KEY, HASH, LEVEL, LOGGED_AT]},
+    ).one_or_none()
+    if row is None:  # its month was taken off, its id is about to go
+        return {"state": "pruned", "version": version.name, "time": time}
+    return {
+        "state": "stored", "version": version.name, "time": time, "logged_at": row.logged_at, "label": row.label,
+        "labelled_at": row.labelled_at, "row": row.row,
+    }  # fmt: skip
+
+
+def _waiting(session: Session, model: Model, key: UUID) -> list[dict[str, Any]]:
+    """A label whose sample has not come to any version."""
+    found = session.execute(
+        text(
+            f"select label, logged_at from orphan_labels_{model.relation} o where k = :key"
+            f" and not exists (select 1 from ids_{model.relation} i where i.k = o.k)"
+        ),
+        {"key": key},
+    )
+    return [{"state": "label waits", "label": row.label, "labelled_at": row.logged_at} for row in found]
+
+
+def _quarantined(session: Session, model: Model, sample_id: str) -> list[dict[str, Any]]:
+    statement = select(Quarantined).where(Quarantined.model_id == model.id, Quarantined.sample_id == sample_id[:1024])
+    return [
+        {"state": "quarantined", "kind": row.kind, "id": row.id, "reason": row.reason, "detail": row.detail,
+         "logged_at": row.logged_at}
+        for row in session.scalars(statement.order_by(Quarantined.id))
+    ]  # fmt: skip

@@ -1,0 +1,192 @@
+"""Reading samples back: the fair sample of a window, and rows for a person."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from dcmon.db.tables.org import Model, Version
+from dcmon.storage import column_blocks, sample_tables
+from dcmon.storage import filters as data_filters
+from dcmon.storage.column_blocks import Sheet
+from dcmon.storage.columns import HASH, KEY, LABEL, LEVEL, SAMPLE_ID, TIME, quoted
+from dcmon.storage.filters import Filters
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows as tuples in the order of names; the names are the API's."""
+
+    names: tuple[str, ...]
+    rows: Sequence[tuple[Any, ...]]
+
+
+SLACK = 1.2  # levels are random: asking for a fifth more rows than the limit makes a second look rare
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What a version has in a window: rows, labelled rows, the sums of their revisions, the newest logging time."""
+
+    n: int = 0
+    n_labelled: int = 0
+    rows_revision: int = 0
+    labels_revision: int = 0
+    logged_at: datetime | None = None
+
+    def n_used(self, needs_labels: bool) -> int:
+        """How many rows a check can use."""
+        return self.n_labelled if needs_labels else self.n
+
+    @property
+    def label_ratio(self) -> float:
+        return self.n_labelled / self.n if self.n else 0.0
+
+
+def extent(session: Session, version_id: int, start: datetime, end: datetime) -> Extent:
+    """What a version has in [start, end), from the quarter hours: no sample is read."""
+    found = session.execute(
+        text(
+            "select coalesce(sum(n), 0), coalesce(sum(n_labelled), 0), coalesce(sum(rows_revision), 0),"
+            " coalesce(sum(labels_revision), 0), max(logged_at)"
+            " from quarter_hours where version_id = :version and at >= :start and at < :end"
+        ),
+        {"version": version_id, "start": start, "end": end},
+    ).one()
+    n, n_labelled, rows_revision, labels_revision, logged_at = found
+    return Extent(int(n), int(n_labelled), int(rows_revision), int(labels_revision), logged_at)
+
+
+def fair_sample(
+    session: Session,
+    model: Model,
+    version: Version,
+    start: datetime,
+    end: datetime,
+    limit: int,
+    *,
+    labelled: bool = False,
+    filters: Filters = None,
+    there: Extent | None = None,
+) -> Sample:
+    """The `limit` rows of [start, end) with the smallest hashes: the same rows each time, whatever came with them.
+
+    `labelled` keeps rows with a label only; filters apply before the limit. `there` (without filters) lets the reader
+    skip the levels that can't hold the bottom of so many rows, so that the cost does not grow with the window.
+    """
+    columns = sample_tables.columns(model, version)
+    names = (*columns.model, *columns.own, LABEL)
+    population = 0 if there is None or filters else there.n_labelled if labelled else there.n
+    lowest = lowest_level(population, limit)
+
+    def read(level: int) -> Sample:
+        said = ", ".join(_column(name) for name in names)
+        statement, values = _bottom(model, version, start, end, limit, labelled, filters, level, said)
+        return Sample(names, [tuple(row) for row in session.execute(text(statement), values)])
+
+    found = read(lowest)
+    # Chance may put too few rows on these levels: the others have the rest.
+    return read(0) if lowest and len(found.rows) < limit else found
+
+
+def fair_sheet(
+    session: Session,
+    model: Model,
+    version: Version,
+    start: datetime,
+    end: datetime,
+    limit: int | None,
+    features: Sequence[str],
+    *,
+    labelled: bool = False,
+    filters: Filters = None,
+    there: Extent | None = None,
+    most: int = column_blocks.MOST,
+) -> Sheet | None:
+    """The fair sample in columns: these features, what the model said, and labels; None when there is no row.
+
+    Without a limit, the whole window. Raises TooManyRows where they take more than `most` bytes.
+    """
+    kinds = sample_tables.columns(model, version).read(features)
+    population = 0 if there is None or filters else there.n_labelled if labelled else there.n
+    lowest = lowest_level(population, limit) if limit else 0
+
+    def read(level: int) -> Sheet | None:
+        said = ", ".join(f"{_column(name)} as c{position}" for position, name in enumerate(kinds))
+        said += f", s.{HASH} as o1, s.{KEY} as o2"
+        rows, values = _bottom(model, version, start, end, limit, labelled, filters, level, said)
+        return column_blocks.fetch(session, kinds, rows, values, limit, most)
+
+    found = read(lowest)
+    if lowest and limit and (found is None or len(found) < limit):
+        return read(0)
+    return found
+
+
+def _column(name: str) -> str:
+    return "l.label" if name == LABEL else f"s.{quoted(name)}".replace(":", "\\:")
+
+
+def _bottom(
+    model: Model,
+    version: Version,
+    start: datetime,
+    end: datetime,
+    limit: int | None,
+    labelled: bool,
+    filters: Filters,
+    lowest: int,
+    said: str,
+) -> tuple[str, dict[str, Any]]:
+    """The statement that selects `said` of the fair sample's rows, and its parameters."""
+    where, values = data_filters.condition(filters, sample_tables.columns(model, version).filterable, "s", "l.label")
+    join = "join" if labelled else "left join"
+    statement = (
+        f"select {said} from samples_{version.relation} s {join} labels_{version.relation} l"
+        f" on (l.lvl, l.ts, l.h, l.k) = (s.{LEVEL}, s.{TIME}, s.{HASH}, s.{KEY})"
+        f" and l.ts >= :start and l.ts < :end and l.lvl = any(:levels)"
+        f" where s.{TIME} >= :start and s.{TIME} < :end and s.{LEVEL} = any(:levels) and {where}"
+        + (" and l.label is not null" if labelled else "")
+        + f" order by s.{HASH}, s.{KEY}"
+        + ("" if limit is None else " limit :limit")
+    )
+    given = {} if limit is None else {"limit": limit}
+    return statement, {"start": start, "end": end, "levels": list(range(lowest, 32)), **given, **values}
+
+
+def lowest_level(population: int, limit: int) -> int:
+    """The lowest level that rows must have to be among the `limit` smallest hashes of a population, with slack."""
+    return max(0, math.floor(math.log2(population / (SLACK * limit)))) if population > SLACK * limit else 0
+
+
+def production(
+    session: Session,
+    model: Model,
+    version: Version,
+    start: datetime,
+    end: datetime,
+    limit: int,
+    filters: Filters = None,
+) -> list[dict[str, Any]]:
+    """Rows of [start, end) for a person: ids, times and labels included, in the order of their hashes."""
+    columns = sample_tables.columns(model, version)
+    names = sorted([*columns.own, *columns.model, SAMPLE_ID, TIME])
+    where, values = data_filters.condition(filters, columns.filterable, "s", "l.label")
+    said = ", ".join(f"s.{quoted(name)}".replace(":", "\\:") for name in names)
+    found = session.execute(
+        text(
+            f"select {said}, l.label from samples_{version.relation} s left join labels_{version.relation} l"
+            f" on (l.lvl, l.ts, l.h, l.k) = (s.{LEVEL}, s.{TIME}, s.{HASH}, s.{KEY})"
+            f" where s.{TIME} >= :start and s.{TIME} < :end and {where} order by s.{HASH}, s.{KEY} limit :limit"
+        ),
+        {"start": start, "end": end, "limit": limit, **values},
+    )
+    return [_named([*names, LABEL], row) for row in found]
+
+
+def _named(names: Sequence[str], row: Any) -> dict[str, Any]:
+    return dict(zip(names, row, strict=True))

@@ -1,0 +1,185 @@
+"""Versions: the columns of a model, and the tables that hold its samples."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select, text, update
+from sqlalchemy.orm import Session
+
+from dcmon import errors
+from dcmon.db.tables.org import Model, Version
+from dcmon.storage import sample_tables
+from dcmon.storage.columns import LEVEL, LOGGED_AT, RESERVED, TIME, TYPES, sql_name
+
+LONGEST_NAME = 100
+FIXED = {"float8": 8, "int8": 8, "timestamptz": 8, "int4": 4}  # bytes; text and lists may lie elsewhere
+WIDEST = 7_600  # bytes of 8,160, for there are an id, keys and times too
+MOST_COLUMNS = 1_500  # PostgreSQL takes 1600 in a table; dcmon needs a few
+
+
+@dataclass(frozen=True)
+class NewVersion:
+    """What a version is created from. Columns map names to types (dcmon.storage.columns.TYPES)."""
+
+    name: str
+    features: Mapping[str, str]
+    additional: Mapping[str, str] = field(default_factory=dict)
+    feature_importance: Mapping[str, float] | None = None
+    classes: Sequence[str] | None = None
+    label_map: Mapping[str, str] | None = None
+
+
+def create(session: Session, model: Model, new: NewVersion) -> Version:
+    """Create a version with its tables; one that is there with the same columns is given back.
+
+    Raises InvalidInput, or Conflict when the name stands for other columns.
+    """
+    sample_tables.lock_names(session, f"versions of {model.id}")
+    there = session.scalar(select(Version).where(Version.model_id == model.id, Version.name == new.name))
+    if there is not None:
+        return _same(there, new)
+    _require_valid(model, new)
+    version = Version(
+        model_id=model.id,
+        name=new.name,
+        features=dict(new.features),
+        additional=dict(new.additional),
+        feature_importance=None if new.feature_importance is None else dict(new.feature_importance),
+        classes=None if new.classes is None else list(new.classes),
+        label_map=None if new.label_map is None else dict(new.label_map),
+        relation=sample_tables.next_relation(session),
+    )
+    session.add(version)
+    session.flush()
+    sample_tables.create_version_tables(session, model, version)
+    return version
+
+
+def _same(there: Version, new: NewVersion) -> Version:
+    wanted: dict[str, tuple[Any, Any]] = {
+        "features": (there.features, dict(new.features)),
+        "additional data": (there.additional, dict(new.additional)),
+    }
+    if new.feature_importance is not None:
+        wanted["feature importance"] = (there.feature_importance, dict(new.feature_importance))
+    if new.classes is not None:
+        wanted["classes"] = (there.classes, list(new.classes))
+    for what, (is_there, is_given) in wanted.items():
+        if is_there != is_given:
+            raise errors.Conflict(f"There is a version {new.name!r} already, with other {what}. Choose another name.")
+    return there
+
+
+def _require_valid(model: Model, new: NewVersion) -> None:
+    if not new.name.strip() or len(new.name) > LONGEST_NAME or "\0" in new.name:
+        raise errors.InvalidInput(f"A version's name has 1 to {LONGEST_NAME} characters.")
+    _require_columns(new)
+    if new.feature_importance is not None:
+        require_importance(new.features, new.feature_importance)
+    if new.classes is not None:
+        _require_classes(model, new.classes)
+
+
+def _require_columns(new: NewVersion) -> None:
+    columns = {**new.features, **new.additional}
+    for name, kind in columns.items():
+        if kind not in TYPES:
+            raise errors.InvalidInput(f"Column {name!r} has no type {kind!r}: it is one of {', '.join(TYPES)}.")
+        if name in RESERVED:
+            raise errors.InvalidInput(f"No column can be called {name!r}: the name is reserved.")
+        if not name or "\0" in name:
+            raise errors.InvalidInput("A column's name can't be empty or have a NUL character.")
+    if both := sorted(set(new.features) & set(new.additional)):
+        raise errors.InvalidInput(f"{', '.join(both)} can't be a feature and additional data at once.")
+    if len({sql_name(name) for name in columns}) < len(columns):
+        raise errors.InvalidInput("Two columns have the same name.")
+    if sum(FIXED.get(TYPES[kind].sql, 1) for kind in columns.values()) > WIDEST:
+        raise errors.InvalidInput("The columns are too many for a row of PostgreSQL, which has 8 kB for numbers.")
+    if len(columns) > MOST_COLUMNS:
+        raise errors.InvalidInput(f"A version has at most {MOST_COLUMNS} columns, not {len(columns)}.")
+
+
+def require_importance(features: Mapping[str, str], importance: Mapping[str, float]) -> None:
+    """Raises InvalidInput unless importance names each feature, with numbers that are not negative."""
+    if set(importance) != set(features):
+        differing = sorted(set(importance) ^ set(features))
+        raise errors.InvalidInput(f"Feature importance must name exactly the features; it differs in {differing[:5]}.")
+    if any(share < 0 for share in importance.values()):
+        raise errors.InvalidInput("Feature importance can't be negative.")
+
+
+def _require_classes(model: Model, classes: Sequence[str]) -> None:
+    if model.task_type == "regression":
+        raise errors.InvalidInput("A regression model has no classes.")
+    if list(classes) != sorted(set(classes)):
+        raise errors.InvalidInput("Classes must be sorted, and each named once.")
+    if len(classes) < 2 or (model.task_type == "binary" and len(classes) > 2):
+        raise errors.InvalidInput(f"A {model.task_type} model can't have {len(classes)} classes.")
+
+
+def entries(session: Session, model: Model) -> list[Version]:
+    """The versions of a model, the one with the newest sample first."""
+    statement = select(Version).where(Version.model_id == model.id)
+    return list(session.scalars(statement.order_by(Version.watermark.desc().nulls_last(), Version.id.desc())))
+
+
+def get(session: Session, version_id: int) -> tuple[Model, Version]:
+    """A version with its model. Raises NotFound."""
+    both = select(Model, Version).join(Version, Version.model_id == Model.id).where(Version.id == version_id)
+    found = session.execute(both).one_or_none()
+    if found is None:
+        raise errors.NotFound(what="model version", name=version_id)
+    return found[0], found[1]
+
+
+def find(session: Session, model: Model, name: str) -> Version:
+    """The version of that name. Raises NotFound."""
+    version = session.scalar(select(Version).where(Version.model_id == model.id, Version.name == name))
+    if version is None:
+        raise errors.VersionNotFound(name=name, model=model.name)
+    return version
+
+
+def change(
+    session: Session, version: Version, name: str | None, feature_importance: Mapping[str, float] | None
+) -> None:
+    """Rename a version or set its feature importance. Raises InvalidInput or Conflict."""
+    if feature_importance is not None:
+        require_importance(version.features, feature_importance)
+        version.feature_importance = dict(feature_importance)
+    if name is not None and name != version.name:
+        taken = select(Version.id).where(Version.model_id == version.model_id, Version.name == name)
+        if session.scalar(taken) is not None:
+            raise errors.Conflict(f"The model has a version {name!r} already.")
+        version.name = name
+    session.flush()
+
+
+def remeasure(session: Session, version: Version) -> None:
+    """Set the version's span anew after samples were taken out: from its first sample to its newest."""
+    of = {"version": version.id}
+    counted = "select {}(at) from quarter_hours where version_id = :version and n > 0"
+    first, last = (session.scalar(text(counted.format(end)), of) for end in ("min", "max"))
+    oldest, newest = _extreme(session, version, first, "asc"), _extreme(session, version, last, "desc")
+    # Written whatever the session believes: another transaction may have moved the span since the version was read.
+    span = {"earliest": oldest[0], "watermark": newest[0], "newest_logged_at": newest[1]}
+    session.execute(update(Version).where(Version.id == version.id).values(**span))
+
+
+def _extreme(
+    session: Session, version: Version, quarter: datetime | None, order: str
+) -> tuple[datetime | None, datetime | None]:
+    """The time and the logging time of the first or last sample in a quarter of an hour."""
+    if quarter is None:
+        return None, None
+    # With all levels named, the index on (level, time, hash) finds the few rows.
+    found = session.execute(
+        text(
+            f"select {TIME}, {LOGGED_AT} from samples_{version.relation} where {LEVEL} = any(:levels)"
+            f" and {TIME} >= :at and {TIME} < :at + interval '15 minutes' order by 1 {order}, 2 {order} limit 1"
+        ),
+        {"levels": list(range(32)), "at": quarter},
+    ).one_or_none()
+    return (found[0], found[1]) if found else (None, None)

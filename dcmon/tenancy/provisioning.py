@@ -1,0 +1,92 @@
+"""Making and unmaking: organizations with their schemas, and the migration of all of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine, text
+
+from dcmon import db, errors
+from dcmon.db import Organization, migrations
+from dcmon.tenancy import organizations, tokens
+
+
+@dataclass(frozen=True)
+class Provisioned:
+    """A new organization and its first token."""
+
+    organization: Organization
+    token: str
+
+
+def create_organization(engine: Engine, name: str, owner: str) -> Provisioned:
+    """Create an organization whole: row, owner, token, schema at head; or not at all.
+
+    One that a crash left without its schema gets it by migrate_all. Raises Conflict when the name is taken.
+    """
+    with db.public_session(engine) as session:
+        org, user = organizations.create(session, name, owner)
+    try:
+        migrations.upgrade_org(engine, org)
+    except BaseException:
+        delete_organization(engine, org)
+        raise
+    with db.public_session(engine) as session:
+        return Provisioned(org, tokens.create(session, org.id, user.id, "first"))
+
+
+def delete_organization(engine: Engine, org: Organization) -> None:
+    """First out of sight, then its schema: a transaction never writes two lineages."""
+    with db.public_session(engine) as session:
+        organizations.delete(session, org)
+    with db.public_session(engine) as session:
+        organizations.drop_schema(session, org)
+
+
+def extent(engine: Engine, org: Organization) -> dict[str, Any]:
+    """How much an organization has: models, versions, samples, alerts."""
+    with db.org_session(engine, org) as session:
+        counts = session.execute(
+            text(
+                "select (select count(*) from models) as models, (select count(*) from versions) as versions,"
+                " (select coalesce(sum(n), 0) from quarter_hours) as samples, (select count(*) from alerts) as alerts"
+            )
+        ).one()
+        return {key: int(value) for key, value in counts._mapping.items()}
+
+
+def migration_states(engine: Engine) -> list[migrations.SchemaState]:
+    """The state of every schema that should be there."""
+    return migrations.states(engine, _organizations(engine))
+
+
+def migrate_all(engine: Engine, *, dry_run: bool = False) -> list[dict[str, Any]]:
+    """Upgrade "public", then every organization; safe to run twice, goes on where it was interrupted.
+
+    Raises SchemaTooNew before anything is touched when a schema is ahead of this code.
+    """
+    ahead = [state for state in migration_states(engine) if state.state == "ahead"]
+    if ahead:
+        raise errors.SchemaTooNew(schema=ahead[0].schema, found=ahead[0].found)
+    before = migration_states(engine)
+    if not dry_run:
+        migrations.upgrade_public(engine)
+        before += migrations.states(engine, _organizations(engine))[len(before) :]
+        for org in _organizations(engine):
+            if any(state.schema == org.schema and state.state != "current" for state in before):
+                migrations.upgrade_org(engine, org)
+    return [_step(state, dry_run) for state in before]
+
+
+def _step(state: migrations.SchemaState, dry_run: bool) -> dict[str, Any]:
+    done = "current" if state.state == "current" else "to migrate" if dry_run else "migrated"
+    return {"lineage": state.lineage, "schema": state.schema, "from": state.found, "to": state.wanted, "state": done}
+
+
+def _organizations(engine: Engine) -> Sequence[Organization]:
+    """Organizations, whatever revision "public" is at; none when it was never migrated."""
+    with engine.connect() as connection:
+        if db.revision(connection, "public") is None:
+            return []
+        rows = connection.execute(text("select id, name, schema_name from public.organizations order by id"))
+        return [Organization(*row) for row in rows]

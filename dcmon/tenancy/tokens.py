@@ -1,0 +1,105 @@
+"""API tokens: 256 bits of randomness, kept as SHA-256 (OWASP ASVS 5.0, 6.5.2), compared in constant time."""
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from dcmon import errors
+from dcmon.db import Organization as Entry
+from dcmon.db.tables.public import Organization, Token, User
+from dcmon.tenancy import rate_limits as limits
+from dcmon.tenancy.rate_limits import Limits
+
+PATTERN = re.compile(r"(dcm_[A-Za-z0-9]{10})_([A-Za-z0-9_-]{43})")
+USE_IS_NOTED_EVERY = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class Bearer:
+    """Who a token speaks for."""
+
+    organization: Entry
+    user_id: int
+    email: str
+    expires_at: datetime | None
+    limits: Limits
+
+
+def create(session: Session, org_id: int, user_id: int, name: str, lifetime: timedelta | None = None) -> str:
+    """Make a token; the text is given back once and never kept."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+    prefix = "dcm_" + "".join(secrets.choice(alphabet) for _ in range(10))
+    secret = secrets.token_urlsafe(32)
+    expires = datetime.now(UTC) + lifetime if lifetime else None
+    session.add(
+        Token(org_id=org_id, user_id=user_id, name=name, prefix=prefix, digest=_digest(secret), expires_at=expires)
+    )
+    session.flush()
+    return f"{prefix}_{secret}"
+
+
+def authenticate(session: Session, token: str) -> Bearer:
+    """Who this token speaks for. Raises NotAuthenticated when it is unknown, expired or revoked."""
+    match = PATTERN.fullmatch(token.strip())
+    if match is None:
+        raise errors.NotAuthenticated
+    found = session.execute(
+        select(Token, Organization, User)
+        .join(Organization, Organization.id == Token.org_id)
+        .join(User, User.id == Token.user_id)
+        .where(Token.prefix == match[1], Organization.deleted_at.is_(None))
+    ).one_or_none()
+    digest = found[0].digest if found else b"\0" * 32
+    if not hmac.compare_digest(digest, _digest(match[2])) or found is None or not _is_live(found[0]):
+        raise errors.NotAuthenticated
+    held, org, user = found
+    _note_use(session, held)
+    entry = Entry(org.id, org.name, org.schema_name, org.retention)
+    return Bearer(entry, user.id, user.email, held.expires_at, limits.read(org))
+
+
+def entries(session: Session, org_id: int) -> Sequence[dict[str, Any]]:
+    """The tokens of an organization, newest first, as rows without their secret."""
+    statement = select(Token, User.email).join(User, User.id == Token.user_id).where(Token.org_id == org_id)
+    return [
+        {
+            "prefix": token.prefix,
+            "name": token.name,
+            "user": email,
+            "state": "live" if _is_live(token) else "revoked" if token.revoked_at else "expired",
+            "created_at": token.created_at,
+            "expires_at": token.expires_at,
+            "last_used_at": token.last_used_at,
+        }
+        for token, email in session.execute(statement.order_by(Token.id.desc()))
+    ]
+
+
+def revoke(session: Session, org_id: int, prefix: str) -> None:
+    """Make a token useless from now on. `prefix` may be the whole token. Raises NotFound."""
+    token = session.scalar(select(Token).where(Token.org_id == org_id, Token.prefix == prefix[:14]))
+    if token is None:
+        raise errors.NotFound(what="token", name=prefix[:14])
+    token.revoked_at = token.revoked_at or datetime.now(UTC)
+
+
+def _is_live(token: Token) -> bool:
+    return token.revoked_at is None and (token.expires_at is None or token.expires_at > datetime.now(UTC))
+
+
+def _note_use(session: Session, token: Token) -> None:
+    """Write the time of use, but seldom: a row that every request updates would be a bottleneck."""
+    if token.last_used_at is None or datetime.now(UTC) - token.last_used_at > USE_IS_NOTED_EVERY:
+        session.execute(text("update tokens set last_used_at = now() where id = :id"), {"id": token.id})
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()

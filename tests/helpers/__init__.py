@@ -1,0 +1,1 @@
+"""What tests share: services, rows, models, and where the project lies."""

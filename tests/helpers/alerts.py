@@ -1,0 +1,169 @@
+"""Real receivers on the loopback address that behave as they are told, and alerts to tell them of."""
+
+import json
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dcmon.alerting import rules
+from dcmon.app import App
+from dcmon.db import Organization, work_queue
+from dcmon.db.tables.org import Alert, AlertRule, Notification
+from dcmon.monitoring import monitors
+from dcmon.monitoring.monitors import NewMonitor
+from dcmon.notifications import notifications, receivers
+from dcmon.settings import Webhooks
+from dcmon.storage import models
+from dcmon.windows import Frequency
+from tests.integration.conftest import Target
+
+ALLOWED = Webhooks(allow=["127.0.0.1"], timeout=timedelta(seconds=1))
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+Behave = Callable[[socket.socket, bytes], None]
+
+
+class Receiver:
+    """A server on a loopback port: each connection's request is kept, then it behaves as it is told."""
+
+    def __init__(self, behave: Behave, context: ssl.SSLContext | None = None) -> None:
+        self.behave, self.context = behave, context
+        self.requests: list[bytes] = []
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self.socket.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/hook"
+
+    def ids(self) -> list[str]:
+        heads = [request.split(b"\r\n\r\n")[0].decode().lower() for request in list(self.requests)]
+        return [line.split(": ")[1] for head in heads for line in head.split("\r\n") if line.startswith("webhook-id:")]
+
+    def bodies(self) -> list[dict[str, Any]]:
+        return [json.loads(request.split(b"\r\n\r\n", 1)[1]) for request in list(self.requests)]
+
+    def kinds(self) -> list[str]:
+        return [
+            kind
+            for request in list(self.requests)
+            for kind in ("firing", "resolved")
+            if f'"alert.{kind}"'.encode() in request
+        ]
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self.socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._one, args=(connection,), daemon=True).start()
+
+    def _one(self, connection: socket.socket) -> None:
+        try:
+            with connection:
+                if self.context is None:
+                    self.behave(connection, self._request(connection))
+                    return
+                connection.settimeout(5)
+                with self.context.wrap_socket(connection, server_side=True) as wire:
+                    self.behave(wire, self._request(wire))
+        except OSError:
+            pass
+
+    def _request(self, wire: socket.socket) -> bytes:
+        found = b""
+        while b"\r\n\r\n" not in found:
+            found += wire.recv(65536)
+        length = int(found.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        while len(found) < found.index(b"\r\n\r\n") + 4 + length:
+            found += wire.recv(65536)
+        self.requests.append(found)
+        return found
+
+
+@contextmanager
+def receiver(behave: Behave, context: ssl.SSLContext | None = None) -> Iterator[Receiver]:
+    made = Receiver(behave, context)
+    yield made
+    with suppress(OSError):
+        made.socket.shutdown(socket.SHUT_RDWR)  # closing alone leaves the thread that accepts one more
+    made.socket.close()
+
+
+def answers(*said: bytes) -> Behave:
+    """Each request gets the next answer, the last one for ever."""
+    left = list(said)
+    return lambda wire, _: wire.sendall(left.pop(0) if len(left) > 1 else left[0])
+
+
+def drip(what: bytes) -> Behave:
+    """A byte now and then: each wait is short, the whole is without end."""
+
+    def behave(wire: socket.socket, _: bytes) -> None:
+        for byte in what:
+            wire.sendall(bytes([byte]))
+            time.sleep(0.2)
+
+    return behave
+
+
+def certificate_of(host: str, directory: Path) -> Path:
+    """A certificate of a host, with its key, that nobody vouches for."""
+    made = subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={host}",
+         "-addext", f"subjectAltName=DNS:{host}", "-keyout", "-", "-out", "-"],
+        capture_output=True, check=False,
+    )  # fmt: skip
+    if made.returncode:
+        pytest.skip("openssl makes no certificate here")
+    path = directory / "both.pem"
+    path.write_bytes(made.stdout)
+    return path
+
+
+def alert(app: App, target: Target, severity: str = "high") -> int:
+    """An alert of the target, as a row."""
+    with app.org(target.org) as session:
+        rule = session.query(AlertRule).first()
+        if rule is None:
+            check = monitors.provide_check(session, models.get(session, target.model_id), "FeatureDrift")
+            monitor = monitors.create(session, check, NewMonitor("Drift", Frequency.DAY))
+            rule = rules.create(session, monitor.id, rules.parse("> 0.1"), "high")
+            rule.is_inhibited = False
+        now = datetime.now(UTC)
+        made = Alert(
+            rule_id=rule.id, version_id=target.version_id, state="firing", severity=severity, first_window_start=now,
+            first_window_end=now, last_window_end=now, windows=1, metric="m", worst_value=1.0, worst_window_end=now,
+            current_value=1.0, drivers={}, n=1, opened_at=now,
+        )  # fmt: skip
+        session.add(made)
+        session.flush()
+        return made.id
+
+
+def hook(app: App, org: Organization, url: str, name: str = "team") -> None:
+    with app.org(org) as session:
+        receivers.add(session, name, url, [], ALLOWED)
+
+
+def tell(app: App, org: Organization, alert_id: int, *kinds: str) -> None:
+    for kind in kinds:
+        with app.org(org) as session:
+            notifications.write(session, org, session.get_one(Alert, alert_id), kind, "https://dcmon.example")
+    with app.public() as session:
+        work_queue.ring(session, org.id, work_queue.Work.notify)
+
+
+def states(app: App, target: Target) -> list[str]:
+    with app.org(target.org) as session:
+        return [notifications.state(each) for each in session.query(Notification).order_by(Notification.position)]

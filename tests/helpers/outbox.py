@@ -1,0 +1,87 @@
+"""An organization's outbox at a time that the test sets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from dcmon.app import App
+from dcmon.db.tables.org import Alert, Notification
+from dcmon.notifications import notifications, outbox, receivers, silences
+from dcmon.notifications.http_delivery import Attempt
+from dcmon.notifications.integrations import text
+from dcmon.notifications.outbox import Claimed
+from dcmon.notifications.receivers import Address, Choices
+from dcmon.settings import Webhooks
+from tests.helpers.alerts import alert
+from tests.integration.conftest import Target
+
+URL = "https://dcmon.example"
+DONE, REFUSED = Attempt(200, None), Attempt(500, "The receiver answered 500.")
+
+
+@dataclass
+class Box:
+    """An organization's outbox at a time that the test sets."""
+
+    app: App
+    target: Target
+    now: datetime = field(default_factory=lambda: datetime.now(UTC) + timedelta(hours=1))
+    settings: Webhooks = field(default_factory=Webhooks)
+
+    def add(self, name: str = "team", kind: str = "webhook", **chosen: Any) -> None:
+        targets = {"webhook": ["https://hooks.example.org/x"], "pagerduty": [], "email": ["a@b.example"]}[kind]
+        with self.app.org(self.target.org) as session:
+            where = Address(kind, targets, key="R0UTINGKEY" if kind == "pagerduty" else None)
+            receivers.add(session, name, where, [], self.settings, Choices(**chosen))
+
+    def alert(self, severity: str = "high") -> int:
+        return alert(self.app, self.target, severity)
+
+    def tell(self, alert_id: int, kind: str = "firing", **changed: Any) -> None:
+        with self.app.org(self.target.org) as session:
+            about = session.get_one(Alert, alert_id)
+            for name, value in changed.items():
+                setattr(about, name, value)
+            session.flush()
+            notifications.write(session, self.target.org, about, kind, URL)
+
+    def claim(self, room: int = 64) -> list[Claimed]:
+        with self.app.org(self.target.org) as session:
+            return outbox.claim(session, self.target.org, self.settings, URL, room=lambda _, __: room, now=self.now)
+
+    def record(self, claimed: Sequence[Claimed], sent: Attempt = DONE) -> None:
+        for each in claimed:
+            with self.app.org(self.target.org) as session:
+                outbox.record(session, each, sent, self.settings, self.now)
+
+    def deliver(self) -> list[dict[str, Any]]:
+        """Claim what is due, deliver it, and say what was in it."""
+        claimed = self.claim()
+        self.record(claimed)
+        return [dict(each.message.body) for each in claimed]
+
+    def told(self) -> list[str]:
+        return [each["type"].removeprefix("alert.") for body in self.deliver() for each in text.notifications(body)]
+
+    def wait(self, **spans: float) -> None:
+        self.now += timedelta(**spans)
+
+    def states(self) -> list[str]:
+        with self.app.org(self.target.org) as session:
+            return [notifications.state(each) for each in session.query(Notification).order_by(Notification.position)]
+
+    def next_in(self) -> timedelta | None:
+        with self.app.org(self.target.org) as session:
+            found = outbox.next_at(session, self.settings, now=self.now)
+        return None if found is None else found - self.now
+
+    def silence(self, **spans: float) -> int:
+        with self.app.org(self.target.org) as session:
+            begins = self.now - timedelta(seconds=1)
+            return silences.add(session, ["model=credit"], begins, self.now + timedelta(**spans), "why", "ann").id
+
+
+def ids(claimed: Claimed) -> list[int]:
+    """The alerts that a message is about."""
+    return [each["alert"]["id"] for each in text.notifications(claimed.message.body)]

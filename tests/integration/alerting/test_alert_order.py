@@ -1,0 +1,179 @@
+"""Alerts in the tables are the fold of the newest results, in whatever order windows and revisions came in."""
+
+import random
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from sqlalchemy import select
+
+from dcmon import db
+from dcmon.alerting import alerts, rules
+from dcmon.alerting.rule_conditions import Condition
+from dcmon.alerting.state_machine import Policy, fold
+from dcmon.app import App
+from dcmon.checks.dataset_schema import Value
+from dcmon.db.tables.org import Alert, AlertRule, Monitor, Notification, Result
+from dcmon.monitoring import monitors, results
+from dcmon.monitoring.monitors import NewMonitor
+from dcmon.notifications import receivers
+from dcmon.settings import Webhooks
+from dcmon.storage import models
+from dcmon.storage.sampling import Extent
+from dcmon.windows import Frequency, Window
+from tests.integration.conftest import Target, only
+
+START = datetime(2026, 3, 2, tzinfo=UTC)
+URL = "https://dcmon.example"
+
+
+@pytest.fixture
+def ruled(target: Target) -> Target:
+    """A monitor with a rule, and a webhook that wants to know."""
+    with db.org_session(target.engine, target.org) as session:
+        check = monitors.provide_check(session, models.get(session, target.model_id), "FeatureDrift")
+        made = monitors.create(session, check, NewMonitor("Drift", Frequency.DAY))
+        rules.create(session, made.id, rules.parse("> 0.2"), "high")
+        receivers.add(session, "team", "https://hooks.example.org/x", [], Webhooks())
+    return target
+
+
+def put(target: Target, number: int, value: float | None, revision: int = 1) -> None:
+    """Store and judge the result of a day; None: a window without a verdict."""
+    window = Window(START + timedelta(days=number), START + timedelta(days=number + 1))
+    said = Value("OK", {"score": value}) if value is not None else Value("NO_DATA", reason="none")
+    with db.org_session(target.engine, target.org) as session:
+        monitor = session.scalars(select(Monitor)).one()
+        there = Extent(100, 0, revision, 0, START)
+        last = results.lock(session, target.version_id, window, [monitor.id]).get(monitor.id)
+        found = results.put(session, monitor, target.version_id, window, said, there, 100, 1, timedelta(), last=last)
+        assert found is not None
+        session.flush()
+        alerts.judge(session, target.org, found, URL)
+
+
+def newest(target: Target) -> list[Result]:
+    with db.org_session(target.engine, target.org) as session:
+        found = session.scalars(select(Result).order_by(Result.window_end, Result.revision))
+        return sorted({result.window_end: result for result in found}.values(), key=lambda result: result.window_end)
+
+
+def stored(target: Target) -> list[Alert]:
+    with db.org_session(target.engine, target.org) as session:
+        return list(session.scalars(select(Alert).order_by(Alert.first_window_end, Alert.id)))
+
+
+def told(target: Target) -> list[tuple[int | None, str]]:
+    """What the webhook is told, in order: alert and state."""
+    with db.org_session(target.engine, target.org) as session:
+        found = session.scalars(select(Notification).order_by(Notification.position))
+        return [(each.alert_id, each.kind) for each in found]
+
+
+def require_fold(target: Target) -> None:
+    episodes = fold(newest(target), Policy(Condition("greater_than", 0.2)))
+    wanted = [
+        (e.first.window_end, e.last.window_end, e.windows, e.worst_value, e.current_value, e.is_open) for e in episodes
+    ]
+    assert [
+        (a.first_window_end, a.last_window_end, a.windows, a.worst_value, a.current_value, a.state == "firing")
+        for a in stored(target)
+        if a.resolved_by != "revision"
+    ] == wanted
+
+
+def require_receivers_know(target: Target) -> None:
+    """The last that was told of an alert is what it is; no state is told twice in a row."""
+    for alert in stored(target):
+        kinds = [kind for about, kind in told(target) if about == alert.id]
+        assert all(a != b for a, b in pairwise(kinds))
+        fires = {"firing": "firing", "reopened": "firing", "resolved": "resolved", "retracted": "resolved"}
+        assert kinds == [] or fires[kinds[-1]] == alert.state
+        assert kinds or alert.state == "resolved"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_order_of_windows_and_revisions_ends_in_the_fold(ruled: Target, seed: int) -> None:
+    chance = random.Random(seed)
+    values: Sequence[float | None] = (0.1, 0.1, 0.3, 0.5, 0.9, None)
+    work = [(number, revision) for number in range(10) for revision in range(1, chance.randrange(1, 4))]
+    chance.shuffle(work)
+    for number, _ in work:
+        revision = 1 + sum(result.window_start == START + timedelta(days=number) for result in all_results(ruled))
+        put(ruled, number, chance.choice(values), revision)
+        require_fold(ruled)
+    require_receivers_know(ruled)
+
+
+def all_results(target: Target) -> list[Result]:
+    with db.org_session(target.engine, target.org) as session:
+        return list(session.scalars(select(Result)))
+
+
+def test_a_bad_window_that_comes_late_lengthens_the_alert_to_the_front(ruled: Target) -> None:
+    put(ruled, 3, 0.5)
+    put(ruled, 2, 0.9)
+    assert told(ruled) == [(1, "firing")]
+    require_fold(ruled)
+    put(ruled, 1, 0.1)
+    put(ruled, 0, 0.3)
+    require_fold(ruled)
+    assert told(ruled) == [(1, "firing")]
+
+
+def test_two_alerts_that_grow_together_are_one_and_the_other_is_told_to_be_over(ruled: Target) -> None:
+    put(ruled, 0, 0.5)
+    put(ruled, 1, 0.1)
+    put(ruled, 2, 0.5)
+    put(ruled, 1, 0.5, revision=2)
+    first, other = stored(ruled)
+    assert (first.state, first.windows) == ("firing", 3)
+    assert (other.state, other.resolved_by) == ("resolved", "revision")
+    assert told(ruled) == [(1, "firing"), (1, "resolved"), (2, "firing"), (1, "reopened"), (2, "retracted")]
+
+
+def test_a_revision_that_takes_back_the_middle_makes_two(ruled: Target) -> None:
+    for number in range(3):
+        put(ruled, number, 0.5)
+    put(ruled, 1, 0.1, revision=2)
+    require_fold(ruled)
+    require_receivers_know(ruled)
+    assert [alert.state for alert in stored(ruled)] == ["resolved", "firing"]
+
+
+def test_windows_before_what_an_operator_settled_open_nothing(app: App, ruled: Target) -> None:
+    put(ruled, 3, 0.5)
+    with db.org_session(ruled.engine, ruled.org) as session:
+        assert alerts.resolve(session, ruled.org, session.scalars(select(Alert)).one(), URL)
+    for number in (0, 2, 3):
+        put(ruled, number, 0.9, revision=2)
+    assert [alert.resolved_by for alert in stored(ruled)] == ["operator"]
+    put(ruled, 4, 0.1)
+    put(ruled, 5, 0.3)
+    assert [alert.state for alert in stored(ruled)] == ["resolved", "firing"]
+    assert told(ruled) == [(1, "firing"), (1, "resolved"), (2, "firing")]
+
+
+def test_a_span_that_was_over_when_it_was_found_wakes_nobody(ruled: Target) -> None:
+    put(ruled, 1, 0.1)
+    put(ruled, 0, 0.5)
+    assert [alert.state for alert in stored(ruled)] == ["resolved"]
+    assert told(ruled) == []
+
+
+def test_an_inactive_rule_judges_nothing(ruled: Target) -> None:
+    with db.org_session(ruled.engine, ruled.org) as session:
+        only(session.scalars(select(AlertRule)).all()).is_active = False
+    put(ruled, 0, 0.9)
+    assert stored(ruled) == []
+
+
+def test_a_confirmed_window_is_written_down_with_its_own_value(ruled: Target) -> None:
+    put(ruled, 0, 0.5)
+    put(ruled, 1, 0.3)
+    put(ruled, 0, 0.6, revision=2)
+    (alert,) = stored(ruled)
+    with db.org_session(ruled.engine, ruled.org) as session:
+        last = alerts.history(session, alert.id)[-1]
+        assert (last.kind, last.window_end, last.value) == ("confirmed", START + timedelta(days=1), 0.6)

@@ -1,0 +1,119 @@
+"""Rules on the change against the reference: the check runs on the reference too, once for each revision of it."""
+
+import json
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from dcmon.alerting import rules
+from dcmon.app import App
+from dcmon.db.tables.org import Alert, Baseline, Result
+from dcmon.ingestion import reference_loading
+from dcmon.monitoring import lifecycle, manual_runs, monitors
+from dcmon.monitoring.monitors import NewMonitor
+from dcmon.storage import models, versions
+from dcmon.windows import Frequency
+from tests.helpers.evaluation import day, log_day, rows
+from tests.integration.conftest import Target, only
+
+URL = "https://dcmon.example"
+
+
+def refer(app: App, target: Target, right: int) -> None:
+    """A reference of 300 rows of which so many percent are predicted right."""
+    with app.org(target.org) as session:
+        model, version = versions.get(session, target.version_id)
+        parsed = [json.loads(row) for row in rows(-1)]
+        for number, row in enumerate(parsed):
+            row["_dc_label"] = row["_dc_prediction"] if number % 100 < right else str(1 - int(row["_dc_prediction"]))
+            del row["_dc_sample_id"], row["_dc_time"]
+        table = reference_loading.Table([json.dumps(row).encode() for row in parsed])
+        lifecycle.load_reference(session, model, version, table, replace=True)
+
+
+def label(app: App, target: Target, number: int, right: int) -> None:
+    said = [json.loads(row) for row in rows(number)]
+    labels = [
+        {
+            "_dc_sample_id": row["_dc_sample_id"],
+            "_dc_label": row["_dc_prediction"] if place % 100 < right else str(1 - int(row["_dc_prediction"])),
+        }
+        for place, row in enumerate(said)
+    ]
+    app.ingestion.take_labels(target.org, target.model_id, [json.dumps(each).encode() for each in labels])
+
+
+@pytest.fixture
+def scored(app: App, target: Target) -> int:
+    """A daily monitor of accuracy on four days, 90, 88, 70 and 90 percent right; the reference is of 90."""
+    refer(app, target, 90)
+    with app.org(target.org) as session:
+        check = monitors.provide_check(session, models.get(session, target.model_id), "SingleDatasetPerformance")
+        chosen = {"check_conf": {"scorer": ["Accuracy"]}, "res_conf": None}
+        made = monitors.create(session, check, NewMonitor("Score", Frequency.DAY, additional_kwargs=chosen))
+    for number, right in enumerate((90, 88, 70, 90, 90)):
+        log_day(app, target, number)
+        label(app, target, number, right)
+    return made.id
+
+
+def rule(app: App, target: Target, monitor_id: int, condition: str) -> None:
+    with app.org(target.org) as session:
+        rules.create(session, monitor_id, rules.parse(condition), "high")
+
+
+def run(app: App, target: Target, monitor_id: int, first: int = 0) -> list[Result]:
+    """Evaluate the windows from this day's to the fourth's."""
+    with app.org(target.org) as session:
+        due = manual_runs.complete(session, monitor_id, (day(first).start, day(3).end))
+    return list(manual_runs.run(app.engine, target.org, monitor_id, due, app.settings.evaluate, URL))
+
+
+def baselines(app: App, target: Target) -> list[Baseline]:
+    with app.org(target.org) as session:
+        return list(session.scalars(select(Baseline).order_by(Baseline.reference_revision)))
+
+
+def spans(app: App, target: Target) -> list[tuple[Any, Any, Any]]:
+    with app.org(target.org) as session:
+        return [
+            (each.first_window_end, each.state, each.details["compared_with"])
+            for each in session.scalars(select(Alert))
+        ]
+
+
+def test_a_rule_fires_where_a_score_fell_below_that_of_the_reference(app: App, target: Target, scored: int) -> None:
+    rule(app, target, scored, "drop > 10% against reference")
+    found = run(app, target, scored)
+    kept = only(baselines(app, target))
+    assert [next(iter(each.metrics.values())) for each in found] == pytest.approx([0.9, 0.88, 0.7, 0.9], abs=1e-9)
+    assert (kept.state, kept.n, list(kept.metrics.values())) == ("OK", 300, pytest.approx([0.9]))
+    assert spans(app, target) == [(day(2).end, "resolved", pytest.approx(0.9))]
+
+
+def test_a_rule_that_comes_later_has_its_say_on_what_is_stored_once_the_reference_was_scored(
+    app: App, target: Target, scored: int
+) -> None:
+    run(app, target, scored)
+    assert baselines(app, target) == []
+    rule(app, target, scored, "drop > 10% against reference")
+    log_day(app, target, 3, 0, 301)
+    run(app, target, scored, 3)
+    assert len(baselines(app, target)) == 1
+    assert spans(app, target) == [(day(2).end, "resolved", pytest.approx(0.9))]
+
+
+def test_another_reference_is_scored_anew(app: App, target: Target, scored: int) -> None:
+    rule(app, target, scored, "drop > 10% against reference")
+    run(app, target, scored)
+    refer(app, target, 60)
+    log_day(app, target, 3, 0, 302)
+    run(app, target, scored)
+    assert [round(only(list(each.metrics.values())), 9) for each in baselines(app, target)] == [0.9, 0.6]
+
+
+def test_no_rule_against_the_reference_costs_no_baseline(app: App, target: Target, scored: int) -> None:
+    rule(app, target, scored, "drop > 10%")
+    run(app, target, scored)
+    assert baselines(app, target) == []

@@ -1,0 +1,660 @@
+"""Whatever a rule waits for and looks back on, alerts in the tables are the fold of all newest results."""
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dcmon import db, errors
+from dcmon.alerting import alerts, rule_failures, rules, verdicts
+from dcmon.alerting.rules import Change
+from dcmon.alerting.state_machine import fold
+from dcmon.checks.dataset_schema import Value
+from dcmon.db.tables.org import Alert, AlertChange, AlertRule, DueWindow, Monitor, Notification, Result
+from dcmon.monitoring import lifecycle, monitors, results
+from dcmon.monitoring.monitors import NewMonitor
+from dcmon.notifications import receivers
+from dcmon.notifications.integrations import text as words
+from dcmon.settings import Webhooks
+from dcmon.storage import models, versions
+from dcmon.storage.sampling import Extent
+from dcmon.storage.versions import NewVersion
+from dcmon.windows import Frequency, Window
+from tests.integration.conftest import Target
+
+START = datetime(2026, 3, 2, tzinfo=UTC)
+URL = "https://dcmon.example"
+
+
+def ruled(target: Target, condition: str, severity: str = "high", **more: Any) -> int:
+    """A monitor with a rule, and a webhook that wants to know."""
+    with db.org_session(target.engine, target.org) as session:
+        check = monitors.provide_check(session, models.get(session, target.model_id), "FeatureDrift")
+        made = monitors.create(session, check, NewMonitor("Drift", Frequency.DAY))
+        rule = rules.create(session, made.id, rules.parse(condition), severity, more=Change(**more))
+        receivers.add(session, "team", "https://hooks.example.org/x", [], Webhooks())
+        return rule.id
+
+
+def window(number: int) -> Window:
+    return Window(START + timedelta(days=number), START + timedelta(days=number + 1))
+
+
+def put(target: Target, number: int, value: float | str, revision: int = 1, n: int = 100, **how: Any) -> Result:
+    """Store and judge the result of a day; a state in place of a value: a window without one."""
+    said = Value("OK", {"score": value}, None, {"age": value, "job": value / 2}) if isinstance(value, float) else None
+    with db.org_session(target.engine, target.org) as session:
+        monitor = session.scalars(select(Monitor)).one()
+        there = Extent(n, 0, revision, 0, START)
+        last = results.lock(session, target.version_id, window(number), [monitor.id]).get(monitor.id)
+        found = results.put(
+            session, monitor, target.version_id, window(number), said or Value(value, reason="why"),  # type: ignore[arg-type]
+            there, n, 1, timedelta(), last=last,
+        )  # fmt: skip
+        assert found is not None
+        session.flush()
+        alerts.judge(session, target.org, found, how.pop("url", URL), **how)
+        return found
+
+
+def newest(session: Session) -> list[Result]:
+    found = session.scalars(select(Result).order_by(Result.window_end, Result.revision))
+    return sorted({result.window_end: result for result in found}.values(), key=lambda result: result.window_end)
+
+
+def require_fold(target: Target) -> list[tuple[Any, ...]]:
+    """The alerts that are, which are those of a fold from the very beginning."""
+    with db.org_session(target.engine, target.org) as session:
+        rule = session.scalars(select(AlertRule)).one()
+        wanted = [
+            (e.first.window_end, e.fired and e.fired.window_end, e.last.window_end, e.windows, e.metric, e.worst_value,
+             e.current_value, e.state, e.severity)
+            for e in fold(newest(session), rules.policy(rule))
+        ]  # fmt: skip
+        found = session.scalars(
+            select(Alert).where(Alert.resolved_by.is_distinct_from("revision")).order_by(Alert.first_window_end)
+        )
+        there = [
+            (a.first_window_end, a.fired_window_end, a.last_window_end, a.windows, a.metric, a.worst_value,
+             a.current_value, a.state, a.severity)
+            for a in found
+        ]  # fmt: skip
+        assert there == wanted
+        return there
+
+
+def told(target: Target) -> list[tuple[int | None, str]]:
+    with db.org_session(target.engine, target.org) as session:
+        found = session.scalars(select(Notification).order_by(Notification.position))
+        return [(each.alert_id, each.kind) for each in found]
+
+
+def history(target: Target) -> list[str]:
+    with db.org_session(target.engine, target.org) as session:
+        return list(session.scalars(select(AlertChange.kind).order_by(AlertChange.id)))
+
+
+def stored(target: Target) -> list[Alert]:
+    with db.org_session(target.engine, target.org) as session:
+        return list(session.scalars(select(Alert).order_by(Alert.id)))
+
+
+def require_receivers_know(target: Target) -> None:
+    """What was told of each alert last is what it is, and nobody is told twice that it fires or that it is over."""
+    for alert in stored(target):
+        kinds = [kind for about, kind in told(target) if about == alert.id]
+        is_told = False
+        for kind in kinds:
+            assert is_told is (kind not in ("firing", "reopened"))
+            is_told = kind not in ("resolved", "retracted")
+        assert is_told is (alert.state == "firing")
+
+
+POLICIES: list[tuple[str, dict[str, Any]]] = [
+    ("> 0.2", {"for_windows": 3}),
+    ("> 0.2", {"keep_firing": 2}),
+    ("> 0.5 warn 0.2", {"for_windows": 2, "keep_firing": 1}),
+    ("> 0.2", {"no_data": "alert", "on_error": "ok", "min_n": 50}),
+    ("change > 50%", {"for_windows": 2}),
+    ("deviation > 1 over 4 min 2", {"keep_firing": 1, "no_data": "ok"}),
+    ("any feature outside 0.1..0.4", {"for_windows": 2, "no_data": "alert"}),
+]
+
+
+@pytest.mark.parametrize(("condition", "more"), POLICIES, ids=[f"{text} {more}" for text, more in POLICIES])
+@pytest.mark.parametrize("seed", range(2))
+def test_any_order_ends_in_the_fold_under_rules_of_every_kind(
+    target: Target, condition: str, more: dict[str, Any], seed: int
+) -> None:
+    ruled(target, condition, **more)
+    chance = random.Random(seed)
+    values = (0.1, 0.1, 0.3, 0.5, 0.9, 0.9, "NO_DATA", "ERROR", "INSUFFICIENT")
+    work = [number for number in range(9) for _ in range(chance.randrange(1, 4))]
+    chance.shuffle(work)
+    seen: dict[int, int] = {}
+    for number in work:
+        seen[number] = seen.get(number, 0) + 1
+        put(target, number, chance.choice(values), seen[number], n=chance.choice((100, 100, 10)))
+        require_fold(target)
+        require_receivers_know(target)
+
+
+@pytest.mark.parametrize(("condition", "more"), POLICIES, ids=[f"{text} {more}" for text, more in POLICIES])
+def test_shuffled_windows_end_in_the_same_alerts(target: Target, condition: str, more: dict[str, Any]) -> None:
+    ruled(target, condition, **more)
+    values = [0.1, 0.1, 0.5, 0.6, 0.6, "NO_DATA", 0.1, 0.9, 0.9, 0.1, 0.1, 0.1, "ERROR", 0.3, 0.4]
+    ends = []
+    for seed in (None, 1, 2):
+        order = list(range(len(values)))
+        if seed is not None:
+            random.Random(seed).shuffle(order)
+        for number in order:
+            put(target, number, values[number])
+        ends.append(require_fold(target))
+        with db.org_session(target.engine, target.org) as session:
+            for row in session.scalars(select(Result)):
+                session.delete(row)
+            for alert in session.scalars(select(Alert)):
+                session.delete(alert)
+    assert ends[0] == ends[1] == ends[2]
+
+
+def test_who_judges_twice_changes_nothing(target: Target) -> None:
+    ruled(target, "> 0.2", for_windows=2)
+    for number, value in enumerate((0.5, 0.5, 0.1, 0.5)):
+        found = put(target, number, value)
+        before = (require_fold(target), told(target), history(target))
+        with db.org_session(target.engine, target.org) as session:
+            alerts.judge(session, target.org, session.merge(found), URL)
+        assert (require_fold(target), told(target), history(target)) == before
+
+
+def test_a_pending_alert_tells_nobody_and_is_gone_when_it_does_not_fire(target: Target) -> None:
+    ruled(target, "> 0.2", for_windows=2)
+    put(target, 0, 0.5)
+    assert [alert.state for alert in stored(target)] == ["pending"]
+    put(target, 1, 0.1)
+    assert stored(target) == []
+    put(target, 2, 0.5)
+    put(target, 3, 0.5)
+    assert [alert.state for alert in stored(target)] == ["firing"]
+    assert [kind for _, kind in told(target)] == ["firing"]
+
+
+def test_an_alert_rises_and_falls_in_severity_and_says_so(target: Target) -> None:
+    ruled(target, "> 0.5 warn 0.2", "critical")
+    for number, value in enumerate((0.3, 0.6, 0.3, 0.1)):
+        put(target, number, value)
+    assert [kind for _, kind in told(target)] == ["firing", "escalated", "deescalated", "resolved"]
+    assert [alert.severity for alert in stored(target)] == ["high"]
+
+
+def test_a_revision_confirms_retracts_and_reopens_and_says_so(target: Target) -> None:
+    ruled(target, "> 0.2")
+    put(target, 0, 0.5)
+    put(target, 0, 0.6, 2)
+    assert told(target) == [(1, "firing")]
+    put(target, 0, 0.1, 3)
+    assert [(alert.state, alert.resolved_by) for alert in stored(target)] == [("resolved", "revision")]
+    put(target, 0, 0.7, 4)
+    put(target, 1, 0.1)
+    put(target, 1, 0.5, 2)
+    assert history(target) == ["firing", "confirmed", "retracted", "reopened", "resolved", "reopened"]
+    assert told(target) == [(1, kind) for kind in ("firing", "retracted", "reopened", "resolved", "reopened")]
+
+
+def test_an_alert_says_what_moved_from_the_good_window_before(target: Target) -> None:
+    ruled(target, "> 0.2")
+    put(target, 0, 0.1)
+    put(target, 1, 0.9)
+    (alert,) = stored(target)
+    assert alert.details["moved"] == [
+        {"name": "age", "before": 0.1, "after": 0.9}, {"name": "job", "before": 0.05, "after": 0.45},
+    ]  # fmt: skip
+    assert (alert.details["before_value"], alert.details["before_window_end"]) == (0.1, window(0).end.isoformat())
+    with db.org_session(target.engine, target.org) as session:
+        (body,) = session.scalars(select(Notification.body))
+    about = body["alert"]
+    assert about["summary"] == "credit/Drift (v1): score is 0.9 (> 0.2), 1 window since 2026-03-03"
+    assert about["moved"][0] == {"name": "age", "before": 0.1, "after": 0.9}
+    assert body["command"].endswith("alert show 1")
+
+
+def test_messages_tell_who_did_what_and_why(target: Target) -> None:
+    ruled(target, "> 0.2", name="drift", for_windows=1)
+    put(target, 0, 0.1)
+    put(target, 1, 0.9, n=70)
+    with db.org_session(target.engine, target.org) as session:
+        alert = session.scalars(select(Alert)).one()
+        alerts.acknowledge(session, target.org, alert, URL, by="ann", note="looking")
+        alerts.resolve(session, target.org, alert, URL, by="bob", note="expected: new pricing")
+        alerts.reopen(session, target.org, alert, URL, by="cem", note="it is not")
+    put(target, 2, 0.1)
+    with db.org_session(target.engine, target.org) as session:
+        bodies = list(session.scalars(select(Notification.body).order_by(Notification.position)))
+    told = [(body["type"], body["alert"]["by"], body["alert"]["note"]) for body in bodies]
+    assert told == [
+        ("alert.firing", None, None), ("alert.acknowledged", "ann", "looking"),
+        ("alert.resolved", "bob", "expected: new pricing"), ("alert.reopened", "cem", "it is not"),
+        ("alert.resolved", None, None),
+    ]  # fmt: skip
+    assert "resolved by bob" in words.plain(bodies[2])
+    assert "note: expected: new pricing" in words.plain(bodies[2])
+    assert "acknowledged: by ann: looking" in words.plain(bodies[2])
+    about = bodies[0]["alert"]
+    assert about["window"] == about["worst_window"] == [window(1).start.isoformat(), window(1).end.isoformat()]
+    assert (about["n"], about["worst_n"], about["rule_name"]) == (70, 70, "drift")
+    assert (about["sentence"], about["compared_with"]) == ("high when > 0.2", {"what": "reference", "revision": 1})
+    assert bodies[0]["link"] == f"{URL}/alerts/1?org=acme"
+    assert "window: 2026-03-03 to 2026-03-04" in words.plain(bodies[0])
+
+
+def test_a_message_about_a_change_says_from_what(target: Target) -> None:
+    ruled(target, "rise > 20%")
+    put(target, 0, 0.1)
+    put(target, 1, 0.4)
+    with db.org_session(target.engine, target.org) as session:
+        (body,) = session.scalars(select(Notification.body))
+    assert body["alert"]["measured_against"] == {"what": "previous", "value": 0.1}
+    assert body["alert"]["measured"] == pytest.approx(300)
+    assert "measured: 300, from 0.1 in the window before" in words.plain(body)
+
+
+@pytest.mark.parametrize(
+    ("condition", "rule"),
+    [("> 0.2", "score > 0.2"), ("score > 0.2", "score > 0.2"), ("feature age > 0.2", "feature age > 0.2"),
+     ("any feature > 0.2", "any feature > 0.2 (age)"), ("all features > 0.2", "all features > 0.2 (age)")],
+)  # fmt: skip
+def test_a_message_names_the_number_that_a_rule_is_about_once(target: Target, condition: str, rule: str) -> None:
+    ruled(target, condition)
+    put(target, 0, 0.9)
+    with db.org_session(target.engine, target.org) as session:
+        (body,) = session.scalars(select(Notification.body))
+    assert body["alert"]["rule"] == rule
+
+
+def test_a_message_says_what_other_versions_have_in_the_same_window(target: Target) -> None:
+    ruled(target, "> 0.2")
+    with db.org_session(target.engine, target.org) as session:
+        model = models.get(session, target.model_id)
+        other = versions.create(session, model, NewVersion("v2", {"age": "numeric"}, classes=["0", "1"]))
+    put(replace(target, version_id=other.id), 0, 0.05, n=30)
+    put(target, 0, 0.9)
+    with db.org_session(target.engine, target.org) as session:
+        (body,) = session.scalars(select(Notification.body))
+    assert body["alert"]["versions"] == [{"version": "v2", "value": 0.05, "n": 30, "state": "OK"}]
+    assert "other versions: v2 0.05 (n 30)" in words.plain(body)
+
+
+def test_a_window_without_data_can_alert_and_has_its_reason(target: Target) -> None:
+    ruled(target, "> 0.2", no_data="alert")
+    put(target, 0, "NO_DATA")
+    (alert,) = stored(target)
+    assert (alert.metric, alert.worst_value, alert.details["reason"]) == ("NO_DATA", None, "why")
+    assert [kind for _, kind in told(target)] == ["firing"]
+    put(target, 1, 0.1)
+    assert [kind for _, kind in told(target)] == ["firing", "resolved"]
+
+
+def due(target: Target, number: int, when: timedelta) -> None:
+    """A window that waits for evaluation."""
+    with db.org_session(target.engine, target.org) as session:
+        now = datetime.now(UTC)
+        for row in session.scalars(select(DueWindow)):
+            session.delete(row)
+        session.flush()
+        session.add(
+            DueWindow(version_id=target.version_id, window_start=window(number).start, window_end=window(number).end,
+                      due_at=now + when, touched_at=now)
+        )  # fmt: skip
+
+
+def test_what_a_backfill_finds_is_kept_and_told_only_when_it_still_fires_at_the_end(target: Target) -> None:
+    ruled(target, "> 0.2")
+    due(target, 30, -timedelta(minutes=1))
+    for number, value in enumerate((0.5, 0.1, 0.5, 0.5)):
+        put(target, number, value)
+    assert [alert.state for alert in stored(target)] == ["resolved", "firing"]
+    assert told(target) == []
+    for number in range(4, 30):
+        put(target, number, 0.5)
+    assert told(target) == [(2, "firing")]
+    put(target, 30, 0.1)
+    assert told(target) == [(2, "firing"), (2, "resolved")]
+
+
+def test_a_window_that_waited_for_its_labels_is_news_however_old(target: Target) -> None:
+    ruled(target, "> 0.2")
+    due(target, 30, timedelta(hours=1))
+    put(target, 0, 0.5)
+    assert told(target) == [(1, "firing")]
+
+
+def test_what_changes_an_alert_that_receivers_know_is_told_however_old(target: Target) -> None:
+    ruled(target, "> 0.2")
+    put(target, 0, 0.5)
+    due(target, 30, -timedelta(minutes=1))
+    put(target, 1, 0.1)
+    assert told(target) == [(1, "firing"), (1, "resolved")]
+
+
+def test_on_request_everything_is_told_and_without_a_link_nothing(target: Target) -> None:
+    ruled(target, "> 0.2")
+    due(target, 30, -timedelta(minutes=1))
+    put(target, 0, 0.5, recent=None)
+    assert told(target) == [(1, "firing")]
+    put(target, 1, 0.1, url=None)
+    assert told(target) == [(1, "firing")]
+    put(target, 2, 0.1)
+    assert told(target) == [(1, "firing"), (1, "resolved")]
+
+
+def test_what_was_taken_back_quietly_is_told_with_the_next_window(target: Target) -> None:
+    ruled(target, "> 0.2")
+    put(target, 0, 0.5)
+    put(target, 0, 0.1, 2, url=None)
+    assert told(target) == [(1, "firing")]
+    put(target, 1, 0.1)
+    assert told(target) == [(1, "firing"), (1, "retracted")]
+
+
+def test_a_new_rule_judges_what_is_stored(target: Target) -> None:
+    first = ruled(target, "> 0.9")
+    for number, value in enumerate((0.5, 0.1, 0.5, 0.5)):
+        put(target, number, value)
+    with db.org_session(target.engine, target.org) as session:
+        rule = rules.create(session, session.get_one(AlertRule, first).monitor_id, rules.parse("> 0.2"))
+        alerts.rejudge(session, target.org, rule, URL)
+    assert [(alert.state, alert.windows) for alert in stored(target)] == [("resolved", 1), ("firing", 2)]
+    assert told(target) == [(2, "firing")]
+
+
+def test_a_new_rule_tells_of_windows_as_old_as_is_set(target: Target) -> None:
+    first = ruled(target, "> 0.9")
+    put(target, 0, 0.5)
+    due(target, 30, -timedelta(minutes=1))
+    for recent, expected in ((timedelta(days=2), []), (timedelta(days=60), [(2, "firing")])):
+        with db.org_session(target.engine, target.org) as session:
+            rule = rules.create(session, session.get_one(AlertRule, first).monitor_id, rules.parse("> 0.2"))
+            alerts.rejudge(session, target.org, rule, URL, recent=recent)
+        assert told(target) == expected
+
+
+def test_a_rule_that_is_changed_judges_its_open_alerts_anew_and_leaves_the_others(target: Target) -> None:
+    rule_id = ruled(target, "> 0.2")
+    for number, value in enumerate((0.5, 0.1, 0.3, 0.5)):
+        put(target, number, value)
+
+    def change(**wanted: Any) -> None:
+        with db.org_session(target.engine, target.org) as session:
+            rule = session.get_one(AlertRule, rule_id)
+            assert rules.change(session, rule, Change(**wanted))
+            alerts.rejudge(session, target.org, rule, URL, by="ann", note="the rule was changed")
+
+    change(condition=rules.parse("> 0.4"))
+    assert [(a.state, a.resolved_by, a.windows) for a in stored(target)] == [
+        ("resolved", "recovery", 1), ("firing", None, 1),
+    ]  # fmt: skip
+    change(severity="critical")
+    assert told(target)[-1] == (2, "escalated")
+    change(condition=rules.parse("> 0.8"))
+    assert [(a.state, a.resolved_by) for a in stored(target)][1] == ("resolved", "rule")
+    assert told(target)[-1] == (2, "resolved")
+    change(condition=rules.parse("> 0.2"))  # the newest window is bad by it
+    assert told(target)[-1] == (2, "reopened")
+    put(target, 3, 0.6, 2)
+    put(target, 4, 0.5)
+    assert [(a.state, a.windows) for a in stored(target)][1:] == [("firing", 3)]
+    change(is_active=False)
+    assert [a.state for a in stored(target)] == ["resolved"] * 2
+    put(target, 5, 0.1)
+    change(is_active=True)  # the newest is good: what ended stays so
+    put(target, 4, 0.55, 2)
+    assert [a.state for a in stored(target)] == ["resolved"] * 2
+    put(target, 6, 0.5)
+    assert [a.state for a in stored(target)] == ["resolved", "resolved", "firing"]
+
+
+def test_a_monitor_that_is_changed_ends_what_is_open_and_takes_nothing_back(target: Target) -> None:
+    ruled(target, "> 0.2")
+    for number, value in enumerate((0.5, 0.1, 0.5, 0.1, 0.5)):
+        put(target, number, value)
+    with db.org_session(target.engine, target.org) as session:
+        monitor = session.scalars(select(Monitor)).one()
+        new = replace(monitors.described(monitor), rows=50)
+        assert lifecycle.change_monitor(session, target.org, monitor, new, URL).revision == 2
+        rule = session.scalars(select(AlertRule)).one()
+        assert (rule.revision, rule.start_time) == (2, None)
+        last = alerts.history(session, 3)[-1]
+        assert (last.kind, last.note) == ("resolved", "the monitor was changed")
+    over = [(alert.state, alert.resolved_by) for alert in stored(target)]
+    assert over == [("resolved", "recovery"), ("resolved", "recovery"), ("resolved", "rule")]
+    before = told(target)
+    assert before[-1] == (3, "resolved")
+    for number in range(6):
+        put(target, number, 0.1, 2)
+    assert [(alert.state, alert.resolved_by) for alert in stored(target)] == over
+    assert told(target) == before
+    put(target, 6, 0.5)
+    assert told(target) == [*before, (4, "firing")]
+
+
+def test_an_operator_acknowledges_resolves_and_reopens_and_it_is_written_down(target: Target) -> None:
+    ruled(target, "> 0.2")
+    put(target, 0, 0.5)
+    with db.org_session(target.engine, target.org) as session:
+        alert = session.scalars(select(Alert)).one()
+        assert alerts.acknowledge(session, target.org, alert, URL, by="ann", note="on it")
+        assert not alerts.acknowledge(session, target.org, alert, URL, by="bob")
+        assert alerts.resolve(session, target.org, alert, URL, by="ann", note="a fluke")
+        assert alerts.reopen(session, target.org, alert, URL, by="bob")
+        assert (alert.state, alert.acknowledged_by) == ("firing", None)
+        assert not alerts.reopen(session, target.org, alert, URL, by="bob")
+        lines = [(line.kind, line.by, line.note) for line in alerts.history(session, alert.id)]
+    assert lines == [
+        ("firing", None, None), ("acknowledged", "ann", "on it"), ("resolved", "ann", "a fluke"),
+        ("reopened", "bob", None),
+    ]  # fmt: skip
+    assert [kind for _, kind in told(target)] == ["firing", "acknowledged", "resolved", "reopened"]
+    put(target, 1, 0.1)
+    require_fold(target)
+
+
+def test_an_alert_that_recovered_meanwhile_is_reopened_as_over_and_one_that_did_by_itself_not_at_all(
+    target: Target,
+) -> None:
+    ruled(target, "> 0.2")
+    put(target, 0, 0.5)
+    with db.org_session(target.engine, target.org) as session:
+        alerts.resolve(session, target.org, session.scalars(select(Alert)).one(), URL, by="ann")
+    put(target, 1, 0.1)
+    with db.org_session(target.engine, target.org) as session:
+        alert = session.scalars(select(Alert)).one()
+        assert alerts.reopen(session, target.org, alert, URL, by="ann")
+        assert (alert.state, alert.resolved_by) == ("resolved", "recovery")
+    with db.org_session(target.engine, target.org) as session, pytest.raises(Exception, match="by itself"):
+        alerts.reopen(session, target.org, session.scalars(select(Alert)).one(), URL, by="ann")
+    require_fold(target)
+
+
+def test_what_one_window_breaks_is_asked_without_an_alert(target: Target) -> None:
+    ruled(target, "rise > 50% warn 10%", for_windows=3)
+    put(target, 0, 0.1)
+    for number, value, expected in ((1, 0.2, ["high: score"]), (2, 0.23, ["medium: score"]), (3, 0.23, [])):
+        found = put(target, number, value)
+        with db.org_session(target.engine, target.org) as session:
+            assert verdicts.on(session, found).violations == expected
+
+
+def test_why_a_rule_has_no_verdict_on_a_window_is_said(target: Target) -> None:
+    ruled(target, "rise > 50%", min_n=50)
+    for number, few, expected in ((0, 100, "no window before"), (1, 100, None), (2, 10, "10 of 50 rows")):
+        found = put(target, number, 0.1, n=few)
+        with db.org_session(target.engine, target.org) as session:
+            why = verdicts.on(session, found).why_none
+            assert (why is None) if expected is None else expected in (why or "")
+            assert verdicts.on(session, found).violations == []
+
+
+def test_workers_and_operators_beside_one_another_end_in_the_fold(target: Target) -> None:
+    ruled(target, "> 0.2", for_windows=2, keep_firing=1)
+    values = [0.1, 0.5, 0.5, 0.1, 0.5, 0.5, 0.1, 0.1, 0.5, 0.5, 0.5, 0.1, 0.5, 0.5]
+    order = list(range(len(values)))
+    random.Random(3).shuffle(order)
+
+    def acknowledge() -> None:
+        with db.org_session(target.engine, target.org) as session:
+            for alert in session.scalars(select(Alert).where(Alert.state == "firing")):
+                with suppress(errors.Conflict, errors.NotFound):  # over, or one with another, by now
+                    alerts.acknowledge(session, target.org, alert, URL, by="ann")
+
+    with ThreadPoolExecutor(4) as pool:
+        work = [pool.submit(put, target, number, values[number]) for number in order]
+        work += [pool.submit(acknowledge) for _ in range(4)]
+        for each in work:
+            each.result()
+    require_fold(target)
+    require_receivers_know(target)
+
+
+def test_a_check_that_compares_with_the_reference_has_no_rule_against_it(target: Target) -> None:
+    rule_id = ruled(target, "> 0.2")
+    with db.org_session(target.engine, target.org) as session, pytest.raises(errors.InvalidInput, match="already"):
+        rules.change(session, session.get_one(AlertRule, rule_id), Change(condition=rules.parse(AGAINST)))
+
+
+AGAINST = "rise > 20% against reference"
+
+
+def lines(target: Target) -> list[tuple[str, float | None]]:
+    with db.org_session(target.engine, target.org) as session:
+        found = session.scalars(select(AlertChange).order_by(AlertChange.id))
+        return [(each.kind, each.value) for each in found]
+
+
+def test_the_first_and_last_value_follow_revisions(target: Target) -> None:
+    ruled(target, "> 0.2")
+    for number, value in enumerate((0.3, 0.6, 0.4)):
+        put(target, number, value)
+    (alert,) = stored(target)
+    assert (alert.details["first_value"], alert.details["last_value"]) == (0.3, 0.4)
+    put(target, 0, 0.35, 2)
+    put(target, 2, 0.45, 2)
+    (alert,) = stored(target)
+    assert (alert.details["first_value"], alert.details["last_value"]) == (0.35, 0.45)
+    put(target, 0, 0.1, 3)
+    assert stored(target)[0].details["first_value"] == 0.6
+
+
+def test_an_alert_that_is_found_over_fired_with_its_bad_value(target: Target) -> None:
+    ruled(target, "> 0.2")
+    put(target, 2, 0.0)
+    put(target, 1, 0.5143)
+    assert lines(target) == [("firing", 0.5143), ("resolved", 0.0)]
+
+
+def test_what_is_taken_back_has_the_revised_value(target: Target) -> None:
+    ruled(target, "> 0.2")
+    put(target, 1, 0.857)
+    put(target, 1, 0.043, 2)
+    assert lines(target) == [("firing", 0.857), ("retracted", 0.043)]
+    assert [(alert.current_value, alert.worst_value) for alert in stored(target)] == [(0.043, 0.857)]
+
+
+def test_what_was_over_already_keeps_its_newest_value_when_it_is_taken_back(target: Target) -> None:
+    ruled(target, "> 0.2")
+    put(target, 1, 0.857)
+    put(target, 2, 0.12)
+    put(target, 1, 0.043, 2)
+    assert lines(target) == [("firing", 0.857), ("resolved", 0.12), ("retracted", 0.043)]
+    assert [alert.current_value for alert in stored(target)] == [0.12]
+
+
+def test_a_rule_that_fails_costs_itself_only_and_is_named(target: Target) -> None:
+    broken = ruled(target, "> 0.9")
+    with db.org_session(target.engine, target.org) as session:
+        rule = session.get_one(AlertRule, broken)
+        rule.condition = "as no dcmon writes it"
+        rules.create(session, rule.monitor_id, rules.parse("> 0.2"), "high")
+    put(target, 1, 0.5)
+    assert [(alert.rule_id, alert.state) for alert in stored(target)] == [(broken + 1, "firing")]
+    with db.org_session(target.engine, target.org) as session:
+        assert list(rule_failures.failing(session)) == [broken]
+        assert "as no dcmon writes it" in rule_failures.failing(session)[broken]
+        ruling = verdicts.on(session, session.scalars(select(Result)).one())
+        assert ruling.why_none is not None
+        assert f"Rule {broken} could not judge it" in ruling.why_none
+
+        rule = session.get_one(AlertRule, broken)
+        rule.condition = None
+        session.flush()
+        alerts.rejudge(session, target.org, rule, URL)
+        assert rule_failures.failing(session) == {}
+
+
+def changed(target: Target, rule_id: int, **wanted: Any) -> None:
+    with db.org_session(target.engine, target.org) as session:
+        rule = session.get_one(AlertRule, rule_id)
+        assert rules.change(session, rule, Change(**wanted))
+        alerts.rejudge(session, target.org, rule, URL, by="ann", note="the rule was changed")
+
+
+def spans(target: Target) -> list[tuple[int, str, str | None, int]]:
+    return [(alert.id, alert.state, alert.resolved_by, alert.windows) for alert in stored(target)]
+
+
+@pytest.mark.parametrize(
+    ("slip", "back"),
+    [
+        ({"condition": rules.parse("> 0.9")}, {"condition": rules.parse("> 0.2")}),
+        ({"is_active": False}, {"is_active": True}),
+        ({"min_n": 1000}, {"min_n": 0}),
+    ],
+    ids=["condition", "inactive", "min-n"],
+)
+def test_what_a_slip_ended_fires_again_when_the_rule_is_what_it_was(
+    target: Target, slip: dict[str, Any], back: dict[str, Any]
+) -> None:
+    rule_id = ruled(target, "> 0.2")
+    for number, value in enumerate((0.1, 0.5, 0.6)):
+        put(target, number, value)
+    (alert,) = stored(target)
+    changed(target, rule_id, **slip)
+    assert [state for _, state, _, _ in spans(target)] == ["resolved"]
+    changed(target, rule_id, **back)
+    assert spans(target) == [(alert.id, "firing", None, 2)]
+    assert history(target) == ["firing", "resolved", "reopened"]
+    assert [kind for _, kind in told(target)] == ["firing", "resolved", "reopened"]
+    put(target, 3, 0.7)
+    assert spans(target) == [(alert.id, "firing", None, 3)]
+    put(target, 4, 0.1)
+    assert spans(target) == [(alert.id, "resolved", "recovery", 3)]
+    require_fold(target)
+
+
+def test_a_change_that_is_no_slip_leaves_what_is_over_as_it_is(target: Target) -> None:
+    rule_id = ruled(target, "> 0.2")
+    for number, value in enumerate((0.1, 0.5, 0.6)):
+        put(target, number, value)
+    changed(target, rule_id, condition=rules.parse("> 0.9"))
+    before = spans(target), history(target), told(target)
+    changed(target, rule_id, condition=rules.parse("> 0.8"))
+    assert (spans(target), history(target), told(target)) == before
+    put(target, 3, 0.1)
+    changed(target, rule_id, condition=rules.parse("> 0.2"))  # the newest window is good: what is past is past
+    assert (spans(target), history(target), told(target)) == before
+
+
+def test_what_an_operator_resolved_stays_so_when_the_rule_is_changed(target: Target) -> None:
+    rule_id = ruled(target, "> 0.2")
+    put(target, 0, 0.5)
+    with db.org_session(target.engine, target.org) as session:
+        alerts.resolve(session, target.org, session.scalars(select(Alert)).one(), URL, by="ann")
+    changed(target, rule_id, condition=rules.parse("> 0.3"))
+    assert [(state, by) for _, state, by, _ in spans(target)] == [("resolved", "operator")]

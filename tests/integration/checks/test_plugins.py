@@ -1,0 +1,150 @@
+"""A check of a user's own: from a package that was built and installed to a stored value."""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from dcmon import errors
+from dcmon.app import App
+from dcmon.checks import catalogue, plugins
+from dcmon.db.tables.org import Check, Result
+from dcmon.jobs import evaluate
+from dcmon.monitoring import monitors
+from dcmon.monitoring.monitors import NewMonitor
+from dcmon.storage import versions
+from dcmon.windows import Frequency, With
+from tests.helpers.evaluation import log_day, rows
+from tests.helpers.paths import ROOT
+from tests.integration.conftest import Target, eventually, running
+
+# Each process that asks what a check is like loads deepchecks: seconds, and more where others work.
+pytestmark = pytest.mark.timeout(600)
+SOURCE = ROOT / "tests" / "helpers" / "own_checks"
+
+
+@pytest.fixture(scope="module")
+def wheel_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory that pip built and installed the package into."""
+    target = tmp_path_factory.mktemp("installed")
+    offline = ["--no-deps", "--no-index", "--no-build-isolation", "--quiet", "--target", str(target)]
+    subprocess.run([sys.executable, "-m", "pip", "install", *offline, str(SOURCE)], check=True, capture_output=True)
+    return target
+
+
+@pytest.fixture
+def installed(wheel_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The package beside dcmon, in this process and in those that it starts."""
+    monkeypatch.syspath_prepend(str(wheel_dir))
+    monkeypatch.setenv("PYTHONPATH", str(wheel_dir))
+    importlib.invalidate_caches()
+    restart()
+    yield wheel_dir
+    restart()
+    sys.modules.pop("drift_checks", None)
+
+
+def restart() -> None:
+    """What was looked up before the package came is forgotten, as by a restart."""
+    from dcmon.checks.worker_pool import ZYGOTE
+
+    plugins.forget()
+    ZYGOTE.stop()
+
+
+def watch(app: App, target: Target, check: str, **more: object) -> int:
+    with app.org(target.org) as session:
+        model, _ = versions.get(session, target.version_id)
+        on = monitors.provide_check(session, model, check, more.pop("params", None), f"my {check}")  # type: ignore[arg-type]
+        return monitors.create(session, on, NewMonitor(f"m {check}", Frequency.DAY, **more)).id  # type: ignore[arg-type]
+
+
+def stored(app: App, target: Target) -> dict[int, list[Result]]:
+    found: dict[int, list[Result]] = {}
+    with app.org(target.org) as session:
+        for each in session.scalars(select(Result).order_by(Result.window_end)):
+            found.setdefault(each.monitor_id, []).append(each)
+    return found
+
+
+def span(number: int) -> float:
+    ages = [json.loads(row)["age"] for row in rows(number)]
+    return float(max(ages) - min(ages))
+
+
+def test_an_own_check_is_run_on_windows_and_alone_with_its_parameters(
+    app: App, target: Target, installed: Path
+) -> None:
+    spans = watch(app, target, "span", params={"column": "age"})
+    wider = watch(app, target, "wider", compared_with=With.previous)
+    shares = watch(app, target, "share of ones")
+    with app.org(target.org) as session:
+        model, _ = versions.get(session, target.version_id)
+        model.label_ratio = 0
+        needs = {each.class_name: (each.needs_labels, each.needs_reference) for each in session.scalars(select(Check))}
+    assert needs == {"span": (False, False), "wider": (False, True), "share of ones": (True, False)}
+    for number in range(3):
+        log_day(app, target, number)
+    labels = [{"_dc_sample_id": f"0/{each}", "_dc_label": str(int(each < 30))} for each in range(120)]
+    labels += [{"_dc_sample_id": "1/1", "_dc_label": "1"}]
+    app.ingestion.take_labels(target.org, target.model_id, [json.dumps(each).encode() for each in labels])
+    with running(evaluate.run, app):
+        assert eventually(lambda: sum(map(len, stored(app, target).values())) == 6, 120)
+    found = stored(app, target)
+    assert [each.metrics for each in found[spans]] == [{"Span": span(0)}, {"Span": span(1)}]
+    assert [each.state for each in found[wider]] == ["NO_DATA", "OK"]
+    assert found[wider][1].metrics == {"Wider": pytest.approx(span(1) / span(0), rel=0, abs=1e-12)}
+    assert found[shares][0].metrics == {"Share": 0.25}
+    said = 'share of ones failed: ValueError: so few labels. "dcmon check show share of ones" shows what it takes.'
+    assert (found[shares][1].state, found[shares][1].reason) == ("ERROR", said)
+
+
+def test_the_command_line_lists_and_describes_it(installed: Path) -> None:
+    def dcmon(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "dcmon", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, env=dict(os.environ), check=False)
+
+    listed = {each["check"]: each for each in json.loads(dcmon("-o", "json", "check", "list").stdout)}
+    assert listed["span"]["group"] == "own, of drift-checks 1.2"
+    shown = json.loads(dcmon("-o", "json", "check", "show", "share of ones").stdout)
+    assert (shown["needs"], shown["class"]) == (["labels"], "drift_checks:ShareOfOnes")
+    shown = json.loads(dcmon("-o", "json", "check", "show", "span").stdout)
+    assert shown["parameters"] == {"column": "age"}
+    for name, says in (("function", "It has to be a class"), ("gone", "raised AttributeError")):
+        refused = dcmon("check", "show", name)
+        assert refused.returncode == 2
+        assert f"The check {name!r} of drift-checks 1.2 can't be used." in refused.stderr
+        assert says in refused.stderr
+
+
+def test_a_config_of_the_sdk_names_it_by_its_class_and_nothing_else_is_ever_imported(installed: Path) -> None:
+    assert catalogue.entry("drift_checks", "Span").class_name in ("span", "FeatureDrift")
+    assert catalogue.entry("dcmon.checks", "span").implementation == "drift_checks:Span"
+    assert catalogue.entry("deepchecks.tabular.checks", "FeatureDrift").is_own is False
+    for module, name in (("antigravity", "Span"), ("drift_checks", "no_class"), ("os", "system")):
+        with pytest.raises(errors.InvalidInput):
+            catalogue.entry(module, name)
+    assert "antigravity" not in sys.modules
+
+
+def test_where_the_package_is_missing_results_say_so(app: App, target: Target, installed: Path) -> None:
+    watch(app, target, "span")
+    restart()
+    with pytest.MonkeyPatch.context() as gone:
+        gone.setattr(sys, "path", [each for each in sys.path if each != str(installed)])
+        gone.delenv("PYTHONPATH")
+        plugins.forget()
+        for number in range(2):
+            log_day(app, target, number)
+        with running(evaluate.run, app):
+            assert eventually(lambda: len(stored(app, target)) == 1, 120)
+    [[result]] = stored(app, target).values()
+    assert result.state == "ERROR"
+    assert result.reason is not None
+    assert result.reason.startswith("The own check 'span' is not installed here. Install the package")

@@ -1,0 +1,248 @@
+"""A check that crashes, hangs, loops or eats memory costs its own result only; so does a process that is killed."""
+
+import os
+import signal
+import struct
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from dcmon.checks.dataset_schema import Layout
+from dcmon.checks.worker_pool import Child, Zygote
+from dcmon.checks.workload import Answer, Ask, Key, Workload
+from dcmon.settings import Evaluate
+from dcmon.storage.column_blocks import Sheet
+from dcmon.windows import Window
+from tests.integration.conftest import eventually
+
+FAULTS = """
+import os, time
+
+class Scorer:
+    def __call__(self, model, rows, labels):
+        return 0.5
+
+class Crash(Scorer):
+    def __call__(self, model, rows, labels):
+        os._exit(5)
+
+class CrashOnce(Scorer):
+    def __init__(self, path):
+        self.path = path
+    def __call__(self, model, rows, labels):
+        if not os.path.exists(self.path):
+            open(self.path, "w").close()
+            os.abort()
+        return 0.25
+
+class Loop(Scorer):
+    def __call__(self, model, rows, labels):
+        while True:
+            pass
+
+class Sleep(Scorer):
+    def __call__(self, model, rows, labels):
+        time.sleep(3600)
+
+class Work(Scorer):
+    def __init__(self, seconds):
+        self.seconds = seconds
+    def __call__(self, model, rows, labels):
+        until = time.monotonic() + self.seconds
+        while time.monotonic() < until:
+            pass
+        return super().__call__(model, rows, labels)
+
+class Poll(Scorer):
+    def __call__(self, model, rows, labels):
+        while True:
+            time.sleep(0.01)
+
+class Eat(Scorer):
+    def __call__(self, model, rows, labels):
+        kept = []
+        while True:
+            kept.append(bytearray(10_000_000))
+
+class Scribble(Scorer):
+    def __init__(self, words):
+        self.words = words
+    def __call__(self, model, rows, labels):
+        for fd in range(3, 64):
+            try:
+                os.write(fd, self.words)
+            except OSError:
+                pass
+        return 0.5
+"""
+LAYOUT = Layout("binary", {"age": "numeric"}, ["0", "1"])
+KEY = Key(1, 1, None, 1, "null", False, 100)
+CURRENT = replace(KEY, window=Window(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)))
+
+
+@pytest.fixture(scope="module")
+def faults(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Scorers that do what strangers' code does, in a module that the children can import too."""
+    path = tmp_path_factory.mktemp("faults")
+    (path / "faults.py").write_text(FAULTS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(path)
+        patch.setenv("PYTHONPATH", str(path))
+        import faults
+
+        yield faults
+    del sys.modules["faults"]
+
+
+@pytest.fixture(scope="module")
+def origin(faults: Any) -> Iterator[Zygote]:
+    """A process of these tests' own that forks the children."""
+    made = Zygote()
+    yield made
+    made.stop()
+
+
+def rows(n: int = 100) -> Sheet:
+    """What PostgreSQL would pack these rows into."""
+    ages = b"".join(struct.pack(">id", 8, each) for each in range(n))
+    words = b"\0".join(b"%d" % (each % 2) for each in range(n))
+    kinds = {"age": "numeric", "_dc_prediction": "categorical", "_dc_label": "categorical"}
+    return Sheet(kinds, [(n, bytes(20) + ages, words, words)])
+
+
+def ask(number: int, scorer: Any) -> Ask:
+    module = "deepchecks.tabular.checks.model_evaluation.single_dataset_performance"
+    scorers = {"scorers": scorer if isinstance(scorer, list | dict) else {"found": scorer}}
+    return Ask(number, module, "SingleDatasetPerformance", scorers, None, ("age",), KEY)
+
+
+def run(child: Child, *scorers: Any) -> list[Answer]:
+    asks = [ask(number, scorer) for number, scorer in enumerate(scorers)]
+    return child.run(Workload(LAYOUT, asks, {KEY: rows()}))
+
+
+def said(answers: list[Answer]) -> list[tuple[str, object]]:
+    return [(answer.value.state, answer.value.reason or answer.value.metrics) for answer in answers]
+
+
+FOUND = ("OK", {"found": 0.5})
+
+
+def test_one_that_ends_its_process_is_an_error_and_the_others_have_their_values(faults: Any, origin: Zygote) -> None:
+    with Child(Evaluate(), origin) as child:
+        found = said(run(child, faults.Scorer(), faults.Crash(), faults.Scorer()))
+
+    assert found == [FOUND, ("ERROR", "It ended its process with exit status 5."), FOUND]
+
+
+def test_one_that_crashes_once_has_its_value_at_the_second_try(faults: Any, origin: Zygote, tmp_path: Path) -> None:
+    with Child(Evaluate(), origin) as child:
+        found = said(run(child, faults.CrashOnce(str(tmp_path / "was-here")), faults.Scorer()))
+
+    assert found == [("OK", {"found": 0.25}), FOUND]
+
+
+def test_a_name_that_no_text_can_hold_is_replaced(faults: Any, origin: Zygote) -> None:
+    with Child(Evaluate(), origin) as child:
+        found = said(run(child, {"name \0": faults.Scorer(), "\ud800": faults.Scorer()}, faults.Scorer()))
+
+    assert found == [("OK", {"name ?": 0.5, "?": 0.5}), FOUND]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("words", [b"garbage", b"\0\0\0\7garbage", b"\0\1\0\0too short"])
+def test_one_that_writes_into_every_open_file_is_an_error_and_the_others_have_their_values(
+    faults: Any, origin: Zygote, words: bytes
+) -> None:
+    with Child(Evaluate(), origin) as child:
+        found = said(run(child, faults.Scorer(), faults.Scribble(words), faults.Scorer()))
+
+    assert [state for state, _ in found] == ["OK", "ERROR", "OK"]
+
+
+def test_one_that_loops_meets_its_bound_on_cpu_time(faults: Any, origin: Zygote) -> None:
+    with Child(Evaluate(cpu=timedelta(seconds=1)), origin) as child:
+        found = said(run(child, faults.Loop(), faults.Scorer()))
+
+    assert found == [("ERROR", "It took more than 1 s of CPU time (DCMON_EVALUATE__CPU)."), FOUND]
+
+
+def test_one_that_gives_no_answer_hangs(faults: Any, origin: Zygote) -> None:
+    with Child(Evaluate(hang=timedelta(seconds=2)), origin) as child:
+        found = said(run(child, faults.Scorer(), faults.Sleep()))
+
+    assert found == [FOUND, ("ERROR", "It hung: it did nothing for 2 s (DCMON_EVALUATE__HANG).")]
+
+
+def test_one_that_computes_for_longer_than_one_may_hang_has_its_value(faults: Any, origin: Zygote) -> None:
+    with Child(Evaluate(hang=timedelta(seconds=1)), origin) as child:
+        assert said(run(child, faults.Work(3.0))) == [FOUND]
+
+
+def test_one_that_looks_all_the_time_whether_it_may_go_on_hangs_in_the_end(faults: Any, origin: Zygote) -> None:
+    with Child(Evaluate(hang=timedelta(seconds=1)), origin) as child:
+        [(state, reason)] = said(run(child, faults.Poll()))
+
+    assert (state, "It hung" in reason) == ("ERROR", True)
+
+
+def test_one_that_eats_memory_meets_its_bound(faults: Any, origin: Zygote) -> None:
+    with Child(Evaluate(memory=300_000_000), origin) as child:
+        found = said(run(child, faults.Eat(), faults.Scorer()))
+
+    assert found == [("ERROR", "It needs more than 300,000,000 bytes of memory (DCMON_EVALUATE__MEMORY)."), FOUND]
+
+
+def test_a_process_takes_the_place_of_one_that_is_old_and_keeps_nothing_of_it(faults: Any, origin: Zygote) -> None:
+    with Child(Evaluate(recycle=2), origin) as child:
+        pids = set()
+        for _ in range(4):
+            assert said(run(child, faults.Scorer())) == [FOUND]
+            pids.add(child._pid)
+
+    assert len(pids) == 2
+    assert not any(psutil.pid_exists(pid) for pid in pids if pid)
+
+
+@pytest.mark.parametrize("whom", ["child", "zygote"])
+def test_a_process_that_was_killed_between_two_windows_is_replaced(faults: Any, origin: Zygote, whom: str) -> None:
+    with Child(Evaluate(), origin) as child:
+        assert said(run(child, faults.Scorer())) == [FOUND]
+        assert child._pid is not None
+        assert origin._process is not None
+        os.kill(child._pid if whom == "child" else origin._process.pid, signal.SIGKILL)
+
+        assert said(run(child, faults.Scorer(), faults.Scorer())) == [FOUND, FOUND]
+
+
+def test_references_are_kept_and_the_least_used_are_forgotten(origin: Zygote) -> None:
+    keys = [replace(KEY, reference_revision=number) for number in range(40)]
+    with Child(Evaluate(), origin) as child:
+        for key in [*keys, keys[-1], keys[0]]:
+            ask = Ask(1, "deepchecks.tabular.checks", "PredictionDrift", {}, None, ("age",), CURRENT, key)
+            [answer] = child.run(Workload(LAYOUT, [ask], {CURRENT: rows(), key: rows()}))
+            assert answer.value.metrics == {"Prediction Drift Score": 0.0}, answer.value
+        assert set(child._kept) == {*keys[-15:], keys[0]}
+
+
+def test_no_process_outlives_the_one_that_it_works_for() -> None:
+    origin = Zygote()
+    with Child(Evaluate(), origin) as child:
+        assert run(child) == []
+        drift = Ask(1, "deepchecks.tabular.checks", "PercentOfNulls", {}, None, ("age",), KEY)
+        assert child.run(Workload(LAYOUT, [drift], {KEY: rows()}))[0].value.state == "OK"
+        assert child._pid is not None
+        assert origin._process is not None
+        forked, forking = psutil.Process(child._pid), psutil.Process(origin._process.pid)
+        assert origin._control is not None
+        origin._control.close()
+        _, alive = psutil.wait_procs([forking], timeout=5)
+        assert not alive
+        assert eventually(lambda: not forked.is_running() or forked.status() == psutil.STATUS_ZOMBIE)
+    origin.stop()

@@ -1,0 +1,224 @@
+"""Rules, alerts, silences and mute times as a person types them."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.alerting.test_replay import put, ruled
+from tests.integration.commands.test_exit_codes import dcmon
+from tests.integration.conftest import Target
+
+Typed = Callable[..., "subprocess.CompletedProcess[str]"]
+
+HUGE = "99999999999999999999999"
+VALUES = [0.1, 0.1, 0.3, 0.5, 0.1, 0.1, 0.1, 0.3, 0.1, 0.1, 0.4, 0.6]
+
+
+@pytest.fixture
+def typed(data_dir: Path, database_url: str, target: Target) -> Typed:
+    """dcmon on a model with a monitor whose alert fires, at 80 columns."""
+    ruled(target, "> 0.2", name="drift é")
+    for number, value in enumerate(VALUES):
+        put(target, number, value)
+
+    def run(*arguments: str, columns: str = "80") -> "subprocess.CompletedProcess[str]":
+        done = dcmon(*arguments, data_dir=data_dir, url=database_url, COLUMNS=columns)
+        assert "Traceback" not in done.stderr
+        if os.environ.get("SHOW"):
+            print("$ dcmon", *arguments, "\n" + done.stdout + done.stderr)
+        return done
+
+    return run
+
+
+def said(typed: Typed, *arguments: str) -> Any:
+    done = typed("-o", "json", *arguments)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def require_fits(done: "subprocess.CompletedProcess[str]") -> None:
+    assert done.returncode == 0, done.stderr
+    assert max(len(line) for line in done.stdout.splitlines()) <= 80
+
+
+def test_alerts_are_listed_shown_acknowledged_resolved_and_reopened(typed: Typed) -> None:
+    listed = said(typed, "alert", "list")
+    assert [(row["id"], row["state"], row["windows"], row["worst"], row["now"]) for row in listed] == [
+        (3, "firing", 2, 0.6, 0.6)
+    ]
+    assert [row["state"] for row in said(typed, "alert", "list", "--all")] == ["resolved", "resolved", "firing"]
+    assert len(said(typed, "alert", "list", "--state", "resolved")) == 2
+    assert said(typed, "alert", "list", "--severity", "low") == []
+    require_fits(typed("alert", "list", "--all"))
+    shown = said(typed, "alert", "show", "3")
+    assert (shown["first_value"], shown["last_value"], shown["worst"], shown["current"]) == (0.4, 0.6, 0.6, 0.6)
+    assert [each[:10] for each in (*shown["first_window"], *shown["window"])] == [
+        "2026-03-12", "2026-03-13", "2026-03-13", "2026-03-14",
+    ]  # fmt: skip
+    assert "0.6 now, 0.4 at first, 0.6 at last, 0.6 at worst" in typed("alert", "show", "3", columns="200").stdout
+    assert shown["summary"] == "credit/Drift (v1): score is 0.6 (> 0.2), 2 windows since 2026-03-12"
+    assert shown["moved"][0] == {"name": "age", "before": 0.1, "after": 0.6}
+    assert shown["next"][0] == "dcmon --org acme monitor show credit/Drift"
+    assert (shown["check"], shown["rule_name"], shown["sentence"]) == ("FeatureDrift", "drift é", "high when > 0.2")
+    people = typed("alert", "show", "3")
+    require_fits(people)
+    wide = " ".join(typed("alert", "show", "3", columns="200").stdout.split())
+    for each in ("check FeatureDrift", "drift é: high when > 0.2", "2026-03-13 to 2026-03-14", "0.6 now", "0.1 before",
+                 "the reference (revision 1)", "age 0.1 → 0.6", "firing team", "dcmon --org acme alert"):  # fmt: skip
+        assert each in wide
+
+    assert said(typed, "alert", "ack", "3", "--note", "on it")["changed"] is True
+    assert [row["id"] for row in said(typed, "alert", "list", "--state", "acknowledged")] == [3]
+    assert said(typed, "alert", "resolve", "3", "--note", "new pricing")["was_firing"] is True
+    over = " ".join(typed("alert", "show", "3", columns="200").stdout.split())
+    assert ": new pricing severity" in over
+    assert ": on it" in over
+    assert said(typed, "alert", "reopen", "3")["state"] == "firing"
+    lines = said(typed, "alert", "history", "3")
+    assert [line["what"] for line in lines] == ["firing", "acknowledged", "resolved", "reopened"]
+    assert lines[1]["note"] == "on it"
+    assert lines[1]["by"]
+    require_fits(typed("alert", "history", "3"))
+
+
+def test_what_can_not_be_done_to_an_alert_is_refused_with_a_sentence(typed: Typed) -> None:
+    for arguments, code, sentence in (
+        (("alert", "show", "99"), 5, "There is no alert 99"),
+        (("alert", "history", "99"), 5, "There is no alert 99"),
+        (("alert", "show", HUGE), 5, f"There is no id {HUGE}"),
+        (("alert", "ack", "3000000000"), 5, "There is no id 3000000000"),
+        (("silence", "end", HUGE), 5, f"There is no id {HUGE}"),
+        (("rule", "show", HUGE), 5, f"There is no rule '{HUGE}'"),
+        (("quarantine", "show", HUGE), 5, ""),
+        (("alert", "ack", "1"), 6, "over"),
+        (("alert", "reopen", "1"), 6, "by itself"),
+        (("alert", "list", "--state", "open"), 2, "firing, pending"),
+        (("silence", "add", "credit", "--for", "1h"), 2, "no matcher"),
+        (("silence", "add", "model=credit"), 2, "--for or --until"),
+        (("silence", "end", "9"), 5, "no silence 9"),
+        (("silence", "add", "model=a", "--from", "2026-01-01", "--until", "2026-01-02"), 2, "over already"),
+        (("monitor", "run", "Drift", "--from", "2026-11-10", "--to", "2026-11-01"), 2, "before it begins"),
+        (("monitor", "backfill", "Drift", "--from", "2026-11-10", "--to", "2026-11-01"), 2, "before it begins"),
+        (("mute", "delete", "nights"), 5, "no mute time 'nights'"),
+        (("mute", "add", "n", "--hours", "22-6", "--tz", "Nowhere"), 2, "no time zone"),
+        (("rule", "show", "nothing"), 5, "There is no rule 'nothing'"),
+        (("rule", "set", "1"), 2, "Nothing to change"),
+        (("rule", "set", "1", "--no-data", "fire"), 2, "keep, alert, ok"),
+        (("rule", "add", "Drift", "> x"), 2, "no condition"),
+        (("rule", "add", "Drift", "> 1", "--name", "drift é"), 6, "already"),
+        (("rule", "add", "Drift", "> 1 warn 0.5", "--severity", "low"), 2, "above low"),
+        (("rule", "backtest", "nothing"), 5, "There is no rule"),
+        (("rule", "delete", "1"), 2, "--yes"),
+    ):
+        done = typed(*arguments)
+        assert (done.returncode, done.stdout) == (code, ""), (arguments, done.stdout, done.stderr)
+        assert sentence in " ".join(done.stderr.split()), done.stderr
+
+
+def test_a_silence_holds_an_alert_and_is_listed_until_it_is_ended(typed: Typed) -> None:
+    made = said(typed, "silence", "add", "monitor=~Dr.*", "rule=drift é", "--for", "4h", "--reason", "a deploy")
+    assert made["alerts"] == [3]
+    (held,) = said(typed, "alert", "list", "--state", "held")
+    assert "a deploy" in held["held"]
+    require_fits(typed("silence", "list"))
+    assert [row["state"] for row in said(typed, "silence", "list")] == ["holds"]
+    assert said(typed, "silence", "end", str(made["id"]))["state"] == "over"
+    assert said(typed, "silence", "list") == []
+    assert [row["state"] for row in said(typed, "silence", "list", "--all")] == ["over"]
+    assert said(typed, "alert", "list", "--state", "held") == []
+
+
+def test_a_mute_time_is_added_listed_and_deleted(typed: Typed) -> None:
+    added = said(typed, "mute", "add", "always", "--hours", "0-24", "--days", "mon-sun", "--match", "severity=high")
+    assert added["when"] == "daily 00:00-24:00 UTC"
+    require_fits(typed("mute", "list"))
+    assert [row["id"] for row in said(typed, "alert", "list", "--state", "held")] == [3]
+    assert typed("mute", "delete", "always").returncode == 2
+    assert said(typed, "mute", "delete", "always", "--dry-run") == {"dry_run": True, "deleted": "always"}
+    assert len(said(typed, "mute", "list")) == 1
+    assert said(typed, "mute", "delete", "always", "--yes") == {"deleted": "always"}
+    assert said(typed, "mute", "list") == []
+
+
+def test_a_rule_is_added_listed_shown_set_and_deleted(typed: Typed) -> None:
+    added = said(
+        typed, "rule", "add", "credit/Drift", "any feature > 0.5 warn 0.3", "--severity", "critical", "--for", "2",
+        "--keep-firing", "1", "--min-n", "50", "--no-data", "alert", "--error", "ok", "--name", "features",
+    )  # fmt: skip
+    assert added["condition"] == "any feature > 0.5 warn 0.3"
+    assert (added["severity"], added["open"], added["alerts"]) == ("high..critical", 1, 1)
+    require_fits(typed("rule", "list"))
+    require_fits(typed("rule", "show", "features"))
+    changed = said(typed, "rule", "set", "features", "--condition", "> 0.9", "--for", "1")
+    assert (changed["condition"], changed["open"], changed["severity"]) == ("> 0.9", 0, "critical")
+    assert said(typed, "alert", "list", "--state", "resolved")[-1]["resolved_by"] == "rule"
+    assert said(typed, "rule", "delete", "features", "--yes")["alerts"] == 1
+    assert [row["name"] for row in said(typed, "rule", "list")] == ["drift é"]
+
+
+def test_a_rule_on_what_is_not_there_is_remarked(typed: Typed) -> None:
+    done = typed("rule", "add", "Drift", "f1 < 0.5")
+    assert done.returncode == 0
+    assert "no 'f1'" in done.stderr
+
+
+def test_a_backtest_says_how_often_a_rule_would_have_fired_and_writes_nothing(typed: Typed) -> None:
+    found = said(typed, "rule", "backtest", "drift é")
+    assert (found["alerts"], found["alerts_of_one_window"], found["bad_windows"], found["windows"]) == (3, 1, 5, 12)
+    assert found["fires_at_the_end"] is True
+    other = said(typed, "rule", "backtest", "credit/Drift", "--rule", "> 0.2", "--for", "2", "--since", "9d")
+    assert (other["alerts"], other["windows"], other["rule"]) == (1, 9, "> 0.2")
+    quiet = said(typed, "rule", "backtest", "1", "--rule", "deviation > 3 over 5", "--severity", "low")
+    assert quiet["without_verdict"] == 3
+    require_fits(typed("rule", "backtest", "drift é"))
+    assert said(typed, "rule", "show", "1")["condition"] == "> 0.2"
+    assert len(said(typed, "alert", "list", "--all")) == 3
+
+
+def test_a_dry_run_of_deleting_a_rule_counts_and_deletes_nothing(typed: Typed) -> None:
+    goes = said(typed, "rule", "delete", "drift é", "--dry-run")
+    assert goes == {"dry_run": True, "deleted": 1, "monitor": "credit/Drift", "alerts": 3, "open": 1}
+    assert len(said(typed, "rule", "list")) == 1
+    refused = typed("rule", "delete", "drift é")
+    assert (refused.returncode, "3 alerts, 1 of them open" in refused.stderr) == (2, True)
+    assert said(typed, "rule", "delete", "1", "--yes") == {key: goes[key] for key in goes if key != "dry_run"}
+    assert said(typed, "rule", "list") == []
+
+
+def test_the_level_after_warn_is_taken_out_and_its_severity_is_that_of_a_level(typed: Typed) -> None:
+    said(typed, "rule", "set", "1", "--condition", "> 0.45 warn 0.2", "--severity", "critical")
+    assert said(typed, "rule", "set", "1", "--warn-severity", "low")["severity"] == "low..critical"
+    for wrong in ("critical", "urgent"):
+        assert typed("rule", "set", "1", "--warn-severity", wrong).returncode == 2
+    both = typed("rule", "set", "1", "--warn-severity", "low", "--no-warn")
+    assert both.returncode == 2
+    one = said(typed, "rule", "set", "1", "--no-warn-severity")
+    assert (one["condition"], one["severity"]) == ("> 0.45", "critical")
+    none = typed("rule", "set", "1", "--warn-severity", "low")
+    assert (none.returncode, "one level only" in none.stderr) == (2, True)
+    assert typed("rule", "add", "credit/Drift", "> 0.3", "--warn-severity", "low").returncode == 2
+    assert said(typed, "rule", "set", "1", "--no-warn")["condition"] == "> 0.45"
+
+
+def test_what_a_rule_is_added_with_is_changed_too_and_its_name_taken_out(typed: Typed) -> None:
+    values = {"--for": "2", "--keep-firing": "3", "--min-n": "4", "--no-data": "alert", "--error": "ok"}
+    changed = said(
+        typed, "rule", "set", "1", "--no-inhibit", "--name", "", *(each for pair in values.items() for each in pair)
+    )
+    shown = {name: changed[name] for name in ("for", "keep_firing", "min_n", "no_data", "error", "inhibit", "name")}
+    assert shown == {
+        "for": 2,
+        "keep_firing": 3,
+        "min_n": 4,
+        "no_data": "alert",
+        "error": "ok",
+        "inhibit": False,
+        "name": None,
+    }
+    assert said(typed, "rule", "set", "1", "--name", "again")["name"] == "again"

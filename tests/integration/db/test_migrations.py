@@ -1,0 +1,144 @@
+"""Migrations: every schema to its head, once and again, one at a time, never backwards."""
+
+import threading
+
+import pytest
+from alembic import command
+from sqlalchemy import Engine, text
+
+from dcmon import db, errors
+from dcmon.db import Organization, migrations
+from dcmon.tenancy import provisioning
+from tests.integration.conftest import Target, rows
+
+
+def set_revision(engine: Engine, schema: str, revision: str) -> None:
+    with engine.begin() as connection:
+        connection.execute(text(f"update {schema}.alembic_version set version_num = :revision"), {"revision": revision})
+
+
+def states(engine: Engine) -> list[str]:
+    return [state.state for state in provisioning.migration_states(engine)]
+
+
+def test_an_empty_database_is_brought_to_the_head_and_again(empty_url: str) -> None:
+    engine = db.engine(empty_url)
+    assert states(engine) == ["absent"]
+
+    assert [step["state"] for step in provisioning.migrate_all(engine, dry_run=True)] == ["to migrate"]
+    assert states(engine) == ["absent"]
+    assert [step["state"] for step in provisioning.migrate_all(engine)] == ["migrated"]
+    assert [step["state"] for step in provisioning.migrate_all(engine)] == ["current"]
+
+    provisioning.create_organization(engine, "acme", "a@acme.example")
+    assert states(engine) == ["current", "current"]
+    engine.dispose()
+
+
+def test_several_at_once_migrate_one_after_the_other(empty_url: str) -> None:
+    engine, failed = db.engine(empty_url), list[BaseException]()
+
+    def one() -> None:
+        try:
+            provisioning.migrate_all(engine)
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=one) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failed == []
+    assert states(engine) == ["current"]
+    engine.dispose()
+
+
+@pytest.mark.parametrize("lineage", migrations.LINEAGES)
+def test_the_revisions_make_what_the_code_declares(engine: Engine, target: Target, lineage: migrations.Lineage) -> None:
+    from dcmon.ingestion.pipeline import Direct
+
+    Direct(engine).take_samples(target.org, target.version_id, rows(0, 10))  # tables made at run time do not count
+
+    assert migrations.check(engine, lineage) is None
+    assert migrations.check(engine, lineage) is None
+
+
+def test_a_table_that_no_revision_makes_is_a_difference(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sqlalchemy import Column, Integer, MetaData, Table
+
+    wider = MetaData(naming_convention=migrations.METADATA["org"].naming_convention)
+    for table in migrations.METADATA["org"].tables.values():
+        table.to_metadata(wider)
+    Table("novelties", wider, Column("id", Integer, primary_key=True))
+    monkeypatch.setitem(migrations.METADATA, "org", wider)
+
+    assert "novelties" in (migrations.check(engine, "org") or "")
+
+
+def test_nobody_works_in_a_schema_that_is_behind(engine: Engine, org: Organization) -> None:
+    set_revision(engine, org.schema, "0000")
+    with pytest.raises(errors.SchemaOutOfDate, match="dcmon migrate"), db.org_session(engine, org):
+        pass
+    assert states(engine) == ["current", "behind"]
+    set_revision(engine, "public", "0000")
+    with pytest.raises(errors.SchemaOutOfDate), db.public_session(engine):
+        pass
+
+
+def test_nobody_works_in_or_migrates_a_schema_that_is_ahead(engine: Engine, org: Organization) -> None:
+    set_revision(engine, org.schema, "9999")
+    with pytest.raises(errors.SchemaTooNew), db.org_session(engine, org):
+        pass
+    for act in (lambda: provisioning.migrate_all(engine), lambda: migrations.upgrade_org(engine, org)):
+        with pytest.raises(errors.SchemaTooNew, match="9999"):
+            act()
+    assert states(engine) == ["current", "ahead"]
+    set_revision(engine, "public", "9999")
+    with pytest.raises(errors.SchemaTooNew), db.public_session(engine):
+        pass
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(engine: Engine, org: Organization) -> None:
+    with engine.begin() as connection:
+        connection.execute(text(f"drop schema {org.schema} cascade"))
+        connection.execute(text(f"create schema {org.schema}"))
+        connection.execute(text(f"create table {org.schema}.results (there_already int)"))
+    with pytest.raises(Exception, match="already exists"):
+        migrations.upgrade_org(engine, org)
+    with engine.connect() as connection:
+        left = connection.scalars(text("select tablename from pg_tables where schemaname = :s"), {"s": org.schema})
+        assert left.all() == ["results"]
+
+
+def test_a_schema_in_use_is_waited_for_and_then_refused(
+    engine: Engine, org: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_revision(engine, org.schema, db.head("org"))
+    done = threading.Event()
+    with db.org_session(engine, org):
+        thread = threading.Thread(target=lambda: (migrations.upgrade_org(engine, org), done.set()))
+        thread.start()
+        assert not done.wait(0.3)
+    assert done.wait(10)
+    thread.join()
+
+
+def test_rows_that_were_quarantined_by_place_are_known_by_their_bytes(engine: Engine, target: Target) -> None:
+    from dcmon.ingestion.pipeline import Direct
+
+    bad = [b'{"_dc_sample_id": "x\xc3\xa9"}', b"null"]
+    Direct(engine).take_samples(target.org, target.version_id, bad)
+    Direct(engine).take_labels(target.org, target.model_id, bad)
+    with migrations._locked(engine, "org", target.org.schema) as config:
+        command.downgrade(config, "0004")
+    with engine.begin() as connection:
+        connection.execute(text(f"set local search_path to {target.org.schema}"))
+        copied = "model_id, version_id, kind, reason, detail, row, position, logged_at"
+        connection.execute(text(f"insert into quarantine ({copied}, source) select {copied}, kind from quarantine"))
+    migrations.upgrade_org(engine, target.org)
+
+    Direct(engine).take_samples(target.org, target.version_id, bad)
+    Direct(engine).take_labels(target.org, target.model_id, bad)
+    assert target.scalar("select count(*) || ' ' || count(digest) from quarantine") == "8 4"

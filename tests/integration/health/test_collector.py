@@ -1,0 +1,321 @@
+"""What is gathered of a real system, what is kept and told of it, and the heartbeat on the wire."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import Engine, select, text
+
+from dcmon import db
+from dcmon.app import App
+from dcmon.db import Organization
+from dcmon.db.leader_lock import Leadership
+from dcmon.db.tables.org import Notification
+from dcmon.health import checks, collector, heartbeat, problems, process_heartbeats
+from dcmon.health import problem_notifications as telling
+from dcmon.health.checks import Condition
+from dcmon.health.problems import News
+from dcmon.health.process_heartbeats import Pulse, Signs
+from dcmon.health.snapshot import Facts, Tenant
+from dcmon.jobs import health as job
+from dcmon.jobs import schedule
+from dcmon.output import Output
+from dcmon.settings import Heartbeat, Settings, Watch, Webhooks
+from tests.integration.conftest import Target, eventually, only, rows, running
+
+NOW = datetime.now(UTC)
+BOUNDS = Watch()
+
+
+def gather(app: App) -> Facts:
+    return collector.gather(app.engine, app.settings)
+
+
+def tenant(app: App) -> Tenant:
+    found: Tenant = only(gather(app).tenants)
+    return found
+
+
+def execute(engine: Engine, org: Organization, statement: str, **values: object) -> None:
+    with db.org_session(engine, org) as session:
+        session.execute(text(statement), values)
+
+
+@pytest.fixture
+def pager(engine: Engine, org: Organization) -> Organization:
+    """An organization with a receiver."""
+    execute(
+        engine,
+        org,
+        "insert into webhooks (name, url, secret, severities)"
+        """ values ('w', 'https://x.example/', 'x', '["high", "critical"]')""",
+    )
+    return org
+
+
+NOTE = """
+    insert into notifications (webhook_id, kind, body, created_at, dead_at)
+    select id, 'firing', '{}', :at, :dead from webhooks
+"""
+
+
+def test_an_empty_system_is_well_and_nothing_waits(app: App, org: Organization) -> None:
+    assert tenant(app) == Tenant("acme")
+    assert checks.judge(gather(app), BOUNDS) == []
+
+
+def test_notifications_that_wait_or_were_given_up_are_counted(app: App, pager: Organization) -> None:
+    execute(app.engine, pager, NOTE, at=NOW - timedelta(minutes=20), dead=None)
+    execute(app.engine, pager, NOTE, at=NOW - timedelta(days=4), dead=NOW - timedelta(hours=1))
+    execute(app.engine, pager, NOTE, at=NOW - timedelta(days=9), dead=NOW - timedelta(days=8))
+
+    found = tenant(app)
+
+    assert (found.unsent.waiting, found.given_up.waiting) == (1, 1)
+    said = [each.name for each in checks.judge(gather(app), BOUNDS)]
+    assert said == ["notifications given up", "notifications stuck"]
+
+    execute(app.engine, pager, "update webhooks set paused_at = now()")
+    assert tenant(app).unsent.waiting == 0  # somebody wants it so
+
+
+def test_a_window_that_nobody_evaluates_is_missed_by_its_time(app: App, target: Target) -> None:
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    execute(
+        app.engine, target.org, "update versions set watermark = :at, earliest = :at, newest_logged_at = :at", at=hour
+    )
+    execute(
+        app.engine, target.org,
+        "insert into due_windows (version_id, window_start, window_end, due_at, touched_at)"
+        " values (:version, :start, :end, :start, :start)",
+        version=target.version_id, start=hour - timedelta(hours=3), end=hour - timedelta(hours=2),
+    )  # fmt: skip
+
+    assert tenant(app).due.waiting == 1
+    assert tenant(app).due.oldest == hour - timedelta(hours=2)
+    assert [each.name for each in checks.judge(gather(app), BOUNDS)] == ["evaluation stands"]
+
+
+def test_every_window_that_could_be_claimed_now_is_counted_however_old(app: App, target: Target) -> None:
+    now = datetime.now(UTC)
+    day = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    long_ago = now - timedelta(hours=1)
+    execute(
+        app.engine, target.org, "update versions set watermark = :at, earliest = :at, newest_logged_at = :then",
+        at=day, then=long_ago,
+    )  # fmt: skip
+    due = (
+        "insert into due_windows (version_id, window_start, window_end, due_at, touched_at, is_backfill, waits_since)"
+        " values (:version, :start, :end, :due, :touched, :backfill, :touched)"
+    )
+    for days, due_at, touched, backfill in (
+        (40, long_ago, long_ago, False),  # waited for labels
+        (41, now - timedelta(days=2), now - timedelta(days=2), True),
+        (3, now + timedelta(days=1), long_ago, False),  # still waits for them
+    ):
+        execute(
+            app.engine, target.org, due, version=target.version_id, start=day - timedelta(days=days + 1),
+            end=day - timedelta(days=days), due=due_at, touched=touched, backfill=backfill,
+        )  # fmt: skip
+
+    found = tenant(app)
+
+    assert (found.due.waiting, found.due.oldest) == (2, long_ago)
+    assert found.due_recent.waiting == 0
+    assert [each.name for each in checks.judge(gather(app), BOUNDS)] == ["evaluation stands"]
+
+    later = "update due_windows set touched_at = now() + interval '1 hour', waits_since = now() + interval '1 hour'"
+    execute(app.engine, target.org, f"{later} where is_backfill")
+    assert tenant(app).due.waiting == 1  # the backfill goes on
+
+
+def test_rows_that_are_refused_are_counted_within_the_hour(app: App, target: Target) -> None:
+    good = rows(0, 300)
+    bad = [each.replace(b'"age": ', b'"age": "x" ,"was": ') for each in rows(300, 120)]
+    app.ingestion.take_samples(target.org, target.version_id, [*good, *bad])
+
+    assert (tenant(app).taken, tenant(app).rejected) == (420, 120)
+    assert [each.name for each in checks.judge(gather(app), BOUNDS)] == ["quarantine grows"]
+
+
+def test_an_organization_that_is_behind_is_named_with_the_command(app: App, org: Organization) -> None:
+    execute(app.engine, org, "update alembic_version set version_num = '0001'")
+
+    (found,) = checks.judge(gather(app), BOUNDS)
+
+    assert (found.name, found.subject, found.command) == ("schema behind", "acme", "dcmon migrate")
+    assert "0001" in found.sentence
+
+
+def test_who_leads_is_seen_from_outside_and_its_rounds_are_written_down(app: App, org: Organization) -> None:
+    assert not gather(app).is_led
+    with running(schedule.run, app):
+        assert eventually(lambda: gather(app).is_led)
+        done = lambda: {name for name, each in gather(app).rounds.items() if each.succeeded_at}  # noqa: E731
+        assert eventually(lambda: done() >= {"clock", "prune", "watch", "fold lines"})
+    with Leadership(app.engine) as leadership:
+        assert leadership.holds()
+        assert gather(app).is_led
+    assert eventually(lambda: not gather(app).is_led, 5)
+
+
+def test_a_sign_of_life_ends_with_its_process_and_a_loop_that_stands_still_is_known(
+    app: App, org: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_heartbeats, "GIVEN_EVERY", 0.05)
+    stop = threading.Event()
+    pulse = Pulse(stop)
+    with Signs(app.engine, {"evaluate": pulse, "serve": None}):
+        assert eventually(lambda: {each.kind for each in gather(app).alive(None, BOUNDS)} == {"evaluate", "serve"})
+        assert eventually(lambda: idle(app) > 0.3)  # nobody asks whether to stop
+        assert not pulse.is_set()
+        assert eventually(lambda: idle(app) < 0.2)
+    assert gather(app).alive(None, BOUNDS) == []
+    pulse.set()
+    assert stop.is_set()
+
+
+def idle(app: App) -> float:
+    worker = only(gather(app).alive("evaluate", BOUNDS))
+    return float((worker.seen_at - worker.turned_at).total_seconds())
+
+
+SICK = Condition("disk full", "critical", "The disk is full.", "dcmon prune", NOW - timedelta(minutes=3), "")
+
+
+def keep(engine: Engine, *found: Condition, now: datetime = NOW) -> News:
+    with db.public_session(engine) as session:
+        return problems.keep(session, found, now, timedelta(seconds=30))
+
+
+def tell(engine: Engine, org: Organization, news: News) -> int:
+    with db.org_session(engine, org) as session:
+        return telling.tell(session, org, news, NOW)
+
+
+def test_what_is_wrong_is_told_once_and_once_when_it_is_over(engine: Engine, pager: Organization) -> None:
+    news = keep(engine, SICK)
+    assert [each.key for each in news.firing] == [SICK.key]
+    assert tell(engine, pager, news) == 1
+    assert tell(engine, pager, news) == 0  # killed before it was marked, it is written again: under the same id
+    with db.public_session(engine) as session:
+        problems.mark_told(session, news.firing, NOW)
+    assert keep(engine, SICK) == News([], news.firing, [])
+
+    over = keep(engine)
+    assert [each.key for each in over.resolved] == [SICK.key]
+    assert tell(engine, pager, over) == 1
+    with db.public_session(engine) as session:
+        problems.forget(session, over.resolved)
+    assert keep(engine) == News([], [], [])
+    with db.org_session(engine, pager) as session:
+        bodies = session.scalars(select(Notification.body).order_by(Notification.position)).all()
+    assert [each["type"] for each in bodies] == ["dcmon.firing", "dcmon.resolved"]
+    assert bodies[0]["alert"]["reason"] == "The disk is full."
+
+
+def test_what_lasted_for_a_moment_is_told_to_nobody(engine: Engine, org: Organization) -> None:
+    moment = Condition("locked", "high", "It is locked.", "dcmon migrate status", NOW, "acme")
+
+    assert keep(engine, moment).firing == []
+    assert keep(engine) == News([], [], [])
+
+
+def test_it_is_since_the_first_time_whoever_judges(engine: Engine, org: Organization) -> None:
+    keep(engine, SICK)
+    keep(engine, Condition("disk full", "critical", "Still full.", "dcmon prune", NOW, ""))
+
+    with db.public_session(engine) as session:
+        kept = only(problems.entries(session))
+    assert (kept.since, kept.sentence) == (SICK.since, "Still full.")
+
+
+def test_a_severity_that_a_receiver_does_not_want_is_not_told(engine: Engine, pager: Organization) -> None:
+    news = News([Condition("dead letters", "medium", "Two.", "dcmon audit", NOW)])
+    assert tell(engine, pager, news) == 0
+
+
+@dataclass
+class Receiver:
+    """An HTTP server that answers as it is told to, and keeps what it was sent."""
+
+    answer: int = 200
+    told: list[tuple[str, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        mine = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode()
+                mine.told.append((self.path, body))
+                self.send_response(mine.answer)
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}/ping/abc"
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+def test_a_heartbeat_is_a_call_and_a_failure_another_one(receiver: Receiver) -> None:
+    allowed, settings = Webhooks(allow=["127.0.0.1"]), Heartbeat(url=SecretStr(receiver.url), fail=True)
+
+    well, ill = heartbeat.beat([], settings, allowed), heartbeat.beat(["No disk."], settings, allowed)
+
+    assert well is not None
+    assert ill is not None
+    assert well.is_delivered
+    assert receiver.told == [("/ping/abc", "dcmon works."), ("/ping/abc/fail", "No disk.")]
+
+
+def test_a_heartbeat_never_reaches_inside_unless_it_may(receiver: Receiver) -> None:
+    delivery = heartbeat.beat([], Heartbeat(url=SecretStr(receiver.url)), Webhooks())
+
+    assert delivery is not None
+    assert not delivery.is_delivered
+    assert receiver.told == []
+
+
+def test_a_heartbeat_that_is_refused_is_noticed(app: App, org: Organization, receiver: Receiver) -> None:
+    receiver.answer = 500
+    settings = Settings(
+        database_url=app.settings.database_url, data_dir=app.settings.data_dir,
+        webhooks=Webhooks(allow=["127.0.0.1"]),
+        heartbeat=Heartbeat(url=SecretStr(receiver.url), every=timedelta(seconds=1), fail=True),
+        watch=Watch(every=timedelta(seconds=1), sign=timedelta(seconds=2)),
+    )  # fmt: skip
+    with App(settings, Output(quiet=True)) as beating, running(schedule.run, beating):
+        assert eventually(
+            lambda: "heartbeat fails" in {each.name for each in checks.judge(gather(beating), settings.watch)}
+        )
+    assert receiver.told[0][0].endswith("/fail")  # nobody evaluates, nobody notifies
+
+
+def test_the_organization_that_is_to_be_told_is_told(app: App, pager: Organization) -> None:
+    settings = Settings(database_url=app.settings.database_url, data_dir=app.settings.data_dir, watch=Watch(org="acme"))
+    execute(app.engine, pager, NOTE, at=NOW - timedelta(minutes=20), dead=None)
+    with App(settings, Output(quiet=True)) as told:
+        assert job.judge(told) == "1 conditions"
+        assert job.judge(told) == "1 conditions"
+    with db.org_session(app.engine, pager) as session:
+        kinds = session.scalars(select(Notification.body).where(Notification.body.is_not(None))).all()
+    assert [each["alert"]["monitor"] for each in kinds if each] == ["notifications stuck: acme"]

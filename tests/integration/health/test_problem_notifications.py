@@ -1,0 +1,135 @@
+"""What is wrong with dcmon itself, in the outbox: held back, superseded and repeated as alerts are."""
+
+from datetime import timedelta
+
+import pytest
+
+from dcmon import db
+from dcmon.app import App
+from dcmon.health import problem_notifications, problems
+from dcmon.health.checks import Condition
+from dcmon.health.problems import News
+from dcmon.notifications import mute_times, receivers, silences
+from dcmon.notifications.integrations import text
+from dcmon.settings import Watch
+from tests.helpers.outbox import REFUSED, Box
+from tests.integration.conftest import Target, only
+
+
+@pytest.fixture
+def box(app: App, target: Target) -> Box:
+    made = Box(app, target)
+    made.add()
+    return made
+
+
+def wrong(box: Box, name: str = "no worker", subject: str = "evaluate", severity: str = "critical") -> Condition:
+    since = box.target.scalar("select created_at from webhooks limit 1")
+    return Condition(name, severity, "No worker evaluates windows.", f"dcmon worker start {subject}", since, subject)
+
+
+def say(box: Box, **told: list[Condition]) -> int:
+    with box.app.org(box.target.org) as session:
+        return problem_notifications.tell(session, box.target.org, News(**told), box.now)
+
+
+def silence(box: Box, *matchers: str, **span: float) -> None:
+    with box.app.org(box.target.org) as session:
+        silences.add(session, matchers, box.now - timedelta(seconds=1), box.now + timedelta(**span), "why", "ann")
+
+
+def told(box: Box) -> list[str]:
+    return [each["type"] for body in box.deliver() for each in text.notifications(body)]
+
+
+@pytest.mark.parametrize(
+    "matcher", ["model=dcmon", "monitor=no worker: evaluate", "rule=no worker", "severity=critical", "model=~.*"]
+)
+def test_a_silence_by_matchers_holds_what_is_wrong_with_dcmon(box: Box, matcher: str) -> None:
+    silence(box, matcher, hours=1)
+    say(box, firing=[wrong(box)])
+    assert told(box) == []
+    assert box.states() == ["held"]
+    box.wait(hours=1)
+    assert told(box) == ["dcmon.firing"]
+
+
+@pytest.mark.parametrize("matcher", ["model=credit", "severity=low", "rule=disk full", "version=v1", "alert=1"])
+def test_a_silence_about_something_else_does_not(box: Box, matcher: str) -> None:
+    silence(box, matcher, hours=1)
+    say(box, firing=[wrong(box)])
+    assert told(box) == ["dcmon.firing"]
+
+
+def test_a_mute_time_holds_it_too(box: Box) -> None:
+    with box.app.org(box.target.org) as session:
+        mute_times.add(session, "always", "mon-sun", "0-24", "UTC", ["model=dcmon"])
+    say(box, firing=[wrong(box)])
+    assert told(box) == []
+
+
+def test_what_comes_and_goes_in_a_silence_is_told_to_nobody(box: Box) -> None:
+    silence(box, "model=dcmon", hours=1)
+    say(box, firing=[wrong(box)])
+    assert told(box) == []
+    say(box, resolved=[wrong(box)])
+    box.wait(hours=2)
+    assert told(box) == []
+    assert box.states() == ["superseded", "superseded"]
+
+
+def test_an_end_supersedes_a_beginning_that_was_refused(box: Box) -> None:
+    say(box, firing=[wrong(box), wrong(box, "disk full", "")])
+    box.record(box.claim(), REFUSED)
+    say(box, resolved=[wrong(box)])
+    box.wait(minutes=1)
+    assert sorted(told(box)) == ["dcmon.firing", "dcmon.resolved"]
+    assert sorted(box.states()) == ["delivered", "delivered", "superseded"]
+
+
+def test_an_end_waits_for_a_beginning_that_is_on_its_way(box: Box) -> None:
+    say(box, firing=[wrong(box)])
+    sending = box.claim()
+    say(box, resolved=[wrong(box)])
+    assert box.claim() == []
+    box.record(sending)
+    assert told(box) == ["dcmon.resolved"]
+
+
+def test_what_lasts_is_told_again_as_often_as_a_receiver_wants(box: Box) -> None:
+    box.add("never", repeat_every=None)
+    assert say(box, firing=[wrong(box)]) == 2
+    told(box)
+    box.wait(hours=23)
+    assert say(box, lasting=[wrong(box)]) == 0
+    box.wait(hours=1)
+    assert say(box, lasting=[wrong(box)]) == 1
+    assert say(box, lasting=[wrong(box)]) == 0
+    body = only(box.deliver())
+    assert body["type"] == "dcmon.repeated"
+    assert text.subject(body) == "[acme] CRITICAL still firing: dcmon/no worker: evaluate"
+    box.wait(hours=24)
+    assert say(box, lasting=[wrong(box)]) == 1
+
+
+def test_a_receiver_that_comes_late_is_told_what_is_wrong_and_was_told(box: Box) -> None:
+    found = wrong(box)
+    with db.public_session(box.app.engine) as session:
+        problems.keep(session, [found, wrong(box, "disk full", "")], box.now, timedelta())
+        problems.mark_told(session, [found], box.now)
+        there = problems.told(session)
+    assert [each.key for each in there] == [found.key]
+    box.add("late")
+    with box.app.org(box.target.org) as session:
+        late = receivers.find(session, "late")
+        assert problem_notifications.tell_one(session, box.target.org, late, there, box.now) == 1
+        assert problem_notifications.tell_one(session, box.target.org, late, there, box.now) == 0
+
+
+def test_what_lasts_is_new_to_be_told_only_once(box: Box) -> None:
+    with db.public_session(box.app.engine) as session:
+        first = problems.keep(session, [wrong(box)], box.now, timedelta())
+        problems.mark_told(session, first.firing, box.now)
+        second = problems.keep(session, [wrong(box)], box.now, Watch().sign)
+    assert (len(first.firing), first.lasting) == (1, [])
+    assert (second.firing, len(second.lasting), second.resolved) == ([], 1, [])

@@ -1,0 +1,217 @@
+"""Monitors over HTTP: made, shown and changed; what a change touches is evaluated again, and nothing else."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text
+
+from dcmon.app import App
+from dcmon.db.tables.org import Check, Monitor
+from dcmon.monitoring import lifecycle, monitors, reevaluation
+from dcmon.monitoring.monitors import NewMonitor
+from dcmon.storage import models, versions
+from dcmon.windows import Frequency
+from tests.conftest import Acme
+from tests.helpers.endpoint import Endpoint, serving
+from tests.helpers.evaluation import log_day
+from tests.integration.alerting.test_replay import put, ruled
+from tests.integration.conftest import Target
+from tests.integration.http.test_rules import ask
+
+DUE = "select count(*) from due_windows"
+
+
+@pytest.fixture
+def endpoint(app: App, acme: Acme, target: Target) -> Iterator[Endpoint]:
+    """The endpoint, on a model with samples and a daily monitor whose alert fires."""
+    ruled(target, "> 0.2")
+    put(target, 0, 0.5)
+    for number in range(4):
+        log_day(app, target, number, count=5)
+    with serving(app, acme.token) as made:
+        yield made
+
+
+def settled(target: Target) -> None:
+    """As if everything due had been evaluated."""
+    target.scalar("with gone as (delete from due_windows returning 1) select count(*) from gone")
+
+
+def change(endpoint: Endpoint, body: Mapping[str, Any], status: int = 200) -> Any:
+    answer = ask(endpoint, "PUT", "monitors/1", body, status)
+    if status != 200:
+        return answer
+    assert answer is None
+    return ask(endpoint, "GET", "monitors/1")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"frequency": "HOUR"},
+        {"aggregation_window": 3},
+        {"data_filters": {"filters": [{"column": "age", "operator": "greater_than", "value": 3}]}},
+        {"additional_kwargs": {"check_conf": {"feature": ["age"]}, "res_conf": None}},
+        {"compared_with": "previous"},
+        {"rows": 500},
+        {"rows": "all"},
+        {"params": {"min_samples": 7}},
+    ],
+    ids=lambda body: next(iter(body)),
+)
+def test_what_changes_values_has_windows_evaluated_again_and_ends_alerts(
+    endpoint: Endpoint, target: Target, body: Mapping[str, Any]
+) -> None:
+    before = ask(endpoint, "GET", "monitors/1")
+    settled(target)
+    after = change(endpoint, body)
+    (name, value), unchanged = next(iter(body.items())), before.keys() - body.keys()
+    if name == "params":
+        assert after["check"]["config"]["params"] == value
+        unchanged -= {"check"}
+    else:
+        assert after[name] == value
+    assert {key: after[key] for key in unchanged - {"revision", "lookback", "alert_rules"}} == {
+        key: before[key] for key in unchanged - {"revision", "lookback", "alert_rules"}
+    }
+    assert (after["revision"], target.scalar(DUE) > 0) == (before["revision"] + 1, True)
+    assert ask(endpoint, "GET", "alerts/count_active") == {}
+
+
+def test_a_name_a_text_and_a_reach_change_nothing_else(endpoint: Endpoint, target: Target) -> None:
+    settled(target)
+    board = ask(endpoint, "GET", "dashboards")["id"]
+    body = {"name": "Ålder – 年齢", "description": "what for", "lookback": 86_400, "dashboard_id": board}
+    after = change(endpoint, body)
+    assert {key: after[key] for key in body} == body
+    assert (after["revision"], target.scalar(DUE)) == (1, 0)
+    assert ask(endpoint, "GET", "alerts/count_active") == {"high": 1}
+    assert [each["name"] for each in ask(endpoint, "GET", "dashboards")["monitors"]] == ["Ålder – 年齢"]
+
+
+def test_the_same_again_is_no_change(endpoint: Endpoint, target: Target) -> None:
+    settled(target)
+    shown = ask(endpoint, "GET", "monitors/1")
+    named = ("name", "lookback", "aggregation_window", "frequency", "data_filters", "additional_kwargs", "rows")
+    assert (
+        change(endpoint, {**{name: shown[name] for name in named}, "params": shown["check"]["config"]["params"]})
+        == shown
+    )
+    assert change(endpoint, {}) == shown
+    assert target.scalar(DUE) == 0
+
+
+def test_null_takes_a_choice_out(endpoint: Endpoint) -> None:
+    board = ask(endpoint, "GET", "dashboards")["id"]
+    chosen = {
+        "data_filters": {"filters": [{"column": "age", "operator": "in", "value": [1, None]}]},
+        "additional_kwargs": {"check_conf": {"feature": ["age"]}, "res_conf": None},
+        "rows": 50, "dashboard_id": board, "description": "x", "params": {"min_samples": 7},
+    }  # fmt: skip
+    change(endpoint, chosen)
+    after = change(endpoint, dict.fromkeys(chosen))
+    assert {name: after.get(name) for name in chosen} == {**dict.fromkeys(chosen), "description": ""}
+    assert after["check"]["config"]["params"] == {}
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"name": " "}, 400),
+        ({"name": None}, 422),
+        ({"frequency": "YEAR"}, 422),
+        ({"frequency": None}, 422),
+        ({"aggregation_window": 1001}, 422),
+        ({"lookback": -1}, 422),
+        ({"rows": 0}, 422),
+        ({"rows": "some"}, 422),
+        ({"dashboard_id": 99}, 404),
+        ({"compared_with": "yesterday"}, 422),
+        ({"compared_with": "week_before", "frequency": "MONTH"}, 400),
+        ({"data_filters": {"filters": [{"column": "nobody", "operator": "equals", "value": 1}]}}, 400),
+        ({"additional_kwargs": {"check_conf": {"feature": ["nobody"]}}}, 400),
+    ],
+)
+def test_what_can_not_be_is_refused_and_changes_nothing(
+    endpoint: Endpoint, target: Target, body: Mapping[str, Any], status: int
+) -> None:
+    settled(target)
+    before = ask(endpoint, "GET", "monitors/1")
+    change(endpoint, {"aggregation_window": 2, **body}, status)
+    assert ask(endpoint, "GET", "monitors/1") == before
+    assert target.scalar(DUE) == 0
+
+
+def test_windows_since_a_time_are_due_for_all_monitors_of_a_model(app: App, endpoint: Endpoint, target: Target) -> None:
+    for number in range(4, 30):
+        log_day(app, target, number, count=1)
+    settled(target)
+    path = f"models/{target.model_id}/monitors-set-schedule-time"
+    answer = ask(endpoint, "POST", path, {"timestamp": "2026-03-05T00:00:00+00:00"})
+    assert answer == [{"id": 1, "latest_schedule": "2026-03-05T00:00:00+00:00"}]
+    first = "select min(window_end) from due_windows"
+    assert target.scalar(first) == datetime(2026, 3, 5, tzinfo=UTC)
+    ask(endpoint, "POST", path, {"timestamp": "soon"}, 422)
+    ask(endpoint, "POST", "models/99/monitors-set-schedule-time", {"timestamp": "2026-03-05"}, 404)
+
+
+def test_a_monitor_that_is_not_there_is_404(endpoint: Endpoint) -> None:
+    ask(endpoint, "PUT", "monitors/99", {"name": "x"}, 404)
+
+
+def test_a_monitor_is_made_with_the_number_of_rows_that_it_reads(endpoint: Endpoint) -> None:
+    check = ask(endpoint, "GET", "monitors/1")["check"]["id"]
+    body = {"name": "x", "lookback": 0, "aggregation_window": 1, "frequency": "DAY"}
+    made = [
+        ask(endpoint, "POST", f"checks/{check}/monitors", {**body, "rows": rows})["id"] for rows in (7, "all", None)
+    ]
+    assert [ask(endpoint, "GET", f"monitors/{each}")["rows"] for each in made] == [7, "all", None]
+
+
+def test_another_monitor_on_the_same_check_keeps_its_parameters(app: App, target: Target) -> None:
+    def set_params(monitor_id: int, **params: Any) -> str:
+        with app.org(target.org) as session:
+            monitor = monitors.get(session, monitor_id)
+            wanted = monitors.hold(session, monitor)
+            lifecycle.change_monitor(session, target.org, monitor, wanted, None, params)
+            return monitors.check(session, monitor.check_id).name
+
+    with app.org(target.org) as session:
+        check = monitors.provide_check(session, models.get(session, target.model_id), "FeatureDrift")
+        first, second, third = (
+            monitors.create(session, check, NewMonitor(name, Frequency.DAY)).id for name in ("A", "B", "C")
+        )
+    assert set_params(first, min_samples=5) == "A"
+    assert set_params(second, min_samples=5) == "A"
+    assert set_params(second, min_samples=6) == "B"
+    assert set_params(second, min_samples=9) == "B"
+    assert set_params(first) == "FeatureDrift"
+    with app.org(target.org) as session:
+        found = {each.name: each.params for each in session.scalars(select(Check))}
+        assert found == {"FeatureDrift": {}, "A": {"min_samples": 5}, "B": {"min_samples": 9}}
+        assert session.get_one(Monitor, third).revision == 1
+        assert session.get_one(Monitor, second).revision == 4
+
+
+def test_nothing_that_begins_before_the_retention_is_due_by_a_change_or_a_reference(app: App, target: Target) -> None:
+    kept = timedelta(days=1)
+    with app.org(target.org) as session:
+        check = monitors.provide_check(session, models.get(session, target.model_id), "FeatureDrift")
+        made = monitors.create(session, check, NewMonitor("A", Frequency.DAY)).id
+    for number in range(20):
+        log_day(app, target, number, count=2)
+    newest = datetime(2026, 3, 22, tzinfo=UTC)
+    now = datetime.now(UTC)
+    term = now - newest + timedelta(days=8)  # so far back that the month of the first samples is kept
+    begins = datetime(2026, 3, 1, tzinfo=UTC)
+    settled(target)
+    with app.org(target.org) as session:
+        monitor = monitors.get(session, made)
+        version = versions.get(session, target.version_id)[1]
+        assert monitors.renew(session, monitor, kept).windows == 0
+        assert reevaluation.of_reference(session, version, now, kept) == 0
+        assert reevaluation.of_reference(session, version, now, term) > 0
+        assert monitors.renew(session, monitor, term).windows > 0
+        assert session.scalar(text("select min(window_start) from due_windows")) >= begins

@@ -1,0 +1,115 @@
+"""Rules and alerts over HTTP: old simple rules as they were, and what is new beside them."""
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import urllib3
+
+from dcmon.app import App
+from tests.conftest import Acme
+from tests.helpers.endpoint import Endpoint, serving
+from tests.integration.alerting.test_replay import put, ruled
+from tests.integration.conftest import Target
+
+Ask = Callable[..., Any]
+
+
+@pytest.fixture
+def endpoint(app: App, acme: Acme, target: Target) -> Iterator[Endpoint]:
+    """The endpoint, on a model with a monitor whose alert fires."""
+    ruled(target, "> 0.2")
+    for number, value in enumerate((0.5, 0.1, 0.3, 0.6)):
+        put(target, number, value)
+    with serving(app, acme.token) as made:
+        yield made
+
+
+def ask(endpoint: Endpoint, method: str, path: str, body: Any = None, status: int = 200) -> Any:
+    given = b"" if body is None else json.dumps(body).encode()
+    answer = endpoint.request(method, path, given, **{"content-type": "application/json"})
+    assert answer.status == status, answer.data
+    return json.loads(answer.data)
+
+
+def test_a_simple_rule_is_made_as_before(endpoint: Endpoint) -> None:
+    body = {"condition": {"operator": "less_than", "value": 0.05}, "alert_severity": "low"}
+    made = ask(endpoint, "POST", "monitors/1/alert-rules", body)["id"]
+    shown = ask(endpoint, "GET", f"alert-rules/{made}")
+    assert shown["condition"] == {"operator": "less_than", "value": 0.05}
+    assert (shown["alert_severity"], shown["is_active"], shown["text"]) == ("low", True, "< 0.05")
+    assert len(ask(endpoint, "GET", "monitors/1/alert-rules")) == 2
+
+
+def test_a_rule_in_words_is_made_changed_and_judged_at_once(endpoint: Endpoint) -> None:
+    body = {"condition": "any feature > 0.5", "for_windows": 1, "name": "features", "alert_severity": "critical"}
+    made = ask(endpoint, "POST", "monitors/1/alert-rules", body)["id"]
+    assert ask(endpoint, "GET", "alerts/count_active") == {"high": 1, "critical": 1}
+    assert ask(endpoint, "PUT", f"alert-rules/{made}", {"condition": "any feature > 0.9"}) is None
+    assert ask(endpoint, "GET", "alerts/count_active") == {"high": 1}
+    assert ask(endpoint, "GET", f"alert-rules/{made}")["text"] == "any feature > 0.9"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"condition": {"operator": "in", "value": 1}},
+        {"condition": {"operator": "outside", "value": 1}},
+        {"condition": "> x"},
+        {"condition": "> 1", "for_windows": 0},
+        {"condition": "> 1", "no_data": "fire"},
+        {"condition": "> 1", "alert_severity": "urgent"},
+    ],
+)
+def test_a_rule_that_can_not_be_is_refused(endpoint: Endpoint, body: Any) -> None:
+    ask(endpoint, "POST", "monitors/1/alert-rules", body, 400)
+    assert len(ask(endpoint, "GET", "monitors/1/alert-rules")) == 1
+
+
+def test_alerts_are_listed_acknowledged_resolved_and_reactivated(endpoint: Endpoint) -> None:
+    first, second = ask(endpoint, "GET", "alert-rules/1/alerts")
+    assert (first["resolved"], second["resolved"], second["failed_values"]) == (True, False, {"v1": {"score": 0.6}})
+    assert [each["id"] for each in ask(endpoint, "GET", "alert-rules/1/alerts?resolved=false")] == [second["id"]]
+    path = f"alerts/{second['id']}"
+    assert ask(endpoint, "POST", f"{path}/acknowledge", {"note": "on it"})["acknowledged_by"] == "owner@acme.example"
+    assert ask(endpoint, "POST", f"{path}/resolve")["resolved_by"] == "operator"
+    assert ask(endpoint, "POST", f"{path}/reactivate")["state"] == "firing"
+    kinds = [line["kind"] for line in ask(endpoint, "GET", path)["history"]]
+    assert kinds == ["firing", "acknowledged", "resolved", "reopened"]
+    ask(endpoint, "POST", f"alerts/{first['id']}/reactivate", status=400)
+    ask(endpoint, "GET", "alerts/99", status=404)
+
+
+def test_the_link_of_a_message_is_a_page_that_asks_for_a_token_and_tells_all(endpoint: Endpoint) -> None:
+    ask(endpoint, "POST", "alerts/2/acknowledge", {"note": "on <it>"})
+    pair = base64.b64encode(f"ann:{endpoint.token}".encode()).decode()
+    for given in (endpoint.token, pair, base64.b64encode(f"{endpoint.token}:".encode()).decode()):
+        page = look(endpoint, "2?org=acme", authorization=f"Basic {given}")
+        assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        said = page.data.decode()
+        for each in ("HIGH firing: credit/Drift", "score &gt; 0.2", "age 0.1 → 0.6", "owner@acme.example",
+                     "on &lt;it&gt;", "acknowledged", "dcmon --org acme alert show 2", "team", "waiting"):  # fmt: skip
+            assert each in said
+        assert "<it>" not in said
+    assert "resolved" in look(endpoint, "1", authorization=f"Bearer {endpoint.token}").data.decode()
+    assert look(endpoint, "99", authorization=f"Basic {endpoint.token}").status == 404
+
+
+@pytest.mark.parametrize("given", ["", "Basic nonsense", "Basic YW5uOm5vbnNlbnNl", "Basic Og==", "Bearer x"])
+def test_a_page_says_nothing_of_an_alert_to_whoever_has_no_token(endpoint: Endpoint, given: str) -> None:
+    page = look(endpoint, "2?org=acme", **({"authorization": given} if given else {}))
+    assert (page.status, page.headers["www-authenticate"]) == (401, 'Basic realm="dcmon acme"')
+    assert "dcmon --org acme alert show 2" in page.data.decode()
+    assert "credit" not in page.data.decode()
+
+
+def test_a_link_about_another_organization_shows_no_alert_of_ones_own(endpoint: Endpoint) -> None:
+    page = look(endpoint, "2?org=other%22%0d%0aX:%20y", authorization=f"Basic {endpoint.token}")
+    assert (page.status, page.headers["www-authenticate"]) == (401, 'Basic realm="dcmon otherX y"')
+    assert "credit" not in page.data.decode()
+
+
+def look(endpoint: Endpoint, path: str, **headers: str) -> urllib3.BaseHTTPResponse:
+    return endpoint.pool.request("GET", f"{endpoint.url}/alerts/{path}", headers=headers, retries=False, timeout=60)

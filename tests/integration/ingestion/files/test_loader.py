@@ -1,0 +1,288 @@
+"""Files are loaded exactly once: resumed after a kill, shared by two loaders, counted first without a trace."""
+
+import csv
+import json
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from dcmon import db, errors
+from dcmon.db import Organization
+from dcmon.ingestion.files import dry_run, reader
+from dcmon.ingestion.files import loader as loading
+from dcmon.ingestion.files.loader import Loaded, Loader, Target
+from dcmon.monitoring import lifecycle
+from dcmon.storage import models, versions
+from dcmon.storage.ledger import Outcome
+from dcmon.storage.models import NewModel
+from dcmon.storage.versions import NewVersion
+from tests.integration.conftest import Target as Stored
+from tests.integration.conftest import eventually, new_target, rows
+
+HEADER = ["_dc_sample_id", "_dc_time", "_dc_prediction", "age", "job"]
+
+
+def write(path: Path, lines: Sequence[Mapping[str, Any]], header: Sequence[str] = HEADER) -> Path:
+    with path.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, header, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(lines)
+    return path
+
+
+def lines(first: int, count: int, **more: Any) -> list[dict[str, Any]]:
+    """Samples as a file has them; the same numbers give the same rows."""
+    return [{**json.loads(row), **more} for row in rows(first, count)]
+
+
+def target_of(stored: Stored, kind: str = "samples") -> Target:
+    with db.org_session(stored.engine, stored.org) as session:
+        return loading.target(session, "credit", None, kind, {})
+
+
+def load(stored: Stored, path: Path, kind: str = "samples") -> Loaded:
+    """Load a file, as `dcmon ingest file` does."""
+    target, loader = target_of(stored, kind), Loader(stored.engine, stored.org)
+    with reader.opened(str(path)) as file:
+        mark = loading.digest(file, target)
+        next_row, is_in = loader.begin(mark, str(path), target)
+        return loader.known(mark, str(path)) if is_in else loader.load(file, target, mark, next_row)
+
+
+def rehearse(stored: Stored, path: Path, kind: str = "samples") -> Loaded:
+    with reader.opened(str(path)) as file:
+        return dry_run.rehearse(stored.engine, stored.org, file, target_of(stored, kind))
+
+
+def ledger(stored: Stored) -> tuple[int, ...]:
+    """The sums of the ledger, each line of which adds up."""
+    columns = "taken, stored, duplicates, quarantined, dropped, removed"
+    with db.org_session(stored.engine, stored.org) as session:
+        found = session.execute(text(f"select {columns} from batches where kind = 'samples'")).all()
+    assert all(line[0] == sum(line[1:]) for line in found)
+    return tuple(int(sum(column)) for column in zip(*found, strict=True))
+
+
+def lines_kept(stored: Stored) -> list[int]:
+    """How many lines quarantine, ledger and list of files have."""
+    return [stored.scalar(f"select count(*) from {table}") for table in ("quarantine", "batches", "ingested_files")]
+
+
+def reached(stored: Stored) -> int:
+    """How many rows of the file are in."""
+    return int(stored.scalar("select coalesce(max(next_row), 0) from ingested_files"))
+
+
+def has_reached(stored: Stored, wanted: int) -> bool:
+    return reached(stored) >= wanted
+
+
+@pytest.fixture
+def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces of 40 rows, so that small files have many."""
+    monkeypatch.setattr(reader.File.chunks, "__defaults__", (0, 40))
+
+
+def test_a_file_is_stored_with_its_bad_rows_quarantined(target: Stored, tmp_path: Path) -> None:
+    bad = [
+        {**lines(7, 1)[0], "age": "old"},
+        {**lines(8, 1)[0], "_dc_sample_id": "s0"},
+        {**lines(9, 1)[0], "_dc_time": ""},
+    ]
+    path = write(tmp_path / "a.csv", [*lines(0, 5), *bad, *lines(3, 4)])
+    path.write_text(path.read_text() + "too,few\n")
+
+    loaded = load(target, path)
+
+    assert loaded.outcome == Outcome(13, 7, 2, 4)
+    assert loaded.reasons == {"conflict": 1, "malformed": 1, "wrong_type": 2}
+    assert target.samples == 7
+    assert ledger(target) == (13, 7, 2, 4, 0, 0)
+    assert target.scalar("select count(distinct (source, position)) from quarantine") == 4
+
+
+def test_a_row_that_postgresql_refuses_is_quarantined_and_its_file_goes_on(target: Stored, tmp_path: Path) -> None:
+    with db.org_session(target.engine, target.org) as session:
+        table = session.scalar(text("select 'samples_' || relation from versions"))
+        session.execute(text(f"alter table {table} add check (age <> 25)"))
+
+    loaded = load(target, write(tmp_path / "a.csv", lines(0, 60)))
+
+    assert loaded.outcome == Outcome(60, 59, 0, 1)
+    assert loaded.reasons == {"refused": 1}
+    assert target.samples == 59
+
+
+def test_a_row_with_bytes_that_are_no_text_is_quarantined_as_it_was_read(target: Stored, tmp_path: Path) -> None:
+    path, line = tmp_path / "a.csv", b"u1,2026-03-01T00:00:00Z,1,4,caf\xe9"
+    path.write_bytes(",".join(HEADER).encode() + b"\n" + line + b"\n")
+
+    assert rehearse(target, path).reasons == load(target, path).reasons == {"malformed": 1}
+
+    kept = "select (reason, field, sample_id, row)::text from quarantine"
+    assert target.scalar(kept) == f'(malformed,job,u1,"\\\\x{line.hex()}")'
+
+
+@pytest.mark.usefixtures("few_rows")
+def test_a_file_that_is_in_is_known_and_done_again_only_when_asked(target: Stored, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", [*lines(0, 100), {**lines(7, 1)[0], "age": "old"}])
+    load(target, path)
+    copy = path.rename(tmp_path / "other-name.csv")
+
+    finished = target.scalar("select finished_at from ingested_files")
+    assert load(target, copy) == Loaded(str(copy), 101, finished)
+    loader, kind = Loader(target.engine, target.org), target_of(target)
+    with reader.opened(str(copy)) as file:
+        mark = loader.anew(loading.digest(file, kind))
+        assert loader.begin(mark, str(copy), kind) == (0, False)
+        assert loader.load(file, kind, mark, 0).outcome == Outcome(101, 0, 101, 0)
+    assert target.scalar("select count(*) from quarantine") == 1, "the bad row is the same row again"
+    assert ledger(target)[3] == 1
+
+
+@pytest.mark.usefixtures("few_rows")
+@pytest.mark.parametrize("seed", range(4))
+def test_a_dry_run_counts_what_then_happens_and_leaves_no_trace(target: Stored, tmp_path: Path, seed: int) -> None:
+    made = random.Random(seed)
+    load(target, write(tmp_path / "before.csv", lines(0, 60)))
+    load(target, write(tmp_path / "said.csv", [{"_dc_sample_id": f"s{n}", "_dc_label": n % 2} for n in range(40, 90)],
+                       ["_dc_sample_id", "_dc_label"]), "labels")  # fmt: skip
+    mixed = [lines(made.randrange(150), 1)[0] for _ in range(400)]
+    for line in made.sample(mixed, 60):
+        line |= made.choice(
+            [
+                {"_dc_sample_id": "s0"},
+                {"age": "x"},
+                {"age": 1000},
+                {"_dc_time": "2200-01-01T00:00:00Z"},
+                {"_dc_sample_id": ""},
+            ]
+        )
+    for line in mixed:
+        line["_dc_label"] = made.choice(["0", "1", ""])
+    path = write(tmp_path / "a.csv", [*mixed, *mixed[100:140]], [*HEADER, "_dc_label"])
+    path.write_text(path.read_text() + "too,few\n" * 3 + "fewer\n")
+    before = (target.samples, target.labels, lines_kept(target))
+
+    counted = rehearse(target, path)
+    assert (target.samples, target.labels, lines_kept(target)) == before
+    loaded = load(target, path)
+
+    assert (counted.outcome, counted.labels) == (loaded.outcome, loaded.labels)
+    assert dict(counted.reasons) == dict(loaded.reasons)
+    assert counted.rows == loaded.rows == 444
+
+
+def test_two_versions_want_to_be_told_apart(target: Stored) -> None:
+    with db.org_session(target.engine, target.org) as session:
+        versions.create(session, models.find(session, "credit"), NewVersion("v2", {"age": "numeric"}))
+    with pytest.raises(errors.InvalidInput, match=r"versions \(v2, v1\): say which with --version"):
+        target_of(target)
+
+
+def test_labels_beside_samples_meet_them(target: Stored, tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "a.csv", [*lines(0, 30, _dc_label="1"), *lines(30, 30, _dc_label="")], [*HEADER, "_dc_label"]
+    )
+
+    loaded = load(target, path)
+
+    assert (loaded.outcome.stored, loaded.labels.stored) == (60, 30)
+    assert (target.samples, target.labels) == (60, 30)
+
+
+@pytest.mark.usefixtures("few_rows")
+def test_two_that_load_the_same_file_share_its_rows(target: Stored, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", [*lines(0, 600), *({**line, "age": "x"} for line in lines(600, 50))])
+    threads = [threading.Thread(target=load, args=(target, path)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert target.samples == 600
+    assert ledger(target) == (650, 600, 0, 50, 0, 0)
+    assert target.scalar("select count(*) from quarantine") == 50
+
+
+SLOWLY = """
+import sys, time
+from dcmon import db, files, loading
+from dcmon.db import Organization
+files.File.chunks.__defaults__ = (0, 40)
+engine = db.engine(sys.argv[1])
+org = Organization(int(sys.argv[2]), sys.argv[3], sys.argv[4])
+with db.org_session(engine, org) as session:
+    target = loading.target(session, "credit", None, "samples", {})
+loader = loading.Loader(engine, org)
+with files.opened(sys.argv[5]) as file:
+    mark = loading.digest(file, target)
+    loader.load(file, target, mark, loader.begin(mark, sys.argv[5], target)[0])
+"""
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_load_that_is_killed_goes_on_where_it_was(
+    target: Stored, database_url: str, tmp_path: Path, seed: int
+) -> None:
+    path = write(tmp_path / "a.csv", [*lines(0, 2000), *({**line, "age": "x"} for line in lines(2000, 200))])
+    org, made = target.org, random.Random(seed)
+    command = [sys.executable, "-c", SLOWLY, database_url, str(org.id), org.name, org.schema, str(path)]
+    for _ in range(4):
+        wanted = min(2200, reached(target) + made.randrange(1, 500))
+        process = subprocess.Popen(command)
+        assert eventually(partial(has_reached, target, wanted), 60)
+        time.sleep(made.random() / 50)
+        process.kill()
+        process.wait(10)
+    before = reached(target)
+    loaded = load(target, path)
+    good, bad = max(0, 2000 - before), min(200, 2200 - before)
+    assert (loaded.first_row, loaded.outcome) == (before, Outcome(good + bad, good, 0, bad))
+    totals = "select array[taken, stored, duplicates, quarantined] from ingested_files"
+    assert target.scalar(totals) == [2200, 2000, 0, 200]
+    assert target.samples == 2000
+    assert ledger(target) == (2200, 2000, 0, 200, 0, 0)
+    assert target.scalar("select count(distinct position) from quarantine") == 200
+
+
+def test_a_model_that_is_deleted_meanwhile_ends_the_load_with_a_sentence(target: Stored, tmp_path: Path) -> None:
+    path, kind, loader = write(tmp_path / "a.csv", lines(0, 20)), target_of(target), Loader(target.engine, target.org)
+    with reader.opened(str(path)) as file:
+        mark = loading.digest(file, kind)
+        loader.begin(mark, str(path), kind)
+        with db.org_session(target.engine, target.org) as session:
+            lifecycle.delete_model(session, models.find(session, "credit"))
+        with pytest.raises(errors.NotFound, match="no model version"):
+            loader.load(file, kind, mark, 0)
+
+
+def test_a_file_for_two_organizations_is_two_files(engine: Engine, target: Stored, tmp_path: Path) -> None:
+    from dcmon.tenancy.provisioning import create_organization
+
+    other = new_target(engine, create_organization(engine, "other", "o@other.example").organization)
+    path = write(tmp_path / "a.csv", lines(0, 10))
+
+    assert load(target, path).outcome.stored == load(other, path).outcome.stored == 10
+
+
+def test_regression_labels_are_numbers(engine: Engine, org: Organization, tmp_path: Path) -> None:
+    with db.org_session(engine, org) as session:
+        model = models.create(session, NewModel("credit", "regression"))
+        version = versions.create(session, model, NewVersion("v1", {"age": "numeric"}))
+    stored = Stored(engine, org, model.id, version.id)
+    row = {"_dc_sample_id": "a", "_dc_time": 1772366400, "_dc_prediction": "1.5", "age": "", "_dc_label": "1e3"}
+
+    loaded = load(stored, write(tmp_path / "a.csv", [row], list(row)))
+
+    assert (loaded.outcome.stored, loaded.labels.stored) == (1, 1)
+    assert stored.scalar(f"select label from labels_{version.relation}") == 1000.0

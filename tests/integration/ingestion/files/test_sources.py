@@ -1,0 +1,367 @@
+"""Sources: what is new or changed in a directory or a bucket is loaded, once, whatever else lies there."""
+
+import json
+import logging
+import os
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from dcmon import db, errors
+from dcmon.app import App
+from dcmon.ingestion.files import loader, sources
+from dcmon.ingestion.files import scanner as scanning
+from dcmon.ingestion.files.locations import Directory, Entry
+from dcmon.ingestion.files.scanner import Scan, Scanner, Stopped
+from dcmon.ingestion.files.sources import NewSource
+from dcmon.jobs import schedule
+from dcmon.output import Output
+from dcmon.settings import S3, Settings, Sources
+from tests.helpers.s3_server import KEY, SECRET, Server, server
+from tests.integration.conftest import Target, eventually, rows, running
+
+HEADER = "_dc_sample_id,_dc_time,_dc_prediction,age,job"
+
+
+def csv_of(first: int, count: int, age: str | None = None) -> str:
+    """Samples as a CSV; the same numbers give the same rows."""
+    made = [json.loads(row) for row in rows(first, count)]
+    return "\n".join(
+        [
+            HEADER,
+            *(",".join(str(age or row[n]) if n == "age" else str(row[n]) for n in HEADER.split(",")) for row in made),
+        ]
+    )
+
+
+def put(path: Path, content: str, age: float = 60) -> Path:
+    """A file that was written some seconds ago."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    os.utime(path, (time.time() - age, time.time() - age))
+    return path
+
+
+def watch(target: Target, url: str, kind: str = "samples", name: str = "lake") -> None:
+    with db.org_session(target.engine, target.org) as session:
+        found = loader.target(session, "credit", None, kind, {})
+        sources.add(session, NewSource(name, url, kind, found.model_id, found.version_id, {}))
+
+
+def loading_target(target: Target) -> loader.Target:
+    with db.org_session(target.engine, target.org) as session:
+        return loader.target(session, "credit", None, "samples", {})
+
+
+def scan(target: Target, s3: S3 | None = None, *, retry: bool = False, name: str = "lake") -> Scan:
+    return Scanner(target.engine, target.org, s3 or S3()).scan(name, retry=retry)
+
+
+def described(target: Target, name: str = "lake") -> dict[str, Any]:
+    with db.org_session(target.engine, target.org) as session:
+        return sources.describe(session, sources.find(session, name))
+
+
+def test_new_files_are_loaded_once_and_in_any_folder(target: Target, tmp_path: Path) -> None:
+    put(tmp_path / "a.csv", csv_of(0, 10))
+    watch(target, str(tmp_path))
+    assert [each.path for each in scan(target).loaded] == ["a.csv"]
+    put(tmp_path / "v1" / "production" / "2026-03-01" / "b.csv", csv_of(10, 10))
+
+    found = scan(target)
+
+    assert [each.path for each in found.loaded] == ["v1/production/2026-03-01/b.csv"]
+    assert (found.seen, target.samples) == (2, 20)
+    assert scan(target).loaded == []
+    assert described(target)["loaded"] == 2
+
+
+def test_a_file_that_grew_or_changed_is_loaded_again_without_doubles(target: Target, tmp_path: Path) -> None:
+    path = put(tmp_path / "a.csv", csv_of(0, 10))
+    watch(target, str(tmp_path))
+    scan(target)
+    put(path, csv_of(0, 15), age=30)
+
+    (loaded,) = scan(target).loaded
+
+    assert (loaded.outcome.stored, loaded.outcome.duplicates) == (5, 10)
+    os.utime(path, (time.time() - 20, time.time() - 20))
+    assert scan(target).loaded == []
+    assert target.samples == 15
+    assert described(target)["files"] == 1
+
+
+def test_a_file_that_is_being_written_waits_for_the_next_scan(target: Target, tmp_path: Path) -> None:
+    path = put(tmp_path / "a.csv", csv_of(0, 10), age=0)
+    for name in (".a.csv", "_a.csv", "a.csv.tmp", "a.csv.part", "_temporary/b.csv", "notes.txt"):
+        put(tmp_path / name, csv_of(50, 10))
+    watch(target, str(tmp_path))
+
+    found = scan(target)
+    assert (found.seen, found.unsettled, found.loaded) == (1, 1, [])
+    os.utime(path, (time.time() - 60, time.time() - 60))
+    assert len(scan(target).loaded) == 1
+    assert target.samples == 10
+
+
+def test_one_bad_row_does_not_reject_its_file(target: Target, tmp_path: Path) -> None:
+    put(tmp_path / "a.csv", csv_of(0, 10) + "\n" + csv_of(10, 1, age="old").splitlines()[1] + "\ntoo,few")
+    watch(target, str(tmp_path))
+
+    (loaded,) = scan(target).loaded
+
+    assert (loaded.outcome.stored, dict(loaded.reasons)) == (10, {"malformed": 1, "wrong_type": 1})
+
+
+def test_a_file_that_can_not_be_read_is_shown_and_tried_again_when_changed(target: Target, tmp_path: Path) -> None:
+    bad = put(tmp_path / "bad.csv", "no,such,columns\n1,2,3\n", age=100)
+    put(tmp_path / "no.parquet", "PAR1 no", age=90)
+    put(tmp_path / "good.csv", csv_of(0, 10))
+    watch(target, str(tmp_path))
+
+    found = scan(target)
+    assert (sorted(found.failed), [each.path for each in found.loaded]) == (["bad.csv", "no.parquet"], ["good.csv"])
+    assert "no column for _dc_prediction" in found.failed["bad.csv"]
+    with db.org_session(target.engine, target.org) as session:
+        failed = sources.failed_files(session, sources.find(session, "lake"))
+        assert [each.path for each in failed] == ["bad.csv", "no.parquet"]
+
+    assert scan(target).failed == {}
+    assert sorted(scan(target, retry=True).failed) == ["bad.csv", "no.parquet"]
+    put(bad, csv_of(10, 10), age=30)
+    assert [each.path for each in scan(target).loaded] == ["bad.csv"]
+    about = described(target)
+    assert (about["files"], about["loaded"], about["failed"]) == (3, 2, 1)
+
+
+def test_labels_are_taken_in_the_order_in_which_files_were_written(target: Target, tmp_path: Path) -> None:
+    put(tmp_path / "a.csv", "_dc_sample_id,_dc_label\ns1,1\n", age=30)
+    put(tmp_path / "b.csv", "_dc_sample_id,_dc_label\ns1,0\n", age=60)
+    watch(target, str(tmp_path), "labels")
+
+    assert [each.path for each in scan(target).loaded] == ["b.csv", "a.csv"]
+    with db.org_session(target.engine, target.org) as session:
+        relation = session.scalar(text("select relation from models"))
+        assert session.scalar(text(f"select label from orphan_labels_{relation}")) == "1"
+
+
+def test_a_source_that_was_removed_is_remembered_when_it_is_watched_again(target: Target, tmp_path: Path) -> None:
+    put(tmp_path / "a.csv", csv_of(0, 10) + "\ntoo,few")
+    watch(target, str(tmp_path))
+    scan(target)
+    with db.org_session(target.engine, target.org) as session:
+        sources.remove(session, sources.find(session, "lake"))
+    assert target.samples == 10
+
+    watch(target, str(tmp_path))
+
+    assert scan(target).loaded == []
+    assert target.scalar("select count(*) from quarantine") == 1
+
+
+def test_only_one_scans_a_source_at_a_time(target: Target, tmp_path: Path) -> None:
+    for number in range(20):
+        put(tmp_path / f"{number}.csv", csv_of(10 * number, 10))
+    watch(target, str(tmp_path))
+    held, refused = list[Scan](), list[errors.Locked]()
+
+    def one() -> None:
+        try:
+            held.append(scan(target))
+        except errors.Locked as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=one) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert len(held) + len(refused) == 4
+    assert sum(len(each.loaded) for each in held) == 20
+    assert target.samples == 200
+    held.clear()
+    put(tmp_path / "more.csv", csv_of(200, 10))
+    with db.org_session(target.engine, target.org) as session:
+        source = sources.find(session, "lake")
+    with Scanner(target.engine, target.org, S3())._alone(source):
+        one()
+    assert held == []
+    assert str(refused[-1]) == "Source 'lake' is scanned just now by another process."
+
+
+def test_a_scan_stops_between_pieces_and_goes_on(target: Target, tmp_path: Path) -> None:
+    put(tmp_path / "a.csv", csv_of(0, 10))
+    watch(target, str(tmp_path))
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(Stopped):
+        Scanner(target.engine, target.org, S3(), stop).scan("lake")
+    assert target.samples == 0
+    scan(target)
+    assert target.samples == 10
+
+
+def test_a_directory_that_is_not_there_is_said(target: Target, tmp_path: Path) -> None:
+    watch(target, (tmp_path / "gone").as_uri())
+    with pytest.raises(errors.NotFound, match="no directory"):
+        scan(target)
+    assert "no directory" in described(target)["last_error"]
+    (tmp_path / "gone").mkdir()
+    scan(target)
+    assert described(target)["last_error"] is None
+
+
+@pytest.mark.parametrize("url", ["relative/path", "http://acme/x", "s3://", "file://elsewhere/x", ""])
+def test_a_url_that_names_no_place_is_refused(url: str) -> None:
+    with pytest.raises(errors.InvalidInput, match="is no source"):
+        scanning.place(url, S3())
+
+
+def test_the_scheduler_scans_every_source(
+    app: App, target: Target, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(tmp_path / "good" / "a.csv", csv_of(0, 10))
+    watch(target, str(tmp_path / "absent"), name="absent")
+    watch(target, str(tmp_path / "good"), name="good")
+
+    with caplog.at_level(logging.WARNING):
+        assert schedule.scan_sources(app, threading.Event()) == 1
+        assert schedule.scan_sources(app, threading.Event()) == 0
+    assert target.samples == 10
+    assert [record.message.split(":")[0] for record in caplog.records] == ["source absent"]
+
+
+def test_the_scheduler_scans_by_itself(database_url: str, data_dir: Path, target: Target, tmp_path: Path) -> None:
+    watch(target, str(tmp_path))
+    often = Sources(scan_every=timedelta(seconds=0.2))
+    settings = Settings(database_url=SecretStr(database_url), data_dir=data_dir, sources=often)
+    with App(settings, Output(quiet=True)) as app, running(schedule.run, app):
+        put(tmp_path / "a.csv", csv_of(0, 10))
+        assert eventually(lambda: target.samples == 10)
+        put(tmp_path / "b.csv", csv_of(10, 10))
+        assert eventually(lambda: target.samples == 20)
+
+
+def test_a_disk_or_a_permission_that_is_mended_needs_no_change_of_the_file(target: Target, tmp_path: Path) -> None:
+    path = put(tmp_path / "a.csv", csv_of(0, 10))
+    path.rename(tmp_path / "kept")
+    path.mkdir()  # cannot be read as a file, also by root
+    watch(target, str(tmp_path))
+    place = Directory(tmp_path)
+    entry = Entry("a.csv", "stamp", 0.0)
+    scanner, found = Scanner(target.engine, target.org, S3()), Scan("lake")
+    with db.org_session(target.engine, target.org) as session:
+        source = sources.find(session, "lake")
+    scanner._take(source, loading_target(target), place, entry, found)
+    scanner._take(source, loading_target(target), place, entry, found)
+    assert (list(found.failed), found.news) == (["a.csv"], ["a.csv"])
+    path.rmdir()
+    (tmp_path / "kept").rename(path)
+
+    assert [each.path for each in scan(target).loaded] == ["a.csv"]
+    assert described(target)["failed"] == 0
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[Server]:
+    """An S3 server for the session."""
+    with server() as made:
+        yield made
+
+
+@pytest.fixture
+def bucket(s3: Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A bucket of this test's own, and the credentials for it."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    name = f"bucket-{uuid.uuid4().hex[:8]}"
+    s3.client.create_bucket(Bucket=name)
+    return name
+
+
+@pytest.mark.timeout(600)  # a thousand small files
+def test_a_bucket_of_more_than_a_page_is_loaded_whole_and_once(target: Target, s3: Server, bucket: str) -> None:
+    for number in range(1050):
+        s3.put(bucket, f"credit/v1/{number:04d}.csv", csv_of(number, 1).encode())
+    s3.put(bucket, "credit-not/9.csv", csv_of(5000, 1).encode())
+    watch(target, f"s3://{bucket}/credit")
+
+    found = scan(target, s3.settings)
+
+    assert (found.seen, len(found.loaded), target.samples) == (1050, 1050, 1050)
+    s3.put(bucket, "credit/v1/0000.csv", csv_of(2000, 3).encode())
+    s3.put(
+        bucket,
+        "credit/later/1.jsonl",
+        b"\n".join(rows(3000, 4)).replace(b'"_dc_prediction_probabilities": [0.5, 0.5], ', b""),
+    )
+    assert sorted(each.path for each in scan(target, s3.settings).loaded) == ["later/1.jsonl", "v1/0000.csv"]
+    assert target.samples == 1057
+    assert scan(target, s3.settings).loaded == []
+
+
+def test_another_content_of_the_same_size_is_seen_by_its_etag(target: Target, s3: Server, bucket: str) -> None:
+    watch(target, f"s3://{bucket}")
+    for first in (0, 1, 2):
+        s3.put(bucket, "a.csv", csv_of(first, 1).encode())
+        assert len(scan(target, s3.settings).loaded) == 1
+    assert target.samples == 3
+
+
+def test_wrong_credentials_a_missing_bucket_and_a_server_that_is_away_are_three_errors(
+    target: Target, bucket: str, s3: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch(target, f"s3://{bucket}/x")
+    watch(target, "s3://no-such-bucket/x", name="absent")
+    with pytest.raises(errors.NotFound, match="no bucket 'no-such-bucket'"):
+        scan(target, s3.settings, name="absent")
+    with pytest.raises(errors.Unreachable, match=r"S3 can't be reached at http://127\.0\.0\.1:1"):
+        scan(target, S3(endpoint_url="http://127.0.0.1:1", region="us-east-1"))
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with pytest.raises(errors.StorageRefused, match="does not match"):
+        scan(target, s3.settings)
+    assert described(target)["last_error"].startswith("The object storage at")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    scan(target, s3.settings)
+    assert described(target)["last_error"] is None
+
+
+def test_no_credentials_at_all_are_said(
+    target: Target, s3: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    watch(target, "s3://some/x")
+    with pytest.raises(errors.StorageRefused, match="credentials"):
+        scan(target, s3.settings)
+
+
+def test_a_server_that_goes_away_in_the_middle_is_gone_on_with(target: Target, bucket: str, s3: Server) -> None:
+    for number in range(5):
+        s3.put(bucket, f"{number}.csv", csv_of(number, 1).encode())
+    watch(target, f"s3://{bucket}")
+    scanner, taken = Scanner(target.engine, target.org, s3.settings), 0
+
+    @contextmanager
+    def away() -> Iterator[None]:
+        s3.stop()
+        yield
+        s3.start()
+
+    place = scanning.place(f"s3://{bucket}", s3.settings)
+    pages = [entry.path for page in place.pages() for entry in page]
+    with away(), pytest.raises(errors.Unreachable), place.fetch(pages[0]):
+        taken += 1
+    assert (len(pages), taken) == (5, 0)
+    assert len(scanner.scan("lake").loaded) == 5

@@ -1,0 +1,310 @@
+"""What is answered from memory, for how long, and what is promised while PostgreSQL or the broker is away."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import psutil
+import pytest
+import urllib3
+from pydantic import SecretStr
+from sqlalchemy import event, text
+
+from dcmon import db
+from dcmon.app import App
+from dcmon.db import migrations
+from dcmon.embedded import postgres
+from dcmon.embedded.process import free_port
+from dcmon.jobs import ingest
+from dcmon.output import Output
+from dcmon.settings import Http, Kafka, Settings
+from dcmon.storage import versions
+from dcmon.storage.versions import NewVersion
+from dcmon.tenancy import provisioning, tokens
+from tests.conftest import Acme
+from tests.helpers.endpoint import Endpoint, said, serving
+from tests.helpers.kafka_broker import tansu
+from tests.integration.conftest import Target, eventually, labels, new_target, rows, running
+
+SHORT = Http(fresh=timedelta(milliseconds=300), stale=timedelta(minutes=10))
+
+
+def refused_for_now(answer: urllib3.BaseHTTPResponse) -> bool:
+    return answer.status == 503 and int(answer.headers["retry-after"]) > 0
+
+
+@contextmanager
+def app_on(url: str, data_dir: Path, kafka: Kafka | None = None, http: Http = SHORT) -> Iterator[App]:
+    settings = Settings(database_url=SecretStr(url), data_dir=data_dir, kafka=kafka or Kafka(), http=http)
+    with App(settings, Output(quiet=True)) as made:
+        yield made
+
+
+@dataclass
+class Place:
+    """A PostgreSQL of the test's own, with a model to log to, that can be stopped and started."""
+
+    data_dir: Path
+    server: postgres.Server
+    target: Target
+    token: str
+
+    def stop(self) -> None:
+        self.server.stop()
+
+    def start(self) -> None:
+        url = self.server.url
+        self.server = postgres.start(self.data_dir)
+        assert self.server.url == url
+
+
+@pytest.fixture
+def place(data_dir: Path) -> Iterator[Place]:
+    server = postgres.start(data_dir)
+    engine = db.engine(server.url)
+    migrations.upgrade_public(engine)
+    made = provisioning.create_organization(engine, "acme", "owner@acme.example")
+    found = Place(data_dir, server, new_target(engine, made.organization), made.token)
+    yield found
+    engine.dispose()
+    found.stop()
+
+
+def test_a_request_in_steady_state_asks_postgresql_nothing(
+    database_url: str, data_dir: Path, kafka: Kafka, acme: Acme, target: Target
+) -> None:
+    asked: list[str] = []
+    with app_on(database_url, data_dir, kafka, Http()) as app, serving(app, acme.token) as client:
+        assert client.samples(target.version_id, rows(0, 10)).status == 200
+        assert client.labels(target.model_id, labels(0, 10)).status == 200
+        event.listen(app.engine, "before_cursor_execute", lambda *all_: asked.append(all_[2]))
+        assert client.samples(target.version_id, rows(10, 10)).status == 200
+        assert client.labels(target.model_id, labels(10, 10)).status == 200
+        assert asked == []
+        assert client.request("GET", f"model-versions/{target.version_id}").status == 200
+        assert asked != []
+
+
+def test_batches_are_taken_while_postgresql_is_away_and_stored_when_it_is_back(place: Place, kafka: Kafka) -> None:
+    with app_on(place.server.url, place.data_dir, kafka) as app, serving(app, place.token) as client:
+        assert client.samples(place.target.version_id, rows(0, 50)).status == 200
+        assert client.labels(place.target.model_id, labels(0, 50)).status == 200
+        place.stop()
+        time.sleep(2 * SHORT.fresh.total_seconds())
+        assert [client.samples(place.target.version_id, rows(first, 50)).status for first in (50, 100)] == [200, 200]
+        assert client.labels(place.target.model_id, labels(50, 50)).status == 200
+        assert refused_for_now(client.request("GET", f"model-versions/{place.target.version_id}"))
+        assert refused_for_now(client.samples(place.target.version_id + 1, rows(0, 1)))
+        place.start()
+        with running(ingest.run, app):
+            assert eventually(lambda: (place.target.samples, place.target.labels) == (150, 100))
+        assert client.samples(place.target.version_id + 1, rows(0, 1)).status == 404
+
+
+def test_what_is_known_is_trusted_no_longer_than_the_stale_age(place: Place, kafka: Kafka) -> None:
+    http = Http(fresh=timedelta(milliseconds=1), stale=timedelta(seconds=3))
+    with app_on(place.server.url, place.data_dir, kafka, http) as app, serving(app, place.token) as client:
+        assert client.samples(place.target.version_id, rows(0, 1)).status == 200
+        known_at = time.monotonic()
+        place.stop()
+        while (answer := client.samples(place.target.version_id, rows(0, 1))).status == 200:
+            assert time.monotonic() - known_at < 3.5
+            time.sleep(0.1)
+        assert refused_for_now(answer)
+        assert time.monotonic() - known_at > 2.5
+        place.start()
+        assert eventually(lambda: client.samples(place.target.version_id, rows(0, 1)).status == 200)
+
+
+def test_a_token_that_is_not_known_is_refused_while_postgresql_is_away(place: Place, kafka: Kafka) -> None:
+    with app_on(place.server.url, place.data_dir, kafka) as app, serving(app, place.token) as client:
+        assert client.samples(place.target.version_id, rows(0, 1)).status == 200
+        place.stop()
+        other = Endpoint(client.url, place.token[:-4] + "AAAA", client.pool)
+        assert refused_for_now(other.samples(place.target.version_id, rows(0, 1)))
+        assert client.samples(place.target.version_id, rows(0, 1)).status == 200
+        place.start()
+        assert eventually(lambda: other.samples(place.target.version_id, rows(0, 1)).status == 401)
+
+
+def test_direct_ingestion_is_refused_while_postgresql_is_away_and_nothing_is_half_done(place: Place) -> None:
+    with app_on(place.server.url, place.data_dir) as app, serving(app, place.token) as client:
+        assert client.samples(place.target.version_id, rows(0, 50)).status == 200
+        place.stop()
+        assert refused_for_now(client.samples(place.target.version_id, rows(50, 50)))
+        assert refused_for_now(client.labels(place.target.model_id, labels(0, 50)))
+        place.start()
+        assert client.samples(place.target.version_id, rows(50, 50)).status == 200
+        assert place.target.samples == 100
+        assert place.target.scalar("select sum(taken) from batches") == 100
+
+
+def test_a_revoked_token_is_refused_within_the_fresh_age(
+    database_url: str, data_dir: Path, kafka: Kafka, acme: Acme, target: Target
+) -> None:
+    with app_on(database_url, data_dir, kafka) as app, serving(app, acme.token) as client:
+        assert client.samples(target.version_id, rows(0, 1)).status == 200
+        with app.public() as session:
+            tokens.revoke(session, acme.org.id, acme.token)
+        time.sleep(2 * SHORT.fresh.total_seconds())
+        assert client.samples(target.version_id, rows(0, 1)).status == 401
+
+
+def test_an_expired_token_is_refused_at_once(
+    database_url: str, data_dir: Path, kafka: Kafka, acme: Acme, target: Target
+) -> None:
+    with app_on(database_url, data_dir, kafka, Http(fresh=timedelta(hours=1))) as app:
+        with app.public() as session:
+            token = tokens.create(session, acme.org.id, 1, "short", timedelta(seconds=2))
+        with serving(app, token) as client:
+            assert client.samples(target.version_id, rows(0, 1)).status == 200
+            assert eventually(lambda: client.samples(target.version_id, rows(0, 1)).status == 401)
+
+
+def test_a_version_that_is_not_there_is_not_remembered(
+    database_url: str, data_dir: Path, kafka: Kafka, acme: Acme, target: Target
+) -> None:
+    http, next_id = Http(fresh=timedelta(hours=1)), target.version_id + 1
+    with app_on(database_url, data_dir, kafka, http) as app, serving(app, acme.token) as client:
+        assert client.samples(next_id, rows(0, 1)).status == 404
+        with app.org(acme.org) as session:
+            model, _ = versions.get(session, target.version_id)
+            assert versions.create(session, model, NewVersion("v2", {"age": "numeric"})).id == next_id
+        assert client.samples(next_id, rows(0, 1)).status == 200
+
+
+def test_a_deleted_version_is_404_within_the_fresh_age_and_what_was_taken_is_dropped_in_the_ledger(
+    database_url: str, data_dir: Path, kafka: Kafka, acme: Acme, target: Target
+) -> None:
+    with app_on(database_url, data_dir, kafka) as app, serving(app, acme.token) as client:
+        assert client.samples(target.version_id, rows(0, 20)).status == 200
+        assert client.request("DELETE", f"model-versions/{target.version_id}").status == 200
+        client.samples(target.version_id, rows(20, 20))
+        time.sleep(2 * SHORT.fresh.total_seconds())
+        assert client.samples(target.version_id, rows(40, 20)).status == 404
+        with running(ingest.run, app):
+            assert eventually(lambda: target.scalar("select coalesce(sum(dropped), 0) from batches") in (20, 40))
+
+
+def own_broker_settings(port: int, wait: float = 2) -> Kafka:
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    return Kafka(
+        bootstrap_servers=f"127.0.0.1:{port}", topic_prefix=name, group_id=name, partitions=2, rows_per_message=5,
+        ack_wait=timedelta(seconds=wait),
+    )  # fmt: skip
+
+
+@pytest.mark.kafka
+def test_without_the_broker_it_is_503_in_a_bounded_time_and_it_is_taken_when_the_broker_comes(
+    database_url: str, data_dir: Path, acme: Acme, target: Target
+) -> None:
+    port = free_port(None)
+    with app_on(database_url, data_dir, own_broker_settings(port)) as app, serving(app, acme.token) as client:
+        for _ in range(3):
+            began = time.monotonic()
+            assert refused_for_now(client.samples(target.version_id, rows(0, 10)))
+            assert time.monotonic() - began < 10
+        assert client.request("GET", "health-check").status == 200
+        with tansu(port):
+            assert eventually(lambda: client.samples(target.version_id, rows(0, 10)).status == 200)
+            with running(ingest.run, app):
+                assert eventually(lambda: target.samples == 10)
+
+
+@pytest.mark.kafka
+def test_a_request_that_timed_out_may_be_there_and_its_repetition_is_dropped(
+    database_url: str, data_dir: Path, acme: Acme, target: Target
+) -> None:
+    """The broker is stopped, not killed: what waits in its socket is taken when it goes on, after the 503."""
+    port = free_port(None)
+    with (
+        tansu(port),
+        app_on(database_url, data_dir, own_broker_settings(port)) as app,
+        serving(app, acme.token) as client,
+    ):
+        assert client.samples(target.version_id, rows(0, 10)).status == 200
+        broker = next(each for each in psutil.Process().children() if f"tcp://127.0.0.1:{port}" in each.cmdline())
+        broker.suspend()
+        refused = refused_for_now(client.samples(target.version_id, rows(10, 100)))
+        broker.resume()
+        assert refused
+        assert eventually(lambda: client.samples(target.version_id, rows(10, 100)).status == 200)
+        with running(ingest.run, app):
+            assert eventually(lambda: target.samples == 110)
+            assert eventually(lambda: target.scalar("select sum(duplicates) from batches") == 100)
+
+
+def test_serve_starts_without_postgresql_and_broker_and_answers_when_they_come(place: Place) -> None:
+    broker_port, port = free_port(None), free_port(None)
+    place.stop()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("DCMON_")}
+    given = {"DATABASE_URL": place.server.url, "KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{broker_port}",
+             "HTTP__PORT": str(port), "KAFKA__ACK_WAIT": "2"}  # fmt: skip
+    command, environment = [sys.executable, "-m", "dcmon", "serve"], {f"DCMON_{k}": v for k, v in given.items()}
+    process = subprocess.Popen(command, env=kept | environment, stderr=subprocess.PIPE, text=True)
+    try:
+        with urllib3.PoolManager() as pool:
+            client = Endpoint(f"http://127.0.0.1:{port}", place.token, pool)
+            assert eventually(lambda: answers(client), 60)
+            assert refused_for_now(client.samples(place.target.version_id, rows(0, 1)))
+            place.start()
+            assert eventually(lambda: "Kafka" in said(client.samples(place.target.version_id, rows(0, 1))))
+            with tansu(broker_port):
+                assert eventually(lambda: client.samples(place.target.version_id, rows(0, 1)).status == 200)
+        process.send_signal(signal.SIGTERM)
+        _, stderr = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0
+    assert "answering 503 until" in stderr
+    assert "Traceback" not in stderr
+
+
+def answers(client: Endpoint) -> bool:
+    try:
+        return bool(client.request("GET", "health-check").data == b"ok")
+    except urllib3.exceptions.HTTPError:
+        return False
+
+
+def test_errors_are_json_in_the_shape_of_all_errors(place: Place) -> None:
+    with app_on(place.server.url, place.data_dir) as app, serving(app, place.token) as client:
+        place.stop()
+        answer = client.samples(place.target.version_id, rows(0, 1))
+        assert set(json.loads(answer.data)) == {"error_message", "additional_information"}
+        assert "PostgreSQL can't be reached" in said(answer)
+        place.start()
+
+
+def test_the_time_of_a_tokens_use_is_still_noted(database_url: str, data_dir: Path, acme: Acme, target: Target) -> None:
+    with app_on(database_url, data_dir) as app, serving(app, acme.token) as client:
+        assert client.samples(target.version_id, rows(0, 1)).status == 200
+        with app.public() as session:
+            assert session.scalar(text("select last_used_at is not null from tokens"))
+
+
+def test_a_client_that_goes_away_while_it_sends_is_no_error(
+    app: App, target: Target, acme: Acme, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = f"/api/v1/model-versions/{target.version_id}/data"
+    head = f"POST {path} HTTP/1.1\r\nHost: dcmon\r\nAuthorization: Basic {acme.token}\r\nContent-Length: 1000\r\n\r\n["
+    caplog.set_level("DEBUG", "dcmon.http.api")
+    with serving(app, acme.token) as endpoint:
+        port = int(endpoint.url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(head.encode())
+        assert eventually(lambda: "the client went away" in caplog.text)
+        assert endpoint.samples(target.version_id, rows(0, 1)).status == 200
+    assert [each for each in caplog.records if each.levelname in ("ERROR", "CRITICAL")] == []
+    assert target.samples == 1

@@ -1,0 +1,198 @@
+"""The audit of a real database: silent while all is well and everything runs, exact when something differs."""
+
+import json
+import threading
+import uuid
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from dcmon import db, errors
+from dcmon.app import App
+from dcmon.ingestion import audit_reader, corrections, pipeline
+from dcmon.ingestion.audit import Finding
+from dcmon.ingestion.corrections import Span
+from dcmon.ingestion.quarantine import Chosen
+from dcmon.ingestion.row_batch import Delivery
+from dcmon.monitoring import lifecycle
+from dcmon.storage import models, pruning, versions
+from dcmon.storage.expiry import Terms
+from dcmon.storage.pruning import Prune
+from dcmon.storage.versions import NewVersion
+from dcmon.tenancy import provisioning
+from tests.integration.commands.test_exit_codes import dcmon
+from tests.integration.conftest import Target, labels, only, rows
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+START = datetime(2026, 3, 1, tzinfo=UTC)
+FOR_EVER = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def take(target: Target, first: int, count: int, *more: bytes) -> None:
+    with db.org_session(target.engine, target.org) as session:
+        delivery = Delivery([*rows(first, count), *more], NOW, f"s{uuid.uuid4()}")
+        pipeline.store_samples(session, target.org, target.version_id, [delivery])
+
+
+def take_labels(target: Target, first: int, count: int, *more: bytes) -> None:
+    with db.org_session(target.engine, target.org) as session:
+        delivery = Delivery([*labels(first, count), *more], NOW + timedelta(seconds=first), f"l{uuid.uuid4()}")
+        pipeline.store_labels(session, target.model_id, [delivery])
+
+
+def prune(target: Target, **changes: Any) -> None:
+    terms = Terms(timedelta(days=30), None, datetime(2026, 5, 15, tzinfo=UTC))
+    pruning.run(Prune(target.engine, target.org, terms, "tester", **changes))
+
+
+def found(target: Target) -> list[Finding]:
+    public, org = audit_reader.examine(target.engine, [target.org])
+    assert org.left_out is None
+    return [*public.findings, *org.findings]
+
+
+@pytest.fixture
+def used(target: Target) -> Target:
+    """A version with samples, labels and quarantined rows, that was corrected in every way and pruned in part."""
+    take_labels(target, 50, 100, b"[]")
+    take(target, 0, 200, b"null", b"{}", rows(3, 1)[0].replace(b'"age": 3', b'"age": 4'))
+    take(target, 150, 100)
+    take_labels(target, 0, 30)
+    hour = Span(target.version_id, START, START + timedelta(minutes=20), FOR_EVER)
+    corrections.delete_samples(target.engine, target.org, hour, "tester")
+    corrections.retry(target.engine, target.org, Chosen(), "tester")
+    corrections.drop(target.engine, target.org, Chosen(reason="malformed"), "tester")
+    take(target, 0, 20)
+    take(target, 90_000, 400)  # in April
+    prune(target)
+    take(target, 60_000, 100)
+    take(target, 90_100, 500)
+    return target
+
+
+def test_what_dcmon_did_itself_agrees(used: Target) -> None:
+    assert found(used) == []
+    checked = audit_reader.examine(used.engine, [used.org])[1].checked
+    assert checked["samples"] == used.samples > 0
+    assert checked["lines"] > 10
+
+
+def test_a_prune_that_was_interrupted_is_no_difference(used: Target) -> None:
+    late = Terms(timedelta(days=30), None, datetime(2026, 6, 15, tzinfo=UTC))
+    for stops_after in range(4):
+        calls = iter([False] * stops_after)
+        run = Prune(used.engine, used.org, late, "tester", lambda calls=calls: next(calls, True))  # type: ignore[misc]
+        pruning.run(run)
+        assert found(used) == []
+
+
+def test_deleted_versions_and_models_are_no_difference(used: Target) -> None:
+    with db.org_session(used.engine, used.org) as session:
+        model, version = versions.get(session, used.version_id)
+        columns = NewVersion("v2", {"age": "numeric", "job": "categorical"}, classes=["0", "1"])
+        second = versions.create(session, model, columns)
+    other = Target(used.engine, used.org, used.model_id, second.id)
+    take(other, 0, 50, b"null")
+    assert found(other) == []
+    with db.org_session(used.engine, used.org) as session:
+        model, version = versions.get(session, used.version_id)
+        lifecycle.delete_version(session, model, version)
+    assert found(other) == []
+    with db.org_session(used.engine, used.org) as session:
+        lifecycle.delete_model(session, models.get(session, used.model_id))
+    assert found(other) == []
+
+
+TAMPERING = {
+    "samples": "delete from samples_{v} where ctid = (select min(ctid) from samples_{v})",
+    "ids": "delete from ids_{m} where k = (select k from ids_{m} limit 1)",
+    "ids ": "update ids_{m} set k = gen_random_uuid() where k = (select k from ids_{m} limit 1)",
+    "quarter hours": "update quarter_hours set n = n + 1 where at = (select max(at) from quarter_hours)",
+    "quarter hours ": "update quarter_hours set at = '2030-01-01' where at = (select max(at) from quarter_hours)",
+    "labels": "delete from labels_{v} where k = (select k from labels_{v} where label is not null limit 1)",
+    "labels ": "update labels_{v} set k = gen_random_uuid() where k = (select k from labels_{v} limit 1)",
+    "labels  ": "insert into orphan_labels_{m} select k, '1', now() from ids_{m} limit 1",
+    "lines": "update batches set stored = stored + 1 where id = (select max(id) from batches)",
+    "samples ": "delete from batches where id = (select id from batches where stored > 0 and kind = 'samples' limit 1)",
+    "quarantine": "delete from quarantine where id = (select min(id) from quarantine)",
+    "offsets": "insert into ingest_offsets (topic_id, partition, next_offset) values (gen_random_uuid(), 0, 5)",
+}
+
+
+@pytest.mark.parametrize("check", TAMPERING)
+def test_what_somebody_else_changed_is_found_and_named(used: Target, check: str) -> None:
+    take(used, 90_700, 10, b"null")
+    take_labels(used, 90_100, 20)
+    assert found(used) == []
+    with db.org_session(used.engine, used.org) as session:
+        model, version = versions.get(session, used.version_id)
+        session.execute(text(TAMPERING[check].format(m=model.relation, v=version.relation)))
+    differing = found(used)
+    assert check.strip() in {finding.check for finding in differing}
+    assert all(finding.where and finding.says and finding.advice for finding in differing)
+
+
+def test_a_floor_without_its_spans_is_found_in_public(app: App, used: Target) -> None:
+    with app.public() as session:
+        session.execute(
+            text("insert into ingest_floor (topic_id, partition, next_offset) values (gen_random_uuid(), 3, 9)")
+        )
+    assert (only(found(used)).check, "partition 3" in only(found(used)).where) == ("floor", True)
+
+
+def test_workers_that_run_meanwhile_cause_no_alarm(target: Target) -> None:
+    stop, failed = threading.Event(), list[BaseException]()
+
+    def work() -> None:
+        try:
+            for number in range(1000):
+                if stop.is_set():
+                    return
+                pipeline.insist(partial(take, target, number * 40, 60, b"null"))
+                take_labels(target, number * 20, 60)
+                if number % 3 == 2:
+                    first = START + timedelta(minutes=20 * number)
+                    span = Span(target.version_id, first, first + timedelta(minutes=50), FOR_EVER)
+                    corrections.delete_samples(target.engine, target.org, span, "tester")
+                    corrections.retry(target.engine, target.org, Chosen(), "tester")
+                    corrections.drop(target.engine, target.org, Chosen(), "tester")
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        looks = [found(target) for _ in range(30)]
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert failed == []
+    assert [look for look in looks if look] == []
+    assert found(target) == []
+
+
+def test_an_organization_that_is_behind_is_left_out(used: Target, engine: Engine) -> None:
+    other = provisioning.create_organization(engine, "other", "o@other.example").organization
+    with engine.begin() as connection:
+        connection.execute(text(f"update {other.schema}.alembic_version set version_num = '0000'"))
+    public, mine, behind = audit_reader.examine(engine, [used.org, other])
+    assert (public.left_out, mine.left_out) == (None, None)
+    assert isinstance(behind.left_out, errors.SchemaOutOfDate)
+
+
+def test_the_command_says_what_differs_and_exits_1(data_dir: Path, database_url: str, used: Target) -> None:
+    well = dcmon("audit", "-o", "json", data_dir=data_dir, url=database_url)
+    assert (well.returncode, json.loads(well.stdout)["is_well"]) == (0, True), well.stderr
+    assert "Everything agrees" in dcmon("audit", data_dir=data_dir, url=database_url).stderr
+    used.scalar("delete from quarter_hours returning 1")
+    differs = dcmon("audit", "-o", "json", data_dir=data_dir, url=database_url)
+    assert differs.returncode == 1
+    finding = json.loads(differs.stdout)["findings"][0]
+    assert (finding["lineage"], finding["check"], finding["where"]) == ("acme", "quarter hours", "credit/v1")
+    assert "quarter hours" in dcmon("audit", data_dir=data_dir, url=database_url).stdout

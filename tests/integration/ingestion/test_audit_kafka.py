@@ -1,0 +1,92 @@
+"""The audit beside a worker that is killed, set back, and meets poison and a locked organization."""
+
+import signal
+
+import pytest
+from sqlalchemy import text
+
+from dcmon import db
+from dcmon.app import App
+from dcmon.ingestion import audit_reader, kafka
+from dcmon.ingestion.audit import Finding
+from dcmon.tenancy import provisioning
+from tests.helpers.ingestion import public, seek, worker
+from tests.integration.conftest import Target, eventually, labels, new_target, rows
+
+pytestmark = pytest.mark.kafka
+
+
+def found(app: App) -> list[Finding]:
+    every = audit_reader.examine(app.engine, app.organizations())
+    return [finding for each in every if each.left_out is None for finding in each.findings]
+
+
+def poison(app: App) -> None:
+    producer = kafka.Producer(app.settings.kafka)
+    producer.send(kafka.topic(app.settings.kafka, "samples"), [b"\xff not JSON", b'{"v": 2}'])
+    producer.close()
+
+
+def send(app: App, target: Target, first: int) -> None:
+    bad = rows(first, 1)[0].replace(b'"age"', b'"years"')
+    app.ingestion.take_samples(target.org, target.version_id, [*rows(first, 500), bad])
+    app.ingestion.take_labels(target.org, target.model_id, labels(first, 600))
+
+
+def test_the_audit_is_silent_whatever_befalls_the_worker(buffered: App, target: Target) -> None:
+    made = provisioning.create_organization(target.engine, "other", "o@other.example").organization
+    other = new_target(target.engine, made)
+    looks = list[Finding]()
+
+    def send_some(numbers: range) -> None:
+        for number in numbers:
+            for each in (target, other):
+                send(buffered, each, 500 * number)
+            poison(buffered)
+
+    send_some(range(3))
+
+    with worker(buffered) as process:
+        assert eventually(lambda: target.samples > 0)
+        looks += found(buffered)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    looks += found(buffered)
+    with target.engine.begin() as connection:
+        connection.execute(text(f"update {made.schema}.alembic_version set version_num = '0000'"))
+    send_some(range(3, 6))
+    with worker(buffered):
+        while target.samples < 3000:
+            looks += found(buffered)
+        assert eventually(lambda: public(buffered, "select count(*) from parked_messages") != 0)
+        looks += found(buffered)
+        with target.engine.begin() as connection:
+            connection.execute(text(f"update {made.schema}.alembic_version set version_num = '{db.head('org')}'"))
+        while other.samples < 3000 or public(buffered, "select count(*) from parked_messages"):
+            looks += found(buffered)
+    looks += found(buffered)
+    seek(buffered, "--to", "beginning", "--yes")
+    looks += found(buffered)
+    with worker(buffered):
+        again = "select sum(duplicates) from batches where kind = 'samples'"
+        assert eventually(lambda: (target.scalar(again), other.scalar(again)) == (3006, 3006), 60)
+        looks += found(buffered)
+
+    assert looks == []
+    assert (target.samples, other.samples) == (3000, 3000)
+    assert target.scalar("select count(*) from quarantine") == 6
+    assert public(buffered, "select count(*) from dead_letters") == 12
+
+
+def test_a_message_that_was_skipped_is_found(buffered: App, target: Target) -> None:
+    send(buffered, target, 0)
+    with worker(buffered):
+        assert eventually(lambda: (target.samples, target.labels) == (500, 500))
+        stands = "select coalesce(sum(next_offset), 0) from public.ingest_floor"
+        stored = target.scalar("select sum(next_offset) from ingest_offsets")
+        # What lies beyond the floor is not judged: it may be under way.
+        assert eventually(lambda: target.scalar(stands) == stored)
+    assert eventually(lambda: found(buffered) == [])
+    with db.org_session(target.engine, target.org) as session:
+        session.execute(text("update batches set messages = messages - 1 where kind = 'samples' and messages > 1"))
+    assert {finding.check for finding in found(buffered)} == {"messages"}

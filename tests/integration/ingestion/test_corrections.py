@@ -1,0 +1,369 @@
+"""What was taken in wrongly is taken out, tried again or dropped; tables and ledger agree after each step."""
+
+import json
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+from msgspec import Raw
+from sqlalchemy import text
+
+from dcmon import db, errors
+from dcmon.db import Organization
+from dcmon.db.tables.org import Quarantined, Version
+from dcmon.ingestion import corrections, pipeline, quarantine
+from dcmon.ingestion.corrections import Deleted, Retried, Span
+from dcmon.ingestion.pipeline import Direct
+from dcmon.ingestion.quarantine import Chosen
+from dcmon.ingestion.row_batch import Delivery
+from dcmon.monitoring import due_windows
+from dcmon.storage import models, sample_lookup, versions
+from dcmon.storage.models import NewModel
+from dcmon.storage.versions import NewVersion
+from tests.integration.conftest import Target, labels, only, rows
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+START = datetime(2026, 3, 1, tzinfo=UTC)
+ALL = Chosen()
+
+
+def take(target: Target, given: Sequence[bytes], source: str = "s", logged_at: datetime = NOW) -> None:
+    with db.org_session(target.engine, target.org) as session:
+        pipeline.store_samples(session, target.org, target.version_id, [Delivery(given, logged_at, source)])
+
+
+def take_labels(target: Target, given: Sequence[bytes], source: str = "l", logged_at: datetime = NOW) -> None:
+    with db.org_session(target.engine, target.org) as session:
+        pipeline.store_labels(session, target.model_id, [Delivery(given, logged_at, source)])
+
+
+def delete(target: Target, first: datetime, after: datetime, **options: Any) -> Deleted:
+    span = Span(target.version_id, first, after, datetime.now(UTC) + timedelta(days=1))
+    with db.org_session(target.engine, target.org) as session:
+        counted = corrections.count(session, span)
+    deleted = corrections.delete_samples(target.engine, target.org, span, "tester", **options)
+    assert deleted == counted
+    return deleted
+
+
+def retry(target: Target, what: Chosen = ALL, org: Organization | None = None, **options: Any) -> Retried:
+    return corrections.retry(target.engine, org or target.org, what, "tester", **options)
+
+
+def require_agreement(target: Target) -> None:
+    """Samples, ids, quarter hours, labels, quarantine, the version's span and the ledger say the same."""
+    with db.org_session(target.engine, target.org, snapshot=True) as session:
+        model, version = versions.get(session, target.version_id)
+        own, of = {"version": version.id}, f"samples_{version.relation}"
+        queries = [
+            f"select count(*) from {of}",
+            f"select count(*) from ids_{model.relation} where version_id = :version",
+            "select coalesce(sum(n), 0) from quarter_hours where version_id = :version",
+            "select coalesce(sum(stored), 0) from batches where kind = 'samples' and version_id = :version",
+        ]
+        assert len({int(session.scalar(text(query), own) or 0) for query in queries}) == 1
+        labelled = f"select count(label) from labels_{version.relation}"
+        counted = "select coalesce(sum(n_labelled), 0) from quarter_hours where version_id = :version"
+        assert session.scalar(text(labelled)) == session.scalar(text(counted), own)
+        kept = session.scalar(text("select count(*) from quarantine"))
+        assert kept == session.scalar(text("select coalesce(sum(quarantined), 0) from batches"))
+        span = session.execute(text(f"select min(_dc_time), max(_dc_time) from {of}")).one()
+        assert (version.earliest, version.watermark) == tuple(span)
+        lines = "select count(*) from batches where taken <> stored + duplicates + quarantined + dropped + removed"
+        assert session.scalar(text(lines)) == 0
+
+
+def test_deleted_samples_can_be_logged_again_and_meet_their_labels_again(target: Target) -> None:
+    take(target, rows(0, 300))
+    take_labels(target, labels(0, 300))
+    hour = START + timedelta(hours=1)
+
+    assert delete(target, hour, hour + timedelta(minutes=33)) == Deleted(66, 66)
+
+    require_agreement(target)
+    assert target.samples == 234
+    take(target, rows(0, 300), "again")
+    require_agreement(target)
+    assert (target.samples, target.labels) == (300, 300)
+    line = target.scalar("select row_to_json(b) from batches b where action = 'delete'")
+    assert (line["by"], line["stored"], line["removed"]) == ("tester", -66, 66)
+
+
+def test_labels_go_too_when_asked_for_and_do_not_come_back_from_waiting(target: Target) -> None:
+    take_labels(target, labels(0, 100))
+    take(target, rows(0, 100))
+    assert delete(target, START, START + timedelta(days=1), with_labels=True) == Deleted(100, 100)
+    take(target, rows(0, 100), "again")
+    assert (target.samples, target.labels) == (100, 0)
+    require_agreement(target)
+
+
+def test_a_label_that_another_version_of_the_sample_has_stays_with_it(target: Target) -> None:
+    with db.org_session(target.engine, target.org) as session:
+        columns = NewVersion("v2", {"age": "numeric", "job": "categorical"}, classes=["0", "1"])
+        second = versions.create(session, models.get(session, target.model_id), columns).id
+    other = Target(target.engine, target.org, target.model_id, second)
+    for each in (target, other):
+        take(each, rows(0, 10), str(each.version_id))
+    take_labels(target, labels(0, 10))
+
+    delete(target, START, START + timedelta(days=1))
+
+    assert (target.samples, target.labels, other.samples, other.labels) == (0, 0, 10, 10)
+    relation = target.scalar("select relation from models")
+    assert target.scalar(f"select count(*) from orphan_labels_{relation}") == 0
+    take(target, rows(0, 10), "again")
+    assert target.labels == 10
+    for each in (target, other):
+        require_agreement(each)
+
+
+def test_the_windows_of_deleted_samples_are_due_again_and_their_revisions_grow(target: Target) -> None:
+    take(target, rows(0, 3000))  # a day has 2880
+    take_labels(target, labels(0, 3000))
+    revisions = "select sum(rows_revision), sum(labels_revision) from quarter_hours where at < '2026-03-01 01:00+00'"
+    with db.org_session(target.engine, target.org) as session:
+        session.execute(text("update quarter_hours set is_touched = false"))
+        before = session.execute(text(revisions)).one()
+    delete(target, START, START + timedelta(hours=1))
+    with db.org_session(target.engine, target.org) as session:
+        after = session.execute(text(revisions)).one()
+        touched = session.scalars(text("select at from quarter_hours where is_touched order by at")).all()
+    assert (after[0] - before[0], after[1] - before[1]) == (120, 120)
+    assert list(touched) == [START + timedelta(minutes=15 * number) for number in range(4)]
+
+
+def test_an_emptied_window_waits_for_no_newer_sample(target: Target) -> None:
+    take(target, rows(0, 3000))
+    with db.org_session(target.engine, target.org) as session:
+        due_windows.add(session, [(target.version_id, due_windows.Window(START, START + timedelta(days=1)))])
+    delete(target, START, START + timedelta(days=2))
+    with db.org_session(target.engine, target.org) as session:
+        assert session.get_one(Version, target.version_id).watermark is None
+        assert due_windows.next_at(session) is not None
+        assert only(due_windows.claim(session, 8, timedelta(seconds=5))).window.start == START
+
+
+def test_a_deletion_in_many_transactions_takes_out_the_same(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corrections, "ROWS_AT_ONCE", 70)
+    take(target, rows(0, 2000))
+    take_labels(target, labels(500, 1000))
+    first = START + timedelta(minutes=7)
+    assert delete(target, first, first + timedelta(hours=10)).samples == 1200
+    assert target.scalar("select count(*) from batches where action = 'delete'") > 10
+    require_agreement(target)
+
+
+def test_rows_that_are_logged_while_a_span_is_deleted_stay(target: Target) -> None:
+    take(target, rows(0, 10), logged_at=NOW)
+    take(target, rows(10, 10), "later", logged_at=NOW + timedelta(minutes=2))
+    span = Span(target.version_id, START, START + timedelta(days=1), NOW + timedelta(minutes=1))
+    assert corrections.delete_samples(target.engine, target.org, span, "tester").samples == 10
+    assert target.samples == 10
+    require_agreement(target)
+
+
+def test_deleting_beside_ingestion_loses_and_doubles_nothing(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corrections, "ROWS_AT_ONCE", 100)
+    failed = list[BaseException]()
+
+    def ingest(part: int) -> None:
+        try:
+            for number in range(part, 30, 2):
+                pipeline.insist(partial(take, target, rows(number * 50, 60), f"{part}/{number}"))
+                take_labels(target, labels(number * 50, 60), f"l{part}/{number}", NOW + timedelta(seconds=number))
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=ingest, args=(part,)) for part in range(2)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        span = Span(target.version_id, START, START + timedelta(hours=8), datetime.now(UTC) + timedelta(days=400))
+        corrections.delete_samples(target.engine, target.org, span, "tester")
+    assert failed == []
+    require_agreement(target)
+    take(target, rows(0, 1510), "all again")
+    assert (target.samples, target.labels) == (1510, 1510)
+    require_agreement(target)
+
+
+def test_a_span_that_is_none_or_of_nothing_is_refused(target: Target) -> None:
+    with db.org_session(target.engine, target.org) as session:
+        model = models.get(session, target.model_id)
+        with pytest.raises(errors.InvalidInput, match="before it begins"):
+            corrections.spans(session, model, None, START, START)
+        with pytest.raises(errors.NotFound):
+            corrections.spans(session, model, "v9", START, NOW)
+        assert list(corrections.spans(session, model, None, START, NOW)) == ["v1"]
+    assert delete(target, START, NOW) == Deleted(0, 0)
+
+
+def wrong(count: int, first: int = 0) -> list[bytes]:
+    """Rows with a feature that the version does not have."""
+    return [row.replace(b'"age"', b'"years"') for row in rows(first, count)]
+
+
+def test_a_row_that_is_fine_now_leaves_the_quarantine_and_others_stay_with_their_reason(target: Target) -> None:
+    take(target, rows(0, 2))
+    take(target, [rows(0, 1)[0].replace(b'"age": 0', b'"age": 5'), *wrong(3, 10), b"null"], "topic/0/1")
+    take_labels(target, [b'{"_dc_sample_id": "s1"}', b"[]"], "labels/0/1")
+    assert target.scalar("select count(*) from quarantine") == 7
+    delete(target, START, START + timedelta(seconds=15))  # s0, which the first of them conflicts with
+
+    trial = retry(target, dry_run=True)
+    assert target.scalar("select count(*) from quarantine") == 7
+    done = retry(target)
+
+    assert trial == done
+    assert (done.tried, done.stored, done.duplicates) == (7, 1, 0)
+    assert sum(done.still_bad.values()) == 6
+    assert target.samples == 2
+    require_agreement(target)
+    assert retry(target).stored == 0
+    require_agreement(target)
+
+
+def test_a_row_that_postgresql_does_not_take_holds_up_no_other_when_it_is_tried_again(target: Target) -> None:
+    ddl = "alter table samples_{} add check (age <> 25)"
+    with db.org_session(target.engine, target.org) as session:
+        relation = versions.get(session, target.version_id)[1].relation
+        session.execute(text(ddl.format(relation)))
+    Direct(target.engine).take_samples(target.org, target.version_id, [Raw(row) for row in rows(20, 10)])
+    take(target, [*rows(0, 1), rows(0, 1)[0].replace(b'"age": 0', b'"age": 5')])
+
+    trial, done = retry(target, dry_run=True), retry(target)
+
+    assert trial == done
+    assert (done.tried, done.stored, done.still_bad) == (2, 0, {"conflict": 1, "refused": 1})
+    require_agreement(target)
+
+
+def test_a_retry_decides_by_the_time_of_logging_and_the_retention_of_now(target: Target) -> None:
+    short = Organization(target.org.id, target.org.name, target.org.schema, timedelta(days=30))
+    with db.org_session(target.engine, target.org) as session:
+        deliveries = [Delivery(rows(0, 20), NOW, "s")]
+        outcome = pipeline.store_samples(session, short, target.version_id, deliveries)
+    assert outcome.quarantined == 20
+    assert retry(target, org=short).still_bad == {"too_old": 20}
+    assert retry(target).stored == 20
+    relation = target.scalar("select relation from versions")
+    assert target.scalar(f"select array_agg(distinct _dc_logged_at) from samples_{relation}") == [NOW]
+    require_agreement(target)
+
+
+def test_a_row_that_came_meanwhile_is_a_duplicate_when_it_is_tried_again(target: Target) -> None:
+    take(target, [*wrong(1), *rows(0, 1)])
+    with db.org_session(target.engine, target.org) as session:
+        session.execute(text("update quarantine set row = :row"), {"row": rows(0, 1)[0]})
+    assert retry(target) == Retried(1, 0, 1, {})
+    require_agreement(target)
+
+
+def test_a_label_is_tried_again_too(target: Target) -> None:
+    take(target, rows(0, 2))
+    take_labels(target, [b'{"_dc_sample_id": "s1"}', b"[]"])
+    with db.org_session(target.engine, target.org) as session:
+        session.execute(text("update quarantine set row = :row where position = 1"), {"row": labels(0, 1)[0]})
+    assert retry(target, Chosen(model="credit")) == Retried(2, 1, 0, {"missing_feature": 1})
+    assert target.labels == 1
+    require_agreement(target)
+
+
+def test_what_is_replayed_after_a_retry_or_beside_the_quarantine_is_counted_once(target: Target) -> None:
+    take(target, [*rows(0, 3), *wrong(2, 5)], "topic/0/1")
+    take(target, [*rows(0, 3), *wrong(2, 5)], "topic/0/1")
+    assert target.scalar("select sum(quarantined) from batches") == 2
+    require_agreement(target)
+    assert corrections.drop(target.engine, target.org, ALL, "tester") == 2
+    take(target, [*rows(0, 3), *wrong(2, 5)], "topic/0/1")
+    assert target.scalar("select count(*) from quarantine") == 2
+    require_agreement(target)
+
+
+def test_two_retries_at_once_store_each_row_once(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corrections, "RETRIED_AT_ONCE", 7)
+    take(target, wrong(100))
+    with db.org_session(target.engine, target.org) as session:
+        for number, row in enumerate(rows(0, 100)):
+            session.execute(
+                text("update quarantine set row = :row where position = :position"), {"row": row, "position": number}
+            )
+    done = list[Retried]()
+    threads = [threading.Thread(target=lambda: done.append(retry(target))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(each.stored for each in done) == target.samples == 100
+    require_agreement(target)
+
+
+def test_rows_are_chosen_by_what_is_said_of_them(target: Target) -> None:
+    with db.org_session(target.engine, target.org) as session:
+        models.create(session, NewModel("other", "binary"))
+    take(target, wrong(2), "topic/0/1")
+    take(target, [b"null"], "request/100%_a", NOW + timedelta(hours=1))
+    take_labels(target, [b"[]"], "topic/1/1")
+    counts = {
+        Chosen(): 4,
+        Chosen(model="credit"): 4,
+        Chosen(model="other"): 0,
+        Chosen(version="v1"): 3,
+        Chosen(reason="unknown_field"): 2,
+        Chosen(since=NOW + timedelta(minutes=1)): 1,
+        Chosen(source="topic/"): 3,
+        Chosen(source="request/100%_"): 1,
+        Chosen(source="request/100x_"): 0,
+        Chosen(ids=(1, 2, 99)): 2,
+    }
+    with db.org_session(target.engine, target.org) as session:
+        found = {what: sum(group["rows"] for group in quarantine.summary(session, what)) for what in counts}
+        groups = quarantine.summary(session, ALL)
+        newest = quarantine.listed(session, ALL, 2)
+        shown = quarantine.show(session, newest[1]["id"])
+        with pytest.raises(errors.NotFound):
+            quarantine.show(session, 99)
+    assert found == counts
+    assert (groups[0]["rows"], groups[0]["reason"], groups[0]["version"]) == (2, "unknown_field", "v1")
+    assert shown == newest[1]
+    assert (shown["row"], shown["source"], shown["position"]) == ("null", "request/100%_a", 0)
+
+
+def test_dropped_rows_are_gone_and_the_ledger_knows(target: Target) -> None:
+    take(target, [*wrong(5), b"null"])
+    assert corrections.drop(target.engine, target.org, Chosen(reason="unknown_field"), "tester") == 5
+    assert target.scalar("select count(*) from quarantine") == 1
+    require_agreement(target)
+    with db.org_session(target.engine, target.org) as session:
+        assert session.query(Quarantined).one().row == b"null"
+
+
+def test_a_sample_is_found_wherever_it_is(target: Target) -> None:
+    take(target, [*rows(0, 1), rows(0, 1)[0].replace(b'"age": 0', b'"age": 9')])
+    take_labels(target, labels(0, 2))
+
+    def states(sample_id: str) -> list[str]:
+        with db.org_session(target.engine, target.org) as session:
+            found = sample_lookup.find(session, models.get(session, target.model_id), sample_id)
+            json.dumps(found, default=str)
+            return [each["state"] for each in found]
+
+    unreadable = [
+        b'{"_dc_sample_id": "u1", "age": NaN}',
+        b'{"_dc_sample_id": "u2", "age": 1e309}',
+        b'{"job": "caf\xe9", "_dc_sample_id" : "u\\u0033", "age": ',
+        b'{"age": "\\"_dc_sample_id\\": \\"u4\\""}',
+    ]
+    for row in unreadable:
+        take(target, [row], row.hex())
+    assert states("s0") == ["stored", "quarantined"]
+    assert states("u1") == states("u2") == states("u3") == ["quarantined"]
+    with pytest.raises(errors.NotFound):
+        states("u4")
+    assert states("s1") == ["label waits"]
+    with pytest.raises(errors.NotFound, match="s2"):
+        states("s2")

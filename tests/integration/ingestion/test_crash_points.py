@@ -1,0 +1,129 @@
+"""A process that dies before or after any statement of ingestion loses nothing, and what comes again is stored once."""
+
+import os
+import signal
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import Engine, text
+
+from dcmon.app import App
+from dcmon.ingestion import kafka, message_batches, message_format
+from dcmon.ingestion.message_batches import Batch
+from dcmon.ingestion.offsets import Seek
+from dcmon.ingestion.target_cache import Targets
+from dcmon.output import Output
+from dcmon.settings import Settings
+from dcmon.tenancy import provisioning
+from tests.integration.conftest import Target, labels, new_target, rows
+
+NOW = datetime(2026, 4, 1, tzinfo=UTC)
+
+
+def messages_of(target: Target) -> list[kafka.Received]:
+    """Samples of which one is bad and some come twice, labels of which some wait, and a message that is none."""
+    bad = rows(20, 1)[0].replace(b'"age": 20', b'"age": "old"')
+    pack = message_format.pack
+    samples = [
+        *pack(target.org.id, "samples", target.version_id, NOW, [*rows(0, 20), bad], 30),
+        *pack(target.org.id, "samples", target.version_id, NOW, rows(10, 20), 30),
+        b"poison",
+    ]
+    said = pack(target.org.id, "labels", target.model_id, NOW, labels(0, 40), 50)
+    return [
+        kafka.Received(kafka.Place(topic, 0, offset), value, offset or None, NOW)
+        for topic, values in (("samples", samples), ("labels", said))
+        for offset, value in enumerate(values)
+    ]
+
+
+def take(app: App, topics: dict[str, uuid.UUID], received: list[kafka.Received]) -> None:
+    """What a worker does with what it has read."""
+    batch, targets = Batch(), Targets(app.engine)
+    for each in received:
+        batch.add((topics[each.place.topic], 0), each, Seek())
+    message_batches.decode(targets, batch)
+    message_batches.take(app.engine, targets, batch)
+
+
+def in_a_process_that_dies(settings: Settings, work: Callable[[App], None], at: int) -> bool:
+    """Work in a forked process that kills itself before its step number `at`; whether it came so far."""
+    child = os.fork()
+    if child == 0:
+        left = iter(range(at, -1, -1))
+        for kind, name in ((psycopg.Cursor, "execute"), (psycopg.Cursor, "copy"), (psycopg.Connection, "commit")):
+            setattr(kind, name, _dying(getattr(kind, name), left))
+        try:
+            with App(settings, Output(quiet=True)) as app:
+                work(app)
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
+def _dying(step: Callable[..., Any], left: Iterator[int]) -> Callable[..., Any]:
+    def counted(*arguments: Any, **named: Any) -> Any:
+        if next(left, -1) == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(*arguments, **named)
+
+    return counted
+
+
+def state(app: App, target: Target, topics: dict[str, uuid.UUID]) -> dict[str, object]:
+    """Everything that must be the same, however often the work was begun."""
+    named = {"topics": list(topics.values())}
+
+    def public(statement: str) -> object:
+        with app.public() as session:
+            return session.scalar(text(f"{statement} where topic_id = any(:topics)"), named)
+
+    relation = target.scalar("select relation from models")
+    return {
+        "samples": target.samples,
+        "labels": target.labels,
+        "waiting labels": target.scalar(f"select count(*) from orphan_labels_{relation}"),
+        "quarantined": target.scalar("select count(*) from quarantine"),
+        "counted": target.scalar("select array[sum(n), sum(n_labelled)] from quarter_hours"),
+        "ledger": target.scalar("select array[sum(taken), sum(stored), sum(duplicates), sum(messages)] from batches"),
+        "dead": public("select count(*) from dead_letters"),
+        "floors": public("select sum(next_offset) from ingest_floor"),
+        "spans": public("select array[count(*), sum(dead)] from ingest_spans"),
+    }
+
+
+WANTED = {
+    "samples": 30, "labels": 30, "waiting labels": 10, "quarantined": 1, "counted": [30, 30],
+    "ledger": [81, 70, 10, 3], "dead": 1, "floors": 4, "spans": [2, 1],
+}  # fmt: skip
+
+
+@pytest.mark.timeout(300)
+def test_a_worker_that_dies_at_any_step_loses_and_doubles_nothing(app: App, engine: Engine) -> None:
+    """An organization and topics of its own for each step at which the first process dies; a second one ends it."""
+    step = 0
+    while True:
+        org = provisioning.create_organization(engine, f"step-{step}", "o@step.example").organization
+        target, topics = new_target(engine, org), {"samples": uuid.uuid4(), "labels": uuid.uuid4()}
+        received = messages_of(target)
+        died = in_a_process_that_dies(app.settings, lambda each: take(each, topics, received), step)  # noqa: B023
+        take(app, topics, received)
+        assert state(app, target, topics) == WANTED, f"after dying before step {step}"
+        if not died:
+            break
+        step += 1
+
+    assert step > 30
+
+
+def test_a_worker_that_dies_again_and_again_gets_to_the_end(app: App, target: Target) -> None:
+    topics, received, step = {"samples": uuid.uuid4(), "labels": uuid.uuid4()}, messages_of(target), 0
+    while in_a_process_that_dies(app.settings, lambda each: take(each, topics, received), step):
+        step += 1
+
+    assert state(app, target, topics) == WANTED

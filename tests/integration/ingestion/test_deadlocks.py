@@ -1,0 +1,139 @@
+"""Two workers that store the same ids in opposite order wait for each other in turn: PostgreSQL has to end nobody."""
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import pytest
+from sqlalchemy import text
+
+from dcmon import db
+from dcmon.app import App
+from dcmon.ingestion import corrections, kafka, message_batches, message_format
+from dcmon.ingestion.corrections import Span
+from dcmon.ingestion.message_batches import Batch
+from dcmon.ingestion.offsets import Seek
+from dcmon.ingestion.quarantine import Chosen
+from dcmon.ingestion.target_cache import Targets
+from dcmon.storage import versions
+from dcmon.storage.versions import NewVersion
+from tests.integration.conftest import Target, eventually, labels, rows
+from tests.integration.ingestion.test_ingest_faults import TOPICS
+
+NOW, START = datetime(2026, 4, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC)
+ROUNDS, ROWS = 12, 240
+
+
+@pytest.fixture
+def second(target: Target) -> Target:
+    """Another version of the same model."""
+    with db.org_session(target.engine, target.org) as session:
+        model, _ = versions.get(session, target.version_id)
+        columns = NewVersion("v2", {"age": "numeric", "job": "categorical"}, classes=["0", "1"])
+        return Target(target.engine, target.org, model.id, versions.create(session, model, columns).id)
+
+
+def bad(number: int) -> bytes:
+    return rows(number, 1)[0].replace(b'"age"', b'"years"')
+
+
+def parts(first: int, seed: int) -> list[list[bytes]]:
+    """Rows of a round, some of them bad, shuffled and in two halves."""
+    given = [*rows(first, ROWS), *(bad(number) for number in range(first, first + 20))]
+    Random(seed).shuffle(given)
+    return [given[: len(given) // 2], given[len(given) // 2 :]]
+
+
+def batch_of(round_: int, partitions: Sequence[int], targets: Sequence[Target], with_labels: bool) -> Batch:
+    """What a worker has read of its partitions: of each the rows of both versions, in its own order."""
+    batch = Batch()
+    for partition, half in zip(partitions, parts(100 * round_, seed=partitions[0]), strict=True):
+        for at, target in enumerate(targets):
+            value = message_format.pack(target.org.id, "samples", target.version_id, NOW, half, 1000)[0]
+            _add(batch, "samples", partition, 2 * round_ + at, value)
+        if with_labels:
+            said = labels(100 * round_ + partition * 20, ROWS)
+            value = message_format.pack(target.org.id, "labels", target.model_id, NOW, said[::-1], 1000)[0]
+            _add(batch, "labels", partition, round_, value)
+    return batch
+
+
+def _add(batch: Batch, kind: str, partition: int, offset: int, value: bytes) -> None:
+    place = kafka.Place(kind, partition, offset)
+    batch.add((TOPICS[kind], partition), kafka.Received(place, value, offset or None, NOW + timedelta(days=1)), Seek())
+
+
+def at_once(*works: Callable[[], None]) -> None:
+    """All at once, on threads; what one raises is raised here."""
+    raised, start = list[BaseException](), threading.Barrier(len(works))
+
+    def run(work: Callable[[], None]) -> None:
+        try:
+            start.wait(30)
+            work()
+        except BaseException as error:
+            raised.append(error)
+
+    threads = [threading.Thread(target=run, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    if raised:
+        raise raised[0]
+
+
+def deadlocks(app: App, target: Target) -> int:
+    """How many PostgreSQL ended in this database; a connection tells its numbers when it closes."""
+    name = target.engine.url.database
+    for engine in (app.engine, target.engine):
+        engine.dispose()
+    others = "select count(*) = 0 from pg_stat_activity where datname = :name and pid <> pg_backend_pid()"
+    with target.engine.connect() as connection:
+        assert eventually(lambda: bool(connection.scalar(text(others), {"name": name})))
+        return int(connection.scalar(text("select deadlocks from pg_stat_database where datname = :n"), {"n": name}))
+
+
+@pytest.mark.parametrize("with_labels", [False, True])
+def test_two_workers_with_the_same_rows_in_opposite_order(
+    app: App, target: Target, second: Target, with_labels: bool
+) -> None:
+    def work(partitions: Sequence[int]) -> Callable[[], None]:
+        def run() -> None:
+            targets = Targets(app.engine)
+            for round_ in range(ROUNDS):
+                batch = batch_of(round_, partitions, [target, second], with_labels)
+                message_batches.decode(targets, batch)
+                message_batches.take(app.engine, targets, batch)
+
+        return run
+
+    at_once(work([0, 1]), work([3, 2]))
+
+    assert deadlocks(app, target) == 0
+    count = 100 * (ROUNDS - 1) + ROWS
+    assert (target.samples, second.samples) == (count, count)
+    kept = 2 * len({number for round_ in range(ROUNDS) for number in range(100 * round_, 100 * round_ + 20)})
+    assert target.scalar("select count(*) from quarantine") == kept
+
+
+def test_a_worker_and_the_retry_of_rows_that_it_quarantines_again(app: App, target: Target) -> None:
+    """The retry takes rows out and wants their ids; who stores these ids has the same rows to put in."""
+    given = rows(0, 600)
+    others = [each.replace(b'"job": "j', b'"job": "k') for each in given]
+    everything = Span(target.version_id, START, START + timedelta(days=1), datetime(2030, 1, 1, tzinfo=UTC))
+
+    def store() -> None:
+        app.ingestion.take_samples(target.org, target.version_id, [*given, *others])
+
+    def retry() -> None:
+        corrections.retry(target.engine, target.org, Chosen(), "tester")
+
+    store()
+    for _ in range(8):
+        corrections.delete_samples(target.engine, target.org, everything, "tester")
+        at_once(store, retry, retry)
+
+    assert deadlocks(app, target) == 0
+    assert target.samples == 600

@@ -1,0 +1,397 @@
+"""What goes wrong between a batch and PostgreSQL costs as little as it can, and loses nothing."""
+
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
+
+from dcmon import db, errors
+from dcmon.app import App
+from dcmon.db import Organization
+from dcmon.ingestion import audit_reader, kafka, message_batches, offsets, parked_messages, pipeline
+from dcmon.ingestion import message_format as messages
+from dcmon.ingestion.message_batches import Batch
+from dcmon.ingestion.offsets import Seek, Sought, Stretch
+from dcmon.ingestion.parked_messages import Letter
+from dcmon.ingestion.pipeline import Group
+from dcmon.ingestion.target_cache import Targets
+from dcmon.storage import versions
+from dcmon.storage.ledger import Partition
+from dcmon.tenancy import organizations, provisioning
+from tests.integration.conftest import Target, labels, new_target, rows
+
+NONE = Seek()
+TOPICS = {"samples": uuid.uuid4(), "labels": uuid.uuid4()}
+NOW = datetime(2026, 4, 1, tzinfo=UTC)
+
+
+def received(first: int, *values: bytes | None, kind: str = "samples") -> list[kafka.Received]:
+    """Messages as the consumer hands them over, at consecutive offsets of one partition."""
+    return [
+        kafka.Received(kafka.Place(kind, 0, offset), value, offset or None, NOW + timedelta(days=1))
+        for offset, value in enumerate(values, first)
+    ]
+
+
+def batch_of(app: App, messages: Iterable[kafka.Received], seek: Seek = NONE) -> Batch:
+    """A batch as the worker has it before it stores it."""
+    batch = Batch()
+    for each in messages:
+        batch.add((TOPICS[each.place.topic], each.place.partition), each, seek)
+    message_batches.decode(Targets(app.engine), batch)
+    return batch
+
+
+def take(app: App, batch: Batch) -> None:
+    message_batches.take(app.engine, Targets(app.engine), batch)
+
+
+def retry_parked(app: App) -> None:
+    message_batches.retry_parked(app.engine, Targets(app.engine))
+
+
+def packed(target: Target, of: Sequence[bytes], per_message: int = 10, minutes: int = 0) -> list[bytes]:
+    logged_at = NOW + timedelta(minutes=minutes)
+    return messages.pack(target.org.id, "samples", target.version_id, logged_at, of, per_message)
+
+
+def ddl(target: Target, *statements: str) -> None:
+    """Change the sample table of the target; {samples} is its name."""
+    with db.org_session(target.engine, target.org) as session:
+        name = f"samples_{versions.get(session, target.version_id)[1].relation}"
+        for statement in statements:
+            session.execute(text(statement.replace("{samples}", name)))
+
+
+def public(app: App, statement: str) -> object:
+    with app.public() as session:
+        return session.scalar(text(statement))
+
+
+def test_an_organization_that_is_locked_is_parked_and_nobody_waits(app: App, target: Target) -> None:
+    other = new_target(
+        target.engine, provisioning.create_organization(target.engine, "other", "o@other.example").organization
+    )
+    batch = batch_of(app, received(0, *packed(target, rows(0, 10)), *packed(other, rows(0, 10))))
+    with target.engine.begin() as migration:
+        migration.execute(text("select pg_advisory_xact_lock(:gate, :id)"), {"gate": db.GATE, "id": target.org.id})
+        began = time.monotonic()
+        take(app, batch)
+        assert time.monotonic() - began < 5
+        assert (other.samples, public(app, "select count(*) from parked_messages")) == (10, 1)
+
+    retry_parked(app)
+
+    assert (target.samples, public(app, "select count(*) from parked_messages")) == (10, 0)
+
+
+def test_a_message_that_can_not_be_stored_whatever_is_left_out_of_it_costs_itself_alone(
+    app: App, target: Target
+) -> None:
+    ddl(
+        target,
+        "create function fails() returns trigger language plpgsql as 'begin"
+        " if (select count(*) from new) > 5 and exists (select 1 from new where age = 25) then"
+        " raise exception using errcode = ''22000''; end if; return null; end'",
+        "create trigger fails after insert on {samples} referencing new table as new"
+        " for each statement execute function fails()",
+    )
+
+    take(app, batch_of(app, received(0, *packed(target, rows(0, 50)))))
+    take(app, batch_of(app, received(0, *packed(target, rows(0, 60)))))
+
+    assert target.samples == 50
+    assert public(app, "select at_offset from dead_letters") == 2
+    assert target.scalar("select array[sum(taken), sum(stored), sum(dropped)] from batches") == [60, 50, 10]
+
+
+def test_a_server_that_ends_in_the_middle_of_copy_is_unreachable_and_nothing_stays(app: App, target: Target) -> None:
+    ddl(
+        target,
+        "create function ends() returns trigger language plpgsql as"
+        " 'begin perform pg_terminate_backend(pg_backend_pid()); return new; end'",
+        "create trigger ends before insert on {samples} for each row when (new.age = 25) execute function ends()",
+    )
+    batch = batch_of(app, received(0, *packed(target, rows(0, 50))))
+
+    with pytest.raises(errors.Unreachable):
+        take(app, batch)
+    assert target.samples == 0
+
+    ddl(target, "drop trigger ends on {samples}")
+    take(app, batch)
+    assert target.samples == 50
+
+
+@pytest.mark.parametrize("state", ["40P01", "40001", "55P03"])
+def test_a_deadlock_in_the_middle_of_copy_repeats_the_organization(app: App, target: Target, state: str) -> None:
+    ddl(
+        target,
+        "create sequence tries",
+        "create function fails() returns trigger language plpgsql as"
+        f" 'begin if nextval(''tries'') < 3 then raise exception using errcode = ''{state}''; end if;"
+        " return new; end'",
+        "create trigger fails before insert on {samples} for each row when (new.age = 25) execute function fails()",
+    )
+
+    take(app, batch_of(app, received(0, *packed(target, rows(0, 50)))))
+
+    assert target.samples == 50
+    assert target.scalar("select sum(taken) from batches") == 50
+
+
+def test_what_can_not_be_locked_is_parked_after_some_tries(app: App, target: Target) -> None:
+    ddl(
+        target,
+        "create function fails() returns trigger language plpgsql as"
+        " 'begin raise exception using errcode = ''55P03''; end'",
+        "create trigger fails before insert on {samples} for each row execute function fails()",
+    )
+    take(app, batch_of(app, received(0, *packed(target, rows(0, 10)))))
+    assert public(app, "select count(*) from parked_messages") == 1
+
+    ddl(target, "drop trigger fails on {samples}")
+    retry_parked(app)
+    assert target.samples == 10
+
+
+def test_a_batch_whose_reading_began_anew_settles_only_what_it_has_without_a_hole(app: App, target: Target) -> None:
+    """A partition was taken away and given back in the middle: what is not read again yet is not settled."""
+    values = packed(target, rows(0, 50))
+
+    take(app, batch_of(app, [*received(4, values[4]), *received(0, *values[:2])]))
+    assert (public(app, "select next_offset from ingest_floor"), target.samples) == (2, 20)
+
+    take(app, batch_of(app, received(2, *values[2:])))
+    assert (public(app, "select next_offset from ingest_floor"), target.samples) == (5, 50)
+
+
+def test_a_batch_that_others_have_settled_since_changes_nothing(app: App, target: Target) -> None:
+    values = packed(target, rows(0, 50))
+    late = batch_of(app, received(0, *values[:3]))
+    take(app, batch_of(app, received(0, *values)))
+
+    take(app, late)
+
+    assert (public(app, "select next_offset from ingest_floor"), target.samples) == (5, 50)
+    assert target.scalar("select sum(messages) from batches") == 5
+    assert public(app, "select count(*) from ingest_spans") == 1
+
+
+def test_samples_and_labels_of_a_batch_lock_their_model_once(app: App, target: Target) -> None:
+    """Shared for samples, then exclusive for labels would be a deadlock between any two workers."""
+    both = [
+        *received(0, *packed(target, rows(0, 10))),
+        *received(0, *messages.pack(target.org.id, "labels", target.model_id, NOW, labels(0, 10), 10), kind="labels"),
+    ]
+    with app.org(target.org) as session, pytest.MonkeyPatch.context() as patch:
+        locks: list[str] = []
+        relation = session.scalar(text("select relation from models"))
+        patch.setattr(pipeline, "_store_group", lambda session, *_: locks.extend(_modes(session, relation)))
+        take(app, batch_of(app, both))
+
+    assert set(locks) == {"ExclusiveLock"}
+
+
+def _modes(session: db.Session, relation: object) -> list[str]:
+    held = text(
+        "select mode from pg_locks where locktype = 'advisory' and classid = 2 and objid = :model"
+        " and pid = pg_backend_pid()"
+    )
+    return list(session.scalars(held, {"model": relation}))
+
+
+def test_a_row_that_postgresql_refuses_is_quarantined_and_its_message_goes_on(app: App, target: Target) -> None:
+    ddl(target, "alter table {samples} add check (age <> 25)")
+
+    take(app, batch_of(app, received(0, *packed(target, rows(0, 50)))))
+
+    assert (target.samples, public(app, "select count(*) from dead_letters")) == (49, 0)
+    assert target.scalar("select reason || ' ' || sample_id from quarantine") == "refused s25"
+    assert target.scalar("select array[sum(taken), sum(stored), sum(quarantined)] from batches") == [50, 49, 1]
+
+
+def test_a_request_with_a_row_that_postgresql_refuses_is_taken_without_it(app: App, target: Target) -> None:
+    ddl(target, "alter table {samples} add check (age <> 25)")
+
+    app.ingestion.take_samples(target.org, target.version_id, rows(0, 50))
+
+    assert target.samples == 49
+    assert target.scalar("select detail from quarantine").startswith("new row for relation")
+
+
+def test_a_request_that_others_are_in_the_way_of_each_time_is_to_be_repeated(app: App, target: Target) -> None:
+    ddl(
+        target,
+        "create function fails() returns trigger language plpgsql as"
+        " 'begin raise exception using errcode = ''40P01''; end'",
+        "create trigger fails before insert on {samples} for each row execute function fails()",
+    )
+
+    with pytest.raises(errors.Locked, match=f"in {pipeline.TRIES} tries") as refused:
+        app.ingestion.take_samples(target.org, target.version_id, rows(0, 10))
+
+    assert refused.value.status == 503
+    assert target.samples == 0
+
+
+def test_what_needs_more_locks_than_postgresql_has_is_stored_in_parts(app: App, target: Target) -> None:
+    store_once, sizes = message_batches._store_once, list[int]()
+
+    def out_of_locks(engine: Engine, targets: Targets, org: Organization, groups: Sequence[Group], *rest: Any) -> None:
+        sizes.append(sum(len(group.letters) for group in groups))
+        if sizes[-1] > 2:
+            raise errors.OutOfMemory(where="here", why="out of shared memory")
+        store_once(engine, targets, org, groups, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(message_batches, "_store_once", out_of_locks)
+        take(app, batch_of(app, received(0, *packed(target, rows(0, 50)))))
+
+    assert sizes == [5, 2, 3, 1, 2]
+    assert target.samples == 50
+    assert public(app, "select count(*) from parked_messages") == 0
+
+
+def test_postgresql_without_memory_for_locks_says_what_to_raise(app: App) -> None:
+    with pytest.raises(errors.OutOfMemory, match="max_locks_per_transaction"), app.public() as session:
+        session.execute(text("do $$ begin raise exception using errcode = '53200'; end $$"))
+
+
+def test_parked_messages_that_another_worker_stores_meanwhile_are_no_dead_letters(app: App, target: Target) -> None:
+    ddl(target, "alter table {samples} rename to away")
+    take(app, batch_of(app, received(0, *packed(target, rows(0, 10)))))
+    parked = public(app, "select count(*) from parked_messages")
+    ddl(target, "alter table away rename to {samples}")
+    stretches = parked_messages.stretches
+
+    def late(session: Session, mine: Iterable[Letter]) -> dict[Partition, Stretch]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(parked_messages, "stretches", stretches)
+            retry_parked(app)
+        return stretches(session, mine)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parked_messages, "stretches", late)
+        retry_parked(app)
+
+    assert parked == 1
+    assert target.samples == 10
+    assert public(app, "select count(*) from dead_letters") == 0
+
+
+def test_an_error_that_no_row_has_made_parks_the_organization_and_nobody_waits(app: App, target: Target) -> None:
+    other = new_target(
+        target.engine, provisioning.create_organization(target.engine, "other", "o@other.example").organization
+    )
+    ddl(
+        target,
+        "create function fails() returns trigger language plpgsql as"
+        " 'begin raise exception using errcode = ''XX000''; end'",
+        "create trigger fails before insert on {samples} for each row execute function fails()",
+    )
+    batch = batch_of(app, received(0, *packed(target, rows(0, 10)), *packed(other, rows(0, 10))))
+    take(app, batch)
+    assert (other.samples, public(app, "select count(*) from parked_messages")) == (10, 1)
+
+    ddl(target, "drop trigger fails on {samples}")
+    retry_parked(app)
+    assert (target.samples, public(app, "select count(*) from parked_messages")) == (10, 0)
+
+
+def test_a_worker_beside_an_older_database_stores_nothing_before_it_has_read_again(app: App, target: Target) -> None:
+    """A standby that took over, or a backup, has less than was read: what comes next is not what it lacks."""
+    values = packed(target, rows(0, 80))
+    take(app, batch_of(app, received(0, *values[:2])))
+
+    with pytest.raises(Sought):
+        take(app, batch_of(app, received(5, *values[5:])))
+    assert target.samples == 20
+
+    take(app, batch_of(app, received(2, *values[2:])))
+    assert target.samples == 80
+
+
+def test_messages_that_were_parked_after_a_seek_are_stored_though_their_offsets_had_been_passed(
+    app: App, target: Target
+) -> None:
+    """The log lost its end, an operator went back, and other messages stand at the same offsets now."""
+    take(app, batch_of(app, received(0, *packed(target, rows(0, 80)))))
+    with app.public() as session:
+        offsets.seek(session, (TOPICS["samples"], 0), 4, "somebody")
+        seek = offsets.last_seek(session, (TOPICS["samples"], 0))
+    again = batch_of(app, received(4, *packed(target, rows(500, 30))), seek)
+    with target.engine.begin() as migration:
+        migration.execute(text("select pg_advisory_xact_lock(:gate, :id)"), {"gate": db.GATE, "id": target.org.id})
+        take(app, again)
+    assert (target.samples, public(app, "select count(*) from parked_messages")) == (80, 3)
+
+    retry_parked(app)
+
+    assert (target.samples, public(app, "select count(*) from parked_messages")) == (110, 0)
+
+
+def test_a_worker_that_has_slept_through_a_seek_stores_and_settles_nothing(app: App, target: Target) -> None:
+    late = batch_of(app, received(2, *packed(target, rows(20, 30))))
+    take(app, batch_of(app, received(0, *packed(target, rows(0, 20)))))
+    with app.public() as session:
+        offsets.seek(session, (TOPICS["samples"], 0), 0, "somebody")
+
+    with pytest.raises(Sought):
+        take(app, late)
+
+    assert (target.samples, public(app, "select next_offset from ingest_floor")) == (20, 0)
+
+
+def test_old_spans_become_one_and_the_audit_finds_nothing(app: App, target: Target) -> None:
+    values = packed(target, rows(0, 120))
+    for first in range(0, 6, 2):
+        take(app, batch_of(app, received(first, *values[first : first + 2])))
+    with app.public() as session:
+        offsets.seek(session, (TOPICS["samples"], 0), 2, "somebody")
+        seek = offsets.last_seek(session, (TOPICS["samples"], 0))
+    for first in range(2, 12, 2):
+        take(app, batch_of(app, received(first, *values[first : first + 2]), seek))
+    take(app, batch_of(app, received(12, b"poison"), seek))
+
+    with app.public() as session:
+        gone = offsets.fold(session, datetime.now(UTC) + timedelta(hours=1))
+
+    assert (gone, target.samples) == (5, 120)
+    last = "select array[first_offset, next_offset, dead] from ingest_spans order by id desc limit 1"
+    assert public(app, last) == [2, 13, 1]
+    with app.public() as session:
+        orgs = organizations.entries(session)
+    assert [each.findings for each in audit_reader.examine(app.engine, orgs)] == [[], []]
+
+
+@pytest.mark.parametrize("is_decoded", [True, False])
+def test_a_message_that_begins_like_ours_and_says_something_else_in_the_end_costs_nobody_else(
+    app: App, target: Target, is_decoded: bool
+) -> None:
+    """What counts is what JSON says: the last of two fields; and of fields that nobody knows, nothing."""
+    other = new_target(
+        target.engine, provisioning.create_organization(target.engine, "other", "o@other.example").organization
+    )
+    (head,) = packed(target, rows(0, 1))
+    more = b',"tags":["x"]}'
+    turned = b',"org":%d,"target":%d,"tags":[]}' % (other.org.id, other.version_id)
+    values = [
+        head[:-1] + more,
+        packed(target, rows(1, 1))[0][:-1] + turned,
+        packed(target, rows(2, 1))[0][:-1] + b"]}",
+        packed(target, rows(3, 1))[0],
+        packed(other, rows(9, 1))[0],
+    ]
+    batch = batch_of(app, received(0, *values))
+    if not is_decoded:
+        batch.groups.clear()
+    take(app, batch)
+
+    assert (target.samples, other.samples) == (2, 2)
+    assert public(app, "select count(*) from dead_letters") == 1

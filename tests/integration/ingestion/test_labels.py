@@ -1,0 +1,216 @@
+"""Labels: whatever order they and their samples come in, the last one by logging time is everywhere."""
+
+import itertools
+import json
+import random
+import threading
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from sqlalchemy import text
+
+from dcmon import db
+from dcmon.db.tables.org import Version
+from dcmon.ingestion import labels, samples
+from dcmon.ingestion.pipeline import insist
+from dcmon.ingestion.row_batch import Delivery
+from dcmon.storage import models, versions
+from dcmon.storage.ledger import Outcome
+from dcmon.storage.models import NewModel
+from dcmon.storage.versions import NewVersion
+from dcmon.windows import quarter_hour
+from tests.integration.conftest import Target, rows
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+
+
+def second_version(target: Target) -> Target:
+    with db.org_session(target.engine, target.org) as session:
+        columns = NewVersion("v2", {"age": "numeric", "job": "categorical"}, classes=["0", "1"])
+        made = versions.create(session, models.get(session, target.model_id), columns)
+        return Target(target.engine, target.org, target.model_id, made.id)
+
+
+def log(target: Target, first: int, count: int) -> None:
+    with db.org_session(target.engine, target.org) as session:
+        model, version = versions.get(session, target.version_id)
+        samples.take(session, model, version, [Delivery(rows(first, count), NOW, "s")])
+
+
+def say(target: Target, sample_id: str, label: object, hours: float = 0) -> Outcome:
+    row = json.dumps({"_dc_sample_id": sample_id, "_dc_label": label}).encode()
+    at = NOW + timedelta(hours=hours)
+    with db.org_session(target.engine, target.org) as session:
+        return labels.take(session, models.get(session, target.model_id), [Delivery([row], at, f"l{hours}")])
+
+
+def said(target: Target) -> dict[str, object]:
+    """The labels of a version's samples."""
+    with db.org_session(target.engine, target.org) as session:
+        relation = session.get_one(Version, target.version_id).relation
+        found = session.execute(
+            text(
+                f"select s._dc_sample_id, l.label from samples_{relation} s left join labels_{relation} l"
+                " on (l.lvl, l.ts, l.h, l.k) = (s._dc_level, s._dc_time, s._dc_hash, s._dc_key)"
+            )
+        )
+        return {row[0]: row[1] for row in found}
+
+
+def require_true_counts(target: Target) -> None:
+    """Each quarter of an hour counts the rows and labelled rows that the tables have."""
+    with db.org_session(target.engine, target.org) as session:
+        relation = session.get_one(Version, target.version_id).relation
+        held = session.execute(
+            text(
+                "select date_bin('15 minutes', s._dc_time, timestamptz '2000-01-01 00:00+00') as at, count(*),"
+                f" count(l.label) from samples_{relation} s left join labels_{relation} l"
+                " on (l.lvl, l.ts, l.h, l.k) = (s._dc_level, s._dc_time, s._dc_hash, s._dc_key) group by 1 order by 1"
+            )
+        ).all()
+        counted = session.execute(
+            text("select at, n, n_labelled from quarter_hours where version_id = :version order by at"),
+            {"version": target.version_id},
+        ).all()
+    assert [tuple(each) for each in counted] == [tuple(each) for each in held]
+
+
+def test_a_label_that_is_said_again_later_outlives_another_in_between(target: Target) -> None:
+    for order in itertools.permutations(range(3)):
+        own = new_model(target, str(order))["v1"]
+        log(own, 0, 1)
+        for number in order:
+            say(own, "s0", ["a", "b", "a"][number], number)
+            say(own, "s9", ["a", "b", "a"][number], number)
+        log(own, 9, 1)
+
+        assert said(own) == {"s0": "a", "s9": "a"}, order
+        require_true_counts(own)
+
+
+STEPS = ("sample of v1", "sample of v2", "first label", "last label")
+
+
+def test_versions_that_have_the_same_sample_end_with_the_same_label(target: Target) -> None:
+    for order in itertools.permutations(STEPS):
+        both = new_model(target, ", ".join(order))
+        steps = {
+            "sample of v1": partial(log, both["v1"], 0, 1),
+            "sample of v2": partial(log, both["v2"], 0, 1),
+            "first label": partial(say, both["v1"], "s0", "old", 0),
+            "last label": partial(say, both["v1"], "s0", "new", 1),
+        }
+        for step in order:
+            steps[step]()
+
+        assert [said(each) for each in both.values()] == [{"s0": "new"}, {"s0": "new"}], order
+        for each in both.values():
+            require_true_counts(each)
+
+
+def test_the_same_label_again_is_a_duplicate_whenever_it_is_said(target: Target) -> None:
+    log(target, 0, 1)
+    for sample_id in ("s0", "waits"):
+        assert say(target, sample_id, "a") == Outcome(1, 1, 0, 0)
+        assert say(target, sample_id, "a") == Outcome(1, 0, 1, 0)
+        assert say(target, sample_id, "a", 1) == Outcome(1, 0, 1, 0)
+        assert say(target, sample_id, "b", 0.5) == Outcome(1, 0, 1, 0)
+        assert say(target, sample_id, "b", 2) == Outcome(1, 1, 0, 0)
+    assert target.scalar("select labels_revision from quarter_hours") == 2
+
+
+def test_a_null_label_counts_as_none_and_can_be_said_before_and_after(target: Target) -> None:
+    log(target, 0, 2)
+    say(target, "s0", None)
+    assert target.scalar("select n_labelled from quarter_hours") == 0
+    say(target, "s0", "1", 1)
+    assert target.scalar("select n_labelled from quarter_hours") == 1
+    say(target, "s0", None, 2)
+    assert target.scalar("select n_labelled from quarter_hours") == 0
+    require_true_counts(target)
+
+
+def test_a_class_is_text(target: Target) -> None:
+    log(target, 0, 5)
+    for number, label in enumerate([1, 1.0, 1.5, "1.0", 2**70]):
+        say(target, f"s{number}", label)
+    assert said(target) == {"s0": "1", "s1": "1", "s2": "1.5", "s3": "1.0", "s4": str(2**70)}
+
+
+def test_a_regression_label_is_a_number(target: Target) -> None:
+    with db.org_session(target.engine, target.org) as session:
+        model = models.create(session, NewModel("price", "regression"))
+        version = versions.create(session, model, NewVersion("v1", {"age": "numeric", "job": "categorical"}))
+        own = Target(target.engine, target.org, model.id, version.id)
+        row = json.loads(rows(0, 1)[0]) | {"_dc_prediction": 1.5}
+        del row["_dc_prediction_probabilities"]
+        samples.take(session, model, version, [Delivery([json.dumps(row).encode()], NOW, "s")])
+    say(own, "s0", 2)
+    assert said(own) == {"s0": 2.0}
+    assert say(own, "s0", "2", 1).quarantined == 1
+
+
+def test_one_bad_label_is_quarantined_once_and_costs_nothing_else(target: Target) -> None:
+    good, bad = (
+        b'{"_dc_sample_id": "s0", "_dc_label": 1}',
+        b'{"_dc_sample_id": "s1", "_dc_label": "\\u0000", "a\\u0000": 1}',
+    )
+    log(target, 0, 1)
+    for _ in range(2):
+        with db.org_session(target.engine, target.org) as session:
+            model = models.get(session, target.model_id)
+            labels.take(session, model, [Delivery([good, bad, b"[]"], NOW, "l", 7)])
+    assert said(target) == {"s0": "1"}
+    assert target.scalar("select array_agg(position order by position) from quarantine where kind = 'labels'") == [8, 9]
+
+
+def test_labels_and_samples_that_come_at_once_always_meet(target: Target) -> None:
+    other = second_version(target)
+    work = [lambda f=first: insist(lambda: log(target, f, 40)) for first in range(0, 200, 20)]
+    work += [lambda f=first: insist(lambda: log(other, f, 40)) for first in range(0, 200, 20)]
+    work += [lambda n=number: [say(target, f"s{each}", "x") for each in range(n, 220, 10)] for number in range(10)]
+    random.Random(3).shuffle(work)
+    threads = [threading.Thread(target=lambda part=part: [each() for each in part]) for part in (work[::2], work[1::2])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    for each in (target, other):
+        assert said(each) == {f"s{number}": "x" for number in range(220)}
+        require_true_counts(each)
+
+
+def test_any_order_ends_in_the_same_labels(target: Target) -> None:
+    chance = random.Random(5)
+    # Which of two labels of one moment wins is decided by arrival: here no two are of one moment.
+    given = [("label", f"s{chance.randrange(5)}", chance.choice(["a", "b", None]), hour) for hour in range(12)]
+    given += [(name, f"s{number}", None, 0) for name in ("v1", "v2") for number in range(5)]
+    ends = []
+    for turn in range(5):
+        chance.shuffle(given)
+        both = new_model(target, f"turn {turn}")
+        for kind, sample_id, label, hour in given:
+            if kind == "label":
+                say(both["v1"], sample_id, label, hour)
+            else:
+                log(both[kind], int(sample_id[1:]), 1)
+        for each in both.values():
+            require_true_counts(each)
+        ends.append([said(each) for each in both.values()])
+    assert all(end == ends[0] for end in ends)
+
+
+def new_model(target: Target, name: str) -> dict[str, Target]:
+    """A model with two versions, by their names."""
+    with db.org_session(target.engine, target.org) as session:
+        model = models.create(session, NewModel(name, "binary"))
+        columns = {"age": "numeric", "job": "categorical"}
+        made = [versions.create(session, model, NewVersion(v, columns, classes=["0", "1"])) for v in ("v1", "v2")]
+        return {each.name: Target(target.engine, target.org, model.id, each.id) for each in made}
+
+
+def test_a_quarter_of_an_hour_is_found_in_any_zone() -> None:
+    time = datetime.fromisoformat("2026-01-01T10:44:59.999999+05:45")
+    assert quarter_hour(time) == datetime(2026, 1, 1, 4, 45, tzinfo=UTC)

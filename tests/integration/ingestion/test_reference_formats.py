@@ -1,0 +1,172 @@
+"""The ways of a reference: by HTTP, streamed and bounded, and by file."""
+
+import json
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import urllib3
+
+from dcmon import db
+from dcmon.app import App
+from dcmon.settings import Http, Reference
+from dcmon.storage import references, versions
+from tests.conftest import Acme
+from tests.helpers.endpoint import Endpoint, said, serving
+from tests.integration.commands.test_exit_codes import dcmon, refused
+from tests.integration.conftest import Target
+from tests.integration.ingestion.test_references import document, many, state
+
+
+@pytest.fixture
+def client(app: App, acme: Acme) -> Iterator[Endpoint]:
+    with serving(app, acme.token) as made:
+        yield made
+
+
+def test_an_upload_says_how_many_rows_there_are_now_and_their_revision(client: Endpoint, target: Target) -> None:
+    answers = [
+        client.reference(target.version_id, document(many(n)), query)
+        for n, query in ((10, ""), (5, ""), (3, "?replace=true"))
+    ]
+    assert [json.loads(answer.data) for answer in answers] == [
+        {"rows": 10, "reference_count": 10, "reference_revision": 1},
+        {"rows": 5, "reference_count": 15, "reference_revision": 2},
+        {"rows": 3, "reference_count": 3, "reference_revision": 3},
+    ]
+
+
+def test_what_is_no_upload_is_refused_with_a_sentence(client: Endpoint, target: Target) -> None:
+    path = f"model-versions/{target.version_id}/reference"
+    form = {"content-type": "multipart/form-data; boundary=x"}
+    for body, headers in (
+        (b"{}", {"content-type": "application/json"}),
+        (b"", {}),
+        (b"--x\r\nrubbish", form),
+        (b"", {"content-type": "multipart/form-data"}),
+        (b'--x\r\ncontent-disposition: form-data; name="batch"\r\n\r\n1\r\n--x--\r\n', form),
+        (b'--x\r\ncontent-disposition: form-data; name="other"; filename="f"\r\n\r\n1\r\n--x--\r\n', form),
+    ):
+        answer = client.request("POST", path, body, **headers)
+        assert (answer.status, bool(said(answer))) == (400, True)
+    for rubbish in (b"", b"[]", b"\xff", b"[" * 100_000, b'{"columns": ["age"], "data": [[NaN]]}'):
+        assert client.reference(target.version_id, rubbish).status == 400
+    assert client.reference(99_999, document(many(1))).status == 404
+    assert state(target) == (0, 0)
+
+
+def test_a_wrong_method_is_405_and_told_the_right_one(client: Endpoint, target: Target) -> None:
+    answer = client.request("PUT", f"model-versions/{target.version_id}/data", b"[]")
+    assert (answer.status, answer.headers["allow"]) == (405, "POST")
+    assert said(answer) == f"/api/v1/model-versions/{target.version_id}/data takes no PUT: use POST."
+
+
+def test_nothing_is_read_from_who_has_no_token(client: Endpoint, target: Target) -> None:
+    other = Endpoint(client.url, "nonsense", client.pool)
+    assert other.reference(target.version_id, document(many(1))).status == 401
+
+
+def test_a_body_over_the_bound_and_rows_over_the_limit_are_refused(app: App, acme: Acme, target: Target) -> None:
+    changed = {"http": Http(max_body_bytes=20_000), "reference": Reference(largest=12)}
+    with App(app.settings.model_copy(update=changed), app.output) as small, serving(small, acme.token) as client:
+        assert client.reference(target.version_id, document(many(1000))).status == 413
+        path, chunks = f"/api/v1/model-versions/{target.version_id}/reference", (b"x" * 5000 for _ in range(10))
+        headers = {"authorization": f"Basic {acme.token}", "content-type": "multipart/form-data; boundary=x"}
+        try:  # no content-length: it is found while it comes
+            answer = client.pool.request("POST", client.url + path, body=chunks, headers=headers, retries=False)
+            assert answer.status in (400, 413)
+        except urllib3.exceptions.ProtocolError:
+            pass  # the server hung up
+        assert client.reference(target.version_id, document(many(12))).status == 200
+        assert "DCMON_REFERENCE__LARGEST" in said(client.reference(target.version_id, document(many(1))))
+    assert state(target) == (12, 1)
+
+
+def test_a_large_upload_is_not_copied_into_memory(app: App, acme: Acme, target: Target) -> None:
+    body = document(many(60_000))
+    with serving(app, acme.token) as client:
+        assert client.reference(target.version_id, document(many(1))).status == 200
+        connection, kind = urllib3.encode_multipart_formdata({"batch": ("upload", body, "application/octet-stream")})
+        tracemalloc.start()
+        answer = client.request(
+            "POST", f"model-versions/{target.version_id}/reference", connection, **{"content-type": kind}
+        )
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert answer.status == 200
+    assert state(target) == (60_001, 2)
+    assert peak < 3 * len(body)  # an object for each undecoded row; no copy of the document, no decoded rows
+
+
+def test_a_file_is_loaded_shown_replaced_and_cleared(tmp_path: Path, database_url: str, target: Target) -> None:
+    of = ("--model", "credit", "--version", "v1")
+
+    def run(*arguments: str) -> Any:
+        done = dcmon("-o", "json", "reference", *arguments, *of, data_dir=tmp_path, url=database_url)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    whole, lines = tmp_path / "whole.json", tmp_path / "lines.jsonl"
+    whole.write_bytes(document(many(20)))
+    lines.write_text("\n".join(json.dumps({"job": "a", "age": n, "_dc_prediction": "1"}) for n in range(5)) + "\n\n")
+
+    assert run("load", str(whole), "--dry-run") == {
+        "stored": 20, "removed": 0, "rows": 20, "revision": 1, "dry_run": True,
+    }  # fmt: skip
+    assert run("load", str(whole)) == {"stored": 20, "removed": 0, "rows": 20, "revision": 1}
+    assert run("load", str(lines)) == {"stored": 5, "removed": 0, "rows": 25, "revision": 2}
+    refused(dcmon("reference", "load", str(lines), "--replace", *of, data_dir=tmp_path, url=database_url), 2, "--yes")
+    assert run("load", str(lines), "--replace", "--yes") == {"stored": 5, "removed": 25, "rows": 5, "revision": 3}
+    assert run("clear", "--dry-run") == {"stored": 0, "removed": 5, "rows": 0, "revision": 4, "dry_run": True}
+    assert run("show")["rows"] == 5
+    assert run("clear", "--yes") == {"stored": 0, "removed": 5, "rows": 0, "revision": 4}
+    assert state(target) == (0, 4)
+
+
+def test_a_csv_and_a_parquet_say_the_same_as_the_lines(tmp_path: Path, database_url: str, target: Target) -> None:
+    of = ("--model", "credit", "--version", "v1", "--map", "target=_dc_label", "--map", "row=")
+    rows = [
+        {"row": n, "job": f'"j,{n}"', "age": None if n % 3 else n, "_dc_prediction": 1, "target": n % 2}
+        for n in range(9)
+    ]
+    frame = pd.DataFrame(rows)
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    frame.to_parquet(tmp_path / "a.parquet")
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+    found = []
+    for name in ("a.csv", "a.parquet", "a.jsonl"):
+        arguments = ["reference", "load", str(tmp_path / name), *of, "--replace", "--yes"]
+        done = dcmon(*arguments, data_dir=tmp_path, url=database_url)
+        assert done.returncode == 0, done.stderr
+        with db.org_session(target.engine, target.org) as session:
+            found.append(references.rows(session, *versions.get(session, target.version_id), 100))
+
+    assert found[0] == found[1] == found[2]
+    assert {(row["job"], row["age"], row["_dc_prediction"], row["_dc_label"]) for row in found[0]} == {
+        (row["job"], row["age"], "1", str(row["target"])) for row in rows
+    }
+
+
+def test_a_file_that_can_not_be_used_is_2_and_an_unknown_version_5(
+    tmp_path: Path, database_url: str, target: Target
+) -> None:
+    def load(name: str, content: bytes, version: str = "v1") -> Any:
+        (tmp_path / name).write_bytes(content)
+        arguments = ["reference", "load", str(tmp_path / name), "--model", "credit", "--version", version]
+        return dcmon(*arguments, data_dir=tmp_path, url=database_url)
+
+    refused(load("a.txt", b""), 2, "The format of")
+    missing = ["reference", "load", str(tmp_path / "missing.json"), "--model", "credit", "--version", "v1"]
+    refused(dcmon(*missing, data_dir=tmp_path, url=database_url), 5, "missing.json")
+    refused(load("a.json", b""), 2, "no JSON")
+    refused(load("a.json", document([*many(3), [1]])), 2, "Row 3 ")
+    wrong_type = b'{"job": "a", "age": "x", "_dc_prediction": "1"}'
+    refused(load("b.jsonl", wrong_type), 2, "$.age`. Nothing was stored.")
+    refused(load("a.csv", b""), 2, "a.csv is empty: a CSV begins with a header.")
+    refused(load("a.jsonl", b'{"job": "a", "age": 1, "_dc_prediction": "1"}\n{"age": 1}'), 2, "Row 1 ")
+    refused(load("a.json", document(many(1)), "v9"), 5, "v9")
+    assert state(target) == (0, 0)

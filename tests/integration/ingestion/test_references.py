@@ -1,0 +1,206 @@
+"""References: all or nothing, revised by each upload, read in the order of their hashes."""
+
+import json
+import threading
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import text
+
+from dcmon import db
+from dcmon.errors import InvalidInput
+from dcmon.ingestion import reference_loading, samples
+from dcmon.ingestion.reference_loading import Loaded, Table, split
+from dcmon.ingestion.row_batch import Delivery
+from dcmon.monitoring import lifecycle, monitors
+from dcmon.storage import references, sample_tables, versions
+from dcmon.storage.columns import LABEL, PREDICTION, PROBABILITIES
+from dcmon.windows import Frequency
+from tests.integration.conftest import Target, rows
+
+NOW = datetime(2026, 4, 1, tzinfo=UTC)
+NAMES = ["job", "age", PREDICTION, PROBABILITIES, LABEL]
+
+
+def document(data: list[list[Any]], names: list[str] = NAMES) -> bytes:
+    return json.dumps({"columns": names, "data": data}).encode()
+
+
+def upload(target: Target, body: bytes) -> int:
+    with db.org_session(target.engine, target.org) as session:
+        return lifecycle.take_reference(session, *versions.get(session, target.version_id), body)
+
+
+def many(count: int, first: int = 0) -> list[list[Any]]:
+    return [[f"j{n % 4}", n, "1", [0.5, 0.5], str(n % 2) if n % 3 else None] for n in range(first, first + count)]
+
+
+def state(target: Target) -> tuple[int, int]:
+    """How many rows, and which revision."""
+    with db.org_session(target.engine, target.org) as session:
+        _, version = versions.get(session, target.version_id)
+        return references.count(session, version), version.reference_revision
+
+
+GOOD = ["j1", 1, "1", [0.5, 0.5], "0"]
+
+
+BAD: list[tuple[Any, str]] = [
+    (["\0", 1, "1", [0.5, 0.5], "0"], "NUL"),
+    (["j", "x", "1", [0.5, 0.5], "0"], "float"),
+    (["j", 1, None, [0.5, 0.5], "0"], "null"),
+    (["j", 1, "1", [0.5], "0"], "length"),
+    (["j", 1, "1", [0.5, 0.5]], "5 values"),
+    ({"job": "j"}, "5 values"),
+    (5, "5 values"),
+]
+
+
+def test_one_bad_row_keeps_the_whole_out_and_is_named(target: Target) -> None:
+    for bad, what in BAD:
+        with pytest.raises(InvalidInput, match=rf"Row 2 .*{what}"):
+            upload(target, document([GOOD, GOOD, bad, GOOD]))
+
+    assert state(target) == (0, 0)
+
+
+NO_DOCUMENTS = [
+    *(b"", b"[]", b"\xff", b'{"columns": ["age"]}', b'{"columns": ["age", "age"], "data": []}'),
+    *(b'{"columns": [], "data": [1]}', b'{"columns": ["age"], "data": ' + b"[" * 100_000),
+]
+
+
+def test_what_is_no_reference_is_refused(target: Target) -> None:
+    for body in NO_DOCUMENTS:
+        with pytest.raises(InvalidInput):
+            upload(target, body)
+
+
+def test_a_column_named_twice_is_refused(target: Target) -> None:
+    with pytest.raises(InvalidInput, match="twice"):
+        upload(target, document([[*GOOD, 1]], [*NAMES, "age"]))
+
+
+def test_uploads_add_up_and_each_makes_a_revision(target: Target) -> None:
+    assert upload(target, document(many(10))) == 10
+    assert upload(target, document(many(5, 10))) == 5
+    assert state(target) == (15, 2)
+
+
+def test_two_uploads_at_once_are_both_whole(target: Target) -> None:
+    threads = [threading.Thread(target=upload, args=(target, document(many(200, n * 200)))) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert state(target) == (800, 4)
+
+
+def load(target: Target, table: Table, **options: Any) -> Loaded:
+    with db.org_session(target.engine, target.org) as session:
+        return lifecycle.load_reference(session, *versions.get(session, target.version_id), table, **options)
+
+
+def test_more_rows_than_the_limit_are_refused_and_nothing_is_stored(target: Target) -> None:
+    upload(target, document(many(10)))
+    with pytest.raises(InvalidInput, match="has 10 rows, and at most 12: these are too many"):
+        load(target, split(document(many(3))), largest=12)
+    assert state(target) == (10, 1)
+
+    load(target, split(document(many(2))), largest=12)
+    load(target, split(document(many(12))), largest=12, replace=True)
+    assert state(target) == (12, 3)
+
+
+def test_a_replacement_takes_the_place_of_all_rows_or_leaves_them(target: Target) -> None:
+    upload(target, document(many(10)))
+    with pytest.raises(InvalidInput, match="Row 4 "):
+        load(target, split(document([*many(4), ["j"]])), replace=True)
+    assert state(target) == (10, 1)
+
+    assert load(target, split(document(many(4, 100))), replace=True) == Loaded(4, 10, 4, 2)
+    with db.org_session(target.engine, target.org) as session:
+        model, version = versions.get(session, target.version_id)
+        assert {row["age"] for row in references.rows(session, model, version, 100)} == {100, 101, 102, 103}
+    with db.org_session(target.engine, target.org) as session:
+        assert lifecycle.clear_reference(session, versions.get(session, target.version_id)[1]) == Loaded(0, 4, 0, 3)
+    assert state(target) == (0, 3)
+
+
+def test_who_reads_in_a_snapshot_sees_the_reference_that_was_there(target: Target) -> None:
+    upload(target, document(many(10)))
+    with db.org_session(target.engine, target.org, snapshot=True) as session:
+        _, version = versions.get(session, target.version_id)
+        load(target, split(document(many(3))), replace=True)
+        assert (references.count(session, version), version.reference_revision) == (10, 1)
+
+
+def test_a_dry_run_counts_truly_and_does_nothing(target: Target) -> None:
+    upload(target, document(many(10)))
+    for replace, wanted in ((False, Loaded(5, 0, 15, 2)), (True, Loaded(5, 10, 5, 2))):
+        assert load(target, split(document(many(5))), dry_run=True, replace=replace) == wanted
+        with pytest.raises(InvalidInput, match="Row 1 "):
+            load(target, split(document([*many(1), 5])), dry_run=True, replace=replace)
+    assert state(target) == (10, 1)
+    assert load(target, split(document(many(5)))) == Loaded(5, 0, 15, 2)
+
+
+def test_rows_may_be_objects_with_what_is_optional_left_out(target: Target) -> None:
+    first = b'{"job": "a", "age": 1, "_dc_prediction": "1"}'
+    second = b'{"age": 2, "job": null, "_dc_prediction": "0", "_dc_label": "1"}'
+    assert load(target, Table(msgspec.Raw(row) for row in (first, second))).total == 2
+    for bad, why in ((b'{"age": 1, "_dc_prediction": "1"}', "'job' is missing"), (b"NaN", "malformed")):
+        with pytest.raises(InvalidInput, match=f"Row 1 .*{why}"):
+            load(target, Table(msgspec.Raw(row) for row in (first, bad)))
+    assert state(target) == (2, 1)
+
+
+def test_a_prediction_that_is_no_class_of_the_version_is_refused_but_a_label_may_be(target: Target) -> None:
+    upload(target, document([["j", 1, "1", [0.5, 0.5], "7"]]))
+    with pytest.raises(InvalidInput, match="'7' is none of the version's classes"):
+        upload(target, document([["j", 1, "7", [0.5, 0.5], "1"]]))
+
+
+def test_a_new_reference_makes_the_last_windows_due_where_it_is_compared_with(target: Target) -> None:
+    def due() -> list[bool]:
+        with db.org_session(target.engine, target.org) as session:
+            return list(session.scalars(text("select due_at > now() from due_windows")))
+
+    with db.org_session(target.engine, target.org) as session:
+        given = [msgspec.Raw(row) for row in rows(0, 6000)]
+        samples.take(session, *versions.get(session, target.version_id), [Delivery(given, NOW, "test")])
+    upload(target, document(many(10)))
+    assert due() == []  # nothing is monitored
+
+    with db.org_session(target.engine, target.org) as session:
+        monitors.create_defaults(session, versions.get(session, target.version_id)[0], Frequency.DAY)
+        session.execute(text("delete from due_windows"))
+    upload(target, document(many(10)))
+    assert due() == [True] * 3
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_the_fair_sample_is_the_bottom_by_hash_and_filters_apply_before_the_limit(
+    target: Target, labelled: bool
+) -> None:
+    upload(target, document(many(500)))
+    filters = {"filters": [{"column": "job", "operator": "equals", "value": "j1"}]}
+    with db.org_session(target.engine, target.org) as session:
+        model, version = versions.get(session, target.version_id)
+        found = references.fair_sample(session, model, version, 30, labelled=labelled, filters=filters)
+        assert set(found.names) == {*sample_tables.columns(model, version).all}
+    ages = [dict(zip(found.names, row, strict=True))["age"] for row in found.rows]
+    wanted = [n for n in range(500) if n % 4 == 1 and (n % 3 or not labelled)]
+
+    assert ages == sorted(wanted, key=reference_loading._hash)[:30]
+
+
+def test_a_table_as_pandas_writes_it_is_taken(target: Target) -> None:
+    import pandas as pd
+
+    frame = pd.DataFrame({"age": [1.0, None], "job": ["a", None], PREDICTION: ["0", "1"], LABEL: ["1", None]})
+
+    assert upload(target, frame.to_json(orient="split", index=False).encode()) == 2

@@ -1,0 +1,153 @@
+"""A log that lost its end has other messages at offsets that were used before: nothing of them is taken for the old."""
+
+from sqlalchemy import text
+
+from dcmon import db
+from dcmon.app import App
+from dcmon.ingestion import audit_reader, offsets, parked_messages
+from dcmon.ingestion.message_batches import Batch
+from dcmon.ingestion.offsets import Seek
+from dcmon.tenancy import organizations
+from tests.integration.conftest import Target, rows
+from tests.integration.ingestion.test_ingest_faults import (
+    TOPICS,
+    batch_of,
+    packed,
+    public,
+    received,
+    retry_parked,
+    take,
+)
+
+PLACE = TOPICS["samples"], 0
+
+
+def seek(app: App, to: int) -> Seek:
+    """What `dcmon ingest seek` does."""
+    with app.public() as session:
+        offsets.seek(session, PLACE, to, "somebody")
+        return offsets.last_seek(session, PLACE)
+
+
+def bad(number: int) -> bytes:
+    return rows(number, 1)[0].replace(b'"age"', b'"years"')
+
+
+def park(app: App, target: Target, batch: Batch) -> None:
+    """Take a batch while the organization is locked."""
+    with target.engine.begin() as migration:
+        migration.execute(text("select pg_advisory_xact_lock(:gate, :id)"), {"gate": db.GATE, "id": target.org.id})
+        take(app, batch)
+
+
+def require_agreement(app: App) -> None:
+    with app.public() as session:
+        orgs = organizations.entries(session)
+    assert [each.findings for each in audit_reader.examine(app.engine, orgs)] == [[], []]
+
+
+def test_a_bad_row_at_the_place_of_an_older_one_is_kept_too(app: App, target: Target) -> None:
+    take(app, batch_of(app, received(0, *packed(target, [*rows(0, 15), bad(15)], 4))))
+
+    again = seek(app, 3)
+    take(app, batch_of(app, received(3, *packed(target, [*rows(100, 3), bad(103)], 4)), again))
+
+    assert target.scalar("select array_agg(sample_id order by id) from quarantine") == ["s15", "s103"]
+    assert target.scalar("select sum(quarantined) from batches") == 2
+    assert target.scalar("select count(distinct (source, position)) from quarantine") == 2
+    require_agreement(app)
+
+
+def test_a_bad_row_that_is_read_again_after_a_seek_is_kept_once(app: App, target: Target) -> None:
+    values = packed(target, [*rows(0, 15), bad(15)], 4)
+    take(app, batch_of(app, received(0, *values)))
+
+    again = seek(app, 0)
+    take(app, batch_of(app, received(0, *values), again))
+
+    assert target.scalar("select count(*) from quarantine") == 1
+    assert target.scalar("select sum(duplicates) from batches") == 16
+    require_agreement(app)
+
+
+def test_a_dead_letter_at_the_place_of_an_older_one_is_kept_too(app: App, target: Target) -> None:
+    take(app, batch_of(app, received(0, *packed(target, rows(0, 10), 5), b"poison", None)))
+
+    again = seek(app, 2)
+    take(app, batch_of(app, received(2, b"venom", b"poison", None), again))
+
+    bodies = "select array_agg(convert_from(body, 'utf8') order by id) from dead_letters"
+    assert public(app, bodies) == ["poison", None, "venom", "poison", None]
+    require_agreement(app)
+
+
+def test_a_dead_letter_that_is_read_again_after_a_seek_is_kept_once(app: App, target: Target) -> None:
+    values = [*packed(target, rows(0, 10), 5), b"poison", None]
+    take(app, batch_of(app, received(0, *values)))
+
+    again = seek(app, 0)
+    take(app, batch_of(app, received(0, *values), again))
+
+    assert public(app, "select count(*) from dead_letters") == 2
+    require_agreement(app)
+
+
+def test_messages_that_are_parked_at_the_places_of_older_ones_are_stored_too(app: App, target: Target) -> None:
+    park(app, target, batch_of(app, received(0, *packed(target, rows(0, 80)))))
+    again = seek(app, 4)
+    park(app, target, batch_of(app, received(4, *packed(target, rows(500, 90))), again))
+    assert public(app, "select count(*) from parked_messages") == 8 + 9
+
+    retry_parked(app)
+
+    assert (target.samples, public(app, "select count(*) from parked_messages")) == (170, 0)
+    assert target.scalar("select next_offset from ingest_offsets") == 13
+    require_agreement(app)
+
+
+def test_parked_messages_that_are_tried_some_at_a_time_follow_their_seeks_in_order(app: App, target: Target) -> None:
+    park(app, target, batch_of(app, received(0, *packed(target, rows(0, 80), 1))))
+    again = seek(app, 10)
+    park(app, target, batch_of(app, received(10, *packed(target, rows(500, 120), 1)), again))
+
+    retry_parked(app)  # a hundred at a time
+
+    assert (target.samples, public(app, "select count(*) from parked_messages")) == (200, 0)
+    require_agreement(app)
+
+
+def test_a_worker_that_slept_with_parked_messages_of_before_a_seek_moves_no_offset(app: App, target: Target) -> None:
+    """Others have stored them since; the offset that they reached would hide what stands there now."""
+    park(app, target, batch_of(app, received(0, *packed(target, rows(0, 80)))))
+    with app.public() as session:
+        slept = parked_messages.parked(session, target.org.id, 100, 10**6)
+    retry_parked(app)
+    again = seek(app, 4)
+    values = packed(target, rows(500, 40))
+    take(app, batch_of(app, received(4, *values[:1]), again))
+
+    with app.public() as session:
+        for letter in slept:
+            parked_messages.park(session, letter, "slept")
+    retry_parked(app)
+    take(app, batch_of(app, received(5, *values[1:]), again))
+
+    assert target.samples == 120
+    require_agreement(app)
+
+
+def test_what_waits_since_before_a_seek_does_not_hide_a_message_that_was_lost(app: App, target: Target) -> None:
+    park(app, target, batch_of(app, received(0, *packed(target, rows(0, 30)))))
+    retry_parked(app)
+    again = seek(app, 0)
+    take(app, batch_of(app, received(0, *packed(target, rows(0, 30))), again))
+    with app.public() as session:
+        late = batch_of(app, received(7, *packed(target, rows(70, 10)))).letters()[target.org.id]
+        parked_messages.park(session, late[0], "of before")
+    with db.org_session(target.engine, target.org) as session:
+        session.execute(text("update batches set messages = messages - 1 where action = 'ingest' and duplicates > 0"))
+
+    with app.public() as session:
+        orgs = organizations.entries(session)
+    found = audit_reader.examine(app.engine, orgs)[1].findings
+    assert [finding.check for finding in found] == ["messages"]

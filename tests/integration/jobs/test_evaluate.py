@@ -1,0 +1,315 @@
+"""Due windows are evaluated once, by any number of workers; alerts follow."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import func, select, text, update
+
+from dcmon import db
+from dcmon.alerting import drivers, rules
+from dcmon.app import App
+from dcmon.db import work_queue
+from dcmon.db.leader_lock import Leadership
+from dcmon.db.tables.org import DueWindow, Monitor, Notification
+from dcmon.ingestion import pipeline, reference_loading
+from dcmon.ingestion.row_batch import Delivery
+from dcmon.jobs import evaluate, schedule
+from dcmon.monitoring import due_windows, lifecycle, liveness, manual_runs, monitors, row_loader
+from dcmon.monitoring.monitors import NewMonitor
+from dcmon.notifications import receivers
+from dcmon.settings import Webhooks
+from dcmon.storage import models, versions
+from dcmon.windows import Frequency
+from tests.helpers.evaluation import START, day, drift_of_age, found_alerts, log_day, put, rows, stored
+from tests.integration.conftest import Target, eventually, only, running
+
+
+@pytest.fixture
+def watched(app: App, target: Target) -> Target:
+    return drift_of_age(app, target)
+
+
+def test_complete_windows_are_evaluated_and_the_open_one_waits(app: App, watched: Target) -> None:
+    for number in range(4):
+        log_day(app, watched, number)
+    with running(evaluate.run, app):
+        assert eventually(lambda: len(stored(app, watched)) == 3)
+    assert [(each.window_start, each.n, each.state) for each in stored(app, watched)] == [
+        (day(number).start, 300, "OK") for number in range(3)
+    ]
+
+
+def test_two_workers_store_each_window_once(app: App, watched: Target) -> None:
+    for number in range(12):
+        log_day(app, watched, number)
+    with running(evaluate.run, app), App(app.settings, app.output) as other, running(evaluate.run, other):
+        assert eventually(lambda: len(stored(app, watched)) >= 11)
+    assert [each.window_start for each in stored(app, watched)] == [day(number).start for number in range(11)]
+
+
+def test_late_rows_make_a_second_revision_of_the_touched_window_only(app: App, watched: Target) -> None:
+    for number in range(3):
+        log_day(app, watched, number, count=200)
+    with running(evaluate.run, app):
+        assert eventually(lambda: len(stored(app, watched)) == 2)
+        log_day(app, watched, 0, count=300)
+        assert eventually(lambda: len(stored(app, watched)) == 3)
+    assert [(each.window_start, each.revision, each.n) for each in stored(app, watched)] == [
+        (day(0).start, 1, 200), (day(0).start, 2, 300), (day(1).start, 1, 200),
+    ]  # fmt: skip
+
+
+def test_another_reference_has_the_last_windows_evaluated_again_and_results_say_which_they_used(
+    app: App, watched: Target
+) -> None:
+    for number in range(3):
+        log_day(app, watched, number)
+    with running(evaluate.run, app):
+        assert eventually(lambda: len(stored(app, watched)) == 2)
+    names, given = ("age", "job", "_dc_prediction"), [json.loads(row) for row in rows(-2, 60)]
+    other = [msgspec.Raw(json.dumps({name: row[name] for name in names}).encode()) for row in given]
+    with app.org(watched.org) as session:
+        found = versions.get(session, watched.version_id)
+        lifecycle.load_reference(session, *found, reference_loading.Table(other), replace=True)
+        session.execute(text("update due_windows set due_at = now() where due_at > now()"))
+    with app.public() as session:
+        work_queue.ring(session, watched.org.id, work_queue.Work.evaluate)
+    with running(evaluate.run, app):
+        assert eventually(lambda: len(stored(app, watched)) == 4)
+    assert [(each.window_start, each.revision, each.reference_revision) for each in stored(app, watched)] == [
+        (day(0).start, 1, 1), (day(0).start, 2, 2), (day(1).start, 1, 1), (day(1).start, 2, 2),
+    ]  # fmt: skip
+
+
+def test_another_reference_leaves_alone_what_does_not_compare_with_it(app: App, watched: Target) -> None:
+    with app.org(watched.org) as session:
+        model, _ = versions.get(session, watched.version_id)
+        check = monitors.provide_check(session, model, "PercentOfNulls")
+        nulls = monitors.create(session, check, NewMonitor("Nulls", Frequency.DAY)).id
+    for number in range(2):
+        log_day(app, watched, number)
+    with running(evaluate.run, app):
+        assert eventually(lambda: len(stored(app, watched)) == 2)
+    with app.org(watched.org) as session:
+        found = versions.get(session, watched.version_id)
+        row = msgspec.Raw(b'{"age": 1.0, "job": "j1", "_dc_prediction": "1"}')
+        lifecycle.load_reference(session, *found, reference_loading.Table([row] * 60), replace=True)
+        session.execute(text("update due_windows set due_at = now() where due_at > now()"))
+    with app.public() as session:
+        work_queue.ring(session, watched.org.id, work_queue.Work.evaluate)
+    with running(evaluate.run, app):
+        assert eventually(lambda: len(stored(app, watched)) >= 3)
+    found_results = [(each.monitor_id == nulls, each.revision) for each in stored(app, watched)]
+    assert sorted(found_results) == [(False, 1), (False, 2), (True, 1)]
+
+
+def test_one_alert_spans_bad_windows_and_closes_by_itself(app: App, watched: Target) -> None:
+    for number, shift in enumerate((0, 30, 60, 0, 0)):
+        log_day(app, watched, number, shift)
+    with running(evaluate.run, app):
+        assert eventually(lambda: len(stored(app, watched)) == 4)
+    alert = only(found_alerts(app, watched))
+    assert (alert.state, alert.resolved_by, alert.windows) == ("resolved", "recovery", 2)
+    assert (alert.first_window_end, alert.last_window_end) == (day(1).end, day(2).end)
+    assert alert.worst_window_end == day(2).end
+    assert list(alert.drivers) == ["age"]
+
+
+def test_a_monitor_without_reference_says_why_it_has_no_verdict(app: App, target: Target) -> None:
+    with app.org(target.org) as session:
+        check = monitors.provide_check(session, models.get(session, target.model_id), "FeatureDrift")
+        monitors.create(session, check, NewMonitor("Drift", Frequency.DAY))
+    for number in range(2):
+        log_day(app, target, number)
+    with running(evaluate.run, app):
+        assert eventually(lambda: len(stored(app, target)) == 1)
+    result = only(stored(app, target))
+    assert result.state == "NO_DATA"
+    assert "reference" in result.reason
+
+
+def test_a_filter_on_a_column_that_is_gone_is_an_error_and_not_an_endless_retry(app: App, watched: Target) -> None:
+    with app.org(watched.org) as session:
+        wrong = {"filters": [{"column": "nope", "operator": "equals", "value": 1}]}
+        session.execute(update(Monitor).values(data_filters=wrong))
+    for number in range(2):
+        log_day(app, watched, number)
+    with running(evaluate.run, app):
+        assert eventually(lambda: len(stored(app, watched)) == 1)
+        assert eventually(
+            lambda: watched.scalar("select count(*) from due_windows where window_end < '2026-03-04'") == 0
+        )
+    assert "nope" in only(stored(app, watched)).reason
+
+
+def test_a_window_that_fails_is_tried_again_then_kept_as_an_error_and_costs_nobody_else(
+    app: App, watched: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "PAUSE", timedelta(milliseconds=10))
+    gather = row_loader.gather
+
+    def broken(session: Any, org: Any, plan: Any, limit: int, kept: Any) -> Any:
+        if plan.window == day(1):
+            raise RuntimeError("a stranger's fault")
+        return gather(session, org, plan, limit, kept)
+
+    monkeypatch.setattr(row_loader, "gather", broken)
+    for number in range(4):
+        log_day(app, watched, number)
+    with running(evaluate.run, app):
+        assert eventually(lambda: len(stored(app, watched)) == 3)
+    assert [(each.state, each.reason) for each in stored(app, watched)] == [
+        ("OK", None), ("ERROR", "RuntimeError: a stranger's fault"), ("OK", None),
+    ]  # fmt: skip
+
+
+def test_an_alert_of_a_check_without_features_says_which_features_moved_then(app: App, watched: Target) -> None:
+    with app.org(watched.org) as session:
+        model = models.get(session, watched.model_id)
+        made = monitors.create(
+            session, monitors.provide_check(session, model, "PercentOfNulls"), NewMonitor("N", Frequency.DAY)
+        )
+        rules.create(session, made.id, rules.parse(">= 0"), "low")
+    for number, shift in enumerate((0, 60, 0)):
+        log_day(app, watched, number, shift)
+    with running(evaluate.run, app):
+        assert eventually(lambda: len(stored(app, watched)) == 4)
+    with app.org(watched.org) as session:
+        moved = drivers.moved_features(session, watched.version_id, day(1).start, day(1).end)
+    assert list(moved) == ["age"]
+    assert moved["age"] > 0.5
+
+
+# The queue.
+
+
+def expanded(app: App, target: Target, days: int) -> None:
+    for number in range(days):
+        log_day(app, target, number, count=10)
+    with app.org(target.org) as session:
+        due_windows.expand(session)
+
+
+def test_a_claim_is_nobody_elses_until_its_lease_ends(app: App, watched: Target) -> None:
+    expanded(app, watched, 3)
+    with app.org(watched.org) as session:
+        assert len(due_windows.claim(session, 8, timedelta(seconds=30))) == 2
+    with app.org(watched.org) as session:
+        assert due_windows.claim(session, 8, timedelta(seconds=30)) == []
+        session.execute(update(DueWindow).values(lease_until=func.now() - timedelta(seconds=1)))
+    with app.org(watched.org) as session:
+        again = due_windows.claim(session, 8, timedelta(seconds=30))
+    assert [(each.window, each.attempts) for each in again] == [(day(0), 2), (day(1), 2)]
+
+
+def test_a_window_that_was_touched_meanwhile_is_due_again_at_once(app: App, watched: Target) -> None:
+    expanded(app, watched, 2)
+    with app.org(watched.org) as session:
+        claim = only(due_windows.claim(session, 8, timedelta(seconds=30)))
+    app.ingestion.take_samples(watched.org, watched.version_id, rows(0, count=20))
+    with app.org(watched.org) as session:
+        due_windows.expand(session)
+    with app.org(watched.org) as session:
+        due_windows.finish(session, claim, None)
+    with app.org(watched.org) as session:
+        assert only(due_windows.claim(session, 8, timedelta(seconds=30))).window == day(0)
+
+
+def test_a_finished_window_is_gone_and_a_waiting_one_comes_back(app: App, watched: Target) -> None:
+    expanded(app, watched, 3)
+    later = datetime.now(UTC) + timedelta(hours=1)
+    with app.org(watched.org) as session:
+        first, second = due_windows.claim(session, 8, timedelta(seconds=30))
+        due_windows.finish(session, first, None)
+        due_windows.finish(session, second, later)
+        assert due_windows.claim(session, 8, timedelta(seconds=30)) == []
+        assert due_windows.next_at(session) == later
+
+
+def test_loaded_history_is_never_judged_by_the_clock_but_a_live_version_is(app: App, watched: Target) -> None:
+    log_day(app, watched, 0)
+    with app.org(watched.org) as session:
+        assert liveness.make_due_by_clock(session, datetime.now(UTC)) == 0
+        assert due_windows.claim(session, 8, timedelta(seconds=30)) == []
+        session.execute(text("update versions set newest_logged_at = watermark + interval '1 minute'"))
+    with app.org(watched.org) as session:
+        assert liveness.make_due_by_clock(session, datetime.now(UTC)) == liveness.SILENT_WINDOWS
+    with running(evaluate.run, app):
+        assert eventually(lambda: len(stored(app, watched)) == 4)
+    assert [each.state for each in stored(app, watched)] == ["OK", "NO_DATA", "NO_DATA", "NO_DATA"]
+    with app.org(watched.org) as session:
+        assert liveness.make_due_by_clock(session, datetime.now(UTC)) == 0
+
+
+def test_the_same_inputs_are_stored_once(app: App, watched: Target) -> None:
+    put(app, watched, 0, 0.5)
+    with pytest.raises(AssertionError):
+        put(app, watched, 0, 0.7)
+    assert len(stored(app, watched)) == 1
+
+
+# The clockwork.
+
+
+def test_one_scheduler_leads_and_the_next_takes_over(app: App) -> None:
+    with App(app.settings, app.output) as other, Leadership(app.engine) as first, Leadership(other.engine) as second:
+        assert first.holds()
+        assert not second.holds()
+        assert first.holds()
+        first.resign()
+        assert second.holds()
+        assert not first.holds()
+
+
+def test_the_leader_rings_for_work_whose_hint_was_lost(app: App, watched: Target) -> None:
+    for number in range(2):
+        log_day(app, watched, number)
+    with app.public() as session:
+        session.execute(text("delete from wake"))
+    with running(schedule.run, app), running(evaluate.run, app):
+        assert eventually(lambda: len(stored(app, watched)) == 1)
+
+
+def test_a_direct_batch_stands_in_the_ledger(app: App, watched: Target) -> None:
+    with db.org_session(app.engine, watched.org) as session:
+        delivery = Delivery([*rows(0), b"{}"], START + timedelta(days=9), "request/1")
+        outcome = pipeline.store_samples(session, watched.org, watched.version_id, [delivery])
+    line = "select taken || ' ' || stored || ' ' || duplicates || ' ' || quarantined from batches"
+    assert watched.scalar(line) == "301 300 0 1"
+    assert outcome.taken == outcome.stored + outcome.duplicates + outcome.quarantined
+
+
+def test_what_a_quiet_run_found_is_told_by_the_worker_that_finds_nothing_new(app: App, watched: Target) -> None:
+    with app.org(watched.org) as session:
+        receivers.add(session, "team", "https://hooks.example.org/x", [], Webhooks())
+        (monitor_id,) = session.scalars(select(Monitor.id))
+    for number, shift in enumerate((0, 30, 0)):
+        log_day(app, watched, number, shift)
+    with app.org(watched.org) as session:
+        wanted = manual_runs.complete(session, monitor_id, (day(0).start, None))
+    found = list(manual_runs.run(app.engine, watched.org, monitor_id, wanted, app.settings.evaluate, None))
+    assert ([alert.state for alert in found_alerts(app, watched)], told(app, watched)) == (["firing"], [])
+    with running(evaluate.run, app):
+        assert eventually(lambda: told(app, watched) == ["firing"])
+    assert len(stored(app, watched)) == len(found)
+
+
+def test_who_runs_a_monitor_again_to_be_notified_is(app: App, watched: Target) -> None:
+    with app.org(watched.org) as session:
+        receivers.add(session, "team", "https://hooks.example.org/x", [], Webhooks())
+        (monitor_id,) = session.scalars(select(Monitor.id))
+    for number, shift in enumerate((0, 30, 0)):
+        log_day(app, watched, number, shift)
+    for link, expected in ((None, []), ("https://dcmon.example", ["firing"]), ("https://dcmon.example", ["firing"])):
+        with app.org(watched.org) as session:
+            wanted = manual_runs.complete(session, monitor_id, (day(0).start, None))
+        list(manual_runs.run(app.engine, watched.org, monitor_id, wanted, app.settings.evaluate, link))
+        assert told(app, watched) == expected
+
+
+def told(app: App, target: Target) -> list[str]:
+    with app.org(target.org) as session:
+        return list(session.scalars(select(Notification.kind).order_by(Notification.position)))

@@ -1,0 +1,350 @@
+"""Evaluators outlive what goes wrong in one window, version or organization; the clockwork outlives its leader."""
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import select, text
+
+from dcmon import db
+from dcmon.app import App
+from dcmon.db import work_queue
+from dcmon.db.leader_lock import Leadership
+from dcmon.db.tables.org import Monitor, Result, Version
+from dcmon.ingestion import samples
+from dcmon.ingestion.row_batch import Delivery
+from dcmon.jobs import evaluate, schedule
+from dcmon.monitoring import due_windows, lifecycle, monitors, reevaluation
+from dcmon.monitoring.monitors import NewMonitor
+from dcmon.storage import models, versions
+from dcmon.tenancy import provisioning
+from dcmon.windows import Frequency
+from tests.integration.conftest import Target, eventually, new_target, running
+from tests.integration.conftest import rows as target_rows
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+LEASE = timedelta(seconds=30)
+
+
+def watch(app: App, target: Target, **given: object) -> int:
+    """A daily monitor of nulls, which needs no reference."""
+    with app.org(target.org) as session:
+        check = monitors.provide_check(session, models.get(session, target.model_id), "PercentOfNulls")
+        return monitors.create(session, check, NewMonitor("Nulls", Frequency.DAY, **given)).id  # type: ignore[arg-type]
+
+
+def log(app: App, target: Target, first: int = 0, count: int = 6000) -> None:
+    """A sample each 30 seconds: 2880 are a day."""
+    app.ingestion.take_samples(target.org, target.version_id, target_rows(first, count))
+
+
+def found(target: Target) -> list[tuple[datetime, int, str]]:
+    with db.org_session(target.engine, target.org) as session:
+        rows = session.scalars(select(Result).order_by(Result.window_end, Result.revision)).all()
+        return [(each.window_start, each.revision, each.state) for each in rows]
+
+
+BOTH = [(START, 1, "OK"), (START + timedelta(days=1), 1, "OK")]
+
+
+def test_a_window_that_can_not_be_read_is_put_off_and_keeps_nobody_waiting(app: App, target: Target) -> None:
+    other = new_target(
+        app.engine, provisioning.create_organization(app.engine, "other", "o@other.example").organization
+    )
+    for each in (target, other):
+        watch(app, each)
+    with app.org(target.org) as session:
+        table = f"samples_{session.get_one(Version, target.version_id).relation}"
+    log(app, target)
+    with app.org(target.org) as session:
+        session.execute(text(f"alter table {table} rename to away"))
+    with running(evaluate.run, app):
+        assert eventually(lambda: target.scalar("select count(*) from due_windows where due_at > now()") == 2, 60)
+        log(app, other)
+        assert eventually(lambda: found(other) == BOTH, 60)
+        assert found(target) == []
+        with app.org(target.org) as session:
+            session.execute(text(f"alter table away rename to {table}"))
+            session.execute(text("update due_windows set due_at = now()"))
+        with app.public() as session:
+            work_queue.ring(session, target.org.id, work_queue.Work.evaluate)
+        assert eventually(lambda: found(target) == BOTH, 60)
+
+
+def test_an_organization_deleted_meanwhile_does_not_stop_the_worker(app: App, target: Target) -> None:
+    gone = provisioning.create_organization(app.engine, "gone", "g@gone.example").organization
+    with app.engine.begin() as connection:
+        connection.execute(text(f"drop schema {gone.schema} cascade"))
+    with app.public() as session:
+        work_queue.ring(session, gone.id, work_queue.Work.evaluate)
+    watch(app, target)
+    with running(evaluate.run, app):
+        log(app, target)
+        assert eventually(lambda: found(target) == BOTH)
+
+
+def test_a_version_deleted_while_it_is_evaluated_does_not_stop_the_worker(app: App, target: Target) -> None:
+    watch(app, target)
+    with running(evaluate.run, app):
+        for number in range(3):
+            with app.org(target.org) as session:
+                model = models.get(session, target.model_id)
+                columns = versions.NewVersion(f"short-lived {number}", {"age": "numeric", "job": "categorical"})
+                version = versions.create(session, model, columns)
+                bare = [
+                    row.replace(b'"_dc_prediction_probabilities": [0.5, 0.5], ', b"") for row in target_rows(0, 6000)
+                ]
+                delivery = Delivery(bare, START + timedelta(days=9), "s")
+                assert samples.take(session, model, version, [delivery]).stored
+            with app.public() as session:
+                work_queue.ring(session, target.org.id, work_queue.Work.evaluate)
+            threading.Event().wait(0.1 * number)
+            with app.org(target.org) as session:
+                lifecycle.delete_version(
+                    session, models.get(session, target.model_id), session.get_one(Version, version.id)
+                )
+        log(app, target)
+        assert eventually(lambda: found(target) == BOTH)
+
+
+def test_quarter_hours_of_a_version_that_is_being_deleted_are_left_alone(app: App, target: Target) -> None:
+    watch(app, target)
+    log(app, target)
+    with app.org(target.org) as deleting:
+        deleting.execute(text("select from versions where id = :id for update"), {"id": target.version_id})
+        with db.org_session(app.engine, target.org, wait=timedelta(seconds=5)) as session:
+            assert due_windows.expand(session) == 0
+        lifecycle.delete_version(
+            deleting, models.get(deleting, target.model_id), deleting.get_one(Version, target.version_id)
+        )
+    assert target.scalar("select count(*) from quarter_hours") == 0
+
+
+def test_times_in_a_database_of_another_time_zone_are_the_same(app: App, target: Target) -> None:
+    with app.engine.connect() as connection:
+        name = connection.scalar(text("select current_database()"))
+    with app.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(text(f"alter database {name} set timezone = 'Asia/Kathmandu'"))
+    app.engine.dispose()
+    watch(app, target)
+    with running(evaluate.run, app):
+        log(app, target)
+        assert eventually(lambda: found(target) == BOTH)
+
+
+def test_windows_follow_the_models_time_zone(app: App, target: Target) -> None:
+    with app.org(target.org) as session:
+        models.get(session, target.model_id).time_zone = "Asia/Kathmandu"
+    watch(app, target)
+    with running(evaluate.run, app):
+        log(app, target)
+        assert eventually(lambda: len(found(target)) == 2)
+    begins = datetime(2026, 2, 28, 18, 15, tzinfo=UTC)
+    assert [start for start, _, _ in found(target)] == [begins, begins + timedelta(days=1)]
+    assert target.scalar("select sum(n) from results") == 2880 * 2 - 5.75 * 120
+
+
+@pytest.mark.parametrize(("operator", "value"), [("equals", 5), ("in", ["j1", 2]), ("greater_than", "j0")])
+def test_a_filter_takes_what_a_client_sends(app: App, target: Target, operator: str, value: object) -> None:
+    watch(app, target, data_filters={"filters": [{"column": "job", "operator": operator, "value": value}]})
+    with running(evaluate.run, app):
+        log(app, target)
+        assert eventually(lambda: len(found(target)) == 2)
+
+
+def test_a_filter_that_can_not_be_compared_is_an_error_and_no_endless_retry(app: App, target: Target) -> None:
+    watch(app, target)
+    with app.org(target.org) as session:
+        monitor = session.scalars(select(Monitor)).one()
+        monitor.data_filters = {"filters": [{"column": "age", "operator": "equals", "value": "old"}]}
+    with running(evaluate.run, app):
+        log(app, target)
+        assert eventually(lambda: [state for _, _, state in found(target)] == ["ERROR", "ERROR"])
+        assert eventually(lambda: target.scalar("select count(*) from due_windows") == 1)
+
+
+def test_a_lease_taken_over_leaves_the_first_holder_nothing_to_finish(app: App, target: Target) -> None:
+    watch(app, target)
+    log(app, target)
+    with app.org(target.org) as session:
+        due_windows.expand(session)
+    with app.org(target.org) as session:
+        zombie = due_windows.claim(session, 8, timedelta(0))
+    with app.org(target.org) as session:
+        heirs = due_windows.claim(session, 8, LEASE)
+    with app.org(target.org) as session:
+        for claim in zombie:
+            due_windows.finish(session, claim, None)
+            due_windows.postpone(session, claim, LEASE)
+        due_windows.renew(session, zombie, timedelta(hours=9))
+    held = "select count(*) from due_windows where lease_until between now() and now() + interval '1 hour'"
+    assert [claim.window for claim in zombie] == [claim.window for claim in heirs]
+    assert target.scalar(held) == 2
+
+
+def test_a_window_that_fails_remembers_how_often(app: App, target: Target) -> None:
+    watch(app, target)
+    log(app, target, count=3000)
+    with app.org(target.org) as session:
+        due_windows.expand(session)
+    attempts = []
+    for _ in range(3):
+        with app.org(target.org) as session:
+            [claim] = due_windows.claim(session, 8, LEASE)
+            due_windows.postpone(session, claim, timedelta(0))
+            attempts.append(claim.attempts)
+    assert attempts == [1, 2, 3]
+
+
+def test_a_window_of_a_new_monitor_is_due_for_the_last_weeks_only(app: App, target: Target) -> None:
+    for number in range(0, 40 * 2880, 2880):
+        app.ingestion.take_samples(target.org, target.version_id, target_rows(number, 1))
+    monitor = watch(app, target)
+    assert target.scalar("select count(*) from due_windows") == reevaluation.WINDOWS_OF_A_NEW_MONITOR
+    with app.org(target.org) as session:
+        assert reevaluation.of_monitor(session, monitor, START) == reevaluation.WINDOWS_OF_A_NEW_MONITOR
+        assert (
+            len(due_windows.claim(session, 99, LEASE)) == reevaluation.WINDOWS_OF_A_NEW_MONITOR - 1
+        )  # the last one is open
+
+
+def test_a_window_that_begins_before_the_retention_does_is_not_due_for_a_new_monitor(app: App, target: Target) -> None:
+    for number in range(0, 40 * 2880, 2880):
+        app.ingestion.take_samples(target.org, target.version_id, target_rows(number, 1))
+    monitor = watch(app, target)
+    with app.org(target.org) as session:
+        session.execute(text("delete from due_windows"))
+        newest = session.get_one(Version, target.version_id).watermark
+        assert newest is not None
+        begins = (newest - timedelta(days=1)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        made = reevaluation.of_monitor(session, monitor, newest, kept=timedelta(days=1))
+        assert 0 < made < reevaluation.WINDOWS_OF_A_NEW_MONITOR
+        assert session.scalar(text("select min(window_start) from due_windows")) == begins
+
+
+def windows_claimed(app: App, target: Target, limit: int = 1) -> list[int]:
+    """The days whose windows are claimed now, from the first."""
+    with app.org(target.org) as session:
+        return [(claim.window.start - START).days for claim in due_windows.claim(session, limit, LEASE)]
+
+
+def test_recent_windows_are_claimed_newest_first_then_history_from_its_beginning(app: App, target: Target) -> None:
+    watch(app, target)
+    log(app, target, 0, 20_000)
+    with app.org(target.org) as session:
+        due_windows.expand(session)
+    assert [windows_claimed(app, target) for _ in range(7)] == [[5], [4], [0], [1], [2], [3], []]
+
+
+def test_first_evaluations_go_before_repeated_ones(app: App, target: Target) -> None:
+    watch(app, target)
+    log(app, target, 0, 20_000)
+    with app.org(target.org) as session:
+        due_windows.expand(session)
+        session.execute(text("update due_windows set is_first = false where window_start in (:a, :b)"),
+                        {"a": START, "b": START + timedelta(days=5)})  # fmt: skip
+    assert [windows_claimed(app, target) for _ in range(6)] == [[4], [5], [1], [2], [3], [0]]
+
+
+def test_a_backfill_is_evaluated_when_it_pauses_or_has_gone_on_for_long(app: App, target: Target) -> None:
+    watch(app, target)
+    log(app, target)
+    quiet = timedelta(minutes=1)
+    with app.org(target.org) as session:
+        due_windows.expand(session)
+    with app.org(target.org) as session:
+        assert due_windows.claim(session, 8, LEASE, quiet) == []
+        assert timedelta(seconds=30) < (due_windows.next_at(session, quiet) or START) - datetime.now(UTC) <= quiet
+        since = "update due_windows set waits_since = now() - interval '10 minutes' where window_start = :a"
+        session.execute(text(since), {"a": START})
+    with app.org(target.org) as session:
+        assert len(due_windows.claim(session, 8, LEASE, quiet)) == 1
+        session.execute(text("update due_windows set touched_at = now() - interval '1 minute'"))
+    with app.org(target.org) as session:
+        assert len(due_windows.claim(session, 8, LEASE, quiet)) == 1
+
+
+def test_rows_that_come_in_time_wait_for_nothing(app: App, target: Target) -> None:
+    watch(app, target)
+    log(app, target)
+    with app.org(target.org) as session:
+        session.execute(text("update quarter_hours set logged_at = at + interval '16 minutes'"))
+    with app.org(target.org) as session:
+        due_windows.expand(session)
+    with app.org(target.org) as session:
+        assert len(due_windows.claim(session, 8, LEASE, timedelta(minutes=1))) == 2
+
+
+# The clockwork.
+
+
+def test_a_leader_that_lost_its_connection_leads_no_more(app: App) -> None:
+    with App(app.settings, app.output) as other, Leadership(app.engine) as first, Leadership(other.engine) as second:
+        assert first.holds()
+        with other.engine.begin() as connection:
+            connection.execute(
+                text("select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted")
+            )
+        assert eventually(second.holds)
+        assert not first.holds()
+
+
+def test_never_do_two_lead_at_once(app: App) -> None:
+    leads, both = [0], list[int]()
+    lock, stop = threading.Lock(), threading.Event()
+
+    def lead() -> None:
+        with App(app.settings, app.output) as own:
+            while not stop.is_set():
+                with Leadership(own.engine) as leadership:
+                    if leadership.holds():
+                        with lock:
+                            leads[0] += 1
+                            both.append(leads[0])
+                        stop.wait(0.002)
+                        with lock:
+                            leads[0] -= 1
+
+    threads = [threading.Thread(target=lead) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    stop.wait(1)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert set(both) == {1}
+
+
+def test_a_scheduler_takes_over_from_one_that_stops(app: App, target: Target) -> None:
+    watch(app, target)
+    with App(app.settings, app.output) as other, running(schedule.run, other):
+        with running(schedule.run, app):
+            log(app, target)
+            with app.public() as session:
+                session.execute(text("delete from wake"))
+        assert eventually(lambda: rung(app) == 1)
+
+
+def rung(app: App) -> int:
+    with app.public() as session:
+        return session.scalar(text("select count(*) from wake")) or 0
+
+
+def test_the_sweep_rings_only_for_who_has_work(app: App, target: Target) -> None:
+    provisioning.create_organization(app.engine, "idle", "i@idle.example")
+    watch(app, target)
+    log(app, target)
+    with app.public() as session:
+        session.execute(text("delete from wake"))
+    assert schedule.sweep(app) == 1
+    with app.public() as session:
+        assert session.execute(text("select org_id, kind from wake")).all() == [(target.org.id, 0)]
+
+
+def test_an_organization_that_is_behind_is_left_out_of_the_sweep(app: App, target: Target) -> None:
+    behind = provisioning.create_organization(app.engine, "behind", "b@behind.example").organization
+    with app.engine.begin() as connection:
+        connection.execute(text(f"update {behind.schema}.alembic_version set version_num = '0000'"))
+    watch(app, target)
+    log(app, target)
+    assert schedule.sweep(app) == 1

@@ -1,0 +1,306 @@
+"""From the broker into PostgreSQL: exactly once, whatever dies in between."""
+
+import json
+import signal
+import subprocess
+import sys
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import text
+
+from dcmon import db
+from dcmon.app import App
+from dcmon.db import Organization
+from dcmon.db.tables.org import Version
+from dcmon.embedded.supervisor import environment
+from dcmon.errors import TooLarge, Unreachable
+from dcmon.ingestion import kafka as door
+from dcmon.ingestion import message_format
+from dcmon.jobs import ingest
+from dcmon.monitoring import lifecycle
+from dcmon.settings import Kafka
+from dcmon.storage import versions
+from dcmon.tenancy import organizations, provisioning
+from tests.helpers.ingestion import consumer_of, public, worker
+from tests.integration.conftest import Target, eventually, labels, new_target, rows, running
+
+pytestmark = pytest.mark.kafka
+
+
+def another_organization(target: Target) -> Organization:
+    return provisioning.create_organization(target.engine, "other", "o@other.example").organization
+
+
+def test_samples_and_labels_travel_through_the_broker_into_postgresql(buffered: App, target: Target) -> None:
+    buffered.ingestion.take_samples(target.org, target.version_id, rows(0, 500))
+    buffered.ingestion.take_labels(target.org, target.model_id, labels(0, 500))
+
+    with running(ingest.run, buffered):
+        assert eventually(lambda: target.samples == 500 and target.labels == 500)
+
+    assert public(buffered, "select count(*) from wake where kind = 0 and wake_at is not null") == 1
+
+
+def test_a_replay_of_the_whole_topic_stores_nothing_twice(buffered: App, target: Target) -> None:
+    buffered.ingestion.take_samples(target.org, target.version_id, rows(0, 300))
+    with running(ingest.run, buffered):
+        assert eventually(lambda: target.samples == 300)
+    taken = target.scalar("select sum(taken) from batches")
+    with buffered.public() as session:
+        session.execute(text("delete from ingest_floor"))
+
+    again = buffered.settings.kafka.model_copy(update={"group_id": "another-group"})
+    with (
+        App(buffered.settings.model_copy(update={"kafka": again}), buffered.output) as other,
+        running(ingest.run, other),
+    ):
+        assert eventually(lambda: public(other, "select sum(next_offset) from ingest_floor") == 6)
+
+    assert (target.samples, target.scalar("select sum(taken) from batches")) == (300, taken)
+
+
+def test_a_worker_killed_in_the_middle_loses_and_doubles_nothing(buffered: App, target: Target) -> None:
+    for first in range(0, 6000, 1000):
+        buffered.ingestion.take_samples(target.org, target.version_id, rows(first, 1000))
+
+    with worker(buffered) as first_worker:
+        assert eventually(lambda: target.samples > 0)
+        first_worker.send_signal(signal.SIGKILL)
+        first_worker.wait()
+    with worker(buffered):
+        assert eventually(lambda: target.samples >= 6000, 60)
+
+    assert target.samples == 6000
+    assert target.scalar("select sum(taken) from batches") == 6000
+    assert target.scalar("select sum(n) from quarter_hours") == 6000
+
+
+def test_a_worker_drains_and_leaves_when_it_is_asked_to(buffered: App, target: Target) -> None:
+    buffered.ingestion.take_samples(target.org, target.version_id, rows(0, 100))
+    with worker(buffered) as process:
+        assert eventually(lambda: target.samples == 100)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+
+
+def test_two_workers_share_a_topic(buffered: App, target: Target) -> None:
+    with running(ingest.run, buffered), App(buffered.settings, buffered.output) as other, running(ingest.run, other):
+        for first in range(0, 2000, 200):
+            buffered.ingestion.take_samples(target.org, target.version_id, rows(first, 200))
+        assert eventually(lambda: target.samples >= 2000, 60)
+
+    assert target.samples == 2000
+
+
+def test_a_poison_message_costs_one_dead_letter(buffered: App, target: Target) -> None:
+    samples = door.topic(buffered.settings.kafka, "samples")
+    door.ensure_topics(buffered.settings.kafka)
+    producer = door.Producer(buffered.settings.kafka)
+    producer.send(samples, [b"\xff not JSON", b'{"v": 2}'])
+    producer.close()
+    buffered.ingestion.take_samples(target.org, target.version_id, rows(0, 100))
+
+    with running(ingest.run, buffered):
+        assert eventually(lambda: target.samples == 100 and public(buffered, "select count(*) from dead_letters") == 2)
+
+
+def test_a_poison_row_costs_one_quarantined_row(buffered: App, target: Target) -> None:
+    bad = rows(50, 1)[0].replace(b'"age": 50', b'"age": "old"')
+    buffered.ingestion.take_samples(target.org, target.version_id, [*rows(0, 50), bad, *rows(51, 49)])
+
+    with running(ingest.run, buffered):
+        assert eventually(lambda: target.samples == 99)
+
+    assert target.scalar("select reason || ' ' || field from quarantine") == "wrong_type age"
+
+
+def test_organizations_in_one_topic_get_their_own(buffered: App, target: Target) -> None:
+    other = new_target(
+        target.engine, provisioning.create_organization(target.engine, "other", "o@other.example").organization
+    )
+    for each, count in ((target, 120), (other, 80)):
+        buffered.ingestion.take_samples(each.org, each.version_id, rows(0, count))
+
+    with running(ingest.run, buffered):
+        assert eventually(lambda: (target.samples, other.samples) == (120, 80))
+
+
+def test_messages_of_what_is_gone_are_dropped_and_nobody_waits(buffered: App, target: Target) -> None:
+    gone = provisioning.create_organization(target.engine, "gone", "g@gone.example").organization
+    with db.org_session(target.engine, target.org) as session:
+        model, _ = versions.get(session, target.version_id)
+        other = versions.create(session, model, versions.NewVersion("gone", {"age": "numeric"}))
+    buffered.ingestion.take_samples(gone, 1, rows(0, 10))
+    buffered.ingestion.take_samples(target.org, other.id, rows(0, 10))
+    provisioning.delete_organization(target.engine, gone)
+    with db.org_session(target.engine, target.org) as session:
+        lifecycle.delete_version(session, model, session.get_one(Version, other.id))
+    buffered.ingestion.take_samples(target.org, target.version_id, rows(0, 10))
+
+    with running(ingest.run, buffered):
+        assert eventually(lambda: target.samples == 10)
+        assert eventually(lambda: target.scalar("select sum(dropped) from batches") == 10)
+
+    assert public(buffered, "select count(*) from dead_letters") == 0
+
+
+def test_an_organization_that_is_behind_is_parked_and_stored_later(buffered: App, target: Target) -> None:
+    with db.org_session(target.engine, target.org) as session:
+        session.execute(text("update alembic_version set version_num = '0000'"))
+    other = new_target(
+        target.engine, provisioning.create_organization(target.engine, "other", "o@other.example").organization
+    )
+    for each in (target, other):
+        buffered.ingestion.take_samples(each.org, each.version_id, rows(0, 100))
+
+    with running(ingest.run, buffered):
+        assert eventually(lambda: other.samples == 100)
+        assert eventually(lambda: public(buffered, "select count(*) from parked_messages") == 2)
+        with target.engine.begin() as connection:
+            connection.execute(text(f"update {target.org.schema}.alembic_version set version_num = '{db.head('org')}'"))
+        assert eventually(lambda: target.samples == 100)
+
+    assert public(buffered, "select count(*) from parked_messages") == 0
+
+
+def test_a_message_of_a_users_own_producer_is_stored(buffered: App, target: Target) -> None:
+    packed = message_format.pack(target.org.id, "samples", target.version_id, datetime.now(UTC), rows(0, 1), 1)
+    door.ensure_topics(buffered.settings.kafka)
+    producer = door.Producer(buffered.settings.kafka)
+    producer.send(door.topic(buffered.settings.kafka, "samples"), packed)
+    producer.close()
+
+    with running(ingest.run, buffered):
+        assert eventually(lambda: target.samples == 1)
+
+
+def test_a_message_that_comes_while_postgresql_is_waited_for_is_kept(kafka: Kafka) -> None:
+    door.ensure_topics(kafka)
+    producer = door.Producer(kafka)
+    producer.send(door.topic(kafka, "samples"), [b"1", b"2", b"3"])
+    producer.close()
+    found = list[bytes | None]()
+    with closing(door.Consumer(kafka, lambda *_: None)) as consumer:
+        for _ in range(8):
+            consumer.idle(1)  # the partitions are assigned in one of these
+
+        def has_all() -> bool:
+            found.extend(each.value for each in consumer.read(10, 0.1))
+            return len(found) >= 3
+
+        assert eventually(has_all)
+
+    assert sorted(map(str, found)) == ["b'1'", "b'2'", "b'3'"]
+
+
+def test_postgresql_that_goes_away_is_waited_for(
+    buffered: App, target: Target, server_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    name, connect = target.engine.url.database, f"{server_url.rsplit('/', 1)[0]}/postgres"
+    with running(ingest.run, buffered), psycopg.connect(connect, autocommit=True) as admin:
+        buffered.ingestion.take_samples(target.org, target.version_id, rows(0, 100))
+        assert eventually(lambda: target.samples == 100)
+        admin.execute(f"alter database {name} allow_connections false".encode())
+        admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name])
+        admin.execute(f"alter database {name} rename to {name}_away".encode())
+        buffered.ingestion.take_samples(target.org, target.version_id, rows(100, 100))
+        assert eventually(lambda: "waiting: PostgreSQL" in caplog.text)
+        admin.execute(f"alter database {name}_away rename to {name}".encode())
+        admin.execute(f"alter database {name} allow_connections true".encode())
+        assert eventually(lambda: target.samples == 200)
+
+    assert caplog.text.count("waiting: PostgreSQL") == 1
+    assert target.scalar("select sum(taken) from batches") == 200
+
+
+def test_dead_letters_come_to_a_topic_of_their_own_with_the_reason(buffered: App, target: Target) -> None:
+    settings = buffered.settings.kafka
+    samples = door.topic(settings, "samples")
+    never = message_format.pack(target.org.id, "samples", 999, datetime.now(UTC), rows(0, 1), 1)
+    nobody = message_format.pack(4711, "samples", 1, datetime.now(UTC), rows(0, 1), 1)
+    door.ensure_topics(settings)
+    with closing(door.Producer(settings)) as producer:
+        producer.send(samples, [b"poison", *never, *nobody])
+
+    with running(ingest.run, buffered):
+        assert eventually(lambda: public(buffered, "select count(*) from dead_letters where sent_at is not null") == 3)
+
+    found = dict[bytes, dict[str, bytes]]()
+    with closing(consumer_of(settings, door.topic(settings, door.DEAD))) as consumer:
+
+        def has_all() -> bool:
+            for message in consumer.consume(10, 0.5):
+                found[message.value()] = dict(message.headers())
+            return len(found) == 3
+
+        assert eventually(has_all)
+
+    assert found[b"poison"]["dcmon.topic"] == samples.encode()
+    assert found[b"poison"]["dcmon.reason"].startswith(b"not a message of version 1")
+    assert found[never[0]]["dcmon.reason"] == b"there has never been a version 999 in this organization"
+    assert found[nobody[0]]["dcmon.reason"] == b"there has never been an organization 4711"
+
+
+def test_the_lag_is_told_by_partition_and_by_organization(buffered: App, target: Target) -> None:
+    provisioning.create_organization(target.engine, "idle", "i@idle.example")
+    buffered.ingestion.take_samples(target.org, target.version_id, rows(0, 500))
+    command = [sys.executable, "-m", "dcmon", "-o", "json", "ingest", "lag", "--longest", "1s"]
+
+    def measured() -> tuple[int, dict[str, Any]]:
+        done = subprocess.run(command, env=environment(buffered.settings), capture_output=True, check=False)
+        return done.returncode, {each["organization"]: each for each in json.loads(done.stdout)["organizations"]}
+
+    assert eventually(lambda: measured()[0] == 1)
+    _, found = measured()
+    assert (found["acme"]["unread"] > 0, found["idle"]["unread"], found["acme"]["rows_per_second"]) == (True, 0, 0)
+
+    with running(ingest.run, buffered):
+        assert eventually(lambda: target.samples == 500)
+        assert eventually(lambda: public(buffered, "select sum(next_offset) from ingest_floor") == 10)
+    code, found = measured()
+
+    assert code == 0
+    assert (found["acme"]["unread"], found["acme"]["parked"], found["acme"]["rows_per_second"]) == (0, 0, 1.7)
+
+
+def test_a_row_larger_than_kafka_takes_is_quarantined_with_its_beginning(buffered: App, target: Target) -> None:
+    large = rows(60, 1)[0].replace(b'"j0"', b'"' + b"j" * 1_100_000 + b'"')
+    buffered.ingestion.take_samples(target.org, target.version_id, [*rows(0, 60), large])
+
+    with running(ingest.run, buffered):
+        assert eventually(lambda: target.samples > 0)
+
+    assert target.samples == 60
+    reason, kept = target.scalar("select (reason, convert_from(row, 'utf8')) from quarantine")
+    assert reason == "too_long"
+    assert str(len(large)) in kept
+    assert "s60" in kept
+
+
+def test_a_message_larger_than_kafka_takes_is_refused_before_anything_is_sent(buffered: App) -> None:
+    producer = door.Producer(buffered.settings.kafka)
+    with closing(producer), pytest.raises(TooLarge, match="Nothing was sent"):
+        producer.send(door.topic(buffered.settings.kafka, "samples"), [b"{}", b"x" * 1_100_000])
+
+
+def test_without_a_broker_nothing_is_acknowledged(buffered: App, target: Target) -> None:
+    away = buffered.settings.kafka.model_copy(update={"bootstrap_servers": "127.0.0.1:1"})
+    with (
+        App(buffered.settings.model_copy(update={"kafka": away}), buffered.output) as app,
+        pytest.raises(Unreachable, match="Kafka"),
+    ):
+        app.ingestion.take_samples(target.org, target.version_id, rows(0, 1))
+
+
+def test_the_ingest_worker_says_when_it_is_not_needed(app: App, target: Target) -> None:
+    with app.public() as session:
+        assert organizations.entries(session) == [target.org]
+    command = [sys.executable, "-m", "dcmon", "worker", "start", "ingest"]
+    done = subprocess.run(command, env=environment(app.settings), capture_output=True, check=False)
+
+    assert done.returncode == 2
+    assert b"no ingest worker is needed" in done.stderr

@@ -1,0 +1,392 @@
+"""Attempt against receivers that misbehave: bounded in time, in order, never to where it must not go."""
+
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from dcmon import db
+from dcmon.app import App
+from dcmon.db import work_queue
+from dcmon.embedded.process import wait_until
+from dcmon.jobs import notify
+from dcmon.notifications import http_delivery, outbox, receivers
+from dcmon.notifications.http_delivery import Attempt
+from dcmon.notifications.integrations import text as words
+from dcmon.settings import Webhooks
+from dcmon.tenancy import provisioning
+from tests.helpers.alerts import (
+    ALLOWED,
+    OK,
+    Behave,
+    Receiver,
+    alert,
+    answers,
+    certificate_of,
+    drip,
+    hook,
+    receiver,
+    states,
+    tell,
+)
+from tests.integration.conftest import Target, eventually, running
+
+
+def deliver(url: str, settings: Webhooks = ALLOWED) -> Attempt:
+    return http_delivery.deliver(url, b"{}", {"content-type": "application/json"}, settings)
+
+
+def test_an_answer_of_2xx_is_a_delivery() -> None:
+    with receiver(answers(OK)) as at:
+        assert deliver(at.url).is_delivered
+        assert at.requests[0].startswith(b"POST /hook HTTP/1.1\r\n")
+        assert f"host: 127.0.0.1:{at.port}".encode() in at.requests[0].lower()
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 400, 410, 429, 500, 503])
+def test_no_other_answer_is_and_redirects_are_not_followed(status: int) -> None:
+    with receiver(answers(OK)) as elsewhere:
+        said = f"HTTP/1.1 {status} X\r\nlocation: {elsewhere.url}\r\ncontent-length: 0\r\n\r\n".encode()
+        with receiver(answers(said)) as at:
+            delivery = deliver(at.url)
+            assert (delivery.status, delivery.is_delivered) == (status, False)
+            assert len(at.requests) == 1
+        assert elsewhere.requests == []
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [
+        drip(b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 100),
+        drip(b"HTTP/1.1 " + b"2" * 1000),
+        lambda wire, _: time.sleep(5),
+    ],
+    ids=["a header for ever", "a status line for ever", "nothing"],
+)
+def test_a_receiver_that_does_not_come_to_an_end_is_left_in_time(behave: Behave) -> None:
+    with receiver(behave) as at:
+        delivery = deliver(at.url)
+    assert not delivery.is_delivered
+    assert "within 1 s" in (delivery.error or "")
+    assert delivery.seconds < 2
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 9999\r\n\r\n",
+    ],
+)
+def test_a_body_that_does_not_come_to_an_end_does_not_undo_the_answer(said: bytes) -> None:
+    def behave(wire: socket.socket, _: bytes) -> None:
+        wire.sendall(said)
+        drip(b"x" * 100)(wire, b"")
+
+    with receiver(behave) as at:
+        delivery = deliver(at.url)
+    assert delivery.is_delivered
+    assert delivery.seconds < 2.5
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"x" * 70_000]
+)
+def test_what_is_no_answer_is_an_error_in_words(said: bytes) -> None:
+    with receiver(answers(said)) as at:
+        delivery = deliver(at.url)
+    assert (delivery.status, delivery.is_delivered) == (None, False)
+    assert delivery.error
+
+
+def test_a_refused_connection_is_an_error_in_words() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    assert "refused" in (deliver(f"http://127.0.0.1:{port}/").error or "").lower()
+
+
+@pytest.mark.parametrize("path", ["/a b", "/ü?q=ü", "/a%20b?x=1&y=[2]", "?x", "/\\x"])
+def test_any_path_is_sent_in_one_request_line(path: str) -> None:
+    with receiver(answers(OK)) as at:
+        assert deliver(f"http://127.0.0.1:{at.port}{path}").is_delivered
+    line = at.requests[0].split(b"\r\n")[0]
+    assert line.count(b" ") == 2
+    assert line.isascii()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate of "localhost" that nobody vouches for."""
+    return certificate_of("localhost", tmp_path_factory.mktemp("tls"))
+
+
+def test_https_goes_to_the_checked_address_with_the_hosts_certificate(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    allowed = Webhooks(allow=["localhost", "127.0.0.1"], timeout=timedelta(seconds=2))
+    with receiver(answers(OK), context) as at:
+        assert "certificate" in (deliver(f"https://localhost:{at.port}/", allowed).error or "").lower()
+        assert at.requests == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert deliver(f"https://localhost:{at.port}/", allowed).is_delivered
+        assert "doesn't match" in (deliver(f"https://127.0.0.1:{at.port}/", allowed).error or "").lower()
+
+
+def test_https_that_drips_is_left_in_time(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with receiver(drip(b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 100), context) as at:
+        delivery = deliver(f"https://localhost:{at.port}/", Webhooks(allow=["localhost"], timeout=timedelta(seconds=1)))
+    assert not delivery.is_delivered
+    assert delivery.seconds < 2
+
+
+# The worker.
+
+
+@pytest.fixture
+def telling(app: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
+    """The App with loopback allowed and short pauses."""
+    monkeypatch.setattr(outbox, "FIRST_PAUSE", timedelta(milliseconds=50))
+    with App(app.settings.model_copy(update={"webhooks": ALLOWED}), app.output) as made:
+        yield made
+
+
+def test_states_of_one_alert_arrive_in_order_though_the_first_fails(telling: App, target: Target) -> None:
+    failing = b"HTTP/1.1 500 X\r\ncontent-length: 0\r\n\r\n"
+    with receiver(answers(failing, OK)) as at:
+        hook(telling, target.org, at.url)
+        about = alert(telling, target)
+        tell(telling, target.org, about, "firing")
+        with running(notify.run, telling):
+            assert eventually(lambda: states(telling, target) == ["delivered"])
+            tell(telling, target.org, about, "resolved")
+            assert eventually(lambda: states(telling, target) == ["delivered", "delivered"])
+    assert at.kinds() == ["firing", "firing", "resolved"]
+    first, again, last = at.ids()
+    assert first == again != last
+
+
+def test_a_newer_state_supersedes_one_that_was_refused(telling: App, target: Target) -> None:
+    failing = b"HTTP/1.1 500 X\r\ncontent-length: 0\r\n\r\n"
+    with receiver(answers(failing, OK)) as at:
+        hook(telling, target.org, at.url)
+        about = alert(telling, target)
+        tell(telling, target.org, about, "firing")
+        with running(notify.run, telling):
+            assert eventually(lambda: len(at.requests) == 1)
+            tell(telling, target.org, about, "resolved")
+            assert eventually(lambda: states(telling, target)[-1] == "delivered")
+    assert at.kinds()[-1] == "resolved"
+    assert "waiting" not in states(telling, target)
+
+
+def test_a_receiver_that_is_away_gets_everything_when_it_is_back(telling: App, target: Target) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    hook(telling, target.org, f"http://127.0.0.1:{port}/")
+    tell(telling, target.org, alert(telling, target), "firing")
+    with running(notify.run, telling):
+        assert eventually(lambda: "refused" in str(target.scalar("select last_error from notifications")).lower())
+        back = Receiver.__new__(Receiver)
+        back.behave, back.context, back.requests = answers(OK), None, []
+        back.socket, back.port = socket.create_server(("127.0.0.1", port)), port
+        threading.Thread(target=back._serve, daemon=True).start()
+        assert eventually(lambda: states(telling, target) == ["delivered"])
+        back.socket.close()
+    assert len(back.requests) == 1
+
+
+def test_two_workers_send_each_notification_once(telling: App, target: Target) -> None:
+    with receiver(answers(OK)) as at, App(telling.settings, telling.output) as other:
+        hook(telling, target.org, at.url)
+        with running(notify.run, telling), running(notify.run, other):
+            about = [alert(telling, target) for _ in range(30)]
+            for each in about:
+                tell(telling, target.org, each, "firing")
+            assert eventually(lambda: set(states(telling, target)) == {"delivered"})
+    told = [each["alert"]["id"] for body in at.bodies() for each in words.notifications(body)]
+    assert sorted(told) == about
+    assert len(set(at.ids())) == len(at.requests)
+
+
+def test_a_receiver_that_hangs_does_not_keep_another_organization_waiting(telling: App, target: Target) -> None:
+    other = provisioning.create_organization(telling.engine, "other", "o@other.example").organization
+    from tests.integration.conftest import new_target
+
+    second = new_target(telling.engine, other)
+    with receiver(lambda wire, _: time.sleep(3)) as hanging, receiver(answers(OK)) as at:
+        hook(telling, target.org, hanging.url)
+        hook(telling, other, at.url)
+        for _ in range(4):
+            tell(telling, target.org, alert(telling, target), "firing")
+        tell(telling, other, alert(telling, second), "firing")
+        began = time.monotonic()
+        with running(notify.run, telling):
+            assert eventually(lambda: bool(at.requests))
+            assert time.monotonic() - began < 4
+
+
+def test_an_organization_deleted_meanwhile_does_not_stop_notifying(telling: App, target: Target) -> None:
+    gone = provisioning.create_organization(telling.engine, "gone", "g@gone.example").organization
+    with telling.engine.begin() as connection:
+        connection.execute(text(f"drop schema {gone.schema} cascade"))
+    with telling.public() as session:
+        work_queue.ring(session, gone.id, work_queue.Work.notify)
+    with receiver(answers(OK)) as at:
+        hook(telling, target.org, at.url)
+        with running(notify.run, telling):
+            tell(telling, target.org, alert(telling, target), "firing")
+            assert eventually(lambda: len(at.requests) == 1)
+
+
+def test_a_webhook_deleted_takes_what_waits_for_it_along(telling: App, target: Target) -> None:
+    hook(telling, target.org, "https://hooks.example.org/x")
+    tell(telling, target.org, alert(telling, target), "firing")
+    with db.org_session(telling.engine, target.org) as session:
+        receivers.delete(session, receivers.find(session, "team"))
+    assert target.scalar("select count(*) from notifications") == 0
+
+
+@pytest.mark.parametrize(("attempts", "seconds"), [(1, 5), (2, 10), (5, 80), (20, 3600), (1000, 3600)])
+def test_pauses_double_up_to_an_hour(attempts: int, seconds: Any) -> None:
+    assert 0.9 * seconds <= outbox.pause(attempts).total_seconds() <= seconds
+
+
+def test_a_receiver_that_hangs_does_not_keep_another_of_the_same_organization_waiting(
+    telling: App, target: Target
+) -> None:
+    with receiver(lambda wire, _: time.sleep(3)) as hanging, receiver(answers(OK)) as at:
+        for number in range(12):
+            hook(telling, target.org, hanging.url, f"hangs {number}")
+        hook(telling, target.org, at.url, "works")
+        with running(notify.run, telling):
+            for expected in range(1, 6):
+                began = time.monotonic()
+                tell(telling, target.org, alert(telling, target), "firing")
+                assert eventually(lambda: len(at.requests) == expected)  # noqa: B023
+                assert time.monotonic() - began < 3  # the others, one after the other, would take twelve
+
+
+def test_from_written_to_sent_takes_well_under_a_second(telling: App, target: Target) -> None:
+    waits = []
+    with receiver(answers(OK)) as at, running(notify.run, telling):
+        hook(telling, target.org, at.url)
+        for expected in range(1, 11):
+            about = alert(telling, target)
+            began = time.monotonic()
+            tell(telling, target.org, about, "firing")
+            assert wait_until(lambda: len(at.requests) == expected, 5, every=0.005)  # noqa: B023
+            waits.append(time.monotonic() - began)
+    assert sorted(waits)[len(waits) // 2] < 2  # without being rung it would be looked at each minute
+
+
+def test_a_worker_killed_between_sending_and_writing_down_is_followed_by_another_with_the_same_id(
+    telling: App, target: Target, database_url: str, data_dir: Path
+) -> None:
+    workers: list[subprocess.Popen[bytes]] = []
+
+    def kill_first(wire: socket.socket, _: bytes) -> None:
+        if len(workers) == 1:
+            workers[0].kill()
+            workers[0].wait()
+        wire.sendall(OK)
+
+    def start() -> None:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("DCMON_")}
+        environment |= {
+            "DCMON_DATA_DIR": str(data_dir), "DCMON_DATABASE_URL": database_url, "DCMON_WEBHOOKS__ALLOW": "127.0.0.1",
+            "DCMON_WEBHOOKS__TIMEOUT": "0.5",
+        }  # fmt: skip
+        command = [sys.executable, "-m", "dcmon", "-q", "worker", "start", "notify"]
+        workers.append(subprocess.Popen(command, env=environment))
+
+    with receiver(kill_first) as at:
+        hook(telling, target.org, at.url)
+        tell(telling, target.org, alert(telling, target), "firing")
+        start()
+        try:
+            assert eventually(lambda: len(at.requests) == 1)
+            assert eventually(lambda: workers[0].poll() is not None)
+            assert states(telling, target) == ["waiting"]
+            start()
+            assert eventually(lambda: states(telling, target) == ["delivered"])
+        finally:
+            for worker in workers:
+                worker.terminate()
+                worker.wait(20)
+    assert len(at.ids()) == 2
+    assert len(set(at.ids())) == 1
+
+
+def test_a_storm_reaches_a_receiver_as_its_cap_allows_and_nothing_is_missing(telling: App, target: Target) -> None:
+    about = [alert(telling, target) for _ in range(40)]
+    with receiver(answers(OK)) as at:
+        hook(telling, target.org, at.url)
+        with telling.org(target.org) as session:
+            receivers.find(session, "team").cap = 5
+        made = target.scalar("select max(id) from models")
+        for number, each in enumerate(about):
+            tell(telling, target.org, each, "firing")
+            with telling.org(target.org) as session:  # as if each were of a model of its own
+                session.execute(text("update notifications set model_id = :to where alert_id = :id"),
+                                {"to": made + number, "id": each})  # fmt: skip
+        with running(notify.run, telling):
+            assert eventually(lambda: states(telling, target) == ["delivered"] * 40)
+    assert len(at.requests) == 5
+    told = [each["alert"]["id"] for body in at.bodies() for each in words.notifications(body)]
+    assert sorted(told) == about
+
+
+def test_what_was_claimed_too_long_ago_is_left_to_who_claims_it_next(telling: App, target: Target) -> None:
+    settings = telling.settings.webhooks
+    with receiver(answers(OK)) as at, ThreadPoolExecutor(1) as pool:
+        hook(telling, target.org, at.url)
+        tell(telling, target.org, alert(telling, target), "firing")
+        sending = notify.Sending(telling, pool)
+        for late, came in ((1.0, 0), (0.0, 1)):
+            with db.org_session(telling.engine, target.org) as session:
+                session.execute(
+                    text("update notifications set lease_until = null, created_at = now() - interval '1 h'")
+                )
+                (claimed,) = outbox.claim(session, target.org, settings, telling.settings.url, lease=timedelta(hours=1))
+            sending.send(target.org, replace(claimed, begun_by=claimed.begun_by - late * 3600))
+            assert eventually(lambda: sending.busy(target.org.id) == [])
+            assert len(at.requests) == came
+
+
+def test_a_newer_state_that_is_written_while_the_older_is_claimed_waits_for_it(
+    telling: App, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook(telling, target.org, "https://hooks.example.org/x")
+    about = alert(telling, target)
+    tell(telling, target.org, about, "firing")
+    # It was begun before the claim, and is there in the midst of it.
+    old = text("update notifications set created_at = now() - interval '1 h', due_at = now() - interval '1 h'")
+
+    def meanwhile(_: outbox.Outbox) -> None:
+        tell(telling, target.org, about, "escalated")
+        with db.org_session(telling.engine, target.org) as another:
+            another.execute(old)
+
+    monkeypatch.setattr(outbox, "_repeat", meanwhile)
+    with db.org_session(telling.engine, target.org) as session:
+        claimed = outbox.claim(session, target.org, telling.settings.webhooks, telling.settings.url)
+    assert [(each.message.body["type"], each.notifications) for each in claimed] == [("alert.firing", 1)]

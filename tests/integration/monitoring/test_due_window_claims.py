@@ -1,0 +1,163 @@
+"""Claims: taken over after a kill -9, fair between organizations, never stored twice, cheap where nothing is due."""
+
+import os
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import select, text
+
+from dcmon import db
+from dcmon.app import App
+from dcmon.db import work_queue
+from dcmon.db.tables.org import Monitor, Result, Version
+from dcmon.jobs import evaluate, schedule
+from dcmon.monitoring import due_windows, liveness, monitors
+from dcmon.monitoring.monitors import NewMonitor
+from dcmon.storage import models
+from dcmon.tenancy import provisioning
+from dcmon.windows import Frequency
+from tests.integration.conftest import Target, eventually, new_target, rows, running
+
+pytestmark = pytest.mark.timeout(900)
+
+
+def watch(app: App, target: Target, frequency: Frequency = Frequency.DAY) -> int:
+    with app.org(target.org) as session:
+        check = monitors.provide_check(session, models.get(session, target.model_id), "PercentOfNulls")
+        return monitors.create(session, check, NewMonitor("Nulls", frequency)).id
+
+
+def log(app: App, target: Target, count: int) -> None:
+    """A sample each 30 seconds."""
+    app.ingestion.take_samples(target.org, target.version_id, rows(0, count))
+
+
+def stored(target: Target) -> list[tuple[datetime, int]]:
+    with db.org_session(target.engine, target.org) as session:
+        found = session.scalars(select(Result).order_by(Result.window_end, Result.revision)).all()
+        return [(each.window_end, each.revision) for each in found]
+
+
+def test_windows_of_a_worker_that_was_killed_are_taken_over_within_15_seconds(
+    app: App, target: Target, database_url: str
+) -> None:
+    watch(app, target)
+    with app.org(target.org) as session:
+        table = f"samples_{session.get_one(Version, target.version_id).relation}"
+    log(app, target, 9000)
+    environment = {**os.environ, "DCMON_DATABASE_URL": database_url, "DCMON_EVALUATE__BACKFILL_QUIET": "0"}
+    with app.engine.connect() as holding:
+        # Whoever reads the rows hangs, with its claim, until it is killed.
+        holding.execute(text(f"lock table {target.org.schema}.{table} in access exclusive mode"))
+        worker = subprocess.Popen([sys.executable, "-m", "dcmon", "worker", "start", "evaluate"], env=environment)
+        assert eventually(lambda: target.scalar("select count(*) from due_windows where lease_until > now()") == 3)
+        os.kill(worker.pid, signal.SIGKILL)
+        worker.wait()
+
+    def taken_over() -> bool:
+        with app.public() as session:
+            picked = work_queue.pick(session, work_queue.Work.evaluate, timedelta(0))
+        with app.org(target.org) as session:
+            return picked is not None and len(due_windows.claim(session, 8, timedelta(0))) == 3
+
+    assert eventually(taken_over, 15)
+    with running(evaluate.run, app):
+        assert eventually(lambda: len(stored(target)) == 3, 300)
+    assert [revision for _, revision in stored(target)] == [1, 1, 1]
+
+
+def test_one_organization_with_many_windows_starves_nobody(app: App, target: Target) -> None:
+    other = new_target(
+        app.engine, provisioning.create_organization(app.engine, "other", "o@other.example").organization
+    )
+    watch(app, target, Frequency.HOUR)
+    watch(app, other)
+    log(app, target, 24 * 120 * 20)
+    with app.org(target.org) as session:
+        due_windows.expand(session)
+    with running(evaluate.run, app):
+        assert eventually(lambda: len(stored(target)) > 8)
+        log(app, other, 3000)
+        assert eventually(lambda: stored(other) != [], 300)
+        assert target.scalar("select count(*) from due_windows where window_end < '2026-03-20'") > 100
+
+
+def test_the_store_of_a_worker_that_was_thought_dead_is_refused(app: App, target: Target) -> None:
+    watch(app, target)
+    log(app, target, 3000)
+    with app.org(target.org) as session:
+        due_windows.expand(session)
+    with app.org(target.org) as session:
+        [late] = due_windows.claim(session, 8, timedelta(0))
+    with app.org(target.org) as session:
+        [heir] = due_windows.claim(session, 8, timedelta(seconds=30))
+    with app.org(target.org) as session:
+        assert not due_windows.is_held(session, late)
+        assert due_windows.is_held(session, heir)
+        due_windows.finish(session, heir, None)
+    with app.org(target.org) as session:
+        assert not due_windows.is_held(session, heir)
+
+
+def test_a_claim_that_was_given_back_was_no_attempt(app: App, target: Target) -> None:
+    watch(app, target)
+    log(app, target, 3000)
+    with app.org(target.org) as session:
+        due_windows.expand(session)
+    for _ in range(3):
+        with app.org(target.org) as session:
+            [claim] = due_windows.claim(session, 8, timedelta(seconds=30))
+            assert claim.attempts == 1
+            due_windows.give_back(session, claim)
+
+
+def test_a_live_version_that_falls_silent_is_stale_said_once_and_live_again_with_new_samples(
+    app: App, target: Target
+) -> None:
+    watch(app, target)
+    log(app, target, 3000)
+    with app.org(target.org) as session:
+        session.execute(text("update versions set newest_logged_at = watermark"))
+    now = datetime(2026, 3, 3, tzinfo=UTC)
+    with app.org(target.org) as session:
+        version = session.get_one(Version, target.version_id)
+        model = models.get(session, version.model_id)
+        assert liveness.of(model, version) == "live"
+        assert liveness.become_stale(session, now) == []
+        assert liveness.become_stale(session, now + timedelta(days=4)) == ["credit/v1"]
+        assert liveness.become_stale(session, now + timedelta(days=5)) == []
+        session.refresh(version)
+        assert liveness.of(model, version) == "stale"
+        assert liveness.make_due_by_clock(session, now + timedelta(days=5)) == 0
+        version.watermark = version.newest_logged_at = now + timedelta(days=6)
+        assert liveness.of(model, version) == "live"
+
+
+def test_a_round_looks_at_each_organization_once_and_the_look_rings(app: App, target: Target) -> None:
+    for number in range(5):
+        provisioning.create_organization(app.engine, f"idle{number}", f"o@idle{number}.example")
+    watch(app, target)
+    log(app, target, 3000)
+    with app.public() as session:
+        session.execute(text("delete from wake"))
+    around = schedule.Round(app)
+    assert sum(around.turn() for _ in range(6)) == 1
+    with app.public() as session:
+        picked = work_queue.pick(session, work_queue.Work.evaluate, timedelta(seconds=1))
+    assert picked is not None
+    assert picked[0] == target.org.id
+
+
+def test_a_window_larger_than_its_bound_is_an_error_that_says_what_to_do(app: App, target: Target) -> None:
+    watch(app, target)
+    with app.org(target.org) as session:
+        session.scalars(select(Monitor)).one().rows = 0
+    small = app.settings.model_copy(update={"evaluate": app.settings.evaluate.model_copy(update={"memory": 50_000})})
+    with App(small, app.output) as bounded, running(evaluate.run, bounded):
+        log(app, target, 3000)
+        assert eventually(lambda: stored(target) != [], 300)
+    assert "take more than 12,500 bytes" in target.scalar("select reason from results")
+    assert target.scalar("select state from results") == "ERROR"

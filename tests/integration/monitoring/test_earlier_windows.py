@@ -1,0 +1,277 @@
+"""A drift check may compare a window with an earlier one; what comes late there makes the later one due again."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text
+
+from dcmon import errors
+from dcmon.app import App
+from dcmon.db import work_queue
+from dcmon.db.tables.org import Result
+from dcmon.jobs import evaluate
+from dcmon.monitoring import lifecycle, manual_runs, monitors
+from dcmon.monitoring.monitors import NewMonitor
+from dcmon.storage import models, versions
+from dcmon.storage.versions import NewVersion
+from dcmon.windows import Frequency, With
+from tests.helpers.evaluation import day, log_day, rows
+from tests.integration.conftest import Target, eventually, running
+
+NAMES = ("age", "job", "_dc_prediction")
+
+
+def compare(app: App, target: Target, how: With, check: str = "FeatureDrift", **more: Any) -> int:
+    with app.org(target.org) as session:
+        on = monitors.provide_check(session, models.get(session, target.model_id), check)
+        kwargs = {"check_conf": {"feature": ["age"]}, "res_conf": None} if check == "FeatureDrift" else None
+        new = NewMonitor(f"{check} {how}", Frequency.DAY, additional_kwargs=kwargs, compared_with=how, **more)
+        return monitors.create(session, on, new).id
+
+
+def stored(app: App, target: Target) -> list[Result]:
+    with app.org(target.org) as session:
+        return list(session.scalars(select(Result).order_by(Result.window_end, Result.revision, Result.id)))
+
+
+def settle(app: App, target: Target) -> None:
+    """Evaluate until nothing complete is due, whatever was to wait."""
+    with app.org(target.org) as session:
+        session.execute(text("update due_windows set due_at = now()"))
+    with app.public() as session:
+        work_queue.ring(session, target.org.id, work_queue.Work.evaluate)
+    open_window = "select count(*) from due_windows d, versions v where d.version_id = v.id and window_end <= watermark"
+    untouched = "select count(*) from quarter_hours where is_touched"
+    with running(evaluate.run, app):
+        assert eventually(lambda: target.scalar(f"select ({open_window}) + ({untouched})") == 0)
+
+
+def drift(app: App, target: Target, number: int, before: int, counts: tuple[int, int]) -> float:
+    """The drift of age between two days, by the library itself."""
+    import pandas as pd
+    from deepchecks.tabular import Dataset, checks
+
+    sides = [
+        Dataset(pd.DataFrame({"age": [json.loads(row)["age"] for row in rows(each, 0, count)]}), cat_features=[])
+        for each, count in zip((before, number), counts, strict=True)
+    ]
+    check = checks.FeatureDrift(n_samples=None)
+    found = check.reduce_output(check.run(*sides, with_display=False))
+    return float(next(iter(found.values())))
+
+
+def test_a_window_is_compared_with_the_one_before_it(app: App, target: Target) -> None:
+    compare(app, target, With.previous)
+    for number in range(4):
+        log_day(app, target, number)
+    settle(app, target)
+    first, *others = stored(app, target)
+    assert (first.state, first.window_start) == ("NO_DATA", day(0).start)
+    assert first.reason is not None
+    assert "2026-03-01 00:00 to 2026-03-02 00:00 UTC, has no row" in first.reason
+    assert [(each.compared_start, each.compared_end, each.compared_n) for each in others] == [
+        (day(number - 1).start, day(number - 1).end, 300) for number in (1, 2)
+    ]
+    for number, each in enumerate(others, 1):
+        value = drift(app, target, number, number - 1, (300, 300))
+        assert each.metrics == pytest.approx({"L3 Weighted Drift Score": value}, rel=0, abs=1e-12)
+
+
+def test_late_rows_in_the_earlier_window_have_the_later_one_evaluated_again(app: App, target: Target) -> None:
+    compare(app, target, With.previous)
+    for number in range(4):
+        log_day(app, target, number, count=200)
+    settle(app, target)
+    before = {each.window_start: each.compared_rows_revision for each in stored(app, target)}
+    log_day(app, target, 0, count=300)
+    settle(app, target)
+    again = [each for each in stored(app, target) if each.revision == 2]
+    assert [(each.window_start, each.n, each.compared_n) for each in again] == [
+        (day(0).start, 300, 0), (day(1).start, 200, 300),
+    ]  # fmt: skip
+    assert again[1].compared_rows_revision > before[day(1).start]
+    value = drift(app, target, 1, 0, (300, 200))
+    assert again[1].metrics == pytest.approx({"L3 Weighted Drift Score": value}, rel=0, abs=1e-12)
+
+
+def test_a_few_late_rows_in_the_earlier_window_wait_until_it_is_quiet(app: App, target: Target) -> None:
+    compare(app, target, With.previous)
+    for number in range(3):
+        log_day(app, target, number, count=200)
+    settle(app, target)
+    log_day(app, target, 0, count=205)
+    waiting = (
+        "select count(*) from due_windows where window_start < '2026-03-04' and due_at > now() + interval '1 minute'"
+    )
+    with running(evaluate.run, app):
+        assert eventually(lambda: target.scalar("select count(*) from quarter_hours where is_touched") == 0)
+        assert eventually(lambda: target.scalar(waiting) == 2)
+    assert {each.revision for each in stored(app, target)} == {1}
+
+
+def test_a_week_before_is_the_same_day_of_the_week_before(app: App, target: Target) -> None:
+    compare(app, target, With.week_before)
+    for number in (0, 7, 8):
+        log_day(app, target, number)
+    settle(app, target)
+    found = {each.window_start: each for each in stored(app, target)}
+    assert (found[day(7).start].compared_start, found[day(7).start].state) == (day(0).start, "OK")
+    assert found[day(0).start].state == "NO_DATA"
+    log_day(app, target, 0, count=400)
+    settle(app, target)
+    assert [each.window_start for each in stored(app, target) if each.revision == 2] == [day(0).start, day(7).start]
+
+
+def test_another_reference_leaves_those_alone_that_compare_with_earlier_windows(app: App, target: Target) -> None:
+    compare(app, target, With.previous)
+    for number in range(3):
+        log_day(app, target, number)
+    settle(app, target)
+    parsed = [json.loads(row) for row in rows(-1)]
+    document = {"columns": [*NAMES], "data": [[row[name] for name in NAMES] for row in parsed]}
+    with app.org(target.org) as session:
+        lifecycle.take_reference(session, *versions.get(session, target.version_id), json.dumps(document).encode())
+    settle(app, target)
+    assert {each.revision for each in stored(app, target)} == {1}
+
+
+def test_each_version_is_compared_with_its_own_past_and_has_its_own_results(app: App, target: Target) -> None:
+    compare(app, target, With.previous)
+    with app.org(target.org) as session:
+        model = models.get(session, target.model_id)
+        columns = NewVersion("v2", {"age": "numeric", "job": "categorical"}, classes=["0", "1"])
+        other = versions.create(session, model, columns).id
+    for number in range(4):
+        log_day(app, target, number)
+    for number in (2, 3):
+        renamed = [row.replace(b'"_dc_sample_id": "', b'"_dc_sample_id": "b') for row in rows(number, 40, 250)]
+        app.ingestion.take_samples(target.org, other, renamed)
+    settle(app, target)
+    found = {(each.version_id, each.window_start): each for each in stored(app, target)}
+    assert found[other, day(2).start].state == "NO_DATA"
+    assert found[target.version_id, day(2).start].state == "OK"
+    assert (found[target.version_id, day(2).start].n, found[other, day(2).start].n) == (300, 250)
+
+
+def test_labels_that_come_late_to_the_earlier_window_count_for_checks_on_labels(app: App, target: Target) -> None:
+    compare(app, target, With.previous, "LabelDrift")
+    with app.org(target.org) as session:
+        models.get(session, target.model_id).label_delay = timedelta()
+    for number in range(3):
+        log_day(app, target, number, count=60)
+
+    def label(number: int, first: int, last: int) -> None:
+        said = [{"_dc_sample_id": f"{number}/{each}", "_dc_label": str(each % 2)} for each in range(first, last)]
+        app.ingestion.take_labels(target.org, target.model_id, [json.dumps(each).encode() for each in said])
+
+    for number, many in ((0, 30), (1, 60), (2, 60)):
+        label(number, 0, many)
+    settle(app, target)
+    label(0, 30, 60)
+    settle(app, target)
+    again = [each for each in stored(app, target) if each.window_start == day(1).start]
+    assert [(each.revision, each.compared_n, each.state) for each in again] == [(1, 30, "OK"), (2, 60, "OK")]
+
+
+def test_what_can_not_be_compared_is_refused_with_what_can(app: App, target: Target) -> None:
+    with pytest.raises(errors.InvalidInput, match="Checks that compare: FeatureDrift, PredictionDrift, LabelDrift"):
+        compare(app, target, With.previous, "MixedNulls")
+    with pytest.raises(errors.InvalidInput, match="longer than a week"):
+        compare(app, target, With.week_before, aggregation_window=8)
+
+
+def test_the_time_zone_decides_which_hours_are_the_day_before(app: App, target: Target) -> None:
+    with app.org(target.org) as session:
+        models.get(session, target.model_id).time_zone = "Europe/Berlin"
+    compare(app, target, With.previous)
+    start = datetime(2026, 3, 28, 22, 30, tzinfo=UTC)  # half an hour before the Sunday of the clock change
+    times = [start + timedelta(hours=hour) for hour in range(60)]
+    made = [
+        json.dumps(
+            {"_dc_sample_id": f"h{number}-{each}", "_dc_time": time.isoformat(), "_dc_prediction": "0", "age": each,
+             "job": "x"}
+        ).encode()
+        for number, time in enumerate(times) for each in range(10)
+    ]  # fmt: skip
+    app.ingestion.take_samples(target.org, target.version_id, made)
+    settle(app, target)
+    found = {each.window_end: each for each in stored(app, target)}
+    monday = found[datetime(2026, 3, 30, 22, tzinfo=UTC)]
+    assert monday.compared_start == datetime(2026, 3, 28, 23, tzinfo=UTC)
+    assert (monday.n, monday.compared_n) == (240, 230)
+
+
+def label(app: App, target: Target, number: int, first: int, last: int) -> None:
+    said = [{"_dc_sample_id": f"{number}/{each}", "_dc_label": str(each % 2)} for each in range(first, last)]
+    app.ingestion.take_labels(target.org, target.model_id, [json.dumps(each).encode() for each in said])
+
+
+def test_a_first_evaluation_waits_for_the_labels_of_the_window_that_it_is_compared_with(
+    app: App, target: Target
+) -> None:
+    monitor = compare(app, target, With.previous, "LabelDrift")
+    with app.org(target.org) as session:
+        models.get(session, target.model_id).label_delay = timedelta(hours=1)
+    for number in range(3):
+        log_day(app, target, number, count=60)
+    label(app, target, 1, 0, 60)
+    label(app, target, 0, 0, 30)
+    waits = "select count(*) from due_windows where window_start = :start and due_at > now() + interval '50 minutes'"
+    with app.public() as session:
+        work_queue.ring(session, target.org.id, work_queue.Work.evaluate)
+    with running(evaluate.run, app):
+        assert eventually(lambda: target.scalar(waits, start=day(1).start) == 1)
+    assert stored(app, target) == []
+    with app.org(target.org) as session:
+        _, why = manual_runs.readiness(session, monitor, day(1).end, datetime.now(UTC))
+        assert why is not None
+        assert "labels of 30 of 60 samples of the window that it is compared with are there" in why
+    label(app, target, 0, 30, 60)
+    with running(evaluate.run, app):
+        assert eventually(lambda: len(stored(app, target)) == 2)
+    found = {each.window_start: each for each in stored(app, target)}
+    assert (found[day(1).start].state, found[day(1).start].compared_n) == ("OK", 60)
+
+
+def test_what_was_compared_with_rows_that_are_pruned_stays_when_late_rows_come(app: App, target: Target) -> None:
+    monitor = compare(app, target, With.previous)
+    first = datetime(2026, 2, 28, tzinfo=UTC)  # the last day of a month that is pruned, and the first of the next one
+    for days in (0, 1, 2):
+        log_day(app, target, (first - day(0).start).days + days, count=60)
+    settle(app, target)
+    before = {each.window_start: (each.revision, each.state, each.metrics) for each in stored(app, target)}
+    compared = first + timedelta(days=1)
+    assert before[compared][:2] == (1, "OK")
+    kept = timedelta(days=(datetime.now(UTC) - datetime(2026, 3, 15, tzinfo=UTC)).days)
+    with app.public() as session:
+        session.execute(text("update organizations set retention = :kept"), {"kept": kept})
+    with app.org(target.org) as session:
+        session.execute(text("delete from quarter_hours where at < '2026-03-01'"))
+    late = replace(target.org, retention=kept)
+    log_day(app, target, (compared - day(0).start).days, 60, 120)
+    settle(app, target)
+    after = {each.window_start: (each.revision, each.state, each.metrics) for each in stored(app, target)}
+    assert after[compared] == before[compared]
+    with app.org(target.org) as session:
+        asked = manual_runs.complete(session, monitor, (compared, compared + timedelta(days=1)))
+        assert manual_runs.missing(session, monitor, asked, app.settings.evaluate, kept) == []
+    [shown] = manual_runs.run(app.engine, late, monitor, asked, app.settings.evaluate, None)
+    assert (shown.revision, shown.state) == before[compared][:2]
+
+
+def test_a_first_comparison_with_pruned_rows_says_that_they_are_pruned(app: App, target: Target) -> None:
+    first = datetime(2026, 2, 28, tzinfo=UTC)
+    for days in (0, 1, 2):
+        log_day(app, target, (first - day(0).start).days + days, count=60)
+    monitor = compare(app, target, With.previous)
+    kept = timedelta(days=(datetime.now(UTC) - datetime(2026, 3, 15, tzinfo=UTC)).days)
+    with app.org(target.org) as session:
+        asked = manual_runs.complete(session, monitor, (first + timedelta(days=1), first + timedelta(days=2)))
+    found = manual_runs.run(
+        app.engine, replace(target.org, retention=kept), monitor, asked, app.settings.evaluate, None
+    )
+    [result] = found
+    assert (result.state, "its rows are pruned" in (result.reason or "")) == ("NO_DATA", True)

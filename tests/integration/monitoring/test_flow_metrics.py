@@ -1,0 +1,375 @@
+"""Monitors on the flow of rows: what is counted for which window, and what is counted again."""
+
+import json
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text
+
+from dcmon import db, errors
+from dcmon.alerting import backtest, baselines, rules
+from dcmon.app import App
+from dcmon.db.tables.org import Alert, AlertRule, Check, Monitor, Result, Version
+from dcmon.ingestion import corrections, labels, pipeline
+from dcmon.ingestion.quarantine import Chosen
+from dcmon.ingestion.row_batch import Delivery
+from dcmon.jobs import evaluate, schedule
+from dcmon.monitoring import due_windows as due
+from dcmon.monitoring import evaluation, liveness, manual_runs, monitors, planner, row_loader
+from dcmon.monitoring.monitors import NewMonitor
+from dcmon.monitoring.row_loader import Kept
+from dcmon.settings import Evaluate
+from dcmon.storage import models
+from dcmon.windows import Frequency
+from tests.integration.conftest import Target, eventually, running
+
+HOUR = timedelta(hours=1)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def this_hour() -> datetime:
+    """The start of the hour that runs."""
+    return now().replace(minute=0, second=0, microsecond=0)
+
+
+@pytest.fixture(autouse=True)
+def _away_from_the_turn_of_the_hour() -> None:
+    """What is counted back from this hour must be so until the end of the test."""
+    left = (this_hour() + HOUR - now()).total_seconds()
+    if left < 15:
+        time.sleep(left)
+
+
+def watch(target: Target, metric: str | None = None, frequency: Frequency = Frequency.HOUR, rule: str = "") -> int:
+    """A monitor on the flow, with a rule."""
+    kwargs = {"check_conf": {}, "res_conf": [metric]} if metric else None
+    with db.org_session(target.engine, target.org) as session:
+        check = monitors.provide_check(session, models.get(session, target.model_id), "DataFlow")
+        made = monitors.create(session, check, NewMonitor("Traffic", frequency, additional_kwargs=kwargs))
+        if rule:
+            rules.create(session, made.id, rules.parse(rule))
+        return made.id
+
+
+def row(number: int, time: datetime, **other: Any) -> bytes:
+    known = {"_dc_sample_id": f"s{number}", "age": 3, "job": "a", "_dc_time": time.isoformat(), "_dc_prediction": "1"}
+    return json.dumps({**known, "_dc_prediction_probabilities": [0.5, 0.5], **other}).encode()
+
+
+def log(target: Target, rows: Sequence[bytes], logged_at: datetime) -> None:
+    """Log rows as if they had been received then."""
+    with db.org_session(target.engine, target.org) as session:
+        delivery = Delivery(rows, logged_at, f"test/{logged_at.isoformat()}")  # type: ignore[arg-type]
+        pipeline.store_samples(session, target.org, target.version_id, [delivery])
+
+
+def log_hours(target: Target, counts: dict[int, int]) -> None:
+    """So many rows in each hour, counted back from this one, received at once."""
+    for hours_ago, count in sorted(counts.items(), reverse=True):
+        start = this_hour() - hours_ago * HOUR
+        log(
+            target,
+            [row(1000 * hours_ago + each, start + timedelta(seconds=each)) for each in range(count)],
+            start + HOUR / 2,
+        )
+
+
+def evaluate_due(target: Target) -> int:
+    """Evaluate whatever is due, as a worker does; returns how many windows."""
+    settings, done = Evaluate(), 0
+    with db.org_session(target.engine, target.org) as session:
+        due.expand(session)
+        session.execute(text("update due_windows set due_at = now() where due_at < now() + interval '10 minutes'"))
+    with db.org_session(target.engine, target.org) as session:
+        claims = due.claim(session, 1000, timedelta(seconds=30))
+    for claim in claims:
+        with db.org_session(target.engine, target.org) as session:
+            plan = planner.plan(
+                session, claim.version_id, claim.window, claim.touched_at, settings, now(), is_flow=claim.is_flow
+            )
+            workload, known = row_loader.gather(session, target.org, plan, settings, Kept())
+            assert workload.asks == []
+            evaluation.store(session, target.org, plan, known, None)
+            due.finish(session, claim, plan.again_at)
+        done += 1
+    return done
+
+
+def by_clock(target: Target) -> int:
+    with db.org_session(target.engine, target.org) as session:
+        return liveness.make_due_by_clock(session, now())
+
+
+def found(target: Target) -> dict[int, dict[str, float]]:
+    """The newest metrics of each window, by the hours between its start and this hour."""
+    with db.org_session(target.engine, target.org) as session:
+        results = session.scalars(select(Result).order_by(Result.window_end, Result.revision)).all()
+        return {round((this_hour() - each.window_start) / HOUR): each.metrics for each in results}
+
+
+def rows_by_hour(target: Target) -> dict[int, float]:
+    return {hour: metrics["rows"] for hour, metrics in found(target).items() if "rows" in metrics}
+
+
+def alerts(target: Target) -> list[tuple[str, float]]:
+    with db.org_session(target.engine, target.org) as session:
+        return [(each.state, each.worst_value) for each in session.scalars(select(Alert).order_by(Alert.id))]
+
+
+def test_a_window_without_rows_between_others_counts_nothing_and_alerts(target: Target) -> None:
+    watch(target, "rows", rule="< 1")
+    log_hours(target, {8: 5, 7: 4, 4: 3, 3: 2})
+
+    evaluate_due(target)
+
+    assert rows_by_hour(target) == {8: 5, 7: 4, 6: 0, 5: 0, 4: 3, 3: 2}
+    assert alerts(target) == [("resolved", 0.0)]
+
+
+def test_rows_that_come_late_are_counted_again_as_another_revision(target: Target) -> None:
+    monitor_id = watch(target, "rows")
+    log_hours(target, {8: 5, 4: 3})
+    evaluate_due(target)
+    start = this_hour() - 6 * HOUR
+
+    log(target, [row(each, start) for each in range(7)], now())
+    evaluate_due(target)
+
+    assert rows_by_hour(target) == {8: 5, 7: 0, 6: 7, 5: 0, 4: 3}
+    with db.org_session(target.engine, target.org) as session:
+        last = evaluation.results.latest(session, target.version_id, planner.Window(start, start + HOUR), [monitor_id])
+        assert (last[monitor_id].revision, last[monitor_id].state, last[monitor_id].n) == (2, "OK", 7)
+
+
+def test_a_live_version_that_falls_silent_counts_nothing_for_a_day_of_hours_and_is_stale(target: Target) -> None:
+    watch(target, rule="< 1", metric="rows")
+    log_hours(target, {30: 5, 29: 5})
+
+    assert by_clock(target) == 24
+    evaluate_due(target)
+
+    zeros = dict.fromkeys(range(28, 4, -1), 0.0)
+    assert rows_by_hour(target) == {30: 5, 29: 5, **zeros}
+    assert alerts(target) == [("firing", 0.0)]
+    assert by_clock(target) == 0
+
+
+def test_history_that_was_loaded_is_not_expected_to_go_on(target: Target) -> None:
+    watch(target, "rows", rule="< 1")
+    long_ago = this_hour() - 100 * HOUR
+    log(target, [row(each, long_ago + each * HOUR) for each in range(3)], now())
+
+    assert by_clock(target) == 0
+    evaluate_due(target)
+
+    assert rows_by_hour(target) == {100: 1, 99: 1}
+    assert alerts(target) == []
+
+
+def test_a_version_that_never_got_a_row_counts_nothing_from_its_creation_on(target: Target) -> None:
+    watch(target, "rows", rule="< 1")
+    with db.org_session(target.engine, target.org) as session:
+        session.get_one(Version, target.version_id).created_at = now() - 3 * HOUR
+
+    by_clock(target)
+    evaluate_due(target)
+
+    assert list(rows_by_hour(target).values()) in ([0.0, 0.0], [0.0])
+    assert [state for state, _ in alerts(target)] == ["firing"]
+    assert by_clock(target) == 0
+
+
+def test_other_monitors_say_nothing_of_windows_that_only_the_flow_is_due_in(target: Target) -> None:
+    watch(target, "rows")
+    with db.org_session(target.engine, target.org) as session:
+        check = monitors.provide_check(session, models.get(session, target.model_id), "PercentOfNulls")
+        nulls = monitors.create(session, check, NewMonitor("Nulls", Frequency.HOUR)).id
+    log_hours(target, {30: 5, 25: 5})
+    by_clock(target)
+    with db.org_session(target.engine, target.org) as session:
+        due.expand(session)
+        waiting = session.execute(text("select window_start, is_flow from due_windows order by 1")).all()
+        plans = {
+            each.window_start: planner.plan(
+                session, target.version_id, planner.Window(each.window_start, each.window_start + HOUR), now(),
+                Evaluate(), now(), is_flow=each.is_flow,
+            )
+            for each in waiting
+        }  # fmt: skip
+
+    looked_at = [round((this_hour() - start) / HOUR) for start, plan in plans.items() if nulls in _ids(plan)]
+    assert looked_at == [30, 25, 24, 23, 22]  # with rows; and three silent ones, as before
+    assert len(plans) == 2 + 4 + 24
+
+
+def _ids(plan: planner.Plan) -> list[int]:
+    return [monitor.id for monitor, _ in plan.monitors]
+
+
+def bad(target: Target, hours_ago: int, good: int, wrong: int) -> None:
+    """Rows of an hour, some of which can't be stored, received in that hour."""
+    start = this_hour() - hours_ago * HOUR
+    rows = [row(1000 * hours_ago + each, start) for each in range(good)]
+    rows += [row(1000 * hours_ago + 500 + each, start, age="old") for each in range(wrong)]
+    log(target, rows, start + timedelta(minutes=20))
+
+
+def test_refused_rows_belong_to_the_hour_of_their_receipt_and_a_share_of_them_alerts(target: Target) -> None:
+    watch(target, "quarantine share", rule="> 0.2")
+    bad(target, 5, good=9, wrong=1)
+    bad(target, 4, good=3, wrong=1)
+    bad(target, 3, good=5, wrong=0)
+
+    evaluate_due(target)
+
+    assert found(target) == {hour: {"quarantine share": share} for hour, share in ((5, 0.1), (4, 0.25), (3, 0.0))}
+    assert alerts(target) == [("resolved", 0.25)]
+
+
+def test_a_version_all_of_whose_rows_are_refused_alerts_too(target: Target) -> None:
+    watch(target, rule="> 0.5", metric="quarantine share")
+    bad(target, 3, good=0, wrong=7)
+
+    evaluate_due(target)
+
+    assert found(target) == {3: {"quarantine share": 1.0}}
+    assert alerts(target) == [("firing", 1.0)]
+
+
+def test_what_is_dropped_or_mended_leaves_the_count(target: Target) -> None:
+    watch(target, "quarantined")
+    bad(target, 4, good=3, wrong=5)
+    evaluate_due(target)
+    assert found(target)[4] == {"quarantined": 5.0}
+
+    corrections.drop(target.engine, target.org, Chosen(model="credit"), "me")
+    evaluate_due(target)
+
+    assert found(target)[4] == {"quarantined": 0.0}
+
+
+def test_rows_of_last_year_that_are_refused_now_say_nothing_of_the_traffic(target: Target) -> None:
+    watch(target, rule="")
+    last_year = this_hour() - 9000 * HOUR
+    log(target, [row(1, last_year), row(2, last_year + 2 * HOUR), row(3, last_year, age="old")], this_hour() - HOUR / 2)
+
+    evaluate_due(target)
+
+    assert found(target)[1].keys() == {"quarantined", "quarantine share", "lag"}
+    assert found(target)[1]["quarantine share"] == pytest.approx(1 / 3)
+
+
+def test_the_lag_is_how_long_the_slowest_row_waited_until_it_was_stored(target: Target) -> None:
+    watch(target, "lag")
+    log_hours(target, {3: 1, 2: 1})
+
+    evaluate_due(target)
+
+    waited = (now() - (this_hour() - 2.5 * HOUR)).total_seconds()
+    assert found(target)[3]["lag"] == pytest.approx(waited, abs=600)
+
+
+def test_labels_are_waited_for_as_by_checks_on_labels(target: Target) -> None:
+    watch(target, "label ratio", rule="< 0.9")
+    log_hours(target, {5: 4, 3: 4, 1: 1})
+    evaluate_due(target)
+    assert found(target) == {4: {}, 2: {}}  # without rows there is no ratio
+
+    with db.org_session(target.engine, target.org) as session:
+        rows = [json.dumps({"_dc_sample_id": f"s{5000 + each}", "_dc_label": 1}).encode() for each in range(4)]
+        labels.take(session, models.get(session, target.model_id), [Delivery(rows, now(), "labels")])  # type: ignore[arg-type]
+    evaluate_due(target)
+    assert found(target)[5] == {"label ratio": 1.0}
+    assert 3 not in found(target)
+    assert alerts(target) == []
+
+    with db.org_session(target.engine, target.org) as session:
+        models.get(session, target.model_id).label_delay = timedelta(seconds=1)
+        session.execute(text("update due_windows set due_at = now()"))  # as it will be when the delay is over
+    evaluate_due(target)
+    assert found(target)[3] == {"label ratio": 0.0}
+    assert alerts(target) == [("firing", 0.0)]
+
+
+def test_what_does_not_need_labels_is_said_at_once_and_labels_when_they_are_due(target: Target) -> None:
+    watch(target)
+    log_hours(target, {5: 4, 4: 1})
+    evaluate_due(target)
+    assert found(target)[5].keys() == {"rows", "quarantined", "quarantine share", "lag"}
+
+    with db.org_session(target.engine, target.org) as session:
+        models.get(session, target.model_id).label_delay = timedelta(seconds=1)
+        session.execute(text("update due_windows set due_at = now()"))
+    evaluate_due(target)
+
+    assert found(target)[5].keys() == {"rows", "labels", "label ratio", "quarantined", "quarantine share", "lag"}
+
+
+def test_a_filter_or_a_metric_that_there_is_not_is_refused(target: Target) -> None:
+    with pytest.raises(errors.InvalidInput, match="quarantine share"):
+        watch(target, "traffic")
+    with db.org_session(target.engine, target.org) as session:
+        check = monitors.provide_check(session, models.get(session, target.model_id), "DataFlow")
+        wanted = {"filters": [{"column": "age", "operator": "greater_than", "value": 3}]}
+        with pytest.raises(errors.InvalidInput, match="takes no filter"):
+            monitors.create(session, check, NewMonitor("Old", Frequency.DAY, data_filters=wanted))
+
+
+def test_workers_find_it_all_by_themselves(app: App, target: Target) -> None:
+    watch(target, "rows", rule="< 1")
+    log_hours(target, {4: 5, 3: 5})
+    with running(schedule.run, app), running(evaluate.run, app):
+        assert eventually(lambda: rows_by_hour(target).get(2) == 0.0, 60)
+        assert eventually(lambda: alerts(target) == [("firing", 0.0)], 10)
+
+
+def test_run_by_hand_it_reaches_to_the_last_complete_hour(app: App, target: Target) -> None:
+    monitor_id = watch(target)
+    log_hours(target, {4: 5, 3: 5})
+
+    with app.org(target.org) as session:
+        due = manual_runs.complete(session, monitor_id, (None, None))
+    (newest,) = manual_runs.run(app.engine, target.org, monitor_id, due, Evaluate(), None)
+
+    assert newest.window_end == this_hour()
+    assert newest.metrics["rows"] == 0.0
+
+
+def test_a_rule_that_does_not_say_which_number_it_is_about_is_refused_wherever_it_is_made(target: Target) -> None:
+    monitor_id = watch(target)
+    with db.org_session(target.engine, target.org) as session:
+        made = rules.create(session, monitor_id, rules.parse("Rows < 100"))
+        for condition, reason in (
+            ("< 100", "Say which metric"),
+            ("drop > 20%", "Say which metric"),
+            ("traffic < 100", "has no metric 'traffic'"),
+            ("rows drop > 20% against reference", "leave out 'against reference'"),
+        ):
+            wanted = rules.parse(condition)
+            with pytest.raises(errors.InvalidInput, match=reason):
+                rules.create(session, monitor_id, wanted)
+            with pytest.raises(errors.InvalidInput, match=reason):
+                rules.change(session, made, rules.Change(condition=wanted))
+            with pytest.raises(errors.InvalidInput, match=reason):
+                backtest.run(session, monitor_id, rules.policy(AlertRule(**POLICY, condition=condition)), HOUR)
+        assert not rules.change(session, made, rules.Change(is_inhibited=False))
+        assert len(rules.of_monitor(session, monitor_id)) == 1
+
+
+POLICY = {"severity": "low", "for_windows": 1, "keep_firing": 0, "min_n": 0, "no_data": "keep", "on_error": "keep"}
+
+
+def test_a_rule_of_an_older_release_against_the_reference_leaves_the_other_monitors_alone(target: Target) -> None:
+    monitor_id = watch(target, "rows", rule="< 1")
+    with db.org_session(target.engine, target.org) as session:
+        made = session.scalars(select(AlertRule)).one()
+        made.condition = "drop > 20% against reference"
+        session.execute(text("update versions set reference_revision = 1"))
+        monitor, version = session.get_one(Monitor, monitor_id), session.get_one(Version, target.version_id)
+        assert baselines.missing(session, version, [(monitor, session.get_one(Check, monitor.check_id))]) == []

@@ -1,0 +1,216 @@
+"""Labels that come three months late, and receivers that are away for hours: what was missed is told once, no flood."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text
+
+from dcmon import db
+from dcmon.alerting import rules
+from dcmon.app import App
+from dcmon.db import work_queue
+from dcmon.db.tables.org import Alert, Notification, Version
+from dcmon.embedded.supervisor import environment
+from dcmon.ingestion import samples
+from dcmon.ingestion.row_batch import Delivery
+from dcmon.jobs import evaluate, notify
+from dcmon.monitoring import monitors
+from dcmon.monitoring.monitors import NewMonitor
+from dcmon.output import Output
+from dcmon.settings import Webhooks
+from dcmon.storage import models
+from dcmon.windows import Frequency
+from tests.helpers.alerts import OK, Receiver, alert, answers, hook, receiver, states, tell
+from tests.integration.conftest import Target, eventually, only, running
+
+DAYS, ROWS = 92, 12
+LONG_AGO = (30, 31, 32)  # days on which the model was wrong, and then right again
+LATELY = (90, 91)  # and the last ones
+DOWN = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
+
+
+@pytest.fixture
+def told(app: App) -> Iterator[App]:
+    """An App that may reach receivers on this machine."""
+    allowed = Webhooks(allow=["127.0.0.1"], timeout=timedelta(seconds=1))
+    with App(app.settings.model_copy(update={"webhooks": allowed}), Output(quiet=True)) as made:
+        yield made
+
+
+def begins() -> datetime:
+    """The first day: the last one is over since three months."""
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return today - timedelta(days=90 + DAYS)
+
+
+def name(day: int, number: int) -> str:
+    return f"d{day}-{number}"
+
+
+def log(app: App, target: Target, first: datetime) -> None:
+    """Every sample was logged when it was young; one more, of the day after, ends the last window."""
+    with app.org(target.org) as session:
+        model, version = models.get(session, target.model_id), session.get_one(Version, target.version_id)
+        for day in range(DAYS + 1):
+            times = [first + timedelta(days=day, minutes=number) for number in range(ROWS if day < DAYS else 1)]
+            rows = [
+                json.dumps({
+                    "_dc_sample_id": name(day, number), "_dc_time": time.isoformat(), "age": number, "job": "a",
+                    "_dc_prediction": str(number % 2), "_dc_prediction_probabilities": [0.5, 0.5],
+                }).encode()
+                for number, time in enumerate(times)
+            ]  # fmt: skip
+            samples.take(session, model, version, [Delivery(rows, times[-1] + timedelta(minutes=1), f"day {day}")])
+    ring(app, target)
+
+
+def ring(app: App, target: Target) -> None:
+    for work in work_queue.Work:
+        work_queue.ring_now(app.engine, target.org.id, work)
+
+
+def labels(day: int) -> list[bytes]:
+    is_wrong = day in (*LONG_AGO, *LATELY)
+    return [
+        json.dumps({"_dc_sample_id": name(day, number), "_dc_label": str((number + is_wrong) % 2)}).encode()
+        for number in range(ROWS)
+    ]
+
+
+def found(target: Target, state: str, revision: int) -> int:
+    return int(
+        target.scalar("select count(*) from results where state = :state and revision = :r", state=state, r=revision)
+    )
+
+
+def test_labels_that_come_three_months_late_revise_each_window_and_tell_of_what_is_so_now(
+    told: App, target: Target
+) -> None:
+    first = begins()
+    with told.org(target.org) as session:
+        check = monitors.provide_check(
+            session, models.get(session, target.model_id), "SingleDatasetPerformance", {"scorers": ["accuracy"]}
+        )
+        monitor = monitors.create(session, check, NewMonitor("Right", Frequency.DAY))
+        rules.create(session, monitor.id, rules.parse("< 0.6"), "high")
+    with receiver(answers(OK)) as to, running(evaluate.run, told), running(notify.run, told):
+        hook(told, target.org, to.url)
+        log(told, target, first)
+        # With the last one, which its one row and the clock complete.
+        assert eventually(lambda: found(target, "NO_DATA", 1) == DAYS + 1, 120), "without labels no window has a value"
+        assert target.scalar("select count(*) from alerts") == 0
+
+        told.ingestion.take_labels(target.org, target.model_id, [row for day in range(DAYS) for row in labels(day)])
+        assert eventually(lambda: found(target, "OK", 2) == DAYS, 120)
+        assert eventually(lambda: len(to.requests) == 1)
+        assert eventually(lambda: states(told, target) == ["delivered"])
+
+    with told.org(target.org) as session:
+        past, now = session.scalars(select(Alert).order_by(Alert.first_window_end)).all()
+    assert span(past, first) == LONG_AGO
+    assert (past.state, past.told_severity) == ("resolved", None)
+    assert span(now, first) == LATELY
+    assert (now.state, now.told_severity) == ("firing", "high")
+    (body,) = to.bodies()
+    assert (body["type"], body["alert"]["id"], body["alert"]["value"]) == ("alert.firing", now.id, 0.0)
+
+
+def span(one: Alert, first: datetime) -> tuple[int, ...]:
+    """The days of an alert."""
+    ends = one.first_window_end, one.last_window_end
+    begin, end = ((each - first).days - 1 for each in ends)
+    return tuple(range(begin, end + 1))
+
+
+def later(app: App, target: Target, passed: timedelta) -> None:
+    """So much time passes for what waits."""
+    with app.org(target.org) as session:
+        session.execute(
+            text(
+                "update notifications set tried_at = tried_at - :passed, created_at = created_at - :passed,"
+                " due_at = least(due_at - :passed, now()) where delivered_at is null and dead_at is null"
+            ),
+            {"passed": passed},
+        )
+    ring(app, target)
+
+
+def become(app: App, target: Target, one: int, **values: Any) -> None:
+    with db.org_session(app.engine, target.org) as session:
+        for key, value in values.items():
+            setattr(session.get_one(Alert, one), key, value)
+
+
+def heard(to: Receiver, one: int) -> Sequence[str]:
+    """What a receiver was told of an alert, in order."""
+    every = [each for body in to.bodies() for each in body.get("notifications", [body])]
+    return [each["type"].removeprefix("alert.") for each in every if each["alert"]["id"] == one]
+
+
+def test_a_receiver_that_was_down_for_hours_hears_the_newest_of_each_alert_once(told: App, target: Target) -> None:
+    one, other, quiet = (alert(told, target) for _ in range(3))
+    said = [DOWN]
+    with receiver(lambda wire, _: wire.sendall(said[0])) as to, running(notify.run, told):
+        hook(told, target.org, to.url)
+        for each in (one, other):
+            tell(told, target.org, each, "firing")
+        assert eventually(lambda: {*heard(to, one), *heard(to, other)} == {"firing"})
+        for kind, severity in (("escalated", "critical"), ("deescalated", "high"), ("escalated", "critical")):
+            become(told, target, one, severity=severity)
+            tell(told, target.org, one, kind)
+            later(told, target, timedelta(hours=2))
+        become(told, target, other, state="resolved")
+        tell(told, target.org, other, "resolved")
+        tell(told, target.org, quiet, "firing")
+        later(told, target, timedelta(hours=5))
+        assert eventually(lambda: "resolved" in heard(to, other))
+        assert "delivered" not in states(told, target)
+        assert eventually(lambda: only_waiting(told, target) == 3), "of each alert the newest waits"
+
+        missed, said[0] = len(to.requests), OK
+        later(told, target, timedelta(hours=1))
+        assert eventually(lambda: states(told, target).count("delivered") == 3)
+    to.requests[:missed] = []
+    assert (heard(to, one), heard(to, other), heard(to, quiet)) == (["escalated"], ["resolved"], ["firing"])
+    assert set(states(told, target)) == {"delivered", "superseded"}
+
+
+def only_waiting(app: App, target: Target) -> int:
+    found = states(app, target)
+    return found.count("waiting") if set(found) <= {"waiting", "superseded"} else 0
+
+
+def dcmon(app: App, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "dcmon", *arguments], env=environment(app.settings), capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    return done.stdout
+
+
+def test_after_three_days_it_is_given_up_and_can_be_tried_again(told: App, target: Target) -> None:
+    one = alert(told, target)
+    said = [DOWN]
+    with receiver(lambda wire, _: wire.sendall(said[0])) as to, running(notify.run, told):
+        hook(told, target.org, to.url)
+        tell(told, target.org, one, "firing")
+        assert eventually(lambda: len(to.requests) == 1)
+        assert eventually(lambda: target.scalar("select max(last_status) from notifications") == 503)
+        later(told, target, timedelta(hours=71))
+        assert eventually(lambda: len(to.requests) == 2)
+        assert states(told, target) == ["waiting"]
+        later(told, target, timedelta(hours=2))
+        assert eventually(lambda: states(told, target) == ["dead"])
+        (listed,) = json.loads(dcmon(told, "notification", "list", "--state", "dead", "-o", "json"))
+        assert "503" in listed["why"]
+
+        said[0] = OK
+        dcmon(told, "notification", "retry", listed["id"])
+        assert eventually(lambda: states(told, target) == ["delivered"])
+    with told.org(target.org) as session:
+        assert only(session.scalars(select(Notification)).all()).attempts == 1, "it is tried as a new one is"

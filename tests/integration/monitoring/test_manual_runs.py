@@ -1,0 +1,104 @@
+"""Evaluating because somebody asks: what has its result already, and what there is to wait for."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import text
+
+from dcmon.app import App
+from dcmon.db.tables.org import Version
+from dcmon.monitoring import due_windows, flow_metrics, liveness, manual_runs
+from dcmon.monitoring.due_windows import Due
+from dcmon.storage import models
+from dcmon.windows import With
+from tests.helpers.evaluation import day, log_day
+from tests.integration.alerting.test_baselines import refer
+from tests.integration.conftest import Target
+from tests.integration.monitoring.test_earlier_windows import compare
+from tests.integration.monitoring.test_flow_metrics import HOUR, log_hours, now, this_hour, watch
+
+
+def asked(app: App, target: Target, monitor_id: int, after: datetime, until: datetime | None) -> Sequence[Due]:
+    with app.org(target.org) as session:
+        return manual_runs.complete(session, monitor_id, (after, until))
+
+
+def missing(app: App, target: Target, monitor_id: int, wanted: Sequence[Due]) -> list[Due]:
+    with app.org(target.org) as session:
+        return manual_runs.missing(session, monitor_id, wanted, app.settings.evaluate)
+
+
+def evaluate(app: App, target: Target, monitor_id: int, wanted: Sequence[Due]) -> None:
+    assert list(manual_runs.run(app.engine, target.org, monitor_id, wanted, app.settings.evaluate, None))
+
+
+def test_windows_of_the_flow_that_were_counted_are_not_counted_again(app: App, target: Target) -> None:
+    monitor_id = watch(target, "rows")
+    log_hours(target, {6: 5, 5: 5, 4: 5})
+    wanted = asked(app, target, monitor_id, this_hour() - 7 * HOUR, this_hour() - 3 * HOUR)
+    assert len(missing(app, target, monitor_id, wanted)) == len(wanted) == 3
+    evaluate(app, target, monitor_id, wanted)
+    assert missing(app, target, monitor_id, wanted) == []
+
+
+def test_a_new_reference_leaves_what_was_compared_with_the_window_before(app: App, target: Target) -> None:
+    refer(app, target, 90)
+    monitor_id = compare(app, target, With.previous)
+    for number in range(4):
+        log_day(app, target, number)
+    wanted = asked(app, target, monitor_id, day(0).end, day(2).end)
+    evaluate(app, target, monitor_id, wanted)
+    refer(app, target, 60)
+    assert missing(app, target, monitor_id, wanted) == []
+
+
+def test_rows_that_came_late_to_the_window_before_leave_the_result_behind(app: App, target: Target) -> None:
+    monitor_id = compare(app, target, With.previous)
+    for number in range(4):
+        log_day(app, target, number)
+    wanted = asked(app, target, monitor_id, day(0).end, day(2).end)
+    evaluate(app, target, monitor_id, wanted)
+    log_day(app, target, 0, 300, 310)
+    assert [window for _, window in missing(app, target, monitor_id, wanted)] == [day(1)]
+
+
+def test_a_version_without_a_row_has_windows_of_the_flow_that_are_ready(app: App, target: Target) -> None:
+    monitor_id = watch(target, "rows")
+    with app.org(target.org) as session:
+        session.get_one(Version, target.version_id).created_at = now() - 3 * HOUR
+    with app.org(target.org) as session:
+        ready, why = manual_runs.readiness(session, monitor_id, None, datetime.now(UTC))
+        assert why is None
+        assert [version for version, _ in ready] == [target.version_id]
+        ready, why = manual_runs.readiness(session, monitor_id, now() + 3 * HOUR, datetime.now(UTC))
+        assert (ready, why is None) == ([], False)
+
+
+@pytest.mark.parametrize(("young", "lateness"), [(50, 0), (70, 0), (60, 0), (70, 30), (90, 30), (100, 30)])
+def test_sql_and_python_agree_on_who_is_live(app: App, target: Target, young: int, lateness: int) -> None:
+    with app.org(target.org) as session:
+        version = session.get_one(Version, target.version_id)
+        model = models.get(session, target.model_id)
+        model.lateness = timedelta(minutes=lateness)
+        version.watermark = version.earliest = datetime(2026, 3, 2, 12, tzinfo=UTC)
+        version.newest_logged_at = version.watermark + timedelta(minutes=young)
+        session.flush()
+        said = session.scalar(text(f"select {flow_metrics.LIVE} from versions v join models m on m.id = v.model_id"))
+        is_live = young < 60 + lateness
+        assert (said, flow_metrics.is_live(model, version)) == (is_live, is_live)
+        assert liveness.of(model, version) == ("live" if is_live else "loaded")
+        due_windows.add(session, {(version.id, day(0))})
+        session.flush()
+        complete = text(
+            f"select {due_windows.COMPLETE} from due_windows d join versions v on v.id = d.version_id"
+            " join models m on m.id = v.model_id"
+        )
+        filled = (
+            "insert into quarter_hours (version_id, at, n, logged_at, is_touched) values (:v, :at, 1, now(), false)"
+        )
+        session.execute(text(filled), {"v": version.id, "at": day(0).start})
+        version.watermark = day(0).end - timedelta(minutes=1)
+        version.newest_logged_at = version.watermark + timedelta(minutes=young)
+        session.flush()
+        assert session.scalar(complete) is is_live

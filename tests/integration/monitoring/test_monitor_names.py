@@ -1,0 +1,28 @@
+"""A monitor is typed by its name, by model and name, or by its id; where that says too little, what would is said."""
+
+import pytest
+
+from dcmon import db, errors
+from dcmon.monitoring import monitors
+from dcmon.monitoring.monitors import NewMonitor
+from dcmon.storage import models
+from dcmon.storage.models import NewModel
+from dcmon.windows import Frequency
+from tests.integration.conftest import Target
+
+
+def test_a_name_that_says_too_little_is_refused_with_what_would_do(target: Target) -> None:
+    with db.org_session(target.engine, target.org) as session:
+        made = {}
+        for model in (models.get(session, target.model_id), models.create(session, NewModel("other", "regression"))):
+            check = monitors.provide_check(session, model, "PercentOfNulls")
+            made[model.name] = [monitors.create(session, check, NewMonitor(name, Frequency.DAY)) for name in "aab"]
+        first, twin, other = made["other"]
+        assert monitors.find(session, "other/b") is other
+        assert monitors.find(session, str(twin.id)) is twin
+        with pytest.raises(errors.InvalidInput, match=f"say {first.id} .other/a. or {twin.id} .other/a"):
+            monitors.find(session, "other/a")
+        with pytest.raises(errors.InvalidInput, match="say 'credit/b' or 'other/b'"):
+            monitors.find(session, "b")
+        with pytest.raises(errors.NotFound):
+            monitors.find(session, "0")

@@ -1,0 +1,182 @@
+"""What is stored is what deepchecks says: each check, parameter, scorer and choice, all the way through PostgreSQL."""
+
+import json
+import math
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import select, text
+
+from dcmon.app import App
+from dcmon.checks.catalogue import KINDS, by_class, scorers
+from dcmon.db import Organization
+from dcmon.db.tables.org import Result
+from dcmon.jobs import evaluate
+from dcmon.monitoring import lifecycle, monitors
+from dcmon.monitoring.monitors import NewMonitor
+from dcmon.output import Output
+from dcmon.settings import Evaluate, Settings
+from dcmon.storage import models, versions
+from dcmon.storage.models import NewModel
+from dcmon.storage.versions import NewVersion
+from dcmon.tenancy import provisioning
+from dcmon.windows import Frequency
+from tests.conftest import _administer, _database
+from tests.helpers import deepchecks_library as library
+from tests.helpers.check_cases import of_task
+from tests.helpers.check_inputs import WORLDS
+from tests.helpers.deepchecks_library import LABEL, PREDICTION, PROBABILITIES, Case, World
+from tests.integration.conftest import eventually, running
+
+pytestmark = pytest.mark.timeout(600)
+START = datetime(2026, 3, 2, tzinfo=UTC)
+Place = tuple[str, str]
+
+
+def cases(task_type: str, name: str) -> list[Case]:
+    """Everything on plain rows; on odd ones each check as it is, and each scorer."""
+    found = of_task(task_type)
+    if name == "plain":
+        return found
+    plain_ones = {kind.class_name for kind in KINDS if not kind.is_alias}
+    alone = [case for case in found if not case.params and not case.conf and case.class_name in plain_ones]
+    scored = [case for case in found if list(case.params) == ["scorers"]]
+    return alone + (scored if "class" in name or "probabilities" in name else scored[:3])
+
+
+PLACES = [(place, case) for place in WORLDS for case in cases(*place)]
+
+
+def plain_value(value: Any) -> Any:
+    if isinstance(value, pd.Timestamp):
+        return value.isoformat()
+    if isinstance(value, list):
+        return value
+    return None if pd.isna(value) else getattr(value, "item", lambda: value)()
+
+
+def rows_of(world: World, rows: pd.DataFrame, names: list[str]) -> list[dict[str, Any]]:
+    return [{name: plain_value(each[name]) for name in names} for each in rows[names].to_dict("records")]
+
+
+def log(app: App, org: Organization, model_id: int, version_id: int, world: World) -> None:
+    """The rows of the window, their labels, and a row of the next day, so that the window is complete."""
+    names = [*world.columns, PREDICTION, *([PROBABILITIES] if world.classes else [])]
+    found = rows_of(world, world.current, names)
+    samples = [
+        {"_dc_sample_id": f"s{number}", "_dc_time": (START + timedelta(minutes=4 * number)).isoformat(), **row}
+        for number, row in enumerate(found)
+    ]
+    samples.append({**samples[0], "_dc_sample_id": "next", "_dc_time": (START + timedelta(days=1)).isoformat()})
+    app.ingestion.take_samples(org, version_id, [json.dumps(each).encode() for each in samples])
+    labels = [
+        {"_dc_sample_id": f"s{number}", LABEL: plain_value(label)}
+        for number, label in enumerate(world.current[LABEL])
+        if plain_value(label) is not None
+    ]
+    app.ingestion.take_labels(org, model_id, [json.dumps(each).encode() for each in labels])
+
+
+def build(app: App, org: Organization, place: Place, world: World) -> dict[int, Case]:
+    """A model with a reference and a monitor for each case; by the monitors' ids."""
+    task_type, name = place
+    names = [*world.columns, PREDICTION, LABEL, *([PROBABILITIES] if world.classes else [])]
+    table = [list(row.values()) for row in rows_of(world, world.reference, names)]
+    made: dict[int, Case] = {}
+    with app.org(org) as session:
+        model = models.create(session, NewModel(f"{task_type} {name}", task_type, label_delay=timedelta()))
+        importance = dict(world.importance) if world.importance else None
+        columns = NewVersion("v1", dict(world.columns), feature_importance=importance, classes=world.classes)
+        version = versions.create(session, model, columns)
+        lifecycle.take_reference(session, model, version, json.dumps({"columns": names, "data": table}).encode())
+        for number, case in enumerate(cases(*place)):
+            kind = by_class(case.class_name)
+            assert kind is not None
+            called = f"{number} {case.name}"[:100]
+            check = monitors.create_check(session, model, called, kind.module_name, kind.class_name, case.params)
+            kwargs = {"check_conf": dict(case.conf), "res_conf": case.res_conf}
+            new = NewMonitor(called, Frequency.DAY, additional_kwargs=kwargs)
+            made[monitors.create(session, check, new).id] = case
+        model_id, version_id = model.id, version.id
+    log(app, org, model_id, version_id, world)
+    return made
+
+
+@pytest.fixture(scope="module")
+def stored(
+    server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[tuple[Place, str], Result]]:
+    """What the evaluator stored, by world and case."""
+    name = "dcmon_test_values"
+    _administer(server_url, f"create database {name} template {template}")
+    directory: Path = tmp_path_factory.mktemp("values")
+    at_once = Evaluate(backfill_quiet=timedelta(), children=1)
+    url = SecretStr(_database(server_url, name))
+    with App(Settings(database_url=url, data_dir=directory, evaluate=at_once), Output(quiet=True)) as app:
+        org = provisioning.create_organization(app.engine, "acme", "owner@acme.example").organization
+        made = {place: build(app, org, place, world) for place, world in WORLDS.items()}
+
+        def count(what: str) -> int:
+            with app.org(org) as session:
+                return int(session.scalar(text(f"select count(*) from {what}")) or 0)
+
+        assert count("quarantine") == 0
+        with running(evaluate.run, app):
+            assert eventually(lambda: count("results") == len(PLACES), 400), count("results")
+        with app.org(org) as session:
+            found = {each.monitor_id: each for each in session.scalars(select(Result))}
+        yield {(place, case.name): found[number] for place, by_id in made.items() for number, case in by_id.items()}
+    _administer(server_url, f"drop database {name} with (force)")
+
+
+def difference(case: Case, world: World, result: Result) -> str | None:
+    """How a result differs from what the library says, and None when it does not."""
+    try:
+        expected, why = library.value(case, world), "nothing finite"
+    except Exception as error:
+        expected, why = {}, f"{type(error).__name__}: {error}"
+    found = f"{case.name}: {result.state} {result.metrics} {result.reason!r}"
+    if expected:
+        is_equal = result.metrics == pytest.approx(expected, rel=0, abs=1e-12)
+        return None if result.state == "OK" and is_equal else f"{found}, and not {expected}"
+    is_said = result.reason is not None and result.reason[0].isupper() and result.reason.endswith((".", "?"))
+    is_named = result.state in ("NO_DATA", "INSUFFICIENT", "ERROR") and result.metrics == {}
+    return None if is_said and is_named else f"{found}, where the library gives {why}"
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("place", WORLDS, ids=" ".join)
+def test_a_stored_value_is_the_librarys_or_a_state_with_a_reason(
+    stored: dict[tuple[Place, str], Result], place: Place
+) -> None:
+    differences = [difference(case, WORLDS[place], stored[place, case.name]) for case in cases(*place)]
+    assert [each for each in differences if each] == []
+
+
+@pytest.mark.parametrize("task_type", ["binary", "multiclass", "regression"])
+def test_plain_rows_give_every_check_and_every_scorer_a_value(
+    stored: dict[tuple[Place, str], Result], task_type: str
+) -> None:
+    found = {case.name: stored[(task_type, "plain"), case.name] for case in of_task(task_type)}
+    assert {name: each.reason for name, each in found.items() if each.state != "OK"} == {}
+
+
+def test_every_check_and_every_scorer_has_a_case_with_a_value_that_is_not_nothing() -> None:
+    for task_type in ("binary", "multiclass", "regression"):
+        found = of_task(task_type)
+        missing = {kind.class_name for kind in KINDS} - {case.class_name for case in found}
+        assert missing <= ({"NewLabelTrainTest"} if task_type == "regression" else set())
+        alone = {each["scorers"][0] for case in found if len((each := case.params).get("scorers", [])) == 1}
+        assert alone == set(scorers(task_type))
+
+
+def test_a_stored_value_is_a_finite_number(stored: dict[tuple[Place, str], Result]) -> None:
+    for result in stored.values():
+        assert all(math.isfinite(number) for number in [*result.metrics.values(), *result.entries.values()])
+        assert (result.state == "OK") == bool(result.metrics)
+        assert result.state == "OK" or result.reason

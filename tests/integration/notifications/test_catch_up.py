@@ -1,0 +1,174 @@
+"""A receiver that is added, widened or resumed late hears once of what fires already."""
+
+from datetime import timedelta
+from threading import Event, Thread
+
+import pytest
+
+from dcmon.alerting import alerts
+from dcmon.app import App
+from dcmon.db.tables.org import Alert, Notification
+from dcmon.notifications import catch_up, notifications, receivers
+from dcmon.notifications.http_delivery import Attempt
+from dcmon.notifications.receivers import Address, Choices
+from tests.helpers.outbox import REFUSED, URL, Box
+from tests.integration.conftest import Target
+
+
+@pytest.fixture
+def box(app: App, target: Target) -> Box:
+    made = Box(app, target)
+    made.add("first")
+    return made
+
+
+def fire(box: Box, severity: str = "high") -> int:
+    """An alert that receivers were told of."""
+    about = box.alert(severity)
+    box.tell(about, told_severity=severity)
+    box.deliver()
+    return about
+
+
+def add(box: Box, name: str, **chosen: object) -> int:
+    with box.app.org(box.target.org) as session:
+        where = Address("webhook", ["https://late.example.org/x"])
+        made, _ = receivers.add(session, name, where, [], box.settings, Choices(**chosen))  # type: ignore[arg-type]
+        return catch_up.tell(session, box.target.org, made, URL)
+
+
+def widen(box: Box, name: str, **chosen: object) -> int:
+    with box.app.org(box.target.org) as session:
+        webhook = receivers.find(session, name)
+        known = catch_up.unheard(session, box.target.org, webhook)
+        receivers.choose(session, webhook, Choices(**chosen))  # type: ignore[arg-type]
+        return catch_up.tell(session, box.target.org, webhook, URL, but=known)
+
+
+def told(box: Box, name: str) -> list[tuple[int | None, str]]:
+    """What was written for a receiver, of which alert."""
+    with box.app.org(box.target.org) as session:
+        mine = session.query(Notification).filter_by(webhook_id=receivers.find(session, name).id)
+        return [(each.alert_id, each.kind) for each in mine.order_by(Notification.position)]
+
+
+def test_a_receiver_that_is_added_late_is_told_once_of_what_fires(box: Box) -> None:
+    firing, over, low, quiet = fire(box), fire(box), fire(box, "low"), box.alert()
+    box.tell(over, "resolved", state="resolved", told_severity=None)
+    box.deliver()
+    assert add(box, "late", severities=["high"]) == 1
+    assert told(box, "late") == [(firing, "firing")]
+    assert box.told() == ["firing"]
+    with box.app.org(box.target.org) as session:
+        assert catch_up.tell(session, box.target.org, receivers.find(session, "late"), URL) == 0
+    box.tell(firing, "resolved", state="resolved", told_severity=None)
+    box.tell(low, "resolved", state="resolved", told_severity=None)
+    assert told(box, "late") == [(firing, "firing"), (firing, "resolved")]
+    assert quiet not in [id_ for id_, _ in told(box, "late")]  # nobody was told of it
+
+
+def test_what_somebody_works_on_is_not_told_to_a_receiver_that_comes_late(box: Box) -> None:
+    about = fire(box)
+    with box.app.org(box.target.org) as session:
+        alerts.acknowledge(session, box.target.org, session.get_one(Alert, about), URL, by="ann")
+    assert add(box, "late") == 0
+
+
+def test_a_receiver_that_is_widened_hears_of_what_it_did_not_want_before(box: Box) -> None:
+    low = fire(box, "low")
+    add(box, "some", severities=["critical"])
+    assert told(box, "some") == []
+    assert widen(box, "some", severities=["critical", "low"]) == 1
+    assert told(box, "some") == [(low, "firing")]
+    assert widen(box, "some", severities=["critical", "low"], cap=5) == 0
+
+
+def test_what_was_left_out_when_it_was_added_stays_out_when_something_else_is_changed(box: Box) -> None:
+    fire(box)
+    box.add("late")
+    assert widen(box, "late", cap=3) == 0
+    assert told(box, "late") == []
+
+
+def test_a_receiver_is_told_again_of_what_it_was_told_the_end_of_and_fires_anew_while_it_did_not_want_it(
+    box: Box,
+) -> None:
+    about = fire(box)
+    box.tell(about, "resolved", state="resolved", told_severity=None)
+    box.deliver()
+    widen(box, "first", severities=["critical"])
+    with box.app.org(box.target.org) as session:
+        again = session.get_one(Alert, about)
+        again.state, again.told_severity = "firing", "high"
+    assert widen(box, "first", severities=["high"]) == 1
+    assert told(box, "first")[-1] == (about, "firing")
+
+
+def test_what_comes_late_waits_for_the_end_of_a_silence(box: Box) -> None:
+    fire(box)
+    box.silence(hours=2)
+    add(box, "late")
+    assert box.told() == []
+    box.wait(hours=2)
+    assert box.told() == ["firing"]
+
+
+def test_resuming_tries_again_what_was_given_up_and_fires_still(box: Box) -> None:
+    firing, over = box.alert(), box.alert()
+    for each in (firing, over):
+        box.tell(each, told_severity="high")
+    box.record(box.claim(), REFUSED)
+    box.wait(hours=73)
+    box.record(box.claim(), Attempt(500, "no"))
+    assert box.states() == ["dead", "dead"]
+    with box.app.org(box.target.org) as session:
+        session.get_one(Alert, over).state = "resolved"
+        webhook = receivers.find(session, "first")
+        receivers.resume(session, webhook)
+        assert catch_up.again(session, webhook) == 1
+        assert catch_up.again(session, webhook) == 0
+    assert [each["alert"]["id"] for each in box.deliver()] == [firing]
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_an_alert_that_fires_while_a_receiver_is_added_is_not_missed(box: Box, is_first: bool) -> None:
+    about = box.alert()
+
+    def tells() -> None:
+        with box.app.org(box.target.org) as session:
+            found = session.get_one(Alert, about)
+            found.told_severity = "high"
+            session.flush()
+            notifications.write(session, box.target.org, found, "firing", URL)
+            begun.set()
+            go_on.wait(1)
+
+    def adds() -> None:
+        with box.app.org(box.target.org) as session:
+            where = Address("webhook", ["https://late.example.org/x"])
+            made, _ = receivers.add(session, "late", where, [], box.settings)
+            catch_up.tell(session, box.target.org, made, URL)
+            begun.set()
+            go_on.wait(1)
+
+    begun, go_on, steps = Event(), Event(), [tells, adds] if is_first else [adds, tells]
+    threads: list[Thread] = [Thread(target=step) for step in steps]
+    _one_after_the_other(threads, begun)
+    assert told(box, "late") == [(about, "firing")]
+
+
+def _one_after_the_other(threads: list[Thread], begun: Event) -> None:
+    """The second begins when the first has done its work and not committed yet."""
+    threads[0].start()
+    begun.wait(10)
+    threads[1].start()
+    for each in threads:
+        each.join(20)
+
+
+def test_a_receiver_that_comes_late_is_not_repeated_to_at_once(box: Box) -> None:
+    fire(box)
+    add(box, "late", repeat_every=timedelta(hours=4))
+    assert box.told() == ["firing"]
+    box.wait(hours=4)
+    assert box.told() == ["repeated"]

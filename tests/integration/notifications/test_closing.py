@@ -1,0 +1,123 @@
+"""Whoever was told of an alert is told that it is over when it is deleted with its rule, monitor, check or model."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from dcmon import db
+from dcmon.alerting import rules
+from dcmon.app import App
+from dcmon.db import work_queue
+from dcmon.db.tables.org import AlertRule, Check, Monitor, Notification
+from dcmon.monitoring import lifecycle, monitors
+from dcmon.notifications import closing
+from dcmon.notifications.integrations import text as words
+from dcmon.storage import models, versions
+from dcmon.tenancy import tokens
+from tests.helpers.endpoint import serving
+from tests.integration.alerting.test_replay import put, ruled, told
+from tests.integration.conftest import Target
+
+Delete = Callable[[Session, Target], None]
+
+
+def a_rule(session: Session, _: Target) -> None:
+    rules.delete(session, session.scalars(select(AlertRule)).one())
+
+
+def a_monitor(session: Session, _: Target) -> None:
+    monitors.delete(session, session.scalars(select(Monitor)).one())
+
+
+def a_check(session: Session, target: Target) -> None:
+    monitors.delete_checks(session, models.get(session, target.model_id), list(session.scalars(select(Check.name))))
+
+
+def a_version(session: Session, target: Target) -> None:
+    lifecycle.delete_version(session, *versions.get(session, target.version_id))
+
+
+def a_model(session: Session, target: Target) -> None:
+    lifecycle.delete_model(session, models.get(session, target.model_id))
+
+
+def hear(target: Target) -> None:
+    """All notifications arrive."""
+    with db.org_session(target.engine, target.org) as session:
+        for each in session.scalars(select(Notification)):
+            each.attempts, each.delivered_at = 1, datetime.now(UTC)
+
+
+@pytest.mark.parametrize("delete", [a_rule, a_monitor, a_check, a_version, a_model])
+def test_what_was_told_to_fire_ends_when_it_is_deleted(target: Target, delete: Delete) -> None:
+    ruled(target, "> 0.2")
+    put(target, 0, 0.5)
+    hear(target)
+    with db.org_session(target.engine, target.org) as session:
+        heard = session.scalars(select(Notification)).one()
+        delete(session, target)
+    with db.org_session(target.engine, target.org) as session:
+        left = session.scalars(select(Notification)).one()
+        assert (left.alert_id, left.kind, left.delivered_at, left.severity) == (None, "resolved", None, "high")
+        assert left.webhook_id == heard.webhook_id
+        assert left.body["type"] == "alert.resolved"
+        said = left.body["alert"]
+        ended = {name: said[name] for name in ("resolved_at", "by", "note")}
+        assert (ended["by"], ended["note"]) == (None, closing.WHY)
+        assert said == {**heard.body["alert"], "state": "resolved", "resolved_by": "deletion", **ended}
+        assert (left.body["link"], left.body["command"]) == (None, "dcmon --org acme alert list --all")
+        assert "alert show" not in words.plain(left.body)
+        assert "/alerts/" not in words.plain(left.body)
+
+
+def test_an_end_that_did_not_arrive_is_said_again_and_one_that_did_is_not(target: Target) -> None:
+    ruled(target, "> 0.2")
+    put(target, 0, 0.5)
+    hear(target)
+    put(target, 1, 0.1)
+    with db.org_session(target.engine, target.org) as session:
+        a_rule(session, target)
+    assert told(target) == [(None, "resolved")]
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+def test_who_heard_nothing_or_of_the_end_hears_no_more(target: Target, is_over: bool) -> None:
+    ruled(target, "> 0.2")
+    put(target, 0, 0.5)
+    if is_over:
+        put(target, 1, 0.1)
+        hear(target)
+    with db.org_session(target.engine, target.org) as session:
+        a_rule(session, target)
+    assert told(target) == []
+
+
+OVER_HTTP = {
+    "a rule": "alert-rules/{rule}",
+    "a monitor": "monitors/{monitor}",
+    "a check": "models/{model}/checks?names=FeatureDrift",
+    "a version": "model-versions/{version}",
+    "a version by its name": "models/credit/model-versions/{name}",
+    "a model": "models/{model}",
+}
+
+
+@pytest.mark.parametrize("path", OVER_HTTP.values(), ids=OVER_HTTP)
+def test_a_farewell_waits_for_no_scheduler(app: App, target: Target, path: str) -> None:
+    ruled(target, "> 0.2")
+    put(target, 0, 0.5)
+    hear(target)
+    with app.org(target.org) as session:
+        rule = session.scalars(select(AlertRule)).one()
+        name = versions.get(session, target.version_id)[1].name
+        ids = {"rule": rule.id, "monitor": rule.monitor_id, "model": target.model_id, "version": target.version_id}
+    with app.public() as session:
+        token = tokens.create(session, target.org.id, 1, "deleting")
+        session.execute(text("delete from wake"))
+    with serving(app, token) as endpoint:
+        assert endpoint.request("DELETE", path.format(**ids, name=name)).status == 200
+    with app.public() as session:
+        assert work_queue.pick(session, work_queue.Work.notify, timedelta()) is not None

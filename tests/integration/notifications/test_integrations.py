@@ -1,0 +1,455 @@
+"""Kinds of receivers against real ones: servers on sockets, and processes."""
+
+import base64
+import contextlib
+import hmac
+import json
+import os
+import shutil
+import signal
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from pydantic import SecretStr
+
+from dcmon import db
+from dcmon.embedded.process import wait_until
+from dcmon.notifications import integrations
+from dcmon.notifications import receivers as webhooks
+from dcmon.notifications.http_delivery import Attempt
+from dcmon.notifications.integrations.base import Message, To, Ways
+from dcmon.settings import Smtp, Webhooks
+from tests.helpers.alerts import ALLOWED, OK, Receiver, answers, certificate_of, drip, receiver
+from tests.integration.conftest import Target
+from tests.unit.notifications.test_integrations import many, notification
+
+WAYS = Ways(ALLOWED)
+
+
+def send(kind: str, url: str = "", body: dict[str, Any] | None = None, ways: Ways = WAYS, **to: Any) -> Attempt:
+    return integrations.send(To(kind, "team", url, **to), Message("msg_1", body or notification()), ways)
+
+
+# Over HTTP.
+
+
+def test_a_webhook_carries_the_body_the_headers_and_both_signatures() -> None:
+    with receiver(answers(OK)) as at:
+        sent = send("webhook", at.url, secrets=(b"new", b"old"), credentials={"X-Token": "abc"})
+    assert sent.is_delivered
+    head, _, said = at.requests[0].partition(b"\r\n\r\n")
+    assert json.loads(said) == notification()
+    assert b"X-Token: abc" in head
+    assert head.count(b"v1,") == 2
+
+
+def genuine(secrets: list[str], request: bytes, now: float) -> list[bool]:
+    """What the Standard Webhooks specification 1.0.0 has a consumer do, for each secret that it may have."""
+    head, _, payload = request.partition(b"\r\n\r\n")
+    headers = {
+        name.lower(): value.strip()
+        for name, _, value in (line.partition(":") for line in head.decode().split("\r\n")[1:])
+    }
+    identity, timestamp = headers["webhook-id"], headers["webhook-timestamp"]
+    assert "." not in identity  # it separates the parts that are signed
+    assert timestamp.isdecimal()
+    assert abs(now - int(timestamp)) < 300
+    found = []
+    for secret in secrets:
+        assert secret.startswith("whsec_")
+        key = base64.b64decode(secret[len("whsec_") :], validate=True)
+        assert 24 <= len(key) <= 64
+        mac = hmac.new(key, b".".join([identity.encode(), timestamp.encode(), payload]), "sha256")
+        given = [each.split(",", 1) for each in headers["webhook-signature"].split(" ")]
+        assert {version for version, _ in given} == {"v1"}
+        found.append(any(hmac.compare_digest(base64.b64decode(each), mac.digest()) for _, each in given))
+    return found
+
+
+def test_a_webhook_is_genuine_to_whoever_goes_by_the_specification_also_while_a_secret_goes_out_of_use(
+    target: Target,
+) -> None:
+    day = timedelta(days=1, minutes=1)
+    with db.org_session(target.engine, target.org) as session, receiver(answers(OK)) as at:
+        made, old = webhooks.add(session, "team", at.url, [], ALLOWED)
+        now = webhooks.moment(session)
+        integrations.send(webhooks.to(made, now), Message("msg_1", notification()), WAYS)
+        new = webhooks.rotate(session, made)
+        integrations.send(webhooks.to(made, now), Message("msg_1", notification(note="ü")), WAYS)
+        integrations.send(webhooks.to(made, now + day), Message("msg_1", notification()), WAYS)
+    seen = [genuine([old, new], request, time.time()) for request in at.requests]
+    assert seen == [[True, False], [True, True], [False, True]]
+    head, _, payload = at.requests[0].partition(b"\r\n\r\n")
+    forged = head + b"\r\n\r\n" + payload.replace(b"credit", b"Credit")
+    assert genuine([old], forged, time.time()) == [False]
+
+
+@pytest.mark.parametrize("kind", ["slack", "teams"])
+def test_a_chat_gets_its_own_format(kind: str) -> None:
+    with receiver(answers(OK)) as at:
+        assert send(kind, at.url).is_delivered
+    (body,) = at.bodies()
+    assert "Prediction Drift" in json.dumps(body)
+    assert set(body) == ({"text", "blocks"} if kind == "slack" else {"type", "attachments"})
+
+
+def test_a_test_of_pagerduty_opens_an_incident_and_closes_it() -> None:
+    with receiver(answers(OK)) as at:
+        body = {"type": "test", "organization": "acme", "text": "hello"}
+        assert send("pagerduty", at.url, body, credentials={"routing_key": "R0UTINGKEY"}).is_delivered
+    assert [each["event_action"] for each in at.bodies()] == ["trigger", "resolve"]
+    assert len({each["dedup_key"] for each in at.bodies()}) == 1
+
+
+def test_a_secret_that_the_receiver_repeats_is_not_said() -> None:
+    said = b"invalid routing key R0UTINGKEY, token abc123"
+    answer = b"HTTP/1.1 400 X\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n%s" % (len(said), said)
+    with receiver(answers(answer)) as at:
+        sent = send("pagerduty", at.url, credentials={"routing_key": "R0UTINGKEY"})
+        other = send("webhook", at.url, secrets=(b"x",), credentials={"X-Token": "abc123"})
+        chat = send("slack", at.url + "/R0UTINGKEY")
+    assert sent.error == "The receiver answered 400: invalid routing key …, token abc123"
+    assert "abc123" not in (other.error or "")
+    assert "R0UTINGKEY" not in (chat.error or "")
+
+
+def test_what_a_receiver_says_is_cut_and_cleaned() -> None:
+    said = b"\x1b[31mred\x00\n" + b"x" * 100_000
+    answer = b"HTTP/1.1 500 X\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n%s" % (len(said), said)
+    page = b"HTTP/1.1 502 X\r\ncontent-type: text/html\r\ncontent-length: 13\r\n\r\n<html></html>"
+    with receiver(answers(answer, page)) as at:
+        error = send("webhook", at.url, secrets=(b"x",)).error or ""
+        assert error.isprintable()
+        assert len(error) < 260
+        assert send("webhook", at.url, secrets=(b"x",)).error == "The receiver answered 502."
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "seconds"),
+    [(429, "30", 30), (503, "0", 0), (429, "99999999999", 86_400), (429, "-5", 0), (429, "soon", None),
+     (429, "Wed, 21 Oct 2015 07:28:00 GMT", 0), (503, "Fri, 31 Dec 9999 23:59:59 GMT", 86_400), (500, "30", None)],
+)  # fmt: skip
+def test_a_receiver_says_how_long_to_leave_it_alone(status: int, header: str, seconds: int | None) -> None:
+    answer = f"HTTP/1.1 {status} X\r\nretry-after: {header}\r\ncontent-length: 0\r\n\r\n".encode()
+    with receiver(answers(answer)) as at:
+        sent = send("webhook", at.url, secrets=(b"x",))
+    assert sent.wait == (None if seconds is None else timedelta(seconds=seconds))
+
+
+def test_a_redirect_is_refused_and_says_so() -> None:
+    with receiver(answers(b"HTTP/1.1 307 X\r\nlocation: http://127.0.0.1/\r\ncontent-length: 0\r\n\r\n")) as at:
+        assert "a redirect, which is not followed" in (send("slack", at.url).error or "")
+
+
+def test_an_address_that_is_away_gives_the_next_one_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    with receiver(answers(OK)) as at:
+        found = [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, at.port)) for address in ("127.0.0.2", "127.0.0.1")
+        ]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        ways = Ways(Webhooks(allow=["hooks.internal"], timeout=timedelta(seconds=2)))
+        assert send("webhook", f"http://hooks.internal:{at.port}/x", secrets=(b"x",), ways=ways).is_delivered
+    assert b"hooks.internal" in at.requests[0]
+
+
+def test_one_inner_address_among_public_ones_refuses_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443)) for address in ("8.8.8.8", "10.0.0.1")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    assert "10.0.0.1, which is not public" in (send("webhook", "https://both.example/", secrets=(b"x",)).error or "")
+
+
+def test_a_resolver_that_hangs_is_left_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(3) or [])
+    sent = send("webhook", "https://slow.example/", secrets=(b"x",))
+    assert "resolved within 1 s" in (sent.error or "")
+    assert sent.seconds < 2
+
+
+# E-mail.
+
+
+class MailServer:
+    """A mail server on a loopback port that says what it is told to: just enough of SMTP."""
+
+    def __init__(self, context: ssl.SSLContext | None = None, *, is_tls: bool = False, **says: str) -> None:
+        self.context, self.is_tls, self.says = context, is_tls, says
+        self.lines: list[str] = []
+        self.mails: list[str] = []
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self.socket.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                wire, _ = self.socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._one, args=(wire,), daemon=True).start()
+
+    def _one(self, wire: socket.socket) -> None:
+        try:
+            wire.settimeout(10)
+            if self.is_tls and self.context is not None:
+                wire = self.context.wrap_socket(wire, server_side=True)
+            self._talk(wire)
+        except OSError:
+            pass
+        finally:
+            wire.close()
+
+    def _talk(self, wire: socket.socket) -> None:
+        wire.sendall(f"{self.says.get('hello', '220 ready')}\r\n".encode())
+        with contextlib.ExitStack() as left:
+            self._answer(wire, left)
+
+    def _answer(self, wire: socket.socket, left: contextlib.ExitStack) -> None:
+        reader = left.enter_context(wire.makefile("rb"))
+        while line := reader.readline().decode().strip():
+            self.lines.append(line)
+            verb = line.split(" ")[0].split(":")[0].upper()
+            if verb == "DATA":
+                wire.sendall(b"354 go on\r\n")
+                if self.says.get("DATA") == "dies":
+                    reader.readline()
+                    return
+                mail = b""
+                while not mail.endswith(b"\r\n.\r\n"):
+                    mail += reader.readline()
+                self.mails.append(mail.decode())
+                wire.sendall(f"{self.says.get('DATA', '250 taken')}\r\n".encode())
+            elif verb == "EHLO":
+                offers = ["250-here", *(["250-STARTTLS"] if self.context and not self.is_tls else []), "250 AUTH PLAIN"]
+                wire.sendall("".join(f"{offer}\r\n" for offer in offers).encode())
+            elif verb == "STARTTLS" and self.context is not None:
+                wire.sendall(b"220 go on\r\n")
+                wire = left.enter_context(self.context.wrap_socket(wire, server_side=True))
+                reader = left.enter_context(wire.makefile("rb"))
+            elif verb == "AUTH":
+                wire.sendall(f"{self.says.get('AUTH', '235 welcome')}\r\n".encode())
+            else:
+                refused = self.says.get("refuse", "nobody") in line
+                later = self.says.get("later", "nobody") in line
+                said = "550 no such user" if refused else "451 greylisted, come again" if later else "250 fine"
+                wire.sendall(f"{said}\r\n".encode())
+
+
+@contextmanager
+def mail_server(context: ssl.SSLContext | None = None, **says: Any) -> Iterator[MailServer]:
+    made = MailServer(context, **says)
+    yield made
+    made.socket.close()
+
+
+def smtp(port: int, security: str = "none", **more: Any) -> Ways:
+    given = {"host": "localhost", "port": port, "security": security, "sender": "dcmon@acme.example", **more}
+    return Ways(ALLOWED, Smtp.model_validate(given))
+
+
+def mail(ways: Ways, body: dict[str, Any] | None = None, to: tuple[str, ...] = ("ann@acme.example",)) -> Attempt:
+    return send("email", body=body, ways=ways, options={"to": list(to)})
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return certificate_of("localhost", tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    return context_of(certificate)
+
+
+def context_of(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
+
+
+def test_a_mail_has_both_parts_and_the_same_id_each_time() -> None:
+    with mail_server() as server:
+        for _ in range(2):
+            sent = mail(smtp(server.port), to=("ann@acme.example", "bob@acme.example"))
+            assert (sent.is_delivered, sent.error) == (True, None)
+    first, again = server.mails
+    assert "Message-ID: <msg_1@acme.example>" in first
+    assert "Message-ID: <msg_1@acme.example>" in again
+    assert "Subject: [acme] HIGH firing: credit/Prediction Drift" in first
+    assert "text/plain" in first
+    assert "text/html" in first
+    assert "rcpt TO:<bob@acme.example>" in server.lines
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+def test_a_mail_goes_by_tls_with_a_login(trusted: ssl.SSLContext, security: str) -> None:
+    with mail_server(trusted, is_tls=security == "tls") as server:
+        ways = smtp(server.port, security, username="dcmon", password="s3cret")
+        assert mail(ways).is_delivered
+    login = base64.b64encode(b"\0dcmon\0s3cret").decode()
+    assert any(line.upper().startswith("AUTH PLAIN") and login in line for line in server.lines)
+    assert len(server.mails) == 1
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+def test_a_mail_server_with_a_certificate_that_nobody_vouches_for_gets_nothing(
+    certificate: Path, security: str
+) -> None:
+    with mail_server(context_of(certificate), is_tls=security == "tls") as server:
+        sent = mail(smtp(server.port, security, username="dcmon", password="s3cret"))
+    assert not sent.is_delivered
+    assert "certificate" in (sent.error or "").lower()
+    assert not any("AUTH" in line for line in server.lines)
+
+
+def test_a_mail_server_without_tls_gets_no_password() -> None:
+    with mail_server() as server:
+        sent = mail(smtp(server.port, "starttls", username="dcmon", password="s3cret"))
+    assert not sent.is_delivered
+    assert not any("AUTH" in line for line in server.lines)
+
+
+@pytest.mark.parametrize(
+    ("says", "said"),
+    [({"AUTH": "535 wrong password s3cret"}, "535 wrong password …"), ({"DATA": "452 disk full"}, "452 disk full"),
+     ({"hello": "554 go away"}, "554"), ({"hello": "nonsense"}, "mail server"), ({"refuse": "rcpt"}, "refused ann@")],
+)  # fmt: skip
+def test_a_mail_that_is_refused_says_so_without_the_password(says: dict[str, str], said: str) -> None:
+    with mail_server(**says) as server:
+        ways = smtp(server.port, username="dcmon", password="s3cret")
+        sent = mail(ways)
+    assert not sent.is_delivered
+    assert said in (sent.error or "")
+    assert "s3cret" not in (sent.error or "")
+
+
+def test_one_address_that_is_refused_keeps_no_mail_from_the_others() -> None:
+    with mail_server(refuse="bob") as server:
+        sent = mail(smtp(server.port), to=("ann@acme.example", "bob@acme.example"))
+    assert sent.is_delivered
+    assert sent.error == "The mail server refused bob@acme.example (550 no such user)."
+    assert len(server.mails) == 1
+
+
+def test_an_address_that_the_server_takes_nothing_for_just_now_is_left_over() -> None:
+    with mail_server(later="bob") as server:
+        sent = mail(smtp(server.port), to=("ann@acme.example", "bob@acme.example"))
+        alone = mail(smtp(server.port), to=("bob@acme.example",))
+    assert (sent.is_delivered, sent.left) == (False, ("bob@acme.example",))
+    assert sent.error == "The mail server refused bob@acme.example (451 greylisted, come again)."
+    assert not alone.is_delivered
+    assert len(server.mails) == 1
+
+
+def test_a_mail_server_that_dies_in_the_middle_of_a_mail_has_not_taken_it() -> None:
+    with mail_server(DATA="dies") as server:
+        sent = mail(smtp(server.port))
+    assert not sent.is_delivered
+    assert "closed" in (sent.error or "").lower()
+
+
+@pytest.mark.parametrize("behave", [drip(b"220-" + b"x" * 1000), lambda wire, _: time.sleep(5)], ids=["drips", "hangs"])
+def test_a_mail_server_that_does_not_come_to_an_end_is_left_in_time(behave: Callable[..., None]) -> None:
+    made = Receiver.__new__(Receiver)
+    made.behave, made.context, made.requests = behave, None, []
+    made._request = lambda _: b""  # type: ignore[method-assign]  # it speaks first
+    made.socket = socket.create_server(("127.0.0.1", 0))
+    threading.Thread(target=made._serve, daemon=True).start()
+    sent = mail(smtp(made.socket.getsockname()[1]))
+    made.socket.close()
+    assert not sent.is_delivered
+    assert sent.seconds < 2
+
+
+def test_without_a_mail_server_nothing_is_sent_and_the_setting_is_named() -> None:
+    assert "DCMON_SMTP__HOST" in (mail(WAYS).error or "")
+    assert "mail server" in (mail(smtp(1)).error or "").lower()
+
+
+def test_a_digest_of_hundreds_is_a_mail_too() -> None:
+    with mail_server() as server:
+        assert mail(smtp(server.port), many(700, is_digest=True)).is_delivered
+    assert "700 notifications at once" in server.mails[0]
+
+
+# Commands.
+
+
+def run(*argv: str, body: dict[str, Any] | None = None) -> Attempt:
+    return send("command", body=body, options={"argv": list(argv)})
+
+
+def shell(script: str, body: dict[str, Any] | None = None) -> Attempt:
+    return run("/bin/sh", "-c", script, body=body)
+
+
+def test_a_command_gets_the_message_and_its_exit_code_decides(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    sent = shell(
+        f'cat > {out}; echo "$DCMON_ALERT_SEVERITY $DCMON_TYPE $DCMON_MESSAGE_ID $DCMON_ALERT_MODEL" >> {out}.env'
+    )
+    assert (sent.is_delivered, sent.error) == (True, None)
+    assert json.loads(out.read_text()) == notification()
+    assert Path(f"{out}.env").read_text() == "high alert.firing msg_1 credit\n"
+    failed = shell("echo 'no   modem'; exit 3")
+    assert (failed.is_delivered, failed.error) == (False, "The command ended with exit code 3: no modem")
+
+
+def test_a_command_sees_nothing_of_the_workers_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DCMON_DATABASE_URL", "postgresql://dcmon:s3cret@h/d")
+    assert shell(f"env > {tmp_path}/env").is_delivered
+    assert "s3cret" not in (tmp_path / "env").read_text()
+
+
+def test_a_command_needs_no_shell_and_gives_none(tmp_path: Path) -> None:
+    assert run("/bin/echo", f"$(touch {tmp_path}/made)", ";", "touch", f"{tmp_path}/made").is_delivered
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("how", ["", "setsid "], ids=["in its group", "in a session of its own"])
+def test_a_command_that_does_not_end_is_killed_with_all_it_started(tmp_path: Path, how: str) -> None:
+    if how and not (Path("/proc/self/environ").exists() and shutil.which("setsid")):
+        pytest.skip("there is no /proc, or no setsid, here")
+    sent = shell(f"{how}sh -c 'echo $$ > {tmp_path}/pid; exec sleep 60' & sleep 60")
+    assert sent.error == "The command did not end within 1 s and was killed."
+    assert sent.seconds < 3
+    child = int((tmp_path / "pid").read_text())
+    assert wait_until(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie", 5)
+
+
+def test_what_a_command_leaves_behind_does_not_hold_us_up() -> None:
+    sent = shell("sleep 60 & exit 0")
+    assert sent.is_delivered
+    assert sent.seconds < 1
+
+
+def test_a_command_that_says_without_end_is_read_and_dropped() -> None:
+    before = psutil.Process().memory_info().rss
+    sent = shell("head -c 50000000 /dev/zero | tr '\\0' x; exit 1")
+    assert sent.error is not None
+    assert sent.error.startswith("The command ended with exit code 1: xxx")
+    assert len(sent.error) < 300
+    assert psutil.Process().memory_info().rss - before < 20_000_000
+
+
+def test_a_command_that_reads_nothing_of_a_large_message_is_fine() -> None:
+    assert shell("exit 0", many(2000, is_digest=True)).is_delivered
+
+
+def test_a_command_that_is_not_there_or_dies_says_so() -> None:
+    assert "can't be started" in (run("/nothing/here").error or "")
+    assert f"killed by signal {int(signal.SIGTERM)}" in (shell("kill -TERM $$").error or "")
+    assert os.getpgid(0)  # we are still here
+
+
+def test_a_setting_of_the_password_is_no_text() -> None:
+    assert "s3cret" not in repr(Smtp(password=SecretStr("s3cret")))

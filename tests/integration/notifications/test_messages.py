@@ -1,0 +1,217 @@
+"""Alerts, by results put in by hand, and what a receiver is told of them."""
+
+import json
+import random
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+from sqlalchemy import func, update
+
+from dcmon.alerting import alert_views, alerts
+from dcmon.app import App
+from dcmon.db import work_queue
+from dcmon.db.tables.org import Notification
+from dcmon.jobs import notify
+from dcmon.notifications import integrations, notifications, outbox
+from dcmon.notifications import receivers as webhooks
+from dcmon.notifications.integrations import webhook
+from dcmon.notifications.integrations.base import Ways
+from tests.helpers.evaluation import day, drift_of_age, found_alerts, put
+from tests.integration.conftest import Target, eventually, only, running
+
+
+@pytest.fixture
+def watched(app: App, target: Target) -> Target:
+    return drift_of_age(app, target)
+
+
+def spans(app: App, target: Target) -> list[tuple[datetime, datetime, int, float, str]]:
+    return [
+        (each.first_window_end, each.last_window_end, each.windows, each.worst_value, each.state)
+        for each in found_alerts(app, target)
+    ]
+
+
+VALUES = [0.1, 0.5, 0.9, 0.1, 0.3, 0.3, 0.1, 0.1, 0.4]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_windows_out_of_order_end_in_the_same_alerts(app: App, watched: Target, seed: int) -> None:
+    order = list(range(len(VALUES)))
+    random.Random(seed).shuffle(order)
+    for number in order:
+        put(app, watched, number, VALUES[number])
+    assert spans(app, watched) == [
+        (day(1).end, day(2).end, 2, 0.9, "resolved"),
+        (day(4).end, day(5).end, 2, 0.3, "resolved"),
+        (day(8).end, day(8).end, 1, 0.4, "firing"),
+    ]
+
+
+def test_a_revision_can_retract_an_alert(app: App, watched: Target) -> None:
+    put(app, watched, 0, 0.5)
+    put(app, watched, 0, 0.1, revision=2)
+    alert = only(found_alerts(app, watched))
+    assert (alert.state, alert.resolved_by) == ("resolved", "revision")
+
+
+def test_an_alert_that_an_operator_resolved_stays_so_and_the_next_bad_window_opens_another(
+    app: App, watched: Target
+) -> None:
+    put(app, watched, 0, 0.5)
+    with app.org(watched.org) as session:
+        view = only(alert_views.alerts(session))
+        assert alerts.resolve(session, watched.org, view.alert, None)
+        assert not alerts.resolve(session, watched.org, view.alert, None)
+    put(app, watched, 1, 0.6)
+    assert [(each.state, each.resolved_by, each.windows) for each in found_alerts(app, watched)] == [
+        ("resolved", "operator", 1), ("firing", None, 1),
+    ]  # fmt: skip
+
+
+class Receiver:
+    """A real receiver on the loopback address that answers what it is told to."""
+
+    def __init__(self) -> None:
+        self.arrived: list[tuple[dict[str, str], dict[str, Any]]] = []
+        self.answers: list[int] = []
+        receiver = self
+
+        class Answer(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                receiver.arrived.append(
+                    ({name.lower(): value for name, value in self.headers.items()}, json.loads(body))
+                )
+                status = receiver.answers.pop(0) if receiver.answers else 204
+                self.send_response(status)
+                if status == 302:
+                    self.send_header("location", "/elsewhere")
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Silent."""
+
+        self.server = HTTPServer(("127.0.0.1", 0), Answer)
+        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}/"
+
+    def types(self) -> list[str]:
+        return [body["type"] for _, body in list(self.arrived)]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+    yield made
+    made.server.shutdown()
+    made.thread.join()
+    made.server.server_close()
+
+
+@pytest.fixture
+def telling(app: App, watched: Target, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> App:
+    """The App with a webhook to the receiver, allowed, and short pauses."""
+    monkeypatch.setattr(outbox, "FIRST_PAUSE", timedelta(milliseconds=100))
+    allowed = app.settings.webhooks.model_copy(update={"allow": ["127.0.0.1"], "timeout": timedelta(seconds=2)})
+    made = App(app.settings.model_copy(update={"webhooks": allowed}), app.output)
+    with made.org(watched.org) as session:
+        webhooks.add(session, "team", receiver.url, [], allowed)
+    return made
+
+
+def ring(app: App, target: Target) -> None:
+    with app.public() as session:
+        work_queue.ring(session, target.org.id, work_queue.Work.notify)
+
+
+def test_each_change_of_an_alert_is_told_once_signed_and_in_order(
+    telling: App, watched: Target, receiver: Receiver
+) -> None:
+    with running(notify.run, telling):
+        for number, value in enumerate((0.5, 0.6, 0.1)):
+            put(telling, watched, number, value)
+            ring(telling, watched)
+            assert eventually(lambda: len(receiver.arrived) == max(1, number))  # noqa: B023
+    assert receiver.types() == ["alert.firing", "alert.resolved"]
+    headers, body = receiver.arrived[0]
+    with telling.org(watched.org) as session:
+        secret = webhooks.find(session, "team").secret
+    signed = webhook.sign([secret], headers["webhook-id"], int(headers["webhook-timestamp"]), webhook.encode(body))
+    assert headers["webhook-signature"] == signed["webhook-signature"]
+    assert body["alert"]["monitor"] == "Age"
+    assert body["command"].startswith("dcmon --org acme alert show")
+    telling.close()
+
+
+def test_a_refused_delivery_is_tried_again_with_the_same_id(telling: App, watched: Target, receiver: Receiver) -> None:
+    receiver.answers = [500, 302]
+    put(telling, watched, 0, 0.5)
+    ring(telling, watched)
+    with running(notify.run, telling):
+        assert eventually(lambda: len(receiver.arrived) == 3)
+        assert eventually(lambda: watched.scalar("select delivered_at is not null from notifications") is True)
+    assert len({headers["webhook-id"] for headers, _ in receiver.arrived}) == 1
+    assert watched.scalar("select attempts from notifications") == 3
+    telling.close()
+
+
+def test_a_crash_between_sending_and_writing_down_delivers_again_with_the_same_id(
+    telling: App, watched: Target, receiver: Receiver
+) -> None:
+    put(telling, watched, 0, 0.5)
+    with telling.org(watched.org) as session:
+        soon = {"lease": timedelta(milliseconds=1), "now": datetime.now(UTC) + timedelta(seconds=1)}
+        claimed = only(outbox.claim(session, watched.org, telling.settings.webhooks, "https://d.example", **soon))
+    sent = integrations.send(claimed.to, claimed.message, Ways(telling.settings.webhooks))
+    assert sent.is_delivered
+    ring(telling, watched)
+    with running(notify.run, telling):
+        assert eventually(lambda: len(receiver.arrived) == 2)
+    assert len({headers["webhook-id"] for headers, _ in receiver.arrived}) == 1
+    telling.close()
+
+
+def test_loopback_is_refused_without_the_allow_list(
+    app: App, telling: App, watched: Target, receiver: Receiver
+) -> None:
+    put(telling, watched, 0, 0.5)
+    ring(telling, watched)
+    with running(notify.run, app):
+        assert eventually(lambda: watched.scalar("select last_error from notifications") is not None)
+    assert receiver.arrived == []
+    assert "not public" in str(watched.scalar("select last_error from notifications"))
+    telling.close()
+
+
+def test_what_cannot_be_delivered_in_time_is_given_up_and_says_so(
+    telling: App, watched: Target, receiver: Receiver
+) -> None:
+    receiver.answers = [500] * 50
+    put(telling, watched, 0, 0.5)
+    with telling.org(watched.org) as session:
+        session.execute(update(Notification).values(tried_at=func.now() - timedelta(hours=73)))
+    ring(telling, watched)
+    with running(notify.run, telling):
+        assert eventually(lambda: watched.scalar("select dead_at from notifications") is not None)
+    with telling.org(watched.org) as session:
+        shown = [notifications.state(each) for each, _ in notifications.of_alert(session, 1)]
+    assert shown == ["dead"]
+    telling.close()
+
+
+def test_only_the_severities_that_a_webhook_wants_are_told(telling: App, watched: Target, receiver: Receiver) -> None:
+    with telling.org(watched.org) as session:
+        webhooks.find(session, "team").severities = ["critical"]
+    put(telling, watched, 0, 0.5)
+    assert watched.scalar("select count(*) from notifications") == 0
+    telling.close()

@@ -1,0 +1,268 @@
+"""The outbox over days, with the time given: what is grouped, held, superseded, repeated, digested and given up."""
+
+import uuid
+from datetime import timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from dcmon import errors
+from dcmon.app import App
+from dcmon.notifications import notifications, receivers
+from dcmon.notifications.http_delivery import Attempt
+from dcmon.notifications.integrations import text as words
+from dcmon.notifications.receivers import Address
+from dcmon.storage import models, versions
+from dcmon.storage.models import NewModel
+from dcmon.storage.versions import NewVersion
+from tests.helpers.outbox import DONE, REFUSED, Box, ids
+from tests.integration.conftest import Target, only
+
+
+@pytest.fixture
+def box(app: App, target: Target) -> Box:
+    made = Box(app, target)
+    made.add()
+    return made
+
+
+# Groups.
+
+
+def test_alerts_of_a_model_that_change_together_go_in_one_message_and_of_another_in_another(box: Box) -> None:
+    first, second = box.alert("low"), box.alert("critical")
+    with box.app.org(box.target.org) as session:
+        other = models.create(session, NewModel("fraud", "binary"))
+        version = versions.create(session, other, NewVersion("v1", {"a": "numeric"}, classes=["0", "1"]))
+    third = box.alert()
+    for each in (first, second):
+        box.tell(each)
+    box.tell(third, version_id=version.id)
+    together, alone = sorted(box.deliver(), key=lambda body: body["type"], reverse=True)
+    assert (together["type"], together["model"], together["count"]) == ("alerts", "credit", 2)
+    assert together["counts"] == {"severity": {"critical": 1, "low": 1}}
+    assert [each["alert"]["id"] for each in together["notifications"]] == [second, first]
+    assert (alone["type"], alone["alert"]["id"]) == ("alert.firing", third)
+    assert box.states() == ["delivered"] * 3
+
+
+def test_what_was_just_written_waits_for_others_but_not_long(box: Box) -> None:
+    box.tell(box.alert())
+    box.now = box.target.scalar("select created_at from notifications") + timedelta(milliseconds=100)
+    assert box.claim() == []
+    assert box.next_in() == timedelta(milliseconds=200)
+    box.wait(milliseconds=200)
+    assert len(box.claim()) == 1
+
+
+def test_a_message_keeps_its_id_and_content_over_tries(box: Box) -> None:
+    for _ in range(3):
+        box.tell(box.alert())
+    first = only(box.claim())
+    box.record([first], REFUSED)
+    box.wait(seconds=5)
+    box.tell(box.alert())
+    again, other = sorted(box.claim(), key=lambda each: -each.notifications)
+    assert (again.id, again.message) == (first.id, first.message)
+    assert (other.id != first.id, other.notifications) == (True, 1)
+
+
+def test_a_worker_that_died_leaves_its_message_to_be_sent_again_with_the_same_id(box: Box) -> None:
+    box.tell(box.alert())
+    first = only(box.claim())
+    assert box.claim() == []
+    box.wait(seconds=60)
+    again = only(box.claim())
+    assert (again.id, again.message) == (first.id, first.message)
+    box.record([first])  # the one that was thought dead was only slow
+    box.record([again], REFUSED)
+    assert box.states() == ["delivered"]
+
+
+# Order.
+
+
+def test_a_newer_state_supersedes_all_that_is_not_delivered(box: Box) -> None:
+    about = box.alert()
+    for kind in ("firing", "escalated", "resolved"):
+        box.tell(about, kind)
+    assert box.told() == ["resolved"]
+    assert box.states() == ["superseded", "superseded", "delivered"]
+
+
+def test_a_newer_state_waits_for_the_older_that_is_on_its_way(box: Box) -> None:
+    about = box.alert()
+    box.tell(about)
+    sending = box.claim()
+    box.tell(about, "resolved", state="resolved")
+    assert box.claim() == []
+    box.record(sending)
+    assert box.told() == ["resolved"]
+    assert box.states() == ["delivered", "delivered"]
+
+
+def test_when_one_of_a_message_is_superseded_the_others_go_in_a_message_of_another_id(box: Box) -> None:
+    gone, stays = box.alert(), box.alert()
+    box.tell(gone)
+    box.tell(stays)
+    first = only(box.claim())
+    box.record([first], REFUSED)
+    box.tell(gone, "resolved", state="resolved")
+    box.wait(seconds=10)
+    again = only(box.claim())
+    assert again.id != first.id
+    told = {each["alert"]["id"]: each["type"] for each in words.notifications(again.message.body)}
+    assert told == {gone: "alert.resolved", stays: "alert.firing"}
+
+
+@given(st.lists(st.sampled_from(["firing", "escalated", "resolved", "send", "fail", "wait"]), max_size=25))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_happens_a_receiver_ends_up_knowing_the_newest_state(box: Box, steps: list[str]) -> None:
+    about, heard, written = box.alert(), list[tuple[int, str]](), list[str]()
+    for step in [*steps, "wait", "send"]:
+        if step == "wait":
+            box.wait(hours=2)
+        elif step in ("send", "fail"):
+            claimed = [each for each in box.claim() if about in ids(each)]
+            if step == "send":
+                heard += [(each.message.body["alert"]["id"], each.message.body["type"][6:]) for each in claimed]
+            box.record(claimed, DONE if step == "send" else REFUSED)
+        else:
+            box.tell(about, step, state="resolved" if step == "resolved" else "firing")
+            written += [step] if written or step != "resolved" else []  # whoever was not told hears of no end
+    kinds = [kind for id_, kind in heard if id_ == about and kind != "repeated"]
+    assert kinds[-1:] == written[-1:]
+    left = iter(written)
+    assert all(kind in left for kind in kinds)  # in the order in which they were written
+    box.tell(about, "resolved", state="resolved")
+    box.deliver()
+
+
+def test_who_has_a_mail_is_not_sent_it_again_while_another_one_is_waited_for(box: Box) -> None:
+    with box.app.org(box.target.org) as session:
+        receivers.delete(session, receivers.find(session, "team"))
+        both = Address("email", ["ann@a.example", "bob@a.example"])
+        receivers.add(session, "mail", both, [], box.settings)
+    about = box.alert()
+    box.tell(about)
+    first = only(box.claim())
+    assert first.to.options["to"] == ["ann@a.example", "bob@a.example"]
+    box.record([first], Attempt(None, "refused bob", is_taken=True, left=("bob@a.example",)))
+    box.wait(minutes=1)
+    again = only(box.claim())
+    assert (again.id, again.to.options["to"]) == (first.id, ["bob@a.example"])
+    box.record([again], REFUSED)
+    box.wait(minutes=1)
+    assert only(box.claim()).to.options["to"] == ["bob@a.example"]
+    box.tell(about, "resolved", state="resolved")
+    box.wait(minutes=5)
+    assert only(box.claim()).to.options["to"] == ["ann@a.example", "bob@a.example"]
+
+
+# Given up, paused, left alone.
+
+
+def test_a_receiver_that_is_away_for_three_days_gets_a_dead_letter_that_can_be_tried_again(box: Box) -> None:
+    box.tell(box.alert())
+    tries = 0
+    began = box.now
+    while box.states() == ["waiting"]:
+        claimed = box.claim()
+        tries += len(claimed)
+        box.record(claimed, REFUSED)
+        if box.states() == ["waiting"]:
+            box.wait(seconds=(box.next_in() or timedelta(seconds=1)).total_seconds())
+    assert timedelta(hours=72) < box.now - began < timedelta(hours=75)
+    assert 75 < tries < 95
+    assert box.states() == ["dead"]
+    with box.app.org(box.target.org) as session:
+        view = only(notifications.listed(session, state="dead"))
+        assert notifications.row(view, box.now)["why"] == "The receiver answered 500."
+        assert notifications.retry(session) == {"retried": 1, "superseded": 0}
+    assert box.told() == ["firing"]
+
+
+def test_what_is_dead_and_outdated_is_not_sent_by_a_retry(box: Box) -> None:
+    about = box.alert()
+    box.tell(about)
+    claimed = box.claim()
+    with box.app.org(box.target.org) as session:
+        session.execute(text("update notifications set tried_at = tried_at - interval '73 hours'"))
+    box.record(claimed, REFUSED)
+    box.tell(about, "resolved", state="resolved")
+    assert box.told() == ["resolved"]
+    with box.app.org(box.target.org) as session:
+        assert notifications.retry(session) == {"retried": 0, "superseded": 1}
+    assert box.states() == ["superseded", "delivered"]
+
+
+def test_a_receiver_that_asks_to_wait_is_left_alone_as_long(box: Box) -> None:
+    box.tell(box.alert())
+    box.record(box.claim(), Attempt(429, "The receiver answered 429.", wait=timedelta(minutes=10)))
+    box.tell(box.alert())
+    box.wait(minutes=9)
+    assert box.claim() == []
+    assert box.next_in() == timedelta(minutes=1)
+    box.wait(minutes=1)
+    assert len(box.told()) == 2
+
+
+def test_a_receiver_that_is_gone_is_paused_and_nothing_is_lost(box: Box) -> None:
+    box.tell(box.alert())
+    box.record(box.claim(), Attempt(410, "The receiver answered 410."))
+    box.wait(days=30)
+    assert (box.claim(), box.next_in(), box.states()) == ([], None, ["waiting"])
+    with box.app.org(box.target.org) as session:
+        assert receivers.resume(session, receivers.find(session, "team")) == 1
+    assert box.told() == ["firing"]
+
+
+def test_a_pause_ends_by_itself_and_what_came_meanwhile_goes_out(box: Box) -> None:
+    with box.app.org(box.target.org) as session:
+        receivers.pause(session, receivers.find(session, "team"), box.now + timedelta(hours=2))
+    box.tell(box.alert())
+    assert box.claim() == []
+    assert box.next_in() == timedelta(hours=2)
+    box.wait(hours=2)
+    assert box.told() == ["firing"]
+
+
+# Who is told.
+
+
+def test_only_of_the_models_and_severities_chosen_but_of_all_that_follows(app: App, target: Target) -> None:
+    box = Box(app, target)
+    box.add("critical only", severities=["critical"])
+    box.add("of credit", models=["credit"])
+    with app.org(target.org) as session:
+        models.create(session, NewModel("fraud", "binary"))
+    box.add("of fraud", models=["fraud"])
+    about = box.alert("critical")
+    box.tell(about)
+    box.tell(about, "deescalated", severity="low")
+    with app.org(target.org) as session:
+        told = [(each.webhook.name, each.notification.kind) for each in notifications.listed(session)]
+    assert sorted(told) == [
+        ("critical only", "deescalated"), ("critical only", "firing"),
+        ("of credit", "deescalated"), ("of credit", "firing"),
+    ]  # fmt: skip
+
+
+def test_a_model_that_is_not_there_is_refused(app: App, target: Target) -> None:
+    with pytest.raises(errors.ModelNotFound, match="nothing"):
+        Box(app, target).add(models=["nothing"])
+
+
+def test_a_notification_is_found_by_the_beginning_of_its_id(box: Box) -> None:
+    box.tell(box.alert())
+    with box.app.org(box.target.org) as session:
+        whole = str(only(notifications.listed(session)).notification.id)
+        for given_id in (whole, whole[:8], whole[:13], whole.replace("-", "")):
+            assert str(notifications.find(session, given_id).notification.id) == whole
+        with pytest.raises(errors.NotFound):
+            notifications.find(session, str(uuid.uuid4()))
+        for bad in ("", "ab", "no hex at all", "%%%%"):
+            with pytest.raises(errors.InvalidInput):
+                notifications.find(session, bad)

@@ -1,0 +1,140 @@
+"""What holds notifications back: silences, mute times, more severe alerts."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy.orm import Session
+
+from dcmon import db, errors
+from dcmon.alerting import rules
+from dcmon.db.tables.org import Alert, AlertRule
+from dcmon.monitoring import monitors
+from dcmon.monitoring.monitors import NewMonitor
+from dcmon.notifications import mute_times, silences
+from dcmon.storage import models
+from dcmon.windows import Frequency
+from tests.integration.conftest import Target
+
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)  # a Thursday
+HOUR = timedelta(hours=1)
+
+
+def alert(session: Session, target: Target, rule: AlertRule, state: str = "firing") -> Alert:
+    made = Alert(
+        rule_id=rule.id, version_id=target.version_id, state=state, severity=rule.severity,
+        first_window_start=NOW, first_window_end=NOW, last_window_end=NOW, windows=1, metric="m", worst_value=1,
+        worst_window_end=NOW, current_value=1, drivers={}, n=1, opened_at=NOW,
+    )  # fmt: skip
+    session.add(made)
+    session.flush()
+    return made
+
+
+def ruled(session: Session, target: Target, severities: Sequence[str]) -> list[AlertRule]:
+    check = monitors.provide_check(session, models.get(session, target.model_id), "FeatureDrift")
+    made = monitors.create(session, check, NewMonitor("Drift é", Frequency.DAY))
+    return [rules.create(session, made.id, rules.parse("> 0.2"), severity) for severity in severities]
+
+
+def until(session: Session, found: Alert, now: datetime) -> datetime | None:
+    """When what holds an alert back now ends."""
+    held = silences.hold(session, found, now)
+    assert held is not None
+    return held.until
+
+
+def test_a_silence_holds_back_what_it_matches_from_its_beginning_to_its_end(target: Target) -> None:
+    with db.org_session(target.engine, target.org) as session:
+        (rule,) = ruled(session, target, ["high"])
+        found = alert(session, target, rule)
+        assert silences.holding(session, found, NOW) is None
+        silences.add(session, ["model=other"], NOW - HOUR, NOW + 9 * HOUR, "", "ann")
+        silences.add(session, ["monitor=~Drift.*", "severity=high"], NOW, NOW + HOUR, "deploy", "ann")
+        reason = silences.holding(session, found, NOW)
+        assert reason is not None
+        assert "by ann" in reason
+        assert "deploy" in reason
+        assert until(session, found, NOW) == NOW + HOUR
+        assert silences.holding(session, found, NOW - HOUR) is None
+        assert silences.holding(session, found, NOW + HOUR) is None
+
+
+@pytest.mark.parametrize(
+    ("matcher", "fits"),
+    [
+        ("rule={id}", True), ("rule=nights", True), ("rule!={id}", False), ("rule!=nights", False), ("rule=9", False),
+        ("monitor=Drift é", True), ("monitor=credit/Drift é", True), ("monitor!=credit/Drift é", False),
+        ("monitor=~credit/.*", True), ("monitor=~Dri.*", True), ("monitor=other/Drift é", False),
+    ],
+)  # fmt: skip
+def test_a_matcher_fits_a_rule_and_a_monitor_in_either_form(target: Target, matcher: str, fits: bool) -> None:
+    with db.org_session(target.engine, target.org) as session:
+        (rule,) = ruled(session, target, ["high"])
+        rule.name = "nights"
+        found = alert(session, target, rule)
+        silences.add(session, [matcher.format(id=rule.id)], NOW - HOUR, NOW + HOUR, "", "ann")
+        assert (silences.holding(session, found, NOW) is not None) is fits
+
+
+def test_a_mute_time_fits_them_too(target: Target) -> None:
+    with db.org_session(target.engine, target.org) as session:
+        (rule,) = ruled(session, target, ["high"])
+        rule.name = "nights"
+        mute_times.add(session, "noon", "daily", "11:00-13:00", "UTC", [f"rule={rule.id}", "monitor=credit/Drift é"])
+        assert silences.holding(session, alert(session, target, rule), NOW) is not None
+
+
+def test_a_silence_that_is_wholly_in_the_past_is_refused(target: Target) -> None:
+    with db.org_session(target.engine, target.org) as session, pytest.raises(errors.InvalidInput, match="over already"):
+        silences.add(session, ["model=credit"], NOW - 2 * HOUR, NOW - HOUR, "", "ann", NOW)
+
+
+def test_a_silence_that_is_ended_holds_nothing_and_one_that_is_over_is_listed_on_request(target: Target) -> None:
+    with db.org_session(target.engine, target.org) as session:
+        (rule,) = ruled(session, target, ["low"])
+        found = alert(session, target, rule)
+        made = silences.add(session, ["severity=low"], NOW, NOW + HOUR, "", "ann")
+        silences.end(session, made.id, NOW + HOUR / 2)
+        assert silences.holding(session, found, NOW + HOUR / 2) is None
+        assert silences.entries(session, NOW + HOUR) == []
+        assert silences.entries(session, NOW + HOUR, ended=True) == [made]
+        with pytest.raises(errors.NotFound):
+            silences.end(session, 99, NOW)
+
+
+def test_a_silence_needs_matchers_and_a_span(target: Target) -> None:
+    with db.org_session(target.engine, target.org) as session:
+        with pytest.raises(errors.InvalidInput, match="which alerts"):
+            silences.add(session, [], NOW, NOW + HOUR, "", "ann")
+        with pytest.raises(errors.InvalidInput, match="ends after"):
+            silences.add(session, ["model=a"], NOW, NOW, "", "ann")
+
+
+def test_a_mute_time_holds_back_in_its_hours(target: Target) -> None:
+    with db.org_session(target.engine, target.org) as session:
+        (rule,) = ruled(session, target, ["high"])
+        found = alert(session, target, rule)
+        mute_times.add(session, "nights", "daily", "22-6", "Europe/Berlin", ["severity!=critical"])
+        assert silences.holding(session, found, NOW) is None
+        night = NOW + 11 * HOUR
+        assert "nights" in (silences.holding(session, found, night) or "")
+        assert until(session, found, night) == datetime(2026, 11, 27, 5, tzinfo=UTC)
+        found.severity = "critical"
+        assert silences.holding(session, found, night) is None
+        with pytest.raises(errors.Conflict):
+            mute_times.add(session, "nights", "daily", "22-6", "UTC", [])
+
+
+def test_a_more_severe_alert_of_the_same_monitor_and_version_holds_back_the_lower_ones(target: Target) -> None:
+    with db.org_session(target.engine, target.org) as session:
+        low, critical, same = ruled(session, target, ["low", "critical", "low"])
+        lower, higher, other = (alert(session, target, rule) for rule in (low, critical, same))
+        assert f"alert {higher.id} (critical)" in (silences.holding(session, lower, NOW) or "")
+        assert until(session, lower, NOW) is None
+        assert silences.holding(session, higher, NOW) is None
+        low.is_inhibited = False
+        assert silences.holding(session, lower, NOW) is None
+        assert silences.holding(session, other, NOW) is not None
+        higher.state = "resolved"
+        assert silences.holding(session, other, NOW) is None

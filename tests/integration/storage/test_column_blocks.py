@@ -1,0 +1,121 @@
+"""Rows in columns are the rows: whatever a column may hold, in one block or in many, with gaps or without."""
+
+import json
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dcmon.app import App
+from dcmon.db import Organization
+from dcmon.storage import column_blocks, models, references, sampling, versions
+from dcmon.storage.column_blocks import TooManyRows
+from dcmon.storage.models import NewModel
+from dcmon.storage.versions import NewVersion
+
+START, END = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC)
+FEATURES = {
+    "n": "numeric", "i": "integer", "big": "bigint", "c": "categorical", "t: 100 % \"x\"": "text", "yes": "boolean",
+    "list": "array_float", "table": "array_float_2d", "when": "datetime",
+}  # fmt: skip
+words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+values = st.fixed_dictionaries(
+    {
+        "n": st.none() | numbers,
+        "i": st.none() | st.integers(-(2**31), 2**31 - 1),
+        "big": st.none() | st.integers(-(2**63), 2**63 - 1),
+        "c": st.none() | words,
+        't: 100 % "x"': st.none() | words,
+        "yes": st.none() | st.booleans(),
+        "list": st.none() | st.lists(numbers, max_size=4),
+        "table": st.none() | st.lists(st.lists(numbers, min_size=2, max_size=2), min_size=1, max_size=3),
+        "when": st.none()
+        | st.datetimes(datetime(1, 1, 2), datetime(9998, 12, 30)).map(lambda at: f"{at.isoformat()}Z"),  # noqa: DTZ001
+        "_dc_prediction_probabilities": st.none() | st.just([0.25, 0.75]),
+    }
+)
+
+
+def same(left: Any, right: Any) -> bool:
+    """Equal; a missing number is not a number in a column of numbers."""
+    is_missing = [each is None or (isinstance(each, float) and math.isnan(each)) for each in (left, right)]
+    return all(is_missing) or bool(left == right)
+
+
+def logged(app: App, org: Organization, rows: Sequence[dict[str, Any]]) -> int:
+    with app.org(org) as session:
+        model = models.create(session, NewModel(f"m{datetime.now(UTC).timestamp()}", "binary"))
+        version = versions.create(session, model, NewVersion("v1", FEATURES, {"more": "numeric"}, classes=["0", "1"]))
+        model_id, version_id = model.id, version.id
+    samples, labels = [], []
+    for number, row in enumerate(rows):
+        sample_id, time = f"s{number}", (START + timedelta(hours=number)).isoformat()
+        own = {"_dc_sample_id": sample_id, "_dc_time": time, "_dc_prediction": str(number % 2), **row}
+        samples.append(json.dumps(own).encode())
+        if number % 3:
+            labels.append(json.dumps({"_dc_sample_id": sample_id, "_dc_label": "1"}).encode())
+    app.ingestion.take_samples(org, version_id, samples)
+    app.ingestion.take_labels(org, model_id, labels)
+    return version_id
+
+
+def compare(app: App, org: Organization, version_id: int, n: int, limit: int | None, labelled: bool) -> None:
+    with app.org(org) as session:
+        model, version = versions.get(session, version_id)
+        rows = sampling.fair_sample(session, model, version, START, END, limit or 10**6, labelled=labelled)
+        sheet = sampling.fair_sheet(session, model, version, START, END, limit, [*FEATURES, "gone"], labelled=labelled)
+    if not rows.rows:
+        assert sheet is None
+        return
+    assert sheet is not None
+    assert len(sheet) == len(rows.rows) <= n
+    for position, name in enumerate(rows.names):
+        if name == "more":
+            continue
+        expected, found = [row[position] for row in rows.rows], list(sheet.column(name))
+        assert all(map(same, expected, found)), (name, expected, found)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(values, min_size=1, max_size=12), st.booleans())
+def test_columns_hold_what_the_rows_hold(app: App, org: Organization, rows: list[dict[str, Any]], whole: bool) -> None:
+    version_id = logged(app, org, rows)
+    for labelled in (False, True):
+        compare(app, org, version_id, len(rows), None if whole else 8, labelled)
+
+
+@pytest.mark.parametrize("limit", [None, 100, 95])
+def test_many_blocks_are_one_sheet(app: App, org: Organization, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    monkeypatch.setattr(column_blocks, "BLOCK", 7)
+    row = {"n": 0.5, "i": None, "big": 2**60, "c": "c", 't: 100 % "x"': "t", "yes": True, "list": [1.5], "table": None,
+           "when": None}  # fmt: skip
+    version_id = logged(app, org, [{**row, "n": each / 2} for each in range(100)])
+
+    compare(app, org, version_id, limit or 100, limit, False)
+
+
+def test_whole_numbers_stay_whole_unless_one_is_missing(app: App, org: Organization) -> None:
+    row = dict.fromkeys(FEATURES)
+    version_id = logged(app, org, [{**row, "i": 1, "big": 2**62 + 1}, {**row, "i": None, "big": 2}])
+    with app.org(org) as session:
+        sheet = sampling.fair_sheet(session, *versions.get(session, version_id), START, END, None, ["i", "big"])
+    assert sheet is not None
+    assert sorted(sheet.column("big").tolist()) == [2, 2**62 + 1]
+    assert sheet.column("i").dtype == float
+
+
+def test_rows_that_take_too_much_are_refused_before_they_are_read(app: App, org: Organization) -> None:
+    version_id = logged(app, org, [dict.fromkeys(FEATURES)] * 30)
+    with app.org(org) as session, pytest.raises(TooManyRows, match="Its rows take more than 400 bytes"):
+        sampling.fair_sheet(session, *versions.get(session, version_id), START, END, None, ["n"], most=400)
+
+
+def test_a_reference_without_rows_has_no_sheet(app: App, org: Organization) -> None:
+    version_id = logged(app, org, [dict.fromkeys(FEATURES)])
+    with app.org(org) as session:
+        assert references.fair_sheet(session, *versions.get(session, version_id), 10, ["n"]) is None

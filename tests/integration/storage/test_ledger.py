@@ -1,0 +1,142 @@
+"""What ingestion writes about itself is folded when it is old, and the audit still adds up."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec import Raw
+from sqlalchemy import Engine, text
+
+from dcmon import db
+from dcmon.db import Organization
+from dcmon.ingestion import audit, audit_reader, offsets
+from dcmon.ingestion.audit import Floors, Tally
+from dcmon.ingestion.offsets import Seek, Settled
+from dcmon.ingestion.pipeline import Direct
+from dcmon.storage import ledger
+from dcmon.storage.ledger import Outcome
+from tests.integration.conftest import Target, labels, rows
+
+TOPIC = UUID(int=7), 0
+
+
+@pytest.fixture
+def logged(engine: Engine, target: Target) -> Target:
+    """Five requests of samples and two of labels, of ten days ago; and one of today."""
+    take = Direct(engine)
+    for number in range(5):
+        take.take_samples(target.org, target.version_id, [Raw(row) for row in rows(10 * number, 12)])
+    for number in range(2):
+        take.take_labels(target.org, target.model_id, [Raw(row) for row in labels(10 * number, 10)])
+    with db.org_session(engine, target.org) as session:
+        session.execute(text("update batches set created_at = created_at - interval '10 days'"))
+    take.take_samples(target.org, target.version_id, [Raw(row) for row in rows(100, 1)])
+    return target
+
+
+def fold(target: Target) -> int:
+    with db.org_session(target.engine, target.org) as session:
+        return ledger.fold(session, datetime.now(UTC) - timedelta(days=7))
+
+
+def test_old_lines_of_requests_become_one_for_each_day_and_target(logged: Target) -> None:
+    assert fold(logged) == 7
+    assert logged.scalar("select count(*) from batches") == 3
+    folded = (
+        "select (taken, stored, duplicates, note)::text from batches where source = 'requests' and kind = 'samples'"
+    )
+    assert logged.scalar(folded) == '(60,52,8,"5 requests")'
+
+
+def test_what_is_folded_is_not_folded_again(logged: Target) -> None:
+    fold(logged)
+    assert fold(logged) == 0
+
+
+def test_the_audit_adds_up_after_folding(logged: Target, org: Organization) -> None:
+    fold(logged)
+    assert [finding for each in audit_reader.examine(logged.engine, [org]) for finding in each.findings] == []
+
+
+moves = st.lists(
+    st.tuples(
+        st.integers(0, 1),  # partition
+        st.integers(1, 5),  # offsets
+        st.sets(st.sampled_from([1, 2, 3]), min_size=1),  # versions that had rows
+        st.sampled_from([0, 0, 0, 1]),  # days until the next
+        st.sampled_from(["batch", "batch", "batch", "seek"]),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(moves)
+def test_lines_that_moved_offsets_are_folded_and_tell_the_audit_the_same(
+    target: Target, found: list[tuple[int, int, set[int], int, str]]
+) -> None:
+    at, day = [0, 0], datetime.now(UTC) - timedelta(days=40)
+    with db.org_session(target.engine, target.org) as session:
+        session.execute(text("truncate batches"))
+        for partition, count, versions, days, action in found:
+            place = TOPIC[0], partition
+            if action == "seek":
+                at[partition] -= min(count, at[partition])
+                ledger.seek(session, ledger.Span(place, at[partition] + count, at[partition], 0))
+            else:
+                span = ledger.Span(place, at[partition], at[partition] + count, count)
+                for version in sorted(versions):
+                    outcome = Outcome(taken=count, stored=count - 1, duplicates=1)
+                    ledger.enter(session, "samples", "topic", outcome, model_id=1, version_id=version, spans=[span])
+                at[partition] += count
+            session.execute(text("update batches set created_at = :day where created_at > :day"), {"day": day})
+            day += timedelta(days=days)
+
+    def read() -> Tally:
+        with db.org_session(target.engine, target.org) as session:
+            floors = Floors(floors={(TOPIC[0], partition): offset for partition, offset in enumerate(at)})
+            found = audit.tally(audit_reader._lines(session), floors)
+        for chain in found.chains.values():
+            chain.group = None  # which lines were of one transaction
+        return found
+
+    before = read()
+    with db.org_session(target.engine, target.org) as session:
+        gone = ledger.fold_moves(session, datetime.now(UTC))
+    after = read()
+
+    assert (after.stored, after.unbalanced, after.chains) == (before.stored, [], before.chains)
+    with db.org_session(target.engine, target.org) as session:
+        assert ledger.fold_moves(session, datetime.now(UTC)) == 0
+    assert bool(gone) == (after.lines < before.lines)
+
+
+def test_lines_of_today_are_not_folded(target: Target) -> None:
+    with db.org_session(target.engine, target.org) as session:
+        for first in (0, 10):
+            span = ledger.Span(TOPIC, first, first + 10, 10)
+            ledger.enter(session, "samples", "topic", Outcome(taken=0), model_id=1, version_id=1, spans=[span])
+        assert ledger.fold_moves(session, datetime.now(UTC)) == 0
+
+
+def test_old_spans_become_one_that_ends_where_the_last_did(engine: Engine, target: Target) -> None:
+    with db.public_session(engine) as session:
+        for first in range(0, 50, 10):
+            read = Settled(first, first + 10, Seek(), first == 0, {target.org.id: [first, first + 1]}, [first + 2])
+            offsets.settle(session, TOPIC, read)
+    with db.public_session(engine) as session:
+        assert offsets.fold(session, datetime.now(UTC) + timedelta(seconds=1)) == 4
+    with db.public_session(engine) as session:
+        (span,) = session.execute(text("select first_offset, next_offset, messages, dead from ingest_spans")).all()
+    assert tuple(span) == (0, 50, {str(target.org.id): 10}, 5)
+
+
+def test_spans_before_a_seek_stay(engine: Engine) -> None:
+    with db.public_session(engine) as session:
+        for first in (0, 10):
+            offsets.settle(session, TOPIC, Settled(first, first + 10, Seek(), first == 0, {}, []))
+        offsets.seek(session, TOPIC, 5, "ops")
+    with db.public_session(engine) as session:
+        assert offsets.fold(session, datetime.now(UTC) + timedelta(seconds=1)) == 0

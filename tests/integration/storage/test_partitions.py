@@ -1,0 +1,57 @@
+"""Partitions are made on demand, some at a time: rows over decades must not take more locks than PostgreSQL has."""
+
+import pytest
+from msgspec import Raw
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from dcmon.db import Organization
+from dcmon.ingestion.pipeline import Direct
+from dcmon.storage import sample_tables
+from tests.integration.conftest import Target, labels, new_target, rows
+
+MONTHS = 12 * 10
+
+
+@pytest.fixture(params=["samples", "labels"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """What has partitions."""
+    return str(request.param)
+
+
+@pytest.fixture
+def decades(engine: Engine, org: Organization) -> Target:
+    """A model with a sample, and its label, in each month from 1990 to 1999; sent in one request each."""
+    target = new_target(engine, org)
+    sent = [
+        Raw(row.replace(b"2026-03-01T", b"%d-%02d-01T" % (1990 + month // 12, month % 12 + 1)))
+        for month in range(MONTHS)
+        for row in rows(month, 1)
+    ]
+    Direct(engine).take_samples(org, target.version_id, sent)
+    Direct(engine).take_labels(org, target.model_id, [Raw(row) for row in labels(0, MONTHS)])
+    return target
+
+
+def test_a_request_over_decades_makes_its_partitions_in_many_transactions(decades: Target, kind: str) -> None:
+    assert (decades.samples, decades.labels) == (MONTHS, MONTHS)
+    made = (
+        "select max(n) from (select count(*) n from pg_inherits i join pg_class p on p.oid = i.inhrelid where"
+        f" i.inhparent = (select oid from pg_class where relname like '{kind}\\__' and relkind = 'p'"
+        " and relnamespace = current_schema()::regnamespace) group by p.xmin) of_a_transaction"
+    )
+    assert 1 < decades.scalar(made) <= sample_tables.MONTHS_AT_ONCE
+
+
+def test_the_ledger_has_such_a_request_once(decades: Target) -> None:
+    assert decades.scalar("select count(*) from batches where kind = 'samples'") == 1
+    assert decades.scalar("select sum(stored) from batches") == 2 * MONTHS
+
+
+def test_a_version_that_goes_meanwhile_ends_the_making(decades: Target) -> None:
+    with pytest.raises(DBAPIError, match="does not exist"):
+        sample_tables.with_months(decades.engine, decades.org, _missing_for_ever)
+
+
+def _missing_for_ever() -> None:
+    raise sample_tables.MonthsMissing("samples", 999_999, [(2000, 1)])

@@ -1,0 +1,414 @@
+"""What is past its retention goes, counted truly, by one at a time, beside whoever works there; no row is doubled."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select, text
+
+from dcmon import db, errors
+from dcmon.app import App
+from dcmon.checks.dataset_schema import Value
+from dcmon.db import migrations
+from dcmon.db.tables.org import Baseline, Silence, Version, Webhook
+from dcmon.embedded.supervisor import environment
+from dcmon.ingestion import pipeline
+from dcmon.ingestion.row_batch import Delivery
+from dcmon.jobs import prune
+from dcmon.monitoring import lifecycle, liveness, monitors, results
+from dcmon.monitoring.monitors import NewMonitor
+from dcmon.storage import expiry, models, pruning, sample_tables, versions
+from dcmon.storage.expiry import Terms
+from dcmon.storage.pruning import Prune
+from dcmon.storage.sample_ids import key_of
+from dcmon.storage.sampling import Extent
+from dcmon.tenancy import organizations, provisioning
+from dcmon.windows import Frequency, Window
+from tests.integration.conftest import Target, eventually, only
+
+NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
+TERMS = Terms(timedelta(days=60), timedelta(days=90), NOW)  # kept: from 2026-04-01 on, results from 2026-03-01 on
+
+
+def row(number: int, time: datetime) -> bytes:
+    said = {"_dc_sample_id": f"s{number}", "_dc_time": time.isoformat(), "_dc_prediction": "1", "age": 1.0, "job": "j"}
+    return json.dumps(said).encode()
+
+
+def label(number: int) -> bytes:
+    return json.dumps({"_dc_sample_id": f"s{number}", "_dc_label": number % 2}).encode()
+
+
+def spread(count: int, first: datetime = datetime(2026, 1, 10, tzinfo=UTC), last: datetime = NOW) -> list[bytes]:
+    return [row(number, first + (last - first) * number / count) for number in range(count)]
+
+
+def take(target: Target, rows: Sequence[bytes], logged_at: datetime = NOW, source: str = "s") -> None:
+    with db.org_session(target.engine, target.org) as session:
+        pipeline.store_samples(session, target.org, target.version_id, [Delivery(rows, logged_at, source)])
+
+
+def take_labels(target: Target, rows: Sequence[bytes], logged_at: datetime = NOW) -> None:
+    with db.org_session(target.engine, target.org) as session:
+        pipeline.store_labels(session, target.model_id, [Delivery(rows, logged_at, f"l{logged_at}")])
+
+
+def pruned(target: Target, terms: Terms = TERMS, **changes: Any) -> dict[str, int]:
+    done = pruning.run(Prune(target.engine, target.org, terms, "tester", **changes))
+    return {place.table: rows for place, rows in done.items()}
+
+
+def expected(target: Target, terms: Terms = TERMS) -> dict[str, int]:
+    with db.org_session(target.engine, target.org, snapshot=True) as session:
+        return {place.table: rows for place, rows in expiry.extent(session, terms).items()}
+
+
+def held(target: Target) -> dict[str, object]:
+    """What the tables hold, by every way of counting it."""
+    with db.org_session(target.engine, target.org) as session:
+        model, version = versions.get(session, target.version_id)
+        counted = {
+            "samples": f"select count(*) from samples_{version.relation}",
+            "labels": f"select count(*) from labels_{version.relation}",
+            "ids": f"select count(*) from ids_{model.relation}",
+            "quarters": "select coalesce(sum(n), 0) from quarter_hours",
+            "labelled": "select coalesce(sum(n_labelled), 0) from quarter_hours",
+            "ledger": "select sum(stored) from batches where kind = 'samples'",
+            "oldest": f"select min(_dc_time) from samples_{version.relation}",
+            "left": "select count(*) from pg_class where relname like '%pruned%' and relkind = 'r'",
+        }
+        return {name: session.scalar(text(query)) for name, query in counted.items()}
+
+
+def require_agreement(target: Target) -> None:
+    there = held(target)
+    assert there["samples"] == there["ids"] == there["quarters"] == there["ledger"]
+    assert there["labels"] == there["labelled"]
+    assert there["left"] == 0
+    with db.org_session(target.engine, target.org) as session:
+        version = session.get_one(Version, target.version_id)
+        assert version.earliest == there["oldest"]
+
+
+def test_a_prune_takes_out_whole_months_and_what_a_dry_run_counted(target: Target) -> None:
+    take(target, spread(1000))
+    take_labels(target, [label(number) for number in range(1000)])
+    take_labels(target, [label(number) for number in range(2000, 2010)], NOW - timedelta(days=90))
+    take_labels(target, [label(number) for number in range(3000, 3005)])
+    take(target, [b"{}", b"null"], NOW - timedelta(days=90), "bad and old")
+    take(target, [b"[]"], NOW, "bad")
+    counted = expected(target)
+    assert counted["samples"] == counted["ids"] == counted["labels"] > 400
+    assert (counted["waiting_labels"], counted["quarantine"]) == (10, 2)
+
+    assert pruned(target) == counted
+
+    require_agreement(target)
+    assert held(target)["oldest"] >= datetime(2026, 4, 1, tzinfo=UTC)  # type: ignore[operator]
+    assert target.scalar("select count(*) from quarantine") == 1
+    assert (expected(target), pruned(target)) == ({}, {})
+    lines = "select count(*) from batches where taken <> stored + duplicates + quarantined + dropped + removed"
+    assert target.scalar(lines) == 0
+    assert target.scalar("select array_agg(distinct by) from batches where action = 'prune'") == ["tester"]
+
+
+def test_a_month_is_kept_until_its_last_row_is_too_old(target: Target) -> None:
+    take(target, [row(1, datetime(2026, 3, 31, 23, 59, tzinfo=UTC))])
+    last_day = Terms(timedelta(days=60), None, datetime(2026, 5, 30, 23, 59, tzinfo=UTC))
+    assert pruned(target, last_day) == {}
+    next_day = Terms(timedelta(days=60), None, datetime(2026, 5, 31, tzinfo=UTC))
+    assert pruned(target, next_day)["samples"] == 1
+
+
+def test_without_a_retention_nothing_goes_and_a_model_may_have_its_own(target: Target) -> None:
+    take(target, spread(100))
+    for_ever = Terms(None, None, NOW)
+    assert pruned(target, for_ever) == {}
+    with db.org_session(target.engine, target.org) as session:
+        models.set_retention(session, models.get(session, target.model_id), timedelta(days=60))
+    assert pruned(target, for_ever)["samples"] > 0
+    require_agreement(target)
+
+
+def test_a_version_that_lost_all_its_samples_is_as_if_new(target: Target) -> None:
+    take(target, spread(10, last=datetime(2026, 2, 1, tzinfo=UTC)))
+    pruned(target)
+    with db.org_session(target.engine, target.org) as session:
+        version = session.get_one(Version, target.version_id)
+        assert (version.earliest, version.watermark, version.newest_logged_at) == (None, None, None)
+        assert liveness.make_due_by_clock(session, NOW, TERMS.samples) == 0
+    take(target, spread(10, first=NOW - timedelta(days=3)))
+    require_agreement(target)
+
+
+@pytest.mark.parametrize("steps", range(1, 9))
+def test_a_prune_that_stops_anywhere_is_finished_by_the_next(target: Target, monkeypatch: Any, steps: int) -> None:
+    monkeypatch.setattr(pruning, "ROWS_AT_ONCE", 50)
+    rows = spread(300)
+    take(target, rows)
+    take_labels(target, [label(number) for number in range(300)])
+    whole, done = expected(target), list[int]()
+
+    def is_over() -> bool:
+        done.append(1)
+        return len(done) > steps
+
+    first = pruned(target, is_over=is_over)
+    between = held(target)
+    assert between["samples"] == between["quarters"] == between["ledger"]
+    assert between["ids"] >= between["samples"]  # type: ignore[operator]
+    assert between["labels"] == between["labelled"]
+    assert first.get("samples", 0) + expected(target).get("samples", 0) == whole["samples"]
+    # A row that comes again in between, logged when it was young, is never stored twice.
+    take(target, rows[:20], datetime(2026, 1, 20, tzinfo=UTC), "again")
+    pruned(target)
+    require_agreement(target)
+    assert expected(target) == {}
+
+
+def test_a_row_logged_again_into_a_month_that_was_taken_off_keeps_its_id(target: Target) -> None:
+    early = datetime(2026, 1, 20, tzinfo=UTC)
+    take(target, [row(1, early), row(2, early)])
+    stopped = iter([False])
+    pruned(target, is_over=lambda: next(stopped, True))
+    assert (held(target)["ids"], held(target)["left"]) == (2, 1)
+    with db.org_session(target.engine, target.org) as session:
+        left = only(sample_tables.detached(session))
+        model = models.get(session, target.model_id)
+        session.execute(text(f"delete from ids_{model.relation} where k = :key"), {"key": UUID(bytes=key_of("s1"))})
+    take(target, [row(1, early), row(2, early)], early + timedelta(days=1), "again")
+    assert target.samples == 1
+
+    with db.org_session(target.engine, target.org) as session:
+        assert pruning._delete_ids_of(session, left, 0, 10).total() == 1
+        assert pruning._delete_ids_of(session, left, 0, 10).total() == 0
+
+    there = held(target)
+    assert (there["ids"], there["samples"]) == (1, 1)
+
+
+def test_pruned_windows_are_not_due_again(target: Target) -> None:
+    take(target, spread(500))
+    with db.org_session(target.engine, target.org) as session:
+        session.execute(
+            text(
+                "insert into due_windows (version_id, window_start, window_end, due_at, touched_at)"
+                " select :version, at, at + interval '1 day', now(), now()"
+                " from generate_series(timestamptz '2026-03-30', '2026-04-02', '1 day') at"
+            ),
+            {"version": target.version_id},
+        )
+    pruned(target)
+    assert target.scalar("select min(window_start) from due_windows") == datetime(2026, 4, 1, tzinfo=UTC)
+    assert target.scalar("select count(*) from quarter_hours where at < '2026-04-01'") == 0
+
+
+def test_results_and_alerts_go_on_their_own_term_and_those_of_open_alerts_stay(target: Target) -> None:
+    with db.org_session(target.engine, target.org) as session:
+        session.execute(
+            text(
+                "insert into checks (model_id, name, module_name, class_name, params, needs_labels, needs_reference)"
+                " values (:model, 'c', 'm', 'c', '{}', false, false)"
+            ),
+            {"model": target.model_id},
+        )
+        session.execute(
+            text(
+                "insert into monitors (check_id, name, frequency, aggregation_window, lookback)"
+                " select id, n, 'DAY', 1, '1 day' from checks, unnest(array['quiet', 'firing']) n"
+            )
+        )
+        session.execute(
+            text(
+                "insert into alert_rules (monitor_id, operator, threshold, severity)"
+                " select id, 'greater_than', 1, 'high' from monitors"
+            )
+        )
+        session.execute(
+            text(
+                "insert into results (monitor_id, version_id, window_start, window_end, revision, state,"
+                " metrics, entries, n, n_rows, n_labelled, rows_revision, labels_revision, reference_revision,"
+                " monitor_revision, duration)"
+                " select m.id, :version, at, at + interval '1 day', 1, 'OK', '{}', '{}', 1, 1, 0, 1, 0, 0, 1, '1 s'"
+                " from monitors m, generate_series(timestamptz '2026-01-01', '2026-06-01', '1 day') at"
+            ),
+            {"version": target.version_id},
+        )
+        session.execute(
+            text(
+                "insert into alerts (rule_id, version_id, state, severity, first_window_start, first_window_end,"
+                " last_window_end, windows, metric, worst_value,"
+                " worst_window_end, current_value, drivers, n, opened_at)"
+                " select r.id, :version, s.state, 'high', s.at, s.at + interval '1 day', s.at + interval '2 days', 2,"
+                " 'x', 1, s.at, 1, '{}', 1, now() from alert_rules r join monitors m on m.id = r.monitor_id,"
+                " (values ('resolved', timestamptz '2026-01-05'), ('firing', timestamptz '2026-02-10')) s(state, at)"
+                " where m.name = 'firing' or s.state = 'resolved'"
+            ),
+            {"version": target.version_id},
+        )
+    counted = expected(target)
+    # All 59 that end before March of the quiet monitor; of the other those before its alert that still fires.
+    assert (counted["alerts"], counted["results"]) == (2, 58 + 40)
+    assert pruned(target) == counted
+    assert target.scalar("select string_agg(state, ',') from alerts") == "firing"
+    assert pruned(target) == {}
+
+
+def test_the_second_of_two_prunes_says_so(target: Target) -> None:
+    with pruning.alone(target.engine, target.org), pytest.raises(errors.Locked, match="Another prune"):
+        pruned(target)
+    assert pruned(target) == {}
+
+
+def test_a_prune_killed_in_the_middle_lets_the_next_one_in(app: App, target: Target) -> None:
+    script = (
+        "import sys, time\nfrom dcmon import db, pruning\nfrom dcmon.db import Organization\n"
+        "with pruning.alone(db.engine(sys.argv[1]), Organization(int(sys.argv[2]), 'acme', '')):\n"
+        "    print('has it', flush=True); time.sleep(60)"
+    )
+    url = target.engine.url.render_as_string(hide_password=False)
+    command = [sys.executable, "-c", script, url, str(target.org.id)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment(app.settings)) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"has it\n"
+        with pytest.raises(errors.Locked):
+            pruned(target)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+    def is_free() -> bool:
+        try:
+            return pruned(target) == {}
+        except errors.Locked:
+            return False
+
+    assert eventually(is_free)
+
+
+def test_an_organization_that_is_migrated_is_left_out_and_the_others_are_pruned(app: App, target: Target) -> None:
+    take(target, spread(100))
+    other = provisioning.create_organization(target.engine, "other", "o@other.example").organization
+    with app.public() as session:
+        for org in (target.org, other):
+            organizations.set_terms(session, org, timedelta(days=60), None)
+        orgs = organizations.entries(session)
+    with target.engine.begin() as connection:
+        connection.execute(text("select pg_advisory_xact_lock(:gate, :org)"), {"gate": db.GATE, "org": other.id})
+        done = prune.prune(app, orgs, "tester")
+        counted = prune.extent(app, orgs)
+    assert [each.org.name for each in done if each.left_out is None] == ["acme"]
+    for left in (done[1], counted[1]):
+        assert isinstance(left.left_out, errors.Locked)
+        assert "migrated" in str(left.left_out)
+    assert sum(done[0].removed.values()) > 0
+
+
+def test_ingestion_and_pruning_beside_each_other_lose_and_double_nothing(target: Target, monkeypatch: Any) -> None:
+    monkeypatch.setattr(pruning, "ROWS_AT_ONCE", 40)
+    batches = [spread(600)[at::30] for at in range(30)]
+    failed, ready = list[BaseException](), threading.Event()
+
+    def ingest(part: int) -> None:
+        try:
+            for number, batch in enumerate(batches[part::2]):
+                # The organization's row says nothing of a retention: the months that are taken off fill again.
+                take(target, batch, NOW, f"{part}/{number}")
+                take_labels(target, [label(int(json.loads(each)["_dc_sample_id"][1:])) for each in batch])
+                ready.set()
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=ingest, args=(part,)) for part in range(2)]
+    for thread in threads:
+        thread.start()
+    assert ready.wait(60)
+    while any(thread.is_alive() for thread in threads):
+        pruned(target)
+    pruned(target)
+
+    assert failed == []
+    require_agreement(target)
+    assert target.samples == sum(json.loads(each)["_dc_time"] >= "2026-04-01" for each in chain(*batches))
+
+
+def test_a_version_takes_its_half_pruned_months_with_it(target: Target) -> None:
+    take(target, spread(50))
+    stopped = iter([False])
+    pruned(target, is_over=lambda: next(stopped, True))
+    with db.org_session(target.engine, target.org) as session:
+        left = only(sample_tables.detached(session))
+        assert migrations.RUN_TIME_TABLE.match(left.name)
+        model, version = versions.get(session, target.version_id)
+        lifecycle.delete_version(session, model, version)
+        assert sample_tables.detached(session) == []
+    assert pruned(target) == {}
+
+
+def test_messages_about_dcmon_and_silences_that_are_over_go_on_the_term_of_results(target: Target) -> None:
+    old, young = datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 5, 1, tzinfo=UTC)
+    with db.org_session(target.engine, target.org) as session:
+        webhook = Webhook(name="w", kind="webhook", url="https://hooks.example.org/x", secret=b"", severities=[])
+        session.add(webhook)
+        session.flush()
+        for created_at, delivered_at in ((old, old), (old, None), (young, young)):
+            session.execute(
+                text(
+                    "insert into notifications (webhook_id, kind, body, created_at, delivered_at)"
+                    " values (:webhook, 'firing', '{}', :created, :delivered)"
+                ),
+                {"webhook": webhook.id, "created": created_at, "delivered": delivered_at},
+            )
+        for ends_at in (old, young):
+            session.add(Silence(matchers=["model=a"], starts_at=ends_at, ends_at=ends_at, reason="", by="ann"))
+    would = expected(target)
+    assert {table: would[table] for table in ("notifications", "silences")} == {"notifications": 1, "silences": 1}
+    assert pruned(target) == would
+    assert expected(target) == {}
+    assert target.scalar("select count(*) from notifications") == 2
+    assert target.scalar("select count(*) from silences") == 1
+
+
+def test_receipts_are_counted_by_a_dry_run_as_by_a_prune(target: Target) -> None:
+    take(target, spread(10), NOW - timedelta(days=100), "then")
+    would = expected(target)
+    assert would["receipts"] == 1
+    assert pruned(target) == would
+    assert pruned(target) == {}
+
+
+def test_the_baseline_of_an_older_reference_goes_with_the_last_result_that_used_it(target: Target) -> None:
+    with db.org_session(target.engine, target.org) as session:
+        check = monitors.provide_check(session, models.get(session, target.model_id), "PercentOfNulls")
+        monitor = monitors.create(session, check, NewMonitor("Nulls", Frequency.DAY)).id
+        session.get_one(Version, target.version_id).reference_revision = 3
+        for revision in (1, 2, 3):
+            session.add(
+                Baseline(
+                    monitor_id=monitor,
+                    version_id=target.version_id,
+                    reference_revision=revision,
+                    monitor_revision=1,
+                    state="OK",
+                    metrics={},
+                    entries={},
+                    n=1,
+                    computed_at=datetime(2026, 1, 1, tzinfo=UTC),
+                )
+            )
+        session.flush()
+        there = Extent(1, 0, 1, 0, NOW)
+        window = Window(NOW - timedelta(days=1), NOW)
+        found = monitors.get(session, monitor)
+        results.put(session, found, target.version_id, window, Value("OK", {}), there, 1, 2, timedelta(), last=None)
+    assert expected(target)["baselines"] == 1
+    assert pruned(target)["baselines"] == 1
+    with db.org_session(target.engine, target.org) as session:
+        assert sorted(session.scalars(select(Baseline.reference_revision))) == [2, 3]

@@ -1,0 +1,212 @@
+"""Organizations: each in a schema of its own, made whole and gone whole; tokens open one of them."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import ProgrammingError
+
+from dcmon import db, errors
+from dcmon.db import Organization, migrations
+from dcmon.tenancy import organizations, provisioning, tokens
+from tests.conftest import Acme
+from tests.integration.conftest import Target, new_target, rows
+
+
+def create(engine: Engine, name: str, owner: str = "ann@acme.example") -> provisioning.Provisioned:
+    return provisioning.create_organization(engine, name, owner)
+
+
+def schemas(engine: Engine) -> set[str]:
+    with engine.connect() as connection:
+        return set(connection.scalars(text("select nspname from pg_namespace where nspname like 'org%'")))
+
+
+def test_an_organization_is_made_whole(engine: Engine) -> None:
+    made = create(engine, "acme")
+
+    with db.public_session(engine) as session:
+        assert organizations.choose(session, None) == organizations.find(session, "acme") == made.organization
+        assert organizations.owner(session, made.organization.id).email == "ann@acme.example"
+        assert tokens.authenticate(session, made.token).organization == made.organization
+    with db.org_session(engine, made.organization) as session:
+        assert session.scalar(text("select count(*) from models")) == 0
+
+
+def test_a_name_is_taken_once_also_by_two_at_once(engine: Engine) -> None:
+    made, refused = list[object](), list[errors.Conflict]()
+
+    def one() -> None:
+        try:
+            made.append(create(engine, "acme"))
+        except errors.Conflict as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=one) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert (len(made), len(refused)) == (1, 2)
+    assert len(schemas(engine)) == 1
+
+
+def test_what_can_be_no_name_is_refused(engine: Engine) -> None:
+    for name in ("", " a", "-a", "a/b", "a\n", "ä", "x" * 64, "a'b", 'a"b', "a\0"):
+        with pytest.raises(errors.InvalidInput, match="can't name"):
+            create(engine, name)
+    assert schemas(engine) == set()
+
+
+def test_one_that_a_crash_left_half_is_completed_by_migrating(engine: Engine) -> None:
+    with db.public_session(engine) as session:
+        org, _ = organizations.create(session, "half", "ann@acme.example")
+    with pytest.raises(errors.OrganizationNotFound), db.org_session(engine, org):
+        pass
+    assert [state.state for state in provisioning.migration_states(engine)] == ["current", "absent"]
+
+    provisioning.migrate_all(engine)
+
+    with db.org_session(engine, org) as session:
+        assert session.scalar(text("select count(*) from models")) == 0
+
+
+def test_a_failed_creation_leaves_nothing(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise errors.DiskFull(where="here")
+
+    monkeypatch.setattr(migrations, "upgrade_org", fail)
+    with pytest.raises(errors.DiskFull):
+        create(engine, "acme")
+
+    assert schemas(engine) == set()
+    with db.public_session(engine) as session:
+        assert organizations.entries(session) == []
+
+
+def test_a_public_session_can_not_see_an_organizations_tables(engine: Engine, org: Organization) -> None:
+    for table in ("models", "results", "alerts", "quarantine"):
+        with pytest.raises(ProgrammingError, match="does not exist"), db.public_session(engine) as session:
+            session.execute(text(f"select 1 from {table}"))
+
+
+def test_an_organization_can_not_see_the_public_tables_nor_anothers(engine: Engine, target: Target) -> None:
+    other = create(engine, "other").organization
+    with pytest.raises(ProgrammingError, match="does not exist"), db.org_session(engine, other) as session:
+        session.execute(text("select 1 from tokens"))
+    with db.org_session(engine, other) as session:
+        assert session.scalar(text("select count(*) from models")) == 0
+    second = new_target(engine, other)
+    from dcmon.ingestion.pipeline import Direct
+
+    Direct(engine).take_samples(other, second.version_id, rows(0, 10))
+    assert (target.samples, second.samples) == (0, 10)
+
+
+def test_a_failed_transaction_leaves_the_connection_outside_of_the_organization(
+    engine: Engine, org: Organization
+) -> None:
+    for _ in range(12):
+        with pytest.raises(RuntimeError), db.org_session(engine, org):
+            raise RuntimeError
+        with engine.connect() as connection:
+            assert connection.scalar(text("select current_schema()")) == "public"
+
+
+def test_what_is_to_be_deleted_is_counted_and_then_gone(engine: Engine, target: Target) -> None:
+    from dcmon.ingestion.pipeline import Direct
+
+    Direct(engine).take_samples(target.org, target.version_id, rows(0, 10))
+    assert provisioning.extent(engine, target.org) == {"models": 1, "versions": 1, "samples": 10, "alerts": 0}
+
+    provisioning.delete_organization(engine, target.org)
+
+    assert schemas(engine) == set()
+    with pytest.raises(errors.OrganizationNotFound), db.org_session(engine, target.org):
+        pass
+    with db.public_session(engine) as session:
+        assert session.scalar(text("select count(*) from wake")) == 0
+
+
+def test_deleting_waits_for_who_works_in_it(engine: Engine, org: Organization) -> None:
+    deleting = threading.Thread(target=provisioning.delete_organization, args=(engine, org))
+    with db.org_session(engine, org) as session:
+        deleting.start()
+        deleting.join(0.3)
+        assert deleting.is_alive()
+        assert session.scalar(text("select count(*) from models")) == 0
+    deleting.join(10)
+    assert schemas(engine) == set()
+
+
+def test_a_name_is_needed_when_there_are_two(engine: Engine, acme: Acme) -> None:
+    create(engine, "other")
+    with db.public_session(engine) as session:
+        with pytest.raises(errors.InvalidInput, match="--org"):
+            organizations.choose(session, None)
+        with pytest.raises(errors.OrganizationNotFound, match="'nobody'"):
+            organizations.choose(session, "nobody")
+        assert organizations.choose(session, "other").name == "other"
+
+
+def test_without_any_it_says_how_to_make_one(engine: Engine) -> None:
+    with db.public_session(engine) as session, pytest.raises(errors.OrganizationNotFound, match="org create"):
+        organizations.choose(session, None)
+
+
+# Tokens.
+
+
+def wrong(token: str) -> list[str]:
+    last = "a" if token[-2] != "a" else "b"
+    return [
+        "",
+        "x",
+        token[:-1],
+        token + "x",
+        token[:-2] + last + token[-1],
+        token.upper(),
+        "dcm_" + "a" * 54,
+        token[:14],
+        "\0",
+    ]
+
+
+def test_only_the_whole_token_opens(engine: Engine, acme: Acme) -> None:
+    with db.public_session(engine) as session:
+        for attempt in wrong(acme.token):
+            with pytest.raises(errors.NotAuthenticated):
+                tokens.authenticate(session, attempt)
+        assert tokens.authenticate(session, f" {acme.token}\n").organization == acme.org
+
+
+def test_a_token_is_kept_as_a_digest_only(engine: Engine, acme: Acme) -> None:
+    secret = acme.token.split("_", 2)[2]
+    with db.public_session(engine) as session:
+        assert secret not in str(session.execute(text("select t::text from tokens t".replace(":", "\\:"))).all())
+        assert secret not in str(tokens.entries(session, acme.org.id))
+
+
+def test_a_revoked_or_expired_token_opens_nothing(engine: Engine, acme: Acme) -> None:
+    with db.public_session(engine) as session:
+        user = organizations.owner(session, acme.org.id)
+        expired = tokens.create(session, acme.org.id, user.id, "short", timedelta(microseconds=1))
+        tokens.revoke(session, acme.org.id, acme.token)
+        for token in (expired, acme.token):
+            with pytest.raises(errors.NotAuthenticated):
+                tokens.authenticate(session, token)
+        assert [each["state"] for each in tokens.entries(session, acme.org.id)] == ["expired", "revoked"]
+
+
+def test_a_token_of_a_deleted_organization_opens_nothing(engine: Engine, acme: Acme) -> None:
+    provisioning.delete_organization(engine, acme.org)
+    with db.public_session(engine) as session, pytest.raises(errors.NotAuthenticated):
+        tokens.authenticate(session, acme.token)
+
+
+def test_nobody_revokes_anothers_token(engine: Engine, acme: Acme) -> None:
+    other = create(engine, "other")
+    with db.public_session(engine) as session, pytest.raises(errors.NotFound):
+        tokens.revoke(session, acme.org.id, other.token)

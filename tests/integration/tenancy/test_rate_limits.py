@@ -1,0 +1,222 @@
+"""Limits over HTTP: the whole request or nothing of it, one count for all processes, and none lost with Redis."""
+
+import gzip
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+import urllib3
+from pydantic import SecretStr
+
+from dcmon.app import App
+from dcmon.embedded import valkey
+from dcmon.output import Output
+from dcmon.settings import Settings
+from dcmon.tenancy import rate_limits
+from tests.conftest import Acme
+from tests.helpers.endpoint import Endpoint, said, serving
+from tests.integration.commands.test_exit_codes import dcmon, refused
+from tests.integration.conftest import Target, labels, rows
+
+
+@pytest.fixture
+def client(app: App, acme: Acme) -> Iterator[Endpoint]:
+    with serving(app, acme.token) as made:
+        yield made
+
+
+def limit(app: App, acme: Acme, **given: int | None) -> None:
+    with app.public() as session:
+        rate_limits.change(session, acme.org.id, given)
+
+
+def log(client: Endpoint, target: Target, first: int, count: int) -> int:
+    return status(client.samples(target.version_id, rows(first, count)))
+
+
+def post(client: Endpoint, target: Target, body: bytes, **headers: str) -> int:
+    return status(client.request("POST", f"model-versions/{target.version_id}/data", body, **headers))
+
+
+def status(answer: urllib3.BaseHTTPResponse) -> int:
+    if answer.status == 429:
+        assert 0 < int(answer.headers["retry-after"]) <= 61
+        assert "Nothing was stored" in said(answer)
+    return answer.status
+
+
+def log_labels(client: Endpoint, target: Target, first: int, count: int) -> int:
+    return status(client.labels(target.model_id, labels(first, count)))
+
+
+def test_the_whole_request_over_the_limit_is_refused_and_does_not_count(
+    app: App, acme: Acme, target: Target, client: Endpoint
+) -> None:
+    limit(app, acme, samples_per_minute=100)
+
+    assert log(client, target, 0, 60) == 200
+    assert log(client, target, 60, 41) == 429
+    assert log(client, target, 60, 40) == 200
+    assert log(client, target, 100, 1) == 429
+
+    assert target.samples == 100
+
+
+def test_samples_and_labels_are_counted_apart(app: App, acme: Acme, target: Target, client: Endpoint) -> None:
+    limit(app, acme, samples_per_minute=10, labels_per_minute=20)
+
+    assert [log(client, target, 0, 10), log(client, target, 10, 1)] == [200, 429]
+    assert [log_labels(client, target, 0, 20), log_labels(client, target, 20, 1)] == [200, 429]
+
+
+def test_what_never_fits_is_413_with_a_sentence(app: App, acme: Acme, target: Target, client: Endpoint) -> None:
+    limit(app, acme, samples_per_minute=10)
+    answer = client.samples(target.version_id, rows(0, 11))
+
+    assert answer.status == 413
+    assert "never fits" in said(answer)
+    assert target.samples == 0
+
+
+def test_bytes_are_those_of_the_decompressed_body(app: App, acme: Acme, target: Target, client: Endpoint) -> None:
+    body = b"[" + b",".join(rows(0, 50)) + b"]"
+    packed = gzip.compress(body)
+    limit(app, acme, sample_bytes_per_minute=len(body) + len(packed))
+
+    assert post(client, target, packed, **{"content-encoding": "gzip"}) == 200
+    assert post(client, target, body) == 429
+    assert post(client, target, body, **{"content-encoding": "br"}) == 400
+    assert post(client, target, packed[:-9], **{"content-encoding": "gzip"}) == 400
+    assert post(client, target, packed + packed, **{"content-encoding": "gzip"}) == 400
+    assert target.samples == 50
+
+
+def test_a_request_that_fails_is_not_counted(app: App, acme: Acme, target: Target, client: Endpoint) -> None:
+    limit(app, acme, samples_per_minute=10)
+    for _ in range(3):
+        assert client.samples(99999, rows(0, 10)).status == 404
+        assert post(client, target, b"[" + b"{}," * 9 + b"{]") == 400
+        with (
+            pytest.raises(ZeroDivisionError),
+            app.meter.counting(acme.org, rate_limits.Limits(samples_per_minute=10), "samples", range(10), 0),
+        ):
+            raise ZeroDivisionError
+
+    assert log(client, target, 0, 10) == 200
+
+
+def test_an_organization_without_limits_is_not_counted(target: Target, client: Endpoint) -> None:
+    assert [log(client, target, first, 500) for first in range(0, 2000, 500)] == [200] * 4
+
+
+@contextmanager
+def shared(database_url: str, data_dir: Path, url: str) -> Iterator[tuple[App, App]]:
+    """Two server processes' worth of App, on one Redis."""
+    settings = Settings(database_url=SecretStr(database_url), data_dir=data_dir, redis_url=SecretStr(url))
+    with App(settings, Output(quiet=True)) as one, App(settings, Output(quiet=True)) as other:
+        yield one, other
+
+
+@pytest.fixture
+def server(data_dir: Path) -> Iterator[valkey.Server]:
+    made = valkey.start(data_dir)
+    yield made
+    made.stop()
+
+
+def test_two_processes_count_together_in_redis(
+    database_url: str, data_dir: Path, server: valkey.Server, acme: Acme, target: Target
+) -> None:
+    with shared(database_url, data_dir, server.url) as apps:
+        limit(apps[0], acme, samples_per_minute=100)
+        with serving(apps[0], acme.token) as one, serving(apps[1], acme.token) as other:
+            assert [log(one, target, 0, 60), log(other, target, 60, 60), log(other, target, 60, 40)] == [200, 429, 200]
+            assert [log(one, target, 100, 1), log(other, target, 100, 1)] == [429, 429]
+
+
+def test_what_fails_is_given_back_in_redis_too(
+    database_url: str, data_dir: Path, server: valkey.Server, acme: Acme
+) -> None:
+    ten = rate_limits.Limits(samples_per_minute=10, sample_bytes_per_minute=100)
+    with shared(database_url, data_dir, server.url) as (one, other):
+        with pytest.raises(ZeroDivisionError), one.meter.counting(acme.org, ten, "samples", range(10), 100):
+            raise ZeroDivisionError
+        with other.meter.counting(acme.org, ten, "samples", range(10), 100):
+            pass
+        with redis.Redis.from_url(server.url) as direct:
+            assert sorted(int(direct.hvals(key)[0]) for key in direct.keys("dcmon:logged:*")) == [10, 100]
+
+
+def test_redis_forgets_what_is_older_than_a_minute_and_says_how_long_to_wait(
+    database_url: str, data_dir: Path, server: valkey.Server, acme: Acme
+) -> None:
+    ten, key = rate_limits.Limits(samples_per_minute=10), f"dcmon:logged:{acme.org.id}:samples"
+    with shared(database_url, data_dir, server.url) as (app, _), redis.Redis.from_url(server.url) as direct:
+        now = int(direct.time()[0])
+        direct.hset(key, mapping={str(now - 90): 10, str(now - 61): 10, str(now - 50): 4, str(now - 20): 4})
+        with app.meter.counting(acme.org, ten, "samples", range(2), 0):
+            pass
+        assert not direct.hexists(key, str(now - 90))
+        with (
+            pytest.raises(rate_limits.errors.OverLimit) as raised,
+            app.meter.counting(acme.org, ten, "samples", range(5), 0),
+        ):
+            pass
+        assert 0 <= now + 41 - int(direct.time()[0]) - raised.value.details["retry_after"] + 1 <= 2
+        assert 0 < direct.ttl(key) <= 61
+
+
+def test_the_limit_holds_when_redis_goes_away_and_comes_back(
+    database_url: str,
+    data_dir: Path,
+    server: valkey.Server,
+    acme: Acme,
+    target: Target,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with shared(database_url, data_dir, server.url) as (app, _), serving(app, acme.token) as client:
+        limit(app, acme, samples_per_minute=100)
+        assert log(client, target, 0, 60) == 200
+        server.process.kill()
+        server.process.wait()
+        assert [log(client, target, first, n) for first, n in ((60, 41), (60, 40), (100, 1))] == [429, 200, 429]
+
+    assert sum("Redis is away" in each.message for each in caplog.records) == 1
+    assert target.samples == 100
+
+
+def test_the_embedded_server_is_found_again_after_a_restart(data_dir: Path, server: valkey.Server) -> None:
+    with App(Settings(data_dir=data_dir), Output(quiet=True)) as app:
+        script, keys = "return redis.call('INCRBY', KEYS[1], ARGV[1])", ["k"]
+        assert app._cache.run(script, keys, [5]) == 5
+        server.process.kill()
+        server.process.wait()
+        assert app._cache.run(script, keys, [5]) is None
+        again = valkey.start(data_dir)
+        try:
+            ends = time.monotonic() + 20
+            while (found := app._cache.run(script, keys, [5])) is None and time.monotonic() < ends:
+                time.sleep(0.1)
+            assert found == 5
+        finally:
+            again.stop()
+
+
+def test_limits_are_set_shown_and_lifted(data_dir: Path, database_url: str, acme: Acme) -> None:
+    def run(*arguments: str) -> object:
+        done = dcmon("-o", "json", *arguments, data_dir=data_dir, url=database_url)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    set_ = ["org", "set-limits", "acme"]
+    assert run(*set_, "--samples-per-minute", "5", "--label-bytes-per-minute", "7")["samples_per_minute"] == 5
+    assert run("org", "show", "acme")["label_bytes_per_minute"] == 7
+    assert run(*set_, "--samples-per-minute", "none")["samples_per_minute"] is None
+    assert run("org", "list")[0]["label_bytes_per_minute"] == 7
+    for wrong in ([], ["--samples-per-minute", "many"], ["--samples-per-minute", "-1"]):
+        assert dcmon(*set_, *wrong, data_dir=data_dir, url=database_url).returncode == 2
+    refused(dcmon(*set_, "--labels-per-minute", "0", data_dir=data_dir, url=database_url), 2, "above 0")

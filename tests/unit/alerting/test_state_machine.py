@@ -1,0 +1,212 @@
+"""The state machine is held to its table, docs/alerts.md, written down here a second time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from dcmon.alerting.condition_parser import parse
+from dcmon.alerting.state_machine import Machine, Policy, fold
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+LOOK = {"good": 0.0, "warning": 0.15, "bad": 0.25}
+
+
+@dataclass(frozen=True)
+class Found:
+    window_start: datetime
+    window_end: datetime
+    state: str
+    metrics: dict[str, float]
+    entries: dict[str, float] = field(default_factory=dict)
+    n: int = 100
+
+
+def window(number: int, what: str) -> Found:
+    start, end = START + timedelta(days=number), START + timedelta(days=number + 1)
+    if what == "few":
+        return Found(start, end, "OK", {"m": 9.0}, n=3)
+    if what in LOOK:
+        return Found(start, end, "OK", {"m": LOOK[what]})
+    return Found(start, end, what, {})
+
+
+def states(policy: Policy, whats: Sequence[str]) -> str:
+    """The state after each window, as letters: inactive, pending, warning, firing."""
+    machine = Machine(policy)
+    found = [machine.step(window(number, what)) for number, what in enumerate(whats)]
+    return "".join("w" if step.state == "firing" and step.severity == "low" else step.state[0] for step in found)
+
+
+PLAIN = parse("> 0.2")
+LEVELS = parse("> 0.2 warn 0.1")
+SHORT = {"g": "good", "w": "warning", "b": "bad", "n": "NO_DATA", "e": "ERROR", "i": "INSUFFICIENT", "f": "few"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "windows", "expected"),
+    [
+        (Policy(PLAIN), "gbbg", "iffi"),
+        (Policy(PLAIN, for_windows=3), "bbgbbbg", "ppippfi"),
+        (Policy(PLAIN, keep_firing=2), "bggbgggg", "ffffffii"),
+        (Policy(PLAIN, for_windows=2, keep_firing=1), "bbgbgg", "pffffi"),
+        (Policy(PLAIN), "bnneig", "fffffi"),
+        (Policy(PLAIN, for_windows=2), "bnb", "ppf"),
+        (Policy(PLAIN, no_data="alert"), "gnng", "iffi"),
+        (Policy(PLAIN, no_data="ok"), "bng", "fii"),
+        (Policy(PLAIN, on_error="alert", for_windows=2), "eebg", "pffi"),
+        (Policy(PLAIN, on_error="ok"), "bee", "fii"),
+        (Policy(PLAIN, no_data="alert", on_error="alert"), "ii", "ii"),
+        (Policy(PLAIN, min_n=10), "ffbfg", "iiffi"),
+        (Policy(LEVELS), "gwbwg", "iwfwi"),
+        (Policy(LEVELS, for_windows=2), "wbbwwg", "pwfwwi"),
+        (Policy(LEVELS, keep_firing=1), "bwwgwgg", "ffwwwwi"),
+    ],
+)
+def test_the_table(policy: Policy, windows: str, expected: str) -> None:
+    assert states(policy, [SHORT[letter] for letter in windows]) == expected
+
+
+def test_no_data_with_a_warning_level_fires_with_the_rules_own_severity() -> None:
+    machine = Machine(Policy(LEVELS, severity="critical", no_data="alert"))
+    assert machine.step(window(0, "NO_DATA")).severity == "critical"
+    (episode,) = machine.episodes
+    assert (episode.metric, episode.worst_value, episode.windows) == ("NO_DATA", None, 1)
+
+
+def test_an_episode_knows_first_fired_last_worst_current_and_the_good_window_before() -> None:
+    found = [window(number, SHORT[letter]) for number, letter in enumerate("gwbwg")]
+    (episode,) = fold(found, Policy(LEVELS, for_windows=2, keep_firing=2))
+    assert (episode.first, episode.fired, episode.last, episode.worst) == (found[1], found[2], found[3], found[2])
+    assert (episode.worst_value, episode.current_value, episode.windows) == (0.25, 0.0, 3)
+    assert episode.before == found[0]
+    assert episode.is_open
+    assert episode.state == "firing"
+
+
+def test_bad_windows_that_were_not_enough_are_no_episode() -> None:
+    assert fold([window(0, "bad"), window(1, "good")], Policy(PLAIN, for_windows=2)) == []
+    (pending,) = fold([window(0, "bad")], Policy(PLAIN, for_windows=2))
+    assert pending.state == "pending"
+
+
+policies = st.builds(
+    Policy,
+    st.sampled_from([PLAIN, LEVELS]),
+    for_windows=st.integers(1, 4),
+    keep_firing=st.integers(0, 3),
+    min_n=st.sampled_from([0, 10]),
+    no_data=st.sampled_from(["keep", "alert", "ok"]),
+    on_error=st.sampled_from(["keep", "alert", "ok"]),
+)
+whats = st.sampled_from(list(SHORT.values()))
+
+
+class Table(RuleBasedStateMachine):
+    """A second machine, by the words of the table, beside the one under test."""
+
+    @initialize(policy=policies)
+    def begin(self, policy: Policy) -> None:
+        self.policy, self.machine = policy, Machine(policy)
+        self.seen: list[Found] = []
+        self.signs: list[str] = []
+        self.state, self.level = "inactive", "none"
+
+    @rule(what=whats)
+    def a_window_comes(self, what: str) -> None:
+        self.seen.append(window(len(self.seen), what))
+        step = self.machine.step(self.seen[-1])
+        sign = self._sign(what)
+        if sign != "none":
+            self.signs.append(sign)
+            self._follow()
+        assert (step.state, step.severity) == (self.state, {"main": "medium", "warning": "low"}.get(self.level))
+
+    def _sign(self, what: str) -> str:
+        if what in ("NO_DATA", "ERROR"):
+            chosen = self.policy.no_data if what == "NO_DATA" else self.policy.on_error
+            return {"keep": "none", "alert": "bad", "ok": "good"}[chosen]
+        if what == "INSUFFICIENT":
+            return "none"
+        if what == "few":
+            return "bad" if self.policy.min_n == 0 else "none"
+        if what == "warning" and self.policy.condition.warn is None:
+            return "good"
+        return what
+
+    def _ends_in(self, count: int, signs: tuple[str, ...]) -> bool:
+        return len(self.signs) >= count and all(sign in signs for sign in self.signs[-count:])
+
+    def _follow(self) -> None:
+        was_main = self.level == "main"
+        fires = self.state == "firing"
+        if not fires and self._ends_in(self.policy.for_windows, ("bad", "warning")):
+            self.state = "firing"
+        elif fires and self._ends_in(self.policy.keep_firing + 1, ("good",)):
+            self.state = "inactive"
+        elif not fires:
+            self.state = "pending" if self.signs[-1] in ("bad", "warning") else "inactive"
+        if self.state != "firing":
+            self.level = "none"
+            return
+        is_main = self._ends_in(self.policy.for_windows, ("bad",))
+        stays = was_main and not self._ends_in(self.policy.keep_firing + 1, ("good", "warning"))
+        has_levels = self.policy.condition.warn is not None
+        self.level = "main" if is_main or stays or not has_levels else "warning"
+
+    @invariant()
+    def episodes_are_in_order_apart_and_only_the_last_is_open(self) -> None:
+        if not hasattr(self, "machine"):
+            return
+        episodes = self.machine.episodes
+        for before, after in pairwise(episodes):
+            assert before.state == "resolved"
+            assert before.closed_by is not None
+            assert before.last.window_end < before.closed_by < after.first.window_end
+        state = episodes[-1].state if episodes and episodes[-1].is_open else "inactive"
+        assert state == self.state
+
+    @invariant()
+    def folding_again_gives_the_same(self) -> None:
+        if hasattr(self, "machine"):
+            assert fold(self.seen, self.policy) == self.machine.episodes
+
+
+Table.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestTable = Table.TestCase
+
+
+@given(policies, st.lists(whats, max_size=25), st.integers(0, 30))
+def test_folding_from_an_episodes_first_window_gives_the_same_as_from_the_beginning(
+    policy: Policy, seen: list[str], number: int
+) -> None:
+    found = [window(place, what) for place, what in enumerate(seen)]
+    whole = fold(found, policy)
+    if whole:
+        chosen = number % len(whole)
+        tail = [each for each in found if each.window_end >= whole[chosen].first.window_end]
+        assert fold(tail, policy) == whole[chosen:]
+
+
+def with_value(number: int, value: float, n: int = 100) -> Found:
+    start, end = START + timedelta(days=number), START + timedelta(days=number + 1)
+    return Found(start, end, "OK", {"m": value}, n=n)
+
+
+def test_windows_without_a_value_are_skipped_by_what_looks_back_however_many_they_are() -> None:
+    """docs/alerts.md: they are no "window before", and not counted among those of a deviation."""
+    gap = [window(3 + number, ("NO_DATA", "ERROR", "INSUFFICIENT", "few")[number % 4]) for number in range(40)]
+    last = with_value(50, 0.5)
+    for condition in ("drop > 0.4", "deviation > 3 over 3"):
+        machine = Machine(Policy(parse(condition), min_n=10))
+        for each in [with_value(number, 1.0 + number / 100) for number in range(3)] + gap:
+            machine.see(each)
+        verdict = machine.see(last)
+        assert verdict.is_bad is True
+        assert verdict.finding is not None
+        assert verdict.finding.before == pytest.approx(1.02 if condition.startswith("drop") else 1.01)

@@ -1,0 +1,297 @@
+"""What a check says when the rows, the reference or the choices are not as it would like them."""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dcmon.checks import no_value_reasons
+from dcmon.checks.catalogue import CheckKind, entry
+from dcmon.checks.dataset_schema import Layout, Value, chosen_features
+from dcmon.checks.defaults import for_task
+from dcmon.checks.runner import dataset, run
+from dcmon.errors import InvalidInput
+from tests.helpers.check_rows import COLUMNS, IMPORTANCE, make_layout, make_rows
+
+
+def kind_of(class_name: str) -> CheckKind:
+    return entry("deepchecks.tabular.checks", class_name)
+
+
+def value(
+    class_name: str,
+    current: pd.DataFrame,
+    reference: pd.DataFrame | None = None,
+    *,
+    layout: Layout | None = None,
+    params: dict[str, Any] | None = None,
+    **conf: Any,
+) -> Value:
+    layout = layout or make_layout("binary", IMPORTANCE)
+    kwargs = {"check_conf": {key.replace("_", " "): chosen for key, chosen in conf.items() if key != "res_conf"}}
+    both = [
+        None if rows is None else dataset(rows, layout, list(layout.features), True) for rows in (current, reference)
+    ]
+    assert both[0] is not None
+    kwargs["res_conf"] = conf.get("res_conf")
+    return run(kind_of(class_name), params or {}, kwargs, layout, both[0], both[1])
+
+
+def test_too_few_rows_are_no_failure() -> None:
+    few = make_rows("binary", 50, 5)
+    said = value("FeatureDrift", few, make_rows("binary", 500, 1), params={"min_samples": 100})
+    assert (said.state, said.metrics) == ("INSUFFICIENT", {})
+    assert said.reason
+    assert said.reason == (
+        "Too few rows: 50 in the window and 500 in the reference, and at least 100 with a value are needed on each"
+        " side. Widen the monitor's window, or lower the check's min_samples."
+    )
+
+
+def test_a_feature_with_too_few_values_is_named() -> None:
+    current = make_rows("binary", 300, 5)
+    current.loc[20:, "amount"] = None
+    said = value("FeatureDrift", current, make_rows("binary", 500, 1), params={"min_samples": 100})
+    assert said.state == "OK"
+    assert said.reason == "too few values in amount"
+    assert "amount" not in said.entries
+
+
+@pytest.mark.parametrize("class_name", ["FeatureDrift", "PredictionDrift", "LabelDrift", "NewCategoryTrainTest"])
+def test_a_missing_reference_is_no_data(class_name: str) -> None:
+    said = value(class_name, make_rows("binary", 300, 5))
+    assert said.state == "NO_DATA"
+    assert said.reason
+    assert "reference" in said.reason
+
+
+def test_an_empty_window_is_no_data() -> None:
+    said = value("MixedNulls", make_rows("binary", 300, 5).head(0))
+    assert (said.state, said.reason) == ("NO_DATA", no_value_reasons.NO_ROWS)
+
+
+@pytest.mark.parametrize(
+    ("column", "class_name", "what"),
+    [("_dc_label", "LabelDrift", "label"), ("_dc_prediction", "SingleDatasetPerformance", "prediction")],
+)
+@pytest.mark.parametrize("where", ["window", "reference"])
+def test_rows_without_labels_or_predictions_are_no_data(column: str, class_name: str, what: str, where: str) -> None:
+    current, reference = make_rows("binary", 300, 5), make_rows("binary", 300, 1)
+    bare = current if where == "window" else reference
+    bare[[column, "_dc_prediction_probabilities"]] = None
+    said = value(class_name, current, reference)
+    if where == "reference" and class_name == "SingleDatasetPerformance":
+        assert said.state == "OK"
+    else:
+        assert said.state == "NO_DATA"
+        assert said.reason
+        assert said.reason.startswith(f"No row of the {where} has a {what}. ")
+
+
+def test_rows_without_a_label_take_no_part_in_label_checks() -> None:
+    current = make_rows("binary", 300, 5)
+    half = current.copy()
+    half.loc[150:, "_dc_label"] = None
+    assert value("SingleDatasetPerformance", half) == value("SingleDatasetPerformance", current.head(150))
+
+
+def test_rows_without_probabilities_are_left_out_only_where_probabilities_are_read() -> None:
+    current, reference = make_rows("binary", 300, 5), make_rows("binary", 500, 1)
+    holes = current.copy()
+    holes.loc[200:, "_dc_prediction_probabilities"] = None
+    drift = value("PredictionDrift", holes, reference)
+    assert drift.metrics == value("PredictionDrift", current.head(200), reference).metrics
+    assert drift.reason == "left out 100 rows of the window without a prediction and probabilities"
+    accuracy = value("SingleDatasetPerformance", holes, scorer=["Accuracy"])
+    assert accuracy == value("SingleDatasetPerformance", current, scorer=["Accuracy"])
+    auc = value("SingleDatasetPerformance", holes, scorer=["Roc Auc"])
+    assert auc.metrics == value("SingleDatasetPerformance", current.head(200), scorer=["Roc Auc"]).metrics
+
+
+def test_probabilities_on_one_side_only_make_it_compare_classes() -> None:
+    current, reference = make_rows("binary", 300, 5), make_rows("binary", 500, 1)
+    bare = reference.assign(_dc_prediction_probabilities=None)
+    said = value("PredictionDrift", current, bare)
+    assert said.metrics == value("PredictionDrift", current, reference, params={"drift_mode": "prediction"}).metrics
+    assert said.reason == "compared classes, for probabilities are on one side only"
+
+
+def test_a_scorer_on_probabilities_that_no_row_has_is_no_data() -> None:
+    current = make_rows("binary", 300, 5).assign(_dc_prediction_probabilities=None)
+    assert value("SingleDatasetPerformance", current, scorer=["roc_auc"]).state == "NO_DATA"
+
+
+def test_rows_without_a_prediction_are_left_out_of_the_performance() -> None:
+    current = make_rows("regression", 300, 5)
+    holes = current.copy()
+    holes.loc[250:, "_dc_prediction"] = np.nan
+    layout = make_layout("regression")
+    said = value("SingleDatasetPerformance", holes, layout=layout, scorer=["RMSE"])
+    assert said.metrics == value("SingleDatasetPerformance", current.head(250), layout=layout, scorer=["RMSE"]).metrics
+    assert said.reason == "left out 50 rows of the window without a prediction"
+
+
+def test_a_chosen_feature_is_the_only_one_that_counts() -> None:
+    current, reference = make_rows("binary", 300, 5), make_rows("binary", 500, 1)
+    said = value("FeatureDrift", current, reference, feature=["amount"], aggregation_method=["max"])
+    assert list(said.entries) == ["amount"]
+    assert said.metrics == {"Max Drift Score": said.entries["amount"]}
+
+
+def test_an_aggregation_of_none_gives_a_metric_per_feature() -> None:
+    said = value("PercentOfNulls", make_rows("binary", 300, 5), aggregation_method=["none"])
+    assert set(said.metrics) == set(COLUMNS)
+
+
+def test_the_entries_name_the_feature_that_drives_the_value_first() -> None:
+    current, reference = make_rows("binary", 300, 5), make_rows("binary", 500, 1)
+    current["amount"] = current["amount"].astype(float) + 5
+    said = value("FeatureDrift", current, reference, aggregation_method=["max"])
+    assert next(iter(said.entries)) == "amount"
+    assert said.entries["amount"] == max(said.metrics.values())
+
+
+def test_new_labels_are_the_entries_of_their_check() -> None:
+    layout = make_layout("multiclass")
+    current, reference = make_rows("multiclass", 300, 5), make_rows("multiclass", 500, 1)
+    current.loc[:3, "_dc_label"] = "d"
+    said = value("NewLabelTrainTest", current, reference, layout=layout)
+    assert (said.metrics, said.entries) == ({"Samples with New Labels": 4.0}, {"d": 4.0})
+
+
+def test_res_conf_and_class_keep_the_metrics_of_a_class() -> None:
+    layout = make_layout("multiclass")
+    current = make_rows("multiclass", 300, 5)
+    said = value("SingleDatasetPerformance", current, layout=layout, scorer=["F1 Per Class"], res_conf=["b"])
+    assert list(said.metrics) == ["F1 Per Class b"]
+    scorers = ["F1 Per Class", "Accuracy"]
+    chosen = value("SingleDatasetPerformance", current, layout=layout, scorer=scorers, **{"class": ["a"]})
+    assert list(chosen.metrics) == ["F1 Per Class a", "Accuracy"]
+    none = value("SingleDatasetPerformance", current, layout=layout, scorer=["F1 Per Class"], res_conf=["z"])
+    assert none.state == "INSUFFICIENT"
+
+
+@pytest.mark.parametrize(
+    ("class_name", "params", "conf", "says"),
+    [
+        ("FeatureDrift", {}, {"feature": ["nowhere"]}, "There is no feature nowhere"),
+        ("FeatureDrift", {}, {"aggregation_method": ["best"]}, "Unknown aggregation method: best"),
+        ("FeatureDrift", {"numerical_drift_method": 3}, {}, "FeatureDrift failed: AttributeError"),
+        ("SingleDatasetPerformance", {}, {"scorer": ["luck"]}, "Scorer name luck is unknown"),
+        ("SingleDatasetPerformance", {"scorers": 7}, {}, "SingleDatasetPerformance failed: TypeError"),
+    ],
+)
+def test_a_wrong_choice_is_an_error_of_one_line(
+    class_name: str, params: dict[str, Any], conf: dict[str, Any], says: str
+) -> None:
+    said = value(class_name, make_rows("binary", 300, 5), make_rows("binary", 500, 1), params=params, **conf)
+    assert said.state == "ERROR"
+    assert said.reason
+    assert says in said.reason
+    assert "\n" not in said.reason
+
+
+@pytest.mark.parametrize("class_name", ["NewCategoryTrainTest", "StringMismatch", "FeatureDrift"])
+def test_a_check_without_a_column_to_read_says_so(class_name: str) -> None:
+    layout = Layout("regression", {"opened": "datetime"})
+    current = make_rows("regression", 300, 5)
+    said = value(class_name, current, current, layout=layout)
+    assert said.state == "INSUFFICIENT"
+    assert said.reason
+    assert said.reason.startswith("None of the features is of a type it reads")
+
+
+def test_columns_without_a_single_value_break_no_check() -> None:
+    current, reference = make_rows("binary", 300, 5), make_rows("binary", 500, 1)
+    current[list(COLUMNS)] = None
+    for class_name in ("NewCategoryTrainTest", "MixedNulls", "PercentOfNulls", "PredictionDrift", "LabelDrift"):
+        assert value(class_name, current, reference).state == "OK", class_name
+    assert value("FeatureDrift", current, reference).state == "INSUFFICIENT"
+    assert value("PercentOfNulls", current).metrics == {"Max Null Ratio": 1.0}
+
+
+def test_none_and_nan_in_a_column_are_one_kind_of_null() -> None:
+    current = make_rows("binary", 300, 5)
+    current["city"] = "Rome"
+    current.loc[:9, "city"] = None
+    current.loc[10:19, "city"] = np.nan
+    said = value("MixedNulls", current, feature=["city"])
+    assert said.metrics == {"Max Percent Mixed Nulls": 0.0}
+
+
+def test_classes_given_as_numbers_are_the_strings_that_the_sdk_sends() -> None:
+    current = make_rows("binary", 300, 5)
+    numbers = current.assign(
+        _dc_label=current["_dc_label"].map({"no": 0.0, "yes": 1.0}),
+        _dc_prediction=current["_dc_prediction"].map({"no": 0, "yes": 1}),
+    )
+    layout = Layout("binary", COLUMNS, ["0", "1"])
+    accuracy = value("SingleDatasetPerformance", numbers, layout=layout, scorer=["Accuracy"])
+    assert accuracy == value("SingleDatasetPerformance", current, scorer=["Accuracy"])
+
+
+def test_stored_columns_and_ignored_columns_are_respected() -> None:
+    current = make_rows("binary", 300, 5)
+    only = value("PercentOfNulls", current, params={"columns": ["plan"], "ignore_columns": None})
+    assert list(only.entries) == ["plan"]
+    without = value("PercentOfNulls", current, params={"ignore_columns": ["plan", "gone"]})
+    assert set(without.entries) == set(COLUMNS) - {"plan"}
+
+
+@pytest.mark.parametrize("class_name", ["LabelDrift", "PredictionDrift"])
+def test_a_layout_with_balanced_classes_is_the_parameter_of_the_library(class_name: str) -> None:
+    current, reference = make_rows("binary", 300, 5), make_rows("binary", 500, 1)
+    balanced = replace(make_layout("binary"), balance_classes=True)
+    asked = value(class_name, current, reference, params={"balance_classes": True})
+    assert value(class_name, current, reference, layout=balanced).metrics == asked.metrics
+    assert asked.metrics != value(class_name, current, reference).metrics
+
+
+def test_balanced_classes_leave_drift_of_probabilities_as_it_is() -> None:
+    current, reference = make_rows("binary", 300, 5), make_rows("binary", 500, 1)
+    balanced = replace(make_layout("binary"), balance_classes=True)
+    params = {"drift_mode": "proba"}
+    said = value("PredictionDrift", current, reference, layout=balanced, params=params)
+    assert said == value("PredictionDrift", current, reference, params=params)
+
+
+def test_the_default_monitors_of_a_window_take_little_of_the_processor() -> None:
+    layout = make_layout("binary", IMPORTANCE)
+    reference = dataset(make_rows("binary", 10_000, 1), layout, list(COLUMNS), True)
+    watched = [check for check in for_task("binary") if check.monitor]
+    spent = []
+    for seed in range(2, 6):
+        rows = make_rows("binary", 900, seed)
+        start = time.process_time()
+        current = dataset(rows, layout, list(COLUMNS), True)
+        for check in watched:
+            assert check.monitor
+            kwargs = check.monitor.additional_kwargs
+            assert run(check.kind, check.params, kwargs, layout, current, reference).state == "OK"
+        spent.append(time.process_time() - start)
+    assert min(spent) < 0.3
+
+
+def test_the_thirty_most_important_features_are_chosen_ties_by_name() -> None:
+    features = {f"f{index:02}": "numeric" for index in range(40)}
+    assert chosen_features(Layout("binary", features)) == sorted(features)[:30]
+    important = Layout("binary", features, None, {"f39": 0.5, "f38": 0.5})
+    assert chosen_features(important)[:3] == ["f38", "f39", "f00"]
+    assert chosen_features(important, {"feature": ["f07"]}) == ["f07"]
+
+
+def test_rows_without_a_feature_column_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="no feature amount"):
+        dataset(make_rows("binary", 10, 1).drop(columns="amount"), make_layout("binary"), list(COLUMNS), True)
+
+
+def test_an_error_that_is_too_large_for_a_number_is_named_infinite() -> None:
+    current = make_rows("regression", 300, 5)
+    current["_dc_prediction"], current["_dc_label"] = 1e200, 1.0  # all labels the same, too: that is not why
+    said = value("SingleDatasetPerformance", current, layout=make_layout("regression"), scorer=["Neg RMSE"])
+    assert (said.state, said.metrics) == ("INSUFFICIENT", {})
+    assert said.reason is not None
+    assert said.reason.startswith("Neg RMSE is infinite: values of the window are too large")

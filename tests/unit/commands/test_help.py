@@ -1,0 +1,72 @@
+"""The command line starts light: help loads nothing that is large."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from dcmon import cli
+from dcmon.commands.model import KINDS
+from dcmon.storage.columns import TYPES
+
+LARGE = (
+    "deepchecks",
+    "plotly",
+    "pandas",
+    "numpy",
+    "sklearn",
+    "sqlalchemy",
+    "fastapi",
+    "confluent_kafka",
+    "alembic",
+    "pyarrow",
+    "botocore",
+)
+SCRIPT = f"""
+import json, sys
+from dcmon import cli
+sys.argv = ["dcmon", *json.loads(sys.argv[1])]
+try:
+    cli.main()
+except SystemExit as done:
+    code = done.code
+print(json.dumps([code, [name for name in {LARGE!r} if name in sys.modules]]), file=sys.stderr)
+"""
+
+
+def loaded(*arguments: str) -> tuple[str, list[str]]:
+    """What is printed, and which large modules were loaded."""
+    command = [sys.executable, "-c", SCRIPT, json.dumps(arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    code, modules = json.loads(done.stderr.splitlines()[-1])
+    assert code == 0
+    return done.stdout, modules
+
+
+def test_the_help_names_every_command_and_loads_nothing_large() -> None:
+    said, modules = loaded("--help")
+
+    assert modules == []
+    for name in sorted(path.stem for path in cli.COMMANDS.glob("[a-z]*.py")):
+        assert name in said
+        assert cli.first_line(name).split()[0] in said
+
+
+@pytest.mark.parametrize("command", ["org", "monitor", "worker", "migrate", "demo", "ingest", "source"])
+def test_the_help_of_a_command_loads_nothing_large(command: str) -> None:
+    assert loaded(command, "--help")[1] == []
+
+
+def test_the_help_of_a_model_names_every_type_of_a_column() -> None:
+    said = loaded("model", "create", "--help")[0]
+    assert all(re.search(rf"\b{kind}\b", said) for kind in TYPES)
+    assert sorted(KINDS.replace(" or ", ", ").split(", ")) == sorted(TYPES)
+
+
+def test_the_version_loads_nothing_large() -> None:
+    said, modules = loaded("--version")
+
+    assert said.startswith("dcmon ")
+    assert modules == []

@@ -1,0 +1,19 @@
+from dcmon.demo.config import DESCRIPTION, MODEL, WEEKLY, plan
+
+
+def test_the_plan_has_the_default_checks_monitors_and_rules_and_one_more() -> None:
+    made = plan()
+    assert len(made.checks) == 9
+    assert len(made.monitors) == 9
+    assert sum(len(monitor.rules) for monitor in made.monitors) == 8
+    assert {monitor.check for monitor in made.monitors} <= set(made.checks)
+
+
+def test_weekly_monitors_are_those_that_say_why() -> None:
+    assert {monitor.name for monitor in plan().monitors if monitor.frequency == "WEEK"} == set(WEEKLY)
+    assert all(bool(monitor.why) == (monitor.frequency == "WEEK") for monitor in plan().monitors)
+
+
+def test_names_fit_the_endpoint() -> None:
+    assert all(len(name) <= 50 for name in (MODEL, *(monitor.name for monitor in plan().monitors)))
+    assert len(DESCRIPTION) <= 200

@@ -1,0 +1,250 @@
+"""Facts about dcmon itself, and what they are judged to be."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from dcmon.health import checks, heartbeat
+from dcmon.health.snapshot import Facts, Partition, Queue, Server, Tenant
+from dcmon.settings import Heartbeat, Watch, Webhooks
+
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+BOUNDS = Watch()
+
+
+def ago(**span: float) -> datetime:
+    return NOW - timedelta(**span)
+
+
+HOURS_AGO, JUST_NOW = ago(hours=5), ago(seconds=3)
+
+
+@dataclass
+class Worker:
+    kind: str
+    started_at: datetime = HOURS_AGO
+    seen_at: datetime = JUST_NOW
+    turned_at: datetime = JUST_NOW
+    ended_at: datetime | None = None
+    host: str = "box"
+    pid: int = 17
+
+
+@dataclass
+class Round:
+    began_at: datetime = JUST_NOW
+    succeeded_at: datetime | None = JUST_NOW
+    failed_at: datetime | None = None
+    said: str | None = None
+
+
+def well() -> Facts:
+    """A system in which nothing is wrong."""
+    kinds = ("evaluate", "notify", "scheduler", "serve")
+    rounds = {name: Round() for name in ("clock", "sweep", "prune", "watch")}
+    tenant = Tenant("acme", Queue(2, ago(seconds=30)), ago(seconds=40), Queue(1, ago(seconds=5)))
+    return Facts(NOW, [Worker(kind) for kind in kinds], True, {**rounds, "lead": Round(ago(hours=5))}, [tenant])
+
+
+def without(kind: str, *others: Worker) -> Facts:
+    facts = well()
+    return replace(facts, workers=[*(each for each in facts.workers if each.kind != kind), *others])
+
+
+def tenant(**known: object) -> Facts:
+    return replace(well(), tenants=[Tenant("acme", **known)])  # type: ignore[arg-type]
+
+
+def rounds(**known: Round) -> Facts:
+    facts = well()
+    return replace(facts, rounds={**facts.rounds, **known})
+
+
+def found(facts: Facts, bounds: Watch = BOUNDS) -> list[tuple[str, str, str]]:
+    return [(each.name, each.subject, each.severity) for each in checks.judge(facts, bounds)]
+
+
+def test_where_all_is_well_nothing_is_wrong() -> None:
+    assert found(well()) == []
+
+
+LOST = {"seen_at": ago(minutes=4), "turned_at": ago(minutes=4)}
+UNREAD = Partition("dcmon.ingestion.samples/0", 12, ago(minutes=6), ago(minutes=6))
+
+WRONG: dict[str, tuple[Facts, tuple[str, str, str]]] = {
+    "nobody evaluates": (without("evaluate"), ("no worker", "evaluate", "critical")),
+    "who evaluated was killed": (
+        without("evaluate", Worker("evaluate", **LOST)),
+        ("no worker", "evaluate", "critical"),
+    ),
+    "who notified was stopped": (
+        without("notify", Worker("notify", ended_at=ago(minutes=4), **LOST)),
+        ("no worker", "notify", "critical"),
+    ),
+    "nobody ingests where Kafka is used": (replace(well(), kafka=True), ("no worker", "ingest", "critical")),
+    "the endpoint was killed": (without("serve", Worker("serve", **LOST)), ("no endpoint", "", "critical")),
+    "a loop stands still": (
+        without("evaluate", Worker("evaluate", turned_at=ago(minutes=6))),
+        ("worker hangs", "evaluate on box, pid 17", "high"),
+    ),
+    "one crashes again and again": (
+        replace(well(), workers=[*well().workers, *[Worker("evaluate", **LOST)] * 3]),
+        ("crashes", "evaluate on box", "high"),
+    ),
+    "nobody leads": (
+        replace(rounds(clock=Round(ago(minutes=2), ago(minutes=2))), is_led=False),
+        ("no leader", "", "critical"),
+    ),
+    "who leads does not move": (rounds(clock=Round(ago(minutes=6), ago(minutes=6))), ("no leader", "", "critical")),
+    "nobody prunes": (
+        rounds(prune=Round(ago(hours=30), ago(hours=13)), lead=Round(ago(hours=50))),
+        ("missed round", "prune", "medium"),
+    ),
+    "nothing is evaluated": (
+        tenant(due=Queue(3, ago(minutes=11)), evaluated_at=ago(hours=2)),
+        ("evaluation stands", "acme", "critical"),
+    ),
+    "nothing was ever evaluated": (tenant(due=Queue(3, ago(minutes=11))), ("evaluation stands", "acme", "critical")),
+    "a rule fails": (tenant(unjudging=Queue(1, ago(minutes=1))), ("rules fail", "acme", "high")),
+    "evaluation is slow": (
+        tenant(due_recent=Queue(900, ago(minutes=11)), evaluated_at=ago(seconds=2)),
+        ("evaluation behind", "acme", "medium"),
+    ),
+    "a receiver is away": (tenant(unsent=Queue(1, ago(minutes=16))), ("notifications stuck", "acme", "high")),
+    "a notification was given up": (
+        tenant(given_up=Queue(1, ago(hours=5))),
+        ("notifications given up", "acme", "high"),
+    ),
+    "Kafka is away": (
+        replace(without("", Worker("ingest")), kafka=False),
+        ("no kafka", "", "critical"),
+    ),
+    "nothing is stored": (
+        replace(without("", Worker("ingest")), kafka=True, partitions=[UNREAD]),
+        ("ingestion behind", "dcmon.ingestion.samples/0", "critical"),
+    ),
+    "too little is stored": (
+        replace(without("", Worker("ingest")), kafka=True, partitions=[replace(UNREAD, moved_at=ago(seconds=1))]),
+        ("ingestion behind", "dcmon.ingestion.samples/0", "high"),
+    ),
+    "messages are parked": (tenant(parked=Queue(4, ago(minutes=11))), ("parked", "acme", "high")),
+    "dead letters came": (replace(well(), letters=Queue(2, ago(minutes=9))), ("dead letters", "", "medium")),
+    "many rows are refused": (tenant(taken=1000, rejected=101), ("quarantine grows", "acme", "medium")),
+    "a schema is behind": (tenant(refused="It is at 0001.", is_behind=True), ("schema behind", "acme", "high")),
+    "an organization is locked": (tenant(refused="It is migrated just now."), ("locked", "acme", "high")),
+    "connections run out": (replace(well(), server=Server(connections=81)), ("postgresql full", "connections", "high")),
+    "locks run out": (replace(well(), server=Server(locks=8_001)), ("postgresql full", "locks", "high")),
+    "a freeze is overdue": (replace(well(), server=Server(age=1_600_000_000)), ("wraparound", "", "critical")),
+    "a transaction is left open": (
+        replace(well(), server=Server(idle_since=ago(hours=2), idle_pid=9)),
+        ("long transaction", "", "medium"),
+    ),
+    "the disk is full": (replace(well(), free_disk=0.049), ("disk full", "", "critical")),
+    "the heartbeat never arrived": (
+        replace(rounds(heartbeat=Round(NOW, None, ago(seconds=9), "It answered 500.")), heartbeat=True),
+        ("heartbeat fails", "", "medium"),
+    ),
+    "the heartbeat does not arrive": (
+        replace(rounds(heartbeat=Round(NOW, ago(minutes=9), ago(seconds=9), "It answered 500.")), heartbeat=True),
+        ("heartbeat fails", "", "medium"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG, ids=str)
+def test_what_is_wrong_is_one_condition_with_a_command(case: str) -> None:
+    facts, wanted = WRONG[case]
+
+    assert found(facts) == [wanted]
+    (condition,) = checks.judge(facts, BOUNDS)
+    assert condition.command.startswith(("dcmon ", "psql ", "kill ", "vacuumdb "))
+    assert condition.sentence.endswith((".", ":"))
+    assert condition.since <= NOW
+
+
+NOT_WRONG: dict[str, Facts] = {
+    "dcmon was started just now, and nobody evaluates yet": Facts(NOW, [Worker("serve", ago(seconds=9))], False),
+    "after a night, whoever leads is chosen anew": replace(
+        rounds(clock=Round(ago(hours=9), ago(hours=9)), lead=Round(ago(hours=9))),
+        workers=[replace(each, started_at=ago(seconds=9)) for each in well().workers],  # type: ignore[type-var]
+        is_led=False,
+    ),
+    "an endpoint was stopped by hand": without("serve", Worker("serve", ended_at=ago(minutes=4), **LOST)),
+    "there never was an endpoint": without("serve"),
+    "a worker crashed twice and another one works": replace(
+        well(), workers=[*well().workers, *[Worker("evaluate", **LOST)] * 2]
+    ),
+    "a few rows are refused": tenant(taken=120, rejected=99),
+    "a large backlog of the year before": tenant(due=Queue(9_000, None)),
+    "messages wait for a minute": replace(
+        without("", Worker("ingest")), kafka=True, partitions=[replace(UNREAD, oldest=ago(minutes=1))]
+    ),
+    "a heartbeat failed once": replace(
+        rounds(heartbeat=Round(NOW, ago(seconds=25), ago(seconds=1), "It answered 500.")), heartbeat=True
+    ),
+    "nothing is known of the disk": replace(well(), free_disk=None),
+}
+
+
+@pytest.mark.parametrize("case", NOT_WRONG, ids=str)
+def test_what_is_not_wrong_is_no_condition(case: str) -> None:
+    assert found(NOT_WRONG[case]) == []
+
+
+def test_the_worst_comes_first_and_of_the_same_the_oldest() -> None:
+    facts = replace(
+        tenant(taken=1000, rejected=500, unsent=Queue(1, ago(hours=3)), given_up=Queue(1, ago(hours=9))), free_disk=0.01
+    )
+
+    assert [name for name, _, _ in found(facts)] == [
+        "disk full", "notifications given up", "notifications stuck", "quarantine grows",
+    ]  # fmt: skip
+
+
+def test_a_condition_is_since_it_was_first_found() -> None:
+    (condition,) = checks.judge(WRONG["the disk is full"][0], BOUNDS)
+
+    assert condition.since == NOW
+    assert checks.settle([condition], {("disk full", ""): ago(hours=3)})[0].since == ago(hours=3)
+    assert checks.settle([condition], {}) == [condition]
+
+
+@given(st.floats(0, 1e5), st.floats(0, 1e5))
+def test_who_waits_longer_is_never_judged_better(first: float, more: float) -> None:
+    def judged(seconds: float) -> bool:
+        return found(tenant(unsent=Queue(1, ago(seconds=seconds)))) != []
+
+    assert judged(first) <= judged(first + more)
+
+
+BEATS: dict[str, tuple[Callable[[], Facts], bool]] = {
+    "all is well": (well, True),
+    "nobody leads": (lambda: replace(well(), is_led=False), False),
+    "nobody evaluates": (lambda: without("evaluate"), False),
+    "a loop stands still": (lambda: without("notify", Worker("notify", turned_at=ago(minutes=6))), False),
+    "nobody ingests": (lambda: replace(well(), kafka=True), False),
+    "nobody judged for long": (lambda: rounds(watch=Round(ago(minutes=9), ago(minutes=9))), False),
+    "nobody ever judged": (lambda: rounds(watch=Round(NOW, None)), False),
+    "the endpoint alone is away": (lambda: without("serve"), True),
+}
+
+
+@pytest.mark.parametrize("case", BEATS, ids=str)
+def test_the_heart_beats_only_while_dcmon_works(case: str) -> None:
+    facts, beats = BEATS[case]
+    assert (heartbeat.ailments(facts(), [], BOUNDS) == []) is beats
+
+
+def test_a_critical_condition_stops_the_heart_and_a_lesser_one_does_not() -> None:
+    critical = checks.judge(WRONG["the disk is full"][0], BOUNDS)
+    lesser = checks.judge(WRONG["dead letters came"][0], BOUNDS)
+
+    assert heartbeat.ailments(well(), critical, BOUNDS) == [critical[0].sentence]
+    assert heartbeat.ailments(well(), lesser, BOUNDS) == []
+    assert heartbeat.beat(["Something."], Heartbeat(url=SecretStr("https://hc.example")), Webhooks()) is None
+    assert heartbeat.beat([], Heartbeat(), Webhooks()) is None

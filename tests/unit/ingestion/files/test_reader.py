@@ -1,0 +1,450 @@
+"""Files are read as rows of their version: each format, odd values, lines that are none."""
+
+import csv
+import datetime as dt
+import decimal
+import gzip
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dcmon import errors
+from dcmon.ingestion.files import column_mapping, reader
+from dcmon.ingestion.files.reader import Chunk
+from dcmon.ingestion.row_decoder import Rejected
+from dcmon.ingestion.row_types import label_shape, sample_shape
+from dcmon.storage.columns import Columns
+
+COLUMNS = Columns(
+    "binary",
+    {"age": "numeric", "visits": "integer", "job": "categorical", "is_new": "boolean"},
+    {"seen": "datetime", "words": "text", "big": "bigint", "vector": "array_float"},
+    ["0", "1"],
+)
+HEADER = ["_dc_sample_id", "_dc_time", "_dc_prediction", "age", "visits", "job", "is_new"]
+ROW = ["a", "2026-03-01T00:00:00Z", "1", "41.5", "3", "clerk", "true"]
+NOON = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
+TIMES = st.datetimes(timezones=st.just(dt.UTC)).filter(lambda time: 1000 <= time.year < 9999)
+
+
+def chunks(path: Path, mapping: Mapping[str, str] | None = None, kind: str = "samples", skip: int = 0) -> list[Chunk]:
+    """All chunks of a file."""
+    with reader.opened(str(path)) as file:
+        return list(file.chunks(column_mapping.layout(COLUMNS, kind, mapping or {}), skip))
+
+
+def decoded(path: Path, mapping: Mapping[str, str] | None = None) -> Iterator[Any]:
+    """Each row by its number: a mapping of the fields that have a value, or the reason why it is rejected."""
+    shape = sample_shape(COLUMNS)
+    for chunk in chunks(path, mapping):
+        for number in range(chunk.first_row, chunk.next_row):
+            if number in chunk.malformed:
+                yield "malformed"
+                continue
+            try:
+                values = zip(shape.names, shape.decode(chunk.samples[number]), strict=True)
+                yield {name: value for name, value in values if value is not None}
+            except Rejected as why:
+                yield f"{why.reason} {why.field}"
+
+
+def write_csv(path: Path, rows: Sequence[Sequence[str]], header: Sequence[str] = HEADER) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([header, *rows])
+    return path
+
+
+def cell(path: Path, column: str, text: str) -> Any:
+    """What becomes of a cell in an otherwise good row."""
+    row = dict(zip(HEADER, ROW, strict=True)) | {column: text}
+    (found,) = decoded(write_csv(path / "one.csv", [list(row.values())], list(row)))
+    return found if isinstance(found, str) else found.get(column)
+
+
+def test_a_csv_is_typed_by_the_columns_of_the_version(tmp_path: Path) -> None:
+    (found,) = decoded(write_csv(tmp_path / "a.csv", [ROW]))
+
+    assert found == {
+        "_dc_sample_id": "a", "_dc_time": dt.datetime(2026, 3, 1, tzinfo=dt.UTC), "_dc_prediction": "1",
+        "age": 41.5, "visits": 3, "job": "clerk", "is_new": True,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "wanted"),
+    [
+        ("age", "", None),
+        ("age", "NaN", None),
+        ("age", "1e309", "out_of_range age"),
+        ("age", "inf", "wrong_type age"),
+        ("age", "1_000", "wrong_type age"),
+        ("age", "forty", "wrong_type age"),
+        ("age", "123456789012345678901234567890", 123456789012345678901234567890.0),
+        ("visits", "5.0", 5),
+        ("visits", "5.5", "wrong_type visits"),
+        ("visits", "2147483648", "out_of_range visits"),
+        ("visits", "99999999999999999999999", "out_of_range visits"),
+        ("big", "9223372036854775807", 2**63 - 1),
+        ("big", "9223372036854775808", "out_of_range big"),
+        ("job", " ", " "),
+        ("job", "NaN", "NaN"),
+        ("job", "a\x00b", "nul_character job"),
+        ("job", 'two\r\nlines, "quoted"', 'two\r\nlines, "quoted"'),
+        ("is_new", "FALSE", False),
+        ("is_new", "0", False),
+        ("is_new", "maybe", "wrong_type is_new"),
+        ("vector", "[0.5, 1, null]", "wrong_type vector"),
+        ("vector", "[0.5, 1]", [0.5, 1.0]),
+        ("vector", "[0.5", "wrong_type vector"),
+        ("seen", "2026-03-01T13:00:00+01:00", NOON),
+        ("seen", "2026-03-01 12:00", NOON),
+        ("seen", "1772366400", NOON),
+        ("seen", "1772366400000", NOON),
+        ("seen", "1772366400000000000", NOON),
+        ("seen", "1772366400.5", NOON + dt.timedelta(seconds=0.5)),
+        ("seen", "2026-03-01", dt.datetime(2026, 3, 1, tzinfo=dt.UTC)),
+        ("seen", "20260301", "wrong_type seen"),
+        ("seen", "yesterday", "wrong_type seen"),
+        ("seen", "0001-01-01T00:00:00+14:00", "out_of_range seen"),
+        ("seen", "9" * 400, "wrong_type seen"),
+        ("_dc_prediction", "1.0", "1"),
+        ("job", "1.0", "1.0"),
+        ("_dc_time", "", "wrong_type _dc_time"),
+        ("_dc_prediction", "", "wrong_type _dc_prediction"),
+    ],
+)
+def test_a_cell_becomes_a_value_or_a_reason(tmp_path: Path, column: str, text: str, wanted: Any) -> None:
+    assert cell(tmp_path, column, text) == wanted
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {
+                "age": st.floats(allow_nan=False, allow_infinity=False) | st.none(),
+                "visits": st.integers(-(2**31), 2**31 - 1) | st.none(),
+                "big": st.integers(-(2**63), 2**63 - 1) | st.none(),
+                "is_new": st.booleans() | st.none(),
+                "job": st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1),
+                "seen": TIMES,
+            }
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_what_is_written_in_any_format_is_read_the_same(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
+    known = {"_dc_time": NOON, "_dc_prediction": "1"}
+    rows = [{"_dc_sample_id": f"s{at}", **known, **row} for at, row in enumerate(rows)]
+    text = [["" if row[name] is None else str(row[name]) for name in rows[0]] for row in rows]
+    write_csv(tmp_path / "a.csv", text, list(rows[0]))
+    (tmp_path / "a.jsonl").write_text("\n".join(json.dumps(row, default=dt.datetime.isoformat) for row in rows))
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+
+    wanted = [{name: value for name, value in row.items() if value is not None} for row in rows]
+    for name in ("a.csv", "a.jsonl", "a.parquet"):
+        assert list(decoded(tmp_path / name)) == wanted, name
+
+
+def test_a_malformed_line_costs_itself_only(tmp_path: Path) -> None:
+    good = [",".join([f"s{number}", *ROW[1:]]) for number in range(4)]
+    lines = [",".join(HEADER), good[0], 's,"never closed', good[1], "too,few", good[2], 's,"a"b,c', "", good[3]]
+    path = tmp_path / "a.csv"
+    path.write_text("\r\n".join(lines))
+
+    found = list(decoded(path))
+
+    assert [each if isinstance(each, str) else each["_dc_sample_id"] for each in found] == [
+        "s0", "malformed", "s1", "malformed", "s2", "malformed", "s3",
+    ]  # fmt: skip
+    (chunk,) = chunks(path)
+    assert chunk.malformed[1].row == b's,"never closed'
+    assert "2 cells, the header 7" in chunk.malformed[3].why
+
+
+def test_many_unclosed_quotes_cost_their_own_lines(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    body = [line for number in range(50) for line in (f's{number},"', ",".join([f"g{number}", *ROW[1:]]))]
+    path.write_text("\n".join([",".join(HEADER), *body]))
+
+    found = list(decoded(path))
+
+    assert [each["_dc_sample_id"] for each in found if not isinstance(each, str)] == [f"g{n}" for n in range(50)]
+
+
+def test_bytes_that_are_no_text_cost_their_row_only(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(
+        ",".join(HEADER).encode() + b"\ns\xff," + ",".join(ROW[1:]).encode() + b"\n" + ",".join(ROW).encode()
+    )
+
+    bad, good = decoded(path)
+
+    assert isinstance(bad, str)
+    assert good["_dc_sample_id"] == "a"
+
+
+@pytest.mark.parametrize("line", ['{"_dc_sample_id": "a"', "[]", "7", "\ufeff\ufeff{}", '{"a": "\\ud800"}'])
+def test_a_line_that_is_no_object_costs_itself_only(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "a.jsonl"
+    good = json.dumps(dict(zip(HEADER, ROW, strict=True)) | {"age": 1.5, "visits": 3, "is_new": True})
+    path.write_text(f"{line}\n\n{good}\n")
+
+    bad, found = decoded(path)
+
+    assert isinstance(bad, str)
+    assert found["age"] == 1.5
+
+
+def test_json_lines_take_times_as_numbers_and_ids_as_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    row = {"_dc_sample_id": 7, "_dc_time": 1772366400, "_dc_prediction": 1.0, "age": 1, "visits": 2, "job": 5}
+    path.write_text(
+        json.dumps({**row, "is_new": False}).replace('"age": 1', '"age": 1e309')
+        + "\n"
+        + json.dumps({**row, "is_new": None})
+    )
+
+    bad, good = decoded(path)
+
+    assert bad == "out_of_range age"
+    assert (good["_dc_sample_id"], good["_dc_time"], good["_dc_prediction"], good["job"]) == ("7", NOON, "1", "5")
+
+
+def test_parquet_takes_the_types_of_arrow(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "_dc_sample_id": pa.array([1, 2], pa.int64()),
+            "_dc_time": pa.array([NOON.replace(tzinfo=None)] * 2, pa.timestamp("ns")),
+            "_dc_prediction": pa.array(["1", "0"]).dictionary_encode(),
+            "age": pa.array([decimal.Decimal("1.50"), decimal.Decimal("2.00")], pa.decimal128(5, 2)),
+            "visits": pa.array([1.0, float("nan")], pa.float64()),
+            "job": pa.array([3.0, None], pa.float64()),
+            "is_new": pa.array([True, None]),
+            "seen": pa.array([dt.date(2026, 3, 1), None], pa.date32()),
+            "vector": pa.array([[0.5, 1.5], None], pa.list_(pa.float32())),
+        }
+    )
+    pq.write_table(table, tmp_path / "a.parquet")
+
+    first, second = decoded(tmp_path / "a.parquet")
+
+    assert first == {
+        "_dc_sample_id": "1", "_dc_time": NOON, "_dc_prediction": "1", "age": 1.5, "visits": 1, "job": "3",
+        "is_new": True, "seen": dt.datetime(2026, 3, 1, tzinfo=dt.UTC), "vector": [0.5, 1.5],
+    }  # fmt: skip
+    assert second == {"_dc_sample_id": "2", "_dc_time": NOON, "_dc_prediction": "0", "age": 2.0}
+
+
+def test_infinity_in_parquet_is_rejected_not_stored_as_missing(tmp_path: Path) -> None:
+    row = dict(zip(HEADER, ROW, strict=True)) | {"age": float("inf"), "visits": 1, "is_new": True}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "a.parquet")
+
+    assert list(decoded(tmp_path / "a.parquet")) == ["wrong_type age"]
+
+
+@pytest.mark.parametrize("kind", [pa.timestamp("s"), pa.date32()])
+@pytest.mark.parametrize("column", ["_dc_sample_id", "job", "seen"])
+def test_a_day_that_python_does_not_have_costs_its_row_only(tmp_path: Path, column: str, kind: pa.DataType) -> None:
+    good = {**dict(zip(HEADER, ROW, strict=True)), "age": 1.5, "visits": 1, "is_new": True}
+    columns = {name: pa.array([value] * 2) for name, value in good.items()} | {"seen": pa.nulls(2)}
+    columns[column] = pa.array([2**30, 0], pa.int32()).cast(kind) if kind == pa.date32() else pa.array([2**50, 0], kind)
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+
+    bad, found = decoded(tmp_path / "a.parquet")
+
+    assert bad == f"wrong_type {column}"
+    assert found[column] is not None
+
+
+def test_text_that_parquet_calls_bytes_is_text_and_other_bytes_are_rejected(tmp_path: Path) -> None:
+    row = {**dict(zip(HEADER, ROW, strict=True)), "age": 1.5, "visits": 1, "is_new": True}
+    rows = [{**row, "job": "Käse".encode()}, {**row, "job": b"\xff"}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+
+    good, bad = decoded(tmp_path / "a.parquet")
+
+    assert (good["job"], bad) == ("Käse", "wrong_type job")
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(["a.csv", "a.csv.gz", "a.jsonl", "a.parquet"]), st.binary(max_size=300), st.booleans())
+def test_any_bytes_are_read_or_refused_with_a_sentence(tmp_path: Path, name: str, body: bytes, is_headed: bool) -> None:
+    (tmp_path / name).write_bytes((",".join(HEADER).encode() + b"\n" if is_headed else b"") + body)
+    found = list[Any]()
+    with suppress(errors.DcmonError):
+        found = list(decoded(tmp_path / name))
+    assert all(isinstance(each, str | dict) for each in found)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.text('"\n\r,a1;\\ \0', max_size=12), max_size=8))
+def test_whatever_stands_before_it_a_good_line_is_read(tmp_path: Path, before: list[str]) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join([",".join(HEADER), *before, ",".join(ROW), ""]), newline="")
+
+    *_, last = decoded(path)
+
+    assert last["_dc_sample_id"] == "a"
+
+
+def test_a_byte_order_mark_and_gzip_are_seen_through(tmp_path: Path) -> None:
+    text = io.StringIO()
+    csv.writer(text).writerows([HEADER, ROW])
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(text.getvalue().encode("utf-8-sig")))
+
+    (found,) = decoded(tmp_path / "a.csv.gz")
+
+    assert found["_dc_sample_id"] == "a"
+
+
+def test_a_torn_archive_and_a_parquet_that_is_none_are_refused_with_a_sentence(tmp_path: Path) -> None:
+    whole = gzip.compress(b"\n".join([",".join(HEADER).encode(), *[",".join(ROW).encode()] * 5000]))
+    (tmp_path / "torn.csv.gz").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "no.parquet").write_bytes(b"PAR1 no")
+
+    with pytest.raises(errors.InvalidInput, match="can't be unpacked to its end"):
+        chunks(tmp_path / "torn.csv.gz")
+    with pytest.raises(errors.InvalidInput, match="can't be read as Parquet"):
+        chunks(tmp_path / "no.parquet")
+
+
+def test_columns_are_mapped_and_left_out_by_name(tmp_path: Path) -> None:
+    header = ["id", "when", *HEADER[2:], "comment", "more"]
+    path = write_csv(tmp_path / "a.csv", [[*ROW, "x", "y"]], header)
+    named = {"id": "_dc_sample_id", "when": "_dc_time"}
+
+    (found,) = decoded(path, {**named, "comment": "", "*": ""})
+    assert found["_dc_sample_id"] == "a"
+
+    with pytest.raises(errors.InvalidInput, match="It has comment, more, for which there is no field"):
+        chunks(path, named)
+    with pytest.raises(errors.InvalidInput, match="no column for _dc_sample_id, _dc_time"):
+        chunks(path)
+    with pytest.raises(errors.InvalidInput, match="no column absent"):
+        chunks(path, {**named, "*": "", "absent": "age"})
+    with pytest.raises(errors.InvalidInput, match="mapped to the same field"):
+        chunks(path, {**named, "*": "", "comment": "age"})
+    with pytest.raises(errors.InvalidInput, match="no field 'agee'"):
+        chunks(path, {"id": "agee"})
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(errors.InvalidInput, match="'age' twice"):
+        chunks(write_csv(tmp_path / "a.csv", [], [*HEADER, "age"]))
+
+
+def test_labels_beside_samples_are_set_apart_where_there_are_any(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "a.csv", [[*ROW, "1"], ["b", *ROW[1:], ""]], [*HEADER, "_dc_label"])
+
+    (chunk,) = chunks(path)
+
+    assert [bytes(row) for row in chunk.labels.values()] == [b'{"_dc_sample_id":"a","_dc_label":"1"}']
+    assert all(b"_dc_label" not in bytes(row) for row in chunk.samples.values())
+
+
+@pytest.mark.parametrize(("classes", "wanted"), [(["0", "1"], "1"), (None, "1"), (["0.0", "1.0"], "1.0")])
+def test_a_class_of_1_0_is_1_unless_that_is_its_name(tmp_path: Path, classes: list[str] | None, wanted: str) -> None:
+    path = write_csv(tmp_path / "a.csv", [["a", "1.0"]], ["_dc_sample_id", "_dc_label"])
+    layout = column_mapping.layout(Columns("binary", {}, {}, classes), "labels", {})
+    with reader.opened(str(path)) as file:
+        (chunk,) = file.chunks(layout)
+
+    assert label_shape(False).decode(chunk.labels[0]) == ("a", wanted)
+
+
+def test_a_file_of_labels_keeps_those_that_were_withdrawn(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "a.csv", [["a", "1"], ["b", ""]], ["_dc_sample_id", "_dc_label"])
+
+    (chunk,) = chunks(path, kind="labels")
+
+    assert [label_shape(False).decode(row) for row in chunk.labels.values()] == [("a", "1"), ("b", None)]
+
+
+def test_reading_goes_on_from_any_row(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "a.csv", [[f"s{number}", *ROW[1:]] for number in range(25)])
+    layout = column_mapping.layout(COLUMNS, "samples", {})
+    with reader.opened(str(path)) as file:
+        whole = {at: bytes(row) for chunk in file.chunks(layout, rows=7) for at, row in chunk.samples.items()}
+        for skip in range(26):
+            parts = list(file.chunks(layout, skip, rows=7))
+            assert {at: bytes(row) for part in parts for at, row in part.samples.items()} == {
+                at: row for at, row in whole.items() if at >= skip
+            }
+            assert [part.first_row for part in parts] == list(range(skip, 25, 7))
+
+
+def test_a_file_that_grows_while_it_is_read_is_no_longer_taken(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "a.csv", [[f"s{number}", *ROW[1:]] for number in range(20)])
+    with reader.opened(str(path)) as file:
+        reading = file.chunks(column_mapping.layout(COLUMNS, "samples", {}), rows=5)
+        next(reading)
+        with path.open("a") as more:
+            more.write(",".join(ROW) + "\n")
+        with pytest.raises(errors.FileChanged):
+            list(reading)
+
+
+def test_the_format_is_told_by_the_name_or_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("x")
+    assert [reader.format_of(name) for name in ("a.CSV", "b.csv.gz", "c.ndjson", "d.pq", "e.gz", "f")] == [
+        "csv", "csv", "jsonl", "parquet", None, None,
+    ]  # fmt: skip
+    with pytest.raises(errors.InvalidInput, match="say --format"), reader.opened(str(tmp_path / "a.txt")):
+        pass
+    with pytest.raises(errors.NotFound, match="no file"), reader.opened(str(tmp_path / "no.csv")):
+        pass
+    with pytest.raises(errors.FileRefused, match="directory"), reader.opened(str(tmp_path), "csv"):
+        pass
+
+
+def test_an_empty_file_of_lines_has_no_rows(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").touch()
+    assert chunks(tmp_path / "a.jsonl") == []
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\r\n", b"\xef\xbb\xbf"])
+def test_a_csv_without_a_header_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(errors.InvalidInput, match=r"a\.csv is empty: a CSV begins with a header"):
+        chunks(tmp_path / "a.csv")
+
+
+def test_a_header_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"caf\xe9,b\n1,2\n")
+    with pytest.raises(errors.InvalidInput, match=r"The header of .*a\.csv is no UTF-8"):
+        chunks(tmp_path / "a.csv")
+
+
+def test_a_cell_that_is_no_utf_8_costs_its_row_which_is_kept_as_it_was_read(tmp_path: Path) -> None:
+    good, bad = ",".join(ROW).encode(), b'b,2026-03-01T00:00:00Z,1,41.5,3,"caf\xe9,\r\n2",true'
+    nameless = b"\xff,2026-03-01T00:00:00Z,1,41.5,3,x,true"
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"\r\n".join([",".join(HEADER).encode(), bad, good, nameless, "é".join(ROW).encode()]))
+
+    (chunk,) = chunks(path)
+
+    assert list(chunk.samples) == [1]
+    found = [(at, each.row, each.field, each.sample_id) for at, each in chunk.malformed.items()]
+    assert found[:2] == [(0, bad, "job", "b"), (2, nameless, "_dc_sample_id", None)]
+    assert [each.field for each in chunk.malformed.values()] == ["job", "_dc_sample_id", None]
+    assert "no UTF-8" in chunk.malformed[0].why
+
+
+def test_bytes_that_are_no_utf_8_do_no_harm_in_a_column_that_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(",".join([*HEADER, "comment"]).encode() + b"\n" + ",".join(ROW).encode() + b",caf\xe9\n")
+
+    (found,) = decoded(path, {"comment": ""})
+
+    assert (found["_dc_sample_id"], found["job"]) == ("a", "clerk")

@@ -1,0 +1,328 @@
+"""Any honest history passes the audit; a single change to it is found."""
+
+import uuid
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dcmon.ingestion import audit
+from dcmon.ingestion.audit import Finding, Floors, Holding, Holdings, Line, Span
+
+TOPIC = uuid.UUID(int=7)
+ORGS = (1, 2, 3)
+VERSIONS, MODEL = (11, 12), 5
+EMPTY = dict.fromkeys(("messages", "taken", "stored", "duplicates", "quarantined", "dropped", "removed"), 0)
+
+
+@dataclass
+class World:
+    """Two partitions, three organizations, and workers that crash between an organization's commit and the floor's."""
+
+    lines: dict[int, list[Line]] = field(default_factory=lambda: {org: [] for org in ORGS})
+    stands: dict[tuple[int, int], int] = field(default_factory=dict)
+    followed: dict[tuple[int, int], int] = field(default_factory=dict)
+    spans: list[Span] = field(default_factory=list)
+    floors: dict[int, int] = field(default_factory=dict)
+    parked: dict[int, list[tuple[int, int]]] = field(default_factory=lambda: {org: [] for org in ORGS})
+    dead: set[tuple[int, int]] = field(default_factory=set)
+    log: dict[int, list[int]] = field(default_factory=lambda: {0: [], 1: []})
+    numbers: int = 0
+
+    def seek_of(self, partition: int) -> tuple[int, int]:
+        mine = [s for s in self.spans if s.partition == (TOPIC, partition) and s.action == "seek"]
+        return (mine[-1].id, mine[-1].next_offset) if mine else (0, 0)
+
+    def next_id(self) -> int:
+        self.numbers += 1
+        return self.numbers
+
+    def line(self, org: int, action: str, kind: str, version: int | None, **values: object) -> None:
+        own: dict[str, object] = {**EMPTY, "partition": None, "first_offset": None, "next_offset": None, **values}
+        model = None if action == "seek" else MODEL
+        self.lines[org].append(Line(self.next_id(), action, kind, model, version, **own))  # type: ignore[arg-type]
+
+    def store(self, org: int, partition: int, offsets: Sequence[int], *, follows: bool = True) -> None:
+        """What an organization's transaction does with messages."""
+        number, to = self.seek_of(partition)
+        key = (org, partition)
+        known = self.stands.get(key, 0)
+        if follows and self.followed.get(key, number if key not in self.stands else 0) != number and to < known:
+            self.line(org, "seek", "samples", None, partition=(TOPIC, partition), first_offset=known, next_offset=to)
+            known = to
+        if follows:
+            self.followed[key] = number
+        fresh = [offset for offset in offsets if offset >= known]
+        self.stands[key] = known
+        if not fresh:
+            return
+        place = {"partition": (TOPIC, partition), "first_offset": known, "next_offset": fresh[-1] + 1}
+        for version in VERSIONS:
+            mine = [offset for offset in fresh if offset % 2 == version % 2]
+            if mine:
+                bad = sum(offset % 5 == 0 for offset in mine)
+                rows = {
+                    "taken": 3 * len(mine) + bad,
+                    "stored": 2 * len(mine),
+                    "duplicates": len(mine),
+                    "quarantined": bad,
+                }
+                self.line(org, "ingest", "samples", version, messages=len(mine), **place, **rows)
+        self.stands[key] = fresh[-1] + 1
+
+    def read(self, partition: int, orgs: Sequence[int], blocked: int, crashes: bool) -> None:
+        """A worker's batch from the floor: org 0 is a message that can't be read."""
+        log = self.log[partition]
+        log += orgs
+        first = self.floors.get(partition, 0)
+        batch = list(range(first, len(log)))
+        waits = set[int]()
+        for org in ORGS:
+            mine = [offset for offset in batch if log[offset] == org]
+            if org == blocked or any(part == partition for part, _ in self.parked[org]):
+                waits.add(org)
+            elif mine:
+                self.store(org, partition, mine)
+        if crashes or not batch:
+            return
+        counts = Counter(log[offset] for offset in batch if log[offset])
+        self.dead |= {(partition, offset) for offset in batch if not log[offset]}
+        dead = sum(not log[offset] for offset in batch)
+        self.spans.append(Span(self.next_id(), "ingest", (TOPIC, partition), first, len(log), counts, dead))
+        for org in waits:
+            self.parked[org] += [(partition, offset) for offset in batch if log[offset] == org]
+        self.floors[partition] = len(log)
+
+    def release(self, org: int, crashes: bool) -> None:
+        for partition in (0, 1):
+            mine = [offset for part, offset in self.parked[org] if part == partition]
+            self.store(org, partition, mine, follows=False)
+        if not crashes:
+            self.parked[org] = []
+
+    def seek(self, partition: int, share: float) -> None:
+        if partition in self.floors and not any(self.parked.values()):
+            stands = self.floors[partition]
+            to = int(stands * share)
+            self.spans.append(Span(self.next_id(), "seek", (TOPIC, partition), stands, to, {}, 0))
+            self.floors[partition] = to
+
+    def correct(self, org: int, action: str) -> None:
+        stored, kept = self.stored(org)[11], self.quarantined(org)["samples", MODEL, 11]
+        if action == "delete" and stored:
+            self.line(org, action, "samples", 11, stored=-stored, removed=stored)
+        elif action == "retry" and kept > 1:
+            self.line(org, action, "samples", 11, stored=1, duplicates=kept - 2, quarantined=1 - kept)
+        elif action == "drop" and kept:
+            self.line(org, action, "samples", 11, quarantined=-kept, removed=kept)
+
+    def stored(self, org: int) -> Counter[int]:
+        found = Counter[int]()
+        for line in self.lines[org]:
+            if line.version_id is not None:
+                found[line.version_id] += line.stored
+        return found
+
+    def quarantined(self, org: int) -> Counter[tuple[str, int, int | None]]:
+        found = Counter[tuple[str, int, int | None]]()
+        for line in self.lines[org]:
+            if line.model_id is not None:
+                found[line.kind, line.model_id, line.version_id] += line.quarantined
+        return found
+
+    def public(self) -> Floors:
+        parked = {(org, (TOPIC, part)): 0 for org in ORGS for part in (0, 1)}
+        for org, mine in self.parked.items():
+            for part, _ in mine:
+                parked[org, (TOPIC, part)] += 1
+        dead = {(TOPIC, part): sorted(offset for at, offset in self.dead if at == part) for part in (0, 1)}
+        return Floors(self.spans, {(TOPIC, part): floor for part, floor in self.floors.items()}, parked, dead)
+
+    def holdings(self, org: int) -> Holdings:
+        stored = self.stored(org)
+        versions = [
+            Holding(
+                each,
+                f"m/{each}",
+                stored[each],
+                9 * stored[each],
+                stored[each],
+                9 * stored[each],
+                stored[each],
+                0,
+                0,
+                0,
+                0,
+            )
+            for each in VERSIONS
+        ]
+        offsets = {
+            (TOPIC, part): (stands, self.followed.get((mine, part), 0))
+            for (mine, part), stands in self.stands.items() if mine == org
+        }  # fmt: skip
+        return Holdings(versions, {MODEL: "m"}, +self.quarantined(org), offsets)
+
+
+PARTITIONS, CHOSEN = st.integers(0, 1), st.sampled_from(ORGS)
+STEPS = st.one_of(
+    st.tuples(st.just("read"), PARTITIONS, st.lists(st.integers(0, 3), max_size=6), st.integers(0, 9), st.booleans()),
+    st.tuples(st.just("release"), CHOSEN, st.booleans()),
+    st.tuples(st.just("seek"), PARTITIONS, st.floats(0, 1)),
+    st.tuples(st.just("correct"), CHOSEN, st.sampled_from(["delete", "retry", "drop"])),
+)
+HISTORIES = st.lists(STEPS, max_size=25)
+
+
+def history(steps: Sequence[tuple[object, ...]]) -> World:
+    world = World()
+    for name, *values in steps:
+        getattr(world, str(name))(*values)
+    return world
+
+
+def findings(
+    world: World, lines: Mapping[int, Sequence[Line]] | None = None, public: Floors | None = None
+) -> list[Finding]:
+    floors = public or world.public()
+    found = audit.judge_public(floors)
+    for org in ORGS:
+        told = audit.tally((lines or world.lines)[org], floors)
+        found += audit.judge_organization(org, told, world.holdings(org))
+    return found
+
+
+@given(HISTORIES)
+@settings(max_examples=300, deadline=None)
+def test_any_honest_history_passes(steps: list[tuple[object, ...]]) -> None:
+    assert findings(history(steps)) == []
+
+
+COUNTS = ("taken", "stored", "duplicates", "quarantined", "dropped", "removed")
+
+
+@given(HISTORIES, st.data())
+@settings(max_examples=300, deadline=None)
+def test_a_changed_count_of_a_line_is_found(steps: list[tuple[object, ...]], data: st.DataObject) -> None:
+    world = history(steps)
+    changed = [(org, at) for org in ORGS for at in range(len(world.lines[org]))]
+    if not changed:
+        return
+    org, at = data.draw(st.sampled_from(changed))
+    name, by = data.draw(st.sampled_from(COUNTS)), data.draw(st.integers(-3, 3).filter(bool))
+    line = world.lines[org][at]
+    lines = {**world.lines, org: [*world.lines[org]]}
+    lines[org][at] = replace(line, **{name: getattr(line, name) + by})
+    assert any(finding.where == f"line {line.id} of table batches" for finding in findings(world, lines))
+
+
+@given(HISTORIES, st.data())
+@settings(max_examples=300, deadline=None)
+def test_a_lost_line_that_stored_rows_is_found(steps: list[tuple[object, ...]], data: st.DataObject) -> None:
+    world = history(steps)
+    lost = [(org, at) for org in ORGS for at, line in enumerate(world.lines[org]) if line.stored or line.quarantined]
+    if not lost:
+        return
+    org, at = data.draw(st.sampled_from(lost))
+    lines = {**world.lines, org: world.lines[org][:at] + world.lines[org][at + 1 :]}
+    assert {finding.check for finding in findings(world, lines)} & {"samples", "quarantine"}
+
+
+@given(HISTORIES, st.data())
+@settings(max_examples=300, deadline=None)
+def test_a_gap_or_an_overlap_of_an_organization_is_found(steps: list[tuple[object, ...]], data: st.DataObject) -> None:
+    world = history(steps)
+    with_offsets = [(org, at) for org in ORGS for at, line in enumerate(world.lines[org]) if line.partition]
+    if not with_offsets:
+        return
+    org, at = data.draw(st.sampled_from(with_offsets))
+    name, by = data.draw(st.sampled_from(["first_offset", "next_offset"])), data.draw(st.integers(-3, 3).filter(bool))
+    line = world.lines[org][at]
+    lines = {**world.lines, org: [*world.lines[org]]}
+    lines[org][at] = replace(line, **{name: getattr(line, name) + by})
+    assert "offsets" in {finding.check for finding in findings(world, lines)}
+
+
+@given(HISTORIES, st.data())
+@settings(max_examples=300, deadline=None)
+def test_a_changed_span_is_found(steps: list[tuple[object, ...]], data: st.DataObject) -> None:
+    world = history(steps)
+    public = world.public()
+    if not public.spans:
+        return
+    at = data.draw(st.integers(0, len(public.spans) - 1))
+    name, by = data.draw(st.sampled_from(["first_offset", "next_offset"])), data.draw(st.integers(-3, 3).filter(bool))
+    span = public.spans[at]
+    is_first = all(other.partition != span.partition for other in public.spans[:at])
+    changed = replace(span, **{name: getattr(span, name) + by})
+    if (
+        is_first
+        and name == "first_offset"
+        and changed.next_offset - changed.first_offset >= sum(span.messages.values())
+    ):
+        return  # where a topic's log began is known to Kafka only
+    spans = [*public.spans[:at], changed, *public.spans[at + 1 :]]
+    assert "floor" in {finding.check for finding in audit.judge_public(replace(public, spans=spans))}
+
+
+def settled() -> World:
+    """Ten messages of two organizations, all stored and settled."""
+    world = World()
+    world.read(0, [1, 2, 1, 1, 2, 0, 1, 2, 2, 1], 0, crashes=False)
+    assert findings(world) == []
+    return world
+
+
+@pytest.mark.parametrize("by", [-1, 1])
+def test_a_message_that_an_organization_did_not_take_or_took_twice_is_found(by: int) -> None:
+    world = settled()
+    line = world.lines[1][0]
+    lines = {**world.lines, 1: [replace(line, messages=line.messages + by), *world.lines[1][1:]]}
+    assert {(each.check, "partition 0" in each.where) for each in findings(world, lines)} == {("messages", True)}
+
+
+def test_a_parked_message_that_was_lost_is_found() -> None:
+    world = World()
+    world.read(0, [1, 2, 1], blocked=1, crashes=False)
+    assert findings(world) == []
+    world.parked[1].pop()
+    assert [each.check for each in findings(world)] == ["messages"]
+
+
+def test_dead_letters_that_are_gone_are_found() -> None:
+    world = settled()
+    world.dead.clear()
+    assert "1 dead letters, 0 are kept" in findings(world)[0].says
+
+
+@pytest.mark.parametrize(
+    ("name", "check"),
+    [("samples", "samples"), ("samples_sum", "ids"), ("ids", "ids"), ("ids_sum", "ids"), ("counted", "quarter hours"),
+     ("off", "quarter hours"), ("labels_off", "labels"), ("labels_alone", "labels"), ("labels_unmet", "labels")],
+)  # fmt: skip
+def test_a_table_that_holds_other_rows_is_found(name: str, check: str) -> None:
+    world = settled()
+    there = world.holdings(1)
+    one, *others = there.versions
+    changed = replace(there, versions=[replace(one, **{name: getattr(one, name) + 1}), *others])
+    found = audit.judge_organization(1, audit.tally(world.lines[1], world.public()), changed)
+    assert check in {finding.check for finding in found}
+    assert {finding.where for finding in found} == {one.name}
+
+
+def test_a_quarantined_row_that_is_gone_is_found_and_one_of_a_deleted_version_is_not_missed() -> None:
+    world = settled()
+    there, told = world.holdings(1), audit.tally(world.lines[1], world.public())
+    found = audit.judge_organization(1, told, replace(there, quarantined={}))
+    assert [finding.check for finding in found] == ["quarantine"]
+    deleted = replace(there, versions=[each for each in there.versions if each.version_id == 11], quarantined={})
+    assert audit.judge_organization(1, told, replace(deleted, models={})) == []
+
+
+def test_an_offset_or_a_floor_without_lines_is_found() -> None:
+    world = settled()
+    there, told = world.holdings(1), audit.tally([], world.public())
+    assert "offsets" in {finding.check for finding in audit.judge_organization(1, told, there)}
+    assert audit.judge_public(Floors(floors={(TOPIC, 0): 5})) != []

@@ -1,0 +1,210 @@
+"""Each bad row is set apart with a reason; good rows keep their values."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+from unittest import mock
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft7Validator
+
+from dcmon.errors import InvalidInput
+from dcmon.ingestion import raw_rows
+from dcmon.ingestion.raw_rows import LONGEST_ROW, Raw, RowArray, carried, split
+from dcmon.ingestion.row_decoder import Rejected, Shape
+from dcmon.ingestion.row_types import label_shape, reference_shape, sample_shape
+from dcmon.storage import columns
+from dcmon.storage.columns import Columns
+
+FEATURES = {
+    "n": "numeric", "i": "integer", "big": "bigint", "c": "categorical", "yes": "boolean", "list": "array_float",
+    "when": "datetime", "a b": "text", "class": "numeric", 'q"x': "numeric", "x:y": "numeric", "%s": "numeric",
+}  # fmt: skip
+COLUMNS = Columns("binary", FEATURES, {"extra": "text"}, ["0", "1"])
+GOOD: dict[str, Any] = {
+    "_dc_sample_id": "s1", "_dc_time": "2026-11-24T10:00:00Z", "_dc_prediction": "1",
+    "_dc_prediction_probabilities": [0.1, 0.9], "n": 1.5, "i": 3, "big": 2**40, "c": "x", "yes": True,
+    "list": [1.0, 2], "when": "2026-01-01T00:00:00+02:00", "a b": "t", "class": None, 'q"x': 0, "x:y": 1, "%s": 2,
+}  # fmt: skip
+
+
+def decode(row: object, shape: Shape | None = None) -> dict[str, Any]:
+    shape = shape or sample_shape(COLUMNS)
+    raw = row if isinstance(row, bytes) else json.dumps(row).encode()
+    return dict(zip(shape.names, shape.decode(msgspec.Raw(raw)), strict=True))
+
+
+def test_a_good_row_keeps_its_values() -> None:
+    values = decode(GOOD)
+    assert values["_dc_time"] == datetime(2026, 11, 24, 10, tzinfo=UTC)
+    assert {name: values[name] for name in ("n", "i", "big", "c", "yes", "list", "class")} == {
+        name: GOOD[name] for name in ("n", "i", "big", "c", "yes", "list", "class")
+    }
+    assert values["extra"] is None
+
+
+def test_what_json_schema_takes_is_taken_too() -> None:
+    values = decode({**GOOD, "i": 3.0, "big": 4.0, "_dc_time": "2026-11-24T12:00:00+0200"})
+    assert (values["i"], values["big"], values["_dc_time"]) == (3, 4, datetime(2026, 11, 24, 10, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "field"),
+    [
+        ({"n": "text"}, "wrong_type", "n"),
+        ({"i": 1.5}, "wrong_type", "i"),
+        ({"i": 2**31}, "out_of_range", "i"),
+        ({"big": 2**63}, "out_of_range", "big"),
+        ({"big": 2**70}, "out_of_range", "big"),
+        ({"c": 5}, "wrong_type", "c"),
+        ({"c": {"nested": [1]}}, "wrong_type", "c"),
+        ({"yes": 1}, "wrong_type", "yes"),
+        ({"list": "x"}, "wrong_type", "list"),
+        ({"when": "2026-01-01T00:00:00"}, "wrong_type", "when"),
+        ({"_dc_time": "yesterday"}, "wrong_type", "_dc_time"),
+        ({"_dc_time": 1764000000}, "wrong_type", "_dc_time"),
+        ({"_dc_prediction": None}, "wrong_type", "_dc_prediction"),
+        ({"_dc_prediction_probabilities": [0.1]}, "wrong_length", "_dc_prediction_probabilities"),
+        ({"unknown": 1}, "unknown_field", "unknown"),
+        ({"_dc_prediction": "2"}, "unknown_class", "_dc_prediction"),
+        ({"a b": "x" * LONGEST_ROW}, "too_long", None),
+        ({"_dc_too_long": 1}, "too_long", None),
+        ({"list": [float("nan")]}, "malformed", None),
+        ({"n": float("-inf")}, "malformed", "n"),
+    ],
+)
+def test_a_bad_field_is_named_with_its_reason(change: dict[str, Any], reason: str, field: str) -> None:
+    with pytest.raises(Rejected) as raised:
+        decode({**GOOD, **change})
+    assert (raised.value.reason, raised.value.field) == (reason, field)
+
+
+@pytest.mark.parametrize("missing", ["n", "_dc_sample_id", "_dc_time", "_dc_prediction", "a b", "%s"])
+def test_a_missing_field_is_named(missing: str) -> None:
+    with pytest.raises(Rejected) as raised:
+        decode({name: value for name, value in GOOD.items() if name != missing})
+    assert (raised.value.reason, raised.value.field) == ("missing_feature", missing)
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b"5", "wrong_type"),
+        (b"null", "wrong_type"),
+        (b"[1]", "wrong_type"),
+        (json.dumps({**GOOD, "c": "a\0b"}).encode(), "nul_character"),
+        (json.dumps(GOOD).replace('"x"', '"\\ud800"').encode(), "malformed"),
+        (json.dumps(GOOD).replace("1.5", "NaN").encode(), "malformed"),
+        (json.dumps(GOOD).replace("1.5", "1e400").encode(), "out_of_range"),
+    ],
+)
+def test_what_json_or_postgresql_cannot_hold_is_set_apart(raw: bytes, reason: str) -> None:
+    with pytest.raises(Rejected) as raised:
+        decode(raw)
+    assert raised.value.reason == reason
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda c: st.lists(c) | st.dictionaries(st.text(), c), max_leaves=8))  # fmt: skip # noqa: E501
+def test_any_json_that_is_no_sample_is_rejected_and_raises_nothing_else(value: object) -> None:
+    with pytest.raises(Rejected) as raised:
+        decode(value)
+    assert raised.value.reason
+
+
+def test_rows_decoded_together_are_decoded_as_one_by_one() -> None:
+    shape = sample_shape(Columns("binary", {"n": "numeric"}, {}, ["0", "1"]))
+    good = {"_dc_sample_id": "s", "_dc_time": "2026-11-24T10:00:00Z", "_dc_prediction": "1", "n": 1}
+    for odd in (
+        {**good, "_dc_prediction": "2"},
+        {**good, "_dc_sample_id": "x" * LONGEST_ROW},
+        {**good, "n": "x"},
+        good,
+    ):
+        given_rows = [msgspec.Raw(json.dumps(row).encode()) for row in (good, odd, good)]
+        found = [row for part in shape.decode_all(given_rows) for row in part]
+        assert [isinstance(row, Rejected) for row in found] == [False, odd is not good, False]
+        assert found[0] == shape.decode(given_rows[0])
+
+
+def test_what_a_message_can_not_carry_is_cut_and_says_so() -> None:
+    short, long = msgspec.Raw(b"{}"), msgspec.Raw(json.dumps({**GOOD, "c": "é" * LONGEST_ROW}).encode())
+    kept, cut = carried([short, long])
+    assert bytes(kept) == b"{}"
+    assert len(bytes(cut)) < 100_000
+    assert '"_dc_sample_id": "s1"' in json.loads(bytes(cut))["_dc_begins"]
+    for shape in (sample_shape(COLUMNS), label_shape(False)):
+        with pytest.raises(Rejected) as raised:
+            decode(bytes(cut), shape)
+        assert raised.value.reason == "too_long"
+
+
+def test_a_label_may_be_text_a_number_or_null() -> None:
+    shape = label_shape(False)
+    for label in ("a", 1, 1.5, None):
+        assert decode({"_dc_sample_id": "s", "_dc_label": label}, shape)["_dc_label"] == label
+    for bad in ({"_dc_sample_id": "s"}, {"_dc_sample_id": 5, "_dc_label": 1}, {"_dc_sample_id": "s", "_dc_label": [1]}):
+        with pytest.raises(Rejected):
+            decode(bad, shape)
+
+
+def test_a_reference_row_follows_the_order_of_its_columns() -> None:
+    given_names = ["_dc_label", "n", "_dc_prediction"]
+    shape = reference_shape(Columns("binary", {"n": "numeric"}, {}), given_names)
+    assert shape.decode_list(msgspec.Raw(b'["1", 2, "0"]')) == ("1", 2.0, "0")
+    for bad in (b'["1", 2]', b'{"n": 1}', b'["1", "x", "0"]'):
+        with pytest.raises(Rejected):
+            shape.decode_list(msgspec.Raw(bad))
+
+
+def test_a_reference_needs_every_feature_and_nothing_else() -> None:
+    own = Columns("binary", {"n": "numeric"}, {})
+    for names, field in ((["n"], "_dc_prediction"), (["_dc_prediction"], "n"), (["n", "_dc_prediction", "z"], "z")):
+        with pytest.raises(Rejected) as raised:
+            reference_shape(own, names)
+        assert raised.value.field == field
+
+
+def test_a_body_is_a_list_of_rows() -> None:
+    assert [bytes(row) for row in split(b'[{"a": 1}, 2]')] == [b'{"a": 1}', b"2"]
+    for body in (b"", b"{}", b"[", b"\xff"):
+        with pytest.raises(InvalidInput, match="JSON array"):
+            split(body)
+
+
+def test_the_schemas_are_json_schema_and_agree_with_the_decoder() -> None:
+    for schema in (columns.monitor_schema(COLUMNS), columns.reference_schema(COLUMNS)):
+        Draft7Validator.check_schema(schema)
+    validator = Draft7Validator(columns.monitor_schema(COLUMNS))
+    assert validator.is_valid(GOOD)
+    assert not validator.is_valid({**GOOD, "unknown": 1})
+    assert not validator.is_valid({**GOOD, "i": 2**31})
+
+
+def test_a_long_name_becomes_a_column_that_postgresql_can_hold() -> None:
+    first, second = "é" * 40, "é" * 39 + "x"
+    assert len(columns.sql_name(first).encode()) <= 63
+    assert columns.sql_name(first) != columns.sql_name(second)
+    assert columns.sql_name("short") == "short"
+    assert columns.quoted('q"x') == '"q""x"'
+
+
+@given(st.lists(st.dictionaries(st.sampled_from("ab"), st.text() | st.just("},") | st.floats()), max_size=30))
+def test_an_array_in_pieces_has_the_same_rows(objects: list[dict[str, Any]]) -> None:
+    """Wherever it is cut: text in a row may look like the end of one."""
+    good = {"_dc_sample_id": "s", "_dc_time": "2026-11-24T10:00:00Z", "_dc_prediction": 1, "a": "}", "c": '"},{"'}
+    texts = [json.dumps(good | each).encode() for each in objects]
+    array = RowArray(memoryview(b"[" + b",".join(texts) + b"]"))
+    shape = sample_shape(Columns("regression", {"a": "text"}, {"b": "text", "c": "text"}))
+    whole = [repr(row) for part in shape.decode_all([Raw(text) for text in texts]) for row in part]
+    with mock.patch.object(raw_rows, "PIECE", 40):
+        assert [repr(row) for part in shape.decode_all(array) for row in part] == whole
+    assert array.is_sound
+
+
+@pytest.mark.parametrize("text", [b"[{},]", b"[{} {}]", b"[{}]]", b"[,]", b"[[}]"])
+def test_what_is_no_array_is_found_before_its_end(text: bytes) -> None:
+    with mock.patch.object(raw_rows, "PIECE", 1), pytest.raises(InvalidInput):
+        list(sample_shape(Columns("regression", {}, {})).decode_all(RowArray(memoryview(text + b"]"))))

@@ -1,0 +1,112 @@
+"""docs/notifications.md is true: the snippet verifies, the example is what is sent, every kind and state is there."""
+
+import json
+import re
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from dcmon.alerting import alert_payload
+from dcmon.alerting.alert_payload import Around
+from dcmon.alerting.alert_views import AlertView
+from dcmon.alerting.state_machine import TOLD
+from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor, Result, Version
+from dcmon.notifications import integrations, message_body, notifications
+from dcmon.notifications.integrations import text, webhook
+from tests.helpers.paths import DOCS
+
+PAGE = (DOCS / "notifications.md").read_text()
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+def test_the_snippet_knows_a_genuine_message_from_any_other() -> None:
+    found: dict[str, Any] = {}
+    exec(blocks("python")[0], found)
+    import base64
+
+    key = base64.b64decode(SECRET.removeprefix("whsec_"))
+    body = webhook.encode(json.loads(blocks("json")[0]))
+    headers = webhook.sign([b"the new one", key], "msg_1", int(time.time()), body)
+    assert found["is_genuine"](SECRET, headers, body)
+    assert not found["is_genuine"](SECRET, headers, body + b" ")
+    assert not found["is_genuine"](SECRET, {**headers, "webhook-id": "msg_2"}, body)
+    old = webhook.sign([key], "msg_1", int(time.time()) - 3600, body)
+    assert not found["is_genuine"](SECRET, old, body)
+
+
+def of(made: Any, **values: Any) -> Any:
+    """A row as PostgreSQL would give it back: what is not said is null."""
+    return made(**{column.key: values.get(column.key) for column in made.__table__.columns})
+
+
+def real() -> dict[str, Any]:
+    """A message about an alert, as it is sent: of rows that no database has seen."""
+    first, last = datetime(2026, 11, 22, tzinfo=UTC), datetime(2026, 11, 23, tzinfo=UTC)
+    alert = of(
+        Alert, id=17, state="firing", severity="high", first_window_start=first, first_window_end=last,
+        last_window_end=last, windows=1, metric="Drift Score", worst_value=0.31, current_value=0.31,
+        worst_window_end=last, n=5120, drivers={"age": 0.31},
+        details={"moved": [{"name": "age", "before": 0.02, "after": 0.31}], "worst_n": 5120, "first_value": 0.31,
+                 "last_value": 0.31},
+    )  # fmt: skip
+    rule = of(AlertRule, id=3, operator="greater_than", threshold=0.2, severity="high", for_windows=2, keep_firing=0,
+              min_n=0, no_data="keep", on_error="keep", name="feature drift")  # fmt: skip
+    check = of(Check, class_name="FeatureDrift", needs_reference=True)
+    view = AlertView(
+        alert, rule, of(Monitor, name="Feature Drift", compared_with="reference"), of(Model, name="credit"),
+        of(Version, name="v1"), check,
+    )  # fmt: skip
+    result = of(Result, window_start=first, window_end=last, state="OK", metrics={"Drift Score": 0.05}, entries={},
+                n=4980, reference_revision=1)  # fmt: skip
+    about = alert_payload.said(view, Around(result, result, [("v0", result)]), "acme", "https://dcmon.example.org")
+    return notifications.body(about, "acme", "firing")
+
+
+def require_alike(shown: Any, made: Any, where: str = "") -> None:
+    """The same keys in the same order, all the way down, where both have something."""
+    if isinstance(shown, dict) and isinstance(made, dict) and where not in (".alert.drivers",):
+        assert list(shown) == list(made), where
+        for key in shown:
+            require_alike(shown[key], made[key], f"{where}.{key}")
+    elif isinstance(shown, list) and isinstance(made, list) and shown and made:
+        require_alike(shown[0], made[0], where)
+
+
+def test_the_example_has_every_key_that_is_sent_and_no_other() -> None:
+    shown, made = json.loads(blocks("json")[0]), real()
+    require_alike(shown, made)
+    same = ("sentence", "rule", "condition", "versions", "summary", "window", "compared_with")
+    assert [shown["alert"][key] for key in same] == [made["alert"][key] for key in same]
+    assert (shown["link"], shown["command"]) == (made["link"], made["command"])
+
+
+def test_every_key_of_an_alert_is_explained() -> None:
+    explained = PAGE[PAGE.index("## The body") :]
+    for key in real()["alert"]:
+        assert f"`{key}`" in explained, key
+
+
+def test_the_example_has_the_keys_of_a_message() -> None:
+    shown, digest = map(json.loads, blocks("json"))
+    assert shown["format"] == digest["format"] == notifications.FORMAT
+    made = message_body.of([shown, shown], "msg_1", is_digest=True)
+    assert list(made) == list(digest)
+    assert list(made["counts"]) == list(digest["counts"])
+    assert "Drift Score > 0.2" in text.plain(shown)
+    assert "age 0.02 → 0.31" in text.plain(shown)
+
+
+@pytest.mark.parametrize("name", [*integrations.KINDS, *(f"alert.{kind}" for kind in (*TOLD, "repeated"))])
+def test_every_kind_is_explained(name: str) -> None:
+    assert re.search(rf"^\| .*`{re.escape(name)}`", PAGE, re.MULTILINE)
+
+
+def test_every_state_is_named() -> None:
+    assert f"# {', '.join(notifications.STATES)}" in PAGE
+    assert set(TOLD) <= set(text.WHAT)

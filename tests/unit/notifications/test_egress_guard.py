@@ -1,0 +1,166 @@
+"""Outgoing requests never reach inside."""
+
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dcmon.errors import InvalidInput
+from dcmon.notifications import egress_guard
+
+INSIDE = [
+    *("127.0.0.1", "127.1.2.3", "0.0.0.0", "0.1.2.3", "10.0.0.1", "10.255.255.255", "172.16.0.1", "172.31.255.255"),
+    *("192.168.0.1", "192.168.255.254", "169.254.169.254", "169.254.0.1", "100.64.0.1", "100.127.255.255"),
+    *("192.0.0.1", "192.0.2.1", "198.18.0.1", "198.19.255.255", "198.51.100.7", "203.0.113.9", "224.0.0.1"),
+    *("239.255.255.250", "240.0.0.1", "255.255.255.255", "192.88.99.1", "::", "::1", "fe80::1", "febf::1", "fc00::1"),
+    *("fd00:ec2::254", "fdff::1", "ff02::1", "ff0e::1", "2001:db8::1", "100::1", "fec0::1", "::127.0.0.1"),
+    *("::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::ffff:8.8.8.8", "2002:7f00:1::"),
+    *("2002:a00:1::", "2002:a9fe:a9fe::", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::1"),
+    *("2001:0:7f00:1::", "2001::1"),
+]
+OUTSIDE = [
+    *("8.8.8.8", "1.1.1.1", "93.184.216.34", "100.63.255.255", "100.128.0.1", "172.15.0.1", "172.32.0.1"),
+    "2606:4700::1111",
+]
+
+
+@pytest.mark.parametrize("address", INSIDE)
+def test_an_address_inside_is_known_in_every_disguise(address: str) -> None:
+    assert egress_guard.is_inside(ip_address(address))
+
+
+@pytest.mark.parametrize("address", OUTSIDE)
+def test_a_public_address_is_let_through(address: str) -> None:
+    assert not egress_guard.is_inside(ip_address(address))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "0x7f000001", "0177.0.0.1", "127.1", "[::1]", "localhost"])
+def test_a_host_that_means_loopback_is_refused_however_it_is_written(host: str) -> None:
+    with pytest.raises(egress_guard.Refused, match=r"not public|can't be resolved"):
+        egress_guard.resolve(f"https://{host}/x", [])
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "0x7f.1", "0177.0.0.1", "127.1", "[::1]", "①②⑦.0.0.1"])
+def test_an_address_inside_is_refused_when_a_receiver_is_added(host: str) -> None:
+    with pytest.raises(InvalidInput, match="not public"):
+        egress_guard.require_url(f"https://{host}/x", ["10.0.0.0/8"])
+    egress_guard.require_url(f"https://{host}/x", ["127.0.0.0/8", "::1"])
+
+
+def test_a_host_on_the_allow_list_is_reached_by_its_network_or_name() -> None:
+    assert egress_guard.resolve("http://127.0.0.1:81/a?b=c", ["127.0.0.0/8"]) == egress_guard.Destination(
+        "http", "127.0.0.1", ("127.0.0.1",), 81, "/a?b=c"
+    )
+    assert egress_guard.resolve("https://localhost/", ["LOCALHOST"]).port == 443
+    with pytest.raises(egress_guard.Refused):
+        egress_guard.resolve("http://127.0.0.1/", ["10.0.0.0/8", "other.example"])
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://a.example/", "https://", "nonsense", "https://u:p@a.example/", "https://a.example:99999/", "http://a.example/"]
+)  # fmt: skip
+def test_a_url_that_is_no_receiver_is_refused(url: str) -> None:
+    with pytest.raises(InvalidInput):
+        egress_guard.require_url(url, [])
+
+
+def test_plain_http_is_for_receivers_of_ones_own() -> None:
+    egress_guard.require_url("http://hooks.internal/x", ["hooks.internal"])
+    egress_guard.require_url("http://10.1.2.3/x", ["10.1.0.0/16"])
+    egress_guard.require_url("https://hooks.example.org/x", [])
+
+
+# Whatever is typed: it is refused, or what is connected to is what was checked.
+
+
+def forms(address: int) -> list[str]:
+    """An IPv4 address as resolvers understand it."""
+    octets = [address >> shift & 255 for shift in (24, 16, 8, 0)]
+    return [
+        str(address),
+        hex(address),
+        oct(address).replace("0o", "0"),
+        ".".join(map(str, octets)),
+        ".".join(map(hex, octets)),
+        ".".join(f"0{each:o}" for each in octets),
+        f"{octets[0]}.{address & 0xFFFFFF}",
+        f"{octets[0]}.{octets[1]}.{address & 0xFFFF}",
+        ".".join(str(each).translate(FULL_WIDTH) for each in octets),
+        "。".join(map(str, octets)),
+    ]
+
+
+FULL_WIDTH = {ord(digit): chr(ord(digit) + 0xFEE0) for digit in "0123456789"}
+LOOPBACK, TEN, METADATA = (ip_network(each) for each in ("127.0.0.0/8", "10.0.0.0/8", "169.254.0.0/16"))
+
+
+@given(st.data())
+def test_no_way_to_write_an_inner_address_gets_through(data: st.DataObject) -> None:
+    network = data.draw(st.sampled_from([LOOPBACK, TEN, METADATA]))
+    address = int(network.network_address) + data.draw(st.integers(0, network.num_addresses - 1))
+    host = data.draw(st.sampled_from(forms(address)))
+    dot, port = data.draw(st.sampled_from(["", "."])), data.draw(st.sampled_from(["", ":443", ":8443"]))
+    with pytest.raises(egress_guard.Refused, match=r"not public|can't be resolved"):
+        egress_guard.resolve(f"https://{host}{dot}{port}/x", [])
+
+
+@given(st.ip_addresses(v=4), st.sampled_from(["::ffff:{}", "::{}", "64:ff9b::{}", "2002:{hex}::", "2001:0:{hex}::1"]))
+def test_no_ipv4_address_hides_in_an_ipv6_address(address: Any, disguise: str) -> None:
+    packed = address.packed.hex()
+    hidden = disguise.format(address, hex=f"{packed[:4]}:{packed[4:]}")
+    assert egress_guard.is_inside(ip_address(hidden))
+    with pytest.raises(egress_guard.Refused, match="not public"):
+        egress_guard.resolve(f"https://[{hidden}]/", [])
+
+
+@given(st.ip_addresses())
+def test_what_is_let_through_is_a_public_address(address: Any) -> None:
+    if not egress_guard.is_inside(address):
+        assert address.is_global
+        assert not any((address.is_private, address.is_loopback, address.is_link_local, address.is_multicast))
+        host = f"[{address}]" if address.version == 6 else str(address)
+        assert egress_guard.resolve(f"https://{host}/", []).addresses == (str(address),)
+
+
+@given(
+    st.text(max_size=60) | st.text("htps:/@[]%.#?\\ 0123456789abcdef\n\t\x00:", max_size=40).map("https://{}".format)
+)
+def test_any_text_is_a_url_or_refused_in_words_that_do_not_repeat_it(text: str) -> None:
+    parsed: egress_guard.Url | None = None
+    said = "URL"
+    try:
+        parsed = egress_guard.parse(text)
+    except InvalidInput as error:
+        said = str(error)
+    assert "URL" in said
+    assert len(text) < 12 or text not in said
+    if parsed is not None:
+        assert parsed.host
+        assert parsed.host.isascii()
+        assert 0 < parsed.port < 65536
+        assert not set(parsed.host) & set("@/\\?# \t\r\n")
+        assert parsed.target.startswith("/")
+        assert parsed.target.isascii()
+        assert not set(parsed.target) & set(" \r\n#")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://127.0.0.1@evil.example/", "https://evil.example@127.0.0.1/", "https://@127.0.0.1/", "https://a:b@c.example",
+        "https://a.example\\@127.0.0.1/", "https://a.example:80:443/", "https://a.example:+443/", "https://[::1/",
+        "https://[v1.x]/", "https://a b.example/", "https://a..example/", "https://a.example/\r\nx: y", "https:///x",
+        "https://.../", f"https://{'a' * 64}.example/", "javascript:alert(1)", "file:///etc/passwd", "gopher://a.example",
+    ],
+)  # fmt: skip
+def test_what_a_parser_could_read_in_two_ways_is_refused(url: str) -> None:
+    with pytest.raises((InvalidInput, egress_guard.Refused)):
+        egress_guard.resolve(url, [])
+
+
+def test_a_host_is_known_as_dns_and_certificates_know_it() -> None:
+    assert egress_guard.parse("https://Bücher.Example./x").host == "xn--bcher-kva.example"
+    assert egress_guard.parse("https://HOOKS.example.org").host == "hooks.example.org"
+    egress_guard.require_url("http://Hooks.Internal./x", ["hooks.internal"])

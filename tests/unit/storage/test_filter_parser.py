@@ -1,0 +1,131 @@
+"""Filters as a person writes them: what is written is what is meant, and what is meant can be written."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dcmon import errors
+from dcmon.storage.filter_parser import parse, write
+from dcmon.storage.filters import KNOWN_OPERATORS, condition
+
+
+def one(text: str) -> tuple[str, str, Any]:
+    parsed = parse([text])
+    assert parsed is not None
+    (found,) = parsed["filters"]
+    return found["column"], found["operator"], found["value"]
+
+
+@pytest.mark.parametrize(
+    ("text", "means"),
+    [
+        ("age >= 30", ("age", "greater_than_equals", 30)),
+        ("age<=-1.5", ("age", "less_than_equals", -1.5)),
+        ("age > 30", ("age", "greater_than", 30)),
+        ("age < 30", ("age", "less_than", 30)),
+        ("city == Oslo", ("city", "equals", "Oslo")),
+        ("city = 'Oslo'", ("city", "equals", "Oslo")),
+        ("city != New York", ("city", "not_equals", "New York")),
+        ('city <> "New York"', ("city", "not_equals", "New York")),
+        ("city in ('Oslo','Rome')", ("city", "in", ["Oslo", "Rome"])),
+        ("city IN [Oslo, null, 'a, b']", ("city", "in", ["Oslo", None, "a, b"])),
+        ("city in Oslo", ("city", "in", ["Oslo"])),
+        ("job != null", ("job", "not_equals", None)),
+        ("job == None", ("job", "equals", None)),
+        ("job is null", ("job", "equals", None)),
+        ("job IS NOT NULL", ("job", "not_equals", None)),
+        ("job == 'null'", ("job", "equals", "null")),
+        ("job == '1'", ("job", "equals", "1")),
+        ("zip == 007", ("zip", "equals", "007")),
+        ("size == 1.50", ("size", "equals", "1.50")),
+        ("vip == true", ("vip", "equals", "true")),
+        ("home town == x", ("home town", "equals", "x")),
+        ("age (years) > 3", ("age (years)", "greater_than", 3)),
+        ('"a >= b" == 1', ("a >= b", "equals", 1)),
+        ("`a``b` == 1", ("a`b", "equals", 1)),
+        ("name == 'it''s'", ("name", "equals", "it's")),
+        ("in == 1", ("in", "equals", 1)),
+        ("größe == 'Zürich 🏔'", ("größe", "equals", "Zürich 🏔")),
+        ("_dc_time >= 2026-01-01T00:00:00+02:00", ("_dc_time", "greater_than_equals", "2026-01-01T00:00:00+02:00")),
+    ],
+)
+def test_a_condition_means_what_it_says(text: str, means: tuple[str, str, Any]) -> None:
+    assert one(text) == means
+
+
+def test_several_conditions_all_hold() -> None:
+    together = parse(["age >= 30 and city == 'A and B'", "job != null"])
+    assert together == parse(["age >= 30", "city == 'A and B'", "job != null"])
+    assert together is not None
+    assert len(together["filters"]) == 3
+    assert parse([]) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "no column, operator and value"),
+        ("age", "no column, operator and value"),
+        (">= 3", "no column, operator and value"),
+        ("city like 'x'", "no column, operator and value"),
+        ("age >= 30 and", "no column, operator and value"),
+        ("age >=", "A value is missing"),
+        ("city in ()", "A value is missing"),
+        ("city in ('a',)", "A value is missing"),
+        ("city in ('a'", "The list has no end"),
+        ("city not in ('a')", "say != of each value"),
+        ("city == 'Oslo", 'What does "\'" at character 9 mean?'),
+        ("age ! 3", "What does '!' at character 5 mean?"),
+        ("age == b == c", "belongs in quotes"),
+        ("age == f(x)", "belongs in quotes"),
+        ("age < 3 or age > 5", "There is no 'or'"),
+        ("city == 'a' b", "What belongs to 'a'?"),
+    ],
+)
+def test_what_is_no_filter_is_refused_with_an_example(text: str, says: str) -> None:
+    with pytest.raises(errors.InvalidInput) as refused:
+        parse([text])
+    assert says in str(refused.value)
+    assert "Write it like age >= 30" in str(refused.value)
+
+
+NAMES = st.text(min_size=1, max_size=12)
+VALUES = (
+    st.none() | st.text(max_size=12) | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False)
+)
+SINGLE = st.fixed_dictionaries(
+    {"column": NAMES, "operator": st.sampled_from([each for each in KNOWN_OPERATORS if each != "in"]), "value": VALUES}
+)
+SEVERAL = st.fixed_dictionaries(
+    {"column": NAMES, "operator": st.just("in"), "value": st.lists(VALUES, min_size=1, max_size=4)}
+)
+
+
+@given(st.lists(SINGLE | SEVERAL, min_size=1, max_size=4))
+def test_what_is_written_is_read_as_it_was_meant(conditions: list[dict[str, Any]]) -> None:
+    meant = {"filters": conditions}
+    read = parse([write(meant)])
+    assert read is not None
+    assert read["filters"] == conditions
+
+
+@given(st.sampled_from(["numeric", "integer", "categorical", "boolean"]), VALUES | st.booleans())
+def test_what_is_written_is_compared_as_what_was_meant(kind: str, value: Any) -> None:
+    meant = {"filters": [{"column": "x", "operator": "equals", "value": value}]}
+    try:
+        expected = condition(meant, {"x": kind}, "s")
+    except errors.InvalidInput:
+        return
+    assert condition(parse([write(meant)]), {"x": kind}, "s") == expected
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_a_filter_or_refused_with_a_sentence(text: str) -> None:
+    try:
+        parsed = parse([text])
+    except errors.InvalidInput:
+        return
+    assert parsed is not None
+    assert parse([write(parsed)]) == parsed

@@ -1,0 +1,188 @@
+"""Data filters: every name and value is bound or quoted, and a value is compared as the column's type has it."""
+
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from dcmon import errors
+from dcmon.storage.columns import LABEL, PREDICTION, PROBABILITIES, TIME, Columns
+from dcmon.storage.filters import condition, require
+
+KNOWN = Columns(
+    "binary",
+    {
+        "n": "numeric",
+        "i": "integer",
+        "b": "bigint",
+        "c": "categorical",
+        "t": "boolean",
+        "d": "datetime",
+        "v": "array_float",
+    },
+    {'odd "name": %s': "text"},
+    ["0", "1"],
+).filterable
+
+
+def said(column: str, operator: str, value: Any) -> tuple[str, dict[str, Any]]:
+    return condition({"filters": [{"column": column, "operator": operator, "value": value}]}, KNOWN, "s", "l.label")
+
+
+@pytest.mark.parametrize("filters", [None, {}, {"filters": None}, {"filters": []}])
+def test_without_filters_every_row_fits(filters: Any) -> None:
+    assert condition(filters, KNOWN, "s") == ("true", {})
+
+
+@pytest.mark.parametrize(
+    ("operator", "sql"),
+    [
+        ("greater_than", ">"),
+        ("greater_than_equals", ">="),
+        ("less_than", "<"),
+        ("less_than_equals", "<="),
+        ("equals", "is not distinct from"),
+        ("not_equals", "is distinct from"),
+    ],
+)
+def test_an_operator_compares_with_a_bound_value(operator: str, sql: str) -> None:
+    assert said("n", operator, 1) == (f'true and s."n" {sql} cast(:filter0 as float8)', {"filter0": 1.0})
+
+
+def test_filters_are_joined_by_and() -> None:
+    filters = [
+        {"column": "n", "operator": "less_than", "value": 1},
+        {"column": "c", "operator": "equals", "value": "x"},
+    ]
+    sql, values = condition({"filters": filters}, KNOWN, "s")
+
+    assert sql.count(" and ") == 2
+    assert values == {"filter0": 1.0, "filter1": "x"}
+
+
+@pytest.mark.parametrize(
+    ("column", "given", "bound"),
+    [
+        ("n", "1.5", 1.5),
+        ("i", 1.5, Decimal("1.5")),
+        ("b", 2**63 - 1, Decimal(2**63 - 1)),
+        ("c", 1, "1"),
+        ("c", 1.0, "1"),
+        ("c", "x' or true --", "x' or true --"),
+        ("t", True, True),
+        ("t", "False", False),
+        ("d", "2026-01-01T00:00:00", datetime(2026, 1, 1, tzinfo=UTC)),
+        ("d", "2026-01-01T02:00:00+02:00", datetime(2026, 1, 1, tzinfo=UTC)),
+        (PREDICTION, 1, "1"),
+        (LABEL, 0, "0"),
+    ],
+)
+def test_a_value_is_bound_as_the_columns_type_has_it(column: str, given: Any, bound: Any) -> None:
+    assert said(column, "equals", given)[1] == {"filter0": bound}
+
+
+def test_a_label_is_looked_for_where_the_reader_has_it() -> None:
+    assert said(LABEL, "equals", None)[0] == "true and l.label is not distinct from null"
+
+
+def test_one_of_several_values_is_an_array() -> None:
+    assert said("c", "in", ["a", 1]) == (
+        'true and s."c" = any(cast(:filter0 as text[]))',
+        {"filter0": ["a", "1"]},
+    )
+    assert said("n", "in", 1)[1] == {"filter0": [1.0]}
+
+
+def test_a_name_is_quoted_and_keeps_its_colons() -> None:
+    assert said('odd "name": %s', "equals", "x")[0].startswith('true and s."odd ""name""\\: %s" is')
+
+
+@pytest.mark.parametrize(
+    ("column", "operator", "value"),
+    [
+        ("unknown", "equals", 1),
+        (None, "equals", 1),
+        ("v", "equals", 1),
+        (PROBABILITIES, "equals", 1),
+        ("n", "like", 1),
+        ("n", None, 1),
+        ("n", "equals", "x"),
+        ("n", "equals", True),
+        ("n", "equals", [1]),
+        ("n", "equals", 10**400),
+        ("i", "equals", "x"),
+        ("c", "equals", ["x"]),
+        ("c", "equals", "a\0b"),
+        ("t", "equals", 1),
+        ("d", "equals", "yesterday"),
+        ("d", "equals", 5),
+        ("n", "in", ["x"]),
+    ],
+)
+def test_what_can_not_be_compared_is_refused(column: Any, operator: Any, value: Any) -> None:
+    with pytest.raises(errors.InvalidInput):
+        said(column, operator, value)
+
+
+@pytest.mark.parametrize(
+    ("column", "operator", "value", "says"),
+    [
+        ("agee", "equals", 1, "no column 'agee' to filter by"),
+        ("nn", "equals", 1, "Do you mean 'n'?"),
+        ("zzzzzz", "equals", 1, 'There are n, i, b, c, t, d, v, odd "name": %s, and prediction, label, time.'),
+        ("n", "greater_than", None, "use equals"),
+        ("n", "in", [], "empty list"),
+        ("n", "equals", "nan", "Give a number."),
+        ("n", "equals", "inf", "Give a number."),
+        ("i", "equals", "NaN", "Give a number."),
+        ("i", "equals", "1e999999", "Give a number."),
+        ("c", "equals", "\ud800", "Give a text."),
+        ("v", "equals", [1.0], "v' is array_float: it can only be compared with null."),
+        ("d", "equals", "5", "Give a time like"),
+        ("n", "like", 1, "it is one of greater_than, greater_than_equals, less_than"),
+    ],
+)
+def test_what_is_refused_says_what_to_write(column: str, operator: str, value: Any, says: str) -> None:
+    with pytest.raises(errors.InvalidInput, match=re.escape(says)):
+        said(column, operator, value)
+
+
+@pytest.mark.parametrize("column", ["v", PROBABILITIES])
+def test_a_list_can_be_compared_with_null(column: str) -> None:
+    assert said(column, "not_equals", None) == (f'true and s."{column}" is distinct from null', {})
+
+
+def test_text_is_ordered_by_code_points_whatever_the_language_of_the_database() -> None:
+    assert said("c", "less_than", "b")[0] == 'true and s."c" collate "C" < cast(:filter0 as text)'
+    assert "collate" not in said("n", "less_than", 1)[0] + said("c", "equals", "b")[0]
+
+
+def test_null_may_be_one_of_several_values() -> None:
+    assert said("c", "in", ["a", None])[0] == 'true and (s."c" = any(cast(:filter0 as text[])) or s."c" is null)'
+
+
+def test_prediction_label_and_time_go_by_their_short_names_too_unless_a_column_has_them() -> None:
+    assert said("label", "equals", 0) == said(LABEL, "equals", 0)
+    assert said("prediction", "equals", 0) == said(PREDICTION, "equals", 0)
+    named = condition({"filters": [{"column": "label", "operator": "equals", "value": 1}]}, {"label": "numeric"}, "s")
+    assert named == ('true and s."label" is not distinct from cast(:filter0 as float8)', {"filter0": 1.0})
+
+
+def test_what_is_said_of_an_absent_column_is_checked_and_does_not_count() -> None:
+    of_time = {"filters": [{"column": TIME, "operator": "less_than", "value": "2026-01-01"}]}
+    assert condition(of_time, KNOWN, "r", absent=(TIME,)) == ("true", {})
+    with pytest.raises(errors.InvalidInput):
+        condition({"filters": [{"column": TIME, "operator": "less_than", "value": 5}]}, KNOWN, "r", absent=(TIME,))
+
+
+def test_filters_are_refused_when_no_version_of_the_model_can_be_filtered_so() -> None:
+    old, new = {"age": "categorical"}, {"age": "numeric", "job": "categorical"}
+    filters = {"filters": [{"column": "age", "operator": "equals", "value": "x"}]}
+    require(filters, {"v2": new, "v1": old})
+    with pytest.raises(errors.InvalidInput, match=r"Version 'v2' can't be filtered so\. Column 'age' is numeric"):
+        require(filters, {"v2": new})
+    require({"filters": [{"column": "any", "operator": "equals", "value": 1}]}, {})
+    with pytest.raises(errors.InvalidInput, match="no operator 'like'"):
+        require({"filters": [{"column": "any", "operator": "like", "value": 1}]}, {})

@@ -1,0 +1,65 @@
+"""Bulk encodings say the same as PostgreSQL's own, value by value."""
+
+import struct
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+from hypothesis import given
+from hypothesis import strategies as st
+from psycopg.adapt import Transformer
+
+from dcmon.db import Array
+from dcmon.storage import pg_binary, sample_ids
+
+TIMES = st.timedeltas(timedelta(days=-730_000), timedelta(days=2_920_000)).map(lambda since: pg_binary.EPOCH + since)
+
+
+def back(array: Array) -> object:
+    """What psycopg reads out of it."""
+    loader = Transformer().get_loader(array.oid, psycopg.pq.Format.BINARY)
+    return loader.load(bytes(array))
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])) | st.none()))
+def test_texts_come_back(values: list[str | None]) -> None:
+    assert back(pg_binary.texts(values)) == values
+
+
+@given(st.lists(st.floats(allow_nan=False) | st.none()))
+def test_floats_come_back(values: list[float | None]) -> None:
+    assert back(pg_binary.float8s(values)) == values
+
+
+@given(st.lists(st.floats(allow_nan=False)))
+def test_a_list_of_floats_is_written_as_an_array_is(values: list[float]) -> None:
+    assert pg_binary.floats(values) == bytes(pg_binary.float8s(values))
+
+
+@given(st.lists(TIMES))
+def test_times_come_back(values: list[datetime]) -> None:
+    assert back(pg_binary.times([pg_binary.micros(value) for value in values])) == values
+    assert [pg_binary.time(pg_binary.micros(value)) for value in values] == values
+
+
+@given(st.lists(st.uuids()))
+def test_uuids_come_back(values: list[object]) -> None:
+    assert back(pg_binary.uuids([value.bytes for value in values])) == values  # type: ignore[attr-defined]
+
+
+@given(st.lists(st.integers(-(2**15), 2**15 - 1)))
+def test_whole_numbers_come_back(values: list[int]) -> None:
+    assert back(pg_binary.int2s(values)) == back(pg_binary.int4s(values)) == back(pg_binary.int8s(values)) == values
+
+
+@given(st.lists(st.binary(min_size=16, max_size=16)))
+def test_a_level_is_how_many_bits_of_the_hash_are_zero_at_the_top(keys: list[bytes]) -> None:
+    keys = [*keys, bytes(16), b"\0\0\0\1" + bytes(12)]
+    hashes, levels = sample_ids.levels_of(keys)
+
+    for key, hash_, level in zip(keys, hashes.tolist(), levels.tolist(), strict=True):
+        assert hash_ == struct.unpack("!I", key[:4])[0] >> 1
+        assert level == 31 - hash_.bit_length()
+
+
+def test_an_epoch_is_postgresqls() -> None:
+    assert pg_binary.micros(datetime(2000, 1, 1, tzinfo=UTC) + timedelta(seconds=1)) == 1_000_000

@@ -1,0 +1,61 @@
+"""In no minute is more taken than the limit says, and who waits as told is let in."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dcmon.tenancy.rate_limits import WINDOW, Counts, Limits, Want
+
+LIMIT = 100
+requests = st.lists(st.tuples(st.integers(0, 40), st.integers(1, LIMIT)), max_size=60)
+
+
+@given(requests)
+def test_no_sixty_seconds_hold_more_than_the_limit(asked: list[tuple[int, int]]) -> None:
+    counts, now, taken = Counts(), 0, list[tuple[int, int]]()
+    for pause, amount in asked:
+        now += pause
+        if not counts.take([Want("k", amount, LIMIT)], now):
+            taken.append((now, amount))
+    for start, _ in taken:
+        assert sum(amount for at, amount in taken if start <= at <= start + WINDOW) <= LIMIT
+
+
+@given(requests)
+def test_who_waits_as_long_as_told_is_let_in_and_not_a_second_earlier(asked: list[tuple[int, int]]) -> None:
+    counts, now = Counts(), 0
+    for pause, amount in asked:
+        now += pause
+        if wait := counts.take([Want("k", amount, LIMIT)], now):
+            assert 0 < wait <= WINDOW + 1
+            assert counts.take([Want("k", amount, LIMIT)], now + wait - 1)
+            assert not counts.take([Want("k", amount, LIMIT)], now + wait)
+            now += wait
+
+
+@given(requests)
+def test_what_is_refused_does_not_count(asked: list[tuple[int, int]]) -> None:
+    counts, plain, now = Counts(), Counts(), 0
+    for pause, amount in asked:
+        now += pause
+        assert counts.take([Want("k", amount, LIMIT)], now) == plain.take([Want("k", amount, LIMIT)], now)
+        assert counts.take([Want("k", LIMIT, LIMIT)], now) > 0
+
+
+def test_rows_and_bytes_are_taken_both_or_not_at_all() -> None:
+    counts = Counts()
+    assert counts.take([Want("rows", 5, 10), Want("bytes", 100, 100)], 0) == 0
+    assert counts.take([Want("rows", 5, 10), Want("bytes", 1, 100)], 0) == WINDOW + 1
+    assert counts.take([Want("rows", 5, 10)], 0) == 0
+
+
+def test_what_is_given_back_is_free_again() -> None:
+    counts, want = Counts(), Want("rows", 10, 10)
+    assert counts.take([want], 7) == 0
+    counts.give_back([want], 7)
+    assert counts.take([want], 8) == 0
+
+
+def test_samples_and_labels_have_limits_of_their_own() -> None:
+    limits = Limits(samples_per_minute=1, label_bytes_per_minute=2)
+    assert limits.of("samples") == (("samples", 1), ("bytes of samples", None))
+    assert limits.of("labels") == (("labels", None), ("bytes of labels", 2))
