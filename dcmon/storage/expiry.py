@@ -8,11 +8,14 @@ from datetime import datetime, timedelta
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from dcmon.db import sql
 from dcmon.db.tables.org import Model, Version
 from dcmon.storage import sample_tables
 from dcmon.storage.columns import KEY, TIME
 from dcmon.storage.sample_tables import Detached, Month
 from dcmon.tenancy import retention
+
+SQL = sql.read(__name__)
 
 
 @dataclass(frozen=True, order=True)
@@ -51,36 +54,13 @@ class Terms:
         return retention.begins(self.results, self.now)
 
 
-# An alert that is over, and told to everybody; the results of any other one stay, from its first window on.
-OVER = """
-    a.state = 'resolved' and a.last_window_end < :before
-    and not exists (select 1 from notifications o
-                     where o.alert_id = a.id and o.delivered_at is null and o.dead_at is null)
-"""
-ALERTS = f"select a.id from alerts a where a.version_id = :version and {OVER}"
-RESULTS = f"""
-    select t.id from results t where t.version_id = :version and t.window_end < :before
-       and not exists (select 1 from alerts a join alert_rules r on r.id = a.rule_id
-                        where r.monitor_id = t.monitor_id and a.version_id = t.version_id
-                          and a.first_window_end <= t.window_end and not ({OVER}))
-"""
-# What the check gave on a reference, or as a monitor, that no result is of any more.
-BASELINES = """
-    select b.ctid from baselines b join monitors m on m.id = b.monitor_id join versions v on v.id = b.version_id
-     where b.version_id = :version and b.computed_at < :before
-       and (b.monitor_revision, b.reference_revision) <> (m.revision, v.reference_revision)
-       and not exists (select 1 from results r
-                        where r.monitor_id = b.monitor_id and r.version_id = b.version_id
-                          and r.monitor_revision = b.monitor_revision and r.reference_revision = b.reference_revision)
-"""
-RECEIPTS = """
-    select r.ctid from receipts r join versions v on v.id = r.version_id where v.model_id = :model and r.at < :before
-"""
-# Messages about dcmon itself, which go with no alert, and silences that are over.
+ALERTS = SQL.statement("expired_alerts")
+RESULTS = SQL.statement("expired_results")
+BASELINES = SQL.statement("expired_baselines")
+RECEIPTS = SQL.statement("expired_receipts")
 OF_NO_MODEL = {
-    "notifications": "select n.ctid from notifications n where n.alert_id is null and n.created_at < :before"
-    " and (n.delivered_at is not null or n.dead_at is not null)",
-    "silences": "select s.ctid from silences s where s.ends_at < :before",
+    "notifications": SQL.statement("expired_notifications"),
+    "silences": SQL.statement("expired_silences"),
 }
 
 
@@ -132,8 +112,7 @@ def _count_version(
         if each.kind == "labels":
             add("labels", f"select count(*) from {each.name}")
         elif sample_tables.span(each.month) not in spans:
-            add("ids", f"select count(*) from ids_{model.relation} i join {each.name} t on t.{KEY} = i.k"
-                f" where i.version_id = :version")  # fmt: skip
+            add("ids", SQL.statement("detached_ids", model=model.relation, table=each.name, key=KEY))
     if results_before is not None:
         for table, which in (("alerts", ALERTS), ("results", RESULTS), ("baselines", BASELINES)):
             add(table, f"select count(*) from ({which}) t", before=results_before)
@@ -147,11 +126,7 @@ def _count_model(session: Session, terms: Terms, model: Model, counts: Counts) -
     waiting = text(f"select count(*) from orphan_labels_{model.relation} where logged_at < :before")
     counts[Place(model.name, "", "waiting_labels")] += int(session.scalar(waiting, {"before": before}) or 0)
     found = session.execute(
-        text(
-            "select coalesce(v.name, '') as version, count(*) as rows from quarantine q"
-            " left join versions v on v.id = q.version_id where q.model_id = :model and q.logged_at < :before"
-            " group by 1"
-        ),
+        text(SQL.statement("quarantined_rows")),
         {"model": model.id, "before": before},
     )
     for row in found:
