@@ -29,7 +29,7 @@ from dcmon.ingestion import kafka
 from dcmon.ingestion.raw_rows import Raw
 from dcmon.jobs import schedule
 from dcmon.monitoring import monitors
-from dcmon.monitoring.monitors import NewMonitor
+from dcmon.monitoring.monitors import MonitorSpec
 from dcmon.notifications import receivers
 from dcmon.notifications.receivers import Choices
 from dcmon.settings import Settings
@@ -75,9 +75,9 @@ def _idle_one(on: Stage, number: int) -> Organization:
     with on.app.org(org) as session:
         model = models.create(session, NewModel("credit", "binary"))
         versions.create(session, model, NewVersion("v1", {"age": "numeric"}))
-        check = monitors.provide_check(session, model, "PercentOfNulls")
+        check = monitors.get_or_create_check(session, model, "PercentOfNulls")
         for each in range(MONITORS):
-            monitors.create(session, check, NewMonitor(f"m{each}", Frequency.HOUR))
+            monitors.create(session, check, MonitorSpec(f"m{each}", Frequency.HOUR))
     return org
 
 
@@ -161,7 +161,7 @@ class Place:
             name = "PercentOfNulls" if kind == "row" else "SingleDatasetPerformance"
             params = {} if kind == "row" else {"scorers": ["accuracy"]}
             monitor = monitors.create(
-                session, monitors.provide_check(session, model, name, params), NewMonitor(kind, Frequency.HOUR)
+                session, monitors.get_or_create_check(session, model, name, params), MonitorSpec(kind, Frequency.HOUR)
             )
             rules.create(session, monitor.id, rules.parse("> 0.5" if kind == "row" else "< 0.5"))
             receivers.add(session, f"{kind}s", url, [], app.settings.webhooks, Choices(models=[kind], cap=None))

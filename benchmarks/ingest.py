@@ -280,7 +280,7 @@ def _reference(on: Stage) -> None:
         def work(of: int = version_id) -> None:
             for document in documents:
                 with on.app.org(on.org) as session:
-                    lifecycle.take_reference(session, *versions.get(session, of), document)
+                    lifecycle.append_reference(session, *versions.get(session, of), document)
 
         costs.append(measure(work, on.server))
     figure("ingest.reference.cpu", [1e6 * cost.cpu / ROWS for cost in costs], "us/row", "", [0.0])

@@ -23,7 +23,7 @@ from dcmon.checks.catalogue import entry
 from dcmon.checks.worker_pool import Child
 from dcmon.ingestion.raw_rows import Raw
 from dcmon.monitoring import evaluation, lifecycle, monitors, planner, row_loader
-from dcmon.monitoring.row_loader import Kept
+from dcmon.monitoring.row_loader import ReferenceCache
 from dcmon.settings import Evaluate
 from dcmon.storage import references, sampling, versions
 from dcmon.windows import Frequency, Window
@@ -63,7 +63,7 @@ def _watch(on: Stage, version_id: int) -> None:
     """A reference, and the eight default monitors."""
     with on.app.org(on.org) as session:
         model, version = versions.get(session, version_id)
-        lifecycle.take_reference(session, model, version, _reference())
+        lifecycle.append_reference(session, model, version, _reference())
         monitors.create_defaults(session, model, Frequency.DAY)
         session.execute(text("analyze"))
 
@@ -89,7 +89,7 @@ def _eight_defaults(on: Stage) -> None:
     bare()
     ours, limits = [], []
     with Child(Evaluate()) as child:
-        kept = Kept()
+        kept = ReferenceCache()
         _evaluate(on, version_id, 0, child, kept)
         for run in range(RUNS):
             say(f"eight default monitors on a window of {ROWS} rows: run {run + 1} of {RUNS}")
@@ -119,13 +119,13 @@ def _spent(child: Child, work: Callable[[], object]) -> float:
     return ours + 1000 * (sum(process.cpu_times()[:2]) - before)
 
 
-def _evaluate(on: Stage, version_id: int, day: int, child: Child, kept: Kept) -> None:
+def _evaluate(on: Stage, version_id: int, day: int, child: Child, kept: ReferenceCache) -> None:
     """What the worker does for a window: plan, read once, run, store, judge."""
     start, settings = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(days=day), Evaluate()
     window, now = Window(start, start + timedelta(days=1)), datetime.now(UTC)
     with on.app.org(on.org, snapshot=True) as session:
         plan = planner.plan(session, version_id, window, now, settings, now)
-        workload, known = row_loader.gather(session, on.org, plan, settings, kept)
+        workload, known = row_loader.build_workload(session, on.org, plan, settings, kept)
     answers = [*known, *child.run(workload)]
     assert {answer.value.state for answer in answers} == {"OK"}, [answer.value for answer in answers]
     with on.app.org(on.org) as session:
@@ -135,7 +135,7 @@ def _evaluate(on: Stage, version_id: int, day: int, child: Child, kept: Kept) ->
 def _many(on: Stage) -> None:
     version_id = _watched(on, MANY)
     with Child(Evaluate()) as child:
-        kept = Kept()
+        kept = ReferenceCache()
         _evaluate(on, version_id, 0, child, kept)
         say(f"{MANY} daily windows of {ROWS} rows, eight monitors each")
         server = _server(on)
@@ -172,7 +172,7 @@ def _sizes(on: Stage) -> None:
 
 def _evaluations(on: Stage, version_id: int) -> list[float]:
     """How long the window takes, again and again, in ms."""
-    kept, walls = Kept(), list[float]()
+    kept, walls = ReferenceCache(), list[float]()
     with Child(Evaluate()) as child:
         for _ in range(RUNS + 1):
             with on.app.org(on.org) as session:

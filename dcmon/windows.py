@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dcmon import errors
 
-QUARTER = 900  # seconds: what rows, labels and receipts are counted by
+QUARTER_HOUR_SECONDS = 900  # seconds: what rows, labels and receipts are counted by
 
 
 class Frequency(StrEnum):
@@ -28,13 +28,13 @@ class Window:
     end: datetime
 
 
-def quarter_hour(time: datetime) -> datetime:
+def quarter_hour_start(time: datetime) -> datetime:
     """The start of the quarter of an hour that a time lies in, in UTC."""
-    return datetime.fromtimestamp(time.timestamp() // QUARTER * QUARTER, UTC)
+    return datetime.fromtimestamp(time.timestamp() // QUARTER_HOUR_SECONDS * QUARTER_HOUR_SECONDS, UTC)
 
 
 @dataclass(frozen=True)
-class Shape:
+class WindowGrid:
     """How a monitor's windows lie: each ends at a unit's end and reaches `units` units back."""
 
     frequency: Frequency
@@ -51,13 +51,13 @@ class Shape:
             end = step(end, self.frequency, 1, zone)
             yield self.ending(end, zone)
 
-    def is_shape_of(self, window: Window, zone: ZoneInfo) -> bool:
+    def includes(self, window: Window, zone: ZoneInfo) -> bool:
         """Whether a window is one of these."""
         is_aligned = floor(window.end, self.frequency, zone) == window.end
         return is_aligned and self.ending(window.end, zone) == window
 
 
-def zone(name: str) -> ZoneInfo:
+def time_zone(name: str) -> ZoneInfo:
     """The time zone of that IANA name. Raises InvalidInput."""
     try:
         return ZoneInfo(name)
@@ -85,7 +85,7 @@ def step(start: datetime, frequency: Frequency, units: int, zone: ZoneInfo) -> d
     return start
 
 
-def same_clock(time: datetime, days: int, zone: ZoneInfo) -> datetime:
+def same_clock_time(time: datetime, days: int, zone: ZoneInfo) -> datetime:
     """The moment at which the local clock shows the same, some days later or earlier."""
     return _local(time.astimezone(zone).replace(tzinfo=None, fold=0) + timedelta(days=days), zone)
 
@@ -169,10 +169,10 @@ def _change(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
 # What a window is compared with: the reference, the window before it, or the same one a week ago.
 
 
-WEEK_AT_MOST = {Frequency.HOUR: 7 * 24, Frequency.DAY: 7, Frequency.WEEK: 1, Frequency.MONTH: 0}
+MAX_UNITS_PER_WEEK = {Frequency.HOUR: 7 * 24, Frequency.DAY: 7, Frequency.WEEK: 1, Frequency.MONTH: 0}
 
 
-class With(StrEnum):
+class ComparedWith(StrEnum):
     """What takes the part of the reference."""
 
     reference = "reference"
@@ -181,45 +181,45 @@ class With(StrEnum):
 
 
 @dataclass(frozen=True)
-class Comparing:
+class Comparison:
     """Windows of a shape, and what they are compared with: earlier ones, never the reference."""
 
-    shape: Shape
-    compared_with: With
+    grid: WindowGrid
+    compared_with: ComparedWith
 
-    def earlier(self, window: Window, zone: ZoneInfo) -> Window:
+    def compared_window(self, window: Window, zone: ZoneInfo) -> Window:
         """The window that one is compared with, by the calendar: of as many units, or at the same time of a week ago.
 
         Where a clock change repeats an hour, both are compared with the one of a week ago.
         """
-        if self.compared_with is With.previous:
-            return self.shape.ending(window.start, zone)
+        if self.compared_with is ComparedWith.previous:
+            return self.grid.ending(window.start, zone)
         start = self._week_ago(window.start, zone)
-        return Window(start, step(start, self.shape.frequency, self.shape.units, zone))
+        return Window(start, step(start, self.grid.frequency, self.grid.units, zone))
 
-    def later(self, time: datetime, zone: ZoneInfo) -> Iterator[Window]:
+    def dependent_windows(self, time: datetime, zone: ZoneInfo) -> Iterator[Window]:
         """The windows that are compared with one that a moment lies in."""
-        for earlier in self.shape.containing(time, zone):
+        for earlier in self.grid.containing(time, zone):
             for start in self._candidates(earlier, zone):
-                window = Window(start, step(start, self.shape.frequency, self.shape.units, zone))
-                if self.shape.is_shape_of(window, zone) and self.earlier(window, zone) == earlier:
+                window = Window(start, step(start, self.grid.frequency, self.grid.units, zone))
+                if self.grid.includes(window, zone) and self.compared_window(window, zone) == earlier:
                     yield window
 
     def _week_ago(self, start: datetime, zone: ZoneInfo) -> datetime:
-        if self.shape.frequency is Frequency.HOUR:
-            return floor(same_clock(start, -7, zone), Frequency.HOUR, zone)
+        if self.grid.frequency is Frequency.HOUR:
+            return floor(same_clock_time(start, -7, zone), Frequency.HOUR, zone)
         return step(start, Frequency.DAY, -7, zone)
 
     def _candidates(self, earlier: Window, zone: ZoneInfo) -> set[datetime]:
         """Where windows may begin that are compared with this one; clock changes move them by up to two hours."""
-        if self.compared_with is With.previous:
+        if self.compared_with is ComparedWith.previous:
             return {earlier.end}
-        if self.shape.frequency is not Frequency.HOUR:
+        if self.grid.frequency is not Frequency.HOUR:
             return {step(earlier.start, Frequency.DAY, days, zone) for days in (6, 7, 8)}
         week, change = timedelta(days=7), timedelta(minutes=30)
         return {floor(earlier.start + week + many * change, Frequency.HOUR, zone) for many in range(-4, 5)}
 
 
-def is_possible(shape: Shape, compared_with: With) -> bool:
+def can_compare(grid: WindowGrid, compared_with: ComparedWith) -> bool:
     """Whether windows of a shape can be compared so: a week ago only when they are not longer than a week."""
-    return compared_with is not With.week_before or shape.units <= WEEK_AT_MOST[shape.frequency]
+    return compared_with is not ComparedWith.week_before or grid.units <= MAX_UNITS_PER_WEEK[grid.frequency]

@@ -16,8 +16,8 @@ from dcmon.alerting.rule_conditions import CHANGES, Subject
 from dcmon.alerting.state_machine import value_in
 from dcmon.db import Organization
 from dcmon.db.tables.org import Alert, AlertChange, AlertRule, Result, Version
-from dcmon.formatting import moment, number, typed
-from dcmon.windows import With
+from dcmon.formatting import command_prefix, format_number, format_time
+from dcmon.windows import ComparedWith
 
 VERSIONS = 10  # that are shown beside the alert's own
 
@@ -157,9 +157,9 @@ def _compared_with(view: AlertView, worst: Result | None) -> dict[str, Any] | No
     if worst is not None and worst.compared_start is not None:
         span = {"start": _iso(worst.compared_start), "end": _iso(worst.compared_end), "n": worst.compared_n}
         return {"what": view.monitor.compared_with, **span}
-    if worst is None or not view.check.needs_reference or view.monitor.compared_with != With.reference:
+    if worst is None or not view.check.needs_reference or view.monitor.compared_with != ComparedWith.reference:
         return None
-    return {"what": With.reference.value, "revision": worst.reference_revision}
+    return {"what": ComparedWith.reference.value, "revision": worst.reference_revision}
 
 
 def _measured_against(rule: AlertRule, details: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -179,7 +179,7 @@ def link(alert: Alert, org: str, public_url: str) -> str:
 
 def command(alert: Alert, org: str) -> str:
     """What to type to see more."""
-    return f"{typed(org)} alert show {alert.id}"
+    return f"{command_prefix(org)} alert show {alert.id}"
 
 
 def summary(view: AlertView) -> str:
@@ -189,13 +189,17 @@ def summary(view: AlertView) -> str:
     if alert.worst_value is None:
         said = f"{alert.metric}: {(alert.details or {}).get('reason') or 'no value'}"
     elif alert.state == "resolved":
-        said = f"{alert.metric} was {number(alert.worst_value)} at worst, is {number(alert.current_value)}"
+        said = (
+            f"{alert.metric} was {format_number(alert.worst_value)} at worst, is {format_number(alert.current_value)}"
+        )
     else:
-        said = f"{alert.metric} is {number(alert.current_value)}"
+        said = f"{alert.metric} is {format_number(alert.current_value)}"
         if alert.current_value != alert.worst_value:
-            said += f", {number(alert.worst_value)} at worst"
+            said += f", {format_number(alert.worst_value)} at worst"
     windows = f"{alert.windows} windows" if alert.windows != 1 else "1 window"
-    return f"{what}: {said} ({alert_views.condition(view.rule)}), {windows} since {moment(alert.first_window_start)}"
+    return (
+        f"{what}: {said} ({alert_views.condition(view.rule)}), {windows} since {format_time(alert.first_window_start)}"
+    )
 
 
 def sentence(rule: AlertRule) -> str:
@@ -218,7 +222,7 @@ def moved(entry: Mapping[str, Any]) -> str:
     """An entry that moved, in a line: "age 0.02 → 0.31"."""
     before, after = entry.get("before"), entry.get("after")
     return (
-        f"{entry['name']} {number(before)} → {number(after)}"
+        f"{entry['name']} {format_number(before)} → {format_number(after)}"
         if before is not None
-        else f"{entry['name']} {number(after)}"
+        else f"{entry['name']} {format_number(after)}"
     )

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from dcmon.db.tables.org import Result
-    from dcmon.monitoring.due_windows import Due
+    from dcmon.monitoring.due_windows import VersionWindow
 
 app = group(None)
 
@@ -42,10 +42,10 @@ def history(
 
     with ctx.obj.org() as session:
         monitor, after = monitors.find(session, name).id, utc(since) if since else None
-        found = (results.revisions if revisions else results.series)(session, monitor, after)
+        found = (results.all_revisions if revisions else results.series)(session, monitor, after)
         names = monitor_views.version_names(session)
         metrics = _chosen(
-            metric or [], replace(monitor_views.monitor(session, monitor, last=0), results=found).metrics, found
+            metric or [], replace(monitor_views.get_view(session, monitor, last=0), results=found).metrics, found
         )
         rows = [row(each, names, next(iter(metrics), None)) for each in found]
     shown = spread(rows, metrics if metric or not ctx.obj.output.is_narrow else metrics[:FEW])
@@ -103,21 +103,21 @@ def run(
     until = at or to
     span = (utc(from_) if from_ else None, utc(until) if until else None)
 
-    def look() -> "tuple[list[Due], str | None]":
+    def look() -> "tuple[list[VersionWindow], str | None]":
         with app.org(org) as session:
             if not wait:
-                return manual_runs.complete(session, wanted, span), None
+                return manual_runs.complete_windows(session, wanted, span), None
             return manual_runs.readiness(session, wanted, span[1], datetime.now(UTC))
 
-    due = manual_runs.await_complete(look, longest, app.output.say)
-    with manual_runs.alone(app.engine, org, name, wanted, longest, app.output.say):
+    due = manual_runs.wait_until_complete(look, longest, app.output.say)
+    with manual_runs.exclusive_run(app.engine, org, name, wanted, longest, app.output.say):
         link = app.settings.url if notify else None
-        found = list(manual_runs.run(app.engine, org, wanted, due, app.settings.evaluate, link))
+        found = list(manual_runs.evaluate_windows(app.engine, org, wanted, due, app.settings.evaluate, link))
     if notify:
         app.ring(org, work_queue.Work.notify)
     with app.org(org) as session:
         names = monitor_views.version_names(session)
-        metrics = replace(monitor_views.monitor(session, wanted, last=0), results=found).metrics
+        metrics = replace(monitor_views.get_view(session, wanted, last=0), results=found).metrics
         rows = [_judged(session, each, names, metrics) for each in found]
     columns = ["window_end", *versions(rows), "state", *spread(rows, metrics[:FEW]), "n", "violates", "reason"]
     app.output.table(rows, columns, empty="There is no complete window with samples yet.")
@@ -150,14 +150,14 @@ def backfill(
     with app.org(org) as session:
         wanted = monitors.find(session, name).id
     states: dict[str, int] = {}
-    with manual_runs.alone(app.engine, org, name, wanted, durations.parse(timeout), app.output.say):
+    with manual_runs.exclusive_run(app.engine, org, name, wanted, durations.parse(timeout), app.output.say):
         with app.org(org) as session:
-            asked = manual_runs.complete(session, wanted, (utc(from_), utc(to) if to else None))
-            due = manual_runs.missing(session, wanted, asked, app.settings.evaluate, org.retention)
+            asked = manual_runs.complete_windows(session, wanted, (utc(from_), utc(to) if to else None))
+            due = manual_runs.unevaluated_windows(session, wanted, asked, app.settings.evaluate, org.retention)
         with app.output.progress(name, counts=True) as advance:
             link = app.settings.url if notify else None
             for number, each in enumerate(
-                manual_runs.run(app.engine, org, wanted, due, app.settings.evaluate, link), 1
+                manual_runs.evaluate_windows(app.engine, org, wanted, due, app.settings.evaluate, link), 1
             ):
                 states[each.state] = states.get(each.state, 0) + 1
                 advance(number, len(due))

@@ -182,11 +182,11 @@ def _resolved(about: dict[str, Any]) -> str:
 
 
 def _values(about: dict[str, Any]) -> str:
-    from dcmon.formatting import number
+    from dcmon.formatting import format_number
 
     names = {"value": "now", "first_value": "at first", "last_value": "at last", "worst_value": "at worst"}
-    said = [f"{number(about[name])} {when}" for name, when in names.items()]
-    before = [] if about["before_value"] is None else [f"{number(about['before_value'])} before"]
+    said = [f"{format_number(about[name])} {when}" for name, when in names.items()]
+    before = [] if about["before_value"] is None else [f"{format_number(about['before_value'])} before"]
     return ", ".join(said + before)
 
 
@@ -199,7 +199,7 @@ def _remark(about: dict[str, Any]) -> str:
 def _next(view: "AlertView", org: str) -> list[str]:
     import shlex
 
-    number, dcmon = view.alert.id, formatting.typed(org)
+    number, dcmon = view.alert.id, formatting.command_prefix(org)
     look = [f"{dcmon} monitor show {shlex.quote(view.name)}", f"{dcmon} rule show {view.rule.id}"]
     if view.alert.state == "resolved":
         return look

@@ -126,9 +126,9 @@ def show(ctx: typer.Context, name: str) -> None:
             "task": model.task_type,
             "description": model.description,
             "time_zone": model.time_zone,
-            "lateness": durations.written(model.lateness),
+            "lateness": durations.to_text(model.lateness),
             "label_ratio": model.label_ratio,
-            "label_delay": durations.written(model.label_delay),
+            "label_delay": durations.to_text(model.label_delay),
             "samples_kept": retention.written(retention.effective(model.retention, org.retention)),
             "monitors": len(results.monitors_of(session, model)),
             "firing_alerts": len(firing),
@@ -154,7 +154,7 @@ def _version_row(session: "Session", model: "Model", version: "Version") -> dict
         "samples": samples.count(session, version),
         "reference": references.count(session, version),
         "newest_sample": version.watermark,
-        "state": liveness.of(model, version),
+        "state": liveness.classify(model, version),
     }
 
 
@@ -178,16 +178,16 @@ def set_(
 
     terms = {key: None if text is None else durations.parse(text)
              for key, text in (("lateness", lateness), ("label_delay", label_delay))}  # fmt: skip
-    timing = lifecycle.Timing(time_zone, label_ratio=label_ratio, **terms)
-    if timing == lifecycle.Timing():
+    timing = lifecycle.ModelTiming(time_zone, label_ratio=label_ratio, **terms)
+    if timing == lifecycle.ModelTiming():
         raise typer.BadParameter("Say what to set: --time-zone, --lateness, --label-ratio or --label-delay.")
     org = ctx.obj.organization()
     with ctx.obj.org(org) as session:
         model = models.find(session, name)
         done = lifecycle.change_model(session, org, model, timing, ctx.obj.settings.url)
         row = {
-            "model": name, "time_zone": model.time_zone, "lateness": durations.written(model.lateness),
-            "label_ratio": model.label_ratio, "label_delay": durations.written(model.label_delay), **done,
+            "model": name, "time_zone": model.time_zone, "lateness": durations.to_text(model.lateness),
+            "label_ratio": model.label_ratio, "label_delay": durations.to_text(model.label_delay), **done,
         }  # fmt: skip
     ctx.obj.ring(org, work_queue.Work.evaluate, work_queue.Work.notify)
     ctx.obj.output.value(row)

@@ -11,7 +11,7 @@ from dcmon.commands._monitor_results import Name
 
 if TYPE_CHECKING:
     from dcmon.monitoring.monitor_views import MonitorView
-    from dcmon.windows import With
+    from dcmon.windows import ComparedWith
 
 app = group(__doc__)
 app.add_typer(_monitor_results.app)
@@ -70,8 +70,8 @@ def create(
     reach = None if lookback is None else durations.parse(lookback)
     org = ctx.obj.organization()
     with ctx.obj.org(org) as session:
-        on = monitors.provide_check(session, models.find(session, model), check, parameters(param or []), name)
-        new = monitors.NewMonitor(
+        on = monitors.get_or_create_check(session, models.find(session, model), check, parameters(param or []), name)
+        new = monitors.MonitorSpec(
             name, Frequency[frequency.upper()], aggregation_window, reach, description, chosen_rows, kwargs,
             compared_with=compared_with, rows=rows_read(rows),
         )  # fmt: skip
@@ -98,13 +98,13 @@ def parameters(given: list[str]) -> dict[str, Any]:
     return found
 
 
-def compared(word: str) -> "With":
+def compared(word: str) -> "ComparedWith":
     """What --compare says. Raises BadParameter."""
-    from dcmon.windows import With
+    from dcmon.windows import ComparedWith
 
     if word.lower() not in WORDS:
         raise typer.BadParameter(f"{word!r} is none of {', '.join(WORDS)}.", param_hint="--compare")
-    return With(WORDS[word.lower()])
+    return ComparedWith(WORDS[word.lower()])
 
 
 def rows_read(word: str) -> int | None:
@@ -129,10 +129,10 @@ def list_(ctx: typer.Context, model: Annotated[str | None, typer.Option(help="On
 
     org = ctx.obj.organization()
     with ctx.obj.org(org) as session:
-        views = monitor_views.monitors(session, models.find(session, model).id if model else None, last=SHOWN)
+        views = monitor_views.list_views(session, models.find(session, model).id if model else None, last=SHOWN)
         of = {view.model.id: versions.entries(session, view.model) for view in views}
         now = datetime.now(UTC)
-        lines = [progress.lines(session, view, of[view.model.id], now, org.retention) for view in views]
+        lines = [progress.list_lines(session, view, of[view.model.id], now, org.retention) for view in views]
         rows = [line.row for each in lines for line in each]
     several = any(len(each) > 1 for each in lines)
     columns = ["monitor", *(["version"] if several else []), "every", "last", "state", "window_end", "liveness"]
@@ -153,10 +153,10 @@ def show(ctx: typer.Context, name: Name) -> None:
 
     org = ctx.obj.organization()
     with ctx.obj.org(org) as session:
-        view = monitor_views.monitor(session, monitors.find(session, name).id, last=SHOWN)
+        view = monitor_views.get_view(session, monitors.find(session, name).id, last=SHOWN)
         names = monitor_views.version_names(session)
         of = versions.entries(session, view.model)
-        lines = progress.lines(session, view, of, datetime.now(UTC), org.retention)
+        lines = progress.list_lines(session, view, of, datetime.now(UTC), org.retention)
         about = _about(view, is_json=ctx.obj.output.is_json)
         last = [_monitor_results.row(each, names, view.metric) for each in view.results[-LAST:]]
         rows = [line.row for line in lines]
@@ -201,7 +201,7 @@ def _about(view: "MonitorView", *, is_json: bool) -> dict[str, Any]:
         else None,
         "metric": kwargs.get("res_conf"),
         "rows": {None: "default", 0: "all"}.get(monitor.rows, monitor.rows),
-        "lookback": durations.written(monitor.lookback),
+        "lookback": durations.to_text(monitor.lookback),
         "description": monitor.description or None,
         "revision": monitor.revision,
     }
@@ -262,7 +262,7 @@ def set_(
     org = ctx.obj.organization()
     with ctx.obj.org(org) as session:
         monitor = monitors.find(session, name)
-        before = monitors.hold(session, monitor)
+        before = monitors.lock(session, monitor)
         fields["additional_kwargs"] = _choices(before.additional_kwargs, conf, metric, gone)
         params = None
         if changed or "param" in gone:
@@ -297,7 +297,7 @@ def delete(
 
     with ctx.obj.org() as session:
         monitor = monitors.find(session, name)
-        wanted, goes = monitor.id, monitors.extent(session, monitor)
+        wanted, goes = monitor.id, monitors.count_dependents(session, monitor)
     if not dry_run:
         said = ", ".join(f"{count:,} {what}" for what, count in goes.items())
         confirm(f"Delete monitor {name!r} with {said}?", yes)

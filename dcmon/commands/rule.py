@@ -260,7 +260,7 @@ def backtest(
     reach = durations.parse(since)
     with ctx.obj.org() as session:
         monitor_id, policy = _tried(session, name, wanted)
-        found = backtest.run(session, monitor_id, policy, results.newest_span(session, monitor_id, reach))
+        found = backtest.run(session, monitor_id, policy, results.recent_series(session, monitor_id, reach))
         about = {"rule": condition_parser.written(policy.condition), **found.summary()}
         spans = _spans(found)
     if ctx.obj.output.is_json:

@@ -319,7 +319,7 @@ def _shown(session: Any, webhook: Any) -> dict[str, Any]:
 def _for_people(row: dict[str, Any]) -> dict[str, Any]:
     from dcmon import durations
 
-    repeat = None if row["repeat"] is None else durations.written(row["repeat"])
+    repeat = None if row["repeat"] is None else durations.to_text(row["repeat"])
     models = "all" if row["models"] is None else row["models"] or "none"
     return {**row, "models": models, "repeat": repeat or "never",
             "cap": "none" if row["cap"] is None else row["cap"]}  # fmt: skip

@@ -181,4 +181,4 @@ def _pending(app: App, here: Place) -> bool:
             "select exists (select 1 from notifications"
             " where delivered_at is null and dead_at is null and attempts < 3)"
         )
-        return due_windows.is_waiting(session) or bool(session.scalar(waits))
+        return due_windows.has_claimable(session) or bool(session.scalar(waits))

@@ -39,9 +39,9 @@ def show(stage: Stage, app: App, here: Place, path: Path, ran: bool) -> None:
     """Show what the year brought."""
     with app.org(here.org) as session:
         model = models.find(session, MODEL)
-        views = monitor_views.monitors(session, model.id)
+        views = monitor_views.list_views(session, model.id)
         alerts = alert_views.alerts(session, model.id)
-        page = data.of_model(session, here.org.name, model)
+        page = data.model_report(session, here.org.name, model)
     html.write(path, page)
     snippet = path.with_name("snippet.py")
     snippet.write_text(SNIPPET.format(url=app.settings.url, token=here.token))

@@ -36,7 +36,7 @@ TENANT = f"""
       from (select count(*) as waiting, min(since) as oldest, count(*) filter (where is_recent) as recent,
                    min(since) filter (where is_recent) as oldest_recent
               from (select d.window_end > now() - interval '2 days' as is_recent, greatest({due.READY_AT},
-                           case when {flow_metrics.LIVE}
+                           case when {flow_metrics.IS_LIVE}
                                 then d.window_end + m.lateness else v.newest_logged_at end) as since
                       from due_windows d join versions v on v.id = d.version_id join models m on m.id = v.model_id
                            {due.BACKFILLED}

@@ -59,7 +59,7 @@ def _time(moment: datetime) -> str:
 def _log_in(alert_id: int, org: str | None) -> Response:
     """What a browser asks for a password at; the realm is the organization's, so that it keeps a token for each."""
     realm = re.sub("[^A-Za-z0-9 _.-]", "", f"dcmon {org or ''}").strip()
-    command = f"{formatting.typed(org) if org else 'dcmon'} alert show {alert_id}"
+    command = f"{formatting.command_prefix(org) if org else 'dcmon'} alert show {alert_id}"
     said = _page("Log in", f"<p>{html.escape(HOW.format(command=command))}</p>")
     return HTMLResponse(said, 401, {**SAFE, "www-authenticate": f'Basic realm="{realm}"'})
 

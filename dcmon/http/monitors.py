@@ -18,8 +18,8 @@ from dcmon.http.auth import Asks
 from dcmon.http.models import resolve
 from dcmon.http.versions import Filters, Time
 from dcmon.monitoring import lifecycle, monitors, reevaluation, results
-from dcmon.monitoring.monitors import NewMonitor
-from dcmon.windows import Frequency, With
+from dcmon.monitoring.monitors import MonitorSpec
+from dcmon.windows import ComparedWith, Frequency
 
 router = APIRouter(tags=["monitors"])
 
@@ -50,12 +50,12 @@ class MonitorBody(BaseModel):
     description: str | None = None
     data_filters: Filters | None = None
     additional_kwargs: AdditionalKwargs | None = None
-    compared_with: With = With.reference
+    compared_with: ComparedWith = ComparedWith.reference
     rows: Rows = None
 
-    def new(self) -> NewMonitor:
+    def new(self) -> MonitorSpec:
         """The monitor that is asked for."""
-        return NewMonitor(**_fields(self, type(self).model_fields))
+        return MonitorSpec(**_fields(self, type(self).model_fields))
 
 
 class MonitorChange(BaseModel):
@@ -72,11 +72,11 @@ class MonitorChange(BaseModel):
     description: str | None = None
     data_filters: Filters | None = None
     additional_kwargs: AdditionalKwargs | None = None
-    compared_with: With = With.reference
+    compared_with: ComparedWith = ComparedWith.reference
     rows: Rows = None
     params: dict[str, Any] | None = None
 
-    def of(self, monitor: NewMonitor) -> NewMonitor:
+    def of(self, monitor: MonitorSpec) -> MonitorSpec:
         """What a monitor becomes by it."""
         return replace(monitor, **_fields(self, self.model_fields_set - {"params"}))
 
@@ -122,7 +122,7 @@ def change(asks: Asks, monitor_id: int, body: MonitorChange) -> None:
     params = (body.params or {}) if "params" in body.model_fields_set else None
     with asks.session() as session:
         monitor = monitors.get(session, monitor_id)
-        wanted = body.of(monitors.hold(session, monitor))
+        wanted = body.of(monitors.lock(session, monitor))
         lifecycle.change_monitor(session, asks.org, monitor, wanted, asks.app.settings.url, params)
     asks.ring()
     asks.ring(Work.notify)
@@ -137,7 +137,7 @@ def schedule(
         model = resolve(session, identifier, identifier_kind)
         found = [monitor for monitor, _ in results.monitors_of(session, model)]
         for monitor in found:
-            reevaluation.of_monitor(session, monitor.id, datetime.now(UTC), body.timestamp, asks.org.retention)
+            reevaluation.enqueue_for_monitor(session, monitor.id, datetime.now(UTC), body.timestamp, asks.org.retention)
         answer = [{"id": monitor.id, "latest_schedule": body.timestamp.isoformat()} for monitor in found]
     asks.ring()
     return answer

@@ -24,7 +24,7 @@ from dcmon.storage import ledger, models, sample_tables, versions
 from dcmon.storage.columns import HASH, KEY, LEVEL, LOGGED_AT, TIME
 from dcmon.storage.ledger import Outcome
 from dcmon.tenancy import retention
-from dcmon.windows import quarter_hour
+from dcmon.windows import quarter_hour_start
 
 ROWS_AT_ONCE = 10_000  # of a deletion: some 0.2 s, in which nothing of the model is stored
 RETRIED_AT_ONCE, DROPPED_AT_ONCE = 1_000, 5_000
@@ -98,7 +98,7 @@ def _slices(session: Session, span: Span) -> Iterator[Span]:
             "select at + interval '15 minutes', n from quarter_hours"
             " where version_id = :version and at >= :from and at < :after and n > 0 order by at"
         ),
-        {"version": span.version_id, "from": quarter_hour(span.first), "after": span.after},
+        {"version": span.version_id, "from": quarter_hour_start(span.first), "after": span.after},
     )
     first, rows, ends = span.first, 0, span.first
     for ends, n in found:

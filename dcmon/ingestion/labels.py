@@ -19,7 +19,7 @@ from dcmon.ingestion.row_types import label_shape
 from dcmon.storage import pg_binary, pg_copy, sample_tables
 from dcmon.storage.ledger import Outcome
 from dcmon.storage.sample_ids import key_of, levels_of
-from dcmon.windows import QUARTER
+from dcmon.windows import QUARTER_HOUR_SECONDS
 
 Value = str | float | None
 
@@ -230,7 +230,7 @@ def _add(session: Session, model: Model, version: Version, said: Said, times: An
     into = f"copy labels_{version.relation} ({', '.join(columns)}, label) from stdin (format binary)"
     with db.copy(session, into) as copy:
         copy.write(b"".join([pg_copy.BEGIN, *chain.from_iterable(zip(heads, labels, strict=True)), pg_copy.END]))
-    quarters, which = np.unique(times // (QUARTER * 1_000_000), return_inverse=True)
+    quarters, which = np.unique(times // (QUARTER_HOUR_SECONDS * 1_000_000), return_inverse=True)
     added = np.bincount(which)
     gained = np.bincount(which, weights=[label is not None for label in said.labels]).astype(np.int64)
     db.run(
@@ -241,7 +241,7 @@ def _add(session: Session, model: Model, version: Version, said: Said, times: An
         " where q.version_id = %(version)b and q.at = t.at",
         {
             "version": version.id,
-            "at": pg_binary.times(quarters * (QUARTER * 1_000_000)),
+            "at": pg_binary.times(quarters * (QUARTER_HOUR_SECONDS * 1_000_000)),
             "added": pg_binary.int4s(added),
             "gained": pg_binary.int4s(gained),
         },

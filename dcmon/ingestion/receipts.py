@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from dcmon import db
 from dcmon.db.tables.org import Quarantined, Version
-from dcmon.windows import quarter_hour
+from dcmon.windows import quarter_hour_start
 
 if TYPE_CHECKING:  # numpy behind it is not loaded for a status
     pass
@@ -29,7 +29,7 @@ def put(session: Session, version: Version, arrived: Sequence[tuple[datetime, in
     """Count rows as received, by the quarter of an hour; `arrived`: when, and how many."""
     quarters: dict[datetime, list[tuple[datetime, int]]] = {}
     for logged_at, rows in arrived:
-        quarters.setdefault(quarter_hour(logged_at), []).append((logged_at, rows))
+        quarters.setdefault(quarter_hour_start(logged_at), []).append((logged_at, rows))
     for at, of in sorted(quarters.items()):
         taken, first = sum(rows for _, rows in of), min(logged_at for logged_at, _ in of)
         db.run(session, PUT, {"version": version.id, "at": at, "taken": taken, "first": first})
@@ -40,7 +40,7 @@ def touch(session: Session, left: Sequence[Quarantined]) -> None:
     counts: dict[tuple[int, datetime], int] = {}
     for row in left:
         if row.version_id is not None:
-            key = row.version_id, quarter_hour(row.logged_at)
+            key = row.version_id, quarter_hour_start(row.logged_at)
             counts[key] = counts.get(key, 0) + 1
     for (version_id, at), rows in sorted(counts.items()):
         session.execute(TOUCH, {"version": version_id, "at": at, "rows": rows})

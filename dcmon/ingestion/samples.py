@@ -26,7 +26,7 @@ from dcmon.storage.columns import HASH, KEY, LEVEL, LOGGED_AT, SAMPLE_ID, TIME, 
 from dcmon.storage.ledger import Outcome
 from dcmon.storage.sample_ids import key_of, levels_of
 from dcmon.storage.sampling import production
-from dcmon.windows import QUARTER
+from dcmon.windows import QUARTER_HOUR_SECONDS
 
 __all__ = ["Outcome", "Sorted", "count", "production", "sort", "split", "store", "take", "window_counts"]
 
@@ -296,7 +296,7 @@ def _copy(session: Session, version: Version, rows: Sorted, fresh: Fresh) -> Non
 
 def _touch(session: Session, version: Version, fresh: Fresh) -> None:
     """Count new rows by quarter of an hour."""
-    quarters, counts = np.unique(fresh.times // (QUARTER * 1_000_000), return_counts=True)
+    quarters, counts = np.unique(fresh.times // (QUARTER_HOUR_SECONDS * 1_000_000), return_counts=True)
     db.run(
         session,
         "insert into quarter_hours as q (version_id, at, n, rows_revision, logged_at, is_touched)"
@@ -307,7 +307,7 @@ def _touch(session: Session, version: Version, fresh: Fresh) -> None:
         {
             "version": version.id,
             "logged_at": pg_binary.time(fresh.logged.max()),
-            "at": pg_binary.times(quarters * (QUARTER * 1_000_000)),
+            "at": pg_binary.times(quarters * (QUARTER_HOUR_SECONDS * 1_000_000)),
             "n": pg_binary.int4s(counts),
         },
     )

@@ -18,7 +18,7 @@ from dcmon.errors import DcmonError
 from dcmon.jobs.worker_loop import take_turns
 from dcmon.monitoring import due_windows, evaluation, planner, row_loader
 from dcmon.monitoring.due_windows import Claim
-from dcmon.monitoring.row_loader import Kept
+from dcmon.monitoring.row_loader import ReferenceCache
 from dcmon.tenancy import organizations
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class Stopped(Exception):
 
 def run(app: App, stop: Event) -> None:
     """Evaluate until stop is set, on as many threads as there are children. A dependency that is away is waited for."""
-    kept, failed = Kept(), list[BaseException]()
+    kept, failed = ReferenceCache(), list[BaseException]()
 
     def evaluator() -> None:
         try:
@@ -61,7 +61,7 @@ class Evaluator:
 
     app: App
     stop: Event
-    kept: Kept
+    kept: ReferenceCache
     child: Child
     _renewed: float = 0
     _stopped: float | None = None
@@ -91,7 +91,7 @@ class Evaluator:
                 break
             self._one(org, claim, claims[position:])
         with db.org_session(app.engine, org) as session:
-            next_at = due_windows.next_at(session, quiet)
+            next_at = due_windows.next_claimable_at(session, quiet)
         with app.public() as session:
             work_queue.rest(session, org.id, Work.evaluate, picked[1], next_at)
         return bool(claims)
@@ -124,7 +124,7 @@ class Evaluator:
                 session, claim.version_id, claim.window, claim.touched_at, settings, now,
                 is_flow=claim.is_flow, kept=org.retention,
             )  # fmt: skip
-            workload, known = row_loader.gather(session, org, plan, settings, self.kept)
+            workload, known = row_loader.build_workload(session, org, plan, settings, self.kept)
         answers = [*known, *self.child.run(workload, lambda: self._wait(org))]
         with db.org_session(app.engine, org) as session:
             if not due_windows.is_held(session, claim):
@@ -141,7 +141,7 @@ class Evaluator:
 
     def _hold(self, org: Organization, claims: Sequence[Claim]) -> None:
         with db.org_session(self.app.engine, org) as session:
-            due_windows.renew(session, claims, self.app.settings.evaluate.lease)
+            due_windows.extend_leases(session, claims, self.app.settings.evaluate.lease)
         self._held, self._renewed = claims, time.monotonic()
 
     def _wait(self, org: Organization) -> None:
@@ -162,7 +162,7 @@ class Evaluator:
         app, settings, now = self.app, self.app.settings.evaluate, datetime.now(UTC)
         with db.org_session(app.engine, org) as session:
             if claim.attempts < TRIES:
-                due_windows.postpone(session, claim, PAUSE * 2**claim.attempts)
+                due_windows.retry_later(session, claim, PAUSE * 2**claim.attempts)
                 return
             if not due_windows.is_held(session, claim):
                 return
@@ -171,7 +171,7 @@ class Evaluator:
                 is_flow=claim.is_flow, kept=org.retention,
             )  # fmt: skip
             evaluation.store(
-                session, org, plan, evaluation.failed(plan, reason), app.settings.url, app.settings.alerts.recent
+                session, org, plan, evaluation.error_results(plan, reason), app.settings.url, app.settings.alerts.recent
             )
             due_windows.finish(session, claim, plan.again_at)
 
@@ -179,4 +179,4 @@ class Evaluator:
         """Let others have what is not begun."""
         with db.org_session(self.app.engine, org) as session:
             for claim in claims:
-                due_windows.give_back(session, claim)
+                due_windows.release(session, claim)

@@ -14,9 +14,9 @@ from sqlalchemy.types import Boolean, DateTime, Integer
 from dcmon.checks.catalogue import DATA_FLOW
 from dcmon.db.tables.org import Check, Model, Monitor, Version
 from dcmon.monitoring import empty_windows as quiet
-from dcmon.monitoring.flow_metrics import LIVE, YOUNG
+from dcmon.monitoring.flow_metrics import IS_LIVE, MAX_LIVE_AGE
 from dcmon.tenancy import retention
-from dcmon.windows import Comparing, Frequency, Shape, Window, With, zone
+from dcmon.windows import ComparedWith, Comparison, Frequency, Window, WindowGrid, time_zone
 
 EXPANDED_AT_ONCE = 5_000
 GRACE = timedelta(minutes=1)
@@ -32,7 +32,7 @@ EMPTIED = f"({NO_ROWS} and (not d.is_flow or {OVER}))"
 # A window is complete when newer samples came, or, for a live version, when its time is over.
 COMPLETE = f"""
     (d.window_end + m.lateness <= v.watermark
-     or ({LIVE} and {OVER})
+     or ({IS_LIVE} and {OVER})
      or {EMPTIED})
 """
 MINE = " where version_id = :version and window_start = :start and window_end = :end and token = :token"
@@ -73,7 +73,7 @@ NEXT = text(f"""
                     else d.window_end + m.lateness + interval '{GRACE.total_seconds()} seconds' end))
       from due_windows d join versions v on v.id = d.version_id join models m on m.id = v.model_id {BACKFILLED}
      where d.window_end + m.lateness <= v.watermark
-        or {LIVE}
+        or {IS_LIVE}
         or {NO_ROWS}
 """)
 # The version is locked before its quarter hours, as its deletion does: the other way about, the two would deadlock.
@@ -110,7 +110,7 @@ ADD = text("""
 )
 
 
-Due = tuple[int, Window]  # a version and a window of it
+VersionWindow = tuple[int, Window]  # a version and a window of it
 
 
 @dataclass(frozen=True)
@@ -134,21 +134,23 @@ def expand(session: Session, kept: timedelta | None = None) -> int:
     `kept`: the organization's retention. A window that reaches back past it has lost rows, or will: it is left alone.
     """
     touched = session.execute(TOUCHED, {"limit": EXPANDED_AT_ONCE}).all()
-    due, late = set[Due](), set[Due]()
+    due, late = set[VersionWindow](), set[VersionWindow]()
     for version_id in {row.version_id for row in touched}:
-        model, shapes = shapes_of(session, version_id)
-        local = zone(model.time_zone)
-        first = begins(model, kept, datetime.now(UTC))
+        model, shapes = version_grids(session, version_id)
+        local = time_zone(model.time_zone)
+        first = retained_from(model, kept, datetime.now(UTC))
         mine, comparing = [row for row in touched if row.version_id == version_id], _comparing(session, model)
-        compared = {window for row in mine for each in comparing for window in each.later(row.at, local)}
+        compared = {window for row in mine for each in comparing for window in each.dependent_windows(row.at, local)}
         with_rows = _with_rows(session, version_id, compared)
         for row in mine:
             found = {window for shape in shapes for window in shape.containing(row.at, local)}
             # Those compared with what was touched; one without rows says nothing, whatever it would be compared with.
-            found |= with_rows.intersection(window for each in comparing for window in each.later(row.at, local))
+            found |= with_rows.intersection(
+                window for each in comparing for window in each.dependent_windows(row.at, local)
+            )
             found = {window for window in found if window.start >= first}
             due |= {(version_id, window) for window in found}
-            late |= {(version_id, each) for each in found if row.logged_at > each.end + model.lateness + YOUNG}
+            late |= {(version_id, each) for each in found if row.logged_at > each.end + model.lateness + MAX_LIVE_AGE}
     add(session, due - late)
     add(session, late, is_backfill=True)
     flow, filled = _flow(session, touched, kept) - due, {version_id for version_id, _ in late}
@@ -167,31 +169,31 @@ def _with_rows(session: Session, version_id: int, windows: Collection[Window]) -
     return {Window(row.starts, row.ends) for row in found}
 
 
-def _flow(session: Session, touched: Sequence[Any], kept: timedelta | None) -> set[Due]:
+def _flow(session: Session, touched: Sequence[Any], kept: timedelta | None) -> set[VersionWindow]:
     """The windows that only monitors on the flow look at: of receipts, and those without a row beside what came."""
-    received, shapes, due = quiet.received(session), quiet.shapes(session), set[Due]()
+    received, shapes, due = quiet.take_touched_receipts(session), quiet.flow_grids(session), set[VersionWindow]()
     for version_id in {row.version_id for row in touched} | received.keys() if shapes else ():
         version = session.get_one(Version, version_id)
         of = shapes.get(version.model_id, set())
         model = session.get_one(Model, version.model_id)
-        local, first = zone(model.time_zone), begins(model, kept, datetime.now(UTC))
+        local, first = time_zone(model.time_zone), retained_from(model, kept, datetime.now(UTC))
         found = {
             window for at in received.get(version_id, ()) for shape in of for window in shape.containing(at, local)
         }
         if quarters := {row.at for row in touched if row.version_id == version_id}:
-            found |= quiet.around(session, version, quarters, of)
+            found |= quiet.windows_around(session, version, quarters, of)
         due |= {(version_id, window) for window in found if window.start >= first}
     return due
 
 
-def begins(model: Model, kept: timedelta | None, now: datetime) -> datetime:
+def retained_from(model: Model, kept: timedelta | None, now: datetime) -> datetime:
     """When the windows begin that retention leaves whole: earlier ones are left alone. `kept`: the organization's."""
     return retention.begins(retention.effective(model.retention, kept), now) or datetime.min.replace(tzinfo=UTC)
 
 
 def add(
     session: Session,
-    due: Iterable[Due],
+    due: Iterable[VersionWindow],
     wait: timedelta = timedelta(),
     *,
     is_backfill: bool = False,
@@ -232,7 +234,7 @@ def claim(session: Session, limit: int, lease: timedelta, quiet: timedelta = tim
     return sorted(claims, key=lambda claim: (claim.window.end, claim.version_id))
 
 
-def renew(session: Session, claims: Sequence[Claim], lease: timedelta) -> None:
+def extend_leases(session: Session, claims: Sequence[Claim], lease: timedelta) -> None:
     """Hold on to claims that wait for their turn."""
     if claims:
         session.execute(
@@ -264,7 +266,7 @@ def is_held(session: Session, claim: Claim) -> bool:
     return bool(session.scalar(text(f"select true from due_windows{MINE} for update"), _place(claim)))
 
 
-def give_back(session: Session, claim: Claim) -> None:
+def release(session: Session, claim: Claim) -> None:
     """Let a claim go that was not begun, as if it had not been taken."""
     session.execute(
         text(f"update due_windows set lease_until = null, token = null, attempts = attempts - 1{MINE}"), _place(claim)
@@ -276,7 +278,7 @@ def _place(claim: Claim) -> dict[str, Any]:
     return {"version": claim.version_id, "start": window.start, "end": window.end, "token": claim.token}
 
 
-def postpone(session: Session, claim: Claim, pause: timedelta) -> None:
+def retry_later(session: Session, claim: Claim, pause: timedelta) -> None:
     """Let a claim go that failed: it is tried again after a pause, and its attempts are remembered."""
     session.execute(
         text(f"update due_windows set lease_until = null, token = null, due_at = now() + :pause{MINE}"),
@@ -284,32 +286,35 @@ def postpone(session: Session, claim: Claim, pause: timedelta) -> None:
     )
 
 
-def next_at(session: Session, quiet: timedelta = timedelta()) -> datetime | None:
+def next_claimable_at(session: Session, quiet: timedelta = timedelta()) -> datetime | None:
     """When the next window can be claimed; None when none waits."""
     found: datetime | None = session.scalar(NEXT, {"quiet": quiet})
     return found
 
 
-def _comparing(session: Session, model: Model) -> set[Comparing]:
+def _comparing(session: Session, model: Model) -> set[Comparison]:
     """How the model's monitors compare windows with earlier ones."""
     found = session.execute(
         select(Monitor.frequency, Monitor.aggregation_window, Monitor.compared_with)
         .join(Check, Check.id == Monitor.check_id)
-        .where(Check.model_id == model.id, Check.needs_reference, Monitor.compared_with != With.reference)
+        .where(Check.model_id == model.id, Check.needs_reference, Monitor.compared_with != ComparedWith.reference)
         .distinct()
     )
-    return {Comparing(Shape(Frequency(frequency), units), With(compared)) for frequency, units, compared in found}
+    return {
+        Comparison(WindowGrid(Frequency(frequency), units), ComparedWith(compared))
+        for frequency, units, compared in found
+    }
 
 
-def shapes_of(
+def version_grids(
     session: Session, version_id: int, *, needs_reference: bool = False, reads_rows: bool = False
-) -> tuple[Model, set[Shape]]:
+) -> tuple[Model, set[WindowGrid]]:
     """The model of a version, and the shapes that its monitors' windows have.
 
     Only of those that need a reference, or that read rows.
     """
     version = session.get_one(Version, version_id)
-    reads = (Check.needs_reference & (Monitor.compared_with == With.reference)) | (not needs_reference)
+    reads = (Check.needs_reference & (Monitor.compared_with == ComparedWith.reference)) | (not needs_reference)
     reads &= (Check.class_name != DATA_FLOW.class_name) | (not reads_rows)
     found = session.execute(
         select(Monitor.frequency, Monitor.aggregation_window)
@@ -317,18 +322,18 @@ def shapes_of(
         .where(Check.model_id == version.model_id, reads)
         .distinct()
     )
-    shapes = {Shape(Frequency(frequency), units) for frequency, units in found}
+    shapes = {WindowGrid(Frequency(frequency), units) for frequency, units in found}
     return session.get_one(Model, version.model_id), shapes
 
 
 # Whether an organization has windows to be evaluated, now or later: a hint, for which no index need be read in full.
-WAITS = """
+HAS_DUE_WINDOWS = """
     exists (select 1 from quarter_hours where is_touched) or exists (select 1 from receipts where is_touched)
     or exists (select 1 from due_windows)
 """
 
 
-def is_waiting(session: Session) -> bool:
+def has_claimable(session: Session) -> bool:
     """Whether a complete window waits that is due within a moment."""
     waits = text(
         "select exists (select 1 from due_windows d join versions v on v.id = d.version_id"

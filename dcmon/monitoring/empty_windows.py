@@ -16,13 +16,13 @@ from sqlalchemy.types import DateTime
 from dcmon.checks.catalogue import DATA_FLOW
 from dcmon.db.tables.org import Check, Model, Monitor, Version
 from dcmon.monitoring import flow_metrics
-from dcmon.windows import Frequency, Shape, Window, floor, step, zone
+from dcmon.windows import Frequency, Window, WindowGrid, floor, step, time_zone
 
-COUNTED = 24  # windows of a silence
+MAX_EMPTY_WINDOWS = 24  # windows of a silence
 EXPANDED_AT_ONCE = 5_000
 
 # Whether anybody counts the windows in which nothing came, and there may be one: an hour is the shortest.
-COUNTS = f"""
+MAY_HAVE_EMPTY_WINDOWS = f"""
     exists (select 1 from checks c join versions v on v.model_id = c.model_id
              where c.class_name = '{DATA_FLOW.class_name}'
                and (v.watermark is null or v.watermark < now() - interval '1 hour'))
@@ -46,9 +46,9 @@ AROUND = text("""
 """).bindparams(bindparam("ats", type_=ARRAY(DateTime(timezone=True))))
 
 
-def shapes(session: Session) -> dict[int, set[Shape]]:
+def flow_grids(session: Session) -> dict[int, set[WindowGrid]]:
     """The shapes that windows of the monitors on the flow have, by model."""
-    found: dict[int, set[Shape]] = {}
+    found: dict[int, set[WindowGrid]] = {}
     rows = session.execute(
         select(Check.model_id, Monitor.frequency, Monitor.aggregation_window)
         .join(Monitor, Monitor.check_id == Check.id)
@@ -56,11 +56,11 @@ def shapes(session: Session) -> dict[int, set[Shape]]:
         .distinct()
     )
     for model_id, frequency, units in rows:
-        found.setdefault(model_id, set()).add(Shape(Frequency(frequency), units))
+        found.setdefault(model_id, set()).add(WindowGrid(Frequency(frequency), units))
     return found
 
 
-def received(session: Session) -> dict[int, set[datetime]]:
+def take_touched_receipts(session: Session) -> dict[int, set[datetime]]:
     """The quarter hours in which something came or left the quarantine, by version; they are not touched any more."""
     found: dict[int, set[datetime]] = {}
     for version_id, at in session.execute(TOUCHED, {"limit": EXPANDED_AT_ONCE}):
@@ -68,32 +68,36 @@ def received(session: Session) -> dict[int, set[datetime]]:
     return found
 
 
-def around(session: Session, version: Version, touched: Collection[datetime], of: Collection[Shape]) -> set[Window]:
+def windows_around(
+    session: Session, version: Version, touched: Collection[datetime], of: Collection[WindowGrid]
+) -> set[Window]:
     """The windows without a row before and after these quarter hours, up to the next rows of the version."""
-    local = zone(session.get_one(Model, version.model_id).time_zone)
+    local = time_zone(session.get_one(Model, version.model_id).time_zone)
     found = session.execute(AROUND, {"version": version.id, "ats": sorted(touched)})
-    return {window for before, after in found for shape in of for window in between(before, after, shape, local)}
+    return {
+        window for before, after in found for shape in of for window in windows_between(before, after, shape, local)
+    }
 
 
-def let_pass(session: Session, now: datetime, grace: timedelta) -> Iterator[tuple[int, Window, Model]]:
+def elapsed_windows(session: Session, now: datetime, grace: timedelta) -> Iterator[tuple[int, Window, Model]]:
     """The windows that live versions, and those that never got a row, have let pass without one."""
-    of = shapes(session)
+    of = flow_grids(session)
     versions = select(Version, Model).join(Model, Model.id == Version.model_id).where(Model.id.in_(of))
     for version, model in session.execute(versions) if of else ():
         since = version.watermark if flow_metrics.is_live(model, version) else None
         if version.watermark is None:
             since = version.created_at
         if since is not None:
-            until, local = now - model.lateness - grace, zone(model.time_zone)
+            until, local = now - model.lateness - grace, time_zone(model.time_zone)
             for shape in of[model.id]:
-                yield from ((version.id, window, model) for window in between(since, until, shape, local))
+                yield from ((version.id, window, model) for window in windows_between(since, until, shape, local))
 
 
-def between(before: datetime, after: datetime, shape: Shape, local: ZoneInfo) -> Iterator[Window]:
+def windows_between(before: datetime, after: datetime, shape: WindowGrid, local: ZoneInfo) -> Iterator[Window]:
     """The first windows in which there is nothing, when nothing came between these two moments."""
     last = floor(after, shape.frequency, local)
     end = step(floor(before, shape.frequency, local), shape.frequency, 1 + shape.units, local)
-    for _ in range(COUNTED):
+    for _ in range(MAX_EMPTY_WINDOWS):
         if end > last:
             return
         yield shape.ending(end, local)

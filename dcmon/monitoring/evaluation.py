@@ -22,7 +22,7 @@ from dcmon.monitoring import results
 from dcmon.monitoring.planner import Plan
 
 
-def failed(plan: Plan, reason: str) -> list[Answer]:
+def error_results(plan: Plan, reason: str) -> list[Answer]:
     """An ERROR for each monitor of a plan: the window can't be evaluated."""
     return [Answer(monitor.id, Value("ERROR", reason=reason)) for monitor, _ in plan.monitors]
 
@@ -67,13 +67,13 @@ def _put_results(session: Session, plan: Plan, answers: Sequence[Answer]) -> lis
     monitors = {monitor.id: (monitor, check) for monitor, check in plan.monitors}
     found, version_id = list[Result | None](), plan.version.id
     ours = sorted((each for each in answers if not each.is_baseline), key=lambda answer: answer.monitor_id)
-    before = results.lock(session, version_id, plan.window, [answer.monitor_id for answer in ours])
+    before = results.lock_newest(session, version_id, plan.window, [answer.monitor_id for answer in ours])
     for answer in ours:
         monitor, check = monitors[answer.monitor_id]
         earlier = plan.earlier.get(monitor.id)
         compared = (earlier.window, earlier.there, earlier.there.n_used(check.needs_labels)) if earlier else None
         found.append(
-            results.put(
+            results.store(
                 session, monitor, version_id, plan.window, answer.value, plan.seen_by(check), answer.n,
                 plan.version.reference_revision, answer.duration, _how(plan, answer), compared,
                 last=before.get(monitor.id),

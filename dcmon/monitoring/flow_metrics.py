@@ -21,11 +21,13 @@ if TYPE_CHECKING:  # numpy behind it is not loaded for a status
     from dcmon.storage.sampling import Extent
 
 
-OF_LABELS, OF_ROWS = ("labels", "label ratio"), ("rows", "labels", "label ratio")
-WORTH = 0.10  # what moved by a tenth is evaluated again at once
-YOUNG = timedelta(hours=1)  # a version is live while its newest sample was this young, or a lateness more, when logged
+LABEL_METRICS, ROW_METRICS = ("labels", "label ratio"), ("rows", "labels", "label ratio")
+SIGNIFICANT_CHANGE = 0.10  # what moved by a tenth is evaluated again at once
+MAX_LIVE_AGE = timedelta(
+    hours=1
+)  # a version is live while its newest sample was this young, or a lateness more, when logged
 # The same of a version v and its model m.
-LIVE = f"v.newest_logged_at - v.watermark < interval '{YOUNG.total_seconds()} seconds' + m.lateness"
+IS_LIVE = f"v.newest_logged_at - v.watermark < interval '{MAX_LIVE_AGE.total_seconds()} seconds' + m.lateness"
 
 RECEIVED = text("""
     select coalesce(sum(taken), 0) as taken, coalesce(max(waited), interval '0') as waited,
@@ -37,7 +39,7 @@ RECEIVED = text("""
 
 
 @dataclass(frozen=True)
-class Flow:
+class FlowStatistics:
     """What came for a version in a window. `extent` grows with all of it, so that a result knows what it has seen.
 
     `counts_rows`: whether no row is a finding too; `labels_due_at`: until when labels are waited for.
@@ -60,14 +62,14 @@ def measure(
     now: datetime,
     *,
     waits: bool = True,
-) -> Flow:
+) -> FlowStatistics:
     """What came in a window; `there`: what the version has in it. `waits`: for labels, as checks on labels do."""
     span = {"version": version.id, "start": window.start, "end": window.end}
     received = session.execute(RECEIVED, span).one()
     due_at = _labels_due_at(model, there, now) if waits else None
     # Labels that are waited for no more change what is said, though nothing came: that is a revision too.
     seen = there.rows_revision + there.labels_revision + int(received.revision) + (due_at is None)
-    return Flow(
+    return FlowStatistics(
         replace(there, rows_revision=seen, labels_revision=0),
         int(received.taken),
         int(received.quarantined),
@@ -94,10 +96,10 @@ def is_live(model: Model, version: Version) -> bool:
     """Whether a version's rows come as they are made; those of a model with a lateness come that much later."""
     if version.watermark is None or version.newest_logged_at is None:
         return False
-    return version.newest_logged_at - version.watermark < YOUNG + model.lateness
+    return version.newest_logged_at - version.watermark < MAX_LIVE_AGE + model.lateness
 
 
-def reach(model: Model, version: Version, now: datetime) -> tuple[datetime, datetime]:
+def countable_range(model: Model, version: Version, now: datetime) -> tuple[datetime, datetime]:
     """From when to when a version's windows can be counted: of a live one until now, or one that never got a row."""
     until = now - model.lateness
     if version.watermark is None:
@@ -106,7 +108,7 @@ def reach(model: Model, version: Version, now: datetime) -> tuple[datetime, date
     return version.earliest or version.created_at, newest
 
 
-def value(flow: Flow, chosen: Sequence[str] | None) -> Value:
+def flow_value(flow: FlowStatistics, chosen: Sequence[str] | None) -> Value:
     """The numbers of a window: those that are chosen and can be said."""
     there, share = flow.extent, flow.quarantined / max(flow.taken, flow.quarantined, 1)
     numbers = {
@@ -117,7 +119,7 @@ def value(flow: Flow, chosen: Sequence[str] | None) -> Value:
         "quarantine share": share,
         "lag": flow.waited.total_seconds(),
     }
-    left_out = {*(OF_LABELS if flow.labels_due_at is not None else ()), *(() if flow.counts_rows else OF_ROWS)}
+    left_out = {*(LABEL_METRICS if flow.labels_due_at is not None else ()), *(() if flow.counts_rows else ROW_METRICS)}
     left_out |= set() if there.n else {"label ratio"}
     wanted = [name for name in METRICS if name in (chosen or METRICS)]
     found = {name: numbers[name] for name in wanted if name not in left_out}
@@ -126,20 +128,20 @@ def value(flow: Flow, chosen: Sequence[str] | None) -> Value:
     return Value("NO_DATA", reason=_why_nothing(flow))
 
 
-def counts_labels(chosen: Sequence[str] | None) -> bool:
+def reads_labels(chosen: Sequence[str] | None) -> bool:
     """Whether labels are among the numbers that are chosen."""
-    return not chosen or any(name in OF_LABELS for name in chosen)
+    return not chosen or any(name in LABEL_METRICS for name in chosen)
 
 
-def has_moved(flow: Flow, chosen: Sequence[str] | None, before: Mapping[str, float]) -> bool:
+def has_changed(flow: FlowStatistics, chosen: Sequence[str] | None, before: Mapping[str, float]) -> bool:
     """Whether a number is there that was not, or differs by a tenth from what it was."""
-    now = value(flow, chosen).metrics
+    now = flow_value(flow, chosen).metrics
     return now.keys() != before.keys() or any(
-        abs(now[name] - before[name]) > max(1e-9, WORTH * abs(before[name])) for name in now
+        abs(now[name] - before[name]) > max(1e-9, SIGNIFICANT_CHANGE * abs(before[name])) for name in now
     )
 
 
-def _why_nothing(flow: Flow) -> str:
+def _why_nothing(flow: FlowStatistics) -> str:
     if flow.labels_due_at is not None:
         return f"Labels are waited for until {flow.labels_due_at:%Y-%m-%d %H:%M} UTC (the model's label delay)."
     return "The window has no rows, and none were to be expected: the version's rows are loaded later."

@@ -15,7 +15,7 @@ from dcmon.db.tables.org import Alert, Check, Model, Monitor, Version
 from dcmon.ingestion import reference_loading
 from dcmon.ingestion.reference_loading import Document, Loaded, Table
 from dcmon.monitoring import monitors, reevaluation
-from dcmon.monitoring.monitors import Changed, NewMonitor
+from dcmon.monitoring.monitors import MonitorChange, MonitorSpec
 from dcmon.notifications import closing, receivers
 from dcmon.storage import sample_tables
 
@@ -51,7 +51,7 @@ def delete_version(session: Session, model: Model, version: Version) -> None:
 
 
 @dataclass(frozen=True)
-class Timing:
+class ModelTiming:
     """How a model's windows lie, and what they wait for; None: as it is."""
 
     time_zone: str | None = None
@@ -64,10 +64,10 @@ def change_monitor(
     session: Session,
     org: Organization,
     monitor: Monitor,
-    new: NewMonitor,
+    new: MonitorSpec,
     public_url: str | None,
     params: Mapping[str, Any] | None = None,
-) -> Changed:
+) -> MonitorChange:
     """Change a monitor. When its values are others now, its open alerts are over: they were about the old ones.
 
     `params`: of its check, all of them; None: as they are. Raises InvalidInput or NotFound.
@@ -79,7 +79,7 @@ def change_monitor(
 
 
 def change_model(
-    session: Session, org: Organization, model: Model, timing: Timing, public_url: str | None
+    session: Session, org: Organization, model: Model, timing: ModelTiming, public_url: str | None
 ) -> Mapping[str, Any]:
     """Change how a model's windows lie. In another time zone all of them are others; returns how many are due by it.
 
@@ -94,19 +94,19 @@ def change_model(
     count = 0
     if is_moved:
         for monitor in session.scalars(select(Monitor).join(Check).where(Check.model_id == model.id)).all():
-            count += monitors.renew(session, monitor, org.retention).windows
+            count += monitors.start_revision(session, monitor, org.retention).windows
             _end_alerts(session, org, monitor, public_url, "the model's time zone was changed")
-    reevaluation.of_model(session, model)
+    reevaluation.recheck_model(session, model)
     return {"windows_due": count}
 
 
-def _require_valid(timing: Timing) -> None:
+def _require_valid(timing: ModelTiming) -> None:
     if timing.time_zone is not None:
-        windows.zone(timing.time_zone)
+        windows.time_zone(timing.time_zone)
     if timing.label_ratio is not None and not 0 <= timing.label_ratio <= 1:
         raise errors.InvalidInput(f"The label ratio is a share from 0 to 1, not {timing.label_ratio}.")
     for what, term in (("lateness", timing.lateness), ("label delay", timing.label_delay)):
-        if term is not None and not timedelta() <= term <= durations.LONGEST:
+        if term is not None and not timedelta() <= term <= durations.MAX_DURATION:
             raise errors.InvalidInput(f"The {what} is at least 0 and at most 36500 days.")
 
 
@@ -120,16 +120,16 @@ def load_reference(
 ) -> Loaded:
     """Load reference rows and have the last windows evaluated again that are compared with them."""
     if not how.get("dry_run"):
-        reevaluation.of_reference(session, version, datetime.now(UTC), samples_kept)
+        reevaluation.enqueue_for_reference(session, version, datetime.now(UTC), samples_kept)
     return reference_loading.load(session, model, version, table, samples_kept=samples_kept, **how)
 
 
 def clear_reference(session: Session, version: Version, samples_kept: timedelta | None = None) -> Loaded:
     """Remove the reference and have the last windows evaluated again that were compared with it."""
-    reevaluation.of_reference(session, version, datetime.now(UTC), samples_kept)
+    reevaluation.enqueue_for_reference(session, version, datetime.now(UTC), samples_kept)
     return reference_loading.clear(session, version, samples_kept)
 
 
-def take_reference(session: Session, model: Model, version: Version, document: Document) -> int:
+def append_reference(session: Session, model: Model, version: Version, document: Document) -> int:
     """Append the rows of a document as pandas writes it; returns how many."""
     return load_reference(session, model, version, reference_loading.split(document)).stored

@@ -17,24 +17,24 @@ from sqlalchemy.types import DateTime, Integer
 from dcmon.checks.catalogue import DATA_FLOW
 from dcmon.db.tables.org import Model, Version
 from dcmon.monitoring import due_windows, empty_windows, flow_metrics
-from dcmon.monitoring.due_windows import GRACE, Due
-from dcmon.monitoring.flow_metrics import YOUNG
-from dcmon.windows import Window, floor, step, zone
+from dcmon.monitoring.due_windows import GRACE, VersionWindow
+from dcmon.monitoring.flow_metrics import MAX_LIVE_AGE
+from dcmon.windows import Window, floor, step, time_zone
 
 SILENT_WINDOWS = 3  # so many windows without a sample are judged by the clock, then the version is stale
 # Whether the clock may have something to judge: an hour is the shortest window that can pass in silence.
-SILENT = f"""
-    exists (select 1 from versions v join models m on m.id = v.model_id where {flow_metrics.LIVE}
+MAY_HAVE_ELAPSED = f"""
+    exists (select 1 from versions v join models m on m.id = v.model_id where {flow_metrics.IS_LIVE}
                and v.watermark < now() - interval '1 hour' and v.stale_at is distinct from v.watermark)
-    or {empty_windows.COUNTS}
+    or {empty_windows.MAY_HAVE_EMPTY_WINDOWS}
 """
-ASKED = (
+WINDOW_PARAMETERS = (
     bindparam("versions", type_=ARRAY(Integer)),
     bindparam("starts", type_=ARRAY(DateTime(timezone=True))),
     bindparam("ends", type_=ARRAY(DateTime(timezone=True))),
 )
 # Each window by the index on versions and windows: there may be millions of results.
-JUDGED = text("""
+HANDLED_WINDOWS = text("""
     select w.version_id, w.window_start, w.window_end
       from unnest(:versions, :starts, :ends) w(version_id, window_start, window_end)
      where exists (select 1 from results r join monitors m on m.id = r.monitor_id join checks c on c.id = m.check_id
@@ -43,11 +43,11 @@ JUDGED = text("""
         or exists (select 1 from due_windows d
                     where d.version_id = w.version_id and d.window_start = w.window_start
                       and d.window_end = w.window_end and (:is_flow or not d.is_flow))
-""").bindparams(*ASKED)
+""").bindparams(*WINDOW_PARAMETERS)
 Liveness = Literal["live", "stale", "loaded", "empty"]
 
 
-def of(model: Model, version: Version) -> Liveness:
+def classify(model: Model, version: Version) -> Liveness:
     """Whether a version's samples come as they are made, came so until it fell silent, or were loaded."""
     if version.watermark is None or version.newest_logged_at is None:
         return "empty"
@@ -56,13 +56,13 @@ def of(model: Model, version: Version) -> Liveness:
     return "stale" if version.stale_at == version.watermark else "live"
 
 
-def make_due_by_clock(session: Session, now: datetime, kept: timedelta | None = None) -> int:
+def enqueue_elapsed(session: Session, now: datetime, kept: timedelta | None = None) -> int:
     """Make windows due that a live version let pass without a sample; returns how many. Stale ones are left alone."""
-    found = set[Due]()
+    found = set[VersionWindow]()
     for version in _live(session, now):
         assert version.watermark is not None
-        model, shapes = due_windows.shapes_of(session, version.id, reads_rows=True)
-        local, first = zone(model.time_zone), due_windows.begins(model, kept, now)
+        model, shapes = due_windows.version_grids(session, version.id, reads_rows=True)
+        local, first = time_zone(model.time_zone), due_windows.retained_from(model, kept, now)
         for shape in shapes:
             end = step(floor(version.watermark, shape.frequency, local), shape.frequency, 1, local)
             for _ in range(SILENT_WINDOWS):
@@ -71,29 +71,31 @@ def make_due_by_clock(session: Session, now: datetime, kept: timedelta | None = 
                     break
                 if (window := shape.ending(end, local)).start >= first:
                     found.add((version.id, window))
-    fresh = found - judged(session, found, is_flow=False)
+    fresh = found - handled_windows(session, found, is_flow=False)
     due_windows.add(session, fresh)
     return len(fresh) + _count_silences(session, now, kept)
 
 
 def _count_silences(session: Session, now: datetime, kept: timedelta | None) -> int:
     """Make windows due in which nothing came, for the monitors that say so; returns how many."""
-    let_pass = empty_windows.let_pass(session, now, GRACE)
+    let_pass = empty_windows.elapsed_windows(session, now, GRACE)
     found = {
-        (version, window) for version, window, model in let_pass if window.start >= due_windows.begins(model, kept, now)
+        (version, window)
+        for version, window, model in let_pass
+        if window.start >= due_windows.retained_from(model, kept, now)
     }
-    fresh = found - judged(session, found, is_flow=True)
+    fresh = found - handled_windows(session, found, is_flow=True)
     due_windows.add(session, fresh, is_flow=True)
     return len(fresh)
 
 
-def become_stale(session: Session, now: datetime) -> Sequence[str]:
+def mark_stale(session: Session, now: datetime) -> Sequence[str]:
     """The versions that the clock judges no more from now on, as MODEL/VERSION: named once until samples come."""
     named = []
     for version in _live(session, now):
         assert version.watermark is not None
-        model, shapes = due_windows.shapes_of(session, version.id)
-        local = zone(model.time_zone)
+        model, shapes = due_windows.version_grids(session, version.id)
+        local = time_zone(model.time_zone)
         silent = [
             step(floor(version.watermark, shape.frequency, local), shape.frequency, SILENT_WINDOWS + 1, local)
             for shape in shapes
@@ -110,22 +112,22 @@ def _live(session: Session, now: datetime) -> Sequence[Version]:
         select(Version)
         .join(Model)
         .where(
-            Version.newest_logged_at - Version.watermark < YOUNG + Model.lateness,
+            Version.newest_logged_at - Version.watermark < MAX_LIVE_AGE + Model.lateness,
             Version.watermark < now - timedelta(hours=1),
             or_(Version.stale_at.is_(None), Version.stale_at != Version.watermark),
         )
     ).all()
 
 
-def judged(session: Session, windows: set[Due], *, is_flow: bool) -> set[Due]:
+def handled_windows(session: Session, windows: set[VersionWindow], *, is_flow: bool) -> set[VersionWindow]:
     """Those that have a result, or wait for one, already: of monitors on the flow of rows, or of others."""
     if not windows:
         return set()
-    found = session.execute(JUDGED, asked(windows, is_flow=is_flow))
+    found = session.execute(HANDLED_WINDOWS, window_parameters(windows, is_flow=is_flow))
     return {(row.version_id, Window(row.window_start, row.window_end)) for row in found}
 
 
-def asked(windows: set[Due], *, is_flow: bool) -> dict[str, Any]:
+def window_parameters(windows: set[VersionWindow], *, is_flow: bool) -> dict[str, Any]:
     """What JUDGED is asked with."""
     ordered = sorted(windows)
     return {

@@ -23,24 +23,24 @@ from dcmon.monitoring import (
     row_loader,
     schedules,
 )
-from dcmon.monitoring.due_windows import GRACE, Due
-from dcmon.monitoring.row_loader import Kept
-from dcmon.monitoring.schedules import Timetable
+from dcmon.monitoring.due_windows import GRACE, VersionWindow
+from dcmon.monitoring.row_loader import ReferenceCache
+from dcmon.monitoring.schedules import Schedule
 from dcmon.settings import Evaluate
 from dcmon.storage import sampling
 from dcmon.windows import Window
 
 BUSY = 6  # advisory lock space: who runs a monitor by hand
 LOOKED_EVERY = 0.2  # seconds
-Span = tuple[datetime | None, datetime | None]
+EndRange = tuple[datetime | None, datetime | None]
 
 
-def complete(session: Session, monitor_id: int, span: Span) -> list[Due]:
+def complete_windows(session: Session, monitor_id: int, span: EndRange) -> list[VersionWindow]:
     """The complete windows of a monitor that end after the first time and not after the second, in order.
 
     Without the first time the last one of each version.
     """
-    on = schedules.of(session, monitor_id)
+    on = schedules.for_monitor(session, monitor_id)
     after, until = span
     found = []
     for version, begins, newest in _reaches(session, on):
@@ -53,18 +53,22 @@ def complete(session: Session, monitor_id: int, span: Span) -> list[Due]:
     return sorted(found, key=lambda each: (each[1].end, each[0]))
 
 
-def _reaches(session: Session, on: Timetable) -> Iterator[tuple[Version, datetime, datetime]]:
+def _reaches(session: Session, on: Schedule) -> Iterator[tuple[Version, datetime, datetime]]:
     """The versions that have windows, from when to when; the flow of rows can be counted where there are none, too."""
     for version in session.scalars(select(Version).where(Version.model_id == on.model.id).order_by(Version.id)):
         if data_flow.is_flow(on.check):
-            yield version, *flow_metrics.reach(on.model, version, datetime.now(UTC))
+            yield version, *flow_metrics.countable_range(on.model, version, datetime.now(UTC))
         elif version.earliest is not None and version.watermark is not None:
             yield version, version.earliest, version.watermark
 
 
-def missing(
-    session: Session, monitor_id: int, wanted: Sequence[Due], settings: Evaluate, kept: timedelta | None = None
-) -> list[Due]:
+def unevaluated_windows(
+    session: Session,
+    monitor_id: int,
+    wanted: Sequence[VersionWindow],
+    settings: Evaluate,
+    kept: timedelta | None = None,
+) -> list[VersionWindow]:
     """Those windows that have no result of the monitor as it is now, on what is there now.
 
     `kept`: the organization's retention.
@@ -73,11 +77,11 @@ def missing(
     return [each for each in wanted if not planner.is_answered(session, *each, monitor_id, settings, now, kept)]
 
 
-def run(
+def evaluate_windows(
     engine: Engine,
     org: Organization,
     monitor_id: int,
-    wanted: Sequence[Due],
+    wanted: Sequence[VersionWindow],
     settings: Evaluate,
     public_url: str | None,
 ) -> Iterator[Result]:
@@ -85,7 +89,7 @@ def run(
 
     Without `public_url` nobody is notified.
     """
-    kept = Kept()
+    kept = ReferenceCache()
     with Child(settings) as child:
         for version_id, window in wanted:
             with db.org_session(engine, org, snapshot=True) as session:
@@ -93,18 +97,18 @@ def run(
                 plan = planner.plan(
                     session, version_id, window, now, settings, now, only=monitor_id, kept=org.retention
                 )
-                workload, known = row_loader.gather(session, org, plan, settings, kept)
+                workload, known = row_loader.build_workload(session, org, plan, settings, kept)
             answers = [*known, *child.run(workload)]
             with db.org_session(engine, org) as session:
                 # Who asks is told of old windows too.
                 evaluation.store(session, org, plan, answers, public_url, None, only=monitor_id)
-                found = results.latest(session, version_id, window, [monitor_id]).get(monitor_id)
+                found = results.newest_by_monitor(session, version_id, window, [monitor_id]).get(monitor_id)
             if found is not None:
                 yield found
 
 
 @contextmanager
-def alone(
+def exclusive_run(
     engine: Engine, org: Organization, name: str, monitor_id: int, wait: timedelta, say: Callable[[str], None]
 ) -> Iterator[None]:
     """Be the only one who runs a monitor by hand; whoever does is waited for. Raises Locked when it takes too long."""
@@ -125,9 +129,9 @@ def alone(
                 connection.execute(text("select pg_advisory_unlock(:space, hashtext(:what))"), lock)
 
 
-def await_complete(
-    look: Callable[[], tuple[list[Due], str | None]], timeout: timedelta, say: Callable[[str], None]
-) -> list[Due]:
+def wait_until_complete(
+    look: Callable[[], tuple[list[VersionWindow], str | None]], timeout: timedelta, say: Callable[[str], None]
+) -> list[VersionWindow]:
     """Wait until `look` (which is `readiness` in a session) names no reason to wait. Raises StillIncomplete."""
     until, said = time.monotonic() + timeout.total_seconds(), ""
     while True:
@@ -142,15 +146,17 @@ def await_complete(
         time.sleep(LOOKED_EVERY)
 
 
-def readiness(session: Session, monitor_id: int, at: datetime | None, now: datetime) -> tuple[list[Due], str | None]:
+def readiness(
+    session: Session, monitor_id: int, at: datetime | None, now: datetime
+) -> tuple[list[VersionWindow], str | None]:
     """The complete windows that end at `at` or before (None: now), one of each version, and why to wait for others.
 
     Live versions are waited for until newer samples came, or the clock says that the window is over; those that fell
     silent or were loaded are not, as long as another one has the window.
     """
-    on = schedules.of(session, monitor_id)
+    on = schedules.for_monitor(session, monitor_id)
     window = on.ending(on.floor(at or now))
-    ready, waiting = list[Due](), list[str]()
+    ready, waiting = list[VersionWindow](), list[str]()
     for version, begins, newest in _reaches(session, on):
         is_flow = data_flow.is_flow(on.check)
         if is_flow and window.end <= begins:
@@ -158,7 +164,7 @@ def readiness(session: Session, monitor_id: int, at: datetime | None, now: datet
         why = _why_not_counted(window, newest) if is_flow else _why_not(session, on, version, window, now)
         if why is None:
             ready.append((version.id, window))
-        elif liveness.of(on.model, version) in ("live", "empty") or why.startswith("labels"):
+        elif liveness.classify(on.model, version) in ("live", "empty") or why.startswith("labels"):
             waiting.append(f"version {version.name} of {on.model.name}: {why}")
     if waiting or not ready:
         nothing = f"no version of {on.model.name} has samples newer than {window.end:%Y-%m-%d %H:%M} UTC"
@@ -171,19 +177,19 @@ def _why_not_counted(window: Window, newest: datetime) -> str | None:
     return None if window.end <= newest else f"its rows are counted until {newest:%Y-%m-%d %H:%M} UTC"
 
 
-def _why_not(session: Session, on: Timetable, version: Version, window: Window, now: datetime) -> str | None:
+def _why_not(session: Session, on: Schedule, version: Version, window: Window, now: datetime) -> str | None:
     assert version.watermark is not None
-    is_over = liveness.of(on.model, version) == "live" and window.end + on.model.lateness + GRACE <= now
+    is_over = liveness.classify(on.model, version) == "live" and window.end + on.model.lateness + GRACE <= now
     if version.watermark < window.end + on.model.lateness and not is_over:
         return f"its newest sample is of {version.watermark:%Y-%m-%d %H:%M} UTC"
     return _why_unlabelled(session, on, version, window, now) if on.check.needs_labels else None
 
 
-def _why_unlabelled(session: Session, on: Timetable, version: Version, window: Window, now: datetime) -> str | None:
+def _why_unlabelled(session: Session, on: Schedule, version: Version, window: Window, now: datetime) -> str | None:
     """What lacks labels that are still waited for: the window, or the one that it is compared with."""
     for each in (window, planner.compared(on.monitor, on.check, window, on.zone)):
         there = None if each is None else sampling.extent(session, version.id, each.start, each.end)
-        if there is not None and reevaluation_policy.labels_due_at(
+        if there is not None and reevaluation_policy.labels_awaited_until(
             [there], on.model.label_ratio, on.model.label_delay, now
         ):
             where = "" if each == window else " of the window that it is compared with"

@@ -12,7 +12,7 @@ from dcmon.checks.kinds import CheckKind
 from dcmon.db.tables.org import Check, Model
 from dcmon.storage import filters, sample_tables, versions
 from dcmon.storage.filters import Filters
-from dcmon.windows import Shape, With, is_possible
+from dcmon.windows import ComparedWith, WindowGrid, can_compare
 
 OPTIONS = {
     "feature": "--feature",
@@ -24,14 +24,14 @@ OPTIONS = {
 ALL_APART = "none"  # the library's word for a metric per feature
 
 
-def require(
+def require_valid(
     session: Session,
     model: Model,
     check: Check,
-    shape: Shape,
+    shape: WindowGrid,
     data_filters: Filters,
     additional_kwargs: Mapping[str, Any] | None,
-    compared_with: With,
+    compared_with: ComparedWith,
 ) -> None:
     """Refuse what no version of the model could be evaluated with. Raises InvalidInput, which says what to write.
 
@@ -104,8 +104,8 @@ def _require_one_of(what: str, wanted: Iterable[str], known: Sequence[str]) -> N
             raise errors.InvalidInput(f"There is no {what} {each!r}. {there}")
 
 
-def _require_comparable(kind: CheckKind, shape: Shape, compared_with: With) -> None:
-    if compared_with is With.reference:
+def _require_comparable(kind: CheckKind, shape: WindowGrid, compared_with: ComparedWith) -> None:
+    if compared_with is ComparedWith.reference:
         return
     if not kind.needs_reference:
         raise errors.InvalidInput(
@@ -113,7 +113,7 @@ def _require_comparable(kind: CheckKind, shape: Shape, compared_with: With) -> N
             + ", ".join(each.class_name for each in catalogue.KINDS if each.needs_reference and not each.is_alias)
             + "."
         )
-    if not is_possible(shape, compared_with):
+    if not can_compare(shape, compared_with):
         raise errors.InvalidInput("A window that is longer than a week has none of a week ago: compare with previous.")
 
 

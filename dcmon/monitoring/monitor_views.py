@@ -52,7 +52,7 @@ class MonitorView:
         return [result.metrics.get(self.metric) if self.metric else None for result in self.results]
 
 
-def monitors(session: Session, model_id: int | None = None, last: int | None = None) -> list[MonitorView]:
+def list_views(session: Session, model_id: int | None = None, last: int | None = None) -> list[MonitorView]:
     """All monitors, or those of a model, with their results; `last`: of so many windows of each version."""
     statement = _monitors()
     if model_id is not None:
@@ -66,7 +66,7 @@ def monitors(session: Session, model_id: int | None = None, last: int | None = N
     ]
 
 
-def monitor(session: Session, monitor_id: int, last: int | None = None) -> MonitorView:
+def get_view(session: Session, monitor_id: int, last: int | None = None) -> MonitorView:
     """One monitor with its results."""
     row = session.execute(_monitors().where(Monitor.id == monitor_id)).one()
     return MonitorView(*row, rules.of_monitor(session, monitor_id), _results(session, monitor_id, last))
@@ -82,7 +82,7 @@ def _monitors() -> Select[Monitor, Check, Model]:
 
 
 def _results(session: Session, monitor_id: int, last: int | None) -> list[Result]:
-    return results.series(session, monitor_id) if last is None else results.newest(session, monitor_id, last)
+    return results.series(session, monitor_id) if last is None else results.newest_windows(session, monitor_id, last)
 
 
 def monitor_row(view: MonitorView, width: int = 24) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def monitor_row(view: MonitorView, width: int = 24) -> dict[str, Any]:
     return {
         "id": view.monitor.id,
         "monitor": view.name,
-        "every": every(view.monitor.frequency, view.monitor.aggregation_window),
+        "every": frequency_text(view.monitor.frequency, view.monitor.aggregation_window),
         "metric": view.metric,
         "last": judged[-1] if judged else None,
         "state": None if last is None else last.state,
@@ -102,7 +102,7 @@ def monitor_row(view: MonitorView, width: int = 24) -> dict[str, Any]:
     }
 
 
-def every(frequency: str, units: int) -> str:
+def frequency_text(frequency: str, units: int) -> str:
     """A frequency in words: "day", "3 days"."""
     unit = frequency.lower()
     return unit if units == 1 else f"{units} {unit}s"

@@ -16,16 +16,16 @@ from dcmon.monitoring import monitor_validation as choices
 from dcmon.monitoring import reevaluation
 from dcmon.notifications import closing
 from dcmon.storage import sample_tables
-from dcmon.windows import Frequency, Shape, With
+from dcmon.windows import ComparedWith, Frequency, WindowGrid
 
 LONGEST_NAME = 100
 # What a monitor's values depend on.
-VALUED = ("frequency", "aggregation_window", "data_filters", "additional_kwargs", "compared_with", "rows")
+VALUE_FIELDS = ("frequency", "aggregation_window", "data_filters", "additional_kwargs", "compared_with", "rows")
 CHECK_ORDER = ("SingleDatasetPerformance", "FeatureDrift", "LabelDrift", "PredictionDrift")
 
 
 @dataclass(frozen=True)
-class NewMonitor:
+class MonitorSpec:
     """What a monitor is created from; lookback is how far its graph reaches."""
 
     name: str
@@ -36,12 +36,12 @@ class NewMonitor:
     data_filters: Mapping[str, Any] | None = None
     additional_kwargs: Mapping[str, Any] | None = None
     dashboard_id: int | None = None
-    compared_with: With = With.reference
+    compared_with: ComparedWith = ComparedWith.reference
     rows: int | None = None
 
 
 @dataclass(frozen=True)
-class Changed:
+class MonitorChange:
     """What changing a monitor did: its new revision when its values are others now, and the windows due by it."""
 
     revision: int | None = None
@@ -75,7 +75,7 @@ def create_check(
     return check
 
 
-def provide_check(
+def get_or_create_check(
     session: Session, model: Model, name: str, params: Mapping[str, Any] | None = None, called: str | None = None
 ) -> Check:
     """The model's check of that name; a class of the catalogue is added under its own name. Raises InvalidInput.
@@ -127,14 +127,14 @@ def delete_checks(session: Session, model: Model, names: Sequence[str]) -> None:
     session.flush()
 
 
-def create(session: Session, check: Check, new: NewMonitor, kept: timedelta | None = None) -> Monitor:
+def create(session: Session, check: Check, new: MonitorSpec, kept: timedelta | None = None) -> Monitor:
     """Add a monitor; the model's last windows with samples become due for it. Raises InvalidInput or NotFound.
 
     `kept`: the organization's retention.
     """
     _require_valid(session, new)
-    choices.require(
-        session, session.get_one(Model, check.model_id), check, Shape(new.frequency, new.aggregation_window),
+    choices.require_valid(
+        session, session.get_one(Model, check.model_id), check, WindowGrid(new.frequency, new.aggregation_window),
         new.data_filters, new.additional_kwargs, new.compared_with,
     )  # fmt: skip
     monitor = Monitor(
@@ -152,11 +152,11 @@ def create(session: Session, check: Check, new: NewMonitor, kept: timedelta | No
     )
     session.add(monitor)
     session.flush()
-    reevaluation.of_monitor(session, monitor.id, datetime.now(UTC), kept=kept)
+    reevaluation.enqueue_for_monitor(session, monitor.id, datetime.now(UTC), kept=kept)
     return monitor
 
 
-def _require_valid(session: Session, new: NewMonitor) -> None:
+def _require_valid(session: Session, new: MonitorSpec) -> None:
     if not new.name.strip() or len(new.name) > LONGEST_NAME:
         raise errors.InvalidInput(f"A monitor's name has 1 to {LONGEST_NAME} characters.")
     if not 1 <= new.aggregation_window <= 1000:
@@ -167,28 +167,28 @@ def _require_valid(session: Session, new: NewMonitor) -> None:
         raise errors.NotFound(what="dashboard", name=new.dashboard_id)
 
 
-def described(monitor: Monitor) -> NewMonitor:
+def current_spec(monitor: Monitor) -> MonitorSpec:
     """What a monitor that is there would be created from."""
-    return NewMonitor(
+    return MonitorSpec(
         monitor.name, Frequency(monitor.frequency), monitor.aggregation_window, monitor.lookback, monitor.description,
-        monitor.data_filters, monitor.additional_kwargs, monitor.dashboard_id, With(monitor.compared_with),
+        monitor.data_filters, monitor.additional_kwargs, monitor.dashboard_id, ComparedWith(monitor.compared_with),
         monitor.rows,
     )  # fmt: skip
 
 
-def hold(session: Session, monitor: Monitor) -> NewMonitor:
+def lock(session: Session, monitor: Monitor) -> MonitorSpec:
     """What a monitor is now; nobody else changes it until the session ends."""
     session.refresh(monitor, with_for_update={"key_share": True})
-    return described(monitor)
+    return current_spec(monitor)
 
 
 def change(
     session: Session,
     monitor: Monitor,
-    new: NewMonitor,
+    new: MonitorSpec,
     params: Mapping[str, Any] | None = None,
     kept: timedelta | None = None,
-) -> Changed:
+) -> MonitorChange:
     """Make a monitor what `new` says. Where that changes its values it is a new revision, and all windows that had a
     result, back to the retention, are due again; a name, a text or how far its graph reaches change nothing else.
 
@@ -197,11 +197,11 @@ def change(
     """
     _require_valid(session, new)
     on = check(session, monitor.check_id)
-    choices.require(
-        session, session.get_one(Model, on.model_id), on, Shape(new.frequency, new.aggregation_window),
+    choices.require_valid(
+        session, session.get_one(Model, on.model_id), on, WindowGrid(new.frequency, new.aggregation_window),
         new.data_filters, new.additional_kwargs, new.compared_with,
     )  # fmt: skip
-    is_another = any(getattr(described(monitor), name) != getattr(new, name) for name in VALUED)
+    is_another = any(getattr(current_spec(monitor), name) != getattr(new, name) for name in VALUE_FIELDS)
     if new.frequency != monitor.frequency and new.lookback == monitor.lookback:
         new = replace(new, lookback=defaults.LOOKBACK[new.frequency.value])
     monitor.name, monitor.description, monitor.lookback = new.name, new.description, new.lookback or monitor.lookback
@@ -213,7 +213,7 @@ def change(
         is_another = True
         monitor.check_id = _check_like(session, on, monitor, params).id
     session.flush()
-    return renew(session, monitor, kept) if is_another else Changed()
+    return start_revision(session, monitor, kept) if is_another else MonitorChange()
 
 
 def _check_like(session: Session, on: Check, monitor: Monitor, params: Mapping[str, Any]) -> Check:
@@ -239,7 +239,7 @@ def _check_like(session: Session, on: Check, monitor: Monitor, params: Mapping[s
     return create_check(session, model, name, on.module_name, on.class_name, params)
 
 
-def renew(session: Session, monitor: Monitor, kept: timedelta | None = None) -> Changed:
+def start_revision(session: Session, monitor: Monitor, kept: timedelta | None = None) -> MonitorChange:
     """Begin a new revision of a monitor: what it found before is history, and is found again.
 
     `kept`: the organization's retention.
@@ -247,7 +247,9 @@ def renew(session: Session, monitor: Monitor, kept: timedelta | None = None) -> 
     since = session.scalar(select(func.min(Result.window_end)).where(Result.monitor_id == monitor.id))
     monitor.revision += 1
     session.flush()
-    return Changed(monitor.revision, reevaluation.of_monitor(session, monitor.id, datetime.now(UTC), since, kept))
+    return MonitorChange(
+        monitor.revision, reevaluation.enqueue_for_monitor(session, monitor.id, datetime.now(UTC), since, kept)
+    )
 
 
 def get(session: Session, monitor_id: int) -> Monitor:
@@ -281,7 +283,7 @@ def find(session: Session, name: str) -> Monitor:
     return found[0][0]
 
 
-def extent(session: Session, monitor: Monitor) -> dict[str, int]:
+def count_dependents(session: Session, monitor: Monitor) -> dict[str, int]:
     """What goes with a monitor: results, rules and alerts."""
     ruled = select(AlertRule.id).where(AlertRule.monitor_id == monitor.id)
     counts = {
@@ -336,7 +338,7 @@ def create_defaults(session: Session, model: Model, frequency: Frequency) -> int
             continue
         board = dashboard(session).id if default.monitor.show_on_dashboard else None
         kwargs = default.monitor.additional_kwargs
-        new = NewMonitor(default.monitor.name, frequency, additional_kwargs=kwargs, dashboard_id=board)
+        new = MonitorSpec(default.monitor.name, frequency, additional_kwargs=kwargs, dashboard_id=board)
         monitor = create(session, made, new)
         created += 1
         if default.rule is not None:

@@ -13,16 +13,16 @@ from dcmon.checks import data_flow
 from dcmon.db.tables.org import Check, Model, Monitor, Result, Version
 from dcmon.monitoring import due_windows, reevaluation_policy, results
 from dcmon.monitoring import flow_metrics as flow
-from dcmon.monitoring.flow_metrics import Flow
+from dcmon.monitoring.flow_metrics import FlowStatistics
 from dcmon.monitoring.reevaluation_policy import Decision
 from dcmon.settings import Evaluate
 from dcmon.storage import sampling
 from dcmon.storage.sampling import Extent
-from dcmon.windows import Comparing, Frequency, Shape, Window, With, zone
+from dcmon.windows import ComparedWith, Comparison, Frequency, Window, WindowGrid, time_zone
 
 
 @dataclass(frozen=True)
-class Earlier:
+class ComparedWindow:
     """The window that a monitor compares with, and what the version has in it.
 
     `is_pruned`: it begins before the retention, so rows of it are gone, or go soon.
@@ -48,8 +48,8 @@ class Plan:
     there: Extent
     monitors: Sequence[tuple[Monitor, Check]]
     again_at: datetime | None = None
-    earlier: Mapping[int, Earlier] = field(default_factory=dict)
-    flow: Flow | None = None
+    earlier: Mapping[int, ComparedWindow] = field(default_factory=dict)
+    flow: FlowStatistics | None = None
     settled: Collection[int] = ()
 
     def seen_by(self, check: Check) -> Extent:
@@ -77,8 +77,10 @@ def plan(
     model = session.get_one(Model, version.model_id)
     on_it = _on(session, model, window, only, is_flow)
     there = sampling.extent(session, version_id, window.start, window.end)
-    last = results.latest(session, version_id, window, [monitor.id for monitor, _ in on_it])
-    earlier = _earlier(session, version_id, window, on_it, zone(model.time_zone), due_windows.begins(model, kept, now))
+    last = results.newest_by_monitor(session, version_id, window, [monitor.id for monitor, _ in on_it])
+    earlier = _earlier(
+        session, version_id, window, on_it, time_zone(model.time_zone), due_windows.retained_from(model, kept, now)
+    )
     counted = None
     if any(data_flow.is_flow(check) for _, check in on_it):
         counted = flow.measure(session, model, version, window, there, now, waits=only is None)
@@ -99,13 +101,13 @@ def plan(
 
 def _on(session: Session, model: Model, window: Window, only: int | None, is_flow: bool) -> list[tuple[Monitor, Check]]:
     """The monitors of a model that have this window, of those that are asked for."""
-    local = zone(model.time_zone)
+    local = time_zone(model.time_zone)
     return [
         (monitor, check)
         for monitor, check in results.monitors_of(session, model)
         if only in (None, monitor.id)
         and (data_flow.is_flow(check) or not is_flow)
-        and Shape(Frequency(monitor.frequency), monitor.aggregation_window).is_shape_of(window, local)
+        and WindowGrid(Frequency(monitor.frequency), monitor.aggregation_window).includes(window, local)
     ]
 
 
@@ -142,13 +144,13 @@ def _stays(before: Result, monitor: Monitor) -> bool:
     return before.state == "OK" and before.monitor_revision == monitor.revision
 
 
-def _of_flow(decision: Decision, counted: Flow, monitor: Monitor, before: Result | None) -> Decision:
+def _of_flow(decision: Decision, counted: FlowStatistics, monitor: Monitor, before: Result | None) -> Decision:
     """The decision on a monitor on the flow: it costs next to nothing, so what moved is seen at once."""
     chosen = (monitor.additional_kwargs or {}).get("res_conf")
-    awaited = counted.labels_due_at if flow.counts_labels(chosen) else None
-    if awaited is not None and flow.value(counted, chosen).state != "OK":
+    awaited = counted.labels_due_at if flow.reads_labels(chosen) else None
+    if awaited is not None and flow.flow_value(counted, chosen).state != "OK":
         return Decision(False, awaited)
-    if before is not None and decision.again_at is not None and flow.has_moved(counted, chosen, before.metrics):
+    if before is not None and decision.again_at is not None and flow.has_changed(counted, chosen, before.metrics):
         return Decision(True, awaited)
     return Decision(decision.now, min((each for each in (decision.again_at, awaited) if each), default=None))
 
@@ -160,23 +162,25 @@ def _earlier(
     on_it: Sequence[tuple[Monitor, Check]],
     local: ZoneInfo,
     first: datetime,
-) -> dict[int, Earlier]:
-    found: dict[int, Earlier] = {}
+) -> dict[int, ComparedWindow]:
+    found: dict[int, ComparedWindow] = {}
     extents: dict[Window, Extent] = {}
     for monitor, check in on_it:
         if (earlier := compared(monitor, check, window, local)) is None:
             continue
         if earlier not in extents:
             extents[earlier] = sampling.extent(session, version_id, earlier.start, earlier.end)
-        found[monitor.id] = Earlier(earlier, extents[earlier], earlier.start < first)
+        found[monitor.id] = ComparedWindow(earlier, extents[earlier], earlier.start < first)
     return found
 
 
 def compared(monitor: Monitor, check: Check, window: Window, local: ZoneInfo) -> Window | None:
     """The earlier window that one is compared with; None where that is the reference, or nothing."""
-    if (how := With(monitor.compared_with)) is With.reference or not check.needs_reference:
+    if (how := ComparedWith(monitor.compared_with)) is ComparedWith.reference or not check.needs_reference:
         return None
-    return Comparing(Shape(Frequency(monitor.frequency), monitor.aggregation_window), how).earlier(window, local)
+    return Comparison(WindowGrid(Frequency(monitor.frequency), monitor.aggregation_window), how).compared_window(
+        window, local
+    )
 
 
 def is_answered(
@@ -192,14 +196,14 @@ def is_answered(
     on = plan(session, version_id, window, now, settings, now, only=monitor_id, kept=kept)
     if monitor_id in on.settled:
         return True
-    last = results.latest(session, version_id, window, [monitor_id]).get(monitor_id)
+    last = results.newest_by_monitor(session, version_id, window, [monitor_id]).get(monitor_id)
     if last is None or last.state == "ERROR" or not on.monitors:
         return False
     ((monitor, check),) = on.monitors
     is_same = _same_inputs(session, last, monitor, check, on.version)
     earlier = on.earlier.get(monitor_id)
     there = None if earlier is None or earlier.is_pruned else earlier.there
-    return is_same and reevaluation_policy.has_seen(last, on.seen_by(check), there, check.needs_labels)
+    return is_same and reevaluation_policy.is_up_to_date(last, on.seen_by(check), there, check.needs_labels)
 
 
 def _same_inputs(session: Session, before: Any, monitor: Monitor, check: Check, version: Version) -> bool:
@@ -207,5 +211,5 @@ def _same_inputs(session: Session, before: Any, monitor: Monitor, check: Check, 
     if before.monitor_revision != monitor.revision or before.reference_revision == version.reference_revision:
         return bool(before.monitor_revision == monitor.revision)
     if check.needs_reference:
-        return monitor.compared_with != With.reference
+        return monitor.compared_with != ComparedWith.reference
     return not baselines.wanted_by(session, monitor.id)

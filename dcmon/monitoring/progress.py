@@ -26,7 +26,7 @@ from dcmon.monitoring import (
 from dcmon.monitoring.due_windows import GRACE
 from dcmon.monitoring.liveness import Liveness
 from dcmon.monitoring.monitor_views import MonitorView
-from dcmon.monitoring.schedules import Timetable
+from dcmon.monitoring.schedules import Schedule
 from dcmon.storage import sampling
 from dcmon.windows import Window
 
@@ -44,7 +44,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Line:
+class MonitorLine:
     """A monitor on one version, or on none: a model without a version has no more to say."""
 
     view: MonitorView
@@ -63,36 +63,38 @@ class Line:
 
 
 @dataclass(frozen=True)
-class _On(Timetable):
+class _On(Schedule):
     """A monitor on a version."""
 
     version: Version
 
 
-def lines(
+def list_lines(
     session: Session, view: MonitorView, versions: Sequence[Version], now: datetime, kept: timedelta | None = None
-) -> list[Line]:
+) -> list[MonitorLine]:
     """A monitor's results of each version apart, the version with the newest window first; and those that have none,
     where one is due. `kept`: the organization's retention.
     """
     of_version = {version.id: version for version in versions}
     parts = dict(monitor_views.by_version(view))
-    found, others = list[Line](), list[Line]()
+    found, others = list[MonitorLine](), list[MonitorLine]()
     for version_id in [*(each for each in parts if each in of_version), *(of_version.keys() - parts.keys())]:
         version, part = of_version[version_id], parts.get(version_id)
         until = part.last.window_end if part and part.last else None
-        progress = of(session, view.monitor, view.check, view.model, version, until, now, kept)
+        progress = monitor_progress(session, view.monitor, view.check, view.model, version, until, now, kept)
         if part is not None:
-            found.append(Line(part, version, progress))
+            found.append(MonitorLine(part, version, progress))
         elif progress.awaited is not None:
-            others.append(Line(replace(view, results=[]), version, progress))
+            others.append(MonitorLine(replace(view, results=[]), version, progress))
     newest = max(
         versions, key=lambda version: (version.watermark is not None, version.watermark, version.id), default=None
     )
-    return [*found, *others] or [Line(view, newest, Progress(liveness.of(view.model, newest) if newest else "empty"))]
+    return [*found, *others] or [
+        MonitorLine(view, newest, Progress(liveness.classify(view.model, newest) if newest else "empty"))
+    ]
 
 
-def of(
+def monitor_progress(
     session: Session,
     monitor: Monitor,
     check: Check,
@@ -103,12 +105,12 @@ def of(
     kept: timedelta | None = None,
 ) -> Progress:
     """How far a monitor is on a version. `until`: the end of its newest result; `kept`: as in `lines`."""
-    on, alive = _On(monitor, check, model, version), liveness.of(model, version)
+    on, alive = _On(monitor, check, model, version), liveness.classify(model, version)
     end = _counted(on, now) if data_flow.is_flow(check) else _complete(session, on, now)
     if end is None or (until is not None and until >= end):
         return Progress(alive)
     window = on.ending(end)
-    if window.start < due_windows.begins(model, kept, now):
+    if window.start < due_windows.retained_from(model, kept, now):
         return Progress(alive)
     if check.needs_labels and _waits(session, on, window, now):
         return Progress("waits for labels", end)
@@ -117,8 +119,8 @@ def of(
 
 def _counted(on: _On, now: datetime) -> datetime | None:
     """The end of the newest window in which the flow of rows is counted."""
-    begins, newest = flow_metrics.reach(on.model, on.version, now - GRACE)
-    silent = on.step(on.floor(on.version.watermark or begins), empty_windows.COUNTED + on.shape.units)
+    begins, newest = flow_metrics.countable_range(on.model, on.version, now - GRACE)
+    silent = on.step(on.floor(on.version.watermark or begins), empty_windows.MAX_EMPTY_WINDOWS + on.shape.units)
     end = min(on.floor(newest), silent)
     return end if end > begins else None
 
@@ -143,7 +145,7 @@ def _waits(session: Session, on: _On, window: Window, now: datetime) -> bool:
     other = planner.compared(on.monitor, on.check, window, on.zone)
     windows = [window, *([] if other is None else [other])]
     there = [sampling.extent(session, on.version.id, each.start, each.end) for each in windows]
-    return reevaluation_policy.labels_due_at(there, on.model.label_ratio, on.model.label_delay, now) is not None
+    return reevaluation_policy.labels_awaited_until(there, on.model.label_ratio, on.model.label_delay, now) is not None
 
 
 def _is_late(on: _On, end: datetime, alive: Liveness, now: datetime) -> bool:

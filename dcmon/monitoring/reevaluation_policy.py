@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from dcmon.db.tables.org import Result
 from dcmon.storage.sampling import Extent
 
-WORTH = 0.10  # a window that gained a tenth of its rows or labels is evaluated again at once
-LONGEST_QUIET = timedelta(hours=24)
-DOUBLED_AT_MOST = 10  # times that the quiet period of a window is doubled
+SIGNIFICANT_CHANGE = 0.10  # a window that gained a tenth of its rows or labels is evaluated again at once
+MAX_QUIET = timedelta(hours=24)
+MAX_DOUBLINGS = 10  # times that the quiet period of a window is doubled
 
 
 @dataclass(frozen=True)
@@ -40,31 +40,33 @@ def decide(
     `compared`: what is in the earlier window that it is compared with, whose late rows count as its own.
     """
     if needs_labels:
-        waits_until = labels_due_at([there, *([] if compared is None else [compared])], label_ratio, label_delay, now)
+        waits_until = labels_awaited_until(
+            [there, *([] if compared is None else [compared])], label_ratio, label_delay, now
+        )
         if waits_until is not None:
             return Decision(False, waits_until)
     if last is None or not is_same_monitor:
         return Decision(True)
-    if has_seen(last, there, compared, needs_labels):
+    if is_up_to_date(last, there, compared, needs_labels):
         return Decision(False)
     is_worth = (
         _has_moved(there.n, last.n_rows)
         or (needs_labels and _has_moved(there.n_labelled, last.n_labelled))
         or (compared is not None and _has_moved(compared.n_used(needs_labels), last.compared_n))
     )
-    waits = quiet * 2 ** min(last.revision - 1, DOUBLED_AT_MOST)
-    quiet_at = min(touched_at + waits, last.computed_at + LONGEST_QUIET)
+    waits = quiet * 2 ** min(last.revision - 1, MAX_DOUBLINGS)
+    quiet_at = min(touched_at + waits, last.computed_at + MAX_QUIET)
     return Decision(True) if is_worth or quiet_at <= now else Decision(False, quiet_at)
 
 
-def labels_due_at(windows: Iterable[Extent], ratio: float, delay: timedelta, now: datetime) -> datetime | None:
+def labels_awaited_until(windows: Iterable[Extent], ratio: float, delay: timedelta, now: datetime) -> datetime | None:
     """Until when labels are waited for in any of these windows; None when they are not."""
     short = [each for each in windows if each.n and each.label_ratio < ratio]
     waits = [until for each in short if (until := (each.logged_at or now) + delay) > now]
     return max(waits, default=None)
 
 
-def has_seen(last: Result, there: Extent, compared: Extent | None, needs_labels: bool) -> bool:
+def is_up_to_date(last: Result, there: Extent, compared: Extent | None, needs_labels: bool) -> bool:
     """Whether a result is of all that is in its window now, and in the earlier one that it was compared with."""
     return not _is_stale(there, last, needs_labels) and not _is_overtaken(compared, last, needs_labels)
 
@@ -83,4 +85,4 @@ def _is_overtaken(compared: Extent | None, last: Result, needs_labels: bool) -> 
 
 
 def _has_moved(n: int, before: int) -> bool:
-    return abs(n - before) >= max(1, WORTH * before)
+    return abs(n - before) >= max(1, SIGNIFICANT_CHANGE * before)

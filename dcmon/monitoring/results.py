@@ -16,7 +16,9 @@ from dcmon.windows import Window
 SAME_WINDOW = 5  # advisory lock space: who stores results of a window, one after the other
 
 
-def latest(session: Session, version_id: int, window: Window, monitor_ids: Sequence[int]) -> dict[int, Result]:
+def newest_by_monitor(
+    session: Session, version_id: int, window: Window, monitor_ids: Sequence[int]
+) -> dict[int, Result]:
     """The newest result of each monitor for a version's window."""
     statement = (
         select(Result)
@@ -31,7 +33,7 @@ def latest(session: Session, version_id: int, window: Window, monitor_ids: Seque
     return {result.monitor_id: result for result in session.scalars(statement)}
 
 
-def lock(session: Session, version_id: int, window: Window, monitor_ids: Sequence[int]) -> dict[int, Result]:
+def lock_newest(session: Session, version_id: int, window: Window, monitor_ids: Sequence[int]) -> dict[int, Result]:
     """Wait for whoever stores results of these monitors on the window; the newest result of each.
 
     So revisions are numbered without a gap, and one that was computed long ago never stands above a newer one.
@@ -39,10 +41,10 @@ def lock(session: Session, version_id: int, window: Window, monitor_ids: Sequenc
     place = {"space": SAME_WINDOW, "window": f"/{version_id}/{window.end.isoformat()}", "ids": sorted(monitor_ids)}
     locked = "pg_advisory_xact_lock(:space, hashtext(current_schema() || m || :window))"
     session.execute(text(f"select {locked} from unnest(cast(:ids as int[])) m"), place)
-    return latest(session, version_id, window, monitor_ids)
+    return newest_by_monitor(session, version_id, window, monitor_ids)
 
 
-def put(
+def store(
     session: Session,
     monitor: Monitor,
     version_id: int,
@@ -140,7 +142,7 @@ def series(session: Session, monitor_id: int, since: datetime | None = None) -> 
     return sorted(session.scalars(statement), key=lambda result: (result.window_end, result.version_id))
 
 
-def newest(session: Session, monitor_id: int, many: int) -> list[Result]:
+def newest_windows(session: Session, monitor_id: int, many: int) -> list[Result]:
     """The same for the last `many` windows of each version, found by the index however long the past is."""
     on = select(Monitor.revision, Check.model_id).join(Check, Check.id == Monitor.check_id)
     revision, model_id = session.execute(on.where(Monitor.id == monitor_id)).one()
@@ -158,7 +160,7 @@ def newest(session: Session, monitor_id: int, many: int) -> list[Result]:
     return sorted(found, key=lambda result: (result.window_end, result.version_id))
 
 
-def revisions(session: Session, monitor_id: int, since: datetime | None = None) -> list[Result]:
+def all_revisions(session: Session, monitor_id: int, since: datetime | None = None) -> list[Result]:
     """Every result of a monitor, those that were revised too, in order of windows and revisions."""
     statement = select(Result).where(Result.monitor_id == monitor_id)
     if since is not None:
@@ -174,7 +176,7 @@ def monitors_of(session: Session, model: Model) -> list[tuple[Monitor, Check]]:
     return [(monitor, check) for monitor, check in session.execute(statement.order_by(Monitor.id))]
 
 
-def newest_span(session: Session, monitor_id: int, reach: timedelta) -> list[Result]:
+def recent_series(session: Session, monitor_id: int, reach: timedelta) -> list[Result]:
     """A monitor's results as far back from its newest window."""
     newest = session.scalar(select(func.max(Result.window_end)).where(Result.monitor_id == monitor_id))
     return series(session, monitor_id, None if newest is None else newest - reach)

@@ -28,7 +28,7 @@ from dcmon.windows import Window
 WIDE = 100  # features: a version with more has only those read that are asked for
 
 
-class Kept:
+class ReferenceCache:
     """The rows of references that were read last: each serves many windows."""
 
     def __init__(self, most: int = 16) -> None:
@@ -59,8 +59,8 @@ class Kept:
         return self._unbalanced[place][1]
 
 
-def gather(
-    session: Session, org: Organization, plan: Plan, settings: Evaluate, kept: Kept
+def build_workload(
+    session: Session, org: Organization, plan: Plan, settings: Evaluate, kept: ReferenceCache
 ) -> tuple[Workload, list[Answer]]:
     """The workload of a plan, and what is known without running a check: no rows, or rows that can't be read.
 
@@ -71,7 +71,7 @@ def gather(
     read = partial(_read, session, plan, settings.memory // 4)
     for monitor, check in plan.monitors:
         if plan.flow is not None and data_flow.is_flow(check):
-            counted = flow_metrics.value(plan.flow, (monitor.additional_kwargs or {}).get("res_conf"))
+            counted = flow_metrics.flow_value(plan.flow, (monitor.additional_kwargs or {}).get("res_conf"))
             known.append(Answer(monitor.id, counted, plan.there.n))
     wanted = _asks(org, plan, settings.sample_size)
     for ask in wanted:
@@ -100,7 +100,7 @@ def gather(
 def _asks(org: Organization, plan: Plan, limit: int) -> list[Ask]:
     """What the monitors of a plan ask; those that read the same rows have the same features read."""
     asks = [
-        _ask(org, plan, monitor, check, rows_of(monitor, limit))
+        _ask(org, plan, monitor, check, row_limit(monitor, limit))
         for monitor, check in plan.monitors
         if not data_flow.is_flow(check)
     ]
@@ -171,7 +171,7 @@ def _ask(org: Organization, plan: Plan, monitor: Monitor, check: Check, limit: i
     )
 
 
-def rows_of(monitor: Monitor, usual: int) -> int | None:
+def row_limit(monitor: Monitor, usual: int) -> int | None:
     """How many rows a monitor reads at most; None: all of them."""
     return usual if monitor.rows is None else monitor.rows or None
 

@@ -8,11 +8,11 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.orm import Session
 
 from dcmon.db.tables.org import Check, Model, Monitor
-from dcmon.windows import Frequency, Shape, Window, floor, step, zone
+from dcmon.windows import Frequency, Window, WindowGrid, floor, step, time_zone
 
 
 @dataclass(frozen=True)
-class Timetable:
+class Schedule:
     """A monitor with all that says how its windows lie."""
 
     monitor: Monitor
@@ -20,14 +20,14 @@ class Timetable:
     model: Model
 
     @cached_property
-    def shape(self) -> Shape:
+    def shape(self) -> WindowGrid:
         """How long its windows are, and what they step by."""
-        return Shape(Frequency(self.monitor.frequency), self.monitor.aggregation_window)
+        return WindowGrid(Frequency(self.monitor.frequency), self.monitor.aggregation_window)
 
     @cached_property
     def zone(self) -> ZoneInfo:
         """The time zone that they are aligned in."""
-        return zone(self.model.time_zone)
+        return time_zone(self.model.time_zone)
 
     def floor(self, time: datetime) -> datetime:
         """The end of the last window that was over by then."""
@@ -42,8 +42,8 @@ class Timetable:
         return self.shape.ending(end, self.zone)
 
 
-def of(session: Session, monitor_id: int) -> Timetable:
+def for_monitor(session: Session, monitor_id: int) -> Schedule:
     """The timetable of the monitor of that id."""
     monitor = session.get_one(Monitor, monitor_id)
     check = session.get_one(Check, monitor.check_id)
-    return Timetable(monitor, check, session.get_one(Model, check.model_id))
+    return Schedule(monitor, check, session.get_one(Model, check.model_id))

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dcmon.formatting import typed
+from dcmon.formatting import command_prefix
 from dcmon.notifications.notifications import FORMAT
 
 LISTED = 500  # notifications in a digest; all are counted
@@ -29,7 +29,7 @@ def _group(bodies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "count": len(bodies),
         "counts": {"severity": _counted(bodies, "severity")},
         "notifications": [_inner(body, body["alert"]) for body in bodies],
-        "command": STATUS if _is_of_dcmon(bodies) else f"{typed(bodies[0]['organization'])} alert list",
+        "command": STATUS if _is_of_dcmon(bodies) else f"{command_prefix(bodies[0]['organization'])} alert list",
     }
 
 
@@ -46,7 +46,7 @@ def _digest(bodies: Sequence[Mapping[str, Any]], message_id: str) -> dict[str, A
         "notifications": [_inner(body, _brief(body)) for body in bodies[:LISTED]],
         "command": STATUS
         if _is_of_dcmon(bodies)
-        else f"{typed(organization)} notification list --message {message_id} --limit {len(bodies)}",
+        else f"{command_prefix(organization)} notification list --message {message_id} --limit {len(bodies)}",
     }
 
 

@@ -7,10 +7,9 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dcmon import errors
+from dcmon import errors, windows
 from dcmon.db.tables.org import MuteTime
 from dcmon.notifications import matchers
-from dcmon.windows import zone
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 NAMES = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -69,7 +68,7 @@ def add(session: Session, name: str, days: str, hours: str, time_zone: str, want
         days=parse_days(days),
         begins=begins,
         ends=ends,
-        time_zone=zone(time_zone).key,
+        time_zone=windows.time_zone(time_zone).key,
         matchers=[str(matchers.parse(each)) for each in wanted],
     )
     session.add(mute)
@@ -92,7 +91,7 @@ def find(session: Session, name: str) -> MuteTime:
 
 def ends_at(mute: MuteTime, now: datetime) -> datetime | None:
     """When the span that `now` lies in is over; None when it lies in none."""
-    today = now.astimezone(zone(mute.time_zone)).date()
+    today = now.astimezone(windows.time_zone(mute.time_zone)).date()
     for day in (today - timedelta(days=1), today):
         if DAYS[day.weekday()] not in mute.days:
             continue
@@ -106,4 +105,4 @@ def ends_at(mute: MuteTime, now: datetime) -> datetime | None:
 def _moment(mute: MuteTime, day: object, minutes: int) -> datetime:
     """So many minutes after a day's midnight by the clock on the wall, in UTC."""
     local = datetime.fromisoformat(f"{day}") + timedelta(minutes=minutes)
-    return local.replace(tzinfo=zone(mute.time_zone)).astimezone(UTC)
+    return local.replace(tzinfo=windows.time_zone(mute.time_zone)).astimezone(UTC)

@@ -94,7 +94,7 @@ def choose(session: Session, webhook: Webhook, choices: Choices) -> None:
     if choices.cap is not None and choices.cap < 1:
         raise errors.InvalidInput("A cap is a number of messages a minute above 0, or none.")
     if choices.repeat_every is not None and choices.repeat_every < SHORTEST_REPEAT:
-        raise errors.InvalidInput(f"What still fires is repeated every {durations.written(SHORTEST_REPEAT)} at most.")
+        raise errors.InvalidInput(f"What still fires is repeated every {durations.to_text(SHORTEST_REPEAT)} at most.")
     webhook.severities = [each for each in SEVERITIES if each in choices.severities] or list(SEVERITIES)
     webhook.model_ids = None if choices.models is None else [_model_id(session, each) for each in choices.models]
     webhook.cap, webhook.repeat_every = choices.cap, choices.repeat_every

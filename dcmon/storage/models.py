@@ -68,9 +68,9 @@ def _require_valid(new: NewModel) -> None:
         raise errors.InvalidInput(f"There is no task type {new.task_type!r}: it is one of {', '.join(TASK_TYPES)}.")
     if not 0 <= new.label_ratio <= 1:
         raise errors.InvalidInput(f"The label ratio is a share from 0 to 1, not {new.label_ratio}.")
-    if not timedelta() <= new.label_delay <= durations.LONGEST:
+    if not timedelta() <= new.label_delay <= durations.MAX_DURATION:
         raise errors.InvalidInput("The label delay is at least 0 and at most 36500 days.")
-    windows.zone(new.time_zone)
+    windows.time_zone(new.time_zone)
 
 
 def _same(there: Model, new: NewModel) -> Model:

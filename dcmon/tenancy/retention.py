@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from dcmon import durations
 from dcmon.errors import InvalidInput
 
-FOR_EVER = durations.LONGEST  # a model's own term where its organization has a shorter one
+FOR_EVER = durations.MAX_DURATION  # a model's own term where its organization has a shorter one
 EXAMPLES = "90d, 12w or 2y, or none: for ever"
 SHORTEST = timedelta(days=1)
 
@@ -22,7 +22,7 @@ def parse(text: str) -> timedelta | None:
 
 def written(term: timedelta | None) -> str | None:
     """A term as a person writes it; None: for ever."""
-    return None if term is None or term >= FOR_EVER else durations.written(term)
+    return None if term is None or term >= FOR_EVER else durations.to_text(term)
 
 
 def effective(own: timedelta | None, organization: timedelta | None) -> timedelta | None:

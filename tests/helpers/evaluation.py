@@ -11,7 +11,7 @@ from dcmon.app import App
 from dcmon.checks.dataset_schema import Value
 from dcmon.db.tables.org import Alert, Monitor, Result
 from dcmon.monitoring import lifecycle, monitors, results
-from dcmon.monitoring.monitors import NewMonitor
+from dcmon.monitoring.monitors import MonitorSpec
 from dcmon.storage import versions
 from dcmon.storage.sampling import Extent
 from dcmon.windows import Frequency, Window
@@ -51,10 +51,10 @@ def drift_of_age(app: App, target: Target) -> Target:
         parsed = [json.loads(row) for row in rows(-1)]
         names = ["age", "job", "_dc_prediction"]
         document = {"columns": names, "data": [[row[name] for name in names] for row in parsed]}
-        lifecycle.take_reference(session, model, version, json.dumps(document).encode())
-        check = monitors.provide_check(session, model, "FeatureDrift")
+        lifecycle.append_reference(session, model, version, json.dumps(document).encode())
+        check = monitors.get_or_create_check(session, model, "FeatureDrift")
         chosen = {"check_conf": {"feature": ["age"]}, "res_conf": None}
-        made = monitors.create(session, check, NewMonitor("Age", Frequency.DAY, additional_kwargs=chosen))
+        made = monitors.create(session, check, MonitorSpec("Age", Frequency.DAY, additional_kwargs=chosen))
         rules.create(session, made.id, rules.parse("> 0.2"), "high")
     return target
 
@@ -74,9 +74,9 @@ def put(app: App, target: Target, number: int, value: float, revision: int = 1) 
     with app.org(target.org) as session:
         monitor = session.scalars(select(Monitor)).one()
         found = Value("OK", {"score": value}, None, {"age": value})
-        last = results.lock(session, target.version_id, day(number), [monitor.id]).get(monitor.id)
+        last = results.lock_newest(session, target.version_id, day(number), [monitor.id]).get(monitor.id)
         place = (session, monitor, target.version_id, day(number))
-        result = results.put(*place, found, there, 100, 1, timedelta(), last=last)
+        result = results.store(*place, found, there, 100, 1, timedelta(), last=last)
         session.flush()
         assert result is not None
         alerts.judge(session, target.org, result, "https://dcmon.example")

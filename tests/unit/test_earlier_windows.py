@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcmon.windows import Comparing, Frequency, Shape, Window, With, is_possible
+from dcmon.windows import ComparedWith, Comparison, Frequency, Window, WindowGrid, can_compare
 from tests.unit.test_windows import changes, times, zones
 
 BERLIN, UTC_ZONE = ZoneInfo("Europe/Berlin"), ZoneInfo("UTC")
 comparings = st.builds(
-    Comparing,
-    st.builds(Shape, st.sampled_from(list(Frequency)), st.integers(1, 4)),
-    st.sampled_from([With.previous, With.week_before]),
-).filter(lambda each: is_possible(each.shape, each.compared_with))
+    Comparison,
+    st.builds(WindowGrid, st.sampled_from(list(Frequency)), st.integers(1, 4)),
+    st.sampled_from([ComparedWith.previous, ComparedWith.week_before]),
+).filter(lambda each: can_compare(each.grid, each.compared_with))
 
 
 def at(text: str) -> datetime:
@@ -54,56 +54,56 @@ def window(start: str, end: str) -> Window:
 def test_the_earlier_window_is_found_by_the_calendar(
     frequency: str, units: int, compared_with: str, given_window: tuple[str, str], expected: tuple[str, str]
 ) -> None:
-    comparing = Comparing(Shape(Frequency(frequency), units), With(compared_with))
-    assert comparing.earlier(window(*given_window), BERLIN) == window(*expected)
+    comparing = Comparison(WindowGrid(Frequency(frequency), units), ComparedWith(compared_with))
+    assert comparing.compared_window(window(*given_window), BERLIN) == window(*expected)
 
 
 def test_a_late_row_in_a_repeated_hours_week_before_touches_both_hours() -> None:
-    comparing = Comparing(Shape(Frequency.HOUR, 1), With.week_before)
-    found = sorted(comparing.later(at("2026-10-18T02:30+02:00"), BERLIN))
+    comparing = Comparison(WindowGrid(Frequency.HOUR, 1), ComparedWith.week_before)
+    found = sorted(comparing.dependent_windows(at("2026-10-18T02:30+02:00"), BERLIN))
     assert found == [
         window("2026-10-25T02:00+02:00", "2026-10-25T02:00+01:00"),
         window("2026-10-25T02:00+01:00", "2026-10-25T03:00+01:00"),
     ]
 
 
-def law(local: ZoneInfo, time: datetime, comparing: Comparing, share: float) -> None:
-    for found in comparing.shape.containing(time, local):
-        earlier = comparing.earlier(found, local)
-        assert earlier.start < earlier.end <= found.start or comparing.compared_with is With.week_before
-        assert comparing.shape.is_shape_of(earlier, local)
+def law(local: ZoneInfo, time: datetime, comparing: Comparison, share: float) -> None:
+    for found in comparing.grid.containing(time, local):
+        earlier = comparing.compared_window(found, local)
+        assert earlier.start < earlier.end <= found.start or comparing.compared_with is ComparedWith.week_before
+        assert comparing.grid.includes(earlier, local)
         inside = earlier.start + (earlier.end - earlier.start) * share
-        assert found in set(comparing.later(inside, local))
-        for later in comparing.later(inside, local):
-            compared = comparing.earlier(later, local)
+        assert found in set(comparing.dependent_windows(inside, local))
+        for later in comparing.dependent_windows(inside, local):
+            compared = comparing.compared_window(later, local)
             assert compared.start <= inside < compared.end
 
 
 @settings(deadline=None)
 @given(zones, times, comparings, st.floats(0, 0.99))
 def test_each_window_is_touched_by_every_moment_of_the_one_it_is_compared_with(
-    local: ZoneInfo, time: datetime, comparing: Comparing, share: float
+    local: ZoneInfo, time: datetime, comparing: Comparison, share: float
 ) -> None:
     law(local, time, comparing, share)
 
 
 @settings(max_examples=300, deadline=None)
 @given(changes(), comparings, st.floats(0, 0.99))
-def test_so_it_is_beside_a_clock_change(change: tuple[ZoneInfo, datetime], comparing: Comparing, share: float) -> None:
+def test_so_it_is_beside_a_clock_change(change: tuple[ZoneInfo, datetime], comparing: Comparison, share: float) -> None:
     law(*change, comparing, share)
 
 
 @settings(max_examples=300, deadline=None)
 @given(changes(), comparings, st.floats(0, 0.99))
 def test_so_it_is_a_week_after_a_clock_change(
-    change: tuple[ZoneInfo, datetime], comparing: Comparing, share: float
+    change: tuple[ZoneInfo, datetime], comparing: Comparison, share: float
 ) -> None:
     law(change[0], change[1] + timedelta(days=7), comparing, share)
 
 
 def test_a_window_longer_than_a_week_has_none_of_a_week_ago() -> None:
-    assert is_possible(Shape(Frequency.DAY, 7), With.week_before)
-    assert is_possible(Shape(Frequency.WEEK, 1), With.week_before)
-    for shape in (Shape(Frequency.DAY, 8), Shape(Frequency.WEEK, 2), Shape(Frequency.MONTH, 1)):
-        assert not is_possible(shape, With.week_before)
-        assert is_possible(shape, With.previous)
+    assert can_compare(WindowGrid(Frequency.DAY, 7), ComparedWith.week_before)
+    assert can_compare(WindowGrid(Frequency.WEEK, 1), ComparedWith.week_before)
+    for shape in (WindowGrid(Frequency.DAY, 8), WindowGrid(Frequency.WEEK, 2), WindowGrid(Frequency.MONTH, 1)):
+        assert not can_compare(shape, ComparedWith.week_before)
+        assert can_compare(shape, ComparedWith.previous)

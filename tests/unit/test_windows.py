@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcmon import errors, windows
-from dcmon.windows import Frequency, Shape, Window, floor, step, zone
+from dcmon.windows import Frequency, Window, WindowGrid, floor, step, time_zone
 
 ZONES = sorted(available_timezones() - {"localtime", "Factory"})
 # Before 1973 some zones were off by odd minutes; dcmon takes samples from 1970 on.
@@ -32,19 +32,19 @@ def changes(draw: st.DrawFn) -> tuple[ZoneInfo, datetime]:
 
 
 def check(local: ZoneInfo, time: datetime, frequency: Frequency, count: int) -> None:
-    shape = Shape(frequency, count)
+    shape = WindowGrid(frequency, count)
     found = list(shape.containing(time, local))
     assert len(found) == count
-    assert floor(time, frequency, local) == next(Shape(frequency, 1).containing(time, local)).start
+    assert floor(time, frequency, local) == next(WindowGrid(frequency, 1).containing(time, local)).start
     for window in found:
         assert window.start <= time < window.end
         assert floor(window.start, frequency, local) == window.start
         assert floor(window.end, frequency, local) == window.end
-        assert shape.is_shape_of(window, local)
+        assert shape.includes(window, local)
     for earlier, later in pairwise(found):
         assert earlier.start < later.start
         assert earlier.end < later.end
-    tiles = Shape(frequency, 1)
+    tiles = WindowGrid(frequency, 1)
     [inside] = tiles.containing(time, local)
     [before] = tiles.containing(inside.start - timedelta.resolution, local)
     [after] = tiles.containing(inside.end, local)
@@ -90,13 +90,13 @@ def test_windows_contain_the_moment_and_tile_beside_a_clock_change(
 def test_no_moment_near_a_famous_clock_change_is_left_out(name: str, near: str) -> None:
     for quarter in range(-30 * 4, 30 * 4, 3):
         for frequency in Frequency:
-            check(zone(name), utc(near) + timedelta(minutes=15 * quarter + 1), frequency, 2)
+            check(time_zone(name), utc(near) + timedelta(minutes=15 * quarter + 1), frequency, 2)
 
 
 @given(changes(), frequencies)
 def test_a_unit_is_as_long_as_the_calendar_says(change: tuple[ZoneInfo, datetime], frequency: Frequency) -> None:
     local, time = change
-    [window] = Shape(frequency, 1).containing(time, local)
+    [window] = WindowGrid(frequency, 1).containing(time, local)
     longest = {"HOUR": 1, "DAY": 24, "WEEK": 7 * 24, "MONTH": 31 * 24}[frequency]
     gained = timedelta(0 if frequency is Frequency.HOUR else 1)  # the most that a clock was ever set back
     assert timedelta() < window.end - window.start <= timedelta(hours=longest) + gained
@@ -108,10 +108,10 @@ def utc(text: str) -> datetime:
 
 def span(frequency: Frequency, text: str, name: str, count: int = 1) -> tuple[str, str]:
     """The last window around a local time, in local time."""
-    local = zone(name)
+    local = time_zone(name)
     time = datetime.fromisoformat(text)
     time = time if time.tzinfo else time.replace(tzinfo=local)
-    window = list(Shape(frequency, count).containing(time.astimezone(UTC), local))[-1]
+    window = list(WindowGrid(frequency, count).containing(time.astimezone(UTC), local))[-1]
     return (window.start.astimezone(local).isoformat(), window.end.astimezone(local).isoformat())
 
 
@@ -151,13 +151,13 @@ def test_a_window_follows_the_local_calendar(frequency: str, time: str, name: st
 
 
 def test_a_window_of_several_units_ends_at_each_unit() -> None:
-    found = Shape(Frequency.DAY, 3).containing(utc("2026-03-10T12:00Z"), zone("UTC"))
+    found = WindowGrid(Frequency.DAY, 3).containing(utc("2026-03-10T12:00Z"), time_zone("UTC"))
 
     assert [(w.start.day, w.end.day) for w in found] == [(8, 11), (9, 12), (10, 13)]
 
 
 def test_a_moment_on_a_boundary_lies_in_the_window_that_begins() -> None:
-    [window] = Shape(Frequency.WEEK, 1).containing(utc("2026-03-09T00:00Z"), zone("UTC"))
+    [window] = WindowGrid(Frequency.WEEK, 1).containing(utc("2026-03-09T00:00Z"), time_zone("UTC"))
 
     assert (window.start.date(), window.end.date()) == (date(2026, 3, 9), date(2026, 3, 16))
 
@@ -171,17 +171,20 @@ def test_a_moment_on_a_boundary_lies_in_the_window_that_begins() -> None:
     ],
 )
 def test_only_aligned_windows_are_of_the_shape(start: str, end: str, is_one: bool) -> None:
-    assert Shape(Frequency.WEEK, 1).is_shape_of(Window(utc(start), utc(end)), zone("UTC")) is is_one
+    assert WindowGrid(Frequency.WEEK, 1).includes(Window(utc(start), utc(end)), time_zone("UTC")) is is_one
 
 
 def test_a_thousand_hours_are_found_in_no_time() -> None:
-    assert len(list(Shape(Frequency.HOUR, 1000).containing(utc("2026-04-10T00:00Z"), zone("Europe/Berlin")))) == 1000
+    assert (
+        len(list(WindowGrid(Frequency.HOUR, 1000).containing(utc("2026-04-10T00:00Z"), time_zone("Europe/Berlin"))))
+        == 1000
+    )
 
 
 @pytest.mark.parametrize("name", ["Mars/Olympus", "", "../etc/passwd", "/etc/passwd", "a\0b"])
 def test_a_zone_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(errors.InvalidInput, match="no time zone"):
-        windows.zone(name)
+        windows.time_zone(name)
 
 
 @pytest.mark.parametrize(
@@ -197,6 +200,6 @@ def test_a_moment_in_the_hour_after_midnight_that_comes_twice_lies_in_the_day_th
     local, starts, time = ZoneInfo(name), datetime.fromisoformat(day), datetime.fromisoformat(repeated)
     assert floor(time, Frequency.DAY, local) == starts
     assert floor(starts + timedelta(hours=1), Frequency.DAY, local) == starts
-    assert not Shape(Frequency.DAY, 1).is_shape_of(
+    assert not WindowGrid(Frequency.DAY, 1).includes(
         Window(step(starts, Frequency.DAY, -1, local), starts + timedelta(hours=1)), local
     )

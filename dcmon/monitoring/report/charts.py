@@ -7,7 +7,7 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
-from dcmon.formatting import moment, number
+from dcmon.formatting import format_number, format_time
 
 SEVERITY_COLORS = {"low": "#5b8def", "medium": "#d99a00", "high": "#e8702a", "critical": "#d6336c"}
 # Told apart by people with any colour vision, on white and on black (Okabe and Ito).
@@ -53,7 +53,7 @@ class Threshold:
     @property
     def text(self) -> str:
         """As a person reads it: its label, or sign and number."""
-        return self.label or f"{_SIGNS.get(self.operator, self.operator)} {number(self.value)}"
+        return self.label or f"{_SIGNS.get(self.operator, self.operator)} {format_number(self.value)}"
 
     @property
     def is_lower_bound(self) -> bool:
@@ -130,7 +130,7 @@ class MonitorSeries:
         return "ok" if self.values else "no value"
 
 
-def embedded(figures: Sequence[Mapping[str, Any]]) -> str:
+def figures_json(figures: Sequence[Mapping[str, Any]]) -> str:
     """Figures as JSON that can stand inside a script element, whatever names they hold."""
     text = json.dumps(figures, allow_nan=False, separators=(",", ":"), ensure_ascii=True)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
@@ -214,7 +214,7 @@ def _line(series: MonitorSeries, version: str, metric: str, name: str, color: st
 
 def _hover(point: Point, name: str, value: float | None) -> str:
     remark = f"<br>{_wrapped(point.reason)}" if point.reason else ""
-    return f"<b>{number(value)}</b> {escape(name)}<br>{_window(point)}, n = {point.n:,}{remark}"
+    return f"<b>{format_number(value)}</b> {escape(name)}<br>{_window(point)}, n = {point.n:,}{remark}"
 
 
 def _gaps(series: MonitorSeries) -> list[dict[str, Any]]:
@@ -242,7 +242,7 @@ def _gap(point: Point) -> str:
 
 
 def _window(point: Point) -> str:
-    return f"{moment(point.start)} to {moment(point.end)}"
+    return f"{format_time(point.start)} to {format_time(point.end)}"
 
 
 def _wrapped(text: str | None, width: int = 70) -> str:

@@ -16,12 +16,12 @@ from dcmon.monitoring.report.html import Report
 from dcmon.storage import versions
 
 
-def of_model(session: Session, organization: str, model: Model) -> Report:
+def model_report(session: Session, organization: str, model: Model) -> Report:
     """Everything that a model's monitors found, with their alerts."""
     found = versions.entries(session, model)
     names = {version.id: version.name for version in found}
     alerts = alert_views.alerts(session, model.id)
-    series = [_series(view, alerts, names) for view in monitor_views.monitors(session, model.id)]
+    series = [_series(view, alerts, names) for view in monitor_views.list_views(session, model.id)]
     now = datetime.now(UTC)
     return Report(
         organization,

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from dcmon.formatting import moment, number
+from dcmon.formatting import format_number, format_time
 from dcmon.monitoring.report import charts
 from dcmon.monitoring.report.charts import AlertSpan, MonitorSeries, Point, Threshold
 
@@ -30,10 +30,10 @@ class Report:
 
 def write(path: Path, report: Report) -> None:
     """Write the report as one self-contained HTML file (about 5 MB, plotly.js inside). Raises OSError."""
-    path.write_text(html(report), encoding="utf-8")
+    path.write_text(render(report), encoding="utf-8")
 
 
-def html(report: Report) -> str:
+def render(report: Report) -> str:
     """The page. Names are escaped, so a model may be called anything."""
     from plotly.offline import get_plotlyjs
 
@@ -46,7 +46,7 @@ def html(report: Report) -> str:
         monitors=_table(_MONITORS, [_monitor(index, series) for index, series in enumerate(report.monitors)]),
         alerts=_alerts(report),
         charts="".join(_chart(index, series) for index, series in enumerate(report.monitors)),
-        figures=charts.embedded(figures),
+        figures=charts.figures_json(figures),
         plotly=get_plotlyjs(),
     )
 
@@ -60,7 +60,7 @@ def _facts(report: Report) -> str:
         "Organization": report.organization,
         "Version": report.version,
         "Period": f"{report.start:%Y-%m-%d} to {report.end:%Y-%m-%d}",
-        "Generated": f"{moment(report.generated_at)} UTC",
+        "Generated": f"{format_time(report.generated_at)} UTC",
     }
     return "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
 
@@ -69,7 +69,7 @@ def _monitor(index: int, series: MonitorSeries) -> tuple[str, ...]:
     return (
         f'<a href="#monitor-{index}">{escape(series.name)}</a>',
         escape(series.frequency.lower()),
-        _num(number(series.last)),
+        _num(format_number(series.last)),
         _num(_worst(series)),
         _num(str(len(series.alerts)) if series.thresholds else "no rule"),
         _badge(series.state, series.open_severity or series.state),
@@ -82,8 +82,8 @@ def _worst(series: MonitorSeries) -> str:
     if not values:
         return "–"
     if not series.thresholds:
-        return f"{number(min(values))} to {number(max(values))}"
-    return number(min(values) if series.thresholds[0].is_lower_bound else max(values))
+        return f"{format_number(min(values))} to {format_number(max(values))}"
+    return format_number(min(values) if series.thresholds[0].is_lower_bound else max(values))
 
 
 def _alerts(report: Report) -> str:
@@ -95,14 +95,14 @@ def _alerts(report: Report) -> str:
 
 
 def _alert(index: int, series: MonitorSeries, alert: AlertSpan) -> tuple[str, ...]:
-    until = escape(moment(alert.until)) if alert.until else '<span class="open">still open</span>'
+    until = escape(format_time(alert.until)) if alert.until else '<span class="open">still open</span>'
     rule = alert.threshold.text if alert.threshold else "–"
     return (
         f'<a href="#monitor-{index}">{escape(series.name)}</a>',
         _badge(alert.severity, alert.severity),
-        f"<time>{escape(moment(alert.since))}</time>",
+        f"<time>{escape(format_time(alert.since))}</time>",
         f"<time>{until}</time>",
-        _num(number(alert.worst)),
+        _num(format_number(alert.worst)),
         escape(rule),
         escape(alert.driver or "–"),
     )

@@ -19,7 +19,7 @@ from dcmon.alerting.rules import Change, create, parse
 from dcmon.checks import catalogue
 from dcmon.db import Organization
 from dcmon.monitoring import lifecycle, monitors
-from dcmon.monitoring.monitors import NewMonitor
+from dcmon.monitoring.monitors import MonitorSpec
 from dcmon.notifications import receivers
 from dcmon.notifications.receivers import Choices
 from dcmon.settings import Webhooks
@@ -27,7 +27,7 @@ from dcmon.storage import models, versions
 from dcmon.storage.models import NewModel
 from dcmon.storage.versions import NewVersion
 from dcmon.tenancy import provisioning
-from dcmon.windows import Frequency, With
+from dcmon.windows import ComparedWith, Frequency
 from tests.chaos.monitors.rules import Rule, beyond, fell, strays
 
 HOUR = timedelta(hours=1)
@@ -48,7 +48,7 @@ class Watch:
     rules: Sequence[Rule]
     hours: int = 1
     params: Mapping[str, Any] = field(default_factory=dict)
-    compared: With = With.reference
+    compared: ComparedWith = ComparedWith.reference
     metric: str | None = None
     reads: str = "rows"
 
@@ -89,7 +89,7 @@ WATCHES = (
         reads="flow",
     ),
     Watch("Drift", "FeatureDrift", (Rule("> 0.3", beyond(0.3), "critical", no_data="alert", keep_firing=1),)),
-    Watch("Moved", "FeatureDrift", (Rule("> 0.5", beyond(0.5), for_windows=2),), compared=With.previous),
+    Watch("Moved", "FeatureDrift", (Rule("> 0.5", beyond(0.5), for_windows=2),), compared=ComparedWith.previous),
 )
 
 
@@ -213,7 +213,7 @@ def build(engine: Engine, seed: int, hours: int, port: int, delay: timedelta) ->
             )
             for number, is_live in enumerate(kinds):
                 version = versions.create(session, model, NewVersion(f"v{number}", FEATURES, classes=CLASSES))
-                lifecycle.take_reference(session, model, version, _document(reference))
+                lifecycle.append_reference(session, model, version, _document(reference))
                 this_hour = now.replace(minute=0, second=0, microsecond=0) + past
                 begins = this_hour - (hours + (SILENCE if is_live else 3 * SILENCE)) * HOUR
                 found.append(
@@ -234,7 +234,7 @@ def _create(session: Any, model: Any, watch: Watch) -> None:
     kind = catalogue.named(watch.check)
     check = monitors.create_check(session, model, watch.name, kind.module_name, kind.class_name, watch.params)
     kwargs = {"check_conf": {}, "res_conf": [watch.metric]} if watch.metric else None
-    new = NewMonitor(watch.name, Frequency.HOUR, watch.hours, additional_kwargs=kwargs, compared_with=watch.compared)
+    new = MonitorSpec(watch.name, Frequency.HOUR, watch.hours, additional_kwargs=kwargs, compared_with=watch.compared)
     monitor = monitors.create(session, check, new)
     for rule in watch.rules:
         more = Change(

@@ -16,7 +16,7 @@ from dcmon.app import App
 from dcmon.checks.dataset_schema import Value
 from dcmon.db.tables.org import Alert, AlertRule, Monitor, Notification, Result
 from dcmon.monitoring import monitors, results
-from dcmon.monitoring.monitors import NewMonitor
+from dcmon.monitoring.monitors import MonitorSpec
 from dcmon.notifications import receivers
 from dcmon.settings import Webhooks
 from dcmon.storage import models
@@ -32,8 +32,8 @@ URL = "https://dcmon.example"
 def ruled(target: Target) -> Target:
     """A monitor with a rule, and a webhook that wants to know."""
     with db.org_session(target.engine, target.org) as session:
-        check = monitors.provide_check(session, models.get(session, target.model_id), "FeatureDrift")
-        made = monitors.create(session, check, NewMonitor("Drift", Frequency.DAY))
+        check = monitors.get_or_create_check(session, models.get(session, target.model_id), "FeatureDrift")
+        made = monitors.create(session, check, MonitorSpec("Drift", Frequency.DAY))
         rules.create(session, made.id, rules.parse("> 0.2"), "high")
         receivers.add(session, "team", "https://hooks.example.org/x", [], Webhooks())
     return target
@@ -46,8 +46,8 @@ def put(target: Target, number: int, value: float | None, revision: int = 1) -> 
     with db.org_session(target.engine, target.org) as session:
         monitor = session.scalars(select(Monitor)).one()
         there = Extent(100, 0, revision, 0, START)
-        last = results.lock(session, target.version_id, window, [monitor.id]).get(monitor.id)
-        found = results.put(session, monitor, target.version_id, window, said, there, 100, 1, timedelta(), last=last)
+        last = results.lock_newest(session, target.version_id, window, [monitor.id]).get(monitor.id)
+        found = results.store(session, monitor, target.version_id, window, said, there, 100, 1, timedelta(), last=last)
         assert found is not None
         session.flush()
         alerts.judge(session, target.org, found, URL)

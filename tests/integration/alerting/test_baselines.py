@@ -11,7 +11,7 @@ from dcmon.app import App
 from dcmon.db.tables.org import Alert, Baseline, Result
 from dcmon.ingestion import reference_loading
 from dcmon.monitoring import lifecycle, manual_runs, monitors
-from dcmon.monitoring.monitors import NewMonitor
+from dcmon.monitoring.monitors import MonitorSpec
 from dcmon.storage import models, versions
 from dcmon.windows import Frequency
 from tests.helpers.evaluation import day, log_day, rows
@@ -49,9 +49,9 @@ def scored(app: App, target: Target) -> int:
     """A daily monitor of accuracy on four days, 90, 88, 70 and 90 percent right; the reference is of 90."""
     refer(app, target, 90)
     with app.org(target.org) as session:
-        check = monitors.provide_check(session, models.get(session, target.model_id), "SingleDatasetPerformance")
+        check = monitors.get_or_create_check(session, models.get(session, target.model_id), "SingleDatasetPerformance")
         chosen = {"check_conf": {"scorer": ["Accuracy"]}, "res_conf": None}
-        made = monitors.create(session, check, NewMonitor("Score", Frequency.DAY, additional_kwargs=chosen))
+        made = monitors.create(session, check, MonitorSpec("Score", Frequency.DAY, additional_kwargs=chosen))
     for number, right in enumerate((90, 88, 70, 90, 90)):
         log_day(app, target, number)
         label(app, target, number, right)
@@ -66,8 +66,8 @@ def rule(app: App, target: Target, monitor_id: int, condition: str) -> None:
 def run(app: App, target: Target, monitor_id: int, first: int = 0) -> list[Result]:
     """Evaluate the windows from this day's to the fourth's."""
     with app.org(target.org) as session:
-        due = manual_runs.complete(session, monitor_id, (day(first).start, day(3).end))
-    return list(manual_runs.run(app.engine, target.org, monitor_id, due, app.settings.evaluate, URL))
+        due = manual_runs.complete_windows(session, monitor_id, (day(first).start, day(3).end))
+    return list(manual_runs.evaluate_windows(app.engine, target.org, monitor_id, due, app.settings.evaluate, URL))
 
 
 def baselines(app: App, target: Target) -> list[Baseline]:

@@ -18,7 +18,7 @@ from dcmon.alerting.state_machine import fold
 from dcmon.checks.dataset_schema import Value
 from dcmon.db.tables.org import Alert, AlertChange, AlertRule, DueWindow, Monitor, Notification, Result
 from dcmon.monitoring import lifecycle, monitors, results
-from dcmon.monitoring.monitors import NewMonitor
+from dcmon.monitoring.monitors import MonitorSpec
 from dcmon.notifications import receivers
 from dcmon.notifications.integrations import text as words
 from dcmon.settings import Webhooks
@@ -35,8 +35,8 @@ URL = "https://dcmon.example"
 def ruled(target: Target, condition: str, severity: str = "high", **more: Any) -> int:
     """A monitor with a rule, and a webhook that wants to know."""
     with db.org_session(target.engine, target.org) as session:
-        check = monitors.provide_check(session, models.get(session, target.model_id), "FeatureDrift")
-        made = monitors.create(session, check, NewMonitor("Drift", Frequency.DAY))
+        check = monitors.get_or_create_check(session, models.get(session, target.model_id), "FeatureDrift")
+        made = monitors.create(session, check, MonitorSpec("Drift", Frequency.DAY))
         rule = rules.create(session, made.id, rules.parse(condition), severity, more=Change(**more))
         receivers.add(session, "team", "https://hooks.example.org/x", [], Webhooks())
         return rule.id
@@ -52,8 +52,8 @@ def put(target: Target, number: int, value: float | str, revision: int = 1, n: i
     with db.org_session(target.engine, target.org) as session:
         monitor = session.scalars(select(Monitor)).one()
         there = Extent(n, 0, revision, 0, START)
-        last = results.lock(session, target.version_id, window(number), [monitor.id]).get(monitor.id)
-        found = results.put(
+        last = results.lock_newest(session, target.version_id, window(number), [monitor.id]).get(monitor.id)
+        found = results.store(
             session, monitor, target.version_id, window(number), said or Value(value, reason="why"),  # type: ignore[arg-type]
             there, n, 1, timedelta(), last=last,
         )  # fmt: skip
@@ -427,7 +427,7 @@ def test_a_monitor_that_is_changed_ends_what_is_open_and_takes_nothing_back(targ
         put(target, number, value)
     with db.org_session(target.engine, target.org) as session:
         monitor = session.scalars(select(Monitor)).one()
-        new = replace(monitors.described(monitor), rows=50)
+        new = replace(monitors.current_spec(monitor), rows=50)
         assert lifecycle.change_monitor(session, target.org, monitor, new, URL).revision == 2
         rule = session.scalars(select(AlertRule)).one()
         assert (rule.revision, rule.start_time) == (2, None)

@@ -17,9 +17,9 @@ from dcmon.checks import catalogue, plugins
 from dcmon.db.tables.org import Check, Result
 from dcmon.jobs import evaluate
 from dcmon.monitoring import monitors
-from dcmon.monitoring.monitors import NewMonitor
+from dcmon.monitoring.monitors import MonitorSpec
 from dcmon.storage import versions
-from dcmon.windows import Frequency, With
+from dcmon.windows import ComparedWith, Frequency
 from tests.helpers.evaluation import log_day, rows
 from tests.helpers.paths import ROOT
 from tests.integration.conftest import Target, eventually, running
@@ -61,8 +61,8 @@ def restart() -> None:
 def watch(app: App, target: Target, check: str, **more: object) -> int:
     with app.org(target.org) as session:
         model, _ = versions.get(session, target.version_id)
-        on = monitors.provide_check(session, model, check, more.pop("params", None), f"my {check}")  # type: ignore[arg-type]
-        return monitors.create(session, on, NewMonitor(f"m {check}", Frequency.DAY, **more)).id  # type: ignore[arg-type]
+        on = monitors.get_or_create_check(session, model, check, more.pop("params", None), f"my {check}")  # type: ignore[arg-type]
+        return monitors.create(session, on, MonitorSpec(f"m {check}", Frequency.DAY, **more)).id  # type: ignore[arg-type]
 
 
 def stored(app: App, target: Target) -> dict[int, list[Result]]:
@@ -82,7 +82,7 @@ def test_an_own_check_is_run_on_windows_and_alone_with_its_parameters(
     app: App, target: Target, installed: Path
 ) -> None:
     spans = watch(app, target, "span", params={"column": "age"})
-    wider = watch(app, target, "wider", compared_with=With.previous)
+    wider = watch(app, target, "wider", compared_with=ComparedWith.previous)
     shares = watch(app, target, "share of ones")
     with app.org(target.org) as session:
         model, _ = versions.get(session, target.version_id)

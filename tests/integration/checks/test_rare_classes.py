@@ -9,7 +9,7 @@ from dcmon.app import App
 from dcmon.http.versions import _version
 from dcmon.monitoring import lifecycle
 from dcmon.storage import versions
-from dcmon.windows import With
+from dcmon.windows import ComparedWith
 from tests.helpers.evaluation import log_day, rows
 from tests.integration.conftest import Target
 from tests.integration.monitoring.test_earlier_windows import NAMES, compare, label, settle, stored
@@ -21,7 +21,7 @@ def refer(app: App, target: Target, rare: int, of: int = 100) -> None:
     data = [[row[name] for name in NAMES] + [str(int(each < rare))] for each, row in enumerate(parsed)]
     with app.org(target.org) as session:
         document = {"columns": [*NAMES, "_dc_label"], "data": data}
-        lifecycle.take_reference(session, *versions.get(session, target.version_id), json.dumps(document).encode())
+        lifecycle.append_reference(session, *versions.get(session, target.version_id), json.dumps(document).encode())
 
 
 @pytest.mark.parametrize(("rare", "of", "is_rare"), [(5, 100, True), (6, 100, False), (0, 100, False), (1, 101, True)])
@@ -45,11 +45,11 @@ def reasons(app: App, target: Target, **asked: Any) -> set[str | None]:
 
 def test_drift_from_a_reference_with_a_rare_class_says_that_it_weighed_both_alike(app: App, target: Target) -> None:
     refer(app, target, 3)
-    (said,) = reasons(app, target, how=With.reference, check="LabelDrift")
+    (said,) = reasons(app, target, how=ComparedWith.reference, check="LabelDrift")
     assert said is not None
     assert said.startswith("weighed both classes alike")
 
 
 def test_drift_from_an_earlier_window_never_does(app: App, target: Target) -> None:
     refer(app, target, 3)
-    assert reasons(app, target, how=With.previous, check="LabelDrift") == {None}
+    assert reasons(app, target, how=ComparedWith.previous, check="LabelDrift") == {None}

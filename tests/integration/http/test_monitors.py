@@ -10,7 +10,7 @@ from sqlalchemy import select, text
 from dcmon.app import App
 from dcmon.db.tables.org import Check, Monitor
 from dcmon.monitoring import lifecycle, monitors, reevaluation
-from dcmon.monitoring.monitors import NewMonitor
+from dcmon.monitoring.monitors import MonitorSpec
 from dcmon.storage import models, versions
 from dcmon.windows import Frequency
 from tests.conftest import Acme
@@ -174,14 +174,14 @@ def test_another_monitor_on_the_same_check_keeps_its_parameters(app: App, target
     def set_params(monitor_id: int, **params: Any) -> str:
         with app.org(target.org) as session:
             monitor = monitors.get(session, monitor_id)
-            wanted = monitors.hold(session, monitor)
+            wanted = monitors.lock(session, monitor)
             lifecycle.change_monitor(session, target.org, monitor, wanted, None, params)
             return monitors.check(session, monitor.check_id).name
 
     with app.org(target.org) as session:
-        check = monitors.provide_check(session, models.get(session, target.model_id), "FeatureDrift")
+        check = monitors.get_or_create_check(session, models.get(session, target.model_id), "FeatureDrift")
         first, second, third = (
-            monitors.create(session, check, NewMonitor(name, Frequency.DAY)).id for name in ("A", "B", "C")
+            monitors.create(session, check, MonitorSpec(name, Frequency.DAY)).id for name in ("A", "B", "C")
         )
     assert set_params(first, min_samples=5) == "A"
     assert set_params(second, min_samples=5) == "A"
@@ -198,8 +198,8 @@ def test_another_monitor_on_the_same_check_keeps_its_parameters(app: App, target
 def test_nothing_that_begins_before_the_retention_is_due_by_a_change_or_a_reference(app: App, target: Target) -> None:
     kept = timedelta(days=1)
     with app.org(target.org) as session:
-        check = monitors.provide_check(session, models.get(session, target.model_id), "FeatureDrift")
-        made = monitors.create(session, check, NewMonitor("A", Frequency.DAY)).id
+        check = monitors.get_or_create_check(session, models.get(session, target.model_id), "FeatureDrift")
+        made = monitors.create(session, check, MonitorSpec("A", Frequency.DAY)).id
     for number in range(20):
         log_day(app, target, number, count=2)
     newest = datetime(2026, 3, 22, tzinfo=UTC)
@@ -210,8 +210,8 @@ def test_nothing_that_begins_before_the_retention_is_due_by_a_change_or_a_refere
     with app.org(target.org) as session:
         monitor = monitors.get(session, made)
         version = versions.get(session, target.version_id)[1]
-        assert monitors.renew(session, monitor, kept).windows == 0
-        assert reevaluation.of_reference(session, version, now, kept) == 0
-        assert reevaluation.of_reference(session, version, now, term) > 0
-        assert monitors.renew(session, monitor, term).windows > 0
+        assert monitors.start_revision(session, monitor, kept).windows == 0
+        assert reevaluation.enqueue_for_reference(session, version, now, kept) == 0
+        assert reevaluation.enqueue_for_reference(session, version, now, term) > 0
+        assert monitors.start_revision(session, monitor, term).windows > 0
         assert session.scalar(text("select min(window_start) from due_windows")) >= begins

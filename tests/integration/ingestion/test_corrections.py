@@ -143,7 +143,7 @@ def test_an_emptied_window_waits_for_no_newer_sample(target: Target) -> None:
     delete(target, START, START + timedelta(days=2))
     with db.org_session(target.engine, target.org) as session:
         assert session.get_one(Version, target.version_id).watermark is None
-        assert due_windows.next_at(session) is not None
+        assert due_windows.next_claimable_at(session) is not None
         assert only(due_windows.claim(session, 8, timedelta(seconds=5))).window.start == START
 
 

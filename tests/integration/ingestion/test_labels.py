@@ -18,7 +18,7 @@ from dcmon.storage import models, versions
 from dcmon.storage.ledger import Outcome
 from dcmon.storage.models import NewModel
 from dcmon.storage.versions import NewVersion
-from dcmon.windows import quarter_hour
+from dcmon.windows import quarter_hour_start
 from tests.integration.conftest import Target, rows
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -213,4 +213,4 @@ def new_model(target: Target, name: str) -> dict[str, Target]:
 
 def test_a_quarter_of_an_hour_is_found_in_any_zone() -> None:
     time = datetime.fromisoformat("2026-01-01T10:44:59.999999+05:45")
-    assert quarter_hour(time) == datetime(2026, 1, 1, 4, 45, tzinfo=UTC)
+    assert quarter_hour_start(time) == datetime(2026, 1, 1, 4, 45, tzinfo=UTC)

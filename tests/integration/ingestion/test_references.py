@@ -30,7 +30,7 @@ def document(data: list[list[Any]], names: list[str] = NAMES) -> bytes:
 
 def upload(target: Target, body: bytes) -> int:
     with db.org_session(target.engine, target.org) as session:
-        return lifecycle.take_reference(session, *versions.get(session, target.version_id), body)
+        return lifecycle.append_reference(session, *versions.get(session, target.version_id), body)
 
 
 def many(count: int, first: int = 0) -> list[list[Any]]:

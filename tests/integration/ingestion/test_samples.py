@@ -248,7 +248,7 @@ def test_filters_apply_before_the_limit(target: Target) -> None:
 
 
 def upload(session: Session, target: Target, document: object) -> int:
-    return lifecycle.take_reference(session, *versions.get(session, target.version_id), json.dumps(document).encode())
+    return lifecycle.append_reference(session, *versions.get(session, target.version_id), json.dumps(document).encode())
 
 
 def test_a_reference_is_stored_whole_or_not_at_all(target: Target) -> None:

@@ -18,7 +18,7 @@ from dcmon.ingestion import pipeline, reference_loading
 from dcmon.ingestion.row_batch import Delivery
 from dcmon.jobs import evaluate, schedule
 from dcmon.monitoring import due_windows, lifecycle, liveness, manual_runs, monitors, row_loader
-from dcmon.monitoring.monitors import NewMonitor
+from dcmon.monitoring.monitors import MonitorSpec
 from dcmon.notifications import receivers
 from dcmon.settings import Webhooks
 from dcmon.storage import models, versions
@@ -87,8 +87,8 @@ def test_another_reference_has_the_last_windows_evaluated_again_and_results_say_
 def test_another_reference_leaves_alone_what_does_not_compare_with_it(app: App, watched: Target) -> None:
     with app.org(watched.org) as session:
         model, _ = versions.get(session, watched.version_id)
-        check = monitors.provide_check(session, model, "PercentOfNulls")
-        nulls = monitors.create(session, check, NewMonitor("Nulls", Frequency.DAY)).id
+        check = monitors.get_or_create_check(session, model, "PercentOfNulls")
+        nulls = monitors.create(session, check, MonitorSpec("Nulls", Frequency.DAY)).id
     for number in range(2):
         log_day(app, watched, number)
     with running(evaluate.run, app):
@@ -120,8 +120,8 @@ def test_one_alert_spans_bad_windows_and_closes_by_itself(app: App, watched: Tar
 
 def test_a_monitor_without_reference_says_why_it_has_no_verdict(app: App, target: Target) -> None:
     with app.org(target.org) as session:
-        check = monitors.provide_check(session, models.get(session, target.model_id), "FeatureDrift")
-        monitors.create(session, check, NewMonitor("Drift", Frequency.DAY))
+        check = monitors.get_or_create_check(session, models.get(session, target.model_id), "FeatureDrift")
+        monitors.create(session, check, MonitorSpec("Drift", Frequency.DAY))
     for number in range(2):
         log_day(app, target, number)
     with running(evaluate.run, app):
@@ -149,14 +149,14 @@ def test_a_window_that_fails_is_tried_again_then_kept_as_an_error_and_costs_nobo
     app: App, watched: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluate, "PAUSE", timedelta(milliseconds=10))
-    gather = row_loader.gather
+    gather = row_loader.build_workload
 
     def broken(session: Any, org: Any, plan: Any, limit: int, kept: Any) -> Any:
         if plan.window == day(1):
             raise RuntimeError("a stranger's fault")
         return gather(session, org, plan, limit, kept)
 
-    monkeypatch.setattr(row_loader, "gather", broken)
+    monkeypatch.setattr(row_loader, "build_workload", broken)
     for number in range(4):
         log_day(app, watched, number)
     with running(evaluate.run, app):
@@ -170,7 +170,7 @@ def test_an_alert_of_a_check_without_features_says_which_features_moved_then(app
     with app.org(watched.org) as session:
         model = models.get(session, watched.model_id)
         made = monitors.create(
-            session, monitors.provide_check(session, model, "PercentOfNulls"), NewMonitor("N", Frequency.DAY)
+            session, monitors.get_or_create_check(session, model, "PercentOfNulls"), MonitorSpec("N", Frequency.DAY)
         )
         rules.create(session, made.id, rules.parse(">= 0"), "low")
     for number, shift in enumerate((0, 60, 0)):
@@ -226,22 +226,22 @@ def test_a_finished_window_is_gone_and_a_waiting_one_comes_back(app: App, watche
         due_windows.finish(session, first, None)
         due_windows.finish(session, second, later)
         assert due_windows.claim(session, 8, timedelta(seconds=30)) == []
-        assert due_windows.next_at(session) == later
+        assert due_windows.next_claimable_at(session) == later
 
 
 def test_loaded_history_is_never_judged_by_the_clock_but_a_live_version_is(app: App, watched: Target) -> None:
     log_day(app, watched, 0)
     with app.org(watched.org) as session:
-        assert liveness.make_due_by_clock(session, datetime.now(UTC)) == 0
+        assert liveness.enqueue_elapsed(session, datetime.now(UTC)) == 0
         assert due_windows.claim(session, 8, timedelta(seconds=30)) == []
         session.execute(text("update versions set newest_logged_at = watermark + interval '1 minute'"))
     with app.org(watched.org) as session:
-        assert liveness.make_due_by_clock(session, datetime.now(UTC)) == liveness.SILENT_WINDOWS
+        assert liveness.enqueue_elapsed(session, datetime.now(UTC)) == liveness.SILENT_WINDOWS
     with running(evaluate.run, app):
         assert eventually(lambda: len(stored(app, watched)) == 4)
     assert [each.state for each in stored(app, watched)] == ["OK", "NO_DATA", "NO_DATA", "NO_DATA"]
     with app.org(watched.org) as session:
-        assert liveness.make_due_by_clock(session, datetime.now(UTC)) == 0
+        assert liveness.enqueue_elapsed(session, datetime.now(UTC)) == 0
 
 
 def test_the_same_inputs_are_stored_once(app: App, watched: Target) -> None:
@@ -289,8 +289,8 @@ def test_what_a_quiet_run_found_is_told_by_the_worker_that_finds_nothing_new(app
     for number, shift in enumerate((0, 30, 0)):
         log_day(app, watched, number, shift)
     with app.org(watched.org) as session:
-        wanted = manual_runs.complete(session, monitor_id, (day(0).start, None))
-    found = list(manual_runs.run(app.engine, watched.org, monitor_id, wanted, app.settings.evaluate, None))
+        wanted = manual_runs.complete_windows(session, monitor_id, (day(0).start, None))
+    found = list(manual_runs.evaluate_windows(app.engine, watched.org, monitor_id, wanted, app.settings.evaluate, None))
     assert ([alert.state for alert in found_alerts(app, watched)], told(app, watched)) == (["firing"], [])
     with running(evaluate.run, app):
         assert eventually(lambda: told(app, watched) == ["firing"])
@@ -305,8 +305,8 @@ def test_who_runs_a_monitor_again_to_be_notified_is(app: App, watched: Target) -
         log_day(app, watched, number, shift)
     for link, expected in ((None, []), ("https://dcmon.example", ["firing"]), ("https://dcmon.example", ["firing"])):
         with app.org(watched.org) as session:
-            wanted = manual_runs.complete(session, monitor_id, (day(0).start, None))
-        list(manual_runs.run(app.engine, watched.org, monitor_id, wanted, app.settings.evaluate, link))
+            wanted = manual_runs.complete_windows(session, monitor_id, (day(0).start, None))
+        list(manual_runs.evaluate_windows(app.engine, watched.org, monitor_id, wanted, app.settings.evaluate, link))
         assert told(app, watched) == expected
 
 

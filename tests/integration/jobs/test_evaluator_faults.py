@@ -15,7 +15,7 @@ from dcmon.ingestion import samples
 from dcmon.ingestion.row_batch import Delivery
 from dcmon.jobs import evaluate, schedule
 from dcmon.monitoring import due_windows, lifecycle, monitors, reevaluation
-from dcmon.monitoring.monitors import NewMonitor
+from dcmon.monitoring.monitors import MonitorSpec
 from dcmon.storage import models, versions
 from dcmon.tenancy import provisioning
 from dcmon.windows import Frequency
@@ -29,8 +29,8 @@ LEASE = timedelta(seconds=30)
 def watch(app: App, target: Target, **given: object) -> int:
     """A daily monitor of nulls, which needs no reference."""
     with app.org(target.org) as session:
-        check = monitors.provide_check(session, models.get(session, target.model_id), "PercentOfNulls")
-        return monitors.create(session, check, NewMonitor("Nulls", Frequency.DAY, **given)).id  # type: ignore[arg-type]
+        check = monitors.get_or_create_check(session, models.get(session, target.model_id), "PercentOfNulls")
+        return monitors.create(session, check, MonitorSpec("Nulls", Frequency.DAY, **given)).id  # type: ignore[arg-type]
 
 
 def log(app: App, target: Target, first: int = 0, count: int = 6000) -> None:
@@ -175,8 +175,8 @@ def test_a_lease_taken_over_leaves_the_first_holder_nothing_to_finish(app: App, 
     with app.org(target.org) as session:
         for claim in zombie:
             due_windows.finish(session, claim, None)
-            due_windows.postpone(session, claim, LEASE)
-        due_windows.renew(session, zombie, timedelta(hours=9))
+            due_windows.retry_later(session, claim, LEASE)
+        due_windows.extend_leases(session, zombie, timedelta(hours=9))
     held = "select count(*) from due_windows where lease_until between now() and now() + interval '1 hour'"
     assert [claim.window for claim in zombie] == [claim.window for claim in heirs]
     assert target.scalar(held) == 2
@@ -191,7 +191,7 @@ def test_a_window_that_fails_remembers_how_often(app: App, target: Target) -> No
     for _ in range(3):
         with app.org(target.org) as session:
             [claim] = due_windows.claim(session, 8, LEASE)
-            due_windows.postpone(session, claim, timedelta(0))
+            due_windows.retry_later(session, claim, timedelta(0))
             attempts.append(claim.attempts)
     assert attempts == [1, 2, 3]
 
@@ -202,7 +202,7 @@ def test_a_window_of_a_new_monitor_is_due_for_the_last_weeks_only(app: App, targ
     monitor = watch(app, target)
     assert target.scalar("select count(*) from due_windows") == reevaluation.WINDOWS_OF_A_NEW_MONITOR
     with app.org(target.org) as session:
-        assert reevaluation.of_monitor(session, monitor, START) == reevaluation.WINDOWS_OF_A_NEW_MONITOR
+        assert reevaluation.enqueue_for_monitor(session, monitor, START) == reevaluation.WINDOWS_OF_A_NEW_MONITOR
         assert (
             len(due_windows.claim(session, 99, LEASE)) == reevaluation.WINDOWS_OF_A_NEW_MONITOR - 1
         )  # the last one is open
@@ -217,7 +217,7 @@ def test_a_window_that_begins_before_the_retention_does_is_not_due_for_a_new_mon
         newest = session.get_one(Version, target.version_id).watermark
         assert newest is not None
         begins = (newest - timedelta(days=1)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        made = reevaluation.of_monitor(session, monitor, newest, kept=timedelta(days=1))
+        made = reevaluation.enqueue_for_monitor(session, monitor, newest, kept=timedelta(days=1))
         assert 0 < made < reevaluation.WINDOWS_OF_A_NEW_MONITOR
         assert session.scalar(text("select min(window_start) from due_windows")) == begins
 
@@ -254,7 +254,11 @@ def test_a_backfill_is_evaluated_when_it_pauses_or_has_gone_on_for_long(app: App
         due_windows.expand(session)
     with app.org(target.org) as session:
         assert due_windows.claim(session, 8, LEASE, quiet) == []
-        assert timedelta(seconds=30) < (due_windows.next_at(session, quiet) or START) - datetime.now(UTC) <= quiet
+        assert (
+            timedelta(seconds=30)
+            < (due_windows.next_claimable_at(session, quiet) or START) - datetime.now(UTC)
+            <= quiet
+        )
         since = "update due_windows set waits_since = now() - interval '10 minutes' where window_start = :a"
         session.execute(text(since), {"a": START})
     with app.org(target.org) as session:

@@ -15,7 +15,7 @@ from dcmon.db import work_queue
 from dcmon.db.tables.org import Monitor, Result, Version
 from dcmon.jobs import evaluate, schedule
 from dcmon.monitoring import due_windows, liveness, monitors
-from dcmon.monitoring.monitors import NewMonitor
+from dcmon.monitoring.monitors import MonitorSpec
 from dcmon.storage import models
 from dcmon.tenancy import provisioning
 from dcmon.windows import Frequency
@@ -26,8 +26,8 @@ pytestmark = pytest.mark.timeout(900)
 
 def watch(app: App, target: Target, frequency: Frequency = Frequency.DAY) -> int:
     with app.org(target.org) as session:
-        check = monitors.provide_check(session, models.get(session, target.model_id), "PercentOfNulls")
-        return monitors.create(session, check, NewMonitor("Nulls", frequency)).id
+        check = monitors.get_or_create_check(session, models.get(session, target.model_id), "PercentOfNulls")
+        return monitors.create(session, check, MonitorSpec("Nulls", frequency)).id
 
 
 def log(app: App, target: Target, count: int) -> None:
@@ -111,7 +111,7 @@ def test_a_claim_that_was_given_back_was_no_attempt(app: App, target: Target) ->
         with app.org(target.org) as session:
             [claim] = due_windows.claim(session, 8, timedelta(seconds=30))
             assert claim.attempts == 1
-            due_windows.give_back(session, claim)
+            due_windows.release(session, claim)
 
 
 def test_a_live_version_that_falls_silent_is_stale_said_once_and_live_again_with_new_samples(
@@ -125,15 +125,15 @@ def test_a_live_version_that_falls_silent_is_stale_said_once_and_live_again_with
     with app.org(target.org) as session:
         version = session.get_one(Version, target.version_id)
         model = models.get(session, version.model_id)
-        assert liveness.of(model, version) == "live"
-        assert liveness.become_stale(session, now) == []
-        assert liveness.become_stale(session, now + timedelta(days=4)) == ["credit/v1"]
-        assert liveness.become_stale(session, now + timedelta(days=5)) == []
+        assert liveness.classify(model, version) == "live"
+        assert liveness.mark_stale(session, now) == []
+        assert liveness.mark_stale(session, now + timedelta(days=4)) == ["credit/v1"]
+        assert liveness.mark_stale(session, now + timedelta(days=5)) == []
         session.refresh(version)
-        assert liveness.of(model, version) == "stale"
-        assert liveness.make_due_by_clock(session, now + timedelta(days=5)) == 0
+        assert liveness.classify(model, version) == "stale"
+        assert liveness.enqueue_elapsed(session, now + timedelta(days=5)) == 0
         version.watermark = version.newest_logged_at = now + timedelta(days=6)
-        assert liveness.of(model, version) == "live"
+        assert liveness.classify(model, version) == "live"
 
 
 def test_a_round_looks_at_each_organization_once_and_the_look_rings(app: App, target: Target) -> None:

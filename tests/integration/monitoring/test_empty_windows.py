@@ -6,7 +6,7 @@ from sqlalchemy import text
 
 from dcmon.app import App
 from dcmon.monitoring import liveness, monitors
-from dcmon.monitoring.monitors import NewMonitor
+from dcmon.monitoring.monitors import MonitorSpec
 from dcmon.storage import models
 from dcmon.windows import Frequency, Window
 from tests.integration.conftest import Target
@@ -21,20 +21,20 @@ PUT = text("""
                            interval '1 hour') t
 """)
 # What is bound is typed as in the statement itself.
-EXPLAIN = text(f"explain {liveness.JUDGED.text}").bindparams(*liveness.ASKED)
+EXPLAIN = text(f"explain {liveness.HANDLED_WINDOWS.text}").bindparams(*liveness.WINDOW_PARAMETERS)
 
 
 def test_the_results_of_silent_windows_are_found_by_the_index(app: App, target: Target) -> None:
     with app.org(target.org) as session:
-        check = monitors.provide_check(session, models.get(session, target.model_id), "MixedNulls")
-        made = monitors.create(session, check, NewMonitor("A", Frequency.HOUR)).id
+        check = monitors.get_or_create_check(session, models.get(session, target.model_id), "MixedNulls")
+        made = monitors.create(session, check, MonitorSpec("A", Frequency.HOUR)).id
         session.execute(PUT, {"monitor": made, "version": target.version_id, "end": END, "many": MANY})
         session.execute(text("analyze results"))
         hour = timedelta(hours=1)
         windows = {(target.version_id, Window(END + (n - 1) * hour, END + n * hour)) for n in range(-2, 3)}
-        judged = liveness.judged(session, windows, is_flow=False)
+        judged = liveness.handled_windows(session, windows, is_flow=False)
         assert {window.end for _, window in judged} == {END + n * hour for n in range(-2, 1)}
-        assert liveness.judged(session, windows, is_flow=True) == set()
-        plan = "\n".join(session.scalars(EXPLAIN, liveness.asked(windows, is_flow=False)))
+        assert liveness.handled_windows(session, windows, is_flow=True) == set()
+        plan = "\n".join(session.scalars(EXPLAIN, liveness.window_parameters(windows, is_flow=False)))
         assert "Seq Scan on results" not in plan
         assert "ix_results_version_window" in plan

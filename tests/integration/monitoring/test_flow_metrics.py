@@ -19,8 +19,8 @@ from dcmon.ingestion.row_batch import Delivery
 from dcmon.jobs import evaluate, schedule
 from dcmon.monitoring import due_windows as due
 from dcmon.monitoring import evaluation, liveness, manual_runs, monitors, planner, row_loader
-from dcmon.monitoring.monitors import NewMonitor
-from dcmon.monitoring.row_loader import Kept
+from dcmon.monitoring.monitors import MonitorSpec
+from dcmon.monitoring.row_loader import ReferenceCache
 from dcmon.settings import Evaluate
 from dcmon.storage import models
 from dcmon.windows import Frequency
@@ -50,8 +50,8 @@ def watch(target: Target, metric: str | None = None, frequency: Frequency = Freq
     """A monitor on the flow, with a rule."""
     kwargs = {"check_conf": {}, "res_conf": [metric]} if metric else None
     with db.org_session(target.engine, target.org) as session:
-        check = monitors.provide_check(session, models.get(session, target.model_id), "DataFlow")
-        made = monitors.create(session, check, NewMonitor("Traffic", frequency, additional_kwargs=kwargs))
+        check = monitors.get_or_create_check(session, models.get(session, target.model_id), "DataFlow")
+        made = monitors.create(session, check, MonitorSpec("Traffic", frequency, additional_kwargs=kwargs))
         if rule:
             rules.create(session, made.id, rules.parse(rule))
         return made.id
@@ -93,7 +93,7 @@ def evaluate_due(target: Target) -> int:
             plan = planner.plan(
                 session, claim.version_id, claim.window, claim.touched_at, settings, now(), is_flow=claim.is_flow
             )
-            workload, known = row_loader.gather(session, target.org, plan, settings, Kept())
+            workload, known = row_loader.build_workload(session, target.org, plan, settings, ReferenceCache())
             assert workload.asks == []
             evaluation.store(session, target.org, plan, known, None)
             due.finish(session, claim, plan.again_at)
@@ -103,7 +103,7 @@ def evaluate_due(target: Target) -> int:
 
 def by_clock(target: Target) -> int:
     with db.org_session(target.engine, target.org) as session:
-        return liveness.make_due_by_clock(session, now())
+        return liveness.enqueue_elapsed(session, now())
 
 
 def found(target: Target) -> dict[int, dict[str, float]]:
@@ -143,7 +143,9 @@ def test_rows_that_come_late_are_counted_again_as_another_revision(target: Targe
 
     assert rows_by_hour(target) == {8: 5, 7: 0, 6: 7, 5: 0, 4: 3}
     with db.org_session(target.engine, target.org) as session:
-        last = evaluation.results.latest(session, target.version_id, planner.Window(start, start + HOUR), [monitor_id])
+        last = evaluation.results.newest_by_monitor(
+            session, target.version_id, planner.Window(start, start + HOUR), [monitor_id]
+        )
         assert (last[monitor_id].revision, last[monitor_id].state, last[monitor_id].n) == (2, "OK", 7)
 
 
@@ -188,8 +190,8 @@ def test_a_version_that_never_got_a_row_counts_nothing_from_its_creation_on(targ
 def test_other_monitors_say_nothing_of_windows_that_only_the_flow_is_due_in(target: Target) -> None:
     watch(target, "rows")
     with db.org_session(target.engine, target.org) as session:
-        check = monitors.provide_check(session, models.get(session, target.model_id), "PercentOfNulls")
-        nulls = monitors.create(session, check, NewMonitor("Nulls", Frequency.HOUR)).id
+        check = monitors.get_or_create_check(session, models.get(session, target.model_id), "PercentOfNulls")
+        nulls = monitors.create(session, check, MonitorSpec("Nulls", Frequency.HOUR)).id
     log_hours(target, {30: 5, 25: 5})
     by_clock(target)
     with db.org_session(target.engine, target.org) as session:
@@ -315,10 +317,10 @@ def test_a_filter_or_a_metric_that_there_is_not_is_refused(target: Target) -> No
     with pytest.raises(errors.InvalidInput, match="quarantine share"):
         watch(target, "traffic")
     with db.org_session(target.engine, target.org) as session:
-        check = monitors.provide_check(session, models.get(session, target.model_id), "DataFlow")
+        check = monitors.get_or_create_check(session, models.get(session, target.model_id), "DataFlow")
         wanted = {"filters": [{"column": "age", "operator": "greater_than", "value": 3}]}
         with pytest.raises(errors.InvalidInput, match="takes no filter"):
-            monitors.create(session, check, NewMonitor("Old", Frequency.DAY, data_filters=wanted))
+            monitors.create(session, check, MonitorSpec("Old", Frequency.DAY, data_filters=wanted))
 
 
 def test_workers_find_it_all_by_themselves(app: App, target: Target) -> None:
@@ -334,8 +336,8 @@ def test_run_by_hand_it_reaches_to_the_last_complete_hour(app: App, target: Targ
     log_hours(target, {4: 5, 3: 5})
 
     with app.org(target.org) as session:
-        due = manual_runs.complete(session, monitor_id, (None, None))
-    (newest,) = manual_runs.run(app.engine, target.org, monitor_id, due, Evaluate(), None)
+        due = manual_runs.complete_windows(session, monitor_id, (None, None))
+    (newest,) = manual_runs.evaluate_windows(app.engine, target.org, monitor_id, due, Evaluate(), None)
 
     assert newest.window_end == this_hour()
     assert newest.metrics["rows"] == 0.0

@@ -25,7 +25,7 @@ from dcmon.db.tables.org import Alert, AlertRule, Monitor
 from dcmon.demo import flights
 from dcmon.jobs import evaluate
 from dcmon.monitoring import lifecycle, monitors
-from dcmon.monitoring.monitors import NewMonitor
+from dcmon.monitoring.monitors import MonitorSpec
 from dcmon.output import Output
 from dcmon.settings import Evaluate, Settings
 from dcmon.storage import models, versions
@@ -107,14 +107,14 @@ def build(app: App, org: Organization, january: pd.DataFrame) -> tuple[int, int]
     with app.org(org) as session:
         model = models.create(session, NewModel("flights", "binary", label_ratio=0.9, label_delay=timedelta()))
         version = versions.create(session, model, NewVersion("v1", FEATURES, classes=["0", "1"]))
-        lifecycle.take_reference(session, model, version, json.dumps({"columns": names, "data": table}).encode())
+        lifecycle.append_reference(session, model, version, json.dumps({"columns": names, "data": table}).encode())
         for name, check, params, kwargs, rule in (
             ("Drift", "FeatureDrift", {}, {"check_conf": {"feature": STEADY}, "res_conf": None}, "any feature > 0.2"),
             ("Nulls", "PercentOfNulls", {}, None, "any feature > 0.25"),
             ("Right", "SingleDatasetPerformance", {"scorers": ["accuracy"]}, None, "drop > 20% against reference"),
         ):
-            made = monitors.provide_check(session, model, check, params, called=name)
-            monitor = monitors.create(session, made, NewMonitor(name, Frequency.DAY, additional_kwargs=kwargs))
+            made = monitors.get_or_create_check(session, model, check, params, called=name)
+            monitor = monitors.create(session, made, MonitorSpec(name, Frequency.DAY, additional_kwargs=kwargs))
             rules.create(session, monitor.id, rules.parse(rule), "high", more=Change(min_n=100))
         return model.id, version.id
 

@@ -20,7 +20,7 @@ from dcmon.ingestion import samples
 from dcmon.ingestion.row_batch import Delivery
 from dcmon.jobs import evaluate, notify
 from dcmon.monitoring import monitors
-from dcmon.monitoring.monitors import NewMonitor
+from dcmon.monitoring.monitors import MonitorSpec
 from dcmon.output import Output
 from dcmon.settings import Webhooks
 from dcmon.storage import models
@@ -93,10 +93,10 @@ def test_labels_that_come_three_months_late_revise_each_window_and_tell_of_what_
 ) -> None:
     first = begins()
     with told.org(target.org) as session:
-        check = monitors.provide_check(
+        check = monitors.get_or_create_check(
             session, models.get(session, target.model_id), "SingleDatasetPerformance", {"scorers": ["accuracy"]}
         )
-        monitor = monitors.create(session, check, NewMonitor("Right", Frequency.DAY))
+        monitor = monitors.create(session, check, MonitorSpec("Right", Frequency.DAY))
         rules.create(session, monitor.id, rules.parse("< 0.6"), "high")
     with receiver(answers(OK)) as to, running(evaluate.run, told), running(notify.run, told):
         hook(told, target.org, to.url)

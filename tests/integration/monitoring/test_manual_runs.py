@@ -9,9 +9,9 @@ from sqlalchemy import text
 from dcmon.app import App
 from dcmon.db.tables.org import Version
 from dcmon.monitoring import due_windows, flow_metrics, liveness, manual_runs
-from dcmon.monitoring.due_windows import Due
+from dcmon.monitoring.due_windows import VersionWindow
 from dcmon.storage import models
-from dcmon.windows import With
+from dcmon.windows import ComparedWith
 from tests.helpers.evaluation import day, log_day
 from tests.integration.alerting.test_baselines import refer
 from tests.integration.conftest import Target
@@ -19,18 +19,20 @@ from tests.integration.monitoring.test_earlier_windows import compare
 from tests.integration.monitoring.test_flow_metrics import HOUR, log_hours, now, this_hour, watch
 
 
-def asked(app: App, target: Target, monitor_id: int, after: datetime, until: datetime | None) -> Sequence[Due]:
+def asked(
+    app: App, target: Target, monitor_id: int, after: datetime, until: datetime | None
+) -> Sequence[VersionWindow]:
     with app.org(target.org) as session:
-        return manual_runs.complete(session, monitor_id, (after, until))
+        return manual_runs.complete_windows(session, monitor_id, (after, until))
 
 
-def missing(app: App, target: Target, monitor_id: int, wanted: Sequence[Due]) -> list[Due]:
+def missing(app: App, target: Target, monitor_id: int, wanted: Sequence[VersionWindow]) -> list[VersionWindow]:
     with app.org(target.org) as session:
-        return manual_runs.missing(session, monitor_id, wanted, app.settings.evaluate)
+        return manual_runs.unevaluated_windows(session, monitor_id, wanted, app.settings.evaluate)
 
 
-def evaluate(app: App, target: Target, monitor_id: int, wanted: Sequence[Due]) -> None:
-    assert list(manual_runs.run(app.engine, target.org, monitor_id, wanted, app.settings.evaluate, None))
+def evaluate(app: App, target: Target, monitor_id: int, wanted: Sequence[VersionWindow]) -> None:
+    assert list(manual_runs.evaluate_windows(app.engine, target.org, monitor_id, wanted, app.settings.evaluate, None))
 
 
 def test_windows_of_the_flow_that_were_counted_are_not_counted_again(app: App, target: Target) -> None:
@@ -44,7 +46,7 @@ def test_windows_of_the_flow_that_were_counted_are_not_counted_again(app: App, t
 
 def test_a_new_reference_leaves_what_was_compared_with_the_window_before(app: App, target: Target) -> None:
     refer(app, target, 90)
-    monitor_id = compare(app, target, With.previous)
+    monitor_id = compare(app, target, ComparedWith.previous)
     for number in range(4):
         log_day(app, target, number)
     wanted = asked(app, target, monitor_id, day(0).end, day(2).end)
@@ -54,7 +56,7 @@ def test_a_new_reference_leaves_what_was_compared_with_the_window_before(app: Ap
 
 
 def test_rows_that_came_late_to_the_window_before_leave_the_result_behind(app: App, target: Target) -> None:
-    monitor_id = compare(app, target, With.previous)
+    monitor_id = compare(app, target, ComparedWith.previous)
     for number in range(4):
         log_day(app, target, number)
     wanted = asked(app, target, monitor_id, day(0).end, day(2).end)
@@ -84,10 +86,10 @@ def test_sql_and_python_agree_on_who_is_live(app: App, target: Target, young: in
         version.watermark = version.earliest = datetime(2026, 3, 2, 12, tzinfo=UTC)
         version.newest_logged_at = version.watermark + timedelta(minutes=young)
         session.flush()
-        said = session.scalar(text(f"select {flow_metrics.LIVE} from versions v join models m on m.id = v.model_id"))
+        said = session.scalar(text(f"select {flow_metrics.IS_LIVE} from versions v join models m on m.id = v.model_id"))
         is_live = young < 60 + lateness
         assert (said, flow_metrics.is_live(model, version)) == (is_live, is_live)
-        assert liveness.of(model, version) == ("live" if is_live else "loaded")
+        assert liveness.classify(model, version) == ("live" if is_live else "loaded")
         due_windows.add(session, {(version.id, day(0))})
         session.flush()
         complete = text(

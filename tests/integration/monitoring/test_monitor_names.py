@@ -4,7 +4,7 @@ import pytest
 
 from dcmon import db, errors
 from dcmon.monitoring import monitors
-from dcmon.monitoring.monitors import NewMonitor
+from dcmon.monitoring.monitors import MonitorSpec
 from dcmon.storage import models
 from dcmon.storage.models import NewModel
 from dcmon.windows import Frequency
@@ -15,8 +15,8 @@ def test_a_name_that_says_too_little_is_refused_with_what_would_do(target: Targe
     with db.org_session(target.engine, target.org) as session:
         made = {}
         for model in (models.get(session, target.model_id), models.create(session, NewModel("other", "regression"))):
-            check = monitors.provide_check(session, model, "PercentOfNulls")
-            made[model.name] = [monitors.create(session, check, NewMonitor(name, Frequency.DAY)) for name in "aab"]
+            check = monitors.get_or_create_check(session, model, "PercentOfNulls")
+            made[model.name] = [monitors.create(session, check, MonitorSpec(name, Frequency.DAY)) for name in "aab"]
         first, twin, other = made["other"]
         assert monitors.find(session, "other/b") is other
         assert monitors.find(session, str(twin.id)) is twin

@@ -10,11 +10,11 @@ from dcmon.app import App
 from dcmon.db.tables.org import Monitor, Result
 from dcmon.jobs import evaluate
 from dcmon.monitoring import lifecycle, monitors
-from dcmon.monitoring.monitors import NewMonitor
+from dcmon.monitoring.monitors import MonitorSpec
 from dcmon.settings import Evaluate
 from dcmon.storage import models, versions
 from dcmon.storage.versions import NewVersion
-from dcmon.windows import Frequency, With
+from dcmon.windows import ComparedWith, Frequency
 from tests.helpers.evaluation import day, log_day, rows
 from tests.integration.conftest import Target, eventually, running
 
@@ -27,8 +27,8 @@ def watch(app: App, target: Target, name: str, check: str, params: dict[str, Any
     kwargs = {"check_conf": conf, "res_conf": None} if conf else None
     with app.org(target.org) as session:
         model = models.get(session, target.model_id)
-        on = monitors.provide_check(session, model, check, params, name)
-        monitors.create(session, on, NewMonitor(name, Frequency.DAY, additional_kwargs=kwargs, **more))
+        on = monitors.get_or_create_check(session, model, check, params, name)
+        monitors.create(session, on, MonitorSpec(name, Frequency.DAY, additional_kwargs=kwargs, **more))
 
 
 def found(app: App, target: Target, version_id: int) -> dict[str, tuple[str, str]]:
@@ -52,14 +52,14 @@ def test_each_impossible_value_is_a_state_with_its_reason_and_is_not_tried_again
         ).id
     performance = "SingleDatasetPerformance"
     watch(app, target, "no reference", "FeatureDrift")
-    watch(app, target, "no earlier", "FeatureDrift", compared_with=With.previous)
+    watch(app, target, "no earlier", "FeatureDrift", compared_with=ComparedWith.previous)
     watch(app, target, "no row fits", "PercentOfNulls", data_filters=OSLO)
     watch(app, target, "column gone", "PercentOfNulls", data_filters=GRADE)
     watch(app, target, "feature gone", "PercentOfNulls", conf={"feature": ["grade"]})
     watch(app, target, "one class", performance, conf={"scorer": ["roc_auc"]})
     watch(app, target, "one of two", performance, conf={"scorer": ["accuracy", "fnr"]})
     watch(app, target, "no probabilities", performance, {"scorers": ["neg_log_loss"]})
-    watch(app, target, "raises", "FeatureDrift", {"numerical_drift_method": 3}, compared_with=With.previous)
+    watch(app, target, "raises", "FeatureDrift", {"numerical_drift_method": 3}, compared_with=ComparedWith.previous)
     watch(app, target, "bad parameter", "StringMismatch", {"columns": 3})
     label(app, target, dict.fromkeys(range(40), "0"))
     for number in (-1, 0, 1):
@@ -98,7 +98,7 @@ def test_labels_that_no_sampled_row_has_and_references_without_them_are_told_fro
         names = ["age", "job", "_dc_prediction"]
         parsed = [json.loads(row) for row in rows(-1)]
         document = {"columns": names, "data": [[row[name] for name in names] for row in parsed]}
-        lifecycle.take_reference(session, model, version, json.dumps(document).encode())
+        lifecycle.append_reference(session, model, version, json.dumps(document).encode())
     watch(app, target, "unlabelled", "SingleDatasetPerformance")
     watch(app, target, "reference unlabelled", "LabelDrift")
     for number in (0, 1):

@@ -18,7 +18,7 @@ from dcmon.db import Organization
 from dcmon.db.tables.org import Result
 from dcmon.jobs import evaluate
 from dcmon.monitoring import lifecycle, monitors
-from dcmon.monitoring.monitors import NewMonitor
+from dcmon.monitoring.monitors import MonitorSpec
 from dcmon.output import Output
 from dcmon.settings import Evaluate, Settings
 from dcmon.storage import models, versions
@@ -93,14 +93,14 @@ def build(app: App, org: Organization, place: Place, world: World) -> dict[int, 
         importance = dict(world.importance) if world.importance else None
         columns = NewVersion("v1", dict(world.columns), feature_importance=importance, classes=world.classes)
         version = versions.create(session, model, columns)
-        lifecycle.take_reference(session, model, version, json.dumps({"columns": names, "data": table}).encode())
+        lifecycle.append_reference(session, model, version, json.dumps({"columns": names, "data": table}).encode())
         for number, case in enumerate(cases(*place)):
             kind = by_class(case.class_name)
             assert kind is not None
             called = f"{number} {case.name}"[:100]
             check = monitors.create_check(session, model, called, kind.module_name, kind.class_name, case.params)
             kwargs = {"check_conf": dict(case.conf), "res_conf": case.res_conf}
-            new = NewMonitor(called, Frequency.DAY, additional_kwargs=kwargs)
+            new = MonitorSpec(called, Frequency.DAY, additional_kwargs=kwargs)
             made[monitors.create(session, check, new).id] = case
         model_id, version_id = model.id, version.id
     log(app, org, model_id, version_id, world)

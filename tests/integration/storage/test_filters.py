@@ -99,7 +99,7 @@ def filled(app: App, org: Organization) -> tuple[int, int]:
         version_id, model_id = version.id, model.id
         names = [*COLUMNS, PREDICTION, LABEL]
         table = [[{**each, LABEL: LABELS[each["_dc_sample_id"]]}[name] for name in names] for each in ROWS]
-        lifecycle.take_reference(session, model, version, json.dumps({"columns": names, "data": table}).encode())
+        lifecycle.append_reference(session, model, version, json.dumps({"columns": names, "data": table}).encode())
     app.ingestion.take_samples(org, version_id, [json.dumps(each).encode() for each in ROWS])
     said = [{"_dc_sample_id": name, LABEL: label} for name, label in LABELS.items()]
     app.ingestion.take_labels(org, model_id, [json.dumps(each).encode() for each in said])

@@ -24,7 +24,7 @@ from dcmon.ingestion import pipeline
 from dcmon.ingestion.row_batch import Delivery
 from dcmon.jobs import prune
 from dcmon.monitoring import lifecycle, liveness, monitors, results
-from dcmon.monitoring.monitors import NewMonitor
+from dcmon.monitoring.monitors import MonitorSpec
 from dcmon.storage import expiry, models, pruning, sample_tables, versions
 from dcmon.storage.expiry import Terms
 from dcmon.storage.pruning import Prune
@@ -144,7 +144,7 @@ def test_a_version_that_lost_all_its_samples_is_as_if_new(target: Target) -> Non
     with db.org_session(target.engine, target.org) as session:
         version = session.get_one(Version, target.version_id)
         assert (version.earliest, version.watermark, version.newest_logged_at) == (None, None, None)
-        assert liveness.make_due_by_clock(session, NOW, TERMS.samples) == 0
+        assert liveness.enqueue_elapsed(session, NOW, TERMS.samples) == 0
     take(target, spread(10, first=NOW - timedelta(days=3)))
     require_agreement(target)
 
@@ -386,8 +386,8 @@ def test_receipts_are_counted_by_a_dry_run_as_by_a_prune(target: Target) -> None
 
 def test_the_baseline_of_an_older_reference_goes_with_the_last_result_that_used_it(target: Target) -> None:
     with db.org_session(target.engine, target.org) as session:
-        check = monitors.provide_check(session, models.get(session, target.model_id), "PercentOfNulls")
-        monitor = monitors.create(session, check, NewMonitor("Nulls", Frequency.DAY)).id
+        check = monitors.get_or_create_check(session, models.get(session, target.model_id), "PercentOfNulls")
+        monitor = monitors.create(session, check, MonitorSpec("Nulls", Frequency.DAY)).id
         session.get_one(Version, target.version_id).reference_revision = 3
         for revision in (1, 2, 3):
             session.add(
@@ -407,7 +407,7 @@ def test_the_baseline_of_an_older_reference_goes_with_the_last_result_that_used_
         there = Extent(1, 0, 1, 0, NOW)
         window = Window(NOW - timedelta(days=1), NOW)
         found = monitors.get(session, monitor)
-        results.put(session, found, target.version_id, window, Value("OK", {}), there, 1, 2, timedelta(), last=None)
+        results.store(session, found, target.version_id, window, Value("OK", {}), there, 1, 2, timedelta(), last=None)
     assert expected(target)["baselines"] == 1
     assert pruned(target)["baselines"] == 1
     with db.org_session(target.engine, target.org) as session:

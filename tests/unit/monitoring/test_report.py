@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
-from dcmon.formatting import number
+from dcmon.formatting import format_number
 from dcmon.monitoring.report import charts
-from dcmon.monitoring.report.html import AlertSpan, MonitorSeries, Point, Report, Threshold, html, write
+from dcmon.monitoring.report.html import AlertSpan, MonitorSeries, Point, Report, Threshold, render, write
 
 START = datetime(2013, 4, 1, tzinfo=UTC)
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
@@ -48,7 +48,7 @@ class Elements(HTMLParser):
 
 
 def test_names_are_escaped_in_the_page_and_in_the_charts() -> None:
-    page = html(report(EVIL))
+    page = render(report(EVIL))
     elements = Elements()
     elements.feed(page)
     assert [tag for tag, _ in elements.tags].count("script") == 3
@@ -61,7 +61,7 @@ def test_names_are_escaped_in_the_page_and_in_the_charts() -> None:
 
 def test_nothing_is_loaded_from_outside() -> None:
     elements = Elements()
-    page = html(report())
+    page = render(report())
     elements.feed(page)
     for _, attributes in elements.tags:
         assert "src" not in attributes
@@ -73,7 +73,7 @@ def test_nothing_is_loaded_from_outside() -> None:
 
 
 def test_a_gap_stays_a_gap_and_says_why() -> None:
-    line, gaps = figures(html(report()))[0]["data"]
+    line, gaps = figures(render(report()))[0]["data"]
     assert line["y"] == [0.1, 0.4, 0.1, None, 0.3]
     assert line["connectgaps"] is False
     assert len(gaps["x"]) == 1
@@ -81,7 +81,7 @@ def test_a_gap_stays_a_gap_and_says_why() -> None:
 
 
 def test_thresholds_and_alerts_are_drawn() -> None:
-    layout = figures(html(report()))[0]["layout"]
+    layout = figures(render(report()))[0]["layout"]
     bands = [shape for shape in layout["shapes"] if shape["type"] == "rect"]
     assert (bands[0]["x0"], bands[0]["x1"]) == (day(2).isoformat(), day(3).isoformat())
     assert bands[1]["x1"] > day(6).isoformat()
@@ -91,7 +91,7 @@ def test_thresholds_and_alerts_are_drawn() -> None:
 
 def test_there_is_one_line_per_version_and_metric() -> None:
     points = [Point(day(0), day(1), {"a": 1.0, "b": 2.0}, 9, version=version) for version in ("v1", "v2")]
-    page = html(Report("o", "m", "v", START, day(6), day(7), [MonitorSeries("Two", "DAY", points)]))
+    page = render(Report("o", "m", "v", START, day(6), day(7), [MonitorSeries("Two", "DAY", points)]))
     figure = figures(page)[0]
     assert [trace["name"] for trace in figure["data"]] == ["v1 · a", "v1 · b", "v2 · a", "v2 · b"]
     assert figure["layout"]["showlegend"] is True
@@ -99,7 +99,7 @@ def test_there_is_one_line_per_version_and_metric() -> None:
 
 def test_worst_is_on_the_side_of_the_rule() -> None:
     found = MonitorSeries("F1", "DAY", [point(0, 0.9), point(1, 0.31)], [Threshold(0.5, "high", "less_than")])
-    page = html(Report("o", "m", "v", START, day(6), day(7), [found]))
+    page = render(Report("o", "m", "v", START, day(6), day(7), [found]))
     assert '<span class="number">0.31</span>' in page
     assert "No alert in this period." in page
 
@@ -130,7 +130,7 @@ def test_metrics_with_units_of_their_own_have_axes_of_their_own_one_above_the_ot
     assert bounds == sorted(bounds, reverse=True)
     assert (axes[0]["range"][1] > 900, axes[1]["range"][1] < 1, axes[2]["range"][1] < 6) == (True, True, True)
     assert {(shape["y0"], shape["yref"]) for shape in figure["layout"]["shapes"]} == {(100, "y"), (5, "y4")}
-    assert (flow.last, number(flow.last)) == (900.0, "900")
+    assert (flow.last, format_number(flow.last)) == (900.0, "900")
 
 
 def test_only_the_metrics_that_are_to_be_shown_are_drawn() -> None:
