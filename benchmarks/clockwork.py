@@ -31,7 +31,7 @@ from dcmon.jobs import schedule
 from dcmon.monitoring import monitors
 from dcmon.monitoring.monitors import MonitorSpec
 from dcmon.notifications import receivers
-from dcmon.notifications.receivers import Choices
+from dcmon.notifications.receivers import Subscription
 from dcmon.settings import Settings
 from dcmon.storage import models, versions
 from dcmon.storage.models import NewModel
@@ -164,7 +164,7 @@ class Place:
                 session, monitors.get_or_create_check(session, model, name, params), MonitorSpec(kind, Frequency.HOUR)
             )
             rules.create(session, monitor.id, rules.parse("> 0.5" if kind == "row" else "< 0.5"))
-            receivers.add(session, f"{kind}s", url, [], app.settings.webhooks, Choices(models=[kind], cap=None))
+            receivers.add(session, f"{kind}s", url, [], app.settings.webhooks, Subscription(models=[kind], cap=None))
         with app.public() as session:
             token = tokens.create(session, org.id, 1, f"bench-{uuid.uuid4().hex}")
         self._http = urllib3.PoolManager(headers={"authorization": f"Basic {token}"})

@@ -270,6 +270,6 @@ def of_monitor(session: Session, monitor_id: int) -> Sequence[AlertRule]:
 def delete(session: Session, rule: AlertRule) -> None:
     """Delete a rule with its alerts."""
     session.execute(select(AlertRule.id).where(AlertRule.id == rule.id).with_for_update())
-    closing.say(session, Alert.rule_id == rule.id)
+    closing.write_notifications(session, Alert.rule_id == rule.id)
     session.delete(rule)
     session.flush()

@@ -46,7 +46,10 @@ def list_(
             found = [view for view in found if view.alert.severity in severity]
         now = datetime.now(UTC)
         rows = [
-            {**_row(view), "held": silences.holding(session, view.alert, now) if view.alert.state == "firing" else None}
+            {
+                **_row(view),
+                "held": silences.hold_reason(session, view.alert, now) if view.alert.state == "firing" else None,
+            }
             for view in found
             if all_ or state or view.alert.state == "firing"
         ]
@@ -124,7 +127,7 @@ def _held(session: "Session", view: "AlertView") -> str | None:
 
     from dcmon.notifications import silences
 
-    return silences.holding(session, view.alert, datetime.now(UTC)) if view.alert.state == "firing" else None
+    return silences.hold_reason(session, view.alert, datetime.now(UTC)) if view.alert.state == "firing" else None
 
 
 def _for_programs(
@@ -145,7 +148,7 @@ def _for_programs(
 
 def _for_people(view: "AlertView", about: dict[str, Any], held: str | None) -> dict[str, Any]:
     from dcmon.alerting import alert_payload
-    from dcmon.notifications.integrations import text
+    from dcmon.notifications.integrations import message_text
 
     alert, row = view.alert, _row(view)
     return {
@@ -157,15 +160,15 @@ def _for_people(view: "AlertView", about: dict[str, Any], held: str | None) -> d
         "rule": f"{about['rule_name'] or about['rule_id']}: {about['sentence']}",
         "since": row["since"],
         "until": row["until"],
-        "first_window": text.span(about["first_window"]),
-        "last_window": text.window(about) or f"until {text.time(about['last_window_end'])}",
-        "worst_window": text.span(about["worst_window"]),
+        "first_window": message_text.span(about["first_window"]),
+        "last_window": message_text.window(about) or f"until {message_text.time(about['last_window_end'])}",
+        "worst_window": message_text.span(about["worst_window"]),
         "windows": alert.windows,
         about["metric"]: _values(about),
-        "measured": text.measured(about),
-        "compared_with": text.compared(about),
+        "measured": message_text.measured(about),
+        "compared_with": message_text.compared(about),
         "n": alert.n,
-        "other_versions": text.others(about),
+        "other_versions": message_text.others(about),
         "moved_most": [alert_payload.moved(each) for each in about["moved"]],
         "why": about["reason"],
         "acknowledged": about["acknowledged_by"] and f"by {about['acknowledged_by']}, {_remark(about)}",
@@ -191,9 +194,11 @@ def _values(about: dict[str, Any]) -> str:
 
 
 def _remark(about: dict[str, Any]) -> str:
-    from dcmon.notifications.integrations import text
+    from dcmon.notifications.integrations import message_text
 
-    return f"{text.time(about['acknowledged_at'])}" + (f": {about['acknowledgement']}" * bool(about["acknowledgement"]))
+    return f"{message_text.time(about['acknowledged_at'])}" + (
+        f": {about['acknowledgement']}" * bool(about["acknowledgement"])
+    )
 
 
 def _next(view: "AlertView", org: str) -> list[str]:

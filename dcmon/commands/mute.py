@@ -56,7 +56,7 @@ def delete(
     from dcmon.notifications import mute_times
 
     with ctx.obj.org() as session:
-        when = mute_times.written(mute_times.find(session, name))
+        when = mute_times.format_schedule(mute_times.find(session, name))
     if not dry_run:
         confirm(f"Delete mute time {name!r} ({when})?", yes)
         with ctx.obj.org() as session:
@@ -72,7 +72,7 @@ def _row(mute: "MuteTime") -> dict[str, Any]:
 
     return {
         "name": mute.name,
-        "when": mute_times.written(mute),
+        "when": mute_times.format_schedule(mute),
         "matchers": mute.matchers,
-        "holds_until": mute_times.ends_at(mute, datetime.now(UTC)),
+        "holds_until": mute_times.current_end(mute, datetime.now(UTC)),
     }

@@ -35,14 +35,13 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, help="Notifications at most.")] = 100,
 ) -> None:
     """List notifications, the newest first. Example: dcmon notification list --state dead"""
-    from dcmon.notifications import notifications
-    from dcmon.notifications import receivers as webhooks
+    from dcmon.notifications import notifications, receivers
 
     with ctx.obj.org() as session:
         found = notifications.listed(
             session, state=state, receiver=receiver, alert_id=alert, message_id=message, limit=limit
         )
-        now = webhooks.moment(session)
+        now = receivers.database_time(session)
         rows = [notifications.row(each, now) for each in found]
     output = ctx.obj.output
     if not output.is_json:
@@ -53,14 +52,13 @@ def list_(
 @app.command()
 def show(ctx: typer.Context, notification_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
     """Show a notification: what it says, to whom, and how it goes. Example: dcmon notification show 3f2a9c1e"""
-    from dcmon.notifications import integrations, notifications
-    from dcmon.notifications import receivers as webhooks
+    from dcmon.notifications import integrations, notifications, receivers
 
     with ctx.obj.org() as session:
         view = notifications.find(session, notification_id)
         webhook = view.webhook
         shown: dict[str, Any] = {
-            **notifications.row(view, webhooks.moment(session)),
+            **notifications.row(view, receivers.database_time(session)),
             "to": integrations.find(webhook.kind).shown(webhook.url, webhook.options),
             "first_try": view.notification.tried_at,
             "status": view.notification.last_status,
@@ -105,11 +103,11 @@ def pause(
 ) -> None:
     """Send nothing to a receiver: what comes waits, nothing is lost. Example: dcmon notification pause team --for 2h"""
     from dcmon import durations
-    from dcmon.notifications import receivers as webhooks
+    from dcmon.notifications import receivers
 
     with ctx.obj.org() as session:
-        webhook, now = webhooks.find(session, receiver), webhooks.moment(session)
-        webhooks.pause(session, webhook, now + durations.parse(for_, "30m, 2h or 3d") if for_ else None)
+        webhook, now = receivers.find(session, receiver), receivers.database_time(session)
+        receivers.pause(session, webhook, now + durations.parse(for_, "30m, 2h or 3d") if for_ else None)
         until = webhook.paused_until
     ctx.obj.output.value({"paused": receiver, "until": until}, none={"until": "it is resumed"})
 
@@ -120,14 +118,13 @@ def resume(ctx: typer.Context, receiver: str) -> None:
 
     Example: dcmon notification resume team
     """
-    from dcmon.notifications import catch_up
-    from dcmon.notifications import receivers as webhooks
+    from dcmon.notifications import catch_up, receivers
 
     org = ctx.obj.organization()
     with ctx.obj.org(org) as session:
-        webhook = webhooks.find(session, receiver)
-        waiting = webhooks.resume(session, webhook)
-        retried = catch_up.again(session, webhook)
+        webhook = receivers.find(session, receiver)
+        waiting = receivers.resume(session, webhook)
+        retried = catch_up.retry_given_up(session, webhook)
     _ring(ctx, org)
     ctx.obj.output.value({"resumed": receiver, "waiting": waiting + retried, "retried": retried})
 

@@ -41,7 +41,7 @@ def add(
     ends = utc(until) if until else begins + durations.parse(for_ or "", "30m, 4h or 2d")
     with ctx.obj.org() as session:
         made = silences.add(session, matchers, begins, ends, reason, by or operator(), now)
-        row = {**_row(made), "alerts": silences.fitting(session, made)}
+        row = {**_row(made), "alerts": silences.matching_alerts(session, made)}
     ctx.obj.output.value(row)
     if not row["alerts"]:
         ctx.obj.output.say("No alert that fires now fits.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from dcmon.health.status import Standing
+    from dcmon.health.status import Status
     from dcmon.output import Output
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -26,11 +26,11 @@ def status(ctx: typer.Context) -> None:
     Example: dcmon status -o json
     """
     from dcmon.embedded import supervisor
-    from dcmon.health import status as standing
+    from dcmon.health import status as health_status
 
     settings, output = ctx.obj.settings, ctx.obj.output
     local = supervisor.state(settings)
-    found = standing.look(ctx.obj.engine, settings, local)
+    found = health_status.collect(ctx.obj.engine, settings, local)
     if output.is_json:
         output.value(_whole(found))
     else:
@@ -43,7 +43,7 @@ def status(ctx: typer.Context) -> None:
         raise typer.Exit(found.exit_code)
 
 
-def _whole(found: "Standing") -> dict[str, Any]:
+def _whole(found: "Status") -> dict[str, Any]:
     return {
         "exit_code": found.exit_code,
         "parts": [dict(part) for part in found.parts],
@@ -53,7 +53,7 @@ def _whole(found: "Standing") -> dict[str, Any]:
     }
 
 
-def _show(output: "Output", found: "Standing") -> None:
+def _show(output: "Output", found: "Status") -> None:
     from rich.markup import escape
 
     if not output.quiet:
@@ -65,7 +65,7 @@ def _show(output: "Output", found: "Standing") -> None:
         output.print("All is well." if not found.exit_code else "Nothing else is wrong.")
 
 
-def _show_parts(output: "Output", found: "Standing") -> None:
+def _show_parts(output: "Output", found: "Status") -> None:
     parts = [{**part, "since": _time(part.get("since"))} for part in found.parts]
     output.table(parts, ["name", "state", "pid", "since", "detail"])
     if found.failure is not None:
@@ -81,7 +81,7 @@ def _show_parts(output: "Output", found: "Standing") -> None:
     output.print("")
 
 
-def _said(found: "Standing") -> dict[str, str]:
+def _said(found: "Status") -> dict[str, str]:
     """What waits, in words."""
     waits = found.waiting
     said = {

@@ -72,13 +72,13 @@ def add(
     """
     from dataclasses import replace
 
-    from dcmon.notifications import receivers as webhooks
+    from dcmon.notifications import receivers
 
     org, settings, output = ctx.obj.organization(), ctx.obj.settings, ctx.obj.output
     where = _address(kind.value, target, header, key, group, class_)
-    choices = replace(webhooks.Choices(severity or [], model or None), **_limits(cap, repeat))
+    choices = replace(receivers.Subscription(severity or [], model or None), **_limits(cap, repeat))
     with ctx.obj.org(org) as session:
-        webhook, secret = webhooks.add(session, name, where, [], settings.webhooks, choices)
+        webhook, secret = receivers.add(session, name, where, [], settings.webhooks, choices)
         told = 0 if only_new else _tell(ctx, session, org, webhook)
         shown = _shown(session, webhook)
     shown = shown if output.is_json else _for_people(shown)
@@ -95,13 +95,13 @@ def add(
 @app.command("list")
 def list_(ctx: typer.Context) -> None:
     """List receivers, without their secrets. Example: dcmon webhook list"""
-    from dcmon.notifications import receivers as webhooks
+    from dcmon.notifications import receivers
 
     with ctx.obj.org() as session:
-        now, counts = webhooks.moment(session), webhooks.counts(session)
+        now, counts = receivers.database_time(session), receivers.delivery_counts(session)
         rows = [
-            webhooks.row(session, each, counts.get(each.id, webhooks.Counts()), now)
-            for each in webhooks.entries(session)
+            receivers.row(session, each, counts.get(each.id, receivers.DeliveryCounts()), now)
+            for each in receivers.entries(session)
         ]
     output = ctx.obj.output
     output.table(
@@ -114,10 +114,10 @@ def list_(ctx: typer.Context) -> None:
 @app.command()
 def show(ctx: typer.Context, name: str) -> None:
     """Show a receiver, without its secrets: what waits, what went wrong. Example: dcmon webhook show team"""
-    from dcmon.notifications import receivers as webhooks
+    from dcmon.notifications import receivers
 
     with ctx.obj.org() as session:
-        found = _shown(session, webhooks.find(session, name))
+        found = _shown(session, receivers.find(session, name))
     ctx.obj.output.value(found if ctx.obj.output.is_json else _for_people(found), none=NOTHING)
 
 
@@ -144,22 +144,21 @@ def set_(
     """
     from dataclasses import replace
 
-    from dcmon.notifications import catch_up
-    from dcmon.notifications import receivers as webhooks
+    from dcmon.notifications import catch_up, receivers
 
     org, settings = ctx.obj.organization(), ctx.obj.settings
     with ctx.obj.org(org) as session:
-        webhook = webhooks.find(session, name)
-        known = catch_up.unheard(session, org, webhook)
+        webhook = receivers.find(session, name)
+        known = catch_up.pending_alerts(session, org, webhook)
         if any((target, header, key, group, class_)):
             where = _address(webhook.kind, target, header, key, group, class_)
-            webhooks.move(webhook, where, settings.webhooks)
+            receivers.set_address(webhook, where, settings.webhooks)
         wanted: dict[str, Any] = _limits(cap, repeat)
         if severity:
             wanted["severities"] = severity
         if model:
             wanted["models"] = None if model == ["all"] else model
-        webhooks.choose(session, webhook, replace(webhooks.chosen(session, webhook), **wanted))
+        receivers.set_subscription(session, webhook, replace(receivers.subscription(session, webhook), **wanted))
         session.flush()
         told = _tell(ctx, session, org, webhook, known) if (severity or model) and not only_new else 0
         found = {**_shown(session, webhook), "told": told}
@@ -174,18 +173,17 @@ def test(ctx: typer.Context, name: str) -> None:
     """Send a test message now; exit 1 when refused, 7 when unreachable. Example: dcmon webhook test team"""
     import uuid
 
-    from dcmon.notifications import integrations
-    from dcmon.notifications import receivers as webhooks
-    from dcmon.notifications.integrations.base import Message, Ways
+    from dcmon.notifications import integrations, receivers
+    from dcmon.notifications.integrations.base import DeliverySettings, Message
 
     org, settings = ctx.obj.organization(), ctx.obj.settings
     with ctx.obj.org(org) as session:
-        now = webhooks.moment(session)
-        to = webhooks.to(webhooks.find(session, name), now)
+        now = receivers.database_time(session)
+        to = receivers.delivery_target(receivers.find(session, name), now)
     body = {"format": 1, "type": "test", "timestamp": now.isoformat(), "organization": org.name}
     body["text"] = f"A test message to {name!r}: dcmon reaches it."
     message = Message(f"msg_{uuid.uuid4().hex}", body)
-    sent = integrations.send(to, message, Ways(settings.webhooks, settings.smtp))
+    sent = integrations.send(to, message, DeliverySettings(settings.webhooks, settings.smtp))
     ctx.obj.output.value(
         {"receiver": name, "delivered": sent.is_delivered, "status": sent.status, "seconds": round(sent.seconds, 3),
          "error": sent.error}
@@ -197,11 +195,11 @@ def test(ctx: typer.Context, name: str) -> None:
 @app.command()
 def rotate(ctx: typer.Context, name: str) -> None:
     """Draw a new signing secret, shown once; the old one signs too for 24 h. Example: dcmon webhook rotate team"""
-    from dcmon.notifications import receivers as webhooks
+    from dcmon.notifications import receivers
 
     with ctx.obj.org() as session:
-        webhook = webhooks.find(session, name)
-        secret = webhooks.rotate(session, webhook)
+        webhook = receivers.find(session, name)
+        secret = receivers.rotate_secret(session, webhook)
         until = webhook.old_secret_until
     ctx.obj.output.value({"name": name, "secret": secret, "old_secret_until": until})
     ctx.obj.output.say("Keep the secret: it is not shown again. Until then messages carry both signatures.")
@@ -215,16 +213,16 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask when messages wait for it.")] = False,
 ) -> None:
     """Delete a receiver, with what was not delivered to it yet. Example: dcmon webhook delete team --dry-run"""
-    from dcmon.notifications import receivers as webhooks
+    from dcmon.notifications import receivers
 
     with ctx.obj.org() as session:
-        webhook = webhooks.find(session, name)
-        counted = webhooks.counts(session).get(webhook.id, webhooks.Counts())
+        webhook = receivers.find(session, name)
+        counted = receivers.delivery_counts(session).get(webhook.id, receivers.DeliveryCounts())
     if not dry_run:
         if counted.waiting:
             confirm(f"Delete {name!r}? {counted.waiting:,} notifications that wait for it go too.", yes)
         with ctx.obj.org() as session:
-            webhooks.delete(session, webhooks.find(session, name))
+            receivers.delete(session, receivers.find(session, name))
     ctx.obj.output.value(outcome({"deleted": name, "waiting": counted.waiting, "dead": counted.dead}, dry_run=dry_run))
 
 
@@ -253,16 +251,17 @@ def _tell(ctx: typer.Context, session: "Session", org: "Organization", webhook: 
     """Tell a receiver of what fires and, where it is to know, of what is wrong with dcmon; returns of how much."""
     from dcmon.alerting import alert_payload
     from dcmon.health import problem_notifications, problems
-    from dcmon.notifications import catch_up
-    from dcmon.notifications import receivers as webhooks
+    from dcmon.notifications import catch_up, receivers
 
     settings = ctx.obj.settings
-    told = catch_up.tell(session, org, webhook, settings.url, alert_payload.describe, but=but)
+    told = catch_up.notify(session, org, webhook, settings.url, alert_payload.describe, but=but)
     if org.name != settings.watch.org:
         return told
     with ctx.obj.public() as public:
-        wrong = problems.told(public)
-    return told + problem_notifications.tell_one(session, org, webhook, wrong, webhooks.moment(session))
+        wrong = problems.notified(public)
+    return told + problem_notifications.write_for_receiver(
+        session, org, webhook, wrong, receivers.database_time(session)
+    )
 
 
 def _say_told(ctx: typer.Context, org: "Organization", told: int) -> None:
@@ -309,11 +308,11 @@ def _limits(cap: str | None, repeat: str | None) -> dict[str, Any]:
 
 
 def _shown(session: Any, webhook: Any) -> dict[str, Any]:
-    from dcmon.notifications import receivers as webhooks
+    from dcmon.notifications import receivers
 
-    counted = webhooks.counts(session).get(webhook.id, webhooks.Counts())
+    counted = receivers.delivery_counts(session).get(webhook.id, receivers.DeliveryCounts())
     session.refresh(webhook)
-    return webhooks.row(session, webhook, counted, webhooks.moment(session))
+    return receivers.row(session, webhook, counted, receivers.database_time(session))
 
 
 def _for_people(row: dict[str, Any]) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def provide_receiver(app: App, org: Organization, url: str) -> bytes:
                 # The address is another one each time; what waits for it is delivered to the new one.
                 webhook.url = url
                 return bytes(webhook.secret)
-        every_one = receivers.Choices(cap=None)  # a year in a minute is no storm
+        every_one = receivers.Subscription(cap=None)  # a year in a minute is no storm
         return bytes(receivers.add(session, RECEIVER, url, [], app.settings.webhooks, every_one)[0].secret)
 
 

@@ -16,7 +16,7 @@ from dcmon import db, errors
 from dcmon.alerting import rule_failures
 from dcmon.db import Organization, leader_lock
 from dcmon.health import process_heartbeats, scheduler_runs
-from dcmon.health.snapshot import Facts, Partition, Queue, Server, Tenant
+from dcmon.health.snapshot import Backlog, HealthSnapshot, OrganizationHealth, PartitionLag, PostgresUsage
 from dcmon.monitoring import due_windows as due
 from dcmon.monitoring import flow_metrics
 from dcmon.settings import Settings
@@ -76,18 +76,18 @@ MOVED = text("""
 """)
 
 
-def gather(engine: Engine, settings: Settings) -> Facts:
+def collect(engine: Engine, settings: Settings) -> HealthSnapshot:
     """All facts. Raises Unreachable."""
-    found = of_processes(engine, settings)
+    found = collect_processes(engine, settings)
     with db.public_session(engine) as session:
         orgs = organizations.entries(session)
-        parked = {row.org_id: Queue(row.waiting, row.oldest) for row in session.execute(PARKED)}
-        letters = Queue(*session.execute(LETTERS).one())
-        server = Server(**session.execute(SERVER).one()._mapping)
+        parked = {row.org_id: Backlog(row.waiting, row.oldest) for row in session.execute(PARKED)}
+        letters = Backlog(*session.execute(LETTERS).one())
+        server = PostgresUsage(**session.execute(SERVER).one()._mapping)
     answers, partitions = _topics(engine, settings)
     with db.peeking(engine) as peek:
         looks = TENANT.replace(":quiet", f"'{settings.evaluate.backfill_quiet.total_seconds()} seconds'")
-        tenants = [_tenant(engine, org, peek(org, looks), parked.get(org.id, Queue())) for org in orgs]
+        tenants = [_tenant(engine, org, peek(org, looks), parked.get(org.id, Backlog())) for org in orgs]
     return replace(
         found,
         tenants=tenants,
@@ -99,11 +99,11 @@ def gather(engine: Engine, settings: Settings) -> Facts:
     )
 
 
-def of_processes(engine: Engine, settings: Settings) -> Facts:
+def collect_processes(engine: Engine, settings: Settings) -> HealthSnapshot:
     """What is known of dcmon's processes alone, whatever they work on. Raises Unreachable."""
     with db.public_session(engine) as session:
         now: datetime = session.execute(text("select clock_timestamp()")).scalar_one()
-        return Facts(
+        return HealthSnapshot(
             now,
             process_heartbeats.entries(session),
             leader_lock.is_held(session),
@@ -113,41 +113,41 @@ def of_processes(engine: Engine, settings: Settings) -> Facts:
         )
 
 
-def _tenant(engine: Engine, org: Organization, found: Any, parked: Queue) -> Tenant:
+def _tenant(engine: Engine, org: Organization, found: Any, parked: Backlog) -> OrganizationHealth:
     """What waits in an organization; nothing, and why, where it can't be looked into."""
     if found is None or found[0] != db.head("org"):
         return _refused(engine, org, parked)
     (_, due, oldest, evaluated_at, unsent, unsent_since, given_up, given_up_since, firing, taken, rejected, since,
      unjudging, unjudging_since, recent, oldest_recent) = found  # fmt: skip
-    return Tenant(
+    return OrganizationHealth(
         org.name,
-        Queue(due, oldest),
+        Backlog(due, oldest),
         evaluated_at,
-        Queue(unsent, unsent_since),
-        Queue(given_up, given_up_since),
+        Backlog(unsent, unsent_since),
+        Backlog(given_up, given_up_since),
         firing or {},
         int(taken),
         int(rejected),
         since,
         parked,
-        Queue(unjudging, unjudging_since),
-        Queue(recent, oldest_recent),
+        Backlog(unjudging, unjudging_since),
+        Backlog(recent, oldest_recent),
     )
 
 
-def _refused(engine: Engine, org: Organization, parked: Queue) -> Tenant:
+def _refused(engine: Engine, org: Organization, parked: Backlog) -> OrganizationHealth:
     """Why an organization can't be entered; nothing where it can be by now, or was deleted meanwhile."""
     try:
         with db.org_session(engine, org, wait=ENTERED_WITHIN):
-            return Tenant(org.name, parked=parked)
+            return OrganizationHealth(org.name, parked=parked)
     except errors.OrganizationNotFound:
-        return Tenant(org.name)
+        return OrganizationHealth(org.name)
     except errors.DcmonError as error:
         is_behind = isinstance(error, errors.SchemaOutOfDate | errors.SchemaTooNew)
-        return Tenant(org.name, parked=parked, refused=str(error), is_behind=is_behind)
+        return OrganizationHealth(org.name, parked=parked, refused=str(error), is_behind=is_behind)
 
 
-def _topics(engine: Engine, settings: Settings) -> tuple[bool | None, Sequence[Partition]]:
+def _topics(engine: Engine, settings: Settings) -> tuple[bool | None, Sequence[PartitionLag]]:
     """Whether Kafka answers (None where it is not used), and how far each partition is read."""
     if not settings.kafka.bootstrap_servers:
         return None, []
@@ -164,7 +164,7 @@ def _topics(engine: Engine, settings: Settings) -> tuple[bool | None, Sequence[P
         return False, []
     with db.public_session(engine) as session:
         return True, [
-            Partition(
+            PartitionLag(
                 f"{each.topic}/{each.partition}",
                 each.lag,
                 each.oldest_unread,

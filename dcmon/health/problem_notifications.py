@@ -15,18 +15,18 @@ from sqlalchemy.orm import Session
 
 from dcmon.db import Organization
 from dcmon.db.tables.org import Notification, Webhook
-from dcmon.health.checks import Condition
-from dcmon.health.problems import News
+from dcmon.health.checks import Problem
+from dcmon.health.problems import ProblemChanges
 from dcmon.notifications import notifications, receivers
 
 NAMESPACE = uuid.UUID("6f0a7b52-6c1e-4d55-9f0b-2f1d8f5c1a77")
 
 
-def tell(session: Session, org: Organization, news: News, now: datetime) -> int:
+def write(session: Session, org: Organization, news: ProblemChanges, now: datetime) -> int:
     """Write the news into an organization's outbox, for each receiver that wants it; returns how many were written."""
     written = 0
     for webhook in session.scalars(select(Webhook).where(Webhook.is_active).order_by(Webhook.id)).all():
-        written += tell_one(session, org, webhook, news.firing, now)
+        written += write_for_receiver(session, org, webhook, news.firing, now)
         for each in _wanted(webhook, news.lasting):
             written += _repeat(session, org, webhook, each, now)
         for each in _wanted(webhook, news.resolved):
@@ -34,23 +34,25 @@ def tell(session: Session, org: Organization, news: News, now: datetime) -> int:
     return written
 
 
-def tell_one(session: Session, org: Organization, webhook: Webhook, wrong: Sequence[Condition], now: datetime) -> int:
+def write_for_receiver(
+    session: Session, org: Organization, webhook: Webhook, wrong: Sequence[Problem], now: datetime
+) -> int:
     """Tell one receiver what is wrong, as far as it wants to know and was not told; returns of how much."""
     return sum(_write(session, org, webhook, "firing", each, now) for each in _wanted(webhook, wrong))
 
 
-def _wanted(webhook: Webhook, told: Sequence[Condition]) -> list[Condition]:
-    return [each for each in told if receivers.wants(webhook, each.severity, None)]
+def _wanted(webhook: Webhook, told: Sequence[Problem]) -> list[Problem]:
+    return [each for each in told if receivers.is_subscribed(webhook, each.severity, None)]
 
 
-def _repeat(session: Session, org: Organization, webhook: Webhook, said: Condition, now: datetime) -> int:
+def _repeat(session: Session, org: Organization, webhook: Webhook, said: Problem, now: datetime) -> int:
     """Tell a receiver again of what lasts, where the last that it was told of it is old enough."""
     last = session.scalar(
         select(Notification)
         .where(
             Notification.webhook_id == webhook.id,
             Notification.alert_id.is_(None),
-            Notification.body["alert"]["id"].as_string() == known_by(said),
+            Notification.body["alert"]["id"].as_string() == problem_id(said),
             ~Notification.is_superseded,
         )
         .order_by(Notification.position.desc())
@@ -62,27 +64,27 @@ def _repeat(session: Session, org: Organization, webhook: Webhook, said: Conditi
     return _write(session, org, webhook, "repeated", said, now, str(last.id)) if now - at >= webhook.repeat_every else 0
 
 
-def known_by(said: Condition) -> str:
+def problem_id(said: Problem) -> str:
     """What a condition is known by to receivers: it is another one when it comes again."""
     return f"{said.name}/{said.subject}/{said.since.isoformat()}"
 
 
 def _write(
-    session: Session, org: Organization, webhook: Webhook, kind: str, said: Condition, now: datetime, after: str = ""
+    session: Session, org: Organization, webhook: Webhook, kind: str, said: Problem, now: datetime, after: str = ""
 ) -> int:
-    name = f"{known_by(said)}/{kind}/{webhook.id}{after}"
+    name = f"{problem_id(said)}/{kind}/{webhook.id}{after}"
     statement = insert(Notification).values(
         id=uuid.uuid5(NAMESPACE, name),
         webhook_id=webhook.id,
         kind=kind,
         severity=said.severity,
-        body=message(org, kind, said, now),
+        body=problem_body(org, kind, said, now),
     )
     found = session.scalar(statement.on_conflict_do_nothing(index_elements=["id"]).returning(Notification.id))
     return int(found is not None)
 
 
-def message(org: Organization, kind: str, said: Condition, now: datetime) -> dict[str, Any]:
+def problem_body(org: Organization, kind: str, said: Problem, now: datetime) -> dict[str, Any]:
     """What a receiver is told, see docs/watching.md: with the keys of an alert, so that each kind can say it."""
     name = f"{said.name}: {said.subject}" if said.subject else said.name
     return {
@@ -91,7 +93,7 @@ def message(org: Organization, kind: str, said: Condition, now: datetime) -> dic
         "timestamp": now.isoformat(),
         "organization": org.name,
         "alert": {
-            "id": known_by(said),
+            "id": problem_id(said),
             "model": "dcmon",
             "monitor": name,
             "severity": said.severity,

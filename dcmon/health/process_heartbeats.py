@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 GIVEN_EVERY = 5.0  # seconds
 KEPT = timedelta(days=1)
-HERE = socket.gethostname()
+HOSTNAME = socket.gethostname()
 
 GIVE = text("""
     insert into workers (id, kind, host, pid, turned_at) values (:id, :kind, :host, :pid, now() - :idle)
@@ -38,7 +38,7 @@ FORGET = text("""
 """)
 
 
-class Pulse(Event):
+class WatchedStopEvent(Event):
     """The stop of one job, which notes when the job's loop last asked for it: a job that asks no more hangs."""
 
     def __init__(self, stop: Event) -> None:
@@ -65,18 +65,18 @@ class Pulse(Event):
 
 
 @dataclass
-class Signs:
+class HeartbeatSender:
     """Gives the signs of this process's jobs from a thread of its own; a context manager. It never fails."""
 
     engine: Engine
-    pulses: Mapping[str, Pulse | None]
+    pulses: Mapping[str, WatchedStopEvent | None]
     _over: Event = field(default_factory=Event)
 
     def __post_init__(self) -> None:
         self._ids = {kind: uuid.uuid4() for kind in self.pulses}
-        self._thread = threading.Thread(target=self._run, name="signs", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
-    def __enter__(self) -> "Signs":
+    def __enter__(self) -> "HeartbeatSender":
         self._thread.start()
         return self
 
@@ -105,7 +105,7 @@ class Signs:
             session.execute(text("set local synchronous_commit = off"))
             for kind, pulse in self.pulses.items():
                 idle = pulse.idle if pulse is not None else timedelta()
-                here = {"id": self._ids[kind], "kind": kind, "host": HERE, "pid": os.getpid()}
+                here = {"id": self._ids[kind], "kind": kind, "host": HOSTNAME, "pid": os.getpid()}
                 session.execute(GIVE, {**here, "idle": idle})
 
 
@@ -118,6 +118,6 @@ def entries(session: Session) -> list[Worker]:
     return list(session.scalars(select(Worker).order_by(Worker.kind, Worker.started_at)))
 
 
-def forget(session: Session) -> None:
+def delete_old(session: Session) -> None:
     """Forget processes that are long gone."""
     session.execute(FORGET, {"kept": KEPT})

@@ -13,19 +13,19 @@ BEGIN = text("""
 """)
 
 
-def begin(session: Session, name: str, said: str | None = None) -> None:
+def record_start(session: Session, name: str, said: str | None = None) -> None:
     """Write down that a round begins."""
     session.execute(BEGIN, {"name": name, "said": said})
 
 
-def succeed(session: Session, name: str, said: str | None = None) -> None:
+def record_success(session: Session, name: str, said: str | None = None) -> None:
     """Write down that it is done, and what there is to say of it."""
     session.execute(
         text("update rounds set succeeded_at = now(), said = :said where name = :name"), {"name": name, "said": said}
     )
 
 
-def fail(session: Session, name: str, why: str) -> None:
+def record_failure(session: Session, name: str, why: str) -> None:
     """Write down that it failed, and why."""
     session.execute(
         text("update rounds set failed_at = now(), said = :why where name = :name"), {"name": name, "why": why}

@@ -8,7 +8,7 @@ from typing import Protocol
 from dcmon.settings import Watch
 
 
-class Worker(Protocol):
+class ProcessHeartbeat(Protocol):
     """A process and its last sign of life (dcmon.health.process_heartbeats)."""
 
     kind: str
@@ -20,7 +20,7 @@ class Worker(Protocol):
     ended_at: datetime | None
 
 
-class Round(Protocol):
+class SchedulerRun(Protocol):
     """Something that the leader does by the clock (dcmon.health.scheduler_runs)."""
 
     began_at: datetime
@@ -30,7 +30,7 @@ class Round(Protocol):
 
 
 @dataclass(frozen=True)
-class Queue:
+class Backlog:
     """What waits: how much, and since when the oldest of it does."""
 
     waiting: int = 0
@@ -42,30 +42,30 @@ class Queue:
 
 
 @dataclass(frozen=True)
-class Tenant:
+class OrganizationHealth:
     """What is to be known of an organization; `refused`: why it can't be entered, with nothing else known.
 
     `due`: windows that could be evaluated now; `due_recent`: those of them that ended within two days.
     """
 
     name: str
-    due: Queue = Queue()
+    due: Backlog = Backlog()
     evaluated_at: datetime | None = None
-    unsent: Queue = Queue()
-    given_up: Queue = Queue()
+    unsent: Backlog = Backlog()
+    given_up: Backlog = Backlog()
     firing: Mapping[str, int] = field(default_factory=dict)
     taken: int = 0
     rejected: int = 0
     rejected_since: datetime | None = None
-    parked: Queue = Queue()
-    unjudging: Queue = Queue()
-    due_recent: Queue = Queue()
+    parked: Backlog = Backlog()
+    unjudging: Backlog = Backlog()
+    due_recent: Backlog = Backlog()
     refused: str | None = None
     is_behind: bool = False
 
 
 @dataclass(frozen=True)
-class Partition:
+class PartitionLag:
     """A partition of a topic: unread messages, when the oldest was sent, and when any was stored last."""
 
     name: str
@@ -75,7 +75,7 @@ class Partition:
 
 
 @dataclass(frozen=True)
-class Server:
+class PostgresUsage:
     """PostgreSQL: how full it is, and its oldest open transaction that does nothing."""
 
     connections: int = 0
@@ -88,22 +88,22 @@ class Server:
 
 
 @dataclass(frozen=True)
-class Facts:
+class HealthSnapshot:
     """All that is judged, as of `now`. `kafka`: whether it answers, None where it is not used."""
 
     now: datetime
-    workers: Sequence[Worker] = ()
+    workers: Sequence[ProcessHeartbeat] = ()
     is_led: bool = True
-    rounds: Mapping[str, Round] = field(default_factory=dict)
-    tenants: Sequence[Tenant] = ()
+    rounds: Mapping[str, SchedulerRun] = field(default_factory=dict)
+    tenants: Sequence[OrganizationHealth] = ()
     kafka: bool | None = None
-    partitions: Sequence[Partition] = ()
-    letters: Queue = Queue()
-    server: Server = Server()
+    partitions: Sequence[PartitionLag] = ()
+    letters: Backlog = Backlog()
+    server: PostgresUsage = PostgresUsage()
     free_disk: float | None = None
     heartbeat: bool = False
 
-    def alive(self, kind: str | None, bounds: Watch) -> list[Worker]:
+    def alive(self, kind: str | None, bounds: Watch) -> list[ProcessHeartbeat]:
         """The processes of a kind, or of any, that are there."""
         return [
             each

@@ -10,10 +10,9 @@ from sqlalchemy import Engine
 
 from dcmon import cache, db, errors
 from dcmon.embedded import supervisor
-from dcmon.health import checks, collector, scheduler_runs
-from dcmon.health import problems as conditions
-from dcmon.health.checks import SEVERITIES, Condition
-from dcmon.health.snapshot import Facts
+from dcmon.health import checks, collector, problems, scheduler_runs
+from dcmon.health.checks import SEVERITIES, Problem
+from dcmon.health.snapshot import HealthSnapshot
 from dcmon.settings import Settings
 
 UP = ("running", "answers", "leads")
@@ -22,13 +21,13 @@ ALL_WELL, WRONG, NOTHING_RUNS, PART_DOWN = 0, 1, 7, 8
 
 
 @dataclass(frozen=True)
-class Standing:
+class Status:
     """Everything that `dcmon status` shows."""
 
     parts: Sequence[Mapping[str, Any]]
     workers: Sequence[Mapping[str, Any]]
     waiting: Mapping[str, Any]
-    conditions: Sequence[Condition]
+    conditions: Sequence[Problem]
     now: datetime
     is_running: bool = True
     failure: errors.DcmonError | None = None
@@ -45,17 +44,17 @@ class Standing:
         return WRONG if self.conditions else ALL_WELL
 
 
-def look(engine: Engine, settings: Settings, local: supervisor.State | None) -> Standing:
+def collect(engine: Engine, settings: Settings, local: supervisor.State | None) -> Status:
     """How dcmon stands now; `local`: what `dcmon up` runs on this machine. A database that is away is a finding too."""
     try:
-        facts = collector.gather(engine, settings)
+        facts = collector.collect(engine, settings)
         with db.public_session(engine) as session:
-            known = {each.key: each.since for each in conditions.entries(session)}
+            known = {each.key: each.since for each in problems.entries(session)}
     except errors.DcmonError as error:
         parts = [*_supervised(local), _answer("database", False, _where(engine))]
-        return Standing(parts, [], {}, [], datetime.now(UTC), failure=error)
-    found = checks.settle(checks.judge(facts, settings.watch), known)
-    return Standing(
+        return Status(parts, [], {}, [], datetime.now(UTC), failure=error)
+    found = checks.with_known_start(checks.find_problems(facts, settings.watch), known)
+    return Status(
         [*_supervised(local), *_dependencies(engine, settings, facts, local), *_missing(found)],
         _workers(facts, settings),
         _waiting(facts),
@@ -85,7 +84,7 @@ def _restarts(child: Mapping[str, Any]) -> str | None:
 
 
 def _dependencies(
-    engine: Engine, settings: Settings, facts: Facts, local: supervisor.State | None
+    engine: Engine, settings: Settings, facts: HealthSnapshot, local: supervisor.State | None
 ) -> list[dict[str, Any]]:
     """Who leads, and what dcmon was told to use, by whether it answers."""
     rows = []
@@ -104,7 +103,7 @@ def _dependencies(
     return rows
 
 
-def _missing(found: Sequence[Condition]) -> list[dict[str, Any]]:
+def _missing(found: Sequence[Problem]) -> list[dict[str, Any]]:
     """Parts that nobody plays, on no machine."""
     missing = [each for each in found if each.name in MISSING]
     return [{"name": each.subject or each.name.removeprefix("no "), "state": "is missing"} for each in missing]
@@ -114,7 +113,7 @@ def _answer(name: str, does: bool, detail: str) -> dict[str, Any]:
     return {"name": name, "state": "answers" if does else "does not answer", "detail": detail}
 
 
-def _workers(facts: Facts, settings: Settings) -> list[dict[str, Any]]:
+def _workers(facts: HealthSnapshot, settings: Settings) -> list[dict[str, Any]]:
     """Every process of dcmon that gives signs of life, and those that stopped doing so lately without a word."""
     alive, rows = facts.alive(None, settings.watch), []
     for each in facts.workers:
@@ -133,7 +132,7 @@ def _turning(worker: Any, settings: Settings) -> str:
     return "hangs" if worker.seen_at - worker.turned_at > settings.watch.turn else "works"
 
 
-def _waiting(facts: Facts) -> dict[str, Any]:
+def _waiting(facts: HealthSnapshot) -> dict[str, Any]:
     """What there is to do, over all organizations, and what fires."""
     tenants = facts.tenants
     firing = Counter[str]()

@@ -14,7 +14,7 @@ from dcmon.alerting import alert_payload, alert_views, alerts
 from dcmon.http import auth
 from dcmon.http.auth import Access
 from dcmon.notifications import notifications
-from dcmon.notifications.integrations import email, text
+from dcmon.notifications.integrations import email, message_text
 
 router = APIRouter(include_in_schema=False)
 SAFE = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'", "cache-control": "no-store"}
@@ -49,11 +49,11 @@ def _alert(asks: Access, alert_id: int) -> tuple[str, str]:
             (_time(each.created_at), each.kind, receiver.name, notifications.state(each))
             for each, receiver in notifications.of_alert(session, alert_id)
         ]
-    return text.headline(body), email.block(body) + _table("History", history) + _table("Told", told)
+    return message_text.headline(body), email.block(body) + _table("History", history) + _table("Told", told)
 
 
 def _time(moment: datetime) -> str:
-    return text.time(moment.isoformat())
+    return message_text.time(moment.isoformat())
 
 
 def _log_in(alert_id: int, org: str | None) -> Response:

@@ -9,7 +9,7 @@ import uvicorn
 
 from dcmon.app import App
 from dcmon.errors import PortTaken
-from dcmon.health.process_heartbeats import Signs
+from dcmon.health.process_heartbeats import HeartbeatSender
 from dcmon.http import api
 
 
@@ -32,7 +32,7 @@ def serve(app: App) -> None:
         )
         app.settle_in()
         app.output.say(f"dcmon's endpoint listens at {app.settings.url}")
-        with Signs(app.engine, {"serve": None}):
+        with HeartbeatSender(app.engine, {"serve": None}):
             _Server(config).run(sockets=[listening])
 
 

@@ -8,7 +8,7 @@ from importlib import import_module
 
 from dcmon.app import App
 from dcmon.errors import DcmonError
-from dcmon.health.process_heartbeats import Pulse, Signs
+from dcmon.health.process_heartbeats import HeartbeatSender, WatchedStopEvent
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ def run_jobs(app: App, names: Sequence[str]) -> bool:
     stop, failed = threading.Event(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    pulses = {name: Pulse(stop) for name in names}
+    pulses = {name: WatchedStopEvent(stop) for name in names}
     modules = {name: import_module(f"dcmon.jobs.{JOBS[name]}") for name in names}
 
     def run(name: str) -> None:
@@ -35,7 +35,7 @@ def run_jobs(app: App, names: Sequence[str]) -> bool:
 
     app.settle_in()
     threads = [threading.Thread(target=run, args=(name,), name=name) for name in names]
-    with Signs(app.engine, pulses):
+    with HeartbeatSender(app.engine, pulses):
         for thread in threads:
             thread.start()
         # The main thread must wake up now and then for Python to call the signal handlers.

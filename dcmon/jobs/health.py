@@ -6,8 +6,8 @@ from datetime import datetime
 from dcmon import db, errors
 from dcmon.app import App
 from dcmon.db.work_queue import Work
-from dcmon.health import checks, collector, heartbeat, problem_notifications, problems, process_heartbeats
-from dcmon.health.problems import News
+from dcmon.health import checks, collector, dead_mans_switch, problem_notifications, problems, process_heartbeats
+from dcmon.health.problems import ProblemChanges
 from dcmon.tenancy import organizations
 
 log = logging.getLogger(__name__)
@@ -16,21 +16,21 @@ log = logging.getLogger(__name__)
 def judge(app: App) -> str:
     """Judge dcmon once, keep what is wrong, tell whoever is to be told; returns what came of it in words."""
     bounds = app.settings.watch
-    facts = collector.gather(app.engine, app.settings)
+    facts = collector.collect(app.engine, app.settings)
     with app.public() as session:
         known = {each.key: each.since for each in problems.entries(session)}
-    found = checks.settle(checks.judge(facts, bounds), known)
+    found = checks.with_known_start(checks.find_problems(facts, bounds), known)
     for each in found:
         if each.key not in known:
             log.warning("%s (%s)", each.sentence, each.command)
     with app.public() as session:
-        to_tell = problems.keep(session, found, facts.now, bounds.sign)
-        process_heartbeats.forget(session)
+        to_tell = problems.store(session, found, facts.now, bounds.sign)
+        process_heartbeats.delete_old(session)
     _tell(app, to_tell, facts.now)
     return f"{len(found)} conditions"
 
 
-def _tell(app: App, told: News, now: datetime) -> None:
+def _tell(app: App, told: ProblemChanges, now: datetime) -> None:
     """Tell the organization that is to be told; a crash in between tells again, which the outbox notices."""
     if not told.firing and not told.lasting and not told.resolved:
         return
@@ -42,15 +42,15 @@ def _tell(app: App, told: News, now: datetime) -> None:
             return
     with app.public() as session:
         if app.settings.watch.org is not None:
-            problems.mark_told(session, told.firing, now)
-        problems.forget(session, told.resolved)
+            problems.mark_notified(session, told.firing, now)
+        problems.delete_problems(session, told.resolved)
 
 
-def _write(app: App, name: str, told: News, now: datetime) -> None:
+def _write(app: App, name: str, told: ProblemChanges, now: datetime) -> None:
     with app.public() as session:
         org = organizations.find(session, name)
     with db.org_session(app.engine, org) as session:
-        written = problem_notifications.tell(session, org, told, now)
+        written = problem_notifications.write(session, org, told, now)
     if written:
         app.ring(org, Work.notify)
 
@@ -58,12 +58,12 @@ def _write(app: App, name: str, told: News, now: datetime) -> None:
 def beat(app: App) -> str:
     """Send the heartbeat when dcmon works; returns what came of it. Raises DcmonError when it does not arrive."""
     settings, outgoing = app.settings.heartbeat, app.settings.webhooks
-    heartbeat.require_usable(settings, outgoing)
-    facts = collector.of_processes(app.engine, app.settings)
+    dead_mans_switch.require_valid_url(settings, outgoing)
+    facts = collector.collect_processes(app.engine, app.settings)
     with app.public() as session:
         standing = problems.entries(session)
-    ailing = heartbeat.ailments(facts, standing, app.settings.watch)
-    delivery = heartbeat.beat(ailing, settings, outgoing)
+    ailing = dead_mans_switch.blocking_reasons(facts, standing, app.settings.watch)
+    delivery = dead_mans_switch.ping(ailing, settings, outgoing)
     if delivery is None:
         return f"withheld: {ailing[0]}"
     if not delivery.is_delivered:

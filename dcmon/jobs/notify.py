@@ -14,10 +14,9 @@ from dcmon.app import App
 from dcmon.db import Organization, work_queue
 from dcmon.db.work_queue import Work
 from dcmon.jobs.worker_loop import take_turns
-from dcmon.notifications import integrations, outbox
-from dcmon.notifications import receivers as webhooks
-from dcmon.notifications.integrations.base import Ways
-from dcmon.notifications.outbox import Claimed
+from dcmon.notifications import integrations, outbox, receivers
+from dcmon.notifications.integrations.base import DeliverySettings
+from dcmon.notifications.outbox import ClaimedMessage
 from dcmon.tenancy import organizations
 
 log = logging.getLogger(__name__)
@@ -44,7 +43,7 @@ class Sending:
 
     def __init__(self, app: App, pool: ThreadPoolExecutor) -> None:
         self._app, self._pool, self._lock = app, pool, threading.Lock()
-        self._ways = Ways(app.settings.webhooks, app.settings.smtp)
+        self._ways = DeliverySettings(app.settings.webhooks, app.settings.smtp)
         self._to = Counter[tuple[int, int]]()
         self._went_well: dict[tuple[int, int], bool] = {}
 
@@ -73,13 +72,13 @@ class Sending:
             sent_to = [webhook for (org, webhook), count in self._to.items() if org == org_id and count > 0]
         return [webhook for webhook in sent_to if self.room(org_id, webhook) == 0]
 
-    def send(self, org: Organization, claimed: Claimed) -> None:
+    def send(self, org: Organization, claimed: ClaimedMessage) -> None:
         """Send a message on a thread of the pool."""
         with self._lock:
             self._to[org.id, claimed.webhook_id] += 1
         self._pool.submit(self._send, org, claimed)
 
-    def _send(self, org: Organization, claimed: Claimed) -> None:
+    def _send(self, org: Organization, claimed: ClaimedMessage) -> None:
         key, name, is_delivered = (org.id, claimed.webhook_id), claimed.message.id, False
         try:
             if time.monotonic() > claimed.begun_by:
@@ -106,7 +105,7 @@ class Sending:
         """There may be more for the receiver, now or later."""
         try:
             with db.org_session(self._app.engine, org) as session:
-                next_at = outbox.next_at(session, self._ways.webhooks)
+                next_at = outbox.next_due_at(session, self._ways.webhooks)
             if next_at is not None:
                 with self._app.public() as session:
                     work_queue.ring(session, org.id, Work.notify, next_at)
@@ -134,8 +133,8 @@ def _turn(app: App, at_work: Sending) -> bool:
     for each in claimed:
         at_work.send(org, each)
     with db.org_session(app.engine, org) as session:
-        now = webhooks.moment(session)
-        next_at = outbox.next_at(session, settings, busy=at_work.busy(org.id), now=now)
+        now = receivers.database_time(session)
+        next_at = outbox.next_due_at(session, settings, busy=at_work.busy(org.id), now=now)
     if next_at is not None and not claimed:
         next_at = max(next_at, now + SOON)  # due, but there is no room for it
     with app.public() as session:

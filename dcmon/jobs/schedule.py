@@ -66,7 +66,7 @@ def _clockwork(app: App, stop: Event) -> BackgroundScheduler:
     ]
     if app.settings.heartbeat.url is not None:
         works.append(("heartbeat", health.beat, [app], app.settings.heartbeat.every.total_seconds()))
-    _note(app, scheduler_runs.begin, scheduler_runs.LEAD, f"{process_heartbeats.HERE} (pid {os.getpid()})")
+    _note(app, scheduler_runs.record_start, scheduler_runs.LEAD, f"{process_heartbeats.HOSTNAME} (pid {os.getpid()})")
     for name, work, given, seconds in works:
         noted = guarded(Noted(app, name, work, NOTED_EVERY if name == "clock" else 0), name)
         scheduler.add_job(noted, "interval", given, seconds=seconds, next_run_time=datetime.now(UTC), name=name)
@@ -102,14 +102,14 @@ class Noted:
         is_noted = time.monotonic() - self._noted >= self.pause
         if is_noted:
             self._noted = time.monotonic()
-            _note(self.app, scheduler_runs.begin, self.name, None)
+            _note(self.app, scheduler_runs.record_start, self.name, None)
         try:
             done = self.work(*given)
         except Exception as error:
-            _note(self.app, scheduler_runs.fail, self.name, str(error) or type(error).__name__)
+            _note(self.app, scheduler_runs.record_failure, self.name, str(error) or type(error).__name__)
             raise
         if is_noted:
-            _note(self.app, scheduler_runs.succeed, self.name, done if isinstance(done, str) else None)
+            _note(self.app, scheduler_runs.record_success, self.name, done if isinstance(done, str) else None)
 
 
 def _note(app: App, how: Callable[[Session, str, Any], None], name: str, said: str | None) -> None:
@@ -143,7 +143,7 @@ def sweep(app: App, orgs: Sequence[Organization] | None = None) -> int:
     An organization that has nothing to do costs one statement.
     """
     rung = 0
-    look = f"select {due_windows.HAS_DUE_WINDOWS}, {outbox.WAITS}, {liveness.MAY_HAVE_ELAPSED}"
+    look = f"select {due_windows.HAS_DUE_WINDOWS}, {outbox.HAS_WORK}, {liveness.MAY_HAVE_ELAPSED}"
     with db.peeking(app.engine) as peek:
         for org in _organizations(app) if orgs is None else orgs:
             found = peek(org, look)

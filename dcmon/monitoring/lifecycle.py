@@ -31,13 +31,13 @@ def delete_model(session: Session, model: Model) -> None:
         .order_by(Monitor.id)
         .with_for_update(of=Monitor)
     ).all()
-    closing.say(session, Alert.version_id.in_(select(Version.id).where(Version.model_id == model.id)))
+    closing.write_notifications(session, Alert.version_id.in_(select(Version.id).where(Version.model_id == model.id)))
     for version in session.scalars(select(Version).where(Version.model_id == model.id)).all():
         sample_tables.drop_version_tables(session, version)
     sample_tables.drop_model_tables(session, model)
     session.delete(model)
     session.flush()
-    receivers.forget_model(session, model.id)
+    receivers.remove_model(session, model.id)
 
 
 def delete_version(session: Session, model: Model, version: Version) -> None:
@@ -45,7 +45,7 @@ def delete_version(session: Session, model: Model, version: Version) -> None:
     sample_tables.lock_model(session, model)
     session.execute(text(f"delete from ids_{model.relation} where version_id = :id"), {"id": version.id})
     sample_tables.drop_version_tables(session, version)
-    closing.say(session, Alert.version_id == version.id)
+    closing.write_notifications(session, Alert.version_id == version.id)
     session.delete(version)
     session.flush()
 

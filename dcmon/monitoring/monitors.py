@@ -304,7 +304,7 @@ def delete(session: Session, monitor: Monitor) -> None:
 def _say_farewell(session: Session, which: ColumnElement[bool]) -> None:
     """End the alerts of monitors; a window of theirs that is being judged is waited for."""
     ids = session.scalars(select(Monitor.id).where(which).order_by(Monitor.id).with_for_update()).all()
-    closing.say(session, Alert.rule_id.in_(select(AlertRule.id).where(AlertRule.monitor_id.in_(ids))))
+    closing.write_notifications(session, Alert.rule_id.in_(select(AlertRule.id).where(AlertRule.monitor_id.in_(ids))))
 
 
 def on_dashboard(session: Session, dashboard: Dashboard) -> list[tuple[Monitor, Check]]:

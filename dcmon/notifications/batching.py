@@ -52,7 +52,7 @@ SENT = text("""
 
 
 @dataclass(frozen=True)
-class Outbox:
+class ClaimContext:
     """An organization's outbox at a moment, in the transaction that claims from it."""
 
     session: Session
@@ -66,7 +66,7 @@ class Outbox:
     def hold(self, alert: Alert) -> Hold | None:
         """Why a notification about an alert is held back now, and until when; looked up once for each alert."""
         if alert.id not in self._held:
-            self._held[alert.id] = silences.hold(self.session, alert, self.now)
+            self._held[alert.id] = silences.find_hold(self.session, alert, self.now)
         return self._held[alert.id]
 
     def message(self, alert: Alert, kind: str) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class Outbox:
 
 
 @dataclass(frozen=True)
-class Draft:
+class PendingMessage:
     """Notifications that go in one message."""
 
     members: Sequence[Notification]
@@ -92,18 +92,20 @@ def rank(each: Notification) -> tuple[int, int]:
     return RANK.get(each.severity or "", len(RANK)), each.position
 
 
-def of(box: Outbox, webhook: Webhook) -> list[Draft]:
+def next_messages(box: ClaimContext, webhook: Webhook) -> list[PendingMessage]:
     """What may be sent to a receiver now: what was tried before, as it was, and what is new."""
     found = _due(box, webhook)
     is_per_alert = integrations.find(webhook.kind).IS_PER_ALERT
     drafts = _again(box, found, is_per_alert)
     news = [each for each in found if each.message_id is None and _is_news(box, each, is_per_alert)]
-    fresh = [Draft([each]) for each in news] if is_per_alert else _groups(news, box.now - box.settings.group_wait)
+    fresh = (
+        [PendingMessage([each]) for each in news] if is_per_alert else _groups(news, box.now - box.settings.group_wait)
+    )
     capped = _capped(box, webhook, sorted(fresh, key=lambda draft: draft.rank), is_per_alert)
     return sorted([*drafts, *capped], key=lambda draft: (draft.is_digest, draft.rank))
 
 
-def _again(box: Outbox, found: Sequence[Notification], is_per_alert: bool) -> list[Draft]:
+def _again(box: ClaimContext, found: Sequence[Notification], is_per_alert: bool) -> list[PendingMessage]:
     """Messages that were tried before, as they were; those with something that is held back by now are taken apart."""
     begun: dict[uuid.UUID, list[Notification]] = {}
     for each in found:
@@ -113,20 +115,20 @@ def _again(box: Outbox, found: Sequence[Notification], is_per_alert: bool) -> li
         if any(_hold(box, each, is_per_alert) for each in members):
             for each in begun.pop(message_id):
                 each.message_id, each.is_digest, each.tried_at, each.left_to = None, False, None, None
-    return [Draft(members, members[0].is_digest) for members in begun.values()]
+    return [PendingMessage(members, members[0].is_digest) for members in begun.values()]
 
 
-def _hold(box: Outbox, each: Notification, is_per_alert: bool) -> Hold | None:
+def _hold(box: ClaimContext, each: Notification, is_per_alert: bool) -> Hold | None:
     """What holds a notification back now; the end of an incident wakes nobody."""
     if is_per_alert and each.kind in notifications.ENDS:
         return None
     alert = _alert(box, each)
     if alert is not None:
         return box.hold(alert)
-    return silences.hold_labels(box.session, of_dcmon(each.body), box.now) if _is_of_dcmon(each) else None
+    return silences.find_hold_for_labels(box.session, of_dcmon(each.body), box.now) if _is_of_dcmon(each) else None
 
 
-def _alert(box: Outbox, each: Notification) -> Alert | None:
+def _alert(box: ClaimContext, each: Notification) -> Alert | None:
     return box.session.get(Alert, each.alert_id) if each.alert_id is not None else None
 
 
@@ -143,7 +145,7 @@ def of_dcmon(body: Mapping[str, Any]) -> Mapping[str, str]:
             "severity": str(about["severity"]), "alert": str(about["id"])}  # fmt: skip
 
 
-def _due(box: Outbox, webhook: Webhook) -> list[Notification]:
+def _due(box: ClaimContext, webhook: Webhook) -> list[Notification]:
     """What is due to a receiver, with all that goes in the same messages; the worst first."""
     values = {"webhook": webhook.id, "now": box.now, "limit": CLAIMED_FROM}
     ids = box.session.scalars(DUE, values).all()
@@ -158,7 +160,7 @@ def is_open() -> ColumnElement[bool]:
     return and_(Notification.delivered_at.is_(None), Notification.dead_at.is_(None))
 
 
-def _is_news(box: Outbox, each: Notification, is_per_alert: bool) -> bool:
+def _is_news(box: ClaimContext, each: Notification, is_per_alert: bool) -> bool:
     """Whether a notification that is in no message is to be sent now: neither held back nor without meaning."""
     means_nothing = each.kind == "retracted" or (each.held_because and each.kind in notifications.ONLY_TO_THE_TOLD)
     if means_nothing and not _is_told(box, each):
@@ -173,7 +175,7 @@ def _is_news(box: Outbox, each: Notification, is_per_alert: bool) -> bool:
     return True
 
 
-def _release(box: Outbox, each: Notification) -> bool:
+def _release(box: ClaimContext, each: Notification) -> bool:
     """What was held back goes out with what is true now; not where the alert is over."""
     alert, each.held_because = _alert(box, each), None
     if alert is None:
@@ -184,12 +186,12 @@ def _release(box: Outbox, each: Notification) -> bool:
     return True
 
 
-def _drop(box: Outbox, each: Notification, why: str) -> bool:
+def _drop(box: ClaimContext, each: Notification, why: str) -> bool:
     each.dead_at, each.is_superseded, each.last_error = box.now, True, why
     return False
 
 
-def _is_told(box: Outbox, each: Notification) -> bool:
+def _is_told(box: ClaimContext, each: Notification) -> bool:
     """Whether a receiver may know that an alert fires: the last that it may have got is not an end."""
     last = box.session.scalar(
         select(Notification.kind)
@@ -213,20 +215,22 @@ def _is_about(each: Notification) -> ColumnElement[bool]:
     return and_(Notification.alert_id.is_(None), same)
 
 
-def _groups(news: Sequence[Notification], ready: datetime) -> list[Draft]:
+def _groups(news: Sequence[Notification], ready: datetime) -> list[PendingMessage]:
     """Notifications by model, where the first of them has waited for others."""
     by_model: dict[int | None, list[Notification]] = {}
     for each in news:
         by_model.setdefault(each.model_id, []).append(each)
     return [
-        Draft(members[start : start + GROUP_AT_MOST])
+        PendingMessage(members[start : start + GROUP_AT_MOST])
         for members in by_model.values()
         if min(each.created_at for each in members) <= ready or any(each.attempts for each in members)
         for start in range(0, len(members), GROUP_AT_MOST)
     ]
 
 
-def _capped(box: Outbox, webhook: Webhook, fresh: list[Draft], is_per_alert: bool) -> list[Draft]:
+def _capped(
+    box: ClaimContext, webhook: Webhook, fresh: list[PendingMessage], is_per_alert: bool
+) -> list[PendingMessage]:
     """What a receiver's cap lets through: the worst on their own, and then a digest of all others.
 
     Where nothing is left of the minute they wait for its end. A kind that keeps a state for each alert gets no digest,
@@ -240,7 +244,7 @@ def _capped(box: Outbox, webhook: Webhook, fresh: list[Draft], is_per_alert: boo
         return fresh
     if left > 0 and not is_per_alert:
         together = [each for draft in fresh[left - 1 :] for each in draft.members]
-        return [*fresh[: left - 1], Draft(together, is_digest=True)]
+        return [*fresh[: left - 1], PendingMessage(together, is_digest=True)]
     for each in (each for draft in fresh[left:] for each in draft.members):
         each.due_at = (sent[0] if sent else box.now) + MINUTE
     return fresh[:left]

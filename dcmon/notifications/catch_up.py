@@ -16,7 +16,7 @@ from dcmon.notifications import notifications, receivers
 from dcmon.notifications.notifications import ENDS
 
 
-def unheard(session: Session, org: Organization, webhook: Webhook) -> list[int]:
+def pending_alerts(session: Session, org: Organization, webhook: Webhook) -> list[int]:
     """The ids of alerts that fire, that a receiver wants to hear of, and that it was not told of.
 
     Until the end of the transaction nobody is told of any other.
@@ -30,7 +30,9 @@ def unheard(session: Session, org: Organization, webhook: Webhook) -> list[int]:
         .order_by(Alert.id)
     )
     return [
-        id_ for id_, severity, model_id in firing if id_ not in heard and receivers.wants(webhook, severity, model_id)
+        id_
+        for id_, severity, model_id in firing
+        if id_ not in heard and receivers.is_subscribed(webhook, severity, model_id)
     ]
 
 
@@ -45,7 +47,7 @@ def _newest(session: Session, webhook: Webhook) -> Sequence[Notification]:
     ).all()
 
 
-def tell(
+def notify(
     session: Session,
     org: Organization,
     webhook: Webhook,
@@ -55,13 +57,13 @@ def tell(
     but: Collection[int] = (),
 ) -> int:
     """Tell a receiver of what fires and it was not told of, `but` these alerts; returns of how many."""
-    late = [id_ for id_ in unheard(session, org, webhook) if id_ not in but]
+    late = [id_ for id_ in pending_alerts(session, org, webhook) if id_ not in but]
     for id_ in late:
         notifications.write_to(session, org, [webhook], session.get_one(Alert, id_), "firing", public_url, describe)
     return len(late)
 
 
-def again(session: Session, webhook: Webhook) -> int:
+def retry_given_up(session: Session, webhook: Webhook) -> int:
     """Try once more what was given up and is true still: the newest of alerts that fire; returns how many."""
     given_up = [each.id for each in _newest(session, webhook) if each.dead_at is not None and not each.is_superseded]
     return notifications.retry(session, given_up)["retried"] if given_up else 0

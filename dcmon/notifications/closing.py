@@ -18,7 +18,7 @@ ENDS = ("resolved", "retracted")
 WHY = "it was deleted, with its rule, monitor, check, version or model"
 
 
-def say(session: Session, about: ColumnElement[bool]) -> int:
+def write_notifications(session: Session, about: ColumnElement[bool]) -> int:
     """Write a notification for each receiver that may think that one of these alerts fires; returns how many."""
     is_end = Notification.kind.in_(ENDS)
     was_heard = or_(and_(is_end, Notification.delivered_at.is_not(None)), and_(~is_end, Notification.attempts > 0))

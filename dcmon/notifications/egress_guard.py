@@ -17,7 +17,9 @@ NOT_IN_HOST = re.compile(r"[\x00-\x20\x7f\\<>\"^`{|}@]")
 ADDRESSES_TRIED = 4
 
 # What ipaddress does not count as private, but is not the public internet: carrier-grade NAT and translation prefixes.
-INSIDE = [ip_network(each) for each in ("100.64.0.0/10", "192.88.99.0/24", "64:ff9b::/96", "64:ff9b:1::/48")]
+NON_PUBLIC_NETWORKS = [
+    ip_network(each) for each in ("100.64.0.0/10", "192.88.99.0/24", "64:ff9b::/96", "64:ff9b:1::/48")
+]
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Destination:
     target: str
 
 
-class Refused(Exception):
+class DestinationRefused(Exception):
     """A destination that must not be reached, or can't be resolved. The message says why."""
 
 
@@ -77,7 +79,7 @@ def require_url(url: str, allow: Sequence[str]) -> Url:
     """Raises InvalidInput unless the URL is https, or http to a host that is allowed by name or network."""
     found = parse(url)
     address = _literal(found.host)
-    if address is not None and is_inside(address) and not is_allowed(found.host, address, allow):
+    if address is not None and is_non_public(address) and not is_allowed(found.host, address, allow):
         raise InvalidInput(_not_public(found.host, str(address)))
     if found.scheme == "http" and not is_allowed_name(found.host, allow):
         raise InvalidInput(f"Use https, or add {found.host} to DCMON_WEBHOOKS__ALLOW if it is a receiver of your own.")
@@ -103,11 +105,11 @@ def resolve(url: str, allow: Sequence[str], seconds: float = 10) -> Destination:
         parsed = parse(url)
         addresses = _look_up(parsed.host, parsed.port, seconds)
         for address in addresses:
-            if is_inside(ip_address(address)) and not is_allowed(parsed.host, ip_address(address), allow):
-                raise Refused(_not_public(parsed.host, address))
+            if is_non_public(ip_address(address)) and not is_allowed(parsed.host, ip_address(address), allow):
+                raise DestinationRefused(_not_public(parsed.host, address))
         require_url(url, allow)  # again: the list may be a shorter one now
     except InvalidInput as error:
-        raise Refused(str(error)) from error
+        raise DestinationRefused(str(error)) from error
     return Destination(parsed.scheme, parsed.host, tuple(addresses[:ADDRESSES_TRIED]), parsed.port, parsed.target)
 
 
@@ -126,20 +128,22 @@ def _look_up(host: str, port: int, seconds: float) -> list[str]:
     try:
         answer = found.get(timeout=seconds)
     except Empty:
-        raise Refused(f"The host {host} can't be resolved within {seconds:g} s.") from None
+        raise DestinationRefused(f"The host {host} can't be resolved within {seconds:g} s.") from None
     if isinstance(answer, Exception) or not answer:
-        raise Refused(f"The host {host} can't be resolved: {answer or 'it has no address'}.")
+        raise DestinationRefused(f"The host {host} can't be resolved: {answer or 'it has no address'}.")
     return answer
 
 
-def is_inside(address: Address) -> bool:
+def is_non_public(address: Address) -> bool:
     """Whether an address is anything but a public unicast one, also when it hides in an IPv6 address."""
     if isinstance(address, IPv6Address):
         hidden = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
         if hidden is not None or address.is_site_local:
             return True
     is_special = not address.is_global or address.is_multicast or address.is_reserved or address.is_unspecified
-    return is_special or any(address in network for network in INSIDE if network.version == address.version)
+    return is_special or any(
+        address in network for network in NON_PUBLIC_NETWORKS if network.version == address.version
+    )
 
 
 def is_allowed(host: str, address: Address, allow: Sequence[str]) -> bool:

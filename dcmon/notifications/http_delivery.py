@@ -59,7 +59,7 @@ class Answer:
     said: str
 
 
-def deliver(url: str, body: bytes, headers: Mapping[str, str], settings: Webhooks) -> Attempt:
+def post(url: str, body: bytes, headers: Mapping[str, str], settings: Webhooks) -> Attempt:
     """POST, without redirects, within the time that settings give. Never raises."""
     began = time.monotonic()
     try:
@@ -67,10 +67,10 @@ def deliver(url: str, body: bytes, headers: Mapping[str, str], settings: Webhook
         destination = egress_guard.resolve(url, settings.allow, seconds)
         left = max(0.1, seconds - (time.monotonic() - began))
         answer = _post(destination, body, {"user-agent": USER_AGENT, **headers}, left, seconds)
-    except egress_guard.Refused as why:
+    except egress_guard.DestinationRefused as why:
         return Attempt(None, str(why), time.monotonic() - began)
     except FAILURES as failed:
-        return Attempt(None, in_words(failed), time.monotonic() - began)
+        return Attempt(None, describe_error(failed), time.monotonic() - began)
     error = None if 200 <= answer.status < 300 else _complaint(answer)
     return Attempt(answer.status, error, time.monotonic() - began, _wait(answer))
 
@@ -102,7 +102,7 @@ def _post(
     """Connect to the first checked address that answers; the certificate must be the host's."""
     ends = time.monotonic() + seconds
     try:
-        with cut_after(seconds) as held, _connected(destination, ends, held) as connection:
+        with abort_after(seconds) as held, _connected(destination, ends, held) as connection:
             connection.request(
                 "POST", destination.target, body=body, headers={**headers, "host": _host(destination)},
                 preload_content=False,
@@ -159,7 +159,7 @@ def _connection(destination: egress_guard.Destination, address: str, seconds: fl
 
 
 @contextmanager
-def cut_after(seconds: float) -> Iterator[list[Any]]:
+def abort_after(seconds: float) -> Iterator[list[Any]]:
     """End whatever the sockets on the list, and those of connections on it, wait for, once the time is over.
 
     A timeout is for each wait, and a peer that sends a byte now and then has many.
@@ -203,7 +203,7 @@ def _line(said: bytes) -> str:
     return " ".join("".join(each if each.isprintable() else " " for each in text).split())[:SAID_AT_MOST]
 
 
-def in_words(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """An error of a connection in one line."""
     reason = getattr(error, "reason", None) or error
     return " ".join(str(reason).split())[:300] or type(error).__name__

@@ -12,7 +12,7 @@ STATUS = "dcmon status"
 BRIEF = ("id", "model", "version", "monitor", "rule", "severity", "state", "since", "value")
 
 
-def of(bodies: Sequence[Mapping[str, Any]], message_id: str, *, is_digest: bool) -> dict[str, Any]:
+def combine(bodies: Sequence[Mapping[str, Any]], message_id: str, *, is_digest: bool) -> dict[str, Any]:
     """One message of the bodies of notifications. The same bodies give the same message, whenever it is tried."""
     if is_digest:
         return _digest(bodies, message_id)

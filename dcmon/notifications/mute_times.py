@@ -49,7 +49,7 @@ def parse_hours(text: str) -> tuple[int, int]:
     return begins, ends
 
 
-def written(mute: MuteTime) -> str:
+def format_schedule(mute: MuteTime) -> str:
     """Days and hours as a person writes them."""
     begins, ends = (f"{minutes // 60:02}:{minutes % 60:02}" for minutes in (mute.begins, mute.ends))
     days = "daily" if len(mute.days) == len(DAYS) else ",".join(mute.days)
@@ -89,7 +89,7 @@ def find(session: Session, name: str) -> MuteTime:
     return found
 
 
-def ends_at(mute: MuteTime, now: datetime) -> datetime | None:
+def current_end(mute: MuteTime, now: datetime) -> datetime | None:
     """When the span that `now` lies in is over; None when it lies in none."""
     today = now.astimezone(windows.time_zone(mute.time_zone)).date()
     for day in (today - timedelta(days=1), today):

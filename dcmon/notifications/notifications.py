@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from dcmon import errors
 from dcmon.db import Organization
 from dcmon.db.tables.org import Alert, Notification, Version, Webhook
-from dcmon.notifications import receivers as webhooks
+from dcmon.notifications import receivers
 
 FORMAT = 1  # of a message's body: grows when a key changes its meaning or goes
 ENDS = ("resolved", "retracted")
@@ -49,7 +49,8 @@ def write(session: Session, org: Organization, alert: Alert, kind: str, public_u
     wanted = [
         webhook
         for webhook in session.scalars(select(Webhook).where(Webhook.is_active).order_by(Webhook.id))
-        if webhook.id in told or (kind not in ONLY_TO_THE_TOLD and webhooks.wants(webhook, alert.severity, model_id))
+        if webhook.id in told
+        or (kind not in ONLY_TO_THE_TOLD and receivers.is_subscribed(webhook, alert.severity, model_id))
     ]
     return write_to(session, org, wanted, alert, kind, public_url, describe)
 
@@ -148,7 +149,7 @@ def listed(
             raise errors.InvalidInput(f"There is no state {state!r}: it is one of {', '.join(STATES)}.")
         statement = statement.where(_is(state))
     if receiver is not None:
-        statement = statement.where(Webhook.id == webhooks.find(session, receiver).id)
+        statement = statement.where(Webhook.id == receivers.find(session, receiver).id)
     if alert_id is not None:
         statement = statement.where(Notification.alert_id == alert_id)
     if message_id is not None:
@@ -205,7 +206,7 @@ def _next_try(view: NotificationView, now: datetime) -> datetime | None:
     notification, webhook = view.notification, view.webhook
     if notification.delivered_at is not None or notification.dead_at is not None:
         return None
-    if webhooks.is_paused(webhook, now):
+    if receivers.is_paused(webhook, now):
         return webhook.paused_until
     return max(each for each in (notification.due_at, webhook.not_before) if each is not None)
 
@@ -213,7 +214,7 @@ def _next_try(view: NotificationView, now: datetime) -> datetime | None:
 def why(view: NotificationView, now: datetime) -> str | None:
     """Why a notification is not delivered, or what its receiver said."""
     notification, webhook = view.notification, view.webhook
-    if state(notification) in ("waiting", "held") and webhooks.is_paused(webhook, now):
+    if state(notification) in ("waiting", "held") and receivers.is_paused(webhook, now):
         return f"The receiver is paused{f': {webhook.paused_because}' if webhook.paused_because else '.'}"
     return notification.held_because if state(notification) == "held" else notification.last_error
 

@@ -17,11 +17,10 @@ from sqlalchemy.orm import Session
 
 from dcmon.db import Organization
 from dcmon.db.tables.org import Alert, Notification, Webhook
-from dcmon.notifications import batching, integrations, message_body
-from dcmon.notifications import receivers as webhooks
-from dcmon.notifications.batching import ON_ITS_WAY, OPEN, SUBJECT, Draft, Outbox
+from dcmon.notifications import batching, integrations, message_body, receivers
+from dcmon.notifications.batching import ON_ITS_WAY, OPEN, SUBJECT, ClaimContext, PendingMessage
 from dcmon.notifications.http_delivery import Attempt
-from dcmon.notifications.integrations.base import Message, To
+from dcmon.notifications.integrations.base import DeliveryTarget, Message
 from dcmon.notifications.notifications import Describe
 from dcmon.settings import Webhooks
 
@@ -82,7 +81,7 @@ NEXT = text(f"""
 
 
 # Whether an organization may have something to send, now or later: a hint.
-WAITS = """
+HAS_WORK = """
     exists (select 1 from notifications where delivered_at is null and dead_at is null)
     or (exists (select 1 from webhooks where is_active and repeat_every is not null)
         and exists (select 1 from alerts where state = 'firing'))
@@ -90,7 +89,7 @@ WAITS = """
 
 
 @dataclass(frozen=True)
-class Claimed:
+class ClaimedMessage:
     """A message that this worker may send: it begins to until half of the lease is over, by time.monotonic().
 
     One that stood still for longer must not: another worker may have told something newer meanwhile.
@@ -98,7 +97,7 @@ class Claimed:
 
     id: uuid.UUID
     webhook_id: int
-    to: To
+    to: DeliveryTarget
     message: Message
     notifications: int
     begun_by: float
@@ -111,30 +110,30 @@ def claim(
     session: Session, org: Organization, settings: Webhooks, public_url: str, describe: Describe, *,
     room: Room = lambda _, __: 4,
     lease: timedelta | None = None, now: datetime | None = None,
-) -> list[Claimed]:  # fmt: skip
+) -> list[ClaimedMessage]:  # fmt: skip
     """Claim what is due, and make messages of it. `now`: PostgreSQL's time when it is not given."""
     session.execute(text("select pg_advisory_xact_lock(:space, :org)"), {"space": LOCK, "org": org.id})
-    box = Outbox(session, org, settings, public_url, now or webhooks.moment(session), describe)
+    box = ClaimContext(session, org, settings, public_url, now or receivers.database_time(session), describe)
     session.execute(SUPERSEDE, {"now": box.now})
     session.execute(SUPERSEDE_OF_DCMON, {"now": box.now})
     _repeat(box)
     until = box.now + (lease or settings.timeout * 2 + timedelta(seconds=5))
-    claimed: list[Claimed] = []
+    claimed: list[ClaimedMessage] = []
     for webhook_id in session.scalars(OPEN_RECEIVERS, {"now": box.now}).all():
         webhook, free = session.get_one(Webhook, webhook_id), room(webhook_id, len(claimed))
-        if free > 0 and webhooks.state(webhook, box.now) == "active":
-            claimed += [_take(webhook, draft, box.now, until) for draft in batching.of(box, webhook)[:free]]
+        if free > 0 and receivers.state(webhook, box.now) == "active":
+            claimed += [_take(webhook, draft, box.now, until) for draft in batching.next_messages(box, webhook)[:free]]
     session.flush()
     return claimed
 
 
-def _repeat(box: Outbox) -> None:
+def _repeat(box: ClaimContext) -> None:
     """Write notifications about what still fires, where a receiver was not told of it for long."""
     session, due = box.session, text(f"select * from ({TO_REPEAT}) due where at <= :now")
     for each in session.execute(due, {"now": box.now}).all():
         alert, webhook = session.get_one(Alert, each.alert_id), session.get_one(Webhook, each.webhook_id)
         model_id = session.get_one(Notification, each.id).model_id
-        if box.hold(alert) is None and webhooks.wants(webhook, alert.severity, model_id):
+        if box.hold(alert) is None and receivers.is_subscribed(webhook, alert.severity, model_id):
             body = box.message(alert, "repeated")
             repeated = Notification(alert_id=alert.id, webhook_id=webhook.id, kind="repeated", body=body)
             repeated.model_id, repeated.severity = model_id, alert.severity
@@ -143,7 +142,7 @@ def _repeat(box: Outbox) -> None:
     session.flush()
 
 
-def _take(webhook: Webhook, draft: Draft, now: datetime, until: datetime) -> Claimed:
+def _take(webhook: Webhook, draft: PendingMessage, now: datetime, until: datetime) -> ClaimedMessage:
     """Give a message its id, once, and a lease."""
     members = sorted(draft.members, key=batching.rank)
     message_id = members[0].message_id or uuid.uuid4()
@@ -151,20 +150,25 @@ def _take(webhook: Webhook, draft: Draft, now: datetime, until: datetime) -> Cla
         each.message_id, each.is_digest, each.lease_until = message_id, draft.is_digest, until
         each.attempts, each.tried_at = each.attempts + 1, each.tried_at or now
     name = f"msg_{message_id.hex}"
-    body = message_body.of([each.body for each in members], name, is_digest=draft.is_digest)
-    to, begun_by = webhooks.to(webhook, now, members[0].left_to), time.monotonic() + (until - now).total_seconds() / 2
-    return Claimed(message_id, webhook.id, to, Message(name, body), len(members), begun_by)
+    body = message_body.combine([each.body for each in members], name, is_digest=draft.is_digest)
+    to, begun_by = (
+        receivers.delivery_target(webhook, now, members[0].left_to),
+        time.monotonic() + (until - now).total_seconds() / 2,
+    )
+    return ClaimedMessage(message_id, webhook.id, to, Message(name, body), len(members), begun_by)
 
 
-def record(session: Session, claimed: Claimed, sent: Attempt, settings: Webhooks, now: datetime | None = None) -> None:
+def record(
+    session: Session, claimed: ClaimedMessage, sent: Attempt, settings: Webhooks, now: datetime | None = None
+) -> None:
     """Write down how a message went: done, to be tried again later, or given up."""
-    at = now or webhooks.moment(session)
+    at = now or receivers.database_time(session)
     webhook = session.get(Webhook, claimed.webhook_id)
     ours = select(Notification).where(Notification.message_id == claimed.id, batching.is_open())
     members = session.scalars(ours.order_by(Notification.position).with_for_update()).all()
     if webhook is None or not members:
         return
-    wait = max(pause(members[0].attempts), sent.wait or timedelta())
+    wait = max(retry_delay(members[0].attempts), sent.wait or timedelta())
     for each in members:
         each.last_status, each.last_error, each.lease_until = sent.status, sent.error, None
         each.left_to = list(sent.left) or each.left_to
@@ -177,22 +181,22 @@ def record(session: Session, claimed: Claimed, sent: Attempt, settings: Webhooks
     if sent.wait is not None:
         webhook.not_before = at + sent.wait
     if sent.is_gone:
-        webhooks.pause(session, webhook, None, 'It answered 410, it is gone. "dcmon webhook set" gives another URL.')
+        receivers.pause(session, webhook, None, 'It answered 410, it is gone. "dcmon webhook set" gives another URL.')
     session.flush()
 
 
-def pause(attempts: int) -> timedelta:
+def retry_delay(attempts: int) -> timedelta:
     """How long to wait after so many attempts: doubling from 5 s to 1 h, a tenth of it by chance."""
     longest: timedelta = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempts - 1, 20))
     return longest * (0.9 + 0.1 * random.random())
 
 
-def next_at(
+def next_due_at(
     session: Session, settings: Webhooks | None = None, *, busy: Collection[int] = (), now: datetime | None = None
 ) -> datetime | None:
     """When something may be due again, but to receivers that are busy; None when nothing waits."""
-    at = now or webhooks.moment(session)
-    per_alert = [name for name, kind in integrations.KINDS.items() if kind.IS_PER_ALERT]
+    at = now or receivers.database_time(session)
+    per_alert = [name for name, kind in integrations.INTEGRATIONS.items() if kind.IS_PER_ALERT]
     values = {
         "now": at,
         "busy": list(busy),

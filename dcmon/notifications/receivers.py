@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from dcmon import durations, errors
 from dcmon.db.tables.org import Model, Notification, Webhook
 from dcmon.notifications import egress_guard, integrations
-from dcmon.notifications.integrations.base import Given, To
+from dcmon.notifications.integrations.base import DeliveryTarget, Given
 from dcmon.settings import Webhooks
 from dcmon.severity import SEVERITIES
 
@@ -26,7 +26,7 @@ SHORTEST_REPEAT = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
-class Choices:
+class Subscription:
     """What is chosen about a receiver of any kind. None of `models`: all; of `cap`, `repeat_every`: none."""
 
     severities: Sequence[str] = ()
@@ -36,7 +36,7 @@ class Choices:
 
 
 @dataclass(frozen=True)
-class Counts:
+class DeliveryCounts:
     """What became of a receiver's notifications."""
 
     waiting: int = 0
@@ -58,7 +58,7 @@ class Address:
 
 def add(
     session: Session, name: str, where: str | Address, severities: Sequence[str], settings: Webhooks,
-    choices: Choices | None = None,
+    choices: Subscription | None = None,
 ) -> tuple[Webhook, str]:  # fmt: skip
     """Add a receiver: a URL is a webhook. Its signing secret (whsec_…, or "") is given back once.
 
@@ -76,9 +76,11 @@ def add(
     webhook.options, webhook.credentials = accepted.options, accepted.credentials
     session.add(webhook)
     session.flush()  # first: where nothing is chosen, a new row would get the column's default
-    choose(session, webhook, choices or Choices(severities))
+    set_subscription(session, webhook, choices or Subscription(severities))
     session.flush()
-    choose(session, webhook, choices or Choices(severities))  # after the insert, in which null would be the default
+    set_subscription(
+        session, webhook, choices or Subscription(severities)
+    )  # after the insert, in which null would be the default
     session.flush()
     return webhook, _written(secret)
 
@@ -87,7 +89,7 @@ def _written(secret: bytes) -> str:
     return "whsec_" + base64.b64encode(secret).decode() if secret else ""
 
 
-def choose(session: Session, webhook: Webhook, choices: Choices) -> None:
+def set_subscription(session: Session, webhook: Webhook, choices: Subscription) -> None:
     """Set what is chosen about a receiver. Raises InvalidInput or ModelNotFound."""
     if unknown := sorted(set(choices.severities) - set(SEVERITIES)):
         raise errors.InvalidInput(f"There is no severity {unknown[0]!r}: it is one of {', '.join(SEVERITIES)}.")
@@ -100,12 +102,12 @@ def choose(session: Session, webhook: Webhook, choices: Choices) -> None:
     webhook.cap, webhook.repeat_every = choices.cap, choices.repeat_every
 
 
-def chosen(session: Session, webhook: Webhook) -> Choices:
+def subscription(session: Session, webhook: Webhook) -> Subscription:
     """What is chosen about a receiver now."""
-    return Choices(webhook.severities, _models(session, webhook), webhook.cap, webhook.repeat_every)
+    return Subscription(webhook.severities, _models(session, webhook), webhook.cap, webhook.repeat_every)
 
 
-def move(webhook: Webhook, where: Address, settings: Webhooks) -> None:
+def set_address(webhook: Webhook, where: Address, settings: Webhooks) -> None:
     """Give a receiver another address of its kind; what waits goes there. What is not said stays. Raises InvalidInput.
 
     A header is not kept for another host: it may be a token, and not meant for it.
@@ -144,7 +146,7 @@ def _models(session: Session, webhook: Webhook) -> list[str] | None:
     return list(session.scalars(select(Model.name).where(Model.id.in_(webhook.model_ids)).order_by(Model.name)))
 
 
-def forget_model(session: Session, model_id: int) -> None:
+def remove_model(session: Session, model_id: int) -> None:
     """Take a model that is deleted out of all choices. What is left of one may be none, and is never all models."""
     for webhook in session.scalars(select(Webhook).order_by(Webhook.id).with_for_update()):
         if webhook.model_ids is not None and model_id in webhook.model_ids:
@@ -171,22 +173,22 @@ def delete(session: Session, webhook: Webhook) -> None:
     session.flush()
 
 
-def wants(webhook: Webhook, severity: str, model_id: int | None) -> bool:
+def is_subscribed(webhook: Webhook, severity: str, model_id: int | None) -> bool:
     """Whether a receiver is told of alerts like this one."""
     return severity in webhook.severities and (webhook.model_ids is None or model_id in webhook.model_ids)
 
 
-def rotate(session: Session, webhook: Webhook, *, now: datetime | None = None) -> str:
+def rotate_secret(session: Session, webhook: Webhook, *, now: datetime | None = None) -> str:
     """Draw a new signing secret, given back once; the old one signs too for a day. Raises InvalidInput."""
     if not integrations.find(webhook.kind).IS_SIGNED:
         raise errors.InvalidInput(f"{webhook.name!r} is of kind {webhook.kind}, whose messages are not signed.")
     webhook.old_secret, webhook.secret = webhook.secret, secrets.token_bytes(32)
-    webhook.old_secret_until = (now or moment(session)) + OLD_SECRET_COUNTS
+    webhook.old_secret_until = (now or database_time(session)) + OLD_SECRET_COUNTS
     session.flush()
     return _written(webhook.secret)
 
 
-def to(webhook: Webhook, now: datetime, left_to: Sequence[str] | None = None) -> To:
+def delivery_target(webhook: Webhook, now: datetime, left_to: Sequence[str] | None = None) -> DeliveryTarget:
     """Where messages go, with what signs and opens; `left_to`: only to these of several people."""
     is_old_good = webhook.old_secret is not None and webhook.old_secret_until is not None
     is_old_good = is_old_good and now < (webhook.old_secret_until or now)
@@ -194,7 +196,7 @@ def to(webhook: Webhook, now: datetime, left_to: Sequence[str] | None = None) ->
     options, people = webhook.options, webhook.options.get("to", ())
     if left := [each for each in people if each in (left_to or ())]:
         options = {**options, "to": left}
-    return To(webhook.kind, webhook.name, webhook.url, tuple(signing), options, webhook.credentials)
+    return DeliveryTarget(webhook.kind, webhook.name, webhook.url, tuple(signing), options, webhook.credentials)
 
 
 def pause(session: Session, webhook: Webhook, until: datetime | None, because: str | None = None) -> None:
@@ -224,13 +226,13 @@ def is_paused(webhook: Webhook, now: datetime) -> bool:
     return webhook.paused_at is not None and (webhook.paused_until is None or now < webhook.paused_until)
 
 
-def moment(session: Session) -> datetime:
+def database_time(session: Session) -> datetime:
     """PostgreSQL's time, which all workers share."""
     found: datetime = session.scalar(text("select now()"))
     return found
 
 
-def counts(session: Session) -> dict[int, Counts]:
+def delivery_counts(session: Session) -> dict[int, DeliveryCounts]:
     """What became of each receiver's notifications, by its id."""
     is_open = Notification.delivered_at.is_(None) & Notification.dead_at.is_(None)
     is_dead = Notification.dead_at.is_not(None) & ~Notification.is_superseded
@@ -243,7 +245,7 @@ def counts(session: Session) -> dict[int, Counts]:
         ).group_by(Notification.webhook_id)
     )
     errors_now = _errors(session)
-    return {id_: Counts(open_, dead, at, errors_now.get(id_)) for id_, open_, dead, at in found}
+    return {id_: DeliveryCounts(open_, dead, at, errors_now.get(id_)) for id_, open_, dead, at in found}
 
 
 def _errors(session: Session) -> dict[int, str]:
@@ -255,7 +257,7 @@ def _errors(session: Session) -> dict[int, str]:
     return {row.webhook_id: row.last_error for row in session.execute(text(statement)) if row.delivered_at is None}
 
 
-def row(session: Session, webhook: Webhook, counted: Counts, now: datetime) -> dict[str, Any]:
+def row(session: Session, webhook: Webhook, counted: DeliveryCounts, now: datetime) -> dict[str, Any]:
     """A receiver as a row for an output: nothing secret in it."""
     options = {key: value for key, value in webhook.options.items() if key not in ("argv", "to")}
     is_rotating = webhook.old_secret_until is not None and now < webhook.old_secret_until

@@ -66,29 +66,29 @@ def end(session: Session, silence_id: int, now: datetime) -> Silence:
     return silence
 
 
-def fitting(session: Session, silence: Silence) -> list[int]:
+def matching_alerts(session: Session, silence: Silence) -> list[int]:
     """The ids of the alerts that fire now and that a silence is about."""
     firing = session.scalars(select(Alert).where(Alert.state == "firing").order_by(Alert.id))
-    return [alert.id for alert in firing if matchers.match(silence.matchers, labels(session, alert))]
+    return [alert.id for alert in firing if matchers.match(silence.matchers, alert_labels(session, alert))]
 
 
-def holding(session: Session, alert: Alert, now: datetime) -> str | None:
+def hold_reason(session: Session, alert: Alert, now: datetime) -> str | None:
     """Why a notification about this alert is held back now; None when it is free."""
-    found = hold(session, alert, now)
+    found = find_hold(session, alert, now)
     return None if found is None else found.reason
 
 
-def hold(session: Session, alert: Alert, now: datetime) -> Hold | None:
+def find_hold(session: Session, alert: Alert, now: datetime) -> Hold | None:
     """What holds notifications about an alert back: a silence, else a mute time, else a more severe alert."""
-    return hold_labels(session, labels(session, alert), now) or _inhibited(session, alert)
+    return find_hold_for_labels(session, alert_labels(session, alert), now) or _inhibited(session, alert)
 
 
-def hold_labels(session: Session, known: Labels, now: datetime) -> Hold | None:
+def find_hold_for_labels(session: Session, known: Labels, now: datetime) -> Hold | None:
     """The silence or mute time that matches these labels now."""
     return _silenced(session, known, now) or _muted(session, known, now)
 
 
-def labels(session: Session, alert: Alert) -> Labels:
+def alert_labels(session: Session, alert: Alert) -> Labels:
     """What matchers see of an alert: a monitor by its name, or with its model's; a rule by its id, or its name."""
     row = session.execute(
         select(Model.name, Version.name, Monitor.name, Check.name, AlertRule.name)
@@ -122,7 +122,7 @@ def _silenced(session: Session, known: Labels, now: datetime) -> Hold | None:
 
 def _muted(session: Session, known: Labels, now: datetime) -> Hold | None:
     for mute in mute_times.entries(session):
-        until = mute_times.ends_at(mute, now)
+        until = mute_times.current_end(mute, now)
         if until is not None and matchers.match(mute.matchers, known):
             return Hold(f"mute time {mute.name!r} until {until:%Y-%m-%d %H:%M} UTC", until)
     return None

@@ -9,9 +9,9 @@ from dcmon.app import App
 from dcmon.db.tables.org import Alert, Notification
 from dcmon.notifications import notifications, outbox, receivers, silences
 from dcmon.notifications.http_delivery import Attempt
-from dcmon.notifications.integrations import text
-from dcmon.notifications.outbox import Claimed
-from dcmon.notifications.receivers import Address, Choices
+from dcmon.notifications.integrations import message_text
+from dcmon.notifications.outbox import ClaimedMessage
+from dcmon.notifications.receivers import Address, Subscription
 from dcmon.settings import Webhooks
 from tests.helpers.alerts import alert
 from tests.integration.conftest import Target
@@ -33,7 +33,7 @@ class Box:
         targets = {"webhook": ["https://hooks.example.org/x"], "pagerduty": [], "email": ["a@b.example"]}[kind]
         with self.app.org(self.target.org) as session:
             where = Address(kind, targets, key="R0UTINGKEY" if kind == "pagerduty" else None)
-            receivers.add(session, name, where, [], self.settings, Choices(**chosen))
+            receivers.add(session, name, where, [], self.settings, Subscription(**chosen))
 
     def alert(self, severity: str = "high") -> int:
         return alert(self.app, self.target, severity)
@@ -46,11 +46,11 @@ class Box:
             session.flush()
             notifications.write(session, self.target.org, about, kind, URL)
 
-    def claim(self, room: int = 64) -> list[Claimed]:
+    def claim(self, room: int = 64) -> list[ClaimedMessage]:
         with self.app.org(self.target.org) as session:
             return outbox.claim(session, self.target.org, self.settings, URL, room=lambda _, __: room, now=self.now)
 
-    def record(self, claimed: Sequence[Claimed], sent: Attempt = DONE) -> None:
+    def record(self, claimed: Sequence[ClaimedMessage], sent: Attempt = DONE) -> None:
         for each in claimed:
             with self.app.org(self.target.org) as session:
                 outbox.record(session, each, sent, self.settings, self.now)
@@ -62,7 +62,9 @@ class Box:
         return [dict(each.message.body) for each in claimed]
 
     def told(self) -> list[str]:
-        return [each["type"].removeprefix("alert.") for body in self.deliver() for each in text.notifications(body)]
+        return [
+            each["type"].removeprefix("alert.") for body in self.deliver() for each in message_text.notifications(body)
+        ]
 
     def wait(self, **spans: float) -> None:
         self.now += timedelta(**spans)
@@ -73,7 +75,7 @@ class Box:
 
     def next_in(self) -> timedelta | None:
         with self.app.org(self.target.org) as session:
-            found = outbox.next_at(session, self.settings, now=self.now)
+            found = outbox.next_due_at(session, self.settings, now=self.now)
         return None if found is None else found - self.now
 
     def silence(self, **spans: float) -> int:
@@ -82,6 +84,6 @@ class Box:
             return silences.add(session, ["model=credit"], begins, self.now + timedelta(**spans), "why", "ann").id
 
 
-def ids(claimed: Claimed) -> list[int]:
+def ids(claimed: ClaimedMessage) -> list[int]:
     """The alerts that a message is about."""
-    return [each["alert"]["id"] for each in text.notifications(claimed.message.body)]
+    return [each["alert"]["id"] for each in message_text.notifications(claimed.message.body)]

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dcmon.errors import InvalidInput
 from dcmon.notifications.http_delivery import Attempt
 from dcmon.notifications.integrations import command, email, pagerduty, slack, teams, webhook
-from dcmon.notifications.integrations.base import Kind, Message, To, Ways
+from dcmon.notifications.integrations.base import DeliverySettings, DeliveryTarget, Integration, Message
 
-KINDS: dict[str, Kind] = {
+INTEGRATIONS: dict[str, Integration] = {
     "webhook": webhook,
     "pagerduty": pagerduty,
     "slack": slack,
@@ -23,14 +23,14 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def find(name: str) -> Kind:
+def find(name: str) -> Integration:
     """The kind of that name. Raises InvalidInput."""
-    if name not in KINDS:
-        raise InvalidInput(f"There is no kind {name!r} of receiver: it is one of {', '.join(KINDS)}.")
-    return KINDS[name]
+    if name not in INTEGRATIONS:
+        raise InvalidInput(f"There is no kind {name!r} of receiver: it is one of {', '.join(INTEGRATIONS)}.")
+    return INTEGRATIONS[name]
 
 
-def send(to: To, message: Message, ways: Ways) -> Attempt:
+def send(to: DeliveryTarget, message: Message, ways: DeliverySettings) -> Attempt:
     """Send a message. Never raises, and never says a secret, though the receiver may repeat it."""
     began = time.monotonic()
     try:
@@ -43,7 +43,7 @@ def send(to: To, message: Message, ways: Ways) -> Attempt:
     return dataclasses.replace(sent, error=said, seconds=time.monotonic() - began)
 
 
-def _secrets(to: To, ways: Ways) -> Iterator[str]:
+def _secrets(to: DeliveryTarget, ways: DeliverySettings) -> Iterator[str]:
     """What is not to be seen in an error: short pieces are left, for they are words."""
     yield from (each for each in to.credentials.values() if len(each) > 3)
     yield from (each for each in to.options.get("argv", ())[1:] if len(each) > 7)

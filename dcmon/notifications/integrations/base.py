@@ -21,7 +21,7 @@ class Given:
 
 
 @dataclass(frozen=True)
-class Accepted:
+class StoredAddress:
     """What is kept of it. `credentials` are never shown again, nor is what `shown` leaves out of the URL."""
 
     url: str = ""
@@ -30,7 +30,7 @@ class Accepted:
 
 
 @dataclass(frozen=True)
-class To:
+class DeliveryTarget:
     """Where a message goes. `secrets` sign: the newest first, and the one before it for a day."""
 
     kind: str
@@ -50,14 +50,14 @@ class Message:
 
 
 @dataclass(frozen=True)
-class Ways:
+class DeliverySettings:
     """What the operator set about sending."""
 
     webhooks: Webhooks = field(default_factory=Webhooks)
     smtp: Smtp = field(default_factory=Smtp)
 
 
-class Kind(Protocol):
+class Integration(Protocol):
     """A module of this package.
 
     `IS_PER_ALERT`: it keeps a state for each alert, so alerts are not grouped, and the end of one wakes nobody.
@@ -69,11 +69,11 @@ class Kind(Protocol):
     IS_LOCAL: bool
     IS_SIGNED: bool
 
-    def accept(self, given: Given, settings: Webhooks) -> Accepted:
+    def accept(self, given: Given, settings: Webhooks) -> StoredAddress:
         """Check what was typed. Raises InvalidInput."""
 
     def shown(self, url: str, options: Mapping[str, Any]) -> str:
         """Where it is, for a person's eyes."""
 
-    def send(self, to: To, message: Message, ways: Ways) -> Attempt:
+    def send(self, to: DeliveryTarget, message: Message, ways: DeliverySettings) -> Attempt:
         """Send a message, within the time that settings give. Never raises."""

@@ -18,8 +18,8 @@ from typing import Any
 
 from dcmon.errors import InvalidInput
 from dcmon.notifications.http_delivery import Attempt
-from dcmon.notifications.integrations import text
-from dcmon.notifications.integrations.base import Accepted, Given, Message, To, Ways
+from dcmon.notifications.integrations import message_text
+from dcmon.notifications.integrations.base import DeliverySettings, DeliveryTarget, Given, Message, StoredAddress
 from dcmon.notifications.integrations.webhook import encode
 from dcmon.settings import Webhooks
 
@@ -28,7 +28,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 KEPT, READ_AT_ONCE = 4096, 65536  # bytes of the output
 
 
-def accept(given: Given, settings: Webhooks) -> Accepted:
+def accept(given: Given, settings: Webhooks) -> StoredAddress:
     """A program and its arguments. It must be there: on this machine, as on those that notify."""
     if not given.targets:
         raise InvalidInput("Say a command: dcmon webhook add page --kind command -- /usr/local/bin/page --loud")
@@ -36,7 +36,7 @@ def accept(given: Given, settings: Webhooks) -> Accepted:
         raise InvalidInput("A command can't have a NUL character.")
     if shutil.which(given.targets[0], path=PATH) is None:
         raise InvalidInput(f"{given.targets[0]!r} is no program here: say where it is, /usr/local/bin/page.")
-    return Accepted("", {"argv": list(given.targets)})
+    return StoredAddress("", {"argv": list(given.targets)})
 
 
 def shown(url: str, options: Mapping[str, Any]) -> str:
@@ -45,7 +45,7 @@ def shown(url: str, options: Mapping[str, Any]) -> str:
     return argv[0] if len(argv) == 1 else f"{argv[0]} …"
 
 
-def send(to: To, message: Message, ways: Ways) -> Attempt:
+def send(to: DeliveryTarget, message: Message, ways: DeliverySettings) -> Attempt:
     """Run it, within the time that settings give."""
     seconds = ways.webhooks.timeout.total_seconds()
     with tempfile.TemporaryFile() as given:  # not a pipe: one that is not read would hold us up
@@ -118,12 +118,12 @@ def variables(message: Message) -> dict[str, str]:
         "DCMON_MESSAGE_ID": message.id,
         "DCMON_TYPE": str(message.body["type"]),
         "DCMON_ORG": str(message.body["organization"]),
-        "DCMON_SUBJECT": text.subject(message.body),
+        "DCMON_SUBJECT": message_text.subject(message.body),
     }
-    about = text.notifications(message.body)
+    about = message_text.notifications(message.body)
     if about:
         alert = about[0]["alert"]
         for name in ("id", "model", "version", "monitor", "severity", "state", "value", "rule"):
-            found[f"DCMON_ALERT_{name.upper()}"] = text.text(alert.get(name))
+            found[f"DCMON_ALERT_{name.upper()}"] = message_text.text(alert.get(name))
         found["DCMON_ALERT_LINK"] = str(about[0].get("link") or "")
     return {name: value.replace("\0", "") for name, value in found.items()}

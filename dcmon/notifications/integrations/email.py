@@ -14,8 +14,8 @@ from typing import Any
 from dcmon.errors import InvalidInput
 from dcmon.notifications import http_delivery
 from dcmon.notifications.http_delivery import Attempt
-from dcmon.notifications.integrations import text as words
-from dcmon.notifications.integrations.base import Accepted, Body, Given, Message, To, Ways
+from dcmon.notifications.integrations import message_text
+from dcmon.notifications.integrations.base import Body, DeliverySettings, DeliveryTarget, Given, Message, StoredAddress
 from dcmon.settings import Smtp, Webhooks
 
 IS_PER_ALERT, IS_LOCAL, IS_SIGNED = False, False, False
@@ -23,7 +23,7 @@ ADDRESS = re.compile(r"[^\s@<>,;:\"()\[\]\\]{1,64}@[^\s@<>,;:\"()\[\]\\]{1,255}"
 NOT_SET = "DCMON_SMTP__HOST is not set: no server takes e-mail."
 
 
-def accept(given: Given, settings: Webhooks) -> Accepted:
+def accept(given: Given, settings: Webhooks) -> StoredAddress:
     """Addresses of people."""
     addresses = [each.removeprefix("mailto:") for each in given.targets]
     if not addresses:
@@ -31,7 +31,7 @@ def accept(given: Given, settings: Webhooks) -> Accepted:
     for each in addresses:
         if not ADDRESS.fullmatch(each) or not each.isascii() or not each.isprintable():
             raise InvalidInput(f"{each!r} is no e-mail address.")
-    return Accepted("", {"to": list(dict.fromkeys(addresses))})
+    return StoredAddress("", {"to": list(dict.fromkeys(addresses))})
 
 
 def shown(url: str, options: Mapping[str, Any]) -> str:
@@ -39,14 +39,14 @@ def shown(url: str, options: Mapping[str, Any]) -> str:
     return ", ".join(options["to"])
 
 
-def send(to: To, message: Message, ways: Ways) -> Attempt:
+def send(to: DeliveryTarget, message: Message, ways: DeliverySettings) -> Attempt:
     """Hand the message to the server. Those of several addresses that it takes nothing for just now are left over."""
     smtp = ways.smtp
     if smtp.host is None:
         return Attempt(None, NOT_SET)
     seconds = ways.webhooks.timeout.total_seconds()
     try:
-        with http_delivery.cut_after(seconds) as held:
+        with http_delivery.abort_after(seconds) as held:
             refused = _hand_over(smtp, seconds, render(to, message, smtp), held)
     except (smtplib.SMTPException, OSError, ValueError) as error:
         return Attempt(None, f"The mail server: {_said(error)}"[:300])
@@ -70,7 +70,7 @@ def _said(error: Exception) -> str:
     if isinstance(error, smtplib.SMTPResponseException):
         said = error.smtp_error.decode("utf-8", "replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
         return " ".join(f"{error.smtp_code} {said}".split())
-    return http_delivery.in_words(error)
+    return http_delivery.describe_error(error)
 
 
 class _Plain(smtplib.SMTP):
@@ -116,33 +116,35 @@ def _hand_over(smtp: Smtp, seconds: float, message: EmailMessage, held: list[Any
         session.close()
 
 
-def render(to: To, message: Message, smtp: Smtp) -> EmailMessage:
+def render(to: DeliveryTarget, message: Message, smtp: Smtp) -> EmailMessage:
     """A message with both parts. The same id each time: servers and readers drop what they have."""
     made = EmailMessage()
-    made["Subject"] = " ".join(words.subject(message.body).split())[:200]
+    made["Subject"] = " ".join(message_text.subject(message.body).split())[:200]
     made["From"] = formataddr(("dcmon", smtp.sender)) if "<" not in smtp.sender else smtp.sender
     made["To"] = ", ".join(to.options["to"])
     made["Date"] = format_datetime(localtime())
     made["Message-ID"] = f"<{message.id}@{smtp.sender.rpartition('@')[2].rstrip('>') or 'dcmon'}>"
     made["Auto-Submitted"] = "auto-generated"
-    made.set_content(words.plain(message.body))
+    made.set_content(message_text.plain(message.body))
     made.add_alternative(page(message.body), subtype="html")
     return made
 
 
 def page(body: Body) -> str:
     """A message as HTML."""
-    about = words.notifications(body)
-    counts = [f"by {name}: {words.counted(each)}" for name, each in body.get("counts", {}).items()]
+    about = message_text.notifications(body)
+    counts = [f"by {name}: {message_text.counted(each)}" for name, each in body.get("counts", {}).items()]
     parts = [f"<p>{html.escape(each)}</p>" for each in counts]
     if body["type"] == "digest":
-        lines = "".join(f"<li>{html.escape(words.line(each))}</li>" for each in about[: words.SHOWN_AT_MOST])
+        lines = "".join(
+            f"<li>{html.escape(message_text.line(each))}</li>" for each in about[: message_text.SHOWN_AT_MOST]
+        )
         parts.append(f"<p>Held back, because more came in a minute than this receiver takes:</p><ul>{lines}</ul>")
     elif about:
-        parts += [block(each) for each in about[: words.SHOWN_AT_MOST]]
+        parts += [block(each) for each in about[: message_text.SHOWN_AT_MOST]]
     else:
-        parts.append(f"<p>{html.escape(words.plain(body))}</p>")
-    parts.append(f"<p>{html.escape(words.left_out(body))}</p>")
+        parts.append(f"<p>{html.escape(message_text.plain(body))}</p>")
+    parts.append(f"<p>{html.escape(message_text.left_out(body))}</p>")
     return f"<html><body style='font-family:sans-serif'>{''.join(parts)}</body></html>"
 
 
@@ -150,11 +152,11 @@ def block(notification: Body) -> str:
     """What one alert says, as HTML."""
     rows = "".join(
         f"<tr><td style='color:#666;padding-right:1em'>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>"
-        for name, value in words.facts(notification)
+        for name, value in message_text.facts(notification)
     )
     link = html.escape(str(notification.get("link") or ""), quote=True)
     return (
-        f"<h3 style='border-left:6px solid {words.colour(notification)};padding-left:8px'>"
-        f"{html.escape(words.headline(notification))}</h3><table>{rows}</table>"
+        f"<h3 style='border-left:6px solid {message_text.colour(notification)};padding-left:8px'>"
+        f"{html.escape(message_text.headline(notification))}</h3><table>{rows}</table>"
         + (f'<p><a href="{link}">Look at it</a></p>' if link else "")
     )

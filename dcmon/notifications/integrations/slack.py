@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 from dcmon.notifications import egress_guard, http_delivery
 from dcmon.notifications.http_delivery import Attempt
-from dcmon.notifications.integrations import text as words
-from dcmon.notifications.integrations.base import Accepted, Body, Given, Message, To, Ways
+from dcmon.notifications.integrations import message_text
+from dcmon.notifications.integrations.base import Body, DeliverySettings, DeliveryTarget, Given, Message, StoredAddress
 from dcmon.notifications.integrations.webhook import encode, only_url
 from dcmon.settings import Webhooks
 
@@ -16,11 +16,11 @@ LONGEST_HEADER, LONGEST_TEXT, LONGEST_VALUE = 150, 2900, 600  # Slack refuses mo
 FULL = 5  # alerts in full: Slack takes 50 blocks
 
 
-def accept(given: Given, settings: Webhooks) -> Accepted:
+def accept(given: Given, settings: Webhooks) -> StoredAddress:
     """The URL of an incoming webhook."""
     url = only_url(given)
     egress_guard.require_url(url, settings.allow)
-    return Accepted(url)
+    return StoredAddress(url)
 
 
 def shown(url: str, options: Mapping[str, Any]) -> str:
@@ -29,25 +29,27 @@ def shown(url: str, options: Mapping[str, Any]) -> str:
     return f"{parts.scheme}://{parts.netloc}/…"
 
 
-def send(to: To, message: Message, ways: Ways) -> Attempt:
+def send(to: DeliveryTarget, message: Message, ways: DeliverySettings) -> Attempt:
     """POST blocks, with a text for where only text is shown."""
     headers = {"content-type": "application/json"}
-    return http_delivery.deliver(to.url, encode(render(message.body)), headers, ways.webhooks)
+    return http_delivery.post(to.url, encode(render(message.body)), headers, ways.webhooks)
 
 
 def render(body: Body) -> dict[str, Any]:
     """A message in Block Kit. What comes from outside is plain text, in which nothing is markup."""
-    subject, about = words.subject(body), words.notifications(body)
+    subject, about = message_text.subject(body), message_text.notifications(body)
     found = [_header(subject)]
     if not about:
-        found.append(_plain(words.plain(body)))
+        found.append(_plain(message_text.plain(body)))
     if body["type"] == "digest":
-        lines = [f"• {words.line(each)}" for each in about[: words.SHOWN_AT_MOST]]
-        return _message(subject, [*found, _plain("\n".join(_counts(body))), *_lines(lines, words.left_out(body))])
+        lines = [f"• {message_text.line(each)}" for each in about[: message_text.SHOWN_AT_MOST]]
+        return _message(
+            subject, [*found, _plain("\n".join(_counts(body))), *_lines(lines, message_text.left_out(body))]
+        )
     for each in about[:FULL]:
         found += _blocks(each, is_alone=len(about) == 1)
-    lines = [f"• {words.line(each)}" for each in about[FULL : words.SHOWN_AT_MOST]]
-    return _message(subject, [*found, *_lines(lines, words.left_out(body))])
+    lines = [f"• {message_text.line(each)}" for each in about[FULL : message_text.SHOWN_AT_MOST]]
+    return _message(subject, [*found, *_lines(lines, message_text.left_out(body))])
 
 
 def _message(subject: str, blocks: list[dict[str, Any]]) -> dict[str, Any]:
@@ -55,7 +57,7 @@ def _message(subject: str, blocks: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _counts(body: Body) -> list[str]:
-    return [f"by {name}: {words.counted(counts)}" for name, counts in body["counts"].items()]
+    return [f"by {name}: {message_text.counted(counts)}" for name, counts in body["counts"].items()]
 
 
 def _lines(lines: Sequence[str], rest: str) -> list[dict[str, Any]]:
@@ -71,8 +73,8 @@ def _lines(lines: Sequence[str], rest: str) -> list[dict[str, Any]]:
 
 
 def _blocks(notification: Body, *, is_alone: bool) -> list[dict[str, Any]]:
-    rows = [f"{name}: {value[:LONGEST_VALUE]}" for name, value in words.facts(notification)]
-    found = [{"type": "divider"}, *([] if is_alone else [_header(words.headline(notification))])]
+    rows = [f"{name}: {value[:LONGEST_VALUE]}" for name, value in message_text.facts(notification)]
+    found = [{"type": "divider"}, *([] if is_alone else [_header(message_text.headline(notification))])]
     found.append(_plain("\n".join(rows)))
     if link := notification.get("link"):
         text = {"type": "mrkdwn", "text": f"<{escaped(str(link))}|Look at it>"}

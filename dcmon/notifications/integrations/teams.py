@@ -6,21 +6,20 @@ from typing import Any
 
 from dcmon.notifications import http_delivery
 from dcmon.notifications.http_delivery import Attempt
-from dcmon.notifications.integrations import slack
-from dcmon.notifications.integrations import text as words
-from dcmon.notifications.integrations.base import Accepted, Body, Given, Message, To, Ways
+from dcmon.notifications.integrations import message_text, slack
+from dcmon.notifications.integrations.base import Body, DeliverySettings, DeliveryTarget, Given, Message, StoredAddress
 from dcmon.notifications.integrations.webhook import encode
 from dcmon.settings import Webhooks
 
 IS_PER_ALERT, IS_LOCAL, IS_SIGNED = False, False, False
 # Alerts in full, and with those in a line each; the next where a card is larger than Teams takes (28 KB).
-SIZES = ((5, words.SHOWN_AT_MOST), (2, words.SHOWN_AT_MOST), (1, 10), (0, 10), (0, 3), (0, 0))
+SIZES = ((5, message_text.SHOWN_AT_MOST), (2, message_text.SHOWN_AT_MOST), (1, 10), (0, 10), (0, 3), (0, 0))
 LARGEST, LONGEST_TEXT = 27_000, 1000
 STYLES = {"critical": "attention", "high": "attention", "medium": "warning", "low": "accent"}
 MARKDOWN = re.compile(r"([\\`*_\[\]#])")
 
 
-def accept(given: Given, settings: Webhooks) -> Accepted:
+def accept(given: Given, settings: Webhooks) -> StoredAddress:
     """The URL of a workflow "when a Teams webhook request is received"."""
     return slack.accept(given, settings)
 
@@ -30,10 +29,10 @@ def shown(url: str, options: Mapping[str, Any]) -> str:
     return slack.shown(url, options)
 
 
-def send(to: To, message: Message, ways: Ways) -> Attempt:
+def send(to: DeliveryTarget, message: Message, ways: DeliverySettings) -> Attempt:
     """POST a card."""
     headers = {"content-type": "application/json"}
-    return http_delivery.deliver(to.url, encode(render(message.body)), headers, ways.webhooks)
+    return http_delivery.post(to.url, encode(render(message.body)), headers, ways.webhooks)
 
 
 def render(body: Body) -> dict[str, Any]:
@@ -59,30 +58,32 @@ def _card(body: Body, full: int, listed: int) -> dict[str, Any]:
 
 
 def _elements(body: Body, full: int, listed: int) -> list[dict[str, Any]]:
-    about = words.notifications(body)
-    found = [_text(words.subject(body), weight="Bolder", size="Medium")]
+    about = message_text.notifications(body)
+    found = [_text(message_text.subject(body), weight="Bolder", size="Medium")]
     if not about:
-        return [*found, _text(words.plain(body))]
+        return [*found, _text(message_text.plain(body))]
     if len(about) > 1 or body["type"] == "digest":
-        found += [_text(f"by {name}: {words.counted(counts)}") for name, counts in body["counts"].items()]
+        found += [_text(f"by {name}: {message_text.counted(counts)}") for name, counts in body["counts"].items()]
     found += [_container(each) for each in about[:full]]
-    found += [_text(f"- {words.line(each)}") for each in about[full:listed]]
-    more = words.left_out(body, max(full, listed))
+    found += [_text(f"- {message_text.line(each)}") for each in about[full:listed]]
+    more = message_text.left_out(body, max(full, listed))
     return [*found, _text(more)] if more else found
 
 
 def _container(notification: Body) -> dict[str, Any]:
-    is_over = words.kind(notification) in words.OVER
-    facts = [{"title": name, "value": escaped(value[:LONGEST_TEXT])} for name, value in words.facts(notification)]
+    is_over = message_text.kind(notification) in message_text.OVER
+    facts = [
+        {"title": name, "value": escaped(value[:LONGEST_TEXT])} for name, value in message_text.facts(notification)
+    ]
     return {
         "type": "Container",
         "style": "good" if is_over else STYLES.get(notification["alert"]["severity"], "default"),
-        "items": [_text(words.headline(notification), weight="Bolder"), {"type": "FactSet", "facts": facts}],
+        "items": [_text(message_text.headline(notification), weight="Bolder"), {"type": "FactSet", "facts": facts}],
     }
 
 
 def _actions(body: Body) -> list[dict[str, Any]]:
-    about = words.notifications(body)
+    about = message_text.notifications(body)
     link = about[0].get("link") if len(about) == 1 else None
     return [{"type": "Action.OpenUrl", "title": "Look at it", "url": link}] if link else []
 

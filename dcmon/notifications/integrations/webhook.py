@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from dcmon.errors import InvalidInput
 from dcmon.notifications import egress_guard, http_delivery
 from dcmon.notifications.http_delivery import Attempt
-from dcmon.notifications.integrations.base import Accepted, Body, Given, Message, To, Ways
+from dcmon.notifications.integrations.base import Body, DeliverySettings, DeliveryTarget, Given, Message, StoredAddress
 from dcmon.settings import Webhooks
 
 IS_PER_ALERT, IS_LOCAL, IS_SIGNED = False, False, True
@@ -26,7 +26,7 @@ OURS = ("host", "content-type", "content-length", "transfer-encoding", "connecti
 SECRET_LOOKING = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[\w-]{16,}|[\w-]{24,}")
 
 
-def accept(given: Given, settings: Webhooks) -> Accepted:
+def accept(given: Given, settings: Webhooks) -> StoredAddress:
     """A URL, and headers of one's own: a receiver may want a token."""
     url = only_url(given)
     egress_guard.require_url(url, settings.allow)
@@ -35,7 +35,7 @@ def accept(given: Given, settings: Webhooks) -> Accepted:
             raise InvalidInput(f"{name!r} can't be a header of your own.")
         if not value.isascii() or not value.isprintable():
             raise InvalidInput(f"The value of header {name} has characters that can't be sent.")
-    return Accepted(url, {"headers": sorted(given.headers)}, dict(given.headers))
+    return StoredAddress(url, {"headers": sorted(given.headers)}, dict(given.headers))
 
 
 def only_url(given: Given) -> str:
@@ -52,12 +52,12 @@ def shown(url: str, options: Mapping[str, Any]) -> str:
     return f"{parts.scheme}://{parts.netloc}{path}{'?…' if parts.query else ''}"
 
 
-def send(to: To, message: Message, ways: Ways) -> Attempt:
+def send(to: DeliveryTarget, message: Message, ways: DeliverySettings) -> Attempt:
     """POST the body as it is."""
     body = encode(message.body)
     signed = sign(to.secrets, message.id, int(time.time()), body)
     headers = {**to.credentials, "content-type": "application/json", **signed}
-    return http_delivery.deliver(to.url, body, headers, ways.webhooks)
+    return http_delivery.post(to.url, body, headers, ways.webhooks)
 
 
 def encode(body: Body) -> bytes:

@@ -21,7 +21,7 @@ from dcmon.db import Organization
 from dcmon.monitoring import lifecycle, monitors
 from dcmon.monitoring.monitors import MonitorSpec
 from dcmon.notifications import receivers
-from dcmon.notifications.receivers import Choices
+from dcmon.notifications.receivers import Subscription
 from dcmon.settings import Webhooks
 from dcmon.storage import models, versions
 from dcmon.storage.models import NewModel
@@ -225,7 +225,7 @@ def build(engine: Engine, seed: int, hours: int, port: int, delay: timedelta) ->
                 _create(session, model, watch)
             for path, severities in RECEIVERS.items():
                 allowed = Webhooks(allow=["127.0.0.1"])
-                choices = Choices(severities, cap=None, repeat_every=None)
+                choices = Subscription(severities, cap=None, repeat_every=None)
                 receivers.add(session, path, f"http://127.0.0.1:{port}/{org.name}/{path}", severities, allowed, choices)
     return World(found, reference, port)
 

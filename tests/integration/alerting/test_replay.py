@@ -20,7 +20,7 @@ from dcmon.db.tables.org import Alert, AlertChange, AlertRule, DueWindow, Monito
 from dcmon.monitoring import lifecycle, monitors, results
 from dcmon.monitoring.monitors import MonitorSpec
 from dcmon.notifications import receivers
-from dcmon.notifications.integrations import text as words
+from dcmon.notifications.integrations import message_text
 from dcmon.settings import Webhooks
 from dcmon.storage import models, versions
 from dcmon.storage.sampling import Extent
@@ -244,15 +244,15 @@ def test_messages_tell_who_did_what_and_why(target: Target) -> None:
         ("alert.resolved", "bob", "expected: new pricing"), ("alert.reopened", "cem", "it is not"),
         ("alert.resolved", None, None),
     ]  # fmt: skip
-    assert "resolved by bob" in words.plain(bodies[2])
-    assert "note: expected: new pricing" in words.plain(bodies[2])
-    assert "acknowledged: by ann: looking" in words.plain(bodies[2])
+    assert "resolved by bob" in message_text.plain(bodies[2])
+    assert "note: expected: new pricing" in message_text.plain(bodies[2])
+    assert "acknowledged: by ann: looking" in message_text.plain(bodies[2])
     about = bodies[0]["alert"]
     assert about["window"] == about["worst_window"] == [window(1).start.isoformat(), window(1).end.isoformat()]
     assert (about["n"], about["worst_n"], about["rule_name"]) == (70, 70, "drift")
     assert (about["sentence"], about["compared_with"]) == ("high when > 0.2", {"what": "reference", "revision": 1})
     assert bodies[0]["link"] == f"{URL}/alerts/1?org=acme"
-    assert "window: 2026-03-03 to 2026-03-04" in words.plain(bodies[0])
+    assert "window: 2026-03-03 to 2026-03-04" in message_text.plain(bodies[0])
 
 
 def test_a_message_about_a_change_says_from_what(target: Target) -> None:
@@ -263,7 +263,7 @@ def test_a_message_about_a_change_says_from_what(target: Target) -> None:
         (body,) = session.scalars(select(Notification.body))
     assert body["alert"]["measured_against"] == {"what": "previous", "value": 0.1}
     assert body["alert"]["measured"] == pytest.approx(300)
-    assert "measured: 300, from 0.1 in the window before" in words.plain(body)
+    assert "measured: 300, from 0.1 in the window before" in message_text.plain(body)
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_a_message_says_what_other_versions_have_in_the_same_window(target: Targ
     with db.org_session(target.engine, target.org) as session:
         (body,) = session.scalars(select(Notification.body))
     assert body["alert"]["versions"] == [{"version": "v2", "value": 0.05, "n": 30, "state": "OK"}]
-    assert "other versions: v2 0.05 (n 30)" in words.plain(body)
+    assert "other versions: v2 0.05 (n 30)" in message_text.plain(body)
 
 
 def test_a_window_without_data_can_alert_and_has_its_reason(target: Target) -> None:

@@ -16,12 +16,11 @@ from dcmon.app import App
 from dcmon.db import Organization
 from dcmon.db.leader_lock import Leadership
 from dcmon.db.tables.org import Notification
-from dcmon.health import checks, collector, heartbeat, problems, process_heartbeats
-from dcmon.health import problem_notifications as telling
-from dcmon.health.checks import Condition
-from dcmon.health.problems import News
-from dcmon.health.process_heartbeats import Pulse, Signs
-from dcmon.health.snapshot import Facts, Tenant
+from dcmon.health import checks, collector, dead_mans_switch, problem_notifications, problems, process_heartbeats
+from dcmon.health.checks import Problem
+from dcmon.health.problems import ProblemChanges
+from dcmon.health.process_heartbeats import HeartbeatSender, WatchedStopEvent
+from dcmon.health.snapshot import HealthSnapshot, OrganizationHealth
 from dcmon.jobs import health as job
 from dcmon.jobs import schedule
 from dcmon.output import Output
@@ -32,12 +31,12 @@ NOW = datetime.now(UTC)
 BOUNDS = Watch()
 
 
-def gather(app: App) -> Facts:
-    return collector.gather(app.engine, app.settings)
+def gather(app: App) -> HealthSnapshot:
+    return collector.collect(app.engine, app.settings)
 
 
-def tenant(app: App) -> Tenant:
-    found: Tenant = only(gather(app).tenants)
+def tenant(app: App) -> OrganizationHealth:
+    found: OrganizationHealth = only(gather(app).tenants)
     return found
 
 
@@ -65,8 +64,8 @@ NOTE = """
 
 
 def test_an_empty_system_is_well_and_nothing_waits(app: App, org: Organization) -> None:
-    assert tenant(app) == Tenant("acme")
-    assert checks.judge(gather(app), BOUNDS) == []
+    assert tenant(app) == OrganizationHealth("acme")
+    assert checks.find_problems(gather(app), BOUNDS) == []
 
 
 def test_notifications_that_wait_or_were_given_up_are_counted(app: App, pager: Organization) -> None:
@@ -77,7 +76,7 @@ def test_notifications_that_wait_or_were_given_up_are_counted(app: App, pager: O
     found = tenant(app)
 
     assert (found.unsent.waiting, found.given_up.waiting) == (1, 1)
-    said = [each.name for each in checks.judge(gather(app), BOUNDS)]
+    said = [each.name for each in checks.find_problems(gather(app), BOUNDS)]
     assert said == ["notifications given up", "notifications stuck"]
 
     execute(app.engine, pager, "update webhooks set paused_at = now()")
@@ -98,7 +97,7 @@ def test_a_window_that_nobody_evaluates_is_missed_by_its_time(app: App, target: 
 
     assert tenant(app).due.waiting == 1
     assert tenant(app).due.oldest == hour - timedelta(hours=2)
-    assert [each.name for each in checks.judge(gather(app), BOUNDS)] == ["evaluation stands"]
+    assert [each.name for each in checks.find_problems(gather(app), BOUNDS)] == ["evaluation stands"]
 
 
 def test_every_window_that_could_be_claimed_now_is_counted_however_old(app: App, target: Target) -> None:
@@ -127,7 +126,7 @@ def test_every_window_that_could_be_claimed_now_is_counted_however_old(app: App,
 
     assert (found.due.waiting, found.due.oldest) == (2, long_ago)
     assert found.due_recent.waiting == 0
-    assert [each.name for each in checks.judge(gather(app), BOUNDS)] == ["evaluation stands"]
+    assert [each.name for each in checks.find_problems(gather(app), BOUNDS)] == ["evaluation stands"]
 
     later = "update due_windows set touched_at = now() + interval '1 hour', waits_since = now() + interval '1 hour'"
     execute(app.engine, target.org, f"{later} where is_backfill")
@@ -140,13 +139,13 @@ def test_rows_that_are_refused_are_counted_within_the_hour(app: App, target: Tar
     app.ingestion.take_samples(target.org, target.version_id, [*good, *bad])
 
     assert (tenant(app).taken, tenant(app).rejected) == (420, 120)
-    assert [each.name for each in checks.judge(gather(app), BOUNDS)] == ["quarantine grows"]
+    assert [each.name for each in checks.find_problems(gather(app), BOUNDS)] == ["quarantine grows"]
 
 
 def test_an_organization_that_is_behind_is_named_with_the_command(app: App, org: Organization) -> None:
     execute(app.engine, org, "update alembic_version set version_num = '0001'")
 
-    (found,) = checks.judge(gather(app), BOUNDS)
+    (found,) = checks.find_problems(gather(app), BOUNDS)
 
     assert (found.name, found.subject, found.command) == ("schema behind", "acme", "dcmon migrate")
     assert "0001" in found.sentence
@@ -169,8 +168,8 @@ def test_a_sign_of_life_ends_with_its_process_and_a_loop_that_stands_still_is_kn
 ) -> None:
     monkeypatch.setattr(process_heartbeats, "GIVEN_EVERY", 0.05)
     stop = threading.Event()
-    pulse = Pulse(stop)
-    with Signs(app.engine, {"evaluate": pulse, "serve": None}):
+    pulse = WatchedStopEvent(stop)
+    with HeartbeatSender(app.engine, {"evaluate": pulse, "serve": None}):
         assert eventually(lambda: {each.kind for each in gather(app).alive(None, BOUNDS)} == {"evaluate", "serve"})
         assert eventually(lambda: idle(app) > 0.3)  # nobody asks whether to stop
         assert not pulse.is_set()
@@ -185,17 +184,17 @@ def idle(app: App) -> float:
     return float((worker.seen_at - worker.turned_at).total_seconds())
 
 
-SICK = Condition("disk full", "critical", "The disk is full.", "dcmon prune", NOW - timedelta(minutes=3), "")
+SICK = Problem("disk full", "critical", "The disk is full.", "dcmon prune", NOW - timedelta(minutes=3), "")
 
 
-def keep(engine: Engine, *found: Condition, now: datetime = NOW) -> News:
+def keep(engine: Engine, *found: Problem, now: datetime = NOW) -> ProblemChanges:
     with db.public_session(engine) as session:
-        return problems.keep(session, found, now, timedelta(seconds=30))
+        return problems.store(session, found, now, timedelta(seconds=30))
 
 
-def tell(engine: Engine, org: Organization, news: News) -> int:
+def tell(engine: Engine, org: Organization, news: ProblemChanges) -> int:
     with db.org_session(engine, org) as session:
-        return telling.tell(session, org, news, NOW)
+        return problem_notifications.write(session, org, news, NOW)
 
 
 def test_what_is_wrong_is_told_once_and_once_when_it_is_over(engine: Engine, pager: Organization) -> None:
@@ -204,15 +203,15 @@ def test_what_is_wrong_is_told_once_and_once_when_it_is_over(engine: Engine, pag
     assert tell(engine, pager, news) == 1
     assert tell(engine, pager, news) == 0  # killed before it was marked, it is written again: under the same id
     with db.public_session(engine) as session:
-        problems.mark_told(session, news.firing, NOW)
-    assert keep(engine, SICK) == News([], news.firing, [])
+        problems.mark_notified(session, news.firing, NOW)
+    assert keep(engine, SICK) == ProblemChanges([], news.firing, [])
 
     over = keep(engine)
     assert [each.key for each in over.resolved] == [SICK.key]
     assert tell(engine, pager, over) == 1
     with db.public_session(engine) as session:
-        problems.forget(session, over.resolved)
-    assert keep(engine) == News([], [], [])
+        problems.delete_problems(session, over.resolved)
+    assert keep(engine) == ProblemChanges([], [], [])
     with db.org_session(engine, pager) as session:
         bodies = session.scalars(select(Notification.body).order_by(Notification.position)).all()
     assert [each["type"] for each in bodies] == ["dcmon.firing", "dcmon.resolved"]
@@ -220,15 +219,15 @@ def test_what_is_wrong_is_told_once_and_once_when_it_is_over(engine: Engine, pag
 
 
 def test_what_lasted_for_a_moment_is_told_to_nobody(engine: Engine, org: Organization) -> None:
-    moment = Condition("locked", "high", "It is locked.", "dcmon migrate status", NOW, "acme")
+    moment = Problem("locked", "high", "It is locked.", "dcmon migrate status", NOW, "acme")
 
     assert keep(engine, moment).firing == []
-    assert keep(engine) == News([], [], [])
+    assert keep(engine) == ProblemChanges([], [], [])
 
 
 def test_it_is_since_the_first_time_whoever_judges(engine: Engine, org: Organization) -> None:
     keep(engine, SICK)
-    keep(engine, Condition("disk full", "critical", "Still full.", "dcmon prune", NOW, ""))
+    keep(engine, Problem("disk full", "critical", "Still full.", "dcmon prune", NOW, ""))
 
     with db.public_session(engine) as session:
         kept = only(problems.entries(session))
@@ -236,7 +235,7 @@ def test_it_is_since_the_first_time_whoever_judges(engine: Engine, org: Organiza
 
 
 def test_a_severity_that_a_receiver_does_not_want_is_not_told(engine: Engine, pager: Organization) -> None:
-    news = News([Condition("dead letters", "medium", "Two.", "dcmon audit", NOW)])
+    news = ProblemChanges([Problem("dead letters", "medium", "Two.", "dcmon audit", NOW)])
     assert tell(engine, pager, news) == 0
 
 
@@ -279,7 +278,7 @@ def receiver() -> Iterator[Receiver]:
 def test_a_heartbeat_is_a_call_and_a_failure_another_one(receiver: Receiver) -> None:
     allowed, settings = Webhooks(allow=["127.0.0.1"]), Heartbeat(url=SecretStr(receiver.url), fail=True)
 
-    well, ill = heartbeat.beat([], settings, allowed), heartbeat.beat(["No disk."], settings, allowed)
+    well, ill = dead_mans_switch.ping([], settings, allowed), dead_mans_switch.ping(["No disk."], settings, allowed)
 
     assert well is not None
     assert ill is not None
@@ -288,7 +287,7 @@ def test_a_heartbeat_is_a_call_and_a_failure_another_one(receiver: Receiver) -> 
 
 
 def test_a_heartbeat_never_reaches_inside_unless_it_may(receiver: Receiver) -> None:
-    delivery = heartbeat.beat([], Heartbeat(url=SecretStr(receiver.url)), Webhooks())
+    delivery = dead_mans_switch.ping([], Heartbeat(url=SecretStr(receiver.url)), Webhooks())
 
     assert delivery is not None
     assert not delivery.is_delivered
@@ -305,7 +304,7 @@ def test_a_heartbeat_that_is_refused_is_noticed(app: App, org: Organization, rec
     )  # fmt: skip
     with App(settings, Output(quiet=True)) as beating, running(schedule.run, beating):
         assert eventually(
-            lambda: "heartbeat fails" in {each.name for each in checks.judge(gather(beating), settings.watch)}
+            lambda: "heartbeat fails" in {each.name for each in checks.find_problems(gather(beating), settings.watch)}
         )
     assert receiver.told[0][0].endswith("/fail")  # nobody evaluates, nobody notifies
 

@@ -7,10 +7,10 @@ import pytest
 from dcmon import db
 from dcmon.app import App
 from dcmon.health import problem_notifications, problems
-from dcmon.health.checks import Condition
-from dcmon.health.problems import News
+from dcmon.health.checks import Problem
+from dcmon.health.problems import ProblemChanges
 from dcmon.notifications import mute_times, receivers, silences
-from dcmon.notifications.integrations import text
+from dcmon.notifications.integrations import message_text
 from dcmon.settings import Watch
 from tests.helpers.outbox import REFUSED, Box
 from tests.integration.conftest import Target, only
@@ -23,14 +23,14 @@ def box(app: App, target: Target) -> Box:
     return made
 
 
-def wrong(box: Box, name: str = "no worker", subject: str = "evaluate", severity: str = "critical") -> Condition:
+def wrong(box: Box, name: str = "no worker", subject: str = "evaluate", severity: str = "critical") -> Problem:
     since = box.target.scalar("select created_at from webhooks limit 1")
-    return Condition(name, severity, "No worker evaluates windows.", f"dcmon worker start {subject}", since, subject)
+    return Problem(name, severity, "No worker evaluates windows.", f"dcmon worker start {subject}", since, subject)
 
 
-def say(box: Box, **told: list[Condition]) -> int:
+def say(box: Box, **told: list[Problem]) -> int:
     with box.app.org(box.target.org) as session:
-        return problem_notifications.tell(session, box.target.org, News(**told), box.now)
+        return problem_notifications.write(session, box.target.org, ProblemChanges(**told), box.now)
 
 
 def silence(box: Box, *matchers: str, **span: float) -> None:
@@ -39,7 +39,7 @@ def silence(box: Box, *matchers: str, **span: float) -> None:
 
 
 def told(box: Box) -> list[str]:
-    return [each["type"] for body in box.deliver() for each in text.notifications(body)]
+    return [each["type"] for body in box.deliver() for each in message_text.notifications(body)]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_what_lasts_is_told_again_as_often_as_a_receiver_wants(box: Box) -> None
     assert say(box, lasting=[wrong(box)]) == 0
     body = only(box.deliver())
     assert body["type"] == "dcmon.repeated"
-    assert text.subject(body) == "[acme] CRITICAL still firing: dcmon/no worker: evaluate"
+    assert message_text.subject(body) == "[acme] CRITICAL still firing: dcmon/no worker: evaluate"
     box.wait(hours=24)
     assert say(box, lasting=[wrong(box)]) == 1
 
@@ -115,21 +115,21 @@ def test_what_lasts_is_told_again_as_often_as_a_receiver_wants(box: Box) -> None
 def test_a_receiver_that_comes_late_is_told_what_is_wrong_and_was_told(box: Box) -> None:
     found = wrong(box)
     with db.public_session(box.app.engine) as session:
-        problems.keep(session, [found, wrong(box, "disk full", "")], box.now, timedelta())
-        problems.mark_told(session, [found], box.now)
-        there = problems.told(session)
+        problems.store(session, [found, wrong(box, "disk full", "")], box.now, timedelta())
+        problems.mark_notified(session, [found], box.now)
+        there = problems.notified(session)
     assert [each.key for each in there] == [found.key]
     box.add("late")
     with box.app.org(box.target.org) as session:
         late = receivers.find(session, "late")
-        assert problem_notifications.tell_one(session, box.target.org, late, there, box.now) == 1
-        assert problem_notifications.tell_one(session, box.target.org, late, there, box.now) == 0
+        assert problem_notifications.write_for_receiver(session, box.target.org, late, there, box.now) == 1
+        assert problem_notifications.write_for_receiver(session, box.target.org, late, there, box.now) == 0
 
 
 def test_what_lasts_is_new_to_be_told_only_once(box: Box) -> None:
     with db.public_session(box.app.engine) as session:
-        first = problems.keep(session, [wrong(box)], box.now, timedelta())
-        problems.mark_told(session, first.firing, box.now)
-        second = problems.keep(session, [wrong(box)], box.now, Watch().sign)
+        first = problems.store(session, [wrong(box)], box.now, timedelta())
+        problems.mark_notified(session, first.firing, box.now)
+        second = problems.store(session, [wrong(box)], box.now, Watch().sign)
     assert (len(first.firing), first.lasting) == (1, [])
     assert (second.firing, len(second.lasting), second.resolved) == ([], 1, [])

@@ -24,7 +24,7 @@ from dcmon.embedded.process import wait_until
 from dcmon.jobs import notify
 from dcmon.notifications import http_delivery, outbox, receivers
 from dcmon.notifications.http_delivery import Attempt
-from dcmon.notifications.integrations import text as words
+from dcmon.notifications.integrations import message_text
 from dcmon.settings import Webhooks
 from dcmon.tenancy import provisioning
 from tests.helpers.alerts import (
@@ -45,7 +45,7 @@ from tests.integration.conftest import Target, eventually, running
 
 
 def deliver(url: str, settings: Webhooks = ALLOWED) -> Attempt:
-    return http_delivery.deliver(url, b"{}", {"content-type": "application/json"}, settings)
+    return http_delivery.post(url, b"{}", {"content-type": "application/json"}, settings)
 
 
 def test_an_answer_of_2xx_is_a_delivery() -> None:
@@ -222,7 +222,7 @@ def test_two_workers_send_each_notification_once(telling: App, target: Target) -
             for each in about:
                 tell(telling, target.org, each, "firing")
             assert eventually(lambda: set(states(telling, target)) == {"delivered"})
-    told = [each["alert"]["id"] for body in at.bodies() for each in words.notifications(body)]
+    told = [each["alert"]["id"] for body in at.bodies() for each in message_text.notifications(body)]
     assert sorted(told) == about
     assert len(set(at.ids())) == len(at.requests)
 
@@ -267,7 +267,7 @@ def test_a_webhook_deleted_takes_what_waits_for_it_along(telling: App, target: T
 
 @pytest.mark.parametrize(("attempts", "seconds"), [(1, 5), (2, 10), (5, 80), (20, 3600), (1000, 3600)])
 def test_pauses_double_up_to_an_hour(attempts: int, seconds: Any) -> None:
-    assert 0.9 * seconds <= outbox.pause(attempts).total_seconds() <= seconds
+    assert 0.9 * seconds <= outbox.retry_delay(attempts).total_seconds() <= seconds
 
 
 def test_a_receiver_that_hangs_does_not_keep_another_of_the_same_organization_waiting(
@@ -351,7 +351,7 @@ def test_a_storm_reaches_a_receiver_as_its_cap_allows_and_nothing_is_missing(tel
         with running(notify.run, telling):
             assert eventually(lambda: states(telling, target) == ["delivered"] * 40)
     assert len(at.requests) == 5
-    told = [each["alert"]["id"] for body in at.bodies() for each in words.notifications(body)]
+    told = [each["alert"]["id"] for body in at.bodies() for each in message_text.notifications(body)]
     assert sorted(told) == about
 
 

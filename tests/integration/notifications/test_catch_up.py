@@ -10,7 +10,7 @@ from dcmon.app import App
 from dcmon.db.tables.org import Alert, Notification
 from dcmon.notifications import catch_up, notifications, receivers
 from dcmon.notifications.http_delivery import Attempt
-from dcmon.notifications.receivers import Address, Choices
+from dcmon.notifications.receivers import Address, Subscription
 from tests.helpers.outbox import REFUSED, URL, Box
 from tests.integration.conftest import Target
 
@@ -33,16 +33,16 @@ def fire(box: Box, severity: str = "high") -> int:
 def add(box: Box, name: str, **chosen: object) -> int:
     with box.app.org(box.target.org) as session:
         where = Address("webhook", ["https://late.example.org/x"])
-        made, _ = receivers.add(session, name, where, [], box.settings, Choices(**chosen))  # type: ignore[arg-type]
-        return catch_up.tell(session, box.target.org, made, URL)
+        made, _ = receivers.add(session, name, where, [], box.settings, Subscription(**chosen))  # type: ignore[arg-type]
+        return catch_up.notify(session, box.target.org, made, URL)
 
 
 def widen(box: Box, name: str, **chosen: object) -> int:
     with box.app.org(box.target.org) as session:
         webhook = receivers.find(session, name)
-        known = catch_up.unheard(session, box.target.org, webhook)
-        receivers.choose(session, webhook, Choices(**chosen))  # type: ignore[arg-type]
-        return catch_up.tell(session, box.target.org, webhook, URL, but=known)
+        known = catch_up.pending_alerts(session, box.target.org, webhook)
+        receivers.set_subscription(session, webhook, Subscription(**chosen))  # type: ignore[arg-type]
+        return catch_up.notify(session, box.target.org, webhook, URL, but=known)
 
 
 def told(box: Box, name: str) -> list[tuple[int | None, str]]:
@@ -60,7 +60,7 @@ def test_a_receiver_that_is_added_late_is_told_once_of_what_fires(box: Box) -> N
     assert told(box, "late") == [(firing, "firing")]
     assert box.told() == ["firing"]
     with box.app.org(box.target.org) as session:
-        assert catch_up.tell(session, box.target.org, receivers.find(session, "late"), URL) == 0
+        assert catch_up.notify(session, box.target.org, receivers.find(session, "late"), URL) == 0
     box.tell(firing, "resolved", state="resolved", told_severity=None)
     box.tell(low, "resolved", state="resolved", told_severity=None)
     assert told(box, "late") == [(firing, "firing"), (firing, "resolved")]
@@ -125,8 +125,8 @@ def test_resuming_tries_again_what_was_given_up_and_fires_still(box: Box) -> Non
         session.get_one(Alert, over).state = "resolved"
         webhook = receivers.find(session, "first")
         receivers.resume(session, webhook)
-        assert catch_up.again(session, webhook) == 1
-        assert catch_up.again(session, webhook) == 0
+        assert catch_up.retry_given_up(session, webhook) == 1
+        assert catch_up.retry_given_up(session, webhook) == 0
     assert [each["alert"]["id"] for each in box.deliver()] == [firing]
 
 
@@ -147,7 +147,7 @@ def test_an_alert_that_fires_while_a_receiver_is_added_is_not_missed(box: Box, i
         with box.app.org(box.target.org) as session:
             where = Address("webhook", ["https://late.example.org/x"])
             made, _ = receivers.add(session, "late", where, [], box.settings)
-            catch_up.tell(session, box.target.org, made, URL)
+            catch_up.notify(session, box.target.org, made, URL)
             begun.set()
             go_on.wait(1)
 

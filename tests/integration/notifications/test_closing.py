@@ -14,7 +14,7 @@ from dcmon.db import work_queue
 from dcmon.db.tables.org import AlertRule, Check, Monitor, Notification
 from dcmon.monitoring import lifecycle, monitors
 from dcmon.notifications import closing
-from dcmon.notifications.integrations import text as words
+from dcmon.notifications.integrations import message_text
 from dcmon.storage import models, versions
 from dcmon.tenancy import tokens
 from tests.helpers.endpoint import serving
@@ -69,8 +69,8 @@ def test_what_was_told_to_fire_ends_when_it_is_deleted(target: Target, delete: D
         assert (ended["by"], ended["note"]) == (None, closing.WHY)
         assert said == {**heard.body["alert"], "state": "resolved", "resolved_by": "deletion", **ended}
         assert (left.body["link"], left.body["command"]) == (None, "dcmon --org acme alert list --all")
-        assert "alert show" not in words.plain(left.body)
-        assert "/alerts/" not in words.plain(left.body)
+        assert "alert show" not in message_text.plain(left.body)
+        assert "/alerts/" not in message_text.plain(left.body)
 
 
 def test_an_end_that_did_not_arrive_is_said_again_and_one_that_did_is_not(target: Target) -> None:

@@ -155,7 +155,7 @@ def test_a_receiver_that_wants_no_repeats_gets_none(box: Box) -> None:
     box.add("never", repeat_every=None, cap=None)
     with box.app.org(box.target.org) as session:
         receivers.delete(session, receivers.find(session, "team"))
-        assert receivers.chosen(session, receivers.find(session, "never")).cap is None
+        assert receivers.subscription(session, receivers.find(session, "never")).cap is None
     box.tell(box.alert())
     assert box.told() == ["firing"]
     box.wait(days=30)

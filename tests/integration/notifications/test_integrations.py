@@ -23,20 +23,21 @@ from pydantic import SecretStr
 
 from dcmon import db
 from dcmon.embedded.process import wait_until
-from dcmon.notifications import integrations
-from dcmon.notifications import receivers as webhooks
+from dcmon.notifications import integrations, receivers
 from dcmon.notifications.http_delivery import Attempt
-from dcmon.notifications.integrations.base import Message, To, Ways
+from dcmon.notifications.integrations.base import DeliverySettings, DeliveryTarget, Message
 from dcmon.settings import Smtp, Webhooks
 from tests.helpers.alerts import ALLOWED, OK, Receiver, answers, certificate_of, drip, receiver
 from tests.integration.conftest import Target
 from tests.unit.notifications.test_integrations import many, notification
 
-WAYS = Ways(ALLOWED)
+WAYS = DeliverySettings(ALLOWED)
 
 
-def send(kind: str, url: str = "", body: dict[str, Any] | None = None, ways: Ways = WAYS, **to: Any) -> Attempt:
-    return integrations.send(To(kind, "team", url, **to), Message("msg_1", body or notification()), ways)
+def send(
+    kind: str, url: str = "", body: dict[str, Any] | None = None, ways: DeliverySettings = WAYS, **to: Any
+) -> Attempt:
+    return integrations.send(DeliveryTarget(kind, "team", url, **to), Message("msg_1", body or notification()), ways)
 
 
 # Over HTTP.
@@ -80,12 +81,12 @@ def test_a_webhook_is_genuine_to_whoever_goes_by_the_specification_also_while_a_
 ) -> None:
     day = timedelta(days=1, minutes=1)
     with db.org_session(target.engine, target.org) as session, receiver(answers(OK)) as at:
-        made, old = webhooks.add(session, "team", at.url, [], ALLOWED)
-        now = webhooks.moment(session)
-        integrations.send(webhooks.to(made, now), Message("msg_1", notification()), WAYS)
-        new = webhooks.rotate(session, made)
-        integrations.send(webhooks.to(made, now), Message("msg_1", notification(note="ü")), WAYS)
-        integrations.send(webhooks.to(made, now + day), Message("msg_1", notification()), WAYS)
+        made, old = receivers.add(session, "team", at.url, [], ALLOWED)
+        now = receivers.database_time(session)
+        integrations.send(receivers.delivery_target(made, now), Message("msg_1", notification()), WAYS)
+        new = receivers.rotate_secret(session, made)
+        integrations.send(receivers.delivery_target(made, now), Message("msg_1", notification(note="ü")), WAYS)
+        integrations.send(receivers.delivery_target(made, now + day), Message("msg_1", notification()), WAYS)
     seen = [genuine([old, new], request, time.time()) for request in at.requests]
     assert seen == [[True, False], [True, True], [False, True]]
     head, _, payload = at.requests[0].partition(b"\r\n\r\n")
@@ -156,7 +157,7 @@ def test_an_address_that_is_away_gives_the_next_one_its_turn(monkeypatch: pytest
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, at.port)) for address in ("127.0.0.2", "127.0.0.1")
         ]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
-        ways = Ways(Webhooks(allow=["hooks.internal"], timeout=timedelta(seconds=2)))
+        ways = DeliverySettings(Webhooks(allow=["hooks.internal"], timeout=timedelta(seconds=2)))
         assert send("webhook", f"http://hooks.internal:{at.port}/x", secrets=(b"x",), ways=ways).is_delivered
     assert b"hooks.internal" in at.requests[0]
 
@@ -250,12 +251,14 @@ def mail_server(context: ssl.SSLContext | None = None, **says: Any) -> Iterator[
     made.socket.close()
 
 
-def smtp(port: int, security: str = "none", **more: Any) -> Ways:
+def smtp(port: int, security: str = "none", **more: Any) -> DeliverySettings:
     given = {"host": "localhost", "port": port, "security": security, "sender": "dcmon@acme.example", **more}
-    return Ways(ALLOWED, Smtp.model_validate(given))
+    return DeliverySettings(ALLOWED, Smtp.model_validate(given))
 
 
-def mail(ways: Ways, body: dict[str, Any] | None = None, to: tuple[str, ...] = ("ann@acme.example",)) -> Attempt:
+def mail(
+    ways: DeliverySettings, body: dict[str, Any] | None = None, to: tuple[str, ...] = ("ann@acme.example",)
+) -> Attempt:
     return send("email", body=body, ways=ways, options={"to": list(to)})
 
 

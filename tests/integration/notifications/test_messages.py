@@ -16,10 +16,9 @@ from dcmon.app import App
 from dcmon.db import work_queue
 from dcmon.db.tables.org import Notification
 from dcmon.jobs import notify
-from dcmon.notifications import integrations, notifications, outbox
-from dcmon.notifications import receivers as webhooks
+from dcmon.notifications import integrations, notifications, outbox, receivers
 from dcmon.notifications.integrations import webhook
-from dcmon.notifications.integrations.base import Ways
+from dcmon.notifications.integrations.base import DeliverySettings
 from tests.helpers.evaluation import day, drift_of_age, found_alerts, put
 from tests.integration.conftest import Target, eventually, only, running
 
@@ -125,7 +124,7 @@ def telling(app: App, watched: Target, receiver: Receiver, monkeypatch: pytest.M
     allowed = app.settings.webhooks.model_copy(update={"allow": ["127.0.0.1"], "timeout": timedelta(seconds=2)})
     made = App(app.settings.model_copy(update={"webhooks": allowed}), app.output)
     with made.org(watched.org) as session:
-        webhooks.add(session, "team", receiver.url, [], allowed)
+        receivers.add(session, "team", receiver.url, [], allowed)
     return made
 
 
@@ -145,7 +144,7 @@ def test_each_change_of_an_alert_is_told_once_signed_and_in_order(
     assert receiver.types() == ["alert.firing", "alert.resolved"]
     headers, body = receiver.arrived[0]
     with telling.org(watched.org) as session:
-        secret = webhooks.find(session, "team").secret
+        secret = receivers.find(session, "team").secret
     signed = webhook.sign([secret], headers["webhook-id"], int(headers["webhook-timestamp"]), webhook.encode(body))
     assert headers["webhook-signature"] == signed["webhook-signature"]
     assert body["alert"]["monitor"] == "Age"
@@ -172,7 +171,7 @@ def test_a_crash_between_sending_and_writing_down_delivers_again_with_the_same_i
     with telling.org(watched.org) as session:
         soon = {"lease": timedelta(milliseconds=1), "now": datetime.now(UTC) + timedelta(seconds=1)}
         claimed = only(outbox.claim(session, watched.org, telling.settings.webhooks, "https://d.example", **soon))
-    sent = integrations.send(claimed.to, claimed.message, Ways(telling.settings.webhooks))
+    sent = integrations.send(claimed.to, claimed.message, DeliverySettings(telling.settings.webhooks))
     assert sent.is_delivered
     ring(telling, watched)
     with running(notify.run, telling):
@@ -211,7 +210,7 @@ def test_what_cannot_be_delivered_in_time_is_given_up_and_says_so(
 
 def test_only_the_severities_that_a_webhook_wants_are_told(telling: App, watched: Target, receiver: Receiver) -> None:
     with telling.org(watched.org) as session:
-        webhooks.find(session, "team").severities = ["critical"]
+        receivers.find(session, "team").severities = ["critical"]
     put(telling, watched, 0, 0.5)
     assert watched.scalar("select count(*) from notifications") == 0
     telling.close()

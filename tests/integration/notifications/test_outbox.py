@@ -12,7 +12,7 @@ from dcmon import errors
 from dcmon.app import App
 from dcmon.notifications import notifications, receivers
 from dcmon.notifications.http_delivery import Attempt
-from dcmon.notifications.integrations import text as words
+from dcmon.notifications.integrations import message_text
 from dcmon.notifications.receivers import Address
 from dcmon.storage import models, versions
 from dcmon.storage.models import NewModel
@@ -113,7 +113,7 @@ def test_when_one_of_a_message_is_superseded_the_others_go_in_a_message_of_anoth
     box.wait(seconds=10)
     again = only(box.claim())
     assert again.id != first.id
-    told = {each["alert"]["id"]: each["type"] for each in words.notifications(again.message.body)}
+    told = {each["alert"]["id"]: each["type"] for each in message_text.notifications(again.message.body)}
     assert told == {gone: "alert.resolved", stays: "alert.firing"}
 
 

@@ -39,7 +39,7 @@ def ruled(session: Session, target: Target, severities: Sequence[str]) -> list[A
 
 def until(session: Session, found: Alert, now: datetime) -> datetime | None:
     """When what holds an alert back now ends."""
-    held = silences.hold(session, found, now)
+    held = silences.find_hold(session, found, now)
     assert held is not None
     return held.until
 
@@ -48,16 +48,16 @@ def test_a_silence_holds_back_what_it_matches_from_its_beginning_to_its_end(targ
     with db.org_session(target.engine, target.org) as session:
         (rule,) = ruled(session, target, ["high"])
         found = alert(session, target, rule)
-        assert silences.holding(session, found, NOW) is None
+        assert silences.hold_reason(session, found, NOW) is None
         silences.add(session, ["model=other"], NOW - HOUR, NOW + 9 * HOUR, "", "ann")
         silences.add(session, ["monitor=~Drift.*", "severity=high"], NOW, NOW + HOUR, "deploy", "ann")
-        reason = silences.holding(session, found, NOW)
+        reason = silences.hold_reason(session, found, NOW)
         assert reason is not None
         assert "by ann" in reason
         assert "deploy" in reason
         assert until(session, found, NOW) == NOW + HOUR
-        assert silences.holding(session, found, NOW - HOUR) is None
-        assert silences.holding(session, found, NOW + HOUR) is None
+        assert silences.hold_reason(session, found, NOW - HOUR) is None
+        assert silences.hold_reason(session, found, NOW + HOUR) is None
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_matcher_fits_a_rule_and_a_monitor_in_either_form(target: Target, matc
         rule.name = "nights"
         found = alert(session, target, rule)
         silences.add(session, [matcher.format(id=rule.id)], NOW - HOUR, NOW + HOUR, "", "ann")
-        assert (silences.holding(session, found, NOW) is not None) is fits
+        assert (silences.hold_reason(session, found, NOW) is not None) is fits
 
 
 def test_a_mute_time_fits_them_too(target: Target) -> None:
@@ -82,7 +82,7 @@ def test_a_mute_time_fits_them_too(target: Target) -> None:
         (rule,) = ruled(session, target, ["high"])
         rule.name = "nights"
         mute_times.add(session, "noon", "daily", "11:00-13:00", "UTC", [f"rule={rule.id}", "monitor=credit/Drift é"])
-        assert silences.holding(session, alert(session, target, rule), NOW) is not None
+        assert silences.hold_reason(session, alert(session, target, rule), NOW) is not None
 
 
 def test_a_silence_that_is_wholly_in_the_past_is_refused(target: Target) -> None:
@@ -96,7 +96,7 @@ def test_a_silence_that_is_ended_holds_nothing_and_one_that_is_over_is_listed_on
         found = alert(session, target, rule)
         made = silences.add(session, ["severity=low"], NOW, NOW + HOUR, "", "ann")
         silences.end(session, made.id, NOW + HOUR / 2)
-        assert silences.holding(session, found, NOW + HOUR / 2) is None
+        assert silences.hold_reason(session, found, NOW + HOUR / 2) is None
         assert silences.entries(session, NOW + HOUR) == []
         assert silences.entries(session, NOW + HOUR, ended=True) == [made]
         with pytest.raises(errors.NotFound):
@@ -116,12 +116,12 @@ def test_a_mute_time_holds_back_in_its_hours(target: Target) -> None:
         (rule,) = ruled(session, target, ["high"])
         found = alert(session, target, rule)
         mute_times.add(session, "nights", "daily", "22-6", "Europe/Berlin", ["severity!=critical"])
-        assert silences.holding(session, found, NOW) is None
+        assert silences.hold_reason(session, found, NOW) is None
         night = NOW + 11 * HOUR
-        assert "nights" in (silences.holding(session, found, night) or "")
+        assert "nights" in (silences.hold_reason(session, found, night) or "")
         assert until(session, found, night) == datetime(2026, 11, 27, 5, tzinfo=UTC)
         found.severity = "critical"
-        assert silences.holding(session, found, night) is None
+        assert silences.hold_reason(session, found, night) is None
         with pytest.raises(errors.Conflict):
             mute_times.add(session, "nights", "daily", "22-6", "UTC", [])
 
@@ -130,11 +130,11 @@ def test_a_more_severe_alert_of_the_same_monitor_and_version_holds_back_the_lowe
     with db.org_session(target.engine, target.org) as session:
         low, critical, same = ruled(session, target, ["low", "critical", "low"])
         lower, higher, other = (alert(session, target, rule) for rule in (low, critical, same))
-        assert f"alert {higher.id} (critical)" in (silences.holding(session, lower, NOW) or "")
+        assert f"alert {higher.id} (critical)" in (silences.hold_reason(session, lower, NOW) or "")
         assert until(session, lower, NOW) is None
-        assert silences.holding(session, higher, NOW) is None
+        assert silences.hold_reason(session, higher, NOW) is None
         low.is_inhibited = False
-        assert silences.holding(session, lower, NOW) is None
-        assert silences.holding(session, other, NOW) is not None
+        assert silences.hold_reason(session, lower, NOW) is None
+        assert silences.hold_reason(session, other, NOW) is not None
         higher.state = "resolved"
-        assert silences.holding(session, other, NOW) is None
+        assert silences.hold_reason(session, other, NOW) is None

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from dcmon.health import checks, heartbeat
-from dcmon.health.snapshot import Facts, Partition, Queue, Server, Tenant
+from dcmon.health import checks, dead_mans_switch
+from dcmon.health.snapshot import Backlog, HealthSnapshot, OrganizationHealth, PartitionLag, PostgresUsage
 from dcmon.settings import Heartbeat, Watch, Webhooks
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -43,30 +43,32 @@ class Round:
     said: str | None = None
 
 
-def well() -> Facts:
+def well() -> HealthSnapshot:
     """A system in which nothing is wrong."""
     kinds = ("evaluate", "notify", "scheduler", "serve")
     rounds = {name: Round() for name in ("clock", "sweep", "prune", "watch")}
-    tenant = Tenant("acme", Queue(2, ago(seconds=30)), ago(seconds=40), Queue(1, ago(seconds=5)))
-    return Facts(NOW, [Worker(kind) for kind in kinds], True, {**rounds, "lead": Round(ago(hours=5))}, [tenant])
+    tenant = OrganizationHealth("acme", Backlog(2, ago(seconds=30)), ago(seconds=40), Backlog(1, ago(seconds=5)))
+    return HealthSnapshot(
+        NOW, [Worker(kind) for kind in kinds], True, {**rounds, "lead": Round(ago(hours=5))}, [tenant]
+    )
 
 
-def without(kind: str, *others: Worker) -> Facts:
+def without(kind: str, *others: Worker) -> HealthSnapshot:
     facts = well()
     return replace(facts, workers=[*(each for each in facts.workers if each.kind != kind), *others])
 
 
-def tenant(**known: object) -> Facts:
-    return replace(well(), tenants=[Tenant("acme", **known)])  # type: ignore[arg-type]
+def tenant(**known: object) -> HealthSnapshot:
+    return replace(well(), tenants=[OrganizationHealth("acme", **known)])  # type: ignore[arg-type]
 
 
-def rounds(**known: Round) -> Facts:
+def rounds(**known: Round) -> HealthSnapshot:
     facts = well()
     return replace(facts, rounds={**facts.rounds, **known})
 
 
-def found(facts: Facts, bounds: Watch = BOUNDS) -> list[tuple[str, str, str]]:
-    return [(each.name, each.subject, each.severity) for each in checks.judge(facts, bounds)]
+def found(facts: HealthSnapshot, bounds: Watch = BOUNDS) -> list[tuple[str, str, str]]:
+    return [(each.name, each.subject, each.severity) for each in checks.find_problems(facts, bounds)]
 
 
 def test_where_all_is_well_nothing_is_wrong() -> None:
@@ -74,9 +76,9 @@ def test_where_all_is_well_nothing_is_wrong() -> None:
 
 
 LOST = {"seen_at": ago(minutes=4), "turned_at": ago(minutes=4)}
-UNREAD = Partition("dcmon.ingestion.samples/0", 12, ago(minutes=6), ago(minutes=6))
+UNREAD = PartitionLag("dcmon.ingestion.samples/0", 12, ago(minutes=6), ago(minutes=6))
 
-WRONG: dict[str, tuple[Facts, tuple[str, str, str]]] = {
+WRONG: dict[str, tuple[HealthSnapshot, tuple[str, str, str]]] = {
     "nobody evaluates": (without("evaluate"), ("no worker", "evaluate", "critical")),
     "who evaluated was killed": (
         without("evaluate", Worker("evaluate", **LOST)),
@@ -106,18 +108,18 @@ WRONG: dict[str, tuple[Facts, tuple[str, str, str]]] = {
         ("missed round", "prune", "medium"),
     ),
     "nothing is evaluated": (
-        tenant(due=Queue(3, ago(minutes=11)), evaluated_at=ago(hours=2)),
+        tenant(due=Backlog(3, ago(minutes=11)), evaluated_at=ago(hours=2)),
         ("evaluation stands", "acme", "critical"),
     ),
-    "nothing was ever evaluated": (tenant(due=Queue(3, ago(minutes=11))), ("evaluation stands", "acme", "critical")),
-    "a rule fails": (tenant(unjudging=Queue(1, ago(minutes=1))), ("rules fail", "acme", "high")),
+    "nothing was ever evaluated": (tenant(due=Backlog(3, ago(minutes=11))), ("evaluation stands", "acme", "critical")),
+    "a rule fails": (tenant(unjudging=Backlog(1, ago(minutes=1))), ("rules fail", "acme", "high")),
     "evaluation is slow": (
-        tenant(due_recent=Queue(900, ago(minutes=11)), evaluated_at=ago(seconds=2)),
+        tenant(due_recent=Backlog(900, ago(minutes=11)), evaluated_at=ago(seconds=2)),
         ("evaluation behind", "acme", "medium"),
     ),
-    "a receiver is away": (tenant(unsent=Queue(1, ago(minutes=16))), ("notifications stuck", "acme", "high")),
+    "a receiver is away": (tenant(unsent=Backlog(1, ago(minutes=16))), ("notifications stuck", "acme", "high")),
     "a notification was given up": (
-        tenant(given_up=Queue(1, ago(hours=5))),
+        tenant(given_up=Backlog(1, ago(hours=5))),
         ("notifications given up", "acme", "high"),
     ),
     "Kafka is away": (
@@ -132,16 +134,19 @@ WRONG: dict[str, tuple[Facts, tuple[str, str, str]]] = {
         replace(without("", Worker("ingest")), kafka=True, partitions=[replace(UNREAD, moved_at=ago(seconds=1))]),
         ("ingestion behind", "dcmon.ingestion.samples/0", "high"),
     ),
-    "messages are parked": (tenant(parked=Queue(4, ago(minutes=11))), ("parked", "acme", "high")),
-    "dead letters came": (replace(well(), letters=Queue(2, ago(minutes=9))), ("dead letters", "", "medium")),
+    "messages are parked": (tenant(parked=Backlog(4, ago(minutes=11))), ("parked", "acme", "high")),
+    "dead letters came": (replace(well(), letters=Backlog(2, ago(minutes=9))), ("dead letters", "", "medium")),
     "many rows are refused": (tenant(taken=1000, rejected=101), ("quarantine grows", "acme", "medium")),
     "a schema is behind": (tenant(refused="It is at 0001.", is_behind=True), ("schema behind", "acme", "high")),
     "an organization is locked": (tenant(refused="It is migrated just now."), ("locked", "acme", "high")),
-    "connections run out": (replace(well(), server=Server(connections=81)), ("postgresql full", "connections", "high")),
-    "locks run out": (replace(well(), server=Server(locks=8_001)), ("postgresql full", "locks", "high")),
-    "a freeze is overdue": (replace(well(), server=Server(age=1_600_000_000)), ("wraparound", "", "critical")),
+    "connections run out": (
+        replace(well(), server=PostgresUsage(connections=81)),
+        ("postgresql full", "connections", "high"),
+    ),
+    "locks run out": (replace(well(), server=PostgresUsage(locks=8_001)), ("postgresql full", "locks", "high")),
+    "a freeze is overdue": (replace(well(), server=PostgresUsage(age=1_600_000_000)), ("wraparound", "", "critical")),
     "a transaction is left open": (
-        replace(well(), server=Server(idle_since=ago(hours=2), idle_pid=9)),
+        replace(well(), server=PostgresUsage(idle_since=ago(hours=2), idle_pid=9)),
         ("long transaction", "", "medium"),
     ),
     "the disk is full": (replace(well(), free_disk=0.049), ("disk full", "", "critical")),
@@ -161,14 +166,16 @@ def test_what_is_wrong_is_one_condition_with_a_command(case: str) -> None:
     facts, wanted = WRONG[case]
 
     assert found(facts) == [wanted]
-    (condition,) = checks.judge(facts, BOUNDS)
+    (condition,) = checks.find_problems(facts, BOUNDS)
     assert condition.command.startswith(("dcmon ", "psql ", "kill ", "vacuumdb "))
     assert condition.sentence.endswith((".", ":"))
     assert condition.since <= NOW
 
 
-NOT_WRONG: dict[str, Facts] = {
-    "dcmon was started just now, and nobody evaluates yet": Facts(NOW, [Worker("serve", ago(seconds=9))], False),
+NOT_WRONG: dict[str, HealthSnapshot] = {
+    "dcmon was started just now, and nobody evaluates yet": HealthSnapshot(
+        NOW, [Worker("serve", ago(seconds=9))], False
+    ),
     "after a night, whoever leads is chosen anew": replace(
         rounds(clock=Round(ago(hours=9), ago(hours=9)), lead=Round(ago(hours=9))),
         workers=[replace(each, started_at=ago(seconds=9)) for each in well().workers],  # type: ignore[type-var]
@@ -180,7 +187,7 @@ NOT_WRONG: dict[str, Facts] = {
         well(), workers=[*well().workers, *[Worker("evaluate", **LOST)] * 2]
     ),
     "a few rows are refused": tenant(taken=120, rejected=99),
-    "a large backlog of the year before": tenant(due=Queue(9_000, None)),
+    "a large backlog of the year before": tenant(due=Backlog(9_000, None)),
     "messages wait for a minute": replace(
         without("", Worker("ingest")), kafka=True, partitions=[replace(UNREAD, oldest=ago(minutes=1))]
     ),
@@ -198,7 +205,8 @@ def test_what_is_not_wrong_is_no_condition(case: str) -> None:
 
 def test_the_worst_comes_first_and_of_the_same_the_oldest() -> None:
     facts = replace(
-        tenant(taken=1000, rejected=500, unsent=Queue(1, ago(hours=3)), given_up=Queue(1, ago(hours=9))), free_disk=0.01
+        tenant(taken=1000, rejected=500, unsent=Backlog(1, ago(hours=3)), given_up=Backlog(1, ago(hours=9))),
+        free_disk=0.01,
     )
 
     assert [name for name, _, _ in found(facts)] == [
@@ -207,22 +215,22 @@ def test_the_worst_comes_first_and_of_the_same_the_oldest() -> None:
 
 
 def test_a_condition_is_since_it_was_first_found() -> None:
-    (condition,) = checks.judge(WRONG["the disk is full"][0], BOUNDS)
+    (condition,) = checks.find_problems(WRONG["the disk is full"][0], BOUNDS)
 
     assert condition.since == NOW
-    assert checks.settle([condition], {("disk full", ""): ago(hours=3)})[0].since == ago(hours=3)
-    assert checks.settle([condition], {}) == [condition]
+    assert checks.with_known_start([condition], {("disk full", ""): ago(hours=3)})[0].since == ago(hours=3)
+    assert checks.with_known_start([condition], {}) == [condition]
 
 
 @given(st.floats(0, 1e5), st.floats(0, 1e5))
 def test_who_waits_longer_is_never_judged_better(first: float, more: float) -> None:
     def judged(seconds: float) -> bool:
-        return found(tenant(unsent=Queue(1, ago(seconds=seconds)))) != []
+        return found(tenant(unsent=Backlog(1, ago(seconds=seconds)))) != []
 
     assert judged(first) <= judged(first + more)
 
 
-BEATS: dict[str, tuple[Callable[[], Facts], bool]] = {
+BEATS: dict[str, tuple[Callable[[], HealthSnapshot], bool]] = {
     "all is well": (well, True),
     "nobody leads": (lambda: replace(well(), is_led=False), False),
     "nobody evaluates": (lambda: without("evaluate"), False),
@@ -237,14 +245,14 @@ BEATS: dict[str, tuple[Callable[[], Facts], bool]] = {
 @pytest.mark.parametrize("case", BEATS, ids=str)
 def test_the_heart_beats_only_while_dcmon_works(case: str) -> None:
     facts, beats = BEATS[case]
-    assert (heartbeat.ailments(facts(), [], BOUNDS) == []) is beats
+    assert (dead_mans_switch.blocking_reasons(facts(), [], BOUNDS) == []) is beats
 
 
 def test_a_critical_condition_stops_the_heart_and_a_lesser_one_does_not() -> None:
-    critical = checks.judge(WRONG["the disk is full"][0], BOUNDS)
-    lesser = checks.judge(WRONG["dead letters came"][0], BOUNDS)
+    critical = checks.find_problems(WRONG["the disk is full"][0], BOUNDS)
+    lesser = checks.find_problems(WRONG["dead letters came"][0], BOUNDS)
 
-    assert heartbeat.ailments(well(), critical, BOUNDS) == [critical[0].sentence]
-    assert heartbeat.ailments(well(), lesser, BOUNDS) == []
-    assert heartbeat.beat(["Something."], Heartbeat(url=SecretStr("https://hc.example")), Webhooks()) is None
-    assert heartbeat.beat([], Heartbeat(), Webhooks()) is None
+    assert dead_mans_switch.blocking_reasons(well(), critical, BOUNDS) == [critical[0].sentence]
+    assert dead_mans_switch.blocking_reasons(well(), lesser, BOUNDS) == []
+    assert dead_mans_switch.ping(["Something."], Heartbeat(url=SecretStr("https://hc.example")), Webhooks()) is None
+    assert dead_mans_switch.ping([], Heartbeat(), Webhooks()) is None

@@ -14,7 +14,7 @@ from dcmon.alerting.alert_views import AlertView
 from dcmon.alerting.state_machine import TOLD
 from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor, Result, Version
 from dcmon.notifications import integrations, message_body, notifications
-from dcmon.notifications.integrations import text, webhook
+from dcmon.notifications.integrations import message_text, webhook
 from tests.helpers.paths import DOCS
 
 PAGE = (DOCS / "notifications.md").read_text()
@@ -95,18 +95,18 @@ def test_every_key_of_an_alert_is_explained() -> None:
 def test_the_example_has_the_keys_of_a_message() -> None:
     shown, digest = map(json.loads, blocks("json"))
     assert shown["format"] == digest["format"] == notifications.FORMAT
-    made = message_body.of([shown, shown], "msg_1", is_digest=True)
+    made = message_body.combine([shown, shown], "msg_1", is_digest=True)
     assert list(made) == list(digest)
     assert list(made["counts"]) == list(digest["counts"])
-    assert "Drift Score > 0.2" in text.plain(shown)
-    assert "age 0.02 → 0.31" in text.plain(shown)
+    assert "Drift Score > 0.2" in message_text.plain(shown)
+    assert "age 0.02 → 0.31" in message_text.plain(shown)
 
 
-@pytest.mark.parametrize("name", [*integrations.KINDS, *(f"alert.{kind}" for kind in (*TOLD, "repeated"))])
+@pytest.mark.parametrize("name", [*integrations.INTEGRATIONS, *(f"alert.{kind}" for kind in (*TOLD, "repeated"))])
 def test_every_kind_is_explained(name: str) -> None:
     assert re.search(rf"^\| .*`{re.escape(name)}`", PAGE, re.MULTILINE)
 
 
 def test_every_state_is_named() -> None:
     assert f"# {', '.join(notifications.STATES)}" in PAGE
-    assert set(TOLD) <= set(text.WHAT)
+    assert set(TOLD) <= set(message_text.WHAT)

@@ -28,17 +28,17 @@ OUTSIDE = [
 
 @pytest.mark.parametrize("address", INSIDE)
 def test_an_address_inside_is_known_in_every_disguise(address: str) -> None:
-    assert egress_guard.is_inside(ip_address(address))
+    assert egress_guard.is_non_public(ip_address(address))
 
 
 @pytest.mark.parametrize("address", OUTSIDE)
 def test_a_public_address_is_let_through(address: str) -> None:
-    assert not egress_guard.is_inside(ip_address(address))
+    assert not egress_guard.is_non_public(ip_address(address))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "0x7f000001", "0177.0.0.1", "127.1", "[::1]", "localhost"])
 def test_a_host_that_means_loopback_is_refused_however_it_is_written(host: str) -> None:
-    with pytest.raises(egress_guard.Refused, match=r"not public|can't be resolved"):
+    with pytest.raises(egress_guard.DestinationRefused, match=r"not public|can't be resolved"):
         egress_guard.resolve(f"https://{host}/x", [])
 
 
@@ -54,7 +54,7 @@ def test_a_host_on_the_allow_list_is_reached_by_its_network_or_name() -> None:
         "http", "127.0.0.1", ("127.0.0.1",), 81, "/a?b=c"
     )
     assert egress_guard.resolve("https://localhost/", ["LOCALHOST"]).port == 443
-    with pytest.raises(egress_guard.Refused):
+    with pytest.raises(egress_guard.DestinationRefused):
         egress_guard.resolve("http://127.0.0.1/", ["10.0.0.0/8", "other.example"])
 
 
@@ -102,7 +102,7 @@ def test_no_way_to_write_an_inner_address_gets_through(data: st.DataObject) -> N
     address = int(network.network_address) + data.draw(st.integers(0, network.num_addresses - 1))
     host = data.draw(st.sampled_from(forms(address)))
     dot, port = data.draw(st.sampled_from(["", "."])), data.draw(st.sampled_from(["", ":443", ":8443"]))
-    with pytest.raises(egress_guard.Refused, match=r"not public|can't be resolved"):
+    with pytest.raises(egress_guard.DestinationRefused, match=r"not public|can't be resolved"):
         egress_guard.resolve(f"https://{host}{dot}{port}/x", [])
 
 
@@ -110,14 +110,14 @@ def test_no_way_to_write_an_inner_address_gets_through(data: st.DataObject) -> N
 def test_no_ipv4_address_hides_in_an_ipv6_address(address: Any, disguise: str) -> None:
     packed = address.packed.hex()
     hidden = disguise.format(address, hex=f"{packed[:4]}:{packed[4:]}")
-    assert egress_guard.is_inside(ip_address(hidden))
-    with pytest.raises(egress_guard.Refused, match="not public"):
+    assert egress_guard.is_non_public(ip_address(hidden))
+    with pytest.raises(egress_guard.DestinationRefused, match="not public"):
         egress_guard.resolve(f"https://[{hidden}]/", [])
 
 
 @given(st.ip_addresses())
 def test_what_is_let_through_is_a_public_address(address: Any) -> None:
-    if not egress_guard.is_inside(address):
+    if not egress_guard.is_non_public(address):
         assert address.is_global
         assert not any((address.is_private, address.is_loopback, address.is_link_local, address.is_multicast))
         host = f"[{address}]" if address.version == 6 else str(address)
@@ -156,7 +156,7 @@ def test_any_text_is_a_url_or_refused_in_words_that_do_not_repeat_it(text: str) 
     ],
 )  # fmt: skip
 def test_what_a_parser_could_read_in_two_ways_is_refused(url: str) -> None:
-    with pytest.raises((InvalidInput, egress_guard.Refused)):
+    with pytest.raises((InvalidInput, egress_guard.DestinationRefused)):
         egress_guard.resolve(url, [])
 
 

@@ -12,12 +12,10 @@ from dcmon.db import Organization
 from dcmon.db.tables.org import Webhook
 from dcmon.errors import InvalidInput
 from dcmon.health import problem_notifications
-from dcmon.health.checks import Condition
-from dcmon.notifications import integrations, message_body
-from dcmon.notifications import receivers as webhooks
-from dcmon.notifications.integrations import command, email, pagerduty, slack, teams, webhook
-from dcmon.notifications.integrations import text as words
-from dcmon.notifications.integrations.base import Given, Message, To
+from dcmon.health.checks import Problem
+from dcmon.notifications import integrations, message_body, receivers
+from dcmon.notifications.integrations import command, email, message_text, pagerduty, slack, teams, webhook
+from dcmon.notifications.integrations.base import DeliveryTarget, Given, Message
 from dcmon.settings import Smtp, Webhooks
 
 SLACK = "https://hooks.slack.com/services/T024BE7LD/B0G9QF9C6/XyzSecretToken123456789"
@@ -42,7 +40,7 @@ def notification(kind: str = "firing", **changed: Any) -> dict[str, Any]:
 
 def many(count: int, *, is_digest: bool) -> dict[str, Any]:
     bodies = [notification(id=number, severity="critical" if number % 3 else "low") for number in range(count)]
-    return message_body.of(bodies, "msg_1", is_digest=is_digest)
+    return message_body.combine(bodies, "msg_1", is_digest=is_digest)
 
 
 TEST = {"format": 1, "type": "test", "timestamp": "2026-11-24T03:12:09+00:00", "organization": "acme", "text": "hello"}
@@ -120,7 +118,7 @@ def test_no_row_of_a_receiver_has_a_secret(
         id=1, name="team", kind=kind, url=url, secret=b"signing", severities=["high"], model_ids=None, cap=20,
         options=options, credentials=credentials,
     )  # fmt: skip
-    row = webhooks.row(None, receiver, webhooks.Counts(), datetime(2026, 1, 1, tzinfo=UTC))  # type: ignore[arg-type]
+    row = receivers.row(None, receiver, receivers.DeliveryCounts(), datetime(2026, 1, 1, tzinfo=UTC))  # type: ignore[arg-type]
     assert secret not in json.dumps(row, default=str)
     assert row["kind"] == kind
 
@@ -135,33 +133,37 @@ def test_every_kind_says_every_message_within_its_bounds(body: dict[str, Any]) -
     assert all(0 < len(block["text"]["text"]) <= 3000 for block in blocks if "text" in block)
     assert len(blocks[0]["text"]["text"]) <= 150
     assert len(json.dumps(teams.render(body))) < 28_000
-    page = email.render(To("email", "x", "", options={"to": ["a@b.example"]}), Message("msg_1", body), Smtp())
+    page = email.render(
+        DeliveryTarget("email", "x", "", options={"to": ["a@b.example"]}), Message("msg_1", body), Smtp()
+    )
     assert page.get_content_type() == "multipart/alternative"
     assert page.get_body(("plain",)) is not None
     assert page["Message-ID"] == "<msg_1@localhost>"
     assert command.variables(Message("msg_1", body))["DCMON_ORG"] == "acme"
-    events = pagerduty.render(To("pagerduty", "x", "", credentials={"routing_key": "k"}), Message("msg_1", body))
+    events = pagerduty.render(
+        DeliveryTarget("pagerduty", "x", "", credentials={"routing_key": "k"}), Message("msg_1", body)
+    )
     assert {event["routing_key"] for event in events} == {"k"}
 
 
 @pytest.mark.parametrize("body", BODIES[-4:], ids=IDS[-4:])
 def test_nothing_is_left_out_silently(body: dict[str, Any]) -> None:
-    text = words.plain(body)
+    text = message_text.plain(body)
     assert sum(body["counts"]["severity"].values()) == body["count"]
-    assert words.counted(body["counts"]["severity"]) in text + words.subject(body)
-    shown = min(body["count"], words.SHOWN_AT_MOST)
+    assert message_text.counted(body["counts"]["severity"]) in text + message_text.subject(body)
+    shown = min(body["count"], message_text.SHOWN_AT_MOST)
     assert (f"and {body['count'] - shown} more: dcmon" in text) == (body["count"] > shown)
 
 
 def test_one_alert_says_what_since_when_how_bad_what_moved_and_what_to_type() -> None:
-    text = words.plain(notification())
+    text = message_text.plain(notification())
     for said in (
         "HIGH firing: credit/Prediction Drift", "Drift Score > 0.2", "0.31, 0.4 at worst, 0.05 before",
         "2026-11-22", "3 windows",
         "age 0.31, job 0.1 → 0.5", "v1", "5120", "dcmon --org acme alert show 17", "https://dcmon.example.org",
     ):  # fmt: skip
         assert said in text
-    assert "moved most" not in words.plain(notification(drivers={}, moved=[]))
+    assert "moved most" not in message_text.plain(notification(drivers={}, moved=[]))
 
 
 @pytest.mark.parametrize(
@@ -170,7 +172,7 @@ def test_one_alert_says_what_since_when_how_bad_what_moved_and_what_to_type() ->
      ("deescalated", "trigger"), ("acknowledged", "acknowledge"), ("resolved", "resolve"), ("retracted", "resolve")],
 )  # fmt: skip
 def test_an_incident_follows_its_alert(kind: str, action: str) -> None:
-    to = To("pagerduty", "x", "", options={"group": "g"}, credentials={"routing_key": "k"})
+    to = DeliveryTarget("pagerduty", "x", "", options={"group": "g"}, credentials={"routing_key": "k"})
     (event,) = pagerduty.render(to, Message("msg_1", notification(kind)))
     assert (event["event_action"], event["dedup_key"]) == (action, "dcmon/acme/alert/17")
     assert ("payload" in event) == (action == "trigger")
@@ -180,7 +182,7 @@ def test_an_incident_follows_its_alert(kind: str, action: str) -> None:
     ("severity", "theirs"), [("critical", "critical"), ("high", "error"), ("medium", "error"), ("low", "warning")]
 )
 def test_severities_are_pagerdutys(severity: str, theirs: str) -> None:
-    to = To("pagerduty", "x", "", credentials={"routing_key": "k"})
+    to = DeliveryTarget("pagerduty", "x", "", credentials={"routing_key": "k"})
     (event,) = pagerduty.render(to, Message("msg_1", notification(severity=severity)))
     payload = event["payload"]
     assert payload["severity"] == theirs
@@ -199,7 +201,9 @@ def test_names_that_come_from_outside_break_nothing(model: str, monitor: str, ru
     rendered = slack.render(body)
     marked = [block["text"]["text"] for block in rendered["blocks"] if block.get("text", {}).get("type") == "mrkdwn"]
     assert not any(sign in text for text in [rendered["text"], *marked] for sign in ("<!", "<@", "<#"))
-    message = email.render(To("email", "x", "", options={"to": ["a@b.example"]}), Message("msg_1", body), Smtp())
+    message = email.render(
+        DeliveryTarget("email", "x", "", options={"to": ["a@b.example"]}), Message("msg_1", body), Smtp()
+    )
     assert message["Bcc"] is None
     assert "<script>" not in message.get_body(("html",)).get_content()  # type: ignore[union-attr]
     assert all("\0" not in value for value in command.variables(Message("msg_1", body)).values())
@@ -217,34 +221,38 @@ def test_hundreds_of_alerts_with_long_names_full_of_markup_fit_everywhere(count:
     one = {"model": long, "monitor": long, "rule": long, "rule_name": long, "note": long, "reason": long,
            "acknowledged_by": long, "acknowledgement": long, "moved": moved}  # fmt: skip
     bodies = [notification(id=number, **one) for number in range(count)]
-    body = message_body.of(bodies, "msg_1", is_digest=is_digest)
+    body = message_body.combine(bodies, "msg_1", is_digest=is_digest)
     blocks = slack.render(body)["blocks"]
     assert len(blocks) <= 50
     texts = [block["text"] for block in blocks if "text" in block]
     assert all(0 < len(text["text"]) <= (150 if text is blocks[0]["text"] else 3000) for text in texts)
     assert not any("credit" in text["text"] or "*x*" in text["text"] for text in texts if text["type"] == "mrkdwn")
     assert len(webhook.encode(teams.render(body))) <= 28_000
-    shown = words.plain(body)
+    shown = message_text.plain(body)
     assert "\nHIGH resolved" not in shown
     assert "\u202e" not in shown
-    mail = email.render(To("email", "x", "", options={"to": ["a@b.example"]}), Message("msg_1", body), Smtp())
+    mail = email.render(
+        DeliveryTarget("email", "x", "", options={"to": ["a@b.example"]}), Message("msg_1", body), Smtp()
+    )
     page = mail.get_body(("html",)).get_content()  # type: ignore[union-attr]
     assert "<b>" not in page
     assert "&lt;b&gt;" in page
     assert len(mail.as_bytes()) < 1_000_000
-    events = pagerduty.render(To("pagerduty", "x", "", credentials={"routing_key": "k"}), Message("msg_1", body))
+    events = pagerduty.render(
+        DeliveryTarget("pagerduty", "x", "", credentials={"routing_key": "k"}), Message("msg_1", body)
+    )
     assert all(len(json.dumps(event)) < 512_000 and len(event["payload"]["summary"]) <= 1024 for event in events)
     if count > 1:
-        assert "more: dcmon" in json.dumps(blocks) or count <= words.SHOWN_AT_MOST
+        assert "more: dcmon" in json.dumps(blocks) or count <= message_text.SHOWN_AT_MOST
 
 
 def test_an_alert_that_a_new_rule_found_fires_by_itself() -> None:
-    assert "what: firing\n" in words.plain(notification(by="ann"))
-    assert "what: acknowledged by ann\n" in words.plain(notification("acknowledged", by="ann"))
+    assert "what: firing\n" in message_text.plain(notification(by="ann"))
+    assert "what: acknowledged by ann\n" in message_text.plain(notification("acknowledged", by="ann"))
 
 
 def test_an_incident_is_one_through_all_that_becomes_of_its_alert() -> None:
-    to = To("pagerduty", "x", "", credentials={"routing_key": "k"})
+    to = DeliveryTarget("pagerduty", "x", "", credentials={"routing_key": "k"})
     kinds = ["firing", "escalated", "acknowledged", "repeated", "resolved", "reopened", "retracted"]
     events = [pagerduty.render(to, Message("msg_1", notification(kind)))[0] for kind in kinds]
     assert {event["dedup_key"] for event in events} == {"dcmon/acme/alert/17"}
@@ -262,7 +270,7 @@ def test_two_secrets_sign_while_one_goes_out_of_use() -> None:
 def test_every_kind_can_be_chosen_by_its_name() -> None:
     from dcmon.commands.webhook import Kind
 
-    assert [each.value for each in Kind] == list(integrations.KINDS)
+    assert [each.value for each in Kind] == list(integrations.INTEGRATIONS)
     with pytest.raises(InvalidInput, match="one of webhook"):
         integrations.find("pigeon")
 
@@ -272,31 +280,31 @@ def test_every_kind_can_be_chosen_by_its_name() -> None:
 
 def own(kind: str = "firing", subject: str = "evaluate") -> dict[str, Any]:
     now = datetime(2026, 11, 24, 3, tzinfo=UTC)
-    said = Condition(
-        "no worker", "critical", "No worker evaluates windows.", "dcmon worker start evaluate", now, subject
-    )
-    return problem_notifications.message(Organization(1, "acme", "org_1"), kind, said, now)
+    said = Problem("no worker", "critical", "No worker evaluates windows.", "dcmon worker start evaluate", now, subject)
+    return problem_notifications.problem_body(Organization(1, "acme", "org_1"), kind, said, now)
 
 
 def test_what_is_wrong_with_dcmon_is_said_in_a_line() -> None:
     said = "CRITICAL firing: dcmon/no worker: evaluate (No worker evaluates windows.)"
-    assert words.line(own()) == said
-    (event,) = pagerduty.render(To("pagerduty", "pager", "", credentials={"routing_key": "R"}), Message("msg_1", own()))
+    assert message_text.line(own()) == said
+    (event,) = pagerduty.render(
+        DeliveryTarget("pagerduty", "pager", "", credentials={"routing_key": "R"}), Message("msg_1", own())
+    )
     assert event["payload"]["summary"] == f"[acme] {said}"
     assert "links" not in event
 
 
 def test_an_alert_without_a_value_says_no_now() -> None:
-    assert words.line(notification(value=None)) == "HIGH firing: credit/Prediction Drift (Drift Score > 0.2)"
-    why = words.line(notification(value=None, reason="The window has no rows."))
+    assert message_text.line(notification(value=None)) == "HIGH firing: credit/Prediction Drift (Drift Score > 0.2)"
+    why = message_text.line(notification(value=None, reason="The window has no rows."))
     assert why == "HIGH firing: credit/Prediction Drift (Drift Score > 0.2, The window has no rows.)"
 
 
 @pytest.mark.parametrize("is_digest", [True, False])
 def test_several_messages_about_dcmon_name_its_status(is_digest: bool) -> None:
-    body = message_body.of([own(), own(subject="notify")], "msg_1", is_digest=is_digest)
+    body = message_body.combine([own(), own(subject="notify")], "msg_1", is_digest=is_digest)
     assert body["command"] == "dcmon status"
-    assert "No worker evaluates windows." in words.plain(body)
-    assert "alert list" not in words.plain(body)
-    mixed = message_body.of([own(), notification()], "msg_1", is_digest=True)
+    assert "No worker evaluates windows." in message_text.plain(body)
+    assert "alert list" not in message_text.plain(body)
+    mixed = message_body.combine([own(), notification()], "msg_1", is_digest=True)
     assert "notification list" in mixed["command"]

@@ -46,25 +46,25 @@ def test_what_are_no_hours_is_refused(text: str) -> None:
 
 def test_a_span_past_midnight_belongs_to_the_day_on_which_it_begins() -> None:
     friday_night = mute("fri", "22:00-06:00")
-    assert mute_times.ends_at(friday_night, datetime(2026, 11, 27, 21, 59, tzinfo=UTC)) is None
+    assert mute_times.current_end(friday_night, datetime(2026, 11, 27, 21, 59, tzinfo=UTC)) is None
     for hour in (datetime(2026, 11, 27, 22, tzinfo=UTC), datetime(2026, 11, 28, 5, 59, tzinfo=UTC)):
-        assert mute_times.ends_at(friday_night, hour) == datetime(2026, 11, 28, 6, tzinfo=UTC)
-    assert mute_times.ends_at(friday_night, datetime(2026, 11, 28, 6, tzinfo=UTC)) is None
-    assert mute_times.ends_at(friday_night, datetime(2026, 11, 28, 22, tzinfo=UTC)) is None
+        assert mute_times.current_end(friday_night, hour) == datetime(2026, 11, 28, 6, tzinfo=UTC)
+    assert mute_times.current_end(friday_night, datetime(2026, 11, 28, 6, tzinfo=UTC)) is None
+    assert mute_times.current_end(friday_night, datetime(2026, 11, 28, 22, tzinfo=UTC)) is None
 
 
 def test_the_hours_are_those_of_the_zone_through_a_clock_change() -> None:
     night = mute("daily", "22-6", "Europe/Berlin")
-    assert mute_times.ends_at(night, datetime(2026, 7, 1, 3, 59, tzinfo=UTC)) == datetime(2026, 7, 1, 4, tzinfo=UTC)
-    assert mute_times.ends_at(night, datetime(2026, 10, 25, 1, tzinfo=UTC)) == datetime(2026, 10, 25, 5, tzinfo=UTC)
-    assert mute_times.ends_at(night, datetime(2026, 10, 25, 5, tzinfo=UTC)) is None
+    assert mute_times.current_end(night, datetime(2026, 7, 1, 3, 59, tzinfo=UTC)) == datetime(2026, 7, 1, 4, tzinfo=UTC)
+    assert mute_times.current_end(night, datetime(2026, 10, 25, 1, tzinfo=UTC)) == datetime(2026, 10, 25, 5, tzinfo=UTC)
+    assert mute_times.current_end(night, datetime(2026, 10, 25, 5, tzinfo=UTC)) is None
 
 
 def test_a_span_that_ends_where_it_begins_is_a_day() -> None:
-    assert mute_times.ends_at(mute("sun", "0-24"), datetime(2026, 11, 29, 23, 59, tzinfo=UTC)) == datetime(
+    assert mute_times.current_end(mute("sun", "0-24"), datetime(2026, 11, 29, 23, 59, tzinfo=UTC)) == datetime(
         2026, 11, 30, tzinfo=UTC
     )
-    assert mute_times.ends_at(mute("sun", "6-6"), datetime(2026, 11, 30, 5, tzinfo=UTC)) is not None
+    assert mute_times.current_end(mute("sun", "6-6"), datetime(2026, 11, 30, 5, tzinfo=UTC)) is not None
 
 
 @given(
@@ -75,7 +75,7 @@ def test_a_span_that_ends_where_it_begins_is_a_day() -> None:
 )
 def test_a_moment_is_muted_until_later_and_within_a_day(time_zone: str, now: datetime, begins: int, ends: int) -> None:
     always = MuteTime(name="m", days=list(mute_times.DAYS), begins=begins, ends=ends, time_zone=time_zone, matchers=[])
-    until = mute_times.ends_at(always, now)
+    until = mute_times.current_end(always, now)
     assert until is None or now < until <= now + timedelta(hours=25)
     if begins % 1440 == ends % 1440:
         assert until is not None

@@ -7,8 +7,8 @@ leads, the database answers, workers go round, and dcmon itself was judged latel
 from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit, urlunsplit
 
-from dcmon.health.checks import MUST_RUN, Condition
-from dcmon.health.snapshot import Facts
+from dcmon.health.checks import MUST_RUN, Problem
+from dcmon.health.snapshot import HealthSnapshot
 from dcmon.notifications import egress_guard, http_delivery
 from dcmon.notifications.http_delivery import Attempt
 from dcmon.settings import Heartbeat, Watch, Webhooks
@@ -17,7 +17,7 @@ HEADERS = {"content-type": "text/plain; charset=utf-8"}
 JUDGED_WITHIN = 5  # judgements that may be missed
 
 
-def ailments(facts: Facts, conditions: Iterable[Condition], bounds: Watch) -> list[str]:
+def blocking_reasons(facts: HealthSnapshot, conditions: Iterable[Problem], bounds: Watch) -> list[str]:
     """Why the heartbeat must not be sent; nothing when dcmon works."""
     kinds = [*MUST_RUN, *(["ingest"] if facts.kafka is not None else [])]
     missing = [f"No {kind} worker is there." for kind in kinds if not _turns(facts, kind, bounds)]
@@ -29,17 +29,17 @@ def ailments(facts: Facts, conditions: Iterable[Condition], bounds: Watch) -> li
     return missing + [each.sentence for each in conditions if each.severity == "critical"]
 
 
-def _turns(facts: Facts, kind: str, bounds: Watch) -> bool:
+def _turns(facts: HealthSnapshot, kind: str, bounds: Watch) -> bool:
     return any(each.seen_at - each.turned_at <= bounds.turn for each in facts.alive(kind, bounds))
 
 
-def beat(ailments: Sequence[str], settings: Heartbeat, outgoing: Webhooks) -> Attempt | None:
+def ping(ailments: Sequence[str], settings: Heartbeat, outgoing: Webhooks) -> Attempt | None:
     """Call the URL, or what stands for a failure; None when nothing is to be called."""
     if settings.url is None or (ailments and not settings.fail):
         return None
     url = settings.url.get_secret_value()
     said = "\n".join(ailments) or "dcmon works."
-    return http_delivery.deliver(_failing(url) if ailments else url, said.encode(), HEADERS, outgoing)
+    return http_delivery.post(_failing(url) if ailments else url, said.encode(), HEADERS, outgoing)
 
 
 def _failing(url: str) -> str:
@@ -47,7 +47,7 @@ def _failing(url: str) -> str:
     return urlunsplit(parts._replace(path=parts.path.rstrip("/") + "/fail"))
 
 
-def require_usable(settings: Heartbeat, outgoing: Webhooks) -> None:
+def require_valid_url(settings: Heartbeat, outgoing: Webhooks) -> None:
     """Raises InvalidInput for a URL that could never be called."""
     if settings.url is not None:
         egress_guard.require_url(settings.url.get_secret_value(), outgoing.allow)
