@@ -17,6 +17,7 @@ from dcmon.alerting.state_machine import value_in
 from dcmon.db import Organization
 from dcmon.db.tables.org import Alert, AlertChange, AlertRule, Result, Version
 from dcmon.formatting import command_prefix, format_number, format_time
+from dcmon.states import AlertState
 from dcmon.windows import ComparedWith
 
 VERSIONS = 10  # that are shown beside the alert's own
@@ -40,7 +41,7 @@ class Around:
 def describe(
     session: Session, org: Organization, alert: Alert, public_url: str, kind: str | None = None
 ) -> dict[str, Any]:
-    """All that a message about an alert can say; `kind`: what is told of it (dcmon.alerting.state_machine.KINDS)."""
+    """All that a message about an alert can say; `kind`: what is told of it (dcmon.states.AlertChangeKind)."""
     view = alert_views.alert(session, alert.id)
     return said(view, _around(session, view, kind), org.name, public_url)
 
@@ -188,7 +189,7 @@ def summary(view: AlertView) -> str:
     what = f"{view.name} ({view.version.name})"
     if alert.worst_value is None:
         said = f"{alert.metric}: {(alert.details or {}).get('reason') or 'no value'}"
-    elif alert.state == "resolved":
+    elif alert.state == AlertState.RESOLVED:
         said = (
             f"{alert.metric} was {format_number(alert.worst_value)} at worst, is {format_number(alert.current_value)}"
         )

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 from dcmon import errors
 from dcmon.alerting import rules
 from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor, Result, Version
+from dcmon.states import AlertState, ResultState
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def alerts(session: Session, model_id: int | None = None, *, pending: bool = Fal
     if model_id is not None:
         statement = statement.where(Model.id == model_id)
     if not pending:
-        statement = statement.where(Alert.state != "pending")
+        statement = statement.where(Alert.state != AlertState.PENDING)
     return [AlertView(*row) for row in session.execute(statement)]
 
 
@@ -74,7 +75,7 @@ def alert_row(view: AlertView) -> dict[str, Any]:
         "state": alert.state,
         "monitor": view.name,
         "since": alert.first_window_start,
-        "until": alert.last_window_end if alert.state == "resolved" else None,
+        "until": alert.last_window_end if alert.state == AlertState.RESOLVED else None,
         "last": alert.last_window_end,
         "windows": alert.windows,
         "first": (alert.details or {}).get("first_value"),
@@ -97,7 +98,7 @@ class RuleView:
 
 def rules_of(session: Session, model_id: int | None = None) -> list[RuleView]:
     """All rules, or those of a model."""
-    is_open = func.count(Alert.id).filter(Alert.state == "firing")
+    is_open = func.count(Alert.id).filter(Alert.state == AlertState.FIRING)
     statement = (
         select(AlertRule, Monitor, Model, func.count(Alert.id), is_open)
         .join(Monitor, Monitor.id == AlertRule.monitor_id)
@@ -136,7 +137,7 @@ def rule_row(view: RuleView) -> dict[str, Any]:
 def unknown_name(session: Session, rule: AlertRule) -> str | None:
     """A remark when a rule names what its monitor's newest result with a value does not have."""
     name = rules.condition_of(rule).subject.name
-    newest = select(Result).where(Result.monitor_id == rule.monitor_id, Result.state == "OK")
+    newest = select(Result).where(Result.monitor_id == rule.monitor_id, Result.state == ResultState.OK)
     last = session.scalar(newest.order_by(Result.window_end.desc(), Result.revision.desc()).limit(1))
     if name is None or last is None:
         return None

@@ -14,11 +14,22 @@ from sqlalchemy.orm import Session
 
 from dcmon import errors
 from dcmon.alerting import drivers, replay, rule_failures
-from dcmon.alerting.notify_policy import RECENT, Voice, kinds_of, say, tell, tell_what_is_owed, was_told, write_down
+from dcmon.alerting.notify_policy import (
+    RECENT,
+    Voice,
+    closing_kind,
+    kinds_of,
+    say,
+    tell,
+    tell_what_is_owed,
+    was_told,
+    write_down,
+)
 from dcmon.alerting.state_machine import Episode, value_in
 from dcmon.alerting.state_machine import Result as FoldedResult
 from dcmon.db import Organization
 from dcmon.db.tables.org import Alert, AlertChange, AlertRule, Result
+from dcmon.states import AlertChangeKind, AlertState, ResolvedBy
 
 
 def judge(
@@ -67,7 +78,7 @@ def rejudge(
     """
     _lock(session, rule.id)
     rule_failures.forget(session, rule)
-    voice = Voice(org, public_url, recent, by=by, note=note, gone="rule")
+    voice = Voice(org, public_url, recent, by=by, note=note, gone=ResolvedBy.RULE)
     if not rule.is_active:
         return sum(_vanish(session, voice, alert) for alert in _open(session, rule))
     ours = (Result.monitor_id == rule.monitor_id,)
@@ -85,12 +96,16 @@ def _rejudge(session: Session, voice: Voice, rule: AlertRule, version_id: int, f
     ended = replay.ended_by_change(session, rule, version_id)
     before = None if ended is None else (ended.resolved_by, ended.rule_revision)
     if ended is not None:
-        ended.resolved_by, ended.rule_revision = "recovery", rule.revision
+        ended.resolved_by, ended.rule_revision = ResolvedBy.RECOVERY, rule.revision
         session.flush()
     written = _judge(session, replace(voice, spared=ended), rule, version_id, first)
-    if ended is not None and before is not None and ended.state == "resolved" and ended.resolved_by == "recovery":
+    if ended is not None and before is not None and _is_recovered(ended):
         ended.resolved_by, ended.rule_revision = before
     return written
+
+
+def _is_recovered(alert: Alert) -> bool:
+    return alert.state == AlertState.RESOLVED and alert.resolved_by == ResolvedBy.RECOVERY
 
 
 def renew(session: Session, org: Organization, rule: AlertRule, public_url: str | None, note: str) -> int:
@@ -100,7 +115,7 @@ def renew(session: Session, org: Organization, rule: AlertRule, public_url: str 
     """
     _lock(session, rule.id)
     rule.revision, rule.start_time = rule.revision + 1, None
-    voice = Voice(org, public_url, note=note, gone="rule")
+    voice = Voice(org, public_url, note=note, gone=ResolvedBy.RULE)
     return sum(_vanish(session, voice, alert) for alert in _open(session, rule))
 
 
@@ -119,7 +134,7 @@ def _hold(session: Session, alert: Alert) -> AlertRule:
 
 
 def _open(session: Session, rule: AlertRule) -> Sequence[Alert]:
-    return session.scalars(select(Alert).where(Alert.rule_id == rule.id, Alert.state != "resolved")).all()
+    return session.scalars(select(Alert).where(Alert.rule_id == rule.id, Alert.state != AlertState.RESOLVED)).all()
 
 
 def _judge(session: Session, voice: Voice, rule: AlertRule, version_id: int, at: datetime) -> int:
@@ -149,7 +164,7 @@ def _home(alert: Alert, episodes: Sequence[Episode]) -> int | None:
     places = [place for place, episode in enumerate(episodes) if _overlap(alert, episode)]
     if not places:
         return None
-    return places[-1] if alert.state != "resolved" and episodes[places[-1]].is_open else places[0]
+    return places[-1] if alert.state != AlertState.RESOLVED and episodes[places[-1]].is_open else places[0]
 
 
 def _overlap(alert: Alert, episode: Episode) -> bool:
@@ -175,14 +190,20 @@ def _apply(
     kinds = kinds_of(before, severity, alert)
     for kind in kinds or _confirmed(session, voice, alert):
         window = _window_of(kind, episode, voice)
-        at = episode.closed_by if kind == "resolved" else episode.reached if window is None else window.window_end
+        at = (
+            episode.closed_by
+            if kind == AlertChangeKind.RESOLVED
+            else episode.reached
+            if window is None
+            else window.window_end
+        )
         write_down(session, alert, kind, voice, at, window)
-    written = tell(session, voice, alert, rule, episode.reached, is_reopened="reopened" in kinds)
+    written = tell(session, voice, alert, rule, episode.reached, is_reopened=AlertChangeKind.REOPENED in kinds)
     return written + sum(_merge(session, voice, other, alert) for other in merged)
 
 
 def _state_of(alert: Alert) -> str:
-    return "retracted" if alert.resolved_by == "revision" else alert.state
+    return "retracted" if alert.resolved_by == ResolvedBy.REVISION else alert.state
 
 
 def _new(session: Session, rule: AlertRule, version_id: int, episode: Episode) -> Alert:
@@ -190,7 +211,7 @@ def _new(session: Session, rule: AlertRule, version_id: int, episode: Episode) -
     taken_back = session.scalar(
         select(Alert)
         .where(
-            Alert.rule_id == rule.id, Alert.version_id == version_id, Alert.resolved_by == "revision",
+            Alert.rule_id == rule.id, Alert.version_id == version_id, Alert.resolved_by == ResolvedBy.REVISION,
             Alert.first_window_end <= episode.last.window_end, Alert.last_window_end >= episode.first.window_end,
         )
         .order_by(Alert.id)
@@ -212,23 +233,23 @@ def _describe(alert: Alert, episode: Episode, rule: AlertRule) -> None:
 
 def _set_state(alert: Alert, episode: Episode) -> None:
     before, alert.state = alert.state, episode.state
-    if alert.state != "resolved":
+    if alert.state != AlertState.RESOLVED:
         alert.resolved_at = alert.resolved_by = None
-    elif before != "resolved" or alert.resolved_by == "revision":
-        alert.resolved_at, alert.resolved_by = func.now(), "recovery"
-    if before == "resolved" and alert.state == "firing":
+    elif before != AlertState.RESOLVED or alert.resolved_by == ResolvedBy.REVISION:
+        alert.resolved_at, alert.resolved_by = func.now(), ResolvedBy.RECOVERY
+    if before == AlertState.RESOLVED and alert.state == AlertState.FIRING:
         alert.acknowledged_at = alert.acknowledged_by = alert.acknowledgement = None
 
 
-def _window_of(kind: str, episode: Episode, voice: Voice) -> FoldedResult | None:
+def _window_of(kind: AlertChangeKind, episode: Episode, voice: Voice) -> FoldedResult | None:
     """The window that a line of the history is about, where that need not be the newest one."""
-    return {"firing": episode.fired, "confirmed": voice.result}.get(kind)
+    return {AlertChangeKind.FIRING: episode.fired, AlertChangeKind.CONFIRMED: voice.result}.get(kind)
 
 
-def _confirmed(session: Session, voice: Voice, alert: Alert) -> list[str]:
+def _confirmed(session: Session, voice: Voice, alert: Alert) -> list[AlertChangeKind]:
     """Whether the result is a revised one of the alert's windows that says the same, said once for each revision."""
     result = voice.result
-    if result is None or result.revision == 1 or alert.state == "pending":
+    if result is None or result.revision == 1 or alert.state == AlertState.PENDING:
         return []
     if not alert.first_window_end <= result.window_end <= alert.last_window_end:
         return []
@@ -239,7 +260,7 @@ def _confirmed(session: Session, voice: Voice, alert: Alert) -> list[str]:
             AlertChange.result_revision == result.revision,
         )
     )
-    return [] if is_said else ["confirmed"]
+    return [] if is_said else [AlertChangeKind.CONFIRMED]
 
 
 def _merge(session: Session, voice: Voice, alert: Alert, into: Alert) -> int:
@@ -253,7 +274,7 @@ def _merge(session: Session, voice: Voice, alert: Alert, into: Alert) -> int:
 
 def _vanish(session: Session, voice: Voice, alert: Alert) -> int:
     """The windows of an alert are not bad any more; one that never fired never was."""
-    if alert.state == "pending" and not was_told(session, alert):
+    if alert.state == AlertState.PENDING and not was_told(session, alert):
         session.delete(alert)
         session.flush()
         return 0
@@ -262,13 +283,13 @@ def _vanish(session: Session, voice: Voice, alert: Alert) -> int:
 
 def _close(session: Session, voice: Voice, alert: Alert, note: str | None) -> int:
     """Take an alert back, or end it with its rule; who was told already that it is over is not told again."""
-    is_over, result = alert.state == "resolved", voice.result
-    alert.state, alert.resolved_by = "resolved", voice.gone
+    is_over, result = alert.state == AlertState.RESOLVED, voice.result
+    alert.state, alert.resolved_by = AlertState.RESOLVED, voice.gone
     if not is_over:
         alert.resolved_at = func.now()
         if result is not None:  # what was bad is not so any more, whatever it was
             alert.current_value = value_in(result, alert.metric)
-    kind = "retracted" if voice.gone == "revision" else "resolved"
+    kind = closing_kind(voice.gone)
     at = None if result is None else result.window_end
     write_down(session, alert, kind, replace(voice, note=note), at, result)
     return say(session, voice, alert, kind) if alert.told_severity is not None else 0
@@ -288,12 +309,12 @@ def resolve(
 ) -> bool:
     """An operator declares an alert over; bad windows after its last one open another. False when it was over."""
     _hold(session, alert)
-    if alert.state == "resolved":
+    if alert.state == AlertState.RESOLVED:
         return False
     voice = Voice(org, public_url, by=by, note=note)
-    alert.state, alert.resolved_at, alert.resolved_by = "resolved", func.now(), "operator"
-    write_down(session, alert, "resolved", voice, alert.last_window_end)
-    say(session, voice, alert, "resolved")
+    alert.state, alert.resolved_at, alert.resolved_by = AlertState.RESOLVED, func.now(), ResolvedBy.OPERATOR
+    write_down(session, alert, AlertChangeKind.RESOLVED, voice, alert.last_window_end)
+    say(session, voice, alert, AlertChangeKind.RESOLVED)
     return True
 
 
@@ -311,9 +332,9 @@ def reopen(
     Raises Conflict for one that was over by itself: that opens again by itself.
     """
     rule = _hold(session, alert)
-    if alert.state != "resolved":
+    if alert.state != AlertState.RESOLVED:
         return False
-    if alert.resolved_by != "operator" or not rule.is_active:
+    if alert.resolved_by != ResolvedBy.OPERATOR or not rule.is_active:
         raise errors.Conflict(
             f"Alert {alert.id} was not resolved by an operator: it opens again by itself when its windows are bad."
         )
@@ -324,11 +345,11 @@ def reopen(
         raise errors.Conflict(f"A later alert of rule {rule.id} was resolved: reopen that one.")
     voice = Voice(org, public_url, by=by, note=note, recent=None)
     _judge(session, voice, rule, alert.version_id, alert.first_window_end)
-    if alert.state == "resolved" and alert.resolved_by is None:
-        alert.resolved_by = "recovery"
-        write_down(session, alert, "reopened", voice, alert.last_window_end)
+    if alert.state == AlertState.RESOLVED and alert.resolved_by is None:
+        alert.resolved_by = ResolvedBy.RECOVERY
+        write_down(session, alert, AlertChangeKind.REOPENED, voice, alert.last_window_end)
         over = replace(voice, by=None, note="it recovered meanwhile")
-        write_down(session, alert, "resolved", over, None)
+        write_down(session, alert, AlertChangeKind.RESOLVED, over, None)
     return True
 
 
@@ -344,16 +365,17 @@ def acknowledge(
 ) -> bool:
     """Somebody works on an alert, or, undone, nobody does; False when it was so. Raises Conflict when it is over."""
     _hold(session, alert)
-    if alert.state == "resolved":
+    if alert.state == AlertState.RESOLVED:
         raise errors.Conflict(f"Alert {alert.id} is over: there is nothing to acknowledge.")
     if (alert.acknowledged_at is None) is is_undone:
         return False
     voice = Voice(org, public_url, by=by, note=note)
     alert.acknowledged_at = None if is_undone else func.now()
     alert.acknowledged_by, alert.acknowledgement = (None, None) if is_undone else (by, note)
-    write_down(session, alert, "unacknowledged" if is_undone else "acknowledged", voice, alert.last_window_end)
+    kind = AlertChangeKind.UNACKNOWLEDGED if is_undone else AlertChangeKind.ACKNOWLEDGED
+    write_down(session, alert, kind, voice, alert.last_window_end)
     if not is_undone and alert.told_severity is not None:
-        say(session, voice, alert, "acknowledged")
+        say(session, voice, alert, AlertChangeKind.ACKNOWLEDGED)
     return True
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from dcmon.alerting.state_machine import Episode
 from dcmon.alerting.state_machine import Result as WindowResult
 from dcmon.db.tables.org import Check, Monitor, Result, Version
+from dcmon.states import ResultState
 
 FEATURE_DRIFT = ("FeatureDrift", "TrainTestFeatureDrift")
 
@@ -29,7 +30,7 @@ def moved_features(session: Session, version_id: int, start: datetime, end: date
             Result.version_id == version_id,
             Result.window_start <= start,
             Result.window_end >= end,
-            Result.state == "OK",
+            Result.state == ResultState.OK,
             Check.class_name.in_(FEATURE_DRIFT),
         )
         .order_by(Result.window_end - Result.window_start, Result.revision.desc())

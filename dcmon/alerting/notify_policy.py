@@ -16,11 +16,29 @@ from dcmon.alerting.state_machine import value_in
 from dcmon.db import Organization
 from dcmon.db.tables.org import Alert, AlertChange, AlertRule, DueWindow, Monitor, Notification, Result
 from dcmon.notifications import notifications
-from dcmon.severity import SEVERITIES
+from dcmon.severity import Severity
+from dcmon.states import AlertChangeKind, AlertState, ResolvedBy, ResultState
 
 RECENT = timedelta(days=2)
 RECENT_WINDOWS = 2
 UNIT = {"HOUR": timedelta(hours=1), "DAY": timedelta(days=1), "WEEK": timedelta(weeks=1), "MONTH": timedelta(days=31)}
+
+# The lines of history by the state after a change: of a retracted alert, of a pending or new one, of any other.
+_AFTER_RETRACTION = {
+    AlertState.PENDING: [AlertChangeKind.PENDING],
+    AlertState.FIRING: [AlertChangeKind.REOPENED],
+    AlertState.RESOLVED: [AlertChangeKind.REOPENED, AlertChangeKind.RESOLVED],
+}
+_AFTER_PENDING = {
+    AlertState.PENDING: [AlertChangeKind.PENDING],
+    AlertState.FIRING: [AlertChangeKind.FIRING],
+    AlertState.RESOLVED: [AlertChangeKind.FIRING, AlertChangeKind.RESOLVED],
+}
+_OTHERWISE = {
+    AlertState.PENDING: [AlertChangeKind.RETRACTED],
+    AlertState.FIRING: [AlertChangeKind.REOPENED],
+    AlertState.RESOLVED: [AlertChangeKind.RESOLVED],
+}
 
 
 @dataclass(frozen=True)
@@ -38,29 +56,38 @@ class Voice:
     result: Result | None = None
     by: str | None = None
     note: str | None = None
-    gone: str = "revision"
+    gone: str = ResolvedBy.REVISION
     spared: Alert | None = None
 
 
-def kinds_of(before: str, severity: str, alert: Alert) -> list[str]:
+def kinds_of(before: str, severity: str, alert: Alert) -> list[AlertChangeKind]:
     """What became of an alert, from the state and severity before to those now."""
-    after = alert.state
-    if before == after == "firing" and severity != alert.severity:
-        is_worse = SEVERITIES.index(alert.severity) > SEVERITIES.index(severity)
-        return ["escalated" if is_worse else "deescalated"]
+    after = AlertState(alert.state)
+    if before == after == AlertState.FIRING and severity != alert.severity:
+        return [_severity_change(severity, alert.severity)]
     if before == after:
         return []
     if before == "retracted":
-        return {"pending": ["pending"], "firing": ["reopened"], "resolved": ["reopened", "resolved"]}[after]
-    if before in ("new", "pending"):
-        return {"pending": ["pending"], "firing": ["firing"], "resolved": ["firing", "resolved"]}[after]
-    return [{"pending": "retracted", "firing": "reopened", "resolved": "resolved"}[after]]
+        return _AFTER_RETRACTION[after]
+    if before in ("new", AlertState.PENDING):
+        return _AFTER_PENDING[after]
+    return _OTHERWISE[after]
+
+
+def _severity_change(before: str, after: str) -> AlertChangeKind:
+    is_escalation = Severity(after).rank > Severity(before).rank
+    return AlertChangeKind.ESCALATED if is_escalation else AlertChangeKind.DEESCALATED
+
+
+def closing_kind(resolved_by: str | None) -> AlertChangeKind:
+    """Return the kind of the change that ends an alert: retracted by a revised result, or resolved."""
+    return AlertChangeKind.RETRACTED if resolved_by == ResolvedBy.REVISION else AlertChangeKind.RESOLVED
 
 
 def write_down(
     session: Session,
     alert: Alert,
-    kind: str,
+    kind: AlertChangeKind,
     voice: Voice,
     window_end: datetime | None,
     window: FoldedResult | None = None,
@@ -93,15 +120,22 @@ def tell(
     if voice.public_url is None:
         return 0
     told = alert.told_severity
-    if alert.state != "firing":
-        is_retracted = alert.state == "pending"
-        return say(session, voice, alert, "retracted" if is_retracted else "resolved") if told is not None else 0
+    if alert.state != AlertState.FIRING:
+        is_retracted = alert.state == AlertState.PENDING
+        return (
+            say(session, voice, alert, AlertChangeKind.RETRACTED if is_retracted else AlertChangeKind.RESOLVED)
+            if told is not None
+            else 0
+        )
     if told is None:
         is_news = _is_recent(session, voice, rule, alert.version_id, reached)
-        return say(session, voice, alert, "reopened" if is_reopened else "firing") if is_news else 0
+        return (
+            say(session, voice, alert, AlertChangeKind.REOPENED if is_reopened else AlertChangeKind.FIRING)
+            if is_news
+            else 0
+        )
     if told != alert.severity:
-        is_worse = SEVERITIES.index(alert.severity) > SEVERITIES.index(told)
-        return say(session, voice, alert, "escalated" if is_worse else "deescalated")
+        return say(session, voice, alert, _severity_change(told, alert.severity))
     return 0
 
 
@@ -122,10 +156,18 @@ def tell_what_is_owed(session: Session, voice: Voice, rule: AlertRule, version_i
     if voice.public_url is None:
         return 0
     owed = select(Alert).where(
-        Alert.rule_id == rule.id, Alert.version_id == version_id, Alert.state == "resolved", Alert.told_severity != ""
+        Alert.rule_id == rule.id,
+        Alert.version_id == version_id,
+        Alert.state == AlertState.RESOLVED,
+        Alert.told_severity != "",
     )
     return sum(
-        say(session, voice, alert, "retracted" if alert.resolved_by == "revision" else "resolved")
+        say(
+            session,
+            voice,
+            alert,
+            AlertChangeKind.RETRACTED if alert.resolved_by == ResolvedBy.REVISION else AlertChangeKind.RESOLVED,
+        )
         for alert in session.scalars(owed.order_by(Alert.id)).all()
     )
 
@@ -138,7 +180,7 @@ def tell_the_rest(session: Session, voice: Voice, version_id: int, *, only: int 
     if voice.public_url is None:
         return 0
     knows = func.coalesce(Alert.told_severity, "")
-    is_owed = case((Alert.state == "firing", knows != Alert.severity), else_=knows != "")
+    is_owed = case((Alert.state == AlertState.FIRING, knows != Alert.severity), else_=knows != "")
     rules = select(AlertRule).where(
         AlertRule.is_active,
         true() if only is None else AlertRule.monitor_id == only,
@@ -149,7 +191,7 @@ def tell_the_rest(session: Session, voice: Voice, version_id: int, *, only: int 
         owed = select(Alert).where(Alert.rule_id == rule.id, Alert.version_id == version_id, is_owed)
         with rule_failures.apart(session, rule):
             reached = _reached(session, rule, version_id)
-            still = session.scalars(owed.where(Alert.state != "resolved").order_by(Alert.id)).all()
+            still = session.scalars(owed.where(Alert.state != AlertState.RESOLVED).order_by(Alert.id)).all()
             told = sum(tell(session, voice, alert, rule, reached, is_reopened=False) for alert in still)
             written += told + tell_what_is_owed(session, voice, rule, version_id)
     return written
@@ -159,16 +201,16 @@ def _reached(session: Session, rule: AlertRule, version_id: int) -> datetime | N
     """The end of the newest window that has a value."""
     return session.scalar(
         select(Result.window_end)
-        .where(Result.monitor_id == rule.monitor_id, Result.version_id == version_id, Result.state == "OK")
+        .where(Result.monitor_id == rule.monitor_id, Result.version_id == version_id, Result.state == ResultState.OK)
         .order_by(Result.window_end.desc())
         .limit(1)
     )
 
 
-def say(session: Session, voice: Voice, alert: Alert, kind: str) -> int:
+def say(session: Session, voice: Voice, alert: Alert, kind: AlertChangeKind) -> int:
     """Write notifications of a kind, unless nobody is to be told."""
     if voice.public_url is None:
         return 0
-    alert.told_severity = alert.severity if alert.state == "firing" else None
+    alert.told_severity = alert.severity if alert.state == AlertState.FIRING else None
     session.flush()
     return notifications.write(session, voice.org, alert, kind, voice.public_url, alert_payload.describe)

@@ -15,6 +15,7 @@ from dcmon.alerting import baselines, rules
 from dcmon.alerting.rule_conditions import Verdict
 from dcmon.alerting.state_machine import Machine
 from dcmon.db.tables.org import Alert, AlertRule, Monitor, Result
+from dcmon.states import AlertState, ResolvedBy, ResultState
 
 ROOM = 8
 
@@ -38,22 +39,24 @@ def _marks(session: Session, rule: AlertRule, version_id: int, at: datetime) -> 
 
 def _is_settled(rule: AlertRule) -> ColumnElement[bool]:
     return or_(
-        Alert.resolved_by.in_(["operator", "rule"]),
-        and_(Alert.resolved_by == "recovery", Alert.rule_revision < rule.revision),
+        Alert.resolved_by.in_([ResolvedBy.OPERATOR, ResolvedBy.RULE]),
+        and_(Alert.resolved_by == ResolvedBy.RECOVERY, Alert.rule_revision < rule.revision),
     )
 
 
 def ended_by_change(session: Session, rule: AlertRule, version_id: int) -> Alert | None:
     """The alert that ended when the rule was another, or inactive, and whose last window is the newest with a value."""
-    newest = _newest(rule, version_id).where(Result.state == "OK", Result.n >= rule.min_n)
+    newest = _newest(rule, version_id).where(Result.state == ResultState.OK, Result.n >= rule.min_n)
     last = session.scalars(newest.order_by(Result.window_end.desc(), Result.revision.desc()).limit(1)).first()
     if last is None:
         return None
-    by_change = or_(Alert.resolved_by == "rule", and_(Alert.resolved_by == "recovery", _is_settled(rule)))
+    by_change = or_(
+        Alert.resolved_by == ResolvedBy.RULE, and_(Alert.resolved_by == ResolvedBy.RECOVERY, _is_settled(rule))
+    )
     return session.scalars(
         select(Alert)
         .where(
-            Alert.rule_id == rule.id, Alert.version_id == version_id, Alert.state == "resolved", by_change,
+            Alert.rule_id == rule.id, Alert.version_id == version_id, Alert.state == AlertState.RESOLVED, by_change,
             Alert.last_window_end >= last.window_end,
         )
         .order_by(Alert.first_window_end.desc())
@@ -63,7 +66,7 @@ def ended_by_change(session: Session, rule: AlertRule, version_id: int) -> Alert
 
 def _is_ours(rule: AlertRule) -> ColumnElement[bool]:
     """What is settled, or what a revision took back, is over: no later result touches it."""
-    is_taken_back = func.coalesce(Alert.resolved_by, "") == "revision"
+    is_taken_back = func.coalesce(Alert.resolved_by, "") == ResolvedBy.REVISION
     return ~or_(func.coalesce(_is_settled(rule), False), is_taken_back)
 
 
@@ -157,7 +160,7 @@ def _begins(found: Sequence[Result], machine: Machine, after: datetime | None, *
     known, verdicts = 0, list[tuple[int, Verdict]]()
     for result in found:
         verdicts.append((known, machine.see(result)))
-        known += result.state == "OK" and result.n >= policy.min_n
+        known += result.state == ResultState.OK and result.n >= policy.min_n
     lookback = policy.condition.lookback
     if policy.for_windows == 1:
         return len(found) if known >= lookback or is_all else None

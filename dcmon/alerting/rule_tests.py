@@ -21,7 +21,8 @@ from dcmon import errors
 from dcmon.alerting import condition_parser, rules
 from dcmon.alerting.rules import Change
 from dcmon.alerting.state_machine import Machine, Policy, Step
-from dcmon.severity import SEVERITIES
+from dcmon.severity import Severity
+from dcmon.states import AlertState
 
 STATES = ("inactive", "pending", "firing")
 WITHOUT_VALUE = ("NO_DATA", "ERROR", "INSUFFICIENT")
@@ -164,8 +165,8 @@ def _require_state(expected: str) -> None:
     state, colon, severity = expected.partition(":")
     if state not in STATES:
         raise errors.InvalidInput(f"It expects {expected!r}: a state is one of {', '.join(STATES)}.")
-    if colon and severity not in SEVERITIES:
-        raise errors.InvalidInput(f"It expects {expected!r}: a severity is one of {', '.join(SEVERITIES)}.")
+    if colon and severity not in list(Severity):
+        raise errors.InvalidInput(f"It expects {expected!r}: a severity is one of {', '.join(Severity)}.")
     if colon and state != "firing":
         raise errors.InvalidInput(f"It expects {expected!r}: only what fires has a severity.")
 
@@ -231,7 +232,7 @@ def _shown(item: Any) -> str:
 def _state(step: Step | None) -> str:
     if step is None:
         return STATES[0]
-    return step.state if step.severity is None or step.state != "firing" else f"{step.state}:{step.severity}"
+    return step.state if step.severity is None or step.state != AlertState.FIRING else f"{step.state}:{step.severity}"
 
 
 def _why(step: Step | None) -> str:

@@ -10,15 +10,16 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dcmon import errors
+from dcmon import severity as severities
 from dcmon.alerting import rule_targets
 from dcmon.alerting.condition_parser import parse, written
 from dcmon.alerting.rule_conditions import COMPARE, SIGNS, Condition
 from dcmon.alerting.state_machine import POLICIES, Policy
 from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor
 from dcmon.notifications import closing
-from dcmon.severity import SEVERITIES
+from dcmon.severity import Severity
 
-__all__ = ["SEVERITIES", "SIGNS", "Condition", "parse"]
+__all__ = ["SIGNS", "Condition", "parse"]
 
 LONGEST_NAME = 100
 MOST_WINDOWS = 1000
@@ -130,9 +131,8 @@ def _values(wanted: Change) -> dict[str, Any]:
 
 
 def _require_values(values: Mapping[str, Any]) -> None:
-    severity = values.get("severity", SEVERITIES[0])
-    if severity not in SEVERITIES:
-        raise errors.InvalidInput(f"There is no severity {severity!r}: it is one of {', '.join(SEVERITIES)}.")
+    if "severity" in values:
+        severities.parse(values["severity"])
     for name in ("no_data", "on_error"):
         if values.get(name, POLICIES[0]) not in POLICIES:
             raise errors.InvalidInput(f"{values[name]!r} is none of {', '.join(POLICIES)}.")
@@ -147,14 +147,13 @@ def _require_below(condition: Condition, severity: str, asked: str | None) -> No
     """Raises InvalidInput for a severity of the lower level that it can't have."""
     if asked is None:
         return
-    if asked not in SEVERITIES:
-        raise errors.InvalidInput(f"There is no severity {asked!r}: it is one of {', '.join(SEVERITIES)}.")
+    asked_rank = severities.parse(asked).rank
     if condition.warn is None:
         raise errors.InvalidInput(
             f"The rule has one level only, so there is no severity of a warning: say {written(condition)!r} with a"
             " second one, like '> 0.3 warn 0.2'."
         )
-    if SEVERITIES.index(asked) >= SEVERITIES.index(severity) > 0:
+    if asked_rank >= Severity(severity).rank > 0:
         raise errors.InvalidInput(f"A warning is less severe than the rule itself, which is {severity}.")
 
 
@@ -167,11 +166,11 @@ def _warn_severity(condition: Condition, severity: str, wanted: str | None) -> s
     """The severity of a rule's lower level: the one below the rule's own unless another is wanted."""
     if condition.warn is None:
         return None
-    place = SEVERITIES.index(severity)
-    if place == 0:
+    rank = Severity(severity).rank
+    if rank == 0:
         raise errors.InvalidInput("A rule that warns first needs a severity above low.")
-    if wanted is None or SEVERITIES.index(wanted) >= place:
-        return SEVERITIES[place - 1]
+    if wanted is None or Severity(wanted).rank >= rank:
+        return list(Severity)[rank - 1]
     return wanted
 
 

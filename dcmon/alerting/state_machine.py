@@ -11,24 +11,10 @@ from datetime import datetime
 from typing import Protocol
 
 from dcmon.alerting.rule_conditions import Condition, Finding, Verdict, judge
-
-# What can become of an alert, each a line of its history. Those of TOLD are notified.
-KINDS: Mapping[str, str] = {
-    "pending": "bad windows, not enough of them yet",
-    "firing": "it fires",
-    "escalated": "it fires with a higher severity",
-    "deescalated": "it fires with a lower severity",
-    "resolved": "it is over",
-    "reopened": "a revised result, or an operator, says that it is not over",
-    "retracted": "a revised result says that it never was",
-    "confirmed": "a revised result says the same",
-    "acknowledged": "somebody works on it",
-    "unacknowledged": "nobody works on it any more",
-}
-TOLD = ("firing", "escalated", "deescalated", "resolved", "reopened", "retracted", "acknowledged")
+from dcmon.states import AlertState, ResultState
 
 POLICIES = ("keep", "alert", "ok")
-WITHOUT_VALUE = {"NO_DATA": "no_data", "ERROR": "on_error"}
+WITHOUT_VALUE: Mapping[str, str] = {ResultState.NO_DATA: "no_data", ResultState.ERROR: "on_error"}
 
 
 class Result(Protocol):
@@ -89,11 +75,11 @@ class Episode:
         return value_in(window, self.metric)
 
     @property
-    def state(self) -> str:
+    def state(self) -> AlertState:
         """Its state, as an alert has it."""
         if self.fired is None:
-            return "pending"
-        return "firing" if self.is_open else "resolved"
+            return AlertState.PENDING
+        return AlertState.FIRING if self.is_open else AlertState.RESOLVED
 
 
 @dataclass(frozen=True)
@@ -236,7 +222,7 @@ def value_in(window: Result, metric: str) -> float | None:
 
 
 def _has_value(policy: Policy, window: Result) -> bool:
-    return window.state == "OK" and window.n >= policy.min_n
+    return window.state == ResultState.OK and window.n >= policy.min_n
 
 
 def verdict_on(
@@ -246,7 +232,7 @@ def verdict_on(
     if window.state in WITHOUT_VALUE:
         chosen = getattr(policy, WITHOUT_VALUE[window.state])
         return Verdict({"keep": None, "alert": True, "ok": False}[chosen], reason=window.state)
-    if window.state != "OK":
+    if window.state != ResultState.OK:
         return Verdict(None, reason=window.state)
     if window.n < policy.min_n:
         return Verdict(None, reason=f"INSUFFICIENT: {window.n} of {policy.min_n} rows.")

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
+
+from dcmon.states import ResultState
 
 FEATURES_AT_MOST = 30
-
-State = Literal["OK", "INSUFFICIENT", "NO_DATA", "ERROR"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Value:
     is one line: why there is no value, or what was left out of it.
     """
 
-    state: State
+    state: ResultState
     metrics: dict[str, float] = field(default_factory=dict)
     reason: str | None = None
     entries: dict[str, float] = field(default_factory=dict)

@@ -9,9 +9,9 @@ from typing import Any, Literal
 from dcmon.checks.catalogue import entry
 from dcmon.checks.kinds import CheckKind
 from dcmon.errors import InvalidInput
+from dcmon.severity import Severity
 
 Frequency = Literal["HOUR", "DAY", "WEEK", "MONTH"]
-Severity = Literal["low", "medium", "high", "critical"]
 
 LOOKBACK: Mapping[str, timedelta] = {
     "HOUR": timedelta(days=7),
@@ -77,24 +77,26 @@ def for_task(task_type: str, frequency: str = "DAY") -> list[DefaultCheck]:
             "Feature Drift",
             "FeatureDrift",
             enough,
-            DefaultRule(0.15, "high"),
+            DefaultRule(0.15, Severity.HIGH),
             monitor="Aggregated Feature Drift",
             shown=True,
             additional_kwargs=_WEIGHTED,
         ),
-        check("Prediction Drift", "PredictionDrift", enough, DefaultRule(0.2, "high"), shown=True),
-        check("Label Drift", "LabelDrift", {"ignore_na": True, **enough}, DefaultRule(0.2, "critical"), shown=True),
+        check("Prediction Drift", "PredictionDrift", enough, DefaultRule(0.2, Severity.HIGH), shown=True),
+        check(
+            "Label Drift", "LabelDrift", {"ignore_na": True, **enough}, DefaultRule(0.2, Severity.CRITICAL), shown=True
+        ),
         check("Percent Of Nulls", "PercentOfNulls"),
-        check("New Category Train-Test", "NewCategoryTrainTest", None, DefaultRule(0.01, "medium"), shown=True),
-        check("Mixed Nulls", "MixedNulls", None, DefaultRule(0.0, "medium")),
-        check("String Mismatch", "StringMismatch", None, DefaultRule(0.0, "medium")),
+        check("New Category Train-Test", "NewCategoryTrainTest", None, DefaultRule(0.01, Severity.MEDIUM), shown=True),
+        check("Mixed Nulls", "MixedNulls", None, DefaultRule(0.0, Severity.MEDIUM)),
+        check("String Mismatch", "StringMismatch", None, DefaultRule(0.0, Severity.MEDIUM)),
     ]
     if task_type == "regression":
         return [*checks, check("Performance", "SingleDatasetPerformance", {"scorers": ["RMSE"]}, shown=True)]
     return [
         *checks,
         check("Performance", "SingleDatasetPerformance", {"scorers": ["Accuracy"]}, shown=True),
-        check("New Label Train-Test", "NewLabelTrainTest", None, DefaultRule(0.01, "high")),
+        check("New Label Train-Test", "NewLabelTrainTest", None, DefaultRule(0.01, Severity.HIGH)),
     ]
 
 

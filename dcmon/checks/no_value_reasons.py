@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from dcmon.checks.dataset_schema import State
+from dcmon.states import ResultState
 
 SHOWN_AT_MOST = 10
 LONGEST = 500
@@ -19,7 +19,7 @@ COMES_BY_ITSELF = "It is evaluated again when there are some."
 class NoValue(Exception):
     """A check has no value: the state and the reason are its answer."""
 
-    def __init__(self, state: State, reason: str) -> None:
+    def __init__(self, state: ResultState, reason: str) -> None:
         super().__init__(reason)
         self.state = state
 

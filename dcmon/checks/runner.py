@@ -22,6 +22,7 @@ from dcmon.checks import no_value_reasons
 from dcmon.checks.dataset_schema import Layout, Value, chosen_features, storable
 from dcmon.checks.kinds import REGISTRY, CheckKind
 from dcmon.checks.no_value_reasons import NoValue
+from dcmon.states import ResultState
 
 PERFORMANCE = "SingleDatasetPerformance"
 
@@ -58,7 +59,7 @@ def run(
     # A check is a stranger's code: whatever it raises is this check's answer.
     except Exception as error:
         why = no_value_reasons.not_suited(kind.class_name, no_value_reasons.said(error, DeepchecksBaseError))
-        return storable(Value("ERROR", reason=why))
+        return storable(Value(ResultState.ERROR, reason=why))
 
 
 class _Run:
@@ -79,7 +80,7 @@ class _Run:
 
     def value(self, current: Prepared, reference: Prepared | None) -> Value:
         if self.kind.needs_classes and self.layout.task_type == "regression":
-            raise NoValue("ERROR", no_value_reasons.no_classes(self.kind.class_name))
+            raise NoValue(ResultState.ERROR, no_value_reasons.no_classes(self.kind.class_name))
         self._require_rows(current, reference)
         if self.kind.implementation == PERFORMANCE:
             scoring = Scoring(self.check, self.layout, current, lambda: self._reduced(self._result(current, None)))
@@ -87,12 +88,12 @@ class _Run:
         else:
             result = self._compared_result(current, reference)
             reduced, entries = self._reduced(result), self._entries(result)
-        return Value("OK", self._metrics(reduced, current), "; ".join(self.remarks) or None, entries)
+        return Value(ResultState.OK, self._metrics(reduced, current), "; ".join(self.remarks) or None, entries)
 
     def _reduced(self, result: Any) -> Mapping[Any, Any]:
         reduced = self.check.reduce_output(result)
         if not isinstance(reduced, Mapping):
-            raise NoValue("ERROR", f"Its reduce_output gave {type(reduced).__name__}, not numbers by name.")
+            raise NoValue(ResultState.ERROR, f"Its reduce_output gave {type(reduced).__name__}, not numbers by name.")
         return reduced
 
     def _compared_result(self, current: Prepared, reference: Prepared | None) -> Any:
@@ -100,14 +101,14 @@ class _Run:
             return self._result(current, reference)
         except NotEnoughSamplesError as few:
             if (read := self._read_columns()) and current.frame[read].isna().all(axis=None):
-                raise NoValue("INSUFFICIENT", no_value_reasons.all_null(read)) from few
+                raise NoValue(ResultState.INSUFFICIENT, no_value_reasons.all_null(read)) from few
             least = getattr(self.check, "min_samples", None)
             if not isinstance(least, int):
-                raise NoValue("INSUFFICIENT", no_value_reasons.line(few)) from few
+                raise NoValue(ResultState.INSUFFICIENT, no_value_reasons.line(few)) from few
             sides = [("window", self._count(current))]
             if reference is not None and self.kind.needs_reference:
                 sides.append((self.compared, self._count(reference)))
-            raise NoValue("INSUFFICIENT", no_value_reasons.too_few(sides, least)) from few
+            raise NoValue(ResultState.INSUFFICIENT, no_value_reasons.too_few(sides, least)) from few
 
     def _count(self, rows: Prepared) -> int:
         return int(rows.labels.notna().sum()) if self.kind.needs_labels and rows.labels is not None else len(rows)
@@ -118,10 +119,10 @@ class _Run:
             features += [name for name in _listed(params.get("columns")) if name not in features]
         unknown = [name for name in features if name not in self.layout.features]
         if unknown:
-            raise NoValue("ERROR", no_value_reasons.unknown_features(unknown, self.layout.features))
+            raise NoValue(ResultState.ERROR, no_value_reasons.unknown_features(unknown, self.layout.features))
         types = self.kind.column_types
         if types and not any(self.layout.features[name] in types for name in features):
-            raise NoValue("INSUFFICIENT", no_value_reasons.unread_types(types))
+            raise NoValue(ResultState.INSUFFICIENT, no_value_reasons.unread_types(types))
         return features
 
     def _made(self, params: Mapping[str, Any]) -> Any:
@@ -163,16 +164,16 @@ class _Run:
 
     def _require_rows(self, current: Prepared, reference: Prepared | None) -> None:
         if not len(current):
-            raise NoValue("NO_DATA", no_value_reasons.NO_ROWS)
+            raise NoValue(ResultState.NO_DATA, no_value_reasons.NO_ROWS)
         if self.kind.needs_reference and (reference is None or not len(reference)):
-            raise NoValue("NO_DATA", no_value_reasons.NO_REFERENCE)
+            raise NoValue(ResultState.NO_DATA, no_value_reasons.NO_REFERENCE)
         for where, side in (("window", current), (self.compared, reference if self.kind.needs_reference else None)):
             if side is None:
                 continue
             if self.kind.needs_labels and side.labels is None:
-                raise NoValue("NO_DATA", no_value_reasons.no_label(where))
+                raise NoValue(ResultState.NO_DATA, no_value_reasons.no_label(where))
             if self.kind.reads_predictions and side.predictions is None and side.probabilities is None:
-                raise NoValue("NO_DATA", no_value_reasons.no_prediction(where))
+                raise NoValue(ResultState.NO_DATA, no_value_reasons.no_prediction(where))
 
     def _result(self, current: Prepared, reference: Prepared | None) -> Any:
         given = {
@@ -220,7 +221,7 @@ class _Run:
         if not without:
             return True
         if getattr(self.check, "drift_mode", "proba") != "auto":
-            raise NoValue("NO_DATA", no_value_reasons.no_probabilities())
+            raise NoValue(ResultState.NO_DATA, no_value_reasons.no_probabilities())
         if len(without) < len(sides):
             self.remarks.append("compared classes, for probabilities are on one side only")
         return False
@@ -245,14 +246,15 @@ class _Run:
         asked = {key: number for key, number in reduced.items() if self._asked(key)}
         if not asked:
             raise NoValue(
-                "INSUFFICIENT", f"None of the metrics is asked for: {no_value_reasons.some(map(_name, reduced))}."
+                ResultState.INSUFFICIENT,
+                f"None of the metrics is asked for: {no_value_reasons.some(map(_name, reduced))}.",
             )
         metrics = {_name(key): float(number) for key, number in asked.items() if _is_number(number)}
         gone = [_name(key) for key, number in asked.items() if not _is_number(number)]
         infinite = [_name(key) for key, number in asked.items() if _is_infinite(number)]
         if not metrics:
             why = no_value_reasons.infinite(infinite) if infinite else self._why_gone(gone, current)
-            raise NoValue("INSUFFICIENT", why)
+            raise NoValue(ResultState.INSUFFICIENT, why)
         if infinite:
             self.remarks.append(f"{no_value_reasons.some(infinite)} can't be said in a number: it is infinite")
         if short := [name for name in gone if name not in infinite]:

@@ -11,6 +11,7 @@ from dcmon.checks import no_value_reasons
 from dcmon.checks.dataset_schema import Layout
 from dcmon.checks.datasets import Prepared
 from dcmon.checks.no_value_reasons import NoValue
+from dcmon.states import ResultState
 
 NAME = "SingleDatasetPerformance"
 
@@ -73,10 +74,10 @@ class Scoring:
             return error
         why = no_value_reasons.not_suited(NAME, no_value_reasons.said(error, DeepchecksBaseError))
         if self.layout.task_type == "regression" or "is unknown" in str(error) or self.current.labels is None:
-            return NoValue("ERROR", why)
+            return NoValue(ResultState.ERROR, why)
         seen, classes = sorted(set(self.current.labels.dropna())), self.layout.classes
         if len(seen) == 1:
-            return NoValue("INSUFFICIENT", no_value_reasons.one_class(seen[0], self.check.scorers or [NAME]))
+            return NoValue(ResultState.INSUFFICIENT, no_value_reasons.one_class(seen[0], self.check.scorers or [NAME]))
         if classes and len(classes) == 2 and (unknown := [each for each in seen if each not in classes]):
-            return NoValue("ERROR", no_value_reasons.unknown_classes(unknown, classes))
-        return NoValue("ERROR", why if classes else no_value_reasons.classes_not_named(why))
+            return NoValue(ResultState.ERROR, no_value_reasons.unknown_classes(unknown, classes))
+        return NoValue(ResultState.ERROR, why if classes else no_value_reasons.classes_not_named(why))

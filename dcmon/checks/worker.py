@@ -14,6 +14,7 @@ from dcmon.checks.catalogue import CheckKind, entry
 from dcmon.checks.dataset_schema import Layout, Value
 from dcmon.checks.runner import Prepared, dataset, run
 from dcmon.checks.workload import Answer, Ask, Key, Workload
+from dcmon.states import ResultState
 from dcmon.storage.column_blocks import Sheet
 from dcmon.storage.columns import LABEL
 
@@ -79,7 +80,7 @@ def _value(layout: Layout, ask: Ask, current: Rows, compared: Rows | None) -> tu
         value = _said(kind, layout, ask, current, compared)
         return value, current.labelled if kind.needs_labels else len(current.sheet)
     except errors.InvalidInput as error:  # a feature that this version does not have, a check that is not installed
-        return Value("ERROR", reason=str(error)), len(current.sheet)
+        return Value(ResultState.ERROR, reason=str(error)), len(current.sheet)
 
 
 def _said(kind: CheckKind, layout: Layout, ask: Ask, current: Rows, compared: Rows | None) -> Value:

@@ -27,6 +27,7 @@ from dcmon.checks import fork_server
 from dcmon.checks.dataset_schema import Value
 from dcmon.checks.workload import Answer, Key, Workload
 from dcmon.settings import Evaluate
+from dcmon.states import ResultState
 
 KEPT = 16  # rows of references that a child keeps from window to window
 LOOKED_EVERY = 0.5  # seconds between looks at a child that works
@@ -188,7 +189,7 @@ class Child:
                 culprit = left.pop(0)
                 again, why = self._try(replace(workload, asks=[culprit]), wait)
                 answers += again or [
-                    Answer(culprit.monitor_id, Value("ERROR", reason=why), is_baseline=culprit.is_baseline)
+                    Answer(culprit.monitor_id, Value(ResultState.ERROR, reason=why), is_baseline=culprit.is_baseline)
                 ]
         return answers
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dcmon.commands import group, utc
+from dcmon.states import ResultState
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -123,7 +124,7 @@ def run(
     app.output.table(rows, columns, empty="There is no complete window with samples yet.")
     if any(row["violates"] for row in rows):
         raise typer.Exit(1)
-    if not rows or any(row["state"] != "OK" or row["no_verdict"] for row in rows):
+    if not rows or any(row["state"] != ResultState.OK or row["no_verdict"] for row in rows):
         raise typer.Exit(8)
 
 

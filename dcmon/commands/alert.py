@@ -7,6 +7,7 @@ import typer
 from dcmon import formatting
 from dcmon.alerting import alert_views
 from dcmon.commands import group, operator
+from dcmon.states import AlertState, ResolvedBy
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -34,10 +35,10 @@ def list_(
     from datetime import UTC, datetime
 
     from dcmon.notifications import silences
-    from dcmon.severity import SEVERITIES
+    from dcmon.severity import Severity
     from dcmon.storage import models
 
-    for given, known, option in ((state, STATES, "--state"), (severity, SEVERITIES, "--severity")):
+    for given, known, option in ((state, STATES, "--state"), (severity, list(Severity), "--severity")):
         if bad := set(given or ()) - set(known):
             raise typer.BadParameter(f"{bad.pop()!r} is none of {', '.join(known)}.", param_hint=option)
     with ctx.obj.org() as session:
@@ -48,16 +49,20 @@ def list_(
         rows = [
             {
                 **_row(view),
-                "held": silences.hold_reason(session, view.alert, now) if view.alert.state == "firing" else None,
+                "held": silences.hold_reason(session, view.alert, now) if _is_firing(view) else None,
             }
             for view in found
-            if all_ or state or view.alert.state == "firing"
+            if all_ or state or _is_firing(view)
         ]
     rows = [row for row in rows if not state or set(state) & _states(row)]
     output = ctx.obj.output
     if not output.is_json:
         rows = [{**row, "state": _shown(row)} for row in rows]
     output.table(rows, NARROW if output.is_narrow else WIDE, empty="No alert fires.")
+
+
+def _is_firing(view: "AlertView") -> bool:
+    return view.alert.state == AlertState.FIRING
 
 
 def _row(view: "AlertView") -> dict[str, Any]:
@@ -74,16 +79,16 @@ def _row(view: "AlertView") -> dict[str, Any]:
 
 def _states(row: dict[str, Any]) -> set[str]:
     found = {row["state"]}
-    if row["acknowledged_by"] and row["state"] == "firing":
+    if row["acknowledged_by"] and row["state"] == AlertState.FIRING:
         found.add("acknowledged")
     return found | {"held"} if row["held"] else found
 
 
 def _shown(row: dict[str, Any]) -> str:
     """The state as a person wants to see it: what somebody works on, and what nobody is told of."""
-    if row["state"] == "firing" and row["acknowledged_by"]:
+    if row["state"] == AlertState.FIRING and row["acknowledged_by"]:
         return "acknowledged"
-    if row["state"] == "resolved" and row["resolved_by"] == "revision":
+    if row["state"] == AlertState.RESOLVED and row["resolved_by"] == ResolvedBy.REVISION:
         return "retracted"
     return "held" if row["held"] else str(row["state"])
 
@@ -99,7 +104,7 @@ def show(ctx: typer.Context, alert_id: Id) -> None:
     org, output = ctx.obj.organization(), ctx.obj.output
     with ctx.obj.org(org) as session:
         view = alert_views.alert(session, alert_id)
-        kind = "resolved" if view.alert.state == "resolved" else None
+        kind = "resolved" if view.alert.state == AlertState.RESOLVED else None
         about = alert_payload.describe(session, org, view.alert, ctx.obj.settings.url, kind)
         held = _held(session, view)
         told = [
@@ -127,7 +132,7 @@ def _held(session: "Session", view: "AlertView") -> str | None:
 
     from dcmon.notifications import silences
 
-    return silences.hold_reason(session, view.alert, datetime.now(UTC)) if view.alert.state == "firing" else None
+    return silences.hold_reason(session, view.alert, datetime.now(UTC)) if _is_firing(view) else None
 
 
 def _for_programs(
@@ -153,7 +158,7 @@ def _for_people(view: "AlertView", about: dict[str, Any], held: str | None) -> d
     alert, row = view.alert, _row(view)
     return {
         "summary": about["summary"],
-        "state": alert.state if alert.state != "resolved" else _resolved(about),
+        "state": alert.state if alert.state != AlertState.RESOLVED else _resolved(about),
         "severity": alert.severity,
         "monitor": f"{row['monitor']}, check {about['check']}",
         "version": row["version"],
@@ -206,7 +211,7 @@ def _next(view: "AlertView", org: str) -> list[str]:
 
     number, dcmon = view.alert.id, formatting.command_prefix(org)
     look = [f"{dcmon} monitor show {shlex.quote(view.name)}", f"{dcmon} rule show {view.rule.id}"]
-    if view.alert.state == "resolved":
+    if view.alert.state == AlertState.RESOLVED:
         return look
     return [
         *look,

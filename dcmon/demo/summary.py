@@ -17,6 +17,7 @@ from dcmon.embedded import supervisor
 from dcmon.monitoring import monitor_views
 from dcmon.monitoring.report import data, html
 from dcmon.settings import Settings
+from dcmon.states import AlertState
 from dcmon.storage import models
 
 SNIPPET = """\
@@ -83,7 +84,7 @@ def _alerts(alerts: list[alert_views.AlertView]) -> Table:
     table.add_column("driven by", overflow="fold")
     for view in alerts:
         alert = view.alert
-        until = "still fires" if alert.state == "firing" else f"{alert.last_window_end:%d %b}"
+        until = "still fires" if alert.state == AlertState.FIRING else f"{alert.last_window_end:%d %b}"
         severity = Text(alert.severity, COLOURS[alert.severity])
         table.add_row(
             str(alert.id), severity, view.monitor.name, f"{alert.first_window_start:%d %b}", until,

@@ -10,6 +10,8 @@ from dcmon.alerting import alert_views, alerts, rules
 from dcmon.alerting.alert_views import AlertView
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Access, Asks
+from dcmon.severity import Severity
+from dcmon.states import AlertState
 
 router = APIRouter(tags=["alerts"])
 
@@ -27,7 +29,9 @@ def alerts_of(asks: Asks, rule_id: int, resolved: bool | None = None) -> list[di
         rules.get(session, rule_id)
         found = [view for view in alert_views.alerts(session) if view.rule.id == rule_id]
         return [
-            describe_alert(view) for view in found if resolved is None or (view.alert.state == "resolved") is resolved
+            describe_alert(view)
+            for view in found
+            if resolved is None or (view.alert.state == AlertState.RESOLVED) is resolved
         ]
 
 
@@ -35,8 +39,8 @@ def alerts_of(asks: Asks, rule_id: int, resolved: bool | None = None) -> list[di
 def count_active(asks: Asks) -> dict[str, int]:
     """How many alerts fire, by severity."""
     with asks.session() as session:
-        firing = [view.alert.severity for view in alert_views.alerts(session) if view.alert.state == "firing"]
-        return {severity: firing.count(severity) for severity in rules.SEVERITIES if severity in firing}
+        firing = [view.alert.severity for view in alert_views.alerts(session) if view.alert.state == AlertState.FIRING]
+        return {severity: firing.count(severity) for severity in Severity if severity in firing}
 
 
 @router.get("/alerts/{alert_id}")
@@ -98,7 +102,7 @@ def describe_alert(view: AlertView) -> dict[str, Any]:
         "start_time": alert.first_window_start.isoformat(),
         "end_time": alert.last_window_end.isoformat(),
         "windows": alert.windows,
-        "resolved": alert.state == "resolved",
+        "resolved": alert.state == AlertState.RESOLVED,
         "resolved_by": alert.resolved_by,
         "acknowledged_by": alert.acknowledged_by,
         "created_at": alert.opened_at.isoformat(),

@@ -20,11 +20,12 @@ from dcmon.db import Organization
 from dcmon.db.tables.org import Result
 from dcmon.monitoring import results
 from dcmon.monitoring.planner import Plan
+from dcmon.states import ResultState
 
 
 def error_results(plan: Plan, reason: str) -> list[Answer]:
     """An ERROR for each monitor of a plan: the window can't be evaluated."""
-    return [Answer(monitor.id, Value("ERROR", reason=reason)) for monitor, _ in plan.monitors]
+    return [Answer(monitor.id, Value(ResultState.ERROR, reason=reason)) for monitor, _ in plan.monitors]
 
 
 def store(

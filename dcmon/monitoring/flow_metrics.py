@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from dcmon.checks.data_flow import METRICS
 from dcmon.checks.dataset_schema import Value
 from dcmon.db.tables.org import Model, Version
+from dcmon.states import ResultState
 from dcmon.windows import Window
 
 if TYPE_CHECKING:  # numpy behind it is not loaded for a status
@@ -124,8 +125,8 @@ def flow_value(flow: FlowStatistics, chosen: Sequence[str] | None) -> Value:
     wanted = [name for name in METRICS if name in (chosen or METRICS)]
     found = {name: numbers[name] for name in wanted if name not in left_out}
     if found:
-        return Value("OK", found)
-    return Value("NO_DATA", reason=_why_nothing(flow))
+        return Value(ResultState.OK, found)
+    return Value(ResultState.NO_DATA, reason=_why_nothing(flow))
 
 
 def reads_labels(chosen: Sequence[str] | None) -> bool:

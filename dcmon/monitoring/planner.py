@@ -16,6 +16,7 @@ from dcmon.monitoring import flow_metrics as flow
 from dcmon.monitoring.flow_metrics import FlowStatistics
 from dcmon.monitoring.reevaluation_policy import Decision
 from dcmon.settings import Evaluate
+from dcmon.states import ResultState
 from dcmon.storage import sampling
 from dcmon.storage.sampling import Extent
 from dcmon.windows import ComparedWith, Comparison, Frequency, Window, WindowGrid, time_zone
@@ -141,14 +142,14 @@ def _decide(
 
 def _stays(before: Result, monitor: Monitor) -> bool:
     """Whether a result that can't be had again is worth keeping."""
-    return before.state == "OK" and before.monitor_revision == monitor.revision
+    return before.state == ResultState.OK and before.monitor_revision == monitor.revision
 
 
 def _of_flow(decision: Decision, counted: FlowStatistics, monitor: Monitor, before: Result | None) -> Decision:
     """The decision on a monitor on the flow: it costs next to nothing, so what moved is seen at once."""
     chosen = (monitor.additional_kwargs or {}).get("res_conf")
     awaited = counted.labels_due_at if flow.reads_labels(chosen) else None
-    if awaited is not None and flow.flow_value(counted, chosen).state != "OK":
+    if awaited is not None and flow.flow_value(counted, chosen).state != ResultState.OK:
         return Decision(False, awaited)
     if before is not None and decision.again_at is not None and flow.has_changed(counted, chosen, before.metrics):
         return Decision(True, awaited)
@@ -197,7 +198,7 @@ def is_answered(
     if monitor_id in on.settled:
         return True
     last = results.newest_by_monitor(session, version_id, window, [monitor_id]).get(monitor_id)
-    if last is None or last.state == "ERROR" or not on.monitors:
+    if last is None or last.state == ResultState.ERROR or not on.monitors:
         return False
     ((monitor, check),) = on.monitors
     is_same = _same_inputs(session, last, monitor, check, on.version)

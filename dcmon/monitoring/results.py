@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from dcmon.checks.dataset_schema import Value
 from dcmon.db.tables.org import Check, Model, Monitor, Result, Version
+from dcmon.states import ResultState
 from dcmon.storage.sampling import Extent
 from dcmon.windows import Window
 
@@ -101,7 +102,7 @@ def _is_newer(made: Result, last: Result) -> bool:
 
 def _makes_good(made: Result, last: Result) -> bool:
     """Whether what could not be computed from these inputs could be after all."""
-    return last.state == "ERROR" and made.state != "ERROR" and _inputs(made) == _inputs(last)
+    return last.state == ResultState.ERROR and made.state != ResultState.ERROR and _inputs(made) == _inputs(last)
 
 
 def _compared(earlier: tuple[Window, Extent, int] | None) -> dict[str, Any]:

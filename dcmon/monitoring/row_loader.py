@@ -21,6 +21,7 @@ from dcmon.db.tables.org import Check, Monitor, Version
 from dcmon.monitoring import flow_metrics
 from dcmon.monitoring.planner import Plan
 from dcmon.settings import Evaluate
+from dcmon.states import ResultState
 from dcmon.storage import references, sampling
 from dcmon.storage.column_blocks import Sheet
 from dcmon.windows import Window
@@ -80,11 +81,11 @@ def build_workload(
                 if key not in rows:
                     rows[key] = kept.get(key, read)
         except errors.InvalidInput as error:  # a filter that this version has no column for, or too many rows
-            known.append(Answer(ask.monitor_id, Value("ERROR", reason=str(error))))
+            known.append(Answer(ask.monitor_id, Value(ResultState.ERROR, reason=str(error))))
             continue
         if (why := _why_nothing(plan, ask, rows)) is not None:
             current = rows[ask.current]
-            known.append(Answer(ask.monitor_id, Value("NO_DATA", reason=why), len(current) if current else 0))
+            known.append(Answer(ask.monitor_id, Value(ResultState.NO_DATA, reason=why), len(current) if current else 0))
         else:
             asks.append(ask)
     of_monitor = {ask.monitor_id: ask for ask in wanted}

@@ -17,6 +17,7 @@ from dcmon.db.tables.org import Alert, Notification, Webhook
 from dcmon.notifications import integrations, notifications, silences
 from dcmon.notifications.silences import Hold
 from dcmon.settings import Webhooks
+from dcmon.states import AlertState
 
 HELD_AGAIN = timedelta(seconds=15)  # how often it is looked at whether what is held still is
 MINUTE = timedelta(minutes=1)
@@ -180,7 +181,7 @@ def _release(box: ClaimContext, each: Notification) -> bool:
     alert, each.held_because = _alert(box, each), None
     if alert is None:
         return True
-    if each.kind not in notifications.ENDS and alert.state == "resolved":
+    if each.kind not in notifications.ENDS and alert.state == AlertState.RESOLVED:
         return _drop(box, each, "The alert was over before anybody was told of it.")
     each.body = box.message(alert, each.kind)
     return True

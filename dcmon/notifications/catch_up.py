@@ -14,6 +14,7 @@ from dcmon.db import Organization
 from dcmon.db.tables.org import Alert, Notification, Version, Webhook
 from dcmon.notifications import notifications, receivers
 from dcmon.notifications.notifications import ENDS
+from dcmon.states import AlertState
 
 
 def pending_alerts(session: Session, org: Organization, webhook: Webhook) -> list[int]:
@@ -26,7 +27,7 @@ def pending_alerts(session: Session, org: Organization, webhook: Webhook) -> lis
     firing = session.execute(
         select(Alert.id, Alert.severity, Version.model_id)
         .join(Version, Version.id == Alert.version_id)
-        .where(Alert.state == "firing", Alert.told_severity.is_not(None), Alert.acknowledged_at.is_(None))
+        .where(Alert.state == AlertState.FIRING, Alert.told_severity.is_not(None), Alert.acknowledged_at.is_(None))
         .order_by(Alert.id)
     )
     return [
@@ -41,7 +42,7 @@ def _newest(session: Session, webhook: Webhook) -> Sequence[Notification]:
     return session.scalars(
         select(Notification)
         .join(Alert, Alert.id == Notification.alert_id)
-        .where(Notification.webhook_id == webhook.id, Alert.state == "firing")
+        .where(Notification.webhook_id == webhook.id, Alert.state == AlertState.FIRING)
         .ext(distinct_on(Notification.alert_id))
         .order_by(Notification.alert_id, Notification.position.desc())
     ).all()

@@ -39,7 +39,7 @@ class NotificationView:
 
 
 def write(session: Session, org: Organization, alert: Alert, kind: str, public_url: str, describe: Describe) -> int:
-    """Write one notification for each receiver that wants it; returns how many. Kinds: alerting.state_machine.TOLD.
+    """Write one notification for each receiver that wants it; returns how many. Kinds: states.NOTIFIED_KINDS.
 
     Whoever was told of the alert is told how it goes on, though it is less severe now; nobody else hears of its end.
     """

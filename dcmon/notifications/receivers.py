@@ -13,12 +13,12 @@ from typing import Any
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from dcmon import durations, errors
+from dcmon import durations, errors, severity
 from dcmon.db.tables.org import Model, Notification, Webhook
 from dcmon.notifications import egress_guard, integrations
 from dcmon.notifications.integrations.base import DeliveryTarget, Given
 from dcmon.settings import Webhooks
-from dcmon.severity import SEVERITIES
+from dcmon.severity import Severity
 
 CAP, REPEAT_EVERY = 20, timedelta(hours=24)
 OLD_SECRET_COUNTS = timedelta(hours=24)
@@ -72,7 +72,7 @@ def add(
     if session.scalar(select(Webhook.id).where(Webhook.name == name)):
         raise errors.Conflict(f'There is a receiver {name!r} already. "dcmon webhook set" changes it.')
     secret = secrets.token_bytes(32) if kind.IS_SIGNED else b""
-    webhook = Webhook(name=name, kind=where.kind, url=accepted.url, secret=secret, severities=list(SEVERITIES))
+    webhook = Webhook(name=name, kind=where.kind, url=accepted.url, secret=secret, severities=list(Severity))
     webhook.options, webhook.credentials = accepted.options, accepted.credentials
     session.add(webhook)
     session.flush()  # first: where nothing is chosen, a new row would get the column's default
@@ -91,13 +91,13 @@ def _written(secret: bytes) -> str:
 
 def set_subscription(session: Session, webhook: Webhook, choices: Subscription) -> None:
     """Set what is chosen about a receiver. Raises InvalidInput or ModelNotFound."""
-    if unknown := sorted(set(choices.severities) - set(SEVERITIES)):
-        raise errors.InvalidInput(f"There is no severity {unknown[0]!r}: it is one of {', '.join(SEVERITIES)}.")
+    for name in choices.severities:
+        severity.parse(name)
     if choices.cap is not None and choices.cap < 1:
         raise errors.InvalidInput("A cap is a number of messages a minute above 0, or none.")
     if choices.repeat_every is not None and choices.repeat_every < SHORTEST_REPEAT:
         raise errors.InvalidInput(f"What still fires is repeated every {durations.to_text(SHORTEST_REPEAT)} at most.")
-    webhook.severities = [each for each in SEVERITIES if each in choices.severities] or list(SEVERITIES)
+    webhook.severities = [each for each in Severity if each in choices.severities] or list(Severity)
     webhook.model_ids = None if choices.models is None else [_model_id(session, each) for each in choices.models]
     webhook.cap, webhook.repeat_every = choices.cap, choices.repeat_every
 

@@ -11,11 +11,11 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dcmon import errors
+from dcmon import errors, severity
 from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor, Silence, Version
 from dcmon.notifications import matchers, mute_times
 from dcmon.notifications.matchers import Labels
-from dcmon.severity import SEVERITIES
+from dcmon.states import AlertState
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def end(session: Session, silence_id: int, now: datetime) -> Silence:
 
 def matching_alerts(session: Session, silence: Silence) -> list[int]:
     """The ids of the alerts that fire now and that a silence is about."""
-    firing = session.scalars(select(Alert).where(Alert.state == "firing").order_by(Alert.id))
+    firing = session.scalars(select(Alert).where(Alert.state == AlertState.FIRING).order_by(Alert.id))
     return [alert.id for alert in firing if matchers.match(silence.matchers, alert_labels(session, alert))]
 
 
@@ -131,17 +131,16 @@ def _muted(session: Session, known: Labels, now: datetime) -> Hold | None:
 def _inhibited(session: Session, alert: Alert) -> Hold | None:
     """A firing alert of higher severity, of the same monitor and version, holds back the lower ones."""
     rule = session.get_one(AlertRule, alert.rule_id)
-    if alert.state != "firing" or not rule.is_inhibited:
+    if alert.state != AlertState.FIRING or not rule.is_inhibited:
         return None
-    above = SEVERITIES[SEVERITIES.index(alert.severity) + 1 :]
     other = session.scalar(
         select(Alert)
         .join(AlertRule, AlertRule.id == Alert.rule_id)
         .where(
             AlertRule.monitor_id == rule.monitor_id,
             Alert.version_id == alert.version_id,
-            Alert.state == "firing",
-            Alert.severity.in_(above),
+            Alert.state == AlertState.FIRING,
+            Alert.severity.in_(severity.above(alert.severity)),
         )
         .order_by(Alert.id)
         .limit(1)

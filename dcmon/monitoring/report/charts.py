@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 from dcmon.formatting import format_number, format_time
+from dcmon.states import ResultState
 
 SEVERITY_COLORS = {"low": "#5b8def", "medium": "#d99a00", "high": "#e8702a", "critical": "#d6336c"}
 # Told apart by people with any colour vision, on white and on black (Okabe and Ito).
@@ -32,7 +33,7 @@ class Point:
     end: datetime
     metrics: Mapping[str, float]
     n: int
-    state: str = "OK"
+    state: str = ResultState.OK
     reason: str | None = None
     version: str = ""
 

@@ -13,6 +13,7 @@ from dcmon.monitoring import monitor_views
 from dcmon.monitoring.monitor_views import MonitorView
 from dcmon.monitoring.report.charts import AlertSpan, MonitorSeries, Point, Threshold
 from dcmon.monitoring.report.html import Report
+from dcmon.states import AlertState, ResultState
 from dcmon.storage import versions
 
 
@@ -86,8 +87,10 @@ def _span(found: AlertView, view: MonitorView) -> AlertSpan:
     recovered = [
         result.window_end
         for result in view.results
-        if result.version_id == alert.version_id and result.state == "OK" and result.window_end > alert.last_window_end
+        if result.version_id == alert.version_id
+        and result.state == ResultState.OK
+        and result.window_end > alert.last_window_end
     ]
-    until = None if alert.state == "firing" else min(recovered, default=alert.last_window_end)
+    until = None if alert.state == AlertState.FIRING else min(recovered, default=alert.last_window_end)
     worst = alert.worst_value
     return AlertSpan(alert.first_window_end, until, alert.severity, worst, _threshold(found.rule), found.driver)

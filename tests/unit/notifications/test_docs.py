@@ -11,10 +11,10 @@ import pytest
 from dcmon.alerting import alert_payload
 from dcmon.alerting.alert_payload import Around
 from dcmon.alerting.alert_views import AlertView
-from dcmon.alerting.state_machine import TOLD
 from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor, Result, Version
 from dcmon.notifications import integrations, message_body, notifications
 from dcmon.notifications.integrations import message_text, webhook
+from dcmon.states import NOTIFIED_KINDS
 from tests.helpers.paths import DOCS
 
 PAGE = (DOCS / "notifications.md").read_text()
@@ -102,11 +102,13 @@ def test_the_example_has_the_keys_of_a_message() -> None:
     assert "age 0.02 → 0.31" in message_text.plain(shown)
 
 
-@pytest.mark.parametrize("name", [*integrations.INTEGRATIONS, *(f"alert.{kind}" for kind in (*TOLD, "repeated"))])
+@pytest.mark.parametrize(
+    "name", [*integrations.INTEGRATIONS, *(f"alert.{kind}" for kind in (*NOTIFIED_KINDS, "repeated"))]
+)
 def test_every_kind_is_explained(name: str) -> None:
     assert re.search(rf"^\| .*`{re.escape(name)}`", PAGE, re.MULTILINE)
 
 
 def test_every_state_is_named() -> None:
     assert f"# {', '.join(notifications.STATES)}" in PAGE
-    assert set(TOLD) <= set(message_text.WHAT)
+    assert set(NOTIFIED_KINDS) <= set(message_text.WHAT)

@@ -74,7 +74,7 @@ class Alert(Org):
 
 
 class AlertChange(Org):
-    """A line of an alert's history: what became of it (alerting.state_machine.KINDS), when, by whom, in which window.
+    """A line of an alert's history: what became of it (states.AlertChangeKind), when, by whom, in which window.
 
     `by`: null for dcmon itself. `result_revision`: of the result that changed it.
     """

@@ -1,0 +1,67 @@
+"""The states of results, alerts and notifications, as the database stores them and as the interfaces show them."""
+
+from enum import StrEnum
+
+
+class ResultState(StrEnum):
+    """The state of a monitor's result in one window. Only `OK` has values."""
+
+    OK = "OK"
+    INSUFFICIENT = "INSUFFICIENT"
+    NO_DATA = "NO_DATA"
+    ERROR = "ERROR"
+
+
+class AlertState(StrEnum):
+    """The state of a stored alert. A pending alert has violated windows, but not enough of them to fire."""
+
+    PENDING = "pending"
+    FIRING = "firing"
+    RESOLVED = "resolved"
+
+
+class ResolvedBy(StrEnum):
+    """Why an alert is resolved."""
+
+    RECOVERY = "recovery"  # enough windows without a violation
+    OPERATOR = "operator"  # a person resolved it
+    REVISION = "revision"  # a revised result removed the violation: the alert is retracted
+    RULE = "rule"  # its rule, or the monitor of its rule, was changed or deactivated
+    DELETION = "deletion"  # its model, version, monitor or rule was deleted
+
+
+class AlertChangeKind(StrEnum):
+    """The kind of a line in an alert's history. Receivers are notified of the kinds in `NOTIFIED_KINDS`."""
+
+    PENDING = "pending"
+    FIRING = "firing"
+    ESCALATED = "escalated"  # fires with a higher severity
+    DEESCALATED = "deescalated"  # fires with a lower severity
+    RESOLVED = "resolved"
+    REOPENED = "reopened"  # a revised result, or an operator, made a resolved alert fire again
+    RETRACTED = "retracted"  # a revised result removed the violation
+    CONFIRMED = "confirmed"  # a revised result of the alert's windows changed nothing
+    ACKNOWLEDGED = "acknowledged"
+    UNACKNOWLEDGED = "unacknowledged"
+
+
+NOTIFIED_KINDS = (
+    AlertChangeKind.FIRING,
+    AlertChangeKind.ESCALATED,
+    AlertChangeKind.DEESCALATED,
+    AlertChangeKind.RESOLVED,
+    AlertChangeKind.REOPENED,
+    AlertChangeKind.RETRACTED,
+    AlertChangeKind.ACKNOWLEDGED,
+)
+CLOSING_KINDS = (AlertChangeKind.RESOLVED, AlertChangeKind.RETRACTED)
+
+
+class NotificationState(StrEnum):
+    """The state of a notification in the outbox."""
+
+    WAITING = "waiting"
+    HELD = "held"  # a silence, a mute time or another alert holds it back
+    DELIVERED = "delivered"
+    DEAD = "dead"  # dcmon gave up after the last attempt
+    SUPERSEDED = "superseded"  # a newer notification about the same alert replaced it
