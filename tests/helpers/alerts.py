@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from dcmon.alerting import rules
+from dcmon.alerting import alert_payload, rules
 from dcmon.app import App
 from dcmon.db import Organization, work_queue
 from dcmon.db.tables.org import Alert, AlertRule, Notification
@@ -159,7 +159,9 @@ def hook(app: App, org: Organization, url: str, name: str = "team") -> None:
 def tell(app: App, org: Organization, alert_id: int, *kinds: str) -> None:
     for kind in kinds:
         with app.org(org) as session:
-            notifications.write(session, org, session.get_one(Alert, alert_id), kind, "https://dcmon.example")
+            notifications.write(
+                session, org, session.get_one(Alert, alert_id), kind, "https://dcmon.example", alert_payload.describe
+            )
     with app.public() as session:
         work_queue.ring(session, org.id, work_queue.Work.notify)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from dcmon.alerting import alert_payload
 from dcmon.app import App
 from dcmon.db.tables.org import Alert, Notification
 from dcmon.notifications import notifications, outbox, receivers, silences
@@ -44,11 +45,19 @@ class Box:
             for name, value in changed.items():
                 setattr(about, name, value)
             session.flush()
-            notifications.write(session, self.target.org, about, kind, URL)
+            notifications.write(session, self.target.org, about, kind, URL, alert_payload.describe)
 
     def claim(self, room: int = 64) -> list[ClaimedMessage]:
         with self.app.org(self.target.org) as session:
-            return outbox.claim(session, self.target.org, self.settings, URL, room=lambda _, __: room, now=self.now)
+            return outbox.claim(
+                session,
+                self.target.org,
+                self.settings,
+                URL,
+                alert_payload.describe,
+                room=lambda _, __: room,
+                now=self.now,
+            )
 
     def record(self, claimed: Sequence[ClaimedMessage], sent: Attempt = DONE) -> None:
         for each in claimed:

@@ -18,6 +18,7 @@ import pytest
 from sqlalchemy import text
 
 from dcmon import db
+from dcmon.alerting import alert_payload
 from dcmon.app import App
 from dcmon.db import work_queue
 from dcmon.embedded.process import wait_until
@@ -366,7 +367,14 @@ def test_what_was_claimed_too_long_ago_is_left_to_who_claims_it_next(telling: Ap
                 session.execute(
                     text("update notifications set lease_until = null, created_at = now() - interval '1 h'")
                 )
-                (claimed,) = outbox.claim(session, target.org, settings, telling.settings.url, lease=timedelta(hours=1))
+                (claimed,) = outbox.claim(
+                    session,
+                    target.org,
+                    settings,
+                    telling.settings.url,
+                    alert_payload.describe,
+                    lease=timedelta(hours=1),
+                )
             sending.send(target.org, replace(claimed, begun_by=claimed.begun_by - late * 3600))
             assert eventually(lambda: sending.busy(target.org.id) == [])
             assert len(at.requests) == came
@@ -388,5 +396,7 @@ def test_a_newer_state_that_is_written_while_the_older_is_claimed_waits_for_it(
 
     monkeypatch.setattr(outbox, "_repeat", meanwhile)
     with db.org_session(telling.engine, target.org) as session:
-        claimed = outbox.claim(session, target.org, telling.settings.webhooks, telling.settings.url)
+        claimed = outbox.claim(
+            session, target.org, telling.settings.webhooks, telling.settings.url, alert_payload.describe
+        )
     assert [(each.message.body["type"], each.notifications) for each in claimed] == [("alert.firing", 1)]

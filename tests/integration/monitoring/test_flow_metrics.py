@@ -18,7 +18,7 @@ from dcmon.ingestion.quarantine import Chosen
 from dcmon.ingestion.row_batch import Delivery
 from dcmon.jobs import evaluate, schedule
 from dcmon.monitoring import due_windows as due
-from dcmon.monitoring import evaluation, liveness, manual_runs, monitors, planner, row_loader
+from dcmon.monitoring import evaluation, liveness, manual_runs, monitors, planner, results, row_loader
 from dcmon.monitoring.monitors import MonitorSpec
 from dcmon.monitoring.row_loader import ReferenceCache
 from dcmon.settings import Evaluate
@@ -359,7 +359,12 @@ def test_a_rule_that_does_not_say_which_number_it_is_about_is_refused_wherever_i
             with pytest.raises(errors.InvalidInput, match=reason):
                 rules.change(session, made, rules.Change(condition=wanted))
             with pytest.raises(errors.InvalidInput, match=reason):
-                backtest.run(session, monitor_id, rules.policy(AlertRule(**POLICY, condition=condition)), HOUR)
+                backtest.run(
+                    session,
+                    monitor_id,
+                    rules.policy(AlertRule(**POLICY, condition=condition)),
+                    results.newest_span(session, monitor_id, HOUR),
+                )
         assert not rules.change(session, made, rules.Change(is_inhibited=False))
         assert len(rules.of_monitor(session, monitor_id)) == 1
 

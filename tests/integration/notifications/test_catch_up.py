@@ -5,7 +5,7 @@ from threading import Event, Thread
 
 import pytest
 
-from dcmon.alerting import alerts
+from dcmon.alerting import alert_payload, alerts
 from dcmon.app import App
 from dcmon.db.tables.org import Alert, Notification
 from dcmon.notifications import catch_up, notifications, receivers
@@ -34,7 +34,7 @@ def add(box: Box, name: str, **chosen: object) -> int:
     with box.app.org(box.target.org) as session:
         where = Address("webhook", ["https://late.example.org/x"])
         made, _ = receivers.add(session, name, where, [], box.settings, Subscription(**chosen))  # type: ignore[arg-type]
-        return catch_up.notify(session, box.target.org, made, URL)
+        return catch_up.notify(session, box.target.org, made, URL, alert_payload.describe)
 
 
 def widen(box: Box, name: str, **chosen: object) -> int:
@@ -42,7 +42,7 @@ def widen(box: Box, name: str, **chosen: object) -> int:
         webhook = receivers.find(session, name)
         known = catch_up.pending_alerts(session, box.target.org, webhook)
         receivers.set_subscription(session, webhook, Subscription(**chosen))  # type: ignore[arg-type]
-        return catch_up.notify(session, box.target.org, webhook, URL, but=known)
+        return catch_up.notify(session, box.target.org, webhook, URL, alert_payload.describe, but=known)
 
 
 def told(box: Box, name: str) -> list[tuple[int | None, str]]:
@@ -60,7 +60,9 @@ def test_a_receiver_that_is_added_late_is_told_once_of_what_fires(box: Box) -> N
     assert told(box, "late") == [(firing, "firing")]
     assert box.told() == ["firing"]
     with box.app.org(box.target.org) as session:
-        assert catch_up.notify(session, box.target.org, receivers.find(session, "late"), URL) == 0
+        assert (
+            catch_up.notify(session, box.target.org, receivers.find(session, "late"), URL, alert_payload.describe) == 0
+        )
     box.tell(firing, "resolved", state="resolved", told_severity=None)
     box.tell(low, "resolved", state="resolved", told_severity=None)
     assert told(box, "late") == [(firing, "firing"), (firing, "resolved")]
@@ -139,7 +141,7 @@ def test_an_alert_that_fires_while_a_receiver_is_added_is_not_missed(box: Box, i
             found = session.get_one(Alert, about)
             found.told_severity = "high"
             session.flush()
-            notifications.write(session, box.target.org, found, "firing", URL)
+            notifications.write(session, box.target.org, found, "firing", URL, alert_payload.describe)
             begun.set()
             go_on.wait(1)
 
@@ -147,7 +149,7 @@ def test_an_alert_that_fires_while_a_receiver_is_added_is_not_missed(box: Box, i
         with box.app.org(box.target.org) as session:
             where = Address("webhook", ["https://late.example.org/x"])
             made, _ = receivers.add(session, "late", where, [], box.settings)
-            catch_up.notify(session, box.target.org, made, URL)
+            catch_up.notify(session, box.target.org, made, URL, alert_payload.describe)
             begun.set()
             go_on.wait(1)
 

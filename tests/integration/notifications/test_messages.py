@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, update
 
-from dcmon.alerting import alert_views, alerts
+from dcmon.alerting import alert_payload, alert_views, alerts
 from dcmon.app import App
 from dcmon.db import work_queue
 from dcmon.db.tables.org import Notification
@@ -170,7 +170,11 @@ def test_a_crash_between_sending_and_writing_down_delivers_again_with_the_same_i
     put(telling, watched, 0, 0.5)
     with telling.org(watched.org) as session:
         soon = {"lease": timedelta(milliseconds=1), "now": datetime.now(UTC) + timedelta(seconds=1)}
-        claimed = only(outbox.claim(session, watched.org, telling.settings.webhooks, "https://d.example", **soon))
+        claimed = only(
+            outbox.claim(
+                session, watched.org, telling.settings.webhooks, "https://d.example", alert_payload.describe, **soon
+            )
+        )
     sent = integrations.send(claimed.to, claimed.message, DeliverySettings(telling.settings.webhooks))
     assert sent.is_delivered
     ring(telling, watched)
