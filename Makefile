@@ -1,7 +1,11 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
+WORKERS ?= 4
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Tests start hundreds of processes: compiling all modules anew in each would double the time.
+export PYTHONDONTWRITEBYTECODE :=
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -9,8 +13,12 @@ help:  ## Show what can be made
 demo: .venv/.demo  ## Run the whole system on a year of real flights
 	$(BIN)/dcmon demo $(ARGS)
 
-test: .venv/.dev .venv-sdk/.ready  ## Run all tests (Kafka's on a broker from a wheel)
-	$(BIN)/python -m pytest $(ARGS)
+test: .venv/.dev .venv-sdk/.ready  ## Run the tests of every day (Kafka's on a broker from a wheel)
+	$(PYTEST) -m "not thorough" $(ARGS)
+	$(MAKE) test-wheel
+
+test-thorough: .venv/.dev .venv-sdk/.ready  ## Run all tests, also those that take long: before a release
+	$(PYTEST) --hypothesis-profile thorough $(ARGS)
 	$(MAKE) test-wheel
 
 test-wheel: .venv/.dev  ## Build the wheel and run the acceptance tests of an installation against it
@@ -18,7 +26,7 @@ test-wheel: .venv/.dev  ## Build the wheel and run the acceptance tests of an in
 
 test-kafka: .venv/.dev  ## Run the Kafka tests on Apache Kafka (needs Maven and Java 17)
 	mvn -q -B -f tests/kafka/pom.xml dependency:copy-dependencies -DoutputDirectory=target/jars
-	DCMON_TEST_KAFKA=apache $(BIN)/python -m pytest -m kafka $(ARGS)
+	DCMON_TEST_KAFKA=apache $(PYTEST) -m "kafka and not thorough" $(ARGS)
 
 chaos: .venv/.dev  ## Kill everything 500 times while rows come in, or are watched, and compare (rows: needs Maven and Java 17; ARGS="--help")
 	$(if $(findstring monitors,$(ARGS)),,mvn -q -B -f tests/kafka/pom.xml dependency:copy-dependencies -DoutputDirectory=target/jars)

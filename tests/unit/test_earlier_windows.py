@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcmon.windows import ComparedWith, Comparison, Frequency, Window, WindowGrid, can_compare
+from tests.helpers.examples import examples
 from tests.unit.test_windows import changes, times, zones
 
 BERLIN, UTC_ZONE = ZoneInfo("Europe/Berlin"), ZoneInfo("UTC")
@@ -79,7 +80,6 @@ def law(local: ZoneInfo, time: datetime, comparing: Comparison, share: float) ->
             assert compared.start <= inside < compared.end
 
 
-@settings(deadline=None)
 @given(zones, times, comparings, st.floats(0, 0.99))
 def test_each_window_is_touched_by_every_moment_of_the_one_it_is_compared_with(
     local: ZoneInfo, time: datetime, comparing: Comparison, share: float
@@ -87,13 +87,13 @@ def test_each_window_is_touched_by_every_moment_of_the_one_it_is_compared_with(
     law(local, time, comparing, share)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(changes(), comparings, st.floats(0, 0.99))
 def test_so_it_is_beside_a_clock_change(change: tuple[ZoneInfo, datetime], comparing: Comparison, share: float) -> None:
     law(*change, comparing, share)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(changes(), comparings, st.floats(0, 0.99))
 def test_so_it_is_a_week_after_a_clock_change(
     change: tuple[ZoneInfo, datetime], comparing: Comparison, share: float

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from dcmon import errors, windows
 from dcmon.windows import Frequency, Window, WindowGrid, floor, step, time_zone
+from tests.helpers.examples import examples
 
 ZONES = sorted(available_timezones() - {"localtime", "Factory"})
 # Before 1973 some zones were off by odd minutes; dcmon takes samples from 1970 on.
@@ -58,7 +59,7 @@ def test_windows_contain_the_moment_and_tile(local: ZoneInfo, time: datetime, fr
     check(local, time, frequency, count)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(changes(), frequencies, units)
 def test_windows_contain_the_moment_and_tile_beside_a_clock_change(
     change: tuple[ZoneInfo, datetime], frequency: Frequency, count: int

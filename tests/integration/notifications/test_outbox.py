@@ -17,6 +17,7 @@ from dcmon.notifications.receivers import Address
 from dcmon.storage import models, versions
 from dcmon.storage.models import NewModel
 from dcmon.storage.versions import NewVersion
+from tests.helpers.examples import examples
 from tests.helpers.outbox import DONE, REFUSED, Box, ids
 from tests.integration.conftest import Target, only
 
@@ -118,7 +119,7 @@ def test_when_one_of_a_message_is_superseded_the_others_go_in_a_message_of_anoth
 
 
 @given(st.lists(st.sampled_from(["firing", "escalated", "resolved", "send", "fail", "wait"]), max_size=25))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_happens_a_receiver_ends_up_knowing_the_newest_state(box: Box, steps: list[str]) -> None:
     about, heard, written = box.alert(), list[tuple[int, str]](), list[str]()
     for step in [*steps, "wait", "send"]:

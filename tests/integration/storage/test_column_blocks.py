@@ -16,6 +16,7 @@ from dcmon.storage import column_blocks, models, references, sampling, versions
 from dcmon.storage.column_blocks import TooManyRows
 from dcmon.storage.models import NewModel
 from dcmon.storage.versions import NewVersion
+from tests.helpers.examples import examples
 
 START, END = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC)
 FEATURES = {
@@ -81,7 +82,7 @@ def compare(app: App, org: Organization, version_id: int, n: int, limit: int | N
         assert all(map(same, expected, found)), (name, expected, found)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(values, min_size=1, max_size=12), st.booleans())
 def test_columns_hold_what_the_rows_hold(app: App, org: Organization, rows: list[dict[str, Any]], whole: bool) -> None:
     version_id = logged(app, org, rows)

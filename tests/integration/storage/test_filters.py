@@ -18,6 +18,7 @@ from dcmon.storage.columns import LABEL, PREDICTION, TIME
 from dcmon.storage.filters import KNOWN_OPERATORS
 from dcmon.storage.models import NewModel
 from dcmon.storage.versions import NewVersion
+from tests.helpers.examples import examples
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 COLUMNS = {
@@ -118,7 +119,7 @@ def test_sql_chooses_the_rows_that_the_same_words_choose_in_python(
         names = sampling.fair_sample(session, model, version, START, end, 100).names
         compared = references.fair_sample(session, model, version, 100)
 
-        @settings(max_examples=300, deadline=None)
+        @settings(max_examples=examples(300))
         @given(st.lists(conditions(), max_size=3), st.integers(1, 70))
         def agree(chosen: list[dict[str, Any]], limit: int) -> None:
             filters = {"filters": chosen}

@@ -17,6 +17,7 @@ from dcmon.ingestion.offsets import Seek, Settled
 from dcmon.ingestion.pipeline import Direct
 from dcmon.storage import ledger
 from dcmon.storage.ledger import Outcome
+from tests.helpers.examples import examples
 from tests.integration.conftest import Target, labels, rows
 
 TOPIC = UUID(int=7), 0
@@ -72,7 +73,7 @@ moves = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(moves)
 def test_lines_that_moved_offsets_are_folded_and_tell_the_audit_the_same(
     target: Target, found: list[tuple[int, int, set[int], int, str]]

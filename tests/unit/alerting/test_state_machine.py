@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from dcmon.alerting.condition_parser import parse
 from dcmon.alerting.state_machine import Machine, Policy, fold
+from tests.helpers.examples import examples
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 LOOK = {"good": 0.0, "warning": 0.15, "bad": 0.25}
@@ -177,7 +178,7 @@ class Table(RuleBasedStateMachine):
             assert fold(self.seen, self.policy) == self.machine.episodes
 
 
-Table.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+Table.TestCase.settings = settings(max_examples=examples(60), stateful_step_count=30)
 TestTable = Table.TestCase
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dcmon.ingestion import audit
 from dcmon.ingestion.audit import Finding, Floors, Holding, Holdings, Line, Span
+from tests.helpers.examples import examples
 
 TOPIC = uuid.UUID(int=7)
 ORGS = (1, 2, 3)
@@ -195,7 +196,7 @@ def findings(
 
 
 @given(HISTORIES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 def test_any_honest_history_passes(steps: list[tuple[object, ...]]) -> None:
     assert findings(history(steps)) == []
 
@@ -204,7 +205,7 @@ COUNTS = ("taken", "stored", "duplicates", "quarantined", "dropped", "removed")
 
 
 @given(HISTORIES, st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 def test_a_changed_count_of_a_line_is_found(steps: list[tuple[object, ...]], data: st.DataObject) -> None:
     world = history(steps)
     changed = [(org, at) for org in ORGS for at in range(len(world.lines[org]))]
@@ -219,7 +220,7 @@ def test_a_changed_count_of_a_line_is_found(steps: list[tuple[object, ...]], dat
 
 
 @given(HISTORIES, st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 def test_a_lost_line_that_stored_rows_is_found(steps: list[tuple[object, ...]], data: st.DataObject) -> None:
     world = history(steps)
     lost = [(org, at) for org in ORGS for at, line in enumerate(world.lines[org]) if line.stored or line.quarantined]
@@ -231,7 +232,7 @@ def test_a_lost_line_that_stored_rows_is_found(steps: list[tuple[object, ...]], 
 
 
 @given(HISTORIES, st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 def test_a_gap_or_an_overlap_of_an_organization_is_found(steps: list[tuple[object, ...]], data: st.DataObject) -> None:
     world = history(steps)
     with_offsets = [(org, at) for org in ORGS for at, line in enumerate(world.lines[org]) if line.partition]
@@ -246,7 +247,7 @@ def test_a_gap_or_an_overlap_of_an_organization_is_found(steps: list[tuple[objec
 
 
 @given(HISTORIES, st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 def test_a_changed_span_is_found(steps: list[tuple[object, ...]], data: st.DataObject) -> None:
     world = history(steps)
     public = world.public()

@@ -11,6 +11,7 @@ from psycopg.adapt import PyFormat, Transformer
 
 from dcmon.storage import pg_binary, pg_copy
 from dcmon.storage.columns import TYPES
+from tests.helpers.examples import examples
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=80)
 floats = st.floats(allow_nan=False)
@@ -54,7 +55,7 @@ def tables(draw: st.DrawFn) -> tuple[list[str], list[tuple[Any, ...]]]:
     return kinds, draw(st.lists(row, max_size=12))
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(tables())
 def test_rows_are_encoded_as_psycopg_writes_them(table: tuple[list[str], list[tuple[Any, ...]]]) -> None:
     kinds, rows = table

@@ -23,6 +23,7 @@ from dcmon.ingestion.files.reader import Chunk
 from dcmon.ingestion.row_decoder import Rejected
 from dcmon.ingestion.row_types import label_shape, sample_shape
 from dcmon.storage.columns import Columns
+from tests.helpers.examples import examples
 
 COLUMNS = Columns(
     "binary",
@@ -126,7 +127,7 @@ def test_a_cell_becomes_a_value_or_a_reason(tmp_path: Path, column: str, text: s
     assert cell(tmp_path, column, text) == wanted
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.fixed_dictionaries(
@@ -277,7 +278,7 @@ def test_text_that_parquet_calls_bytes_is_text_and_other_bytes_are_rejected(tmp_
     assert (good["job"], bad) == ("Käse", "wrong_type job")
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(["a.csv", "a.csv.gz", "a.jsonl", "a.parquet"]), st.binary(max_size=300), st.booleans())
 def test_any_bytes_are_read_or_refused_with_a_sentence(tmp_path: Path, name: str, body: bytes, is_headed: bool) -> None:
     (tmp_path / name).write_bytes((",".join(HEADER).encode() + b"\n" if is_headed else b"") + body)
@@ -287,7 +288,7 @@ def test_any_bytes_are_read_or_refused_with_a_sentence(tmp_path: Path, name: str
     assert all(isinstance(each, str | dict) for each in found)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.text('"\n\r,a1;\\ \0', max_size=12), max_size=8))
 def test_whatever_stands_before_it_a_good_line_is_read(tmp_path: Path, before: list[str]) -> None:
     path = tmp_path / "a.csv"
