@@ -13,7 +13,6 @@ from dcmon.storage.versions import NewVersion
 from tests.acceptance.conftest import Dcmon
 from tests.conftest import Acme
 
-pytestmark = pytest.mark.timeout(900)
 COLUMNS = {"age": "numeric", "home town": "categorical"}
 START = datetime(2026, 3, 2, tzinfo=UTC)
 

@@ -10,8 +10,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from dcmon.embedded.process import wait_until
 from tests.acceptance.conftest import COMMAND, Dcmon, hears_ctrl_c, processes_of
+from tests.helpers.waiting import eventually
 
 SAMPLES, LABELS = 255_987, 249_435
 DAYS, WEEKS = 275, 39  # complete windows of April to December
@@ -40,7 +40,7 @@ class Demo:
     def result(self) -> dict[str, Any]:
         assert self.process.stdout is not None
         shown = self.process.stdout.read()
-        self.process.wait(120)
+        self.process.wait(300)
         self._reader.join()
         for pipe in (self.process.stdout, self.process.stderr):
             assert pipe is not None
@@ -57,7 +57,7 @@ def pid_of(dcmon: Dcmon, name: str) -> int:
 
 def test_the_whole_way_with_workers_killed_in_the_middle(dcmon: Dcmon, data_dir: Path) -> None:
     demo = Demo(dcmon)
-    assert wait_until(lambda: demo.says("ALERT"), 120), demo.said
+    assert eventually(lambda: demo.says("ALERT")), demo.said
     for victim in ("evaluate", "serve"):
         os.kill(pid_of(dcmon, victim), signal.SIGKILL)
     shown = demo.result()
@@ -91,12 +91,12 @@ def test_the_whole_way_with_workers_killed_in_the_middle(dcmon: Dcmon, data_dir:
 
 def test_ctrl_c_in_the_middle_leaves_nothing_behind_and_the_next_one_goes_on(dcmon: Dcmon, data_dir: Path) -> None:
     demo = Demo(dcmon)
-    assert wait_until(lambda: demo.says("Replaying"), 120), demo.said
-    assert wait_until(lambda: json.loads((data_dir / "demo.json").read_text())["go_on"] > "2013-04-20", 60)
+    assert eventually(lambda: demo.says("Replaying")), demo.said
+    assert eventually(lambda: json.loads((data_dir / "demo.json").read_text())["go_on"] > "2013-04-20")
     demo.process.send_signal(signal.SIGINT)
-    demo.process.communicate(timeout=60)
+    demo.process.communicate(timeout=300)
 
     assert demo.process.returncode == 130
-    assert wait_until(lambda: processes_of(data_dir) == [], 20, every=0.2)
+    assert eventually(lambda: processes_of(data_dir) == [], every=0.2)
     assert not any("Traceback" in line for line in demo.said)
     assert json.loads((data_dir / "demo.json").read_text())["go_on"] > "2013-04-20"

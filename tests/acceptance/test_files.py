@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import Engine, text
 
 from dcmon import db
-from dcmon.embedded.process import wait_until
 from tests.acceptance.conftest import COMMAND, Dcmon
 from tests.conftest import Acme
 from tests.helpers.s3_server import Server, server
+from tests.helpers.waiting import eventually
 
 HEADER = "_dc_sample_id,_dc_time,_dc_prediction,age,job\n"
 
@@ -83,7 +83,7 @@ def test_columns_of_other_names_and_labels_from_standard_input(credit: Dcmon, tm
     done = subprocess.run(
         [COMMAND, "-o", "json", "ingest", "file", "-", "--model", "credit", "--labels", "--format", "jsonl"],
         input='{"_dc_sample_id": "a", "_dc_label": 1}\n', env=credit.environment, cwd="/", capture_output=True,
-        text=True, timeout=60, check=True,
+        text=True, timeout=300, check=True,
     )  # fmt: skip
     assert json.loads(done.stdout)[0]["stored"] == 1
 
@@ -138,9 +138,9 @@ def test_an_interrupted_load_is_gone_on_from(credit: Dcmon, engine: Engine, acme
             return int(session.scalar(text("select coalesce(max(next_row), 0) from ingested_files")) or 0)
 
     process = credit.start("ingest", "file", str(path), "--model", "credit")
-    assert wait_until(lambda: rows_in() > 0, 60, every=0.01)
+    assert eventually(lambda: rows_in() > 0, every=0.01)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=300)
 
     assert process.returncode == 130, said
     assert "type the same again" in said

@@ -52,7 +52,7 @@ def test_a_dry_run_of_the_migration_changes_nothing(with_url: Callable[[str], Dc
 @pytest.mark.skipif(sys.platform != "linux", reason="limits are Linux's")
 def test_a_full_disk_is_a_sentence(dcmon: Dcmon) -> None:
     done = subprocess.run(
-        [COMMAND, "up"], env=dcmon.environment, capture_output=True, text=True, check=False, cwd="/", timeout=60,
+        [COMMAND, "up"], env=dcmon.environment, capture_output=True, text=True, check=False, cwd="/", timeout=300,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
     )  # fmt: skip
     assert done.returncode != 0

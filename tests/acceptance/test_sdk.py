@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import Engine, text
 
 from dcmon import db
-from dcmon.embedded.process import wait_until
 from tests.acceptance.conftest import Dcmon, free_port
 from tests.conftest import Acme
 from tests.helpers.paths import ROOT
+from tests.helpers.waiting import eventually
 
 SDK = Path(os.environ.get("DCMON_TEST_SDK_PYTHON") or ROOT / ".venv-sdk" / "bin" / "python")
 SHARED = ["Feature Drift", "Label Drift", "Mixed Nulls", "New Category Train-Test", "Percent Of Nulls", "Performance"]
@@ -26,10 +26,10 @@ def served(database_url: str, data_dir: Path, acme: Acme) -> Iterator[Dcmon]:
     """`dcmon serve` on a migrated database."""
     made = Dcmon(data_dir, free_port(), {"DCMON_DATABASE_URL": database_url})
     process = made.start("serve")
-    assert wait_until(lambda: _answers(made.port), 30), process.communicate(timeout=5)
+    assert eventually(lambda: _answers(made.port)), process.communicate(timeout=300)
     yield made
     process.terminate()
-    process.communicate(timeout=15)
+    process.communicate(timeout=300)
     assert process.returncode == 0
 
 
@@ -48,7 +48,7 @@ def session(served: Dcmon, token: str, task: str) -> dict[str, Any]:
     script = ROOT / "tests" / "acceptance" / "sdk_session.py"
     done = subprocess.run(
         [str(SDK), str(script), served.url, token, task], cwd="/", capture_output=True, text=True, check=False,
-        timeout=120,
+        timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     seen: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -12,6 +12,7 @@ import pytest
 
 from dcmon.embedded.process import wait_until
 from tests.acceptance.conftest import Dcmon
+from tests.helpers.waiting import eventually
 
 QUICK = {
     "DCMON_WATCH__EVERY": "1",
@@ -86,14 +87,14 @@ class Machines:
             each.terminate()
         for each in self.running.values():
             with suppress(Exception):
-                each.communicate(timeout=20)
+                each.communicate(timeout=300)
 
     def status(self) -> tuple[int, dict[str, Any]]:
         done = self.dcmon("-o", "json", "status")
         return done.returncode, json.loads(done.stdout) if done.stdout else {}
 
-    def exits_with(self, code: int, seconds: float = 60) -> bool:
-        return wait_until(lambda: self.status()[0] == code, seconds, every=0.5)
+    def exits_with(self, code: int) -> bool:
+        return eventually(lambda: self.status()[0] == code, every=0.5)
 
     def conditions(self) -> set[tuple[str, str]]:
         return {(each["name"], each["subject"]) for each in self.status()[1]["conditions"]}
@@ -119,8 +120,8 @@ def test_what_is_killed_is_missed_said_and_told_and_the_heart_stops(machines: Ma
     for kind in ("evaluate", "notify", "scheduler", "serve"):
         machines.start(kind)
     assert machines.exits_with(0)
-    assert wait_until(lambda: {each["kind"] for each in machines.status()[1]["workers"]} == set(machines.running), 30)
-    assert wait_until(lambda: receiver.count("/beat") >= 2, 30)
+    assert eventually(lambda: {each["kind"] for each in machines.status()[1]["workers"]} == set(machines.running))
+    assert eventually(lambda: receiver.count("/beat") >= 2)
     assert dcmon("status", "--quiet").stdout == ""
 
     machines.kill("scheduler")
@@ -134,7 +135,7 @@ def test_what_is_killed_is_missed_said_and_told_and_the_heart_stops(machines: Ma
 
     machines.start("scheduler")
     assert machines.exits_with(0)
-    assert wait_until(lambda: receiver.count("/beat") > beats, 30)
+    assert eventually(lambda: receiver.count("/beat") > beats)
 
     machines.kill("notify")
     assert machines.exits_with(8)
@@ -147,7 +148,7 @@ def test_what_is_killed_is_missed_said_and_told_and_the_heart_stops(machines: Ma
     machines.start("notify")
     assert machines.exits_with(0)
     told = [("dcmon.firing", "no worker: notify"), ("dcmon.resolved", "no worker: notify")]
-    assert wait_until(lambda: receiver.conditions() == told, 30), receiver.conditions()
+    assert eventually(lambda: receiver.conditions() == told), receiver.conditions()
 
 
 def test_without_a_database_the_status_says_so_and_exits_with_seven(with_url: Callable[[str], Dcmon]) -> None:

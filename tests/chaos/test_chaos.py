@@ -16,7 +16,6 @@ def require_well(course: Course) -> None:
     assert min(result.verdict.counts[name] for name in ("samples", "labels", "duplicates", "quarantined")) > 50
 
 
-@pytest.mark.timeout(600)
 def test_nothing_is_lost_or_doubled_on_the_straight_way() -> None:
     require_well(Course(seed=11, broker="none", kills=KILLS, seconds=240, between=1))
 

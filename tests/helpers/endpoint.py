@@ -11,8 +11,8 @@ import urllib3
 import uvicorn
 
 from dcmon.app import App
-from dcmon.embedded.process import wait_until
 from dcmon.http import api
+from tests.helpers.waiting import eventually
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Endpoint:
     def request(self, method: str, path: str, body: bytes = b"", **headers: str) -> urllib3.BaseHTTPResponse:
         said = {"authorization": f"Basic {self.token}", **headers}
         return self.pool.request(
-            method, f"{self.url}/api/v1/{path}", body=body, headers=said, retries=False, timeout=60
+            method, f"{self.url}/api/v1/{path}", body=body, headers=said, retries=False, timeout=300
         )
 
     def samples(self, version_id: int, rows: Sequence[bytes], **headers: str) -> urllib3.BaseHTTPResponse:
@@ -53,10 +53,10 @@ def serving(app: App, token: str) -> Iterator[Endpoint]:
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
-        assert wait_until(lambda: server.started, 20, every=0.01)
+        assert eventually(lambda: server.started, every=0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
         with urllib3.PoolManager() as pool:
             yield Endpoint(f"http://127.0.0.1:{port}", token, pool)
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(300)

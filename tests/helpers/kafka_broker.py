@@ -88,7 +88,7 @@ class Apache:
         self._java = ["java", "-Xmx512m", "-cp", f"{JARS}/*"]
         self._process: subprocess.Popen[bytes] | None = None
         formatted = [*self._java, "kafka.tools.StorageTool", "format", "-t", uuid.uuid4().hex[:22]]
-        subprocess.run([*formatted, "-c", str(self._settings)], check=True, capture_output=True, timeout=60)
+        subprocess.run([*formatted, "-c", str(self._settings)], check=True, capture_output=True, timeout=300)
 
     @property
     def is_running(self) -> bool:
@@ -127,7 +127,7 @@ def _begun(command: list[str]) -> "subprocess.Popen[bytes]":
 
 
 def _wait(process: "subprocess.Popen[bytes]", address: str) -> None:
-    if not wait_until(lambda: process.poll() is not None or _answers(address), 60):
+    if not wait_until(lambda: process.poll() is not None or _answers(address), 300):
         raise RuntimeError(f"the broker does not answer at {address}")
     if process.poll() is not None:
         raise RuntimeError(f"the broker ended with {process.returncode}")

@@ -73,7 +73,7 @@ class Server:
             output=DEVNULL,
             on_parent_death=signal.SIGKILL,
         )  # fmt: skip
-        assert process.wait_until(self._answers, 30)
+        assert process.wait_until(self._answers, 300)
 
     def stop(self) -> None:
         process.stop(self.running, signal.SIGTERM, 10)

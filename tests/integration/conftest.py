@@ -17,13 +17,13 @@ from sqlalchemy import Engine, text
 from dcmon import db
 from dcmon.app import App
 from dcmon.db import Organization
-from dcmon.embedded.process import wait_until
 from dcmon.output import Output
 from dcmon.settings import Kafka, Settings
 from dcmon.storage import models, versions
 from dcmon.storage.models import NewModel
 from dcmon.storage.versions import NewVersion
 from tests.helpers.kafka_broker import broker
+from tests.helpers.waiting import eventually as eventually
 
 
 @pytest.fixture(scope="session")
@@ -135,14 +135,9 @@ def running(job: Callable[[App, threading.Event], None], app: App) -> Iterator[t
         yield thread
     finally:
         stop.set()
-        thread.join(30)
+        thread.join(300)
     if raised:
         raise raised[0]
-
-
-def eventually(is_true: Callable[[], bool], seconds: float = 90) -> bool:
-    """Whether something comes true in time."""
-    return wait_until(is_true, seconds, every=0.05)
 
 
 def only(found: Sequence[Any]) -> Any:

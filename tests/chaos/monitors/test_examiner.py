@@ -29,7 +29,6 @@ from tests.conftest import _administer, _database
 from tests.helpers.paths import ROOT
 from tests.integration.conftest import running
 
-pytestmark = pytest.mark.timeout(600)
 Connection = psycopg.Connection[dict[str, Any]]
 
 

@@ -25,7 +25,6 @@ from tests.helpers.paths import ROOT
 from tests.integration.conftest import Target, eventually, running
 
 # Each process that asks what a check is like loads deepchecks: seconds, and more where others work.
-pytestmark = pytest.mark.timeout(600)
 SOURCE = ROOT / "tests" / "helpers" / "own_checks"
 
 
@@ -95,7 +94,7 @@ def test_an_own_check_is_run_on_windows_and_alone_with_its_parameters(
     labels += [{"_dc_sample_id": "1/1", "_dc_label": "1"}]
     app.ingestion.take_labels(target.org, target.model_id, [json.dumps(each).encode() for each in labels])
     with running(evaluate.run, app):
-        assert eventually(lambda: sum(map(len, stored(app, target).values())) == 6, 120)
+        assert eventually(lambda: sum(map(len, stored(app, target).values())) == 6)
     found = stored(app, target)
     assert [each.metrics for each in found[spans]] == [{"Span": span(0)}, {"Span": span(1)}]
     assert [each.state for each in found[wider]] == ["NO_DATA", "OK"]
@@ -143,7 +142,7 @@ def test_where_the_package_is_missing_results_say_so(app: App, target: Target, i
         for number in range(2):
             log_day(app, target, number)
         with running(evaluate.run, app):
-            assert eventually(lambda: len(stored(app, target)) == 1, 120)
+            assert eventually(lambda: len(stored(app, target)) == 1)
     [[result]] = stored(app, target).values()
     assert result.state == "ERROR"
     assert result.reason is not None

@@ -23,7 +23,7 @@ def dcmon(
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DCMON_")}
     environment |= {"DCMON_DATA_DIR": str(data_dir), **({"DCMON_DATABASE_URL": url} if url else {}), **settings}
     command = [sys.executable, "-m", "dcmon", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
 def refused(done: "subprocess.CompletedProcess[str]", code: int, sentence: str) -> None:

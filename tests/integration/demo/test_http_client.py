@@ -112,7 +112,7 @@ def test_a_peer_that_is_down_is_waited_for() -> None:
         sender.start()
         time.sleep(0.5)
         with peer(fine, port) as (_, seen):
-            sender.join(10)
+            sender.join(300)
             assert len(seen) == 1
 
 

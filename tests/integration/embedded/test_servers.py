@@ -12,6 +12,7 @@ import redis
 
 from dcmon import errors
 from dcmon.embedded import postgres, process, valkey
+from tests.helpers.waiting import eventually
 
 
 def count(url: str) -> int:
@@ -109,7 +110,7 @@ def test_postgresql_dies_with_whoever_started_it(data_dir: Path) -> None:
     parent.kill()
     parent.communicate()
 
-    assert process.wait_until(lambda: not process.is_alive(server), 20)
+    assert eventually(lambda: not process.is_alive(server))
 
 
 def test_valkey_answers_with_its_password_only_and_stops(data_dir: Path) -> None:

@@ -160,7 +160,7 @@ def test_who_leads_is_seen_from_outside_and_its_rounds_are_written_down(app: App
     with Leadership(app.engine) as leadership:
         assert leadership.holds()
         assert gather(app).is_led
-    assert eventually(lambda: not gather(app).is_led, 5)
+    assert eventually(lambda: not gather(app).is_led)
 
 
 def test_a_sign_of_life_ends_with_its_process_and_a_loop_that_stands_still_is_known(

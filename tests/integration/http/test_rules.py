@@ -112,4 +112,4 @@ def test_a_link_about_another_organization_shows_no_alert_of_ones_own(endpoint: 
 
 
 def look(endpoint: Endpoint, path: str, **headers: str) -> urllib3.BaseHTTPResponse:
-    return endpoint.pool.request("GET", f"{endpoint.url}/alerts/{path}", headers=headers, retries=False, timeout=60)
+    return endpoint.pool.request("GET", f"{endpoint.url}/alerts/{path}", headers=headers, retries=False, timeout=300)

@@ -255,14 +255,14 @@ def test_serve_starts_without_postgresql_and_broker_and_answers_when_they_come(p
     try:
         with urllib3.PoolManager() as pool:
             client = Endpoint(f"http://127.0.0.1:{port}", place.token, pool)
-            assert eventually(lambda: answers(client), 60)
+            assert eventually(lambda: answers(client))
             assert refused_for_now(client.samples(place.target.version_id, rows(0, 1)))
             place.start()
             assert eventually(lambda: "Kafka" in said(client.samples(place.target.version_id, rows(0, 1))))
             with tansu(broker_port):
                 assert eventually(lambda: client.samples(place.target.version_id, rows(0, 1)).status == 200)
         process.send_signal(signal.SIGTERM)
-        _, stderr = process.communicate(timeout=30)
+        _, stderr = process.communicate(timeout=300)
     finally:
         process.kill()
         process.wait()

@@ -69,7 +69,7 @@ def test_the_audit_is_silent_whatever_befalls_the_worker(buffered: App, target: 
     looks += found(buffered)
     with worker(buffered):
         again = "select sum(duplicates) from batches where kind = 'samples'"
-        assert eventually(lambda: (target.scalar(again), other.scalar(again)) == (3006, 3006), 60)
+        assert eventually(lambda: (target.scalar(again), other.scalar(again)) == (3006, 3006))
         looks += found(buffered)
 
     assert looks == []

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
-import pytest
 from sqlalchemy import Engine, text
 
 from dcmon.app import App
@@ -103,7 +102,6 @@ WANTED = {
 }  # fmt: skip
 
 
-@pytest.mark.timeout(300)
 def test_a_worker_that_dies_at_any_step_loses_and_doubles_nothing(app: App, engine: Engine) -> None:
     """An organization and topics of its own for each step at which the first process dies; a second one ends it."""
     step = 0

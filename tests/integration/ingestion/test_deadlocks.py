@@ -70,7 +70,7 @@ def at_once(*works: Callable[[], None]) -> None:
 
     def run(work: Callable[[], None]) -> None:
         try:
-            start.wait(30)
+            start.wait(300)
             work()
         except BaseException as error:
             raised.append(error)
@@ -79,7 +79,7 @@ def at_once(*works: Callable[[], None]) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120)
+        thread.join(300)
     if raised:
         raise raised[0]
 

@@ -30,7 +30,7 @@ def _made_again(kafka: Kafka, target: Target) -> None:
     samples, before = door.topic(kafka, "samples"), door.ensure_topics(kafka)
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
     admin.delete_topics([samples])[samples].result()
-    assert eventually(lambda: door.ensure_topics(kafka)[samples] != before[samples], 10)
+    assert eventually(lambda: door.ensure_topics(kafka)[samples] != before[samples])
     producer = door.Producer(kafka)  # the other one does not know yet that its topic is another
     packed = message_format.pack(target.org.id, "samples", target.version_id, datetime.now(UTC), rows(500, 100), 10)
     producer.send(samples, packed)
@@ -56,7 +56,7 @@ def test_a_topic_that_was_made_again_stops_the_worker_until_somebody_decides(buf
 
     seek(buffered, "--to", "beginning", "--yes")
     with running(ingest.run, buffered):
-        assert eventually(lambda: target.samples == 600, 60)
+        assert eventually(lambda: target.samples == 600)
 
 
 @pytest.mark.skipif(
@@ -73,7 +73,7 @@ def test_a_topic_that_is_made_again_under_a_worker_stops_it(
             buffered.ingestion.take_samples(target.org, target.version_id, rows(0, 500))
             assert eventually(lambda: target.samples == 500)
             _made_again(buffered.settings.kafka, target)
-            assert eventually(lambda: not worker.is_alive(), 60)
+            assert eventually(lambda: not worker.is_alive())
 
     with pytest.raises(TopicRemade):
         made_again_under_a_worker()
@@ -96,7 +96,7 @@ def test_a_log_that_lost_its_end_stops_the_worker_until_somebody_decides(
     seek(buffered, "--to", "beginning", "--yes")
     buffered.ingestion.take_samples(target.org, target.version_id, rows(500, 100))
     with running(ingest.run, buffered):
-        assert eventually(lambda: target.samples == 600, 60)
+        assert eventually(lambda: target.samples == 600)
 
 
 def test_what_others_read_since_is_no_lost_end_for_who_gets_a_partition_back(kafka: Kafka) -> None:
@@ -114,7 +114,7 @@ def test_what_others_read_since_is_no_lost_end_for_who_gets_a_partition_back(kaf
     send(100)
     with closing(door.Consumer(kafka, lambda _, partition: floors[partition])) as consumer:
         read = list[door.Received]()
-        assert eventually(lambda: read.extend(consumer.read(100, 1)) or len(read) == 100, 60)
+        assert eventually(lambda: read.extend(consumer.read(100, 1)) or len(read) == 100)
         consumer.require_reached()
 
         consumer._consumer.pause([place])  # as if it were another member's
@@ -140,7 +140,7 @@ def test_a_seek_reads_again_and_stores_nothing_twice(buffered: App, target: Targ
 
     seek(buffered, "--to", "beginning", "--yes")
     with running(ingest.run, buffered):
-        assert eventually(lambda: target.samples == 500, 60)
+        assert eventually(lambda: target.samples == 500)
         assert eventually(lambda: public(buffered, "select sum(next_offset) from ingest_floor") == 10)
 
     assert target.scalar("select sum(duplicates) from batches") == 380

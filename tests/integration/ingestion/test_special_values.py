@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +182,7 @@ def test_each_value_is_stored_or_quarantined_straight(direct: Endpoint, odd: Tar
 @pytest.mark.kafka
 def test_each_value_is_stored_or_quarantined_through_the_broker(through_broker: Endpoint, odd: Target) -> None:
     assert post(through_broker, odd, ROWS) == 200
-    assert eventually(lambda: sum(reasons(odd).values()) == len(ROWS), 60)
+    assert eventually(lambda: sum(reasons(odd).values()) == len(ROWS))
     assert reasons(odd) == WANTED
     with db.public_session(odd.engine) as session:
         assert session.scalar(text("select count(*) from dead_letters")) == 0
@@ -268,7 +267,7 @@ def test_each_label_is_stored_or_quarantined_straight(direct: Endpoint, odd: Tar
 @pytest.mark.kafka
 def test_each_label_is_stored_or_quarantined_through_the_broker(through_broker: Endpoint, odd: Target) -> None:
     assert through_broker.labels(odd.model_id, label_rows()).status == 200
-    assert eventually(lambda: sum(label_reasons(odd).values()) == sum(LABELS_WANTED.values()), 60)
+    assert eventually(lambda: sum(label_reasons(odd).values()) == sum(LABELS_WANTED.values()))
     assert label_reasons(odd) == LABELS_WANTED
 
 
@@ -298,4 +297,4 @@ def test_a_message_of_another_producer_with_a_row_that_is_no_json_costs_that_row
     producer.send(kafka.topic(settings, "samples"), [message.encode()])
     producer.close()
     with running(ingest.run, buffered):
-        assert eventually(lambda: reasons(odd) == Counter([STORED, "malformed"]), timedelta(seconds=30).total_seconds())
+        assert eventually(lambda: reasons(odd) == Counter([STORED, "malformed"]))

@@ -72,7 +72,7 @@ def test_a_worker_killed_in_the_middle_loses_and_doubles_nothing(buffered: App, 
         first_worker.send_signal(signal.SIGKILL)
         first_worker.wait()
     with worker(buffered):
-        assert eventually(lambda: target.samples >= 6000, 60)
+        assert eventually(lambda: target.samples >= 6000)
 
     assert target.samples == 6000
     assert target.scalar("select sum(taken) from batches") == 6000
@@ -84,14 +84,14 @@ def test_a_worker_drains_and_leaves_when_it_is_asked_to(buffered: App, target: T
     with worker(buffered) as process:
         assert eventually(lambda: target.samples == 100)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(300) == 0
 
 
 def test_two_workers_share_a_topic(buffered: App, target: Target) -> None:
     with running(ingest.run, buffered), App(buffered.settings, buffered.output) as other, running(ingest.run, other):
         for first in range(0, 2000, 200):
             buffered.ingestion.take_samples(target.org, target.version_id, rows(first, 200))
-        assert eventually(lambda: target.samples >= 2000, 60)
+        assert eventually(lambda: target.samples >= 2000)
 
     assert target.samples == 2000
 

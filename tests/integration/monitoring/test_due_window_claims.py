@@ -6,7 +6,6 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from sqlalchemy import select, text
 
 from dcmon import db
@@ -20,8 +19,6 @@ from dcmon.storage import models
 from dcmon.tenancy import provisioning
 from dcmon.windows import Frequency
 from tests.integration.conftest import Target, eventually, new_target, rows, running
-
-pytestmark = pytest.mark.timeout(900)
 
 
 def watch(app: App, target: Target, frequency: Frequency = Frequency.DAY) -> int:
@@ -54,6 +51,7 @@ def test_windows_of_a_worker_that_was_killed_are_taken_over_within_15_seconds(
         holding.execute(text(f"lock table {target.org.schema}.{table} in access exclusive mode"))
         worker = subprocess.Popen([sys.executable, "-m", "dcmon", "worker", "start", "evaluate"], env=environment)
         assert eventually(lambda: target.scalar("select count(*) from due_windows where lease_until > now()") == 3)
+        assert target.scalar("select max(lease_until) - now() <= interval '15 seconds' from due_windows")
         os.kill(worker.pid, signal.SIGKILL)
         worker.wait()
 
@@ -63,9 +61,9 @@ def test_windows_of_a_worker_that_was_killed_are_taken_over_within_15_seconds(
         with app.org(target.org) as session:
             return picked is not None and len(due_windows.claim(session, 8, timedelta(0))) == 3
 
-    assert eventually(taken_over, 15)
+    assert eventually(taken_over)
     with running(evaluate.run, app):
-        assert eventually(lambda: len(stored(target)) == 3, 300)
+        assert eventually(lambda: len(stored(target)) == 3)
     assert [revision for _, revision in stored(target)] == [1, 1, 1]
 
 
@@ -81,7 +79,7 @@ def test_one_organization_with_many_windows_starves_nobody(app: App, target: Tar
     with running(evaluate.run, app):
         assert eventually(lambda: len(stored(target)) > 8)
         log(app, other, 3000)
-        assert eventually(lambda: stored(other) != [], 300)
+        assert eventually(lambda: stored(other) != [])
         assert target.scalar("select count(*) from due_windows where window_end < '2026-03-20'") > 100
 
 
@@ -158,6 +156,6 @@ def test_a_window_larger_than_its_bound_is_an_error_that_says_what_to_do(app: Ap
     small = app.settings.model_copy(update={"evaluate": app.settings.evaluate.model_copy(update={"memory": 50_000})})
     with App(small, app.output) as bounded, running(evaluate.run, bounded):
         log(app, target, 3000)
-        assert eventually(lambda: stored(target) != [], 300)
+        assert eventually(lambda: stored(target) != [])
     assert "take more than 12,500 bytes" in target.scalar("select reason from results")
     assert target.scalar("select state from results") == "ERROR"

@@ -36,7 +36,6 @@ from dcmon.windows import Frequency
 from tests.conftest import _administer, _database
 from tests.integration.conftest import eventually, running
 
-pytestmark = pytest.mark.timeout(600)
 FEATURES = {
     "carrier": "categorical", "origin": "categorical", "hour": "integer", "distance": "numeric", "dep_delay": "numeric",
 }  # fmt: skip
@@ -149,7 +148,7 @@ def found(server_url: str, template: str, tmp_path_factory: pytest.TempPathFacto
         model_id, version_id = build(app, org, january)
         log(app, org, model_id, version_id, february)
         with running(evaluate.run, app):
-            assert eventually(lambda: evaluated(app, org) == 3 * DAYS, 300)
+            assert eventually(lambda: evaluated(app, org) == 3 * DAYS)
         yield alerts_of(app, org)
     _administer(server_url, f"drop database {name} with (force)")
 

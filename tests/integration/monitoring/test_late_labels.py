@@ -102,11 +102,11 @@ def test_labels_that_come_three_months_late_revise_each_window_and_tell_of_what_
         hook(told, target.org, to.url)
         log(told, target, first)
         # With the last one, which its one row and the clock complete.
-        assert eventually(lambda: found(target, "NO_DATA", 1) == DAYS + 1, 120), "without labels no window has a value"
+        assert eventually(lambda: found(target, "NO_DATA", 1) == DAYS + 1), "without labels no window has a value"
         assert target.scalar("select count(*) from alerts") == 0
 
         told.ingestion.take_labels(target.org, target.model_id, [row for day in range(DAYS) for row in labels(day)])
-        assert eventually(lambda: found(target, "OK", 2) == DAYS, 120)
+        assert eventually(lambda: found(target, "OK", 2) == DAYS)
         assert eventually(lambda: len(to.requests) == 1)
         assert eventually(lambda: states(told, target) == ["delivered"])
 

@@ -66,8 +66,8 @@ def test_each_impossible_value_is_a_state_with_its_reason_and_is_not_tried_again
         log_day(app, target, number)
     open_windows = "select count(*) from due_windows where window_end <= '2026-03-03'"
     with running(evaluate.run, app):
-        assert eventually(lambda: len(found(app, target, target.version_id)) == 10, 60)
-        assert eventually(lambda: target.scalar(open_windows) == 0, 60)
+        assert eventually(lambda: len(found(app, target, target.version_id)) == 10)
+        assert eventually(lambda: target.scalar(open_windows) == 0)
     said = found(app, target, target.version_id)
     assert said["no earlier"][0] == "OK"
     expected = {
@@ -104,12 +104,12 @@ def test_labels_that_no_sampled_row_has_and_references_without_them_are_told_fro
     for number in (0, 1):
         log_day(app, target, number)
     with small, running(evaluate.run, small):
-        assert eventually(lambda: len(found(app, target, target.version_id)) == 2, 60)
+        assert eventually(lambda: len(found(app, target, target.version_id)) == 2)
     reason = "No row of the window has a label. It is evaluated again when there are some."
     assert set(found(app, target, target.version_id).values()) == {("NO_DATA", reason)}
     label(app, target, dict.fromkeys(range(300), "1"))
     with App(small.settings, app.output) as again, running(evaluate.run, again):
         assert eventually(
-            lambda: found(app, target, target.version_id)["reference unlabelled"][1].startswith("No row of the ref"), 60
+            lambda: found(app, target, target.version_id)["reference unlabelled"][1].startswith("No row of the ref")
         )
-        assert eventually(lambda: found(app, target, target.version_id)["unlabelled"][0] == "OK", 60)
+        assert eventually(lambda: found(app, target, target.version_id)["unlabelled"][0] == "OK")

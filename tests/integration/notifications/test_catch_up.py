@@ -162,10 +162,10 @@ def test_an_alert_that_fires_while_a_receiver_is_added_is_not_missed(box: Box, i
 def _one_after_the_other(threads: list[Thread], begun: Event) -> None:
     """The second begins when the first has done its work and not committed yet."""
     threads[0].start()
-    begun.wait(10)
+    begun.wait(300)
     threads[1].start()
     for each in threads:
-        each.join(20)
+        each.join(300)
 
 
 def test_a_receiver_that_comes_late_is_not_repeated_to_at_once(box: Box) -> None:

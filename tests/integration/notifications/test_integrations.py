@@ -22,12 +22,12 @@ import pytest
 from pydantic import SecretStr
 
 from dcmon import db
-from dcmon.embedded.process import wait_until
 from dcmon.notifications import integrations, receivers
 from dcmon.notifications.http_delivery import Attempt
 from dcmon.notifications.integrations.base import DeliverySettings, DeliveryTarget, Message
 from dcmon.settings import Smtp, Webhooks
 from tests.helpers.alerts import ALLOWED, OK, Receiver, answers, certificate_of, drip, receiver
+from tests.helpers.waiting import eventually
 from tests.integration.conftest import Target
 from tests.unit.notifications.test_integrations import many, notification
 
@@ -426,7 +426,7 @@ def test_a_command_that_does_not_end_is_killed_with_all_it_started(tmp_path: Pat
     assert sent.error == "The command did not end within 1 s and was killed."
     assert sent.seconds < 3
     child = int((tmp_path / "pid").read_text())
-    assert wait_until(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie", 5)
+    assert eventually(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie")
 
 
 def test_what_a_command_leaves_behind_does_not_hold_us_up() -> None:

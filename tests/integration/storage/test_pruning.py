@@ -329,7 +329,7 @@ def test_ingestion_and_pruning_beside_each_other_lose_and_double_nothing(target:
     threads = [threading.Thread(target=ingest, args=(part,)) for part in range(2)]
     for thread in threads:
         thread.start()
-    assert ready.wait(60)
+    assert ready.wait(300)
     while any(thread.is_alive() for thread in threads):
         pruned(target)
     pruned(target)

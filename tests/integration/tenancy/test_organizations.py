@@ -137,7 +137,7 @@ def test_deleting_waits_for_who_works_in_it(engine: Engine, org: Organization) -
         deleting.join(0.3)
         assert deleting.is_alive()
         assert session.scalar(text("select count(*) from models")) == 0
-    deleting.join(10)
+    deleting.join(300)
     assert schemas(engine) == set()
 
 
