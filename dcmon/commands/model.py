@@ -112,7 +112,6 @@ def show(ctx: typer.Context, name: str) -> None:
     """Show a model: versions, samples, monitors, alerts, quarantine. Example: dcmon model show credit"""
     from dcmon import durations
     from dcmon.ingestion import quarantine
-    from dcmon.monitoring import results
     from dcmon.storage import models, versions
     from dcmon.tenancy import retention
 
@@ -131,7 +130,7 @@ def show(ctx: typer.Context, name: str) -> None:
             "label_ratio": model.label_ratio,
             "label_delay": durations.to_text(model.label_delay),
             "samples_kept": retention.written(retention.effective(model.retention, org.retention)),
-            "monitors": len(results.monitors_of(session, model)),
+            "monitors": len(schedules.monitors_of_model(session, model)),
             "firing_alerts": len(firing),
             "quarantined": quarantine.counts(session, model),
         }

@@ -18,7 +18,7 @@ from dcmon.db import Organization, leader_lock
 from dcmon.health import process_heartbeats, scheduler_runs
 from dcmon.health.snapshot import Backlog, HealthSnapshot, OrganizationHealth, PartitionLag, PostgresUsage
 from dcmon.monitoring import due_windows as due
-from dcmon.monitoring import flow_metrics
+from dcmon.monitoring import liveness
 from dcmon.settings import Settings
 from dcmon.tenancy import organizations
 
@@ -36,11 +36,11 @@ TENANT = f"""
       from (select count(*) as waiting, min(since) as oldest, count(*) filter (where is_recent) as recent,
                    min(since) filter (where is_recent) as oldest_recent
               from (select d.window_end > now() - interval '2 days' as is_recent, greatest({due.READY_AT},
-                           case when {flow_metrics.IS_LIVE}
+                           case when {liveness.IS_LIVE}
                                 then d.window_end + m.lateness else v.newest_logged_at end) as since
                       from due_windows d join versions v on v.id = d.version_id join models m on m.id = v.model_id
-                           {due.BACKFILLED}
-                     where {due.CLAIMABLE}) claimable) w,
+                           {due.BACKFILL_JOIN}
+                     where {due.IS_CLAIMABLE}) claimable) w,
            (select count(*) as waiting, min(n.created_at) as oldest
               from notifications n join webhooks w on w.id = n.webhook_id
              where n.delivered_at is null and n.dead_at is null and n.held_because is null
@@ -86,7 +86,7 @@ def collect(engine: Engine, settings: Settings) -> HealthSnapshot:
         server = PostgresUsage(**session.execute(SERVER).one()._mapping)
     answers, partitions = _topics(engine, settings)
     with db.peeking(engine) as peek:
-        looks = TENANT.replace(":quiet", f"'{settings.evaluate.backfill_quiet.total_seconds()} seconds'")
+        looks = TENANT.replace(":backfill_pause", f"'{settings.evaluate.backfill_quiet.total_seconds()} seconds'")
         tenants = [_tenant(engine, org, peek(org, looks), parked.get(org.id, Backlog())) for org in orgs]
     return replace(
         found,

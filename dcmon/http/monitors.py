@@ -17,7 +17,7 @@ from dcmon.http import rules as rule_routes
 from dcmon.http.auth import Asks
 from dcmon.http.models import resolve
 from dcmon.http.versions import Filters, Time
-from dcmon.monitoring import lifecycle, monitors, reevaluation, results
+from dcmon.monitoring import lifecycle, monitors, reevaluation, schedules
 from dcmon.monitoring.monitors import MonitorSpec
 from dcmon.windows import ComparedWith, Frequency
 
@@ -135,7 +135,7 @@ def schedule(
     """Have a model's monitors evaluate every window since a time that has no result of what is there now."""
     with asks.session() as session:
         model = resolve(session, identifier, identifier_kind)
-        found = [monitor for monitor, _ in results.monitors_of(session, model)]
+        found = [monitor for monitor, _ in schedules.monitors_of_model(session, model)]
         for monitor in found:
             reevaluation.enqueue_for_monitor(session, monitor.id, datetime.now(UTC), body.timestamp, asks.org.retention)
         answer = [{"id": monitor.id, "latest_schedule": body.timestamp.isoformat()} for monitor in found]

@@ -16,7 +16,7 @@ from dcmon.db.tables.org import Version
 from dcmon.db.work_queue import Work
 from dcmon.errors import DcmonError
 from dcmon.jobs.worker_loop import take_turns
-from dcmon.monitoring import due_windows, evaluation, planner, row_loader
+from dcmon.monitoring import due_windows, evaluation, planner, row_loader, window_expansion
 from dcmon.monitoring.due_windows import Claim
 from dcmon.monitoring.row_loader import ReferenceCache
 from dcmon.tenancy import organizations
@@ -81,7 +81,7 @@ class Evaluator:
         if picked is None or org is None:
             return False
         with db.org_session(app.engine, org) as session:
-            due_windows.expand(session, org.retention)
+            window_expansion.expand(session, org.retention)
         with db.org_session(app.engine, org) as session:
             claims = due_windows.claim(session, CLAIMED_AT_ONCE, lease, quiet)
         ends = time.monotonic() + LONGEST_TURN.total_seconds()

@@ -21,7 +21,7 @@ from dcmon.ingestion import offsets
 from dcmon.ingestion.files import sources
 from dcmon.ingestion.files.scanner import Scanner, Stopped
 from dcmon.jobs import health, prune
-from dcmon.monitoring import due_windows, liveness
+from dcmon.monitoring import due_windows, elapsed_windows
 from dcmon.notifications import outbox
 from dcmon.storage import ledger
 from dcmon.tenancy import organizations
@@ -143,7 +143,7 @@ def sweep(app: App, orgs: Sequence[Organization] | None = None) -> int:
     An organization that has nothing to do costs one statement.
     """
     rung = 0
-    look = f"select {due_windows.HAS_DUE_WINDOWS}, {outbox.HAS_WORK}, {liveness.MAY_HAVE_ELAPSED}"
+    look = f"select {due_windows.HAS_DUE_WINDOWS}, {outbox.HAS_WORK}, {elapsed_windows.MAY_HAVE_ELAPSED}"
     with db.peeking(app.engine) as peek:
         for org in _organizations(app) if orgs is None else orgs:
             found = peek(org, look)
@@ -163,8 +163,8 @@ def _judge_by_clock(app: App, org: Organization) -> int:
     now = datetime.now(UTC)
     try:
         with db.org_session(app.engine, org) as session:
-            made = liveness.enqueue_elapsed(session, now, org.retention)
-            stale = liveness.mark_stale(session, now)
+            made = elapsed_windows.enqueue_elapsed(session, now, org.retention)
+            stale = elapsed_windows.mark_stale(session, now)
     except errors.DcmonError as error:
         log.warning("organization %s is left out: %s", org.name, error)
         return 0

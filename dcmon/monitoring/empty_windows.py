@@ -1,7 +1,7 @@
-"""Windows in which nothing came, which only monitors on the flow of rows say something of (monitoring.flow_metrics).
+"""Windows without a row, which only monitors on the flow of rows evaluate (see monitoring.flow_metrics).
 
-Of each silence the first windows are counted: that of a live version, as the clock goes on; one between two rows, when
-both are there; and that of a version which never got a row, from its creation on. After so many a version is stale.
+Of each gap in the rows only the first windows are evaluated: of a live version as the clock goes on, between two rows
+once both are stored, and of a version that never got a row from its creation on. Then the version counts as stale.
 """
 
 from collections.abc import Collection, Iterator
@@ -14,91 +14,91 @@ from sqlalchemy.orm import Session
 from sqlalchemy.types import DateTime
 
 from dcmon.checks.catalogue import DATA_FLOW
-from dcmon.db.tables.org import Check, Model, Monitor, Version
-from dcmon.monitoring import flow_metrics
-from dcmon.windows import Frequency, Window, WindowGrid, floor, step, time_zone
+from dcmon.db.tables.org import Model, Version
+from dcmon.monitoring import liveness, schedules
+from dcmon.monitoring.due_windows import GRACE, VersionWindow
+from dcmon.windows import Window, WindowGrid, floor, step, time_zone
 
-MAX_EMPTY_WINDOWS = 24  # windows of a silence
-EXPANDED_AT_ONCE = 5_000
+MAX_EMPTY_WINDOWS = 24  # of each gap
+MAX_RECEIPTS = 5_000  # that one call takes
 
-# Whether anybody counts the windows in which nothing came, and there may be one: an hour is the shortest.
+# Whether there may be an empty window that a monitor on the flow counts: the shortest window is an hour.
 MAY_HAVE_EMPTY_WINDOWS = f"""
     exists (select 1 from checks c join versions v on v.model_id = c.model_id
              where c.class_name = '{DATA_FLOW.class_name}'
                and (v.watermark is null or v.watermark < now() - interval '1 hour'))
 """
-# The version is locked before its receipts, as its deletion does.
-TOUCHED = text("""
+# The version is locked before its receipts, as its deletion does: in the other order the two would deadlock.
+TAKE_TOUCHED = text("""
     update receipts r set is_touched = false
       from (select r.version_id, r.at from receipts r join versions v on v.id = r.version_id
              where r.is_touched order by r.version_id, r.at
              limit :limit for key share of v skip locked for update of r skip locked) t
      where (r.version_id, r.at) = (t.version_id, t.at) returning r.version_id, r.at
 """)
-AROUND = text("""
-    select p.at, t.at from unnest(:ats) t(at), lateral (
-        select at from quarter_hours where version_id = :version and at < t.at and n > 0 order by at desc limit 1) p
-     where p.at < t.at - interval '1 hour'
+# The gaps of more than an hour before and after quarter hours, as pairs of the quarter hours at their ends.
+GAPS_AROUND = text("""
+    select previous.at, t.at from unnest(:ats) t(at), lateral (
+        select at from quarter_hours where version_id = :version and at < t.at and n > 0 order by at desc limit 1
+        ) previous
+     where previous.at < t.at - interval '1 hour'
     union
-    select t.at, f.at from unnest(:ats) t(at), lateral (
-        select at from quarter_hours where version_id = :version and at > t.at and n > 0 order by at limit 1) f
-     where f.at > t.at + interval '1 hour'
+    select t.at, following.at from unnest(:ats) t(at), lateral (
+        select at from quarter_hours where version_id = :version and at > t.at and n > 0 order by at limit 1
+        ) following
+     where following.at > t.at + interval '1 hour'
 """).bindparams(bindparam("ats", type_=ARRAY(DateTime(timezone=True))))
 
 
-def flow_grids(session: Session) -> dict[int, set[WindowGrid]]:
-    """The shapes that windows of the monitors on the flow have, by model."""
-    found: dict[int, set[WindowGrid]] = {}
-    rows = session.execute(
-        select(Check.model_id, Monitor.frequency, Monitor.aggregation_window)
-        .join(Monitor, Monitor.check_id == Check.id)
-        .where(Check.module_name == DATA_FLOW.module_name, Check.class_name == DATA_FLOW.class_name)
-        .distinct()
-    )
-    for model_id, frequency, units in rows:
-        found.setdefault(model_id, set()).add(WindowGrid(Frequency(frequency), units))
-    return found
-
-
 def take_touched_receipts(session: Session) -> dict[int, set[datetime]]:
-    """The quarter hours in which something came or left the quarantine, by version; they are not touched any more."""
-    found: dict[int, set[datetime]] = {}
-    for version_id, at in session.execute(TOUCHED, {"limit": EXPANDED_AT_ONCE}):
-        found.setdefault(version_id, set()).add(at)
-    return found
+    """Take the touched receipts: by version, the quarter hours in which rows came or left the quarantine."""
+    quarter_hours: dict[int, set[datetime]] = {}
+    for version_id, at in session.execute(TAKE_TOUCHED, {"limit": MAX_RECEIPTS}):
+        quarter_hours.setdefault(version_id, set()).add(at)
+    return quarter_hours
 
 
 def windows_around(
-    session: Session, version: Version, touched: Collection[datetime], of: Collection[WindowGrid]
+    session: Session, version: Version, quarter_hours: Collection[datetime], grids: Collection[WindowGrid]
 ) -> set[Window]:
-    """The windows without a row before and after these quarter hours, up to the next rows of the version."""
-    local = time_zone(session.get_one(Model, version.model_id).time_zone)
-    found = session.execute(AROUND, {"version": version.id, "ats": sorted(touched)})
+    """Return the empty windows before and after these quarter hours, up to the next rows of the version."""
+    zone = time_zone(session.get_one(Model, version.model_id).time_zone)
+    gaps = session.execute(GAPS_AROUND, {"version": version.id, "ats": sorted(quarter_hours)})
     return {
-        window for before, after in found for shape in of for window in windows_between(before, after, shape, local)
+        window for before, after in gaps for grid in grids for window in _windows_between(before, after, grid, zone)
     }
 
 
-def elapsed_windows(session: Session, now: datetime, grace: timedelta) -> Iterator[tuple[int, Window, Model]]:
-    """The windows that live versions, and those that never got a row, have let pass without one."""
-    of = flow_grids(session)
-    versions = select(Version, Model).join(Model, Model.id == Version.model_id).where(Model.id.in_(of))
-    for version, model in session.execute(versions) if of else ():
-        since = version.watermark if flow_metrics.is_live(model, version) else None
+def elapsed_windows(session: Session, now: datetime, org_retention: timedelta | None) -> set[VersionWindow]:
+    """Return the empty windows that have ended by now, of live versions and of versions that never got a row."""
+    windows = set[VersionWindow]()
+    grids_by_model = schedules.flow_grids(session)
+    if not grids_by_model:
+        return windows
+    versions = select(Version, Model).join(Model, Model.id == Version.model_id).where(Model.id.in_(grids_by_model))
+    for version, model in session.execute(versions):
+        since = version.watermark if liveness.is_live(model, version) else None
         if version.watermark is None:
             since = version.created_at
-        if since is not None:
-            until, local = now - model.lateness - grace, time_zone(model.time_zone)
-            for shape in of[model.id]:
-                yield from ((version.id, window, model) for window in windows_between(since, until, shape, local))
+        if since is None:
+            continue
+        until, zone = now - model.lateness - GRACE, time_zone(model.time_zone)
+        first_start = schedules.retained_from(model, org_retention, now)
+        for grid in grids_by_model[model.id]:
+            windows |= {
+                VersionWindow(version.id, window)
+                for window in _windows_between(since, until, grid, zone)
+                if window.start >= first_start
+            }
+    return windows
 
 
-def windows_between(before: datetime, after: datetime, shape: WindowGrid, local: ZoneInfo) -> Iterator[Window]:
-    """The first windows in which there is nothing, when nothing came between these two moments."""
-    last = floor(after, shape.frequency, local)
-    end = step(floor(before, shape.frequency, local), shape.frequency, 1 + shape.units, local)
+def _windows_between(before: datetime, after: datetime, grid: WindowGrid, zone: ZoneInfo) -> Iterator[Window]:
+    """Yield the first windows without a row when no row came between these two moments."""
+    last = floor(after, grid.frequency, zone)
+    end = step(floor(before, grid.frequency, zone), grid.frequency, 1 + grid.units, zone)
     for _ in range(MAX_EMPTY_WINDOWS):
         if end > last:
             return
-        yield shape.ending(end, local)
-        end = step(end, shape.frequency, 1, local)
+        yield grid.ending(end, zone)
+        end = step(end, grid.frequency, 1, zone)

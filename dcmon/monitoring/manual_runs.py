@@ -46,7 +46,7 @@ def complete_windows(session: Session, monitor_id: int, span: EndRange) -> list[
     for version, begins, newest in _reaches(session, on):
         end = on.floor(min(until or newest, newest))
         while end > begins and (after is None or end > after):
-            found.append((version.id, on.ending(end)))
+            found.append(VersionWindow(version.id, on.ending(end)))
             if after is None:
                 break
             end = on.step(end, -1)
@@ -163,7 +163,7 @@ def readiness(
             continue
         why = _why_not_counted(window, newest) if is_flow else _why_not(session, on, version, window, now)
         if why is None:
-            ready.append((version.id, window))
+            ready.append(VersionWindow(version.id, window))
         elif liveness.classify(on.model, version) in ("live", "empty") or why.startswith("labels"):
             waiting.append(f"version {version.name} of {on.model.name}: {why}")
     if waiting or not ready:

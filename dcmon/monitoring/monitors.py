@@ -152,7 +152,7 @@ def create(session: Session, check: Check, new: MonitorSpec, kept: timedelta | N
     )
     session.add(monitor)
     session.flush()
-    reevaluation.enqueue_for_monitor(session, monitor.id, datetime.now(UTC), kept=kept)
+    reevaluation.enqueue_for_monitor(session, monitor.id, datetime.now(UTC), org_retention=kept)
     return monitor
 
 

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from dcmon.alerting import baselines
 from dcmon.checks import data_flow
 from dcmon.db.tables.org import Check, Model, Monitor, Result, Version
-from dcmon.monitoring import due_windows, reevaluation_policy, results
 from dcmon.monitoring import flow_metrics as flow
+from dcmon.monitoring import reevaluation_policy, results, schedules
 from dcmon.monitoring.flow_metrics import FlowStatistics
 from dcmon.monitoring.reevaluation_policy import Decision
 from dcmon.settings import Evaluate
@@ -80,7 +80,7 @@ def plan(
     there = sampling.extent(session, version_id, window.start, window.end)
     last = results.newest_by_monitor(session, version_id, window, [monitor.id for monitor, _ in on_it])
     earlier = _earlier(
-        session, version_id, window, on_it, time_zone(model.time_zone), due_windows.retained_from(model, kept, now)
+        session, version_id, window, on_it, time_zone(model.time_zone), schedules.retained_from(model, kept, now)
     )
     counted = None
     if any(data_flow.is_flow(check) for _, check in on_it):
@@ -105,7 +105,7 @@ def _on(session: Session, model: Model, window: Window, only: int | None, is_flo
     local = time_zone(model.time_zone)
     return [
         (monitor, check)
-        for monitor, check in results.monitors_of(session, model)
+        for monitor, check in schedules.monitors_of_model(session, model)
         if only in (None, monitor.id)
         and (data_flow.is_flow(check) or not is_flow)
         and WindowGrid(Frequency(monitor.frequency), monitor.aggregation_window).includes(window, local)

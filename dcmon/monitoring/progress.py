@@ -15,13 +15,14 @@ from sqlalchemy.orm import Session
 from dcmon.checks import data_flow
 from dcmon.db.tables.org import Check, Model, Monitor, Version
 from dcmon.monitoring import (
-    due_windows,
+    elapsed_windows,
     empty_windows,
     flow_metrics,
     liveness,
     monitor_views,
     planner,
     reevaluation_policy,
+    schedules,
 )
 from dcmon.monitoring.due_windows import GRACE
 from dcmon.monitoring.liveness import Liveness
@@ -90,7 +91,7 @@ def list_lines(
         versions, key=lambda version: (version.watermark is not None, version.watermark, version.id), default=None
     )
     return [*found, *others] or [
-        MonitorLine(view, newest, Progress(liveness.classify(view.model, newest) if newest else "empty"))
+        MonitorLine(view, newest, Progress(liveness.classify(view.model, newest) if newest else Liveness.empty))
     ]
 
 
@@ -110,7 +111,7 @@ def monitor_progress(
     if end is None or (until is not None and until >= end):
         return Progress(alive)
     window = on.ending(end)
-    if window.start < due_windows.retained_from(model, kept, now):
+    if window.start < schedules.retained_from(model, kept, now):
         return Progress(alive)
     if check.needs_labels and _waits(session, on, window, now):
         return Progress("waits for labels", end)
@@ -120,7 +121,7 @@ def monitor_progress(
 def _counted(on: _On, now: datetime) -> datetime | None:
     """The end of the newest window in which the flow of rows is counted."""
     begins, newest = flow_metrics.countable_range(on.model, on.version, now - GRACE)
-    silent = on.step(on.floor(on.version.watermark or begins), empty_windows.MAX_EMPTY_WINDOWS + on.shape.units)
+    silent = on.step(on.floor(on.version.watermark or begins), empty_windows.MAX_EMPTY_WINDOWS + on.grid.units)
     end = min(on.floor(newest), silent)
     return end if end > begins else None
 
@@ -131,12 +132,12 @@ def _complete(session: Session, on: _On, now: datetime) -> datetime | None:
     if version.watermark is None:
         return None
     passed = on.floor(version.watermark - model.lateness)
-    over = on.floor(now - model.lateness - GRACE) if flow_metrics.is_live(model, version) else passed
+    over = on.floor(now - model.lateness - GRACE) if liveness.is_live(model, version) else passed
     newest = max(passed, over)
     last = session.scalar(LAST_ROW, {"version": version.id, "before": newest})
-    with_rows = None if last is None else min(newest, on.step(on.floor(last), on.shape.units))
+    with_rows = None if last is None else min(newest, on.step(on.floor(last), on.grid.units))
     after = on.step(on.floor(version.watermark), 1)
-    silent = min(over, on.step(after, liveness.SILENT_WINDOWS)) if over > after else None
+    silent = min(over, on.step(after, elapsed_windows.MAX_ELAPSED_WINDOWS)) if over > after else None
     return max((each for each in (with_rows, silent) if each is not None), default=None)
 
 

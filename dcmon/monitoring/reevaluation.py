@@ -1,6 +1,7 @@
-"""Windows that nothing touched and that are looked at again all the same: of a new or changed monitor, a new reference.
+"""Make windows due that no row touched: for a new or changed monitor, a new reference, or changed waiting times.
 
-None that begins before the retention: it has lost rows, or will, and what it said when they were there is better.
+A window that begins before the retention is not evaluated again: it has lost rows, or will, and the result that it had
+with all of them is better.
 """
 
 from collections.abc import Iterator
@@ -15,46 +16,52 @@ from dcmon.monitoring import due_windows, schedules
 from dcmon.monitoring.due_windows import VersionWindow
 from dcmon.windows import Window, WindowGrid, floor, step, time_zone
 
-WINDOWS_OF_A_NEW_MONITOR, WINDOWS_OF_A_CHANGED_MONITOR = 14, 500
-SETTLED = timedelta(seconds=30)  # a reference comes in several requests: its windows wait for the last
+WINDOWS_OF_A_NEW_MONITOR, WINDOWS_OF_A_CHANGED_MONITOR = 14, 500  # of each version
+REFERENCE_PAUSE = timedelta(seconds=30)  # a reference comes in several requests: its windows wait for the last
 
 
 def enqueue_for_monitor(
-    session: Session, monitor_id: int, now: datetime, since: datetime | None = None, kept: timedelta | None = None
+    session: Session,
+    monitor_id: int,
+    now: datetime,
+    since: datetime | None = None,
+    org_retention: timedelta | None = None,
 ) -> int:
     """Make the last windows with samples due for a new or changed monitor; returns how many.
 
-    With `since`, all that end from then on; at most some hundred of each version. `kept`: the organization's retention.
+    `since`: all windows that end from then on, at most WINDOWS_OF_A_CHANGED_MONITOR of each version.
     """
-    on = schedules.for_monitor(session, monitor_id)
-    found, first = set[VersionWindow](), due_windows.retained_from(on.model, kept, now)
-    versions = session.scalars(select(Version).where(Version.model_id == on.model.id, Version.watermark.is_not(None)))
-    for version in versions:
-        for number, window in enumerate(_last_windows(version, on.shape, on.zone, WINDOWS_OF_A_CHANGED_MONITOR)):
-            is_asked = number < WINDOWS_OF_A_NEW_MONITOR or (since is not None and window.end >= since)
-            if not is_asked or window.start < first:
+    schedule = schedules.for_monitor(session, monitor_id)
+    due, first_start = set[VersionWindow](), schedules.retained_from(schedule.model, org_retention, now)
+    versions = select(Version).where(Version.model_id == schedule.model.id, Version.watermark.is_not(None))
+    for version in session.scalars(versions):
+        last_windows = _last_windows(version, schedule.grid, schedule.zone, WINDOWS_OF_A_CHANGED_MONITOR)
+        for number, window in enumerate(last_windows):
+            is_wanted = number < WINDOWS_OF_A_NEW_MONITOR or (since is not None and window.end >= since)
+            if not is_wanted or window.start < first_start:
                 break
-            found.add((version.id, window))
-    due_windows.add(session, found)
-    return len(found)
+            due.add(VersionWindow(version.id, window))
+    due_windows.add(session, due)
+    return len(due)
 
 
-def enqueue_for_reference(session: Session, version: Version, now: datetime, kept: timedelta | None = None) -> int:
-    """Make a version's last windows due, where a monitor compares them with the reference; returns how many.
+def enqueue_for_reference(
+    session: Session, version: Version, now: datetime, org_retention: timedelta | None = None
+) -> int:
+    """Make a version's last windows due for monitors that compare with the reference; returns how many.
 
-    They were judged by another reference, or by none. Older results stay, and say which revision they used. `kept`: the
-    organization's retention.
+    Results of older windows stay, and say which revision of the reference they used.
     """
-    model, shapes = due_windows.version_grids(session, version.id, needs_reference=True)
-    local, first = time_zone(model.time_zone), due_windows.retained_from(model, kept, now)
-    last = {window for shape in shapes for window in _last_windows(version, shape, local)}
-    found = {(version.id, window) for window in last if window.start >= first}
-    due_windows.add(session, found, SETTLED)
-    return len(found)
+    model, grids = schedules.version_grids(session, version.id, needs_reference=True)
+    zone, first_start = time_zone(model.time_zone), schedules.retained_from(model, org_retention, now)
+    last_windows = {window for grid in grids for window in _last_windows(version, grid, zone)}
+    due = {VersionWindow(version.id, window) for window in last_windows if window.start >= first_start}
+    due_windows.add(session, due, REFERENCE_PAUSE)
+    return len(due)
 
 
 def recheck_model(session: Session, model: Model) -> None:
-    """Have what waits of a model's windows looked at now: how long they wait was changed."""
+    """Make the model's waiting windows due now: how long they wait was changed."""
     session.execute(
         text(
             "update due_windows d set due_at = now() from versions v"
@@ -65,14 +72,14 @@ def recheck_model(session: Session, model: Model) -> None:
 
 
 def _last_windows(
-    version: Version, shape: WindowGrid, local: ZoneInfo, most: int = WINDOWS_OF_A_NEW_MONITOR
+    version: Version, grid: WindowGrid, zone: ZoneInfo, limit: int = WINDOWS_OF_A_NEW_MONITOR
 ) -> Iterator[Window]:
-    """The last windows that reach into a version's samples, newest first."""
+    """Yield the last windows that reach into a version's samples, newest first."""
     if version.watermark is None or version.earliest is None:
         return
-    end = step(floor(version.watermark, shape.frequency, local), shape.frequency, 1, local)
-    for _ in range(most):
+    end = step(floor(version.watermark, grid.frequency, zone), grid.frequency, 1, zone)
+    for _ in range(limit):
         if end <= version.earliest:
             return
-        yield shape.ending(end, local)
-        end = step(end, shape.frequency, -1, local)
+        yield grid.ending(end, zone)
+        end = step(end, grid.frequency, -1, zone)

@@ -171,7 +171,7 @@ def all_revisions(session: Session, monitor_id: int, since: datetime | None = No
     )
 
 
-def monitors_of(session: Session, model: Model) -> list[tuple[Monitor, Check]]:
+def monitors_of_model(session: Session, model: Model) -> list[tuple[Monitor, Check]]:
     """The monitors of a model with their checks, in order of id."""
     statement = select(Monitor, Check).join(Check, Check.id == Monitor.check_id).where(Check.model_id == model.id)
     return [(monitor, check) for monitor, check in session.execute(statement.order_by(Monitor.id))]

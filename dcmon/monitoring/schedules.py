@@ -1,49 +1,145 @@
-"""Timetables of monitors: how the windows of one lie in the time zone of its model."""
+"""Where the windows of monitors lie: their grids, and the time zone and retention of the model."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dcmon.db.tables.org import Check, Model, Monitor
-from dcmon.windows import Frequency, Window, WindowGrid, floor, step, time_zone
+from dcmon.checks.catalogue import DATA_FLOW
+from dcmon.db.tables.org import Check, Model, Monitor, Version
+from dcmon.tenancy import retention
+from dcmon.windows import ComparedWith, Comparison, Frequency, Window, WindowGrid, floor, step, time_zone
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """A monitor with all that says how its windows lie."""
+    """A monitor with its check and model: all that decides where its windows lie."""
 
     monitor: Monitor
     check: Check
     model: Model
 
     @cached_property
-    def shape(self) -> WindowGrid:
-        """How long its windows are, and what they step by."""
-        return WindowGrid(Frequency(self.monitor.frequency), self.monitor.aggregation_window)
+    def grid(self) -> WindowGrid:
+        """The length of the windows, and the unit that they step by."""
+        return monitor_grid(self.monitor)
 
     @cached_property
     def zone(self) -> ZoneInfo:
-        """The time zone that they are aligned in."""
+        """The time zone that the windows are aligned in."""
         return time_zone(self.model.time_zone)
 
     def floor(self, time: datetime) -> datetime:
-        """The end of the last window that was over by then."""
-        return floor(time, self.shape.frequency, self.zone)
+        """Return the end of the last window that had ended by `time`."""
+        return floor(time, self.grid.frequency, self.zone)
 
     def step(self, end: datetime, units: int) -> datetime:
-        """The end of a window so many windows later, or earlier."""
-        return step(end, self.shape.frequency, units, self.zone)
+        """Return the end of the window that is `units` units later, or earlier for a negative number."""
+        return step(end, self.grid.frequency, units, self.zone)
 
     def ending(self, end: datetime) -> Window:
-        """The window that ends then."""
-        return self.shape.ending(end, self.zone)
+        """Return the window with this end."""
+        return self.grid.ending(end, self.zone)
+
+
+class MonitorWithCheck(NamedTuple):
+    """A monitor and the check that it runs."""
+
+    monitor: Monitor
+    check: Check
+
+
+class VersionGrids(NamedTuple):
+    """The model of a version, and the grids that the windows of its monitors lie on."""
+
+    model: Model
+    grids: set[WindowGrid]
 
 
 def for_monitor(session: Session, monitor_id: int) -> Schedule:
-    """The timetable of the monitor of that id."""
+    """Return the schedule of a monitor."""
     monitor = session.get_one(Monitor, monitor_id)
     check = session.get_one(Check, monitor.check_id)
     return Schedule(monitor, check, session.get_one(Model, check.model_id))
+
+
+def monitor_grid(monitor: Monitor) -> WindowGrid:
+    """Return the grid that the windows of a monitor lie on."""
+    return WindowGrid(Frequency(monitor.frequency), monitor.aggregation_window)
+
+
+def monitors_of_model(session: Session, model: Model) -> list[MonitorWithCheck]:
+    """Return the monitors of a model with their checks, in order of id."""
+    statement = select(Monitor, Check).join(Check, Check.id == Monitor.check_id).where(Check.model_id == model.id)
+    return [MonitorWithCheck(monitor, check) for monitor, check in session.execute(statement.order_by(Monitor.id))]
+
+
+def version_grids(
+    session: Session, version_id: int, *, needs_reference: bool = False, reads_rows: bool = False
+) -> VersionGrids:
+    """Return the model of a version and the grids of its monitors.
+
+    `needs_reference`: only of monitors that compare with the reference. `reads_rows`: only of monitors that read rows,
+    so not of those on the flow of rows.
+    """
+    version = session.get_one(Version, version_id)
+    is_chosen = (Check.needs_reference & (Monitor.compared_with == ComparedWith.reference)) | (not needs_reference)
+    is_chosen &= (Check.class_name != DATA_FLOW.class_name) | (not reads_rows)
+    rows = session.execute(
+        select(Monitor.frequency, Monitor.aggregation_window)
+        .join(Check, Check.id == Monitor.check_id)
+        .where(Check.model_id == version.model_id, is_chosen)
+        .distinct()
+    )
+    grids = {WindowGrid(Frequency(frequency), units) for frequency, units in rows}
+    return VersionGrids(session.get_one(Model, version.model_id), grids)
+
+
+def flow_grids(session: Session) -> dict[int, set[WindowGrid]]:
+    """Return the grids of all monitors on the flow of rows, by model id."""
+    grids: dict[int, set[WindowGrid]] = {}
+    rows = session.execute(
+        select(Check.model_id, Monitor.frequency, Monitor.aggregation_window)
+        .join(Monitor, Monitor.check_id == Check.id)
+        .where(Check.module_name == DATA_FLOW.module_name, Check.class_name == DATA_FLOW.class_name)
+        .distinct()
+    )
+    for model_id, frequency, units in rows:
+        grids.setdefault(model_id, set()).add(WindowGrid(Frequency(frequency), units))
+    return grids
+
+
+def comparisons(session: Session, model: Model) -> set[Comparison]:
+    """Return the ways in which monitors of a model compare a window with an earlier one."""
+    rows = session.execute(
+        select(Monitor.frequency, Monitor.aggregation_window, Monitor.compared_with)
+        .join(Check, Check.id == Monitor.check_id)
+        .where(Check.model_id == model.id, Check.needs_reference, Monitor.compared_with != ComparedWith.reference)
+        .distinct()
+    )
+    return {
+        Comparison(WindowGrid(Frequency(frequency), units), ComparedWith(compared_with))
+        for frequency, units, compared_with in rows
+    }
+
+
+def compared_window(schedule: Schedule, window: Window) -> Window | None:
+    """Return the earlier window that the monitor compares with; None: it compares with the reference, or nothing."""
+    compared_with = ComparedWith(schedule.monitor.compared_with)
+    if compared_with is ComparedWith.reference or not schedule.check.needs_reference:
+        return None
+    return Comparison(schedule.grid, compared_with).compared_window(window, schedule.zone)
+
+
+def retained_from(model: Model, org_retention: timedelta | None, now: datetime) -> datetime:
+    """Return the time before which no window is evaluated any more: its rows are pruned, or will be soon.
+
+    `org_retention`: the organization's retention of samples; the model's own takes precedence.
+    """
+    return retention.begins(retention.effective(model.retention, org_retention), now) or datetime.min.replace(
+        tzinfo=UTC
+    )

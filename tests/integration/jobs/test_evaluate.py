@@ -17,7 +17,15 @@ from dcmon.db.tables.org import DueWindow, Monitor, Notification
 from dcmon.ingestion import pipeline, reference_loading
 from dcmon.ingestion.row_batch import Delivery
 from dcmon.jobs import evaluate, schedule
-from dcmon.monitoring import due_windows, lifecycle, liveness, manual_runs, monitors, row_loader
+from dcmon.monitoring import (
+    due_windows,
+    elapsed_windows,
+    lifecycle,
+    manual_runs,
+    monitors,
+    row_loader,
+    window_expansion,
+)
 from dcmon.monitoring.monitors import MonitorSpec
 from dcmon.notifications import receivers
 from dcmon.settings import Webhooks
@@ -190,7 +198,7 @@ def expanded(app: App, target: Target, days: int) -> None:
     for number in range(days):
         log_day(app, target, number, count=10)
     with app.org(target.org) as session:
-        due_windows.expand(session)
+        window_expansion.expand(session)
 
 
 def test_a_claim_is_nobody_elses_until_its_lease_ends(app: App, watched: Target) -> None:
@@ -211,7 +219,7 @@ def test_a_window_that_was_touched_meanwhile_is_due_again_at_once(app: App, watc
         claim = only(due_windows.claim(session, 8, timedelta(seconds=30)))
     app.ingestion.take_samples(watched.org, watched.version_id, rows(0, count=20))
     with app.org(watched.org) as session:
-        due_windows.expand(session)
+        window_expansion.expand(session)
     with app.org(watched.org) as session:
         due_windows.finish(session, claim, None)
     with app.org(watched.org) as session:
@@ -232,16 +240,16 @@ def test_a_finished_window_is_gone_and_a_waiting_one_comes_back(app: App, watche
 def test_loaded_history_is_never_judged_by_the_clock_but_a_live_version_is(app: App, watched: Target) -> None:
     log_day(app, watched, 0)
     with app.org(watched.org) as session:
-        assert liveness.enqueue_elapsed(session, datetime.now(UTC)) == 0
+        assert elapsed_windows.enqueue_elapsed(session, datetime.now(UTC)) == 0
         assert due_windows.claim(session, 8, timedelta(seconds=30)) == []
         session.execute(text("update versions set newest_logged_at = watermark + interval '1 minute'"))
     with app.org(watched.org) as session:
-        assert liveness.enqueue_elapsed(session, datetime.now(UTC)) == liveness.SILENT_WINDOWS
+        assert elapsed_windows.enqueue_elapsed(session, datetime.now(UTC)) == elapsed_windows.MAX_ELAPSED_WINDOWS
     with running(evaluate.run, app):
         assert eventually(lambda: len(stored(app, watched)) == 4)
     assert [each.state for each in stored(app, watched)] == ["OK", "NO_DATA", "NO_DATA", "NO_DATA"]
     with app.org(watched.org) as session:
-        assert liveness.enqueue_elapsed(session, datetime.now(UTC)) == 0
+        assert elapsed_windows.enqueue_elapsed(session, datetime.now(UTC)) == 0
 
 
 def test_the_same_inputs_are_stored_once(app: App, watched: Target) -> None:

@@ -14,7 +14,7 @@ from dcmon.db.tables.org import Monitor, Result, Version
 from dcmon.ingestion import samples
 from dcmon.ingestion.row_batch import Delivery
 from dcmon.jobs import evaluate, schedule
-from dcmon.monitoring import due_windows, lifecycle, monitors, reevaluation
+from dcmon.monitoring import due_windows, lifecycle, monitors, reevaluation, window_expansion
 from dcmon.monitoring.monitors import MonitorSpec
 from dcmon.storage import models, versions
 from dcmon.tenancy import provisioning
@@ -113,7 +113,7 @@ def test_quarter_hours_of_a_version_that_is_being_deleted_are_left_alone(app: Ap
     with app.org(target.org) as deleting:
         deleting.execute(text("select from versions where id = :id for update"), {"id": target.version_id})
         with db.org_session(app.engine, target.org, wait=timedelta(seconds=5)) as session:
-            assert due_windows.expand(session) == 0
+            assert window_expansion.expand(session) == 0
         lifecycle.delete_version(
             deleting, models.get(deleting, target.model_id), deleting.get_one(Version, target.version_id)
         )
@@ -167,7 +167,7 @@ def test_a_lease_taken_over_leaves_the_first_holder_nothing_to_finish(app: App, 
     watch(app, target)
     log(app, target)
     with app.org(target.org) as session:
-        due_windows.expand(session)
+        window_expansion.expand(session)
     with app.org(target.org) as session:
         zombie = due_windows.claim(session, 8, timedelta(0))
     with app.org(target.org) as session:
@@ -186,7 +186,7 @@ def test_a_window_that_fails_remembers_how_often(app: App, target: Target) -> No
     watch(app, target)
     log(app, target, count=3000)
     with app.org(target.org) as session:
-        due_windows.expand(session)
+        window_expansion.expand(session)
     attempts = []
     for _ in range(3):
         with app.org(target.org) as session:
@@ -217,7 +217,7 @@ def test_a_window_that_begins_before_the_retention_does_is_not_due_for_a_new_mon
         newest = session.get_one(Version, target.version_id).watermark
         assert newest is not None
         begins = (newest - timedelta(days=1)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        made = reevaluation.enqueue_for_monitor(session, monitor, newest, kept=timedelta(days=1))
+        made = reevaluation.enqueue_for_monitor(session, monitor, newest, org_retention=timedelta(days=1))
         assert 0 < made < reevaluation.WINDOWS_OF_A_NEW_MONITOR
         assert session.scalar(text("select min(window_start) from due_windows")) == begins
 
@@ -232,7 +232,7 @@ def test_recent_windows_are_claimed_newest_first_then_history_from_its_beginning
     watch(app, target)
     log(app, target, 0, 20_000)
     with app.org(target.org) as session:
-        due_windows.expand(session)
+        window_expansion.expand(session)
     assert [windows_claimed(app, target) for _ in range(7)] == [[5], [4], [0], [1], [2], [3], []]
 
 
@@ -240,7 +240,7 @@ def test_first_evaluations_go_before_repeated_ones(app: App, target: Target) -> 
     watch(app, target)
     log(app, target, 0, 20_000)
     with app.org(target.org) as session:
-        due_windows.expand(session)
+        window_expansion.expand(session)
         session.execute(text("update due_windows set is_first = false where window_start in (:a, :b)"),
                         {"a": START, "b": START + timedelta(days=5)})  # fmt: skip
     assert [windows_claimed(app, target) for _ in range(6)] == [[4], [5], [1], [2], [3], [0]]
@@ -251,7 +251,7 @@ def test_a_backfill_is_evaluated_when_it_pauses_or_has_gone_on_for_long(app: App
     log(app, target)
     quiet = timedelta(minutes=1)
     with app.org(target.org) as session:
-        due_windows.expand(session)
+        window_expansion.expand(session)
     with app.org(target.org) as session:
         assert due_windows.claim(session, 8, LEASE, quiet) == []
         assert (
@@ -274,7 +274,7 @@ def test_rows_that_come_in_time_wait_for_nothing(app: App, target: Target) -> No
     with app.org(target.org) as session:
         session.execute(text("update quarter_hours set logged_at = at + interval '16 minutes'"))
     with app.org(target.org) as session:
-        due_windows.expand(session)
+        window_expansion.expand(session)
     with app.org(target.org) as session:
         assert len(due_windows.claim(session, 8, LEASE, timedelta(minutes=1))) == 2
 

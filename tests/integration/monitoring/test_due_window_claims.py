@@ -13,7 +13,7 @@ from dcmon.app import App
 from dcmon.db import work_queue
 from dcmon.db.tables.org import Monitor, Result, Version
 from dcmon.jobs import evaluate, schedule
-from dcmon.monitoring import due_windows, liveness, monitors
+from dcmon.monitoring import due_windows, elapsed_windows, liveness, monitors, window_expansion
 from dcmon.monitoring.monitors import MonitorSpec
 from dcmon.storage import models
 from dcmon.tenancy import provisioning
@@ -75,7 +75,7 @@ def test_one_organization_with_many_windows_starves_nobody(app: App, target: Tar
     watch(app, other)
     log(app, target, 24 * 120 * 20)
     with app.org(target.org) as session:
-        due_windows.expand(session)
+        window_expansion.expand(session)
     with running(evaluate.run, app):
         assert eventually(lambda: len(stored(target)) > 8)
         log(app, other, 3000)
@@ -87,7 +87,7 @@ def test_the_store_of_a_worker_that_was_thought_dead_is_refused(app: App, target
     watch(app, target)
     log(app, target, 3000)
     with app.org(target.org) as session:
-        due_windows.expand(session)
+        window_expansion.expand(session)
     with app.org(target.org) as session:
         [late] = due_windows.claim(session, 8, timedelta(0))
     with app.org(target.org) as session:
@@ -104,7 +104,7 @@ def test_a_claim_that_was_given_back_was_no_attempt(app: App, target: Target) ->
     watch(app, target)
     log(app, target, 3000)
     with app.org(target.org) as session:
-        due_windows.expand(session)
+        window_expansion.expand(session)
     for _ in range(3):
         with app.org(target.org) as session:
             [claim] = due_windows.claim(session, 8, timedelta(seconds=30))
@@ -124,12 +124,12 @@ def test_a_live_version_that_falls_silent_is_stale_said_once_and_live_again_with
         version = session.get_one(Version, target.version_id)
         model = models.get(session, version.model_id)
         assert liveness.classify(model, version) == "live"
-        assert liveness.mark_stale(session, now) == []
-        assert liveness.mark_stale(session, now + timedelta(days=4)) == ["credit/v1"]
-        assert liveness.mark_stale(session, now + timedelta(days=5)) == []
+        assert elapsed_windows.mark_stale(session, now) == []
+        assert elapsed_windows.mark_stale(session, now + timedelta(days=4)) == ["credit/v1"]
+        assert elapsed_windows.mark_stale(session, now + timedelta(days=5)) == []
         session.refresh(version)
         assert liveness.classify(model, version) == "stale"
-        assert liveness.enqueue_elapsed(session, now + timedelta(days=5)) == 0
+        assert elapsed_windows.enqueue_elapsed(session, now + timedelta(days=5)) == 0
         version.watermark = version.newest_logged_at = now + timedelta(days=6)
         assert liveness.classify(model, version) == "live"
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import text
 
 from dcmon.app import App
-from dcmon.monitoring import liveness, monitors
+from dcmon.monitoring import elapsed_windows, monitors
 from dcmon.monitoring.monitors import MonitorSpec
 from dcmon.storage import models
 from dcmon.windows import Frequency, Window
@@ -21,7 +21,7 @@ PUT = text("""
                            interval '1 hour') t
 """)
 # What is bound is typed as in the statement itself.
-EXPLAIN = text(f"explain {liveness.HANDLED_WINDOWS.text}").bindparams(*liveness.WINDOW_PARAMETERS)
+EXPLAIN = text(f"explain {elapsed_windows.HANDLED_WINDOWS.text}").bindparams(*elapsed_windows.WINDOW_PARAMETERS)
 
 
 def test_the_results_of_silent_windows_are_found_by_the_index(app: App, target: Target) -> None:
@@ -32,9 +32,9 @@ def test_the_results_of_silent_windows_are_found_by_the_index(app: App, target: 
         session.execute(text("analyze results"))
         hour = timedelta(hours=1)
         windows = {(target.version_id, Window(END + (n - 1) * hour, END + n * hour)) for n in range(-2, 3)}
-        judged = liveness.handled_windows(session, windows, is_flow=False)
+        judged = elapsed_windows.handled_windows(session, windows, is_flow=False)
         assert {window.end for _, window in judged} == {END + n * hour for n in range(-2, 1)}
-        assert liveness.handled_windows(session, windows, is_flow=True) == set()
-        plan = "\n".join(session.scalars(EXPLAIN, liveness.window_parameters(windows, is_flow=False)))
+        assert elapsed_windows.handled_windows(session, windows, is_flow=True) == set()
+        plan = "\n".join(session.scalars(EXPLAIN, elapsed_windows.window_parameters(windows, is_flow=False)))
         assert "Seq Scan on results" not in plan
         assert "ix_results_version_window" in plan

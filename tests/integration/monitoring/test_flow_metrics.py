@@ -18,7 +18,16 @@ from dcmon.ingestion.quarantine import Chosen
 from dcmon.ingestion.row_batch import Delivery
 from dcmon.jobs import evaluate, schedule
 from dcmon.monitoring import due_windows as due
-from dcmon.monitoring import evaluation, liveness, manual_runs, monitors, planner, results, row_loader
+from dcmon.monitoring import (
+    elapsed_windows,
+    evaluation,
+    manual_runs,
+    monitors,
+    planner,
+    results,
+    row_loader,
+    window_expansion,
+)
 from dcmon.monitoring.monitors import MonitorSpec
 from dcmon.monitoring.row_loader import ReferenceCache
 from dcmon.settings import Evaluate
@@ -84,7 +93,7 @@ def evaluate_due(target: Target) -> int:
     """Evaluate whatever is due, as a worker does; returns how many windows."""
     settings, done = Evaluate(), 0
     with db.org_session(target.engine, target.org) as session:
-        due.expand(session)
+        window_expansion.expand(session)
         session.execute(text("update due_windows set due_at = now() where due_at < now() + interval '10 minutes'"))
     with db.org_session(target.engine, target.org) as session:
         claims = due.claim(session, 1000, timedelta(seconds=30))
@@ -103,7 +112,7 @@ def evaluate_due(target: Target) -> int:
 
 def by_clock(target: Target) -> int:
     with db.org_session(target.engine, target.org) as session:
-        return liveness.enqueue_elapsed(session, now())
+        return elapsed_windows.enqueue_elapsed(session, now())
 
 
 def found(target: Target) -> dict[int, dict[str, float]]:
@@ -195,7 +204,7 @@ def test_other_monitors_say_nothing_of_windows_that_only_the_flow_is_due_in(targ
     log_hours(target, {30: 5, 25: 5})
     by_clock(target)
     with db.org_session(target.engine, target.org) as session:
-        due.expand(session)
+        window_expansion.expand(session)
         waiting = session.execute(text("select window_start, is_flow from due_windows order by 1")).all()
         plans = {
             each.window_start: planner.plan(

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from dcmon.app import App
 from dcmon.db.tables.org import Version
-from dcmon.monitoring import due_windows, flow_metrics, liveness, manual_runs
+from dcmon.monitoring import due_windows, liveness, manual_runs
 from dcmon.monitoring.due_windows import VersionWindow
 from dcmon.storage import models
 from dcmon.windows import ComparedWith
@@ -86,14 +86,14 @@ def test_sql_and_python_agree_on_who_is_live(app: App, target: Target, young: in
         version.watermark = version.earliest = datetime(2026, 3, 2, 12, tzinfo=UTC)
         version.newest_logged_at = version.watermark + timedelta(minutes=young)
         session.flush()
-        said = session.scalar(text(f"select {flow_metrics.IS_LIVE} from versions v join models m on m.id = v.model_id"))
+        said = session.scalar(text(f"select {liveness.IS_LIVE} from versions v join models m on m.id = v.model_id"))
         is_live = young < 60 + lateness
-        assert (said, flow_metrics.is_live(model, version)) == (is_live, is_live)
+        assert (said, liveness.is_live(model, version)) == (is_live, is_live)
         assert liveness.classify(model, version) == ("live" if is_live else "loaded")
         due_windows.add(session, {(version.id, day(0))})
         session.flush()
         complete = text(
-            f"select {due_windows.COMPLETE} from due_windows d join versions v on v.id = d.version_id"
+            f"select {due_windows.IS_COMPLETE} from due_windows d join versions v on v.id = d.version_id"
             " join models m on m.id = v.model_id"
         )
         filled = (

@@ -23,7 +23,7 @@ from dcmon.embedded.supervisor import environment
 from dcmon.ingestion import pipeline
 from dcmon.ingestion.row_batch import Delivery
 from dcmon.jobs import prune
-from dcmon.monitoring import lifecycle, liveness, monitors, results
+from dcmon.monitoring import elapsed_windows, lifecycle, monitors, results
 from dcmon.monitoring.monitors import MonitorSpec
 from dcmon.storage import expiry, models, pruning, sample_tables, versions
 from dcmon.storage.expiry import Terms
@@ -144,7 +144,7 @@ def test_a_version_that_lost_all_its_samples_is_as_if_new(target: Target) -> Non
     with db.org_session(target.engine, target.org) as session:
         version = session.get_one(Version, target.version_id)
         assert (version.earliest, version.watermark, version.newest_logged_at) == (None, None, None)
-        assert liveness.enqueue_elapsed(session, NOW, TERMS.samples) == 0
+        assert elapsed_windows.enqueue_elapsed(session, NOW, TERMS.samples) == 0
     take(target, spread(10, first=NOW - timedelta(days=3)))
     require_agreement(target)
 

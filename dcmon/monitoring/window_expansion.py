@@ -1,0 +1,119 @@
+"""From touched quarter hours to due windows: all windows that new, changed or deleted rows have a part in."""
+
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Session
+from sqlalchemy.types import DateTime
+
+from dcmon.db.tables.org import Model, Version
+from dcmon.monitoring import due_windows, empty_windows, schedules
+from dcmon.monitoring.due_windows import VersionWindow
+from dcmon.monitoring.liveness import MAX_LIVE_AGE
+from dcmon.windows import Window, time_zone
+
+MAX_QUARTER_HOURS = 5_000  # that one call expands
+
+# The version is locked before its quarter hours, as its deletion does: in the other order the two would deadlock.
+TAKE_TOUCHED = text("""
+    update quarter_hours q set is_touched = false
+      from (select q.version_id, q.at from quarter_hours q join versions v on v.id = q.version_id
+             where q.is_touched order by q.version_id, q.at
+             limit :limit for key share of v skip locked for update of q skip locked) t
+     where (q.version_id, q.at) = (t.version_id, t.at) returning q.version_id, q.at, q.logged_at
+""")
+WITH_ROWS = text("""
+    select w.window_start, w.window_end from unnest(:starts, :ends) w(window_start, window_end)
+     where exists (select 1 from quarter_hours q
+                    where q.version_id = :version and q.at >= w.window_start and q.at < w.window_end and q.n > 0)
+""").bindparams(
+    bindparam("starts", type_=ARRAY(DateTime(timezone=True))), bindparam("ends", type_=ARRAY(DateTime(timezone=True)))
+)
+
+
+class _TouchedWindows(NamedTuple):
+    """Windows of a version that were touched; `backfilled`: those whose rows came long after the window's end."""
+
+    due: set[VersionWindow]
+    backfilled: set[VersionWindow]
+
+
+def expand(session: Session, org_retention: timedelta | None = None) -> int:
+    """Turn touched quarter hours into due windows; returns how many windows that makes due.
+
+    `org_retention`: the organization's retention. A window that begins before it has lost rows, or will: it is not
+    evaluated again.
+    """
+    touched = session.execute(TAKE_TOUCHED, {"limit": MAX_QUARTER_HOURS}).all()
+    due, backfilled = set[VersionWindow](), set[VersionWindow]()
+    for version_id in {row.version_id for row in touched}:
+        quarter_hours = [row for row in touched if row.version_id == version_id]
+        found = _touched_windows(session, version_id, quarter_hours, org_retention)
+        due |= found.due
+        backfilled |= found.backfilled
+    due_windows.add(session, due - backfilled)
+    due_windows.add(session, backfilled, is_backfill=True)
+    flow = _flow_windows(session, touched, org_retention) - due
+    backfilled_versions = {version_id for version_id, _ in backfilled}
+    is_backfilled = {item for item in flow if item.version_id in backfilled_versions}
+    due_windows.add(session, flow - is_backfilled, is_flow=True)
+    due_windows.add(session, is_backfilled, is_flow=True, is_backfill=True)
+    return len(due) + len(flow)
+
+
+def _touched_windows(
+    session: Session, version_id: int, quarter_hours: Sequence[Any], org_retention: timedelta | None
+) -> _TouchedWindows:
+    """Return the windows that contain these quarter hours, and those with rows that are compared with such a window."""
+    model, grids = schedules.version_grids(session, version_id)
+    zone, first_start = time_zone(model.time_zone), schedules.retained_from(model, org_retention, datetime.now(UTC))
+    comparisons = schedules.comparisons(session, model)
+    dependent = {
+        row.at: {window for comparison in comparisons for window in comparison.dependent_windows(row.at, zone)}
+        for row in quarter_hours
+    }
+    # A dependent window without rows has no result, whatever it is compared with.
+    with_rows = _with_rows(session, version_id, set[Window]().union(*dependent.values()))
+    due, backfilled = set[VersionWindow](), set[VersionWindow]()
+    for row in quarter_hours:
+        windows = {window for grid in grids for window in grid.containing(row.at, zone)}
+        windows |= with_rows & dependent[row.at]
+        windows = {window for window in windows if window.start >= first_start}
+        due |= {VersionWindow(version_id, window) for window in windows}
+        backfilled |= {
+            VersionWindow(version_id, window)
+            for window in windows
+            if row.logged_at > window.end + model.lateness + MAX_LIVE_AGE
+        }
+    return _TouchedWindows(due, backfilled)
+
+
+def _with_rows(session: Session, version_id: int, windows: Collection[Window]) -> set[Window]:
+    """Return those of the windows in which the version has rows."""
+    if not windows:
+        return set()
+    ordered = sorted(windows)
+    starts, ends = [window.start for window in ordered], [window.end for window in ordered]
+    rows = session.execute(WITH_ROWS, {"version": version_id, "starts": starts, "ends": ends})
+    return {Window(row.window_start, row.window_end) for row in rows}
+
+
+def _flow_windows(session: Session, touched: Sequence[Any], org_retention: timedelta | None) -> set[VersionWindow]:
+    """Return the windows for monitors on the flow of rows: of touched receipts, and the empty ones beside new rows."""
+    receipts, grids_by_model = empty_windows.take_touched_receipts(session), schedules.flow_grids(session)
+    due = set[VersionWindow]()
+    for version_id in {row.version_id for row in touched} | receipts.keys() if grids_by_model else ():
+        version = session.get_one(Version, version_id)
+        grids = grids_by_model.get(version.model_id, set())
+        model = session.get_one(Model, version.model_id)
+        zone, first_start = time_zone(model.time_zone), schedules.retained_from(model, org_retention, datetime.now(UTC))
+        windows = {
+            window for at in receipts.get(version_id, ()) for grid in grids for window in grid.containing(at, zone)
+        }
+        if quarter_hours := {row.at for row in touched if row.version_id == version_id}:
+            windows |= empty_windows.windows_around(session, version, quarter_hours, grids)
+        due |= {VersionWindow(version_id, window) for window in windows if window.start >= first_start}
+    return due
