@@ -51,10 +51,8 @@ def load(
             confirm(f"Replace {there:,} reference rows of {model}/{version}?", yes)
         org = ctx.obj.organization()
         with ctx.obj.org(org) as session:
-            done = lifecycle.load_reference(
-                session, owner, found, table,
-                replace=replace, largest=largest, dry_run=dry_run, samples_kept=org.retention,
-            )  # fmt: skip
+            options = reference_loading.LoadOptions(replace, largest, dry_run)
+            done = lifecycle.load_reference(session, owner, found, table, options, org.retention)
     _finish(ctx, done, dry_run=dry_run)
 
 

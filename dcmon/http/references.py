@@ -11,7 +11,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from dcmon import errors
 from dcmon.http.auth import Asks, bounded
 from dcmon.ingestion import reference_loading
-from dcmon.ingestion.reference_loading import Document
+from dcmon.ingestion.reference_loading import Document, LoadOptions
 from dcmon.monitoring import lifecycle
 from dcmon.storage import versions
 
@@ -66,8 +66,7 @@ def upload(
     table, largest = reference_loading.split(batch), asks.app.settings.reference.largest
     with asks.session() as session:
         done = lifecycle.load_reference(
-            session, *versions.get(session, version_id), table,
-            replace=replace, largest=largest, samples_kept=asks.org.retention,
-        )  # fmt: skip
+            session, *versions.get(session, version_id), table, LoadOptions(replace, largest), asks.org.retention
+        )
     asks.ring()
     return {"rows": done.stored, "reference_count": done.total, "reference_revision": done.revision}

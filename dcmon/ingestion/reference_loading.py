@@ -1,6 +1,5 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from hashlib import blake2b
 from mmap import mmap
 from typing import Any
@@ -40,6 +39,21 @@ class Loaded:
     revision: int
 
 
+@dataclass(frozen=True)
+class LoadOptions:
+    """How reference rows are loaded.
+
+    `replace`: the rows that are there are removed. `largest`: the most rows that the reference may have then.
+    """
+
+    replace: bool = False
+    largest: int = LARGEST
+    dry_run: bool = False
+
+
+APPEND = LoadOptions()
+
+
 class _Split(msgspec.Struct):
     """What pandas writes with to_json(orient="split", index=False)."""
 
@@ -56,48 +70,43 @@ def split(document: Document) -> Table:
     return Table(parsed.data, parsed.columns)
 
 
-def take(session: Session, model: Model, version: Version, document: Document) -> int:
-    """Append the rows of a document as pandas writes it, all or none; returns how many. Raises InvalidInput."""
-    return load(session, model, version, split(document)).stored
+def load(session: Session, model: Model, version: Version, table: Table, options: LoadOptions = APPEND) -> Loaded:
+    """Append rows to the reference, or replace it: all of them, or none.
 
-
-def load(
-    session: Session,
-    model: Model,
-    version: Version,
-    table: Table,
-    *,
-    replace: bool = False,
-    largest: int = LARGEST,
-    dry_run: bool = False,
-    samples_kept: timedelta | None = None,
-) -> Loaded:
-    """Append rows to the reference, or put them in its place: all of them, or none. A row is stored as it is decoded.
-
-    It makes a new revision of the whole: results say which they used, and the last windows become due again, but for
-    those that begin before the retention (`samples_kept`: the organization's). Raises InvalidInput, which names row and
-    field.
+    Each row is stored as it is decoded. The caller then begins the new revision with `begin_revision`. Raises
+    InvalidInput, which names row and field.
     """
     _lock(session, version)
     there = count(session, version)
-    kept = 0 if replace else there
+    kept = 0 if options.replace else there
     shape = _shape(model, version, table)
-    rows = _decoded(table, shape, largest - kept, f"of version {version.name!r} has {kept} rows, and at most {largest}")
-    if dry_run:
+    has = f"of version {version.name!r} has {kept} rows, and at most {options.largest}"
+    rows = _decoded(table, shape, options.largest - kept, has)
+    next_revision = version.reference_revision + 1
+    if options.dry_run:
         stored = sum(1 for _ in rows)
-        return Loaded(stored, there - kept, kept + stored, version.reference_revision + 1)
-    if replace:
+        return Loaded(stored, there - kept, kept + stored, next_revision)
+    if options.replace:
         session.execute(text(f"delete from reference_{version.relation}"))
     stored = _copy(session, version, shape, rows, kept)
-    return Loaded(stored, there - kept, kept + stored, _revise(session, version, samples_kept))
+    return Loaded(stored, there - kept, kept + stored, next_revision)
 
 
-def clear(session: Session, version: Version, samples_kept: timedelta | None = None) -> Loaded:
-    """Remove all rows of the reference: a new revision, without any. `samples_kept`: the organization's retention."""
+def clear(session: Session, version: Version) -> Loaded:
+    """Remove all rows of the reference. The caller then begins the new revision with `begin_revision`."""
     _lock(session, version)
     removed = count(session, version)
     session.execute(text(f"delete from reference_{version.relation}"))
-    return Loaded(0, removed, 0, _revise(session, version, samples_kept))
+    return Loaded(0, removed, 0, version.reference_revision + 1)
+
+
+def begin_revision(session: Session, version: Version) -> int:
+    """Begin a new revision of the reference in place of the current one, and return its number.
+
+    Results say which revision they used. This locks the version's row until the commit.
+    """
+    revise = update(Version).where(Version.id == version.id).values(reference_revision=Version.reference_revision + 1)
+    return int(session.scalar(revise.returning(Version.reference_revision)) or 0)
 
 
 def _lock(session: Session, version: Version) -> None:
@@ -137,11 +146,6 @@ def _copy(session: Session, version: Version, shape: Shape, rows: Iterable[tuple
         for position, row in enumerate(rows, first):
             copy.write_row((0, position, _hash(position), *row))
     return position - first + 1
-
-
-def _revise(session: Session, version: Version, samples_kept: timedelta | None) -> int:
-    revise = update(Version).where(Version.id == version.id).values(reference_revision=Version.reference_revision + 1)
-    return int(session.scalar(revise.returning(Version.reference_revision)) or 0)
 
 
 def _hash(position: int) -> int:

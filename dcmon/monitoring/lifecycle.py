@@ -1,7 +1,7 @@
-"""Changing what a monitor watches, or how a model's windows lie: what its values depend on, and all that follows."""
+"""Changes and deletions with all that follows from them: alerts end, receivers are notified, windows are due again."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,46 +13,16 @@ from dcmon.alerting import alerts, rules
 from dcmon.db import Organization
 from dcmon.db.tables.org import Alert, Check, Model, Monitor, Version
 from dcmon.ingestion import reference_loading
-from dcmon.ingestion.reference_loading import Document, Loaded, Table
+from dcmon.ingestion.reference_loading import APPEND, Document, Loaded, LoadOptions, Table
 from dcmon.monitoring import monitors, reevaluation
 from dcmon.monitoring.monitors import MonitorChange, MonitorSpec
 from dcmon.notifications import closing, receivers
 from dcmon.storage import sample_tables
 
 
-def delete_model(session: Session, model: Model) -> None:
-    """Delete a model with its versions, samples, monitors and alerts."""
-    sample_tables.lock_model(session, model)
-    # In the order in which a result locks them: a window that is being evaluated is waited for, never deadlocked with.
-    session.scalars(
-        select(Monitor.id)
-        .join(Check)
-        .where(Check.model_id == model.id)
-        .order_by(Monitor.id)
-        .with_for_update(of=Monitor)
-    ).all()
-    closing.write_notifications(session, Alert.version_id.in_(select(Version.id).where(Version.model_id == model.id)))
-    for version in session.scalars(select(Version).where(Version.model_id == model.id)).all():
-        sample_tables.drop_version_tables(session, version)
-    sample_tables.drop_model_tables(session, model)
-    session.delete(model)
-    session.flush()
-    receivers.remove_model(session, model.id)
-
-
-def delete_version(session: Session, model: Model, version: Version) -> None:
-    """Delete a version with its samples, results and alerts; its ids go, so that it can be logged anew."""
-    sample_tables.lock_model(session, model)
-    session.execute(text(f"delete from ids_{model.relation} where version_id = :id"), {"id": version.id})
-    sample_tables.drop_version_tables(session, version)
-    closing.write_notifications(session, Alert.version_id == version.id)
-    session.delete(version)
-    session.flush()
-
-
 @dataclass(frozen=True)
 class ModelTiming:
-    """How a model's windows lie, and what they wait for; None: as it is."""
+    """Where a model's windows lie and what they wait for. None: unchanged."""
 
     time_zone: str | None = None
     lateness: timedelta | None = None
@@ -68,31 +38,33 @@ def change_monitor(
     public_url: str | None,
     params: Mapping[str, Any] | None = None,
 ) -> MonitorChange:
-    """Change a monitor. When its values are others now, its open alerts are over: they were about the old ones.
+    """Change a monitor. Where that changes its values, end its open alerts: they were about the old values.
 
-    `params`: of its check, all of them; None: as they are. Raises InvalidInput or NotFound.
+    `params`: all parameters of its check; None: unchanged. Without `public_url` receivers are not notified. Raises
+    InvalidInput or NotFound.
     """
-    changed = monitors.change(session, monitor, new, params, org.retention)
-    if changed.revision is not None:
+    change = monitors.change(session, monitor, new, params, org.retention)
+    if change.revision is not None:
         _end_alerts(session, org, monitor, public_url, "the monitor was changed")
-    return changed
+    return change
 
 
 def change_model(
     session: Session, org: Organization, model: Model, timing: ModelTiming, public_url: str | None
 ) -> Mapping[str, Any]:
-    """Change how a model's windows lie. In another time zone all of them are others; returns how many are due by it.
+    """Change a model's timing. Another time zone moves all its windows; returns how many are due for that reason.
 
-    What waits for labels, or for late rows, is looked at again. Raises InvalidInput.
+    Windows that wait for labels or late rows are due now. Without `public_url` receivers are not notified. Raises
+    InvalidInput.
     """
     _require_valid(timing)
-    is_moved = timing.time_zone not in (None, model.time_zone)
+    is_other_zone = timing.time_zone not in (None, model.time_zone)
     for name, value in vars(timing).items():
         if value is not None:
             setattr(model, name, value)
     session.flush()
     count = 0
-    if is_moved:
+    if is_other_zone:
         for monitor in session.scalars(select(Monitor).join(Check).where(Check.model_id == model.id)).all():
             count += monitors.start_revision(session, monitor, org.retention).windows
             _end_alerts(session, org, monitor, public_url, "the model's time zone was changed")
@@ -104,10 +76,10 @@ def _require_valid(timing: ModelTiming) -> None:
     if timing.time_zone is not None:
         windows.time_zone(timing.time_zone)
     if timing.label_ratio is not None and not 0 <= timing.label_ratio <= 1:
-        raise errors.InvalidInput(f"The label ratio is a share from 0 to 1, not {timing.label_ratio}.")
-    for what, term in (("lateness", timing.lateness), ("label delay", timing.label_delay)):
+        raise errors.InvalidInput(f"The label ratio must be a share from 0 to 1, not {timing.label_ratio}.")
+    for name, term in (("lateness", timing.lateness), ("label delay", timing.label_delay)):
         if term is not None and not timedelta() <= term <= durations.MAX_DURATION:
-            raise errors.InvalidInput(f"The {what} is at least 0 and at most 36500 days.")
+            raise errors.InvalidInput(f"The {name} must be from 0 to 36500 days.")
 
 
 def _end_alerts(session: Session, org: Organization, monitor: Monitor, public_url: str | None, note: str) -> None:
@@ -116,20 +88,68 @@ def _end_alerts(session: Session, org: Organization, monitor: Monitor, public_ur
 
 
 def load_reference(
-    session: Session, model: Model, version: Version, table: Table, *, samples_kept: timedelta | None = None, **how: Any
+    session: Session,
+    model: Model,
+    version: Version,
+    table: Table,
+    options: LoadOptions = APPEND,
+    org_retention: timedelta | None = None,
 ) -> Loaded:
-    """Load reference rows and have the last windows evaluated again that are compared with them."""
-    if not how.get("dry_run"):
-        reevaluation.enqueue_for_reference(session, version, datetime.now(UTC), samples_kept)
-    return reference_loading.load(session, model, version, table, samples_kept=samples_kept, **how)
+    """Load reference rows, and make the last windows due that are compared with the reference.
 
-
-def clear_reference(session: Session, version: Version, samples_kept: timedelta | None = None) -> Loaded:
-    """Remove the reference and have the last windows evaluated again that were compared with it."""
-    reevaluation.enqueue_for_reference(session, version, datetime.now(UTC), samples_kept)
-    return reference_loading.clear(session, version, samples_kept)
+    All rows are loaded, or none. Raises InvalidInput, which names row and field.
+    """
+    loaded = reference_loading.load(session, model, version, table, options)
+    return loaded if options.dry_run else _with_new_revision(session, version, loaded, org_retention)
 
 
 def append_reference(session: Session, model: Model, version: Version, document: Document) -> int:
-    """Append the rows of a document as pandas writes it; returns how many."""
+    """Append the rows of a document in pandas' "split" JSON to the reference; returns how many."""
     return load_reference(session, model, version, reference_loading.split(document)).stored
+
+
+def clear_reference(session: Session, version: Version, org_retention: timedelta | None = None) -> Loaded:
+    """Remove the reference, and make the last windows due that were compared with it."""
+    return _with_new_revision(session, version, reference_loading.clear(session, version), org_retention)
+
+
+def _with_new_revision(session: Session, version: Version, loaded: Loaded, org_retention: timedelta | None) -> Loaded:
+    # Only now, when the rows are stored: evaluators would wait for the rows of due_windows as long as the load takes.
+    # And before the version's row is updated: the scheduler locks both in this order when a version becomes stale.
+    reevaluation.enqueue_for_reference(session, version, datetime.now(UTC), org_retention)
+    return replace(loaded, revision=reference_loading.begin_revision(session, version))
+
+
+def delete_model(session: Session, model: Model) -> None:
+    """Delete a model with its versions, samples, monitors and alerts; receivers of its open alerts are notified."""
+    sample_tables.lock_model(session, model)
+    # Monitors are locked in the order in which a result locks them: this waits for a window that is being stored, and
+    # can't deadlock with it.
+    session.scalars(
+        select(Monitor.id)
+        .join(Check)
+        .where(Check.model_id == model.id)
+        .order_by(Monitor.id)
+        .with_for_update(of=Monitor)
+    ).all()
+    # Notifications first: they need the alerts and versions that the deletion removes.
+    closing.write_notifications(session, Alert.version_id.in_(select(Version.id).where(Version.model_id == model.id)))
+    for version in session.scalars(select(Version).where(Version.model_id == model.id)).all():
+        sample_tables.drop_version_tables(session, version)
+    sample_tables.drop_model_tables(session, model)
+    session.delete(model)
+    session.flush()
+    receivers.remove_model(session, model.id)
+
+
+def delete_version(session: Session, model: Model, version: Version) -> None:
+    """Delete a version with its samples, results and alerts; receivers of its open alerts are notified.
+
+    Its sample ids are deleted too, so that the same samples can be logged again to another version.
+    """
+    sample_tables.lock_model(session, model)  # no sample of the model is stored until the commit
+    session.execute(text(f"delete from ids_{model.relation} where version_id = :id"), {"id": version.id})
+    sample_tables.drop_version_tables(session, version)
+    closing.write_notifications(session, Alert.version_id == version.id)
+    session.delete(version)
+    session.flush()

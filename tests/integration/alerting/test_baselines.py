@@ -10,6 +10,7 @@ from dcmon.alerting import rules
 from dcmon.app import App
 from dcmon.db.tables.org import Alert, Baseline, Result
 from dcmon.ingestion import reference_loading
+from dcmon.ingestion.reference_loading import LoadOptions
 from dcmon.monitoring import lifecycle, manual_runs, monitors
 from dcmon.monitoring.monitors import MonitorSpec
 from dcmon.storage import models, versions
@@ -29,7 +30,7 @@ def refer(app: App, target: Target, right: int) -> None:
             row["_dc_label"] = row["_dc_prediction"] if number % 100 < right else str(1 - int(row["_dc_prediction"]))
             del row["_dc_sample_id"], row["_dc_time"]
         table = reference_loading.Table([json.dumps(row).encode() for row in parsed])
-        lifecycle.load_reference(session, model, version, table, replace=True)
+        lifecycle.load_reference(session, model, version, table, LoadOptions(replace=True))
 
 
 def label(app: App, target: Target, number: int, right: int) -> None:

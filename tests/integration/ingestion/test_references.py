@@ -12,7 +12,7 @@ from sqlalchemy import text
 from dcmon import db
 from dcmon.errors import InvalidInput
 from dcmon.ingestion import reference_loading, samples
-from dcmon.ingestion.reference_loading import Loaded, Table, split
+from dcmon.ingestion.reference_loading import Loaded, LoadOptions, Table, split
 from dcmon.ingestion.row_batch import Delivery
 from dcmon.monitoring import lifecycle, monitors
 from dcmon.storage import references, sample_tables, versions
@@ -101,7 +101,9 @@ def test_two_uploads_at_once_are_both_whole(target: Target) -> None:
 
 def load(target: Target, table: Table, **options: Any) -> Loaded:
     with db.org_session(target.engine, target.org) as session:
-        return lifecycle.load_reference(session, *versions.get(session, target.version_id), table, **options)
+        return lifecycle.load_reference(
+            session, *versions.get(session, target.version_id), table, LoadOptions(**options)
+        )
 
 
 def test_more_rows_than_the_limit_are_refused_and_nothing_is_stored(target: Target) -> None:

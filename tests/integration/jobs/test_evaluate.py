@@ -34,6 +34,8 @@ from dcmon.windows import Frequency
 from tests.helpers.evaluation import START, day, drift_of_age, found_alerts, log_day, put, rows, stored
 from tests.integration.conftest import Target, eventually, only, running
 
+REPLACE = reference_loading.LoadOptions(replace=True)
+
 
 @pytest.fixture
 def watched(app: App, target: Target) -> Target:
@@ -81,7 +83,7 @@ def test_another_reference_has_the_last_windows_evaluated_again_and_results_say_
     other = [msgspec.Raw(json.dumps({name: row[name] for name in names}).encode()) for row in given]
     with app.org(watched.org) as session:
         found = versions.get(session, watched.version_id)
-        lifecycle.load_reference(session, *found, reference_loading.Table(other), replace=True)
+        lifecycle.load_reference(session, *found, reference_loading.Table(other), REPLACE)
         session.execute(text("update due_windows set due_at = now() where due_at > now()"))
     with app.public() as session:
         work_queue.ring(session, watched.org.id, work_queue.Work.evaluate)
@@ -104,7 +106,7 @@ def test_another_reference_leaves_alone_what_does_not_compare_with_it(app: App, 
     with app.org(watched.org) as session:
         found = versions.get(session, watched.version_id)
         row = msgspec.Raw(b'{"age": 1.0, "job": "j1", "_dc_prediction": "1"}')
-        lifecycle.load_reference(session, *found, reference_loading.Table([row] * 60), replace=True)
+        lifecycle.load_reference(session, *found, reference_loading.Table([row] * 60), REPLACE)
         session.execute(text("update due_windows set due_at = now() where due_at > now()"))
     with app.public() as session:
         work_queue.ring(session, watched.org.id, work_queue.Work.evaluate)
