@@ -175,9 +175,9 @@ MAX_UNITS_PER_WEEK = {Frequency.HOUR: 7 * 24, Frequency.DAY: 7, Frequency.WEEK: 
 class ComparedWith(StrEnum):
     """What takes the part of the reference."""
 
-    reference = "reference"
-    previous = "previous"
-    week_before = "week_before"
+    REFERENCE = "reference"
+    PREVIOUS = "previous"
+    WEEK_BEFORE = "week_before"
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ class Comparison:
 
         Where a clock change repeats an hour, both are compared with the one of a week ago.
         """
-        if self.compared_with is ComparedWith.previous:
+        if self.compared_with is ComparedWith.PREVIOUS:
             return self.grid.ending(window.start, zone)
         start = self._week_ago(window.start, zone)
         return Window(start, step(start, self.grid.frequency, self.grid.units, zone))
@@ -212,7 +212,7 @@ class Comparison:
 
     def _candidates(self, earlier: Window, zone: ZoneInfo) -> set[datetime]:
         """Where windows may begin that are compared with this one; clock changes move them by up to two hours."""
-        if self.compared_with is ComparedWith.previous:
+        if self.compared_with is ComparedWith.PREVIOUS:
             return {earlier.end}
         if self.grid.frequency is not Frequency.HOUR:
             return {step(earlier.start, Frequency.DAY, days, zone) for days in (6, 7, 8)}
@@ -222,4 +222,4 @@ class Comparison:
 
 def can_compare(grid: WindowGrid, compared_with: ComparedWith) -> bool:
     """Whether windows of a shape can be compared so: a week ago only when they are not longer than a week."""
-    return compared_with is not ComparedWith.week_before or grid.units <= MAX_UNITS_PER_WEEK[grid.frequency]
+    return compared_with is not ComparedWith.WEEK_BEFORE or grid.units <= MAX_UNITS_PER_WEEK[grid.frequency]

@@ -158,9 +158,9 @@ def _compared_with(view: AlertView, worst: Result | None) -> dict[str, Any] | No
     if worst is not None and worst.compared_start is not None:
         span = {"start": _iso(worst.compared_start), "end": _iso(worst.compared_end), "n": worst.compared_n}
         return {"what": view.monitor.compared_with, **span}
-    if worst is None or not view.check.needs_reference or view.monitor.compared_with != ComparedWith.reference:
+    if worst is None or not view.check.needs_reference or view.monitor.compared_with != ComparedWith.REFERENCE:
         return None
-    return {"what": ComparedWith.reference.value, "revision": worst.reference_revision}
+    return {"what": ComparedWith.REFERENCE.value, "revision": worst.reference_revision}
 
 
 def _measured_against(rule: AlertRule, details: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -112,6 +112,7 @@ def show(ctx: typer.Context, name: str) -> None:
     """Show a model: versions, samples, monitors, alerts, quarantine. Example: dcmon model show credit"""
     from dcmon import durations
     from dcmon.ingestion import quarantine
+    from dcmon.monitoring import schedules
     from dcmon.storage import models, versions
     from dcmon.tenancy import retention
 

@@ -50,7 +50,7 @@ class MonitorBody(BaseModel):
     description: str | None = None
     data_filters: Filters | None = None
     additional_kwargs: AdditionalKwargs | None = None
-    compared_with: ComparedWith = ComparedWith.reference
+    compared_with: ComparedWith = ComparedWith.REFERENCE
     rows: Rows = None
 
     def new(self) -> MonitorSpec:
@@ -72,7 +72,7 @@ class MonitorChange(BaseModel):
     description: str | None = None
     data_filters: Filters | None = None
     additional_kwargs: AdditionalKwargs | None = None
-    compared_with: ComparedWith = ComparedWith.reference
+    compared_with: ComparedWith = ComparedWith.REFERENCE
     rows: Rows = None
     params: dict[str, Any] | None = None
 

@@ -18,10 +18,10 @@ IS_LIVE = f"v.newest_logged_at - v.watermark < interval '{MAX_LIVE_AGE.total_sec
 class Liveness(StrEnum):
     """How the samples of a version come."""
 
-    live = "live"
-    stale = "stale"
-    loaded = "loaded"
-    empty = "empty"
+    LIVE = "live"
+    STALE = "stale"
+    LOADED = "loaded"
+    EMPTY = "empty"
 
 
 def is_live(model: Model, version: Version) -> bool:
@@ -34,7 +34,7 @@ def is_live(model: Model, version: Version) -> bool:
 def classify(model: Model, version: Version) -> Liveness:
     """Return how the samples of a version come."""
     if version.watermark is None or version.newest_logged_at is None:
-        return Liveness.empty
+        return Liveness.EMPTY
     if not is_live(model, version):
-        return Liveness.loaded
-    return Liveness.stale if version.stale_at == version.watermark else Liveness.live
+        return Liveness.LOADED
+    return Liveness.STALE if version.stale_at == version.watermark else Liveness.LIVE

@@ -105,7 +105,7 @@ def _require_one_of(what: str, wanted: Iterable[str], known: Sequence[str]) -> N
 
 
 def _require_comparable(kind: CheckKind, shape: WindowGrid, compared_with: ComparedWith) -> None:
-    if compared_with is ComparedWith.reference:
+    if compared_with is ComparedWith.REFERENCE:
         return
     if not kind.needs_reference:
         raise errors.InvalidInput(

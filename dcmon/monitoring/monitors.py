@@ -36,7 +36,7 @@ class MonitorSpec:
     data_filters: Mapping[str, Any] | None = None
     additional_kwargs: Mapping[str, Any] | None = None
     dashboard_id: int | None = None
-    compared_with: ComparedWith = ComparedWith.reference
+    compared_with: ComparedWith = ComparedWith.REFERENCE
     rows: int | None = None
 
 

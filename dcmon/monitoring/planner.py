@@ -177,7 +177,7 @@ def _earlier(
 
 def compared(monitor: Monitor, check: Check, window: Window, local: ZoneInfo) -> Window | None:
     """The earlier window that one is compared with; None where that is the reference, or nothing."""
-    if (how := ComparedWith(monitor.compared_with)) is ComparedWith.reference or not check.needs_reference:
+    if (how := ComparedWith(monitor.compared_with)) is ComparedWith.REFERENCE or not check.needs_reference:
         return None
     return Comparison(WindowGrid(Frequency(monitor.frequency), monitor.aggregation_window), how).compared_window(
         window, local
@@ -212,5 +212,5 @@ def _same_inputs(session: Session, before: Any, monitor: Monitor, check: Check, 
     if before.monitor_revision != monitor.revision or before.reference_revision == version.reference_revision:
         return bool(before.monitor_revision == monitor.revision)
     if check.needs_reference:
-        return monitor.compared_with != ComparedWith.reference
+        return monitor.compared_with != ComparedWith.REFERENCE
     return not baselines.wanted_by(session, monitor.id)

@@ -91,7 +91,7 @@ def list_lines(
         versions, key=lambda version: (version.watermark is not None, version.watermark, version.id), default=None
     )
     return [*found, *others] or [
-        MonitorLine(view, newest, Progress(liveness.classify(view.model, newest) if newest else Liveness.empty))
+        MonitorLine(view, newest, Progress(liveness.classify(view.model, newest) if newest else Liveness.EMPTY))
     ]
 
 

@@ -87,7 +87,7 @@ def version_grids(
     so not of those on the flow of rows.
     """
     version = session.get_one(Version, version_id)
-    is_chosen = (Check.needs_reference & (Monitor.compared_with == ComparedWith.reference)) | (not needs_reference)
+    is_chosen = (Check.needs_reference & (Monitor.compared_with == ComparedWith.REFERENCE)) | (not needs_reference)
     is_chosen &= (Check.class_name != DATA_FLOW.class_name) | (not reads_rows)
     rows = session.execute(
         select(Monitor.frequency, Monitor.aggregation_window)
@@ -118,7 +118,7 @@ def comparisons(session: Session, model: Model) -> set[Comparison]:
     rows = session.execute(
         select(Monitor.frequency, Monitor.aggregation_window, Monitor.compared_with)
         .join(Check, Check.id == Monitor.check_id)
-        .where(Check.model_id == model.id, Check.needs_reference, Monitor.compared_with != ComparedWith.reference)
+        .where(Check.model_id == model.id, Check.needs_reference, Monitor.compared_with != ComparedWith.REFERENCE)
         .distinct()
     )
     return {
@@ -130,7 +130,7 @@ def comparisons(session: Session, model: Model) -> set[Comparison]:
 def compared_window(schedule: Schedule, window: Window) -> Window | None:
     """Return the earlier window that the monitor compares with; None: it compares with the reference, or nothing."""
     compared_with = ComparedWith(schedule.monitor.compared_with)
-    if compared_with is ComparedWith.reference or not schedule.check.needs_reference:
+    if compared_with is ComparedWith.REFERENCE or not schedule.check.needs_reference:
         return None
     return Comparison(schedule.grid, compared_with).compared_window(window, schedule.zone)
 

@@ -15,7 +15,7 @@ BERLIN, UTC_ZONE = ZoneInfo("Europe/Berlin"), ZoneInfo("UTC")
 comparings = st.builds(
     Comparison,
     st.builds(WindowGrid, st.sampled_from(list(Frequency)), st.integers(1, 4)),
-    st.sampled_from([ComparedWith.previous, ComparedWith.week_before]),
+    st.sampled_from([ComparedWith.PREVIOUS, ComparedWith.WEEK_BEFORE]),
 ).filter(lambda each: can_compare(each.grid, each.compared_with))
 
 
@@ -60,7 +60,7 @@ def test_the_earlier_window_is_found_by_the_calendar(
 
 
 def test_a_late_row_in_a_repeated_hours_week_before_touches_both_hours() -> None:
-    comparing = Comparison(WindowGrid(Frequency.HOUR, 1), ComparedWith.week_before)
+    comparing = Comparison(WindowGrid(Frequency.HOUR, 1), ComparedWith.WEEK_BEFORE)
     found = sorted(comparing.dependent_windows(at("2026-10-18T02:30+02:00"), BERLIN))
     assert found == [
         window("2026-10-25T02:00+02:00", "2026-10-25T02:00+01:00"),
@@ -71,7 +71,7 @@ def test_a_late_row_in_a_repeated_hours_week_before_touches_both_hours() -> None
 def law(local: ZoneInfo, time: datetime, comparing: Comparison, share: float) -> None:
     for found in comparing.grid.containing(time, local):
         earlier = comparing.compared_window(found, local)
-        assert earlier.start < earlier.end <= found.start or comparing.compared_with is ComparedWith.week_before
+        assert earlier.start < earlier.end <= found.start or comparing.compared_with is ComparedWith.WEEK_BEFORE
         assert comparing.grid.includes(earlier, local)
         inside = earlier.start + (earlier.end - earlier.start) * share
         assert found in set(comparing.dependent_windows(inside, local))
@@ -102,8 +102,8 @@ def test_so_it_is_a_week_after_a_clock_change(
 
 
 def test_a_window_longer_than_a_week_has_none_of_a_week_ago() -> None:
-    assert can_compare(WindowGrid(Frequency.DAY, 7), ComparedWith.week_before)
-    assert can_compare(WindowGrid(Frequency.WEEK, 1), ComparedWith.week_before)
+    assert can_compare(WindowGrid(Frequency.DAY, 7), ComparedWith.WEEK_BEFORE)
+    assert can_compare(WindowGrid(Frequency.WEEK, 1), ComparedWith.WEEK_BEFORE)
     for shape in (WindowGrid(Frequency.DAY, 8), WindowGrid(Frequency.WEEK, 2), WindowGrid(Frequency.MONTH, 1)):
-        assert not can_compare(shape, ComparedWith.week_before)
-        assert can_compare(shape, ComparedWith.previous)
+        assert not can_compare(shape, ComparedWith.WEEK_BEFORE)
+        assert can_compare(shape, ComparedWith.PREVIOUS)

@@ -85,7 +85,7 @@ class Expected:
         if watch.check == "PercentOfNulls":
             shares = {name: sum(row[name] is None for row in rows) / max(1, len(rows)) for name in FEATURES}
             return Found(len(rows), bool(rows), [max(shares.values())] if rows else [], shares if rows else None)
-        numbers = self._drift(end, watch.compared is ComparedWith.previous) if rows else None
+        numbers = self._drift(end, watch.compared is ComparedWith.PREVIOUS) if rows else None
         return Found(len(rows), numbers is not None, numbers or [])
 
     def _rows(self, end: datetime, hours: int) -> list[Row]:

@@ -48,7 +48,7 @@ class Watch:
     rules: Sequence[Rule]
     hours: int = 1
     params: Mapping[str, Any] = field(default_factory=dict)
-    compared: ComparedWith = ComparedWith.reference
+    compared: ComparedWith = ComparedWith.REFERENCE
     metric: str | None = None
     reads: str = "rows"
 
@@ -89,7 +89,7 @@ WATCHES = (
         reads="flow",
     ),
     Watch("Drift", "FeatureDrift", (Rule("> 0.3", beyond(0.3), "critical", no_data="alert", keep_firing=1),)),
-    Watch("Moved", "FeatureDrift", (Rule("> 0.5", beyond(0.5), for_windows=2),), compared=ComparedWith.previous),
+    Watch("Moved", "FeatureDrift", (Rule("> 0.5", beyond(0.5), for_windows=2),), compared=ComparedWith.PREVIOUS),
 )
 
 

@@ -81,7 +81,7 @@ def test_an_own_check_is_run_on_windows_and_alone_with_its_parameters(
     app: App, target: Target, installed: Path
 ) -> None:
     spans = watch(app, target, "span", params={"column": "age"})
-    wider = watch(app, target, "wider", compared_with=ComparedWith.previous)
+    wider = watch(app, target, "wider", compared_with=ComparedWith.PREVIOUS)
     shares = watch(app, target, "share of ones")
     with app.org(target.org) as session:
         model, _ = versions.get(session, target.version_id)

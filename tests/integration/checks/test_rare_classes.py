@@ -45,11 +45,11 @@ def reasons(app: App, target: Target, **asked: Any) -> set[str | None]:
 
 def test_drift_from_a_reference_with_a_rare_class_says_that_it_weighed_both_alike(app: App, target: Target) -> None:
     refer(app, target, 3)
-    (said,) = reasons(app, target, how=ComparedWith.reference, check="LabelDrift")
+    (said,) = reasons(app, target, how=ComparedWith.REFERENCE, check="LabelDrift")
     assert said is not None
     assert said.startswith("weighed both classes alike")
 
 
 def test_drift_from_an_earlier_window_never_does(app: App, target: Target) -> None:
     refer(app, target, 3)
-    assert reasons(app, target, how=ComparedWith.previous, check="LabelDrift") == {None}
+    assert reasons(app, target, how=ComparedWith.PREVIOUS, check="LabelDrift") == {None}

@@ -64,7 +64,7 @@ def drift(app: App, target: Target, number: int, before: int, counts: tuple[int,
 
 
 def test_a_window_is_compared_with_the_one_before_it(app: App, target: Target) -> None:
-    compare(app, target, ComparedWith.previous)
+    compare(app, target, ComparedWith.PREVIOUS)
     for number in range(4):
         log_day(app, target, number)
     settle(app, target)
@@ -81,7 +81,7 @@ def test_a_window_is_compared_with_the_one_before_it(app: App, target: Target) -
 
 
 def test_late_rows_in_the_earlier_window_have_the_later_one_evaluated_again(app: App, target: Target) -> None:
-    compare(app, target, ComparedWith.previous)
+    compare(app, target, ComparedWith.PREVIOUS)
     for number in range(4):
         log_day(app, target, number, count=200)
     settle(app, target)
@@ -98,7 +98,7 @@ def test_late_rows_in_the_earlier_window_have_the_later_one_evaluated_again(app:
 
 
 def test_a_few_late_rows_in_the_earlier_window_wait_until_it_is_quiet(app: App, target: Target) -> None:
-    compare(app, target, ComparedWith.previous)
+    compare(app, target, ComparedWith.PREVIOUS)
     for number in range(3):
         log_day(app, target, number, count=200)
     settle(app, target)
@@ -113,7 +113,7 @@ def test_a_few_late_rows_in_the_earlier_window_wait_until_it_is_quiet(app: App, 
 
 
 def test_a_week_before_is_the_same_day_of_the_week_before(app: App, target: Target) -> None:
-    compare(app, target, ComparedWith.week_before)
+    compare(app, target, ComparedWith.WEEK_BEFORE)
     for number in (0, 7, 8):
         log_day(app, target, number)
     settle(app, target)
@@ -126,7 +126,7 @@ def test_a_week_before_is_the_same_day_of_the_week_before(app: App, target: Targ
 
 
 def test_another_reference_leaves_those_alone_that_compare_with_earlier_windows(app: App, target: Target) -> None:
-    compare(app, target, ComparedWith.previous)
+    compare(app, target, ComparedWith.PREVIOUS)
     for number in range(3):
         log_day(app, target, number)
     settle(app, target)
@@ -139,7 +139,7 @@ def test_another_reference_leaves_those_alone_that_compare_with_earlier_windows(
 
 
 def test_each_version_is_compared_with_its_own_past_and_has_its_own_results(app: App, target: Target) -> None:
-    compare(app, target, ComparedWith.previous)
+    compare(app, target, ComparedWith.PREVIOUS)
     with app.org(target.org) as session:
         model = models.get(session, target.model_id)
         columns = NewVersion("v2", {"age": "numeric", "job": "categorical"}, classes=["0", "1"])
@@ -157,7 +157,7 @@ def test_each_version_is_compared_with_its_own_past_and_has_its_own_results(app:
 
 
 def test_labels_that_come_late_to_the_earlier_window_count_for_checks_on_labels(app: App, target: Target) -> None:
-    compare(app, target, ComparedWith.previous, "LabelDrift")
+    compare(app, target, ComparedWith.PREVIOUS, "LabelDrift")
     with app.org(target.org) as session:
         models.get(session, target.model_id).label_delay = timedelta()
     for number in range(3):
@@ -178,15 +178,15 @@ def test_labels_that_come_late_to_the_earlier_window_count_for_checks_on_labels(
 
 def test_what_can_not_be_compared_is_refused_with_what_can(app: App, target: Target) -> None:
     with pytest.raises(errors.InvalidInput, match="Checks that compare: FeatureDrift, PredictionDrift, LabelDrift"):
-        compare(app, target, ComparedWith.previous, "MixedNulls")
+        compare(app, target, ComparedWith.PREVIOUS, "MixedNulls")
     with pytest.raises(errors.InvalidInput, match="longer than a week"):
-        compare(app, target, ComparedWith.week_before, aggregation_window=8)
+        compare(app, target, ComparedWith.WEEK_BEFORE, aggregation_window=8)
 
 
 def test_the_time_zone_decides_which_hours_are_the_day_before(app: App, target: Target) -> None:
     with app.org(target.org) as session:
         models.get(session, target.model_id).time_zone = "Europe/Berlin"
-    compare(app, target, ComparedWith.previous)
+    compare(app, target, ComparedWith.PREVIOUS)
     start = datetime(2026, 3, 28, 22, 30, tzinfo=UTC)  # half an hour before the Sunday of the clock change
     times = [start + timedelta(hours=hour) for hour in range(60)]
     made = [
@@ -212,7 +212,7 @@ def label(app: App, target: Target, number: int, first: int, last: int) -> None:
 def test_a_first_evaluation_waits_for_the_labels_of_the_window_that_it_is_compared_with(
     app: App, target: Target
 ) -> None:
-    monitor = compare(app, target, ComparedWith.previous, "LabelDrift")
+    monitor = compare(app, target, ComparedWith.PREVIOUS, "LabelDrift")
     with app.org(target.org) as session:
         models.get(session, target.model_id).label_delay = timedelta(hours=1)
     for number in range(3):
@@ -237,7 +237,7 @@ def test_a_first_evaluation_waits_for_the_labels_of_the_window_that_it_is_compar
 
 
 def test_what_was_compared_with_rows_that_are_pruned_stays_when_late_rows_come(app: App, target: Target) -> None:
-    monitor = compare(app, target, ComparedWith.previous)
+    monitor = compare(app, target, ComparedWith.PREVIOUS)
     first = datetime(2026, 2, 28, tzinfo=UTC)  # the last day of a month that is pruned, and the first of the next one
     for days in (0, 1, 2):
         log_day(app, target, (first - day(0).start).days + days, count=60)
@@ -266,7 +266,7 @@ def test_a_first_comparison_with_pruned_rows_says_that_they_are_pruned(app: App,
     first = datetime(2026, 2, 28, tzinfo=UTC)
     for days in (0, 1, 2):
         log_day(app, target, (first - day(0).start).days + days, count=60)
-    monitor = compare(app, target, ComparedWith.previous)
+    monitor = compare(app, target, ComparedWith.PREVIOUS)
     kept = timedelta(days=(datetime.now(UTC) - datetime(2026, 3, 15, tzinfo=UTC)).days)
     with app.org(target.org) as session:
         asked = manual_runs.complete_windows(session, monitor, (first + timedelta(days=1), first + timedelta(days=2)))

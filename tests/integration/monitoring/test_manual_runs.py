@@ -46,7 +46,7 @@ def test_windows_of_the_flow_that_were_counted_are_not_counted_again(app: App, t
 
 def test_a_new_reference_leaves_what_was_compared_with_the_window_before(app: App, target: Target) -> None:
     refer(app, target, 90)
-    monitor_id = compare(app, target, ComparedWith.previous)
+    monitor_id = compare(app, target, ComparedWith.PREVIOUS)
     for number in range(4):
         log_day(app, target, number)
     wanted = asked(app, target, monitor_id, day(0).end, day(2).end)
@@ -56,7 +56,7 @@ def test_a_new_reference_leaves_what_was_compared_with_the_window_before(app: Ap
 
 
 def test_rows_that_came_late_to_the_window_before_leave_the_result_behind(app: App, target: Target) -> None:
-    monitor_id = compare(app, target, ComparedWith.previous)
+    monitor_id = compare(app, target, ComparedWith.PREVIOUS)
     for number in range(4):
         log_day(app, target, number)
     wanted = asked(app, target, monitor_id, day(0).end, day(2).end)

@@ -52,14 +52,14 @@ def test_each_impossible_value_is_a_state_with_its_reason_and_is_not_tried_again
         ).id
     performance = "SingleDatasetPerformance"
     watch(app, target, "no reference", "FeatureDrift")
-    watch(app, target, "no earlier", "FeatureDrift", compared_with=ComparedWith.previous)
+    watch(app, target, "no earlier", "FeatureDrift", compared_with=ComparedWith.PREVIOUS)
     watch(app, target, "no row fits", "PercentOfNulls", data_filters=OSLO)
     watch(app, target, "column gone", "PercentOfNulls", data_filters=GRADE)
     watch(app, target, "feature gone", "PercentOfNulls", conf={"feature": ["grade"]})
     watch(app, target, "one class", performance, conf={"scorer": ["roc_auc"]})
     watch(app, target, "one of two", performance, conf={"scorer": ["accuracy", "fnr"]})
     watch(app, target, "no probabilities", performance, {"scorers": ["neg_log_loss"]})
-    watch(app, target, "raises", "FeatureDrift", {"numerical_drift_method": 3}, compared_with=ComparedWith.previous)
+    watch(app, target, "raises", "FeatureDrift", {"numerical_drift_method": 3}, compared_with=ComparedWith.PREVIOUS)
     watch(app, target, "bad parameter", "StringMismatch", {"columns": 3})
     label(app, target, dict.fromkeys(range(40), "0"))
     for number in (-1, 0, 1):
