@@ -28,8 +28,8 @@ from dcmon.db import Organization
 from dcmon.ingestion import kafka
 from dcmon.ingestion.raw_rows import Raw
 from dcmon.jobs import schedule
-from dcmon.monitoring import monitors
-from dcmon.monitoring.monitors import MonitorSpec
+from dcmon.monitoring import model_checks, monitors
+from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.notifications import receivers
 from dcmon.notifications.receivers import Subscription
 from dcmon.settings import Settings
@@ -75,7 +75,7 @@ def _idle_one(on: Stage, number: int) -> Organization:
     with on.app.org(org) as session:
         model = models.create(session, NewModel("credit", "binary"))
         versions.create(session, model, NewVersion("v1", {"age": "numeric"}))
-        check = monitors.get_or_create_check(session, model, "PercentOfNulls")
+        check = model_checks.get_or_create_check(session, model, "PercentOfNulls")
         for each in range(MONITORS):
             monitors.create(session, check, MonitorSpec(f"m{each}", Frequency.HOUR))
     return org
@@ -161,7 +161,9 @@ class Place:
             name = "PercentOfNulls" if kind == "row" else "SingleDatasetPerformance"
             params = {} if kind == "row" else {"scorers": ["accuracy"]}
             monitor = monitors.create(
-                session, monitors.get_or_create_check(session, model, name, params), MonitorSpec(kind, Frequency.HOUR)
+                session,
+                model_checks.get_or_create_check(session, model, name, params),
+                MonitorSpec(kind, Frequency.HOUR),
             )
             rules.create(session, monitor.id, rules.parse("> 0.5" if kind == "row" else "< 0.5"))
             receivers.add(session, f"{kind}s", url, [], app.settings.webhooks, Subscription(models=[kind], cap=None))

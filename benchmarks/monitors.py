@@ -22,7 +22,7 @@ from dcmon.checks import defaults
 from dcmon.checks.catalogue import entry
 from dcmon.checks.worker_pool import Child
 from dcmon.ingestion.raw_rows import Raw
-from dcmon.monitoring import evaluation, lifecycle, monitors, planner, row_loader
+from dcmon.monitoring import default_monitors, evaluation, lifecycle, planner, row_loader
 from dcmon.monitoring.row_loader import ReferenceCache
 from dcmon.settings import Evaluate
 from dcmon.storage import references, sampling, versions
@@ -64,7 +64,7 @@ def _watch(on: Stage, version_id: int) -> None:
     with on.app.org(on.org) as session:
         model, version = versions.get(session, version_id)
         lifecycle.append_reference(session, model, version, _reference())
-        monitors.create_defaults(session, model, Frequency.DAY)
+        default_monitors.create_defaults(session, model, Frequency.DAY)
         session.execute(text("analyze"))
 
 

@@ -40,7 +40,7 @@ def create(
     Example: dcmon model create credit --task binary --version v1 --feature age:numeric --class 0 --class 1
     """
     from dcmon import durations
-    from dcmon.monitoring import monitors
+    from dcmon.monitoring import default_monitors
     from dcmon.storage import models, versions
     from dcmon.windows import Frequency
 
@@ -54,7 +54,7 @@ def create(
         model = models.create(session, new)
         row["id"] = model.id
         if defaults:
-            row["monitors"] = monitors.create_defaults(session, model, Frequency[frequency.upper()])
+            row["monitors"] = default_monitors.create_defaults(session, model, Frequency[frequency.upper()])
         if version is not None:
             columns = versions.NewVersion(version, features, more, classes=class_ or None)
             row |= {"version": version, "version_id": versions.create(session, model, columns).id}

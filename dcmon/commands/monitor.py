@@ -54,7 +54,8 @@ def create(
     from dcmon import durations
     from dcmon.alerting import rules
     from dcmon.db import work_queue
-    from dcmon.monitoring import monitors
+    from dcmon.monitoring import model_checks, monitors
+    from dcmon.monitoring.monitor_spec import MonitorSpec
     from dcmon.storage import filter_parser, models
     from dcmon.windows import Frequency
 
@@ -70,8 +71,10 @@ def create(
     reach = None if lookback is None else durations.parse(lookback)
     org = ctx.obj.organization()
     with ctx.obj.org(org) as session:
-        on = monitors.get_or_create_check(session, models.find(session, model), check, parameters(param or []), name)
-        new = monitors.MonitorSpec(
+        on = model_checks.get_or_create_check(
+            session, models.find(session, model), check, parameters(param or []), name
+        )
+        new = MonitorSpec(
             name, Frequency[frequency.upper()], aggregation_window, reach, description, chosen_rows, kwargs,
             compared_with=compared_with, rows=rows_read(rows),
         )  # fmt: skip
@@ -238,7 +241,7 @@ def set_(
 
     from dcmon import durations
     from dcmon.db import work_queue
-    from dcmon.monitoring import lifecycle, monitors
+    from dcmon.monitoring import lifecycle, model_checks, monitors
     from dcmon.storage import filter_parser
     from dcmon.windows import Frequency
 
@@ -266,7 +269,10 @@ def set_(
         fields["additional_kwargs"] = _choices(before.additional_kwargs, conf, metric, gone)
         params = None
         if changed or "param" in gone:
-            params = {**({} if "param" in gone else monitors.check(session, monitor.check_id).params), **changed}
+            params = {
+                **({} if "param" in gone else model_checks.get_check(session, monitor.check_id).params),
+                **changed,
+            }
         done = lifecycle.change_monitor(session, org, monitor, replace(before, **fields), ctx.obj.settings.url, params)
         row = {"monitor": name, "name": monitor.name, "revision": monitor.revision, "windows_due": done.windows}
     ctx.obj.ring(org, work_queue.Work.evaluate, work_queue.Work.notify)
@@ -293,7 +299,7 @@ def delete(
 ) -> None:
     """Delete a monitor with its results, rules and alerts. Example: dcmon monitor delete "credit/Mixed Nulls\""""
     from dcmon.db import work_queue
-    from dcmon.monitoring import monitors
+    from dcmon.monitoring import lifecycle, monitors
 
     with ctx.obj.org() as session:
         monitor = monitors.find(session, name)
@@ -302,6 +308,6 @@ def delete(
         said = ", ".join(f"{count:,} {what}" for what, count in goes.items())
         confirm(f"Delete monitor {name!r} with {said}?", yes)
         with ctx.obj.org() as session:
-            monitors.delete(session, monitors.get(session, wanted))
+            lifecycle.delete_monitor(session, monitors.get(session, wanted))
         ctx.obj.ring(ctx.obj.organization(), work_queue.Work.notify)
     ctx.obj.output.value(outcome({"deleted": name, **goes}, dry_run=dry_run))

@@ -10,7 +10,7 @@ from dcmon.db.tables.org import Check
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Asks
 from dcmon.http.models import resolve
-from dcmon.monitoring import monitors
+from dcmon.monitoring import lifecycle, model_checks
 
 router = APIRouter(tags=["checks"])
 
@@ -39,7 +39,7 @@ def create(
     with asks.session() as session:
         model = resolve(session, identifier, identifier_kind)
         made = [
-            monitors.create_check(
+            model_checks.create_check(
                 session,
                 model,
                 each.name or each.config.class_name,
@@ -56,7 +56,9 @@ def create(
 def entries(asks: Asks, identifier: str, identifier_kind: str | None = None) -> list[dict[str, Any]]:
     """The checks of a model."""
     with asks.session() as session:
-        return [describe(check) for check in monitors.checks(session, resolve(session, identifier, identifier_kind))]
+        return [
+            describe(check) for check in model_checks.for_model(session, resolve(session, identifier, identifier_kind))
+        ]
 
 
 @router.delete("/models/{identifier}/checks")
@@ -65,7 +67,7 @@ def delete(
 ) -> None:
     """Delete checks by name, with their monitors: all of them, or none."""
     with asks.session() as session:
-        monitors.delete_checks(session, resolve(session, identifier, identifier_kind), names)
+        lifecycle.delete_checks(session, resolve(session, identifier, identifier_kind), names)
     asks.ring(Work.notify)
 
 

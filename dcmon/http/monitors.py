@@ -17,8 +17,8 @@ from dcmon.http import rules as rule_routes
 from dcmon.http.auth import Asks
 from dcmon.http.models import resolve
 from dcmon.http.versions import Filters, Time
-from dcmon.monitoring import lifecycle, monitors, reevaluation, schedules
-from dcmon.monitoring.monitors import MonitorSpec
+from dcmon.monitoring import dashboards, lifecycle, model_checks, monitors, reevaluation, schedules
+from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.windows import ComparedWith, Frequency
 
 router = APIRouter(tags=["monitors"])
@@ -103,7 +103,7 @@ def _fields(body: BaseModel, names: Iterable[str]) -> dict[str, Any]:
 def create(asks: Asks, check_id: int, body: MonitorBody) -> dict[str, int]:
     """Add a monitor to a check; the last windows with samples become due."""
     with asks.session() as session:
-        made = monitors.create(session, monitors.check(session, check_id), body.new(), asks.org.retention).id
+        made = monitors.create(session, model_checks.get_check(session, check_id), body.new(), asks.org.retention).id
     asks.ring()
     return {"id": made}
 
@@ -113,7 +113,7 @@ def show(asks: Asks, monitor_id: int) -> dict[str, Any]:
     """A monitor with its check and rules."""
     with asks.session() as session:
         monitor = monitors.get(session, monitor_id)
-        return describe(session, monitor, monitors.check(session, monitor.check_id))
+        return describe(session, monitor, model_checks.get_check(session, monitor.check_id))
 
 
 @router.put("/monitors/{monitor_id}")
@@ -147,7 +147,7 @@ def schedule(
 def delete(asks: Asks, monitor_id: int) -> None:
     """Delete a monitor with its results, rules and alerts."""
     with asks.session() as session:
-        monitors.delete(session, monitors.get(session, monitor_id))
+        lifecycle.delete_monitor(session, monitors.get(session, monitor_id))
     asks.ring(Work.notify)
 
 
@@ -155,8 +155,8 @@ def delete(asks: Asks, monitor_id: int) -> None:
 def dashboard(asks: Asks) -> dict[str, Any]:
     """The organization's dashboard, made at the first call."""
     with asks.session() as session:
-        found = monitors.dashboard(session)
-        shown = monitors.on_dashboard(session, found)
+        found = dashboards.get_or_create(session)
+        shown = dashboards.monitors_on(session, found)
         return {
             "id": found.id,
             "name": found.name,

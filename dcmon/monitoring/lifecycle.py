@@ -1,21 +1,22 @@
 """Changes and deletions with all that follows from them: alerts end, receivers are notified, windows are due again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import ColumnElement, select, text
 from sqlalchemy.orm import Session
 
 from dcmon import durations, errors, windows
 from dcmon.alerting import alerts, rules
 from dcmon.db import Organization
-from dcmon.db.tables.org import Alert, Check, Model, Monitor, Version
+from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor, Version
 from dcmon.ingestion import reference_loading
 from dcmon.ingestion.reference_loading import APPEND, Document, Loaded, LoadOptions, Table
 from dcmon.monitoring import monitors, reevaluation
-from dcmon.monitoring.monitors import MonitorChange, MonitorSpec
+from dcmon.monitoring.monitor_spec import MonitorSpec
+from dcmon.monitoring.monitors import MonitorChange
 from dcmon.notifications import closing, receivers
 from dcmon.storage import sample_tables
 
@@ -153,3 +154,28 @@ def delete_version(session: Session, model: Model, version: Version) -> None:
     closing.write_notifications(session, Alert.version_id == version.id)
     session.delete(version)
     session.flush()
+
+
+def delete_checks(session: Session, model: Model, names: Sequence[str]) -> None:
+    """Delete checks with their monitors. Raises NotFound, and deletes none, if one of the names is unknown."""
+    checks = list(session.scalars(select(Check).where(Check.model_id == model.id, Check.name.in_(names))))
+    if missing := sorted(set(names) - {check.name for check in checks}):
+        raise errors.NotFound(what=f"check of model {model.name!r} called", name=", ".join(missing))
+    for check in checks:
+        _close_alerts(session, Monitor.check_id == check.id)
+        session.delete(check)
+    session.flush()
+
+
+def delete_monitor(session: Session, monitor: Monitor) -> None:
+    """Delete a monitor with its results, rules and alerts; receivers of its open alerts are notified."""
+    _close_alerts(session, Monitor.id == monitor.id)
+    session.delete(monitor)
+    session.flush()
+
+
+def _close_alerts(session: Session, condition: ColumnElement[bool]) -> None:
+    """Lock monitors, which waits for a window of theirs that is being stored, and notify receivers of their alerts."""
+    monitor_ids = session.scalars(select(Monitor.id).where(condition).order_by(Monitor.id).with_for_update()).all()
+    rule_ids = select(AlertRule.id).where(AlertRule.monitor_id.in_(monitor_ids))
+    closing.write_notifications(session, Alert.rule_id.in_(rule_ids))

@@ -13,8 +13,8 @@ from sqlalchemy import text
 
 from dcmon.alerting import rules
 from dcmon.app import App
-from dcmon.monitoring import monitors
-from dcmon.monitoring.monitors import MonitorSpec
+from dcmon.monitoring import model_checks, monitors
+from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.storage import models, versions
 from dcmon.storage.models import NewModel
 from dcmon.storage.versions import NewVersion
@@ -32,7 +32,7 @@ def credit(app: App, acme: Acme, database_url: str, with_url: Callable[[str], Dc
     with app.org(acme.org) as session:
         model = models.create(session, NewModel("credit", "binary"))
         version = versions.create(session, model, NewVersion("v1", {"age": "numeric", "job": "categorical"}))
-        check = monitors.get_or_create_check(session, model, "PercentOfNulls")
+        check = model_checks.get_or_create_check(session, model, "PercentOfNulls")
         chosen = {"check_conf": {"feature": ["age"], "aggregation method": ["max"]}, "res_conf": None}
         made = monitors.create(session, check, MonitorSpec("Nulls of age", Frequency.DAY, additional_kwargs=chosen))
         rules.create(session, made.id, rules.parse("> 0.5"), "high")

@@ -18,8 +18,8 @@ from dcmon.alerting import alert_payload, rules
 from dcmon.app import App
 from dcmon.db import Organization, work_queue
 from dcmon.db.tables.org import Alert, AlertRule, Notification
-from dcmon.monitoring import monitors
-from dcmon.monitoring.monitors import MonitorSpec
+from dcmon.monitoring import model_checks, monitors
+from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.notifications import notifications, receivers
 from dcmon.settings import Webhooks
 from dcmon.storage import models
@@ -136,7 +136,7 @@ def alert(app: App, target: Target, severity: str = "high") -> int:
     with app.org(target.org) as session:
         rule = session.query(AlertRule).first()
         if rule is None:
-            check = monitors.get_or_create_check(session, models.get(session, target.model_id), "FeatureDrift")
+            check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "FeatureDrift")
             monitor = monitors.create(session, check, MonitorSpec("Drift", Frequency.DAY))
             rule = rules.create(session, monitor.id, rules.parse("> 0.1"), "high")
             rule.is_inhibited = False

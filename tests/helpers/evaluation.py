@@ -10,8 +10,8 @@ from dcmon.alerting import alerts, rules
 from dcmon.app import App
 from dcmon.checks.dataset_schema import Value
 from dcmon.db.tables.org import Alert, Monitor, Result
-from dcmon.monitoring import lifecycle, monitors, results
-from dcmon.monitoring.monitors import MonitorSpec
+from dcmon.monitoring import lifecycle, model_checks, monitors, results
+from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.storage import versions
 from dcmon.storage.sampling import Extent
 from dcmon.windows import Frequency, Window
@@ -52,7 +52,7 @@ def drift_of_age(app: App, target: Target) -> Target:
         names = ["age", "job", "_dc_prediction"]
         document = {"columns": names, "data": [[row[name] for name in names] for row in parsed]}
         lifecycle.append_reference(session, model, version, json.dumps(document).encode())
-        check = monitors.get_or_create_check(session, model, "FeatureDrift")
+        check = model_checks.get_or_create_check(session, model, "FeatureDrift")
         chosen = {"check_conf": {"feature": ["age"]}, "res_conf": None}
         made = monitors.create(session, check, MonitorSpec("Age", Frequency.DAY, additional_kwargs=chosen))
         rules.create(session, made.id, rules.parse("> 0.2"), "high")

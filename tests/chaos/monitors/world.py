@@ -18,8 +18,8 @@ from dcmon import db
 from dcmon.alerting.rules import Change, create, parse
 from dcmon.checks import catalogue
 from dcmon.db import Organization
-from dcmon.monitoring import lifecycle, monitors
-from dcmon.monitoring.monitors import MonitorSpec
+from dcmon.monitoring import lifecycle, model_checks, monitors
+from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.notifications import receivers
 from dcmon.notifications.receivers import Subscription
 from dcmon.settings import Webhooks
@@ -232,7 +232,7 @@ def build(engine: Engine, seed: int, hours: int, port: int, delay: timedelta) ->
 
 def _create(session: Any, model: Any, watch: Watch) -> None:
     kind = catalogue.named(watch.check)
-    check = monitors.create_check(session, model, watch.name, kind.module_name, kind.class_name, watch.params)
+    check = model_checks.create_check(session, model, watch.name, kind.module_name, kind.class_name, watch.params)
     kwargs = {"check_conf": {}, "res_conf": [watch.metric]} if watch.metric else None
     new = MonitorSpec(watch.name, Frequency.HOUR, watch.hours, additional_kwargs=kwargs, compared_with=watch.compared)
     monitor = monitors.create(session, check, new)

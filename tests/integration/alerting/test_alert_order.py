@@ -15,8 +15,8 @@ from dcmon.alerting.state_machine import Policy, fold
 from dcmon.app import App
 from dcmon.checks.dataset_schema import Value
 from dcmon.db.tables.org import Alert, AlertRule, Monitor, Notification, Result
-from dcmon.monitoring import monitors, results
-from dcmon.monitoring.monitors import MonitorSpec
+from dcmon.monitoring import model_checks, monitors, results
+from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.notifications import receivers
 from dcmon.settings import Webhooks
 from dcmon.storage import models
@@ -32,7 +32,7 @@ URL = "https://dcmon.example"
 def ruled(target: Target) -> Target:
     """A monitor with a rule, and a webhook that wants to know."""
     with db.org_session(target.engine, target.org) as session:
-        check = monitors.get_or_create_check(session, models.get(session, target.model_id), "FeatureDrift")
+        check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "FeatureDrift")
         made = monitors.create(session, check, MonitorSpec("Drift", Frequency.DAY))
         rules.create(session, made.id, rules.parse("> 0.2"), "high")
         receivers.add(session, "team", "https://hooks.example.org/x", [], Webhooks())

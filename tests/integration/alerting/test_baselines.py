@@ -11,8 +11,8 @@ from dcmon.app import App
 from dcmon.db.tables.org import Alert, Baseline, Result
 from dcmon.ingestion import reference_loading
 from dcmon.ingestion.reference_loading import LoadOptions
-from dcmon.monitoring import lifecycle, manual_runs, monitors
-from dcmon.monitoring.monitors import MonitorSpec
+from dcmon.monitoring import lifecycle, manual_runs, model_checks, monitors
+from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.storage import models, versions
 from dcmon.windows import Frequency
 from tests.helpers.evaluation import day, log_day, rows
@@ -50,7 +50,9 @@ def scored(app: App, target: Target) -> int:
     """A daily monitor of accuracy on four days, 90, 88, 70 and 90 percent right; the reference is of 90."""
     refer(app, target, 90)
     with app.org(target.org) as session:
-        check = monitors.get_or_create_check(session, models.get(session, target.model_id), "SingleDatasetPerformance")
+        check = model_checks.get_or_create_check(
+            session, models.get(session, target.model_id), "SingleDatasetPerformance"
+        )
         chosen = {"check_conf": {"scorer": ["Accuracy"]}, "res_conf": None}
         made = monitors.create(session, check, MonitorSpec("Score", Frequency.DAY, additional_kwargs=chosen))
     for number, right in enumerate((90, 88, 70, 90, 90)):

@@ -17,8 +17,8 @@ from dcmon.alerting.rules import Change
 from dcmon.alerting.state_machine import fold
 from dcmon.checks.dataset_schema import Value
 from dcmon.db.tables.org import Alert, AlertChange, AlertRule, DueWindow, Monitor, Notification, Result
-from dcmon.monitoring import lifecycle, monitors, results
-from dcmon.monitoring.monitors import MonitorSpec
+from dcmon.monitoring import lifecycle, model_checks, monitors, results
+from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.notifications import receivers
 from dcmon.notifications.integrations import message_text
 from dcmon.settings import Webhooks
@@ -35,7 +35,7 @@ URL = "https://dcmon.example"
 def ruled(target: Target, condition: str, severity: str = "high", **more: Any) -> int:
     """A monitor with a rule, and a webhook that wants to know."""
     with db.org_session(target.engine, target.org) as session:
-        check = monitors.get_or_create_check(session, models.get(session, target.model_id), "FeatureDrift")
+        check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "FeatureDrift")
         made = monitors.create(session, check, MonitorSpec("Drift", Frequency.DAY))
         rule = rules.create(session, made.id, rules.parse(condition), severity, more=Change(**more))
         receivers.add(session, "team", "https://hooks.example.org/x", [], Webhooks())

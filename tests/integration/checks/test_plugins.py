@@ -16,8 +16,8 @@ from dcmon.app import App
 from dcmon.checks import catalogue, plugins
 from dcmon.db.tables.org import Check, Result
 from dcmon.jobs import evaluate
-from dcmon.monitoring import monitors
-from dcmon.monitoring.monitors import MonitorSpec
+from dcmon.monitoring import model_checks, monitors
+from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.storage import versions
 from dcmon.windows import ComparedWith, Frequency
 from tests.helpers.evaluation import log_day, rows
@@ -60,7 +60,7 @@ def restart() -> None:
 def watch(app: App, target: Target, check: str, **more: object) -> int:
     with app.org(target.org) as session:
         model, _ = versions.get(session, target.version_id)
-        on = monitors.get_or_create_check(session, model, check, more.pop("params", None), f"my {check}")  # type: ignore[arg-type]
+        on = model_checks.get_or_create_check(session, model, check, more.pop("params", None), f"my {check}")  # type: ignore[arg-type]
         return monitors.create(session, on, MonitorSpec(f"m {check}", Frequency.DAY, **more)).id  # type: ignore[arg-type]
 
 

@@ -9,8 +9,8 @@ from sqlalchemy import select, text
 
 from dcmon.app import App
 from dcmon.db.tables.org import Check, Monitor
-from dcmon.monitoring import lifecycle, monitors, reevaluation
-from dcmon.monitoring.monitors import MonitorSpec
+from dcmon.monitoring import lifecycle, model_checks, monitors, reevaluation
+from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.storage import models, versions
 from dcmon.windows import Frequency
 from tests.conftest import Acme
@@ -176,10 +176,10 @@ def test_another_monitor_on_the_same_check_keeps_its_parameters(app: App, target
             monitor = monitors.get(session, monitor_id)
             wanted = monitors.lock(session, monitor)
             lifecycle.change_monitor(session, target.org, monitor, wanted, None, params)
-            return monitors.check(session, monitor.check_id).name
+            return model_checks.get_check(session, monitor.check_id).name
 
     with app.org(target.org) as session:
-        check = monitors.get_or_create_check(session, models.get(session, target.model_id), "FeatureDrift")
+        check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "FeatureDrift")
         first, second, third = (
             monitors.create(session, check, MonitorSpec(name, Frequency.DAY)).id for name in ("A", "B", "C")
         )
@@ -198,7 +198,7 @@ def test_another_monitor_on_the_same_check_keeps_its_parameters(app: App, target
 def test_nothing_that_begins_before_the_retention_is_due_by_a_change_or_a_reference(app: App, target: Target) -> None:
     kept = timedelta(days=1)
     with app.org(target.org) as session:
-        check = monitors.get_or_create_check(session, models.get(session, target.model_id), "FeatureDrift")
+        check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "FeatureDrift")
         made = monitors.create(session, check, MonitorSpec("A", Frequency.DAY)).id
     for number in range(20):
         log_day(app, target, number, count=2)

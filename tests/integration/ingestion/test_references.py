@@ -14,7 +14,7 @@ from dcmon.errors import InvalidInput
 from dcmon.ingestion import reference_loading, samples
 from dcmon.ingestion.reference_loading import Loaded, LoadOptions, Table, split
 from dcmon.ingestion.row_batch import Delivery
-from dcmon.monitoring import lifecycle, monitors
+from dcmon.monitoring import default_monitors, lifecycle
 from dcmon.storage import references, sample_tables, versions
 from dcmon.storage.columns import LABEL, PREDICTION, PROBABILITIES
 from dcmon.windows import Frequency
@@ -178,7 +178,7 @@ def test_a_new_reference_makes_the_last_windows_due_where_it_is_compared_with(ta
     assert due() == []  # nothing is monitored
 
     with db.org_session(target.engine, target.org) as session:
-        monitors.create_defaults(session, versions.get(session, target.version_id)[0], Frequency.DAY)
+        default_monitors.create_defaults(session, versions.get(session, target.version_id)[0], Frequency.DAY)
         session.execute(text("delete from due_windows"))
     upload(target, document(many(10)))
     assert due() == [True] * 3

@@ -22,11 +22,12 @@ from dcmon.monitoring import (
     elapsed_windows,
     lifecycle,
     manual_runs,
+    model_checks,
     monitors,
     row_loader,
     window_expansion,
 )
-from dcmon.monitoring.monitors import MonitorSpec
+from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.notifications import receivers
 from dcmon.settings import Webhooks
 from dcmon.storage import models, versions
@@ -97,7 +98,7 @@ def test_another_reference_has_the_last_windows_evaluated_again_and_results_say_
 def test_another_reference_leaves_alone_what_does_not_compare_with_it(app: App, watched: Target) -> None:
     with app.org(watched.org) as session:
         model, _ = versions.get(session, watched.version_id)
-        check = monitors.get_or_create_check(session, model, "PercentOfNulls")
+        check = model_checks.get_or_create_check(session, model, "PercentOfNulls")
         nulls = monitors.create(session, check, MonitorSpec("Nulls", Frequency.DAY)).id
     for number in range(2):
         log_day(app, watched, number)
@@ -130,7 +131,7 @@ def test_one_alert_spans_bad_windows_and_closes_by_itself(app: App, watched: Tar
 
 def test_a_monitor_without_reference_says_why_it_has_no_verdict(app: App, target: Target) -> None:
     with app.org(target.org) as session:
-        check = monitors.get_or_create_check(session, models.get(session, target.model_id), "FeatureDrift")
+        check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "FeatureDrift")
         monitors.create(session, check, MonitorSpec("Drift", Frequency.DAY))
     for number in range(2):
         log_day(app, target, number)
@@ -180,7 +181,7 @@ def test_an_alert_of_a_check_without_features_says_which_features_moved_then(app
     with app.org(watched.org) as session:
         model = models.get(session, watched.model_id)
         made = monitors.create(
-            session, monitors.get_or_create_check(session, model, "PercentOfNulls"), MonitorSpec("N", Frequency.DAY)
+            session, model_checks.get_or_create_check(session, model, "PercentOfNulls"), MonitorSpec("N", Frequency.DAY)
         )
         rules.create(session, made.id, rules.parse(">= 0"), "low")
     for number, shift in enumerate((0, 60, 0)):

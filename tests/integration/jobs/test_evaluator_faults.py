@@ -14,8 +14,8 @@ from dcmon.db.tables.org import Monitor, Result, Version
 from dcmon.ingestion import samples
 from dcmon.ingestion.row_batch import Delivery
 from dcmon.jobs import evaluate, schedule
-from dcmon.monitoring import due_windows, lifecycle, monitors, reevaluation, window_expansion
-from dcmon.monitoring.monitors import MonitorSpec
+from dcmon.monitoring import due_windows, lifecycle, model_checks, monitors, reevaluation, window_expansion
+from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.storage import models, versions
 from dcmon.tenancy import provisioning
 from dcmon.windows import Frequency
@@ -29,7 +29,7 @@ LEASE = timedelta(seconds=30)
 def watch(app: App, target: Target, **given: object) -> int:
     """A daily monitor of nulls, which needs no reference."""
     with app.org(target.org) as session:
-        check = monitors.get_or_create_check(session, models.get(session, target.model_id), "PercentOfNulls")
+        check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "PercentOfNulls")
         return monitors.create(session, check, MonitorSpec("Nulls", Frequency.DAY, **given)).id  # type: ignore[arg-type]
 
 

@@ -13,8 +13,8 @@ from dcmon.app import App
 from dcmon.db import work_queue
 from dcmon.db.tables.org import Monitor, Result, Version
 from dcmon.jobs import evaluate, schedule
-from dcmon.monitoring import due_windows, elapsed_windows, liveness, monitors, window_expansion
-from dcmon.monitoring.monitors import MonitorSpec
+from dcmon.monitoring import due_windows, elapsed_windows, liveness, model_checks, monitors, window_expansion
+from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.storage import models
 from dcmon.tenancy import provisioning
 from dcmon.windows import Frequency
@@ -23,7 +23,7 @@ from tests.integration.conftest import Target, eventually, new_target, rows, run
 
 def watch(app: App, target: Target, frequency: Frequency = Frequency.DAY) -> int:
     with app.org(target.org) as session:
-        check = monitors.get_or_create_check(session, models.get(session, target.model_id), "PercentOfNulls")
+        check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "PercentOfNulls")
         return monitors.create(session, check, MonitorSpec("Nulls", frequency)).id
 
 

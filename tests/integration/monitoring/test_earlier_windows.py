@@ -13,8 +13,8 @@ from dcmon.app import App
 from dcmon.db import work_queue
 from dcmon.db.tables.org import Result
 from dcmon.jobs import evaluate
-from dcmon.monitoring import lifecycle, manual_runs, monitors
-from dcmon.monitoring.monitors import MonitorSpec
+from dcmon.monitoring import lifecycle, manual_runs, model_checks, monitors
+from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.storage import models, versions
 from dcmon.storage.versions import NewVersion
 from dcmon.windows import ComparedWith, Frequency
@@ -26,7 +26,7 @@ NAMES = ("age", "job", "_dc_prediction")
 
 def compare(app: App, target: Target, how: ComparedWith, check: str = "FeatureDrift", **more: Any) -> int:
     with app.org(target.org) as session:
-        on = monitors.get_or_create_check(session, models.get(session, target.model_id), check)
+        on = model_checks.get_or_create_check(session, models.get(session, target.model_id), check)
         kwargs = {"check_conf": {"feature": ["age"]}, "res_conf": None} if check == "FeatureDrift" else None
         new = MonitorSpec(f"{check} {how}", Frequency.DAY, additional_kwargs=kwargs, compared_with=how, **more)
         return monitors.create(session, on, new).id

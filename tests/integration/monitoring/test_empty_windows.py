@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import text
 
 from dcmon.app import App
-from dcmon.monitoring import elapsed_windows, monitors
-from dcmon.monitoring.monitors import MonitorSpec
+from dcmon.monitoring import elapsed_windows, model_checks, monitors
+from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.storage import models
 from dcmon.windows import Frequency, Window
 from tests.integration.conftest import Target
@@ -26,7 +26,7 @@ EXPLAIN = text(f"explain {elapsed_windows.HANDLED_WINDOWS.text}").bindparams(*el
 
 def test_the_results_of_silent_windows_are_found_by_the_index(app: App, target: Target) -> None:
     with app.org(target.org) as session:
-        check = monitors.get_or_create_check(session, models.get(session, target.model_id), "MixedNulls")
+        check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "MixedNulls")
         made = monitors.create(session, check, MonitorSpec("A", Frequency.HOUR)).id
         session.execute(PUT, {"monitor": made, "version": target.version_id, "end": END, "many": MANY})
         session.execute(text("analyze results"))

@@ -22,13 +22,14 @@ from dcmon.monitoring import (
     elapsed_windows,
     evaluation,
     manual_runs,
+    model_checks,
     monitors,
     planner,
     results,
     row_loader,
     window_expansion,
 )
-from dcmon.monitoring.monitors import MonitorSpec
+from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.monitoring.row_loader import ReferenceCache
 from dcmon.settings import Evaluate
 from dcmon.storage import models
@@ -59,7 +60,7 @@ def watch(target: Target, metric: str | None = None, frequency: Frequency = Freq
     """A monitor on the flow, with a rule."""
     kwargs = {"check_conf": {}, "res_conf": [metric]} if metric else None
     with db.org_session(target.engine, target.org) as session:
-        check = monitors.get_or_create_check(session, models.get(session, target.model_id), "DataFlow")
+        check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "DataFlow")
         made = monitors.create(session, check, MonitorSpec("Traffic", frequency, additional_kwargs=kwargs))
         if rule:
             rules.create(session, made.id, rules.parse(rule))
@@ -199,7 +200,7 @@ def test_a_version_that_never_got_a_row_counts_nothing_from_its_creation_on(targ
 def test_other_monitors_say_nothing_of_windows_that_only_the_flow_is_due_in(target: Target) -> None:
     watch(target, "rows")
     with db.org_session(target.engine, target.org) as session:
-        check = monitors.get_or_create_check(session, models.get(session, target.model_id), "PercentOfNulls")
+        check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "PercentOfNulls")
         nulls = monitors.create(session, check, MonitorSpec("Nulls", Frequency.HOUR)).id
     log_hours(target, {30: 5, 25: 5})
     by_clock(target)
@@ -326,7 +327,7 @@ def test_a_filter_or_a_metric_that_there_is_not_is_refused(target: Target) -> No
     with pytest.raises(errors.InvalidInput, match="quarantine share"):
         watch(target, "traffic")
     with db.org_session(target.engine, target.org) as session:
-        check = monitors.get_or_create_check(session, models.get(session, target.model_id), "DataFlow")
+        check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "DataFlow")
         wanted = {"filters": [{"column": "age", "operator": "greater_than", "value": 3}]}
         with pytest.raises(errors.InvalidInput, match="takes no filter"):
             monitors.create(session, check, MonitorSpec("Old", Frequency.DAY, data_filters=wanted))

@@ -24,8 +24,8 @@ from dcmon.db import Organization
 from dcmon.db.tables.org import Alert, AlertRule, Monitor
 from dcmon.demo import flights
 from dcmon.jobs import evaluate
-from dcmon.monitoring import lifecycle, monitors
-from dcmon.monitoring.monitors import MonitorSpec
+from dcmon.monitoring import lifecycle, model_checks, monitors
+from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.output import Output
 from dcmon.settings import Evaluate, Settings
 from dcmon.storage import models, versions
@@ -112,7 +112,7 @@ def build(app: App, org: Organization, january: pd.DataFrame) -> tuple[int, int]
             ("Nulls", "PercentOfNulls", {}, None, "any feature > 0.25"),
             ("Right", "SingleDatasetPerformance", {"scorers": ["accuracy"]}, None, "drop > 20% against reference"),
         ):
-            made = monitors.get_or_create_check(session, model, check, params, called=name)
+            made = model_checks.get_or_create_check(session, model, check, params, called=name)
             monitor = monitors.create(session, made, MonitorSpec(name, Frequency.DAY, additional_kwargs=kwargs))
             rules.create(session, monitor.id, rules.parse(rule), "high", more=Change(min_n=100))
         return model.id, version.id

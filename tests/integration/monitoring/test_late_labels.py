@@ -19,8 +19,8 @@ from dcmon.embedded.supervisor import environment
 from dcmon.ingestion import samples
 from dcmon.ingestion.row_batch import Delivery
 from dcmon.jobs import evaluate, notify
-from dcmon.monitoring import monitors
-from dcmon.monitoring.monitors import MonitorSpec
+from dcmon.monitoring import model_checks, monitors
+from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.output import Output
 from dcmon.settings import Webhooks
 from dcmon.storage import models
@@ -93,7 +93,7 @@ def test_labels_that_come_three_months_late_revise_each_window_and_tell_of_what_
 ) -> None:
     first = begins()
     with told.org(target.org) as session:
-        check = monitors.get_or_create_check(
+        check = model_checks.get_or_create_check(
             session, models.get(session, target.model_id), "SingleDatasetPerformance", {"scorers": ["accuracy"]}
         )
         monitor = monitors.create(session, check, MonitorSpec("Right", Frequency.DAY))

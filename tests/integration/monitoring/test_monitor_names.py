@@ -3,8 +3,8 @@
 import pytest
 
 from dcmon import db, errors
-from dcmon.monitoring import monitors
-from dcmon.monitoring.monitors import MonitorSpec
+from dcmon.monitoring import model_checks, monitors
+from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.storage import models
 from dcmon.storage.models import NewModel
 from dcmon.windows import Frequency
@@ -15,7 +15,7 @@ def test_a_name_that_says_too_little_is_refused_with_what_would_do(target: Targe
     with db.org_session(target.engine, target.org) as session:
         made = {}
         for model in (models.get(session, target.model_id), models.create(session, NewModel("other", "regression"))):
-            check = monitors.get_or_create_check(session, model, "PercentOfNulls")
+            check = model_checks.get_or_create_check(session, model, "PercentOfNulls")
             made[model.name] = [monitors.create(session, check, MonitorSpec(name, Frequency.DAY)) for name in "aab"]
         first, twin, other = made["other"]
         assert monitors.find(session, "other/b") is other

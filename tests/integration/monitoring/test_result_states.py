@@ -9,8 +9,8 @@ from sqlalchemy import select
 from dcmon.app import App
 from dcmon.db.tables.org import Monitor, Result
 from dcmon.jobs import evaluate
-from dcmon.monitoring import lifecycle, monitors
-from dcmon.monitoring.monitors import MonitorSpec
+from dcmon.monitoring import lifecycle, model_checks, monitors
+from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.settings import Evaluate
 from dcmon.storage import models, versions
 from dcmon.storage.versions import NewVersion
@@ -27,7 +27,7 @@ def watch(app: App, target: Target, name: str, check: str, params: dict[str, Any
     kwargs = {"check_conf": conf, "res_conf": None} if conf else None
     with app.org(target.org) as session:
         model = models.get(session, target.model_id)
-        on = monitors.get_or_create_check(session, model, check, params, name)
+        on = model_checks.get_or_create_check(session, model, check, params, name)
         monitors.create(session, on, MonitorSpec(name, Frequency.DAY, additional_kwargs=kwargs, **more))
 
 

@@ -17,8 +17,8 @@ from dcmon.checks.catalogue import KINDS, by_class, scorers
 from dcmon.db import Organization
 from dcmon.db.tables.org import Result
 from dcmon.jobs import evaluate
-from dcmon.monitoring import lifecycle, monitors
-from dcmon.monitoring.monitors import MonitorSpec
+from dcmon.monitoring import lifecycle, model_checks, monitors
+from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.output import Output
 from dcmon.settings import Evaluate, Settings
 from dcmon.storage import models, versions
@@ -97,7 +97,7 @@ def build(app: App, org: Organization, place: Place, world: World) -> dict[int, 
             kind = by_class(case.class_name)
             assert kind is not None
             called = f"{number} {case.name}"[:100]
-            check = monitors.create_check(session, model, called, kind.module_name, kind.class_name, case.params)
+            check = model_checks.create_check(session, model, called, kind.module_name, kind.class_name, case.params)
             kwargs = {"check_conf": dict(case.conf), "res_conf": case.res_conf}
             new = MonitorSpec(called, Frequency.DAY, additional_kwargs=kwargs)
             made[monitors.create(session, check, new).id] = case

@@ -12,7 +12,7 @@ from dcmon.alerting import rules
 from dcmon.app import App
 from dcmon.db import work_queue
 from dcmon.db.tables.org import AlertRule, Check, Monitor, Notification
-from dcmon.monitoring import lifecycle, monitors
+from dcmon.monitoring import lifecycle
 from dcmon.notifications import closing
 from dcmon.notifications.integrations import message_text
 from dcmon.storage import models, versions
@@ -29,11 +29,11 @@ def a_rule(session: Session, _: Target) -> None:
 
 
 def a_monitor(session: Session, _: Target) -> None:
-    monitors.delete(session, session.scalars(select(Monitor)).one())
+    lifecycle.delete_monitor(session, session.scalars(select(Monitor)).one())
 
 
 def a_check(session: Session, target: Target) -> None:
-    monitors.delete_checks(session, models.get(session, target.model_id), list(session.scalars(select(Check.name))))
+    lifecycle.delete_checks(session, models.get(session, target.model_id), list(session.scalars(select(Check.name))))
 
 
 def a_version(session: Session, target: Target) -> None:

@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 from dcmon import db, errors
 from dcmon.alerting import rules
 from dcmon.db.tables.org import Alert, AlertRule
-from dcmon.monitoring import monitors
-from dcmon.monitoring.monitors import MonitorSpec
+from dcmon.monitoring import model_checks, monitors
+from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.notifications import mute_times, silences
 from dcmon.storage import models
 from dcmon.windows import Frequency
@@ -32,7 +32,7 @@ def alert(session: Session, target: Target, rule: AlertRule, state: str = "firin
 
 
 def ruled(session: Session, target: Target, severities: Sequence[str]) -> list[AlertRule]:
-    check = monitors.get_or_create_check(session, models.get(session, target.model_id), "FeatureDrift")
+    check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "FeatureDrift")
     made = monitors.create(session, check, MonitorSpec("Drift é", Frequency.DAY))
     return [rules.create(session, made.id, rules.parse("> 0.2"), severity) for severity in severities]
 

@@ -23,8 +23,8 @@ from dcmon.embedded.supervisor import environment
 from dcmon.ingestion import pipeline
 from dcmon.ingestion.row_batch import Delivery
 from dcmon.jobs import prune
-from dcmon.monitoring import elapsed_windows, lifecycle, monitors, results
-from dcmon.monitoring.monitors import MonitorSpec
+from dcmon.monitoring import elapsed_windows, lifecycle, model_checks, monitors, results
+from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.storage import expiry, models, pruning, sample_tables, versions
 from dcmon.storage.expiry import Terms
 from dcmon.storage.pruning import Prune
@@ -386,7 +386,7 @@ def test_receipts_are_counted_by_a_dry_run_as_by_a_prune(target: Target) -> None
 
 def test_the_baseline_of_an_older_reference_goes_with_the_last_result_that_used_it(target: Target) -> None:
     with db.org_session(target.engine, target.org) as session:
-        check = monitors.get_or_create_check(session, models.get(session, target.model_id), "PercentOfNulls")
+        check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "PercentOfNulls")
         monitor = monitors.create(session, check, MonitorSpec("Nulls", Frequency.DAY)).id
         session.get_one(Version, target.version_id).reference_revision = 3
         for revision in (1, 2, 3):

@@ -1,0 +1,26 @@
+"""The dashboard of an organization: the monitors that the SDK shows."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dcmon.db.tables.org import Check, Dashboard, Monitor
+from dcmon.monitoring.schedules import MonitorWithCheck
+from dcmon.storage import sample_tables
+
+
+def get_or_create(session: Session) -> Dashboard:
+    """Return the organization's dashboard; the first call creates it."""
+    sample_tables.lock_names(session, "dashboards")  # two first calls at once must not create two
+    dashboard = session.scalar(select(Dashboard).order_by(Dashboard.id))
+    if dashboard is None:
+        dashboard = Dashboard(name="Dashboard")
+        session.add(dashboard)
+        session.flush()
+    return dashboard
+
+
+def monitors_on(session: Session, dashboard: Dashboard) -> list[MonitorWithCheck]:
+    """Return the monitors of a dashboard with their checks, in order of id."""
+    statement = select(Monitor, Check).join(Check, Check.id == Monitor.check_id)
+    rows = session.execute(statement.where(Monitor.dashboard_id == dashboard.id).order_by(Monitor.id))
+    return [MonitorWithCheck(monitor, check) for monitor, check in rows]

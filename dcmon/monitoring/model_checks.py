@@ -1,0 +1,117 @@
+"""The checks of a model: the classes of the catalogue that its monitors run, with their parameters."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from dcmon import errors
+from dcmon.checks import catalogue, no_value_reasons, parameters
+from dcmon.db.tables.org import Check, Model, Monitor
+from dcmon.storage import sample_tables
+
+MAX_NAME_LENGTH = 100
+CLASS_ORDER = ("SingleDatasetPerformance", "FeatureDrift", "LabelDrift", "PredictionDrift")
+
+
+def create_check(
+    session: Session, model: Model, name: str, module_name: str, class_name: str, params: Mapping[str, Any]
+) -> Check:
+    """Add a check of the catalogue to a model. Raises InvalidInput or Conflict."""
+    kind = catalogue.entry(module_name, class_name)
+    if kind.needs_classes and model.task_type == "regression":
+        raise errors.InvalidInput(no_value_reasons.no_classes(kind.class_name))
+    parameters.require(kind, params)
+    if not name.strip() or len(name) > MAX_NAME_LENGTH:
+        raise errors.InvalidInput(f"A check's name has 1 to {MAX_NAME_LENGTH} characters.")
+    _lock_names(session, model)
+    if session.scalar(select(Check.id).where(Check.model_id == model.id, Check.name == name)):
+        raise errors.Conflict(f"Model {model.name!r} has a check {name!r} already.")
+    check = Check(
+        model_id=model.id,
+        name=name,
+        module_name=module_name,
+        class_name=class_name,
+        params=dict(params),
+        needs_labels=kind.needs_labels,
+        needs_reference=kind.needs_reference,
+    )
+    session.add(check)
+    session.flush()
+    return check
+
+
+def _lock_names(session: Session, model: Model) -> None:
+    """Lock the names of the model's checks until the commit, so that no name is given twice."""
+    sample_tables.lock_names(session, f"checks of {model.id}")
+
+
+def get_or_create_check(
+    session: Session, model: Model, name: str, params: Mapping[str, Any] | None = None, new_name: str | None = None
+) -> Check:
+    """Return the model's check of that name, or add the class of the catalogue with that name. Raises InvalidInput.
+
+    With `params` a new check is added, which differs from the one of that name in these parameters. `new_name`: its
+    name; None: the same name.
+    """
+    existing = session.scalar(select(Check).where(Check.model_id == model.id, Check.name == name))
+    if existing is not None and not params:
+        return existing
+    new_name = new_name if params and new_name else name
+    if existing is not None:
+        all_params = {**existing.params, **(params or {})}
+        return create_check(session, model, new_name, existing.module_name, existing.class_name, all_params)
+    try:
+        kind = catalogue.named(name)
+    except errors.InvalidInput as unknown:
+        known = ", ".join(repr(check.name) for check in for_model(session, model)) or "none"
+        raise errors.InvalidInput(f"{unknown} The model has {known}.") from unknown
+    return create_check(session, model, new_name, kind.module_name, kind.class_name, params or {})
+
+
+def for_model(session: Session, model: Model) -> list[Check]:
+    """Return the checks of a model: performance first, then drift, then the others by class."""
+
+    def position(check: Check) -> tuple[int, str, int]:
+        is_ordered = check.class_name in CLASS_ORDER
+        return (CLASS_ORDER.index(check.class_name) if is_ordered else len(CLASS_ORDER), check.class_name, check.id)
+
+    return sorted(session.scalars(select(Check).where(Check.model_id == model.id)), key=position)
+
+
+def get_check(session: Session, check_id: int) -> Check:
+    """Return the check with that id. Raises NotFound."""
+    check = session.get(Check, check_id)
+    if check is None:
+        raise errors.NotFound(what="check", name=check_id)
+    return check
+
+
+def with_params(session: Session, check: Check, monitor: Monitor, params: Mapping[str, Any]) -> Check:
+    """Return the same check with other parameters, for one monitor: other monitors keep theirs.
+
+    A check of the model that has these parameters is shared. A check that was made for this monitor alone is changed.
+    Otherwise a new check is added. Raises InvalidInput.
+    """
+    model = session.get_one(Model, check.model_id)
+    parameters.require(catalogue.entry(check.module_name, check.class_name), params)
+    _lock_names(session, model)
+    existing = for_model(session, model)
+    wanted = (check.module_name, check.class_name, dict(params))
+    if same := next((item for item in existing if (item.module_name, item.class_name, item.params) == wanted), None):
+        return same
+    others = session.scalar(select(func.count()).where(Monitor.check_id == check.id, Monitor.id != monitor.id))
+    if check.name == monitor.name and not others:
+        check.params = dict(params)
+        return check
+    name = _unused_name(monitor.name, {item.name for item in existing})
+    return create_check(session, model, name, check.module_name, check.class_name, params)
+
+
+def _unused_name(name: str, used: set[str]) -> str:
+    unused, number = name, 1
+    while unused in used:
+        number += 1
+        unused = f"{name[: MAX_NAME_LENGTH - 6]} {number}"
+    return unused
