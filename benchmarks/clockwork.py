@@ -88,7 +88,7 @@ def _found(on: Stage, orgs: Sequence[Organization]) -> None:
         time.sleep(15)  # a round is under way, children are ready
         for org in orgs:
             last, newest = (_aged(f"{org.name}/{at}", at, 1) for at in (hour - HOUR / 2, hour))
-            on.app.ingestion.take_samples(org, 1, [last, newest])
+            on.app.ingestion.ingest_samples(org, 1, [last, newest])
             began = time.perf_counter()
             while not _is_claimed(on, org) and time.perf_counter() - began < 60:
                 time.sleep(0.005)

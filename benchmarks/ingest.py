@@ -24,7 +24,7 @@ from benchmarks.stage import CLASSES, FEATURES, Cost, Stage, checkpoint, figure,
 from dcmon import db
 from dcmon.ingestion import kafka, message_format
 from dcmon.ingestion.raw_rows import Raw
-from dcmon.ingestion.row_types import sample_shape
+from dcmon.ingestion.row_types import sample_row_type
 from dcmon.monitoring import lifecycle
 from dcmon.storage import models, pg_binary, sample_ids, sample_tables, versions
 from dcmon.storage.columns import TYPES, quoted
@@ -70,7 +70,7 @@ def _copy(on: Stage, _: Broker, version_id: int, batches: Sequence[list[bytes]])
     """Only PostgreSQL's part: rows are decoded beforehand; COPY into the id map and the samples, commit per batch."""
     with on.app.org(on.org) as session:
         model, version = versions.get(session, version_id)
-        shape = sample_shape(sample_tables.columns(model, version))
+        shape = sample_row_type(sample_tables.columns(model, version))
         times = [pg_binary.micros(row[1]) for batch in batches for row in _decoded(shape, batch)]
         sample_tables.ensure_partitions(session, "samples", version.relation, times)
     prepared = [_prepared(shape, version_id, batch) for batch in batches]
@@ -123,7 +123,7 @@ def _direct(on: Stage, _: Broker, version_id: int, batches: Sequence[list[bytes]
 
     def work() -> None:
         for batch in given:
-            on.app.ingestion.take_samples(on.org, version_id, batch)
+            on.app.ingestion.ingest_samples(on.org, version_id, batch)
 
     checkpoint(on)
     return measure(work, on.server)
@@ -176,7 +176,7 @@ def _worker(on: Stage, broker: Broker, version_id: int, batches: Sequence[list[b
         for batch in batches:
             given = [Raw(row) for row in batch]
             packed = message_format.pack(on.org.id, "samples", version_id, datetime.now(UTC), given, per_message)
-            producer.send(kafka.topic(settings.kafka, "samples"), packed)
+            producer.send(kafka.topic_name(settings.kafka, "samples"), packed)
     checkpoint(on)
     with processes(settings, ["worker", "start", "ingest"]) as running:
         _until(lambda: on.stored(version_id) > 0)
@@ -203,7 +203,7 @@ def _labels(on: Stage) -> None:
         model_id, version_id = on.new_version(f"labels-{run}")
         for first in range(0, ROWS, SIZES[-1]):
             batch = [Raw(row) for row in rows(run * ROWS + first, SIZES[-1], of=ROWS)]
-            on.app.ingestion.take_samples(on.org, version_id, batch)
+            on.app.ingestion.ingest_samples(on.org, version_id, batch)
         said = [
             Raw(json.dumps({"_dc_sample_id": f"sample-{run * ROWS + number:012d}", "_dc_label": "a"}).encode())
             for number in range(ROWS)
@@ -223,7 +223,7 @@ def _labels(on: Stage) -> None:
 def _take_labels(on: Stage, model_id: int, parts: Sequence[Sequence[Raw]]) -> Callable[[], None]:
     def work() -> None:
         for part in parts:
-            on.app.ingestion.take_labels(on.org, model_id, part)
+            on.app.ingestion.ingest_labels(on.org, model_id, part)
 
     return work
 

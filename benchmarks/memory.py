@@ -65,7 +65,7 @@ def _watch(
 def _send(on: Stage, settings: Settings, version_ids: list[int], stored: dict[str, int]) -> None:
     """Rows whose ids and times are new each time; the rest of a row is one of some thousand."""
     patterns = [row.decode() for row in rows(0, 2_000)]
-    topic = kafka.topic(settings.kafka, "samples")
+    topic = kafka.topic_name(settings.kafka, "samples")
     with closing(kafka.Producer(settings.kafka)) as producer:
         for first in range(0, ROWS, AT_ONCE * 20):
             while first - stored["rows"] > AHEAD:

@@ -54,8 +54,8 @@ def _load(on: Stage, model_id: int, version_id: int, days: int) -> None:
     for day in range(days):
         batch = rows(day * ROWS, ROWS, days=1)
         shifted = [row.replace(b"2026-03-01", f"2026-03-{day + 1:02d}".encode()) for row in batch]
-        on.app.ingestion.take_samples(on.org, version_id, [Raw(row) for row in shifted])
-        on.app.ingestion.take_labels(on.org, model_id, [Raw(_label(row)) for row in batch])
+        on.app.ingestion.ingest_samples(on.org, version_id, [Raw(row) for row in shifted])
+        on.app.ingestion.ingest_labels(on.org, model_id, [Raw(_label(row)) for row in batch])
     _watch(on, version_id)
 
 
@@ -189,9 +189,9 @@ def _fill(on: Stage, model_id: int, version_id: int, size: int) -> None:
         say(f"a window of {size:,} rows: {first:,}")
         these = range(first, min(size, first + 100_000))
         batch = [_renewed(patterns[n % PATTERNS], n, START + step * moments[n]) for n in these]
-        on.app.ingestion.take_samples(on.org, version_id, batch)
+        on.app.ingestion.ingest_samples(on.org, version_id, batch)
         labels = [b'{"_dc_sample_id": "sample-%012d", "_dc_label": "%s"}' % (n, b"abc"[n % 3 :][:1]) for n in these]
-        on.app.ingestion.take_labels(on.org, model_id, [Raw(label) for label in labels])
+        on.app.ingestion.ingest_labels(on.org, model_id, [Raw(label) for label in labels])
 
 
 def _renewed(row: bytes, number: int, at: datetime) -> Raw:

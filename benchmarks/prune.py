@@ -20,8 +20,8 @@ from benchmarks.stage import Stage, checkpoint, figure, rows, say, stage
 from dcmon import db
 from dcmon.db import Organization
 from dcmon.ingestion import audit_reader, corrections
-from dcmon.ingestion.corrections import Span
-from dcmon.ingestion.pipeline import Direct
+from dcmon.ingestion.corrections import SampleRange
+from dcmon.ingestion.intake import Direct
 from dcmon.ingestion.raw_rows import Raw
 from dcmon.storage import pruning
 from dcmon.storage.expiry import Terms
@@ -51,7 +51,7 @@ def main() -> None:
         for month, _ in MONTHS:
             _fill(on, model_id, version_id, month)
         began = time.perf_counter()
-        well = not audit_reader.examine(on.app.engine, [on.org])[1].findings
+        well = not audit_reader.run_audit(on.app.engine, [on.org])[1].findings
         assert well
         _one(f"audit of {len(MONTHS) * ROWS} samples", time.perf_counter() - began, "s")
         with _ingesting(on, version_id) as beside:
@@ -65,11 +65,11 @@ def _fill(on: Stage, model_id: int, version_id: int, month: bytes) -> None:
     first = int(month[-2:]) * ROWS
     for at in range(0, ROWS, AT_ONCE):
         batch = [row.replace(b"2026-03", month) for row in rows(first + at, AT_ONCE, days=28)]
-        on.app.ingestion.take_samples(on.org, version_id, [Raw(row) for row in batch])
+        on.app.ingestion.ingest_samples(on.org, version_id, [Raw(row) for row in batch])
     for at in range(0, LABELLED, AT_ONCE):
         ids = (f"sample-{first + at + number:012d}" for number in range(AT_ONCE))
         said = [Raw(json.dumps({"_dc_sample_id": each, "_dc_label": "a"}).encode()) for each in ids]
-        on.app.ingestion.take_labels(on.org, model_id, said)
+        on.app.ingestion.ingest_labels(on.org, model_id, said)
     say(f"{month.decode()}: {ROWS} samples, {LABELLED} labels")
 
 
@@ -103,7 +103,7 @@ def _prune(on: Stage, beside: Ingestion, month: str, now: datetime) -> None:
 def _delete(on: Stage, beside: Ingestion, version_id: int) -> None:
     """What the slices of a deletion make ingestion into the same model wait."""
     first = datetime(2026, 7, 1, tzinfo=UTC)
-    span = Span(version_id, first, first + timedelta(days=31), datetime.now(UTC))
+    span = SampleRange(version_id, first, first + timedelta(days=31), datetime.now(UTC))
     with _watching(on.app.engine, beside.pid) as waits:
         began = time.monotonic()
         deleted = corrections.delete_samples(on.app.engine, on.org, span, "benchmark").samples
@@ -168,7 +168,7 @@ def ingest(url: str, org_id: str, schema: str, version_id: str) -> None:
     while True:
         batch = [Raw(row.replace(b"2026-03", NOW)) for row in rows(number, BATCH, days=28)]
         began = time.monotonic()
-        into.take_samples(org, int(version_id), batch)
+        into.ingest_samples(org, int(version_id), batch)
         print(began, time.monotonic() - began, flush=True)
         number += BATCH
         time.sleep(PAUSE)

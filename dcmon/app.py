@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from dcmon.cache import Cache
     from dcmon.db import Organization
     from dcmon.db.work_queue import Work
-    from dcmon.ingestion.admission_cache import Admission
+    from dcmon.ingestion.admission_cache import AdmissionCache
+    from dcmon.ingestion.intake import Intake
     from dcmon.ingestion.kafka import Producer
-    from dcmon.ingestion.pipeline import Ingestion
     from dcmon.settings import Settings
     from dcmon.tenancy.rate_limits import Meter
 
@@ -71,9 +71,9 @@ class App:
         return db.engine(self.database_url, pool_size=10)
 
     @cached_property
-    def ingestion(self) -> Ingestion:
+    def ingestion(self) -> Intake:
         """Where the endpoint puts rows: Kafka when it is set, PostgreSQL otherwise."""
-        from dcmon.ingestion.pipeline import Buffered, Direct
+        from dcmon.ingestion.intake import Buffered, Direct
 
         settings = self.settings.kafka
         return Buffered(self.producer, settings) if settings.bootstrap_servers else Direct(self.engine)
@@ -86,11 +86,11 @@ class App:
         return kafka.Producer(self.settings.kafka)
 
     @cached_property
-    def admission(self) -> Admission:
+    def admission(self) -> AdmissionCache:
         """Who may log, from memory for a while."""
-        from dcmon.ingestion.admission_cache import Admission
+        from dcmon.ingestion.admission_cache import AdmissionCache
 
-        return Admission(self.engine, self.settings.http)
+        return AdmissionCache(self.engine, self.settings.http)
 
     @cached_property
     def meter(self) -> Meter:

@@ -17,7 +17,7 @@ def audit(ctx: typer.Context) -> None:
     from dcmon.ingestion import audit_reader
 
     output = ctx.obj.output
-    found = audit_reader.examine(ctx.obj.engine, ctx.obj.organizations())
+    found = audit_reader.run_audit(ctx.obj.engine, ctx.obj.organizations())
     left_out = [(each.org.name, each.left_out) for each in found if each.org and each.left_out]
     findings = [
         {"lineage": each.org.name if each.org else "public", **vars(finding)}

@@ -111,13 +111,15 @@ def seek(
 
     if bad := set(topic or ()) - set(kafka.KINDS):
         raise typer.BadParameter(f"{bad.pop()!r} is none of {', '.join(kafka.KINDS)}.", param_hint="--topic")
-    moves = seeking.plan(ctx.obj.engine, require_broker(ctx), topic or kafka.KINDS, seeking.parse(to))
+    moves = seeking.plan(ctx.obj.engine, require_broker(ctx), topic or kafka.KINDS, seeking.parse_target(to))
     columns = ["topic", "partition", "begin", "end", "stands", "goes_to", "read_again", "left_out"]
     ctx.obj.output.table([outcome(each.described, dry_run=dry_run) for each in moves], columns)
     if dry_run:
         return
-    confirm(f"Read {sum(m.again for m in moves)} messages again, never read {sum(m.left_out for m in moves)}?", yes)
-    seeking.carry_out(ctx.obj.engine, moves, operator())
+    confirm(
+        f"Read {sum(m.read_again for m in moves)} messages again, never read {sum(m.left_out for m in moves)}?", yes
+    )
+    seeking.apply(ctx.obj.engine, moves, operator())
     ctx.obj.output.say('Done. Workers that run notice by themselves; "dcmon worker start ingest" starts one.')
 
 

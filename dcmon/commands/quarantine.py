@@ -9,7 +9,7 @@ from dcmon.commands import confirm, group, operator, outcome, utc
 from dcmon.output import shortened
 
 if TYPE_CHECKING:
-    from dcmon.ingestion.quarantine import Chosen
+    from dcmon.ingestion.quarantine import QuarantineFilter
 
 app = group(__doc__)
 
@@ -49,7 +49,7 @@ def list_(
     what, output = _chosen(None, model, version, reason, since, source), ctx.obj.output
     with ctx.obj.org() as session:
         quarantine.require_known(session, what)
-        found = quarantine.listed(session, what, limit) if rows else quarantine.summary(session, what)
+        found = quarantine.newest(session, what, limit) if rows else quarantine.summary(session, what)
     empty = "No row is quarantined." if what.is_all else NO_SUCH_ROW
     if rows and not output.is_json:
         found = [{**row, "sample_id": shortened(row["sample_id"] or "-")} for row in found]
@@ -64,7 +64,7 @@ def show(ctx: typer.Context, row_id: Annotated[int, typer.Argument(metavar="ID")
     from dcmon.ingestion import quarantine
 
     with ctx.obj.org() as session:
-        found = quarantine.show(session, row_id)
+        found = quarantine.row_details(session, row_id)
     ctx.obj.output.value(found)
 
 
@@ -91,7 +91,7 @@ def retry(
     org = app.organization()
     with app.org(org) as session:
         quarantine.require_known(session, what)
-    done = corrections.retry(app.engine, org, what, by or operator(), dry_run=dry_run)
+    done = corrections.retry_quarantined(app.engine, org, what, by or operator(), dry_run=dry_run)
     app.output.value(outcome(vars(done), dry_run=dry_run))
     if not done.tried:
         app.output.say(NO_SUCH_ROW)
@@ -125,7 +125,7 @@ def drop(
         app.output.say(NO_SUCH_ROW)
     elif not dry_run:
         confirm(f"Drop {dropped:,} quarantined rows for ever?", yes)
-        dropped = corrections.drop(app.engine, org, what, by or operator())
+        dropped = corrections.drop_quarantined(app.engine, org, what, by or operator())
     app.output.value(outcome({"dropped": dropped}, dry_run=dry_run))
 
 
@@ -138,14 +138,14 @@ def _chosen(
     source: str | None,
     *,
     all_: bool | None = None,
-) -> "Chosen":
+) -> "QuarantineFilter":
     """What the options say; ids, a restriction or --all are needed unless `all_` is None. Raises InvalidInput."""
     from dcmon import errors
-    from dcmon.ingestion.quarantine import Chosen
+    from dcmon.ingestion.quarantine import QuarantineFilter
 
-    chosen = Chosen((), model, version, reason, utc(since) if since else None, source)
+    chosen = QuarantineFilter((), model, version, reason, utc(since) if since else None, source)
     if sum([bool(ids), not chosen.is_all, bool(all_)]) > 1:
         raise errors.InvalidInput("Say ids, or options that choose rows, or --all: not several of them.")
     if all_ is False and not ids and chosen.is_all:
         raise errors.InvalidInput("Say which rows: ids, --model, --reason, … or --all.")
-    return Chosen(tuple(ids)) if ids else chosen
+    return QuarantineFilter(tuple(ids)) if ids else chosen

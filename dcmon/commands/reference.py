@@ -12,7 +12,7 @@ from dcmon.ingestion import reference_loading
 from dcmon.monitoring import lifecycle
 
 if TYPE_CHECKING:
-    from dcmon.ingestion.reference_loading import Loaded, Table
+    from dcmon.ingestion.reference_loading import ReferenceLoad, ReferenceTable
     from dcmon.storage.columns import Columns
 
 app = group(__doc__)
@@ -81,7 +81,7 @@ def clear(
         found = versions.find(session, models.find(session, model), version)
         rows = references.count(session, found)
     if dry_run:
-        _finish(ctx, reference_loading.Loaded(0, rows, 0, found.reference_revision + 1), dry_run=True)
+        _finish(ctx, reference_loading.ReferenceLoad(0, rows, 0, found.reference_revision + 1), dry_run=True)
         return
     confirm(f"Remove {rows:,} reference rows of {model}/{version}?", yes)
     org = ctx.obj.organization()
@@ -91,7 +91,7 @@ def clear(
 
 
 @contextmanager
-def _table(file: Path, columns: "Columns", mapping: Mapping[str, str]) -> "Iterator[Table]":
+def _table(file: Path, columns: "Columns", mapping: Mapping[str, str]) -> "Iterator[ReferenceTable]":
     """The rows of a file, read as they are stored. Raises InvalidInput, NotFound or FileRefused."""
     from mmap import ACCESS_READ, mmap
 
@@ -99,14 +99,16 @@ def _table(file: Path, columns: "Columns", mapping: Mapping[str, str]) -> "Itera
 
     if file.suffix != ".json":
         with reader.opened(str(file)) as opened:
-            yield reference_loading.Table(opened.reference_rows(column_mapping.layout(columns, "reference", mapping)))
+            yield reference_loading.ReferenceTable(
+                opened.reference_rows(column_mapping.layout(columns, "reference", mapping))
+            )
         return
     with reader.opened_bytes(file) as plain:
         is_empty = file.stat().st_size == 0
-        yield reference_loading.split(b"" if is_empty else mmap(plain.fileno(), 0, access=ACCESS_READ))
+        yield reference_loading.split_document(b"" if is_empty else mmap(plain.fileno(), 0, access=ACCESS_READ))
 
 
-def _finish(ctx: typer.Context, done: "Loaded", *, dry_run: bool) -> None:
+def _finish(ctx: typer.Context, done: "ReferenceLoad", *, dry_run: bool) -> None:
     """Say what was done; windows that are due by it are looked for at once."""
     from dcmon.db import work_queue
 

@@ -62,8 +62,8 @@ def delete(
     app = ctx.obj
     org = app.organization()
     with app.org(org, snapshot=True) as session:
-        spans = corrections.spans(session, models.find(session, model), version, utc(from_), utc(to))
-        counted = {name: corrections.count(session, span) for name, span in spans.items()}
+        spans = corrections.sample_ranges(session, models.find(session, model), version, utc(from_), utc(to))
+        counted = {name: corrections.count_samples(session, span) for name, span in spans.items()}
     total = sum(each.samples for each in counted.values())
     if not dry_run:
         if total:

@@ -156,10 +156,10 @@ def _topics(engine: Engine, settings: Settings) -> tuple[bool | None, Sequence[P
         lag,  # only those who use it pay for loading it
     )
 
-    if not kafka.answers(settings.kafka):
+    if not kafka.is_reachable(settings.kafka):
         return False, []
     try:
-        found = lag.partitions(engine, settings.kafka, look_at=1)
+        found = lag.partition_lags(engine, settings.kafka, look_at=1)
     except errors.DcmonError:
         return False, []
     with db.public_session(engine) as session:

@@ -63,7 +63,7 @@ def upload(
     asks: Asks, version_id: int, batch: Annotated[Document, Depends(document)], replace: bool = False
 ) -> dict[str, int]:
     """Append rows to the reference, or replace it: a file in pandas' "split" JSON. All are stored, or none."""
-    table, largest = reference_loading.split(batch), asks.app.settings.reference.largest
+    table, largest = reference_loading.split_document(batch), asks.app.settings.reference.largest
     with asks.session() as session:
         done = lifecycle.load_reference(
             session, *versions.get(session, version_id), table, LoadOptions(replace, largest), asks.org.retention

@@ -18,7 +18,7 @@ def samples(asks: Logs, version_id: int, body: Body) -> Response:
     asks.app.admission.require_version(asks.org, version_id)
     given = _rows(body)
     with asks.counting("samples", given, len(body)):
-        asks.app.ingestion.take_samples(asks.org, version_id, given)
+        asks.app.ingestion.ingest_samples(asks.org, version_id, given)
     return Response()
 
 
@@ -28,7 +28,7 @@ def labels(asks: Logs, model_id: int, body: Body) -> Response:
     asks.app.admission.require_model(asks.org, model_id)
     given = _rows(body)
     with asks.counting("labels", given, len(body)):
-        asks.app.ingestion.take_labels(asks.org, model_id, given)
+        asks.app.ingestion.ingest_labels(asks.org, model_id, given)
     return Response()
 
 
@@ -36,7 +36,7 @@ def _rows(body: bytes) -> Sequence[raw_rows.Raw]:
     """The rows of a body. A large one is not split before it is decoded, which says whether it is an array at all."""
     if len(body) > LARGE and body[:2] == b"[{" and body[-1:] == b"]":
         return raw_rows.RowArray(memoryview(body))
-    found = raw_rows.split(body)
+    found = raw_rows.split_rows(body)
     if not found:
         raise errors.InvalidInput("The list is empty: there is nothing to log.")
     return found

@@ -16,7 +16,7 @@ from dcmon.http.auth import Asks
 from dcmon.http.models import resolve
 from dcmon.ingestion import samples
 from dcmon.monitoring import lifecycle
-from dcmon.storage import columns, models, references, sample_tables, versions
+from dcmon.storage import columns, models, references, sample_tables, sampling, versions
 from dcmon.storage.columns import TIME
 from dcmon.storage.versions import NewVersion
 
@@ -196,7 +196,7 @@ def production_rows(asks: Asks, version_id: int, body: ProductionRowsWanted) -> 
         raise errors.InvalidInput("end_time is before start_time.")
     with asks.session() as session:
         model, version = versions.get(session, version_id)
-        found = samples.production(
+        found = sampling.production(
             session, model, version, body.start_time, body.end_time, body.rows_count, _filters(body)
         )
     return _encode(found)

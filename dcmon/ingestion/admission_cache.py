@@ -112,7 +112,7 @@ class Known(Generic[T]):
             self._answers.pop(key, None)
 
 
-class Admission:
+class AdmissionCache:
     """Answers of one process, for requests that log."""
 
     def __init__(self, engine: Engine, settings: Http) -> None:

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 
-from dcmon.storage.ledger import Partition
+from dcmon.storage.ledger import TopicPartition
 
 SHOWN = 3
 OTHERS = "Something else than dcmon wrote here, or dcmon has a fault: compare it with a backup, and report it."
 
 
 @dataclass(frozen=True)
-class Line:
+class LedgerLine:
     """A line of an organization's ledger; with a partition, it moved the offset from first_offset to next_offset."""
 
     id: int
@@ -27,7 +27,7 @@ class Line:
     kind: str
     model_id: int | None
     version_id: int | None
-    partition: Partition | None
+    partition: TopicPartition | None
     first_offset: int | None
     next_offset: int | None
     messages: int
@@ -40,12 +40,12 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Span:
+class CommitRecord:
     """A move of the floor, with the messages in between by organization's id, and those that could not be read."""
 
     id: int
     action: str
-    partition: Partition
+    partition: TopicPartition
     first_offset: int
     next_offset: int
     messages: Mapping[int, int]
@@ -53,23 +53,23 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Floors:
+class SharedState:
     """What lineage "public" knows: spans in order of id, floors, parked messages, offsets of dead letters in order."""
 
-    spans: Sequence[Span] = ()
-    floors: Mapping[Partition, int] = field(default_factory=dict)
-    parked: Mapping[tuple[int, Partition], int] = field(default_factory=dict)
-    dead: Mapping[Partition, Sequence[int]] = field(default_factory=dict)
+    spans: Sequence[CommitRecord] = ()
+    floors: Mapping[TopicPartition, int] = field(default_factory=dict)
+    parked: Mapping[tuple[int, TopicPartition], int] = field(default_factory=dict)
+    dead: Mapping[TopicPartition, Sequence[int]] = field(default_factory=dict)
 
     @cached_property
-    def seeks(self) -> Mapping[Partition, tuple[int, int]]:
+    def seeks(self) -> Mapping[TopicPartition, tuple[int, int]]:
         """The number of each partition's last seek, and where it went to."""
         return {span.partition: (span.id, span.next_offset) for span in self.spans if span.action == "seek"}
 
     @cached_property
-    def messages(self) -> Mapping[tuple[Partition, int], int]:
+    def messages(self) -> Mapping[tuple[TopicPartition, int], int]:
         """How many messages of an organization were found below the floor since the last seek."""
-        found = Counter[tuple[Partition, int]]()
+        found = Counter[tuple[TopicPartition, int]]()
         for span in self.spans:
             if span.id > self.seeks.get(span.partition, (0, 0))[0]:
                 for org_id, count in span.messages.items():
@@ -78,7 +78,7 @@ class Floors:
 
 
 @dataclass(frozen=True)
-class Holding:
+class VersionState:
     """What the tables hold of a version; sums are fingerprints of keys, `off` are quarter hours that count wrong."""
 
     version_id: int
@@ -95,13 +95,13 @@ class Holding:
 
 
 @dataclass(frozen=True)
-class Holdings:
+class OrganizationState:
     """What an organization holds: by version, quarantined rows by (kind, model, version), offsets with their seeks."""
 
-    versions: Sequence[Holding] = ()
+    versions: Sequence[VersionState] = ()
     models: Mapping[int, str] = field(default_factory=dict)
     quarantined: Mapping[tuple[str, int, int | None], int] = field(default_factory=dict)
-    offsets: Mapping[Partition, tuple[int, int]] = field(default_factory=dict)
+    offsets: Mapping[TopicPartition, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Finding:
 
 
 @dataclass
-class Chain:
+class OffsetChain:
     """A partition's offset, followed from line to line."""
 
     floor: int
@@ -126,7 +126,7 @@ class Chain:
     settled: int = 0  # messages in lines that end below the floor
     begun: int = 0  # messages in lines that begin below it
 
-    def add(self, line: Line) -> None:
+    def add(self, line: LedgerLine) -> None:
         """Take the next line of the partition, and note where it does not follow the one before."""
         first, after = line.first_offset or 0, line.next_offset or 0
         if line.action != "seek" and self.group == (first, after):
@@ -150,17 +150,17 @@ def _broken(line_id: int, first: int, expected: int) -> str:
 
 
 @dataclass
-class Tally:
+class LedgerSummary:
     """The ledger of an organization, line by line in order of id."""
 
-    floors: Floors
+    floors: SharedState
     lines: int = 0
     unbalanced: list[int] = field(default_factory=list)
     stored: Counter[int] = field(default_factory=Counter)
     quarantined: Counter[tuple[str, int, int | None]] = field(default_factory=Counter)
-    chains: dict[Partition, Chain] = field(default_factory=dict)
+    chains: dict[TopicPartition, OffsetChain] = field(default_factory=dict)
 
-    def add(self, line: Line) -> None:
+    def add(self, line: LedgerLine) -> None:
         """Take the next line: its sum, what it stored and quarantined, and where it stands in its partition."""
         self.lines += 1
         ends = line.stored + line.duplicates + line.quarantined + line.dropped + line.removed
@@ -173,22 +173,22 @@ class Tally:
         if line.partition is not None:
             self._chain(line.partition).add(line)
 
-    def _chain(self, partition: Partition) -> Chain:
+    def _chain(self, partition: TopicPartition) -> OffsetChain:
         if partition not in self.chains:
             _, to = self.floors.seeks.get(partition, (0, 0))
-            self.chains[partition] = Chain(self.floors.floors.get(partition, 0), to)
+            self.chains[partition] = OffsetChain(self.floors.floors.get(partition, 0), to)
         return self.chains[partition]
 
 
-def tally(lines: Iterable[Line], floors: Floors) -> Tally:
+def summarize(lines: Iterable[LedgerLine], floors: SharedState) -> LedgerSummary:
     """Read a ledger once, from its beginning."""
-    found = Tally(floors)
+    found = LedgerSummary(floors)
     for line in lines:
         found.add(line)
     return found
 
 
-def judge_organization(org_id: int, found: Tally, there: Holdings) -> list[Finding]:
+def judge_organization(org_id: int, found: LedgerSummary, there: OrganizationState) -> list[Finding]:
     """What does not add up in an organization."""
     return [
         *_judge_lines(found),
@@ -199,7 +199,7 @@ def judge_organization(org_id: int, found: Tally, there: Holdings) -> list[Findi
     ]
 
 
-def _judge_lines(found: Tally) -> list[Finding]:
+def _judge_lines(found: LedgerSummary) -> list[Finding]:
     return [
         Finding(
             "lines",
@@ -211,11 +211,11 @@ def _judge_lines(found: Tally) -> list[Finding]:
     ]
 
 
-def _judge_version(stored: int, there: Holding) -> list[Finding]:
+def _judge_version(stored: int, there: VersionState) -> list[Finding]:
     return [Finding(check, there.name, says, OTHERS) for check, says in _disagreements(stored, there)]
 
 
-def _disagreements(stored: int, there: Holding) -> Iterator[tuple[str, str]]:
+def _disagreements(stored: int, there: VersionState) -> Iterator[tuple[str, str]]:
     if there.samples != stored:
         yield "samples", f"the ledger has {stored} samples stored, the table {there.samples}"
     if (there.ids, there.ids_sum) != (there.samples, there.samples_sum):
@@ -231,7 +231,7 @@ def _disagreements(stored: int, there: Holding) -> Iterator[tuple[str, str]]:
         yield "labels", f"{there.labels_unmet} labels wait though their sample is there"
 
 
-def _judge_quarantine(found: Tally, there: Holdings) -> list[Finding]:
+def _judge_quarantine(found: LedgerSummary, there: OrganizationState) -> list[Finding]:
     names = {each.version_id: each.name for each in there.versions}
     findings = []
     for key in sorted({*found.quarantined, *there.quarantined}, key=str):
@@ -246,10 +246,10 @@ def _judge_quarantine(found: Tally, there: Holdings) -> list[Finding]:
     return findings
 
 
-def _judge_offsets(found: Tally, there: Holdings) -> list[Finding]:
+def _judge_offsets(found: LedgerSummary, there: OrganizationState) -> list[Finding]:
     findings = []
     for partition in sorted({*found.chains, *there.offsets}):
-        chain = found.chains.get(partition, Chain(0, 0))
+        chain = found.chains.get(partition, OffsetChain(0, 0))
         breaks, (stands, _) = list(chain.breaks), there.offsets.get(partition, (0, 0))
         if stands != chain.next_offset:
             breaks.append(f"the offset is {stands}, the last line ended at {chain.next_offset}")
@@ -258,7 +258,7 @@ def _judge_offsets(found: Tally, there: Holdings) -> list[Finding]:
     return findings
 
 
-def _judge_messages(org_id: int, found: Tally, there: Holdings) -> list[Finding]:
+def _judge_messages(org_id: int, found: LedgerSummary, there: OrganizationState) -> list[Finding]:
     """One whose offset has not followed the last seek yet has taken nothing since: it is not judged."""
     findings = []
     floors = found.floors
@@ -266,7 +266,7 @@ def _judge_messages(org_id: int, found: Tally, there: Holdings) -> list[Finding]
         seek, _ = floors.seeks.get(partition, (0, 0))
         if seek and there.offsets.get(partition, (0, 0))[1] != seek:
             continue
-        chain, parked = found.chains.get(partition, Chain(0, 0)), floors.parked.get((org_id, partition), 0)
+        chain, parked = found.chains.get(partition, OffsetChain(0, 0)), floors.parked.get((org_id, partition), 0)
         sent = floors.messages.get((partition, org_id), 0)
         if not (chain.settled <= sent and sent - parked <= chain.begun):
             says = f"{sent} messages were found for it, {chain.settled} were taken, {parked} are parked"
@@ -275,9 +275,9 @@ def _judge_messages(org_id: int, found: Tally, there: Holdings) -> list[Finding]
     return findings
 
 
-def judge_public(floors: Floors) -> list[Finding]:
+def judge_public(floors: SharedState) -> list[Finding]:
     """What does not add up in lineage "public"."""
-    by_partition = defaultdict[Partition, list[Span]](list)
+    by_partition = defaultdict[TopicPartition, list[CommitRecord]](list)
     for span in floors.spans:
         by_partition[span.partition].append(span)
     findings = []
@@ -289,7 +289,7 @@ def judge_public(floors: Floors) -> list[Finding]:
     return findings
 
 
-def _breaks(spans: Sequence[Span], floor: int | None) -> list[str]:
+def _breaks(spans: Sequence[CommitRecord], floor: int | None) -> list[str]:
     found = [
         _broken(after.id, after.first_offset, before.next_offset)
         for before, after in pairwise(spans)
@@ -303,7 +303,7 @@ def _breaks(spans: Sequence[Span], floor: int | None) -> list[str]:
     return found  # fmt: skip
 
 
-def _overfull(span: Span, floors: Floors) -> str | None:
+def _overfull(span: CommitRecord, floors: SharedState) -> str | None:
     """What is wrong with the counts of a span that was read."""
     if span.action == "seek":
         return None
@@ -317,5 +317,5 @@ def _overfull(span: Span, floors: Floors) -> str | None:
     return None
 
 
-def _named(partition: Partition) -> str:
+def _named(partition: TopicPartition) -> str:
     return f"topic {partition[0]}, partition {partition[1]}"

@@ -13,9 +13,10 @@ from dcmon.db import Organization
 from dcmon.db.tables.org import Batch, IngestOffset, Model, Quarantined, Version
 from dcmon.db.tables.public import DeadLetter, IngestFloor, IngestSpan, ParkedMessage
 from dcmon.ingestion import audit
-from dcmon.ingestion.audit import Finding, Floors, Holding, Holdings, Line, Span
+from dcmon.ingestion.audit import CommitRecord, Finding, LedgerLine, OrganizationState, SharedState, VersionState
 from dcmon.storage import sample_tables
 from dcmon.storage.columns import KEY, TIME
+from dcmon.storage.ledger import TopicPartition
 from dcmon.storage.sample_tables import Detached
 
 AT_ONCE = 5_000
@@ -23,7 +24,7 @@ QUARTER = "date_bin('15 minutes', {}, timestamptz '2000-01-01 UTC')"
 
 
 @dataclass(frozen=True)
-class Examined:
+class AuditResult:
     """What was looked at in a lineage (None is "public") and does not add up there, or why it could not be entered."""
 
     org: Organization | None
@@ -32,20 +33,20 @@ class Examined:
     left_out: errors.DcmonError | None = None
 
 
-def examine(engine: Engine, orgs: Sequence[Organization]) -> list[Examined]:
+def run_audit(engine: Engine, orgs: Sequence[Organization]) -> list[AuditResult]:
     """Audit lineage "public" and organizations. One that can't be entered now is left out, with the reason."""
     with db.public_session(engine, snapshot=True) as session:
         floors = _floors(session)
     checked = {"spans": len(floors.spans), "partitions": len(floors.floors)}
-    return [Examined(None, checked, audit.judge_public(floors)), *(_examine(engine, org, floors) for org in orgs)]
+    return [AuditResult(None, checked, audit.judge_public(floors)), *(_examine(engine, org, floors) for org in orgs)]
 
 
-def _examine(engine: Engine, org: Organization, floors: Floors) -> Examined:
+def _examine(engine: Engine, org: Organization, floors: SharedState) -> AuditResult:
     try:
         with db.org_session(engine, org, snapshot=True) as session:
-            found, there = audit.tally(_lines(session), floors), _holdings(session)
+            found, there = audit.summarize(_lines(session), floors), _holdings(session)
     except errors.DcmonError as error:
-        return Examined(org, left_out=error)
+        return AuditResult(org, left_out=error)
     checked = {
         "lines": found.lines,
         "versions": len(there.versions),
@@ -53,32 +54,34 @@ def _examine(engine: Engine, org: Organization, floors: Floors) -> Examined:
         "quarantined": sum(there.quarantined.values()),
         "partitions": len(found.chains),
     }
-    return Examined(org, checked, audit.judge_organization(org.id, found, there))
+    return AuditResult(org, checked, audit.judge_organization(org.id, found, there))
 
 
-def _floors(session: Session) -> Floors:
+def _floors(session: Session) -> SharedState:
     spans = [
-        Span(
-            each.id, each.action, (each.topic_id, each.partition), each.first_offset, each.next_offset,
+        CommitRecord(
+            each.id, each.action, TopicPartition(each.topic_id, each.partition), each.first_offset, each.next_offset,
             {int(org): count for org, count in each.messages.items()}, each.dead,
         )
         for each in session.scalars(select(IngestSpan).order_by(IngestSpan.id))
     ]  # fmt: skip
-    floors = {(each.topic_id, each.partition): each.next_offset for each in session.scalars(select(IngestFloor))}
+    floors = {
+        TopicPartition(each.topic_id, each.partition): each.next_offset for each in session.scalars(select(IngestFloor))
+    }
     place = (ParkedMessage.org_id, ParkedMessage.topic_id, ParkedMessage.partition)
     parked = session.execute(select(*place, ParkedMessage.seek, func.count()).group_by(*place, ParkedMessage.seek))
-    dead: dict[tuple[object, int], list[int]] = {}
+    dead: dict[TopicPartition, list[int]] = {}
     letters = select(DeadLetter.topic_id, DeadLetter.partition, DeadLetter.at_offset).order_by(DeadLetter.at_offset)
     for topic_id, partition, offset in session.execute(letters):
-        dead.setdefault((topic_id, partition), []).append(offset)
-    waiting = [((org, (topic, part)), seek, n) for org, topic, part, seek, n in parked]
-    found = Floors(spans, floors, {}, dead)  # type: ignore[arg-type]
+        dead.setdefault(TopicPartition(topic_id, partition), []).append(offset)
+    waiting = [((org, TopicPartition(topic, part)), seek, n) for org, topic, part, seek, n in parked]
+    found = SharedState(spans, floors, {}, dead)
     # Messages are counted since the last seek: what waits since before it is not among them.
     since = {place: n for place, seek, n in waiting if seek == found.seeks.get(place[1], (0, 0))[0]}
     return replace(found, parked=since)
 
 
-def _lines(session: Session) -> Iterator[Line]:
+def _lines(session: Session) -> Iterator[LedgerLine]:
     columns: list[Any] = [
         Batch.id, Batch.action, Batch.kind, Batch.model_id, Batch.version_id, Batch.topic_id, Batch.partition,
         Batch.first_offset, Batch.next_offset, Batch.messages, Batch.taken, Batch.stored, Batch.duplicates,
@@ -86,27 +89,27 @@ def _lines(session: Session) -> Iterator[Line]:
     ]  # fmt: skip
     options = {"yield_per": AT_ONCE}
     for row in session.execute(select(*columns).order_by(Batch.id), execution_options=options):
-        place = None if row.topic_id is None else (row.topic_id, row.partition)
+        place = None if row.topic_id is None else TopicPartition(row.topic_id, row.partition)
         values: list[Any] = [*row[:5], place, *row[7:]]
-        yield Line(*values)
+        yield LedgerLine(*values)
 
 
-def _holdings(session: Session) -> Holdings:
+def _holdings(session: Session) -> OrganizationState:
     models = session.scalars(select(Model).order_by(Model.id)).all()
     versions = session.scalars(select(Version).order_by(Version.id)).all()
     of = {model.id: model for model in models}
     place = (Quarantined.kind, Quarantined.model_id, Quarantined.version_id)
     quarantined = session.execute(select(*place, func.count()).group_by(*place))
     offsets = session.scalars(select(IngestOffset))
-    return Holdings(
+    return OrganizationState(
         [_holding(session, of[version.model_id], version) for version in versions],
         {model.id: model.name for model in models},
         {(kind, model, version): count for kind, model, version, count in quarantined},
-        {(each.topic_id, each.partition): (each.next_offset, each.seek) for each in offsets},
+        {TopicPartition(each.topic_id, each.partition): (each.next_offset, each.seek) for each in offsets},
     )
 
 
-def _holding(session: Session, model: Model, version: Version) -> Holding:
+def _holding(session: Session, model: Model, version: Version) -> VersionState:
     number, ids = version.relation, f"ids_{model.relation}"
     left = [each for each in sample_tables.detached(session) if (each.kind, each.relation) == ("samples", number)]
     labels = f"labels_{number} l left join {ids} i on i.k = l.k and i.version_id = :version and i.ts = l.ts"
@@ -127,7 +130,7 @@ def _holding(session: Session, model: Model, version: Version) -> Holding:
     alone = row(f"select count(*) from {labels} where i.k is null" + settled.format("l.ts"))
     unmet = (0,) if left else row(_unmet(model, version))
     name = f"{model.name}/{version.name}"
-    return Holding(
+    return VersionState(
         version.id, name, samples[0], samples[1], mapped[0], mapped[1], counted[0],
         off=off[0], labels_off=labels_off[0], labels_alone=alone[0], labels_unmet=unmet[0],
     )  # fmt: skip

@@ -17,9 +17,9 @@ from sqlalchemy.orm import Session
 from dcmon import db, errors
 from dcmon.db import Organization, work_queue
 from dcmon.db.tables.org import Model, Quarantined, Version
-from dcmon.ingestion import labels, pipeline, quarantine, receipts, samples
-from dcmon.ingestion.quarantine import Chosen
-from dcmon.ingestion.row_batch import Delivery
+from dcmon.ingestion import quarantine, receipts, refused_rows, store
+from dcmon.ingestion.quarantine import QuarantineFilter
+from dcmon.ingestion.row_batch import RowBatch
 from dcmon.storage import ledger, models, sample_tables, versions
 from dcmon.storage.columns import HASH, KEY, LEVEL, LOGGED_AT, TIME
 from dcmon.storage.ledger import Outcome
@@ -32,7 +32,7 @@ Target = tuple[str, int, int | None]  # kind, model, version
 
 
 @dataclass(frozen=True)
-class Span:
+class SampleRange:
     """Samples of a version with a time in [first, after) that were logged before `began`."""
 
     version_id: int
@@ -42,26 +42,28 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Deleted:
+class DeletedCounts:
     """What went with a span of samples, or would go. Labels were deleted too, or wait for the samples to come again."""
 
     samples: int = 0
     labels: int = 0
 
-    def __add__(self, other: "Deleted") -> "Deleted":
-        return Deleted(self.samples + other.samples, self.labels + other.labels)
+    def __add__(self, other: "DeletedCounts") -> "DeletedCounts":
+        return DeletedCounts(self.samples + other.samples, self.labels + other.labels)
 
 
-def spans(session: Session, model: Model, version: str | None, first: datetime, after: datetime) -> dict[str, Span]:
+def sample_ranges(
+    session: Session, model: Model, version: str | None, first: datetime, after: datetime
+) -> dict[str, SampleRange]:
     """The span in each version of a model, or in one. Raises NotFound, or InvalidInput when it is empty."""
     if first >= after:
         raise errors.InvalidInput(f"The span ends before it begins: {first.isoformat()} to {after.isoformat()}.")
     chosen = versions.entries(session, model) if version is None else [versions.find(session, model, version)]
     now = datetime.now(UTC)
-    return {each.name: Span(each.id, first, after, now) for each in sorted(chosen, key=lambda each: each.id)}
+    return {each.name: SampleRange(each.id, first, after, now) for each in sorted(chosen, key=lambda each: each.id)}
 
 
-def count(session: Session, span: Span) -> Deleted:
+def count_samples(session: Session, span: SampleRange) -> DeletedCounts:
     """How many samples and labels a span has."""
     _, version = versions.get(session, span.version_id)
     found = session.execute(
@@ -72,10 +74,12 @@ def count(session: Session, span: Span) -> Deleted:
         ),
         _values(span),
     ).one()
-    return Deleted(int(found[0]), int(found[1]))
+    return DeletedCounts(int(found[0]), int(found[1]))
 
 
-def delete_samples(engine: Engine, org: Organization, span: Span, by: str, *, with_labels: bool = False) -> Deleted:
+def delete_samples(
+    engine: Engine, org: Organization, span: SampleRange, by: str, *, with_labels: bool = False
+) -> DeletedCounts:
     """Take a span of samples out, so that they can be logged again; their windows become due.
 
     Labels wait for the samples as if they had come first, unless they are to go too. Interrupted, it goes on when it is
@@ -83,7 +87,7 @@ def delete_samples(engine: Engine, org: Organization, span: Span, by: str, *, wi
     """
     with db.org_session(engine, org) as session:
         slices = list(_slices(session, span))
-    total = Deleted()
+    total = DeletedCounts()
     for each in slices:
         with db.org_session(engine, org) as session:
             total += _delete_slice(session, each, by, with_labels)
@@ -91,7 +95,7 @@ def delete_samples(engine: Engine, org: Organization, span: Span, by: str, *, wi
     return total
 
 
-def _slices(session: Session, span: Span) -> Iterator[Span]:
+def _slices(session: Session, span: SampleRange) -> Iterator[SampleRange]:
     """Whole quarters of an hour with together about as many rows as go at once."""
     found = session.execute(
         text(
@@ -104,17 +108,17 @@ def _slices(session: Session, span: Span) -> Iterator[Span]:
     for ends, n in found:
         rows += n
         if rows >= ROWS_AT_ONCE:
-            yield Span(span.version_id, first, min(ends, span.after), span.began)
+            yield SampleRange(span.version_id, first, min(ends, span.after), span.began)
             first, rows = ends, 0
     if rows:
-        yield Span(span.version_id, first, min(ends, span.after), span.began)
+        yield SampleRange(span.version_id, first, min(ends, span.after), span.began)
 
 
-def _delete_slice(session: Session, span: Span, by: str, with_labels: bool) -> Deleted:
+def _delete_slice(session: Session, span: SampleRange, by: str, with_labels: bool) -> DeletedCounts:
     model, version = versions.get(session, span.version_id)
     sample_tables.lock_model(session, model)
     found = session.execute(text(_deletion(model, version, with_labels)), _values(span)).one()
-    deleted = Deleted(*found)
+    deleted = DeletedCounts(*found)
     if not deleted.samples:
         return deleted
     note = f"times from {span.first.isoformat()} to {span.after.isoformat()}"
@@ -134,7 +138,7 @@ def _of_span(prefix: str = "") -> str:
     )
 
 
-def _values(span: Span) -> dict[str, object]:
+def _values(span: SampleRange) -> dict[str, object]:
     return {
         "version": span.version_id, "first": span.first, "after": span.after, "began": span.began,
         "levels": list(range(32)),
@@ -186,7 +190,7 @@ def _forget(model: Model) -> str:
 
 
 @dataclass(frozen=True)
-class Retried:
+class RetryResult:
     """What became of quarantined rows that were tried again."""
 
     tried: int
@@ -195,7 +199,9 @@ class Retried:
     still_bad: dict[str, int]
 
 
-def retry(engine: Engine, org: Organization, what: Chosen, by: str, *, dry_run: bool = False) -> Retried:
+def retry_quarantined(
+    engine: Engine, org: Organization, what: QuarantineFilter, by: str, *, dry_run: bool = False
+) -> RetryResult:
     """Try quarantined rows again, as of the time at which they were logged: what is fine now is stored and leaves.
 
     A dry run does it all in one transaction, and takes it back.
@@ -210,7 +216,7 @@ def retry(engine: Engine, org: Organization, what: Chosen, by: str, *, dry_run: 
             totals += _retry_alone(engine, org, target, ids, by)
         _ring(engine, org)
     still_bad = {reason.removeprefix("bad: "): rows for reason, rows in totals.items() if reason.startswith("bad: ")}
-    return Retried(totals["tried"], totals["stored"], totals["duplicates"], still_bad)
+    return RetryResult(totals["tried"], totals["stored"], totals["duplicates"], still_bad)
 
 
 def _try(engine: Engine, org: Organization, chunks: Sequence[tuple[Target, list[int]]], by: str) -> Counter[str]:
@@ -225,9 +231,9 @@ def _try(engine: Engine, org: Organization, chunks: Sequence[tuple[Target, list[
             return totals
 
     try:
-        return pipeline.insist(lambda: sample_tables.with_months(engine, org, work))
+        return store.retry_transaction(lambda: sample_tables.with_months(engine, org, work))
     except DBAPIError as error:
-        if not pipeline.is_content(error):
+        if not refused_rows.is_content_error(error):
             raise
     tries = (_retry_alone(engine, org, target, ids, by, is_try=True) for target, ids in chunks)
     return sum(tries, Counter[str]())
@@ -246,9 +252,9 @@ def _retry_alone(
             return found
 
     try:
-        return pipeline.insist(lambda: sample_tables.with_months(engine, org, work))
+        return store.retry_transaction(lambda: sample_tables.with_months(engine, org, work))
     except DBAPIError as error:
-        if not pipeline.is_content(error):
+        if not refused_rows.is_content_error(error):
             raise
     if len(ids) == 1:
         return Counter({"tried": 1, "bad: refused": 1})
@@ -257,11 +263,11 @@ def _retry_alone(
     return sum(parts, Counter[str]())
 
 
-def _chunks(session: Session, what: Chosen, size: int) -> Iterator[tuple[Target, list[int]]]:
+def _chunks(session: Session, what: QuarantineFilter, size: int) -> Iterator[tuple[Target, list[int]]]:
     """Ids of rows that are worked on together: of one kind, model and version; samples before labels, as they came."""
     of: dict[Target, list[int]] = defaultdict(list)
     named = (Quarantined.kind, Quarantined.model_id, Quarantined.version_id, Quarantined.id)
-    found = session.execute(quarantine.chosen(what).with_only_columns(*named).order_by(Quarantined.id))
+    found = session.execute(quarantine.select_rows(what).with_only_columns(*named).order_by(Quarantined.id))
     for kind, model_id, version_id, row_id in found:
         of[kind, model_id, version_id].append(row_id)
     for target in sorted(of, key=lambda target: (target[0] == "labels", target[1], target[2] or 0)):
@@ -281,14 +287,14 @@ def _retry(session: Session, org: Organization, target: Target, ids: Sequence[in
     if not rows:
         return Counter()
     session.execute(delete(Quarantined).where(Quarantined.id.in_([row.id for row in rows])))
-    deliveries = [Delivery([Raw(row.row)], row.logged_at, row.source, row.position) for row in rows]
+    deliveries = [RowBatch([Raw(row.row)], row.logged_at, row.source, row.position) for row in rows]
     outcome = (
         _take(session, org, model, version_id, deliveries)
         if kind == "samples"
-        else labels.take(session, model, deliveries)
+        else store.restore_labels(session, model, deliveries)
     )
-    still_bad = quarantine.take_back(session, rows)
-    receipts.touch(session, rows)
+    still_bad = quarantine.restore_ids(session, rows)
+    receipts.mark_windows_due(session, rows)
     ledger.correct(
         session, "retry", kind, by, f"{len(rows)} rows were tried again", model_id=model_id, version_id=version_id,
         stored=outcome.stored, duplicates=outcome.duplicates, quarantined=outcome.quarantined - len(rows),
@@ -304,13 +310,13 @@ def _held(session: Session, ids: Sequence[int]) -> Sequence[Quarantined]:
 
 
 def _take(
-    session: Session, org: Organization, model: Model, version_id: int | None, deliveries: Sequence[Delivery]
+    session: Session, org: Organization, model: Model, version_id: int | None, deliveries: Sequence[RowBatch]
 ) -> Outcome:
     term = retention.effective(model.retention, org.retention)
-    return samples.take(session, model, session.get_one(Version, version_id), deliveries, retention=term)
+    return store.restore_samples(session, model, session.get_one(Version, version_id), deliveries, retention=term)
 
 
-def drop(engine: Engine, org: Organization, what: Chosen, by: str) -> int:
+def drop_quarantined(engine: Engine, org: Organization, what: QuarantineFilter, by: str) -> int:
     """Drop quarantined rows for ever; returns how many."""
     with db.org_session(engine, org) as session:
         chunks = list(_chunks(session, what, DROPPED_AT_ONCE))
@@ -326,7 +332,7 @@ def _drop(session: Session, target: Target, ids: Sequence[int], by: str) -> int:
     kind, model_id, version_id = target
     rows = _held(session, ids)
     held = [row.id for row in rows]
-    receipts.touch(session, rows)
+    receipts.mark_windows_due(session, rows)
     session.execute(delete(Quarantined).where(Quarantined.id.in_(held)))
     if held:
         ledger.correct(

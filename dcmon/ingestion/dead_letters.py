@@ -1,3 +1,5 @@
+"""Keep messages that can't be stored, until they are sent to Kafka's dead letter topic and after that."""
+
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -7,39 +9,39 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from dcmon.db.tables.public import DeadLetter, IngestTopic
-from dcmon.storage.ledger import Partition
+from dcmon.storage.ledger import TopicPartition
 
-LONGEST_REASON = 2_000  # characters: an error may quote a row of any size
+MAX_REASON_LENGTH = 2_000  # characters: an error may quote a row of any size
 
 
 @dataclass(frozen=True)
-class Dead:
-    """A message that nobody can store, with the reason."""
+class NewDeadLetter:
+    """A message that can't be stored, with the reason. `body` is None for a message without a value."""
 
-    partition: Partition
+    partition: TopicPartition
     offset: int
     body: bytes | None
     reason: str
 
 
-def bury(session: Session, dead: Dead) -> None:
-    """Keep a message that can't be stored, once however often it is read: it is known by its place and its bytes."""
+def add(session: Session, dead: NewDeadLetter) -> None:
+    """Keep a message that can't be stored. A message that is read again (same offset, same bytes) is kept once."""
     topic_id, number = dead.partition
     topic = func.coalesce(select(IngestTopic.name).where(IngestTopic.topic_id == topic_id).scalar_subquery(), "")
     values = {"topic": topic, "topic_id": topic_id, "partition": number, "at_offset": dead.offset}
-    # PostgreSQL's text holds no NUL; the body, as bytes, has the message as it came.
-    reason = dead.reason.replace("\0", "�").encode(errors="replace").decode()[:LONGEST_REASON]
+    # PostgreSQL's text can't hold a NUL character; the body, as bytes, has the message as it came.
+    reason = dead.reason.replace("\0", "�").encode(errors="replace").decode()[:MAX_REASON_LENGTH]
     session.execute(insert(DeadLetter).values(**values, body=dead.body, reason=reason).on_conflict_do_nothing())
 
 
-def unsent(session: Session, limit: int) -> list[DeadLetter]:
-    """Dead letters that Kafka's topic of them does not have yet, oldest first; nobody else sends them until the end."""
-    chosen = select(DeadLetter).where(DeadLetter.sent_at.is_(None)).order_by(DeadLetter.id).limit(limit)
-    return list(session.scalars(chosen.with_for_update(skip_locked=True)))
+def lock_unsent(session: Session, limit: int) -> list[DeadLetter]:
+    """Return dead letters that are not sent to Kafka yet, oldest first, locked against other workers."""
+    unsent = select(DeadLetter).where(DeadLetter.sent_at.is_(None)).order_by(DeadLetter.id).limit(limit)
+    return list(session.scalars(unsent.with_for_update(skip_locked=True)))
 
 
-def are_sent(session: Session, dead: Iterable[DeadLetter]) -> None:
-    """Kafka's topic of dead letters has these."""
-    for each in dead:
-        each.sent_at = datetime.now(UTC)
+def mark_sent(session: Session, letters: Iterable[DeadLetter]) -> None:
+    """Mark dead letters as sent to Kafka."""
+    for letter in letters:
+        letter.sent_at = datetime.now(UTC)
     session.flush()

@@ -15,11 +15,11 @@ _BLANKS = b" \t\r\n"
 _PAIRS = {b"]": b"[", b"}": b"{"}
 
 
-class Unbalanced(ValueError):
+class UnbalancedJson(ValueError):
     """Quotes and brackets don't say where an element ends."""
 
 
-def elements(body: bytes, at: int = 0) -> tuple[list[Raw], int]:
+def split_array(body: bytes, at: int = 0) -> tuple[list[Raw], int]:
     """The elements of the array that begins at `at`, as they stand there, and where it ends. Raises Unbalanced.
 
     Slower than a decoder by far: for arrays that a decoder refused.
@@ -30,7 +30,7 @@ def elements(body: bytes, at: int = 0) -> tuple[list[Raw], int]:
         if element:
             found.append(Raw(element))
         elif found or not is_last:
-            raise Unbalanced("an element is empty")
+            raise UnbalancedJson("an element is empty")
         first = end = position + 1
     return found, end
 
@@ -49,4 +49,4 @@ def _borders(body: bytes, at: int) -> Iterator[tuple[bool, int]]:
             return
         elif token == b"," and len(open_) == 1:
             yield False, match.start()
-    raise Unbalanced("quotes or brackets don't match")
+    raise UnbalancedJson("quotes or brackets don't match")

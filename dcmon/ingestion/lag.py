@@ -1,24 +1,27 @@
-"""How far ingestion is behind: of each partition, and of each organization."""
+"""Measure how far ingestion from Kafka is behind: by partition and by organization."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import Engine, func, select, text
 
 from dcmon import db, errors
 from dcmon.db.tables.public import ParkedMessage
 from dcmon.ingestion import kafka, message_format, offsets
+from dcmon.ingestion.kafka import PeekedMessage
 from dcmon.settings import Kafka
+from dcmon.storage.ledger import TopicPartition
 from dcmon.tenancy import organizations
 
-RATE_OVER = timedelta(minutes=5)
+RATE_WINDOW = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
 class PartitionLag:
-    """A partition: up to where it is settled, where it ends, and when its oldest unread message was sent."""
+    """A partition: its committed offset, where it ends, and when its oldest unread message was sent."""
 
     topic: str
     partition: int
@@ -29,13 +32,13 @@ class PartitionLag:
 
     @property
     def lag(self) -> int:
-        """How many messages are unread; so many offsets, when there are more than were looked at."""
+        """How many messages are unread; how many offsets, when there are more messages than were looked at."""
         return max(0, self.end - self.read) if self.unread is None else self.unread
 
 
 @dataclass(frozen=True)
 class OrganizationLag:
-    """An organization: unread messages (of those looked at), messages that wait for it, and rows taken a second."""
+    """An organization: unread messages among those looked at, parked messages, and rows taken per second."""
 
     organization: str
     unread: int
@@ -45,63 +48,84 @@ class OrganizationLag:
     last_rows: datetime | None
 
 
-def measure(engine: Engine, settings: Kafka, look_at: int) -> tuple[list[PartitionLag], list[OrganizationLag]]:
-    """The lag of each partition, and of each organization by a look at so many unread messages of each partition.
+class Lag(NamedTuple):
+    """The lag of each partition and of each organization."""
+
+    partitions: list[PartitionLag]
+    organizations: list[OrganizationLag]
+
+
+class PartitionPeek(NamedTuple):
+    """The lag of a partition, and its first unread messages."""
+
+    lag: PartitionLag
+    unread: list[PeekedMessage]
+
+
+def measure(engine: Engine, settings: Kafka, look_at: int) -> Lag:
+    """Measure the lag. Organizations are counted among at most `look_at` unread messages of each partition.
 
     Raises Unreachable.
     """
-    found = partitions(engine, settings, look_at)
-    return [lag for lag, _ in found], _by_organization(engine, [each for _, unread in found for each in unread])
+    peeked = partition_lags(engine, settings, look_at)
+    unread = [message for each in peeked for message in each.unread]
+    return Lag([each.lag for each in peeked], _by_organization(engine, unread))
 
 
-def partitions(engine: Engine, settings: Kafka, look_at: int) -> list[tuple[PartitionLag, list[kafka.Sent]]]:
-    """The lag of each partition, with the first of its unread messages, at most so many. Raises Unreachable."""
-    ids, found = kafka.ensure_topics(settings), []
+def partition_lags(engine: Engine, settings: Kafka, look_at: int) -> list[PartitionPeek]:
+    """Measure the lag of each partition, and read at most `look_at` of its unread messages. Raises Unreachable."""
+    ids, lags = kafka.ensure_topics(settings), []
     for name, topic_id in ids.items():
-        for extent in kafka.extents(settings, name):
+        for marks in kafka.read_watermarks(settings, name):
             with db.public_session(engine) as session:
-                stands = offsets.floor(session, (topic_id, extent.partition)).next_offset
-            lag = PartitionLag(name, extent.partition, extent.begin if stands is None else stands, extent.end)
-            unread, are_all = kafka.peek(settings, name, replace(extent, begin=max(lag.read, extent.begin)), look_at)
-            oldest, number = min((each.at for each in unread), default=None), len(unread) if are_all else None
-            found.append((replace(lag, oldest_unread=oldest, unread=number), unread))
-    return found
+                committed = offsets.committed(session, TopicPartition(topic_id, marks.partition)).next_offset
+            lag = PartitionLag(name, marks.partition, marks.low if committed is None else committed, marks.high)
+            unread, is_complete = kafka.peek(settings, name, replace(marks, low=max(lag.read, marks.low)), look_at)
+            oldest = min((message.sent_at for message in unread), default=None)
+            count = len(unread) if is_complete else None
+            lags.append(PartitionPeek(replace(lag, oldest_unread=oldest, unread=count), unread))
+    return lags
 
 
-def _by_organization(engine: Engine, unread: Iterable[kafka.Sent]) -> list[OrganizationLag]:
+def _by_organization(engine: Engine, unread: Iterable[PeekedMessage]) -> list[OrganizationLag]:
     counts, oldest = Counter[int](), dict[int, datetime]()
-    for each in unread:
+    for message in unread:
         try:
-            org_id = message_format.unpack(each.value, each.at).org
-        except message_format.Unreadable:
+            org_id = message_format.unpack(message.value, message.sent_at).org
+        except message_format.UnreadableMessage:
             continue
         counts[org_id] += 1
-        oldest[org_id] = min(each.at, oldest.get(org_id, each.at))
+        oldest[org_id] = min(message.sent_at, oldest.get(org_id, message.sent_at))
     with db.public_session(engine) as session:
         orgs = organizations.entries(session)
-        waiting = select(ParkedMessage.org_id, func.count()).group_by(ParkedMessage.org_id)
-        parked = {row.org_id: row[1] for row in session.execute(waiting)}
+        by_org = select(ParkedMessage.org_id, func.count()).group_by(ParkedMessage.org_id)
+        parked = {row.org_id: row[1] for row in session.execute(by_org)}
     return [
         OrganizationLag(org.name, counts[org.id], oldest.get(org.id), parked.get(org.id, 0), *_rate(engine, org))
         for org in orgs
     ]
 
 
-def _rate(engine: Engine, org: db.Organization) -> tuple[float | None, datetime | None]:
-    """Rows taken a second in the last minutes, and when the last came; nothing where it can't be entered now."""
+class _Rate(NamedTuple):
+    rows_per_second: float | None
+    last_rows: datetime | None
+
+
+def _rate(engine: Engine, org: db.Organization) -> _Rate:
+    """Return the rate of the last minutes; None when the organization can't be entered now."""
     statement = text(
-        "select coalesce(sum(taken) filter (where created_at > now() - :over), 0), max(created_at) from batches"
+        "select coalesce(sum(taken) filter (where created_at > now() - :window), 0), max(created_at) from batches"
         " where action = 'ingest'"
     )
     try:
         with db.org_session(engine, org, wait=timedelta(seconds=1)) as session:
-            taken, last = session.execute(statement, {"over": RATE_OVER}).one()
+            taken, last = session.execute(statement, {"window": RATE_WINDOW}).one()
     except errors.DcmonError:
-        return None, None
-    return round(int(taken) / RATE_OVER.total_seconds(), 1), last
+        return _Rate(None, None)
+    return _Rate(round(int(taken) / RATE_WINDOW.total_seconds(), 1), last)
 
 
 def is_behind(partitions: Sequence[PartitionLag], longest: timedelta) -> bool:
-    """Whether a message has waited for longer than this."""
+    """True if a message has waited for longer than `longest`."""
     now = datetime.now(UTC)
-    return any(each.oldest_unread is not None and now - each.oldest_unread > longest for each in partitions)
+    return any(lag.oldest_unread is not None and now - lag.oldest_unread > longest for lag in partitions)

@@ -1,8 +1,9 @@
-"""A batch of messages on its way: sorted by organization, stored in each, settled for all.
+"""Store a batch of messages from Kafka: in each organization, then commit the offsets for all of them.
 
-In this order: (1) read; (2) for each organization, in one transaction: lock its offsets, drop what it has, store rows,
-move its offsets; (3) in "public", in one transaction: keep dead letters and parked messages, raise the floors. A crash
-anywhere repeats from the floor, and (2) drops what is there.
+The order is: (1) read; (2) for each organization, in one transaction: lock its offsets, drop the messages that it has,
+store rows, advance its offsets; (3) in "public", in one transaction: keep dead letters and parked messages, advance the
+committed offsets. After a crash at any point, the messages from the committed offset on are read again, and (2) drops
+those that are stored.
 """
 
 import logging
@@ -11,328 +12,232 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import NamedTuple
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
 
-from dcmon import db, errors
-from dcmon.db import Organization
-from dcmon.ingestion import dead_letters, offsets, pipeline
-from dcmon.ingestion import message_format as messages
-from dcmon.ingestion import parked_messages as letters
-from dcmon.ingestion.dead_letters import Dead
-from dcmon.ingestion.kafka import Received
-from dcmon.ingestion.message_format import Unreadable
-from dcmon.ingestion.offsets import Seek, Settled, Stretch
-from dcmon.ingestion.parked_messages import Letter
-from dcmon.ingestion.pipeline import RETRIED, TRIES, Group
-from dcmon.ingestion.target_cache import Address, Targets
-from dcmon.storage import sample_tables
-from dcmon.storage.ledger import Partition
+from dcmon import db
+from dcmon.ingestion import dead_letters, message_format, message_groups, offsets, parked_messages
+from dcmon.ingestion.dead_letters import NewDeadLetter
+from dcmon.ingestion.kafka import ConsumerRecord
+from dcmon.ingestion.message_format import UnreadableMessage
+from dcmon.ingestion.message_groups import MessageGroup, group_by_target
+from dcmon.ingestion.message_store import MessageStore
+from dcmon.ingestion.offsets import LastSeek, OffsetCommit, ReadRange
+from dcmon.ingestion.parked_messages import InboundMessage
+from dcmon.ingestion.target_cache import TargetCache
+from dcmon.storage.ledger import TopicPartition
 from dcmon.tenancy import organizations
 
 log = logging.getLogger(__name__)
 
-BLOCKED = (errors.SchemaOutOfDate, errors.SchemaTooNew, errors.Locked)
 LOCK_WAIT = timedelta(seconds=3)
-PARKED_LOCK_WAIT = timedelta(milliseconds=200)  # others have waited for this organization already
-PARKED_AT_ONCE, PARKED_BYTES = 100, 16_000_000
-PARKED_FOR = 10.0  # seconds for one round of tries: nobody else waits longer
+PARKED_LOCK_WAIT = timedelta(milliseconds=200)  # short: an organization with parked messages was waited for before
+PARKED_MESSAGES_AT_ONCE, PARKED_BYTES_AT_ONCE = 100, 16_000_000
+PARKED_SECONDS = 10.0  # of one round of tries; new messages wait meanwhile
 
 
 @dataclass
-class Part:
-    """What a batch has of one partition: its messages of [first_offset, next_offset), those unreadable set apart."""
+class PartitionBatch:
+    """The messages [first_offset, next_offset) of one partition: readable ones, and dead letters."""
 
     topic: str
     first_offset: int
     next_offset: int
-    seek: Seek
+    seek: LastSeek
     is_beginning: bool = False
-    letters: list[Letter] = field(default_factory=list)
-    dead: list[Dead] = field(default_factory=list)
-    rows: int = 0
+    messages: list[InboundMessage] = field(default_factory=list)
+    dead_letters: list[NewDeadLetter] = field(default_factory=list)
+    row_count: int = 0
 
 
 @dataclass
-class Batch:
-    """Messages by partition, and what is found out about them on the way."""
+class MessageBatch:
+    """Messages by partition, and what is found out about them until they are stored."""
 
-    parts: dict[Partition, Part] = field(default_factory=dict)
-    size: int = 0
-    messages: int = 0
-    groups: dict[int, list[Group]] = field(default_factory=dict)
-    parked: list[tuple[Letter, str]] = field(default_factory=list)
-
-    @property
-    def rows(self) -> int:
-        """How many rows its messages hold."""
-        return sum(part.rows for part in self.parts.values())
+    partitions: dict[TopicPartition, PartitionBatch] = field(default_factory=dict)
+    byte_count: int = 0
+    message_count: int = 0
+    groups: dict[int, list[MessageGroup]] = field(default_factory=dict)  # by organization's id, when decoded ahead
+    parked: list[tuple[InboundMessage, str]] = field(default_factory=list)  # with the reason
 
     @property
-    def places(self) -> dict[tuple[str, int], int]:
-        """The next offset of each topic and partition, as Kafka is told."""
-        return {(part.topic, partition): part.next_offset for (_, partition), part in self.parts.items()}
+    def row_count(self) -> int:
+        """How many rows the messages hold."""
+        return sum(part.row_count for part in self.partitions.values())
 
     @property
-    def stretches(self) -> dict[Partition, Stretch]:
-        """The messages that were read of each partition, as offsets."""
+    def next_offsets(self) -> dict[tuple[str, int], int]:
+        """The next offset of each topic and partition, as Kafka's consumer group is told."""
+        return {(part.topic, place.partition): part.next_offset for place, part in self.partitions.items()}
+
+    @property
+    def read_ranges(self) -> dict[TopicPartition, ReadRange]:
+        """How the messages of each partition were read."""
         return {
-            partition: Stretch(part.seek, part.first_offset, part.is_beginning)
-            for partition, part in self.parts.items()
+            partition: ReadRange(part.seek, part.first_offset, part.is_beginning)
+            for partition, part in self.partitions.items()
         }
 
-    def letters(self) -> dict[int, list[Letter]]:
-        """The messages by organization."""
-        found = defaultdict[int, list[Letter]](list)
-        for part in self.parts.values():
-            for letter in part.letters:
-                found[letter.message.org].append(letter)
-        return dict(found)
+    def by_organization(self) -> dict[int, list[InboundMessage]]:
+        """Return the readable messages by the organization's id."""
+        by_org = defaultdict[int, list[InboundMessage]](list)
+        for part in self.partitions.values():
+            for inbound in part.messages:
+                by_org[inbound.message.org].append(inbound)
+        return dict(by_org)
 
-    def add(self, partition: Partition, received: Received, seek: Seek) -> None:
-        """Add a message. Where the reading began anew, it began at the floor: what was read before goes."""
-        place = received.place
-        part = self.parts.get(partition)
-        if part is None or part.next_offset != received.after:
-            first = place.offset if received.after is None else received.after
-            part = self.parts[partition] = Part(place.topic, first, first, seek, received.after is None)
-        part.next_offset = place.offset + 1
-        self.size += len(received.value or b"")
-        self.messages += 1
+    def add(self, partition: TopicPartition, record: ConsumerRecord, seek: LastSeek) -> None:
+        """Add a message. One that does not follow the last one restarts its partition.
+
+        This happens when the consumer was assigned the partition again: it reads from the committed offset, so what was
+        read before comes again.
+        """
+        position = record.position
+        part = self.partitions.get(partition)
+        if part is None or part.next_offset != record.previous_end:
+            is_beginning = record.previous_end is None
+            first = position.offset if record.previous_end is None else record.previous_end
+            part = self.partitions[partition] = PartitionBatch(position.topic, first, first, seek, is_beginning)
+        part.next_offset = position.offset + 1
+        self.byte_count += len(record.value or b"")
+        self.message_count += 1
         try:
-            message = messages.unpack(received.value, received.sent_at)
-        except Unreadable as why:
-            part.dead.append(Dead(partition, place.offset, received.value, str(why)))
+            message = message_format.unpack(record.value, record.sent_at)
+        except UnreadableMessage as error:
+            part.dead_letters.append(NewDeadLetter(partition, position.offset, record.value, str(error)))
             return
-        part.rows += message.n
-        part.letters.append(Letter(partition, place.offset, received.value or b"", message, seek.number))
+        part.row_count += message.row_count
+        part.messages.append(InboundMessage(partition, position.offset, record.value or b"", message, seek.number))
 
-    def reject(self, org_id: int, why: str) -> None:
+    def reject_organization(self, org_id: int, reason: str) -> None:
         """Make dead letters of an organization's messages."""
-        for partition, part in self.parts.items():
-            theirs = [letter for letter in part.letters if letter.message.org == org_id]
-            part.dead += [Dead(partition, each.offset, each.value, why) for each in theirs]
-            part.letters = [letter for letter in part.letters if letter.message.org != org_id]
+        for partition, part in self.partitions.items():
+            rejected = [inbound for inbound in part.messages if inbound.message.org == org_id]
+            part.dead_letters += [NewDeadLetter(partition, each.offset, each.value, reason) for each in rejected]
+            part.messages = [inbound for inbound in part.messages if inbound.message.org != org_id]
 
 
-def decode(targets: Targets, batch: Batch) -> None:
-    """Decode the rows of a batch ahead of its transactions; what can't be looked up now is decoded in them."""
-    for org_id, mine in batch.letters().items():
-        groups = batch.groups[org_id] = pipeline.group(mine)
+def decode(targets: TargetCache, batch: MessageBatch) -> None:
+    """Decode the rows of a batch ahead of its transactions. Rows that can't be decoded now are decoded in them."""
+    for org_id, messages in batch.by_organization().items():
+        groups = batch.groups[org_id] = group_by_target(messages)
         try:
             org = targets.organization(org_id)
             if org is not None:
-                pipeline.prepare_groups(targets, org, groups)
+                message_groups.decode_groups(targets, org, groups)
         except Exception as error:
-            # Whatever it is, it is met again where it can cost this organization only.
-            log.debug("organization %d: its rows are decoded later: %s", org_id, error)
+            # The same error comes again when the messages are stored, where it costs this organization only.
+            log.debug("rows of organization %d could not be decoded ahead: %s", org_id, error)
 
 
-def _set_apart_unreadable(part: Part) -> bool:
-    """Find messages whose beginning was ours and whose rest is not; whether one says something else than it seemed."""
-    letters, part.letters, are_others = part.letters, [], False
-    for letter in letters:
+def _validate(part: PartitionBatch) -> bool:
+    """Validate messages of which only the head was read; true if the rows of one differ from what its head said."""
+    messages, part.messages, has_changed = part.messages, [], False
+    for inbound in messages:
         try:
-            settled = messages.settled(letter.message, letter.value)
-        except Unreadable as why:
-            part.dead.append(Dead(letter.partition, letter.offset, letter.value, str(why)))
-            are_others = True
+            message = message_format.validated(inbound.message, inbound.value)
+        except UnreadableMessage as error:
+            part.dead_letters.append(NewDeadLetter(inbound.partition, inbound.offset, inbound.value, str(error)))
+            has_changed = True
             continue
-        are_others |= settled.rows is not letter.message.rows
-        part.letters.append(letter if settled is letter.message else replace(letter, message=settled))
-    return are_others
+        has_changed |= message.rows is not inbound.message.rows
+        part.messages.append(inbound if message is inbound.message else replace(inbound, message=message))
+    return has_changed
 
 
-def take(engine: Engine, targets: Targets, batch: Batch) -> list[int]:
-    """Store a batch and settle it; returns the organizations that were touched. Safe to repeat. Raises Sought."""
-    are_others = [_set_apart_unreadable(part) for part in batch.parts.values()]
-    if any(are_others):
-        batch.groups.clear()
-    by_org = batch.letters()
+def store(engine: Engine, targets: TargetCache, batch: MessageBatch) -> list[int]:
+    """Store a batch and commit its offsets; returns the ids of organizations that rows were stored in.
+
+    Safe to repeat. Raises OffsetReset.
+    """
+    has_changed = [_validate(part) for part in batch.partitions.values()]
+    if any(has_changed):
+        batch.groups.clear()  # they hold the messages as they were before
+    by_org = batch.by_organization()
     with db.public_session(engine) as session:
         orgs = {org_id: organizations.by_id(session, org_id) for org_id in by_org}
-        newest, behind = organizations.newest_id(session), letters.waiting(session, by_org)
+        newest_id = organizations.newest_id(session)
+        with_parked = parked_messages.organization_ids(session, by_org)
     batch.parked.clear()
-    touched = []
-    for org_id, mine in sorted(by_org.items()):
+    stored = []
+    for org_id, messages in sorted(by_org.items()):
         org = orgs[org_id]
-        if org is None and org_id > newest:
-            batch.reject(org_id, f"there has never been an organization {org_id}")
+        if org is None and org_id > newest_id:
+            batch.reject_organization(org_id, f"there has never been an organization {org_id}")
         elif org is None:
-            log.warning("dropped %d messages of organization %d, which is gone", len(mine), org_id)
-        elif org_id in behind:
-            batch.parked += [(letter, "earlier messages wait") for letter in mine]
+            log.warning("dropped %d messages of organization %d: it was deleted", len(messages), org_id)
+        elif org_id in with_parked:
+            batch.parked += [(inbound, "earlier messages wait") for inbound in messages]
         else:
-            groups = batch.groups.get(org_id) or pipeline.group(mine)
-            if (why := _store(engine, targets, org, groups, batch.stretches, LOCK_WAIT)) is not None:
-                log.warning("organization %s: %d messages wait: %s", org.name, len(mine), why)
-                batch.parked += [(letter, why) for letter in mine]
+            groups = batch.groups.get(org_id) or group_by_target(messages)
+            reason = MessageStore(engine, targets, org, batch.read_ranges, LOCK_WAIT).store(groups)
+            if reason is None:
+                stored.append(org_id)
             else:
-                touched.append(org_id)
-    _settle(engine, batch)
-    return touched
+                log.warning("parked %d messages of organization %s: %s", len(messages), org.name, reason)
+                batch.parked += [(inbound, reason) for inbound in messages]
+    _commit(engine, batch)
+    return stored
 
 
-def _store(
-    engine: Engine,
-    targets: Targets,
-    org: Organization,
-    groups: Sequence[Group],
-    read: Mapping[Partition, Stretch],
-    wait: timedelta,
-) -> str | None:
-    """Store an organization's messages; why not, when it can't be entered now."""
-    try:
-        _store_all(engine, targets, org, groups, read, wait)
-    except errors.OrganizationNotFound:
-        log.warning("dropped messages of organization %s, which is gone", org.name)
-    except (*BLOCKED, errors.OutOfMemory) as error:
-        return str(error)
-    except DBAPIError as error:
-        # Not of the rows' making, and not known: nobody else is to wait for it, and nothing is to be lost.
-        log.error("organization %s can't be written", org.name, exc_info=error)
-        return str(getattr(error, "orig", error)).strip()
-    return None
-
-
-def _store_all(
-    engine: Engine,
-    targets: Targets,
-    org: Organization,
-    groups: Sequence[Group],
-    read: Mapping[Partition, Stretch],
-    wait: timedelta,
-) -> None:
-    """A message whose content PostgreSQL refuses is found by halving, and costs itself alone.
-
-    So are batches that need more locks than PostgreSQL has: each partition that rows go to takes some.
-    """
-    try:
-        _store_once(engine, targets, org, groups, read, wait)
-    except Exception as error:
-        mine = sorted((letter for group in groups for letter in group.letters), key=_place)
-        is_too_much = isinstance(error, errors.OutOfMemory) and len(mine) > 1
-        if not pipeline.is_content(error) and not is_too_much:
-            raise
-        if len(mine) == 1:
-            _store_rest(engine, targets, org, mine[0], read, wait, error)
-            return
-        half = len(mine) // 2
-        for part in (mine[:half], mine[half:]):
-            _store_all(engine, targets, org, pipeline.group(part), read, wait)
-
-
-def _store_rest(
-    engine: Engine,
-    targets: Targets,
-    org: Organization,
-    letter: Letter,
-    read: Mapping[Partition, Stretch],
-    wait: timedelta,
-    why: Exception,
-) -> None:
-    """Store a message without the rows that PostgreSQL does not take, which are quarantined; or bury it."""
-    (group,) = pipeline.group([letter])
-    try:
-        address = Address(org, group.kind, group.target)
-        group.refused = pipeline.refused(engine, targets, address, group.deliveries[0], wait)
-        if group.refused:
-            _store_once(engine, targets, org, [group], read, wait)
-            return
-    except Exception as error:
-        if not pipeline.is_content(error) and not isinstance(error, errors.NotFound):
-            raise
-    _bury(engine, org, letter, read, str(getattr(why, "orig", why)).strip())
-
-
-def _place(letter: Letter) -> tuple[Partition, int]:
-    return letter.partition, letter.offset
-
-
-def _bury(engine: Engine, org: Organization, letter: Letter, read: Mapping[Partition, Stretch], why: str) -> None:
-    """A dead letter first, and only then past it: a crash in between repeats, and loses nothing."""
-    log.warning("organization %s: dead letter at %s: %s", org.name, letter.place, why)
+def _commit(engine: Engine, batch: MessageBatch) -> None:
+    """Keep dead letters and parked messages, and advance the committed offsets, in one transaction."""
     with db.public_session(engine) as session:
-        dead_letters.bury(session, Dead(letter.partition, letter.offset, letter.value, why))
-    with db.org_session(engine, org) as session:
-        pipeline.drop_dead(session, letter, read[letter.partition], why)
+        # In order of partition, as everywhere: two workers that commit the same ones must not deadlock.
+        for partition, part in sorted(batch.partitions.items()):
+            for dead in part.dead_letters:
+                dead_letters.add(session, dead)
+                log.warning(
+                    "dead letter: message %s/%d/%d: %s", part.topic, partition.partition, dead.offset, dead.reason
+                )
+            offsets.commit(session, partition, _offset_commit(part))
+        for inbound, reason in batch.parked:
+            parked_messages.park(session, inbound, reason)
 
 
-def _store_once(
-    engine: Engine,
-    targets: Targets,
-    org: Organization,
-    groups: Sequence[Group],
-    read: Mapping[Partition, Stretch],
-    wait: timedelta,
-) -> None:
-    """All or nothing. Raises Locked when locks could not be had in several tries."""
-
-    def work() -> set[str]:
-        with db.org_session(engine, org, wait=wait) as session:
-            return pipeline.store_groups(session, org, groups, read)
-
-    for tried in range(TRIES):
-        try:
-            gone = sample_tables.with_months(engine, org, work, wait)
-            for why in sorted(gone):
-                log.warning("organization %s: dropped messages: %s", org.name, why)
-            return
-        except DBAPIError as error:
-            if db.sqlstate(error) not in RETRIED:
-                raise
-            last = error
-            time.sleep(0.05 * tried)
-            targets.forget(org)
-            for group in groups:
-                group.prepared = None  # its target may be gone: it is looked up in the transaction
-    raise pipeline.unwritable(org, last) from last
-
-
-def _settle(engine: Engine, batch: Batch) -> None:
-    """Dead letters, parked messages and the floors, in one transaction."""
-    with db.public_session(engine) as session:
-        for partition, part in sorted(batch.parts.items()):
-            for dead in part.dead:
-                dead_letters.bury(session, dead)
-                log.warning("dead letter at %s/%d/%d: %s", part.topic, partition[1], dead.offset, dead.reason)
-            offsets.settle(session, partition, _settled(part))
-        for letter, reason in batch.parked:
-            letters.park(session, letter, reason)
-
-
-def _settled(part: Part) -> Settled:
+def _offset_commit(part: PartitionBatch) -> OffsetCommit:
     by_org = defaultdict[int, list[int]](list)
-    for letter in part.letters:
-        by_org[letter.message.org].append(letter.offset)
-    dead = [each.offset for each in part.dead]
-    return Settled(part.first_offset, part.next_offset, part.seek, part.is_beginning, by_org, dead)
+    for inbound in part.messages:
+        by_org[inbound.message.org].append(inbound.offset)
+    dead = [dead.offset for dead in part.dead_letters]
+    return OffsetCommit(part.first_offset, part.next_offset, part.seek, part.is_beginning, by_org, dead)
 
 
-def retry_parked(engine: Engine, targets: Targets) -> dict[int, int]:
-    """Store parked messages of organizations that can be entered again, oldest first; returns how many of each."""
-    done, ends = dict[int, int](), time.monotonic() + PARKED_FOR
+def retry_parked(engine: Engine, targets: TargetCache) -> dict[int, int]:
+    """Store parked messages of organizations that can be written again, oldest first.
+
+    Returns how many messages of each organization, by its id.
+    """
+    counts, deadline = dict[int, int](), time.monotonic() + PARKED_SECONDS
     with db.public_session(engine) as session:
-        orgs = {org_id: organizations.by_id(session, org_id) for org_id in letters.waiting(session)}
+        orgs = {org_id: organizations.by_id(session, org_id) for org_id in parked_messages.organization_ids(session)}
     for org_id, org in orgs.items():
-        while time.monotonic() < ends:
-            mine, read = _parked(engine, org_id)
-            if not mine:
+        while time.monotonic() < deadline:
+            messages, read = _oldest_parked(engine, org_id)
+            if not messages:
                 break
-            groups = pipeline.group(mine)
-            if org is not None and _store(engine, targets, org, groups, read, PARKED_LOCK_WAIT) is not None:
+            groups = group_by_target(messages)
+            if org is not None and MessageStore(engine, targets, org, read, PARKED_LOCK_WAIT).store(groups) is not None:
                 break
             with db.public_session(engine) as session:
-                letters.release(session, mine)
-            done[org_id] = done.get(org_id, 0) + len(mine)
-    if done:
-        log.info("stored %d messages that were parked", sum(done.values()))
-    return done
+                parked_messages.remove(session, messages)
+            counts[org_id] = counts.get(org_id, 0) + len(messages)
+    if counts:
+        log.info("stored %d messages that were parked", sum(counts.values()))
+    return counts
 
 
-def _parked(engine: Engine, org_id: int) -> tuple[list[Letter], dict[Partition, Stretch]]:
-    """Messages that wait for an organization, and how they were read; of one moment, for others store them too."""
+class _ParkedBatch(NamedTuple):
+    messages: Sequence[InboundMessage]
+    read: Mapping[TopicPartition, ReadRange]
+
+
+def _oldest_parked(engine: Engine, org_id: int) -> _ParkedBatch:
+    """Return parked messages of an organization, and how they were read.
+
+    Both are read in one snapshot, because other workers store parked messages at the same time.
+    """
     with db.public_session(engine, snapshot=True) as session:
-        mine = letters.parked(session, org_id, PARKED_AT_ONCE, PARKED_BYTES)
-        return mine, letters.stretches(session, mine)
+        messages = parked_messages.oldest(session, org_id, PARKED_MESSAGES_AT_ONCE, PARKED_BYTES_AT_ONCE)
+        return _ParkedBatch(messages, parked_messages.read_ranges(session, messages))

@@ -30,14 +30,14 @@ LARGEST = 900_000  # bytes of rows in a message, below the broker's default of 1
 
 @dataclass(frozen=True)
 class Message:
-    """A message as it was read; rows are still undecoded. `n`: how many they are, as far as that is known."""
+    """A message as it was read; rows are still undecoded. `row_count` is a hint until the message is validated."""
 
     org: int
     kind: Kind
     target: int
     rows: Sequence[Raw]
     received_at: datetime
-    n: int
+    row_count: int
 
     @property
     def is_sound(self) -> bool:
@@ -63,7 +63,7 @@ _HEAD = re.compile(
 )
 
 
-class Unreadable(Exception):
+class UnreadableMessage(Exception):
     """A message that is none of ours; the message says why."""
 
 
@@ -81,10 +81,10 @@ def unpack(value: bytes | None, sent_at: datetime) -> Message:
     return Message(org, kind, target, RowArray(memoryview(value)[head.end() : -1]), _received_at(logged_at, sent_at), n)
 
 
-def settled(message: Message, value: bytes) -> Message:
+def validated(message: Message, value: bytes) -> Message:
     """A message whose rows can be told apart. Raises Unreadable."""
     try:
-        return message if message.is_sound else replace(message, n=len(message.rows))
+        return message if message.is_sound else replace(message, row_count=len(message.rows))
     except errors.InvalidInput:
         return _unpack_carefully(value, message.received_at)
 
@@ -100,9 +100,9 @@ def _unpack_carefully(value: bytes, sent_at: datetime) -> Message:
 
 def _received_at(logged_at: datetime | None, sent_at: datetime) -> datetime:
     if logged_at is not None and logged_at.tzinfo is None:
-        raise Unreadable("logged_at has no offset")
+        raise UnreadableMessage("logged_at has no offset")
     if logged_at is not None and logged_at < EARLIEST:
-        raise Unreadable("logged_at is before 1970")
+        raise UnreadableMessage("logged_at is before 1970")
     return min(logged_at or sent_at, sent_at)
 
 
@@ -112,10 +112,10 @@ def _with_a_bad_row(value: bytes, why: Exception) -> _Read:
     try:
         if rows is None:
             raise why
-        found, end = json_splitter.elements(value, rows.end())
+        found, end = json_splitter.split_array(value, rows.end())
         message = _DECODER.decode(value[: rows.end()] + b"[]" + value[end:])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, json_splitter.Unbalanced) as error:
-        raise Unreadable(f"not a message of version 1: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, json_splitter.UnbalancedJson) as error:
+        raise UnreadableMessage(f"not a message of version 1: {error}") from error
     return msgspec.structs.replace(message, rows=found)
 
 

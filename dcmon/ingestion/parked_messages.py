@@ -1,6 +1,6 @@
-"""Messages on their way into an organization: those that wait because it can't be entered, those that nobody can store.
+"""Keep messages whose organization can't be written now, until it can.
 
-All of it lies in "public", so that it does not need the organization.
+They are kept in "public", so that the organization need not be entered.
 """
 
 from collections.abc import Iterable
@@ -15,78 +15,82 @@ from sqlalchemy.orm import Session
 from dcmon.db.tables.public import ParkedMessage
 from dcmon.ingestion import message_format, offsets
 from dcmon.ingestion.message_format import Message
-from dcmon.ingestion.offsets import Stretch
-from dcmon.storage.ledger import Partition
+from dcmon.ingestion.offsets import ReadRange
+from dcmon.storage.ledger import TopicPartition
 
-LATEST = datetime.max.replace(tzinfo=UTC)
+NO_BOUND = datetime.max.replace(tzinfo=UTC)  # the time of receipt was bounded when the message was read from Kafka
 
 
 @dataclass(frozen=True)
-class Letter:
-    """A message with the partition and offset that it came from, and the number of the seek after which it was read.
+class InboundMessage:
+    """A message with the partition and offset that it came from, and the number of the last seek before it was read.
 
-    A log that lost its end has other messages at the same offsets; these are read after a seek.
+    After a log has lost its end, other messages stand at the same offsets: these are read after a seek.
     """
 
-    partition: Partition
+    partition: TopicPartition
     offset: int
     value: bytes
     message: Message
     seek: int = 0
 
     @property
-    def place(self) -> str:
-        """Topic, partition and offset, and the seek if there was one, as a source of rows is named."""
-        place = f"{self.partition[0]}/{self.partition[1]}/{self.offset}"
-        return f"{place}/{self.seek}" if self.seek else place
+    def source(self) -> str:
+        """The source of the message's rows: topic, partition and offset, and the seek if there was one."""
+        source = f"{self.partition.topic_id}/{self.partition.partition}/{self.offset}"
+        return f"{source}/{self.seek}" if self.seek else source
 
 
-def park(session: Session, letter: Letter, reason: str) -> None:
-    """Let a message wait for its organization."""
-    topic_id, number = letter.partition
-    values = {"topic_id": topic_id, "partition": number, "at_offset": letter.offset, "seek": letter.seek}
-    body = message_format.encode(letter.message)
-    new = insert(ParkedMessage).values(**values, body=body, org_id=letter.message.org, reason=reason)
+def park(session: Session, inbound: InboundMessage, reason: str) -> None:
+    """Keep a message until its organization can be written. A message that is kept already stays as it is."""
+    topic_id, number = inbound.partition
+    values = {"topic_id": topic_id, "partition": number, "at_offset": inbound.offset, "seek": inbound.seek}
+    body = message_format.encode(inbound.message)
+    new = insert(ParkedMessage).values(**values, body=body, org_id=inbound.message.org, reason=reason)
     session.execute(new.on_conflict_do_nothing())
 
 
-def waiting(session: Session, org_ids: Iterable[int] | None = None) -> set[int]:
-    """The organizations, of these or of all, that messages wait for."""
-    found = select(ParkedMessage.org_id).distinct()
-    return set(session.scalars(found if org_ids is None else found.where(ParkedMessage.org_id.in_(list(org_ids)))))
+def organization_ids(session: Session, org_ids: Iterable[int] | None = None) -> set[int]:
+    """Return which organizations, of these or of all, have parked messages."""
+    ids = select(ParkedMessage.org_id).distinct()
+    return set(session.scalars(ids if org_ids is None else ids.where(ParkedMessage.org_id.in_(list(org_ids)))))
 
 
-def parked(session: Session, org_id: int, limit: int, size: int) -> list[Letter]:
-    """Messages that wait for an organization, in order of topic, partition and offset: so many, of so many bytes.
+def oldest(session: Session, org_id: int, max_messages: int, max_bytes: int) -> list[InboundMessage]:
+    """Return parked messages of an organization in order of topic, partition and offset; at least one.
 
-    One at least, however large it is. Those that were read after one seek are done before those after the next: an
-    organization follows a seek only when it has all from before.
+    Messages that were read after a seek come only when all from before it are stored: an organization follows a seek
+    only then.
     """
     order = (ParkedMessage.topic_id, ParkedMessage.partition, ParkedMessage.at_offset)
     of_org = ParkedMessage.org_id == org_id
-    mine = of_org & (ParkedMessage.seek == select(func.min(ParkedMessage.seek)).where(of_org).scalar_subquery())
-    sizes = session.scalars(select(func.octet_length(ParkedMessage.body)).where(mine).order_by(*order).limit(limit))
-    limit = max(1, sum(reached <= size for reached in accumulate(sizes)))
-    ordered = select(ParkedMessage).where(mine).order_by(*order)
+    first_seek = select(func.min(ParkedMessage.seek)).where(of_org).scalar_subquery()
+    due = of_org & (ParkedMessage.seek == first_seek)
+    lengths = session.scalars(
+        select(func.octet_length(ParkedMessage.body)).where(due).order_by(*order).limit(max_messages)
+    )
+    limit = max(1, sum(total <= max_bytes for total in accumulate(lengths)))
+    rows = session.scalars(select(ParkedMessage).where(due).order_by(*order).limit(limit))
     return [
-        Letter(
-            (each.topic_id, each.partition),
-            each.at_offset,
-            each.body,
-            message_format.unpack(each.body, LATEST),
-            each.seek,
+        InboundMessage(
+            TopicPartition(row.topic_id, row.partition),
+            row.at_offset,
+            row.body,
+            message_format.unpack(row.body, NO_BOUND),
+            row.seek,
         )
-        for each in session.scalars(ordered.limit(limit))
+        for row in rows
     ]
 
 
-def stretches(session: Session, letters: Iterable[Letter]) -> dict[Partition, Stretch]:
-    """How parked messages were read; those of a partition after the same seek."""
-    return {where: Stretch(offsets.seek_of(session, seek)) for where, seek in {(e.partition, e.seek) for e in letters}}
+def read_ranges(session: Session, messages: Iterable[InboundMessage]) -> dict[TopicPartition, ReadRange]:
+    """Return how parked messages were read. All messages of a partition must have the same seek."""
+    seeks = {(inbound.partition, inbound.seek) for inbound in messages}
+    return {partition: ReadRange(offsets.seek_by_number(session, number)) for partition, number in seeks}
 
 
-def release(session: Session, letters: Iterable[Letter]) -> None:
-    """These wait no longer."""
-    place = tuple_(ParkedMessage.topic_id, ParkedMessage.partition, ParkedMessage.at_offset, ParkedMessage.seek)
-    gone = [(*each.partition, each.offset, each.seek) for each in letters]
-    session.execute(delete(ParkedMessage).where(place.in_(gone)))
+def remove(session: Session, messages: Iterable[InboundMessage]) -> None:
+    """Remove messages that are stored."""
+    key = tuple_(ParkedMessage.topic_id, ParkedMessage.partition, ParkedMessage.at_offset, ParkedMessage.seek)
+    keys = [(*inbound.partition, inbound.offset, inbound.seek) for inbound in messages]
+    session.execute(delete(ParkedMessage).where(key.in_(keys)))

@@ -20,15 +20,15 @@ from sqlalchemy.orm import Session
 
 from dcmon import errors
 from dcmon.db.tables.org import IngestedFile, Model, Quarantined, Version
-from dcmon.ingestion.row_batch import Delivery
-from dcmon.ingestion.row_decoder import Rejected
+from dcmon.ingestion.row_batch import RowBatch
+from dcmon.ingestion.row_decoder import RejectedRow
 from dcmon.storage.columns import SAMPLE_ID
 
 REASONS = frozenset(
     {"missing_feature", "unknown_field", "wrong_type", "wrong_length", "out_of_range", "malformed", "nul_character",
      "unknown_class", "too_long", "future_timestamp", "too_old", "conflict", "refused"}
 )  # fmt: skip
-FROM_FILE, BESIDE = (
+FILE_SOURCE_PREFIX, LABELS_SOURCE_SUFFIX = (
     "file/",
     "/labels",
 )  # around a file's mark in the source of its rows (dcmon.ingestion.files.loader.source)
@@ -36,7 +36,7 @@ ID_WRITTEN = re.compile(rb'"%b"\s*:\s*("(?:[^"\\]|\\.)*+")' % SAMPLE_ID.encode()
 
 
 @dataclass(frozen=True)
-class Bad:
+class BadRow:
     """A row that can't be stored: where and when it came, its bytes, why, in which field, in words.
 
     `sample_id`: when it is known and can't be read from the bytes alone.
@@ -52,20 +52,20 @@ class Bad:
     sample_id: str | None = None
 
 
-def bad(delivery: Delivery, at: int, why: Rejected) -> Bad:
+def bad_row(delivery: RowBatch, at: int, why: RejectedRow) -> BadRow:
     """The row at this place of a delivery, which can't be stored."""
     position = delivery.first_position + at
-    return Bad(
+    return BadRow(
         delivery.source, position, delivery.logged_at, bytes(delivery.rows[at]), why.reason, why.field, why.detail
     )
 
 
-def put(
+def add(
     session: Session,
     model: Model,
     version: Version | None,
     kind: str,
-    bad: Sequence[Bad],
+    bad: Sequence[BadRow],
 ) -> int:
     """Keep bad rows of `kind` samples or labels; returns how many were not there yet."""
     if not bad:
@@ -92,16 +92,16 @@ def put(
     return len(kept.all())
 
 
-def unknown(
-    session: Session, model: Model, version: Version | None, kind: str, bad: Sequence[Bad]
-) -> dict[uuid.UUID, Bad]:
+def not_quarantined_yet(
+    session: Session, model: Model, version: Version | None, kind: str, bad: Sequence[BadRow]
+) -> dict[uuid.UUID, BadRow]:
     """Those of these rows that `put` would keep, by what they are known by."""
     digested = _digested(kind, model, version, bad)
     known = set(session.scalars(select(Quarantined.digest).where(Quarantined.digest.in_(list(digested)))))
     return {digest: each for digest, each in digested.items() if digest not in known}
 
 
-def _digested(kind: str, model: Model, version: Version | None, bad: Sequence[Bad]) -> dict[uuid.UUID, Bad]:
+def _digested(kind: str, model: Model, version: Version | None, bad: Sequence[BadRow]) -> dict[uuid.UUID, BadRow]:
     """The first row of each content, by 128 bits of its target and its bytes (a migration computes them in SQL)."""
     target = f"{kind}/{model.id}/{version.id if version else ''}/".encode()
     return {uuid.UUID(bytes=sha256(target + each.row).digest()[:16]): each for each in reversed(bad)}
@@ -131,7 +131,7 @@ def _text(said: str | None) -> str | None:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class QuarantineFilter:
     """Quarantined rows by what is said of them; what is None, or empty, leaves none out.
 
     `source`: how it begins, or the path of a file.
@@ -146,10 +146,10 @@ class Chosen:
 
     @property
     def is_all(self) -> bool:
-        return self == Chosen()
+        return self == QuarantineFilter()
 
 
-def require_known(session: Session, what: Chosen) -> None:
+def require_known(session: Session, what: QuarantineFilter) -> None:
     """Raises NotFound for ids, a model or a version that are not there, InvalidInput for a reason that is none."""
     if what.reason is not None and what.reason not in REASONS:
         raise errors.InvalidInput(f"There is no reason {what.reason!r}: it is one of {', '.join(sorted(REASONS))}.")
@@ -171,7 +171,7 @@ def _require_names(session: Session, model: str | None, version: str | None) -> 
         raise errors.VersionNotFound(name=version, model=model)
 
 
-def chosen(what: Chosen) -> Any:
+def select_rows(what: QuarantineFilter) -> Any:
     """A statement for these rows, with the names of their models and versions."""
     statement = (
         select(Quarantined, Model.name, Version.name)
@@ -184,16 +184,16 @@ def chosen(what: Chosen) -> Any:
         statement = statement.where(Quarantined.logged_at >= what.since)
     if what.source is not None:
         begins_so = Quarantined.source.startswith(what.source, autoescape=True)
-        mark = FROM_FILE + IngestedFile.digest
-        files = [select(said).where(IngestedFile.path == what.source) for said in (mark, mark + BESIDE)]
+        mark = FILE_SOURCE_PREFIX + IngestedFile.digest
+        files = [select(said).where(IngestedFile.path == what.source) for said in (mark, mark + LABELS_SOURCE_SUFFIX)]
         statement = statement.where(or_(begins_so, *(Quarantined.source.in_(each) for each in files)))
     said = ((Model.name, what.model), (Version.name, what.version), (Quarantined.reason, what.reason))
     return statement.where(*(column == given for column, given in said if given is not None))
 
 
-def summary(session: Session, what: Chosen) -> list[dict[str, Any]]:
+def summary(session: Session, what: QuarantineFilter) -> list[dict[str, Any]]:
     """Counts by model, version, kind and reason, most first, with the first and last time and an example's id."""
-    found = chosen(what).subquery()
+    found = select_rows(what).subquery()
     grouped = [found.c.name, found.c.name_1, found.c.kind, found.c.reason]
     counted = [func.count(), func.min(found.c.logged_at), func.max(found.c.logged_at), func.max(found.c.id)]
     rows = session.execute(select(*grouped, *counted).group_by(*grouped).order_by(func.count().desc(), *grouped))
@@ -201,16 +201,16 @@ def summary(session: Session, what: Chosen) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def listed(session: Session, what: Chosen, limit: int) -> list[dict[str, Any]]:
+def newest(session: Session, what: QuarantineFilter, limit: int) -> list[dict[str, Any]]:
     """The newest of these rows."""
-    found = session.execute(chosen(what).order_by(Quarantined.id.desc()).limit(limit)).all()
+    found = session.execute(select_rows(what).order_by(Quarantined.id.desc()).limit(limit)).all()
     paths = _paths(session, [row.source for row, _, _ in found])
     return [_described(row, model, version, paths.get(row.source)) for row, model, version in found]
 
 
-def show(session: Session, row_id: int) -> dict[str, Any]:
+def row_details(session: Session, row_id: int) -> dict[str, Any]:
     """One row with all that is known of it. Raises NotFound."""
-    found = listed(session, Chosen([row_id]), 1)
+    found = newest(session, QuarantineFilter([row_id]), 1)
     if not found:
         raise errors.QuarantinedNotFound(name=row_id)
     return found[0]
@@ -218,7 +218,7 @@ def show(session: Session, row_id: int) -> dict[str, Any]:
 
 def _paths(session: Session, sources: Sequence[str]) -> dict[str, str]:
     """The paths of the files that rows came from, by source."""
-    marks = {source: source.removeprefix(FROM_FILE).removesuffix(BESIDE) for source in sources}
+    marks = {source: source.removeprefix(FILE_SOURCE_PREFIX).removesuffix(LABELS_SOURCE_SUFFIX) for source in sources}
     entries = session.scalars(select(IngestedFile).where(IngestedFile.digest.in_(set(marks.values()))))
     paths = {entry.digest: entry.path for entry in entries}
     return {source: paths[mark] for source, mark in marks.items() if mark in paths}
@@ -232,7 +232,7 @@ def _described(row: Quarantined, model: str, version: str | None, path: str | No
     }  # fmt: skip
 
 
-def take_back(session: Session, rows: Sequence[Quarantined]) -> dict[str, int]:
+def restore_ids(session: Session, rows: Sequence[Quarantined]) -> dict[str, int]:
     """These rows were taken out and tried again: those that are there again get their ids back; counts by reason."""
     known = {(row.source, row.position): row for row in rows}
     place = tuple_(Quarantined.source, Quarantined.position)

@@ -9,11 +9,11 @@ from msgspec import Raw
 from dcmon import errors
 from dcmon.ingestion import json_splitter
 
-LONGEST_ROW = 900_000  # bytes: what a broker takes by default, less what a message says beside its rows
-PIECE = 130_000  # bytes that are decoded in one call: what fits a processor's cache
+MAX_ROW_BYTES = 900_000  # bytes: what a broker takes by default, less what a message says beside its rows
+CHUNK_BYTES = 130_000  # bytes that are decoded in one call: what fits a processor's cache
 TOO_LONG = "_dc_too_long"
 
-__all__ = ["LONGEST_ROW", "PIECE", "TOO_LONG", "Raw", "RowArray", "carried", "split"]
+__all__ = ["CHUNK_BYTES", "MAX_ROW_BYTES", "TOO_LONG", "Raw", "RowArray", "split_rows", "truncate_long_rows"]
 
 
 class RowArray(Sequence[Raw]):
@@ -38,7 +38,7 @@ class RowArray(Sequence[Raw]):
         If each of them is an array of rows, then so is the whole, and these are its rows.
         """
         text, begin, end = self.text, 1, len(self._view) - 1
-        while (cut := text.find(b"},", begin + PIECE, end)) >= 0:
+        while (cut := text.find(b"},", begin + CHUNK_BYTES, end)) >= 0:
             yield b"[" + text[begin : cut + 1] + b"]"
             begin = cut + 2
         yield b"[" + text[begin:]
@@ -52,7 +52,7 @@ class RowArray(Sequence[Raw]):
     def rows(self) -> list[Raw]:
         """All rows, undecoded."""
         if self._rows is None:
-            self._rows, self.is_sound = split(self.text), True
+            self._rows, self.is_sound = split_rows(self.text), True
         return self._rows
 
     def __len__(self) -> int:
@@ -67,7 +67,7 @@ class RowArray(Sequence[Raw]):
     __hash__ = None  # type: ignore[assignment]
 
 
-def split(body: bytes) -> list[Raw]:
+def split_rows(body: bytes) -> list[Raw]:
     """The rows of a JSON array, undecoded. One that is no JSON is a row all the same. Raises InvalidInput."""
     try:
         return msgspec.json.decode(body, type=list[Raw])
@@ -80,17 +80,17 @@ def _split_leniently(body: bytes, why: Exception) -> list[Raw]:
     try:
         if body[begins : begins + 1] != b"[":
             raise why
-        found, end = json_splitter.elements(body, begins)
+        found, end = json_splitter.split_array(body, begins)
         if body[end:].strip():
             raise why
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, json_splitter.Unbalanced) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, json_splitter.UnbalancedJson) as error:
         raise errors.InvalidInput(f"The body is no JSON array of objects: {error}") from error
     return found
 
 
-def carried(rows: Sequence[Raw]) -> list[Raw]:
+def truncate_long_rows(rows: Sequence[Raw]) -> list[Raw]:
     """Rows that fit into messages. One that is too long is cut: what is left of it is quarantined as too_long."""
-    return [row if len(memoryview(row)) <= LONGEST_ROW else _cut(row) for row in rows]  # type: ignore[arg-type]
+    return [row if len(memoryview(row)) <= MAX_ROW_BYTES else _cut(row) for row in rows]  # type: ignore[arg-type]
 
 
 def _cut(row: Raw) -> Raw:

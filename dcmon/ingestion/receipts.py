@@ -25,7 +25,7 @@ TOUCH = text("""
 """)
 
 
-def put(session: Session, version: Version, arrived: Sequence[tuple[datetime, int]]) -> None:
+def count_received(session: Session, version: Version, arrived: Sequence[tuple[datetime, int]]) -> None:
     """Count rows as received, by the quarter of an hour; `arrived`: when, and how many."""
     quarters: dict[datetime, list[tuple[datetime, int]]] = {}
     for logged_at, rows in arrived:
@@ -35,7 +35,7 @@ def put(session: Session, version: Version, arrived: Sequence[tuple[datetime, in
         db.run(session, PUT, {"version": version.id, "at": at, "taken": taken, "first": first})
 
 
-def touch(session: Session, left: Sequence[Quarantined]) -> None:
+def mark_windows_due(session: Session, left: Sequence[Quarantined]) -> None:
     """Rows left the quarantine: the windows of their receipt are to be looked at again."""
     counts: dict[tuple[int, datetime], int] = {}
     for row in left:

@@ -10,19 +10,19 @@ from sqlalchemy.orm import Session
 
 from dcmon import db, errors
 from dcmon.db.tables.org import Model, Version
-from dcmon.ingestion.row_decoder import Rejected, Shape
-from dcmon.ingestion.row_types import reference_shape
+from dcmon.ingestion.row_decoder import RejectedRow, RowType
+from dcmon.ingestion.row_types import reference_row_type
 from dcmon.storage import sample_tables
 from dcmon.storage.columns import HASH, TYPES, quoted
 from dcmon.storage.references import count
 
-LARGEST = 100_000
+MAX_REFERENCE_ROWS = 100_000
 REFERENCE_LOCK = 4  # advisory lock space, beside those of dcmon.storage.sample_tables
 Document = bytes | mmap
 
 
 @dataclass(frozen=True)
-class Table:
+class ReferenceTable:
     """Reference rows on their way: JSON lists in the order of `names`; JSON objects when there are none."""
 
     rows: Iterable[msgspec.Raw]
@@ -30,7 +30,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Loaded:
+class ReferenceLoad:
     """What a load did: rows stored and removed, rows that are there now, and the revision that they are."""
 
     stored: int
@@ -47,7 +47,7 @@ class LoadOptions:
     """
 
     replace: bool = False
-    largest: int = LARGEST
+    largest: int = MAX_REFERENCE_ROWS
     dry_run: bool = False
 
 
@@ -61,16 +61,18 @@ class _Split(msgspec.Struct):
     data: list[msgspec.Raw]
 
 
-def split(document: Document) -> Table:
+def split_document(document: Document) -> ReferenceTable:
     """The rows of a document as pandas writes it, undecoded: they point into the document. Raises InvalidInput."""
     try:
         parsed = msgspec.json.decode(document, type=_Split)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise errors.InvalidInput(f'The reference is no JSON {{"columns": […], "data": [[…]]}}: {error}') from error
-    return Table(parsed.data, parsed.columns)
+    return ReferenceTable(parsed.data, parsed.columns)
 
 
-def load(session: Session, model: Model, version: Version, table: Table, options: LoadOptions = APPEND) -> Loaded:
+def load(
+    session: Session, model: Model, version: Version, table: ReferenceTable, options: LoadOptions = APPEND
+) -> ReferenceLoad:
     """Append rows to the reference, or replace it: all of them, or none.
 
     Each row is stored as it is decoded. The caller then begins the new revision with `begin_revision`. Raises
@@ -85,19 +87,19 @@ def load(session: Session, model: Model, version: Version, table: Table, options
     next_revision = version.reference_revision + 1
     if options.dry_run:
         stored = sum(1 for _ in rows)
-        return Loaded(stored, there - kept, kept + stored, next_revision)
+        return ReferenceLoad(stored, there - kept, kept + stored, next_revision)
     if options.replace:
         session.execute(text(f"delete from reference_{version.relation}"))
     stored = _copy(session, version, shape, rows, kept)
-    return Loaded(stored, there - kept, kept + stored, next_revision)
+    return ReferenceLoad(stored, there - kept, kept + stored, next_revision)
 
 
-def clear(session: Session, version: Version) -> Loaded:
+def clear(session: Session, version: Version) -> ReferenceLoad:
     """Remove all rows of the reference. The caller then begins the new revision with `begin_revision`."""
     _lock(session, version)
     removed = count(session, version)
     session.execute(text(f"delete from reference_{version.relation}"))
-    return Loaded(0, removed, 0, version.reference_revision + 1)
+    return ReferenceLoad(0, removed, 0, version.reference_revision + 1)
 
 
 def begin_revision(session: Session, version: Version) -> int:
@@ -115,14 +117,14 @@ def _lock(session: Session, version: Version) -> None:
     session.execute(lock, {"space": REFERENCE_LOCK, "version": version.relation})
 
 
-def _shape(model: Model, version: Version, table: Table) -> Shape:
+def _shape(model: Model, version: Version, table: ReferenceTable) -> RowType:
     try:
-        return reference_shape(sample_tables.columns(model, version), table.names)
-    except Rejected as why:
+        return reference_row_type(sample_tables.columns(model, version), table.names)
+    except RejectedRow as why:
         raise errors.InvalidInput(f"The reference can't be used: {why.detail}") from why
 
 
-def _decoded(table: Table, shape: Shape, most: int, has: str) -> Iterator[tuple[Any, ...]]:
+def _decoded(table: ReferenceTable, shape: RowType, most: int, has: str) -> Iterator[tuple[Any, ...]]:
     decode = shape.decode if table.names is None else shape.decode_list
     for number, row in enumerate(table.rows):
         if number >= most:
@@ -130,14 +132,14 @@ def _decoded(table: Table, shape: Shape, most: int, has: str) -> Iterator[tuple[
             raise errors.InvalidInput(said)
         try:
             yield decode(row)
-        except Rejected as why:
+        except RejectedRow as why:
             said = why.detail.rstrip(".")
             raise errors.InvalidInput(
                 f"Row {number} of the reference can't be used: {said}. Nothing was stored."
             ) from why
 
 
-def _copy(session: Session, version: Version, shape: Shape, rows: Iterable[tuple[Any, ...]], first: int) -> int:
+def _copy(session: Session, version: Version, shape: RowType, rows: Iterable[tuple[Any, ...]], first: int) -> int:
     names = ", ".join(quoted(name) for name in shape.names)
     into = f"copy reference_{version.relation} (revision, _dc_position, {HASH}, {names}) from stdin (format binary)"
     position = first - 1

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from msgspec import Raw
 
 
-class Delivery(NamedTuple):
+class RowBatch(NamedTuple):
     """Rows that came together: when they were received, and the source by which a replay knows them.
 
     `refused`: the places of rows that PostgreSQL does not take although they can be decoded, and why.

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import NODEFAULT, Meta, Raw
 
-from dcmon.ingestion.raw_rows import LONGEST_ROW, TOO_LONG, RowArray
+from dcmon.ingestion.raw_rows import MAX_ROW_BYTES, TOO_LONG, RowArray
 from dcmon.storage.columns import PREDICTION, TIME, TYPES
 
 LONGEST_ID = 1024
@@ -31,7 +31,7 @@ REASONS = (
 )
 
 
-class Rejected(Exception):
+class RejectedRow(Exception):
     """A row that can't be stored: why (a code), in which field, and in words."""
 
     def __init__(self, reason: str, field: str | None, detail: str) -> None:
@@ -58,7 +58,7 @@ class Field:
 
 
 @dataclass(frozen=True)
-class Shape:
+class RowType:
     """Rows with these fields, decoded into tuples of values in the order of the fields.
 
     `classes`: what a prediction may be; None: anything. A label may always be another class.
@@ -73,7 +73,7 @@ class Shape:
         return [field.name for field in self.fields]
 
     def decode(self, row: Raw) -> tuple[Any, ...]:
-        """The values of one row. Raises Rejected."""
+        """The values of one row. Raises RejectedRow."""
         return self._decode_renamed(row) if self._stand_ins else self._decode(row)
 
     def _decode(self, row: Raw) -> tuple[Any, ...]:
@@ -83,7 +83,7 @@ class Shape:
             values = self._lenient(row, error)
         return self._storable(values, row)
 
-    def decode_all(self, rows: Sequence[Raw]) -> Iterator[list["tuple[Any, ...] | Rejected"]]:
+    def decode_all(self, rows: Sequence[Raw]) -> Iterator[list["tuple[Any, ...] | RejectedRow"]]:
         """The values of each row, or why it has none; some hundred rows at a time."""
         if isinstance(rows, RowArray) and not rows.is_split:
             yield from self._decode_pieces(rows)
@@ -93,7 +93,7 @@ class Shape:
             found = self._decode_together(b"[" + b",".join(part) + b"]", part)
             yield found if found and len(found) == len(part) else [self._attempt(row) for row in part]
 
-    def _decode_pieces(self, rows: RowArray) -> Iterator[list["tuple[Any, ...] | Rejected"]]:
+    def _decode_pieces(self, rows: RowArray) -> Iterator[list["tuple[Any, ...] | RejectedRow"]]:
         done = 0
         for piece in rows.pieces():
             found = self._decode_together(piece)
@@ -104,14 +104,16 @@ class Shape:
             done += len(found)
         rows.is_sound = True
 
-    def _decode_together(self, array: bytes, rows: Sequence[Raw] = ()) -> list[tuple[Any, ...] | Rejected] | None:
+    def _decode_together(self, array: bytes, rows: Sequence[Raw] = ()) -> list[tuple[Any, ...] | RejectedRow] | None:
         """The rows of an array in one call, which costs half; None when one of them is bad, or needs a closer look."""
         if self._stand_ins or self._delicate or _may_have_nul(array):
             return None
-        if len(array) > LONGEST_ROW and not (rows and all(len(bytes(row)) <= LONGEST_ROW for row in rows)):
+        if len(array) > MAX_ROW_BYTES and not (rows and all(len(bytes(row)) <= MAX_ROW_BYTES for row in rows)):
             return None
         try:
-            found: list[tuple[Any, ...] | Rejected] = [msgspec.structs.astuple(row) for row in self._all.decode(array)]
+            found: list[tuple[Any, ...] | RejectedRow] = [
+                msgspec.structs.astuple(row) for row in self._all.decode(array)
+            ]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         return found if self._have_known_classes(found) else None
@@ -119,10 +121,10 @@ class Shape:
     def _have_known_classes(self, decoded: Iterable[Any]) -> bool:
         return self.classes is None or self.classes.issuperset([values[self._predicted] for values in decoded])
 
-    def _attempt(self, row: Raw) -> "tuple[Any, ...] | Rejected":
+    def _attempt(self, row: Raw) -> "tuple[Any, ...] | RejectedRow":
         try:
             return self.decode(row)
-        except Rejected as why:
+        except RejectedRow as why:
             return why
 
     @cached_property
@@ -142,16 +144,16 @@ class Shape:
             raise self._unreadable(row, error) from error
         try:
             return self._decode(Raw(renamed))
-        except Rejected as why:
+        except RejectedRow as why:
             names = {stand_in: name for name, stand_in in self._stand_ins.items()}
             if why.field not in names:
                 raise
             name = names[why.field]
             said = why.detail.replace(repr(why.field), repr(name)).replace(why.field, name)
-            raise Rejected(why.reason, name, said) from why
+            raise RejectedRow(why.reason, name, said) from why
 
     def decode_list(self, row: Raw) -> tuple[Any, ...]:
-        """The values of a row that is a list in the order of the fields. Raises Rejected."""
+        """The values of a row that is a list in the order of the fields. Raises RejectedRow."""
         try:
             values = msgspec.structs.astuple(self.decoder.decode(row))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -164,7 +166,7 @@ class Shape:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise self._unreadable(row, error) from error
         if not isinstance(given, list) or len(given) != len(self.fields):
-            raise Rejected("wrong_type", None, f"A row is a list of {len(self.fields)} values, as many as columns.")
+            raise RejectedRow("wrong_type", None, f"A row is a list of {len(self.fields)} values, as many as columns.")
         eased = [_eased(field.kind, value) for field, value in zip(self.fields, given, strict=True)]
         try:
             return msgspec.structs.astuple(self.decoder.decode(msgspec.json.encode(eased)))
@@ -189,19 +191,21 @@ class Shape:
         for at, field in self._delicate:
             value = values[at]
             if isinstance(value, datetime) and not EARLIEST <= value <= LATEST:
-                raise Rejected("out_of_range", field.name, f"{value.isoformat()} is not between year 1 and 9999.")
+                raise RejectedRow("out_of_range", field.name, f"{value.isoformat()} is not between year 1 and 9999.")
             if isinstance(value, list) and value and (not value[0] or len({len(line) for line in value}) > 1):
-                raise Rejected("wrong_length", field.name, "The lists inside the list are empty, or differ in length.")
+                raise RejectedRow(
+                    "wrong_length", field.name, "The lists inside the list are empty, or differ in length."
+                )
         if self._predicted is not None and values[self._predicted] not in self.classes:  # type: ignore[operator]
             said = f"{values[self._predicted]!r} is none of the version's classes."
-            raise Rejected("unknown_class", PREDICTION, said)
+            raise RejectedRow("unknown_class", PREDICTION, said)
         raw = bytes(row)
-        if len(raw) > LONGEST_ROW:
-            raise Rejected("too_long", None, f"A row has at most {LONGEST_ROW:,} bytes, not {len(raw):,}.")
+        if len(raw) > MAX_ROW_BYTES:
+            raise RejectedRow("too_long", None, f"A row has at most {MAX_ROW_BYTES:,} bytes, not {len(raw):,}.")
         if _may_have_nul(raw):
             for value, field in zip(values, self.fields, strict=True):
                 if isinstance(value, str) and "\0" in value:
-                    raise Rejected("nul_character", field.name, "A NUL character can't be stored by PostgreSQL.")
+                    raise RejectedRow("nul_character", field.name, "A NUL character can't be stored by PostgreSQL.")
         return values
 
     def _lenient(self, row: Raw, error: Exception) -> tuple[Any, ...]:
@@ -219,7 +223,7 @@ class Shape:
         except msgspec.DecodeError as second:
             raise _rejected(second, self.fields) from second
 
-    def _unreadable(self, row: Raw, error: Exception) -> Rejected:
+    def _unreadable(self, row: Raw, error: Exception) -> RejectedRow:
         """Say which field is NaN, for that is what Python's json writes and no other JSON has."""
         try:
             given = json.loads(bytes(row), parse_constant=_Constant)
@@ -229,7 +233,7 @@ class Shape:
         for at, value in named:
             if isinstance(value, _Constant):
                 name = self.names[at] if isinstance(at, int) and at < len(self.fields) else str(at)
-                return Rejected("malformed", name, f"{name!r} is {value}, which JSON has not: send null.")
+                return RejectedRow("malformed", name, f"{name!r} is {value}, which JSON has not: send null.")
         return _rejected(error, self.fields)
 
 
@@ -238,7 +242,7 @@ class _Constant(str):
 
 
 @lru_cache(maxsize=512)
-def shape_of(fields: tuple[Field, ...], array_like: bool = False, classes: frozenset[str] | None = None) -> Shape:
+def row_type(fields: tuple[Field, ...], array_like: bool = False, classes: frozenset[str] | None = None) -> RowType:
     """Rows of these fields: objects, or lists of the values in this order (`array_like`). Made once for the same."""
     names = {f"f{number}": field for number, field in enumerate(fields)}
     struct = msgspec.defstruct(
@@ -252,7 +256,7 @@ def shape_of(fields: tuple[Field, ...], array_like: bool = False, classes: froze
         array_like=array_like,
         gc=False,
     )
-    return Shape(fields, msgspec.json.Decoder(struct), classes)
+    return RowType(fields, msgspec.json.Decoder(struct), classes)
 
 
 def _may_have_nul(text: bytes) -> bool:
@@ -280,18 +284,20 @@ def _eased(kind: str | None, value: Any) -> Any:
     return value
 
 
-def _rejected(error: Exception, fields: Sequence[Field]) -> Rejected:
+def _rejected(error: Exception, fields: Sequence[Field]) -> RejectedRow:
     """Give msgspec's message a reason code and the field's name."""
     said = str(error)
     field = _field(said, fields)
     if field == TOO_LONG:
-        return Rejected("too_long", None, f"The row is longer than {LONGEST_ROW:,} bytes; only its beginning is here.")
+        return RejectedRow(
+            "too_long", None, f"The row is longer than {MAX_ROW_BYTES:,} bytes; only its beginning is here."
+        )
     if "missing required" in said:
-        return Rejected("missing_feature", field, f"The field {field!r} is missing.")
+        return RejectedRow("missing_feature", field, f"The field {field!r} is missing.")
     if "unknown field" in said:
-        return Rejected("unknown_field", field, f"The version has no column {field!r}.")
+        return RejectedRow("unknown_field", field, f"The version has no column {field!r}.")
     reason = next(reason for pattern, reason in REASONS if re.search(pattern, said))
-    return Rejected(reason, field, said)
+    return RejectedRow(reason, field, said)
 
 
 def _field(said: str, fields: Sequence[Field]) -> str | None:

@@ -1,4 +1,4 @@
-"""Setting ingestion to another offset: what an operator decides when a log is not what it was."""
+"""Seek: set where ingestion reads on in Kafka, as an operator decides when a log has changed."""
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,76 +10,82 @@ from sqlalchemy import Engine
 
 from dcmon import db, errors
 from dcmon.ingestion import kafka, offsets, topics
-from dcmon.ingestion.kafka import Extent
+from dcmon.ingestion.kafka import Watermarks
 from dcmon.settings import Kafka
+from dcmon.storage.ledger import TopicPartition
 
 
 @dataclass(frozen=True)
-class Move:
-    """Of one partition: where its log begins and ends, where ingestion stands, and where it is to go."""
+class PlannedSeek:
+    """A seek of one partition, from the committed offset (None: it was never read) to a new one."""
 
     topic: str
     topic_id: uuid.UUID
-    extent: Extent
-    stands: int | None
+    marks: Watermarks
+    committed: int | None
     to: int
 
     @property
+    def partition(self) -> TopicPartition:
+        return TopicPartition(self.topic_id, self.marks.partition)
+
+    @property
     def described(self) -> dict[str, Any]:
-        """The move as a row for an output."""
+        """The seek as a row of the command's output."""
         return {
-            "topic": self.topic, "partition": self.extent.partition, "begin": self.extent.begin, "end": self.extent.end,
-            "stands": self.stands, "goes_to": self.to, "read_again": self.again, "left_out": self.left_out,
+            "topic": self.topic, "partition": self.marks.partition, "begin": self.marks.low, "end": self.marks.high,
+            "stands": self.committed, "goes_to": self.to, "read_again": self.read_again, "left_out": self.left_out,
         }  # fmt: skip
 
     @property
-    def again(self) -> int:
-        """Messages that will be read once more; what is stored of them is recognised."""
-        return max(0, min(self.stands or 0, self.extent.end) - max(self.to, self.extent.begin))
+    def read_again(self) -> int:
+        """How many messages will be read once more. Rows that are stored are recognised as duplicates."""
+        return max(0, min(self.committed or 0, self.marks.high) - max(self.to, self.marks.low))
 
     @property
     def left_out(self) -> int:
-        """Messages that will never be read."""
-        return max(0, self.to - max(self.stands or 0, self.extent.begin))
+        """How many messages will never be read."""
+        return max(0, self.to - max(self.committed or 0, self.marks.low))
 
 
-def plan(engine: Engine, settings: Kafka, kinds: Iterable[str], to: str | datetime) -> list[Move]:
-    """Where each partition would go: to "beginning" or "end", or to the first message of a time or later.
+def plan(engine: Engine, settings: Kafka, kinds: Iterable[str], to: str | datetime) -> list[PlannedSeek]:
+    """Plan a seek of each partition: to "beginning" or "end", or to the first message of a time or later.
 
     Raises Unreachable.
     """
-    ids, moves = kafka.ensure_topics(settings), list[Move]()
+    ids, planned = kafka.ensure_topics(settings), list[PlannedSeek]()
     for kind in kinds:
-        name = kafka.topic(settings, kind)
-        for extent in kafka.extents(settings, name):
+        name = kafka.topic_name(settings, kind)
+        for marks in kafka.read_watermarks(settings, name):
             with db.public_session(engine) as session:
-                stands = offsets.floor(session, (ids[name], extent.partition)).next_offset
-            moves.append(Move(name, ids[name], extent, stands, _offset(settings, name, extent, to)))
-    return moves
+                committed = offsets.committed(session, TopicPartition(ids[name], marks.partition)).next_offset
+            planned.append(PlannedSeek(name, ids[name], marks, committed, _offset(settings, name, marks, to)))
+    return planned
 
 
-def parse(to: str) -> str | datetime:
-    """ "beginning", "end" or a time, which is UTC unless it says otherwise. Raises InvalidInput."""
+def parse_target(to: str) -> str | datetime:
+    """Parse "beginning", "end" or a time, which is UTC unless it has an offset. Raises InvalidInput."""
     if to in ("beginning", "end"):
         return to
     try:
-        found = datetime.fromisoformat(to)
+        time = datetime.fromisoformat(to)
     except ValueError as error:
         message = f'{to!r} is neither "beginning" nor "end" nor a time like 2026-11-24T10:00.'
         raise errors.InvalidInput(message) from error
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _offset(settings: Kafka, name: str, extent: Extent, to: str | datetime) -> int:
+def _offset(settings: Kafka, topic: str, marks: Watermarks, to: str | datetime) -> int:
     if isinstance(to, datetime):
-        return kafka.offset_at(settings, name, extent, to)
-    return extent.begin if to == "beginning" else extent.end
+        return kafka.offset_at(settings, topic, marks, to)
+    return marks.low if to == "beginning" else marks.high
 
 
-def carry_out(engine: Engine, moves: Sequence[Move], by: str) -> None:
-    """Set the floors, all or none; workers notice before they store or settle anything more."""
-    ids: Mapping[str, uuid.UUID] = {move.topic: move.topic_id for move in moves}
+def apply(engine: Engine, planned: Sequence[PlannedSeek], by: str) -> None:
+    """Set the committed offsets, all or none. Workers notice it before they store or commit anything more."""
+    ids: Mapping[str, uuid.UUID] = {each.topic: each.topic_id for each in planned}
     with db.public_session(engine) as session:
         topics.accept(session, ids)
-        for move in sorted(moves, key=lambda move: (move.topic_id, move.extent.partition)):
-            offsets.seek(session, (move.topic_id, move.extent.partition), move.to, by)
+        # In order of partition, as workers lock them: otherwise a seek and a worker could deadlock.
+        for each in sorted(planned, key=lambda each: each.partition):
+            offsets.seek(session, each.partition, each.to, by)

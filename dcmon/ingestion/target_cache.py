@@ -19,7 +19,7 @@ AGE = 60.0  # seconds: how long another retention of a model may go unnoticed
 MOST = 5_000
 
 
-class Address(NamedTuple):
+class RowTarget(NamedTuple):
     """Whom a delivery is for: samples for a version of an organization, or labels for a model, by id."""
 
     org: Organization
@@ -27,7 +27,7 @@ class Address(NamedTuple):
     number: int
 
 
-class Targets:
+class TargetCache:
     """Versions with their models, and models, of any organization; safe for several threads.
 
     What is remembered may be gone: whoever stores must notice that (its tables are), `forget` it and look again.
@@ -40,7 +40,7 @@ class Targets:
         self._organizations: dict[int, tuple[float, Organization | None]] = {}
         self._lock = threading.Lock()
 
-    def find(self, address: Address) -> tuple[Model, Version | None]:
+    def find(self, address: RowTarget) -> tuple[Model, Version | None]:
         """A model, with the version when it is samples that come, both detached. Raises NotFound."""
         org, kind, number = address
         key = (org.id, kind, number)

@@ -13,7 +13,7 @@ from dcmon.ingestion import kafka
 from dcmon.settings import Kafka
 
 
-def known(engine: Engine, settings: Kafka) -> dict[str, uuid.UUID]:
+def resolve_ids(engine: Engine, settings: Kafka) -> dict[str, uuid.UUID]:
     """The topics with their ids, made when they are missing. Raises TopicRemade, Unreachable or KafkaMisconfigured."""
     found = kafka.ensure_topics(settings)
     with db.public_session(engine) as session:

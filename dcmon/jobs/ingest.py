@@ -19,9 +19,10 @@ from dcmon import errors
 from dcmon.app import App
 from dcmon.db import work_queue
 from dcmon.ingestion import dead_letters, kafka, message_batches, offsets, topics
-from dcmon.ingestion.message_batches import Batch
-from dcmon.ingestion.offsets import Seek, Sought
-from dcmon.ingestion.target_cache import Targets
+from dcmon.ingestion.message_batches import MessageBatch
+from dcmon.ingestion.offsets import LastSeek, OffsetReset
+from dcmon.ingestion.target_cache import TargetCache
+from dcmon.storage.ledger import TopicPartition
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -54,19 +55,19 @@ class Reading:
 
     app: App
     stop: Event
-    targets: Targets
+    targets: TargetCache
     topics: dict[str, uuid.UUID]
-    seeks: dict[tuple[str, int], Seek] = field(default_factory=dict)
+    seeks: dict[tuple[str, int], LastSeek] = field(default_factory=dict)
 
     def start_at(self, topic: str, partition: int) -> int | None:
         """Where a partition that was just assigned starts."""
         found = _patiently(self.stop, lambda: self._floor(topic, partition), lambda: self.stop.wait(1))
-        self.seeks[topic, partition] = found.seek if found else Seek()
+        self.seeks[topic, partition] = found.seek if found else LastSeek()
         return found.next_offset if found else None
 
-    def _floor(self, topic: str, partition: int) -> offsets.Floor:
+    def _floor(self, topic: str, partition: int) -> offsets.CommittedOffset:
         with self.app.public() as session:
-            return offsets.floor(session, (self.topics[topic], partition))
+            return offsets.committed(session, TopicPartition(self.topics[topic], partition))
 
 
 def run(app: App, stop: Event) -> None:
@@ -74,19 +75,19 @@ def run(app: App, stop: Event) -> None:
 
     Raises LogTruncated, LogExpired or TopicRemade, each with the command that decides.
     """
-    targets = Targets(app.engine, LOOK_WAIT)
+    targets = TargetCache(app.engine, LOOK_WAIT)
     while not stop.is_set():
-        found = _patiently(stop, lambda: topics.known(app.engine, app.settings.kafka), lambda: stop.wait(1))
+        found = _patiently(stop, lambda: topics.resolve_ids(app.engine, app.settings.kafka), lambda: stop.wait(1))
         if found is None:
             return
         reading = Reading(app, stop, targets, found)
         with closing(kafka.Consumer(app.settings.kafka, reading.start_at)) as consumer:
             try:
                 _consume(reading, consumer)
-            except Sought:
+            except OffsetReset:
                 log.warning("the offsets were set anew: reading from there")
             except errors.LogTruncated:
-                topics.known(app.engine, app.settings.kafka)  # raises TopicRemade when that is why
+                topics.resolve_ids(app.engine, app.settings.kafka)  # raises TopicRemade when that is why
                 raise
 
 
@@ -99,7 +100,7 @@ def _consume(reading: Reading, consumer: kafka.Consumer) -> None:
         if topics_are_due():
             _look_at_topics(app, consumer)
         batch = _fill(reading, consumer)
-        if batch.parts:
+        if batch.partitions:
             message_batches.decode(reading.targets, batch)
         if storing is not None:
             _finish(reading, consumer, storing)
@@ -107,7 +108,7 @@ def _consume(reading: Reading, consumer: kafka.Consumer) -> None:
             break
         if parked_are_due():
             _patiently(stop, lambda: _retry_parked(reading), lambda: consumer.idle(1))
-        storing = Storing(reading, batch) if batch.parts else None
+        storing = Storing(reading, batch) if batch.partitions else None
     if storing is not None:
         _drain(consumer, storing)
 
@@ -115,32 +116,32 @@ def _consume(reading: Reading, consumer: kafka.Consumer) -> None:
 def _look_at_topics(app: App, consumer: kafka.Consumer) -> None:
     """Raises TopicRemade or LogTruncated."""
     try:
-        topics.known(app.engine, app.settings.kafka)
+        topics.resolve_ids(app.engine, app.settings.kafka)
     except AWAY as error:
         log.debug("the topics could not be looked at: %s", error)
     consumer.require_reached()
 
 
-def _fill(reading: Reading, consumer: kafka.Consumer) -> Batch:
+def _fill(reading: Reading, consumer: kafka.Consumer) -> MessageBatch:
     """A batch: until it has enough rows or bytes, or its time is over."""
-    settings, batch = reading.app.settings.kafka, Batch()
+    settings, batch = reading.app.settings.kafka, MessageBatch()
     ends = time.monotonic() + settings.batch_wait.total_seconds()
     per_read = min(MESSAGES_PER_READ, max(1, settings.batch_rows // settings.rows_per_message))
-    while batch.rows < settings.batch_rows and batch.size < settings.batch_bytes:
+    while batch.row_count < settings.batch_rows and batch.byte_count < settings.batch_bytes:
         left = ends - time.monotonic()
         if left < 0.001 or reading.stop.is_set():
             break
         for received in consumer.read(per_read, left):
-            place = received.place
-            partition = reading.topics[place.topic], place.partition
-            batch.add(partition, received, reading.seeks[place.topic, place.partition])
+            position = received.position
+            partition = TopicPartition(reading.topics[position.topic], position.partition)
+            batch.add(partition, received, reading.seeks[position.topic, position.partition])
     return batch
 
 
 class Storing:
     """A batch that is being stored, on a thread that ends with the process: what it has not committed is read again."""
 
-    def __init__(self, reading: Reading, batch: Batch) -> None:
+    def __init__(self, reading: Reading, batch: MessageBatch) -> None:
         self.reading, self.batch = reading, batch
         self.begin()
 
@@ -166,10 +167,10 @@ class Storing:
         return False
 
 
-def _take(reading: Reading, batch: Batch) -> bool:
-    touched = message_batches.take(reading.app.engine, reading.targets, batch)
+def _take(reading: Reading, batch: MessageBatch) -> bool:
+    touched = message_batches.store(reading.app.engine, reading.targets, batch)
     _ring(reading.app, touched)
-    if any(part.dead for part in batch.parts.values()):
+    if any(part.dead_letters for part in batch.partitions.values()):
         send_dead_letters(reading.app)
     return True
 
@@ -182,7 +183,7 @@ def _finish(reading: Reading, consumer: kafka.Consumer, storing: Storing) -> Non
         storing.begin()
 
     if _patiently(reading.stop, lambda: storing.result(lambda: consumer.idle(0)), again):
-        consumer.commit(storing.batch.places)
+        consumer.commit(storing.batch.next_offsets)
 
 
 def _drain(consumer: kafka.Consumer, storing: Storing) -> None:
@@ -191,10 +192,10 @@ def _drain(consumer: kafka.Consumer, storing: Storing) -> None:
         storing.done.result(timeout=DRAIN)
     except FutureTimeout:
         log.warning("stopped before the batch at hand was stored: it will be read again")
-    except (*AWAY, Sought) as error:
+    except (*AWAY, OffsetReset) as error:
         log.warning("stopped before the batch at hand was stored, it will be read again: %s", error)
     else:
-        consumer.commit(storing.batch.places)
+        consumer.commit(storing.batch.next_offsets)
 
 
 def _retry_parked(reading: Reading) -> bool:
@@ -206,11 +207,11 @@ def _retry_parked(reading: Reading) -> bool:
 def send_dead_letters(app: App) -> int:
     """Copy dead letters to their topic, with where they stood and why in the headers; at least once. How many."""
     with app.public() as session:
-        dead = dead_letters.unsent(session, 100)
+        dead = dead_letters.lock_unsent(session, 100)
         if not dead:
             return 0
-        name = kafka.topic(app.settings.kafka, kafka.DEAD)
-        bodies = [(each.body or b"")[: kafka.LARGEST // 2] for each in dead]
+        name = kafka.topic_name(app.settings.kafka, kafka.DEAD_LETTERS)
+        bodies = [(each.body or b"")[: kafka.MAX_MESSAGE_BYTES // 2] for each in dead]
         headers = [each.headers for each in dead]
         try:
             try:
@@ -220,7 +221,7 @@ def send_dead_letters(app: App) -> int:
         except errors.Unreachable as error:
             log.debug("dead letters wait for Kafka: %s", error)
             return 0
-        dead_letters.are_sent(session, dead)
+        dead_letters.mark_sent(session, dead)
     return len(dead)
 
 

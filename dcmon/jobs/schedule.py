@@ -183,7 +183,7 @@ def fold_spans(app: App, stop: Event) -> int:
     try:
         while not stop.is_set():
             with app.public() as session:
-                went = offsets.fold(session, before)
+                went = offsets.compact(session, before)
             gone += went
             if not went:
                 break

@@ -13,7 +13,7 @@ from dcmon.alerting import alerts, rules
 from dcmon.db import Organization
 from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor, Version
 from dcmon.ingestion import reference_loading
-from dcmon.ingestion.reference_loading import APPEND, Document, Loaded, LoadOptions, Table
+from dcmon.ingestion.reference_loading import APPEND, Document, LoadOptions, ReferenceLoad, ReferenceTable
 from dcmon.monitoring import monitors, reevaluation
 from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.monitoring.monitors import MonitorChange
@@ -92,10 +92,10 @@ def load_reference(
     session: Session,
     model: Model,
     version: Version,
-    table: Table,
+    table: ReferenceTable,
     options: LoadOptions = APPEND,
     org_retention: timedelta | None = None,
-) -> Loaded:
+) -> ReferenceLoad:
     """Load reference rows, and make the last windows due that are compared with the reference.
 
     All rows are loaded, or none. Raises InvalidInput, which names row and field.
@@ -106,15 +106,17 @@ def load_reference(
 
 def append_reference(session: Session, model: Model, version: Version, document: Document) -> int:
     """Append the rows of a document in pandas' "split" JSON to the reference; returns how many."""
-    return load_reference(session, model, version, reference_loading.split(document)).stored
+    return load_reference(session, model, version, reference_loading.split_document(document)).stored
 
 
-def clear_reference(session: Session, version: Version, org_retention: timedelta | None = None) -> Loaded:
+def clear_reference(session: Session, version: Version, org_retention: timedelta | None = None) -> ReferenceLoad:
     """Remove the reference, and make the last windows due that were compared with it."""
     return _with_new_revision(session, version, reference_loading.clear(session, version), org_retention)
 
 
-def _with_new_revision(session: Session, version: Version, loaded: Loaded, org_retention: timedelta | None) -> Loaded:
+def _with_new_revision(
+    session: Session, version: Version, loaded: ReferenceLoad, org_retention: timedelta | None
+) -> ReferenceLoad:
     # Only now, when the rows are stored: evaluators would wait for the rows of due_windows as long as the load takes.
     # And before the version's row is updated: the scheduler locks both in this order when a version becomes stale.
     reevaluation.enqueue_for_reference(session, version, datetime.now(UTC), org_retention)

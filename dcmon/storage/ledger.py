@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -25,17 +25,21 @@ class Outcome:
         return Outcome(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
 
 
-Partition = tuple[uuid.UUID, int]
+class TopicPartition(NamedTuple):
+    """A partition of a Kafka topic, which is known by its id: a recreated topic has other offsets."""
+
+    topic_id: uuid.UUID
+    partition: int
 
 
 FOLDED_AT_ONCE = 20_000
 
 
 @dataclass(frozen=True)
-class Span:
+class OffsetMove:
     """The move of the organization's offset that rows came with, and how many messages they were in."""
 
-    partition: Partition
+    partition: TopicPartition
     first_offset: int
     next_offset: int
     messages: int
@@ -49,7 +53,7 @@ def enter(
     *,
     model_id: int | None,
     version_id: int | None = None,
-    spans: Sequence[Span] = (),
+    spans: Sequence[OffsetMove] = (),
     dropped: int = 0,
     note: str | None = None,
 ) -> None:
@@ -70,7 +74,7 @@ def enter(
         )  # fmt: skip
 
 
-def _moved(span: Span | None) -> dict[str, Any]:
+def _moved(span: OffsetMove | None) -> dict[str, Any]:
     if span is None:
         return {}
     topic_id, partition = span.partition
@@ -78,7 +82,7 @@ def _moved(span: Span | None) -> dict[str, Any]:
             "next_offset": span.next_offset, "messages": span.messages}  # fmt: skip
 
 
-def seek(session: Session, span: Span) -> None:
+def seek(session: Session, span: OffsetMove) -> None:
     """Write the line of an offset that was set back: what comes again from there on is taken once more."""
     topic_id, partition = span.partition
     _write(

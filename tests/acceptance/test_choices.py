@@ -32,7 +32,7 @@ def credit(app: App, acme: Acme, database_url: str, with_url: Callable[[str], Dc
              "home town": ("Oslo", "L'Aquila", None)[n % 3]}
             for n in range(4 * 96 + 1)
         ]  # fmt: skip
-        app.ingestion.take_samples(acme.org, version, [json.dumps(row).encode() for row in rows])
+        app.ingestion.ingest_samples(acme.org, version, [json.dumps(row).encode() for row in rows])
     return with_url(database_url)
 
 

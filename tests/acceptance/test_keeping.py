@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dcmon import db
-from dcmon.ingestion.pipeline import Direct
+from dcmon.ingestion.intake import Direct
 from dcmon.ingestion.raw_rows import Raw
 from dcmon.tenancy import provisioning
 from tests.acceptance.conftest import Dcmon
@@ -26,8 +26,8 @@ def acme(database_url: str, with_url: Callable[[str], Dcmon]) -> Dcmon:
     target = new_target(engine, provisioning.create_organization(engine, "acme", "o@acme.example").organization)
     young = [_at(row, NOW - timedelta(minutes=number)) for number, row in enumerate(rows(5000, 20))]
     into = Direct(engine)
-    into.take_samples(target.org, target.version_id, [Raw(row) for row in [*rows(0, 300), *young, b"null", b"{}"]])
-    into.take_labels(target.org, target.model_id, [Raw(row) for row in labels(0, 300)])
+    into.ingest_samples(target.org, target.version_id, [Raw(row) for row in [*rows(0, 300), *young, b"null", b"{}"]])
+    into.ingest_labels(target.org, target.model_id, [Raw(row) for row in labels(0, 300)])
     engine.dispose()
     return with_url(database_url)
 

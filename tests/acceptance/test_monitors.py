@@ -42,7 +42,7 @@ def credit(app: App, acme: Acme, database_url: str, with_url: Callable[[str], Dc
          "age": None if n // 24 == 7 else n, "job": "j"}
         for n in range(24 * 10)
     ]  # fmt: skip
-    app.ingestion.take_samples(acme.org, version_id, [json.dumps(row).encode() for row in rows])
+    app.ingestion.ingest_samples(acme.org, version_id, [json.dumps(row).encode() for row in rows])
     return with_url(database_url)
 
 
@@ -81,7 +81,7 @@ def test_wait_ends_when_the_window_is_complete_or_the_time_is_over(credit: Dcmon
     row = {"_dc_sample_id": "new", "_dc_time": "2026-03-12T00:00:00Z", "_dc_prediction": "1", "age": 1, "job": "j"}
     with app.org(acme.org) as session:
         version_id = session.scalar(text("select id from versions"))
-    app.ingestion.take_samples(acme.org, version_id, [json.dumps(row).encode()])
+    app.ingestion.ingest_samples(acme.org, version_id, [json.dumps(row).encode()])
     out, _ = waiting.communicate(timeout=300)
     assert waiting.returncode == 0, out
     assert values(credit) == [("2026-03-12", 0.0, 1)]

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from dcmon.db import Organization
-from dcmon.ingestion.pipeline import Direct
+from dcmon.ingestion.intake import Direct
 from tests.chaos.book import Book, Request
 from tests.chaos.generator import Plan
 from tests.chaos.rows import Rows, Target
@@ -24,9 +24,9 @@ def send(engine: Engine, book: Book, request: Request) -> None:
     model, direct = request.target.model, Direct(engine)
     org = Organization(model.org_id, "", model.schema)
     if request.kind == "samples":
-        direct.take_samples(org, request.target.version_id, request.rows)
+        direct.ingest_samples(org, request.target.version_id, request.rows)
     else:
-        direct.take_labels(org, model.id, request.rows)
+        direct.ingest_labels(org, model.id, request.rows)
     moment = float(book.counts["requests"])
     book.enter(request, moment, moment, is_repeated=False)
 

@@ -41,7 +41,7 @@ def rows(number: int, shift: float = 0, count: int = 300) -> list[bytes]:
 
 
 def log_day(app: App, target: Target, number: int, shift: float = 0, count: int = 300) -> None:
-    app.ingestion.take_samples(target.org, target.version_id, rows(number, shift, count))
+    app.ingestion.ingest_samples(target.org, target.version_id, rows(number, shift, count))
 
 
 def drift_of_age(app: App, target: Target) -> Target:

@@ -18,10 +18,10 @@ from sqlalchemy.orm import Session
 from dcmon import db
 from dcmon.db import Organization
 from dcmon.db.tables.org import Version
-from dcmon.ingestion import labels, quarantine, samples
+from dcmon.ingestion import label_decoder, quarantine, sample_decoder
 from dcmon.ingestion.files.loader import Loaded, Target, deliveries, unreadable
 from dcmon.ingestion.files.reader import Chunk, File
-from dcmon.ingestion.quarantine import Bad
+from dcmon.ingestion.quarantine import BadRow
 from dcmon.storage import models, pg_binary, sample_tables, versions
 from dcmon.storage.ledger import Outcome
 from dcmon.storage.sample_ids import levels_of
@@ -90,20 +90,23 @@ def _samples(session: Session, so_far: Rehearsal, chunk: Chunk) -> Outcome:
         return Outcome()
     model, version = versions.get(session, so_far.target.version_id)
     came = list(deliveries(chunk.samples, so_far.logged_at, "file"))
-    found = samples.sort(sample_tables.columns(model, version), came, model.retention or so_far.org.retention)
-    contents = {key: int.from_bytes(found.content[place], signed=True) for key, place in found.at.items()}
+    found = sample_decoder.decode(sample_tables.columns(model, version), came, model.retention or so_far.org.retention)
+    contents = {key: int.from_bytes(found.content[position], signed=True) for key, position in found.positions.items()}
     there = _ids(session, model.relation, version.id, list(contents)) | so_far.stored.find(list(contents))
     new = {key: content for key, content in contents.items() if key not in there}
     so_far.stored.keep(new)
-    stored = {found.at[key]: content.to_bytes(8, signed=True) for key, content in there.items()}
+    stored = {found.positions[key]: content.to_bytes(8, signed=True) for key, content in there.items()}
     kept = _keep(session, so_far, version, "samples", [*found.bad, *found.conflicts(stored)])
     return Outcome(found.taken, len(new), found.taken - len(new) - kept, kept)
 
 
-def _keep(session: Session, so_far: Rehearsal, version: Version | None, kind: str, bad: Sequence[Bad]) -> int:
+def _keep(session: Session, so_far: Rehearsal, version: Version | None, kind: str, bad: Sequence[BadRow]) -> int:
     """How many of these rows would be quarantined."""
     model = models.get(session, so_far.target.model_id)
-    unknown = {digest.bytes: each for digest, each in quarantine.unknown(session, model, version, kind, bad).items()}
+    unknown = {
+        digest.bytes: each
+        for digest, each in quarantine.not_quarantined_yet(session, model, version, kind, bad).items()
+    }
     known = so_far.kept.find(list(unknown))
     new = {digest: each.reason for digest, each in unknown.items() if digest not in known}
     so_far.kept.keep(new)
@@ -131,7 +134,9 @@ def _ids(session: Session, relation: int, version_id: int, keys: Sequence[bytes]
 
 def _labels(session: Session, so_far: Rehearsal, chunk: Chunk) -> Outcome:
     model = models.get(session, so_far.target.model_id)
-    found = labels.sort(model.task_type == "regression", list(deliveries(chunk.labels, so_far.logged_at, "file")))
+    found = label_decoder.decode(
+        model.task_type == "regression", list(deliveries(chunk.labels, so_far.logged_at, "file"))
+    )
     wanted = {key: label for key, (label, _) in found.last.items()}
     there = _known_labels(session, so_far.target, list(wanted))
     there |= {key: {label} for key, label in so_far.said.find(list(wanted)).items()}

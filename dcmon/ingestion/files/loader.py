@@ -20,15 +20,15 @@ from sqlalchemy.orm import Session
 from dcmon import db, errors
 from dcmon.db import Organization, work_queue
 from dcmon.db.tables.org import IngestedFile, Quarantined
-from dcmon.ingestion import message_format, pipeline, quarantine
+from dcmon.ingestion import message_format, quarantine, refused_rows, store
 from dcmon.ingestion.files import column_mapping
 from dcmon.ingestion.files.column_mapping import Layout
 from dcmon.ingestion.files.csv_records import Malformed
 from dcmon.ingestion.files.reader import Chunk, File
-from dcmon.ingestion.pipeline import Prepared
-from dcmon.ingestion.quarantine import Bad
-from dcmon.ingestion.row_batch import Delivery
-from dcmon.ingestion.target_cache import Address, Targets
+from dcmon.ingestion.quarantine import BadRow
+from dcmon.ingestion.row_batch import RowBatch
+from dcmon.ingestion.store import PreparedRows
+from dcmon.ingestion.target_cache import RowTarget, TargetCache
 from dcmon.storage import ledger, models, sample_tables, versions
 from dcmon.storage.ledger import Outcome
 
@@ -91,14 +91,14 @@ def digest(file: File, target: Target, watched: str = "") -> str:
 
 def source(mark: str, *, is_beside: bool = False) -> str:
     """What rows of a file are known by, with their number; labels beside samples are told apart from those."""
-    return quarantine.FROM_FILE + mark + (quarantine.BESIDE if is_beside else "")
+    return quarantine.FILE_SOURCE_PREFIX + mark + (quarantine.LABELS_SOURCE_SUFFIX if is_beside else "")
 
 
 class Loader:
     """Loads files into an organization. `advance` is told, after each piece, how many bytes of the file are read."""
 
     def __init__(self, engine: Engine, org: Organization, advance: Callable[[int, int], None] | None = None) -> None:
-        self.engine, self.org, self._targets = engine, org, Targets(engine)
+        self.engine, self.org, self._targets = engine, org, TargetCache(engine)
         self._advance = advance or (lambda done, size: None)
 
     def load(self, file: File, target: Target, mark: str, next_row: int) -> Loaded:
@@ -145,7 +145,7 @@ class Loader:
 
     def _store(self, target: Target, mark: str, chunk: Chunk, logged_at: datetime) -> Outcomes:
         """Store what of a piece no other loader has stored; again where another transaction was in the way."""
-        tries_left, closely = pipeline.TRIES, False
+        tries_left, closely = store.MAX_TRIES, False
         while chunk.first_row < chunk.next_row:
             try:
                 # Before the transaction, which holds locks.
@@ -158,26 +158,28 @@ class Loader:
                 chunk = chunk.since(next_row)
             except DBAPIError as error:
                 tries_left -= 1
-                if pipeline.is_content(error) and not closely:
+                if refused_rows.is_content_error(error) and not closely:
                     closely = True  # one row that PostgreSQL does not take must not hold up the file
-                elif db.sqlstate(error) not in pipeline.RETRIED:
+                elif db.sqlstate(error) not in store.RETRYABLE_SQLSTATES:
                     raise
                 elif not tries_left:
-                    raise pipeline.unwritable(self.org, error) from error
+                    raise store.gave_up_error(self.org, error) from error
                 self._targets.forget(self.org)
         return _nothing()
 
     def _store_once(
-        self, target: Target, mark: str, chunk: Chunk, prepared: list[Prepared], logged_at: datetime
+        self, target: Target, mark: str, chunk: Chunk, prepared: list[PreparedRows], logged_at: datetime
     ) -> tuple[Outcomes | None, int]:
         """What became of a piece; None where another loader has some of it, and the first row that it has not."""
         with db.org_session(self.engine, self.org) as session:
             entry = _lock(session, target, mark, labels=bool(chunk.labels))
             if entry.next_row > chunk.first_row:
                 return None, entry.next_row
-            return store(session, entry, target, chunk, prepared, logged_at), chunk.next_row
+            return store_chunk(session, entry, target, chunk, prepared, logged_at), chunk.next_row
 
-    def _prepare(self, target: Target, mark: str, chunk: Chunk, logged_at: datetime, closely: bool) -> list[Prepared]:
+    def _prepare(
+        self, target: Target, mark: str, chunk: Chunk, logged_at: datetime, closely: bool
+    ) -> list[PreparedRows]:
         """Samples and labels of a piece, decoded; closely: without the rows that PostgreSQL does not take."""
         given: list[tuple[message_format.Kind, int, Mapping[int, msgspec.Raw], str]] = []
         if chunk.samples and target.version_id is not None:
@@ -185,17 +187,17 @@ class Loader:
         if chunk.labels:
             beside = source(mark, is_beside=target.kind == "samples")
             given.append(("labels", target.model_id, chunk.labels, beside))
-        found = list[Prepared]()
+        found = list[PreparedRows]()
         for kind, number, rows, name in given:
-            address = Address(self.org, kind, number)
+            address = RowTarget(self.org, kind, number)
             came = list(deliveries(rows, logged_at, name))
             if closely:
                 came = [each._replace(refused=self._refused(address, each)) for each in came]
-            found.append(pipeline.prepare(self._targets, address, came))
+            found.append(store.prepare(self._targets, address, came))
         return found
 
-    def _refused(self, address: Address, delivery: Delivery) -> Mapping[int, str]:
-        return pipeline.refused(self.engine, self._targets, address, delivery)
+    def _refused(self, address: RowTarget, delivery: RowBatch) -> Mapping[int, str]:
+        return refused_rows.find(self.engine, self._targets, address, delivery)
 
     def _finish(self, mark: str, loaded: Loaded) -> Loaded:
         with db.org_session(self.engine, self.org) as session:
@@ -225,17 +227,17 @@ def _entry(session: Session, mark: str, *, lock: bool = False) -> IngestedFile:
 def _lock(session: Session, target: Target, mark: str, *, labels: bool) -> IngestedFile:
     """Lock the model, then the mark, which goes with the model when that is deleted. Raises NotFound."""
     version_ids = [] if target.version_id is None else [target.version_id]
-    pipeline.lock_models(session, version_ids, [target.model_id] if labels else [])
+    store.lock_models(session, version_ids, [target.model_id] if labels else [])
     return _entry(session, mark, lock=True)
 
 
-def store(
-    session: Session, entry: IngestedFile, target: Target, chunk: Chunk, prepared: Sequence[Prepared], now: datetime
+def store_chunk(
+    session: Session, entry: IngestedFile, target: Target, chunk: Chunk, prepared: Sequence[PreparedRows], now: datetime
 ) -> Outcomes:
     """Store a piece of a file behind its mark, and move that, in the session's transaction."""
     outcomes = _nothing()
     for rows in prepared:
-        outcomes[rows.kind] += pipeline.store(session, rows)
+        outcomes[rows.kind] += store.store_rows(session, rows)
     outcomes[target.kind] += _store_malformed(session, target, source(entry.digest), chunk.malformed, now)
     counted = outcomes[target.kind]
     entry.next_row = chunk.next_row
@@ -251,11 +253,11 @@ def _nothing() -> Outcomes:
     return {"samples": Outcome(), "labels": Outcome()}
 
 
-def deliveries(rows: Mapping[int, msgspec.Raw], logged_at: datetime, source: str) -> Iterator[Delivery]:
+def deliveries(rows: Mapping[int, msgspec.Raw], logged_at: datetime, source: str) -> Iterator[RowBatch]:
     """Rows by their number as deliveries, each of rows that follow one another."""
     for _, group in groupby(enumerate(sorted(rows)), lambda pair: pair[1] - pair[0]):
         numbers = [number for _, number in group]
-        yield Delivery([rows[number] for number in numbers], logged_at, source, numbers[0])
+        yield RowBatch([rows[number] for number in numbers], logged_at, source, numbers[0])
 
 
 def _store_malformed(
@@ -267,16 +269,16 @@ def _store_malformed(
     model = models.get(session, target.model_id)
     version = None if target.version_id is None else versions.get(session, target.version_id)[1]
     bad = unreadable(malformed, source, logged_at)
-    kept = quarantine.put(session, model, version, target.kind, bad)
+    kept = quarantine.add(session, model, version, target.kind, bad)
     outcome = Outcome(taken=len(bad), duplicates=len(bad) - kept, quarantined=kept)
     ledger.enter(session, target.kind, source, outcome, model_id=target.model_id, version_id=target.version_id)
     return outcome
 
 
-def unreadable(malformed: Mapping[int, Malformed], source: str, logged_at: datetime) -> list[Bad]:
+def unreadable(malformed: Mapping[int, Malformed], source: str, logged_at: datetime) -> list[BadRow]:
     """Lines that are no rows, by their number, as they are quarantined."""
     return [
-        Bad(source, at, logged_at, each.row, "malformed", each.field, each.why, each.sample_id)
+        BadRow(source, at, logged_at, each.row, "malformed", each.field, each.why, each.sample_id)
         for at, each in malformed.items()
     ]
 

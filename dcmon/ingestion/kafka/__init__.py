@@ -1,12 +1,13 @@
-"""The door to Kafka: a producer that waits for acknowledgements, a consumer that starts where it is told."""
+"""Kafka's clients: a producer that waits for acknowledgements, and a consumer that starts at the given offsets."""
 
-from dcmon.ingestion.kafka.client import DEAD, KINDS, answers, topic
-from dcmon.ingestion.kafka.consumer import Consumer, Place, Received
-from dcmon.ingestion.kafka.producer import LARGEST, Producer
+from dcmon.ingestion.kafka.client import DEAD_LETTERS, KINDS, is_reachable, topic_name
+from dcmon.ingestion.kafka.consumer import Consumer, ConsumerRecord, RecordPosition
+from dcmon.ingestion.kafka.producer import MAX_MESSAGE_BYTES, Producer
 from dcmon.ingestion.kafka.topics import ensure_topics
-from dcmon.ingestion.kafka.watermarks import Extent, Sent, extents, offset_at, peek
+from dcmon.ingestion.kafka.watermarks import PeekedMessage, Watermarks, offset_at, peek, read_watermarks
 
 __all__ = [
-    "DEAD", "KINDS", "LARGEST", "Consumer", "Extent", "Place", "Producer", "Received", "Sent",
-    "answers", "ensure_topics", "extents", "offset_at", "peek", "topic",
+    "DEAD_LETTERS", "KINDS", "MAX_MESSAGE_BYTES", "Consumer", "ConsumerRecord", "PeekedMessage", "Producer",
+    "RecordPosition", "Watermarks", "ensure_topics", "is_reachable", "offset_at", "peek", "read_watermarks",
+    "topic_name",
 ]  # fmt: skip

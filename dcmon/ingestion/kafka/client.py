@@ -13,16 +13,16 @@ from dcmon.settings import Kafka
 T = TypeVar("T")
 
 KINDS = ("samples", "labels")
-DEAD = "dead"  # the topic of messages that nobody can store
+DEAD_LETTERS = "dead"  # the topic of messages that nobody can store
 METADATA_SECONDS = 5.0  # a stop must not wait longer for a broker that is away
 
 
-def topic(settings: Kafka, kind: str) -> str:
+def topic_name(settings: Kafka, kind: str) -> str:
     """The topic of samples or labels."""
     return f"{settings.topic_prefix}.{kind}"
 
 
-def answers(settings: Kafka) -> bool:
+def is_reachable(settings: Kafka) -> bool:
     """Whether a broker answers within two seconds."""
     try:
         return bool(AdminClient(connection(settings)).list_topics(timeout=2).brokers)
@@ -30,7 +30,7 @@ def answers(settings: Kafka) -> bool:
         return False
 
 
-def opened(kind: Callable[[dict[str, Any]], T], settings: Kafka, options: dict[str, Any] | None = None) -> T:
+def open_client(kind: Callable[[dict[str, Any]], T], settings: Kafka, options: dict[str, Any] | None = None) -> T:
     """A client of librdkafka. Raises KafkaMisconfigured: a client checks its settings when it is made."""
     try:
         return kind({**connection(settings), **(options or {})})
@@ -52,17 +52,17 @@ def connection(settings: Kafka) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def refused(settings: Kafka, why: ck.KafkaError) -> errors.DcmonError:
+def delivery_error(settings: Kafka, why: ck.KafkaError) -> errors.DcmonError:
     """The error for a message that was not taken: TooLarge where its size is why, else Unreachable."""
     if why.code() == ck.KafkaError.MSG_SIZE_TOO_LARGE:
         return errors.TooLarge(
             "Kafka's topic takes no message of this size. Raise its max.message.bytes, or lower"
             " DCMON_KAFKA__ROWS_PER_MESSAGE."
         )
-    return unreachable(settings, why)
+    return unreachable_error(settings, why)
 
 
-def unreachable(settings: Kafka, why: Any) -> errors.Unreachable:
+def unreachable_error(settings: Kafka, why: Any) -> errors.Unreachable:
     """The error for brokers that do not answer, or not as they should."""
     said = why.str() if isinstance(why, ck.KafkaError) else str(why)
     return errors.Unreachable(what="Kafka", where=settings.bootstrap_servers, why=said)

@@ -9,14 +9,14 @@ from typing import Any
 import confluent_kafka as ck
 
 from dcmon import errors
-from dcmon.ingestion.kafka.client import KINDS, METADATA_SECONDS, opened, sent_at, topic
+from dcmon.ingestion.kafka.client import KINDS, METADATA_SECONDS, open_client, sent_at, topic_name
 from dcmon.settings import Kafka
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Place:
+class RecordPosition:
     """Where a message stands."""
 
     topic: str
@@ -25,15 +25,16 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Received:
-    """A message with its place and Kafka's time of it.
+class ConsumerRecord:
+    """A message with its position and Kafka's time of it.
 
-    `after` is the offset from which on it was the next one; None when it is the first of a log that was never read.
+    `previous_end` is the offset after the message that was read before it. Between the two there are no messages. None
+    for the first message of a log that was never read.
     """
 
-    place: Place
+    position: RecordPosition
     value: bytes | None
-    after: int | None
+    previous_end: int | None
     sent_at: datetime
 
 
@@ -43,7 +44,7 @@ class Consumer:
     def __init__(self, settings: Kafka, start_at: Callable[[str, int], int | None]) -> None:
         self.settings, self._start_at = settings, start_at
         self._said = set[int]()
-        self._kept = list[Received]()
+        self._kept = list[ConsumerRecord]()
         self._next = dict[tuple[str, int], int]()
         self._ended = dict[tuple[str, int], int | None]()
         options = {
@@ -59,10 +60,10 @@ class Consumer:
             "fetch.queue.backoff.ms": 5,  # by default the queue, when it was full, is left to run dry for a second
             "error_cb": self._error,
         }
-        self._consumer = opened(ck.Consumer, settings, options)
-        self._consumer.subscribe([topic(settings, kind) for kind in KINDS], on_assign=self._assigned)
+        self._consumer = open_client(ck.Consumer, settings, options)
+        self._consumer.subscribe([topic_name(settings, kind) for kind in KINDS], on_assign=self._assigned)
 
-    def read(self, messages: int, seconds: float) -> list[Received]:
+    def read(self, messages: int, seconds: float) -> list[ConsumerRecord]:
         """Up to so many messages, waiting at most so long for them. Raises LogTruncated."""
         kept, self._kept = self._kept, []
         return kept + self._received(self._consumer.consume(messages, 0 if kept else seconds))
@@ -97,20 +98,20 @@ class Consumer:
             log.info("consuming %s/%d from %s", each.topic, each.partition, "its beginning" if start is None else start)
         consumer.assign(partitions)
 
-    def _received(self, messages: Iterable[Any]) -> list[Received]:
+    def _received(self, messages: Iterable[Any]) -> list[ConsumerRecord]:
         received = []
         for message in messages:
             if (error := message.error()) is not None:
                 self._require_in_range(error, str(message.topic()), int(message.partition() or 0))
                 self._error(error)
                 continue
-            place = Place(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
-            received.append(Received(place, message.value(), self._follow(place), sent_at(message)))
+            place = RecordPosition(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
+            received.append(ConsumerRecord(place, message.value(), self._follow(place), sent_at(message)))
         if received:
             self._said.clear()
         return received
 
-    def _follow(self, place: Place) -> int | None:
+    def _follow(self, place: RecordPosition) -> int | None:
         """Offsets only grow. New messages below what was read would be taken for old ones, and dropped."""
         expected = self._next.get((place.topic, place.partition))
         if expected is not None and place.offset < expected:

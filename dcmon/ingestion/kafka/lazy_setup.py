@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dcmon.errors import DcmonError
 
 
-class Preparation:
+class LazySetup:
     """Tries `make` until it raises no DcmonError. Who waits is told why not, once the first try has failed."""
 
     def __init__(self, make: Callable[[], object], name: str) -> None:

@@ -9,13 +9,15 @@ from typing import Any
 import confluent_kafka as ck
 
 from dcmon import errors
-from dcmon.ingestion.kafka.client import opened, refused, unreachable
-from dcmon.ingestion.kafka.lazy_setup import Preparation
+from dcmon.ingestion.kafka.client import delivery_error, open_client, unreachable_error
+from dcmon.ingestion.kafka.lazy_setup import LazySetup
 from dcmon.ingestion.kafka.topics import ensure_topics
 from dcmon.settings import Kafka
 
 _NO_TOPIC = (ck.KafkaError.UNKNOWN_TOPIC_OR_PART, ck.KafkaError._UNKNOWN_TOPIC)
-LARGEST = 1_000_000  # bytes of a message: what librdkafka sends, and a little less than what brokers take by default
+MAX_MESSAGE_BYTES = (
+    1_000_000  # bytes of a message: what librdkafka sends, and a little less than what brokers take by default
+)
 
 
 class Producer:
@@ -36,8 +38,8 @@ class Producer:
             "delivery.timeout.ms": int(settings.ack_wait.total_seconds() * 1000),
             "queue.buffering.max.messages": 100_000,
         }
-        self._producer = opened(ck.Producer, settings, options)
-        self._topics = Preparation(lambda: ensure_topics(settings), "kafka topics")
+        self._producer = open_client(ck.Producer, settings, options)
+        self._topics = LazySetup(lambda: ensure_topics(settings), "kafka topics")
         self._ends = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="kafka acknowledgements", daemon=True)
         self._poller.start()
@@ -47,20 +49,20 @@ class Producer:
 
         Raises TooLarge, before anything is sent; Unreachable, after which some may be there all the same.
         """
-        if max(map(len, values), default=0) > LARGEST:
+        if max(map(len, values), default=0) > MAX_MESSAGE_BYTES:
             raise errors.TooLarge("A row is larger than Kafka takes (1 MB). Nothing was sent.")
         ends = time.monotonic() + self.settings.ack_wait.total_seconds()
         if why_not := self._topics.why_not(ends):
-            raise unreachable(self.settings, why_not)
+            raise unreachable_error(self.settings, why_not)
         waiting = _Waiting(len(values))
         for value, said in zip_longest(values, headers):
             self._produce(topic, value, waiting, said, ends)
         if not waiting.done.wait(ends - time.monotonic() + 1):
-            raise unreachable(self.settings, "no acknowledgement in time")
+            raise unreachable_error(self.settings, "no acknowledgement in time")
         if waiting.error is not None:
             if waiting.error.code() in _NO_TOPIC:
                 self._topics.repeat()
-            raise refused(self.settings, waiting.error)
+            raise delivery_error(self.settings, waiting.error)
 
     def _produce(
         self, topic: str, value: bytes, waiting: "_Waiting", headers: Mapping[str, bytes] | None, ends: float
@@ -72,10 +74,10 @@ class Producer:
                 )
             except BufferError:
                 if time.monotonic() > ends:
-                    raise unreachable(self.settings, "too many messages wait for it") from None
+                    raise unreachable_error(self.settings, "too many messages wait for it") from None
                 self._ends.wait(0.05)
             except ck.KafkaException as error:
-                raise refused(self.settings, error.args[0]) from error
+                raise delivery_error(self.settings, error.args[0]) from error
 
     def close(self) -> None:
         self._producer.flush(5)

@@ -8,7 +8,14 @@ from typing import Any
 import confluent_kafka as ck
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from dcmon.ingestion.kafka.client import DEAD, KINDS, METADATA_SECONDS, opened, topic, unreachable
+from dcmon.ingestion.kafka.client import (
+    DEAD_LETTERS,
+    KINDS,
+    METADATA_SECONDS,
+    open_client,
+    topic_name,
+    unreachable_error,
+)
 from dcmon.settings import Kafka
 
 NEW_TOPIC_SECONDS = 5.0  # until each broker knows a new topic
@@ -16,8 +23,8 @@ NEW_TOPIC_SECONDS = 5.0  # until each broker knows a new topic
 
 def ensure_topics(settings: Kafka) -> dict[str, uuid.UUID]:
     """Create topics that are missing; returns the ids of those of `KINDS`. Raises Unreachable or KafkaMisconfigured."""
-    admin = opened(AdminClient, settings)
-    names = [topic(settings, kind) for kind in (*KINDS, DEAD)]
+    admin = open_client(AdminClient, settings)
+    names = [topic_name(settings, kind) for kind in (*KINDS, DEAD_LETTERS)]
     try:
         there = admin.list_topics(timeout=METADATA_SECONDS).topics
         missing = [name for name in names if name not in there]
@@ -26,7 +33,7 @@ def ensure_topics(settings: Kafka) -> dict[str, uuid.UUID]:
             _ignoring(made.result, ck.KafkaError.TOPIC_ALREADY_EXISTS)
         return {name: _topic_id(admin, name) for name in names[: len(KINDS)]}
     except ck.KafkaException as error:
-        raise unreachable(settings, error.args[0]) from error
+        raise unreachable_error(settings, error.args[0]) from error
 
 
 def _topic_id(admin: AdminClient, name: str) -> uuid.UUID:

@@ -1,72 +1,92 @@
-"""What a topic holds, looked at from outside the group that consumes it."""
+"""Look at the messages of a topic without being a member of the group that consumes it."""
 
 import time
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import confluent_kafka as ck
 
-from dcmon.ingestion.kafka.client import METADATA_SECONDS, opened, sent_at, unreachable
+from dcmon.ingestion.kafka.client import METADATA_SECONDS, open_client, sent_at, unreachable_error
 from dcmon.settings import Kafka
 
 
 @dataclass(frozen=True)
-class Extent:
-    """What a partition holds: the messages of [begin, end)."""
+class Watermarks:
+    """The messages that a partition holds: [low, high)."""
 
     partition: int
-    begin: int
-    end: int
+    low: int
+    high: int
 
 
-def extents(settings: Kafka, name: str) -> list[Extent]:
-    """The partitions of a topic, with what each holds. Raises Unreachable."""
-    with closing(opened(ck.Consumer, settings, {"group.id": f"{settings.group_id}-look"})) as consumer:
+def read_watermarks(settings: Kafka, topic: str) -> list[Watermarks]:
+    """Return the watermarks of each partition of a topic. Raises Unreachable."""
+    with closing(open_client(ck.Consumer, settings, _options(settings))) as consumer:
         try:
-            partitions = sorted(consumer.list_topics(name, timeout=METADATA_SECONDS).topics[name].partitions)
+            partitions = sorted(consumer.list_topics(topic, timeout=METADATA_SECONDS).topics[topic].partitions)
             return [
-                Extent(each, *consumer.get_watermark_offsets(ck.TopicPartition(name, each), timeout=METADATA_SECONDS))
-                for each in partitions
+                Watermarks(
+                    number,
+                    *consumer.get_watermark_offsets(ck.TopicPartition(topic, number), timeout=METADATA_SECONDS),
+                )
+                for number in partitions
             ]
         except ck.KafkaException as error:
-            raise unreachable(settings, error.args[0]) from error
+            raise unreachable_error(settings, error.args[0]) from error
 
 
 @dataclass(frozen=True)
-class Sent:
-    """A message that was looked at, with the time at which it was sent."""
+class PeekedMessage:
+    """A message, and when it was sent."""
 
     value: bytes
-    at: datetime
+    sent_at: datetime
 
 
-def peek(settings: Kafka, name: str, extent: Extent, most: int) -> tuple[list[Sent], bool]:
-    """The first messages of an extent, without being a member of the group; whether these are all there are to read.
+class Peek(NamedTuple):
+    """The first messages of a partition; `is_complete` when there are no further ones."""
 
-    Offsets may have none: those of marks of transactions, or of what was aborted or compacted away.
+    messages: list[PeekedMessage]
+    is_complete: bool
+
+
+def peek(settings: Kafka, topic: str, marks: Watermarks, limit: int) -> Peek:
+    """Return the first messages between the watermarks, as far as they come within a few seconds.
+
+    There may be fewer messages than offsets: markers of transactions have offsets, and what was aborted or compacted
+    away had them.
     """
-    found, ends = list[Sent](), time.monotonic() + METADATA_SECONDS
-    if extent.begin >= extent.end:
-        return found, True
-    options = {"group.id": f"{settings.group_id}-look", "enable.partition.eof": True}
-    with closing(opened(ck.Consumer, settings, options)) as consumer:
-        consumer.assign([ck.TopicPartition(name, extent.partition, extent.begin)])
-        while len(found) < most and (left := ends - time.monotonic()) > 0:
+    messages, deadline = list[PeekedMessage](), time.monotonic() + METADATA_SECONDS
+    if marks.low >= marks.high:
+        return Peek(messages, is_complete=True)
+    options = {**_options(settings), "enable.partition.eof": True}
+    with closing(open_client(ck.Consumer, settings, options)) as consumer:
+        consumer.assign([ck.TopicPartition(topic, marks.partition, marks.low)])
+        while len(messages) < limit and (left := deadline - time.monotonic()) > 0:
             for message in consumer.consume(1, left):
                 if (error := message.error()) is None:
-                    found.append(Sent(message.value() or b"", sent_at(message)))
+                    messages.append(PeekedMessage(message.value() or b"", sent_at(message)))
                 elif error.code() == ck.KafkaError._PARTITION_EOF:
-                    return found, True
-    return found, False
+                    return Peek(messages, is_complete=True)
+    return Peek(messages, is_complete=False)
 
 
-def offset_at(settings: Kafka, name: str, extent: Extent, time: datetime) -> int:
-    """The offset of the first message of this time or later; the end when there is none. Raises Unreachable."""
-    wanted = ck.TopicPartition(name, extent.partition, int(time.timestamp() * 1000))
-    with closing(opened(ck.Consumer, settings, {"group.id": f"{settings.group_id}-look"})) as consumer:
+def offset_at(settings: Kafka, topic: str, marks: Watermarks, time: datetime) -> int:
+    """Return the offset of the first message that was sent at this time or later; the high watermark if none was.
+
+    Raises Unreachable.
+    """
+    wanted = ck.TopicPartition(topic, marks.partition, int(time.timestamp() * 1000))
+    with closing(open_client(ck.Consumer, settings, _options(settings))) as consumer:
         try:
             (found,) = consumer.offsets_for_times([wanted], timeout=METADATA_SECONDS)
         except ck.KafkaException as error:
-            raise unreachable(settings, error.args[0]) from error
-    return extent.end if found.offset < 0 else int(found.offset)
+            raise unreachable_error(settings, error.args[0]) from error
+    return marks.high if found.offset < 0 else int(found.offset)
+
+
+def _options(settings: Kafka) -> dict[str, object]:
+    """Options of a consumer that is in a group of its own, so that the ingest group does not rebalance."""
+    return {"group.id": f"{settings.group_id}-look"}

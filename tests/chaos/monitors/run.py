@@ -28,9 +28,9 @@ from dcmon.db import migrations, work_queue
 from dcmon.db.tables.org import Version
 from dcmon.embedded import process
 from dcmon.embedded.supervisor import environment
-from dcmon.ingestion import samples
-from dcmon.ingestion.pipeline import Direct
-from dcmon.ingestion.row_batch import Delivery
+from dcmon.ingestion import store
+from dcmon.ingestion.intake import Direct
+from dcmon.ingestion.row_batch import RowBatch
 from dcmon.settings import Alerts, Evaluate, Settings, Webhooks
 from dcmon.storage import models
 from tests.chaos.book import Book
@@ -158,11 +158,11 @@ class Client(threading.Thread):
         return sorted(moved, key=lambda name: moved[name])
 
     def _log(self, names: Sequence[str]) -> None:
-        self.direct.take_samples(self.target.org, self.target.version_id, _encoded(map(self.target.rows.get, names)))
+        self.direct.ingest_samples(self.target.org, self.target.version_id, _encoded(map(self.target.rows.get, names)))
 
     def _label(self, names: Sequence[str], turn: int) -> None:
         rows = ({"_dc_sample_id": name, "_dc_label": self.target.labels[name][turn]} for name in names)
-        self.direct.take_labels(self.target.org, self.target.model_id, _encoded(rows))
+        self.direct.ingest_labels(self.target.org, self.target.model_id, _encoded(rows))
 
     def _log_newest(self, name: str) -> None:
         """The newest row: of a live version it was young when it was logged."""
@@ -174,7 +174,7 @@ class Client(threading.Thread):
         with db.org_session(self.engine, self.target.org) as session:
             model = models.get(session, self.target.model_id)
             version = session.get_one(Version, self.target.version_id)
-            samples.take(session, model, version, [Delivery(_encoded([row]), logged_at, "live")])
+            store.restore_samples(session, model, version, [RowBatch(_encoded([row]), logged_at, "live")])
         work_queue.ring_now(self.engine, self.target.org.id, work_queue.Work.evaluate)
 
     def _is_taken(self, send: Callable[[], None]) -> bool:

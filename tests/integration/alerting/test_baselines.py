@@ -29,7 +29,7 @@ def refer(app: App, target: Target, right: int) -> None:
         for number, row in enumerate(parsed):
             row["_dc_label"] = row["_dc_prediction"] if number % 100 < right else str(1 - int(row["_dc_prediction"]))
             del row["_dc_sample_id"], row["_dc_time"]
-        table = reference_loading.Table([json.dumps(row).encode() for row in parsed])
+        table = reference_loading.ReferenceTable([json.dumps(row).encode() for row in parsed])
         lifecycle.load_reference(session, model, version, table, LoadOptions(replace=True))
 
 
@@ -42,7 +42,7 @@ def label(app: App, target: Target, number: int, right: int) -> None:
         }
         for place, row in enumerate(said)
     ]
-    app.ingestion.take_labels(target.org, target.model_id, [json.dumps(each).encode() for each in labels])
+    app.ingestion.ingest_labels(target.org, target.model_id, [json.dumps(each).encode() for each in labels])
 
 
 @pytest.fixture

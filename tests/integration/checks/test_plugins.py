@@ -92,7 +92,7 @@ def test_an_own_check_is_run_on_windows_and_alone_with_its_parameters(
         log_day(app, target, number)
     labels = [{"_dc_sample_id": f"0/{each}", "_dc_label": str(int(each < 30))} for each in range(120)]
     labels += [{"_dc_sample_id": "1/1", "_dc_label": "1"}]
-    app.ingestion.take_labels(target.org, target.model_id, [json.dumps(each).encode() for each in labels])
+    app.ingestion.ingest_labels(target.org, target.model_id, [json.dumps(each).encode() for each in labels])
     with running(evaluate.run, app):
         assert eventually(lambda: sum(map(len, stored(app, target).values())) == 6)
     found = stored(app, target)

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from sqlalchemy.pool import QueuePool
 
 from dcmon import db, errors
-from dcmon.ingestion.pipeline import Direct
+from dcmon.ingestion.intake import Direct
 from tests.integration.conftest import Target, rows
 
 
@@ -43,11 +43,11 @@ def narrow(engine: Engine) -> Iterator[Engine]:
 
 def test_rows_for_which_no_connection_is_left_are_refused_and_not_quarantined(narrow: Engine, target: Target) -> None:
     direct = Direct(narrow)
-    direct.take_samples(target.org, target.version_id, rows(0, 2))
+    direct.ingest_samples(target.org, target.version_id, rows(0, 2))
     with narrow.connect(), pytest.raises(errors.Unreachable, match="are in use"):
-        direct.take_samples(target.org, target.version_id, rows(2, 2))
+        direct.ingest_samples(target.org, target.version_id, rows(2, 2))
     assert target.samples == 2
-    direct.take_samples(target.org, target.version_id, rows(2, 2))
+    direct.ingest_samples(target.org, target.version_id, rows(2, 2))
 
     assert target.samples == 4
     assert target.scalar("select count(*) from quarantine") == 0

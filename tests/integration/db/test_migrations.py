@@ -57,9 +57,9 @@ def test_several_at_once_migrate_one_after_the_other(empty_url: str) -> None:
 
 @pytest.mark.parametrize("lineage", migrations.LINEAGES)
 def test_the_revisions_make_what_the_code_declares(engine: Engine, target: Target, lineage: migrations.Lineage) -> None:
-    from dcmon.ingestion.pipeline import Direct
+    from dcmon.ingestion.intake import Direct
 
-    Direct(engine).take_samples(target.org, target.version_id, rows(0, 10))  # tables made at run time do not count
+    Direct(engine).ingest_samples(target.org, target.version_id, rows(0, 10))  # tables made at run time do not count
 
     assert migrations.check(engine, lineage) is None
     assert migrations.check(engine, lineage) is None
@@ -126,11 +126,11 @@ def test_a_schema_in_use_is_waited_for_and_then_refused(
 
 
 def test_rows_that_were_quarantined_by_place_are_known_by_their_bytes(engine: Engine, target: Target) -> None:
-    from dcmon.ingestion.pipeline import Direct
+    from dcmon.ingestion.intake import Direct
 
     bad = [b'{"_dc_sample_id": "x\xc3\xa9"}', b"null"]
-    Direct(engine).take_samples(target.org, target.version_id, bad)
-    Direct(engine).take_labels(target.org, target.model_id, bad)
+    Direct(engine).ingest_samples(target.org, target.version_id, bad)
+    Direct(engine).ingest_labels(target.org, target.model_id, bad)
     with migrations._locked(engine, "org", target.org.schema) as config:
         command.downgrade(config, "0004")
     with engine.begin() as connection:
@@ -139,6 +139,6 @@ def test_rows_that_were_quarantined_by_place_are_known_by_their_bytes(engine: En
         connection.execute(text(f"insert into quarantine ({copied}, source) select {copied}, kind from quarantine"))
     migrations.upgrade_org(engine, target.org)
 
-    Direct(engine).take_samples(target.org, target.version_id, bad)
-    Direct(engine).take_labels(target.org, target.model_id, bad)
+    Direct(engine).ingest_samples(target.org, target.version_id, bad)
+    Direct(engine).ingest_labels(target.org, target.model_id, bad)
     assert target.scalar("select count(*) || ' ' || count(digest) from quarantine") == "8 4"

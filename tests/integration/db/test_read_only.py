@@ -31,8 +31,8 @@ def read_only(target: Target, server_url: str) -> Iterator[None]:
 
 def test_a_request_is_refused_as_if_postgresql_were_away(app: App, target: Target, server_url: str) -> None:
     with read_only(target, server_url), pytest.raises(errors.Unreachable, match="read-only"):
-        app.ingestion.take_samples(target.org, target.version_id, rows(0, 10))
-    app.ingestion.take_samples(target.org, target.version_id, rows(0, 10))
+        app.ingestion.ingest_samples(target.org, target.version_id, rows(0, 10))
+    app.ingestion.ingest_samples(target.org, target.version_id, rows(0, 10))
     assert target.samples == 10
 
 
@@ -41,10 +41,10 @@ def test_a_worker_waits_until_rows_are_taken_again(
     buffered: App, target: Target, server_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with running(ingest.run, buffered):
-        buffered.ingestion.take_samples(target.org, target.version_id, rows(0, 100))
+        buffered.ingestion.ingest_samples(target.org, target.version_id, rows(0, 100))
         assert eventually(lambda: target.samples == 100)
         with read_only(target, server_url):
-            buffered.ingestion.take_samples(target.org, target.version_id, rows(100, 100))
+            buffered.ingestion.ingest_samples(target.org, target.version_id, rows(100, 100))
             assert eventually(lambda: "read-only" in caplog.text)
         assert eventually(lambda: target.samples == 200)
 

@@ -136,7 +136,7 @@ def test_every_window_that_could_be_claimed_now_is_counted_however_old(app: App,
 def test_rows_that_are_refused_are_counted_within_the_hour(app: App, target: Target) -> None:
     good = rows(0, 300)
     bad = [each.replace(b'"age": ', b'"age": "x" ,"was": ') for each in rows(300, 120)]
-    app.ingestion.take_samples(target.org, target.version_id, [*good, *bad])
+    app.ingestion.ingest_samples(target.org, target.version_id, [*good, *bad])
 
     assert (tenant(app).taken, tenant(app).rejected) == (420, 120)
     assert [each.name for each in checks.find_problems(gather(app), BOUNDS)] == ["quarantine grows"]

@@ -13,11 +13,11 @@ from sqlalchemy import Engine, text
 
 from dcmon import db, errors
 from dcmon.app import App
-from dcmon.ingestion import audit_reader, corrections, pipeline
+from dcmon.ingestion import audit_reader, corrections, store
 from dcmon.ingestion.audit import Finding
-from dcmon.ingestion.corrections import Span
-from dcmon.ingestion.quarantine import Chosen
-from dcmon.ingestion.row_batch import Delivery
+from dcmon.ingestion.corrections import SampleRange
+from dcmon.ingestion.quarantine import QuarantineFilter
+from dcmon.ingestion.row_batch import RowBatch
 from dcmon.monitoring import lifecycle
 from dcmon.storage import models, pruning, versions
 from dcmon.storage.expiry import Terms
@@ -34,14 +34,14 @@ FOR_EVER = datetime(2030, 1, 1, tzinfo=UTC)
 
 def take(target: Target, first: int, count: int, *more: bytes) -> None:
     with db.org_session(target.engine, target.org) as session:
-        delivery = Delivery([*rows(first, count), *more], NOW, f"s{uuid.uuid4()}")
-        pipeline.store_samples(session, target.org, target.version_id, [delivery])
+        delivery = RowBatch([*rows(first, count), *more], NOW, f"s{uuid.uuid4()}")
+        store.store_samples(session, target.org, target.version_id, [delivery])
 
 
-def take_labels(target: Target, first: int, count: int, *more: bytes) -> None:
+def ingest_labels(target: Target, first: int, count: int, *more: bytes) -> None:
     with db.org_session(target.engine, target.org) as session:
-        delivery = Delivery([*labels(first, count), *more], NOW + timedelta(seconds=first), f"l{uuid.uuid4()}")
-        pipeline.store_labels(session, target.model_id, [delivery])
+        delivery = RowBatch([*labels(first, count), *more], NOW + timedelta(seconds=first), f"l{uuid.uuid4()}")
+        store.store_labels(session, target.model_id, [delivery])
 
 
 def prune(target: Target, **changes: Any) -> None:
@@ -50,7 +50,7 @@ def prune(target: Target, **changes: Any) -> None:
 
 
 def found(target: Target) -> list[Finding]:
-    public, org = audit_reader.examine(target.engine, [target.org])
+    public, org = audit_reader.run_audit(target.engine, [target.org])
     assert org.left_out is None
     return [*public.findings, *org.findings]
 
@@ -58,14 +58,14 @@ def found(target: Target) -> list[Finding]:
 @pytest.fixture
 def used(target: Target) -> Target:
     """A version with samples, labels and quarantined rows, that was corrected in every way and pruned in part."""
-    take_labels(target, 50, 100, b"[]")
+    ingest_labels(target, 50, 100, b"[]")
     take(target, 0, 200, b"null", b"{}", rows(3, 1)[0].replace(b'"age": 3', b'"age": 4'))
     take(target, 150, 100)
-    take_labels(target, 0, 30)
-    hour = Span(target.version_id, START, START + timedelta(minutes=20), FOR_EVER)
+    ingest_labels(target, 0, 30)
+    hour = SampleRange(target.version_id, START, START + timedelta(minutes=20), FOR_EVER)
     corrections.delete_samples(target.engine, target.org, hour, "tester")
-    corrections.retry(target.engine, target.org, Chosen(), "tester")
-    corrections.drop(target.engine, target.org, Chosen(reason="malformed"), "tester")
+    corrections.retry_quarantined(target.engine, target.org, QuarantineFilter(), "tester")
+    corrections.drop_quarantined(target.engine, target.org, QuarantineFilter(reason="malformed"), "tester")
     take(target, 0, 20)
     take(target, 90_000, 400)  # in April
     prune(target)
@@ -76,7 +76,7 @@ def used(target: Target) -> Target:
 
 def test_what_dcmon_did_itself_agrees(used: Target) -> None:
     assert found(used) == []
-    checked = audit_reader.examine(used.engine, [used.org])[1].checked
+    checked = audit_reader.run_audit(used.engine, [used.org])[1].checked
     assert checked["samples"] == used.samples > 0
     assert checked["lines"] > 10
 
@@ -126,7 +126,7 @@ TAMPERING = {
 @pytest.mark.parametrize("check", TAMPERING)
 def test_what_somebody_else_changed_is_found_and_named(used: Target, check: str) -> None:
     take(used, 90_700, 10, b"null")
-    take_labels(used, 90_100, 20)
+    ingest_labels(used, 90_100, 20)
     assert found(used) == []
     with db.org_session(used.engine, used.org) as session:
         model, version = versions.get(session, used.version_id)
@@ -152,14 +152,14 @@ def test_workers_that_run_meanwhile_cause_no_alarm(target: Target) -> None:
             for number in range(1000):
                 if stop.is_set():
                     return
-                pipeline.insist(partial(take, target, number * 40, 60, b"null"))
-                take_labels(target, number * 20, 60)
+                store.retry_transaction(partial(take, target, number * 40, 60, b"null"))
+                ingest_labels(target, number * 20, 60)
                 if number % 3 == 2:
                     first = START + timedelta(minutes=20 * number)
-                    span = Span(target.version_id, first, first + timedelta(minutes=50), FOR_EVER)
+                    span = SampleRange(target.version_id, first, first + timedelta(minutes=50), FOR_EVER)
                     corrections.delete_samples(target.engine, target.org, span, "tester")
-                    corrections.retry(target.engine, target.org, Chosen(), "tester")
-                    corrections.drop(target.engine, target.org, Chosen(), "tester")
+                    corrections.retry_quarantined(target.engine, target.org, QuarantineFilter(), "tester")
+                    corrections.drop_quarantined(target.engine, target.org, QuarantineFilter(), "tester")
         except BaseException as error:
             failed.append(error)
 
@@ -181,7 +181,7 @@ def test_an_organization_that_is_behind_is_left_out(used: Target, engine: Engine
     other = provisioning.create_organization(engine, "other", "o@other.example").organization
     with engine.begin() as connection:
         connection.execute(text(f"update {other.schema}.alembic_version set version_num = '0000'"))
-    public, mine, behind = audit_reader.examine(engine, [used.org, other])
+    public, mine, behind = audit_reader.run_audit(engine, [used.org, other])
     assert (public.left_out, mine.left_out) == (None, None)
     assert isinstance(behind.left_out, errors.SchemaOutOfDate)
 

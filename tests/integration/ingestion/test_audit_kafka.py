@@ -17,20 +17,20 @@ pytestmark = pytest.mark.kafka
 
 
 def found(app: App) -> list[Finding]:
-    every = audit_reader.examine(app.engine, app.organizations())
+    every = audit_reader.run_audit(app.engine, app.organizations())
     return [finding for each in every if each.left_out is None for finding in each.findings]
 
 
 def poison(app: App) -> None:
     producer = kafka.Producer(app.settings.kafka)
-    producer.send(kafka.topic(app.settings.kafka, "samples"), [b"\xff not JSON", b'{"v": 2}'])
+    producer.send(kafka.topic_name(app.settings.kafka, "samples"), [b"\xff not JSON", b'{"v": 2}'])
     producer.close()
 
 
 def send(app: App, target: Target, first: int) -> None:
     bad = rows(first, 1)[0].replace(b'"age"', b'"years"')
-    app.ingestion.take_samples(target.org, target.version_id, [*rows(first, 500), bad])
-    app.ingestion.take_labels(target.org, target.model_id, labels(first, 600))
+    app.ingestion.ingest_samples(target.org, target.version_id, [*rows(first, 500), bad])
+    app.ingestion.ingest_labels(target.org, target.model_id, labels(first, 600))
 
 
 def test_the_audit_is_silent_whatever_befalls_the_worker(buffered: App, target: Target) -> None:

@@ -14,11 +14,11 @@ from sqlalchemy import text
 from dcmon import db, errors
 from dcmon.db import Organization
 from dcmon.db.tables.org import Quarantined, Version
-from dcmon.ingestion import corrections, pipeline, quarantine
-from dcmon.ingestion.corrections import Deleted, Retried, Span
-from dcmon.ingestion.pipeline import Direct
-from dcmon.ingestion.quarantine import Chosen
-from dcmon.ingestion.row_batch import Delivery
+from dcmon.ingestion import corrections, quarantine, store
+from dcmon.ingestion.corrections import DeletedCounts, RetryResult, SampleRange
+from dcmon.ingestion.intake import Direct
+from dcmon.ingestion.quarantine import QuarantineFilter
+from dcmon.ingestion.row_batch import RowBatch
 from dcmon.monitoring import due_windows
 from dcmon.storage import models, sample_lookup, versions
 from dcmon.storage.models import NewModel
@@ -27,30 +27,30 @@ from tests.integration.conftest import Target, labels, only, rows
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 START = datetime(2026, 3, 1, tzinfo=UTC)
-ALL = Chosen()
+ALL = QuarantineFilter()
 
 
 def take(target: Target, given: Sequence[bytes], source: str = "s", logged_at: datetime = NOW) -> None:
     with db.org_session(target.engine, target.org) as session:
-        pipeline.store_samples(session, target.org, target.version_id, [Delivery(given, logged_at, source)])
+        store.store_samples(session, target.org, target.version_id, [RowBatch(given, logged_at, source)])
 
 
-def take_labels(target: Target, given: Sequence[bytes], source: str = "l", logged_at: datetime = NOW) -> None:
+def ingest_labels(target: Target, given: Sequence[bytes], source: str = "l", logged_at: datetime = NOW) -> None:
     with db.org_session(target.engine, target.org) as session:
-        pipeline.store_labels(session, target.model_id, [Delivery(given, logged_at, source)])
+        store.store_labels(session, target.model_id, [RowBatch(given, logged_at, source)])
 
 
-def delete(target: Target, first: datetime, after: datetime, **options: Any) -> Deleted:
-    span = Span(target.version_id, first, after, datetime.now(UTC) + timedelta(days=1))
+def delete(target: Target, first: datetime, after: datetime, **options: Any) -> DeletedCounts:
+    span = SampleRange(target.version_id, first, after, datetime.now(UTC) + timedelta(days=1))
     with db.org_session(target.engine, target.org) as session:
-        counted = corrections.count(session, span)
+        counted = corrections.count_samples(session, span)
     deleted = corrections.delete_samples(target.engine, target.org, span, "tester", **options)
     assert deleted == counted
     return deleted
 
 
-def retry(target: Target, what: Chosen = ALL, org: Organization | None = None, **options: Any) -> Retried:
-    return corrections.retry(target.engine, org or target.org, what, "tester", **options)
+def retry(target: Target, what: QuarantineFilter = ALL, org: Organization | None = None, **options: Any) -> RetryResult:
+    return corrections.retry_quarantined(target.engine, org or target.org, what, "tester", **options)
 
 
 def require_agreement(target: Target) -> None:
@@ -78,10 +78,10 @@ def require_agreement(target: Target) -> None:
 
 def test_deleted_samples_can_be_logged_again_and_meet_their_labels_again(target: Target) -> None:
     take(target, rows(0, 300))
-    take_labels(target, labels(0, 300))
+    ingest_labels(target, labels(0, 300))
     hour = START + timedelta(hours=1)
 
-    assert delete(target, hour, hour + timedelta(minutes=33)) == Deleted(66, 66)
+    assert delete(target, hour, hour + timedelta(minutes=33)) == DeletedCounts(66, 66)
 
     require_agreement(target)
     assert target.samples == 234
@@ -93,9 +93,9 @@ def test_deleted_samples_can_be_logged_again_and_meet_their_labels_again(target:
 
 
 def test_labels_go_too_when_asked_for_and_do_not_come_back_from_waiting(target: Target) -> None:
-    take_labels(target, labels(0, 100))
+    ingest_labels(target, labels(0, 100))
     take(target, rows(0, 100))
-    assert delete(target, START, START + timedelta(days=1), with_labels=True) == Deleted(100, 100)
+    assert delete(target, START, START + timedelta(days=1), with_labels=True) == DeletedCounts(100, 100)
     take(target, rows(0, 100), "again")
     assert (target.samples, target.labels) == (100, 0)
     require_agreement(target)
@@ -108,7 +108,7 @@ def test_a_label_that_another_version_of_the_sample_has_stays_with_it(target: Ta
     other = Target(target.engine, target.org, target.model_id, second)
     for each in (target, other):
         take(each, rows(0, 10), str(each.version_id))
-    take_labels(target, labels(0, 10))
+    ingest_labels(target, labels(0, 10))
 
     delete(target, START, START + timedelta(days=1))
 
@@ -123,7 +123,7 @@ def test_a_label_that_another_version_of_the_sample_has_stays_with_it(target: Ta
 
 def test_the_windows_of_deleted_samples_are_due_again_and_their_revisions_grow(target: Target) -> None:
     take(target, rows(0, 3000))  # a day has 2880
-    take_labels(target, labels(0, 3000))
+    ingest_labels(target, labels(0, 3000))
     revisions = "select sum(rows_revision), sum(labels_revision) from quarter_hours where at < '2026-03-01 01:00+00'"
     with db.org_session(target.engine, target.org) as session:
         session.execute(text("update quarter_hours set is_touched = false"))
@@ -150,7 +150,7 @@ def test_an_emptied_window_waits_for_no_newer_sample(target: Target) -> None:
 def test_a_deletion_in_many_transactions_takes_out_the_same(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corrections, "ROWS_AT_ONCE", 70)
     take(target, rows(0, 2000))
-    take_labels(target, labels(500, 1000))
+    ingest_labels(target, labels(500, 1000))
     first = START + timedelta(minutes=7)
     assert delete(target, first, first + timedelta(hours=10)).samples == 1200
     assert target.scalar("select count(*) from batches where action = 'delete'") > 10
@@ -160,7 +160,7 @@ def test_a_deletion_in_many_transactions_takes_out_the_same(target: Target, monk
 def test_rows_that_are_logged_while_a_span_is_deleted_stay(target: Target) -> None:
     take(target, rows(0, 10), logged_at=NOW)
     take(target, rows(10, 10), "later", logged_at=NOW + timedelta(minutes=2))
-    span = Span(target.version_id, START, START + timedelta(days=1), NOW + timedelta(minutes=1))
+    span = SampleRange(target.version_id, START, START + timedelta(days=1), NOW + timedelta(minutes=1))
     assert corrections.delete_samples(target.engine, target.org, span, "tester").samples == 10
     assert target.samples == 10
     require_agreement(target)
@@ -173,8 +173,8 @@ def test_deleting_beside_ingestion_loses_and_doubles_nothing(target: Target, mon
     def ingest(part: int) -> None:
         try:
             for number in range(part, 30, 2):
-                pipeline.insist(partial(take, target, rows(number * 50, 60), f"{part}/{number}"))
-                take_labels(target, labels(number * 50, 60), f"l{part}/{number}", NOW + timedelta(seconds=number))
+                store.retry_transaction(partial(take, target, rows(number * 50, 60), f"{part}/{number}"))
+                ingest_labels(target, labels(number * 50, 60), f"l{part}/{number}", NOW + timedelta(seconds=number))
         except BaseException as error:
             failed.append(error)
 
@@ -182,7 +182,9 @@ def test_deleting_beside_ingestion_loses_and_doubles_nothing(target: Target, mon
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
-        span = Span(target.version_id, START, START + timedelta(hours=8), datetime.now(UTC) + timedelta(days=400))
+        span = SampleRange(
+            target.version_id, START, START + timedelta(hours=8), datetime.now(UTC) + timedelta(days=400)
+        )
         corrections.delete_samples(target.engine, target.org, span, "tester")
     assert failed == []
     require_agreement(target)
@@ -195,11 +197,11 @@ def test_a_span_that_is_none_or_of_nothing_is_refused(target: Target) -> None:
     with db.org_session(target.engine, target.org) as session:
         model = models.get(session, target.model_id)
         with pytest.raises(errors.InvalidInput, match="before it begins"):
-            corrections.spans(session, model, None, START, START)
+            corrections.sample_ranges(session, model, None, START, START)
         with pytest.raises(errors.NotFound):
-            corrections.spans(session, model, "v9", START, NOW)
-        assert list(corrections.spans(session, model, None, START, NOW)) == ["v1"]
-    assert delete(target, START, NOW) == Deleted(0, 0)
+            corrections.sample_ranges(session, model, "v9", START, NOW)
+        assert list(corrections.sample_ranges(session, model, None, START, NOW)) == ["v1"]
+    assert delete(target, START, NOW) == DeletedCounts(0, 0)
 
 
 def wrong(count: int, first: int = 0) -> list[bytes]:
@@ -210,7 +212,7 @@ def wrong(count: int, first: int = 0) -> list[bytes]:
 def test_a_row_that_is_fine_now_leaves_the_quarantine_and_others_stay_with_their_reason(target: Target) -> None:
     take(target, rows(0, 2))
     take(target, [rows(0, 1)[0].replace(b'"age": 0', b'"age": 5'), *wrong(3, 10), b"null"], "topic/0/1")
-    take_labels(target, [b'{"_dc_sample_id": "s1"}', b"[]"], "labels/0/1")
+    ingest_labels(target, [b'{"_dc_sample_id": "s1"}', b"[]"], "labels/0/1")
     assert target.scalar("select count(*) from quarantine") == 7
     delete(target, START, START + timedelta(seconds=15))  # s0, which the first of them conflicts with
 
@@ -232,7 +234,7 @@ def test_a_row_that_postgresql_does_not_take_holds_up_no_other_when_it_is_tried_
     with db.org_session(target.engine, target.org) as session:
         relation = versions.get(session, target.version_id)[1].relation
         session.execute(text(ddl.format(relation)))
-    Direct(target.engine).take_samples(target.org, target.version_id, [Raw(row) for row in rows(20, 10)])
+    Direct(target.engine).ingest_samples(target.org, target.version_id, [Raw(row) for row in rows(20, 10)])
     take(target, [*rows(0, 1), rows(0, 1)[0].replace(b'"age": 0', b'"age": 5')])
 
     trial, done = retry(target, dry_run=True), retry(target)
@@ -245,8 +247,8 @@ def test_a_row_that_postgresql_does_not_take_holds_up_no_other_when_it_is_tried_
 def test_a_retry_decides_by_the_time_of_logging_and_the_retention_of_now(target: Target) -> None:
     short = Organization(target.org.id, target.org.name, target.org.schema, timedelta(days=30))
     with db.org_session(target.engine, target.org) as session:
-        deliveries = [Delivery(rows(0, 20), NOW, "s")]
-        outcome = pipeline.store_samples(session, short, target.version_id, deliveries)
+        deliveries = [RowBatch(rows(0, 20), NOW, "s")]
+        outcome = store.store_samples(session, short, target.version_id, deliveries)
     assert outcome.quarantined == 20
     assert retry(target, org=short).still_bad == {"too_old": 20}
     assert retry(target).stored == 20
@@ -259,16 +261,16 @@ def test_a_row_that_came_meanwhile_is_a_duplicate_when_it_is_tried_again(target:
     take(target, [*wrong(1), *rows(0, 1)])
     with db.org_session(target.engine, target.org) as session:
         session.execute(text("update quarantine set row = :row"), {"row": rows(0, 1)[0]})
-    assert retry(target) == Retried(1, 0, 1, {})
+    assert retry(target) == RetryResult(1, 0, 1, {})
     require_agreement(target)
 
 
 def test_a_label_is_tried_again_too(target: Target) -> None:
     take(target, rows(0, 2))
-    take_labels(target, [b'{"_dc_sample_id": "s1"}', b"[]"])
+    ingest_labels(target, [b'{"_dc_sample_id": "s1"}', b"[]"])
     with db.org_session(target.engine, target.org) as session:
         session.execute(text("update quarantine set row = :row where position = 1"), {"row": labels(0, 1)[0]})
-    assert retry(target, Chosen(model="credit")) == Retried(2, 1, 0, {"missing_feature": 1})
+    assert retry(target, QuarantineFilter(model="credit")) == RetryResult(2, 1, 0, {"missing_feature": 1})
     assert target.labels == 1
     require_agreement(target)
 
@@ -278,7 +280,7 @@ def test_what_is_replayed_after_a_retry_or_beside_the_quarantine_is_counted_once
     take(target, [*rows(0, 3), *wrong(2, 5)], "topic/0/1")
     assert target.scalar("select sum(quarantined) from batches") == 2
     require_agreement(target)
-    assert corrections.drop(target.engine, target.org, ALL, "tester") == 2
+    assert corrections.drop_quarantined(target.engine, target.org, ALL, "tester") == 2
     take(target, [*rows(0, 3), *wrong(2, 5)], "topic/0/1")
     assert target.scalar("select count(*) from quarantine") == 2
     require_agreement(target)
@@ -292,7 +294,7 @@ def test_two_retries_at_once_store_each_row_once(target: Target, monkeypatch: py
             session.execute(
                 text("update quarantine set row = :row where position = :position"), {"row": row, "position": number}
             )
-    done = list[Retried]()
+    done = list[RetryResult]()
     threads = [threading.Thread(target=lambda: done.append(retry(target))) for _ in range(3)]
     for thread in threads:
         thread.start()
@@ -307,26 +309,26 @@ def test_rows_are_chosen_by_what_is_said_of_them(target: Target) -> None:
         models.create(session, NewModel("other", "binary"))
     take(target, wrong(2), "topic/0/1")
     take(target, [b"null"], "request/100%_a", NOW + timedelta(hours=1))
-    take_labels(target, [b"[]"], "topic/1/1")
+    ingest_labels(target, [b"[]"], "topic/1/1")
     counts = {
-        Chosen(): 4,
-        Chosen(model="credit"): 4,
-        Chosen(model="other"): 0,
-        Chosen(version="v1"): 3,
-        Chosen(reason="unknown_field"): 2,
-        Chosen(since=NOW + timedelta(minutes=1)): 1,
-        Chosen(source="topic/"): 3,
-        Chosen(source="request/100%_"): 1,
-        Chosen(source="request/100x_"): 0,
-        Chosen(ids=(1, 2, 99)): 2,
+        QuarantineFilter(): 4,
+        QuarantineFilter(model="credit"): 4,
+        QuarantineFilter(model="other"): 0,
+        QuarantineFilter(version="v1"): 3,
+        QuarantineFilter(reason="unknown_field"): 2,
+        QuarantineFilter(since=NOW + timedelta(minutes=1)): 1,
+        QuarantineFilter(source="topic/"): 3,
+        QuarantineFilter(source="request/100%_"): 1,
+        QuarantineFilter(source="request/100x_"): 0,
+        QuarantineFilter(ids=(1, 2, 99)): 2,
     }
     with db.org_session(target.engine, target.org) as session:
         found = {what: sum(group["rows"] for group in quarantine.summary(session, what)) for what in counts}
         groups = quarantine.summary(session, ALL)
-        newest = quarantine.listed(session, ALL, 2)
-        shown = quarantine.show(session, newest[1]["id"])
+        newest = quarantine.newest(session, ALL, 2)
+        shown = quarantine.row_details(session, newest[1]["id"])
         with pytest.raises(errors.NotFound):
-            quarantine.show(session, 99)
+            quarantine.row_details(session, 99)
     assert found == counts
     assert (groups[0]["rows"], groups[0]["reason"], groups[0]["version"]) == (2, "unknown_field", "v1")
     assert shown == newest[1]
@@ -335,7 +337,9 @@ def test_rows_are_chosen_by_what_is_said_of_them(target: Target) -> None:
 
 def test_dropped_rows_are_gone_and_the_ledger_knows(target: Target) -> None:
     take(target, [*wrong(5), b"null"])
-    assert corrections.drop(target.engine, target.org, Chosen(reason="unknown_field"), "tester") == 5
+    assert (
+        corrections.drop_quarantined(target.engine, target.org, QuarantineFilter(reason="unknown_field"), "tester") == 5
+    )
     assert target.scalar("select count(*) from quarantine") == 1
     require_agreement(target)
     with db.org_session(target.engine, target.org) as session:
@@ -344,7 +348,7 @@ def test_dropped_rows_are_gone_and_the_ledger_knows(target: Target) -> None:
 
 def test_a_sample_is_found_wherever_it_is(target: Target) -> None:
     take(target, [*rows(0, 1), rows(0, 1)[0].replace(b'"age": 0', b'"age": 9')])
-    take_labels(target, labels(0, 2))
+    ingest_labels(target, labels(0, 2))
 
     def states(sample_id: str) -> list[str]:
         with db.org_session(target.engine, target.org) as session:

@@ -12,18 +12,19 @@ from sqlalchemy import Engine, text
 
 from dcmon.app import App
 from dcmon.ingestion import kafka, message_batches, message_format
-from dcmon.ingestion.message_batches import Batch
-from dcmon.ingestion.offsets import Seek
-from dcmon.ingestion.target_cache import Targets
+from dcmon.ingestion.message_batches import MessageBatch
+from dcmon.ingestion.offsets import LastSeek
+from dcmon.ingestion.target_cache import TargetCache
 from dcmon.output import Output
 from dcmon.settings import Settings
+from dcmon.storage.ledger import TopicPartition
 from dcmon.tenancy import provisioning
 from tests.integration.conftest import Target, labels, new_target, rows
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
 
 
-def messages_of(target: Target) -> list[kafka.Received]:
+def messages_of(target: Target) -> list[kafka.ConsumerRecord]:
     """Samples of which one is bad and some come twice, labels of which some wait, and a message that is none."""
     bad = rows(20, 1)[0].replace(b'"age": 20', b'"age": "old"')
     pack = message_format.pack
@@ -34,19 +35,19 @@ def messages_of(target: Target) -> list[kafka.Received]:
     ]
     said = pack(target.org.id, "labels", target.model_id, NOW, labels(0, 40), 50)
     return [
-        kafka.Received(kafka.Place(topic, 0, offset), value, offset or None, NOW)
+        kafka.ConsumerRecord(kafka.RecordPosition(topic, 0, offset), value, offset or None, NOW)
         for topic, values in (("samples", samples), ("labels", said))
         for offset, value in enumerate(values)
     ]
 
 
-def take(app: App, topics: dict[str, uuid.UUID], received: list[kafka.Received]) -> None:
+def take(app: App, topics: dict[str, uuid.UUID], received: list[kafka.ConsumerRecord]) -> None:
     """What a worker does with what it has read."""
-    batch, targets = Batch(), Targets(app.engine)
+    batch, targets = MessageBatch(), TargetCache(app.engine)
     for each in received:
-        batch.add((topics[each.place.topic], 0), each, Seek())
+        batch.add(TopicPartition(topics[each.position.topic], 0), each, LastSeek())
     message_batches.decode(targets, batch)
-    message_batches.take(app.engine, targets, batch)
+    message_batches.store(app.engine, targets, batch)
 
 
 def in_a_process_that_dies(settings: Settings, work: Callable[[App], None], at: int) -> bool:

@@ -11,12 +11,13 @@ from sqlalchemy import text
 from dcmon import db
 from dcmon.app import App
 from dcmon.ingestion import corrections, kafka, message_batches, message_format
-from dcmon.ingestion.corrections import Span
-from dcmon.ingestion.message_batches import Batch
-from dcmon.ingestion.offsets import Seek
-from dcmon.ingestion.quarantine import Chosen
-from dcmon.ingestion.target_cache import Targets
+from dcmon.ingestion.corrections import SampleRange
+from dcmon.ingestion.message_batches import MessageBatch
+from dcmon.ingestion.offsets import LastSeek
+from dcmon.ingestion.quarantine import QuarantineFilter
+from dcmon.ingestion.target_cache import TargetCache
 from dcmon.storage import versions
+from dcmon.storage.ledger import TopicPartition
 from dcmon.storage.versions import NewVersion
 from tests.integration.conftest import Target, eventually, labels, rows
 from tests.integration.ingestion.test_ingest_faults import TOPICS
@@ -45,9 +46,9 @@ def parts(first: int, seed: int) -> list[list[bytes]]:
     return [given[: len(given) // 2], given[len(given) // 2 :]]
 
 
-def batch_of(round_: int, partitions: Sequence[int], targets: Sequence[Target], with_labels: bool) -> Batch:
+def batch_of(round_: int, partitions: Sequence[int], targets: Sequence[Target], with_labels: bool) -> MessageBatch:
     """What a worker has read of its partitions: of each the rows of both versions, in its own order."""
-    batch = Batch()
+    batch = MessageBatch()
     for partition, half in zip(partitions, parts(100 * round_, seed=partitions[0]), strict=True):
         for at, target in enumerate(targets):
             value = message_format.pack(target.org.id, "samples", target.version_id, NOW, half, 1000)[0]
@@ -59,9 +60,13 @@ def batch_of(round_: int, partitions: Sequence[int], targets: Sequence[Target], 
     return batch
 
 
-def _add(batch: Batch, kind: str, partition: int, offset: int, value: bytes) -> None:
-    place = kafka.Place(kind, partition, offset)
-    batch.add((TOPICS[kind], partition), kafka.Received(place, value, offset or None, NOW + timedelta(days=1)), Seek())
+def _add(batch: MessageBatch, kind: str, partition: int, offset: int, value: bytes) -> None:
+    place = kafka.RecordPosition(kind, partition, offset)
+    batch.add(
+        TopicPartition(TOPICS[kind], partition),
+        kafka.ConsumerRecord(place, value, offset or None, NOW + timedelta(days=1)),
+        LastSeek(),
+    )
 
 
 def at_once(*works: Callable[[], None]) -> None:
@@ -101,11 +106,11 @@ def test_two_workers_with_the_same_rows_in_opposite_order(
 ) -> None:
     def work(partitions: Sequence[int]) -> Callable[[], None]:
         def run() -> None:
-            targets = Targets(app.engine)
+            targets = TargetCache(app.engine)
             for round_ in range(ROUNDS):
                 batch = batch_of(round_, partitions, [target, second], with_labels)
                 message_batches.decode(targets, batch)
-                message_batches.take(app.engine, targets, batch)
+                message_batches.store(app.engine, targets, batch)
 
         return run
 
@@ -122,13 +127,13 @@ def test_a_worker_and_the_retry_of_rows_that_it_quarantines_again(app: App, targ
     """The retry takes rows out and wants their ids; who stores these ids has the same rows to put in."""
     given = rows(0, 600)
     others = [each.replace(b'"job": "j', b'"job": "k') for each in given]
-    everything = Span(target.version_id, START, START + timedelta(days=1), datetime(2030, 1, 1, tzinfo=UTC))
+    everything = SampleRange(target.version_id, START, START + timedelta(days=1), datetime(2030, 1, 1, tzinfo=UTC))
 
     def store() -> None:
-        app.ingestion.take_samples(target.org, target.version_id, [*given, *others])
+        app.ingestion.ingest_samples(target.org, target.version_id, [*given, *others])
 
     def retry() -> None:
-        corrections.retry(target.engine, target.org, Chosen(), "tester")
+        corrections.retry_quarantined(target.engine, target.org, QuarantineFilter(), "tester")
 
     store()
     for _ in range(8):

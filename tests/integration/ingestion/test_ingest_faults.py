@@ -4,55 +4,54 @@ import time
 import uuid
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dcmon import db, errors
 from dcmon.app import App
-from dcmon.db import Organization
-from dcmon.ingestion import audit_reader, kafka, message_batches, offsets, parked_messages, pipeline
+from dcmon.ingestion import audit_reader, kafka, message_batches, message_groups, offsets, parked_messages, store
 from dcmon.ingestion import message_format as messages
-from dcmon.ingestion.message_batches import Batch
-from dcmon.ingestion.offsets import Seek, Sought, Stretch
-from dcmon.ingestion.parked_messages import Letter
-from dcmon.ingestion.pipeline import Group
-from dcmon.ingestion.target_cache import Targets
+from dcmon.ingestion.message_batches import MessageBatch
+from dcmon.ingestion.message_groups import MessageGroup
+from dcmon.ingestion.message_store import MessageStore
+from dcmon.ingestion.offsets import LastSeek, OffsetReset, ReadRange
+from dcmon.ingestion.parked_messages import InboundMessage
+from dcmon.ingestion.target_cache import TargetCache
 from dcmon.storage import versions
-from dcmon.storage.ledger import Partition
+from dcmon.storage.ledger import TopicPartition
 from dcmon.tenancy import organizations, provisioning
 from tests.integration.conftest import Target, labels, new_target, rows
 
-NONE = Seek()
+NONE = LastSeek()
 TOPICS = {"samples": uuid.uuid4(), "labels": uuid.uuid4()}
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
 
 
-def received(first: int, *values: bytes | None, kind: str = "samples") -> list[kafka.Received]:
+def received(first: int, *values: bytes | None, kind: str = "samples") -> list[kafka.ConsumerRecord]:
     """Messages as the consumer hands them over, at consecutive offsets of one partition."""
     return [
-        kafka.Received(kafka.Place(kind, 0, offset), value, offset or None, NOW + timedelta(days=1))
+        kafka.ConsumerRecord(kafka.RecordPosition(kind, 0, offset), value, offset or None, NOW + timedelta(days=1))
         for offset, value in enumerate(values, first)
     ]
 
 
-def batch_of(app: App, messages: Iterable[kafka.Received], seek: Seek = NONE) -> Batch:
+def batch_of(app: App, messages: Iterable[kafka.ConsumerRecord], seek: LastSeek = NONE) -> MessageBatch:
     """A batch as the worker has it before it stores it."""
-    batch = Batch()
+    batch = MessageBatch()
     for each in messages:
-        batch.add((TOPICS[each.place.topic], each.place.partition), each, seek)
-    message_batches.decode(Targets(app.engine), batch)
+        batch.add(TopicPartition(TOPICS[each.position.topic], each.position.partition), each, seek)
+    message_batches.decode(TargetCache(app.engine), batch)
     return batch
 
 
-def take(app: App, batch: Batch) -> None:
-    message_batches.take(app.engine, Targets(app.engine), batch)
+def take(app: App, batch: MessageBatch) -> None:
+    message_batches.store(app.engine, TargetCache(app.engine), batch)
 
 
 def retry_parked(app: App) -> None:
-    message_batches.retry_parked(app.engine, Targets(app.engine))
+    message_batches.retry_parked(app.engine, TargetCache(app.engine))
 
 
 def packed(target: Target, of: Sequence[bytes], per_message: int = 10, minutes: int = 0) -> list[bytes]:
@@ -192,7 +191,7 @@ def test_samples_and_labels_of_a_batch_lock_their_model_once(app: App, target: T
     with app.org(target.org) as session, pytest.MonkeyPatch.context() as patch:
         locks: list[str] = []
         relation = session.scalar(text("select relation from models"))
-        patch.setattr(pipeline, "_store_group", lambda session, *_: locks.extend(_modes(session, relation)))
+        patch.setattr(message_groups, "_store_group", lambda session, *_: locks.extend(_modes(session, relation)))
         take(app, batch_of(app, both))
 
     assert set(locks) == {"ExclusiveLock"}
@@ -219,7 +218,7 @@ def test_a_row_that_postgresql_refuses_is_quarantined_and_its_message_goes_on(ap
 def test_a_request_with_a_row_that_postgresql_refuses_is_taken_without_it(app: App, target: Target) -> None:
     ddl(target, "alter table {samples} add check (age <> 25)")
 
-    app.ingestion.take_samples(target.org, target.version_id, rows(0, 50))
+    app.ingestion.ingest_samples(target.org, target.version_id, rows(0, 50))
 
     assert target.samples == 49
     assert target.scalar("select detail from quarantine").startswith("new row for relation")
@@ -233,24 +232,24 @@ def test_a_request_that_others_are_in_the_way_of_each_time_is_to_be_repeated(app
         "create trigger fails before insert on {samples} for each row execute function fails()",
     )
 
-    with pytest.raises(errors.Locked, match=f"in {pipeline.TRIES} tries") as refused:
-        app.ingestion.take_samples(target.org, target.version_id, rows(0, 10))
+    with pytest.raises(errors.Locked, match=f"in {store.MAX_TRIES} tries") as refused:
+        app.ingestion.ingest_samples(target.org, target.version_id, rows(0, 10))
 
     assert refused.value.status == 503
     assert target.samples == 0
 
 
 def test_what_needs_more_locks_than_postgresql_has_is_stored_in_parts(app: App, target: Target) -> None:
-    store_once, sizes = message_batches._store_once, list[int]()
+    store_once, sizes = MessageStore.store_once, list[int]()
 
-    def out_of_locks(engine: Engine, targets: Targets, org: Organization, groups: Sequence[Group], *rest: Any) -> None:
-        sizes.append(sum(len(group.letters) for group in groups))
+    def out_of_locks(self: MessageStore, groups: Sequence[MessageGroup]) -> None:
+        sizes.append(sum(len(group.messages) for group in groups))
         if sizes[-1] > 2:
             raise errors.OutOfMemory(where="here", why="out of shared memory")
-        store_once(engine, targets, org, groups, *rest)
+        store_once(self, groups)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(message_batches, "_store_once", out_of_locks)
+        patch.setattr(MessageStore, "store_once", out_of_locks)
         take(app, batch_of(app, received(0, *packed(target, rows(0, 50)))))
 
     assert sizes == [5, 2, 3, 1, 2]
@@ -268,16 +267,16 @@ def test_parked_messages_that_another_worker_stores_meanwhile_are_no_dead_letter
     take(app, batch_of(app, received(0, *packed(target, rows(0, 10)))))
     parked = public(app, "select count(*) from parked_messages")
     ddl(target, "alter table away rename to {samples}")
-    stretches = parked_messages.stretches
+    stretches = parked_messages.read_ranges
 
-    def late(session: Session, mine: Iterable[Letter]) -> dict[Partition, Stretch]:
+    def late(session: Session, mine: Iterable[InboundMessage]) -> dict[TopicPartition, ReadRange]:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(parked_messages, "stretches", stretches)
+            patch.setattr(parked_messages, "read_ranges", stretches)
             retry_parked(app)
         return stretches(session, mine)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parked_messages, "stretches", late)
+        patch.setattr(parked_messages, "read_ranges", late)
         retry_parked(app)
 
     assert parked == 1
@@ -309,7 +308,7 @@ def test_a_worker_beside_an_older_database_stores_nothing_before_it_has_read_aga
     values = packed(target, rows(0, 80))
     take(app, batch_of(app, received(0, *values[:2])))
 
-    with pytest.raises(Sought):
+    with pytest.raises(OffsetReset):
         take(app, batch_of(app, received(5, *values[5:])))
     assert target.samples == 20
 
@@ -323,8 +322,8 @@ def test_messages_that_were_parked_after_a_seek_are_stored_though_their_offsets_
     """The log lost its end, an operator went back, and other messages stand at the same offsets now."""
     take(app, batch_of(app, received(0, *packed(target, rows(0, 80)))))
     with app.public() as session:
-        offsets.seek(session, (TOPICS["samples"], 0), 4, "somebody")
-        seek = offsets.last_seek(session, (TOPICS["samples"], 0))
+        offsets.seek(session, TopicPartition(TOPICS["samples"], 0), 4, "somebody")
+        seek = offsets.last_seek(session, TopicPartition(TOPICS["samples"], 0))
     again = batch_of(app, received(4, *packed(target, rows(500, 30))), seek)
     with target.engine.begin() as migration:
         migration.execute(text("select pg_advisory_xact_lock(:gate, :id)"), {"gate": db.GATE, "id": target.org.id})
@@ -340,9 +339,9 @@ def test_a_worker_that_has_slept_through_a_seek_stores_and_settles_nothing(app: 
     late = batch_of(app, received(2, *packed(target, rows(20, 30))))
     take(app, batch_of(app, received(0, *packed(target, rows(0, 20)))))
     with app.public() as session:
-        offsets.seek(session, (TOPICS["samples"], 0), 0, "somebody")
+        offsets.seek(session, TopicPartition(TOPICS["samples"], 0), 0, "somebody")
 
-    with pytest.raises(Sought):
+    with pytest.raises(OffsetReset):
         take(app, late)
 
     assert (target.samples, public(app, "select next_offset from ingest_floor")) == (20, 0)
@@ -353,21 +352,21 @@ def test_old_spans_become_one_and_the_audit_finds_nothing(app: App, target: Targ
     for first in range(0, 6, 2):
         take(app, batch_of(app, received(first, *values[first : first + 2])))
     with app.public() as session:
-        offsets.seek(session, (TOPICS["samples"], 0), 2, "somebody")
-        seek = offsets.last_seek(session, (TOPICS["samples"], 0))
+        offsets.seek(session, TopicPartition(TOPICS["samples"], 0), 2, "somebody")
+        seek = offsets.last_seek(session, TopicPartition(TOPICS["samples"], 0))
     for first in range(2, 12, 2):
         take(app, batch_of(app, received(first, *values[first : first + 2]), seek))
     take(app, batch_of(app, received(12, b"poison"), seek))
 
     with app.public() as session:
-        gone = offsets.fold(session, datetime.now(UTC) + timedelta(hours=1))
+        gone = offsets.compact(session, datetime.now(UTC) + timedelta(hours=1))
 
     assert (gone, target.samples) == (5, 120)
     last = "select array[first_offset, next_offset, dead] from ingest_spans order by id desc limit 1"
     assert public(app, last) == [2, 13, 1]
     with app.public() as session:
         orgs = organizations.entries(session)
-    assert [each.findings for each in audit_reader.examine(app.engine, orgs)] == [[], []]
+    assert [each.findings for each in audit_reader.run_audit(app.engine, orgs)] == [[], []]
 
 
 @pytest.mark.parametrize("is_decoded", [True, False])

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.kafka
 
 def _made_again(kafka: Kafka, target: Target) -> None:
     """Delete the topic of samples, make it again, and send 100 samples to the new one."""
-    samples, before = door.topic(kafka, "samples"), door.ensure_topics(kafka)
+    samples, before = door.topic_name(kafka, "samples"), door.ensure_topics(kafka)
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
     admin.delete_topics([samples])[samples].result()
     assert eventually(lambda: door.ensure_topics(kafka)[samples] != before[samples])
@@ -46,7 +46,7 @@ def fails(app: App) -> bool:
 def test_a_topic_that_was_made_again_stops_the_worker_until_somebody_decides(buffered: App, target: Target) -> None:
     """Its offsets say nothing about the new one; going on by itself would hide that unread messages are gone."""
     with running(ingest.run, buffered):
-        buffered.ingestion.take_samples(target.org, target.version_id, rows(0, 500))
+        buffered.ingestion.ingest_samples(target.org, target.version_id, rows(0, 500))
         assert eventually(lambda: target.samples == 500)
     _made_again(buffered.settings.kafka, target)
 
@@ -70,7 +70,7 @@ def test_a_topic_that_is_made_again_under_a_worker_stops_it(
 
     def made_again_under_a_worker() -> None:
         with running(ingest.run, buffered) as worker:
-            buffered.ingestion.take_samples(target.org, target.version_id, rows(0, 500))
+            buffered.ingestion.ingest_samples(target.org, target.version_id, rows(0, 500))
             assert eventually(lambda: target.samples == 500)
             _made_again(buffered.settings.kafka, target)
             assert eventually(lambda: not worker.is_alive())
@@ -84,7 +84,7 @@ def test_a_log_that_lost_its_end_stops_the_worker_until_somebody_decides(
 ) -> None:
     """Otherwise new messages at old offsets would be taken for old ones, and dropped."""
     monkeypatch.setattr(ingest, "TOPICS_EVERY", 1.0)
-    buffered.ingestion.take_samples(target.org, target.version_id, rows(0, 500))
+    buffered.ingestion.ingest_samples(target.org, target.version_id, rows(0, 500))
     with running(ingest.run, buffered):
         assert eventually(lambda: target.samples == 500)
     with buffered.public() as session:
@@ -94,14 +94,14 @@ def test_a_log_that_lost_its_end_stops_the_worker_until_somebody_decides(
         fails(buffered)
 
     seek(buffered, "--to", "beginning", "--yes")
-    buffered.ingestion.take_samples(target.org, target.version_id, rows(500, 100))
+    buffered.ingestion.ingest_samples(target.org, target.version_id, rows(500, 100))
     with running(ingest.run, buffered):
         assert eventually(lambda: target.samples == 600)
 
 
 def test_what_others_read_since_is_no_lost_end_for_who_gets_a_partition_back(kafka: Kafka) -> None:
     """What librdkafka remembers of a partition is older than the offset at which it is assigned again."""
-    samples, floors = door.topic(kafka, "samples"), [0, 0]
+    samples, floors = door.topic_name(kafka, "samples"), [0, 0]
     place = TopicPartition(samples, 0)
     door.ensure_topics(kafka)
 
@@ -113,7 +113,7 @@ def test_what_others_read_since_is_no_lost_end_for_who_gets_a_partition_back(kaf
 
     send(100)
     with closing(door.Consumer(kafka, lambda _, partition: floors[partition])) as consumer:
-        read = list[door.Received]()
+        read = list[door.ConsumerRecord]()
         assert eventually(lambda: read.extend(consumer.read(100, 1)) or len(read) == 100)
         consumer.require_reached()
 
@@ -126,7 +126,7 @@ def test_what_others_read_since_is_no_lost_end_for_who_gets_a_partition_back(kaf
 
 
 def test_a_seek_reads_again_and_stores_nothing_twice(buffered: App, target: Target) -> None:
-    buffered.ingestion.take_samples(target.org, target.version_id, rows(0, 500))
+    buffered.ingestion.ingest_samples(target.org, target.version_id, rows(0, 500))
     with running(ingest.run, buffered):
         assert eventually(lambda: target.samples == 500)
     with db.org_session(target.engine, target.org) as session:  # as after a restore of an older backup

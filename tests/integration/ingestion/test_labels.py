@@ -11,9 +11,9 @@ from sqlalchemy import text
 
 from dcmon import db
 from dcmon.db.tables.org import Version
-from dcmon.ingestion import labels, samples
-from dcmon.ingestion.pipeline import insist
-from dcmon.ingestion.row_batch import Delivery
+from dcmon.ingestion import store
+from dcmon.ingestion.row_batch import RowBatch
+from dcmon.ingestion.store import retry_transaction
 from dcmon.storage import models, versions
 from dcmon.storage.ledger import Outcome
 from dcmon.storage.models import NewModel
@@ -35,14 +35,14 @@ def second_version(target: Target) -> Target:
 def log(target: Target, first: int, count: int) -> None:
     with db.org_session(target.engine, target.org) as session:
         model, version = versions.get(session, target.version_id)
-        samples.take(session, model, version, [Delivery(rows(first, count), NOW, "s")])
+        store.restore_samples(session, model, version, [RowBatch(rows(first, count), NOW, "s")])
 
 
 def say(target: Target, sample_id: str, label: object, hours: float = 0) -> Outcome:
     row = json.dumps({"_dc_sample_id": sample_id, "_dc_label": label}).encode()
     at = NOW + timedelta(hours=hours)
     with db.org_session(target.engine, target.org) as session:
-        return labels.take(session, models.get(session, target.model_id), [Delivery([row], at, f"l{hours}")])
+        return store.restore_labels(session, models.get(session, target.model_id), [RowBatch([row], at, f"l{hours}")])
 
 
 def said(target: Target) -> dict[str, object]:
@@ -145,7 +145,7 @@ def test_a_regression_label_is_a_number(target: Target) -> None:
         own = Target(target.engine, target.org, model.id, version.id)
         row = json.loads(rows(0, 1)[0]) | {"_dc_prediction": 1.5}
         del row["_dc_prediction_probabilities"]
-        samples.take(session, model, version, [Delivery([json.dumps(row).encode()], NOW, "s")])
+        store.restore_samples(session, model, version, [RowBatch([json.dumps(row).encode()], NOW, "s")])
     say(own, "s0", 2)
     assert said(own) == {"s0": 2.0}
     assert say(own, "s0", "2", 1).quarantined == 1
@@ -160,15 +160,15 @@ def test_one_bad_label_is_quarantined_once_and_costs_nothing_else(target: Target
     for _ in range(2):
         with db.org_session(target.engine, target.org) as session:
             model = models.get(session, target.model_id)
-            labels.take(session, model, [Delivery([good, bad, b"[]"], NOW, "l", 7)])
+            store.restore_labels(session, model, [RowBatch([good, bad, b"[]"], NOW, "l", 7)])
     assert said(target) == {"s0": "1"}
     assert target.scalar("select array_agg(position order by position) from quarantine where kind = 'labels'") == [8, 9]
 
 
 def test_labels_and_samples_that_come_at_once_always_meet(target: Target) -> None:
     other = second_version(target)
-    work = [lambda f=first: insist(lambda: log(target, f, 40)) for first in range(0, 200, 20)]
-    work += [lambda f=first: insist(lambda: log(other, f, 40)) for first in range(0, 200, 20)]
+    work = [lambda f=first: retry_transaction(lambda: log(target, f, 40)) for first in range(0, 200, 20)]
+    work += [lambda f=first: retry_transaction(lambda: log(other, f, 40)) for first in range(0, 200, 20)]
     work += [lambda n=number: [say(target, f"s{each}", "x") for each in range(n, 220, 10)] for number in range(10)]
     random.Random(3).shuffle(work)
     threads = [threading.Thread(target=lambda part=part: [each() for each in part]) for part in (work[::2], work[1::2])]

@@ -38,7 +38,7 @@ def lag(app: App) -> list[dict[str, Any]]:
 
 
 def findings(app: App) -> list[object]:
-    return [finding for each in audit_reader.examine(app.engine, app.organizations()) for finding in each.findings]
+    return [finding for each in audit_reader.run_audit(app.engine, app.organizations()) for finding in each.findings]
 
 
 @only_apache
@@ -46,7 +46,7 @@ def test_transactions_are_stored_when_they_are_committed_and_their_marks_are_no_
     buffered: App, target: Target
 ) -> None:
     settings = buffered.settings.kafka
-    samples = door.topic(settings, "samples")
+    samples = door.topic_name(settings, "samples")
     door.ensure_topics(settings)
     producer = Producer({"bootstrap.servers": settings.bootstrap_servers, "transactional.id": settings.group_id})
     producer.init_transactions(30)
@@ -85,7 +85,9 @@ def test_compression_keys_and_headers_are_the_producers_own(buffered: App, targe
     door.ensure_topics(settings)
     producer = Producer({"bootstrap.servers": settings.bootstrap_servers, "compression.type": compression})
     for value in packed(target, 0, 100):
-        producer.produce(door.topic(settings, "samples"), value, key="käy", headers={"trace": b"\xff", "none": None})
+        producer.produce(
+            door.topic_name(settings, "samples"), value, key="käy", headers={"trace": b"\xff", "none": None}
+        )
     assert producer.flush(10) == 0
 
     with running(ingest.run, buffered):
@@ -94,7 +96,7 @@ def test_compression_keys_and_headers_are_the_producers_own(buffered: App, targe
 
 def test_what_is_no_message_in_utf8_costs_a_dead_letter_each_and_nothing_else(buffered: App, target: Target) -> None:
     settings = buffered.settings.kafka
-    samples, (good,) = door.topic(settings, "samples"), packed(target, 0, 50)
+    samples, (good,) = door.topic_name(settings, "samples"), packed(target, 0, 50)
     door.ensure_topics(settings)
     deep = b'{"v":1,"org":1,"kind":"samples","target":1,"rows":' + b"[" * 400_000
     poison = [
@@ -115,7 +117,7 @@ def test_what_is_no_message_in_utf8_costs_a_dead_letter_each_and_nothing_else(bu
         assert eventually(lambda: public(buffered, kept) == len(poison))
 
     assert public(buffered, "select count(*) from dead_letters") == len(poison)
-    with closing(consumer_of(settings, door.topic(settings, door.DEAD))) as consumer:
+    with closing(consumer_of(settings, door.topic_name(settings, door.DEAD_LETTERS))) as consumer:
         found = list[Any]()
         assert eventually(lambda: found.extend(consumer.consume(10, 0.5)) or len(found) >= len(poison))
     assert {each.value() for each in found if len(each.value()) < 100_000} >= {b"", good[:-1], good + good}
@@ -125,9 +127,9 @@ def test_what_is_no_message_in_utf8_costs_a_dead_letter_each_and_nothing_else(bu
 @only_apache
 def test_a_partition_that_is_added_is_read_soon(buffered: App, target: Target) -> None:
     settings = buffered.settings.kafka
-    samples = door.topic(settings, "samples")
+    samples = door.topic_name(settings, "samples")
     with running(ingest.run, buffered):
-        buffered.ingestion.take_samples(target.org, target.version_id, rows(0, 100))
+        buffered.ingestion.ingest_samples(target.org, target.version_id, rows(0, 100))
         assert eventually(lambda: target.samples == 100)
         admin = AdminClient({"bootstrap.servers": settings.bootstrap_servers})
         admin.create_partitions([NewPartitions(samples, 3)])[samples].result()

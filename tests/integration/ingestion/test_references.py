@@ -11,9 +11,9 @@ from sqlalchemy import text
 
 from dcmon import db
 from dcmon.errors import InvalidInput
-from dcmon.ingestion import reference_loading, samples
-from dcmon.ingestion.reference_loading import Loaded, LoadOptions, Table, split
-from dcmon.ingestion.row_batch import Delivery
+from dcmon.ingestion import reference_loading, store
+from dcmon.ingestion.reference_loading import LoadOptions, ReferenceLoad, ReferenceTable, split_document
+from dcmon.ingestion.row_batch import RowBatch
 from dcmon.monitoring import default_monitors, lifecycle
 from dcmon.storage import references, sample_tables, versions
 from dcmon.storage.columns import LABEL, PREDICTION, PROBABILITIES
@@ -99,7 +99,7 @@ def test_two_uploads_at_once_are_both_whole(target: Target) -> None:
     assert state(target) == (800, 4)
 
 
-def load(target: Target, table: Table, **options: Any) -> Loaded:
+def load(target: Target, table: ReferenceTable, **options: Any) -> ReferenceLoad:
     with db.org_session(target.engine, target.org) as session:
         return lifecycle.load_reference(
             session, *versions.get(session, target.version_id), table, LoadOptions(**options)
@@ -109,26 +109,28 @@ def load(target: Target, table: Table, **options: Any) -> Loaded:
 def test_more_rows_than_the_limit_are_refused_and_nothing_is_stored(target: Target) -> None:
     upload(target, document(many(10)))
     with pytest.raises(InvalidInput, match="has 10 rows, and at most 12: these are too many"):
-        load(target, split(document(many(3))), largest=12)
+        load(target, split_document(document(many(3))), largest=12)
     assert state(target) == (10, 1)
 
-    load(target, split(document(many(2))), largest=12)
-    load(target, split(document(many(12))), largest=12, replace=True)
+    load(target, split_document(document(many(2))), largest=12)
+    load(target, split_document(document(many(12))), largest=12, replace=True)
     assert state(target) == (12, 3)
 
 
 def test_a_replacement_takes_the_place_of_all_rows_or_leaves_them(target: Target) -> None:
     upload(target, document(many(10)))
     with pytest.raises(InvalidInput, match="Row 4 "):
-        load(target, split(document([*many(4), ["j"]])), replace=True)
+        load(target, split_document(document([*many(4), ["j"]])), replace=True)
     assert state(target) == (10, 1)
 
-    assert load(target, split(document(many(4, 100))), replace=True) == Loaded(4, 10, 4, 2)
+    assert load(target, split_document(document(many(4, 100))), replace=True) == ReferenceLoad(4, 10, 4, 2)
     with db.org_session(target.engine, target.org) as session:
         model, version = versions.get(session, target.version_id)
         assert {row["age"] for row in references.rows(session, model, version, 100)} == {100, 101, 102, 103}
     with db.org_session(target.engine, target.org) as session:
-        assert lifecycle.clear_reference(session, versions.get(session, target.version_id)[1]) == Loaded(0, 4, 0, 3)
+        assert lifecycle.clear_reference(session, versions.get(session, target.version_id)[1]) == ReferenceLoad(
+            0, 4, 0, 3
+        )
     assert state(target) == (0, 3)
 
 
@@ -136,27 +138,27 @@ def test_who_reads_in_a_snapshot_sees_the_reference_that_was_there(target: Targe
     upload(target, document(many(10)))
     with db.org_session(target.engine, target.org, snapshot=True) as session:
         _, version = versions.get(session, target.version_id)
-        load(target, split(document(many(3))), replace=True)
+        load(target, split_document(document(many(3))), replace=True)
         assert (references.count(session, version), version.reference_revision) == (10, 1)
 
 
 def test_a_dry_run_counts_truly_and_does_nothing(target: Target) -> None:
     upload(target, document(many(10)))
-    for replace, wanted in ((False, Loaded(5, 0, 15, 2)), (True, Loaded(5, 10, 5, 2))):
-        assert load(target, split(document(many(5))), dry_run=True, replace=replace) == wanted
+    for replace, wanted in ((False, ReferenceLoad(5, 0, 15, 2)), (True, ReferenceLoad(5, 10, 5, 2))):
+        assert load(target, split_document(document(many(5))), dry_run=True, replace=replace) == wanted
         with pytest.raises(InvalidInput, match="Row 1 "):
-            load(target, split(document([*many(1), 5])), dry_run=True, replace=replace)
+            load(target, split_document(document([*many(1), 5])), dry_run=True, replace=replace)
     assert state(target) == (10, 1)
-    assert load(target, split(document(many(5)))) == Loaded(5, 0, 15, 2)
+    assert load(target, split_document(document(many(5)))) == ReferenceLoad(5, 0, 15, 2)
 
 
 def test_rows_may_be_objects_with_what_is_optional_left_out(target: Target) -> None:
     first = b'{"job": "a", "age": 1, "_dc_prediction": "1"}'
     second = b'{"age": 2, "job": null, "_dc_prediction": "0", "_dc_label": "1"}'
-    assert load(target, Table(msgspec.Raw(row) for row in (first, second))).total == 2
+    assert load(target, ReferenceTable(msgspec.Raw(row) for row in (first, second))).total == 2
     for bad, why in ((b'{"age": 1, "_dc_prediction": "1"}', "'job' is missing"), (b"NaN", "malformed")):
         with pytest.raises(InvalidInput, match=f"Row 1 .*{why}"):
-            load(target, Table(msgspec.Raw(row) for row in (first, bad)))
+            load(target, ReferenceTable(msgspec.Raw(row) for row in (first, bad)))
     assert state(target) == (2, 1)
 
 
@@ -173,7 +175,7 @@ def test_a_new_reference_makes_the_last_windows_due_where_it_is_compared_with(ta
 
     with db.org_session(target.engine, target.org) as session:
         given = [msgspec.Raw(row) for row in rows(0, 6000)]
-        samples.take(session, *versions.get(session, target.version_id), [Delivery(given, NOW, "test")])
+        store.restore_samples(session, *versions.get(session, target.version_id), [RowBatch(given, NOW, "test")])
     upload(target, document(many(10)))
     assert due() == []  # nothing is monitored
 

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from dcmon import db
 from dcmon.db.tables.org import Model, Version
 from dcmon.errors import InvalidInput
-from dcmon.ingestion import labels, pipeline, row_batch, samples
+from dcmon.ingestion import intake, row_batch, samples, store
 from dcmon.monitoring import lifecycle
 from dcmon.storage import ledger, models, references, sample_ids, sample_tables, sampling, versions
 from dcmon.storage.columns import TYPES
@@ -30,12 +30,14 @@ NOW = datetime(2026, 11, 24, tzinfo=UTC)
 def take(target: Target, rows: Sequence[Any], source: str = "s", logged_at: datetime = NOW) -> ledger.Outcome:
     with db.org_session(target.engine, target.org) as session:
         model, version = versions.get(session, target.version_id)
-        return samples.take(session, model, version, [row_batch.Delivery(rows, logged_at, source)])
+        return store.restore_samples(session, model, version, [row_batch.RowBatch(rows, logged_at, source)])
 
 
 def label(target: Target, rows: Sequence[Any], logged_at: datetime = NOW, source: str = "l") -> ledger.Outcome:
     with db.org_session(target.engine, target.org) as session:
-        return labels.take(session, models.get(session, target.model_id), [row_batch.Delivery(rows, logged_at, source)])
+        return store.restore_labels(
+            session, models.get(session, target.model_id), [row_batch.RowBatch(rows, logged_at, source)]
+        )
 
 
 def said(sample_id: str, value: object) -> bytes:
@@ -130,10 +132,10 @@ def test_two_writers_with_the_same_ids_store_each_once(target: Target) -> None:
     batches = [conftest.rows(first, 300) for first in (0, 100, 200, 0, 300, 150)]
     for batch in batches:
         random.Random(4).shuffle(batch)
-    direct = pipeline.Direct(target.engine)
+    direct = intake.Direct(target.engine)
     with ThreadPoolExecutor(len(batches)) as pool:
         taken = [
-            pool.submit(direct.take_samples, target.org, target.version_id, [Raw(row) for row in batch])
+            pool.submit(direct.ingest_samples, target.org, target.version_id, [Raw(row) for row in batch])
             for batch in batches
         ]
     for each in taken:
@@ -304,13 +306,13 @@ def test_tables_of_two_organizations_never_share_a_name(target: Target) -> None:
 def test_rows_that_one_transaction_takes_twice_are_stored_once(target: Target) -> None:
     """Two partitions of a topic may bring the same ids in one batch."""
     first, second = (
-        row_batch.Delivery(conftest.rows(0, 60), NOW, "p0"),
-        row_batch.Delivery(conftest.rows(40, 60), NOW, "p1"),
+        row_batch.RowBatch(conftest.rows(0, 60), NOW, "p0"),
+        row_batch.RowBatch(conftest.rows(40, 60), NOW, "p1"),
     )
     take(target, conftest.rows(90, 20))
     with db.org_session(target.engine, target.org) as session:
         model, version = versions.get(session, target.version_id)
-        outcomes = [samples.take(session, model, version, [each]) for each in (first, second, first)]
+        outcomes = [store.restore_samples(session, model, version, [each]) for each in (first, second, first)]
 
     assert outcomes == [ledger.Outcome(60, 60, 0, 0), ledger.Outcome(60, 30, 30, 0), ledger.Outcome(60, 0, 60, 0)]
     assert target.samples == 110

@@ -294,7 +294,7 @@ def test_a_message_of_another_producer_with_a_row_that_is_no_json_costs_that_row
     rows = ",".join([row(1, "n", "NaN"), json.dumps(GOOD)])
     head = f'{{"v": 1, "kind": "samples", "org": {odd.org.id}, "target": {odd.version_id}, '
     message = head + f'"rows" : [{rows}], "logged_at": "2026-11-24T10:00:00Z"}}'
-    producer.send(kafka.topic(settings, "samples"), [message.encode()])
+    producer.send(kafka.topic_name(settings, "samples"), [message.encode()])
     producer.close()
     with running(ingest.run, buffered):
         assert eventually(lambda: reasons(odd) == Counter([STORED, "malformed"]))

@@ -5,8 +5,9 @@ from sqlalchemy import text
 from dcmon import db
 from dcmon.app import App
 from dcmon.ingestion import audit_reader, offsets, parked_messages
-from dcmon.ingestion.message_batches import Batch
-from dcmon.ingestion.offsets import Seek
+from dcmon.ingestion.message_batches import MessageBatch
+from dcmon.ingestion.offsets import LastSeek
+from dcmon.storage.ledger import TopicPartition
 from dcmon.tenancy import organizations
 from tests.integration.conftest import Target, rows
 from tests.integration.ingestion.test_ingest_faults import (
@@ -19,21 +20,21 @@ from tests.integration.ingestion.test_ingest_faults import (
     take,
 )
 
-PLACE = TOPICS["samples"], 0
+PARTITION = TopicPartition(TOPICS["samples"], 0)
 
 
-def seek(app: App, to: int) -> Seek:
+def seek(app: App, to: int) -> LastSeek:
     """What `dcmon ingest seek` does."""
     with app.public() as session:
-        offsets.seek(session, PLACE, to, "somebody")
-        return offsets.last_seek(session, PLACE)
+        offsets.seek(session, PARTITION, to, "somebody")
+        return offsets.last_seek(session, PARTITION)
 
 
 def bad(number: int) -> bytes:
     return rows(number, 1)[0].replace(b'"age"', b'"years"')
 
 
-def park(app: App, target: Target, batch: Batch) -> None:
+def park(app: App, target: Target, batch: MessageBatch) -> None:
     """Take a batch while the organization is locked."""
     with target.engine.begin() as migration:
         migration.execute(text("select pg_advisory_xact_lock(:gate, :id)"), {"gate": db.GATE, "id": target.org.id})
@@ -43,7 +44,7 @@ def park(app: App, target: Target, batch: Batch) -> None:
 def require_agreement(app: App) -> None:
     with app.public() as session:
         orgs = organizations.entries(session)
-    assert [each.findings for each in audit_reader.examine(app.engine, orgs)] == [[], []]
+    assert [each.findings for each in audit_reader.run_audit(app.engine, orgs)] == [[], []]
 
 
 def test_a_bad_row_at_the_place_of_an_older_one_is_kept_too(app: App, target: Target) -> None:
@@ -120,7 +121,7 @@ def test_a_worker_that_slept_with_parked_messages_of_before_a_seek_moves_no_offs
     """Others have stored them since; the offset that they reached would hide what stands there now."""
     park(app, target, batch_of(app, received(0, *packed(target, rows(0, 80)))))
     with app.public() as session:
-        slept = parked_messages.parked(session, target.org.id, 100, 10**6)
+        slept = parked_messages.oldest(session, target.org.id, 100, 10**6)
     retry_parked(app)
     again = seek(app, 4)
     values = packed(target, rows(500, 40))
@@ -142,12 +143,12 @@ def test_what_waits_since_before_a_seek_does_not_hide_a_message_that_was_lost(ap
     again = seek(app, 0)
     take(app, batch_of(app, received(0, *packed(target, rows(0, 30))), again))
     with app.public() as session:
-        late = batch_of(app, received(7, *packed(target, rows(70, 10)))).letters()[target.org.id]
+        late = batch_of(app, received(7, *packed(target, rows(70, 10)))).by_organization()[target.org.id]
         parked_messages.park(session, late[0], "of before")
     with db.org_session(target.engine, target.org) as session:
         session.execute(text("update batches set messages = messages - 1 where action = 'ingest' and duplicates > 0"))
 
     with app.public() as session:
         orgs = organizations.entries(session)
-    found = audit_reader.examine(app.engine, orgs)[1].findings
+    found = audit_reader.run_audit(app.engine, orgs)[1].findings
     assert [finding.check for finding in found] == ["messages"]

@@ -14,8 +14,8 @@ from dcmon.app import App
 from dcmon.db import work_queue
 from dcmon.db.leader_lock import Leadership
 from dcmon.db.tables.org import DueWindow, Monitor, Notification
-from dcmon.ingestion import pipeline, reference_loading
-from dcmon.ingestion.row_batch import Delivery
+from dcmon.ingestion import reference_loading, store
+from dcmon.ingestion.row_batch import RowBatch
 from dcmon.jobs import evaluate, schedule
 from dcmon.monitoring import (
     due_windows,
@@ -84,7 +84,7 @@ def test_another_reference_has_the_last_windows_evaluated_again_and_results_say_
     other = [msgspec.Raw(json.dumps({name: row[name] for name in names}).encode()) for row in given]
     with app.org(watched.org) as session:
         found = versions.get(session, watched.version_id)
-        lifecycle.load_reference(session, *found, reference_loading.Table(other), REPLACE)
+        lifecycle.load_reference(session, *found, reference_loading.ReferenceTable(other), REPLACE)
         session.execute(text("update due_windows set due_at = now() where due_at > now()"))
     with app.public() as session:
         work_queue.ring(session, watched.org.id, work_queue.Work.evaluate)
@@ -107,7 +107,7 @@ def test_another_reference_leaves_alone_what_does_not_compare_with_it(app: App, 
     with app.org(watched.org) as session:
         found = versions.get(session, watched.version_id)
         row = msgspec.Raw(b'{"age": 1.0, "job": "j1", "_dc_prediction": "1"}')
-        lifecycle.load_reference(session, *found, reference_loading.Table([row] * 60), REPLACE)
+        lifecycle.load_reference(session, *found, reference_loading.ReferenceTable([row] * 60), REPLACE)
         session.execute(text("update due_windows set due_at = now() where due_at > now()"))
     with app.public() as session:
         work_queue.ring(session, watched.org.id, work_queue.Work.evaluate)
@@ -220,7 +220,7 @@ def test_a_window_that_was_touched_meanwhile_is_due_again_at_once(app: App, watc
     expanded(app, watched, 2)
     with app.org(watched.org) as session:
         claim = only(due_windows.claim(session, 8, timedelta(seconds=30)))
-    app.ingestion.take_samples(watched.org, watched.version_id, rows(0, count=20))
+    app.ingestion.ingest_samples(watched.org, watched.version_id, rows(0, count=20))
     with app.org(watched.org) as session:
         window_expansion.expand(session)
     with app.org(watched.org) as session:
@@ -286,8 +286,8 @@ def test_the_leader_rings_for_work_whose_hint_was_lost(app: App, watched: Target
 
 def test_a_direct_batch_stands_in_the_ledger(app: App, watched: Target) -> None:
     with db.org_session(app.engine, watched.org) as session:
-        delivery = Delivery([*rows(0), b"{}"], START + timedelta(days=9), "request/1")
-        outcome = pipeline.store_samples(session, watched.org, watched.version_id, [delivery])
+        delivery = RowBatch([*rows(0), b"{}"], START + timedelta(days=9), "request/1")
+        outcome = store.store_samples(session, watched.org, watched.version_id, [delivery])
     line = "select taken || ' ' || stored || ' ' || duplicates || ' ' || quarantined from batches"
     assert watched.scalar(line) == "301 300 0 1"
     assert outcome.taken == outcome.stored + outcome.duplicates + outcome.quarantined

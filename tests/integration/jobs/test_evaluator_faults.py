@@ -11,8 +11,8 @@ from dcmon.app import App
 from dcmon.db import work_queue
 from dcmon.db.leader_lock import Leadership
 from dcmon.db.tables.org import Monitor, Result, Version
-from dcmon.ingestion import samples
-from dcmon.ingestion.row_batch import Delivery
+from dcmon.ingestion import store
+from dcmon.ingestion.row_batch import RowBatch
 from dcmon.jobs import evaluate, schedule
 from dcmon.monitoring import due_windows, lifecycle, model_checks, monitors, reevaluation, window_expansion
 from dcmon.monitoring.monitor_spec import MonitorSpec
@@ -35,7 +35,7 @@ def watch(app: App, target: Target, **given: object) -> int:
 
 def log(app: App, target: Target, first: int = 0, count: int = 6000) -> None:
     """A sample each 30 seconds: 2880 are a day."""
-    app.ingestion.take_samples(target.org, target.version_id, target_rows(first, count))
+    app.ingestion.ingest_samples(target.org, target.version_id, target_rows(first, count))
 
 
 def found(target: Target) -> list[tuple[datetime, int, str]]:
@@ -94,8 +94,8 @@ def test_a_version_deleted_while_it_is_evaluated_does_not_stop_the_worker(app: A
                 bare = [
                     row.replace(b'"_dc_prediction_probabilities": [0.5, 0.5], ', b"") for row in target_rows(0, 6000)
                 ]
-                delivery = Delivery(bare, START + timedelta(days=9), "s")
-                assert samples.take(session, model, version, [delivery]).stored
+                delivery = RowBatch(bare, START + timedelta(days=9), "s")
+                assert store.restore_samples(session, model, version, [delivery]).stored
             with app.public() as session:
                 work_queue.ring(session, target.org.id, work_queue.Work.evaluate)
             threading.Event().wait(0.1 * number)
@@ -198,7 +198,7 @@ def test_a_window_that_fails_remembers_how_often(app: App, target: Target) -> No
 
 def test_a_window_of_a_new_monitor_is_due_for_the_last_weeks_only(app: App, target: Target) -> None:
     for number in range(0, 40 * 2880, 2880):
-        app.ingestion.take_samples(target.org, target.version_id, target_rows(number, 1))
+        app.ingestion.ingest_samples(target.org, target.version_id, target_rows(number, 1))
     monitor = watch(app, target)
     assert target.scalar("select count(*) from due_windows") == reevaluation.WINDOWS_OF_A_NEW_MONITOR
     with app.org(target.org) as session:
@@ -210,7 +210,7 @@ def test_a_window_of_a_new_monitor_is_due_for_the_last_weeks_only(app: App, targ
 
 def test_a_window_that_begins_before_the_retention_does_is_not_due_for_a_new_monitor(app: App, target: Target) -> None:
     for number in range(0, 40 * 2880, 2880):
-        app.ingestion.take_samples(target.org, target.version_id, target_rows(number, 1))
+        app.ingestion.ingest_samples(target.org, target.version_id, target_rows(number, 1))
     monitor = watch(app, target)
     with app.org(target.org) as session:
         session.execute(text("delete from due_windows"))

@@ -36,8 +36,8 @@ def another_organization(target: Target) -> Organization:
 
 
 def test_samples_and_labels_travel_through_the_broker_into_postgresql(buffered: App, target: Target) -> None:
-    buffered.ingestion.take_samples(target.org, target.version_id, rows(0, 500))
-    buffered.ingestion.take_labels(target.org, target.model_id, labels(0, 500))
+    buffered.ingestion.ingest_samples(target.org, target.version_id, rows(0, 500))
+    buffered.ingestion.ingest_labels(target.org, target.model_id, labels(0, 500))
 
     with running(ingest.run, buffered):
         assert eventually(lambda: target.samples == 500 and target.labels == 500)
@@ -46,7 +46,7 @@ def test_samples_and_labels_travel_through_the_broker_into_postgresql(buffered: 
 
 
 def test_a_replay_of_the_whole_topic_stores_nothing_twice(buffered: App, target: Target) -> None:
-    buffered.ingestion.take_samples(target.org, target.version_id, rows(0, 300))
+    buffered.ingestion.ingest_samples(target.org, target.version_id, rows(0, 300))
     with running(ingest.run, buffered):
         assert eventually(lambda: target.samples == 300)
     taken = target.scalar("select sum(taken) from batches")
@@ -65,7 +65,7 @@ def test_a_replay_of_the_whole_topic_stores_nothing_twice(buffered: App, target:
 
 def test_a_worker_killed_in_the_middle_loses_and_doubles_nothing(buffered: App, target: Target) -> None:
     for first in range(0, 6000, 1000):
-        buffered.ingestion.take_samples(target.org, target.version_id, rows(first, 1000))
+        buffered.ingestion.ingest_samples(target.org, target.version_id, rows(first, 1000))
 
     with worker(buffered) as first_worker:
         assert eventually(lambda: target.samples > 0)
@@ -80,7 +80,7 @@ def test_a_worker_killed_in_the_middle_loses_and_doubles_nothing(buffered: App, 
 
 
 def test_a_worker_drains_and_leaves_when_it_is_asked_to(buffered: App, target: Target) -> None:
-    buffered.ingestion.take_samples(target.org, target.version_id, rows(0, 100))
+    buffered.ingestion.ingest_samples(target.org, target.version_id, rows(0, 100))
     with worker(buffered) as process:
         assert eventually(lambda: target.samples == 100)
         process.send_signal(signal.SIGTERM)
@@ -90,19 +90,19 @@ def test_a_worker_drains_and_leaves_when_it_is_asked_to(buffered: App, target: T
 def test_two_workers_share_a_topic(buffered: App, target: Target) -> None:
     with running(ingest.run, buffered), App(buffered.settings, buffered.output) as other, running(ingest.run, other):
         for first in range(0, 2000, 200):
-            buffered.ingestion.take_samples(target.org, target.version_id, rows(first, 200))
+            buffered.ingestion.ingest_samples(target.org, target.version_id, rows(first, 200))
         assert eventually(lambda: target.samples >= 2000)
 
     assert target.samples == 2000
 
 
 def test_a_poison_message_costs_one_dead_letter(buffered: App, target: Target) -> None:
-    samples = door.topic(buffered.settings.kafka, "samples")
+    samples = door.topic_name(buffered.settings.kafka, "samples")
     door.ensure_topics(buffered.settings.kafka)
     producer = door.Producer(buffered.settings.kafka)
     producer.send(samples, [b"\xff not JSON", b'{"v": 2}'])
     producer.close()
-    buffered.ingestion.take_samples(target.org, target.version_id, rows(0, 100))
+    buffered.ingestion.ingest_samples(target.org, target.version_id, rows(0, 100))
 
     with running(ingest.run, buffered):
         assert eventually(lambda: target.samples == 100 and public(buffered, "select count(*) from dead_letters") == 2)
@@ -110,7 +110,7 @@ def test_a_poison_message_costs_one_dead_letter(buffered: App, target: Target) -
 
 def test_a_poison_row_costs_one_quarantined_row(buffered: App, target: Target) -> None:
     bad = rows(50, 1)[0].replace(b'"age": 50', b'"age": "old"')
-    buffered.ingestion.take_samples(target.org, target.version_id, [*rows(0, 50), bad, *rows(51, 49)])
+    buffered.ingestion.ingest_samples(target.org, target.version_id, [*rows(0, 50), bad, *rows(51, 49)])
 
     with running(ingest.run, buffered):
         assert eventually(lambda: target.samples == 99)
@@ -123,7 +123,7 @@ def test_organizations_in_one_topic_get_their_own(buffered: App, target: Target)
         target.engine, provisioning.create_organization(target.engine, "other", "o@other.example").organization
     )
     for each, count in ((target, 120), (other, 80)):
-        buffered.ingestion.take_samples(each.org, each.version_id, rows(0, count))
+        buffered.ingestion.ingest_samples(each.org, each.version_id, rows(0, count))
 
     with running(ingest.run, buffered):
         assert eventually(lambda: (target.samples, other.samples) == (120, 80))
@@ -134,12 +134,12 @@ def test_messages_of_what_is_gone_are_dropped_and_nobody_waits(buffered: App, ta
     with db.org_session(target.engine, target.org) as session:
         model, _ = versions.get(session, target.version_id)
         other = versions.create(session, model, versions.NewVersion("gone", {"age": "numeric"}))
-    buffered.ingestion.take_samples(gone, 1, rows(0, 10))
-    buffered.ingestion.take_samples(target.org, other.id, rows(0, 10))
+    buffered.ingestion.ingest_samples(gone, 1, rows(0, 10))
+    buffered.ingestion.ingest_samples(target.org, other.id, rows(0, 10))
     provisioning.delete_organization(target.engine, gone)
     with db.org_session(target.engine, target.org) as session:
         lifecycle.delete_version(session, model, session.get_one(Version, other.id))
-    buffered.ingestion.take_samples(target.org, target.version_id, rows(0, 10))
+    buffered.ingestion.ingest_samples(target.org, target.version_id, rows(0, 10))
 
     with running(ingest.run, buffered):
         assert eventually(lambda: target.samples == 10)
@@ -155,7 +155,7 @@ def test_an_organization_that_is_behind_is_parked_and_stored_later(buffered: App
         target.engine, provisioning.create_organization(target.engine, "other", "o@other.example").organization
     )
     for each in (target, other):
-        buffered.ingestion.take_samples(each.org, each.version_id, rows(0, 100))
+        buffered.ingestion.ingest_samples(each.org, each.version_id, rows(0, 100))
 
     with running(ingest.run, buffered):
         assert eventually(lambda: other.samples == 100)
@@ -171,7 +171,7 @@ def test_a_message_of_a_users_own_producer_is_stored(buffered: App, target: Targ
     packed = message_format.pack(target.org.id, "samples", target.version_id, datetime.now(UTC), rows(0, 1), 1)
     door.ensure_topics(buffered.settings.kafka)
     producer = door.Producer(buffered.settings.kafka)
-    producer.send(door.topic(buffered.settings.kafka, "samples"), packed)
+    producer.send(door.topic_name(buffered.settings.kafka, "samples"), packed)
     producer.close()
 
     with running(ingest.run, buffered):
@@ -181,7 +181,7 @@ def test_a_message_of_a_users_own_producer_is_stored(buffered: App, target: Targ
 def test_a_message_that_comes_while_postgresql_is_waited_for_is_kept(kafka: Kafka) -> None:
     door.ensure_topics(kafka)
     producer = door.Producer(kafka)
-    producer.send(door.topic(kafka, "samples"), [b"1", b"2", b"3"])
+    producer.send(door.topic_name(kafka, "samples"), [b"1", b"2", b"3"])
     producer.close()
     found = list[bytes | None]()
     with closing(door.Consumer(kafka, lambda *_: None)) as consumer:
@@ -202,12 +202,12 @@ def test_postgresql_that_goes_away_is_waited_for(
 ) -> None:
     name, connect = target.engine.url.database, f"{server_url.rsplit('/', 1)[0]}/postgres"
     with running(ingest.run, buffered), psycopg.connect(connect, autocommit=True) as admin:
-        buffered.ingestion.take_samples(target.org, target.version_id, rows(0, 100))
+        buffered.ingestion.ingest_samples(target.org, target.version_id, rows(0, 100))
         assert eventually(lambda: target.samples == 100)
         admin.execute(f"alter database {name} allow_connections false".encode())
         admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name])
         admin.execute(f"alter database {name} rename to {name}_away".encode())
-        buffered.ingestion.take_samples(target.org, target.version_id, rows(100, 100))
+        buffered.ingestion.ingest_samples(target.org, target.version_id, rows(100, 100))
         assert eventually(lambda: "waiting: PostgreSQL" in caplog.text)
         admin.execute(f"alter database {name}_away rename to {name}".encode())
         admin.execute(f"alter database {name} allow_connections true".encode())
@@ -219,7 +219,7 @@ def test_postgresql_that_goes_away_is_waited_for(
 
 def test_dead_letters_come_to_a_topic_of_their_own_with_the_reason(buffered: App, target: Target) -> None:
     settings = buffered.settings.kafka
-    samples = door.topic(settings, "samples")
+    samples = door.topic_name(settings, "samples")
     never = message_format.pack(target.org.id, "samples", 999, datetime.now(UTC), rows(0, 1), 1)
     nobody = message_format.pack(4711, "samples", 1, datetime.now(UTC), rows(0, 1), 1)
     door.ensure_topics(settings)
@@ -230,7 +230,7 @@ def test_dead_letters_come_to_a_topic_of_their_own_with_the_reason(buffered: App
         assert eventually(lambda: public(buffered, "select count(*) from dead_letters where sent_at is not null") == 3)
 
     found = dict[bytes, dict[str, bytes]]()
-    with closing(consumer_of(settings, door.topic(settings, door.DEAD))) as consumer:
+    with closing(consumer_of(settings, door.topic_name(settings, door.DEAD_LETTERS))) as consumer:
 
         def has_all() -> bool:
             for message in consumer.consume(10, 0.5):
@@ -247,7 +247,7 @@ def test_dead_letters_come_to_a_topic_of_their_own_with_the_reason(buffered: App
 
 def test_the_lag_is_told_by_partition_and_by_organization(buffered: App, target: Target) -> None:
     provisioning.create_organization(target.engine, "idle", "i@idle.example")
-    buffered.ingestion.take_samples(target.org, target.version_id, rows(0, 500))
+    buffered.ingestion.ingest_samples(target.org, target.version_id, rows(0, 500))
     command = [sys.executable, "-m", "dcmon", "-o", "json", "ingest", "lag", "--longest", "1s"]
 
     def measured() -> tuple[int, dict[str, Any]]:
@@ -269,7 +269,7 @@ def test_the_lag_is_told_by_partition_and_by_organization(buffered: App, target:
 
 def test_a_row_larger_than_kafka_takes_is_quarantined_with_its_beginning(buffered: App, target: Target) -> None:
     large = rows(60, 1)[0].replace(b'"j0"', b'"' + b"j" * 1_100_000 + b'"')
-    buffered.ingestion.take_samples(target.org, target.version_id, [*rows(0, 60), large])
+    buffered.ingestion.ingest_samples(target.org, target.version_id, [*rows(0, 60), large])
 
     with running(ingest.run, buffered):
         assert eventually(lambda: target.samples > 0)
@@ -284,7 +284,7 @@ def test_a_row_larger_than_kafka_takes_is_quarantined_with_its_beginning(buffere
 def test_a_message_larger_than_kafka_takes_is_refused_before_anything_is_sent(buffered: App) -> None:
     producer = door.Producer(buffered.settings.kafka)
     with closing(producer), pytest.raises(TooLarge, match="Nothing was sent"):
-        producer.send(door.topic(buffered.settings.kafka, "samples"), [b"{}", b"x" * 1_100_000])
+        producer.send(door.topic_name(buffered.settings.kafka, "samples"), [b"{}", b"x" * 1_100_000])
 
 
 def test_without_a_broker_nothing_is_acknowledged(buffered: App, target: Target) -> None:
@@ -293,7 +293,7 @@ def test_without_a_broker_nothing_is_acknowledged(buffered: App, target: Target)
         App(buffered.settings.model_copy(update={"kafka": away}), buffered.output) as app,
         pytest.raises(Unreachable, match="Kafka"),
     ):
-        app.ingestion.take_samples(target.org, target.version_id, rows(0, 1))
+        app.ingestion.ingest_samples(target.org, target.version_id, rows(0, 1))
 
 
 def test_the_ingest_worker_says_when_it_is_not_needed(app: App, target: Target) -> None:

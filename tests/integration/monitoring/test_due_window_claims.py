@@ -29,7 +29,7 @@ def watch(app: App, target: Target, frequency: Frequency = Frequency.DAY) -> int
 
 def log(app: App, target: Target, count: int) -> None:
     """A sample each 30 seconds."""
-    app.ingestion.take_samples(target.org, target.version_id, rows(0, count))
+    app.ingestion.ingest_samples(target.org, target.version_id, rows(0, count))
 
 
 def stored(target: Target) -> list[tuple[datetime, int]]:

@@ -148,7 +148,7 @@ def test_each_version_is_compared_with_its_own_past_and_has_its_own_results(app:
         log_day(app, target, number)
     for number in (2, 3):
         renamed = [row.replace(b'"_dc_sample_id": "', b'"_dc_sample_id": "b') for row in rows(number, 40, 250)]
-        app.ingestion.take_samples(target.org, other, renamed)
+        app.ingestion.ingest_samples(target.org, other, renamed)
     settle(app, target)
     found = {(each.version_id, each.window_start): each for each in stored(app, target)}
     assert found[other, day(2).start].state == "NO_DATA"
@@ -165,7 +165,7 @@ def test_labels_that_come_late_to_the_earlier_window_count_for_checks_on_labels(
 
     def label(number: int, first: int, last: int) -> None:
         said = [{"_dc_sample_id": f"{number}/{each}", "_dc_label": str(each % 2)} for each in range(first, last)]
-        app.ingestion.take_labels(target.org, target.model_id, [json.dumps(each).encode() for each in said])
+        app.ingestion.ingest_labels(target.org, target.model_id, [json.dumps(each).encode() for each in said])
 
     for number, many in ((0, 30), (1, 60), (2, 60)):
         label(number, 0, many)
@@ -196,7 +196,7 @@ def test_the_time_zone_decides_which_hours_are_the_day_before(app: App, target: 
         ).encode()
         for number, time in enumerate(times) for each in range(10)
     ]  # fmt: skip
-    app.ingestion.take_samples(target.org, target.version_id, made)
+    app.ingestion.ingest_samples(target.org, target.version_id, made)
     settle(app, target)
     found = {each.window_end: each for each in stored(app, target)}
     monday = found[datetime(2026, 3, 30, 22, tzinfo=UTC)]
@@ -206,7 +206,7 @@ def test_the_time_zone_decides_which_hours_are_the_day_before(app: App, target: 
 
 def label(app: App, target: Target, number: int, first: int, last: int) -> None:
     said = [{"_dc_sample_id": f"{number}/{each}", "_dc_label": str(each % 2)} for each in range(first, last)]
-    app.ingestion.take_labels(target.org, target.model_id, [json.dumps(each).encode() for each in said])
+    app.ingestion.ingest_labels(target.org, target.model_id, [json.dumps(each).encode() for each in said])
 
 
 def test_a_first_evaluation_waits_for_the_labels_of_the_window_that_it_is_compared_with(

@@ -13,9 +13,9 @@ from dcmon import db, errors
 from dcmon.alerting import backtest, baselines, rules
 from dcmon.app import App
 from dcmon.db.tables.org import Alert, AlertRule, Check, Monitor, Result, Version
-from dcmon.ingestion import corrections, labels, pipeline
-from dcmon.ingestion.quarantine import Chosen
-from dcmon.ingestion.row_batch import Delivery
+from dcmon.ingestion import corrections, store
+from dcmon.ingestion.quarantine import QuarantineFilter
+from dcmon.ingestion.row_batch import RowBatch
 from dcmon.jobs import evaluate, schedule
 from dcmon.monitoring import due_windows as due
 from dcmon.monitoring import (
@@ -75,8 +75,8 @@ def row(number: int, time: datetime, **other: Any) -> bytes:
 def log(target: Target, rows: Sequence[bytes], logged_at: datetime) -> None:
     """Log rows as if they had been received then."""
     with db.org_session(target.engine, target.org) as session:
-        delivery = Delivery(rows, logged_at, f"test/{logged_at.isoformat()}")  # type: ignore[arg-type]
-        pipeline.store_samples(session, target.org, target.version_id, [delivery])
+        delivery = RowBatch(rows, logged_at, f"test/{logged_at.isoformat()}")  # type: ignore[arg-type]
+        store.store_samples(session, target.org, target.version_id, [delivery])
 
 
 def log_hours(target: Target, counts: dict[int, int]) -> None:
@@ -260,7 +260,7 @@ def test_what_is_dropped_or_mended_leaves_the_count(target: Target) -> None:
     evaluate_due(target)
     assert found(target)[4] == {"quarantined": 5.0}
 
-    corrections.drop(target.engine, target.org, Chosen(model="credit"), "me")
+    corrections.drop_quarantined(target.engine, target.org, QuarantineFilter(model="credit"), "me")
     evaluate_due(target)
 
     assert found(target)[4] == {"quarantined": 0.0}
@@ -295,7 +295,7 @@ def test_labels_are_waited_for_as_by_checks_on_labels(target: Target) -> None:
 
     with db.org_session(target.engine, target.org) as session:
         rows = [json.dumps({"_dc_sample_id": f"s{5000 + each}", "_dc_label": 1}).encode() for each in range(4)]
-        labels.take(session, models.get(session, target.model_id), [Delivery(rows, now(), "labels")])  # type: ignore[arg-type]
+        store.restore_labels(session, models.get(session, target.model_id), [RowBatch(rows, now(), "labels")])  # type: ignore[arg-type]
     evaluate_due(target)
     assert found(target)[5] == {"label ratio": 1.0}
     assert 3 not in found(target)

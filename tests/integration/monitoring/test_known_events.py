@@ -122,13 +122,13 @@ def log(app: App, org: Organization, model_id: int, version_id: int, february: p
     for start in range(0, len(february), 4000):
         part = february.iloc[start : start + 4000]
         samples = list(encoded(part))
-        app.ingestion.take_samples(org, version_id, [json.dumps(row).encode() for row in samples])
+        app.ingestion.ingest_samples(org, version_id, [json.dumps(row).encode() for row in samples])
         labels = [
             json.dumps({"_dc_sample_id": row["_dc_sample_id"], "_dc_label": label}).encode()
             for row, label in zip(samples, part["late"], strict=True)
             if label is not None
         ]
-        app.ingestion.take_labels(org, model_id, labels)
+        app.ingestion.ingest_labels(org, model_id, labels)
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from dcmon.app import App
 from dcmon.db import work_queue
 from dcmon.db.tables.org import Alert, Notification, Version
 from dcmon.embedded.supervisor import environment
-from dcmon.ingestion import samples
-from dcmon.ingestion.row_batch import Delivery
+from dcmon.ingestion import store
+from dcmon.ingestion.row_batch import RowBatch
 from dcmon.jobs import evaluate, notify
 from dcmon.monitoring import model_checks, monitors
 from dcmon.monitoring.monitor_spec import MonitorSpec
@@ -65,7 +65,9 @@ def log(app: App, target: Target, first: datetime) -> None:
                 }).encode()
                 for number, time in enumerate(times)
             ]  # fmt: skip
-            samples.take(session, model, version, [Delivery(rows, times[-1] + timedelta(minutes=1), f"day {day}")])
+            store.restore_samples(
+                session, model, version, [RowBatch(rows, times[-1] + timedelta(minutes=1), f"day {day}")]
+            )
     ring(app, target)
 
 
@@ -105,7 +107,7 @@ def test_labels_that_come_three_months_late_revise_each_window_and_tell_of_what_
         assert eventually(lambda: found(target, "NO_DATA", 1) == DAYS + 1), "without labels no window has a value"
         assert target.scalar("select count(*) from alerts") == 0
 
-        told.ingestion.take_labels(target.org, target.model_id, [row for day in range(DAYS) for row in labels(day)])
+        told.ingestion.ingest_labels(target.org, target.model_id, [row for day in range(DAYS) for row in labels(day)])
         assert eventually(lambda: found(target, "OK", 2) == DAYS)
         assert eventually(lambda: len(to.requests) == 1)
         assert eventually(lambda: states(told, target) == ["delivered"])

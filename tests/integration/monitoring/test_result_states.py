@@ -40,7 +40,7 @@ def found(app: App, target: Target, version_id: int) -> dict[str, tuple[str, str
 
 def label(app: App, target: Target, values: dict[int, str]) -> None:
     said = [{"_dc_sample_id": f"0/{each}", "_dc_label": value} for each, value in values.items()]
-    app.ingestion.take_labels(target.org, target.model_id, [json.dumps(each).encode() for each in said])
+    app.ingestion.ingest_labels(target.org, target.model_id, [json.dumps(each).encode() for each in said])
 
 
 def test_each_impossible_value_is_a_state_with_its_reason_and_is_not_tried_again(app: App, target: Target) -> None:

@@ -72,13 +72,13 @@ def log(app: App, org: Organization, model_id: int, version_id: int, world: Worl
         for number, row in enumerate(found)
     ]
     samples.append({**samples[0], "_dc_sample_id": "next", "_dc_time": (START + timedelta(days=1)).isoformat()})
-    app.ingestion.take_samples(org, version_id, [json.dumps(each).encode() for each in samples])
+    app.ingestion.ingest_samples(org, version_id, [json.dumps(each).encode() for each in samples])
     labels = [
         {"_dc_sample_id": f"s{number}", LABEL: plain_value(label)}
         for number, label in enumerate(world.current[LABEL])
         if plain_value(label) is not None
     ]
-    app.ingestion.take_labels(org, model_id, [json.dumps(each).encode() for each in labels])
+    app.ingestion.ingest_labels(org, model_id, [json.dumps(each).encode() for each in labels])
 
 
 def build(app: App, org: Organization, place: Place, world: World) -> dict[int, Case]:

@@ -60,8 +60,8 @@ def logged(app: App, org: Organization, rows: Sequence[dict[str, Any]]) -> int:
         samples.append(json.dumps(own).encode())
         if number % 3:
             labels.append(json.dumps({"_dc_sample_id": sample_id, "_dc_label": "1"}).encode())
-    app.ingestion.take_samples(org, version_id, samples)
-    app.ingestion.take_labels(org, model_id, labels)
+    app.ingestion.ingest_samples(org, version_id, samples)
+    app.ingestion.ingest_labels(org, model_id, labels)
     return version_id
 
 

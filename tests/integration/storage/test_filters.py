@@ -101,9 +101,9 @@ def filled(app: App, org: Organization) -> tuple[int, int]:
         names = [*COLUMNS, PREDICTION, LABEL]
         table = [[{**each, LABEL: LABELS[each["_dc_sample_id"]]}[name] for name in names] for each in ROWS]
         lifecycle.append_reference(session, model, version, json.dumps({"columns": names, "data": table}).encode())
-    app.ingestion.take_samples(org, version_id, [json.dumps(each).encode() for each in ROWS])
+    app.ingestion.ingest_samples(org, version_id, [json.dumps(each).encode() for each in ROWS])
     said = [{"_dc_sample_id": name, LABEL: label} for name, label in LABELS.items()]
-    app.ingestion.take_labels(org, model_id, [json.dumps(each).encode() for each in said])
+    app.ingestion.ingest_labels(org, model_id, [json.dumps(each).encode() for each in said])
     return model_id, version_id
 
 

@@ -12,9 +12,9 @@ from sqlalchemy import Engine, text
 from dcmon import db
 from dcmon.db import Organization
 from dcmon.ingestion import audit, audit_reader, offsets
-from dcmon.ingestion.audit import Floors, Tally
-from dcmon.ingestion.offsets import Seek, Settled
-from dcmon.ingestion.pipeline import Direct
+from dcmon.ingestion.audit import LedgerSummary, SharedState
+from dcmon.ingestion.intake import Direct
+from dcmon.ingestion.offsets import LastSeek, OffsetCommit
 from dcmon.storage import ledger
 from dcmon.storage.ledger import Outcome
 from tests.helpers.examples import examples
@@ -28,12 +28,12 @@ def logged(engine: Engine, target: Target) -> Target:
     """Five requests of samples and two of labels, of ten days ago; and one of today."""
     take = Direct(engine)
     for number in range(5):
-        take.take_samples(target.org, target.version_id, [Raw(row) for row in rows(10 * number, 12)])
+        take.ingest_samples(target.org, target.version_id, [Raw(row) for row in rows(10 * number, 12)])
     for number in range(2):
-        take.take_labels(target.org, target.model_id, [Raw(row) for row in labels(10 * number, 10)])
+        take.ingest_labels(target.org, target.model_id, [Raw(row) for row in labels(10 * number, 10)])
     with db.org_session(engine, target.org) as session:
         session.execute(text("update batches set created_at = created_at - interval '10 days'"))
-    take.take_samples(target.org, target.version_id, [Raw(row) for row in rows(100, 1)])
+    take.ingest_samples(target.org, target.version_id, [Raw(row) for row in rows(100, 1)])
     return target
 
 
@@ -58,7 +58,7 @@ def test_what_is_folded_is_not_folded_again(logged: Target) -> None:
 
 def test_the_audit_adds_up_after_folding(logged: Target, org: Organization) -> None:
     fold(logged)
-    assert [finding for each in audit_reader.examine(logged.engine, [org]) for finding in each.findings] == []
+    assert [finding for each in audit_reader.run_audit(logged.engine, [org]) for finding in each.findings] == []
 
 
 moves = st.lists(
@@ -85,9 +85,9 @@ def test_lines_that_moved_offsets_are_folded_and_tell_the_audit_the_same(
             place = TOPIC[0], partition
             if action == "seek":
                 at[partition] -= min(count, at[partition])
-                ledger.seek(session, ledger.Span(place, at[partition] + count, at[partition], 0))
+                ledger.seek(session, ledger.OffsetMove(place, at[partition] + count, at[partition], 0))
             else:
-                span = ledger.Span(place, at[partition], at[partition] + count, count)
+                span = ledger.OffsetMove(place, at[partition], at[partition] + count, count)
                 for version in sorted(versions):
                     outcome = Outcome(taken=count, stored=count - 1, duplicates=1)
                     ledger.enter(session, "samples", "topic", outcome, model_id=1, version_id=version, spans=[span])
@@ -95,10 +95,10 @@ def test_lines_that_moved_offsets_are_folded_and_tell_the_audit_the_same(
             session.execute(text("update batches set created_at = :day where created_at > :day"), {"day": day})
             day += timedelta(days=days)
 
-    def read() -> Tally:
+    def read() -> LedgerSummary:
         with db.org_session(target.engine, target.org) as session:
-            floors = Floors(floors={(TOPIC[0], partition): offset for partition, offset in enumerate(at)})
-            found = audit.tally(audit_reader._lines(session), floors)
+            floors = SharedState(floors={(TOPIC[0], partition): offset for partition, offset in enumerate(at)})
+            found = audit.summarize(audit_reader._lines(session), floors)
         for chain in found.chains.values():
             chain.group = None  # which lines were of one transaction
         return found
@@ -117,7 +117,7 @@ def test_lines_that_moved_offsets_are_folded_and_tell_the_audit_the_same(
 def test_lines_of_today_are_not_folded(target: Target) -> None:
     with db.org_session(target.engine, target.org) as session:
         for first in (0, 10):
-            span = ledger.Span(TOPIC, first, first + 10, 10)
+            span = ledger.OffsetMove(TOPIC, first, first + 10, 10)
             ledger.enter(session, "samples", "topic", Outcome(taken=0), model_id=1, version_id=1, spans=[span])
         assert ledger.fold_moves(session, datetime.now(UTC)) == 0
 
@@ -125,10 +125,12 @@ def test_lines_of_today_are_not_folded(target: Target) -> None:
 def test_old_spans_become_one_that_ends_where_the_last_did(engine: Engine, target: Target) -> None:
     with db.public_session(engine) as session:
         for first in range(0, 50, 10):
-            read = Settled(first, first + 10, Seek(), first == 0, {target.org.id: [first, first + 1]}, [first + 2])
-            offsets.settle(session, TOPIC, read)
+            read = OffsetCommit(
+                first, first + 10, LastSeek(), first == 0, {target.org.id: [first, first + 1]}, [first + 2]
+            )
+            offsets.commit(session, TOPIC, read)
     with db.public_session(engine) as session:
-        assert offsets.fold(session, datetime.now(UTC) + timedelta(seconds=1)) == 4
+        assert offsets.compact(session, datetime.now(UTC) + timedelta(seconds=1)) == 4
     with db.public_session(engine) as session:
         (span,) = session.execute(text("select first_offset, next_offset, messages, dead from ingest_spans")).all()
     assert tuple(span) == (0, 50, {str(target.org.id): 10}, 5)
@@ -137,7 +139,7 @@ def test_old_spans_become_one_that_ends_where_the_last_did(engine: Engine, targe
 def test_spans_before_a_seek_stay(engine: Engine) -> None:
     with db.public_session(engine) as session:
         for first in (0, 10):
-            offsets.settle(session, TOPIC, Settled(first, first + 10, Seek(), first == 0, {}, []))
+            offsets.commit(session, TOPIC, OffsetCommit(first, first + 10, LastSeek(), first == 0, {}, []))
         offsets.seek(session, TOPIC, 5, "ops")
     with db.public_session(engine) as session:
-        assert offsets.fold(session, datetime.now(UTC) + timedelta(seconds=1)) == 0
+        assert offsets.compact(session, datetime.now(UTC) + timedelta(seconds=1)) == 0

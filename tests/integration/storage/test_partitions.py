@@ -6,7 +6,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from dcmon.db import Organization
-from dcmon.ingestion.pipeline import Direct
+from dcmon.ingestion.intake import Direct
 from dcmon.storage import sample_tables
 from tests.integration.conftest import Target, labels, new_target, rows
 
@@ -28,8 +28,8 @@ def decades(engine: Engine, org: Organization) -> Target:
         for month in range(MONTHS)
         for row in rows(month, 1)
     ]
-    Direct(engine).take_samples(org, target.version_id, sent)
-    Direct(engine).take_labels(org, target.model_id, [Raw(row) for row in labels(0, MONTHS)])
+    Direct(engine).ingest_samples(org, target.version_id, sent)
+    Direct(engine).ingest_labels(org, target.model_id, [Raw(row) for row in labels(0, MONTHS)])
     return target
 
 

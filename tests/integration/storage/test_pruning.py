@@ -20,8 +20,8 @@ from dcmon.checks.dataset_schema import Value
 from dcmon.db import migrations
 from dcmon.db.tables.org import Baseline, Silence, Version, Webhook
 from dcmon.embedded.supervisor import environment
-from dcmon.ingestion import pipeline
-from dcmon.ingestion.row_batch import Delivery
+from dcmon.ingestion import store
+from dcmon.ingestion.row_batch import RowBatch
 from dcmon.jobs import prune
 from dcmon.monitoring import elapsed_windows, lifecycle, model_checks, monitors, results
 from dcmon.monitoring.monitor_spec import MonitorSpec
@@ -53,12 +53,12 @@ def spread(count: int, first: datetime = datetime(2026, 1, 10, tzinfo=UTC), last
 
 def take(target: Target, rows: Sequence[bytes], logged_at: datetime = NOW, source: str = "s") -> None:
     with db.org_session(target.engine, target.org) as session:
-        pipeline.store_samples(session, target.org, target.version_id, [Delivery(rows, logged_at, source)])
+        store.store_samples(session, target.org, target.version_id, [RowBatch(rows, logged_at, source)])
 
 
-def take_labels(target: Target, rows: Sequence[bytes], logged_at: datetime = NOW) -> None:
+def ingest_labels(target: Target, rows: Sequence[bytes], logged_at: datetime = NOW) -> None:
     with db.org_session(target.engine, target.org) as session:
-        pipeline.store_labels(session, target.model_id, [Delivery(rows, logged_at, f"l{logged_at}")])
+        store.store_labels(session, target.model_id, [RowBatch(rows, logged_at, f"l{logged_at}")])
 
 
 def pruned(target: Target, terms: Terms = TERMS, **changes: Any) -> dict[str, int]:
@@ -100,9 +100,9 @@ def require_agreement(target: Target) -> None:
 
 def test_a_prune_takes_out_whole_months_and_what_a_dry_run_counted(target: Target) -> None:
     take(target, spread(1000))
-    take_labels(target, [label(number) for number in range(1000)])
-    take_labels(target, [label(number) for number in range(2000, 2010)], NOW - timedelta(days=90))
-    take_labels(target, [label(number) for number in range(3000, 3005)])
+    ingest_labels(target, [label(number) for number in range(1000)])
+    ingest_labels(target, [label(number) for number in range(2000, 2010)], NOW - timedelta(days=90))
+    ingest_labels(target, [label(number) for number in range(3000, 3005)])
     take(target, [b"{}", b"null"], NOW - timedelta(days=90), "bad and old")
     take(target, [b"[]"], NOW, "bad")
     counted = expected(target)
@@ -154,7 +154,7 @@ def test_a_prune_that_stops_anywhere_is_finished_by_the_next(target: Target, mon
     monkeypatch.setattr(pruning, "ROWS_AT_ONCE", 50)
     rows = spread(300)
     take(target, rows)
-    take_labels(target, [label(number) for number in range(300)])
+    ingest_labels(target, [label(number) for number in range(300)])
     whole, done = expected(target), list[int]()
 
     def is_over() -> bool:
@@ -321,7 +321,7 @@ def test_ingestion_and_pruning_beside_each_other_lose_and_double_nothing(target:
             for number, batch in enumerate(batches[part::2]):
                 # The organization's row says nothing of a retention: the months that are taken off fill again.
                 take(target, batch, NOW, f"{part}/{number}")
-                take_labels(target, [label(int(json.loads(each)["_dc_sample_id"][1:])) for each in batch])
+                ingest_labels(target, [label(int(json.loads(each)["_dc_sample_id"][1:])) for each in batch])
                 ready.set()
         except BaseException as error:
             failed.append(error)

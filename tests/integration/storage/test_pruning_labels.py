@@ -13,7 +13,7 @@ from dcmon.ingestion import audit_reader
 from dcmon.ingestion.audit import Finding
 from dcmon.storage import pruning, versions
 from tests.integration.conftest import Target
-from tests.integration.storage.test_pruning import NOW, held, label, pruned, require_agreement, row, take, take_labels
+from tests.integration.storage.test_pruning import NOW, held, ingest_labels, label, pruned, require_agreement, row, take
 
 JANUARY = datetime(2026, 1, 10, tzinfo=UTC)
 EARLY = JANUARY + timedelta(days=1)  # when the rows were logged: young then
@@ -37,7 +37,7 @@ def prune_some(target: Target, calls: int) -> None:
 
 
 def found(target: Target) -> list[Finding]:
-    public, org = audit_reader.examine(target.engine, [target.org])
+    public, org = audit_reader.run_audit(target.engine, [target.org])
     assert org.left_out is None
     return [*public.findings, *org.findings]
 
@@ -51,12 +51,12 @@ def waiting(target: Target) -> int:
 def test_a_label_that_comes_in_between_is_no_difference_and_waits_for_its_sample(target: Target) -> None:
     take(target, [*january(0, 60), row(100, NOW)], EARLY)
     take(target, [row(100, NOW)])
-    take_labels(target, said(0, 30))
+    ingest_labels(target, said(0, 30))
     prune_some(target, 1)
     assert held(target)["left"] == 1
     assert found(target) == []
 
-    take_labels(target, said(20, 50), NOW + timedelta(seconds=1))
+    ingest_labels(target, said(20, 50), NOW + timedelta(seconds=1))
     assert found(target) == []
     pruned(target)
 
@@ -76,10 +76,10 @@ def test_a_quarter_of_an_hour_that_is_made_anew_counts_its_own_labels_alone(targ
 
     again = [row(200 + number, JANUARY + timedelta(minutes=number)) for number in range(10)]
     if label_first:
-        take_labels(target, said(0, 8))
+        ingest_labels(target, said(0, 8))
     take(target, again, EARLY)
     assert found(target) == []
-    take_labels(target, [*said(5, 15), *said(200, 204)], NOW + timedelta(seconds=1))
+    ingest_labels(target, [*said(5, 15), *said(200, 204)], NOW + timedelta(seconds=1))
     assert found(target) == []
     prune_some(target, 3)
     assert found(target) == []
@@ -92,12 +92,12 @@ def test_the_audit_agrees_whatever_comes_between_two_steps_of_a_prune(
     monkeypatch.setattr(pruning, "ROWS_AT_ONCE", 10)
     random, logged = Random(seed), (NOW + timedelta(seconds=second) for second in count())
     take(target, january(0, 60), EARLY)
-    take_labels(target, said(0, 60))
+    ingest_labels(target, said(0, 60))
     for _ in range(14):
         match random.randrange(4):
             case 0:
                 first = random.randrange(60)
-                take_labels(target, said(first, first + 20), next(logged))
+                ingest_labels(target, said(first, first + 20), next(logged))
             case 1:
                 first = random.randrange(50)
                 take(target, january(first, first + 10), EARLY + timedelta(seconds=random.randrange(60)))
@@ -113,7 +113,7 @@ def test_the_audit_agrees_whatever_comes_between_two_steps_of_a_prune(
 def test_what_somebody_else_changed_is_found_while_a_month_is_pruned(target: Target) -> None:
     take(target, january(0, 60), EARLY)
     take(target, [row(number, NOW - timedelta(minutes=number)) for number in range(100, 160)])
-    take_labels(target, said(100, 160))
+    ingest_labels(target, said(100, 160))
     prune_some(target, 1)
     assert found(target) == []
     with db.org_session(target.engine, target.org) as session:

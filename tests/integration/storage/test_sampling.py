@@ -125,7 +125,7 @@ def test_more_rows_elsewhere_change_nothing(app: App, target: Target) -> None:
              "_dc_prediction": "0", "age": number, "job": "x"}
             for number in range(first, first + count)
         ]  # fmt: skip
-        app.ingestion.take_samples(target.org, target.version_id, [json.dumps(each).encode() for each in rows])
+        app.ingestion.ingest_samples(target.org, target.version_id, [json.dumps(each).encode() for each in rows])
 
     def ages(limit: int) -> list[float]:
         with app.org(target.org) as session:

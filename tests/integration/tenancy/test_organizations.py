@@ -99,9 +99,9 @@ def test_an_organization_can_not_see_the_public_tables_nor_anothers(engine: Engi
     with db.org_session(engine, other) as session:
         assert session.scalar(text("select count(*) from models")) == 0
     second = new_target(engine, other)
-    from dcmon.ingestion.pipeline import Direct
+    from dcmon.ingestion.intake import Direct
 
-    Direct(engine).take_samples(other, second.version_id, rows(0, 10))
+    Direct(engine).ingest_samples(other, second.version_id, rows(0, 10))
     assert (target.samples, second.samples) == (0, 10)
 
 
@@ -116,9 +116,9 @@ def test_a_failed_transaction_leaves_the_connection_outside_of_the_organization(
 
 
 def test_what_is_to_be_deleted_is_counted_and_then_gone(engine: Engine, target: Target) -> None:
-    from dcmon.ingestion.pipeline import Direct
+    from dcmon.ingestion.intake import Direct
 
-    Direct(engine).take_samples(target.org, target.version_id, rows(0, 10))
+    Direct(engine).ingest_samples(target.org, target.version_id, rows(0, 10))
     assert provisioning.extent(engine, target.org) == {"models": 1, "versions": 1, "samples": 10, "alerts": 0}
 
     provisioning.delete_organization(engine, target.org)

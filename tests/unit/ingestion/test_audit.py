@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcmon.ingestion import audit
-from dcmon.ingestion.audit import Finding, Floors, Holding, Holdings, Line, Span
+from dcmon.ingestion.audit import CommitRecord, Finding, LedgerLine, OrganizationState, SharedState, VersionState
 from tests.helpers.examples import examples
 
 TOPIC = uuid.UUID(int=7)
@@ -23,10 +23,10 @@ EMPTY = dict.fromkeys(("messages", "taken", "stored", "duplicates", "quarantined
 class World:
     """Two partitions, three organizations, and workers that crash between an organization's commit and the floor's."""
 
-    lines: dict[int, list[Line]] = field(default_factory=lambda: {org: [] for org in ORGS})
+    lines: dict[int, list[LedgerLine]] = field(default_factory=lambda: {org: [] for org in ORGS})
     stands: dict[tuple[int, int], int] = field(default_factory=dict)
     followed: dict[tuple[int, int], int] = field(default_factory=dict)
-    spans: list[Span] = field(default_factory=list)
+    spans: list[CommitRecord] = field(default_factory=list)
     floors: dict[int, int] = field(default_factory=dict)
     parked: dict[int, list[tuple[int, int]]] = field(default_factory=lambda: {org: [] for org in ORGS})
     dead: set[tuple[int, int]] = field(default_factory=set)
@@ -44,7 +44,7 @@ class World:
     def line(self, org: int, action: str, kind: str, version: int | None, **values: object) -> None:
         own: dict[str, object] = {**EMPTY, "partition": None, "first_offset": None, "next_offset": None, **values}
         model = None if action == "seek" else MODEL
-        self.lines[org].append(Line(self.next_id(), action, kind, model, version, **own))  # type: ignore[arg-type]
+        self.lines[org].append(LedgerLine(self.next_id(), action, kind, model, version, **own))  # type: ignore[arg-type]
 
     def store(self, org: int, partition: int, offsets: Sequence[int], *, follows: bool = True) -> None:
         """What an organization's transaction does with messages."""
@@ -92,7 +92,7 @@ class World:
         counts = Counter(log[offset] for offset in batch if log[offset])
         self.dead |= {(partition, offset) for offset in batch if not log[offset]}
         dead = sum(not log[offset] for offset in batch)
-        self.spans.append(Span(self.next_id(), "ingest", (TOPIC, partition), first, len(log), counts, dead))
+        self.spans.append(CommitRecord(self.next_id(), "ingest", (TOPIC, partition), first, len(log), counts, dead))
         for org in waits:
             self.parked[org] += [(partition, offset) for offset in batch if log[offset] == org]
         self.floors[partition] = len(log)
@@ -108,7 +108,7 @@ class World:
         if partition in self.floors and not any(self.parked.values()):
             stands = self.floors[partition]
             to = int(stands * share)
-            self.spans.append(Span(self.next_id(), "seek", (TOPIC, partition), stands, to, {}, 0))
+            self.spans.append(CommitRecord(self.next_id(), "seek", (TOPIC, partition), stands, to, {}, 0))
             self.floors[partition] = to
 
     def correct(self, org: int, action: str) -> None:
@@ -134,18 +134,18 @@ class World:
                 found[line.kind, line.model_id, line.version_id] += line.quarantined
         return found
 
-    def public(self) -> Floors:
+    def public(self) -> SharedState:
         parked = {(org, (TOPIC, part)): 0 for org in ORGS for part in (0, 1)}
         for org, mine in self.parked.items():
             for part, _ in mine:
                 parked[org, (TOPIC, part)] += 1
         dead = {(TOPIC, part): sorted(offset for at, offset in self.dead if at == part) for part in (0, 1)}
-        return Floors(self.spans, {(TOPIC, part): floor for part, floor in self.floors.items()}, parked, dead)
+        return SharedState(self.spans, {(TOPIC, part): floor for part, floor in self.floors.items()}, parked, dead)
 
-    def holdings(self, org: int) -> Holdings:
+    def holdings(self, org: int) -> OrganizationState:
         stored = self.stored(org)
         versions = [
-            Holding(
+            VersionState(
                 each,
                 f"m/{each}",
                 stored[each],
@@ -164,7 +164,7 @@ class World:
             (TOPIC, part): (stands, self.followed.get((mine, part), 0))
             for (mine, part), stands in self.stands.items() if mine == org
         }  # fmt: skip
-        return Holdings(versions, {MODEL: "m"}, +self.quarantined(org), offsets)
+        return OrganizationState(versions, {MODEL: "m"}, +self.quarantined(org), offsets)
 
 
 PARTITIONS, CHOSEN = st.integers(0, 1), st.sampled_from(ORGS)
@@ -185,12 +185,12 @@ def history(steps: Sequence[tuple[object, ...]]) -> World:
 
 
 def findings(
-    world: World, lines: Mapping[int, Sequence[Line]] | None = None, public: Floors | None = None
+    world: World, lines: Mapping[int, Sequence[LedgerLine]] | None = None, public: SharedState | None = None
 ) -> list[Finding]:
     floors = public or world.public()
     found = audit.judge_public(floors)
     for org in ORGS:
-        told = audit.tally((lines or world.lines)[org], floors)
+        told = audit.summarize((lines or world.lines)[org], floors)
         found += audit.judge_organization(org, told, world.holdings(org))
     return found
 
@@ -308,14 +308,14 @@ def test_a_table_that_holds_other_rows_is_found(name: str, check: str) -> None:
     there = world.holdings(1)
     one, *others = there.versions
     changed = replace(there, versions=[replace(one, **{name: getattr(one, name) + 1}), *others])
-    found = audit.judge_organization(1, audit.tally(world.lines[1], world.public()), changed)
+    found = audit.judge_organization(1, audit.summarize(world.lines[1], world.public()), changed)
     assert check in {finding.check for finding in found}
     assert {finding.where for finding in found} == {one.name}
 
 
 def test_a_quarantined_row_that_is_gone_is_found_and_one_of_a_deleted_version_is_not_missed() -> None:
     world = settled()
-    there, told = world.holdings(1), audit.tally(world.lines[1], world.public())
+    there, told = world.holdings(1), audit.summarize(world.lines[1], world.public())
     found = audit.judge_organization(1, told, replace(there, quarantined={}))
     assert [finding.check for finding in found] == ["quarantine"]
     deleted = replace(there, versions=[each for each in there.versions if each.version_id == 11], quarantined={})
@@ -324,6 +324,6 @@ def test_a_quarantined_row_that_is_gone_is_found_and_one_of_a_deleted_version_is
 
 def test_an_offset_or_a_floor_without_lines_is_found() -> None:
     world = settled()
-    there, told = world.holdings(1), audit.tally([], world.public())
+    there, told = world.holdings(1), audit.summarize([], world.public())
     assert "offsets" in {finding.check for finding in audit.judge_organization(1, told, there)}
-    assert audit.judge_public(Floors(floors={(TOPIC, 0): 5})) != []
+    assert audit.judge_public(SharedState(floors={(TOPIC, 0): 5})) != []

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcmon.ingestion.json_splitter import Unbalanced, elements
+from dcmon.ingestion.json_splitter import UnbalancedJson, split_array
 
 values = st.recursive(
     st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(),
@@ -20,7 +20,7 @@ values = st.recursive(
 @given(st.lists(values), st.booleans(), st.sampled_from([None, 1]))
 def test_the_elements_are_those_of_a_decoder(given_: list[Any], ascii_: bool, indent: int | None) -> None:
     body = json.dumps(given_, ensure_ascii=ascii_, indent=indent).encode()
-    found, end = elements(body)
+    found, end = split_array(body)
     assert [json.loads(bytes(each)) for each in found] == given_
     assert end == len(body)
 
@@ -29,15 +29,15 @@ def test_the_elements_are_those_of_a_decoder(given_: list[Any], ascii_: bool, in
 def test_an_element_that_is_no_json_leaves_its_neighbours_alone(given_: list[Any], at: int, odd: str) -> None:
     parts = [json.dumps(each) for each in given_]
     parts.insert(at, f'{{"a": {odd}}}')
-    found, _ = elements(("[" + ",".join(parts) + "]").encode())
+    found, _ = split_array(("[" + ",".join(parts) + "]").encode())
     assert [bytes(each).decode() for each in found] == parts
 
 
 @given(st.binary(max_size=60))
 def test_any_bytes_are_elements_or_unbalanced(body: bytes) -> None:
     try:
-        found, end = elements(b"[" + body)
-    except Unbalanced:
+        found, end = split_array(b"[" + body)
+    except UnbalancedJson:
         return
     assert end <= len(body) + 1
     assert all(isinstance(each, msgspec.Raw) and bytes(each).strip() for each in found)
@@ -45,11 +45,11 @@ def test_any_bytes_are_elements_or_unbalanced(body: bytes) -> None:
 
 @pytest.mark.parametrize("body", [b"[", b'["', b"[1,]", b"[,1]", b"[{]}", b'[{"a": 1]', b"[1,,2]"])
 def test_what_does_not_match_is_unbalanced(body: bytes) -> None:
-    with pytest.raises(Unbalanced):
-        elements(body)
+    with pytest.raises(UnbalancedJson):
+        split_array(body)
 
 
 def test_a_very_deep_element_is_one_element() -> None:
     deep = b"[" * 100_000 + b"]" * 100_000
-    found, _ = elements(b"[" + deep + b", 1]")
+    found, _ = split_array(b"[" + deep + b", 1]")
     assert [bytes(each) for each in found] == [deep, b"1"]

@@ -32,7 +32,7 @@ def test_a_message_has_a_bounded_number_of_rows() -> None:
 def test_a_message_has_a_bounded_size_unless_one_row_exceeds_it() -> None:
     row = b'"' + b"x" * 400_000 + b'"'
     assert [len(message_format.unpack(each, NOW).rows) for each in packed(row, row, row)] == [2, 1]
-    assert max(map(len, packed(*[row] * 5))) < kafka.LARGEST
+    assert max(map(len, packed(*[row] * 5))) < kafka.MAX_MESSAGE_BYTES
     assert len(packed(b'"' + b"x" * 2_000_000 + b'"')) == 1
 
 
@@ -83,7 +83,7 @@ def test_the_time_of_receipt_is_never_later_than_kafkas(said: bytes, found: date
     ],
 )
 def test_what_is_no_message_is_said_to_be_unreadable(value: bytes | None) -> None:
-    with pytest.raises(message_format.Unreadable):
+    with pytest.raises(message_format.UnreadableMessage):
         message_format.unpack(value, NOW)
 
 
@@ -117,8 +117,8 @@ def test_a_message_that_begins_like_ours_is_read_to_its_end(rest: bytes) -> None
     """Its beginning says where it goes; whether its rows can be told apart is known when it is settled."""
     value = HEAD + rest + b"]}"
     try:
-        found = message_format.settled(message_format.unpack(value, NOW), value)
-    except message_format.Unreadable:
+        found = message_format.validated(message_format.unpack(value, NOW), value)
+    except message_format.UnreadableMessage:
         with pytest.raises((ValueError, msgspec.DecodeError)):
             msgspec.json.decode(value)
     else:
@@ -129,7 +129,7 @@ def test_a_message_that_begins_like_ours_is_read_to_its_end(rest: bytes) -> None
 
 def test_a_row_that_is_no_json_leaves_the_others_of_its_message_readable() -> None:
     value = packed(b'{"a":1}', b'{"a":NaN}', b'{"a":2}')[0]
-    found = message_format.settled(message_format.unpack(value, NOW), value)
+    found = message_format.validated(message_format.unpack(value, NOW), value)
 
     assert [bytes(row) for row in found.rows] == [b'{"a":1}', b'{"a":NaN}', b'{"a":2}']
 
@@ -138,5 +138,5 @@ def test_how_many_rows_there_are_is_not_believed() -> None:
     value = packed(b"1", b"2", b"3")[0].replace(b'"n":3', b'"n":9')
     message = message_format.unpack(value, NOW)
 
-    assert message.n == 9
-    assert message_format.settled(message, value).n == len(message.rows) == 3
+    assert message.row_count == 9
+    assert message_format.validated(message, value).row_count == len(message.rows) == 3

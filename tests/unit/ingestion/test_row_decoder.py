@@ -13,9 +13,9 @@ from jsonschema import Draft7Validator
 
 from dcmon.errors import InvalidInput
 from dcmon.ingestion import raw_rows
-from dcmon.ingestion.raw_rows import LONGEST_ROW, Raw, RowArray, carried, split
-from dcmon.ingestion.row_decoder import Rejected, Shape
-from dcmon.ingestion.row_types import label_shape, reference_shape, sample_shape
+from dcmon.ingestion.raw_rows import MAX_ROW_BYTES, Raw, RowArray, split_rows, truncate_long_rows
+from dcmon.ingestion.row_decoder import RejectedRow, RowType
+from dcmon.ingestion.row_types import label_row_type, reference_row_type, sample_row_type
 from dcmon.storage import columns
 from dcmon.storage.columns import Columns
 
@@ -31,8 +31,8 @@ GOOD: dict[str, Any] = {
 }  # fmt: skip
 
 
-def decode(row: object, shape: Shape | None = None) -> dict[str, Any]:
-    shape = shape or sample_shape(COLUMNS)
+def decode(row: object, shape: RowType | None = None) -> dict[str, Any]:
+    shape = shape or sample_row_type(COLUMNS)
     raw = row if isinstance(row, bytes) else json.dumps(row).encode()
     return dict(zip(shape.names, shape.decode(msgspec.Raw(raw)), strict=True))
 
@@ -70,21 +70,21 @@ def test_what_json_schema_takes_is_taken_too() -> None:
         ({"_dc_prediction_probabilities": [0.1]}, "wrong_length", "_dc_prediction_probabilities"),
         ({"unknown": 1}, "unknown_field", "unknown"),
         ({"_dc_prediction": "2"}, "unknown_class", "_dc_prediction"),
-        ({"a b": "x" * LONGEST_ROW}, "too_long", None),
+        ({"a b": "x" * MAX_ROW_BYTES}, "too_long", None),
         ({"_dc_too_long": 1}, "too_long", None),
         ({"list": [float("nan")]}, "malformed", None),
         ({"n": float("-inf")}, "malformed", "n"),
     ],
 )
 def test_a_bad_field_is_named_with_its_reason(change: dict[str, Any], reason: str, field: str) -> None:
-    with pytest.raises(Rejected) as raised:
+    with pytest.raises(RejectedRow) as raised:
         decode({**GOOD, **change})
     assert (raised.value.reason, raised.value.field) == (reason, field)
 
 
 @pytest.mark.parametrize("missing", ["n", "_dc_sample_id", "_dc_time", "_dc_prediction", "a b", "%s"])
 def test_a_missing_field_is_named(missing: str) -> None:
-    with pytest.raises(Rejected) as raised:
+    with pytest.raises(RejectedRow) as raised:
         decode({name: value for name, value in GOOD.items() if name != missing})
     assert (raised.value.reason, raised.value.field) == ("missing_feature", missing)
 
@@ -102,76 +102,76 @@ def test_a_missing_field_is_named(missing: str) -> None:
     ],
 )
 def test_what_json_or_postgresql_cannot_hold_is_set_apart(raw: bytes, reason: str) -> None:
-    with pytest.raises(Rejected) as raised:
+    with pytest.raises(RejectedRow) as raised:
         decode(raw)
     assert raised.value.reason == reason
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda c: st.lists(c) | st.dictionaries(st.text(), c), max_leaves=8))  # fmt: skip # noqa: E501
 def test_any_json_that_is_no_sample_is_rejected_and_raises_nothing_else(value: object) -> None:
-    with pytest.raises(Rejected) as raised:
+    with pytest.raises(RejectedRow) as raised:
         decode(value)
     assert raised.value.reason
 
 
 def test_rows_decoded_together_are_decoded_as_one_by_one() -> None:
-    shape = sample_shape(Columns("binary", {"n": "numeric"}, {}, ["0", "1"]))
+    shape = sample_row_type(Columns("binary", {"n": "numeric"}, {}, ["0", "1"]))
     good = {"_dc_sample_id": "s", "_dc_time": "2026-11-24T10:00:00Z", "_dc_prediction": "1", "n": 1}
     for odd in (
         {**good, "_dc_prediction": "2"},
-        {**good, "_dc_sample_id": "x" * LONGEST_ROW},
+        {**good, "_dc_sample_id": "x" * MAX_ROW_BYTES},
         {**good, "n": "x"},
         good,
     ):
         given_rows = [msgspec.Raw(json.dumps(row).encode()) for row in (good, odd, good)]
         found = [row for part in shape.decode_all(given_rows) for row in part]
-        assert [isinstance(row, Rejected) for row in found] == [False, odd is not good, False]
+        assert [isinstance(row, RejectedRow) for row in found] == [False, odd is not good, False]
         assert found[0] == shape.decode(given_rows[0])
 
 
 def test_what_a_message_can_not_carry_is_cut_and_says_so() -> None:
-    short, long = msgspec.Raw(b"{}"), msgspec.Raw(json.dumps({**GOOD, "c": "é" * LONGEST_ROW}).encode())
-    kept, cut = carried([short, long])
+    short, long = msgspec.Raw(b"{}"), msgspec.Raw(json.dumps({**GOOD, "c": "é" * MAX_ROW_BYTES}).encode())
+    kept, cut = truncate_long_rows([short, long])
     assert bytes(kept) == b"{}"
     assert len(bytes(cut)) < 100_000
     assert '"_dc_sample_id": "s1"' in json.loads(bytes(cut))["_dc_begins"]
-    for shape in (sample_shape(COLUMNS), label_shape(False)):
-        with pytest.raises(Rejected) as raised:
+    for shape in (sample_row_type(COLUMNS), label_row_type(False)):
+        with pytest.raises(RejectedRow) as raised:
             decode(bytes(cut), shape)
         assert raised.value.reason == "too_long"
 
 
 def test_a_label_may_be_text_a_number_or_null() -> None:
-    shape = label_shape(False)
+    shape = label_row_type(False)
     for label in ("a", 1, 1.5, None):
         assert decode({"_dc_sample_id": "s", "_dc_label": label}, shape)["_dc_label"] == label
     for bad in ({"_dc_sample_id": "s"}, {"_dc_sample_id": 5, "_dc_label": 1}, {"_dc_sample_id": "s", "_dc_label": [1]}):
-        with pytest.raises(Rejected):
+        with pytest.raises(RejectedRow):
             decode(bad, shape)
 
 
 def test_a_reference_row_follows_the_order_of_its_columns() -> None:
     given_names = ["_dc_label", "n", "_dc_prediction"]
-    shape = reference_shape(Columns("binary", {"n": "numeric"}, {}), given_names)
+    shape = reference_row_type(Columns("binary", {"n": "numeric"}, {}), given_names)
     assert shape.decode_list(msgspec.Raw(b'["1", 2, "0"]')) == ("1", 2.0, "0")
     for bad in (b'["1", 2]', b'{"n": 1}', b'["1", "x", "0"]'):
-        with pytest.raises(Rejected):
+        with pytest.raises(RejectedRow):
             shape.decode_list(msgspec.Raw(bad))
 
 
 def test_a_reference_needs_every_feature_and_nothing_else() -> None:
     own = Columns("binary", {"n": "numeric"}, {})
     for names, field in ((["n"], "_dc_prediction"), (["_dc_prediction"], "n"), (["n", "_dc_prediction", "z"], "z")):
-        with pytest.raises(Rejected) as raised:
-            reference_shape(own, names)
+        with pytest.raises(RejectedRow) as raised:
+            reference_row_type(own, names)
         assert raised.value.field == field
 
 
 def test_a_body_is_a_list_of_rows() -> None:
-    assert [bytes(row) for row in split(b'[{"a": 1}, 2]')] == [b'{"a": 1}', b"2"]
+    assert [bytes(row) for row in split_rows(b'[{"a": 1}, 2]')] == [b'{"a": 1}', b"2"]
     for body in (b"", b"{}", b"[", b"\xff"):
         with pytest.raises(InvalidInput, match="JSON array"):
-            split(body)
+            split_rows(body)
 
 
 def test_the_schemas_are_json_schema_and_agree_with_the_decoder() -> None:
@@ -197,14 +197,14 @@ def test_an_array_in_pieces_has_the_same_rows(objects: list[dict[str, Any]]) -> 
     good = {"_dc_sample_id": "s", "_dc_time": "2026-11-24T10:00:00Z", "_dc_prediction": 1, "a": "}", "c": '"},{"'}
     texts = [json.dumps(good | each).encode() for each in objects]
     array = RowArray(memoryview(b"[" + b",".join(texts) + b"]"))
-    shape = sample_shape(Columns("regression", {"a": "text"}, {"b": "text", "c": "text"}))
+    shape = sample_row_type(Columns("regression", {"a": "text"}, {"b": "text", "c": "text"}))
     whole = [repr(row) for part in shape.decode_all([Raw(text) for text in texts]) for row in part]
-    with mock.patch.object(raw_rows, "PIECE", 40):
+    with mock.patch.object(raw_rows, "CHUNK_BYTES", 40):
         assert [repr(row) for part in shape.decode_all(array) for row in part] == whole
     assert array.is_sound
 
 
 @pytest.mark.parametrize("text", [b"[{},]", b"[{} {}]", b"[{}]]", b"[,]", b"[[}]"])
 def test_what_is_no_array_is_found_before_its_end(text: bytes) -> None:
-    with mock.patch.object(raw_rows, "PIECE", 1), pytest.raises(InvalidInput):
-        list(sample_shape(Columns("regression", {}, {})).decode_all(RowArray(memoryview(text + b"]"))))
+    with mock.patch.object(raw_rows, "CHUNK_BYTES", 1), pytest.raises(InvalidInput):
+        list(sample_row_type(Columns("regression", {}, {})).decode_all(RowArray(memoryview(text + b"]"))))

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from dcmon import errors
 from dcmon.ingestion.files import column_mapping, reader
 from dcmon.ingestion.files.reader import Chunk
-from dcmon.ingestion.row_decoder import Rejected
-from dcmon.ingestion.row_types import label_shape, sample_shape
+from dcmon.ingestion.row_decoder import RejectedRow
+from dcmon.ingestion.row_types import label_row_type, sample_row_type
 from dcmon.storage.columns import Columns
 from tests.helpers.examples import examples
 
@@ -45,7 +45,7 @@ def chunks(path: Path, mapping: Mapping[str, str] | None = None, kind: str = "sa
 
 def decoded(path: Path, mapping: Mapping[str, str] | None = None) -> Iterator[Any]:
     """Each row by its number: a mapping of the fields that have a value, or the reason why it is rejected."""
-    shape = sample_shape(COLUMNS)
+    shape = sample_row_type(COLUMNS)
     for chunk in chunks(path, mapping):
         for number in range(chunk.first_row, chunk.next_row):
             if number in chunk.malformed:
@@ -54,7 +54,7 @@ def decoded(path: Path, mapping: Mapping[str, str] | None = None) -> Iterator[An
             try:
                 values = zip(shape.names, shape.decode(chunk.samples[number]), strict=True)
                 yield {name: value for name, value in values if value is not None}
-            except Rejected as why:
+            except RejectedRow as why:
                 yield f"{why.reason} {why.field}"
 
 
@@ -361,7 +361,7 @@ def test_a_class_of_1_0_is_1_unless_that_is_its_name(tmp_path: Path, classes: li
     with reader.opened(str(path)) as file:
         (chunk,) = file.chunks(layout)
 
-    assert label_shape(False).decode(chunk.labels[0]) == ("a", wanted)
+    assert label_row_type(False).decode(chunk.labels[0]) == ("a", wanted)
 
 
 def test_a_file_of_labels_keeps_those_that_were_withdrawn(tmp_path: Path) -> None:
@@ -369,7 +369,7 @@ def test_a_file_of_labels_keeps_those_that_were_withdrawn(tmp_path: Path) -> Non
 
     (chunk,) = chunks(path, kind="labels")
 
-    assert [label_shape(False).decode(row) for row in chunk.labels.values()] == [("a", "1"), ("b", None)]
+    assert [label_row_type(False).decode(row) for row in chunk.labels.values()] == [("a", "1"), ("b", None)]
 
 
 def test_reading_goes_on_from_any_row(tmp_path: Path) -> None:

@@ -1,0 +1,106 @@
+"""Accept rows from the HTTP endpoint: store them in PostgreSQL at once, or send them to Kafka."""
+
+import logging
+import time
+import uuid
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from dcmon import db, errors
+from dcmon.db import Organization, work_queue
+from dcmon.ingestion import message_format, refused_rows, store
+from dcmon.ingestion.raw_rows import Raw, RowArray, truncate_long_rows
+from dcmon.ingestion.row_batch import RowBatch
+from dcmon.ingestion.store import MAX_TRIES, RETRYABLE_SQLSTATES
+from dcmon.ingestion.target_cache import RowTarget, TargetCache
+from dcmon.settings import Kafka
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dcmon.ingestion.kafka import Producer
+
+log = logging.getLogger(__name__)
+
+
+class Intake(Protocol):
+    """Accepts rows. When a method returns without raising, no row is lost."""
+
+    def ingest_samples(self, org: Organization, version_id: int, rows: "Sequence[Raw]") -> None: ...
+    def ingest_labels(self, org: Organization, model_id: int, rows: "Sequence[Raw]") -> None: ...
+
+
+class Direct:
+    """Stores rows in PostgreSQL, in one transaction: acknowledged means committed."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.targets = engine, TargetCache(engine)
+
+    def ingest_samples(self, org: Organization, version_id: int, rows: "Sequence[Raw]") -> None:
+        """Store samples of a version. Raises NotFound when the version was deleted."""
+        self._ingest(RowTarget(org, "samples", version_id), rows)
+
+    def ingest_labels(self, org: Organization, model_id: int, rows: "Sequence[Raw]") -> None:
+        """Store labels of a model. Raises NotFound when the model was deleted."""
+        self._ingest(RowTarget(org, "labels", model_id), rows)
+
+    def _ingest(self, target: RowTarget, rows: "Sequence[Raw]") -> None:
+        batch = RowBatch(rows, datetime.now(UTC), f"request/{uuid.uuid4()}")
+        try:
+            self._store(target, batch)
+        except Exception as error:
+            if not refused_rows.is_content_error(error) or (isinstance(rows, RowArray) and not rows.is_sound):
+                raise
+            refused = refused_rows.find(self.engine, self.targets, target, batch)
+            self._store(target, batch._replace(refused=refused))
+        try:
+            work_queue.ring_now(self.engine, target.org.id, work_queue.Work.evaluate)
+        except (errors.DcmonError, DBAPIError) as error:
+            log.warning("evaluation was not queued, the scheduler will find the new rows: %s", error)
+
+    def _store(self, target: RowTarget, batch: RowBatch) -> None:
+        for tries in range(MAX_TRIES):
+            # Decode before the transaction begins: the transaction holds locks.
+            prepared = store.prepare(self.targets, target, [batch])
+            try:
+                store.store_in_transaction(self.engine, target.org, prepared)
+                return
+            except DBAPIError as error:
+                if db.sqlstate(error) not in RETRYABLE_SQLSTATES:
+                    raise
+                last_error = error
+                time.sleep(0.05 * tries)
+                self.targets.forget(target.org)
+        raise store.gave_up_error(target.org, last_error) from last_error
+
+
+class Buffered:
+    """Sends rows to Kafka: acknowledged means that all replicas in sync have them.
+
+    `dcmon worker start ingest` stores them.
+    """
+
+    def __init__(self, producer: "Producer", settings: Kafka) -> None:
+        self.producer, self.settings = producer, settings
+
+    def ingest_samples(self, org: Organization, version_id: int, rows: "Sequence[Raw]") -> None:
+        """Send samples of a version. Raises Unreachable or TooLarge."""
+        self._send(RowTarget(org, "samples", version_id), rows)
+
+    def ingest_labels(self, org: Organization, model_id: int, rows: "Sequence[Raw]") -> None:
+        """Send labels of a model. Raises Unreachable or TooLarge."""
+        self._send(RowTarget(org, "labels", model_id), rows)
+
+    def _send(self, target: RowTarget, rows: "Sequence[Raw]") -> None:
+        packed = message_format.pack(
+            target.org.id,
+            target.kind,
+            target.number,
+            datetime.now(UTC),
+            truncate_long_rows(rows),
+            self.settings.rows_per_message,
+        )
+        self.producer.send(f"{self.settings.topic_prefix}.{target.kind}", packed)

@@ -1,0 +1,66 @@
+"""Decode labels, keep the last one of each sample id, and separate the rows that can't be stored."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+from dcmon.ingestion import quarantine
+from dcmon.ingestion.quarantine import BadRow
+from dcmon.ingestion.row_batch import RowBatch
+from dcmon.ingestion.row_decoder import RejectedRow
+from dcmon.ingestion.row_types import label_row_type
+from dcmon.storage import pg_binary
+from dcmon.storage.sample_ids import key_of
+
+LabelValue = str | float | None
+
+
+@dataclass
+class DecodedLabels:
+    """The last label of each sample id, and the rows that can't be stored. Made without a session.
+
+    `last` maps the key of an id to its label and the time of logging, in microseconds since 2000. `conflicts` counts
+    labels that differ from the one before.
+    """
+
+    taken: int = 0
+    last: dict[bytes, tuple[LabelValue, int]] = field(default_factory=dict)
+    conflicts: int = 0
+    bad: list[BadRow] = field(default_factory=list)
+
+
+def decode(is_regression: bool, batches: Sequence[RowBatch]) -> DecodedLabels:
+    """Decode rows. Of several labels of an id, the last by time of logging stays, then the last by position."""
+    decoded = DecodedLabels()
+    for batch in batches:
+        _decode_batch(decoded, batch, is_regression)
+    return decoded
+
+
+def _decode_batch(decoded: DecodedLabels, batch: RowBatch, is_regression: bool) -> None:
+    last, logged_at = decoded.last, pg_binary.micros(batch.logged_at)
+    for position, row in enumerate(chain.from_iterable(label_row_type(is_regression).decode_all(batch.rows))):
+        decoded.taken += 1
+        if position in batch.refused:
+            row = RejectedRow("refused", None, batch.refused[position])
+        if isinstance(row, RejectedRow):
+            decoded.bad.append(quarantine.bad_row(batch, position, row))
+            continue
+        sample_id, label = row
+        entry = (label if type(label) is str or label is None else _value(label, is_regression), logged_at)
+        key = key_of(sample_id)
+        before = last.setdefault(key, entry)
+        if before is not entry:
+            decoded.conflicts += before[0] != entry[0]
+            if before[1] <= logged_at:
+                last[key] = entry
+
+
+def _value(label: Any, is_regression: bool) -> LabelValue:
+    """Return the label as it is stored. Classes are text: 1 and 1.0 are "1", as in the SDK."""
+    if is_regression:
+        return float(label)
+    if isinstance(label, float) and label.is_integer():
+        return str(int(label))
+    return str(label)

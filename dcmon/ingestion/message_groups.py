@@ -1,0 +1,150 @@
+"""Store groups of messages in one organization, exactly once: rows and offsets in one transaction."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from dcmon import errors
+from dcmon.db import Organization
+from dcmon.ingestion import message_format, offsets, store
+from dcmon.ingestion.offsets import ReadRange
+from dcmon.ingestion.parked_messages import InboundMessage
+from dcmon.ingestion.row_batch import RowBatch
+from dcmon.ingestion.store import PreparedRows
+from dcmon.ingestion.target_cache import RowTarget, TargetCache
+from dcmon.storage import ledger
+from dcmon.storage.ledger import OffsetMove, Outcome, TopicPartition
+
+OffsetMoves = Mapping[TopicPartition, OffsetMove | None]
+MAX_NOTE_LENGTH = 500
+
+
+@dataclass
+class MessageGroup:
+    """Messages for one version or model, which are stored together.
+
+    `prepared` has the decoded rows of all messages, when they were decoded before the transaction. `refused` has, for a
+    group of a single message, the positions of the rows that PostgreSQL refuses, each with the reason.
+    """
+
+    kind: message_format.Kind
+    target: int
+    messages: list[InboundMessage]
+    prepared: PreparedRows | None = None
+    refused: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def batches(self) -> list[RowBatch]:
+        """One batch of rows for each message."""
+        batches = [RowBatch(each.message.rows, each.message.received_at, each.source) for each in self.messages]
+        return [batch._replace(refused=self.refused) for batch in batches] if self.refused else batches
+
+
+def group_by_target(messages: Iterable[InboundMessage]) -> list[MessageGroup]:
+    """Group messages by version or model, in order of partition and offset.
+
+    Samples come before labels, which then find their samples at once. The groups span all partitions: two workers that
+    stored ids of a version first from one partition and then from another would wait for each other.
+    """
+    groups: dict[tuple[bool, int], MessageGroup] = {}
+    for inbound in sorted(messages, key=lambda inbound: (inbound.partition, inbound.offset)):
+        kind, target = inbound.message.kind, inbound.message.target
+        groups.setdefault((kind == "labels", target), MessageGroup(kind, target, [])).messages.append(inbound)
+    return [groups[key] for key in sorted(groups)]
+
+
+def decode_groups(targets: TargetCache, org: Organization, groups: Iterable[MessageGroup]) -> None:
+    """Decode the rows of groups before the transaction. A group whose target was deleted stays undecoded."""
+    for group in groups:
+        with suppress(errors.NotFound):
+            group.prepared = store.prepare(targets, RowTarget(org, group.kind, group.target), group.batches)
+
+
+def store_groups(
+    session: Session, org: Organization, groups: Sequence[MessageGroup], read: Mapping[TopicPartition, ReadRange]
+) -> set[str]:
+    """Store the messages that the organization does not have yet.
+
+    Returns a sentence for each version or model that was deleted; its messages are dropped. `read` says how the
+    messages of each partition were read. Raises Sought. Locks are taken in the same order everywhere: offsets, models,
+    rows, versions.
+    """
+    ends = dict[TopicPartition, int]()
+    for inbound in (inbound for group in groups for inbound in group.messages):
+        ends[inbound.partition] = max(inbound.offset + 1, ends.get(inbound.partition, 0))
+    moves = {partition: _advance(session, partition, end, read[partition]) for partition, end in sorted(ends.items())}
+    new = [left for group in groups if (left := _without_stored(group, moves)) is not None]
+    store.lock_models(
+        session,
+        (group.target for group in new if group.kind == "samples"),
+        (group.target for group in new if group.kind == "labels"),
+    )
+    return {deleted for group in new if (deleted := _store_group(session, org, group, moves))}
+
+
+def _advance(session: Session, partition: TopicPartition, next_offset: int, read: ReadRange) -> OffsetMove | None:
+    """Advance the organization's offset, following a seek first; None when it stays (see `offsets.lock`)."""
+    if (locked := offsets.lock_organization(session, partition, read)) is None:
+        return None
+    before_seek, current = locked
+    if current != before_seek:
+        ledger.seek(session, OffsetMove(partition, before_seek, current, 0))
+    if next_offset > current:
+        offsets.advance_organization(session, partition, next_offset)
+    return OffsetMove(partition, current, max(current, next_offset), 0)
+
+
+def _without_stored(group: MessageGroup, moves: OffsetMoves) -> MessageGroup | None:
+    """Leave out messages that the organization has; the rest is decoded again. None when no message is left."""
+    first_offsets = {partition: move.first_offset if move else 0 for partition, move in moves.items()}
+    left = [inbound for inbound in group.messages if inbound.offset >= first_offsets[inbound.partition]]
+    if len(left) == len(group.messages):
+        return group
+    return replace(group, messages=left, prepared=None) if left else None
+
+
+def _store_group(session: Session, org: Organization, group: MessageGroup, moves: OffsetMoves) -> str:
+    """Store a group of messages; returns a sentence when their version or model was deleted, else ''."""
+    try:
+        if group.prepared is not None:
+            store.store_rows(session, group.prepared, _moves_of_group(group, moves))
+        elif group.kind == "samples":
+            store.store_samples(session, org, group.target, group.batches, _moves_of_group(group, moves))
+        else:
+            store.store_labels(session, group.target, group.batches, _moves_of_group(group, moves))
+    except errors.NotFound as error:
+        _require_deleted(session, group)
+        _drop(session, group, moves, str(error))
+        return str(error)
+    return ""
+
+
+def _moves_of_group(group: MessageGroup, moves: OffsetMoves) -> list[OffsetMove]:
+    """Return how the offset moved in each partition of a group, with the number of the group's messages."""
+    counts = Counter(inbound.partition for inbound in group.messages)
+    return [replace(move, messages=count) for where, count in counts.items() if (move := moves[where]) is not None]
+
+
+def _require_deleted(session: Session, group: MessageGroup) -> None:
+    """Raise InvalidInput for an id that was never given: such a message is a mistake that an operator should see."""
+    sequence, what = ("versions_id_seq", "version") if group.kind == "samples" else ("models_id_seq", "model")
+    if group.target > (session.scalar(text(f"select last_value from {sequence}")) or 0):
+        raise errors.InvalidInput(f"there has never been a {what} {group.target} in this organization")
+
+
+def _drop(session: Session, group: MessageGroup, moves: OffsetMoves, reason: str) -> None:
+    """Write the ledger's line of rows that can't be stored any more."""
+    rows = sum(len(batch.rows) for batch in group.batches)
+    source, outcome, of_group = group.messages[0].source, Outcome(taken=rows), _moves_of_group(group, moves)
+    ledger.enter(session, group.kind, source, outcome, model_id=None, spans=of_group, dropped=rows, note=reason)
+
+
+def skip_dead_letter(session: Session, inbound: InboundMessage, read: ReadRange, reason: str) -> None:
+    """Move the organization's offset past a dead letter, unless it is past it already. Raises Sought."""
+    moves = {inbound.partition: _advance(session, inbound.partition, inbound.offset + 1, read)}
+    if (left := _without_stored(group_by_target([inbound])[0], moves)) is not None:
+        _drop(session, left, moves, f"dead letter: {reason}"[:MAX_NOTE_LENGTH])

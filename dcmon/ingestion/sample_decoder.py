@@ -1,0 +1,195 @@
+"""Decode samples into columns, ready for COPY, and separate the rows that can't be stored."""
+
+from bisect import bisect_right
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from xxhash import xxh3_64_digest
+
+from dcmon.ingestion import quarantine
+from dcmon.ingestion.quarantine import BadRow
+from dcmon.ingestion.row_batch import RowBatch
+from dcmon.ingestion.row_decoder import LONGEST_ID, RejectedRow, RowType
+from dcmon.ingestion.row_types import sample_row_type
+from dcmon.storage import pg_binary, pg_copy
+from dcmon.storage.columns import SAMPLE_ID, TIME, Columns
+from dcmon.storage.sample_ids import key_of
+
+CLOCK_SKEW = timedelta(minutes=5)
+EARLIEST_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+MAX_HASH_SEED = 2**64 - 1
+CONFLICT = RejectedRow("conflict", SAMPLE_ID, "Another row with this id is stored already.")
+
+
+@dataclass
+class DecodedSamples:
+    """Decoded samples of several batches in columns, and the rows that can't be stored. Made without a session.
+
+    Rows are numbered over all batches; the rows of a batch begin at its entry in `starts`. The columns hold the first
+    row of each id. Position by position: `lines` has the values encoded for COPY, `times` the time in microseconds
+    since 2000, `content` a hash of both, `numbers` the row's number. `positions` maps the key of an id to its position.
+    `repeated` lists further rows with the same id and other content: position of the first row, content, number.
+    """
+
+    row_type: RowType
+    encoder: pg_copy.Encoder
+    batches: Sequence[RowBatch]
+    taken: int = 0
+    bad: list[BadRow] = field(default_factory=list)
+    positions: dict[bytes, int] = field(default_factory=dict)
+    lines: list[bytes] = field(default_factory=list)
+    content: list[bytes] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
+    repeated: list[tuple[int, bytes, int]] = field(default_factory=list)
+
+    def candidates(self) -> "NewSamples":
+        """Return the rows that may be new, in order of key.
+
+        Two transactions that store the same ids lock them in this order, so one waits and neither deadlocks.
+        """
+        keys = np.frombuffer(b"".join(self.positions), "S16")  # in the order of their positions
+        order = np.argsort(keys)
+        logged = np.array([pg_binary.micros(batch.logged_at) for batch in self.batches], np.int64)
+        batch_numbers = np.searchsorted(self.starts, np.array(self.numbers, np.int64)[order], "right") - 1
+        times = np.array(self.times, np.int64)[order]
+        return NewSamples(keys.view("V16")[order].tolist(), order.tolist(), times, logged[batch_numbers])
+
+    def conflicts(self, stored: Mapping[int, bytes]) -> list[BadRow]:
+        """Return the rows whose content differs from that of the row that has their id.
+
+        `stored` has the content of samples that were stored before, by the position of the row with the same id.
+        """
+        numbers = [self.numbers[at] for at, content in stored.items() if content != self.content[at]]
+        numbers += [n for at, content, n in self.repeated if content != stored.get(at, self.content[at])]
+        return [self._conflict(number) for number in numbers]
+
+    def _conflict(self, number: int) -> BadRow:
+        batch_number = bisect_right(self.starts, number) - 1
+        return quarantine.bad_row(self.batches[batch_number], number - self.starts[batch_number], CONFLICT)
+
+
+@dataclass(frozen=True)
+class NewSamples:
+    """Samples to insert, in order of key: positions in `DecodedSamples`, times, and times of receipt."""
+
+    keys: list[bytes]
+    positions: list[int]
+    times: Any  # numpy int64, microseconds since 2000
+    logged: Any  # numpy int64, microseconds since 2000
+
+    def without(self, indexes: Container[int]) -> "NewSamples":
+        """Leave out the samples at these indexes."""
+        kept = [index for index in range(len(self.keys)) if index not in indexes]
+        keys, positions = [self.keys[index] for index in kept], [self.positions[index] for index in kept]
+        return NewSamples(keys, positions, self.times[kept], self.logged[kept])
+
+
+def decode(columns: Columns, batches: Sequence[RowBatch], retention: timedelta | None = None) -> DecodedSamples:
+    """Decode rows, and separate those that can't be stored, are past the retention, or repeat an id."""
+    row_type = sample_row_type(columns)
+    decoded = DecodedSamples(row_type, _encoder(row_type), batches)
+    for batch in batches:
+        _decode_batch(decoded, batch, retention)
+    return decoded
+
+
+def _decode_batch(decoded: DecodedSamples, batch: RowBatch, retention: timedelta | None) -> None:
+    decoded.starts.append(decoded.taken)
+    earliest = EARLIEST_TIME if retention is None else max(EARLIEST_TIME, batch.logged_at - retention)
+    bounds = TimeBounds(earliest, batch.logged_at + CLOCK_SKEW)
+    first = 0
+    for rows in decoded.row_type.decode_all(batch.rows):
+        for position in range(first, first + len(rows)) if batch.refused else ():
+            if position in batch.refused:
+                rows[position - first] = RejectedRow("refused", None, batch.refused[position])
+        _add(decoded, *_acceptable(decoded, batch, bounds, first, rows))
+        first += len(rows)
+    decoded.taken += first
+
+
+def _acceptable(
+    decoded: DecodedSamples,
+    batch: RowBatch,
+    bounds: "TimeBounds",
+    first: int,
+    rows: Sequence[tuple[Any, ...] | RejectedRow],
+) -> tuple[Sequence[int], list[int], Sequence[tuple[Any, ...]]]:
+    """Return numbers, times and values of the rows that can be stored; add the others to the bad rows."""
+    numbers, times, values = list[int](), list[int](), list[tuple[Any, ...]]()
+    for position, row in enumerate(rows, first):
+        if isinstance(row, RejectedRow):
+            decoded.bad.append(quarantine.bad_row(batch, position, row))
+            continue
+        time = (row[1] - pg_binary.EPOCH) // pg_binary.MICROSECOND
+        if not bounds.first <= time <= bounds.last or not 0 < len(row[0]) <= LONGEST_ID:
+            decoded.bad.append(quarantine.bad_row(batch, position, _rejection(row[0], row[1], bounds)))
+            continue
+        numbers.append(decoded.taken + position)
+        times.append(time)
+        values.append(row)
+    return numbers, times, values
+
+
+def _add(
+    decoded: DecodedSamples, numbers: Sequence[int], times: Sequence[int], rows: Sequence[tuple[Any, ...]]
+) -> None:
+    """Add rows to the columns. They are encoded at once, while they are in the processor's cache."""
+    lines, positions = decoded.encoder.encode(rows), decoded.positions
+    content = [xxh3_64_digest(line, time & MAX_HASH_SEED) for line, time in zip(lines, times, strict=True)]
+    keys = [key_of(row[0]) for row in rows]
+    new = dict(zip(keys, range(len(positions), len(positions) + len(keys)), strict=True))
+    if len(new) < len(keys) or not positions.keys().isdisjoint(new):
+        _add_one_by_one(decoded, zip(keys, numbers, times, lines, content, strict=True))
+        return
+    positions.update(new)
+    decoded.lines += lines
+    decoded.content += content
+    decoded.times += times
+    decoded.numbers += numbers
+
+
+def _add_one_by_one(decoded: DecodedSamples, rows: Iterable[tuple[bytes, int, int, bytes, bytes]]) -> None:
+    """Add rows of which at least one repeats an id."""
+    for key, number, time, line, content in rows:
+        position = decoded.positions.setdefault(key, len(decoded.lines))
+        if position == len(decoded.lines):
+            decoded.lines.append(line)
+            decoded.content.append(content)
+            decoded.times.append(time)
+            decoded.numbers.append(number)
+        elif decoded.content[position] != content:
+            decoded.repeated.append((position, content, number))
+
+
+@lru_cache(maxsize=64)
+def _encoder(row_type: RowType) -> pg_copy.Encoder:
+    """Return the encoder of all values but the time. The id is plain text: each row has another one."""
+    special = {SAMPLE_ID: "text", TIME: ""}
+    return pg_copy.Encoder([special.get(field.name, field.kind) for field in row_type.fields])
+
+
+class TimeBounds:
+    """The times that rows of a batch may have; `first` and `last` in microseconds since 2000."""
+
+    def __init__(self, earliest: datetime, latest: datetime) -> None:
+        self.earliest, self.latest = earliest, latest
+        self.first, self.last = pg_binary.micros(earliest), pg_binary.micros(latest)
+
+
+def _rejection(sample_id: str, time: datetime, bounds: TimeBounds) -> RejectedRow:
+    """Return why a decoded row can't be stored: its id, or its time."""
+    if not sample_id or len(sample_id) > LONGEST_ID:
+        code = "too_long" if sample_id else "wrong_type"
+        return RejectedRow(code, SAMPLE_ID, f"An id has 1 to {LONGEST_ID} characters.")
+    if time > bounds.latest:
+        return RejectedRow("future_timestamp", TIME, f"{time.isoformat()} is more than 5 minutes after receipt.")
+    if time < EARLIEST_TIME:
+        return RejectedRow("out_of_range", TIME, f"{time.isoformat()} is before 1970.")
+    detail = f"{time.isoformat()} is past the retention, which begins {bounds.earliest.isoformat()}."
+    return RejectedRow("too_old", TIME, detail)

@@ -1,0 +1,172 @@
+"""Store rows of one version, or labels of one model, with their line in the ledger."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+from sqlalchemy import Engine, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from dcmon import db, errors
+from dcmon.db import Organization
+from dcmon.db.tables.org import Model, Version
+from dcmon.ingestion import label_decoder, labels, message_format, sample_decoder, samples
+from dcmon.ingestion.label_decoder import DecodedLabels
+from dcmon.ingestion.row_batch import RowBatch
+from dcmon.ingestion.sample_decoder import DecodedSamples
+from dcmon.ingestion.target_cache import RowTarget, TargetCache
+from dcmon.storage import ledger, models, sample_tables, versions
+from dcmon.storage.ledger import OffsetMove, Outcome
+
+T = TypeVar("T")
+MAX_TRIES = 10  # each failed try means that another transaction stored the same ids, so there is progress
+# Deadlock, serialization failure, lock not available; a table (42P01) or a row that others refer to (23503) was just
+# deleted; another transaction just added the same id or label (23505).
+RETRYABLE_SQLSTATES = {"40P01", "40001", "55P03", "42P01", "23503", "23505"}
+
+
+def retry_transaction(transaction: Callable[[], T]) -> T:
+    """Run a transaction, and repeat it when another transaction was in its way."""
+    tries = 0
+    while True:
+        try:
+            return transaction()
+        except DBAPIError as error:
+            tries += 1
+            if db.sqlstate(error) not in RETRYABLE_SQLSTATES or tries == MAX_TRIES:
+                raise
+
+
+def gave_up_error(org: Organization, last_error: DBAPIError) -> errors.Locked:
+    """Return the error for a transaction that failed in each of its tries."""
+    return errors.Locked(f"Organization {org.name!r} could not be written in {MAX_TRIES} tries: {last_error.orig}")
+
+
+@dataclass(frozen=True)
+class PreparedRows:
+    """Rows for one version, or labels for one model, decoded and sorted before any transaction."""
+
+    kind: message_format.Kind
+    model: Model
+    version: Version | None  # None for labels
+    rows: DecodedSamples | DecodedLabels
+    source: str
+
+
+def prepare(targets: TargetCache, target: RowTarget, batches: Sequence[RowBatch]) -> PreparedRows:
+    """Decode and sort samples for a version, or labels for a model. Raises NotFound."""
+    model, version = targets.find(target)
+    return _prepare_labels(model, batches) if version is None else _prepare_samples(target.org, model, version, batches)
+
+
+def _prepare_samples(org: Organization, model: Model, version: Version, batches: Sequence[RowBatch]) -> PreparedRows:
+    columns = sample_tables.columns(model, version)
+    decoded = sample_decoder.decode(columns, batches, model.retention or org.retention)
+    return PreparedRows("samples", model, version, decoded, batches[0].source)
+
+
+def _prepare_labels(model: Model, batches: Sequence[RowBatch]) -> PreparedRows:
+    decoded = label_decoder.decode(model.task_type == "regression", batches)
+    return PreparedRows("labels", model, None, decoded, batches[0].source)
+
+
+class _DryRunEnded(Exception):
+    """Rolls back the transaction of a dry run."""
+
+
+def store_in_transaction(
+    engine: Engine,
+    org: Organization,
+    prepared: PreparedRows,
+    lock_wait: timedelta | None = None,
+    *,
+    dry_run: bool = False,
+) -> None:
+    """Store prepared rows in a transaction of their own; a dry run is rolled back."""
+
+    def transaction() -> None:
+        with db.org_session(engine, org, wait=lock_wait) as session:
+            store_rows(session, prepared)
+            if dry_run:
+                raise _DryRunEnded
+
+    try:
+        sample_tables.with_months(engine, org, transaction, lock_wait)
+    except _DryRunEnded:
+        return
+
+
+def store_rows(session: Session, prepared: PreparedRows, moves: Sequence[OffsetMove] = ()) -> Outcome:
+    """Store prepared rows and write their line in the ledger, in the session's transaction."""
+    model, version = prepared.model, prepared.version
+    if isinstance(prepared.rows, DecodedLabels):
+        outcome = labels.store(session, model, prepared.rows)
+    else:
+        assert version is not None
+        outcome = _store_decoded(session, model, version, prepared.rows)
+    ledger.enter(
+        session, prepared.kind, prepared.source, outcome, model_id=model.id, version_id=version.id if version else None,
+        spans=moves,
+    )  # fmt: skip
+    return outcome
+
+
+def _store_decoded(
+    session: Session, model: Model, version: Version, rows: DecodedSamples, *, is_retry: bool = False
+) -> Outcome:
+    """Store samples, and give new ones the labels that came before them."""
+    inserted = samples.insert(session, model, version, rows)
+    new = inserted.new
+    if new.keys:
+        labels.attach(session, model, version, new.keys, new.times)
+    return samples.finish(session, model, version, rows, inserted, is_retry=is_retry)
+
+
+def store_samples(
+    session: Session, org: Organization, version_id: int, batches: Sequence[RowBatch], moves: Sequence[OffsetMove] = ()
+) -> Outcome:
+    """Decode and store samples with their line in the ledger, in the session's transaction. Raises NotFound."""
+    return store_rows(session, _prepare_samples(org, *versions.get(session, version_id), batches), moves)
+
+
+def store_labels(
+    session: Session, model_id: int, batches: Sequence[RowBatch], moves: Sequence[OffsetMove] = ()
+) -> Outcome:
+    """Decode and store labels with their line in the ledger, in the session's transaction. Raises NotFound."""
+    return store_rows(session, _prepare_labels(models.get(session, model_id), batches), moves)
+
+
+def restore_samples(
+    session: Session,
+    model: Model,
+    version: Version,
+    batches: Sequence[RowBatch],
+    *,
+    retention: timedelta | None = None,
+) -> Outcome:
+    """Store samples that were counted as received before: without receipts and without a line in the ledger.
+
+    The time of receipt is fixed in the batch, so that storing it again decides alike.
+    """
+    decoded = sample_decoder.decode(sample_tables.columns(model, version), batches, retention)
+    return _store_decoded(session, model, version, decoded, is_retry=True)
+
+
+def restore_labels(session: Session, model: Model, batches: Sequence[RowBatch]) -> Outcome:
+    """Store labels without a line in the ledger. A label that is stored already is a duplicate."""
+    return labels.store(session, model, label_decoder.decode(model.task_type == "regression", batches))
+
+
+def lock_models(session: Session, version_ids: Iterable[int], model_ids: Iterable[int]) -> None:
+    """Lock the models of these versions for samples and these models for labels, in order of id, each once.
+
+    A worker that locked a model for samples and then wanted it for labels would deadlock with another one that does
+    the same.
+    """
+    for_labels = set(model_ids)
+    for_samples = select(Version.model_id).where(Version.id.in_(set(version_ids)))
+    locked = select(Model).where(Model.id.in_(for_labels) | Model.id.in_(for_samples)).order_by(Model.id)
+    for model in session.scalars(locked).all():
+        sample_tables.lock_model(session, model, shared=model.id not in for_labels)
