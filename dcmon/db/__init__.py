@@ -18,6 +18,8 @@ from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 from sqlalchemy.orm import Session
 
 from dcmon import errors
+from dcmon.db import locks
+from dcmon.db.locks import LockSpace
 
 PACKAGE = Path(__file__).parent.parent
 MIGRATIONS = next(d for d in (PACKAGE / "migrations", PACKAGE.parent / "migrations") if (d / "env.py").is_file())
@@ -37,7 +39,6 @@ LOCK_NOT_AVAILABLE, UNDEFINED_TABLE = "55P03", "42P01"
 AWAY = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)
 NO_SCHEMA = "no schema"
 LARGEST_ID = 2**31 - 1
-GATE = 1  # advisory lock space: who works in an organization holds its gate shared, migration and deletion exclusively
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,7 @@ def _connected(session: Session, engine: Engine) -> Connection:
 def peeking(engine: Engine) -> Iterator[Callable[[Organization, str], Any]]:
     """A way to look into one organization after the other, by one statement and one round trip each; for hints only.
 
-    What it finds is no more than a hint: neither the gate is held nor the revision looked at. It gives the statement's
+    What it finds is no more than a hint: neither the lock is held nor the revision looked at. It gives the statement's
     row; None for an organization that can't be looked into now.
     """
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -206,13 +207,16 @@ def peeking(engine: Engine) -> Iterator[Callable[[Organization, str], Any]]:
 
 
 def enter(connection: Connection, org: Organization) -> None:
-    """Enter the organization's schema for this transaction and hold its gate shared.
+    """Enter the organization's schema for this transaction and hold the organization's lock shared.
 
     Raises OrganizationNotFound, SchemaOutOfDate, or Locked while it is migrated or deleted.
     """
-    gate = "select set_config('search_path', quote_ident(:schema), true), pg_advisory_xact_lock_shared(:gate, :id)"
+    lock = locks.call(LockSpace.ORGANIZATION, ":id", shared=True)
     try:
-        connection.execute(text(gate), {"schema": org.schema, "gate": GATE, "id": org.id})
+        connection.execute(
+            text(f"select set_config('search_path', quote_ident(:schema), true), {lock}"),
+            {"schema": org.schema, "id": org.id},
+        )
     except DBAPIError as error:
         if sqlstate(error) != LOCK_NOT_AVAILABLE:
             raise

@@ -9,6 +9,8 @@ from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
 from dcmon import db, errors
+from dcmon.db import locks
+from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import Model, Version
 from dcmon.ingestion.row_decoder import RejectedRow, RowType
 from dcmon.ingestion.row_types import reference_row_type
@@ -17,7 +19,6 @@ from dcmon.storage.columns import HASH, TYPES, quoted
 from dcmon.storage.references import count
 
 MAX_REFERENCE_ROWS = 100_000
-REFERENCE_LOCK = 4  # advisory lock space, beside those of dcmon.storage.sample_tables
 Document = bytes | mmap
 
 
@@ -113,8 +114,7 @@ def begin_revision(session: Session, version: Version) -> int:
 
 def _lock(session: Session, version: Version) -> None:
     """One load at a time. Not by the version's row, for which ingestion would have to wait."""
-    lock = text("select pg_advisory_xact_lock(:space, :version)")
-    session.execute(lock, {"space": REFERENCE_LOCK, "version": version.relation})
+    locks.acquire(session, LockSpace.REFERENCE, version.relation)
 
 
 def _shape(model: Model, version: Version, table: ReferenceTable) -> RowType:

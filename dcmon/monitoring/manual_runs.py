@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from dcmon import db, errors
 from dcmon.checks import data_flow
 from dcmon.checks.worker_pool import Child
 from dcmon.db import Organization
+from dcmon.db.locks import LockSpace, SessionLock
 from dcmon.db.tables.org import Result, Version
 from dcmon.monitoring import (
     evaluation,
@@ -30,7 +31,6 @@ from dcmon.settings import Evaluate
 from dcmon.storage import sampling
 from dcmon.windows import Window
 
-BUSY = 6  # advisory lock space: who runs a monitor by hand
 LOOKED_EVERY = 0.2  # seconds
 EndRange = tuple[datetime | None, datetime | None]
 
@@ -113,20 +113,20 @@ def exclusive_run(
 ) -> Iterator[None]:
     """Be the only one who runs a monitor by hand; whoever does is waited for. Raises Locked when it takes too long."""
     until, is_said = time.monotonic() + wait.total_seconds(), False
-    lock = {"space": BUSY, "what": f"{org.id}/{monitor_id}"}
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        while not connection.scalar(text("select pg_try_advisory_lock(:space, hashtext(:what))"), lock):
+    with SessionLock(engine, LockSpace.MANUAL_RUN, lock_name(org, monitor_id)) as lock:
+        while not lock.try_acquire():
             if time.monotonic() > until:
                 raise errors.MonitorBusy(name=name)
             if not is_said:
                 say(f"waiting: another run or backfill works on {name}")
                 is_said = True
             time.sleep(LOOKED_EVERY)
-        try:
-            yield
-        finally:
-            if not connection.invalidated:
-                connection.execute(text("select pg_advisory_unlock(:space, hashtext(:what))"), lock)
+        yield
+
+
+def lock_name(org: Organization, monitor_id: int) -> str:
+    """The name of the lock that a manual run of a monitor holds."""
+    return f"{org.schema}/{monitor_id}"
 
 
 def wait_until_complete(

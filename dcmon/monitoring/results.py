@@ -4,17 +4,17 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select, text, true
+from sqlalchemy import func, select, true
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from dcmon.checks.dataset_schema import Value
+from dcmon.db import locks
+from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import Check, Model, Monitor, Result, Version
 from dcmon.states import ResultState
 from dcmon.storage.sampling import Extent
 from dcmon.windows import Window
-
-SAME_WINDOW = 5  # advisory lock space: who stores results of a window, one after the other
 
 
 def newest_by_monitor(
@@ -39,9 +39,8 @@ def lock_newest(session: Session, version_id: int, window: Window, monitor_ids: 
 
     So revisions are numbered without a gap, and one that was computed long ago never stands above a newer one.
     """
-    place = {"space": SAME_WINDOW, "window": f"/{version_id}/{window.end.isoformat()}", "ids": sorted(monitor_ids)}
-    locked = "pg_advisory_xact_lock(:space, hashtext(current_schema() || m || :window))"
-    session.execute(text(f"select {locked} from unnest(cast(:ids as int[])) m"), place)
+    names = [f"{monitor_id}/{version_id}/{window.end.isoformat()}" for monitor_id in sorted(monitor_ids)]
+    locks.acquire_named(session, LockSpace.RESULTS, names)
     return newest_by_monitor(session, version_id, window, monitor_ids)
 
 

@@ -13,7 +13,8 @@ from sqlalchemy import ColumnElement, String, and_, cast, select, text
 from sqlalchemy.orm import Session
 
 from dcmon import errors
-from dcmon.db import Organization
+from dcmon.db import Organization, locks
+from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import Alert, Notification, Version, Webhook
 from dcmon.notifications import receivers
 
@@ -22,9 +23,6 @@ ENDS = ("resolved", "retracted")
 ONLY_TO_THE_TOLD = ("acknowledged", *ENDS)  # no news to who never heard of the alert
 STATES = ("waiting", "held", "delivered", "dead", "superseded")
 SHORTEST_ID = 4
-LOCK = 7  # advisory lock space: whoever tells of alerts holds it shared, whoever adds a receiver exclusively
-TELLING = text("select pg_advisory_xact_lock_shared(:space, :org)")
-STOP = text("select pg_advisory_xact_lock(:space, :org)")
 
 
 Describe = Callable[[Session, Organization, Alert, str, str | None], dict[str, Any]]
@@ -43,7 +41,7 @@ def write(session: Session, org: Organization, alert: Alert, kind: str, public_u
 
     Whoever was told of the alert is told how it goes on, though it is less severe now; nobody else hears of its end.
     """
-    session.execute(TELLING, {"space": LOCK, "org": org.id})
+    locks.acquire(session, LockSpace.NOTIFICATION_WRITE, org.id, shared=True)
     told = set(session.scalars(select(Notification.webhook_id).where(Notification.alert_id == alert.id)))
     model_id = _model_id(session, alert)
     wanted = [
@@ -78,7 +76,7 @@ def write_to(
 
 def stop_telling(session: Session, org: Organization) -> None:
     """Until the end of the transaction nobody writes notifications: a receiver that is added now misses none."""
-    session.execute(STOP, {"space": LOCK, "org": org.id})
+    locks.acquire(session, LockSpace.NOTIFICATION_WRITE, org.id)
 
 
 def _model_id(session: Session, alert: Alert) -> int | None:

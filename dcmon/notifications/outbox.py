@@ -15,7 +15,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from dcmon.db import Organization
+from dcmon.db import Organization, locks
+from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import Alert, Notification, Webhook
 from dcmon.notifications import batching, integrations, message_body, receivers
 from dcmon.notifications.batching import ON_ITS_WAY, OPEN, SUBJECT, ClaimContext, PendingMessage
@@ -26,7 +27,6 @@ from dcmon.settings import Webhooks
 
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(hours=1)
 REPEATED_AGAIN = timedelta(minutes=1)
-LOCK = 5  # advisory lock space, beside those of dcmon.storage.sample_tables: one claims in an organization at a time
 
 # Whoever was held back is superseded unheard: then nobody was told, and the newer one has to know.
 _SUPERSEDE = f"""
@@ -112,7 +112,7 @@ def claim(
     lease: timedelta | None = None, now: datetime | None = None,
 ) -> list[ClaimedMessage]:  # fmt: skip
     """Claim what is due, and make messages of it. `now`: PostgreSQL's time when it is not given."""
-    session.execute(text("select pg_advisory_xact_lock(:space, :org)"), {"space": LOCK, "org": org.id})
+    locks.acquire(session, LockSpace.NOTIFICATION_CLAIM, org.id)  # one worker at a time in an organization
     box = ClaimContext(session, org, settings, public_url, now or receivers.database_time(session), describe)
     session.execute(SUPERSEDE, {"now": box.now})
     session.execute(SUPERSEDE_OF_DCMON, {"now": box.now})

@@ -9,8 +9,8 @@ Labels that came meanwhile for such an id wait for its sample from (3) on, as if
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,7 +21,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from dcmon import db, errors
-from dcmon.db import Organization
+from dcmon.db import Organization, locks
+from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import Model, Version
 from dcmon.storage import expiry, ledger, sample_tables, versions
 from dcmon.storage.columns import KEY, TIME
@@ -29,7 +30,6 @@ from dcmon.storage.expiry import Counts, Place, Terms
 from dcmon.storage.sample_tables import Detached, Month
 
 T = TypeVar("T")
-LOCK = 4  # advisory lock space (dcmon.storage.sample_tables)
 # Few rows at once, and pauses between: whoever logs meanwhile is then slowed by a few milliseconds at most.
 ROWS_AT_ONCE, PAUSES, LONGEST_PAUSE = 1_000, 9, 1.0  # a pause is so many times what the work before it took; seconds
 # Whoever wants a lock that is taken makes all who come after him wait: so wait shortly, and come again.
@@ -72,24 +72,16 @@ class Prune:
         )
 
 
-@contextmanager
-def alone(engine: Engine, org: Organization) -> Iterator[None]:
-    """One prune of an organization at a time; its end, also by kill -9, lets the next one in. Raises Locked."""
-    taken = "select pg_try_advisory_lock(:space, :org)"
-    named = {"space": LOCK, "org": org.id}
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        if not connection.scalar(text(taken), named):
-            raise errors.Locked(f"Another prune of organization {org.name!r} runs. Nothing was done in it.")
-        try:
-            yield
-        finally:
-            connection.execute(text("select pg_advisory_unlock(:space, :org)"), named)
+def exclusive(engine: Engine, org: Organization) -> AbstractContextManager[None]:
+    """Hold the lock of the organization's prune; it ends with the process, also by kill -9. Raises Locked."""
+    refusal = f"Another prune of organization {org.name!r} runs. Nothing was done in it."
+    return locks.exclusive(engine, LockSpace.PRUNE, org.id, refusal=refusal)
 
 
 def run(prune: Prune) -> Counts:
     """Prune an organization; returns what went. Safe to interrupt anywhere. Raises what db.org_session does."""
     removed = Counts()
-    with alone(prune.engine, prune.org):
+    with exclusive(prune.engine, prune.org):
         for work in (_months, _detached, _waiting_labels, _quarantine, _receipts, _history, _of_no_model):
             work(prune, removed)
     return +removed

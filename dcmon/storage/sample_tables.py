@@ -13,7 +13,8 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from dcmon import db
-from dcmon.db import Organization
+from dcmon.db import Organization, locks
+from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import Model, Version
 from dcmon.storage import pg_binary
 from dcmon.storage.columns import HASH, KEY, LABEL, LEVEL, LOGGED_AT, SAMPLE_ID, TIME, TYPES, Columns, quoted
@@ -21,7 +22,7 @@ from dcmon.storage.columns import HASH, KEY, LABEL, LEVEL, LOGGED_AT, SAMPLE_ID,
 T = TypeVar("T")
 
 SINCE_1970 = pg_binary.micros(pg_binary.EPOCH) - pg_binary.micros(datetime(1970, 1, 1, tzinfo=UTC))
-MODEL_LOCK, PARTITION_LOCK = 2, 3  # advisory lock spaces; 1 is an organization's gate (dcmon.db), 4 its pruning
+PARTITION_LOCKS = {"samples": LockSpace.SAMPLE_PARTITIONS, "labels": LockSpace.LABEL_PARTITIONS}
 
 DETACHED = re.compile(r"^(samples|labels)_([0-9]+)_([0-9]{4})_([0-9]{2})_pruned[0-9]+$")
 
@@ -59,8 +60,7 @@ def next_relation(session: Session) -> int:
 
 def lock_names(session: Session, what: str) -> None:
     """One at a time may give a name: two that create the same thing at once end with one of it."""
-    key = text("select pg_advisory_xact_lock(hashtext(current_schema() || :what))")
-    session.execute(key, {"what": f"dcmon.names.{what}"})
+    locks.acquire_named(session, LockSpace.NAMES, [what])
 
 
 def lock_model(session: Session, model: Model, *, shared: bool = False, to_store: bool = False) -> None:
@@ -68,9 +68,9 @@ def lock_model(session: Session, model: Model, *, shared: bool = False, to_store
 
     `to_store`: from here to its end rows are looked up by an index, however many (dcmon.db.LOOK_UP).
     """
-    lock = f"pg_advisory_xact_lock{'_shared' if shared else ''}(%(space)b::int4, %(model)b::int4)"
-    said = f"select {lock}, {db.LOOK_UP}" if to_store else f"select {lock}"
-    db.run(session, said, {"space": MODEL_LOCK, "model": model.relation})
+    lock = locks.call(LockSpace.MODEL, "%(model)b::int4", shared=shared)
+    statement = f"select {lock}, {db.LOOK_UP}" if to_store else f"select {lock}"
+    db.run(session, statement, {"model": model.relation})
 
 
 def create_model_tables(session: Session, model: Model) -> None:
@@ -170,10 +170,7 @@ def ensure_partitions(session: Session, kind: str, number: int, times: Any) -> N
 
 def _make_partitions(session: Session, kind: str, number: int, months: Sequence[Month]) -> None:
     """LIKE and ATTACH, because CREATE … PARTITION OF would lock out whoever writes to the table."""
-    session.execute(
-        text("select pg_advisory_xact_lock(:space, hashtext(:name))"),
-        {"space": PARTITION_LOCK, "name": f"{kind}_{number}"},
-    )
+    locks.acquire(session, PARTITION_LOCKS[kind], number)
     # Asked of pg_class: to_regclass may answer from before the wait for the lock, out of the backend's cache.
     there = session.scalars(
         text(

@@ -10,8 +10,9 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from dcmon import errors
-from dcmon.db import GATE
 from dcmon.db import Organization as Entry
+from dcmon.db import locks
+from dcmon.db.locks import LockSpace
 from dcmon.db.tables.public import Member, Organization, User
 from dcmon.tenancy import retention
 
@@ -37,7 +38,7 @@ def create(session: Session, name: str, owner_email: str) -> tuple[Entry, Owner]
         )
     if "@" not in owner_email:
         raise errors.InvalidInput(f"{owner_email!r} is no e-mail address.")
-    session.execute(text("select pg_advisory_xact_lock(hashtext('dcmon.organizations'))"))
+    locks.acquire(session, LockSpace.ORGANIZATION_NAMES, 0)
     if session.scalar(select(Organization.id).where(Organization.name == name)):
         raise errors.Conflict(f'There is an organization {name!r} already; "dcmon org show {name}" shows it.')
     org = Organization(name=name, schema_name="pending")
@@ -122,7 +123,7 @@ def delete(session: Session, org: Entry) -> None:
 
 def drop_schema(session: Session, org: Entry) -> None:
     """Drop the organization's schema with everything in it, once nobody works in it."""
-    session.execute(text("select pg_advisory_xact_lock(:gate, :id)"), {"gate": GATE, "id": org.id})
+    locks.acquire(session, LockSpace.ORGANIZATION, org.id)
     quoted = session.connection().dialect.identifier_preparer.quote(org.schema)
     session.execute(text(f"drop schema if exists {quoted} cascade"))
 

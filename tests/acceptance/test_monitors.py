@@ -13,7 +13,8 @@ from sqlalchemy import text
 
 from dcmon.alerting import rules
 from dcmon.app import App
-from dcmon.monitoring import model_checks, monitors
+from dcmon.db.locks import LockSpace, SessionLock
+from dcmon.monitoring import manual_runs, model_checks, monitors
 from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.storage import models, versions
 from dcmon.storage.models import NewModel
@@ -88,15 +89,13 @@ def test_wait_ends_when_the_window_is_complete_or_the_time_is_over(credit: Dcmon
 
 
 def test_two_at_once_wait_for_each_other(credit: Dcmon, app: App, acme: Acme) -> None:
-    key = {"what": f"{acme.org.id}/1"}
-    with app.engine.connect() as connection:
-        connection.execute(text("select pg_advisory_lock(6, hashtext(:what))"), key)
+    with SessionLock(app.engine, LockSpace.MANUAL_RUN, manual_runs.lock_name(acme.org, 1)) as lock:
+        assert lock.try_acquire()
         busy = credit("monitor", "run", NULLS, "--timeout", "1s")
         assert (busy.returncode, busy.stdout) == (6, "")
         assert "waiting: another run or backfill works on" in busy.stderr
         running = credit.start("monitor", "run", NULLS)
         time.sleep(1)
-        connection.execute(text("select pg_advisory_unlock(6, hashtext(:what))"), key)
     running.communicate(timeout=300)
     assert running.returncode == 0
 

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from threading import Event
 
-from sqlalchemy import Engine, select, text, update
+from sqlalchemy import Engine, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from dcmon import db, errors
-from dcmon.db import Organization
+from dcmon.db import Organization, locks
+from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import DataSource, IngestedFile
 from dcmon.ingestion.files import loader as loading
 from dcmon.ingestion.files import locations, reader, sources
@@ -156,15 +157,11 @@ class Scanner:
 
     @contextmanager
     def _alone(self, source: DataSource) -> Iterator[None]:
-        """Nobody else scans the source: a lock of a connection of its own, free when that ends, whatever ends it."""
-        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            lock = text("select pg_try_advisory_lock(hashtextextended(:name, 0))")
-            if not connection.scalar(lock, {"name": f"dcmon.source.{self.org.id}.{source.id}"}):
-                raise errors.Locked(f"Source {source.name!r} is scanned just now by another process.")
-            try:
-                yield
-            finally:
-                connection.invalidate()
+        """Keep every other process from scanning the source. Raises Locked when one does."""
+        refusal = f"Source {source.name!r} is scanned just now by another process."
+        name = f"{self.org.schema}/{source.id}"
+        with locks.exclusive(self.engine, LockSpace.FILE_SOURCE, name, refusal=refusal):
+            yield
 
 
 def place(url: str, s3: S3) -> Place:

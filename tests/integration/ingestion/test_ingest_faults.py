@@ -11,6 +11,8 @@ from sqlalchemy.orm import Session
 
 from dcmon import db, errors
 from dcmon.app import App
+from dcmon.db import locks
+from dcmon.db.locks import LockSpace
 from dcmon.ingestion import audit_reader, kafka, message_batches, message_groups, offsets, parked_messages, store
 from dcmon.ingestion import message_format as messages
 from dcmon.ingestion.message_batches import MessageBatch
@@ -78,7 +80,7 @@ def test_an_organization_that_is_locked_is_parked_and_nobody_waits(app: App, tar
     )
     batch = batch_of(app, received(0, *packed(target, rows(0, 10)), *packed(other, rows(0, 10))))
     with target.engine.begin() as migration:
-        migration.execute(text("select pg_advisory_xact_lock(:gate, :id)"), {"gate": db.GATE, "id": target.org.id})
+        locks.acquire(migration, LockSpace.ORGANIZATION, target.org.id)
         began = time.monotonic()
         take(app, batch)
         assert time.monotonic() - began < 5
@@ -326,7 +328,7 @@ def test_messages_that_were_parked_after_a_seek_are_stored_though_their_offsets_
         seek = offsets.last_seek(session, TopicPartition(TOPICS["samples"], 0))
     again = batch_of(app, received(4, *packed(target, rows(500, 30))), seek)
     with target.engine.begin() as migration:
-        migration.execute(text("select pg_advisory_xact_lock(:gate, :id)"), {"gate": db.GATE, "id": target.org.id})
+        locks.acquire(migration, LockSpace.ORGANIZATION, target.org.id)
         take(app, again)
     assert (target.samples, public(app, "select count(*) from parked_messages")) == (80, 3)
 

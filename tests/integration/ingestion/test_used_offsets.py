@@ -4,6 +4,8 @@ from sqlalchemy import text
 
 from dcmon import db
 from dcmon.app import App
+from dcmon.db import locks
+from dcmon.db.locks import LockSpace
 from dcmon.ingestion import audit_reader, offsets, parked_messages
 from dcmon.ingestion.message_batches import MessageBatch
 from dcmon.ingestion.offsets import LastSeek
@@ -37,7 +39,7 @@ def bad(number: int) -> bytes:
 def park(app: App, target: Target, batch: MessageBatch) -> None:
     """Take a batch while the organization is locked."""
     with target.engine.begin() as migration:
-        migration.execute(text("select pg_advisory_xact_lock(:gate, :id)"), {"gate": db.GATE, "id": target.org.id})
+        locks.acquire(migration, LockSpace.ORGANIZATION, target.org.id)
         take(app, batch)
 
 

@@ -17,7 +17,8 @@ from sqlalchemy import select, text
 from dcmon import db, errors
 from dcmon.app import App
 from dcmon.checks.dataset_schema import Value
-from dcmon.db import migrations
+from dcmon.db import locks, migrations
+from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import Baseline, Silence, Version, Webhook
 from dcmon.embedded.supervisor import environment
 from dcmon.ingestion import store
@@ -263,15 +264,16 @@ def test_results_and_alerts_go_on_their_own_term_and_those_of_open_alerts_stay(t
 
 
 def test_the_second_of_two_prunes_says_so(target: Target) -> None:
-    with pruning.alone(target.engine, target.org), pytest.raises(errors.Locked, match="Another prune"):
+    with pruning.exclusive(target.engine, target.org), pytest.raises(errors.Locked, match="Another prune"):
         pruned(target)
     assert pruned(target) == {}
 
 
 def test_a_prune_killed_in_the_middle_lets_the_next_one_in(app: App, target: Target) -> None:
     script = (
-        "import sys, time\nfrom dcmon import db, pruning\nfrom dcmon.db import Organization\n"
-        "with pruning.alone(db.engine(sys.argv[1]), Organization(int(sys.argv[2]), 'acme', '')):\n"
+        "import sys, time\nfrom dcmon import db\nfrom dcmon.db import Organization\n"
+        "from dcmon.storage import pruning\n"
+        "with pruning.exclusive(db.engine(sys.argv[1]), Organization(int(sys.argv[2]), 'acme', '')):\n"
         "    print('has it', flush=True); time.sleep(60)"
     )
     url = target.engine.url.render_as_string(hide_password=False)
@@ -301,7 +303,7 @@ def test_an_organization_that_is_migrated_is_left_out_and_the_others_are_pruned(
             organizations.set_terms(session, org, timedelta(days=60), None)
         orgs = organizations.entries(session)
     with target.engine.begin() as connection:
-        connection.execute(text("select pg_advisory_xact_lock(:gate, :org)"), {"gate": db.GATE, "org": other.id})
+        locks.acquire(connection, LockSpace.ORGANIZATION, other.id)
         done = prune.prune(app, orgs, "tester")
         counted = prune.extent(app, orgs)
     assert [each.org.name for each in done if each.left_out is None] == ["acme"]

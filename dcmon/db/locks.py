@@ -1,0 +1,149 @@
+"""PostgreSQL advisory locks: every lock space of dcmon, and the only module that takes them.
+
+A lock is a space and an object in it. The object is one of:
+
+- a number that no two organizations share: an organization's id, or the number in the names of run-time tables
+  (`models.relation`, `versions.relation`). PostgreSQL gets the pair (space, number), so two locks never collide.
+- a name that begins with the organization's schema. PostgreSQL gets a 64-bit hash of the name, with the space as seed.
+
+Ids of models, versions, monitors and sources begin with 1 in every organization, so they never stand alone: the work of
+one organization must never wait for another's (docs/decisions.md, "Advisory locks").
+
+A transaction's lock ends with its transaction; a session's lock (`SessionLock`) with its connection.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import IntEnum
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from dcmon import errors
+
+
+class LockSpace(IntEnum):
+    """What is locked. A number is never used again for something else: older processes may still hold it."""
+
+    ORGANIZATION = 1  # by id. Transaction: shared by all work in the organization; exclusive by migration and deletion
+    MODEL = 2  # by relation. Transaction: shared by storing samples; exclusive by storing labels and by pruning a month
+    SAMPLE_PARTITIONS = 3  # by the version's relation. Transaction, exclusive: making monthly partitions of samples
+    PRUNE = 4  # by organization id. Session, exclusive: one prune at a time
+    NOTIFICATION_CLAIM = 5  # by organization id. Transaction, exclusive: one worker claims notifications at a time
+    MANUAL_RUN = 6  # by name: the monitor. Session, exclusive: `monitor run` and `monitor backfill`
+    NOTIFICATION_WRITE = 7  # by organization id. Transaction: shared by writing; exclusive by adding a receiver
+    REFERENCE = 8  # by the version's relation. Transaction, exclusive: one load of a reference at a time
+    LABEL_PARTITIONS = 9  # by the version's relation. Transaction, exclusive: making monthly partitions of labels
+    RESULTS = 10  # by name: monitor, version and window. Transaction, exclusive: one numbers revisions at a time
+    NAMES = 11  # by name: the kind of object. Transaction, exclusive: one gives names to objects of a kind at a time
+    FILE_SOURCE = 12  # by name: the source. Session, exclusive: one scan of a source at a time
+    # Of the whole installation, of no organization:
+    LEADER = 13  # 0. Session, exclusive: the scheduler that leads
+    ORGANIZATION_NAMES = 14  # 0. Transaction, exclusive: one creates an organization at a time
+    MIGRATION = 15  # 0: schema "public", 1: the scratch schema. Transaction, exclusive
+
+
+def call(space: LockSpace, number: str, *, shared: bool = False) -> str:
+    """The SQL that waits for a transaction's lock; for statements that do more in the same round trip.
+
+    `number` is SQL, too: a parameter.
+    """
+    return f"pg_advisory_xact_lock{'_shared' if shared else ''}({space.value}, {number})"
+
+
+def acquire(executor: Session | Connection, space: LockSpace, number: int, *, shared: bool = False) -> None:
+    """Wait for a lock by number, held until the transaction ends."""
+    executor.execute(text(f"select {call(space, ':number', shared=shared)}"), {"number": number})
+
+
+def acquire_named(session: Session, space: LockSpace, names: Sequence[str]) -> None:
+    """Wait for locks by name in the organization that the session is in, held until the transaction ends.
+
+    The locks are taken in the order of the names, so sort the names if other transactions lock several of them.
+    """
+    statement = text(
+        "select pg_advisory_xact_lock(hashtextextended(current_schema() || '/' || name, :space))"
+        " from unnest(cast(:names as text[])) name"
+    )
+    session.execute(statement, {"space": space.value, "names": list(names)})
+
+
+class SessionLock:
+    """A lock that a connection of its own holds until `release`, or until the connection ends (a kill -9, say).
+
+    It needs a direct connection: behind a pooler of transactions two processes could hold it at once.
+    """
+
+    def __init__(self, engine: Engine, space: LockSpace, key: int | str) -> None:
+        """`key`: a number, or a name that begins with the organization's schema."""
+        self.engine = engine
+        self._connection: Connection | None = None
+        self._arguments = ":space, :key" if isinstance(key, int) else "hashtextextended(:key, :space)"
+        self._values = {"space": space.value, "key": key}
+
+    def try_acquire(self) -> bool:
+        """Take the lock if it is free; True if it is held now."""
+        if self._connection is not None:
+            return True
+        connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            if connection.scalar(text(f"select pg_try_advisory_lock({self._arguments})"), self._values):
+                self._connection = connection
+                return True
+        finally:
+            if self._connection is None:
+                connection.close()
+        return False
+
+    def is_held(self) -> bool:
+        """True if the lock's connection is alive; a lock whose connection is lost is released."""
+        if self._connection is None:
+            return False
+        try:
+            self._connection.execute(text("select 1"))
+        except (DBAPIError, errors.DcmonError):
+            self.release()
+            return False
+        return True
+
+    def release(self) -> None:
+        """Let others take the lock."""
+        if self._connection is None:
+            return
+        connection, self._connection = self._connection, None
+        try:
+            if not connection.invalidated:
+                connection.execute(text(f"select pg_advisory_unlock({self._arguments})"), self._values)
+        except (DBAPIError, errors.DcmonError):
+            connection.invalidate()  # not back to the pool: the server frees the lock when the connection ends
+        finally:
+            connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.release()
+
+
+@contextmanager
+def exclusive(engine: Engine, space: LockSpace, key: int | str, *, refusal: str) -> Iterator[None]:
+    """Hold a session's lock for the block. Raises Locked with the text `refusal` if it is not free now."""
+    with SessionLock(engine, space, key) as lock:
+        if not lock.try_acquire():
+            raise errors.Locked(refusal)
+        yield
+
+
+def is_session_lock_held(session: Session, space: LockSpace, number: int) -> bool:
+    """True if any connection to this database holds the lock."""
+    statement = text("""
+        select exists (select 1 from pg_locks
+                        where locktype = 'advisory' and granted and objsubid = 2 and mode = 'ExclusiveLock'
+                          and database = (select oid from pg_database where datname = current_database())
+                          and classid = cast(:space as oid) and objid = cast(:number as oid))
+    """)
+    return bool(session.scalar(statement, {"space": space.value, "number": number}))
