@@ -61,4 +61,4 @@ clean:  ## Remove what was installed and built
 	.venv-sdk/bin/python -m pip install --quiet --requirement $<
 	@touch $@
 
-.PHONY: help demo test test-wheel test-kafka chaos lint bench clean
+.PHONY: help demo test test-thorough test-wheel test-kafka chaos lint bench clean

@@ -42,7 +42,7 @@ def main() -> int:
 
 def _taken(given: argparse.Namespace) -> int:
     pause, between, seconds = given.pause or 0.3, given.between or 2, given.minutes * 60
-    course = Course(given.seed, given.broker, given.kills, seconds, pause, between, patience=180, audits=20)
+    course = Course(given.seed, given.broker, given.kills, seconds=seconds, pause=pause, between=between, audits=20)
     result = carry_out(course, Progress())
     if not result.is_well:
         print(f"{result.verdict}\n{result.audit.stdout}{result.audit.stderr}\nsee {result.folder}", file=sys.stderr)

@@ -36,6 +36,7 @@ from tests.chaos.reaper import ON_APACHE, ON_TANSU, Reaper
 from tests.chaos.rows import ADDITIONAL, CLASSES, FEATURES, Model, Rows, Target
 from tests.chaos.verdict import Judge, Verdict
 from tests.helpers.kafka_broker import tansu
+from tests.helpers.waiting import PATIENCE
 
 Through = Literal["none", "tansu", "apache"]
 WORLD = {"acme": {"credit": ("binary", 2), "price": ("regression", 1)}, "other": {"insects": ("multiclass", 2)}}
@@ -43,8 +44,9 @@ WORLD = {"acme": {"credit": ("binary", 2), "price": ("regression", 1)}, "other":
 
 @dataclass(frozen=True)
 class Course:
-    """What a run is to be: of which seed, through which broker, with how many kills, in how many seconds at most.
+    """What a run is to be: of which seed, through which broker, with how many kills and requests at least.
 
+    It goes on until both are reached, however long that takes on a busy machine; `seconds` bounds a long run by hand.
     `pause` is the mean time between requests of a client, `between` that between kills, `audits` that between audits
     beside it all; in seconds. `patience` is how long nothing may come, in the end, before what is missing is lost.
     """
@@ -52,10 +54,11 @@ class Course:
     seed: int
     broker: Through
     kills: int
-    seconds: float
+    requests: int = 0
+    seconds: float = math.inf
     pause: float = 0.1
     between: float = 1.5
-    patience: float = 60.0
+    patience: float = 180.0
     audits: float = math.inf
 
 
@@ -135,7 +138,7 @@ class Stage:
         for each in self.running:
             if not each.is_running:
                 each.start()
-        if not process.wait_until(lambda: all(map(_answers, self.ports)), 60, every=0.2):
+        if not process.wait_until(lambda: all(map(_answers, self.ports)), PATIENCE, every=0.2):
             raise RuntimeError(f"the servers did not start: see {self.folder}/logs")
 
     def clients(self, book: Book, rows: Rows, found: Sequence[Target], pause: float) -> list[Client]:
@@ -209,7 +212,7 @@ def carry_out(course: Course, say: Callable[[Reaper], None] = lambda _: None) ->
         auditor = Auditor(ground, book, course.audits)
         for each in (*clients, auditor):
             each.start()
-        reaper.run(course.kills, course.seconds, say)
+        reaper.run(course.kills, course.requests, course.seconds, say)
         auditor.ends.set()
         _end(clients, book)
         judge = Judge(ground.postgres.url, book, rows)
@@ -236,6 +239,6 @@ def _end(clients: Sequence[Client], book: Book) -> None:
     for client in clients:
         client.ends.set()
     for client in clients:
-        client.join(120)
+        client.join(PATIENCE)
         if client.is_alive():
-            book.fault(f"{client.name} got no acknowledgement within two minutes, though everything runs")
+            book.fault(f"{client.name} got no acknowledgement in five minutes, though everything runs")
