@@ -12,7 +12,7 @@ from urllib.request import urlopen
 import psutil
 
 from dcmon.embedded.process import wait_until
-from dcmon.embedded.supervisor import environment
+from dcmon.embedded.supervisor import child_environment
 from dcmon.settings import Kafka, Settings
 from tests.helpers.kafka_broker import tansu
 
@@ -53,7 +53,7 @@ def processes(settings: Settings, *commands: Sequence[str]) -> Iterator[list[psu
 @contextmanager
 def _process(settings: Settings, command: Sequence[str]) -> Iterator[psutil.Process]:
     started = subprocess.Popen(
-        [sys.executable, "-m", "dcmon", *command], env=environment(settings), stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "dcmon", *command], env=child_environment(settings), stderr=subprocess.DEVNULL
     )
     try:
         yield psutil.Process(started.pid)

@@ -70,7 +70,7 @@ def stage() -> Iterator[Stage]:
     try:
         settings = Settings(database_url=SecretStr(server.url), data_dir=folder, http=Http(port=_free_port()))
         with App(settings, Output(quiet=True)) as app:
-            app.settle_in()
+            app.tune_for_long_run()
             migrations.upgrade_public(app.engine)
             made = provisioning.create_organization(app.engine, "bench", "owner@bench.example")
             yield Stage(app, made.organization, psutil.Process(server.process.pid))

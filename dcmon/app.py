@@ -86,7 +86,7 @@ class App:
         return kafka.Producer(self.settings.kafka)
 
     @cached_property
-    def admission(self) -> AdmissionCache:
+    def admission_cache(self) -> AdmissionCache:
         """Who may log, from memory for a while."""
         from dcmon.ingestion.admission_cache import AdmissionCache
 
@@ -147,7 +147,7 @@ class App:
         with db.org_session(self.engine, org or self.organization(), snapshot=snapshot) as session:
             yield session
 
-    def ring(self, org: Organization, *works: Work) -> None:
+    def enqueue(self, org: Organization, *works: Work) -> None:
         """Say that an organization has work now. After the commit of the work, never in it."""
         from dcmon.db import work_queue
 
@@ -155,7 +155,7 @@ class App:
             for work in works:
                 work_queue.ring(session, org.id, work)
 
-    def settle_in(self) -> None:
+    def tune_for_long_run(self) -> None:
         """For a process that stays: what is loaded by now stays too, so the garbage collector need not look at it.
 
         Rows come and go by the thousand and hold no circles: collecting after each 700 objects cost 15 % of ingestion.

@@ -115,7 +115,7 @@ def run(
         link = app.settings.url if notify else None
         found = list(manual_runs.evaluate_windows(app.engine, org, wanted, due, app.settings.evaluate, link))
     if notify:
-        app.ring(org, work_queue.Work.notify)
+        app.enqueue(org, work_queue.Work.notify)
     with app.org(org) as session:
         names = monitor_views.version_names(session)
         metrics = replace(monitor_views.get_view(session, wanted, last=0), results=found).metrics
@@ -163,7 +163,7 @@ def backfill(
                 states[each.state] = states.get(each.state, 0) + 1
                 advance(number, len(due))
     if notify:
-        app.ring(org, work_queue.Work.notify)
+        app.enqueue(org, work_queue.Work.notify)
     app.output.value({"monitor": name, "windows": len(asked), "there": len(asked) - len(due), "evaluated": len(due),
                       "states": states})  # fmt: skip
 

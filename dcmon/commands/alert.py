@@ -297,5 +297,5 @@ def _done(ctx: typer.Context, row: dict[str, Any]) -> None:
     """Wake the notifier, after the commit, and say what is now."""
     from dcmon.db import work_queue
 
-    ctx.obj.ring(ctx.obj.organization(), work_queue.Work.notify)
+    ctx.obj.enqueue(ctx.obj.organization(), work_queue.Work.notify)
     ctx.obj.output.value(row)

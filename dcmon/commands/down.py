@@ -24,7 +24,7 @@ def down(
     from dcmon.embedded import supervisor
 
     settings, output = ctx.obj.settings, ctx.obj.output
-    running = supervisor.state(settings)
+    running = supervisor.read_state(settings)
     found = [settings.data_dir / name for name in OURS if (settings.data_dir / name).exists()] if purge else []
     if dry_run:
         names = [path.name for path in found]

@@ -9,7 +9,7 @@ from dcmon.commands import confirm, group, mapping, operator, outcome
 
 if TYPE_CHECKING:
     from dcmon.errors import DcmonError
-    from dcmon.ingestion.files.loader import Loaded, Loader, Target
+    from dcmon.ingestion.files.loader import LoadResult
     from dcmon.settings import Kafka
 
 app = group(__doc__)
@@ -33,20 +33,20 @@ def file(
     Exit code 3 when every row of a file was rejected, 8 when some of several files could not be read.
     """
     from dcmon import errors
-    from dcmon.ingestion.files import loader as loading
+    from dcmon.ingestion.files import file_target, manual_load
 
     org, kind, output = ctx.obj.organization(), "labels" if labels else "samples", ctx.obj.output
     with ctx.obj.org(org) as session:
-        target = loading.target(session, model, version, kind, mapping(map_, ignore_extra))
-    done, failed = list[dict[str, Any]](), list[errors.DcmonError]()
+        target = file_target.find(session, model, version, kind, mapping(map_, ignore_extra))
+    rows, failed = list[dict[str, Any]](), list[errors.DcmonError]()
     try:
         for path in paths:
             try:
                 with output.progress(path) as advance:
-                    loader = loading.Loader(ctx.obj.engine, org, advance)
-                    was, loaded = _one(loader, target, path, format_, again, dry_run)
-                done.append(outcome(_row(was, loaded), dry_run=dry_run))
-                if remark := _remark(loaded):
+                    request = manual_load.LoadRequest(path, format_, is_repeated=again, is_dry_run=dry_run)
+                    loaded = manual_load.load(ctx.obj.engine, org, target, request, advance)
+                rows.append(outcome(_row(loaded.action, loaded.result), dry_run=dry_run))
+                if remark := _remark(loaded.result):
                     output.say(remark)
             except (errors.InvalidInput, errors.NotFound, errors.FileRefused, errors.FileChanged) as error:
                 if len(paths) == 1:
@@ -57,10 +57,10 @@ def file(
         output.say("What is in stays in; type the same again and it goes on from there.")
         raise
     columns = ["file", "rows", "stored", "duplicates", "quarantined", "labels", "seconds", "was"]
-    output.table(done, columns)
+    output.table(rows, columns)
     if failed:
-        raise typer.Exit(8 if done else failed[0].exit_code)
-    for row in done:
+        raise typer.Exit(8 if rows else failed[0].exit_code)
+    for row in rows:
         if row["rows"] and row["rows"] == row["rejected"] and not row["in_before"]:
             raise errors.FileRejected(rows=row["rows"], path=row["file"])
 
@@ -135,40 +135,19 @@ def require_broker(ctx: typer.Context) -> "Kafka":
     return settings
 
 
-def _one(
-    loader: "Loader", target: "Target", path: str, format: str | None, again: bool, dry_run: bool
-) -> "tuple[str, Loaded]":
-    """Load one file, or count; in which way it was taken."""
-    from dcmon.ingestion.files import dry_run as rehearsal
-    from dcmon.ingestion.files import loader as loading
-    from dcmon.ingestion.files import reader
-
-    with reader.opened(path, format) as opened:
-        mark = loading.digest(opened, target)
-        if again:
-            mark = loader.anew(mark)
-        next_row, is_in = loader.progress(mark)
-        if is_in:
-            return "in already", loader.known(mark, path)
-        if dry_run:
-            return "not stored", rehearsal.rehearse(loader.engine, loader.org, opened, target, next_row)
-        next_row, _ = loader.begin(mark, path, target)
-        return "resumed" if next_row else "loaded", loader.load(opened, target, mark, next_row)
-
-
 def _named(path: str, error: "DcmonError") -> "DcmonError":
     """The error, with the file's name when it does not say it."""
     return error if path in str(error) else type(error)(f"{path}: {error}")
 
 
-def _remark(loaded: "Loaded") -> str | None:
-    if loaded.in_since is not None:
-        since = loaded.in_since.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+def _remark(loaded: "LoadResult") -> str | None:
+    if loaded.loaded_at is not None:
+        since = loaded.loaded_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
         return f"{loaded.path} is in already since {since} UTC; --again loads it once more."
     return f"{loaded.first_row:,} rows of {loaded.path} were in before." if loaded.first_row else None
 
 
-def _row(was: str, loaded: "Loaded") -> dict[str, Any]:
+def _row(was: str, loaded: "LoadResult") -> dict[str, Any]:
     counts = loaded.outcome
     return {
         "file": loaded.path,
@@ -179,7 +158,7 @@ def _row(was: str, loaded: "Loaded") -> dict[str, Any]:
         "quarantined": dict(loaded.reasons),
         "labels": loaded.labels.stored,
         "in_before": loaded.first_row,
-        "in_since": loaded.in_since,
+        "in_since": loaded.loaded_at,
         "seconds": round(loaded.seconds, 3),
         "was": was,
     }

@@ -190,7 +190,7 @@ def set_(
             "model": name, "time_zone": model.time_zone, "lateness": durations.to_text(model.lateness),
             "label_ratio": model.label_ratio, "label_delay": durations.to_text(model.label_delay), **done,
         }  # fmt: skip
-    ctx.obj.ring(org, work_queue.Work.evaluate, work_queue.Work.notify)
+    ctx.obj.enqueue(org, work_queue.Work.evaluate, work_queue.Work.notify)
     ctx.obj.output.value(row)
 
 

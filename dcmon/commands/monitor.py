@@ -81,7 +81,7 @@ def create(
         made = monitors.create(session, on, new, org.retention)
         if condition is not None:
             rules.create(session, made.id, condition, severity)
-    ctx.obj.ring(org, work_queue.Work.evaluate)
+    ctx.obj.enqueue(org, work_queue.Work.evaluate)
     ctx.obj.output.value({"monitor": f"{model}/{name}", "id": made.id, "check": on.name})
 
 
@@ -275,7 +275,7 @@ def set_(
             }
         done = lifecycle.change_monitor(session, org, monitor, replace(before, **fields), ctx.obj.settings.url, params)
         row = {"monitor": name, "name": monitor.name, "revision": monitor.revision, "windows_due": done.windows}
-    ctx.obj.ring(org, work_queue.Work.evaluate, work_queue.Work.notify)
+    ctx.obj.enqueue(org, work_queue.Work.evaluate, work_queue.Work.notify)
     ctx.obj.output.value(row)
 
 
@@ -309,5 +309,5 @@ def delete(
         confirm(f"Delete monitor {name!r} with {said}?", yes)
         with ctx.obj.org() as session:
             lifecycle.delete_monitor(session, monitors.get(session, wanted))
-        ctx.obj.ring(ctx.obj.organization(), work_queue.Work.notify)
+        ctx.obj.enqueue(ctx.obj.organization(), work_queue.Work.notify)
     ctx.obj.output.value(outcome({"deleted": name, **goes}, dry_run=dry_run))

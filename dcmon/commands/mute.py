@@ -61,7 +61,7 @@ def delete(
         confirm(f"Delete mute time {name!r} ({when})?", yes)
         with ctx.obj.org() as session:
             session.delete(mute_times.find(session, name))
-        ctx.obj.ring(ctx.obj.organization(), work_queue.Work.notify)
+        ctx.obj.enqueue(ctx.obj.organization(), work_queue.Work.notify)
     ctx.obj.output.value(outcome({"deleted": name}, dry_run=dry_run))
 
 

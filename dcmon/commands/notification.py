@@ -132,4 +132,4 @@ def resume(ctx: typer.Context, receiver: str) -> None:
 def _ring(ctx: typer.Context, org: Any) -> None:
     from dcmon.db import work_queue
 
-    ctx.obj.ring(org, work_queue.Work.notify)
+    ctx.obj.enqueue(org, work_queue.Work.notify)

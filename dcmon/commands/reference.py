@@ -98,12 +98,12 @@ def _table(file: Path, columns: "Columns", mapping: Mapping[str, str]) -> "Itera
     from dcmon.ingestion.files import column_mapping, reader
 
     if file.suffix != ".json":
-        with reader.opened(str(file)) as opened:
+        with reader.open_file(str(file)) as opened:
             yield reference_loading.ReferenceTable(
-                opened.reference_rows(column_mapping.layout(columns, "reference", mapping))
+                opened.reference_rows(column_mapping.create(columns, "reference", mapping))
             )
         return
-    with reader.opened_bytes(file) as plain:
+    with reader.open_bytes(file) as plain:
         is_empty = file.stat().st_size == 0
         yield reference_loading.split_document(b"" if is_empty else mmap(plain.fileno(), 0, access=ACCESS_READ))
 
@@ -114,6 +114,6 @@ def _finish(ctx: typer.Context, done: "ReferenceLoad", *, dry_run: bool) -> None
 
     org = ctx.obj.organization()
     if not dry_run:
-        ctx.obj.ring(org, work_queue.Work.evaluate)
+        ctx.obj.enqueue(org, work_queue.Work.evaluate)
     said = {"stored": done.stored, "removed": done.removed, "rows": done.total, "revision": done.revision}
     ctx.obj.output.value(outcome(said, dry_run=dry_run))

@@ -321,7 +321,7 @@ def _ring(ctx: typer.Context, told: int) -> None:
     from dcmon.db import work_queue
 
     if told:
-        ctx.obj.ring(ctx.obj.organization(), work_queue.Work.notify)
+        ctx.obj.enqueue(ctx.obj.organization(), work_queue.Work.notify)
 
 
 def _tried_row(file: Path, outcome: "Outcome") -> dict[str, Any]:

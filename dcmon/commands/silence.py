@@ -75,7 +75,7 @@ def end(ctx: typer.Context, silence_id: Annotated[int, typer.Argument(metavar="I
 
     with ctx.obj.org() as session:
         row = _row(silences.end(session, silence_id, datetime.now(UTC)))
-    ctx.obj.ring(ctx.obj.organization(), work_queue.Work.notify)
+    ctx.obj.enqueue(ctx.obj.organization(), work_queue.Work.notify)
     ctx.obj.output.value({**row, "state": "over"})
 
 

@@ -7,7 +7,7 @@ import typer
 from dcmon.commands import confirm, group, mapping, outcome
 
 if TYPE_CHECKING:
-    from dcmon.ingestion.files.scanner import Scan
+    from dcmon.ingestion.files.scanner import ScanResult
 
 app = group(__doc__)
 
@@ -25,15 +25,14 @@ def add(
     check: Annotated[bool, typer.Option("--check/--no-check", help="Look whether it can be listed.")] = True,
 ) -> None:
     """Watch a place; the scheduler scans it. Example: dcmon source add lake s3://acme/credit --model credit"""
-    from dcmon.ingestion.files import loader, sources
-    from dcmon.ingestion.files import scanner as scanning
+    from dcmon.ingestion.files import file_target, sources
 
-    where = scanning.place(url, ctx.obj.settings.s3)
+    location = sources.location(url, ctx.obj.settings.s3)
     if check:
-        next(where.pages(), None)
+        next(location.pages(), None)
     columns, kind = mapping(map_, ignore_extra), "labels" if labels else "samples"
     with ctx.obj.org() as session:
-        target = loader.target(session, model, version, kind, columns)
+        target = file_target.find(session, model, version, kind, columns)
         new = sources.NewSource(name, url, kind, target.model_id, target.version_id, columns)
         row = sources.describe(session, sources.add(session, new))
     ctx.obj.output.value({key: row[key] for key in ("name", "url", "kind", "model", "version", "mapping")})
@@ -116,7 +115,7 @@ def scan(
         raise typer.Exit(8)
 
 
-def _row(scan: "Scan") -> dict[str, Any]:
+def _row(scan: "ScanResult") -> dict[str, Any]:
     outcomes = [loaded.outcome for loaded in scan.loaded]
     return {
         "source": scan.source,
@@ -126,7 +125,7 @@ def _row(scan: "Scan") -> dict[str, Any]:
         "stored": sum(each.stored for each in outcomes),
         "duplicates": sum(each.duplicates for each in outcomes),
         "quarantined": sum(each.quarantined for each in outcomes),
-        "being_written": scan.unsettled,
+        "being_written": scan.being_written,
         "failed": len(scan.failed),
         "failed_before": scan.failed_before,
         "failed_files": dict(scan.failed),

@@ -29,7 +29,7 @@ def status(ctx: typer.Context) -> None:
     from dcmon.health import status as health_status
 
     settings, output = ctx.obj.settings, ctx.obj.output
-    local = supervisor.state(settings)
+    local = supervisor.read_state(settings)
     found = health_status.collect(ctx.obj.engine, settings, local)
     if output.is_json:
         output.value(_whole(found))

@@ -19,14 +19,14 @@ def up(
     from dcmon.embedded import supervisor
 
     settings, output = ctx.obj.settings, ctx.obj.output
-    running = supervisor.state(settings)
+    running = supervisor.read_state(settings)
     if running is not None:
         output.say(f"dcmon runs already (pid {running.pid}) at {running.url}.")
         return
     if foreground:
         supervisor.run(settings, ready=lambda url: output.say(f"dcmon is up at {url}. Ctrl-C stops it."))
         return
-    state = supervisor.spawn(settings, die_with_parent=False)
+    state = supervisor.start_in_background(settings, die_with_parent=False)
     output.value(
         {"endpoint": state.url, "data": settings.data_dir, "logs": settings.data_dir / "logs", "pid": state.pid}
     )

@@ -269,7 +269,7 @@ def _say_told(ctx: typer.Context, org: "Organization", told: int) -> None:
     from dcmon.db import work_queue
 
     if told:
-        ctx.obj.ring(org, work_queue.Work.notify)
+        ctx.obj.enqueue(org, work_queue.Work.notify)
         ctx.obj.output.say(
             f"{told} alerts fire already: it is told of them now."
             if told > 1

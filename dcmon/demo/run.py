@@ -66,13 +66,13 @@ def _settings(settings: Settings) -> Settings:
 @contextmanager
 def _system(stage: Stage, settings: Settings) -> Iterator[bool]:
     """The system, started unless it runs; what was started is stopped. Yields whether it ran before."""
-    ran = supervisor.state(settings) is not None
+    ran = supervisor.read_state(settings) is not None
     if ran:
         stage.say(f"dcmon runs already at {settings.url}: the demo uses it and leaves it running")
     else:
         stage.say(f"Starting dcmon at {settings.url}, data in {settings.data_dir}")
     try:
-        supervisor.spawn(settings, die_with_parent=True)
+        supervisor.start_in_background(settings, die_with_parent=True)
         yield ran
     finally:
         if not ran:

@@ -31,14 +31,14 @@ class Place:
 
     def keep(self, go_on: date | None) -> "Place":
         """Write down how far the replay got."""
-        process.write_whole(self.file, {"token": self.token, "go_on": go_on, "is_done": go_on is None})
+        process.write_json(self.file, {"token": self.token, "go_on": go_on, "is_done": go_on is None})
         return replace(self, go_on=go_on)
 
 
 def find(app: App, first: date) -> Place:
     """The demo's place, made at the first time; a token that was lost is replaced."""
     file = app.settings.data_dir / "demo.json"
-    held: dict[str, Any] = process.read(file) or {}
+    held: dict[str, Any] = process.read_json(file) or {}
     with app.public() as session:
         there = [entry for entry in organizations.entries(session) if entry.name == ORGANIZATION]
     if not there:
@@ -62,7 +62,7 @@ def _opens(session: Any, token: str, org: Organization) -> bool:
 
 def is_over(data_dir: Path) -> bool:
     """Whether the last demo came to its end, as far as can be known before anything is started."""
-    return bool((process.read(data_dir / "demo.json") or {}).get("is_done"))
+    return bool((process.read_json(data_dir / "demo.json") or {}).get("is_done"))
 
 
 def clear(app: App) -> None:

@@ -129,7 +129,7 @@ def stay(stage: Stage, settings: Settings) -> None:
     """Stay until Ctrl-C, or until the system stops."""
     stage.say(f"dcmon stays up at {settings.url}. Ctrl-C stops it.")
     try:
-        while supervisor.state(settings) is not None:
+        while supervisor.read_state(settings) is not None:
             time.sleep(0.5)
     except KeyboardInterrupt:
         stage.console.print()

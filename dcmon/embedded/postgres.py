@@ -47,7 +47,7 @@ class Server:
 
 def url(data_dir: Path) -> str | None:
     """The URL of the server that runs in this data directory; None when none does."""
-    held = process.read(data_dir / "postgres.json")
+    held = process.read_json(data_dir / "postgres.json")
     pid = _postmaster(data_dir / "postgres")
     if held is None or pid is None or not _is_ours(pid, data_dir / "postgres"):
         return None
@@ -66,7 +66,7 @@ def start(data_dir: Path) -> Server:
     _require_reachable(data_dir, user)
     _make_directory(cluster, user)
     binaries = _binaries(data_dir, user)
-    held = process.read(data_dir / "postgres.json") or {}
+    held = process.read_json(data_dir / "postgres.json") or {}
     if not (cluster / "PG_VERSION").exists():
         held = {"password": secrets.token_urlsafe(24)}
         _create(binaries, cluster, held["password"], user)
@@ -76,7 +76,7 @@ def start(data_dir: Path) -> Server:
     _clear_stale_pid(cluster)
     port = process.free_port(held.get("port"))
     address = f"postgresql://{USER}:{quote(held['password'])}@127.0.0.1:{port}/{DATABASE}"
-    process.write_whole(data_dir / "postgres.json", {**held, "port": port, "url": address})
+    process.write_json(data_dir / "postgres.json", {**held, "port": port, "url": address})
     return _start(binaries, cluster, log, address, port, user)
 
 

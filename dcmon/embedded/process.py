@@ -109,7 +109,7 @@ def free_port(preferred: int | None = None, host: str = "127.0.0.1") -> int:
     raise OSError("no port is free")
 
 
-def write_whole(path: Path, content: Mapping[str, Any]) -> None:
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON, readable by its owner only, so that a reader sees the old or the new content."""
     beside = path.with_suffix(".new")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -118,7 +118,7 @@ def write_whole(path: Path, content: Mapping[str, Any]) -> None:
     beside.replace(path)
 
 
-def read(path: Path) -> dict[str, Any] | None:
+def read_json(path: Path) -> dict[str, Any] | None:
     """JSON that write_whole wrote; None when it is not there."""
     try:
         found: dict[str, Any] = json.loads(path.read_text())

@@ -72,7 +72,7 @@ class Child:
         self.pause = FIRST_PAUSE if ran > STEADY_AFTER else min(LONGEST_PAUSE, self.pause * 2)
         self.process, self.last_exit, self.since = None, code, datetime.now(UTC)
         self.again_at = time.monotonic() + self.pause
-        log.warning("%s ended with %s; it is started again in %.1f s", self.name, said(code), self.pause)
+        log.warning("%s ended with %s; it is started again in %.1f s", self.name, describe_exit(code), self.pause)
         return True
 
     def describe(self) -> dict[str, Any]:
@@ -83,7 +83,7 @@ class Child:
             "pid": self.process.pid if self.process else None,
             "since": self.since,
             "restarts": self.restarts,
-            "last_exit": None if self.last_exit is None else said(self.last_exit),
+            "last_exit": None if self.last_exit is None else describe_exit(self.last_exit),
         }
 
 
@@ -98,25 +98,25 @@ class State:
     children: Sequence[Mapping[str, Any]]
 
 
-def said(code: int) -> str:
+def describe_exit(code: int) -> str:
     """An exit code in words."""
     return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
 
 
-def state(settings: Settings) -> State | None:
+def read_state(settings: Settings) -> State | None:
     """What runs in this data directory; None when nothing does."""
-    held = process.read(settings.data_dir / "supervisor.json")
+    held = process.read_json(settings.data_dir / "supervisor.json")
     if held is None or not process.is_alive(int(held["pid"])) or not _is_locked(settings.data_dir):
         return None
     return State(**held)
 
 
-def spawn(settings: Settings, *, die_with_parent: bool, patience: float = READY_SECONDS + 300) -> State:
+def start_in_background(settings: Settings, *, die_with_parent: bool, patience: float = READY_SECONDS + 300) -> State:
     """Start a supervisor as a process of its own and wait until the endpoint answers.
 
     Raises what the supervisor said when it failed; then nothing is left behind.
     """
-    running = state(settings)
+    running = read_state(settings)
     if running is not None and running.is_ready:
         return running
     _prepare(settings.data_dir)
@@ -128,7 +128,7 @@ def spawn(settings: Settings, *, die_with_parent: bool, patience: float = READY_
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env=environment(settings),
+            env=child_environment(settings),
             start_new_session=True,
             preexec_fn=process.dies_with_parent(signal.SIGTERM) if die_with_parent else None,
         )
@@ -137,7 +137,7 @@ def spawn(settings: Settings, *, die_with_parent: bool, patience: float = READY_
     except BaseException:
         process.stop(child, signal.SIGTERM, STOP_SECONDS * 2)
         raise
-    found = state(settings)
+    found = read_state(settings)
     if found is None or not found.is_ready:
         process.stop(child, signal.SIGTERM, STOP_SECONDS * 2)
         raise _failure(child.returncode, said_file, mark)
@@ -145,7 +145,7 @@ def spawn(settings: Settings, *, die_with_parent: bool, patience: float = READY_
 
 
 def _is_ready(settings: Settings) -> bool:
-    found = state(settings)
+    found = read_state(settings)
     return found is not None and found.is_ready
 
 
@@ -161,7 +161,7 @@ def _failure(code: int | None, said_file: Path, mark: int) -> errors.DcmonError:
 
 def stop(settings: Settings, timeout: float = 60) -> bool:
     """Stop the supervisor with everything it started; False when none runs. Raises Locked when it does not end."""
-    running = state(settings)
+    running = read_state(settings)
     if running is None:
         return False
     os.kill(running.pid, signal.SIGTERM)
@@ -199,7 +199,7 @@ class _Keeper:
 
     def start(self, stop: threading.Event) -> None:
         """Servers first, then the migration, then dcmon's processes; returns when the endpoint answers."""
-        given = environment(self.settings)
+        given = child_environment(self.settings)
         if self.settings.database_url is None:
             given["DCMON_DATABASE_URL"] = self._serve("postgres", postgres.start)
             if self.settings.redis_url is None:
@@ -265,7 +265,7 @@ class _Keeper:
 
     def _wait_for_endpoint(self, stop: threading.Event) -> None:
         ends = time.monotonic() + READY_SECONDS
-        while not stop.is_set() and not answers(self.settings):
+        while not stop.is_set() and not is_endpoint_up(self.settings):
             if time.monotonic() > ends:
                 raise errors.DcmonError(
                     f"The endpoint did not answer in {READY_SECONDS:.0f} s. {self._last_words('serve')}"
@@ -273,7 +273,9 @@ class _Keeper:
             for child in self.children:
                 code = child.process.poll() if child.process else 0
                 if code is not None:
-                    raise errors.DcmonError(f"{child.name} ended with {said(code)}. {self._last_words(child.name)}")
+                    raise errors.DcmonError(
+                        f"{child.name} ended with {describe_exit(code)}. {self._last_words(child.name)}"
+                    )
             stop.wait(0.05)
 
     def _last_words(self, name: str) -> str:
@@ -285,10 +287,10 @@ class _Keeper:
     def _write(self) -> None:
         children = [child.describe() for child in (*self.servers, *self.children)]
         found = State(os.getpid(), self.settings.url, self.started_at.isoformat(), self.is_ready, children)
-        process.write_whole(self.settings.data_dir / "supervisor.json", asdict(found))
+        process.write_json(self.settings.data_dir / "supervisor.json", asdict(found))
 
 
-def answers(settings: Settings) -> bool:
+def is_endpoint_up(settings: Settings) -> bool:
     """Whether the endpoint answers, at the address it is bound to."""
     host = "127.0.0.1" if settings.http.host in ("0.0.0.0", "::") else settings.http.host
     try:
@@ -298,7 +300,7 @@ def answers(settings: Settings) -> bool:
         return False
 
 
-def environment(settings: Settings) -> dict[str, str]:
+def child_environment(settings: Settings) -> dict[str, str]:
     """The environment that gives a child process these very settings."""
     given = {name: value for name, value in os.environ.items() if not name.startswith("DCMON_")}
     given["PYTHONUNBUFFERED"] = "1"

@@ -27,7 +27,7 @@ class Server:
 
 def url(data_dir: Path) -> str | None:
     """The URL of the server that runs in this data directory; None when none does."""
-    held = process.read(data_dir / "valkey.json")
+    held = process.read_json(data_dir / "valkey.json")
     if held is None or "valkey-server" not in process.command_line(int(held["pid"])):
         return None
     return str(held["url"])
@@ -39,7 +39,7 @@ def start(data_dir: Path) -> Server:
     Raises DcmonError when it does not start within ten seconds.
     """
     (data_dir / "logs").mkdir(parents=True, exist_ok=True)
-    held = process.read(data_dir / "valkey.json") or {}
+    held = process.read_json(data_dir / "valkey.json") or {}
     port, password = process.free_port(held.get("port")), secrets.token_urlsafe(24)
     log = data_dir / "logs" / "valkey.log"
     settings = {
@@ -57,7 +57,7 @@ def start(data_dir: Path) -> Server:
         server.stop()
     if child.poll() is not None:
         raise errors.DcmonError(f"Valkey did not start; see {log}.")
-    process.write_whole(data_dir / "valkey.json", {"url": server.url, "port": port, "pid": child.pid})
+    process.write_json(data_dir / "valkey.json", {"url": server.url, "port": port, "pid": child.pid})
     return server
 
 

@@ -89,7 +89,7 @@ def _dependencies(
     """Who leads, and what dcmon was told to use, by whether it answers."""
     rows = []
     if local is not None:
-        rows.append(_answer("endpoint", supervisor.answers(settings), local.url))
+        rows.append(_answer("endpoint", supervisor.is_endpoint_up(settings), local.url))
     rows.append(_answer("database", True, _where(engine)))
     if facts.kafka is not None:
         rows.append(_answer("kafka", facts.kafka, str(settings.kafka.bootstrap_servers)))

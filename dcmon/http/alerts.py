@@ -80,7 +80,7 @@ def _act(asks: Access, alert_id: int, act: Callable[..., object], body: Remark |
     with asks.session() as session:
         alert, note = alert_views.alert(session, alert_id).alert, body.note if body else None
         act(session, asks.org, alert, asks.app.settings.url, by=asks.email, note=note)
-    asks.ring(Work.notify)
+    asks.enqueue(Work.notify)
     with asks.session() as session:
         return describe_alert(alert_views.alert(session, alert_id))
 

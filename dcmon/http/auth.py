@@ -40,9 +40,9 @@ class Access:
         with self.app.meter.counting(self.org, self.limits, kind, rows, size):
             yield
 
-    def ring(self, work: Work = Work.evaluate) -> None:
+    def enqueue(self, work: Work = Work.evaluate) -> None:
         """Say, after the commit, that windows may be due, or that there may be something to tell."""
-        self.app.ring(self.org, work)
+        self.app.enqueue(self.org, work)
 
 
 def _token(request: Request) -> str:
@@ -80,7 +80,7 @@ async def admitted(request: Request) -> Access:
     Raises NotAuthenticated.
     """
     app, token = request.app.state.app, _token(request)
-    bearer = app.admission.known(token) or await run_in_threadpool(app.admission.authenticate, token)
+    bearer = app.admission_cache.known(token) or await run_in_threadpool(app.admission_cache.authenticate, token)
     return Access(app, bearer.organization, bearer.email, bearer.limits)
 
 

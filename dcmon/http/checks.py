@@ -68,7 +68,7 @@ def delete(
     """Delete checks by name, with their monitors: all of them, or none."""
     with asks.session() as session:
         lifecycle.delete_checks(session, resolve(session, identifier, identifier_kind), names)
-    asks.ring(Work.notify)
+    asks.enqueue(Work.notify)
 
 
 def describe(check: Check) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def delete(asks: Asks, identifier: str, identifier_kind: str | None = None) -> N
     """Delete a model with everything it has."""
     with asks.session() as session:
         lifecycle.delete_model(session, resolve(session, identifier, identifier_kind))
-    asks.ring(Work.notify)
+    asks.enqueue(Work.notify)
 
 
 @router.get("/models/{identifier}/notes")

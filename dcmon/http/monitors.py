@@ -104,7 +104,7 @@ def create(asks: Asks, check_id: int, body: MonitorBody) -> dict[str, int]:
     """Add a monitor to a check; the last windows with samples become due."""
     with asks.session() as session:
         made = monitors.create(session, model_checks.get_check(session, check_id), body.new(), asks.org.retention).id
-    asks.ring()
+    asks.enqueue()
     return {"id": made}
 
 
@@ -124,8 +124,8 @@ def change(asks: Asks, monitor_id: int, body: MonitorChange) -> None:
         monitor = monitors.get(session, monitor_id)
         wanted = body.of(monitors.lock(session, monitor))
         lifecycle.change_monitor(session, asks.org, monitor, wanted, asks.app.settings.url, params)
-    asks.ring()
-    asks.ring(Work.notify)
+    asks.enqueue()
+    asks.enqueue(Work.notify)
 
 
 @router.post("/models/{identifier}/monitors-set-schedule-time")
@@ -139,7 +139,7 @@ def schedule(
         for monitor in found:
             reevaluation.enqueue_for_monitor(session, monitor.id, datetime.now(UTC), body.timestamp, asks.org.retention)
         answer = [{"id": monitor.id, "latest_schedule": body.timestamp.isoformat()} for monitor in found]
-    asks.ring()
+    asks.enqueue()
     return answer
 
 
@@ -148,7 +148,7 @@ def delete(asks: Asks, monitor_id: int) -> None:
     """Delete a monitor with its results, rules and alerts."""
     with asks.session() as session:
         lifecycle.delete_monitor(session, monitors.get(session, monitor_id))
-    asks.ring(Work.notify)
+    asks.enqueue(Work.notify)
 
 
 @router.get("/dashboards")

@@ -68,5 +68,5 @@ def upload(
         done = lifecycle.load_reference(
             session, *versions.get(session, version_id), table, LoadOptions(replace, largest), asks.org.retention
         )
-    asks.ring()
+    asks.enqueue()
     return {"rows": done.stored, "reference_count": done.total, "reference_revision": done.revision}

@@ -67,7 +67,7 @@ def create(asks: Asks, monitor_id: int, body: RuleBody) -> dict[str, int]:
         settings = asks.app.settings
         alerts.rejudge(session, asks.org, rule, settings.url, by=asks.email, recent=settings.alerts.recent)
         made = rule.id
-    asks.ring(Work.notify)
+    asks.enqueue(Work.notify)
     return {"id": made}
 
 
@@ -99,7 +99,7 @@ def change(asks: Asks, rule_id: int, body: RuleChange) -> None:
                 session, asks.org, rule, settings.url,
                 by=asks.email, note="the rule was changed", recent=settings.alerts.recent,
             )  # fmt: skip
-    asks.ring(Work.notify)
+    asks.enqueue(Work.notify)
 
 
 @router.delete("/alert-rules/{rule_id}")
@@ -107,7 +107,7 @@ def delete(asks: Asks, rule_id: int) -> None:
     """Delete a rule with its alerts."""
     with asks.session() as session:
         rules.delete(session, rules.get(session, rule_id))
-    asks.ring(Work.notify)
+    asks.enqueue(Work.notify)
 
 
 def describe(rule: AlertRule) -> dict[str, Any]:

@@ -15,7 +15,7 @@ router = APIRouter(tags=["samples and labels"])
 @router.post("/model-versions/{version_id}/data")
 def samples(asks: Logs, version_id: int, body: Body) -> Response:
     """Log samples: a JSON array of objects. A row that can't be stored is quarantined; it never fails the request."""
-    asks.app.admission.require_version(asks.org, version_id)
+    asks.app.admission_cache.require_version(asks.org, version_id)
     given = _rows(body)
     with asks.counting("samples", given, len(body)):
         asks.app.ingestion.ingest_samples(asks.org, version_id, given)
@@ -25,7 +25,7 @@ def samples(asks: Logs, version_id: int, body: Body) -> Response:
 @router.put("/model/{model_id}/labels")
 def labels(asks: Logs, model_id: int, body: Body) -> Response:
     """Log labels: a JSON array of {"_dc_sample_id", "_dc_label"}. The last one by logging time wins."""
-    asks.app.admission.require_model(asks.org, model_id)
+    asks.app.admission_cache.require_model(asks.org, model_id)
     given = _rows(body)
     with asks.counting("labels", given, len(body)):
         asks.app.ingestion.ingest_labels(asks.org, model_id, given)

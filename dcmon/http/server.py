@@ -30,7 +30,7 @@ def serve(app: App) -> None:
         config = uvicorn.Config(
             api.create(app), log_config=None, access_log=False, timeout_graceful_shutdown=10, server_header=False
         )
-        app.settle_in()
+        app.tune_for_long_run()
         app.output.say(f"dcmon's endpoint listens at {app.settings.url}")
         with HeartbeatSender(app.engine, {"serve": None}):
             _Server(config).run(sockets=[listening])

@@ -116,7 +116,7 @@ def delete_by_name(asks: Asks, model_name: str, version_name: str) -> None:
     with asks.session() as session:
         model = models.find(session, model_name)
         lifecycle.delete_version(session, model, versions.find(session, model, version_name))
-    asks.ring(Work.notify)
+    asks.enqueue(Work.notify)
 
 
 @router.get("/model-versions/{version_id}")
@@ -140,7 +140,7 @@ def delete(asks: Asks, version_id: int) -> None:
     """Delete a version with everything it has."""
     with asks.session() as session:
         lifecycle.delete_version(session, *versions.get(session, version_id))
-    asks.ring(Work.notify)
+    asks.enqueue(Work.notify)
 
 
 @router.get("/model-versions/{version_id}/schema")

@@ -31,7 +31,7 @@ REASONS = frozenset(
 FILE_SOURCE_PREFIX, LABELS_SOURCE_SUFFIX = (
     "file/",
     "/labels",
-)  # around a file's mark in the source of its rows (dcmon.ingestion.files.loader.source)
+)  # around a file's mark in the source of its rows (dcmon.ingestion.files.loader.row_source)
 ID_WRITTEN = re.compile(rb'"%b"\s*:\s*("(?:[^"\\]|\\.)*+")' % SAMPLE_ID.encode(), re.DOTALL)
 
 

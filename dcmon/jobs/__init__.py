@@ -33,7 +33,7 @@ def run_jobs(app: App, names: Sequence[str]) -> bool:
             failed.set()
             stop.set()
 
-    app.settle_in()
+    app.tune_for_long_run()
     threads = [threading.Thread(target=run, args=(name,), name=name) for name in names]
     with HeartbeatSender(app.engine, pulses):
         for thread in threads:

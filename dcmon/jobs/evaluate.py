@@ -133,7 +133,7 @@ class Evaluator:
             done = evaluation.store(session, org, plan, answers, app.settings.url, app.settings.alerts.recent)
             due_windows.finish(session, claim, plan.again_at)
         if done["notifications"]:
-            app.ring(org, Work.notify)
+            app.enqueue(org, Work.notify)
         log.info(
             "evaluated %d monitors of version %d in [%s, %s): %d results, %d notifications",
             len(answers), claim.version_id, claim.window.start, claim.window.end, done["results"], done["notifications"]

@@ -52,7 +52,7 @@ def _write(app: App, name: str, told: ProblemChanges, now: datetime) -> None:
     with db.org_session(app.engine, org) as session:
         written = problem_notifications.write(session, org, told, now)
     if written:
-        app.ring(org, Work.notify)
+        app.enqueue(org, Work.notify)
 
 
 def beat(app: App) -> str:

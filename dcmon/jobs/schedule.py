@@ -19,7 +19,7 @@ from dcmon.db.work_queue import Work
 from dcmon.health import process_heartbeats, scheduler_runs
 from dcmon.ingestion import offsets
 from dcmon.ingestion.files import sources
-from dcmon.ingestion.files.scanner import Scanner, Stopped
+from dcmon.ingestion.files.scanner import Scanner, ScanStopped
 from dcmon.jobs import health, prune
 from dcmon.monitoring import due_windows, elapsed_windows
 from dcmon.notifications import outbox
@@ -154,7 +154,7 @@ def sweep(app: App, orgs: Sequence[Organization] | None = None) -> int:
             has_windows = (is_silent and _judge_by_clock(app, org) > 0) or has_windows
             for work, has in ((Work.evaluate, has_windows), (Work.notify, has_notifications)):
                 if has:
-                    app.ring(org, work)
+                    app.enqueue(org, work)
             rung += bool(has_windows or has_notifications)
     return rung
 
@@ -228,7 +228,7 @@ def scan_sources(app: App, stop: Event) -> int:
 def _scan(app: App, org: Organization, name: str, last_error: str | None, stop: Event) -> int:
     try:
         found = Scanner(app.engine, org, app.settings.s3, stop).scan(name)
-    except (Stopped, errors.Locked):
+    except (ScanStopped, errors.Locked):
         return 0
     except errors.DcmonError as error:
         # Said once; then `dcmon source show` has it.
@@ -237,7 +237,7 @@ def _scan(app: App, org: Organization, name: str, last_error: str | None, stop: 
     except Exception:
         log.exception("source %s can't be scanned", name)
         return 0
-    for path in found.news:
+    for path in found.newly_failed:
         log.warning("source %s: %s can't be read: %s", name, path, found.failed[path])
     if found.loaded:
         log.info("organization %s, source %s: %d files loaded", org.name, name, len(found.loaded))

@@ -76,8 +76,8 @@ def test_columns_of_other_names_and_labels_from_standard_input(credit: Dcmon, tm
     )
     said = credit("ingest", "file", str(path), "--model", "credit")
     assert said.returncode == 2
-    assert f"{path}: The file's columns are not those of the samples." in said.stderr
-    assert "no column for _dc_sample_id. It has customer, comment, for which there is no field" in said.stderr
+    assert f"{path}: The file's columns do not match the fields of samples." in said.stderr
+    assert "no column for _dc_sample_id. Its columns customer, comment are not fields" in said.stderr
     assert load(credit, str(path), "--map", "customer=_dc_sample_id", "--ignore-extra")["stored"] == 1
 
     done = subprocess.run(
@@ -95,8 +95,8 @@ def test_columns_of_other_names_and_labels_from_standard_input(credit: Dcmon, tm
         (["may.csv", "--model", "absent"], 5, "There is no model 'absent'"),
         (["may.csv", "--model", "credit", "--version", "v9"], 5, "'v9'"),
         (["may.csv", "--model", "credit", "--map", "age"], 2, "is not COLUMN=FIELD"),
-        (["may.csv", "--model", "credit", "--map", "age=aeg"], 2, "There is no field 'aeg'"),
-        (["may.txt", "--model", "credit"], 2, "say --format"),
+        (["may.csv", "--model", "credit", "--map", "age=aeg"], 2, "can't be mapped to 'aeg'"),
+        (["may.txt", "--model", "credit"], 2, "Use --format"),
         (["may.csv", "--model", "credit", "--format", "parquet"], 2, "can't be read as Parquet"),
         ([".", "--model", "credit", "--format", "csv"], 3, "can't be read"),
         (["empty.csv", "--model", "credit"], 2, "empty.csv is empty: a CSV begins with a header."),

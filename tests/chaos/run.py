@@ -23,7 +23,7 @@ from sqlalchemy import Engine
 from dcmon import db
 from dcmon.db import migrations
 from dcmon.embedded import process
-from dcmon.embedded.supervisor import environment
+from dcmon.embedded.supervisor import child_environment
 from dcmon.settings import Http, Kafka, Settings
 from dcmon.storage import models, versions
 from dcmon.storage.models import NewModel
@@ -130,10 +130,10 @@ class Stage:
         """Servers and, with a broker, workers. With a broker, one server more stores samples itself."""
         has_broker = self.kafka.bootstrap_servers is not None
         for number, port in enumerate(self.ports):
-            own = environment(self.settings(port, is_direct=has_broker and number == len(self.ports) - 1))
+            own = child_environment(self.settings(port, is_direct=has_broker and number == len(self.ports) - 1))
             self.running.append(dcmon("server", f"server-{number}", ["serve"], own, self.folder))
         for number in range(workers if has_broker else 0):
-            own = environment(self.settings())
+            own = child_environment(self.settings())
             self.running.append(dcmon("worker", f"worker-{number}", ["worker", "start", "ingest"], own, self.folder))
         for each in self.running:
             if not each.is_running:
@@ -150,7 +150,9 @@ class Stage:
 
     def audit(self) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "dcmon", "audit"]
-        return subprocess.run(command, env=environment(self.settings()), capture_output=True, text=True, check=False)
+        return subprocess.run(
+            command, env=child_environment(self.settings()), capture_output=True, text=True, check=False
+        )
 
 
 class Auditor(threading.Thread):

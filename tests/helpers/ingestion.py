@@ -9,7 +9,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from sqlalchemy import text
 
 from dcmon.app import App
-from dcmon.embedded.supervisor import environment
+from dcmon.embedded.supervisor import child_environment
 from dcmon.settings import Kafka
 
 
@@ -22,7 +22,7 @@ def public(app: App, statement: str) -> object:
 def worker(app: App) -> Iterator["subprocess.Popen[bytes]"]:
     """`dcmon worker start ingest` as a process."""
     command = [sys.executable, "-m", "dcmon", "worker", "start", "ingest"]
-    process = subprocess.Popen(command, env=environment(app.settings), stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env=child_environment(app.settings), stderr=subprocess.DEVNULL)
     try:
         yield process
     finally:
@@ -33,7 +33,7 @@ def worker(app: App) -> Iterator["subprocess.Popen[bytes]"]:
 def seek(app: App, *arguments: str) -> str:
     """`dcmon ingest seek`, as an operator types it; what it said."""
     command = [sys.executable, "-m", "dcmon", "ingest", "seek", *arguments]
-    done = subprocess.run(command, env=environment(app.settings), capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=child_environment(app.settings), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 

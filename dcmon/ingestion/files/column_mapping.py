@@ -1,4 +1,4 @@
-"""Which field of a version each column of a file is for."""
+"""Which column of a file holds which field of a model version."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,74 +7,89 @@ from dcmon import errors
 from dcmon.ingestion.files import value_conversion
 from dcmon.storage.columns import LABEL, PREDICTION, SAMPLE_ID, TIME, Columns
 
-IGNORED, EVERYTHING_ELSE = "", "*"  # in a mapping: the column is not read; any column not named
+IGNORED, ALL_OTHERS = "", "*"  # in `renames`: the field of a column that is not read; all columns not named
 
 
 @dataclass(frozen=True)
-class Layout:
-    """What rows of a file hold: the fields there may be, with their types; which must be; the user's column names."""
+class ColumnMapping:
+    """The fields that rows of a file may have, with their types, and the ones that they must have.
 
-    kinds: Mapping[str, str]
+    `renames`: the field of each column that has another name than its field. `kind`: samples, labels or reference.
+    """
+
+    types: Mapping[str, str]
     required: Sequence[str]
-    mapping: Mapping[str, str]
-    kind: str  # samples, labels or reference
+    renames: Mapping[str, str]
+    kind: str
 
-    def arrange(self, names: Sequence[str]) -> dict[str, str]:
-        """The field that each column of a file is for, without those that are ignored.
+    def map_columns(self, columns: Sequence[str]) -> dict[str, str]:
+        """Return the field of each column of a file, without the ignored columns.
 
-        Raises InvalidInput when a column is missing, there twice or for nothing: a typing error must not lose a column.
+        Raises InvalidInput if a column is missing, duplicate or unknown: a typing error must not lose a column.
         """
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise errors.InvalidInput(f"The file has the column {twice[0]!r} twice.")
-        fields = {name: self.field(name) for name in names}
-        unknown = [name for name, found in fields.items() if found is None]
-        missing = sorted(set(self.required) - set(fields.values()))
-        said = f" It has no column for {', '.join(missing)}." if missing else ""
-        said += f" It has {', '.join(unknown)}, for which there is no field." if unknown else ""
-        if absent := sorted(set(self.mapping) - set(names) - {EVERYTHING_ELSE}):
-            said += f" It has no column {', '.join(absent)} to be mapped."
-        if said:
+        if duplicates := sorted({name for name in columns if columns.count(name) > 1}):
+            raise errors.InvalidInput(f"The file has the column {duplicates[0]!r} twice.")
+        fields = {name: self.field(name) for name in columns}
+        if problems := self._problems(fields):
             raise errors.InvalidInput(
-                f"The file's columns are not those of the {self.kind}.{said} Map a column with --map COLUMN=FIELD,"
-                " leave one out with --map COLUMN=, and the others with --ignore-extra."
+                f"The file's columns do not match the fields of {self.kind}. {' '.join(problems)} Map a column with"
+                " --map COLUMN=FIELD, ignore one with --map COLUMN=, or ignore all unknown ones with --ignore-extra."
             )
-        found = {name: found for name, found in fields.items() if found}
-        if len(set(found.values())) < len(found):
+        read = {name: field for name, field in fields.items() if field}
+        if len(set(read.values())) < len(read):
             raise errors.InvalidInput("Two columns of the file are mapped to the same field.")
-        return found
+        return read
 
-    def field(self, name: str) -> str | None:
-        """The field of a column; "" when it is ignored; None when there is none."""
-        found = self.mapping.get(name, name)
-        if found in self.kinds or found == IGNORED:
-            return found
-        return self.mapping.get(EVERYTHING_ELSE)
+    def _problems(self, fields: Mapping[str, str | None]) -> list[str]:
+        unknown = [name for name, field in fields.items() if field is None]
+        missing = sorted(set(self.required) - set(fields.values()))
+        absent = sorted(set(self.renames) - set(fields) - {ALL_OTHERS})
+        problems = []
+        if missing:
+            problems.append(f"It has no column for {', '.join(missing)}.")
+        if unknown:
+            problems.append(f"Its columns {', '.join(unknown)} are not fields.")
+        if absent:
+            problems.append(f"It has no column {', '.join(absent)}, which --map names.")
+        return problems
+
+    def field(self, column: str) -> str | None:
+        """Return the field of a column: "" if it is ignored, None if it is unknown."""
+        field = self.renames.get(column, column)
+        if field in self.types or field == IGNORED:
+            return field
+        return self.renames.get(ALL_OTHERS)
 
 
-def layout(columns: Columns, kind: str, mapping: Mapping[str, str]) -> Layout:
-    """The layout of a file of samples, which may hold labels too, of labels, or of a reference. Raises InvalidInput."""
-    kinds = {LABEL: _class_or(columns.label_type, columns)}
+def create(columns: Columns, kind: str, renames: Mapping[str, str]) -> ColumnMapping:
+    """Create the mapping for files of samples (labels may stand beside them), labels or a reference.
+
+    Raises InvalidInput if `renames` names a field that does not exist.
+    """
+    types = {LABEL: _class_type(columns.label_type, columns)}
     required: Sequence[str] = (SAMPLE_ID, LABEL)
     if kind != "labels":
-        kinds |= {**columns.model, **columns.own}
-        kinds[PREDICTION] = _class_or(kinds[PREDICTION], columns)
+        types |= {**columns.model, **columns.own}
+        types[PREDICTION] = _class_type(types[PREDICTION], columns)
         required = (PREDICTION, *columns.features)
     if kind == "samples":
         required = (SAMPLE_ID, TIME, *required)
     if kind != "reference":
-        kinds |= {SAMPLE_ID: "categorical", TIME: "datetime"} if kind == "samples" else {SAMPLE_ID: "categorical"}
-    for column, name in mapping.items():
-        if name != IGNORED and (name not in kinds or column == EVERYTHING_ELSE):
-            raise errors.InvalidInput(f"There is no field {name!r} to map {column!r} to: it is one of {_few(kinds)}.")
-    return Layout(kinds, required, mapping, kind)
+        types |= {SAMPLE_ID: "categorical", TIME: "datetime"} if kind == "samples" else {SAMPLE_ID: "categorical"}
+    for column, field in renames.items():
+        if field != IGNORED and (field not in types or column == ALL_OTHERS):
+            raise errors.InvalidInput(
+                f"Column {column!r} can't be mapped to {field!r}: the fields of {kind} are {_list_names(types)}."
+            )
+    return ColumnMapping(types, required, renames, kind)
 
 
-def _class_or(kind: str, columns: Columns) -> str:
-    """That 1.0 means 1, unless the version has such classes, or numbers."""
-    is_written_so = any(value_conversion.WHOLE.fullmatch(name) for name in columns.classes or ())
-    return value_conversion.CLASS if kind == "categorical" and not is_written_so else kind
+def _class_type(kind: str, columns: Columns) -> str:
+    """Return the type of a column of class names, where 1.0 means class 1 unless a class is named like "1.0"."""
+    has_decimal_names = any(value_conversion.WHOLE.fullmatch(name) for name in columns.classes or ())
+    return value_conversion.CLASS_TYPE if kind == "categorical" and not has_decimal_names else kind
 
 
-def _few(names: Iterable[str], most: int = 12) -> str:
+def _list_names(names: Iterable[str], most: int = 12) -> str:
     names = list(names)
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

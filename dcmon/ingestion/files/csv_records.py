@@ -1,19 +1,19 @@
-"""Records of a CSV, one by one: a line that is none costs itself, not the lines after it."""
+"""Read a CSV record by record: a malformed line is reported and does not affect the lines after it."""
 
 import csv
 from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple, TextIO
 
-LONGEST_FIELD = 2**21  # characters; also how far a quote that nobody closes is followed
+LONGEST_FIELD = 2**21  # characters; also how far the reader searches for the end of a quoted field
 LONGEST_LINE = 2**24  # characters of a line that are read at once: a file without line ends must not fill the memory
 
-# The limit of csv is one for the process; its default, 128 KiB, is less than a row over HTTP may have.
+# The csv module has one limit for the process; its default, 128 KiB, is less than a row over HTTP may have.
 csv.field_size_limit(LONGEST_FIELD)
 
 
-class Malformed(NamedTuple):
-    """A row that can't be read: its bytes, why, and where known in which field and of which sample."""
+class MalformedRow(NamedTuple):
+    """A row that can't be read: its bytes and the reason; its field and sample id if they are known."""
 
     row: bytes
     why: str
@@ -21,43 +21,45 @@ class Malformed(NamedTuple):
     sample_id: str | None = None
 
 
-class Garbled(NamedTuple):
-    """A record with bytes that are no UTF-8: its cells, in some of which they are, and its bytes."""
+class NonUtf8Record(NamedTuple):
+    """A record with bytes that are not UTF-8 in some of its cells: the cells, and the bytes of the record."""
 
     cells: list[str]
     row: bytes
 
 
+Record = list[str] | NonUtf8Record | MalformedRow
+
+
 class _Lines:
-    """Lines of a file, and which of them the record at hand is made of."""
+    """The lines of a file; remembers which lines the current record consists of."""
 
     def __init__(self, stream: TextIO) -> None:
-        self.stream, self.given_back = stream, deque[str]()
-        self.taken: list[str] = []
+        self.stream, self.returned = stream, deque[str]()
+        self.record: list[str] = []
 
     def __iter__(self) -> "_Lines":
         return self
 
     def __next__(self) -> str:
-        line = self.given_back.popleft() if self.given_back else self.stream.readline(LONGEST_LINE)
+        line = self.returned.popleft() if self.returned else self.stream.readline(LONGEST_LINE)
         if not line:
             raise StopIteration
-        self.taken.append(line)
+        self.record.append(line)
         return line
 
-    def set_apart(self, why: str) -> Malformed:
-        """The first line of the record as malformed; those after it are read again."""
-        first, *others = self.taken
-        self.given_back.extendleft(reversed(others))
-        return Malformed(_as_read(first), why)
+    def reject_first(self, why: str) -> MalformedRow:
+        """Return the first line of the record as malformed; its other lines are read again."""
+        first, *others = self.record
+        self.returned.extendleft(reversed(others))
+        return MalformedRow(_original_bytes(first), why)
 
-    @property
-    def are_garbled(self) -> bool:
-        return any(not line.isascii() and is_garbled(line) for line in self.taken)
+    def has_invalid_utf8(self) -> bool:
+        return any(not line.isascii() and has_invalid_utf8(line) for line in self.record)
 
 
-def is_garbled(text: str) -> bool:
-    """Whether it stands for bytes that are no UTF-8."""
+def has_invalid_utf8(text: str) -> bool:
+    """Return True if the text contains bytes that are not UTF-8 (decoded with errors="surrogateescape")."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -65,29 +67,29 @@ def is_garbled(text: str) -> bool:
     return False
 
 
-def _as_read(text: str) -> bytes:
+def _original_bytes(text: str) -> bytes:
     return text.rstrip("\r\n").encode(errors="surrogateescape")
 
 
-def records(stream: TextIO) -> Iterator[list[str] | Garbled | Malformed]:
-    """A header, then records with as many cells as it has; empty lines are none."""
+def records(stream: TextIO) -> Iterator[Record]:
+    """Yield the header, then the records with as many cells as the header; skip empty lines."""
     lines = _Lines(stream)
     reader, width = csv.reader(lines, strict=True), 0
     while True:
-        lines.taken.clear()
+        lines.record.clear()
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            # Most often a quote that is not closed: it would take all lines up to the next one.
-            yield lines.set_apart(f"The line is no CSV: {error}.")
+            # Most often a quote that is not closed: it would consume all lines up to the next quote.
+            yield lines.reject_first(f"The line is not CSV: {error}.")
             reader = csv.reader(lines, strict=True)
             continue
         if not cells:
             continue
         if width and len(cells) != width:
-            yield lines.set_apart(f"The line has {len(cells)} cells, the header {width}.")
+            yield lines.reject_first(f"The line has {len(cells)} cells, the header {width}.")
             continue
         width = len(cells)
-        yield Garbled(cells, _as_read("".join(lines.taken))) if lines.are_garbled else cells
+        yield NonUtf8Record(cells, _original_bytes("".join(lines.record))) if lines.has_invalid_utf8() else cells

@@ -1,6 +1,6 @@
-"""What loading a file would do, counted without doing it: rows are decoded and looked up, nothing is locked or written.
+"""Count what loading a file would store, without storing it: no lock is taken and nothing is written.
 
-Ids that stand in the file more than once are remembered in a temporary file, so that memory stays flat.
+Ids that occur more than once in the file are kept in a temporary file, so that memory use does not grow.
 """
 
 import sqlite3
@@ -19,110 +19,123 @@ from dcmon import db
 from dcmon.db import Organization
 from dcmon.db.tables.org import Version
 from dcmon.ingestion import label_decoder, quarantine, sample_decoder
-from dcmon.ingestion.files.loader import Loaded, Target, deliveries, unreadable
+from dcmon.ingestion.files.file_target import FileTarget
+from dcmon.ingestion.files.loader import LoadResult, malformed_rows, row_batches
 from dcmon.ingestion.files.reader import Chunk, File
 from dcmon.ingestion.quarantine import BadRow
 from dcmon.storage import models, pg_binary, sample_tables, versions
 from dcmon.storage.ledger import Outcome
 from dcmon.storage.sample_ids import levels_of
 
-Contents = Mapping[bytes, Any]
-ABSENT = object()
+SOURCE = "file"  # of the counted rows, which are never stored
+NO_LABEL = object()  # a stored sample without a label; not the same as a label that was withdrawn (None)
 
 
-class Seen:
-    """What the file itself would have stored so far: a content (of a sample, a hash; of a label, its value) by id."""
+class _ContentById:
+    """What the file would have stored so far, by id: a sample's content hash, a label, a quarantine reason."""
 
     def __init__(self) -> None:
-        self._kept = sqlite3.connect("", isolation_level=None)  # a temporary file, gone with the connection
-        self._kept.execute("pragma synchronous = off")
-        self._kept.execute("create table seen (key blob primary key, content) without rowid")
+        self._db = sqlite3.connect("", isolation_level=None)  # a temporary file, deleted with the connection
+        self._db.execute("pragma synchronous = off")
+        self._db.execute("create table contents (id blob primary key, content) without rowid")
 
-    def find(self, keys: Sequence[bytes]) -> dict[bytes, Any]:
-        """What is kept of these ids."""
-        found = {}
-        for key in keys:
-            if row := self._kept.execute("select content from seen where key = ?", (key,)).fetchone():
-                found[key] = row[0]
-        return found
+    def find(self, ids: Sequence[bytes]) -> dict[bytes, Any]:
+        """Return the contents of those ids that are known."""
+        contents = {}
+        for id_ in ids:
+            if row := self._db.execute("select content from contents where id = ?", (id_,)).fetchone():
+                contents[id_] = row[0]
+        return contents
 
-    def keep(self, contents: Contents) -> None:
-        """Keep contents; the last one of an id stands."""
-        self._kept.execute("begin")
-        self._kept.executemany("insert or replace into seen values (?, ?)", contents.items())
-        self._kept.execute("commit")
+    def put(self, contents: Mapping[bytes, Any]) -> None:
+        """Add contents, replacing earlier ones of the same id."""
+        self._db.execute("begin")
+        self._db.executemany("insert or replace into contents values (?, ?)", contents.items())
+        self._db.execute("commit")
 
     def close(self) -> None:
-        self._kept.close()
+        self._db.close()
 
 
 @dataclass
-class Rehearsal:
-    """Who would load what, when; what the file would have stored and quarantined so far, and for which reasons."""
+class _DryRun:
+    """The state of a dry run: what the rows counted so far would have stored and quarantined."""
 
     org: Organization
-    target: Target
+    target: FileTarget
     logged_at: datetime
-    stored: Seen
-    said: Seen
-    kept: Seen
+    samples: _ContentById
+    labels: _ContentById
+    quarantined: _ContentById
     reasons: Counter[str] = field(default_factory=Counter)
 
 
-def rehearse(engine: Engine, org: Organization, file: File, target: Target, skip: int = 0) -> Loaded:
-    """The counts that loading the rows of a file from `skip` on would give now."""
-    began, loaded = time.monotonic(), Loaded(file.path, skip)
-    with closing(Seen()) as stored, closing(Seen()) as said, closing(Seen()) as kept:
-        so_far = Rehearsal(org, target, datetime.now(UTC), stored, said, kept)
-        for chunk in file.chunks(target.layout, skip):
+def count(engine: Engine, org: Organization, file: File, target: FileTarget, first_row: int = 0) -> LoadResult:
+    """Return the counts that loading the file from `first_row` on would give now. Raises InvalidInput, FileChanged."""
+    started, result = time.monotonic(), LoadResult(file.path, first_row)
+    with closing(_ContentById()) as stored, closing(_ContentById()) as labelled, closing(_ContentById()) as quarantined:
+        run = _DryRun(org, target, datetime.now(UTC), stored, labelled, quarantined)
+        for chunk in file.chunks(target.mapping, first_row):
             with db.org_session(engine, org) as session:
-                of = {"samples": _samples(session, so_far, chunk), "labels": _labels(session, so_far, chunk)}
-                of[target.kind] += _malformed(session, so_far, chunk)
-            loaded.outcome += of[target.kind]
-            loaded.labels += of["labels"]
-            loaded.rows += chunk.next_row - chunk.first_row
-    loaded.reasons, loaded.seconds = dict(sorted(so_far.reasons.items())), time.monotonic() - began
-    return loaded
+                outcomes = {
+                    "samples": _count_samples(session, run, chunk),
+                    "labels": _count_labels(session, run, chunk),
+                }
+                outcomes[target.kind] += _count_malformed(session, run, chunk)
+            result.outcome += outcomes[target.kind]
+            result.labels += outcomes["labels"]
+            result.rows += chunk.next_row - chunk.first_row
+    result.reasons, result.seconds = dict(sorted(run.reasons.items())), time.monotonic() - started
+    return result
 
 
-def _samples(session: Session, so_far: Rehearsal, chunk: Chunk) -> Outcome:
-    if so_far.target.version_id is None:
+def _count_samples(session: Session, run: _DryRun, chunk: Chunk) -> Outcome:
+    if run.target.version_id is None:
         return Outcome()
-    model, version = versions.get(session, so_far.target.version_id)
-    came = list(deliveries(chunk.samples, so_far.logged_at, "file"))
-    found = sample_decoder.decode(sample_tables.columns(model, version), came, model.retention or so_far.org.retention)
-    contents = {key: int.from_bytes(found.content[position], signed=True) for key, position in found.positions.items()}
-    there = _ids(session, model.relation, version.id, list(contents)) | so_far.stored.find(list(contents))
-    new = {key: content for key, content in contents.items() if key not in there}
-    so_far.stored.keep(new)
-    stored = {found.positions[key]: content.to_bytes(8, signed=True) for key, content in there.items()}
-    kept = _keep(session, so_far, version, "samples", [*found.bad, *found.conflicts(stored)])
-    return Outcome(found.taken, len(new), found.taken - len(new) - kept, kept)
-
-
-def _keep(session: Session, so_far: Rehearsal, version: Version | None, kind: str, bad: Sequence[BadRow]) -> int:
-    """How many of these rows would be quarantined."""
-    model = models.get(session, so_far.target.model_id)
-    unknown = {
-        digest.bytes: each
-        for digest, each in quarantine.not_quarantined_yet(session, model, version, kind, bad).items()
+    model, version = versions.get(session, run.target.version_id)
+    batches = list(row_batches(chunk.samples, run.logged_at, SOURCE))
+    decoded = sample_decoder.decode(
+        sample_tables.columns(model, version), batches, model.retention or run.org.retention
+    )
+    contents = {
+        key: int.from_bytes(decoded.content[position], signed=True) for key, position in decoded.positions.items()
     }
-    known = so_far.kept.find(list(unknown))
-    new = {digest: each.reason for digest, each in unknown.items() if digest not in known}
-    so_far.kept.keep(new)
-    so_far.reasons.update(new.values())
+    known = _stored_samples(session, model.relation, version.id, list(contents)) | run.samples.find(list(contents))
+    new = {key: content for key, content in contents.items() if key not in known}
+    run.samples.put(new)
+    stored = {decoded.positions[key]: content.to_bytes(8, signed=True) for key, content in known.items()}
+    quarantined = _count_quarantined(session, run, version, "samples", [*decoded.bad, *decoded.conflicts(stored)])
+    return _outcome(decoded.taken, len(new), quarantined)
+
+
+def _outcome(taken: int, stored: int, quarantined: int) -> Outcome:
+    """Return the counts of rows; those neither stored nor quarantined are duplicates."""
+    return Outcome(taken, stored, taken - stored - quarantined, quarantined)
+
+
+def _count_quarantined(
+    session: Session, run: _DryRun, version: Version | None, kind: str, bad: Sequence[BadRow]
+) -> int:
+    """Count the rows that would be quarantined and are not in quarantine yet."""
+    model = models.get(session, run.target.model_id)
+    unknown = {
+        digest.bytes: row for digest, row in quarantine.not_quarantined_yet(session, model, version, kind, bad).items()
+    }
+    counted = run.quarantined.find(list(unknown))
+    new = {digest: row.reason for digest, row in unknown.items() if digest not in counted}
+    run.quarantined.put(new)
+    run.reasons.update(new.values())
     return len(new)
 
 
-def _malformed(session: Session, so_far: Rehearsal, chunk: Chunk) -> Outcome:
-    version_id, bad = so_far.target.version_id, unreadable(chunk.malformed, "file", so_far.logged_at)
+def _count_malformed(session: Session, run: _DryRun, chunk: Chunk) -> Outcome:
+    version_id, bad = run.target.version_id, malformed_rows(chunk.malformed, SOURCE, run.logged_at)
     version = None if version_id is None else versions.get(session, version_id)[1]
-    kept = _keep(session, so_far, version, so_far.target.kind, bad)
-    return Outcome(len(bad), 0, len(bad) - kept, kept)
+    return _outcome(len(bad), 0, _count_quarantined(session, run, version, run.target.kind, bad))
 
 
-def _ids(session: Session, relation: int, version_id: int, keys: Sequence[bytes]) -> dict[bytes, int]:
-    """What the id map holds of these ids."""
+def _stored_samples(session: Session, relation: int, version_id: int, keys: Sequence[bytes]) -> dict[bytes, int]:
+    """Return the content hashes of those samples that the version has."""
     rows = db.fetch(
         session,
         "select t.at, i.content from unnest(%(k)b::uuid[]) with ordinality t(k, at)"
@@ -132,25 +145,24 @@ def _ids(session: Session, relation: int, version_id: int, keys: Sequence[bytes]
     return {keys[at - 1]: content for at, content in rows}
 
 
-def _labels(session: Session, so_far: Rehearsal, chunk: Chunk) -> Outcome:
-    model = models.get(session, so_far.target.model_id)
-    found = label_decoder.decode(
-        model.task_type == "regression", list(deliveries(chunk.labels, so_far.logged_at, "file"))
-    )
-    wanted = {key: label for key, (label, _) in found.last.items()}
-    there = _known_labels(session, so_far.target, list(wanted))
-    there |= {key: {label} for key, label in so_far.said.find(list(wanted)).items()}
-    changed = {key: label for key, label in wanted.items() if there.get(key, {ABSENT}) != {label}}
-    so_far.said.keep(changed)
-    kept = _keep(session, so_far, None, "labels", found.bad)
-    return Outcome(found.taken, len(changed), found.taken - len(changed) - kept, kept)
+def _count_labels(session: Session, run: _DryRun, chunk: Chunk) -> Outcome:
+    model = models.get(session, run.target.model_id)
+    batches = list(row_batches(chunk.labels, run.logged_at, SOURCE))
+    decoded = label_decoder.decode(model.task_type == "regression", batches)
+    wanted = {key: label for key, (label, _) in decoded.last.items()}
+    known = _known_labels(session, run.target, list(wanted))
+    known |= {key: {label} for key, label in run.labels.find(list(wanted)).items()}
+    changed = {key: label for key, label in wanted.items() if known.get(key, {NO_LABEL}) != {label}}
+    run.labels.put(changed)
+    quarantined = _count_quarantined(session, run, None, "labels", decoded.bad)
+    return _outcome(decoded.taken, len(changed), quarantined)
 
 
-def _known_labels(session: Session, target: Target, keys: Sequence[bytes]) -> dict[bytes, set[Any]]:
-    """The labels that these ids have: at their samples, one for each version that has the sample; or waiting."""
+def _known_labels(session: Session, target: FileTarget, keys: Sequence[bytes]) -> dict[bytes, set[Any]]:
+    """Return the labels of these ids: one for each version that has the sample, or the one that waits for a sample."""
     model = models.get(session, target.model_id)
     hashes, levels = levels_of(keys)
-    given = {"k": pg_binary.uuids(keys), "h": pg_binary.int4s(hashes), "lvl": pg_binary.int2s(levels)}
+    parameters = {"k": pg_binary.uuids(keys), "h": pg_binary.int4s(hashes), "lvl": pg_binary.int2s(levels)}
     known: dict[bytes, set[Any]] = {}
     for version in versions.entries(session, model):
         rows = db.fetch(
@@ -159,15 +171,15 @@ def _known_labels(session: Session, target: Target, keys: Sequence[bytes]) -> di
             " from unnest(%(k)b::uuid[], %(h)b::int4[], %(lvl)b::int2[]) with ordinality t(k, h, lvl, at)"
             f" join ids_{model.relation} i on i.k = t.k and i.version_id = %(version)b"
             f" left join labels_{version.relation} l on (l.lvl, l.ts, l.h, l.k) = (t.lvl, i.ts, t.h, t.k)",
-            {**given, "version": version.id},
+            {**parameters, "version": version.id},
         )
-        for at, label, is_absent in rows:
-            known.setdefault(keys[at - 1], set()).add(ABSENT if is_absent else label)
-    waiting = [key for key in keys if key not in known]
-    orphans = db.fetch(
+        for at, label, is_unlabelled in rows:
+            known.setdefault(keys[at - 1], set()).add(NO_LABEL if is_unlabelled else label)
+    orphans = [key for key in keys if key not in known]
+    rows = db.fetch(
         session,
         "select t.at, o.label from unnest(%(k)b::uuid[]) with ordinality t(k, at)"
         f" join orphan_labels_{model.relation} o on o.k = t.k",
-        {"k": pg_binary.uuids(waiting)},
+        {"k": pg_binary.uuids(orphans)},
     )
-    return known | {waiting[at - 1]: {label} for at, label in orphans}
+    return known | {orphans[at - 1]: {label} for at, label in rows}

@@ -1,6 +1,6 @@
-"""Loading a file of samples or labels: piece by piece, each in one transaction with the mark of how far the file is.
+"""Load a file of samples or labels in chunks, each stored in one transaction together with the file's progress.
 
-Whoever is stopped anywhere goes on from the mark; two that load the same file at once share its rows.
+An interrupted load continues at the first row that is not stored. Two loads of the same file share its rows.
 """
 
 import time
@@ -8,22 +8,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from hashlib import blake2b
 from itertools import groupby
+from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import Engine, func, select
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from dcmon import db, errors
+from dcmon import db
 from dcmon.db import Organization, work_queue
 from dcmon.db.tables.org import IngestedFile, Quarantined
-from dcmon.ingestion import message_format, quarantine, refused_rows, store
-from dcmon.ingestion.files import column_mapping
-from dcmon.ingestion.files.column_mapping import Layout
-from dcmon.ingestion.files.csv_records import Malformed
+from dcmon.ingestion import quarantine, refused_rows, store
+from dcmon.ingestion.files import registry
+from dcmon.ingestion.files.csv_records import MalformedRow
+from dcmon.ingestion.files.file_target import FileTarget, row_source
 from dcmon.ingestion.files.reader import Chunk, File
 from dcmon.ingestion.quarantine import BadRow
 from dcmon.ingestion.row_batch import RowBatch
@@ -32,33 +31,20 @@ from dcmon.ingestion.target_cache import RowTarget, TargetCache
 from dcmon.storage import ledger, models, sample_tables, versions
 from dcmon.storage.ledger import Outcome
 
-
-@dataclass(frozen=True)
-class Target:
-    """What a file is for: samples of a version, or labels of a model; and how its columns are read."""
-
-    layout: Layout
-    model_id: int
-    version_id: int | None
-
-    @property
-    def kind(self) -> str:
-        return self.layout.kind
-
-
-Outcomes = dict[str, Outcome]  # of samples and of labels
+ReportProgress = Callable[[int, int], None]  # bytes of the file that are read, and its size
+OutcomesByKind = dict[str, Outcome]  # keys: samples and labels
 
 
 @dataclass
-class Loaded:
-    """What became of the rows of a file in this run, those from `first_row` on, with the reasons of those quarantined.
+class LoadResult:
+    """Counts of the rows loaded in one run, from `first_row` on, and of the quarantined ones by reason.
 
-    `in_since`: when all of them were in before.
+    `loaded_at`: when an earlier run finished the file; None if this run loaded rows of it.
     """
 
     path: str
     first_row: int = 0
-    in_since: datetime | None = None
+    loaded_at: datetime | None = None
     rows: int = 0
     outcome: Outcome = field(default_factory=Outcome)
     labels: Outcome = field(default_factory=Outcome)
@@ -66,227 +52,179 @@ class Loaded:
     seconds: float = 0.0
 
 
-def target(
-    session: Session, model_name: str, version_name: str | None, kind: str, mapping: Mapping[str, str]
-) -> Target:
-    """The target of files. A version need not be named when the model has one. Raises NotFound or InvalidInput."""
-    model = models.find(session, model_name)
-    found = versions.entries(session, model)
-    if version_name is None and kind == "samples" and len(found) != 1:
-        said = f"versions ({', '.join(each.name for each in found[:5])})" if found else "no version yet"
-        raise errors.InvalidInput(f"Model {model_name!r} has {said}: say which with --version.")
-    if version_name is not None:
-        found = [versions.find(session, model, version_name)]
-    if not found:
-        raise errors.InvalidInput(f"Model {model_name!r} has no version yet: create one first.")
-    layout = column_mapping.layout(sample_tables.columns(model, found[0]), kind, mapping)
-    return Target(layout, model.id, found[0].id if kind == "samples" else None)
+class _Load(NamedTuple):
+    """The file that is being loaded."""
+
+    target: FileTarget
+    fingerprint: str
+    logged_at: datetime
 
 
-def digest(file: File, target: Target, watched: str = "") -> str:
-    """What a file is known by: its content, what it is for, how it is read, and where it is watched, if it is."""
-    said = [file.content, file.format, target.kind, target.model_id, target.version_id, target.layout.mapping, watched]
-    return blake2b(msgspec.json.encode(said, order="deterministic"), digest_size=16).hexdigest()
+class FileLoader:
+    """Loads files into an organization; `report` is called after each chunk."""
 
-
-def source(mark: str, *, is_beside: bool = False) -> str:
-    """What rows of a file are known by, with their number; labels beside samples are told apart from those."""
-    return quarantine.FILE_SOURCE_PREFIX + mark + (quarantine.LABELS_SOURCE_SUFFIX if is_beside else "")
-
-
-class Loader:
-    """Loads files into an organization. `advance` is told, after each piece, how many bytes of the file are read."""
-
-    def __init__(self, engine: Engine, org: Organization, advance: Callable[[int, int], None] | None = None) -> None:
+    def __init__(self, engine: Engine, org: Organization, report: ReportProgress | None = None) -> None:
         self.engine, self.org, self._targets = engine, org, TargetCache(engine)
-        self._advance = advance or (lambda done, size: None)
+        self._report = report or (lambda position, size: None)
 
-    def load(self, file: File, target: Target, mark: str, next_row: int) -> Loaded:
-        """Store the rows of a file from `next_row` on, under the mark that was begun. Raises what reading does."""
-        began, logged_at, loaded = time.monotonic(), datetime.now(UTC), Loaded(file.path, next_row)
+    def load(self, file: File, target: FileTarget, fingerprint: str, first_row: int) -> LoadResult:
+        """Store the rows of a registered file from `first_row` on.
+
+        Raises InvalidInput, FileChanged, NotFound, and Locked if other transactions keep the rows locked.
+        """
+        started, result = time.monotonic(), LoadResult(file.path, first_row)
+        load = _Load(target, fingerprint, datetime.now(UTC))
         try:
-            for chunk in file.chunks(target.layout, next_row):
-                outcomes = self._store(target, mark, chunk, logged_at)
-                loaded.outcome += outcomes[target.kind]
-                loaded.labels += outcomes["labels"]
-                loaded.rows += chunk.next_row - chunk.first_row
-                self._advance(file.position(chunk.next_row), file.size)
-            loaded.seconds = time.monotonic() - began
-            return self._finish(mark, loaded)
+            for chunk in file.chunks(target.mapping, first_row):
+                outcomes = self._store(load, chunk)
+                result.outcome += outcomes[target.kind]
+                result.labels += outcomes["labels"]
+                result.rows += chunk.next_row - chunk.first_row
+                self._report(file.position(chunk.next_row), file.size)
+            result.seconds = time.monotonic() - started
+            return self._finish(fingerprint, result)
         finally:
-            if loaded.rows:
+            if result.rows:
                 work_queue.ring_now(self.engine, self.org.id, work_queue.Work.evaluate)
 
-    def begin(self, mark: str, path: str, target: Target) -> tuple[int, bool]:
-        """See `begin`, in a transaction of its own."""
-        with db.org_session(self.engine, self.org) as session:
-            return begin(session, mark, path, target)
-
-    def progress(self, mark: str) -> tuple[int, bool]:
-        """The first row of a file that is not in, and whether all are: (0, False) for one that never began."""
-        with db.org_session(self.engine, self.org) as session:
-            entry = session.scalar(select(IngestedFile).where(IngestedFile.digest == mark))
-            return (0, False) if entry is None else (entry.next_row, entry.finished_at is not None)
-
-    def anew(self, mark: str) -> str:
-        """The mark by which a file that is in is loaded again: the first one that is not finished."""
-        with db.org_session(self.engine, self.org) as session:
-            known = select(func.count()).where(
-                IngestedFile.digest.startswith(mark), IngestedFile.finished_at.is_not(None)
-            )
-            times = session.scalar(known)
-        return f"{mark}/{times + 1}" if times else mark
-
-    def known(self, mark: str, path: str) -> Loaded:
-        """A file that is in already: nothing of it was stored in this run."""
-        with db.org_session(self.engine, self.org) as session:
-            entry = _entry(session, mark)
-            return Loaded(path, entry.next_row, entry.finished_at)
-
-    def _store(self, target: Target, mark: str, chunk: Chunk, logged_at: datetime) -> Outcomes:
-        """Store what of a piece no other loader has stored; again where another transaction was in the way."""
-        tries_left, closely = store.MAX_TRIES, False
+    def _store(self, load: _Load, chunk: Chunk) -> OutcomesByKind:
+        """Store the rows of a chunk that no other loader has stored; retry after conflicts between transactions."""
+        tries_left, is_checked = store.MAX_TRIES, False
         while chunk.first_row < chunk.next_row:
             try:
-                # Before the transaction, which holds locks.
-                prepared = self._prepare(target, mark, chunk, logged_at, closely)
-                done, next_row = sample_tables.with_months(
-                    self.engine, self.org, partial(self._store_once, target, mark, chunk, prepared, logged_at)
+                # Decode before the transaction begins: it holds locks.
+                prepared = self._prepare(load, chunk, is_checked=is_checked)
+                outcomes, next_row = sample_tables.with_months(
+                    self.engine, self.org, partial(self._store_once, load, chunk, prepared)
                 )
-                if done is not None:
-                    return done
+                if outcomes is not None:
+                    return outcomes
                 chunk = chunk.since(next_row)
             except DBAPIError as error:
                 tries_left -= 1
-                if refused_rows.is_content_error(error) and not closely:
-                    closely = True  # one row that PostgreSQL does not take must not hold up the file
+                if refused_rows.is_content_error(error) and not is_checked:
+                    is_checked = True  # one row that PostgreSQL refuses must not stop the whole file
                 elif db.sqlstate(error) not in store.RETRYABLE_SQLSTATES:
                     raise
                 elif not tries_left:
                     raise store.gave_up_error(self.org, error) from error
                 self._targets.forget(self.org)
-        return _nothing()
+        return _no_outcomes()
 
     def _store_once(
-        self, target: Target, mark: str, chunk: Chunk, prepared: list[PreparedRows], logged_at: datetime
-    ) -> tuple[Outcomes | None, int]:
-        """What became of a piece; None where another loader has some of it, and the first row that it has not."""
+        self, load: _Load, chunk: Chunk, prepared: Sequence[PreparedRows]
+    ) -> tuple[OutcomesByKind | None, int]:
+        """Store a chunk; None if another loader has stored rows of it, with the first row that is still missing."""
         with db.org_session(self.engine, self.org) as session:
-            entry = _lock(session, target, mark, labels=bool(chunk.labels))
+            entry = _lock(session, load, has_labels=bool(chunk.labels))
             if entry.next_row > chunk.first_row:
                 return None, entry.next_row
-            return store_chunk(session, entry, target, chunk, prepared, logged_at), chunk.next_row
+            return _store_chunk(session, entry, load, chunk, prepared), chunk.next_row
 
-    def _prepare(
-        self, target: Target, mark: str, chunk: Chunk, logged_at: datetime, closely: bool
-    ) -> list[PreparedRows]:
-        """Samples and labels of a piece, decoded; closely: without the rows that PostgreSQL does not take."""
-        given: list[tuple[message_format.Kind, int, Mapping[int, msgspec.Raw], str]] = []
+    def _prepare(self, load: _Load, chunk: Chunk, *, is_checked: bool) -> list[PreparedRows]:
+        """Decode samples and labels. `is_checked`: first find the rows that PostgreSQL refuses, and leave them out."""
+        target, prepared = load.target, list[PreparedRows]()
         if chunk.samples and target.version_id is not None:
-            given.append(("samples", target.version_id, chunk.samples, source(mark)))
+            row_target = RowTarget(self.org, "samples", target.version_id)
+            batches = row_batches(chunk.samples, load.logged_at, row_source(load.fingerprint))
+            prepared.append(self._decode(row_target, batches, is_checked))
         if chunk.labels:
-            beside = source(mark, is_beside=target.kind == "samples")
-            given.append(("labels", target.model_id, chunk.labels, beside))
-        found = list[PreparedRows]()
-        for kind, number, rows, name in given:
-            address = RowTarget(self.org, kind, number)
-            came = list(deliveries(rows, logged_at, name))
-            if closely:
-                came = [each._replace(refused=self._refused(address, each)) for each in came]
-            found.append(store.prepare(self._targets, address, came))
-        return found
+            row_target = RowTarget(self.org, "labels", target.model_id)
+            source = row_source(load.fingerprint, is_beside_samples=target.kind == "samples")
+            prepared.append(self._decode(row_target, row_batches(chunk.labels, load.logged_at, source), is_checked))
+        return prepared
 
-    def _refused(self, address: RowTarget, delivery: RowBatch) -> Mapping[int, str]:
-        return refused_rows.find(self.engine, self._targets, address, delivery)
+    def _decode(self, row_target: RowTarget, batches: Iterator[RowBatch], is_checked: bool) -> PreparedRows:
+        if is_checked:
+            batches = (
+                batch._replace(refused=refused_rows.find(self.engine, self._targets, row_target, batch))
+                for batch in batches
+            )
+        return store.prepare(self._targets, row_target, list(batches))
 
-    def _finish(self, mark: str, loaded: Loaded) -> Loaded:
+    def _finish(self, fingerprint: str, result: LoadResult) -> LoadResult:
         with db.org_session(self.engine, self.org) as session:
-            entry = _entry(session, mark, lock=True)
+            entry = registry.get(session, fingerprint, is_locked=True)
             entry.finished_at, entry.error = func.now(), None
             session.flush()
-            loaded.reasons = _reasons(session, mark, loaded.first_row)
-        return loaded
+            result.reasons = _reasons(session, fingerprint, result.first_row)
+        return result
 
 
-def begin(session: Session, mark: str, path: str, target: Target) -> tuple[int, bool]:
-    """Enter a file under its mark, unless it is there; the first row that is not in, and whether all are."""
-    values = {"kind": target.kind, "model_id": target.model_id, "version_id": target.version_id}
-    session.execute(insert(IngestedFile).values(digest=mark, path=path, **values).on_conflict_do_nothing())
-    entry = _entry(session, mark)
-    return entry.next_row, entry.finished_at is not None
+def loaded_before(session: Session, fingerprint: str, path: str) -> LoadResult:
+    """Return the result for a file that an earlier run has loaded: this run stores nothing."""
+    entry = registry.get(session, fingerprint)
+    return LoadResult(path, entry.next_row, entry.finished_at)
 
 
-def _entry(session: Session, mark: str, *, lock: bool = False) -> IngestedFile:
-    statement = select(IngestedFile).where(IngestedFile.digest == mark)
-    entry = session.scalar(statement.with_for_update() if lock else statement)
-    if entry is None:
-        raise errors.NotFound("The file's model or version was deleted meanwhile.")
-    return entry
+def _lock(session: Session, load: _Load, *, has_labels: bool) -> IngestedFile:
+    """Lock the model, then the file's row, which is deleted together with its model. Raises NotFound.
+
+    In this order, as all that stores rows or deletes models does: another order could deadlock.
+    """
+    version_ids = [] if load.target.version_id is None else [load.target.version_id]
+    store.lock_models(session, version_ids, [load.target.model_id] if has_labels else [])
+    return registry.get(session, load.fingerprint, is_locked=True)
 
 
-def _lock(session: Session, target: Target, mark: str, *, labels: bool) -> IngestedFile:
-    """Lock the model, then the mark, which goes with the model when that is deleted. Raises NotFound."""
-    version_ids = [] if target.version_id is None else [target.version_id]
-    store.lock_models(session, version_ids, [target.model_id] if labels else [])
-    return _entry(session, mark, lock=True)
-
-
-def store_chunk(
-    session: Session, entry: IngestedFile, target: Target, chunk: Chunk, prepared: Sequence[PreparedRows], now: datetime
-) -> Outcomes:
-    """Store a piece of a file behind its mark, and move that, in the session's transaction."""
-    outcomes = _nothing()
+def _store_chunk(
+    session: Session, entry: IngestedFile, load: _Load, chunk: Chunk, prepared: Sequence[PreparedRows]
+) -> OutcomesByKind:
+    """Store a chunk and advance the file's progress, in the transaction of the session."""
+    outcomes, kind = _no_outcomes(), load.target.kind
     for rows in prepared:
         outcomes[rows.kind] += store.store_rows(session, rows)
-    outcomes[target.kind] += _store_malformed(session, target, source(entry.digest), chunk.malformed, now)
-    counted = outcomes[target.kind]
+    outcomes[kind] += _store_malformed(session, load, chunk.malformed)
+    counts = outcomes[kind]
     entry.next_row = chunk.next_row
-    entry.taken += counted.taken
-    entry.stored += counted.stored
-    entry.duplicates += counted.duplicates
-    entry.quarantined += counted.quarantined
+    entry.taken += counts.taken
+    entry.stored += counts.stored
+    entry.duplicates += counts.duplicates
+    entry.quarantined += counts.quarantined
     session.flush()
     return outcomes
 
 
-def _nothing() -> Outcomes:
+def _no_outcomes() -> OutcomesByKind:
     return {"samples": Outcome(), "labels": Outcome()}
 
 
-def deliveries(rows: Mapping[int, msgspec.Raw], logged_at: datetime, source: str) -> Iterator[RowBatch]:
-    """Rows by their number as deliveries, each of rows that follow one another."""
+def row_batches(rows: Mapping[int, msgspec.Raw], logged_at: datetime, source: str) -> Iterator[RowBatch]:
+    """Group rows, by their number in the file, into batches of consecutive rows."""
     for _, group in groupby(enumerate(sorted(rows)), lambda pair: pair[1] - pair[0]):
         numbers = [number for _, number in group]
         yield RowBatch([rows[number] for number in numbers], logged_at, source, numbers[0])
 
 
-def _store_malformed(
-    session: Session, target: Target, source: str, malformed: Mapping[int, Malformed], logged_at: datetime
-) -> Outcome:
-    """Quarantine lines that are no rows, with a line of their own in the ledger."""
+def _store_malformed(session: Session, load: _Load, malformed: Mapping[int, MalformedRow]) -> Outcome:
+    """Quarantine lines that can't be read as rows, with an entry of their own in the ledger."""
     if not malformed:
         return Outcome()
+    target, source = load.target, row_source(load.fingerprint)
     model = models.get(session, target.model_id)
     version = None if target.version_id is None else versions.get(session, target.version_id)[1]
-    bad = unreadable(malformed, source, logged_at)
-    kept = quarantine.add(session, model, version, target.kind, bad)
-    outcome = Outcome(taken=len(bad), duplicates=len(bad) - kept, quarantined=kept)
+    bad = malformed_rows(malformed, source, load.logged_at)
+    quarantined = quarantine.add(session, model, version, target.kind, bad)
+    outcome = Outcome(taken=len(bad), duplicates=len(bad) - quarantined, quarantined=quarantined)
     ledger.enter(session, target.kind, source, outcome, model_id=target.model_id, version_id=target.version_id)
     return outcome
 
 
-def unreadable(malformed: Mapping[int, Malformed], source: str, logged_at: datetime) -> list[BadRow]:
-    """Lines that are no rows, by their number, as they are quarantined."""
+def malformed_rows(malformed: Mapping[int, MalformedRow], source: str, logged_at: datetime) -> list[BadRow]:
+    """Return lines that can't be read, by their number in the file, in the form that the quarantine takes."""
     return [
-        BadRow(source, at, logged_at, each.row, "malformed", each.field, each.why, each.sample_id)
-        for at, each in malformed.items()
+        BadRow(source, number, logged_at, row.row, "malformed", row.field, row.why, row.sample_id)
+        for number, row in malformed.items()
     ]
 
 
-def _reasons(session: Session, mark: str, first_row: int) -> dict[str, int]:
-    """How many rows of a file, from this one on, are in quarantine now, by reason."""
-    found = select(Quarantined.reason, func.count()).where(
-        Quarantined.source.in_([source(mark), source(mark, is_beside=True)]), Quarantined.position >= first_row
+def _reasons(session: Session, fingerprint: str, first_row: int) -> dict[str, int]:
+    """Count the rows of a file that are in quarantine, from `first_row` on, by reason."""
+    sources = [row_source(fingerprint), row_source(fingerprint, is_beside_samples=True)]
+    statement = (
+        select(Quarantined.reason, func.count())
+        .where(Quarantined.source.in_(sources), Quarantined.position >= first_row)
+        .group_by(Quarantined.reason)
+        .order_by(Quarantined.reason)
     )
-    rows = session.execute(found.group_by(Quarantined.reason).order_by(Quarantined.reason))
-    return {row[0]: row[1] for row in rows}
+    return {row[0]: row[1] for row in session.execute(statement)}

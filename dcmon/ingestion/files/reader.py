@@ -1,4 +1,4 @@
-"""Files of rows: CSV, Parquet and JSON lines, read piece by piece as JSON rows with the fields of a version."""
+"""Read files of rows (CSV, Parquet, JSON lines) in chunks, as JSON rows with the fields of a version."""
 
 import gzip
 import shutil
@@ -6,7 +6,7 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from os import fstat
@@ -16,13 +16,14 @@ from typing import Any, BinaryIO, TypeVar
 import msgspec
 
 from dcmon import errors
-from dcmon.ingestion.files.column_mapping import Layout
-from dcmon.ingestion.files.csv_records import Malformed
+from dcmon.ingestion.files.column_mapping import ColumnMapping
+from dcmon.ingestion.files.csv_records import MalformedRow
 from dcmon.ingestion.files.formats import Row, csv, jsonl, parquet
 from dcmon.storage.columns import LABEL, SAMPLE_ID
 
 STDIN = "-"
 ROWS_AT_ONCE = 10_000
+BLOCK = 2**20
 SUFFIXES = {
     ".csv": "csv",
     ".parquet": "parquet",
@@ -32,7 +33,8 @@ SUFFIXES = {
     ".json": "jsonl",
 }
 FORMATS = tuple(sorted(set(SUFFIXES.values())))
-TORN = (EOFError, gzip.BadGzipFile, zlib.error)
+GZIP_MAGIC = b"\x1f\x8b"
+GZIP_ERRORS = (EOFError, gzip.BadGzipFile, zlib.error)
 
 T = TypeVar("T")
 _encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -40,16 +42,19 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 @dataclass
 class Chunk:
-    """Consecutive rows of a file, counted from `first_row`: samples, and the labels that stand beside them."""
+    """Consecutive rows of a file by their number: samples, the labels beside them, lines that can't be read.
+
+    `first_row` is the number of its first row, `next_row` of the row after its last one.
+    """
 
     first_row: int
     next_row: int
     samples: dict[int, msgspec.Raw] = field(default_factory=dict)
     labels: dict[int, msgspec.Raw] = field(default_factory=dict)
-    malformed: dict[int, Malformed] = field(default_factory=dict)
+    malformed: dict[int, MalformedRow] = field(default_factory=dict)
 
     def since(self, row: int) -> "Chunk":
-        """What of it begins at a row or later."""
+        """Return the part of the chunk from a row on."""
         if row <= self.first_row:
             return self
         return Chunk(
@@ -57,13 +62,13 @@ class Chunk:
         )
 
 
-def _since(rows: dict[int, T], row: int) -> dict[int, T]:
-    return {at: each for at, each in rows.items() if at >= row}
+def _since(rows: dict[int, T], first_row: int) -> dict[int, T]:
+    return {number: row for number, row in rows.items() if number >= first_row}
 
 
 @dataclass
 class File:
-    """A file that is open for reading; `content` is a digest of its bytes. Parquet says how many rows it has."""
+    """An open file. `content`: a digest of its bytes. `row_count`: known only for Parquet, once rows are read."""
 
     path: str
     format: str
@@ -73,29 +78,29 @@ class File:
     changed_at: int
     row_count: int | None = None
 
-    def chunks(self, layout: Layout, skip: int = 0, rows: int = ROWS_AT_ONCE) -> Iterator[Chunk]:
-        """Its rows from `skip` on, at most `rows` at a time. Raises InvalidInput when it is not what it should be."""
+    def chunks(self, mapping: ColumnMapping, skip: int = 0, rows: int = ROWS_AT_ONCE) -> Iterator[Chunk]:
+        """Yield the rows from number `skip` on, at most `rows` at a time. Raises InvalidInput or FileChanged."""
         self.stream.seek(0)
         chunk, number = Chunk(skip, skip), -1
-        for number, row in enumerate(_READERS[self.format](self, layout)):
+        for number, row in enumerate(_READERS[self.format](self, mapping)):
             if number < skip:
                 continue
-            _put(chunk, number, row, layout)
+            _add(chunk, number, row, mapping)
             if number + 1 - chunk.first_row >= rows:
-                yield self._whole(chunk, number + 1)
+                yield self._complete(chunk, number + 1)
                 chunk = Chunk(number + 1, number + 1)
         if number + 1 > chunk.first_row:
-            yield self._whole(chunk, number + 1)
+            yield self._complete(chunk, number + 1)
 
-    def reference_rows(self, layout: Layout) -> Iterator[msgspec.Raw]:
-        """The rows of a reference, all of which must be readable. Raises InvalidInput."""
-        for chunk in self.chunks(layout):
-            for number, why in chunk.malformed.items():
-                raise errors.InvalidInput(f"Row {number} of {self.path} can't be read: {why.why} Nothing was stored.")
+    def reference_rows(self, mapping: ColumnMapping) -> Iterator[msgspec.Raw]:
+        """Yield the rows of a reference, all of which must be readable. Raises InvalidInput."""
+        for chunk in self.chunks(mapping):
+            for number, row in chunk.malformed.items():
+                raise errors.InvalidInput(f"Row {number} of {self.path} can't be read: {row.why} Nothing was stored.")
             yield from chunk.samples.values()
 
-    def _whole(self, chunk: Chunk, next_row: int) -> Chunk:
-        """Rows are only handed out while the file is the one whose digest they are known by."""
+    def _complete(self, chunk: Chunk, next_row: int) -> Chunk:
+        """Set the end of a chunk. Raises FileChanged if the file no longer has the content of its digest."""
         now = fstat(self.stream.fileno())
         if (now.st_size, now.st_mtime_ns) != (self.size, self.changed_at):
             raise errors.FileChanged(path=self.path)
@@ -103,47 +108,53 @@ class File:
         return chunk
 
     def position(self, row: int) -> int:
-        """How many of its bytes lie before a row that was just read; about, where rows are not read in order."""
+        """Return how many bytes are read, up to a row that was just read; an estimate for Parquet."""
         return self.size * row // self.row_count if self.row_count else self.stream.tell()
 
     @contextmanager
-    def plain(self) -> Iterator[BinaryIO]:
-        """Its bytes, unpacked when they are gzip's. What it closes is not the file. Raises InvalidInput."""
-        is_packed = self.stream.read(2) == b"\x1f\x8b"
+    def uncompressed(self) -> Iterator[BinaryIO]:
+        """Open the file's bytes, decompressed if they are gzip; does not close the file. Raises InvalidInput."""
+        is_gzip = self.stream.read(2) == GZIP_MAGIC
         self.stream.seek(0)
-        if not is_packed:
+        if not is_gzip:
             yield self.stream
             return
-        with gzip.GzipFile(fileobj=self.stream) as unpacked:
+        with gzip.GzipFile(fileobj=self.stream) as stream:
             try:
-                yield unpacked  # type: ignore[misc]  # reads like a BinaryIO
-            except TORN as error:
-                raise errors.InvalidInput(f"{self.path} can't be unpacked to its end: {error}") from error
+                yield stream  # type: ignore[misc]  # reads like a BinaryIO
+            except GZIP_ERRORS as error:
+                raise errors.InvalidInput(f"{self.path} can't be decompressed to its end: {error}") from error
 
 
 def format_of(path: str) -> str | None:
-    """The format that a name says: data.csv, data.csv.gz; None when it says none."""
+    """Return the format that a file's name stands for (data.csv, data.csv.gz); None if it stands for none."""
     name = PurePath(path.lower())
     return SUFFIXES.get((name.with_suffix("") if name.suffix == ".gz" else name).suffix)
 
 
 @contextmanager
-def opened(path: str, format: str | None = None, *, stream: BinaryIO | None = None) -> Iterator[File]:
+def open_file(path: str, format: str | None = None, *, stream: BinaryIO | None = None) -> Iterator[File]:
     """Open a file for reading; "-" is the standard input, which is first copied to a temporary file.
 
-    `stream`: its bytes, when `path` is not a path of this machine. Raises InvalidInput, NotFound, FileRefused.
+    `stream`: its bytes, if `path` is not a path of this machine. Raises InvalidInput, NotFound or FileRefused.
     """
     chosen = format or format_of(path)
     if chosen not in FORMATS:
-        said = "can't be told from its name" if chosen is None else f"can't be {chosen!r}"
+        problem = "is unknown: its name does not show it" if chosen is None else f"can't be {chosen!r}"
         raise errors.InvalidInput(
-            f"The format of {path} {said}: say --format {', '.join(FORMATS[:-1])} or {FORMATS[-1]}."
+            f"The format of {path} {problem}. Use --format {', '.join(FORMATS[:-1])} or {FORMATS[-1]}."
         )
-    with nullcontext(stream) if stream else _standard_input() if path == STDIN else opened_bytes(Path(path)) as bytes_:
-        digest, about = blake2b(digest_size=16), fstat(bytes_.fileno())
-        while block := bytes_.read(2**20):
+    with _bytes(path, stream) as content:
+        digest, stat = blake2b(digest_size=16), fstat(content.fileno())
+        while block := content.read(BLOCK):
             digest.update(block)
-        yield File(path, chosen, bytes_, about.st_size, digest.hexdigest(), about.st_mtime_ns)
+        yield File(path, chosen, content, stat.st_size, digest.hexdigest(), stat.st_mtime_ns)
+
+
+def _bytes(path: str, stream: BinaryIO | None) -> AbstractContextManager[BinaryIO]:
+    if stream is not None:
+        return nullcontext(stream)
+    return _standard_input() if path == STDIN else open_bytes(Path(path))
 
 
 @contextmanager
@@ -155,8 +166,8 @@ def _standard_input() -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def opened_bytes(path: Path) -> Iterator[BinaryIO]:
-    """The bytes of a file of this machine. Raises NotFound or FileRefused."""
+def open_bytes(path: Path) -> Iterator[BinaryIO]:
+    """Open a file of this machine. Raises NotFound or FileRefused."""
     try:
         stream = path.open("rb")
     except FileNotFoundError as error:
@@ -167,12 +178,12 @@ def opened_bytes(path: Path) -> Iterator[BinaryIO]:
         yield stream
 
 
-def _put(chunk: Chunk, number: int, row: Row, layout: Layout) -> None:
-    if isinstance(row, Malformed):
+def _add(chunk: Chunk, number: int, row: Row, mapping: ColumnMapping) -> None:
+    if isinstance(row, MalformedRow):
         chunk.malformed[number] = row
         return
-    if layout.kind != "samples":
-        (chunk.labels if layout.kind == "labels" else chunk.samples)[number] = _json(row)
+    if mapping.kind != "samples":
+        (chunk.labels if mapping.kind == "labels" else chunk.samples)[number] = _json(row)
         return
     label, sample_id = row.pop(LABEL, None), row.get(SAMPLE_ID)
     chunk.samples[number] = _json(row)
@@ -184,11 +195,11 @@ def _json(row: Mapping[str, Any]) -> msgspec.Raw:
     try:
         return msgspec.Raw(_encode(row))
     except (UnicodeEncodeError, OverflowError, TypeError, ValueError, RecursionError):
-        return msgspec.Raw(_escaped(row))
+        return msgspec.Raw(_lenient_json(row))
 
 
-def _escaped(row: Mapping[str, Any]) -> bytes:
-    """A row that has values no JSON has (bytes that are no text, endless numbers): readable, and rejected as a row."""
+def _lenient_json(row: Mapping[str, Any]) -> bytes:
+    """Encode a row with values that JSON does not have (bytes, infinity), for the row decoder to reject."""
     import json
 
     return json.dumps({name: _printable(value) for name, value in row.items()}, default=repr).encode()
@@ -198,19 +209,24 @@ def _printable(value: Any) -> Any:
     return bytes(value).decode(errors="replace") if isinstance(value, msgspec.Raw) else value
 
 
-def _csv(file: File, layout: Layout) -> Iterator[Row]:
-    with file.plain() as plain:
-        yield from csv.read(plain, layout, file.path)
+def _csv(file: File, mapping: ColumnMapping) -> Iterator[Row]:
+    with file.uncompressed() as stream:
+        yield from csv.read(stream, mapping, file.path)
 
 
-def _jsonl(file: File, layout: Layout) -> Iterator[Row]:
-    with file.plain() as plain:
-        yield from jsonl.read(plain, layout)
+def _jsonl(file: File, mapping: ColumnMapping) -> Iterator[Row]:
+    with file.uncompressed() as stream:
+        yield from jsonl.read(stream, mapping)
 
 
-def _parquet(file: File, layout: Layout) -> Iterator[Row]:
-    file.row_count, rows = parquet.read(file.stream, layout, file.path)
-    yield from rows
+def _parquet(file: File, mapping: ColumnMapping) -> Iterator[Row]:
+    content = parquet.read(file.stream, mapping, file.path)
+    file.row_count = content.row_count
+    yield from content.rows
 
 
-_READERS: dict[str, Callable[[File, Layout], Iterator[Row]]] = {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet}
+_READERS: dict[str, Callable[[File, ColumnMapping], Iterator[Row]]] = {
+    "csv": _csv,
+    "jsonl": _jsonl,
+    "parquet": _parquet,
+}

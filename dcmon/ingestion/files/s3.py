@@ -1,6 +1,6 @@
-"""The door to S3 and what speaks its protocol: which objects lie below a prefix, and their bytes.
+"""Files in S3, or in a server that speaks its protocol. The only module that imports botocore.
 
-Credentials come as for every tool of AWS: AWS_ACCESS_KEY_ID and its neighbours, a profile, the machine's role.
+Credentials are found as by every AWS tool: AWS_ACCESS_KEY_ID and the like, a profile, the role of the machine.
 """
 
 import errno
@@ -12,28 +12,29 @@ from functools import cached_property
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
-import botocore.exceptions as refusals
+import botocore.exceptions
 from botocore.config import Config
 from botocore.session import Session
 
 from dcmon import errors
 from dcmon.ingestion.files import locations
-from dcmon.ingestion.files.locations import Entry
+from dcmon.ingestion.files.locations import FileEntry
 from dcmon.settings import S3
 
 BLOCK = 2**20
-NO_CREDENTIALS = (
-    refusals.NoCredentialsError,
-    refusals.PartialCredentialsError,
-    refusals.CredentialRetrievalError,
-    refusals.TokenRetrievalError,
-    refusals.ProfileNotFound,
+CREDENTIAL_ERRORS = (
+    botocore.exceptions.NoCredentialsError,
+    botocore.exceptions.PartialCredentialsError,
+    botocore.exceptions.CredentialRetrievalError,
+    botocore.exceptions.TokenRetrievalError,
+    botocore.exceptions.ProfileNotFound,
 )
+SETTING_ERRORS = (botocore.exceptions.NoRegionError, ValueError, botocore.exceptions.ParamValidationError)
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """The objects of a bucket below a prefix."""
+    """A location: the objects of a bucket below a prefix."""
 
     bucket: str
     prefix: str
@@ -41,41 +42,38 @@ class Bucket:
 
     @cached_property
     def _client(self) -> Any:
-        own = self.settings.endpoint_url
+        endpoint = self.settings.endpoint_url
         return Session().create_client(
             "s3",
             region_name=self.settings.region,
-            endpoint_url=own,
+            endpoint_url=endpoint,
             config=Config(
                 connect_timeout=5,
                 read_timeout=30,
                 retries={"mode": "standard", "total_max_attempts": 3},
-                # Servers of one's own seldom have a DNS name for each bucket.
-                s3={"addressing_style": "path" if own else "auto"},
+                # Self-hosted servers seldom have a DNS name for each bucket.
+                s3={"addressing_style": "path" if endpoint else "auto"},
             ),
         )
 
-    def pages(self) -> Iterator[list[Entry]]:
-        """See dcmon.ingestion.files.locations.Place."""
-        with self._in_words():
+    def pages(self) -> Iterator[list[FileEntry]]:
+        """See locations.Location."""
+        with self._translated():
             listing = self._client.get_paginator("list_objects_v2")
             for page in listing.paginate(Bucket=self.bucket, Prefix=self.prefix):
-                yield [entry for each in page.get("Contents", ()) for entry in self._entry(each)]
+                yield [entry for listed in page.get("Contents", ()) for entry in self._entry(listed)]
 
-    def _entry(self, listed: dict[str, Any]) -> Iterator[Entry]:
+    def _entry(self, listed: dict[str, Any]) -> Iterator[FileEntry]:
         path = listed["Key"][len(self.prefix) :]
-        if locations.is_wanted(path):
-            # An object appears when it is whole: none is still being written.
-            yield Entry(path, listed["ETag"].strip('"'), listed["LastModified"].timestamp())
+        if locations.is_loadable(path):
+            # S3 lists an object only when it is complete.
+            yield FileEntry(path, listed["ETag"].strip('"'), listed["LastModified"].timestamp())
 
     @contextmanager
     def fetch(self, path: str) -> Iterator[BinaryIO]:
-        """See ingestion.files.locations.Place.
-
-        A copy, so that a line that breaks costs a download and not half a file.
-        """
+        """See locations.Location. Copies the object first, so that a broken connection never gives half a file."""
         with tempfile.TemporaryFile(prefix="dcmon-") as copy:
-            with self._in_words(path):
+            with self._translated(path):
                 body = self._client.get_object(Bucket=self.bucket, Key=self.prefix + path)["Body"]
                 for block in body.iter_chunks(BLOCK):
                     copy.write(block)
@@ -83,26 +81,30 @@ class Bucket:
             yield copy
 
     @contextmanager
-    def _in_words(self, path: str | None = None) -> Iterator[None]:
+    def _translated(self, path: str | None = None) -> Iterator[None]:
+        """Translate botocore's exceptions to dcmon's errors."""
         where = self.settings.endpoint_url or "AWS"
         try:
             yield
-        except refusals.ClientError as error:
-            raise self._refusal(error, where, path) from error
-        except NO_CREDENTIALS as error:
+        except botocore.exceptions.ClientError as error:
+            raise self._client_error(error, where, path) from error
+        except CREDENTIAL_ERRORS as error:
             raise errors.StorageRefused(where=where, why=str(error).rstrip(".")) from error
-        except (refusals.NoRegionError, ValueError, refusals.ParamValidationError) as error:
-            raise errors.InvalidInput(f"S3 can't be asked: {error} Look at DCMON_S3__ENDPOINT_URL.") from error
-        except refusals.BotoCoreError as error:
+        except SETTING_ERRORS as error:
+            raise errors.InvalidInput(
+                f"The request to S3 is not valid: {error} Check DCMON_S3__ENDPOINT_URL and DCMON_S3__REGION."
+            ) from error
+        except botocore.exceptions.BotoCoreError as error:
             raise errors.Unreachable(what="S3", where=where, why=str(error)) from error
-        except OSError as error:  # last: some of botocore's are OSErrors too
+        except OSError as error:  # last, because some of botocore's exceptions are OSErrors too
             if error.errno != errno.ENOSPC:
                 raise
             raise errors.DiskFull(where=tempfile.gettempdir()) from error
 
-    def _refusal(self, error: refusals.ClientError, where: str, path: str | None) -> errors.DcmonError:
-        said, status = error.response.get("Error", {}), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        code, why = said.get("Code", ""), said.get("Message") or str(error)
+    def _client_error(self, error: botocore.exceptions.ClientError, where: str, path: str | None) -> errors.DcmonError:
+        answer = error.response.get("Error", {})
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        code, why = answer.get("Code", ""), answer.get("Message") or str(error)
         if code == "NoSuchBucket":
             return errors.NotFound(what="bucket", name=self.bucket)
         if status == 404 or code == "NoSuchKey":
@@ -114,8 +116,8 @@ class Bucket:
         return errors.Unreachable(what="S3", where=where, why=f"it answered {status}: {why}")
 
 
-def bucket(url: str, settings: S3) -> Bucket | None:
-    """The place that s3://bucket/prefix names; None when the URL is no such one."""
+def parse(url: str, settings: S3) -> Bucket | None:
+    """Return the bucket and prefix of s3://bucket/prefix; None for another kind of URL."""
     parts = urlsplit(url)
     if parts.scheme != "s3" or not parts.netloc:
         return None

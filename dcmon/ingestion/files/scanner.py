@@ -1,4 +1,4 @@
-"""Scanning a source: files that are new or changed are loaded; one that can't be read costs itself only."""
+"""Scan a source: load the files that are new or changed. A file that can't be read does not stop the others."""
 
 import logging
 from collections.abc import Iterator
@@ -16,36 +16,36 @@ from dcmon import db, errors
 from dcmon.db import Organization, locks
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import DataSource, IngestedFile
-from dcmon.ingestion.files import loader as loading
-from dcmon.ingestion.files import locations, reader, sources
-from dcmon.ingestion.files.loader import Loaded, Loader, Target
-from dcmon.ingestion.files.locations import Entry, Place
+from dcmon.ingestion.files import file_target, reader, registry, sources
+from dcmon.ingestion.files.file_target import FileTarget
+from dcmon.ingestion.files.loader import FileLoader, LoadResult
+from dcmon.ingestion.files.locations import FileEntry, Location
 from dcmon.settings import S3
 from dcmon.storage import models, versions
 
 log = logging.getLogger(__name__)
 
-MOST_AT_ONCE = 100_000  # files of one scan, which are held in memory; the next one takes those after them
+MOST_AT_ONCE = 100_000  # files of one scan, which are held in memory; the next scan loads the files after them
 
 
-class Stopped(Exception):
-    """It is time to stop; what is in stays in."""
+class ScanStopped(Exception):
+    """The scanner was asked to stop; rows stored so far stay stored."""
 
 
 @dataclass
-class Scan:
-    """What a scan found: files loaded now, those that can't be read with the reason, those still being written.
+class ScanResult:
+    """The files that a scan loaded, the ones that can't be read with the reason, and the number being written.
 
-    `news` are those that can't be read and could when they were last tried, or could not for another reason;
-    `failed_before` counts those that could not be read earlier and were not tried again.
+    `newly_failed`: paths of failed files that did not fail at the last try, or failed for another reason.
+    `failed_before`: the number of files that failed in an earlier scan and were not tried again.
     """
 
     source: str
     seen: int = 0
-    loaded: list[Loaded] = field(default_factory=list)
+    loaded: list[LoadResult] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
-    news: list[str] = field(default_factory=list)
-    unsettled: int = 0
+    newly_failed: list[str] = field(default_factory=list)
+    being_written: int = 0
     failed_before: int = 0
 
 
@@ -58,127 +58,130 @@ class Scanner:
     s3: S3
     stop: Event = field(default_factory=Event)
 
-    def scan(self, name: str, *, retry: bool = False) -> Scan:
-        """Load what is new; with `retry` also what failed before and did not change.
+    def scan(self, name: str, *, retry: bool = False) -> ScanResult:
+        """Load the new files; with `retry` also those that failed before and did not change.
 
-        Raises NotFound, Locked when another one scans it, Unreachable, StorageRefused, FileRefused, Stopped.
+        Raises NotFound, Unreachable, StorageRefused, FileRefused, ScanStopped; Locked if another process scans it.
         """
         with db.org_session(self.engine, self.org) as session:
             source = sources.find(session, name)
             target = _target(session, source)
-        found = Scan(name)
-        with self._alone(source):
+        scan = _SourceScan(self, source, target, ScanResult(name))
+        with self._exclusive(source):
             try:
-                self._scan(source, target, found, retry)
+                scan.run(retry)
             except errors.DcmonError as error:
-                self._say(source, str(error))
+                self._record(source, str(error))
                 raise
-            self._say(source, None)
+            self._record(source, None)
         with db.org_session(self.engine, self.org) as session:
-            known = {entry.path for entry in sources.failed_files(session, source)}
-        found.failed_before = len(known - found.failed.keys())
-        return found
+            failed = {entry.path for entry in sources.failed_files(session, source)}
+        scan.result.failed_before = len(failed - scan.result.failed.keys())
+        return scan.result
 
-    def _scan(self, source: DataSource, target: Target, found: Scan, retry: bool) -> None:
-        where, pending = place(source.url, self.s3), list[Entry]()
-        for page in where.pages():
-            found.seen += len(page)
-            pending += self._fresh(source, page, retry, found)
-            if self.stop.is_set():
-                raise Stopped
-            if len(pending) >= MOST_AT_ONCE:
-                break
-        # The last label by time of logging wins: files are taken in the order in which they were written.
-        for entry in sorted(pending, key=lambda entry: (entry.modified, entry.path)):
-            self._take(source, target, where, entry, found)
-
-    def _fresh(self, source: DataSource, page: list[Entry], retry: bool, found: Scan) -> Iterator[Entry]:
-        """The files of a page that are new or changed, and written to their end."""
+    def _record(self, source: DataSource, error: str | None) -> None:
         with db.org_session(self.engine, self.org) as session:
-            known = sources.settled_stamps(session, source.id, [entry.path for entry in page], retry)
-        for entry in page:
-            if (entry.path, entry.stamp) in known:
-                continue
-            found.unsettled += not entry.is_settled
-            if entry.is_settled:
-                yield entry
-
-    def _take(self, source: DataSource, target: Target, where: Place, entry: Entry, found: Scan) -> None:
-        """Load one file, or keep why it can't be loaded."""
-        mark = blake2b(f"unreadable {source.url} {entry.path}".encode(), digest_size=16).hexdigest()
-        try:
-            with where.fetch(entry.path) as stream, reader.opened(entry.path, stream=stream) as file:
-                mark = loading.digest(file, target, f"{source.url} {entry.path}")
-                loaded = self._load(source, target, entry, file, mark)
-        except errors.NotFound as error:
-            log.info("%s of source %s went away: %s", entry.path, source.name, error)
-        except errors.FileChanged:
-            found.unsettled += 1
-        except errors.InvalidInput as error:
-            self._fail(source, target, entry, mark, str(error), found)
-        except (errors.FileRefused, OSError) as error:
-            # Not for what is in it: permissions and disks are mended without a change of the file.
-            self._fail(source, target, entry._replace(stamp=None), mark, str(error), found)
-        except (errors.DcmonError, DBAPIError, Stopped):
-            raise
-        except Exception as error:
-            # A file must not keep those after it from being loaded, whatever is in it.
-            log.exception("%s of source %s can't be loaded", entry.path, source.name)
-            self._fail(source, target, entry, mark, f"{type(error).__name__}: {error}", found)
-        else:
-            found.loaded += [loaded] * (loaded.in_since is None)
-
-    def _load(self, source: DataSource, target: Target, entry: Entry, file: reader.File, mark: str) -> Loaded:
-        loader = Loader(self.engine, self.org, self._advance)
-        with db.org_session(self.engine, self.org) as session:
-            next_row, is_in = loading.begin(session, mark, entry.path, target)
-            sources.place_file(session, source.id, mark, entry.path, entry.stamp)
-        return loader.known(mark, entry.path) if is_in else loader.load(file, target, mark, next_row)
-
-    def _advance(self, done: int, size: int) -> None:
-        if self.stop.is_set():
-            raise Stopped
-
-    def _fail(self, source: DataSource, target: Target, entry: Entry, mark: str, why: str, found: Scan) -> None:
-        """Keep why a file can't be read; with a stamp, it is tried again when that has changed."""
-        found.failed[entry.path] = why
-        with db.org_session(self.engine, self.org) as session:
-            loading.begin(session, mark, entry.path, target)
-            sources.place_file(session, source.id, mark, entry.path, entry.stamp)
-            at_mark = IngestedFile.digest == mark
-            if session.scalar(select(IngestedFile.error).where(at_mark)) != why:
-                found.news.append(entry.path)
-            session.execute(update(IngestedFile).where(at_mark).values(error=why))
-
-    def _say(self, source: DataSource, error: str | None) -> None:
-        with db.org_session(self.engine, self.org) as session:
-            said = {"scanned_at": datetime.now(UTC), "last_error": error}
-            session.execute(update(DataSource).where(DataSource.id == source.id).values(**said))
+            values = {"scanned_at": datetime.now(UTC), "last_error": error}
+            session.execute(update(DataSource).where(DataSource.id == source.id).values(**values))
 
     @contextmanager
-    def _alone(self, source: DataSource) -> Iterator[None]:
-        """Keep every other process from scanning the source. Raises Locked when one does."""
-        refusal = f"Source {source.name!r} is scanned just now by another process."
+    def _exclusive(self, source: DataSource) -> Iterator[None]:
+        """Keep other processes from scanning the source. Raises Locked if one does."""
+        refusal = f"Source {source.name!r} is being scanned by another process. Try again later."
         name = f"{self.org.schema}/{source.id}"
         with locks.exclusive(self.engine, LockSpace.FILE_SOURCE, name, refusal=refusal):
             yield
 
 
-def place(url: str, s3: S3) -> Place:
-    """The place that a URL names: /path, file:///path or s3://bucket/prefix. Raises InvalidInput."""
-    found: Place | None
-    if url.startswith("s3://"):
-        from dcmon.ingestion.files import s3 as door  # loads botocore: only who scans a bucket needs it
+@dataclass(frozen=True)
+class _SourceScan:
+    """One scan of one source, with its result so far."""
 
-        found = door.bucket(url, s3)
-    else:
-        found = locations.directory(url)
-    if found is None:
-        raise errors.InvalidInput(f"{url!r} is no source: it looks like /path, file:///path or s3://bucket/prefix.")
-    return found
+    scanner: Scanner
+    source: DataSource
+    target: FileTarget
+    result: ScanResult
+
+    def run(self, retry: bool) -> None:
+        """Load all files that are new or changed. Raises ScanStopped."""
+        location, pending = sources.location(self.source.url, self.scanner.s3), list[FileEntry]()
+        for page in location.pages():
+            self.result.seen += len(page)
+            pending += self._new_files(page, retry)
+            if self.scanner.stop.is_set():
+                raise ScanStopped
+            if len(pending) >= MOST_AT_ONCE:
+                break
+        # The last label by time of logging wins: load files in the order in which they were written.
+        for entry in sorted(pending, key=lambda entry: (entry.modified, entry.path)):
+            self.load(location, entry)
+
+    def _new_files(self, page: list[FileEntry], retry: bool) -> Iterator[FileEntry]:
+        """Yield the files of a page that are new or changed, and completely written."""
+        with db.org_session(self.scanner.engine, self.scanner.org) as session:
+            paths = [entry.path for entry in page]
+            processed = sources.processed_files(session, self.source.id, paths, is_retry=retry)
+        for entry in page:
+            if (entry.path, entry.stamp) in processed:
+                continue
+            self.result.being_written += not entry.is_complete
+            if entry.is_complete:
+                yield entry
+
+    def load(self, location: Location, entry: FileEntry) -> None:
+        """Load one file, or record why it can't be loaded."""
+        unreadable = f"unreadable {self.source.url} {entry.path}".encode()
+        fingerprint = blake2b(unreadable, digest_size=16).hexdigest()  # until the content is known
+        try:
+            with location.fetch(entry.path) as stream, reader.open_file(entry.path, stream=stream) as file:
+                fingerprint = file_target.fingerprint(file, self.target, f"{self.source.url} {entry.path}")
+                loaded = self._load(entry, file, fingerprint)
+        except errors.NotFound as error:
+            log.info("file deleted during scan: source %s, %s: %s", self.source.name, entry.path, error)
+        except errors.FileChanged:
+            self.result.being_written += 1
+        except errors.InvalidInput as error:
+            self._record_failure(entry, fingerprint, str(error))
+        except (errors.FileRefused, OSError) as error:
+            # Permissions and disks can be repaired without a change of the file: no stamp, so every scan tries it.
+            self._record_failure(entry._replace(stamp=None), fingerprint, str(error))
+        except (errors.DcmonError, DBAPIError, ScanStopped):
+            raise
+        except Exception as error:
+            # No content of a file may keep the files after it from being loaded.
+            log.exception("file can't be loaded: source %s, %s", self.source.name, entry.path)
+            self._record_failure(entry, fingerprint, f"{type(error).__name__}: {error}")
+        else:
+            if loaded is not None:
+                self.result.loaded.append(loaded)
+
+    def _load(self, entry: FileEntry, file: reader.File, fingerprint: str) -> LoadResult | None:
+        """Load the rows of a file that are not stored yet; None if all are."""
+        with db.org_session(self.scanner.engine, self.scanner.org) as session:
+            progress = registry.register(session, fingerprint, entry.path, self.target)
+            sources.record_file(session, self.source.id, fingerprint, entry)
+        if progress.is_loaded:
+            return None
+        file_loader = FileLoader(self.scanner.engine, self.scanner.org, self._report)
+        return file_loader.load(file, self.target, fingerprint, progress.next_row)
+
+    def _report(self, position: int, size: int) -> None:
+        if self.scanner.stop.is_set():
+            raise ScanStopped
+
+    def _record_failure(self, entry: FileEntry, fingerprint: str, why: str) -> None:
+        """Record why a file can't be read; if `entry` has a stamp, only a change of the file causes a new try."""
+        self.result.failed[entry.path] = why
+        with db.org_session(self.scanner.engine, self.scanner.org) as session:
+            registry.register(session, fingerprint, entry.path, self.target)
+            sources.record_file(session, self.source.id, fingerprint, entry)
+            by_fingerprint = IngestedFile.digest == fingerprint
+            if session.scalar(select(IngestedFile.error).where(by_fingerprint)) != why:
+                self.result.newly_failed.append(entry.path)
+            session.execute(update(IngestedFile).where(by_fingerprint).values(error=why))
 
 
-def _target(session: Session, source: DataSource) -> Target:
+def _target(session: Session, source: DataSource) -> FileTarget:
     model = models.get(session, source.model_id)
     version = None if source.version_id is None else versions.get(session, source.version_id)[1]
-    return loading.target(session, model.name, version.name if version else None, source.kind, source.mapping)
+    return file_target.find(session, model.name, version.name if version else None, source.kind, source.mapping)

@@ -2,22 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import distinct, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from dcmon import errors
 from dcmon.db.tables.org import DataSource, IngestedFile, Model, Version
+from dcmon.ingestion.files import directory
+from dcmon.ingestion.files.locations import FileEntry, Location
+from dcmon.settings import S3
 
 LONGEST_NAME = 100
 
 
 @dataclass(frozen=True)
 class NewSource:
-    """What a source is made from.
+    """What a source is created from.
 
-    `kind` is samples or labels, `mapping` a file's columns to fields (ingestion.files.reader).
+    `kind` is samples or labels, `mapping` the field of each column with another name (column_mapping).
     """
 
     name: str
@@ -28,8 +31,31 @@ class NewSource:
     mapping: Mapping[str, str]
 
 
+class FileStamp(NamedTuple):
+    """A file of a source in one state of its content."""
+
+    path: str
+    stamp: str | None
+
+
+def location(url: str, s3_settings: S3) -> Location:
+    """Return the location of a URL: /path, file:///path or s3://bucket/prefix. Raises InvalidInput."""
+    parsed: Location | None
+    if url.startswith("s3://"):
+        from dcmon.ingestion.files import s3  # loads botocore: needed only for buckets
+
+        parsed = s3.parse(url, s3_settings)
+    else:
+        parsed = directory.parse(url)
+    if parsed is None:
+        raise errors.InvalidInput(
+            f"{url!r} can't be a source. Name a directory (/path or file:///path) or a bucket (s3://bucket/prefix)."
+        )
+    return parsed
+
+
 def add(session: Session, new: NewSource) -> DataSource:
-    """Begin to watch. Raises Conflict when the name is taken, InvalidInput when it can't be one."""
+    """Add a source. Raises Conflict if the name is taken, InvalidInput if the name is not valid."""
     if not new.name.strip() or len(new.name) > LONGEST_NAME or "\0" in new.name:
         raise errors.InvalidInput(f"A source's name has 1 to {LONGEST_NAME} characters.")
     if session.scalar(select(DataSource.id).where(DataSource.name == new.name)) is not None:
@@ -48,12 +74,12 @@ def add(session: Session, new: NewSource) -> DataSource:
 
 
 def entries(session: Session) -> list[DataSource]:
-    """All sources, by name."""
+    """Return all sources, by name."""
     return list(session.scalars(select(DataSource).order_by(DataSource.name)))
 
 
 def find(session: Session, name: str) -> DataSource:
-    """The source of that name. Raises NotFound."""
+    """Return the source of a name. Raises SourceNotFound."""
     source = session.scalar(select(DataSource).where(DataSource.name == name))
     if source is None:
         raise errors.SourceNotFound(name=name)
@@ -61,13 +87,13 @@ def find(session: Session, name: str) -> DataSource:
 
 
 def remove(session: Session, source: DataSource) -> None:
-    """Watch it no more. What came from it stays, and is known should it be watched again."""
+    """Remove a source. Its rows and the list of its files stay: a source added again loads only new files."""
     session.delete(source)
     session.flush()
 
 
 def describe(session: Session, source: DataSource) -> dict[str, Any]:
-    """A source with what it is for, and what became of its files."""
+    """Return a source with its model and version, and the counts of its files and rows."""
     model = session.get_one(Model, source.model_id)
     version = None if source.version_id is None else session.get_one(Version, source.version_id)
     counts = session.execute(
@@ -79,7 +105,7 @@ def describe(session: Session, source: DataSource) -> dict[str, Any]:
             func.coalesce(func.sum(IngestedFile.quarantined), 0),
         ).where(IngestedFile.source_id == source.id)
     ).one()
-    named = ("files", "loaded", "failed", "stored", "quarantined")
+    names = ("files", "loaded", "failed", "stored", "quarantined")
     return {
         "name": source.name,
         "url": source.url,
@@ -87,32 +113,32 @@ def describe(session: Session, source: DataSource) -> dict[str, Any]:
         "model": model.name,
         "version": version.name if version else None,
         "mapping": source.mapping or None,
-        **{name: int(count) for name, count in zip(named, counts, strict=True)},
+        **{name: int(count) for name, count in zip(names, counts, strict=True)},
         "scanned_at": source.scanned_at,
         "last_error": source.last_error,
     }
 
 
 def failed_files(session: Session, source: DataSource) -> list[IngestedFile]:
-    """The files of a source that could not be read, by path."""
+    """Return the files of a source that could not be read, by path."""
     failed = select(IngestedFile).where(IngestedFile.source_id == source.id, IngestedFile.error.is_not(None))
     return list(session.scalars(failed.order_by(IngestedFile.path)))
 
 
-def settled_stamps(session: Session, source_id: int, paths: Sequence[str], retry: bool) -> set[tuple[str, str | None]]:
-    """Path and stamp of files that need no look: those that are in and, unless they are tried again, that failed."""
-    is_in, failed = IngestedFile.finished_at.is_not(None), IngestedFile.error.is_not(None)
-    is_settled = is_in if retry else or_(is_in, failed)
-    found = select(IngestedFile.path, IngestedFile.stamp).where(
-        IngestedFile.source_id == source_id, IngestedFile.path.in_(paths), is_settled
+def processed_files(session: Session, source_id: int, paths: Sequence[str], *, is_retry: bool) -> set[FileStamp]:
+    """Return the files that a scan can skip: those loaded and, unless it is a retry, those that failed."""
+    is_loaded, has_failed = IngestedFile.finished_at.is_not(None), IngestedFile.error.is_not(None)
+    statement = select(IngestedFile.path, IngestedFile.stamp).where(
+        IngestedFile.source_id == source_id,
+        IngestedFile.path.in_(paths),
+        is_loaded if is_retry else or_(is_loaded, has_failed),
     )
-    return {(path, stamp) for path, stamp in session.execute(found)}
+    return {FileStamp(path, stamp) for path, stamp in session.execute(statement)}
 
 
-def place_file(session: Session, source_id: int, mark: str, path: str, stamp: str | None) -> None:
-    """Say where the file of a mark lies, and that whatever failed there before has another content now."""
-    session.execute(
-        update(IngestedFile).where(IngestedFile.digest == mark).values(source_id=source_id, path=path, stamp=stamp)
-    )
-    at_path = (IngestedFile.source_id == source_id, IngestedFile.path == path)
-    session.execute(update(IngestedFile).where(*at_path, IngestedFile.digest != mark).values(error=None))
+def record_file(session: Session, source_id: int, fingerprint: str, entry: FileEntry) -> None:
+    """Record where a file is stored, and clear the errors of former contents of the same path."""
+    values = {"source_id": source_id, "path": entry.path, "stamp": entry.stamp}
+    session.execute(update(IngestedFile).where(IngestedFile.digest == fingerprint).values(**values))
+    at_path = (IngestedFile.source_id == source_id, IngestedFile.path == entry.path)
+    session.execute(update(IngestedFile).where(*at_path, IngestedFile.digest != fingerprint).values(error=None))

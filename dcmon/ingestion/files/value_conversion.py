@@ -1,6 +1,7 @@
-"""Values of a file as a version's columns take them. What can't be is left as it is: decoding rejects it.
+"""Convert values of a file to the column types of a version.
 
-A cell of a CSV is text, a value of Parquet or JSON lines has a type of its own; both end as values of a JSON row.
+A cell of a CSV is text; a value of Parquet or JSON lines has a type. Both become values of a JSON row. A value that
+can't be converted stays unchanged, and the row decoder rejects it.
 """
 
 import math
@@ -16,26 +17,26 @@ Converter = Callable[[Any], Any]
 
 JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# A number that is a time counts seconds, or parts of one when it is too large to be seconds (the year 5138).
+# A number that stands for a time counts seconds; a number too large for seconds (the year 5138) counts ms, µs or ns.
 EPOCH_UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3), (0, 1))
-COMPACT_DATE = re.compile(r"\d{8}")  # 20260301: a day as a number, or 23 August 1970? Nobody can tell
-CLASS = "class"  # beside a column's types: categorical, and said by the model or about it
+COMPACT_DATE = re.compile(r"\d{8}")  # 20260301 is ambiguous: 1 March 2026, or (as seconds) 23 August 1970
+CLASS_TYPE = "class"  # of predictions and labels that are class names; otherwise like "categorical"
 WHOLE = re.compile(r"-?\d+\.0+")
 TRUE, FALSE = frozenset({"true", "t", "yes", "y", "1"}), frozenset({"false", "f", "no", "n", "0"})
 MISSING = frozenset({"nan", "null", "none", "na", "n/a", "<na>"})
 
 
-def from_text(kind: str) -> Converter:
-    """A converter of non-empty CSV cells to a column's type."""
-    return _TEXT.get(kind, _as_it_is)
+def text_converter(kind: str) -> Converter:
+    """Return the function that converts a non-empty CSV cell to a column type."""
+    return _TEXT.get(kind, _unchanged)
 
 
-def from_value(kind: str) -> Converter:
-    """A converter of values, not None, of Parquet or JSON lines to a column's type."""
-    return _VALUES.get(kind, _as_it_is)
+def value_converter(kind: str) -> Converter:
+    """Return the function that converts a value of Parquet or JSON lines, not None, to a column type."""
+    return _VALUES.get(kind, _unchanged)
 
 
-def _as_it_is(value: Any) -> Any:
+def _unchanged(value: Any) -> Any:
     return value
 
 
@@ -43,7 +44,7 @@ def _number_of_text(text: str) -> Any:
     try:
         number = float(text)
     except ValueError:
-        return _unless_missing(text)
+        return _none_if_missing(text)
     if math.isfinite(number) and "_" not in text:
         return number
     return None if math.isnan(number) else _literal(text)
@@ -53,29 +54,29 @@ def _integer_of_text(text: str) -> Any:
     try:
         number = int(text)
     except ValueError:
-        return _unless_missing(_literal(text))
+        return _none_if_missing(_literal(text))
     return _literal(text) if "_" in text or number.bit_length() > 62 else number
 
 
 def _literal(text: str) -> Any:
-    """A number as it is written, for the decoder to judge: 1e309, 5.0 for an integer, 2 ** 70."""
+    """Keep a number as it is written, for the row decoder to accept or reject: 1e309, 5.0 for an integer, 2 ** 70."""
     return msgspec.Raw(text.encode()) if JSON_NUMBER.fullmatch(text) else text
 
 
-def _unless_missing(said: Any) -> Any:
-    return None if isinstance(said, str) and said.strip().lower() in MISSING else said
+def _none_if_missing(value: Any) -> Any:
+    return None if isinstance(value, str) and value.strip().lower() in MISSING else value
 
 
 def _boolean_of_text(text: str) -> Any:
-    said = text.strip().lower()
-    return True if said in TRUE else False if said in FALSE else _unless_missing(text)
+    word = text.strip().lower()
+    return True if word in TRUE else False if word in FALSE else _none_if_missing(text)
 
 
 def _list_of_text(text: str) -> Any:
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-        return _unless_missing(text)
+        return _none_if_missing(text)
 
 
 def _time_of_text(text: str) -> Any:
@@ -84,7 +85,7 @@ def _time_of_text(text: str) -> Any:
     try:
         return _aware(datetime.fromisoformat(text))
     except (ValueError, OverflowError):
-        return _unless_missing(text)
+        return _none_if_missing(text)
 
 
 def _time_of_value(value: Any) -> Any:
@@ -100,37 +101,37 @@ def _time_of_value(value: Any) -> Any:
 
 
 def _class_of_text(text: str) -> str:
-    """1.0 is 1: where a label is missing in a column of whole numbers, many tools write the others so."""
+    """Convert 1.0 to 1: many tools write whole numbers so if one value of the column is missing."""
     return text.partition(".")[0] if WHOLE.fullmatch(text) else text
 
 
 def _aware(time: datetime) -> Any:
-    """A time without an offset is UTC; one that UTC has no year for is left to the decoder."""
+    """Return a time with its offset, UTC if it has none; as text if UTC has no year for it: the decoder rejects it."""
     try:
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except OverflowError:
         return time.isoformat()
 
 
-def _since_epoch(number: float, otherwise: str) -> Any:
+def _since_epoch(number: float, original: str) -> Any:
     if not math.isfinite(number):
-        return None if math.isnan(number) else otherwise
+        return None if math.isnan(number) else original
     unit = next(unit for least, unit in EPOCH_UNITS if abs(number) >= least)
     try:
         return EPOCH + timedelta(seconds=number / unit)
     except OverflowError:
-        return otherwise
+        return original
 
 
 def _number_of_value(value: Any) -> Any:
-    """NaN is how Parquet's writers say that a value is missing; infinity is a value, which no JSON has."""
+    """Convert NaN, which stands for a missing value in Parquet, to None, and infinity to text, which is rejected."""
     if isinstance(value, float | Decimal) and not math.isfinite(value):
         return None if math.isnan(value) else str(value)
     return value
 
 
 def _text_of_value(value: Any) -> Any:
-    """Classes are text: 1 and 1.0 are "1", as for labels over HTTP."""
+    """Convert a class to text: 1 and 1.0 are "1", as for labels over HTTP."""
     if isinstance(value, float):
         if math.isnan(value):
             return None
@@ -143,7 +144,7 @@ def _text_of_value(value: Any) -> Any:
 
 
 def _text_of_bytes(value: bytes) -> Any:
-    """Text that some writers of Parquet do not call so. Other bytes are no text: a list, which no such column takes."""
+    """Decode text that some Parquet writers declare as bytes; other bytes become a list, which the decoder rejects."""
     try:
         return value.decode()
     except UnicodeDecodeError:
@@ -151,7 +152,7 @@ def _text_of_bytes(value: bytes) -> Any:
 
 
 _TEXT: dict[str, Converter] = {
-    CLASS: _class_of_text,
+    CLASS_TYPE: _class_of_text,
     "numeric": _number_of_text,
     "integer": _integer_of_text,
     "bigint": _integer_of_text,
@@ -161,7 +162,7 @@ _TEXT: dict[str, Converter] = {
     "datetime": _time_of_text,
 }
 _VALUES: dict[str, Converter] = {
-    CLASS: _text_of_value,
+    CLASS_TYPE: _text_of_value,
     "numeric": _number_of_value,
     "integer": _number_of_value,
     "bigint": _number_of_value,

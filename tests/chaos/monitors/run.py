@@ -28,7 +28,7 @@ from dcmon import db, errors
 from dcmon.db import migrations, work_queue
 from dcmon.db.tables.org import Version
 from dcmon.embedded import process
-from dcmon.embedded.supervisor import environment
+from dcmon.embedded.supervisor import child_environment
 from dcmon.ingestion import store
 from dcmon.ingestion.intake import Direct
 from dcmon.ingestion.row_batch import RowBatch
@@ -228,7 +228,7 @@ class Stage:
 
     def start(self, seed: int) -> None:
         """Two of each kind of worker, and the receivers."""
-        own = environment(settings(self.postgres.url, self.folder))
+        own = child_environment(settings(self.postgres.url, self.folder))
         for kind in ("evaluate", "notify", "scheduler"):
             for number in (0, 1):
                 command = ["-v", "worker", "start", kind]

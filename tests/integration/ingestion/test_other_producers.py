@@ -13,7 +13,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from dcmon.app import App
-from dcmon.embedded.supervisor import environment
+from dcmon.embedded.supervisor import child_environment
 from dcmon.ingestion import audit_reader, message_format
 from dcmon.ingestion import kafka as door
 from dcmon.jobs import ingest
@@ -32,7 +32,7 @@ def packed(target: Target, first: int, count: int) -> list[bytes]:
 
 def lag(app: App) -> list[dict[str, Any]]:
     command = [sys.executable, "-m", "dcmon", "-o", "json", "ingest", "lag"]
-    done = subprocess.run(command, env=environment(app.settings), capture_output=True, check=True)
+    done = subprocess.run(command, env=child_environment(app.settings), capture_output=True, check=True)
     found: list[dict[str, Any]] = json.loads(done.stdout)["partitions"]
     return [each for each in found if each["topic"].endswith(".samples")]
 

@@ -16,7 +16,7 @@ from dcmon import db
 from dcmon.app import App
 from dcmon.db import Organization
 from dcmon.db.tables.org import Version
-from dcmon.embedded.supervisor import environment
+from dcmon.embedded.supervisor import child_environment
 from dcmon.errors import TooLarge, Unreachable
 from dcmon.ingestion import kafka as door
 from dcmon.ingestion import message_format
@@ -251,7 +251,7 @@ def test_the_lag_is_told_by_partition_and_by_organization(buffered: App, target:
     command = [sys.executable, "-m", "dcmon", "-o", "json", "ingest", "lag", "--longest", "1s"]
 
     def measured() -> tuple[int, dict[str, Any]]:
-        done = subprocess.run(command, env=environment(buffered.settings), capture_output=True, check=False)
+        done = subprocess.run(command, env=child_environment(buffered.settings), capture_output=True, check=False)
         return done.returncode, {each["organization"]: each for each in json.loads(done.stdout)["organizations"]}
 
     assert eventually(lambda: measured()[0] == 1)
@@ -300,7 +300,7 @@ def test_the_ingest_worker_says_when_it_is_not_needed(app: App, target: Target) 
     with app.public() as session:
         assert organizations.entries(session) == [target.org]
     command = [sys.executable, "-m", "dcmon", "worker", "start", "ingest"]
-    done = subprocess.run(command, env=environment(app.settings), capture_output=True, check=False)
+    done = subprocess.run(command, env=child_environment(app.settings), capture_output=True, check=False)
 
     assert done.returncode == 2
     assert b"no ingest worker is needed" in done.stderr

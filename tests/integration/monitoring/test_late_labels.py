@@ -15,7 +15,7 @@ from dcmon.alerting import rules
 from dcmon.app import App
 from dcmon.db import work_queue
 from dcmon.db.tables.org import Alert, Notification, Version
-from dcmon.embedded.supervisor import environment
+from dcmon.embedded.supervisor import child_environment
 from dcmon.ingestion import store
 from dcmon.ingestion.row_batch import RowBatch
 from dcmon.jobs import evaluate, notify
@@ -189,8 +189,8 @@ def only_waiting(app: App, target: Target) -> int:
 
 def dcmon(app: App, *arguments: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "dcmon", *arguments], env=environment(app.settings), capture_output=True, text=True,
-        check=True,
+        [sys.executable, "-m", "dcmon", *arguments], env=child_environment(app.settings),
+        capture_output=True, text=True, check=True,
     )  # fmt: skip
     return done.stdout
 

@@ -20,7 +20,7 @@ from dcmon.checks.dataset_schema import Value
 from dcmon.db import locks, migrations
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import Baseline, Silence, Version, Webhook
-from dcmon.embedded.supervisor import environment
+from dcmon.embedded.supervisor import child_environment
 from dcmon.ingestion import store
 from dcmon.ingestion.row_batch import RowBatch
 from dcmon.jobs import prune
@@ -278,7 +278,7 @@ def test_a_prune_killed_in_the_middle_lets_the_next_one_in(app: App, target: Tar
     )
     url = target.engine.url.render_as_string(hide_password=False)
     command = [sys.executable, "-c", script, url, str(target.org.id)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment(app.settings)) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=child_environment(app.settings)) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"has it\n"
         with pytest.raises(errors.Locked):

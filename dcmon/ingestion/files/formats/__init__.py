@@ -1,7 +1,7 @@
-"""Formats of files, each read as rows with the fields of a layout; what is no row is Malformed and costs itself."""
+"""Formats of files, each read as rows with the fields of a column mapping; unreadable lines are MalformedRow."""
 
 from typing import Any
 
-from dcmon.ingestion.files.csv_records import Malformed
+from dcmon.ingestion.files.csv_records import MalformedRow
 
-Row = dict[str, Any] | Malformed
+Row = dict[str, Any] | MalformedRow

@@ -17,9 +17,10 @@ from sqlalchemy import Engine, text
 
 from dcmon import db, errors
 from dcmon.db import Organization
-from dcmon.ingestion.files import dry_run, reader
-from dcmon.ingestion.files import loader as loading
-from dcmon.ingestion.files.loader import Loaded, Loader, Target
+from dcmon.ingestion.files import file_target, manual_load, reader, registry
+from dcmon.ingestion.files.file_target import FileTarget
+from dcmon.ingestion.files.loader import FileLoader, LoadResult
+from dcmon.ingestion.files.manual_load import LoadAction, LoadRequest
 from dcmon.monitoring import lifecycle
 from dcmon.storage import models, versions
 from dcmon.storage.ledger import Outcome
@@ -44,23 +45,15 @@ def lines(first: int, count: int, **more: Any) -> list[dict[str, Any]]:
     return [{**json.loads(row), **more} for row in rows(first, count)]
 
 
-def target_of(stored: Stored, kind: str = "samples") -> Target:
+def target_of(stored: Stored, kind: str = "samples") -> FileTarget:
     with db.org_session(stored.engine, stored.org) as session:
-        return loading.target(session, "credit", None, kind, {})
+        return file_target.find(session, "credit", None, kind, {})
 
 
-def load(stored: Stored, path: Path, kind: str = "samples") -> Loaded:
+def load(stored: Stored, path: Path, kind: str = "samples", *, is_dry_run: bool = False) -> LoadResult:
     """Load a file, as `dcmon ingest file` does."""
-    target, loader = target_of(stored, kind), Loader(stored.engine, stored.org)
-    with reader.opened(str(path)) as file:
-        mark = loading.digest(file, target)
-        next_row, is_in = loader.begin(mark, str(path), target)
-        return loader.known(mark, str(path)) if is_in else loader.load(file, target, mark, next_row)
-
-
-def rehearse(stored: Stored, path: Path, kind: str = "samples") -> Loaded:
-    with reader.opened(str(path)) as file:
-        return dry_run.rehearse(stored.engine, stored.org, file, target_of(stored, kind))
+    request = LoadRequest(str(path), is_dry_run=is_dry_run)
+    return manual_load.load(stored.engine, stored.org, target_of(stored, kind), request).result
 
 
 def ledger(stored: Stored) -> tuple[int, ...]:
@@ -126,7 +119,7 @@ def test_a_row_with_bytes_that_are_no_text_is_quarantined_as_it_was_read(target:
     path, line = tmp_path / "a.csv", b"u1,2026-03-01T00:00:00Z,1,4,caf\xe9"
     path.write_bytes(",".join(HEADER).encode() + b"\n" + line + b"\n")
 
-    assert rehearse(target, path).reasons == load(target, path).reasons == {"malformed": 1}
+    assert load(target, path, is_dry_run=True).reasons == load(target, path).reasons == {"malformed": 1}
 
     kept = "select (reason, field, sample_id, row)::text from quarantine"
     assert target.scalar(kept) == f'(malformed,job,u1,"\\\\x{line.hex()}")'
@@ -139,12 +132,10 @@ def test_a_file_that_is_in_is_known_and_done_again_only_when_asked(target: Store
     copy = path.rename(tmp_path / "other-name.csv")
 
     finished = target.scalar("select finished_at from ingested_files")
-    assert load(target, copy) == Loaded(str(copy), 101, finished)
-    loader, kind = Loader(target.engine, target.org), target_of(target)
-    with reader.opened(str(copy)) as file:
-        mark = loader.anew(loading.digest(file, kind))
-        assert loader.begin(mark, str(copy), kind) == (0, False)
-        assert loader.load(file, kind, mark, 0).outcome == Outcome(101, 0, 101, 0)
+    assert load(target, copy) == LoadResult(str(copy), 101, finished)
+    again = manual_load.load(target.engine, target.org, target_of(target), LoadRequest(str(copy), is_repeated=True))
+    assert (again.action, again.result.first_row) == (LoadAction.loaded, 0)
+    assert again.result.outcome == Outcome(101, 0, 101, 0)
     assert target.scalar("select count(*) from quarantine") == 1, "the bad row is the same row again"
     assert ledger(target)[3] == 1
 
@@ -173,7 +164,7 @@ def test_a_dry_run_counts_what_then_happens_and_leaves_no_trace(target: Stored, 
     path.write_text(path.read_text() + "too,few\n" * 3 + "fewer\n")
     before = (target.samples, target.labels, lines_kept(target))
 
-    counted = rehearse(target, path)
+    counted = load(target, path, is_dry_run=True)
     assert (target.samples, target.labels, lines_kept(target)) == before
     loaded = load(target, path)
 
@@ -185,7 +176,7 @@ def test_a_dry_run_counts_what_then_happens_and_leaves_no_trace(target: Stored, 
 def test_two_versions_want_to_be_told_apart(target: Stored) -> None:
     with db.org_session(target.engine, target.org) as session:
         versions.create(session, models.find(session, "credit"), NewVersion("v2", {"age": "numeric"}))
-    with pytest.raises(errors.InvalidInput, match=r"versions \(v2, v1\): say which with --version"):
+    with pytest.raises(errors.InvalidInput, match=r"several versions \(v2, v1\): choose one with --version"):
         target_of(target)
 
 
@@ -214,19 +205,17 @@ def test_two_that_load_the_same_file_share_its_rows(target: Stored, tmp_path: Pa
     assert target.scalar("select count(*) from quarantine") == 50
 
 
-SLOWLY = """
-import sys, time
-from dcmon import db, files, loading
+SLOW_LOAD = """
+import sys
+from dcmon import db
 from dcmon.db import Organization
-files.File.chunks.__defaults__ = (0, 40)
+from dcmon.ingestion.files import file_target, manual_load, reader
+reader.File.chunks.__defaults__ = (0, 40)
 engine = db.engine(sys.argv[1])
 org = Organization(int(sys.argv[2]), sys.argv[3], sys.argv[4])
 with db.org_session(engine, org) as session:
-    target = loading.target(session, "credit", None, "samples", {})
-loader = loading.Loader(engine, org)
-with files.opened(sys.argv[5]) as file:
-    mark = loading.digest(file, target)
-    loader.load(file, target, mark, loader.begin(mark, sys.argv[5], target)[0])
+    target = file_target.find(session, "credit", None, "samples", {})
+manual_load.load(engine, org, target, manual_load.LoadRequest(sys.argv[5]))
 """
 
 
@@ -236,7 +225,7 @@ def test_a_load_that_is_killed_goes_on_where_it_was(
 ) -> None:
     path = write(tmp_path / "a.csv", [*lines(0, 2000), *({**line, "age": "x"} for line in lines(2000, 200))])
     org, made = target.org, random.Random(seed)
-    command = [sys.executable, "-c", SLOWLY, database_url, str(org.id), org.name, org.schema, str(path)]
+    command = [sys.executable, "-c", SLOW_LOAD, database_url, str(org.id), org.name, org.schema, str(path)]
     for _ in range(4):
         wanted = min(2200, reached(target) + made.randrange(1, 500))
         process = subprocess.Popen(command)
@@ -256,14 +245,15 @@ def test_a_load_that_is_killed_goes_on_where_it_was(
 
 
 def test_a_model_that_is_deleted_meanwhile_ends_the_load_with_a_sentence(target: Stored, tmp_path: Path) -> None:
-    path, kind, loader = write(tmp_path / "a.csv", lines(0, 20)), target_of(target), Loader(target.engine, target.org)
-    with reader.opened(str(path)) as file:
-        mark = loading.digest(file, kind)
-        loader.begin(mark, str(path), kind)
+    path, samples = write(tmp_path / "a.csv", lines(0, 20)), target_of(target)
+    with reader.open_file(str(path)) as file:
+        fingerprint = file_target.fingerprint(file, samples)
+        with db.org_session(target.engine, target.org) as session:
+            registry.register(session, fingerprint, str(path), samples)
         with db.org_session(target.engine, target.org) as session:
             lifecycle.delete_model(session, models.find(session, "credit"))
         with pytest.raises(errors.NotFound, match="no model version"):
-            loader.load(file, kind, mark, 0)
+            FileLoader(target.engine, target.org).load(file, samples, fingerprint, 0)
 
 
 def test_a_file_for_two_organizations_is_two_files(engine: Engine, target: Stored, tmp_path: Path) -> None:

@@ -18,10 +18,11 @@ from sqlalchemy import text
 
 from dcmon import db, errors
 from dcmon.app import App
-from dcmon.ingestion.files import loader, sources
-from dcmon.ingestion.files import scanner as scanning
-from dcmon.ingestion.files.locations import Directory, Entry
-from dcmon.ingestion.files.scanner import Scan, Scanner, Stopped
+from dcmon.ingestion.files import file_target, sources
+from dcmon.ingestion.files.directory import Directory
+from dcmon.ingestion.files.file_target import FileTarget
+from dcmon.ingestion.files.locations import FileEntry
+from dcmon.ingestion.files.scanner import Scanner, ScanResult, ScanStopped, _SourceScan
 from dcmon.ingestion.files.sources import NewSource
 from dcmon.jobs import schedule
 from dcmon.output import Output
@@ -53,16 +54,16 @@ def put(path: Path, content: str, age: float = 60) -> Path:
 
 def watch(target: Target, url: str, kind: str = "samples", name: str = "lake") -> None:
     with db.org_session(target.engine, target.org) as session:
-        found = loader.target(session, "credit", None, kind, {})
+        found = file_target.find(session, "credit", None, kind, {})
         sources.add(session, NewSource(name, url, kind, found.model_id, found.version_id, {}))
 
 
-def loading_target(target: Target) -> loader.Target:
+def loading_target(target: Target) -> FileTarget:
     with db.org_session(target.engine, target.org) as session:
-        return loader.target(session, "credit", None, "samples", {})
+        return file_target.find(session, "credit", None, "samples", {})
 
 
-def scan(target: Target, s3: S3 | None = None, *, retry: bool = False, name: str = "lake") -> Scan:
+def scan(target: Target, s3: S3 | None = None, *, retry: bool = False, name: str = "lake") -> ScanResult:
     return Scanner(target.engine, target.org, s3 or S3()).scan(name, retry=retry)
 
 
@@ -107,7 +108,7 @@ def test_a_file_that_is_being_written_waits_for_the_next_scan(target: Target, tm
     watch(target, str(tmp_path))
 
     found = scan(target)
-    assert (found.seen, found.unsettled, found.loaded) == (1, 1, [])
+    assert (found.seen, found.being_written, found.loaded) == (1, 1, [])
     os.utime(path, (time.time() - 60, time.time() - 60))
     assert len(scan(target).loaded) == 1
     assert target.samples == 10
@@ -172,7 +173,7 @@ def test_only_one_scans_a_source_at_a_time(target: Target, tmp_path: Path) -> No
     for number in range(20):
         put(tmp_path / f"{number}.csv", csv_of(10 * number, 10))
     watch(target, str(tmp_path))
-    held, refused = list[Scan](), list[errors.Locked]()
+    held, refused = list[ScanResult](), list[errors.Locked]()
 
     def one() -> None:
         try:
@@ -193,10 +194,10 @@ def test_only_one_scans_a_source_at_a_time(target: Target, tmp_path: Path) -> No
     put(tmp_path / "more.csv", csv_of(200, 10))
     with db.org_session(target.engine, target.org) as session:
         source = sources.find(session, "lake")
-    with Scanner(target.engine, target.org, S3())._alone(source):
+    with Scanner(target.engine, target.org, S3())._exclusive(source):
         one()
     assert held == []
-    assert str(refused[-1]) == "Source 'lake' is scanned just now by another process."
+    assert str(refused[-1]) == "Source 'lake' is being scanned by another process. Try again later."
 
 
 def test_a_scan_stops_between_pieces_and_goes_on(target: Target, tmp_path: Path) -> None:
@@ -204,7 +205,7 @@ def test_a_scan_stops_between_pieces_and_goes_on(target: Target, tmp_path: Path)
     watch(target, str(tmp_path))
     stop = threading.Event()
     stop.set()
-    with pytest.raises(Stopped):
+    with pytest.raises(ScanStopped):
         Scanner(target.engine, target.org, S3(), stop).scan("lake")
     assert target.samples == 0
     scan(target)
@@ -223,8 +224,8 @@ def test_a_directory_that_is_not_there_is_said(target: Target, tmp_path: Path) -
 
 @pytest.mark.parametrize("url", ["relative/path", "http://acme/x", "s3://", "file://elsewhere/x", ""])
 def test_a_url_that_names_no_place_is_refused(url: str) -> None:
-    with pytest.raises(errors.InvalidInput, match="is no source"):
-        scanning.place(url, S3())
+    with pytest.raises(errors.InvalidInput, match="can't be a source"):
+        sources.location(url, S3())
 
 
 def test_the_scheduler_scans_every_source(
@@ -257,14 +258,13 @@ def test_a_disk_or_a_permission_that_is_mended_needs_no_change_of_the_file(targe
     path.rename(tmp_path / "kept")
     path.mkdir()  # cannot be read as a file, also by root
     watch(target, str(tmp_path))
-    place = Directory(tmp_path)
-    entry = Entry("a.csv", "stamp", 0.0)
-    scanner, found = Scanner(target.engine, target.org, S3()), Scan("lake")
     with db.org_session(target.engine, target.org) as session:
         source = sources.find(session, "lake")
-    scanner._take(source, loading_target(target), place, entry, found)
-    scanner._take(source, loading_target(target), place, entry, found)
-    assert (list(found.failed), found.news) == (["a.csv"], ["a.csv"])
+    scanner, result = Scanner(target.engine, target.org, S3()), ScanResult("lake")
+    source_scan = _SourceScan(scanner, source, loading_target(target), result)
+    for _ in range(2):
+        source_scan.load(Directory(tmp_path), FileEntry("a.csv", "stamp", 0.0))
+    assert (list(result.failed), result.newly_failed) == (["a.csv"], ["a.csv"])
     path.rmdir()
     (tmp_path / "kept").rename(path)
 
@@ -358,9 +358,9 @@ def test_a_server_that_goes_away_in_the_middle_is_gone_on_with(target: Target, b
         yield
         s3.start()
 
-    place = scanning.place(f"s3://{bucket}", s3.settings)
-    pages = [entry.path for page in place.pages() for entry in page]
-    with away(), pytest.raises(errors.Unreachable), place.fetch(pages[0]):
+    location = sources.location(f"s3://{bucket}", s3.settings)
+    pages = [entry.path for page in location.pages() for entry in page]
+    with away(), pytest.raises(errors.Unreachable), location.fetch(pages[0]):
         taken += 1
     assert (len(pages), taken) == (5, 0)
     assert len(scanner.scan("lake").loaded) == 5

@@ -39,8 +39,8 @@ TIMES = st.datetimes(timezones=st.just(dt.UTC)).filter(lambda time: 1000 <= time
 
 def chunks(path: Path, mapping: Mapping[str, str] | None = None, kind: str = "samples", skip: int = 0) -> list[Chunk]:
     """All chunks of a file."""
-    with reader.opened(str(path)) as file:
-        return list(file.chunks(column_mapping.layout(COLUMNS, kind, mapping or {}), skip))
+    with reader.open_file(str(path)) as file:
+        return list(file.chunks(column_mapping.create(COLUMNS, kind, mapping or {}), skip))
 
 
 def decoded(path: Path, mapping: Mapping[str, str] | None = None) -> Iterator[Any]:
@@ -314,7 +314,7 @@ def test_a_torn_archive_and_a_parquet_that_is_none_are_refused_with_a_sentence(t
     (tmp_path / "torn.csv.gz").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "no.parquet").write_bytes(b"PAR1 no")
 
-    with pytest.raises(errors.InvalidInput, match="can't be unpacked to its end"):
+    with pytest.raises(errors.InvalidInput, match="can't be decompressed to its end"):
         chunks(tmp_path / "torn.csv.gz")
     with pytest.raises(errors.InvalidInput, match="can't be read as Parquet"):
         chunks(tmp_path / "no.parquet")
@@ -328,7 +328,7 @@ def test_columns_are_mapped_and_left_out_by_name(tmp_path: Path) -> None:
     (found,) = decoded(path, {**named, "comment": "", "*": ""})
     assert found["_dc_sample_id"] == "a"
 
-    with pytest.raises(errors.InvalidInput, match="It has comment, more, for which there is no field"):
+    with pytest.raises(errors.InvalidInput, match="Its columns comment, more are not fields"):
         chunks(path, named)
     with pytest.raises(errors.InvalidInput, match="no column for _dc_sample_id, _dc_time"):
         chunks(path)
@@ -336,7 +336,7 @@ def test_columns_are_mapped_and_left_out_by_name(tmp_path: Path) -> None:
         chunks(path, {**named, "*": "", "absent": "age"})
     with pytest.raises(errors.InvalidInput, match="mapped to the same field"):
         chunks(path, {**named, "*": "", "comment": "age"})
-    with pytest.raises(errors.InvalidInput, match="no field 'agee'"):
+    with pytest.raises(errors.InvalidInput, match="can't be mapped to 'agee'"):
         chunks(path, {"id": "agee"})
 
 
@@ -357,8 +357,8 @@ def test_labels_beside_samples_are_set_apart_where_there_are_any(tmp_path: Path)
 @pytest.mark.parametrize(("classes", "wanted"), [(["0", "1"], "1"), (None, "1"), (["0.0", "1.0"], "1.0")])
 def test_a_class_of_1_0_is_1_unless_that_is_its_name(tmp_path: Path, classes: list[str] | None, wanted: str) -> None:
     path = write_csv(tmp_path / "a.csv", [["a", "1.0"]], ["_dc_sample_id", "_dc_label"])
-    layout = column_mapping.layout(Columns("binary", {}, {}, classes), "labels", {})
-    with reader.opened(str(path)) as file:
+    layout = column_mapping.create(Columns("binary", {}, {}, classes), "labels", {})
+    with reader.open_file(str(path)) as file:
         (chunk,) = file.chunks(layout)
 
     assert label_row_type(False).decode(chunk.labels[0]) == ("a", wanted)
@@ -374,8 +374,8 @@ def test_a_file_of_labels_keeps_those_that_were_withdrawn(tmp_path: Path) -> Non
 
 def test_reading_goes_on_from_any_row(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "a.csv", [[f"s{number}", *ROW[1:]] for number in range(25)])
-    layout = column_mapping.layout(COLUMNS, "samples", {})
-    with reader.opened(str(path)) as file:
+    layout = column_mapping.create(COLUMNS, "samples", {})
+    with reader.open_file(str(path)) as file:
         whole = {at: bytes(row) for chunk in file.chunks(layout, rows=7) for at, row in chunk.samples.items()}
         for skip in range(26):
             parts = list(file.chunks(layout, skip, rows=7))
@@ -387,8 +387,8 @@ def test_reading_goes_on_from_any_row(tmp_path: Path) -> None:
 
 def test_a_file_that_grows_while_it_is_read_is_no_longer_taken(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "a.csv", [[f"s{number}", *ROW[1:]] for number in range(20)])
-    with reader.opened(str(path)) as file:
-        reading = file.chunks(column_mapping.layout(COLUMNS, "samples", {}), rows=5)
+    with reader.open_file(str(path)) as file:
+        reading = file.chunks(column_mapping.create(COLUMNS, "samples", {}), rows=5)
         next(reading)
         with path.open("a") as more:
             more.write(",".join(ROW) + "\n")
@@ -401,11 +401,11 @@ def test_the_format_is_told_by_the_name_or_asked_for(tmp_path: Path) -> None:
     assert [reader.format_of(name) for name in ("a.CSV", "b.csv.gz", "c.ndjson", "d.pq", "e.gz", "f")] == [
         "csv", "csv", "jsonl", "parquet", None, None,
     ]  # fmt: skip
-    with pytest.raises(errors.InvalidInput, match="say --format"), reader.opened(str(tmp_path / "a.txt")):
+    with pytest.raises(errors.InvalidInput, match="Use --format"), reader.open_file(str(tmp_path / "a.txt")):
         pass
-    with pytest.raises(errors.NotFound, match="no file"), reader.opened(str(tmp_path / "no.csv")):
+    with pytest.raises(errors.NotFound, match="no file"), reader.open_file(str(tmp_path / "no.csv")):
         pass
-    with pytest.raises(errors.FileRefused, match="directory"), reader.opened(str(tmp_path), "csv"):
+    with pytest.raises(errors.FileRefused, match="directory"), reader.open_file(str(tmp_path), "csv"):
         pass
 
 
@@ -423,7 +423,7 @@ def test_a_csv_without_a_header_is_refused(tmp_path: Path, content: bytes) -> No
 
 def test_a_header_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"caf\xe9,b\n1,2\n")
-    with pytest.raises(errors.InvalidInput, match=r"The header of .*a\.csv is no UTF-8"):
+    with pytest.raises(errors.InvalidInput, match=r"The header of .*a\.csv is not UTF-8"):
         chunks(tmp_path / "a.csv")
 
 
@@ -439,7 +439,7 @@ def test_a_cell_that_is_no_utf_8_costs_its_row_which_is_kept_as_it_was_read(tmp_
     found = [(at, each.row, each.field, each.sample_id) for at, each in chunk.malformed.items()]
     assert found[:2] == [(0, bad, "job", "b"), (2, nameless, "_dc_sample_id", None)]
     assert [each.field for each in chunk.malformed.values()] == ["job", "_dc_sample_id", None]
-    assert "no UTF-8" in chunk.malformed[0].why
+    assert "not UTF-8" in chunk.malformed[0].why
 
 
 def test_bytes_that_are_no_utf_8_do_no_harm_in_a_column_that_is_left_out(tmp_path: Path) -> None:

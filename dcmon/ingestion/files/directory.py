@@ -1,0 +1,83 @@
+"""Files below a directory of this machine."""
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import unquote, urlsplit
+
+from dcmon import errors
+from dcmon.ingestion.files import locations, reader
+from dcmon.ingestion.files.locations import FileEntry
+
+log = logging.getLogger(__name__)
+
+COMPLETE_AFTER = 10.0  # seconds since its last change, until a file counts as completely written
+PAGE = 1000
+
+
+@dataclass(frozen=True)
+class Directory:
+    """A location: a directory with its folders."""
+
+    root: Path
+
+    def pages(self) -> Iterator[list[FileEntry]]:
+        """See locations.Location."""
+        entries = self._entries()
+        while page := list(islice(entries, PAGE)):
+            yield page
+
+    def _entries(self) -> Iterator[FileEntry]:
+        def refuse(error: OSError) -> None:
+            # A folder that was deleted during the walk is no error; a folder that can't be read is one.
+            if not isinstance(error, FileNotFoundError):
+                raise errors.FileRefused(path=error.filename, why=error.strerror) from error
+
+        if not self.root.is_dir():
+            raise errors.NotFound(what="directory", name=str(self.root))
+        for folder, _, names in os.walk(self.root, onerror=refuse):
+            for name in names:
+                file = Path(folder, name)
+                path = file.relative_to(self.root).as_posix()
+                if locations.is_loadable(path) and _is_utf8(path):
+                    yield from _entry(file, path)
+
+    def fetch(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """See locations.Location."""
+        return reader.open_bytes(self.root / path)
+
+
+def _is_utf8(path: str) -> bool:
+    """Return True if a path is UTF-8, as PostgreSQL's text must be; only the file itself is skipped otherwise."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        printable = path.encode(errors="backslashreplace").decode()
+        log.warning("file skipped: %s: its name is not UTF-8, rename it", printable)
+        return False
+    return True
+
+
+def _entry(file: Path, path: str) -> Iterator[FileEntry]:
+    """Yield the entry of a file; none if the file was deleted meanwhile."""
+    try:
+        stat = file.stat()
+    except FileNotFoundError:
+        return
+    stamp, age = f"{stat.st_size}-{stat.st_mtime_ns}", time.time() - stat.st_mtime
+    yield FileEntry(path, stamp, stat.st_mtime, is_complete=age > COMPLETE_AFTER)
+
+
+def parse(url: str) -> Directory | None:
+    """Return the directory of a URL (file:///path or /path); None for another kind of URL."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("", "file") or parts.netloc not in ("", "localhost"):
+        return None
+    path = Path(unquote(parts.path) if parts.scheme else url)
+    return Directory(path) if path.is_absolute() else None

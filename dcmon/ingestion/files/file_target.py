@@ -1,0 +1,64 @@
+"""What a file is loaded into: samples of a version, or labels of a model; and how its columns are read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import msgspec
+from sqlalchemy.orm import Session
+
+from dcmon import errors
+from dcmon.ingestion import quarantine
+from dcmon.ingestion.files import column_mapping
+from dcmon.ingestion.files.column_mapping import ColumnMapping
+from dcmon.ingestion.files.reader import File
+from dcmon.storage import models, sample_tables, versions
+
+
+@dataclass(frozen=True)
+class FileTarget:
+    """The model or version that the rows of a file belong to. `version_id` is None for a file of labels."""
+
+    mapping: ColumnMapping
+    model_id: int
+    version_id: int | None
+
+    @property
+    def kind(self) -> str:
+        return self.mapping.kind
+
+
+def find(
+    session: Session, model_name: str, version_name: str | None, kind: str, renames: Mapping[str, str]
+) -> FileTarget:
+    """Find the target of files. `renames`: see ColumnMapping.
+
+    The version may be None if the model has only one. Raises NotFound or InvalidInput.
+    """
+    model = models.find(session, model_name)
+    candidates = versions.entries(session, model)
+    if version_name is None and kind == "samples" and len(candidates) != 1:
+        names = ", ".join(version.name for version in candidates[:5])
+        has = f"several versions ({names})" if candidates else "no version yet"
+        raise errors.InvalidInput(f"Model {model_name!r} has {has}: choose one with --version.")
+    if version_name is not None:
+        candidates = [versions.find(session, model, version_name)]
+    if not candidates:
+        raise errors.InvalidInput(f"Model {model_name!r} has no version yet: create one first.")
+    version = candidates[0]
+    mapping = column_mapping.create(sample_tables.columns(model, version), kind, renames)
+    return FileTarget(mapping, model.id, version.id if kind == "samples" else None)
+
+
+def fingerprint(file: File, target: FileTarget, source: str = "") -> str:
+    """Identify a file by its content, its target, its column mapping and the source that it was found in."""
+    parts = [file.content, file.format, target.kind, target.model_id, target.version_id, target.mapping.renames, source]
+    return blake2b(msgspec.json.encode(parts, order="deterministic"), digest_size=16).hexdigest()
+
+
+def row_source(fingerprint: str, *, is_beside_samples: bool = False) -> str:
+    """Name the source of a file's rows, as the ledger and the quarantine keep it, beside each row's number.
+
+    Labels beside samples have the same numbers as the samples, and so a source of their own.
+    """
+    return quarantine.FILE_SOURCE_PREFIX + fingerprint + (quarantine.LABELS_SOURCE_SUFFIX if is_beside_samples else "")

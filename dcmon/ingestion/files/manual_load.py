@@ -1,0 +1,69 @@
+"""Load one file that an operator names, or count what loading it would store."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import Engine
+
+from dcmon import db
+from dcmon.db import Organization
+from dcmon.ingestion.files import dry_run, file_target, loader, reader, registry
+from dcmon.ingestion.files.file_target import FileTarget
+from dcmon.ingestion.files.loader import FileLoader, LoadResult, ReportProgress
+
+
+class LoadAction(StrEnum):
+    """What a run did with a file."""
+
+    loaded = "loaded"
+    resumed = "resumed"  # an earlier run had stored rows of it
+    skipped = "in already"
+    counted = "not stored"  # a dry run
+
+
+@dataclass(frozen=True)
+class LoadRequest:
+    """A file to load. `path` "-" is the standard input; `format` None: recognize it by the file's name.
+
+    `is_repeated`: load the file even if it is loaded already.
+    """
+
+    path: str
+    format: str | None = None
+    is_repeated: bool = False
+    is_dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class ManualLoad:
+    """A file that was requested: what was done with it, and the counts."""
+
+    action: LoadAction
+    result: LoadResult
+
+
+def load(
+    engine: Engine,
+    org: Organization,
+    target: FileTarget,
+    request: LoadRequest,
+    report: ReportProgress | None = None,
+) -> ManualLoad:
+    """Load a file, continuing where an earlier run stopped.
+
+    Raises InvalidInput, NotFound, FileRefused, FileChanged, and Locked if other transactions keep the rows locked.
+    """
+    with reader.open_file(request.path, request.format) as file:
+        fingerprint = file_target.fingerprint(file, target)
+        with db.org_session(engine, org) as session:
+            if request.is_repeated:
+                fingerprint = registry.next_fingerprint(session, fingerprint)
+            progress = registry.progress(session, fingerprint)
+            if progress.is_loaded:
+                return ManualLoad(LoadAction.skipped, loader.loaded_before(session, fingerprint, request.path))
+        if request.is_dry_run:
+            return ManualLoad(LoadAction.counted, dry_run.count(engine, org, file, target, progress.next_row))
+        with db.org_session(engine, org) as session:
+            first_row = registry.register(session, fingerprint, request.path, target).next_row
+        result = FileLoader(engine, org, report).load(file, target, fingerprint, first_row)
+        return ManualLoad(LoadAction.resumed if first_row else LoadAction.loaded, result)

@@ -1,0 +1,51 @@
+"""Which files have been loaded, and how far: rows of table ingested_files, found by fingerprint."""
+
+from typing import NamedTuple
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from dcmon import errors
+from dcmon.db.tables.org import IngestedFile
+from dcmon.ingestion.files.file_target import FileTarget
+
+
+class FileProgress(NamedTuple):
+    """The first row of a file that is not stored yet, and whether the whole file is."""
+
+    next_row: int
+    is_loaded: bool
+
+
+def register(session: Session, fingerprint: str, path: str, target: FileTarget) -> FileProgress:
+    """Add a file unless it is known already, and return its progress."""
+    values = {"kind": target.kind, "model_id": target.model_id, "version_id": target.version_id}
+    session.execute(insert(IngestedFile).values(digest=fingerprint, path=path, **values).on_conflict_do_nothing())
+    return _progress(get(session, fingerprint))
+
+
+def progress(session: Session, fingerprint: str) -> FileProgress:
+    """Return the progress of a file; (0, False) for one that was never registered."""
+    entry = session.scalar(select(IngestedFile).where(IngestedFile.digest == fingerprint))
+    return FileProgress(0, False) if entry is None else _progress(entry)
+
+
+def next_fingerprint(session: Session, fingerprint: str) -> str:
+    """Return the fingerprint under which a loaded file can be loaded once more."""
+    finished = IngestedFile.digest.startswith(fingerprint), IngestedFile.finished_at.is_not(None)
+    times = session.scalar(select(func.count()).where(*finished))
+    return f"{fingerprint}/{times + 1}" if times else fingerprint
+
+
+def get(session: Session, fingerprint: str, *, is_locked: bool = False) -> IngestedFile:
+    """Return the row of a registered file. Raises NotFound if its model or version was deleted."""
+    statement = select(IngestedFile).where(IngestedFile.digest == fingerprint)
+    entry = session.scalar(statement.with_for_update() if is_locked else statement)
+    if entry is None:
+        raise errors.NotFound("The model or version of the file was deleted while the file was loaded.")
+    return entry
+
+
+def _progress(entry: IngestedFile) -> FileProgress:
+    return FileProgress(entry.next_row, entry.finished_at is not None)
