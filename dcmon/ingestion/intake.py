@@ -52,7 +52,7 @@ class Direct:
         try:
             self._store(target, batch)
         except Exception as error:
-            if not refused_rows.is_content_error(error) or (isinstance(rows, RowArray) and not rows.is_sound):
+            if not refused_rows.is_content_error(error) or (isinstance(rows, RowArray) and not rows.is_validated):
                 raise
             refused = refused_rows.find(self.engine, self.targets, target, batch)
             self._store(target, batch._replace(refused=refused))

@@ -1,7 +1,8 @@
-"""The elements of a JSON array, found by quotes and brackets alone, so that one that is no JSON costs itself only."""
+"""Split a JSON array into its elements by quotes and brackets, so that an invalid element does not spoil the others."""
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from msgspec import Raw
 
@@ -9,44 +10,52 @@ _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _PLAIN = rb'[^"\[\]{}]++'
 _LIST = rb"\[(?:%b|%b)*+\]" % (_PLAIN, _STRING)
 _OBJECT = rb"\{(?:%b|%b|%b)*+\}" % (_PLAIN, _STRING, _LIST)
-# Whole rows of plain values and lists at once, for speed; else strings, what structures, a quote that begins no string.
+# For speed, a row of plain values and lists is one token; otherwise a token is a string, a bracket, a comma, or a quote
+# that begins no string.
 _TOKEN = re.compile(rb'%b|%b|%b|["\[\]{},]' % (_OBJECT, _LIST, _STRING), re.DOTALL)
 _BLANKS = b" \t\r\n"
 _PAIRS = {b"]": b"[", b"}": b"{"}
 
 
 class UnbalancedJson(ValueError):
-    """Quotes and brackets don't say where an element ends."""
+    """Quotes and brackets don't tell where an element ends."""
 
 
-def split_array(body: bytes, at: int = 0) -> tuple[list[Raw], int]:
-    """The elements of the array that begins at `at`, as they stand there, and where it ends. Raises Unbalanced.
+class SplitArray(NamedTuple):
+    """The elements of an array, and the offset after its closing bracket."""
 
-    Slower than a decoder by far: for arrays that a decoder refused.
+    elements: list[Raw]
+    end: int
+
+
+def split_array(body: bytes, start: int = 0) -> SplitArray:
+    """Return the elements of the array that begins at `start`, unchanged. Raises UnbalancedJson.
+
+    Much slower than a decoder: for arrays that a decoder refused.
     """
-    found, first, end = list[Raw](), at + 1, at
-    for is_last, position in _borders(body, at):
+    elements, first, end = list[Raw](), start + 1, start
+    for is_last, position in _borders(body, start):
         element = body[first:position].strip(_BLANKS)
         if element:
-            found.append(Raw(element))
-        elif found or not is_last:
+            elements.append(Raw(element))
+        elif elements or not is_last:
             raise UnbalancedJson("an element is empty")
         first = end = position + 1
-    return found, end
+    return SplitArray(elements, end)
 
 
-def _borders(body: bytes, at: int) -> Iterator[tuple[bool, int]]:
-    """Where the array's elements end; True with the last."""
-    open_ = [b"["]
-    for match in _TOKEN.finditer(body, at + 1):
+def _borders(body: bytes, start: int) -> Iterator[tuple[bool, int]]:
+    """Yield where the array's elements end; True with the last one."""
+    open_brackets = [b"["]
+    for match in _TOKEN.finditer(body, start + 1):
         token = match[0]
         if token in (b"[", b"{"):
-            open_.append(token)
-        elif token == b'"' or (token in _PAIRS and (not open_ or open_.pop() != _PAIRS[token])):
+            open_brackets.append(token)
+        elif token == b'"' or (token in _PAIRS and (not open_brackets or open_brackets.pop() != _PAIRS[token])):
             break
-        elif not open_:
+        elif not open_brackets:
             yield True, match.start()
             return
-        elif token == b"," and len(open_) == 1:
+        elif token == b"," and len(open_brackets) == 1:
             yield False, match.start()
     raise UnbalancedJson("quotes or brackets don't match")

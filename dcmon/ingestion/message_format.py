@@ -1,12 +1,12 @@
-"""The messages of dcmon's topics: JSON, versioned, one row or many in each.
+"""The messages of dcmon's topics: JSON, versioned, with one row or many.
 
     {"v": 1, "org": 1, "kind": "samples", "target": 7, "logged_at": "2026-11-24T10:00:00Z", "n": 1, "rows": [{…}]}
 
 `org` is the organization's id; `kind` is "samples" or "labels"; `target` is the version's id for samples, the model's
-for labels; `logged_at` is the time of receipt, which decides what is in the future and which label is the last: when it
-is missing, or later than the time at which Kafka has the message, that one counts; `rows` are as the endpoint takes
-them; `n`, which may be missing, says how many there are. No key is needed: order between messages does not matter.
-docs/ingestion.md says it for those who send.
+for labels; `logged_at` is the time of receipt, which decides whether a time is in the future and which label is the
+last. When it is missing, or later than Kafka's time of the message, Kafka's time counts. `rows` are as the endpoint
+takes them; `n`, which may be missing, says how many they are. No key is needed: the order of messages does not matter.
+docs/ingestion.md describes the format for producers.
 """
 
 import re
@@ -25,12 +25,12 @@ from dcmon.ingestion.raw_rows import RowArray
 Kind = Literal["samples", "labels"]
 Id = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-LARGEST = 900_000  # bytes of rows in a message, below the broker's default of 1 MB for a batch
+MAX_ROWS_BYTES = 900_000  # of the rows in a message, below the broker's default of 1 MB for a batch
 
 
 @dataclass(frozen=True)
 class Message:
-    """A message as it was read; rows are still undecoded. `row_count` is a hint until the message is validated."""
+    """A message with undecoded rows. `row_count` is a hint until the message is validated."""
 
     org: int
     kind: Kind
@@ -40,12 +40,12 @@ class Message:
     row_count: int
 
     @property
-    def is_sound(self) -> bool:
-        """Whether it is known that its rows can be told apart; `settled` finds out."""
-        return not isinstance(self.rows, RowArray) or self.rows.is_sound
+    def is_validated(self) -> bool:
+        """True if it is known that the rows are a JSON array; see `validated`."""
+        return not isinstance(self.rows, RowArray) or self.rows.is_validated
 
 
-class _Read(msgspec.Struct, frozen=True):
+class _Json(msgspec.Struct, frozen=True):
     v: Literal[1]
     org: Id
     kind: Kind
@@ -54,9 +54,9 @@ class _Read(msgspec.Struct, frozen=True):
     logged_at: datetime | None = None
 
 
-_DECODER = msgspec.json.Decoder(_Read)
+_DECODER = msgspec.json.Decoder(_Json)
 _ROWS = re.compile(rb'"rows"\s*:\s*(?=\[)')
-# How `pack` begins a message: what follows need not be read to know where it goes.
+# How `pack` begins a message. With this head, the rows need not be parsed to know where the message goes.
 _HEAD = re.compile(
     rb'\{"v":1,"org":([1-9]\d{0,8}),"kind":"(samples|labels)","target":([1-9]\d{0,8}),'
     rb'"logged_at":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{6})?\+00:00)","n":([1-9]\d{0,5}),"rows":(?=\[)'
@@ -64,38 +64,41 @@ _HEAD = re.compile(
 
 
 class UnreadableMessage(Exception):
-    """A message that is none of ours; the message says why."""
+    """A message that is not in dcmon's format; its text says why."""
 
 
 def unpack(value: bytes | None, sent_at: datetime) -> Message:
-    """A message that Kafka has as sent at that time. Raises Unreadable, then or when it is `settled`."""
+    """Read a message that was sent at `sent_at` by Kafka's time.
+
+    Raises UnreadableMessage; for a message of which only the head was read, `validated` raises it.
+    """
     value = value or b""
     head = _HEAD.match(value)
     if head is None or not value.endswith(b"]}"):
-        return _unpack_carefully(value, sent_at)
+        return _parse_whole(value, sent_at)
     try:
         logged_at = datetime.fromisoformat(head[4].decode())
     except ValueError:
-        return _unpack_carefully(value, sent_at)
+        return _parse_whole(value, sent_at)
     org, kind, target, n = int(head[1]), cast("Kind", head[2].decode()), int(head[3]), int(head[5])
     return Message(org, kind, target, RowArray(memoryview(value)[head.end() : -1]), _received_at(logged_at, sent_at), n)
 
 
 def validated(message: Message, value: bytes) -> Message:
-    """A message whose rows can be told apart. Raises Unreadable."""
+    """Return the message once its rows are known to be a JSON array. Raises UnreadableMessage."""
     try:
-        return message if message.is_sound else replace(message, row_count=len(message.rows))
+        return message if message.is_validated else replace(message, row_count=len(message.rows))
     except errors.InvalidInput:
-        return _unpack_carefully(value, message.received_at)
+        return _parse_whole(value, message.received_at)
 
 
-def _unpack_carefully(value: bytes, sent_at: datetime) -> Message:
+def _parse_whole(value: bytes, sent_at: datetime) -> Message:
     try:
-        read = _DECODER.decode(value)
+        parsed = _DECODER.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        read = _with_a_bad_row(value, error)
-    received_at = _received_at(read.logged_at, sent_at)
-    return Message(read.org, read.kind, read.target, read.rows, received_at, len(read.rows))
+        parsed = _parse_with_invalid_rows(value, error)
+    received_at = _received_at(parsed.logged_at, sent_at)
+    return Message(parsed.org, parsed.kind, parsed.target, parsed.rows, received_at, len(parsed.rows))
 
 
 def _received_at(logged_at: datetime | None, sent_at: datetime) -> datetime:
@@ -106,30 +109,30 @@ def _received_at(logged_at: datetime | None, sent_at: datetime) -> datetime:
     return min(logged_at or sent_at, sent_at)
 
 
-def _with_a_bad_row(value: bytes, why: Exception) -> _Read:
-    """A message of which a row is no JSON, like {"age": NaN}: that row is set apart later, with its reason."""
+def _parse_with_invalid_rows(value: bytes, decode_error: Exception) -> _Json:
+    """Parse a message with a row of invalid JSON, such as {"age": NaN}. The decoder rejects that row later."""
     rows = _ROWS.search(value)
     try:
         if rows is None:
-            raise why
-        found, end = json_splitter.split_array(value, rows.end())
-        message = _DECODER.decode(value[: rows.end()] + b"[]" + value[end:])
+            raise decode_error
+        array = json_splitter.split_array(value, rows.end())
+        message = _DECODER.decode(value[: rows.end()] + b"[]" + value[array.end :])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, json_splitter.UnbalancedJson) as error:
         raise UnreadableMessage(f"not a message of version 1: {error}") from error
-    return msgspec.structs.replace(message, rows=found)
+    return msgspec.structs.replace(message, rows=array.elements)
 
 
 def pack(
     org: int, kind: Kind, target: int, logged_at: datetime, rows: Sequence[msgspec.Raw], per_message: int
 ) -> list[bytes]:
-    """Messages that hold all rows, in order, at most `per_message` in each. Rows are copied as they are."""
+    """Pack rows into messages, in order, at most `per_message` rows in each. Rows are copied unchanged."""
     return [
         _head(org, kind, target, logged_at, len(part)) + b",".join(part) + b"]}" for part in _parts(rows, per_message)
     ]
 
 
 def encode(message: Message) -> bytes:
-    """A message as it can be unpacked again."""
+    """Encode a message so that `unpack` reads it again."""
     head = _head(message.org, message.kind, message.target, message.received_at, len(message.rows))
     return head + b",".join(message.rows) + b"]}"
 
@@ -142,7 +145,7 @@ def _head(org: int, kind: Kind, target: int, logged_at: datetime, n: int) -> byt
 def _parts(rows: Sequence[msgspec.Raw], per_message: int) -> Iterator[list[bytes]]:
     part, size = list[bytes](), 0
     for row in map(bytes, rows):
-        if part and (len(part) >= per_message or size + len(row) > LARGEST):
+        if part and (len(part) >= per_message or size + len(row) > MAX_ROWS_BYTES):
             yield part
             part, size = [], 0
         part.append(row)

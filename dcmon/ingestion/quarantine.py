@@ -1,7 +1,7 @@
-"""Rows that could not be stored: kept as they came, with the reason.
+"""Quarantine: rows that could not be stored, kept as they came, with the reason.
 
-A bad row is known by its bytes: the same row again is a duplicate, as it is for rows that can be stored. So neither a
-replay nor a client that repeats a request, which it must when the answer was lost, puts it in here twice.
+A bad row is identified by its bytes: the same row again is a duplicate, as it is for rows that can be stored. So a row
+is quarantined once, also when messages are read again, or a client repeats a request because the response was lost.
 """
 
 import json
@@ -28,18 +28,17 @@ REASONS = frozenset(
     {"missing_feature", "unknown_field", "wrong_type", "wrong_length", "out_of_range", "malformed", "nul_character",
      "unknown_class", "too_long", "future_timestamp", "too_old", "conflict", "refused"}
 )  # fmt: skip
-FILE_SOURCE_PREFIX, LABELS_SOURCE_SUFFIX = (
-    "file/",
-    "/labels",
-)  # around a file's mark in the source of its rows (dcmon.ingestion.files.loader.row_source)
-ID_WRITTEN = re.compile(rb'"%b"\s*:\s*("(?:[^"\\]|\\.)*+")' % SAMPLE_ID.encode(), re.DOTALL)
+# Around a file's digest in the source of its rows (dcmon.ingestion.files.loader.row_source).
+FILE_SOURCE_PREFIX, LABELS_SOURCE_SUFFIX = "file/", "/labels"
+MAX_SAMPLE_ID_LENGTH = 1024
+ID_IN_TEXT = re.compile(rb'"%b"\s*:\s*("(?:[^"\\]|\\.)*+")' % SAMPLE_ID.encode(), re.DOTALL)
 
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row that can't be stored: where and when it came, its bytes, why, in which field, in words.
+    """A row that can't be stored: its source and bytes, the reason code, the field, and a sentence for people.
 
-    `sample_id`: when it is known and can't be read from the bytes alone.
+    `sample_id` is given when it is known but can't be read from the bytes alone.
     """
 
     source: str
@@ -52,89 +51,88 @@ class BadRow:
     sample_id: str | None = None
 
 
-def bad_row(delivery: RowBatch, at: int, why: RejectedRow) -> BadRow:
-    """The row at this place of a delivery, which can't be stored."""
-    position = delivery.first_position + at
+def bad_row(batch: RowBatch, position: int, rejected: RejectedRow) -> BadRow:
+    """Return the row at this position of a batch as a bad row."""
     return BadRow(
-        delivery.source, position, delivery.logged_at, bytes(delivery.rows[at]), why.reason, why.field, why.detail
+        batch.source,
+        batch.first_position + position,
+        batch.logged_at,
+        bytes(batch.rows[position]),
+        rejected.reason,
+        rejected.field,
+        rejected.detail,
     )
 
 
-def add(
-    session: Session,
-    model: Model,
-    version: Version | None,
-    kind: str,
-    bad: Sequence[BadRow],
-) -> int:
-    """Keep bad rows of `kind` samples or labels; returns how many were not there yet."""
-    if not bad:
+def add(session: Session, model: Model, version: Version | None, kind: str, rows: Sequence[BadRow]) -> int:
+    """Quarantine bad rows of `kind` samples or labels; returns how many were not quarantined before."""
+    if not rows:
         return 0
     values = [
         {
             "model_id": model.id,
             "version_id": version.id if version else None,
             "kind": kind,
-            "sample_id": _text(each.sample_id and each.sample_id[:1024]) or _sample_id(each.row),
-            "reason": each.reason,
-            "field": _text(each.field),
-            "detail": _text(each.detail),
-            "row": each.row,
-            "source": each.source,
-            "position": each.position,
-            "logged_at": each.logged_at,
+            "sample_id": _storable(row.sample_id and row.sample_id[:MAX_SAMPLE_ID_LENGTH]) or _sample_id(row.row),
+            "reason": row.reason,
+            "field": _storable(row.field),
+            "detail": _storable(row.detail),
+            "row": row.row,
+            "source": row.source,
+            "position": row.position,
+            "logged_at": row.logged_at,
             "digest": digest,
         }
-        # Sorted, so that two that keep the same rows wait for each other in turn.
-        for digest, each in sorted(_digested(kind, model, version, bad).items())
+        # In order of digest: two transactions that quarantine the same rows must not deadlock.
+        for digest, row in sorted(_by_digest(kind, model, version, rows).items())
     ]
-    kept = session.scalars(insert(Quarantined).on_conflict_do_nothing().returning(Quarantined.id), values)
-    return len(kept.all())
+    added = session.scalars(insert(Quarantined).on_conflict_do_nothing().returning(Quarantined.id), values)
+    return len(added.all())
 
 
 def not_quarantined_yet(
-    session: Session, model: Model, version: Version | None, kind: str, bad: Sequence[BadRow]
+    session: Session, model: Model, version: Version | None, kind: str, rows: Sequence[BadRow]
 ) -> dict[uuid.UUID, BadRow]:
-    """Those of these rows that `put` would keep, by what they are known by."""
-    digested = _digested(kind, model, version, bad)
-    known = set(session.scalars(select(Quarantined.digest).where(Quarantined.digest.in_(list(digested)))))
-    return {digest: each for digest, each in digested.items() if digest not in known}
+    """Return those of these rows that `add` would quarantine, by digest."""
+    by_digest = _by_digest(kind, model, version, rows)
+    known = set(session.scalars(select(Quarantined.digest).where(Quarantined.digest.in_(list(by_digest)))))
+    return {digest: row for digest, row in by_digest.items() if digest not in known}
 
 
-def _digested(kind: str, model: Model, version: Version | None, bad: Sequence[BadRow]) -> dict[uuid.UUID, BadRow]:
-    """The first row of each content, by 128 bits of its target and its bytes (a migration computes them in SQL)."""
+def _by_digest(kind: str, model: Model, version: Version | None, rows: Sequence[BadRow]) -> dict[uuid.UUID, BadRow]:
+    """Return the first row of each content by 128 bits of its target and bytes (a migration computes them in SQL)."""
     target = f"{kind}/{model.id}/{version.id if version else ''}/".encode()
-    return {uuid.UUID(bytes=sha256(target + each.row).digest()[:16]): each for each in reversed(bad)}
+    return {uuid.UUID(bytes=sha256(target + row.row).digest()[:16]): row for row in reversed(rows)}
 
 
 def _sample_id(row: bytes) -> str | None:
-    """The row's id, when it can be read; also that of a row which is no JSON, by its key."""
+    """Return the row's id when it can be read, also from a row that is no valid JSON."""
     try:
-        found = json.loads(row)
-        name = found.get(SAMPLE_ID) if isinstance(found, dict) else None
+        fields = json.loads(row)
+        sample_id = fields.get(SAMPLE_ID) if isinstance(fields, dict) else None
     except (ValueError, RecursionError):
-        name = _written_id(row)
-    return _text(name[:1024]) if isinstance(name, str) else None
+        sample_id = _id_in_text(row)
+    return _storable(sample_id[:MAX_SAMPLE_ID_LENGTH]) if isinstance(sample_id, str) else None
 
 
-def _written_id(row: bytes) -> Any:
-    match = ID_WRITTEN.search(row)
+def _id_in_text(row: bytes) -> Any:
+    match = ID_IN_TEXT.search(row)
     try:
         return json.loads(match[1].decode(errors="replace"), strict=False) if match else None
     except ValueError:
         return None
 
 
-def _text(said: str | None) -> str | None:
-    """What PostgreSQL can store: the row itself, as bytes, has it as it came."""
-    return None if said is None else said.replace("\0", "�").encode(errors="replace").decode()
+def _storable(text: str | None) -> str | None:
+    """Replace what PostgreSQL's text can't hold. The row itself is stored as bytes, unchanged."""
+    return None if text is None else text.replace("\0", "�").encode(errors="replace").decode()
 
 
 @dataclass(frozen=True)
 class QuarantineFilter:
-    """Quarantined rows by what is said of them; what is None, or empty, leaves none out.
+    """Which quarantined rows are meant. None, or an empty `ids`, does not restrict the rows.
 
-    `source`: how it begins, or the path of a file.
+    `source` is the beginning of a source, or the path of a file.
     """
 
     ids: Sequence[int] = ()
@@ -146,16 +144,17 @@ class QuarantineFilter:
 
     @property
     def is_all(self) -> bool:
+        """True if every quarantined row is meant."""
         return self == QuarantineFilter()
 
 
-def require_known(session: Session, what: QuarantineFilter) -> None:
-    """Raises NotFound for ids, a model or a version that are not there, InvalidInput for a reason that is none."""
-    if what.reason is not None and what.reason not in REASONS:
-        raise errors.InvalidInput(f"There is no reason {what.reason!r}: it is one of {', '.join(sorted(REASONS))}.")
-    _require_names(session, what.model, what.version)
-    there = set(session.scalars(select(Quarantined.id).where(Quarantined.id.in_(what.ids))))
-    if missing := [str(each) for each in what.ids if each not in there]:
+def require_known(session: Session, rows: QuarantineFilter) -> None:
+    """Check that the ids, model, version and reason of a filter exist. Raises NotFound or InvalidInput."""
+    if rows.reason is not None and rows.reason not in REASONS:
+        raise errors.InvalidInput(f"There is no reason {rows.reason!r}: it is one of {', '.join(sorted(REASONS))}.")
+    _require_names(session, rows.model, rows.version)
+    existing = set(session.scalars(select(Quarantined.id).where(Quarantined.id.in_(rows.ids))))
+    if missing := [str(row_id) for row_id in rows.ids if row_id not in existing]:
         raise errors.QuarantinedNotFound(name=" or ".join(missing))
 
 
@@ -164,64 +163,64 @@ def _require_names(session: Session, model: str | None, version: str | None) -> 
         raise errors.ModelNotFound(name=model)
     if version is None:
         return
-    found = select(Version.id).join(Model, Model.id == Version.model_id).where(Version.name == version).limit(1)
-    if model is None and session.scalar(found) is None:
+    version_id = select(Version.id).join(Model, Model.id == Version.model_id).where(Version.name == version).limit(1)
+    if model is None and session.scalar(version_id) is None:
         raise errors.NotFound(f'No model has a version {version!r}. "dcmon model show MODEL" shows those of a model.')
-    if model is not None and session.scalar(found.where(Model.name == model)) is None:
+    if model is not None and session.scalar(version_id.where(Model.name == model)) is None:
         raise errors.VersionNotFound(name=version, model=model)
 
 
-def select_rows(what: QuarantineFilter) -> Any:
-    """A statement for these rows, with the names of their models and versions."""
+def select_rows(rows: QuarantineFilter) -> Any:
+    """Return a statement that selects these rows with the names of their models and versions."""
     statement = (
         select(Quarantined, Model.name, Version.name)
         .join(Model, Model.id == Quarantined.model_id)
         .join(Version, Version.id == Quarantined.version_id, isouter=True)
     )
-    if what.ids:
-        statement = statement.where(Quarantined.id.in_(what.ids))
-    if what.since is not None:
-        statement = statement.where(Quarantined.logged_at >= what.since)
-    if what.source is not None:
-        begins_so = Quarantined.source.startswith(what.source, autoescape=True)
-        mark = FILE_SOURCE_PREFIX + IngestedFile.digest
-        files = [select(said).where(IngestedFile.path == what.source) for said in (mark, mark + LABELS_SOURCE_SUFFIX)]
-        statement = statement.where(or_(begins_so, *(Quarantined.source.in_(each) for each in files)))
-    said = ((Model.name, what.model), (Version.name, what.version), (Quarantined.reason, what.reason))
-    return statement.where(*(column == given for column, given in said if given is not None))
+    if rows.ids:
+        statement = statement.where(Quarantined.id.in_(rows.ids))
+    if rows.since is not None:
+        statement = statement.where(Quarantined.logged_at >= rows.since)
+    if rows.source is not None:
+        has_prefix = Quarantined.source.startswith(rows.source, autoescape=True)
+        source = FILE_SOURCE_PREFIX + IngestedFile.digest
+        of_file = [select(s).where(IngestedFile.path == rows.source) for s in (source, source + LABELS_SOURCE_SUFFIX)]
+        statement = statement.where(or_(has_prefix, *(Quarantined.source.in_(sources) for sources in of_file)))
+    exact = ((Model.name, rows.model), (Version.name, rows.version), (Quarantined.reason, rows.reason))
+    return statement.where(*(column == value for column, value in exact if value is not None))
 
 
-def summary(session: Session, what: QuarantineFilter) -> list[dict[str, Any]]:
-    """Counts by model, version, kind and reason, most first, with the first and last time and an example's id."""
-    found = select_rows(what).subquery()
-    grouped = [found.c.name, found.c.name_1, found.c.kind, found.c.reason]
-    counted = [func.count(), func.min(found.c.logged_at), func.max(found.c.logged_at), func.max(found.c.id)]
-    rows = session.execute(select(*grouped, *counted).group_by(*grouped).order_by(func.count().desc(), *grouped))
+def summary(session: Session, rows: QuarantineFilter) -> list[dict[str, Any]]:
+    """Count rows by model, version, kind and reason, most first, with first and last time and an example's id."""
+    matching = select_rows(rows).subquery()
+    grouped = [matching.c.name, matching.c.name_1, matching.c.kind, matching.c.reason]
+    counted = [func.count(), func.min(matching.c.logged_at), func.max(matching.c.logged_at), func.max(matching.c.id)]
+    counts = session.execute(select(*grouped, *counted).group_by(*grouped).order_by(func.count().desc(), *grouped))
     names = ("model", "version", "kind", "reason", "rows", "first", "last", "example")
-    return [dict(zip(names, row, strict=True)) for row in rows]
+    return [dict(zip(names, values, strict=True)) for values in counts]
 
 
-def newest(session: Session, what: QuarantineFilter, limit: int) -> list[dict[str, Any]]:
-    """The newest of these rows."""
-    found = session.execute(select_rows(what).order_by(Quarantined.id.desc()).limit(limit)).all()
-    paths = _paths(session, [row.source for row, _, _ in found])
-    return [_described(row, model, version, paths.get(row.source)) for row, model, version in found]
+def newest(session: Session, rows: QuarantineFilter, limit: int) -> list[dict[str, Any]]:
+    """Return the newest of these rows, as rows of the command's output."""
+    matching = session.execute(select_rows(rows).order_by(Quarantined.id.desc()).limit(limit)).all()
+    paths = _file_paths(session, [row.source for row, _, _ in matching])
+    return [_described(row, model, version, paths.get(row.source)) for row, model, version in matching]
 
 
 def row_details(session: Session, row_id: int) -> dict[str, Any]:
-    """One row with all that is known of it. Raises NotFound."""
-    found = newest(session, QuarantineFilter([row_id]), 1)
-    if not found:
+    """Return one row with all that is known of it. Raises NotFound."""
+    rows = newest(session, QuarantineFilter([row_id]), 1)
+    if not rows:
         raise errors.QuarantinedNotFound(name=row_id)
-    return found[0]
+    return rows[0]
 
 
-def _paths(session: Session, sources: Sequence[str]) -> dict[str, str]:
-    """The paths of the files that rows came from, by source."""
-    marks = {source: source.removeprefix(FILE_SOURCE_PREFIX).removesuffix(LABELS_SOURCE_SUFFIX) for source in sources}
-    entries = session.scalars(select(IngestedFile).where(IngestedFile.digest.in_(set(marks.values()))))
-    paths = {entry.digest: entry.path for entry in entries}
-    return {source: paths[mark] for source, mark in marks.items() if mark in paths}
+def _file_paths(session: Session, sources: Sequence[str]) -> dict[str, str]:
+    """Return the paths of the files that rows came from, by source."""
+    digests = {source: source.removeprefix(FILE_SOURCE_PREFIX).removesuffix(LABELS_SOURCE_SUFFIX) for source in sources}
+    files = session.scalars(select(IngestedFile).where(IngestedFile.digest.in_(set(digests.values()))))
+    paths = {file.digest: file.path for file in files}
+    return {source: paths[digest] for source, digest in digests.items() if digest in paths}
 
 
 def _described(row: Quarantined, model: str, version: str | None, path: str | None) -> dict[str, Any]:
@@ -233,21 +232,19 @@ def _described(row: Quarantined, model: str, version: str | None, path: str | No
 
 
 def restore_ids(session: Session, rows: Sequence[Quarantined]) -> dict[str, int]:
-    """These rows were taken out and tried again: those that are there again get their ids back; counts by reason."""
-    known = {(row.source, row.position): row for row in rows}
-    place = tuple_(Quarantined.source, Quarantined.position)
-    again = session.execute(
-        select(Quarantined.id, *place.clauses, Quarantined.reason).where(place.in_(list(known)))
-    ).all()
+    """Give rows their ids back that were taken out for a retry and were quarantined again; counts by reason."""
+    before = {(row.source, row.position): row for row in rows}
+    key = tuple_(Quarantined.source, Quarantined.position)
+    again = session.execute(select(Quarantined.id, *key.clauses, Quarantined.reason).where(key.in_(list(before)))).all()
     for row_id, source, position, _ in again:
-        before = known[source, position]
-        named = func.coalesce(Quarantined.sample_id, before.sample_id)
-        changed = update(Quarantined).where(Quarantined.id == row_id).values(id=before.id, sample_id=named)
+        row = before[source, position]
+        sample_id = func.coalesce(Quarantined.sample_id, row.sample_id)
+        changed = update(Quarantined).where(Quarantined.id == row_id).values(id=row.id, sample_id=sample_id)
         session.execute(changed, execution_options={"synchronize_session": False})
     return dict(Counter(reason for *_, reason in again))
 
 
 def counts(session: Session, model: Model) -> dict[str, int]:
-    """How many rows of a model are quarantined, by reason."""
+    """Count the quarantined rows of a model by reason."""
     statement = select(Quarantined.reason, func.count()).where(Quarantined.model_id == model.id)
     return {row[0]: row[1] for row in session.execute(statement.group_by(Quarantined.reason))}

@@ -1,8 +1,10 @@
+"""Load the reference of a version: all rows of a document, or none."""
+
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from mmap import mmap
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import text, update
@@ -24,7 +26,7 @@ Document = bytes | mmap
 
 @dataclass(frozen=True)
 class ReferenceTable:
-    """Reference rows on their way: JSON lists in the order of `names`; JSON objects when there are none."""
+    """Reference rows to load: JSON lists in the order of `names`, or JSON objects when `names` is None."""
 
     rows: Iterable[msgspec.Raw]
     names: Sequence[str] | None = None
@@ -32,7 +34,7 @@ class ReferenceTable:
 
 @dataclass(frozen=True)
 class ReferenceLoad:
-    """What a load did: rows stored and removed, rows that are there now, and the revision that they are."""
+    """What a load did: rows stored and removed, rows afterwards, and their revision."""
 
     stored: int
     removed: int
@@ -44,11 +46,11 @@ class ReferenceLoad:
 class LoadOptions:
     """How reference rows are loaded.
 
-    `replace`: the rows that are there are removed. `largest`: the most rows that the reference may have then.
+    `replace` removes the rows that are stored. `max_rows` is the most rows that the reference may have afterwards.
     """
 
     replace: bool = False
-    largest: int = MAX_REFERENCE_ROWS
+    max_rows: int = MAX_REFERENCE_ROWS
     dry_run: bool = False
 
 
@@ -56,14 +58,14 @@ APPEND = LoadOptions()
 
 
 class _Split(msgspec.Struct):
-    """What pandas writes with to_json(orient="split", index=False)."""
+    """The JSON that pandas writes with to_json(orient="split", index=False)."""
 
     columns: list[str]
     data: list[msgspec.Raw]
 
 
 def split_document(document: Document) -> ReferenceTable:
-    """The rows of a document as pandas writes it, undecoded: they point into the document. Raises InvalidInput."""
+    """Return the undecoded rows of pandas' "split" JSON; they point into the document. Raises InvalidInput."""
     try:
         parsed = msgspec.json.decode(document, type=_Split)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -80,19 +82,19 @@ def load(
     InvalidInput, which names row and field.
     """
     _lock(session, version)
-    there = count(session, version)
-    kept = 0 if options.replace else there
-    shape = _shape(model, version, table)
-    has = f"of version {version.name!r} has {kept} rows, and at most {options.largest}"
-    rows = _decoded(table, shape, options.largest - kept, has)
+    before = count(session, version)
+    kept = 0 if options.replace else before
+    row_type = _row_type(model, version, table)
+    limit = _RowLimit(version.name, kept, options.max_rows)
+    rows = _decoded(table, row_type, limit)
     next_revision = version.reference_revision + 1
     if options.dry_run:
         stored = sum(1 for _ in rows)
-        return ReferenceLoad(stored, there - kept, kept + stored, next_revision)
+        return ReferenceLoad(stored, before - kept, kept + stored, next_revision)
     if options.replace:
         session.execute(text(f"delete from reference_{version.relation}"))
-    stored = _copy(session, version, shape, rows, kept)
-    return ReferenceLoad(stored, there - kept, kept + stored, next_revision)
+    stored = _copy(session, version, row_type, rows, kept)
+    return ReferenceLoad(stored, before - kept, kept + stored, next_revision)
 
 
 def clear(session: Session, version: Version) -> ReferenceLoad:
@@ -117,39 +119,51 @@ def _lock(session: Session, version: Version) -> None:
     locks.acquire(session, LockSpace.REFERENCE, version.relation)
 
 
-def _shape(model: Model, version: Version, table: ReferenceTable) -> RowType:
+def _row_type(model: Model, version: Version, table: ReferenceTable) -> RowType:
     try:
         return reference_row_type(sample_tables.columns(model, version), table.names)
-    except RejectedRow as why:
-        raise errors.InvalidInput(f"The reference can't be used: {why.detail}") from why
+    except RejectedRow as rejected:
+        raise errors.InvalidInput(f"The reference can't be used: {rejected.detail}") from rejected
 
 
-def _decoded(table: ReferenceTable, shape: RowType, most: int, has: str) -> Iterator[tuple[Any, ...]]:
-    decode = shape.decode if table.names is None else shape.decode_list
+class _RowLimit(NamedTuple):
+    version: str
+    kept: int
+    max_rows: int
+
+    def error(self) -> errors.InvalidInput:
+        return errors.InvalidInput(
+            f"The reference of version {self.version!r} has {self.kept} rows, and at most {self.max_rows}: these are"
+            " too many. DCMON_REFERENCE__LARGEST allows more. Nothing was stored."
+        )
+
+
+def _decoded(table: ReferenceTable, row_type: RowType, limit: _RowLimit) -> Iterator[tuple[Any, ...]]:
+    decode = row_type.decode if table.names is None else row_type.decode_list
     for number, row in enumerate(table.rows):
-        if number >= most:
-            said = f"The reference {has}: these are too many. DCMON_REFERENCE__LARGEST allows more. Nothing was stored."
-            raise errors.InvalidInput(said)
+        if limit.kept + number >= limit.max_rows:
+            raise limit.error()
         try:
             yield decode(row)
-        except RejectedRow as why:
-            said = why.detail.rstrip(".")
+        except RejectedRow as rejected:
+            detail = rejected.detail.rstrip(".")
             raise errors.InvalidInput(
-                f"Row {number} of the reference can't be used: {said}. Nothing was stored."
-            ) from why
+                f"Row {number} of the reference can't be used: {detail}. Nothing was stored."
+            ) from rejected
 
 
-def _copy(session: Session, version: Version, shape: RowType, rows: Iterable[tuple[Any, ...]], first: int) -> int:
-    names = ", ".join(quoted(name) for name in shape.names)
-    into = f"copy reference_{version.relation} (revision, _dc_position, {HASH}, {names}) from stdin (format binary)"
+def _copy(session: Session, version: Version, row_type: RowType, rows: Iterable[tuple[Any, ...]], first: int) -> int:
+    """COPY rows with positions from `first` on; returns how many."""
+    names = ", ".join(quoted(name) for name in row_type.names)
+    target = f"copy reference_{version.relation} (revision, _dc_position, {HASH}, {names}) from stdin (format binary)"
     position = first - 1
-    with db.copy(session, into) as copy:
-        copy.set_types(["int4", "int4", "int4", *(TYPES[field.kind].sql for field in shape.fields)])
+    with db.copy(session, target) as copy:
+        copy.set_types(["int4", "int4", "int4", *(TYPES[field.kind].sql for field in row_type.fields)])
         for position, row in enumerate(rows, first):
             copy.write_row((0, position, _hash(position), *row))
     return position - first + 1
 
 
 def _hash(position: int) -> int:
-    """31 bits that order the fair sample of a reference, whose rows have no id."""
+    """Return 31 bits that order the deterministic sample of a reference, whose rows have no id."""
     return int.from_bytes(blake2b(position.to_bytes(8), digest_size=4).digest()) >> 1

@@ -1,3 +1,5 @@
+"""A batch of rows: what one request, message or piece of a file brought."""
+
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
@@ -7,9 +9,10 @@ from msgspec import Raw
 
 
 class RowBatch(NamedTuple):
-    """Rows that came together: when they were received, and the source by which a replay knows them.
+    """Rows that came together, when they were received, and their source.
 
-    `refused`: the places of rows that PostgreSQL does not take although they can be decoded, and why.
+    The source is the same when the rows are read again. `first_position` is the position of the first row in the
+    source. `refused` has the positions of rows that can be decoded but that PostgreSQL refuses, each with the reason.
     """
 
     rows: Sequence[Raw]

@@ -1,4 +1,4 @@
-"""Decoding rows: typed by a version's columns, each bad row set apart with a reason, never its batch."""
+"""Decode rows by the types of a version's columns. A bad row is rejected with a reason; its batch goes on."""
 
 import json
 import re
@@ -14,13 +14,13 @@ from msgspec import NODEFAULT, Meta, Raw
 from dcmon.ingestion.raw_rows import MAX_ROW_BYTES, TOO_LONG, RowArray
 from dcmon.storage.columns import PREDICTION, TIME, TYPES
 
-LONGEST_ID = 1024
-LONGEST_WORDS = 1000  # characters of what is said about a row
-AT_ONCE = 200  # rows that are decoded in one call: what fits a processor's cache
-# A day inside what Python holds, so that a time can be read back in any time zone.
+MAX_ID_LENGTH = 1024
+MAX_DETAIL_LENGTH = 1000  # characters
+ROWS_PER_CALL = 200  # decoded in one call: what fits in a processor's cache
+# One day inside the range of Python's datetime, so that a time can be read back in any time zone.
 EARLIEST, LATEST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 
-# What msgspec says, and the reason code for it; the first that fits.
+# Patterns of msgspec's messages, and the reason code for each; the first that matches counts.
 REASONS = (
     (r"`str` of length <=", "too_long"),
     (r"`str` of length >=", "wrong_type"),
@@ -32,16 +32,16 @@ REASONS = (
 
 
 class RejectedRow(Exception):
-    """A row that can't be stored: why (a code), in which field, and in words."""
+    """A row that can't be stored: a reason code, the field (None: the whole row), and a sentence for people."""
 
     def __init__(self, reason: str, field: str | None, detail: str) -> None:
-        super().__init__(detail[:LONGEST_WORDS])
-        self.reason, self.field, self.detail = reason, field and field[:LONGEST_WORDS], detail[:LONGEST_WORDS]
+        super().__init__(detail[:MAX_DETAIL_LENGTH])
+        self.reason, self.field, self.detail = reason, field and field[:MAX_DETAIL_LENGTH], detail[:MAX_DETAIL_LENGTH]
 
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a row. A missing one is an error when it is required; length is that of a list."""
+    """A field of a row. `length` is the required length of a list."""
 
     name: str
     kind: str
@@ -51,7 +51,7 @@ class Field:
 
     @property
     def python(self) -> Any:
-        """Its type, as msgspec decodes it."""
+        """The type that msgspec decodes it to."""
         exact = Meta(min_length=self.length, max_length=self.length)
         python = TYPES[self.kind].python if self.length is None else Annotated[list[float], exact]
         return python | None if self.is_nullable else python
@@ -61,7 +61,7 @@ class Field:
 class RowType:
     """Rows with these fields, decoded into tuples of values in the order of the fields.
 
-    `classes`: what a prediction may be; None: anything. A label may always be another class.
+    `classes` are the values that a prediction may have; None: any value. A label may always be another class.
     """
 
     fields: tuple[Field, ...]
@@ -73,92 +73,96 @@ class RowType:
         return [field.name for field in self.fields]
 
     def decode(self, row: Raw) -> tuple[Any, ...]:
-        """The values of one row. Raises RejectedRow."""
-        return self._decode_renamed(row) if self._stand_ins else self._decode(row)
+        """Return the values of one row. Raises RejectedRow."""
+        return self._decode_renamed(row) if self._renamed_fields else self._decode(row)
 
     def _decode(self, row: Raw) -> tuple[Any, ...]:
         try:
             values = msgspec.structs.astuple(self.decoder.decode(row))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             values = self._lenient(row, error)
-        return self._storable(values, row)
+        return self._require_storable(values, row)
 
     def decode_all(self, rows: Sequence[Raw]) -> Iterator[list["tuple[Any, ...] | RejectedRow"]]:
-        """The values of each row, or why it has none; some hundred rows at a time."""
+        """Yield the values of each row, or why it is rejected; some hundred rows at a time."""
         if isinstance(rows, RowArray) and not rows.is_split:
-            yield from self._decode_pieces(rows)
+            yield from self._decode_chunks(rows)
             return
-        for first in range(0, len(rows), AT_ONCE):
-            part = rows[first : first + AT_ONCE]
-            found = self._decode_together(b"[" + b",".join(part) + b"]", part)
-            yield found if found and len(found) == len(part) else [self._attempt(row) for row in part]
+        for first in range(0, len(rows), ROWS_PER_CALL):
+            part = rows[first : first + ROWS_PER_CALL]
+            decoded = self._decode_together(b"[" + b",".join(part) + b"]", part)
+            yield decoded if decoded and len(decoded) == len(part) else [self._decode_or_reject(row) for row in part]
 
-    def _decode_pieces(self, rows: RowArray) -> Iterator[list["tuple[Any, ...] | RejectedRow"]]:
+    def _decode_chunks(self, rows: RowArray) -> Iterator[list["tuple[Any, ...] | RejectedRow"]]:
         done = 0
-        for piece in rows.pieces():
-            found = self._decode_together(piece)
-            if not found:
+        for chunk in rows.chunks():
+            decoded = self._decode_together(chunk)
+            if not decoded:
                 yield from self.decode_all(rows.rows[done:])
                 return
-            yield found
-            done += len(found)
-        rows.is_sound = True
+            yield decoded
+            done += len(decoded)
+        rows.is_validated = True
 
     def _decode_together(self, array: bytes, rows: Sequence[Raw] = ()) -> list[tuple[Any, ...] | RejectedRow] | None:
-        """The rows of an array in one call, which costs half; None when one of them is bad, or needs a closer look."""
-        if self._stand_ins or self._delicate or _may_have_nul(array):
+        """Decode an array in one call, at half the cost; None when a row is bad or must be checked by itself."""
+        if self._renamed_fields or self._range_checked or _may_have_nul(array):
             return None
         if len(array) > MAX_ROW_BYTES and not (rows and all(len(bytes(row)) <= MAX_ROW_BYTES for row in rows)):
             return None
         try:
-            found: list[tuple[Any, ...] | RejectedRow] = [
-                msgspec.structs.astuple(row) for row in self._all.decode(array)
+            decoded: list[tuple[Any, ...] | RejectedRow] = [
+                msgspec.structs.astuple(row) for row in self._array_decoder.decode(array)
             ]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-        return found if self._have_known_classes(found) else None
+        return decoded if self._have_known_classes(decoded) else None
 
     def _have_known_classes(self, decoded: Iterable[Any]) -> bool:
-        return self.classes is None or self.classes.issuperset([values[self._predicted] for values in decoded])
+        return self.classes is None or self.classes.issuperset([values[self._prediction_index] for values in decoded])
 
-    def _attempt(self, row: Raw) -> "tuple[Any, ...] | RejectedRow":
+    def _decode_or_reject(self, row: Raw) -> "tuple[Any, ...] | RejectedRow":
         try:
             return self.decode(row)
-        except RejectedRow as why:
-            return why
+        except RejectedRow as rejected:
+            return rejected
 
     @cached_property
-    def _all(self) -> "msgspec.json.Decoder[list[msgspec.Struct]]":
+    def _array_decoder(self) -> "msgspec.json.Decoder[list[msgspec.Struct]]":
         return msgspec.json.Decoder(list[self.decoder.type])  # type: ignore[name-defined]
 
     @cached_property
-    def _stand_ins(self) -> dict[str, str]:
-        """Names that msgspec can't look for, and what it looks for instead."""
-        return {field.name: _wire_name(at, field) for at, field in enumerate(self.fields) if _is_awkward(field.name)}
+    def _renamed_fields(self) -> dict[str, str]:
+        """Names that msgspec can't look for, and the names that it looks for instead."""
+        return {
+            field.name: _wire_name(at, field) for at, field in enumerate(self.fields) if _needs_renaming(field.name)
+        }
 
     def _decode_renamed(self, row: Raw) -> tuple[Any, ...]:
         try:
             given = msgspec.json.decode(row, type=dict[str, Raw])
-            renamed = msgspec.json.encode({self._stand_ins.get(name, name): value for name, value in given.items()})
+            renamed = msgspec.json.encode(
+                {self._renamed_fields.get(name, name): value for name, value in given.items()}
+            )
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise self._unreadable(row, error) from error
         try:
             return self._decode(Raw(renamed))
-        except RejectedRow as why:
-            names = {stand_in: name for name, stand_in in self._stand_ins.items()}
-            if why.field not in names:
+        except RejectedRow as rejected:
+            names = {wire_name: name for name, wire_name in self._renamed_fields.items()}
+            if rejected.field not in names:
                 raise
-            name = names[why.field]
-            said = why.detail.replace(repr(why.field), repr(name)).replace(why.field, name)
-            raise RejectedRow(why.reason, name, said) from why
+            name = names[rejected.field]
+            detail = rejected.detail.replace(repr(rejected.field), repr(name)).replace(rejected.field, name)
+            raise RejectedRow(rejected.reason, name, detail) from rejected
 
     def decode_list(self, row: Raw) -> tuple[Any, ...]:
-        """The values of a row that is a list in the order of the fields. Raises RejectedRow."""
+        """Return the values of a row that is a list in the order of the fields. Raises RejectedRow."""
         try:
             values = msgspec.structs.astuple(self.decoder.decode(row))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             values = self._lenient_list(row, error)
-        return self._storable(values, row)
+        return self._require_storable(values, row)
 
     def _lenient_list(self, row: Raw, error: Exception) -> tuple[Any, ...]:
         try:
@@ -167,28 +171,28 @@ class RowType:
             raise self._unreadable(row, error) from error
         if not isinstance(given, list) or len(given) != len(self.fields):
             raise RejectedRow("wrong_type", None, f"A row is a list of {len(self.fields)} values, as many as columns.")
-        eased = [_eased(field.kind, value) for field, value in zip(self.fields, given, strict=True)]
+        converted = [_converted(field.kind, value) for field, value in zip(self.fields, given, strict=True)]
         try:
-            return msgspec.structs.astuple(self.decoder.decode(msgspec.json.encode(eased)))
+            return msgspec.structs.astuple(self.decoder.decode(msgspec.json.encode(converted)))
         except msgspec.DecodeError as second:
             raise _rejected(second, self.fields) from second
 
     @cached_property
-    def _delicate(self) -> list[tuple[int, Field]]:
-        """The fields whose type has values that PostgreSQL, or Python on the way back, can't hold.
+    def _range_checked(self) -> list[tuple[int, Field]]:
+        """Index and field of types with values that PostgreSQL can't store, or Python can't read back.
 
-        Not a sample's time: that has narrower bounds, which depend on when it came (dcmon.ingestion.samples).
+        A sample's time is not among them: its bounds are narrower and depend on the time of receipt (`sample_decoder`).
         """
         kinds = ("datetime", "array_float_2d")
         return [(at, field) for at, field in enumerate(self.fields) if field.kind in kinds and field.name != TIME]
 
     @cached_property
-    def _predicted(self) -> int | None:
-        """Where the prediction stands, when it has to be one of the classes."""
+    def _prediction_index(self) -> int | None:
+        """The index of the prediction when it has to be one of the classes, else None."""
         return self.names.index(PREDICTION) if self.classes else None
 
-    def _storable(self, values: tuple[Any, ...], row: Raw) -> tuple[Any, ...]:
-        for at, field in self._delicate:
+    def _require_storable(self, values: tuple[Any, ...], row: Raw) -> tuple[Any, ...]:
+        for at, field in self._range_checked:
             value = values[at]
             if isinstance(value, datetime) and not EARLIEST <= value <= LATEST:
                 raise RejectedRow("out_of_range", field.name, f"{value.isoformat()} is not between year 1 and 9999.")
@@ -196,9 +200,9 @@ class RowType:
                 raise RejectedRow(
                     "wrong_length", field.name, "The lists inside the list are empty, or differ in length."
                 )
-        if self._predicted is not None and values[self._predicted] not in self.classes:  # type: ignore[operator]
-            said = f"{values[self._predicted]!r} is none of the version's classes."
-            raise RejectedRow("unknown_class", PREDICTION, said)
+        if self._prediction_index is not None and values[self._prediction_index] not in self.classes:  # type: ignore[operator]
+            detail = f"{values[self._prediction_index]!r} is none of the version's classes."
+            raise RejectedRow("unknown_class", PREDICTION, detail)
         raw = bytes(row)
         if len(raw) > MAX_ROW_BYTES:
             raise RejectedRow("too_long", None, f"A row has at most {MAX_ROW_BYTES:,} bytes, not {len(raw):,}.")
@@ -209,7 +213,7 @@ class RowType:
         return values
 
     def _lenient(self, row: Raw, error: Exception) -> tuple[Any, ...]:
-        """Take what JSON Schema takes too: whole floats as integers, and offsets like +0200."""
+        """Accept what JSON Schema accepts too: whole floats as integers, and offsets like +0200."""
         try:
             given = msgspec.json.decode(row)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -218,32 +222,32 @@ class RowType:
             raise _rejected(error, self.fields)
         try:
             kinds = {field.name: field.kind for field in self.fields}
-            eased = {name: _eased(kinds.get(name), value) for name, value in given.items()}
-            return msgspec.structs.astuple(self.decoder.decode(msgspec.json.encode(eased)))
+            converted = {name: _converted(kinds.get(name), value) for name, value in given.items()}
+            return msgspec.structs.astuple(self.decoder.decode(msgspec.json.encode(converted)))
         except msgspec.DecodeError as second:
             raise _rejected(second, self.fields) from second
 
     def _unreadable(self, row: Raw, error: Exception) -> RejectedRow:
-        """Say which field is NaN, for that is what Python's json writes and no other JSON has."""
+        """Name the field that is NaN: Python's json module writes it although JSON does not allow it."""
         try:
             given = json.loads(bytes(row), parse_constant=_Constant)
         except (ValueError, RecursionError):
             return _rejected(error, self.fields)
-        named = given.items() if isinstance(given, dict) else enumerate(given) if isinstance(given, list) else ()
-        for at, value in named:
+        fields = given.items() if isinstance(given, dict) else enumerate(given) if isinstance(given, list) else ()
+        for key, value in fields:
             if isinstance(value, _Constant):
-                name = self.names[at] if isinstance(at, int) and at < len(self.fields) else str(at)
-                return RejectedRow("malformed", name, f"{name!r} is {value}, which JSON has not: send null.")
+                name = self.names[key] if isinstance(key, int) and key < len(self.fields) else str(key)
+                return RejectedRow("malformed", name, f"{name!r} is {value}, which JSON does not allow: send null.")
         return _rejected(error, self.fields)
 
 
 class _Constant(str):
-    """NaN, Infinity or -Infinity, as Python's json writes them."""
+    """NaN, Infinity or -Infinity, as Python's json module writes them."""
 
 
 @lru_cache(maxsize=512)
 def row_type(fields: tuple[Field, ...], array_like: bool = False, classes: frozenset[str] | None = None) -> RowType:
-    """Rows of these fields: objects, or lists of the values in this order (`array_like`). Made once for the same."""
+    """Return the type of rows with these fields, cached: objects, or lists in this order (`array_like`)."""
     names = {f"f{number}": field for number, field in enumerate(fields)}
     struct = msgspec.defstruct(
         "Row",
@@ -260,20 +264,20 @@ def row_type(fields: tuple[Field, ...], array_like: bool = False, classes: froze
 
 
 def _may_have_nul(text: bytes) -> bool:
-    """Whether there is an escaped NUL in it. To look for one character first is forty times faster than for six."""
+    """True if the text may contain an escaped NUL. Looking for one character first is forty times faster."""
     return b"\\" in text and b"\\u0000" in text
 
 
-def _is_awkward(name: str) -> bool:
+def _needs_renaming(name: str) -> bool:
     return any(character in '\\"' or character < " " for character in name)
 
 
 def _wire_name(number: int, field: Field) -> str:
-    """The name that msgspec looks for: the field's, or a private one where msgspec does not take it."""
-    return f"\ue000{number}" if _is_awkward(field.name) else field.name
+    """Return the name that msgspec looks for: the field's, or a private one where msgspec can't match it."""
+    return f"\ue000{number}" if _needs_renaming(field.name) else field.name
 
 
-def _eased(kind: str | None, value: Any) -> Any:
+def _converted(kind: str | None, value: Any) -> Any:
     if kind in ("integer", "bigint") and isinstance(value, float) and value.is_integer():
         return int(value)
     if kind == "datetime" and isinstance(value, str):
@@ -285,25 +289,25 @@ def _eased(kind: str | None, value: Any) -> Any:
 
 
 def _rejected(error: Exception, fields: Sequence[Field]) -> RejectedRow:
-    """Give msgspec's message a reason code and the field's name."""
-    said = str(error)
-    field = _field(said, fields)
+    """Translate msgspec's error into a reason code, a field and a sentence."""
+    message = str(error)
+    field = _field_name(message, fields)
     if field == TOO_LONG:
         return RejectedRow(
-            "too_long", None, f"The row is longer than {MAX_ROW_BYTES:,} bytes; only its beginning is here."
+            "too_long", None, f"The row is longer than {MAX_ROW_BYTES:,} bytes; only its beginning was kept."
         )
-    if "missing required" in said:
+    if "missing required" in message:
         return RejectedRow("missing_feature", field, f"The field {field!r} is missing.")
-    if "unknown field" in said:
+    if "unknown field" in message:
         return RejectedRow("unknown_field", field, f"The version has no column {field!r}.")
-    reason = next(reason for pattern, reason in REASONS if re.search(pattern, said))
-    return RejectedRow(reason, field, said)
+    reason = next(reason for pattern, reason in REASONS if re.search(pattern, message))
+    return RejectedRow(reason, field, message)
 
 
-def _field(said: str, fields: Sequence[Field]) -> str | None:
-    """The field that msgspec's message names, by name or by its place in a list."""
-    path = re.search(r"\$\.(.+?)(?:\[\.\.\.\])*`?$|\$\[(\d+)\]", said)
-    named = re.search(r"field `(.+)`(?: - at `\$`)?$", said, re.DOTALL)
+def _field_name(message: str, fields: Sequence[Field]) -> str | None:
+    """Return the field that msgspec's message names, by its name or by its index in a list."""
+    path = re.search(r"\$\.(.+?)(?:\[\.\.\.\])*`?$|\$\[(\d+)\]", message)
+    named = re.search(r"field `(.+)`(?: - at `\$`)?$", message, re.DOTALL)
     field = named[1] if named else None
     if field is None and path:
         field = path[1] if path[1] else fields[int(path[2])].name if int(path[2]) < len(fields) else None

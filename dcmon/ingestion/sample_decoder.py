@@ -13,7 +13,7 @@ from xxhash import xxh3_64_digest
 from dcmon.ingestion import quarantine
 from dcmon.ingestion.quarantine import BadRow
 from dcmon.ingestion.row_batch import RowBatch
-from dcmon.ingestion.row_decoder import LONGEST_ID, RejectedRow, RowType
+from dcmon.ingestion.row_decoder import MAX_ID_LENGTH, RejectedRow, RowType
 from dcmon.ingestion.row_types import sample_row_type
 from dcmon.storage import pg_binary, pg_copy
 from dcmon.storage.columns import SAMPLE_ID, TIME, Columns
@@ -127,7 +127,7 @@ def _acceptable(
             decoded.bad.append(quarantine.bad_row(batch, position, row))
             continue
         time = (row[1] - pg_binary.EPOCH) // pg_binary.MICROSECOND
-        if not bounds.first <= time <= bounds.last or not 0 < len(row[0]) <= LONGEST_ID:
+        if not bounds.first <= time <= bounds.last or not 0 < len(row[0]) <= MAX_ID_LENGTH:
             decoded.bad.append(quarantine.bad_row(batch, position, _rejection(row[0], row[1], bounds)))
             continue
         numbers.append(decoded.taken + position)
@@ -184,9 +184,9 @@ class TimeBounds:
 
 def _rejection(sample_id: str, time: datetime, bounds: TimeBounds) -> RejectedRow:
     """Return why a decoded row can't be stored: its id, or its time."""
-    if not sample_id or len(sample_id) > LONGEST_ID:
+    if not sample_id or len(sample_id) > MAX_ID_LENGTH:
         code = "too_long" if sample_id else "wrong_type"
-        return RejectedRow(code, SAMPLE_ID, f"An id has 1 to {LONGEST_ID} characters.")
+        return RejectedRow(code, SAMPLE_ID, f"An id has 1 to {MAX_ID_LENGTH} characters.")
     if time > bounds.latest:
         return RejectedRow("future_timestamp", TIME, f"{time.isoformat()} is more than 5 minutes after receipt.")
     if time < EARLIEST_TIME:

@@ -1,4 +1,4 @@
-"""Kafka's topics as ingestion knows them: by id, because a topic that was made again has other offsets."""
+"""Remember the ids of Kafka's topics: a topic that was deleted and recreated has other offsets under the same name."""
 
 import uuid
 from collections.abc import Mapping
@@ -14,26 +14,29 @@ from dcmon.settings import Kafka
 
 
 def resolve_ids(engine: Engine, settings: Kafka) -> dict[str, uuid.UUID]:
-    """The topics with their ids, made when they are missing. Raises TopicRemade, Unreachable or KafkaMisconfigured."""
-    found = kafka.ensure_topics(settings)
+    """Return the topics with their ids; missing topics are created.
+
+    Raises TopicRemade, Unreachable or KafkaMisconfigured.
+    """
+    current = kafka.ensure_topics(settings)
     with db.public_session(engine) as session:
-        remembered = remember(session, found)
-    for name, topic_id in found.items():
+        remembered = remember(session, current)
+    for name, topic_id in current.items():
         if remembered[name] != topic_id:
             raise errors.TopicRemade(topic=name)
-    return found
+    return current
 
 
-def remember(session: Session, found: Mapping[str, uuid.UUID]) -> dict[str, uuid.UUID]:
-    """Keep the ids of topics that are new; returns those that are kept, by name. In "public"."""
-    rows = [{"name": name, "topic_id": topic_id} for name, topic_id in found.items()]
+def remember(session: Session, ids: Mapping[str, uuid.UUID]) -> dict[str, uuid.UUID]:
+    """Remember the ids of new topics; returns the remembered id of each topic. In "public"."""
+    rows = [{"name": name, "topic_id": topic_id} for name, topic_id in ids.items()]
     session.execute(insert(IngestTopic).values(rows).on_conflict_do_nothing())
-    kept = select(IngestTopic.name, IngestTopic.topic_id).where(IngestTopic.name.in_(list(found)))
-    return {row.name: row.topic_id for row in session.execute(kept)}
+    remembered = select(IngestTopic.name, IngestTopic.topic_id).where(IngestTopic.name.in_(list(ids)))
+    return {row.name: row.topic_id for row in session.execute(remembered)}
 
 
-def accept(session: Session, found: Mapping[str, uuid.UUID]) -> None:
-    """Take these ids for the topics' own from now on. In "public"."""
-    rows = [{"name": name, "topic_id": topic_id} for name, topic_id in found.items()]
+def accept(session: Session, ids: Mapping[str, uuid.UUID]) -> None:
+    """Replace the remembered ids of these topics. In "public"."""
+    rows = [{"name": name, "topic_id": topic_id} for name, topic_id in ids.items()]
     new = insert(IngestTopic).values(rows)
     session.execute(new.on_conflict_do_update(index_elements=["name"], set_={"topic_id": new.excluded.topic_id}))

@@ -109,11 +109,11 @@ def load(target: Target, table: ReferenceTable, **options: Any) -> ReferenceLoad
 def test_more_rows_than_the_limit_are_refused_and_nothing_is_stored(target: Target) -> None:
     upload(target, document(many(10)))
     with pytest.raises(InvalidInput, match="has 10 rows, and at most 12: these are too many"):
-        load(target, split_document(document(many(3))), largest=12)
+        load(target, split_document(document(many(3))), max_rows=12)
     assert state(target) == (10, 1)
 
-    load(target, split_document(document(many(2))), largest=12)
-    load(target, split_document(document(many(12))), largest=12, replace=True)
+    load(target, split_document(document(many(2))), max_rows=12)
+    load(target, split_document(document(many(12))), max_rows=12, replace=True)
     assert state(target) == (12, 3)
 
 

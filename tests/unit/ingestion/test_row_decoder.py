@@ -201,7 +201,7 @@ def test_an_array_in_pieces_has_the_same_rows(objects: list[dict[str, Any]]) -> 
     whole = [repr(row) for part in shape.decode_all([Raw(text) for text in texts]) for row in part]
     with mock.patch.object(raw_rows, "CHUNK_BYTES", 40):
         assert [repr(row) for part in shape.decode_all(array) for row in part] == whole
-    assert array.is_sound
+    assert array.is_validated
 
 
 @pytest.mark.parametrize("text", [b"[{},]", b"[{} {}]", b"[{}]]", b"[,]", b"[[}]"])
