@@ -20,7 +20,7 @@ import pandas as pd
 
 from benchmarks.stage import say
 from dcmon.alerting.rules import Condition
-from dcmon.alerting.state_machine import Policy, fold
+from dcmon.alerting.state_machine import Policy, find_spans
 from dcmon.checks.dataset_schema import Layout, Value
 from dcmon.checks.defaults import DefaultCheck, for_task
 from dcmon.checks.runner import Prepared, dataset, run
@@ -95,7 +95,7 @@ def _window(day: int, rows: int, value: Value) -> Window:
 def _fired(check: DefaultCheck, windows: list[Window]) -> int:
     assert check.rule is not None
     policy = Policy(Condition(check.rule.operator, check.rule.threshold), check.rule.severity)
-    return sum(episode.fired is not None for episode in fold(windows, policy))
+    return sum(span.fired is not None for span in find_spans(windows, policy))
 
 
 def _prepared(rows: pd.DataFrame) -> Prepared:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from dcmon.alerting import alert_views, rules
 from dcmon.alerting.alert_views import AlertView
-from dcmon.alerting.rule_conditions import CHANGES, Subject
+from dcmon.alerting.rule_conditions import CHANGES, Target
 from dcmon.alerting.state_machine import value_in
 from dcmon.db import Organization
 from dcmon.db.tables.org import Alert, AlertChange, AlertRule, Result, Version
@@ -24,7 +24,7 @@ VERSIONS = 10  # that are shown beside the alert's own
 
 
 @dataclass(frozen=True)
-class Around:
+class AlertDetails:
     """What is to be known beside the alert itself.
 
     The results of its first, last and worst window; those of all versions in the last one, by name; and the line of
@@ -42,11 +42,11 @@ def describe(
     session: Session, org: Organization, alert: Alert, public_url: str, kind: str | None = None
 ) -> dict[str, Any]:
     """All that a message about an alert can say; `kind`: what is told of it (dcmon.states.AlertChangeKind)."""
-    view = alert_views.alert(session, alert.id)
-    return said(view, _around(session, view, kind), org.name, public_url)
+    view = alert_views.get_alert(session, alert.id)
+    return payload(view, _around(session, view, kind), org.name, public_url)
 
 
-def said(view: AlertView, around: Around, org: str, public_url: str) -> dict[str, Any]:
+def payload(view: AlertView, around: AlertDetails, org: str, public_url: str) -> dict[str, Any]:
     """All that a message about an alert can say. `summary` is one line; `moved` has before and after."""
     alert, rule, details = view.alert, view.rule, view.alert.details or {}
     return {
@@ -107,18 +107,18 @@ def _value(details: Mapping[str, Any], name: str, result: Result | None, alert: 
 
 def _rule(rule: AlertRule, metric: str) -> str:
     """The condition with the number that it is about, where it does not name one itself."""
-    subject, condition = rules.condition_of(rule).subject, alert_views.condition(rule)
-    if subject == Subject():
+    subject, condition = rules.condition_of(rule).target, alert_views.condition(rule)
+    if subject == Target():
         return f"{metric} {condition}"
     return condition if subject.name is not None else f"{condition} ({metric})"
 
 
-def _around(session: Session, view: AlertView, kind: str | None) -> Around:
+def _around(session: Session, view: AlertView, kind: str | None) -> AlertDetails:
     last = _newest(session, view, view.alert.last_window_end)
     worst = _newest(session, view, view.alert.worst_window_end)
     mine = view.version.id
     first = [] if "first_value" in (view.alert.details or {}) else _newest(session, view, view.alert.first_window_end)
-    return Around(
+    return AlertDetails(
         next((each for _, each in last if each.version_id == mine), None),
         next((each for _, each in worst if each.version_id == mine), None),
         [(name, each) for name, each in last if each.version_id != mine][:VERSIONS],
@@ -219,7 +219,7 @@ def sentence(rule: AlertRule) -> str:
     return "; ".join([said, *(f"{name} {means[chosen]}" for name, chosen in policies if chosen in means)])
 
 
-def moved(entry: Mapping[str, Any]) -> str:
+def change_text(entry: Mapping[str, Any]) -> str:
     """An entry that moved, in a line: "age 0.02 → 0.31"."""
     before, after = entry.get("before"), entry.get("after")
     return (

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -6,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from dcmon import errors
 from dcmon.alerting import rules
-from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor, Result, Version
+from dcmon.db.tables.org import Alert, AlertChange, AlertRule, Check, Model, Monitor, Result, Version
 from dcmon.states import AlertState, ResultState
 
 
@@ -36,7 +37,7 @@ def condition(rule: AlertRule) -> str:
     return rules.condition_text(rule)
 
 
-def alerts(session: Session, model_id: int | None = None, *, pending: bool = False) -> list[AlertView]:
+def list_alerts(session: Session, model_id: int | None = None, *, pending: bool = False) -> list[AlertView]:
     """All alerts, or those of a model, in the order in which their windows began; pending ones when asked for."""
     statement = _alerts()
     if model_id is not None:
@@ -58,12 +59,17 @@ def _alerts() -> Select[Alert, AlertRule, Monitor, Model, Version, Check]:
     )
 
 
-def alert(session: Session, alert_id: int) -> AlertView:
+def get_alert(session: Session, alert_id: int) -> AlertView:
     """One alert. Raises NotFound."""
     row = session.execute(_alerts().where(Alert.id == alert_id)).one_or_none()
     if row is None:
         raise errors.AlertNotFound(name=alert_id)
     return AlertView(*row)
+
+
+def list_changes(session: Session, alert_id: int) -> Sequence[AlertChange]:
+    """Return the lines of an alert's history, oldest first."""
+    return session.scalars(select(AlertChange).where(AlertChange.alert_id == alert_id).order_by(AlertChange.id)).all()
 
 
 def alert_row(view: AlertView) -> dict[str, Any]:
@@ -96,7 +102,7 @@ class RuleView:
     open: int
 
 
-def rules_of(session: Session, model_id: int | None = None) -> list[RuleView]:
+def list_rules(session: Session, model_id: int | None = None) -> list[RuleView]:
     """All rules, or those of a model."""
     is_open = func.count(Alert.id).filter(Alert.state == AlertState.FIRING)
     statement = (
@@ -134,9 +140,9 @@ def rule_row(view: RuleView) -> dict[str, Any]:
     }
 
 
-def unknown_name(session: Session, rule: AlertRule) -> str | None:
+def unknown_name_remark(session: Session, rule: AlertRule) -> str | None:
     """A remark when a rule names what its monitor's newest result with a value does not have."""
-    name = rules.condition_of(rule).subject.name
+    name = rules.condition_of(rule).target.name
     newest = select(Result).where(Result.monitor_id == rule.monitor_id, Result.state == ResultState.OK)
     last = session.scalar(newest.order_by(Result.window_end.desc(), Result.revision.desc()).limit(1))
     if name is None or last is None:

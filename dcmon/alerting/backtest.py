@@ -1,4 +1,4 @@
-"""What a rule would have done on the results that are stored: how often it would have fired, and for how long."""
+"""Simulate a rule on the stored results: how often it would have fired, and for how long."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,99 +9,102 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dcmon.alerting import baselines, condition_parser, replay, rules
-from dcmon.alerting.state_machine import Episode, Machine, Policy
+from dcmon.alerting.rule_conditions import Outcome
+from dcmon.alerting.state_machine import Policy, StateMachine, ViolationSpan
 from dcmon.db.tables.org import AlertRule, Result, Version
 
 
 @dataclass(frozen=True)
-class Span:
-    """An alert that there would have been."""
+class SimulatedAlert:
+    """An alert that the rule would have opened."""
 
     version: str
-    episode: Episode
+    span: ViolationSpan
 
     @property
-    def lasted(self) -> timedelta:
-        """From the window that made it fire to the one that ended it, or to the last one judged."""
-        assert self.episode.fired is not None
-        until = self.episode.closed_by or self.episode.reached or self.episode.last.window_end
-        return until - self.episode.fired.window_end
+    def duration(self) -> timedelta:
+        """From the window that made the rule fire to the window that ended that, or to the newest judged window."""
+        assert self.span.fired is not None
+        until = self.span.closed_at or self.span.judged_until or self.span.last.window_end
+        return until - self.span.fired.window_end
 
 
 @dataclass(frozen=True)
 class Backtest:
-    """What a rule would have done, in which windows."""
+    """The simulated alerts of a rule, and the windows they come from."""
 
     policy: Policy
     since: datetime | None
     until: datetime | None
     windows: int
     without_verdict: int
-    bad: int
-    spans: Sequence[Span]
+    violated: int
+    alerts: Sequence[SimulatedAlert]
 
     @property
-    def fired_for(self) -> timedelta:
-        """How long alerts would have fired, together."""
-        return sum((span.lasted for span in self.spans), timedelta())
+    def total_duration(self) -> timedelta:
+        """How long alerts would have fired, in total."""
+        return sum((alert.duration for alert in self.alerts), timedelta())
 
     def summary(self) -> dict[str, Any]:
-        """How often and how long, in numbers."""
+        """Return how often and how long the rule would have fired, as a row for an output."""
         days = (self.until - self.since) / timedelta(days=1) if self.since and self.until else 0.0
         return {
             "since": self.since,
             "until": self.until,
             "windows": self.windows,
             "without_verdict": self.without_verdict,
-            "bad_windows": self.bad,
-            "alerts": len(self.spans),
-            "alerts_of_one_window": sum(span.episode.windows == 1 for span in self.spans),
-            "alerts_per_30_days": round(30 * len(self.spans) / days, 1) if days else None,
-            "firing_days": round(self.fired_for / timedelta(days=1), 2),
+            "bad_windows": self.violated,
+            "alerts": len(self.alerts),
+            "alerts_of_one_window": sum(alert.span.windows == 1 for alert in self.alerts),
+            "alerts_per_30_days": round(30 * len(self.alerts) / days, 1) if days else None,
+            "firing_days": round(self.total_duration / timedelta(days=1), 2),
             "longest_days": round(
-                max((span.lasted for span in self.spans), default=timedelta()) / timedelta(days=1), 2
+                max((alert.duration for alert in self.alerts), default=timedelta()) / timedelta(days=1), 2
             ),
-            "fires_at_the_end": any(span.episode.is_open for span in self.spans),
+            "fires_at_the_end": any(alert.span.is_open for alert in self.alerts),
         }
 
 
-def run(session: Session, monitor_id: int, policy: Policy, found: Sequence[Result]) -> Backtest:
-    """Fold the newest stored results of a monitor's windows, as far back from its newest window; nothing is written.
+def run(session: Session, monitor_id: int, policy: Policy, results: Sequence[Result]) -> Backtest:
+    """Judge the newest result of each of a monitor's windows by a rule; nothing is written.
 
-    Raises InvalidInput for a condition that this monitor has nothing for.
+    Raises InvalidInput for a condition on values that this monitor does not have.
     """
     rules.require_judged(session, monitor_id, policy.condition)
-    newest = max((result.window_end for result in found), default=None)
+    newest = max((result.window_end for result in results), default=None)
     names = {row.id: row.name for row in session.execute(select(Version.id, Version.name))}
     machines = {
-        version_id: _machine(session, monitor_id, version_id, policy, found)
-        for version_id in dict.fromkeys(result.version_id for result in found)
+        version_id: _machine(session, monitor_id, version_id, policy, results)
+        for version_id in dict.fromkeys(result.version_id for result in results)
     }
-    steps = [step for machine in machines.values() for step in machine.steps]
-    spans = [
-        Span(names.get(version_id, str(version_id)), episode)
+    outcomes = [judged.verdict.outcome for machine in machines.values() for judged in machine.judged]
+    alerts = [
+        SimulatedAlert(names.get(version_id, str(version_id)), span)
         for version_id, machine in machines.items()
-        for episode in machine.episodes
-        if episode.fired is not None
+        for span in machine.spans
+        if span.fired is not None
     ]
     return Backtest(
         policy,
-        min((result.window_start for result in found), default=None),
+        min((result.window_start for result in results), default=None),
         newest,
-        len(steps),
-        sum(step.verdict.is_bad is None for step in steps),
-        sum(step.verdict.is_bad is True for step in steps),
-        sorted(spans, key=lambda span: span.episode.first.window_end),
+        len(outcomes),
+        outcomes.count(Outcome.NO_VERDICT),
+        outcomes.count(Outcome.VIOLATED) + outcomes.count(Outcome.WARNING),
+        sorted(alerts, key=lambda alert: alert.span.first.window_end),
     )
 
 
-def _machine(session: Session, monitor_id: int, version_id: int, policy: Policy, found: Sequence[Result]) -> Machine:
-    mine = [result for result in found if result.version_id == version_id]
-    rule = AlertRule(monitor_id=monitor_id, condition=condition_parser.written(policy.condition))
-    machine = Machine(policy, baselines.of(session, rule, version_id))
+def _machine(
+    session: Session, monitor_id: int, version_id: int, policy: Policy, results: Sequence[Result]
+) -> StateMachine:
+    of_version = [result for result in results if result.version_id == version_id]
+    rule = AlertRule(monitor_id=monitor_id, condition=condition_parser.to_text(policy.condition))
+    machine = StateMachine(policy, baselines.for_rule(session, rule, version_id))
     if lookback := policy.condition.lookback:
-        for result in replay.before(session, rule, version_id, mine[0].window_end, 4 * lookback):
-            machine.see(result)
-    for result in mine:
-        machine.step(result)
+        for result in replay.results_before(session, rule, version_id, of_version[0].window_end, 4 * lookback):
+            machine.observe(result)
+    for result in of_version:
+        machine.advance(result)
     return machine

@@ -11,12 +11,12 @@ from sqlalchemy.orm import Session
 
 from dcmon.alerting import rule_targets, rules
 from dcmon.alerting.rule_conditions import REFERENCE
-from dcmon.alerting.state_machine import Result as Judged
+from dcmon.alerting.state_machine import WindowResult as Judged
 from dcmon.checks.dataset_schema import Value
 from dcmon.db.tables.org import AlertRule, Baseline, Check, Monitor, Result, Version
 
 
-def wanted_by(session: Session, monitor_id: int) -> list[AlertRule]:
+def dependent_rules(session: Session, monitor_id: int) -> list[AlertRule]:
     """The active rules of a monitor that compare with the reference."""
     found = select(AlertRule).where(AlertRule.monitor_id == monitor_id, AlertRule.is_active, AlertRule.condition != "")
     return [rule for rule in session.scalars(found) if rules.condition_of(rule).against == REFERENCE]
@@ -31,7 +31,7 @@ def missing(
         return []
     found = []
     for monitor, check in monitors:
-        if not rule_targets.has_baseline(check) or not wanted_by(session, monitor.id):
+        if not rule_targets.has_baseline(check) or not dependent_rules(session, monitor.id):
             continue
         key = (monitor.id, version.id, version.reference_revision, monitor.revision)
         if session.get(Baseline, key) is None:
@@ -39,7 +39,7 @@ def missing(
     return found
 
 
-def put(session: Session, monitor: Monitor, version: Version, value: Value, n: int) -> bool:
+def store(session: Session, monitor: Monitor, version: Version, value: Value, n: int) -> bool:
     """Keep what the check gives on the reference; False when another worker was faster."""
     statement = (
         insert(Baseline)
@@ -60,7 +60,7 @@ def put(session: Session, monitor: Monitor, version: Version, value: Value, n: i
     return session.scalar(statement) is not None
 
 
-def of(session: Session, rule: AlertRule, version_id: int) -> Callable[[Judged], Mapping[str, float]]:
+def for_rule(session: Session, rule: AlertRule, version_id: int) -> Callable[[Judged], Mapping[str, float]]:
     """For each result of the rule's monitor, the same numbers of the reference that it was evaluated with."""
     if rules.condition_of(rule).against != REFERENCE:
         return lambda _: {}

@@ -1,25 +1,27 @@
-"""What to look at: the entries that moved most, from the good window before to the worst one."""
+"""Explain an alert: the entries that changed most from the ok window before it to its worst window."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dcmon.alerting.state_machine import Episode
-from dcmon.alerting.state_machine import Result as WindowResult
+from dcmon.alerting.state_machine import ViolationSpan
+from dcmon.alerting.state_machine import WindowResult as WindowResult
 from dcmon.db.tables.org import Check, Monitor, Result, Version
 from dcmon.states import ResultState
 
+MAX_ENTRIES = 5
 FEATURE_DRIFT = ("FeatureDrift", "TrainTestFeatureDrift")
 
 
-def moved_features(session: Session, version_id: int, start: datetime, end: datetime) -> dict[str, float]:
-    """Drift by feature, times its importance where that is known, in the shortest window that covers [start, end).
+def drifting_features(session: Session, version_id: int, start: datetime, end: datetime) -> dict[str, float]:
+    """Return the drift of each feature in the shortest window that covers [start, end).
 
-    Taken from what a Feature Drift monitor found; empty where none did.
+    Weighted with the feature's importance where that is known. Read from results of Feature Drift monitors; empty
+    when the window has none.
     """
     covering = (
         select(Result.entries, Version.feature_importance)
@@ -35,49 +37,53 @@ def moved_features(session: Session, version_id: int, start: datetime, end: date
         )
         .order_by(Result.window_end - Result.window_start, Result.revision.desc())
     )
-    found = session.execute(covering.limit(1)).one_or_none()
-    if found is None:
+    row = session.execute(covering.limit(1)).one_or_none()
+    if row is None:
         return {}
-    importance = found.feature_importance or dict.fromkeys(found.entries, 1.0)
-    moved = {name: drift * importance.get(name, 0.0) for name, drift in found.entries.items()}
-    return {name: share for name, share in moved.items() if share > 0}
+    importance = row.feature_importance or dict.fromkeys(row.entries, 1.0)
+    weighted = {name: drift * importance.get(name, 0.0) for name, drift in row.entries.items()}
+    return {name: drift for name, drift in weighted.items() if drift > 0}
 
 
-SHOWN = 5
+class Explanation(NamedTuple):
+    """The largest entries of a span's worst window, and the details that are stored with the alert."""
+
+    drivers: dict[str, float]
+    details: dict[str, Any]
 
 
-def of_episode(session: Session, version_id: int, episode: Episode) -> tuple[dict[str, float], dict[str, Any]]:
-    """The largest entries of the worst window, and what was there before them."""
-    after = _entries(session, version_id, episode.worst)
-    before = {} if episode.before is None else _entries(session, version_id, episode.before)
-    drivers = dict(sorted(after.items(), key=lambda item: -item[1])[:SHOWN])
-    found = episode.finding
+def explain(session: Session, version_id: int, span: ViolationSpan) -> Explanation:
+    """Compare a span's worst window with the ok window before the span."""
+    after = _entries(session, version_id, span.worst)
+    before = {} if span.ok_window_before is None else _entries(session, version_id, span.ok_window_before)
+    drivers = dict(sorted(after.items(), key=lambda item: -item[1])[:MAX_ENTRIES])
+    finding = span.finding
     details = {
-        "moved": moved(before, after),
-        "worst_window_start": episode.worst.window_start.isoformat(),
-        "worst_n": episode.worst.n,
-        "before_window_end": None if episode.before is None else episode.before.window_end.isoformat(),
-        "before_value": _before_value(episode),
-        "compared_with": None if found is None else found.before,
-        "measured": found.measured if found is not None and isfinite(found.measured) else None,
-        "reason": getattr(episode.worst, "reason", None),
+        "moved": largest_changes(before, after),
+        "worst_window_start": span.worst.window_start.isoformat(),
+        "worst_n": span.worst.n,
+        "before_window_end": None if span.ok_window_before is None else span.ok_window_before.window_end.isoformat(),
+        "before_value": _before_value(span),
+        "compared_with": None if finding is None else finding.compared_with,
+        "measured": finding.measured if finding is not None and isfinite(finding.measured) else None,
+        "reason": getattr(span.worst, "reason", None),
     }
-    return drivers, details
+    return Explanation(drivers, details)
 
 
-def _before_value(episode: Episode) -> float | None:
-    """The same number in the good window before."""
-    if episode.before is None:
+def _before_value(span: ViolationSpan) -> float | None:
+    """Return the value of the span's metric in the ok window before it."""
+    if span.ok_window_before is None:
         return None
-    return {**episode.before.entries, **episode.before.metrics}.get(episode.metric)
+    return {**span.ok_window_before.entries, **span.ok_window_before.metrics}.get(span.metric)
 
 
-def moved(before: Mapping[str, float], after: Mapping[str, float]) -> list[dict[str, Any]]:
-    """The entries that moved most, with before and after; without a before, the largest."""
-    far = sorted(after, key=lambda name: -abs(after[name] - before.get(name, 0.0)))
-    return [{"name": name, "before": before.get(name), "after": after[name]} for name in far[:SHOWN]]
+def largest_changes(before: Mapping[str, float], after: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Return the entries with the largest changes; where nothing is known of before, the largest entries."""
+    names = sorted(after, key=lambda name: -abs(after[name] - before.get(name, 0.0)))
+    return [{"name": name, "before": before.get(name), "after": after[name]} for name in names[:MAX_ENTRIES]]
 
 
 def _entries(session: Session, version_id: int, window: WindowResult) -> Mapping[str, float]:
-    """A window's own entries; where its check has none, the features that moved most then."""
-    return window.entries or moved_features(session, version_id, window.window_start, window.window_end)
+    """Return a window's entries; where its check has none, the drift of the features in the same time."""
+    return window.entries or drifting_features(session, version_id, window.window_start, window.window_end)

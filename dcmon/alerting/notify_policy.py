@@ -1,7 +1,7 @@
-"""Who is told what becomes of an alert, and the alert's history, which has it all.
+"""Decide which changes of alerts receivers are notified of, and record every change in the alert's history.
 
-What receivers were told is kept with the alert, and compared with what it is: so whatever was found quietly is told
-when it matters, and whatever was told is taken back.
+`Alert.told_severity` is the severity that receivers were last notified of. It is compared with the alert as it is now:
+so receivers also learn of changes that were stored earlier without notifying, and of the end of each alert they know.
 """
 
 from dataclasses import dataclass
@@ -11,18 +11,20 @@ from sqlalchemy import case, func, select, true
 from sqlalchemy.orm import Session
 
 from dcmon.alerting import alert_payload, rule_failures
-from dcmon.alerting.state_machine import Result as FoldedResult
-from dcmon.alerting.state_machine import value_in
-from dcmon.db import Organization
+from dcmon.alerting.change_context import ChangeContext
+from dcmon.alerting.state_machine import WindowResult, value_in
 from dcmon.db.tables.org import Alert, AlertChange, AlertRule, DueWindow, Monitor, Notification, Result
 from dcmon.notifications import notifications
 from dcmon.severity import Severity
 from dcmon.states import AlertChangeKind, AlertState, ResolvedBy, ResultState
 
-RECENT = timedelta(days=2)
 RECENT_WINDOWS = 2
-UNIT = {"HOUR": timedelta(hours=1), "DAY": timedelta(days=1), "WEEK": timedelta(weeks=1), "MONTH": timedelta(days=31)}
-
+FREQUENCY_LENGTH = {
+    "HOUR": timedelta(hours=1),
+    "DAY": timedelta(days=1),
+    "WEEK": timedelta(weeks=1),
+    "MONTH": timedelta(days=31),
+}
 # The lines of history by the state after a change: of a retracted alert, of a pending or new one, of any other.
 _AFTER_RETRACTION = {
     AlertState.PENDING: [AlertChangeKind.PENDING],
@@ -42,34 +44,29 @@ _OTHERWISE = {
 
 
 @dataclass(frozen=True)
-class Voice:
-    """Who is told, and why something changes.
+class StoredState:
+    """An alert's state before a change. `state`: None for a new alert."""
 
-    Without a `public_url`, which notifications link to, nobody is. `recent`: alerts that nobody knows of are told when
-    no window that is due now ends so much later; None: always. `result`: what was found; `by`: the operator who did it.
-    `spared`: an alert that is over and stays so when its windows are not bad.
-    """
+    state: AlertState | None
+    severity: str
+    is_retracted: bool
 
-    org: Organization
-    public_url: str | None = None
-    recent: timedelta | None = RECENT
-    result: Result | None = None
-    by: str | None = None
-    note: str | None = None
-    gone: str = ResolvedBy.REVISION
-    spared: Alert | None = None
+    @classmethod
+    def of_alert(cls, alert: Alert) -> "StoredState":
+        """Return the state that the alert has now."""
+        state = None if alert.state is None else AlertState(alert.state)
+        return cls(state, alert.severity, alert.resolved_by == ResolvedBy.REVISION)
 
 
-def kinds_of(before: str, severity: str, alert: Alert) -> list[AlertChangeKind]:
-    """What became of an alert, from the state and severity before to those now."""
+def change_kinds(before: StoredState, alert: Alert) -> list[AlertChangeKind]:
+    """Return the lines of history for the change from an alert's state before to its state now."""
     after = AlertState(alert.state)
-    if before == after == AlertState.FIRING and severity != alert.severity:
-        return [_severity_change(severity, alert.severity)]
-    if before == after:
-        return []
-    if before == "retracted":
+    if before.is_retracted:
         return _AFTER_RETRACTION[after]
-    if before in ("new", AlertState.PENDING):
+    if before.state == after:
+        is_severity_change = after == AlertState.FIRING and before.severity != alert.severity
+        return [_severity_change(before.severity, alert.severity)] if is_severity_change else []
+    if before.state in (None, AlertState.PENDING):
         return _AFTER_PENDING[after]
     return _OTHERWISE[after]
 
@@ -84,121 +81,127 @@ def closing_kind(resolved_by: str | None) -> AlertChangeKind:
     return AlertChangeKind.RETRACTED if resolved_by == ResolvedBy.REVISION else AlertChangeKind.RESOLVED
 
 
-def write_down(
+def record_change(
     session: Session,
     alert: Alert,
     kind: AlertChangeKind,
-    voice: Voice,
+    context: ChangeContext,
     window_end: datetime | None,
-    window: FoldedResult | None = None,
+    window: WindowResult | None = None,
 ) -> None:
-    """A line of the alert's history. `window`: the one whose value it tells; otherwise it is the alert's value now."""
+    """Add a line to the alert's history, with the value in `window`; None: the alert's value now."""
     session.add(
         AlertChange(
             alert_id=alert.id,
             kind=kind,
-            by=voice.by,
+            by=context.by,
             window_end=window_end,
-            result_revision=None if voice.result is None else voice.result.revision,
+            result_revision=None if context.result is None else context.result.revision,
             severity=alert.severity,
             value=alert.current_value if window is None else value_in(window, alert.metric),
-            note=voice.note,
+            note=context.note,
         )
     )
     session.flush()
 
 
-def was_told(session: Session, alert: Alert) -> bool:
-    """Whether anybody ever heard of an alert."""
+def was_notified(session: Session, alert: Alert) -> bool:
+    """Return True if a notification was ever written about an alert."""
     return session.scalar(select(Notification.id).where(Notification.alert_id == alert.id).limit(1)) is not None
 
 
-def tell(
-    session: Session, voice: Voice, alert: Alert, rule: AlertRule, reached: datetime | None, *, is_reopened: bool
+def notify_change(
+    session: Session,
+    context: ChangeContext,
+    alert: Alert,
+    rule: AlertRule,
+    judged_until: datetime | None,
+    *,
+    is_reopened: bool,
 ) -> int:
-    """Write the notifications that receivers need to know what the alert is now; returns how many."""
-    if voice.public_url is None:
+    """Notify receivers of the difference between what they know of an alert and its state now.
+
+    Returns the number of notifications written. `judged_until`: the end of the newest judged window.
+    """
+    if context.public_url is None:
         return 0
-    told = alert.told_severity
+    known = alert.told_severity
     if alert.state != AlertState.FIRING:
-        is_retracted = alert.state == AlertState.PENDING
-        return (
-            say(session, voice, alert, AlertChangeKind.RETRACTED if is_retracted else AlertChangeKind.RESOLVED)
-            if told is not None
-            else 0
-        )
-    if told is None:
-        is_news = _is_recent(session, voice, rule, alert.version_id, reached)
-        return (
-            say(session, voice, alert, AlertChangeKind.REOPENED if is_reopened else AlertChangeKind.FIRING)
-            if is_news
-            else 0
-        )
-    if told != alert.severity:
-        return say(session, voice, alert, _severity_change(told, alert.severity))
+        kind = AlertChangeKind.RETRACTED if alert.state == AlertState.PENDING else AlertChangeKind.RESOLVED
+        return write_notifications(session, context, alert, kind) if known is not None else 0
+    if known is None:
+        kind = AlertChangeKind.REOPENED if is_reopened else AlertChangeKind.FIRING
+        is_recent = _is_recent(session, context, rule, alert.version_id, judged_until)
+        return write_notifications(session, context, alert, kind) if is_recent else 0
+    if known != alert.severity:
+        return write_notifications(session, context, alert, _severity_change(known, alert.severity))
     return 0
 
 
-def _is_recent(session: Session, voice: Voice, rule: AlertRule, version_id: int, reached: datetime | None) -> bool:
-    """Whether no window that is due now ends much later than the newest that has a verdict: then it is what is now."""
-    if voice.recent is None or reached is None:
+def _is_recent(
+    session: Session, context: ChangeContext, rule: AlertRule, version_id: int, judged_until: datetime | None
+) -> bool:
+    """Return True if no window that is due now ends much later than the newest judged one: the alert is current."""
+    if context.recent is None or judged_until is None:
         return True
-    unit = UNIT[session.get_one(Monitor, rule.monitor_id).frequency]
-    boundary = reached + max(voice.recent, RECENT_WINDOWS * unit)
+    length = FREQUENCY_LENGTH[session.get_one(Monitor, rule.monitor_id).frequency]
+    boundary = judged_until + max(context.recent, RECENT_WINDOWS * length)
     later = select(DueWindow.window_end).where(
         DueWindow.version_id == version_id, DueWindow.window_end > boundary, DueWindow.due_at <= func.now()
     )
     return session.scalar(later.limit(1)) is None
 
 
-def tell_what_is_owed(session: Session, voice: Voice, rule: AlertRule, version_id: int) -> int:
-    """Tell of alerts that ended quietly, without a link, and that receivers still think to fire."""
-    if voice.public_url is None:
+def notify_overdue_endings(session: Session, context: ChangeContext, rule: AlertRule, version_id: int) -> int:
+    """Notify of alerts that ended without notifying, and that receivers still believe to fire.
+
+    Alerts end so when they are judged without a public URL. Returns the number of notifications written.
+    """
+    if context.public_url is None:
         return 0
-    owed = select(Alert).where(
+    overdue = select(Alert).where(
         Alert.rule_id == rule.id,
         Alert.version_id == version_id,
         Alert.state == AlertState.RESOLVED,
         Alert.told_severity != "",
     )
     return sum(
-        say(
-            session,
-            voice,
-            alert,
-            AlertChangeKind.RETRACTED if alert.resolved_by == ResolvedBy.REVISION else AlertChangeKind.RESOLVED,
-        )
-        for alert in session.scalars(owed.order_by(Alert.id)).all()
+        write_notifications(session, context, alert, closing_kind(alert.resolved_by))
+        for alert in session.scalars(overdue.order_by(Alert.id)).all()
     )
 
 
-def tell_the_rest(session: Session, voice: Voice, version_id: int, *, only: int | None = None) -> int:
-    """Tell what was found quietly by the active rules of a version, or of one monitor on it, and is so still.
+def notify_pending(session: Session, context: ChangeContext, version_id: int, *, only: int | None = None) -> int:
+    """Also notify of alerts of a version that an earlier run without notifying changed.
 
-    A rule that another worker judges is left to it.
+    Returns the number of notifications written. `only`: the id of the one monitor to look at; None: all monitors.
+    Locks the rules; rules that another worker has locked are skipped, since that worker notifies.
     """
-    if voice.public_url is None:
+    if context.public_url is None:
         return 0
-    knows = func.coalesce(Alert.told_severity, "")
-    is_owed = case((Alert.state == AlertState.FIRING, knows != Alert.severity), else_=knows != "")
+    known = func.coalesce(Alert.told_severity, "")
+    is_overdue = case((Alert.state == AlertState.FIRING, known != Alert.severity), else_=known != "")
     rules = select(AlertRule).where(
         AlertRule.is_active,
         true() if only is None else AlertRule.monitor_id == only,
-        AlertRule.id.in_(select(Alert.rule_id).where(Alert.version_id == version_id, is_owed)),
+        AlertRule.id.in_(select(Alert.rule_id).where(Alert.version_id == version_id, is_overdue)),
     )
     written = 0
     for rule in session.scalars(rules.order_by(AlertRule.id).with_for_update(skip_locked=True)).all():
-        owed = select(Alert).where(Alert.rule_id == rule.id, Alert.version_id == version_id, is_owed)
-        with rule_failures.apart(session, rule):
-            reached = _reached(session, rule, version_id)
-            still = session.scalars(owed.where(Alert.state != AlertState.RESOLVED).order_by(Alert.id)).all()
-            told = sum(tell(session, voice, alert, rule, reached, is_reopened=False) for alert in still)
-            written += told + tell_what_is_owed(session, voice, rule, version_id)
+        overdue = select(Alert).where(
+            Alert.rule_id == rule.id, Alert.version_id == version_id, Alert.state != AlertState.RESOLVED, is_overdue
+        )
+        with rule_failures.isolated(session, rule):
+            judged_until = _newest_value_end(session, rule, version_id)
+            open_alerts = session.scalars(overdue.order_by(Alert.id)).all()
+            written += sum(
+                notify_change(session, context, alert, rule, judged_until, is_reopened=False) for alert in open_alerts
+            ) + notify_overdue_endings(session, context, rule, version_id)
     return written
 
 
-def _reached(session: Session, rule: AlertRule, version_id: int) -> datetime | None:
-    """The end of the newest window that has a value."""
+def _newest_value_end(session: Session, rule: AlertRule, version_id: int) -> datetime | None:
+    """Return the end of the newest window that has a value."""
     return session.scalar(
         select(Result.window_end)
         .where(Result.monitor_id == rule.monitor_id, Result.version_id == version_id, Result.state == ResultState.OK)
@@ -207,10 +210,10 @@ def _reached(session: Session, rule: AlertRule, version_id: int) -> datetime | N
     )
 
 
-def say(session: Session, voice: Voice, alert: Alert, kind: AlertChangeKind) -> int:
-    """Write notifications of a kind, unless nobody is to be told."""
-    if voice.public_url is None:
+def write_notifications(session: Session, context: ChangeContext, alert: Alert, kind: AlertChangeKind) -> int:
+    """Write notifications of a kind, unless the context has no public URL; return how many."""
+    if context.public_url is None:
         return 0
     alert.told_severity = alert.severity if alert.state == AlertState.FIRING else None
     session.flush()
-    return notifications.write(session, voice.org, alert, kind, voice.public_url, alert_payload.describe)
+    return notifications.write(session, context.org, alert, kind, context.public_url, alert_payload.describe)

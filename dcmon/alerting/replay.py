@@ -1,40 +1,61 @@
-"""From where a rule's results are folded again, so that the end is the same as from the very beginning.
+"""Replay a rule's state machine over stored results, from a window that gives the same end as the first window would.
 
-Every span that is not inactive is kept as an alert, so a fold may begin with one. Bad windows that were not enough to
-fire are not kept: where a rule waits for several, it begins after the good window before them.
+Each span in which a rule is pending or firing is stored as an alert, so a replay may begin at one. Violated windows
+that were too few to fire are not stored: for a rule that waits for several windows, the replay begins after the ok
+window before them.
 """
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from dcmon.alerting import baselines, rules
-from dcmon.alerting.rule_conditions import Verdict
-from dcmon.alerting.state_machine import Machine
+from dcmon.alerting.rule_conditions import Outcome, Verdict
+from dcmon.alerting.state_machine import StateMachine
 from dcmon.db.tables.org import Alert, AlertRule, Monitor, Result
 from dcmon.states import AlertState, ResolvedBy, ResultState
 
-ROOM = 8
+SPARE_WINDOWS = 8  # read beyond the ones that a rule needs: some have no value
 
 
-def settled(session: Session, rule: AlertRule, version_id: int) -> datetime | None:
-    """The end of the last window that is not judged again: an operator said it is over, or the rule was another."""
-    return _marks(session, rule, version_id, datetime.max.replace(tzinfo=UTC))[0]
+class AffectedAlerts(NamedTuple):
+    """The alerts that a result may change, and the end of the windows that are not judged again (None: none are)."""
+
+    alerts: list[Alert]
+    settled_until: datetime | None
 
 
-def _marks(session: Session, rule: AlertRule, version_id: int, at: datetime) -> tuple[datetime | None, datetime | None]:
-    """The end of what is settled, and where the alert before or around `at` begins."""
-    is_before = and_(_is_ours(rule), Alert.first_window_end <= at)
+class _Marks(NamedTuple):
+    settled_until: datetime | None
+    alert_begin: datetime | None
+
+
+class _Lead(NamedTuple):
+    """Results before the anchor of a replay; the state machine advances from the one at `first`."""
+
+    results: Sequence[Result]
+    first: int
+
+
+def settled_until(session: Session, rule: AlertRule, version_id: int) -> datetime | None:
+    """Return the end of the last window that is not judged again: an operator resolved it, or the rule was changed."""
+    return _marks(session, rule, version_id, datetime.max.replace(tzinfo=UTC)).settled_until
+
+
+def _marks(session: Session, rule: AlertRule, version_id: int, window_end: datetime) -> _Marks:
+    """Return the end of the settled windows, and the first window end of the alert before or around `window_end`."""
+    is_before = and_(_is_changeable(rule), Alert.first_window_end <= window_end)
     row = session.execute(
         select(
             func.max(Alert.last_window_end).filter(_is_settled(rule)),
             func.max(Alert.first_window_end).filter(is_before),
         ).where(Alert.rule_id == rule.id, Alert.version_id == version_id)
     ).one()
-    return row[0], row[1]
+    return _Marks(row[0], row[1])
 
 
 def _is_settled(rule: AlertRule) -> ColumnElement[bool]:
@@ -45,128 +66,140 @@ def _is_settled(rule: AlertRule) -> ColumnElement[bool]:
 
 
 def ended_by_change(session: Session, rule: AlertRule, version_id: int) -> Alert | None:
-    """The alert that ended when the rule was another, or inactive, and whose last window is the newest with a value."""
-    newest = _newest(rule, version_id).where(Result.state == ResultState.OK, Result.n >= rule.min_n)
+    """Return the alert on the newest window with a value, if a change of the rule, or its deactivation, ended it."""
+    newest = _newest_results(rule, version_id).where(Result.state == ResultState.OK, Result.n >= rule.min_n)
     last = session.scalars(newest.order_by(Result.window_end.desc(), Result.revision.desc()).limit(1)).first()
     if last is None:
         return None
-    by_change = or_(
-        Alert.resolved_by == ResolvedBy.RULE, and_(Alert.resolved_by == ResolvedBy.RECOVERY, _is_settled(rule))
-    )
+    is_old_recovery = and_(Alert.resolved_by == ResolvedBy.RECOVERY, _is_settled(rule))
+    is_ended_by_change = or_(Alert.resolved_by == ResolvedBy.RULE, is_old_recovery)
     return session.scalars(
         select(Alert)
         .where(
-            Alert.rule_id == rule.id, Alert.version_id == version_id, Alert.state == AlertState.RESOLVED, by_change,
-            Alert.last_window_end >= last.window_end,
+            Alert.rule_id == rule.id, Alert.version_id == version_id, Alert.state == AlertState.RESOLVED,
+            is_ended_by_change, Alert.last_window_end >= last.window_end,
         )
         .order_by(Alert.first_window_end.desc())
         .limit(1)
     ).first()  # fmt: skip
 
 
-def _is_ours(rule: AlertRule) -> ColumnElement[bool]:
-    """What is settled, or what a revision took back, is over: no later result touches it."""
-    is_taken_back = func.coalesce(Alert.resolved_by, "") == ResolvedBy.REVISION
-    return ~or_(func.coalesce(_is_settled(rule), False), is_taken_back)
+def _is_changeable(rule: AlertRule) -> ColumnElement[bool]:
+    """Later results change neither settled alerts nor retracted ones."""
+    is_retracted = func.coalesce(Alert.resolved_by, "") == ResolvedBy.REVISION
+    return ~or_(func.coalesce(_is_settled(rule), False), is_retracted)
 
 
-def stored(session: Session, rule: AlertRule, version_id: int, at: datetime) -> tuple[list[Alert], datetime | None]:
-    """Alerts that a result at `at` may change, the one before or around it and those after; and what is settled."""
-    after, start = _marks(session, rule, version_id, at)
-    found = session.scalars(
+def affected_alerts(session: Session, rule: AlertRule, version_id: int, window_end: datetime) -> AffectedAlerts:
+    """Return the alerts that a result at `window_end` may change: the one before or around it, and later ones."""
+    marks = _marks(session, rule, version_id, window_end)
+    alerts = session.scalars(
         select(Alert)
         .where(
-            Alert.rule_id == rule.id, Alert.version_id == version_id, _is_ours(rule),
-            Alert.first_window_end >= (start or at),
+            Alert.rule_id == rule.id, Alert.version_id == version_id, _is_changeable(rule),
+            Alert.first_window_end >= (marks.alert_begin or window_end),
         )
         .order_by(Alert.first_window_end)
     )  # fmt: skip
-    return [alert for alert in found if after is None or alert.last_window_end > after], after
+    settled = marks.settled_until
+    return AffectedAlerts([alert for alert in alerts if settled is None or alert.last_window_end > settled], settled)
 
 
-def replay(session: Session, rule: AlertRule, version_id: int, anchor: datetime, after: datetime | None) -> Machine:
-    """The rule's machine over all windows from `anchor` on, and from before it as far as they matter to it.
+def replay(
+    session: Session, rule: AlertRule, version_id: int, anchor: datetime, settled: datetime | None
+) -> StateMachine:
+    """Return the rule's state machine after all windows from `anchor` on, and as many before as it needs.
 
-    Windows until `after` give values to compare with, and no verdict.
-    `anchor`: before it the rule is inactive, or pending.
+    Before `anchor` the rule must be inactive or pending. Windows until `settled` only give values to compare with.
     """
-    machine = machine_of(session, rule, version_id)
-    earlier, begins = _earlier(session, rule, version_id, anchor, after, machine)
-    for result in earlier[:begins]:
-        machine.see(result)
-    for result in [*earlier[begins:], *_from(session, rule, version_id, anchor)]:
-        if after is None or result.window_end > after:
-            machine.step(result)
+    machine = new_machine(session, rule, version_id)
+    lead = _lead(session, rule, version_id, anchor, settled, machine)
+    for result in lead.results[: lead.first]:
+        machine.observe(result)
+    for result in [*lead.results[lead.first :], *_results_from(session, rule, version_id, anchor)]:
+        if settled is None or result.window_end > settled:
+            machine.advance(result)
         else:
-            machine.see(result)
+            machine.observe(result)
     return machine
 
 
-def machine_of(session: Session, rule: AlertRule, version_id: int) -> Machine:
-    """A machine of a rule, at its beginning."""
-    return Machine(rules.policy(rule), baselines.of(session, rule, version_id))
+def new_machine(session: Session, rule: AlertRule, version_id: int) -> StateMachine:
+    """Return the state machine of a rule on a version, before its first window."""
+    return StateMachine(rules.policy(rule), baselines.for_rule(session, rule, version_id))
 
 
-def _from(session: Session, rule: AlertRule, version_id: int, anchor: datetime) -> Sequence[Result]:
-    statement = _newest(rule, version_id).where(Result.window_end >= anchor)
+def _results_from(session: Session, rule: AlertRule, version_id: int, anchor: datetime) -> Sequence[Result]:
+    statement = _newest_results(rule, version_id).where(Result.window_end >= anchor)
     return session.scalars(statement.order_by(Result.window_end, Result.revision.desc())).all()
 
 
-def _earlier(
-    session: Session, rule: AlertRule, version_id: int, anchor: datetime, after: datetime | None, machine: Machine
-) -> tuple[Sequence[Result], int]:
-    """Windows before the anchor, and which of them the machine steps from."""
+def _lead(
+    session: Session,
+    rule: AlertRule,
+    version_id: int,
+    anchor: datetime,
+    settled: datetime | None,
+    machine: StateMachine,
+) -> _Lead:
+    """Read as many windows before the anchor as the state at the anchor depends on."""
     policy = machine.policy
     if policy.condition.lookback == 0 and policy.for_windows == 1:
-        return [], 0
-    take = policy.condition.lookback + policy.for_windows + ROOM
+        return _Lead([], 0)
+    limit = policy.condition.lookback + policy.for_windows + SPARE_WINDOWS
     while True:
-        found = before(session, rule, version_id, anchor, take)
-        is_all = len(found) < take
-        begins = _begins(found, machine.anew(), after, is_all=is_all)
-        if begins is not None or is_all:
-            return found, begins or 0
-        take *= 4
+        results = results_before(session, rule, version_id, anchor, limit)
+        is_complete = len(results) < limit
+        first = _first_to_advance(results, machine.restarted(), settled, is_complete=is_complete)
+        if first is not None or is_complete:
+            return _Lead(results, first or 0)
+        limit *= 4
 
 
-def last_good(session: Session, rule: AlertRule, version_id: int, anchor: datetime) -> Result | None:
-    """The last window before a moment that was good, not looking far."""
-    machine = machine_of(session, rule, version_id)
-    found = before(session, rule, version_id, anchor, machine.policy.condition.lookback + ROOM)
-    good = [result for result in found if machine.see(result).is_bad is False]
-    return good[-1] if good else None
+def last_ok_window(session: Session, rule: AlertRule, version_id: int, window_end: datetime) -> Result | None:
+    """Return the last ok window before a window, among the few newest before it."""
+    machine = new_machine(session, rule, version_id)
+    limit = machine.policy.condition.lookback + SPARE_WINDOWS
+    results = results_before(session, rule, version_id, window_end, limit)
+    ok_windows = [result for result in results if machine.observe(result).outcome == Outcome.OK]
+    return ok_windows[-1] if ok_windows else None
 
 
-def before(session: Session, rule: AlertRule, version_id: int, anchor: datetime, most: int) -> Sequence[Result]:
-    """The newest results of the last windows before a moment, in order of windows."""
-    statement = _newest(rule, version_id).where(Result.window_end < anchor)
-    found = session.scalars(statement.order_by(Result.window_end.desc(), Result.revision.desc()).limit(most))
-    return found.all()[::-1]
+def results_before(
+    session: Session, rule: AlertRule, version_id: int, window_end: datetime, limit: int
+) -> Sequence[Result]:
+    """Return the newest result of each of the last windows that end before `window_end`, oldest window first."""
+    statement = _newest_results(rule, version_id).where(Result.window_end < window_end)
+    results = session.scalars(statement.order_by(Result.window_end.desc(), Result.revision.desc()).limit(limit))
+    return results.all()[::-1]
 
 
-def _newest(rule: AlertRule, version_id: int) -> Select[Result]:
-    mine = (Result.monitor_id == rule.monitor_id, Result.version_id == version_id)
-    return select(Result).join(Monitor).where(*mine, of_this_revision()).ext(distinct_on(Result.window_end))
+def _newest_results(rule: AlertRule, version_id: int) -> Select[Result]:
+    is_of_rule = (Result.monitor_id == rule.monitor_id, Result.version_id == version_id)
+    return select(Result).join(Monitor).where(*is_of_rule, is_current_revision()).ext(distinct_on(Result.window_end))
 
 
-def of_this_revision() -> ColumnElement[bool]:
-    """What a monitor found before it was changed is of other windows or values: it is not judged with these."""
+def is_current_revision() -> ColumnElement[bool]:
+    """Match results of the monitor as it is now: older ones have other windows or values, and are not judged."""
     return Result.monitor_revision == Monitor.revision
 
 
-def _begins(found: Sequence[Result], machine: Machine, after: datetime | None, *, is_all: bool) -> int | None:
-    """Where to step from; None when it lies further back than these windows reach."""
+def _first_to_advance(
+    results: Sequence[Result], machine: StateMachine, settled: datetime | None, *, is_complete: bool
+) -> int | None:
+    """Return the index of the window to advance from; None when it lies before these windows."""
     policy = machine.policy
-    known, verdicts = 0, list[tuple[int, Verdict]]()
-    for result in found:
-        verdicts.append((known, machine.see(result)))
-        known += result.state == ResultState.OK and result.n >= policy.min_n
+    with_value, verdicts = 0, list[tuple[int, Verdict]]()
+    for result in results:
+        verdicts.append((with_value, machine.observe(result)))
+        with_value += result.state == ResultState.OK and result.n >= policy.min_n
     lookback = policy.condition.lookback
     if policy.for_windows == 1:
-        return len(found) if known >= lookback or is_all else None
-    for place in range(len(found) - 1, -1, -1):
-        seen, verdict = verdicts[place]
-        is_known = seen >= lookback or is_all
-        if is_known and (verdict.is_bad is False or (after is not None and found[place].window_end <= after)):
+        return len(results) if with_value >= lookback or is_complete else None
+    for place in range(len(results) - 1, -1, -1):
+        values_before, verdict = verdicts[place]
+        is_reliable = values_before >= lookback or is_complete  # the verdict is the same as with all earlier windows
+        is_settled = settled is not None and results[place].window_end <= settled
+        if is_reliable and (verdict.outcome == Outcome.OK or is_settled):
             return place + 1
     return None

@@ -1,11 +1,12 @@
-"""Criteria of rules: when a window is bad, and how bad.
+"""Conditions of rules: whether a window violates a rule, and by how much.
 
-`alerting.condition_parser` reads and writes them as people do.
+alerting.condition_parser reads and writes conditions as text.
 """
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from enum import StrEnum
 from math import fsum, hypot, inf, isfinite, isnan, sqrt
 from typing import Protocol
 
@@ -18,7 +19,7 @@ SIGNS = {
     "=": "equals",
     "!=": "not_equals",
 }
-COMPARE: Mapping[str, Callable[[float, float], bool]] = {
+COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     "greater_than": operator.gt,
     "greater_than_equals": operator.ge,
     "less_than": operator.lt,
@@ -29,17 +30,20 @@ COMPARE: Mapping[str, Callable[[float, float], bool]] = {
 RANGES = ("outside", "inside")
 CHANGES = ("change", "rise", "drop")
 PREVIOUS, REFERENCE = "previous", "reference"
-OVER, FLOOR = 14, 0.001
-DIGITS = 12  # of a change that count
-REACH = 14  # windows with a value back to which "the window before" is looked for, number by number
+DEFAULT_OVER, DEFAULT_FLOOR = 14, 0.001
+SIGNIFICANT_DIGITS = 12  # of a change: more are rounding errors of floats
+PREVIOUS_SEARCH_WINDOWS = 14  # how many windows with a value are searched back for a metric's previous value
 
 
 @dataclass(frozen=True)
-class Subject:
-    """Which numbers of a window are compared: `of` metrics or entries or either, `which` any, all or the one named."""
+class Target:
+    """Which numbers of a result a condition is about.
 
-    of: str = "metric"
-    which: str = "any"
+    `source`: metric, entry, or either. `quantifier`: any, all, or one, which is called `name`.
+    """
+
+    source: str = "metric"
+    quantifier: str = "any"
     name: str | None = None
 
 
@@ -47,38 +51,40 @@ class Subject:
 class Condition:
     """A comparison with a threshold, or with a range from `threshold` to `upper`.
 
-    `operator` is a value of SIGNS, or outside or inside. `measure` is what is compared: the value, its change (rise,
-    drop) from what it is `against`, or its deviation (up, down) from the mean of the windows before.
+    `operator`: a value of SIGNS, outside, or inside. `measure`: what is compared: the value, its change (rise, drop)
+    from what it is `against`, or its deviation (up, down) from the mean of the `over` windows before, of which at
+    least `min_windows` must have a value; `floor`: the smallest standard deviation. `warn`, `warn_upper`: the lower
+    level.
     """
 
     operator: str
     threshold: float
-    subject: Subject = Subject()
+    target: Target = Target()
     upper: float | None = None
     measure: str = "value"
     is_percent: bool = False
     against: str = PREVIOUS
     over: int = 0
-    least: int = 0
-    floor: float = FLOOR
+    min_windows: int = 0
+    floor: float = DEFAULT_FLOOR
     warn: float | None = None
     warn_upper: float | None = None
 
     @property
     def is_plain(self) -> bool:
-        """Whether operator and threshold say it all."""
-        return self == Condition(self.operator, self.threshold) and self.operator in COMPARE
+        """True if operator and threshold are the whole condition."""
+        return self == Condition(self.operator, self.threshold) and self.operator in COMPARISONS
 
     @property
     def lookback(self) -> int:
-        """How many windows before one it needs to judge it."""
+        """How many windows before a window are needed to judge it."""
         if self.measure in CHANGES:
-            return REACH if self.against == PREVIOUS else 0
+            return PREVIOUS_SEARCH_WINDOWS if self.against == PREVIOUS else 0
         return self.over
 
 
-class Judged(Protocol):
-    """What a condition sees of a window's result."""
+class WindowValues(Protocol):
+    """What a condition reads of a window's result."""
 
     @property
     def metrics(self) -> Mapping[str, float]: ...
@@ -88,96 +94,118 @@ class Judged(Protocol):
 
 @dataclass(frozen=True)
 class Finding:
-    """The number that breaks a condition most, by `excess`. `is_warning`: only the lower level is broken."""
+    """The value that violates a condition most, or comes nearest to that.
+
+    `measured`: the value, its change, or its deviation. `excess`: how far that is beyond the threshold; negative on
+    the ok side. `compared_with`: the previous value, the reference's value, or the mean that it was measured against.
+    """
 
     name: str
     value: float
     measured: float
     excess: float
-    is_warning: bool = False
-    before: float | None = None
+    compared_with: float | None = None
+
+
+class Outcome(StrEnum):
+    """What a window is to a rule. WARNING: only the lower level of the rule is violated."""
+
+    OK = "ok"
+    WARNING = "warning"
+    VIOLATED = "violated"
+    NO_VERDICT = "no verdict"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a window is bad; None: there is nothing to say, for a reason. `nearest` is what came nearest."""
+    """The outcome of judging a window. `reason`: why there is no verdict, or no finding."""
 
-    is_bad: bool | None
+    outcome: Outcome
     finding: Finding | None = None
     reason: str | None = None
 
+    @property
+    def is_violated(self) -> bool:
+        """True if the window violates the rule on either level."""
+        return self.outcome in (Outcome.VIOLATED, Outcome.WARNING)
+
 
 def judge(
-    condition: Condition, window: Judged, before: Sequence[Judged], reference: Mapping[str, float] | None = None
+    condition: Condition,
+    window: WindowValues,
+    before: Sequence[WindowValues],
+    reference: Mapping[str, float] | None = None,
 ) -> Verdict:
-    """Whether a window is bad. `before`: the windows before it that have a value, the newest last.
+    """Judge a window. `before`: the windows before it that have a value, the newest last.
 
-    `reference`: the same numbers of the reference, where they are known.
+    `reference`: the values of the same metrics on the reference, where they are known.
     """
-    meant = _chosen(condition.subject, window)
-    chosen = {name: value for name, value in meant.items() if isfinite(value)}
-    if not chosen:
-        return Verdict(None, reason=_why_none(condition.subject, meant))
-    found = [
+    targeted = _target_values(condition.target, window)
+    finite = {name: value for name, value in targeted.items() if isfinite(value)}
+    if not finite:
+        return Verdict(Outcome.NO_VERDICT, reason=_missing_value_reason(condition.target, targeted))
+    findings = [
         finding
-        for name, value in chosen.items()
-        if (finding := _finding(condition, name, value, before, reference or {}))
+        for name, value in finite.items()
+        if (finding := _measure(condition, name, value, before, reference or {}))
     ]
-    if not found:
-        return Verdict(None, reason=_why_nothing(condition))
-    main = [each for each in found if _breaks(condition, each.measured, warn=False)]
-    warned = [each for each in found if each in main or _breaks(condition, each.measured, warn=True)]
-    is_enough = (lambda broken: len(broken) == len(found)) if condition.subject.which == "all" else bool
+    if not findings:
+        return Verdict(Outcome.NO_VERDICT, reason=_missing_comparison_reason(condition))
+    main = [finding for finding in findings if _violates(condition, finding.measured, warn=False)]
+    lower = [finding for finding in findings if finding in main or _violates(condition, finding.measured, warn=True)]
+    is_enough = (lambda violating: len(violating) == len(findings)) if condition.target.quantifier == "all" else bool
     if is_enough(main):
-        return Verdict(True, max(main, key=_excess))
-    if is_enough(warned):
-        return Verdict(True, replace(max(warned, key=_excess), is_warning=True))
-    return Verdict(False, max(found, key=_excess))
+        return Verdict(Outcome.VIOLATED, max(main, key=_excess))
+    if is_enough(lower):
+        return Verdict(Outcome.WARNING, max(lower, key=_excess))
+    return Verdict(Outcome.OK, max(findings, key=_excess))
 
 
 def _excess(finding: Finding) -> float:
     return finding.excess
 
 
-def _why_none(subject: Subject, meant: Mapping[str, float]) -> str:
-    """Why there is no number to judge: none is there, or none of those that are is finite."""
-    if not meant:
-        wanted = subject.name or ("feature" if subject.of == "entry" else "metric")
+def _missing_value_reason(target: Target, values: Mapping[str, float]) -> str:
+    """Say why there is no value to judge: the result has none, or only values that are not finite."""
+    if not values:
+        wanted = target.name or ("feature" if target.source == "entry" else "metric")
         return f"The result has no {wanted}."
-    name, value = next(iter(meant.items()))
+    name, value = next(iter(values.items()))
     return f"{name} is {'not a number' if isnan(value) else 'infinite'}."
 
 
-def _why_nothing(condition: Condition) -> str:
+def _missing_comparison_reason(condition: Condition) -> str:
     if condition.measure in CHANGES:
-        there = "window before it" if condition.against == PREVIOUS else "value of the reference"
-        return f"There is no {there} to compare with."
-    return f"Fewer than {condition.least} windows before it have a value."
+        missing = "window before it" if condition.against == PREVIOUS else "value of the reference"
+        return f"There is no {missing} to compare with."
+    return f"Fewer than {condition.min_windows} windows before it have a value."
 
 
-def _chosen(subject: Subject, window: Judged) -> Mapping[str, float]:
-    entries = {**window.metrics, **window.entries} if subject.of == "entry" and subject.which == "one" else None
-    if subject.of == "entry":
+def _target_values(target: Target, window: WindowValues) -> Mapping[str, float]:
+    """Return the values of a window that a condition is about. A name matches exactly, else in any case."""
+    entries = {**window.metrics, **window.entries} if target.source == "entry" and target.quantifier == "one" else None
+    if target.source == "entry":
         values = entries or window.entries
     else:
-        values = {**window.entries, **window.metrics} if subject.of == "either" else window.metrics
-    if subject.name is not None:
-        exact = subject.name if subject.name in values else None
-        named = exact or next((name for name in values if name.lower() == subject.name.lower()), None)
+        values = {**window.entries, **window.metrics} if target.source == "either" else window.metrics
+    if target.name is not None:
+        exact = target.name if target.name in values else None
+        named = exact or next((name for name in values if name.lower() == target.name.lower()), None)
         values = {} if named is None else {named: values[named]}
     return values
 
 
-def _value(subject: Subject, window: Judged, name: str) -> float | None:
-    """The same number in another window."""
-    first, second = (window.entries, window.metrics) if subject.of == "entry" else (window.metrics, window.entries)
+def _value_in(target: Target, window: WindowValues, name: str) -> float | None:
+    """Return the value of the same metric or entry in another window; None where it has no finite one."""
+    first, second = (window.entries, window.metrics) if target.source == "entry" else (window.metrics, window.entries)
     value = first.get(name, second.get(name))
     return value if value is not None and isfinite(value) else None
 
 
-def _finding(
-    condition: Condition, name: str, value: float, before: Sequence[Judged], reference: Mapping[str, float]
+def _measure(
+    condition: Condition, name: str, value: float, before: Sequence[WindowValues], reference: Mapping[str, float]
 ) -> Finding | None:
+    """Measure one value as the condition asks; None when nothing can be compared."""
     base: float | None = None
     if condition.measure == "value":
         measured: float | None = value
@@ -185,45 +213,48 @@ def _finding(
         base = _base(condition, name, before, reference)
         measured = None if base is None else _change(condition, value, base)
     else:
-        measured, base = _deviating(condition, name, value, before)
+        measured, base = _deviation(condition, name, value, before)
     if measured is None:
         return None
-    return Finding(name, value, measured, _beyond(condition, measured), before=base)
+    return Finding(name, value, measured, _excess_of(condition, measured), compared_with=base)
 
 
-def _base(condition: Condition, name: str, before: Sequence[Judged], reference: Mapping[str, float]) -> float | None:
+def _base(
+    condition: Condition, name: str, before: Sequence[WindowValues], reference: Mapping[str, float]
+) -> float | None:
     if condition.against == REFERENCE:
         return reference.get(name)
-    found = (_value(condition.subject, window, name) for window in reversed(before[-REACH:]))
-    return next((each for each in found if each is not None), None)
+    values = (_value_in(condition.target, window, name) for window in reversed(before[-PREVIOUS_SEARCH_WINDOWS:]))
+    return next((value for value in values if value is not None), None)
 
 
 def _change(condition: Condition, value: float, base: float) -> float:
-    """value - base, or as a percentage of |base|; from 0, any change is infinitely many percent.
+    """Return value - base, or that as a percentage of |base|; from 0, any change is infinitely many percent.
 
-    To so many digits that 0.5 to 0.4 is a drop by 0.1 and by 20 %, as it is written, though not as floats subtract.
+    Rounded to SIGNIFICANT_DIGITS, so that 0.5 to 0.4 is a drop of exactly 0.1 and 20 %, which it is not in floats.
     """
     difference = value - base
     if condition.is_percent and difference:
         difference = 100 * difference / abs(base) if base else inf if difference > 0 else -inf
-    difference = float(f"{difference:.{DIGITS}g}")
+    difference = float(f"{difference:.{SIGNIFICANT_DIGITS}g}")
     return {"change": abs(difference), "rise": difference, "drop": -difference}[condition.measure]
 
 
-def _deviating(
-    condition: Condition, name: str, value: float, before: Sequence[Judged]
+def _deviation(
+    condition: Condition, name: str, value: float, before: Sequence[WindowValues]
 ) -> tuple[float | None, float | None]:
-    """The standard score of a value among the windows before it, and their mean; none with too few of them.
+    """Return the standard score of a value among the windows before it, and their mean; None with too few windows.
 
-    The standard deviation is the sample's (n - 1), but at least the floor, and at least 1 % of the mean: after windows
-    that are all but equal every value would be an outlier.
+    The standard deviation is the sample's (n - 1), but at least `floor`, and at least 1 % of the mean: otherwise each
+    value after nearly equal windows would be an outlier.
     """
-    found = [_value(condition.subject, window, name) for window in before[-condition.over :]]
-    known = [each for each in found if each is not None]
-    if len(known) < condition.least:
+    values = [_value_in(condition.target, window, name) for window in before[-condition.over :]]
+    known = [value for value in values if value is not None]
+    if len(known) < condition.min_windows:
         return None, None
-    mean = fsum(each / len(known) for each in known)  # a sum may be larger than any float, and so may a square
-    distance = hypot(*(each - mean for each in known))
+    # Divide first, and use hypot: the sum of large values, or of their squares, may overflow a float.
+    mean = fsum(known_value / len(known) for known_value in known)
+    distance = hypot(*(known_value - mean for known_value in known))
     spread = max(distance / sqrt(len(known) - 1), condition.floor, 0.01 * abs(mean))
     difference = value - mean
     deviation = difference / spread if spread else inf if difference > 0 else -inf if difference else 0.0
@@ -231,18 +262,18 @@ def _deviating(
     return sign[condition.measure], mean
 
 
-def _breaks(condition: Condition, measured: float, *, warn: bool) -> bool:
+def _violates(condition: Condition, measured: float, *, warn: bool) -> bool:
     low, high = (condition.warn, condition.warn_upper) if warn else (condition.threshold, condition.upper)
     if low is None:
         return False
     if high is None:
-        return COMPARE[condition.operator](measured, low)
+        return COMPARISONS[condition.operator](measured, low)
     is_inside = low <= measured <= high
     return is_inside if condition.operator == "inside" else not is_inside
 
 
-def _beyond(condition: Condition, measured: float) -> float:
-    """How far a number is beyond the threshold: the larger, the worse."""
+def _excess_of(condition: Condition, measured: float) -> float:
+    """Return how far a number is beyond the threshold: the larger, the worse."""
     low, high = condition.threshold, condition.upper
     if high is not None:
         beyond = max(low - measured, measured - high)

@@ -37,7 +37,7 @@ FORGET = text("""
 
 
 @contextmanager
-def apart(session: Session, rule: AlertRule, result: Result | None = None) -> Iterator[None]:
+def isolated(session: Session, rule: AlertRule, result: Result | None = None) -> Iterator[None]:
     """Judge by one rule in a savepoint: what fails is taken back, logged and kept with the result; all else goes on.
 
     A dependency that is away is no failure of the rule: it is raised.
@@ -54,16 +54,16 @@ def apart(session: Session, rule: AlertRule, result: Result | None = None) -> It
         log.exception("rule %d could not judge", rule_id)
         if result is not None:
             before = result.how.get(KEY, {})
-            result.how = {**result.how, KEY: {**before, str(rule_id): said(error)}}
+            result.how = {**result.how, KEY: {**before, str(rule_id): error_line(error)}}
             session.flush()
 
 
-def said(error: Exception) -> str:
+def error_line(error: Exception) -> str:
     """An error on one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:LONGEST]
 
 
-def forget(session: Session, rule: AlertRule) -> None:
+def clear(session: Session, rule: AlertRule) -> None:
     """A rule that is changed, and judges, is not what it was."""
     session.execute(FORGET, {"monitor": rule.monitor_id, "path": [KEY, str(rule.id)]})
 

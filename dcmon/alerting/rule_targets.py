@@ -22,7 +22,7 @@ def require(monitor: Monitor, check: Check, condition: Condition) -> None:
             "leave out 'against reference'."
         )
     if is_flow(check):
-        _require_said(condition.subject.name, (monitor.additional_kwargs or {}).get("res_conf") or ())
+        _require_said(condition.target.name, (monitor.additional_kwargs or {}).get("res_conf") or ())
 
 
 def _require_said(named: str | None, chosen: Sequence[str]) -> None:

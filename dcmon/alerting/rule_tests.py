@@ -1,4 +1,4 @@
-"""Trying rules out on series of values, without a database: a series in, the states that are expected of it out.
+"""Test rules on series of values, without a database: do the states follow as expected?
 
 tests:
   - name: two bad days
@@ -20,124 +20,124 @@ import msgspec
 from dcmon import errors
 from dcmon.alerting import condition_parser, rules
 from dcmon.alerting.rules import Change
-from dcmon.alerting.state_machine import Machine, Policy, Step
+from dcmon.alerting.state_machine import JudgedWindow, MissingValuePolicy, Policy, RuleState, StateMachine
 from dcmon.severity import Severity
-from dcmon.states import AlertState
+from dcmon.states import ResultState
 
-STATES = ("inactive", "pending", "firing")
-WITHOUT_VALUE = ("NO_DATA", "ERROR", "INSUFFICIENT")
-NOTHING = "_"
+WITHOUT_VALUE = (ResultState.NO_DATA, ResultState.ERROR, ResultState.INSUFFICIENT)
+NO_WINDOW = "_"
 START = datetime(2026, 1, 1, tzinfo=UTC)
-MANY = 1_000_000_000
-LONGEST = 100_000
+ENOUGH_ROWS = 1_000_000_000
+MAX_WINDOWS = 100_000
 
 
-class Value(msgspec.Struct, forbid_unknown_fields=True):
-    """A window with more than one number: n, metrics by name, entries."""
+class WindowSpec(msgspec.Struct, forbid_unknown_fields=True):
+    """A window of a test with more than one number: n, metrics by name, entries."""
 
     value: float | None = None
     metrics: dict[str, float] = {}
     entries: dict[str, float] = {}
-    n: int = MANY
-    state: str = "OK"
+    n: int = ENOUGH_ROWS
+    state: str = ResultState.OK
     reference: float | None = None
 
 
-class Trial(msgspec.Struct, forbid_unknown_fields=True, rename={"for_": "for"}):
-    """One series and what is expected of it; settings that are not given are those of a new rule."""
+class RuleTest(msgspec.Struct, forbid_unknown_fields=True, rename={"for_": "for"}):
+    """A rule, a series, and the expected states. Settings default to those of a new rule."""
 
     rule: str
-    series: str | list[float | str | Value | None]
+    series: str | list[float | str | WindowSpec | None]
     expect: str | list[str]
     name: str = ""
-    severity: str = "medium"
+    severity: str = Severity.MEDIUM
     warn_severity: str | None = None
     for_: int = 1
     keep_firing: int = 0
     min_n: int = 0
-    no_data: str = "keep"
-    error: str = "keep"
+    no_data: str = MissingValuePolicy.KEEP
+    error: str = MissingValuePolicy.KEEP
 
 
 class Suite(msgspec.Struct, forbid_unknown_fields=True):
     """A file of tests."""
 
-    tests: list[Trial]
+    tests: list[RuleTest]
 
 
 @dataclass(frozen=True)
 class Window:
-    """A window of a series, a day each."""
+    """A window of a series; each is a day long."""
 
     window_start: datetime
     window_end: datetime
-    state: str = "OK"
+    state: str = ResultState.OK
     metrics: Mapping[str, float] = field(default_factory=dict)
     entries: Mapping[str, float] = field(default_factory=dict)
-    n: int = MANY
+    n: int = ENOUGH_ROWS
     reference: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Line:
-    """A window of a test: what was expected, and what the rule made of it."""
+class WindowCheck:
+    """A window of a test: the expected state, the actual state, and why."""
 
     number: int
     window: str
     expected: str
-    found: str
+    actual: str
     why: str
 
     @property
     def is_right(self) -> bool:
-        """Whether the state is the expected one, and the severity too where one was expected."""
+        """True if the state is the expected one, and the severity too where one is expected."""
         state, _, severity = self.expected.partition(":")
-        found, _, found_severity = self.found.partition(":")
-        return state == found and severity in ("", found_severity)
+        actual, _, actual_severity = self.actual.partition(":")
+        return state == actual and severity in ("", actual_severity)
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a test went."""
+class RuleTestResult:
+    """The outcome of a test."""
 
     name: str
     rule: str
-    lines: Sequence[Line]
+    lines: Sequence[WindowCheck]
 
     @property
     def is_passed(self) -> bool:
-        """Whether every window was as expected."""
+        """True if each window is as expected."""
         return all(line.is_right for line in self.lines)
 
 
-def read(content: bytes) -> list[Trial]:
-    """The tests of a file: {tests: [...]}, a list, or one test. Raises InvalidInput."""
+def read(content: bytes) -> list[RuleTest]:
+    """Read the tests of a file: {tests: [...]}, a list, or one test. Raises InvalidInput."""
     try:
         given = msgspec.yaml.decode(content)
         if isinstance(given, dict) and "tests" in given:
-            found = msgspec.convert(given, Suite).tests
+            tests = msgspec.convert(given, Suite).tests
         else:
-            found = msgspec.convert(given if isinstance(given, list) else [given], list[Trial])
+            tests = msgspec.convert(given if isinstance(given, list) else [given], list[RuleTest])
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        said = " ".join(str(error).split())
+        reason = " ".join(str(error).split())
         raise errors.InvalidInput(
-            f"This is no file of tests: {said}. Conditions stand in quotes, rule: '> 0.2'; docs/alerts.md shows a file."
+            f"The file is not a file of rule tests: {reason}. Write conditions in quotes, like rule: '> 0.2';"
+            " docs/alerts.md shows a file."
         ) from None
-    if not found:
-        raise errors.InvalidInput("There is no test in it.")
-    return found
+    if not tests:
+        raise errors.InvalidInput("The file has no test.")
+    return tests
 
 
-def run_all(content: bytes, name: str) -> list[Outcome]:
-    """How the tests of a file went. Raises InvalidInput, which names the file and, where one is wrong, the test."""
+def run_all(content: bytes, name: str) -> list[RuleTestResult]:
+    """Run the tests of a file. Raises InvalidInput, which names the file and the invalid test."""
     try:
-        return [run(each) for each in read(content)]
+        return [run(test) for test in read(content)]
     except errors.InvalidInput as error:
         raise errors.InvalidInput(f"{name}: {error}") from None
 
 
-def run(test: Trial) -> Outcome:
-    """Try a rule out. Raises InvalidInput for what can't be tried, and what a rule can't be."""
+def run(test: RuleTest) -> RuleTestResult:
+    """Run a test. Raises InvalidInput for an invalid rule, series or expectation."""
     name = test.name or test.rule
     try:
         return _run(test, name)
@@ -145,63 +145,66 @@ def run(test: Trial) -> Outcome:
         raise errors.InvalidInput(f"Test {name!r}: {error}") from None
 
 
-def _run(test: Trial, name: str) -> Outcome:
-    given = _items(test.series)
-    expected = [str(each).strip().lower() for each in _items(test.expect)]
-    for each in expected:
-        _require_state(each)
-    if len(given) != len(expected):
-        raise errors.InvalidInput(f"It has {len(given)} windows and expects {len(expected)} states.")
-    machine, lines = Machine(_policy(test), _reference), []
-    step: Step | None = None
-    for number, (item, wanted) in enumerate(zip(given, expected, strict=True), 1):
+def _run(test: RuleTest, name: str) -> RuleTestResult:
+    series = _expand(test.series)
+    expected_states = [str(state).strip().lower() for state in _expand(test.expect)]
+    for state in expected_states:
+        _require_state(state)
+    if len(series) != len(expected_states):
+        raise errors.InvalidInput(f"The series has {len(series)} windows, but {len(expected_states)} states are given.")
+    machine, lines = StateMachine(_policy(test), _reference), []
+    judged: JudgedWindow | None = None
+    for number, (item, expected) in enumerate(zip(series, expected_states, strict=True), 1):
         window = _window(item, number)
-        step = machine.step(window) if window is not None else step
-        lines.append(Line(number, _shown(item), wanted, _state(step), "no window" if window is None else _why(step)))
-    return Outcome(name, test.rule, lines)
+        judged = machine.advance(window) if window is not None else judged
+        why = "no window" if window is None else _why(judged)
+        lines.append(WindowCheck(number, _shown(item), expected, _state(judged), why))
+    return RuleTestResult(name, test.rule, lines)
 
 
 def _require_state(expected: str) -> None:
     state, colon, severity = expected.partition(":")
-    if state not in STATES:
-        raise errors.InvalidInput(f"It expects {expected!r}: a state is one of {', '.join(STATES)}.")
+    if state not in list(RuleState):
+        raise errors.InvalidInput(f"{expected!r} is not a state: it is one of {', '.join(RuleState)}.")
     if colon and severity not in list(Severity):
-        raise errors.InvalidInput(f"It expects {expected!r}: a severity is one of {', '.join(Severity)}.")
-    if colon and state != "firing":
-        raise errors.InvalidInput(f"It expects {expected!r}: only what fires has a severity.")
+        raise errors.InvalidInput(f"{expected!r} has no valid severity: it is one of {', '.join(Severity)}.")
+    if colon and state != RuleState.FIRING:
+        raise errors.InvalidInput(f"{expected!r} is not a state: only firing has a severity.")
 
 
-def _policy(test: Trial) -> Policy:
-    """What the rule would be, as "rule add" makes and refuses it."""
-    wanted = Change(
+def _policy(test: RuleTest) -> Policy:
+    """Return the rule's policy, as "dcmon rule add" would create or refuse it."""
+    change = Change(
         condition_parser.parse(test.rule), test.severity, test.warn_severity, for_windows=test.for_,
         keep_firing=test.keep_firing, min_n=test.min_n, no_data=test.no_data, on_error=test.error,
     )  # fmt: skip
-    return rules.tried(None, wanted)
+    return rules.preview(None, change)
 
 
-def _items(given: str | Sequence[Any]) -> list[Any]:
-    """A series as a list; in text, "0.1x3" is three of a kind. Raises InvalidInput."""
-    found: list[Any] = []
+def _expand(given: str | Sequence[Any]) -> list[Any]:
+    """Return a series as a list; in text, "0.1x3" stands for three windows. Raises InvalidInput."""
+    items: list[Any] = []
     for item in given.split() if isinstance(given, str) else given:
-        many = re.fullmatch(r"(.+)x(\d{1,6})", item, re.ASCII) if isinstance(item, str) else None
-        found += [many[1]] * int(many[2]) if many else [item]
-        if len(found) > LONGEST:
-            raise errors.InvalidInput(f"A series has at most {LONGEST:,} windows.")
-    return found
+        repeated = re.fullmatch(r"(.+)x(\d{1,6})", item, re.ASCII) if isinstance(item, str) else None
+        items += [repeated[1]] * int(repeated[2]) if repeated else [item]
+        if len(items) > MAX_WINDOWS:
+            raise errors.InvalidInput(f"A series has at most {MAX_WINDOWS:,} windows.")
+    return items
 
 
 def _window(item: Any, number: int) -> Window | None:
-    """A window of a series; None where there is no result at all."""
+    """Return a window of a series; None where no result is stored."""
     at = START + timedelta(days=number)
     span = (at - timedelta(days=1), at)
-    if item == NOTHING:
+    if item == NO_WINDOW:
         return None
     if item is None:
-        return Window(*span, "NO_DATA")
-    if isinstance(item, Value):
-        if item.state not in ("OK", *WITHOUT_VALUE):
-            raise errors.InvalidInput(f"{item.state!r} is no state: it is one of OK, {', '.join(WITHOUT_VALUE)}.")
+        return Window(*span, ResultState.NO_DATA)
+    if isinstance(item, WindowSpec):
+        if item.state not in list(ResultState):
+            raise errors.InvalidInput(
+                f"{item.state!r} is not a state of a window: it is one of OK, {', '.join(WITHOUT_VALUE)}."
+            )
         if item.n < 0:
             raise errors.InvalidInput(f"A window has no {item.n} rows.")
         metrics = item.metrics if item.value is None else {"value": item.value, **item.metrics}
@@ -213,33 +216,37 @@ def _window(item: Any, number: int) -> Window | None:
         return Window(*span, metrics={"value": float(item)})
     except ValueError:
         raise errors.InvalidInput(
-            f"{item!r} is no window: a number, {', '.join(WITHOUT_VALUE)}, or {NOTHING} for none."
+            f"{item!r} is not a window: give a number, {', '.join(WITHOUT_VALUE)}, or {NO_WINDOW} for no result."
         ) from None
 
 
 def _reference(window: Any) -> Mapping[str, float]:
-    found: Mapping[str, float] = window.reference
-    return found
+    reference: Mapping[str, float] = window.reference
+    return reference
 
 
 def _shown(item: Any) -> str:
-    if isinstance(item, Value):
-        found = {key: value for key, value in msgspec.to_builtins(item).items() if value not in (None, {}, MANY, "OK")}
-        return ", ".join(f"{key} {value}" for key, value in found.items())
-    return "NO_DATA" if item is None else str(item)
+    if isinstance(item, WindowSpec):
+        defaults: tuple[Any, ...] = (None, {}, ENOUGH_ROWS, ResultState.OK)
+        given = {key: value for key, value in msgspec.to_builtins(item).items() if value not in defaults}
+        return ", ".join(f"{key} {value}" for key, value in given.items())
+    return ResultState.NO_DATA if item is None else str(item)
 
 
-def _state(step: Step | None) -> str:
-    if step is None:
-        return STATES[0]
-    return step.state if step.severity is None or step.state != AlertState.FIRING else f"{step.state}:{step.severity}"
+def _state(judged: JudgedWindow | None) -> str:
+    """Return the state as a test writes it: "pending", or "firing:high"."""
+    if judged is None:
+        return RuleState.INACTIVE
+    if judged.severity is None or judged.state != RuleState.FIRING:
+        return judged.state
+    return f"{judged.state}:{judged.severity}"
 
 
-def _why(step: Step | None) -> str:
-    if step is None:
+def _why(judged: JudgedWindow | None) -> str:
+    if judged is None:
         return ""
-    reason, found = step.verdict.reason, step.verdict.finding
-    if reason is not None or found is None:
-        return f"{step.says}: {reason}" if reason else step.says
-    measured = "" if found.measured == found.value else f", measured {found.measured:.4g}"
-    return f"{step.says}: {found.name} {found.value:.4g}{measured}"
+    outcome, reason, finding = judged.verdict.outcome, judged.verdict.reason, judged.verdict.finding
+    if reason is not None or finding is None:
+        return f"{outcome}: {reason}" if reason else outcome
+    measured = "" if finding.measured == finding.value else f", measured {finding.measured:.4g}"
+    return f"{outcome}: {finding.name} {finding.value:.4g}{measured}"

@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from dcmon import errors
 from dcmon import severity as severities
 from dcmon.alerting import rule_targets
-from dcmon.alerting.condition_parser import parse, written
-from dcmon.alerting.rule_conditions import COMPARE, SIGNS, Condition
-from dcmon.alerting.state_machine import POLICIES, Policy
+from dcmon.alerting.condition_parser import parse, to_text
+from dcmon.alerting.rule_conditions import COMPARISONS, SIGNS, Condition
+from dcmon.alerting.state_machine import MissingValuePolicy, Policy
 from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor
 from dcmon.notifications import closing
 from dcmon.severity import Severity
@@ -126,7 +126,7 @@ def _values(wanted: Change) -> dict[str, Any]:
     if wanted.condition is not None:
         _require(wanted.condition)
         found["operator"], found["threshold"] = wanted.condition.operator, wanted.condition.threshold
-        found["condition"] = None if wanted.condition.is_plain else written(wanted.condition)
+        found["condition"] = None if wanted.condition.is_plain else to_text(wanted.condition)
     return found
 
 
@@ -134,8 +134,8 @@ def _require_values(values: Mapping[str, Any]) -> None:
     if "severity" in values:
         severities.parse(values["severity"])
     for name in ("no_data", "on_error"):
-        if values.get(name, POLICIES[0]) not in POLICIES:
-            raise errors.InvalidInput(f"{values[name]!r} is none of {', '.join(POLICIES)}.")
+        if name in values and values[name] not in list(MissingValuePolicy):
+            raise errors.InvalidInput(f"{values[name]!r} is not one of {', '.join(MissingValuePolicy)}.")
     for name, least in (("for_windows", 1), ("keep_firing", 0)):
         if not least <= values.get(name, least) <= MOST_WINDOWS:
             raise errors.InvalidInput(f"A rule waits for {least} to {MOST_WINDOWS} windows, not {values[name]}.")
@@ -150,7 +150,7 @@ def _require_below(condition: Condition, severity: str, asked: str | None) -> No
     asked_rank = severities.parse(asked).rank
     if condition.warn is None:
         raise errors.InvalidInput(
-            f"The rule has one level only, so there is no severity of a warning: say {written(condition)!r} with a"
+            f"The rule has one level only, so there is no severity of a warning: say {to_text(condition)!r} with a"
             " second one, like '> 0.3 warn 0.2'."
         )
     if asked_rank >= Severity(severity).rank > 0:
@@ -175,7 +175,7 @@ def _warn_severity(condition: Condition, severity: str, wanted: str | None) -> s
 
 
 def _require(condition: Condition) -> None:
-    if condition.operator not in COMPARE and condition.upper is None:
+    if condition.operator not in COMPARISONS and condition.upper is None:
         known = ", ".join(dict.fromkeys(SIGNS.values()))
         raise errors.InvalidInput(f"There is no operator {condition.operator!r}: it is one of {known}.")
     if not isfinite(condition.threshold):
@@ -203,7 +203,7 @@ def condition_of(rule: AlertRule) -> Condition:
 
 def condition_text(rule: AlertRule) -> str:
     """A rule's condition as a person writes it: "> 0.2"."""
-    return written(condition_of(rule))
+    return to_text(condition_of(rule))
 
 
 def policy(rule: AlertRule) -> Policy:
@@ -220,7 +220,7 @@ def policy(rule: AlertRule) -> Policy:
     )
 
 
-def tried(rule: AlertRule | None, wanted: Change) -> Policy:
+def preview(rule: AlertRule | None, wanted: Change) -> Policy:
     """A rule's policy, changed as wanted. Raises InvalidInput."""
     made = AlertRule(
         monitor_id=0, operator="greater_than", threshold=0, severity="medium", for_windows=1, keep_firing=0, min_n=0,
@@ -261,9 +261,16 @@ def find(session: Session, name: str) -> AlertRule:
     return found[0]
 
 
-def of_monitor(session: Session, monitor_id: int) -> Sequence[AlertRule]:
+def for_monitor(session: Session, monitor_id: int) -> Sequence[AlertRule]:
     """The rules of a monitor, oldest first."""
     return session.scalars(select(AlertRule).where(AlertRule.monitor_id == monitor_id).order_by(AlertRule.id)).all()
+
+
+def lock(session: Session, rule_id: int) -> AlertRule:
+    """Lock a rule's row until the end of the transaction, and read it again: its alerts are judged one by one."""
+    return session.scalars(
+        select(AlertRule).where(AlertRule.id == rule_id).with_for_update().execution_options(populate_existing=True)
+    ).one()
 
 
 def delete(session: Session, rule: AlertRule) -> None:

@@ -1,24 +1,46 @@
-"""A rule's state machine: a pure fold over results in the order of their windows. docs/alerts.md has its table.
+"""The state machine of a rule: a pure function of the results in the order of their windows.
 
-A window is bad, good, or has no verdict. Bad windows in a row make a rule pending, and after `for_windows` of them
-firing; good ones end it, after `keep_firing` of them. Windows without a verdict change nothing. One episode covers all
-windows of such a span: one alert, not one per window.
+docs/alerts.md has the table of states. A window violates the rule, is ok, or has no verdict. Violated windows in a row
+make a rule pending, and `for_windows` of them make it fire; more than `keep_firing` ok windows in a row end that.
+Windows without a verdict change nothing. One span of violated windows is one alert, not one alert per window.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
-from dcmon.alerting.rule_conditions import Condition, Finding, Verdict, judge
+from dcmon.alerting.rule_conditions import Condition, Finding, Outcome, Verdict, judge
+from dcmon.severity import Severity
 from dcmon.states import AlertState, ResultState
 
-POLICIES = ("keep", "alert", "ok")
-WITHOUT_VALUE: Mapping[str, str] = {ResultState.NO_DATA: "no_data", ResultState.ERROR: "on_error"}
+
+class MissingValuePolicy(StrEnum):
+    """What a window without a value means to a rule: keep the state, a violation, or an ok window."""
+
+    KEEP = "keep"
+    ALERT = "alert"
+    OK = "ok"
 
 
-class Result(Protocol):
-    """What the fold needs of a result."""
+class RuleState(StrEnum):
+    """The state of a rule on a version after a window."""
+
+    INACTIVE = "inactive"
+    PENDING = "pending"
+    FIRING = "firing"
+
+
+_OUTCOMES = {
+    MissingValuePolicy.KEEP: Outcome.NO_VERDICT,
+    MissingValuePolicy.ALERT: Outcome.VIOLATED,
+    MissingValuePolicy.OK: Outcome.OK,
+}
+
+
+class WindowResult(Protocol):
+    """What the state machine reads of a result."""
 
     @property
     def window_start(self) -> datetime: ...
@@ -36,212 +58,212 @@ class Result(Protocol):
 
 @dataclass(frozen=True)
 class Policy:
-    """What a rule makes of its windows. `no_data`, `on_error`: keep the state as it is, alert, or ok."""
+    """How a rule judges windows. `no_data`, `on_error`: a MissingValuePolicy, for windows in these states."""
 
     condition: Condition
-    severity: str = "medium"
-    warn_severity: str = "low"
+    severity: str = Severity.MEDIUM
+    warn_severity: str = Severity.LOW
     for_windows: int = 1
     keep_firing: int = 0
     min_n: int = 0
-    no_data: str = "keep"
-    on_error: str = "keep"
+    no_data: str = MissingValuePolicy.KEEP
+    on_error: str = MissingValuePolicy.KEEP
 
 
 @dataclass
-class Episode:
-    """A span of bad windows: its first and last, its worst and current value, and whether it goes on.
+class ViolationSpan:
+    """A span of violated windows: one alert.
 
-    `fired` is the window with which it began to fire; None while it is pending. `before` is the good window before it.
+    `first`, `last`, `worst`: violated windows. `fired`: the window that made the rule fire; None while it is pending.
+    `closed_at`: the end of the ok window that ended the span. `judged_until`: the end of the newest window with a
+    verdict. `ok_window_before`: the last ok window before the span.
     """
 
-    first: Result
-    last: Result
-    worst: Result
+    first: WindowResult
+    last: WindowResult
+    worst: WindowResult
     metric: str
     worst_value: float | None
     current_value: float | None
     severity: str
     finding: Finding | None
     windows: int = 0
-    fired: Result | None = None
+    fired: WindowResult | None = None
     is_open: bool = True
-    closed_by: datetime | None = None
-    reached: datetime | None = None
-    before: Result | None = field(default=None, compare=False)
+    closed_at: datetime | None = None
+    judged_until: datetime | None = None
+    ok_window_before: WindowResult | None = field(default=None, compare=False)
 
-    def value_in(self, window: Result) -> float | None:
-        """What its own number, the one that is worst, is in a window."""
+    def value_in(self, window: WindowResult) -> float | None:
+        """Return the value of the span's worst metric in a window."""
         return value_in(window, self.metric)
 
     @property
     def state(self) -> AlertState:
-        """Its state, as an alert has it."""
+        """The state of the span's alert."""
         if self.fired is None:
             return AlertState.PENDING
         return AlertState.FIRING if self.is_open else AlertState.RESOLVED
 
 
 @dataclass(frozen=True)
-class Step:
-    """A rule after a window: its state (inactive, pending, firing), and what the window itself was."""
+class JudgedWindow:
+    """A window, its verdict, and the rule's state after it. `severity`: None unless the rule fires."""
 
-    window: Result
+    window: WindowResult
     verdict: Verdict
-    state: str
+    state: RuleState
     severity: str | None = None
-
-    @property
-    def says(self) -> str:
-        """What the window itself was: bad, warning, good, or none."""
-        if self.verdict.is_bad is None:
-            return "none"
-        if not self.verdict.is_bad:
-            return "good"
-        return "warning" if self.verdict.finding is not None and self.verdict.finding.is_warning else "bad"
 
 
 @dataclass
 class _Level:
-    """One level of a rule: consecutive bad windows, consecutive good ones, and whether it fires."""
+    """One of a rule's two levels: its counts of violated and ok windows in a row, and whether it fires."""
 
-    bad: int = 0
-    good: int = 0
+    violated: int = 0
+    ok: int = 0
     is_firing: bool = False
 
-    def step(self, is_bad: bool, policy: Policy) -> None:
-        if is_bad:
-            self.bad, self.good = self.bad + 1, 0
-            self.is_firing = self.is_firing or self.bad >= policy.for_windows
+    def advance(self, is_violated: bool, policy: Policy) -> None:
+        if is_violated:
+            self.violated, self.ok = self.violated + 1, 0
+            self.is_firing = self.is_firing or self.violated >= policy.for_windows
         else:
-            self.bad, self.good = 0, self.good + 1
-            self.is_firing = self.is_firing and self.good <= policy.keep_firing
+            self.violated, self.ok = 0, self.ok + 1
+            self.is_firing = self.is_firing and self.ok <= policy.keep_firing
 
 
-class Machine:
-    """The states of one rule on one version, window by window, and the episodes that they make."""
+class StateMachine:
+    """The states of one rule on one version, window by window, and the spans of violated windows.
 
-    def __init__(self, policy: Policy, reference: Callable[[Result], Mapping[str, float]] = lambda _: {}) -> None:
+    `reference`: returns the values of the reference that belong to a result, for conditions that compare with them.
+    """
+
+    def __init__(self, policy: Policy, reference: Callable[[WindowResult], Mapping[str, float]] = lambda _: {}) -> None:
         self.policy = policy
         self._reference = reference
-        self.episodes: list[Episode] = []
-        self.steps: list[Step] = []
-        self._history: list[Result] = []
+        self.spans: list[ViolationSpan] = []
+        self.judged: list[JudgedWindow] = []
+        self._history: list[WindowResult] = []
         self._warning, self._main = _Level(), _Level()
-        self._good: Result | None = None
+        self._last_ok: WindowResult | None = None
 
-    def anew(self) -> "Machine":
-        """The same machine at its beginning."""
-        return Machine(self.policy, self._reference)
+    def restarted(self) -> "StateMachine":
+        """Return a machine of the same rule that has seen no window."""
+        return StateMachine(self.policy, self._reference)
 
-    def see(self, window: Result) -> Verdict:
-        """Judge a window and remember its value for those after it, without a step of the machine."""
+    def observe(self, window: WindowResult) -> Verdict:
+        """Judge a window and remember its value for later windows; the state does not change."""
         verdict = verdict_on(self.policy, window, self._history, self._reference(window))
         if _has_value(self.policy, window):
             self._history.append(window)
             del self._history[: -max(1, self.policy.condition.lookback)]
-        if verdict.is_bad is False:
-            self._good = window
+        if verdict.outcome == Outcome.OK:
+            self._last_ok = window
         return verdict
 
-    def step(self, window: Result) -> Step:
-        """The state after the next window."""
-        before = self._good
-        verdict = self.see(window)
-        if verdict.is_bad is not None:
-            is_main = verdict.is_bad and not (verdict.finding is not None and verdict.finding.is_warning)
-            self._warning.step(verdict.is_bad, self.policy)
-            self._main.step(is_main, self.policy)
-            self._follow(window, verdict, before)
-        open_one = self._open
-        state = open_one.state if open_one else "inactive"
-        self.steps.append(Step(window, verdict, state, open_one.severity if open_one and open_one.fired else None))
-        return self.steps[-1]
+    def advance(self, window: WindowResult) -> JudgedWindow:
+        """Judge the next window and change the state."""
+        ok_window_before = self._last_ok
+        verdict = self.observe(window)
+        if verdict.outcome != Outcome.NO_VERDICT:
+            self._warning.advance(verdict.is_violated, self.policy)
+            self._main.advance(verdict.outcome == Outcome.VIOLATED, self.policy)
+            self._update_span(window, verdict, ok_window_before)
+        span = self._open_span
+        state = RuleState(span.state) if span else RuleState.INACTIVE
+        self.judged.append(JudgedWindow(window, verdict, state, span.severity if span and span.fired else None))
+        return self.judged[-1]
 
     @property
-    def _open(self) -> Episode | None:
-        return self.episodes[-1] if self.episodes and self.episodes[-1].is_open else None
+    def _open_span(self) -> ViolationSpan | None:
+        return self.spans[-1] if self.spans and self.spans[-1].is_open else None
 
-    def _follow(self, window: Result, verdict: Verdict, before: Result | None) -> None:
-        episode = self._open
-        if verdict.is_bad and episode is None:
-            episode = _begin(window, verdict, before, self._severity)
-            self.episodes.append(episode)
-        if episode is None:
+    def _update_span(self, window: WindowResult, verdict: Verdict, ok_window_before: WindowResult | None) -> None:
+        span = self._open_span
+        if verdict.is_violated and span is None:
+            span = _new_span(window, verdict, ok_window_before, self._severity)
+            self.spans.append(span)
+        if span is None:
             return
-        episode.reached = window.window_end
-        if verdict.is_bad:
-            _extend(episode, window, verdict)
-        episode.current_value = _current(episode, window, verdict)
+        span.judged_until = window.window_end
+        if verdict.is_violated:
+            _extend(span, window, verdict)
+        span.current_value = _current_value(span, window, verdict)
         if self._warning.is_firing:
-            episode.fired = episode.fired or window
-        elif not verdict.is_bad:
-            episode.is_open, episode.closed_by = False, window.window_end
-            if episode.fired is None:
-                self.episodes.pop()
+            span.fired = span.fired or window
+        elif not verdict.is_violated:
+            span.is_open, span.closed_at = False, window.window_end
+            if span.fired is None:
+                self.spans.pop()
             return
-        episode.severity = self._severity
+        span.severity = self._severity
 
     @property
     def _severity(self) -> str:
-        return self.policy.severity if self._main.is_firing else self._lower
+        return self.policy.severity if self._main.is_firing else self._lower_severity
 
     @property
-    def _lower(self) -> str:
+    def _lower_severity(self) -> str:
         return self.policy.severity if self.policy.condition.warn is None else self.policy.warn_severity
 
 
-def _begin(window: Result, verdict: Verdict, before: Result | None, severity: str) -> Episode:
-    found = verdict.finding
-    value = None if found is None else found.value
-    return Episode(
-        window, window, window, window.state if found is None else found.name, value, value, severity, found,
-        before=before,
-    )  # fmt: skip
+def _new_span(
+    window: WindowResult, verdict: Verdict, ok_window_before: WindowResult | None, severity: str
+) -> ViolationSpan:
+    finding = verdict.finding
+    value = None if finding is None else finding.value
+    metric = window.state if finding is None else finding.name
+    return ViolationSpan(
+        window, window, window, metric, value, value, severity, finding, ok_window_before=ok_window_before
+    )
 
 
-def _extend(episode: Episode, window: Result, verdict: Verdict) -> None:
-    episode.last, episode.windows = window, episode.windows + 1
-    found = verdict.finding
-    if found is not None and (episode.finding is None or found.excess > episode.finding.excess):
-        episode.worst, episode.finding = window, found
-        episode.metric, episode.worst_value = found.name, found.value
+def _extend(span: ViolationSpan, window: WindowResult, verdict: Verdict) -> None:
+    span.last, span.windows = window, span.windows + 1
+    finding = verdict.finding
+    if finding is not None and (span.finding is None or finding.excess > span.finding.excess):
+        span.worst, span.finding = window, finding
+        span.metric, span.worst_value = finding.name, finding.value
 
 
-def _current(episode: Episode, window: Result, verdict: Verdict) -> float | None:
-    """What the alert's own number is in this window, also where another one is the worst of the window."""
-    found = verdict.finding
-    if found is None or found.name == episode.metric or episode.finding is None:
-        return None if found is None else found.value
-    return episode.value_in(window)
+def _current_value(span: ViolationSpan, window: WindowResult, verdict: Verdict) -> float | None:
+    """Return the value of the span's metric in a window, also where another metric is the window's worst."""
+    finding = verdict.finding
+    if finding is None or finding.name == span.metric or span.finding is None:
+        return None if finding is None else finding.value
+    return span.value_in(window)
 
 
-def value_in(window: Result, metric: str) -> float | None:
-    """What a metric or an entry is in a window; None where it has none."""
+def value_in(window: WindowResult, metric: str) -> float | None:
+    """Return the value of a metric or an entry in a window; None where the window has none."""
     return {**window.entries, **window.metrics}.get(metric)
 
 
-def _has_value(policy: Policy, window: Result) -> bool:
+def _has_value(policy: Policy, window: WindowResult) -> bool:
     return window.state == ResultState.OK and window.n >= policy.min_n
 
 
 def verdict_on(
-    policy: Policy, window: Result, before: Sequence[Result], reference: Mapping[str, float] | None = None
+    policy: Policy, window: WindowResult, before: Sequence[WindowResult], reference: Mapping[str, float] | None = None
 ) -> Verdict:
-    """What a window is to a rule. `before`: the windows before it that have a value, the newest last."""
-    if window.state in WITHOUT_VALUE:
-        chosen = getattr(policy, WITHOUT_VALUE[window.state])
-        return Verdict({"keep": None, "alert": True, "ok": False}[chosen], reason=window.state)
+    """Judge a window. `before`: the windows before it that have a value, the newest last."""
+    if window.state in (ResultState.NO_DATA, ResultState.ERROR):
+        chosen = policy.no_data if window.state == ResultState.NO_DATA else policy.on_error
+        return Verdict(_OUTCOMES[MissingValuePolicy(chosen)], reason=window.state)
     if window.state != ResultState.OK:
-        return Verdict(None, reason=window.state)
+        return Verdict(Outcome.NO_VERDICT, reason=window.state)
     if window.n < policy.min_n:
-        return Verdict(None, reason=f"INSUFFICIENT: {window.n} of {policy.min_n} rows.")
+        return Verdict(Outcome.NO_VERDICT, reason=f"INSUFFICIENT: {window.n} of {policy.min_n} rows.")
     return judge(policy.condition, window, before, reference)
 
 
-def fold(results: Iterable[Result], policy: Policy) -> list[Episode]:
-    """The episodes of a rule, from results in order of their windows; the last may be open, or pending."""
-    machine = Machine(policy)
+def find_spans(results: Iterable[WindowResult], policy: Policy) -> list[ViolationSpan]:
+    """Return a rule's spans of violated windows; the last span may be open, or pending.
+
+    `results`: one per window, in the order of the windows.
+    """
+    machine = StateMachine(policy)
     for result in results:
-        machine.step(result)
-    return machine.episodes
+        machine.advance(result)
+    return machine.spans

@@ -1,60 +1,74 @@
-"""What the active rules say of one result, for who asks about one window: by itself, without an alert."""
+"""Judge one result by the active rules of its monitor, without changing alerts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dcmon.alerting import replay, rule_failures
-from dcmon.alerting.rule_conditions import Condition, Verdict
+from dcmon.alerting.rule_conditions import Condition, Outcome, Verdict
 from dcmon.alerting.state_machine import Policy
 from dcmon.db.tables.org import AlertRule, Result
 
 
+class RuleVerdict(NamedTuple):
+    """A rule's policy and its verdict on a result."""
+
+    policy: Policy
+    verdict: Verdict
+
+
 @dataclass(frozen=True)
-class Ruling:
-    """What each active rule of its monitor says of a result."""
+class RuleVerdicts:
+    """The verdict of each active rule on a result."""
 
     result: Result
-    verdicts: Sequence[tuple[Policy, Verdict]]
+    verdicts: Sequence[RuleVerdict]
 
     @property
     def violations(self) -> list[str]:
-        """The rules that it breaks, each as severity and metric."""
-        return [_said(policy, verdict, self.result) for policy, verdict in self.verdicts if verdict.is_bad]
+        """The violated rules, each as "severity: metric"."""
+        return [_violation(each, self.result) for each in self.verdicts if each.verdict.is_violated]
 
     @property
-    def why_none(self) -> str | None:
-        """Why a rule has no verdict on it; None when each has one."""
-        whys = [verdict.reason or self.result.state for _, verdict in self.verdicts if verdict.is_bad is None]
-        return whys[0] if whys else None
+    def no_verdict_reason(self) -> str | None:
+        """Why the first rule without a verdict has none; None when each rule has one."""
+        reasons = (
+            verdict.reason or self.result.state for _, verdict in self.verdicts if verdict.outcome == Outcome.NO_VERDICT
+        )
+        return next(reasons, None)
 
 
-def on(session: Session, result: Result) -> Ruling:
-    """What the rules say of a result."""
-    found = select(AlertRule).where(AlertRule.monitor_id == result.monitor_id, AlertRule.is_active)
-    failed = result.how.get(rule_failures.KEY, {})
-    by = session.scalars(found.order_by(AlertRule.id)).all()
-    return Ruling(result, [_failed(rule, why) if (why := failed.get(str(rule.id))) else _by(session, rule, result)
-                           for rule in by])  # fmt: skip
+def for_result(session: Session, result: Result) -> RuleVerdicts:
+    """Judge a result by the active rules of its monitor."""
+    statement = select(AlertRule).where(AlertRule.monitor_id == result.monitor_id, AlertRule.is_active)
+    failures = result.how.get(rule_failures.KEY, {})
+    return RuleVerdicts(
+        result,
+        [
+            _failed(rule, reason) if (reason := failures.get(str(rule.id))) else _judge(session, rule, result)
+            for rule in session.scalars(statement.order_by(AlertRule.id)).all()
+        ],
+    )
 
 
-def _failed(rule: AlertRule, why: str) -> tuple[Policy, Verdict]:
-    """A rule that could not judge it: nothing else of the rule need be fit to be read."""
-    nothing = Policy(Condition(rule.operator, rule.threshold), rule.severity)
-    return nothing, Verdict(None, reason=f"Rule {rule.id} could not judge it: {why}")
+def _failed(rule: AlertRule, reason: str) -> RuleVerdict:
+    """The verdict of a rule that could not judge the result; its stored condition may be unreadable."""
+    policy = Policy(Condition(rule.operator, rule.threshold), rule.severity)
+    return RuleVerdict(policy, Verdict(Outcome.NO_VERDICT, reason=f"Rule {rule.id} could not judge it: {reason}"))
 
 
-def _by(session: Session, rule: AlertRule, result: Result) -> tuple[Policy, Verdict]:
-    machine = replay.machine_of(session, rule, result.version_id)
-    most = 4 * machine.policy.condition.lookback + 1
-    for each in replay.before(session, rule, result.version_id, result.window_end, most):
-        machine.see(each)
-    return machine.policy, machine.see(result)
+def _judge(session: Session, rule: AlertRule, result: Result) -> RuleVerdict:
+    machine = replay.new_machine(session, rule, result.version_id)
+    limit = 4 * machine.policy.condition.lookback + 1
+    for earlier in replay.results_before(session, rule, result.version_id, result.window_end, limit):
+        machine.observe(earlier)
+    return RuleVerdict(machine.policy, machine.observe(result))
 
 
-def _said(policy: Policy, verdict: Verdict, result: Result) -> str:
-    finding = verdict.finding
-    severity = policy.warn_severity if finding is not None and finding.is_warning else policy.severity
-    return f"{severity}: {result.state if finding is None else finding.name}"
+def _violation(judged: RuleVerdict, result: Result) -> str:
+    policy, verdict = judged
+    severity = policy.warn_severity if verdict.outcome == Outcome.WARNING else policy.severity
+    return f"{severity}: {result.state if verdict.finding is None else verdict.finding.name}"

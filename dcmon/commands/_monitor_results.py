@@ -193,9 +193,9 @@ def _judged(session: "Session", result: "Result", names: dict[int, str], metrics
     """A result with what the active rules say of it; `no_verdict`: why one of them says nothing."""
     from dcmon.alerting import verdicts
 
-    made, ruling = row(result, names, next(iter(metrics), None)), verdicts.on(session, result)
-    reason = made["reason"] or ruling.why_none
-    return {**made, "violates": ruling.violations, "no_verdict": ruling.why_none, "reason": reason}
+    made, ruling = row(result, names, next(iter(metrics), None)), verdicts.for_result(session, result)
+    reason = made["reason"] or ruling.no_verdict_reason
+    return {**made, "violates": ruling.violations, "no_verdict": ruling.no_verdict_reason, "reason": reason}
 
 
 def row(result: "Result", names: dict[int, str], metric: str | None) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def list_(
         if bad := set(given or ()) - set(known):
             raise typer.BadParameter(f"{bad.pop()!r} is none of {', '.join(known)}.", param_hint=option)
     with ctx.obj.org() as session:
-        found = alert_views.alerts(session, models.find(session, model).id if model else None, pending=True)
+        found = alert_views.list_alerts(session, models.find(session, model).id if model else None, pending=True)
         if severity:
             found = [view for view in found if view.alert.severity in severity]
         now = datetime.now(UTC)
@@ -98,12 +98,12 @@ def show(ctx: typer.Context, alert_id: Id) -> None:
     """Show what is wrong, since when, how bad, what drives it, who did what. Example: dcmon alert show 1"""
     from rich.text import Text
 
-    from dcmon.alerting import alert_payload, alerts
+    from dcmon.alerting import alert_payload
     from dcmon.notifications import notifications
 
     org, output = ctx.obj.organization(), ctx.obj.output
     with ctx.obj.org(org) as session:
-        view = alert_views.alert(session, alert_id)
+        view = alert_views.get_alert(session, alert_id)
         kind = "resolved" if view.alert.state == AlertState.RESOLVED else None
         about = alert_payload.describe(session, org, view.alert, ctx.obj.settings.url, kind)
         held = _held(session, view)
@@ -111,7 +111,7 @@ def show(ctx: typer.Context, alert_id: Id) -> None:
             {"at": each.created_at, "what": each.kind, "to": receiver.name, "state": notifications.state(each)}
             for each, receiver in notifications.of_alert(session, alert_id)
         ]
-        lines = [_line(each) for each in alerts.history(session, alert_id)]
+        lines = [_line(each) for each in alert_views.list_changes(session, alert_id)]
     following = _next(view, org.name)
     if output.is_json:
         output.value(_for_programs(view, about, held, lines, told) | {"next": following})
@@ -174,7 +174,7 @@ def _for_people(view: "AlertView", about: dict[str, Any], held: str | None) -> d
         "compared_with": message_text.compared(about),
         "n": alert.n,
         "other_versions": message_text.others(about),
-        "moved_most": [alert_payload.moved(each) for each in about["moved"]],
+        "moved_most": [alert_payload.change_text(each) for each in about["moved"]],
         "why": about["reason"],
         "acknowledged": about["acknowledged_by"] and f"by {about['acknowledged_by']}, {_remark(about)}",
         "held_back": held,
@@ -236,11 +236,9 @@ def _line(change: Any) -> dict[str, Any]:
 @app.command()
 def history(ctx: typer.Context, alert_id: Id) -> None:
     """List what became of an alert, when, and by whom. Example: dcmon alert history 1"""
-    from dcmon.alerting import alerts
-
     with ctx.obj.org() as session:
-        alert_views.alert(session, alert_id)
-        lines = [_line(each) for each in alerts.history(session, alert_id)]
+        alert_views.get_alert(session, alert_id)
+        lines = [_line(each) for each in alert_views.list_changes(session, alert_id)]
     ctx.obj.output.table(lines, HISTORY, empty="Nothing was written down about it: it is of an older dcmon.")
 
 
@@ -252,13 +250,14 @@ def ack(
     undo: Annotated[bool, typer.Option("--undo", help="Nobody works on it any more.")] = False,
 ) -> None:
     """Say that you work on an alert. Example: dcmon alert ack 1 --note "looking at the upstream table\""""
-    from dcmon.alerting import alerts
+    from dcmon.alerting import operator_actions
+    from dcmon.alerting.change_context import ChangeContext
 
     org, who = ctx.obj.organization(), operator()
     with ctx.obj.org(org) as session:
-        view = alert_views.alert(session, alert_id)
-        url = ctx.obj.settings.url
-        changed = alerts.acknowledge(session, org, view.alert, url, by=who, note=note, is_undone=undo)
+        view = alert_views.get_alert(session, alert_id)
+        act = operator_actions.unacknowledge if undo else operator_actions.acknowledge
+        changed = act(session, view.alert, ChangeContext(org, ctx.obj.settings.url, by=who, note=note))
         row = {**_moved(view), "acknowledged_by": view.alert.acknowledged_by, "changed": changed}
     _done(ctx, row)
 
@@ -266,12 +265,14 @@ def ack(
 @app.command()
 def resolve(ctx: typer.Context, alert_id: Id, note: Note = None) -> None:
     """Declare an alert over; the next bad window opens another. Example: dcmon alert resolve 1"""
-    from dcmon.alerting import alerts
+    from dcmon.alerting import operator_actions
+    from dcmon.alerting.change_context import ChangeContext
 
     org, who = ctx.obj.organization(), operator()
     with ctx.obj.org(org) as session:
-        view = alert_views.alert(session, alert_id)
-        was_firing = alerts.resolve(session, org, view.alert, ctx.obj.settings.url, by=who, note=note)
+        view = alert_views.get_alert(session, alert_id)
+        context = ChangeContext(org, ctx.obj.settings.url, by=who, note=note)
+        was_firing = operator_actions.resolve(session, view.alert, context)
         row = {**_moved(view), "was_firing": was_firing}
     _done(ctx, row)
 
@@ -279,12 +280,14 @@ def resolve(ctx: typer.Context, alert_id: Id, note: Note = None) -> None:
 @app.command()
 def reopen(ctx: typer.Context, alert_id: Id, note: Note = None) -> None:
     """Take back that an alert was declared over. Example: dcmon alert reopen 1"""
-    from dcmon.alerting import alerts
+    from dcmon.alerting import operator_actions
+    from dcmon.alerting.change_context import ChangeContext
 
     org, who = ctx.obj.organization(), operator()
     with ctx.obj.org(org) as session:
-        view = alert_views.alert(session, alert_id)
-        changed = alerts.reopen(session, org, view.alert, ctx.obj.settings.url, by=who, note=note)
+        view = alert_views.get_alert(session, alert_id)
+        context = ChangeContext(org, ctx.obj.settings.url, by=who, note=note)
+        changed = operator_actions.reopen(session, view.alert, context)
         row = {**_moved(view), "changed": changed}
     _done(ctx, row)
 

@@ -120,7 +120,7 @@ def show(ctx: typer.Context, name: str) -> None:
     with ctx.obj.org(org) as session:
         model = models.find(session, name)
         shown = [_version_row(session, model, version) for version in versions.entries(session, model)]
-        firing = [view for view in alert_views.alerts(session, model.id) if view.alert.state == AlertState.FIRING]
+        firing = [view for view in alert_views.list_alerts(session, model.id) if view.alert.state == AlertState.FIRING]
         about = {
             "name": model.name,
             "id": model.id,

@@ -11,7 +11,7 @@ from dcmon.commands import confirm, group, operator, outcome
 
 if TYPE_CHECKING:
     from dcmon.alerting.backtest import Backtest
-    from dcmon.alerting.rule_tests import Outcome
+    from dcmon.alerting.rule_tests import RuleTestResult
     from dcmon.alerting.rules import Change
 
 app = group(__doc__)
@@ -50,7 +50,8 @@ def add(
 
     Example: dcmon rule add "credit/Prediction Drift" "> 0.3 warn 0.2" --severity critical --for 2 --keep-firing 1
     """
-    from dcmon.alerting import alerts, condition_parser, rules
+    from dcmon.alerting import condition_parser, judging, rules
+    from dcmon.alerting.change_context import ChangeContext
     from dcmon.alerting.rules import Change
     from dcmon.monitoring import monitors
 
@@ -64,7 +65,8 @@ def add(
         found = monitors.find(session, monitor)
         rule = rules.create(session, found.id, wanted, severity or "medium", more=more)
         settings = ctx.obj.settings
-        told = alerts.rejudge(session, org, rule, settings.url, by=operator(), recent=settings.alerts.recent)
+        context = ChangeContext(org, settings.url, settings.alerts.recent, by=operator())
+        told = judging.rejudge_rule(session, rule, context)
         row = _row(session, rule.id)
         remark = _remark(session, rule.id)
     _ring(ctx, told)
@@ -91,7 +93,7 @@ def list_(ctx: typer.Context, model: Annotated[str | None, typer.Option(help="On
     from dcmon.storage import models
 
     with ctx.obj.org() as session:
-        views = alert_views.rules_of(session, models.find(session, model).id if model else None)
+        views = alert_views.list_rules(session, models.find(session, model).id if model else None)
         why = rule_failures.failing(session)
         rows = [{**alert_views.rule_row(view), "failing": why.get(view.rule.id)} for view in views]
     columns = ["id", "monitor", "condition", "severity", "for", "open", "active"]
@@ -112,7 +114,9 @@ def show(ctx: typer.Context, name: Name) -> None:
         rule = rules.find(session, name)
         row = _row(session, rule.id)
         found = [
-            alert_views.alert_row(view) for view in alert_views.alerts(session, pending=True) if view.rule.id == rule.id
+            alert_views.alert_row(view)
+            for view in alert_views.list_alerts(session, pending=True)
+            if view.rule.id == rule.id
         ]
     if ctx.obj.output.is_json:
         ctx.obj.output.value({**row, "alerts": found})
@@ -148,7 +152,8 @@ def set_(
     """
     from dataclasses import replace
 
-    from dcmon.alerting import alerts, condition_parser, rules
+    from dcmon.alerting import condition_parser, judging, rules
+    from dcmon.alerting.change_context import ChangeContext
     from dcmon.alerting.rules import Change
 
     wanted = Change(
@@ -168,10 +173,10 @@ def set_(
             wanted = replace(wanted, condition=main)
         if rules.change(session, rule, wanted):
             settings = ctx.obj.settings
-            told = alerts.rejudge(
-                session, org, rule, settings.url,
-                by=operator(), note="the rule was changed", recent=settings.alerts.recent,
-            )  # fmt: skip
+            context = ChangeContext(
+                org, settings.url, settings.alerts.recent, by=operator(), note="the rule was changed"
+            )
+            told = judging.rejudge_rule(session, rule, context)
         row = _row(session, rule.id)
     _ring(ctx, told)
     ctx.obj.output.value(row)
@@ -211,7 +216,7 @@ def test(
     from dcmon import errors
     from dcmon.alerting import rule_tests
 
-    outcomes: list[tuple[Path, Outcome]] = []
+    outcomes: list[tuple[Path, RuleTestResult]] = []
     for file in files:
         try:
             content = file.read_bytes()
@@ -261,7 +266,7 @@ def backtest(
     with ctx.obj.org() as session:
         monitor_id, policy = _tried(session, name, wanted)
         found = backtest.run(session, monitor_id, policy, results.recent_series(session, monitor_id, reach))
-        about = {"rule": condition_parser.written(policy.condition), **found.summary()}
+        about = {"rule": condition_parser.to_text(policy.condition), **found.summary()}
         spans = _spans(found)
     if ctx.obj.output.is_json:
         ctx.obj.output.value({**about, "spans": spans})
@@ -282,8 +287,8 @@ def _tried(session: Any, name: str, wanted: "Change") -> tuple[int, Any]:
     except (errors.RuleNotFound, errors.InvalidInput):
         if wanted.condition is None:
             raise
-        return monitors.find(session, name).id, rules.tried(None, wanted)
-    return rule.monitor_id, rules.tried(rule, wanted)
+        return monitors.find(session, name).id, rules.preview(None, wanted)
+    return rule.monitor_id, rules.preview(rule, wanted)
 
 
 def _spans(found: "Backtest") -> list[dict[str, Any]]:
@@ -291,29 +296,29 @@ def _spans(found: "Backtest") -> list[dict[str, Any]]:
 
     return [
         {
-            "version": span.version,
-            "severity": span.episode.severity,
-            "since": span.episode.first.window_start,
-            "until": None if span.episode.is_open else span.episode.last.window_end,
-            "windows": span.episode.windows,
-            "days": round(span.lasted / timedelta(days=1), 2),
-            "metric": span.episode.metric,
-            "worst": span.episode.worst_value,
+            "version": alert.version,
+            "severity": alert.span.severity,
+            "since": alert.span.first.window_start,
+            "until": None if alert.span.is_open else alert.span.last.window_end,
+            "windows": alert.span.windows,
+            "days": round(alert.duration / timedelta(days=1), 2),
+            "metric": alert.span.metric,
+            "worst": alert.span.worst_value,
         }
-        for span in found.spans
+        for alert in found.alerts
     ]
 
 
 def _row(session: Any, rule_id: int) -> dict[str, Any]:
 
-    return alert_views.rule_row(next(view for view in alert_views.rules_of(session) if view.rule.id == rule_id))
+    return alert_views.rule_row(next(view for view in alert_views.list_rules(session) if view.rule.id == rule_id))
 
 
 def _remark(session: Any, rule_id: int) -> str | None:
     """What the rule names and no stored result of its monitor has."""
 
-    view = next(view for view in alert_views.rules_of(session) if view.rule.id == rule_id)
-    return alert_views.unknown_name(session, view.rule)
+    view = next(view for view in alert_views.list_rules(session) if view.rule.id == rule_id)
+    return alert_views.unknown_name_remark(session, view.rule)
 
 
 def _ring(ctx: typer.Context, told: int) -> None:
@@ -324,9 +329,9 @@ def _ring(ctx: typer.Context, told: int) -> None:
         ctx.obj.enqueue(ctx.obj.organization(), work_queue.Work.notify)
 
 
-def _tried_row(file: Path, outcome: "Outcome") -> dict[str, Any]:
+def _tried_row(file: Path, outcome: "RuleTestResult") -> dict[str, Any]:
     lines = [
-        {"window": line.number, "value": line.window, "expected": line.expected, "found": line.found, "why": line.why,
+        {"window": line.number, "value": line.window, "expected": line.expected, "found": line.actual, "why": line.why,
          "right": line.is_right}
         for line in outcome.lines
     ]  # fmt: skip
@@ -339,7 +344,7 @@ def _tried_row(file: Path, outcome: "Outcome") -> dict[str, Any]:
     }
 
 
-def _show_outcome(ctx: typer.Context, file: Path, outcome: "Outcome") -> None:
+def _show_outcome(ctx: typer.Context, file: Path, outcome: "RuleTestResult") -> None:
     """A line for a test that passed; a table of its windows for one that did not."""
     sign = "ok  " if outcome.is_passed else "FAIL"
     ctx.obj.output.say(f"{sign}  {file.name}: {outcome.name}")
@@ -347,7 +352,7 @@ def _show_outcome(ctx: typer.Context, file: Path, outcome: "Outcome") -> None:
         return
     rows: Sequence[dict[str, Any]] = [
         {"": "" if line.is_right else ">", "window": line.number, "value": line.window, "expected": line.expected,
-         "found": line.found, "why": line.why}
+         "found": line.actual, "why": line.why}
         for line in outcome.lines
     ]  # fmt: skip
     title = f"{outcome.name}: {outcome.rule}"

@@ -41,7 +41,7 @@ def show(stage: Stage, app: App, here: Place, path: Path, ran: bool) -> None:
     with app.org(here.org) as session:
         model = models.find(session, MODEL)
         views = monitor_views.list_views(session, model.id)
-        alerts = alert_views.alerts(session, model.id)
+        alerts = alert_views.list_alerts(session, model.id)
         page = data.model_report(session, here.org.name, model)
     html.write(path, page)
     snippet = path.with_name("snippet.py")

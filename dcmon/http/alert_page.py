@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
 from dcmon import errors, formatting
-from dcmon.alerting import alert_payload, alert_views, alerts
+from dcmon.alerting import alert_payload, alert_views
 from dcmon.http import auth
 from dcmon.http.auth import Access
 from dcmon.notifications import notifications
@@ -39,11 +39,11 @@ def alert(request: Request, alert_id: int, org: Annotated[str | None, Query(max_
 def _alert(asks: Access, alert_id: int) -> tuple[str, str]:
     """What a page about an alert says: its title, and the rest as HTML. Raises NotFound."""
     with asks.session() as session:
-        found = alert_views.alert(session, alert_id).alert
+        found = alert_views.get_alert(session, alert_id).alert
         body = notifications.message(
             session, asks.org, found, found.state, asks.app.settings.url, alert_payload.describe
         )
-        lines = alerts.history(session, alert_id)
+        lines = alert_views.list_changes(session, alert_id)
         history = [(_time(each.at), each.kind, each.by, each.note) for each in lines]
         told = [
             (_time(each.created_at), each.kind, receiver.name, notifications.state(each))

@@ -5,13 +5,18 @@ from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel
+from sqlalchemy.orm import Session
 
-from dcmon.alerting import alert_views, alerts, rules
+from dcmon.alerting import alert_views, operator_actions, rules
 from dcmon.alerting.alert_views import AlertView
+from dcmon.alerting.change_context import ChangeContext
+from dcmon.db.tables.org import Alert
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Access, Asks
 from dcmon.severity import Severity
 from dcmon.states import AlertState
+
+Action = Callable[[Session, Alert, ChangeContext], bool]
 
 router = APIRouter(tags=["alerts"])
 
@@ -27,7 +32,7 @@ def alerts_of(asks: Asks, rule_id: int, resolved: bool | None = None) -> list[di
     """The alerts of a rule in the order of their windows."""
     with asks.session() as session:
         rules.get(session, rule_id)
-        found = [view for view in alert_views.alerts(session) if view.rule.id == rule_id]
+        found = [view for view in alert_views.list_alerts(session) if view.rule.id == rule_id]
         return [
             describe_alert(view)
             for view in found
@@ -39,7 +44,9 @@ def alerts_of(asks: Asks, rule_id: int, resolved: bool | None = None) -> list[di
 def count_active(asks: Asks) -> dict[str, int]:
     """How many alerts fire, by severity."""
     with asks.session() as session:
-        firing = [view.alert.severity for view in alert_views.alerts(session) if view.alert.state == AlertState.FIRING]
+        firing = [
+            view.alert.severity for view in alert_views.list_alerts(session) if view.alert.state == AlertState.FIRING
+        ]
         return {severity: firing.count(severity) for severity in Severity if severity in firing}
 
 
@@ -47,8 +54,8 @@ def count_active(asks: Asks) -> dict[str, int]:
 def show_alert(asks: Asks, alert_id: int) -> dict[str, Any]:
     """An alert, with its history."""
     with asks.session() as session:
-        view = alert_views.alert(session, alert_id)
-        lines = alerts.history(session, alert_id)
+        view = alert_views.get_alert(session, alert_id)
+        lines = alert_views.list_changes(session, alert_id)
         return {
             **describe_alert(view),
             "history": [
@@ -60,29 +67,32 @@ def show_alert(asks: Asks, alert_id: int) -> dict[str, Any]:
 @router.post("/alerts/{alert_id}/acknowledge")
 def acknowledge(asks: Asks, alert_id: int, body: Remark | None = None) -> dict[str, Any]:
     """Say that somebody works on an alert."""
-    return _act(asks, alert_id, alerts.acknowledge, body)
+    return _act(asks, alert_id, operator_actions.acknowledge, body)
 
 
 @router.post("/alerts/{alert_id}/resolve")
 def resolve(asks: Asks, alert_id: int, body: Remark | None = None) -> dict[str, Any]:
     """Declare an alert over."""
-    return _act(asks, alert_id, alerts.resolve, body)
+    return _act(asks, alert_id, operator_actions.resolve, body)
 
 
 @router.post("/alerts/{alert_id}/reactivate")
 def reactivate(asks: Asks, alert_id: int, body: Remark | None = None) -> dict[str, Any]:
     """Take back that an alert was declared over."""
-    return _act(asks, alert_id, alerts.reopen, body)
+    return _act(asks, alert_id, operator_actions.reopen, body)
 
 
-def _act(asks: Access, alert_id: int, act: Callable[..., object], body: Remark | None) -> dict[str, Any]:
+def _act(
+    asks: Access, alert_id: int, act: Callable[[Session, Alert, ChangeContext], bool], body: Remark | None
+) -> dict[str, Any]:
     """What an operator does to an alert; the answer is what it is then."""
     with asks.session() as session:
-        alert, note = alert_views.alert(session, alert_id).alert, body.note if body else None
-        act(session, asks.org, alert, asks.app.settings.url, by=asks.email, note=note)
+        alert = alert_views.get_alert(session, alert_id).alert
+        note = body.note if body else None
+        act(session, alert, ChangeContext(asks.org, asks.app.settings.url, by=asks.email, note=note))
     asks.enqueue(Work.notify)
     with asks.session() as session:
-        return describe_alert(alert_views.alert(session, alert_id))
+        return describe_alert(alert_views.get_alert(session, alert_id))
 
 
 def describe_alert(view: AlertView) -> dict[str, Any]:

@@ -176,7 +176,7 @@ def describe(session: Session, monitor: Monitor, check: Check) -> dict[str, Any]
         "description": monitor.description,
         "data_filters": monitor.data_filters,
         "additional_kwargs": monitor.additional_kwargs,
-        "alert_rules": [rule_routes.describe(rule) for rule in rules.of_monitor(session, monitor.id)],
+        "alert_rules": [rule_routes.describe(rule) for rule in rules.for_monitor(session, monitor.id)],
         "frequency": monitor.frequency,
         "compared_with": monitor.compared_with,
         "rows": "all" if monitor.rows == 0 else monitor.rows,

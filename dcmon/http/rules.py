@@ -6,7 +6,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from dcmon import errors
-from dcmon.alerting import alerts, condition_parser, rules
+from dcmon.alerting import condition_parser, judging, rules
+from dcmon.alerting.change_context import ChangeContext
 from dcmon.alerting.rules import Change, Condition
 from dcmon.db.tables.org import AlertRule
 from dcmon.db.work_queue import Work
@@ -65,7 +66,8 @@ def create(asks: Asks, monitor_id: int, body: RuleBody) -> dict[str, int]:
             session, monitor_id, condition, body.alert_severity, is_active=body.is_active, more=body.change()
         )
         settings = asks.app.settings
-        alerts.rejudge(session, asks.org, rule, settings.url, by=asks.email, recent=settings.alerts.recent)
+        context = ChangeContext(asks.org, settings.url, settings.alerts.recent, by=asks.email)
+        judging.rejudge_rule(session, rule, context)
         made = rule.id
     asks.enqueue(Work.notify)
     return {"id": made}
@@ -76,7 +78,7 @@ def entries(asks: Asks, monitor_id: int) -> list[dict[str, Any]]:
     """The rules of a monitor."""
     with asks.session() as session:
         monitor = monitors.get(session, monitor_id)
-        return [describe(rule) for rule in rules.of_monitor(session, monitor.id)]
+        return [describe(rule) for rule in rules.for_monitor(session, monitor.id)]
 
 
 @router.get("/alert-rules/{rule_id}")
@@ -95,10 +97,10 @@ def change(asks: Asks, rule_id: int, body: RuleChange) -> None:
         rule = rules.get(session, rule_id)
         if rules.change(session, rule, wanted):
             settings = asks.app.settings
-            alerts.rejudge(
-                session, asks.org, rule, settings.url,
-                by=asks.email, note="the rule was changed", recent=settings.alerts.recent,
-            )  # fmt: skip
+            context = ChangeContext(
+                asks.org, settings.url, settings.alerts.recent, by=asks.email, note="the rule was changed"
+            )
+            judging.rejudge_rule(session, rule, context)
     asks.enqueue(Work.notify)
 
 

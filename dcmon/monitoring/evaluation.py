@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from dcmon.alerting import alerts, baselines, rule_failures
-from dcmon.alerting.notify_policy import RECENT, Voice, tell_the_rest
+from dcmon.alerting import baselines, judging, notify_policy, rule_failures
+from dcmon.alerting.change_context import RECENT, ChangeContext
 from dcmon.checks.catalogue import library_version
 from dcmon.checks.dataset_schema import Value
 from dcmon.checks.workload import Answer
@@ -40,15 +40,16 @@ def store(
     """Store what was found, judge the rules, move alerts, write notifications: in the session's transaction.
 
     Also notify about alerts that an earlier `monitor run` without --notify left unannounced.
-    `recent`: see alerting.notify_policy.Voice; `only`: of this monitor, not of all on the version.
+    `recent`: see alerting.notify_policy.ChangeContext; `only`: of this monitor, not of all on the version.
     """
     changed = _put_baselines(session, plan, answers)
     found = _put_results(session, plan, answers)
-    notified = sum(alerts.judge(session, org, result, public_url, recent=recent) for result in found)
-    for rule in (rule for monitor_id in changed for rule in baselines.wanted_by(session, monitor_id)):
-        with rule_failures.apart(session, rule):
-            notified += alerts.rejudge(session, org, rule, public_url, recent=recent)
-    notified += tell_the_rest(session, Voice(org, public_url, recent), plan.version.id, only=only)
+    context = ChangeContext(org, public_url, recent)
+    notified = sum(judging.judge_result(session, org, result, public_url, recent=recent) for result in found)
+    for rule in (rule for monitor_id in changed for rule in baselines.dependent_rules(session, monitor_id)):
+        with rule_failures.isolated(session, rule):
+            notified += judging.rejudge_rule(session, rule, context)
+    notified += notify_policy.notify_pending(session, context, plan.version.id, only=only)
     return {"results": len(found), "notifications": notified}
 
 
@@ -59,7 +60,7 @@ def _put_baselines(session: Session, plan: Plan, answers: Sequence[Answer]) -> l
         answer.monitor_id
         for answer in answers
         if answer.is_baseline
-        and baselines.put(session, monitors[answer.monitor_id], plan.version, answer.value, answer.n)
+        and baselines.store(session, monitors[answer.monitor_id], plan.version, answer.value, answer.n)
     ]
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, select, text
 from sqlalchemy.orm import Session
 
 from dcmon import durations, errors, windows
-from dcmon.alerting import alerts, rules
+from dcmon.alerting import judging, rules
 from dcmon.db import Organization
 from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor, Version
 from dcmon.ingestion import reference_loading
@@ -84,8 +84,8 @@ def _require_valid(timing: ModelTiming) -> None:
 
 
 def _end_alerts(session: Session, org: Organization, monitor: Monitor, public_url: str | None, note: str) -> None:
-    for rule in rules.of_monitor(session, monitor.id):
-        alerts.renew(session, org, rule, public_url, note)
+    for rule in rules.for_monitor(session, monitor.id):
+        judging.restart_rule(session, org, rule, public_url, note)
 
 
 def load_reference(

@@ -36,7 +36,7 @@ class MonitorView:
     def metrics(self) -> list[str]:
         """The metrics to show: those that rules name; all where none does, or one is about any of them."""
         known = list(dict.fromkeys(name for result in self.results for name in result.metrics))
-        named = {rules.condition_of(rule).subject.name for rule in self.rules if rule.is_active}
+        named = {rules.condition_of(rule).target.name for rule in self.rules if rule.is_active}
         lower = {name.lower() for name in named if name is not None}
         watched = [name for name in known if name.lower() in lower]
         return [*watched, *(name for name in known if name not in watched)] if None in named else watched or known
@@ -69,7 +69,7 @@ def list_views(session: Session, model_id: int | None = None, last: int | None =
 def get_view(session: Session, monitor_id: int, last: int | None = None) -> MonitorView:
     """One monitor with its results."""
     row = session.execute(_monitors().where(Monitor.id == monitor_id)).one()
-    return MonitorView(*row, rules.of_monitor(session, monitor_id), _results(session, monitor_id, last))
+    return MonitorView(*row, rules.for_monitor(session, monitor_id), _results(session, monitor_id, last))
 
 
 def _monitors() -> Select[Monitor, Check, Model]:

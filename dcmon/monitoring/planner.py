@@ -213,4 +213,4 @@ def _same_inputs(session: Session, before: Any, monitor: Monitor, check: Check, 
         return bool(before.monitor_revision == monitor.revision)
     if check.needs_reference:
         return monitor.compared_with != ComparedWith.REFERENCE
-    return not baselines.wanted_by(session, monitor.id)
+    return not baselines.dependent_rules(session, monitor.id)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
 
-from dcmon.alerting import alerts, rules
+from dcmon.alerting import judging, rules
 from dcmon.app import App
 from dcmon.checks.dataset_schema import Value
 from dcmon.db.tables.org import Alert, Monitor, Result
@@ -79,4 +79,4 @@ def put(app: App, target: Target, number: int, value: float, revision: int = 1) 
         result = results.store(*place, found, there, 100, 1, timedelta(), last=last)
         session.flush()
         assert result is not None
-        alerts.judge(session, target.org, result, "https://dcmon.example")
+        judging.judge_result(session, target.org, result, "https://dcmon.example")

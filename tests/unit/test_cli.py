@@ -75,7 +75,7 @@ def test_conditions_are_written_in_signs() -> None:
     assert rules.parse("> 0.2") == rules.Condition("greater_than", 0.2)
     assert rules.parse("<=-1e3") == rules.Condition("less_than_equals", -1000.0)
     for bad in ("0.2", "=> 1", "> a", "> 1 2", ""):
-        with pytest.raises(InvalidInput, match="no condition"):
+        with pytest.raises(InvalidInput, match="not a condition"):
             rules.parse(bad)
 
 

@@ -21,7 +21,7 @@ def model_report(session: Session, organization: str, model: Model) -> Report:
     """Everything that a model's monitors found, with their alerts."""
     found = versions.entries(session, model)
     names = {version.id: version.name for version in found}
-    alerts = alert_views.alerts(session, model.id)
+    alerts = alert_views.list_alerts(session, model.id)
     series = [_series(view, alerts, names) for view in monitor_views.list_views(session, model.id)]
     now = datetime.now(UTC)
     return Report(
@@ -65,11 +65,11 @@ def _is_apart(view: MonitorView) -> bool:
 def _thresholds(rule: AlertRule) -> list[Threshold]:
     """The lines of a rule on the axis of values: none for one on changes or entries, two for a range, one to warn."""
     found = rules.condition_of(rule)
-    if found.measure != "value" or found.subject.of == "entry":
+    if found.measure != "value" or found.target.source == "entry":
         return []
     warned = ((found.warn, rule.warn_severity), (found.warn_upper, rule.warn_severity))
     levels = ((found.threshold, rule.severity), (found.upper, rule.severity), *warned)
-    about = found.subject.name
+    about = found.target.name
     return [
         Threshold(value, severity or "low", found.operator, metric=about)
         for value, severity in levels

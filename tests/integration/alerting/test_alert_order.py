@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import select
 
 from dcmon import db
-from dcmon.alerting import alerts, rules
+from dcmon.alerting import alert_views, judging, operator_actions, rules
+from dcmon.alerting.change_context import ChangeContext
 from dcmon.alerting.rule_conditions import Condition
-from dcmon.alerting.state_machine import Policy, fold
+from dcmon.alerting.state_machine import Policy, find_spans
 from dcmon.app import App
 from dcmon.checks.dataset_schema import Value
 from dcmon.db.tables.org import Alert, AlertRule, Monitor, Notification, Result
@@ -50,7 +51,7 @@ def put(target: Target, number: int, value: float | None, revision: int = 1) -> 
         found = results.store(session, monitor, target.version_id, window, said, there, 100, 1, timedelta(), last=last)
         assert found is not None
         session.flush()
-        alerts.judge(session, target.org, found, URL)
+        judging.judge_result(session, target.org, found, URL)
 
 
 def newest(target: Target) -> list[Result]:
@@ -72,9 +73,9 @@ def told(target: Target) -> list[tuple[int | None, str]]:
 
 
 def require_fold(target: Target) -> None:
-    episodes = fold(newest(target), Policy(Condition("greater_than", 0.2)))
+    spans = find_spans(newest(target), Policy(Condition("greater_than", 0.2)))
     wanted = [
-        (e.first.window_end, e.last.window_end, e.windows, e.worst_value, e.current_value, e.is_open) for e in episodes
+        (e.first.window_end, e.last.window_end, e.windows, e.worst_value, e.current_value, e.is_open) for e in spans
     ]
     assert [
         (a.first_window_end, a.last_window_end, a.windows, a.worst_value, a.current_value, a.state == "firing")
@@ -145,7 +146,7 @@ def test_a_revision_that_takes_back_the_middle_makes_two(ruled: Target) -> None:
 def test_windows_before_what_an_operator_settled_open_nothing(app: App, ruled: Target) -> None:
     put(ruled, 3, 0.5)
     with db.org_session(ruled.engine, ruled.org) as session:
-        assert alerts.resolve(session, ruled.org, session.scalars(select(Alert)).one(), URL)
+        assert operator_actions.resolve(session, session.scalars(select(Alert)).one(), ChangeContext(ruled.org, URL))
     for number in (0, 2, 3):
         put(ruled, number, 0.9, revision=2)
     assert [alert.resolved_by for alert in stored(ruled)] == ["operator"]
@@ -175,5 +176,5 @@ def test_a_confirmed_window_is_written_down_with_its_own_value(ruled: Target) ->
     put(ruled, 0, 0.6, revision=2)
     (alert,) = stored(ruled)
     with db.org_session(ruled.engine, ruled.org) as session:
-        last = alerts.history(session, alert.id)[-1]
+        last = alert_views.list_changes(session, alert.id)[-1]
         assert (last.kind, last.window_end, last.value) == ("confirmed", START + timedelta(days=1), 0.6)

@@ -12,9 +12,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dcmon import db, errors
-from dcmon.alerting import alerts, rule_failures, rules, verdicts
+from dcmon.alerting import alert_views, judging, operator_actions, rule_failures, rules, verdicts
+from dcmon.alerting.change_context import ChangeContext
 from dcmon.alerting.rules import Change
-from dcmon.alerting.state_machine import fold
+from dcmon.alerting.state_machine import find_spans
 from dcmon.checks.dataset_schema import Value
 from dcmon.db.tables.org import Alert, AlertChange, AlertRule, DueWindow, Monitor, Notification, Result
 from dcmon.monitoring import lifecycle, model_checks, monitors, results
@@ -59,7 +60,7 @@ def put(target: Target, number: int, value: float | str, revision: int = 1, n: i
         )  # fmt: skip
         assert found is not None
         session.flush()
-        alerts.judge(session, target.org, found, how.pop("url", URL), **how)
+        judging.judge_result(session, target.org, found, how.pop("url", URL), **how)
         return found
 
 
@@ -75,7 +76,7 @@ def require_fold(target: Target) -> list[tuple[Any, ...]]:
         wanted = [
             (e.first.window_end, e.fired and e.fired.window_end, e.last.window_end, e.windows, e.metric, e.worst_value,
              e.current_value, e.state, e.severity)
-            for e in fold(newest(session), rules.policy(rule))
+            for e in find_spans(newest(session), rules.policy(rule))
         ]  # fmt: skip
         found = session.scalars(
             select(Alert).where(Alert.resolved_by.is_distinct_from("revision")).order_by(Alert.first_window_end)
@@ -171,7 +172,7 @@ def test_who_judges_twice_changes_nothing(target: Target) -> None:
         found = put(target, number, value)
         before = (require_fold(target), told(target), history(target))
         with db.org_session(target.engine, target.org) as session:
-            alerts.judge(session, target.org, session.merge(found), URL)
+            judging.judge_result(session, target.org, session.merge(found), URL)
         assert (require_fold(target), told(target), history(target)) == before
 
 
@@ -232,9 +233,9 @@ def test_messages_tell_who_did_what_and_why(target: Target) -> None:
     put(target, 1, 0.9, n=70)
     with db.org_session(target.engine, target.org) as session:
         alert = session.scalars(select(Alert)).one()
-        alerts.acknowledge(session, target.org, alert, URL, by="ann", note="looking")
-        alerts.resolve(session, target.org, alert, URL, by="bob", note="expected: new pricing")
-        alerts.reopen(session, target.org, alert, URL, by="cem", note="it is not")
+        operator_actions.acknowledge(session, alert, ChangeContext(target.org, URL, by="ann", note="looking"))
+        operator_actions.resolve(session, alert, ChangeContext(target.org, URL, by="bob", note="expected: new pricing"))
+        operator_actions.reopen(session, alert, ChangeContext(target.org, URL, by="cem", note="it is not"))
     put(target, 2, 0.1)
     with db.org_session(target.engine, target.org) as session:
         bodies = list(session.scalars(select(Notification.body).order_by(Notification.position)))
@@ -370,7 +371,7 @@ def test_a_new_rule_judges_what_is_stored(target: Target) -> None:
         put(target, number, value)
     with db.org_session(target.engine, target.org) as session:
         rule = rules.create(session, session.get_one(AlertRule, first).monitor_id, rules.parse("> 0.2"))
-        alerts.rejudge(session, target.org, rule, URL)
+        judging.rejudge_rule(session, rule, ChangeContext(target.org, URL))
     assert [(alert.state, alert.windows) for alert in stored(target)] == [("resolved", 1), ("firing", 2)]
     assert told(target) == [(2, "firing")]
 
@@ -382,7 +383,7 @@ def test_a_new_rule_tells_of_windows_as_old_as_is_set(target: Target) -> None:
     for recent, expected in ((timedelta(days=2), []), (timedelta(days=60), [(2, "firing")])):
         with db.org_session(target.engine, target.org) as session:
             rule = rules.create(session, session.get_one(AlertRule, first).monitor_id, rules.parse("> 0.2"))
-            alerts.rejudge(session, target.org, rule, URL, recent=recent)
+            judging.rejudge_rule(session, rule, ChangeContext(target.org, URL, recent=recent))
         assert told(target) == expected
 
 
@@ -395,7 +396,7 @@ def test_a_rule_that_is_changed_judges_its_open_alerts_anew_and_leaves_the_other
         with db.org_session(target.engine, target.org) as session:
             rule = session.get_one(AlertRule, rule_id)
             assert rules.change(session, rule, Change(**wanted))
-            alerts.rejudge(session, target.org, rule, URL, by="ann", note="the rule was changed")
+            judging.rejudge_rule(session, rule, ChangeContext(target.org, URL, by="ann", note="the rule was changed"))
 
     change(condition=rules.parse("> 0.4"))
     assert [(a.state, a.resolved_by, a.windows) for a in stored(target)] == [
@@ -431,7 +432,7 @@ def test_a_monitor_that_is_changed_ends_what_is_open_and_takes_nothing_back(targ
         assert lifecycle.change_monitor(session, target.org, monitor, new, URL).revision == 2
         rule = session.scalars(select(AlertRule)).one()
         assert (rule.revision, rule.start_time) == (2, None)
-        last = alerts.history(session, 3)[-1]
+        last = alert_views.list_changes(session, 3)[-1]
         assert (last.kind, last.note) == ("resolved", "the monitor was changed")
     over = [(alert.state, alert.resolved_by) for alert in stored(target)]
     assert over == [("resolved", "recovery"), ("resolved", "recovery"), ("resolved", "rule")]
@@ -450,13 +451,13 @@ def test_an_operator_acknowledges_resolves_and_reopens_and_it_is_written_down(ta
     put(target, 0, 0.5)
     with db.org_session(target.engine, target.org) as session:
         alert = session.scalars(select(Alert)).one()
-        assert alerts.acknowledge(session, target.org, alert, URL, by="ann", note="on it")
-        assert not alerts.acknowledge(session, target.org, alert, URL, by="bob")
-        assert alerts.resolve(session, target.org, alert, URL, by="ann", note="a fluke")
-        assert alerts.reopen(session, target.org, alert, URL, by="bob")
+        assert operator_actions.acknowledge(session, alert, ChangeContext(target.org, URL, by="ann", note="on it"))
+        assert not operator_actions.acknowledge(session, alert, ChangeContext(target.org, URL, by="bob"))
+        assert operator_actions.resolve(session, alert, ChangeContext(target.org, URL, by="ann", note="a fluke"))
+        assert operator_actions.reopen(session, alert, ChangeContext(target.org, URL, by="bob"))
         assert (alert.state, alert.acknowledged_by) == ("firing", None)
-        assert not alerts.reopen(session, target.org, alert, URL, by="bob")
-        lines = [(line.kind, line.by, line.note) for line in alerts.history(session, alert.id)]
+        assert not operator_actions.reopen(session, alert, ChangeContext(target.org, URL, by="bob"))
+        lines = [(line.kind, line.by, line.note) for line in alert_views.list_changes(session, alert.id)]
     assert lines == [
         ("firing", None, None), ("acknowledged", "ann", "on it"), ("resolved", "ann", "a fluke"),
         ("reopened", "bob", None),
@@ -472,14 +473,19 @@ def test_an_alert_that_recovered_meanwhile_is_reopened_as_over_and_one_that_did_
     ruled(target, "> 0.2")
     put(target, 0, 0.5)
     with db.org_session(target.engine, target.org) as session:
-        alerts.resolve(session, target.org, session.scalars(select(Alert)).one(), URL, by="ann")
+        operator_actions.resolve(
+            session, session.scalars(select(Alert)).one(), ChangeContext(target.org, URL, by="ann")
+        )
     put(target, 1, 0.1)
     with db.org_session(target.engine, target.org) as session:
         alert = session.scalars(select(Alert)).one()
-        assert alerts.reopen(session, target.org, alert, URL, by="ann")
+        assert operator_actions.reopen(session, alert, ChangeContext(target.org, URL, by="ann"))
         assert (alert.state, alert.resolved_by) == ("resolved", "recovery")
-    with db.org_session(target.engine, target.org) as session, pytest.raises(Exception, match="by itself"):
-        alerts.reopen(session, target.org, session.scalars(select(Alert)).one(), URL, by="ann")
+    with (
+        db.org_session(target.engine, target.org) as session,
+        pytest.raises(Exception, match="not resolved by an operator"),
+    ):
+        operator_actions.reopen(session, session.scalars(select(Alert)).one(), ChangeContext(target.org, URL, by="ann"))
     require_fold(target)
 
 
@@ -489,7 +495,7 @@ def test_what_one_window_breaks_is_asked_without_an_alert(target: Target) -> Non
     for number, value, expected in ((1, 0.2, ["high: score"]), (2, 0.23, ["medium: score"]), (3, 0.23, [])):
         found = put(target, number, value)
         with db.org_session(target.engine, target.org) as session:
-            assert verdicts.on(session, found).violations == expected
+            assert verdicts.for_result(session, found).violations == expected
 
 
 def test_why_a_rule_has_no_verdict_on_a_window_is_said(target: Target) -> None:
@@ -497,9 +503,9 @@ def test_why_a_rule_has_no_verdict_on_a_window_is_said(target: Target) -> None:
     for number, few, expected in ((0, 100, "no window before"), (1, 100, None), (2, 10, "10 of 50 rows")):
         found = put(target, number, 0.1, n=few)
         with db.org_session(target.engine, target.org) as session:
-            why = verdicts.on(session, found).why_none
+            why = verdicts.for_result(session, found).no_verdict_reason
             assert (why is None) if expected is None else expected in (why or "")
-            assert verdicts.on(session, found).violations == []
+            assert verdicts.for_result(session, found).violations == []
 
 
 def test_workers_and_operators_beside_one_another_end_in_the_fold(target: Target) -> None:
@@ -512,7 +518,7 @@ def test_workers_and_operators_beside_one_another_end_in_the_fold(target: Target
         with db.org_session(target.engine, target.org) as session:
             for alert in session.scalars(select(Alert).where(Alert.state == "firing")):
                 with suppress(errors.Conflict, errors.NotFound):  # over, or one with another, by now
-                    alerts.acknowledge(session, target.org, alert, URL, by="ann")
+                    operator_actions.acknowledge(session, alert, ChangeContext(target.org, URL, by="ann"))
 
     with ThreadPoolExecutor(4) as pool:
         work = [pool.submit(put, target, number, values[number]) for number in order]
@@ -587,14 +593,14 @@ def test_a_rule_that_fails_costs_itself_only_and_is_named(target: Target) -> Non
     with db.org_session(target.engine, target.org) as session:
         assert list(rule_failures.failing(session)) == [broken]
         assert "as no dcmon writes it" in rule_failures.failing(session)[broken]
-        ruling = verdicts.on(session, session.scalars(select(Result)).one())
-        assert ruling.why_none is not None
-        assert f"Rule {broken} could not judge it" in ruling.why_none
+        ruling = verdicts.for_result(session, session.scalars(select(Result)).one())
+        assert ruling.no_verdict_reason is not None
+        assert f"Rule {broken} could not judge it" in ruling.no_verdict_reason
 
         rule = session.get_one(AlertRule, broken)
         rule.condition = None
         session.flush()
-        alerts.rejudge(session, target.org, rule, URL)
+        judging.rejudge_rule(session, rule, ChangeContext(target.org, URL))
         assert rule_failures.failing(session) == {}
 
 
@@ -602,7 +608,7 @@ def changed(target: Target, rule_id: int, **wanted: Any) -> None:
     with db.org_session(target.engine, target.org) as session:
         rule = session.get_one(AlertRule, rule_id)
         assert rules.change(session, rule, Change(**wanted))
-        alerts.rejudge(session, target.org, rule, URL, by="ann", note="the rule was changed")
+        judging.rejudge_rule(session, rule, ChangeContext(target.org, URL, by="ann", note="the rule was changed"))
 
 
 def spans(target: Target) -> list[tuple[int, str, str | None, int]]:
@@ -655,6 +661,8 @@ def test_what_an_operator_resolved_stays_so_when_the_rule_is_changed(target: Tar
     rule_id = ruled(target, "> 0.2")
     put(target, 0, 0.5)
     with db.org_session(target.engine, target.org) as session:
-        alerts.resolve(session, target.org, session.scalars(select(Alert)).one(), URL, by="ann")
+        operator_actions.resolve(
+            session, session.scalars(select(Alert)).one(), ChangeContext(target.org, URL, by="ann")
+        )
     changed(target, rule_id, condition=rules.parse("> 0.3"))
     assert [(state, by) for _, state, by, _ in spans(target)] == [("resolved", "operator")]

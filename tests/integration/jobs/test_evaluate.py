@@ -189,7 +189,7 @@ def test_an_alert_of_a_check_without_features_says_which_features_moved_then(app
     with running(evaluate.run, app):
         assert eventually(lambda: len(stored(app, watched)) == 4)
     with app.org(watched.org) as session:
-        moved = drivers.moved_features(session, watched.version_id, day(1).start, day(1).end)
+        moved = drivers.drifting_features(session, watched.version_id, day(1).start, day(1).end)
     assert list(moved) == ["age"]
     assert moved["age"] > 0.5
 

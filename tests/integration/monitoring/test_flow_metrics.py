@@ -376,7 +376,7 @@ def test_a_rule_that_does_not_say_which_number_it_is_about_is_refused_wherever_i
                     results.newest_span(session, monitor_id, HOUR),
                 )
         assert not rules.change(session, made, rules.Change(is_inhibited=False))
-        assert len(rules.of_monitor(session, monitor_id)) == 1
+        assert len(rules.for_monitor(session, monitor_id)) == 1
 
 
 POLICY = {"severity": "low", "for_windows": 1, "keep_firing": 0, "min_n": 0, "no_data": "keep", "on_error": "keep"}

@@ -5,7 +5,8 @@ from threading import Event, Thread
 
 import pytest
 
-from dcmon.alerting import alert_payload, alerts
+from dcmon.alerting import alert_payload, operator_actions
+from dcmon.alerting.change_context import ChangeContext
 from dcmon.app import App
 from dcmon.db.tables.org import Alert, Notification
 from dcmon.notifications import catch_up, notifications, receivers
@@ -72,7 +73,9 @@ def test_a_receiver_that_is_added_late_is_told_once_of_what_fires(box: Box) -> N
 def test_what_somebody_works_on_is_not_told_to_a_receiver_that_comes_late(box: Box) -> None:
     about = fire(box)
     with box.app.org(box.target.org) as session:
-        alerts.acknowledge(session, box.target.org, session.get_one(Alert, about), URL, by="ann")
+        operator_actions.acknowledge(
+            session, session.get_one(Alert, about), ChangeContext(box.target.org, URL, by="ann")
+        )
     assert add(box, "late") == 0
 
 

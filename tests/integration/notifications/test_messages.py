@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import func, update
 
-from dcmon.alerting import alert_payload, alert_views, alerts
+from dcmon.alerting import alert_payload, alert_views, operator_actions
+from dcmon.alerting.change_context import ChangeContext
 from dcmon.app import App
 from dcmon.db import work_queue
 from dcmon.db.tables.org import Notification
@@ -63,9 +64,9 @@ def test_an_alert_that_an_operator_resolved_stays_so_and_the_next_bad_window_ope
 ) -> None:
     put(app, watched, 0, 0.5)
     with app.org(watched.org) as session:
-        view = only(alert_views.alerts(session))
-        assert alerts.resolve(session, watched.org, view.alert, None)
-        assert not alerts.resolve(session, watched.org, view.alert, None)
+        view = only(alert_views.list_alerts(session))
+        assert operator_actions.resolve(session, view.alert, ChangeContext(watched.org, None))
+        assert not operator_actions.resolve(session, view.alert, ChangeContext(watched.org, None))
     put(app, watched, 1, 0.6)
     assert [(each.state, each.resolved_by, each.windows) for each in found_alerts(app, watched)] == [
         ("resolved", "operator", 1), ("firing", None, 1),

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dcmon import errors
-from dcmon.alerting.condition_parser import default_least, parse, written
-from dcmon.alerting.rule_conditions import CHANGES, FLOOR, SIGNS, Condition, Subject
+from dcmon.alerting.condition_parser import default_min_windows, parse, to_text
+from dcmon.alerting.rule_conditions import CHANGES, DEFAULT_FLOOR, SIGNS, Condition, Target
 
 
 @pytest.mark.parametrize(
@@ -14,30 +14,30 @@ from dcmon.alerting.rule_conditions import CHANGES, FLOOR, SIGNS, Condition, Sub
     [
         ("> 0.2", Condition("greater_than", 0.2)),
         ("< 80%", Condition("less_than", 0.8)),
-        ("Drift Score > 0.2", Condition("greater_than", 0.2, Subject("either", "one", "Drift Score"))),
-        ("Drift > 0.2 warn 0.1", Condition("greater_than", 0.2, Subject("either", "one", "Drift"), warn=0.1)),
-        ("f1_macro<0.7", Condition("less_than", 0.7, Subject("either", "one", "f1_macro"))),
-        ("0-1 Loss > 0.2", Condition("greater_than", 0.2, Subject("either", "one", "0-1 Loss"))),
-        ("Per Class 0 > 1", Condition("greater_than", 1, Subject("either", "one", "Per Class 0"))),
-        ('"1" > 0', Condition("greater_than", 0, Subject("either", "one", "1"))),
-        ("class 1 > 0", Condition("greater_than", 0, Subject("entry", "one", "1"))),
-        ("any feature > 0.3", Condition("greater_than", 0.3, Subject("entry", "any"))),
-        ("ALL features > 0.3", Condition("greater_than", 0.3, Subject("entry", "all"))),
-        ("all > 0.3", Condition("greater_than", 0.3, Subject("metric", "all"))),
-        ("feature age > 0.3", Condition("greater_than", 0.3, Subject("entry", "one", "age"))),
-        ('feature "change > x" > 0.3', Condition("greater_than", 0.3, Subject("entry", "one", "change > x"))),
-        ("Größe ü >= 1", Condition("greater_than_equals", 1, Subject("either", "one", "Größe ü"))),
+        ("Drift Score > 0.2", Condition("greater_than", 0.2, Target("either", "one", "Drift Score"))),
+        ("Drift > 0.2 warn 0.1", Condition("greater_than", 0.2, Target("either", "one", "Drift"), warn=0.1)),
+        ("f1_macro<0.7", Condition("less_than", 0.7, Target("either", "one", "f1_macro"))),
+        ("0-1 Loss > 0.2", Condition("greater_than", 0.2, Target("either", "one", "0-1 Loss"))),
+        ("Per Class 0 > 1", Condition("greater_than", 1, Target("either", "one", "Per Class 0"))),
+        ('"1" > 0', Condition("greater_than", 0, Target("either", "one", "1"))),
+        ("class 1 > 0", Condition("greater_than", 0, Target("entry", "one", "1"))),
+        ("any feature > 0.3", Condition("greater_than", 0.3, Target("entry", "any"))),
+        ("ALL features > 0.3", Condition("greater_than", 0.3, Target("entry", "all"))),
+        ("all > 0.3", Condition("greater_than", 0.3, Target("metric", "all"))),
+        ("feature age > 0.3", Condition("greater_than", 0.3, Target("entry", "one", "age"))),
+        ('feature "change > x" > 0.3', Condition("greater_than", 0.3, Target("entry", "one", "change > x"))),
+        ("Größe ü >= 1", Condition("greater_than_equals", 1, Target("either", "one", "Größe ü"))),
         ("outside 0.1..0.4", Condition("outside", 0.1, upper=0.4)),
         ("outside -1 to 1.", Condition("outside", -1, upper=1)),
-        ("rows inside 1..5", Condition("inside", 1, Subject("either", "one", "rows"), upper=5)),
+        ("rows inside 1..5", Condition("inside", 1, Target("either", "one", "rows"), upper=5)),
         ("change > 20%", Condition("greater_than", 20, measure="change", is_percent=True)),
-        ("rows drop > 5", Condition("greater_than", 5, Subject("either", "one", "rows"), measure="drop")),
+        ("rows drop > 5", Condition("greater_than", 5, Target("either", "one", "rows"), measure="drop")),
         ("rise > 5 against reference", Condition("greater_than", 5, measure="rise", against="reference")),
-        ("deviation > 3 over 14", Condition("greater_than", 3, measure="deviation", over=14, least=7)),
-        ("deviation > 3", Condition("greater_than", 3, measure="deviation", over=14, least=7)),
+        ("deviation > 3 over 14", Condition("greater_than", 3, measure="deviation", over=14, min_windows=7)),
+        ("deviation > 3", Condition("greater_than", 3, measure="deviation", over=14, min_windows=7)),
         (
             "deviation down >= 2 over 30 min 5 floor 0.1",
-            Condition("greater_than_equals", 2, measure="deviation down", over=30, least=5, floor=0.1),
+            Condition("greater_than_equals", 2, measure="deviation down", over=30, min_windows=5, floor=0.1),
         ),
         ("outside 0..10 warn 2..8", Condition("outside", 0, upper=10, warn=2, warn_upper=8)),
         ("< 0.7 warn < 0.8", Condition("less_than", 0.7, warn=0.8)),
@@ -45,7 +45,7 @@ from dcmon.alerting.rule_conditions import CHANGES, FLOOR, SIGNS, Condition, Sub
 )  # fmt: skip
 def test_a_condition_is_read_as_people_write_it(text: str, condition: Condition) -> None:
     assert parse(text) == condition
-    assert parse(written(condition)) == condition
+    assert parse(to_text(condition)) == condition
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_condition_is_read_as_people_write_it(text: str, condition: Condition)
     ],
 )  # fmt: skip
 def test_what_is_no_condition_is_refused_with_examples(text: str) -> None:
-    with pytest.raises(errors.InvalidInput, match="no condition"):
+    with pytest.raises(errors.InvalidInput, match="not a condition"):
         parse(text)
 
 
@@ -87,8 +87,8 @@ names = st.text(min_size=1, max_size=30) | st.sampled_from(
     ["Drift Score", "change", "any", "feature", "all features", "feature x", "1", "a > b", "metric", '"', "\\", "a..b"]
 )
 subjects = (
-    st.sampled_from([Subject(), Subject("metric", "all"), Subject("entry", "any"), Subject("entry", "all")])
-    | st.builds(Subject, st.sampled_from(["metric", "entry", "either"]), st.just("one"), names)
+    st.sampled_from([Target(), Target("metric", "all"), Target("entry", "any"), Target("entry", "all")])
+    | st.builds(Target, st.sampled_from(["metric", "entry", "either"]), st.just("one"), names)
 )  # fmt: skip
 
 
@@ -113,16 +113,18 @@ def conditions(draw: st.DrawFn) -> Condition:
         )  # fmt: skip
     if kind == "deviation":
         over = draw(st.integers(3, 1000))
-        least = draw(st.just(default_least(over)) | st.integers(2, over))
-        floor = draw(st.just(FLOOR) | st.floats(0, 100))
+        fewest = draw(st.just(default_min_windows(over)) | st.integers(2, over))
+        floor = draw(st.just(DEFAULT_FLOOR) | st.floats(0, 100))
         measure = draw(st.sampled_from(["deviation", "deviation up", "deviation down"]))
-        return Condition(sign, threshold, subject, measure=measure, over=over, least=least, floor=floor, warn=warn)
+        return Condition(
+            sign, threshold, subject, measure=measure, over=over, min_windows=fewest, floor=floor, warn=warn
+        )
     return Condition(sign, threshold, subject, warn=warn)
 
 
 @given(conditions())
 def test_a_condition_that_is_written_and_read_is_the_same(condition: Condition) -> None:
-    assert parse(written(condition)) == condition
+    assert parse(to_text(condition)) == condition
 
 
 @given(st.text(alphabet='><=!"% .0123456789abc\\-+warnoutsidefeature\n\t', max_size=40))
@@ -131,28 +133,28 @@ def test_any_text_is_a_condition_or_refused_with_a_sentence(text: str) -> None:
         found = parse(text)
     except errors.InvalidInput:
         return
-    assert parse(written(found)) == found
+    assert parse(to_text(found)) == found
 
 
 @pytest.mark.parametrize("text", ["outside 10%..20%", "outside 10..20%", "outside 10% to 20%", "outside 0.1..0.2"])
 def test_a_range_may_be_of_shares(text: str) -> None:
     found = parse(text)
     assert (found.threshold, found.upper) == (0.1, 0.2)
-    assert written(found) == "outside 0.1..0.2"
+    assert to_text(found) == "outside 0.1..0.2"
 
 
 def test_a_warning_range_may_be_of_shares_too() -> None:
-    assert written(parse("outside 10%..40% warn 20%..30%")) == "outside 0.1..0.4 warn 0.2..0.3"
+    assert to_text(parse("outside 10%..40% warn 20%..30%")) == "outside 0.1..0.4 warn 0.2..0.3"
 
 
 def test_a_range_of_a_share_to_a_number_is_none() -> None:
-    with pytest.raises(errors.InvalidInput, match="is no condition"):
+    with pytest.raises(errors.InvalidInput, match="is not a condition"):
         parse("outside 10%..20")
 
 
 @pytest.mark.parametrize("text", ["> 1e-400", "outside -1e-999..1", "drop > 1 warn 0.3e-330"])
 def test_a_number_that_would_become_0_is_refused(text: str) -> None:
-    with pytest.raises(errors.InvalidInput, match="too small to be told from 0"):
+    with pytest.raises(errors.InvalidInput, match="so small that it is rounded to 0"):
         parse(text)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dcmon.alerting.condition_parser import parse
-from dcmon.alerting.state_machine import Policy, fold
+from dcmon.alerting.state_machine import Policy, find_spans
 from tests.helpers.paths import DOCS
 
 MONITORS, DAYS, START = 100, 365, datetime(2026, 1, 1, tzinfo=UTC)
@@ -59,7 +59,7 @@ def scores() -> list[list[Found]]:
 def fired(series: list[list[Found]], condition: str, **more: Any) -> int:
     """How many alerts a rule gives on all monitors in the year."""
     policy = Policy(parse(condition), **more)
-    return sum(episode.fired is not None for one in series for episode in fold(one, policy))
+    return sum(span.fired is not None for one in series for span in find_spans(one, policy))
 
 
 DRIFT = [

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dcmon.alerting.condition_parser import parse
-from dcmon.alerting.rule_conditions import REACH, Verdict, judge
+from dcmon.alerting.rule_conditions import PREVIOUS_SEARCH_WINDOWS, Outcome, Verdict, judge
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,9 @@ def said(condition: str, window: Window, before: Sequence[Window] = ()) -> Verdi
     return judge(parse(condition), window, before)
 
 
-def is_bad(condition: str, value: float, *before: float) -> bool | None:
-    return said(condition, score(value), [score(each) for each in before]).is_bad
+def is_violated(condition: str, value: float, *before: float) -> bool | None:
+    outcome = said(condition, score(value), [score(each) for each in before]).outcome
+    return {Outcome.OK: False, Outcome.NO_VERDICT: None}.get(outcome, True)
 
 
 @pytest.mark.parametrize(
@@ -47,8 +48,8 @@ def is_bad(condition: str, value: float, *before: float) -> bool | None:
     ],
 )
 def test_a_value_is_compared(condition: str, bad: float, good: float) -> None:
-    assert is_bad(condition, bad) is True
-    assert is_bad(condition, good) is False
+    assert is_violated(condition, bad) is True
+    assert is_violated(condition, good) is False
 
 
 @pytest.mark.parametrize(
@@ -67,50 +68,53 @@ def test_a_value_is_compared(condition: str, bad: float, good: float) -> None:
     ],
 )
 def test_a_change_is_against_the_window_before(condition: str, before: float, bad: float, good: float) -> None:
-    assert is_bad(condition, bad, 1e9, before) is True
-    assert is_bad(condition, good, 1e9, before) is False
-    assert is_bad(condition, bad) is None
+    assert is_violated(condition, bad, 1e9, before) is True
+    assert is_violated(condition, good, 1e9, before) is False
+    assert is_violated(condition, bad) is None
 
 
 def test_a_change_may_be_against_the_reference() -> None:
     there, reference = Window({"f1": 0.6}), {"f1": 0.9}
-    assert judge(parse("f1 drop > 0.2 against reference"), there, [], reference).is_bad is True
-    assert judge(parse("f1 drop > 0.4 against reference"), there, [], reference).is_bad is False
+    assert judge(parse("f1 drop > 0.2 against reference"), there, [], reference).is_violated
+    assert judge(parse("f1 drop > 0.4 against reference"), there, [], reference).outcome == Outcome.OK
     verdict = judge(parse("drop > 0.2 against reference"), there, [there])
-    assert (verdict.is_bad, verdict.reason) == (None, "There is no value of the reference to compare with.")
+    assert (verdict.outcome, verdict.reason) == (
+        Outcome.NO_VERDICT,
+        "There is no value of the reference to compare with.",
+    )
 
 
 def test_a_deviation_is_in_standard_deviations_of_the_windows_before() -> None:
     before = [10.0, 12.0, 8.0, 10.0, 11.0, 9.0, 10.0]
-    assert is_bad("deviation > 3 over 7", 14, *before) is True
-    assert is_bad("deviation > 3 over 7", 6, *before) is True
-    assert is_bad("deviation up > 3 over 7", 6, *before) is False
-    assert is_bad("deviation down > 3 over 7", 6, *before) is True
-    assert is_bad("deviation > 3 over 7", 13, *before) is False
+    assert is_violated("deviation > 3 over 7", 14, *before) is True
+    assert is_violated("deviation > 3 over 7", 6, *before) is True
+    assert is_violated("deviation up > 3 over 7", 6, *before) is False
+    assert is_violated("deviation down > 3 over 7", 6, *before) is True
+    assert is_violated("deviation > 3 over 7", 13, *before) is False
 
 
 def test_a_deviation_needs_enough_windows_and_looks_only_so_far_back() -> None:
-    assert is_bad("deviation > 3 over 14", 14, *[10.0] * 6) is None
-    assert is_bad("deviation > 3 over 14", 14, *[10.0] * 7) is True
-    assert is_bad("deviation > 3 over 3", 10, *[1e6] * 50, 10, 10, 10) is False
+    assert is_violated("deviation > 3 over 14", 14, *[10.0] * 6) is None
+    assert is_violated("deviation > 3 over 14", 14, *[10.0] * 7) is True
+    assert is_violated("deviation > 3 over 3", 10, *[1e6] * 50, 10, 10, 10) is False
 
 
 def test_a_tiny_variance_makes_no_noise() -> None:
     flat = [0.1] * 14
-    assert is_bad("deviation > 3", 0.1004, *flat) is False
-    assert is_bad("deviation > 3 floor 0.00001", 0.1004, *flat) is False
-    assert is_bad("deviation > 3 floor 0.1", 0.2, *flat) is False
-    assert is_bad("deviation > 3", 0.2, *flat) is True
+    assert is_violated("deviation > 3", 0.1004, *flat) is False
+    assert is_violated("deviation > 3 floor 0.00001", 0.1004, *flat) is False
+    assert is_violated("deviation > 3 floor 0.1", 0.2, *flat) is False
+    assert is_violated("deviation > 3", 0.2, *flat) is True
 
 
 def test_any_all_and_one_of_the_entries() -> None:
     window = Window({"Drift": 0.2}, {"age": 0.5, "job": 0.1})
-    assert said("any feature > 0.3", window).is_bad is True
-    assert said("all features > 0.3", window).is_bad is False
-    assert said("all features > 0.05", window).is_bad is True
-    assert said("feature job > 0.3", window).is_bad is False
-    assert said("age > 0.3", window).is_bad is True
-    assert said("> 0.3", window).is_bad is False
+    assert said("any feature > 0.3", window).is_violated
+    assert said("all features > 0.3", window).outcome == Outcome.OK
+    assert said("all features > 0.05", window).is_violated
+    assert said("feature job > 0.3", window).outcome == Outcome.OK
+    assert said("age > 0.3", window).is_violated
+    assert said("> 0.3", window).outcome == Outcome.OK
     found = said("any feature > 0.05", window).finding
     assert found is not None
     assert (found.name, found.value) == ("age", 0.5)
@@ -118,20 +122,19 @@ def test_any_all_and_one_of_the_entries() -> None:
 
 def test_what_is_not_there_has_no_verdict() -> None:
     assert said("accuracy > 0.3", score(1)).reason == "The result has no accuracy."
-    assert said("any feature > 0.3", score(1)).is_bad is None
-    assert said("> 0.3", Window({})).is_bad is None
-    assert is_bad("> 0.3", nan) is None
-    assert is_bad("< 0.3", inf) is None
+    assert said("any feature > 0.3", score(1)).outcome == Outcome.NO_VERDICT
+    assert said("> 0.3", Window({})).outcome == Outcome.NO_VERDICT
+    assert is_violated("> 0.3", nan) is None
+    assert is_violated("< 0.3", inf) is None
 
 
 def test_a_warning_is_below_the_rule_itself() -> None:
-    for value, bad, warning in ((0.05, False, False), (0.15, True, True), (0.25, True, False)):
+    for value, outcome in ((0.05, Outcome.OK), (0.15, Outcome.WARNING), (0.25, Outcome.VIOLATED)):
         verdict = said("> 0.2 warn 0.1", score(value))
-        assert verdict.is_bad is bad
+        assert verdict.outcome == outcome
         assert verdict.finding is not None
-        assert verdict.finding.is_warning is warning
-    assert said("outside 0..10 warn 2..8", score(9)).is_bad is True
-    assert said("outside 0..10 warn 2..8", score(5)).is_bad is False
+    assert said("outside 0..10 warn 2..8", score(9)).is_violated
+    assert said("outside 0..10 warn 2..8", score(5)).outcome == Outcome.OK
 
 
 def test_the_worst_is_the_one_furthest_beyond() -> None:
@@ -143,9 +146,9 @@ def test_the_worst_is_the_one_furthest_beyond() -> None:
 
 
 def test_a_deviation_of_numbers_whose_squares_no_float_can_hold_is_judged() -> None:
-    assert is_bad("deviation > 3 over 3", 1.0, 1.0, 1e160, 1.0) is False
-    assert is_bad("deviation > 3 over 3", 1e160, 1.0, 1.1, 0.9) is True
-    assert is_bad("deviation > 3 over 3", 0.0, 1.7e308, 1.7e308, 1.7e308) is True
+    assert is_violated("deviation > 3 over 3", 1.0, 1.0, 1e160, 1.0) is False
+    assert is_violated("deviation > 3 over 3", 1e160, 1.0, 1.1, 0.9) is True
+    assert is_violated("deviation > 3 over 3", 0.0, 1.7e308, 1.7e308, 1.7e308) is True
 
 
 values = st.floats(-1e6, 1e6)
@@ -155,24 +158,24 @@ values = st.floats(-1e6, 1e6)
 def test_of_opposite_conditions_one_is_true(value: float, threshold: float, before: list[float]) -> None:
     for measure in ("", "change ", "rise ", "deviation over 5"):
         test, _, over = measure.partition("over")
-        more = is_bad(f"{test}> {threshold!r} {'over' + over if over else ''}", value, *before)
-        less = is_bad(f"{test}<= {threshold!r} {'over' + over if over else ''}", value, *before)
+        more = is_violated(f"{test}> {threshold!r} {'over' + over if over else ''}", value, *before)
+        less = is_violated(f"{test}<= {threshold!r} {'over' + over if over else ''}", value, *before)
         assert (more, less) in ((True, False), (False, True), (None, None))
 
 
 def test_a_change_is_against_the_last_window_that_has_this_number() -> None:
     seen = [Window({}, {"job": -0.597, "age": 0.1}), Window({}, {"age": 0.1}), Window({}, {"age": 0.1})]
     verdict = said("feature job rise > 50%", Window({}, {"job": 0.211, "age": 0.1}), seen)
-    assert verdict.is_bad is True
+    assert verdict.is_violated
     assert verdict.finding is not None
-    assert verdict.finding.before == -0.597
+    assert verdict.finding.compared_with == -0.597
 
 
 def test_a_number_that_is_long_gone_is_no_window_before() -> None:
-    far = [Window({}, {"job": 1.0, "age": 0.1}), *[Window({}, {"age": 0.1})] * REACH]
-    assert said("feature job drop > 50%", Window({}, {"job": 0.1}), far[:-1]).is_bad is True
+    far = [Window({}, {"job": 1.0, "age": 0.1}), *[Window({}, {"age": 0.1})] * PREVIOUS_SEARCH_WINDOWS]
+    assert said("feature job drop > 50%", Window({}, {"job": 0.1}), far[:-1]).is_violated
     verdict = said("feature job drop > 50%", Window({}, {"job": 0.1}), far)
-    assert (verdict.is_bad, verdict.reason) == (None, "There is no window before it to compare with.")
+    assert (verdict.outcome, verdict.reason) == (Outcome.NO_VERDICT, "There is no window before it to compare with.")
 
 
 @pytest.mark.parametrize(
@@ -186,11 +189,11 @@ def test_a_number_that_is_long_gone_is_no_window_before() -> None:
     ],
 )
 def test_a_change_by_just_as_much_as_is_written_is_one(condition: str, before: float, value: float) -> None:
-    assert is_bad(condition, value, before) is True
+    assert is_violated(condition, value, before) is True
 
 
 def test_a_value_that_is_not_finite_is_named() -> None:
     assert said("> 0.3", score(inf)).reason == "score is infinite."
     assert said("> 0.3", score(nan)).reason == "score is not a number."
-    assert said("any feature > 0.3", Window({}, {"age": -inf, "job": 0.4})).is_bad is True
+    assert said("any feature > 0.3", Window({}, {"age": -inf, "job": 0.4})).is_violated
     assert said("f1 > 0.3", score(inf)).reason == "The result has no f1."

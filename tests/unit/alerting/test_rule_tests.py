@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from dcmon import cli, errors
 from dcmon.alerting import condition_parser, rule_tests
-from dcmon.alerting.rule_tests import Trial, Value
+from dcmon.alerting.rule_tests import RuleTest, WindowSpec
 from tests.helpers.paths import DOCS
 
 TEXT = """
@@ -47,23 +47,23 @@ def test_one_test_or_a_list_is_a_file_too() -> None:
 
 
 def test_what_is_wrong_is_named_by_window() -> None:
-    outcome = rule_tests.run(Trial(rule="> 0.2", series="0.1 0.3", expect="inactive pending"))
+    outcome = rule_tests.run(RuleTest(rule="> 0.2", series="0.1 0.3", expect="inactive pending"))
     assert not outcome.is_passed
     assert [(line.number, line.is_right) for line in outcome.lines] == [(1, True), (2, False)]
-    assert (outcome.lines[1].found, outcome.lines[1].why) == ("firing:medium", "bad: value 0.3")
+    assert (outcome.lines[1].actual, outcome.lines[1].why) == ("firing:medium", "violated: value 0.3")
 
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"", "no file of tests"),
-        (b"[]", "There is no test"),
+        (b"", "not a file of rule tests"),
+        (b"[]", "The file has no test"),
         (b"tests: [{rule: 1}]", r"tests\[0\].rule"),
         (b"tests: [{rule: '> 1', series: '1', expect: firing, fro: 2}]", "fro"),
-        (b"rule: > 0.2\nseries: 1", "stand in quotes"),
-        (b"\xff\xfe\x00", "no file of tests"),
-        (b"a: &a [*a]", "no file of tests"),
-        (b"[" * 5000, "no file of tests"),
+        (b"rule: > 0.2\nseries: 1", "in quotes"),
+        (b"\xff\xfe\x00", "not a file of rule tests"),
+        (b"a: &a [*a]", "not a file of rule tests"),
+        (b"[" * 5000, "not a file of rule tests"),
     ],
 )
 def test_what_is_no_file_of_tests_is_refused_with_a_sentence(content: bytes, sentence: str) -> None:
@@ -74,18 +74,18 @@ def test_what_is_no_file_of_tests_is_refused_with_a_sentence(content: bytes, sen
 @pytest.mark.parametrize(
     ("series", "expect", "more", "sentence"),
     [
-        ("1 2", "firing", {}, "2 windows and expects 1"),
-        ("1", "broken", {}, "a state is one of"),
-        ("1", "firing:urgent", {}, "a severity is one of"),
-        ("1", "inactive:high", {}, "only what fires has a severity"),
+        ("1 2", "firing", {}, "2 windows, but 1 states"),
+        ("1", "broken", {}, "not a state: it is one of"),
+        ("1", "firing:urgent", {}, "no valid severity: it is one of"),
+        ("1", "inactive:high", {}, "only firing has a severity"),
         ("1", "firing", {"warn_severity": "high"}, "no severity of a warning"),
         ("1", "firing", {"rule": "> 1 warn 0.5", "severity": "low"}, "severity above low"),
         ("1", "firing", {"rule": "> 1 warn 0.5", "warn_severity": "high"}, "less severe than the rule"),
         ("1", "firing", {"for_": 100_000}, "1 to 1000 windows, not 100000"),
         ("1", "firing", {"min_n": -5}, "not -5"),
-        ([Value(state="WEIRD")], "firing", {}, "'WEIRD' is no state"),
-        ([Value(value=1, n=-5)], "firing", {}, "no -5 rows"),
-        ("one", "firing", {}, "is no window"),
+        ([WindowSpec(state="WEIRD")], "firing", {}, "'WEIRD' is not a state"),
+        ([WindowSpec(value=1, n=-5)], "firing", {}, "no -5 rows"),
+        ("one", "firing", {}, "is not a window"),
         ("1x999999", "firing", {}, "at most 100,000"),
         ("1", "firing", {"for_": 0}, "waits for 1 to 1000"),
         ("1", "firing", {"no_data": "fire"}, "keep, alert, ok"),
@@ -95,7 +95,7 @@ def test_what_is_no_file_of_tests_is_refused_with_a_sentence(content: bytes, sen
 def test_what_can_not_be_tried_is_refused_with_a_sentence(
     series: Any, expect: str, more: dict[str, Any], sentence: str
 ) -> None:
-    test = Trial(**{"rule": "> 1", "series": series, "expect": expect, "name": "nights", **more})
+    test = RuleTest(**{"rule": "> 1", "series": series, "expect": expect, "name": "nights", **more})
     with pytest.raises(errors.InvalidInput, match=f"^Test 'nights': .*{sentence}"):
         rule_tests.run(test)
 
@@ -137,5 +137,5 @@ def test_the_conditions_on_the_page_can_be_read() -> None:
     assert len(found) >= 14
     for condition in found:
         assert condition_parser.parse(
-            condition_parser.written(condition_parser.parse(condition))
+            condition_parser.to_text(condition_parser.parse(condition))
         ) == condition_parser.parse(condition)

@@ -30,7 +30,7 @@ class Window:
 )
 def test_a_sign_compares_with_the_threshold(sign: str, below: bool, at: bool, above: bool) -> None:
     condition = rules.parse(f"{sign} 0.5")
-    found = [judge(condition, Window({"score": value}, {}), ()).is_bad for value in (0.4, 0.5, 0.6)]
+    found = [judge(condition, Window({"score": value}, {}), ()).is_violated for value in (0.4, 0.5, 0.6)]
 
     assert found == [below, at, above]
 
@@ -44,7 +44,7 @@ def test_a_threshold_is_any_number(text: str, threshold: float) -> None:
     "text", ["> ", "> 1e", "> nan", "> inf", "> 0x1", ">> 1", "1 > 0", "> 1,5", "> --1", ">\n", "≥ 1"]
 )
 def test_what_is_no_condition_is_refused(text: str) -> None:
-    with pytest.raises(errors.InvalidInput, match="no condition"):
+    with pytest.raises(errors.InvalidInput, match="not a condition"):
         rules.parse(text)
 
 
@@ -61,4 +61,4 @@ def test_a_duration_may_have_a_fraction() -> None:
 @pytest.mark.parametrize("rows", [-1, 99_999_999_999])
 def test_fewest_rows_that_no_table_holds_are_refused(rows: int) -> None:
     with pytest.raises(errors.InvalidInput, match="fewest rows"):
-        rules.tried(None, rules.Change(rules.parse("> 1"), min_n=rows))
+        rules.preview(None, rules.Change(rules.parse("> 1"), min_n=rows))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from dcmon.alerting.condition_parser import parse
-from dcmon.alerting.state_machine import Machine, Policy, fold
+from dcmon.alerting.state_machine import Policy, StateMachine, find_spans
 from tests.helpers.examples import examples
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -39,8 +39,8 @@ def window(number: int, what: str) -> Found:
 
 def states(policy: Policy, whats: Sequence[str]) -> str:
     """The state after each window, as letters: inactive, pending, warning, firing."""
-    machine = Machine(policy)
-    found = [machine.step(window(number, what)) for number, what in enumerate(whats)]
+    machine = StateMachine(policy)
+    found = [machine.advance(window(number, what)) for number, what in enumerate(whats)]
     return "".join("w" if step.state == "firing" and step.severity == "low" else step.state[0] for step in found)
 
 
@@ -74,25 +74,25 @@ def test_the_table(policy: Policy, windows: str, expected: str) -> None:
 
 
 def test_no_data_with_a_warning_level_fires_with_the_rules_own_severity() -> None:
-    machine = Machine(Policy(LEVELS, severity="critical", no_data="alert"))
-    assert machine.step(window(0, "NO_DATA")).severity == "critical"
-    (episode,) = machine.episodes
-    assert (episode.metric, episode.worst_value, episode.windows) == ("NO_DATA", None, 1)
+    machine = StateMachine(Policy(LEVELS, severity="critical", no_data="alert"))
+    assert machine.advance(window(0, "NO_DATA")).severity == "critical"
+    (span,) = machine.spans
+    assert (span.metric, span.worst_value, span.windows) == ("NO_DATA", None, 1)
 
 
 def test_an_episode_knows_first_fired_last_worst_current_and_the_good_window_before() -> None:
     found = [window(number, SHORT[letter]) for number, letter in enumerate("gwbwg")]
-    (episode,) = fold(found, Policy(LEVELS, for_windows=2, keep_firing=2))
-    assert (episode.first, episode.fired, episode.last, episode.worst) == (found[1], found[2], found[3], found[2])
-    assert (episode.worst_value, episode.current_value, episode.windows) == (0.25, 0.0, 3)
-    assert episode.before == found[0]
-    assert episode.is_open
-    assert episode.state == "firing"
+    (span,) = find_spans(found, Policy(LEVELS, for_windows=2, keep_firing=2))
+    assert (span.first, span.fired, span.last, span.worst) == (found[1], found[2], found[3], found[2])
+    assert (span.worst_value, span.current_value, span.windows) == (0.25, 0.0, 3)
+    assert span.ok_window_before == found[0]
+    assert span.is_open
+    assert span.state == "firing"
 
 
 def test_bad_windows_that_were_not_enough_are_no_episode() -> None:
-    assert fold([window(0, "bad"), window(1, "good")], Policy(PLAIN, for_windows=2)) == []
-    (pending,) = fold([window(0, "bad")], Policy(PLAIN, for_windows=2))
+    assert find_spans([window(0, "bad"), window(1, "good")], Policy(PLAIN, for_windows=2)) == []
+    (pending,) = find_spans([window(0, "bad")], Policy(PLAIN, for_windows=2))
     assert pending.state == "pending"
 
 
@@ -113,7 +113,7 @@ class Table(RuleBasedStateMachine):
 
     @initialize(policy=policies)
     def begin(self, policy: Policy) -> None:
-        self.policy, self.machine = policy, Machine(policy)
+        self.policy, self.machine = policy, StateMachine(policy)
         self.seen: list[Found] = []
         self.signs: list[str] = []
         self.state, self.level = "inactive", "none"
@@ -121,7 +121,7 @@ class Table(RuleBasedStateMachine):
     @rule(what=whats)
     def a_window_comes(self, what: str) -> None:
         self.seen.append(window(len(self.seen), what))
-        step = self.machine.step(self.seen[-1])
+        step = self.machine.advance(self.seen[-1])
         sign = self._sign(what)
         if sign != "none":
             self.signs.append(sign)
@@ -164,18 +164,18 @@ class Table(RuleBasedStateMachine):
     def episodes_are_in_order_apart_and_only_the_last_is_open(self) -> None:
         if not hasattr(self, "machine"):
             return
-        episodes = self.machine.episodes
-        for before, after in pairwise(episodes):
+        spans = self.machine.spans
+        for before, after in pairwise(spans):
             assert before.state == "resolved"
-            assert before.closed_by is not None
-            assert before.last.window_end < before.closed_by < after.first.window_end
-        state = episodes[-1].state if episodes and episodes[-1].is_open else "inactive"
+            assert before.closed_at is not None
+            assert before.last.window_end < before.closed_at < after.first.window_end
+        state = spans[-1].state if spans and spans[-1].is_open else "inactive"
         assert state == self.state
 
     @invariant()
     def folding_again_gives_the_same(self) -> None:
         if hasattr(self, "machine"):
-            assert fold(self.seen, self.policy) == self.machine.episodes
+            assert find_spans(self.seen, self.policy) == self.machine.spans
 
 
 Table.TestCase.settings = settings(max_examples=examples(60), stateful_step_count=30)
@@ -187,11 +187,11 @@ def test_folding_from_an_episodes_first_window_gives_the_same_as_from_the_beginn
     policy: Policy, seen: list[str], number: int
 ) -> None:
     found = [window(place, what) for place, what in enumerate(seen)]
-    whole = fold(found, policy)
+    whole = find_spans(found, policy)
     if whole:
         chosen = number % len(whole)
         tail = [each for each in found if each.window_end >= whole[chosen].first.window_end]
-        assert fold(tail, policy) == whole[chosen:]
+        assert find_spans(tail, policy) == whole[chosen:]
 
 
 def with_value(number: int, value: float, n: int = 100) -> Found:
@@ -204,10 +204,10 @@ def test_windows_without_a_value_are_skipped_by_what_looks_back_however_many_the
     gap = [window(3 + number, ("NO_DATA", "ERROR", "INSUFFICIENT", "few")[number % 4]) for number in range(40)]
     last = with_value(50, 0.5)
     for condition in ("drop > 0.4", "deviation > 3 over 3"):
-        machine = Machine(Policy(parse(condition), min_n=10))
+        machine = StateMachine(Policy(parse(condition), min_n=10))
         for each in [with_value(number, 1.0 + number / 100) for number in range(3)] + gap:
-            machine.see(each)
-        verdict = machine.see(last)
-        assert verdict.is_bad is True
+            machine.observe(each)
+        verdict = machine.observe(last)
+        assert verdict.is_violated
         assert verdict.finding is not None
-        assert verdict.finding.before == pytest.approx(1.02 if condition.startswith("drop") else 1.01)
+        assert verdict.finding.compared_with == pytest.approx(1.02 if condition.startswith("drop") else 1.01)

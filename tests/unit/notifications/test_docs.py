@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dcmon.alerting import alert_payload
-from dcmon.alerting.alert_payload import Around
+from dcmon.alerting.alert_payload import AlertDetails
 from dcmon.alerting.alert_views import AlertView
 from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor, Result, Version
 from dcmon.notifications import integrations, message_body, notifications
@@ -64,7 +64,9 @@ def real() -> dict[str, Any]:
     )  # fmt: skip
     result = of(Result, window_start=first, window_end=last, state="OK", metrics={"Drift Score": 0.05}, entries={},
                 n=4980, reference_revision=1)  # fmt: skip
-    about = alert_payload.said(view, Around(result, result, [("v0", result)]), "acme", "https://dcmon.example.org")
+    about = alert_payload.payload(
+        view, AlertDetails(result, result, [("v0", result)]), "acme", "https://dcmon.example.org"
+    )
     return notifications.body(about, "acme", "firing")
 
 

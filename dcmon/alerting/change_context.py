@@ -1,0 +1,32 @@
+"""Why alerts change, and whether receivers are notified of the changes."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from dcmon.db import Organization
+from dcmon.db.tables.org import Alert, Result
+from dcmon.states import ResolvedBy
+
+RECENT = timedelta(days=2)
+
+
+@dataclass(frozen=True)
+class ChangeContext:
+    """The cause of changes to alerts: a result, a changed rule, or an operator.
+
+    `public_url`: notifications link to it; None: alerts change, but no notification is written.
+    `recent`: an alert that no receiver knows is notified unless a window that is due now ends later than the newest
+    judged window by more than this; None: always.
+    `result`: the result that was judged. `by`, `note`: the operator, and the remark for the alert's history.
+    `resolved_by`: why an alert ends whose windows are not violated any more.
+    `kept_alert`: a resolved alert that stays resolved, and is not retracted, when its windows are not violated.
+    """
+
+    org: Organization
+    public_url: str | None = None
+    recent: timedelta | None = RECENT
+    result: Result | None = None
+    by: str | None = None
+    note: str | None = None
+    resolved_by: ResolvedBy = ResolvedBy.REVISION
+    kept_alert: Alert | None = None

@@ -1,0 +1,99 @@
+"""What an operator does to an alert: resolve, reopen, acknowledge.
+
+Each function locks the alert's rule, so that no result is judged meanwhile, and writes notifications when the context
+has a public URL. `context.by` is the operator. Raises AlertNotFound when the alert was deleted meanwhile.
+"""
+
+from dataclasses import replace
+
+from sqlalchemy import func
+from sqlalchemy.orm import Session
+
+from dcmon import errors
+from dcmon.alerting import alert_sync, replay, rules
+from dcmon.alerting.change_context import ChangeContext
+from dcmon.alerting.notify_policy import record_change, write_notifications
+from dcmon.db.tables.org import Alert, AlertRule
+from dcmon.states import AlertChangeKind, AlertState, ResolvedBy
+
+
+def resolve(session: Session, alert: Alert, context: ChangeContext) -> bool:
+    """Resolve an alert; a later violated window opens another. Return False if it was resolved."""
+    _lock_and_refresh(session, alert)
+    if alert.state == AlertState.RESOLVED:
+        return False
+    alert.state, alert.resolved_at, alert.resolved_by = AlertState.RESOLVED, func.now(), ResolvedBy.OPERATOR
+    record_change(session, alert, AlertChangeKind.RESOLVED, context, alert.last_window_end)
+    write_notifications(session, context, alert, AlertChangeKind.RESOLVED)
+    return True
+
+
+def reopen(session: Session, alert: Alert, context: ChangeContext) -> bool:
+    """Undo that an operator resolved an alert. Return False if it is open.
+
+    The alert's windows are judged again: when they recovered meanwhile, the alert is resolved afterwards, too.
+    Raises Conflict for an alert that no operator resolved: it reopens when its windows are violated.
+    """
+    rule = _lock_and_refresh(session, alert)
+    if alert.state != AlertState.RESOLVED:
+        return False
+    if alert.resolved_by != ResolvedBy.OPERATOR or not rule.is_active:
+        raise errors.Conflict(
+            f"Alert {alert.id} was not resolved by an operator: dcmon reopens it when its windows are violated again."
+        )
+    alert.resolved_by, alert.rule_revision = None, rule.revision
+    session.flush()
+    settled_until = replay.settled_until(session, rule, alert.version_id)
+    if settled_until is not None and settled_until >= alert.last_window_end:
+        raise errors.Conflict(f"A later alert of rule {rule.id} was resolved: reopen that one.")
+    context = replace(context, recent=None)
+    alert_sync.sync_alerts(session, context, rule, alert.version_id, alert.first_window_end)
+    if alert.state == AlertState.RESOLVED and alert.resolved_by is None:
+        alert.resolved_by = ResolvedBy.RECOVERY
+        record_change(session, alert, AlertChangeKind.REOPENED, context, alert.last_window_end)
+        recovery = replace(context, by=None, note="it recovered meanwhile")
+        record_change(session, alert, AlertChangeKind.RESOLVED, recovery, None)
+    return True
+
+
+def acknowledge(session: Session, alert: Alert, context: ChangeContext) -> bool:
+    """Record that an operator works on an alert. Return False if it was acknowledged.
+
+    Raises Conflict for a resolved alert.
+    """
+    _lock_and_require_open(session, alert)
+    if alert.acknowledged_at is not None:
+        return False
+    alert.acknowledged_at = func.now()
+    alert.acknowledged_by, alert.acknowledgement = context.by, context.note
+    record_change(session, alert, AlertChangeKind.ACKNOWLEDGED, context, alert.last_window_end)
+    if alert.told_severity is not None:
+        write_notifications(session, context, alert, AlertChangeKind.ACKNOWLEDGED)
+    return True
+
+
+def unacknowledge(session: Session, alert: Alert, context: ChangeContext) -> bool:
+    """Undo an acknowledgement; receivers are not notified. Return False if the alert has none.
+
+    Raises Conflict for a resolved alert.
+    """
+    _lock_and_require_open(session, alert)
+    if alert.acknowledged_at is None:
+        return False
+    alert.acknowledged_at = alert.acknowledged_by = alert.acknowledgement = None
+    record_change(session, alert, AlertChangeKind.UNACKNOWLEDGED, context, alert.last_window_end)
+    return True
+
+
+def _lock_and_refresh(session: Session, alert: Alert) -> AlertRule:
+    """Lock the alert's rule, read the alert again, and return the rule. Raises AlertNotFound."""
+    rule = rules.lock(session, alert.rule_id)
+    if session.get(Alert, alert.id, populate_existing=True) is None:
+        raise errors.AlertNotFound(name=alert.id)
+    return rule
+
+
+def _lock_and_require_open(session: Session, alert: Alert) -> None:
+    _lock_and_refresh(session, alert)
+    if alert.state == AlertState.RESOLVED:
+        raise errors.Conflict(f"Alert {alert.id} is resolved: there is nothing to acknowledge.")
