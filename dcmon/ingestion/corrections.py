@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from dcmon import db, errors
-from dcmon.db import Organization, sql, work_queue
+from dcmon.db import Organization, sql, transactions, work_queue
 from dcmon.db.tables.org import Model, Quarantined, Version
 from dcmon.ingestion import quarantine, receipts, refused_rows, store
 from dcmon.ingestion.quarantine import QuarantineFilter
@@ -196,7 +196,9 @@ class Retry:
                 return counts
 
         try:
-            return store.retry_transaction(lambda: sample_tables.with_months(self.engine, self.org, transaction))
+            return transactions.retry(
+                lambda: sample_tables.with_months(self.engine, self.org, transaction), store.RETRY_POLICY
+            )
         except DBAPIError as error:
             if not refused_rows.is_content_error(error):
                 raise
@@ -213,7 +215,9 @@ class Retry:
                 return counts
 
         try:
-            return store.retry_transaction(lambda: sample_tables.with_months(self.engine, self.org, transaction))
+            return transactions.retry(
+                lambda: sample_tables.with_months(self.engine, self.org, transaction), store.RETRY_POLICY
+            )
         except DBAPIError as error:
             if not refused_rows.is_content_error(error):
                 raise

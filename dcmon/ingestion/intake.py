@@ -1,7 +1,6 @@
 """Accept rows from the HTTP endpoint: store them in PostgreSQL at once, or send them to Kafka."""
 
 import logging
-import time
 import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
@@ -9,12 +8,11 @@ from typing import TYPE_CHECKING, Protocol
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from dcmon import db, errors
-from dcmon.db import Organization, work_queue
+from dcmon import errors
+from dcmon.db import Organization, transactions, work_queue
 from dcmon.ingestion import message_format, refused_rows, store
 from dcmon.ingestion.raw_rows import Raw, RowArray, truncate_long_rows
 from dcmon.ingestion.row_batch import RowBatch
-from dcmon.ingestion.store import MAX_TRIES, RETRYABLE_SQLSTATES
 from dcmon.ingestion.target_cache import RowTarget, TargetCache
 from dcmon.settings import Kafka
 
@@ -62,19 +60,17 @@ class Direct:
             log.warning("evaluation was not queued, the scheduler will find the new rows: %s", error)
 
     def _store(self, target: RowTarget, batch: RowBatch) -> None:
-        for tries in range(MAX_TRIES):
+        def transaction() -> None:
             # Decode before the transaction begins: the transaction holds locks.
             prepared = store.prepare(self.targets, target, [batch])
-            try:
-                store.store_in_transaction(self.engine, target.org, prepared)
-                return
-            except DBAPIError as error:
-                if db.sqlstate(error) not in RETRYABLE_SQLSTATES:
-                    raise
-                last_error = error
-                time.sleep(0.05 * tries)
-                self.targets.forget(target.org)
-        raise store.gave_up_error(target.org, last_error) from last_error
+            store.store_in_transaction(self.engine, target.org, prepared)
+
+        transactions.retry(
+            transaction,
+            store.RETRY_POLICY,
+            after_failure=lambda: self.targets.forget(target.org),
+            give_up=lambda error: store.gave_up_error(target.org, error),
+        )
 
 
 class Buffered:

@@ -1,7 +1,6 @@
 """Store messages in one organization, even when locks, the content of a row or the organization stand in the way."""
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,13 +9,12 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from dcmon import db, errors
-from dcmon.db import Organization
+from dcmon.db import Organization, transactions
 from dcmon.ingestion import dead_letters, message_groups, refused_rows, store
 from dcmon.ingestion.dead_letters import NewDeadLetter
 from dcmon.ingestion.message_groups import MessageGroup, group_by_target
 from dcmon.ingestion.offsets import ReadRange
 from dcmon.ingestion.parked_messages import InboundMessage
-from dcmon.ingestion.store import MAX_TRIES, RETRYABLE_SQLSTATES
 from dcmon.ingestion.target_cache import RowTarget, TargetCache
 from dcmon.storage import sample_tables
 from dcmon.storage.ledger import TopicPartition
@@ -100,22 +98,20 @@ class MessageStore:
             with db.org_session(self.engine, self.org, wait=self.lock_wait) as session:
                 return message_groups.store_groups(session, self.org, groups, self.read)
 
-        for tries in range(MAX_TRIES):
-            try:
-                deleted = sample_tables.with_months(self.engine, self.org, transaction, self.lock_wait)
-                for reason in sorted(deleted):
-                    log.warning("dropped messages of organization %s: %s", self.org.name, reason)
-                return
-            except DBAPIError as error:
-                if db.sqlstate(error) not in RETRYABLE_SQLSTATES:
-                    raise
-                last_error = error
-                time.sleep(0.05 * tries)
-                self.targets.forget(self.org)
-                for group in groups:
-                    # The version or model may have been deleted: it is looked up again, in the transaction.
-                    group.prepared = None
-        raise store.gave_up_error(self.org, last_error) from last_error
+        def forget_targets() -> None:
+            """The version or model may have been deleted: it is looked up again, in the transaction."""
+            self.targets.forget(self.org)
+            for group in groups:
+                group.prepared = None
+
+        deleted = transactions.retry(
+            lambda: sample_tables.with_months(self.engine, self.org, transaction, self.lock_wait),
+            store.RETRY_POLICY,
+            after_failure=forget_targets,
+            give_up=lambda error: store.gave_up_error(self.org, error),
+        )
+        for reason in sorted(deleted):
+            log.warning("dropped messages of organization %s: %s", self.org.name, reason)
 
 
 def _log_position(message: InboundMessage) -> tuple[TopicPartition, int]:

@@ -6,10 +6,11 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from dcmon import db, errors
+from dcmon.db import transactions
 from dcmon.ingestion import store
 from dcmon.ingestion.offsets import OffsetReset
 from dcmon.ingestion.row_batch import RowBatch
-from dcmon.ingestion.store import RETRYABLE_SQLSTATES
+from dcmon.ingestion.store import RETRY_POLICY
 from dcmon.ingestion.target_cache import RowTarget, TargetCache
 
 # PostgreSQL's error classes: a value (22), a constraint (23), a limit such as the size of a row (54).
@@ -21,7 +22,7 @@ def is_content_error(error: Exception) -> bool:
     """True if the content of the rows caused the error, so that trying again does not help."""
     if isinstance(error, DBAPIError):
         sqlstate = db.sqlstate(error) or ""
-        return sqlstate[:2] in CONTENT_ERROR_CLASSES and sqlstate not in RETRYABLE_SQLSTATES
+        return sqlstate[:2] in CONTENT_ERROR_CLASSES and sqlstate not in RETRY_POLICY.sqlstates
     if isinstance(error, errors.DcmonError | OSError | MemoryError | SQLAlchemyError | OffsetReset):
         return type(error) is errors.InvalidInput
     return True  # Python's own errors, such as ValueError, come from the values
@@ -54,8 +55,8 @@ def _refusal(
     """Return why a batch can't be stored as a whole; None when it can. Nothing is stored."""
     try:
         prepared = store.prepare(targets, target, [batch])
-        store.retry_transaction(
-            lambda: store.store_in_transaction(engine, target.org, prepared, lock_wait, dry_run=True)
+        transactions.retry(
+            lambda: store.store_in_transaction(engine, target.org, prepared, lock_wait, dry_run=True), RETRY_POLICY
         )
     except Exception as error:
         if not is_content_error(error):

@@ -1,9 +1,8 @@
 """Store rows of one version, or labels of one model, with their line in the ledger."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
 
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import DBAPIError
@@ -12,6 +11,7 @@ from sqlalchemy.orm import Session
 from dcmon import db, errors
 from dcmon.db import Organization
 from dcmon.db.tables.org import Model, Version
+from dcmon.db.transactions import CONTENTION, RetryPolicy
 from dcmon.ingestion import label_decoder, labels, message_format, sample_decoder, samples
 from dcmon.ingestion.label_decoder import DecodedLabels
 from dcmon.ingestion.row_batch import RowBatch
@@ -20,28 +20,17 @@ from dcmon.ingestion.target_cache import RowTarget, TargetCache
 from dcmon.storage import ledger, models, sample_tables, versions
 from dcmon.storage.ledger import OffsetMove, Outcome
 
-T = TypeVar("T")
-MAX_TRIES = 10  # each failed try means that another transaction stored the same ids, so there is progress
-# Deadlock, serialization failure, lock not available; a table (42P01) or a row that others refer to (23503) was just
-# deleted; another transaction just added the same id or label (23505).
-RETRYABLE_SQLSTATES = {"40P01", "40001", "55P03", "42P01", "23503", "23505"}
-
-
-def retry_transaction(transaction: Callable[[], T]) -> T:
-    """Run a transaction, and repeat it when another transaction was in its way."""
-    tries = 0
-    while True:
-        try:
-            return transaction()
-        except DBAPIError as error:
-            tries += 1
-            if db.sqlstate(error) not in RETRYABLE_SQLSTATES or tries == MAX_TRIES:
-                raise
+# Beside contention: a table (42P01) or a row that others refer to (23503) was just deleted; another transaction just
+# added the same id or label (23505): each failed try means that another one stored the same ids, so there is progress.
+RETRY_POLICY = RetryPolicy(
+    CONTENTION | {"42P01", "23503", "23505"}, max_tries=10, pause=lambda tries: 0.05 * (tries - 1)
+)
 
 
 def gave_up_error(org: Organization, last_error: DBAPIError) -> errors.Locked:
     """Return the error for a transaction that failed in each of its tries."""
-    return errors.Locked(f"Organization {org.name!r} could not be written in {MAX_TRIES} tries: {last_error.orig}")
+    tries = RETRY_POLICY.max_tries
+    return errors.Locked(f"Organization {org.name!r} could not be written in {tries} tries: {last_error.orig}")
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,13 @@ from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Engine, select, text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from dcmon import db, errors
-from dcmon.db import Organization, locks
+from dcmon.db import Organization, locks, transactions
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import Model, Version
+from dcmon.db.transactions import CONTENTION, RetryPolicy
 from dcmon.storage import expiry, ledger, sample_tables, versions
 from dcmon.storage.columns import KEY, TIME
 from dcmon.storage.expiry import Counts, Place, Terms
@@ -32,9 +32,9 @@ from dcmon.storage.sample_tables import Detached, Month
 T = TypeVar("T")
 # Few rows at once, and pauses between: whoever logs meanwhile is then slowed by a few milliseconds at most.
 ROWS_AT_ONCE, PAUSES, LONGEST_PAUSE = 1_000, 9, 1.0  # a pause is so many times what the work before it took; seconds
-# Whoever wants a lock that is taken makes all who come after him wait: so wait shortly, and come again.
-SHORTEST_WAIT, WAIT, TRIES = timedelta(milliseconds=50), timedelta(seconds=1), 150
-RETRIED = {"40P01", "40001", "55P03"}  # deadlock, serialization failure, lock not available
+# A transaction that waits for a table's lock makes all later transactions wait behind it: wait shortly, and try again.
+SHORTEST_WAIT, WAIT = timedelta(milliseconds=50), timedelta(seconds=1)
+RETRY_POLICY = RetryPolicy(CONTENTION, max_tries=150, pause=lambda _: random.uniform(0.05, 0.25))
 
 
 @dataclass(frozen=True)
@@ -51,23 +51,26 @@ class Prune:
     is_over: Callable[[], bool] = lambda: False
     is_fast: bool = False
 
-    def patiently(self, work: Callable[[Session], T], wait: timedelta = WAIT) -> T:
-        """Do work in a transaction that waits no longer than this for a lock, again and again. Raises Locked."""
-        for _ in range(TRIES):
-            began = time.monotonic()
-            try:
-                with db.org_session(self.engine, self.org, wait=wait) as session:
-                    # What a crash of the server takes back is done again.
-                    session.execute(text("set local synchronous_commit = off"))
-                    done = work(session)
-                if not self.is_fast:
-                    time.sleep(min(LONGEST_PAUSE, PAUSES * (time.monotonic() - began)))
-                return done
-            except DBAPIError as error:
-                if db.sqlstate(error) not in RETRIED:
-                    raise
-            time.sleep(random.uniform(0.05, 0.25))
-        raise errors.Locked(
+    def in_transaction(self, work: Callable[[Session], T], wait: timedelta = WAIT) -> T:
+        """Do work in a transaction that waits at most `wait` for a lock; repeat it until it succeeds.
+
+        A pause follows, in which others get at what the work had locked. Raises Locked after the last try.
+        """
+
+        def transaction() -> T:
+            started_at = time.monotonic()
+            with db.org_session(self.engine, self.org, wait=wait) as session:
+                # What a crash of the server takes back is done again.
+                session.execute(text("set local synchronous_commit = off"))
+                result = work(session)
+            if not self.is_fast:
+                time.sleep(min(LONGEST_PAUSE, PAUSES * (time.monotonic() - started_at)))
+            return result
+
+        return transactions.retry(transaction, RETRY_POLICY, give_up=lambda _: self._gave_up_error())
+
+    def _gave_up_error(self) -> errors.Locked:
+        return errors.Locked(
             f"Organization {self.org.name!r}: a table is read without a pause. What is left goes with the next prune."
         )
 
@@ -106,7 +109,7 @@ def _months(prune: Prune, removed: Counts) -> None:
         for version_id, month in wanted:
             if not prune.is_over():
                 work = partial(_take_off, by=prune.by, version_id=version_id, month=month, before=before)
-                removed += prune.patiently(work, SHORTEST_WAIT)
+                removed += prune.in_transaction(work, SHORTEST_WAIT)
 
 
 def _take_off(session: Session, by: str, version_id: int, month: Month, before: datetime) -> Counts:
@@ -147,7 +150,7 @@ def _detached(prune: Prune, removed: Counts) -> None:
         left = sample_tables.detached(session)
     for each in left:
         if each.kind == "labels" or _delete_ids(prune, each, removed):
-            removed += prune.patiently(partial(_drop, by=prune.by, each=each), SHORTEST_WAIT)
+            removed += prune.in_transaction(partial(_drop, by=prune.by, each=each), SHORTEST_WAIT)
 
 
 def _delete_ids(prune: Prune, each: Detached, removed: Counts) -> bool:
@@ -165,7 +168,7 @@ def _delete_ids(prune: Prune, each: Detached, removed: Counts) -> bool:
     for page in range(done, pages, step):
         if prune.is_over():
             return False
-        removed += prune.patiently(partial(_delete_ids_of, each=each, page=page, after=page + step))
+        removed += prune.in_transaction(partial(_delete_ids_of, each=each, page=page, after=page + step))
     return True
 
 
@@ -251,7 +254,7 @@ def _in_batches(prune: Prune, removed: Counts, work: Callable[..., Counts]) -> N
     """Do work for each model, again until nothing is left to do."""
     for model in _models(prune):
         while (before := prune.terms.samples_begin(model)) is not None and not prune.is_over():
-            if not (counts := prune.patiently(partial(work, by=prune.by, model_id=model.id, before=before))):
+            if not (counts := prune.in_transaction(partial(work, by=prune.by, model_id=model.id, before=before))):
                 break
             removed += counts
 
@@ -342,9 +345,9 @@ def _history(prune: Prune, removed: Counts) -> None:
 
 def _delete_in_batches(prune: Prune, table: str, which: str, values: dict[str, Any], key: str = "id") -> int:
     statement = text(f"delete from {table} where {key} = any (array({which} order by 1 limit :limit))")
-    total = 0
+    parameters, total = {**values, "limit": ROWS_AT_ONCE}, 0
     while not prune.is_over():
-        rows = prune.patiently(lambda session: _rowcount(session.execute(statement, {**values, "limit": ROWS_AT_ONCE})))
+        rows = prune.in_transaction(lambda session: _rowcount(session.execute(statement, parameters)))
         total += rows
         if rows < ROWS_AT_ONCE:
             break

@@ -89,7 +89,7 @@ class FileLoader:
 
     def _store(self, load: _Load, chunk: Chunk) -> OutcomesByKind:
         """Store the rows of a chunk that no other loader has stored; retry after conflicts between transactions."""
-        tries_left, is_checked = store.MAX_TRIES, False
+        tries_left, is_checked = store.RETRY_POLICY.max_tries, False
         while chunk.first_row < chunk.next_row:
             try:
                 # Decode before the transaction begins: it holds locks.
@@ -104,7 +104,7 @@ class FileLoader:
                 tries_left -= 1
                 if refused_rows.is_content_error(error) and not is_checked:
                     is_checked = True  # one row that PostgreSQL refuses must not stop the whole file
-                elif db.sqlstate(error) not in store.RETRYABLE_SQLSTATES:
+                elif db.sqlstate(error) not in store.RETRY_POLICY.sqlstates:
                     raise
                 elif not tries_left:
                     raise store.gave_up_error(self.org, error) from error

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, text
 
 from dcmon import db, errors
 from dcmon.app import App
+from dcmon.db import transactions
 from dcmon.ingestion import audit_reader, corrections, store
 from dcmon.ingestion.audit import Finding
 from dcmon.ingestion.corrections import SampleRange
@@ -152,7 +153,7 @@ def test_workers_that_run_meanwhile_cause_no_alarm(target: Target) -> None:
             for number in range(1000):
                 if stop.is_set():
                     return
-                store.retry_transaction(partial(take, target, number * 40, 60, b"null"))
+                transactions.retry(partial(take, target, number * 40, 60, b"null"), store.RETRY_POLICY)
                 ingest_labels(target, number * 20, 60)
                 if number % 3 == 2:
                     first = START + timedelta(minutes=20 * number)

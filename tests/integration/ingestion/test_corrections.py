@@ -12,7 +12,7 @@ from msgspec import Raw
 from sqlalchemy import text
 
 from dcmon import db, errors
-from dcmon.db import Organization
+from dcmon.db import Organization, transactions
 from dcmon.db.tables.org import Quarantined, Version
 from dcmon.ingestion import corrections, quarantine, store
 from dcmon.ingestion.corrections import DeletedCounts, RetryResult, SampleRange
@@ -173,7 +173,7 @@ def test_deleting_beside_ingestion_loses_and_doubles_nothing(target: Target, mon
     def ingest(part: int) -> None:
         try:
             for number in range(part, 30, 2):
-                store.retry_transaction(partial(take, target, rows(number * 50, 60), f"{part}/{number}"))
+                transactions.retry(partial(take, target, rows(number * 50, 60), f"{part}/{number}"), store.RETRY_POLICY)
                 ingest_labels(target, labels(number * 50, 60), f"l{part}/{number}", NOW + timedelta(seconds=number))
         except BaseException as error:
             failed.append(error)

@@ -234,7 +234,7 @@ def test_a_request_that_others_are_in_the_way_of_each_time_is_to_be_repeated(app
         "create trigger fails before insert on {samples} for each row execute function fails()",
     )
 
-    with pytest.raises(errors.Locked, match=f"in {store.MAX_TRIES} tries") as refused:
+    with pytest.raises(errors.Locked, match=f"in {store.RETRY_POLICY.max_tries} tries") as refused:
         app.ingestion.ingest_samples(target.org, target.version_id, rows(0, 10))
 
     assert refused.value.status == 503

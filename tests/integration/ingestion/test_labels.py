@@ -10,10 +10,11 @@ from functools import partial
 from sqlalchemy import text
 
 from dcmon import db
+from dcmon.db import transactions
 from dcmon.db.tables.org import Version
 from dcmon.ingestion import store
 from dcmon.ingestion.row_batch import RowBatch
-from dcmon.ingestion.store import retry_transaction
+from dcmon.ingestion.store import RETRY_POLICY
 from dcmon.storage import models, versions
 from dcmon.storage.ledger import Outcome
 from dcmon.storage.models import NewModel
@@ -167,8 +168,8 @@ def test_one_bad_label_is_quarantined_once_and_costs_nothing_else(target: Target
 
 def test_labels_and_samples_that_come_at_once_always_meet(target: Target) -> None:
     other = second_version(target)
-    work = [lambda f=first: retry_transaction(lambda: log(target, f, 40)) for first in range(0, 200, 20)]
-    work += [lambda f=first: retry_transaction(lambda: log(other, f, 40)) for first in range(0, 200, 20)]
+    work = [lambda f=first: transactions.retry(lambda: log(target, f, 40), RETRY_POLICY) for first in range(0, 200, 20)]
+    work += [lambda f=first: transactions.retry(lambda: log(other, f, 40), RETRY_POLICY) for first in range(0, 200, 20)]
     work += [lambda n=number: [say(target, f"s{each}", "x") for each in range(n, 220, 10)] for number in range(10)]
     random.Random(3).shuffle(work)
     threads = [threading.Thread(target=lambda part=part: [each() for each in part]) for part in (work[::2], work[1::2])]

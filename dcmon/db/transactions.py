@@ -1,0 +1,56 @@
+"""Transactions that are repeated when another transaction was in their way."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sqlalchemy.exc import DBAPIError
+
+from dcmon.db import sqlstate
+
+T = TypeVar("T")
+
+CONTENTION = frozenset({"40P01", "40001", "55P03"})  # deadlock, serialization failure, lock not available
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """Which errors are worth another try, and how often.
+
+    `pause`: seconds to wait after so many failed tries.
+    """
+
+    sqlstates: frozenset[str]
+    max_tries: int
+    pause: Callable[[int], float]
+
+
+def retry(
+    transaction: Callable[[], T],
+    policy: RetryPolicy,
+    *,
+    after_failure: Callable[[], object] = lambda: None,
+    give_up: Callable[[DBAPIError], Exception] | None = None,
+) -> T:
+    """Run a transaction, from its begin to its commit, and repeat it as the policy says.
+
+    `after_failure` is called after each failed try, for what was remembered and may be outdated. After the last try
+    the exception that `give_up` makes of the last error is raised; without `give_up`, the error itself. An error that
+    the policy does not name is raised at once.
+    """
+    tries = 0
+    while True:
+        try:
+            return transaction()
+        except DBAPIError as error:
+            if sqlstate(error) not in policy.sqlstates:
+                raise
+            last_error = error
+        tries += 1
+        after_failure()
+        if tries == policy.max_tries:
+            if give_up is None:
+                raise last_error
+            raise give_up(last_error) from last_error
+        time.sleep(policy.pause(tries))
