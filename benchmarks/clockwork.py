@@ -166,7 +166,7 @@ class Place:
                 MonitorSpec(kind, Frequency.HOUR),
             )
             rules.create(session, monitor.id, rules.parse("> 0.5" if kind == "row" else "< 0.5"))
-            receivers.add(session, f"{kind}s", url, [], app.settings.webhooks, Subscription(models=[kind], cap=None))
+            receivers.add(session, f"{kind}s", url, app.settings.webhooks, Subscription(models=[kind], cap=None))
         with app.public() as session:
             token = tokens.create(session, org.id, 1, f"bench-{uuid.uuid4().hex}")
         self._http = urllib3.PoolManager(headers={"authorization": f"Basic {token}"})

@@ -14,7 +14,8 @@ from dcmon.alerting import alert_payload, rule_failures
 from dcmon.alerting.change_context import ChangeContext
 from dcmon.alerting.state_machine import WindowResult, value_in
 from dcmon.db.tables.org import Alert, AlertChange, AlertRule, DueWindow, Monitor, Notification, Result
-from dcmon.notifications import notifications
+from dcmon.notifications import notification_writer
+from dcmon.notifications.notification_writer import AlertRenderer
 from dcmon.severity import Severity
 from dcmon.states import AlertChangeKind, AlertState, ResolvedBy, ResultState
 
@@ -216,4 +217,5 @@ def write_notifications(session: Session, context: ChangeContext, alert: Alert, 
         return 0
     alert.told_severity = alert.severity if alert.state == AlertState.FIRING else None
     session.flush()
-    return notifications.write(session, context.org, alert, kind, context.public_url, alert_payload.describe)
+    renderer = AlertRenderer(context.org, context.public_url, alert_payload.describe)
+    return notification_writer.write(session, renderer, alert, kind)

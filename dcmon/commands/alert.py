@@ -99,7 +99,7 @@ def show(ctx: typer.Context, alert_id: Id) -> None:
     from rich.text import Text
 
     from dcmon.alerting import alert_payload
-    from dcmon.notifications import notifications
+    from dcmon.notifications import notification_views
 
     org, output = ctx.obj.organization(), ctx.obj.output
     with ctx.obj.org(org) as session:
@@ -108,8 +108,13 @@ def show(ctx: typer.Context, alert_id: Id) -> None:
         about = alert_payload.describe(session, org, view.alert, ctx.obj.settings.url, kind)
         held = _held(session, view)
         told = [
-            {"at": each.created_at, "what": each.kind, "to": receiver.name, "state": notifications.state(each)}
-            for each, receiver in notifications.of_alert(session, alert_id)
+            {
+                "at": each.notification.created_at,
+                "what": each.notification.kind,
+                "to": each.receiver.name,
+                "state": notification_views.state(each.notification),
+            }
+            for each in notification_views.for_alert(session, alert_id)
         ]
         lines = [_line(each) for each in alert_views.list_changes(session, alert_id)]
     following = _next(view, org.name)

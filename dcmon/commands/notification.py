@@ -35,14 +35,13 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, help="Notifications at most.")] = 100,
 ) -> None:
     """List notifications, the newest first. Example: dcmon notification list --state dead"""
-    from dcmon.notifications import notifications, receivers
+    from dcmon.notifications import notification_views, receivers
+    from dcmon.notifications.notification_views import NotificationFilter
 
     with ctx.obj.org() as session:
-        found = notifications.listed(
-            session, state=state, receiver=receiver, alert_id=alert, message_id=message, limit=limit
-        )
+        found = notification_views.entries(session, NotificationFilter(state, receiver, alert, message), limit)
         now = receivers.database_time(session)
-        rows = [notifications.row(each, now) for each in found]
+        rows = [notification_views.row(each, now) for each in found]
     output = ctx.obj.output
     if not output.is_json:
         rows = [{**row, "id": row["id"][:SHORT_ID]} for row in rows]
@@ -52,14 +51,14 @@ def list_(
 @app.command()
 def show(ctx: typer.Context, notification_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
     """Show a notification: what it says, to whom, and how it goes. Example: dcmon notification show 3f2a9c1e"""
-    from dcmon.notifications import integrations, notifications, receivers
+    from dcmon.notifications import integrations, notification_views, receivers
 
     with ctx.obj.org() as session:
-        view = notifications.find(session, notification_id)
-        webhook = view.webhook
+        view = notification_views.find(session, notification_id)
+        webhook = view.receiver
         shown: dict[str, Any] = {
-            **notifications.row(view, receivers.database_time(session)),
-            "to": integrations.find(webhook.kind).shown(webhook.url, webhook.options),
+            **notification_views.row(view, receivers.database_time(session)),
+            "to": integrations.find(webhook.kind).display_address(webhook.url, webhook.options),
             "first_try": view.notification.tried_at,
             "status": view.notification.last_status,
             "error": view.notification.last_error,
@@ -80,14 +79,14 @@ def retry(
 ) -> None:
     """Try again now, but not what a newer state of its alert superseded. Example: dcmon notification retry 3f2a9c1e"""
     from dcmon import errors
-    from dcmon.notifications import notifications
+    from dcmon.notifications import notification_views, retries
 
     if bool(ids) == all_dead:
         raise errors.InvalidInput("Say ids, or --all-dead.")
     org = ctx.obj.organization()
     with ctx.obj.org(org) as session:
-        chosen = [notifications.find(session, each).notification.id for each in ids or ()]
-        done = notifications.retry(session, None if all_dead else chosen)
+        chosen = [notification_views.find(session, each).notification.id for each in ids or ()]
+        done = retries.retry(session, None if all_dead else chosen)
     _ring(ctx, org)
     ctx.obj.output.value(done)
     if ids and done["retried"] < len(set(chosen)):

@@ -33,6 +33,7 @@ def add(
 
     from dcmon import durations
     from dcmon.notifications import silences
+    from dcmon.notifications.silences import NewSilence
 
     if (for_ is None) is (until is None):
         raise typer.BadParameter("Say either --for or --until.")
@@ -40,7 +41,7 @@ def add(
     begins = utc(from_) if from_ else now
     ends = utc(until) if until else begins + durations.parse(for_ or "", "30m, 4h or 2d")
     with ctx.obj.org() as session:
-        made = silences.add(session, matchers, begins, ends, reason, by or operator(), now)
+        made = silences.add(session, NewSilence(matchers, begins, ends, reason, by or operator()), now)
         row = {**_row(made), "alerts": silences.matching_alerts(session, made)}
     ctx.obj.output.value(row)
     if not row["alerts"]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from dcmon.db import Organization
-    from dcmon.notifications.receivers import Address
+    from dcmon.notifications.integrations.base import Address
 
 app = group(__doc__)
 
@@ -78,7 +78,7 @@ def add(
     where = _address(kind.value, target, header, key, group, class_)
     choices = replace(receivers.Subscription(severity or [], model or None), **_limits(cap, repeat))
     with ctx.obj.org(org) as session:
-        webhook, secret = receivers.add(session, name, where, [], settings.webhooks, choices)
+        webhook, secret = receivers.add(session, name, where, settings.webhooks, choices)
         told = 0 if only_new else _tell(ctx, session, org, webhook)
         shown = _shown(session, webhook)
     shown = shown if output.is_json else _for_people(shown)
@@ -235,7 +235,7 @@ def _address(
     class_: str | None,
 ) -> "Address":
     """Where a receiver is, as it was typed."""
-    from dcmon.notifications.receivers import Address
+    from dcmon.notifications.integrations.base import Address
 
     if key == "-":
         key = (
@@ -252,9 +252,10 @@ def _tell(ctx: typer.Context, session: "Session", org: "Organization", webhook: 
     from dcmon.alerting import alert_payload
     from dcmon.health import problem_notifications, problems
     from dcmon.notifications import catch_up, receivers
+    from dcmon.notifications.notification_writer import AlertRenderer
 
     settings = ctx.obj.settings
-    told = catch_up.notify(session, org, webhook, settings.url, alert_payload.describe, but=but)
+    told = catch_up.notify(session, AlertRenderer(org, settings.url, alert_payload.describe), webhook, excluding=but)
     if org.name != settings.watch.org:
         return told
     with ctx.obj.public() as public:

@@ -83,7 +83,7 @@ def provide_receiver(app: App, org: Organization, url: str) -> bytes:
                 webhook.url = url
                 return bytes(webhook.secret)
         every_one = receivers.Subscription(cap=None)  # a year in a minute is no storm
-        return bytes(receivers.add(session, RECEIVER, url, [], app.settings.webhooks, every_one)[0].secret)
+        return bytes(receivers.add(session, RECEIVER, url, app.settings.webhooks, every_one).receiver.secret)
 
 
 def model_id(app: App, org: Organization) -> int:

@@ -17,7 +17,7 @@ from dcmon.db import Organization
 from dcmon.db.tables.org import Notification, Webhook
 from dcmon.health.checks import Problem
 from dcmon.health.problems import ProblemChanges
-from dcmon.notifications import notifications, receivers
+from dcmon.notifications import notification_writer, receivers
 
 NAMESPACE = uuid.UUID("6f0a7b52-6c1e-4d55-9f0b-2f1d8f5c1a77")
 
@@ -88,7 +88,7 @@ def problem_body(org: Organization, kind: str, said: Problem, now: datetime) -> 
     """What a receiver is told, see docs/watching.md: with the keys of an alert, so that each kind can say it."""
     name = f"{said.name}: {said.subject}" if said.subject else said.name
     return {
-        "format": notifications.FORMAT,
+        "format": notification_writer.FORMAT,
         "type": f"dcmon.{kind}",
         "timestamp": now.isoformat(),
         "organization": org.name,

@@ -13,8 +13,9 @@ from dcmon import errors, formatting
 from dcmon.alerting import alert_payload, alert_views
 from dcmon.http import auth
 from dcmon.http.auth import Access
-from dcmon.notifications import notifications
+from dcmon.notifications import notification_views
 from dcmon.notifications.integrations import email, message_text
+from dcmon.notifications.notification_writer import AlertRenderer
 
 router = APIRouter(include_in_schema=False)
 SAFE = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'", "cache-control": "no-store"}
@@ -40,14 +41,18 @@ def _alert(asks: Access, alert_id: int) -> tuple[str, str]:
     """What a page about an alert says: its title, and the rest as HTML. Raises NotFound."""
     with asks.session() as session:
         found = alert_views.get_alert(session, alert_id).alert
-        body = notifications.message(
-            session, asks.org, found, found.state, asks.app.settings.url, alert_payload.describe
-        )
+        renderer = AlertRenderer(asks.org, asks.app.settings.url, alert_payload.describe)
+        body = renderer.body(session, found, found.state)
         lines = alert_views.list_changes(session, alert_id)
         history = [(_time(each.at), each.kind, each.by, each.note) for each in lines]
         told = [
-            (_time(each.created_at), each.kind, receiver.name, notifications.state(each))
-            for each, receiver in notifications.of_alert(session, alert_id)
+            (
+                _time(each.notification.created_at),
+                each.notification.kind,
+                each.receiver.name,
+                notification_views.state(each.notification),
+            )
+            for each in notification_views.for_alert(session, alert_id)
         ]
     return message_text.headline(body), email.block(body) + _table("History", history) + _table("Told", told)
 

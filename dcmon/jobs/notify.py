@@ -16,6 +16,7 @@ from dcmon.db.work_queue import Work
 from dcmon.jobs.worker_loop import take_turns
 from dcmon.notifications import integrations, outbox, receivers
 from dcmon.notifications.integrations.base import DeliverySettings
+from dcmon.notifications.notification_writer import AlertRenderer
 from dcmon.notifications.outbox import ClaimedMessage
 from dcmon.tenancy import organizations
 
@@ -75,19 +76,19 @@ class Sending:
     def send(self, org: Organization, claimed: ClaimedMessage) -> None:
         """Send a message on a thread of the pool."""
         with self._lock:
-            self._to[org.id, claimed.webhook_id] += 1
+            self._to[org.id, claimed.receiver_id] += 1
         self._pool.submit(self._send, org, claimed)
 
     def _send(self, org: Organization, claimed: ClaimedMessage) -> None:
-        key, name, is_delivered = (org.id, claimed.webhook_id), claimed.message.id, False
+        key, name, is_delivered = (org.id, claimed.receiver_id), claimed.message.id, False
         try:
-            if time.monotonic() > claimed.begun_by:
+            if time.monotonic() > claimed.send_before:
                 log.warning("message %s: it was claimed too long ago, and is sent by who claims it next", name)
                 return
-            sent = integrations.send(claimed.to, claimed.message, self._ways)
+            sent = integrations.send(claimed.target, claimed.message, self._ways)
             is_delivered = sent.is_delivered
             said = f"delivered in {sent.seconds:.2f} s" if is_delivered else sent.error
-            log.info("message %s to %s: %s", name, claimed.to.name, said)
+            log.info("message %s to %s: %s", name, claimed.target.name, said)
             with db.org_session(self._app.engine, org) as session:
                 outbox.record(session, claimed, sent, self._ways.webhooks)
         except errors.DcmonError as error:
@@ -124,11 +125,9 @@ def _turn(app: App, at_work: Sending) -> bool:
     with db.org_session(app.engine, org) as session:
         claimed = outbox.claim(
             session,
-            org,
+            AlertRenderer(org, app.settings.url, alert_payload.describe),
             settings,
-            app.settings.url,
-            alert_payload.describe,
-            room=lambda webhook, claimed: at_work.room(org.id, webhook, claimed),
+            capacity=lambda receiver_id, claimed: at_work.room(org.id, receiver_id, claimed),
         )
     for each in claimed:
         at_work.send(org, each)

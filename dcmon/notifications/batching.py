@@ -1,6 +1,7 @@
-"""What may be sent to a receiver now: notifications that are due, without what is held back or means nothing any more.
+"""Group the notifications that a receiver may get now into messages, by model and within the receiver's cap.
 
-They go in messages by model, within the receiver's cap; what was tried before goes as it was.
+Left out are notifications that a silence, a mute time or another alert holds back, and those that mean nothing to a
+receiver that was not notified before. A message that was tried before is sent again unchanged.
 """
 
 import uuid
@@ -12,240 +13,227 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, select, text
 from sqlalchemy.orm import Session
 
-from dcmon.db import Organization
+from dcmon.db import sql
 from dcmon.db.tables.org import Alert, Notification, Webhook
-from dcmon.notifications import integrations, notifications, silences
+from dcmon.notifications import integrations, silences
+from dcmon.notifications.notification_writer import FOLLOW_UP_KINDS, AlertRenderer
 from dcmon.notifications.silences import Hold
 from dcmon.settings import Webhooks
-from dcmon.states import AlertState
+from dcmon.severity import Severity
+from dcmon.states import CLOSING_KINDS, AlertChangeKind, AlertState
 
-HELD_AGAIN = timedelta(seconds=15)  # how often it is looked at whether what is held still is
+HOLD_CHECK_INTERVAL = timedelta(seconds=15)  # a silence may be ended, or an alert resolved, before the hold's time
 MINUTE = timedelta(minutes=1)
-CLAIMED_FROM = 2000  # notifications of a receiver that are looked at
-GROUP_AT_MOST = 50
-RANK = {"critical": 0, "high": 1, "medium": 2, "low": 3}
+READ_AT_MOST = 2000  # notifications of a receiver, in one claim
+GROUP_SIZE = 50
+RANKS: Mapping[str, int] = {severity: rank for rank, severity in enumerate(reversed(Severity))}
 
-OPEN = "n.delivered_at is null and n.dead_at is null"
-SUBJECT = "n.body #>> '{alert,id}'"
-# What is wrong with dcmon itself is no alert: its body says which it is.
-_OLDER = f"""
-    select 1 from notifications e where e.webhook_id = n.webhook_id and e.position < n.position
-       and {OPEN.replace("n.", "e.")} and {{which}}
-"""
-_ABOUT_THE_SAME = f"""
-    (exists ({_OLDER} and e.alert_id = n.alert_id)
-     or (n.alert_id is null and exists ({_OLDER} and e.alert_id is null and {SUBJECT.replace("n.", "e.")} = {SUBJECT})))
-"""
-ON_ITS_WAY = _ABOUT_THE_SAME.replace("{which}", "e.lease_until >= :now")
-# Whatever is older was superseded a moment ago, or is on its way; or else this one was written in between, and both
-# would go out at once.
-IS_SECOND = _ABOUT_THE_SAME.replace("{which}", "true")
-DUE = text(f"""
-    select n.id from notifications n
-     where n.webhook_id = :webhook and {OPEN} and n.due_at <= :now
-       and (n.lease_until is null or n.lease_until < :now) and not {IS_SECOND}
-     order by array_position(array['critical', 'high', 'medium', 'low'], n.severity), n.position limit :limit
-""")
-SENT = text("""
-    select min(tried_at) from notifications where webhook_id = :webhook and tried_at > :since
-     group by message_id order by 1
-""")
+SQL = sql.read(__name__)
+IS_OPEN, PROBLEM_ID = SQL.statement("is_open"), SQL.statement("problem_id")
+HAS_EARLIER_IN_FLIGHT = SQL.statement("has_earlier", earlier="e.lease_until >= :now")
+# Earlier notifications were superseded a moment ago or are in flight. If one is still open, `n` was written in
+# between: both would be sent at once and in any order, so `n` waits for the next claim.
+SELECT_DUE = text(SQL.statement("select_due", earlier="true"))
+RECENT_MESSAGES = text(SQL.statement("recent_messages"))
 
 
 @dataclass(frozen=True)
 class ClaimContext:
-    """An organization's outbox at a moment, in the transaction that claims from it."""
+    """The transaction that claims from an organization's outbox, and the time it goes by."""
 
     session: Session
-    org: Organization
+    renderer: AlertRenderer
     settings: Webhooks
-    public_url: str
     now: datetime
-    describe: notifications.Describe
-    _held: dict[int, Hold | None] = field(default_factory=dict)
+    _holds: dict[int, Hold | None] = field(default_factory=dict)
 
-    def hold(self, alert: Alert) -> Hold | None:
-        """Why a notification about an alert is held back now, and until when; looked up once for each alert."""
-        if alert.id not in self._held:
-            self._held[alert.id] = silences.find_hold(self.session, alert, self.now)
-        return self._held[alert.id]
+    def find_hold(self, alert: Alert) -> Hold | None:
+        """Return what holds back notifications about an alert now; read once for each alert."""
+        if alert.id not in self._holds:
+            self._holds[alert.id] = silences.find_hold(self.session, alert, self.now)
+        return self._holds[alert.id]
 
-    def message(self, alert: Alert, kind: str) -> dict[str, Any]:
-        """What is told of an alert as it is now."""
-        return notifications.message(self.session, self.org, alert, kind, self.public_url, self.describe)
+    def render(self, alert: Alert, kind: str) -> dict[str, Any]:
+        """Render the body of a notification about the alert as it is now."""
+        return self.renderer.body(self.session, alert, kind)
 
 
 @dataclass(frozen=True)
 class PendingMessage:
-    """Notifications that go in one message."""
+    """Notifications that are sent in one message."""
 
-    members: Sequence[Notification]
+    notifications: Sequence[Notification]
     is_digest: bool = False
 
     @property
-    def rank(self) -> tuple[int, int]:
-        """The worst first, then the oldest."""
-        return min(map(rank, self.members))
+    def urgency(self) -> tuple[int, int]:
+        """Sort key: the most severe notification first, then the oldest."""
+        return min(map(urgency, self.notifications))
 
 
-def rank(each: Notification) -> tuple[int, int]:
-    """The worst first, then the oldest."""
-    return RANK.get(each.severity or "", len(RANK)), each.position
-
-
-def next_messages(box: ClaimContext, webhook: Webhook) -> list[PendingMessage]:
-    """What may be sent to a receiver now: what was tried before, as it was, and what is new."""
-    found = _due(box, webhook)
-    is_per_alert = integrations.find(webhook.kind).IS_PER_ALERT
-    drafts = _again(box, found, is_per_alert)
-    news = [each for each in found if each.message_id is None and _is_news(box, each, is_per_alert)]
-    fresh = (
-        [PendingMessage([each]) for each in news] if is_per_alert else _groups(news, box.now - box.settings.group_wait)
-    )
-    capped = _capped(box, webhook, sorted(fresh, key=lambda draft: draft.rank), is_per_alert)
-    return sorted([*drafts, *capped], key=lambda draft: (draft.is_digest, draft.rank))
-
-
-def _again(box: ClaimContext, found: Sequence[Notification], is_per_alert: bool) -> list[PendingMessage]:
-    """Messages that were tried before, as they were; those with something that is held back by now are taken apart."""
-    begun: dict[uuid.UUID, list[Notification]] = {}
-    for each in found:
-        if each.message_id is not None:
-            begun.setdefault(each.message_id, []).append(each)
-    for message_id, members in list(begun.items()):
-        if any(_hold(box, each, is_per_alert) for each in members):
-            for each in begun.pop(message_id):
-                each.message_id, each.is_digest, each.tried_at, each.left_to = None, False, None, None
-    return [PendingMessage(members, members[0].is_digest) for members in begun.values()]
-
-
-def _hold(box: ClaimContext, each: Notification, is_per_alert: bool) -> Hold | None:
-    """What holds a notification back now; the end of an incident wakes nobody."""
-    if is_per_alert and each.kind in notifications.ENDS:
-        return None
-    alert = _alert(box, each)
-    if alert is not None:
-        return box.hold(alert)
-    return silences.find_hold_for_labels(box.session, of_dcmon(each.body), box.now) if _is_of_dcmon(each) else None
-
-
-def _alert(box: ClaimContext, each: Notification) -> Alert | None:
-    return box.session.get(Alert, each.alert_id) if each.alert_id is not None else None
-
-
-def _is_of_dcmon(each: Notification) -> bool:
-    """Whether it is about dcmon itself."""
-    return str(each.body["type"]).startswith("dcmon.")
-
-
-def of_dcmon(body: Mapping[str, Any]) -> Mapping[str, str]:
-    """What matchers see of a condition of dcmon: its name is the rule, and with its subject the monitor."""
-    about = body["alert"]
-    name = str(about["monitor"])
-    return {"model": str(about["model"]), "monitor": name, "rule": name.partition(": ")[0],
-            "severity": str(about["severity"]), "alert": str(about["id"])}  # fmt: skip
-
-
-def _due(box: ClaimContext, webhook: Webhook) -> list[Notification]:
-    """What is due to a receiver, with all that goes in the same messages; the worst first."""
-    values = {"webhook": webhook.id, "now": box.now, "limit": CLAIMED_FROM}
-    ids = box.session.scalars(DUE, values).all()
-    found = box.session.scalars(select(Notification).where(Notification.id.in_(ids))).all()
-    begun = {each.message_id for each in found if each.message_id is not None}
-    rest = box.session.scalars(select(Notification).where(Notification.message_id.in_(begun), is_open())).all()
-    return sorted({each.id: each for each in (*found, *rest)}.values(), key=rank)
+def urgency(notification: Notification) -> tuple[int, int]:
+    """Sort key: the most severe first, then the oldest."""
+    return RANKS.get(notification.severity or "", len(RANKS)), notification.position
 
 
 def is_open() -> ColumnElement[bool]:
-    """Notifications that are neither delivered nor given up, for a statement."""
+    """Return the condition for notifications that are neither delivered nor given up."""
     return and_(Notification.delivered_at.is_(None), Notification.dead_at.is_(None))
 
 
-def _is_news(box: ClaimContext, each: Notification, is_per_alert: bool) -> bool:
-    """Whether a notification that is in no message is to be sent now: neither held back nor without meaning."""
-    means_nothing = each.kind == "retracted" or (each.held_because and each.kind in notifications.ONLY_TO_THE_TOLD)
-    if means_nothing and not _is_told(box, each):
-        return _drop(box, each, "Nobody was told of the alert before.")
-    hold = _hold(box, each, is_per_alert)
-    if hold is not None:
-        again = box.now + HELD_AGAIN  # whatever holds it may be ended before its time
-        each.held_because, each.due_at = hold.reason, min(hold.until or again, again)
+def next_messages(claim: ClaimContext, receiver: Webhook) -> list[PendingMessage]:
+    """Return the messages that a receiver may get now, the most urgent first and digests last."""
+    due = _read_due(claim, receiver)
+    is_per_alert = integrations.find(receiver.kind).IS_PER_ALERT
+    retried = _retried_messages(claim, due, is_per_alert)
+    new = [each for each in due if each.message_id is None and _is_sendable(claim, each, is_per_alert)]
+    groups = [PendingMessage([each]) for each in new] if is_per_alert else _group_by_model(claim, new)
+    capped = _apply_cap(claim, receiver, sorted(groups, key=lambda message: message.urgency), is_per_alert)
+    return sorted([*retried, *capped], key=lambda message: (message.is_digest, message.urgency))
+
+
+def _read_due(claim: ClaimContext, receiver: Webhook) -> list[Notification]:
+    """Read what is due to a receiver, with all notifications of messages that were tried before; most urgent first."""
+    values = {"webhook": receiver.id, "now": claim.now, "limit": READ_AT_MOST}
+    ids = claim.session.scalars(SELECT_DUE, values).all()
+    due = claim.session.scalars(select(Notification).where(Notification.id.in_(ids))).all()
+    message_ids = {each.message_id for each in due if each.message_id is not None}
+    in_messages = select(Notification).where(Notification.message_id.in_(message_ids), is_open())
+    return sorted({each.id: each for each in (*due, *claim.session.scalars(in_messages).all())}.values(), key=urgency)
+
+
+def _retried_messages(claim: ClaimContext, due: Sequence[Notification], is_per_alert: bool) -> list[PendingMessage]:
+    """Return messages that were tried before, unchanged.
+
+    A message with a notification that is held back by now is dissolved: its notifications get a message of a new id.
+    """
+    by_message: dict[uuid.UUID, list[Notification]] = {}
+    for notification in due:
+        if notification.message_id is not None:
+            by_message.setdefault(notification.message_id, []).append(notification)
+    for message_id, notifications in list(by_message.items()):
+        if any(_find_hold(claim, each, is_per_alert) for each in notifications):
+            for each in by_message.pop(message_id):
+                each.message_id, each.is_digest, each.tried_at, each.left_to = None, False, None, None
+    return [PendingMessage(notifications, notifications[0].is_digest) for notifications in by_message.values()]
+
+
+def _find_hold(claim: ClaimContext, notification: Notification, is_per_alert: bool) -> Hold | None:
+    """Return what holds a notification back now; nothing where it ends an incident, which pages no person."""
+    if is_per_alert and notification.kind in CLOSING_KINDS:
+        return None
+    alert = _read_alert(claim, notification)
+    if alert is not None:
+        return claim.find_hold(alert)
+    if not _is_about_dcmon(notification):
+        return None
+    return silences.find_hold_for_labels(claim.session, problem_labels(notification.body), claim.now)
+
+
+def _read_alert(claim: ClaimContext, notification: Notification) -> Alert | None:
+    return claim.session.get(Alert, notification.alert_id) if notification.alert_id is not None else None
+
+
+def _is_about_dcmon(notification: Notification) -> bool:
+    return str(notification.body["type"]).startswith("dcmon.")
+
+
+def problem_labels(body: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the labels of a problem of dcmon: the rule is its name, the monitor its name with the subject."""
+    problem = body["alert"]
+    name = str(problem["monitor"])
+    return {"model": str(problem["model"]), "monitor": name, "rule": name.partition(": ")[0],
+            "severity": str(problem["severity"]), "alert": str(problem["id"])}  # fmt: skip
+
+
+def _is_sendable(claim: ClaimContext, notification: Notification, is_per_alert: bool) -> bool:
+    """True if a notification that is in no message yet may be sent now; otherwise hold it back or supersede it."""
+    needs_earlier = notification.kind == AlertChangeKind.RETRACTED or (
+        notification.held_because and notification.kind in FOLLOW_UP_KINDS
+    )
+    if needs_earlier and not _is_firing_for_receiver(claim, notification):
+        _supersede(claim, notification, "The receiver was not notified of the alert before.")
         return False
-    if each.held_because is not None:
-        return _release(box, each)
-    return True
+    hold = _find_hold(claim, notification, is_per_alert)
+    if hold is not None:
+        check_at = claim.now + HOLD_CHECK_INTERVAL
+        notification.held_because, notification.due_at = hold.reason, min(hold.until or check_at, check_at)
+        return False
+    return notification.held_because is None or _release(claim, notification)
 
 
-def _release(box: ClaimContext, each: Notification) -> bool:
-    """What was held back goes out with what is true now; not where the alert is over."""
-    alert, each.held_because = _alert(box, each), None
+def _release(claim: ClaimContext, notification: Notification) -> bool:
+    """Render a notification that is held back no more as the alert is now; False when the alert is resolved."""
+    alert, notification.held_because = _read_alert(claim, notification), None
     if alert is None:
         return True
-    if each.kind not in notifications.ENDS and alert.state == AlertState.RESOLVED:
-        return _drop(box, each, "The alert was over before anybody was told of it.")
-    each.body = box.message(alert, each.kind)
+    if notification.kind not in CLOSING_KINDS and alert.state == AlertState.RESOLVED:
+        _supersede(claim, notification, "The alert was resolved before the receiver was notified of it.")
+        return False
+    notification.body = claim.render(alert, notification.kind)
     return True
 
 
-def _drop(box: ClaimContext, each: Notification, why: str) -> bool:
-    each.dead_at, each.is_superseded, each.last_error = box.now, True, why
-    return False
+def _supersede(claim: ClaimContext, notification: Notification, reason: str) -> None:
+    notification.dead_at, notification.is_superseded, notification.last_error = claim.now, True, reason
 
 
-def _is_told(box: ClaimContext, each: Notification) -> bool:
-    """Whether a receiver may know that an alert fires: the last that it may have got is not an end."""
-    last = box.session.scalar(
+def _is_firing_for_receiver(claim: ClaimContext, notification: Notification) -> bool:
+    """True if the last earlier notification that the receiver may have got is not an end."""
+    last_kind = claim.session.scalar(
         select(Notification.kind)
         .where(
-            _is_about(each),
-            Notification.webhook_id == each.webhook_id,
-            Notification.position < each.position,
+            _is_about_same(notification),
+            Notification.webhook_id == notification.webhook_id,
+            Notification.position < notification.position,
             Notification.attempts > 0,
         )
         .order_by(Notification.position.desc())
         .limit(1)
     )
-    return last is not None and last not in notifications.ENDS
+    return last_kind is not None and last_kind not in CLOSING_KINDS
 
 
-def _is_about(each: Notification) -> ColumnElement[bool]:
-    """Whether another one is about the same alert, or the same condition of dcmon."""
-    if each.alert_id is not None:
-        return Notification.alert_id == each.alert_id
-    same = Notification.body["alert"]["id"].as_string() == str(each.body["alert"]["id"])
-    return and_(Notification.alert_id.is_(None), same)
+def _is_about_same(notification: Notification) -> ColumnElement[bool]:
+    """Return the condition for notifications about the same alert, or the same problem of dcmon."""
+    if notification.alert_id is not None:
+        return Notification.alert_id == notification.alert_id
+    problem_id = Notification.body["alert"]["id"].as_string()
+    return and_(Notification.alert_id.is_(None), problem_id == str(notification.body["alert"]["id"]))
 
 
-def _groups(news: Sequence[Notification], ready: datetime) -> list[PendingMessage]:
-    """Notifications by model, where the first of them has waited for others."""
+def _group_by_model(claim: ClaimContext, new: Sequence[Notification]) -> list[PendingMessage]:
+    """Group notifications by model, where the first one has waited `group_wait` or one of them was tried before."""
+    written_before = claim.now - claim.settings.group_wait
     by_model: dict[int | None, list[Notification]] = {}
-    for each in news:
-        by_model.setdefault(each.model_id, []).append(each)
+    for notification in new:
+        by_model.setdefault(notification.model_id, []).append(notification)
     return [
-        PendingMessage(members[start : start + GROUP_AT_MOST])
-        for members in by_model.values()
-        if min(each.created_at for each in members) <= ready or any(each.attempts for each in members)
-        for start in range(0, len(members), GROUP_AT_MOST)
+        PendingMessage(group[start : start + GROUP_SIZE])
+        for group in by_model.values()
+        if min(each.created_at for each in group) <= written_before or any(each.attempts for each in group)
+        for start in range(0, len(group), GROUP_SIZE)
     ]
 
 
-def _capped(
-    box: ClaimContext, webhook: Webhook, fresh: list[PendingMessage], is_per_alert: bool
+def _apply_cap(
+    claim: ClaimContext, receiver: Webhook, messages: list[PendingMessage], is_per_alert: bool
 ) -> list[PendingMessage]:
-    """What a receiver's cap lets through: the worst on their own, and then a digest of all others.
+    """Return what the receiver's cap lets through: the most urgent messages alone, the others in one digest.
 
-    Where nothing is left of the minute they wait for its end. A kind that keeps a state for each alert gets no digest,
-    which could not be resolved: the others wait their turn.
+    When the cap of this minute is used up, all wait until the minute is over. An integration that keeps a state for
+    each alert gets no digest, because a digest can't be resolved: its other messages wait.
     """
-    if webhook.cap is None:
-        return fresh
-    sent = box.session.scalars(SENT, {"webhook": webhook.id, "since": box.now - MINUTE}).all()
-    left = max(0, webhook.cap - len(sent))
-    if len(fresh) <= left:
-        return fresh
-    if left > 0 and not is_per_alert:
-        together = [each for draft in fresh[left - 1 :] for each in draft.members]
-        return [*fresh[: left - 1], PendingMessage(together, is_digest=True)]
-    for each in (each for draft in fresh[left:] for each in draft.members):
-        each.due_at = (sent[0] if sent else box.now) + MINUTE
-    return fresh[:left]
+    if receiver.cap is None:
+        return messages
+    values = {"webhook": receiver.id, "since": claim.now - MINUTE}
+    sent_at = claim.session.scalars(RECENT_MESSAGES, values).all()
+    free = max(0, receiver.cap - len(sent_at))
+    if len(messages) <= free:
+        return messages
+    if free > 0 and not is_per_alert:
+        others = [each for message in messages[free - 1 :] for each in message.notifications]
+        return [*messages[: free - 1], PendingMessage(others, is_digest=True)]
+    for notification in (each for message in messages[free:] for each in message.notifications):
+        notification.due_at = (sent_at[0] if sent_at else claim.now) + MINUTE
+    return messages[:free]

@@ -1,7 +1,7 @@
-"""What fires already, for a receiver that comes late: added, widened, or sent to again after long.
+"""Notify a receiver of alerts that fire already: one that was added or changed, or that is resumed after a pause.
 
-It is told once of each alert that others were told of, as if it fired now; not of one that somebody acknowledged.
-Whatever is held back by a silence waits in the outbox as ever.
+The receiver gets one notification for each alert that other receivers were notified of, as if the alert fired now; none
+for an acknowledged alert. A silence holds these notifications back like all others.
 """
 
 from collections.abc import Collection, Sequence
@@ -12,18 +12,19 @@ from sqlalchemy.orm import Session
 
 from dcmon.db import Organization
 from dcmon.db.tables.org import Alert, Notification, Version, Webhook
-from dcmon.notifications import notifications, receivers
-from dcmon.notifications.notifications import ENDS
-from dcmon.states import AlertState
+from dcmon.notifications import notification_writer, receivers, retries
+from dcmon.notifications.notification_writer import AlertRenderer
+from dcmon.states import CLOSING_KINDS, AlertChangeKind, AlertState
 
 
-def pending_alerts(session: Session, org: Organization, webhook: Webhook) -> list[int]:
-    """The ids of alerts that fire, that a receiver wants to hear of, and that it was not told of.
+def pending_alerts(session: Session, org: Organization, receiver: Webhook) -> list[int]:
+    """List the ids of firing alerts that a receiver subscribes to and was not notified of.
 
-    Until the end of the transaction nobody is told of any other.
+    Blocks other writers of notifications until the transaction ends, so that no alert is missed in between.
     """
-    notifications.stop_telling(session, org)
-    heard = {each.alert_id for each in _newest(session, webhook) if each.kind not in ENDS and not each.is_superseded}
+    notification_writer.block_writers(session, org)
+    newest = _newest_notifications(session, receiver)
+    notified = {each.alert_id for each in newest if each.kind not in CLOSING_KINDS and not each.is_superseded}
     firing = session.execute(
         select(Alert.id, Alert.severity, Version.model_id)
         .join(Version, Version.id == Alert.version_id)
@@ -31,40 +32,34 @@ def pending_alerts(session: Session, org: Organization, webhook: Webhook) -> lis
         .order_by(Alert.id)
     )
     return [
-        id_
-        for id_, severity, model_id in firing
-        if id_ not in heard and receivers.is_subscribed(webhook, severity, model_id)
+        alert_id
+        for alert_id, severity, model_id in firing
+        if alert_id not in notified and receivers.is_subscribed(receiver, severity, model_id)
     ]
 
 
-def _newest(session: Session, webhook: Webhook) -> Sequence[Notification]:
-    """The newest that a receiver was, or is to be, told of each alert that fires."""
+def _newest_notifications(session: Session, receiver: Webhook) -> Sequence[Notification]:
+    """Return a receiver's newest notification about each alert that fires."""
     return session.scalars(
         select(Notification)
         .join(Alert, Alert.id == Notification.alert_id)
-        .where(Notification.webhook_id == webhook.id, Alert.state == AlertState.FIRING)
+        .where(Notification.webhook_id == receiver.id, Alert.state == AlertState.FIRING)
         .ext(distinct_on(Notification.alert_id))
         .order_by(Notification.alert_id, Notification.position.desc())
     ).all()
 
 
-def notify(
-    session: Session,
-    org: Organization,
-    webhook: Webhook,
-    public_url: str,
-    describe: notifications.Describe,
-    *,
-    but: Collection[int] = (),
-) -> int:
-    """Tell a receiver of what fires and it was not told of, `but` these alerts; returns of how many."""
-    late = [id_ for id_ in pending_alerts(session, org, webhook) if id_ not in but]
-    for id_ in late:
-        notifications.write_to(session, org, [webhook], session.get_one(Alert, id_), "firing", public_url, describe)
-    return len(late)
+def notify(session: Session, renderer: AlertRenderer, receiver: Webhook, *, excluding: Collection[int] = ()) -> int:
+    """Write a notification for each pending alert except those `excluding` names; return how many."""
+    alert_ids = [id_ for id_ in pending_alerts(session, renderer.org, receiver) if id_ not in excluding]
+    for alert_id in alert_ids:
+        alert = session.get_one(Alert, alert_id)
+        notification_writer.write_for_receivers(session, renderer, [receiver], alert, AlertChangeKind.FIRING)
+    return len(alert_ids)
 
 
-def retry_given_up(session: Session, webhook: Webhook) -> int:
-    """Try once more what was given up and is true still: the newest of alerts that fire; returns how many."""
-    given_up = [each.id for each in _newest(session, webhook) if each.dead_at is not None and not each.is_superseded]
-    return notifications.retry(session, given_up)["retried"] if given_up else 0
+def retry_given_up(session: Session, receiver: Webhook) -> int:
+    """Retry the newest notifications of firing alerts where they were given up; return how many."""
+    newest = _newest_notifications(session, receiver)
+    given_up = [each.id for each in newest if each.dead_at is not None and not each.is_superseded]
+    return retries.retry(session, given_up)["retried"] if given_up else 0

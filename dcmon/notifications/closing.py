@@ -1,9 +1,9 @@
-"""The last word on alerts that are about to be deleted: whoever was told that they fire is told that they are over.
+"""Closing notifications: tell receivers that alerts are over before the alerts are deleted.
 
-The notifications of an alert go with it. The last word belongs to none, and says again what its receiver heard last.
+Deleting an alert deletes its notifications too (a cascade). So a closing notification belongs to no alert: it repeats
+the body that its receiver got last, as resolved.
 """
 
-import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -12,44 +12,63 @@ from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
+from dcmon import formatting
 from dcmon.db.tables.org import Alert, Notification, Webhook
+from dcmon.states import CLOSING_KINDS, AlertChangeKind, AlertState, ResolvedBy
 
-ENDS = ("resolved", "retracted")
-WHY = "it was deleted, with its rule, monitor, check, version or model"
+NOTE = "it was deleted, with its rule, monitor, check, version or model"
 
 
-def write_notifications(session: Session, about: ColumnElement[bool]) -> int:
-    """Write a notification for each receiver that may think that one of these alerts fires; returns how many."""
-    is_end = Notification.kind.in_(ENDS)
-    was_heard = or_(and_(is_end, Notification.delivered_at.is_not(None)), and_(~is_end, Notification.attempts > 0))
+def write_notifications(session: Session, are_deleted: ColumnElement[bool]) -> int:
+    """Write a closing notification for each receiver that may know one of the alerts as firing; return how many.
+
+    `are_deleted`: a condition on Alert. Call it before the alerts are deleted, in the same transaction.
+    """
+    is_end = Notification.kind.in_(CLOSING_KINDS)
+    # An end counts when it arrived. Anything else counts from its first attempt on: it may have arrived.
+    was_notified = or_(and_(is_end, Notification.delivered_at.is_not(None)), and_(~is_end, Notification.attempts > 0))
     last = (
         select(Notification)
         .join(Alert, Alert.id == Notification.alert_id)
         .join(Webhook, Webhook.id == Notification.webhook_id)
-        .where(about, Webhook.is_active, was_heard)
+        .where(are_deleted, Webhook.is_active, was_notified)
         .ext(distinct_on(Notification.alert_id, Notification.webhook_id))
         .order_by(Notification.alert_id, Notification.webhook_id, Notification.position.desc())
     )
-    open_ones = [each for each in session.scalars(last).all() if each.kind not in ENDS]
-    session.add_all([_over(each) for each in open_ones])
+    open_notifications = [each for each in session.scalars(last).all() if each.kind not in CLOSING_KINDS]
+    session.add_all([_closing_notification(each) for each in open_notifications])
     session.flush()
-    return len(open_ones)
+    return len(open_notifications)
 
 
-def _over(heard: Notification) -> Notification:
-    """What ends what was heard; after it, where that is still on its way."""
-    made = Notification(alert_id=None, webhook_id=heard.webhook_id, kind="resolved", body=_body(heard.body))
-    made.model_id, made.severity = heard.model_id, heard.severity
-    if heard.lease_until is not None:
-        made.due_at = heard.lease_until
-    return made
+def _closing_notification(last: Notification) -> Notification:
+    """Build the notification that follows a receiver's last one; it is due after `last`, where that is in flight."""
+    closing = Notification(alert_id=None, webhook_id=last.webhook_id, kind=AlertChangeKind.RESOLVED)
+    closing.body = _closing_body(last.body)
+    closing.model_id, closing.severity = last.model_id, last.severity
+    if last.lease_until is not None:
+        closing.due_at = last.lease_until
+    return closing
 
 
-def _body(heard: Mapping[str, Any]) -> dict[str, Any]:
-    """What was heard, as over. Nothing shows the alert any more: the command lists those of its organization."""
+def _closing_body(last: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the last body as resolved. The alert has no page any more: the command lists those of its organization."""
     now = datetime.now(UTC).isoformat()
-    ended = {"state": "resolved", "resolved_by": "deletion", "resolved_at": now, "by": None, "note": WHY}
-    alert = {**heard["alert"], **ended}
-    dcmon = f"dcmon --org {shlex.quote(str(heard['organization']))}" if heard.get("organization") else "dcmon"
-    left = {"link": None, "command": f"{dcmon} alert list --all"}
-    return {**heard, "type": "alert.resolved", "timestamp": now, "alert": alert, **left}
+    alert = {
+        **last["alert"],
+        "state": AlertState.RESOLVED,
+        "resolved_by": ResolvedBy.DELETION,
+        "resolved_at": now,
+        "by": None,
+        "note": NOTE,
+    }
+    org_name = last.get("organization")
+    command = f"{formatting.command_prefix(str(org_name)) if org_name else 'dcmon'} alert list --all"
+    return {
+        **last,
+        "type": f"alert.{AlertChangeKind.RESOLVED}",
+        "timestamp": now,
+        "alert": alert,
+        "link": None,
+        "command": command,
+    }

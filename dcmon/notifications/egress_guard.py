@@ -1,4 +1,7 @@
-"""Outgoing requests never reach inside: a host is resolved once, checked, and a checked address is connected to."""
+"""Keep outgoing requests off the internal network: resolve a host once, check its addresses, connect to those.
+
+A second look-up at connect time could give another address than the checked one (DNS rebinding).
+"""
 
 import re
 import socket
@@ -12,11 +15,11 @@ from urllib.parse import quote, urlsplit
 from dcmon.errors import InvalidInput
 
 Address = IPv4Address | IPv6Address
-TARGET = "/?&=%:@!$'()*+,;~[]"  # what stands in a request line as it is; a blank or an umlaut is encoded
+SAFE_IN_TARGET = "/?&=%:@!$'()*+,;~[]"  # Other characters are percent-encoded in the request line.
 NOT_IN_HOST = re.compile(r"[\x00-\x20\x7f\\<>\"^`{|}@]")
 ADDRESSES_TRIED = 4
 
-# What ipaddress does not count as private, but is not the public internet: carrier-grade NAT and translation prefixes.
+# Not the public internet, though ipaddress counts them as global: carrier-grade NAT and translation prefixes.
 NON_PUBLIC_NETWORKS = [
     ip_network(each) for each in ("100.64.0.0/10", "192.88.99.0/24", "64:ff9b::/96", "64:ff9b:1::/48")
 ]
@@ -24,7 +27,7 @@ NON_PUBLIC_NETWORKS = [
 
 @dataclass(frozen=True)
 class Url:
-    """A URL of a receiver, taken apart; the host is in ASCII, without a dot at its end."""
+    """The parts of a receiver's URL; the host is in ASCII, without a dot at its end."""
 
     scheme: str
     host: str
@@ -34,7 +37,7 @@ class Url:
 
 @dataclass(frozen=True)
 class Destination:
-    """Checked addresses, in the order to try them, and the name that they stand for."""
+    """A host with its checked addresses, in the order to try them."""
 
     scheme: str
     host: str
@@ -44,55 +47,57 @@ class Destination:
 
 
 class DestinationRefused(Exception):
-    """A destination that must not be reached, or can't be resolved. The message says why."""
+    """A destination is not allowed or can't be resolved. The message says why."""
 
 
 def parse(url: str) -> Url:
-    """Take a URL apart. Raises InvalidInput, in words that do not repeat the URL, for it may hold a secret."""
+    """Split a URL into its parts. Raises InvalidInput; its message leaves the URL out, because it may hold a secret."""
     try:
         parts = urlsplit(url)
         host, port = _ascii(parts.hostname or ""), parts.port
-    except ValueError as error:  # a UnicodeError too
-        raise InvalidInput(f"That is no URL of a receiver: {_reason(error)}.") from error
+    except ValueError as error:  # includes UnicodeError
+        raise InvalidInput(f"That is no URL of a receiver: {_parse_error(error)}.") from error
     if "@" in parts.netloc:
-        raise InvalidInput("A receiver's URL can't carry a user or password: they would end up in logs.")
+        raise InvalidInput("A receiver's URL can't have a user or password: they would be written to logs.")
     if parts.scheme not in ("http", "https") or not host or port == 0:
         raise InvalidInput("That is no URL of a receiver. It looks like https://hooks.example.org/alerts")
-    if NOT_IN_HOST.search(parts.netloc) or any(ord(each) < 0x20 or each == "\x7f" for each in url):
-        raise InvalidInput("A receiver's URL can't have control characters, or blanks and signs in its host.")
-    target = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=TARGET)
+    if NOT_IN_HOST.search(parts.netloc) or any(ord(character) < 0x20 or character == "\x7f" for character in url):
+        raise InvalidInput(
+            "A receiver's URL can't have control characters, nor spaces or special characters in its host."
+        )
+    target = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=SAFE_IN_TARGET)
     return Url(parts.scheme, host, port or (443 if parts.scheme == "https" else 80), target)
 
 
-def _reason(error: ValueError) -> str:
-    """Why urllib refused, without the part of the URL that it repeats."""
-    return "its port is none" if "port" in str(error).lower() else "its host can't be read"
+def _parse_error(error: ValueError) -> str:
+    """Return what urllib refused, without the part of the URL in its message."""
+    return "its port is invalid" if "port" in str(error).lower() else "its host is invalid"
 
 
 def _ascii(host: str) -> str:
-    """A host as DNS and certificates know it: digits in disguise become digits, umlauts punycode."""
+    """Return a host as DNS and certificates know it: IDNA maps full-width digits to digits, umlauts to punycode."""
     host = host if host.isascii() else host.encode("idna").decode()
     return host.removesuffix(".").lower()
 
 
 def require_url(url: str, allow: Sequence[str]) -> Url:
-    """Raises InvalidInput unless the URL is https, or http to a host that is allowed by name or network."""
-    found = parse(url)
-    address = _literal(found.host)
-    if address is not None and is_non_public(address) and not is_allowed(found.host, address, allow):
-        raise InvalidInput(_not_public(found.host, str(address)))
-    if found.scheme == "http" and not is_allowed_name(found.host, allow):
-        raise InvalidInput(f"Use https, or add {found.host} to DCMON_WEBHOOKS__ALLOW if it is a receiver of your own.")
-    return found
+    """Parse a URL, which must be https, or http to a host on the allow-list. Raises InvalidInput."""
+    parsed = parse(url)
+    address = _literal_address(parsed.host)
+    if address is not None and is_non_public(address) and not is_allowed(parsed.host, address, allow):
+        raise InvalidInput(_not_public(parsed.host, str(address)))
+    if parsed.scheme == "http" and not is_allowed_name(parsed.host, allow):
+        raise InvalidInput(f"Use https, or add {parsed.host} to DCMON_WEBHOOKS__ALLOW if it is a receiver of your own.")
+    return parsed
 
 
 def _not_public(host: str, address: str) -> str:
-    said = f"{host} is not public" if host == address else f"{host} is {address}, which is not public"
-    return f"{said}. DCMON_WEBHOOKS__ALLOW can allow it."
+    fact = f"{host} is not public" if host == address else f"{host} is {address}, which is not public"
+    return f"{fact}. DCMON_WEBHOOKS__ALLOW can allow it."
 
 
-def _literal(host: str) -> Address | None:
-    """The address that a host is by itself, however it is written: 0x7f.1 and 2130706433 are 127.0.0.1."""
+def _literal_address(host: str) -> Address | None:
+    """Return the address that a host is in any notation: 0x7f.1 and 2130706433 are 127.0.0.1. None for a name."""
     try:
         return ip_address(host) if ":" in host else IPv4Address(socket.inet_aton(host))
     except (OSError, ValueError):
@@ -100,45 +105,45 @@ def _literal(host: str) -> Address | None:
 
 
 def resolve(url: str, allow: Sequence[str], seconds: float = 10) -> Destination:
-    """Resolve a URL's host, once. Every address it has must be public or allowed. Raises Refused."""
+    """Resolve a URL's host, once. Each of its addresses must be public or allowed. Raises DestinationRefused."""
     try:
         parsed = parse(url)
         addresses = _look_up(parsed.host, parsed.port, seconds)
         for address in addresses:
             if is_non_public(ip_address(address)) and not is_allowed(parsed.host, ip_address(address), allow):
                 raise DestinationRefused(_not_public(parsed.host, address))
-        require_url(url, allow)  # again: the list may be a shorter one now
+        require_url(url, allow)  # The allow-list may have become shorter since the receiver was added.
     except InvalidInput as error:
         raise DestinationRefused(str(error)) from error
     return Destination(parsed.scheme, parsed.host, tuple(addresses[:ADDRESSES_TRIED]), parsed.port, parsed.target)
 
 
 def _look_up(host: str, port: int, seconds: float) -> list[str]:
-    """The addresses of a host. The system's resolver knows no bound on time, so a thread of its own waits for it."""
-    found: SimpleQueue[list[str] | Exception] = SimpleQueue()
+    """Return the addresses of a host. The system's resolver has no timeout, so a thread of its own waits for it."""
+    results: SimpleQueue[list[str] | Exception] = SimpleQueue()
 
-    def ask() -> None:
+    def resolve_host() -> None:
         try:
-            answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            found.put(list(dict.fromkeys(str(each[4][0]).split("%")[0] for each in answers)))
+            infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            results.put(list(dict.fromkeys(str(info[4][0]).split("%")[0] for info in infos)))
         except (OSError, UnicodeError) as error:
-            found.put(error)
+            results.put(error)
 
-    threading.Thread(target=ask, name="resolve", daemon=True).start()
+    threading.Thread(target=resolve_host, name="resolve", daemon=True).start()
     try:
-        answer = found.get(timeout=seconds)
+        result = results.get(timeout=seconds)
     except Empty:
         raise DestinationRefused(f"The host {host} can't be resolved within {seconds:g} s.") from None
-    if isinstance(answer, Exception) or not answer:
-        raise DestinationRefused(f"The host {host} can't be resolved: {answer or 'it has no address'}.")
-    return answer
+    if isinstance(result, Exception) or not result:
+        raise DestinationRefused(f"The host {host} can't be resolved: {result or 'it has no address'}.")
+    return result
 
 
 def is_non_public(address: Address) -> bool:
-    """Whether an address is anything but a public unicast one, also when it hides in an IPv6 address."""
+    """True unless an address is a public unicast one, also for an IPv4 address embedded in an IPv6 address."""
     if isinstance(address, IPv6Address):
-        hidden = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
-        if hidden is not None or address.is_site_local:
+        embedded = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
+        if embedded is not None or address.is_site_local:
             return True
     is_special = not address.is_global or address.is_multicast or address.is_reserved or address.is_unspecified
     return is_special or any(
@@ -147,12 +152,12 @@ def is_non_public(address: Address) -> bool:
 
 
 def is_allowed(host: str, address: Address, allow: Sequence[str]) -> bool:
-    """Whether a host is on the allow-list: by its name, or by a network its address lies in."""
+    """True if a host is on the allow-list by its name, or by a network that contains its address."""
     return is_allowed_name(host, allow) or any(_is_in(address, entry) for entry in allow)
 
 
 def is_allowed_name(host: str, allow: Sequence[str]) -> bool:
-    """Whether a host is on the allow-list by its name alone, or is written as an address that is."""
+    """True if a host is on the allow-list by its name, or is itself an address that is."""
     if host in {entry.lower().removesuffix(".") for entry in allow}:
         return True
     try:

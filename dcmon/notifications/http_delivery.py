@@ -1,4 +1,4 @@
-"""A POST to a receiver that may do anything: bounded in time and size, to a checked address, without redirects."""
+"""POST to a receiver that is not trusted: bounded in time and size, to a checked address, without redirects."""
 
 import socket
 import ssl
@@ -18,115 +18,118 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from dcmon.notifications import egress_guard
 from dcmon.settings import Webhooks
 
-READ_AT_MOST, SAID_AT_MOST = 64 * 1024, 200
+READ_AT_MOST, SHOWN_AT_MOST = 64 * 1024, 200  # bytes of an answer that are read, characters that are kept
 LONGEST_RETRY_AFTER = timedelta(days=1)
-GONE, SLOW_DOWN = 410, (429, 503)
-FAILURES = (urllib3.exceptions.HTTPError, HTTPException, OSError, ValueError)  # a wrong certificate is a ValueError
+LONGEST_ERROR = 300
+GONE, TOO_MANY_REQUESTS, UNAVAILABLE = 410, 429, 503
+FAILURES = (urllib3.exceptions.HTTPError, HTTPException, OSError, ValueError)  # A wrong certificate is a ValueError.
 USER_AGENT = "dcmon/1"
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """How a try to send went: the answer's status, or what kept it from having one; seconds it took.
+    """How an attempt to send a message went.
 
-    `is_taken`: for receivers that speak no HTTP. `wait`: how long the receiver asked to be left alone. `left`: those of
-    several people whom it is to be tried again for.
+    `status`: of an HTTP answer. `error`: what went wrong. `retry_after`: how long the receiver asked to wait.
+    `is_accepted`: for receivers that speak no HTTP. `remaining`: e-mail addresses to try again.
     """
 
     status: int | None
     error: str | None
     seconds: float = 0.0
-    wait: timedelta | None = None
-    is_taken: bool = False
-    left: tuple[str, ...] = ()
+    retry_after: timedelta | None = None
+    is_accepted: bool = False
+    remaining: tuple[str, ...] = ()
 
     @property
     def is_delivered(self) -> bool:
-        return (self.is_taken and not self.left) or (self.status is not None and 200 <= self.status < 300)
+        return (self.is_accepted and not self.remaining) or (self.status is not None and 200 <= self.status < 300)
 
     @property
     def is_gone(self) -> bool:
-        """Whether the receiver wants nothing more, ever."""
+        """True if the receiver wants no more messages, for good."""
         return self.status == GONE
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a receiver answered, as far as it matters."""
+    """The parts of a receiver's answer that are used; `text`: the beginning of its body."""
 
     status: int
     retry_after: str | None
-    said: str
+    text: str
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str], settings: Webhooks) -> Attempt:
-    """POST, without redirects, within the time that settings give. Never raises."""
-    began = time.monotonic()
+    """POST without following redirects, within the timeout of the settings. Never raises."""
+    started_at = time.monotonic()
     try:
-        seconds = settings.timeout.total_seconds()
-        destination = egress_guard.resolve(url, settings.allow, seconds)
-        left = max(0.1, seconds - (time.monotonic() - began))
-        answer = _post(destination, body, {"user-agent": USER_AGENT, **headers}, left, seconds)
-    except egress_guard.DestinationRefused as why:
-        return Attempt(None, str(why), time.monotonic() - began)
-    except FAILURES as failed:
-        return Attempt(None, describe_error(failed), time.monotonic() - began)
-    error = None if 200 <= answer.status < 300 else _complaint(answer)
-    return Attempt(answer.status, error, time.monotonic() - began, _wait(answer))
+        timeout = settings.timeout.total_seconds()
+        destination = egress_guard.resolve(url, settings.allow, timeout)
+        deadline = max(started_at + timeout, time.monotonic() + 0.1)
+        answer = _post(destination, body, {"user-agent": USER_AGENT, **headers}, deadline, timeout)
+    except egress_guard.DestinationRefused as refusal:
+        return Attempt(None, str(refusal), time.monotonic() - started_at)
+    except FAILURES as failure:
+        return Attempt(None, describe_error(failure), time.monotonic() - started_at)
+    error = None if 200 <= answer.status < 300 else _answer_error(answer)
+    return Attempt(answer.status, error, time.monotonic() - started_at, _retry_after(answer))
 
 
-def _complaint(answer: Answer) -> str:
+def _answer_error(answer: Answer) -> str:
     if 300 <= answer.status < 400:
-        return f"The receiver answered {answer.status}, a redirect, which is not followed: set its URL to where it is."
-    return f"The receiver answered {answer.status}{f': {answer.said}' if answer.said else '.'}"
+        return f"The receiver answered {answer.status}, a redirect, which dcmon does not follow: set the final URL."
+    return f"The receiver answered {answer.status}{f': {answer.text}' if answer.text else '.'}"
 
 
-def _wait(answer: Answer) -> timedelta | None:
-    """How long a receiver asks to be left alone, in seconds or until a date; a day at most."""
-    if answer.status not in SLOW_DOWN or not answer.retry_after:
+def _retry_after(answer: Answer) -> timedelta | None:
+    """Read Retry-After, which has seconds or a date; at most a day."""
+    if answer.status not in (TOO_MANY_REQUESTS, UNAVAILABLE) or not answer.retry_after:
         return None
     try:
-        asked = timedelta(seconds=int(answer.retry_after))
+        wait = timedelta(seconds=int(answer.retry_after))
     except (ValueError, OverflowError):
         try:
             until = parsedate_to_datetime(answer.retry_after)
-            asked = (until if until.tzinfo else until.replace(tzinfo=UTC)) - datetime.now(UTC)
+            wait = (until if until.tzinfo else until.replace(tzinfo=UTC)) - datetime.now(UTC)
         except (ValueError, TypeError, OverflowError):
             return None
-    return min(max(asked, timedelta()), LONGEST_RETRY_AFTER)
+    return min(max(wait, timedelta()), LONGEST_RETRY_AFTER)
 
 
 def _post(
-    destination: egress_guard.Destination, body: bytes, headers: Mapping[str, str], seconds: float, bound: float
+    destination: egress_guard.Destination, body: bytes, headers: Mapping[str, str], deadline: float, timeout: float
 ) -> Answer:
-    """Connect to the first checked address that answers; the certificate must be the host's."""
-    ends = time.monotonic() + seconds
+    """Send to the first checked address that accepts a connection; the certificate must be the host's."""
     try:
-        with abort_after(seconds) as held, _connected(destination, ends, held) as connection:
+        with (
+            abort_after(deadline - time.monotonic()) as sockets,
+            _connected(destination, deadline, sockets) as connection,
+        ):
             connection.request(
-                "POST", destination.target, body=body, headers={**headers, "host": _host(destination)},
+                "POST", destination.target, body=body, headers={**headers, "host": _host_header(destination)},
                 preload_content=False,
             )  # fmt: skip
             answer = connection.getresponse()
-            return Answer(answer.status, answer.headers.get("retry-after"), _beginning(answer, ends))
-    except FAILURES as failed:
-        if time.monotonic() >= ends:
-            raise TimeoutError(f"The receiver did not answer within {bound:g} s.") from failed
+            return Answer(answer.status, answer.headers.get("retry-after"), _read_beginning(answer, deadline))
+    except FAILURES as failure:
+        if time.monotonic() >= deadline:
+            raise TimeoutError(f"The receiver did not answer within {timeout:g} s.") from failure
         raise
 
 
-def _host(destination: egress_guard.Destination) -> str:
+def _host_header(destination: egress_guard.Destination) -> str:
     default = 443 if destination.scheme == "https" else 80
     name = f"[{destination.host}]" if ":" in destination.host else destination.host
     return name if destination.port == default else f"{name}:{destination.port}"
 
 
 @contextmanager
-def _connected(destination: egress_guard.Destination, ends: float, held: list[Any]) -> Iterator[HTTPConnection]:
-    """A connection to one of the addresses: the next one is tried where one can't be connected to."""
+def _connected(destination: egress_guard.Destination, deadline: float, sockets: list[Any]) -> Iterator[HTTPConnection]:
+    """Connect to the first address that can be connected to."""
     for number, address in enumerate(destination.addresses, start=1):
-        connection = _connection(destination, address, max(0.1, ends - time.monotonic()))
-        held.append(connection)
+        connection = _connection(destination, address, max(0.1, deadline - time.monotonic()))
+        sockets.append(connection)
         try:
             connection.connect()
         except ssl.SSLError:
@@ -134,10 +137,10 @@ def _connected(destination: egress_guard.Destination, ends: float, held: list[An
             raise
         except (urllib3.exceptions.HTTPError, OSError):
             connection.close()
-            if number == len(destination.addresses) or time.monotonic() >= ends:
+            if number == len(destination.addresses) or time.monotonic() >= deadline:
                 raise
             continue
-        held.append(connection.sock)  # the connection lets go of it while an answer without length is read
+        sockets.append(connection.sock)  # The connection drops its socket while an answer without length is read.
         try:
             yield connection
         finally:
@@ -160,50 +163,52 @@ def _connection(destination: egress_guard.Destination, address: str, seconds: fl
 
 @contextmanager
 def abort_after(seconds: float) -> Iterator[list[Any]]:
-    """End whatever the sockets on the list, and those of connections on it, wait for, once the time is over.
+    """Shut down the sockets on the list, and those of connections on it, when the time is over.
 
-    A timeout is for each wait, and a peer that sends a byte now and then has many.
+    A socket's own timeout is not enough: it bounds each wait, and a peer that sends a byte now and then makes many.
     """
-    held: list[Any] = []
+    sockets: list[Any] = []
 
-    def cut() -> None:
-        for each in [getattr(each, "sock", each) for each in list(held)]:
+    def abort() -> None:
+        for each in [getattr(each, "sock", each) for each in list(sockets)]:
             with suppress(OSError, TypeError):  # not connected yet
-                socket.socket.shutdown(each, socket.SHUT_RDWR)  # below TLS, whose state belongs to the other thread
+                # Below TLS, whose state belongs to the thread that reads.
+                socket.socket.shutdown(each, socket.SHUT_RDWR)
 
-    watch = threading.Timer(seconds, cut)
-    watch.daemon = True
-    watch.start()
+    timer = threading.Timer(seconds, abort)
+    timer.daemon = True
+    timer.start()
     try:
-        yield held
+        yield sockets
     finally:
-        watch.cancel()
+        timer.cancel()
 
 
-def _beginning(answer: urllib3.BaseHTTPResponse, ends: float) -> str:
-    """Read a little of the answer, so that the receiver sees it taken; a slow or endless one is left.
+def _read_beginning(answer: urllib3.BaseHTTPResponse, deadline: float) -> str:
+    """Read at most READ_AT_MOST, so that the receiver sees its answer accepted; return the text of its beginning.
 
-    The status is there: whatever goes wrong now does not matter.
+    The status is known already: an error from now on changes nothing.
     """
-    said, read = b"", 0
+    beginning, size = b"", 0
     with suppress(*FAILURES):
-        while read < READ_AT_MOST and time.monotonic() < ends:
+        while size < READ_AT_MOST and time.monotonic() < deadline:
             chunk = answer.read1(4096)
             if not chunk:
                 break
-            said, read = (said + chunk)[: 4 * SAID_AT_MOST], read + len(chunk)
+            beginning, size = (beginning + chunk)[: 4 * SHOWN_AT_MOST], size + len(chunk)
         answer.close()
-    kind = answer.headers.get("content-type", "")
-    return _line(said) if kind.startswith(("text/plain", "application/json")) else ""
+    content_type = answer.headers.get("content-type", "")
+    return _one_line(beginning) if content_type.startswith(("text/plain", "application/json")) else ""
 
 
-def _line(said: bytes) -> str:
-    """The beginning of a text as one printable line."""
-    text = said.decode("utf-8", "replace")
-    return " ".join("".join(each if each.isprintable() else " " for each in text).split())[:SAID_AT_MOST]
+def _one_line(content: bytes) -> str:
+    """Return the beginning of a text as one printable line."""
+    text = content.decode("utf-8", "replace")
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return " ".join(printable.split())[:SHOWN_AT_MOST]
 
 
 def describe_error(error: BaseException) -> str:
-    """An error of a connection in one line."""
+    """Return an error of a connection as one line."""
     reason = getattr(error, "reason", None) or error
-    return " ".join(str(reason).split())[:300] or type(error).__name__
+    return " ".join(str(reason).split())[:LONGEST_ERROR] or type(error).__name__

@@ -7,55 +7,54 @@ from dataclasses import dataclass
 from dcmon import errors
 
 LABELS = ("model", "version", "monitor", "check", "rule", "severity", "alert")
-SIGNS = ("=~", "!~", "!=", "=")
-LONGEST = 500
+LONGEST_VALUE = 500
 
-Labels = Mapping[str, str | tuple[str, ...]]  # a label that has more than one form fits by any of them
+Labels = Mapping[str, str | tuple[str, ...]]  # A label with several forms matches by any of them.
 
 
 @dataclass(frozen=True)
 class Matcher:
-    """One label of an alert compared with a value, or with a regular expression that must fit all of it."""
+    """One label of an alert, compared with a value (=, !=) or a regular expression for all of it (=~, !~)."""
 
     label: str
-    sign: str
+    operator: str
     value: str
 
     def matches(self, labels: Labels) -> bool:
-        """Whether an alert of these labels is meant."""
-        found = labels.get(self.label, "")
-        fits = any(self._fits(form) for form in ((found,) if isinstance(found, str) else found))
-        return fits is (not self.sign.startswith("!"))
+        """True if an alert with these labels matches."""
+        forms = labels.get(self.label, "")
+        is_equal = any(self._is_equal(form) for form in ((forms,) if isinstance(forms, str) else forms))
+        return is_equal is (not self.operator.startswith("!"))
 
-    def _fits(self, form: str) -> bool:
-        return re.fullmatch(self.value, form) is not None if self.sign.endswith("~") else form == self.value
+    def _is_equal(self, form: str) -> bool:
+        return re.fullmatch(self.value, form) is not None if self.operator.endswith("~") else form == self.value
 
     def __str__(self) -> str:
-        return f"{self.label}{self.sign}{self.value}"
+        return f"{self.label}{self.operator}{self.value}"
 
 
 def parse(text: str) -> Matcher:
-    """A matcher as a person writes it; quotes around the value are taken off. Raises InvalidInput."""
-    found = re.fullmatch(r"\s*(\w+)\s*(=~|!~|!=|=)\s*(.*?)\s*", text, re.DOTALL)
-    if found is None:
+    """Parse a matcher as an operator types it; the value may be in quotes. Raises InvalidInput."""
+    match = re.fullmatch(r"\s*(\w+)\s*(=~|!~|!=|=)\s*(.*?)\s*", text, re.DOTALL)
+    if match is None:
         raise errors.InvalidInput(
             f"{text!r} is no matcher. It looks like model=credit, severity!=critical or 'monitor=~Drift.*', in quotes."
         )
-    label, sign, value = found.groups()
+    label, operator, value = match.groups()
     if label not in LABELS:
-        raise errors.InvalidInput(f"An alert has no {label!r} to match: it has {', '.join(LABELS)}.")
+        raise errors.InvalidInput(f"An alert has no label {label!r}. Its labels are {', '.join(LABELS)}.")
     if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
         value = value[1:-1]
-    if len(value) > LONGEST:
-        raise errors.InvalidInput(f"A matcher's value has at most {LONGEST} characters.")
-    if sign.endswith("~"):
+    if len(value) > LONGEST_VALUE:
+        raise errors.InvalidInput(f"A matcher's value has at most {LONGEST_VALUE} characters.")
+    if operator.endswith("~"):
         try:
             re.compile(value)
         except re.error as error:
             raise errors.InvalidInput(f"{value!r} is no regular expression: {error}.") from None
-    return Matcher(label, sign, value)
+    return Matcher(label, operator, value)
 
 
 def match(matchers: Sequence[str], labels: Labels) -> bool:
-    """Whether an alert of these labels is meant by all of the matchers; without any, every alert is."""
+    """True if all matchers match these labels. Without matchers, every alert matches."""
     return all(parse(each).matches(labels) for each in matchers)

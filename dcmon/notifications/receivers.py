@@ -1,14 +1,15 @@
-"""Receivers of notifications: webhooks, and whatever else notifications.integrations knows.
+"""Receivers of notifications: webhooks and the other integrations, with their addresses and subscriptions.
 
-What is secret is never shown.
+Nothing here returns a secret except the signing secret, once.
 """
 
 import base64
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from enum import StrEnum
+from typing import Any, NamedTuple
 
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
@@ -16,28 +17,41 @@ from sqlalchemy.orm import Session
 from dcmon import durations, errors, severity
 from dcmon.db.tables.org import Model, Notification, Webhook
 from dcmon.notifications import egress_guard, integrations
-from dcmon.notifications.integrations.base import DeliveryTarget, Given
+from dcmon.notifications.integrations.base import Address, DeliveryTarget
 from dcmon.settings import Webhooks
 from dcmon.severity import Severity
 
-CAP, REPEAT_EVERY = 20, timedelta(hours=24)
-OLD_SECRET_COUNTS = timedelta(hours=24)
+DEFAULT_CAP, DEFAULT_REPEAT = 20, timedelta(hours=24)
+OLD_SECRET_LIFETIME = timedelta(hours=24)
 SHORTEST_REPEAT = timedelta(minutes=5)
+LONGEST_NAME = 100
+
+
+class ReceiverState(StrEnum):
+    """Whether a receiver gets messages now. ASKED_TO_WAIT: its last answer had a Retry-After."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    ASKED_TO_WAIT = "asked to wait"
 
 
 @dataclass(frozen=True)
 class Subscription:
-    """What is chosen about a receiver of any kind. None of `models`: all; of `cap`, `repeat_every`: none."""
+    """Which notifications a receiver gets and how often.
+
+    `severities`: empty stands for all. `models`: names; None stands for all. `cap`: messages a minute; None stands for
+    any number. `repeat_every`: None stands for never.
+    """
 
     severities: Sequence[str] = ()
     models: Sequence[str] | None = None
-    cap: int | None = CAP
-    repeat_every: timedelta | None = REPEAT_EVERY
+    cap: int | None = DEFAULT_CAP
+    repeat_every: timedelta | None = DEFAULT_REPEAT
 
 
 @dataclass(frozen=True)
 class DeliveryCounts:
-    """What became of a receiver's notifications."""
+    """How many of a receiver's notifications wait and how many were given up, its last delivery and last error."""
 
     waiting: int = 0
     dead: int = 0
@@ -45,88 +59,90 @@ class DeliveryCounts:
     last_error: str | None = None
 
 
-@dataclass(frozen=True)
-class Address:
-    """Where a receiver of a kind is, as it is typed: see dcmon.notifications.integrations.base."""
+class AddedReceiver(NamedTuple):
+    """A receiver that was added, with its signing secret (whsec_…, or "" where messages are not signed)."""
 
-    kind: str = "webhook"
-    targets: Sequence[str] = ()
-    headers: Mapping[str, str] = field(default_factory=dict)
-    key: str | None = None
-    choices: Mapping[str, str] = field(default_factory=dict)
+    receiver: Webhook
+    secret: str
 
 
 def add(
-    session: Session, name: str, where: str | Address, severities: Sequence[str], settings: Webhooks,
-    choices: Subscription | None = None,
-) -> tuple[Webhook, str]:  # fmt: skip
-    """Add a receiver: a URL is a webhook. Its signing secret (whsec_…, or "") is given back once.
+    session: Session,
+    name: str,
+    address: str | Address,
+    settings: Webhooks,
+    subscription: Subscription | None = None,
+) -> AddedReceiver:
+    """Add a receiver; an address that is a string is the URL of a webhook.
 
     Raises InvalidInput, ModelNotFound or Conflict.
     """
-    if not name.strip() or len(name) > 100 or not name.isprintable():
-        raise errors.InvalidInput("A receiver's name has 1 to 100 characters that can be printed.")
-    where = Address(targets=[where]) if isinstance(where, str) else where
-    kind = integrations.find(where.kind)
-    accepted = kind.accept(Given(where.targets, where.headers, where.key, where.choices), settings)
+    if not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
+        raise errors.InvalidInput(f"A receiver's name has 1 to {LONGEST_NAME} printable characters.")
+    address = Address(targets=[address]) if isinstance(address, str) else address
+    integration = integrations.find(address.kind)
+    stored = integration.validate(address, settings)
     if session.scalar(select(Webhook.id).where(Webhook.name == name)):
-        raise errors.Conflict(f'There is a receiver {name!r} already. "dcmon webhook set" changes it.')
-    secret = secrets.token_bytes(32) if kind.IS_SIGNED else b""
-    webhook = Webhook(name=name, kind=where.kind, url=accepted.url, secret=secret, severities=list(Severity))
-    webhook.options, webhook.credentials = accepted.options, accepted.credentials
-    session.add(webhook)
-    session.flush()  # first: where nothing is chosen, a new row would get the column's default
-    set_subscription(session, webhook, choices or Subscription(severities))
+        raise errors.Conflict(f'There is a receiver {name!r} already. Change it with "dcmon webhook set".')
+    secret = secrets.token_bytes(32) if integration.IS_SIGNED else b""
+    receiver = Webhook(name=name, kind=address.kind, url=stored.url, secret=secret, severities=list(Severity))
+    receiver.options, receiver.credentials = stored.options, stored.credentials
+    session.add(receiver)
+    session.flush()  # Inserted before the subscription is set: an INSERT replaces null by the column's default.
+    set_subscription(session, receiver, subscription or Subscription())
     session.flush()
-    set_subscription(
-        session, webhook, choices or Subscription(severities)
-    )  # after the insert, in which null would be the default
-    session.flush()
-    return webhook, _written(secret)
+    return AddedReceiver(receiver, _encode_secret(secret))
 
 
-def _written(secret: bytes) -> str:
+def _encode_secret(secret: bytes) -> str:
     return "whsec_" + base64.b64encode(secret).decode() if secret else ""
 
 
-def set_subscription(session: Session, webhook: Webhook, choices: Subscription) -> None:
-    """Set what is chosen about a receiver. Raises InvalidInput or ModelNotFound."""
-    for name in choices.severities:
+def set_subscription(session: Session, receiver: Webhook, subscription: Subscription) -> None:
+    """Change which notifications a receiver gets. Raises InvalidInput or ModelNotFound."""
+    for name in subscription.severities:
         severity.parse(name)
-    if choices.cap is not None and choices.cap < 1:
-        raise errors.InvalidInput("A cap is a number of messages a minute above 0, or none.")
-    if choices.repeat_every is not None and choices.repeat_every < SHORTEST_REPEAT:
-        raise errors.InvalidInput(f"What still fires is repeated every {durations.to_text(SHORTEST_REPEAT)} at most.")
-    webhook.severities = [each for each in Severity if each in choices.severities] or list(Severity)
-    webhook.model_ids = None if choices.models is None else [_model_id(session, each) for each in choices.models]
-    webhook.cap, webhook.repeat_every = choices.cap, choices.repeat_every
+    if subscription.cap is not None and subscription.cap < 1:
+        raise errors.InvalidInput('A cap is a number of messages a minute from 1 on, or "none".')
+    if subscription.repeat_every is not None and subscription.repeat_every < SHORTEST_REPEAT:
+        shortest = durations.to_text(SHORTEST_REPEAT)
+        raise errors.InvalidInput(f"A notification can't be repeated more often than every {shortest}.")
+    receiver.severities = [each for each in Severity if each in subscription.severities] or list(Severity)
+    models = subscription.models
+    receiver.model_ids = None if models is None else [_model_id(session, name) for name in models]
+    receiver.cap, receiver.repeat_every = subscription.cap, subscription.repeat_every
 
 
-def subscription(session: Session, webhook: Webhook) -> Subscription:
-    """What is chosen about a receiver now."""
-    return Subscription(webhook.severities, _models(session, webhook), webhook.cap, webhook.repeat_every)
+def subscription(session: Session, receiver: Webhook) -> Subscription:
+    """Return which notifications a receiver gets."""
+    return Subscription(receiver.severities, _model_names(session, receiver), receiver.cap, receiver.repeat_every)
 
 
-def set_address(webhook: Webhook, where: Address, settings: Webhooks) -> None:
-    """Give a receiver another address of its kind; what waits goes there. What is not said stays. Raises InvalidInput.
+def set_address(receiver: Webhook, address: Address, settings: Webhooks) -> None:
+    """Change a receiver's address; empty parts of `address` stay as they are. Raises InvalidInput.
 
-    A header is not kept for another host: it may be a token, and not meant for it.
+    Messages that wait go to the new address. Headers are not kept for another host: they may hold a token that is meant
+    for the old host only.
     """
-    if where.kind != webhook.kind:
-        raise errors.InvalidInput(f"{webhook.name!r} is of kind {webhook.kind}: delete it, and add another.")
-    options, old = webhook.options, webhook.credentials
-    before: list[str] = options.get("to") or options.get("argv") or [webhook.url]
-    is_same_host = not where.targets or _host(where.targets[0]) == _host(webhook.url)
-    kept = {str(name): old[name] for name in options.get("headers", ())} if is_same_host else {}
-    choices: dict[str, str] = {name: options[name] for name in ("group", "class") if name in options}
-    given = Given(
-        where.targets or before,
-        where.headers or kept,
-        where.key or old.get("routing_key"),
-        choices | dict(where.choices),
+    if address.kind != receiver.kind:
+        raise errors.InvalidInput(
+            f"Receiver {receiver.name!r} is of kind {receiver.kind}, which can't change. "
+            'Delete it with "dcmon webhook delete" and add another.'
+        )
+    options, credentials = receiver.options, receiver.credentials
+    old_targets: list[str] = options.get("to") or options.get("argv") or [receiver.url]
+    is_same_host = not address.targets or _host(address.targets[0]) == _host(receiver.url)
+    old_headers = {str(name): credentials[name] for name in options.get("headers", ())} if is_same_host else {}
+    old_options: dict[str, str] = {name: options[name] for name in ("group", "class") if name in options}
+    merged = Address(
+        receiver.kind,
+        address.targets or old_targets,
+        address.headers or old_headers,
+        address.key or credentials.get("routing_key"),
+        old_options | dict(address.options),
     )
-    accepted = integrations.find(webhook.kind).accept(given, settings)
-    webhook.url, webhook.options, webhook.credentials = accepted.url, accepted.options, accepted.credentials
+    stored = integrations.find(receiver.kind).validate(merged, settings)
+    receiver.url, receiver.options, receiver.credentials = stored.url, stored.options, stored.credentials
 
 
 def _host(url: str) -> str:
@@ -134,109 +150,122 @@ def _host(url: str) -> str:
 
 
 def _model_id(session: Session, name: str) -> int:
-    found = session.scalar(select(Model.id).where(Model.name == name))
-    if found is None:
+    model_id = session.scalar(select(Model.id).where(Model.name == name))
+    if model_id is None:
         raise errors.ModelNotFound(name=name)
-    return found
+    return model_id
 
 
-def _models(session: Session, webhook: Webhook) -> list[str] | None:
-    if webhook.model_ids is None:
+def _model_names(session: Session, receiver: Webhook) -> list[str] | None:
+    if receiver.model_ids is None:
         return None
-    return list(session.scalars(select(Model.name).where(Model.id.in_(webhook.model_ids)).order_by(Model.name)))
+    return list(session.scalars(select(Model.name).where(Model.id.in_(receiver.model_ids)).order_by(Model.name)))
 
 
 def remove_model(session: Session, model_id: int) -> None:
-    """Take a model that is deleted out of all choices. What is left of one may be none, and is never all models."""
-    for webhook in session.scalars(select(Webhook).order_by(Webhook.id).with_for_update()):
-        if webhook.model_ids is not None and model_id in webhook.model_ids:
-            webhook.model_ids = [each for each in webhook.model_ids if each != model_id]
+    """Take a model that is deleted out of all subscriptions.
+
+    A subscription that is empty afterwards stays empty: it never becomes one to all models.
+    """
+    for receiver in session.scalars(select(Webhook).order_by(Webhook.id).with_for_update()):
+        if receiver.model_ids is not None and model_id in receiver.model_ids:
+            receiver.model_ids = [each for each in receiver.model_ids if each != model_id]
     session.flush()
 
 
 def entries(session: Session) -> list[Webhook]:
-    """All receivers, by name."""
+    """Return all receivers, by name."""
     return list(session.scalars(select(Webhook).order_by(Webhook.name)))
 
 
 def find(session: Session, name: str) -> Webhook:
-    """The receiver of that name. Raises NotFound."""
-    webhook = session.scalar(select(Webhook).where(Webhook.name == name))
-    if webhook is None:
+    """Return the receiver of that name. Raises WebhookNotFound."""
+    receiver = session.scalar(select(Webhook).where(Webhook.name == name))
+    if receiver is None:
         raise errors.WebhookNotFound(name=name)
-    return webhook
+    return receiver
 
 
-def delete(session: Session, webhook: Webhook) -> None:
-    """Delete a receiver; what was not delivered to it yet goes with it."""
-    session.delete(webhook)
+def delete(session: Session, receiver: Webhook) -> None:
+    """Delete a receiver, with the notifications that were not delivered to it."""
+    session.delete(receiver)
     session.flush()
 
 
-def is_subscribed(webhook: Webhook, severity: str, model_id: int | None) -> bool:
-    """Whether a receiver is told of alerts like this one."""
-    return severity in webhook.severities and (webhook.model_ids is None or model_id in webhook.model_ids)
+def is_subscribed(receiver: Webhook, alert_severity: str, model_id: int | None) -> bool:
+    """True if a receiver gets alerts of this severity and model."""
+    return alert_severity in receiver.severities and (receiver.model_ids is None or model_id in receiver.model_ids)
 
 
-def rotate_secret(session: Session, webhook: Webhook, *, now: datetime | None = None) -> str:
-    """Draw a new signing secret, given back once; the old one signs too for a day. Raises InvalidInput."""
-    if not integrations.find(webhook.kind).IS_SIGNED:
-        raise errors.InvalidInput(f"{webhook.name!r} is of kind {webhook.kind}, whose messages are not signed.")
-    webhook.old_secret, webhook.secret = webhook.secret, secrets.token_bytes(32)
-    webhook.old_secret_until = (now or database_time(session)) + OLD_SECRET_COUNTS
+def rotate_secret(session: Session, receiver: Webhook, *, now: datetime | None = None) -> str:
+    """Draw a new signing secret and return it; the old one also signs for a day. Raises InvalidInput."""
+    if not integrations.find(receiver.kind).IS_SIGNED:
+        raise errors.InvalidInput(
+            f"Receiver {receiver.name!r} is of kind {receiver.kind}: its messages have no signature."
+        )
+    receiver.old_secret, receiver.secret = receiver.secret, secrets.token_bytes(32)
+    receiver.old_secret_until = (now or database_time(session)) + OLD_SECRET_LIFETIME
     session.flush()
-    return _written(webhook.secret)
+    return _encode_secret(receiver.secret)
 
 
-def delivery_target(webhook: Webhook, now: datetime, left_to: Sequence[str] | None = None) -> DeliveryTarget:
-    """Where messages go, with what signs and opens; `left_to`: only to these of several people."""
-    is_old_good = webhook.old_secret is not None and webhook.old_secret_until is not None
-    is_old_good = is_old_good and now < (webhook.old_secret_until or now)
-    signing = [bytes(webhook.secret), *([bytes(webhook.old_secret or b"")] if is_old_good else [])]
-    options, people = webhook.options, webhook.options.get("to", ())
-    if left := [each for each in people if each in (left_to or ())]:
-        options = {**options, "to": left}
-    return DeliveryTarget(webhook.kind, webhook.name, webhook.url, tuple(signing), options, webhook.credentials)
+def delivery_target(receiver: Webhook, now: datetime, recipients: Sequence[str] | None = None) -> DeliveryTarget:
+    """Return where messages to a receiver go, with its secrets. `recipients`: only these of its e-mail addresses."""
+    has_old_secret = receiver.old_secret is not None and receiver.old_secret_until is not None
+    is_old_valid = has_old_secret and now < (receiver.old_secret_until or now)
+    signing = [bytes(receiver.secret), *([bytes(receiver.old_secret or b"")] if is_old_valid else [])]
+    options = receiver.options
+    if remaining := [each for each in options.get("to", ()) if each in (recipients or ())]:
+        options = {**options, "to": remaining}
+    return DeliveryTarget(receiver.kind, receiver.name, receiver.url, tuple(signing), options, receiver.credentials)
 
 
-def pause(session: Session, webhook: Webhook, until: datetime | None, because: str | None = None) -> None:
-    """Send nothing until a moment (None: until it is resumed): what comes waits."""
-    webhook.paused_at, webhook.paused_until, webhook.paused_because = func.now(), until, because
+def pause(session: Session, receiver: Webhook, until: datetime | None, reason: str | None = None) -> None:
+    """Send nothing to a receiver until a moment (None: until it is resumed): its notifications wait."""
+    receiver.paused_at, receiver.paused_until, receiver.paused_because = func.now(), until, reason
     session.flush()
-    session.refresh(webhook)
+    session.refresh(receiver)
 
 
-def resume(session: Session, webhook: Webhook) -> int:
-    """Send again, at once, what waited: with all its time before it is given up. Returns how much waits."""
-    webhook.paused_at = webhook.paused_until = webhook.paused_because = webhook.not_before = None
+def resume(session: Session, receiver: Webhook) -> int:
+    """End a pause and make all that waits due now, with all attempts before it; return how many wait."""
+    receiver.paused_at = receiver.paused_until = receiver.paused_because = receiver.not_before = None
     session.flush()
-    freed = session.execute(
+    resumed = session.execute(
         text(
             "update notifications set due_at = now(), tried_at = null, attempts = 0"
             " where webhook_id = :webhook and delivered_at is null and dead_at is null"
             " and (lease_until is null or lease_until < now())"
         ),
-        {"webhook": webhook.id},
+        {"webhook": receiver.id},
     )
-    return int(freed.rowcount)  # type: ignore[attr-defined]
+    return int(resumed.rowcount)  # type: ignore[attr-defined]
 
 
-def is_paused(webhook: Webhook, now: datetime) -> bool:
-    """Whether nothing is sent just now."""
-    return webhook.paused_at is not None and (webhook.paused_until is None or now < webhook.paused_until)
+def is_paused(receiver: Webhook, now: datetime) -> bool:
+    """True if a pause of the receiver lasts."""
+    return receiver.paused_at is not None and (receiver.paused_until is None or now < receiver.paused_until)
+
+
+def state(receiver: Webhook, now: datetime) -> ReceiverState:
+    """Return whether a receiver gets messages now."""
+    if is_paused(receiver, now):
+        return ReceiverState.PAUSED
+    is_asked_to_wait = receiver.not_before is not None and now < receiver.not_before
+    return ReceiverState.ASKED_TO_WAIT if is_asked_to_wait else ReceiverState.ACTIVE
 
 
 def database_time(session: Session) -> datetime:
-    """PostgreSQL's time, which all workers share."""
-    found: datetime = session.scalar(text("select now()"))
-    return found
+    """Return PostgreSQL's time, which all workers share."""
+    now: datetime = session.scalar(text("select now()"))
+    return now
 
 
 def delivery_counts(session: Session) -> dict[int, DeliveryCounts]:
-    """What became of each receiver's notifications, by its id."""
+    """Return what became of each receiver's notifications, by the receiver's id."""
     is_open = Notification.delivered_at.is_(None) & Notification.dead_at.is_(None)
     is_dead = Notification.dead_at.is_not(None) & ~Notification.is_superseded
-    found = session.execute(
+    rows = session.execute(
         select(
             Notification.webhook_id,
             func.count().filter(is_open),
@@ -244,12 +273,12 @@ def delivery_counts(session: Session) -> dict[int, DeliveryCounts]:
             func.max(Notification.delivered_at),
         ).group_by(Notification.webhook_id)
     )
-    errors_now = _errors(session)
-    return {id_: DeliveryCounts(open_, dead, at, errors_now.get(id_)) for id_, open_, dead, at in found}
+    last_errors = _last_errors(session)
+    return {id_: DeliveryCounts(waiting, dead, at, last_errors.get(id_)) for id_, waiting, dead, at in rows}
 
 
-def _errors(session: Session) -> dict[int, str]:
-    """What kept each receiver's newest tried notification from being delivered, where something did."""
+def _last_errors(session: Session) -> dict[int, str]:
+    """Return the error of each receiver whose newest attempt failed, by the receiver's id."""
     statement = (
         "select distinct on (webhook_id) webhook_id, delivered_at, last_error from notifications"
         " where tried_at is not null and not is_superseded order by webhook_id, tried_at desc, position desc"
@@ -257,33 +286,27 @@ def _errors(session: Session) -> dict[int, str]:
     return {row.webhook_id: row.last_error for row in session.execute(text(statement)) if row.delivered_at is None}
 
 
-def row(session: Session, webhook: Webhook, counted: DeliveryCounts, now: datetime) -> dict[str, Any]:
-    """A receiver as a row for an output: nothing secret in it."""
-    options = {key: value for key, value in webhook.options.items() if key not in ("argv", "to")}
-    is_rotating = webhook.old_secret_until is not None and now < webhook.old_secret_until
+def row(session: Session, receiver: Webhook, counts: DeliveryCounts, now: datetime) -> dict[str, Any]:
+    """Return a receiver as a row for an output, without its secrets."""
+    options: Mapping[str, Any] = {key: value for key, value in receiver.options.items() if key not in ("argv", "to")}
+    has_old_secret = receiver.old_secret_until is not None and now < receiver.old_secret_until
+    is_paused_now = is_paused(receiver, now)
     return {
-        "name": webhook.name,
-        "kind": webhook.kind,
-        "to": integrations.find(webhook.kind).shown(webhook.url, webhook.options),
-        "severities": webhook.severities,
-        "models": _models(session, webhook),
-        "cap": webhook.cap,
-        "repeat": webhook.repeat_every,
+        "name": receiver.name,
+        "kind": receiver.kind,
+        "to": integrations.find(receiver.kind).display_address(receiver.url, receiver.options),
+        "severities": receiver.severities,
+        "models": _model_names(session, receiver),
+        "cap": receiver.cap,
+        "repeat": receiver.repeat_every,
         "options": options,
-        "state": state(webhook, now),
-        "paused_until": webhook.paused_until if is_paused(webhook, now) else None,
-        "paused_because": webhook.paused_because if is_paused(webhook, now) else None,
-        "old_secret_until": webhook.old_secret_until if is_rotating else None,
-        "waiting": counted.waiting,
-        "dead": counted.dead,
-        "last_delivery": counted.delivered_at,
-        "last_error": counted.last_error,
-        "created_at": webhook.created_at,
+        "state": state(receiver, now),
+        "paused_until": receiver.paused_until if is_paused_now else None,
+        "paused_because": receiver.paused_because if is_paused_now else None,
+        "old_secret_until": receiver.old_secret_until if has_old_secret else None,
+        "waiting": counts.waiting,
+        "dead": counts.dead,
+        "last_delivery": counts.delivered_at,
+        "last_error": counts.last_error,
+        "created_at": receiver.created_at,
     }
-
-
-def state(webhook: Webhook, now: datetime) -> str:
-    """One of: active, paused, asked to wait."""
-    if is_paused(webhook, now):
-        return "paused"
-    return "asked to wait" if webhook.not_before is not None and now < webhook.not_before else "active"

@@ -20,7 +20,8 @@ from dcmon.db import Organization, work_queue
 from dcmon.db.tables.org import Alert, AlertRule, Notification
 from dcmon.monitoring import model_checks, monitors
 from dcmon.monitoring.monitor_spec import MonitorSpec
-from dcmon.notifications import notifications, receivers
+from dcmon.notifications import notification_views, notification_writer, receivers
+from dcmon.notifications.notification_writer import AlertRenderer
 from dcmon.settings import Webhooks
 from dcmon.storage import models
 from dcmon.windows import Frequency
@@ -153,19 +154,18 @@ def alert(app: App, target: Target, severity: str = "high") -> int:
 
 def hook(app: App, org: Organization, url: str, name: str = "team") -> None:
     with app.org(org) as session:
-        receivers.add(session, name, url, [], ALLOWED)
+        receivers.add(session, name, url, ALLOWED)
 
 
 def tell(app: App, org: Organization, alert_id: int, *kinds: str) -> None:
     for kind in kinds:
         with app.org(org) as session:
-            notifications.write(
-                session, org, session.get_one(Alert, alert_id), kind, "https://dcmon.example", alert_payload.describe
-            )
+            renderer = AlertRenderer(org, "https://dcmon.example", alert_payload.describe)
+            notification_writer.write(session, renderer, session.get_one(Alert, alert_id), kind)
     with app.public() as session:
         work_queue.ring(session, org.id, work_queue.Work.notify)
 
 
 def states(app: App, target: Target) -> list[str]:
     with app.org(target.org) as session:
-        return [notifications.state(each) for each in session.query(Notification).order_by(Notification.position)]
+        return [notification_views.state(each) for each in session.query(Notification).order_by(Notification.position)]

@@ -8,11 +8,14 @@ from typing import Any
 from dcmon.alerting import alert_payload
 from dcmon.app import App
 from dcmon.db.tables.org import Alert, Notification
-from dcmon.notifications import notifications, outbox, receivers, silences
+from dcmon.notifications import notification_views, notification_writer, outbox, receivers, silences
 from dcmon.notifications.http_delivery import Attempt
 from dcmon.notifications.integrations import message_text
+from dcmon.notifications.integrations.base import Address
+from dcmon.notifications.notification_writer import AlertRenderer
 from dcmon.notifications.outbox import ClaimedMessage
-from dcmon.notifications.receivers import Address, Subscription
+from dcmon.notifications.receivers import Subscription
+from dcmon.notifications.silences import NewSilence
 from dcmon.settings import Webhooks
 from tests.helpers.alerts import alert
 from tests.integration.conftest import Target
@@ -30,11 +33,15 @@ class Box:
     now: datetime = field(default_factory=lambda: datetime.now(UTC) + timedelta(hours=1))
     settings: Webhooks = field(default_factory=Webhooks)
 
+    @property
+    def renderer(self) -> AlertRenderer:
+        return AlertRenderer(self.target.org, URL, alert_payload.describe)
+
     def add(self, name: str = "team", kind: str = "webhook", **chosen: Any) -> None:
         targets = {"webhook": ["https://hooks.example.org/x"], "pagerduty": [], "email": ["a@b.example"]}[kind]
         with self.app.org(self.target.org) as session:
             where = Address(kind, targets, key="R0UTINGKEY" if kind == "pagerduty" else None)
-            receivers.add(session, name, where, [], self.settings, Subscription(**chosen))
+            receivers.add(session, name, where, self.settings, Subscription(**chosen))
 
     def alert(self, severity: str = "high") -> int:
         return alert(self.app, self.target, severity)
@@ -45,19 +52,11 @@ class Box:
             for name, value in changed.items():
                 setattr(about, name, value)
             session.flush()
-            notifications.write(session, self.target.org, about, kind, URL, alert_payload.describe)
+            notification_writer.write(session, self.renderer, about, kind)
 
     def claim(self, room: int = 64) -> list[ClaimedMessage]:
         with self.app.org(self.target.org) as session:
-            return outbox.claim(
-                session,
-                self.target.org,
-                self.settings,
-                URL,
-                alert_payload.describe,
-                room=lambda _, __: room,
-                now=self.now,
-            )
+            return outbox.claim(session, self.renderer, self.settings, capacity=lambda _, __: room, now=self.now)
 
     def record(self, claimed: Sequence[ClaimedMessage], sent: Attempt = DONE) -> None:
         for each in claimed:
@@ -80,7 +79,9 @@ class Box:
 
     def states(self) -> list[str]:
         with self.app.org(self.target.org) as session:
-            return [notifications.state(each) for each in session.query(Notification).order_by(Notification.position)]
+            return [
+                notification_views.state(each) for each in session.query(Notification).order_by(Notification.position)
+            ]
 
     def next_in(self) -> timedelta | None:
         with self.app.org(self.target.org) as session:
@@ -90,7 +91,9 @@ class Box:
     def silence(self, **spans: float) -> int:
         with self.app.org(self.target.org) as session:
             begins = self.now - timedelta(seconds=1)
-            return silences.add(session, ["model=credit"], begins, self.now + timedelta(**spans), "why", "ann").id
+            return silences.add(
+                session, NewSilence(["model=credit"], begins, self.now + timedelta(**spans), "why", "ann")
+            ).id
 
 
 def ids(claimed: ClaimedMessage) -> list[int]:

@@ -1,6 +1,6 @@
-"""Kinds of receivers: a module each, with what notifications.integrations.base asks for.
+"""Integrations: the services that a receiver can be, one module each with the members of `base.Integration`.
 
-A new one is a file and a line here.
+A new integration is a module and a line in INTEGRATIONS.
 """
 
 import dataclasses
@@ -23,31 +23,31 @@ INTEGRATIONS: dict[str, Integration] = {
 }
 
 
-def find(name: str) -> Integration:
-    """The kind of that name. Raises InvalidInput."""
-    if name not in INTEGRATIONS:
-        raise InvalidInput(f"There is no kind {name!r} of receiver: it is one of {', '.join(INTEGRATIONS)}.")
-    return INTEGRATIONS[name]
+def find(kind: str) -> Integration:
+    """Return the integration of that kind. Raises InvalidInput."""
+    if kind not in INTEGRATIONS:
+        raise InvalidInput(f"There is no kind {kind!r} of receiver: it is one of {', '.join(INTEGRATIONS)}.")
+    return INTEGRATIONS[kind]
 
 
-def send(to: DeliveryTarget, message: Message, ways: DeliverySettings) -> Attempt:
-    """Send a message. Never raises, and never says a secret, though the receiver may repeat it."""
-    began = time.monotonic()
+def send(target: DeliveryTarget, message: Message, settings: DeliverySettings) -> Attempt:
+    """Send a message. Never raises, and the attempt's error holds no secret, though the receiver may repeat one."""
+    started_at = time.monotonic()
     try:
-        sent = find(to.kind).send(to, message, ways)
-    except Exception as error:  # a fault of a kind costs this message a try, not the worker
-        sent = Attempt(None, f"{type(error).__name__}: {error}")
-    said = sent.error
-    for secret in sorted(_secrets(to, ways), key=len, reverse=True):
-        said = said and said.replace(secret, "…")
-    return dataclasses.replace(sent, error=said, seconds=time.monotonic() - began)
+        attempt = find(target.kind).send(target, message, settings)
+    except Exception as error:  # A bug in an integration costs this message an attempt, and does not stop the worker.
+        attempt = Attempt(None, f"{type(error).__name__}: {error}")
+    error_text = attempt.error
+    for secret in sorted(_secrets(target, settings), key=len, reverse=True):
+        error_text = error_text and error_text.replace(secret, "…")
+    return dataclasses.replace(attempt, error=error_text, seconds=time.monotonic() - started_at)
 
 
-def _secrets(to: DeliveryTarget, ways: DeliverySettings) -> Iterator[str]:
-    """What is not to be seen in an error: short pieces are left, for they are words."""
-    yield from (each for each in to.credentials.values() if len(each) > 3)
-    yield from (each for each in to.options.get("argv", ())[1:] if len(each) > 7)
-    if to.url and find(to.kind).shown(to.url, to.options) != to.url:
-        yield from (part for part in re.split("[/?&=]", to.url)[3:] if len(part) > 7)
-    if ways.smtp.password is not None and ways.smtp.password.get_secret_value():
-        yield ways.smtp.password.get_secret_value()
+def _secrets(target: DeliveryTarget, settings: DeliverySettings) -> Iterator[str]:
+    """Yield what an error must not show. Short pieces are left out: they are ordinary words."""
+    yield from (each for each in target.credentials.values() if len(each) > 3)
+    yield from (each for each in target.options.get("argv", ())[1:] if len(each) > 7)
+    if target.url and find(target.kind).display_address(target.url, target.options) != target.url:
+        yield from (part for part in re.split("[/?&=]", target.url)[3:] if len(part) > 7)
+    if settings.smtp.password is not None and settings.smtp.password.get_secret_value():
+        yield settings.smtp.password.get_secret_value()

@@ -1,4 +1,4 @@
-"""What a kind of receiver is: it takes what an operator typed, shows it without secrets, and sends a message."""
+"""What an integration is: it validates an address, shows it without secrets, and sends messages to it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,18 +11,25 @@ Body = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Given:
-    """What an operator typed: a URL, addresses or a command; headers; a key; choices of the kind."""
+class Address:
+    """A receiver's address as an operator typed it.
 
-    targets: Sequence[str]
+    `targets`: a URL, e-mail addresses, or a program and its arguments. `key`: of PagerDuty. `options`: of the kind.
+    """
+
+    kind: str = "webhook"
+    targets: Sequence[str] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     key: str | None = None
-    choices: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class StoredAddress:
-    """What is kept of it. `credentials` are never shown again, nor is what `shown` leaves out of the URL."""
+    """A validated address, in the parts that are stored.
+
+    `credentials` are never shown again, nor are the parts of the URL that `display_address` leaves out.
+    """
 
     url: str = ""
     options: dict[str, Any] = field(default_factory=dict)
@@ -31,7 +38,7 @@ class StoredAddress:
 
 @dataclass(frozen=True)
 class DeliveryTarget:
-    """Where a message goes. `secrets` sign: the newest first, and the one before it for a day."""
+    """Where a message goes. `secrets` sign it: the newest first, then the previous one for a day after a rotation."""
 
     kind: str
     name: str
@@ -43,7 +50,7 @@ class DeliveryTarget:
 
 @dataclass(frozen=True)
 class Message:
-    """What is sent; the id is the same each time it is tried. See docs/notifications.md for the body."""
+    """What is sent. The id is the same in each attempt; docs/notifications.md describes the body."""
 
     id: str
     body: Body
@@ -51,7 +58,7 @@ class Message:
 
 @dataclass(frozen=True)
 class DeliverySettings:
-    """What the operator set about sending."""
+    """The operator's settings for sending."""
 
     webhooks: Webhooks = field(default_factory=Webhooks)
     smtp: Smtp = field(default_factory=Smtp)
@@ -60,20 +67,20 @@ class DeliverySettings:
 class Integration(Protocol):
     """A module of this package.
 
-    `IS_PER_ALERT`: it keeps a state for each alert, so alerts are not grouped, and the end of one wakes nobody.
-    `IS_LOCAL`: it runs on this machine, so only its operator may add one.
-    `IS_SIGNED`: it has a signing secret.
+    `IS_PER_ALERT`: the service keeps a state for each alert, so alerts are not grouped, and nothing holds back the end
+    of one. `IS_LOCAL`: it runs on this machine, so only an operator of the machine may add one. `IS_SIGNED`: messages
+    are signed with a secret.
     """
 
     IS_PER_ALERT: bool
     IS_LOCAL: bool
     IS_SIGNED: bool
 
-    def accept(self, given: Given, settings: Webhooks) -> StoredAddress:
-        """Check what was typed. Raises InvalidInput."""
+    def validate(self, address: Address, settings: Webhooks) -> StoredAddress:
+        """Check an address. Raises InvalidInput."""
 
-    def shown(self, url: str, options: Mapping[str, Any]) -> str:
-        """Where it is, for a person's eyes."""
+    def display_address(self, url: str, options: Mapping[str, Any]) -> str:
+        """Return the address without its secrets."""
 
-    def send(self, to: DeliveryTarget, message: Message, ways: DeliverySettings) -> Attempt:
-        """Send a message, within the time that settings give. Never raises."""
+    def send(self, target: DeliveryTarget, message: Message, settings: DeliverySettings) -> Attempt:
+        """Send a message within the timeout of the settings. Never raises."""

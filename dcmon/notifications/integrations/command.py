@@ -1,7 +1,7 @@
-"""A command on the worker's machine: no shell; the message as JSON on its standard input, the main facts as variables.
+"""A command on the notify worker's machine: the message is its standard input, the main facts are variables.
 
-It runs in a process group of its own, with an environment that holds none of the worker's secrets, and is killed with
-all it started when the time is over. Exit code 0 means delivered.
+It runs without a shell, in a process group of its own, with an environment that holds none of the worker's secrets.
+It is killed with all that it started when the timeout is over. Exit code 0 means delivered.
 """
 
 import os
@@ -19,99 +19,104 @@ from typing import Any
 from dcmon.errors import InvalidInput
 from dcmon.notifications.http_delivery import Attempt
 from dcmon.notifications.integrations import message_text
-from dcmon.notifications.integrations.base import DeliverySettings, DeliveryTarget, Given, Message, StoredAddress
+from dcmon.notifications.integrations.base import Address, DeliverySettings, DeliveryTarget, Message, StoredAddress
 from dcmon.notifications.integrations.webhook import encode
 from dcmon.settings import Webhooks
 
 IS_PER_ALERT, IS_LOCAL, IS_SIGNED = False, True, False
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-KEPT, READ_AT_ONCE = 4096, 65536  # bytes of the output
+OUTPUT_SIZE, CHUNK_SIZE = 4096, 65536  # bytes of the output that are kept, and that are read at once
+SHOWN_OUTPUT = 200  # characters of the output in an error
 
 
-def accept(given: Given, settings: Webhooks) -> StoredAddress:
-    """A program and its arguments. It must be there: on this machine, as on those that notify."""
-    if not given.targets:
-        raise InvalidInput("Say a command: dcmon webhook add page --kind command -- /usr/local/bin/page --loud")
-    if any("\0" in each for each in given.targets):
+def validate(address: Address, settings: Webhooks) -> StoredAddress:
+    """Accept a program and its arguments. The program must be on this machine, as on those of the notify workers."""
+    if not address.targets:
+        raise InvalidInput("Give a command: dcmon webhook add page --kind command -- /usr/local/bin/page --loud")
+    if any("\0" in each for each in address.targets):
         raise InvalidInput("A command can't have a NUL character.")
-    if shutil.which(given.targets[0], path=PATH) is None:
-        raise InvalidInput(f"{given.targets[0]!r} is no program here: say where it is, /usr/local/bin/page.")
-    return StoredAddress("", {"argv": list(given.targets)})
+    program = address.targets[0]
+    if shutil.which(program, path=PATH) is None:
+        raise InvalidInput(f"There is no program {program!r} on this machine. Give its path, like /usr/local/bin/page.")
+    return StoredAddress("", {"argv": list(address.targets)})
 
 
-def shown(url: str, options: Mapping[str, Any]) -> str:
-    """The program; its arguments may hold a secret."""
+def display_address(url: str, options: Mapping[str, Any]) -> str:
+    """Return the program; its arguments may hold a secret."""
     argv: Sequence[str] = options["argv"]
     return argv[0] if len(argv) == 1 else f"{argv[0]} …"
 
 
-def send(to: DeliveryTarget, message: Message, ways: DeliverySettings) -> Attempt:
-    """Run it, within the time that settings give."""
-    seconds = ways.webhooks.timeout.total_seconds()
-    with tempfile.TemporaryFile() as given:  # not a pipe: one that is not read would hold us up
-        given.write(encode(message.body))
-        given.seek(0)
+def send(target: DeliveryTarget, message: Message, settings: DeliverySettings) -> Attempt:
+    """Run the command and wait for its end, at most for the timeout of the settings."""
+    seconds = settings.webhooks.timeout.total_seconds()
+    with tempfile.TemporaryFile() as stdin:  # Not a pipe: a command that does not read it would block the worker.
+        stdin.write(encode(message.body))
+        stdin.seek(0)
         try:
             process = subprocess.Popen(
-                list(to.options["argv"]), stdin=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                env=variables(message), cwd="/", start_new_session=True,
+                list(target.options["argv"]), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                env=environment(message), cwd="/", start_new_session=True,
             )  # fmt: skip
         except OSError as error:
             return Attempt(None, f"The command can't be started: {error.strerror}.")
     try:
-        said = _watch(process, seconds)
+        output = _wait_for_output(process, seconds)
     finally:
         _kill(process)
-    if said is None:
+    if output is None:
         _kill_detached(message.id)
         return Attempt(None, f"The command did not end within {seconds:g} s and was killed.")
     code = process.returncode
     if code == 0:
-        return Attempt(None, None, is_taken=True)
-    how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-    line = " ".join("".join(each if each.isprintable() else " " for each in said.decode("utf-8", "replace")).split())
-    return Attempt(None, f"The command {how}{f': {line[:200]}' if line else '.'}")
+        return Attempt(None, None, is_accepted=True)
+    end = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    line = message_text.one_line(output.decode("utf-8", "replace"))[:SHOWN_OUTPUT]
+    return Attempt(None, f"The command {end}{f': {line}' if line else '.'}")
 
 
-def _watch(process: subprocess.Popen[bytes], seconds: float) -> bytes | None:
-    """The beginning of what it says, once it ended; None when it did not in time. The rest is read and dropped."""
+def _wait_for_output(process: subprocess.Popen[bytes], seconds: float) -> bytes | None:
+    """Return the beginning of the output once the process ended; None when it did not end in time.
+
+    All output is read, so that a full pipe does not block the process; what is longer than OUTPUT_SIZE is dropped.
+    """
     assert process.stdout is not None
-    said, ends, is_open = b"", time.monotonic() + seconds, True
-    with selectors.DefaultSelector() as selector, process.stdout as output:
-        selector.register(output, selectors.EVENT_READ)
+    output, deadline, is_open = b"", time.monotonic() + seconds, True
+    with selectors.DefaultSelector() as selector, process.stdout as pipe:
+        selector.register(pipe, selectors.EVENT_READ)
         while process.poll() is None:
-            if (left := ends - time.monotonic()) <= 0:
+            if (left := deadline - time.monotonic()) <= 0:
                 return None
             if not is_open:
                 time.sleep(min(left, 0.01))
             elif selector.select(min(left, 0.05)):
-                chunk = os.read(output.fileno(), READ_AT_ONCE)
-                said, is_open = (said + chunk)[:KEPT], bool(chunk)
-        while is_open and len(said) < KEPT and selector.select(0):
-            chunk = os.read(output.fileno(), READ_AT_ONCE)
-            said, is_open = (said + chunk)[:KEPT], bool(chunk)
-    return said
+                chunk = os.read(pipe.fileno(), CHUNK_SIZE)
+                output, is_open = (output + chunk)[:OUTPUT_SIZE], bool(chunk)
+        while is_open and len(output) < OUTPUT_SIZE and selector.select(0):
+            chunk = os.read(pipe.fileno(), CHUNK_SIZE)
+            output, is_open = (output + chunk)[:OUTPUT_SIZE], bool(chunk)
+    return output
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End whatever is left of its process group."""
+    """Kill what is left of the command's process group."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
 def _kill_detached(message_id: str) -> None:
-    """End what left the process group of a command that did not end: known by its environment, where /proc is."""
+    """Kill processes that left the command's process group. They are found by their environment, where /proc exists."""
     mark = f"DCMON_MESSAGE_ID={message_id}".encode()
-    for environment in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):  # another user's, or gone meanwhile
-            if mark in environment.read_bytes().split(b"\0"):
-                os.kill(int(environment.parent.name), signal.SIGKILL)
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # The process belongs to another user, or has ended.
+            if mark in environ.read_bytes().split(b"\0"):
+                os.kill(int(environ.parent.name), signal.SIGKILL)
 
 
-def variables(message: Message) -> dict[str, str]:
-    """The environment: where programs are, and the first alert of the message."""
-    found = {
+def environment(message: Message) -> dict[str, str]:
+    """Return the command's environment: where programs are, and the first alert of the message."""
+    variables = {
         "PATH": PATH,
         "LANG": "C.UTF-8",
         "HOME": str(Path.home()),
@@ -120,10 +125,10 @@ def variables(message: Message) -> dict[str, str]:
         "DCMON_ORG": str(message.body["organization"]),
         "DCMON_SUBJECT": message_text.subject(message.body),
     }
-    about = message_text.notifications(message.body)
-    if about:
-        alert = about[0]["alert"]
+    notifications = message_text.notifications(message.body)
+    if notifications:
+        alert = notifications[0]["alert"]
         for name in ("id", "model", "version", "monitor", "severity", "state", "value", "rule"):
-            found[f"DCMON_ALERT_{name.upper()}"] = message_text.text(alert.get(name))
-        found["DCMON_ALERT_LINK"] = str(about[0].get("link") or "")
-    return {name: value.replace("\0", "") for name, value in found.items()}
+            variables[f"DCMON_ALERT_{name.upper()}"] = message_text.text(alert.get(name))
+        variables["DCMON_ALERT_LINK"] = str(notifications[0].get("link") or "")
+    return {name: value.replace("\0", "") for name, value in variables.items()}

@@ -1,4 +1,4 @@
-"""E-mail, by the SMTP server that DCMON_SMTP__HOST names: HTML and plain text in one message."""
+"""E-mail, through the SMTP server that DCMON_SMTP__HOST names: HTML and plain text in one message."""
 
 import html
 import re
@@ -15,76 +15,86 @@ from dcmon.errors import InvalidInput
 from dcmon.notifications import http_delivery
 from dcmon.notifications.http_delivery import Attempt
 from dcmon.notifications.integrations import message_text
-from dcmon.notifications.integrations.base import Body, DeliverySettings, DeliveryTarget, Given, Message, StoredAddress
+from dcmon.notifications.integrations.base import (
+    Address,
+    Body,
+    DeliverySettings,
+    DeliveryTarget,
+    Message,
+    StoredAddress,
+)
 from dcmon.settings import Smtp, Webhooks
 
 IS_PER_ALERT, IS_LOCAL, IS_SIGNED = False, False, False
 ADDRESS = re.compile(r"[^\s@<>,;:\"()\[\]\\]{1,64}@[^\s@<>,;:\"()\[\]\\]{1,255}")
-NOT_SET = "DCMON_SMTP__HOST is not set: no server takes e-mail."
+NO_SERVER = "No e-mail can be sent: DCMON_SMTP__HOST is not set."
+PORTS = {"tls": 465, "starttls": 587, "none": 25}
+LONGEST_ERROR, LONGEST_REFUSAL = 300, 250
 
 
-def accept(given: Given, settings: Webhooks) -> StoredAddress:
-    """Addresses of people."""
-    addresses = [each.removeprefix("mailto:") for each in given.targets]
-    if not addresses:
-        raise InvalidInput("Say whom to write to: ann@example.org bob@example.org")
-    for each in addresses:
+def validate(address: Address, settings: Webhooks) -> StoredAddress:
+    """Accept e-mail addresses."""
+    recipients = [each.removeprefix("mailto:") for each in address.targets]
+    if not recipients:
+        raise InvalidInput("Give e-mail addresses, like ann@example.org bob@example.org")
+    for each in recipients:
         if not ADDRESS.fullmatch(each) or not each.isascii() or not each.isprintable():
             raise InvalidInput(f"{each!r} is no e-mail address.")
-    return StoredAddress("", {"to": list(dict.fromkeys(addresses))})
+    return StoredAddress("", {"to": list(dict.fromkeys(recipients))})
 
 
-def shown(url: str, options: Mapping[str, Any]) -> str:
-    """The addresses."""
+def display_address(url: str, options: Mapping[str, Any]) -> str:
+    """Return the addresses."""
     return ", ".join(options["to"])
 
 
-def send(to: DeliveryTarget, message: Message, ways: DeliverySettings) -> Attempt:
-    """Hand the message to the server. Those of several addresses that it takes nothing for just now are left over."""
-    smtp = ways.smtp
+def send(target: DeliveryTarget, message: Message, settings: DeliverySettings) -> Attempt:
+    """Hand the message to the SMTP server. Addresses that it refuses for now remain for another attempt."""
+    smtp = settings.smtp
     if smtp.host is None:
-        return Attempt(None, NOT_SET)
-    seconds = ways.webhooks.timeout.total_seconds()
+        return Attempt(None, NO_SERVER)
+    seconds = settings.webhooks.timeout.total_seconds()
     try:
-        with http_delivery.abort_after(seconds) as held:
-            refused = _hand_over(smtp, seconds, render(to, message, smtp), held)
+        with http_delivery.abort_after(seconds) as sockets:
+            refused = _hand_over(smtp, seconds, render(target, message, smtp), sockets)
     except (smtplib.SMTPException, OSError, ValueError) as error:
-        return Attempt(None, f"The mail server: {_said(error)}"[:300])
-    said = f"The mail server refused {_refused(refused)}." if refused else None
-    later = tuple(sorted(each for each, (code, _) in refused.items() if 400 <= code < 500))
-    return Attempt(None, said, is_taken=True, left=later)
+        return Attempt(None, f"The mail server: {_describe_error(error)}"[:LONGEST_ERROR])
+    error_text = f"The mail server refused {_refusals(refused)}." if refused else None
+    remaining = tuple(sorted(address for address, (code, _) in refused.items() if 400 <= code < 500))
+    return Attempt(None, error_text, is_accepted=True, remaining=remaining)
 
 
-def _refused(answers: Mapping[str, tuple[int, bytes]]) -> str:
-    """Addresses, each with what the server said of it."""
-    said = {
-        address: " ".join(f"{code} {text.decode('utf-8', 'replace')}".split())
-        for address, (code, text) in answers.items()
+def _refusals(answers: Mapping[str, tuple[int, bytes]]) -> str:
+    """Return refused addresses, each with the server's answer."""
+    texts = {
+        address: " ".join(f"{code} {answer.decode('utf-8', 'replace')}".split())
+        for address, (code, answer) in answers.items()
     }
-    return ", ".join(f"{address} ({said[address]})" for address in sorted(said))[:250]
+    return ", ".join(f"{address} ({texts[address]})" for address in sorted(texts))[:LONGEST_REFUSAL]
 
 
-def _said(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     if isinstance(error, smtplib.SMTPRecipientsRefused):
-        return f"it refused {_refused(error.recipients)}"
+        return f"it refused {_refusals(error.recipients)}"
     if isinstance(error, smtplib.SMTPResponseException):
-        said = error.smtp_error.decode("utf-8", "replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
-        return " ".join(f"{error.smtp_code} {said}".split())
+        answer = error.smtp_error
+        answer = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer
+        return " ".join(f"{error.smtp_code} {answer}".split())
     return http_delivery.describe_error(error)
 
 
-class _Plain(smtplib.SMTP):
-    """A connection whose socket is held before the server says anything."""
+class _PlainConnection(smtplib.SMTP):
+    """A connection that registers its socket with `abort_after` before the server's first answer."""
 
-    held: list[Any]
+    sockets: list[Any]
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
-        found = socket.create_connection((host, port), timeout)
-        self.held.append(found)
-        return found
+        connected = socket.create_connection((host, port), timeout)
+        self.sockets.append(connected)
+        return connected
 
 
-class _Tls(_Plain):
+class _TlsConnection(_PlainConnection):
     """The same with TLS from the first byte."""
 
     context: ssl.SSLContext
@@ -93,63 +103,64 @@ class _Tls(_Plain):
         return self.context.wrap_socket(super()._get_socket(host, port, timeout), server_hostname=host)
 
 
-def _hand_over(smtp: Smtp, seconds: float, message: EmailMessage, held: list[Any]) -> Mapping[str, tuple[int, bytes]]:
-    """A whole session; returns the addresses that were refused."""
+def _hand_over(
+    smtp: Smtp, seconds: float, message: EmailMessage, sockets: list[Any]
+) -> Mapping[str, tuple[int, bytes]]:
+    """Run a whole SMTP session; return the addresses that were refused, with the server's answers."""
     assert smtp.host is not None
-    session = (_Tls if smtp.security == "tls" else _Plain)(timeout=seconds)
-    session.held, session._host = held, smtp.host  # type: ignore[attr-defined]  # the name for the certificate
-    if isinstance(session, _Tls):
+    session = (_TlsConnection if smtp.security == "tls" else _PlainConnection)(timeout=seconds)
+    session.sockets = sockets
+    session._host = smtp.host  # type: ignore[attr-defined]  # starttls checks the certificate for this name.
+    if isinstance(session, _TlsConnection):
         session.context = ssl.create_default_context()
     try:
-        code, said = session.connect(smtp.host, smtp.port or {"tls": 465, "none": 25}.get(smtp.security, 587))
+        code, answer = session.connect(smtp.host, smtp.port or PORTS.get(smtp.security, PORTS["starttls"]))
         if code != 220:
-            raise smtplib.SMTPConnectError(code, said)
+            raise smtplib.SMTPConnectError(code, answer)
         if smtp.security == "starttls":
             session.starttls(context=ssl.create_default_context())
         if smtp.username is not None:
             session.login(smtp.username, smtp.password.get_secret_value() if smtp.password else "")
         refused = session.send_message(message)
-        with suppress(smtplib.SMTPException, OSError):  # it is taken: how the server says goodbye does not matter
+        with suppress(smtplib.SMTPException, OSError):  # The message is accepted: the end of the session can't undo it.
             session.quit()
         return refused
     finally:
         session.close()
 
 
-def render(to: DeliveryTarget, message: Message, smtp: Smtp) -> EmailMessage:
-    """A message with both parts. The same id each time: servers and readers drop what they have."""
-    made = EmailMessage()
-    made["Subject"] = " ".join(message_text.subject(message.body).split())[:200]
-    made["From"] = formataddr(("dcmon", smtp.sender)) if "<" not in smtp.sender else smtp.sender
-    made["To"] = ", ".join(to.options["to"])
-    made["Date"] = format_datetime(localtime())
-    made["Message-ID"] = f"<{message.id}@{smtp.sender.rpartition('@')[2].rstrip('>') or 'dcmon'}>"
-    made["Auto-Submitted"] = "auto-generated"
-    made.set_content(message_text.plain(message.body))
-    made.add_alternative(page(message.body), subtype="html")
-    return made
+def render(target: DeliveryTarget, message: Message, smtp: Smtp) -> EmailMessage:
+    """Render a message with both parts. The Message-ID never changes: mail servers drop a second copy by it."""
+    email = EmailMessage()
+    email["Subject"] = " ".join(message_text.subject(message.body).split())[:200]
+    email["From"] = formataddr(("dcmon", smtp.sender)) if "<" not in smtp.sender else smtp.sender
+    email["To"] = ", ".join(target.options["to"])
+    email["Date"] = format_datetime(localtime())
+    email["Message-ID"] = f"<{message.id}@{smtp.sender.rpartition('@')[2].rstrip('>') or 'dcmon'}>"
+    email["Auto-Submitted"] = "auto-generated"
+    email.set_content(message_text.plain(message.body))
+    email.add_alternative(page(message.body), subtype="html")
+    return email
 
 
 def page(body: Body) -> str:
-    """A message as HTML."""
-    about = message_text.notifications(body)
-    counts = [f"by {name}: {message_text.counted(each)}" for name, each in body.get("counts", {}).items()]
-    parts = [f"<p>{html.escape(each)}</p>" for each in counts]
+    """Render a message as HTML."""
+    notifications = message_text.notifications(body)
+    shown = notifications[: message_text.SHOWN_AT_MOST]
+    parts = [f"<p>{html.escape(line)}</p>" for line in message_text.count_lines(body)]
     if body["type"] == "digest":
-        lines = "".join(
-            f"<li>{html.escape(message_text.line(each))}</li>" for each in about[: message_text.SHOWN_AT_MOST]
-        )
-        parts.append(f"<p>Held back, because more came in a minute than this receiver takes:</p><ul>{lines}</ul>")
-    elif about:
-        parts += [block(each) for each in about[: message_text.SHOWN_AT_MOST]]
+        lines = "".join(f"<li>{html.escape(message_text.line(each))}</li>" for each in shown)
+        parts.append(f"<p>{html.escape(message_text.DIGEST_INTRO)}</p><ul>{lines}</ul>")
+    elif notifications:
+        parts += [block(each) for each in shown]
     else:
         parts.append(f"<p>{html.escape(message_text.plain(body))}</p>")
-    parts.append(f"<p>{html.escape(message_text.left_out(body))}</p>")
+    parts.append(f"<p>{html.escape(message_text.omitted(body))}</p>")
     return f"<html><body style='font-family:sans-serif'>{''.join(parts)}</body></html>"
 
 
 def block(notification: Body) -> str:
-    """What one alert says, as HTML."""
+    """Render one alert as HTML."""
     rows = "".join(
         f"<tr><td style='color:#666;padding-right:1em'>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>"
         for name, value in message_text.facts(notification)
@@ -158,5 +169,5 @@ def block(notification: Body) -> str:
     return (
         f"<h3 style='border-left:6px solid {message_text.colour(notification)};padding-left:8px'>"
         f"{html.escape(message_text.headline(notification))}</h3><table>{rows}</table>"
-        + (f'<p><a href="{link}">Look at it</a></p>' if link else "")
+        + (f'<p><a href="{link}">{message_text.LINK_TEXT}</a></p>' if link else "")
     )

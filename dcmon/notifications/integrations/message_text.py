@@ -1,14 +1,17 @@
-"""A message in words, for the kinds that people read. A body is one notification, a group, a digest or a test."""
+"""A message as text, for the integrations that people read. A body is one notification, a group, a digest or a test."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from dcmon.notifications.integrations.base import Body
+from dcmon.severity import Severity
+from dcmon.states import CLOSING_KINDS
 
-SHOWN_AT_MOST = 20  # alerts in full; the others are counted
-SEVERITIES = ("critical", "high", "medium", "low")
-WHAT = {
+SHOWN_AT_MOST = 20  # alerts that a message shows or lists; the others are counted
+LINK_TEXT = "Open the alert"
+DIGEST_INTRO = "Held back, because there were more messages in a minute than this receiver's cap:"
+KIND_TEXTS = {
     "firing": "firing",
     "escalated": "got worse",
     "deescalated": "got better, but still firing",
@@ -16,57 +19,69 @@ WHAT = {
     "acknowledged": "acknowledged",
     "resolved": "resolved",
     "reopened": "firing again",
-    "retracted": "retracted: later data took it back",
+    "retracted": "retracted: later data shows no violation",
 }
-COLOURS = {"critical": "#b3261e", "high": "#d9480f", "medium": "#e0a800", "low": "#3b7dd8", "over": "#2f9e44"}
-OVER = ("resolved", "retracted")
-DONE_BY_PEOPLE = ("acknowledged", "resolved", "reopened")
+COLOURS: dict[str, str] = {
+    Severity.CRITICAL: "#b3261e",
+    Severity.HIGH: "#d9480f",
+    Severity.MEDIUM: "#e0a800",
+    Severity.LOW: "#3b7dd8",
+}
+COLOUR_OF_END, COLOUR_OF_OTHERS = "#2f9e44", "#666666"
+KINDS_BY_PEOPLE = ("acknowledged", "resolved", "reopened")
 
 
 def notifications(body: Body) -> Sequence[Body]:
-    """The notifications that a message is about: one, several, or none when it is a test."""
+    """Return the notifications in a message: one, several, or none when it is a test."""
     found: Sequence[Body] = body.get("notifications", [body] if "alert" in body else [])
     return found
 
 
 def kind(notification: Body) -> str:
-    """What became of the alert: firing, resolved, …"""
+    """Return what happened to the alert: firing, resolved, …"""
     return str(notification["type"]).rpartition(".")[2]
 
 
 def subject(body: Body) -> str:
-    """A message in one line."""
-    about = notifications(body)
+    """Return a message in one line."""
+    organization, listed = f"[{body['organization']}]", notifications(body)
     if body["type"] == "test":
-        return f"[{body['organization']}] dcmon: a test message"
+        return f"{organization} dcmon: a test message"
     if body["type"] == "digest":
-        return f"[{body['organization']}] {body['count']} notifications at once: {counted(body['counts']['severity'])}"
-    if len(about) == 1:
-        return f"[{body['organization']}] {headline(about[0])}"
-    changed = f"{text(body['model'])}: {len(about)} alerts changed, {counted(body['counts']['severity'])}"
-    return f"[{body['organization']}] {changed}"
+        return f"{organization} {body['count']} notifications at once: {counted(body['counts']['severity'])}"
+    if len(listed) == 1:
+        return f"{organization} {headline(listed[0])}"
+    return f"{organization} {text(body['model'])}: {len(listed)} alerts changed, {counted(body['counts']['severity'])}"
 
 
 def headline(notification: Body) -> str:
-    """What became of one alert: "HIGH firing: credit/Prediction Drift"."""
-    alert, what = notification["alert"], kind(notification)
+    """Return what happened to one alert: "HIGH firing: credit/Prediction Drift"."""
+    alert, change = notification["alert"], kind(notification)
     name = "/".join(text(alert[key]) for key in ("model", "monitor") if alert.get(key))
-    return f"{str(alert['severity']).upper()} {WHAT.get(what, what).partition(':')[0]}: {name}"
+    return f"{str(alert['severity']).upper()} {KIND_TEXTS.get(change, change).partition(':')[0]}: {name}"
 
 
 def counted(counts: dict[str, int]) -> str:
-    """ "3 critical, 17 high"."""
-    order = [each for each in SEVERITIES if each in counts] + sorted(set(counts) - set(SEVERITIES))
-    return ", ".join(f"{counts[each]} {text(each)}" for each in order)
+    """Return counts as text, the most severe first: "3 critical, 17 high"."""
+    severities = [severity for severity in reversed(Severity) if severity in counts]
+    names = [*severities, *sorted(set(counts) - set(severities))]
+    return ", ".join(f"{counts[name]} {text(name)}" for name in names)
+
+
+def count_lines(body: Body) -> list[str]:
+    """Return a message's counts, a line for each thing that is counted: "by severity: 3 critical, 17 high"."""
+    return [f"by {name}: {counted(counts)}" for name, counts in body.get("counts", {}).items()]
 
 
 def colour(notification: Body) -> str:
-    """The colour of how bad it is."""
-    return COLOURS["over"] if kind(notification) in OVER else COLOURS.get(notification["alert"]["severity"], "#666666")
+    """Return the colour of the alert's severity, or of its end."""
+    if kind(notification) in CLOSING_KINDS:
+        return COLOUR_OF_END
+    return COLOURS.get(notification["alert"]["severity"], COLOUR_OF_OTHERS)
 
 
 def facts(notification: Body) -> list[tuple[str, str]]:
-    """What one alert says, as names and values: what is wrong, since when, how bad, what moved, what to type."""
+    """Return names and values of what there is to know about an alert; empty values are left out."""
     alert = notification["alert"]
     rows = [
         ("what", what(notification)),
@@ -89,13 +104,13 @@ def facts(notification: Body) -> list[tuple[str, str]]:
 
 
 def what(notification: Body) -> str:
-    """What became of the alert, and by whom."""
-    became, by = kind(notification), notification["alert"].get("by")
-    return WHAT.get(became, became) + (f" by {text(by)}" if by and became in DONE_BY_PEOPLE else "")
+    """Return what happened to the alert, and who did it."""
+    change, by = kind(notification), notification["alert"].get("by")
+    return KIND_TEXTS.get(change, change) + (f" by {text(by)}" if by and change in KINDS_BY_PEOPLE else "")
 
 
 def _acknowledged(notification: Body) -> str:
-    """Who works on it, where that is not what is told."""
+    """Return who acknowledged the alert; empty when the notification itself is about that."""
     alert = notification["alert"]
     if not alert.get("acknowledged_by") or kind(notification) == "acknowledged":
         return ""
@@ -104,74 +119,73 @@ def _acknowledged(notification: Body) -> str:
 
 
 def rule(alert: Body) -> str:
-    """The rule, with its name where it has one."""
-    said = text(alert.get("rule"))
-    return f"{text(alert['rule_name'])}: {said}" if said and alert.get("rule_name") else said
+    """Return the rule, with its name where it has one."""
+    condition = text(alert.get("rule"))
+    return f"{text(alert['rule_name'])}: {condition}" if condition and alert.get("rule_name") else condition
 
 
 def measured(alert: Body) -> str:
-    """What a rule about changes or deviations measured: "35, from 0.2 in the window before"."""
+    """Return what a rule on a change or a deviation measured: "35, from 0.2 in the window before"."""
     against = alert.get("measured_against")
     if not against:
         return ""
     name = {"previous": "in the window before", "reference": "of the reference"}.get(against["what"])
     name = name or f"on average of {against.get('windows')} windows before"
-    return f"{text(alert.get('measured')) or 'more than can be said'}, from {text(against.get('value'))} {name}"
+    return f"{text(alert.get('measured')) or 'no finite number'}, from {text(against.get('value'))} {name}"
 
 
 def compared(alert: Body) -> str:
-    """What the check compared the window with."""
-    found = alert.get("compared_with")
-    if not found:
+    """Return what the check compared the window with."""
+    baseline = alert.get("compared_with")
+    if not baseline:
         return ""
-    if found["what"] == "reference":
-        return f"the reference (revision {found.get('revision')})"
-    name = {"previous": "the window before", "week_before": "a week ago"}.get(found["what"], found["what"])
-    return f"{name}: {time(found.get('start'))} to {time(found.get('end'))}, {found.get('n')} samples"
+    if baseline["what"] == "reference":
+        return f"the reference (revision {baseline.get('revision')})"
+    name = {"previous": "the window before", "week_before": "a week ago"}.get(baseline["what"], baseline["what"])
+    return f"{name}: {time(baseline.get('start'))} to {time(baseline.get('end'))}, {baseline.get('n')} samples"
 
 
 def window(alert: Body) -> str:
-    """Its last bad window."""
+    """Return the alert's last window with a violation."""
     return span(alert.get("window"))
 
 
-def span(of: Sequence[str | None] | None) -> str:
-    """A window as a person reads it; nothing where one of its ends is not known."""
-    start, end = of or (None, None)
+def span(window: Sequence[str | None] | None) -> str:
+    """Return a window as text; empty when its start or end is not known."""
+    start, end = window or (None, None)
     return f"{time(start)} to {time(end)}" if start and end else ""
 
 
 def others(alert: Body) -> str:
-    """What other versions have in the same window."""
-    found = alert.get("versions") or ()
-    said = (
-        f"{text(each['version'])} {text(each.get('value')) or each.get('state')} (n {each.get('n')})" for each in found
+    """Return the values of the model's other versions in the same window."""
+    return ", ".join(
+        f"{text(version['version'])} {text(version.get('value')) or version.get('state')} (n {version.get('n')})"
+        for version in alert.get("versions") or ()
     )
-    return ", ".join(said)
 
 
-def time(written: Any) -> str:
-    """A moment of a body as a person reads it."""
-    if written is None:
+def time(iso_text: Any) -> str:
+    """Return a time of a body as text, in UTC: a date alone at midnight."""
+    if iso_text is None:
         return ""
-    moment = datetime.fromisoformat(str(written)).astimezone(UTC)
+    moment = datetime.fromisoformat(str(iso_text)).astimezone(UTC)
     return f"{moment:%Y-%m-%d}" if (moment.hour, moment.minute) == (0, 0) else f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
 def text(value: Any) -> str:
-    """A value as a person reads it."""
+    """Return a value as text: numbers with 4 digits, None as nothing."""
     if value is None:
         return ""
     return f"{value:.4g}" if isinstance(value, float) else one_line(str(value))
 
 
-def one_line(said: str) -> str:
-    """A text from outside, which can neither begin a line of its own nor hide in signs that are not seen."""
-    return " ".join("".join(each if each.isprintable() else " " for each in said).split())
+def one_line(untrusted: str) -> str:
+    """Return a text from outside as one line of printable characters, which can't imitate another line."""
+    return " ".join("".join(character if character.isprintable() else " " for character in untrusted).split())
 
 
 def _values(alert: Body) -> str:
-    """The value now, in the first bad window, at worst, and in the window before it was bad."""
+    """Return the value now, in the first violated window, in the worst one, and in the window before the alert."""
     keys = ("value", "first_value", "worst_value", "before_value")
     now, first, worst, before = (text(alert.get(key)) for key in keys)
     parts = [
@@ -190,45 +204,45 @@ def _since(alert: Body) -> str:
 
 
 def moved(alert: Body) -> str:
-    """The entries that moved most, with before and after where they are known."""
+    """Return the entries that changed most, with the values before and after where they are known."""
     if entries := alert.get("moved"):
         return ", ".join(
-            f"{text(each['name'])} {text(each['before'])} → {text(each.get('after'))}"
-            if each.get("before") is not None
-            else f"{text(each['name'])} {text(each.get('after'))}"
-            for each in entries
+            f"{text(entry['name'])} {text(entry['before'])} → {text(entry.get('after'))}"
+            if entry.get("before") is not None
+            else f"{text(entry['name'])} {text(entry.get('after'))}"
+            for entry in entries
         )
     return ", ".join(f"{text(name)} {text(value)}" for name, value in (alert.get("drivers") or {}).items())
 
 
 def line(notification: Body) -> str:
-    """One alert of many, in a line: the rule and the value, or why there is none."""
+    """Return one alert of a list as a line: the rule with the value, or with the reason why there is none."""
     alert = notification["alert"]
-    rule, value = text(alert.get("rule")), text(alert.get("value"))
-    said = [rule, f"now {value}" if value else text(alert.get("reason"))]
-    about = ", ".join(each for each in said if each)
-    return f"{headline(notification)} ({about})" if about else headline(notification)
+    value = text(alert.get("value"))
+    details = [text(alert.get("rule")), f"now {value}" if value else text(alert.get("reason"))]
+    known = ", ".join(detail for detail in details if detail)
+    return f"{headline(notification)} ({known})" if known else headline(notification)
 
 
-def left_out(body: Body, shown: int = SHOWN_AT_MOST) -> str:
-    """What a message does not list, and how to see it; empty when it lists all."""
-    count = int(body.get("count", len(notifications(body)))) - min(shown, len(notifications(body)))
+def omitted(body: Body, shown: int = SHOWN_AT_MOST) -> str:
+    """Return how many alerts a message does not show, with the command that lists them; empty when it shows all."""
+    listed = notifications(body)
+    count = int(body.get("count", len(listed))) - min(shown, len(listed))
     return f"and {count} more: {body.get('command', 'dcmon alert list')}" if count > 0 else ""
 
 
 def plain(body: Body) -> str:
-    """A whole message as plain text."""
+    """Return a whole message as plain text."""
     if body["type"] == "test":
         return f"{body.get('text', 'A test message.')}\n"
-    about = notifications(body)
-    if len(about) == 1:
-        return _plain(about[0])
-    parts = [f"by {name}: {counted(counts)}" for name, counts in body.get("counts", {}).items()]
+    listed = notifications(body)
+    if len(listed) == 1:
+        return _plain(listed[0])
+    counts, shown = count_lines(body), listed[:SHOWN_AT_MOST]
     if body["type"] == "digest":
-        lines = [f"- {line(each)}" for each in about[:SHOWN_AT_MOST]]
-        return "\n".join(["Held back, because more came in a minute than this receiver takes:", *parts, "", *lines,
-                          left_out(body), ""])  # fmt: skip
-    return "\n".join([*parts, "", *(_plain(each) for each in about[:SHOWN_AT_MOST]), left_out(body), ""])
+        lines = [f"- {line(notification)}" for notification in shown]
+        return "\n".join([DIGEST_INTRO, *counts, "", *lines, omitted(body), ""])
+    return "\n".join([*counts, "", *(_plain(notification) for notification in shown), omitted(body), ""])
 
 
 def _plain(notification: Body) -> str:

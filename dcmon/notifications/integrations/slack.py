@@ -7,61 +7,60 @@ from urllib.parse import urlsplit
 from dcmon.notifications import egress_guard, http_delivery
 from dcmon.notifications.http_delivery import Attempt
 from dcmon.notifications.integrations import message_text
-from dcmon.notifications.integrations.base import Body, DeliverySettings, DeliveryTarget, Given, Message, StoredAddress
+from dcmon.notifications.integrations.base import (
+    Address,
+    Body,
+    DeliverySettings,
+    DeliveryTarget,
+    Message,
+    StoredAddress,
+)
 from dcmon.notifications.integrations.webhook import encode, only_url
 from dcmon.settings import Webhooks
 
 IS_PER_ALERT, IS_LOCAL, IS_SIGNED = False, False, False
-LONGEST_HEADER, LONGEST_TEXT, LONGEST_VALUE = 150, 2900, 600  # Slack refuses more than 150 and 3,000
-FULL = 5  # alerts in full: Slack takes 50 blocks
+LONGEST_HEADER, LONGEST_TEXT, LONGEST_VALUE = 150, 2900, 600  # Slack refuses headers over 150, texts over 3,000.
+FULL_ALERTS = 5  # Slack takes 50 blocks.
 
 
-def accept(given: Given, settings: Webhooks) -> StoredAddress:
-    """The URL of an incoming webhook."""
-    url = only_url(given)
+def validate(address: Address, settings: Webhooks) -> StoredAddress:
+    """Accept the URL of an incoming webhook."""
+    url = only_url(address)
     egress_guard.require_url(url, settings.allow)
     return StoredAddress(url)
 
 
-def shown(url: str, options: Mapping[str, Any]) -> str:
-    """The host: the rest of the URL opens the channel."""
+def display_address(url: str, options: Mapping[str, Any]) -> str:
+    """Return the host: who knows the rest of the URL can post to the channel."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}/…"
 
 
-def send(to: DeliveryTarget, message: Message, ways: DeliverySettings) -> Attempt:
-    """POST blocks, with a text for where only text is shown."""
+def send(target: DeliveryTarget, message: Message, settings: DeliverySettings) -> Attempt:
+    """POST blocks, with a text for clients that show only text."""
     headers = {"content-type": "application/json"}
-    return http_delivery.post(to.url, encode(render(message.body)), headers, ways.webhooks)
+    return http_delivery.post(target.url, encode(render(message.body)), headers, settings.webhooks)
 
 
 def render(body: Body) -> dict[str, Any]:
-    """A message in Block Kit. What comes from outside is plain text, in which nothing is markup."""
-    subject, about = message_text.subject(body), message_text.notifications(body)
-    found = [_header(subject)]
-    if not about:
-        found.append(_plain(message_text.plain(body)))
+    """Render a message in Block Kit. Texts from outside are plain text, in which nothing is markup."""
+    subject, notifications = message_text.subject(body), message_text.notifications(body)
+    blocks = [_header(subject)]
+    if not notifications:
+        blocks.append(_plain(message_text.plain(body)))
     if body["type"] == "digest":
-        lines = [f"• {message_text.line(each)}" for each in about[: message_text.SHOWN_AT_MOST]]
-        return _message(
-            subject, [*found, _plain("\n".join(_counts(body))), *_lines(lines, message_text.left_out(body))]
-        )
-    for each in about[:FULL]:
-        found += _blocks(each, is_alone=len(about) == 1)
-    lines = [f"• {message_text.line(each)}" for each in about[FULL : message_text.SHOWN_AT_MOST]]
-    return _message(subject, [*found, *_lines(lines, message_text.left_out(body))])
+        blocks.append(_plain("\n".join(message_text.count_lines(body))))
+        listed = notifications[: message_text.SHOWN_AT_MOST]
+    else:
+        for notification in notifications[:FULL_ALERTS]:
+            blocks += _alert_blocks(notification, is_alone=len(notifications) == 1)
+        listed = notifications[FULL_ALERTS : message_text.SHOWN_AT_MOST]
+    lines = [f"• {message_text.line(notification)}" for notification in listed]
+    return {"text": escaped(subject), "blocks": [*blocks, *_sections(lines, message_text.omitted(body))]}
 
 
-def _message(subject: str, blocks: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"text": escaped(subject), "blocks": blocks}
-
-
-def _counts(body: Body) -> list[str]:
-    return [f"by {name}: {message_text.counted(counts)}" for name, counts in body["counts"].items()]
-
-
-def _lines(lines: Sequence[str], rest: str) -> list[dict[str, Any]]:
-    """Lines in as many sections as they need, each cut where it is too long alone; and what is left out."""
+def _sections(lines: Sequence[str], last_line: str) -> list[dict[str, Any]]:
+    """Put lines into as many sections as they need; a line that is too long for one is cut."""
     parts, size = [list[str]()], 0
     for line in (each[: LONGEST_TEXT // 4] for each in lines):
         if parts[-1] and size + len(line) > LONGEST_TEXT:
@@ -69,17 +68,17 @@ def _lines(lines: Sequence[str], rest: str) -> list[dict[str, Any]]:
             size = 0
         parts[-1].append(line)
         size += len(line) + 1
-    return [_plain("\n".join(part)) for part in [*parts, [rest]] if any(part)]
+    return [_plain("\n".join(part)) for part in [*parts, [last_line]] if any(part)]
 
 
-def _blocks(notification: Body, *, is_alone: bool) -> list[dict[str, Any]]:
+def _alert_blocks(notification: Body, *, is_alone: bool) -> list[dict[str, Any]]:
     rows = [f"{name}: {value[:LONGEST_VALUE]}" for name, value in message_text.facts(notification)]
-    found = [{"type": "divider"}, *([] if is_alone else [_header(message_text.headline(notification))])]
-    found.append(_plain("\n".join(rows)))
+    blocks = [{"type": "divider"}, *([] if is_alone else [_header(message_text.headline(notification))])]
+    blocks.append(_plain("\n".join(rows)))
     if link := notification.get("link"):
-        text = {"type": "mrkdwn", "text": f"<{escaped(str(link))}|Look at it>"}
-        found.append({"type": "section", "text": text})
-    return found
+        text = {"type": "mrkdwn", "text": f"<{escaped(str(link))}|{message_text.LINK_TEXT}>"}
+        blocks.append({"type": "section", "text": text})
+    return blocks
 
 
 def _header(text: str) -> dict[str, Any]:
@@ -91,5 +90,5 @@ def _plain(text: str) -> dict[str, Any]:
 
 
 def escaped(text: str) -> str:
-    """Text that can neither link nor call anybody: names come from outside."""
+    """Escape a text from outside, so that it can neither link nor mention a person."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

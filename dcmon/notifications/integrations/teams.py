@@ -7,44 +7,52 @@ from typing import Any
 from dcmon.notifications import http_delivery
 from dcmon.notifications.http_delivery import Attempt
 from dcmon.notifications.integrations import message_text, slack
-from dcmon.notifications.integrations.base import Body, DeliverySettings, DeliveryTarget, Given, Message, StoredAddress
+from dcmon.notifications.integrations.base import (
+    Address,
+    Body,
+    DeliverySettings,
+    DeliveryTarget,
+    Message,
+    StoredAddress,
+)
 from dcmon.notifications.integrations.webhook import encode
 from dcmon.settings import Webhooks
+from dcmon.states import CLOSING_KINDS
 
 IS_PER_ALERT, IS_LOCAL, IS_SIGNED = False, False, False
-# Alerts in full, and with those in a line each; the next where a card is larger than Teams takes (28 KB).
+# How many alerts a card shows in full and how many in all. The next pair is used when the card is too large for Teams.
 SIZES = ((5, message_text.SHOWN_AT_MOST), (2, message_text.SHOWN_AT_MOST), (1, 10), (0, 10), (0, 3), (0, 0))
-LARGEST, LONGEST_TEXT = 27_000, 1000
+LARGEST_CARD, LONGEST_TEXT = 27_000, 1000  # Teams refuses messages over 28 KB.
 STYLES = {"critical": "attention", "high": "attention", "medium": "warning", "low": "accent"}
 MARKDOWN = re.compile(r"([\\`*_\[\]#])")
 
 
-def accept(given: Given, settings: Webhooks) -> StoredAddress:
-    """The URL of a workflow "when a Teams webhook request is received"."""
-    return slack.accept(given, settings)
+def validate(address: Address, settings: Webhooks) -> StoredAddress:
+    """Accept the URL of a workflow "when a Teams webhook request is received"."""
+    return slack.validate(address, settings)
 
 
-def shown(url: str, options: Mapping[str, Any]) -> str:
-    """The host: the rest of the URL opens the channel."""
-    return slack.shown(url, options)
+def display_address(url: str, options: Mapping[str, Any]) -> str:
+    """Return the host: who knows the rest of the URL can post to the channel."""
+    return slack.display_address(url, options)
 
 
-def send(to: DeliveryTarget, message: Message, ways: DeliverySettings) -> Attempt:
+def send(target: DeliveryTarget, message: Message, settings: DeliverySettings) -> Attempt:
     """POST a card."""
     headers = {"content-type": "application/json"}
-    return http_delivery.post(to.url, encode(render(message.body)), headers, ways.webhooks)
+    return http_delivery.post(target.url, encode(render(message.body)), headers, settings.webhooks)
 
 
 def render(body: Body) -> dict[str, Any]:
-    """A message that carries one Adaptive Card, with as much in it as Teams takes."""
+    """Render a message as one Adaptive Card, with as many alerts as Teams takes."""
     for full, listed in SIZES:
-        made = _card(body, full, listed)
-        if len(encode(made)) <= LARGEST:
-            return made
-    return made
+        message = _message(body, full, listed)
+        if len(encode(message)) <= LARGEST_CARD:
+            return message
+    return message
 
 
-def _card(body: Body, full: int, listed: int) -> dict[str, Any]:
+def _message(body: Body, full: int, listed: int) -> dict[str, Any]:
     card = {
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",
@@ -58,20 +66,20 @@ def _card(body: Body, full: int, listed: int) -> dict[str, Any]:
 
 
 def _elements(body: Body, full: int, listed: int) -> list[dict[str, Any]]:
-    about = message_text.notifications(body)
-    found = [_text(message_text.subject(body), weight="Bolder", size="Medium")]
-    if not about:
-        return [*found, _text(message_text.plain(body))]
-    if len(about) > 1 or body["type"] == "digest":
-        found += [_text(f"by {name}: {message_text.counted(counts)}") for name, counts in body["counts"].items()]
-    found += [_container(each) for each in about[:full]]
-    found += [_text(f"- {message_text.line(each)}") for each in about[full:listed]]
-    more = message_text.left_out(body, max(full, listed))
-    return [*found, _text(more)] if more else found
+    notifications = message_text.notifications(body)
+    elements = [_text(message_text.subject(body), weight="Bolder", size="Medium")]
+    if not notifications:
+        return [*elements, _text(message_text.plain(body))]
+    if len(notifications) > 1 or body["type"] == "digest":
+        elements += [_text(line) for line in message_text.count_lines(body)]
+    elements += [_container(each) for each in notifications[:full]]
+    elements += [_text(f"- {message_text.line(each)}") for each in notifications[full:listed]]
+    omitted = message_text.omitted(body, max(full, listed))
+    return [*elements, _text(omitted)] if omitted else elements
 
 
 def _container(notification: Body) -> dict[str, Any]:
-    is_over = message_text.kind(notification) in message_text.OVER
+    is_over = message_text.kind(notification) in CLOSING_KINDS
     facts = [
         {"title": name, "value": escaped(value[:LONGEST_TEXT])} for name, value in message_text.facts(notification)
     ]
@@ -83,9 +91,9 @@ def _container(notification: Body) -> dict[str, Any]:
 
 
 def _actions(body: Body) -> list[dict[str, Any]]:
-    about = message_text.notifications(body)
-    link = about[0].get("link") if len(about) == 1 else None
-    return [{"type": "Action.OpenUrl", "title": "Look at it", "url": link}] if link else []
+    notifications = message_text.notifications(body)
+    link = notifications[0].get("link") if len(notifications) == 1 else None
+    return [{"type": "Action.OpenUrl", "title": message_text.LINK_TEXT, "url": link}] if link else []
 
 
 def _text(text: str, **style: str) -> dict[str, Any]:
@@ -93,5 +101,5 @@ def _text(text: str, **style: str) -> dict[str, Any]:
 
 
 def escaped(text: str) -> str:
-    """Text that is no markdown: names come from outside."""
+    """Escape a text from outside, so that nothing in it is Markdown."""
     return MARKDOWN.sub(r"\\\1", text)

@@ -226,7 +226,7 @@ def build(engine: Engine, seed: int, hours: int, port: int, delay: timedelta) ->
             for path, severities in RECEIVERS.items():
                 allowed = Webhooks(allow=["127.0.0.1"])
                 choices = Subscription(severities, cap=None, repeat_every=None)
-                receivers.add(session, path, f"http://127.0.0.1:{port}/{org.name}/{path}", severities, allowed, choices)
+                receivers.add(session, path, f"http://127.0.0.1:{port}/{org.name}/{path}", allowed, choices)
     return World(found, reference, port)
 
 

@@ -36,7 +36,7 @@ def ruled(target: Target) -> Target:
         check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "FeatureDrift")
         made = monitors.create(session, check, MonitorSpec("Drift", Frequency.DAY))
         rules.create(session, made.id, rules.parse("> 0.2"), "high")
-        receivers.add(session, "team", "https://hooks.example.org/x", [], Webhooks())
+        receivers.add(session, "team", "https://hooks.example.org/x", Webhooks())
     return target
 
 

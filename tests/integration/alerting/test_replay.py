@@ -39,7 +39,7 @@ def ruled(target: Target, condition: str, severity: str = "high", **more: Any) -
         check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "FeatureDrift")
         made = monitors.create(session, check, MonitorSpec("Drift", Frequency.DAY))
         rule = rules.create(session, made.id, rules.parse(condition), severity, more=Change(**more))
-        receivers.add(session, "team", "https://hooks.example.org/x", [], Webhooks())
+        receivers.add(session, "team", "https://hooks.example.org/x", Webhooks())
         return rule.id
 
 

@@ -11,6 +11,7 @@ from dcmon.health.checks import Problem
 from dcmon.health.problems import ProblemChanges
 from dcmon.notifications import mute_times, receivers, silences
 from dcmon.notifications.integrations import message_text
+from dcmon.notifications.silences import NewSilence
 from dcmon.settings import Watch
 from tests.helpers.outbox import REFUSED, Box
 from tests.integration.conftest import Target, only
@@ -35,7 +36,9 @@ def say(box: Box, **told: list[Problem]) -> int:
 
 def silence(box: Box, *matchers: str, **span: float) -> None:
     with box.app.org(box.target.org) as session:
-        silences.add(session, matchers, box.now - timedelta(seconds=1), box.now + timedelta(**span), "why", "ann")
+        silences.add(
+            session, NewSilence(matchers, box.now - timedelta(seconds=1), box.now + timedelta(**span), "why", "ann")
+        )
 
 
 def told(box: Box) -> list[str]:

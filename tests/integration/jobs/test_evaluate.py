@@ -295,7 +295,7 @@ def test_a_direct_batch_stands_in_the_ledger(app: App, watched: Target) -> None:
 
 def test_what_a_quiet_run_found_is_told_by_the_worker_that_finds_nothing_new(app: App, watched: Target) -> None:
     with app.org(watched.org) as session:
-        receivers.add(session, "team", "https://hooks.example.org/x", [], Webhooks())
+        receivers.add(session, "team", "https://hooks.example.org/x", Webhooks())
         (monitor_id,) = session.scalars(select(Monitor.id))
     for number, shift in enumerate((0, 30, 0)):
         log_day(app, watched, number, shift)
@@ -310,7 +310,7 @@ def test_what_a_quiet_run_found_is_told_by_the_worker_that_finds_nothing_new(app
 
 def test_who_runs_a_monitor_again_to_be_notified_is(app: App, watched: Target) -> None:
     with app.org(watched.org) as session:
-        receivers.add(session, "team", "https://hooks.example.org/x", [], Webhooks())
+        receivers.add(session, "team", "https://hooks.example.org/x", Webhooks())
         (monitor_id,) = session.scalars(select(Monitor.id))
     for number, shift in enumerate((0, 30, 0)):
         log_day(app, watched, number, shift)

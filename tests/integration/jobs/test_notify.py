@@ -23,8 +23,10 @@ from dcmon.app import App
 from dcmon.db import work_queue
 from dcmon.jobs import notify
 from dcmon.notifications import http_delivery, outbox, receivers
+from dcmon.notifications.batching import ClaimContext
 from dcmon.notifications.http_delivery import Attempt
 from dcmon.notifications.integrations import message_text
+from dcmon.notifications.notification_writer import AlertRenderer
 from dcmon.settings import Webhooks
 from dcmon.tenancy import provisioning
 from tests.helpers.alerts import (
@@ -164,7 +166,7 @@ def test_https_that_drips_is_left_in_time(certificate: Path, monkeypatch: pytest
 @pytest.fixture
 def telling(app: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
     """The App with loopback allowed and short pauses."""
-    monkeypatch.setattr(outbox, "FIRST_PAUSE", timedelta(milliseconds=50))
+    monkeypatch.setattr(outbox, "SHORTEST_DELAY", timedelta(milliseconds=50))
     with App(app.settings.model_copy(update={"webhooks": ALLOWED}), app.output) as made:
         yield made
 
@@ -366,15 +368,9 @@ def test_what_was_claimed_too_long_ago_is_left_to_who_claims_it_next(telling: Ap
                 session.execute(
                     text("update notifications set lease_until = null, created_at = now() - interval '1 h'")
                 )
-                (claimed,) = outbox.claim(
-                    session,
-                    target.org,
-                    settings,
-                    telling.settings.url,
-                    alert_payload.describe,
-                    lease=timedelta(hours=1),
-                )
-            sending.send(target.org, replace(claimed, begun_by=claimed.begun_by - late * 3600))
+                renderer = AlertRenderer(target.org, telling.settings.url, alert_payload.describe)
+                (claimed,) = outbox.claim(session, renderer, settings, lease=timedelta(hours=1))
+            sending.send(target.org, replace(claimed, send_before=claimed.send_before - late * 3600))
             assert eventually(lambda: sending.busy(target.org.id) == [])
             assert len(at.requests) == came
 
@@ -388,14 +384,13 @@ def test_a_newer_state_that_is_written_while_the_older_is_claimed_waits_for_it(
     # It was begun before the claim, and is there in the midst of it.
     old = text("update notifications set created_at = now() - interval '1 h', due_at = now() - interval '1 h'")
 
-    def meanwhile(_: outbox.Outbox) -> None:
+    def meanwhile(_: ClaimContext) -> None:
         tell(telling, target.org, about, "escalated")
         with db.org_session(telling.engine, target.org) as another:
             another.execute(old)
 
-    monkeypatch.setattr(outbox, "_repeat", meanwhile)
+    monkeypatch.setattr(outbox, "_write_repeats", meanwhile)
     with db.org_session(telling.engine, target.org) as session:
-        claimed = outbox.claim(
-            session, target.org, telling.settings.webhooks, telling.settings.url, alert_payload.describe
-        )
-    assert [(each.message.body["type"], each.notifications) for each in claimed] == [("alert.firing", 1)]
+        renderer = AlertRenderer(target.org, telling.settings.url, alert_payload.describe)
+        claimed = outbox.claim(session, renderer, telling.settings.webhooks)
+    assert [(each.message.body["type"], each.notification_count) for each in claimed] == [("alert.firing", 1)]

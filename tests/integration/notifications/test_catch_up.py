@@ -5,13 +5,14 @@ from threading import Event, Thread
 
 import pytest
 
-from dcmon.alerting import alert_payload, operator_actions
+from dcmon.alerting import operator_actions
 from dcmon.alerting.change_context import ChangeContext
 from dcmon.app import App
 from dcmon.db.tables.org import Alert, Notification
-from dcmon.notifications import catch_up, notifications, receivers
+from dcmon.notifications import catch_up, notification_writer, receivers
 from dcmon.notifications.http_delivery import Attempt
-from dcmon.notifications.receivers import Address, Subscription
+from dcmon.notifications.integrations.base import Address
+from dcmon.notifications.receivers import Subscription
 from tests.helpers.outbox import REFUSED, URL, Box
 from tests.integration.conftest import Target
 
@@ -34,8 +35,8 @@ def fire(box: Box, severity: str = "high") -> int:
 def add(box: Box, name: str, **chosen: object) -> int:
     with box.app.org(box.target.org) as session:
         where = Address("webhook", ["https://late.example.org/x"])
-        made, _ = receivers.add(session, name, where, [], box.settings, Subscription(**chosen))  # type: ignore[arg-type]
-        return catch_up.notify(session, box.target.org, made, URL, alert_payload.describe)
+        made = receivers.add(session, name, where, box.settings, Subscription(**chosen)).receiver  # type: ignore[arg-type]
+        return catch_up.notify(session, box.renderer, made)
 
 
 def widen(box: Box, name: str, **chosen: object) -> int:
@@ -43,7 +44,7 @@ def widen(box: Box, name: str, **chosen: object) -> int:
         webhook = receivers.find(session, name)
         known = catch_up.pending_alerts(session, box.target.org, webhook)
         receivers.set_subscription(session, webhook, Subscription(**chosen))  # type: ignore[arg-type]
-        return catch_up.notify(session, box.target.org, webhook, URL, alert_payload.describe, but=known)
+        return catch_up.notify(session, box.renderer, webhook, excluding=known)
 
 
 def told(box: Box, name: str) -> list[tuple[int | None, str]]:
@@ -61,9 +62,7 @@ def test_a_receiver_that_is_added_late_is_told_once_of_what_fires(box: Box) -> N
     assert told(box, "late") == [(firing, "firing")]
     assert box.told() == ["firing"]
     with box.app.org(box.target.org) as session:
-        assert (
-            catch_up.notify(session, box.target.org, receivers.find(session, "late"), URL, alert_payload.describe) == 0
-        )
+        assert catch_up.notify(session, box.renderer, receivers.find(session, "late")) == 0
     box.tell(firing, "resolved", state="resolved", told_severity=None)
     box.tell(low, "resolved", state="resolved", told_severity=None)
     assert told(box, "late") == [(firing, "firing"), (firing, "resolved")]
@@ -144,15 +143,15 @@ def test_an_alert_that_fires_while_a_receiver_is_added_is_not_missed(box: Box, i
             found = session.get_one(Alert, about)
             found.told_severity = "high"
             session.flush()
-            notifications.write(session, box.target.org, found, "firing", URL, alert_payload.describe)
+            notification_writer.write(session, box.renderer, found, "firing")
             begun.set()
             go_on.wait(1)
 
     def adds() -> None:
         with box.app.org(box.target.org) as session:
             where = Address("webhook", ["https://late.example.org/x"])
-            made, _ = receivers.add(session, "late", where, [], box.settings)
-            catch_up.notify(session, box.target.org, made, URL, alert_payload.describe)
+            made = receivers.add(session, "late", where, box.settings).receiver
+            catch_up.notify(session, box.renderer, made)
             begun.set()
             go_on.wait(1)
 

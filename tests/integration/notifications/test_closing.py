@@ -66,7 +66,7 @@ def test_what_was_told_to_fire_ends_when_it_is_deleted(target: Target, delete: D
         assert left.body["type"] == "alert.resolved"
         said = left.body["alert"]
         ended = {name: said[name] for name in ("resolved_at", "by", "note")}
-        assert (ended["by"], ended["note"]) == (None, closing.WHY)
+        assert (ended["by"], ended["note"]) == (None, closing.NOTE)
         assert said == {**heard.body["alert"], "state": "resolved", "resolved_by": "deletion", **ended}
         assert (left.body["link"], left.body["command"]) == (None, "dcmon --org acme alert list --all")
         assert "alert show" not in message_text.plain(left.body)

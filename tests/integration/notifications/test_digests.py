@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from dcmon.app import App
-from dcmon.notifications import notifications
+from dcmon.notifications import notification_views
+from dcmon.notifications.notification_views import NotificationFilter
 from dcmon.storage import models, versions
 from dcmon.storage.models import NewModel
 from dcmon.storage.versions import NewVersion
@@ -53,13 +54,13 @@ def test_a_digest_is_tried_again_as_it_was_and_shows_what_is_in_it(app: App, tar
     for _ in range(60):
         box.tell(box.alert())
     first = only(box.claim())
-    assert (first.notifications, first.message.body["type"]) == (60, "digest")
+    assert (first.notification_count, first.message.body["type"]) == (60, "digest")
     box.record([first], REFUSED)
     box.wait(minutes=2)
     again = only(box.claim())
     assert (again.id, again.message) == (first.id, first.message)
     with app.org(target.org) as session:
-        assert len(notifications.listed(session, message_id=first.message.id)) == 60
+        assert len(notification_views.entries(session, NotificationFilter(message_id=first.message.id))) == 60
     assert f"--message {first.message.id}" in first.message.body["command"]
 
 

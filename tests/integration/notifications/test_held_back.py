@@ -7,6 +7,7 @@ import pytest
 from dcmon.app import App
 from dcmon.db.tables.org import Alert
 from dcmon.notifications import batching, outbox, receivers, silences
+from dcmon.notifications.silences import NewSilence
 from tests.helpers.outbox import REFUSED, Box, ids
 from tests.integration.conftest import Target, only
 
@@ -28,7 +29,7 @@ def test_what_a_silence_holds_goes_out_when_it_ends_and_says_what_is_true_then(b
     assert box.deliver() == []
     assert box.states() == ["held"]
     assert box.target.scalar("select held_because from notifications").startswith("silence 1 by ann")
-    assert box.next_in() == batching.HELD_AGAIN
+    assert box.next_in() == batching.HOLD_CHECK_INTERVAL
     with box.app.org(box.target.org) as session:
         session.get_one(Alert, about).worst_value = 7.0
     box.wait(hours=1)
@@ -90,7 +91,7 @@ def test_what_was_tried_once_is_held_by_a_later_silence_and_the_rest_of_its_mess
     first = only(box.claim())
     box.record([first], REFUSED)
     with box.app.org(box.target.org) as session:
-        silences.add(session, ["severity=low"], box.now, box.now + timedelta(hours=2), "why", "ann")
+        silences.add(session, NewSilence(["severity=low"], box.now, box.now + timedelta(hours=2), "why", "ann"))
     box.wait(minutes=1)
     again = only(box.claim())
     assert (ids(again), again.id == first.id) == ([other], False)
@@ -125,7 +126,7 @@ def test_what_still_fires_is_told_again_each_day_and_not_when_acknowledged_silen
     box.wait(hours=24)
     box.silence(hours=1)
     assert box.told() == []
-    assert box.next_in() == outbox.REPEATED_AGAIN
+    assert box.next_in() == outbox.REPEAT_CHECK_INTERVAL
     box.wait(hours=1)
     assert box.told() == ["repeated"]
     box.tell(about, "acknowledged", acknowledged_at=box.now)

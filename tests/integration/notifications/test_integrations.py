@@ -81,7 +81,7 @@ def test_a_webhook_is_genuine_to_whoever_goes_by_the_specification_also_while_a_
 ) -> None:
     day = timedelta(days=1, minutes=1)
     with db.org_session(target.engine, target.org) as session, receiver(answers(OK)) as at:
-        made, old = receivers.add(session, "team", at.url, [], ALLOWED)
+        made, old = receivers.add(session, "team", at.url, ALLOWED)
         now = receivers.database_time(session)
         integrations.send(receivers.delivery_target(made, now), Message("msg_1", notification()), WAYS)
         new = receivers.rotate_secret(session, made)
@@ -143,7 +143,7 @@ def test_a_receiver_says_how_long_to_leave_it_alone(status: int, header: str, se
     answer = f"HTTP/1.1 {status} X\r\nretry-after: {header}\r\ncontent-length: 0\r\n\r\n".encode()
     with receiver(answers(answer)) as at:
         sent = send("webhook", at.url, secrets=(b"x",))
-    assert sent.wait == (None if seconds is None else timedelta(seconds=seconds))
+    assert sent.retry_after == (None if seconds is None else timedelta(seconds=seconds))
 
 
 def test_a_redirect_is_refused_and_says_so() -> None:
@@ -347,7 +347,7 @@ def test_an_address_that_the_server_takes_nothing_for_just_now_is_left_over() ->
     with mail_server(later="bob") as server:
         sent = mail(smtp(server.port), to=("ann@acme.example", "bob@acme.example"))
         alone = mail(smtp(server.port), to=("bob@acme.example",))
-    assert (sent.is_delivered, sent.left) == (False, ("bob@acme.example",))
+    assert (sent.is_delivered, sent.remaining) == (False, ("bob@acme.example",))
     assert sent.error == "The mail server refused bob@acme.example (451 greylisted, come again)."
     assert not alone.is_delivered
     assert len(server.mails) == 1

@@ -17,9 +17,10 @@ from dcmon.app import App
 from dcmon.db import work_queue
 from dcmon.db.tables.org import Notification
 from dcmon.jobs import notify
-from dcmon.notifications import integrations, notifications, outbox, receivers
+from dcmon.notifications import integrations, notification_views, outbox, receivers
 from dcmon.notifications.integrations import webhook
 from dcmon.notifications.integrations.base import DeliverySettings
+from dcmon.notifications.notification_writer import AlertRenderer
 from tests.helpers.evaluation import day, drift_of_age, found_alerts, put
 from tests.integration.conftest import Target, eventually, only, running
 
@@ -121,11 +122,11 @@ def receiver() -> Iterator[Receiver]:
 @pytest.fixture
 def telling(app: App, watched: Target, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> App:
     """The App with a webhook to the receiver, allowed, and short pauses."""
-    monkeypatch.setattr(outbox, "FIRST_PAUSE", timedelta(milliseconds=100))
+    monkeypatch.setattr(outbox, "SHORTEST_DELAY", timedelta(milliseconds=100))
     allowed = app.settings.webhooks.model_copy(update={"allow": ["127.0.0.1"], "timeout": timedelta(seconds=2)})
     made = App(app.settings.model_copy(update={"webhooks": allowed}), app.output)
     with made.org(watched.org) as session:
-        receivers.add(session, "team", receiver.url, [], allowed)
+        receivers.add(session, "team", receiver.url, allowed)
     return made
 
 
@@ -171,12 +172,9 @@ def test_a_crash_between_sending_and_writing_down_delivers_again_with_the_same_i
     put(telling, watched, 0, 0.5)
     with telling.org(watched.org) as session:
         soon = {"lease": timedelta(milliseconds=1), "now": datetime.now(UTC) + timedelta(seconds=1)}
-        claimed = only(
-            outbox.claim(
-                session, watched.org, telling.settings.webhooks, "https://d.example", alert_payload.describe, **soon
-            )
-        )
-    sent = integrations.send(claimed.to, claimed.message, DeliverySettings(telling.settings.webhooks))
+        renderer = AlertRenderer(watched.org, "https://d.example", alert_payload.describe)
+        claimed = only(outbox.claim(session, renderer, telling.settings.webhooks, **soon))
+    sent = integrations.send(claimed.target, claimed.message, DeliverySettings(telling.settings.webhooks))
     assert sent.is_delivered
     ring(telling, watched)
     with running(notify.run, telling):
@@ -208,7 +206,7 @@ def test_what_cannot_be_delivered_in_time_is_given_up_and_says_so(
     with running(notify.run, telling):
         assert eventually(lambda: watched.scalar("select dead_at from notifications") is not None)
     with telling.org(watched.org) as session:
-        shown = [notifications.state(each) for each, _ in notifications.of_alert(session, 1)]
+        shown = [notification_views.state(each.notification) for each in notification_views.for_alert(session, 1)]
     assert shown == ["dead"]
     telling.close()
 

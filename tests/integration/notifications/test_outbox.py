@@ -10,10 +10,11 @@ from sqlalchemy import text
 
 from dcmon import errors
 from dcmon.app import App
-from dcmon.notifications import notifications, receivers
+from dcmon.notifications import notification_views, receivers, retries
 from dcmon.notifications.http_delivery import Attempt
 from dcmon.notifications.integrations import message_text
-from dcmon.notifications.receivers import Address
+from dcmon.notifications.integrations.base import Address
+from dcmon.notifications.notification_views import NotificationFilter
 from dcmon.storage import models, versions
 from dcmon.storage.models import NewModel
 from dcmon.storage.versions import NewVersion
@@ -65,9 +66,9 @@ def test_a_message_keeps_its_id_and_content_over_tries(box: Box) -> None:
     box.record([first], REFUSED)
     box.wait(seconds=5)
     box.tell(box.alert())
-    again, other = sorted(box.claim(), key=lambda each: -each.notifications)
+    again, other = sorted(box.claim(), key=lambda each: -each.notification_count)
     assert (again.id, again.message) == (first.id, first.message)
-    assert (other.id != first.id, other.notifications) == (True, 1)
+    assert (other.id != first.id, other.notification_count) == (True, 1)
 
 
 def test_a_worker_that_died_leaves_its_message_to_be_sent_again_with_the_same_id(box: Box) -> None:
@@ -145,21 +146,21 @@ def test_who_has_a_mail_is_not_sent_it_again_while_another_one_is_waited_for(box
     with box.app.org(box.target.org) as session:
         receivers.delete(session, receivers.find(session, "team"))
         both = Address("email", ["ann@a.example", "bob@a.example"])
-        receivers.add(session, "mail", both, [], box.settings)
+        receivers.add(session, "mail", both, box.settings)
     about = box.alert()
     box.tell(about)
     first = only(box.claim())
-    assert first.to.options["to"] == ["ann@a.example", "bob@a.example"]
-    box.record([first], Attempt(None, "refused bob", is_taken=True, left=("bob@a.example",)))
+    assert first.target.options["to"] == ["ann@a.example", "bob@a.example"]
+    box.record([first], Attempt(None, "refused bob", is_accepted=True, remaining=("bob@a.example",)))
     box.wait(minutes=1)
     again = only(box.claim())
-    assert (again.id, again.to.options["to"]) == (first.id, ["bob@a.example"])
+    assert (again.id, again.target.options["to"]) == (first.id, ["bob@a.example"])
     box.record([again], REFUSED)
     box.wait(minutes=1)
-    assert only(box.claim()).to.options["to"] == ["bob@a.example"]
+    assert only(box.claim()).target.options["to"] == ["bob@a.example"]
     box.tell(about, "resolved", state="resolved")
     box.wait(minutes=5)
-    assert only(box.claim()).to.options["to"] == ["ann@a.example", "bob@a.example"]
+    assert only(box.claim()).target.options["to"] == ["ann@a.example", "bob@a.example"]
 
 
 # Given up, paused, left alone.
@@ -179,9 +180,9 @@ def test_a_receiver_that_is_away_for_three_days_gets_a_dead_letter_that_can_be_t
     assert 75 < tries < 95
     assert box.states() == ["dead"]
     with box.app.org(box.target.org) as session:
-        view = only(notifications.listed(session, state="dead"))
-        assert notifications.row(view, box.now)["why"] == "The receiver answered 500."
-        assert notifications.retry(session) == {"retried": 1, "superseded": 0}
+        view = only(notification_views.entries(session, NotificationFilter(state="dead")))
+        assert notification_views.row(view, box.now)["why"] == "The receiver answered 500."
+        assert retries.retry(session) == {"retried": 1, "superseded": 0}
     assert box.told() == ["firing"]
 
 
@@ -195,13 +196,13 @@ def test_what_is_dead_and_outdated_is_not_sent_by_a_retry(box: Box) -> None:
     box.tell(about, "resolved", state="resolved")
     assert box.told() == ["resolved"]
     with box.app.org(box.target.org) as session:
-        assert notifications.retry(session) == {"retried": 0, "superseded": 1}
+        assert retries.retry(session) == {"retried": 0, "superseded": 1}
     assert box.states() == ["superseded", "delivered"]
 
 
 def test_a_receiver_that_asks_to_wait_is_left_alone_as_long(box: Box) -> None:
     box.tell(box.alert())
-    box.record(box.claim(), Attempt(429, "The receiver answered 429.", wait=timedelta(minutes=10)))
+    box.record(box.claim(), Attempt(429, "The receiver answered 429.", retry_after=timedelta(minutes=10)))
     box.tell(box.alert())
     box.wait(minutes=9)
     assert box.claim() == []
@@ -244,7 +245,7 @@ def test_only_of_the_models_and_severities_chosen_but_of_all_that_follows(app: A
     box.tell(about)
     box.tell(about, "deescalated", severity="low")
     with app.org(target.org) as session:
-        told = [(each.webhook.name, each.notification.kind) for each in notifications.listed(session)]
+        told = [(each.receiver.name, each.notification.kind) for each in notification_views.entries(session)]
     assert sorted(told) == [
         ("critical only", "deescalated"), ("critical only", "firing"),
         ("of credit", "deescalated"), ("of credit", "firing"),
@@ -259,11 +260,11 @@ def test_a_model_that_is_not_there_is_refused(app: App, target: Target) -> None:
 def test_a_notification_is_found_by_the_beginning_of_its_id(box: Box) -> None:
     box.tell(box.alert())
     with box.app.org(box.target.org) as session:
-        whole = str(only(notifications.listed(session)).notification.id)
+        whole = str(only(notification_views.entries(session)).notification.id)
         for given_id in (whole, whole[:8], whole[:13], whole.replace("-", "")):
-            assert str(notifications.find(session, given_id).notification.id) == whole
+            assert str(notification_views.find(session, given_id).notification.id) == whole
         with pytest.raises(errors.NotFound):
-            notifications.find(session, str(uuid.uuid4()))
+            notification_views.find(session, str(uuid.uuid4()))
         for bad in ("", "ab", "no hex at all", "%%%%"):
             with pytest.raises(errors.InvalidInput):
-                notifications.find(session, bad)
+                notification_views.find(session, bad)

@@ -12,6 +12,7 @@ from dcmon.db.tables.org import Alert, AlertRule
 from dcmon.monitoring import model_checks, monitors
 from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.notifications import mute_times, silences
+from dcmon.notifications.silences import NewSilence
 from dcmon.storage import models
 from dcmon.windows import Frequency
 from tests.integration.conftest import Target
@@ -49,8 +50,8 @@ def test_a_silence_holds_back_what_it_matches_from_its_beginning_to_its_end(targ
         (rule,) = ruled(session, target, ["high"])
         found = alert(session, target, rule)
         assert silences.hold_reason(session, found, NOW) is None
-        silences.add(session, ["model=other"], NOW - HOUR, NOW + 9 * HOUR, "", "ann")
-        silences.add(session, ["monitor=~Drift.*", "severity=high"], NOW, NOW + HOUR, "deploy", "ann")
+        silences.add(session, NewSilence(["model=other"], NOW - HOUR, NOW + 9 * HOUR, "", "ann"))
+        silences.add(session, NewSilence(["monitor=~Drift.*", "severity=high"], NOW, NOW + HOUR, "deploy", "ann"))
         reason = silences.hold_reason(session, found, NOW)
         assert reason is not None
         assert "by ann" in reason
@@ -73,7 +74,7 @@ def test_a_matcher_fits_a_rule_and_a_monitor_in_either_form(target: Target, matc
         (rule,) = ruled(session, target, ["high"])
         rule.name = "nights"
         found = alert(session, target, rule)
-        silences.add(session, [matcher.format(id=rule.id)], NOW - HOUR, NOW + HOUR, "", "ann")
+        silences.add(session, NewSilence([matcher.format(id=rule.id)], NOW - HOUR, NOW + HOUR, "", "ann"))
         assert (silences.hold_reason(session, found, NOW) is not None) is fits
 
 
@@ -87,14 +88,14 @@ def test_a_mute_time_fits_them_too(target: Target) -> None:
 
 def test_a_silence_that_is_wholly_in_the_past_is_refused(target: Target) -> None:
     with db.org_session(target.engine, target.org) as session, pytest.raises(errors.InvalidInput, match="over already"):
-        silences.add(session, ["model=credit"], NOW - 2 * HOUR, NOW - HOUR, "", "ann", NOW)
+        silences.add(session, NewSilence(["model=credit"], NOW - 2 * HOUR, NOW - HOUR, "", "ann"), NOW)
 
 
 def test_a_silence_that_is_ended_holds_nothing_and_one_that_is_over_is_listed_on_request(target: Target) -> None:
     with db.org_session(target.engine, target.org) as session:
         (rule,) = ruled(session, target, ["low"])
         found = alert(session, target, rule)
-        made = silences.add(session, ["severity=low"], NOW, NOW + HOUR, "", "ann")
+        made = silences.add(session, NewSilence(["severity=low"], NOW, NOW + HOUR, "", "ann"))
         silences.end(session, made.id, NOW + HOUR / 2)
         assert silences.hold_reason(session, found, NOW + HOUR / 2) is None
         assert silences.entries(session, NOW + HOUR) == []
@@ -106,9 +107,9 @@ def test_a_silence_that_is_ended_holds_nothing_and_one_that_is_over_is_listed_on
 def test_a_silence_needs_matchers_and_a_span(target: Target) -> None:
     with db.org_session(target.engine, target.org) as session:
         with pytest.raises(errors.InvalidInput, match="which alerts"):
-            silences.add(session, [], NOW, NOW + HOUR, "", "ann")
+            silences.add(session, NewSilence([], NOW, NOW + HOUR, "", "ann"))
         with pytest.raises(errors.InvalidInput, match="ends after"):
-            silences.add(session, ["model=a"], NOW, NOW, "", "ann")
+            silences.add(session, NewSilence(["model=a"], NOW, NOW, "", "ann"))
 
 
 def test_a_mute_time_holds_back_in_its_hours(target: Target) -> None:

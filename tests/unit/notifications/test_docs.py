@@ -12,9 +12,9 @@ from dcmon.alerting import alert_payload
 from dcmon.alerting.alert_payload import AlertDetails
 from dcmon.alerting.alert_views import AlertView
 from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor, Result, Version
-from dcmon.notifications import integrations, message_body, notifications
+from dcmon.notifications import integrations, message_body, notification_writer
 from dcmon.notifications.integrations import message_text, webhook
-from dcmon.states import NOTIFIED_KINDS
+from dcmon.states import NOTIFIED_KINDS, NotificationState
 from tests.helpers.paths import DOCS
 
 PAGE = (DOCS / "notifications.md").read_text()
@@ -67,7 +67,7 @@ def real() -> dict[str, Any]:
     about = alert_payload.payload(
         view, AlertDetails(result, result, [("v0", result)]), "acme", "https://dcmon.example.org"
     )
-    return notifications.body(about, "acme", "firing")
+    return notification_writer.notification_body(about, "acme", "firing")
 
 
 def require_alike(shown: Any, made: Any, where: str = "") -> None:
@@ -96,7 +96,7 @@ def test_every_key_of_an_alert_is_explained() -> None:
 
 def test_the_example_has_the_keys_of_a_message() -> None:
     shown, digest = map(json.loads, blocks("json"))
-    assert shown["format"] == digest["format"] == notifications.FORMAT
+    assert shown["format"] == digest["format"] == notification_writer.FORMAT
     made = message_body.combine([shown, shown], "msg_1", is_digest=True)
     assert list(made) == list(digest)
     assert list(made["counts"]) == list(digest["counts"])
@@ -112,5 +112,5 @@ def test_every_kind_is_explained(name: str) -> None:
 
 
 def test_every_state_is_named() -> None:
-    assert f"# {', '.join(notifications.STATES)}" in PAGE
-    assert set(NOTIFIED_KINDS) <= set(message_text.WHAT)
+    assert f"# {', '.join(NotificationState)}" in PAGE
+    assert set(NOTIFIED_KINDS) <= set(message_text.KIND_TEXTS)

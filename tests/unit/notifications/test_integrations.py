@@ -15,7 +15,7 @@ from dcmon.health import problem_notifications
 from dcmon.health.checks import Problem
 from dcmon.notifications import integrations, message_body, receivers
 from dcmon.notifications.integrations import command, email, message_text, pagerduty, slack, teams, webhook
-from dcmon.notifications.integrations.base import DeliveryTarget, Given, Message
+from dcmon.notifications.integrations.base import Address, DeliveryTarget, Message
 from dcmon.settings import Smtp, Webhooks
 
 SLACK = "https://hooks.slack.com/services/T024BE7LD/B0G9QF9C6/XyzSecretToken123456789"
@@ -54,38 +54,44 @@ IDS = ["one", "an end without values", "a test", "two", "fifty", "a digest", "a 
 # What is taken, and shown.
 
 
+def address(targets: list[str], headers: dict[str, str] | None = None, key: str | None = None) -> Address:
+    return Address("", targets, headers or {}, key)
+
+
 @pytest.mark.parametrize(
-    ("kind", "given_"),
+    ("kind", "typed"),
     [
-        (webhook, Given([])), (webhook, Given(["https://a.example", "https://b.example"])), (webhook, Given(["x"])),
-        (webhook, Given(["http://a.example/"])), (webhook, Given(["https://a.example"], {"Host": "b"})),
-        (webhook, Given(["https://a.example"], {"webhook-id": "b"})),
-        (webhook, Given(["https://a.example"], {"A b": "c"})),
-        (webhook, Given(["https://a.example"], {"X": "a\r\nY: b"})),
-        (webhook, Given(["https://a.example"], {"X": "ü"})),
-        (slack, Given([])), (slack, Given(["http://hooks.slack.com/x"])), (teams, Given(["ftp://x"])),
-        (pagerduty, Given([])), (pagerduty, Given([], key="short")), (pagerduty, Given([], key="a b c d e f g h")),
-        (pagerduty, Given(["https://events.pagerduty.com.evil.example/v2/enqueue"], key="R0UTINGKEY")),
-        (pagerduty, Given(["https://evil.example/https://events.pagerduty.com/v2/enqueue"], key="R0UTINGKEY")),
-        (email, Given([])), (email, Given(["nonsense"])), (email, Given(["a@b\nBcc: c@d"])),
-        (email, Given(["a@b, c@d"])),
-        (command, Given([])), (command, Given(["/nothing/here"])), (command, Given(["/bin/sh", "a\0b"])),
+        (webhook, address([])), (webhook, address(["x"])),
+        (webhook, address(["https://a.example", "https://b.example"])),
+        (webhook, address(["http://a.example/"])), (webhook, address(["https://a.example"], {"Host": "b"})),
+        (webhook, address(["https://a.example"], {"webhook-id": "b"})),
+        (webhook, address(["https://a.example"], {"A b": "c"})),
+        (webhook, address(["https://a.example"], {"X": "a\r\nY: b"})),
+        (webhook, address(["https://a.example"], {"X": "ü"})),
+        (slack, address([])), (slack, address(["http://hooks.slack.com/x"])), (teams, address(["ftp://x"])),
+        (pagerduty, address([])), (pagerduty, address([], key="short")),
+        (pagerduty, address([], key="a b c d e f g h")),
+        (pagerduty, address(["https://events.pagerduty.com.evil.example/v2/enqueue"], key="R0UTINGKEY")),
+        (pagerduty, address(["https://evil.example/https://events.pagerduty.com/v2/enqueue"], key="R0UTINGKEY")),
+        (email, address([])), (email, address(["nonsense"])), (email, address(["a@b\nBcc: c@d"])),
+        (email, address(["a@b, c@d"])),
+        (command, address([])), (command, address(["/nothing/here"])), (command, address(["/bin/sh", "a\0b"])),
     ],
 )  # fmt: skip
-def test_what_is_no_address_is_refused_in_words(kind: Any, given_: Given) -> None:
+def test_what_is_no_address_is_refused_in_words(kind: Any, typed: Address) -> None:
     with pytest.raises(InvalidInput) as refused:
-        kind.accept(given_, Webhooks())
+        kind.validate(typed, Webhooks())
     assert len(str(refused.value)) > 10
 
 
 def test_what_is_an_address_is_taken() -> None:
-    assert pagerduty.accept(Given([], key="R0UTINGKEY"), Webhooks()).url == pagerduty.URL
+    assert pagerduty.validate(address([], key="R0UTINGKEY"), Webhooks()).url == pagerduty.URL
     europe = "https://events.eu.pagerduty.com/v2/enqueue"
-    assert pagerduty.accept(Given([europe], key="R0UTINGKEY"), Webhooks()).url == europe
+    assert pagerduty.validate(address([europe], key="R0UTINGKEY"), Webhooks()).url == europe
     own = "http://127.0.0.1:9/x"
-    assert pagerduty.accept(Given([own], key="R0UTINGKEY"), Webhooks(allow=["127.0.0.1"])).url == own
-    assert email.accept(Given(["mailto:a@b.example", "a@b.example"]), Webhooks()).options == {"to": ["a@b.example"]}
-    assert command.accept(Given(["sh", "-c", "true"]), Webhooks()).options == {"argv": ["sh", "-c", "true"]}
+    assert pagerduty.validate(address([own], key="R0UTINGKEY"), Webhooks(allow=["127.0.0.1"])).url == own
+    assert email.validate(address(["mailto:a@b.example", "a@b.example"]), Webhooks()).options == {"to": ["a@b.example"]}
+    assert command.validate(address(["sh", "-c", "true"]), Webhooks()).options == {"argv": ["sh", "-c", "true"]}
 
 
 @pytest.mark.parametrize(
@@ -97,7 +103,7 @@ def test_what_is_an_address_is_taken() -> None:
     ],
 )
 def test_a_webhooks_url_is_shown_without_what_may_be_a_secret(url: str, shown: str) -> None:
-    assert webhook.shown(url, {}) == shown
+    assert webhook.display_address(url, {}) == shown
 
 
 @pytest.mark.parametrize(
@@ -139,7 +145,7 @@ def test_every_kind_says_every_message_within_its_bounds(body: dict[str, Any]) -
     assert page.get_content_type() == "multipart/alternative"
     assert page.get_body(("plain",)) is not None
     assert page["Message-ID"] == "<msg_1@localhost>"
-    assert command.variables(Message("msg_1", body))["DCMON_ORG"] == "acme"
+    assert command.environment(Message("msg_1", body))["DCMON_ORG"] == "acme"
     events = pagerduty.render(
         DeliveryTarget("pagerduty", "x", "", credentials={"routing_key": "k"}), Message("msg_1", body)
     )
@@ -206,7 +212,7 @@ def test_names_that_come_from_outside_break_nothing(model: str, monitor: str, ru
     )
     assert message["Bcc"] is None
     assert "<script>" not in message.get_body(("html",)).get_content()  # type: ignore[union-attr]
-    assert all("\0" not in value for value in command.variables(Message("msg_1", body)).values())
+    assert all("\0" not in value for value in command.environment(Message("msg_1", body)).values())
     json.loads(webhook.encode(body))
 
 
