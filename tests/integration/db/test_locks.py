@@ -20,7 +20,8 @@ from dcmon.ingestion.files.scanner import Scanner
 from dcmon.ingestion.reference_loading import LoadOptions, ReferenceTable
 from dcmon.ingestion.row_batch import RowBatch
 from dcmon.monitoring import manual_runs, results
-from dcmon.notifications import notifications, outbox
+from dcmon.notifications import notification_writer, outbox
+from dcmon.notifications.notification_writer import AlertRenderer
 from dcmon.settings import S3
 from dcmon.storage import models, pruning, versions
 from dcmon.storage.expiry import Terms
@@ -75,8 +76,8 @@ def working(app: App, target: Target) -> Iterator[None]:
         model, version = versions.get(session, target.version_id)
         reference_loading.load(session, model, version, REFERENCE, LoadOptions(replace=True))
         results.lock_newest(session, target.version_id, WINDOW, [1, 2])
-        notifications.stop_telling(session, org)
-        outbox.claim(session, org, app.settings.webhooks, "", lambda *_: {})
+        notification_writer.block_writers(session, org)
+        outbox.claim(session, AlertRenderer(org, "", lambda *_: {}), app.settings.webhooks)
         yield
 
 

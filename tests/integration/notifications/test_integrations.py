@@ -148,7 +148,7 @@ def test_a_receiver_says_how_long_to_leave_it_alone(status: int, header: str, se
 
 def test_a_redirect_is_refused_and_says_so() -> None:
     with receiver(answers(b"HTTP/1.1 307 X\r\nlocation: http://127.0.0.1/\r\ncontent-length: 0\r\n\r\n")) as at:
-        assert "a redirect, which is not followed" in (send("slack", at.url).error or "")
+        assert "a redirect, which dcmon does not follow" in (send("slack", at.url).error or "")
 
 
 def test_an_address_that_is_away_gives_the_next_one_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,7 +106,7 @@ def test_a_silence_that_is_ended_holds_nothing_and_one_that_is_over_is_listed_on
 
 def test_a_silence_needs_matchers_and_a_span(target: Target) -> None:
     with db.org_session(target.engine, target.org) as session:
-        with pytest.raises(errors.InvalidInput, match="which alerts"):
+        with pytest.raises(errors.InvalidInput, match="needs a matcher"):
             silences.add(session, NewSilence([], NOW, NOW + HOUR, "", "ann"))
         with pytest.raises(errors.InvalidInput, match="ends after"):
             silences.add(session, NewSilence(["model=a"], NOW, NOW, "", "ann"))
