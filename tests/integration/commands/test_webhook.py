@@ -206,7 +206,7 @@ def test_a_rotated_secret_signs_beside_the_old_one(typed: Typed) -> None:
         assert typed("webhook", "test", "team").returncode == 0
     assert at.requests[0].count(b"v1,") == 2
     assert typed("webhook", "add", "chat", at.url, "--kind", "slack").returncode == 0
-    refused(typed("webhook", "rotate", "chat"), 2, "not signed")
+    refused(typed("webhook", "rotate", "chat"), 2, "have no signature")
 
 
 def test_notifications_are_listed_paused_resumed_and_tried_again(typed: Typed, app: App, target: Target) -> None:
