@@ -40,7 +40,8 @@ def create(credit: Dcmon, name: str, check: str, *more: str) -> object:
     return credit("monitor", "create", name, "--model", "credit", "--check", check, *more)
 
 
-def test_a_filtered_monitor_reads_only_the_rows_that_fit_and_shows_each_version(credit: Dcmon) -> None:
+def test_filtered_monitor_reads_matching_rows_of_each_version(credit: Dcmon) -> None:
+    """A filtered monitor reads only the rows that fit and shows each version."""
     town = "\"home town\" == 'L''Aquila' and time < 2026-03-05"
     chosen = ["--feature", "age", "--aggregation", "max", "--filter", town, "--filter", "prediction in (1, 0)"]
     create(credit, "In L'Aquila", "PercentOfNulls", *chosen)

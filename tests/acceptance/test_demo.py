@@ -89,7 +89,8 @@ def test_the_whole_way_with_workers_killed_in_the_middle(dcmon: Dcmon, data_dir:
     assert again.says("The year was replayed before")
 
 
-def test_ctrl_c_in_the_middle_leaves_nothing_behind_and_the_next_one_goes_on(dcmon: Dcmon, data_dir: Path) -> None:
+def test_demo_after_ctrl_c_leaves_nothing_and_goes_on_next_time(dcmon: Dcmon, data_dir: Path) -> None:
+    """Ctrl c in the middle leaves nothing behind and the next one goes on."""
     demo = Demo(dcmon)
     assert eventually(lambda: demo.says("Replaying")), demo.said
     assert eventually(lambda: json.loads((data_dir / "demo.json").read_text())["go_on"] > "2013-04-20")

@@ -113,9 +113,8 @@ def test_what_can_not_be_loaded_is_said(
     assert sentence in done.stderr
 
 
-def test_a_file_of_which_nothing_could_be_stored_is_a_failure_and_a_bad_one_costs_itself(
-    credit: Dcmon, may: Path, tmp_path: Path
-) -> None:
+def test_file_that_stores_nothing_fails_and_a_bad_one_alone(credit: Dcmon, may: Path, tmp_path: Path) -> None:
+    """A file of which nothing could be stored is a failure and a bad one costs itself."""
     rejected, broken = tmp_path / "rejected.csv", tmp_path / "broken.csv"
     rejected.write_text(HEADER + row(1, "old"))
     broken.write_text("a,b\n1,2\n")
@@ -155,7 +154,8 @@ def test_an_interrupted_load_is_gone_on_from(credit: Dcmon, engine: Engine, acme
     assert (found["was"], found["duplicates"], samples(credit)) == ("resumed", 0, 200_000)
 
 
-def test_a_directory_is_watched_from_the_first_file_to_its_removal(credit: Dcmon, may: Path, tmp_path: Path) -> None:
+def test_directory_is_watched_from_first_file_to_removal(credit: Dcmon, may: Path, tmp_path: Path) -> None:
+    """A directory is watched from the first file to its removal."""
     lake = tmp_path / "lake"
     lake.mkdir()
     assert credit("source", "add", "lake", str(lake / "x"), "--model", "credit").returncode == 5
@@ -194,7 +194,8 @@ def s3() -> Iterator[Server]:
         yield made
 
 
-def test_a_bucket_is_watched_and_its_refusals_have_codes_of_their_own(credit: Dcmon, s3: Server, may: Path) -> None:
+def test_watched_bucket_that_refuses_has_its_own_exit_codes(credit: Dcmon, s3: Server, may: Path) -> None:
+    """A bucket is watched and its refusals have codes of their own."""
     s3.put("acme", "credit/v1/may.csv", may.read_bytes())
     named = ("source", "add", "lake")
 

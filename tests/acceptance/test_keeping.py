@@ -125,7 +125,8 @@ def test_ids_are_all_that_is_said_and_are_there(acme: Dcmon, verb: str) -> None:
     assert len(acme.json("quarantine", "list", "--rows")) == 2
 
 
-def test_a_list_of_quarantined_rows_fits_a_terminal_of_80_columns(acme: Dcmon, tmp_path: Path) -> None:
+def test_list_of_quarantined_rows_fits_80_columns(acme: Dcmon, tmp_path: Path) -> None:
+    """A list of quarantined rows fits a terminal of 80 columns."""
     path = tmp_path / "may.csv"
     path.write_text(f"_dc_sample_id,_dc_time,_dc_prediction,age,job\n{'x' * 200},2100-01-01,1,4,a\n")
     assert acme("ingest", "file", str(path), "--model", "credit").returncode == 3

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -22,6 +23,7 @@ from dcmon.storage.versions import NewVersion
 from dcmon.windows import Frequency
 from tests.acceptance.conftest import Dcmon
 from tests.conftest import Acme
+from tests.helpers.waiting import eventually
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 NULLS = "credit/Nulls of age"
@@ -65,14 +67,16 @@ def test_run_has_the_exit_code_of_its_verdict(credit: Dcmon) -> None:
     assert [value for _, value, _ in values(credit)] == [0.0, 1.0, 0.0]
 
 
-def test_a_rule_without_a_verdict_is_exit_8_unless_another_is_violated(credit: Dcmon) -> None:
+def test_run_with_a_rule_without_verdict_exits_8_or_1(credit: Dcmon) -> None:
+    """A rule without a verdict is exit 8 unless another is violated."""
     credit.json("rule", "add", NULLS, "> 0.5", "--min-n", "1000")
     few = credit("monitor", "run", NULLS)
     assert (few.returncode, "24 of 1000" in " ".join(few.stdout.split())) == (8, True), few.stdout
     assert credit("monitor", "run", NULLS, "--at", "2026-03-10").returncode == 1
 
 
-def test_wait_ends_when_the_window_is_complete_or_the_time_is_over(credit: Dcmon, app: App, acme: Acme) -> None:
+def test_run_wait_ends_with_a_complete_window_or_its_timeout(credit: Dcmon, app: App, acme: Acme) -> None:
+    """Wait ends when the window is complete or the time is over."""
     late = credit("monitor", "run", NULLS, "--wait", "--at", "2026-03-20", "--timeout", "1s")
     assert late.returncode == 3
     assert "the window is not complete: no version of credit has samples newer than 2026-03-20" in late.stderr
@@ -95,20 +99,22 @@ def test_two_at_once_wait_for_each_other(credit: Dcmon, app: App, acme: Acme) ->
         assert (busy.returncode, busy.stdout) == (6, "")
         assert "waiting: another run or backfill works on" in busy.stderr
         running = credit.start("monitor", "run", NULLS)
-        time.sleep(1)
+        assert running.stderr is not None
+        assert "waiting: another run or backfill works on" in running.stderr.readline()
     running.communicate(timeout=300)
     assert running.returncode == 0
 
 
-def test_backfill_fills_what_is_missing_once_and_goes_on_after_ctrl_c(credit: Dcmon, app: App, acme: Acme) -> None:
+def test_backfill_after_ctrl_c_evaluates_only_what_is_missing(credit: Dcmon, app: App, acme: Acme) -> None:
+    """Backfill fills what is missing once and goes on after ctrl c."""
+
     def stored() -> int:
         with app.org(acme.org) as session:
             return int(session.scalar(text("select count(*) from results")) or 0)
 
     credit.json("monitor", "set", NULLS, "--frequency", "HOUR")
     interrupted = credit.start("monitor", "backfill", NULLS, "--from", "2026-03-01")
-    while interrupted.poll() is None and stored() < 5:
-        time.sleep(0.01)
+    assert eventually(lambda: interrupted.poll() is not None or stored() >= 5, every=0.01)
     interrupted.send_signal(signal.SIGINT)
     interrupted.communicate(timeout=300)
     there = stored()
@@ -208,7 +214,9 @@ def test_parameters_of_the_check_are_changed_and_reset(credit: Dcmon) -> None:
     assert credit("monitor", "set", NULLS, "--param", "n top=3").returncode == 2
 
 
-def test_a_monitor_says_that_its_window_is_overdue_and_then_that_it_is_not(credit: Dcmon, app: App, acme: Acme) -> None:
+def test_monitor_list_shows_an_overdue_window_until_it_is_run(credit: Dcmon, app: App, acme: Acme) -> None:
+    """A monitor says that its window is overdue and then that it is not."""
+
     def line() -> tuple[str, str | None]:
         [row] = credit.json("monitor", "list")
         return row["liveness"], row["awaited"] and row["awaited"][:10]
@@ -237,13 +245,15 @@ def test_a_metric_is_shown_by_its_name_whichever_is_the_largest(credit: Dcmon) -
     assert credit("monitor", "history", "Flow", "--metric", "nothing").returncode == 2
 
 
-def test_ctrl_c_after_the_last_line_leaves_the_exit_code_of_what_was_done(credit: Dcmon) -> None:
+def test_ctrl_c_after_the_last_line_keeps_the_exit_code(credit: Dcmon) -> None:
+    """Ctrl c after the last line leaves the exit code of what was done."""
     running = credit.start("monitor", "run", NULLS)
     assert running.stdout is not None
     while "OK" not in running.stdout.readline():
         assert running.poll() in (None, 0)
     while running.poll() is None:
         running.send_signal(signal.SIGINT)
-        time.sleep(0.002)
+        with suppress(subprocess.TimeoutExpired):
+            running.wait(0.002)
     running.communicate(timeout=300)
     assert running.returncode in (0, 130)

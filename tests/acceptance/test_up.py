@@ -16,7 +16,8 @@ def names(dcmon: Dcmon) -> dict[str, dict[str, object]]:
     return {row["name"]: row for row in json.loads(shown.stdout)["parts"]}
 
 
-def test_it_starts_shows_itself_restarts_what_crashed_and_stops_without_a_trace(dcmon: Dcmon, data_dir: Path) -> None:
+def test_up_restarts_a_crashed_process_and_down_leaves_no_trace(dcmon: Dcmon, data_dir: Path) -> None:
+    """It starts shows itself restarts what crashed and stops without a trace."""
     started = dcmon("up")
     assert started.returncode == 0, started.stderr
     assert dcmon("status").returncode == 0
@@ -38,9 +39,8 @@ def test_it_starts_shows_itself_restarts_what_crashed_and_stops_without_a_trace(
     assert dcmon("down").returncode == 0
 
 
-def test_after_a_kill_of_the_supervisor_nothing_is_left_and_the_next_up_finds_the_data(
-    dcmon: Dcmon, data_dir: Path
-) -> None:
+def test_up_after_a_killed_supervisor_finds_its_data(dcmon: Dcmon, data_dir: Path) -> None:
+    """After a kill of the supervisor nothing is left and the next up finds the data."""
     assert dcmon("up").returncode == 0
     assert dcmon("org", "create", "acme").returncode == 0
     supervisor = int(str(names(dcmon)["supervisor"]["pid"]))

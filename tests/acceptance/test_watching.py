@@ -109,7 +109,8 @@ def machines(with_url: Callable[[str], Dcmon], empty_url: str, receiver: Receive
     made.stop()
 
 
-def test_what_is_killed_is_missed_said_and_told_and_the_heart_stops(machines: Machines, receiver: Receiver) -> None:
+def test_killed_worker_is_shown_notified_and_stops_the_ping(machines: Machines, receiver: Receiver) -> None:
+    """What is killed is missed said and told and the heart stops."""
     dcmon = machines.dcmon
     assert dcmon("migrate").returncode == 0
     code, shown = machines.status()
@@ -151,7 +152,8 @@ def test_what_is_killed_is_missed_said_and_told_and_the_heart_stops(machines: Ma
     assert eventually(lambda: receiver.conditions() == told), receiver.conditions()
 
 
-def test_without_a_database_the_status_says_so_and_exits_with_seven(with_url: Callable[[str], Dcmon]) -> None:
+def test_status_without_a_database_says_so_and_exits_7(with_url: Callable[[str], Dcmon]) -> None:
+    """Without a database the status says so and exits with seven."""
     done = with_url("postgresql://nobody@127.0.0.1:1/nothing")("-o", "json", "status")
 
     assert done.returncode == 7

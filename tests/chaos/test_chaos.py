@@ -27,7 +27,7 @@ def test_direct_ingestion_under_kills_loses_and_doubles_nothing(kills: int) -> N
 
 
 @pytest.mark.kafka
-def test_ingestion_by_kafka_under_kills_loses_and_doubles_nothing(kills: int) -> None:
+def test_kafka_ingestion_under_kills_loses_and_doubles_nothing(kills: int) -> None:
     """On Apache Kafka the broker is killed too; the one from a wheel keeps nothing."""
     if os.environ.get("DCMON_TEST_KAFKA") == "apache":
         require_well(Course(seed=13, broker="apache", kills=2 * kills, requests=REQUESTS, pause=0.2, between=1.5))

@@ -107,6 +107,31 @@ def answers(*said: bytes) -> Behave:
     return lambda wire, _: wire.sendall(left.pop(0) if len(left) > 1 else left[0])
 
 
+class Hang:
+    """A receiver that takes requests and answers nothing until they are let go."""
+
+    def __init__(self) -> None:
+        self._gate = threading.Event()
+
+    def __call__(self, wire: socket.socket, request: bytes) -> None:
+        self._gate.wait()
+
+    def let_go(self) -> None:
+        """Close the connections that are held by now; later ones are held anew."""
+        gate, self._gate = self._gate, threading.Event()
+        gate.set()
+
+    def end(self) -> None:
+        """Hold nothing any more."""
+        self._gate.set()
+
+
+def until_closed(wire: socket.socket, _: bytes) -> None:
+    """Answer nothing until the peer closes the connection."""
+    while wire.recv(65536):
+        pass
+
+
 def drip(what: bytes) -> Behave:
     """A byte now and then: each wait is short, the whole is without end."""
 

@@ -75,7 +75,7 @@ def test_commands_in_the_docs_can_be_typed(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_commands_that_the_docs_speak_of_exist_with_these_options(page: Path) -> None:
+def test_docs_name_only_commands_and_options_that_exist(page: Path) -> None:
     """In a sentence they may lack what they can't do without, or leave out a part (…)."""
     sentences = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
     for line in re.findall(r"`(dcmon [^`|]*)`", sentences):
@@ -106,7 +106,8 @@ def compose() -> dict[str, Any]:
     return found
 
 
-def test_the_compose_file_runs_every_process_and_watches_its_health() -> None:
+def test_compose_file_runs_every_process_with_a_health_check() -> None:
+    """The compose file runs every process and watches its health."""
     services = compose()["services"]
     commands = {tuple(each["command"]) for each in services.values() if each.get("image", "").startswith("dcmon")}
     workers = {("worker", "start", name) for name in ("ingest", "evaluate", "notify", "scheduler")}
@@ -117,7 +118,8 @@ def test_the_compose_file_runs_every_process_and_watches_its_health() -> None:
             assert needed in services, f"{name} depends on {needed}"
 
 
-def test_the_compose_file_sets_only_settings_that_there_are_and_ships_no_password() -> None:
+def test_compose_file_sets_known_settings_and_no_password() -> None:
+    """The compose file sets only settings that there are and ships no password."""
     known = {name for name, _, _ in settings(Settings)}
     services = compose()["services"]
     for each in services.values():

@@ -59,7 +59,8 @@ def test_the_earlier_window_is_found_by_the_calendar(
     assert comparing.compared_window(window(*given_window), BERLIN) == window(*expected)
 
 
-def test_a_late_row_in_a_repeated_hours_week_before_touches_both_hours() -> None:
+def test_late_row_a_week_before_a_repeated_hour_touches_both() -> None:
+    """A late row in a repeated hours week before touches both hours."""
     comparing = Comparison(WindowGrid(Frequency.HOUR, 1), ComparedWith.WEEK_BEFORE)
     found = sorted(comparing.dependent_windows(at("2026-10-18T02:30+02:00"), BERLIN))
     assert found == [
@@ -81,9 +82,10 @@ def law(local: ZoneInfo, time: datetime, comparing: Comparison, share: float) ->
 
 
 @given(zones, times, comparings, st.floats(0, 0.99))
-def test_each_window_is_touched_by_every_moment_of_the_one_it_is_compared_with(
+def test_window_is_touched_by_each_moment_it_is_compared_with(
     local: ZoneInfo, time: datetime, comparing: Comparison, share: float
 ) -> None:
+    """Each window is touched by every moment of the one it is compared with."""
     law(local, time, comparing, share)
 
 

@@ -61,9 +61,10 @@ def test_windows_contain_the_moment_and_tile(local: ZoneInfo, time: datetime, fr
 
 @settings(max_examples=examples(300))
 @given(changes(), frequencies, units)
-def test_windows_contain_the_moment_and_tile_beside_a_clock_change(
+def test_windows_beside_a_clock_change_tile_without_gaps(
     change: tuple[ZoneInfo, datetime], frequency: Frequency, count: int
 ) -> None:
+    """Windows contain the moment and tile beside a clock change."""
     check(*change, frequency, count)
 
 
@@ -195,9 +196,8 @@ def test_a_zone_that_is_none_is_refused(name: str) -> None:
         ("America/Havana", "2026-11-01T04:00Z", "2026-11-01T05:30Z"),
     ],
 )
-def test_a_moment_in_the_hour_after_midnight_that_comes_twice_lies_in_the_day_that_began_with_the_first(
-    name: str, day: str, repeated: str
-) -> None:
+def test_moment_in_a_repeated_midnight_hour_is_in_the_first_day(name: str, day: str, repeated: str) -> None:
+    """A moment in the hour after midnight that comes twice lies in the day that began with the first."""
     local, starts, time = ZoneInfo(name), datetime.fromisoformat(day), datetime.fromisoformat(repeated)
     assert floor(time, Frequency.DAY, local) == starts
     assert floor(starts + timedelta(hours=1), Frequency.DAY, local) == starts

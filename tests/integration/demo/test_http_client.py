@@ -16,6 +16,7 @@ import pytest
 
 from dcmon.demo.http_client import Endpoint
 from dcmon.errors import EndpointRefused, NotAuthenticated, Unreachable
+from tests.helpers.waiting import PATIENCE
 
 Answer = tuple[int, dict[str, str], bytes] | None
 Seen = list[tuple[str, str, dict[str, str], bytes]]
@@ -108,9 +109,18 @@ def test_a_peer_that_hangs_up_or_is_busy_gets_the_rows_again() -> None:
 def test_a_peer_that_is_down_is_waited_for() -> None:
     port = free_port()
     with endpoint(port) as client:
+        has_failed, original = threading.Event(), client._pauses
+
+        def pauses() -> Iterator[float | None]:
+            for number, pause in enumerate(original()):
+                if number == 1:
+                    has_failed.set()
+                yield pause
+
+        client._pauses = pauses  # type: ignore[method-assign]
         sender = threading.Thread(target=client.send_samples, args=(1, [{"_dc_sample_id": "a"}]))
         sender.start()
-        time.sleep(0.5)
+        assert has_failed.wait(PATIENCE)
         with peer(fine, port) as (_, seen):
             sender.join(300)
             assert len(seen) == 1

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import psycopg
@@ -99,12 +98,14 @@ def test_a_directory_that_postgresql_cannot_enter_is_named(data_dir: Path) -> No
 
 def test_postgresql_dies_with_whoever_started_it(data_dir: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from dcmon.embedded import postgres\n"
-        "print(postgres.start(Path(sys.argv[1])).process.pid, flush=True); time.sleep(60)"
+        "import sys; from pathlib import Path; from dcmon.embedded import postgres\n"
+        "print(postgres.start(Path(sys.argv[1])).process.pid, flush=True); sys.stdin.read()"
     )
     import sys
 
-    parent = subprocess.Popen([sys.executable, "-c", code, str(data_dir)], stdout=subprocess.PIPE, text=True)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code, str(data_dir)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert parent.stdout is not None
     server = int(parent.stdout.readline())
     parent.kill()
@@ -125,9 +126,13 @@ def test_valkey_answers_with_its_password_only_and_stops(data_dir: Path) -> None
 
 
 def test_a_child_that_does_not_stop_is_killed() -> None:
-    stubborn = subprocess.Popen(["sh", "-c", "trap '' TERM; sleep 60 & wait; sleep 60"])
-    time.sleep(0.2)
+    stubborn = subprocess.Popen(
+        ["sh", "-c", "trap '' TERM; echo set; exec cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert stubborn.stdout is not None
+    assert stubborn.stdout.readline() == b"set\n"
 
     process.stop(stubborn, signal.SIGTERM, 0.3)
 
+    stubborn.communicate()
     assert stubborn.returncode == -signal.SIGKILL

@@ -83,7 +83,7 @@ def test_an_organization_that_is_locked_is_parked_and_nobody_waits(app: App, tar
         locks.acquire(migration, LockSpace.ORGANIZATION, target.org.id)
         began = time.monotonic()
         take(app, batch)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 60  # what waits for the lock would wait for ever
         assert (other.samples, public(app, "select count(*) from parked_messages")) == (10, 1)
 
     retry_parked(app)

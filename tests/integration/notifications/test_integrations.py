@@ -26,7 +26,7 @@ from dcmon.notifications import integrations, receivers
 from dcmon.notifications.http_delivery import Attempt
 from dcmon.notifications.integrations.base import DeliverySettings, DeliveryTarget, Message
 from dcmon.settings import Smtp, Webhooks
-from tests.helpers.alerts import ALLOWED, OK, Receiver, answers, certificate_of, drip, receiver
+from tests.helpers.alerts import ALLOWED, OK, Receiver, answers, certificate_of, drip, receiver, until_closed
 from tests.helpers.waiting import eventually
 from tests.integration.conftest import Target
 from tests.unit.notifications.test_integrations import many, notification
@@ -169,10 +169,11 @@ def test_one_inner_address_among_public_ones_refuses_the_host(monkeypatch: pytes
 
 
 def test_a_resolver_that_hangs_is_left_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(3) or [])
+    released = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: released.wait() and [])
     sent = send("webhook", "https://slow.example/", secrets=(b"x",))
+    released.set()
     assert "resolved within 1 s" in (sent.error or "")
-    assert sent.seconds < 2
 
 
 # E-mail.
@@ -360,7 +361,7 @@ def test_a_mail_server_that_dies_in_the_middle_of_a_mail_has_not_taken_it() -> N
     assert "closed" in (sent.error or "").lower()
 
 
-@pytest.mark.parametrize("behave", [drip(b"220-" + b"x" * 1000), lambda wire, _: time.sleep(5)], ids=["drips", "hangs"])
+@pytest.mark.parametrize("behave", [drip(b"220-" + b"x" * 1000), until_closed], ids=["drips", "hangs"])
 def test_a_mail_server_that_does_not_come_to_an_end_is_left_in_time(behave: Callable[..., None]) -> None:
     made = Receiver.__new__(Receiver)
     made.behave, made.context, made.requests = behave, None, []
@@ -370,7 +371,7 @@ def test_a_mail_server_that_does_not_come_to_an_end_is_left_in_time(behave: Call
     sent = mail(smtp(made.socket.getsockname()[1]))
     made.socket.close()
     assert not sent.is_delivered
-    assert sent.seconds < 2
+    assert sent.seconds < 60  # the server needs more than three minutes
 
 
 def test_without_a_mail_server_nothing_is_sent_and_the_setting_is_named() -> None:
@@ -424,7 +425,7 @@ def test_a_command_that_does_not_end_is_killed_with_all_it_started(tmp_path: Pat
         pytest.skip("there is no /proc, or no setsid, here")
     sent = shell(f"{how}sh -c 'echo $$ > {tmp_path}/pid; exec sleep 60' & sleep 60")
     assert sent.error == "The command did not end within 1 s and was killed."
-    assert sent.seconds < 3
+    assert sent.seconds < 30  # of the 60 that it would take
     child = int((tmp_path / "pid").read_text())
     assert eventually(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie")
 
@@ -432,7 +433,7 @@ def test_a_command_that_does_not_end_is_killed_with_all_it_started(tmp_path: Pat
 def test_what_a_command_leaves_behind_does_not_hold_us_up() -> None:
     sent = shell("sleep 60 & exit 0")
     assert sent.is_delivered
-    assert sent.seconds < 1
+    assert sent.seconds < 30  # of the 60 that what it leaves behind takes
 
 
 def test_a_command_that_says_without_end_is_read_and_dropped() -> None:

@@ -271,14 +271,16 @@ def test_the_second_of_two_prunes_says_so(target: Target) -> None:
 
 def test_a_prune_killed_in_the_middle_lets_the_next_one_in(app: App, target: Target) -> None:
     script = (
-        "import sys, time\nfrom dcmon import db\nfrom dcmon.db import Organization\n"
+        "import sys\nfrom dcmon import db\nfrom dcmon.db import Organization\n"
         "from dcmon.storage import pruning\n"
         "with pruning.exclusive(db.engine(sys.argv[1]), Organization(int(sys.argv[2]), 'acme', '')):\n"
-        "    print('has it', flush=True); time.sleep(60)"
+        "    print('has it', flush=True); sys.stdin.read()"
     )
     url = target.engine.url.render_as_string(hide_password=False)
     command = [sys.executable, "-c", script, url, str(target.org.id)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=child_environment(app.settings)) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=child_environment(app.settings)
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"has it\n"
         with pytest.raises(errors.Locked):

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from dcmon.settings import Settings
 from dcmon.tenancy import rate_limits
 from tests.conftest import Acme
 from tests.helpers.endpoint import Endpoint, said, serving
+from tests.helpers.waiting import eventually
 from tests.integration.commands.test_exit_codes import dcmon, refused
 from tests.integration.conftest import Target, labels, rows
 
@@ -198,10 +198,7 @@ def test_the_embedded_server_is_found_again_after_a_restart(data_dir: Path, serv
         assert app._cache.run(script, keys, [5]) is None
         again = valkey.start(data_dir)
         try:
-            ends = time.monotonic() + 20
-            while (found := app._cache.run(script, keys, [5])) is None and time.monotonic() < ends:
-                time.sleep(0.1)
-            assert found == 5
+            assert eventually(lambda: app._cache.run(script, keys, [5]) == 5, every=0.1)
         finally:
             again.stop()
 

@@ -1,0 +1,60 @@
+"""The rules of CONTRIBUTING.md that the tests themselves keep."""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.paths import ROOT
+
+TESTS = ROOT / "tests"
+SLEEPS_ALLOWED = {
+    # A fetch that is on its way can't be seen from outside of librdkafka.
+    "integration/ingestion/test_kafka_logs.py",
+}
+SKIPS = {"pytest.mark.skip", "pytest.mark.skipif", "pytest.mark.xfail"}
+
+
+@cache
+def modules() -> dict[str, list[ast.AST]]:
+    """The syntax of each module of tests, by its path."""
+    return {str(path.relative_to(TESTS)): list(ast.walk(ast.parse(path.read_text()))) for path in _paths()}
+
+
+def _paths() -> Iterator[Path]:
+    yield from TESTS.rglob("test_*.py")
+    yield from TESTS.rglob("conftest.py")
+
+
+def is_constant_sleep(node: ast.AST) -> bool:
+    """True for `time.sleep(0.5)` and `sleep(1)`."""
+    is_call = isinstance(node, ast.Call) and bool(node.args) and isinstance(node.args[0], ast.Constant)
+    return is_call and ast.unparse(node.func).rpartition(".")[2] == "sleep"
+
+
+def without_reason(nodes: list[ast.AST]) -> list[int]:
+    """Lines of marks that skip a test, or let it fail, and give no reason."""
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    reasoned = {id(call.func) for call in calls if any(keyword.arg == "reason" for keyword in call.keywords)}
+    marks = [node for node in nodes if isinstance(node, ast.Attribute) and ast.unparse(node) in SKIPS]
+    return [mark.lineno for mark in marks if id(mark) not in reasoned]
+
+
+def test_no_test_sleeps_for_a_fixed_time() -> None:
+    """A fixed time is too short on a busy machine and too long on an idle one: `eventually` waits for the fact."""
+    sleeps = {module: [node.lineno for node in nodes if is_constant_sleep(node)] for module, nodes in modules().items()}
+    assert {module for module, lines in sleeps.items() if lines} - SLEEPS_ALLOWED == set()
+
+
+def test_no_test_is_skipped_without_a_reason() -> None:
+    marks = {module: without_reason(nodes) for module, nodes in modules().items()}
+    assert {module: lines for module, lines in marks.items() if lines} == {}
+
+
+@pytest.mark.parametrize("kind", ["unit", "integration"])
+def test_folders_of_tests_mirror_the_packages(kind: str) -> None:
+    packages = {path.parent.name for path in (ROOT / "dcmon").glob("*/__init__.py")}
+    folders = {path.name for path in (TESTS / kind).iterdir() if path.is_dir() and not path.name.startswith("_")}
+    assert folders - packages == set()
