@@ -11,8 +11,8 @@ from urllib.request import urlopen
 
 import psutil
 
+from dcmon.embedded.environment import child_environment
 from dcmon.embedded.process import wait_until
-from dcmon.embedded.supervisor import child_environment
 from dcmon.settings import Kafka, Settings
 from tests.helpers.kafka_broker import tansu
 

@@ -21,10 +21,10 @@ def down(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
 ) -> None:
     """Stop what "dcmon up" started; what it stored stays. Example: dcmon down"""
-    from dcmon.embedded import supervisor
+    from dcmon.embedded import supervisor, supervisor_state
 
     settings, output = ctx.obj.settings, ctx.obj.output
-    running = supervisor.read_state(settings)
+    running = supervisor_state.read(settings)
     found = [settings.data_dir / name for name in OURS if (settings.data_dir / name).exists()] if purge else []
     if dry_run:
         names = [path.name for path in found]

@@ -25,11 +25,11 @@ def status(ctx: typer.Context) -> None:
 
     Example: dcmon status -o json
     """
-    from dcmon.embedded import supervisor
+    from dcmon.embedded import supervisor_state
     from dcmon.health import status as health_status
 
     settings, output = ctx.obj.settings, ctx.obj.output
-    local = supervisor.read_state(settings)
+    local = supervisor_state.read(settings)
     found = health_status.collect(ctx.obj.engine, settings, local)
     if output.is_json:
         output.value(_whole(found))

@@ -16,10 +16,10 @@ def up(
 
     Example: dcmon up
     """
-    from dcmon.embedded import supervisor
+    from dcmon.embedded import supervisor, supervisor_state
 
     settings, output = ctx.obj.settings, ctx.obj.output
-    running = supervisor.read_state(settings)
+    running = supervisor_state.read(settings)
     if running is not None:
         output.say(f"dcmon runs already (pid {running.pid}) at {running.url}.")
         return

@@ -18,7 +18,7 @@ from dcmon.demo.http_client import Endpoint
 from dcmon.demo.progress import Stage
 from dcmon.demo.state import Place
 from dcmon.demo.webhook_receiver import Receiver
-from dcmon.embedded import supervisor
+from dcmon.embedded import supervisor, supervisor_state
 from dcmon.settings import Settings
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _settings(settings: Settings) -> Settings:
 @contextmanager
 def _system(stage: Stage, settings: Settings) -> Iterator[bool]:
     """The system, started unless it runs; what was started is stopped. Yields whether it ran before."""
-    ran = supervisor.read_state(settings) is not None
+    ran = supervisor_state.read(settings) is not None
     if ran:
         stage.say(f"dcmon runs already at {settings.url}: the demo uses it and leaves it running")
     else:

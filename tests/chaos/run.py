@@ -23,7 +23,7 @@ from sqlalchemy import Engine
 from dcmon import db
 from dcmon.db import migrations
 from dcmon.embedded import process
-from dcmon.embedded.supervisor import child_environment
+from dcmon.embedded.environment import child_environment
 from dcmon.settings import Http, Kafka, Settings
 from dcmon.storage import models, versions
 from dcmon.storage.models import NewModel

@@ -9,7 +9,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from sqlalchemy import text
 
 from dcmon.app import App
-from dcmon.embedded.supervisor import child_environment
+from dcmon.embedded.environment import child_environment
 from dcmon.settings import Kafka
 
 

@@ -28,7 +28,7 @@ from dcmon import db, errors
 from dcmon.db import migrations, work_queue
 from dcmon.db.tables.org import Version
 from dcmon.embedded import process
-from dcmon.embedded.supervisor import child_environment
+from dcmon.embedded.environment import child_environment
 from dcmon.ingestion import store
 from dcmon.ingestion.intake import Direct
 from dcmon.ingestion.row_batch import RowBatch

@@ -13,7 +13,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from dcmon.app import App
-from dcmon.embedded.supervisor import child_environment
+from dcmon.embedded.environment import child_environment
 from dcmon.ingestion import audit_reader, message_format
 from dcmon.ingestion import kafka as door
 from dcmon.jobs import ingest

@@ -16,7 +16,7 @@ from dcmon import db
 from dcmon.app import App
 from dcmon.db import Organization
 from dcmon.db.tables.org import Version
-from dcmon.embedded.supervisor import child_environment
+from dcmon.embedded.environment import child_environment
 from dcmon.errors import TooLarge, Unreachable
 from dcmon.ingestion import kafka as door
 from dcmon.ingestion import message_format

@@ -15,7 +15,7 @@ from dcmon.alerting import rules
 from dcmon.app import App
 from dcmon.db import work_queue
 from dcmon.db.tables.org import Alert, Notification, Version
-from dcmon.embedded.supervisor import child_environment
+from dcmon.embedded.environment import child_environment
 from dcmon.ingestion import store
 from dcmon.ingestion.row_batch import RowBatch
 from dcmon.jobs import evaluate, notify

@@ -20,7 +20,7 @@ from dcmon.checks.dataset_schema import Value
 from dcmon.db import locks, migrations
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import Baseline, Silence, Version, Webhook
-from dcmon.embedded.supervisor import child_environment
+from dcmon.embedded.environment import child_environment
 from dcmon.ingestion import store
 from dcmon.ingestion.row_batch import RowBatch
 from dcmon.jobs import prune

@@ -1,0 +1,97 @@
+"""A child process of the supervisor: started again after it ends, with a growing pause; its output in a log file."""
+
+import logging
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import IO, Any
+
+from dcmon.embedded import process
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before a restart; each quick end doubles the pause
+STEADY_AFTER = 30.0  # seconds; a child that ran so long begins again with the first pause
+LOG_BYTES, LOG_FILES = 10_000_000, 3
+
+
+@dataclass
+class Child:
+    """A process that is kept running. `begin` starts it."""
+
+    name: str
+    begin: Callable[[], "subprocess.Popen[bytes]"]
+    process: "subprocess.Popen[bytes] | None" = None
+    since: datetime = field(default_factory=lambda: datetime.now(UTC))
+    restarts: int = 0
+    last_exit: int | None = None
+    pause: float = FIRST_PAUSE
+    restart_at: float = 0.0
+
+    def start(self) -> None:
+        """Start the process."""
+        self.process, self.since = self.begin(), datetime.now(UTC)
+
+    def watch(self) -> bool:
+        """Note if the process has ended, or start it again after its pause; return True if anything changed."""
+        if self.process is None:
+            if time.monotonic() < self.restart_at:
+                return False
+            self.restarts += 1
+            self.start()
+            log.warning("process started again: %s, restart %d", self.name, self.restarts)
+            return True
+        code = self.process.poll()
+        if code is None:
+            return False
+        ran_seconds = (datetime.now(UTC) - self.since).total_seconds()
+        self.pause = FIRST_PAUSE if ran_seconds > STEADY_AFTER else min(LONGEST_PAUSE, self.pause * 2)
+        self.process, self.last_exit, self.since = None, code, datetime.now(UTC)
+        self.restart_at = time.monotonic() + self.pause
+        log.warning("process ended: %s with %s, restart in %.1f s", self.name, describe_exit(code), self.pause)
+        return True
+
+    def describe(self) -> dict[str, Any]:
+        """Return what `dcmon status` shows of it."""
+        return {
+            "name": self.name,
+            "state": "running" if self.process else "restarting",
+            "pid": self.process.pid if self.process else None,
+            "since": self.since,
+            "restarts": self.restarts,
+            "last_exit": None if self.last_exit is None else describe_exit(self.last_exit),
+        }
+
+
+def describe_exit(code: int) -> str:
+    """Return an exit code as text; a negative one is the number of a signal."""
+    return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+
+
+def start_command(
+    arguments: Sequence[str], environment: Mapping[str, str], log_file: Path
+) -> "subprocess.Popen[bytes]":
+    """Start a dcmon command whose output goes to a log file that rotates."""
+    command = [sys.executable, "-m", "dcmon", "-v", *arguments]
+    started = process.start(command, output=subprocess.PIPE, environment=environment)
+    assert started.stdout is not None
+    name = f"log of {log_file.stem}"
+    threading.Thread(target=_copy_to_log, args=(started.stdout, log_file), name=name, daemon=True).start()
+    return started
+
+
+def _copy_to_log(output: IO[bytes], file: Path) -> None:
+    handler = RotatingFileHandler(file, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    with output:
+        for line in output:
+            text = line.decode(errors="replace").rstrip("\n")
+            handler.emit(logging.LogRecord(file.stem, logging.INFO, "", 0, "%s", (text,), None))
+    handler.close()

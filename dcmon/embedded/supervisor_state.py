@@ -1,0 +1,76 @@
+"""What the supervisor of a data directory runs: its state file, its lock, and whether its endpoint answers."""
+
+import fcntl
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from dcmon import errors
+from dcmon.embedded import process
+from dcmon.settings import Settings
+
+STATE_FILE, LOCK_FILE = "supervisor.json", "supervisor.lock"
+
+
+@dataclass(frozen=True)
+class SupervisorState:
+    """What runs, as the supervisor last wrote it. `is_ready`: the endpoint has answered since the start."""
+
+    pid: int
+    url: str
+    started_at: str
+    is_ready: bool
+    children: Sequence[Mapping[str, Any]]
+
+
+def read(settings: Settings) -> SupervisorState | None:
+    """Return what runs in this data directory; None if no supervisor runs."""
+    state = process.read_json(settings.data_dir / STATE_FILE)
+    if state is None or not process.is_alive(int(state["pid"])) or not _is_locked(settings.data_dir):
+        return None
+    return SupervisorState(**state)
+
+
+def write(data_dir: Path, state: SupervisorState) -> None:
+    """Replace the state file."""
+    process.write_json(data_dir / STATE_FILE, asdict(state))
+
+
+def remove(data_dir: Path) -> None:
+    """Remove the state file."""
+    (data_dir / STATE_FILE).unlink(missing_ok=True)
+
+
+@contextmanager
+def exclusive(data_dir: Path) -> Iterator[None]:
+    """Hold the lock of the data directory; the kernel frees it when its holder dies. Raises Locked."""
+    with (data_dir / LOCK_FILE).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise errors.Locked(f'dcmon runs already in {data_dir}. "dcmon down" stops it.') from None
+        yield
+
+
+def _is_locked(data_dir: Path) -> bool:
+    try:
+        with exclusive(data_dir):
+            return False
+    except errors.Locked:
+        return True
+    except OSError:
+        return False
+
+
+def is_endpoint_up(settings: Settings) -> bool:
+    """Return True if the endpoint answers at the address that it listens on."""
+    host = "127.0.0.1" if settings.http.host in ("0.0.0.0", "::") else settings.http.host
+    try:
+        with urlopen(f"http://{host}:{settings.http.port}/api/v1/health-check", timeout=2) as response:
+            return bool(response.status == 200)
+    except (URLError, OSError):
+        return False
