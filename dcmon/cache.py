@@ -4,9 +4,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import redis
+if TYPE_CHECKING:
+    import redis
 
 log = logging.getLogger(__name__)
 PATIENCE = 0.25  # seconds: who asks can go on without
@@ -15,6 +16,8 @@ PAUSE = 1.0  # seconds between tries while it is away
 
 def answers(url: str) -> bool:
     """Whether the server at this URL answers within a second."""
+    import redis  # takes as long to import as SQLAlchemy: most commands never need it
+
     try:
         with redis.Redis.from_url(url, socket_connect_timeout=1, socket_timeout=1) as client:
             return bool(client.ping())
@@ -34,6 +37,8 @@ class Cache:
         """What the script returns; None when no server is set, or while it is away."""
         if (client := self._opened()) is None:
             return None
+        import redis
+
         try:
             answer = client.eval(script, len(keys), *keys, *values)
         except redis.RedisError as error:
@@ -48,7 +53,9 @@ class Cache:
         if self._client is not None:
             self._client.close()
 
-    def _opened(self) -> redis.Redis | None:
+    def _opened(self) -> "redis.Redis | None":
+        import redis
+
         with self._lock:
             if self._client is None and time.monotonic() >= self._again_at:
                 self._again_at = time.monotonic() + PAUSE

@@ -15,7 +15,6 @@ from sqlalchemy.orm import Session
 from dcmon import db, errors
 from dcmon.storage import pg_binary
 
-MOST = 500_000_000  # bytes
 BLOCK = 50_000  # rows that PostgreSQL packs into one value: a value has at most 1 GB
 NULL = "\\xff"  # no byte of UTF-8
 SURROGATE = "\udcff"  # … and what it is decoded to

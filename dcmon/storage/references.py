@@ -1,18 +1,20 @@
 """References: rows with predictions and labels that production is compared with, in revisions."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dcmon.db.tables.org import Model, Version
-from dcmon.storage import column_blocks, sample_tables
+from dcmon.storage import sample_tables
 from dcmon.storage import filters as data_filters
-from dcmon.storage.column_blocks import Sheet
 from dcmon.storage.columns import HASH, LABEL, TIME, quoted
 from dcmon.storage.filters import Filters
-from dcmon.storage.sampling import Sample
+from dcmon.storage.sampling import MAX_BYTES, Sample
+
+if TYPE_CHECKING:
+    from dcmon.storage.column_blocks import Sheet
 
 RARE = 0.05  # a share of the labelled rows
 
@@ -46,9 +48,11 @@ def fair_sheet(
     *,
     labelled: bool = False,
     filters: Filters = None,
-    most: int = column_blocks.MOST,
-) -> Sheet | None:
+    most: int = MAX_BYTES,
+) -> "Sheet | None":
     """The fair sample in columns: these features, what the model said, and labels; None when there is no row."""
+    from dcmon.storage import column_blocks  # imports numpy, which most commands start without
+
     kinds = sample_tables.columns(model, version).read(features)
     said = ", ".join(f"{_column(name)} as c{position}" for position, name in enumerate(kinds))
     said += f", r.{HASH} as o1, r._dc_position as o2"

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
@@ -16,12 +15,11 @@ from dcmon import db
 from dcmon.db import Organization, locks
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import Model, Version
-from dcmon.storage import pg_binary
 from dcmon.storage.columns import HASH, KEY, LABEL, LEVEL, LOGGED_AT, SAMPLE_ID, TIME, TYPES, Columns, quoted
 
 T = TypeVar("T")
 
-SINCE_1970 = pg_binary.micros(pg_binary.EPOCH) - pg_binary.micros(datetime(1970, 1, 1, tzinfo=UTC))
+SINCE_1970 = (datetime(2000, 1, 1, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 PARTITION_LOCKS = {"samples": LockSpace.SAMPLE_PARTITIONS, "labels": LockSpace.LABEL_PARTITIONS}
 
 DETACHED = re.compile(r"^(samples|labels)_([0-9]+)_([0-9]{4})_([0-9]{2})_pruned[0-9]+$")
@@ -186,6 +184,8 @@ def _make_partitions(session: Session, kind: str, number: int, months: Sequence[
 
 def _months(times: Any) -> list[Month]:
     """The months that times lie in, in order: year and month in UTC."""
+    import numpy as np  # most commands store no rows: they start without it
+
     found = np.unique((np.asarray(times) + SINCE_1970).astype("datetime64[us]").astype("datetime64[M]").astype(int))
     return [(1970 + month // 12, month % 12 + 1) for month in found.tolist()]
 

@@ -4,17 +4,21 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dcmon.db.tables.org import Model, Version
-from dcmon.storage import column_blocks, sample_tables
+from dcmon.storage import sample_tables
 from dcmon.storage import filters as data_filters
-from dcmon.storage.column_blocks import Sheet
 from dcmon.storage.columns import HASH, KEY, LABEL, LEVEL, SAMPLE_ID, TIME, quoted
 from dcmon.storage.filters import Filters
+
+if TYPE_CHECKING:
+    from dcmon.storage.column_blocks import Sheet
+
+MAX_BYTES = 500_000_000  # of a sample in columns
 
 
 @dataclass(frozen=True)
@@ -105,17 +109,19 @@ def fair_sheet(
     labelled: bool = False,
     filters: Filters = None,
     there: Extent | None = None,
-    most: int = column_blocks.MOST,
-) -> Sheet | None:
+    most: int = MAX_BYTES,
+) -> "Sheet | None":
     """The fair sample in columns: these features, what the model said, and labels; None when there is no row.
 
     Without a limit, the whole window. Raises TooManyRows where they take more than `most` bytes.
     """
+    from dcmon.storage import column_blocks  # imports numpy, which a list of monitors starts without
+
     kinds = sample_tables.columns(model, version).read(features)
     population = 0 if there is None or filters else there.n_labelled if labelled else there.n
     lowest = lowest_level(population, limit) if limit else 0
 
-    def read(level: int) -> Sheet | None:
+    def read(level: int) -> "Sheet | None":
         said = ", ".join(f"{_column(name)} as c{position}" for position, name in enumerate(kinds))
         said += f", s.{HASH} as o1, s.{KEY} as o2"
         rows, values = _bottom(model, version, start, end, limit, labelled, filters, level, said)
