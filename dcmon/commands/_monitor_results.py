@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dcmon.commands import group, utc
+from dcmon.commands.shared.arguments import as_utc
+from dcmon.commands.shared.groups import group
 from dcmon.states import ResultState
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def history(
     from dcmon.monitoring import monitor_views, monitors, results
 
     with ctx.obj.org() as session:
-        monitor, after = monitors.find(session, name).id, utc(since) if since else None
+        monitor, after = monitors.find(session, name).id, as_utc(since) if since else None
         found = (results.all_revisions if revisions else results.series)(session, monitor, after)
         names = monitor_views.version_names(session)
         metrics = _chosen(
@@ -102,7 +103,7 @@ def run(
     with app.org(org) as session:
         wanted = monitors.find(session, name).id
     until = at or to
-    span = (utc(from_) if from_ else None, utc(until) if until else None)
+    span = (as_utc(from_) if from_ else None, as_utc(until) if until else None)
 
     def look() -> "tuple[list[VersionWindow], str | None]":
         with app.org(org) as session:
@@ -153,7 +154,7 @@ def backfill(
     states: dict[str, int] = {}
     with manual_runs.exclusive_run(app.engine, org, name, wanted, durations.parse(timeout), app.output.say):
         with app.org(org) as session:
-            asked = manual_runs.complete_windows(session, wanted, (utc(from_), utc(to) if to else None))
+            asked = manual_runs.complete_windows(session, wanted, (as_utc(from_), as_utc(to) if to else None))
             due = manual_runs.unevaluated_windows(session, wanted, asked, app.settings.evaluate, org.retention)
         with app.output.progress(name, counts=True) as advance:
             link = app.settings.url if notify else None

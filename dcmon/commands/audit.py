@@ -2,7 +2,9 @@
 
 import typer
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False)
+from dcmon.commands.shared.groups import single
+
+app = single()
 
 
 @app.command()

@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False)
+from dcmon.commands.shared.groups import single
+
+app = single()
 
 
 @app.command()

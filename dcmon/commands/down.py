@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from dcmon.commands import confirm, outcome
+from dcmon.commands.shared.confirmation import confirm, outcome
+from dcmon.commands.shared.groups import single
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False)
+app = single()
 
 OURS = ("postgres", "binaries", "logs", "postgres.json", "valkey.json", "valkey.conf", "supervisor.json",
         "supervisor.lock", "demo.json", "report.html", "dump.rdb")  # fmt: skip

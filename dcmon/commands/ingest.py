@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dcmon.commands import confirm, group, mapping, operator, outcome
+from dcmon.commands.shared.arguments import column_mapping, operator_name
+from dcmon.commands.shared.confirmation import confirm, outcome
+from dcmon.commands.shared.groups import group
 
 if TYPE_CHECKING:
     from dcmon.errors import DcmonError
@@ -37,7 +39,7 @@ def file(
 
     org, kind, output = ctx.obj.organization(), "labels" if labels else "samples", ctx.obj.output
     with ctx.obj.org(org) as session:
-        target = file_target.find(session, model, version, kind, mapping(map_, ignore_extra))
+        target = file_target.find(session, model, version, kind, column_mapping(map_, ignore_extra))
     rows, failed = list[dict[str, Any]](), list[errors.DcmonError]()
     try:
         for path in paths:
@@ -119,7 +121,7 @@ def seek(
     confirm(
         f"Read {sum(m.read_again for m in moves)} messages again, never read {sum(m.left_out for m in moves)}?", yes
     )
-    seeking.apply(ctx.obj.engine, moves, operator())
+    seeking.apply(ctx.obj.engine, moves, operator_name())
     ctx.obj.output.say('Done. Workers that run notice by themselves; "dcmon worker start ingest" starts one.')
 
 

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dcmon.commands import _monitor_results, confirm, group, outcome
+from dcmon.commands import _monitor_results
 from dcmon.commands._monitor_results import Name
+from dcmon.commands.shared.confirmation import confirm, outcome
+from dcmon.commands.shared.groups import group
 
 if TYPE_CHECKING:
     from dcmon.monitoring.monitor_views import MonitorView

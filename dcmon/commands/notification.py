@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dcmon.commands import group
+from dcmon.commands.shared.groups import group
 
 app = group(__doc__)
 

@@ -4,7 +4,9 @@ from typing import Annotated
 
 import typer
 
-from dcmon.commands import FOR_EVER, confirm, group, outcome
+from dcmon.commands.shared.confirmation import confirm, outcome
+from dcmon.commands.shared.groups import group
+from dcmon.commands.shared.wording import NO_END
 
 app = group(__doc__)
 
@@ -55,7 +57,7 @@ def show(ctx: typer.Context, name: Annotated[str | None, typer.Argument()] = Non
     live = [token["prefix"] for token in held if token["state"] == "live"]
     about = {"name": org.name, "id": org.id, "schema": org.schema, "owner": owner.email, "models": names}
     about |= {"tokens": live, **limited, "samples_kept": samples, "results_kept": results}
-    ctx.obj.output.value(about, none=FOR_EVER)
+    ctx.obj.output.value(about, none=NO_END)
 
 
 Limit = Annotated[str | None, typer.Option(metavar="N|none", show_default=False)]
@@ -122,7 +124,7 @@ def set_retention(
         kept, results_kept = given
         organizations.set_terms(session, org, kept, results_kept)
     said = {"samples_kept": retention.written(kept), "results_kept": retention.written(results_kept)}
-    ctx.obj.output.value({"organization": org.name, **said}, none=FOR_EVER)
+    ctx.obj.output.value({"organization": org.name, **said}, none=NO_END)
     ctx.obj.output.say('"dcmon prune --dry-run" counts what is past it; the scheduler takes it out within an hour.')
 
 

@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dcmon.commands.shared.groups import single
+
 if TYPE_CHECKING:
     from dcmon.storage.expiry import Counts
 
 BELONGING = ("ids", "labels", "quarter_hours")
 NAMES = {"quarantine": "quarantined rows", "quarter_hours": "quarter hours", "waiting_labels": "labels that wait"}
-app = typer.Typer(rich_markup_mode=None, add_completion=False)
+app = single()
 
 
 @app.command()
@@ -29,7 +31,8 @@ def prune(
 
     Example: dcmon prune --dry-run
     """
-    from dcmon.commands import confirm, operator, outcome
+    from dcmon.commands.shared.arguments import operator_name
+    from dcmon.commands.shared.confirmation import confirm, outcome
     from dcmon.jobs import prune as job
     from dcmon.storage.expiry import Counts
 
@@ -40,7 +43,7 @@ def prune(
         counted = sum((each.removed for each in found), Counts())
         confirm(f"Take out {_extent(counted)} for ever?", yes)
     if not dry_run:
-        found = job.prune(given, orgs, by or operator(), is_fast=fast)
+        found = job.prune(given, orgs, by or operator_name(), is_fast=fast)
     left_out = [(each.org.name, each.left_out) for each in found if each.left_out is not None]
     if left_out and len(left_out) == len(found):
         raise left_out[0][1]

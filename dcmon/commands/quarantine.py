@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dcmon.commands import confirm, group, operator, outcome, utc
+from dcmon.commands.shared.arguments import as_utc, operator_name
+from dcmon.commands.shared.confirmation import confirm, outcome
+from dcmon.commands.shared.groups import group
 from dcmon.output import shortened
 
 if TYPE_CHECKING:
@@ -91,7 +93,7 @@ def retry(
     org = app.organization()
     with app.org(org) as session:
         quarantine.require_known(session, what)
-    done = corrections.retry_quarantined(app.engine, org, what, by or operator(), dry_run=dry_run)
+    done = corrections.retry_quarantined(app.engine, org, what, by or operator_name(), dry_run=dry_run)
     app.output.value(outcome(vars(done), dry_run=dry_run))
     if not done.tried:
         app.output.say(NO_SUCH_ROW)
@@ -125,7 +127,7 @@ def drop(
         app.output.say(NO_SUCH_ROW)
     elif not dry_run:
         confirm(f"Drop {dropped:,} quarantined rows for ever?", yes)
-        dropped = corrections.drop_quarantined(app.engine, org, what, by or operator())
+        dropped = corrections.drop_quarantined(app.engine, org, what, by or operator_name())
     app.output.value(outcome({"dropped": dropped}, dry_run=dry_run))
 
 
@@ -143,7 +145,7 @@ def _chosen(
     from dcmon import errors
     from dcmon.ingestion.quarantine import QuarantineFilter
 
-    chosen = QuarantineFilter((), model, version, reason, utc(since) if since else None, source)
+    chosen = QuarantineFilter((), model, version, reason, as_utc(since) if since else None, source)
     if sum([bool(ids), not chosen.is_all, bool(all_)]) > 1:
         raise errors.InvalidInput("Say ids, or options that choose rows, or --all: not several of them.")
     if all_ is False and not ids and chosen.is_all:

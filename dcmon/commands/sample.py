@@ -5,7 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from dcmon.commands import confirm, group, operator, outcome, utc
+from dcmon.commands.shared.arguments import as_utc, operator_name
+from dcmon.commands.shared.confirmation import confirm, outcome
+from dcmon.commands.shared.groups import group
 
 app = group(__doc__)
 
@@ -62,7 +64,7 @@ def delete(
     app = ctx.obj
     org = app.organization()
     with app.org(org, snapshot=True) as session:
-        spans = corrections.sample_ranges(session, models.find(session, model), version, utc(from_), utc(to))
+        spans = corrections.sample_ranges(session, models.find(session, model), version, as_utc(from_), as_utc(to))
         counted = {name: corrections.count_samples(session, span) for name, span in spans.items()}
     total = sum(each.samples for each in counted.values())
     if not dry_run:
@@ -70,7 +72,7 @@ def delete(
             confirm(f"Take {total:,} samples of model {model!r} out of {len(spans)} versions?", yes)
         done = {name: span for name, span in spans.items() if counted[name].samples}
         counted = {
-            name: corrections.delete_samples(app.engine, org, span, by or operator(), with_labels=labels)
+            name: corrections.delete_samples(app.engine, org, span, by or operator_name(), with_labels=labels)
             for name, span in done.items()
         }
     said = "labels" if labels else "labels_that_wait"

@@ -4,9 +4,10 @@ from typing import Annotated
 
 import typer
 
+from dcmon.commands.shared.groups import single
 from dcmon.errors import Unreachable
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False)
+app = single()
 
 
 @app.command()

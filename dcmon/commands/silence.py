@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dcmon.commands import group, operator, utc
+from dcmon.commands.shared.arguments import as_utc, operator_name
+from dcmon.commands.shared.groups import group
 
 if TYPE_CHECKING:
     from dcmon.db.tables.org import Silence
@@ -38,10 +39,10 @@ def add(
     if (for_ is None) is (until is None):
         raise typer.BadParameter("Say either --for or --until.")
     now = datetime.now(UTC)
-    begins = utc(from_) if from_ else now
-    ends = utc(until) if until else begins + durations.parse(for_ or "", "30m, 4h or 2d")
+    begins = as_utc(from_) if from_ else now
+    ends = as_utc(until) if until else begins + durations.parse(for_ or "", "30m, 4h or 2d")
     with ctx.obj.org() as session:
-        made = silences.add(session, NewSilence(matchers, begins, ends, reason, by or operator()), now)
+        made = silences.add(session, NewSilence(matchers, begins, ends, reason, by or operator_name()), now)
         row = {**_row(made), "alerts": silences.matching_alerts(session, made)}
     ctx.obj.output.value(row)
     if not row["alerts"]:

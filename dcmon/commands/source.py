@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dcmon.commands import confirm, group, mapping, outcome
+from dcmon.commands.shared.arguments import column_mapping
+from dcmon.commands.shared.confirmation import confirm, outcome
+from dcmon.commands.shared.groups import group
 
 if TYPE_CHECKING:
     from dcmon.ingestion.files.scanner import ScanResult
@@ -30,7 +32,7 @@ def add(
     location = sources.location(url, ctx.obj.settings.s3)
     if check:
         next(location.pages(), None)
-    columns, kind = mapping(map_, ignore_extra), "labels" if labels else "samples"
+    columns, kind = column_mapping(map_, ignore_extra), "labels" if labels else "samples"
     with ctx.obj.org() as session:
         target = file_target.find(session, model, version, kind, columns)
         new = sources.NewSource(name, url, kind, target.model_id, target.version_id, columns)

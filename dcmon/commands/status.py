@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from dcmon.commands.shared.groups import single
+
 if TYPE_CHECKING:
     from dcmon.health.status import Status
     from dcmon.output import Output
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False)
+app = single()
 
 NONE_RUNS = (
     "Nothing of dcmon gives a sign of life. Type: dcmon up, or on any machine that has the settings: dcmon worker start"

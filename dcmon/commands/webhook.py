@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dcmon.commands import confirm, group, outcome
+from dcmon.commands.shared.confirmation import confirm, outcome
+from dcmon.commands.shared.groups import group
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

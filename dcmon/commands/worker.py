@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dcmon.commands import group
+from dcmon.commands.shared.groups import group
 
 app = group(__doc__)
 

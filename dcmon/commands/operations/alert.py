@@ -1,0 +1,48 @@
+"""What an operator does to an alert."""
+
+from typing import TYPE_CHECKING, Any
+
+from dcmon.alerting import alert_views, operator_actions
+from dcmon.alerting.change_context import ChangeContext
+from dcmon.commands.shared.arguments import operator_name
+from dcmon.db import work_queue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy.orm import Session
+
+    from dcmon.app import App
+    from dcmon.db.tables.org import Alert
+
+    Action = Callable[[Session, Alert, ChangeContext], bool]
+
+
+def acknowledge(app: "App", alert_id: int, note: str | None, *, is_withdrawn: bool) -> dict[str, Any]:
+    """Acknowledge an alert, or withdraw that. Raises AlertNotFound or InvalidInput."""
+    action = operator_actions.unacknowledge if is_withdrawn else operator_actions.acknowledge
+    return _act(app, alert_id, note, action, ("acknowledged_by", "changed"))
+
+
+def resolve(app: "App", alert_id: int, note: str | None) -> dict[str, Any]:
+    """Resolve an alert. Raises AlertNotFound or InvalidInput."""
+    return _act(app, alert_id, note, operator_actions.resolve, ("was_firing",))
+
+
+def reopen(app: "App", alert_id: int, note: str | None) -> dict[str, Any]:
+    """Reopen an alert that an operator resolved. Raises AlertNotFound or InvalidInput."""
+    return _act(app, alert_id, note, operator_actions.reopen, ("changed",))
+
+
+def _act(app: "App", alert_id: int, note: str | None, action: "Action", keys: tuple[str, ...]) -> dict[str, Any]:
+    """Do it and enqueue work for the notifier, after the commit. The last of `keys` is whether something changed."""
+    org = app.organization()
+    with app.org(org) as session:
+        view = alert_views.get_alert(session, alert_id)
+        context = ChangeContext(org, app.settings.url, by=operator_name(), note=note)
+        is_changed = action(session, view.alert, context)
+        row = {"alert": view.alert.id, "monitor": view.name, "state": view.alert.state}
+        values = {"acknowledged_by": view.alert.acknowledged_by, keys[-1]: is_changed}
+        row |= {key: values[key] for key in keys}
+    app.enqueue(org, work_queue.Work.notify)
+    return row

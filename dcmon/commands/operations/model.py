@@ -1,0 +1,53 @@
+"""Creating models and changing when their windows are evaluated."""
+
+from typing import TYPE_CHECKING, Any
+
+from dcmon import durations
+from dcmon.db import work_queue
+from dcmon.monitoring import default_monitors, lifecycle
+from dcmon.storage import models, versions
+from dcmon.tenancy import retention
+
+if TYPE_CHECKING:
+    from dcmon.app import App
+    from dcmon.monitoring.lifecycle import ModelTiming
+    from dcmon.storage.models import NewModel
+    from dcmon.storage.versions import NewVersion
+    from dcmon.windows import Frequency
+
+
+def create(app: "App", new: "NewModel", version: "NewVersion | None", monitors: "Frequency | None") -> dict[str, Any]:
+    """Create a model, a version when one is given, and default monitors of a frequency when one is given."""
+    row: dict[str, Any] = {"model": new.name}
+    with app.org() as session:
+        model = models.create(session, new)
+        row["id"] = model.id
+        if monitors is not None:
+            row["monitors"] = default_monitors.create_defaults(session, model, monitors)
+        if version is not None:
+            row |= {"version": version.name, "version_id": versions.create(session, model, version).id}
+    return row
+
+
+def change(app: "App", name: str, timing: "ModelTiming") -> dict[str, Any]:
+    """Change when a model's windows are evaluated; enqueue what is due by it. Raises ModelNotFound."""
+    org = app.organization()
+    with app.org(org) as session:
+        model = models.find(session, name)
+        done = lifecycle.change_model(session, org, model, timing, app.settings.url)
+        row = {
+            "model": name, "time_zone": model.time_zone, "lateness": durations.to_text(model.lateness),
+            "label_ratio": model.label_ratio, "label_delay": durations.to_text(model.label_delay), **done,
+        }  # fmt: skip
+    app.enqueue(org, work_queue.Work.evaluate, work_queue.Work.notify)
+    return row
+
+
+def set_retention(app: "App", name: str, term: str) -> dict[str, Any]:
+    """Set a model's own retention term, or let it inherit. Raises ModelNotFound or InvalidInput."""
+    org = app.organization()
+    own = None if term.strip().lower() == "inherit" else retention.parse(term) or retention.FOR_EVER
+    with app.org(org) as session:
+        models.set_retention(session, models.find(session, name), own)
+    effective = retention.written(retention.effective(own, org.retention))
+    return {"model": name, "samples_kept": effective, "own": own is not None}

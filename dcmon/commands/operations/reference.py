@@ -1,0 +1,79 @@
+"""Loading and clearing references."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dcmon.db import work_queue
+from dcmon.ingestion import reference_loading
+from dcmon.ingestion.reference_loading import LoadOptions, ReferenceLoad
+from dcmon.monitoring import lifecycle
+from dcmon.storage import models, references, sample_tables, versions
+
+if TYPE_CHECKING:
+    from dcmon.app import App
+    from dcmon.db.tables.org import Model, Version
+    from dcmon.ingestion.reference_loading import ReferenceTable
+    from dcmon.storage.columns import Columns
+
+
+class Reference(NamedTuple):
+    """The reference of a version: its rows now, its revision, and the columns it can have."""
+
+    model: "Model"
+    version: "Version"
+    rows: int
+    columns: "Columns"
+
+
+def find(app: "App", model: str, version: str) -> Reference:
+    """Find a version's reference. Raises ModelNotFound or VersionNotFound."""
+    with app.org() as session:
+        owner = models.find(session, model)
+        row = versions.find(session, owner, version)
+        return Reference(owner, row, references.count(session, row), sample_tables.columns(owner, row))
+
+
+def load(app: "App", reference: Reference, table: "ReferenceTable", options: LoadOptions) -> dict[str, Any]:
+    """Append rows to a reference, or replace it, as the options say; then enqueue its windows."""
+    org = app.organization()
+    with app.org(org) as session:
+        done = lifecycle.load_reference(session, reference.model, reference.version, table, options, org.retention)
+    return _finish(app, done, dry_run=options.dry_run)
+
+
+def clear(app: "App", reference: Reference, *, dry_run: bool) -> dict[str, Any]:
+    """Delete all rows of a reference; then enqueue its windows."""
+    if dry_run:
+        revision = reference.version.reference_revision + 1
+        return _finish(app, ReferenceLoad(0, reference.rows, 0, revision), dry_run=True)
+    org = app.organization()
+    with app.org(org) as session:
+        done = lifecycle.clear_reference(session, reference.version, org.retention)
+    return _finish(app, done, dry_run=False)
+
+
+@contextmanager
+def opened_table(file: Path, columns: "Columns", mapping: Mapping[str, str]) -> "Iterator[ReferenceTable]":
+    """Open a file as rows of a reference. Raises InvalidInput, NotFound or FileRefused."""
+    from mmap import ACCESS_READ, mmap
+
+    from dcmon.ingestion.files import column_mapping, reader
+
+    if file.suffix != ".json":
+        with reader.open_file(str(file)) as opened:
+            yield reference_loading.ReferenceTable(
+                opened.reference_rows(column_mapping.create(columns, "reference", mapping))
+            )
+        return
+    with reader.open_bytes(file) as plain:
+        is_empty = file.stat().st_size == 0
+        yield reference_loading.split_document(b"" if is_empty else mmap(plain.fileno(), 0, access=ACCESS_READ))
+
+
+def _finish(app: "App", done: ReferenceLoad, *, dry_run: bool) -> dict[str, Any]:
+    """Enqueue evaluation, after the commit, and return what was done."""
+    if not dry_run:
+        app.enqueue(app.organization(), work_queue.Work.evaluate)
+    return {"stored": done.stored, "removed": done.removed, "rows": done.total, "revision": done.revision}

@@ -1,0 +1,1 @@
+"""What commands show: rows for programs, texts for people, each made in one transaction."""

@@ -1,0 +1,211 @@
+"""Alerts, as lists, as JSON and as text for people."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dcmon import formatting
+from dcmon.alerting import alert_views
+from dcmon.notifications import silences
+from dcmon.states import AlertState, ResolvedBy
+from dcmon.storage import models
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from dcmon.alerting.alert_views import AlertView
+    from dcmon.app import App
+
+SHOWN_NOTIFICATIONS = 10  # the newest
+
+
+class AlertDetail(NamedTuple):
+    """One alert as `alert show` writes it: `row` for programs, `text` and `notifications` for people."""
+
+    row: dict[str, Any]
+    text: dict[str, Any]
+    history: list[dict[str, Any]]
+    notifications: list[dict[str, Any]]
+    next_commands: list[str]
+
+
+def rows(
+    app: "App", *, model: str | None, states: list[str] | None, severities: list[str] | None, is_all: bool
+) -> list[dict[str, Any]]:
+    """List alerts as rows, oldest first; without `is_all` and `states` those that fire."""
+    with app.org() as session:
+        views = alert_views.list_alerts(session, models.find(session, model).id if model else None, pending=True)
+        chosen = [
+            view
+            for view in views
+            if (not severities or view.alert.severity in severities) and (is_all or states or _is_firing(view))
+        ]
+        listed = [{**_row(view), "held": _hold_reason(session, view)} for view in chosen]
+    listed = [row for row in listed if not states or set(states) & _states(row)]
+    return listed if app.output.is_json else [{**row, "state": _state_text(row)} for row in listed]
+
+
+def detail(app: "App", alert_id: int) -> AlertDetail:
+    """Read everything about an alert in one transaction. Raises AlertNotFound."""
+    from dcmon.alerting import alert_payload
+    from dcmon.notifications import notification_views
+
+    org = app.organization()
+    with app.org(org) as session:
+        view = alert_views.get_alert(session, alert_id)
+        kind = "resolved" if view.alert.state == AlertState.RESOLVED else None
+        payload = alert_payload.describe(session, org, view.alert, app.settings.url, kind)
+        hold_reason = _hold_reason(session, view)
+        notifications = [
+            {
+                "at": sent.notification.created_at,
+                "what": sent.notification.kind,
+                "to": sent.receiver.name,
+                "state": notification_views.state(sent.notification),
+            }
+            for sent in notification_views.for_alert(session, alert_id)
+        ]
+        history = [_change_row(change) for change in alert_views.list_changes(session, alert_id)]
+        next_commands = _next_commands(view, org.name)
+        row = {
+            **_json_row(view, payload), "held_back": hold_reason, "history": history, "notifications": notifications,
+            "next": next_commands,
+        }  # fmt: skip
+        text = {key: value for key, value in _text(view, payload, hold_reason).items() if value not in (None, "", [])}
+    return AlertDetail(row, text, history, notifications[-SHOWN_NOTIFICATIONS:], next_commands)
+
+
+def history(app: "App", alert_id: int) -> list[dict[str, Any]]:
+    """List the changes of an alert, oldest first. Raises AlertNotFound."""
+    with app.org() as session:
+        alert_views.get_alert(session, alert_id)
+        return [_change_row(change) for change in alert_views.list_changes(session, alert_id)]
+
+
+def _is_firing(view: "AlertView") -> bool:
+    return view.alert.state == AlertState.FIRING
+
+
+def _hold_reason(session: "Session", view: "AlertView") -> str | None:
+    """Return what holds back notifications about this alert now; None for one that does not fire."""
+    return silences.hold_reason(session, view.alert, datetime.now(UTC)) if _is_firing(view) else None
+
+
+def _row(view: "AlertView") -> dict[str, Any]:
+    alert = view.alert
+    return {
+        **alert_views.alert_row(view),
+        "now": alert.current_value,
+        "version": view.version.name,
+        "acknowledged_by": alert.acknowledged_by,
+        "resolved_by": alert.resolved_by,
+    }
+
+
+def _states(row: dict[str, Any]) -> set[str]:
+    """Return every word of --state that fits: a firing alert may also be acknowledged and held."""
+    states = {row["state"]}
+    if row["acknowledged_by"] and row["state"] == AlertState.FIRING:
+        states.add("acknowledged")
+    return states | {"held"} if row["held"] else states
+
+
+def _state_text(row: dict[str, Any]) -> str:
+    """Return the state for people; "acknowledged" and "held" say more than "firing"."""
+    if row["state"] == AlertState.FIRING and row["acknowledged_by"]:
+        return "acknowledged"
+    if row["state"] == AlertState.RESOLVED and row["resolved_by"] == ResolvedBy.REVISION:
+        return "retracted"
+    return "held" if row["held"] else str(row["state"])
+
+
+def _json_row(view: "AlertView", payload: dict[str, Any]) -> dict[str, Any]:
+    row = {name: value for name, value in _row(view).items() if name not in ("driver", "now")}
+    renamed = {
+        "rule": payload["condition"], "first": payload["first_value"], "current": payload["value"],
+        "before": payload["before_value"],
+    }  # fmt: skip
+    fields = {name: value for name, value in payload.items() if name not in ("by", "note", "model", "command")}
+    alert = view.alert
+    return {
+        **fields, **row, **renamed, "worst_window_end": alert.worst_window_end, "opened_at": alert.opened_at,
+    }  # fmt: skip
+
+
+def _text(view: "AlertView", payload: dict[str, Any], hold_reason: str | None) -> dict[str, Any]:
+    from dcmon.alerting import alert_payload
+    from dcmon.notifications.integrations import message_text
+
+    alert, row = view.alert, _row(view)
+    return {
+        "summary": payload["summary"],
+        "state": alert.state if alert.state != AlertState.RESOLVED else _resolution(payload),
+        "severity": alert.severity,
+        "monitor": f"{row['monitor']}, check {payload['check']}",
+        "version": row["version"],
+        "rule": f"{payload['rule_name'] or payload['rule_id']}: {payload['sentence']}",
+        "since": row["since"],
+        "until": row["until"],
+        "first_window": message_text.span(payload["first_window"]),
+        "last_window": message_text.window(payload) or f"until {message_text.time(payload['last_window_end'])}",
+        "worst_window": message_text.span(payload["worst_window"]),
+        "windows": alert.windows,
+        payload["metric"]: _value_texts(payload),
+        "measured": message_text.measured(payload),
+        "compared_with": message_text.compared(payload),
+        "n": alert.n,
+        "other_versions": message_text.others(payload),
+        "moved_most": [alert_payload.change_text(driver) for driver in payload["moved"]],
+        "why": payload["reason"],
+        "acknowledged": payload["acknowledged_by"] and f"by {payload['acknowledged_by']}, {_acknowledgement(payload)}",
+        "held_back": hold_reason,
+        "link": payload["link"],
+    }
+
+
+def _resolution(payload: dict[str, Any]) -> str:
+    """Return what ended an alert, who did, and why."""
+    ends = {"recovery": "by itself", "rule": "by a change of its rule", "revision": "by later rows or labels"}
+    how = ends.get(payload["resolved_by"], f"by {payload['by'] or 'an operator'}")
+    return f"resolved {how}" + (f": {payload['note']}" if payload["note"] else "")
+
+
+def _value_texts(payload: dict[str, Any]) -> str:
+    names = {"value": "now", "first_value": "at first", "last_value": "at last", "worst_value": "at worst"}
+    texts = [f"{formatting.format_number(payload[name])} {when}" for name, when in names.items()]
+    before = [] if payload["before_value"] is None else [f"{formatting.format_number(payload['before_value'])} before"]
+    return ", ".join(texts + before)
+
+
+def _acknowledgement(payload: dict[str, Any]) -> str:
+    from dcmon.notifications.integrations import message_text
+
+    return f"{message_text.time(payload['acknowledged_at'])}" + (
+        f": {payload['acknowledgement']}" * bool(payload["acknowledgement"])
+    )
+
+
+def _next_commands(view: "AlertView", org: str) -> list[str]:
+    import shlex
+
+    number, dcmon = view.alert.id, formatting.command_prefix(org)
+    inspect = [f"{dcmon} monitor show {shlex.quote(view.name)}", f"{dcmon} rule show {view.rule.id}"]
+    if view.alert.state == AlertState.RESOLVED:
+        return inspect
+    return [
+        *inspect,
+        f"{dcmon} alert ack {number}",
+        f"{dcmon} silence add alert={number} --for 4h",
+        f"{dcmon} alert resolve {number}",
+    ]
+
+
+def _change_row(change: Any) -> dict[str, Any]:
+    return {
+        "at": change.at,
+        "what": change.kind,
+        "by": change.by,
+        "window_end": change.window_end,
+        "severity": change.severity,
+        "value": change.value,
+        "note": change.note,
+    }

@@ -1,0 +1,80 @@
+"""Checks, as rows."""
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dcmon.checks import catalogue, data_flow
+
+if TYPE_CHECKING:
+    from dcmon.checks.kinds import CheckKind
+
+GROUPS = {"data_integrity": "integrity", "train_test_validation": "validation", "model_evaluation": "evaluation"}
+OPTIONS = {
+    "feature": "--feature", "scorer": "--scorer", "class": "--class", "aggregation method": "--aggregation",
+    "metric": "--metric",
+}  # fmt: skip
+TASKS = ("binary", "multiclass", "regression")
+
+
+class CheckDetail(NamedTuple):
+    """A check's row, and the scorers of each task; None where no scorer can be chosen."""
+
+    row: dict[str, Any]
+    scorers: dict[str, list[str]] | None
+
+
+def rows() -> list[dict[str, Any]]:
+    """List the checks of deepchecks that return numbers, the data flow, and the checks of installed packages."""
+    from dcmon.checks import plugins
+
+    aliases: dict[str, list[str]] = {}
+    for kind in catalogue.KINDS:
+        aliases.setdefault(kind.implementation, []).append(kind.class_name)
+    listed = [_row(kind, aliases[kind.implementation][1:]) for kind in catalogue.KINDS if not kind.is_alias]
+    listed.append(_row(catalogue.DATA_FLOW, []))
+    known = {kind.class_name for kind in catalogue.KINDS}
+    for name, check in plugins.registered().items():
+        if name not in known:
+            listed.append({"check": name, "group": f"own, of {plugins.package(check)}"})
+    return listed
+
+
+def detail(name: str) -> CheckDetail:
+    """Describe a check. Raises InvalidInput for an unknown name."""
+    from dcmon.checks import introspection
+
+    kind = catalogue.named(name)
+    row = {
+        "check": kind.class_name,
+        "group": GROUPS.get(kind.group, kind.group),
+        "class": f"{kind.module_name}.{kind.class_name}" if not kind.is_own else kind.implementation,
+        "needs": _needs(kind),
+        "reads": sorted(kind.column_types) if kind.column_types else None,
+        "choices": [OPTIONS[choice] for choice in kind.choices],
+        "aggregations": [*kind.aggregations, "none"] if kind.aggregations else [],
+        "metrics": list(data_flow.METRICS) if kind.is_flow else [],
+        "parameters": {} if kind.is_flow else introspection.parameters(kind),
+        "described_at": kind.docs_link,
+    }
+    scorers = {task: list(catalogue.scorers(task)) for task in TASKS} if "scorer" in kind.choices else None
+    return CheckDetail(row, scorers)
+
+
+def scorer_rows(scorers: dict[str, list[str]]) -> list[dict[str, Any]]:
+    """One row for each scorer, with the tasks that it fits: too many for one line."""
+    names = sorted({name for task_scorers in scorers.values() for name in task_scorers})
+    return [{"scorer": name, **{task: name in scorers[task] for task in scorers}} for name in names]
+
+
+def _row(kind: "CheckKind", aliases: list[str]) -> dict[str, Any]:
+    return {
+        "check": kind.class_name,
+        "group": GROUPS.get(kind.group, kind.group),
+        "needs": _needs(kind),
+        "choices": [OPTIONS[choice] for choice in kind.choices],
+        "also_called": aliases,
+    }
+
+
+def _needs(kind: "CheckKind") -> list[str]:
+    needs = {"labels": kind.needs_labels, "reference": kind.needs_reference}
+    return [name for name, is_needed in needs.items() if is_needed]

@@ -1,0 +1,79 @@
+"""Models and their versions, as rows."""
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dcmon import durations
+from dcmon.alerting import alert_views
+from dcmon.ingestion import quarantine, samples
+from dcmon.monitoring import liveness, schedules
+from dcmon.states import AlertState
+from dcmon.storage import models, references, versions
+from dcmon.tenancy import retention
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from dcmon.app import App
+    from dcmon.db.tables.org import Model, Version
+
+
+class ModelDetail(NamedTuple):
+    """A model's row, and a row for each of its versions."""
+
+    row: dict[str, Any]
+    versions: list[dict[str, Any]]
+
+
+def rows(app: "App") -> list[dict[str, Any]]:
+    """List models with their samples, which are counted."""
+    with app.org() as session:
+        return [_list_row(session, model) for model in models.entries(session)]
+
+
+def _list_row(session: "Session", model: "Model") -> dict[str, Any]:
+    model_versions = versions.entries(session, model)
+    watermarks = [version.watermark for version in model_versions if version.watermark]
+    return {
+        "name": model.name,
+        "id": model.id,
+        "task": model.task_type,
+        "versions": len(model_versions),
+        "samples": sum(samples.count(session, version) for version in model_versions),
+        "newest_sample": max(watermarks, default=None),
+    }
+
+
+def detail(app: "App", name: str) -> ModelDetail:
+    """Describe a model and its versions. Raises ModelNotFound."""
+    org = app.organization()
+    with app.org(org) as session:
+        model = models.find(session, name)
+        version_rows = [_version_row(session, model, version) for version in versions.entries(session, model)]
+        alerts = alert_views.list_alerts(session, model.id)
+        row = {
+            "name": model.name,
+            "id": model.id,
+            "task": model.task_type,
+            "description": model.description,
+            "time_zone": model.time_zone,
+            "lateness": durations.to_text(model.lateness),
+            "label_ratio": model.label_ratio,
+            "label_delay": durations.to_text(model.label_delay),
+            "samples_kept": retention.written(retention.effective(model.retention, org.retention)),
+            "monitors": len(schedules.monitors_of_model(session, model)),
+            "firing_alerts": sum(view.alert.state == AlertState.FIRING for view in alerts),
+            "quarantined": quarantine.counts(session, model),
+        }
+    return ModelDetail(row, version_rows)
+
+
+def _version_row(session: "Session", model: "Model", version: "Version") -> dict[str, Any]:
+    return {
+        "version": version.name,
+        "id": version.id,
+        "features": len(version.features),
+        "samples": samples.count(session, version),
+        "reference": references.count(session, version),
+        "newest_sample": version.watermark,
+        "state": liveness.classify(model, version),
+    }
