@@ -7,8 +7,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dcmon.db.tables.org import Model, Version
-from dcmon.storage import sample_tables
 from dcmon.storage import filters as data_filters
+from dcmon.storage import sample_tables
 from dcmon.storage.columns import HASH, LABEL, TIME, quoted
 from dcmon.storage.filters import Filters
 from dcmon.storage.sampling import MAX_BYTES, Sample

@@ -10,8 +10,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dcmon.db.tables.org import Model, Version
-from dcmon.storage import sample_tables
 from dcmon.storage import filters as data_filters
+from dcmon.storage import sample_tables
 from dcmon.storage.columns import HASH, KEY, LABEL, LEVEL, SAMPLE_ID, TIME, quoted
 from dcmon.storage.filters import Filters
 
