@@ -6,8 +6,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
 from dcmon import errors
 from dcmon.embedded import process
@@ -69,6 +67,9 @@ def _is_locked(data_dir: Path) -> bool:
 def is_endpoint_up(settings: Settings) -> bool:
     """Return True if the endpoint answers at the address that it listens on."""
     host = "127.0.0.1" if settings.http.host in ("0.0.0.0", "::") else settings.http.host
+    from urllib.error import URLError  # loads http.client and ssl, which "dcmon status" seldom needs
+    from urllib.request import urlopen
+
     try:
         with urlopen(f"http://{host}:{settings.http.port}/api/v1/health-check", timeout=2) as response:
             return bool(response.status == 200)
