@@ -1,8 +1,9 @@
-"""The audit's arithmetic: what the ledgers say must add up, join without a gap, and agree with what the tables hold.
+"""The audit's arithmetic: ledger lines must add up, join without a gap, and agree with what the tables hold.
 
-Nothing is read here. In every line of an organization's ledger taken = stored + duplicates + quarantined + dropped +
-removed. Lines with a partition move the organization's offset, spans move the floor: each begins where the one before
-ended. What an organization took below the floor is what was found there for it, less what is parked.
+This module reads nothing itself (see `audit_reader`). In every line of an organization's ledger taken = stored +
+duplicates + quarantined + dropped + removed. Lines with a partition move the organization's offset, commit records move
+the committed offset: each begins where the one before ended. The messages that an organization took below the committed
+offset are those that were found there for it, less the parked ones.
 """
 
 from bisect import bisect_left
@@ -14,8 +15,10 @@ from itertools import pairwise
 
 from dcmon.storage.ledger import TopicPartition
 
-SHOWN = 3
-OTHERS = "Something else than dcmon wrote here, or dcmon has a fault: compare it with a backup, and report it."
+FINDINGS_PER_PARTITION = 3
+TABLES_DIFFER = "Something else than dcmon wrote here, or dcmon has a fault: compare it with a backup, and report it."
+READ_AGAIN = "Read it again from before that: dcmon ingest seek --to TIME. ({count} in all.)"
+SEEK = "seek"  # the action of lines and commit records that set an offset to another one
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class LedgerLine:
 
 @dataclass(frozen=True)
 class CommitRecord:
-    """A move of the floor, with the messages in between by organization's id, and those that could not be read."""
+    """A move of a committed offset, with the number of messages by organization's id, and of dead letters."""
 
     id: int
     action: str
@@ -54,32 +57,40 @@ class CommitRecord:
 
 @dataclass(frozen=True)
 class SharedState:
-    """What lineage "public" knows: spans in order of id, floors, parked messages, offsets of dead letters in order."""
+    """What "public" holds.
 
-    spans: Sequence[CommitRecord] = ()
-    floors: Mapping[TopicPartition, int] = field(default_factory=dict)
+    Commit records in order of id, committed offsets, numbers of parked messages by organization's id and partition, and
+    the offsets of dead letters in order.
+    """
+
+    commits: Sequence[CommitRecord] = ()
+    committed: Mapping[TopicPartition, int] = field(default_factory=dict)
     parked: Mapping[tuple[int, TopicPartition], int] = field(default_factory=dict)
-    dead: Mapping[TopicPartition, Sequence[int]] = field(default_factory=dict)
+    dead_letters: Mapping[TopicPartition, Sequence[int]] = field(default_factory=dict)
 
     @cached_property
     def seeks(self) -> Mapping[TopicPartition, tuple[int, int]]:
-        """The number of each partition's last seek, and where it went to."""
-        return {span.partition: (span.id, span.next_offset) for span in self.spans if span.action == "seek"}
+        """The number of each partition's last seek, and the offset that it went to."""
+        return {commit.partition: (commit.id, commit.next_offset) for commit in self.commits if commit.action == SEEK}
 
     @cached_property
     def messages(self) -> Mapping[tuple[TopicPartition, int], int]:
-        """How many messages of an organization were found below the floor since the last seek."""
-        found = Counter[tuple[TopicPartition, int]]()
-        for span in self.spans:
-            if span.id > self.seeks.get(span.partition, (0, 0))[0]:
-                for org_id, count in span.messages.items():
-                    found[span.partition, org_id] += count
-        return found
+        """How many messages of an organization were committed since the last seek."""
+        counts = Counter[tuple[TopicPartition, int]]()
+        for commit in self.commits:
+            if commit.id > self.seeks.get(commit.partition, (0, 0))[0]:
+                for org_id, count in commit.messages.items():
+                    counts[commit.partition, org_id] += count
+        return counts
 
 
 @dataclass(frozen=True)
 class VersionState:
-    """What the tables hold of a version; sums are fingerprints of keys, `off` are quarter hours that count wrong."""
+    """What the tables hold of a version.
+
+    `samples_sum` and `ids_sum` are fingerprints of keys; `counted` is the sum of samples over quarters of an hour.
+    `quarters_off` and `label_quarters_off` are how many quarters of an hour have a wrong count.
+    """
 
     version_id: int
     name: str
@@ -88,15 +99,19 @@ class VersionState:
     ids: int
     ids_sum: int
     counted: int
-    off: int
-    labels_off: int
-    labels_alone: int
-    labels_unmet: int
+    quarters_off: int
+    label_quarters_off: int
+    labels_without_sample: int
+    labels_still_waiting: int  # although their sample is stored
 
 
 @dataclass(frozen=True)
 class OrganizationState:
-    """What an organization holds: by version, quarantined rows by (kind, model, version), offsets with their seeks."""
+    """What an organization holds.
+
+    Versions, names of models, numbers of quarantined rows by (kind, model, version), and offsets with the number of the
+    seek that they followed.
+    """
 
     versions: Sequence[VersionState] = ()
     models: Mapping[int, str] = field(default_factory=dict)
@@ -106,7 +121,7 @@ class OrganizationState:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that does not add up: in which check, where, in words, and what to do."""
+    """Something that does not add up: in which check, where, a sentence, and what the operator can do."""
 
     check: str
     where: str
@@ -116,32 +131,33 @@ class Finding:
 
 @dataclass
 class OffsetChain:
-    """A partition's offset, followed from line to line."""
+    """An organization's offset of a partition, followed from line to line."""
 
-    floor: int
-    after: int
+    committed: int
+    last_seek_offset: int
     next_offset: int = 0
-    group: tuple[int, int] | None = None
+    transaction: tuple[int, int] | None = None  # offsets of the last line
     breaks: list[str] = field(default_factory=list)
-    settled: int = 0  # messages in lines that end below the floor
-    begun: int = 0  # messages in lines that begin below it
+    messages_below: int = 0  # in lines that end below the committed offset
+    messages_begun_below: int = 0  # in lines that begin below the committed offset
 
     def add(self, line: LedgerLine) -> None:
-        """Take the next line of the partition, and note where it does not follow the one before."""
+        """Add the next line of the partition, and note where it does not follow the one before."""
         first, after = line.first_offset or 0, line.next_offset or 0
-        if line.action != "seek" and self.group == (first, after):
-            pass  # one transaction writes a line for each target
+        is_seek = line.action == SEEK
+        if not is_seek and self.transaction == (first, after):
+            pass  # one transaction writes a line for each version or model
         elif first != self.next_offset:
             self.breaks.append(_broken(line.id, first, self.next_offset))
-        elif line.action != "seek" and after <= first:
+        elif not is_seek and after <= first:
             self.breaks.append(f"line {line.id} ends at {after}, where it begins or before")
-        self.group = None if line.action == "seek" else (first, after)
+        self.transaction = None if is_seek else (first, after)
         self.next_offset = after
-        if line.action == "seek":
-            self.settled = self.begun = 0
-        elif after > self.after:
-            self.settled += line.messages if after <= self.floor else 0
-            self.begun += line.messages if first < self.floor else 0
+        if is_seek:
+            self.messages_below = self.messages_begun_below = 0
+        elif after > self.last_seek_offset:
+            self.messages_below += line.messages if after <= self.committed else 0
+            self.messages_begun_below += line.messages if first < self.committed else 0
 
 
 def _broken(line_id: int, first: int, expected: int) -> str:
@@ -151,9 +167,9 @@ def _broken(line_id: int, first: int, expected: int) -> str:
 
 @dataclass
 class LedgerSummary:
-    """The ledger of an organization, line by line in order of id."""
+    """The sums over an organization's ledger, built line by line in order of id."""
 
-    floors: SharedState
+    shared: SharedState
     lines: int = 0
     unbalanced: list[int] = field(default_factory=list)
     stored: Counter[int] = field(default_factory=Counter)
@@ -161,10 +177,10 @@ class LedgerSummary:
     chains: dict[TopicPartition, OffsetChain] = field(default_factory=dict)
 
     def add(self, line: LedgerLine) -> None:
-        """Take the next line: its sum, what it stored and quarantined, and where it stands in its partition."""
+        """Add the next line: check its sum, and count what it stored, quarantined and moved."""
         self.lines += 1
-        ends = line.stored + line.duplicates + line.quarantined + line.dropped + line.removed
-        if line.taken != ends:
+        total = line.stored + line.duplicates + line.quarantined + line.dropped + line.removed
+        if line.taken != total:
             self.unbalanced.append(line.id)
         if line.kind == "samples" and line.version_id is not None:
             self.stored[line.version_id] += line.stored
@@ -175,147 +191,156 @@ class LedgerSummary:
 
     def _chain(self, partition: TopicPartition) -> OffsetChain:
         if partition not in self.chains:
-            _, to = self.floors.seeks.get(partition, (0, 0))
-            self.chains[partition] = OffsetChain(self.floors.floors.get(partition, 0), to)
+            _, seek_offset = self.shared.seeks.get(partition, (0, 0))
+            self.chains[partition] = OffsetChain(self.shared.committed.get(partition, 0), seek_offset)
         return self.chains[partition]
 
 
-def summarize(lines: Iterable[LedgerLine], floors: SharedState) -> LedgerSummary:
-    """Read a ledger once, from its beginning."""
-    found = LedgerSummary(floors)
+def summarize(lines: Iterable[LedgerLine], shared: SharedState) -> LedgerSummary:
+    """Sum up a ledger, reading each line once."""
+    summary = LedgerSummary(shared)
     for line in lines:
-        found.add(line)
-    return found
+        summary.add(line)
+    return summary
 
 
-def judge_organization(org_id: int, found: LedgerSummary, there: OrganizationState) -> list[Finding]:
-    """What does not add up in an organization."""
+def judge_organization(org_id: int, summary: LedgerSummary, state: OrganizationState) -> list[Finding]:
+    """Return what does not add up in an organization."""
     return [
-        *_judge_lines(found),
-        *(finding for each in there.versions for finding in _judge_version(found.stored[each.version_id], each)),
-        *_judge_quarantine(found, there),
-        *_judge_offsets(found, there),
-        *_judge_messages(org_id, found, there),
+        *_judge_lines(summary),
+        *(
+            finding
+            for version in state.versions
+            for finding in _judge_version(summary.stored[version.version_id], version)
+        ),
+        *_judge_quarantine(summary, state),
+        *_judge_offsets(summary, state),
+        *_judge_messages(org_id, summary, state),
     ]
 
 
-def _judge_lines(found: LedgerSummary) -> list[Finding]:
-    return [
-        Finding(
-            "lines",
-            f"line {line_id} of table batches",
-            "taken is not stored + duplicates + quarantined + dropped + removed",
-            OTHERS,
-        )
-        for line_id in found.unbalanced
-    ]
+def _judge_lines(summary: LedgerSummary) -> list[Finding]:
+    says = "taken is not stored + duplicates + quarantined + dropped + removed"
+    return [Finding("lines", f"line {line_id} of table batches", says, TABLES_DIFFER) for line_id in summary.unbalanced]
 
 
-def _judge_version(stored: int, there: VersionState) -> list[Finding]:
-    return [Finding(check, there.name, says, OTHERS) for check, says in _disagreements(stored, there)]
+def _judge_version(stored: int, version: VersionState) -> list[Finding]:
+    return [Finding(check, version.name, says, TABLES_DIFFER) for check, says in _disagreements(stored, version)]
 
 
-def _disagreements(stored: int, there: VersionState) -> Iterator[tuple[str, str]]:
-    if there.samples != stored:
-        yield "samples", f"the ledger has {stored} samples stored, the table {there.samples}"
-    if (there.ids, there.ids_sum) != (there.samples, there.samples_sum):
-        which = "of other samples" if there.ids == there.samples else f"for {there.samples} samples"
-        yield "ids", f"the id map has {there.ids} ids {which}"
-    if there.off or there.counted != there.samples:
-        yield "quarter hours", f"{there.off} count other than their samples: {there.counted} for {there.samples}"
-    if there.labels_off:
-        yield "labels", f"{there.labels_off} quarter hours count other than their labels"
-    if there.labels_alone:
-        yield "labels", f"{there.labels_alone} labels have no sample"
-    if there.labels_unmet:
-        yield "labels", f"{there.labels_unmet} labels wait though their sample is there"
+def _disagreements(stored: int, version: VersionState) -> Iterator[tuple[str, str]]:
+    if version.samples != stored:
+        yield "samples", f"the ledger has {stored} samples stored, the table {version.samples}"
+    if (version.ids, version.ids_sum) != (version.samples, version.samples_sum):
+        which = "of other samples" if version.ids == version.samples else f"for {version.samples} samples"
+        yield "ids", f"the id map has {version.ids} ids {which}"
+    if version.quarters_off or version.counted != version.samples:
+        says = f"{version.quarters_off} count other than their samples: {version.counted} for {version.samples}"
+        yield "quarter hours", says
+    if version.label_quarters_off:
+        yield "labels", f"{version.label_quarters_off} quarter hours count other than their labels"
+    if version.labels_without_sample:
+        yield "labels", f"{version.labels_without_sample} labels have no sample"
+    if version.labels_still_waiting:
+        yield "labels", f"{version.labels_still_waiting} labels wait although their sample is stored"
 
 
-def _judge_quarantine(found: LedgerSummary, there: OrganizationState) -> list[Finding]:
-    names = {each.version_id: each.name for each in there.versions}
+def _judge_quarantine(summary: LedgerSummary, state: OrganizationState) -> list[Finding]:
+    names = {version.version_id: version.name for version in state.versions}
     findings = []
-    for key in sorted({*found.quarantined, *there.quarantined}, key=str):
+    for key in sorted({*summary.quarantined, *state.quarantined}, key=str):
         kind, model_id, version_id = key
-        if model_id not in there.models or (version_id is not None and version_id not in names):
-            continue  # deleted, and its rows with it
-        said, has = found.quarantined[key], there.quarantined.get(key, 0)
-        if said != has:
-            name = names.get(version_id, there.models[model_id]) if version_id else there.models[model_id]
-            says = f"the ledger has {said} {kind} in quarantine, the table {has}"
-            findings.append(Finding("quarantine", name, says, OTHERS))
+        if model_id not in state.models or (version_id is not None and version_id not in names):
+            continue  # the model or version was deleted, and its rows with it
+        in_ledger, in_table = summary.quarantined[key], state.quarantined.get(key, 0)
+        if in_ledger != in_table:
+            name = names.get(version_id, state.models[model_id]) if version_id else state.models[model_id]
+            says = f"the ledger has {in_ledger} {kind} in quarantine, the table {in_table}"
+            findings.append(Finding("quarantine", name, says, TABLES_DIFFER))
     return findings
 
 
-def _judge_offsets(found: LedgerSummary, there: OrganizationState) -> list[Finding]:
+def _judge_offsets(summary: LedgerSummary, state: OrganizationState) -> list[Finding]:
     findings = []
-    for partition in sorted({*found.chains, *there.offsets}):
-        chain = found.chains.get(partition, OffsetChain(0, 0))
-        breaks, (stands, _) = list(chain.breaks), there.offsets.get(partition, (0, 0))
-        if stands != chain.next_offset:
-            breaks.append(f"the offset is {stands}, the last line ended at {chain.next_offset}")
-        advice = f"Read it again from before that: dcmon ingest seek --to TIME. ({len(breaks)} in all.)"
-        findings += [Finding("offsets", _named(partition), says, advice) for says in breaks[:SHOWN]]
+    for partition in sorted({*summary.chains, *state.offsets}):
+        chain = summary.chains.get(partition, OffsetChain(0, 0))
+        breaks, (offset, _) = list(chain.breaks), state.offsets.get(partition, (0, 0))
+        if offset != chain.next_offset:
+            breaks.append(f"the offset is {offset}, the last line ended at {chain.next_offset}")
+        findings += _first_findings("offsets", partition, breaks)
     return findings
 
 
-def _judge_messages(org_id: int, found: LedgerSummary, there: OrganizationState) -> list[Finding]:
-    """One whose offset has not followed the last seek yet has taken nothing since: it is not judged."""
+def _judge_messages(org_id: int, summary: LedgerSummary, state: OrganizationState) -> list[Finding]:
+    """Compare the messages that an organization took with those that were committed for it.
+
+    An organization that has not followed the last seek yet has taken nothing since: its partition is skipped.
+    """
     findings = []
-    floors = found.floors
-    for partition in sorted(floors.floors):
-        seek, _ = floors.seeks.get(partition, (0, 0))
-        if seek and there.offsets.get(partition, (0, 0))[1] != seek:
+    shared = summary.shared
+    for partition in sorted(shared.committed):
+        seek, _ = shared.seeks.get(partition, (0, 0))
+        if seek and state.offsets.get(partition, (0, 0))[1] != seek:
             continue
-        chain, parked = found.chains.get(partition, OffsetChain(0, 0)), floors.parked.get((org_id, partition), 0)
-        sent = floors.messages.get((partition, org_id), 0)
-        if not (chain.settled <= sent and sent - parked <= chain.begun):
-            says = f"{sent} messages were found for it, {chain.settled} were taken, {parked} are parked"
-            advice = "Read them again: dcmon ingest seek --to TIME. What is there is not stored twice."
-            findings.append(Finding("messages", _named(partition), says, advice))
+        chain = summary.chains.get(partition, OffsetChain(0, 0))
+        parked = shared.parked.get((org_id, partition), 0)
+        committed = shared.messages.get((partition, org_id), 0)
+        if not (chain.messages_below <= committed and committed - parked <= chain.messages_begun_below):
+            says = f"{committed} messages were found for it, {chain.messages_below} were taken, {parked} are parked"
+            advice = "Read them again: dcmon ingest seek --to TIME. Rows that are stored are not stored twice."
+            findings.append(Finding("messages", _described(partition), says, advice))
     return findings
 
 
-def judge_public(floors: SharedState) -> list[Finding]:
-    """What does not add up in lineage "public"."""
+def judge_public(shared: SharedState) -> list[Finding]:
+    """Return what does not add up in "public"."""
     by_partition = defaultdict[TopicPartition, list[CommitRecord]](list)
-    for span in floors.spans:
-        by_partition[span.partition].append(span)
+    for commit in shared.commits:
+        by_partition[commit.partition].append(commit)
     findings = []
-    for partition in sorted({*by_partition, *floors.floors}):
-        breaks = _breaks(by_partition[partition], floors.floors.get(partition))
-        breaks += [says for span in by_partition[partition] if (says := _overfull(span, floors))]
-        advice = f"Read it again from before that: dcmon ingest seek --to TIME. ({len(breaks)} in all.)"
-        findings += [Finding("floor", _named(partition), says, advice) for says in breaks[:SHOWN]]
+    for partition in sorted({*by_partition, *shared.committed}):
+        breaks = _breaks(by_partition[partition], shared.committed.get(partition))
+        breaks += [says for commit in by_partition[partition] if (says := _count_error(commit, shared))]
+        findings += _first_findings("floor", partition, breaks)
     return findings
 
 
-def _breaks(spans: Sequence[CommitRecord], floor: int | None) -> list[str]:
-    found = [
+def _first_findings(check: str, partition: TopicPartition, breaks: Sequence[str]) -> list[Finding]:
+    advice = READ_AGAIN.format(count=len(breaks))
+    return [Finding(check, _described(partition), says, advice) for says in breaks[:FINDINGS_PER_PARTITION]]
+
+
+def _breaks(commits: Sequence[CommitRecord], committed: int | None) -> list[str]:
+    breaks = [
         _broken(after.id, after.first_offset, before.next_offset)
-        for before, after in pairwise(spans)
+        for before, after in pairwise(commits)
         if after.first_offset != before.next_offset
     ]
-    found += [
-        f"line {s.id} ends before it begins" for s in spans if s.action != "seek" and s.next_offset <= s.first_offset
+    breaks += [
+        f"line {commit.id} ends before it begins"
+        for commit in commits
+        if commit.action != SEEK and commit.next_offset <= commit.first_offset
     ]
-    if floor != (spans[-1].next_offset if spans else None):
-        found.append(f"the floor is {floor}, the last line ended at {spans[-1].next_offset if spans else None}")
-    return found  # fmt: skip
+    last = commits[-1].next_offset if commits else None
+    if committed != last:
+        breaks.append(f"the committed offset is {committed}, the last line ended at {last}")
+    return breaks
 
 
-def _overfull(span: CommitRecord, floors: SharedState) -> str | None:
-    """What is wrong with the counts of a span that was read."""
-    if span.action == "seek":
+def _count_error(commit: CommitRecord, shared: SharedState) -> str | None:
+    """Return what is wrong with the counts of a commit record, or None."""
+    if commit.action == SEEK:
         return None
-    dead = floors.dead.get(span.partition, ())
-    kept = bisect_left(dead, span.next_offset) - bisect_left(dead, span.first_offset)
-    # More may be kept: a message that PostgreSQL refused is counted for its organization.
-    if span.dead > kept:
-        return f"line {span.id} counts {span.dead} dead letters, {kept} are kept"
-    if sum(span.messages.values()) + span.dead > span.next_offset - span.first_offset:
-        return f"line {span.id} counts more messages than it has offsets"
+    offsets = shared.dead_letters.get(commit.partition, ())
+    kept = bisect_left(offsets, commit.next_offset) - bisect_left(offsets, commit.first_offset)
+    # More may be kept: a dead letter whose content PostgreSQL refused is counted as a message of its organization.
+    if commit.dead > kept:
+        return f"line {commit.id} counts {commit.dead} dead letters, {kept} are kept"
+    if sum(commit.messages.values()) + commit.dead > commit.next_offset - commit.first_offset:
+        return f"line {commit.id} counts more messages than it has offsets"
     return None
 
 
-def _named(partition: TopicPartition) -> str:
-    return f"topic {partition[0]}, partition {partition[1]}"
+def _described(partition: TopicPartition) -> str:
+    topic_id, number = partition
+    return f"topic {topic_id}, partition {number}"

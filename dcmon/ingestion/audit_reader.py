@@ -1,4 +1,4 @@
-"""Reading for the audit: "public" first, then each organization in one snapshot, so that workers may go on."""
+"""Run the audit: read "public", then each organization in one snapshot, while workers go on."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,7 +9,7 @@ from sqlalchemy import Engine, func, select, text
 from sqlalchemy.orm import Session
 
 from dcmon import db, errors
-from dcmon.db import Organization
+from dcmon.db import Organization, sql
 from dcmon.db.tables.org import Batch, IngestOffset, Model, Quarantined, Version
 from dcmon.db.tables.public import DeadLetter, IngestFloor, IngestSpan, ParkedMessage
 from dcmon.ingestion import audit
@@ -19,13 +19,13 @@ from dcmon.storage.columns import KEY, TIME
 from dcmon.storage.ledger import TopicPartition
 from dcmon.storage.sample_tables import Detached
 
-AT_ONCE = 5_000
-QUARTER = "date_bin('15 minutes', {}, timestamptz '2000-01-01 UTC')"
+SQL = sql.read(__name__)
+LINES_AT_ONCE = 5_000
 
 
 @dataclass(frozen=True)
 class AuditResult:
-    """What was looked at in a lineage (None is "public") and does not add up there, or why it could not be entered."""
+    """What was checked in an organization (None: "public") and found, or why it could not be entered."""
 
     org: Organization | None
     checked: dict[str, int] = field(default_factory=dict)
@@ -34,134 +34,133 @@ class AuditResult:
 
 
 def run_audit(engine: Engine, orgs: Sequence[Organization]) -> list[AuditResult]:
-    """Audit lineage "public" and organizations. One that can't be entered now is left out, with the reason."""
+    """Audit "public" and organizations. One that can't be entered now is left out, with the reason.
+
+    "public" is read first: workers then only add to an organization what lies beyond the committed offset.
+    """
     with db.public_session(engine, snapshot=True) as session:
-        floors = _floors(session)
-    checked = {"spans": len(floors.spans), "partitions": len(floors.floors)}
-    return [AuditResult(None, checked, audit.judge_public(floors)), *(_examine(engine, org, floors) for org in orgs)]
+        shared = _shared_state(session)
+    checked = {"spans": len(shared.commits), "partitions": len(shared.committed)}
+    public = AuditResult(None, checked, audit.judge_public(shared))
+    return [public, *(_audit_organization(engine, org, shared) for org in orgs)]
 
 
-def _examine(engine: Engine, org: Organization, floors: SharedState) -> AuditResult:
+def _audit_organization(engine: Engine, org: Organization, shared: SharedState) -> AuditResult:
     try:
         with db.org_session(engine, org, snapshot=True) as session:
-            found, there = audit.summarize(_lines(session), floors), _holdings(session)
+            summary, state = audit.summarize(_ledger_lines(session), shared), _organization_state(session)
     except errors.DcmonError as error:
         return AuditResult(org, left_out=error)
     checked = {
-        "lines": found.lines,
-        "versions": len(there.versions),
-        "samples": sum(each.samples for each in there.versions),
-        "quarantined": sum(there.quarantined.values()),
-        "partitions": len(found.chains),
+        "lines": summary.lines,
+        "versions": len(state.versions),
+        "samples": sum(version.samples for version in state.versions),
+        "quarantined": sum(state.quarantined.values()),
+        "partitions": len(summary.chains),
     }
-    return AuditResult(org, checked, audit.judge_organization(org.id, found, there))
+    return AuditResult(org, checked, audit.judge_organization(org.id, summary, state))
 
 
-def _floors(session: Session) -> SharedState:
-    spans = [
+def _shared_state(session: Session) -> SharedState:
+    commits = [
         CommitRecord(
-            each.id, each.action, TopicPartition(each.topic_id, each.partition), each.first_offset, each.next_offset,
-            {int(org): count for org, count in each.messages.items()}, each.dead,
+            row.id, row.action, TopicPartition(row.topic_id, row.partition), row.first_offset, row.next_offset,
+            {int(org_id): count for org_id, count in row.messages.items()}, row.dead,
         )
-        for each in session.scalars(select(IngestSpan).order_by(IngestSpan.id))
+        for row in session.scalars(select(IngestSpan).order_by(IngestSpan.id))
     ]  # fmt: skip
-    floors = {
-        TopicPartition(each.topic_id, each.partition): each.next_offset for each in session.scalars(select(IngestFloor))
+    committed = {
+        TopicPartition(row.topic_id, row.partition): row.next_offset for row in session.scalars(select(IngestFloor))
     }
-    place = (ParkedMessage.org_id, ParkedMessage.topic_id, ParkedMessage.partition)
-    parked = session.execute(select(*place, ParkedMessage.seek, func.count()).group_by(*place, ParkedMessage.seek))
     dead: dict[TopicPartition, list[int]] = {}
     letters = select(DeadLetter.topic_id, DeadLetter.partition, DeadLetter.at_offset).order_by(DeadLetter.at_offset)
     for topic_id, partition, offset in session.execute(letters):
         dead.setdefault(TopicPartition(topic_id, partition), []).append(offset)
-    waiting = [((org, TopicPartition(topic, part)), seek, n) for org, topic, part, seek, n in parked]
-    found = SharedState(spans, floors, {}, dead)
-    # Messages are counted since the last seek: what waits since before it is not among them.
-    since = {place: n for place, seek, n in waiting if seek == found.seeks.get(place[1], (0, 0))[0]}
-    return replace(found, parked=since)
+    shared = SharedState(commits, committed, {}, dead)
+    return replace(shared, parked=_parked(session, shared))
 
 
-def _lines(session: Session) -> Iterator[LedgerLine]:
+def _parked(session: Session, shared: SharedState) -> dict[tuple[int, TopicPartition], int]:
+    """Count parked messages. Those from before the last seek are left out: messages are counted since it."""
+    key = (ParkedMessage.org_id, ParkedMessage.topic_id, ParkedMessage.partition, ParkedMessage.seek)
+    parked = {}
+    for org_id, topic_id, number, seek, count in session.execute(select(*key, func.count()).group_by(*key)):
+        partition = TopicPartition(topic_id, number)
+        if seek == shared.seeks.get(partition, (0, 0))[0]:
+            parked[org_id, partition] = count
+    return parked
+
+
+def _ledger_lines(session: Session) -> Iterator[LedgerLine]:
     columns: list[Any] = [
         Batch.id, Batch.action, Batch.kind, Batch.model_id, Batch.version_id, Batch.topic_id, Batch.partition,
         Batch.first_offset, Batch.next_offset, Batch.messages, Batch.taken, Batch.stored, Batch.duplicates,
         Batch.quarantined, Batch.dropped, Batch.removed,
     ]  # fmt: skip
-    options = {"yield_per": AT_ONCE}
+    options = {"yield_per": LINES_AT_ONCE}
     for row in session.execute(select(*columns).order_by(Batch.id), execution_options=options):
-        place = None if row.topic_id is None else TopicPartition(row.topic_id, row.partition)
-        values: list[Any] = [*row[:5], place, *row[7:]]
+        partition = None if row.topic_id is None else TopicPartition(row.topic_id, row.partition)
+        values: list[Any] = [*row[:5], partition, *row[7:]]
         yield LedgerLine(*values)
 
 
-def _holdings(session: Session) -> OrganizationState:
-    models = session.scalars(select(Model).order_by(Model.id)).all()
+def _organization_state(session: Session) -> OrganizationState:
+    models = {model.id: model for model in session.scalars(select(Model).order_by(Model.id))}
     versions = session.scalars(select(Version).order_by(Version.id)).all()
-    of = {model.id: model for model in models}
-    place = (Quarantined.kind, Quarantined.model_id, Quarantined.version_id)
-    quarantined = session.execute(select(*place, func.count()).group_by(*place))
+    key = (Quarantined.kind, Quarantined.model_id, Quarantined.version_id)
+    quarantined = session.execute(select(*key, func.count()).group_by(*key))
     offsets = session.scalars(select(IngestOffset))
     return OrganizationState(
-        [_holding(session, of[version.model_id], version) for version in versions],
-        {model.id: model.name for model in models},
+        [_version_state(session, models[version.model_id], version) for version in versions],
+        {model_id: model.name for model_id, model in models.items()},
         {(kind, model, version): count for kind, model, version, count in quarantined},
-        {TopicPartition(each.topic_id, each.partition): (each.next_offset, each.seek) for each in offsets},
+        {TopicPartition(row.topic_id, row.partition): (row.next_offset, row.seek) for row in offsets},
     )
 
 
-def _holding(session: Session, model: Model, version: Version) -> VersionState:
-    number, ids = version.relation, f"ids_{model.relation}"
-    left = [each for each in sample_tables.detached(session) if (each.kind, each.relation) == ("samples", number)]
-    labels = f"labels_{number} l left join {ids} i on i.k = l.k and i.version_id = :version and i.ts = l.ts"
-    # Of a month that is pruned labels may still come, for ids that are left: they are sorted out when it is done.
-    settled = "".join(f" and not ({{0}} >= '{first}' and {{0}} < '{after}')" for first, after in _spans(left))
-
-    def row(query: str) -> tuple[int, ...]:
-        return tuple(int(value or 0) for value in session.execute(text(query), {"version": version.id}).one())
-
-    samples = row(f"select count(*), sum(cast(uuid_hash({KEY}) as int8)) from samples_{number}")
-    mapped = row(
-        f"select count(*), sum(cast(uuid_hash(i.k) as int8)) from {ids} i where i.version_id = :version"
-        + "".join(f" and not ({_is_left(each.name, number)})" for each in left)
+def _version_state(session: Session, model: Model, version: Version) -> VersionState:
+    tables = {"version": version.relation, "model": model.relation, "key": KEY, "time": TIME}
+    detached = [
+        table
+        for table in sample_tables.detached(session)
+        if (table.kind, table.relation) == ("samples", version.relation)
+    ]
+    # While a month is being pruned, labels may still come for ids that are left. Labels of it are not compared.
+    outside = "".join(
+        f" and not ({{0}} >= '{first}' and {{0}} < '{after}')" for first, after in _detached_ranges(detached)
     )
-    counted = row("select sum(n), sum(n_labelled) from quarter_hours where version_id = :version")
-    off = row(_off(f"samples_{number}", TIME, "count(*)", "n"))
-    labels_off = row(_off(f"labels_{number}", "ts", "count(label)", "n_labelled") + settled.format("at"))
-    alone = row(f"select count(*) from {labels} where i.k is null" + settled.format("l.ts"))
-    unmet = (0,) if left else row(_unmet(model, version))
-    name = f"{model.name}/{version.name}"
+    leftovers = "".join(
+        f" and not ({SQL.statement('is_leftover', detached=table.name, **tables)})" for table in detached
+    )
+
+    def row(statement: str) -> tuple[int, ...]:
+        return tuple(int(value or 0) for value in session.execute(text(statement), {"version": version.id}).one())
+
+    samples, samples_sum = row(SQL.statement("count_samples", **tables))
+    ids, ids_sum = row(SQL.statement("count_ids", **tables) + leftovers)
+    counted, _ = row(SQL.statement("count_by_quarter"))
+    wrong_quarters = _wrong_quarters(f"samples_{version.relation}", TIME, "count(*)", "n")
+    wrong_label_quarters = _wrong_quarters(f"labels_{version.relation}", "ts", "count(label)", "n_labelled")
+    without_sample = SQL.statement("count_labels_without_sample", **tables) + outside.format("l.ts")
+    still_waiting = SQL.statement("count_labels_still_waiting", **tables)
     return VersionState(
-        version.id, name, samples[0], samples[1], mapped[0], mapped[1], counted[0],
-        off=off[0], labels_off=labels_off[0], labels_alone=alone[0], labels_unmet=unmet[0],
-    )  # fmt: skip
-
-
-def _spans(left: Sequence[Detached]) -> list[tuple[datetime, datetime]]:
-    return sorted({sample_tables.span(each.month) for each in left})
-
-
-def _is_left(name: str, number: int) -> str:
-    """An id of a month that was pruned while its id was not yet, and not logged again since."""
-    return (
-        f"i.k in (select {KEY} from {name})"
-        f" and not exists (select 1 from samples_{number} s where s.{TIME} = i.ts and s.{KEY} = i.k)"
+        version.id,
+        f"{model.name}/{version.name}",
+        samples,
+        samples_sum,
+        ids,
+        ids_sum,
+        counted,
+        quarters_off=row(wrong_quarters)[0],
+        label_quarters_off=row(wrong_label_quarters + outside.format("at"))[0],
+        labels_without_sample=row(without_sample)[0],
+        labels_still_waiting=0 if detached else row(still_waiting)[0],
     )
 
 
-def _off(table: str, time: str, counted: str, column: str) -> str:
-    """How many quarters of an hour count other than what a table has in them."""
-    return (
-        f"select count(*) from (select {QUARTER.format(time)} as at, {counted} as n from {table} group by 1) t"
-        f" full join (select at, {column} as n from quarter_hours where version_id = :version) q using (at)"
-        " where coalesce(t.n, 0) <> coalesce(q.n, 0)"
-    )
+def _detached_ranges(detached: Sequence[Detached]) -> list[tuple[datetime, datetime]]:
+    return sorted({sample_tables.span(table.month) for table in detached})
 
 
-def _unmet(model: Model, version: Version) -> str:
-    """How many labels wait that are newer than what the sample of theirs, which is there, has."""
-    return (
-        f"select count(*) from orphan_labels_{model.relation} o"
-        f" join ids_{model.relation} i on i.k = o.k and i.version_id = :version"
-        f" left join labels_{version.relation} l on l.k = o.k and l.ts = i.ts"
-        " where l.k is null or l.logged_at < o.logged_at"
-    )
+def _wrong_quarters(table: str, time: str, counted: str, column: str) -> str:
+    return SQL.statement("count_wrong_quarters", table=table, time=time, counted=counted, column=column)

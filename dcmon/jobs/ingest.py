@@ -119,7 +119,7 @@ def _look_at_topics(app: App, consumer: kafka.Consumer) -> None:
         topics.resolve_ids(app.engine, app.settings.kafka)
     except AWAY as error:
         log.debug("the topics could not be looked at: %s", error)
-    consumer.require_reached()
+    consumer.require_not_truncated()
 
 
 def _fill(reading: Reading, consumer: kafka.Consumer) -> MessageBatch:

@@ -1,4 +1,4 @@
-"""Clients of librdkafka, made from the settings, and what their errors mean to dcmon."""
+"""Open clients of librdkafka with the settings, and translate their errors."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -13,17 +13,17 @@ from dcmon.settings import Kafka
 T = TypeVar("T")
 
 KINDS = ("samples", "labels")
-DEAD_LETTERS = "dead"  # the topic of messages that nobody can store
-METADATA_SECONDS = 5.0  # a stop must not wait longer for a broker that is away
+DEAD_LETTERS = "dead"  # the kind of the topic of messages that can't be stored
+METADATA_SECONDS = 5.0  # a worker that is stopped must not wait longer for a broker that does not answer
 
 
 def topic_name(settings: Kafka, kind: str) -> str:
-    """The topic of samples or labels."""
+    """Return the name of the topic of samples, labels or dead letters."""
     return f"{settings.topic_prefix}.{kind}"
 
 
 def is_reachable(settings: Kafka) -> bool:
-    """Whether a broker answers within two seconds."""
+    """True if a broker answers within two seconds."""
     try:
         return bool(AdminClient(connection(settings)).list_topics(timeout=2).brokers)
     except (ck.KafkaException, errors.DcmonError):
@@ -31,7 +31,7 @@ def is_reachable(settings: Kafka) -> bool:
 
 
 def open_client(kind: Callable[[dict[str, Any]], T], settings: Kafka, options: dict[str, Any] | None = None) -> T:
-    """A client of librdkafka. Raises KafkaMisconfigured: a client checks its settings when it is made."""
+    """Open a client of librdkafka, which checks the settings. Raises KafkaMisconfigured."""
     try:
         return kind({**connection(settings), **(options or {})})
     except ck.KafkaException as error:
@@ -39,8 +39,8 @@ def open_client(kind: Callable[[dict[str, Any]], T], settings: Kafka, options: d
 
 
 def connection(settings: Kafka) -> dict[str, Any]:
-    """How librdkafka reaches the brokers, in its own words."""
-    given = {
+    """Return librdkafka's options for reaching the brokers."""
+    options = {
         "bootstrap.servers": settings.bootstrap_servers,
         "security.protocol": settings.security_protocol,
         "sasl.mechanism": settings.sasl_mechanism,
@@ -49,29 +49,29 @@ def connection(settings: Kafka) -> dict[str, Any]:
         "client.id": "dcmon",
         "log_level": 2,
     }
-    return {name: value for name, value in given.items() if value is not None}
+    return {name: value for name, value in options.items() if value is not None}
 
 
-def delivery_error(settings: Kafka, why: ck.KafkaError) -> errors.DcmonError:
-    """The error for a message that was not taken: TooLarge where its size is why, else Unreachable."""
-    if why.code() == ck.KafkaError.MSG_SIZE_TOO_LARGE:
+def delivery_error(settings: Kafka, error: ck.KafkaError) -> errors.DcmonError:
+    """Return the error for a message that was not delivered: TooLarge because of its size, else Unreachable."""
+    if error.code() == ck.KafkaError.MSG_SIZE_TOO_LARGE:
         return errors.TooLarge(
             "Kafka's topic takes no message of this size. Raise its max.message.bytes, or lower"
             " DCMON_KAFKA__ROWS_PER_MESSAGE."
         )
-    return unreachable_error(settings, why)
+    return unreachable_error(settings, error)
 
 
-def unreachable_error(settings: Kafka, why: Any) -> errors.Unreachable:
-    """The error for brokers that do not answer, or not as they should."""
-    said = why.str() if isinstance(why, ck.KafkaError) else str(why)
-    return errors.Unreachable(what="Kafka", where=settings.bootstrap_servers, why=said)
+def unreachable_error(settings: Kafka, reason: Any) -> errors.Unreachable:
+    """Return the error for brokers that do not answer, or answer with an error."""
+    text = reason.str() if isinstance(reason, ck.KafkaError) else str(reason)
+    return errors.Unreachable(what="Kafka", where=settings.bootstrap_servers, why=text)
 
 
 def sent_at(message: Any) -> datetime:
-    """Kafka's time of a message; now, where the log has none, none that is possible, or one to come.
+    """Return Kafka's time of a message; now when it has none, an impossible one, or one in the future.
 
-    Producers set it: one whose clock is ahead would otherwise have the last word on each label.
+    Producers set this time. Without the bound, the labels of a producer whose clock is ahead would always be the last.
     """
     (_, milliseconds), now = message.timestamp(), datetime.now(UTC)
     return datetime.fromtimestamp(milliseconds / 1000, UTC) if 0 < milliseconds < now.timestamp() * 1000 else now

@@ -1,4 +1,4 @@
-"""A consumer that starts where the database says, and notices a log that lost what was read of it."""
+"""A consumer that starts at offsets from the database, and notices a log that lost messages it had read."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RecordPosition:
-    """Where a message stands."""
+    """The position of a message in Kafka."""
 
     topic: str
     partition: int
@@ -39,120 +39,131 @@ class ConsumerRecord:
 
 
 class Consumer:
-    """A member of the ingest group. `start_at` says where a partition starts (None: at its beginning)."""
+    """A member of the ingest group. `start_at` returns where a partition starts (None: at its beginning)."""
 
     def __init__(self, settings: Kafka, start_at: Callable[[str, int], int | None]) -> None:
         self.settings, self._start_at = settings, start_at
-        self._said = set[int]()
-        self._kept = list[ConsumerRecord]()
-        self._next = dict[tuple[str, int], int]()
-        self._ended = dict[tuple[str, int], int | None]()
+        self._logged_errors = set[int]()
+        self._buffered = list[ConsumerRecord]()
+        self._next_offsets = dict[tuple[str, int], int]()
+        self._end_at_assignment = dict[tuple[str, int], int | None]()
         options = {
             "group.id": settings.group_id,
             "enable.auto.commit": False,
-            # Where an offset is not there any more, somebody has to decide: going on elsewhere would lose or double.
+            # When an offset does not exist any more, an operator has to decide: to go on elsewhere would lose messages
+            # or read them twice.
             "auto.offset.reset": "error",
             "session.timeout.ms": 10_000,
             "max.poll.interval.ms": 300_000,
-            "topic.metadata.refresh.interval.ms": 15_000,  # until a partition that was added is read
+            "topic.metadata.refresh.interval.ms": 15_000,  # how soon a new partition is read
             "fetch.wait.max.ms": 100,
             "queued.max.messages.kbytes": 16_384,
-            "fetch.queue.backoff.ms": 5,  # by default the queue, when it was full, is left to run dry for a second
-            "error_cb": self._error,
+            "fetch.queue.backoff.ms": 5,  # the default lets a full queue run dry for a second
+            "error_cb": self._log_once,
         }
         self._consumer = open_client(ck.Consumer, settings, options)
-        self._consumer.subscribe([topic_name(settings, kind) for kind in KINDS], on_assign=self._assigned)
+        self._consumer.subscribe([topic_name(settings, kind) for kind in KINDS], on_assign=self._on_assign)
 
     def read(self, messages: int, seconds: float) -> list[ConsumerRecord]:
-        """Up to so many messages, waiting at most so long for them. Raises LogTruncated."""
-        kept, self._kept = self._kept, []
-        return kept + self._received(self._consumer.consume(messages, 0 if kept else seconds))
+        """Read at most so many messages, waiting at most so many seconds. Raises LogTruncated or LogExpired."""
+        buffered, self._buffered = self._buffered, []
+        return buffered + self._records(self._consumer.consume(messages, 0 if buffered else seconds))
 
     def idle(self, seconds: float) -> None:
-        """Stay a member while nothing can be taken. A partition that comes meanwhile is not paused: `read` gives it."""
+        """Stay a member of the group while no message can be stored.
+
+        A partition that is assigned meanwhile is not paused: its messages are buffered for `read`.
+        """
         self._consumer.pause(self._consumer.assignment())
         message = self._consumer.poll(seconds)
-        self._kept += self._received([message] if message is not None else [])
+        self._buffered += self._records([message] if message is not None else [])
         self._consumer.resume(self._consumer.assignment())
 
-    def commit(self, reached: dict[tuple[str, int], int]) -> None:
-        """Tell Kafka how far this group is: a hint for those who look at its lag, so a failure does not matter."""
-        offsets = [ck.TopicPartition(name, partition, offset) for (name, partition), offset in reached.items()]
+    def commit(self, next_offsets: dict[tuple[str, int], int]) -> None:
+        """Commit offsets to Kafka, for tools that show the group's lag. A failure does not matter."""
+        offsets = [ck.TopicPartition(name, partition, offset) for (name, partition), offset in next_offsets.items()]
         try:
             self._consumer.commit(offsets=offsets, asynchronous=True)
         except ck.KafkaException as error:
-            log.debug("the offsets were not committed to Kafka: %s", error)
+            log.debug("offsets were not committed to Kafka: %s", error)
 
     def close(self) -> None:
         self._consumer.close()
 
-    def _assigned(self, consumer: Any, partitions: list[Any]) -> None:
-        """What the group committed to Kafka is a hint for those who look at its lag; the database's offset counts."""
-        for each in partitions:
-            start = self._start_at(each.topic, each.partition)
-            self._next.pop((each.topic, each.partition), None)
-            self._ended[each.topic, each.partition] = self._end(each.topic, each.partition)
+    def _on_assign(self, consumer: Any, partitions: list[Any]) -> None:
+        """Start each partition at the database's offset; the offsets that the group committed to Kafka do not count."""
+        for partition in partitions:
+            key = partition.topic, partition.partition
+            start = self._start_at(*key)
+            self._next_offsets.pop(key, None)
+            self._end_at_assignment[key] = self._end(*key)
             if start is not None:
-                self._next[each.topic, each.partition] = start
-            each.offset = ck.OFFSET_BEGINNING if start is None else start
-            log.info("consuming %s/%d from %s", each.topic, each.partition, "its beginning" if start is None else start)
+                self._next_offsets[key] = start
+            partition.offset = ck.OFFSET_BEGINNING if start is None else start
+            where = "its beginning" if start is None else start
+            log.info("consuming %s/%d from %s", partition.topic, partition.partition, where)
         consumer.assign(partitions)
 
-    def _received(self, messages: Iterable[Any]) -> list[ConsumerRecord]:
-        received = []
+    def _records(self, messages: Iterable[Any]) -> list[ConsumerRecord]:
+        records = []
         for message in messages:
             if (error := message.error()) is not None:
                 self._require_in_range(error, str(message.topic()), int(message.partition() or 0))
-                self._error(error)
+                self._log_once(error)
                 continue
-            place = RecordPosition(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
-            received.append(ConsumerRecord(place, message.value(), self._follow(place), sent_at(message)))
-        if received:
-            self._said.clear()
-        return received
+            position = RecordPosition(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
+            records.append(ConsumerRecord(position, message.value(), self._advance(position), sent_at(message)))
+        if records:
+            self._logged_errors.clear()
+        return records
 
-    def _follow(self, place: RecordPosition) -> int | None:
-        """Offsets only grow. New messages below what was read would be taken for old ones, and dropped."""
-        expected = self._next.get((place.topic, place.partition))
-        if expected is not None and place.offset < expected:
+    def _advance(self, position: RecordPosition) -> int | None:
+        """Return the offset after the message before this one. Raises LogTruncated when offsets go back.
+
+        Messages at offsets that were read before would be taken for those, and dropped.
+        """
+        key = position.topic, position.partition
+        expected = self._next_offsets.get(key)
+        if expected is not None and position.offset < expected:
             raise errors.LogTruncated(
-                topic=place.topic, partition=place.partition, found=place.offset, expected=expected
+                topic=position.topic, partition=position.partition, found=position.offset, expected=expected
             )
-        self._next[place.topic, place.partition] = place.offset + 1
+        self._next_offsets[key] = position.offset + 1
         return expected
 
     def _require_in_range(self, error: ck.KafkaError, name: str, partition: int) -> None:
         if error.code() != ck.KafkaError._AUTO_OFFSET_RESET:
             return
-        expected = self._next.get((name, partition), 0)
+        expected = self._next_offsets.get((name, partition), 0)
         low, high = self._consumer.get_watermark_offsets(ck.TopicPartition(name, partition), timeout=METADATA_SECONDS)
         if expected < low:
             raise errors.LogExpired(topic=name, partition=partition, found=low, expected=expected)
         raise errors.LogTruncated(topic=name, partition=partition, found=high, expected=expected)
 
-    def require_reached(self) -> None:
-        """Raises LogTruncated when a log, as far as its last fetch said, ends before what was read of it.
+    def require_not_truncated(self) -> None:
+        """Raise LogTruncated when a log ended, at its last fetch, before what was read of it.
 
-        A broker says so itself when it is asked for such an offset; not every one does.
+        Most brokers, but not all, return an error themselves when they are asked for such an offset.
         """
-        for (name, partition), expected in self._next.items():
-            found = self._end(name, partition)
-            if found == self._ended.get((name, partition)):
-                continue  # not fetched since it was assigned: what was known may be older than what others read since
-            self._ended.pop((name, partition), None)
-            if found is not None and found < expected:
-                raise errors.LogTruncated(topic=name, partition=partition, found=found, expected=expected)
+        for (name, partition), expected in self._next_offsets.items():
+            end = self._end(name, partition)
+            if end == self._end_at_assignment.get((name, partition)):
+                # Not fetched since it was assigned: other members may have read more since the end was known.
+                continue
+            self._end_at_assignment.pop((name, partition), None)
+            if end is not None and end < expected:
+                raise errors.LogTruncated(topic=name, partition=partition, found=end, expected=expected)
 
     def _end(self, name: str, partition: int) -> int | None:
-        """Where a log ends as far as its last fetch said; None when it was never fetched, or is another member's."""
+        """Return where a log ended at its last fetch; None when it was never fetched, or another member has it."""
         try:
-            found = self._consumer.get_watermark_offsets(ck.TopicPartition(name, partition), cached=True)
+            watermarks = self._consumer.get_watermark_offsets(ck.TopicPartition(name, partition), cached=True)
         except ck.KafkaException:
             return None
-        return None if found is None or found[1] < 0 else int(found[1])
+        return None if watermarks is None or watermarks[1] < 0 else int(watermarks[1])
 
-    def _error(self, error: Any) -> None:
-        """Say once what is wrong, until messages come again; librdkafka goes on trying by itself."""
-        if error.code() not in self._said:
+    def _log_once(self, error: Any) -> None:
+        """Log an error once, until messages come again. librdkafka goes on trying by itself."""
+        if error.code() not in self._logged_errors:
             log.warning("kafka: %s", error.str())
-            self._said.add(error.code())
+            self._logged_errors.add(error.code())

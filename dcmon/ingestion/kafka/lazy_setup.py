@@ -1,4 +1,4 @@
-"""What must be there before work can begin, made on a thread as soon as that is possible, and again when it is gone."""
+"""Set something up on a background thread, as soon as that is possible, and again when it is lost."""
 
 import threading
 import time
@@ -8,36 +8,37 @@ from dcmon.errors import DcmonError
 
 
 class LazySetup:
-    """Tries `make` until it raises no DcmonError. Who waits is told why not, once the first try has failed."""
+    """Calls `set_up` until it raises no DcmonError. A caller can wait for the first try, and learns why it failed."""
 
-    def __init__(self, make: Callable[[], object], name: str) -> None:
-        self._make, self._ends, self._made = make, threading.Event(), threading.Event()
-        self._why = ""
-        threading.Thread(target=self._run, name=name, daemon=True).start()
+    def __init__(self, set_up: Callable[[], object], thread_name: str) -> None:
+        self._set_up, self._is_closed, self._is_done = set_up, threading.Event(), threading.Event()
+        self._failure = ""
+        threading.Thread(target=self._run, name=thread_name, daemon=True).start()
 
-    def why_not(self, until: float) -> str:
-        """Empty when it is made. Waits for the first try, until that time (monotonic); after it nobody waits."""
-        while not self._made.is_set():
-            if self._why or time.monotonic() > until:
-                return self._why or "no answer in time"
-            self._made.wait(0.05)
+    def failure(self, deadline: float) -> str:
+        """Return why it is not set up; empty when it is. Waits for the first try until `deadline` (monotonic)."""
+        while not self._is_done.is_set():
+            if self._failure or time.monotonic() > deadline:
+                return self._failure or "no answer in time"
+            self._is_done.wait(0.05)
         return ""
 
     def repeat(self) -> None:
-        """It is gone: make it again."""
-        self._made.clear()
+        """Set it up again: it was lost."""
+        self._is_done.clear()
 
     def close(self) -> None:
-        self._ends.set()
+        """Stop trying."""
+        self._is_closed.set()
 
     def _run(self) -> None:
-        while not self._ends.wait(0.1):
-            if self._made.is_set():
+        while not self._is_closed.wait(0.1):
+            if self._is_done.is_set():
                 continue
             try:
-                self._make()
+                self._set_up()
             except DcmonError as error:
-                self._why = str(error.details.get("why", error))
+                self._failure = str(error.details.get("why", error))
             else:
-                self._why = ""
-                self._made.set()
+                self._failure = ""
+                self._is_done.set()

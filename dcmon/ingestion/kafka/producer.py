@@ -1,4 +1,4 @@
-"""A producer that waits until brokers have what it sends."""
+"""A producer that waits until the brokers have acknowledged its messages."""
 
 import threading
 import time
@@ -15,23 +15,21 @@ from dcmon.ingestion.kafka.topics import ensure_topics
 from dcmon.settings import Kafka
 
 _NO_TOPIC = (ck.KafkaError.UNKNOWN_TOPIC_OR_PART, ck.KafkaError._UNKNOWN_TOPIC)
-MAX_MESSAGE_BYTES = (
-    1_000_000  # bytes of a message: what librdkafka sends, and a little less than what brokers take by default
-)
+MAX_MESSAGE_BYTES = 1_000_000  # librdkafka sends no more; a little less than what brokers take by default
 
 
 class Producer:
     """Sends messages; safe for several threads. Acknowledged means: by all replicas that are in sync.
 
-    Made without the brokers: topics that are missing are made as soon as they answer.
+    It can be created while the brokers do not answer: missing topics are created as soon as they do.
     """
 
     def __init__(self, settings: Kafka) -> None:
         self.settings = settings
         options = {
             "acks": "all",
-            # A message that is there twice is dropped by its rows' ids. An idempotent producer would die for good when
-            # its number is lost to a broker that was away.
+            # Not needed: rows of a repeated message are recognised by their ids. And an idempotent producer fails for
+            # ever when a broker that was away has lost its producer id.
             "enable.idempotence": False,
             "compression.type": "lz4",
             "linger.ms": 5,
@@ -40,58 +38,64 @@ class Producer:
         }
         self._producer = open_client(ck.Producer, settings, options)
         self._topics = LazySetup(lambda: ensure_topics(settings), "kafka topics")
-        self._ends = threading.Event()
+        self._is_closed = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="kafka acknowledgements", daemon=True)
         self._poller.start()
 
     def send(self, topic: str, values: Sequence[bytes], headers: Sequence[Mapping[str, bytes]] = ()) -> None:
-        """Returns when every message is acknowledged. Headers, if any, are as many as the values.
+        """Send messages, and return when every message is acknowledged. Give no headers, or as many as values.
 
-        Raises TooLarge, before anything is sent; Unreachable, after which some may be there all the same.
+        Raises TooLarge before anything is sent. Raises Unreachable, although some messages may have been stored.
         """
         if max(map(len, values), default=0) > MAX_MESSAGE_BYTES:
             raise errors.TooLarge("A row is larger than Kafka takes (1 MB). Nothing was sent.")
-        ends = time.monotonic() + self.settings.ack_wait.total_seconds()
-        if why_not := self._topics.why_not(ends):
-            raise unreachable_error(self.settings, why_not)
-        waiting = _Waiting(len(values))
-        for value, said in zip_longest(values, headers):
-            self._produce(topic, value, waiting, said, ends)
-        if not waiting.done.wait(ends - time.monotonic() + 1):
+        deadline = time.monotonic() + self.settings.ack_wait.total_seconds()
+        if failure := self._topics.failure(deadline):
+            raise unreachable_error(self.settings, failure)
+        pending = _Acknowledgements(len(values))
+        for value, header in zip_longest(values, headers):
+            self._produce(topic, value, pending, header, deadline)
+        if not pending.done.wait(deadline - time.monotonic() + 1):
             raise unreachable_error(self.settings, "no acknowledgement in time")
-        if waiting.error is not None:
-            if waiting.error.code() in _NO_TOPIC:
+        if pending.error is not None:
+            if pending.error.code() in _NO_TOPIC:
                 self._topics.repeat()
-            raise delivery_error(self.settings, waiting.error)
+            raise delivery_error(self.settings, pending.error)
 
     def _produce(
-        self, topic: str, value: bytes, waiting: "_Waiting", headers: Mapping[str, bytes] | None, ends: float
+        self,
+        topic: str,
+        value: bytes,
+        pending: "_Acknowledgements",
+        headers: Mapping[str, bytes] | None,
+        deadline: float,
     ) -> None:
         while True:
             try:
                 return self._producer.produce(
-                    topic, value, headers=dict(headers) if headers else None, on_delivery=waiting.delivered
+                    topic, value, headers=dict(headers) if headers else None, on_delivery=pending.delivered
                 )
             except BufferError:
-                if time.monotonic() > ends:
+                if time.monotonic() > deadline:
                     raise unreachable_error(self.settings, "too many messages wait for it") from None
-                self._ends.wait(0.05)
+                self._is_closed.wait(0.05)
             except ck.KafkaException as error:
                 raise delivery_error(self.settings, error.args[0]) from error
 
     def close(self) -> None:
+        """Send what is queued, for at most five seconds, and stop the threads."""
         self._producer.flush(5)
         self._topics.close()
-        self._ends.set()
+        self._is_closed.set()
         self._poller.join(1)
 
     def _poll(self) -> None:
-        while not self._ends.is_set():
+        while not self._is_closed.is_set():
             self._producer.poll(0.1)
 
 
-class _Waiting:
-    """Counts acknowledgements of one request."""
+class _Acknowledgements:
+    """Counts the acknowledgements of one call of `send`."""
 
     def __init__(self, count: int) -> None:
         self.left, self.error, self.done = count, None, threading.Event()

@@ -1,4 +1,4 @@
-"""Topics: made when they are missing, known by ids that a deleted and recreated one changes."""
+"""Create missing topics, and identify topics by ids that change when a topic is deleted and recreated."""
 
 import time
 import uuid
@@ -18,49 +18,53 @@ from dcmon.ingestion.kafka.client import (
 )
 from dcmon.settings import Kafka
 
-NEW_TOPIC_SECONDS = 5.0  # until each broker knows a new topic
+NEW_TOPIC_SECONDS = 5.0  # until every broker knows a new topic
 
 
 def ensure_topics(settings: Kafka) -> dict[str, uuid.UUID]:
-    """Create topics that are missing; returns the ids of those of `KINDS`. Raises Unreachable or KafkaMisconfigured."""
+    """Create missing topics, and return the ids of those of `KINDS` by name.
+
+    Raises Unreachable or KafkaMisconfigured.
+    """
     admin = open_client(AdminClient, settings)
     names = [topic_name(settings, kind) for kind in (*KINDS, DEAD_LETTERS)]
     try:
-        there = admin.list_topics(timeout=METADATA_SECONDS).topics
-        missing = [name for name in names if name not in there]
-        wanted = [NewTopic(name, settings.partitions, settings.replication_factor) for name in missing]
-        for made in admin.create_topics(wanted).values() if wanted else ():
-            _ignoring(made.result, ck.KafkaError.TOPIC_ALREADY_EXISTS)
+        existing = admin.list_topics(timeout=METADATA_SECONDS).topics
+        missing = [name for name in names if name not in existing]
+        new_topics = [NewTopic(name, settings.partitions, settings.replication_factor) for name in missing]
+        for creation in admin.create_topics(new_topics).values() if new_topics else ():
+            _ignore_error(creation.result, ck.KafkaError.TOPIC_ALREADY_EXISTS)
         return {name: _topic_id(admin, name) for name in names[: len(KINDS)]}
     except ck.KafkaException as error:
         raise unreachable_error(settings, error.args[0]) from error
 
 
 def _topic_id(admin: AdminClient, name: str) -> uuid.UUID:
-    """The id that a topic gets anew when it is deleted and made again; brokers without ids get one of the name.
+    """Return the topic's id; one made from the name when the broker has no ids.
 
-    Only the broker's own answer says that it has none: after any failure another id would begin at offset 0 again.
+    Only the broker's own response may show that it has no ids. After a failure, a made-up id would look like a new
+    topic, which is read from offset 0.
     """
-    ends = time.monotonic() + NEW_TOPIC_SECONDS
+    deadline = time.monotonic() + NEW_TOPIC_SECONDS
     while True:
         try:
             described = admin.describe_topics(ck.TopicCollection([name]), request_timeout=10)[name].result()
             break
         except ck.KafkaException as error:
-            if error.args[0].code() != ck.KafkaError.UNKNOWN_TOPIC_OR_PART or time.monotonic() > ends:
+            if error.args[0].code() != ck.KafkaError.UNKNOWN_TOPIC_OR_PART or time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
-    number = uuid.UUID(bytes=_bytes(described.topic_id)) if described.topic_id is not None else uuid.UUID(int=0)
-    return number if number.int else uuid.uuid5(uuid.NAMESPACE_URL, f"kafka:{name}")
+    topic_id = uuid.UUID(bytes=_bytes(described.topic_id)) if described.topic_id is not None else uuid.UUID(int=0)
+    return topic_id if topic_id.int else uuid.uuid5(uuid.NAMESPACE_URL, f"kafka:{name}")
 
 
-def _bytes(number: Any) -> bytes:
-    most, least = number.get_most_significant_bits(), number.get_least_significant_bits()
+def _bytes(topic_id: Any) -> bytes:
+    most, least = topic_id.get_most_significant_bits(), topic_id.get_least_significant_bits()
     both = int((most << 64 | least & (2**64 - 1)) & (2**128 - 1))
     return both.to_bytes(16)
 
 
-def _ignoring(call: Callable[[], object], code: int) -> None:
+def _ignore_error(call: Callable[[], object], code: int) -> None:
     try:
         call()
     except ck.KafkaException as error:

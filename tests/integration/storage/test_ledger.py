@@ -16,11 +16,11 @@ from dcmon.ingestion.audit import LedgerSummary, SharedState
 from dcmon.ingestion.intake import Direct
 from dcmon.ingestion.offsets import LastSeek, OffsetCommit
 from dcmon.storage import ledger
-from dcmon.storage.ledger import Outcome
+from dcmon.storage.ledger import Outcome, TopicPartition
 from tests.helpers.examples import examples
 from tests.integration.conftest import Target, labels, rows
 
-TOPIC = UUID(int=7), 0
+TOPIC = TopicPartition(UUID(int=7), 0)
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_lines_that_moved_offsets_are_folded_and_tell_the_audit_the_same(
     with db.org_session(target.engine, target.org) as session:
         session.execute(text("truncate batches"))
         for partition, count, versions, days, action in found:
-            place = TOPIC[0], partition
+            place = TopicPartition(TOPIC.topic_id, partition)
             if action == "seek":
                 at[partition] -= min(count, at[partition])
                 ledger.seek(session, ledger.OffsetMove(place, at[partition] + count, at[partition], 0))
@@ -97,11 +97,11 @@ def test_lines_that_moved_offsets_are_folded_and_tell_the_audit_the_same(
 
     def read() -> LedgerSummary:
         with db.org_session(target.engine, target.org) as session:
-            floors = SharedState(floors={(TOPIC[0], partition): offset for partition, offset in enumerate(at)})
-            found = audit.summarize(audit_reader._lines(session), floors)
-        for chain in found.chains.values():
-            chain.group = None  # which lines were of one transaction
-        return found
+            committed = {TopicPartition(TOPIC.topic_id, number): offset for number, offset in enumerate(at)}
+            summary = audit.summarize(audit_reader._ledger_lines(session), SharedState(committed=committed))
+        for chain in summary.chains.values():
+            chain.transaction = None  # which lines were of one transaction
+        return summary
 
     before = read()
     with db.org_session(target.engine, target.org) as session:

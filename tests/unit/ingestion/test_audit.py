@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dcmon.ingestion import audit
 from dcmon.ingestion.audit import CommitRecord, Finding, LedgerLine, OrganizationState, SharedState, VersionState
+from dcmon.storage.ledger import TopicPartition
 from tests.helpers.examples import examples
 
 TOPIC = uuid.UUID(int=7)
@@ -21,20 +22,20 @@ EMPTY = dict.fromkeys(("messages", "taken", "stored", "duplicates", "quarantined
 
 @dataclass
 class World:
-    """Two partitions, three organizations, and workers that crash between an organization's commit and the floor's."""
+    """Two partitions, three organizations, and workers that crash between an organization's commit and the last one."""
 
     lines: dict[int, list[LedgerLine]] = field(default_factory=lambda: {org: [] for org in ORGS})
     stands: dict[tuple[int, int], int] = field(default_factory=dict)
     followed: dict[tuple[int, int], int] = field(default_factory=dict)
-    spans: list[CommitRecord] = field(default_factory=list)
-    floors: dict[int, int] = field(default_factory=dict)
+    commits: list[CommitRecord] = field(default_factory=list)
+    committed: dict[int, int] = field(default_factory=dict)
     parked: dict[int, list[tuple[int, int]]] = field(default_factory=lambda: {org: [] for org in ORGS})
     dead: set[tuple[int, int]] = field(default_factory=set)
     log: dict[int, list[int]] = field(default_factory=lambda: {0: [], 1: []})
     numbers: int = 0
 
     def seek_of(self, partition: int) -> tuple[int, int]:
-        mine = [s for s in self.spans if s.partition == (TOPIC, partition) and s.action == "seek"]
+        mine = [s for s in self.commits if s.partition == TopicPartition(TOPIC, partition) and s.action == "seek"]
         return (mine[-1].id, mine[-1].next_offset) if mine else (0, 0)
 
     def next_id(self) -> int:
@@ -46,21 +47,28 @@ class World:
         model = None if action == "seek" else MODEL
         self.lines[org].append(LedgerLine(self.next_id(), action, kind, model, version, **own))  # type: ignore[arg-type]
 
-    def store(self, org: int, partition: int, offsets: Sequence[int], *, follows: bool = True) -> None:
+    def store(self, org: int, partition: int, offsets: Sequence[int]) -> None:
         """What an organization's transaction does with messages."""
         number, to = self.seek_of(partition)
         key = (org, partition)
         known = self.stands.get(key, 0)
-        if follows and self.followed.get(key, number if key not in self.stands else 0) != number and to < known:
-            self.line(org, "seek", "samples", None, partition=(TOPIC, partition), first_offset=known, next_offset=to)
+        if self.followed.get(key, number if key not in self.stands else 0) != number and to < known:
+            self.line(
+                org,
+                "seek",
+                "samples",
+                None,
+                partition=TopicPartition(TOPIC, partition),
+                first_offset=known,
+                next_offset=to,
+            )
             known = to
-        if follows:
-            self.followed[key] = number
+        self.followed[key] = number
         fresh = [offset for offset in offsets if offset >= known]
         self.stands[key] = known
         if not fresh:
             return
-        place = {"partition": (TOPIC, partition), "first_offset": known, "next_offset": fresh[-1] + 1}
+        place = {"partition": TopicPartition(TOPIC, partition), "first_offset": known, "next_offset": fresh[-1] + 1}
         for version in VERSIONS:
             mine = [offset for offset in fresh if offset % 2 == version % 2]
             if mine:
@@ -75,10 +83,10 @@ class World:
         self.stands[key] = fresh[-1] + 1
 
     def read(self, partition: int, orgs: Sequence[int], blocked: int, crashes: bool) -> None:
-        """A worker's batch from the floor: org 0 is a message that can't be read."""
+        """A worker's batch from the committed offset: org 0 is a message that can't be read."""
         log = self.log[partition]
         log += orgs
-        first = self.floors.get(partition, 0)
+        first = self.committed.get(partition, 0)
         batch = list(range(first, len(log)))
         waits = set[int]()
         for org in ORGS:
@@ -92,24 +100,29 @@ class World:
         counts = Counter(log[offset] for offset in batch if log[offset])
         self.dead |= {(partition, offset) for offset in batch if not log[offset]}
         dead = sum(not log[offset] for offset in batch)
-        self.spans.append(CommitRecord(self.next_id(), "ingest", (TOPIC, partition), first, len(log), counts, dead))
+        self.commits.append(
+            CommitRecord(self.next_id(), "ingest", TopicPartition(TOPIC, partition), first, len(log), counts, dead)
+        )
         for org in waits:
             self.parked[org] += [(partition, offset) for offset in batch if log[offset] == org]
-        self.floors[partition] = len(log)
+        self.committed[partition] = len(log)
 
     def release(self, org: int, crashes: bool) -> None:
         for partition in (0, 1):
             mine = [offset for part, offset in self.parked[org] if part == partition]
-            self.store(org, partition, mine, follows=False)
+            if mine:
+                self.store(org, partition, mine)
         if not crashes:
             self.parked[org] = []
 
     def seek(self, partition: int, share: float) -> None:
-        if partition in self.floors and not any(self.parked.values()):
-            stands = self.floors[partition]
+        if partition in self.committed and not any(self.parked.values()):
+            stands = self.committed[partition]
             to = int(stands * share)
-            self.spans.append(CommitRecord(self.next_id(), "seek", (TOPIC, partition), stands, to, {}, 0))
-            self.floors[partition] = to
+            self.commits.append(
+                CommitRecord(self.next_id(), "seek", TopicPartition(TOPIC, partition), stands, to, {}, 0)
+            )
+            self.committed[partition] = to
 
     def correct(self, org: int, action: str) -> None:
         stored, kept = self.stored(org)[11], self.quarantined(org)["samples", MODEL, 11]
@@ -135,14 +148,18 @@ class World:
         return found
 
     def public(self) -> SharedState:
-        parked = {(org, (TOPIC, part)): 0 for org in ORGS for part in (0, 1)}
+        parked = {(org, TopicPartition(TOPIC, part)): 0 for org in ORGS for part in (0, 1)}
         for org, mine in self.parked.items():
             for part, _ in mine:
-                parked[org, (TOPIC, part)] += 1
-        dead = {(TOPIC, part): sorted(offset for at, offset in self.dead if at == part) for part in (0, 1)}
-        return SharedState(self.spans, {(TOPIC, part): floor for part, floor in self.floors.items()}, parked, dead)
+                parked[org, TopicPartition(TOPIC, part)] += 1
+        dead = {
+            TopicPartition(TOPIC, part): sorted(offset for at, offset in self.dead if at == part) for part in (0, 1)
+        }
+        return SharedState(
+            self.commits, {TopicPartition(TOPIC, part): offset for part, offset in self.committed.items()}, parked, dead
+        )
 
-    def holdings(self, org: int) -> OrganizationState:
+    def state(self, org: int) -> OrganizationState:
         stored = self.stored(org)
         versions = [
             VersionState(
@@ -161,7 +178,7 @@ class World:
             for each in VERSIONS
         ]
         offsets = {
-            (TOPIC, part): (stands, self.followed.get((mine, part), 0))
+            TopicPartition(TOPIC, part): (stands, self.followed.get((mine, part), 0))
             for (mine, part), stands in self.stands.items() if mine == org
         }  # fmt: skip
         return OrganizationState(versions, {MODEL: "m"}, +self.quarantined(org), offsets)
@@ -187,11 +204,11 @@ def history(steps: Sequence[tuple[object, ...]]) -> World:
 def findings(
     world: World, lines: Mapping[int, Sequence[LedgerLine]] | None = None, public: SharedState | None = None
 ) -> list[Finding]:
-    floors = public or world.public()
-    found = audit.judge_public(floors)
+    shared = public or world.public()
+    found = audit.judge_public(shared)
     for org in ORGS:
-        told = audit.summarize((lines or world.lines)[org], floors)
-        found += audit.judge_organization(org, told, world.holdings(org))
+        summary = audit.summarize((lines or world.lines)[org], shared)
+        found += audit.judge_organization(org, summary, world.state(org))
     return found
 
 
@@ -251,21 +268,21 @@ def test_a_gap_or_an_overlap_of_an_organization_is_found(steps: list[tuple[objec
 def test_a_changed_span_is_found(steps: list[tuple[object, ...]], data: st.DataObject) -> None:
     world = history(steps)
     public = world.public()
-    if not public.spans:
+    if not public.commits:
         return
-    at = data.draw(st.integers(0, len(public.spans) - 1))
+    at = data.draw(st.integers(0, len(public.commits) - 1))
     name, by = data.draw(st.sampled_from(["first_offset", "next_offset"])), data.draw(st.integers(-3, 3).filter(bool))
-    span = public.spans[at]
-    is_first = all(other.partition != span.partition for other in public.spans[:at])
-    changed = replace(span, **{name: getattr(span, name) + by})
+    commit = public.commits[at]
+    is_first = all(other.partition != commit.partition for other in public.commits[:at])
+    changed = replace(commit, **{name: getattr(commit, name) + by})
     if (
         is_first
         and name == "first_offset"
-        and changed.next_offset - changed.first_offset >= sum(span.messages.values())
+        and changed.next_offset - changed.first_offset >= sum(commit.messages.values())
     ):
         return  # where a topic's log began is known to Kafka only
-    spans = [*public.spans[:at], changed, *public.spans[at + 1 :]]
-    assert "floor" in {finding.check for finding in audit.judge_public(replace(public, spans=spans))}
+    commits = [*public.commits[:at], changed, *public.commits[at + 1 :]]
+    assert "floor" in {finding.check for finding in audit.judge_public(replace(public, commits=commits))}
 
 
 def settled() -> World:
@@ -301,13 +318,14 @@ def test_dead_letters_that_are_gone_are_found() -> None:
 @pytest.mark.parametrize(
     ("name", "check"),
     [("samples", "samples"), ("samples_sum", "ids"), ("ids", "ids"), ("ids_sum", "ids"), ("counted", "quarter hours"),
-     ("off", "quarter hours"), ("labels_off", "labels"), ("labels_alone", "labels"), ("labels_unmet", "labels")],
+     ("quarters_off", "quarter hours"), ("label_quarters_off", "labels"), ("labels_without_sample", "labels"),
+     ("labels_still_waiting", "labels")],
 )  # fmt: skip
 def test_a_table_that_holds_other_rows_is_found(name: str, check: str) -> None:
     world = settled()
-    there = world.holdings(1)
-    one, *others = there.versions
-    changed = replace(there, versions=[replace(one, **{name: getattr(one, name) + 1}), *others])
+    state = world.state(1)
+    one, *others = state.versions
+    changed = replace(state, versions=[replace(one, **{name: getattr(one, name) + 1}), *others])
     found = audit.judge_organization(1, audit.summarize(world.lines[1], world.public()), changed)
     assert check in {finding.check for finding in found}
     assert {finding.where for finding in found} == {one.name}
@@ -315,15 +333,15 @@ def test_a_table_that_holds_other_rows_is_found(name: str, check: str) -> None:
 
 def test_a_quarantined_row_that_is_gone_is_found_and_one_of_a_deleted_version_is_not_missed() -> None:
     world = settled()
-    there, told = world.holdings(1), audit.summarize(world.lines[1], world.public())
-    found = audit.judge_organization(1, told, replace(there, quarantined={}))
+    state, summary = world.state(1), audit.summarize(world.lines[1], world.public())
+    found = audit.judge_organization(1, summary, replace(state, quarantined={}))
     assert [finding.check for finding in found] == ["quarantine"]
-    deleted = replace(there, versions=[each for each in there.versions if each.version_id == 11], quarantined={})
-    assert audit.judge_organization(1, told, replace(deleted, models={})) == []
+    deleted = replace(state, versions=[each for each in state.versions if each.version_id == 11], quarantined={})
+    assert audit.judge_organization(1, summary, replace(deleted, models={})) == []
 
 
 def test_an_offset_or_a_floor_without_lines_is_found() -> None:
     world = settled()
-    there, told = world.holdings(1), audit.summarize([], world.public())
-    assert "offsets" in {finding.check for finding in audit.judge_organization(1, told, there)}
-    assert audit.judge_public(SharedState(floors={(TOPIC, 0): 5})) != []
+    state, summary = world.state(1), audit.summarize([], world.public())
+    assert "offsets" in {finding.check for finding in audit.judge_organization(1, summary, state)}
+    assert audit.judge_public(SharedState(committed={TopicPartition(TOPIC, 0): 5})) != []
