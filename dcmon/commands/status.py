@@ -51,7 +51,7 @@ def _whole(found: "Status") -> dict[str, Any]:
         "parts": [dict(part) for part in found.parts],
         "workers": [dict(worker) for worker in found.workers],
         "waiting": dict(found.waiting),
-        "conditions": [vars(condition) for condition in found.conditions],
+        "conditions": [vars(condition) for condition in found.problems],
     }
 
 
@@ -60,10 +60,10 @@ def _show(output: "Output", found: "Status") -> None:
 
     if not output.quiet:
         _show_parts(output, found)
-    for each in found.conditions:
+    for each in found.problems:
         output.print(escape(f"[{each.severity}] {each.sentence} Since {_time(each.since)}."))
         output.print(escape(f"    {each.command}"))
-    if not found.conditions and not output.quiet and found.failure is None:
+    if not found.problems and not output.quiet and found.failure is None:
         output.print("All is well." if not found.exit_code else "Nothing else is wrong.")
 
 

@@ -1,36 +1,35 @@
-"""Who watches the watcher: facts about dcmon itself are judged here, and become conditions.
+"""Health checks: find the problems of dcmon itself in a snapshot of what is known about it.
 
-A condition is something that is wrong, since when, how bad it is, in a sentence, and what to type next. Judging is
-pure: the leader does it every minute and keeps what it found, `dcmon status` does it whenever it is asked.
+A problem says what is wrong in a sentence, how severe it is, since when it lasts, and which command to type next. The
+checks are pure functions: the leading scheduler runs them each minute and stores what they find, `dcmon status` runs
+them when it is asked.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from dcmon.health.snapshot import HealthSnapshot, ProcessHeartbeat
+from dcmon.health.snapshot import HealthSnapshot, OrganizationHealth, ProcessHeartbeat
 from dcmon.settings import Watch
+from dcmon.severity import Severity
 
-SEVERITIES = ("critical", "high", "medium", "low")
-MUST_RUN = ("evaluate", "notify")
-CRASHES, CRASHES_OVER = 3, timedelta(hours=1)
-FULL = 0.8  # of PostgreSQL's connections, and of its locks
-FREEZE_AT = 1_500_000_000  # transactions; PostgreSQL refuses to write at two thousand million
+REQUIRED_WORKERS = ("evaluate", "notify")
+WORKER_TASKS = {"evaluate": "evaluates windows", "notify": "delivers notifications", "ingest": "stores samples"}
+CRASH_COUNT, CRASH_PERIOD = 3, timedelta(hours=1)
+USAGE_LIMIT = 0.8  # of PostgreSQL's connections, and of its locks
+FREEZE_AGE_LIMIT = 1_500_000_000  # transactions; PostgreSQL stops writing at some 2,000 million
 LONG_TRANSACTION = timedelta(hours=1)
-FEWEST_REJECTED = 100  # rows an hour
-# After which time a round that the leader makes by the clock is missed, and what does the same by hand.
-ROUNDS: Mapping[str, tuple[timedelta, str]] = {
-    "clock": (timedelta(minutes=5), "dcmon worker start scheduler"),
-    "prune": (timedelta(hours=12), "dcmon prune"),
-}
+MIN_QUARANTINED = 100  # rows an hour
+CLOCK_LIMIT, PRUNE_LIMIT = timedelta(minutes=5), timedelta(hours=12)  # after which a scheduler's run is missed
+START_SCHEDULER = "dcmon worker start scheduler"
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong. `name` and `subject` are what it is known by from one judgement to the next."""
+    """Something that is wrong. `name` and `subject` identify it from one check to the next."""
 
     name: str
-    severity: str
+    severity: Severity
     sentence: str
     command: str
     since: datetime
@@ -38,259 +37,258 @@ class Problem:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What it is known by."""
+        """The name and the subject."""
         return self.name, self.subject
 
     @property
     def rank(self) -> tuple[int, datetime]:
-        """The worst first, then the oldest."""
-        return SEVERITIES.index(self.severity), self.since
+        """Sort key: the most severe first, then the oldest."""
+        return -self.severity.rank, self.since
 
 
-def find_problems(facts: HealthSnapshot, bounds: Watch) -> list[Problem]:
-    """What is wrong, the worst first."""
-    found = [condition for rule in RULES for condition in rule(facts, bounds)]
-    return sorted(found, key=lambda condition: condition.rank)
+def find_problems(snapshot: HealthSnapshot, limits: Watch) -> list[Problem]:
+    """Run all health checks; return the problems, the most severe first."""
+    problems = [problem for check in CHECKS for problem in check(snapshot, limits)]
+    return sorted(problems, key=lambda problem: problem.rank)
 
 
-def with_known_start(found: Iterable[Problem], known: Mapping[tuple[str, str], datetime]) -> list[Problem]:
-    """The same conditions, each since the moment at which it was first found, where that is known."""
-    return [replace(each, since=known.get(each.key, each.since)) for each in found]
+def with_known_start(problems: Iterable[Problem], known: Mapping[tuple[str, str], datetime]) -> list[Problem]:
+    """Return the problems with `since` from `known`, by their keys, where an earlier check found them."""
+    return [replace(problem, since=known.get(problem.key, problem.since)) for problem in problems]
 
 
-def _missing(facts: HealthSnapshot, bounds: Watch) -> Iterator[Problem]:
-    kinds = [*MUST_RUN, *(["ingest"] if facts.kafka is not None else [])]
+def _check_leader(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
+    clock = snapshot.runs.get("clock")
+    running_since = snapshot.running_since(limits)
+    since = max(clock.began_at if clock is not None else running_since, running_since)
+    if not snapshot.has_leader and snapshot.now - since > limits.leader:
+        sentence = "No scheduler leads: no window is made due by the clock, nothing is pruned or scanned."
+        yield Problem("no leader", Severity.CRITICAL, sentence, START_SCHEDULER, since)
+    elif snapshot.has_leader and snapshot.now - since > max(limits.leader, CLOCK_LIMIT):
+        sentence = "The scheduler that leads does not run its clock. Stop its process: another scheduler takes over."
+        yield Problem("no leader", Severity.CRITICAL, sentence, START_SCHEDULER, since)
+
+
+def _check_workers(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
+    kinds = [*REQUIRED_WORKERS, *(["ingest"] if snapshot.is_kafka_up is not None else [])]
     for kind in kinds:
-        if facts.alive(kind, bounds):
+        if snapshot.alive(kind, limits):
             continue
-        since = max([facts.runs_since(bounds), *(each.seen_at for each in facts.workers if each.kind == kind)])
-        if facts.now - since > bounds.sign:
-            does = {"evaluate": "evaluates windows", "notify": "delivers notifications", "ingest": "stores samples"}
-            yield Problem(
-                "no worker", "critical", f"No worker {does[kind]}.", f"dcmon worker start {kind}", since, kind
-            )
+        last_seen = [process.seen_at for process in snapshot.processes if process.kind == kind]
+        since = max([snapshot.running_since(limits), *last_seen])
+        if snapshot.now - since > limits.sign:
+            sentence, command = f"No worker {WORKER_TASKS[kind]}.", f"dcmon worker start {kind}"
+            yield Problem("no worker", Severity.CRITICAL, sentence, command, since, kind)
 
 
-def _lost_endpoints(facts: HealthSnapshot, bounds: Watch) -> Iterator[Problem]:
-    served = [each for each in facts.workers if each.kind == "serve"]
-    if not served or facts.alive("serve", bounds):
+def _check_endpoint(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
+    endpoints = [process for process in snapshot.processes if process.kind == "serve"]
+    if not endpoints or snapshot.alive("serve", limits):
         return
-    last = max(served, key=lambda each: each.seen_at)
-    if last.ended_at is None:  # one that was stopped is not missed
-        sentence = f"No endpoint takes samples: the last one, on {last.host}, is gone."
-        yield Problem("no endpoint", "critical", sentence, "dcmon serve", max(last.seen_at, facts.runs_since(bounds)))
+    last = max(endpoints, key=lambda process: process.seen_at)
+    if last.ended_at is None:  # An endpoint that was stopped in order is not missed.
+        sentence = f"No endpoint takes samples: the last one, on {last.host}, sends no heartbeat."
+        since = max(last.seen_at, snapshot.running_since(limits))
+        yield Problem("no endpoint", Severity.CRITICAL, sentence, "dcmon serve", since)
 
 
-def _hanging(facts: HealthSnapshot, bounds: Watch) -> Iterator[Problem]:
-    for each in facts.alive(None, bounds):
-        if each.seen_at - each.turned_at > bounds.turn:
-            sentence = f"The worker {each.kind} on {each.host} is there, but does nothing."
-            subject = f"{each.kind} on {each.host}, pid {each.pid}"
-            yield Problem("worker hangs", "high", sentence, f"kill -9 {each.pid}", each.turned_at, subject)
+def _check_hanging(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
+    for process in snapshot.alive(None, limits):
+        if process.seen_at - process.turned_at > limits.turn:
+            sentence = f"The {process.kind} worker on {process.host} (pid {process.pid}) runs, but does no work."
+            subject = f"{process.kind} on {process.host}, pid {process.pid}"
+            command = f"kill -9 {process.pid}"
+            yield Problem("worker hangs", Severity.HIGH, sentence, command, process.turned_at, subject)
 
 
-def _crashing(facts: HealthSnapshot, bounds: Watch) -> Iterator[Problem]:
+def _check_crashes(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
     crashed: dict[tuple[str, str], list[ProcessHeartbeat]] = {}
-    for each in facts.workers:
-        is_gone = each.ended_at is None and facts.now - each.seen_at > bounds.sign
-        if is_gone and facts.now - each.seen_at < CRASHES_OVER:
-            crashed.setdefault((each.kind, each.host), []).append(each)
-    for (kind, host), found in crashed.items():
-        if len(found) >= CRASHES:
-            sentence = f"{_capital(kind)} on {host} ended without a word {len(found)} times within an hour."
-            since, command = min(each.seen_at for each in found), f"dcmon -v {_start(kind)}"
-            yield Problem("crashes", "high", sentence, command, since, f"{kind} on {host}")
+    for process in snapshot.processes:
+        is_lost = process.ended_at is None and not snapshot.is_alive(process, limits)
+        if is_lost and snapshot.now - process.seen_at < CRASH_PERIOD:
+            crashed.setdefault((process.kind, process.host), []).append(process)
+    for (kind, host), processes in crashed.items():
+        if len(processes) >= CRASH_COUNT:
+            sentence = f"{kind.capitalize()} on {host} crashed or was killed {len(processes)} times within an hour."
+            since = min(process.seen_at for process in processes)
+            command = "dcmon -v serve" if kind == "serve" else f"dcmon -v worker start {kind}"
+            yield Problem("crashes", Severity.HIGH, sentence, command, since, f"{kind} on {host}")
 
 
-def _unled(facts: HealthSnapshot, bounds: Watch) -> Iterator[Problem]:
-    """Nobody leads, or who leads does not move: its clock is behind."""
-    clock = facts.rounds.get("clock")
-    last = clock.began_at if clock is not None else facts.runs_since(bounds)
-    since, command = max(last, facts.runs_since(bounds)), "dcmon worker start scheduler"
-    if not facts.is_led and facts.now - since > bounds.leader:
-        sentence = "No scheduler leads: nothing is made due by the clock, pruned or scanned."
-        yield Problem("no leader", "critical", sentence, command, since)
-    elif facts.is_led and facts.now - since > max(bounds.leader, ROUNDS["clock"][0]):
-        sentence = "A scheduler leads, but its clock stands still: end it, and another one takes over."
-        yield Problem("no leader", "critical", sentence, command, since)
-
-
-def _missed_rounds(facts: HealthSnapshot, bounds: Watch) -> Iterator[Problem]:
-    lead = facts.rounds.get("lead")
-    if not facts.is_led or lead is None:
+def _check_prune(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
+    lead, run = snapshot.runs.get("lead"), snapshot.runs.get("prune")
+    if not snapshot.has_leader or lead is None:
         return
-    for name, (longest, command) in ROUNDS.items():
-        found = facts.rounds.get(name)
-        done = found.succeeded_at if found is not None else None
-        since = max(done, lead.began_at) if done is not None else lead.began_at
-        if facts.now - since > longest and name != "clock":
-            why = f" It says: {found.said}" if found is not None and found.said and found.failed_at else ""
-            yield Problem("missed round", "medium", f"The {name} is overdue.{why}", command, since, name)
+    succeeded_at = run.succeeded_at if run is not None else None
+    since = max(succeeded_at, lead.began_at) if succeeded_at is not None else lead.began_at
+    if snapshot.now - since > PRUNE_LIMIT:
+        reason = f" Its last error: {run.said}" if run is not None and run.said and run.failed_at else ""
+        yield Problem("missed round", Severity.MEDIUM, f"The prune is overdue.{reason}", "dcmon prune", since, "prune")
 
 
-def _standing_evaluation(facts: HealthSnapshot, bounds: Watch) -> Iterator[Problem]:
-    for each in facts.tenants:
-        stands = each.evaluated_at is None or facts.now - each.evaluated_at > bounds.evaluation
-        waits = each.due if stands else each.due_recent  # that history takes its time is nothing to wake anybody for
-        if not waits.waits_longer(bounds.evaluation, facts.now):
+def _check_evaluation(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
+    for org in snapshot.organizations:
+        is_stopped = org.evaluated_at is None or snapshot.now - org.evaluated_at > limits.evaluation
+        # While evaluation goes on, old windows may wait: a backfill takes its time.
+        backlog = org.due_windows if is_stopped else org.recent_due_windows
+        if not backlog.is_older_than(limits.evaluation, snapshot.now):
             continue
-        assert waits.oldest is not None
-        says = "nothing was evaluated" if stands else "evaluation is behind"
-        sentence = f"{_count(waits.waiting, 'window')} of {each.name} wait, the oldest since {_at(waits.oldest)}:"
+        assert backlog.oldest_at is not None
+        fact = "nothing was evaluated" if is_stopped else "evaluation is behind"
+        waiting = f"{_count(backlog.count, 'window')} of {org.name} {_verb(backlog.count, 'wait')}"
         yield Problem(
-            "evaluation stands" if stands else "evaluation behind",
-            "critical" if stands else "medium",
-            f"{sentence} {says}.",
+            "evaluation stands" if is_stopped else "evaluation behind",
+            Severity.CRITICAL if is_stopped else Severity.MEDIUM,
+            f"{waiting}, the oldest since {_time(backlog.oldest_at)}: {fact}.",
             "dcmon worker start evaluate",
-            waits.oldest + bounds.evaluation,
-            each.name,
+            backlog.oldest_at + limits.evaluation,
+            org.name,
         )
 
 
-def _failing_rules(facts: HealthSnapshot, bounds: Watch) -> Iterator[Problem]:
-    for each in facts.tenants:
-        if each.unjudging.waiting:
-            assert each.unjudging.oldest is not None
-            sentence = f"{_count(each.unjudging.waiting, 'rule')} of {each.name} can't judge what was found last."
-            command = f"dcmon --org {_quoted(each.name)} rule list"
-            yield Problem("rules fail", "high", sentence, command, each.unjudging.oldest, each.name)
+def _check_rules(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
+    for org in snapshot.organizations:
+        failing = org.failing_rules
+        if failing.oldest_at is not None and failing.count:
+            sentence = f"{_count(failing.count, 'rule')} of {org.name} could not judge the newest result."
+            command = f"dcmon --org {_quoted(org.name)} rule list"
+            yield Problem("rules fail", Severity.HIGH, sentence, command, failing.oldest_at, org.name)
 
 
-def _stuck_notifications(facts: HealthSnapshot, bounds: Watch) -> Iterator[Problem]:
-    for each in facts.tenants:
-        if each.unsent.waits_longer(bounds.notification, facts.now):
-            assert each.unsent.oldest is not None
-            sentence = f"{_count(each.unsent.waiting, 'notification')} of {each.name} can't be delivered"
-            since, command = each.unsent.oldest + bounds.notification, _outbox(each.name)
-            sentence += f", the oldest since {_at(each.unsent.oldest)}."
-            yield Problem("notifications stuck", "high", sentence, command, since, each.name)
-        if each.given_up.waiting:
-            assert each.given_up.oldest is not None
-            sentence = f"{_count(each.given_up.waiting, 'notification')} of {each.name} {_were(each.given_up.waiting)}"
-            sentence += " given up within a day."
-            yield Problem(
-                "notifications given up", "high", sentence, _outbox(each.name), each.given_up.oldest, each.name
-            )
+def _check_notifications(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
+    for org in snapshot.organizations:
+        yield from _check_notifications_of(org, snapshot.now, limits)
 
 
-def _lagging(facts: HealthSnapshot, bounds: Watch) -> Iterator[Problem]:
-    if facts.kafka is False:
-        # Since when is known from the judgement before.
-        yield Problem("no kafka", "critical", "Kafka does not answer.", "dcmon ingest lag", facts.now)
-    for each in facts.partitions:
-        if each.oldest is None or facts.now - each.oldest <= bounds.lag:
+def _check_notifications_of(org: OrganizationHealth, now: datetime, limits: Watch) -> Iterator[Problem]:
+    command = f"dcmon notification list --org {_quoted(org.name)}"
+    unsent, given_up = org.unsent_notifications, org.given_up_notifications
+    if unsent.is_older_than(limits.notification, now):
+        assert unsent.oldest_at is not None
+        oldest, since = _time(unsent.oldest_at), unsent.oldest_at + limits.notification
+        sentence = (
+            f"{_count(unsent.count, 'notification')} of {org.name} can't be delivered, the oldest since {oldest}."
+        )
+        yield Problem("notifications stuck", Severity.HIGH, sentence, command, since, org.name)
+    if given_up.oldest_at is not None and given_up.count:
+        were = "was" if given_up.count == 1 else "were"
+        sentence = f"{_count(given_up.count, 'notification')} of {org.name} {were} given up within a day."
+        yield Problem("notifications given up", Severity.HIGH, sentence, command, given_up.oldest_at, org.name)
+
+
+def _check_kafka(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
+    command = "dcmon ingest lag"
+    if snapshot.is_kafka_up is False:
+        # The snapshot does not say since when: `with_known_start` knows it from the check before.
+        yield Problem("no kafka", Severity.CRITICAL, "Kafka does not answer.", command, snapshot.now)
+    for partition in snapshot.partitions:
+        oldest_at, stored_at = partition.oldest_unread_at, partition.last_stored_at
+        if oldest_at is None or snapshot.now - oldest_at <= limits.lag:
             continue
-        stands = each.moved_at is None or facts.now - each.moved_at > bounds.lag
-        says = "nothing of it is stored" if stands else "it is stored too slowly"
-        sentence = f"{each.name} has {_count(each.unread, 'unread message')}, the oldest of {_at(each.oldest)}: {says}."
-        severity, since = "critical" if stands else "high", each.oldest + bounds.lag
-        yield Problem("ingestion behind", severity, sentence, "dcmon ingest lag", since, each.name)
+        is_stopped = stored_at is None or snapshot.now - stored_at > limits.lag
+        fact = "no message is stored" if is_stopped else "messages are stored too slowly"
+        unread = _count(partition.unread_messages, "unread message")
+        sentence = f"{partition.name} has {unread}, the oldest of {_time(oldest_at)}: {fact}."
+        severity = Severity.CRITICAL if is_stopped else Severity.HIGH
+        yield Problem("ingestion behind", severity, sentence, command, oldest_at + limits.lag, partition.name)
 
 
-def _parked(facts: HealthSnapshot, bounds: Watch) -> Iterator[Problem]:
-    for each in facts.tenants:
-        if each.parked.waits_longer(bounds.parked, facts.now):
-            assert each.parked.oldest is not None
-            sentence = f"{_count(each.parked.waiting, 'message')} of {each.name} are parked since"
-            since = each.parked.oldest + bounds.parked
-            command = "dcmon migrate" if each.is_behind else f"dcmon ingest lag --org {_quoted(each.name)}"
-            yield Problem(
-                "parked", "high", f"{sentence} {_at(each.parked.oldest)}.", command, since, each.name
-            )  # fmt: skip
+def _check_parked(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
+    for org in snapshot.organizations:
+        parked = org.parked_messages
+        if parked.is_older_than(limits.parked, snapshot.now):
+            assert parked.oldest_at is not None
+            are = "is" if parked.count == 1 else "are"
+            parked_since = _time(parked.oldest_at)
+            sentence = f"{_count(parked.count, 'message')} of {org.name} {are} parked, the oldest since {parked_since}."
+            command = "dcmon migrate" if org.is_schema_behind else f"dcmon ingest lag --org {_quoted(org.name)}"
+            yield Problem("parked", Severity.HIGH, sentence, command, parked.oldest_at + limits.parked, org.name)
 
 
-def _dead_letters(facts: HealthSnapshot, bounds: Watch) -> Iterator[Problem]:
-    if facts.letters.waiting:
-        assert facts.letters.oldest is not None
-        sentence = f"{_count(facts.letters.waiting, 'message')} could not be read at all within an hour: dead letters."
-        yield Problem("dead letters", "medium", sentence, "dcmon audit", facts.letters.oldest)
+def _check_dead_letters(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
+    letters = snapshot.dead_letters
+    if letters.oldest_at is not None and letters.count:
+        sentence = f"{_count(letters.count, 'message')} could not be read within an hour and became dead letters."
+        yield Problem("dead letters", Severity.MEDIUM, sentence, "dcmon audit", letters.oldest_at)
 
 
-def _rejecting(facts: HealthSnapshot, bounds: Watch) -> Iterator[Problem]:
-    for each in facts.tenants:
-        if each.rejected >= FEWEST_REJECTED and each.rejected > bounds.quarantine * each.taken:
-            share = each.rejected / each.taken
-            sentence = f"{share:.0%} of the rows of {each.name} went to the quarantine within an hour"
-            yield Problem(
-                "quarantine grows", "medium", f"{sentence} ({each.rejected:,} of {each.taken:,}).",
-                f"dcmon quarantine list --org {_quoted(each.name)}", each.rejected_since or facts.now, each.name,
-            )  # fmt: skip
+def _check_quarantine(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
+    for org in snapshot.organizations:
+        received, quarantined = org.received_rows, org.quarantined_rows
+        if quarantined >= MIN_QUARANTINED and quarantined > limits.quarantine * received:
+            counts = f"{quarantined:,} of {received:,}"
+            sentence = (
+                f"{quarantined / received:.0%} of the rows of {org.name} were quarantined within an hour ({counts})."
+            )
+            command = f"dcmon quarantine list --org {_quoted(org.name)}"
+            since = org.quarantined_since or snapshot.now
+            yield Problem("quarantine grows", Severity.MEDIUM, sentence, command, since, org.name)
 
 
-def _refusing(facts: HealthSnapshot, bounds: Watch) -> Iterator[Problem]:
-    for each in facts.tenants:
-        if each.refused is not None:
-            name, command = ("schema behind", "dcmon migrate") if each.is_behind else ("locked", "dcmon migrate status")
-            sentence = f"Organization {each.name} can't be entered: {each.refused}"
-            yield Problem(name, "high", sentence, command, facts.now, each.name)
+def _check_organizations(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
+    for org in snapshot.organizations:
+        if org.unavailable_reason is not None:
+            is_behind = org.is_schema_behind
+            name, command = ("schema behind", "dcmon migrate") if is_behind else ("locked", "dcmon migrate status")
+            sentence = f"Organization {org.name} can't be opened: {org.unavailable_reason}"
+            yield Problem(name, Severity.HIGH, sentence, command, snapshot.now, org.name)
 
 
-def _full_server(facts: HealthSnapshot, bounds: Watch) -> Iterator[Problem]:
-    server = facts.server
-    for name, used, most, setting in (
-        ("connections", server.connections, server.most_connections, "max_connections"),
-        ("locks", server.locks, server.most_locks, "max_locks_per_transaction"),
+def _check_postgres(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
+    usage, now = snapshot.postgres, snapshot.now
+    for name, used, limit, setting in (
+        ("connections", usage.connections, usage.max_connections, "max_connections"),
+        ("locks", usage.locks, usage.max_locks, "max_locks_per_transaction"),
     ):
-        if used > FULL * most:
-            sentence = f"PostgreSQL has {used:,} of its {most:,} {name} in use; raise {setting}."
-            yield Problem("postgresql full", "high", sentence, "psql -c 'table pg_stat_activity'", facts.now, name)
-    if server.age > FREEZE_AT:
-        sentence = f"PostgreSQL was not frozen for {server.age:,} transactions; at 2,000,000,000 it stops writing."
-        yield Problem("wraparound", "critical", sentence, "vacuumdb --all --freeze", facts.now)
-    if server.idle_since is not None and facts.now - server.idle_since > LONG_TRANSACTION:
-        sentence = f"A session (pid {server.idle_pid}) holds a transaction open since {_at(server.idle_since)}."
-        command = f"psql -c 'select pg_terminate_backend({server.idle_pid})'"
-        yield Problem("long transaction", "medium", sentence, command, server.idle_since + LONG_TRANSACTION)
+        if used > USAGE_LIMIT * limit:
+            sentence = f"PostgreSQL has {used:,} of its {limit:,} {name} in use; raise {setting}."
+            yield Problem("postgresql full", Severity.HIGH, sentence, "psql -c 'table pg_stat_activity'", now, name)
+    if usage.transaction_age > FREEZE_AGE_LIMIT:
+        age = f"{usage.transaction_age:,}"
+        sentence = f"PostgreSQL was not frozen for {age} transactions; at 2,000,000,000 it stops writing."
+        yield Problem("wraparound", Severity.CRITICAL, sentence, "vacuumdb --all --freeze", now)
+    if usage.idle_since is not None and now - usage.idle_since > LONG_TRANSACTION:
+        sentence = f"A session (pid {usage.idle_pid}) is idle in a transaction since {_time(usage.idle_since)}."
+        command = f"psql -c 'select pg_terminate_backend({usage.idle_pid})'"
+        since = usage.idle_since + LONG_TRANSACTION
+        yield Problem("long transaction", Severity.MEDIUM, sentence, command, since)
 
 
-def _full_disk(facts: HealthSnapshot, bounds: Watch) -> Iterator[Problem]:
-    if facts.free_disk is not None and facts.free_disk < bounds.disk:
-        sentence = f"The disk with the data directory has {facts.free_disk:.1%} left."
-        yield Problem("disk full", "critical", sentence, "dcmon prune --dry-run", facts.now)
+def _check_disk(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
+    if snapshot.free_disk is not None and snapshot.free_disk < limits.disk:
+        sentence = f"The disk with the data directory has {snapshot.free_disk:.1%} left."
+        yield Problem("disk full", Severity.CRITICAL, sentence, "dcmon prune --dry-run", snapshot.now)
 
 
-def _mute_heartbeat(facts: HealthSnapshot, bounds: Watch) -> Iterator[Problem]:
-    beat = facts.rounds.get("heartbeat")
-    if not facts.heartbeat or beat is None or beat.failed_at is None:
+def _check_dead_mans_switch(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
+    run, lead = snapshot.runs.get("heartbeat"), snapshot.runs.get("lead")
+    if not snapshot.has_ping_url or run is None or run.failed_at is None:
         return
-    lead = facts.rounds.get("lead")
-    since = beat.succeeded_at or (lead.began_at if lead is not None else beat.failed_at)
-    if beat.failed_at >= since and facts.now - since > bounds.sign:
-        sentence = f"The heartbeat does not arrive: {beat.said}"
-        yield Problem("heartbeat fails", "medium", sentence, "dcmon status", since)
+    since = run.succeeded_at or (lead.began_at if lead is not None else run.failed_at)
+    if run.failed_at >= since and snapshot.now - since > limits.sign:
+        sentence = f"The heartbeat to DCMON_HEARTBEAT__URL does not arrive: {run.said}"
+        yield Problem("heartbeat fails", Severity.MEDIUM, sentence, "dcmon status", since)
 
 
-def _outbox(name: str) -> str:
-    return f"dcmon notification list --org {_quoted(name)}"
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
-def _capital(word: str) -> str:
-    return word[:1].upper() + word[1:]
+def _verb(number: int, verb: str) -> str:
+    return f"{verb}s" if number == 1 else verb
 
 
-def _start(kind: str) -> str:
-    return "serve" if kind == "serve" else f"worker start {kind}"
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}" + ("" if number == 1 else "s")
-
-
-def _were(number: int) -> str:
-    return "was" if number == 1 else "were"
-
-
-def _at(time: datetime) -> str:
-    return f"{time:%Y-%m-%d %H:%M} UTC"
+def _time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
 def _quoted(name: str) -> str:
     return name if name.replace("-", "").replace("_", "").replace(".", "").isalnum() else f"'{name}'"
 
 
-Rule = Callable[[HealthSnapshot, Watch], Iterator[Problem]]
-RULES: Sequence[Rule] = (
-    _unled, _missing, _lost_endpoints, _hanging, _crashing, _missed_rounds, _standing_evaluation,
-    _failing_rules, _stuck_notifications, _lagging, _parked, _dead_letters, _rejecting, _refusing, _full_server,
-    _full_disk, _mute_heartbeat,
+Check = Callable[[HealthSnapshot, Watch], Iterator[Problem]]
+CHECKS: Sequence[Check] = (
+    _check_leader, _check_workers, _check_endpoint, _check_hanging, _check_crashes, _check_prune, _check_evaluation,
+    _check_rules, _check_notifications, _check_kafka, _check_parked, _check_dead_letters, _check_quarantine,
+    _check_organizations, _check_postgres, _check_disk, _check_dead_mans_switch,
 )  # fmt: skip

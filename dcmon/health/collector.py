@@ -1,106 +1,101 @@
-"""Gathering the facts about dcmon itself: signs of life, what waits in each organization, topics, PostgreSQL, the disk.
+"""Collect what is known about dcmon itself: processes, backlogs of organizations, topics, PostgreSQL, the disk.
 
-Nothing is written. What can't be had is a fact too: an organization that can't be entered says why.
+Only reads. What can't be read becomes part of the snapshot: an organization that can't be opened has the reason.
 """
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, text
 
 from dcmon import db, errors
 from dcmon.alerting import rule_failures
-from dcmon.db import Organization, leader_lock
+from dcmon.db import Organization, leader_lock, sql
 from dcmon.health import process_heartbeats, scheduler_runs
 from dcmon.health.snapshot import Backlog, HealthSnapshot, OrganizationHealth, PartitionLag, PostgresUsage
-from dcmon.monitoring import due_windows as due
-from dcmon.monitoring import liveness
+from dcmon.monitoring import due_windows, liveness
 from dcmon.settings import Settings
 from dcmon.tenancy import organizations
 
-ENTERED_WITHIN = timedelta(seconds=1)
-LINES_LOOKED_AT = 2_000  # of the ledger: the newest
+OPEN_TIMEOUT = timedelta(seconds=1)
+LEDGER_ROWS = 2_000  # the newest rows of the ledger that are read
 
-TENANT = f"""
-    select (select version_num from alembic_version), w.waiting, w.oldest,
-           (select computed_at from results order by id desc limit 1) as evaluated_at,
-           u.waiting, u.oldest, g.waiting, g.oldest,
-           (select json_object_agg(severity, n) from (
-               select severity, count(*) as n from alerts where state = 'firing' group by severity) f) as firing,
-           l.taken, l.rejected, l.rejected_since, j.waiting, j.oldest,
-           w.recent, w.oldest_recent
-      from (select count(*) as waiting, min(since) as oldest, count(*) filter (where is_recent) as recent,
-                   min(since) filter (where is_recent) as oldest_recent
-              from (select d.window_end > now() - interval '2 days' as is_recent, greatest({due.READY_AT},
-                           case when {liveness.IS_LIVE}
-                                then d.window_end + m.lateness else v.newest_logged_at end) as since
-                      from due_windows d join versions v on v.id = d.version_id join models m on m.id = v.model_id
-                           {due.BACKFILL_JOIN}
-                     where {due.IS_CLAIMABLE}) claimable) w,
-           (select count(*) as waiting, min(n.created_at) as oldest
-              from notifications n join webhooks w on w.id = n.webhook_id
-             where n.delivered_at is null and n.dead_at is null and n.held_because is null
-               and (w.paused_at is null or w.paused_until <= now())) u,
-           (select count(*) as waiting, min(dead_at) as oldest from notifications
-             where dead_at > now() - interval '1 day' and not is_superseded) g,
-           (select coalesce(sum(taken), 0) as taken, coalesce(sum(quarantined), 0) as rejected,
-                   min(created_at) filter (where quarantined > 0) as rejected_since
-              from (select * from batches order by id desc limit {LINES_LOOKED_AT}) newest
-             where action = 'ingest' and created_at > now() - interval '1 hour') l,
-           (select count(distinct rule_id) as waiting, min(computed_at) as oldest from ({rule_failures.FAILING}) f) j
-"""
-SERVER = text("""
-    select count(*) as connections, current_setting('max_connections')::int as most_connections,
-           (select count(*) from pg_locks) as locks,
-           current_setting('max_locks_per_transaction')::int
-             * (current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int)
-             as most_locks,
-           (select age(datfrozenxid) from pg_database where datname = current_database()) as age,
-           min(xact_start) filter (where state like 'idle in transaction%') as idle_since,
-           (array_agg(pid order by xact_start) filter (where state like 'idle in transaction%'))[1] as idle_pid
-      from pg_stat_activity where backend_type = 'client backend' or backend_type is null
-""")
-LETTERS = text("""
-    select count(*) as waiting, min(created_at) as oldest
-      from (select * from dead_letters order by id desc limit 1000) newest
-     where created_at > now() - interval '1 hour'
-""")
-PARKED = text("select org_id, count(*) as waiting, min(parked_at) as oldest from parked_messages group by org_id")
-MOVED = text("""
-    select created_at from ingest_spans where partition = :partition
-       and topic_id = (select topic_id from ingest_topics where name = :topic) order by id desc limit 1
-""")
+SQL = sql.read(__name__)
+ORGANIZATION = SQL.statement(
+    "organization",
+    ready_at=due_windows.READY_AT,
+    is_live=liveness.IS_LIVE,
+    backfill_join=due_windows.BACKFILL_JOIN,
+    is_claimable=due_windows.IS_CLAIMABLE,
+    ledger_rows=LEDGER_ROWS,
+    failing_rules=rule_failures.FAILING,
+)
+POSTGRES_USAGE = text(SQL.statement("postgres_usage"))
+DEAD_LETTERS = text(SQL.statement("dead_letters"))
+PARKED_MESSAGES = text(SQL.statement("parked_messages"))
+LAST_STORED = text(SQL.statement("last_stored"))
+
+
+class _OrganizationRow(NamedTuple):
+    """The columns of ORGANIZATION: db.peeking gives plain tuples."""
+
+    schema_revision: str
+    due_count: int
+    due_oldest_at: datetime | None
+    recent_count: int
+    recent_oldest_at: datetime | None
+    evaluated_at: datetime | None
+    unsent_count: int
+    unsent_oldest_at: datetime | None
+    given_up_count: int
+    given_up_oldest_at: datetime | None
+    firing_alerts: dict[str, int] | None
+    received_rows: int
+    quarantined_rows: int
+    quarantined_since: datetime | None
+    failing_count: int
+    failing_oldest_at: datetime | None
+
+
+@dataclass(frozen=True)
+class _KafkaState:
+    """Whether Kafka answers (None when it is not used), and how far each partition is read."""
+
+    is_up: bool | None
+    partitions: Sequence[PartitionLag] = ()
 
 
 def collect(engine: Engine, settings: Settings) -> HealthSnapshot:
-    """All facts. Raises Unreachable."""
-    found = collect_processes(engine, settings)
+    """Collect a whole snapshot. Raises Unreachable."""
+    snapshot = collect_processes(engine, settings)
     with db.public_session(engine) as session:
         orgs = organizations.entries(session)
-        parked = {row.org_id: Backlog(row.waiting, row.oldest) for row in session.execute(PARKED)}
-        letters = Backlog(*session.execute(LETTERS).one())
-        server = PostgresUsage(**session.execute(SERVER).one()._mapping)
-    answers, partitions = _topics(engine, settings)
+        parked = {row.org_id: Backlog(row.message_count, row.oldest_at) for row in session.execute(PARKED_MESSAGES)}
+        dead_letters = Backlog(*session.execute(DEAD_LETTERS).one())
+        postgres = PostgresUsage(**session.execute(POSTGRES_USAGE).one()._mapping)
+    kafka = _read_kafka(engine, settings)
     with db.peeking(engine) as peek:
-        looks = TENANT.replace(":backfill_pause", f"'{settings.evaluate.backfill_quiet.total_seconds()} seconds'")
-        tenants = [_tenant(engine, org, peek(org, looks), parked.get(org.id, Backlog())) for org in orgs]
+        # `peek` takes no parameters: several statements share one round trip.
+        pause = f"'{settings.evaluate.backfill_quiet.total_seconds()} seconds'"
+        statement = ORGANIZATION.replace(":backfill_pause", pause)
+        healths = [_read_organization(engine, org, peek(org, statement), parked.get(org.id, Backlog())) for org in orgs]
     return replace(
-        found,
-        tenants=tenants,
-        kafka=answers,
-        partitions=partitions,
-        letters=letters,
-        server=server,
-        free_disk=_free(settings.data_dir) if settings.database_url is None else None,
+        snapshot,
+        organizations=healths,
+        is_kafka_up=kafka.is_up,
+        partitions=kafka.partitions,
+        dead_letters=dead_letters,
+        postgres=postgres,
+        free_disk=_free_share(settings.data_dir) if settings.database_url is None else None,
     )
 
 
 def collect_processes(engine: Engine, settings: Settings) -> HealthSnapshot:
-    """What is known of dcmon's processes alone, whatever they work on. Raises Unreachable."""
+    """Collect a snapshot of dcmon's processes alone, without organizations and topics. Raises Unreachable."""
     with db.public_session(engine) as session:
         now: datetime = session.execute(text("select clock_timestamp()")).scalar_one()
         return HealthSnapshot(
@@ -108,74 +103,72 @@ def collect_processes(engine: Engine, settings: Settings) -> HealthSnapshot:
             process_heartbeats.entries(session),
             leader_lock.is_held(session),
             scheduler_runs.entries(session),
-            kafka=True if settings.kafka.bootstrap_servers else None,
-            heartbeat=settings.heartbeat.url is not None,
+            is_kafka_up=True if settings.kafka.bootstrap_servers else None,
+            has_ping_url=settings.heartbeat.url is not None,
         )
 
 
-def _tenant(engine: Engine, org: Organization, found: Any, parked: Backlog) -> OrganizationHealth:
-    """What waits in an organization; nothing, and why, where it can't be looked into."""
-    if found is None or found[0] != db.head("org"):
-        return _refused(engine, org, parked)
-    (_, due, oldest, evaluated_at, unsent, unsent_since, given_up, given_up_since, firing, taken, rejected, since,
-     unjudging, unjudging_since, recent, oldest_recent) = found  # fmt: skip
+def _read_organization(engine: Engine, org: Organization, values: Any, parked: Backlog) -> OrganizationHealth:
+    """Turn a row of ORGANIZATION into the health of an organization, or find out why there is no row."""
+    row = None if values is None else _OrganizationRow(*values)
+    if row is None or row.schema_revision != db.head("org"):
+        return _read_unavailable(engine, org, parked)
     return OrganizationHealth(
         org.name,
-        Backlog(due, oldest),
-        evaluated_at,
-        Backlog(unsent, unsent_since),
-        Backlog(given_up, given_up_since),
-        firing or {},
-        int(taken),
-        int(rejected),
-        since,
-        parked,
-        Backlog(unjudging, unjudging_since),
-        Backlog(recent, oldest_recent),
+        due_windows=Backlog(row.due_count, row.due_oldest_at),
+        evaluated_at=row.evaluated_at,
+        unsent_notifications=Backlog(row.unsent_count, row.unsent_oldest_at),
+        given_up_notifications=Backlog(row.given_up_count, row.given_up_oldest_at),
+        firing_alerts=row.firing_alerts or {},
+        received_rows=int(row.received_rows),
+        quarantined_rows=int(row.quarantined_rows),
+        quarantined_since=row.quarantined_since,
+        parked_messages=parked,
+        failing_rules=Backlog(row.failing_count, row.failing_oldest_at),
+        recent_due_windows=Backlog(row.recent_count, row.recent_oldest_at),
     )
 
 
-def _refused(engine: Engine, org: Organization, parked: Backlog) -> OrganizationHealth:
-    """Why an organization can't be entered; nothing where it can be by now, or was deleted meanwhile."""
+def _read_unavailable(engine: Engine, org: Organization, parked: Backlog) -> OrganizationHealth:
+    """Return why an organization can't be opened; without a reason when it can be by now, or was deleted meanwhile."""
     try:
-        with db.org_session(engine, org, wait=ENTERED_WITHIN):
-            return OrganizationHealth(org.name, parked=parked)
+        with db.org_session(engine, org, wait=OPEN_TIMEOUT):
+            return OrganizationHealth(org.name, parked_messages=parked)
     except errors.OrganizationNotFound:
         return OrganizationHealth(org.name)
     except errors.DcmonError as error:
         is_behind = isinstance(error, errors.SchemaOutOfDate | errors.SchemaTooNew)
-        return OrganizationHealth(org.name, parked=parked, refused=str(error), is_behind=is_behind)
+        return OrganizationHealth(
+            org.name, parked_messages=parked, unavailable_reason=str(error), is_schema_behind=is_behind
+        )
 
 
-def _topics(engine: Engine, settings: Settings) -> tuple[bool | None, Sequence[PartitionLag]]:
-    """Whether Kafka answers (None where it is not used), and how far each partition is read."""
+def _read_kafka(engine: Engine, settings: Settings) -> _KafkaState:
     if not settings.kafka.bootstrap_servers:
-        return None, []
-    from dcmon.ingestion import (
-        kafka,  # only those who use it pay for loading it
-        lag,  # only those who use it pay for loading it
-    )
+        return _KafkaState(None)
+    from dcmon.ingestion import kafka, lag  # confluent_kafka is loaded only where Kafka is used
 
     if not kafka.is_reachable(settings.kafka):
-        return False, []
+        return _KafkaState(False)
     try:
-        found = lag.partition_lags(engine, settings.kafka, look_at=1)
+        lags = lag.partition_lags(engine, settings.kafka, look_at=1)
     except errors.DcmonError:
-        return False, []
+        return _KafkaState(False)
     with db.public_session(engine) as session:
-        return True, [
+        partitions = [
             PartitionLag(
                 f"{each.topic}/{each.partition}",
                 each.lag,
                 each.oldest_unread,
-                session.scalar(MOVED, {"topic": each.topic, "partition": each.partition}),
+                session.scalar(LAST_STORED, {"topic": each.topic, "partition": each.partition}),
             )
-            for each, _ in found
+            for each, _ in lags
         ]
+    return _KafkaState(True, partitions)
 
 
-def _free(data_dir: Path) -> float | None:
-    """The share of the disk with the data directory that is free."""
+def _free_share(data_dir: Path) -> float | None:
+    """Return the free share of the disk with the data directory; None when it can't be read."""
     try:
         usage = shutil.disk_usage(data_dir)
     except OSError:

@@ -1,11 +1,12 @@
-"""Telling an organization's receivers what is wrong with dcmon itself.
+"""Notifications about problems of dcmon itself, in the outbox of the organization that DCMON_WATCH__ORG names.
 
-It is written into the organization's outbox, in a transaction of its own: no transaction writes two lineages. A message
-has an id that follows from what it says, so that one that is written twice is there once.
+They are written in a transaction of their own: no transaction writes to both the public and an organization's schema.
+Each has an id derived from its content, so that a repeated write after a crash changes nothing.
 """
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -18,88 +19,102 @@ from dcmon.db.tables.org import Notification, Webhook
 from dcmon.health.checks import Problem
 from dcmon.health.problems import ProblemChanges
 from dcmon.notifications import notification_writer, receivers
+from dcmon.notifications.notification_writer import REPEATED
+from dcmon.states import AlertChangeKind
 
 NAMESPACE = uuid.UUID("6f0a7b52-6c1e-4d55-9f0b-2f1d8f5c1a77")
 
 
-def write(session: Session, org: Organization, news: ProblemChanges, now: datetime) -> int:
-    """Write the news into an organization's outbox, for each receiver that wants it; returns how many were written."""
+@dataclass(frozen=True)
+class _Writer:
+    """Writes notifications to one receiver."""
+
+    session: Session
+    org: Organization
+    receiver: Webhook
+    now: datetime
+
+    def write(self, kind: str, problem: Problem, after: str = "") -> int:
+        """Write a notification unless it is there; return 1 if it is new. `after`: the id of the one it repeats."""
+        name = f"{problem_id(problem)}/{kind}/{self.receiver.id}{after}"
+        statement = insert(Notification).values(
+            id=uuid.uuid5(NAMESPACE, name),
+            webhook_id=self.receiver.id,
+            kind=kind,
+            severity=problem.severity,
+            body=problem_body(self.org, kind, problem, self.now),
+        )
+        statement = statement.on_conflict_do_nothing(index_elements=["id"])
+        return int(self.session.scalar(statement.returning(Notification.id)) is not None)
+
+    def write_subscribed(self, kind: str, problems: Sequence[Problem]) -> int:
+        """Write notifications about the problems that the receiver subscribes to; return how many are new."""
+        return sum(self.write(kind, problem) for problem in _subscribed(self.receiver, problems))
+
+    def repeat(self, problem: Problem) -> int:
+        """Write a repeated notification if the receiver's last one is older than its `repeat_every`."""
+        if self.receiver.repeat_every is None or receivers.is_paused(self.receiver, self.now):
+            return 0
+        last = self.session.scalar(
+            select(Notification)
+            .where(
+                Notification.webhook_id == self.receiver.id,
+                Notification.alert_id.is_(None),
+                Notification.body["alert"]["id"].as_string() == problem_id(problem),
+                ~Notification.is_superseded,
+            )
+            .order_by(Notification.position.desc())
+            .limit(1)
+        )
+        ended_at = None if last is None else last.delivered_at or last.dead_at
+        if last is None or ended_at is None or self.now - ended_at < self.receiver.repeat_every:
+            return 0
+        return self.write(REPEATED, problem, after=str(last.id))
+
+
+def write(session: Session, org: Organization, changes: ProblemChanges, now: datetime) -> int:
+    """Write notifications about changes to each receiver that subscribes to them; return how many are new."""
     written = 0
-    for webhook in session.scalars(select(Webhook).where(Webhook.is_active).order_by(Webhook.id)).all():
-        written += write_for_receiver(session, org, webhook, news.firing, now)
-        for each in _wanted(webhook, news.lasting):
-            written += _repeat(session, org, webhook, each, now)
-        for each in _wanted(webhook, news.resolved):
-            written += _write(session, org, webhook, "resolved", each, now)
+    for receiver in session.scalars(select(Webhook).where(Webhook.is_active).order_by(Webhook.id)).all():
+        writer = _Writer(session, org, receiver, now)
+        written += writer.write_subscribed(AlertChangeKind.FIRING, changes.started)
+        written += sum(writer.repeat(problem) for problem in _subscribed(receiver, changes.ongoing))
+        written += writer.write_subscribed(AlertChangeKind.RESOLVED, changes.resolved)
     return written
 
 
 def write_for_receiver(
-    session: Session, org: Organization, webhook: Webhook, wrong: Sequence[Problem], now: datetime
+    session: Session, org: Organization, receiver: Webhook, problems: Sequence[Problem], now: datetime
 ) -> int:
-    """Tell one receiver what is wrong, as far as it wants to know and was not told; returns of how much."""
-    return sum(_write(session, org, webhook, "firing", each, now) for each in _wanted(webhook, wrong))
+    """Notify one receiver of problems that it subscribes to and does not know; return how many."""
+    return _Writer(session, org, receiver, now).write_subscribed(AlertChangeKind.FIRING, problems)
 
 
-def _wanted(webhook: Webhook, told: Sequence[Problem]) -> list[Problem]:
-    return [each for each in told if receivers.is_subscribed(webhook, each.severity, None)]
+def _subscribed(receiver: Webhook, problems: Sequence[Problem]) -> list[Problem]:
+    return [problem for problem in problems if receivers.is_subscribed(receiver, problem.severity, None)]
 
 
-def _repeat(session: Session, org: Organization, webhook: Webhook, said: Problem, now: datetime) -> int:
-    """Tell a receiver again of what lasts, where the last that it was told of it is old enough."""
-    last = session.scalar(
-        select(Notification)
-        .where(
-            Notification.webhook_id == webhook.id,
-            Notification.alert_id.is_(None),
-            Notification.body["alert"]["id"].as_string() == problem_id(said),
-            ~Notification.is_superseded,
-        )
-        .order_by(Notification.position.desc())
-        .limit(1)
-    )
-    at = None if last is None else last.delivered_at or last.dead_at
-    if last is None or at is None or webhook.repeat_every is None or receivers.is_paused(webhook, now):
-        return 0
-    return _write(session, org, webhook, "repeated", said, now, str(last.id)) if now - at >= webhook.repeat_every else 0
+def problem_id(problem: Problem) -> str:
+    """Return the id that receivers know a problem by. A problem that comes back has another one."""
+    return f"{problem.name}/{problem.subject}/{problem.since.isoformat()}"
 
 
-def problem_id(said: Problem) -> str:
-    """What a condition is known by to receivers: it is another one when it comes again."""
-    return f"{said.name}/{said.subject}/{said.since.isoformat()}"
-
-
-def _write(
-    session: Session, org: Organization, webhook: Webhook, kind: str, said: Problem, now: datetime, after: str = ""
-) -> int:
-    name = f"{problem_id(said)}/{kind}/{webhook.id}{after}"
-    statement = insert(Notification).values(
-        id=uuid.uuid5(NAMESPACE, name),
-        webhook_id=webhook.id,
-        kind=kind,
-        severity=said.severity,
-        body=problem_body(org, kind, said, now),
-    )
-    found = session.scalar(statement.on_conflict_do_nothing(index_elements=["id"]).returning(Notification.id))
-    return int(found is not None)
-
-
-def problem_body(org: Organization, kind: str, said: Problem, now: datetime) -> dict[str, Any]:
-    """What a receiver is told, see docs/watching.md: with the keys of an alert, so that each kind can say it."""
-    name = f"{said.name}: {said.subject}" if said.subject else said.name
+def problem_body(org: Organization, kind: str, problem: Problem, now: datetime) -> dict[str, Any]:
+    """Return the body of a notification: see docs/dcmon-health.md. It has an alert's keys for all integrations."""
+    name = f"{problem.name}: {problem.subject}" if problem.subject else problem.name
     return {
         "format": notification_writer.FORMAT,
         "type": f"dcmon.{kind}",
         "timestamp": now.isoformat(),
         "organization": org.name,
         "alert": {
-            "id": problem_id(said),
+            "id": problem_id(problem),
             "model": "dcmon",
             "monitor": name,
-            "severity": said.severity,
+            "severity": problem.severity,
             "state": kind,
-            "since": said.since.isoformat(),
-            "reason": said.sentence,
+            "since": problem.since.isoformat(),
+            "reason": problem.sentence,
         },
-        "command": said.command,
+        "command": problem.command,
     }

@@ -1,4 +1,4 @@
-"""What is wrong with dcmon itself, kept from one judgement to the next: since when, and whether it was told."""
+"""The known problems of dcmon itself, kept between health checks: since when they last, and if receivers know them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,64 +8,69 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from dcmon.db.tables.public import Condition as Kept
+from dcmon.db.tables.public import Condition
 from dcmon.health.checks import Problem
+from dcmon.severity import Severity
 
 
 @dataclass(frozen=True)
 class ProblemChanges:
-    """What there is to tell: what began to be wrong, what was told before and lasts, and what is over."""
+    """What receivers are notified of: problems that started, last since an earlier notification, or are over."""
 
-    firing: Sequence[Problem] = ()
-    lasting: Sequence[Problem] = ()
+    started: Sequence[Problem] = ()
+    ongoing: Sequence[Problem] = ()
     resolved: Sequence[Problem] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.started or self.ongoing or self.resolved)
 
 
 def entries(session: Session) -> list[Problem]:
-    """What was wrong when dcmon was judged last, the worst first."""
-    return sorted((_read(each) for each in session.scalars(select(Kept))), key=lambda condition: condition.rank)
+    """Return the problems of the last health check, the most severe first."""
+    return sorted(map(_problem, session.scalars(select(Condition))), key=lambda problem: problem.rank)
 
 
 def notified(session: Session) -> list[Problem]:
-    """What is wrong and was told, the worst first."""
-    kept = session.scalars(select(Kept).where(Kept.told_at.is_not(None)))
-    return sorted((_read(each) for each in kept), key=lambda condition: condition.rank)
+    """Return the problems that receivers were notified of, the most severe first."""
+    rows = session.scalars(select(Condition).where(Condition.told_at.is_not(None)))
+    return sorted(map(_problem, rows), key=lambda problem: problem.rank)
 
 
-def store(session: Session, found: Sequence[Problem], now: datetime, patience: timedelta) -> ProblemChanges:
-    """Keep what was found, and let go of what is over; returns what there is to tell.
+def store(session: Session, found: Sequence[Problem], now: datetime, grace: timedelta) -> ProblemChanges:
+    """Store the problems that a health check found; return what receivers are to be notified of.
 
-    What lasted for less than `patience` is not told yet: an organization that is migrated just now is locked for a
-    second. What is over and was never told is forgotten at once.
+    A problem counts as started after `grace`, because an organization that is migrated is locked for a second. One that
+    is over before any notification is deleted at once. Resolved ones stay until `delete_problems`.
     """
-    for each in sorted(found, key=lambda condition: condition.key):
-        said = {"severity": each.severity, "sentence": each.sentence, "command": each.command}
-        statement = insert(Kept).values(name=each.name, subject=each.subject, since=each.since, **said)
-        session.execute(statement.on_conflict_do_update(index_elements=["name", "subject"], set_=said))
-    there = {each.key for each in found}
-    kept = session.scalars(select(Kept).order_by(Kept.name, Kept.subject)).all()
-    over = [each for each in kept if (each.name, each.subject) not in there]
-    delete_problems(session, [_read(each) for each in over if each.told_at is None])
-    lasting = [each for each in kept if each not in over]
+    for problem in sorted(found, key=lambda problem: problem.key):  # in one order, against deadlocks
+        values = {"severity": problem.severity, "sentence": problem.sentence, "command": problem.command}
+        statement = insert(Condition).values(name=problem.name, subject=problem.subject, since=problem.since, **values)
+        session.execute(statement.on_conflict_do_update(index_elements=["name", "subject"], set_=values))
+    found_keys = {problem.key for problem in found}
+    rows = session.scalars(select(Condition).order_by(Condition.name, Condition.subject)).all()
+    over = [row for row in rows if (row.name, row.subject) not in found_keys]
+    lasting = [row for row in rows if (row.name, row.subject) in found_keys]
+    delete_problems(session, [_problem(row) for row in over if row.told_at is None])
     return ProblemChanges(
-        [_read(each) for each in lasting if each.told_at is None and now - each.since >= patience],
-        [_read(each) for each in lasting if each.told_at is not None],
-        [_read(each) for each in over if each.told_at is not None],
+        [_problem(row) for row in lasting if row.told_at is None and now - row.since >= grace],
+        [_problem(row) for row in lasting if row.told_at is not None],
+        [_problem(row) for row in over if row.told_at is not None],
     )
 
 
-def _read(kept: Kept) -> Problem:
-    return Problem(kept.name, kept.severity, kept.sentence, kept.command, kept.since, kept.subject)
+def _problem(row: Condition) -> Problem:
+    return Problem(row.name, Severity(row.severity), row.sentence, row.command, row.since, row.subject)
 
 
-def mark_notified(session: Session, told: Iterable[Problem], now: datetime) -> None:
-    """Write down that these were told."""
-    for each in told:
-        mine = (Kept.name == each.name, Kept.subject == each.subject)
-        session.execute(update(Kept).where(*mine).values(told_at=now))
+def mark_notified(session: Session, problems: Iterable[Problem], now: datetime) -> None:
+    """Record that receivers were notified of these problems."""
+    for problem in problems:
+        key = (Condition.name == problem.name, Condition.subject == problem.subject)
+        session.execute(update(Condition).where(*key).values(told_at=now))
 
 
-def delete_problems(session: Session, over: Iterable[Problem]) -> None:
-    """Let go of conditions that are over."""
-    for each in over:
-        session.execute(delete(Kept).where(Kept.name == each.name, Kept.subject == each.subject))
+def delete_problems(session: Session, problems: Iterable[Problem]) -> None:
+    """Delete problems that are over."""
+    for problem in problems:
+        session.execute(delete(Condition).where(Condition.name == problem.name, Condition.subject == problem.subject))

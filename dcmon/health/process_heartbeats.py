@@ -1,6 +1,6 @@
-"""Signs of life: each process says every few seconds that it is there, and when the loop of its job last went round.
+"""Process heartbeats: each process writes every few seconds that it lives, and when its job's loop last made a turn.
 
-They are hints for people and for dcmon.health.checks: no work is given or taken by them.
+They are information for operators and for dcmon.health.checks: no work is assigned or taken over by them.
 """
 
 import logging
@@ -23,57 +23,61 @@ from dcmon.db.tables.public import Worker
 
 log = logging.getLogger(__name__)
 
-GIVEN_EVERY = 5.0  # seconds
-KEPT = timedelta(days=1)
+INTERVAL = 5.0  # seconds
+RETENTION = timedelta(days=1)
 HOSTNAME = socket.gethostname()
 
-GIVE = text("""
+UPSERT_HEARTBEAT = text("""
     insert into workers (id, kind, host, pid, turned_at) values (:id, :kind, :host, :pid, now() - :idle)
     on conflict (id) do update set seen_at = now(), turned_at = excluded.turned_at, ended_at = null
 """)
-# The last of each kind and host stays: since when nobody is there can be said a week later too.
-FORGET = text("""
-    delete from workers w where coalesce(w.ended_at, w.seen_at) < now() - :kept
+UPDATE_END = text("update workers set ended_at = now(), seen_at = now() where id = any(:ids)")
+# The newest process of each kind and host stays: so it is known a week later since when a kind has not run.
+DELETE_OLD = text("""
+    delete from workers w where coalesce(w.ended_at, w.seen_at) < now() - :retention
        and exists (select 1 from workers n where (n.kind, n.host) = (w.kind, w.host) and n.seen_at > w.seen_at)
 """)
 
 
 class WatchedStopEvent(Event):
-    """The stop of one job, which notes when the job's loop last asked for it: a job that asks no more hangs."""
+    """The stop event of one job, which notes when the job's loop last checked it: a job that never checks it hangs."""
 
     def __init__(self, stop: Event) -> None:
         super().__init__()
         self._stop = stop
-        self._asked = time.monotonic()
+        self._checked_at = time.monotonic()
 
     def is_set(self) -> bool:
-        self._asked = time.monotonic()
+        self._checked_at = time.monotonic()
         return self._stop.is_set()
 
     def wait(self, timeout: float | None = None) -> bool:
-        found = self._stop.wait(timeout)
-        self._asked = time.monotonic()
-        return found
+        is_stopped = self._stop.wait(timeout)
+        self._checked_at = time.monotonic()
+        return is_stopped
 
     def set(self) -> None:
         self._stop.set()
 
     @property
     def idle(self) -> timedelta:
-        """How long ago the job asked last."""
-        return timedelta(seconds=time.monotonic() - self._asked)
+        """How long ago the job last checked."""
+        return timedelta(seconds=time.monotonic() - self._checked_at)
 
 
 @dataclass
 class HeartbeatSender:
-    """Gives the signs of this process's jobs from a thread of its own; a context manager. It never fails."""
+    """Writes the heartbeats of this process's jobs from a thread of its own; a context manager. It never raises.
+
+    `stop_events`: by the job's kind; None for a job without a loop that could hang.
+    """
 
     engine: Engine
-    pulses: Mapping[str, WatchedStopEvent | None]
-    _over: Event = field(default_factory=Event)
+    stop_events: Mapping[str, WatchedStopEvent | None]
+    _is_over: Event = field(default_factory=Event)
 
     def __post_init__(self) -> None:
-        self._ids = {kind: uuid.uuid4() for kind in self.pulses}
+        self._ids = {kind: uuid.uuid4() for kind in self.stop_events}
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def __enter__(self) -> "HeartbeatSender":
@@ -81,43 +85,39 @@ class HeartbeatSender:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._over.set()
-        self._thread.join(GIVEN_EVERY)
+        self._is_over.set()
+        self._thread.join(INTERVAL)
 
     def _run(self) -> None:
-        said = False
-        while not self._over.is_set():
+        is_logged = False
+        while not self._is_over.is_set():
             try:
-                self._give()
-                said = False
-            except Exception as error:  # whatever it is: nobody stops working because this can't be said
-                log.log(logging.DEBUG if said else logging.INFO, "no sign of life can be given: %s", error)
-                said = True
-            self._over.wait(GIVEN_EVERY)
+                self._write()
+                is_logged = False
+            except Exception as error:  # Heartbeats are information only: no failure to write one may stop the jobs.
+                log.log(logging.DEBUG if is_logged else logging.INFO, "process heartbeat not written: %s", error)
+                is_logged = True
+            self._is_over.wait(INTERVAL)
         try:
             with db.public_session(self.engine) as session:
-                _end(session, list(self._ids.values()))
+                session.execute(UPDATE_END, {"ids": list(self._ids.values())})
         except Exception as error:
-            log.debug("the end can't be said: %s", error)
+            log.debug("end of the process not written: %s", error)
 
-    def _give(self) -> None:
+    def _write(self) -> None:
         with db.public_session(self.engine) as session:
-            session.execute(text("set local synchronous_commit = off"))
-            for kind, pulse in self.pulses.items():
-                idle = pulse.idle if pulse is not None else timedelta()
-                here = {"id": self._ids[kind], "kind": kind, "host": HOSTNAME, "pid": os.getpid()}
-                session.execute(GIVE, {**here, "idle": idle})
-
-
-def _end(session: Session, ids: list[uuid.UUID]) -> None:
-    session.execute(text("update workers set ended_at = now(), seen_at = now() where id = any(:ids)"), {"ids": ids})
+            session.execute(text("set local synchronous_commit = off"))  # A lost heartbeat costs nothing, a flush does.
+            for kind, stop_event in self.stop_events.items():
+                idle = stop_event.idle if stop_event is not None else timedelta()
+                process = {"id": self._ids[kind], "kind": kind, "host": HOSTNAME, "pid": os.getpid()}
+                session.execute(UPSERT_HEARTBEAT, {**process, "idle": idle})
 
 
 def entries(session: Session) -> list[Worker]:
-    """All processes that gave a sign lately, by kind and age, and the last of those that gave one before."""
+    """Return all processes with a recent heartbeat, and the newest of each kind and host, by kind and start."""
     return list(session.scalars(select(Worker).order_by(Worker.kind, Worker.started_at)))
 
 
 def delete_old(session: Session) -> None:
-    """Forget processes that are long gone."""
-    session.execute(FORGET, {"kept": KEPT})
+    """Delete processes that ended, or wrote their last heartbeat, more than a day ago."""
+    session.execute(DELETE_OLD, {"retention": RETENTION})

@@ -1,37 +1,35 @@
-"""The rounds of the leader: what it does by the clock, when that was done last, and how it went."""
+"""Scheduler runs: when each periodic work of the leading scheduler last started, succeeded and failed."""
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from dcmon.db.tables.public import Round
 
-LEAD = "lead"  # not a round: when the leader began to lead, and who it is
+LEAD = "lead"  # Not a work: since when the leader leads, with its host and pid as the message.
 
-BEGIN = text("""
-    insert into rounds (name, began_at, said) values (:name, now(), :said)
+UPSERT_START = text("""
+    insert into rounds (name, began_at, said) values (:name, now(), :message)
     on conflict (name) do update set began_at = now(), said = coalesce(excluded.said, rounds.said)
 """)
+UPDATE_SUCCESS = text("update rounds set succeeded_at = now(), said = :message where name = :name")
+UPDATE_FAILURE = text("update rounds set failed_at = now(), said = :message where name = :name")
 
 
-def record_start(session: Session, name: str, said: str | None = None) -> None:
-    """Write down that a round begins."""
-    session.execute(BEGIN, {"name": name, "said": said})
+def record_start(session: Session, name: str, message: str | None = None) -> None:
+    """Record that a work starts. Without a message the one of the last run stays."""
+    session.execute(UPSERT_START, {"name": name, "message": message})
 
 
-def record_success(session: Session, name: str, said: str | None = None) -> None:
-    """Write down that it is done, and what there is to say of it."""
-    session.execute(
-        text("update rounds set succeeded_at = now(), said = :said where name = :name"), {"name": name, "said": said}
-    )
+def record_success(session: Session, name: str, message: str | None = None) -> None:
+    """Record that a work succeeded, with its result as the message."""
+    session.execute(UPDATE_SUCCESS, {"name": name, "message": message})
 
 
-def record_failure(session: Session, name: str, why: str) -> None:
-    """Write down that it failed, and why."""
-    session.execute(
-        text("update rounds set failed_at = now(), said = :why where name = :name"), {"name": name, "why": why}
-    )
+def record_failure(session: Session, name: str, reason: str) -> None:
+    """Record that a work failed, and why."""
+    session.execute(UPDATE_FAILURE, {"name": name, "message": reason})
 
 
 def entries(session: Session) -> dict[str, Round]:
-    """Every round by its name."""
-    return {each.name: each for each in session.scalars(select(Round))}
+    """Return the last run of each work, by the work's name."""
+    return {run.name: run for run in session.scalars(select(Round))}

@@ -1,4 +1,4 @@
-"""What is to be known of dcmon itself before it can be judged (health.checks); dcmon.health.collector gathers it."""
+"""What is known about dcmon itself at a moment: health.collector reads it, health.checks looks for problems in it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,11 @@ from dcmon.settings import Watch
 
 
 class ProcessHeartbeat(Protocol):
-    """A process and its last sign of life (dcmon.health.process_heartbeats)."""
+    """A process of dcmon with its last heartbeat: see dcmon.health.process_heartbeats.
+
+    `seen_at`: the last heartbeat; `turned_at`: when the loop of its job last made a turn; `ended_at`: None unless it
+    was stopped in order.
+    """
 
     kind: str
     host: str
@@ -21,7 +25,7 @@ class ProcessHeartbeat(Protocol):
 
 
 class SchedulerRun(Protocol):
-    """Something that the leader does by the clock (dcmon.health.scheduler_runs)."""
+    """The last run of one of the scheduler's periodic works: see dcmon.health.scheduler_runs. `said`: its message."""
 
     began_at: datetime
     succeeded_at: datetime | None
@@ -31,86 +35,97 @@ class SchedulerRun(Protocol):
 
 @dataclass(frozen=True)
 class Backlog:
-    """What waits: how much, and since when the oldest of it does."""
+    """Something that waits: how much of it, and since when the oldest."""
 
-    waiting: int = 0
-    oldest: datetime | None = None
+    count: int = 0
+    oldest_at: datetime | None = None
 
-    def waits_longer(self, than: timedelta, now: datetime) -> bool:
-        """Whether the oldest of it has waited longer than that."""
-        return self.oldest is not None and now - self.oldest > than
+    def is_older_than(self, limit: timedelta, now: datetime) -> bool:
+        """True if the oldest has waited longer than the limit."""
+        return self.oldest_at is not None and now - self.oldest_at > limit
 
 
 @dataclass(frozen=True)
 class OrganizationHealth:
-    """What is to be known of an organization; `refused`: why it can't be entered, with nothing else known.
+    """What waits and fails in an organization.
 
-    `due`: windows that could be evaluated now; `due_recent`: those of them that ended within two days.
+    `due_windows` could be evaluated now; `recent_due_windows` are those of them that ended within two days. Rows are
+    counted within the last hour. `unavailable_reason`: why the organization can't be opened; then all else is unknown.
     """
 
     name: str
-    due: Backlog = Backlog()
+    due_windows: Backlog = Backlog()
     evaluated_at: datetime | None = None
-    unsent: Backlog = Backlog()
-    given_up: Backlog = Backlog()
-    firing: Mapping[str, int] = field(default_factory=dict)
-    taken: int = 0
-    rejected: int = 0
-    rejected_since: datetime | None = None
-    parked: Backlog = Backlog()
-    unjudging: Backlog = Backlog()
-    due_recent: Backlog = Backlog()
-    refused: str | None = None
-    is_behind: bool = False
+    unsent_notifications: Backlog = Backlog()
+    given_up_notifications: Backlog = Backlog()
+    firing_alerts: Mapping[str, int] = field(default_factory=dict)
+    received_rows: int = 0
+    quarantined_rows: int = 0
+    quarantined_since: datetime | None = None
+    parked_messages: Backlog = Backlog()
+    failing_rules: Backlog = Backlog()
+    recent_due_windows: Backlog = Backlog()
+    unavailable_reason: str | None = None
+    is_schema_behind: bool = False
 
 
 @dataclass(frozen=True)
 class PartitionLag:
-    """A partition of a topic: unread messages, when the oldest was sent, and when any was stored last."""
+    """A partition of a topic: its unread messages, when the oldest was sent, and when messages were last stored."""
 
     name: str
-    unread: int
-    oldest: datetime | None
-    moved_at: datetime | None
+    unread_messages: int
+    oldest_unread_at: datetime | None
+    last_stored_at: datetime | None
 
 
 @dataclass(frozen=True)
 class PostgresUsage:
-    """PostgreSQL: how full it is, and its oldest open transaction that does nothing."""
+    """How full PostgreSQL is.
+
+    `transaction_age`: transactions since the last freeze. `idle_since`, `idle_pid`: of the oldest open transaction that
+    does nothing.
+    """
 
     connections: int = 0
-    most_connections: int = 100
+    max_connections: int = 100
     locks: int = 0
-    most_locks: int = 10_000
-    age: int = 0
+    max_locks: int = 10_000
+    transaction_age: int = 0
     idle_since: datetime | None = None
     idle_pid: int | None = None
 
 
 @dataclass(frozen=True)
 class HealthSnapshot:
-    """All that is judged, as of `now`. `kafka`: whether it answers, None where it is not used."""
+    """What is known about dcmon itself at `now`.
+
+    `is_kafka_up`: None when Kafka is not used. `free_disk`: the free share of the data directory's disk; None when it
+    is unknown or not used. `has_ping_url`: the dead man's switch is set up.
+    """
 
     now: datetime
-    workers: Sequence[ProcessHeartbeat] = ()
-    is_led: bool = True
-    rounds: Mapping[str, SchedulerRun] = field(default_factory=dict)
-    tenants: Sequence[OrganizationHealth] = ()
-    kafka: bool | None = None
+    processes: Sequence[ProcessHeartbeat] = ()
+    has_leader: bool = True
+    runs: Mapping[str, SchedulerRun] = field(default_factory=dict)
+    organizations: Sequence[OrganizationHealth] = ()
+    is_kafka_up: bool | None = None
     partitions: Sequence[PartitionLag] = ()
-    letters: Backlog = Backlog()
-    server: PostgresUsage = PostgresUsage()
+    dead_letters: Backlog = Backlog()
+    postgres: PostgresUsage = PostgresUsage()
     free_disk: float | None = None
-    heartbeat: bool = False
+    has_ping_url: bool = False
 
-    def alive(self, kind: str | None, bounds: Watch) -> list[ProcessHeartbeat]:
-        """The processes of a kind, or of any, that are there."""
+    def alive(self, kind: str | None, limits: Watch) -> list[ProcessHeartbeat]:
+        """Return the live processes of a kind; None stands for all kinds."""
         return [
-            each
-            for each in self.workers
-            if kind in (None, each.kind) and each.ended_at is None and self.now - each.seen_at <= bounds.sign
+            process for process in self.processes if kind in (None, process.kind) and self.is_alive(process, limits)
         ]
 
-    def runs_since(self, bounds: Watch) -> datetime:
-        """Since when anything of dcmon runs without a break: before that nothing can be missed."""
-        return min((each.started_at for each in self.alive(None, bounds)), default=self.now)
+    def is_alive(self, process: ProcessHeartbeat, limits: Watch) -> bool:
+        """True if a process has not ended and its last heartbeat is recent."""
+        return process.ended_at is None and self.now - process.seen_at <= limits.sign
+
+    def running_since(self, limits: Watch) -> datetime:
+        """Return when the oldest live process started; `now` without one. Nothing before can count as missed."""
+        return min((process.started_at for process in self.alive(None, limits)), default=self.now)

@@ -1,4 +1,4 @@
-"""How dcmon stands: what runs on this machine, what answers, who works where, what waits, and what is wrong."""
+"""The status of dcmon: its parts and whether they answer, its processes, what waits, and its problems."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,65 +10,70 @@ from sqlalchemy import Engine
 
 from dcmon import cache, db, errors
 from dcmon.embedded import supervisor_state
+from dcmon.embedded.supervisor_state import SupervisorState
 from dcmon.health import checks, collector, problems, scheduler_runs
-from dcmon.health.checks import SEVERITIES, Problem
-from dcmon.health.snapshot import HealthSnapshot
+from dcmon.health.checks import Problem
+from dcmon.health.snapshot import HealthSnapshot, ProcessHeartbeat
 from dcmon.settings import Settings
+from dcmon.severity import Severity
 
-UP = ("running", "answers", "leads")
-MISSING = ("no leader", "no worker", "no endpoint")
-ALL_WELL, WRONG, NOTHING_RUNS, PART_DOWN = 0, 1, 7, 8
+GOOD_STATES = ("running", "answers", "leads")
+PROBLEMS_OF_MISSING_PARTS = ("no leader", "no worker", "no endpoint")
+ALL_WELL, HAS_PROBLEMS, NOTHING_RUNS, PART_DOWN = 0, 1, 7, 8
 
 
 @dataclass(frozen=True)
 class Status:
-    """Everything that `dcmon status` shows."""
+    """Everything that `dcmon status` shows. `failure`: why the database can't be read; then it has only `parts`."""
 
     parts: Sequence[Mapping[str, Any]]
     workers: Sequence[Mapping[str, Any]]
     waiting: Mapping[str, Any]
-    conditions: Sequence[Problem]
+    problems: Sequence[Problem]
     now: datetime
     is_running: bool = True
     failure: errors.DcmonError | None = None
 
     @property
     def exit_code(self) -> int:
-        """0: all is well; 1: something is wrong; 7: nothing runs, or no database; 8: a part is down."""
+        """0: all is well; 1: there is a problem; 7: nothing runs, or no database; 8: a part is down."""
         if self.failure is not None:
             return self.failure.exit_code
         if not self.is_running:
             return NOTHING_RUNS
-        if any(part["state"] not in UP for part in self.parts):
+        if any(part["state"] not in GOOD_STATES for part in self.parts):
             return PART_DOWN
-        return WRONG if self.conditions else ALL_WELL
+        return HAS_PROBLEMS if self.problems else ALL_WELL
 
 
-def collect(engine: Engine, settings: Settings, local: supervisor_state.SupervisorState | None) -> Status:
-    """How dcmon stands now; `local`: what `dcmon up` runs on this machine. A database that is away is a finding too."""
+def collect(engine: Engine, settings: Settings, local: SupervisorState | None) -> Status:
+    """Collect the status now; `local`: what `dcmon up` runs on this machine.
+
+    Does not raise when the database can't be reached: the status has the failure.
+    """
     try:
-        facts = collector.collect(engine, settings)
+        snapshot = collector.collect(engine, settings)
         with db.public_session(engine) as session:
-            known = {each.key: each.since for each in problems.entries(session)}
+            known = {problem.key: problem.since for problem in problems.entries(session)}
     except errors.DcmonError as error:
-        parts = [*_supervised(local), _answer("database", False, _where(engine))]
+        parts = [*_local_processes(local), _dependency("database", False, _database_url(engine))]
         return Status(parts, [], {}, [], datetime.now(UTC), failure=error)
-    found = checks.with_known_start(checks.find_problems(facts, settings.watch), known)
+    found = checks.with_known_start(checks.find_problems(snapshot, settings.watch), known)
     return Status(
-        [*_supervised(local), *_dependencies(engine, settings, facts, local), *_missing(found)],
-        _workers(facts, settings),
-        _waiting(facts),
+        [*_local_processes(local), *_dependencies(engine, settings, snapshot, local), *_missing_parts(found)],
+        _processes(snapshot, settings),
+        _waiting(snapshot),
         found,
-        facts.now,
-        local is not None or bool(facts.alive(None, settings.watch)),
+        snapshot.now,
+        local is not None or bool(snapshot.alive(None, settings.watch)),
     )
 
 
-def _where(engine: Engine) -> str:
+def _database_url(engine: Engine) -> str:
     return f"postgresql://{engine.url.host or ''}:{engine.url.port or 5432}/{engine.url.database or ''}"
 
 
-def _supervised(local: supervisor_state.SupervisorState | None) -> list[dict[str, Any]]:
+def _local_processes(local: SupervisorState | None) -> list[dict[str, Any]]:
     if local is None:
         return []
     supervising = {"name": "supervisor", "state": "running", "pid": local.pid, "since": local.started_at}
@@ -80,76 +85,79 @@ def _restarts(child: Mapping[str, Any]) -> str | None:
     if not child["restarts"]:
         return None
     times = "once" if child["restarts"] == 1 else f"{child['restarts']} times"
-    return f"started again {times}, last ended with {child['last_exit']}"
+    return f"restarted {times}, the last exit code was {child['last_exit']}"
 
 
 def _dependencies(
-    engine: Engine, settings: Settings, facts: HealthSnapshot, local: supervisor_state.SupervisorState | None
+    engine: Engine, settings: Settings, snapshot: HealthSnapshot, local: SupervisorState | None
 ) -> list[dict[str, Any]]:
-    """Who leads, and what dcmon was told to use, by whether it answers."""
+    """Return the servers that the settings name, by whether they answer, and the scheduler that leads."""
     rows = []
     if local is not None:
-        rows.append(_answer("endpoint", supervisor_state.is_endpoint_up(settings), local.url))
-    rows.append(_answer("database", True, _where(engine)))
-    if facts.kafka is not None:
-        rows.append(_answer("kafka", facts.kafka, str(settings.kafka.bootstrap_servers)))
+        rows.append(_dependency("endpoint", supervisor_state.is_endpoint_up(settings), local.url))
+    rows.append(_dependency("database", True, _database_url(engine)))
+    if snapshot.is_kafka_up is not None:
+        rows.append(_dependency("kafka", snapshot.is_kafka_up, str(settings.kafka.bootstrap_servers)))
     if settings.redis_url is not None:
-        answers = cache.answers(settings.redis_url.get_secret_value())
-        rows.append(_answer("redis", answers, "a helper: nothing needs it"))
-    lead = facts.rounds.get(scheduler_runs.LEAD)
-    if facts.is_led:
-        since, who = (lead.began_at, lead.said) if lead is not None else (None, None)
-        rows.append({"name": "leader", "state": "leads", "since": since, "detail": who})
+        has_redis = cache.answers(settings.redis_url.get_secret_value())
+        rows.append(_dependency("redis", has_redis, "optional: dcmon works without it"))
+    lead = snapshot.runs.get(scheduler_runs.LEAD)
+    if snapshot.has_leader:
+        since, leader = (lead.began_at, lead.said) if lead is not None else (None, None)
+        rows.append({"name": "leader", "state": "leads", "since": since, "detail": leader})
     return rows
 
 
-def _missing(found: Sequence[Problem]) -> list[dict[str, Any]]:
-    """Parts that nobody plays, on no machine."""
-    missing = [each for each in found if each.name in MISSING]
+def _dependency(name: str, is_up: bool, detail: str) -> dict[str, Any]:
+    return {"name": name, "state": "answers" if is_up else "does not answer", "detail": detail}
+
+
+def _missing_parts(found: Sequence[Problem]) -> list[dict[str, Any]]:
+    """Return parts that run on no machine."""
+    missing = [problem for problem in found if problem.name in PROBLEMS_OF_MISSING_PARTS]
     return [{"name": each.subject or each.name.removeprefix("no "), "state": "is missing"} for each in missing]
 
 
-def _answer(name: str, does: bool, detail: str) -> dict[str, Any]:
-    return {"name": name, "state": "answers" if does else "does not answer", "detail": detail}
-
-
-def _workers(facts: HealthSnapshot, settings: Settings) -> list[dict[str, Any]]:
-    """Every process of dcmon that gives signs of life, and those that stopped doing so lately without a word."""
-    alive, rows = facts.alive(None, settings.watch), []
-    for each in facts.workers:
-        is_lost = each.ended_at is None and each not in alive
-        if each in alive or (is_lost and facts.now - each.seen_at < checks.CRASHES_OVER):
+def _processes(snapshot: HealthSnapshot, settings: Settings) -> list[dict[str, Any]]:
+    """Return every live process, and those that were lost within the last hour: they did not end in order."""
+    rows = []
+    for process in snapshot.processes:
+        is_alive = snapshot.is_alive(process, settings.watch)
+        is_lost = not is_alive and process.ended_at is None
+        if is_alive or (is_lost and snapshot.now - process.seen_at < checks.CRASH_PERIOD):
             rows.append(
                 {
-                    "kind": each.kind, "host": each.host, "pid": each.pid, "since": each.started_at,
-                    "last_sign": each.seen_at, "state": "gone" if is_lost else _turning(each, settings),
+                    "kind": process.kind, "host": process.host, "pid": process.pid, "since": process.started_at,
+                    "last_sign": process.seen_at, "state": "gone" if is_lost else _loop_state(process, settings),
                 }
             )  # fmt: skip
     return rows
 
 
-def _turning(worker: Any, settings: Settings) -> str:
-    return "hangs" if worker.seen_at - worker.turned_at > settings.watch.turn else "works"
+def _loop_state(process: ProcessHeartbeat, settings: Settings) -> str:
+    return "hangs" if process.seen_at - process.turned_at > settings.watch.turn else "works"
 
 
-def _waiting(facts: HealthSnapshot) -> dict[str, Any]:
-    """What there is to do, over all organizations, and what fires."""
-    tenants = facts.tenants
+def _waiting(snapshot: HealthSnapshot) -> dict[str, Any]:
+    """Return what waits in all organizations, the alerts that fire, and the last ping of the dead man's switch."""
+    orgs, partitions = snapshot.organizations, snapshot.partitions
     firing = Counter[str]()
-    for each in tenants:
-        firing.update(each.firing)
-    beat = facts.rounds.get("heartbeat")
+    for org in orgs:
+        firing.update(org.firing_alerts)
+    run = snapshot.runs.get("heartbeat") if snapshot.has_ping_url else None
+    due, unsent = [org.due_windows for org in orgs], [org.unsent_notifications for org in orgs]
+    has_kafka = snapshot.is_kafka_up is not None
     return {
-        "organizations": len(tenants),
-        "windows_due": sum(each.due.waiting for each in tenants),
-        "oldest_window": min((each.due.oldest for each in tenants if each.due.oldest), default=None),
-        "notifications_waiting": sum(each.unsent.waiting for each in tenants),
-        "oldest_notification": min((each.unsent.oldest for each in tenants if each.unsent.oldest), default=None),
-        "notifications_given_up": sum(each.given_up.waiting for each in tenants),
-        "unread_messages": sum(each.unread for each in facts.partitions) if facts.kafka is not None else None,
-        "oldest_unread": min((each.oldest for each in facts.partitions if each.oldest), default=None),
-        "parked_messages": sum(each.parked.waiting for each in tenants),
-        "alerts_firing": {severity: firing[severity] for severity in SEVERITIES if firing[severity]},
-        "heartbeat": beat.said if beat is not None and facts.heartbeat else None,
-        "heartbeat_sent": beat.succeeded_at if beat is not None and facts.heartbeat else None,
+        "organizations": len(orgs),
+        "windows_due": sum(backlog.count for backlog in due),
+        "oldest_window": min((backlog.oldest_at for backlog in due if backlog.oldest_at), default=None),
+        "notifications_waiting": sum(backlog.count for backlog in unsent),
+        "oldest_notification": min((backlog.oldest_at for backlog in unsent if backlog.oldest_at), default=None),
+        "notifications_given_up": sum(org.given_up_notifications.count for org in orgs),
+        "unread_messages": sum(each.unread_messages for each in partitions) if has_kafka else None,
+        "oldest_unread": min((each.oldest_unread_at for each in partitions if each.oldest_unread_at), default=None),
+        "parked_messages": sum(org.parked_messages.count for org in orgs),
+        "alerts_firing": {severity: firing[severity] for severity in reversed(Severity) if firing[severity]},
+        "heartbeat": run.said if run is not None else None,
+        "heartbeat_sent": run.succeeded_at if run is not None else None,
     }

@@ -32,7 +32,7 @@ def judge(app: App) -> str:
 
 def _tell(app: App, told: ProblemChanges, now: datetime) -> None:
     """Tell the organization that is to be told; a crash in between tells again, which the outbox notices."""
-    if not told.firing and not told.lasting and not told.resolved:
+    if not told.started and not told.ongoing and not told.resolved:
         return
     if app.settings.watch.org is not None:
         try:
@@ -42,7 +42,7 @@ def _tell(app: App, told: ProblemChanges, now: datetime) -> None:
             return
     with app.public() as session:
         if app.settings.watch.org is not None:
-            problems.mark_notified(session, told.firing, now)
+            problems.mark_notified(session, told.started, now)
         problems.delete_problems(session, told.resolved)
 
 

@@ -25,6 +25,7 @@ from dcmon.jobs import health as job
 from dcmon.jobs import schedule
 from dcmon.output import Output
 from dcmon.settings import Heartbeat, Settings, Watch, Webhooks
+from dcmon.severity import Severity
 from tests.integration.conftest import Target, eventually, only, rows, running
 
 NOW = datetime.now(UTC)
@@ -36,7 +37,7 @@ def gather(app: App) -> HealthSnapshot:
 
 
 def tenant(app: App) -> OrganizationHealth:
-    found: OrganizationHealth = only(gather(app).tenants)
+    found: OrganizationHealth = only(gather(app).organizations)
     return found
 
 
@@ -75,12 +76,12 @@ def test_notifications_that_wait_or_were_given_up_are_counted(app: App, pager: O
 
     found = tenant(app)
 
-    assert (found.unsent.waiting, found.given_up.waiting) == (1, 1)
+    assert (found.unsent_notifications.count, found.given_up_notifications.count) == (1, 1)
     said = [each.name for each in checks.find_problems(gather(app), BOUNDS)]
     assert said == ["notifications given up", "notifications stuck"]
 
     execute(app.engine, pager, "update webhooks set paused_at = now()")
-    assert tenant(app).unsent.waiting == 0  # somebody wants it so
+    assert tenant(app).unsent_notifications.count == 0  # somebody wants it so
 
 
 def test_a_window_that_nobody_evaluates_is_missed_by_its_time(app: App, target: Target) -> None:
@@ -95,8 +96,8 @@ def test_a_window_that_nobody_evaluates_is_missed_by_its_time(app: App, target: 
         version=target.version_id, start=hour - timedelta(hours=3), end=hour - timedelta(hours=2),
     )  # fmt: skip
 
-    assert tenant(app).due.waiting == 1
-    assert tenant(app).due.oldest == hour - timedelta(hours=2)
+    assert tenant(app).due_windows.count == 1
+    assert tenant(app).due_windows.oldest_at == hour - timedelta(hours=2)
     assert [each.name for each in checks.find_problems(gather(app), BOUNDS)] == ["evaluation stands"]
 
 
@@ -124,13 +125,13 @@ def test_every_window_that_could_be_claimed_now_is_counted_however_old(app: App,
 
     found = tenant(app)
 
-    assert (found.due.waiting, found.due.oldest) == (2, long_ago)
-    assert found.due_recent.waiting == 0
+    assert (found.due_windows.count, found.due_windows.oldest_at) == (2, long_ago)
+    assert found.recent_due_windows.count == 0
     assert [each.name for each in checks.find_problems(gather(app), BOUNDS)] == ["evaluation stands"]
 
     later = "update due_windows set touched_at = now() + interval '1 hour', waits_since = now() + interval '1 hour'"
     execute(app.engine, target.org, f"{later} where is_backfill")
-    assert tenant(app).due.waiting == 1  # the backfill goes on
+    assert tenant(app).due_windows.count == 1  # the backfill goes on
 
 
 def test_rows_that_are_refused_are_counted_within_the_hour(app: App, target: Target) -> None:
@@ -138,7 +139,7 @@ def test_rows_that_are_refused_are_counted_within_the_hour(app: App, target: Tar
     bad = [each.replace(b'"age": ', b'"age": "x" ,"was": ') for each in rows(300, 120)]
     app.ingestion.ingest_samples(target.org, target.version_id, [*good, *bad])
 
-    assert (tenant(app).taken, tenant(app).rejected) == (420, 120)
+    assert (tenant(app).received_rows, tenant(app).quarantined_rows) == (420, 120)
     assert [each.name for each in checks.find_problems(gather(app), BOUNDS)] == ["quarantine grows"]
 
 
@@ -152,21 +153,21 @@ def test_an_organization_that_is_behind_is_named_with_the_command(app: App, org:
 
 
 def test_who_leads_is_seen_from_outside_and_its_rounds_are_written_down(app: App, org: Organization) -> None:
-    assert not gather(app).is_led
+    assert not gather(app).has_leader
     with running(schedule.run, app):
-        assert eventually(lambda: gather(app).is_led)
-        done = lambda: {name for name, each in gather(app).rounds.items() if each.succeeded_at}  # noqa: E731
+        assert eventually(lambda: gather(app).has_leader)
+        done = lambda: {name for name, each in gather(app).runs.items() if each.succeeded_at}  # noqa: E731
         assert eventually(lambda: done() >= {"clock", "prune", "watch", "fold lines"})
     with Leadership(app.engine) as leadership:
         assert leadership.holds()
-        assert gather(app).is_led
-    assert eventually(lambda: not gather(app).is_led)
+        assert gather(app).has_leader
+    assert eventually(lambda: not gather(app).has_leader)
 
 
 def test_a_sign_of_life_ends_with_its_process_and_a_loop_that_stands_still_is_known(
     app: App, org: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process_heartbeats, "GIVEN_EVERY", 0.05)
+    monkeypatch.setattr(process_heartbeats, "INTERVAL", 0.05)
     stop = threading.Event()
     pulse = WatchedStopEvent(stop)
     with HeartbeatSender(app.engine, {"evaluate": pulse, "serve": None}):
@@ -184,7 +185,7 @@ def idle(app: App) -> float:
     return float((worker.seen_at - worker.turned_at).total_seconds())
 
 
-SICK = Problem("disk full", "critical", "The disk is full.", "dcmon prune", NOW - timedelta(minutes=3), "")
+SICK = Problem("disk full", Severity.CRITICAL, "The disk is full.", "dcmon prune", NOW - timedelta(minutes=3), "")
 
 
 def keep(engine: Engine, *found: Problem, now: datetime = NOW) -> ProblemChanges:
@@ -199,12 +200,12 @@ def tell(engine: Engine, org: Organization, news: ProblemChanges) -> int:
 
 def test_what_is_wrong_is_told_once_and_once_when_it_is_over(engine: Engine, pager: Organization) -> None:
     news = keep(engine, SICK)
-    assert [each.key for each in news.firing] == [SICK.key]
+    assert [each.key for each in news.started] == [SICK.key]
     assert tell(engine, pager, news) == 1
     assert tell(engine, pager, news) == 0  # killed before it was marked, it is written again: under the same id
     with db.public_session(engine) as session:
-        problems.mark_notified(session, news.firing, NOW)
-    assert keep(engine, SICK) == ProblemChanges([], news.firing, [])
+        problems.mark_notified(session, news.started, NOW)
+    assert keep(engine, SICK) == ProblemChanges([], news.started, [])
 
     over = keep(engine)
     assert [each.key for each in over.resolved] == [SICK.key]
@@ -219,15 +220,15 @@ def test_what_is_wrong_is_told_once_and_once_when_it_is_over(engine: Engine, pag
 
 
 def test_what_lasted_for_a_moment_is_told_to_nobody(engine: Engine, org: Organization) -> None:
-    moment = Problem("locked", "high", "It is locked.", "dcmon migrate status", NOW, "acme")
+    moment = Problem("locked", Severity.HIGH, "It is locked.", "dcmon migrate status", NOW, "acme")
 
-    assert keep(engine, moment).firing == []
+    assert keep(engine, moment).started == []
     assert keep(engine) == ProblemChanges([], [], [])
 
 
 def test_it_is_since_the_first_time_whoever_judges(engine: Engine, org: Organization) -> None:
     keep(engine, SICK)
-    keep(engine, Problem("disk full", "critical", "Still full.", "dcmon prune", NOW, ""))
+    keep(engine, Problem("disk full", Severity.CRITICAL, "Still full.", "dcmon prune", NOW, ""))
 
     with db.public_session(engine) as session:
         kept = only(problems.entries(session))
@@ -235,7 +236,7 @@ def test_it_is_since_the_first_time_whoever_judges(engine: Engine, org: Organiza
 
 
 def test_a_severity_that_a_receiver_does_not_want_is_not_told(engine: Engine, pager: Organization) -> None:
-    news = ProblemChanges([Problem("dead letters", "medium", "Two.", "dcmon audit", NOW)])
+    news = ProblemChanges([Problem("dead letters", Severity.MEDIUM, "Two.", "dcmon audit", NOW)])
     assert tell(engine, pager, news) == 0
 
 

@@ -13,6 +13,7 @@ from dcmon.notifications import mute_times, receivers, silences
 from dcmon.notifications.integrations import message_text
 from dcmon.notifications.silences import NewSilence
 from dcmon.settings import Watch
+from dcmon.severity import Severity
 from tests.helpers.outbox import REFUSED, Box
 from tests.integration.conftest import Target, only
 
@@ -26,7 +27,9 @@ def box(app: App, target: Target) -> Box:
 
 def wrong(box: Box, name: str = "no worker", subject: str = "evaluate", severity: str = "critical") -> Problem:
     since = box.target.scalar("select created_at from webhooks limit 1")
-    return Problem(name, severity, "No worker evaluates windows.", f"dcmon worker start {subject}", since, subject)
+    return Problem(
+        name, Severity(severity), "No worker evaluates windows.", f"dcmon worker start {subject}", since, subject
+    )
 
 
 def say(box: Box, **told: list[Problem]) -> int:
@@ -50,7 +53,7 @@ def told(box: Box) -> list[str]:
 )
 def test_a_silence_by_matchers_holds_what_is_wrong_with_dcmon(box: Box, matcher: str) -> None:
     silence(box, matcher, hours=1)
-    say(box, firing=[wrong(box)])
+    say(box, started=[wrong(box)])
     assert told(box) == []
     assert box.states() == ["held"]
     box.wait(hours=1)
@@ -60,20 +63,20 @@ def test_a_silence_by_matchers_holds_what_is_wrong_with_dcmon(box: Box, matcher:
 @pytest.mark.parametrize("matcher", ["model=credit", "severity=low", "rule=disk full", "version=v1", "alert=1"])
 def test_a_silence_about_something_else_does_not(box: Box, matcher: str) -> None:
     silence(box, matcher, hours=1)
-    say(box, firing=[wrong(box)])
+    say(box, started=[wrong(box)])
     assert told(box) == ["dcmon.firing"]
 
 
 def test_a_mute_time_holds_it_too(box: Box) -> None:
     with box.app.org(box.target.org) as session:
         mute_times.add(session, "always", "mon-sun", "0-24", "UTC", ["model=dcmon"])
-    say(box, firing=[wrong(box)])
+    say(box, started=[wrong(box)])
     assert told(box) == []
 
 
 def test_what_comes_and_goes_in_a_silence_is_told_to_nobody(box: Box) -> None:
     silence(box, "model=dcmon", hours=1)
-    say(box, firing=[wrong(box)])
+    say(box, started=[wrong(box)])
     assert told(box) == []
     say(box, resolved=[wrong(box)])
     box.wait(hours=2)
@@ -82,7 +85,7 @@ def test_what_comes_and_goes_in_a_silence_is_told_to_nobody(box: Box) -> None:
 
 
 def test_an_end_supersedes_a_beginning_that_was_refused(box: Box) -> None:
-    say(box, firing=[wrong(box), wrong(box, "disk full", "")])
+    say(box, started=[wrong(box), wrong(box, "disk full", "")])
     box.record(box.claim(), REFUSED)
     say(box, resolved=[wrong(box)])
     box.wait(minutes=1)
@@ -91,7 +94,7 @@ def test_an_end_supersedes_a_beginning_that_was_refused(box: Box) -> None:
 
 
 def test_an_end_waits_for_a_beginning_that_is_on_its_way(box: Box) -> None:
-    say(box, firing=[wrong(box)])
+    say(box, started=[wrong(box)])
     sending = box.claim()
     say(box, resolved=[wrong(box)])
     assert box.claim() == []
@@ -101,18 +104,18 @@ def test_an_end_waits_for_a_beginning_that_is_on_its_way(box: Box) -> None:
 
 def test_what_lasts_is_told_again_as_often_as_a_receiver_wants(box: Box) -> None:
     box.add("never", repeat_every=None)
-    assert say(box, firing=[wrong(box)]) == 2
+    assert say(box, started=[wrong(box)]) == 2
     told(box)
     box.wait(hours=23)
-    assert say(box, lasting=[wrong(box)]) == 0
+    assert say(box, ongoing=[wrong(box)]) == 0
     box.wait(hours=1)
-    assert say(box, lasting=[wrong(box)]) == 1
-    assert say(box, lasting=[wrong(box)]) == 0
+    assert say(box, ongoing=[wrong(box)]) == 1
+    assert say(box, ongoing=[wrong(box)]) == 0
     body = only(box.deliver())
     assert body["type"] == "dcmon.repeated"
     assert message_text.subject(body) == "[acme] CRITICAL still firing: dcmon/no worker: evaluate"
     box.wait(hours=24)
-    assert say(box, lasting=[wrong(box)]) == 1
+    assert say(box, ongoing=[wrong(box)]) == 1
 
 
 def test_a_receiver_that_comes_late_is_told_what_is_wrong_and_was_told(box: Box) -> None:
@@ -132,7 +135,7 @@ def test_a_receiver_that_comes_late_is_told_what_is_wrong_and_was_told(box: Box)
 def test_what_lasts_is_new_to_be_told_only_once(box: Box) -> None:
     with db.public_session(box.app.engine) as session:
         first = problems.store(session, [wrong(box)], box.now, timedelta())
-        problems.mark_notified(session, first.firing, box.now)
+        problems.mark_notified(session, first.started, box.now)
         second = problems.store(session, [wrong(box)], box.now, Watch().sign)
-    assert (len(first.firing), first.lasting) == (1, [])
-    assert (second.firing, len(second.lasting), second.resolved) == ([], 1, [])
+    assert (len(first.started), first.ongoing) == (1, [])
+    assert (second.started, len(second.ongoing), second.resolved) == ([], 1, [])

@@ -54,21 +54,21 @@ def well() -> HealthSnapshot:
 
 
 def without(kind: str, *others: Worker) -> HealthSnapshot:
-    facts = well()
-    return replace(facts, workers=[*(each for each in facts.workers if each.kind != kind), *others])
+    snapshot = well()
+    return replace(snapshot, processes=[*(each for each in snapshot.processes if each.kind != kind), *others])
 
 
 def tenant(**known: object) -> HealthSnapshot:
-    return replace(well(), tenants=[OrganizationHealth("acme", **known)])  # type: ignore[arg-type]
+    return replace(well(), organizations=[OrganizationHealth("acme", **known)])  # type: ignore[arg-type]
 
 
 def rounds(**known: Round) -> HealthSnapshot:
-    facts = well()
-    return replace(facts, rounds={**facts.rounds, **known})
+    snapshot = well()
+    return replace(snapshot, runs={**snapshot.runs, **known})
 
 
-def found(facts: HealthSnapshot, bounds: Watch = BOUNDS) -> list[tuple[str, str, str]]:
-    return [(each.name, each.subject, each.severity) for each in checks.find_problems(facts, bounds)]
+def found(snapshot: HealthSnapshot, bounds: Watch = BOUNDS) -> list[tuple[str, str, str]]:
+    return [(each.name, each.subject, each.severity) for each in checks.find_problems(snapshot, bounds)]
 
 
 def test_where_all_is_well_nothing_is_wrong() -> None:
@@ -88,18 +88,18 @@ WRONG: dict[str, tuple[HealthSnapshot, tuple[str, str, str]]] = {
         without("notify", Worker("notify", ended_at=ago(minutes=4), **LOST)),
         ("no worker", "notify", "critical"),
     ),
-    "nobody ingests where Kafka is used": (replace(well(), kafka=True), ("no worker", "ingest", "critical")),
+    "nobody ingests where Kafka is used": (replace(well(), is_kafka_up=True), ("no worker", "ingest", "critical")),
     "the endpoint was killed": (without("serve", Worker("serve", **LOST)), ("no endpoint", "", "critical")),
     "a loop stands still": (
         without("evaluate", Worker("evaluate", turned_at=ago(minutes=6))),
         ("worker hangs", "evaluate on box, pid 17", "high"),
     ),
     "one crashes again and again": (
-        replace(well(), workers=[*well().workers, *[Worker("evaluate", **LOST)] * 3]),
+        replace(well(), processes=[*well().processes, *[Worker("evaluate", **LOST)] * 3]),
         ("crashes", "evaluate on box", "high"),
     ),
     "nobody leads": (
-        replace(rounds(clock=Round(ago(minutes=2), ago(minutes=2))), is_led=False),
+        replace(rounds(clock=Round(ago(minutes=2), ago(minutes=2))), has_leader=False),
         ("no leader", "", "critical"),
     ),
     "who leads does not move": (rounds(clock=Round(ago(minutes=6), ago(minutes=6))), ("no leader", "", "critical")),
@@ -108,68 +108,82 @@ WRONG: dict[str, tuple[HealthSnapshot, tuple[str, str, str]]] = {
         ("missed round", "prune", "medium"),
     ),
     "nothing is evaluated": (
-        tenant(due=Backlog(3, ago(minutes=11)), evaluated_at=ago(hours=2)),
+        tenant(due_windows=Backlog(3, ago(minutes=11)), evaluated_at=ago(hours=2)),
         ("evaluation stands", "acme", "critical"),
     ),
-    "nothing was ever evaluated": (tenant(due=Backlog(3, ago(minutes=11))), ("evaluation stands", "acme", "critical")),
-    "a rule fails": (tenant(unjudging=Backlog(1, ago(minutes=1))), ("rules fail", "acme", "high")),
+    "nothing was ever evaluated": (
+        tenant(due_windows=Backlog(3, ago(minutes=11))),
+        ("evaluation stands", "acme", "critical"),
+    ),
+    "a rule fails": (tenant(failing_rules=Backlog(1, ago(minutes=1))), ("rules fail", "acme", "high")),
     "evaluation is slow": (
-        tenant(due_recent=Backlog(900, ago(minutes=11)), evaluated_at=ago(seconds=2)),
+        tenant(recent_due_windows=Backlog(900, ago(minutes=11)), evaluated_at=ago(seconds=2)),
         ("evaluation behind", "acme", "medium"),
     ),
-    "a receiver is away": (tenant(unsent=Backlog(1, ago(minutes=16))), ("notifications stuck", "acme", "high")),
+    "a receiver is away": (
+        tenant(unsent_notifications=Backlog(1, ago(minutes=16))),
+        ("notifications stuck", "acme", "high"),
+    ),
     "a notification was given up": (
-        tenant(given_up=Backlog(1, ago(hours=5))),
+        tenant(given_up_notifications=Backlog(1, ago(hours=5))),
         ("notifications given up", "acme", "high"),
     ),
     "Kafka is away": (
-        replace(without("", Worker("ingest")), kafka=False),
+        replace(without("", Worker("ingest")), is_kafka_up=False),
         ("no kafka", "", "critical"),
     ),
     "nothing is stored": (
-        replace(without("", Worker("ingest")), kafka=True, partitions=[UNREAD]),
+        replace(without("", Worker("ingest")), is_kafka_up=True, partitions=[UNREAD]),
         ("ingestion behind", "dcmon.ingestion.samples/0", "critical"),
     ),
     "too little is stored": (
-        replace(without("", Worker("ingest")), kafka=True, partitions=[replace(UNREAD, moved_at=ago(seconds=1))]),
+        replace(
+            without("", Worker("ingest")), is_kafka_up=True, partitions=[replace(UNREAD, last_stored_at=ago(seconds=1))]
+        ),
         ("ingestion behind", "dcmon.ingestion.samples/0", "high"),
     ),
-    "messages are parked": (tenant(parked=Backlog(4, ago(minutes=11))), ("parked", "acme", "high")),
-    "dead letters came": (replace(well(), letters=Backlog(2, ago(minutes=9))), ("dead letters", "", "medium")),
-    "many rows are refused": (tenant(taken=1000, rejected=101), ("quarantine grows", "acme", "medium")),
-    "a schema is behind": (tenant(refused="It is at 0001.", is_behind=True), ("schema behind", "acme", "high")),
-    "an organization is locked": (tenant(refused="It is migrated just now."), ("locked", "acme", "high")),
+    "messages are parked": (tenant(parked_messages=Backlog(4, ago(minutes=11))), ("parked", "acme", "high")),
+    "dead letters came": (replace(well(), dead_letters=Backlog(2, ago(minutes=9))), ("dead letters", "", "medium")),
+    "many rows are refused": (tenant(received_rows=1000, quarantined_rows=101), ("quarantine grows", "acme", "medium")),
+    "a schema is behind": (
+        tenant(unavailable_reason="It is at 0001.", is_schema_behind=True),
+        ("schema behind", "acme", "high"),
+    ),
+    "an organization is locked": (tenant(unavailable_reason="It is migrated just now."), ("locked", "acme", "high")),
     "connections run out": (
-        replace(well(), server=PostgresUsage(connections=81)),
+        replace(well(), postgres=PostgresUsage(connections=81)),
         ("postgresql full", "connections", "high"),
     ),
-    "locks run out": (replace(well(), server=PostgresUsage(locks=8_001)), ("postgresql full", "locks", "high")),
-    "a freeze is overdue": (replace(well(), server=PostgresUsage(age=1_600_000_000)), ("wraparound", "", "critical")),
+    "locks run out": (replace(well(), postgres=PostgresUsage(locks=8_001)), ("postgresql full", "locks", "high")),
+    "a freeze is overdue": (
+        replace(well(), postgres=PostgresUsage(transaction_age=1_600_000_000)),
+        ("wraparound", "", "critical"),
+    ),
     "a transaction is left open": (
-        replace(well(), server=PostgresUsage(idle_since=ago(hours=2), idle_pid=9)),
+        replace(well(), postgres=PostgresUsage(idle_since=ago(hours=2), idle_pid=9)),
         ("long transaction", "", "medium"),
     ),
     "the disk is full": (replace(well(), free_disk=0.049), ("disk full", "", "critical")),
     "the heartbeat never arrived": (
-        replace(rounds(heartbeat=Round(NOW, None, ago(seconds=9), "It answered 500.")), heartbeat=True),
+        replace(rounds(heartbeat=Round(NOW, None, ago(seconds=9), "It answered 500.")), has_ping_url=True),
         ("heartbeat fails", "", "medium"),
     ),
     "the heartbeat does not arrive": (
-        replace(rounds(heartbeat=Round(NOW, ago(minutes=9), ago(seconds=9), "It answered 500.")), heartbeat=True),
+        replace(rounds(heartbeat=Round(NOW, ago(minutes=9), ago(seconds=9), "It answered 500.")), has_ping_url=True),
         ("heartbeat fails", "", "medium"),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", WRONG, ids=str)
-def test_what_is_wrong_is_one_condition_with_a_command(case: str) -> None:
-    facts, wanted = WRONG[case]
+def test_what_is_wrong_is_one_problem_with_a_command(case: str) -> None:
+    snapshot, wanted = WRONG[case]
 
-    assert found(facts) == [wanted]
-    (condition,) = checks.find_problems(facts, BOUNDS)
-    assert condition.command.startswith(("dcmon ", "psql ", "kill ", "vacuumdb "))
-    assert condition.sentence.endswith((".", ":"))
-    assert condition.since <= NOW
+    assert found(snapshot) == [wanted]
+    (problem,) = checks.find_problems(snapshot, BOUNDS)
+    assert problem.command.startswith(("dcmon ", "psql ", "kill ", "vacuumdb "))
+    assert problem.sentence.endswith((".", ":"))
+    assert problem.since <= NOW
 
 
 NOT_WRONG: dict[str, HealthSnapshot] = {
@@ -178,64 +192,69 @@ NOT_WRONG: dict[str, HealthSnapshot] = {
     ),
     "after a night, whoever leads is chosen anew": replace(
         rounds(clock=Round(ago(hours=9), ago(hours=9)), lead=Round(ago(hours=9))),
-        workers=[replace(each, started_at=ago(seconds=9)) for each in well().workers],  # type: ignore[type-var]
-        is_led=False,
+        processes=[replace(each, started_at=ago(seconds=9)) for each in well().processes],  # type: ignore[type-var]
+        has_leader=False,
     ),
     "an endpoint was stopped by hand": without("serve", Worker("serve", ended_at=ago(minutes=4), **LOST)),
     "there never was an endpoint": without("serve"),
     "a worker crashed twice and another one works": replace(
-        well(), workers=[*well().workers, *[Worker("evaluate", **LOST)] * 2]
+        well(), processes=[*well().processes, *[Worker("evaluate", **LOST)] * 2]
     ),
-    "a few rows are refused": tenant(taken=120, rejected=99),
-    "a large backlog of the year before": tenant(due=Backlog(9_000, None)),
+    "a few rows are refused": tenant(received_rows=120, quarantined_rows=99),
+    "a large backlog of the year before": tenant(due_windows=Backlog(9_000, None)),
     "messages wait for a minute": replace(
-        without("", Worker("ingest")), kafka=True, partitions=[replace(UNREAD, oldest=ago(minutes=1))]
+        without("", Worker("ingest")), is_kafka_up=True, partitions=[replace(UNREAD, oldest_unread_at=ago(minutes=1))]
     ),
     "a heartbeat failed once": replace(
-        rounds(heartbeat=Round(NOW, ago(seconds=25), ago(seconds=1), "It answered 500.")), heartbeat=True
+        rounds(heartbeat=Round(NOW, ago(seconds=25), ago(seconds=1), "It answered 500.")), has_ping_url=True
     ),
     "nothing is known of the disk": replace(well(), free_disk=None),
 }
 
 
 @pytest.mark.parametrize("case", NOT_WRONG, ids=str)
-def test_what_is_not_wrong_is_no_condition(case: str) -> None:
+def test_what_is_not_wrong_is_no_problem(case: str) -> None:
     assert found(NOT_WRONG[case]) == []
 
 
 def test_the_worst_comes_first_and_of_the_same_the_oldest() -> None:
-    facts = replace(
-        tenant(taken=1000, rejected=500, unsent=Backlog(1, ago(hours=3)), given_up=Backlog(1, ago(hours=9))),
+    snapshot = replace(
+        tenant(
+            received_rows=1000,
+            quarantined_rows=500,
+            unsent_notifications=Backlog(1, ago(hours=3)),
+            given_up_notifications=Backlog(1, ago(hours=9)),
+        ),
         free_disk=0.01,
     )
 
-    assert [name for name, _, _ in found(facts)] == [
+    assert [name for name, _, _ in found(snapshot)] == [
         "disk full", "notifications given up", "notifications stuck", "quarantine grows",
     ]  # fmt: skip
 
 
-def test_a_condition_is_since_it_was_first_found() -> None:
-    (condition,) = checks.find_problems(WRONG["the disk is full"][0], BOUNDS)
+def test_a_problem_is_since_it_was_first_found() -> None:
+    (problem,) = checks.find_problems(WRONG["the disk is full"][0], BOUNDS)
 
-    assert condition.since == NOW
-    assert checks.with_known_start([condition], {("disk full", ""): ago(hours=3)})[0].since == ago(hours=3)
-    assert checks.with_known_start([condition], {}) == [condition]
+    assert problem.since == NOW
+    assert checks.with_known_start([problem], {("disk full", ""): ago(hours=3)})[0].since == ago(hours=3)
+    assert checks.with_known_start([problem], {}) == [problem]
 
 
 @given(st.floats(0, 1e5), st.floats(0, 1e5))
 def test_who_waits_longer_is_never_judged_better(first: float, more: float) -> None:
     def judged(seconds: float) -> bool:
-        return found(tenant(unsent=Backlog(1, ago(seconds=seconds)))) != []
+        return found(tenant(unsent_notifications=Backlog(1, ago(seconds=seconds)))) != []
 
     assert judged(first) <= judged(first + more)
 
 
 BEATS: dict[str, tuple[Callable[[], HealthSnapshot], bool]] = {
     "all is well": (well, True),
-    "nobody leads": (lambda: replace(well(), is_led=False), False),
+    "nobody leads": (lambda: replace(well(), has_leader=False), False),
     "nobody evaluates": (lambda: without("evaluate"), False),
     "a loop stands still": (lambda: without("notify", Worker("notify", turned_at=ago(minutes=6))), False),
-    "nobody ingests": (lambda: replace(well(), kafka=True), False),
+    "nobody ingests": (lambda: replace(well(), is_kafka_up=True), False),
     "nobody judged for long": (lambda: rounds(watch=Round(ago(minutes=9), ago(minutes=9))), False),
     "nobody ever judged": (lambda: rounds(watch=Round(NOW, None)), False),
     "the endpoint alone is away": (lambda: without("serve"), True),
@@ -244,11 +263,11 @@ BEATS: dict[str, tuple[Callable[[], HealthSnapshot], bool]] = {
 
 @pytest.mark.parametrize("case", BEATS, ids=str)
 def test_the_heart_beats_only_while_dcmon_works(case: str) -> None:
-    facts, beats = BEATS[case]
-    assert (dead_mans_switch.blocking_reasons(facts(), [], BOUNDS) == []) is beats
+    snapshot, beats = BEATS[case]
+    assert (dead_mans_switch.blocking_reasons(snapshot(), [], BOUNDS) == []) is beats
 
 
-def test_a_critical_condition_stops_the_heart_and_a_lesser_one_does_not() -> None:
+def test_a_critical_problem_stops_the_heart_and_a_lesser_one_does_not() -> None:
     critical = checks.find_problems(WRONG["the disk is full"][0], BOUNDS)
     lesser = checks.find_problems(WRONG["dead letters came"][0], BOUNDS)
 

@@ -17,6 +17,7 @@ from dcmon.notifications import integrations, message_body, receivers
 from dcmon.notifications.integrations import command, email, message_text, pagerduty, slack, teams, webhook
 from dcmon.notifications.integrations.base import Address, DeliveryTarget, Message
 from dcmon.settings import Smtp, Webhooks
+from dcmon.severity import Severity
 
 SLACK = "https://hooks.slack.com/services/T024BE7LD/B0G9QF9C6/XyzSecretToken123456789"
 TEAMS = "https://prod-7.westeurope.logic.azure.com:443/workflows/abc/triggers/manual/paths/invoke?sig=S3cr3tS1gnature"
@@ -286,7 +287,9 @@ def test_every_kind_can_be_chosen_by_its_name() -> None:
 
 def own(kind: str = "firing", subject: str = "evaluate") -> dict[str, Any]:
     now = datetime(2026, 11, 24, 3, tzinfo=UTC)
-    said = Problem("no worker", "critical", "No worker evaluates windows.", "dcmon worker start evaluate", now, subject)
+    said = Problem(
+        "no worker", Severity.CRITICAL, "No worker evaluates windows.", "dcmon worker start evaluate", now, subject
+    )
     return problem_notifications.problem_body(Organization(1, "acme", "org_1"), kind, said, now)
 
 
