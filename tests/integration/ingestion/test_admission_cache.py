@@ -80,7 +80,7 @@ def place(data_dir: Path) -> Iterator[Place]:
     found.stop()
 
 
-def test_a_request_in_steady_state_asks_postgresql_nothing(
+def test_request_with_cached_token_sends_no_query(
     database_url: str, data_dir: Path, kafka: Kafka, acme: Acme, target: Target
 ) -> None:
     asked: list[str] = []
@@ -95,7 +95,7 @@ def test_a_request_in_steady_state_asks_postgresql_nothing(
         assert asked != []
 
 
-def test_batches_are_taken_while_postgresql_is_away_and_stored_when_it_is_back(place: Place, kafka: Kafka) -> None:
+def test_batches_during_outage_of_postgresql_are_stored_later(place: Place, kafka: Kafka) -> None:
     never_fresh = Http(fresh=timedelta(0), stale=timedelta(minutes=10))
     with app_on(place.server.url, place.data_dir, kafka, never_fresh) as app, serving(app, place.token) as client:
         assert client.samples(place.target.version_id, rows(0, 50)).status == 200
@@ -111,7 +111,7 @@ def test_batches_are_taken_while_postgresql_is_away_and_stored_when_it_is_back(p
         assert client.samples(place.target.version_id + 1, rows(0, 1)).status == 404
 
 
-def test_what_is_known_is_trusted_no_longer_than_the_stale_age(place: Place, kafka: Kafka) -> None:
+def test_cached_answer_past_stale_age_is_not_used(place: Place, kafka: Kafka) -> None:
     http = Http(fresh=timedelta(milliseconds=1), stale=timedelta(seconds=3))
     with app_on(place.server.url, place.data_dir, kafka, http) as app, serving(app, place.token) as client:
         assert client.samples(place.target.version_id, rows(0, 1)).status == 200
@@ -123,7 +123,7 @@ def test_what_is_known_is_trusted_no_longer_than_the_stale_age(place: Place, kaf
         assert eventually(lambda: client.samples(place.target.version_id, rows(0, 1)).status == 200)
 
 
-def test_a_token_that_is_not_known_is_refused_while_postgresql_is_away(place: Place, kafka: Kafka) -> None:
+def test_unknown_token_during_outage_is_refused(place: Place, kafka: Kafka) -> None:
     with app_on(place.server.url, place.data_dir, kafka) as app, serving(app, place.token) as client:
         assert client.samples(place.target.version_id, rows(0, 1)).status == 200
         place.stop()
@@ -134,7 +134,7 @@ def test_a_token_that_is_not_known_is_refused_while_postgresql_is_away(place: Pl
         assert eventually(lambda: other.samples(place.target.version_id, rows(0, 1)).status == 401)
 
 
-def test_direct_ingestion_is_refused_while_postgresql_is_away_and_nothing_is_half_done(place: Place) -> None:
+def test_direct_intake_during_outage_stores_nothing(place: Place) -> None:
     with app_on(place.server.url, place.data_dir) as app, serving(app, place.token) as client:
         assert client.samples(place.target.version_id, rows(0, 50)).status == 200
         place.stop()
@@ -146,7 +146,7 @@ def test_direct_ingestion_is_refused_while_postgresql_is_away_and_nothing_is_hal
         assert place.target.scalar("select sum(taken) from batches") == 100
 
 
-def test_a_revoked_token_is_refused_within_the_fresh_age(
+def test_revoked_token_is_refused_within_fresh_age(
     database_url: str, data_dir: Path, kafka: Kafka, acme: Acme, target: Target
 ) -> None:
     with app_on(database_url, data_dir, kafka) as app, serving(app, acme.token) as client:
@@ -156,7 +156,7 @@ def test_a_revoked_token_is_refused_within_the_fresh_age(
         assert eventually(lambda: client.samples(target.version_id, rows(0, 1)).status == 401)
 
 
-def test_an_expired_token_is_refused_at_once(
+def test_expired_token_is_refused_at_once(
     database_url: str, data_dir: Path, kafka: Kafka, acme: Acme, target: Target
 ) -> None:
     with app_on(database_url, data_dir, kafka, Http(fresh=timedelta(hours=1))) as app:
@@ -167,7 +167,7 @@ def test_an_expired_token_is_refused_at_once(
             assert eventually(lambda: client.samples(target.version_id, rows(0, 1)).status == 401)
 
 
-def test_a_version_that_is_not_there_is_not_remembered(
+def test_unknown_version_is_not_cached(
     database_url: str, data_dir: Path, kafka: Kafka, acme: Acme, target: Target
 ) -> None:
     http, next_id = Http(fresh=timedelta(hours=1)), target.version_id + 1
@@ -179,9 +179,10 @@ def test_a_version_that_is_not_there_is_not_remembered(
         assert client.samples(next_id, rows(0, 1)).status == 200
 
 
-def test_a_deleted_version_is_404_within_the_fresh_age_and_what_was_taken_is_dropped_in_the_ledger(
+def test_deleted_version_is_404_within_fresh_age(
     database_url: str, data_dir: Path, kafka: Kafka, acme: Acme, target: Target
 ) -> None:
+    """Rows that were acknowledged before are dropped, and counted in the ledger."""
     with app_on(database_url, data_dir, kafka) as app, serving(app, acme.token) as client:
         assert client.samples(target.version_id, rows(0, 20)).status == 200
         assert client.request("DELETE", f"model-versions/{target.version_id}").status == 200
@@ -200,9 +201,10 @@ def own_broker_settings(port: int, wait: float = 2) -> Kafka:
 
 
 @pytest.mark.kafka
-def test_without_the_broker_it_is_503_in_a_bounded_time_and_it_is_taken_when_the_broker_comes(
+def test_request_without_broker_is_503_in_bounded_time(
     database_url: str, data_dir: Path, acme: Acme, target: Target
 ) -> None:
+    """The same request is accepted as soon as the broker answers."""
     port = free_port(None)
     with app_on(database_url, data_dir, own_broker_settings(port)) as app, serving(app, acme.token) as client:
         for _ in range(3):
@@ -217,7 +219,7 @@ def test_without_the_broker_it_is_503_in_a_bounded_time_and_it_is_taken_when_the
 
 
 @pytest.mark.kafka
-def test_a_request_that_timed_out_may_be_there_and_its_repetition_is_dropped(
+def test_request_repeated_after_timeout_is_stored_once(
     database_url: str, data_dir: Path, acme: Acme, target: Target
 ) -> None:
     """The broker is stopped, not killed: what waits in its socket is taken when it goes on, after the 503."""
@@ -239,7 +241,8 @@ def test_a_request_that_timed_out_may_be_there_and_its_repetition_is_dropped(
             assert eventually(lambda: target.scalar("select sum(duplicates) from batches") == 100)
 
 
-def test_serve_starts_without_postgresql_and_broker_and_answers_when_they_come(place: Place) -> None:
+def test_serve_started_before_its_servers_answers_later(place: Place) -> None:
+    """Neither PostgreSQL nor the broker answers when it starts."""
     broker_port, port = free_port(None), free_port(None)
     place.stop()
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DCMON_")}
@@ -273,7 +276,7 @@ def answers(client: Endpoint) -> bool:
         return False
 
 
-def test_errors_are_json_in_the_shape_of_all_errors(place: Place) -> None:
+def test_errors_have_the_common_json_form(place: Place) -> None:
     with app_on(place.server.url, place.data_dir) as app, serving(app, place.token) as client:
         place.stop()
         answer = client.samples(place.target.version_id, rows(0, 1))
@@ -282,14 +285,16 @@ def test_errors_are_json_in_the_shape_of_all_errors(place: Place) -> None:
         place.start()
 
 
-def test_the_time_of_a_tokens_use_is_still_noted(database_url: str, data_dir: Path, acme: Acme, target: Target) -> None:
+def test_time_of_token_use_is_recorded_with_cache(
+    database_url: str, data_dir: Path, acme: Acme, target: Target
+) -> None:
     with app_on(database_url, data_dir) as app, serving(app, acme.token) as client:
         assert client.samples(target.version_id, rows(0, 1)).status == 200
         with app.public() as session:
             assert session.scalar(text("select last_used_at is not null from tokens"))
 
 
-def test_a_client_that_goes_away_while_it_sends_is_no_error(
+def test_client_that_disconnects_while_sending_logs_no_error(
     app: App, target: Target, acme: Acme, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = f"/api/v1/model-versions/{target.version_id}/data"

@@ -75,14 +75,14 @@ def used(target: Target) -> Target:
     return target
 
 
-def test_what_dcmon_did_itself_agrees(used: Target) -> None:
+def test_audit_after_normal_work_finds_nothing(used: Target) -> None:
     assert found(used) == []
     checked = audit_reader.run_audit(used.engine, [used.org])[1].checked
     assert checked["samples"] == used.samples > 0
     assert checked["lines"] > 10
 
 
-def test_a_prune_that_was_interrupted_is_no_difference(used: Target) -> None:
+def test_audit_after_interrupted_prune_finds_nothing(used: Target) -> None:
     late = Terms(timedelta(days=30), None, datetime(2026, 6, 15, tzinfo=UTC))
     for stops_after in range(4):
         calls = iter([False] * stops_after)
@@ -91,7 +91,7 @@ def test_a_prune_that_was_interrupted_is_no_difference(used: Target) -> None:
         assert found(used) == []
 
 
-def test_deleted_versions_and_models_are_no_difference(used: Target) -> None:
+def test_audit_after_deletions_finds_nothing(used: Target) -> None:
     with db.org_session(used.engine, used.org) as session:
         model, version = versions.get(session, used.version_id)
         columns = NewVersion("v2", {"age": "numeric", "job": "categorical"}, classes=["0", "1"])
@@ -125,7 +125,7 @@ TAMPERING = {
 
 
 @pytest.mark.parametrize("check", TAMPERING)
-def test_what_somebody_else_changed_is_found_and_named(used: Target, check: str) -> None:
+def test_foreign_change_in_a_table_is_found(used: Target, check: str) -> None:
     take(used, 90_700, 10, b"null")
     ingest_labels(used, 90_100, 20)
     assert found(used) == []
@@ -137,7 +137,7 @@ def test_what_somebody_else_changed_is_found_and_named(used: Target, check: str)
     assert all(finding.where and finding.says and finding.advice for finding in differing)
 
 
-def test_a_floor_without_its_spans_is_found_in_public(app: App, used: Target) -> None:
+def test_committed_offset_without_history_is_found(app: App, used: Target) -> None:
     with app.public() as session:
         session.execute(
             text("insert into ingest_floor (topic_id, partition, next_offset) values (gen_random_uuid(), 3, 9)")
@@ -145,7 +145,7 @@ def test_a_floor_without_its_spans_is_found_in_public(app: App, used: Target) ->
     assert (only(found(used)).check, "partition 3" in only(found(used)).where) == ("floor", True)
 
 
-def test_workers_that_run_meanwhile_cause_no_alarm(target: Target) -> None:
+def test_audit_beside_running_workers_finds_nothing(target: Target) -> None:
     stop, failed = threading.Event(), list[BaseException]()
 
     def work() -> None:
@@ -178,7 +178,7 @@ def test_workers_that_run_meanwhile_cause_no_alarm(target: Target) -> None:
     assert found(target) == []
 
 
-def test_an_organization_that_is_behind_is_left_out(used: Target, engine: Engine) -> None:
+def test_organization_with_old_schema_is_left_out_of_audit(used: Target, engine: Engine) -> None:
     other = provisioning.create_organization(engine, "other", "o@other.example").organization
     with engine.begin() as connection:
         connection.execute(text(f"update {other.schema}.alembic_version set version_num = '0000'"))
@@ -187,7 +187,7 @@ def test_an_organization_that_is_behind_is_left_out(used: Target, engine: Engine
     assert isinstance(behind.left_out, errors.SchemaOutOfDate)
 
 
-def test_the_command_says_what_differs_and_exits_1(data_dir: Path, database_url: str, used: Target) -> None:
+def test_audit_command_with_finding_exits_1(data_dir: Path, database_url: str, used: Target) -> None:
     well = dcmon("audit", "-o", "json", data_dir=data_dir, url=database_url)
     assert (well.returncode, json.loads(well.stdout)["is_well"]) == (0, True), well.stderr
     assert "Everything agrees" in dcmon("audit", data_dir=data_dir, url=database_url).stderr

@@ -33,7 +33,7 @@ def send(app: App, target: Target, first: int) -> None:
     app.ingestion.ingest_labels(target.org, target.model_id, labels(first, 600))
 
 
-def test_the_audit_is_silent_whatever_befalls_the_worker(buffered: App, target: Target) -> None:
+def test_audit_after_worker_crashes_finds_nothing(buffered: App, target: Target) -> None:
     made = provisioning.create_organization(target.engine, "other", "o@other.example").organization
     other = new_target(target.engine, made)
     looks = list[Finding]()
@@ -78,7 +78,7 @@ def test_the_audit_is_silent_whatever_befalls_the_worker(buffered: App, target: 
     assert public(buffered, "select count(*) from dead_letters") == 12
 
 
-def test_a_message_that_was_skipped_is_found(buffered: App, target: Target) -> None:
+def test_skipped_message_is_found_by_audit(buffered: App, target: Target) -> None:
     send(buffered, target, 0)
     with worker(buffered):
         assert eventually(lambda: (target.samples, target.labels) == (500, 500))

@@ -76,7 +76,7 @@ def require_agreement(target: Target) -> None:
         assert session.scalar(text(lines)) == 0
 
 
-def test_deleted_samples_can_be_logged_again_and_meet_their_labels_again(target: Target) -> None:
+def test_deleted_samples_logged_again_get_their_labels(target: Target) -> None:
     take(target, rows(0, 300))
     ingest_labels(target, labels(0, 300))
     hour = START + timedelta(hours=1)
@@ -92,7 +92,8 @@ def test_deleted_samples_can_be_logged_again_and_meet_their_labels_again(target:
     assert (line["by"], line["stored"], line["removed"]) == ("tester", -66, 66)
 
 
-def test_labels_go_too_when_asked_for_and_do_not_come_back_from_waiting(target: Target) -> None:
+def test_deletion_with_labels_forgets_waiting_labels(target: Target) -> None:
+    """Labels that waited for these samples at an earlier time do not come back with them."""
     ingest_labels(target, labels(0, 100))
     take(target, rows(0, 100))
     assert delete(target, START, START + timedelta(days=1), with_labels=True) == DeletedCounts(100, 100)
@@ -101,7 +102,7 @@ def test_labels_go_too_when_asked_for_and_do_not_come_back_from_waiting(target: 
     require_agreement(target)
 
 
-def test_a_label_that_another_version_of_the_sample_has_stays_with_it(target: Target) -> None:
+def test_deletion_keeps_labels_of_other_versions(target: Target) -> None:
     with db.org_session(target.engine, target.org) as session:
         columns = NewVersion("v2", {"age": "numeric", "job": "categorical"}, classes=["0", "1"])
         second = versions.create(session, models.get(session, target.model_id), columns).id
@@ -121,7 +122,7 @@ def test_a_label_that_another_version_of_the_sample_has_stays_with_it(target: Ta
         require_agreement(each)
 
 
-def test_the_windows_of_deleted_samples_are_due_again_and_their_revisions_grow(target: Target) -> None:
+def test_deletion_makes_windows_due_with_new_revision(target: Target) -> None:
     take(target, rows(0, 3000))  # a day has 2880
     ingest_labels(target, labels(0, 3000))
     revisions = "select sum(rows_revision), sum(labels_revision) from quarter_hours where at < '2026-03-01 01:00+00'"
@@ -136,7 +137,7 @@ def test_the_windows_of_deleted_samples_are_due_again_and_their_revisions_grow(t
     assert list(touched) == [START + timedelta(minutes=15 * number) for number in range(4)]
 
 
-def test_an_emptied_window_waits_for_no_newer_sample(target: Target) -> None:
+def test_emptied_window_is_due_at_once(target: Target) -> None:
     take(target, rows(0, 3000))
     with db.org_session(target.engine, target.org) as session:
         due_windows.add(session, [(target.version_id, due_windows.Window(START, START + timedelta(days=1)))])
@@ -147,7 +148,7 @@ def test_an_emptied_window_waits_for_no_newer_sample(target: Target) -> None:
         assert only(due_windows.claim(session, 8, timedelta(seconds=5))).window.start == START
 
 
-def test_a_deletion_in_many_transactions_takes_out_the_same(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deletion_in_slices_deletes_the_same_samples(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corrections, "ROWS_AT_ONCE", 70)
     take(target, rows(0, 2000))
     ingest_labels(target, labels(500, 1000))
@@ -157,7 +158,7 @@ def test_a_deletion_in_many_transactions_takes_out_the_same(target: Target, monk
     require_agreement(target)
 
 
-def test_rows_that_are_logged_while_a_span_is_deleted_stay(target: Target) -> None:
+def test_rows_logged_during_deletion_stay(target: Target) -> None:
     take(target, rows(0, 10), logged_at=NOW)
     take(target, rows(10, 10), "later", logged_at=NOW + timedelta(minutes=2))
     span = SampleRange(target.version_id, START, START + timedelta(days=1), NOW + timedelta(minutes=1))
@@ -166,7 +167,7 @@ def test_rows_that_are_logged_while_a_span_is_deleted_stay(target: Target) -> No
     require_agreement(target)
 
 
-def test_deleting_beside_ingestion_loses_and_doubles_nothing(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deletion_beside_ingestion_stays_exactly_once(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corrections, "ROWS_AT_ONCE", 100)
     failed = list[BaseException]()
 
@@ -193,7 +194,7 @@ def test_deleting_beside_ingestion_loses_and_doubles_nothing(target: Target, mon
     require_agreement(target)
 
 
-def test_a_span_that_is_none_or_of_nothing_is_refused(target: Target) -> None:
+def test_invalid_or_unknown_range_is_refused(target: Target) -> None:
     with db.org_session(target.engine, target.org) as session:
         model = models.get(session, target.model_id)
         with pytest.raises(errors.InvalidInput, match="before it begins"):
@@ -209,7 +210,8 @@ def wrong(count: int, first: int = 0) -> list[bytes]:
     return [row.replace(b'"age"', b'"years"') for row in rows(first, count)]
 
 
-def test_a_row_that_is_fine_now_leaves_the_quarantine_and_others_stay_with_their_reason(target: Target) -> None:
+def test_retry_stores_valid_rows_and_keeps_bad_ones(target: Target) -> None:
+    """Rows that stay in quarantine have their new reason."""
     take(target, rows(0, 2))
     take(target, [rows(0, 1)[0].replace(b'"age": 0', b'"age": 5'), *wrong(3, 10), b"null"], "topic/0/1")
     ingest_labels(target, [b'{"_dc_sample_id": "s1"}', b"[]"], "labels/0/1")
@@ -229,7 +231,7 @@ def test_a_row_that_is_fine_now_leaves_the_quarantine_and_others_stay_with_their
     require_agreement(target)
 
 
-def test_a_row_that_postgresql_does_not_take_holds_up_no_other_when_it_is_tried_again(target: Target) -> None:
+def test_retry_with_refused_row_stores_the_others(target: Target) -> None:
     ddl = "alter table samples_{} add check (age <> 25)"
     with db.org_session(target.engine, target.org) as session:
         relation = versions.get(session, target.version_id)[1].relation
@@ -244,7 +246,7 @@ def test_a_row_that_postgresql_does_not_take_holds_up_no_other_when_it_is_tried_
     require_agreement(target)
 
 
-def test_a_retry_decides_by_the_time_of_logging_and_the_retention_of_now(target: Target) -> None:
+def test_retry_uses_time_of_logging_and_current_retention(target: Target) -> None:
     short = Organization(target.org.id, target.org.name, target.org.schema, timedelta(days=30))
     with db.org_session(target.engine, target.org) as session:
         deliveries = [RowBatch(rows(0, 20), NOW, "s")]
@@ -257,7 +259,7 @@ def test_a_retry_decides_by_the_time_of_logging_and_the_retention_of_now(target:
     require_agreement(target)
 
 
-def test_a_row_that_came_meanwhile_is_a_duplicate_when_it_is_tried_again(target: Target) -> None:
+def test_retry_of_row_stored_meanwhile_is_a_duplicate(target: Target) -> None:
     take(target, [*wrong(1), *rows(0, 1)])
     with db.org_session(target.engine, target.org) as session:
         session.execute(text("update quarantine set row = :row"), {"row": rows(0, 1)[0]})
@@ -265,7 +267,7 @@ def test_a_row_that_came_meanwhile_is_a_duplicate_when_it_is_tried_again(target:
     require_agreement(target)
 
 
-def test_a_label_is_tried_again_too(target: Target) -> None:
+def test_retry_of_label_stores_it(target: Target) -> None:
     take(target, rows(0, 2))
     ingest_labels(target, [b'{"_dc_sample_id": "s1"}', b"[]"])
     with db.org_session(target.engine, target.org) as session:
@@ -275,7 +277,8 @@ def test_a_label_is_tried_again_too(target: Target) -> None:
     require_agreement(target)
 
 
-def test_what_is_replayed_after_a_retry_or_beside_the_quarantine_is_counted_once(target: Target) -> None:
+def test_row_read_again_after_retry_is_counted_once(target: Target) -> None:
+    """Also a row that is still in quarantine."""
     take(target, [*rows(0, 3), *wrong(2, 5)], "topic/0/1")
     take(target, [*rows(0, 3), *wrong(2, 5)], "topic/0/1")
     assert target.scalar("select sum(quarantined) from batches") == 2
@@ -304,7 +307,7 @@ def test_two_retries_at_once_store_each_row_once(target: Target, monkeypatch: py
     require_agreement(target)
 
 
-def test_rows_are_chosen_by_what_is_said_of_them(target: Target) -> None:
+def test_filter_selects_quarantined_rows(target: Target) -> None:
     with db.org_session(target.engine, target.org) as session:
         models.create(session, NewModel("other", "binary"))
     take(target, wrong(2), "topic/0/1")
@@ -335,7 +338,7 @@ def test_rows_are_chosen_by_what_is_said_of_them(target: Target) -> None:
     assert (shown["row"], shown["source"], shown["position"]) == ("null", "request/100%_a", 0)
 
 
-def test_dropped_rows_are_gone_and_the_ledger_knows(target: Target) -> None:
+def test_dropped_rows_are_deleted_and_in_the_ledger(target: Target) -> None:
     take(target, [*wrong(5), b"null"])
     assert (
         corrections.drop_quarantined(target.engine, target.org, QuarantineFilter(reason="unknown_field"), "tester") == 5
@@ -346,7 +349,7 @@ def test_dropped_rows_are_gone_and_the_ledger_knows(target: Target) -> None:
         assert session.query(Quarantined).one().row == b"null"
 
 
-def test_a_sample_is_found_wherever_it_is(target: Target) -> None:
+def test_sample_lookup_finds_every_place_of_a_sample(target: Target) -> None:
     take(target, [*rows(0, 1), rows(0, 1)[0].replace(b'"age": 0', b'"age": 9')])
     ingest_labels(target, labels(0, 2))
 

@@ -103,7 +103,7 @@ WANTED = {
 }  # fmt: skip
 
 
-def test_a_worker_that_dies_at_any_step_loses_and_doubles_nothing(app: App, engine: Engine) -> None:
+def test_worker_killed_at_any_step_stores_exactly_once(app: App, engine: Engine) -> None:
     """An organization and topics of its own for each step at which the first process dies; a second one ends it."""
     step = 0
     while True:
@@ -120,7 +120,7 @@ def test_a_worker_that_dies_at_any_step_loses_and_doubles_nothing(app: App, engi
     assert step > 30
 
 
-def test_a_worker_that_dies_again_and_again_gets_to_the_end(app: App, target: Target) -> None:
+def test_worker_killed_repeatedly_reaches_the_end(app: App, target: Target) -> None:
     topics, received, step = {"samples": uuid.uuid4(), "labels": uuid.uuid4()}, messages_of(target), 0
     while in_a_process_that_dies(app.settings, lambda each: take(each, topics, received), step):
         step += 1

@@ -101,7 +101,7 @@ def deadlocks(app: App, target: Target) -> int:
 
 
 @pytest.mark.parametrize("with_labels", [False, True])
-def test_two_workers_with_the_same_rows_in_opposite_order(
+def test_workers_with_same_rows_in_opposite_order_both_end(
     app: App, target: Target, second: Target, with_labels: bool
 ) -> None:
     def work(partitions: Sequence[int]) -> Callable[[], None]:
@@ -123,7 +123,7 @@ def test_two_workers_with_the_same_rows_in_opposite_order(
     assert target.scalar("select count(*) from quarantine") == kept
 
 
-def test_a_worker_and_the_retry_of_rows_that_it_quarantines_again(app: App, target: Target) -> None:
+def test_worker_beside_retry_of_its_bad_rows_both_end(app: App, target: Target) -> None:
     """The retry takes rows out and wants their ids; who stores these ids has the same rows to put in."""
     given = rows(0, 600)
     others = [each.replace(b'"job": "j', b'"job": "k') for each in given]

@@ -74,7 +74,8 @@ def public(app: App, statement: str) -> object:
         return session.scalar(text(statement))
 
 
-def test_an_organization_that_is_locked_is_parked_and_nobody_waits(app: App, target: Target) -> None:
+def test_messages_of_locked_organization_are_parked(app: App, target: Target) -> None:
+    """No other organization waits for it."""
     other = new_target(
         target.engine, provisioning.create_organization(target.engine, "other", "o@other.example").organization
     )
@@ -91,9 +92,8 @@ def test_an_organization_that_is_locked_is_parked_and_nobody_waits(app: App, tar
     assert (target.samples, public(app, "select count(*) from parked_messages")) == (10, 0)
 
 
-def test_a_message_that_can_not_be_stored_whatever_is_left_out_of_it_costs_itself_alone(
-    app: App, target: Target
-) -> None:
+def test_message_refused_as_a_whole_is_a_dead_letter(app: App, target: Target) -> None:
+    """It can not be stored even without some of its rows. All other messages are stored."""
     ddl(
         target,
         "create function fails() returns trigger language plpgsql as 'begin"
@@ -111,7 +111,7 @@ def test_a_message_that_can_not_be_stored_whatever_is_left_out_of_it_costs_itsel
     assert target.scalar("select array[sum(taken), sum(stored), sum(dropped)] from batches") == [60, 50, 10]
 
 
-def test_a_server_that_ends_in_the_middle_of_copy_is_unreachable_and_nothing_stays(app: App, target: Target) -> None:
+def test_server_that_dies_during_copy_leaves_nothing(app: App, target: Target) -> None:
     ddl(
         target,
         "create function ends() returns trigger language plpgsql as"
@@ -130,7 +130,7 @@ def test_a_server_that_ends_in_the_middle_of_copy_is_unreachable_and_nothing_sta
 
 
 @pytest.mark.parametrize("state", ["40P01", "40001", "55P03"])
-def test_a_deadlock_in_the_middle_of_copy_repeats_the_organization(app: App, target: Target, state: str) -> None:
+def test_deadlock_during_copy_repeats_the_transaction(app: App, target: Target, state: str) -> None:
     ddl(
         target,
         "create sequence tries",
@@ -146,7 +146,7 @@ def test_a_deadlock_in_the_middle_of_copy_repeats_the_organization(app: App, tar
     assert target.scalar("select sum(taken) from batches") == 50
 
 
-def test_what_can_not_be_locked_is_parked_after_some_tries(app: App, target: Target) -> None:
+def test_messages_that_find_no_lock_are_parked(app: App, target: Target) -> None:
     ddl(
         target,
         "create function fails() returns trigger language plpgsql as"
@@ -161,7 +161,7 @@ def test_what_can_not_be_locked_is_parked_after_some_tries(app: App, target: Tar
     assert target.samples == 10
 
 
-def test_a_batch_whose_reading_began_anew_settles_only_what_it_has_without_a_hole(app: App, target: Target) -> None:
+def test_batch_read_from_new_position_commits_no_gap(app: App, target: Target) -> None:
     """A partition was taken away and given back in the middle: what is not read again yet is not settled."""
     values = packed(target, rows(0, 50))
 
@@ -172,7 +172,7 @@ def test_a_batch_whose_reading_began_anew_settles_only_what_it_has_without_a_hol
     assert (public(app, "select next_offset from ingest_floor"), target.samples) == (5, 50)
 
 
-def test_a_batch_that_others_have_settled_since_changes_nothing(app: App, target: Target) -> None:
+def test_batch_committed_by_another_worker_changes_nothing(app: App, target: Target) -> None:
     values = packed(target, rows(0, 50))
     late = batch_of(app, received(0, *values[:3]))
     take(app, batch_of(app, received(0, *values)))
@@ -184,7 +184,7 @@ def test_a_batch_that_others_have_settled_since_changes_nothing(app: App, target
     assert public(app, "select count(*) from ingest_spans") == 1
 
 
-def test_samples_and_labels_of_a_batch_lock_their_model_once(app: App, target: Target) -> None:
+def test_batch_of_samples_and_labels_locks_its_model_once(app: App, target: Target) -> None:
     """Shared for samples, then exclusive for labels would be a deadlock between any two workers."""
     both = [
         *received(0, *packed(target, rows(0, 10))),
@@ -207,7 +207,7 @@ def _modes(session: db.Session, relation: object) -> list[str]:
     return list(session.scalars(held, {"model": relation}))
 
 
-def test_a_row_that_postgresql_refuses_is_quarantined_and_its_message_goes_on(app: App, target: Target) -> None:
+def test_refused_row_of_message_is_quarantined_alone(app: App, target: Target) -> None:
     ddl(target, "alter table {samples} add check (age <> 25)")
 
     take(app, batch_of(app, received(0, *packed(target, rows(0, 50)))))
@@ -217,7 +217,7 @@ def test_a_row_that_postgresql_refuses_is_quarantined_and_its_message_goes_on(ap
     assert target.scalar("select array[sum(taken), sum(stored), sum(quarantined)] from batches") == [50, 49, 1]
 
 
-def test_a_request_with_a_row_that_postgresql_refuses_is_taken_without_it(app: App, target: Target) -> None:
+def test_refused_row_of_request_is_quarantined_alone(app: App, target: Target) -> None:
     ddl(target, "alter table {samples} add check (age <> 25)")
 
     app.ingestion.ingest_samples(target.org, target.version_id, rows(0, 50))
@@ -226,7 +226,7 @@ def test_a_request_with_a_row_that_postgresql_refuses_is_taken_without_it(app: A
     assert target.scalar("select detail from quarantine").startswith("new row for relation")
 
 
-def test_a_request_that_others_are_in_the_way_of_each_time_is_to_be_repeated(app: App, target: Target) -> None:
+def test_request_without_locks_in_all_tries_is_503(app: App, target: Target) -> None:
     ddl(
         target,
         "create function fails() returns trigger language plpgsql as"
@@ -241,7 +241,7 @@ def test_a_request_that_others_are_in_the_way_of_each_time_is_to_be_repeated(app
     assert target.samples == 0
 
 
-def test_what_needs_more_locks_than_postgresql_has_is_stored_in_parts(app: App, target: Target) -> None:
+def test_batch_with_too_many_locks_is_stored_in_parts(app: App, target: Target) -> None:
     store_once, sizes = MessageStore.store_once, list[int]()
 
     def out_of_locks(self: MessageStore, groups: Sequence[MessageGroup]) -> None:
@@ -259,12 +259,13 @@ def test_what_needs_more_locks_than_postgresql_has_is_stored_in_parts(app: App, 
     assert public(app, "select count(*) from parked_messages") == 0
 
 
-def test_postgresql_without_memory_for_locks_says_what_to_raise(app: App) -> None:
+def test_out_of_lock_memory_error_names_the_setting(app: App) -> None:
     with pytest.raises(errors.OutOfMemory, match="max_locks_per_transaction"), app.public() as session:
         session.execute(text("do $$ begin raise exception using errcode = '53200'; end $$"))
 
 
-def test_parked_messages_that_another_worker_stores_meanwhile_are_no_dead_letters(app: App, target: Target) -> None:
+def test_parked_messages_stored_twice_are_no_dead_letters(app: App, target: Target) -> None:
+    """Another worker stores them between the moment they are read and the moment they are stored."""
     ddl(target, "alter table {samples} rename to away")
     take(app, batch_of(app, received(0, *packed(target, rows(0, 10)))))
     parked = public(app, "select count(*) from parked_messages")
@@ -286,7 +287,7 @@ def test_parked_messages_that_another_worker_stores_meanwhile_are_no_dead_letter
     assert public(app, "select count(*) from dead_letters") == 0
 
 
-def test_an_error_that_no_row_has_made_parks_the_organization_and_nobody_waits(app: App, target: Target) -> None:
+def test_unknown_error_parks_the_organization_only(app: App, target: Target) -> None:
     other = new_target(
         target.engine, provisioning.create_organization(target.engine, "other", "o@other.example").organization
     )
@@ -305,7 +306,7 @@ def test_an_error_that_no_row_has_made_parks_the_organization_and_nobody_waits(a
     assert (target.samples, public(app, "select count(*) from parked_messages")) == (10, 0)
 
 
-def test_a_worker_beside_an_older_database_stores_nothing_before_it_has_read_again(app: App, target: Target) -> None:
+def test_worker_beside_restored_database_reads_again_first(app: App, target: Target) -> None:
     """A standby that took over, or a backup, has less than was read: what comes next is not what it lacks."""
     values = packed(target, rows(0, 80))
     take(app, batch_of(app, received(0, *values[:2])))
@@ -318,9 +319,7 @@ def test_a_worker_beside_an_older_database_stores_nothing_before_it_has_read_aga
     assert target.samples == 80
 
 
-def test_messages_that_were_parked_after_a_seek_are_stored_though_their_offsets_had_been_passed(
-    app: App, target: Target
-) -> None:
+def test_messages_parked_after_a_seek_are_stored(app: App, target: Target) -> None:
     """The log lost its end, an operator went back, and other messages stand at the same offsets now."""
     take(app, batch_of(app, received(0, *packed(target, rows(0, 80)))))
     with app.public() as session:
@@ -337,7 +336,7 @@ def test_messages_that_were_parked_after_a_seek_are_stored_though_their_offsets_
     assert (target.samples, public(app, "select count(*) from parked_messages")) == (110, 0)
 
 
-def test_a_worker_that_has_slept_through_a_seek_stores_and_settles_nothing(app: App, target: Target) -> None:
+def test_worker_suspended_during_seek_stores_nothing(app: App, target: Target) -> None:
     late = batch_of(app, received(2, *packed(target, rows(20, 30))))
     take(app, batch_of(app, received(0, *packed(target, rows(0, 20)))))
     with app.public() as session:
@@ -349,7 +348,7 @@ def test_a_worker_that_has_slept_through_a_seek_stores_and_settles_nothing(app: 
     assert (target.samples, public(app, "select next_offset from ingest_floor")) == (20, 0)
 
 
-def test_old_spans_become_one_and_the_audit_finds_nothing(app: App, target: Target) -> None:
+def test_compacted_offset_history_passes_the_audit(app: App, target: Target) -> None:
     values = packed(target, rows(0, 120))
     for first in range(0, 6, 2):
         take(app, batch_of(app, received(first, *values[first : first + 2])))
@@ -372,9 +371,7 @@ def test_old_spans_become_one_and_the_audit_finds_nothing(app: App, target: Targ
 
 
 @pytest.mark.parametrize("is_decoded", [True, False])
-def test_a_message_that_begins_like_ours_and_says_something_else_in_the_end_costs_nobody_else(
-    app: App, target: Target, is_decoded: bool
-) -> None:
+def test_message_with_valid_head_and_bad_rest_is_isolated(app: App, target: Target, is_decoded: bool) -> None:
     """What counts is what JSON says: the last of two fields; and of fields that nobody knows, nothing."""
     other = new_target(
         target.engine, provisioning.create_organization(target.engine, "other", "o@other.example").organization

@@ -43,7 +43,7 @@ def fails(app: App) -> bool:
     return False
 
 
-def test_a_topic_that_was_made_again_stops_the_worker_until_somebody_decides(buffered: App, target: Target) -> None:
+def test_recreated_topic_stops_worker_until_a_seek(buffered: App, target: Target) -> None:
     """Its offsets say nothing about the new one; going on by itself would hide that unread messages are gone."""
     with running(ingest.run, buffered):
         buffered.ingestion.ingest_samples(target.org, target.version_id, rows(0, 500))
@@ -63,7 +63,7 @@ def test_a_topic_that_was_made_again_stops_the_worker_until_somebody_decides(buf
     not os.environ.get("DCMON_TEST_KAFKA"),
     reason="Tansu answers a fetch from a topic that is gone with no name and no id, and librdkafka 2.16 dies of that",
 )
-def test_a_topic_that_is_made_again_under_a_worker_stops_it(
+def test_topic_recreated_under_running_worker_stops_it(
     buffered: App, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ingest, "TOPICS_EVERY", 1.0)
@@ -79,7 +79,7 @@ def test_a_topic_that_is_made_again_under_a_worker_stops_it(
         made_again_under_a_worker()
 
 
-def test_a_log_that_lost_its_end_stops_the_worker_until_somebody_decides(
+def test_truncated_log_stops_worker_until_a_seek(
     buffered: App, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise new messages at old offsets would be taken for old ones, and dropped."""
@@ -99,9 +99,9 @@ def test_a_log_that_lost_its_end_stops_the_worker_until_somebody_decides(
         assert eventually(lambda: target.samples == 600)
 
 
-def test_what_others_read_since_is_no_lost_end_for_who_gets_a_partition_back(kafka: Kafka) -> None:
+def test_partition_assigned_again_is_no_truncated_log(kafka: Kafka) -> None:
     """What librdkafka remembers of a partition is older than the offset at which it is assigned again."""
-    samples, floors = door.topic_name(kafka, "samples"), [0, 0]
+    samples, committed = door.topic_name(kafka, "samples"), [0, 0]
     place = TopicPartition(samples, 0)
     door.ensure_topics(kafka)
 
@@ -112,7 +112,7 @@ def test_what_others_read_since_is_no_lost_end_for_who_gets_a_partition_back(kaf
         assert producer.flush(10) == 0
 
     send(100)
-    with closing(door.Consumer(kafka, lambda _, partition: floors[partition])) as consumer:
+    with closing(door.Consumer(kafka, lambda _, partition: committed[partition])) as consumer:
         read = list[door.ConsumerRecord]()
         assert eventually(lambda: read.extend(consumer.read(100, 1)) or len(read) == 100)
         consumer.require_not_truncated()
@@ -120,12 +120,12 @@ def test_what_others_read_since_is_no_lost_end_for_who_gets_a_partition_back(kaf
         consumer._consumer.pause([place])  # as if it were another member's
         time.sleep(1)  # for the fetch that is on its way
         send(400)
-        floors[0] = 500
-        consumer._assigned(consumer._consumer, [place])
+        committed[0] = 500
+        consumer._on_assign(consumer._consumer, [place])
         consumer.require_not_truncated()
 
 
-def test_a_seek_reads_again_and_stores_nothing_twice(buffered: App, target: Target) -> None:
+def test_seek_reads_again_and_stores_nothing_twice(buffered: App, target: Target) -> None:
     buffered.ingestion.ingest_samples(target.org, target.version_id, rows(0, 500))
     with running(ingest.run, buffered):
         assert eventually(lambda: target.samples == 500)

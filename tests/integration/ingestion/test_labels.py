@@ -77,7 +77,7 @@ def require_true_counts(target: Target) -> None:
     assert [tuple(each) for each in counted] == [tuple(each) for each in held]
 
 
-def test_a_label_that_is_said_again_later_outlives_another_in_between(target: Target) -> None:
+def test_label_repeated_later_wins_over_one_in_between(target: Target) -> None:
     for order in itertools.permutations(range(3)):
         own = new_model(target, str(order))["v1"]
         log(own, 0, 1)
@@ -93,7 +93,7 @@ def test_a_label_that_is_said_again_later_outlives_another_in_between(target: Ta
 STEPS = ("sample of v1", "sample of v2", "first label", "last label")
 
 
-def test_versions_that_have_the_same_sample_end_with_the_same_label(target: Target) -> None:
+def test_versions_with_same_sample_get_the_same_label(target: Target) -> None:
     for order in itertools.permutations(STEPS):
         both = new_model(target, ", ".join(order))
         steps = {
@@ -110,7 +110,7 @@ def test_versions_that_have_the_same_sample_end_with_the_same_label(target: Targ
             require_true_counts(each)
 
 
-def test_the_same_label_again_is_a_duplicate_whenever_it_is_said(target: Target) -> None:
+def test_same_label_again_is_a_duplicate(target: Target) -> None:
     log(target, 0, 1)
     for sample_id in ("s0", "waits"):
         assert say(target, sample_id, "a") == Outcome(1, 1, 0, 0)
@@ -121,7 +121,7 @@ def test_the_same_label_again_is_a_duplicate_whenever_it_is_said(target: Target)
     assert target.scalar("select labels_revision from quarter_hours") == 2
 
 
-def test_a_null_label_counts_as_none_and_can_be_said_before_and_after(target: Target) -> None:
+def test_null_label_counts_as_unlabelled(target: Target) -> None:
     log(target, 0, 2)
     say(target, "s0", None)
     assert target.scalar("select n_labelled from quarter_hours") == 0
@@ -132,14 +132,14 @@ def test_a_null_label_counts_as_none_and_can_be_said_before_and_after(target: Ta
     require_true_counts(target)
 
 
-def test_a_class_is_text(target: Target) -> None:
+def test_class_label_is_stored_as_text(target: Target) -> None:
     log(target, 0, 5)
     for number, label in enumerate([1, 1.0, 1.5, "1.0", 2**70]):
         say(target, f"s{number}", label)
     assert said(target) == {"s0": "1", "s1": "1", "s2": "1.5", "s3": "1.0", "s4": str(2**70)}
 
 
-def test_a_regression_label_is_a_number(target: Target) -> None:
+def test_regression_label_is_stored_as_number(target: Target) -> None:
     with db.org_session(target.engine, target.org) as session:
         model = models.create(session, NewModel("price", "regression"))
         version = versions.create(session, model, NewVersion("v1", {"age": "numeric", "job": "categorical"}))
@@ -152,7 +152,7 @@ def test_a_regression_label_is_a_number(target: Target) -> None:
     assert say(own, "s0", "2", 1).quarantined == 1
 
 
-def test_one_bad_label_is_quarantined_once_and_costs_nothing_else(target: Target) -> None:
+def test_bad_label_is_quarantined_alone_and_once(target: Target) -> None:
     good, bad = (
         b'{"_dc_sample_id": "s0", "_dc_label": 1}',
         b'{"_dc_sample_id": "s1", "_dc_label": "\\u0000", "a\\u0000": 1}',
@@ -166,7 +166,7 @@ def test_one_bad_label_is_quarantined_once_and_costs_nothing_else(target: Target
     assert target.scalar("select array_agg(position order by position) from quarantine where kind = 'labels'") == [8, 9]
 
 
-def test_labels_and_samples_that_come_at_once_always_meet(target: Target) -> None:
+def test_labels_and_samples_at_once_always_match(target: Target) -> None:
     other = second_version(target)
     work = [lambda f=first: transactions.retry(lambda: log(target, f, 40), RETRY_POLICY) for first in range(0, 200, 20)]
     work += [lambda f=first: transactions.retry(lambda: log(other, f, 40), RETRY_POLICY) for first in range(0, 200, 20)]
@@ -183,7 +183,7 @@ def test_labels_and_samples_that_come_at_once_always_meet(target: Target) -> Non
         require_true_counts(each)
 
 
-def test_any_order_ends_in_the_same_labels(target: Target) -> None:
+def test_labels_in_any_order_end_the_same(target: Target) -> None:
     chance = random.Random(5)
     # Which of two labels of one moment wins is decided by arrival: here no two are of one moment.
     given = [("label", f"s{chance.randrange(5)}", chance.choice(["a", "b", None]), hour) for hour in range(12)]
@@ -212,6 +212,6 @@ def new_model(target: Target, name: str) -> dict[str, Target]:
         return {each.name: Target(target.engine, target.org, model.id, each.id) for each in made}
 
 
-def test_a_quarter_of_an_hour_is_found_in_any_zone() -> None:
+def test_quarter_hour_is_found_in_any_time_zone() -> None:
     time = datetime.fromisoformat("2026-01-01T10:44:59.999999+05:45")
     assert quarter_hour_start(time) == datetime(2026, 1, 1, 4, 45, tzinfo=UTC)

@@ -42,9 +42,8 @@ def findings(app: App) -> list[object]:
 
 
 @only_apache
-def test_transactions_are_stored_when_they_are_committed_and_their_marks_are_no_lag(
-    buffered: App, target: Target
-) -> None:
+def test_transaction_is_stored_once_committed(buffered: App, target: Target) -> None:
+    """Transaction markers are no lag."""
     settings = buffered.settings.kafka
     samples = door.topic_name(settings, "samples")
     door.ensure_topics(settings)
@@ -80,7 +79,7 @@ def test_transactions_are_stored_when_they_are_committed_and_their_marks_are_no_
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip", "snappy", "lz4", "zstd"])
-def test_compression_keys_and_headers_are_the_producers_own(buffered: App, target: Target, compression: str) -> None:
+def test_compression_keys_and_headers_do_not_matter(buffered: App, target: Target, compression: str) -> None:
     settings = buffered.settings.kafka
     door.ensure_topics(settings)
     producer = Producer({"bootstrap.servers": settings.bootstrap_servers, "compression.type": compression})
@@ -94,7 +93,7 @@ def test_compression_keys_and_headers_are_the_producers_own(buffered: App, targe
         assert eventually(lambda: target.samples == 100)
 
 
-def test_what_is_no_message_in_utf8_costs_a_dead_letter_each_and_nothing_else(buffered: App, target: Target) -> None:
+def test_invalid_messages_are_dead_letters_alone(buffered: App, target: Target) -> None:
     settings = buffered.settings.kafka
     samples, (good,) = door.topic_name(settings, "samples"), packed(target, 0, 50)
     door.ensure_topics(settings)
@@ -125,7 +124,7 @@ def test_what_is_no_message_in_utf8_costs_a_dead_letter_each_and_nothing_else(bu
 
 
 @only_apache
-def test_a_partition_that_is_added_is_read_soon(buffered: App, target: Target) -> None:
+def test_new_partition_is_read_soon(buffered: App, target: Target) -> None:
     settings = buffered.settings.kafka
     samples = door.topic_name(settings, "samples")
     with running(ingest.run, buffered):

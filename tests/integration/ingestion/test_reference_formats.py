@@ -27,7 +27,7 @@ def client(app: App, acme: Acme) -> Iterator[Endpoint]:
         yield made
 
 
-def test_an_upload_says_how_many_rows_there_are_now_and_their_revision(client: Endpoint, target: Target) -> None:
+def test_upload_returns_row_count_and_revision(client: Endpoint, target: Target) -> None:
     answers = [
         client.reference(target.version_id, document(many(n)), query)
         for n, query in ((10, ""), (5, ""), (3, "?replace=true"))
@@ -39,7 +39,7 @@ def test_an_upload_says_how_many_rows_there_are_now_and_their_revision(client: E
     ]
 
 
-def test_what_is_no_upload_is_refused_with_a_sentence(client: Endpoint, target: Target) -> None:
+def test_invalid_upload_is_refused_with_a_sentence(client: Endpoint, target: Target) -> None:
     path = f"model-versions/{target.version_id}/reference"
     form = {"content-type": "multipart/form-data; boundary=x"}
     for body, headers in (
@@ -58,18 +58,19 @@ def test_what_is_no_upload_is_refused_with_a_sentence(client: Endpoint, target: 
     assert state(target) == (0, 0)
 
 
-def test_a_wrong_method_is_405_and_told_the_right_one(client: Endpoint, target: Target) -> None:
+def test_wrong_method_is_405_with_allowed_ones(client: Endpoint, target: Target) -> None:
     answer = client.request("PUT", f"model-versions/{target.version_id}/data", b"[]")
     assert (answer.status, answer.headers["allow"]) == (405, "POST")
     assert said(answer) == f"/api/v1/model-versions/{target.version_id}/data takes no PUT: use POST."
 
 
-def test_nothing_is_read_from_who_has_no_token(client: Endpoint, target: Target) -> None:
+def test_upload_without_token_is_not_read(client: Endpoint, target: Target) -> None:
     other = Endpoint(client.url, "nonsense", client.pool)
     assert other.reference(target.version_id, document(many(1))).status == 401
 
 
-def test_a_body_over_the_bound_and_rows_over_the_limit_are_refused(app: App, acme: Acme, target: Target) -> None:
+def test_too_large_upload_is_refused(app: App, acme: Acme, target: Target) -> None:
+    """By bytes of the body, or by rows."""
     changed = {"http": Http(max_body_bytes=20_000), "reference": Reference(largest=12)}
     with App(app.settings.model_copy(update=changed), app.output) as small, serving(small, acme.token) as client:
         assert client.reference(target.version_id, document(many(1000))).status == 413
@@ -85,7 +86,7 @@ def test_a_body_over_the_bound_and_rows_over_the_limit_are_refused(app: App, acm
     assert state(target) == (12, 1)
 
 
-def test_a_large_upload_is_not_copied_into_memory(app: App, acme: Acme, target: Target) -> None:
+def test_large_upload_is_not_copied_into_memory(app: App, acme: Acme, target: Target) -> None:
     body = document(many(60_000))
     with serving(app, acme.token) as client:
         assert client.reference(target.version_id, document(many(1))).status == 200
@@ -101,7 +102,7 @@ def test_a_large_upload_is_not_copied_into_memory(app: App, acme: Acme, target: 
     assert peak < 3 * len(body)  # an object for each undecoded row; no copy of the document, no decoded rows
 
 
-def test_a_file_is_loaded_shown_replaced_and_cleared(tmp_path: Path, database_url: str, target: Target) -> None:
+def test_reference_file_is_loaded_replaced_and_cleared(tmp_path: Path, database_url: str, target: Target) -> None:
     of = ("--model", "credit", "--version", "v1")
 
     def run(*arguments: str) -> Any:
@@ -126,7 +127,7 @@ def test_a_file_is_loaded_shown_replaced_and_cleared(tmp_path: Path, database_ur
     assert state(target) == (0, 4)
 
 
-def test_a_csv_and_a_parquet_say_the_same_as_the_lines(tmp_path: Path, database_url: str, target: Target) -> None:
+def test_csv_and_parquet_load_the_same_as_jsonl(tmp_path: Path, database_url: str, target: Target) -> None:
     of = ("--model", "credit", "--version", "v1", "--map", "target=_dc_label", "--map", "row=")
     rows = [
         {"row": n, "job": f'"j,{n}"', "age": None if n % 3 else n, "_dc_prediction": 1, "target": n % 2}
@@ -151,9 +152,9 @@ def test_a_csv_and_a_parquet_say_the_same_as_the_lines(tmp_path: Path, database_
     }
 
 
-def test_a_file_that_can_not_be_used_is_2_and_an_unknown_version_5(
-    tmp_path: Path, database_url: str, target: Target
-) -> None:
+def test_unusable_reference_file_exits_2(tmp_path: Path, database_url: str, target: Target) -> None:
+    """An unknown version exits 5."""
+
     def load(name: str, content: bytes, version: str = "v1") -> Any:
         (tmp_path / name).write_bytes(content)
         arguments = ["reference", "load", str(tmp_path / name), "--model", "credit", "--version", version]

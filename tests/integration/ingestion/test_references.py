@@ -58,7 +58,7 @@ BAD: list[tuple[Any, str]] = [
 ]
 
 
-def test_one_bad_row_keeps_the_whole_out_and_is_named(target: Target) -> None:
+def test_bad_row_refuses_the_whole_reference(target: Target) -> None:
     for bad, what in BAD:
         with pytest.raises(InvalidInput, match=rf"Row 2 .*{what}"):
             upload(target, document([GOOD, GOOD, bad, GOOD]))
@@ -72,24 +72,24 @@ NO_DOCUMENTS = [
 ]
 
 
-def test_what_is_no_reference_is_refused(target: Target) -> None:
+def test_invalid_reference_document_is_refused(target: Target) -> None:
     for body in NO_DOCUMENTS:
         with pytest.raises(InvalidInput):
             upload(target, body)
 
 
-def test_a_column_named_twice_is_refused(target: Target) -> None:
+def test_column_given_twice_is_refused(target: Target) -> None:
     with pytest.raises(InvalidInput, match="twice"):
         upload(target, document([[*GOOD, 1]], [*NAMES, "age"]))
 
 
-def test_uploads_add_up_and_each_makes_a_revision(target: Target) -> None:
+def test_uploads_append_rows_and_make_revisions(target: Target) -> None:
     assert upload(target, document(many(10))) == 10
     assert upload(target, document(many(5, 10))) == 5
     assert state(target) == (15, 2)
 
 
-def test_two_uploads_at_once_are_both_whole(target: Target) -> None:
+def test_two_uploads_at_once_are_both_stored(target: Target) -> None:
     threads = [threading.Thread(target=upload, args=(target, document(many(200, n * 200)))) for n in range(4)]
     for thread in threads:
         thread.start()
@@ -106,7 +106,7 @@ def load(target: Target, table: ReferenceTable, **options: Any) -> ReferenceLoad
         )
 
 
-def test_more_rows_than_the_limit_are_refused_and_nothing_is_stored(target: Target) -> None:
+def test_rows_over_the_limit_store_nothing(target: Target) -> None:
     upload(target, document(many(10)))
     with pytest.raises(InvalidInput, match="has 10 rows, and at most 12: these are too many"):
         load(target, split_document(document(many(3))), max_rows=12)
@@ -117,7 +117,7 @@ def test_more_rows_than_the_limit_are_refused_and_nothing_is_stored(target: Targ
     assert state(target) == (12, 3)
 
 
-def test_a_replacement_takes_the_place_of_all_rows_or_leaves_them(target: Target) -> None:
+def test_replacement_replaces_all_rows_or_none(target: Target) -> None:
     upload(target, document(many(10)))
     with pytest.raises(InvalidInput, match="Row 4 "):
         load(target, split_document(document([*many(4), ["j"]])), replace=True)
@@ -134,7 +134,7 @@ def test_a_replacement_takes_the_place_of_all_rows_or_leaves_them(target: Target
     assert state(target) == (0, 3)
 
 
-def test_who_reads_in_a_snapshot_sees_the_reference_that_was_there(target: Target) -> None:
+def test_snapshot_during_replacement_has_old_reference(target: Target) -> None:
     upload(target, document(many(10)))
     with db.org_session(target.engine, target.org, snapshot=True) as session:
         _, version = versions.get(session, target.version_id)
@@ -142,7 +142,7 @@ def test_who_reads_in_a_snapshot_sees_the_reference_that_was_there(target: Targe
         assert (references.count(session, version), version.reference_revision) == (10, 1)
 
 
-def test_a_dry_run_counts_truly_and_does_nothing(target: Target) -> None:
+def test_dry_run_counts_and_stores_nothing(target: Target) -> None:
     upload(target, document(many(10)))
     for replace, wanted in ((False, ReferenceLoad(5, 0, 15, 2)), (True, ReferenceLoad(5, 10, 5, 2))):
         assert load(target, split_document(document(many(5))), dry_run=True, replace=replace) == wanted
@@ -152,7 +152,7 @@ def test_a_dry_run_counts_truly_and_does_nothing(target: Target) -> None:
     assert load(target, split_document(document(many(5)))) == ReferenceLoad(5, 0, 15, 2)
 
 
-def test_rows_may_be_objects_with_what_is_optional_left_out(target: Target) -> None:
+def test_reference_rows_may_be_objects(target: Target) -> None:
     first = b'{"job": "a", "age": 1, "_dc_prediction": "1"}'
     second = b'{"age": 2, "job": null, "_dc_prediction": "0", "_dc_label": "1"}'
     assert load(target, ReferenceTable(msgspec.Raw(row) for row in (first, second))).total == 2
@@ -162,13 +162,14 @@ def test_rows_may_be_objects_with_what_is_optional_left_out(target: Target) -> N
     assert state(target) == (2, 1)
 
 
-def test_a_prediction_that_is_no_class_of_the_version_is_refused_but_a_label_may_be(target: Target) -> None:
+def test_unknown_class_is_refused_as_prediction_only(target: Target) -> None:
+    """A label may be a class that the version does not have."""
     upload(target, document([["j", 1, "1", [0.5, 0.5], "7"]]))
     with pytest.raises(InvalidInput, match="'7' is none of the version's classes"):
         upload(target, document([["j", 1, "7", [0.5, 0.5], "1"]]))
 
 
-def test_a_new_reference_makes_the_last_windows_due_where_it_is_compared_with(target: Target) -> None:
+def test_new_reference_makes_last_windows_due(target: Target) -> None:
     def due() -> list[bool]:
         with db.org_session(target.engine, target.org) as session:
             return list(session.scalars(text("select due_at > now() from due_windows")))
@@ -187,9 +188,8 @@ def test_a_new_reference_makes_the_last_windows_due_where_it_is_compared_with(ta
 
 
 @pytest.mark.parametrize("labelled", [False, True])
-def test_the_fair_sample_is_the_bottom_by_hash_and_filters_apply_before_the_limit(
-    target: Target, labelled: bool
-) -> None:
+def test_deterministic_sample_has_the_lowest_hashes(target: Target, labelled: bool) -> None:
+    """Filters apply before the limit."""
     upload(target, document(many(500)))
     filters = {"filters": [{"column": "job", "operator": "equals", "value": "j1"}]}
     with db.org_session(target.engine, target.org) as session:
@@ -202,7 +202,7 @@ def test_the_fair_sample_is_the_bottom_by_hash_and_filters_apply_before_the_limi
     assert ages == sorted(wanted, key=reference_loading._hash)[:30]
 
 
-def test_a_table_as_pandas_writes_it_is_taken(target: Target) -> None:
+def test_split_json_of_pandas_is_accepted(target: Target) -> None:
     import pandas as pd
 
     frame = pd.DataFrame({"age": [1.0, None], "job": ["a", None], PREDICTION: ["0", "1"], LABEL: ["1", None]})

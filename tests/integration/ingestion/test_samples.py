@@ -62,7 +62,7 @@ def require_true_counts(target: Target) -> None:
     assert tuple(counted) == held
 
 
-def test_the_same_rows_again_are_duplicates(target: Target) -> None:
+def test_same_rows_again_are_duplicates(target: Target) -> None:
     assert take(target, conftest.rows(0, 100)) == ledger.Outcome(100, 100, 0, 0)
     assert take(target, list(reversed(conftest.rows(50, 100)))) == ledger.Outcome(100, 50, 50, 0)
     assert take(target, [*conftest.rows(500, 2), *conftest.rows(500, 2)]) == ledger.Outcome(4, 2, 2, 0)
@@ -70,14 +70,14 @@ def test_the_same_rows_again_are_duplicates(target: Target) -> None:
     require_true_counts(target)
 
 
-def test_the_same_row_in_other_words_is_a_duplicate_too(target: Target) -> None:
+def test_same_row_in_other_json_is_a_duplicate(target: Target) -> None:
     row = conftest.rows(7, 1)[0]
     turned = json.dumps(dict(reversed(json.loads(row).items())), indent=2).replace('"age": 7', '"age": 7.0').encode()
     take(target, [row])
     assert take(target, [turned]).duplicates == 1
 
 
-def test_another_content_under_the_same_id_is_a_conflict_and_the_first_stays(target: Target) -> None:
+def test_other_content_under_same_id_is_a_conflict(target: Target) -> None:
     row = conftest.rows(1, 1)[0]
     other = row.replace(b'"age": 1', b'"age": 2')
     take(target, [row])
@@ -87,7 +87,8 @@ def test_another_content_under_the_same_id_is_a_conflict_and_the_first_stays(tar
     assert target.samples == 2
 
 
-def test_a_row_that_is_stored_is_no_conflict_though_another_with_its_id_comes_before_it(target: Target) -> None:
+def test_stored_row_after_other_content_is_no_conflict(target: Target) -> None:
+    """In one batch, a row with the same id and other content comes before the stored one."""
     stored = conftest.rows(1, 1)[0]
     first, last = (stored.replace(b'"age": 1', f'"age": {age}'.encode()) for age in (2, 3))
     take(target, [stored])
@@ -95,7 +96,7 @@ def test_a_row_that_is_stored_is_no_conflict_though_another_with_its_id_comes_be
     assert target.scalar("select array_agg(row order by row) from quarantine") == [first, last]
 
 
-def test_a_bad_row_never_costs_its_batch_and_a_replay_does_not_double_it(target: Target) -> None:
+def test_bad_row_is_quarantined_alone_and_once(target: Target) -> None:
     bad = [b'{"_dc_sample_id": "x"}', b"null", conftest.rows(3, 1)[0].replace(b'"age": 3', b'"age": "\\u0000"')]
     for _ in range(2):
         take(target, [*conftest.rows(0, 3), *bad], "same source")
@@ -104,7 +105,7 @@ def test_a_bad_row_never_costs_its_batch_and_a_replay_does_not_double_it(target:
     assert target.scalar("select row from quarantine where position = 4") == b"null"
 
 
-def test_a_bad_row_in_another_request_or_grouping_is_a_duplicate(target: Target) -> None:
+def test_bad_row_in_another_request_is_a_duplicate(target: Target) -> None:
     bad = [b'{"_dc_sample_id": "x"}', b"null", b'{"_dc_sample_id": "y"}']
     assert take(target, bad, "first") == ledger.Outcome(3, 0, 0, 3)
     assert take(target, [*conftest.rows(0, 2), *bad[1:], *bad[1:]], "again") == ledger.Outcome(6, 2, 4, 0)
@@ -112,7 +113,7 @@ def test_a_bad_row_in_another_request_or_grouping_is_a_duplicate(target: Target)
     assert target.scalar("select array_agg(source order by id) from quarantine") == ["first"] * 3 + ["label"]
 
 
-def test_two_that_keep_the_same_bad_rows_at_once_keep_each_once(target: Target) -> None:
+def test_same_bad_rows_at_once_are_quarantined_once(target: Target) -> None:
     bad = [f'{{"_dc_sample_id": "x{number}"}}'.encode() for number in range(300)]
     with ThreadPoolExecutor(4) as pool:
         outcomes = list(pool.map(lambda n: take(target, bad[:: 1 if n % 2 else -1], f"request {n}"), range(4)))
@@ -120,7 +121,7 @@ def test_two_that_keep_the_same_bad_rows_at_once_keep_each_once(target: Target) 
     assert target.scalar("select count(*) from quarantine") == 300
 
 
-def test_the_future_and_the_far_past_are_set_apart(target: Target) -> None:
+def test_times_in_future_or_far_past_are_quarantined(target: Target) -> None:
     row = conftest.rows(0, 1)[0].replace(b"2026-03-01", b"2026-11-24")
     assert take(target, [row], logged_at=datetime(2026, 11, 23, 23, 54, tzinfo=UTC)).quarantined == 1
     assert take(target, [row], logged_at=datetime(2026, 11, 23, 23, 56, tzinfo=UTC)).stored == 1
@@ -128,7 +129,7 @@ def test_the_future_and_the_far_past_are_set_apart(target: Target) -> None:
         assert take(target, [conftest.rows(5, 1)[0].replace(b"2026", year)], year.decode()).quarantined == 1
 
 
-def test_two_writers_with_the_same_ids_store_each_once(target: Target) -> None:
+def test_two_writers_with_same_ids_store_each_once(target: Target) -> None:
     batches = [conftest.rows(first, 300) for first in (0, 100, 200, 0, 300, 150)]
     for batch in batches:
         random.Random(4).shuffle(batch)
@@ -144,7 +145,7 @@ def test_two_writers_with_the_same_ids_store_each_once(target: Target) -> None:
     require_true_counts(target)
 
 
-def test_rows_of_every_type_come_back_as_they_were(target: Target) -> None:
+def test_values_of_every_type_are_read_back_unchanged(target: Target) -> None:
     values = {
         "numeric": -1.5e300, "integer": -(2**31), "bigint": 2**63 - 1, "categorical": 'é"\\\n', "text": "x" * 10_000,
         "boolean": False, "array_float": [1.5, -2.0], "array_float_2d": [[1.0, 2.0], [3.0, 4.0]],
@@ -167,7 +168,7 @@ def test_rows_of_every_type_come_back_as_they_were(target: Target) -> None:
     assert {two[name] for name in columns} == {None}
 
 
-def test_labels_before_with_and_after_their_sample_end_alike(target: Target) -> None:
+def test_labels_before_or_after_sample_end_the_same(target: Target) -> None:
     label(target, [said("s0", 1), said("s1", "0")])
     take(target, conftest.rows(0, 4))
     label(target, [said("s2", 1.0), said("s1", "0")], source="m")
@@ -176,7 +177,7 @@ def test_labels_before_with_and_after_their_sample_end_alike(target: Target) -> 
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0], [1, 2, 0]])
-def test_the_last_label_by_logging_time_wins_in_any_order_of_arrival(target: Target, order: list[int]) -> None:
+def test_last_label_by_logging_time_wins(target: Target, order: list[int]) -> None:
     take(target, conftest.rows(0, 1))
     for number in order:
         label(target, [said("s0", f"label {number}")], NOW + timedelta(hours=number), str(number))
@@ -184,7 +185,7 @@ def test_the_last_label_by_logging_time_wins_in_any_order_of_arrival(target: Tar
     require_true_counts(target)
 
 
-def test_a_null_label_takes_a_label_back(target: Target) -> None:
+def test_null_label_removes_a_label(target: Target) -> None:
     take(target, conftest.rows(0, 2))
     label(target, conftest.labels(0, 2))
     label(target, [said("s0", None)], NOW + timedelta(hours=1), "m")
@@ -193,7 +194,7 @@ def test_a_null_label_takes_a_label_back(target: Target) -> None:
     require_true_counts(target)
 
 
-def test_a_label_reaches_every_version_that_has_the_sample(target: Target) -> None:
+def test_label_reaches_every_version_with_the_sample(target: Target) -> None:
     with db.org_session(target.engine, target.org) as session:
         columns = NewVersion("v2", {"age": "numeric", "job": "categorical"}, classes=["0", "1"])
         second = versions.create(session, models.get(session, target.model_id), columns)
@@ -204,7 +205,7 @@ def test_a_label_reaches_every_version_that_has_the_sample(target: Target) -> No
     assert [label_of(each, "s0") for each in (target, other)] == ["1", "1"]
 
 
-def test_shuffled_doubled_and_late_rows_end_in_the_same_tables(target: Target) -> None:
+def test_shuffled_and_repeated_rows_end_the_same(target: Target) -> None:
     generator = random.Random(7)
     work = [("samples", conftest.rows(first, 50)) for first in range(0, 300, 50)] * 2
     work += [("labels", conftest.labels(first, 60)) for first in range(0, 300, 60)] * 2
@@ -227,7 +228,7 @@ def bottom(target: Target, limit: int, *, labelled: bool) -> list[Any]:
 
 
 @pytest.mark.parametrize("labelled", [False, True])
-def test_a_fair_sample_is_the_bottom_of_the_hashes_of_the_window(target: Target, labelled: bool) -> None:
+def test_deterministic_sample_of_window_has_lowest_hashes(target: Target, labelled: bool) -> None:
     take(target, conftest.rows(0, 9_000))
     label(target, [row for number, row in enumerate(conftest.labels(0, 9_000)) if number % 3])
     in_window = [number for number in range(9_000) if number < 2 * 2_880 and (not labelled or number % 3)]
@@ -253,7 +254,7 @@ def upload(session: Session, target: Target, document: object) -> int:
     return lifecycle.append_reference(session, *versions.get(session, target.version_id), json.dumps(document).encode())
 
 
-def test_a_reference_is_stored_whole_or_not_at_all(target: Target) -> None:
+def test_reference_is_stored_whole_or_not_at_all(target: Target) -> None:
     good = {"columns": ["age", "job", "_dc_prediction", "_dc_label"], "data": [[1, "a", "1", None]] * 10}
     bad = {**good, "data": [[1, "a", "1", "0"], ["x", "a", "1", "0"]]}
     with db.org_session(target.engine, target.org) as session:
@@ -273,7 +274,7 @@ def test_a_reference_is_stored_whole_or_not_at_all(target: Target) -> None:
         assert len(references.rows(session, model, version, 3)) == 3
 
 
-def test_deleting_a_version_lets_its_ids_be_logged_again(target: Target) -> None:
+def test_ids_of_deleted_version_can_be_logged_again(target: Target) -> None:
     take(target, conftest.rows(0, 10))
     with db.org_session(target.engine, target.org) as session:
         model, version = versions.get(session, target.version_id)
@@ -285,7 +286,7 @@ def test_deleting_a_version_lets_its_ids_be_logged_again(target: Target) -> None
     assert take(fresh, conftest.rows(0, 10), "again").stored == 10
 
 
-def test_a_model_takes_its_tables_along(target: Target) -> None:
+def test_deleted_model_drops_its_tables(target: Target) -> None:
     take(target, conftest.rows(0, 10))
     with db.org_session(target.engine, target.org) as session:
         lifecycle.delete_model(session, models.get(session, target.model_id))
@@ -293,7 +294,7 @@ def test_a_model_takes_its_tables_along(target: Target) -> None:
     assert target.scalar(left.replace(":", "\\:")) == 0
 
 
-def test_tables_of_two_organizations_never_share_a_name(target: Target) -> None:
+def test_tables_of_two_organizations_differ_in_name(target: Target) -> None:
     with db.org_session(target.engine, target.org) as session:
         numbers = {sample_tables.next_relation(session) for _ in range(3)}
         used = set(session.scalars(text("select relation from models union select relation from versions")))
@@ -303,7 +304,7 @@ def test_tables_of_two_organizations_never_share_a_name(target: Target) -> None:
         assert models.create(session, NewModel("credit", "binary")).id == target.model_id
 
 
-def test_rows_that_one_transaction_takes_twice_are_stored_once(target: Target) -> None:
+def test_rows_twice_in_one_transaction_are_stored_once(target: Target) -> None:
     """Two partitions of a topic may bring the same ids in one batch."""
     first, second = (
         row_batch.RowBatch(conftest.rows(0, 60), NOW, "p0"),

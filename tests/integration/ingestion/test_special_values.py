@@ -174,13 +174,13 @@ def post(client: Endpoint, target: Target, rows: Sequence[str | bytes]) -> int:
     return client.samples(target.version_id, [each.encode() if isinstance(each, str) else each for each in rows]).status
 
 
-def test_each_value_is_stored_or_quarantined_straight(direct: Endpoint, odd: Target) -> None:
+def test_value_is_stored_or_quarantined_directly(direct: Endpoint, odd: Target) -> None:
     assert post(direct, odd, ROWS) == 200
     assert reasons(odd) == WANTED
 
 
 @pytest.mark.kafka
-def test_each_value_is_stored_or_quarantined_through_the_broker(through_broker: Endpoint, odd: Target) -> None:
+def test_value_is_stored_or_quarantined_through_broker(through_broker: Endpoint, odd: Target) -> None:
     assert post(through_broker, odd, ROWS) == 200
     assert eventually(lambda: sum(reasons(odd).values()) == len(ROWS))
     assert reasons(odd) == WANTED
@@ -188,7 +188,7 @@ def test_each_value_is_stored_or_quarantined_through_the_broker(through_broker: 
         assert session.scalar(text("select count(*) from dead_letters")) == 0
 
 
-def test_a_value_has_its_reason_and_leaves_its_neighbour_alone(direct: Endpoint, odd: Target) -> None:
+def test_bad_value_has_its_reason_and_is_isolated(direct: Endpoint, odd: Target) -> None:
     for number, bad in enumerate(ROWS):
         assert post(direct, odd, [bad, json.dumps({**GOOD, "_dc_sample_id": f"neighbour {number}"})]) == 200
 
@@ -200,13 +200,13 @@ def test_a_value_has_its_reason_and_leaves_its_neighbour_alone(direct: Endpoint,
     assert odd.samples == len(ROWS) + REASONS.count(STORED)
 
 
-def test_bytes_that_are_no_text_cost_their_row(direct: Endpoint, odd: Target) -> None:
+def test_invalid_utf8_quarantines_its_row(direct: Endpoint, odd: Target) -> None:
     bad = row(1, "c", '"@"').encode().replace(b"@", b"\xff\xfe")
     assert post(direct, odd, [bad, json.dumps(GOOD)]) == 200
     assert reasons(odd) == Counter([STORED, "malformed"])
 
 
-def test_a_body_whose_rows_can_not_be_told_apart_is_400(direct: Endpoint, odd: Target) -> None:
+def test_body_that_cannot_be_split_is_400(direct: Endpoint, odd: Target) -> None:
     for body in ("", "[", "{}", "nonsense", '["', "[{]", "[1,]", "[" * DEEP, "[NaN] [NaN]", "[]", "\ufeff[1]"):
         answer = direct.request("POST", f"model-versions/{odd.version_id}/data", body.encode())
         assert (answer.status, bool(said(answer))) == (400, True)
@@ -259,19 +259,19 @@ def label_reasons(target: Target) -> Counter[str]:
     return found + Counter({STORED: waiting})
 
 
-def test_each_label_is_stored_or_quarantined_straight(direct: Endpoint, odd: Target) -> None:
+def test_label_is_stored_or_quarantined_directly(direct: Endpoint, odd: Target) -> None:
     assert direct.labels(odd.model_id, label_rows()).status == 200
     assert label_reasons(odd) == LABELS_WANTED
 
 
 @pytest.mark.kafka
-def test_each_label_is_stored_or_quarantined_through_the_broker(through_broker: Endpoint, odd: Target) -> None:
+def test_label_is_stored_or_quarantined_through_broker(through_broker: Endpoint, odd: Target) -> None:
     assert through_broker.labels(odd.model_id, label_rows()).status == 200
     assert eventually(lambda: sum(label_reasons(odd).values()) == sum(LABELS_WANTED.values()))
     assert label_reasons(odd) == LABELS_WANTED
 
 
-def test_each_value_in_a_reference_is_stored_or_named_in_a_400(direct: Endpoint, odd: Target) -> None:
+def test_reference_value_is_stored_or_named_in_a_400(direct: Endpoint, odd: Target) -> None:
     names, stored = [*FEATURES, "_dc_prediction"], 0
     for field, value, wanted in VALUES:
         if field not in names or len(value) > 1_000_000:
@@ -285,9 +285,8 @@ def test_each_value_in_a_reference_is_stored_or_named_in_a_400(direct: Endpoint,
     assert odd.scalar("select reference_revision from versions") == stored
 
 
-def test_a_message_of_another_producer_with_a_row_that_is_no_json_costs_that_row(
-    buffered: App, odd: Target, data_dir: Path
-) -> None:
+def test_invalid_json_row_of_a_message_is_quarantined(buffered: App, odd: Target, data_dir: Path) -> None:
+    """The message is of another producer."""
     from dcmon.ingestion import kafka
 
     producer, settings = kafka.Producer(buffered.settings.kafka), buffered.settings.kafka

@@ -49,7 +49,7 @@ def require_agreement(app: App) -> None:
     assert [each.findings for each in audit_reader.run_audit(app.engine, orgs)] == [[], []]
 
 
-def test_a_bad_row_at_the_place_of_an_older_one_is_kept_too(app: App, target: Target) -> None:
+def test_bad_row_at_reused_offset_is_quarantined_too(app: App, target: Target) -> None:
     take(app, batch_of(app, received(0, *packed(target, [*rows(0, 15), bad(15)], 4))))
 
     again = seek(app, 3)
@@ -61,7 +61,7 @@ def test_a_bad_row_at_the_place_of_an_older_one_is_kept_too(app: App, target: Ta
     require_agreement(app)
 
 
-def test_a_bad_row_that_is_read_again_after_a_seek_is_kept_once(app: App, target: Target) -> None:
+def test_bad_row_read_again_after_seek_is_kept_once(app: App, target: Target) -> None:
     values = packed(target, [*rows(0, 15), bad(15)], 4)
     take(app, batch_of(app, received(0, *values)))
 
@@ -73,7 +73,7 @@ def test_a_bad_row_that_is_read_again_after_a_seek_is_kept_once(app: App, target
     require_agreement(app)
 
 
-def test_a_dead_letter_at_the_place_of_an_older_one_is_kept_too(app: App, target: Target) -> None:
+def test_dead_letter_at_reused_offset_is_kept_too(app: App, target: Target) -> None:
     take(app, batch_of(app, received(0, *packed(target, rows(0, 10), 5), b"poison", None)))
 
     again = seek(app, 2)
@@ -84,7 +84,7 @@ def test_a_dead_letter_at_the_place_of_an_older_one_is_kept_too(app: App, target
     require_agreement(app)
 
 
-def test_a_dead_letter_that_is_read_again_after_a_seek_is_kept_once(app: App, target: Target) -> None:
+def test_dead_letter_read_again_after_seek_is_kept_once(app: App, target: Target) -> None:
     values = [*packed(target, rows(0, 10), 5), b"poison", None]
     take(app, batch_of(app, received(0, *values)))
 
@@ -95,7 +95,7 @@ def test_a_dead_letter_that_is_read_again_after_a_seek_is_kept_once(app: App, ta
     require_agreement(app)
 
 
-def test_messages_that_are_parked_at_the_places_of_older_ones_are_stored_too(app: App, target: Target) -> None:
+def test_messages_parked_at_reused_offsets_are_stored_too(app: App, target: Target) -> None:
     park(app, target, batch_of(app, received(0, *packed(target, rows(0, 80)))))
     again = seek(app, 4)
     park(app, target, batch_of(app, received(4, *packed(target, rows(500, 90))), again))
@@ -108,7 +108,7 @@ def test_messages_that_are_parked_at_the_places_of_older_ones_are_stored_too(app
     require_agreement(app)
 
 
-def test_parked_messages_that_are_tried_some_at_a_time_follow_their_seeks_in_order(app: App, target: Target) -> None:
+def test_parked_messages_in_parts_follow_seeks_in_order(app: App, target: Target) -> None:
     park(app, target, batch_of(app, received(0, *packed(target, rows(0, 80), 1))))
     again = seek(app, 10)
     park(app, target, batch_of(app, received(10, *packed(target, rows(500, 120), 1)), again))
@@ -119,7 +119,7 @@ def test_parked_messages_that_are_tried_some_at_a_time_follow_their_seeks_in_ord
     require_agreement(app)
 
 
-def test_a_worker_that_slept_with_parked_messages_of_before_a_seek_moves_no_offset(app: App, target: Target) -> None:
+def test_messages_parked_before_a_seek_move_no_offset(app: App, target: Target) -> None:
     """Others have stored them since; the offset that they reached would hide what stands there now."""
     park(app, target, batch_of(app, received(0, *packed(target, rows(0, 80)))))
     with app.public() as session:
@@ -139,7 +139,7 @@ def test_a_worker_that_slept_with_parked_messages_of_before_a_seek_moves_no_offs
     require_agreement(app)
 
 
-def test_what_waits_since_before_a_seek_does_not_hide_a_message_that_was_lost(app: App, target: Target) -> None:
+def test_message_parked_before_seek_hides_no_lost_message(app: App, target: Target) -> None:
     park(app, target, batch_of(app, received(0, *packed(target, rows(0, 30)))))
     retry_parked(app)
     again = seek(app, 0)

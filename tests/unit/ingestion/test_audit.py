@@ -214,7 +214,7 @@ def findings(
 
 @given(HISTORIES)
 @settings(max_examples=examples(300))
-def test_any_honest_history_passes(steps: list[tuple[object, ...]]) -> None:
+def test_correct_history_passes_the_audit(steps: list[tuple[object, ...]]) -> None:
     assert findings(history(steps)) == []
 
 
@@ -223,7 +223,7 @@ COUNTS = ("taken", "stored", "duplicates", "quarantined", "dropped", "removed")
 
 @given(HISTORIES, st.data())
 @settings(max_examples=examples(300))
-def test_a_changed_count_of_a_line_is_found(steps: list[tuple[object, ...]], data: st.DataObject) -> None:
+def test_changed_count_of_a_line_is_found(steps: list[tuple[object, ...]], data: st.DataObject) -> None:
     world = history(steps)
     changed = [(org, at) for org in ORGS for at in range(len(world.lines[org]))]
     if not changed:
@@ -238,7 +238,7 @@ def test_a_changed_count_of_a_line_is_found(steps: list[tuple[object, ...]], dat
 
 @given(HISTORIES, st.data())
 @settings(max_examples=examples(300))
-def test_a_lost_line_that_stored_rows_is_found(steps: list[tuple[object, ...]], data: st.DataObject) -> None:
+def test_lost_line_that_stored_rows_is_found(steps: list[tuple[object, ...]], data: st.DataObject) -> None:
     world = history(steps)
     lost = [(org, at) for org in ORGS for at, line in enumerate(world.lines[org]) if line.stored or line.quarantined]
     if not lost:
@@ -250,7 +250,7 @@ def test_a_lost_line_that_stored_rows_is_found(steps: list[tuple[object, ...]], 
 
 @given(HISTORIES, st.data())
 @settings(max_examples=examples(300))
-def test_a_gap_or_an_overlap_of_an_organization_is_found(steps: list[tuple[object, ...]], data: st.DataObject) -> None:
+def test_gap_or_overlap_of_offsets_is_found(steps: list[tuple[object, ...]], data: st.DataObject) -> None:
     world = history(steps)
     with_offsets = [(org, at) for org in ORGS for at, line in enumerate(world.lines[org]) if line.partition]
     if not with_offsets:
@@ -265,7 +265,7 @@ def test_a_gap_or_an_overlap_of_an_organization_is_found(steps: list[tuple[objec
 
 @given(HISTORIES, st.data())
 @settings(max_examples=examples(300))
-def test_a_changed_span_is_found(steps: list[tuple[object, ...]], data: st.DataObject) -> None:
+def test_changed_commit_record_is_found(steps: list[tuple[object, ...]], data: st.DataObject) -> None:
     world = history(steps)
     public = world.public()
     if not public.commits:
@@ -294,14 +294,14 @@ def settled() -> World:
 
 
 @pytest.mark.parametrize("by", [-1, 1])
-def test_a_message_that_an_organization_did_not_take_or_took_twice_is_found(by: int) -> None:
+def test_message_lost_or_taken_twice_is_found(by: int) -> None:
     world = settled()
     line = world.lines[1][0]
     lines = {**world.lines, 1: [replace(line, messages=line.messages + by), *world.lines[1][1:]]}
     assert {(each.check, "partition 0" in each.where) for each in findings(world, lines)} == {("messages", True)}
 
 
-def test_a_parked_message_that_was_lost_is_found() -> None:
+def test_lost_parked_message_is_found() -> None:
     world = World()
     world.read(0, [1, 2, 1], blocked=1, crashes=False)
     assert findings(world) == []
@@ -309,7 +309,7 @@ def test_a_parked_message_that_was_lost_is_found() -> None:
     assert [each.check for each in findings(world)] == ["messages"]
 
 
-def test_dead_letters_that_are_gone_are_found() -> None:
+def test_lost_dead_letters_are_found() -> None:
     world = settled()
     world.dead.clear()
     assert "1 dead letters, 0 are kept" in findings(world)[0].says
@@ -321,7 +321,7 @@ def test_dead_letters_that_are_gone_are_found() -> None:
      ("quarters_off", "quarter hours"), ("label_quarters_off", "labels"), ("labels_without_sample", "labels"),
      ("labels_still_waiting", "labels")],
 )  # fmt: skip
-def test_a_table_that_holds_other_rows_is_found(name: str, check: str) -> None:
+def test_table_with_other_rows_is_found(name: str, check: str) -> None:
     world = settled()
     state = world.state(1)
     one, *others = state.versions
@@ -331,7 +331,8 @@ def test_a_table_that_holds_other_rows_is_found(name: str, check: str) -> None:
     assert {finding.where for finding in found} == {one.name}
 
 
-def test_a_quarantined_row_that_is_gone_is_found_and_one_of_a_deleted_version_is_not_missed() -> None:
+def test_lost_quarantined_row_is_found() -> None:
+    """A row of a deleted version is not missed."""
     world = settled()
     state, summary = world.state(1), audit.summarize(world.lines[1], world.public())
     found = audit.judge_organization(1, summary, replace(state, quarantined={}))
@@ -340,7 +341,7 @@ def test_a_quarantined_row_that_is_gone_is_found_and_one_of_a_deleted_version_is
     assert audit.judge_organization(1, summary, replace(deleted, models={})) == []
 
 
-def test_an_offset_or_a_floor_without_lines_is_found() -> None:
+def test_offset_without_ledger_lines_is_found() -> None:
     world = settled()
     state, summary = world.state(1), audit.summarize([], world.public())
     assert "offsets" in {finding.check for finding in audit.judge_organization(1, summary, state)}

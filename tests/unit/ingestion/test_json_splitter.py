@@ -18,7 +18,7 @@ values = st.recursive(
 
 
 @given(st.lists(values), st.booleans(), st.sampled_from([None, 1]))
-def test_the_elements_are_those_of_a_decoder(given_: list[Any], ascii_: bool, indent: int | None) -> None:
+def test_split_array_agrees_with_a_decoder(given_: list[Any], ascii_: bool, indent: int | None) -> None:
     body = json.dumps(given_, ensure_ascii=ascii_, indent=indent).encode()
     found, end = split_array(body)
     assert [json.loads(bytes(each)) for each in found] == given_
@@ -26,7 +26,7 @@ def test_the_elements_are_those_of_a_decoder(given_: list[Any], ascii_: bool, in
 
 
 @given(st.lists(values), st.integers(0, 20), st.sampled_from(["NaN", "-Infinity", '"\\ud800"', "tru", "01", "x"]))
-def test_an_element_that_is_no_json_leaves_its_neighbours_alone(given_: list[Any], at: int, odd: str) -> None:
+def test_invalid_element_is_isolated(given_: list[Any], at: int, odd: str) -> None:
     parts = [json.dumps(each) for each in given_]
     parts.insert(at, f'{{"a": {odd}}}')
     found, _ = split_array(("[" + ",".join(parts) + "]").encode())
@@ -34,7 +34,7 @@ def test_an_element_that_is_no_json_leaves_its_neighbours_alone(given_: list[Any
 
 
 @given(st.binary(max_size=60))
-def test_any_bytes_are_elements_or_unbalanced(body: bytes) -> None:
+def test_any_bytes_are_split_or_unbalanced(body: bytes) -> None:
     try:
         found, end = split_array(b"[" + body)
     except UnbalancedJson:
@@ -44,12 +44,12 @@ def test_any_bytes_are_elements_or_unbalanced(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("body", [b"[", b'["', b"[1,]", b"[,1]", b"[{]}", b'[{"a": 1]', b"[1,,2]"])
-def test_what_does_not_match_is_unbalanced(body: bytes) -> None:
+def test_unmatched_brackets_are_unbalanced(body: bytes) -> None:
     with pytest.raises(UnbalancedJson):
         split_array(body)
 
 
-def test_a_very_deep_element_is_one_element() -> None:
+def test_deeply_nested_element_is_one_element() -> None:
     deep = b"[" * 100_000 + b"]" * 100_000
     found, _ = split_array(b"[" + deep + b", 1]")
     assert [bytes(each) for each in found] == [deep, b"1"]

@@ -16,7 +16,7 @@ def packed(*rows: bytes, per_message: int = 500) -> list[bytes]:
     return message_format.pack(7, "samples", 3, NOW, [msgspec.Raw(row) for row in rows], per_message)
 
 
-def test_rows_come_out_as_they_went_in() -> None:
+def test_unpacked_rows_equal_packed_rows() -> None:
     rows = [b'{"a": 1.50,  "b": "\\u00e9"}', '{"é":null}'.encode(), b"17"]
     message = message_format.unpack(packed(*rows)[0], NOW)
 
@@ -24,12 +24,13 @@ def test_rows_come_out_as_they_went_in() -> None:
     assert (message.org, message.kind, message.target, message.received_at) == (7, "samples", 3, NOW)
 
 
-def test_a_message_has_a_bounded_number_of_rows() -> None:
+def test_message_has_a_bounded_number_of_rows() -> None:
     found = [len(message_format.unpack(each, NOW).rows) for each in packed(*[b"{}"] * 7, per_message=3)]
     assert found == [3, 3, 1]
 
 
-def test_a_message_has_a_bounded_size_unless_one_row_exceeds_it() -> None:
+def test_message_has_a_bounded_size() -> None:
+    """Unless a single row exceeds it."""
     row = b'"' + b"x" * 400_000 + b'"'
     assert [len(message_format.unpack(each, NOW).rows) for each in packed(row, row, row)] == [2, 1]
     assert max(map(len, packed(*[row] * 5))) < kafka.MAX_MESSAGE_BYTES
@@ -40,7 +41,7 @@ def test_no_rows_make_no_message() -> None:
     assert packed() == []
 
 
-def test_the_time_of_receipt_is_in_utc() -> None:
+def test_time_of_receipt_is_in_utc() -> None:
     east = NOW.astimezone(timezone(timedelta(hours=5, minutes=45)))
     assert (
         b'"logged_at":"2026-11-24T10:00:00+00:00"'
@@ -57,7 +58,7 @@ def test_the_time_of_receipt_is_in_utc() -> None:
         (b'"logged_at":"2099-01-01T00:00:00Z",', NOW),
     ],
 )
-def test_the_time_of_receipt_is_never_later_than_kafkas(said: bytes, found: datetime) -> None:
+def test_time_of_receipt_is_bounded_by_kafkas_time(said: bytes, found: datetime) -> None:
     """A producer whose clock is wrong would otherwise have the last word on each label for years."""
     message = message_format.unpack(b'{"v":1,"org":7,"kind":"labels",' + said + b'"target":3,"rows":[{}]}', NOW)
 
@@ -82,13 +83,13 @@ def test_the_time_of_receipt_is_never_later_than_kafkas(said: bytes, found: date
         packed(b"1")[0].replace(b'"org":7', b'"org":10000000000'),
     ],
 )
-def test_what_is_no_message_is_said_to_be_unreadable(value: bytes | None) -> None:
+def test_invalid_message_is_unreadable(value: bytes | None) -> None:
     with pytest.raises(message_format.UnreadableMessage):
         message_format.unpack(value, NOW)
 
 
 @pytest.mark.parametrize("odd", [b'{"age": NaN}', b'"\\ud800"', b"tru", b'{"a": "]}"}x', b"[" * 5000 + b"]" * 5000])
-def test_a_row_that_is_no_json_leaves_the_other_rows_of_its_message_alone(odd: bytes) -> None:
+def test_invalid_row_of_any_message_is_isolated(odd: bytes) -> None:
     rows = [msgspec.Raw(row) for row in (b"1", odd, b'{"rows": [2]}')]
     (value,) = message_format.pack(7, "samples", 3, NOW, rows, 10)
     assert [bytes(row) for row in message_format.unpack(value, NOW).rows] == [bytes(row) for row in rows]
@@ -104,7 +105,7 @@ def test_a_row_that_is_no_json_leaves_the_other_rows_of_its_message_alone(odd: b
         ),
     ],
 )
-def test_settings_that_no_client_takes_are_named(settings: Kafka, why: str) -> None:
+def test_invalid_client_settings_are_named(settings: Kafka, why: str) -> None:
     with pytest.raises(KafkaMisconfigured, match=why):
         kafka.ensure_topics(settings)
 
@@ -113,7 +114,7 @@ HEAD = packed(b"{}")[0][: -len(b"[{}]}")]
 
 
 @pytest.mark.parametrize("rest", [b"[{}", b"[{}]}]}", b"[{]}", b'[{"a":1}],"more":[1]', b"[1 2]}"])
-def test_a_message_that_begins_like_ours_is_read_to_its_end(rest: bytes) -> None:
+def test_message_with_valid_head_is_read_to_its_end(rest: bytes) -> None:
     """Its beginning says where it goes; whether its rows can be told apart is known when it is settled."""
     value = HEAD + rest + b"]}"
     try:
@@ -127,14 +128,14 @@ def test_a_message_that_begins_like_ours_is_read_to_its_end(rest: bytes) -> None
         ]
 
 
-def test_a_row_that_is_no_json_leaves_the_others_of_its_message_readable() -> None:
+def test_invalid_row_of_packed_message_is_isolated() -> None:
     value = packed(b'{"a":1}', b'{"a":NaN}', b'{"a":2}')[0]
     found = message_format.validated(message_format.unpack(value, NOW), value)
 
     assert [bytes(row) for row in found.rows] == [b'{"a":1}', b'{"a":NaN}', b'{"a":2}']
 
 
-def test_how_many_rows_there_are_is_not_believed() -> None:
+def test_row_count_of_message_is_only_a_hint() -> None:
     value = packed(b"1", b"2", b"3")[0].replace(b'"n":3', b'"n":9')
     message = message_format.unpack(value, NOW)
 

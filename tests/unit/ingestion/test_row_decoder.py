@@ -37,7 +37,7 @@ def decode(row: object, shape: RowType | None = None) -> dict[str, Any]:
     return dict(zip(shape.names, shape.decode(msgspec.Raw(raw)), strict=True))
 
 
-def test_a_good_row_keeps_its_values() -> None:
+def test_valid_row_keeps_its_values() -> None:
     values = decode(GOOD)
     assert values["_dc_time"] == datetime(2026, 11, 24, 10, tzinfo=UTC)
     assert {name: values[name] for name in ("n", "i", "big", "c", "yes", "list", "class")} == {
@@ -46,7 +46,7 @@ def test_a_good_row_keeps_its_values() -> None:
     assert values["extra"] is None
 
 
-def test_what_json_schema_takes_is_taken_too() -> None:
+def test_values_valid_by_json_schema_are_accepted() -> None:
     values = decode({**GOOD, "i": 3.0, "big": 4.0, "_dc_time": "2026-11-24T12:00:00+0200"})
     assert (values["i"], values["big"], values["_dc_time"]) == (3, 4, datetime(2026, 11, 24, 10, tzinfo=UTC))
 
@@ -76,14 +76,14 @@ def test_what_json_schema_takes_is_taken_too() -> None:
         ({"n": float("-inf")}, "malformed", "n"),
     ],
 )
-def test_a_bad_field_is_named_with_its_reason(change: dict[str, Any], reason: str, field: str) -> None:
+def test_bad_field_is_named_with_its_reason(change: dict[str, Any], reason: str, field: str) -> None:
     with pytest.raises(RejectedRow) as raised:
         decode({**GOOD, **change})
     assert (raised.value.reason, raised.value.field) == (reason, field)
 
 
 @pytest.mark.parametrize("missing", ["n", "_dc_sample_id", "_dc_time", "_dc_prediction", "a b", "%s"])
-def test_a_missing_field_is_named(missing: str) -> None:
+def test_missing_field_is_named(missing: str) -> None:
     with pytest.raises(RejectedRow) as raised:
         decode({name: value for name, value in GOOD.items() if name != missing})
     assert (raised.value.reason, raised.value.field) == ("missing_feature", missing)
@@ -101,20 +101,20 @@ def test_a_missing_field_is_named(missing: str) -> None:
         (json.dumps(GOOD).replace("1.5", "1e400").encode(), "out_of_range"),
     ],
 )
-def test_what_json_or_postgresql_cannot_hold_is_set_apart(raw: bytes, reason: str) -> None:
+def test_values_that_cannot_be_stored_are_rejected(raw: bytes, reason: str) -> None:
     with pytest.raises(RejectedRow) as raised:
         decode(raw)
     assert raised.value.reason == reason
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda c: st.lists(c) | st.dictionaries(st.text(), c), max_leaves=8))  # fmt: skip # noqa: E501
-def test_any_json_that_is_no_sample_is_rejected_and_raises_nothing_else(value: object) -> None:
+def test_any_json_is_decoded_or_rejected(value: object) -> None:
     with pytest.raises(RejectedRow) as raised:
         decode(value)
     assert raised.value.reason
 
 
-def test_rows_decoded_together_are_decoded_as_one_by_one() -> None:
+def test_rows_decoded_together_equal_rows_decoded_alone() -> None:
     shape = sample_row_type(Columns("binary", {"n": "numeric"}, {}, ["0", "1"]))
     good = {"_dc_sample_id": "s", "_dc_time": "2026-11-24T10:00:00Z", "_dc_prediction": "1", "n": 1}
     for odd in (
@@ -129,7 +129,7 @@ def test_rows_decoded_together_are_decoded_as_one_by_one() -> None:
         assert found[0] == shape.decode(given_rows[0])
 
 
-def test_what_a_message_can_not_carry_is_cut_and_says_so() -> None:
+def test_row_too_long_for_a_message_is_truncated() -> None:
     short, long = msgspec.Raw(b"{}"), msgspec.Raw(json.dumps({**GOOD, "c": "é" * MAX_ROW_BYTES}).encode())
     kept, cut = truncate_long_rows([short, long])
     assert bytes(kept) == b"{}"
@@ -141,7 +141,7 @@ def test_what_a_message_can_not_carry_is_cut_and_says_so() -> None:
         assert raised.value.reason == "too_long"
 
 
-def test_a_label_may_be_text_a_number_or_null() -> None:
+def test_label_may_be_text_number_or_null() -> None:
     shape = label_row_type(False)
     for label in ("a", 1, 1.5, None):
         assert decode({"_dc_sample_id": "s", "_dc_label": label}, shape)["_dc_label"] == label
@@ -150,7 +150,7 @@ def test_a_label_may_be_text_a_number_or_null() -> None:
             decode(bad, shape)
 
 
-def test_a_reference_row_follows_the_order_of_its_columns() -> None:
+def test_reference_row_follows_the_order_of_columns() -> None:
     given_names = ["_dc_label", "n", "_dc_prediction"]
     shape = reference_row_type(Columns("binary", {"n": "numeric"}, {}), given_names)
     assert shape.decode_list(msgspec.Raw(b'["1", 2, "0"]')) == ("1", 2.0, "0")
@@ -159,7 +159,7 @@ def test_a_reference_row_follows_the_order_of_its_columns() -> None:
             shape.decode_list(msgspec.Raw(bad))
 
 
-def test_a_reference_needs_every_feature_and_nothing_else() -> None:
+def test_reference_needs_exactly_the_known_columns() -> None:
     own = Columns("binary", {"n": "numeric"}, {})
     for names, field in ((["n"], "_dc_prediction"), (["_dc_prediction"], "n"), (["n", "_dc_prediction", "z"], "z")):
         with pytest.raises(RejectedRow) as raised:
@@ -167,14 +167,14 @@ def test_a_reference_needs_every_feature_and_nothing_else() -> None:
         assert raised.value.field == field
 
 
-def test_a_body_is_a_list_of_rows() -> None:
+def test_body_is_split_into_rows() -> None:
     assert [bytes(row) for row in split_rows(b'[{"a": 1}, 2]')] == [b'{"a": 1}', b"2"]
     for body in (b"", b"{}", b"[", b"\xff"):
         with pytest.raises(InvalidInput, match="JSON array"):
             split_rows(body)
 
 
-def test_the_schemas_are_json_schema_and_agree_with_the_decoder() -> None:
+def test_json_schemas_agree_with_the_decoder() -> None:
     for schema in (columns.monitor_schema(COLUMNS), columns.reference_schema(COLUMNS)):
         Draft7Validator.check_schema(schema)
     validator = Draft7Validator(columns.monitor_schema(COLUMNS))
@@ -183,7 +183,7 @@ def test_the_schemas_are_json_schema_and_agree_with_the_decoder() -> None:
     assert not validator.is_valid({**GOOD, "i": 2**31})
 
 
-def test_a_long_name_becomes_a_column_that_postgresql_can_hold() -> None:
+def test_long_name_becomes_a_valid_column_name() -> None:
     first, second = "é" * 40, "é" * 39 + "x"
     assert len(columns.sql_name(first).encode()) <= 63
     assert columns.sql_name(first) != columns.sql_name(second)
@@ -192,7 +192,7 @@ def test_a_long_name_becomes_a_column_that_postgresql_can_hold() -> None:
 
 
 @given(st.lists(st.dictionaries(st.sampled_from("ab"), st.text() | st.just("},") | st.floats()), max_size=30))
-def test_an_array_in_pieces_has_the_same_rows(objects: list[dict[str, Any]]) -> None:
+def test_array_in_chunks_has_the_same_rows(objects: list[dict[str, Any]]) -> None:
     """Wherever it is cut: text in a row may look like the end of one."""
     good = {"_dc_sample_id": "s", "_dc_time": "2026-11-24T10:00:00Z", "_dc_prediction": 1, "a": "}", "c": '"},{"'}
     texts = [json.dumps(good | each).encode() for each in objects]
@@ -205,6 +205,6 @@ def test_an_array_in_pieces_has_the_same_rows(objects: list[dict[str, Any]]) -> 
 
 
 @pytest.mark.parametrize("text", [b"[{},]", b"[{} {}]", b"[{}]]", b"[,]", b"[[}]"])
-def test_what_is_no_array_is_found_before_its_end(text: bytes) -> None:
+def test_invalid_array_is_noticed(text: bytes) -> None:
     with mock.patch.object(raw_rows, "CHUNK_BYTES", 1), pytest.raises(InvalidInput):
         list(sample_row_type(Columns("regression", {}, {})).decode_all(RowArray(memoryview(text + b"]"))))
