@@ -1,6 +1,6 @@
 """Run every benchmark: one JSON line per figure on stdout, what is going on on stderr."""
 
-from benchmarks import clockwork, ingest, monitors
+from benchmarks import cli, clockwork, ingest, monitors
 
-for benchmark in (ingest, monitors, clockwork):
+for benchmark in (ingest, monitors, clockwork, cli):
     benchmark.main()
