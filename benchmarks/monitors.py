@@ -18,12 +18,14 @@ import psutil
 from sqlalchemy import text
 
 from benchmarks.stage import CLASSES, FEATURES, START, Stage, figure, rows, say, stage
+from dcmon.alerting.change_context import ChangeContext
 from dcmon.checks import defaults
 from dcmon.checks.catalogue import entry
 from dcmon.checks.worker_pool import Child
 from dcmon.ingestion.raw_rows import Raw
 from dcmon.monitoring import default_monitors, evaluation, lifecycle, planner, row_loader
-from dcmon.monitoring.row_loader import ReferenceCache
+from dcmon.monitoring.planner import PlanRequest
+from dcmon.monitoring.reference_cache import ReferenceCache
 from dcmon.settings import Evaluate
 from dcmon.storage import references, sampling, versions
 from dcmon.windows import Frequency, Window
@@ -124,12 +126,12 @@ def _evaluate(on: Stage, version_id: int, day: int, child: Child, kept: Referenc
     start, settings = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(days=day), Evaluate()
     window, now = Window(start, start + timedelta(days=1)), datetime.now(UTC)
     with on.app.org(on.org, snapshot=True) as session:
-        plan = planner.plan(session, version_id, window, now, settings, now)
+        plan = planner.plan(session, PlanRequest(version_id, window, now, now), settings)
         workload, known = row_loader.build_workload(session, on.org, plan, settings, kept)
     answers = [*known, *child.run(workload)]
     assert {answer.value.state for answer in answers} == {"OK"}, [answer.value for answer in answers]
     with on.app.org(on.org) as session:
-        evaluation.store(session, on.org, plan, answers, None)
+        evaluation.store(session, plan, answers, ChangeContext(on.org))
 
 
 def _many(on: Stage) -> None:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from dcmon.db.tables.org import Result
-    from dcmon.monitoring.due_windows import VersionWindow
 
 app = group(None)
 
@@ -92,6 +91,7 @@ def run(
     from dcmon import durations
     from dcmon.db import work_queue
     from dcmon.monitoring import manual_runs, monitor_views, monitors
+    from dcmon.monitoring.manual_runs import EndRange, Readiness
 
     if at and (from_ or to):
         raise typer.BadParameter("Give --at for one window, or --from and --to for many.")
@@ -103,13 +103,13 @@ def run(
     with app.org(org) as session:
         wanted = monitors.find(session, name).id
     until = at or to
-    span = (as_utc(from_) if from_ else None, as_utc(until) if until else None)
+    span = EndRange(as_utc(from_) if from_ else None, as_utc(until) if until else None)
 
-    def look() -> "tuple[list[VersionWindow], str | None]":
+    def look() -> Readiness:
         with app.org(org) as session:
             if not wait:
-                return manual_runs.complete_windows(session, wanted, span), None
-            return manual_runs.readiness(session, wanted, span[1], datetime.now(UTC))
+                return Readiness(manual_runs.complete_windows(session, wanted, span), None)
+            return manual_runs.readiness(session, wanted, span.until, datetime.now(UTC))
 
     due = manual_runs.wait_until_complete(look, longest, app.output.say)
     with manual_runs.exclusive_run(app.engine, org, name, wanted, longest, app.output.say):
@@ -145,6 +145,7 @@ def backfill(
     from dcmon import durations
     from dcmon.db import work_queue
     from dcmon.monitoring import manual_runs, monitors
+    from dcmon.monitoring.manual_runs import EndRange
 
     require_span(from_, to)
     app = ctx.obj
@@ -154,7 +155,7 @@ def backfill(
     states: dict[str, int] = {}
     with manual_runs.exclusive_run(app.engine, org, name, wanted, durations.parse(timeout), app.output.say):
         with app.org(org) as session:
-            asked = manual_runs.complete_windows(session, wanted, (as_utc(from_), as_utc(to) if to else None))
+            asked = manual_runs.complete_windows(session, wanted, EndRange(as_utc(from_), as_utc(to) if to else None))
             due = manual_runs.unevaluated_windows(session, wanted, asked, app.settings.evaluate, org.retention)
         with app.output.progress(name, counts=True) as advance:
             link = app.settings.url if notify else None

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Event
 
 from dcmon import db
+from dcmon.alerting.change_context import ChangeContext
 from dcmon.app import App
 from dcmon.checks.worker_pool import Child
 from dcmon.db import Organization, work_queue
@@ -18,7 +19,8 @@ from dcmon.errors import DcmonError
 from dcmon.jobs.worker_loop import take_turns
 from dcmon.monitoring import due_windows, evaluation, planner, row_loader, window_expansion
 from dcmon.monitoring.due_windows import Claim
-from dcmon.monitoring.row_loader import ReferenceCache
+from dcmon.monitoring.planner import PlanRequest
+from dcmon.monitoring.reference_cache import ReferenceCache
 from dcmon.tenancy import organizations
 
 log = logging.getLogger(__name__)
@@ -120,23 +122,20 @@ class Evaluator:
             raise RuntimeError(f"Workers ended {GIVEN_UP_AFTER} times while they evaluated it.")
         with db.org_session(app.engine, org, snapshot=True) as session:
             now = datetime.now(UTC)
-            plan = planner.plan(
-                session, claim.version_id, claim.window, claim.touched_at, settings, now,
-                is_flow=claim.is_flow, kept=org.retention,
-            )  # fmt: skip
+            plan = planner.plan(session, _plan_request(claim, now), settings, org.retention)
             workload, known = row_loader.build_workload(session, org, plan, settings, self.kept)
         answers = [*known, *self.child.run(workload, lambda: self._wait(org))]
         with db.org_session(app.engine, org) as session:
             if not due_windows.is_held(session, claim):
                 log.info("version %d: another worker took its window over", claim.version_id)
                 return
-            done = evaluation.store(session, org, plan, answers, app.settings.url, app.settings.alerts.recent)
+            done = evaluation.store(session, plan, answers, self._context(org))
             due_windows.finish(session, claim, plan.again_at)
-        if done["notifications"]:
+        if done.notifications:
             app.enqueue(org, Work.notify)
         log.info(
             "evaluated %d monitors of version %d in [%s, %s): %d results, %d notifications",
-            len(answers), claim.version_id, claim.window.start, claim.window.end, done["results"], done["notifications"]
+            len(answers), claim.version_id, claim.window.start, claim.window.end, done.results, done.notifications
         )  # fmt: skip
 
     def _hold(self, org: Organization, claims: Sequence[Claim]) -> None:
@@ -166,13 +165,8 @@ class Evaluator:
                 return
             if not due_windows.is_held(session, claim):
                 return
-            plan = planner.plan(
-                session, claim.version_id, claim.window, claim.touched_at, settings, now,
-                is_flow=claim.is_flow, kept=org.retention,
-            )  # fmt: skip
-            evaluation.store(
-                session, org, plan, evaluation.error_results(plan, reason), app.settings.url, app.settings.alerts.recent
-            )
+            plan = planner.plan(session, _plan_request(claim, now), settings, org.retention)
+            evaluation.store(session, plan, evaluation.error_results(plan, reason), self._context(org))
             due_windows.finish(session, claim, plan.again_at)
 
     def _give_back(self, org: Organization, claims: Sequence[Claim]) -> None:
@@ -180,3 +174,10 @@ class Evaluator:
         with db.org_session(self.app.engine, org) as session:
             for claim in claims:
                 due_windows.release(session, claim)
+
+    def _context(self, org: Organization) -> ChangeContext:
+        return ChangeContext(org, self.app.settings.url, self.app.settings.alerts.recent)
+
+
+def _plan_request(claim: Claim, now: datetime) -> PlanRequest:
+    return PlanRequest(claim.version_id, claim.window, claim.touched_at, now, is_flow=claim.is_flow)

@@ -1,60 +1,60 @@
-"""Evaluating a window of a version: plan, read once for all monitors on it, run the checks, store and judge.
+"""Store what the checks of a planned window returned: baselines, results, alerts and notifications.
 
-`dcmon worker start evaluate` and `dcmon monitor run` call the same functions: monitoring.planner says what is
-evaluated,
-monitoring.row_loader reads the rows, dcmon.checks.worker_pool run the checks, and what they answer is stored here.
+`dcmon worker start evaluate` and `dcmon monitor run` evaluate a window with the same steps: monitoring.planner decides
+which monitors are evaluated, monitoring.row_loader reads their rows, dcmon.checks.worker_pool runs the checks, and this
+module stores what they return.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
 from dcmon.alerting import baselines, judging, notify_policy, rule_failures
-from dcmon.alerting.change_context import RECENT, ChangeContext
+from dcmon.alerting.change_context import ChangeContext
 from dcmon.checks.catalogue import library_version
 from dcmon.checks.dataset_schema import Value
 from dcmon.checks.workload import Answer
-from dcmon.db import Organization
-from dcmon.db.tables.org import Result
+from dcmon.db.tables.org import Check, Monitor, Result
 from dcmon.monitoring import results
 from dcmon.monitoring.planner import Plan
+from dcmon.monitoring.results import CheckRun, ComparedRows, ResultInputs, ResultKey
 from dcmon.states import ResultState
 
 
+class StoredCounts(NamedTuple):
+    """How many results and notifications were stored."""
+
+    results: int
+    notifications: int
+
+
 def error_results(plan: Plan, reason: str) -> list[Answer]:
-    """An ERROR for each monitor of a plan: the window can't be evaluated."""
+    """Return an ERROR for each monitor of a plan whose window can't be evaluated."""
     return [Answer(monitor.id, Value(ResultState.ERROR, reason=reason)) for monitor, _ in plan.monitors]
 
 
 def store(
-    session: Session,
-    org: Organization,
-    plan: Plan,
-    answers: Sequence[Answer],
-    public_url: str | None,
-    recent: timedelta | None = RECENT,
-    only: int | None = None,
-) -> Mapping[str, int]:
-    """Store what was found, judge the rules, move alerts, write notifications: in the session's transaction.
+    session: Session, plan: Plan, answers: Sequence[Answer], context: ChangeContext, monitor_id: int | None = None
+) -> StoredCounts:
+    """Store results, judge the rules, change alerts and write notifications, in the session's transaction.
 
-    Also notify about alerts that an earlier `monitor run` without --notify left unannounced.
-    `recent`: see alerting.notify_policy.ChangeContext; `only`: of this monitor, not of all on the version.
+    Also notify about alerts that an earlier `monitor run` without --notify left unannounced: of this monitor, or of all
+    monitors of the version when `monitor_id` is None.
     """
-    changed = _put_baselines(session, plan, answers)
-    found = _put_results(session, plan, answers)
-    context = ChangeContext(org, public_url, recent)
-    notified = sum(judging.judge_result(session, org, result, public_url, recent=recent) for result in found)
-    for rule in (rule for monitor_id in changed for rule in baselines.dependent_rules(session, monitor_id)):
+    with_new_baseline = _store_baselines(session, plan, answers)
+    new_results = _store_results(session, plan, answers)
+    org, public_url, recent = context.org, context.public_url, context.recent
+    notifications = sum(judging.judge_result(session, org, result, public_url, recent=recent) for result in new_results)
+    for rule in (rule for changed_id in with_new_baseline for rule in baselines.dependent_rules(session, changed_id)):
         with rule_failures.isolated(session, rule):
-            notified += judging.rejudge_rule(session, rule, context)
-    notified += notify_policy.notify_pending(session, context, plan.version.id, only=only)
-    return {"results": len(found), "notifications": notified}
+            notifications += judging.rejudge_rule(session, rule, context)
+    notifications += notify_policy.notify_pending(session, context, plan.version.id, only=monitor_id)
+    return StoredCounts(len(new_results), notifications)
 
 
-def _put_baselines(session: Session, plan: Plan, answers: Sequence[Answer]) -> list[int]:
-    """Store what checks give on the reference; the ids of the monitors for which that is news."""
+def _store_baselines(session: Session, plan: Plan, answers: Sequence[Answer]) -> list[int]:
+    """Store what checks returned for the reference itself; returns the ids of monitors with a new baseline."""
     monitors = {monitor.id: monitor for monitor, _ in plan.monitors}
     return [
         answer.monitor_id
@@ -64,30 +64,34 @@ def _put_baselines(session: Session, plan: Plan, answers: Sequence[Answer]) -> l
     ]
 
 
-def _put_results(session: Session, plan: Plan, answers: Sequence[Answer]) -> list[Result]:
-    """Store what checks give on the window, in order of monitor; the results that are new."""
+def _store_results(session: Session, plan: Plan, answers: Sequence[Answer]) -> list[Result]:
+    """Store what checks returned for the window, in order of monitor id; returns the new results."""
     monitors = {monitor.id: (monitor, check) for monitor, check in plan.monitors}
-    found, version_id = list[Result | None](), plan.version.id
-    ours = sorted((each for each in answers if not each.is_baseline), key=lambda answer: answer.monitor_id)
-    before = results.lock_newest(session, version_id, plan.window, [answer.monitor_id for answer in ours])
-    for answer in ours:
+    ordered = sorted((item for item in answers if not item.is_baseline), key=lambda answer: answer.monitor_id)
+    last = results.lock_newest(session, plan.version.id, plan.window, [answer.monitor_id for answer in ordered])
+    stored = []
+    for answer in ordered:
         monitor, check = monitors[answer.monitor_id]
-        earlier = plan.earlier.get(monitor.id)
-        compared = (earlier.window, earlier.there, earlier.there.n_used(check.needs_labels)) if earlier else None
-        found.append(
-            results.store(
-                session, monitor, version_id, plan.window, answer.value, plan.seen_by(check), answer.n,
-                plan.version.reference_revision, answer.duration, _how(plan, answer), compared,
-                last=before.get(monitor.id),
-            )
-        )  # fmt: skip
+        key = ResultKey(monitor, plan.version.id, plan.window)
+        run = CheckRun(answer.n, answer.duration, _run_facts(plan, answer))
+        inputs = _inputs(plan, monitor, check)
+        stored.append(results.store(session, key, answer.value, inputs, run, last=last.get(monitor.id)))
     session.flush()
-    return [result for result in found if result is not None]
+    return [result for result in stored if result is not None]
 
 
-def _how(plan: Plan, answer: Answer) -> dict[str, Any]:
-    """How a value came about, beside what the result's own columns say."""
-    is_sample = answer.limit is not None and answer.n >= answer.limit and answer.n < plan.there.n
+def _inputs(plan: Plan, monitor: Monitor, check: Check) -> ResultInputs:
+    compared = plan.compared.get(monitor.id)
+    compared_rows = None
+    if compared is not None:
+        n_used = compared.statistics.n_used(check.needs_labels)
+        compared_rows = ComparedRows(compared.window, compared.statistics, n_used)
+    return ResultInputs(plan.statistics_for(check), plan.version.reference_revision, compared_rows)
+
+
+def _run_facts(plan: Plan, answer: Answer) -> dict[str, Any]:
+    """Return how a value was computed, apart from what the result's own columns say."""
+    is_sample = answer.limit is not None and answer.n >= answer.limit and answer.n < plan.statistics.n
     return {
         "rows": "sample" if is_sample else "all",
         "limit": answer.limit,

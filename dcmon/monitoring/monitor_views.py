@@ -1,8 +1,8 @@
-"""What a person looks at: monitors with their values over time, alerts with their rule in words."""
+"""Views of monitors for people: a monitor with its rules and its values over time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
@@ -26,15 +26,17 @@ class MonitorView:
 
     @property
     def name(self) -> str:
+        """The monitor as MODEL/MONITOR."""
         return f"{self.model.name}/{self.monitor.name}"
 
     @property
     def last(self) -> Result | None:
+        """The newest result."""
         return self.results[-1] if self.results else None
 
     @property
     def metrics(self) -> list[str]:
-        """The metrics to show: those that rules name; all where none does, or one is about any of them."""
+        """The metrics to show: those that active rules name; all if no rule names one, or a rule is about any."""
         known = list(dict.fromkeys(name for result in self.results for name in result.metrics))
         named = {rules.condition_of(rule).target.name for rule in self.rules if rule.is_active}
         lower = {name.lower() for name in named if name is not None}
@@ -43,31 +45,38 @@ class MonitorView:
 
     @property
     def metric(self) -> str | None:
-        """The metric to show where there is room for one: the first, whichever is the largest."""
+        """The metric to show where there is room for only one."""
         return next(iter(self.metrics), None)
 
     @property
     def values(self) -> list[float | None]:
-        """That metric over the windows; None where a window has no verdict."""
+        """The values of that metric over the windows; None for a window without a value."""
         return [result.metrics.get(self.metric) if self.metric else None for result in self.results]
 
 
+class VersionView(NamedTuple):
+    """A monitor with its results of one version. `version_id`: None if it has no results."""
+
+    version_id: int | None
+    view: MonitorView
+
+
 def list_views(session: Session, model_id: int | None = None, last: int | None = None) -> list[MonitorView]:
-    """All monitors, or those of a model, with their results; `last`: of so many windows of each version."""
+    """Return all monitors, or those of a model, with the results of the `last` windows of each version (None: all)."""
     statement = _monitors()
     if model_id is not None:
         statement = statement.where(Model.id == model_id)
-    on: dict[int, list[AlertRule]] = {}
+    rules_by_monitor: dict[int, list[AlertRule]] = {}
     for rule in session.scalars(select(AlertRule).order_by(AlertRule.id)):
-        on.setdefault(rule.monitor_id, []).append(rule)
+        rules_by_monitor.setdefault(rule.monitor_id, []).append(rule)
     return [
-        MonitorView(monitor, check, model, on.get(monitor.id, []), _results(session, monitor.id, last))
+        MonitorView(monitor, check, model, rules_by_monitor.get(monitor.id, []), _results(session, monitor.id, last))
         for monitor, check, model in session.execute(statement)
     ]
 
 
 def get_view(session: Session, monitor_id: int, last: int | None = None) -> MonitorView:
-    """One monitor with its results."""
+    """Return one monitor, with the results of the `last` windows of each version (None: all)."""
     row = session.execute(_monitors().where(Monitor.id == monitor_id)).one()
     return MonitorView(*row, rules.for_monitor(session, monitor_id), _results(session, monitor_id, last))
 
@@ -86,15 +95,15 @@ def _results(session: Session, monitor_id: int, last: int | None) -> list[Result
 
 
 def monitor_row(view: MonitorView, width: int = 24) -> dict[str, Any]:
-    """A monitor as a row for an output: its last value and the shape of those before."""
+    """Return a monitor as a row for an output. `width`: characters of the sparkline."""
     last = view.last
-    judged = [value for value in view.values if value is not None]
+    values = [value for value in view.values if value is not None]
     return {
         "id": view.monitor.id,
         "monitor": view.name,
         "every": frequency_text(view.monitor.frequency, view.monitor.aggregation_window),
         "metric": view.metric,
-        "last": judged[-1] if judged else None,
+        "last": values[-1] if values else None,
         "state": None if last is None else last.state,
         "window_end": None if last is None else last.window_end,
         "history": sparkline(view.values, width),
@@ -103,21 +112,24 @@ def monitor_row(view: MonitorView, width: int = 24) -> dict[str, Any]:
 
 
 def frequency_text(frequency: str, units: int) -> str:
-    """A frequency in words: "day", "3 days"."""
+    """Return a frequency in words: "day", "3 days"."""
     unit = frequency.lower()
     return unit if units == 1 else f"{units} {unit}s"
 
 
 def version_names(session: Session) -> dict[int, str]:
-    """The names of all versions, by id."""
+    """Return the names of all versions, by id."""
     return dict(session.execute(select(Version.id, Version.name)).tuples().all())
 
 
-def by_version(view: MonitorView) -> list[tuple[int | None, MonitorView]]:
-    """A monitor's results of each version apart, the version with the newest window first; once without any result."""
-    found: dict[int, list[Result]] = {}
+def by_version(view: MonitorView) -> list[VersionView]:
+    """Split a monitor's results by version, the version with the newest window first; one part if it has none."""
+    results_by_version: dict[int, list[Result]] = {}
     for result in reversed(view.results):
-        found.setdefault(result.version_id, []).append(result)
-    if not found:
-        return [(None, view)]
-    return [(version, replace(view, results=each[::-1])) for version, each in found.items()]
+        results_by_version.setdefault(result.version_id, []).append(result)
+    if not results_by_version:
+        return [VersionView(None, view)]
+    return [
+        VersionView(version_id, replace(view, results=newest_first[::-1]))
+        for version_id, newest_first in results_by_version.items()
+    ]

@@ -1,216 +1,225 @@
-"""Planning a window of a version: which of its monitors are evaluated now, and when to look at the rest again."""
+"""Plan a window of a version: which of its monitors are evaluated now, and when the others are decided on again."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
-from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
 from dcmon.alerting import baselines
 from dcmon.checks import data_flow
 from dcmon.db.tables.org import Check, Model, Monitor, Result, Version
-from dcmon.monitoring import flow_metrics as flow
-from dcmon.monitoring import reevaluation_policy, results, schedules
-from dcmon.monitoring.flow_metrics import FlowStatistics
-from dcmon.monitoring.reevaluation_policy import Decision
+from dcmon.monitoring import flow_metrics, reevaluation_policy, results, schedules
+from dcmon.monitoring.due_windows import VersionWindow
+from dcmon.monitoring.flow_metrics import FlowCounts
+from dcmon.monitoring.reevaluation_policy import CheckInputs, Decision, WaitingTerms
+from dcmon.monitoring.schedules import MonitorWithCheck, Schedule
 from dcmon.settings import Evaluate
 from dcmon.states import ResultState
 from dcmon.storage import sampling
 from dcmon.storage.sampling import Extent
-from dcmon.windows import ComparedWith, Comparison, Frequency, Window, WindowGrid, time_zone
+from dcmon.windows import ComparedWith, Window, time_zone
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """A window of a version to plan.
+
+    `touched_at`: when rows of the window came last. `monitor_id`: plan only this monitor, whether or not there are new
+    rows. `is_flow`: plan only the monitors on the flow of rows.
+    """
+
+    version_id: int
+    window: Window
+    touched_at: datetime
+    now: datetime
+    monitor_id: int | None = None
+    is_flow: bool = False
 
 
 @dataclass(frozen=True)
 class ComparedWindow:
-    """The window that a monitor compares with, and what the version has in it.
+    """The window that a monitor compares with, and statistics of its rows.
 
-    `is_pruned`: it begins before the retention, so rows of it are gone, or go soon.
+    `is_pruned`: it begins before the retention, so that rows of it are pruned, or will be soon.
     """
 
     window: Window
-    there: Extent
+    statistics: Extent
     is_pruned: bool = False
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be evaluated in a window of a version, and when to look at the rest again.
+    """What is evaluated in a window of a version, and when it is planned again (`again_at`; None: when touched).
 
-    `earlier`: by monitor, the window that takes the part of the reference, and what the version has in it.
-    `flow`: what came in the window, where a monitor counts that. `settled`: the monitors whose result stays, because
-    what it was compared with is gone.
+    `compared`: by monitor id, the earlier window that takes the part of the reference. `flow`: what came in the window,
+    where a monitor counts that. `settled`: the ids of monitors whose result stays, because the rows that it was
+    compared with are pruned.
     """
 
     model: Model
     version: Version
     window: Window
-    there: Extent
-    monitors: Sequence[tuple[Monitor, Check]]
+    statistics: Extent
+    monitors: Sequence[MonitorWithCheck]
     again_at: datetime | None = None
-    earlier: Mapping[int, ComparedWindow] = field(default_factory=dict)
-    flow: FlowStatistics | None = None
+    compared: Mapping[int, ComparedWindow] = field(default_factory=dict)
+    flow: FlowCounts | None = None
     settled: Collection[int] = ()
 
-    def seen_by(self, check: Check) -> Extent:
-        """What a result of this check has seen."""
-        return self.flow.extent if self.flow is not None and data_flow.is_flow(check) else self.there
+    def statistics_for(self, check: Check) -> Extent:
+        """Return the statistics that a result of this check is stored with."""
+        return self.flow.statistics if self.flow is not None and data_flow.is_flow(check) else self.statistics
+
+    def inputs_for(self, monitor: Monitor, check: Check) -> CheckInputs:
+        """Return what a monitor would read now."""
+        compared = self.compared.get(monitor.id)
+        compared_statistics = None if compared is None or compared.is_pruned else compared.statistics
+        return CheckInputs(self.statistics_for(check), check.needs_labels, compared_statistics)
 
 
-def plan(
-    session: Session,
-    version_id: int,
-    window: Window,
-    touched_at: datetime,
-    settings: Evaluate,
-    now: datetime,
-    only: int | None = None,
-    is_flow: bool = False,
-    kept: timedelta | None = None,
-) -> Plan:
-    """Which monitors are evaluated now. `only`: this monitor, whether or not anything is new.
+def plan(session: Session, request: PlanRequest, settings: Evaluate, org_retention: timedelta | None = None) -> Plan:
+    """Plan a window: which monitors are evaluated now.
 
-    `is_flow`: those on the flow of rows, and no others. `kept`: the organization's retention. A result that was
-    compared with rows that are pruned by now can't be had again: it stays, whatever comes late to its window.
+    A result that was compared with rows that are pruned by now can't be computed again: it stays, even if rows come
+    late to its window.
     """
-    version = session.get_one(Version, version_id)
+    version = session.get_one(Version, request.version_id)
     model = session.get_one(Model, version.model_id)
-    on_it = _on(session, model, window, only, is_flow)
-    there = sampling.extent(session, version_id, window.start, window.end)
-    last = results.newest_by_monitor(session, version_id, window, [monitor.id for monitor, _ in on_it])
-    earlier = _earlier(
-        session, version_id, window, on_it, time_zone(model.time_zone), schedules.retained_from(model, kept, now)
+    monitors = _monitors_with_window(session, model, request)
+    statistics = sampling.extent(session, version.id, request.window.start, request.window.end)
+    last_results = results.newest_by_monitor(
+        session, version.id, request.window, [monitor.id for monitor, _ in monitors]
     )
-    counted = None
-    if any(data_flow.is_flow(check) for _, check in on_it):
-        counted = flow.measure(session, model, version, window, there, now, waits=only is None)
-    made = Plan(model, version, window, there, [], None, earlier, counted)
-    chosen, waits, settled = [], [], set[int]()
-    for monitor, check in on_it:
-        before, other = last.get(monitor.id), earlier.get(monitor.id)
-        if other is not None and other.is_pruned and before is not None and _stays(before, monitor):
+    draft = Plan(
+        model, version, request.window, statistics, [], None,
+        _compared_windows(session, request, model, monitors, org_retention),
+    )  # fmt: skip
+    if any(data_flow.is_flow(check) for _, check in monitors):
+        draft = replace(draft, flow=_measure_flow(session, draft, request))
+    chosen, waits, settled = list[MonitorWithCheck](), list[datetime](), set[int]()
+    for monitor, check in monitors:
+        last, compared = last_results.get(monitor.id), draft.compared.get(monitor.id)
+        if compared is not None and compared.is_pruned and last is not None and _is_kept(last, monitor):
             settled.add(monitor.id)
             continue
-        decision = _decide(session, made, monitor, check, before, settings.label_quiet, touched_at, now)
-        if decision.now or only is not None:
-            chosen.append((monitor, check))
+        decision = _decide(session, draft, MonitorWithCheck(monitor, check), last, request, settings)
+        if decision.now or request.monitor_id is not None:
+            chosen.append(MonitorWithCheck(monitor, check))
         if decision.again_at is not None:
             waits.append(decision.again_at)
-    return replace(made, monitors=chosen, again_at=min(waits, default=None), settled=settled)
+    return replace(draft, monitors=chosen, again_at=min(waits, default=None), settled=settled)
 
 
-def _on(session: Session, model: Model, window: Window, only: int | None, is_flow: bool) -> list[tuple[Monitor, Check]]:
-    """The monitors of a model that have this window, of those that are asked for."""
-    local = time_zone(model.time_zone)
+def _monitors_with_window(session: Session, model: Model, request: PlanRequest) -> list[MonitorWithCheck]:
+    """Return the requested monitors of a model whose grid includes this window."""
+    zone = time_zone(model.time_zone)
     return [
-        (monitor, check)
+        MonitorWithCheck(monitor, check)
         for monitor, check in schedules.monitors_of_model(session, model)
-        if only in (None, monitor.id)
-        and (data_flow.is_flow(check) or not is_flow)
-        and WindowGrid(Frequency(monitor.frequency), monitor.aggregation_window).includes(window, local)
+        if request.monitor_id in (None, monitor.id)
+        and (data_flow.is_flow(check) or not request.is_flow)
+        and schedules.monitor_grid(monitor).includes(request.window, zone)
     ]
+
+
+def _measure_flow(session: Session, plan: Plan, request: PlanRequest) -> FlowCounts:
+    model, awaited_until = plan.model, None
+    if request.monitor_id is None:
+        awaited_until = reevaluation_policy.labels_awaited_until(
+            [plan.statistics], model.label_ratio, model.label_delay, request.now
+        )
+    return flow_metrics.measure(session, model, plan.version, plan.window, plan.statistics, awaited_until)
 
 
 def _decide(
     session: Session,
-    made: Plan,
-    monitor: Monitor,
-    check: Check,
-    before: Result | None,
-    quiet: timedelta,
-    touched_at: datetime,
-    now: datetime,
+    plan: Plan,
+    item: MonitorWithCheck,
+    last: Result | None,
+    request: PlanRequest,
+    settings: Evaluate,
 ) -> Decision:
-    other = made.earlier.get(monitor.id)
+    monitor, check = item
     decision = reevaluation_policy.decide(
-        made.seen_by(check),
-        before,
-        needs_labels=check.needs_labels,
-        label_ratio=made.model.label_ratio,
-        label_delay=made.model.label_delay,
-        quiet=quiet,
-        is_same_monitor=before is not None and _same_inputs(session, before, monitor, check, made.version),
-        compared=None if other is None or other.is_pruned else other.there,
-        touched_at=touched_at,
-        now=now,
+        plan.inputs_for(monitor, check),
+        last,
+        WaitingTerms(plan.model.label_ratio, plan.model.label_delay, settings.label_quiet),
+        is_same_monitor=last is not None and _has_same_revisions(session, last, monitor, check, plan.version),
+        touched_at=request.touched_at,
+        now=request.now,
     )
-    if made.flow is None or not data_flow.is_flow(check):
+    if plan.flow is None or not data_flow.is_flow(check):
         return decision
-    return _of_flow(decision, made.flow, monitor, before)
+    return _decide_flow(decision, plan.flow, monitor, last)
 
 
-def _stays(before: Result, monitor: Monitor) -> bool:
-    """Whether a result that can't be had again is worth keeping."""
-    return before.state == ResultState.OK and before.monitor_revision == monitor.revision
+def _is_kept(last: Result, monitor: Monitor) -> bool:
+    """Return True if a result that can't be computed again is worth keeping."""
+    return last.state == ResultState.OK and last.monitor_revision == monitor.revision
 
 
-def _of_flow(decision: Decision, counted: FlowStatistics, monitor: Monitor, before: Result | None) -> Decision:
-    """The decision on a monitor on the flow: it costs next to nothing, so what moved is seen at once."""
+def _decide_flow(decision: Decision, flow: FlowCounts, monitor: Monitor, last: Result | None) -> Decision:
+    """Decide on a monitor on the flow of rows: it is cheap, so a changed metric is evaluated at once."""
     chosen = (monitor.additional_kwargs or {}).get("res_conf")
-    awaited = counted.labels_due_at if flow.reads_labels(chosen) else None
-    if awaited is not None and flow.flow_value(counted, chosen).state != ResultState.OK:
-        return Decision(False, awaited)
-    if before is not None and decision.again_at is not None and flow.has_changed(counted, chosen, before.metrics):
-        return Decision(True, awaited)
-    return Decision(decision.now, min((each for each in (decision.again_at, awaited) if each), default=None))
+    awaited_until = flow.labels_awaited_until if flow_metrics.reads_labels(chosen) else None
+    if awaited_until is not None and flow_metrics.flow_value(flow, chosen).state != ResultState.OK:
+        return Decision(False, awaited_until)
+    if last is not None and decision.again_at is not None and flow_metrics.has_changed(flow, chosen, last.metrics):
+        return Decision(True, awaited_until)
+    return Decision(decision.now, min((at for at in (decision.again_at, awaited_until) if at), default=None))
 
 
-def _earlier(
+def _compared_windows(
     session: Session,
-    version_id: int,
-    window: Window,
-    on_it: Sequence[tuple[Monitor, Check]],
-    local: ZoneInfo,
-    first: datetime,
+    request: PlanRequest,
+    model: Model,
+    monitors: Sequence[MonitorWithCheck],
+    org_retention: timedelta | None,
 ) -> dict[int, ComparedWindow]:
-    found: dict[int, ComparedWindow] = {}
-    extents: dict[Window, Extent] = {}
-    for monitor, check in on_it:
-        if (earlier := compared(monitor, check, window, local)) is None:
+    """Return, by monitor id, the windows that monitors compare with; each window's statistics are read once."""
+    first_start = schedules.retained_from(model, org_retention, request.now)
+    compared_windows: dict[int, ComparedWindow] = {}
+    statistics: dict[Window, Extent] = {}
+    for monitor, check in monitors:
+        window = schedules.compared_window(Schedule(monitor, check, model), request.window)
+        if window is None:
             continue
-        if earlier not in extents:
-            extents[earlier] = sampling.extent(session, version_id, earlier.start, earlier.end)
-        found[monitor.id] = ComparedWindow(earlier, extents[earlier], earlier.start < first)
-    return found
+        if window not in statistics:
+            statistics[window] = sampling.extent(session, request.version_id, window.start, window.end)
+        compared_windows[monitor.id] = ComparedWindow(window, statistics[window], window.start < first_start)
+    return compared_windows
 
 
-def compared(monitor: Monitor, check: Check, window: Window, local: ZoneInfo) -> Window | None:
-    """The earlier window that one is compared with; None where that is the reference, or nothing."""
-    if (how := ComparedWith(monitor.compared_with)) is ComparedWith.REFERENCE or not check.needs_reference:
-        return None
-    return Comparison(WindowGrid(Frequency(monitor.frequency), monitor.aggregation_window), how).compared_window(
-        window, local
-    )
-
-
-def is_answered(
+def is_evaluated(
     session: Session,
-    version_id: int,
-    window: Window,
+    version_window: VersionWindow,
     monitor_id: int,
     settings: Evaluate,
     now: datetime,
-    kept: timedelta | None = None,
+    org_retention: timedelta | None = None,
 ) -> bool:
-    """Whether the newest result of a monitor is of all that is there now, and of the monitor as it is now; or stays."""
-    on = plan(session, version_id, window, now, settings, now, only=monitor_id, kept=kept)
-    if monitor_id in on.settled:
+    """Return True if the monitor's newest result of the window has seen all that is there now, or stays as it is."""
+    version_id, window = version_window
+    request = PlanRequest(version_id, window, touched_at=now, now=now, monitor_id=monitor_id)
+    current = plan(session, request, settings, org_retention)
+    if monitor_id in current.settled:
         return True
     last = results.newest_by_monitor(session, version_id, window, [monitor_id]).get(monitor_id)
-    if last is None or last.state == ResultState.ERROR or not on.monitors:
+    if last is None or last.state == ResultState.ERROR or not current.monitors:
         return False
-    ((monitor, check),) = on.monitors
-    is_same = _same_inputs(session, last, monitor, check, on.version)
-    earlier = on.earlier.get(monitor_id)
-    there = None if earlier is None or earlier.is_pruned else earlier.there
-    return is_same and reevaluation_policy.is_up_to_date(last, on.seen_by(check), there, check.needs_labels)
+    ((monitor, check),) = current.monitors
+    is_same = _has_same_revisions(session, last, monitor, check, current.version)
+    return is_same and reevaluation_policy.is_up_to_date(last, current.inputs_for(monitor, check))
 
 
-def _same_inputs(session: Session, before: Any, monitor: Monitor, check: Check, version: Version) -> bool:
-    """Whether a result is of the monitor as it is now, and of the version's reference where that takes part."""
-    if before.monitor_revision != monitor.revision or before.reference_revision == version.reference_revision:
-        return bool(before.monitor_revision == monitor.revision)
+def _has_same_revisions(session: Session, last: Result, monitor: Monitor, check: Check, version: Version) -> bool:
+    """Return True if a result is of the monitor's current revision, and of the reference's where that takes part."""
+    if last.monitor_revision != monitor.revision:
+        return False
+    if last.reference_revision == version.reference_revision:
+        return True
     if check.needs_reference:
         return monitor.compared_with != ComparedWith.REFERENCE
     return not baselines.dependent_rules(session, monitor.id)

@@ -1,52 +1,53 @@
-"""How far a monitor is: whether the newest window of a version that should have a result has one, and why it has none.
+"""Whether the newest window that a monitor should have a result for has one on each version, and if not, why.
 
-An operator's view: nothing here decides what is evaluated. A window that could have been evaluated two minutes ago and
-has no result is overdue: somebody should look whether anything evaluates.
+This is for people to look at: it does not decide what is evaluated. A window that could have been evaluated two minutes
+ago and has no result is overdue: then check whether a scheduler and an evaluator run.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dcmon.checks import data_flow
-from dcmon.db.tables.org import Check, Model, Monitor, Version
-from dcmon.monitoring import (
-    elapsed_windows,
-    empty_windows,
-    flow_metrics,
-    liveness,
-    monitor_views,
-    planner,
-    reevaluation_policy,
-    schedules,
-)
+from dcmon.db.tables.org import Version
+from dcmon.monitoring import empty_windows, flow_metrics, liveness, monitor_views, reevaluation_policy, schedules
 from dcmon.monitoring.due_windows import GRACE
+from dcmon.monitoring.elapsed_windows import MAX_ELAPSED_WINDOWS
 from dcmon.monitoring.liveness import Liveness
 from dcmon.monitoring.monitor_views import MonitorView
 from dcmon.monitoring.schedules import Schedule
 from dcmon.storage import sampling
 from dcmon.windows import Window
 
-SOON = timedelta(minutes=2)  # a scheduler's round, an evaluator's turn
+OVERDUE_AFTER = timedelta(minutes=2)  # a run of the scheduler and a poll of the evaluator
 
 LAST_ROW = text("select max(at) from quarter_hours where version_id = :version and n > 0 and at < :before")
 
 
+class ProgressState(StrEnum):
+    """Why a window has no result yet."""
+
+    DUE = "due"
+    OVERDUE = "overdue"
+    WAITS_FOR_LABELS = "waits for labels"
+
+
 @dataclass(frozen=True)
 class Progress:
-    """`awaited`: the end of the newest window that should have a result and has none; None: nothing is due."""
+    """How far a monitor is. `awaited`: the end of the newest window that lacks its result; None: no window does."""
 
-    state: Liveness | Literal["due", "overdue", "waits for labels"]
+    state: Liveness | ProgressState
     awaited: datetime | None = None
 
 
 @dataclass(frozen=True)
 class MonitorLine:
-    """A monitor on one version, or on none: a model without a version has no more to say."""
+    """A monitor on one version; on none if its model has no version."""
 
     view: MonitorView
     version: Version | None
@@ -64,93 +65,99 @@ class MonitorLine:
 
 
 @dataclass(frozen=True)
-class _On(Schedule):
-    """A monitor on a version."""
+class _VersionSchedule(Schedule):
+    """The schedule of a monitor on a version."""
 
     version: Version
 
 
 def list_lines(
-    session: Session, view: MonitorView, versions: Sequence[Version], now: datetime, kept: timedelta | None = None
+    session: Session,
+    view: MonitorView,
+    versions: Sequence[Version],
+    now: datetime,
+    org_retention: timedelta | None = None,
 ) -> list[MonitorLine]:
-    """A monitor's results of each version apart, the version with the newest window first; and those that have none,
-    where one is due. `kept`: the organization's retention.
-    """
-    of_version = {version.id: version for version in versions}
-    parts = dict(monitor_views.by_version(view))
-    found, others = list[MonitorLine](), list[MonitorLine]()
-    for version_id in [*(each for each in parts if each in of_version), *(of_version.keys() - parts.keys())]:
-        version, part = of_version[version_id], parts.get(version_id)
-        until = part.last.window_end if part and part.last else None
-        progress = monitor_progress(session, view.monitor, view.check, view.model, version, until, now, kept)
+    """Return a line for each version with results, newest window first, then for versions that should have one."""
+    by_id = {version.id: version for version in versions}
+    parts = {part.version_id: part.view for part in monitor_views.by_version(view)}
+    with_results, without_results = list[MonitorLine](), list[MonitorLine]()
+    for version_id in [*(known for known in parts if known in by_id), *(by_id.keys() - parts.keys())]:
+        version, part = by_id[version_id], parts.get(version_id)
+        last_end = part.last.window_end if part and part.last else None
+        schedule = _VersionSchedule(view.monitor, view.check, view.model, version)
+        progress = _progress(session, schedule, last_end, now, org_retention)
         if part is not None:
-            found.append(MonitorLine(part, version, progress))
+            with_results.append(MonitorLine(part, version, progress))
         elif progress.awaited is not None:
-            others.append(MonitorLine(replace(view, results=[]), version, progress))
+            without_results.append(MonitorLine(replace(view, results=[]), version, progress))
+    if lines := [*with_results, *without_results]:
+        return lines
     newest = max(
         versions, key=lambda version: (version.watermark is not None, version.watermark, version.id), default=None
     )
-    return [*found, *others] or [
-        MonitorLine(view, newest, Progress(liveness.classify(view.model, newest) if newest else Liveness.EMPTY))
-    ]
+    state = liveness.classify(view.model, newest) if newest else Liveness.EMPTY
+    return [MonitorLine(view, newest, Progress(state))]
 
 
-def monitor_progress(
+def _progress(
     session: Session,
-    monitor: Monitor,
-    check: Check,
-    model: Model,
-    version: Version,
-    until: datetime | None,
+    schedule: _VersionSchedule,
+    last_end: datetime | None,
     now: datetime,
-    kept: timedelta | None = None,
+    org_retention: timedelta | None,
 ) -> Progress:
-    """How far a monitor is on a version. `until`: the end of its newest result; `kept`: as in `lines`."""
-    on, alive = _On(monitor, check, model, version), liveness.classify(model, version)
-    end = _counted(on, now) if data_flow.is_flow(check) else _complete(session, on, now)
-    if end is None or (until is not None and until >= end):
-        return Progress(alive)
-    window = on.ending(end)
-    if window.start < schedules.retained_from(model, kept, now):
-        return Progress(alive)
-    if check.needs_labels and _waits(session, on, window, now):
-        return Progress("waits for labels", end)
-    return Progress("overdue" if _is_late(on, end, alive, now) else "due", end)
+    """Return how far a monitor is on a version. `last_end`: the end of the window of its newest result."""
+    state = liveness.classify(schedule.model, schedule.version)
+    is_flow = data_flow.is_flow(schedule.check)
+    end = _last_counted_end(schedule, now) if is_flow else _last_complete_end(session, schedule, now)
+    if end is None or (last_end is not None and last_end >= end):
+        return Progress(state)
+    window = schedule.ending(end)
+    if window.start < schedules.retained_from(schedule.model, org_retention, now):
+        return Progress(state)
+    if schedule.check.needs_labels and _awaits_labels(session, schedule, window, now):
+        return Progress(ProgressState.WAITS_FOR_LABELS, end)
+    is_overdue = _is_overdue(schedule, end, state, now)
+    return Progress(ProgressState.OVERDUE if is_overdue else ProgressState.DUE, end)
 
 
-def _counted(on: _On, now: datetime) -> datetime | None:
-    """The end of the newest window in which the flow of rows is counted."""
-    begins, newest = flow_metrics.countable_range(on.model, on.version, now - GRACE)
-    silent = on.step(on.floor(on.version.watermark or begins), empty_windows.MAX_EMPTY_WINDOWS + on.grid.units)
-    end = min(on.floor(newest), silent)
-    return end if end > begins else None
+def _last_counted_end(schedule: _VersionSchedule, now: datetime) -> datetime | None:
+    """Return the end of the newest window in which the flow of rows is counted."""
+    start, newest = flow_metrics.countable_range(schedule.model, schedule.version, now - GRACE)
+    last_row_end = schedule.floor(schedule.version.watermark or start)
+    last_empty_end = schedule.step(last_row_end, empty_windows.MAX_EMPTY_WINDOWS + schedule.grid.units)
+    end = min(schedule.floor(newest), last_empty_end)
+    return end if end > start else None
 
 
-def _complete(session: Session, on: _On, now: datetime) -> datetime | None:
-    """The end of the newest complete window with rows, or that a live version let pass in silence."""
-    version, model = on.version, on.model
+def _last_complete_end(session: Session, schedule: _VersionSchedule, now: datetime) -> datetime | None:
+    """Return the end of the newest complete window with rows, or that a live version let pass without a row."""
+    version, model = schedule.version, schedule.model
     if version.watermark is None:
         return None
-    passed = on.floor(version.watermark - model.lateness)
-    over = on.floor(now - model.lateness - GRACE) if liveness.is_live(model, version) else passed
-    newest = max(passed, over)
-    last = session.scalar(LAST_ROW, {"version": version.id, "before": newest})
-    with_rows = None if last is None else min(newest, on.step(on.floor(last), on.grid.units))
-    after = on.step(on.floor(version.watermark), 1)
-    silent = min(over, on.step(after, elapsed_windows.MAX_ELAPSED_WINDOWS)) if over > after else None
-    return max((each for each in (with_rows, silent) if each is not None), default=None)
+    passed = schedule.floor(version.watermark - model.lateness)
+    elapsed = schedule.floor(now - model.lateness - GRACE) if liveness.is_live(model, version) else passed
+    newest = max(passed, elapsed)
+    last_row = session.scalar(LAST_ROW, {"version": version.id, "before": newest})
+    with_rows = None if last_row is None else min(newest, schedule.step(schedule.floor(last_row), schedule.grid.units))
+    after = schedule.step(schedule.floor(version.watermark), 1)
+    without_rows = min(elapsed, schedule.step(after, MAX_ELAPSED_WINDOWS)) if elapsed > after else None
+    return max((end for end in (with_rows, without_rows) if end is not None), default=None)
 
 
-def _waits(session: Session, on: _On, window: Window, now: datetime) -> bool:
-    """Whether labels of the window, or of the one that it is compared with, are waited for."""
-    other = planner.compared(on.monitor, on.check, window, on.zone)
-    windows = [window, *([] if other is None else [other])]
-    there = [sampling.extent(session, on.version.id, each.start, each.end) for each in windows]
-    return reevaluation_policy.labels_awaited_until(there, on.model.label_ratio, on.model.label_delay, now) is not None
+def _awaits_labels(session: Session, schedule: _VersionSchedule, window: Window, now: datetime) -> bool:
+    """Return True if labels are awaited, of the window or of the window that it is compared with."""
+    compared = schedules.compared_window(schedule, window)
+    windows = [window, *([] if compared is None else [compared])]
+    statistics = [sampling.extent(session, schedule.version.id, item.start, item.end) for item in windows]
+    ratio, delay = schedule.model.label_ratio, schedule.model.label_delay
+    return reevaluation_policy.labels_awaited_until(statistics, ratio, delay, now) is not None
 
 
-def _is_late(on: _On, end: datetime, alive: Liveness, now: datetime) -> bool:
-    """Whether a window has been complete for so long that somebody should have evaluated it."""
-    logged = on.version.newest_logged_at or on.version.created_at
-    is_over = alive in ("live", "empty") and end + on.model.lateness + GRACE + SOON <= now
-    return is_over or max(logged, on.monitor.created_at) + SOON <= now
+def _is_overdue(schedule: _VersionSchedule, end: datetime, state: Liveness, now: datetime) -> bool:
+    """Return True if a window has been complete for so long that it should have a result."""
+    logged_at = schedule.version.newest_logged_at or schedule.version.created_at
+    over_at = end + schedule.model.lateness + GRACE + OVERDUE_AFTER
+    is_over = state in (Liveness.LIVE, Liveness.EMPTY) and over_at <= now
+    return is_over or max(logged_at, schedule.monitor.created_at) + OVERDUE_AFTER <= now

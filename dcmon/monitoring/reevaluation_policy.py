@@ -1,3 +1,5 @@
+"""When a complete window is evaluated, and when again: after labels, after enough new rows, after a quiet period."""
+
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -5,84 +7,107 @@ from datetime import datetime, timedelta
 from dcmon.db.tables.org import Result
 from dcmon.storage.sampling import Extent
 
-SIGNIFICANT_CHANGE = 0.10  # a window that gained a tenth of its rows or labels is evaluated again at once
+SIGNIFICANT_CHANGE = 0.10  # a window that gained or lost a tenth of its rows or labels is evaluated again at once
 MAX_QUIET = timedelta(hours=24)
-MAX_DOUBLINGS = 10  # times that the quiet period of a window is doubled
+MAX_DOUBLINGS = 10  # of the quiet period of a window
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a monitor is to be evaluated now, and otherwise when to look again (None: when touched)."""
+    """Whether a monitor is evaluated now; otherwise `again_at` is when to decide again (None: when touched)."""
 
     now: bool
     again_at: datetime | None = None
 
 
+@dataclass(frozen=True)
+class CheckInputs:
+    """What a check would read of a window now.
+
+    `compared`: statistics of the earlier window that it is compared with, whose late rows count as its own.
+    """
+
+    statistics: Extent
+    needs_labels: bool
+    compared: Extent | None = None
+
+
+@dataclass(frozen=True)
+class WaitingTerms:
+    """What evaluations wait for: a share of labels, at most for a delay, and a quiet period between revisions."""
+
+    label_ratio: float
+    label_delay: timedelta
+    quiet_period: timedelta
+
+
 def decide(
-    there: Extent,
+    inputs: CheckInputs,
     last: Result | None,
+    terms: WaitingTerms,
     *,
-    needs_labels: bool,
-    label_ratio: float,
-    label_delay: timedelta,
-    quiet: timedelta,
     is_same_monitor: bool,
     touched_at: datetime,
     now: datetime,
-    compared: Extent | None = None,
 ) -> Decision:
-    """Whether a complete window is evaluated now. See docs/concepts.md, "When a window is due".
+    """Decide whether a complete window is evaluated now. See docs/concepts.md, "When a window is due".
 
-    A first evaluation waits only for labels: until the model's ratio is reached, or its delay has passed since the
-    window's newest row was logged; of the window that it is compared with too. A further one waits until the window
-    gained or lost a tenth, or was quiet a while: `quiet` after the first, and twice as long after each further one, so
-    that what trickles in for weeks does not have the window evaluated by each drop.
-    `compared`: what is in the earlier window that it is compared with, whose late rows count as its own.
+    The first evaluation waits only for labels: until the ratio is reached, or the delay has passed since the newest
+    row was logged; the same holds for the window that it is compared with. A further evaluation waits until the window
+    gained or lost a tenth, or was quiet for a while: the quiet period doubles with each revision, so that labels that
+    trickle in for weeks don't have the window evaluated for each of them.
+
+    `last`: the monitor's newest result of the window. `is_same_monitor`: it is of the monitor's current revision.
     """
-    if needs_labels:
-        waits_until = labels_awaited_until(
-            [there, *([] if compared is None else [compared])], label_ratio, label_delay, now
-        )
-        if waits_until is not None:
-            return Decision(False, waits_until)
+    if inputs.needs_labels:
+        windows = [inputs.statistics, *([] if inputs.compared is None else [inputs.compared])]
+        awaited_until = labels_awaited_until(windows, terms.label_ratio, terms.label_delay, now)
+        if awaited_until is not None:
+            return Decision(False, awaited_until)
     if last is None or not is_same_monitor:
         return Decision(True)
-    if is_up_to_date(last, there, compared, needs_labels):
+    if is_up_to_date(last, inputs):
         return Decision(False)
-    is_worth = (
-        _has_moved(there.n, last.n_rows)
-        or (needs_labels and _has_moved(there.n_labelled, last.n_labelled))
-        or (compared is not None and _has_moved(compared.n_used(needs_labels), last.compared_n))
-    )
-    waits = quiet * 2 ** min(last.revision - 1, MAX_DOUBLINGS)
-    quiet_at = min(touched_at + waits, last.computed_at + MAX_QUIET)
-    return Decision(True) if is_worth or quiet_at <= now else Decision(False, quiet_at)
+    quiet_period = terms.quiet_period * 2 ** min(last.revision - 1, MAX_DOUBLINGS)
+    quiet_at = min(touched_at + quiet_period, last.computed_at + MAX_QUIET)
+    if _has_significant_change(last, inputs) or quiet_at <= now:
+        return Decision(True)
+    return Decision(False, quiet_at)
 
 
 def labels_awaited_until(windows: Iterable[Extent], ratio: float, delay: timedelta, now: datetime) -> datetime | None:
-    """Until when labels are waited for in any of these windows; None when they are not."""
-    short = [each for each in windows if each.n and each.label_ratio < ratio]
-    waits = [until for each in short if (until := (each.logged_at or now) + delay) > now]
-    return max(waits, default=None)
+    """Return until when labels are awaited in any of these windows; None when they are not."""
+    unlabelled = [window for window in windows if window.n and window.label_ratio < ratio]
+    ends = [until for window in unlabelled if (until := (window.logged_at or now) + delay) > now]
+    return max(ends, default=None)
 
 
-def is_up_to_date(last: Result, there: Extent, compared: Extent | None, needs_labels: bool) -> bool:
-    """Whether a result is of all that is in its window now, and in the earlier one that it was compared with."""
-    return not _is_stale(there, last, needs_labels) and not _is_overtaken(compared, last, needs_labels)
+def is_up_to_date(last: Result, inputs: CheckInputs) -> bool:
+    """Return True if the result has seen all that is in its window now, and in the window that it is compared with."""
+    return not _has_newer_rows(last, inputs) and not _has_newer_compared_rows(last, inputs)
 
 
-def _is_stale(there: Extent, last: Result, needs_labels: bool) -> bool:
-    has_new_labels = needs_labels and there.labels_revision > last.labels_revision
-    return there.rows_revision > last.rows_revision or has_new_labels
+def _has_newer_rows(last: Result, inputs: CheckInputs) -> bool:
+    has_new_labels = inputs.needs_labels and inputs.statistics.labels_revision > last.labels_revision
+    return inputs.statistics.rows_revision > last.rows_revision or has_new_labels
 
 
-def _is_overtaken(compared: Extent | None, last: Result, needs_labels: bool) -> bool:
-    """Whether the earlier window that it was compared with has other rows by now."""
+def _has_newer_compared_rows(last: Result, inputs: CheckInputs) -> bool:
+    compared = inputs.compared
     if compared is None:
         return False
-    has_new_labels = needs_labels and compared.labels_revision > last.compared_labels_revision
+    has_new_labels = inputs.needs_labels and compared.labels_revision > last.compared_labels_revision
     return compared.rows_revision > last.compared_rows_revision or has_new_labels
 
 
-def _has_moved(n: int, before: int) -> bool:
+def _has_significant_change(last: Result, inputs: CheckInputs) -> bool:
+    statistics, compared = inputs.statistics, inputs.compared
+    return (
+        _is_significant(statistics.n, last.n_rows)
+        or (inputs.needs_labels and _is_significant(statistics.n_labelled, last.n_labelled))
+        or (compared is not None and _is_significant(compared.n_used(inputs.needs_labels), last.compared_n))
+    )
+
+
+def _is_significant(n: int, before: int) -> bool:
     return abs(n - before) >= max(1, SIGNIFICANT_CHANGE * before)

@@ -1,6 +1,7 @@
-"""Results: what a monitor found in a window, in revisions; and when it is worth looking again."""
+"""The results of monitors: one for each version and window, in revisions."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,16 +12,52 @@ from sqlalchemy.orm import Session
 from dcmon.checks.dataset_schema import Value
 from dcmon.db import locks
 from dcmon.db.locks import LockSpace
-from dcmon.db.tables.org import Check, Model, Monitor, Result, Version
+from dcmon.db.tables.org import Check, Monitor, Result, Version
 from dcmon.states import ResultState
 from dcmon.storage.sampling import Extent
 from dcmon.windows import Window
 
 
+@dataclass(frozen=True)
+class ResultKey:
+    """What a result is about: a monitor and a window of a version."""
+
+    monitor: Monitor
+    version_id: int
+    window: Window
+
+
+@dataclass(frozen=True)
+class ComparedRows:
+    """The earlier window that took the part of the reference. `n`: how many of its rows count."""
+
+    window: Window
+    statistics: Extent
+    n: int
+
+
+@dataclass(frozen=True)
+class ResultInputs:
+    """What a result was computed from. `compared`: None where it was compared with the reference, or with nothing."""
+
+    statistics: Extent
+    reference_revision: int
+    compared: ComparedRows | None = None
+
+
+@dataclass(frozen=True)
+class CheckRun:
+    """How a result was computed: from how many rows, in which time, and other facts for the column `how`."""
+
+    n: int
+    duration: timedelta = timedelta()
+    how: Mapping[str, Any] = field(default_factory=dict)
+
+
 def newest_by_monitor(
     session: Session, version_id: int, window: Window, monitor_ids: Sequence[int]
 ) -> dict[int, Result]:
-    """The newest result of each monitor for a version's window."""
+    """Return the newest result of each monitor for a version's window."""
     statement = (
         select(Result)
         .where(
@@ -35,9 +72,10 @@ def newest_by_monitor(
 
 
 def lock_newest(session: Session, version_id: int, window: Window, monitor_ids: Sequence[int]) -> dict[int, Result]:
-    """Wait for whoever stores results of these monitors on the window; the newest result of each.
+    """Lock the results of these monitors on the window until the commit; returns the newest of each.
 
-    So revisions are numbered without a gap, and one that was computed long ago never stands above a newer one.
+    So revisions are numbered without a gap, and a result that was computed long ago never replaces a newer one. The
+    locks are taken in order of monitor id, so that two workers can't deadlock.
     """
     names = [f"{monitor_id}/{version_id}/{window.end.isoformat()}" for monitor_id in sorted(monitor_ids)]
     locks.acquire_named(session, LockSpace.RESULTS, names)
@@ -45,79 +83,66 @@ def lock_newest(session: Session, version_id: int, window: Window, monitor_ids: 
 
 
 def store(
-    session: Session,
-    monitor: Monitor,
-    version_id: int,
-    window: Window,
-    value: Value,
-    there: Extent,
-    n: int,
-    reference_revision: int,
-    duration: timedelta,
-    how: Mapping[str, Any] | None = None,
-    earlier: tuple[Window, Extent, int] | None = None,
-    *,
-    last: Result | None,
+    session: Session, key: ResultKey, value: Value, inputs: ResultInputs, run: CheckRun, *, last: Result | None
 ) -> Result | None:
-    """Store a value as the next revision, at the next flush; None when these inputs, or newer ones, gave one already.
+    """Store a value as the next revision, at the next flush.
 
-    `earlier`: the window that it was compared with, what was in it, and how many of these rows count. `last`: the
-    newest result, as `lock` gives it.
+    Returns None if these inputs, or newer ones, gave a result already. `last`: the newest result, as `lock_newest`
+    returns it.
     """
-    made = Result(
-        monitor_id=monitor.id,
-        version_id=version_id,
-        window_start=window.start,
-        window_end=window.end,
+    result = Result(
+        monitor_id=key.monitor.id,
+        version_id=key.version_id,
+        window_start=key.window.start,
+        window_end=key.window.end,
         revision=last.revision + 1 if last else 1,
         state=value.state,
         metrics=value.metrics,
         entries=value.entries,
         reason=value.reason,
-        n=n,
-        n_rows=there.n,
-        n_labelled=there.n_labelled,
-        rows_revision=there.rows_revision,
-        labels_revision=there.labels_revision,
-        reference_revision=reference_revision,
-        monitor_revision=monitor.revision,
-        duration=duration,
-        how=dict(how or {}),
-        **_compared(earlier),
+        n=run.n,
+        n_rows=inputs.statistics.n,
+        n_labelled=inputs.statistics.n_labelled,
+        rows_revision=inputs.statistics.rows_revision,
+        labels_revision=inputs.statistics.labels_revision,
+        reference_revision=inputs.reference_revision,
+        monitor_revision=key.monitor.revision,
+        duration=run.duration,
+        how=dict(run.how),
+        **_compared_columns(inputs.compared),
     )
-    if last is not None and not _is_newer(made, last):
-        if not _makes_good(made, last):
+    if last is not None and not _has_newer_inputs(result, last):
+        if not _repairs_error(result, last):
             return None
-        session.delete(last)  # its revision goes
+        session.delete(last)  # an ERROR of the same inputs: its revision is deleted
         session.flush()
-    session.add(made)
-    return made
+    session.add(result)
+    return result
 
 
-def _is_newer(made: Result, last: Result) -> bool:
-    """Whether something that it was computed from has moved on since."""
-    return any(new > old for new, old in zip(_inputs(made), _inputs(last), strict=True))
+def _has_newer_inputs(result: Result, last: Result) -> bool:
+    return any(new > old for new, old in zip(_input_revisions(result), _input_revisions(last), strict=True))
 
 
-def _makes_good(made: Result, last: Result) -> bool:
-    """Whether what could not be computed from these inputs could be after all."""
-    return last.state == ResultState.ERROR and made.state != ResultState.ERROR and _inputs(made) == _inputs(last)
+def _repairs_error(result: Result, last: Result) -> bool:
+    """Return True if `result` replaces an ERROR that was computed from the same inputs."""
+    is_repaired = last.state == ResultState.ERROR and result.state != ResultState.ERROR
+    return is_repaired and _input_revisions(result) == _input_revisions(last)
 
 
-def _compared(earlier: tuple[Window, Extent, int] | None) -> dict[str, Any]:
-    if earlier is None:
+def _compared_columns(compared: ComparedRows | None) -> dict[str, Any]:
+    if compared is None:
         return {"compared_rows_revision": 0, "compared_labels_revision": 0, "compared_n": 0}
-    window, there, n = earlier
     return {
-        "compared_start": window.start,
-        "compared_end": window.end,
-        "compared_n": n,
-        "compared_rows_revision": there.rows_revision,
-        "compared_labels_revision": there.labels_revision,
+        "compared_start": compared.window.start,
+        "compared_end": compared.window.end,
+        "compared_n": compared.n,
+        "compared_rows_revision": compared.statistics.rows_revision,
+        "compared_labels_revision": compared.statistics.labels_revision,
     }
 
 
-def _inputs(result: Result) -> tuple[int, ...]:
+def _input_revisions(result: Result) -> tuple[int, ...]:
     return (
         result.rows_revision,
         result.labels_revision,
@@ -129,7 +154,7 @@ def _inputs(result: Result) -> tuple[int, ...]:
 
 
 def series(session: Session, monitor_id: int, since: datetime | None = None) -> list[Result]:
-    """A monitor's newest result for each version and window, in order of windows: those of the monitor as it is now."""
+    """Return the newest result of each version and window, of the monitor's current revision, in order of windows."""
     statement = (
         select(Result)
         .join(Monitor, Monitor.id == Result.monitor_id)
@@ -142,26 +167,26 @@ def series(session: Session, monitor_id: int, since: datetime | None = None) -> 
     return sorted(session.scalars(statement), key=lambda result: (result.window_end, result.version_id))
 
 
-def newest_windows(session: Session, monitor_id: int, many: int) -> list[Result]:
-    """The same for the last `many` windows of each version, found by the index however long the past is."""
-    on = select(Monitor.revision, Check.model_id).join(Check, Check.id == Monitor.check_id)
-    revision, model_id = session.execute(on.where(Monitor.id == monitor_id)).one()
+def newest_windows(session: Session, monitor_id: int, count: int) -> list[Result]:
+    """Return the same for the last `count` windows of each version, by the index, however many windows there are."""
+    monitor = select(Monitor.revision, Check.model_id).join(Check, Check.id == Monitor.check_id)
+    revision, model_id = session.execute(monitor.where(Monitor.id == monitor_id)).one()
     last = (
         select(Result.id)
         .where(Result.monitor_id == monitor_id, Result.version_id == Version.id, Result.monitor_revision == revision)
         .ext(distinct_on(Result.window_end))
         .order_by(Result.window_end.desc(), Result.revision.desc())
-        .limit(many)
+        .limit(count)
         .correlate(Version)
         .lateral()
     )
     statement = select(Result).select_from(Version).join(last, true()).join(Result, Result.id == last.c.id)
-    found = session.scalars(statement.where(Version.model_id == model_id))
-    return sorted(found, key=lambda result: (result.window_end, result.version_id))
+    results = session.scalars(statement.where(Version.model_id == model_id))
+    return sorted(results, key=lambda result: (result.window_end, result.version_id))
 
 
 def all_revisions(session: Session, monitor_id: int, since: datetime | None = None) -> list[Result]:
-    """Every result of a monitor, those that were revised too, in order of windows and revisions."""
+    """Return every result of a monitor, revised ones too, in order of windows and revisions."""
     statement = select(Result).where(Result.monitor_id == monitor_id)
     if since is not None:
         statement = statement.where(Result.window_end > since)
@@ -170,13 +195,7 @@ def all_revisions(session: Session, monitor_id: int, since: datetime | None = No
     )
 
 
-def monitors_of_model(session: Session, model: Model) -> list[tuple[Monitor, Check]]:
-    """The monitors of a model with their checks, in order of id."""
-    statement = select(Monitor, Check).join(Check, Check.id == Monitor.check_id).where(Check.model_id == model.id)
-    return [(monitor, check) for monitor, check in session.execute(statement.order_by(Monitor.id))]
-
-
-def recent_series(session: Session, monitor_id: int, reach: timedelta) -> list[Result]:
-    """A monitor's results as far back from its newest window."""
+def recent_series(session: Session, monitor_id: int, span: timedelta) -> list[Result]:
+    """Return the series of a monitor that reaches back so far from its newest window."""
     newest = session.scalar(select(func.max(Result.window_end)).where(Result.monitor_id == monitor_id))
-    return series(session, monitor_id, None if newest is None else newest - reach)
+    return series(session, monitor_id, None if newest is None else newest - span)

@@ -1,13 +1,14 @@
-"""Reading the rows of a planned window, once for all the monitors that read the same: what the parent does."""
+"""Read the rows of a planned window, once for all monitors that read the same rows.
+
+The parent process reads rows and never runs a check; the check workers run checks and never see a database.
+"""
 
 import json
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -17,148 +18,146 @@ from dcmon.checks import data_flow, no_value_reasons
 from dcmon.checks.dataset_schema import Layout, Value, chosen_features
 from dcmon.checks.workload import Answer, Ask, Key, Workload
 from dcmon.db import Organization
-from dcmon.db.tables.org import Check, Monitor, Version
+from dcmon.db.tables.org import Check, Monitor
 from dcmon.monitoring import flow_metrics
 from dcmon.monitoring.planner import Plan
+from dcmon.monitoring.reference_cache import ReferenceCache
 from dcmon.settings import Evaluate
 from dcmon.states import ResultState
 from dcmon.storage import references, sampling
 from dcmon.storage.column_blocks import Sheet
 from dcmon.windows import Window
 
-WIDE = 100  # features: a version with more has only those read that are asked for
+WIDE = 100  # features: of a version with more, only the features are read that a check asks for
 
 
-class ReferenceCache:
-    """The rows of references that were read last: each serves many windows."""
+class LoadedWindow(NamedTuple):
+    """The checks to run with their rows, and the results that are known without running a check."""
 
-    def __init__(self, most: int = 16) -> None:
-        self._most, self._lock = most, threading.Lock()
-        self._rows: OrderedDict[Key, Sheet | None] = OrderedDict()
-        self._unbalanced: dict[tuple[int, int], tuple[int, bool]] = {}
+    workload: Workload
+    known: list[Answer]
 
-    def get(self, key: Key, read: Callable[[Key], Sheet | None]) -> Sheet | None:
-        """The rows of a key, read when they are not there."""
-        if not key.is_lasting:
-            return read(key)
-        with self._lock:
-            if key in self._rows:
-                self._rows.move_to_end(key)
-                return self._rows[key]
-        found = read(key)
-        with self._lock:
-            self._rows[key] = found
-            while len(self._rows) > self._most:
-                self._rows.popitem(last=False)
-        return found
 
-    def is_unbalanced(self, session: Session, org: Organization, version: Version) -> bool:
-        """Whether a class is rare in the version's reference, found once for each revision of it."""
-        place, revision = (org.id, version.id), version.reference_revision
-        if self._unbalanced.get(place, (None, False))[0] != revision:
-            self._unbalanced[place] = revision, references.is_unbalanced(session, version)
-        return self._unbalanced[place][1]
+@dataclass
+class _Loading:
+    """What was read so far for a plan."""
+
+    rows: dict[Key, Sheet | None] = field(default_factory=dict)
+    requests: list[Ask] = field(default_factory=list)
+    known: list[Answer] = field(default_factory=list)
 
 
 def build_workload(
-    session: Session, org: Organization, plan: Plan, settings: Evaluate, kept: ReferenceCache
-) -> tuple[Workload, list[Answer]]:
-    """The workload of a plan, and what is known without running a check: no rows, or rows that can't be read.
+    session: Session, org: Organization, plan: Plan, settings: Evaluate, cache: ReferenceCache
+) -> LoadedWindow:
+    """Read the rows of a plan's monitors, those of references from the cache where it has them.
 
-    Rows of references are taken from `kept` where it has them.
+    A result is known without a check where there are no rows, or where they can't be read.
     """
-    rows: dict[Key, Sheet | None] = {}
-    asks, known = list[Ask](), list[Answer]()
     read = partial(_read, session, plan, settings.memory // 4)
-    for monitor, check in plan.monitors:
-        if plan.flow is not None and data_flow.is_flow(check):
-            counted = flow_metrics.flow_value(plan.flow, (monitor.additional_kwargs or {}).get("res_conf"))
-            known.append(Answer(monitor.id, counted, plan.there.n))
-    wanted = _asks(org, plan, settings.sample_size)
-    for ask in wanted:
+    loading = _Loading(known=_flow_results(plan))
+    requests = _requests(org, plan, settings.sample_size)
+    for request in requests:
         try:
-            for key in ask.keys:
-                if key not in rows:
-                    rows[key] = kept.get(key, read)
-        except errors.InvalidInput as error:  # a filter that this version has no column for, or too many rows
-            known.append(Answer(ask.monitor_id, Value(ResultState.ERROR, reason=str(error))))
+            for key in request.keys:
+                if key not in loading.rows:
+                    loading.rows[key] = cache.get(key, read)
+        except errors.InvalidInput as error:  # a filter on a column that this version lacks, or too many rows
+            loading.known.append(Answer(request.monitor_id, Value(ResultState.ERROR, reason=str(error))))
             continue
-        if (why := _why_nothing(plan, ask, rows)) is not None:
-            current = rows[ask.current]
-            known.append(Answer(ask.monitor_id, Value(ResultState.NO_DATA, reason=why), len(current) if current else 0))
+        if (reason := _no_data_reason(plan, request, loading.rows)) is not None:
+            rows = loading.rows[request.current]
+            value = Value(ResultState.NO_DATA, reason=reason)
+            loading.known.append(Answer(request.monitor_id, value, len(rows) if rows else 0))
         else:
-            asks.append(ask)
-    of_monitor = {ask.monitor_id: ask for ask in wanted}
+            loading.requests.append(request)
+    by_monitor = {request.monitor_id: request for request in requests}
     for monitor, check in baselines.missing(session, plan.version, plan.monitors):
-        ask = _on_reference(of_monitor[monitor.id], check, plan.version.reference_revision)
-        with suppress(errors.InvalidInput):  # a filter on a column that the reference has not
-            rows[ask.current] = kept.get(ask.current, read)
-            asks += [ask] if rows[ask.current] is not None else []
-    balanced = plan.model.task_type != "regression" and kept.is_unbalanced(session, org, plan.version)
-    return Workload(replace(layout(plan), balance_classes=balanced), asks, rows), known
+        request = _on_reference(by_monitor[monitor.id], check, plan.version.reference_revision)
+        with suppress(errors.InvalidInput):  # a filter on a column that the reference lacks
+            loading.rows[request.current] = cache.get(request.current, read)
+            loading.requests += [request] if loading.rows[request.current] is not None else []
+    is_unbalanced = plan.model.task_type != "regression" and cache.is_unbalanced(session, org, plan.version)
+    schema = replace(dataset_schema(plan), balance_classes=is_unbalanced)
+    return LoadedWindow(Workload(schema, loading.requests, loading.rows), loading.known)
 
 
-def _asks(org: Organization, plan: Plan, limit: int) -> list[Ask]:
-    """What the monitors of a plan ask; those that read the same rows have the same features read."""
-    asks = [
-        _ask(org, plan, monitor, check, row_limit(monitor, limit))
+def _flow_results(plan: Plan) -> list[Answer]:
+    """Return the results of monitors on the flow of rows, which need no rows."""
+    if plan.flow is None:
+        return []
+    return [
+        Answer(
+            monitor.id,
+            flow_metrics.flow_value(plan.flow, (monitor.additional_kwargs or {}).get("res_conf")),
+            plan.statistics.n,
+        )
+        for monitor, check in plan.monitors
+        if data_flow.is_flow(check)
+    ]
+
+
+def _requests(org: Organization, plan: Plan, limit: int) -> list[Ask]:
+    """Return what the monitors ask for; monitors that read the same rows read the same features of them."""
+    requests = [
+        _request(org, plan, monitor, check, row_limit(monitor, limit))
         for monitor, check in plan.monitors
         if not data_flow.is_flow(check)
     ]
     features = sorted(plan.version.features)
     if len(features) > WIDE:
-        asked = {name for ask in asks for name in ask.features}
-        features = [name for name in features if name in asked]
-    return [ask.reading(tuple(features)) for ask in asks]
+        wanted = {name for request in requests for name in request.features}
+        features = [name for name in features if name in wanted]
+    return [request.reading(tuple(features)) for request in requests]
 
 
-def _on_reference(ask: Ask, check: Check, revision: int) -> Ask:
-    """The same check on the rows of the reference in place of the window's."""
-    rows = replace(ask.current, window=None, reference_revision=revision, labelled=check.needs_labels)
-    return replace(ask, current=rows, compared=None, is_baseline=True)
+def _on_reference(request: Ask, check: Check, revision: int) -> Ask:
+    """Return the same request on the rows of the reference in place of the window's."""
+    rows = replace(request.current, window=None, reference_revision=revision, labelled=check.needs_labels)
+    return replace(request, current=rows, compared=None, is_baseline=True)
 
 
-def _why_nothing(plan: Plan, ask: Ask, rows: Mapping[Key, Sheet | None]) -> str | None:
-    """Why there is nothing to run the check on; None when there is something, or the check is to say it."""
-    if rows[ask.current] is None:
-        return no_value_reasons.NO_ROWS if not plan.there.n else _why_none(ask.current, "window")
-    compared = ask.compared
+def _no_data_reason(plan: Plan, request: Ask, rows: Mapping[Key, Sheet | None]) -> str | None:
+    """Return why there is nothing to run the check on; None when there is, or when the check gives the reason."""
+    if rows[request.current] is None:
+        return no_value_reasons.NO_ROWS if not plan.statistics.n else _no_rows_reason(request.current, "window")
+    compared = request.compared
     if compared is None:
         return None
     if compared.window is None:
-        return None if rows[compared] is not None else _why_none(compared, "reference")
-    earlier = next(each for each in plan.earlier.values() if each.window == compared.window)
-    which = f"earlier window, {_said(compared.window)},"
+        return None if rows[compared] is not None else _no_rows_reason(compared, "reference")
+    earlier = next(item for item in plan.compared.values() if item.window == compared.window)
+    name = f"earlier window, {_span_text(compared.window)},"
     if earlier.is_pruned:
-        return f"The {which} begins before the retention: its rows are pruned, so there is nothing to compare with."
+        return f"The {name} begins before the retention: its rows are pruned, so there is nothing to compare with."
     if rows[compared] is not None:
         return None
-    if not earlier.there.n:
-        return f"The {which} has no rows to compare with. {no_value_reasons.COMES_BY_ITSELF}"
-    return _why_none(compared, which)
+    if not earlier.statistics.n:
+        return f"The {name} has no rows to compare with. {no_value_reasons.COMES_BY_ITSELF}"
+    return _no_rows_reason(compared, name)
 
 
-def _why_none(key: Key, where: str) -> str | None:
-    """Why none of the rows was read; None when the reference has none at all, which the check says."""
+def _no_rows_reason(key: Key, where: str) -> str | None:
+    """Return why no row was read; None when the reference has no rows at all, for which the check gives the reason."""
     if key.filters != "null":
         return no_value_reasons.no_row_fits(where, labelled=key.labelled)
     return no_value_reasons.no_label(where) if key.labelled else None
 
 
-def _said(window: Window) -> str:
+def _span_text(window: Window) -> str:
     return f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
 
 
-def layout(plan: Plan) -> Layout:
-    """The columns of the plan's version, as checks are told about them."""
+def dataset_schema(plan: Plan) -> Layout:
+    """Return the columns of the plan's version, as checks need to know them."""
     version = plan.version
     return Layout(plan.model.task_type, version.features, version.classes, version.feature_importance)
 
 
-def _ask(org: Organization, plan: Plan, monitor: Monitor, check: Check, limit: int | None) -> Ask:
-    version, filters = plan.version, _filters(monitor.data_filters)
+def _request(org: Organization, plan: Plan, monitor: Monitor, check: Check, limit: int | None) -> Ask:
+    version, filters = plan.version, _filters_json(monitor.data_filters)
     # While the whole window fits into the sample, labelled and unlabelled monitors read the same rows.
-    labelled = check.needs_labels and limit is not None and plan.there.n > limit
+    labelled = check.needs_labels and limit is not None and plan.statistics.n > limit
     current = Key(org.id, version.id, plan.window, 0, filters, labelled, limit)
     return Ask(
         monitor.id,
@@ -166,43 +165,43 @@ def _ask(org: Organization, plan: Plan, monitor: Monitor, check: Check, limit: i
         check.class_name,
         check.params,
         monitor.additional_kwargs,
-        _features(layout(plan), monitor, check),
+        _features(dataset_schema(plan), monitor, check),
         current,
-        _compared(plan, monitor, check, current) if check.needs_reference else None,
+        _compared_key(plan, monitor, check, current) if check.needs_reference else None,
     )
 
 
-def row_limit(monitor: Monitor, usual: int) -> int | None:
-    """How many rows a monitor reads at most; None: all of them."""
-    return usual if monitor.rows is None else monitor.rows or None
+def row_limit(monitor: Monitor, default: int) -> int | None:
+    """Return how many rows a monitor reads at most; None: all of them."""
+    return default if monitor.rows is None else monitor.rows or None
 
 
-def _compared(plan: Plan, monitor: Monitor, check: Check, current: Key) -> Key | None:
-    """The rows that take the part of the reference; None when the version has none."""
-    if (earlier := plan.earlier.get(monitor.id)) is not None:
-        return replace(current, window=earlier.window, labelled=check.needs_labels)
+def _compared_key(plan: Plan, monitor: Monitor, check: Check, current: Key) -> Key | None:
+    """Return the rows that the check compares with; None when the version has no reference."""
+    if (compared := plan.compared.get(monitor.id)) is not None:
+        return replace(current, window=compared.window, labelled=check.needs_labels)
     revision = plan.version.reference_revision
     reference = replace(current, window=None, reference_revision=revision, labelled=check.needs_labels)
     return reference if revision else None
 
 
-def _filters(given: Mapping[str, Any] | None) -> str:
-    return json.dumps(given) if (given or {}).get("filters") else "null"
+def _filters_json(filters: Mapping[str, Any] | None) -> str:
+    return json.dumps(filters) if (filters or {}).get("filters") else "null"
 
 
-def _features(columns: Layout, monitor: Monitor, check: Check) -> tuple[str, ...]:
-    chosen = chosen_features(columns, (monitor.additional_kwargs or {}).get("check_conf"))
-    listed = check.params.get("columns")
-    more = [] if listed is None else listed if isinstance(listed, list | tuple) else [str(listed)]
-    return tuple(dict.fromkeys([*chosen, *(name for name in more if name in columns.features)]))
+def _features(schema: Layout, monitor: Monitor, check: Check) -> tuple[str, ...]:
+    chosen = chosen_features(schema, (monitor.additional_kwargs or {}).get("check_conf"))
+    columns = check.params.get("columns")
+    listed = [] if columns is None else columns if isinstance(columns, list | tuple) else [str(columns)]
+    return tuple(dict.fromkeys([*chosen, *(name for name in listed if name in schema.features)]))
 
 
-def _read(session: Session, plan: Plan, most: int, key: Key) -> Sheet | None:
-    """The rows that a key names; None when there is none. Raises InvalidInput."""
-    chosen: dict[str, Any] = {"labelled": key.labelled, "filters": json.loads(key.filters), "most": most}
-    about = (session, plan.model, plan.version)
+def _read(session: Session, plan: Plan, max_bytes: int, key: Key) -> Sheet | None:
+    """Read the rows of a key; None when there is no row. Raises InvalidInput."""
+    options: dict[str, Any] = {"labelled": key.labelled, "filters": json.loads(key.filters), "most": max_bytes}
+    source = (session, plan.model, plan.version)
     if key.window is None:
-        return references.fair_sheet(*about, key.limit, key.features, **chosen)
-    extents = {plan.window: plan.there} | {each.window: each.there for each in plan.earlier.values()}
+        return references.fair_sheet(*source, key.limit, key.features, **options)
+    statistics = {plan.window: plan.statistics} | {item.window: item.statistics for item in plan.compared.values()}
     start, end = key.window.start, key.window.end
-    return sampling.fair_sheet(*about, start, end, key.limit, key.features, there=extents[key.window], **chosen)
+    return sampling.fair_sheet(*source, start, end, key.limit, key.features, there=statistics[key.window], **options)

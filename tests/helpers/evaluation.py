@@ -12,6 +12,7 @@ from dcmon.checks.dataset_schema import Value
 from dcmon.db.tables.org import Alert, Monitor, Result
 from dcmon.monitoring import lifecycle, model_checks, monitors, results
 from dcmon.monitoring.monitor_spec import MonitorSpec
+from dcmon.monitoring.results import CheckRun, ResultInputs, ResultKey
 from dcmon.storage import versions
 from dcmon.storage.sampling import Extent
 from dcmon.windows import Frequency, Window
@@ -75,8 +76,8 @@ def put(app: App, target: Target, number: int, value: float, revision: int = 1) 
         monitor = session.scalars(select(Monitor)).one()
         found = Value("OK", {"score": value}, None, {"age": value})
         last = results.lock_newest(session, target.version_id, day(number), [monitor.id]).get(monitor.id)
-        place = (session, monitor, target.version_id, day(number))
-        result = results.store(*place, found, there, 100, 1, timedelta(), last=last)
+        key = ResultKey(monitor, target.version_id, day(number))
+        result = results.store(session, key, found, ResultInputs(there, 1), CheckRun(100), last=last)
         session.flush()
         assert result is not None
         judging.judge_result(session, target.org, result, "https://dcmon.example")

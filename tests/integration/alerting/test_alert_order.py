@@ -18,6 +18,7 @@ from dcmon.checks.dataset_schema import Value
 from dcmon.db.tables.org import Alert, AlertRule, Monitor, Notification, Result
 from dcmon.monitoring import model_checks, monitors, results
 from dcmon.monitoring.monitor_spec import MonitorSpec
+from dcmon.monitoring.results import CheckRun, ResultInputs, ResultKey
 from dcmon.notifications import receivers
 from dcmon.settings import Webhooks
 from dcmon.storage import models
@@ -48,7 +49,8 @@ def put(target: Target, number: int, value: float | None, revision: int = 1) -> 
         monitor = session.scalars(select(Monitor)).one()
         there = Extent(100, 0, revision, 0, START)
         last = results.lock_newest(session, target.version_id, window, [monitor.id]).get(monitor.id)
-        found = results.store(session, monitor, target.version_id, window, said, there, 100, 1, timedelta(), last=last)
+        key = ResultKey(monitor, target.version_id, window)
+        found = results.store(session, key, said, ResultInputs(there, 1), CheckRun(100), last=last)
         assert found is not None
         session.flush()
         judging.judge_result(session, target.org, found, URL)

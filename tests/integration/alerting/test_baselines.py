@@ -12,6 +12,7 @@ from dcmon.db.tables.org import Alert, Baseline, Result
 from dcmon.ingestion import reference_loading
 from dcmon.ingestion.reference_loading import LoadOptions
 from dcmon.monitoring import lifecycle, manual_runs, model_checks, monitors
+from dcmon.monitoring.manual_runs import EndRange
 from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.storage import models, versions
 from dcmon.windows import Frequency
@@ -69,7 +70,7 @@ def rule(app: App, target: Target, monitor_id: int, condition: str) -> None:
 def run(app: App, target: Target, monitor_id: int, first: int = 0) -> list[Result]:
     """Evaluate the windows from this day's to the fourth's."""
     with app.org(target.org) as session:
-        due = manual_runs.complete_windows(session, monitor_id, (day(first).start, day(3).end))
+        due = manual_runs.complete_windows(session, monitor_id, EndRange(day(first).start, day(3).end))
     return list(manual_runs.evaluate_windows(app.engine, target.org, monitor_id, due, app.settings.evaluate, URL))
 
 

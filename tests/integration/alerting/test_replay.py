@@ -20,6 +20,7 @@ from dcmon.checks.dataset_schema import Value
 from dcmon.db.tables.org import Alert, AlertChange, AlertRule, DueWindow, Monitor, Notification, Result
 from dcmon.monitoring import lifecycle, model_checks, monitors, results
 from dcmon.monitoring.monitor_spec import MonitorSpec
+from dcmon.monitoring.results import CheckRun, ResultInputs, ResultKey
 from dcmon.notifications import receivers
 from dcmon.notifications.integrations import message_text
 from dcmon.settings import Webhooks
@@ -54,10 +55,9 @@ def put(target: Target, number: int, value: float | str, revision: int = 1, n: i
         monitor = session.scalars(select(Monitor)).one()
         there = Extent(n, 0, revision, 0, START)
         last = results.lock_newest(session, target.version_id, window(number), [monitor.id]).get(monitor.id)
-        found = results.store(
-            session, monitor, target.version_id, window(number), said or Value(value, reason="why"),  # type: ignore[arg-type]
-            there, n, 1, timedelta(), last=last,
-        )  # fmt: skip
+        key = ResultKey(monitor, target.version_id, window(number))
+        value_ = said or Value(value, reason="why")  # type: ignore[arg-type]
+        found = results.store(session, key, value_, ResultInputs(there, 1), CheckRun(n), last=last)
         assert found is not None
         session.flush()
         judging.judge_result(session, target.org, found, how.pop("url", URL), **how)

@@ -27,6 +27,7 @@ from dcmon.monitoring import (
     row_loader,
     window_expansion,
 )
+from dcmon.monitoring.manual_runs import EndRange
 from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.notifications import receivers
 from dcmon.settings import Webhooks
@@ -270,7 +271,7 @@ def test_one_scheduler_leads_and_the_next_takes_over(app: App) -> None:
         assert first.holds()
         assert not second.holds()
         assert first.holds()
-        first.resign()
+        first.release()
         assert second.holds()
         assert not first.holds()
 
@@ -300,7 +301,7 @@ def test_what_a_quiet_run_found_is_told_by_the_worker_that_finds_nothing_new(app
     for number, shift in enumerate((0, 30, 0)):
         log_day(app, watched, number, shift)
     with app.org(watched.org) as session:
-        wanted = manual_runs.complete_windows(session, monitor_id, (day(0).start, None))
+        wanted = manual_runs.complete_windows(session, monitor_id, EndRange(day(0).start, None))
     found = list(manual_runs.evaluate_windows(app.engine, watched.org, monitor_id, wanted, app.settings.evaluate, None))
     assert ([alert.state for alert in found_alerts(app, watched)], told(app, watched)) == (["firing"], [])
     with running(evaluate.run, app):
@@ -316,7 +317,7 @@ def test_who_runs_a_monitor_again_to_be_notified_is(app: App, watched: Target) -
         log_day(app, watched, number, shift)
     for link, expected in ((None, []), ("https://dcmon.example", ["firing"]), ("https://dcmon.example", ["firing"])):
         with app.org(watched.org) as session:
-            wanted = manual_runs.complete_windows(session, monitor_id, (day(0).start, None))
+            wanted = manual_runs.complete_windows(session, monitor_id, EndRange(day(0).start, None))
         list(manual_runs.evaluate_windows(app.engine, watched.org, monitor_id, wanted, app.settings.evaluate, link))
         assert told(app, watched) == expected
 

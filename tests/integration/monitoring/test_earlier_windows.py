@@ -14,6 +14,7 @@ from dcmon.db import work_queue
 from dcmon.db.tables.org import Result
 from dcmon.jobs import evaluate
 from dcmon.monitoring import lifecycle, manual_runs, model_checks, monitors
+from dcmon.monitoring.manual_runs import EndRange
 from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.storage import models, versions
 from dcmon.storage.versions import NewVersion
@@ -256,7 +257,7 @@ def test_what_was_compared_with_rows_that_are_pruned_stays_when_late_rows_come(a
     after = {each.window_start: (each.revision, each.state, each.metrics) for each in stored(app, target)}
     assert after[compared] == before[compared]
     with app.org(target.org) as session:
-        asked = manual_runs.complete_windows(session, monitor, (compared, compared + timedelta(days=1)))
+        asked = manual_runs.complete_windows(session, monitor, EndRange(compared, compared + timedelta(days=1)))
         assert manual_runs.unevaluated_windows(session, monitor, asked, app.settings.evaluate, kept) == []
     [shown] = manual_runs.evaluate_windows(app.engine, late, monitor, asked, app.settings.evaluate, None)
     assert (shown.revision, shown.state) == before[compared][:2]
@@ -269,7 +270,9 @@ def test_a_first_comparison_with_pruned_rows_says_that_they_are_pruned(app: App,
     monitor = compare(app, target, ComparedWith.PREVIOUS)
     kept = timedelta(days=(datetime.now(UTC) - datetime(2026, 3, 15, tzinfo=UTC)).days)
     with app.org(target.org) as session:
-        asked = manual_runs.complete_windows(session, monitor, (first + timedelta(days=1), first + timedelta(days=2)))
+        asked = manual_runs.complete_windows(
+            session, monitor, EndRange(first + timedelta(days=1), first + timedelta(days=2))
+        )
     found = manual_runs.evaluate_windows(
         app.engine, replace(target.org, retention=kept), monitor, asked, app.settings.evaluate, None
     )

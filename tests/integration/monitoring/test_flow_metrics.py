@@ -10,6 +10,7 @@ from sqlalchemy import select, text
 
 from dcmon import db, errors
 from dcmon.alerting import backtest, baselines, rules
+from dcmon.alerting.change_context import ChangeContext
 from dcmon.app import App
 from dcmon.db.tables.org import Alert, AlertRule, Check, Monitor, Result, Version
 from dcmon.ingestion import corrections, store
@@ -28,8 +29,10 @@ from dcmon.monitoring import (
     row_loader,
     window_expansion,
 )
+from dcmon.monitoring.manual_runs import EndRange
 from dcmon.monitoring.monitor_spec import MonitorSpec
-from dcmon.monitoring.row_loader import ReferenceCache
+from dcmon.monitoring.planner import PlanRequest
+from dcmon.monitoring.reference_cache import ReferenceCache
 from dcmon.settings import Evaluate
 from dcmon.storage import models
 from dcmon.windows import Frequency
@@ -99,12 +102,11 @@ def evaluate_due(target: Target) -> int:
         claims = due.claim(session, 1000, timedelta(seconds=30))
     for claim in claims:
         with db.org_session(target.engine, target.org) as session:
-            plan = planner.plan(
-                session, claim.version_id, claim.window, claim.touched_at, settings, now(), is_flow=claim.is_flow
-            )
+            request = PlanRequest(claim.version_id, claim.window, claim.touched_at, now(), is_flow=claim.is_flow)
+            plan = planner.plan(session, request, settings)
             workload, known = row_loader.build_workload(session, target.org, plan, settings, ReferenceCache())
             assert workload.asks == []
-            evaluation.store(session, target.org, plan, known, None)
+            evaluation.store(session, plan, known, ChangeContext(target.org))
             due.finish(session, claim, plan.again_at)
         done += 1
     return done
@@ -208,8 +210,12 @@ def test_other_monitors_say_nothing_of_windows_that_only_the_flow_is_due_in(targ
         waiting = session.execute(text("select window_start, is_flow from due_windows order by 1")).all()
         plans = {
             each.window_start: planner.plan(
-                session, target.version_id, planner.Window(each.window_start, each.window_start + HOUR), now(),
-                Evaluate(), now(), is_flow=each.is_flow,
+                session,
+                PlanRequest(
+                    target.version_id, planner.Window(each.window_start, each.window_start + HOUR), now(), now(),
+                    is_flow=each.is_flow,
+                ),
+                Evaluate(),
             )
             for each in waiting
         }  # fmt: skip
@@ -345,7 +351,7 @@ def test_run_by_hand_it_reaches_to_the_last_complete_hour(app: App, target: Targ
     log_hours(target, {4: 5, 3: 5})
 
     with app.org(target.org) as session:
-        due = manual_runs.complete_windows(session, monitor_id, (None, None))
+        due = manual_runs.complete_windows(session, monitor_id, EndRange(None, None))
     (newest,) = manual_runs.evaluate_windows(app.engine, target.org, monitor_id, due, Evaluate(), None)
 
     assert newest.window_end == this_hour()

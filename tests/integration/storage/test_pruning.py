@@ -26,6 +26,7 @@ from dcmon.ingestion.row_batch import RowBatch
 from dcmon.jobs import prune
 from dcmon.monitoring import elapsed_windows, lifecycle, model_checks, monitors, results
 from dcmon.monitoring.monitor_spec import MonitorSpec
+from dcmon.monitoring.results import CheckRun, ResultInputs, ResultKey
 from dcmon.storage import expiry, models, pruning, sample_tables, versions
 from dcmon.storage.expiry import Terms
 from dcmon.storage.pruning import Prune
@@ -411,7 +412,8 @@ def test_the_baseline_of_an_older_reference_goes_with_the_last_result_that_used_
         there = Extent(1, 0, 1, 0, NOW)
         window = Window(NOW - timedelta(days=1), NOW)
         found = monitors.get(session, monitor)
-        results.store(session, found, target.version_id, window, Value("OK", {}), there, 1, 2, timedelta(), last=None)
+        key = ResultKey(found, target.version_id, window)
+        results.store(session, key, Value("OK", {}), ResultInputs(there, 2), CheckRun(1), last=None)
     assert expected(target)["baselines"] == 1
     assert pruned(target)["baselines"] == 1
     with db.org_session(target.engine, target.org) as session:
