@@ -1,4 +1,4 @@
-"""Windows [start, end): aligned by calendar in a model's time zone, through daylight saving and month ends."""
+"""Windows [start, end), aligned by calendar in a model's time zone, through clock changes and month ends."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dcmon import errors
 
-QUARTER_HOUR_SECONDS = 900  # seconds: what rows, labels and receipts are counted by
+QUARTER_HOUR_SECONDS = 900  # rows, labels and receipts are counted by quarter hours
 
 
 class Frequency(StrEnum):
-    """The calendar unit that windows step by."""
+    """The calendar unit by which one window follows another."""
 
     HOUR = "HOUR"
     DAY = "DAY"
@@ -22,112 +22,112 @@ class Frequency(StrEnum):
 
 @dataclass(frozen=True, order=True)
 class Window:
-    """A half-open span of time, aware and in UTC."""
+    """A half-open span of time [start, end), aware and in UTC."""
 
     start: datetime
     end: datetime
 
 
 def quarter_hour_start(time: datetime) -> datetime:
-    """The start of the quarter of an hour that a time lies in, in UTC."""
+    """Return the start of the quarter hour that contains a time, in UTC."""
     return datetime.fromtimestamp(time.timestamp() // QUARTER_HOUR_SECONDS * QUARTER_HOUR_SECONDS, UTC)
 
 
 @dataclass(frozen=True)
 class WindowGrid:
-    """How a monitor's windows lie: each ends at a unit's end and reaches `units` units back."""
+    """The windows of a monitor: one ends at the end of each calendar unit, and spans `units` units."""
 
     frequency: Frequency
     units: int
 
     def ending(self, end: datetime, zone: ZoneInfo) -> Window:
-        """The window that ends at a unit's boundary."""
+        """Return the window that ends at this boundary of a unit."""
         return Window(step(end, self.frequency, -self.units, zone), end)
 
     def containing(self, time: datetime, zone: ZoneInfo) -> Iterator[Window]:
-        """Every window that a moment lies in, oldest first: as many as there are units in one."""
+        """Yield the windows that contain a time, oldest first: as many as a window has units."""
         end = floor(time, self.frequency, zone)
         for _ in range(self.units):
             end = step(end, self.frequency, 1, zone)
             yield self.ending(end, zone)
 
     def includes(self, window: Window, zone: ZoneInfo) -> bool:
-        """Whether a window is one of these."""
+        """Return True if the window is one of this grid."""
         is_aligned = floor(window.end, self.frequency, zone) == window.end
         return is_aligned and self.ending(window.end, zone) == window
 
 
 def time_zone(name: str) -> ZoneInfo:
-    """The time zone of that IANA name. Raises InvalidInput."""
+    """Return the time zone with that IANA name. Raises InvalidInput."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError) as error:
-        raise errors.InvalidInput(f"There is no time zone {name!r}: it is a name like Europe/Berlin or UTC.") from error
+        raise errors.InvalidInput(f"There is no time zone {name!r}. A name looks like Europe/Berlin or UTC.") from error
 
 
 def floor(time: datetime, frequency: Frequency, zone: ZoneInfo) -> datetime:
-    """The start of the unit that a moment lies in; weeks begin on Monday."""
+    """Return the start of the calendar unit that contains a time. Weeks begin on Monday."""
     if frequency is Frequency.HOUR:
-        return _hour(time.astimezone(UTC), zone)
+        return _hour_start(time.astimezone(UTC), zone)
     day = _first_day(_midnight(time.astimezone(zone)), frequency)
-    # Where a clock change repeats midnight, the moments after the first one belong to the new day already.
-    following = _shifted(day, frequency, 1)
-    return starts if (starts := _local(following, zone)) <= time else _local(day, zone)
+    # Where a clock change repeats midnight, times after the first midnight belong to the new day already.
+    next_start = _local_to_utc(_shift(day, frequency, 1), zone)
+    return next_start if next_start <= time else _local_to_utc(day, zone)
 
 
 def step(start: datetime, frequency: Frequency, units: int, zone: ZoneInfo) -> datetime:
-    """The boundary `units` units after (or before) a unit's start."""
-    ahead = _naive_step(start, frequency, units, zone)
-    if units == 0 or _is_regular(start, ahead, frequency, zone):
-        return ahead
+    """Return the boundary that is `units` units after a unit's start, or before it for a negative number."""
+    target = _naive_step(start, frequency, units, zone)
+    if units == 0 or _is_regular(start, target, frequency, zone):
+        return target
     for _ in range(abs(units)):
         start = _one_step(start, frequency, 1 if units > 0 else -1, zone)
     return start
 
 
 def same_clock_time(time: datetime, days: int, zone: ZoneInfo) -> datetime:
-    """The moment at which the local clock shows the same, some days later or earlier."""
-    return _local(time.astimezone(zone).replace(tzinfo=None, fold=0) + timedelta(days=days), zone)
+    """Return the time at which the local clock shows the same, some days later, or earlier for a negative number."""
+    return _local_to_utc(time.astimezone(zone).replace(tzinfo=None, fold=0) + timedelta(days=days), zone)
 
 
 def _naive_step(start: datetime, frequency: Frequency, units: int, zone: ZoneInfo) -> datetime:
     if frequency is Frequency.HOUR:
-        # Hours are steps of absolute time: an hour that a clock change repeats is two windows.
+        # Hours are steps of absolute time: an hour that a clock change repeats is two hours.
         return start.astimezone(UTC) + timedelta(hours=units)
-    return _local(_shifted(_midnight(start.astimezone(zone)), frequency, units), zone)
+    return _local_to_utc(_shift(_midnight(start.astimezone(zone)), frequency, units), zone)
 
 
-def _is_regular(start: datetime, ahead: datetime, frequency: Frequency, zone: ZoneInfo) -> bool:
-    """Whether no unit between was lost: an hour cut by a change of half an hour, a day leapt over at the date line."""
+def _is_regular(start: datetime, target: datetime, frequency: Frequency, zone: ZoneInfo) -> bool:
+    """Return True if no unit between was cut or skipped: an hour by a change of 30 minutes, a day at the date line."""
     if frequency is Frequency.HOUR:
-        return not _misaligned(start, zone) and not _misaligned(ahead, zone)
-    first, last = sorted((start, ahead))
+        return not _misaligned(start, zone) and not _misaligned(target, zone)
+    first, last = sorted((start, target))
     return abs(_offset(first - timedelta.resolution, zone) - _offset(last, zone)) < timedelta(hours=12)
 
 
 def _one_step(start: datetime, frequency: Frequency, direction: int, zone: ZoneInfo) -> datetime:
     if frequency is Frequency.HOUR:
         if direction < 0:
-            return _hour(start - timedelta.resolution, zone)
-        return _hour(start - _misaligned(start, zone) + timedelta(hours=1), zone)
-    found = _naive_step(start, frequency, direction, zone)
-    return found if found != start else _naive_step(start, frequency, 2 * direction, zone)
+            return _hour_start(start - timedelta.resolution, zone)
+        return _hour_start(start - _misaligned(start, zone) + timedelta(hours=1), zone)
+    target = _naive_step(start, frequency, direction, zone)
+    return target if target != start else _naive_step(start, frequency, 2 * direction, zone)
 
 
-def _hour(time: datetime, zone: ZoneInfo) -> datetime:
-    """The full hour of the local clock, or the clock change inside the hour that moved the clock by a part of one."""
+def _hour_start(time: datetime, zone: ZoneInfo) -> datetime:
+    """Return the last full hour of the local clock, or the last clock change, if that moved it by a part of an hour."""
     hour = time - _misaligned(time, zone)
-    return _change(hour, time, zone) if _misaligned(hour, zone) else hour
+    return _clock_change(hour, time, zone) if _misaligned(hour, zone) else hour
 
 
 def _misaligned(time: datetime, zone: ZoneInfo) -> timedelta:
-    """How far a moment is past the local clock's full hour."""
+    """Return how far a time is past the local clock's last full hour."""
     local = time.astimezone(zone)
     return timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
 
 
 def _midnight(local: datetime) -> datetime:
-    """The first midnight of the day, also of a moment in an hour that a clock change repeats."""
+    """Return the first midnight of the day, also for a time in an hour that a clock change repeats."""
     return local.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None, fold=0)
 
 
@@ -137,27 +137,27 @@ def _first_day(day: datetime, frequency: Frequency) -> datetime:
     return day.replace(day=1) if frequency is Frequency.MONTH else day
 
 
-def _shifted(day: datetime, frequency: Frequency, units: int) -> datetime:
+def _shift(day: datetime, frequency: Frequency, units: int) -> datetime:
     if frequency is Frequency.MONTH:
         months = day.year * 12 + day.month - 1 + units
         return day.replace(year=months // 12, month=months % 12 + 1)
     return day + timedelta(days=units * (7 if frequency is Frequency.WEEK else 1))
 
 
-def _local(day: datetime, zone: ZoneInfo) -> datetime:
-    """A local midnight in UTC, the first of two; one that a clock change skips is the moment of the change."""
+def _local_to_utc(day: datetime, zone: ZoneInfo) -> datetime:
+    """Convert a local time to UTC: the first of two; for a time that a clock change skips, the time of the change."""
     first = day.replace(tzinfo=zone).astimezone(UTC)
     if first.astimezone(zone).replace(tzinfo=None) == day:
         return first
-    return _change(day.replace(tzinfo=zone, fold=1).astimezone(UTC), first, zone)
+    return _clock_change(day.replace(tzinfo=zone, fold=1).astimezone(UTC), first, zone)
 
 
 def _offset(time: datetime, zone: ZoneInfo) -> timedelta:
     return time.astimezone(zone).utcoffset() or timedelta()
 
 
-def _change(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
-    """The moment, in whole seconds, of the clock change between two moments."""
+def _clock_change(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
+    """Return the time of the clock change between two times, to the second."""
     left, right, offset = int(before.timestamp()), int(after.timestamp()), _offset(before, zone)
     while right - left > 1:
         middle = (left + right) // 2
@@ -166,14 +166,12 @@ def _change(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
     return datetime.fromtimestamp(right, UTC)
 
 
-# What a window is compared with: the reference, the window before it, or the same one a week ago.
-
-
+# The largest windows of each frequency that are not longer than a week.
 MAX_UNITS_PER_WEEK = {Frequency.HOUR: 7 * 24, Frequency.DAY: 7, Frequency.WEEK: 1, Frequency.MONTH: 0}
 
 
 class ComparedWith(StrEnum):
-    """What takes the part of the reference."""
+    """What a window is compared with: the reference, the previous window, or the same window a week ago."""
 
     REFERENCE = "reference"
     PREVIOUS = "previous"
@@ -182,15 +180,15 @@ class ComparedWith(StrEnum):
 
 @dataclass(frozen=True)
 class Comparison:
-    """Windows of a shape, and what they are compared with: earlier ones, never the reference."""
+    """How the windows of a grid are compared with earlier windows (never with the reference)."""
 
     grid: WindowGrid
     compared_with: ComparedWith
 
     def compared_window(self, window: Window, zone: ZoneInfo) -> Window:
-        """The window that one is compared with, by the calendar: of as many units, or at the same time of a week ago.
+        """Return the earlier window that this window is compared with, by the calendar.
 
-        Where a clock change repeats an hour, both are compared with the one of a week ago.
+        Where a clock change repeats an hour, both hours are compared with the one hour of a week ago.
         """
         if self.compared_with is ComparedWith.PREVIOUS:
             return self.grid.ending(window.start, zone)
@@ -198,7 +196,7 @@ class Comparison:
         return Window(start, step(start, self.grid.frequency, self.grid.units, zone))
 
     def dependent_windows(self, time: datetime, zone: ZoneInfo) -> Iterator[Window]:
-        """The windows that are compared with one that a moment lies in."""
+        """Yield the windows that are compared with a window that contains this time."""
         for earlier in self.grid.containing(time, zone):
             for start in self._candidates(earlier, zone):
                 window = Window(start, step(start, self.grid.frequency, self.grid.units, zone))
@@ -211,15 +209,15 @@ class Comparison:
         return step(start, Frequency.DAY, -7, zone)
 
     def _candidates(self, earlier: Window, zone: ZoneInfo) -> set[datetime]:
-        """Where windows may begin that are compared with this one; clock changes move them by up to two hours."""
+        """Return possible starts of windows compared with `earlier`: clock changes move them by up to two hours."""
         if self.compared_with is ComparedWith.PREVIOUS:
             return {earlier.end}
         if self.grid.frequency is not Frequency.HOUR:
             return {step(earlier.start, Frequency.DAY, days, zone) for days in (6, 7, 8)}
-        week, change = timedelta(days=7), timedelta(minutes=30)
-        return {floor(earlier.start + week + many * change, Frequency.HOUR, zone) for many in range(-4, 5)}
+        week, half_hour = timedelta(days=7), timedelta(minutes=30)
+        return {floor(earlier.start + week + count * half_hour, Frequency.HOUR, zone) for count in range(-4, 5)}
 
 
 def can_compare(grid: WindowGrid, compared_with: ComparedWith) -> bool:
-    """Whether windows of a shape can be compared so: a week ago only when they are not longer than a week."""
+    """Return True if windows of a grid can be compared so: with a week ago, only windows of at most a week."""
     return compared_with is not ComparedWith.WEEK_BEFORE or grid.units <= MAX_UNITS_PER_WEEK[grid.frequency]

@@ -378,7 +378,7 @@ def test_a_rule_that_does_not_say_which_number_it_is_about_is_refused_wherever_i
                     session,
                     monitor_id,
                     rules.policy(AlertRule(**POLICY, condition=condition)),
-                    results.newest_span(session, monitor_id, HOUR),
+                    results.recent_series(session, monitor_id, HOUR),
                 )
         assert not rules.change(session, made, rules.Change(is_inhibited=False))
         assert len(rules.for_monitor(session, monitor_id)) == 1
