@@ -1,1 +1,1 @@
-"""The endpoint: a file per resource, each route one call of a noun. What it answers is docs/http.md."""
+"""The HTTP endpoint: each route is a request, one call and a response (docs/http.md)."""

@@ -1,4 +1,4 @@
-"""The page that a message's link points at: one alert, for a browser. It asks for a token, as the password."""
+"""The web page of one alert, which notifications link to. A browser sends a token as the password."""
 
 import html
 import re
@@ -18,34 +18,36 @@ from dcmon.notifications.integrations import email, message_text
 from dcmon.notifications.notification_writer import AlertRenderer
 
 router = APIRouter(include_in_schema=False)
-SAFE = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'", "cache-control": "no-store"}
-HOW = 'Type "{command}", or log in with a token of the organization as the password: "dcmon token create" makes one.'
+SAFE_HEADERS = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'", "cache-control": "no-store"}
+LOGIN_HINT = (
+    'Run "{command}", or log in with a token of the organization as the password: "dcmon token create" creates one.'
+)
 
 
 @router.get("/alerts/{alert_id}")
 def alert(request: Request, alert_id: int, org: Annotated[str | None, Query(max_length=100)] = None) -> Response:
-    """An alert with what became of it and who was told. `org`: the organization that the link is about."""
+    """Show an alert with its history and its notifications. `org`: the organization of the link."""
     try:
-        asks = auth.access(request)
-        if org not in (None, asks.org.name):
+        access = auth.authenticate(request)
+        if org not in (None, access.org.name):
             raise errors.NotAuthenticated
-        title, shown = _alert(asks, alert_id)
+        title, content = _render_alert(access, alert_id)
     except errors.NotAuthenticated:
         return _log_in(alert_id, org)
     except errors.NotFound as error:
-        return HTMLResponse(_page("Not found", f"<p>{html.escape(str(error))}</p>"), 404, SAFE)
-    return HTMLResponse(_page(title, shown), headers=SAFE)
+        return HTMLResponse(_page("Not found", f"<p>{html.escape(str(error))}</p>"), 404, SAFE_HEADERS)
+    return HTMLResponse(_page(title, content), headers=SAFE_HEADERS)
 
 
-def _alert(asks: Access, alert_id: int) -> tuple[str, str]:
-    """What a page about an alert says: its title, and the rest as HTML. Raises NotFound."""
-    with asks.session() as session:
-        found = alert_views.get_alert(session, alert_id).alert
-        renderer = AlertRenderer(asks.org, asks.app.settings.url, alert_payload.describe)
-        body = renderer.body(session, found, found.state)
-        lines = alert_views.list_changes(session, alert_id)
-        history = [(_time(each.at), each.kind, each.by, each.note) for each in lines]
-        told = [
+def _render_alert(access: Access, alert_id: int) -> tuple[str, str]:
+    """Return the title of an alert's page, and its content as HTML. Raises NotFound."""
+    with access.session() as session:
+        alert = alert_views.get_alert(session, alert_id).alert
+        renderer = AlertRenderer(access.org, access.app.settings.url, alert_payload.describe)
+        body = renderer.body(session, alert, alert.state)
+        changes = alert_views.list_changes(session, alert_id)
+        history = [(_time(change.at), change.kind, change.by, change.note) for change in changes]
+        sent = [
             (
                 _time(each.notification.created_at),
                 each.notification.kind,
@@ -54,7 +56,7 @@ def _alert(asks: Access, alert_id: int) -> tuple[str, str]:
             )
             for each in notification_views.for_alert(session, alert_id)
         ]
-    return message_text.headline(body), email.block(body) + _table("History", history) + _table("Told", told)
+    return message_text.headline(body), email.block(body) + _table("History", history) + _table("Notifications", sent)
 
 
 def _time(moment: datetime) -> str:
@@ -62,11 +64,11 @@ def _time(moment: datetime) -> str:
 
 
 def _log_in(alert_id: int, org: str | None) -> Response:
-    """What a browser asks for a password at; the realm is the organization's, so that it keeps a token for each."""
+    """Answer 401, so that a browser asks for a password, which it keeps by realm: one realm per organization."""
     realm = re.sub("[^A-Za-z0-9 _.-]", "", f"dcmon {org or ''}").strip()
     command = f"{formatting.command_prefix(org) if org else 'dcmon'} alert show {alert_id}"
-    said = _page("Log in", f"<p>{html.escape(HOW.format(command=command))}</p>")
-    return HTMLResponse(said, 401, {**SAFE, "www-authenticate": f'Basic realm="{realm}"'})
+    content = _page("Log in", f"<p>{html.escape(LOGIN_HINT.format(command=command))}</p>")
+    return HTMLResponse(content, 401, {**SAFE_HEADERS, "www-authenticate": f'Basic realm="{realm}"'})
 
 
 def _table(title: str, rows: Sequence[Sequence[Any]]) -> str:

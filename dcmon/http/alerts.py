@@ -12,7 +12,7 @@ from dcmon.alerting.alert_views import AlertView
 from dcmon.alerting.change_context import ChangeContext
 from dcmon.db.tables.org import Alert
 from dcmon.db.work_queue import Work
-from dcmon.http.auth import Access, Asks
+from dcmon.http.auth import Access, Authenticated
 from dcmon.severity import Severity
 from dcmon.states import AlertState
 
@@ -21,29 +21,29 @@ Action = Callable[[Session, Alert, ChangeContext], bool]
 router = APIRouter(tags=["alerts"])
 
 
-class Remark(BaseModel):
-    """Why; kept in the alert's history."""
+class ActionBody(BaseModel):
+    """The reason of an action, kept in the alert's history."""
 
     note: str | None = None
 
 
 @router.get("/alert-rules/{rule_id}/alerts")
-def alerts_of(asks: Asks, rule_id: int, resolved: bool | None = None) -> list[dict[str, Any]]:
-    """The alerts of a rule in the order of their windows."""
-    with asks.session() as session:
+def list_for_rule(access: Authenticated, rule_id: int, resolved: bool | None = None) -> list[dict[str, Any]]:
+    """List the alerts of a rule in the order of their windows."""
+    with access.session() as session:
         rules.get(session, rule_id)
-        found = [view for view in alert_views.list_alerts(session) if view.rule.id == rule_id]
+        views = [view for view in alert_views.list_alerts(session) if view.rule.id == rule_id]
         return [
             describe_alert(view)
-            for view in found
+            for view in views
             if resolved is None or (view.alert.state == AlertState.RESOLVED) is resolved
         ]
 
 
 @router.get("/alerts/count_active")
-def count_active(asks: Asks) -> dict[str, int]:
-    """How many alerts fire, by severity."""
-    with asks.session() as session:
+def count_active(access: Authenticated) -> dict[str, int]:
+    """Count the firing alerts by severity."""
+    with access.session() as session:
         firing = [
             view.alert.severity for view in alert_views.list_alerts(session) if view.alert.state == AlertState.FIRING
         ]
@@ -51,60 +51,59 @@ def count_active(asks: Asks) -> dict[str, int]:
 
 
 @router.get("/alerts/{alert_id}")
-def show_alert(asks: Asks, alert_id: int) -> dict[str, Any]:
-    """An alert, with its history."""
-    with asks.session() as session:
+def show_alert(access: Authenticated, alert_id: int) -> dict[str, Any]:
+    """Show an alert with its history."""
+    with access.session() as session:
         view = alert_views.get_alert(session, alert_id)
-        lines = alert_views.list_changes(session, alert_id)
+        changes = alert_views.list_changes(session, alert_id)
         return {
             **describe_alert(view),
             "history": [
-                {"at": line.at.isoformat(), "kind": line.kind, "by": line.by, "note": line.note} for line in lines
+                {"at": change.at.isoformat(), "kind": change.kind, "by": change.by, "note": change.note}
+                for change in changes
             ],
         }
 
 
 @router.post("/alerts/{alert_id}/acknowledge")
-def acknowledge(asks: Asks, alert_id: int, body: Remark | None = None) -> dict[str, Any]:
-    """Say that somebody works on an alert."""
-    return _act(asks, alert_id, operator_actions.acknowledge, body)
+def acknowledge(access: Authenticated, alert_id: int, body: ActionBody | None = None) -> dict[str, Any]:
+    """Acknowledge an alert: a person works on it."""
+    return _act(access, alert_id, operator_actions.acknowledge, body)
 
 
 @router.post("/alerts/{alert_id}/resolve")
-def resolve(asks: Asks, alert_id: int, body: Remark | None = None) -> dict[str, Any]:
-    """Declare an alert over."""
-    return _act(asks, alert_id, operator_actions.resolve, body)
+def resolve(access: Authenticated, alert_id: int, body: ActionBody | None = None) -> dict[str, Any]:
+    """Resolve an alert."""
+    return _act(access, alert_id, operator_actions.resolve, body)
 
 
 @router.post("/alerts/{alert_id}/reactivate")
-def reactivate(asks: Asks, alert_id: int, body: Remark | None = None) -> dict[str, Any]:
-    """Take back that an alert was declared over."""
-    return _act(asks, alert_id, operator_actions.reopen, body)
+def reactivate(access: Authenticated, alert_id: int, body: ActionBody | None = None) -> dict[str, Any]:
+    """Reopen an alert that was resolved by a person."""
+    return _act(access, alert_id, operator_actions.reopen, body)
 
 
-def _act(
-    asks: Access, alert_id: int, act: Callable[[Session, Alert, ChangeContext], bool], body: Remark | None
-) -> dict[str, Any]:
-    """What an operator does to an alert; the answer is what it is then."""
-    with asks.session() as session:
+def _act(access: Access, alert_id: int, act: Action, body: ActionBody | None) -> dict[str, Any]:
+    """Let an operator act on an alert, and return the alert as it is afterwards."""
+    with access.session() as session:
         alert = alert_views.get_alert(session, alert_id).alert
         note = body.note if body else None
-        act(session, alert, ChangeContext(asks.org, asks.app.settings.url, by=asks.email, note=note))
-    asks.enqueue(Work.notify)
-    with asks.session() as session:
+        act(session, alert, ChangeContext(access.org, access.app.settings.url, by=access.email, note=note))
+    access.enqueue(Work.notify)
+    with access.session() as session:
         return describe_alert(alert_views.get_alert(session, alert_id))
 
 
 def describe_alert(view: AlertView) -> dict[str, Any]:
-    """An alert in an answer."""
+    """Return the JSON of an alert."""
     alert = view.alert
-    failed = {} if alert.current_value is None else {alert.metric: alert.current_value}
+    failed_values = {} if alert.current_value is None else {alert.metric: alert.current_value}
     return {
         "id": alert.id,
         "alert_rule_id": alert.rule_id,
         "state": alert.state,
         "severity": alert.severity,
-        "failed_values": {view.version.name: failed},
+        "failed_values": {view.version.name: failed_values},
         "first_value": (alert.details or {}).get("first_value"),
         "worst_value": alert.worst_value,
         "drivers": alert.drivers,

@@ -1,4 +1,4 @@
-"""The FastAPI application: routers, and the one place where errors become answers."""
+"""The FastAPI application: its routers, and how errors become responses."""
 
 import logging
 from typing import Any
@@ -22,7 +22,7 @@ RETRY_AFTER = "5"
 
 
 def create(app: App) -> FastAPI:
-    """The endpoint of an App."""
+    """Create the endpoint of an App."""
     api = FastAPI(title="dcmon", version=service.version(), openapi_url=f"{PREFIX}/openapi.json", docs_url=None)
     api.state.app = app
     api.add_middleware(GZipMiddleware, minimum_size=1000)
@@ -31,63 +31,69 @@ def create(app: App) -> FastAPI:
         router.include_router(resource.router)
     api.include_router(router)
     api.include_router(alert_page.router)
-    api.add_exception_handler(DcmonError, _refused)
-    api.add_exception_handler(RequestValidationError, _invalid)
-    api.add_exception_handler(HTTPException, _http)
-    api.add_exception_handler(ClientDisconnect, _left)
-    api.add_exception_handler(Exception, _unexpected)
+    api.add_exception_handler(DcmonError, _handle_dcmon_error)
+    api.add_exception_handler(RequestValidationError, _handle_invalid_request)
+    api.add_exception_handler(HTTPException, _handle_http_error)
+    api.add_exception_handler(ClientDisconnect, _handle_disconnect)
+    api.add_exception_handler(Exception, _handle_unexpected_error)
     api.add_api_route("/", lambda: PlainTextResponse("dcmon's endpoint is at /api/v1.\n"), include_in_schema=False)
     return api
 
 
-def answer(status: int, message: str, information: dict[str, Any] | None = None, **headers: str) -> JSONResponse:
-    """An error in the shape that every error has."""
+def error_response(
+    status: int, message: str, information: dict[str, Any] | None = None, **headers: str
+) -> JSONResponse:
+    """Return an error in the JSON format of all errors."""
     content = {"error_message": message, "additional_information": information or {}}
     return JSONResponse(content, status, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
-def _refused(request: Request, error: Exception) -> JSONResponse:
+def _handle_dcmon_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, DcmonError)
     if "retry_after" in error.details:
-        return answer(error.status, str(error), retry_after=str(error.details["retry_after"]))
+        return error_response(error.status, str(error), retry_after=str(error.details["retry_after"]))
     if error.status == 503:
         log.warning("%s %s: %s", request.method, request.url.path, error)
-        return answer(503, str(error), retry_after=RETRY_AFTER)
+        return error_response(503, str(error), retry_after=RETRY_AFTER)
     if error.status >= 500:
         log.error("%s %s: %s", request.method, request.url.path, error)
-    return answer(error.status, str(error))
+    return error_response(error.status, str(error))
 
 
-def _invalid(request: Request, error: Exception) -> JSONResponse:
+def _handle_invalid_request(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    found = [{key: each[key] for key in ("loc", "msg", "type")} for each in error.errors()]
-    said = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in found)
-    return answer(422, said, {"errors": found})
+    problems = [{key: problem[key] for key in ("loc", "msg", "type")} for problem in error.errors()]
+    message = "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in problems)
+    return error_response(422, message, {"errors": problems})
 
 
-def _http(request: Request, error: Exception) -> JSONResponse:
+def _handle_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     if error.status_code == 405 and (allowed := ", ".join(_methods(request))):
-        return answer(405, f"{request.url.path} takes no {request.method}: use {allowed}.", Allow=allowed)
+        return error_response(
+            405, f"{request.url.path} does not support {request.method}: use {allowed}.", Allow=allowed
+        )
     message = f"There is no {request.method} {request.url.path}." if error.status_code == 404 else str(error.detail)
-    return answer(error.status_code, message)
+    return error_response(error.status_code, message)
 
 
-def _left(request: Request, error: Exception) -> JSONResponse:
-    """A client that went away while it sent: nobody reads this answer, and nothing of the request was taken."""
-    log.debug("%s %s: the client went away", request.method, request.url.path)
-    return answer(400, "The request was not sent to its end.")
+def _handle_disconnect(request: Request, error: Exception) -> JSONResponse:
+    """Handle a client that disconnected while it sent its request: no row of the request is stored."""
+    log.debug("client disconnected: %s %s", request.method, request.url.path)
+    return error_response(400, "The request is incomplete: the client disconnected while it sent the body.")
 
 
 def _methods(request: Request) -> list[str]:
-    """The methods that there are at a request's path."""
+    """Return the methods that a request's path supports."""
     paths = request.app.openapi()["paths"]
-    found = {
+    methods = {
         method.upper() for path in paths if compile_path(path)[0].match(request.url.path) for method in paths[path]
     }
-    return sorted(found)
+    return sorted(methods)
 
 
-def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return answer(500, "dcmon failed on this request; its log says why.")
+def _handle_unexpected_error(request: Request, error: Exception) -> JSONResponse:
+    log.error("request failed: %s %s", request.method, request.url.path, exc_info=error)
+    return error_response(
+        500, "dcmon failed to process this request because of an internal error. See the log of the endpoint."
+    )

@@ -1,4 +1,4 @@
-"""Who asks, and what they send: a token opens one organization; bodies are read with a bound."""
+"""Authentication by token, and reading of request bodies up to a largest size."""
 
 import base64
 import zlib
@@ -21,7 +21,7 @@ from dcmon.tenancy.rate_limits import Kind, Limits
 
 @dataclass(frozen=True)
 class Access:
-    """An authenticated request: the organization that its token opens."""
+    """An authenticated request: the organization of its token, and the organization's limits."""
 
     app: App
     org: Organization
@@ -30,35 +30,35 @@ class Access:
 
     @contextmanager
     def session(self, *, snapshot: bool = False) -> Iterator[Session]:
-        """A transaction in the token's organization, committed at the end."""
+        """Open a transaction in the organization of the token; commit it at the end."""
         with db.org_session(self.app.engine, self.org, snapshot=snapshot) as session:
             yield session
 
     @contextmanager
-    def counting(self, kind: Kind, rows: Sized, size: int) -> Iterator[None]:
-        """Count what is logged in the block against the organization's limits. Raises OverLimit or TooLarge."""
+    def metered(self, kind: Kind, rows: Sized, size: int) -> Iterator[None]:
+        """Count the rows that the block logs against the organization's limits. Raises OverLimit or TooLarge."""
         with self.app.meter.counting(self.org, self.limits, kind, rows, size):
             yield
 
     def enqueue(self, work: Work = Work.evaluate) -> None:
-        """Say, after the commit, that windows may be due, or that there may be something to tell."""
+        """Enqueue work of the organization: windows may be due, or notifications. Call it after the commit."""
         self.app.enqueue(self.org, work)
 
 
 def _token(request: Request) -> str:
-    """What header or cookie "Authorization" carries: "Basic TOKEN", as it is. Raises NotAuthenticated.
+    """Return the token of header or cookie "Authorization": "Basic TOKEN", not encoded. Raises NotAuthenticated.
 
-    A browser that asks for a password sends name and password in base64, which no token looks like.
+    A browser sends a user name and the token as password, in base64, which never looks like a token.
     """
-    given = request.headers.get("authorization") or request.cookies.get("Authorization") or ""
-    scheme, _, token = given.partition(" ")
+    value = request.headers.get("authorization") or request.cookies.get("Authorization") or ""
+    scheme, _, token = value.partition(" ")
     if scheme.lower() not in ("basic", "bearer") or not token:
         raise errors.NotAuthenticated
     return _password(token) if scheme.lower() == "basic" else token
 
 
 def _password(token: str) -> str:
-    """What was typed as password, or as name where that is empty; anything else as it is."""
+    """Return the password of encoded credentials, or the name if the password is empty; a plain token unchanged."""
     try:
         name, colon, password = base64.b64decode(token, validate=True).decode().partition(":")
     except ValueError:
@@ -66,40 +66,42 @@ def _password(token: str) -> str:
     return (password or name) if colon else token
 
 
-def access(request: Request) -> Access:
-    """Who asks, looked up now. Raises NotAuthenticated."""
+def authenticate(request: Request) -> Access:
+    """Authenticate a request, looking the token up in the database. Raises NotAuthenticated."""
     app: App = request.app.state.app
     with app.public() as session:
         bearer = tokens.authenticate(session, _token(request))
     return Access(app, bearer.organization, bearer.email, bearer.limits)
 
 
-async def admitted(request: Request) -> Access:
-    """Who asks to log: from memory, looked up when that is too old (ingestion.admission_cache).
+async def authenticate_ingest(request: Request) -> Access:
+    """Authenticate a request that logs rows, from a cache (ingestion.admission_cache). Raises NotAuthenticated.
 
-    Raises NotAuthenticated.
+    A token in the cache costs no query and no thread.
     """
     app, token = request.app.state.app, _token(request)
     bearer = app.admission_cache.known(token) or await run_in_threadpool(app.admission_cache.authenticate, token)
     return Access(app, bearer.organization, bearer.email, bearer.limits)
 
 
-async def body(request: Request) -> bytes:
-    """The request's body, decompressed. Raises TooLarge or InvalidInput."""
+async def read_body(request: Request) -> bytes:
+    """Return the body of a request, decompressed. Raises TooLarge or InvalidInput."""
     largest = request.app.state.app.settings.http.max_body_bytes
     read = bytearray()
-    async for chunk in bounded(request, largest):
+    async for chunk in read_bounded(request, largest):
         read += chunk
     encoding = request.headers.get("content-encoding", "identity").lower()
     if encoding not in ("gzip", "identity"):
-        raise errors.InvalidInput(f"A body is sent as it is or as gzip, not as {encoding!r}.")
+        raise errors.InvalidInput(
+            f"Content-Encoding {encoding!r} is not supported: send the body uncompressed or with gzip."
+        )
     return _gunzip(bytes(read), largest) if encoding == "gzip" else bytes(read)
 
 
-async def bounded(request: Request, largest: int) -> AsyncGenerator[bytes, None]:
-    """The request's body, as it comes; nothing is read of one that says it is too large. Raises TooLarge."""
-    said = request.headers.get("content-length", "")
-    if said.isdecimal() and int(said) > largest:
+async def read_bounded(request: Request, largest: int) -> AsyncGenerator[bytes, None]:
+    """Yield the body in the chunks that arrive. Raises TooLarge, before reading if Content-Length is too large."""
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > largest:
         raise errors.TooLarge(largest=largest)
     read = 0
     async for chunk in request.stream():
@@ -114,14 +116,14 @@ def _gunzip(compressed: bytes, largest: int) -> bytes:
     try:
         plain = stream.decompress(compressed, largest + 1)
     except zlib.error as error:
-        raise errors.InvalidInput(f"The body is no gzip: {error}.") from error
+        raise errors.InvalidInput(f"The body is not gzip: {error}.") from error
     if len(plain) > largest:
         raise errors.TooLarge(largest=largest)
     if not stream.eof or stream.unused_data:
-        raise errors.InvalidInput("The body is no single, whole gzip.")
+        raise errors.InvalidInput("The body is not one complete gzip stream.")
     return plain
 
 
-Asks = Annotated[Access, Depends(access)]
-Logs = Annotated[Access, Depends(admitted)]
-Body = Annotated[bytes, Depends(body)]
+Authenticated = Annotated[Access, Depends(authenticate)]
+AuthenticatedIngest = Annotated[Access, Depends(authenticate_ingest)]
+Body = Annotated[bytes, Depends(read_body)]

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from dcmon.checks import catalogue
 from dcmon.db.tables.org import Check
 from dcmon.db.work_queue import Work
-from dcmon.http.auth import Asks
+from dcmon.http.auth import Authenticated
 from dcmon.http.models import resolve
 from dcmon.monitoring import lifecycle, model_checks
 
@@ -16,7 +16,7 @@ router = APIRouter(tags=["checks"])
 
 
 class CheckConfig(BaseModel):
-    """A check as deepchecks writes it."""
+    """The configuration of a check, as deepchecks writes it."""
 
     module_name: str
     class_name: str
@@ -24,7 +24,7 @@ class CheckConfig(BaseModel):
 
 
 class CheckBody(BaseModel):
-    """A check with the name it goes by."""
+    """A check and its name; without a name, its class name."""
 
     config: CheckConfig
     name: str | None = None
@@ -32,30 +32,30 @@ class CheckBody(BaseModel):
 
 @router.post("/models/{identifier}/checks")
 def create(
-    asks: Asks, identifier: str, body: CheckBody | list[CheckBody], identifier_kind: str | None = None
+    access: Authenticated, identifier: str, body: CheckBody | list[CheckBody], identifier_kind: str | None = None
 ) -> list[dict[str, Any]]:
     """Add checks of the catalogue: all of them, or none."""
-    wanted = body if isinstance(body, list) else [body]
-    with asks.session() as session:
+    bodies = body if isinstance(body, list) else [body]
+    with access.session() as session:
         model = resolve(session, identifier, identifier_kind)
-        made = [
+        created = [
             model_checks.create_check(
                 session,
                 model,
-                each.name or each.config.class_name,
-                each.config.module_name,
-                each.config.class_name,
-                each.config.params,
+                check.name or check.config.class_name,
+                check.config.module_name,
+                check.config.class_name,
+                check.config.params,
             )
-            for each in wanted
+            for check in bodies
         ]
-        return [{"id": check.id, "name": check.name} for check in made]
+        return [{"id": check.id, "name": check.name} for check in created]
 
 
 @router.get("/models/{identifier}/checks")
-def entries(asks: Asks, identifier: str, identifier_kind: str | None = None) -> list[dict[str, Any]]:
-    """The checks of a model."""
-    with asks.session() as session:
+def entries(access: Authenticated, identifier: str, identifier_kind: str | None = None) -> list[dict[str, Any]]:
+    """List the checks of a model."""
+    with access.session() as session:
         return [
             describe(check) for check in model_checks.for_model(session, resolve(session, identifier, identifier_kind))
         ]
@@ -63,16 +63,16 @@ def entries(asks: Asks, identifier: str, identifier_kind: str | None = None) -> 
 
 @router.delete("/models/{identifier}/checks")
 def delete(
-    asks: Asks, identifier: str, names: Annotated[list[str], Query()], identifier_kind: str | None = None
+    access: Authenticated, identifier: str, names: Annotated[list[str], Query()], identifier_kind: str | None = None
 ) -> None:
     """Delete checks by name, with their monitors: all of them, or none."""
-    with asks.session() as session:
+    with access.session() as session:
         lifecycle.delete_checks(session, resolve(session, identifier, identifier_kind), names)
-    asks.enqueue(Work.notify)
+    access.enqueue(Work.notify)
 
 
 def describe(check: Check) -> dict[str, Any]:
-    """A check in an answer."""
+    """Return the JSON of a check."""
     return {
         "config": {
             "module_name": check.module_name,

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from dcmon import errors
 from dcmon.db.tables.org import Model, ModelNote
 from dcmon.db.work_queue import Work
-from dcmon.http.auth import Asks
+from dcmon.http.auth import Authenticated
 from dcmon.monitoring import lifecycle
 from dcmon.storage import models
 from dcmon.storage.models import NewModel
@@ -19,7 +19,7 @@ router = APIRouter(tags=["models"])
 
 
 class Note(BaseModel):
-    """A remark on a model."""
+    """A note on a model."""
 
     title: str
     text: str | None = None
@@ -39,17 +39,17 @@ class ModelBody(BaseModel):
 
 
 def resolve(session: Session, identifier: str, kind: str | None) -> Model:
-    """The model of a numeric id, or of a name with identifier_kind=name. Raises NotFound or InvalidInput."""
+    """Return the model of a numeric id, or of a name with identifier_kind=name. Raises NotFound or InvalidInput."""
     if kind == "name":
         return models.find(session, identifier)
     if not identifier.isdecimal() or len(identifier) > 9:
-        raise errors.InvalidInput(f"{identifier!r} is no model id. A name needs ?identifier_kind=name.")
+        raise errors.InvalidInput(f"{identifier!r} is not a model id. For a name, add ?identifier_kind=name.")
     return models.get(session, int(identifier))
 
 
 @router.post("/models")
-def create(asks: Asks, body: ModelBody) -> dict[str, int]:
-    """Create a model; one that is there with the same task type and description is given back."""
+def create(access: Authenticated, body: ModelBody) -> dict[str, int]:
+    """Create a model, or return an existing one with the same name, task type and description."""
     new = NewModel(
         body.name,
         body.task_type,
@@ -60,14 +60,14 @@ def create(asks: Asks, body: ModelBody) -> dict[str, int]:
         body.obj_store_path,
         [note.model_dump() for note in body.notes or ()],
     )
-    with asks.session() as session:
+    with access.session() as session:
         return {"id": models.create(session, new).id}
 
 
 @router.get("/models/{identifier}")
-def show(asks: Asks, identifier: str, identifier_kind: str | None = None) -> dict[str, Any]:
-    """A model."""
-    with asks.session() as session:
+def show(access: Authenticated, identifier: str, identifier_kind: str | None = None) -> dict[str, Any]:
+    """Show a model."""
+    with access.session() as session:
         model = resolve(session, identifier, identifier_kind)
         return {
             "id": model.id,
@@ -81,37 +81,37 @@ def show(asks: Asks, identifier: str, identifier_kind: str | None = None) -> dic
 
 
 @router.delete("/models/{identifier}")
-def delete(asks: Asks, identifier: str, identifier_kind: str | None = None) -> None:
-    """Delete a model with everything it has."""
-    with asks.session() as session:
+def delete(access: Authenticated, identifier: str, identifier_kind: str | None = None) -> None:
+    """Delete a model with its versions, rows, monitors and alerts."""
+    with access.session() as session:
         lifecycle.delete_model(session, resolve(session, identifier, identifier_kind))
-    asks.enqueue(Work.notify)
+    access.enqueue(Work.notify)
 
 
 @router.get("/models/{identifier}/notes")
-def notes(asks: Asks, identifier: str, identifier_kind: str | None = None) -> list[dict[str, Any]]:
-    """The remarks on a model."""
-    with asks.session() as session:
+def notes(access: Authenticated, identifier: str, identifier_kind: str | None = None) -> list[dict[str, Any]]:
+    """List the notes on a model."""
+    with access.session() as session:
         return [_note(note) for note in models.notes(session, resolve(session, identifier, identifier_kind))]
 
 
 @router.post("/models/{identifier}/notes")
 def add_notes(
-    asks: Asks, identifier: str, body: list[Note], identifier_kind: str | None = None
+    access: Authenticated, identifier: str, body: list[Note], identifier_kind: str | None = None
 ) -> list[dict[str, Any]]:
-    """Add remarks to a model."""
+    """Add notes to a model."""
     if not body:
-        raise errors.InvalidInput("There is no note in the list.")
-    with asks.session() as session:
+        raise errors.InvalidInput("The list of notes is empty. Send at least one note.")
+    with access.session() as session:
         model = resolve(session, identifier, identifier_kind)
         models.add_notes(session, model, [note.model_dump() for note in body])
         return [_note(note) for note in models.notes(session, model)]
 
 
 @router.delete("/models-notes/{note_id}")
-def delete_note(asks: Asks, note_id: int) -> None:
-    """Delete a remark."""
-    with asks.session() as session:
+def delete_note(access: Authenticated, note_id: int) -> None:
+    """Delete a note."""
+    with access.session() as session:
         models.delete_note(session, note_id)
 
 

@@ -14,7 +14,7 @@ from dcmon.db.tables.org import Check, Monitor
 from dcmon.db.work_queue import Work
 from dcmon.http import checks
 from dcmon.http import rules as rule_routes
-from dcmon.http.auth import Asks
+from dcmon.http.auth import Authenticated
 from dcmon.http.models import resolve
 from dcmon.http.versions import Filters, Time
 from dcmon.monitoring import dashboards, lifecycle, model_checks, monitors, reevaluation, schedules
@@ -25,7 +25,7 @@ router = APIRouter(tags=["monitors"])
 
 
 class AdditionalKwargs(BaseModel):
-    """A monitor's choices: of features, scorers, classes, aggregation (check_conf) and of metrics (res_conf)."""
+    """A monitor's features, scorers, classes and aggregation (check_conf), and its metrics (res_conf)."""
 
     check_conf: dict[str, list[str] | None]
     res_conf: list[str] | None = None
@@ -39,7 +39,7 @@ Rows = Annotated[int, Field(ge=1, le=2**31 - 1)] | Literal["all"] | None
 class MonitorBody(BaseModel):
     """What a monitor is created from. lookback: seconds; aggregation_window: units of the frequency.
 
-    rows: how many it reads of a window, or "all"; null: as DCMON_EVALUATE__SAMPLE_SIZE says.
+    rows: the number of rows that it reads of a window, or "all"; null: DCMON_EVALUATE__SAMPLE_SIZE.
     """
 
     name: str
@@ -53,15 +53,15 @@ class MonitorBody(BaseModel):
     compared_with: ComparedWith = ComparedWith.REFERENCE
     rows: Rows = None
 
-    def new(self) -> MonitorSpec:
-        """The monitor that is asked for."""
+    def to_spec(self) -> MonitorSpec:
+        """Return the specification of the new monitor."""
         return MonitorSpec(**_fields(self, type(self).model_fields))
 
 
 class MonitorChange(BaseModel):
-    """What of a monitor is changed: what the body names. null takes a choice out.
+    """Changes of a monitor: only fields that are in the body change. null removes a setting.
 
-    params: of its check, all of them; another monitor on the same check keeps its own.
+    params: all parameters of its check; other monitors on the same check do not change.
     """
 
     name: str = ""
@@ -76,96 +76,100 @@ class MonitorChange(BaseModel):
     rows: Rows = None
     params: dict[str, Any] | None = None
 
-    def of(self, monitor: MonitorSpec) -> MonitorSpec:
-        """What a monitor becomes by it."""
+    def apply_to(self, monitor: MonitorSpec) -> MonitorSpec:
+        """Return the changed specification of a monitor."""
         return replace(monitor, **_fields(self, self.model_fields_set - {"params"}))
 
 
 class ScheduleBody(BaseModel):
-    """Since when windows are evaluated; in UTC where it has no offset."""
+    """The time from which on windows are evaluated; UTC if it has no offset."""
 
     timestamp: Time
 
 
 def _fields(body: BaseModel, names: Iterable[str]) -> dict[str, Any]:
-    """Values of a body as dcmon.monitoring.monitors has them."""
-    found = {name: value for name, value in body.model_dump().items() if name in names}
-    kept: dict[str, Callable[[Any], Any]] = {
+    """Convert the named fields of a body to those of MonitorSpec."""
+    values = {name: value for name, value in body.model_dump().items() if name in names}
+    converters: dict[str, Callable[[Any], Any]] = {
         "lookback": lambda seconds: timedelta(seconds=seconds),
         "aggregation_window": lambda units: max(1, units),
-        "description": lambda said: said or "",
+        "description": lambda text: text or "",
         "rows": lambda rows: 0 if rows == "all" else rows,
     }
-    return {name: kept[name](value) if name in kept else value for name, value in found.items()}
+    return {name: converters[name](value) if name in converters else value for name, value in values.items()}
 
 
 @router.post("/checks/{check_id}/monitors")
-def create(asks: Asks, check_id: int, body: MonitorBody) -> dict[str, int]:
+def create(access: Authenticated, check_id: int, body: MonitorBody) -> dict[str, int]:
     """Add a monitor to a check; the last windows with samples become due."""
-    with asks.session() as session:
-        made = monitors.create(session, model_checks.get_check(session, check_id), body.new(), asks.org.retention).id
-    asks.enqueue()
-    return {"id": made}
+    with access.session() as session:
+        monitor_id = monitors.create(
+            session, model_checks.get_check(session, check_id), body.to_spec(), access.org.retention
+        ).id
+    access.enqueue()
+    return {"id": monitor_id}
 
 
 @router.get("/monitors/{monitor_id}")
-def show(asks: Asks, monitor_id: int) -> dict[str, Any]:
-    """A monitor with its check and rules."""
-    with asks.session() as session:
+def show(access: Authenticated, monitor_id: int) -> dict[str, Any]:
+    """Show a monitor with its check and rules."""
+    with access.session() as session:
         monitor = monitors.get(session, monitor_id)
         return describe(session, monitor, model_checks.get_check(session, monitor.check_id))
 
 
 @router.put("/monitors/{monitor_id}")
-def change(asks: Asks, monitor_id: int, body: MonitorChange) -> None:
-    """Change a monitor. Where its values are others by it, its windows are evaluated again and its alerts are over."""
+def change(access: Authenticated, monitor_id: int, body: MonitorChange) -> None:
+    """Change a monitor. If the change affects its values, evaluate its windows again and close its alerts."""
     params = (body.params or {}) if "params" in body.model_fields_set else None
-    with asks.session() as session:
+    with access.session() as session:
         monitor = monitors.get(session, monitor_id)
-        wanted = body.of(monitors.lock(session, monitor))
-        lifecycle.change_monitor(session, asks.org, monitor, wanted, asks.app.settings.url, params)
-    asks.enqueue()
-    asks.enqueue(Work.notify)
+        wanted = body.apply_to(monitors.lock(session, monitor))
+        lifecycle.change_monitor(session, access.org, monitor, wanted, access.app.settings.url, params)
+    access.enqueue()
+    access.enqueue(Work.notify)
 
 
 @router.post("/models/{identifier}/monitors-set-schedule-time")
 def schedule(
-    asks: Asks, identifier: str, body: ScheduleBody, identifier_kind: str | None = None
+    access: Authenticated, identifier: str, body: ScheduleBody, identifier_kind: str | None = None
 ) -> list[dict[str, Any]]:
-    """Have a model's monitors evaluate every window since a time that has no result of what is there now."""
-    with asks.session() as session:
+    """Let a model's monitors evaluate all windows since a time that have no up-to-date result."""
+    with access.session() as session:
         model = resolve(session, identifier, identifier_kind)
-        found = [monitor for monitor, _ in schedules.monitors_of_model(session, model)]
-        for monitor in found:
-            reevaluation.enqueue_for_monitor(session, monitor.id, datetime.now(UTC), body.timestamp, asks.org.retention)
-        answer = [{"id": monitor.id, "latest_schedule": body.timestamp.isoformat()} for monitor in found]
-    asks.enqueue()
-    return answer
+        model_monitors = [monitor for monitor, _ in schedules.monitors_of_model(session, model)]
+        for monitor in model_monitors:
+            reevaluation.enqueue_for_monitor(
+                session, monitor.id, datetime.now(UTC), body.timestamp, access.org.retention
+            )
+        response = [{"id": monitor.id, "latest_schedule": body.timestamp.isoformat()} for monitor in model_monitors]
+    access.enqueue()
+    return response
 
 
 @router.delete("/monitors/{monitor_id}")
-def delete(asks: Asks, monitor_id: int) -> None:
+def delete(access: Authenticated, monitor_id: int) -> None:
     """Delete a monitor with its results, rules and alerts."""
-    with asks.session() as session:
+    with access.session() as session:
         lifecycle.delete_monitor(session, monitors.get(session, monitor_id))
-    asks.enqueue(Work.notify)
+    access.enqueue(Work.notify)
 
 
 @router.get("/dashboards")
-def dashboard(asks: Asks) -> dict[str, Any]:
-    """The organization's dashboard, made at the first call."""
-    with asks.session() as session:
-        found = dashboards.get_or_create(session)
-        shown = dashboards.monitors_on(session, found)
+def dashboard(access: Authenticated) -> dict[str, Any]:
+    """Show the organization's dashboard; create it at the first call."""
+    with access.session() as session:
+        board = dashboards.get_or_create(session)
+        entries = dashboards.monitors_on(session, board)
         return {
-            "id": found.id,
-            "name": found.name,
-            "monitors": [describe(session, monitor, check) for monitor, check in shown],
+            "id": board.id,
+            "name": board.name,
+            "monitors": [describe(session, monitor, check) for monitor, check in entries],
         }
 
 
 def describe(session: Session, monitor: Monitor, check: Check) -> dict[str, Any]:
-    """A monitor in an answer."""
+    """Return the JSON of a monitor."""
     return {
         "id": monitor.id,
         "name": monitor.name,

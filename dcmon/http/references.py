@@ -1,4 +1,4 @@
-"""The route that a reference comes in by."""
+"""The route that uploads a reference."""
 
 import mmap
 from collections.abc import AsyncIterator
@@ -9,14 +9,14 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from dcmon import errors
-from dcmon.http.auth import Asks, bounded
+from dcmon.http.auth import Authenticated, read_bounded
 from dcmon.ingestion import reference_loading
 from dcmon.ingestion.reference_loading import Document, LoadOptions
 from dcmon.monitoring import lifecycle
 from dcmon.storage import versions
 
 router = APIRouter(tags=["reference"])
-SMALL = 1_000_000  # bytes; what is larger lies in a temporary file
+SMALL = 1_000_000  # bytes; a larger form field is in a temporary file
 FORM = {
     "required": True,
     "content": {
@@ -31,28 +31,28 @@ FORM = {
 }
 
 
-async def document(request: Request, asks: Asks) -> AsyncIterator[Document]:
-    """File "batch" of a form, read after the token, with a bound; a large one is mapped, not copied into memory.
+async def read_document(request: Request, access: Authenticated) -> AsyncIterator[Document]:
+    """Yield the file "batch" of a form. It is read only after authentication; a large one is mapped, not copied.
 
     Raises TooLarge or InvalidInput.
     """
-    largest = asks.app.settings.http.max_body_bytes
+    largest = access.app.settings.http.max_body_bytes
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        raise errors.InvalidInput('A reference is sent as multipart/form-data, in a file field "batch".')
+        raise errors.InvalidInput('Send a reference as multipart/form-data, in a file field "batch".')
     try:
-        form = await MultiPartParser(request.headers, bounded(request, largest), max_files=1, max_fields=1).parse()
+        form = await MultiPartParser(request.headers, read_bounded(request, largest), max_files=1, max_fields=1).parse()
     except (MultiPartException, KeyError) as error:
         raise errors.InvalidInput(f"The form can't be read: {error}") from error
     try:
         batch = form.get("batch")
         if not isinstance(batch, UploadFile):
             raise errors.InvalidInput('The form has no file "batch".')
-        yield _mapped(batch)
+        yield _content(batch)
     finally:
         await form.close()
 
 
-def _mapped(batch: UploadFile) -> Document:
+def _content(batch: UploadFile) -> Document:
     if (batch.size or 0) <= SMALL:
         return batch.file.read()
     return mmap.mmap(batch.file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -60,13 +60,13 @@ def _mapped(batch: UploadFile) -> Document:
 
 @router.post("/model-versions/{version_id}/reference", openapi_extra={"requestBody": FORM})
 def upload(
-    asks: Asks, version_id: int, batch: Annotated[Document, Depends(document)], replace: bool = False
+    access: Authenticated, version_id: int, batch: Annotated[Document, Depends(read_document)], replace: bool = False
 ) -> dict[str, int]:
     """Append rows to the reference, or replace it: a file in pandas' "split" JSON. All are stored, or none."""
-    table, largest = reference_loading.split_document(batch), asks.app.settings.reference.largest
-    with asks.session() as session:
-        done = lifecycle.load_reference(
-            session, *versions.get(session, version_id), table, LoadOptions(replace, largest), asks.org.retention
+    table, largest = reference_loading.split_document(batch), access.app.settings.reference.largest
+    with access.session() as session:
+        load = lifecycle.load_reference(
+            session, *versions.get(session, version_id), table, LoadOptions(replace, largest), access.org.retention
         )
-    asks.enqueue()
-    return {"rows": done.stored, "reference_count": done.total, "reference_revision": done.revision}
+    access.enqueue()
+    return {"rows": load.stored, "reference_count": load.total, "reference_revision": load.revision}

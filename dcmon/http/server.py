@@ -14,7 +14,7 @@ from dcmon.http import api
 
 
 class _Server(uvicorn.Server):
-    """uvicorn raises the signal that stopped it once more; here a graceful stop is exit code 0."""
+    """uvicorn, with exit code 0 after a graceful stop: it would raise the signal that stopped it again."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -26,24 +26,24 @@ class _Server(uvicorn.Server):
 def serve(app: App) -> None:
     """Serve the endpoint until SIGTERM or SIGINT. Raises PortTaken."""
     settings = app.settings.http
-    with _listen(settings.host, settings.port) as listening:
+    with _listen(settings.host, settings.port) as listener:
         config = uvicorn.Config(
             api.create(app), log_config=None, access_log=False, timeout_graceful_shutdown=10, server_header=False
         )
         app.tune_for_long_run()
         app.output.say(f"dcmon's endpoint listens at {app.settings.url}")
         with HeartbeatSender(app.engine, {"serve": None}):
-            _Server(config).run(sockets=[listening])
+            _Server(config).run(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listening.bind((host, port))
+        listener.bind((host, port))
     except OSError as error:
-        listening.close()
+        listener.close()
         raise PortTaken(host=host, port=port) from error
-    listening.listen(512)
-    return listening
+    listener.listen(512)
+    return listener

@@ -1,33 +1,33 @@
-"""Routes about the endpoint itself."""
+"""Routes that show the state of the endpoint itself."""
 
 from importlib.metadata import version as installed
 
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 
-from dcmon.http.auth import Asks
+from dcmon.http.auth import Authenticated
 
 router = APIRouter(tags=["service"])
 
 
 def version() -> str:
-    """dcmon's version."""
+    """Return the version of dcmon."""
     return installed("dcmon")
 
 
 @router.get("/health-check", response_class=PlainTextResponse)
 async def health_check() -> str:
-    """Whether the endpoint runs; needs no token, and no free thread."""
+    """Answer "ok" while the endpoint runs. Needs no token and no free thread."""
     return "ok"
 
 
 @router.get("/backend-version")
-def backend_version(asks: Asks) -> dict[str, str]:
-    """The version, as the SDK asks for it first."""
+def backend_version(access: Authenticated) -> dict[str, str]:
+    """Return the version. The SDK requests it first."""
     return {"version": version()}
 
 
 @router.get("/say-hello")
-def say_hello(asks: Asks) -> str:
-    """A greeting: the token is good."""
+def say_hello(access: Authenticated) -> str:
+    """Return a greeting if the token is valid."""
     return "Hello world"

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from dcmon import errors
 from dcmon.db.tables.org import Model, Version
 from dcmon.db.work_queue import Work
-from dcmon.http.auth import Asks
+from dcmon.http.auth import Authenticated
 from dcmon.http.models import resolve
 from dcmon.ingestion import samples
 from dcmon.monitoring import lifecycle
@@ -21,7 +21,7 @@ from dcmon.storage.columns import TIME
 from dcmon.storage.versions import NewVersion
 
 router = APIRouter(tags=["model versions"])
-FAR, NEVER = datetime(3000, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC)
+DISTANT_FUTURE, EPOCH = datetime(3000, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _aware(time: datetime) -> datetime:
@@ -43,7 +43,7 @@ class VersionBody(BaseModel):
 
 
 class VersionChange(BaseModel):
-    """What can be changed of a version."""
+    """Changes of a version."""
 
     name: str | None = None
     feature_importance: dict[str, float] | None = None
@@ -58,100 +58,102 @@ class Filter(BaseModel):
 
 
 class Filters(BaseModel):
-    """Conditions that all must hold."""
+    """Conditions, all of which must hold."""
 
     filters: list[Filter] = []
 
 
-class RowsWanted(BaseModel):
-    """How many rows, and which."""
+class RowsQuery(BaseModel):
+    """Number of rows to return, and conditions on them."""
 
     rows_count: int = Field(100, ge=0, le=100_000)
     filter: Filters | None = None
 
 
-class ProductionRowsWanted(RowsWanted):
-    """Rows of a span of time."""
+class ProductionRowsQuery(RowsQuery):
+    """Rows from start_time to before end_time."""
 
     start_time: Time
     end_time: Time
 
 
-class Span(BaseModel):
-    """A span of time, open where a bound is missing."""
+class TimeRange(BaseModel):
+    """A time range, open where a bound is missing."""
 
     start_time: Time | None = None
     end_time: Time | None = None
 
 
 @router.post("/models/{identifier}/version")
-def create(asks: Asks, identifier: str, body: VersionBody, identifier_kind: str | None = None) -> dict[str, int]:
-    """Create a version; one that is there with the same columns is given back."""
+def create(
+    access: Authenticated, identifier: str, body: VersionBody, identifier_kind: str | None = None
+) -> dict[str, int]:
+    """Create a version, or return an existing one with the same name and columns."""
     new = NewVersion(
         body.name, body.features, body.additional_data, body.feature_importance, body.classes, body.label_map
     )
-    with asks.session() as session:
+    with access.session() as session:
         return {"id": versions.create(session, resolve(session, identifier, identifier_kind), new).id}
 
 
 @router.get("/models/{identifier}/versions")
-def entries(asks: Asks, identifier: str, identifier_kind: str | None = None) -> list[dict[str, Any]]:
-    """The versions of a model, newest samples first."""
-    with asks.session() as session:
+def entries(access: Authenticated, identifier: str, identifier_kind: str | None = None) -> list[dict[str, Any]]:
+    """List the versions of a model, newest samples first."""
+    with access.session() as session:
         model = resolve(session, identifier, identifier_kind)
         return [{"id": version.id, "name": version.name} for version in versions.entries(session, model)]
 
 
 @router.get("/models/{model_name}/model-versions/{version_name}")
-def show_by_name(asks: Asks, model_name: str, version_name: str) -> dict[str, Any]:
-    """A version of the named model."""
-    with asks.session() as session:
+def show_by_name(access: Authenticated, model_name: str, version_name: str) -> dict[str, Any]:
+    """Show a version, found by names."""
+    with access.session() as session:
         model = models.find(session, model_name)
         return _version(session, model, versions.find(session, model, version_name))
 
 
 @router.delete("/models/{model_name}/model-versions/{version_name}")
-def delete_by_name(asks: Asks, model_name: str, version_name: str) -> None:
-    """Delete a version of the named model with everything it has."""
-    with asks.session() as session:
+def delete_by_name(access: Authenticated, model_name: str, version_name: str) -> None:
+    """Delete a version, found by names, with its rows, results and alerts."""
+    with access.session() as session:
         model = models.find(session, model_name)
         lifecycle.delete_version(session, model, versions.find(session, model, version_name))
-    asks.enqueue(Work.notify)
+    access.enqueue(Work.notify)
 
 
 @router.get("/model-versions/{version_id}")
-def show(asks: Asks, version_id: int) -> dict[str, Any]:
-    """A version."""
-    with asks.session() as session:
+def show(access: Authenticated, version_id: int) -> dict[str, Any]:
+    """Show a version."""
+    with access.session() as session:
         return _version(session, *versions.get(session, version_id))
 
 
 @router.put("/model-versions/{version_id}")
-def change(asks: Asks, version_id: int, body: VersionChange) -> None:
+def change(access: Authenticated, version_id: int, body: VersionChange) -> None:
     """Rename a version, or set its feature importance."""
     if body.name is None and body.feature_importance is None:
-        raise errors.InvalidInput("Give a name, or feature_importance.")
-    with asks.session() as session:
+        raise errors.InvalidInput("Nothing to change: send name or feature_importance.")
+    with access.session() as session:
         versions.change(session, versions.get(session, version_id)[1], body.name, body.feature_importance)
 
 
 @router.delete("/model-versions/{version_id}")
-def delete(asks: Asks, version_id: int) -> None:
-    """Delete a version with everything it has."""
-    with asks.session() as session:
+def delete(access: Authenticated, version_id: int) -> None:
+    """Delete a version with its rows, results and alerts."""
+    with access.session() as session:
         lifecycle.delete_version(session, *versions.get(session, version_id))
-    asks.enqueue(Work.notify)
+    access.enqueue(Work.notify)
 
 
 @router.get("/model-versions/{version_id}/schema")
-def schema(asks: Asks, version_id: int) -> dict[str, Any]:
-    """JSON Schemas of samples and reference rows, and what the version was created from."""
-    with asks.session() as session:
+def schema(access: Authenticated, version_id: int) -> dict[str, Any]:
+    """Show the JSON Schemas of samples and reference rows, and the columns of the version."""
+    with access.session() as session:
         model, version = versions.get(session, version_id)
-    own = sample_tables.columns(model, version)
+    version_columns = sample_tables.columns(model, version)
     return {
-        "monitor_schema": columns.monitor_schema(own),
-        "reference_schema": columns.reference_schema(own),
+        "monitor_schema": columns.monitor_schema(version_columns),
+        "reference_schema": columns.reference_schema(version_columns),
         "features": version.features,
         "additional_data": version.additional,
         "classes": version.classes,
@@ -161,9 +163,9 @@ def schema(asks: Asks, version_id: int) -> dict[str, Any]:
 
 
 @router.get("/model-versions/{version_id}/count-samples")
-def count(asks: Asks, version_id: int) -> dict[str, int]:
-    """How many samples and reference rows a version has."""
-    with asks.session() as session:
+def count(access: Authenticated, version_id: int) -> dict[str, int]:
+    """Count the samples and the reference rows of a version."""
+    with access.session() as session:
         _, version = versions.get(session, version_id)
         return {
             "monitor_count": samples.count(session, version),
@@ -172,63 +174,66 @@ def count(asks: Asks, version_id: int) -> dict[str, int]:
 
 
 @router.get("/model-versions/{version_id}/time-window-statistics")
-def statistics(asks: Asks, version_id: int, body: Span) -> dict[str, int]:
-    """Samples, and labelled ones, from start to before end."""
-    with asks.session() as session:
+def statistics(access: Authenticated, version_id: int, body: TimeRange) -> dict[str, int]:
+    """Count samples, and samples with a label, from start to before end."""
+    with access.session() as session:
         _, version = versions.get(session, version_id)
-        n, labelled = samples.window_counts(session, version, body.start_time or NEVER, body.end_time or FAR)
+        n, labelled = samples.window_counts(session, version, body.start_time or EPOCH, body.end_time or DISTANT_FUTURE)
     return {"num_labeled_samples": labelled, "num_samples": n}
 
 
 @router.post("/model-versions/{version_id}/get-ref-data")
-def reference_rows(asks: Asks, version_id: int, body: RowsWanted) -> str:
-    """Reference rows: a JSON array of objects, as a JSON string."""
-    with asks.session() as session:
+def reference_rows(access: Authenticated, version_id: int, body: RowsQuery) -> str:
+    """Return reference rows: a JSON array of objects, encoded as a JSON string."""
+    with access.session() as session:
         model, version = versions.get(session, version_id)
-        found = references.rows(session, model, version, body.rows_count, _filters(body))
-    return _encode(found)
+        rows = references.rows(session, model, version, body.rows_count, _filters(body))
+    return _encode(rows)
 
 
 @router.post("/model-versions/{version_id}/get-prod-data")
-def production_rows(asks: Asks, version_id: int, body: ProductionRowsWanted) -> str:
-    """Samples with their labels: a JSON array of objects, as a JSON string."""
+def production_rows(access: Authenticated, version_id: int, body: ProductionRowsQuery) -> str:
+    """Return samples with their labels: a JSON array of objects, encoded as a JSON string."""
     if body.end_time < body.start_time:
         raise errors.InvalidInput("end_time is before start_time.")
-    with asks.session() as session:
+    with access.session() as session:
         model, version = versions.get(session, version_id)
-        found = sampling.production(
+        rows = sampling.production(
             session, model, version, body.start_time, body.end_time, body.rows_count, _filters(body)
         )
-    return _encode(found)
+    return _encode(rows)
 
 
-def _filters(body: RowsWanted) -> dict[str, Any] | None:
+def _filters(body: RowsQuery) -> dict[str, Any] | None:
     return None if body.filter is None else body.filter.model_dump()
 
 
 def _encode(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The SDK decodes twice. Datetime columns are epoch milliseconds, but the sample's time is ISO 8601."""
-    plain = [{name: _plain(name, value) for name, value in row.items()} for row in rows]
-    return msgspec.json.encode(plain).decode()
+    """Encode rows as text, since the SDK decodes twice.
+
+    Datetime columns are epoch milliseconds; only `_dc_time` is ISO 8601.
+    """
+    encodable = [{name: _encodable(name, value) for name, value in row.items()} for row in rows]
+    return msgspec.json.encode(encodable).decode()
 
 
-def _plain(name: str, value: Any) -> Any:
+def _encodable(name: str, value: Any) -> Any:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat() if name == TIME else int(value.timestamp() * 1000)
     return value
 
 
 def _version(session: Session, model: Model, version: Version) -> dict[str, Any]:
-    own = sample_tables.columns(model, version)
+    version_columns = sample_tables.columns(model, version)
     return {
         "id": version.id,
         "model_id": version.model_id,
         "name": version.name,
-        "start_time": (version.earliest or FAR).isoformat(),
-        "end_time": (version.watermark or NEVER).isoformat(),
+        "start_time": (version.earliest or DISTANT_FUTURE).isoformat(),
+        "end_time": (version.watermark or EPOCH).isoformat(),
         "features_columns": version.features,
         "additional_data_columns": version.additional,
-        "model_columns": own.model,
+        "model_columns": version_columns.model,
         "meta_columns": {columns.SAMPLE_ID: "text", columns.TIME: "datetime"},
         "feature_importance": version.feature_importance,
         "statistics": {},

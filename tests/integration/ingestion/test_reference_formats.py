@@ -61,7 +61,7 @@ def test_invalid_upload_is_refused_with_a_sentence(client: Endpoint, target: Tar
 def test_wrong_method_is_405_with_allowed_ones(client: Endpoint, target: Target) -> None:
     answer = client.request("PUT", f"model-versions/{target.version_id}/data", b"[]")
     assert (answer.status, answer.headers["allow"]) == (405, "POST")
-    assert said(answer) == f"/api/v1/model-versions/{target.version_id}/data takes no PUT: use POST."
+    assert said(answer) == f"/api/v1/model-versions/{target.version_id}/data does not support PUT: use POST."
 
 
 def test_upload_without_token_is_not_read(client: Endpoint, target: Target) -> None:
