@@ -15,22 +15,23 @@ class Work(IntEnum):
 
 
 LEAST_SERVED = text("""
-    select org_id, seq from wake
-     where kind = :kind and wake_at <= now()
+    select org_id, seq from work_queue
+     where kind = :kind and due_at <= now()
      order by served_at limit 1 for update skip locked
 """)
 RING = text("""
-    insert into wake (org_id, kind, wake_at) values (:org, :kind, coalesce(:at, now()))
+    insert into work_queue (org_id, kind, due_at) values (:org, :kind, coalesce(:at, now()))
     on conflict (org_id, kind) do update
-       set wake_at = least(wake.wake_at, excluded.wake_at), seq = wake.seq + 1
+       set due_at = least(work_queue.due_at, excluded.due_at), seq = work_queue.seq + 1
 """)
 RING_NOW = text("""
     with quick as (select set_config('synchronous_commit', 'off', true))
-    insert into public.wake (org_id, kind, wake_at) select :org, :kind, now() from quick
-    on conflict (org_id, kind) do update set wake_at = least(wake.wake_at, excluded.wake_at), seq = wake.seq + 1
+    insert into public.work_queue (org_id, kind, due_at) select :org, :kind, now() from quick
+    on conflict (org_id, kind) do update
+       set due_at = least(work_queue.due_at, excluded.due_at), seq = work_queue.seq + 1
 """)
 REST = text("""
-    update wake set wake_at = :at, served_at = now() where org_id = :org and kind = :kind and seq = :seq
+    update work_queue set due_at = :at, served_at = now() where org_id = :org and kind = :kind and seq = :seq
 """)
 
 
@@ -52,7 +53,7 @@ def pick(session: Session, work: Work, hold: timedelta) -> tuple[int, int] | Non
     if found is None:
         return None
     session.execute(
-        text("update wake set served_at = now(), wake_at = now() + :hold where org_id = :org and kind = :kind"),
+        text("update work_queue set served_at = now(), due_at = now() + :hold where org_id = :org and kind = :kind"),
         {"org": found.org_id, "kind": int(work), "hold": hold},
     )
     return found.org_id, found.seq

@@ -60,7 +60,7 @@ def with_known_start(problems: Iterable[Problem], known: Mapping[tuple[str, str]
 def _check_leader(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
     clock = snapshot.runs.get("clock")
     running_since = snapshot.running_since(limits)
-    since = max(clock.began_at if clock is not None else running_since, running_since)
+    since = max(clock.started_at if clock is not None else running_since, running_since)
     if not snapshot.has_leader and snapshot.now - since > limits.leader:
         sentence = "No scheduler leads: no window is made due by the clock, nothing is pruned or scanned."
         yield Problem("no leader", Severity.CRITICAL, sentence, START_SCHEDULER, since)
@@ -94,11 +94,11 @@ def _check_endpoint(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem
 
 def _check_hanging(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
     for process in snapshot.alive(None, limits):
-        if process.seen_at - process.turned_at > limits.turn:
+        if process.seen_at - process.polled_at > limits.turn:
             sentence = f"The {process.kind} worker on {process.host} (pid {process.pid}) runs, but does no work."
             subject = f"{process.kind} on {process.host}, pid {process.pid}"
             command = f"kill -9 {process.pid}"
-            yield Problem("worker hangs", Severity.HIGH, sentence, command, process.turned_at, subject)
+            yield Problem("worker hangs", Severity.HIGH, sentence, command, process.polled_at, subject)
 
 
 def _check_crashes(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
@@ -120,9 +120,9 @@ def _check_prune(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
     if not snapshot.has_leader or lead is None:
         return
     succeeded_at = run.succeeded_at if run is not None else None
-    since = max(succeeded_at, lead.began_at) if succeeded_at is not None else lead.began_at
+    since = max(succeeded_at, lead.started_at) if succeeded_at is not None else lead.started_at
     if snapshot.now - since > PRUNE_LIMIT:
-        reason = f" Its last error: {run.said}" if run is not None and run.said and run.failed_at else ""
+        reason = f" Its last error: {run.message}" if run is not None and run.message and run.failed_at else ""
         yield Problem("missed round", Severity.MEDIUM, f"The prune is overdue.{reason}", "dcmon prune", since, "prune")
 
 
@@ -264,9 +264,9 @@ def _check_dead_mans_switch(snapshot: HealthSnapshot, limits: Watch) -> Iterator
     run, lead = snapshot.runs.get("heartbeat"), snapshot.runs.get("lead")
     if not snapshot.has_ping_url or run is None or run.failed_at is None:
         return
-    since = run.succeeded_at or (lead.began_at if lead is not None else run.failed_at)
+    since = run.succeeded_at or (lead.started_at if lead is not None else run.failed_at)
     if run.failed_at >= since and snapshot.now - since > limits.sign:
-        sentence = f"The heartbeat to DCMON_HEARTBEAT__URL does not arrive: {run.said}"
+        sentence = f"The heartbeat to DCMON_HEARTBEAT__URL does not arrive: {run.message}"
         yield Problem("heartbeat fails", Severity.MEDIUM, sentence, "dcmon status", since)
 
 

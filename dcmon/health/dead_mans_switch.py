@@ -32,7 +32,7 @@ def blocking_reasons(snapshot: HealthSnapshot, problems: Iterable[Problem], limi
 
 
 def _has_working(snapshot: HealthSnapshot, kind: str, limits: Watch) -> bool:
-    return any(process.seen_at - process.turned_at <= limits.turn for process in snapshot.alive(kind, limits))
+    return any(process.seen_at - process.polled_at <= limits.turn for process in snapshot.alive(kind, limits))
 
 
 def ping(reasons: Sequence[str], settings: Heartbeat, outgoing: Webhooks) -> Attempt | None:

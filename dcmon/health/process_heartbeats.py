@@ -28,8 +28,8 @@ RETENTION = timedelta(days=1)
 HOSTNAME = socket.gethostname()
 
 UPSERT_HEARTBEAT = text("""
-    insert into workers (id, kind, host, pid, turned_at) values (:id, :kind, :host, :pid, now() - :idle)
-    on conflict (id) do update set seen_at = now(), turned_at = excluded.turned_at, ended_at = null
+    insert into workers (id, kind, host, pid, polled_at) values (:id, :kind, :host, :pid, now() - :idle)
+    on conflict (id) do update set seen_at = now(), polled_at = excluded.polled_at, ended_at = null
 """)
 UPDATE_END = text("update workers set ended_at = now(), seen_at = now() where id = any(:ids)")
 # The newest process of each kind and host stays: so it is known a week later since when a kind has not run.

@@ -3,16 +3,16 @@
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from dcmon.db.tables.public import Round
+from dcmon.db.tables.public import SchedulerRun
 
 LEAD = "lead"  # Not a work: since when the leader leads, with its host and pid as the message.
 
 UPSERT_START = text("""
-    insert into rounds (name, began_at, said) values (:name, now(), :message)
-    on conflict (name) do update set began_at = now(), said = coalesce(excluded.said, rounds.said)
+    insert into scheduler_runs (name, started_at, message) values (:name, now(), :message)
+    on conflict (name) do update set started_at = now(), message = coalesce(excluded.message, scheduler_runs.message)
 """)
-UPDATE_SUCCESS = text("update rounds set succeeded_at = now(), said = :message where name = :name")
-UPDATE_FAILURE = text("update rounds set failed_at = now(), said = :message where name = :name")
+UPDATE_SUCCESS = text("update scheduler_runs set succeeded_at = now(), message = :message where name = :name")
+UPDATE_FAILURE = text("update scheduler_runs set failed_at = now(), message = :message where name = :name")
 
 
 def record_start(session: Session, name: str, message: str | None = None) -> None:
@@ -30,6 +30,6 @@ def record_failure(session: Session, name: str, reason: str) -> None:
     session.execute(UPDATE_FAILURE, {"name": name, "message": reason})
 
 
-def entries(session: Session) -> dict[str, Round]:
+def entries(session: Session) -> dict[str, SchedulerRun]:
     """Return the last run of each work, by the work's name."""
-    return {run.name: run for run in session.scalars(select(Round))}
+    return {run.name: run for run in session.scalars(select(SchedulerRun))}

@@ -11,7 +11,7 @@ from dcmon.settings import Watch
 class ProcessHeartbeat(Protocol):
     """A process of dcmon with its last heartbeat: see dcmon.health.process_heartbeats.
 
-    `seen_at`: the last heartbeat; `turned_at`: when the loop of its job last made a turn; `ended_at`: None unless it
+    `seen_at`: the last heartbeat; `polled_at`: when the loop of its job last made a turn; `ended_at`: None unless it
     was stopped in order.
     """
 
@@ -20,17 +20,17 @@ class ProcessHeartbeat(Protocol):
     pid: int
     started_at: datetime
     seen_at: datetime
-    turned_at: datetime
+    polled_at: datetime
     ended_at: datetime | None
 
 
 class SchedulerRun(Protocol):
     """The last run of one of the scheduler's periodic works: see dcmon.health.scheduler_runs. `said`: its message."""
 
-    began_at: datetime
+    started_at: datetime
     succeeded_at: datetime | None
     failed_at: datetime | None
-    said: str | None
+    message: str | None
 
 
 @dataclass(frozen=True)

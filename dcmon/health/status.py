@@ -103,7 +103,7 @@ def _dependencies(
         rows.append(_dependency("redis", has_redis, "optional: dcmon works without it"))
     lead = snapshot.runs.get(scheduler_runs.LEAD)
     if snapshot.has_leader:
-        since, leader = (lead.began_at, lead.said) if lead is not None else (None, None)
+        since, leader = (lead.started_at, lead.message) if lead is not None else (None, None)
         rows.append({"name": "leader", "state": "leads", "since": since, "detail": leader})
     return rows
 
@@ -135,7 +135,7 @@ def _processes(snapshot: HealthSnapshot, settings: Settings) -> list[dict[str, A
 
 
 def _loop_state(process: ProcessHeartbeat, settings: Settings) -> str:
-    return "hangs" if process.seen_at - process.turned_at > settings.watch.turn else "works"
+    return "hangs" if process.seen_at - process.polled_at > settings.watch.turn else "works"
 
 
 def _waiting(snapshot: HealthSnapshot) -> dict[str, Any]:
@@ -158,6 +158,6 @@ def _waiting(snapshot: HealthSnapshot) -> dict[str, Any]:
         "oldest_unread": min((each.oldest_unread_at for each in partitions if each.oldest_unread_at), default=None),
         "parked_messages": sum(org.parked_messages.count for org in orgs),
         "alerts_firing": {severity: firing[severity] for severity in reversed(Severity) if firing[severity]},
-        "heartbeat": run.said if run is not None else None,
+        "heartbeat": run.message if run is not None else None,
         "heartbeat_sent": run.succeeded_at if run is not None else None,
     }

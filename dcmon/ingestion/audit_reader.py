@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from dcmon import db, errors
 from dcmon.db import Organization, sql
 from dcmon.db.tables.org import Batch, IngestOffset, Model, Quarantined, Version
-from dcmon.db.tables.public import DeadLetter, IngestFloor, IngestSpan, ParkedMessage
+from dcmon.db.tables.public import CommittedOffset, DeadLetter, IngestSpan, ParkedMessage
 from dcmon.ingestion import audit
 from dcmon.ingestion.audit import CommitRecord, Finding, LedgerLine, OrganizationState, SharedState, VersionState
 from dcmon.storage import sample_tables
@@ -70,7 +70,7 @@ def _shared_state(session: Session) -> SharedState:
         for row in session.scalars(select(IngestSpan).order_by(IngestSpan.id))
     ]  # fmt: skip
     committed = {
-        TopicPartition(row.topic_id, row.partition): row.next_offset for row in session.scalars(select(IngestFloor))
+        TopicPartition(row.topic_id, row.partition): row.next_offset for row in session.scalars(select(CommittedOffset))
     }
     dead: dict[TopicPartition, list[int]] = {}
     letters = select(DeadLetter.topic_id, DeadLetter.partition, DeadLetter.at_offset).order_by(DeadLetter.at_offset)

@@ -1,8 +1,8 @@
 """Offsets of Kafka's partitions: one in each organization beside its rows, and the committed one for all of them.
 
 The organization's offset (table `ingest_offsets`) is advanced in the transaction that stores the rows, so it says
-exactly what the organization has. The committed offset ("public", table `ingest_floor`) says what all organizations
-have, or will get from parked messages; a worker starts to read there. `ingest_spans` is its history.
+exactly what the organization has. The committed offset ("public", table `committed_offsets`) says what all
+organizations have, or will get from parked messages; a worker starts to read there. `ingest_spans` is its history.
 
 An operator may seek: set the committed offset to another one. Seeks are numbered, so that each organization follows a
 seek once, and a worker that has not noticed a seek (it was suspended, for example) can neither store nor commit what it
@@ -27,7 +27,7 @@ CREATE = text("""
     on conflict do nothing
 """)
 LOCK = text("""
-    select o.next_offset, o.seek, (select f.next_offset from public.ingest_floor f
+    select o.next_offset, o.seek, (select f.next_offset from public.committed_offsets f
                                     where (f.topic_id, f.partition) = (o.topic_id, o.partition)) as committed
       from ingest_offsets o where o.topic_id = :topic and o.partition = :partition for update of o
 """)
@@ -39,16 +39,16 @@ ADVANCE = text("""
     update ingest_offsets set next_offset = greatest(next_offset, :next)
      where topic_id = :topic and partition = :partition
 """)
-COMMITTED = text("select next_offset from ingest_floor where topic_id = :topic and partition = :partition")
+COMMITTED = text("select next_offset from committed_offsets where topic_id = :topic and partition = :partition")
 CREATE_COMMITTED = text("""
-    insert into ingest_floor (topic_id, partition, next_offset) values (:topic, :partition, :first)
+    insert into committed_offsets (topic_id, partition, next_offset) values (:topic, :partition, :first)
     on conflict do nothing
 """)
 LOCK_COMMITTED = text("""
-    select next_offset from ingest_floor where topic_id = :topic and partition = :partition for update
+    select next_offset from committed_offsets where topic_id = :topic and partition = :partition for update
 """)
 SET_COMMITTED = text("""
-    update ingest_floor set next_offset = :next where topic_id = :topic and partition = :partition
+    update committed_offsets set next_offset = :next where topic_id = :topic and partition = :partition
 """)
 LAST_SEEK = text("""
     select id, next_offset from ingest_spans where topic_id = :topic and partition = :partition and action = 'seek'

@@ -116,7 +116,7 @@ def member(session: Session, org_id: int, email: str) -> Owner:
 
 def delete(session: Session, org: Entry) -> None:
     """Take the organization's row, members, tokens and hints out of "public"; its schema is dropped by drop_schema."""
-    session.execute(text("delete from wake where org_id = :id"), {"id": org.id})
+    session.execute(text("delete from work_queue where org_id = :id"), {"id": org.id})
     session.execute(text("delete from parked_messages where org_id = :id"), {"id": org.id})
     session.execute(text("delete from organizations where id = :id"), {"id": org.id})
 

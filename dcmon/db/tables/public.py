@@ -62,22 +62,22 @@ class Token(Public):
     last_used_at: Mapped[dt.datetime | None]
 
 
-class Wake(Public):
-    """A hint that an organization has work of a kind (0 evaluate, 1 notify) from wake_at on; no tenant content."""
+class WorkQueueEntry(Public):
+    """A hint that an organization has work of a kind (0 evaluate, 1 notify) from due_at on; no tenant content."""
 
-    __tablename__ = "wake"
+    __tablename__ = "work_queue"
     __table_args__ = ({"postgresql_with": {"fillfactor": 40}},)
     org_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     kind: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
-    wake_at: Mapped[dt.datetime | None]
+    due_at: Mapped[dt.datetime | None]
     served_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
     seq: Mapped[int] = mapped_column(BigInteger, server_default="1")
 
 
-class IngestFloor(Public):
+class CommittedOffset(Public):
     """Up to where a topic's partition is settled for every organization."""
 
-    __tablename__ = "ingest_floor"
+    __tablename__ = "committed_offsets"
     topic_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     partition: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     next_offset: Mapped[int] = mapped_column(BigInteger)
@@ -159,7 +159,7 @@ class DeadLetter(Public):
 class Worker(Public):
     """A process that runs a part of dcmon, and its last sign of life.
 
-    `seen_at`: the process was there; `turned_at`: its loop went round. `ended_at` is set by one that ends by itself.
+    `seen_at`: the process was there; `polled_at`: its loop went round. `ended_at` is set by one that ends by itself.
     """
 
     __tablename__ = "workers"
@@ -170,29 +170,29 @@ class Worker(Public):
     is_leading: Mapped[bool] = mapped_column(server_default=text("false"))
     started_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
     seen_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
-    turned_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    polled_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
     ended_at: Mapped[dt.datetime | None]
 
 
-class Round(Public):
+class SchedulerRun(Public):
     """What the leader does by the clock, when it was done last, and how that went."""
 
-    __tablename__ = "rounds"
+    __tablename__ = "scheduler_runs"
     name: Mapped[str] = mapped_column(primary_key=True)
-    began_at: Mapped[dt.datetime]
+    started_at: Mapped[dt.datetime]
     succeeded_at: Mapped[dt.datetime | None]
     failed_at: Mapped[dt.datetime | None]
-    said: Mapped[str | None]
+    message: Mapped[str | None]
 
 
-class Condition(Public):
+class KnownProblem(Public):
     """Something that is wrong with dcmon itself, since when, and whether its receivers were told."""
 
-    __tablename__ = "conditions"
+    __tablename__ = "problems"
     name: Mapped[str] = mapped_column(primary_key=True)
     subject: Mapped[str] = mapped_column(primary_key=True)
     severity: Mapped[str]
     sentence: Mapped[str]
     command: Mapped[str]
     since: Mapped[dt.datetime]
-    told_at: Mapped[dt.datetime | None]
+    notified_at: Mapped[dt.datetime | None]

@@ -207,7 +207,7 @@ class Hurry(threading.Thread):
                     connection.execute("select set_config('search_path', %s, true)", [org.schema])
                     connection.execute(SOONER)
                     connection.execute("update webhooks set not_before = null where not_before > now()")
-                connection.execute("update public.wake set wake_at = now(), seq = seq + 1 where kind = 1")
+                connection.execute("update public.work_queue set due_at = now(), seq = seq + 1 where kind = 1")
 
 
 SOONER = """

@@ -67,7 +67,7 @@ def working(app: App, target: Target) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(pruning.exclusive(engine, org))
         stack.enter_context(manual_runs.exclusive_run(engine, org, "Age", 1, timedelta(), lambda _: None))
-        stack.enter_context(Scanner(engine, org, S3())._alone(DataSource(id=1, name="lake")))
+        stack.enter_context(Scanner(engine, org, S3())._exclusive(DataSource(id=1, name="lake")))
         session = stack.enter_context(db.org_session(engine, org, wait=WAIT))
         batch = RowBatch(rows(0, 10), NOW, "samples")
         store.store_samples(session, org, target.version_id, [batch])

@@ -1,15 +1,18 @@
 """Migrations: every schema to its head, once and again, one at a time, never backwards."""
 
 import threading
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from alembic import command
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, select, text
 
 from dcmon import db, errors
-from dcmon.db import Organization, migrations
+from dcmon.db import Organization, migrations, work_queue
+from dcmon.db.tables.public import CommittedOffset, Worker
+from dcmon.health import problems, scheduler_runs
 from dcmon.tenancy import provisioning
-from tests.integration.conftest import Target, rows
+from tests.integration.conftest import Target, new_target, rows
 
 
 def set_revision(engine: Engine, schema: str, revision: str) -> None:
@@ -52,6 +55,54 @@ def test_several_at_once_migrate_one_after_the_other(empty_url: str) -> None:
 
     assert failed == []
     assert states(engine) == ["current"]
+    engine.dispose()
+
+
+def test_database_of_revision_0005_keeps_its_rows(empty_url: str) -> None:
+    """What the release before wrote under the old names is found, and worked on, under the new ones."""
+    engine = db.engine(empty_url)
+    with migrations._locked(engine, "public", "public") as config:
+        command.upgrade(config, "0005")
+    written = [
+        "insert into organizations (name, schema_name) values ('acme', 'org_1')",
+        "insert into wake (org_id, kind, wake_at, seq) values (1, 0, now() - interval '1 minute', 7)",
+        "insert into wake (org_id, kind, wake_at, seq) values (1, 1, null, 3)",
+        "insert into workers (id, kind, host, pid, turned_at) values"
+        " (gen_random_uuid(), 'notify', 'box', 17, now() - interval '1 hour')",
+        "insert into rounds (name, began_at, said) values ('lead', now(), 'box/17')",
+        "insert into conditions (name, subject, severity, sentence, command, since, told_at) values"
+        " ('no worker', 'notify', 'high', 'No notifier runs.', 'dcmon worker start notify', now(), now())",
+        "insert into ingest_floor (topic_id, partition, next_offset) values"
+        " ('00000000-0000-0000-0000-000000000001', 2, 41)",
+    ]
+    with engine.begin() as connection:
+        for statement in written:
+            connection.execute(text(statement))
+
+    assert [step["state"] for step in provisioning.migrate_all(engine)] == ["migrated", "migrated"]
+
+    assert states(engine) == ["current", "current"]
+    org = Organization(1, "acme", "org_1")
+    with db.public_session(engine) as session:
+        assert work_queue.pick(session, work_queue.Work.notify, timedelta(minutes=1)) is None
+        assert work_queue.pick(session, work_queue.Work.evaluate, timedelta(minutes=1)) == (1, 7)
+        work_queue.ring(session, 1, work_queue.Work.notify)
+        assert [found.name for found in problems.notified(session)] == ["no worker"]
+        problems.mark_notified(session, problems.entries(session), datetime.now(UTC))
+        run = scheduler_runs.entries(session)["lead"]
+        assert (run.message, run.succeeded_at) == ("box/17", None)
+        scheduler_runs.record_success(session, "lead", "box/18")
+        worker = session.scalars(select(Worker)).one()
+        assert worker.seen_at - worker.polled_at > timedelta(minutes=59)
+        assert session.scalars(select(CommittedOffset.next_offset)).all() == [41]
+    work_queue.ring_now(engine, 1, work_queue.Work.notify)
+    with db.public_session(engine) as session:
+        assert work_queue.pick(session, work_queue.Work.notify, timedelta(minutes=1)) == (1, 5)
+    new_target(engine, org)
+    with migrations._locked(engine, "public", "public") as config:
+        command.downgrade(config, "0005")
+    with engine.connect() as connection:
+        assert connection.scalar(text("select count(*) from wake where wake_at is not null")) == 2
     engine.dispose()
 
 

@@ -182,7 +182,7 @@ def test_a_sign_of_life_ends_with_its_process_and_a_loop_that_stands_still_is_kn
 
 def idle(app: App) -> float:
     worker = only(gather(app).alive("evaluate", BOUNDS))
-    return float((worker.seen_at - worker.turned_at).total_seconds())
+    return float((worker.seen_at - worker.polled_at).total_seconds())
 
 
 SICK = Problem("disk full", Severity.CRITICAL, "The disk is full.", "dcmon prune", NOW - timedelta(minutes=3), "")

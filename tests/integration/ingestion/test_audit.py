@@ -140,7 +140,7 @@ def test_foreign_change_in_a_table_is_found(used: Target, check: str) -> None:
 def test_committed_offset_without_history_is_found(app: App, used: Target) -> None:
     with app.public() as session:
         session.execute(
-            text("insert into ingest_floor (topic_id, partition, next_offset) values (gen_random_uuid(), 3, 9)")
+            text("insert into committed_offsets (topic_id, partition, next_offset) values (gen_random_uuid(), 3, 9)")
         )
     assert (only(found(used)).check, "partition 3" in only(found(used)).where) == ("floor", True)
 

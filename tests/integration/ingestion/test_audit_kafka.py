@@ -82,7 +82,7 @@ def test_skipped_message_is_found_by_audit(buffered: App, target: Target) -> Non
     send(buffered, target, 0)
     with worker(buffered):
         assert eventually(lambda: (target.samples, target.labels) == (500, 500))
-        stands = "select coalesce(sum(next_offset), 0) from public.ingest_floor"
+        stands = "select coalesce(sum(next_offset), 0) from public.committed_offsets"
         stored = target.scalar("select sum(next_offset) from ingest_offsets")
         # What lies beyond the floor is not judged: it may be under way.
         assert eventually(lambda: target.scalar(stands) == stored)

@@ -92,7 +92,7 @@ def state(app: App, target: Target, topics: dict[str, uuid.UUID]) -> dict[str, o
         "counted": target.scalar("select array[sum(n), sum(n_labelled)] from quarter_hours"),
         "ledger": target.scalar("select array[sum(taken), sum(stored), sum(duplicates), sum(messages)] from batches"),
         "dead": public("select count(*) from dead_letters"),
-        "floors": public("select sum(next_offset) from ingest_floor"),
+        "floors": public("select sum(next_offset) from committed_offsets"),
         "spans": public("select array[count(*), sum(dead)] from ingest_spans"),
     }
 

@@ -166,10 +166,10 @@ def test_batch_read_from_new_position_commits_no_gap(app: App, target: Target) -
     values = packed(target, rows(0, 50))
 
     take(app, batch_of(app, [*received(4, values[4]), *received(0, *values[:2])]))
-    assert (public(app, "select next_offset from ingest_floor"), target.samples) == (2, 20)
+    assert (public(app, "select next_offset from committed_offsets"), target.samples) == (2, 20)
 
     take(app, batch_of(app, received(2, *values[2:])))
-    assert (public(app, "select next_offset from ingest_floor"), target.samples) == (5, 50)
+    assert (public(app, "select next_offset from committed_offsets"), target.samples) == (5, 50)
 
 
 def test_batch_committed_by_another_worker_changes_nothing(app: App, target: Target) -> None:
@@ -179,7 +179,7 @@ def test_batch_committed_by_another_worker_changes_nothing(app: App, target: Tar
 
     take(app, late)
 
-    assert (public(app, "select next_offset from ingest_floor"), target.samples) == (5, 50)
+    assert (public(app, "select next_offset from committed_offsets"), target.samples) == (5, 50)
     assert target.scalar("select sum(messages) from batches") == 5
     assert public(app, "select count(*) from ingest_spans") == 1
 
@@ -345,7 +345,7 @@ def test_worker_suspended_during_seek_stores_nothing(app: App, target: Target) -
     with pytest.raises(OffsetReset):
         take(app, late)
 
-    assert (target.samples, public(app, "select next_offset from ingest_floor")) == (20, 0)
+    assert (target.samples, public(app, "select next_offset from committed_offsets")) == (20, 0)
 
 
 def test_compacted_offset_history_passes_the_audit(app: App, target: Target) -> None:

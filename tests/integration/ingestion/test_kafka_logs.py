@@ -88,7 +88,7 @@ def test_truncated_log_stops_worker_until_a_seek(
     with running(ingest.run, buffered):
         assert eventually(lambda: target.samples == 500)
     with buffered.public() as session:
-        session.execute(text("update ingest_floor set next_offset = 1000"))
+        session.execute(text("update committed_offsets set next_offset = 1000"))
 
     with pytest.raises(LogTruncated, match=r"but all below 1000 was read.*dcmon ingest seek"):
         fails(buffered)
@@ -136,11 +136,11 @@ def test_seek_reads_again_and_stores_nothing_twice(buffered: App, target: Target
     assert target.samples == 380
 
     seek(buffered, "--to", "beginning", "--dry-run")
-    assert public(buffered, "select sum(next_offset) from ingest_floor") == 10
+    assert public(buffered, "select sum(next_offset) from committed_offsets") == 10
 
     seek(buffered, "--to", "beginning", "--yes")
     with running(ingest.run, buffered):
         assert eventually(lambda: target.samples == 500)
-        assert eventually(lambda: public(buffered, "select sum(next_offset) from ingest_floor") == 10)
+        assert eventually(lambda: public(buffered, "select sum(next_offset) from committed_offsets") == 10)
 
     assert target.scalar("select sum(duplicates) from batches") == 380

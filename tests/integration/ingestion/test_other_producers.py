@@ -64,7 +64,7 @@ def test_transaction_is_stored_once_committed(buffered: App, target: Target) -> 
         send(400)
         producer.abort_transaction()
         send(500)
-        floor = f"select coalesce(sum(next_offset), 0) from ingest_floor where next_offset >= {4 * 3 - 1}"
+        floor = f"select coalesce(sum(next_offset), 0) from committed_offsets where next_offset >= {4 * 3 - 1}"
         assert eventually(lambda: bool(public(buffered, floor)))
         assert [each["lag"] for each in lag(buffered)] == [0, 0]
         producer.commit_transaction()

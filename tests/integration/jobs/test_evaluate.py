@@ -280,7 +280,7 @@ def test_the_leader_rings_for_work_whose_hint_was_lost(app: App, watched: Target
     for number in range(2):
         log_day(app, watched, number)
     with app.public() as session:
-        session.execute(text("delete from wake"))
+        session.execute(text("delete from work_queue"))
     with running(schedule.run, app), running(evaluate.run, app):
         assert eventually(lambda: len(stored(app, watched)) == 1)
 

@@ -326,13 +326,13 @@ def test_a_scheduler_takes_over_from_one_that_stops(app: App, target: Target) ->
         with running(schedule.run, app):
             log(app, target)
             with app.public() as session:
-                session.execute(text("delete from wake"))
+                session.execute(text("delete from work_queue"))
         assert eventually(lambda: rung(app) == 1)
 
 
 def rung(app: App) -> int:
     with app.public() as session:
-        return session.scalar(text("select count(*) from wake")) or 0
+        return session.scalar(text("select count(*) from work_queue")) or 0
 
 
 def test_the_sweep_rings_only_for_who_has_work(app: App, target: Target) -> None:
@@ -340,10 +340,10 @@ def test_the_sweep_rings_only_for_who_has_work(app: App, target: Target) -> None
     watch(app, target)
     log(app, target)
     with app.public() as session:
-        session.execute(text("delete from wake"))
+        session.execute(text("delete from work_queue"))
     assert schedule.sweep(app) == 1
     with app.public() as session:
-        assert session.execute(text("select org_id, kind from wake")).all() == [(target.org.id, 0)]
+        assert session.execute(text("select org_id, kind from work_queue")).all() == [(target.org.id, 0)]
 
 
 def test_an_organization_that_is_behind_is_left_out_of_the_sweep(app: App, target: Target) -> None:

@@ -42,7 +42,7 @@ def test_samples_and_labels_travel_through_the_broker_into_postgresql(buffered: 
     with running(ingest.run, buffered):
         assert eventually(lambda: target.samples == 500 and target.labels == 500)
 
-    assert public(buffered, "select count(*) from wake where kind = 0 and wake_at is not null") == 1
+    assert public(buffered, "select count(*) from work_queue where kind = 0 and due_at is not null") == 1
 
 
 def test_a_replay_of_the_whole_topic_stores_nothing_twice(buffered: App, target: Target) -> None:
@@ -51,14 +51,14 @@ def test_a_replay_of_the_whole_topic_stores_nothing_twice(buffered: App, target:
         assert eventually(lambda: target.samples == 300)
     taken = target.scalar("select sum(taken) from batches")
     with buffered.public() as session:
-        session.execute(text("delete from ingest_floor"))
+        session.execute(text("delete from committed_offsets"))
 
     again = buffered.settings.kafka.model_copy(update={"group_id": "another-group"})
     with (
         App(buffered.settings.model_copy(update={"kafka": again}), buffered.output) as other,
         running(ingest.run, other),
     ):
-        assert eventually(lambda: public(other, "select sum(next_offset) from ingest_floor") == 6)
+        assert eventually(lambda: public(other, "select sum(next_offset) from committed_offsets") == 6)
 
     assert (target.samples, target.scalar("select sum(taken) from batches")) == (300, taken)
 
@@ -260,7 +260,7 @@ def test_the_lag_is_told_by_partition_and_by_organization(buffered: App, target:
 
     with running(ingest.run, buffered):
         assert eventually(lambda: target.samples == 500)
-        assert eventually(lambda: public(buffered, "select sum(next_offset) from ingest_floor") == 10)
+        assert eventually(lambda: public(buffered, "select sum(next_offset) from committed_offsets") == 10)
     code, found = measured()
 
     assert code == 0

@@ -140,7 +140,7 @@ def test_a_round_looks_at_each_organization_once_and_the_look_rings(app: App, ta
     watch(app, target)
     log(app, target, 3000)
     with app.public() as session:
-        session.execute(text("delete from wake"))
+        session.execute(text("delete from work_queue"))
     around = schedule.Round(app)
     assert sum(around.turn() for _ in range(6)) == 1
     with app.public() as session:

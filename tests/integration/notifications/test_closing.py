@@ -116,7 +116,7 @@ def test_a_farewell_waits_for_no_scheduler(app: App, target: Target, path: str) 
         ids = {"rule": rule.id, "monitor": rule.monitor_id, "model": target.model_id, "version": target.version_id}
     with app.public() as session:
         token = tokens.create(session, target.org.id, 1, "deleting")
-        session.execute(text("delete from wake"))
+        session.execute(text("delete from work_queue"))
     with serving(app, token) as endpoint:
         assert endpoint.request("DELETE", path.format(**ids, name=name)).status == 200
     with app.public() as session:

@@ -127,7 +127,7 @@ def test_what_is_to_be_deleted_is_counted_and_then_gone(engine: Engine, target: 
     with pytest.raises(errors.OrganizationNotFound), db.org_session(engine, target.org):
         pass
     with db.public_session(engine) as session:
-        assert session.scalar(text("select count(*) from wake")) == 0
+        assert session.scalar(text("select count(*) from work_queue")) == 0
 
 
 def test_deleting_waits_for_who_works_in_it(engine: Engine, org: Organization) -> None:

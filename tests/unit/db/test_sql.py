@@ -64,4 +64,4 @@ def test_every_file_stands_beside_a_module_that_uses_it(file):
     module = file.with_suffix(".py").read_text()
     content = file.read_text()
     for name in sql.parse(file.name, content).names:
-        assert re.search(rf'"{name}"', module) or f"{{{name}}}" in content, f"{file.name}: {name} is not used"
+        assert re.search(rf"""["']{name}["']""", module) or f"{{{name}}}" in content, f"{file.name}: {name} is not used"

@@ -29,7 +29,7 @@ class Worker:
     kind: str
     started_at: datetime = HOURS_AGO
     seen_at: datetime = JUST_NOW
-    turned_at: datetime = JUST_NOW
+    polled_at: datetime = JUST_NOW
     ended_at: datetime | None = None
     host: str = "box"
     pid: int = 17
@@ -37,10 +37,10 @@ class Worker:
 
 @dataclass
 class Round:
-    began_at: datetime = JUST_NOW
+    started_at: datetime = JUST_NOW
     succeeded_at: datetime | None = JUST_NOW
     failed_at: datetime | None = None
-    said: str | None = None
+    message: str | None = None
 
 
 def well() -> HealthSnapshot:
@@ -75,7 +75,7 @@ def test_where_all_is_well_nothing_is_wrong() -> None:
     assert found(well()) == []
 
 
-LOST = {"seen_at": ago(minutes=4), "turned_at": ago(minutes=4)}
+LOST = {"seen_at": ago(minutes=4), "polled_at": ago(minutes=4)}
 UNREAD = PartitionLag("dcmon.ingestion.samples/0", 12, ago(minutes=6), ago(minutes=6))
 
 WRONG: dict[str, tuple[HealthSnapshot, tuple[str, str, str]]] = {
@@ -91,7 +91,7 @@ WRONG: dict[str, tuple[HealthSnapshot, tuple[str, str, str]]] = {
     "nobody ingests where Kafka is used": (replace(well(), is_kafka_up=True), ("no worker", "ingest", "critical")),
     "the endpoint was killed": (without("serve", Worker("serve", **LOST)), ("no endpoint", "", "critical")),
     "a loop stands still": (
-        without("evaluate", Worker("evaluate", turned_at=ago(minutes=6))),
+        without("evaluate", Worker("evaluate", polled_at=ago(minutes=6))),
         ("worker hangs", "evaluate on box, pid 17", "high"),
     ),
     "one crashes again and again": (
@@ -253,7 +253,7 @@ BEATS: dict[str, tuple[Callable[[], HealthSnapshot], bool]] = {
     "all is well": (well, True),
     "nobody leads": (lambda: replace(well(), has_leader=False), False),
     "nobody evaluates": (lambda: without("evaluate"), False),
-    "a loop stands still": (lambda: without("notify", Worker("notify", turned_at=ago(minutes=6))), False),
+    "a loop stands still": (lambda: without("notify", Worker("notify", polled_at=ago(minutes=6))), False),
     "nobody ingests": (lambda: replace(well(), is_kafka_up=True), False),
     "nobody judged for long": (lambda: rounds(watch=Round(ago(minutes=9), ago(minutes=9))), False),
     "nobody ever judged": (lambda: rounds(watch=Round(NOW, None)), False),
