@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dcmon.commands import _monitor_results
-from dcmon.commands._monitor_results import Name
+from dcmon.commands.shared import options
+from dcmon.commands.shared.arguments import check_parameters
 from dcmon.commands.shared.confirmation import confirm, outcome
 from dcmon.commands.shared.groups import group
 
@@ -74,7 +75,7 @@ def create(
     org = ctx.obj.organization()
     with ctx.obj.org(org) as session:
         on = model_checks.get_or_create_check(
-            session, models.find(session, model), check, parameters(param or []), name
+            session, models.find(session, model), check, check_parameters(param), name
         )
         new = MonitorSpec(
             name, Frequency[frequency.upper()], aggregation_window, reach, description, chosen_rows, kwargs,
@@ -85,22 +86,6 @@ def create(
             rules.create(session, made.id, condition, severity)
     ctx.obj.enqueue(org, work_queue.Work.evaluate)
     ctx.obj.output.value({"monitor": f"{model}/{name}", "id": made.id, "check": on.name})
-
-
-def parameters(given: list[str]) -> dict[str, Any]:
-    """NAME=VALUE options as parameters of a check: JSON where it is some, else text. Raises BadParameter."""
-    import json
-
-    found: dict[str, Any] = {}
-    for each in given:
-        name, equals, value = each.partition("=")
-        if not equals or not name.isidentifier():
-            raise typer.BadParameter(f"{each!r} is not NAME=VALUE, like min_samples=50.", param_hint="--param")
-        try:
-            found[name] = json.loads(value)
-        except ValueError:
-            found[name] = value
-    return found
 
 
 def compared(word: str) -> "ComparedWith":
@@ -146,13 +131,14 @@ def list_(ctx: typer.Context, model: Annotated[str | None, typer.Option(help="On
 
 
 @app.command()
-def show(ctx: typer.Context, name: Name) -> None:
+def show(ctx: typer.Context, name: options.MonitorName) -> None:
     """Show a monitor: check, rules, each version, and its last results.
 
     Example: dcmon monitor show "credit/Prediction Drift"
     """
     from datetime import UTC
 
+    from dcmon.commands.views import monitor_result as results_view
     from dcmon.monitoring import monitor_views, monitors, progress
     from dcmon.storage import versions
 
@@ -163,7 +149,7 @@ def show(ctx: typer.Context, name: Name) -> None:
         of = versions.entries(session, view.model)
         lines = progress.list_lines(session, view, of, datetime.now(UTC), org.retention)
         about = _about(view, is_json=ctx.obj.output.is_json)
-        last = [_monitor_results.row(each, names, view.metric) for each in view.results[-LAST:]]
+        last = [results_view.result_row(each, names, view.metric) for each in view.results[-LAST:]]
         rows = [line.row for line in lines]
     if ctx.obj.output.is_json:
         ctx.obj.output.value({**about, **_newest(rows[0]), "versions": rows, "results": last})
@@ -172,10 +158,10 @@ def show(ctx: typer.Context, name: Name) -> None:
     if len(rows) > 1:
         ctx.obj.output.table(rows, ["version", "last", "state", "window_end", "liveness", "history"], title="Versions")
     columns = [
-        *_monitor_results.versions(last),
+        *results_view.version_columns(last),
         "window_end",
         "state",
-        *_monitor_results.spread(last, view.metrics[:MANY]),
+        *results_view.metric_columns(last, view.metrics[:MANY]),
     ]
     ctx.obj.output.table(last, [*columns, "n", "revision", "driver"], title="Last results", empty="No result yet.")
 
@@ -215,7 +201,7 @@ def _about(view: "MonitorView", *, is_json: bool) -> dict[str, Any]:
 @app.command("set")
 def set_(
     ctx: typer.Context,
-    name: Name,
+    name: options.MonitorName,
     new_name: Annotated[str | None, typer.Option("--name", help="Another name.")] = None,
     description: Annotated[str | None, typer.Option(help="What it is for.")] = None,
     frequency: Annotated[str | None, typer.Option(help="HOUR, DAY, WEEK or MONTH.")] = None,
@@ -259,7 +245,7 @@ def set_(
     conf = {"feature": feature, "scorer": scorer, "class": class_, "aggregation method": aggregation and [aggregation]}
     fields = {key: value for key, value in given.items() if value is not None}
     fields |= {} if rows is None else {"rows": rows_read(rows)}
-    changed = parameters(param or [])
+    changed = check_parameters(param)
     if not fields and not any(conf.values()) and not metric and not changed and not reset:
         raise typer.BadParameter("Say what to change: see dcmon monitor set --help.")
     gone = {"aggregation method" if each == "aggregation" else each for each in reset or ()}
@@ -295,7 +281,7 @@ def _choices(
 @app.command()
 def delete(
     ctx: typer.Context,
-    name: Name,
+    name: options.MonitorName,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would go.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:

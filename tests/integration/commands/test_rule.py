@@ -96,7 +96,7 @@ def test_what_can_not_be_done_to_an_alert_is_refused_with_a_sentence(typed: Type
         (("silence", "end", HUGE), 5, f"There is no id {HUGE}"),
         (("rule", "show", HUGE), 5, f"There is no rule '{HUGE}'"),
         (("quarantine", "show", HUGE), 5, ""),
-        (("alert", "ack", "1"), 6, "over"),
+        (("alert", "ack", "1"), 6, "is resolved"),
         (("alert", "reopen", "1"), 6, "not resolved by an operator"),
         (("alert", "list", "--state", "open"), 2, "firing, pending"),
         (("silence", "add", "credit", "--for", "1h"), 2, "no matcher"),

@@ -1,0 +1,114 @@
+"""Results of monitors, as rows."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import typer
+
+from dcmon.monitoring import monitor_views, monitors, results
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from dcmon.app import App
+    from dcmon.db.tables.org import Result
+
+
+class ResultRows(NamedTuple):
+    """Results as rows, and the metrics that they are shown with."""
+
+    rows: list[dict[str, Any]]
+    metrics: list[str]
+
+
+def history(
+    app: "App", name: str, after: datetime | None, wanted: list[str] | None, *, is_all_revisions: bool
+) -> ResultRows:
+    """List results of a monitor; `wanted`: metrics to show, None for those that rules name. Raises BadParameter."""
+    with app.org() as session:
+        monitor_id = monitors.find(session, name).id
+        found = (results.all_revisions if is_all_revisions else results.series)(session, monitor_id, after)
+        metrics = _chosen_metrics(wanted or [], _usual_metrics(session, monitor_id, found), found)
+        return ResultRows(_rows(session, found, metrics), metrics)
+
+
+def judged(session: "Session", monitor_id: int, found: "Sequence[Result]") -> ResultRows:
+    """List results with `violates`, the active rules that they violate, and `no_verdict`: why a rule has none."""
+    from dcmon.alerting import verdicts
+
+    metrics = _usual_metrics(session, monitor_id, found)
+    rows = _rows(session, found, metrics)
+    for row, result in zip(rows, found, strict=True):
+        ruling = verdicts.for_result(session, result)
+        reason = row["reason"] or ruling.no_verdict_reason
+        row |= {"violates": ruling.violations, "no_verdict": ruling.no_verdict_reason, "reason": reason}
+    return ResultRows(rows, metrics)
+
+
+def _usual_metrics(session: "Session", monitor_id: int, found: "Sequence[Result]") -> list[str]:
+    """Return the metrics that rules name, or all that the results have."""
+    return replace(monitor_views.get_view(session, monitor_id, last=0), results=found).metrics
+
+
+def _rows(session: "Session", found: "Sequence[Result]", metrics: list[str]) -> list[dict[str, Any]]:
+    names = monitor_views.version_names(session)
+    return [result_row(result, names, next(iter(metrics), None)) for result in found]
+
+
+def _chosen_metrics(wanted: list[str], usual: list[str], found: "Sequence[Result]") -> list[str]:
+    """Return the wanted metrics, in any case of letters; without any, the usual ones. Raises BadParameter."""
+    known = {name.lower(): name for result in found for name in result.metrics}
+    for name in wanted:
+        if known and name.lower() not in known:
+            names = ", ".join(known.values())
+            raise typer.BadParameter(f"No result has a metric {name!r}: there are {names}.", param_hint="--metric")
+    return [known.get(name.lower(), name) for name in wanted] or usual
+
+
+def result_row(result: "Result", names: dict[int, str], metric: str | None) -> dict[str, Any]:
+    """A result as a row; `metric`: the one that is its value."""
+    return {
+        "window_start": result.window_start,
+        "window_end": result.window_end,
+        "state": result.state,
+        "metric": metric,
+        "value": result.metrics.get(metric) if metric is not None else None,
+        "metrics": result.metrics,
+        "n": result.n,
+        "revision": result.revision,
+        "reference_revision": result.reference_revision,
+        "driver": next(iter(result.entries), None),
+        "entries": result.entries,
+        "reason": result.reason,
+        "version_id": result.version_id,
+        "version": names.get(result.version_id),
+        "compared_start": result.compared_start,
+        "compared_end": result.compared_end,
+        "compared_n": result.compared_n if result.compared_end else None,
+        "compared_revision": result.compared_rows_revision if result.compared_end else None,
+        "of": result.n_rows,
+        "labelled": result.n_labelled,
+        "label_coverage": round(result.n_labelled / result.n_rows, 4) if result.n_rows else None,
+        "rows": result.how.get("rows"),
+        "how": result.how,
+        "monitor_revision": result.monitor_revision,
+        "seconds": round(result.duration.total_seconds(), 3),
+        "computed_at": result.computed_at,
+    }
+
+
+def version_columns(rows: list[dict[str, Any]]) -> list[str]:
+    """Return a column for the version where there are several."""
+    return ["version"] if len({row["version"] for row in rows}) > 1 else []
+
+
+def metric_columns(rows: list[dict[str, Any]], metrics: list[str]) -> list[str]:
+    """Return the columns of metrics and add them to the rows: one metric is "value", several go by their names."""
+    if len(metrics) < 2:
+        return ["value"]
+    columns = {name if rows and name not in rows[0] else f"{name} (metric)": name for name in metrics}
+    for row in rows:
+        row |= {column: row["metrics"].get(name) for column, name in columns.items()}
+    return list(columns)
