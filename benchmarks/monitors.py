@@ -20,8 +20,8 @@ from sqlalchemy import text
 from benchmarks.stage import CLASSES, FEATURES, START, Stage, figure, rows, say, stage
 from dcmon.alerting.change_context import ChangeContext
 from dcmon.checks import defaults
-from dcmon.checks.catalogue import entry
-from dcmon.checks.worker_pool import Child
+from dcmon.checks.catalogue import for_config
+from dcmon.checks.worker_pool import CheckWorker
 from dcmon.ingestion.raw_rows import Raw
 from dcmon.monitoring import default_monitors, evaluation, lifecycle, planner, row_loader
 from dcmon.monitoring.planner import PlanRequest
@@ -90,7 +90,7 @@ def _eight_defaults(on: Stage) -> None:
     bare = _bare(on, version_id)
     bare()
     ours, limits = [], []
-    with Child(Evaluate()) as child:
+    with CheckWorker(Evaluate()) as child:
         kept = ReferenceCache()
         _evaluate(on, version_id, 0, child, kept)
         for run in range(RUNS):
@@ -112,7 +112,7 @@ def _cpu(work: Callable[[], object]) -> float:
     return 1000 * (time.process_time() - began)
 
 
-def _spent(child: Child, work: Callable[[], object]) -> float:
+def _spent(child: CheckWorker, work: Callable[[], object]) -> float:
     """The CPU of this process and of the child, in ms."""
     assert child.pid is not None
     process = psutil.Process(child.pid)
@@ -121,7 +121,7 @@ def _spent(child: Child, work: Callable[[], object]) -> float:
     return ours + 1000 * (sum(process.cpu_times()[:2]) - before)
 
 
-def _evaluate(on: Stage, version_id: int, day: int, child: Child, kept: ReferenceCache) -> None:
+def _evaluate(on: Stage, version_id: int, day: int, child: CheckWorker, kept: ReferenceCache) -> None:
     """What the worker does for a window: plan, read once, run, store, judge."""
     start, settings = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(days=day), Evaluate()
     window, now = Window(start, start + timedelta(days=1)), datetime.now(UTC)
@@ -136,7 +136,7 @@ def _evaluate(on: Stage, version_id: int, day: int, child: Child, kept: Referenc
 
 def _many(on: Stage) -> None:
     version_id = _watched(on, MANY)
-    with Child(Evaluate()) as child:
+    with CheckWorker(Evaluate()) as child:
         kept = ReferenceCache()
         _evaluate(on, version_id, 0, child, kept)
         say(f"{MANY} daily windows of {ROWS} rows, eight monitors each")
@@ -175,7 +175,7 @@ def _sizes(on: Stage) -> None:
 def _evaluations(on: Stage, version_id: int) -> list[float]:
     """How long the window takes, again and again, in ms."""
     kept, walls = ReferenceCache(), list[float]()
-    with Child(Evaluate()) as child:
+    with CheckWorker(Evaluate()) as child:
         for _ in range(RUNS + 1):
             with on.app.org(on.org) as session:
                 session.execute(text("delete from results"))
@@ -253,7 +253,7 @@ def _bare(on: Stage, version_id: int) -> Callable[[], None]:
             for default in defaults.for_task("multiclass"):
                 if default.monitor is None:
                     continue
-                kind = entry(default.kind.module_name, default.kind.class_name)
+                kind = for_config(default.kind.module_name, default.kind.class_name)
                 now, ref = sides[kind.needs_labels]
                 check = getattr(library, kind.implementation)(**default.params, n_samples=None)
                 given = {"model_classes": CLASSES, "with_display": False}

@@ -21,15 +21,15 @@ import pandas as pd
 from benchmarks.stage import say
 from dcmon.alerting.rules import Condition
 from dcmon.alerting.state_machine import Policy, find_spans
-from dcmon.checks.dataset_schema import Layout, Value
+from dcmon.checks.dataset_schema import CheckValue, DatasetSchema
 from dcmon.checks.defaults import DefaultCheck, for_task
-from dcmon.checks.runner import Prepared, dataset, run
+from dcmon.checks.runner import CheckSetup, PreparedRows, prepare, run
 
 START, REFERENCE, SEED = datetime(2026, 1, 1, tzinfo=UTC), 5_000, 2026
 NUMBERS, CATEGORIES = [f"n{number}" for number in range(15)], [f"c{number}" for number in range(5)]
 CATEGORIES_OF_EACH = 60  # if nothing else is said; the rarest is in one of 280 rows
 FEATURES = dict.fromkeys(NUMBERS, "numeric") | dict.fromkeys(CATEGORIES, "categorical")
-LAYOUT = Layout("binary", FEATURES, ["0", "1"])
+LAYOUT = DatasetSchema("binary", FEATURES, ["0", "1"])
 YEAR = 365
 
 
@@ -81,13 +81,13 @@ def _alerts(chance: np.random.Generator, rows: int, days: int, categories: int) 
     return Counter({check.name: _fired(check, series[check.name]) for check in watched})
 
 
-def _value(check: DefaultCheck, current: Prepared, reference: Prepared) -> Value:
+def _value(check: DefaultCheck, current: PreparedRows, reference: PreparedRows) -> CheckValue:
     assert check.monitor is not None
     compared = reference if check.kind.needs_reference else None
-    return run(check.kind, check.params, check.monitor.additional_kwargs, LAYOUT, current, compared)
+    return run(CheckSetup(check.kind, check.params, check.monitor.additional_kwargs or {}, LAYOUT), current, compared)
 
 
-def _window(day: int, rows: int, value: Value) -> Window:
+def _window(day: int, rows: int, value: CheckValue) -> Window:
     at = START + timedelta(days=day)
     return Window(at, at + timedelta(days=1), value.state, value.metrics, rows, value.entries)
 
@@ -98,8 +98,8 @@ def _fired(check: DefaultCheck, windows: list[Window]) -> int:
     return sum(span.fired is not None for span in find_spans(windows, policy))
 
 
-def _prepared(rows: pd.DataFrame) -> Prepared:
-    return dataset(rows, LAYOUT, list(FEATURES), with_label=True)
+def _prepared(rows: pd.DataFrame) -> PreparedRows:
+    return prepare(rows, LAYOUT, list(FEATURES), with_label=True)
 
 
 def _drawn(chance: np.random.Generator, count: int, categories: int) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from dcmon.alerting import rule_targets, rules
 from dcmon.alerting.rule_conditions import REFERENCE
 from dcmon.alerting.state_machine import WindowResult as Judged
-from dcmon.checks.dataset_schema import Value
+from dcmon.checks.dataset_schema import CheckValue
 from dcmon.db.tables.org import AlertRule, Baseline, Check, Monitor, Result, Version
 
 
@@ -39,7 +39,7 @@ def missing(
     return found
 
 
-def store(session: Session, monitor: Monitor, version: Version, value: Value, n: int) -> bool:
+def store(session: Session, monitor: Monitor, version: Version, value: CheckValue, n: int) -> bool:
     """Keep what the check gives on the reference; False when another worker was faster."""
     statement = (
         insert(Baseline)

@@ -4,24 +4,24 @@ from collections.abc import Sequence
 
 from dcmon import errors
 from dcmon.alerting.rule_conditions import REFERENCE, Condition
-from dcmon.checks.data_flow import METRICS, is_flow
+from dcmon.checks.data_flow import METRICS, is_data_flow
 from dcmon.db.tables.org import Check, Monitor
 
 
 def has_baseline(check: Check) -> bool:
     """Whether a check says something of the reference alone: neither what compares with it does, nor what counts."""
-    return not check.needs_reference and not is_flow(check)
+    return not check.needs_reference and not is_data_flow(check)
 
 
 def require(monitor: Monitor, check: Check, condition: Condition) -> None:
     """Raises InvalidInput for a condition that no window of this monitor could have a verdict on."""
     if condition.against == REFERENCE and not has_baseline(check):
-        why = "counts what comes in" if is_flow(check) else "compares with the reference already"
+        why = "counts what comes in" if is_data_flow(check) else "compares with the reference already"
         raise errors.InvalidInput(
             f"Monitor {monitor.name!r} has no value of the reference, its check {check.class_name} {why}: "
             "leave out 'against reference'."
         )
-    if is_flow(check):
+    if is_data_flow(check):
         _require_said(condition.target.name, (monitor.additional_kwargs or {}).get("res_conf") or ())
 
 

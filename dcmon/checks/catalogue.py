@@ -7,21 +7,22 @@ from importlib.metadata import version as installed
 
 from dcmon.checks import plugins
 from dcmon.checks.kinds import (
-    CATEGORIES,
+    CATEGORICAL_TYPES,
+    DATA_FLOW_GROUP,
     FEATURE_AGGREGATIONS,
-    FLOW,
-    NUMBERS,
+    NUMERIC_TYPES,
     PACKAGE,
     REGISTRY,
-    STRINGS,
+    STRING_TYPES,
     CheckKind,
     Choice,
 )
 from dcmon.errors import InvalidInput
 
 __all__ = [
-    "CATEGORIES", "DATA_FLOW", "FEATURE_AGGREGATIONS", "KINDS", "NOT_REDUCIBLE", "NUMBERS", "CheckKind", "by_class",
-    "class_names", "docs_link", "entry", "known_scorers", "library_version", "named", "scorer_name", "scorers",
+    "CATEGORICAL_TYPES", "DATA_FLOW", "FEATURE_AGGREGATIONS", "KINDS", "NOT_REDUCIBLE", "NUMERIC_TYPES", "CheckKind",
+    "by_class", "class_names", "docs_link", "find", "for_config", "known_scorers", "library_version", "scorer_name",
+    "scorers",
 ]  # fmt: skip
 
 _INTEGRITY, _VALIDATION, _EVALUATION = ("data_integrity", "train_test_validation", "model_evaluation")
@@ -64,7 +65,7 @@ KINDS: tuple[CheckKind, ...] = (
         labels=False,
         reference=True,
         choices=_BY_FEATURE,
-        column_types=NUMBERS | CATEGORIES,
+        column_types=NUMERIC_TYPES | CATEGORICAL_TYPES,
     ),
     *_kinds(
         _EVALUATION,
@@ -95,7 +96,7 @@ KINDS: tuple[CheckKind, ...] = (
         labels=False,
         reference=True,
         choices=_BY_FEATURE,
-        column_types=CATEGORIES,
+        column_types=CATEGORICAL_TYPES,
     ),
     *_kinds(_INTEGRITY, {"MixedNulls": "mixed_nulls"}, labels=False, reference=False, choices=_BY_FEATURE),
     *_kinds(_INTEGRITY, {"PercentOfNulls": "percent_of_nulls"}, labels=False, reference=False, choices=_BY_FEATURE),
@@ -105,12 +106,12 @@ KINDS: tuple[CheckKind, ...] = (
         labels=False,
         reference=False,
         choices=_BY_FEATURE,
-        column_types=STRINGS,
+        column_types=STRING_TYPES,
     ),
 )
 # What comes in, counted: dcmon's own check (monitoring.flow_metrics). It is no check of deepchecks, and stands
 # beside them.
-DATA_FLOW = CheckKind("DataFlow", "DataFlow", FLOW, "flow", False, False, choices=("metric",))
+DATA_FLOW = CheckKind("DataFlow", "DataFlow", DATA_FLOW_GROUP, "flow", False, False, choices=("metric",))
 _BY_CLASS: Mapping[str, CheckKind] = {kind.class_name: kind for kind in KINDS}
 
 # Checks of deepchecks that give tables and plots only.
@@ -150,10 +151,10 @@ def by_class(class_name: str) -> CheckKind | None:
     """
     if class_name == DATA_FLOW.class_name:
         return DATA_FLOW
-    return _BY_CLASS.get(class_name) or plugins.kind(class_name)
+    return _BY_CLASS.get(class_name) or plugins.find_kind(class_name)
 
 
-def named(name: str) -> CheckKind:
+def find(name: str) -> CheckKind:
     """The kind of check that a person names. Raises InvalidInput, with what was perhaps meant."""
     found = by_class(name)
     if found is not None:
@@ -165,18 +166,18 @@ def named(name: str) -> CheckKind:
     raise InvalidInput(f'There is no check {name!r}. "dcmon check list" shows those that there are.')
 
 
-def entry(module_name: str, class_name: str) -> CheckKind:
+def for_config(module_name: str, class_name: str) -> CheckKind:
     """The kind of check that a config names.
 
     Raises InvalidInput for a class that is not in the catalogue, naming those that are. What is no check of deepchecks
     is looked for among the own checks of installed packages: no other module is ever imported.
     """
-    if (module_name, class_name) == (FLOW, DATA_FLOW.class_name):
+    if (module_name, class_name) == (DATA_FLOW_GROUP, DATA_FLOW.class_name):
         return DATA_FLOW
     kind = _BY_CLASS.get(class_name)
     if kind is not None and module_name in kind.module_names:
         return kind
-    if (registered := plugins.registered_as(module_name, class_name)) and (found := plugins.kind(registered)):
+    if (registered := plugins.registered_as(module_name, class_name)) and (found := plugins.find_kind(registered)):
         return found
     if module_name == REGISTRY:
         raise InvalidInput(

@@ -7,7 +7,7 @@ from dcmon.db.tables.org import Check
 METRICS = ("rows", "labels", "label ratio", "quarantined", "quarantine share", "lag")  # of the flow
 
 
-def is_flow(check: Check) -> bool:
+def is_data_flow(check: Check) -> bool:
     """Whether a check counts what comes in."""
     return (check.module_name, check.class_name) == (DATA_FLOW.module_name, DATA_FLOW.class_name)
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from dcmon.states import ResultState
 
-FEATURES_AT_MOST = 30
+MAX_FEATURES = 30
 
 
 @dataclass(frozen=True)
-class Layout:
+class DatasetSchema:
     """The columns of a model version.
 
     `task_type` is "regression", "binary" or "multiclass"; `features` maps names to column types (numeric, integer,
@@ -26,7 +26,7 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Value:
+class CheckValue:
     """What a check says of one window.
 
     `metrics` are its numbers by name; `entries` what drives them (a number per feature, class or new
@@ -40,9 +40,9 @@ class Value:
     entries: dict[str, float] = field(default_factory=dict)
 
 
-def storable(value: Value) -> Value:
+def storable(value: CheckValue) -> CheckValue:
     """The value in words that PostgreSQL takes: what a stranger's check says must not cost the others of its window."""
-    return Value(
+    return CheckValue(
         value.state,
         {_text(name): number for name, number in value.metrics.items()},
         None if value.reason is None else _text(value.reason),
@@ -55,10 +55,10 @@ def _text(said: str) -> str:
     return said.encode(errors="replace").decode().replace("\0", "?")
 
 
-def chosen_features(layout: Layout, check_conf: Mapping[str, Any] | None = None) -> list[str]:
+def chosen_features(schema: DatasetSchema, check_conf: Mapping[str, Any] | None = None) -> list[str]:
     """The features a check reads: those that `check_conf` lists, else the 30 most important, else the first 30."""
     listed = (check_conf or {}).get("feature")
     if listed:
         return list(dict.fromkeys(listed))
-    importance = layout.feature_importance or {}
-    return sorted(layout.features, key=lambda name: (-importance.get(name, 0.0), name))[:FEATURES_AT_MOST]
+    importance = schema.feature_importance or {}
+    return sorted(schema.features, key=lambda name: (-importance.get(name, 0.0), name))[:MAX_FEATURES]

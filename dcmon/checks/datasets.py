@@ -11,27 +11,27 @@ import pandas as pd
 from deepchecks.tabular import Dataset
 
 from dcmon.checks import no_value_reasons
-from dcmon.checks.dataset_schema import Layout
-from dcmon.checks.kinds import CATEGORIES, NUMBERS
+from dcmon.checks.dataset_schema import DatasetSchema
+from dcmon.checks.kinds import CATEGORICAL_TYPES, NUMERIC_TYPES
 from dcmon.errors import InvalidInput
 
 LABEL, PREDICTION, PROBABILITIES = ("_dc_label", "_dc_prediction", "_dc_prediction_probabilities")
 
 
-class Shared(Dataset):  # type: ignore[misc]
+class ReadOnlyDataset(Dataset):  # type: ignore[misc]
     """A Dataset that several checks read.
 
     Each of them copies what it is given, for which deepchecks would copy the rows, and infer what their columns are,
     once more. Here a copy is a frame of its own over the same values, which no check of the library changes.
     """
 
-    def copy(self, new_data: pd.DataFrame) -> "Shared":
+    def copy(self, new_data: pd.DataFrame) -> "ReadOnlyDataset":
         """A copy with these rows."""
         if new_data is not self._data:
             return super().copy(new_data)  # type: ignore[no-any-return]
         return self._with(self._data.copy(deep=False))
 
-    def with_numbers_alike(self) -> "Shared":
+    def with_numbers_alike(self) -> "ReadOnlyDataset":
         """The same nulls, and in each column of numbers one number only.
 
         MixedNulls searches every distinct value for words that mean null, which no number is.
@@ -40,7 +40,7 @@ class Shared(Dataset):  # type: ignore[misc]
         alike = {name: numbers[name].where(numbers[name].isna(), 0) for name in numbers}
         return self._with(self._data.assign(**alike))
 
-    def _with(self, rows: pd.DataFrame) -> "Shared":
+    def _with(self, rows: pd.DataFrame) -> "ReadOnlyDataset":
         made = copy.copy(self)
         made._data = rows
         return made
@@ -57,13 +57,13 @@ class Side:
 
 
 @dataclass
-class Prepared:
+class PreparedRows:
     """Cleaned rows: `frame` the features, and each of the rest one value a row, or None when no row has one.
 
     Sides are kept, so a reference that is prepared once serves all windows. The rows must not be changed.
     """
 
-    layout: Layout
+    schema: DatasetSchema
     frame: pd.DataFrame
     labels: "pd.Series[Any] | None"
     predictions: "pd.Series[Any] | None"
@@ -92,7 +92,7 @@ class Prepared:
 
         `shared`: with other checks, which must not change them.
         """
-        kind = Shared if shared else Dataset
+        kind = ReadOnlyDataset if shared else Dataset
         key = (*features, labelled, predicted, with_probabilities, reference, kind)
         if key not in self._sides:
             self._sides[key] = self._side(kind, list(features), labelled, predicted, with_probabilities, reference)
@@ -124,32 +124,32 @@ class Prepared:
             frame,
             label=LABEL if labelled else None,
             features=features,
-            cat_features=[name for name in features if self.layout.features[name] in CATEGORIES],
-            label_type=self.layout.task_type,
+            cat_features=[name for name in features if self.schema.features[name] in CATEGORICAL_TYPES],
+            label_type=self.schema.task_type,
         )
 
 
-def dataset(rows: pd.DataFrame, layout: Layout, features: Sequence[str], with_label: bool) -> Prepared:
+def prepare(rows: pd.DataFrame, schema: DatasetSchema, features: Sequence[str], with_label: bool) -> PreparedRows:
     """Make rows ready: the feature columns, and `_dc_prediction`, `_dc_prediction_probabilities`, `_dc_label` if there.
 
     Columns without a single value count as absent. Missing numbers become NaN, other missing values None; classes are
     strings. Raises InvalidInput when a feature is unknown or has no column.
     """
-    absent = [name for name in features if name not in layout.features or name not in rows.columns]
+    absent = [name for name in features if name not in schema.features or name not in rows.columns]
     if absent:
-        raise InvalidInput(no_value_reasons.unknown_features(absent, layout.features))
-    frame = pd.DataFrame({name: _column(rows[name], layout.features[name]) for name in features}, index=rows.index)
-    return Prepared(
-        layout,
+        raise InvalidInput(no_value_reasons.unknown_features(absent, schema.features))
+    frame = pd.DataFrame({name: _column(rows[name], schema.features[name]) for name in features}, index=rows.index)
+    return PreparedRows(
+        schema,
         frame.reset_index(drop=True),
-        _output(rows, LABEL, layout) if with_label else None,
-        _output(rows, PREDICTION, layout),
-        _probabilities(rows, layout),
+        _output(rows, LABEL, schema) if with_label else None,
+        _output(rows, PREDICTION, schema),
+        _probabilities(rows, schema),
     )
 
 
 def _column(column: "pd.Series[Any]", column_type: str) -> "pd.Series[Any]":
-    if column_type in NUMBERS:
+    if column_type in NUMERIC_TYPES:
         return _numbers(column)
     if column_type == "datetime":
         return pd.to_datetime(column, utc=True, errors="coerce")
@@ -190,11 +190,11 @@ def _class_name(value: Any) -> str:
     return str(int(value)) if whole else str(value)
 
 
-def _output(rows: pd.DataFrame, name: str, layout: Layout) -> "pd.Series[Any] | None":
+def _output(rows: pd.DataFrame, name: str, schema: DatasetSchema) -> "pd.Series[Any] | None":
     if name not in rows.columns or rows[name].isna().all():
         return None
     column = rows[name].reset_index(drop=True)
-    if layout.task_type == "regression":
+    if schema.task_type == "regression":
         return pd.to_numeric(column, errors="coerce").astype("float64")
     objects = _objects(column)
     if pd.api.types.infer_dtype(objects, skipna=True) == "string":
@@ -202,13 +202,13 @@ def _output(rows: pd.DataFrame, name: str, layout: Layout) -> "pd.Series[Any] | 
     return objects.map(_class_name, na_action="ignore")
 
 
-def _probabilities(rows: pd.DataFrame, layout: Layout) -> "np.ndarray[Any, Any] | None":
+def _probabilities(rows: pd.DataFrame, schema: DatasetSchema) -> "np.ndarray[Any, Any] | None":
     """One row of numbers a sample, NaN where a sample has none or not as many as there are classes."""
-    if PROBABILITIES not in rows.columns or layout.task_type == "regression":
+    if PROBABILITIES not in rows.columns or schema.task_type == "regression":
         return None
     vectors = rows[PROBABILITIES].tolist()
     known = [index for index, vector in enumerate(vectors) if isinstance(vector, list | tuple | np.ndarray)]
-    width = len(layout.classes) if layout.classes else max((len(vectors[index]) for index in known), default=0)
+    width = len(schema.classes) if schema.classes else max((len(vectors[index]) for index in known), default=0)
     fitting = [index for index in known if len(vectors[index]) == width]
     if not fitting or not width:
         return None

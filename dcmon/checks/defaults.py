@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Literal
 
-from dcmon.checks.catalogue import entry
+from dcmon.checks.catalogue import for_config
 from dcmon.checks.kinds import CheckKind
 from dcmon.errors import InvalidInput
 from dcmon.severity import Severity
@@ -115,5 +115,5 @@ def _check(
     watched = DefaultMonitor(
         monitor or name, shown, frequency, LOOKBACK[frequency], additional_kwargs=additional_kwargs
     )
-    kind = entry("deepchecks.tabular.checks", class_name)
+    kind = for_config("deepchecks.tabular.checks", class_name)
     return DefaultCheck(name, kind, params or {}, watched if shown or rule else None, rule)

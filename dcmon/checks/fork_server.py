@@ -1,7 +1,7 @@
-"""The process that loads deepchecks, once, before it has a thread or a socket of its own, and forks those that use it.
+"""The process that loads deepchecks once, and forks the check workers that use it.
 
-`python -m dcmon.checks.fork_server FD` is started by dcmon.checks.worker_pool; FD leads back to it. When it hangs
-up, all of them end.
+It loads deepchecks before it has a thread or a socket, so that forking is safe. checks.worker_pool starts
+`python -m dcmon.checks.fork_server FD`; FD is the control socket. When the other end closes it, all of them end.
 """
 
 import ctypes
@@ -19,45 +19,45 @@ from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
 FORK, WAIT = b"F", b"W"
-ANSWER = struct.Struct("!i")
-LONGEST_REQUEST = 4096
-OUT_OF_MEMORY = 12  # the exit status of a child that met its bound
-WAITED_FOR = 5.0  # seconds that a child which hung up has to end by itself
+REPLY = struct.Struct("!i")
+MAX_REQUEST_BYTES = 4096
+OUT_OF_MEMORY = 12  # exit status of a check worker that needed more memory than its limit
+EXIT_TIMEOUT = 5.0  # seconds that a check worker has to end after it closed its pipe
 DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
 def main() -> None:
-    """Load deepchecks, then fork a child for each request until the other end hangs up."""
+    """Load deepchecks, then fork a check worker for each request until the control socket is closed."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # the parent decides: it may have a window to finish
+        signal.signal(number, signal.SIG_IGN)  # the parent ends this process: it may have a window to finish
     control = socket.socket(fileno=int(sys.argv[1]))
     import dcmon.checks.worker  # noqa: F401
 
     gc.collect()
-    gc.freeze()  # the children share these pages as long as nobody writes to them
-    children = set[int]()
-    with suppress(BrokenPipeError, ConnectionResetError):  # whoever asked is gone
-        _follow(control, children)
-    for pid in children:
+    gc.freeze()  # the workers share these pages with this process until one writes to them
+    workers = set[int]()
+    with suppress(BrokenPipeError, ConnectionResetError):  # the parent ended
+        _serve_requests(control, workers)
+    for pid in workers:
         os.kill(pid, signal.SIGKILL)
 
 
-def _follow(control: socket.socket, children: set[int]) -> None:
-    control.sendall(ANSWER.pack(os.getpid()))
+def _serve_requests(control: socket.socket, workers: set[int]) -> None:
+    control.sendall(REPLY.pack(os.getpid()))
     while True:
-        request, fds, _, _ = socket.recv_fds(control, LONGEST_REQUEST, 1)
+        request, fds, _, _ = socket.recv_fds(control, MAX_REQUEST_BYTES, 1)
         if not request:
             return
         if request[:1] == FORK:
-            children.add(pid := _fork(control, fds[0], json.loads(request[1:])))
-            control.sendall(ANSWER.pack(pid))
+            workers.add(pid := _fork(control, fds[0], json.loads(request[1:])))
+            control.sendall(REPLY.pack(pid))
         else:
-            [pid] = ANSWER.unpack(request[1:])
-            children.discard(pid)
-            control.sendall(ANSWER.pack(_status(pid)))
+            [pid] = REPLY.unpack(request[1:])
+            workers.discard(pid)
+            control.sendall(REPLY.pack(_exit_status(pid)))
 
 
-def _fork(control: socket.socket, fd: int, bounds: dict[str, Any]) -> int:
+def _fork(control: socket.socket, fd: int, limits: dict[str, Any]) -> int:
     parent = os.getpid()
     pid = os.fork()
     if pid:
@@ -65,31 +65,31 @@ def _fork(control: socket.socket, fd: int, bounds: dict[str, Any]) -> int:
         return pid
     control.close()
     try:
-        _end_with(parent)
-        serve(Connection(fd), bounds["cpu"], bounds["memory"])
+        _end_with_parent(parent)
+        serve(Connection(fd), limits["cpu"], limits["memory"])
     except MemoryError:
         os._exit(OUT_OF_MEMORY)
     except (EOFError, OSError):
-        os._exit(0)  # nobody asks any more
+        os._exit(0)  # the parent closed the pipe
     except BaseException:
         sys.excepthook(*sys.exc_info())
     os._exit(1)
 
 
-def _end_with(parent: int) -> None:
-    """Have the system kill this process when its parent ends, however that does."""
+def _end_with_parent(parent: int) -> None:
+    """Make the kernel kill this process when its parent ends, also when that is killed."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
 
 
-def _status(pid: int) -> int:
-    """How a child ended: its exit status, or the signal's number, negative. One that does not end is killed."""
-    until = time.monotonic() + WAITED_FOR
+def _exit_status(pid: int) -> int:
+    """Return a worker's exit status, or the signal's number, negative; kill it if it does not end in time."""
+    until = time.monotonic() + EXIT_TIMEOUT
     while time.monotonic() < until:
-        found, status = os.waitpid(pid, os.WNOHANG)
-        if found:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
             return os.waitstatus_to_exitcode(status)
         time.sleep(0.01)
     os.kill(pid, signal.SIGKILL)
@@ -97,24 +97,24 @@ def _status(pid: int) -> int:
 
 
 def serve(connection: Connection, cpu: float, memory: int) -> NoReturn:
-    """Run workloads as they come; each ask may take so many seconds of CPU, all of it so many bytes."""
-    from dcmon.checks.worker import Bench
+    """Run workloads as they arrive. Limits: `cpu` seconds per check, `memory` bytes for the process."""
+    from dcmon.checks.worker import WorkloadRunner
 
-    _bound_memory(memory)
-    bench = Bench()
+    _limit_memory(memory)
+    runner = WorkloadRunner()
     while True:
         workload = connection.recv()
-        answers = bench.run(workload)
+        results = runner.run(workload)
         while True:
-            _bound_cpu(cpu)
-            answer = next(answers, None)
-            connection.send(answer)
-            if answer is None:
+            _limit_cpu(cpu)
+            result = next(results, None)
+            connection.send(result)
+            if result is None:
                 break
 
 
-def _bound_memory(memory: int) -> None:
-    """What the libraries take is not counted."""
+def _limit_memory(memory: int) -> None:
+    """Limit the memory of this process, beyond what the libraries have taken already."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         with open("/proc/self/statm") as file:
@@ -122,10 +122,10 @@ def _bound_memory(memory: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (taken + memory, taken + memory))
 
 
-def _bound_cpu(seconds: float) -> None:
-    """The kernel kills who takes more: it counts the work, not the time that others took away."""
-    bound = int(time.process_time() + seconds) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (bound, resource.RLIM_INFINITY))
+def _limit_cpu(seconds: float) -> None:
+    """Let the kernel kill this process after so much CPU time: unlike elapsed time, it is fair on a busy machine."""
+    limit = int(time.process_time() + seconds) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
 
 
 if __name__ == "__main__":

@@ -5,12 +5,12 @@ from typing import Literal
 
 PACKAGE = "deepchecks.tabular.checks"
 REGISTRY = "dcmon.checks"  # the group of entry points that a user's package registers its checks in
-OWN = "own"
-FLOW = "dcmon"  # the module and the group of dcmon's own check, which reads no rows
+PLUGIN = "own"
+DATA_FLOW_GROUP = "dcmon"  # the module and the group of dcmon's own check, which reads no rows
 FEATURE_AGGREGATIONS = ("mean", "max", "weighted", "l3_weighted", "l5_weighted")
-NUMBERS = frozenset({"numeric", "integer", "bigint"})
-CATEGORIES = frozenset({"categorical", "boolean"})
-STRINGS = frozenset({"categorical", "text"})
+NUMERIC_TYPES = frozenset({"numeric", "integer", "bigint"})
+CATEGORICAL_TYPES = frozenset({"categorical", "boolean"})
+STRING_TYPES = frozenset({"categorical", "text"})
 
 Choice = Literal["scorer", "class", "feature", "aggregation method", "metric"]
 
@@ -38,12 +38,12 @@ class CheckKind:
     @property
     def is_own(self) -> bool:
         """Whether it is a check of the user's own."""
-        return self.group == OWN
+        return self.group == PLUGIN
 
     @property
     def is_flow(self) -> bool:
         """Whether it counts what comes in, and reads no rows."""
-        return self.group == FLOW
+        return self.group == DATA_FLOW_GROUP
 
     @property
     def is_alias(self) -> bool:
@@ -54,7 +54,7 @@ class CheckKind:
     def module_name(self) -> str:
         """The module as deepchecks writes it into a check's config; of an own check where it is registered."""
         if self.is_flow:
-            return FLOW
+            return DATA_FLOW_GROUP
         return REGISTRY if self.is_own else f"{PACKAGE}.{self.group}.{self.module}"
 
     @property

@@ -52,7 +52,7 @@ def no_probabilities() -> str:
 
 def unknown_features(unknown: Sequence[str], known: Iterable[str]) -> str:
     """Features that are chosen and not there."""
-    return f"There is no feature {some(unknown)} in this version. It has {some(known)}."
+    return f"There is no feature {first_names(unknown)} in this version. It has {first_names(known)}."
 
 
 def unread_types(types: Iterable[str]) -> str:
@@ -62,7 +62,7 @@ def unread_types(types: Iterable[str]) -> str:
 
 def all_null(features: Sequence[str]) -> str:
     """Columns without a single value."""
-    return f"All values of {some(features)} are null in the window. See whether the service still sends them."
+    return f"All values of {first_names(features)} are null in the window. See whether the service still sends them."
 
 
 def too_few(sides: Sequence[tuple[str, int]], least: int) -> str:
@@ -78,21 +78,23 @@ def one_class(name: str | None, metrics: Iterable[str]) -> str:
     """All labels are of one class, which some scorers can do nothing with."""
     which = "of one class" if name is None else f"{name!r}"
     return (
-        f"All labels of the window are {which}, and {some(metrics)} needs rows of others too. Widen the monitor's"
-        " window, or choose other scorers."
+        f"All labels of the window are {which}, and {first_names(metrics)} needs rows of others too."
+        " Widen the monitor's window, or choose other scorers."
     )
 
 
 def one_value(metrics: Iterable[str]) -> str:
     """All labels of a regression are the same."""
-    return f"All labels of the window are the same, so {some(metrics)} is not defined. Widen the monitor's window."
+    return (
+        f"All labels of the window are the same, so {first_names(metrics)} is not defined. Widen the monitor's window."
+    )
 
 
 def infinite(metrics: Iterable[str]) -> str:
     """A metric that is larger than any number, as errors of values that are too large to be squared are."""
     return (
-        f"{some(metrics)} is infinite: values of the window are too large for it. Look for predictions or labels that"
-        " are out of all bounds, or filter them out of the monitor."
+        f"{first_names(metrics)} is infinite: values of the window are too large for it."
+        " Look for extreme predictions or labels, or exclude them with a filter of the monitor."
     )
 
 
@@ -104,8 +106,8 @@ def no_classes(name: str) -> str:
 def unknown_classes(unknown: Sequence[str], classes: Sequence[str]) -> str:
     """Labels that the version does not name, of a model that has two classes."""
     return (
-        f"Labels say {some(unknown)}, and the version's two classes are {some(classes)}. Correct these labels, or"
-        " filter them out of the monitor."
+        f"Labels say {first_names(unknown)}, and the version's two classes are {first_names(classes)}."
+        " Correct these labels, or exclude them with a filter of the monitor."
     )
 
 
@@ -119,19 +121,19 @@ def not_suited(name: str, why: str) -> str:
     return f'{name} failed: {why} "dcmon check show {name}" shows what it takes.'
 
 
-def some(names: Iterable[object]) -> str:
+def first_names(names: Iterable[object]) -> str:
     """The first names of many."""
     listed = [str(name) for name in names]
     more = len(listed) - SHOWN_AT_MOST
     return ", ".join(listed[:SHOWN_AT_MOST]) + (f" and {more} more" if more > 0 else "")
 
 
-def said(error: BaseException, library: type[BaseException]) -> str:
+def error_sentence(error: BaseException, library: type[BaseException]) -> str:
     """What an error says, as a sentence; of one that is not the library's own, its type too."""
-    words = line(error) if isinstance(error, library) else f"{type(error).__name__}: {line(error)}"
+    words = error_line(error) if isinstance(error, library) else f"{type(error).__name__}: {error_line(error)}"
     return words if words.endswith((".", "!", "?")) else words + "."
 
 
-def line(error: BaseException) -> str:
+def error_line(error: BaseException) -> str:
     """What an error says, on one line."""
     return " ".join(str(error).split())[:LONGEST] or type(error).__name__

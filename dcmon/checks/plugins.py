@@ -11,10 +11,10 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from dcmon.checks.kinds import OWN, REGISTRY, CheckKind
+from dcmon.checks.kinds import PLUGIN, REGISTRY, CheckKind
 from dcmon.errors import InvalidInput
 
-LONGEST_LOADING = 60  # seconds; deepchecks alone takes four
+LOADING_TIMEOUT = 60  # seconds; deepchecks alone takes four
 
 
 @cache
@@ -36,29 +36,29 @@ def registered_as(module_name: str, class_name: str) -> str | None:
     return None
 
 
-def forget() -> None:
+def clear_cache() -> None:
     """Look again at what is installed."""
     registered.cache_clear()
-    _nature.cache_clear()
+    _description.cache_clear()
 
 
-def package(each: EntryPoint) -> str:
+def package_name(each: EntryPoint) -> str:
     """The package that registers a check, and its version."""
     return f"{each.dist.name} {each.dist.version}" if each.dist else each.module
 
 
-def kind(name: str) -> CheckKind | None:
+def find_kind(name: str) -> CheckKind | None:
     """The kind of the own check of that name; None when there is none. Raises InvalidInput when it can't be loaded."""
     each = registered().get(name)
     if each is None:
         return None
-    nature = _nature(name, each.value)
+    nature = _description(name, each.value)
     if why := nature.get("refused"):
-        raise InvalidInput(f"The check {name!r} of {package(each)} can't be used. {why}")
+        raise InvalidInput(f"The check {name!r} of {package_name(each)} can't be used. {why}")
     return CheckKind(
         class_name=name,
         implementation=each.value,
-        group=OWN,
+        group=PLUGIN,
         module=each.module,
         needs_labels=nature["needs_labels"],
         needs_reference=nature["needs_reference"],
@@ -68,7 +68,7 @@ def kind(name: str) -> CheckKind | None:
 
 
 @cache
-def _nature(name: str, value: str) -> Mapping[str, Any]:
+def _description(name: str, value: str) -> Mapping[str, Any]:
     """What the class says of itself: asked in a process of its own, unless deepchecks is loaded here already."""
     if "deepchecks" in sys.modules:
         from dcmon.checks import introspection as nature
@@ -76,9 +76,9 @@ def _nature(name: str, value: str) -> Mapping[str, Any]:
         return nature.describe(EntryPoint(name, value, REGISTRY))
     asked = [sys.executable, "-P", "-m", "dcmon.checks.introspection", name, value]
     try:
-        done = subprocess.run(asked, capture_output=True, text=True, timeout=LONGEST_LOADING, check=False)
+        done = subprocess.run(asked, capture_output=True, text=True, timeout=LOADING_TIMEOUT, check=False)
     except subprocess.TimeoutExpired:
-        return {"refused": f"It did not load within {LONGEST_LOADING} seconds."}
+        return {"refused": f"It did not load within {LOADING_TIMEOUT} seconds."}
     try:
         found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError):

@@ -5,6 +5,7 @@ import logging
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -15,80 +16,79 @@ with warnings.catch_warnings():
     from deepchecks.core.errors import DeepchecksBaseError, NotEnoughSamplesError
     from deepchecks.tabular import checks as library
 
-    from dcmon.checks.datasets import Prepared, Side, dataset
+    from dcmon.checks.datasets import PreparedRows, Side, prepare
     from dcmon.checks.scoring import Scoring, reads_probabilities
 
 from dcmon.checks import no_value_reasons
-from dcmon.checks.dataset_schema import Layout, Value, chosen_features, storable
+from dcmon.checks.dataset_schema import CheckValue, DatasetSchema, chosen_features, storable
 from dcmon.checks.kinds import REGISTRY, CheckKind
 from dcmon.checks.no_value_reasons import NoValue
 from dcmon.states import ResultState
 
 PERFORMANCE = "SingleDatasetPerformance"
 
-__all__ = ["Prepared", "dataset", "run"]
+__all__ = ["PreparedRows", "prepare", "run"]
 
-# Its progress bars and remarks have no reader here: what matters comes back as the value's reason.
+# Silence deepchecks' log: remarks that matter are in the value's reason.
 logging.getLogger("deepchecks").setLevel(logging.CRITICAL + 1)
 
 
-def run(
-    kind: CheckKind,
-    params: Mapping[str, Any],
-    additional_kwargs: Mapping[str, Any] | None,
-    layout: Layout,
-    current: Prepared,
-    reference: Prepared | None = None,
-    *,
-    compared: str = "reference",
-) -> Value:
-    """The value of a check on the rows of `current`, against those of `reference` where the check compares.
+@dataclass(frozen=True)
+class CheckSetup:
+    """A check with its parameters, a monitor's choices, and the columns of the version.
 
-    `compared` is what a reason calls these: an earlier window may take the part of the reference.
-    Raises nothing but MemoryError: a check that can't be computed gives a value without metrics whose state and reason
-    say why. Rows that lack a label, a prediction or probabilities take no part in checks that read them.
+    `compared`: what a reason calls the rows to compare with: "reference", or "earlier window".
+    """
+
+    kind: CheckKind
+    params: Mapping[str, Any]
+    additional_kwargs: Mapping[str, Any]
+    schema: DatasetSchema
+    compared: str = "reference"
+
+
+def run(setup: CheckSetup, current: PreparedRows, reference: PreparedRows | None = None) -> CheckValue:
+    """Run a check on the rows of `current`, compared with those of `reference` where the check compares.
+
+    Raises only MemoryError: a check that can't be computed gives a value without metrics whose state and reason say
+    why. Rows without a label, a prediction or probabilities are left out of checks that read these.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return storable(_Run(kind, params, additional_kwargs or {}, layout, compared).value(current, reference))
-    except NoValue as nothing:
-        return storable(Value(nothing.state, reason=str(nothing)))
+            return storable(_CheckRun(setup).value(current, reference))
+    except NoValue as no_value:
+        return storable(CheckValue(no_value.state, reason=str(no_value)))
     except MemoryError:
-        raise  # the process is to be given up, and the check tried again alone
-    # A check is a stranger's code: whatever it raises is this check's answer.
+        raise  # the worker process ends, and the check is tried once more alone
+    # A check may be a user's own code: any exception that it raises is its result.
     except Exception as error:
-        why = no_value_reasons.not_suited(kind.class_name, no_value_reasons.said(error, DeepchecksBaseError))
-        return storable(Value(ResultState.ERROR, reason=why))
+        why = no_value_reasons.not_suited(
+            setup.kind.class_name, no_value_reasons.error_sentence(error, DeepchecksBaseError)
+        )
+        return storable(CheckValue(ResultState.ERROR, reason=why))
 
 
-class _Run:
-    def __init__(
-        self,
-        kind: CheckKind,
-        params: Mapping[str, Any],
-        additional_kwargs: Mapping[str, Any],
-        layout: Layout,
-        compared: str,
-    ) -> None:
-        self.kind, self.layout, self.compared = kind, layout, compared
-        self.conf: Mapping[str, Any] = additional_kwargs.get("check_conf") or {}
-        self.res_conf: Sequence[str] | None = additional_kwargs.get("res_conf")
+class _CheckRun:
+    def __init__(self, setup: CheckSetup) -> None:
+        self.kind, self.schema, self.compared = setup.kind, setup.schema, setup.compared
+        self.conf: Mapping[str, Any] = setup.additional_kwargs.get("check_conf") or {}
+        self.res_conf: Sequence[str] | None = setup.additional_kwargs.get("res_conf")
         self.remarks: list[str] = []
-        self.features = self._features(params)
-        self.check = self._made(params)
+        self.features = self._features(setup.params)
+        self.check = self._new_check(setup.params)
 
-    def value(self, current: Prepared, reference: Prepared | None) -> Value:
-        if self.kind.needs_classes and self.layout.task_type == "regression":
+    def value(self, current: PreparedRows, reference: PreparedRows | None) -> CheckValue:
+        if self.kind.needs_classes and self.schema.task_type == "regression":
             raise NoValue(ResultState.ERROR, no_value_reasons.no_classes(self.kind.class_name))
         self._require_rows(current, reference)
         if self.kind.implementation == PERFORMANCE:
-            scoring = Scoring(self.check, self.layout, current, lambda: self._reduced(self._result(current, None)))
+            scoring = Scoring(self.check, self.schema, current, lambda: self._reduced(self._result(current, None)))
             reduced, entries = scoring.reduced(self.remarks), dict[str, float]()
         else:
             result = self._compared_result(current, reference)
             reduced, entries = self._reduced(result), self._entries(result)
-        return Value(ResultState.OK, self._metrics(reduced, current), "; ".join(self.remarks) or None, entries)
+        return CheckValue(ResultState.OK, self._metrics(reduced, current), "; ".join(self.remarks) or None, entries)
 
     def _reduced(self, result: Any) -> Mapping[Any, Any]:
         reduced = self.check.reduce_output(result)
@@ -96,7 +96,7 @@ class _Run:
             raise NoValue(ResultState.ERROR, f"Its reduce_output gave {type(reduced).__name__}, not numbers by name.")
         return reduced
 
-    def _compared_result(self, current: Prepared, reference: Prepared | None) -> Any:
+    def _compared_result(self, current: PreparedRows, reference: PreparedRows | None) -> Any:
         try:
             return self._result(current, reference)
         except NotEnoughSamplesError as few:
@@ -104,38 +104,38 @@ class _Run:
                 raise NoValue(ResultState.INSUFFICIENT, no_value_reasons.all_null(read)) from few
             least = getattr(self.check, "min_samples", None)
             if not isinstance(least, int):
-                raise NoValue(ResultState.INSUFFICIENT, no_value_reasons.line(few)) from few
+                raise NoValue(ResultState.INSUFFICIENT, no_value_reasons.error_line(few)) from few
             sides = [("window", self._count(current))]
             if reference is not None and self.kind.needs_reference:
                 sides.append((self.compared, self._count(reference)))
             raise NoValue(ResultState.INSUFFICIENT, no_value_reasons.too_few(sides, least)) from few
 
-    def _count(self, rows: Prepared) -> int:
+    def _count(self, rows: PreparedRows) -> int:
         return int(rows.labels.notna().sum()) if self.kind.needs_labels and rows.labels is not None else len(rows)
 
     def _features(self, params: Mapping[str, Any]) -> list[str]:
-        features = chosen_features(self.layout, self.conf if self.kind.reads_features else None)
+        features = chosen_features(self.schema, self.conf if self.kind.reads_features else None)
         if self.kind.reads_features and not self.conf.get("feature"):
             features += [name for name in _listed(params.get("columns")) if name not in features]
-        unknown = [name for name in features if name not in self.layout.features]
+        unknown = [name for name in features if name not in self.schema.features]
         if unknown:
-            raise NoValue(ResultState.ERROR, no_value_reasons.unknown_features(unknown, self.layout.features))
+            raise NoValue(ResultState.ERROR, no_value_reasons.unknown_features(unknown, self.schema.features))
         types = self.kind.column_types
-        if types and not any(self.layout.features[name] in types for name in features):
+        if types and not any(self.schema.features[name] in types for name in features):
             raise NoValue(ResultState.INSUFFICIENT, no_value_reasons.unread_types(types))
         return features
 
-    def _made(self, params: Mapping[str, Any]) -> Any:
-        """The check. One of a user's own need not take what every check of the library takes."""
+    def _new_check(self, params: Mapping[str, Any]) -> Any:
+        """Create the check. A user's own check gets only the arguments that it takes."""
         arguments = self._arguments(params)
         if not self.kind.is_own:
             return getattr(library, self.kind.implementation)(**arguments)
-        found = EntryPoint(self.kind.class_name, self.kind.implementation, REGISTRY).load()
-        taken = inspect.signature(found).parameters
-        return found(**{name: value for name, value in arguments.items() if name in taken or name in params})
+        own_class = EntryPoint(self.kind.class_name, self.kind.implementation, REGISTRY).load()
+        taken = inspect.signature(own_class).parameters
+        return own_class(**{name: value for name, value in arguments.items() if name in taken or name in params})
 
     def _arguments(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Stored parameters, overridden by what the monitor chooses; never sampled, so that a value is repeatable."""
+        """Return the stored parameters, overridden by the monitor's choices; without sampling, which is random."""
         arguments = {**params, "n_samples": None}
         if self.kind.reads_features:
             if ignored := _listed(params.get("ignore_columns")):
@@ -155,14 +155,14 @@ class _Run:
         return arguments
 
     def _balanceable(self, params: Mapping[str, Any]) -> bool:
-        """Whether classes are to be weighed alike, which deepchecks knows for Cramer's V of classes only."""
-        if self.kind.implementation not in ("LabelDrift", "PredictionDrift") or not self.layout.balance_classes:
+        """True if classes are weighed alike; deepchecks supports that for Cramer's V of classes only."""
+        if self.kind.implementation not in ("LabelDrift", "PredictionDrift") or not self.schema.balance_classes:
             return False
         if "balance_classes" in params:
             return bool(params["balance_classes"])
         return params.get("drift_mode") != "proba" and params.get("categorical_drift_method", "cramers_v") != "PSI"
 
-    def _require_rows(self, current: Prepared, reference: Prepared | None) -> None:
+    def _require_rows(self, current: PreparedRows, reference: PreparedRows | None) -> None:
         if not len(current):
             raise NoValue(ResultState.NO_DATA, no_value_reasons.NO_ROWS)
         if self.kind.needs_reference and (reference is None or not len(reference)):
@@ -175,10 +175,10 @@ class _Run:
             if self.kind.reads_predictions and side.predictions is None and side.probabilities is None:
                 raise NoValue(ResultState.NO_DATA, no_value_reasons.no_prediction(where))
 
-    def _result(self, current: Prepared, reference: Prepared | None) -> Any:
+    def _result(self, current: PreparedRows, reference: PreparedRows | None) -> Any:
         given = {
             "feature_importance": self._importance(),
-            "model_classes": list(self.layout.classes) if self.layout.classes else None,
+            "model_classes": list(self.schema.classes) if self.schema.classes else None,
             "with_display": False,
         }
         if not self.kind.needs_reference:
@@ -195,7 +195,7 @@ class _Run:
             train.dataset, test.dataset, y_proba_train=train.y_proba, y_proba_test=test.y_proba, **given
         )
 
-    def _side(self, rows: Prepared, where: str, probable: bool) -> Side:
+    def _side(self, rows: PreparedRows, where: str, probable: bool) -> Side:
         side = rows.side(
             self.features,
             labelled=self.kind.needs_labels,
@@ -209,8 +209,8 @@ class _Run:
             self.remarks.append(f"left out {side.left_out} rows of the {where} without {what}")
         return side
 
-    def _probabilities_of(self, sides: Sequence[Prepared]) -> bool:
-        """Whether probabilities take part: only where the check reads them, and then those of all sides or of none."""
+    def _probabilities_of(self, sides: Sequence[PreparedRows]) -> bool:
+        """True if probabilities are used: only when the check reads them, and only when all sides have them."""
         if not self.kind.reads_predictions:
             return False
         without = [side for side in sides if side.probabilities is None]
@@ -227,53 +227,53 @@ class _Run:
         return False
 
     def _wants_probabilities(self) -> bool:
-        if self.layout.task_type == "regression":
+        if self.schema.task_type == "regression":
             return False
         if self.kind.implementation == "PredictionDrift":
             mode, balanced = self.check.drift_mode, self.check.balance_classes
-            return mode == "proba" or (mode == "auto" and self.layout.task_type == "binary" and not balanced)
+            return mode == "proba" or (mode == "auto" and self.schema.task_type == "binary" and not balanced)
         scorers = self.check.scorers or []
         return reads_probabilities(scorers.values() if isinstance(scorers, Mapping) else scorers)
 
     def _importance(self) -> "pd.Series[float] | None":
-        """Importance of the chosen features, None when one has none (deepchecks then weighs all alike)."""
-        known = self.layout.feature_importance or {}
+        """Return the importance of the chosen features; None when one has none: deepchecks then weighs all alike."""
+        known = self.schema.feature_importance or {}
         if not all(name in known for name in self.features) or not sum(known[name] for name in self.features):
             return None
         return pd.Series({name: float(known[name]) for name in self.features})
 
-    def _metrics(self, reduced: Mapping[Any, Any], current: Prepared) -> dict[str, float]:
+    def _metrics(self, reduced: Mapping[Any, Any], current: PreparedRows) -> dict[str, float]:
         asked = {key: number for key, number in reduced.items() if self._asked(key)}
         if not asked:
             raise NoValue(
                 ResultState.INSUFFICIENT,
-                f"None of the metrics is asked for: {no_value_reasons.some(map(_name, reduced))}.",
+                f"The monitor's choices exclude all metrics: {no_value_reasons.first_names(map(_name, reduced))}.",
             )
         metrics = {_name(key): float(number) for key, number in asked.items() if _is_number(number)}
         gone = [_name(key) for key, number in asked.items() if not _is_number(number)]
         infinite = [_name(key) for key, number in asked.items() if _is_infinite(number)]
         if not metrics:
-            why = no_value_reasons.infinite(infinite) if infinite else self._why_gone(gone, current)
+            why = no_value_reasons.infinite(infinite) if infinite else self._missing_metrics_reason(gone, current)
             raise NoValue(ResultState.INSUFFICIENT, why)
         if infinite:
-            self.remarks.append(f"{no_value_reasons.some(infinite)} can't be said in a number: it is infinite")
+            self.remarks.append(f"{no_value_reasons.first_names(infinite)} is infinite, and is left out")
         if short := [name for name in gone if name not in infinite]:
-            self.remarks.append(f"the rows don't suffice for {no_value_reasons.some(short)}")
+            self.remarks.append(f"there are too few rows for {no_value_reasons.first_names(short)}")
         return metrics
 
-    def _why_gone(self, gone: Sequence[str], current: Prepared) -> str:
-        """Why the library gave no number, where the rows show it."""
+    def _missing_metrics_reason(self, gone: Sequence[str], current: PreparedRows) -> str:
+        """Say why the library gave no number, as far as the rows show it."""
         if (read := self._read_columns()) and current.frame[read].isna().all(axis=None):
             return no_value_reasons.all_null(read)
         if self.kind.needs_labels and current.labels is not None and current.labels.nunique() == 1:
-            seen = None if self.layout.task_type == "regression" else current.labels.dropna().iloc[0]
+            seen = None if self.schema.task_type == "regression" else current.labels.dropna().iloc[0]
             return no_value_reasons.one_class(seen, gone) if seen is not None else no_value_reasons.one_value(gone)
-        return f"The rows don't suffice for {no_value_reasons.some(gone)}. Widen the monitor's window."
+        return f"There are too few rows for {no_value_reasons.first_names(gone)}. Widen the monitor's window."
 
     def _read_columns(self) -> list[str]:
-        """The features that it reads; none when it does not look at features."""
+        """Return the features that the check reads; none when it reads no features."""
         types = self.kind.column_types
-        read = [name for name in self.features if types is None or self.layout.features[name] in types]
+        read = [name for name in self.features if types is None or self.schema.features[name] in types]
         return read if self.kind.reads_features else []
 
     def _asked(self, key: Any) -> bool:
@@ -293,7 +293,7 @@ class _Run:
         elif self.kind.implementation == "NewLabelTrainTest":
             found = result.value["n_samples_per_new_label"]
         if gone := [str(name) for name, number in found.items() if not _is_number(number)]:
-            self.remarks.append(f"too few values in {no_value_reasons.some(gone)}")
+            self.remarks.append(f"too few values in {no_value_reasons.first_names(gone)}")
         numbers = {str(name): float(number) for name, number in found.items() if _is_number(number)}
         return dict(sorted(numbers.items(), key=lambda entry: (-entry[1], entry[0])))
 

@@ -8,8 +8,8 @@ from deepchecks.core.errors import DeepchecksBaseError
 from deepchecks.tabular.metric_utils.scorers import DeepcheckScorer
 
 from dcmon.checks import no_value_reasons
-from dcmon.checks.dataset_schema import Layout
-from dcmon.checks.datasets import Prepared
+from dcmon.checks.dataset_schema import DatasetSchema
+from dcmon.checks.datasets import PreparedRows
 from dcmon.checks.no_value_reasons import NoValue
 from dcmon.states import ResultState
 
@@ -26,8 +26,8 @@ class Scoring:
     """A performance check on rows; `result` runs it with the scorers that it has at the time."""
 
     check: Any
-    layout: Layout
-    current: Prepared
+    schema: DatasetSchema
+    current: PreparedRows
     result: Callable[[], Mapping[Any, Any]]
 
     def reduced(self, remarks: list[str]) -> Mapping[Any, Any]:
@@ -72,10 +72,10 @@ class Scoring:
         """Why a scorer gave nothing: by what its rows are like, where that explains it."""
         if isinstance(error, NoValue):
             return error
-        why = no_value_reasons.not_suited(NAME, no_value_reasons.said(error, DeepchecksBaseError))
-        if self.layout.task_type == "regression" or "is unknown" in str(error) or self.current.labels is None:
+        why = no_value_reasons.not_suited(NAME, no_value_reasons.error_sentence(error, DeepchecksBaseError))
+        if self.schema.task_type == "regression" or "is unknown" in str(error) or self.current.labels is None:
             return NoValue(ResultState.ERROR, why)
-        seen, classes = sorted(set(self.current.labels.dropna())), self.layout.classes
+        seen, classes = sorted(set(self.current.labels.dropna())), self.schema.classes
         if len(seen) == 1:
             return NoValue(ResultState.INSUFFICIENT, no_value_reasons.one_class(seen[0], self.check.scorers or [NAME]))
         if classes and len(classes) == 2 and (unknown := [each for each in seen if each not in classes]):

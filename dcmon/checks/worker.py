@@ -1,4 +1,4 @@
-"""Running the checks of a workload, on rows that are read already. Importing this module loads deepchecks."""
+"""Run the checks of a workload on its rows. Importing this module loads deepchecks."""
 
 import time
 from collections.abc import Iterator
@@ -10,30 +10,30 @@ from typing import Any
 import pandas as pd
 
 from dcmon import errors
-from dcmon.checks.catalogue import CheckKind, entry
-from dcmon.checks.dataset_schema import Layout, Value
-from dcmon.checks.runner import Prepared, dataset, run
-from dcmon.checks.workload import Answer, Ask, Key, Workload
+from dcmon.checks.catalogue import CheckKind, for_config
+from dcmon.checks.dataset_schema import CheckValue, DatasetSchema
+from dcmon.checks.runner import CheckSetup, PreparedRows, prepare, run
+from dcmon.checks.workload import CheckRequest, CheckResult, RowsKey, Workload
 from dcmon.states import ResultState
 from dcmon.storage.column_blocks import Sheet
 from dcmon.storage.columns import LABEL
 
 
 @dataclass
-class Rows:
-    """Rows, and what was made of them for deepchecks, by the features asked for."""
+class CachedRows:
+    """Rows, and what was prepared of them for deepchecks, by the requested features."""
 
     sheet: Sheet
-    layout: Layout
+    schema: DatasetSchema
     _columns: dict[str, Any] = field(default_factory=dict)
-    _prepared: dict[tuple[str, ...], Prepared] = field(default_factory=dict)
+    _prepared: dict[tuple[str, ...], PreparedRows] = field(default_factory=dict)
 
-    def prepared(self, features: tuple[str, ...]) -> Prepared:
-        """The rows with these features, ready for deepchecks. Raises InvalidInput for one that there is not."""
+    def prepared(self, features: tuple[str, ...]) -> PreparedRows:
+        """Return the rows with these features, ready for deepchecks. Raises InvalidInput for an unknown feature."""
         if features not in self._prepared:
-            wanted = [name for name in self.sheet.kinds if name in features or name not in self.layout.features]
+            wanted = [name for name in self.sheet.kinds if name in features or name not in self.schema.features]
             frame = pd.DataFrame({name: self._column(name) for name in wanted}, copy=False)
-            self._prepared[features] = dataset(frame, self.layout, list(features), with_label=True)
+            self._prepared[features] = prepare(frame, self.schema, list(features), with_label=True)
         return self._prepared[features]
 
     def _column(self, name: str) -> Any:
@@ -43,55 +43,64 @@ class Rows:
 
     @cached_property
     def labelled(self) -> int:
-        """How many rows have a label: a check on labels looks at no others."""
+        """The number of rows with a label: checks on labels read only these."""
         return int(pd.notna(self._column(LABEL)).sum())
 
 
-class Bench:
-    """Runs workloads, one after the other, and keeps the rows of references until it is told to forget them."""
+class WorkloadRunner:
+    """Runs workloads one by one, and caches the rows of references until a workload evicts them."""
 
     def __init__(self) -> None:
-        self._kept: dict[Key, Rows | None] = {}
+        self._cache: dict[RowsKey, CachedRows | None] = {}
 
-    def run(self, workload: Workload) -> Iterator[Answer]:
-        """The answer to each ask, in their order, as soon as it is there."""
-        given = {
-            key: None if sheet is None else Rows(sheet, workload.layout)
+    def run(self, workload: Workload) -> Iterator[CheckResult]:
+        """Yield the result of each request, in their order, as soon as it is computed."""
+        received = {
+            key: None if sheet is None else CachedRows(sheet, workload.schema)
             for key, sheet in workload.rows.items()
-            if key not in self._kept
+            if key not in self._cache
         }
-        self._kept.update((key, found) for key, found in given.items() if key.is_lasting)
-        rows = {**self._kept, **given}
-        for key in workload.forgotten:
-            self._kept.pop(key, None)
-        for ask in workload.asks:
-            began = time.perf_counter()
-            current, compared = rows[ask.current], rows[ask.compared] if ask.compared else None
-            assert current is not None, "a workload asks for nothing that has no rows"
-            value, n = _value(workload.layout, ask, current, compared)
-            spent = timedelta(seconds=time.perf_counter() - began)
-            yield Answer(ask.monitor_id, value, n, spent, ask.current.limit, is_baseline=ask.is_baseline)
+        self._cache.update((key, rows) for key, rows in received.items() if key.is_cacheable)
+        available = {**self._cache, **received}
+        for key in workload.evicted:
+            self._cache.pop(key, None)
+        for request in workload.requests:
+            started = time.perf_counter()
+            current = available[request.current]
+            compared = available[request.compared] if request.compared else None
+            assert current is not None, "a workload has no request without rows"
+            value, n = _run_request(workload.schema, request, current, compared)
+            spent = timedelta(seconds=time.perf_counter() - started)
+            yield CheckResult(
+                request.monitor_id, value, n, spent, request.current.limit, is_baseline=request.is_baseline
+            )
 
 
-def _value(layout: Layout, ask: Ask, current: Rows, compared: Rows | None) -> tuple[Value, int]:
-    """What a check says, and of how many rows."""
+def _run_request(
+    schema: DatasetSchema, request: CheckRequest, current: CachedRows, compared: CachedRows | None
+) -> tuple[CheckValue, int]:
+    """Return the check's value, and the number of rows that it was computed from."""
     try:
-        kind = entry(ask.module_name, ask.class_name)
-        value = _said(kind, layout, ask, current, compared)
+        kind = for_config(request.module_name, request.class_name)
+        value = _run_check(kind, schema, request, current, compared)
         return value, current.labelled if kind.needs_labels else len(current.sheet)
     except errors.InvalidInput as error:  # a feature that this version does not have, a check that is not installed
-        return Value(ResultState.ERROR, reason=str(error)), len(current.sheet)
+        return CheckValue(ResultState.ERROR, reason=str(error)), len(current.sheet)
 
 
-def _said(kind: CheckKind, layout: Layout, ask: Ask, current: Rows, compared: Rows | None) -> Value:
-    # An earlier window's labels may still come: what is known of the reference says nothing of it.
-    is_with_reference = ask.compared is not None and ask.compared.window is None
+def _run_check(
+    kind: CheckKind, schema: DatasetSchema, request: CheckRequest, current: CachedRows, compared: CachedRows | None
+) -> CheckValue:
+    # Balance classes only against the reference: labels of an earlier window may still arrive.
+    is_with_reference = request.compared is not None and request.compared.window is None
     return run(
-        kind,
-        ask.params,
-        ask.additional_kwargs,
-        replace(layout, balance_classes=layout.balance_classes and is_with_reference),
-        current.prepared(ask.features),
-        compared.prepared(ask.features) if compared else None,
-        compared="earlier window" if ask.compared and ask.compared.window else "reference",
+        CheckSetup(
+            kind,
+            request.params,
+            request.additional_kwargs or {},
+            replace(schema, balance_classes=schema.balance_classes and is_with_reference),
+            "earlier window" if request.compared and request.compared.window else "reference",
+        ),
+        current.prepared(request.features),
+        compared.prepared(request.features) if compared else None,
     )

@@ -1,7 +1,7 @@
-"""Child processes that run checks, within bounds on CPU time and memory: what a check does costs its own result only.
+"""Processes that run checks within limits on CPU time and memory: a failing check affects only its own result.
 
-They are forked by checks.fork_server, get rows by pipe, never see the database, and are replaced after some hundred
-checks.
+checks.fork_server forks the check workers. They get rows by pipe, have no access to the database, and are replaced
+after some hundred checks (DCMON_EVALUATE__RECYCLE).
 """
 
 import atexit
@@ -24,24 +24,24 @@ from types import TracebackType
 
 from dcmon import errors
 from dcmon.checks import fork_server
-from dcmon.checks.dataset_schema import Value
-from dcmon.checks.workload import Answer, Key, Workload
+from dcmon.checks.dataset_schema import CheckValue
+from dcmon.checks.workload import CheckResult, RowsKey, Workload
 from dcmon.settings import Evaluate
 from dcmon.states import ResultState
 
-KEPT = 16  # rows of references that a child keeps from window to window
-LOOKED_EVERY = 0.5  # seconds between looks at a child that works
-MOVES = 0.1  # seconds of CPU time that tell a process at work from one that only looks whether it may go on
-REST_COMES_IN = 5  # seconds between the parts of an answer
-LONGEST_ANSWER = 100_000_000  # bytes; what claims to be longer is none
+MAX_CACHED_REFERENCES = 16  # rows of references that a check worker caches from window to window
+POLL_SECONDS = 0.5  # between looks at a check worker that computes
+MIN_CPU_PROGRESS = 0.1  # seconds of CPU time: a process that takes less only polls, and does not compute
+RECEIVE_TIMEOUT = 5  # seconds between the parts of a result
+MAX_RESULT_BYTES = 100_000_000  # a longer length is no result, but something that the check wrote to the pipe
 
 
-class Broken(Exception):
-    """A child ended, or was ended, before it had answered."""
+class WorkerFailed(Exception):
+    """A check worker ended, or was stopped, before it returned a result."""
 
 
-class Zygote:
-    """The process that forks the children; one for this process, started when it is first needed."""
+class ForkServer:
+    """The process that forks check workers; there is one per dcmon process, started when it is first needed."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -50,29 +50,29 @@ class Zygote:
         self._is_ready = False
 
     def start(self) -> None:
-        """Have it load its libraries meanwhile; nothing when it runs."""
+        """Start the process unless it runs; it loads its libraries in the background."""
         with self._lock:
             self._start()
 
     def fork(self, bounds: Evaluate) -> tuple[int, Connection]:
-        """A new child: its process id, and the pipe to it."""
+        """Fork a check worker, and return its process id and the pipe to it."""
         ours, theirs = socket.socketpair()
-        # What claims to be longer than it is must not be waited for: leases end meanwhile.
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", REST_COMES_IN, 0))
-        given = {"cpu": bounds.cpu.total_seconds(), "memory": bounds.memory}
+        # Do not wait for the rest of a message that never comes: leases expire meanwhile.
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", RECEIVE_TIMEOUT, 0))
+        limits = {"cpu": bounds.cpu.total_seconds(), "memory": bounds.memory}
         with theirs:
-            pid = self._ask(fork_server.FORK + json.dumps(given).encode(), [theirs.fileno()])
+            pid = self._request(fork_server.FORK + json.dumps(limits).encode(), [theirs.fileno()])
         return pid, Connection(ours.detach())
 
     def status(self, pid: int) -> int:
-        """How a child ended; it is ended when it goes on."""
-        return self._ask(fork_server.WAIT + fork_server.ANSWER.pack(pid))
+        """Return the exit status of a check worker, or the signal's number, negative; kill a worker that still runs."""
+        return self._request(fork_server.WAIT + fork_server.REPLY.pack(pid))
 
-    def _ask(self, request: bytes, fds: Iterable[int] = ()) -> int:
+    def _request(self, request: bytes, fds: Iterable[int] = ()) -> int:
         with self._lock:
             try:
                 return self._exchange(request, list(fds))
-            except (OSError, EOFError):  # it was killed: its children are gone with it
+            except (OSError, EOFError):  # the fork server was killed, and its workers with it
                 self._stop()
                 if request[:1] == fork_server.WAIT:
                     return -signal.SIGKILL
@@ -95,7 +95,7 @@ class Zygote:
             self._control, theirs = socket.socketpair()
             with theirs:
                 command = [sys.executable, "-m", "dcmon.checks.fork_server", str(theirs.fileno())]
-                # In a group of its own: a terminal's Ctrl-C is for who asked, and who asked ends it.
+                # In a process group of its own: Ctrl-C in a terminal must reach only dcmon, which ends this one.
                 self._process = subprocess.Popen(
                     command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(),
                     process_group=0,
@@ -104,10 +104,10 @@ class Zygote:
         return self._control
 
     def _read(self, control: socket.socket) -> int:
-        answer = control.recv(fork_server.ANSWER.size, socket.MSG_WAITALL)
-        if len(answer) < fork_server.ANSWER.size:
+        reply = control.recv(fork_server.REPLY.size, socket.MSG_WAITALL)
+        if len(reply) < fork_server.REPLY.size:
             raise EOFError
-        [number] = fork_server.ANSWER.unpack(answer)
+        [number] = fork_server.REPLY.unpack(reply)
         return int(number)
 
     def _stop(self) -> None:
@@ -119,39 +119,39 @@ class Zygote:
         self._control = self._process = None
 
     def stop(self) -> None:
-        """End it, and with it every child."""
+        """End the process, and with it each check worker."""
         with self._lock:
             self._stop()
 
 
-ZYGOTE = Zygote()
-atexit.register(ZYGOTE.stop)
+FORK_SERVER = ForkServer()
+atexit.register(FORK_SERVER.stop)
 
 
-class _Stillness:
-    """How long a process does nothing. One that others keep from the processor still gets a little of it.
+class _HangDetector:
+    """Detects a process that takes no CPU time. Also on a busy machine a computing process gets a little of it.
 
-    Where its CPU time can't be read, and where it only ever takes a little, it may take ten times as long in all.
+    A process whose CPU time can't be read, or that takes a little all the time, may run ten times the limit.
     """
 
-    def __init__(self, pid: int | None, most: float) -> None:
-        self._pid, self._most = pid, most
-        self._began = self._moved = time.monotonic()
-        self._cpu = _cpu(pid)
+    def __init__(self, pid: int | None, limit: float) -> None:
+        self._pid, self._limit = pid, limit
+        self._started_at = self._progressed_at = time.monotonic()
+        self._cpu = _cpu_seconds(pid)
 
-    def look(self) -> None:
-        """Raises Broken when it has been still for too long."""
-        now, cpu = time.monotonic(), _cpu(self._pid)
-        if cpu is None or self._cpu is None or cpu - self._cpu > MOVES:
-            self._moved, self._cpu = now, cpu
-        if now - self._moved > self._most:
-            raise Broken(f"It hung: it did nothing for {self._most:g} s (DCMON_EVALUATE__HANG).")
-        if now - self._began > 10 * self._most:
-            raise Broken(f"It hung: no answer in {10 * self._most:g} s (ten times DCMON_EVALUATE__HANG).")
+    def check(self) -> None:
+        """Raises WorkerFailed when the process has taken no CPU time for too long."""
+        now, cpu = time.monotonic(), _cpu_seconds(self._pid)
+        if cpu is None or self._cpu is None or cpu - self._cpu > MIN_CPU_PROGRESS:
+            self._progressed_at, self._cpu = now, cpu
+        if now - self._progressed_at > self._limit:
+            raise WorkerFailed(f"The check hung: it computed nothing for {self._limit:g} s (DCMON_EVALUATE__HANG).")
+        if now - self._started_at > 10 * self._limit:
+            raise WorkerFailed(f"The check hung: no result in {10 * self._limit:g} s (ten times DCMON_EVALUATE__HANG).")
 
 
-def _cpu(pid: int | None) -> float | None:
-    """The seconds of CPU time that a process and those that it waited for have taken; None where nobody says so."""
+def _cpu_seconds(pid: int | None) -> float | None:
+    """Return the CPU seconds of a process and its waited-for children; None where the system does not say."""
     try:
         with open(f"/proc/{pid}/stat") as file:
             return sum(map(int, file.read().rpartition(")")[2].split()[11:15])) / os.sysconf("SC_CLK_TCK")
@@ -159,113 +159,120 @@ def _cpu(pid: int | None) -> float | None:
         return None
 
 
-class Child:
-    """A process that runs one workload after the other; another one takes its place when it is old, or dies."""
+class CheckWorker:
+    """A process that runs workloads one by one; it is replaced after some hundred checks, and when it ends."""
 
-    def __init__(self, bounds: Evaluate, origin: Zygote = ZYGOTE) -> None:
-        self._bounds, self._zygote = bounds, origin
+    def __init__(self, limits: Evaluate, fork_server: ForkServer = FORK_SERVER) -> None:
+        self._limits, self._fork_server = limits, fork_server
         self._pid: int | None = None
         self._pipe: Connection | None = None
-        self._kept: OrderedDict[Key, None] = OrderedDict()
-        self._asked = 0
-        origin.start()
+        self._sent: OrderedDict[RowsKey, None] = OrderedDict()
+        self._checks_run = 0
+        fork_server.start()
 
     @property
     def pid(self) -> int | None:
-        """The process that there is now."""
+        """The id of the process; None before the first workload."""
         return self._pid
 
-    def run(self, workload: Workload, wait: Callable[[], None] = lambda: None) -> list[Answer]:
-        """The answer to every ask. One that ends its process is tried once more alone, then it is an ERROR.
+    def run(self, workload: Workload, wait: Callable[[], None] = lambda: None) -> list[CheckResult]:
+        """Return the result of each request. A check that ends its process is tried once more alone, then is an ERROR.
 
-        `wait` is called twice a second while a check runs; what it raises ends the child.
+        `wait` is called twice a second while a check runs; when it raises, the process ends.
         """
-        answers, left = list[Answer](), list(workload.asks)
-        while left:
-            done, why = self._try(replace(workload, asks=left), wait)
-            answers += done
-            left = left[len(done) :]
-            if why is not None and left:
-                culprit = left.pop(0)
-                again, why = self._try(replace(workload, asks=[culprit]), wait)
-                answers += again or [
-                    Answer(culprit.monitor_id, Value(ResultState.ERROR, reason=why), is_baseline=culprit.is_baseline)
+        results, remaining = list[CheckResult](), list(workload.requests)
+        while remaining:
+            done, failure = self._try(replace(workload, requests=remaining), wait)
+            results += done
+            remaining = remaining[len(done) :]
+            if failure is not None and remaining:
+                culprit = remaining.pop(0)
+                retried, failure = self._try(replace(workload, requests=[culprit]), wait)
+                results += retried or [
+                    CheckResult(
+                        culprit.monitor_id,
+                        CheckValue(ResultState.ERROR, reason=failure),
+                        is_baseline=culprit.is_baseline,
+                    )
                 ]
-        return answers
+        return results
 
-    def _try(self, workload: Workload, wait: Callable[[], None]) -> tuple[list[Answer], str | None]:
-        """The answers that came, and why no more did."""
-        answers, pipe = list[Answer](), self._ready()
+    def _try(self, workload: Workload, wait: Callable[[], None]) -> tuple[list[CheckResult], str | None]:
+        """Return the results, and why the worker failed before it returned all; None when it did not."""
+        results, pipe = list[CheckResult](), self._ready()
         try:
-            pipe.send(self._without_kept(workload))
-            while (answer := self._answer(pipe, wait)) is not None:
-                answers.append(answer)
-        except Broken as broken:
+            pipe.send(self._without_cached(workload))
+            while (result := self._receive(pipe, wait)) is not None:
+                results.append(result)
+        except WorkerFailed as failure:
             self.end()
-            return answers, str(broken)
+            return results, str(failure)
         except (EOFError, OSError):
-            return answers, self._reason()
+            return results, self._exit_reason()
         except BaseException:
             self.end()
             raise
-        self._asked += len(answers)
-        return answers, None
+        self._checks_run += len(results)
+        return results, None
 
     def _ready(self) -> Connection:
-        if self._pipe is None or self._asked >= self._bounds.recycle:
+        if self._pipe is None or self._checks_run >= self._limits.recycle:
             self.end()
-            self._pid, self._pipe = self._zygote.fork(self._bounds)
-            self._asked = 0
-            self._kept.clear()
+            self._pid, self._pipe = self._fork_server.fork(self._limits)
+            self._checks_run = 0
+            self._sent.clear()
         return self._pipe
 
-    def _without_kept(self, workload: Workload) -> Workload:
-        """What the child needs to be sent: not the references that it keeps, but which of them it may forget."""
+    def _without_cached(self, workload: Workload) -> Workload:
+        """Leave out references that the worker has cached, and name the least recently used ones, which it drops."""
         wanted = workload.keys
-        rows = {key: workload.rows[key] for key in wanted if key not in self._kept}
+        rows = {key: workload.rows[key] for key in wanted if key not in self._sent}
         for key in wanted:
-            if key.is_lasting:
-                self._kept[key] = None
-                self._kept.move_to_end(key)
-        forgotten = [self._kept.popitem(last=False)[0] for _ in range(len(self._kept) - max(KEPT, len(wanted)))]
-        return replace(workload, rows=rows, forgotten=forgotten)
+            if key.is_cacheable:
+                self._sent[key] = None
+                self._sent.move_to_end(key)
+        evicted = [
+            self._sent.popitem(last=False)[0] for _ in range(len(self._sent) - max(MAX_CACHED_REFERENCES, len(wanted)))
+        ]
+        return replace(workload, rows=rows, evicted=evicted)
 
-    def _answer(self, pipe: Connection, wait: Callable[[], None]) -> Answer | None:
-        stillness = _Stillness(self._pid, self._bounds.hang.total_seconds())
-        while not pipe.poll(LOOKED_EVERY):
+    def _receive(self, pipe: Connection, wait: Callable[[], None]) -> CheckResult | None:
+        """Return the next result; None after the last one."""
+        hang_detector = _HangDetector(self._pid, self._limits.hang.total_seconds())
+        while not pipe.poll(POLL_SECONDS):
             wait()
-            stillness.look()
+            hang_detector.check()
         try:
-            answer: Answer | None = pickle.loads(pipe.recv_bytes(LONGEST_ANSWER))
+            result: CheckResult | None = pickle.loads(pipe.recv_bytes(MAX_RESULT_BYTES))
         except (EOFError, ConnectionError):
             raise
         except Exception as error:
-            raise Broken("It wrote into what dcmon keeps open.") from error
-        return answer
+            raise WorkerFailed("The check wrote to dcmon's result pipe and was stopped.") from error
+        return result
 
-    def _reason(self) -> str:
+    def _exit_reason(self) -> str:
         assert self._pid is not None
-        status, self._pid = self._zygote.status(self._pid), None
+        status, self._pid = self._fork_server.status(self._pid), None
         self.end()
         if status == fork_server.OUT_OF_MEMORY:
-            return f"It needs more than {self._bounds.memory:,} bytes of memory (DCMON_EVALUATE__MEMORY)."
+            return f"The check needs more than {self._limits.memory:,} bytes of memory (DCMON_EVALUATE__MEMORY)."
         if status == -signal.SIGXCPU:
-            spent = self._bounds.cpu.total_seconds()
-            return f"It took more than {spent:g} s of CPU time (DCMON_EVALUATE__CPU)."
-        said = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-        return f"It ended its process with {said}."
+            spent = self._limits.cpu.total_seconds()
+            return f"The check took more than {spent:g} s of CPU time (DCMON_EVALUATE__CPU)."
+        how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+        return f"The check ended its process with {how}."
 
     def end(self) -> None:
-        """End the process; the next workload gets another."""
+        """End the process; the next workload starts another."""
         if self._pipe is not None:
             self._pipe.close()
         if self._pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGKILL)
-            self._zygote.status(self._pid)
+            self._fork_server.status(self._pid)
         self._pipe = self._pid = None
 
-    def __enter__(self) -> "Child":
+    def __enter__(self) -> "CheckWorker":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

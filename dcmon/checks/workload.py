@@ -1,7 +1,7 @@
-"""What a process that runs checks is given and what it answers: plain values, which can be pickled.
+"""What a check worker is given and what it returns: plain values, which can be pickled.
 
-The parent reads rows (monitoring.row_loader) and never runs a check; whoever runs checks (dcmon.checks.worker) never
-sees a database.
+The parent process reads rows (monitoring.row_loader) and never runs a check; the check worker (checks.worker) never
+has access to the database.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,38 +9,39 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from dcmon.checks.dataset_schema import Layout, Value
+from dcmon.checks.dataset_schema import CheckValue, DatasetSchema
 from dcmon.storage.column_blocks import Sheet
 from dcmon.windows import Window
 
 
 @dataclass(frozen=True)
-class Key:
-    """Which rows: those of a version's window, or of a revision of its reference where there is no window.
+class RowsKey:
+    """Identifies rows: those of a version's window, or, without a window, those of a revision of its reference.
 
-    Two that are equal are the same rows, so those of a reference are kept from one window to the next.
+    Equal keys mean the same rows, so that rows of a reference are cached from one window to the next.
+    `filters`: as JSON. `limit`: how many rows at most; None: all.
     """
 
     org_id: int
     version_id: int
     window: Window | None
     reference_revision: int
-    filters: str  # as JSON
+    filters: str
     labelled: bool
-    limit: int | None  # None: all of them
+    limit: int | None
     features: tuple[str, ...] = ()
 
     @property
-    def is_lasting(self) -> bool:
-        """Whether other windows will ask for them too."""
+    def is_cacheable(self) -> bool:
+        """True if other windows need the same rows."""
         return self.window is None
 
 
 @dataclass(frozen=True)
-class Ask:
-    """A monitor's check, the rows that it runs on, and those that it compares them with.
+class CheckRequest:
+    """A monitor's check, the rows that it runs on, and the rows that it compares them with.
 
-    `is_baseline`: it runs on the reference itself (dcmon.alerting.baselines).
+    `is_baseline`: the check runs on the reference itself (alerting.baselines).
     """
 
     monitor_id: int
@@ -49,46 +50,46 @@ class Ask:
     params: Mapping[str, Any]
     additional_kwargs: Mapping[str, Any] | None
     features: tuple[str, ...]
-    current: Key
-    compared: Key | None = None
+    current: RowsKey
+    compared: RowsKey | None = None
     is_baseline: bool = False
 
     @property
-    def keys(self) -> tuple[Key, ...]:
-        """The rows that it is about."""
+    def keys(self) -> tuple[RowsKey, ...]:
+        """The rows that the check reads."""
         return (self.current,) if self.compared is None else (self.current, self.compared)
 
-    def reading(self, features: tuple[str, ...]) -> "Ask":
-        """The same, with these features read of its rows."""
+    def with_features(self, features: tuple[str, ...]) -> "CheckRequest":
+        """Return the same request on rows with these features."""
         current = replace(self.current, features=features)
         return replace(self, current=current, compared=self.compared and replace(self.compared, features=features))
 
 
 @dataclass(frozen=True)
 class Workload:
-    """The checks to be run on a window of a version, and their rows.
+    """The checks to run on a window of a version, and their rows.
 
-    None says that there are no such rows. Those that whoever runs it keeps (`Key.is_lasting`) may be left out of
-    `rows`, and `forgotten` names those that it need not keep any longer.
+    `rows`: None for a key without rows. Rows that the check worker has cached may be left out; `evicted` names the
+    cached rows that it may drop.
     """
 
-    layout: Layout
-    asks: Sequence[Ask]
-    rows: Mapping[Key, Sheet | None] = field(default_factory=dict)
-    forgotten: Sequence[Key] = ()
+    schema: DatasetSchema
+    requests: Sequence[CheckRequest]
+    rows: Mapping[RowsKey, Sheet | None] = field(default_factory=dict)
+    evicted: Sequence[RowsKey] = ()
 
     @property
-    def keys(self) -> set[Key]:
-        """The rows that are asked about."""
-        return {key for ask in self.asks for key in ask.keys}
+    def keys(self) -> set[RowsKey]:
+        """The rows that the checks read."""
+        return {key for request in self.requests for key in request.keys}
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a monitor found: the value, from how many rows (of at most `limit`; None: of all), in which time."""
+class CheckResult:
+    """The value of a monitor's check, computed from `n` rows of at most `limit` (None: of all), and the time taken."""
 
     monitor_id: int
-    value: Value
+    value: CheckValue
     n: int = 0
     duration: timedelta = timedelta()
     limit: int | None = None

@@ -11,7 +11,7 @@ from threading import Event
 from dcmon import db
 from dcmon.alerting.change_context import ChangeContext
 from dcmon.app import App
-from dcmon.checks.worker_pool import Child
+from dcmon.checks.worker_pool import CheckWorker
 from dcmon.db import Organization, work_queue
 from dcmon.db.tables.org import Version
 from dcmon.db.work_queue import Work
@@ -42,7 +42,7 @@ def run(app: App, stop: Event) -> None:
 
     def evaluator() -> None:
         try:
-            with Child(app.settings.evaluate) as child:
+            with CheckWorker(app.settings.evaluate) as child:
                 Evaluator(app, stop, kept, child).run()
         except BaseException as error:
             failed.append(error)
@@ -64,7 +64,7 @@ class Evaluator:
     app: App
     stop: Event
     kept: ReferenceCache
-    child: Child
+    child: CheckWorker
     _renewed: float = 0
     _stopped: float | None = None
     _held: Sequence[Claim] = field(default_factory=list)

@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 from dcmon.alerting import baselines, judging, notify_policy, rule_failures
 from dcmon.alerting.change_context import ChangeContext
 from dcmon.checks.catalogue import library_version
-from dcmon.checks.dataset_schema import Value
-from dcmon.checks.workload import Answer
+from dcmon.checks.dataset_schema import CheckValue
+from dcmon.checks.workload import CheckResult
 from dcmon.db.tables.org import Check, Monitor, Result
 from dcmon.monitoring import results
 from dcmon.monitoring.planner import Plan
@@ -29,13 +29,13 @@ class StoredCounts(NamedTuple):
     notifications: int
 
 
-def error_results(plan: Plan, reason: str) -> list[Answer]:
+def error_results(plan: Plan, reason: str) -> list[CheckResult]:
     """Return an ERROR for each monitor of a plan whose window can't be evaluated."""
-    return [Answer(monitor.id, Value(ResultState.ERROR, reason=reason)) for monitor, _ in plan.monitors]
+    return [CheckResult(monitor.id, CheckValue(ResultState.ERROR, reason=reason)) for monitor, _ in plan.monitors]
 
 
 def store(
-    session: Session, plan: Plan, answers: Sequence[Answer], context: ChangeContext, monitor_id: int | None = None
+    session: Session, plan: Plan, answers: Sequence[CheckResult], context: ChangeContext, monitor_id: int | None = None
 ) -> StoredCounts:
     """Store results, judge the rules, change alerts and write notifications, in the session's transaction.
 
@@ -53,7 +53,7 @@ def store(
     return StoredCounts(len(new_results), notifications)
 
 
-def _store_baselines(session: Session, plan: Plan, answers: Sequence[Answer]) -> list[int]:
+def _store_baselines(session: Session, plan: Plan, answers: Sequence[CheckResult]) -> list[int]:
     """Store what checks returned for the reference itself; returns the ids of monitors with a new baseline."""
     monitors = {monitor.id: monitor for monitor, _ in plan.monitors}
     return [
@@ -64,7 +64,7 @@ def _store_baselines(session: Session, plan: Plan, answers: Sequence[Answer]) ->
     ]
 
 
-def _store_results(session: Session, plan: Plan, answers: Sequence[Answer]) -> list[Result]:
+def _store_results(session: Session, plan: Plan, answers: Sequence[CheckResult]) -> list[Result]:
     """Store what checks returned for the window, in order of monitor id; returns the new results."""
     monitors = {monitor.id: (monitor, check) for monitor, check in plan.monitors}
     ordered = sorted((item for item in answers if not item.is_baseline), key=lambda answer: answer.monitor_id)
@@ -89,7 +89,7 @@ def _inputs(plan: Plan, monitor: Monitor, check: Check) -> ResultInputs:
     return ResultInputs(plan.statistics_for(check), plan.version.reference_revision, compared_rows)
 
 
-def _run_facts(plan: Plan, answer: Answer) -> dict[str, Any]:
+def _run_facts(plan: Plan, answer: CheckResult) -> dict[str, Any]:
     """Return how a value was computed, apart from what the result's own columns say."""
     is_sample = answer.limit is not None and answer.n >= answer.limit and answer.n < plan.statistics.n
     return {

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dcmon.checks.data_flow import METRICS
-from dcmon.checks.dataset_schema import Value
+from dcmon.checks.dataset_schema import CheckValue
 from dcmon.db.tables.org import Model, Version
 from dcmon.monitoring.liveness import is_live
 from dcmon.states import ResultState
@@ -96,7 +96,7 @@ def countable_range(model: Model, version: Version, now: datetime) -> TimeRange:
     return TimeRange(version.earliest or version.created_at, newest)
 
 
-def flow_value(counts: FlowCounts, chosen: Sequence[str] | None) -> Value:
+def flow_value(counts: FlowCounts, chosen: Sequence[str] | None) -> CheckValue:
     """Return the metrics of a window: those that are chosen (None: all) and known."""
     statistics = counts.statistics
     metrics = {
@@ -114,8 +114,8 @@ def flow_value(counts: FlowCounts, chosen: Sequence[str] | None) -> Value:
     }
     known = {name: metrics[name] for name in METRICS if name in (chosen or METRICS) and name not in unknown}
     if known:
-        return Value(ResultState.OK, known)
-    return Value(ResultState.NO_DATA, reason=_no_value_reason(counts))
+        return CheckValue(ResultState.OK, known)
+    return CheckValue(ResultState.NO_DATA, reason=_no_value_reason(counts))
 
 
 def reads_labels(chosen: Sequence[str] | None) -> bool:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from dcmon import db, errors
 from dcmon.alerting.change_context import ChangeContext
 from dcmon.checks import data_flow
-from dcmon.checks.worker_pool import Child
+from dcmon.checks.worker_pool import CheckWorker
 from dcmon.db import Organization
 from dcmon.db.locks import LockSpace, SessionLock
 from dcmon.db.tables.org import Result, Version
@@ -81,7 +81,7 @@ def _version_ranges(session: Session, schedule: Schedule) -> Iterator[_VersionRa
     """Yield the versions that have windows. For the flow of rows that includes versions without rows."""
     versions = select(Version).where(Version.model_id == schedule.model.id).order_by(Version.id)
     for version in session.scalars(versions):
-        if data_flow.is_flow(schedule.check):
+        if data_flow.is_data_flow(schedule.check):
             yield _VersionRange(version, *flow_metrics.countable_range(schedule.model, version, datetime.now(UTC)))
         elif version.earliest is not None and version.watermark is not None:
             yield _VersionRange(version, version.earliest, version.watermark)
@@ -114,7 +114,7 @@ def evaluate_windows(
     Without `public_url` receivers are not notified.
     """
     cache = ReferenceCache()
-    with Child(settings) as child:
+    with CheckWorker(settings) as child:
         for version_id, window in windows:
             with db.org_session(engine, org, snapshot=True) as session:
                 now = datetime.now(UTC)
@@ -182,7 +182,7 @@ def readiness(session: Session, monitor_id: int, at: datetime | None, now: datet
     window = schedule.ending(schedule.floor(at or now))
     ready, reasons = list[VersionWindow](), list[str]()
     for version, start, newest in _version_ranges(session, schedule):
-        is_flow = data_flow.is_flow(schedule.check)
+        is_flow = data_flow.is_data_flow(schedule.check)
         if is_flow and window.end <= start:
             continue
         if is_flow:

@@ -19,7 +19,7 @@ def create_check(
     session: Session, model: Model, name: str, module_name: str, class_name: str, params: Mapping[str, Any]
 ) -> Check:
     """Add a check of the catalogue to a model. Raises InvalidInput or Conflict."""
-    kind = catalogue.entry(module_name, class_name)
+    kind = catalogue.for_config(module_name, class_name)
     if kind.needs_classes and model.task_type == "regression":
         raise errors.InvalidInput(no_value_reasons.no_classes(kind.class_name))
     parameters.require(kind, params)
@@ -63,7 +63,7 @@ def get_or_create_check(
         all_params = {**existing.params, **(params or {})}
         return create_check(session, model, new_name, existing.module_name, existing.class_name, all_params)
     try:
-        kind = catalogue.named(name)
+        kind = catalogue.find(name)
     except errors.InvalidInput as unknown:
         known = ", ".join(repr(check.name) for check in for_model(session, model)) or "none"
         raise errors.InvalidInput(f"{unknown} The model has {known}.") from unknown
@@ -95,7 +95,7 @@ def with_params(session: Session, check: Check, monitor: Monitor, params: Mappin
     Otherwise a new check is added. Raises InvalidInput.
     """
     model = session.get_one(Model, check.model_id)
-    parameters.require(catalogue.entry(check.module_name, check.class_name), params)
+    parameters.require(catalogue.for_config(check.module_name, check.class_name), params)
     _lock_names(session, model)
     existing = for_model(session, model)
     wanted = (check.module_name, check.class_name, dict(params))

@@ -32,7 +32,7 @@ def require_valid(session: Session, check: Check, spec: MonitorSpec) -> None:
     The message says what to write instead. A model without a version may have filters on any column and any feature.
     """
     _require_in_range(session, spec)
-    kind, model = catalogue.entry(check.module_name, check.class_name), session.get_one(Model, check.model_id)
+    kind, model = catalogue.for_config(check.module_name, check.class_name), session.get_one(Model, check.model_id)
     kwargs = spec.additional_kwargs or {}
     newest_first = list(reversed(versions.entries(session, model)))
     filters.require(

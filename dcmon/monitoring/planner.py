@@ -70,7 +70,7 @@ class Plan:
 
     def statistics_for(self, check: Check) -> Extent:
         """Return the statistics that a result of this check is stored with."""
-        return self.flow.statistics if self.flow is not None and data_flow.is_flow(check) else self.statistics
+        return self.flow.statistics if self.flow is not None and data_flow.is_data_flow(check) else self.statistics
 
     def inputs_for(self, monitor: Monitor, check: Check) -> CheckInputs:
         """Return what a monitor would read now."""
@@ -96,7 +96,7 @@ def plan(session: Session, request: PlanRequest, settings: Evaluate, org_retenti
         model, version, request.window, statistics, [], None,
         _compared_windows(session, request, model, monitors, org_retention),
     )  # fmt: skip
-    if any(data_flow.is_flow(check) for _, check in monitors):
+    if any(data_flow.is_data_flow(check) for _, check in monitors):
         draft = replace(draft, flow=_measure_flow(session, draft, request))
     chosen, waits, settled = list[MonitorWithCheck](), list[datetime](), set[int]()
     for monitor, check in monitors:
@@ -119,7 +119,7 @@ def _monitors_with_window(session: Session, model: Model, request: PlanRequest) 
         MonitorWithCheck(monitor, check)
         for monitor, check in schedules.monitors_of_model(session, model)
         if request.monitor_id in (None, monitor.id)
-        and (data_flow.is_flow(check) or not request.is_flow)
+        and (data_flow.is_data_flow(check) or not request.is_flow)
         and schedules.monitor_grid(monitor).includes(request.window, zone)
     ]
 
@@ -150,7 +150,7 @@ def _decide(
         touched_at=request.touched_at,
         now=request.now,
     )
-    if plan.flow is None or not data_flow.is_flow(check):
+    if plan.flow is None or not data_flow.is_data_flow(check):
         return decision
     return _decide_flow(decision, plan.flow, monitor, last)
 

@@ -109,7 +109,7 @@ def _progress(
 ) -> Progress:
     """Return how far a monitor is on a version. `last_end`: the end of the window of its newest result."""
     state = liveness.classify(schedule.model, schedule.version)
-    is_flow = data_flow.is_flow(schedule.check)
+    is_flow = data_flow.is_data_flow(schedule.check)
     end = _last_counted_end(schedule, now) if is_flow else _last_complete_end(session, schedule, now)
     if end is None or (last_end is not None and last_end >= end):
         return Progress(state)

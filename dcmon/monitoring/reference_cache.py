@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sqlalchemy.orm import Session
 
-from dcmon.checks.workload import Key
+from dcmon.checks.workload import RowsKey
 from dcmon.db import Organization
 from dcmon.db.tables.org import Version
 from dcmon.storage import references
@@ -18,12 +18,12 @@ class ReferenceCache:
 
     def __init__(self, max_size: int = 16) -> None:
         self._max_size, self._lock = max_size, threading.Lock()
-        self._rows: OrderedDict[Key, Sheet | None] = OrderedDict()
+        self._rows: OrderedDict[RowsKey, Sheet | None] = OrderedDict()
         self._unbalanced: dict[tuple[int, int], tuple[int, bool]] = {}
 
-    def get(self, key: Key, read: Callable[[Key], Sheet | None]) -> Sheet | None:
+    def get(self, key: RowsKey, read: Callable[[RowsKey], Sheet | None]) -> Sheet | None:
         """Return the rows of a key; call `read` for rows that are not in the cache."""
-        if not key.is_lasting:
+        if not key.is_cacheable:
             return read(key)
         with self._lock:
             if key in self._rows:

@@ -9,7 +9,7 @@ from sqlalchemy import func, select, true
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
-from dcmon.checks.dataset_schema import Value
+from dcmon.checks.dataset_schema import CheckValue
 from dcmon.db import locks
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import Check, Monitor, Result, Version
@@ -83,7 +83,7 @@ def lock_newest(session: Session, version_id: int, window: Window, monitor_ids: 
 
 
 def store(
-    session: Session, key: ResultKey, value: Value, inputs: ResultInputs, run: CheckRun, *, last: Result | None
+    session: Session, key: ResultKey, value: CheckValue, inputs: ResultInputs, run: CheckRun, *, last: Result | None
 ) -> Result | None:
     """Store a value as the next revision, at the next flush.
 

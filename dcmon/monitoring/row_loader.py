@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 from dcmon import errors
 from dcmon.alerting import baselines
 from dcmon.checks import data_flow, no_value_reasons
-from dcmon.checks.dataset_schema import Layout, Value, chosen_features
-from dcmon.checks.workload import Answer, Ask, Key, Workload
+from dcmon.checks.dataset_schema import CheckValue, DatasetSchema, chosen_features
+from dcmon.checks.workload import CheckRequest, CheckResult, RowsKey, Workload
 from dcmon.db import Organization
 from dcmon.db.tables.org import Check, Monitor
 from dcmon.monitoring import flow_metrics
@@ -35,16 +35,16 @@ class LoadedWindow(NamedTuple):
     """The checks to run with their rows, and the results that are known without running a check."""
 
     workload: Workload
-    known: list[Answer]
+    known: list[CheckResult]
 
 
 @dataclass
 class _Loading:
     """What was read so far for a plan."""
 
-    rows: dict[Key, Sheet | None] = field(default_factory=dict)
-    requests: list[Ask] = field(default_factory=list)
-    known: list[Answer] = field(default_factory=list)
+    rows: dict[RowsKey, Sheet | None] = field(default_factory=dict)
+    requests: list[CheckRequest] = field(default_factory=list)
+    known: list[CheckResult] = field(default_factory=list)
 
 
 def build_workload(
@@ -63,12 +63,12 @@ def build_workload(
                 if key not in loading.rows:
                     loading.rows[key] = cache.get(key, read)
         except errors.InvalidInput as error:  # a filter on a column that this version lacks, or too many rows
-            loading.known.append(Answer(request.monitor_id, Value(ResultState.ERROR, reason=str(error))))
+            loading.known.append(CheckResult(request.monitor_id, CheckValue(ResultState.ERROR, reason=str(error))))
             continue
         if (reason := _no_data_reason(plan, request, loading.rows)) is not None:
             rows = loading.rows[request.current]
-            value = Value(ResultState.NO_DATA, reason=reason)
-            loading.known.append(Answer(request.monitor_id, value, len(rows) if rows else 0))
+            value = CheckValue(ResultState.NO_DATA, reason=reason)
+            loading.known.append(CheckResult(request.monitor_id, value, len(rows) if rows else 0))
         else:
             loading.requests.append(request)
     by_monitor = {request.monitor_id: request for request in requests}
@@ -82,42 +82,42 @@ def build_workload(
     return LoadedWindow(Workload(schema, loading.requests, loading.rows), loading.known)
 
 
-def _flow_results(plan: Plan) -> list[Answer]:
+def _flow_results(plan: Plan) -> list[CheckResult]:
     """Return the results of monitors on the flow of rows, which need no rows."""
     if plan.flow is None:
         return []
     return [
-        Answer(
+        CheckResult(
             monitor.id,
             flow_metrics.flow_value(plan.flow, (monitor.additional_kwargs or {}).get("res_conf")),
             plan.statistics.n,
         )
         for monitor, check in plan.monitors
-        if data_flow.is_flow(check)
+        if data_flow.is_data_flow(check)
     ]
 
 
-def _requests(org: Organization, plan: Plan, limit: int) -> list[Ask]:
+def _requests(org: Organization, plan: Plan, limit: int) -> list[CheckRequest]:
     """Return what the monitors ask for; monitors that read the same rows read the same features of them."""
     requests = [
         _request(org, plan, monitor, check, row_limit(monitor, limit))
         for monitor, check in plan.monitors
-        if not data_flow.is_flow(check)
+        if not data_flow.is_data_flow(check)
     ]
     features = sorted(plan.version.features)
     if len(features) > WIDE:
         wanted = {name for request in requests for name in request.features}
         features = [name for name in features if name in wanted]
-    return [request.reading(tuple(features)) for request in requests]
+    return [request.with_features(tuple(features)) for request in requests]
 
 
-def _on_reference(request: Ask, check: Check, revision: int) -> Ask:
+def _on_reference(request: CheckRequest, check: Check, revision: int) -> CheckRequest:
     """Return the same request on the rows of the reference in place of the window's."""
     rows = replace(request.current, window=None, reference_revision=revision, labelled=check.needs_labels)
     return replace(request, current=rows, compared=None, is_baseline=True)
 
 
-def _no_data_reason(plan: Plan, request: Ask, rows: Mapping[Key, Sheet | None]) -> str | None:
+def _no_data_reason(plan: Plan, request: CheckRequest, rows: Mapping[RowsKey, Sheet | None]) -> str | None:
     """Return why there is nothing to run the check on; None when there is, or when the check gives the reason."""
     if rows[request.current] is None:
         return no_value_reasons.NO_ROWS if not plan.statistics.n else _no_rows_reason(request.current, "window")
@@ -137,7 +137,7 @@ def _no_data_reason(plan: Plan, request: Ask, rows: Mapping[Key, Sheet | None]) 
     return _no_rows_reason(compared, name)
 
 
-def _no_rows_reason(key: Key, where: str) -> str | None:
+def _no_rows_reason(key: RowsKey, where: str) -> str | None:
     """Return why no row was read; None when the reference has no rows at all, for which the check gives the reason."""
     if key.filters != "null":
         return no_value_reasons.no_row_fits(where, labelled=key.labelled)
@@ -148,18 +148,18 @@ def _span_text(window: Window) -> str:
     return f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
 
 
-def dataset_schema(plan: Plan) -> Layout:
+def dataset_schema(plan: Plan) -> DatasetSchema:
     """Return the columns of the plan's version, as checks need to know them."""
     version = plan.version
-    return Layout(plan.model.task_type, version.features, version.classes, version.feature_importance)
+    return DatasetSchema(plan.model.task_type, version.features, version.classes, version.feature_importance)
 
 
-def _request(org: Organization, plan: Plan, monitor: Monitor, check: Check, limit: int | None) -> Ask:
+def _request(org: Organization, plan: Plan, monitor: Monitor, check: Check, limit: int | None) -> CheckRequest:
     version, filters = plan.version, _filters_json(monitor.data_filters)
     # While the whole window fits into the sample, labelled and unlabelled monitors read the same rows.
     labelled = check.needs_labels and limit is not None and plan.statistics.n > limit
-    current = Key(org.id, version.id, plan.window, 0, filters, labelled, limit)
-    return Ask(
+    current = RowsKey(org.id, version.id, plan.window, 0, filters, labelled, limit)
+    return CheckRequest(
         monitor.id,
         check.module_name,
         check.class_name,
@@ -176,7 +176,7 @@ def row_limit(monitor: Monitor, default: int) -> int | None:
     return default if monitor.rows is None else monitor.rows or None
 
 
-def _compared_key(plan: Plan, monitor: Monitor, check: Check, current: Key) -> Key | None:
+def _compared_key(plan: Plan, monitor: Monitor, check: Check, current: RowsKey) -> RowsKey | None:
     """Return the rows that the check compares with; None when the version has no reference."""
     if (compared := plan.compared.get(monitor.id)) is not None:
         return replace(current, window=compared.window, labelled=check.needs_labels)
@@ -189,14 +189,14 @@ def _filters_json(filters: Mapping[str, Any] | None) -> str:
     return json.dumps(filters) if (filters or {}).get("filters") else "null"
 
 
-def _features(schema: Layout, monitor: Monitor, check: Check) -> tuple[str, ...]:
+def _features(schema: DatasetSchema, monitor: Monitor, check: Check) -> tuple[str, ...]:
     chosen = chosen_features(schema, (monitor.additional_kwargs or {}).get("check_conf"))
     columns = check.params.get("columns")
     listed = [] if columns is None else columns if isinstance(columns, list | tuple) else [str(columns)]
     return tuple(dict.fromkeys([*chosen, *(name for name in listed if name in schema.features)]))
 
 
-def _read(session: Session, plan: Plan, max_bytes: int, key: Key) -> Sheet | None:
+def _read(session: Session, plan: Plan, max_bytes: int, key: RowsKey) -> Sheet | None:
     """Read the rows of a key; None when there is no row. Raises InvalidInput."""
     options: dict[str, Any] = {"labelled": key.labelled, "filters": json.loads(key.filters), "most": max_bytes}
     source = (session, plan.model, plan.version)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from dcmon.checks.dataset_schema import Layout
+from dcmon.checks.dataset_schema import DatasetSchema
 
 COLUMNS = {
     "age": "integer",
@@ -62,5 +62,5 @@ def make_rows(task_type: str, count: int, seed: int) -> pd.DataFrame:
     return rows
 
 
-def make_layout(task_type: str, importance: dict[str, float] | None = None) -> Layout:
-    return Layout(task_type, COLUMNS, CLASSES[task_type], importance)
+def make_layout(task_type: str, importance: dict[str, float] | None = None) -> DatasetSchema:
+    return DatasetSchema(task_type, COLUMNS, CLASSES[task_type], importance)

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from dcmon.alerting import judging, rules
 from dcmon.app import App
-from dcmon.checks.dataset_schema import Value
+from dcmon.checks.dataset_schema import CheckValue
 from dcmon.db.tables.org import Alert, Monitor, Result
 from dcmon.monitoring import lifecycle, model_checks, monitors, results
 from dcmon.monitoring.monitor_spec import MonitorSpec
@@ -74,7 +74,7 @@ def put(app: App, target: Target, number: int, value: float, revision: int = 1) 
     there = Extent(100, 0, 100 * revision, 0, START)
     with app.org(target.org) as session:
         monitor = session.scalars(select(Monitor)).one()
-        found = Value("OK", {"score": value}, None, {"age": value})
+        found = CheckValue("OK", {"score": value}, None, {"age": value})
         last = results.lock_newest(session, target.version_id, day(number), [monitor.id]).get(monitor.id)
         key = ResultKey(monitor, target.version_id, day(number))
         result = results.store(session, key, found, ResultInputs(there, 1), CheckRun(100), last=last)

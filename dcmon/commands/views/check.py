@@ -34,7 +34,7 @@ def rows() -> list[dict[str, Any]]:
     known = {kind.class_name for kind in catalogue.KINDS}
     for name, check in plugins.registered().items():
         if name not in known:
-            listed.append({"check": name, "group": f"own, of {plugins.package(check)}"})
+            listed.append({"check": name, "group": f"own, of {plugins.package_name(check)}"})
     return listed
 
 
@@ -42,7 +42,7 @@ def detail(name: str) -> CheckDetail:
     """Describe a check. Raises InvalidInput for an unknown name."""
     from dcmon.checks import introspection
 
-    kind = catalogue.named(name)
+    kind = catalogue.find(name)
     row = {
         "check": kind.class_name,
         "group": GROUPS.get(kind.group, kind.group),

@@ -59,7 +59,7 @@ def _series(view: MonitorView, alerts: Sequence[AlertView], names: dict[int, str
 def _is_apart(view: MonitorView) -> bool:
     """Whether the metrics are of different kinds: rows and shares, an error and how much is explained."""
     is_regression = view.check.class_name == "SingleDatasetPerformance" and view.model.task_type == "regression"
-    return len(view.metrics) > 1 and (data_flow.is_flow(view.check) or is_regression)
+    return len(view.metrics) > 1 and (data_flow.is_data_flow(view.check) or is_regression)
 
 
 def _thresholds(rule: AlertRule) -> list[Threshold]:

@@ -231,7 +231,7 @@ def build(engine: Engine, seed: int, hours: int, port: int, delay: timedelta) ->
 
 
 def _create(session: Any, model: Any, watch: Watch) -> None:
-    kind = catalogue.named(watch.check)
+    kind = catalogue.find(watch.check)
     check = model_checks.create_check(session, model, watch.name, kind.module_name, kind.class_name, watch.params)
     kwargs = {"check_conf": {}, "res_conf": [watch.metric]} if watch.metric else None
     new = MonitorSpec(watch.name, Frequency.HOUR, watch.hours, additional_kwargs=kwargs, compared_with=watch.compared)

@@ -14,7 +14,7 @@ from dcmon.alerting.change_context import ChangeContext
 from dcmon.alerting.rule_conditions import Condition
 from dcmon.alerting.state_machine import Policy, find_spans
 from dcmon.app import App
-from dcmon.checks.dataset_schema import Value
+from dcmon.checks.dataset_schema import CheckValue
 from dcmon.db.tables.org import Alert, AlertRule, Monitor, Notification, Result
 from dcmon.monitoring import model_checks, monitors, results
 from dcmon.monitoring.monitor_spec import MonitorSpec
@@ -44,7 +44,7 @@ def ruled(target: Target) -> Target:
 def put(target: Target, number: int, value: float | None, revision: int = 1) -> None:
     """Store and judge the result of a day; None: a window without a verdict."""
     window = Window(START + timedelta(days=number), START + timedelta(days=number + 1))
-    said = Value("OK", {"score": value}) if value is not None else Value("NO_DATA", reason="none")
+    said = CheckValue("OK", {"score": value}) if value is not None else CheckValue("NO_DATA", reason="none")
     with db.org_session(target.engine, target.org) as session:
         monitor = session.scalars(select(Monitor)).one()
         there = Extent(100, 0, revision, 0, START)

@@ -16,7 +16,7 @@ from dcmon.alerting import alert_views, judging, operator_actions, rule_failures
 from dcmon.alerting.change_context import ChangeContext
 from dcmon.alerting.rules import Change
 from dcmon.alerting.state_machine import find_spans
-from dcmon.checks.dataset_schema import Value
+from dcmon.checks.dataset_schema import CheckValue
 from dcmon.db.tables.org import Alert, AlertChange, AlertRule, DueWindow, Monitor, Notification, Result
 from dcmon.monitoring import lifecycle, model_checks, monitors, results
 from dcmon.monitoring.monitor_spec import MonitorSpec
@@ -50,13 +50,15 @@ def window(number: int) -> Window:
 
 def put(target: Target, number: int, value: float | str, revision: int = 1, n: int = 100, **how: Any) -> Result:
     """Store and judge the result of a day; a state in place of a value: a window without one."""
-    said = Value("OK", {"score": value}, None, {"age": value, "job": value / 2}) if isinstance(value, float) else None
+    said = (
+        CheckValue("OK", {"score": value}, None, {"age": value, "job": value / 2}) if isinstance(value, float) else None
+    )
     with db.org_session(target.engine, target.org) as session:
         monitor = session.scalars(select(Monitor)).one()
         there = Extent(n, 0, revision, 0, START)
         last = results.lock_newest(session, target.version_id, window(number), [monitor.id]).get(monitor.id)
         key = ResultKey(monitor, target.version_id, window(number))
-        value_ = said or Value(value, reason="why")  # type: ignore[arg-type]
+        value_ = said or CheckValue(value, reason="why")  # type: ignore[arg-type]
         found = results.store(session, key, value_, ResultInputs(there, 1), CheckRun(n), last=last)
         assert found is not None
         session.flush()

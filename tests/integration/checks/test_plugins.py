@@ -51,10 +51,10 @@ def installed(wheel_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
 
 def restart() -> None:
     """What was looked up before the package came is forgotten, as by a restart."""
-    from dcmon.checks.worker_pool import ZYGOTE
+    from dcmon.checks.worker_pool import FORK_SERVER
 
-    plugins.forget()
-    ZYGOTE.stop()
+    plugins.clear_cache()
+    FORK_SERVER.stop()
 
 
 def watch(app: App, target: Target, check: str, **more: object) -> int:
@@ -123,12 +123,12 @@ def test_the_command_line_lists_and_describes_it(installed: Path) -> None:
 
 
 def test_a_config_of_the_sdk_names_it_by_its_class_and_nothing_else_is_ever_imported(installed: Path) -> None:
-    assert catalogue.entry("drift_checks", "Span").class_name in ("span", "FeatureDrift")
-    assert catalogue.entry("dcmon.checks", "span").implementation == "drift_checks:Span"
-    assert catalogue.entry("deepchecks.tabular.checks", "FeatureDrift").is_own is False
+    assert catalogue.for_config("drift_checks", "Span").class_name in ("span", "FeatureDrift")
+    assert catalogue.for_config("dcmon.checks", "span").implementation == "drift_checks:Span"
+    assert catalogue.for_config("deepchecks.tabular.checks", "FeatureDrift").is_own is False
     for module, name in (("antigravity", "Span"), ("drift_checks", "no_class"), ("os", "system")):
         with pytest.raises(errors.InvalidInput):
-            catalogue.entry(module, name)
+            catalogue.for_config(module, name)
     assert "antigravity" not in sys.modules
 
 
@@ -138,7 +138,7 @@ def test_where_the_package_is_missing_results_say_so(app: App, target: Target, i
     with pytest.MonkeyPatch.context() as gone:
         gone.setattr(sys, "path", [each for each in sys.path if each != str(installed)])
         gone.delenv("PYTHONPATH")
-        plugins.forget()
+        plugins.clear_cache()
         for number in range(2):
             log_day(app, target, number)
         with running(evaluate.run, app):

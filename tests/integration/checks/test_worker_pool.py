@@ -13,9 +13,9 @@ from typing import Any
 import psutil
 import pytest
 
-from dcmon.checks.dataset_schema import Layout
-from dcmon.checks.worker_pool import Child, Zygote
-from dcmon.checks.workload import Answer, Ask, Key, Workload
+from dcmon.checks.dataset_schema import DatasetSchema
+from dcmon.checks.worker_pool import CheckWorker, ForkServer
+from dcmon.checks.workload import CheckRequest, CheckResult, RowsKey, Workload
 from dcmon.settings import Evaluate
 from dcmon.storage.column_blocks import Sheet
 from dcmon.windows import Window
@@ -81,8 +81,8 @@ class Scribble(Scorer):
                 pass
         return 0.5
 """
-LAYOUT = Layout("binary", {"age": "numeric"}, ["0", "1"])
-KEY = Key(1, 1, None, 1, "null", False, 100)
+LAYOUT = DatasetSchema("binary", {"age": "numeric"}, ["0", "1"])
+KEY = RowsKey(1, 1, None, 1, "null", False, 100)
 CURRENT = replace(KEY, window=Window(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)))
 
 
@@ -101,9 +101,9 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def origin(faults: Any) -> Iterator[Zygote]:
+def origin(faults: Any) -> Iterator[ForkServer]:
     """A process of these tests' own that forks the children."""
-    made = Zygote()
+    made = ForkServer()
     yield made
     made.stop()
 
@@ -116,40 +116,42 @@ def rows(n: int = 100) -> Sheet:
     return Sheet(kinds, [(n, bytes(20) + ages, words, words)])
 
 
-def ask(number: int, scorer: Any) -> Ask:
+def ask(number: int, scorer: Any) -> CheckRequest:
     module = "deepchecks.tabular.checks.model_evaluation.single_dataset_performance"
     scorers = {"scorers": scorer if isinstance(scorer, list | dict) else {"found": scorer}}
-    return Ask(number, module, "SingleDatasetPerformance", scorers, None, ("age",), KEY)
+    return CheckRequest(number, module, "SingleDatasetPerformance", scorers, None, ("age",), KEY)
 
 
-def run(child: Child, *scorers: Any) -> list[Answer]:
+def run(child: CheckWorker, *scorers: Any) -> list[CheckResult]:
     asks = [ask(number, scorer) for number, scorer in enumerate(scorers)]
     return child.run(Workload(LAYOUT, asks, {KEY: rows()}))
 
 
-def said(answers: list[Answer]) -> list[tuple[str, object]]:
+def said(answers: list[CheckResult]) -> list[tuple[str, object]]:
     return [(answer.value.state, answer.value.reason or answer.value.metrics) for answer in answers]
 
 
 FOUND = ("OK", {"found": 0.5})
 
 
-def test_one_that_ends_its_process_is_an_error_and_the_others_have_their_values(faults: Any, origin: Zygote) -> None:
-    with Child(Evaluate(), origin) as child:
+def test_one_that_ends_its_process_is_an_error_and_the_others_have_their_values(
+    faults: Any, origin: ForkServer
+) -> None:
+    with CheckWorker(Evaluate(), origin) as child:
         found = said(run(child, faults.Scorer(), faults.Crash(), faults.Scorer()))
 
-    assert found == [FOUND, ("ERROR", "It ended its process with exit status 5."), FOUND]
+    assert found == [FOUND, ("ERROR", "The check ended its process with exit status 5."), FOUND]
 
 
-def test_one_that_crashes_once_has_its_value_at_the_second_try(faults: Any, origin: Zygote, tmp_path: Path) -> None:
-    with Child(Evaluate(), origin) as child:
+def test_one_that_crashes_once_has_its_value_at_the_second_try(faults: Any, origin: ForkServer, tmp_path: Path) -> None:
+    with CheckWorker(Evaluate(), origin) as child:
         found = said(run(child, faults.CrashOnce(str(tmp_path / "was-here")), faults.Scorer()))
 
     assert found == [("OK", {"found": 0.25}), FOUND]
 
 
-def test_a_name_that_no_text_can_hold_is_replaced(faults: Any, origin: Zygote) -> None:
-    with Child(Evaluate(), origin) as child:
+def test_a_name_that_no_text_can_hold_is_replaced(faults: Any, origin: ForkServer) -> None:
+    with CheckWorker(Evaluate(), origin) as child:
         found = said(run(child, {"name \0": faults.Scorer(), "\ud800": faults.Scorer()}, faults.Scorer()))
 
     assert found == [("OK", {"name ?": 0.5, "?": 0.5}), FOUND]
@@ -157,50 +159,53 @@ def test_a_name_that_no_text_can_hold_is_replaced(faults: Any, origin: Zygote) -
 
 @pytest.mark.parametrize("words", [b"garbage", b"\0\0\0\7garbage", b"\0\1\0\0too short"])
 def test_one_that_writes_into_every_open_file_is_an_error_and_the_others_have_their_values(
-    faults: Any, origin: Zygote, words: bytes
+    faults: Any, origin: ForkServer, words: bytes
 ) -> None:
-    with Child(Evaluate(), origin) as child:
+    with CheckWorker(Evaluate(), origin) as child:
         found = said(run(child, faults.Scorer(), faults.Scribble(words), faults.Scorer()))
 
     assert [state for state, _ in found] == ["OK", "ERROR", "OK"]
 
 
-def test_one_that_loops_meets_its_bound_on_cpu_time(faults: Any, origin: Zygote) -> None:
-    with Child(Evaluate(cpu=timedelta(seconds=1)), origin) as child:
+def test_one_that_loops_meets_its_bound_on_cpu_time(faults: Any, origin: ForkServer) -> None:
+    with CheckWorker(Evaluate(cpu=timedelta(seconds=1)), origin) as child:
         found = said(run(child, faults.Loop(), faults.Scorer()))
 
-    assert found == [("ERROR", "It took more than 1 s of CPU time (DCMON_EVALUATE__CPU)."), FOUND]
+    assert found == [("ERROR", "The check took more than 1 s of CPU time (DCMON_EVALUATE__CPU)."), FOUND]
 
 
-def test_one_that_gives_no_answer_hangs(faults: Any, origin: Zygote) -> None:
-    with Child(Evaluate(hang=timedelta(seconds=2)), origin) as child:
+def test_one_that_gives_no_answer_hangs(faults: Any, origin: ForkServer) -> None:
+    with CheckWorker(Evaluate(hang=timedelta(seconds=2)), origin) as child:
         found = said(run(child, faults.Scorer(), faults.Sleep()))
 
-    assert found == [FOUND, ("ERROR", "It hung: it did nothing for 2 s (DCMON_EVALUATE__HANG).")]
+    assert found == [FOUND, ("ERROR", "The check hung: it computed nothing for 2 s (DCMON_EVALUATE__HANG).")]
 
 
-def test_one_that_computes_for_longer_than_one_may_hang_has_its_value(faults: Any, origin: Zygote) -> None:
+def test_one_that_computes_for_longer_than_one_may_hang_has_its_value(faults: Any, origin: ForkServer) -> None:
     """Three seconds, for on a busy machine a process may have to wait for a second until it has the processor."""
-    with Child(Evaluate(hang=timedelta(seconds=3)), origin) as child:
+    with CheckWorker(Evaluate(hang=timedelta(seconds=3)), origin) as child:
         assert said(run(child, faults.Work(7.0))) == [FOUND]
 
 
-def test_one_that_looks_all_the_time_whether_it_may_go_on_hangs_in_the_end(faults: Any, origin: Zygote) -> None:
-    with Child(Evaluate(hang=timedelta(seconds=1)), origin) as child:
+def test_one_that_looks_all_the_time_whether_it_may_go_on_hangs_in_the_end(faults: Any, origin: ForkServer) -> None:
+    with CheckWorker(Evaluate(hang=timedelta(seconds=1)), origin) as child:
         [(state, reason)] = said(run(child, faults.Poll()))
 
-    assert (state, "It hung" in reason) == ("ERROR", True)
+    assert (state, "The check hung" in reason) == ("ERROR", True)
 
 
-def test_one_that_eats_memory_meets_its_bound(faults: Any, origin: Zygote) -> None:
-    with Child(Evaluate(memory=300_000_000), origin) as child:
+def test_one_that_eats_memory_meets_its_bound(faults: Any, origin: ForkServer) -> None:
+    with CheckWorker(Evaluate(memory=300_000_000), origin) as child:
         found = said(run(child, faults.Eat(), faults.Scorer()))
 
-    assert found == [("ERROR", "It needs more than 300,000,000 bytes of memory (DCMON_EVALUATE__MEMORY)."), FOUND]
+    assert found == [
+        ("ERROR", "The check needs more than 300,000,000 bytes of memory (DCMON_EVALUATE__MEMORY)."),
+        FOUND,
+    ]
 
 
-def test_a_process_takes_the_place_of_one_that_is_old_and_keeps_nothing_of_it(faults: Any, origin: Zygote) -> None:
-    with Child(Evaluate(recycle=2), origin) as child:
+def test_a_process_takes_the_place_of_one_that_is_old_and_keeps_nothing_of_it(faults: Any, origin: ForkServer) -> None:
+    with CheckWorker(Evaluate(recycle=2), origin) as child:
         pids = set()
         for _ in range(4):
             assert said(run(child, faults.Scorer())) == [FOUND]
@@ -211,8 +216,8 @@ def test_a_process_takes_the_place_of_one_that_is_old_and_keeps_nothing_of_it(fa
 
 
 @pytest.mark.parametrize("whom", ["child", "zygote"])
-def test_a_process_that_was_killed_between_two_windows_is_replaced(faults: Any, origin: Zygote, whom: str) -> None:
-    with Child(Evaluate(), origin) as child:
+def test_a_process_that_was_killed_between_two_windows_is_replaced(faults: Any, origin: ForkServer, whom: str) -> None:
+    with CheckWorker(Evaluate(), origin) as child:
         assert said(run(child, faults.Scorer())) == [FOUND]
         assert child._pid is not None
         assert origin._process is not None
@@ -221,21 +226,21 @@ def test_a_process_that_was_killed_between_two_windows_is_replaced(faults: Any, 
         assert said(run(child, faults.Scorer(), faults.Scorer())) == [FOUND, FOUND]
 
 
-def test_references_are_kept_and_the_least_used_are_forgotten(origin: Zygote) -> None:
+def test_references_are_kept_and_the_least_used_are_forgotten(origin: ForkServer) -> None:
     keys = [replace(KEY, reference_revision=number) for number in range(40)]
-    with Child(Evaluate(), origin) as child:
+    with CheckWorker(Evaluate(), origin) as child:
         for key in [*keys, keys[-1], keys[0]]:
-            ask = Ask(1, "deepchecks.tabular.checks", "PredictionDrift", {}, None, ("age",), CURRENT, key)
+            ask = CheckRequest(1, "deepchecks.tabular.checks", "PredictionDrift", {}, None, ("age",), CURRENT, key)
             [answer] = child.run(Workload(LAYOUT, [ask], {CURRENT: rows(), key: rows()}))
             assert answer.value.metrics == {"Prediction Drift Score": 0.0}, answer.value
-        assert set(child._kept) == {*keys[-15:], keys[0]}
+        assert set(child._sent) == {*keys[-15:], keys[0]}
 
 
 def test_no_process_outlives_the_one_that_it_works_for() -> None:
-    origin = Zygote()
-    with Child(Evaluate(), origin) as child:
+    origin = ForkServer()
+    with CheckWorker(Evaluate(), origin) as child:
         assert run(child) == []
-        drift = Ask(1, "deepchecks.tabular.checks", "PercentOfNulls", {}, None, ("age",), KEY)
+        drift = CheckRequest(1, "deepchecks.tabular.checks", "PercentOfNulls", {}, None, ("age",), KEY)
         assert child.run(Workload(LAYOUT, [drift], {KEY: rows()}))[0].value.state == "OK"
         assert child._pid is not None
         assert origin._process is not None

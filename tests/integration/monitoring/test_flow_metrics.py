@@ -105,7 +105,7 @@ def evaluate_due(target: Target) -> int:
             request = PlanRequest(claim.version_id, claim.window, claim.touched_at, now(), is_flow=claim.is_flow)
             plan = planner.plan(session, request, settings)
             workload, known = row_loader.build_workload(session, target.org, plan, settings, ReferenceCache())
-            assert workload.asks == []
+            assert workload.requests == []
             evaluation.store(session, plan, known, ChangeContext(target.org))
             due.finish(session, claim, plan.again_at)
         done += 1

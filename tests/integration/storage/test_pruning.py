@@ -16,7 +16,7 @@ from sqlalchemy import select, text
 
 from dcmon import db, errors
 from dcmon.app import App
-from dcmon.checks.dataset_schema import Value
+from dcmon.checks.dataset_schema import CheckValue
 from dcmon.db import locks, migrations
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import Baseline, Silence, Version, Webhook
@@ -413,7 +413,7 @@ def test_the_baseline_of_an_older_reference_goes_with_the_last_result_that_used_
         window = Window(NOW - timedelta(days=1), NOW)
         found = monitors.get(session, monitor)
         key = ResultKey(found, target.version_id, window)
-        results.store(session, key, Value("OK", {}), ResultInputs(there, 2), CheckRun(1), last=None)
+        results.store(session, key, CheckValue("OK", {}), ResultInputs(there, 2), CheckRun(1), last=None)
     assert expected(target)["baselines"] == 1
     assert pruned(target)["baselines"] == 1
     with db.org_session(target.engine, target.org) as session:

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from dcmon.checks import catalogue
-from dcmon.checks.catalogue import KINDS, NOT_REDUCIBLE, entry
+from dcmon.checks.catalogue import KINDS, NOT_REDUCIBLE, for_config
 from dcmon.errors import InvalidInput
 
 
@@ -31,14 +31,14 @@ def test_the_table_holds_all_tabular_checks_of_deepchecks_with_their_needs() -> 
         assert kind.needs_reference == issubclass(found, TrainTestCheck)
         assert kind.reads_features == issubclass(found, ReduceFeatureMixin)
         assert issubclass(found, getattr(checks, kind.implementation))
-        assert entry(found.__module__, kind.class_name) is kind
+        assert for_config(found.__module__, kind.class_name) is kind
 
 
 def test_the_config_that_the_sdk_sends_is_found() -> None:
     from deepchecks.tabular import checks
 
     config = checks.FeatureDrift(min_samples=100).config()
-    kind = entry(config["module_name"], config["class_name"])
+    kind = for_config(config["module_name"], config["class_name"])
     assert kind.docs_link == (
         "https://docs.deepchecks.com/stable/tabular/auto_checks/train_test_validation/plot_feature_drift.html"
     )
@@ -66,7 +66,7 @@ def test_a_class_outside_the_table_is_refused_and_its_module_never_imported(
     module_name: str, class_name: str, says: str
 ) -> None:
     with pytest.raises(InvalidInput, match=says):
-        entry(module_name, class_name)
+        for_config(module_name, class_name)
     assert "antigravity" not in sys.modules
 
 

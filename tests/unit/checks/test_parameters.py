@@ -18,6 +18,6 @@ def test_the_names_are_those_of_the_library(kind: CheckKind) -> None:
 
 def test_a_typing_error_is_refused_with_what_was_perhaps_meant() -> None:
     with pytest.raises(InvalidInput, match="FeatureDrift has no parameter 'min_smaples'"):
-        parameters.require(catalogue.named("FeatureDrift"), ["columns", "min_smaples"])
+        parameters.require(catalogue.find("FeatureDrift"), ["columns", "min_smaples"])
     with pytest.raises(InvalidInput, match="DataFlow has no parameter"):
         parameters.require(catalogue.DATA_FLOW, ["min_samples"])

@@ -5,24 +5,24 @@ import warnings
 import pandas as pd
 import pytest
 
-from dcmon.checks.catalogue import KINDS, CheckKind, by_class, entry
-from dcmon.checks.dataset_schema import Layout, Value
-from dcmon.checks.runner import dataset, run
+from dcmon.checks.catalogue import KINDS, CheckKind, by_class, for_config
+from dcmon.checks.dataset_schema import CheckValue, DatasetSchema
+from dcmon.checks.runner import CheckSetup, prepare, run
 from tests.helpers import deepchecks_library as library
 from tests.helpers.check_cases import of_task
 from tests.helpers.check_rows import CLASSES, COLUMNS, IMPORTANCE, TASKS, make_layout, make_rows
 from tests.helpers.deepchecks_library import Case, World
 
-PERFORMANCE = entry("deepchecks.tabular.checks", "SingleDatasetPerformance")
+PERFORMANCE = for_config("deepchecks.tabular.checks", "SingleDatasetPerformance")
 # Log and deviance errors refuse values of other signs; our rows are positive, so that each scorer has a value.
 SHAPES = ((300, 5), (1000, 1))
 CASES = [(task_type, case) for task_type in TASKS for case in of_task(task_type)]
 
 
-def our_value(kind: CheckKind, case: Case, layout: Layout, *both: pd.DataFrame) -> Value:
-    current, reference = (dataset(rows, layout, list(COLUMNS), True) for rows in both)
+def our_value(kind: CheckKind, case: Case, layout: DatasetSchema, *both: pd.DataFrame) -> CheckValue:
+    current, reference = (prepare(rows, layout, list(COLUMNS), True) for rows in both)
     kwargs = {"check_conf": case.conf, "res_conf": case.res_conf}
-    return run(kind, case.params, kwargs, layout, current, reference)
+    return run(CheckSetup(kind, case.params, kwargs, layout), current, reference)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -46,12 +46,12 @@ def test_a_check_has_the_value_of_the_library(task_type: str, case: Case) -> Non
 def test_a_reference_that_serves_many_windows_gives_each_the_value_of_a_fresh_one() -> None:
     layout = make_layout("binary", IMPORTANCE)
     reference_rows = make_rows("binary", 1000, 1)
-    kept = dataset(reference_rows, layout, list(COLUMNS), True)
+    kept = prepare(reference_rows, layout, list(COLUMNS), True)
     for seed in (2, 3, 4):
         current = make_rows("binary", 300, seed)
         for kind in KINDS:
             fresh = our_value(kind, Case(kind.class_name), layout, current, reference_rows)
-            again = run(kind, {}, None, layout, dataset(current, layout, list(COLUMNS), True), kept)
+            again = run(CheckSetup(kind, {}, {}, layout), prepare(current, layout, list(COLUMNS), True), kept)
             assert again.state == fresh.state == "OK"
             assert again.metrics == pytest.approx(fresh.metrics, rel=0, abs=1e-12)
 
@@ -60,13 +60,13 @@ def test_a_reference_that_serves_many_windows_gives_each_the_value_of_a_fresh_on
 @pytest.mark.parametrize("task_type", TASKS)
 def test_no_check_changes_the_rows_that_others_read(task_type: str) -> None:
     layout = make_layout(task_type, IMPORTANCE)
-    window, reference = (dataset(make_rows(task_type, *shape), layout, list(COLUMNS), True) for shape in SHAPES)
+    window, reference = (prepare(make_rows(task_type, *shape), layout, list(COLUMNS), True) for shape in SHAPES)
     before: dict[int, pd.DataFrame] = {}
     for case in of_task(task_type):
         kind = by_class(case.class_name)
         assert kind is not None
         kwargs = {"check_conf": case.conf, "res_conf": case.res_conf}
-        run(kind, case.params, kwargs, layout, window, reference)
+        run(CheckSetup(kind, case.params, kwargs, layout), window, reference)
         shared = [side.dataset for rows in (window, reference) for side in rows._sides.values()]
         for each in shared:
             pd.testing.assert_frame_equal(each.data, before.setdefault(id(each), each.data.copy()))

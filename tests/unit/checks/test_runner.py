@@ -9,16 +9,16 @@ import pandas as pd
 import pytest
 
 from dcmon.checks import no_value_reasons
-from dcmon.checks.catalogue import CheckKind, entry
-from dcmon.checks.dataset_schema import Layout, Value, chosen_features
+from dcmon.checks.catalogue import CheckKind, for_config
+from dcmon.checks.dataset_schema import CheckValue, DatasetSchema, chosen_features
 from dcmon.checks.defaults import for_task
-from dcmon.checks.runner import dataset, run
+from dcmon.checks.runner import CheckSetup, prepare, run
 from dcmon.errors import InvalidInput
 from tests.helpers.check_rows import COLUMNS, IMPORTANCE, make_layout, make_rows
 
 
 def kind_of(class_name: str) -> CheckKind:
-    return entry("deepchecks.tabular.checks", class_name)
+    return for_config("deepchecks.tabular.checks", class_name)
 
 
 def value(
@@ -26,18 +26,18 @@ def value(
     current: pd.DataFrame,
     reference: pd.DataFrame | None = None,
     *,
-    layout: Layout | None = None,
+    layout: DatasetSchema | None = None,
     params: dict[str, Any] | None = None,
     **conf: Any,
-) -> Value:
+) -> CheckValue:
     layout = layout or make_layout("binary", IMPORTANCE)
     kwargs = {"check_conf": {key.replace("_", " "): chosen for key, chosen in conf.items() if key != "res_conf"}}
     both = [
-        None if rows is None else dataset(rows, layout, list(layout.features), True) for rows in (current, reference)
+        None if rows is None else prepare(rows, layout, list(layout.features), True) for rows in (current, reference)
     ]
     assert both[0] is not None
     kwargs["res_conf"] = conf.get("res_conf")
-    return run(kind_of(class_name), params or {}, kwargs, layout, both[0], both[1])
+    return run(CheckSetup(kind_of(class_name), params or {}, kwargs, layout), both[0], both[1])
 
 
 def test_too_few_rows_are_no_failure() -> None:
@@ -196,7 +196,7 @@ def test_a_wrong_choice_is_an_error_of_one_line(
 
 @pytest.mark.parametrize("class_name", ["NewCategoryTrainTest", "StringMismatch", "FeatureDrift"])
 def test_a_check_without_a_column_to_read_says_so(class_name: str) -> None:
-    layout = Layout("regression", {"opened": "datetime"})
+    layout = DatasetSchema("regression", {"opened": "datetime"})
     current = make_rows("regression", 300, 5)
     said = value(class_name, current, current, layout=layout)
     assert said.state == "INSUFFICIENT"
@@ -228,7 +228,7 @@ def test_classes_given_as_numbers_are_the_strings_that_the_sdk_sends() -> None:
         _dc_label=current["_dc_label"].map({"no": 0.0, "yes": 1.0}),
         _dc_prediction=current["_dc_prediction"].map({"no": 0, "yes": 1}),
     )
-    layout = Layout("binary", COLUMNS, ["0", "1"])
+    layout = DatasetSchema("binary", COLUMNS, ["0", "1"])
     accuracy = value("SingleDatasetPerformance", numbers, layout=layout, scorer=["Accuracy"])
     assert accuracy == value("SingleDatasetPerformance", current, scorer=["Accuracy"])
 
@@ -260,32 +260,32 @@ def test_balanced_classes_leave_drift_of_probabilities_as_it_is() -> None:
 
 def test_the_default_monitors_of_a_window_take_little_of_the_processor() -> None:
     layout = make_layout("binary", IMPORTANCE)
-    reference = dataset(make_rows("binary", 10_000, 1), layout, list(COLUMNS), True)
+    reference = prepare(make_rows("binary", 10_000, 1), layout, list(COLUMNS), True)
     watched = [check for check in for_task("binary") if check.monitor]
     spent = []
     for seed in range(2, 6):
         rows = make_rows("binary", 900, seed)
         start = time.process_time()
-        current = dataset(rows, layout, list(COLUMNS), True)
+        current = prepare(rows, layout, list(COLUMNS), True)
         for check in watched:
             assert check.monitor
             kwargs = check.monitor.additional_kwargs
-            assert run(check.kind, check.params, kwargs, layout, current, reference).state == "OK"
+            assert run(CheckSetup(check.kind, check.params, kwargs or {}, layout), current, reference).state == "OK"
         spent.append(time.process_time() - start)
     assert min(spent) < 0.3
 
 
 def test_the_thirty_most_important_features_are_chosen_ties_by_name() -> None:
     features = {f"f{index:02}": "numeric" for index in range(40)}
-    assert chosen_features(Layout("binary", features)) == sorted(features)[:30]
-    important = Layout("binary", features, None, {"f39": 0.5, "f38": 0.5})
+    assert chosen_features(DatasetSchema("binary", features)) == sorted(features)[:30]
+    important = DatasetSchema("binary", features, None, {"f39": 0.5, "f38": 0.5})
     assert chosen_features(important)[:3] == ["f38", "f39", "f00"]
     assert chosen_features(important, {"feature": ["f07"]}) == ["f07"]
 
 
 def test_rows_without_a_feature_column_are_refused() -> None:
     with pytest.raises(InvalidInput, match="no feature amount"):
-        dataset(make_rows("binary", 10, 1).drop(columns="amount"), make_layout("binary"), list(COLUMNS), True)
+        prepare(make_rows("binary", 10, 1).drop(columns="amount"), make_layout("binary"), list(COLUMNS), True)
 
 
 def test_an_error_that_is_too_large_for_a_number_is_named_infinite() -> None:
