@@ -1,4 +1,8 @@
-"""App: the settings, and what is opened from them when it is first needed. Entrances hold one; nouns never see it."""
+"""App: the settings of a process, and the connections and caches that it opens when they are first used.
+
+Commands, jobs and the endpoint hold an App; domain packages never import it. Each import of a heavy module stands in
+the property that needs it, so that a command loads only what it uses.
+"""
 
 from __future__ import annotations
 
@@ -26,34 +30,34 @@ if TYPE_CHECKING:
 
 
 class App:
-    """What a command or a job works with. Close it, or use it as a context manager."""
+    """The settings, output and connections of a process. Close it, or use it as a context manager."""
 
     def __init__(self, settings: Settings | None = None, output: Output | None = None, org: str | None = None) -> None:
-        self._given, self._org = settings, org
+        self._given_settings, self._org = settings, org
         self.output = output or Output()
 
     @cached_property
     def settings(self) -> Settings:
-        """The settings; read late, so that --help works with a broken environment. Raises InvalidInput."""
+        """Read the settings, only when needed, so that --help works with invalid settings. Raises InvalidInput."""
         from pydantic import ValidationError
 
         from dcmon.settings import Settings
 
         try:
-            return self._given or Settings()
+            return self._given_settings or Settings()
         except ValidationError as error:
-            said = "; ".join(f"DCMON_{'__'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
-            raise errors.InvalidInput(f"A setting can't be used. {said}") from error
+            problems = "; ".join(f"DCMON_{'__'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+            raise errors.InvalidInput(f"A setting can't be used. {problems}") from error
 
     def with_http(self, host: str | None, port: int | None) -> App:
-        """This App with another address to listen on, where one is given."""
-        given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-        http = self.settings.http.model_copy(update=given)
+        """Return an App that listens on another address; None keeps the host or port of the settings."""
+        changes = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+        http = self.settings.http.model_copy(update=changes)
         return App(self.settings.model_copy(update={"http": http}), self.output, self._org)
 
     @cached_property
     def database_url(self) -> str:
-        """The database set by URL, or the embedded one when it runs. Raises NothingRuns otherwise."""
+        """Return DCMON_DATABASE_URL, or the URL of the embedded PostgreSQL. Raises NothingRuns if neither is there."""
         if self.settings.database_url is not None:
             return self.settings.database_url.get_secret_value()
         from dcmon.embedded import postgres
@@ -65,14 +69,14 @@ class App:
 
     @cached_property
     def engine(self) -> Engine:
-        """The one pool of connections of this process."""
+        """Return the connection pool of this process."""
         from dcmon import db
 
         return db.engine(self.database_url, pool_size=10)
 
     @cached_property
     def ingestion(self) -> Intake:
-        """Where the endpoint puts rows: Kafka when it is set, PostgreSQL otherwise."""
+        """Return where the endpoint sends rows: to Kafka if it is configured, else to PostgreSQL."""
         from dcmon.ingestion.intake import Buffered, Direct
 
         settings = self.settings.kafka
@@ -80,21 +84,21 @@ class App:
 
     @cached_property
     def producer(self) -> Producer:
-        """What sends to Kafka; made without the brokers."""
+        """Return the Kafka producer. It is created even while the brokers can't be reached."""
         from dcmon.ingestion import kafka
 
         return kafka.Producer(self.settings.kafka)
 
     @cached_property
     def admission_cache(self) -> AdmissionCache:
-        """Who may log, from memory for a while."""
+        """Return the cache of tokens, versions and models that may log rows."""
         from dcmon.ingestion.admission_cache import AdmissionCache
 
         return AdmissionCache(self.engine, self.settings.http)
 
     @cached_property
     def meter(self) -> Meter:
-        """What organizations log in a minute, against their limits."""
+        """Return the meter that holds organizations to their limits per minute."""
         from dcmon.tenancy.rate_limits import Meter
 
         return Meter(self._cache)
@@ -106,7 +110,7 @@ class App:
         return Cache(self._redis_url)
 
     def _redis_url(self) -> str | None:
-        """Redis set by URL; or the embedded one, beside an embedded PostgreSQL, when it runs."""
+        """Return DCMON_REDIS_URL, or the URL of the embedded Valkey, which runs only beside an embedded PostgreSQL."""
         if self.settings.redis_url is not None:
             return self.settings.redis_url.get_secret_value()
         if self.settings.database_url is not None:
@@ -116,14 +120,14 @@ class App:
         return valkey.url(self.settings.data_dir)
 
     def organization(self, name: str | None = None) -> Organization:
-        """The organization named here, by --org or by DCMON_ORG; the only one when none is named."""
+        """Return the organization named here, by --org or by DCMON_ORG; the only one if none is named."""
         from dcmon.tenancy import organizations
 
         with self.public() as session:
             return organizations.choose(session, name or self._org or self.settings.org)
 
     def organizations(self) -> list[Organization]:
-        """The organization named by --org or DCMON_ORG, or all there are."""
+        """Return the organization named by --org or DCMON_ORG in a list; all organizations if none is named."""
         from dcmon.tenancy import organizations
 
         if self._org or self.settings.org:
@@ -133,7 +137,7 @@ class App:
 
     @contextmanager
     def public(self) -> Iterator[Session]:
-        """A transaction in lineage "public"."""
+        """Open a transaction in the schema "public", which all organizations share."""
         from dcmon import db
 
         with db.public_session(self.engine) as session:
@@ -141,14 +145,14 @@ class App:
 
     @contextmanager
     def org(self, org: Organization | None = None, *, snapshot: bool = False) -> Iterator[Session]:
-        """A transaction in an organization: the given one, or the one that the command is about."""
+        """Open a transaction in an organization: the given one, or the one of the command."""
         from dcmon import db
 
         with db.org_session(self.engine, org or self.organization(), snapshot=snapshot) as session:
             yield session
 
     def enqueue(self, org: Organization, *works: Work) -> None:
-        """Say that an organization has work now. After the commit of the work, never in it."""
+        """Enqueue an organization for workers. Call it after the commit of the work, never before."""
         from dcmon.db import work_queue
 
         with self.public() as session:
@@ -156,11 +160,12 @@ class App:
                 work_queue.ring(session, org.id, work)
 
     def tune_for_long_run(self) -> None:
-        """For a process that stays: what is loaded by now stays too, so the garbage collector need not look at it.
+        """Tune the garbage collector and thread switching for a process that runs for long.
 
-        Rows come and go by the thousand and hold no circles: collecting after each 700 objects cost 15 % of ingestion.
-        A thread that waited for PostgreSQL while another one decodes gets its turn after 0.5 ms, not after 5: it waits
-        many times in a transaction, which took 15 % longer.
+        All modules are loaded by now and stay, so the collector need not look at them. Rows come and go by the
+        thousand and hold no reference cycles: collecting after each 700 objects cost 15 % of ingestion.
+        A thread that waited for PostgreSQL while another one decodes continues after 0.5 ms instead of 5: it waits
+        many times in a transaction, and a transaction took 15 % longer.
         """
         import gc
 
@@ -169,7 +174,7 @@ class App:
         sys.setswitchinterval(0.0005)
 
     def close(self) -> None:
-        """Give back every connection."""
+        """Close all connections."""
         if "producer" in self.__dict__:
             self.producer.close()
         if "_cache" in self.__dict__:
