@@ -1,4 +1,7 @@
-"""The only door to deepchecks. Only `dcmon.checks.runner` loads it; catalogue, defaults and layout are cheap."""
+"""Run checks: the catalogue, the only door to deepchecks, and the worker processes around it.
+
+Only `dcmon.checks.runner` loads deepchecks: catalogue, defaults and dataset schema are quick to import.
+"""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The door to PostgreSQL: engines, sessions that enter exactly one schema, and errors in words."""
+"""The door to PostgreSQL: sessions, tables, migrations, locks and the work queue."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping

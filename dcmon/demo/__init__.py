@@ -1,0 +1,1 @@
+"""The whole system on a year of real flights, for a newcomer."""

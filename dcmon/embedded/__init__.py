@@ -1,1 +1,1 @@
-"""PostgreSQL and Valkey from Python wheels, and the supervisor that keeps them and dcmon's processes running."""
+"""PostgreSQL and Valkey from Python wheels, and the supervisor that keeps them and dcmon running."""

@@ -1,1 +1,1 @@
-"""The HTTP endpoint: each route is a request, one call and a response (docs/http.md)."""
+"""The HTTP endpoint: each route is a request, one call and a response."""

@@ -1,4 +1,7 @@
-"""What runs without a person. A job is a module with `run(app, stop)`: it loops until stop is set."""
+"""What runs without a person: each worker is a loop of claim, work and commit until it is stopped.
+
+A job is a module with `run(app, stop)` and a line in JOBS. It is safe to run twice.
+"""
 
 import logging
 import signal

@@ -1,0 +1,1 @@
+"""Tell receivers: who wants to hear, what is held back, the outbox, and delivery."""

@@ -1,0 +1,1 @@
+"""Organizations: their schemas, tokens, rate limits and retention terms."""
