@@ -51,14 +51,15 @@ def list_(
 @app.command()
 def show(ctx: typer.Context, notification_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
     """Show a notification: what it says, to whom, and how it goes. Example: dcmon notification show 3f2a9c1e"""
-    from dcmon.notifications import integrations, notification_views, receivers
+    from dcmon.notifications import notification_views, receivers
+    from dcmon.notifications.integrations import registry
 
     with ctx.obj.org() as session:
         view = notification_views.find(session, notification_id)
         webhook = view.receiver
         shown: dict[str, Any] = {
             **notification_views.row(view, receivers.database_time(session)),
-            "to": integrations.find(webhook.kind).display_address(webhook.url, webhook.options),
+            "to": registry.find(webhook.kind).display_address(webhook.url, webhook.options),
             "first_try": view.notification.tried_at,
             "status": view.notification.last_status,
             "error": view.notification.last_error,

@@ -174,7 +174,8 @@ def test(ctx: typer.Context, name: str) -> None:
     """Send a test message now; exit 1 when refused, 7 when unreachable. Example: dcmon webhook test team"""
     import uuid
 
-    from dcmon.notifications import integrations, receivers
+    from dcmon.notifications import receivers
+    from dcmon.notifications.integrations import registry
     from dcmon.notifications.integrations.base import DeliverySettings, Message
 
     org, settings = ctx.obj.organization(), ctx.obj.settings
@@ -184,7 +185,7 @@ def test(ctx: typer.Context, name: str) -> None:
     body = {"format": 1, "type": "test", "timestamp": now.isoformat(), "organization": org.name}
     body["text"] = f"A test message to {name!r}: dcmon reaches it."
     message = Message(f"msg_{uuid.uuid4().hex}", body)
-    sent = integrations.send(to, message, DeliverySettings(settings.webhooks, settings.smtp))
+    sent = registry.send(to, message, DeliverySettings(settings.webhooks, settings.smtp))
     ctx.obj.output.value(
         {"receiver": name, "delivered": sent.is_delivered, "status": sent.status, "seconds": round(sent.seconds, 3),
          "error": sent.error}

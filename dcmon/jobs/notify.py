@@ -14,7 +14,8 @@ from dcmon.app import App
 from dcmon.db import Organization, work_queue
 from dcmon.db.work_queue import Work
 from dcmon.jobs.worker_loop import take_turns
-from dcmon.notifications import integrations, outbox, receivers
+from dcmon.notifications import outbox, receivers
+from dcmon.notifications.integrations import registry
 from dcmon.notifications.integrations.base import DeliverySettings
 from dcmon.notifications.notification_writer import AlertRenderer
 from dcmon.notifications.outbox import ClaimedMessage
@@ -85,7 +86,7 @@ class Sending:
             if time.monotonic() > claimed.send_before:
                 log.warning("message %s: it was claimed too long ago, and is sent by who claims it next", name)
                 return
-            sent = integrations.send(claimed.target, claimed.message, self._ways)
+            sent = registry.send(claimed.target, claimed.message, self._ways)
             is_delivered = sent.is_delivered
             said = f"delivered in {sent.seconds:.2f} s" if is_delivered else sent.error
             log.info("message %s to %s: %s", name, claimed.target.name, said)

@@ -1,7 +1,7 @@
 """Metrics of the flow of rows: how many came, with labels or into the quarantine, and how late.
 
 No sample is read. Rows and labels count in the window of their own time; quarantined rows, and how long rows waited to
-be stored, in the window in which they were received. docs/watching.md says which windows are counted.
+be stored, in the window in which they were received. docs/dcmon-health.md says which windows are counted.
 """
 
 from collections.abc import Mapping, Sequence

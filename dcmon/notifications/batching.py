@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 
 from dcmon.db import sql
 from dcmon.db.tables.org import Alert, Notification, Webhook
-from dcmon.notifications import integrations, silences
+from dcmon.notifications import silences
+from dcmon.notifications.integrations import registry
 from dcmon.notifications.notification_writer import FOLLOW_UP_KINDS, AlertRenderer
 from dcmon.notifications.silences import Hold
 from dcmon.settings import Webhooks
@@ -84,7 +85,7 @@ def is_open() -> ColumnElement[bool]:
 def next_messages(claim: ClaimContext, receiver: Webhook) -> list[PendingMessage]:
     """Return the messages that a receiver may get now, the most urgent first and digests last."""
     due = _read_due(claim, receiver)
-    is_per_alert = integrations.find(receiver.kind).IS_PER_ALERT
+    is_per_alert = registry.find(receiver.kind).IS_PER_ALERT
     retried = _retried_messages(claim, due, is_per_alert)
     new = [each for each in due if each.message_id is None and _is_sendable(claim, each, is_per_alert)]
     groups = [PendingMessage([each]) for each in new] if is_per_alert else _group_by_model(claim, new)

@@ -18,9 +18,10 @@ from sqlalchemy.orm import Session
 from dcmon.db import locks, sql
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import Alert, Notification, Webhook
-from dcmon.notifications import batching, integrations, message_body, receivers
+from dcmon.notifications import batching, message_body, receivers
 from dcmon.notifications.batching import ClaimContext, PendingMessage
 from dcmon.notifications.http_delivery import Attempt
+from dcmon.notifications.integrations import registry
 from dcmon.notifications.integrations.base import DeliveryTarget, Message
 from dcmon.notifications.notification_writer import REPEATED, AlertRenderer
 from dcmon.notifications.receivers import ReceiverState
@@ -157,7 +158,7 @@ def next_due_at(
     values = {
         "now": at,
         "busy": list(busy),
-        "per_alert": [name for name, kind in integrations.INTEGRATIONS.items() if kind.IS_PER_ALERT],
+        "per_alert": [name for name, kind in registry.INTEGRATIONS.items() if kind.IS_PER_ALERT],
         "wait": (settings or Webhooks()).group_wait,
     }
     due_at = session.scalar(NEXT_DUE_AT, values)

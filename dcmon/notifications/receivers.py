@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 
 from dcmon import durations, errors, severity
 from dcmon.db.tables.org import Model, Notification, Webhook
-from dcmon.notifications import egress_guard, integrations
+from dcmon.notifications import egress_guard
+from dcmon.notifications.integrations import registry
 from dcmon.notifications.integrations.base import Address, DeliveryTarget
 from dcmon.settings import Webhooks
 from dcmon.severity import Severity
@@ -80,7 +81,7 @@ def add(
     if not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
         raise errors.InvalidInput(f"A receiver's name has 1 to {LONGEST_NAME} printable characters.")
     address = Address(targets=[address]) if isinstance(address, str) else address
-    integration = integrations.find(address.kind)
+    integration = registry.find(address.kind)
     stored = integration.validate(address, settings)
     if session.scalar(select(Webhook.id).where(Webhook.name == name)):
         raise errors.Conflict(f'There is a receiver {name!r} already. Change it with "dcmon webhook set".')
@@ -141,7 +142,7 @@ def set_address(receiver: Webhook, address: Address, settings: Webhooks) -> None
         address.key or credentials.get("routing_key"),
         old_options | dict(address.options),
     )
-    stored = integrations.find(receiver.kind).validate(merged, settings)
+    stored = registry.find(receiver.kind).validate(merged, settings)
     receiver.url, receiver.options, receiver.credentials = stored.url, stored.options, stored.credentials
 
 
@@ -199,7 +200,7 @@ def is_subscribed(receiver: Webhook, alert_severity: str, model_id: int | None) 
 
 def rotate_secret(session: Session, receiver: Webhook, *, now: datetime | None = None) -> str:
     """Draw a new signing secret and return it; the old one also signs for a day. Raises InvalidInput."""
-    if not integrations.find(receiver.kind).IS_SIGNED:
+    if not registry.find(receiver.kind).IS_SIGNED:
         raise errors.InvalidInput(
             f"Receiver {receiver.name!r} is of kind {receiver.kind}: its messages have no signature."
         )
@@ -294,7 +295,7 @@ def row(session: Session, receiver: Webhook, counts: DeliveryCounts, now: dateti
     return {
         "name": receiver.name,
         "kind": receiver.kind,
-        "to": integrations.find(receiver.kind).display_address(receiver.url, receiver.options),
+        "to": registry.find(receiver.kind).display_address(receiver.url, receiver.options),
         "severities": receiver.severities,
         "models": _model_names(session, receiver),
         "cap": receiver.cap,

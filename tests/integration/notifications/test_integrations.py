@@ -22,8 +22,9 @@ import pytest
 from pydantic import SecretStr
 
 from dcmon import db
-from dcmon.notifications import integrations, receivers
+from dcmon.notifications import receivers
 from dcmon.notifications.http_delivery import Attempt
+from dcmon.notifications.integrations import registry
 from dcmon.notifications.integrations.base import DeliverySettings, DeliveryTarget, Message
 from dcmon.settings import Smtp, Webhooks
 from tests.helpers.alerts import ALLOWED, OK, Receiver, answers, certificate_of, drip, receiver, until_closed
@@ -37,7 +38,7 @@ WAYS = DeliverySettings(ALLOWED)
 def send(
     kind: str, url: str = "", body: dict[str, Any] | None = None, ways: DeliverySettings = WAYS, **to: Any
 ) -> Attempt:
-    return integrations.send(DeliveryTarget(kind, "team", url, **to), Message("msg_1", body or notification()), ways)
+    return registry.send(DeliveryTarget(kind, "team", url, **to), Message("msg_1", body or notification()), ways)
 
 
 # Over HTTP.
@@ -83,10 +84,10 @@ def test_a_webhook_is_genuine_to_whoever_goes_by_the_specification_also_while_a_
     with db.org_session(target.engine, target.org) as session, receiver(answers(OK)) as at:
         made, old = receivers.add(session, "team", at.url, ALLOWED)
         now = receivers.database_time(session)
-        integrations.send(receivers.delivery_target(made, now), Message("msg_1", notification()), WAYS)
+        registry.send(receivers.delivery_target(made, now), Message("msg_1", notification()), WAYS)
         new = receivers.rotate_secret(session, made)
-        integrations.send(receivers.delivery_target(made, now), Message("msg_1", notification(note="ü")), WAYS)
-        integrations.send(receivers.delivery_target(made, now + day), Message("msg_1", notification()), WAYS)
+        registry.send(receivers.delivery_target(made, now), Message("msg_1", notification(note="ü")), WAYS)
+        registry.send(receivers.delivery_target(made, now + day), Message("msg_1", notification()), WAYS)
     seen = [genuine([old, new], request, time.time()) for request in at.requests]
     assert seen == [[True, False], [True, True], [False, True]]
     head, _, payload = at.requests[0].partition(b"\r\n\r\n")

@@ -17,8 +17,8 @@ from dcmon.app import App
 from dcmon.db import work_queue
 from dcmon.db.tables.org import Notification
 from dcmon.jobs import notify
-from dcmon.notifications import integrations, notification_views, outbox, receivers
-from dcmon.notifications.integrations import webhook
+from dcmon.notifications import notification_views, outbox, receivers
+from dcmon.notifications.integrations import registry, webhook
 from dcmon.notifications.integrations.base import DeliverySettings
 from dcmon.notifications.notification_writer import AlertRenderer
 from tests.helpers.evaluation import day, drift_of_age, found_alerts, put
@@ -174,7 +174,7 @@ def test_a_crash_between_sending_and_writing_down_delivers_again_with_the_same_i
         soon = {"lease": timedelta(milliseconds=1), "now": datetime.now(UTC) + timedelta(seconds=1)}
         renderer = AlertRenderer(watched.org, "https://d.example", alert_payload.describe)
         claimed = only(outbox.claim(session, renderer, telling.settings.webhooks, **soon))
-    sent = integrations.send(claimed.target, claimed.message, DeliverySettings(telling.settings.webhooks))
+    sent = registry.send(claimed.target, claimed.message, DeliverySettings(telling.settings.webhooks))
     assert sent.is_delivered
     ring(telling, watched)
     with running(notify.run, telling):

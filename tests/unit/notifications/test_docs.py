@@ -12,8 +12,8 @@ from dcmon.alerting import alert_payload
 from dcmon.alerting.alert_payload import AlertDetails
 from dcmon.alerting.alert_views import AlertView
 from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor, Result, Version
-from dcmon.notifications import integrations, message_body, notification_writer
-from dcmon.notifications.integrations import message_text, webhook
+from dcmon.notifications import message_body, notification_writer
+from dcmon.notifications.integrations import message_text, registry, webhook
 from dcmon.states import NOTIFIED_KINDS, NotificationState
 from tests.helpers.paths import DOCS
 
@@ -104,9 +104,7 @@ def test_the_example_has_the_keys_of_a_message() -> None:
     assert "age 0.02 → 0.31" in message_text.plain(shown)
 
 
-@pytest.mark.parametrize(
-    "name", [*integrations.INTEGRATIONS, *(f"alert.{kind}" for kind in (*NOTIFIED_KINDS, "repeated"))]
-)
+@pytest.mark.parametrize("name", [*registry.INTEGRATIONS, *(f"alert.{kind}" for kind in (*NOTIFIED_KINDS, "repeated"))])
 def test_every_kind_is_explained(name: str) -> None:
     assert re.search(rf"^\| .*`{re.escape(name)}`", PAGE, re.MULTILINE)
 

@@ -13,8 +13,8 @@ from dcmon.db.tables.org import Webhook
 from dcmon.errors import InvalidInput
 from dcmon.health import problem_notifications
 from dcmon.health.checks import Problem
-from dcmon.notifications import integrations, message_body, receivers
-from dcmon.notifications.integrations import command, email, message_text, pagerduty, slack, teams, webhook
+from dcmon.notifications import message_body, receivers
+from dcmon.notifications.integrations import command, email, message_text, pagerduty, registry, slack, teams, webhook
 from dcmon.notifications.integrations.base import Address, DeliveryTarget, Message
 from dcmon.settings import Smtp, Webhooks
 from dcmon.severity import Severity
@@ -277,9 +277,9 @@ def test_two_secrets_sign_while_one_goes_out_of_use() -> None:
 def test_every_kind_can_be_chosen_by_its_name() -> None:
     from dcmon.commands.webhook import Kind
 
-    assert [each.value for each in Kind] == list(integrations.INTEGRATIONS)
+    assert [each.value for each in Kind] == list(registry.INTEGRATIONS)
     with pytest.raises(InvalidInput, match="one of webhook"):
-        integrations.find("pigeon")
+        registry.find("pigeon")
 
 
 # dcmon itself.

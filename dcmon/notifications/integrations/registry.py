@@ -1,0 +1,50 @@
+"""The integrations by kind. A new integration is a module and a line in INTEGRATIONS."""
+
+import dataclasses
+import re
+import time
+from collections.abc import Iterator
+
+from dcmon.errors import InvalidInput
+from dcmon.notifications.http_delivery import Attempt
+from dcmon.notifications.integrations import command, email, pagerduty, slack, teams, webhook
+from dcmon.notifications.integrations.base import DeliverySettings, DeliveryTarget, Integration, Message
+
+INTEGRATIONS: dict[str, Integration] = {
+    "webhook": webhook,
+    "pagerduty": pagerduty,
+    "slack": slack,
+    "teams": teams,
+    "email": email,
+    "command": command,
+}
+
+
+def find(kind: str) -> Integration:
+    """Return the integration of that kind. Raises InvalidInput."""
+    if kind not in INTEGRATIONS:
+        raise InvalidInput(f"There is no kind {kind!r} of receiver: it is one of {', '.join(INTEGRATIONS)}.")
+    return INTEGRATIONS[kind]
+
+
+def send(target: DeliveryTarget, message: Message, settings: DeliverySettings) -> Attempt:
+    """Send a message. Never raises, and the attempt's error holds no secret, though the receiver may repeat one."""
+    started_at = time.monotonic()
+    try:
+        attempt = find(target.kind).send(target, message, settings)
+    except Exception as error:  # A bug in an integration costs this message an attempt, and does not stop the worker.
+        attempt = Attempt(None, f"{type(error).__name__}: {error}")
+    error_text = attempt.error
+    for secret in sorted(_secrets(target, settings), key=len, reverse=True):
+        error_text = error_text and error_text.replace(secret, "…")
+    return dataclasses.replace(attempt, error=error_text, seconds=time.monotonic() - started_at)
+
+
+def _secrets(target: DeliveryTarget, settings: DeliverySettings) -> Iterator[str]:
+    """Yield what an error must not show. Short pieces are left out: they are ordinary words."""
+    yield from (each for each in target.credentials.values() if len(each) > 3)
+    yield from (each for each in target.options.get("argv", ())[1:] if len(each) > 7)
+    if target.url and find(target.kind).display_address(target.url, target.options) != target.url:
+        yield from (part for part in re.split("[/?&=]", target.url)[3:] if len(part) > 7)
+    if settings.smtp.password is not None and settings.smtp.password.get_secret_value():
+        yield settings.smtp.password.get_secret_value()
