@@ -64,12 +64,12 @@ NOTE = """
 """
 
 
-def test_an_empty_system_is_well_and_nothing_waits(app: App, org: Organization) -> None:
+def test_empty_system_has_no_problem(app: App, org: Organization) -> None:
     assert tenant(app) == OrganizationHealth("acme")
     assert checks.find_problems(gather(app), BOUNDS) == []
 
 
-def test_notifications_that_wait_or_were_given_up_are_counted(app: App, pager: Organization) -> None:
+def test_waiting_and_given_up_notifications_are_counted(app: App, pager: Organization) -> None:
     execute(app.engine, pager, NOTE, at=NOW - timedelta(minutes=20), dead=None)
     execute(app.engine, pager, NOTE, at=NOW - timedelta(days=4), dead=NOW - timedelta(hours=1))
     execute(app.engine, pager, NOTE, at=NOW - timedelta(days=9), dead=NOW - timedelta(days=8))
@@ -84,7 +84,7 @@ def test_notifications_that_wait_or_were_given_up_are_counted(app: App, pager: O
     assert tenant(app).unsent_notifications.count == 0  # somebody wants it so
 
 
-def test_a_window_that_nobody_evaluates_is_missed_by_its_time(app: App, target: Target) -> None:
+def test_window_without_evaluation_is_a_problem(app: App, target: Target) -> None:
     hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     execute(
         app.engine, target.org, "update versions set watermark = :at, earliest = :at, newest_logged_at = :at", at=hour
@@ -101,7 +101,8 @@ def test_a_window_that_nobody_evaluates_is_missed_by_its_time(app: App, target: 
     assert [each.name for each in checks.find_problems(gather(app), BOUNDS)] == ["evaluation stands"]
 
 
-def test_every_window_that_could_be_claimed_now_is_counted_however_old(app: App, target: Target) -> None:
+def test_every_claimable_window_is_counted(app: App, target: Target) -> None:
+    """However old it is."""
     now = datetime.now(UTC)
     day = now.replace(hour=0, minute=0, second=0, microsecond=0)
     long_ago = now - timedelta(hours=1)
@@ -134,7 +135,7 @@ def test_every_window_that_could_be_claimed_now_is_counted_however_old(app: App,
     assert tenant(app).due_windows.count == 1  # the backfill goes on
 
 
-def test_rows_that_are_refused_are_counted_within_the_hour(app: App, target: Target) -> None:
+def test_quarantined_rows_of_the_last_hour_are_counted(app: App, target: Target) -> None:
     good = rows(0, 300)
     bad = [each.replace(b'"age": ', b'"age": "x" ,"was": ') for each in rows(300, 120)]
     app.ingestion.ingest_samples(target.org, target.version_id, [*good, *bad])
@@ -143,7 +144,7 @@ def test_rows_that_are_refused_are_counted_within_the_hour(app: App, target: Tar
     assert [each.name for each in checks.find_problems(gather(app), BOUNDS)] == ["quarantine grows"]
 
 
-def test_an_organization_that_is_behind_is_named_with_the_command(app: App, org: Organization) -> None:
+def test_organization_with_old_schema_is_a_problem(app: App, org: Organization) -> None:
     execute(app.engine, org, "update alembic_version set version_num = '0001'")
 
     (found,) = checks.find_problems(gather(app), BOUNDS)
@@ -152,7 +153,7 @@ def test_an_organization_that_is_behind_is_named_with_the_command(app: App, org:
     assert "0001" in found.sentence
 
 
-def test_who_leads_is_seen_from_outside_and_its_rounds_are_written_down(app: App, org: Organization) -> None:
+def test_leader_is_visible_and_its_runs_are_recorded(app: App, org: Organization) -> None:
     assert not gather(app).has_leader
     with running(schedule.run, app):
         assert eventually(lambda: gather(app).has_leader)
@@ -164,7 +165,7 @@ def test_who_leads_is_seen_from_outside_and_its_rounds_are_written_down(app: App
     assert eventually(lambda: not gather(app).has_leader)
 
 
-def test_a_sign_of_life_ends_with_its_process_and_a_loop_that_stands_still_is_known(
+def test_heartbeat_shows_the_end_and_a_loop_that_hangs(
     app: App, org: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process_heartbeats, "INTERVAL", 0.05)
@@ -198,7 +199,7 @@ def tell(engine: Engine, org: Organization, news: ProblemChanges) -> int:
         return problem_notifications.write(session, org, news, NOW)
 
 
-def test_what_is_wrong_is_told_once_and_once_when_it_is_over(engine: Engine, pager: Organization) -> None:
+def test_problem_is_notified_once_and_once_when_resolved(engine: Engine, pager: Organization) -> None:
     news = keep(engine, SICK)
     assert [each.key for each in news.started] == [SICK.key]
     assert tell(engine, pager, news) == 1
@@ -219,14 +220,14 @@ def test_what_is_wrong_is_told_once_and_once_when_it_is_over(engine: Engine, pag
     assert bodies[0]["alert"]["reason"] == "The disk is full."
 
 
-def test_what_lasted_for_a_moment_is_told_to_nobody(engine: Engine, org: Organization) -> None:
+def test_problem_within_the_grace_time_is_not_notified(engine: Engine, org: Organization) -> None:
     moment = Problem("locked", Severity.HIGH, "It is locked.", "dcmon migrate status", NOW, "acme")
 
     assert keep(engine, moment).started == []
     assert keep(engine) == ProblemChanges([], [], [])
 
 
-def test_it_is_since_the_first_time_whoever_judges(engine: Engine, org: Organization) -> None:
+def test_problem_keeps_its_first_start(engine: Engine, org: Organization) -> None:
     keep(engine, SICK)
     keep(engine, Problem("disk full", Severity.CRITICAL, "Still full.", "dcmon prune", NOW, ""))
 
@@ -235,7 +236,7 @@ def test_it_is_since_the_first_time_whoever_judges(engine: Engine, org: Organiza
     assert (kept.since, kept.sentence) == (SICK.since, "Still full.")
 
 
-def test_a_severity_that_a_receiver_does_not_want_is_not_told(engine: Engine, pager: Organization) -> None:
+def test_problem_of_unsubscribed_severity_is_not_notified(engine: Engine, pager: Organization) -> None:
     news = ProblemChanges([Problem("dead letters", Severity.MEDIUM, "Two.", "dcmon audit", NOW)])
     assert tell(engine, pager, news) == 0
 
@@ -276,7 +277,7 @@ def receiver() -> Iterator[Receiver]:
     made.server.server_close()
 
 
-def test_a_heartbeat_is_a_call_and_a_failure_another_one(receiver: Receiver) -> None:
+def test_ping_calls_the_url_and_a_failure_its_fail_url(receiver: Receiver) -> None:
     allowed, settings = Webhooks(allow=["127.0.0.1"]), Heartbeat(url=SecretStr(receiver.url), fail=True)
 
     well, ill = dead_mans_switch.ping([], settings, allowed), dead_mans_switch.ping(["No disk."], settings, allowed)
@@ -287,7 +288,7 @@ def test_a_heartbeat_is_a_call_and_a_failure_another_one(receiver: Receiver) -> 
     assert receiver.told == [("/ping/abc", "dcmon works."), ("/ping/abc/fail", "No disk.")]
 
 
-def test_a_heartbeat_never_reaches_inside_unless_it_may(receiver: Receiver) -> None:
+def test_ping_to_a_non_public_address_is_refused(receiver: Receiver) -> None:
     delivery = dead_mans_switch.ping([], Heartbeat(url=SecretStr(receiver.url)), Webhooks())
 
     assert delivery is not None
@@ -295,7 +296,7 @@ def test_a_heartbeat_never_reaches_inside_unless_it_may(receiver: Receiver) -> N
     assert receiver.told == []
 
 
-def test_a_heartbeat_that_is_refused_is_noticed(app: App, org: Organization, receiver: Receiver) -> None:
+def test_refused_ping_is_a_problem(app: App, org: Organization, receiver: Receiver) -> None:
     receiver.answer = 500
     settings = Settings(
         database_url=app.settings.database_url, data_dir=app.settings.data_dir,
@@ -310,7 +311,7 @@ def test_a_heartbeat_that_is_refused_is_noticed(app: App, org: Organization, rec
     assert receiver.told[0][0].endswith("/fail")  # nobody evaluates, nobody notifies
 
 
-def test_the_organization_that_is_to_be_told_is_told(app: App, pager: Organization) -> None:
+def test_watch_organization_is_notified_of_problems(app: App, pager: Organization) -> None:
     settings = Settings(database_url=app.settings.database_url, data_dir=app.settings.data_dir, watch=Watch(org="acme"))
     execute(app.engine, pager, NOTE, at=NOW - timedelta(minutes=20), dead=None)
     with App(settings, Output(quiet=True)) as told:

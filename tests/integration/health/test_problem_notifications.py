@@ -51,7 +51,7 @@ def told(box: Box) -> list[str]:
 @pytest.mark.parametrize(
     "matcher", ["model=dcmon", "monitor=no worker: evaluate", "rule=no worker", "severity=critical", "model=~.*"]
 )
-def test_a_silence_by_matchers_holds_what_is_wrong_with_dcmon(box: Box, matcher: str) -> None:
+def test_matching_silence_holds_a_problem(box: Box, matcher: str) -> None:
     silence(box, matcher, hours=1)
     say(box, started=[wrong(box)])
     assert told(box) == []
@@ -61,20 +61,20 @@ def test_a_silence_by_matchers_holds_what_is_wrong_with_dcmon(box: Box, matcher:
 
 
 @pytest.mark.parametrize("matcher", ["model=credit", "severity=low", "rule=disk full", "version=v1", "alert=1"])
-def test_a_silence_about_something_else_does_not(box: Box, matcher: str) -> None:
+def test_other_silence_does_not_hold_a_problem(box: Box, matcher: str) -> None:
     silence(box, matcher, hours=1)
     say(box, started=[wrong(box)])
     assert told(box) == ["dcmon.firing"]
 
 
-def test_a_mute_time_holds_it_too(box: Box) -> None:
+def test_mute_time_holds_a_problem(box: Box) -> None:
     with box.app.org(box.target.org) as session:
         mute_times.add(session, "always", "mon-sun", "0-24", "UTC", ["model=dcmon"])
     say(box, started=[wrong(box)])
     assert told(box) == []
 
 
-def test_what_comes_and_goes_in_a_silence_is_told_to_nobody(box: Box) -> None:
+def test_problem_that_ends_in_a_silence_is_not_notified(box: Box) -> None:
     silence(box, "model=dcmon", hours=1)
     say(box, started=[wrong(box)])
     assert told(box) == []
@@ -84,7 +84,7 @@ def test_what_comes_and_goes_in_a_silence_is_told_to_nobody(box: Box) -> None:
     assert box.states() == ["superseded", "superseded"]
 
 
-def test_an_end_supersedes_a_beginning_that_was_refused(box: Box) -> None:
+def test_end_supersedes_a_start_that_was_refused(box: Box) -> None:
     say(box, started=[wrong(box), wrong(box, "disk full", "")])
     box.record(box.claim(), REFUSED)
     say(box, resolved=[wrong(box)])
@@ -93,7 +93,7 @@ def test_an_end_supersedes_a_beginning_that_was_refused(box: Box) -> None:
     assert sorted(box.states()) == ["delivered", "delivered", "superseded"]
 
 
-def test_an_end_waits_for_a_beginning_that_is_on_its_way(box: Box) -> None:
+def test_end_waits_for_a_start_in_flight(box: Box) -> None:
     say(box, started=[wrong(box)])
     sending = box.claim()
     say(box, resolved=[wrong(box)])
@@ -102,7 +102,7 @@ def test_an_end_waits_for_a_beginning_that_is_on_its_way(box: Box) -> None:
     assert told(box) == ["dcmon.resolved"]
 
 
-def test_what_lasts_is_told_again_as_often_as_a_receiver_wants(box: Box) -> None:
+def test_ongoing_problem_is_repeated_as_often_as_subscribed(box: Box) -> None:
     box.add("never", repeat_every=None)
     assert say(box, started=[wrong(box)]) == 2
     told(box)
@@ -118,7 +118,7 @@ def test_what_lasts_is_told_again_as_often_as_a_receiver_wants(box: Box) -> None
     assert say(box, ongoing=[wrong(box)]) == 1
 
 
-def test_a_receiver_that_comes_late_is_told_what_is_wrong_and_was_told(box: Box) -> None:
+def test_new_receiver_is_notified_of_known_problems(box: Box) -> None:
     found = wrong(box)
     with db.public_session(box.app.engine) as session:
         problems.store(session, [found, wrong(box, "disk full", "")], box.now, timedelta())
@@ -132,7 +132,7 @@ def test_a_receiver_that_comes_late_is_told_what_is_wrong_and_was_told(box: Box)
         assert problem_notifications.write_for_receiver(session, box.target.org, late, there, box.now) == 0
 
 
-def test_what_lasts_is_new_to_be_told_only_once(box: Box) -> None:
+def test_ongoing_problem_counts_as_started_only_once(box: Box) -> None:
     with db.public_session(box.app.engine) as session:
         first = problems.store(session, [wrong(box)], box.now, timedelta())
         problems.mark_notified(session, first.started, box.now)

@@ -54,7 +54,7 @@ def told(box: Box, name: str) -> list[tuple[int | None, str]]:
         return [(each.alert_id, each.kind) for each in mine.order_by(Notification.position)]
 
 
-def test_a_receiver_that_is_added_late_is_told_once_of_what_fires(box: Box) -> None:
+def test_new_receiver_is_notified_once_of_firing_alerts(box: Box) -> None:
     firing, over, low, quiet = fire(box), fire(box), fire(box, "low"), box.alert()
     box.tell(over, "resolved", state="resolved", told_severity=None)
     box.deliver()
@@ -69,7 +69,7 @@ def test_a_receiver_that_is_added_late_is_told_once_of_what_fires(box: Box) -> N
     assert quiet not in [id_ for id_, _ in told(box, "late")]  # nobody was told of it
 
 
-def test_what_somebody_works_on_is_not_told_to_a_receiver_that_comes_late(box: Box) -> None:
+def test_new_receiver_gets_no_acknowledged_alert(box: Box) -> None:
     about = fire(box)
     with box.app.org(box.target.org) as session:
         operator_actions.acknowledge(
@@ -78,7 +78,7 @@ def test_what_somebody_works_on_is_not_told_to_a_receiver_that_comes_late(box: B
     assert add(box, "late") == 0
 
 
-def test_a_receiver_that_is_widened_hears_of_what_it_did_not_want_before(box: Box) -> None:
+def test_widened_subscription_brings_alerts_that_fire(box: Box) -> None:
     low = fire(box, "low")
     add(box, "some", severities=["critical"])
     assert told(box, "some") == []
@@ -87,16 +87,17 @@ def test_a_receiver_that_is_widened_hears_of_what_it_did_not_want_before(box: Bo
     assert widen(box, "some", severities=["critical", "low"], cap=5) == 0
 
 
-def test_what_was_left_out_when_it_was_added_stays_out_when_something_else_is_changed(box: Box) -> None:
+def test_alerts_left_out_by_only_new_stay_out(box: Box) -> None:
     fire(box)
     box.add("late")
     assert widen(box, "late", cap=3) == 0
     assert told(box, "late") == []
 
 
-def test_a_receiver_is_told_again_of_what_it_was_told_the_end_of_and_fires_anew_while_it_did_not_want_it(
+def test_alert_that_fires_again_unsubscribed_is_caught_up(
     box: Box,
 ) -> None:
+    """A receiver was notified of the end; the alert fires again while the receiver is not subscribed."""
     about = fire(box)
     box.tell(about, "resolved", state="resolved", told_severity=None)
     box.deliver()
@@ -108,7 +109,7 @@ def test_a_receiver_is_told_again_of_what_it_was_told_the_end_of_and_fires_anew_
     assert told(box, "first")[-1] == (about, "firing")
 
 
-def test_what_comes_late_waits_for_the_end_of_a_silence(box: Box) -> None:
+def test_catch_up_waits_for_the_end_of_a_silence(box: Box) -> None:
     fire(box)
     box.silence(hours=2)
     add(box, "late")
@@ -117,7 +118,7 @@ def test_what_comes_late_waits_for_the_end_of_a_silence(box: Box) -> None:
     assert box.told() == ["firing"]
 
 
-def test_resuming_tries_again_what_was_given_up_and_fires_still(box: Box) -> None:
+def test_resume_retries_given_up_alerts_that_still_fire(box: Box) -> None:
     firing, over = box.alert(), box.alert()
     for each in (firing, over):
         box.tell(each, told_severity="high")
@@ -135,7 +136,7 @@ def test_resuming_tries_again_what_was_given_up_and_fires_still(box: Box) -> Non
 
 
 @pytest.mark.parametrize("is_first", [True, False])
-def test_an_alert_that_fires_while_a_receiver_is_added_is_not_missed(box: Box, is_first: bool) -> None:
+def test_alert_that_fires_during_the_addition_is_not_missed(box: Box, is_first: bool) -> None:
     about = box.alert()
 
     def tells() -> None:
@@ -170,7 +171,7 @@ def _one_after_the_other(threads: list[Thread], begun: Event) -> None:
         each.join(300)
 
 
-def test_a_receiver_that_comes_late_is_not_repeated_to_at_once(box: Box) -> None:
+def test_catch_up_is_not_repeated_at_once(box: Box) -> None:
     fire(box)
     add(box, "late", repeat_every=timedelta(hours=4))
     assert box.told() == ["firing"]

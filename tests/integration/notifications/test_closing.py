@@ -52,7 +52,7 @@ def hear(target: Target) -> None:
 
 
 @pytest.mark.parametrize("delete", [a_rule, a_monitor, a_check, a_version, a_model])
-def test_what_was_told_to_fire_ends_when_it_is_deleted(target: Target, delete: Delete) -> None:
+def test_deletion_resolves_notified_alerts(target: Target, delete: Delete) -> None:
     ruled(target, "> 0.2")
     put(target, 0, 0.5)
     hear(target)
@@ -73,7 +73,7 @@ def test_what_was_told_to_fire_ends_when_it_is_deleted(target: Target, delete: D
         assert "/alerts/" not in message_text.plain(left.body)
 
 
-def test_an_end_that_did_not_arrive_is_said_again_and_one_that_did_is_not(target: Target) -> None:
+def test_deletion_repeats_only_ends_that_did_not_arrive(target: Target) -> None:
     ruled(target, "> 0.2")
     put(target, 0, 0.5)
     hear(target)
@@ -84,7 +84,7 @@ def test_an_end_that_did_not_arrive_is_said_again_and_one_that_did_is_not(target
 
 
 @pytest.mark.parametrize("is_over", [False, True])
-def test_who_heard_nothing_or_of_the_end_hears_no_more(target: Target, is_over: bool) -> None:
+def test_deletion_notifies_no_receiver_without_open_alert(target: Target, is_over: bool) -> None:
     ruled(target, "> 0.2")
     put(target, 0, 0.5)
     if is_over:
@@ -106,7 +106,7 @@ OVER_HTTP = {
 
 
 @pytest.mark.parametrize("path", OVER_HTTP.values(), ids=OVER_HTTP)
-def test_a_farewell_waits_for_no_scheduler(app: App, target: Target, path: str) -> None:
+def test_closing_notification_needs_no_scheduler(app: App, target: Target, path: str) -> None:
     ruled(target, "> 0.2")
     put(target, 0, 0.5)
     hear(target)

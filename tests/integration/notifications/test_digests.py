@@ -21,7 +21,7 @@ def box(app: App, target: Target) -> Box:
     return made
 
 
-def test_a_storm_becomes_the_worst_alone_and_a_digest_of_the_rest(app: App, target: Target) -> None:
+def test_cap_sends_the_worst_alone_and_a_digest_of_the_rest(app: App, target: Target) -> None:
     box = Box(app, target)
     box.add(cap=3)
     with app.org(target.org) as session:
@@ -48,7 +48,7 @@ def test_a_storm_becomes_the_worst_alone_and_a_digest_of_the_rest(app: App, targ
     assert [body["type"] for body in box.deliver()] == ["alert.firing"] * 2
 
 
-def test_a_digest_is_tried_again_as_it_was_and_shows_what_is_in_it(app: App, target: Target) -> None:
+def test_digest_is_retried_unchanged_and_can_be_listed(app: App, target: Target) -> None:
     box = Box(app, target)
     box.add(cap=1)
     for _ in range(60):
@@ -64,7 +64,8 @@ def test_a_digest_is_tried_again_as_it_was_and_shows_what_is_in_it(app: App, tar
     assert f"--message {first.message.id}" in first.message.body["command"]
 
 
-def test_incidents_get_no_digest_but_their_turn_the_worst_first(app: App, target: Target) -> None:
+def test_capped_incidents_wait_without_a_digest(app: App, target: Target) -> None:
+    """They wait their turn, the most severe first."""
     box = Box(app, target)
     box.add("pager", "pagerduty", cap=2)
     for severity in ("low", "low", "high", "critical"):

@@ -22,7 +22,8 @@ def box(app: App, target: Target) -> Box:
 # Held back.
 
 
-def test_what_a_silence_holds_goes_out_when_it_ends_and_says_what_is_true_then(box: Box) -> None:
+def test_held_notification_is_sent_after_the_silence(box: Box) -> None:
+    """It has the values of the time at which it is sent."""
     about = box.alert()
     box.silence(hours=2)
     box.tell(about)
@@ -38,7 +39,7 @@ def test_what_a_silence_holds_goes_out_when_it_ends_and_says_what_is_true_then(b
     assert only(box.deliver())["alert"]["worst_value"] == 7.0
 
 
-def test_an_alert_that_comes_and_goes_in_silence_is_told_to_nobody(box: Box) -> None:
+def test_alert_that_ends_in_a_silence_is_not_notified(box: Box) -> None:
     about = box.alert()
     box.silence(hours=2)
     box.tell(about)
@@ -51,7 +52,7 @@ def test_an_alert_that_comes_and_goes_in_silence_is_told_to_nobody(box: Box) -> 
     assert box.next_in() is None
 
 
-def test_the_end_of_an_alert_that_was_told_before_the_silence_is_told_after_it(box: Box) -> None:
+def test_end_in_a_silence_of_a_notified_alert_is_sent_later(box: Box) -> None:
     about = box.alert()
     box.tell(about)
     assert box.told() == ["firing"]
@@ -62,7 +63,8 @@ def test_the_end_of_an_alert_that_was_told_before_the_silence_is_told_after_it(b
     assert box.told() == ["resolved"]
 
 
-def test_an_incident_is_resolved_in_a_silence_too_for_that_wakes_nobody(box: Box) -> None:
+def test_incident_is_resolved_during_a_silence(box: Box) -> None:
+    """Resolving an incident pages no one."""
     box.add("pager", "pagerduty")
     about = box.alert()
     box.tell(about)
@@ -73,7 +75,7 @@ def test_an_incident_is_resolved_in_a_silence_too_for_that_wakes_nobody(box: Box
     assert sorted(box.states()) == ["delivered"] * 3 + ["held"]
 
 
-def test_what_is_retracted_before_anybody_heard_of_it_is_told_to_nobody(box: Box) -> None:
+def test_retraction_of_an_unnotified_alert_is_not_sent(box: Box) -> None:
     about = box.alert()
     box.tell(about)
     box.tell(about, "retracted", state="pending")
@@ -84,7 +86,8 @@ def test_what_is_retracted_before_anybody_heard_of_it_is_told_to_nobody(box: Box
     assert box.told() == ["retracted"]
 
 
-def test_what_was_tried_once_is_held_by_a_later_silence_and_the_rest_of_its_message_is_not(box: Box) -> None:
+def test_silence_holds_part_of_a_message_tried_before(box: Box) -> None:
+    """A later silence holds one notification of a message that was tried; the others are sent."""
     held, other = box.alert("low"), box.alert("critical")
     box.tell(held)
     box.tell(other)
@@ -101,7 +104,7 @@ def test_what_was_tried_once_is_held_by_a_later_silence_and_the_rest_of_its_mess
     assert ids(only(box.claim())) == [held]
 
 
-def test_who_did_not_want_an_alert_when_it_fired_is_not_told_of_its_end(box: Box) -> None:
+def test_end_is_not_sent_to_an_unnotified_receiver(box: Box) -> None:
     box.add("loud", severities=["critical"])
     about = box.alert()
     box.tell(about)
@@ -114,7 +117,8 @@ def test_who_did_not_want_an_alert_when_it_fired_is_not_told_of_its_end(box: Box
 # Repeats.
 
 
-def test_what_still_fires_is_told_again_each_day_and_not_when_acknowledged_silenced_or_over(box: Box) -> None:
+def test_firing_alert_is_repeated_each_day(box: Box) -> None:
+    """Not when it is acknowledged, silenced or over."""
     about = box.alert()
     box.tell(about)
     assert box.told() == ["firing"]
@@ -140,7 +144,7 @@ def test_what_still_fires_is_told_again_each_day_and_not_when_acknowledged_silen
     assert box.told() == []
 
 
-def test_an_alert_whose_acknowledgement_was_taken_back_is_told_again(box: Box) -> None:
+def test_unacknowledged_alert_is_repeated_again(box: Box) -> None:
     about = box.alert()
     box.tell(about)
     assert box.told() == ["firing"]
@@ -152,7 +156,7 @@ def test_an_alert_whose_acknowledgement_was_taken_back_is_told_again(box: Box) -
     assert box.told() == ["repeated"]
 
 
-def test_a_receiver_that_wants_no_repeats_gets_none(box: Box) -> None:
+def test_receiver_without_repeats_gets_none(box: Box) -> None:
     box.add("never", repeat_every=None, cap=None)
     with box.app.org(box.target.org) as session:
         receivers.delete(session, receivers.find(session, "team"))

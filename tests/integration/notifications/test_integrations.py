@@ -44,7 +44,7 @@ def send(
 # Over HTTP.
 
 
-def test_a_webhook_carries_the_body_the_headers_and_both_signatures() -> None:
+def test_webhook_has_body_headers_and_both_signatures() -> None:
     with receiver(answers(OK)) as at:
         sent = send("webhook", at.url, secrets=(b"new", b"old"), credentials={"X-Token": "abc"})
     assert sent.is_delivered
@@ -77,9 +77,10 @@ def genuine(secrets: list[str], request: bytes, now: float) -> list[bool]:
     return found
 
 
-def test_a_webhook_is_genuine_to_whoever_goes_by_the_specification_also_while_a_secret_goes_out_of_use(
+def test_webhook_verifies_by_the_specification(
     target: Target,
 ) -> None:
+    """Also while the old secret of a rotation is valid."""
     day = timedelta(days=1, minutes=1)
     with db.org_session(target.engine, target.org) as session, receiver(answers(OK)) as at:
         made, old = receivers.add(session, "team", at.url, ALLOWED)
@@ -96,7 +97,7 @@ def test_a_webhook_is_genuine_to_whoever_goes_by_the_specification_also_while_a_
 
 
 @pytest.mark.parametrize("kind", ["slack", "teams"])
-def test_a_chat_gets_its_own_format(kind: str) -> None:
+def test_chat_gets_its_own_format(kind: str) -> None:
     with receiver(answers(OK)) as at:
         assert send(kind, at.url).is_delivered
     (body,) = at.bodies()
@@ -104,7 +105,7 @@ def test_a_chat_gets_its_own_format(kind: str) -> None:
     assert set(body) == ({"text", "blocks"} if kind == "slack" else {"type", "attachments"})
 
 
-def test_a_test_of_pagerduty_opens_an_incident_and_closes_it() -> None:
+def test_pagerduty_test_opens_and_closes_an_incident() -> None:
     with receiver(answers(OK)) as at:
         body = {"type": "test", "organization": "acme", "text": "hello"}
         assert send("pagerduty", at.url, body, credentials={"routing_key": "R0UTINGKEY"}).is_delivered
@@ -112,7 +113,7 @@ def test_a_test_of_pagerduty_opens_an_incident_and_closes_it() -> None:
     assert len({each["dedup_key"] for each in at.bodies()}) == 1
 
 
-def test_a_secret_that_the_receiver_repeats_is_not_said() -> None:
+def test_error_hides_a_secret_that_the_receiver_repeats() -> None:
     said = b"invalid routing key R0UTINGKEY, token abc123"
     answer = b"HTTP/1.1 400 X\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n%s" % (len(said), said)
     with receiver(answers(answer)) as at:
@@ -124,7 +125,7 @@ def test_a_secret_that_the_receiver_repeats_is_not_said() -> None:
     assert "R0UTINGKEY" not in (chat.error or "")
 
 
-def test_what_a_receiver_says_is_cut_and_cleaned() -> None:
+def test_answer_of_a_receiver_is_cut_and_cleaned() -> None:
     said = b"\x1b[31mred\x00\n" + b"x" * 100_000
     answer = b"HTTP/1.1 500 X\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n%s" % (len(said), said)
     page = b"HTTP/1.1 502 X\r\ncontent-type: text/html\r\ncontent-length: 13\r\n\r\n<html></html>"
@@ -140,19 +141,19 @@ def test_what_a_receiver_says_is_cut_and_cleaned() -> None:
     [(429, "30", 30), (503, "0", 0), (429, "99999999999", 86_400), (429, "-5", 0), (429, "soon", None),
      (429, "Wed, 21 Oct 2015 07:28:00 GMT", 0), (503, "Fri, 31 Dec 9999 23:59:59 GMT", 86_400), (500, "30", None)],
 )  # fmt: skip
-def test_a_receiver_says_how_long_to_leave_it_alone(status: int, header: str, seconds: int | None) -> None:
+def test_retry_after_is_read_in_seconds_or_as_a_date(status: int, header: str, seconds: int | None) -> None:
     answer = f"HTTP/1.1 {status} X\r\nretry-after: {header}\r\ncontent-length: 0\r\n\r\n".encode()
     with receiver(answers(answer)) as at:
         sent = send("webhook", at.url, secrets=(b"x",))
     assert sent.retry_after == (None if seconds is None else timedelta(seconds=seconds))
 
 
-def test_a_redirect_is_refused_and_says_so() -> None:
+def test_redirect_is_not_followed() -> None:
     with receiver(answers(b"HTTP/1.1 307 X\r\nlocation: http://127.0.0.1/\r\ncontent-length: 0\r\n\r\n")) as at:
         assert "a redirect, which dcmon does not follow" in (send("slack", at.url).error or "")
 
 
-def test_an_address_that_is_away_gives_the_next_one_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_next_address_is_tried_when_one_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
     with receiver(answers(OK)) as at:
         found = [
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, at.port)) for address in ("127.0.0.2", "127.0.0.1")
@@ -163,13 +164,13 @@ def test_an_address_that_is_away_gives_the_next_one_its_turn(monkeypatch: pytest
     assert b"hooks.internal" in at.requests[0]
 
 
-def test_one_inner_address_among_public_ones_refuses_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_host_with_one_non_public_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443)) for address in ("8.8.8.8", "10.0.0.1")]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
     assert "10.0.0.1, which is not public" in (send("webhook", "https://both.example/", secrets=(b"x",)).error or "")
 
 
-def test_a_resolver_that_hangs_is_left_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hanging_resolver_is_timed_out(monkeypatch: pytest.MonkeyPatch) -> None:
     released = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: released.wait() and [])
     sent = send("webhook", "https://slow.example/", secrets=(b"x",))
@@ -281,7 +282,7 @@ def context_of(certificate: Path) -> ssl.SSLContext:
     return context
 
 
-def test_a_mail_has_both_parts_and_the_same_id_each_time() -> None:
+def test_mail_has_both_parts_and_a_constant_id() -> None:
     with mail_server() as server:
         for _ in range(2):
             sent = mail(smtp(server.port), to=("ann@acme.example", "bob@acme.example"))
@@ -296,7 +297,7 @@ def test_a_mail_has_both_parts_and_the_same_id_each_time() -> None:
 
 
 @pytest.mark.parametrize("security", ["starttls", "tls"])
-def test_a_mail_goes_by_tls_with_a_login(trusted: ssl.SSLContext, security: str) -> None:
+def test_mail_goes_by_tls_with_a_login(trusted: ssl.SSLContext, security: str) -> None:
     with mail_server(trusted, is_tls=security == "tls") as server:
         ways = smtp(server.port, security, username="dcmon", password="s3cret")
         assert mail(ways).is_delivered
@@ -306,9 +307,7 @@ def test_a_mail_goes_by_tls_with_a_login(trusted: ssl.SSLContext, security: str)
 
 
 @pytest.mark.parametrize("security", ["starttls", "tls"])
-def test_a_mail_server_with_a_certificate_that_nobody_vouches_for_gets_nothing(
-    certificate: Path, security: str
-) -> None:
+def test_mail_server_with_untrusted_certificate_gets_nothing(certificate: Path, security: str) -> None:
     with mail_server(context_of(certificate), is_tls=security == "tls") as server:
         sent = mail(smtp(server.port, security, username="dcmon", password="s3cret"))
     assert not sent.is_delivered
@@ -316,7 +315,7 @@ def test_a_mail_server_with_a_certificate_that_nobody_vouches_for_gets_nothing(
     assert not any("AUTH" in line for line in server.lines)
 
 
-def test_a_mail_server_without_tls_gets_no_password() -> None:
+def test_mail_server_without_tls_gets_no_password() -> None:
     with mail_server() as server:
         sent = mail(smtp(server.port, "starttls", username="dcmon", password="s3cret"))
     assert not sent.is_delivered
@@ -328,7 +327,7 @@ def test_a_mail_server_without_tls_gets_no_password() -> None:
     [({"AUTH": "535 wrong password s3cret"}, "535 wrong password …"), ({"DATA": "452 disk full"}, "452 disk full"),
      ({"hello": "554 go away"}, "554"), ({"hello": "nonsense"}, "mail server"), ({"refuse": "rcpt"}, "refused ann@")],
 )  # fmt: skip
-def test_a_mail_that_is_refused_says_so_without_the_password(says: dict[str, str], said: str) -> None:
+def test_refused_mail_has_an_error_without_the_password(says: dict[str, str], said: str) -> None:
     with mail_server(**says) as server:
         ways = smtp(server.port, username="dcmon", password="s3cret")
         sent = mail(ways)
@@ -337,7 +336,7 @@ def test_a_mail_that_is_refused_says_so_without_the_password(says: dict[str, str
     assert "s3cret" not in (sent.error or "")
 
 
-def test_one_address_that_is_refused_keeps_no_mail_from_the_others() -> None:
+def test_mail_reaches_others_when_one_address_is_refused() -> None:
     with mail_server(refuse="bob") as server:
         sent = mail(smtp(server.port), to=("ann@acme.example", "bob@acme.example"))
     assert sent.is_delivered
@@ -345,7 +344,7 @@ def test_one_address_that_is_refused_keeps_no_mail_from_the_others() -> None:
     assert len(server.mails) == 1
 
 
-def test_an_address_that_the_server_takes_nothing_for_just_now_is_left_over() -> None:
+def test_address_refused_for_now_remains() -> None:
     with mail_server(later="bob") as server:
         sent = mail(smtp(server.port), to=("ann@acme.example", "bob@acme.example"))
         alone = mail(smtp(server.port), to=("bob@acme.example",))
@@ -355,7 +354,7 @@ def test_an_address_that_the_server_takes_nothing_for_just_now_is_left_over() ->
     assert len(server.mails) == 1
 
 
-def test_a_mail_server_that_dies_in_the_middle_of_a_mail_has_not_taken_it() -> None:
+def test_mail_server_that_dies_midway_has_not_accepted() -> None:
     with mail_server(DATA="dies") as server:
         sent = mail(smtp(server.port))
     assert not sent.is_delivered
@@ -363,7 +362,7 @@ def test_a_mail_server_that_dies_in_the_middle_of_a_mail_has_not_taken_it() -> N
 
 
 @pytest.mark.parametrize("behave", [drip(b"220-" + b"x" * 1000), until_closed], ids=["drips", "hangs"])
-def test_a_mail_server_that_does_not_come_to_an_end_is_left_in_time(behave: Callable[..., None]) -> None:
+def test_endless_mail_server_is_timed_out(behave: Callable[..., None]) -> None:
     made = Receiver.__new__(Receiver)
     made.behave, made.context, made.requests = behave, None, []
     made._request = lambda _: b""  # type: ignore[method-assign]  # it speaks first
@@ -375,12 +374,12 @@ def test_a_mail_server_that_does_not_come_to_an_end_is_left_in_time(behave: Call
     assert sent.seconds < 60  # the server needs more than three minutes
 
 
-def test_without_a_mail_server_nothing_is_sent_and_the_setting_is_named() -> None:
+def test_missing_mail_server_names_the_setting() -> None:
     assert "DCMON_SMTP__HOST" in (mail(WAYS).error or "")
     assert "mail server" in (mail(smtp(1)).error or "").lower()
 
 
-def test_a_digest_of_hundreds_is_a_mail_too() -> None:
+def test_digest_of_hundreds_is_a_mail() -> None:
     with mail_server() as server:
         assert mail(smtp(server.port), many(700, is_digest=True)).is_delivered
     assert "700 notifications at once" in server.mails[0]
@@ -397,7 +396,7 @@ def shell(script: str, body: dict[str, Any] | None = None) -> Attempt:
     return run("/bin/sh", "-c", script, body=body)
 
 
-def test_a_command_gets_the_message_and_its_exit_code_decides(tmp_path: Path) -> None:
+def test_command_gets_the_message_and_its_exit_code_counts(tmp_path: Path) -> None:
     out = tmp_path / "out"
     sent = shell(
         f'cat > {out}; echo "$DCMON_ALERT_SEVERITY $DCMON_TYPE $DCMON_MESSAGE_ID $DCMON_ALERT_MODEL" >> {out}.env'
@@ -409,19 +408,19 @@ def test_a_command_gets_the_message_and_its_exit_code_decides(tmp_path: Path) ->
     assert (failed.is_delivered, failed.error) == (False, "The command ended with exit code 3: no modem")
 
 
-def test_a_command_sees_nothing_of_the_workers_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_has_none_of_the_workers_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DCMON_DATABASE_URL", "postgresql://dcmon:s3cret@h/d")
     assert shell(f"env > {tmp_path}/env").is_delivered
     assert "s3cret" not in (tmp_path / "env").read_text()
 
 
-def test_a_command_needs_no_shell_and_gives_none(tmp_path: Path) -> None:
+def test_command_runs_without_a_shell(tmp_path: Path) -> None:
     assert run("/bin/echo", f"$(touch {tmp_path}/made)", ";", "touch", f"{tmp_path}/made").is_delivered
     assert not (tmp_path / "made").exists()
 
 
 @pytest.mark.parametrize("how", ["", "setsid "], ids=["in its group", "in a session of its own"])
-def test_a_command_that_does_not_end_is_killed_with_all_it_started(tmp_path: Path, how: str) -> None:
+def test_endless_command_is_killed_with_its_children(tmp_path: Path, how: str) -> None:
     if how and not (Path("/proc/self/environ").exists() and shutil.which("setsid")):
         pytest.skip("there is no /proc, or no setsid, here")
     sent = shell(f"{how}sh -c 'echo $$ > {tmp_path}/pid; exec sleep 60' & sleep 60")
@@ -431,13 +430,13 @@ def test_a_command_that_does_not_end_is_killed_with_all_it_started(tmp_path: Pat
     assert eventually(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie")
 
 
-def test_what_a_command_leaves_behind_does_not_hold_us_up() -> None:
+def test_processes_left_by_a_command_do_not_block() -> None:
     sent = shell("sleep 60 & exit 0")
     assert sent.is_delivered
     assert sent.seconds < 30  # of the 60 that what it leaves behind takes
 
 
-def test_a_command_that_says_without_end_is_read_and_dropped() -> None:
+def test_endless_output_of_a_command_is_dropped() -> None:
     before = psutil.Process().memory_info().rss
     sent = shell("head -c 50000000 /dev/zero | tr '\\0' x; exit 1")
     assert sent.error is not None
@@ -446,15 +445,15 @@ def test_a_command_that_says_without_end_is_read_and_dropped() -> None:
     assert psutil.Process().memory_info().rss - before < 20_000_000
 
 
-def test_a_command_that_reads_nothing_of_a_large_message_is_fine() -> None:
+def test_command_may_ignore_a_large_message() -> None:
     assert shell("exit 0", many(2000, is_digest=True)).is_delivered
 
 
-def test_a_command_that_is_not_there_or_dies_says_so() -> None:
+def test_command_that_is_missing_or_dies_has_an_error() -> None:
     assert "can't be started" in (run("/nothing/here").error or "")
     assert f"killed by signal {int(signal.SIGTERM)}" in (shell("kill -TERM $$").error or "")
     assert os.getpgid(0)  # we are still here
 
 
-def test_a_setting_of_the_password_is_no_text() -> None:
+def test_smtp_password_setting_is_not_shown() -> None:
     assert "s3cret" not in repr(Smtp(password=SecretStr("s3cret")))

@@ -41,7 +41,7 @@ VALUES = [0.1, 0.5, 0.9, 0.1, 0.3, 0.3, 0.1, 0.1, 0.4]
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_windows_out_of_order_end_in_the_same_alerts(app: App, watched: Target, seed: int) -> None:
+def test_windows_out_of_order_give_the_same_alerts(app: App, watched: Target, seed: int) -> None:
     order = list(range(len(VALUES)))
     random.Random(seed).shuffle(order)
     for number in order:
@@ -53,16 +53,15 @@ def test_windows_out_of_order_end_in_the_same_alerts(app: App, watched: Target, 
     ]
 
 
-def test_a_revision_can_retract_an_alert(app: App, watched: Target) -> None:
+def test_revision_can_retract_an_alert(app: App, watched: Target) -> None:
     put(app, watched, 0, 0.5)
     put(app, watched, 0, 0.1, revision=2)
     alert = only(found_alerts(app, watched))
     assert (alert.state, alert.resolved_by) == ("resolved", "revision")
 
 
-def test_an_alert_that_an_operator_resolved_stays_so_and_the_next_bad_window_opens_another(
-    app: App, watched: Target
-) -> None:
+def test_resolved_alert_stays_and_next_violation_opens_another(app: App, watched: Target) -> None:
+    """An operator resolved the alert."""
     put(app, watched, 0, 0.5)
     with app.org(watched.org) as session:
         view = only(alert_views.list_alerts(session))
@@ -135,9 +134,7 @@ def ring(app: App, target: Target) -> None:
         work_queue.ring(session, target.org.id, work_queue.Work.notify)
 
 
-def test_each_change_of_an_alert_is_told_once_signed_and_in_order(
-    telling: App, watched: Target, receiver: Receiver
-) -> None:
+def test_each_change_is_delivered_once_signed_and_in_order(telling: App, watched: Target, receiver: Receiver) -> None:
     with running(notify.run, telling):
         for number, value in enumerate((0.5, 0.6, 0.1)):
             put(telling, watched, number, value)
@@ -154,7 +151,7 @@ def test_each_change_of_an_alert_is_told_once_signed_and_in_order(
     telling.close()
 
 
-def test_a_refused_delivery_is_tried_again_with_the_same_id(telling: App, watched: Target, receiver: Receiver) -> None:
+def test_refused_delivery_is_retried_with_the_same_id(telling: App, watched: Target, receiver: Receiver) -> None:
     receiver.answers = [500, 302]
     put(telling, watched, 0, 0.5)
     ring(telling, watched)
@@ -166,9 +163,7 @@ def test_a_refused_delivery_is_tried_again_with_the_same_id(telling: App, watche
     telling.close()
 
 
-def test_a_crash_between_sending_and_writing_down_delivers_again_with_the_same_id(
-    telling: App, watched: Target, receiver: Receiver
-) -> None:
+def test_crash_before_recording_delivers_again_with_same_id(telling: App, watched: Target, receiver: Receiver) -> None:
     put(telling, watched, 0, 0.5)
     with telling.org(watched.org) as session:
         soon = {"lease": timedelta(milliseconds=1), "now": datetime.now(UTC) + timedelta(seconds=1)}
@@ -195,7 +190,7 @@ def test_loopback_is_refused_without_the_allow_list(
     telling.close()
 
 
-def test_what_cannot_be_delivered_in_time_is_given_up_and_says_so(
+def test_undeliverable_notification_is_given_up_with_a_reason(
     telling: App, watched: Target, receiver: Receiver
 ) -> None:
     receiver.answers = [500] * 50
@@ -211,7 +206,7 @@ def test_what_cannot_be_delivered_in_time_is_given_up_and_says_so(
     telling.close()
 
 
-def test_only_the_severities_that_a_webhook_wants_are_told(telling: App, watched: Target, receiver: Receiver) -> None:
+def test_only_subscribed_severities_are_delivered(telling: App, watched: Target, receiver: Receiver) -> None:
     with telling.org(watched.org) as session:
         receivers.find(session, "team").severities = ["critical"]
     put(telling, watched, 0, 0.5)

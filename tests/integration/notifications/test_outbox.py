@@ -33,7 +33,8 @@ def box(app: App, target: Target) -> Box:
 # Groups.
 
 
-def test_alerts_of_a_model_that_change_together_go_in_one_message_and_of_another_in_another(box: Box) -> None:
+def test_alerts_are_grouped_by_model(box: Box) -> None:
+    """Alerts of a model that change together go in one message, those of another model in another one."""
     first, second = box.alert("low"), box.alert("critical")
     with box.app.org(box.target.org) as session:
         other = models.create(session, NewModel("fraud", "binary"))
@@ -50,7 +51,7 @@ def test_alerts_of_a_model_that_change_together_go_in_one_message_and_of_another
     assert box.states() == ["delivered"] * 3
 
 
-def test_what_was_just_written_waits_for_others_but_not_long(box: Box) -> None:
+def test_new_notification_waits_for_group_wait(box: Box) -> None:
     box.tell(box.alert())
     box.now = box.target.scalar("select created_at from notifications") + timedelta(milliseconds=100)
     assert box.claim() == []
@@ -59,7 +60,7 @@ def test_what_was_just_written_waits_for_others_but_not_long(box: Box) -> None:
     assert len(box.claim()) == 1
 
 
-def test_a_message_keeps_its_id_and_content_over_tries(box: Box) -> None:
+def test_message_keeps_id_and_content_over_attempts(box: Box) -> None:
     for _ in range(3):
         box.tell(box.alert())
     first = only(box.claim())
@@ -71,7 +72,7 @@ def test_a_message_keeps_its_id_and_content_over_tries(box: Box) -> None:
     assert (other.id != first.id, other.notification_count) == (True, 1)
 
 
-def test_a_worker_that_died_leaves_its_message_to_be_sent_again_with_the_same_id(box: Box) -> None:
+def test_message_of_a_dead_worker_is_sent_again_with_its_id(box: Box) -> None:
     box.tell(box.alert())
     first = only(box.claim())
     assert box.claim() == []
@@ -86,7 +87,7 @@ def test_a_worker_that_died_leaves_its_message_to_be_sent_again_with_the_same_id
 # Order.
 
 
-def test_a_newer_state_supersedes_all_that_is_not_delivered(box: Box) -> None:
+def test_newer_state_supersedes_undelivered_ones(box: Box) -> None:
     about = box.alert()
     for kind in ("firing", "escalated", "resolved"):
         box.tell(about, kind)
@@ -94,7 +95,7 @@ def test_a_newer_state_supersedes_all_that_is_not_delivered(box: Box) -> None:
     assert box.states() == ["superseded", "superseded", "delivered"]
 
 
-def test_a_newer_state_waits_for_the_older_that_is_on_its_way(box: Box) -> None:
+def test_newer_state_waits_for_an_older_one_in_flight(box: Box) -> None:
     about = box.alert()
     box.tell(about)
     sending = box.claim()
@@ -105,7 +106,8 @@ def test_a_newer_state_waits_for_the_older_that_is_on_its_way(box: Box) -> None:
     assert box.states() == ["delivered", "delivered"]
 
 
-def test_when_one_of_a_message_is_superseded_the_others_go_in_a_message_of_another_id(box: Box) -> None:
+def test_message_that_loses_a_notification_gets_a_new_id(box: Box) -> None:
+    """When one of a message is superseded, the others go in a message of another id."""
     gone, stays = box.alert(), box.alert()
     box.tell(gone)
     box.tell(stays)
@@ -121,7 +123,7 @@ def test_when_one_of_a_message_is_superseded_the_others_go_in_a_message_of_anoth
 
 @given(st.lists(st.sampled_from(["firing", "escalated", "resolved", "send", "fail", "wait"]), max_size=25))
 @settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_happens_a_receiver_ends_up_knowing_the_newest_state(box: Box, steps: list[str]) -> None:
+def test_receiver_always_ends_with_the_newest_state(box: Box, steps: list[str]) -> None:
     about, heard, written = box.alert(), list[tuple[int, str]](), list[str]()
     for step in [*steps, "wait", "send"]:
         if step == "wait":
@@ -142,7 +144,7 @@ def test_whatever_happens_a_receiver_ends_up_knowing_the_newest_state(box: Box, 
     box.deliver()
 
 
-def test_who_has_a_mail_is_not_sent_it_again_while_another_one_is_waited_for(box: Box) -> None:
+def test_mail_is_retried_only_for_remaining_addresses(box: Box) -> None:
     with box.app.org(box.target.org) as session:
         receivers.delete(session, receivers.find(session, "team"))
         both = Address("email", ["ann@a.example", "bob@a.example"])
@@ -166,7 +168,7 @@ def test_who_has_a_mail_is_not_sent_it_again_while_another_one_is_waited_for(box
 # Given up, paused, left alone.
 
 
-def test_a_receiver_that_is_away_for_three_days_gets_a_dead_letter_that_can_be_tried_again(box: Box) -> None:
+def test_notification_is_dead_after_three_days_and_retryable(box: Box) -> None:
     box.tell(box.alert())
     tries = 0
     began = box.now
@@ -186,7 +188,7 @@ def test_a_receiver_that_is_away_for_three_days_gets_a_dead_letter_that_can_be_t
     assert box.told() == ["firing"]
 
 
-def test_what_is_dead_and_outdated_is_not_sent_by_a_retry(box: Box) -> None:
+def test_retry_supersedes_outdated_dead_notifications(box: Box) -> None:
     about = box.alert()
     box.tell(about)
     claimed = box.claim()
@@ -200,7 +202,7 @@ def test_what_is_dead_and_outdated_is_not_sent_by_a_retry(box: Box) -> None:
     assert box.states() == ["superseded", "delivered"]
 
 
-def test_a_receiver_that_asks_to_wait_is_left_alone_as_long(box: Box) -> None:
+def test_receiver_with_retry_after_gets_nothing_until_then(box: Box) -> None:
     box.tell(box.alert())
     box.record(box.claim(), Attempt(429, "The receiver answered 429.", retry_after=timedelta(minutes=10)))
     box.tell(box.alert())
@@ -211,7 +213,8 @@ def test_a_receiver_that_asks_to_wait_is_left_alone_as_long(box: Box) -> None:
     assert len(box.told()) == 2
 
 
-def test_a_receiver_that_is_gone_is_paused_and_nothing_is_lost(box: Box) -> None:
+def test_receiver_that_answers_410_is_paused(box: Box) -> None:
+    """It is paused, and its notifications wait."""
     box.tell(box.alert())
     box.record(box.claim(), Attempt(410, "The receiver answered 410."))
     box.wait(days=30)
@@ -221,7 +224,7 @@ def test_a_receiver_that_is_gone_is_paused_and_nothing_is_lost(box: Box) -> None
     assert box.told() == ["firing"]
 
 
-def test_a_pause_ends_by_itself_and_what_came_meanwhile_goes_out(box: Box) -> None:
+def test_pause_ends_and_waiting_notifications_are_sent(box: Box) -> None:
     with box.app.org(box.target.org) as session:
         receivers.pause(session, receivers.find(session, "team"), box.now + timedelta(hours=2))
     box.tell(box.alert())
@@ -234,7 +237,8 @@ def test_a_pause_ends_by_itself_and_what_came_meanwhile_goes_out(box: Box) -> No
 # Who is told.
 
 
-def test_only_of_the_models_and_severities_chosen_but_of_all_that_follows(app: App, target: Target) -> None:
+def test_subscribed_alert_brings_all_later_changes(app: App, target: Target) -> None:
+    """Only alerts of the subscribed models and severities, but then all that follows."""
     box = Box(app, target)
     box.add("critical only", severities=["critical"])
     box.add("of credit", models=["credit"])
@@ -252,12 +256,12 @@ def test_only_of_the_models_and_severities_chosen_but_of_all_that_follows(app: A
     ]  # fmt: skip
 
 
-def test_a_model_that_is_not_there_is_refused(app: App, target: Target) -> None:
+def test_subscription_to_an_unknown_model_is_refused(app: App, target: Target) -> None:
     with pytest.raises(errors.ModelNotFound, match="nothing"):
         Box(app, target).add(models=["nothing"])
 
 
-def test_a_notification_is_found_by_the_beginning_of_its_id(box: Box) -> None:
+def test_notification_is_found_by_an_id_prefix(box: Box) -> None:
     box.tell(box.alert())
     with box.app.org(box.target.org) as session:
         whole = str(only(notification_views.entries(session)).notification.id)

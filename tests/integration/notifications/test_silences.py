@@ -45,7 +45,7 @@ def until(session: Session, found: Alert, now: datetime) -> datetime | None:
     return held.until
 
 
-def test_a_silence_holds_back_what_it_matches_from_its_beginning_to_its_end(target: Target) -> None:
+def test_silence_holds_matching_alerts_while_it_lasts(target: Target) -> None:
     with db.org_session(target.engine, target.org) as session:
         (rule,) = ruled(session, target, ["high"])
         found = alert(session, target, rule)
@@ -69,7 +69,7 @@ def test_a_silence_holds_back_what_it_matches_from_its_beginning_to_its_end(targ
         ("monitor=~credit/.*", True), ("monitor=~Dri.*", True), ("monitor=other/Drift é", False),
     ],
 )  # fmt: skip
-def test_a_matcher_fits_a_rule_and_a_monitor_in_either_form(target: Target, matcher: str, fits: bool) -> None:
+def test_matcher_takes_rule_and_monitor_in_either_form(target: Target, matcher: str, fits: bool) -> None:
     with db.org_session(target.engine, target.org) as session:
         (rule,) = ruled(session, target, ["high"])
         rule.name = "nights"
@@ -78,7 +78,7 @@ def test_a_matcher_fits_a_rule_and_a_monitor_in_either_form(target: Target, matc
         assert (silences.hold_reason(session, found, NOW) is not None) is fits
 
 
-def test_a_mute_time_fits_them_too(target: Target) -> None:
+def test_mute_time_takes_rule_and_monitor_in_either_form(target: Target) -> None:
     with db.org_session(target.engine, target.org) as session:
         (rule,) = ruled(session, target, ["high"])
         rule.name = "nights"
@@ -86,12 +86,12 @@ def test_a_mute_time_fits_them_too(target: Target) -> None:
         assert silences.hold_reason(session, alert(session, target, rule), NOW) is not None
 
 
-def test_a_silence_that_is_wholly_in_the_past_is_refused(target: Target) -> None:
+def test_silence_in_the_past_is_refused(target: Target) -> None:
     with db.org_session(target.engine, target.org) as session, pytest.raises(errors.InvalidInput, match="over already"):
         silences.add(session, NewSilence(["model=credit"], NOW - 2 * HOUR, NOW - HOUR, "", "ann"), NOW)
 
 
-def test_a_silence_that_is_ended_holds_nothing_and_one_that_is_over_is_listed_on_request(target: Target) -> None:
+def test_ended_silence_holds_nothing_and_is_listed_on_request(target: Target) -> None:
     with db.org_session(target.engine, target.org) as session:
         (rule,) = ruled(session, target, ["low"])
         found = alert(session, target, rule)
@@ -104,7 +104,7 @@ def test_a_silence_that_is_ended_holds_nothing_and_one_that_is_over_is_listed_on
             silences.end(session, 99, NOW)
 
 
-def test_a_silence_needs_matchers_and_a_span(target: Target) -> None:
+def test_silence_needs_matchers_and_a_period(target: Target) -> None:
     with db.org_session(target.engine, target.org) as session:
         with pytest.raises(errors.InvalidInput, match="needs a matcher"):
             silences.add(session, NewSilence([], NOW, NOW + HOUR, "", "ann"))
@@ -112,7 +112,7 @@ def test_a_silence_needs_matchers_and_a_span(target: Target) -> None:
             silences.add(session, NewSilence(["model=a"], NOW, NOW, "", "ann"))
 
 
-def test_a_mute_time_holds_back_in_its_hours(target: Target) -> None:
+def test_mute_time_holds_notifications_in_its_hours(target: Target) -> None:
     with db.org_session(target.engine, target.org) as session:
         (rule,) = ruled(session, target, ["high"])
         found = alert(session, target, rule)
@@ -127,7 +127,8 @@ def test_a_mute_time_holds_back_in_its_hours(target: Target) -> None:
             mute_times.add(session, "nights", "daily", "22-6", "UTC", [])
 
 
-def test_a_more_severe_alert_of_the_same_monitor_and_version_holds_back_the_lower_ones(target: Target) -> None:
+def test_more_severe_alert_inhibits_lower_ones(target: Target) -> None:
+    """Only of the same monitor and version."""
     with db.org_session(target.engine, target.org) as session:
         low, critical, same = ruled(session, target, ["low", "critical", "low"])
         lower, higher, other = (alert(session, target, rule) for rule in (low, critical, same))

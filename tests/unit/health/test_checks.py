@@ -71,7 +71,7 @@ def found(snapshot: HealthSnapshot, bounds: Watch = BOUNDS) -> list[tuple[str, s
     return [(each.name, each.subject, each.severity) for each in checks.find_problems(snapshot, bounds)]
 
 
-def test_where_all_is_well_nothing_is_wrong() -> None:
+def test_healthy_snapshot_has_no_problem() -> None:
     assert found(well()) == []
 
 
@@ -176,7 +176,7 @@ WRONG: dict[str, tuple[HealthSnapshot, tuple[str, str, str]]] = {
 
 
 @pytest.mark.parametrize("case", WRONG, ids=str)
-def test_what_is_wrong_is_one_problem_with_a_command(case: str) -> None:
+def test_each_fault_is_one_problem_with_a_command(case: str) -> None:
     snapshot, wanted = WRONG[case]
 
     assert found(snapshot) == [wanted]
@@ -213,11 +213,11 @@ NOT_WRONG: dict[str, HealthSnapshot] = {
 
 
 @pytest.mark.parametrize("case", NOT_WRONG, ids=str)
-def test_what_is_not_wrong_is_no_problem(case: str) -> None:
+def test_harmless_state_is_no_problem(case: str) -> None:
     assert found(NOT_WRONG[case]) == []
 
 
-def test_the_worst_comes_first_and_of_the_same_the_oldest() -> None:
+def test_problems_sort_by_severity_then_age() -> None:
     snapshot = replace(
         tenant(
             received_rows=1000,
@@ -233,7 +233,7 @@ def test_the_worst_comes_first_and_of_the_same_the_oldest() -> None:
     ]  # fmt: skip
 
 
-def test_a_problem_is_since_it_was_first_found() -> None:
+def test_problem_keeps_the_start_that_is_known() -> None:
     (problem,) = checks.find_problems(WRONG["the disk is full"][0], BOUNDS)
 
     assert problem.since == NOW
@@ -242,7 +242,7 @@ def test_a_problem_is_since_it_was_first_found() -> None:
 
 
 @given(st.floats(0, 1e5), st.floats(0, 1e5))
-def test_who_waits_longer_is_never_judged_better(first: float, more: float) -> None:
+def test_longer_wait_is_never_judged_better(first: float, more: float) -> None:
     def judged(seconds: float) -> bool:
         return found(tenant(unsent_notifications=Backlog(1, ago(seconds=seconds)))) != []
 
@@ -262,12 +262,12 @@ BEATS: dict[str, tuple[Callable[[], HealthSnapshot], bool]] = {
 
 
 @pytest.mark.parametrize("case", BEATS, ids=str)
-def test_the_heart_beats_only_while_dcmon_works(case: str) -> None:
+def test_ping_is_sent_only_while_dcmon_works(case: str) -> None:
     snapshot, beats = BEATS[case]
     assert (dead_mans_switch.blocking_reasons(snapshot(), [], BOUNDS) == []) is beats
 
 
-def test_a_critical_problem_stops_the_heart_and_a_lesser_one_does_not() -> None:
+def test_only_critical_problems_block_the_ping() -> None:
     critical = checks.find_problems(WRONG["the disk is full"][0], BOUNDS)
     lesser = checks.find_problems(WRONG["dead letters came"][0], BOUNDS)
 

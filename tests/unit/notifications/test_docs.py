@@ -25,7 +25,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
 
 
-def test_the_snippet_knows_a_genuine_message_from_any_other() -> None:
+def test_docs_snippet_accepts_only_genuine_messages() -> None:
     found: dict[str, Any] = {}
     exec(blocks("python")[0], found)
     import base64
@@ -80,7 +80,7 @@ def require_alike(shown: Any, made: Any, where: str = "") -> None:
         require_alike(shown[0], made[0], where)
 
 
-def test_the_example_has_every_key_that_is_sent_and_no_other() -> None:
+def test_docs_example_has_exactly_the_keys_that_are_sent() -> None:
     shown, made = json.loads(blocks("json")[0]), real()
     require_alike(shown, made)
     same = ("sentence", "rule", "condition", "versions", "summary", "window", "compared_with")
@@ -88,13 +88,13 @@ def test_the_example_has_every_key_that_is_sent_and_no_other() -> None:
     assert (shown["link"], shown["command"]) == (made["link"], made["command"])
 
 
-def test_every_key_of_an_alert_is_explained() -> None:
+def test_docs_explain_every_key_of_an_alert() -> None:
     explained = PAGE[PAGE.index("## The body") :]
     for key in real()["alert"]:
         assert f"`{key}`" in explained, key
 
 
-def test_the_example_has_the_keys_of_a_message() -> None:
+def test_docs_digest_example_has_the_keys_of_a_digest() -> None:
     shown, digest = map(json.loads, blocks("json"))
     assert shown["format"] == digest["format"] == notification_writer.FORMAT
     made = message_body.combine([shown, shown], "msg_1", is_digest=True)
@@ -105,10 +105,10 @@ def test_the_example_has_the_keys_of_a_message() -> None:
 
 
 @pytest.mark.parametrize("name", [*registry.INTEGRATIONS, *(f"alert.{kind}" for kind in (*NOTIFIED_KINDS, "repeated"))])
-def test_every_kind_is_explained(name: str) -> None:
+def test_docs_explain_every_kind(name: str) -> None:
     assert re.search(rf"^\| .*`{re.escape(name)}`", PAGE, re.MULTILINE)
 
 
-def test_every_state_is_named() -> None:
+def test_docs_name_every_state() -> None:
     assert f"# {', '.join(NotificationState)}" in PAGE
     assert set(NOTIFIED_KINDS) <= set(message_text.KIND_TEXTS)

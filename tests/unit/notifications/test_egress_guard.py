@@ -27,29 +27,29 @@ OUTSIDE = [
 
 
 @pytest.mark.parametrize("address", INSIDE)
-def test_an_address_inside_is_known_in_every_disguise(address: str) -> None:
+def test_non_public_address_is_known_in_every_notation(address: str) -> None:
     assert egress_guard.is_non_public(ip_address(address))
 
 
 @pytest.mark.parametrize("address", OUTSIDE)
-def test_a_public_address_is_let_through(address: str) -> None:
+def test_public_address_is_allowed(address: str) -> None:
     assert not egress_guard.is_non_public(ip_address(address))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "0x7f000001", "0177.0.0.1", "127.1", "[::1]", "localhost"])
-def test_a_host_that_means_loopback_is_refused_however_it_is_written(host: str) -> None:
+def test_loopback_host_is_refused_in_every_notation(host: str) -> None:
     with pytest.raises(egress_guard.DestinationRefused, match=r"not public|can't be resolved"):
         egress_guard.resolve(f"https://{host}/x", [])
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "0x7f.1", "0177.0.0.1", "127.1", "[::1]", "①②⑦.0.0.1"])
-def test_an_address_inside_is_refused_when_a_receiver_is_added(host: str) -> None:
+def test_url_with_non_public_address_is_refused_when_added(host: str) -> None:
     with pytest.raises(InvalidInput, match="not public"):
         egress_guard.require_url(f"https://{host}/x", ["10.0.0.0/8"])
     egress_guard.require_url(f"https://{host}/x", ["127.0.0.0/8", "::1"])
 
 
-def test_a_host_on_the_allow_list_is_reached_by_its_network_or_name() -> None:
+def test_allow_list_matches_by_network_or_name() -> None:
     assert egress_guard.resolve("http://127.0.0.1:81/a?b=c", ["127.0.0.0/8"]) == egress_guard.Destination(
         "http", "127.0.0.1", ("127.0.0.1",), 81, "/a?b=c"
     )
@@ -61,12 +61,12 @@ def test_a_host_on_the_allow_list_is_reached_by_its_network_or_name() -> None:
 @pytest.mark.parametrize(
     "url", ["ftp://a.example/", "https://", "nonsense", "https://u:p@a.example/", "https://a.example:99999/", "http://a.example/"]
 )  # fmt: skip
-def test_a_url_that_is_no_receiver_is_refused(url: str) -> None:
+def test_url_that_is_invalid_is_refused(url: str) -> None:
     with pytest.raises(InvalidInput):
         egress_guard.require_url(url, [])
 
 
-def test_plain_http_is_for_receivers_of_ones_own() -> None:
+def test_plain_http_needs_the_allow_list() -> None:
     egress_guard.require_url("http://hooks.internal/x", ["hooks.internal"])
     egress_guard.require_url("http://10.1.2.3/x", ["10.1.0.0/16"])
     egress_guard.require_url("https://hooks.example.org/x", [])
@@ -97,7 +97,7 @@ LOOPBACK, TEN, METADATA = (ip_network(each) for each in ("127.0.0.0/8", "10.0.0.
 
 
 @given(st.data())
-def test_no_way_to_write_an_inner_address_gets_through(data: st.DataObject) -> None:
+def test_non_public_address_is_refused_in_any_spelling(data: st.DataObject) -> None:
     network = data.draw(st.sampled_from([LOOPBACK, TEN, METADATA]))
     address = int(network.network_address) + data.draw(st.integers(0, network.num_addresses - 1))
     host = data.draw(st.sampled_from(forms(address)))
@@ -107,7 +107,7 @@ def test_no_way_to_write_an_inner_address_gets_through(data: st.DataObject) -> N
 
 
 @given(st.ip_addresses(v=4), st.sampled_from(["::ffff:{}", "::{}", "64:ff9b::{}", "2002:{hex}::", "2001:0:{hex}::1"]))
-def test_no_ipv4_address_hides_in_an_ipv6_address(address: Any, disguise: str) -> None:
+def test_ipv4_address_embedded_in_ipv6_is_refused(address: Any, disguise: str) -> None:
     packed = address.packed.hex()
     hidden = disguise.format(address, hex=f"{packed[:4]}:{packed[4:]}")
     assert egress_guard.is_non_public(ip_address(hidden))
@@ -116,7 +116,7 @@ def test_no_ipv4_address_hides_in_an_ipv6_address(address: Any, disguise: str) -
 
 
 @given(st.ip_addresses())
-def test_what_is_let_through_is_a_public_address(address: Any) -> None:
+def test_resolved_addresses_are_all_public(address: Any) -> None:
     if not egress_guard.is_non_public(address):
         assert address.is_global
         assert not any((address.is_private, address.is_loopback, address.is_link_local, address.is_multicast))
@@ -127,7 +127,8 @@ def test_what_is_let_through_is_a_public_address(address: Any) -> None:
 @given(
     st.text(max_size=60) | st.text("htps:/@[]%.#?\\ 0123456789abcdef\n\t\x00:", max_size=40).map("https://{}".format)
 )
-def test_any_text_is_a_url_or_refused_in_words_that_do_not_repeat_it(text: str) -> None:
+def test_refusal_of_any_text_does_not_repeat_it(text: str) -> None:
+    """Any text is a URL, or is refused with a message that does not contain it."""
     parsed: egress_guard.Url | None = None
     said = "URL"
     try:
@@ -155,12 +156,13 @@ def test_any_text_is_a_url_or_refused_in_words_that_do_not_repeat_it(text: str) 
         "https://.../", f"https://{'a' * 64}.example/", "javascript:alert(1)", "file:///etc/passwd", "gopher://a.example",
     ],
 )  # fmt: skip
-def test_what_a_parser_could_read_in_two_ways_is_refused(url: str) -> None:
+def test_ambiguous_url_is_refused(url: str) -> None:
+    """A URL that two parsers could read in two ways is refused."""
     with pytest.raises((InvalidInput, egress_guard.DestinationRefused)):
         egress_guard.resolve(url, [])
 
 
-def test_a_host_is_known_as_dns_and_certificates_know_it() -> None:
+def test_host_is_normalized_like_in_dns() -> None:
     assert egress_guard.parse("https://Bücher.Example./x").host == "xn--bcher-kva.example"
     assert egress_guard.parse("https://HOOKS.example.org").host == "hooks.example.org"
     egress_guard.require_url("http://Hooks.Internal./x", ["hooks.internal"])

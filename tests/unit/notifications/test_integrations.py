@@ -79,13 +79,13 @@ def address(targets: list[str], headers: dict[str, str] | None = None, key: str 
         (command, address([])), (command, address(["/nothing/here"])), (command, address(["/bin/sh", "a\0b"])),
     ],
 )  # fmt: skip
-def test_what_is_no_address_is_refused_in_words(kind: Any, typed: Address) -> None:
+def test_address_that_is_invalid_is_refused(kind: Any, typed: Address) -> None:
     with pytest.raises(InvalidInput) as refused:
         kind.validate(typed, Webhooks())
     assert len(str(refused.value)) > 10
 
 
-def test_what_is_an_address_is_taken() -> None:
+def test_address_that_is_valid_is_accepted() -> None:
     assert pagerduty.validate(address([], key="R0UTINGKEY"), Webhooks()).url == pagerduty.URL
     europe = "https://events.eu.pagerduty.com/v2/enqueue"
     assert pagerduty.validate(address([europe], key="R0UTINGKEY"), Webhooks()).url == europe
@@ -103,7 +103,7 @@ def test_what_is_an_address_is_taken() -> None:
         ("https://hooks.example.org/in/9f8a7b6c5d4e3f2a1b0c", "https://hooks.example.org/in/…"),
     ],
 )
-def test_a_webhooks_url_is_shown_without_what_may_be_a_secret(url: str, shown: str) -> None:
+def test_webhook_url_is_shown_without_possible_secrets(url: str, shown: str) -> None:
     assert webhook.display_address(url, {}) == shown
 
 
@@ -118,7 +118,7 @@ def test_a_webhooks_url_is_shown_without_what_may_be_a_secret(url: str, shown: s
         ("command", "", {"argv": ["/bin/page", "--key", "s3cret"]}, {}, "s3cret"),
     ],
 )  # fmt: skip
-def test_no_row_of_a_receiver_has_a_secret(
+def test_receiver_row_has_no_secret(
     kind: str, url: str, options: dict[str, Any], credentials: dict[str, str], secret: str
 ) -> None:
     receiver = Webhook(
@@ -134,7 +134,7 @@ def test_no_row_of_a_receiver_has_a_secret(
 
 
 @pytest.mark.parametrize("body", BODIES, ids=IDS)
-def test_every_kind_says_every_message_within_its_bounds(body: dict[str, Any]) -> None:
+def test_every_integration_renders_within_its_limits(body: dict[str, Any]) -> None:
     blocks = slack.render(body)["blocks"]
     assert 0 < len(blocks) <= 50
     assert all(0 < len(block["text"]["text"]) <= 3000 for block in blocks if "text" in block)
@@ -154,7 +154,7 @@ def test_every_kind_says_every_message_within_its_bounds(body: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("body", BODIES[-4:], ids=IDS[-4:])
-def test_nothing_is_left_out_silently(body: dict[str, Any]) -> None:
+def test_message_counts_the_alerts_that_it_omits(body: dict[str, Any]) -> None:
     text = message_text.plain(body)
     assert sum(body["counts"]["severity"].values()) == body["count"]
     assert message_text.counted(body["counts"]["severity"]) in text + message_text.subject(body)
@@ -162,7 +162,8 @@ def test_nothing_is_left_out_silently(body: dict[str, Any]) -> None:
     assert (f"and {body['count'] - shown} more: dcmon" in text) == (body["count"] > shown)
 
 
-def test_one_alert_says_what_since_when_how_bad_what_moved_and_what_to_type() -> None:
+def test_alert_text_has_every_fact() -> None:
+    """The text has what is wrong, since when, how severe, what moved, and the command to type."""
     text = message_text.plain(notification())
     for said in (
         "HIGH firing: credit/Prediction Drift", "Drift Score > 0.2", "0.31, 0.4 at worst, 0.05 before",
@@ -178,7 +179,7 @@ def test_one_alert_says_what_since_when_how_bad_what_moved_and_what_to_type() ->
     [("firing", "trigger"), ("escalated", "trigger"), ("repeated", "trigger"), ("reopened", "trigger"),
      ("deescalated", "trigger"), ("acknowledged", "acknowledge"), ("resolved", "resolve"), ("retracted", "resolve")],
 )  # fmt: skip
-def test_an_incident_follows_its_alert(kind: str, action: str) -> None:
+def test_pagerduty_incident_follows_its_alert(kind: str, action: str) -> None:
     to = DeliveryTarget("pagerduty", "x", "", options={"group": "g"}, credentials={"routing_key": "k"})
     (event,) = pagerduty.render(to, Message("msg_1", notification(kind)))
     assert (event["event_action"], event["dedup_key"]) == (action, "dcmon/acme/alert/17")
@@ -188,7 +189,7 @@ def test_an_incident_follows_its_alert(kind: str, action: str) -> None:
 @pytest.mark.parametrize(
     ("severity", "theirs"), [("critical", "critical"), ("high", "error"), ("medium", "error"), ("low", "warning")]
 )
-def test_severities_are_pagerdutys(severity: str, theirs: str) -> None:
+def test_pagerduty_severities_are_mapped(severity: str, theirs: str) -> None:
     to = DeliveryTarget("pagerduty", "x", "", credentials={"routing_key": "k"})
     (event,) = pagerduty.render(to, Message("msg_1", notification(severity=severity)))
     payload = event["payload"]
@@ -203,7 +204,7 @@ NASTY = st.text(max_size=60) | st.sampled_from(
 
 
 @given(model=NASTY, monitor=NASTY, rule=NASTY)
-def test_names_that_come_from_outside_break_nothing(model: str, monitor: str, rule: str) -> None:
+def test_names_with_markup_are_escaped_everywhere(model: str, monitor: str, rule: str) -> None:
     body = notification(model=model, monitor=monitor, rule=rule)
     rendered = slack.render(body)
     marked = [block["text"]["text"] for block in rendered["blocks"] if block.get("text", {}).get("type") == "mrkdwn"]
@@ -222,7 +223,8 @@ MARKUP = "<!channel> *x* _y_ `z` <b>\r\n\r\nHIGH resolved: all is well\u202e & [
 
 @pytest.mark.parametrize("is_digest", [False, True])
 @pytest.mark.parametrize("count", [1, 2, 50, 800])
-def test_hundreds_of_alerts_with_long_names_full_of_markup_fit_everywhere(count: int, is_digest: bool) -> None:
+def test_hundreds_of_alerts_with_long_names_fit_everywhere(count: int, is_digest: bool) -> None:
+    """Hundreds of alerts, whose names are long and full of markup, fit into each integration's limits."""
     long = MARKUP * 8
     moved = [{"name": f"{long}{number}", "before": 0.1, "after": 0.2} for number in range(5)]
     one = {"model": long, "monitor": long, "rule": long, "rule_name": long, "note": long, "reason": long,
@@ -253,12 +255,13 @@ def test_hundreds_of_alerts_with_long_names_full_of_markup_fit_everywhere(count:
         assert "more: dcmon" in json.dumps(blocks) or count <= message_text.SHOWN_AT_MOST
 
 
-def test_an_alert_that_a_new_rule_found_fires_by_itself() -> None:
+def test_alert_of_a_new_rule_has_no_operator() -> None:
     assert "what: firing\n" in message_text.plain(notification(by="ann"))
     assert "what: acknowledged by ann\n" in message_text.plain(notification("acknowledged", by="ann"))
 
 
-def test_an_incident_is_one_through_all_that_becomes_of_its_alert() -> None:
+def test_pagerduty_incident_keeps_its_dedup_key() -> None:
+    """All changes of an alert go to the same incident."""
     to = DeliveryTarget("pagerduty", "x", "", credentials={"routing_key": "k"})
     kinds = ["firing", "escalated", "acknowledged", "repeated", "resolved", "reopened", "retracted"]
     events = [pagerduty.render(to, Message("msg_1", notification(kind)))[0] for kind in kinds]
@@ -268,13 +271,13 @@ def test_an_incident_is_one_through_all_that_becomes_of_its_alert() -> None:
     assert all(("payload" in event) is (event["event_action"] == "trigger") for event in events)
 
 
-def test_two_secrets_sign_while_one_goes_out_of_use() -> None:
+def test_signature_has_both_secrets_after_a_rotation() -> None:
     old = webhook.sign([b"old"], "msg_1", 1, b"{}")["webhook-signature"]
     new = webhook.sign([b"new"], "msg_1", 1, b"{}")["webhook-signature"]
     assert webhook.sign([b"new", b"old"], "msg_1", 1, b"{}")["webhook-signature"] == f"{new} {old}"
 
 
-def test_every_kind_can_be_chosen_by_its_name() -> None:
+def test_command_line_offers_every_kind() -> None:
     from dcmon.commands.webhook import Kind
 
     assert [each.value for each in Kind] == list(registry.INTEGRATIONS)
@@ -293,7 +296,7 @@ def own(kind: str = "firing", subject: str = "evaluate") -> dict[str, Any]:
     return problem_notifications.problem_body(Organization(1, "acme", "org_1"), kind, said, now)
 
 
-def test_what_is_wrong_with_dcmon_is_said_in_a_line() -> None:
+def test_problem_of_dcmon_has_a_line() -> None:
     said = "CRITICAL firing: dcmon/no worker: evaluate (No worker evaluates windows.)"
     assert message_text.line(own()) == said
     (event,) = pagerduty.render(
@@ -303,14 +306,14 @@ def test_what_is_wrong_with_dcmon_is_said_in_a_line() -> None:
     assert "links" not in event
 
 
-def test_an_alert_without_a_value_says_no_now() -> None:
+def test_alert_line_without_a_value_has_no_now() -> None:
     assert message_text.line(notification(value=None)) == "HIGH firing: credit/Prediction Drift (Drift Score > 0.2)"
     why = message_text.line(notification(value=None, reason="The window has no rows."))
     assert why == "HIGH firing: credit/Prediction Drift (Drift Score > 0.2, The window has no rows.)"
 
 
 @pytest.mark.parametrize("is_digest", [True, False])
-def test_several_messages_about_dcmon_name_its_status(is_digest: bool) -> None:
+def test_group_of_problems_names_dcmon_status(is_digest: bool) -> None:
     body = message_body.combine([own(), own(subject="notify")], "msg_1", is_digest=is_digest)
     assert body["command"] == "dcmon status"
     assert "No worker evaluates windows." in message_text.plain(body)

@@ -22,17 +22,18 @@ ALERT = {"model": "credit é", "monitor": "Prediction Drift", "severity": "high"
         ("version=", True),
     ],
 )
-def test_a_matcher_compares_one_label_and_an_expression_fits_all_of_it(text: str, fits: bool) -> None:
+def test_matcher_expression_must_match_whole_label(text: str, fits: bool) -> None:
+    """A matcher compares one label; a regular expression must match all of its value."""
     assert matchers.match([text], ALERT) is fits
 
 
-def test_all_matchers_must_fit_and_without_any_all_alerts_do() -> None:
+def test_matchers_must_all_match_and_none_matches_everything() -> None:
     assert not matchers.match(["severity=high", "model=other"], ALERT)
     assert matchers.match([], ALERT)
 
 
 @pytest.mark.parametrize("text", ["credit", "", "team=a", "model~x", "model=~(", "model==", "model=" + "x" * 501])
-def test_what_is_no_matcher_is_refused_with_a_sentence(text: str) -> None:
+def test_matcher_with_bad_syntax_is_refused(text: str) -> None:
     if text == "model==":
         assert matchers.parse(text).value == "="
         return
@@ -40,6 +41,6 @@ def test_what_is_no_matcher_is_refused_with_a_sentence(text: str) -> None:
         matchers.parse(text)
 
 
-def test_a_matcher_is_written_as_it_is_read() -> None:
+def test_matcher_text_parses_back_to_the_same_matcher() -> None:
     for text in ("model=a b", "monitor=~Dr.*", "severity!=low", "rule!~x|y"):
         assert str(matchers.parse(text)) == text

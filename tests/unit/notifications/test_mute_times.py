@@ -28,23 +28,23 @@ def mute(days: str, hours: str, time_zone: str = "UTC") -> MuteTime:
         ("daily", list(mute_times.DAYS)),
     ],
 )
-def test_days_are_read_as_people_write_them(text: str, days: list[str]) -> None:
+def test_days_parse_in_every_notation(text: str, days: list[str]) -> None:
     assert mute_times.parse_days(text) == days
 
 
 @pytest.mark.parametrize("text", ["", "mo", "mon-", "mon;tue", "8", "xyz-mon"])
-def test_what_are_no_days_is_refused(text: str) -> None:
+def test_days_with_bad_syntax_are_refused(text: str) -> None:
     with pytest.raises(errors.InvalidInput, match="no days"):
         mute_times.parse_days(text)
 
 
 @pytest.mark.parametrize("text", ["", "22:00", "22-25", "24:00-6:00", "9:60-10", "a-b", "22:00–06:00", "٣-4"])
-def test_what_are_no_hours_is_refused(text: str) -> None:
+def test_hours_with_bad_syntax_are_refused(text: str) -> None:
     with pytest.raises(errors.InvalidInput, match="no hours"):
         mute_times.parse_hours(text)
 
 
-def test_a_span_past_midnight_belongs_to_the_day_on_which_it_begins() -> None:
+def test_hours_past_midnight_belong_to_their_first_day() -> None:
     friday_night = mute("fri", "22:00-06:00")
     assert mute_times.current_end(friday_night, datetime(2026, 11, 27, 21, 59, tzinfo=UTC)) is None
     for hour in (datetime(2026, 11, 27, 22, tzinfo=UTC), datetime(2026, 11, 28, 5, 59, tzinfo=UTC)):
@@ -53,14 +53,14 @@ def test_a_span_past_midnight_belongs_to_the_day_on_which_it_begins() -> None:
     assert mute_times.current_end(friday_night, datetime(2026, 11, 28, 22, tzinfo=UTC)) is None
 
 
-def test_the_hours_are_those_of_the_zone_through_a_clock_change() -> None:
+def test_hours_follow_local_time_through_a_clock_change() -> None:
     night = mute("daily", "22-6", "Europe/Berlin")
     assert mute_times.current_end(night, datetime(2026, 7, 1, 3, 59, tzinfo=UTC)) == datetime(2026, 7, 1, 4, tzinfo=UTC)
     assert mute_times.current_end(night, datetime(2026, 10, 25, 1, tzinfo=UTC)) == datetime(2026, 10, 25, 5, tzinfo=UTC)
     assert mute_times.current_end(night, datetime(2026, 10, 25, 5, tzinfo=UTC)) is None
 
 
-def test_a_span_that_ends_where_it_begins_is_a_day() -> None:
+def test_hours_with_equal_start_and_end_are_a_whole_day() -> None:
     assert mute_times.current_end(mute("sun", "0-24"), datetime(2026, 11, 29, 23, 59, tzinfo=UTC)) == datetime(
         2026, 11, 30, tzinfo=UTC
     )
@@ -73,7 +73,7 @@ def test_a_span_that_ends_where_it_begins_is_a_day() -> None:
     st.integers(0, 1439),
     st.integers(0, 1440),
 )
-def test_a_moment_is_muted_until_later_and_within_a_day(time_zone: str, now: datetime, begins: int, ends: int) -> None:
+def test_current_end_is_later_than_now_and_within_a_day(time_zone: str, now: datetime, begins: int, ends: int) -> None:
     always = MuteTime(name="m", days=list(mute_times.DAYS), begins=begins, ends=ends, time_zone=time_zone, matchers=[])
     until = mute_times.current_end(always, now)
     assert until is None or now < until <= now + timedelta(hours=25)
