@@ -26,7 +26,8 @@ def fill(url: str) -> None:
         connection.execute("create table kept as select generate_series(1, 1000) as n")
 
 
-def test_it_starts_cold_stops_and_starts_warm_with_its_data_and_port(data_dir: Path) -> None:
+def test_postgres_keeps_data_and_port_after_a_restart(data_dir: Path) -> None:
+    """A second start finds the data, and the same URL."""
     first = postgres.start(data_dir)
     fill(first.url)
     assert postgres.url(data_dir) == first.url
@@ -41,7 +42,8 @@ def test_it_starts_cold_stops_and_starts_warm_with_its_data_and_port(data_dir: P
         second.stop()
 
 
-def test_a_killed_server_is_recovered_by_the_next_start(data_dir: Path) -> None:
+def test_killed_postgres_recovers_at_the_next_start(data_dir: Path) -> None:
+    """Committed rows survive kill -9."""
     first = postgres.start(data_dir)
     fill(first.url)
     first.process.kill()
@@ -54,7 +56,8 @@ def test_a_killed_server_is_recovered_by_the_next_start(data_dir: Path) -> None:
         second.stop()
 
 
-def test_a_stale_pid_that_somebody_else_has_now_hurts_nobody(data_dir: Path) -> None:
+def test_stale_pid_of_another_process_is_ignored(data_dir: Path) -> None:
+    """A process that got the pid of a former server is not killed."""
     postgres.start(data_dir).stop()
     innocent = subprocess.Popen(["sleep", "60"])
     (data_dir / "postgres" / "postmaster.pid").write_text(f"{innocent.pid}\n{data_dir / 'postgres'}\n0\n5432\n\n")
@@ -68,7 +71,8 @@ def test_a_stale_pid_that_somebody_else_has_now_hurts_nobody(data_dir: Path) -> 
         innocent.wait()
 
 
-def test_only_who_knows_the_password_gets_in(data_dir: Path) -> None:
+def test_postgres_requires_its_password(data_dir: Path) -> None:
+    """A wrong password is refused, and only the owner can read the right one."""
     server = postgres.start(data_dir)
     try:
         with pytest.raises(psycopg.OperationalError, match="password"):
@@ -78,7 +82,8 @@ def test_only_who_knows_the_password_gets_in(data_dir: Path) -> None:
         server.stop()
 
 
-def test_the_data_of_another_postgresql_version_is_left_alone(data_dir: Path) -> None:
+def test_data_of_another_postgres_version_is_refused(data_dir: Path) -> None:
+    """A cluster of another version is not touched."""
     postgres.start(data_dir).stop()
     (data_dir / "postgres" / "PG_VERSION").write_text("14\n")
 
@@ -87,7 +92,8 @@ def test_the_data_of_another_postgresql_version_is_left_alone(data_dir: Path) ->
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as somebody else")
-def test_a_directory_that_postgresql_cannot_enter_is_named(data_dir: Path) -> None:
+def test_unreachable_data_directory_is_named(data_dir: Path) -> None:
+    """The error names the directory that PostgreSQL's user can't enter."""
     inside = data_dir / "private" / "data"
     inside.mkdir(parents=True)
     inside.parent.chmod(0o700)
@@ -96,7 +102,8 @@ def test_a_directory_that_postgresql_cannot_enter_is_named(data_dir: Path) -> No
         postgres.start(inside)
 
 
-def test_postgresql_dies_with_whoever_started_it(data_dir: Path) -> None:
+def test_postgres_ends_with_its_parent(data_dir: Path) -> None:
+    """No server outlives the process that started it."""
     code = (
         "import sys; from pathlib import Path; from dcmon.embedded import postgres\n"
         "print(postgres.start(Path(sys.argv[1])).process.pid, flush=True); sys.stdin.read()"
@@ -114,7 +121,8 @@ def test_postgresql_dies_with_whoever_started_it(data_dir: Path) -> None:
     assert eventually(lambda: not process.is_alive(server))
 
 
-def test_valkey_answers_with_its_password_only_and_stops(data_dir: Path) -> None:
+def test_valkey_requires_its_password_and_stops(data_dir: Path) -> None:
+    """A client without the password is refused."""
     server = valkey.start(data_dir)
     assert valkey.url(data_dir) == server.url
     with redis.Redis.from_url(server.url) as client:
@@ -125,7 +133,8 @@ def test_valkey_answers_with_its_password_only_and_stops(data_dir: Path) -> None
     assert valkey.url(data_dir) is None
 
 
-def test_a_child_that_does_not_stop_is_killed() -> None:
+def test_child_that_ignores_its_signal_is_killed() -> None:
+    """A child that does not end in time is killed."""
     stubborn = subprocess.Popen(
         ["sh", "-c", "trap '' TERM; echo set; exec cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )

@@ -61,9 +61,8 @@ def change(endpoint: Endpoint, body: Mapping[str, Any], status: int = 200) -> An
     ],
     ids=lambda body: next(iter(body)),
 )
-def test_what_changes_values_has_windows_evaluated_again_and_ends_alerts(
-    endpoint: Endpoint, target: Target, body: Mapping[str, Any]
-) -> None:
+def test_change_of_values_evaluates_windows_again(endpoint: Endpoint, target: Target, body: Mapping[str, Any]) -> None:
+    """A change that affects the values makes windows due and closes alerts."""
     before = ask(endpoint, "GET", "monitors/1")
     settled(target)
     after = change(endpoint, body)
@@ -80,7 +79,8 @@ def test_what_changes_values_has_windows_evaluated_again_and_ends_alerts(
     assert ask(endpoint, "GET", "alerts/count_active") == {}
 
 
-def test_a_name_a_text_and_a_reach_change_nothing_else(endpoint: Endpoint, target: Target) -> None:
+def test_change_of_name_or_lookback_keeps_the_revision(endpoint: Endpoint, target: Target) -> None:
+    """Name, description, lookback and dashboard change nothing else."""
     settled(target)
     board = ask(endpoint, "GET", "dashboards")["id"]
     body = {"name": "Ålder – 年齢", "description": "what for", "lookback": 86_400, "dashboard_id": board}
@@ -91,7 +91,8 @@ def test_a_name_a_text_and_a_reach_change_nothing_else(endpoint: Endpoint, targe
     assert [each["name"] for each in ask(endpoint, "GET", "dashboards")["monitors"]] == ["Ålder – 年齢"]
 
 
-def test_the_same_again_is_no_change(endpoint: Endpoint, target: Target) -> None:
+def test_change_to_present_values_changes_nothing(endpoint: Endpoint, target: Target) -> None:
+    """Sending the present values keeps the revision."""
     settled(target)
     shown = ask(endpoint, "GET", "monitors/1")
     named = ("name", "lookback", "aggregation_window", "frequency", "data_filters", "additional_kwargs", "rows")
@@ -103,7 +104,8 @@ def test_the_same_again_is_no_change(endpoint: Endpoint, target: Target) -> None
     assert target.scalar(DUE) == 0
 
 
-def test_null_takes_a_choice_out(endpoint: Endpoint) -> None:
+def test_null_removes_a_setting(endpoint: Endpoint) -> None:
+    """null in the body removes a setting of the monitor."""
     board = ask(endpoint, "GET", "dashboards")["id"]
     chosen = {
         "data_filters": {"filters": [{"column": "age", "operator": "in", "value": [1, None]}]},
@@ -134,9 +136,10 @@ def test_null_takes_a_choice_out(endpoint: Endpoint) -> None:
         ({"additional_kwargs": {"check_conf": {"feature": ["nobody"]}}}, 400),
     ],
 )
-def test_what_can_not_be_is_refused_and_changes_nothing(
+def test_invalid_change_is_refused_and_changes_nothing(
     endpoint: Endpoint, target: Target, body: Mapping[str, Any], status: int
 ) -> None:
+    """A refused change leaves the monitor as it was."""
     settled(target)
     before = ask(endpoint, "GET", "monitors/1")
     change(endpoint, {"aggregation_window": 2, **body}, status)
@@ -144,7 +147,8 @@ def test_what_can_not_be_is_refused_and_changes_nothing(
     assert target.scalar(DUE) == 0
 
 
-def test_windows_since_a_time_are_due_for_all_monitors_of_a_model(app: App, endpoint: Endpoint, target: Target) -> None:
+def test_schedule_time_makes_windows_of_all_monitors_due(app: App, endpoint: Endpoint, target: Target) -> None:
+    """Windows since a time become due for all monitors of a model."""
     for number in range(4, 30):
         log_day(app, target, number, count=1)
     settled(target)
@@ -157,11 +161,13 @@ def test_windows_since_a_time_are_due_for_all_monitors_of_a_model(app: App, endp
     ask(endpoint, "POST", "models/99/monitors-set-schedule-time", {"timestamp": "2026-03-05"}, 404)
 
 
-def test_a_monitor_that_is_not_there_is_404(endpoint: Endpoint) -> None:
+def test_unknown_monitor_gives_404(endpoint: Endpoint) -> None:
+    """A monitor that does not exist gives 404."""
     ask(endpoint, "PUT", "monitors/99", {"name": "x"}, 404)
 
 
-def test_a_monitor_is_made_with_the_number_of_rows_that_it_reads(endpoint: Endpoint) -> None:
+def test_monitor_is_created_with_its_number_of_rows(endpoint: Endpoint) -> None:
+    """rows is a number, "all" or null."""
     check = ask(endpoint, "GET", "monitors/1")["check"]["id"]
     body = {"name": "x", "lookback": 0, "aggregation_window": 1, "frequency": "DAY"}
     made = [
@@ -170,7 +176,9 @@ def test_a_monitor_is_made_with_the_number_of_rows_that_it_reads(endpoint: Endpo
     assert [ask(endpoint, "GET", f"monitors/{each}")["rows"] for each in made] == [7, "all", None]
 
 
-def test_another_monitor_on_the_same_check_keeps_its_parameters(app: App, target: Target) -> None:
+def test_change_of_params_keeps_those_of_other_monitors(app: App, target: Target) -> None:
+    """Another monitor on the same check keeps its parameters."""
+
     def set_params(monitor_id: int, **params: Any) -> str:
         with app.org(target.org) as session:
             monitor = monitors.get(session, monitor_id)
@@ -195,7 +203,8 @@ def test_another_monitor_on_the_same_check_keeps_its_parameters(app: App, target
         assert session.get_one(Monitor, second).revision == 4
 
 
-def test_nothing_that_begins_before_the_retention_is_due_by_a_change_or_a_reference(app: App, target: Target) -> None:
+def test_windows_before_the_retention_are_never_due(app: App, target: Target) -> None:
+    """Neither a change nor a reference makes windows before the retention due."""
     kept = timedelta(days=1)
     with app.org(target.org) as session:
         check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "FeatureDrift")

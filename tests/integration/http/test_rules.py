@@ -34,7 +34,8 @@ def ask(endpoint: Endpoint, method: str, path: str, body: Any = None, status: in
     return json.loads(answer.data)
 
 
-def test_a_simple_rule_is_made_as_before(endpoint: Endpoint) -> None:
+def test_rule_with_operator_and_value_is_created(endpoint: Endpoint) -> None:
+    """The rule of the SDK, an operator and a value, is accepted."""
     body = {"condition": {"operator": "less_than", "value": 0.05}, "alert_severity": "low"}
     made = ask(endpoint, "POST", "monitors/1/alert-rules", body)["id"]
     shown = ask(endpoint, "GET", f"alert-rules/{made}")
@@ -43,7 +44,8 @@ def test_a_simple_rule_is_made_as_before(endpoint: Endpoint) -> None:
     assert len(ask(endpoint, "GET", "monitors/1/alert-rules")) == 2
 
 
-def test_a_rule_in_words_is_made_changed_and_judged_at_once(endpoint: Endpoint) -> None:
+def test_rule_as_text_is_created_changed_and_judged(endpoint: Endpoint) -> None:
+    """A condition as text is accepted, and judged at once."""
     body = {"condition": "any feature > 0.5", "for_windows": 1, "name": "features", "alert_severity": "critical"}
     made = ask(endpoint, "POST", "monitors/1/alert-rules", body)["id"]
     assert ask(endpoint, "GET", "alerts/count_active") == {"high": 1, "critical": 1}
@@ -63,7 +65,8 @@ def test_a_rule_in_words_is_made_changed_and_judged_at_once(endpoint: Endpoint) 
         {"condition": "> 1", "alert_severity": "urgent"},
     ],
 )
-def test_a_rule_that_can_not_be_is_refused(endpoint: Endpoint, body: Any) -> None:
+def test_invalid_rule_is_refused(endpoint: Endpoint, body: Any) -> None:
+    """An invalid rule gives 400 with the reason."""
     ask(endpoint, "POST", "monitors/1/alert-rules", body, 400)
     assert len(ask(endpoint, "GET", "monitors/1/alert-rules")) == 1
 
@@ -82,7 +85,8 @@ def test_alerts_are_listed_acknowledged_resolved_and_reactivated(endpoint: Endpo
     ask(endpoint, "GET", "alerts/99", status=404)
 
 
-def test_the_link_of_a_message_is_a_page_that_asks_for_a_token_and_tells_all(endpoint: Endpoint) -> None:
+def test_alert_page_needs_a_token_and_shows_the_alert(endpoint: Endpoint) -> None:
+    """The link of a notification is a page that shows the alert after a login."""
     ask(endpoint, "POST", "alerts/2/acknowledge", {"note": "on <it>"})
     pair = base64.b64encode(f"ann:{endpoint.token}".encode()).decode()
     for given in (endpoint.token, pair, base64.b64encode(f"{endpoint.token}:".encode()).decode()):
@@ -98,14 +102,16 @@ def test_the_link_of_a_message_is_a_page_that_asks_for_a_token_and_tells_all(end
 
 
 @pytest.mark.parametrize("given", ["", "Basic nonsense", "Basic YW5uOm5vbnNlbnNl", "Basic Og==", "Bearer x"])
-def test_a_page_says_nothing_of_an_alert_to_whoever_has_no_token(endpoint: Endpoint, given: str) -> None:
+def test_alert_page_shows_nothing_without_a_token(endpoint: Endpoint, given: str) -> None:
+    """Without a token the page is the same for alerts that exist and those that do not."""
     page = look(endpoint, "2?org=acme", **({"authorization": given} if given else {}))
     assert (page.status, page.headers["www-authenticate"]) == (401, 'Basic realm="dcmon acme"')
     assert "dcmon --org acme alert show 2" in page.data.decode()
     assert "credit" not in page.data.decode()
 
 
-def test_a_link_about_another_organization_shows_no_alert_of_ones_own(endpoint: Endpoint) -> None:
+def test_alert_page_refuses_a_token_of_another_org(endpoint: Endpoint) -> None:
+    """A link to another organization never shows an own alert with the same id."""
     page = look(endpoint, "2?org=other%22%0d%0aX:%20y", authorization=f"Basic {endpoint.token}")
     assert (page.status, page.headers["www-authenticate"]) == (401, 'Basic realm="dcmon otherX y"')
     assert "credit" not in page.data.decode()

@@ -85,7 +85,8 @@ def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader.File.chunks, "__defaults__", (0, 40))
 
 
-def test_a_file_is_stored_with_its_bad_rows_quarantined(target: Stored, tmp_path: Path) -> None:
+def test_file_with_bad_rows_stores_the_others(target: Stored, tmp_path: Path) -> None:
+    """Good rows are stored, bad ones quarantined, and the ledger counts all."""
     bad = [
         {**lines(7, 1)[0], "age": "old"},
         {**lines(8, 1)[0], "_dc_sample_id": "s0"},
@@ -103,7 +104,8 @@ def test_a_file_is_stored_with_its_bad_rows_quarantined(target: Stored, tmp_path
     assert target.scalar("select count(distinct (source, position)) from quarantine") == 4
 
 
-def test_a_row_that_postgresql_refuses_is_quarantined_and_its_file_goes_on(target: Stored, tmp_path: Path) -> None:
+def test_row_refused_by_postgresql_is_quarantined(target: Stored, tmp_path: Path) -> None:
+    """A row that only PostgreSQL refuses does not stop its file."""
     with db.org_session(target.engine, target.org) as session:
         table = session.scalar(text("select 'samples_' || relation from versions"))
         session.execute(text(f"alter table {table} add check (age <> 25)"))
@@ -115,7 +117,8 @@ def test_a_row_that_postgresql_refuses_is_quarantined_and_its_file_goes_on(targe
     assert target.samples == 59
 
 
-def test_a_row_with_bytes_that_are_no_text_is_quarantined_as_it_was_read(target: Stored, tmp_path: Path) -> None:
+def test_row_with_invalid_utf8_is_quarantined_unchanged(target: Stored, tmp_path: Path) -> None:
+    """The quarantine keeps the original bytes of the line."""
     path, line = tmp_path / "a.csv", b"u1,2026-03-01T00:00:00Z,1,4,caf\xe9"
     path.write_bytes(",".join(HEADER).encode() + b"\n" + line + b"\n")
 
@@ -126,7 +129,8 @@ def test_a_row_with_bytes_that_are_no_text_is_quarantined_as_it_was_read(target:
 
 
 @pytest.mark.usefixtures("few_rows")
-def test_a_file_that_is_in_is_known_and_done_again_only_when_asked(target: Stored, tmp_path: Path) -> None:
+def test_loaded_file_is_loaded_again_only_on_request(target: Stored, tmp_path: Path) -> None:
+    """A loaded file is recognized under another name; a repeated load finds duplicates."""
     path = write(tmp_path / "a.csv", [*lines(0, 100), {**lines(7, 1)[0], "age": "old"}])
     load(target, path)
     copy = path.rename(tmp_path / "other-name.csv")
@@ -142,7 +146,8 @@ def test_a_file_that_is_in_is_known_and_done_again_only_when_asked(target: Store
 
 @pytest.mark.usefixtures("few_rows")
 @pytest.mark.parametrize("seed", range(4))
-def test_a_dry_run_counts_what_then_happens_and_leaves_no_trace(target: Stored, tmp_path: Path, seed: int) -> None:
+def test_dry_run_counts_what_the_load_then_stores(target: Stored, tmp_path: Path, seed: int) -> None:
+    """A dry run gives the counts of the load and writes nothing."""
     made = random.Random(seed)
     load(target, write(tmp_path / "before.csv", lines(0, 60)))
     load(target, write(tmp_path / "said.csv", [{"_dc_sample_id": f"s{n}", "_dc_label": n % 2} for n in range(40, 90)],
@@ -173,14 +178,16 @@ def test_a_dry_run_counts_what_then_happens_and_leaves_no_trace(target: Stored, 
     assert counted.rows == loaded.rows == 444
 
 
-def test_two_versions_want_to_be_told_apart(target: Stored) -> None:
+def test_model_with_two_versions_needs_a_version_name(target: Stored) -> None:
+    """The error lists the versions."""
     with db.org_session(target.engine, target.org) as session:
         versions.create(session, models.find(session, "credit"), NewVersion("v2", {"age": "numeric"}))
     with pytest.raises(errors.InvalidInput, match=r"several versions \(v2, v1\): choose one with --version"):
         target_of(target)
 
 
-def test_labels_beside_samples_meet_them(target: Stored, tmp_path: Path) -> None:
+def test_labels_beside_samples_are_stored_with_them(target: Stored, tmp_path: Path) -> None:
+    """A file of samples with labels stores both."""
     path = write(
         tmp_path / "a.csv", [*lines(0, 30, _dc_label="1"), *lines(30, 30, _dc_label="")], [*HEADER, "_dc_label"]
     )
@@ -192,7 +199,8 @@ def test_labels_beside_samples_meet_them(target: Stored, tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("few_rows")
-def test_two_that_load_the_same_file_share_its_rows(target: Stored, tmp_path: Path) -> None:
+def test_concurrent_loads_of_a_file_share_its_rows(target: Stored, tmp_path: Path) -> None:
+    """Three loads of one file store each row once."""
     path = write(tmp_path / "a.csv", [*lines(0, 600), *({**line, "age": "x"} for line in lines(600, 50))])
     threads = [threading.Thread(target=load, args=(target, path)) for _ in range(3)]
     for thread in threads:
@@ -220,9 +228,8 @@ manual_load.load(engine, org, target, manual_load.LoadRequest(sys.argv[5]))
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_load_that_is_killed_goes_on_where_it_was(
-    target: Stored, database_url: str, tmp_path: Path, seed: int
-) -> None:
+def test_killed_load_continues_at_the_next_row(target: Stored, database_url: str, tmp_path: Path, seed: int) -> None:
+    """After kill -9 no row is lost or stored twice."""
     path = write(tmp_path / "a.csv", [*lines(0, 2000), *({**line, "age": "x"} for line in lines(2000, 200))])
     org, made = target.org, random.Random(seed)
     command = [sys.executable, "-c", SLOW_LOAD, database_url, str(org.id), org.name, org.schema, str(path)]
@@ -244,7 +251,8 @@ def test_a_load_that_is_killed_goes_on_where_it_was(
     assert target.scalar("select count(distinct position) from quarantine") == 200
 
 
-def test_a_model_that_is_deleted_meanwhile_ends_the_load_with_a_sentence(target: Stored, tmp_path: Path) -> None:
+def test_load_into_a_deleted_model_raises_not_found(target: Stored, tmp_path: Path) -> None:
+    """A model that is deleted during the load ends it with an error."""
     path, samples = write(tmp_path / "a.csv", lines(0, 20)), target_of(target)
     with reader.open_file(str(path)) as file:
         fingerprint = file_target.fingerprint(file, samples)
@@ -256,7 +264,8 @@ def test_a_model_that_is_deleted_meanwhile_ends_the_load_with_a_sentence(target:
             FileLoader(target.engine, target.org).load(file, samples, fingerprint, 0)
 
 
-def test_a_file_for_two_organizations_is_two_files(engine: Engine, target: Stored, tmp_path: Path) -> None:
+def test_file_is_loaded_once_per_organization(engine: Engine, target: Stored, tmp_path: Path) -> None:
+    """Each organization has a registry of files of its own."""
     from dcmon.tenancy.provisioning import create_organization
 
     other = new_target(engine, create_organization(engine, "other", "o@other.example").organization)
@@ -265,7 +274,8 @@ def test_a_file_for_two_organizations_is_two_files(engine: Engine, target: Store
     assert load(target, path).outcome.stored == load(other, path).outcome.stored == 10
 
 
-def test_regression_labels_are_numbers(engine: Engine, org: Organization, tmp_path: Path) -> None:
+def test_regression_labels_are_stored_as_numbers(engine: Engine, org: Organization, tmp_path: Path) -> None:
+    """Labels of a regression model are numbers."""
     with db.org_session(engine, org) as session:
         model = models.create(session, NewModel("credit", "regression"))
         version = versions.create(session, model, NewVersion("v1", {"age": "numeric"}))

@@ -72,7 +72,8 @@ def described(target: Target, name: str = "lake") -> dict[str, Any]:
         return sources.describe(session, sources.find(session, name))
 
 
-def test_new_files_are_loaded_once_and_in_any_folder(target: Target, tmp_path: Path) -> None:
+def test_new_files_in_any_folder_are_loaded_once(target: Target, tmp_path: Path) -> None:
+    """A scan loads new files of all folders, and no file twice."""
     put(tmp_path / "a.csv", csv_of(0, 10))
     watch(target, str(tmp_path))
     assert [each.path for each in scan(target).loaded] == ["a.csv"]
@@ -86,7 +87,8 @@ def test_new_files_are_loaded_once_and_in_any_folder(target: Target, tmp_path: P
     assert described(target)["loaded"] == 2
 
 
-def test_a_file_that_grew_or_changed_is_loaded_again_without_doubles(target: Target, tmp_path: Path) -> None:
+def test_changed_file_is_loaded_again_without_duplicates(target: Target, tmp_path: Path) -> None:
+    """Only the new rows of a file that grew are stored."""
     path = put(tmp_path / "a.csv", csv_of(0, 10))
     watch(target, str(tmp_path))
     scan(target)
@@ -101,7 +103,8 @@ def test_a_file_that_grew_or_changed_is_loaded_again_without_doubles(target: Tar
     assert described(target)["files"] == 1
 
 
-def test_a_file_that_is_being_written_waits_for_the_next_scan(target: Target, tmp_path: Path) -> None:
+def test_file_being_written_waits_for_the_next_scan(target: Target, tmp_path: Path) -> None:
+    """Files that changed just now, and hidden or temporary ones, are not loaded."""
     path = put(tmp_path / "a.csv", csv_of(0, 10), age=0)
     for name in (".a.csv", "_a.csv", "a.csv.tmp", "a.csv.part", "_temporary/b.csv", "notes.txt"):
         put(tmp_path / name, csv_of(50, 10))
@@ -114,7 +117,8 @@ def test_a_file_that_is_being_written_waits_for_the_next_scan(target: Target, tm
     assert target.samples == 10
 
 
-def test_one_bad_row_does_not_reject_its_file(target: Target, tmp_path: Path) -> None:
+def test_bad_row_does_not_reject_its_file(target: Target, tmp_path: Path) -> None:
+    """The other rows of the file are stored."""
     put(tmp_path / "a.csv", csv_of(0, 10) + "\n" + csv_of(10, 1, age="old").splitlines()[1] + "\ntoo,few")
     watch(target, str(tmp_path))
 
@@ -123,7 +127,8 @@ def test_one_bad_row_does_not_reject_its_file(target: Target, tmp_path: Path) ->
     assert (loaded.outcome.stored, dict(loaded.reasons)) == (10, {"malformed": 1, "wrong_type": 1})
 
 
-def test_a_file_that_can_not_be_read_is_shown_and_tried_again_when_changed(target: Target, tmp_path: Path) -> None:
+def test_unreadable_file_is_retried_after_a_change(target: Target, tmp_path: Path) -> None:
+    """A failed file is listed, and tried again with --retry or after a change."""
     bad = put(tmp_path / "bad.csv", "no,such,columns\n1,2,3\n", age=100)
     put(tmp_path / "no.parquet", "PAR1 no", age=90)
     put(tmp_path / "good.csv", csv_of(0, 10))
@@ -144,7 +149,8 @@ def test_a_file_that_can_not_be_read_is_shown_and_tried_again_when_changed(targe
     assert (about["files"], about["loaded"], about["failed"]) == (3, 2, 1)
 
 
-def test_labels_are_taken_in_the_order_in_which_files_were_written(target: Target, tmp_path: Path) -> None:
+def test_files_of_labels_are_loaded_in_order_of_writing(target: Target, tmp_path: Path) -> None:
+    """The label of the file that was written last wins."""
     put(tmp_path / "a.csv", "_dc_sample_id,_dc_label\ns1,1\n", age=30)
     put(tmp_path / "b.csv", "_dc_sample_id,_dc_label\ns1,0\n", age=60)
     watch(target, str(tmp_path), "labels")
@@ -155,7 +161,8 @@ def test_labels_are_taken_in_the_order_in_which_files_were_written(target: Targe
         assert session.scalar(text(f"select label from orphan_labels_{relation}")) == "1"
 
 
-def test_a_source_that_was_removed_is_remembered_when_it_is_watched_again(target: Target, tmp_path: Path) -> None:
+def test_source_added_again_loads_no_file_twice(target: Target, tmp_path: Path) -> None:
+    """The registry of files survives the removal of a source."""
     put(tmp_path / "a.csv", csv_of(0, 10) + "\ntoo,few")
     watch(target, str(tmp_path))
     scan(target)
@@ -169,7 +176,8 @@ def test_a_source_that_was_removed_is_remembered_when_it_is_watched_again(target
     assert target.scalar("select count(*) from quarantine") == 1
 
 
-def test_only_one_scans_a_source_at_a_time(target: Target, tmp_path: Path) -> None:
+def test_concurrent_scan_of_a_source_is_refused(target: Target, tmp_path: Path) -> None:
+    """A second scan of the same source raises Locked."""
     for number in range(20):
         put(tmp_path / f"{number}.csv", csv_of(10 * number, 10))
     watch(target, str(tmp_path))
@@ -200,7 +208,8 @@ def test_only_one_scans_a_source_at_a_time(target: Target, tmp_path: Path) -> No
     assert str(refused[-1]) == "Source 'lake' is being scanned by another process. Try again later."
 
 
-def test_a_scan_stops_between_pieces_and_goes_on(target: Target, tmp_path: Path) -> None:
+def test_stopped_scan_is_continued_by_the_next(target: Target, tmp_path: Path) -> None:
+    """A scan that is asked to stop leaves the rest for the next scan."""
     put(tmp_path / "a.csv", csv_of(0, 10))
     watch(target, str(tmp_path))
     stop = threading.Event()
@@ -212,7 +221,8 @@ def test_a_scan_stops_between_pieces_and_goes_on(target: Target, tmp_path: Path)
     assert target.samples == 10
 
 
-def test_a_directory_that_is_not_there_is_said(target: Target, tmp_path: Path) -> None:
+def test_missing_directory_is_the_last_error(target: Target, tmp_path: Path) -> None:
+    """The error is stored with the source until a scan succeeds."""
     watch(target, (tmp_path / "gone").as_uri())
     with pytest.raises(errors.NotFound, match="no directory"):
         scan(target)
@@ -223,14 +233,16 @@ def test_a_directory_that_is_not_there_is_said(target: Target, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("url", ["relative/path", "http://acme/x", "s3://", "file://elsewhere/x", ""])
-def test_a_url_that_names_no_place_is_refused(url: str) -> None:
+def test_invalid_source_url_is_refused(url: str) -> None:
+    """A URL must be a path, file:// or s3://."""
     with pytest.raises(errors.InvalidInput, match="can't be a source"):
         sources.location(url, S3())
 
 
-def test_the_scheduler_scans_every_source(
+def test_scheduler_scans_every_source(
     app: App, target: Target, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """An error in one source does not keep the others from being scanned, and is logged once."""
     put(tmp_path / "good" / "a.csv", csv_of(0, 10))
     watch(target, str(tmp_path / "absent"), name="absent")
     watch(target, str(tmp_path / "good"), name="good")
@@ -242,7 +254,8 @@ def test_the_scheduler_scans_every_source(
     assert [record.message.split(":")[0] for record in caplog.records] == ["source absent"]
 
 
-def test_the_scheduler_scans_by_itself(database_url: str, data_dir: Path, target: Target, tmp_path: Path) -> None:
+def test_scheduler_scans_periodically(database_url: str, data_dir: Path, target: Target, tmp_path: Path) -> None:
+    """The running scheduler loads new files without a command."""
     watch(target, str(tmp_path))
     often = Sources(scan_every=timedelta(seconds=0.2))
     settings = Settings(database_url=SecretStr(database_url), data_dir=data_dir, sources=often)
@@ -253,7 +266,8 @@ def test_the_scheduler_scans_by_itself(database_url: str, data_dir: Path, target
         assert eventually(lambda: target.samples == 20)
 
 
-def test_a_disk_or_a_permission_that_is_mended_needs_no_change_of_the_file(target: Target, tmp_path: Path) -> None:
+def test_inaccessible_file_is_retried_without_a_change(target: Target, tmp_path: Path) -> None:
+    """A file that could not be opened is tried at each scan."""
     path = put(tmp_path / "a.csv", csv_of(0, 10))
     path.rename(tmp_path / "kept")
     path.mkdir()  # cannot be read as a file, also by root
@@ -289,7 +303,8 @@ def bucket(s3: Server, monkeypatch: pytest.MonkeyPatch) -> str:
     return name
 
 
-def test_a_bucket_of_more_than_a_page_is_loaded_whole_and_once(target: Target, s3: Server, bucket: str) -> None:
+def test_bucket_of_two_pages_is_loaded_completely_once(target: Target, s3: Server, bucket: str) -> None:
+    """All pages of a listing are loaded, and later only new or changed objects."""
     for number in range(1050):
         s3.put(bucket, f"credit/v1/{number:04d}.csv", csv_of(number, 1).encode())
     s3.put(bucket, "credit-not/9.csv", csv_of(5000, 1).encode())
@@ -309,7 +324,8 @@ def test_a_bucket_of_more_than_a_page_is_loaded_whole_and_once(target: Target, s
     assert scan(target, s3.settings).loaded == []
 
 
-def test_another_content_of_the_same_size_is_seen_by_its_etag(target: Target, s3: Server, bucket: str) -> None:
+def test_object_of_the_same_size_is_loaded_by_new_etag(target: Target, s3: Server, bucket: str) -> None:
+    """The ETag shows a changed object."""
     watch(target, f"s3://{bucket}")
     for first in (0, 1, 2):
         s3.put(bucket, "a.csv", csv_of(first, 1).encode())
@@ -317,9 +333,10 @@ def test_another_content_of_the_same_size_is_seen_by_its_etag(target: Target, s3
     assert target.samples == 3
 
 
-def test_wrong_credentials_a_missing_bucket_and_a_server_that_is_away_are_three_errors(
+def test_s3_failures_have_errors_of_their_own(
     target: Target, bucket: str, s3: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Wrong credentials, a missing bucket and an unreachable server are three errors."""
     watch(target, f"s3://{bucket}/x")
     watch(target, "s3://no-such-bucket/x", name="absent")
     with pytest.raises(errors.NotFound, match="no bucket 'no-such-bucket'"):
@@ -335,9 +352,10 @@ def test_wrong_credentials_a_missing_bucket_and_a_server_that_is_away_are_three_
     assert described(target)["last_error"] is None
 
 
-def test_no_credentials_at_all_are_said(
+def test_missing_s3_credentials_are_reported(
     target: Target, s3: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    """The error says that there are no credentials."""
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -346,7 +364,8 @@ def test_no_credentials_at_all_are_said(
         scan(target, s3.settings)
 
 
-def test_a_server_that_goes_away_in_the_middle_is_gone_on_with(target: Target, bucket: str, s3: Server) -> None:
+def test_scan_continues_after_an_s3_outage(target: Target, bucket: str, s3: Server) -> None:
+    """Objects that could not be fetched are loaded by the next scan."""
     for number in range(5):
         s3.put(bucket, f"{number}.csv", csv_of(number, 1).encode())
     watch(target, f"s3://{bucket}")

@@ -71,7 +71,8 @@ def cell(path: Path, column: str, text: str) -> Any:
     return found if isinstance(found, str) else found.get(column)
 
 
-def test_a_csv_is_typed_by_the_columns_of_the_version(tmp_path: Path) -> None:
+def test_csv_cells_get_the_types_of_the_version(tmp_path: Path) -> None:
+    """Cells of a CSV are converted to the column types of the version."""
     (found,) = decoded(write_csv(tmp_path / "a.csv", [ROW]))
 
     assert found == {
@@ -123,7 +124,8 @@ def test_a_csv_is_typed_by_the_columns_of_the_version(tmp_path: Path) -> None:
         ("_dc_prediction", "", "wrong_type _dc_prediction"),
     ],
 )
-def test_a_cell_becomes_a_value_or_a_reason(tmp_path: Path, column: str, text: str, wanted: Any) -> None:
+def test_csv_cell_becomes_value_or_rejection(tmp_path: Path, column: str, text: str, wanted: Any) -> None:
+    """A cell is converted, or its row is rejected with a reason and the field."""
     assert cell(tmp_path, column, text) == wanted
 
 
@@ -144,7 +146,8 @@ def test_a_cell_becomes_a_value_or_a_reason(tmp_path: Path, column: str, text: s
         max_size=8,
     )
 )
-def test_what_is_written_in_any_format_is_read_the_same(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
+def test_all_formats_give_the_same_rows(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
+    """The same rows written as CSV, JSON lines and Parquet are read the same."""
     known = {"_dc_time": NOON, "_dc_prediction": "1"}
     rows = [{"_dc_sample_id": f"s{at}", **known, **row} for at, row in enumerate(rows)]
     text = [["" if row[name] is None else str(row[name]) for name in rows[0]] for row in rows]
@@ -157,7 +160,8 @@ def test_what_is_written_in_any_format_is_read_the_same(tmp_path: Path, rows: li
         assert list(decoded(tmp_path / name)) == wanted, name
 
 
-def test_a_malformed_line_costs_itself_only(tmp_path: Path) -> None:
+def test_malformed_csv_line_rejects_only_itself(tmp_path: Path) -> None:
+    """The lines before and after a malformed line are read."""
     good = [",".join([f"s{number}", *ROW[1:]]) for number in range(4)]
     lines = [",".join(HEADER), good[0], 's,"never closed', good[1], "too,few", good[2], 's,"a"b,c', "", good[3]]
     path = tmp_path / "a.csv"
@@ -173,7 +177,8 @@ def test_a_malformed_line_costs_itself_only(tmp_path: Path) -> None:
     assert "2 cells, the header 7" in chunk.malformed[3].why
 
 
-def test_many_unclosed_quotes_cost_their_own_lines(tmp_path: Path) -> None:
+def test_many_unclosed_quotes_reject_only_their_lines(tmp_path: Path) -> None:
+    """A quote that is not closed does not consume the next line."""
     path = tmp_path / "a.csv"
     body = [line for number in range(50) for line in (f's{number},"', ",".join([f"g{number}", *ROW[1:]]))]
     path.write_text("\n".join([",".join(HEADER), *body]))
@@ -183,7 +188,8 @@ def test_many_unclosed_quotes_cost_their_own_lines(tmp_path: Path) -> None:
     assert [each["_dc_sample_id"] for each in found if not isinstance(each, str)] == [f"g{n}" for n in range(50)]
 
 
-def test_bytes_that_are_no_text_cost_their_row_only(tmp_path: Path) -> None:
+def test_csv_id_that_is_not_utf8_rejects_only_its_row(tmp_path: Path) -> None:
+    """The row after one with bytes that are not UTF-8 is read."""
     path = tmp_path / "a.csv"
     path.write_bytes(
         ",".join(HEADER).encode() + b"\ns\xff," + ",".join(ROW[1:]).encode() + b"\n" + ",".join(ROW).encode()
@@ -196,7 +202,8 @@ def test_bytes_that_are_no_text_cost_their_row_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ['{"_dc_sample_id": "a"', "[]", "7", "\ufeff\ufeff{}", '{"a": "\\ud800"}'])
-def test_a_line_that_is_no_object_costs_itself_only(tmp_path: Path, line: str) -> None:
+def test_json_line_that_is_no_object_rejects_only_itself(tmp_path: Path, line: str) -> None:
+    """The line after one that is not a JSON object is read."""
     path = tmp_path / "a.jsonl"
     good = json.dumps(dict(zip(HEADER, ROW, strict=True)) | {"age": 1.5, "visits": 3, "is_new": True})
     path.write_text(f"{line}\n\n{good}\n")
@@ -207,7 +214,8 @@ def test_a_line_that_is_no_object_costs_itself_only(tmp_path: Path, line: str) -
     assert found["age"] == 1.5
 
 
-def test_json_lines_take_times_as_numbers_and_ids_as_numbers(tmp_path: Path) -> None:
+def test_json_lines_convert_numeric_ids_and_times(tmp_path: Path) -> None:
+    """Ids and classes become text, numbers become times, and 1e309 is rejected."""
     path = tmp_path / "a.jsonl"
     row = {"_dc_sample_id": 7, "_dc_time": 1772366400, "_dc_prediction": 1.0, "age": 1, "visits": 2, "job": 5}
     path.write_text(
@@ -222,7 +230,8 @@ def test_json_lines_take_times_as_numbers_and_ids_as_numbers(tmp_path: Path) -> 
     assert (good["_dc_sample_id"], good["_dc_time"], good["_dc_prediction"], good["job"]) == ("7", NOON, "1", "5")
 
 
-def test_parquet_takes_the_types_of_arrow(tmp_path: Path) -> None:
+def test_parquet_converts_arrow_types(tmp_path: Path) -> None:
+    """Decimals, dictionaries, nanoseconds, dates and lists are converted."""
     table = pa.table(
         {
             "_dc_sample_id": pa.array([1, 2], pa.int64()),
@@ -247,7 +256,8 @@ def test_parquet_takes_the_types_of_arrow(tmp_path: Path) -> None:
     assert second == {"_dc_sample_id": "2", "_dc_time": NOON, "_dc_prediction": "0", "age": 2.0}
 
 
-def test_infinity_in_parquet_is_rejected_not_stored_as_missing(tmp_path: Path) -> None:
+def test_parquet_infinity_is_rejected(tmp_path: Path) -> None:
+    """Infinity is a wrong value, not a missing one as NaN is."""
     row = dict(zip(HEADER, ROW, strict=True)) | {"age": float("inf"), "visits": 1, "is_new": True}
     pq.write_table(pa.Table.from_pylist([row]), tmp_path / "a.parquet")
 
@@ -256,7 +266,8 @@ def test_infinity_in_parquet_is_rejected_not_stored_as_missing(tmp_path: Path) -
 
 @pytest.mark.parametrize("kind", [pa.timestamp("s"), pa.date32()])
 @pytest.mark.parametrize("column", ["_dc_sample_id", "job", "seen"])
-def test_a_day_that_python_does_not_have_costs_its_row_only(tmp_path: Path, column: str, kind: pa.DataType) -> None:
+def test_parquet_date_out_of_range_rejects_only_its_row(tmp_path: Path, column: str, kind: pa.DataType) -> None:
+    """Arrow has years that Python does not have; only the row of such a date is rejected."""
     good = {**dict(zip(HEADER, ROW, strict=True)), "age": 1.5, "visits": 1, "is_new": True}
     columns = {name: pa.array([value] * 2) for name, value in good.items()} | {"seen": pa.nulls(2)}
     columns[column] = pa.array([2**30, 0], pa.int32()).cast(kind) if kind == pa.date32() else pa.array([2**50, 0], kind)
@@ -268,7 +279,8 @@ def test_a_day_that_python_does_not_have_costs_its_row_only(tmp_path: Path, colu
     assert found[column] is not None
 
 
-def test_text_that_parquet_calls_bytes_is_text_and_other_bytes_are_rejected(tmp_path: Path) -> None:
+def test_parquet_bytes_are_text_if_they_are_utf8(tmp_path: Path) -> None:
+    """Some writers declare text as bytes; other bytes are rejected."""
     row = {**dict(zip(HEADER, ROW, strict=True)), "age": 1.5, "visits": 1, "is_new": True}
     rows = [{**row, "job": "Käse".encode()}, {**row, "job": b"\xff"}]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
@@ -280,7 +292,8 @@ def test_text_that_parquet_calls_bytes_is_text_and_other_bytes_are_rejected(tmp_
 
 @settings(max_examples=examples(300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(["a.csv", "a.csv.gz", "a.jsonl", "a.parquet"]), st.binary(max_size=300), st.booleans())
-def test_any_bytes_are_read_or_refused_with_a_sentence(tmp_path: Path, name: str, body: bytes, is_headed: bool) -> None:
+def test_any_bytes_give_rows_or_a_dcmon_error(tmp_path: Path, name: str, body: bytes, is_headed: bool) -> None:
+    """No content of a file raises an unexpected exception."""
     (tmp_path / name).write_bytes((",".join(HEADER).encode() + b"\n" if is_headed else b"") + body)
     found = list[Any]()
     with suppress(errors.DcmonError):
@@ -290,7 +303,8 @@ def test_any_bytes_are_read_or_refused_with_a_sentence(tmp_path: Path, name: str
 
 @settings(max_examples=examples(300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.text('"\n\r,a1;\\ \0', max_size=12), max_size=8))
-def test_whatever_stands_before_it_a_good_line_is_read(tmp_path: Path, before: list[str]) -> None:
+def test_good_csv_line_is_read_after_any_lines(tmp_path: Path, before: list[str]) -> None:
+    """A good last line is read whatever the lines before it contain."""
     path = tmp_path / "a.csv"
     path.write_text("\n".join([",".join(HEADER), *before, ",".join(ROW), ""]), newline="")
 
@@ -299,7 +313,8 @@ def test_whatever_stands_before_it_a_good_line_is_read(tmp_path: Path, before: l
     assert last["_dc_sample_id"] == "a"
 
 
-def test_a_byte_order_mark_and_gzip_are_seen_through(tmp_path: Path) -> None:
+def test_byte_order_mark_and_gzip_are_removed(tmp_path: Path) -> None:
+    """A compressed CSV that begins with a byte order mark is read."""
     text = io.StringIO()
     csv.writer(text).writerows([HEADER, ROW])
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(text.getvalue().encode("utf-8-sig")))
@@ -309,7 +324,8 @@ def test_a_byte_order_mark_and_gzip_are_seen_through(tmp_path: Path) -> None:
     assert found["_dc_sample_id"] == "a"
 
 
-def test_a_torn_archive_and_a_parquet_that_is_none_are_refused_with_a_sentence(tmp_path: Path) -> None:
+def test_broken_gzip_and_parquet_are_refused(tmp_path: Path) -> None:
+    """The error of an incomplete archive or an invalid Parquet file says so."""
     whole = gzip.compress(b"\n".join([",".join(HEADER).encode(), *[",".join(ROW).encode()] * 5000]))
     (tmp_path / "torn.csv.gz").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "no.parquet").write_bytes(b"PAR1 no")
@@ -320,7 +336,8 @@ def test_a_torn_archive_and_a_parquet_that_is_none_are_refused_with_a_sentence(t
         chunks(tmp_path / "no.parquet")
 
 
-def test_columns_are_mapped_and_left_out_by_name(tmp_path: Path) -> None:
+def test_columns_are_mapped_and_ignored_by_name(tmp_path: Path) -> None:
+    """Columns are renamed and ignored; an error names columns that do not match."""
     header = ["id", "when", *HEADER[2:], "comment", "more"]
     path = write_csv(tmp_path / "a.csv", [[*ROW, "x", "y"]], header)
     named = {"id": "_dc_sample_id", "when": "_dc_time"}
@@ -340,12 +357,14 @@ def test_columns_are_mapped_and_left_out_by_name(tmp_path: Path) -> None:
         chunks(path, {"id": "agee"})
 
 
-def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+def test_duplicate_column_is_refused(tmp_path: Path) -> None:
+    """A file with two columns of the same name is refused."""
     with pytest.raises(errors.InvalidInput, match="'age' twice"):
         chunks(write_csv(tmp_path / "a.csv", [], [*HEADER, "age"]))
 
 
-def test_labels_beside_samples_are_set_apart_where_there_are_any(tmp_path: Path) -> None:
+def test_labels_beside_samples_become_rows_of_labels(tmp_path: Path) -> None:
+    """Labels are split from samples; an empty label is none."""
     path = write_csv(tmp_path / "a.csv", [[*ROW, "1"], ["b", *ROW[1:], ""]], [*HEADER, "_dc_label"])
 
     (chunk,) = chunks(path)
@@ -355,7 +374,8 @@ def test_labels_beside_samples_are_set_apart_where_there_are_any(tmp_path: Path)
 
 
 @pytest.mark.parametrize(("classes", "wanted"), [(["0", "1"], "1"), (None, "1"), (["0.0", "1.0"], "1.0")])
-def test_a_class_of_1_0_is_1_unless_that_is_its_name(tmp_path: Path, classes: list[str] | None, wanted: str) -> None:
+def test_class_1_0_is_1_unless_a_class_has_that_name(tmp_path: Path, classes: list[str] | None, wanted: str) -> None:
+    """1.0 stands for class 1, unless the version has a class "1.0"."""
     path = write_csv(tmp_path / "a.csv", [["a", "1.0"]], ["_dc_sample_id", "_dc_label"])
     layout = column_mapping.create(Columns("binary", {}, {}, classes), "labels", {})
     with reader.open_file(str(path)) as file:
@@ -364,7 +384,8 @@ def test_a_class_of_1_0_is_1_unless_that_is_its_name(tmp_path: Path, classes: li
     assert label_row_type(False).decode(chunk.labels[0]) == ("a", wanted)
 
 
-def test_a_file_of_labels_keeps_those_that_were_withdrawn(tmp_path: Path) -> None:
+def test_file_of_labels_keeps_empty_labels(tmp_path: Path) -> None:
+    """In a file of labels, an empty label withdraws the label."""
     path = write_csv(tmp_path / "a.csv", [["a", "1"], ["b", ""]], ["_dc_sample_id", "_dc_label"])
 
     (chunk,) = chunks(path, kind="labels")
@@ -372,7 +393,8 @@ def test_a_file_of_labels_keeps_those_that_were_withdrawn(tmp_path: Path) -> Non
     assert [label_row_type(False).decode(row) for row in chunk.labels.values()] == [("a", "1"), ("b", None)]
 
 
-def test_reading_goes_on_from_any_row(tmp_path: Path) -> None:
+def test_reading_continues_from_any_row(tmp_path: Path) -> None:
+    """Chunks from any row on are the same as those of the whole file."""
     path = write_csv(tmp_path / "a.csv", [[f"s{number}", *ROW[1:]] for number in range(25)])
     layout = column_mapping.create(COLUMNS, "samples", {})
     with reader.open_file(str(path)) as file:
@@ -385,7 +407,8 @@ def test_reading_goes_on_from_any_row(tmp_path: Path) -> None:
             assert [part.first_row for part in parts] == list(range(skip, 25, 7))
 
 
-def test_a_file_that_grows_while_it_is_read_is_no_longer_taken(tmp_path: Path) -> None:
+def test_file_that_grows_while_read_raises_file_changed(tmp_path: Path) -> None:
+    """Rows are given only while the file has the content of its digest."""
     path = write_csv(tmp_path / "a.csv", [[f"s{number}", *ROW[1:]] for number in range(20)])
     with reader.open_file(str(path)) as file:
         reading = file.chunks(column_mapping.create(COLUMNS, "samples", {}), rows=5)
@@ -396,7 +419,8 @@ def test_a_file_that_grows_while_it_is_read_is_no_longer_taken(tmp_path: Path) -
             list(reading)
 
 
-def test_the_format_is_told_by_the_name_or_asked_for(tmp_path: Path) -> None:
+def test_format_comes_from_name_or_option(tmp_path: Path) -> None:
+    """A file whose name shows no format is refused without --format."""
     (tmp_path / "a.txt").write_text("x")
     assert [reader.format_of(name) for name in ("a.CSV", "b.csv.gz", "c.ndjson", "d.pq", "e.gz", "f")] == [
         "csv", "csv", "jsonl", "parquet", None, None,
@@ -409,25 +433,29 @@ def test_the_format_is_told_by_the_name_or_asked_for(tmp_path: Path) -> None:
         pass
 
 
-def test_an_empty_file_of_lines_has_no_rows(tmp_path: Path) -> None:
+def test_empty_json_lines_file_has_no_rows(tmp_path: Path) -> None:
+    """An empty file of JSON lines is valid."""
     (tmp_path / "a.jsonl").touch()
     assert chunks(tmp_path / "a.jsonl") == []
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\r\n", b"\xef\xbb\xbf"])
-def test_a_csv_without_a_header_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_csv_without_header_is_refused(tmp_path: Path, content: bytes) -> None:
+    """An empty CSV has no header and is refused."""
     (tmp_path / "a.csv").write_bytes(content)
     with pytest.raises(errors.InvalidInput, match=r"a\.csv is empty: a CSV begins with a header"):
         chunks(tmp_path / "a.csv")
 
 
-def test_a_header_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:
+def test_csv_header_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    """The error names the header."""
     (tmp_path / "a.csv").write_bytes(b"caf\xe9,b\n1,2\n")
     with pytest.raises(errors.InvalidInput, match=r"The header of .*a\.csv is not UTF-8"):
         chunks(tmp_path / "a.csv")
 
 
-def test_a_cell_that_is_no_utf_8_costs_its_row_which_is_kept_as_it_was_read(tmp_path: Path) -> None:
+def test_csv_cell_that_is_not_utf8_keeps_original_bytes(tmp_path: Path) -> None:
+    """The malformed row has its original bytes, the field and, if known, the sample id."""
     good, bad = ",".join(ROW).encode(), b'b,2026-03-01T00:00:00Z,1,41.5,3,"caf\xe9,\r\n2",true'
     nameless = b"\xff,2026-03-01T00:00:00Z,1,41.5,3,x,true"
     path = tmp_path / "a.csv"
@@ -442,7 +470,8 @@ def test_a_cell_that_is_no_utf_8_costs_its_row_which_is_kept_as_it_was_read(tmp_
     assert "not UTF-8" in chunk.malformed[0].why
 
 
-def test_bytes_that_are_no_utf_8_do_no_harm_in_a_column_that_is_left_out(tmp_path: Path) -> None:
+def test_ignored_column_may_have_invalid_utf8(tmp_path: Path) -> None:
+    """Bytes that are not UTF-8 do not matter in an ignored column."""
     path = tmp_path / "a.csv"
     path.write_bytes(",".join([*HEADER, "comment"]).encode() + b"\n" + ",".join(ROW).encode() + b",caf\xe9\n")
 
