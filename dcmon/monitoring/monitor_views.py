@@ -11,7 +11,7 @@ from dcmon.alerting import rules
 from dcmon.alerting.alert_views import condition
 from dcmon.db.tables.org import AlertRule, Check, Model, Monitor, Result, Version
 from dcmon.monitoring import results
-from dcmon.monitoring.report.sparkline import sparkline
+from dcmon.monitoring.sparkline import sparkline
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""A report on the monitors of a model: one HTML file with plotly charts."""

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcmon.monitoring.report.sparkline import resampled, sparkline
+from dcmon.monitoring.sparkline import resampled, sparkline
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 VALUES = st.lists(st.none() | st.floats(), max_size=60)
