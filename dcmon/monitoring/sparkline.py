@@ -1,4 +1,4 @@
-"""A row of numbers as a row of blocks."""
+"""Draw a row of numbers as a row of block characters."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -8,25 +8,25 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def sparkline(values: Sequence[float | None], width: int) -> str:
-    """One character a value, at most `width` of them; more values share a character, which shows their largest.
+    """Draw one character per value, at most `width`; where values share a character, it shows the largest of them.
 
-    Values that are missing or not finite are blanks. The lowest value is the lowest block, the highest the highest.
+    A value that is missing or not finite is a blank. The lowest value is the lowest block, the highest the highest.
     """
-    kept = resampled([value if value is not None and isfinite(value) else None for value in values], width)
-    known = [value for value in kept if value is not None]
+    values = resampled([value if value is not None and isfinite(value) else None for value in values], width)
+    known = [value for value in values if value is not None]
     if not known:
-        return " " * len(kept)
+        return " " * len(values)
     low, high = min(known), max(known)
-    return "".join(" " if value is None else _block(value, low, high) for value in kept)
+    return "".join(" " if value is None else _block(value, low, high) for value in values)
 
 
 def resampled(values: Sequence[float | None], width: int) -> list[float | None]:
-    """At most `width` values, each the largest of its share, so that a peak is never hidden."""
+    """Return at most `width` values, each the largest of its group, so that no peak is hidden."""
     if len(values) <= width:
         return list(values)
     edges = [index * len(values) // width for index in range(width + 1)] if width > 0 else []
-    shares = [values[start:end] for start, end in pairwise(edges)]
-    return [max((value for value in share if value is not None), default=None) for share in shares]
+    groups = [values[start:end] for start, end in pairwise(edges)]
+    return [max((value for value in group if value is not None), default=None) for group in groups]
 
 
 def _block(value: float, low: float, high: float) -> str:

@@ -1,4 +1,4 @@
-"""A monitor's values over its windows as a plotly figure, in plotly's JSON."""
+"""Draw a monitor's values over its windows: a plotly figure in plotly's JSON."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,9 @@ from dcmon.formatting import format_number, format_time
 from dcmon.states import ResultState
 
 SEVERITY_COLORS = {"low": "#5b8def", "medium": "#d99a00", "high": "#e8702a", "critical": "#d6336c"}
-# Told apart by people with any colour vision, on white and on black (Okabe and Ito).
+# People with any colour vision can tell these apart, on white and on black (Okabe and Ito).
 _TRACE_COLORS = ("#2f86d6", "#1aa179", "#c774a8", "#a58a2c", "#7a6ff0", "#8a8f98")
-_SIGNS = {
+_OPERATOR_SIGNS = {
     "greater_than": ">",
     "greater_than_equals": "≥",
     "less_than": "<",
@@ -25,9 +25,7 @@ _SIGNS = {
 
 @dataclass(frozen=True)
 class Point:
-    """What a monitor said of the window [`start`, `end`): numbers by metric name from `n` samples, or, without any,
-    a `reason`. `state` is OK, INSUFFICIENT, NO_DATA or ERROR.
-    """
+    """The result of the window [`start`, `end`): metrics by name, computed from `n` samples; or a `reason` for none."""
 
     start: datetime
     end: datetime
@@ -40,9 +38,9 @@ class Point:
 
 @dataclass(frozen=True)
 class Threshold:
-    """A rule: an alert opens while `operator` `value` is true, e.g. "greater_than" 0.2, or as the `label` says.
+    """The line of a rule, e.g. `operator` "greater_than" and `value` 0.2.
 
-    `metric`: the one that it is about; None: any.
+    `label`: the condition in words, shown in place of operator and value. `metric`: None: the rule is about any metric.
     """
 
     value: float
@@ -53,18 +51,21 @@ class Threshold:
 
     @property
     def text(self) -> str:
-        """As a person reads it: its label, or sign and number."""
-        return self.label or f"{_SIGNS.get(self.operator, self.operator)} {format_number(self.value)}"
+        """The rule as text: its label, or sign and number."""
+        return self.label or f"{_OPERATOR_SIGNS.get(self.operator, self.operator)} {format_number(self.value)}"
 
     @property
     def is_lower_bound(self) -> bool:
+        """Whether smaller values violate the rule."""
         return self.operator.startswith("less_than")
 
 
 @dataclass(frozen=True)
 class AlertSpan:
-    """An alert. `since` and `until` are ends of windows, the first that broke the rule and the first that kept it again
-    (None: still open). `worst` is the value furthest beyond the rule, `driver` what drives it.
+    """An alert over time.
+
+    `since`, `until`: the ends of the first window that violated the rule and the first that did not any more (None: it
+    is still open). `worst`: the value furthest beyond the rule. `driver`: the feature, class or category behind it.
     """
 
     since: datetime
@@ -77,10 +78,10 @@ class AlertSpan:
 
 @dataclass(frozen=True)
 class MonitorSeries:
-    """A monitor: its points in order of time, its rules, its alerts. `note` is shown under its name.
+    """A monitor: its points in order of time, its rules and alerts. `note` is shown under its name.
 
-    `shown`: the metrics that are drawn, the one to show alone first; without any, all. `is_apart`: each has a unit of
-    its own, and so an axis of its own.
+    `shown`: the metrics that are drawn, the most important first; empty: all. `has_own_axes`: each metric has its own unit
+    and axis.
     """
 
     name: str
@@ -90,7 +91,7 @@ class MonitorSeries:
     alerts: Sequence[AlertSpan] = field(default_factory=tuple)
     note: str = ""
     shown: Sequence[str] = ()
-    is_apart: bool = False
+    has_own_axes: bool = False
 
     @property
     def metrics(self) -> list[str]:
@@ -100,28 +101,28 @@ class MonitorSeries:
     @property
     def panels(self) -> list[list[str]]:
         """The metrics that share an axis."""
-        return [[name] for name in self.metrics] if self.is_apart else [self.metrics]
+        return [[name] for name in self.metrics] if self.has_own_axes else [self.metrics]
 
     def values_of(self, metrics: Sequence[str]) -> list[float]:
-        """The values of these metrics in every window that has them."""
+        """Return the values of these metrics in all windows that have them."""
         return [point.metrics[name] for point in self.points for name in metrics if name in point.metrics]
 
     @property
     def values(self) -> list[float]:
-        """The values of the metrics that can be compared with the first one's."""
+        """The values of the metrics that share the first metric's axis."""
         return self.values_of(self.panels[0]) if self.panels else []
 
     @property
     def last(self) -> float | None:
-        """The newest value of the metric to show alone."""
+        """The newest value of the most important metric."""
         return next(iter(reversed(self.values_of(self.metrics[:1]))), None)
 
     @property
     def open_severity(self) -> str | None:
         """The highest severity of its open alerts."""
-        still = [alert.severity for alert in self.alerts if alert.until is None]
+        open_severities = [alert.severity for alert in self.alerts if alert.until is None]
         order = list(SEVERITY_COLORS)
-        return max(still, key=lambda name: order.index(name) if name in order else -1, default=None)
+        return max(open_severities, key=lambda name: order.index(name) if name in order else -1, default=None)
 
     @property
     def state(self) -> str:
@@ -132,19 +133,19 @@ class MonitorSeries:
 
 
 def figures_json(figures: Sequence[Mapping[str, Any]]) -> str:
-    """Figures as JSON that can stand inside a script element, whatever names they hold."""
+    """Return figures as JSON that is safe inside a script element: `<`, `>` and `&` in names are escaped."""
     text = json.dumps(figures, allow_nan=False, separators=(",", ":"), ensure_ascii=True)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def figure(series: MonitorSeries, start: datetime, end: datetime) -> dict[str, Any]:
-    """`{"data": …, "layout": …}`: lines by version and metric, thresholds, alerts as bands, gaps with reasons.
+    """Return `{"data": …, "layout": …}`: lines by version and metric, thresholds, alerts as bands, gaps with reasons.
 
-    The axis of time is [`start`, `end`], so that figures of one period can be compared by eye. Metrics with units of
-    their own are drawn one above the other, over the same axis of time.
+    The time axis is [`start`, `end`], so that figures of the same period can be compared by eye. Metrics with different
+    units are drawn one above the other, over the same time axis.
     """
-    air = (end - start) * 0.015
-    span = (start - air, end + air)
+    margin = (end - start) * 0.015
+    span = (start - margin, end + margin)
     panels = series.panels
     axes = ["y", *(f"y{number}" for number in range(3, 2 + len(panels)))]
     lines = [line for axis, panel in zip(axes, panels, strict=True) for line in _lines(series, panel, axis)]
@@ -152,7 +153,7 @@ def figure(series: MonitorSeries, start: datetime, end: datetime) -> dict[str, A
         (axis, rule)
         for axis, panel in zip(axes, panels, strict=True)
         for rule in series.thresholds
-        if _is_of(rule, panel)
+        if _is_about(rule, panel)
     ]
     bands = [_band(alert, alert.until or span[1]) for alert in series.alerts]
     layout: dict[str, Any] = {
@@ -161,9 +162,9 @@ def figure(series: MonitorSeries, start: datetime, end: datetime) -> dict[str, A
         "showlegend": len(lines) > 1 and (len(panels) < 2 or len(lines) > len(panels)),
         "legend": {"orientation": "h", "y": 1.12 if len(panels) < 2 else 1.04, "x": 0},
         "hovermode": "closest",
-        "xaxis": {"type": "date", "tickangle": 0, "range": [moment.isoformat() for moment in span], "anchor": axes[-1]},
+        "xaxis": {"type": "date", "tickangle": 0, "range": [time.isoformat() for time in span], "anchor": axes[-1]},
         **_axes(series, axes),
-        # Windows without a value have no height: their marks stand on an axis of their own, at the bottom.
+        # Windows without a value have no height: they are marked at the bottom, on an axis of their own.
         "yaxis2": {"overlaying": axes[-1], "range": [0, 1], "visible": False, "fixedrange": True},
         "shapes": [*bands, *(_threshold(rule, axis) for axis, rule in drawn)],
         "annotations": [_label(rule, axis) for axis, rule in drawn],
@@ -172,17 +173,21 @@ def figure(series: MonitorSeries, start: datetime, end: datetime) -> dict[str, A
 
 
 def _axes(series: MonitorSeries, axes: Sequence[str]) -> dict[str, Any]:
-    """An axis of values for each panel, from the top down."""
-    share, found = 1 / len(axes), dict[str, Any]()
+    """Return an axis of values for each panel, from the top down."""
+    share, layout = 1 / len(axes), dict[str, Any]()
     for place, (axis, panel) in enumerate(zip(axes, series.panels, strict=True)):
-        found[axis.replace("y", "yaxis")] = made = {"zeroline": False, "automargin": True, **_range(series, panel)}
+        layout[axis.replace("y", "yaxis")] = axis_layout = {
+            "zeroline": False,
+            "automargin": True,
+            **_range(series, panel),
+        }
         if len(axes) > 1:
             top = 1 - place * share
-            made |= {"domain": [max(0.0, top - 0.82 * share), top], "title": {"text": escape(panel[0])}}
-    return found
+            axis_layout |= {"domain": [max(0.0, top - 0.82 * share), top], "title": {"text": escape(panel[0])}}
+    return layout
 
 
-def _is_of(rule: Threshold, panel: Sequence[str]) -> bool:
+def _is_about(rule: Threshold, panel: Sequence[str]) -> bool:
     return rule.metric is None or rule.metric.lower() in (name.lower() for name in panel)
 
 
@@ -214,8 +219,8 @@ def _line(series: MonitorSeries, version: str, metric: str, name: str, color: st
 
 
 def _hover(point: Point, name: str, value: float | None) -> str:
-    remark = f"<br>{_wrapped(point.reason)}" if point.reason else ""
-    return f"<b>{format_number(value)}</b> {escape(name)}<br>{_window(point)}, n = {point.n:,}{remark}"
+    reason = f"<br>{_wrapped(point.reason)}" if point.reason else ""
+    return f"<b>{format_number(value)}</b> {escape(name)}<br>{_window(point)}, n = {point.n:,}{reason}"
 
 
 def _gaps(series: MonitorSeries) -> list[dict[str, Any]]:
@@ -278,12 +283,12 @@ def _label(rule: Threshold, axis: str) -> dict[str, Any]:
 
 
 def _range(series: MonitorSeries, panel: Sequence[str]) -> dict[str, Any]:
-    """An axis that shows all values and all thresholds, with some air; zero is in it when it is near."""
-    shown = [*series.values_of(panel), *(rule.value for rule in series.thresholds if _is_of(rule, panel))]
+    """Return a range that shows all values and thresholds with a margin, and zero if it is near."""
+    shown = [*series.values_of(panel), *(rule.value for rule in series.thresholds if _is_about(rule, panel))]
     if not shown:
         return {"range": [0, 1]}
     low, high = min(shown), max(shown)
     if 0 <= low <= (high - low):
         low = 0.0
-    air = (high - low) * 0.08 or abs(high) * 0.1 or 0.1
-    return {"range": [low - air if low else -0.05 * (high or air), high + air]}
+    margin = (high - low) * 0.08 or abs(high) * 0.1 or 0.1
+    return {"range": [low - margin if low else -0.05 * (high or margin), high + margin]}

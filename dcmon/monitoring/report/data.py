@@ -1,4 +1,4 @@
-"""From stored monitors and alerts to a report: what `dcmon.monitoring.report.html` draws."""
+"""Read the stored results and alerts of a model's monitors for a report."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -18,9 +18,9 @@ from dcmon.storage import versions
 
 
 def model_report(session: Session, organization: str, model: Model) -> Report:
-    """Everything that a model's monitors found, with their alerts."""
-    found = versions.entries(session, model)
-    names = {version.id: version.name for version in found}
+    """Return the report on a model: all results of its monitors, with their alerts."""
+    model_versions = versions.entries(session, model)
+    names = {version.id: version.name for version in model_versions}
     alerts = alert_views.list_alerts(session, model.id)
     series = [_series(view, alerts, names) for view in monitor_views.list_views(session, model.id)]
     now = datetime.now(UTC)
@@ -28,8 +28,8 @@ def model_report(session: Session, organization: str, model: Model) -> Report:
         organization,
         model.name,
         ", ".join(names.values()),
-        min((version.earliest for version in found if version.earliest), default=now),
-        max((version.watermark for version in found if version.watermark), default=now),
+        min((version.earliest for version in model_versions if version.earliest), default=now),
+        max((version.watermark for version in model_versions if version.watermark), default=now),
         now,
         series,
     )
@@ -43,35 +43,35 @@ def _series(view: MonitorView, alerts: Sequence[AlertView], names: dict[int, str
         )
         for result in view.results
     ]  # fmt: skip
-    mine = [alert for alert in alerts if alert.monitor.id == view.monitor.id]
+    alerts_of_monitor = [alert for alert in alerts if alert.monitor.id == view.monitor.id]
     return MonitorSeries(
         view.monitor.name,
         view.monitor.frequency,
         points,
         [line for rule in view.rules for line in _thresholds(rule)],
-        [_span(alert, view) for alert in mine],
+        [_span(alert, view) for alert in alerts_of_monitor],
         view.monitor.description,
         view.metrics,
-        _is_apart(view),
+        _has_own_axes(view),
     )
 
 
-def _is_apart(view: MonitorView) -> bool:
-    """Whether the metrics are of different kinds: rows and shares, an error and how much is explained."""
+def _has_own_axes(view: MonitorView) -> bool:
+    """Return True if the metrics have different units: rows and shares, or an error and R²."""
     is_regression = view.check.class_name == "SingleDatasetPerformance" and view.model.task_type == "regression"
     return len(view.metrics) > 1 and (data_flow.is_data_flow(view.check) or is_regression)
 
 
 def _thresholds(rule: AlertRule) -> list[Threshold]:
-    """The lines of a rule on the axis of values: none for one on changes or entries, two for a range, one to warn."""
-    found = rules.condition_of(rule)
-    if found.measure != "value" or found.target.source == "entry":
+    """Return the lines of a rule on the axis of values: two for a range, none for changes or entries."""
+    condition = rules.condition_of(rule)
+    if condition.measure != "value" or condition.target.source == "entry":
         return []
-    warned = ((found.warn, rule.warn_severity), (found.warn_upper, rule.warn_severity))
-    levels = ((found.threshold, rule.severity), (found.upper, rule.severity), *warned)
-    about = found.target.name
+    warned = ((condition.warn, rule.warn_severity), (condition.warn_upper, rule.warn_severity))
+    levels = ((condition.threshold, rule.severity), (condition.upper, rule.severity), *warned)
+    metric = condition.target.name
     return [
-        Threshold(value, severity or "low", found.operator, metric=about)
+        Threshold(value, severity or "low", condition.operator, metric=metric)
         for value, severity in levels
         if value is not None
     ]
@@ -81,9 +81,9 @@ def _threshold(rule: AlertRule) -> Threshold:
     return Threshold(rule.threshold, rule.severity, rule.operator, "" if rule.condition is None else rule.condition)
 
 
-def _span(found: AlertView, view: MonitorView) -> AlertSpan:
-    """An alert from the first window that broke the rule to the first that kept it again."""
-    alert = found.alert
+def _span(alert_view: AlertView, view: MonitorView) -> AlertSpan:
+    """Return an alert from the first violated window to the first window that is not violated any more."""
+    alert = alert_view.alert
     recovered = [
         result.window_end
         for result in view.results
@@ -93,4 +93,6 @@ def _span(found: AlertView, view: MonitorView) -> AlertSpan:
     ]
     until = None if alert.state == AlertState.FIRING else min(recovered, default=alert.last_window_end)
     worst = alert.worst_value
-    return AlertSpan(alert.first_window_end, until, alert.severity, worst, _threshold(found.rule), found.driver)
+    return AlertSpan(
+        alert.first_window_end, until, alert.severity, worst, _threshold(alert_view.rule), alert_view.driver
+    )

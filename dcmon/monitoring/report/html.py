@@ -1,4 +1,4 @@
-"""A report on a model's monitors: one HTML file that a browser shows without a network."""
+"""Write a report on a model's monitors as one HTML file, which a browser shows without a network."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ __all__ = ["AlertSpan", "MonitorSeries", "Point", "Report", "Threshold", "write"
 
 @dataclass(frozen=True)
 class Report:
-    """What a report shows: the monitors of a version in the period [`start`, `end`). Times are aware UTC."""
+    """What a report shows: a model's monitors in the period [`start`, `end`). Times are aware and in UTC."""
 
     organization: str
     model: str
@@ -29,12 +29,12 @@ class Report:
 
 
 def write(path: Path, report: Report) -> None:
-    """Write the report as one self-contained HTML file (about 5 MB, plotly.js inside). Raises OSError."""
+    """Write the report as one self-contained HTML file, about 5 MB with plotly.js. Raises OSError."""
     path.write_text(render(report), encoding="utf-8")
 
 
 def render(report: Report) -> str:
-    """The page. Names are escaped, so a model may be called anything."""
+    """Return the HTML page. Names are escaped: they may contain any characters."""
     from plotly.offline import get_plotlyjs
 
     end = max([report.end, *(point.end for series in report.monitors for point in series.points)])
@@ -77,7 +77,7 @@ def _monitor(index: int, series: MonitorSeries) -> tuple[str, ...]:
 
 
 def _worst(series: MonitorSeries) -> str:
-    """The value furthest beyond the rule; without a rule nobody said which end is bad, so both."""
+    """Return the value furthest beyond the rule; without a rule, the smallest and the largest value."""
     values = series.values
     if not values:
         return "–"
@@ -87,11 +87,11 @@ def _worst(series: MonitorSeries) -> str:
 
 
 def _alerts(report: Report) -> str:
-    found = [(index, series, alert) for index, series in enumerate(report.monitors) for alert in series.alerts]
-    if not found:
+    rows = [(index, series, alert) for index, series in enumerate(report.monitors) for alert in series.alerts]
+    if not rows:
         return '<p class="none">No alert in this period.</p>'
-    found.sort(key=lambda item: (item[2].since, item[1].name))
-    return _table(_ALERTS, [_alert(*item) for item in found])
+    rows.sort(key=lambda item: (item[2].since, item[1].name))
+    return _table(_ALERTS, [_alert(*item) for item in rows])
 
 
 def _alert(index: int, series: MonitorSeries, alert: AlertSpan) -> tuple[str, ...]:

@@ -120,7 +120,7 @@ def test_the_file_holds_everything(tmp_path: Path) -> None:
 def test_metrics_with_units_of_their_own_have_axes_of_their_own_one_above_the_other() -> None:
     points = [Point(day(0), day(1), {"rows": 900.0, "label ratio": 0.4, "lag": 3.0}, 900), Point(day(1), day(2), {}, 0)]
     rules = [Threshold(100, "high", "less_than", metric="rows"), Threshold(5, "low", metric="Lag")]
-    flow = MonitorSeries("Flow", "DAY", points, rules, is_apart=True)
+    flow = MonitorSeries("Flow", "DAY", points, rules, has_own_axes=True)
     figure = charts.figure(flow, START, day(2))
     lines = {trace["name"]: trace["yaxis"] for trace in figure["data"] if "lines" in trace["mode"]}
     assert lines == {"rows": "y", "label ratio": "y3", "lag": "y4"}
