@@ -52,7 +52,7 @@ def window(start: str, end: str) -> Window:
          ("2026-03-29T03:00+02:00", "2026-03-29T04:00+02:00")),
     ],
 )  # fmt: skip
-def test_the_earlier_window_is_found_by_the_calendar(
+def test_compared_window_is_found_by_the_calendar(
     frequency: str, units: int, compared_with: str, given_window: tuple[str, str], expected: tuple[str, str]
 ) -> None:
     comparing = Comparison(WindowGrid(Frequency(frequency), units), ComparedWith(compared_with))
@@ -82,7 +82,7 @@ def law(local: ZoneInfo, time: datetime, comparing: Comparison, share: float) ->
 
 
 @given(zones, times, comparings, st.floats(0, 0.99))
-def test_window_is_touched_by_each_moment_it_is_compared_with(
+def test_dependent_windows_invert_compared_window(
     local: ZoneInfo, time: datetime, comparing: Comparison, share: float
 ) -> None:
     """Each window is touched by every moment of the one it is compared with."""
@@ -91,19 +91,21 @@ def test_window_is_touched_by_each_moment_it_is_compared_with(
 
 @settings(max_examples=examples(300))
 @given(changes(), comparings, st.floats(0, 0.99))
-def test_so_it_is_beside_a_clock_change(change: tuple[ZoneInfo, datetime], comparing: Comparison, share: float) -> None:
+def test_dependent_windows_are_right_beside_a_clock_change(
+    change: tuple[ZoneInfo, datetime], comparing: Comparison, share: float
+) -> None:
     law(*change, comparing, share)
 
 
 @settings(max_examples=examples(300))
 @given(changes(), comparings, st.floats(0, 0.99))
-def test_so_it_is_a_week_after_a_clock_change(
+def test_dependent_windows_are_right_a_week_after_a_change(
     change: tuple[ZoneInfo, datetime], comparing: Comparison, share: float
 ) -> None:
     law(change[0], change[1] + timedelta(days=7), comparing, share)
 
 
-def test_a_window_longer_than_a_week_has_none_of_a_week_ago() -> None:
+def test_window_longer_than_a_week_can_not_compare_week() -> None:
     assert can_compare(WindowGrid(Frequency.DAY, 7), ComparedWith.WEEK_BEFORE)
     assert can_compare(WindowGrid(Frequency.WEEK, 1), ComparedWith.WEEK_BEFORE)
     for shape in (WindowGrid(Frequency.DAY, 8), WindowGrid(Frequency.WEEK, 2), WindowGrid(Frequency.MONTH, 1)):

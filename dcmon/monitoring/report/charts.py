@@ -80,8 +80,8 @@ class AlertSpan:
 class MonitorSeries:
     """A monitor: its points in order of time, its rules and alerts. `note` is shown under its name.
 
-    `shown`: the metrics that are drawn, the most important first; empty: all. `has_own_axes`: each metric has its own unit
-    and axis.
+    `shown`: the metrics that are drawn, the most important first; empty: all. `has_own_axes`: each metric has
+    its own unit and axis.
     """
 
     name: str

@@ -38,9 +38,8 @@ def stored(target: Target) -> list[tuple[datetime, int]]:
         return [(each.window_end, each.revision) for each in found]
 
 
-def test_windows_of_a_worker_that_was_killed_are_taken_over_within_15_seconds(
-    app: App, target: Target, database_url: str
-) -> None:
+def test_claims_of_a_killed_worker_are_taken_over_in_15_s(app: App, target: Target, database_url: str) -> None:
+    """Windows of a worker that was killed are taken over within 15 seconds."""
     watch(app, target)
     with app.org(target.org) as session:
         table = f"samples_{session.get_one(Version, target.version_id).relation}"
@@ -67,7 +66,7 @@ def test_windows_of_a_worker_that_was_killed_are_taken_over_within_15_seconds(
     assert [revision for _, revision in stored(target)] == [1, 1, 1]
 
 
-def test_one_organization_with_many_windows_starves_nobody(app: App, target: Target) -> None:
+def test_organization_with_many_windows_starves_no_other(app: App, target: Target) -> None:
     other = new_target(
         app.engine, provisioning.create_organization(app.engine, "other", "o@other.example").organization
     )
@@ -83,7 +82,7 @@ def test_one_organization_with_many_windows_starves_nobody(app: App, target: Tar
         assert target.scalar("select count(*) from due_windows where window_end < '2026-03-20'") > 100
 
 
-def test_the_store_of_a_worker_that_was_thought_dead_is_refused(app: App, target: Target) -> None:
+def test_store_of_a_lost_claim_is_refused(app: App, target: Target) -> None:
     watch(app, target)
     log(app, target, 3000)
     with app.org(target.org) as session:
@@ -100,7 +99,7 @@ def test_the_store_of_a_worker_that_was_thought_dead_is_refused(app: App, target
         assert not due_windows.is_held(session, heir)
 
 
-def test_a_claim_that_was_given_back_was_no_attempt(app: App, target: Target) -> None:
+def test_released_claim_counts_no_attempt(app: App, target: Target) -> None:
     watch(app, target)
     log(app, target, 3000)
     with app.org(target.org) as session:
@@ -112,9 +111,8 @@ def test_a_claim_that_was_given_back_was_no_attempt(app: App, target: Target) ->
             due_windows.release(session, claim)
 
 
-def test_a_live_version_that_falls_silent_is_stale_said_once_and_live_again_with_new_samples(
-    app: App, target: Target
-) -> None:
+def test_silent_live_version_is_stale_until_new_samples(app: App, target: Target) -> None:
+    """A live version that falls silent is stale said once and live again with new samples."""
     watch(app, target)
     log(app, target, 3000)
     with app.org(target.org) as session:
@@ -134,7 +132,8 @@ def test_a_live_version_that_falls_silent_is_stale_said_once_and_live_again_with
         assert liveness.classify(model, version) == "live"
 
 
-def test_a_round_looks_at_each_organization_once_and_the_look_rings(app: App, target: Target) -> None:
+def test_scheduler_round_checks_each_organization_once(app: App, target: Target) -> None:
+    """A round looks at each organization once and the look rings."""
     for number in range(5):
         provisioning.create_organization(app.engine, f"idle{number}", f"o@idle{number}.example")
     watch(app, target)
@@ -149,7 +148,8 @@ def test_a_round_looks_at_each_organization_once_and_the_look_rings(app: App, ta
     assert picked[0] == target.org.id
 
 
-def test_a_window_larger_than_its_bound_is_an_error_that_says_what_to_do(app: App, target: Target) -> None:
+def test_window_larger_than_its_bound_is_an_error(app: App, target: Target) -> None:
+    """A window larger than its bound is an error that says what to do."""
     watch(app, target)
     with app.org(target.org) as session:
         session.scalars(select(Monitor)).one().rows = 0

@@ -64,7 +64,7 @@ def drift(app: App, target: Target, number: int, before: int, counts: tuple[int,
     return float(next(iter(found.values())))
 
 
-def test_a_window_is_compared_with_the_one_before_it(app: App, target: Target) -> None:
+def test_window_is_compared_with_the_previous_one(app: App, target: Target) -> None:
     compare(app, target, ComparedWith.PREVIOUS)
     for number in range(4):
         log_day(app, target, number)
@@ -81,7 +81,8 @@ def test_a_window_is_compared_with_the_one_before_it(app: App, target: Target) -
         assert each.metrics == pytest.approx({"L3 Weighted Drift Score": value}, rel=0, abs=1e-12)
 
 
-def test_late_rows_in_the_earlier_window_have_the_later_one_evaluated_again(app: App, target: Target) -> None:
+def test_late_rows_in_compared_window_cause_reevaluation(app: App, target: Target) -> None:
+    """Late rows in the earlier window have the later one evaluated again."""
     compare(app, target, ComparedWith.PREVIOUS)
     for number in range(4):
         log_day(app, target, number, count=200)
@@ -98,7 +99,8 @@ def test_late_rows_in_the_earlier_window_have_the_later_one_evaluated_again(app:
     assert again[1].metrics == pytest.approx({"L3 Weighted Drift Score": value}, rel=0, abs=1e-12)
 
 
-def test_a_few_late_rows_in_the_earlier_window_wait_until_it_is_quiet(app: App, target: Target) -> None:
+def test_few_late_rows_in_compared_window_wait_for_quiet(app: App, target: Target) -> None:
+    """A few late rows in the earlier window wait until it is quiet."""
     compare(app, target, ComparedWith.PREVIOUS)
     for number in range(3):
         log_day(app, target, number, count=200)
@@ -113,7 +115,7 @@ def test_a_few_late_rows_in_the_earlier_window_wait_until_it_is_quiet(app: App, 
     assert {each.revision for each in stored(app, target)} == {1}
 
 
-def test_a_week_before_is_the_same_day_of_the_week_before(app: App, target: Target) -> None:
+def test_window_is_compared_with_the_same_weekday(app: App, target: Target) -> None:
     compare(app, target, ComparedWith.WEEK_BEFORE)
     for number in (0, 7, 8):
         log_day(app, target, number)
@@ -126,7 +128,8 @@ def test_a_week_before_is_the_same_day_of_the_week_before(app: App, target: Targ
     assert [each.window_start for each in stored(app, target) if each.revision == 2] == [day(0).start, day(7).start]
 
 
-def test_another_reference_leaves_those_alone_that_compare_with_earlier_windows(app: App, target: Target) -> None:
+def test_new_reference_spares_monitors_of_earlier_windows(app: App, target: Target) -> None:
+    """Another reference leaves those alone that compare with earlier windows."""
     compare(app, target, ComparedWith.PREVIOUS)
     for number in range(3):
         log_day(app, target, number)
@@ -139,7 +142,8 @@ def test_another_reference_leaves_those_alone_that_compare_with_earlier_windows(
     assert {each.revision for each in stored(app, target)} == {1}
 
 
-def test_each_version_is_compared_with_its_own_past_and_has_its_own_results(app: App, target: Target) -> None:
+def test_version_is_compared_with_its_own_windows(app: App, target: Target) -> None:
+    """Each version is compared with its own past and has its own results."""
     compare(app, target, ComparedWith.PREVIOUS)
     with app.org(target.org) as session:
         model = models.get(session, target.model_id)
@@ -157,7 +161,8 @@ def test_each_version_is_compared_with_its_own_past_and_has_its_own_results(app:
     assert (found[target.version_id, day(2).start].n, found[other, day(2).start].n) == (300, 250)
 
 
-def test_labels_that_come_late_to_the_earlier_window_count_for_checks_on_labels(app: App, target: Target) -> None:
+def test_late_labels_in_compared_window_matter_to_label_checks(app: App, target: Target) -> None:
+    """Labels that come late to the earlier window count for checks on labels."""
     compare(app, target, ComparedWith.PREVIOUS, "LabelDrift")
     with app.org(target.org) as session:
         models.get(session, target.model_id).label_delay = timedelta()
@@ -177,14 +182,14 @@ def test_labels_that_come_late_to_the_earlier_window_count_for_checks_on_labels(
     assert [(each.revision, each.compared_n, each.state) for each in again] == [(1, 30, "OK"), (2, 60, "OK")]
 
 
-def test_what_can_not_be_compared_is_refused_with_what_can(app: App, target: Target) -> None:
+def test_monitor_that_can_not_compare_is_refused(app: App, target: Target) -> None:
     with pytest.raises(errors.InvalidInput, match="Checks that compare: FeatureDrift, PredictionDrift, LabelDrift"):
         compare(app, target, ComparedWith.PREVIOUS, "MixedNulls")
     with pytest.raises(errors.InvalidInput, match="longer than a week"):
         compare(app, target, ComparedWith.WEEK_BEFORE, aggregation_window=8)
 
 
-def test_the_time_zone_decides_which_hours_are_the_day_before(app: App, target: Target) -> None:
+def test_time_zone_decides_the_compared_hours(app: App, target: Target) -> None:
     with app.org(target.org) as session:
         models.get(session, target.model_id).time_zone = "Europe/Berlin"
     compare(app, target, ComparedWith.PREVIOUS)
@@ -210,9 +215,8 @@ def label(app: App, target: Target, number: int, first: int, last: int) -> None:
     app.ingestion.ingest_labels(target.org, target.model_id, [json.dumps(each).encode() for each in said])
 
 
-def test_a_first_evaluation_waits_for_the_labels_of_the_window_that_it_is_compared_with(
-    app: App, target: Target
-) -> None:
+def test_first_evaluation_waits_for_compared_labels(app: App, target: Target) -> None:
+    """A first evaluation waits for the labels of the window that it is compared with."""
     monitor = compare(app, target, ComparedWith.PREVIOUS, "LabelDrift")
     with app.org(target.org) as session:
         models.get(session, target.model_id).label_delay = timedelta(hours=1)
@@ -237,7 +241,8 @@ def test_a_first_evaluation_waits_for_the_labels_of_the_window_that_it_is_compar
     assert (found[day(1).start].state, found[day(1).start].compared_n) == ("OK", 60)
 
 
-def test_what_was_compared_with_rows_that_are_pruned_stays_when_late_rows_come(app: App, target: Target) -> None:
+def test_result_compared_with_pruned_rows_stays(app: App, target: Target) -> None:
+    """What was compared with rows that are pruned stays when late rows come."""
     monitor = compare(app, target, ComparedWith.PREVIOUS)
     first = datetime(2026, 2, 28, tzinfo=UTC)  # the last day of a month that is pruned, and the first of the next one
     for days in (0, 1, 2):
@@ -263,7 +268,8 @@ def test_what_was_compared_with_rows_that_are_pruned_stays_when_late_rows_come(a
     assert (shown.revision, shown.state) == before[compared][:2]
 
 
-def test_a_first_comparison_with_pruned_rows_says_that_they_are_pruned(app: App, target: Target) -> None:
+def test_first_comparison_with_pruned_rows_says_so(app: App, target: Target) -> None:
+    """A first comparison with pruned rows says that they are pruned."""
     first = datetime(2026, 2, 28, tzinfo=UTC)
     for days in (0, 1, 2):
         log_day(app, target, (first - day(0).start).days + days, count=60)

@@ -24,7 +24,7 @@ PUT = text("""
 EXPLAIN = text(f"explain {elapsed_windows.HANDLED_WINDOWS.text}").bindparams(*elapsed_windows.WINDOW_PARAMETERS)
 
 
-def test_the_results_of_silent_windows_are_found_by_the_index(app: App, target: Target) -> None:
+def test_handled_windows_are_found_by_the_index(app: App, target: Target) -> None:
     with app.org(target.org) as session:
         check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "MixedNulls")
         made = monitors.create(session, check, MonitorSpec("A", Frequency.HOUR)).id

@@ -133,7 +133,8 @@ def alerts(target: Target) -> list[tuple[str, float]]:
         return [(each.state, each.worst_value) for each in session.scalars(select(Alert).order_by(Alert.id))]
 
 
-def test_a_window_without_rows_between_others_counts_nothing_and_alerts(target: Target) -> None:
+def test_empty_window_between_others_counts_0_and_alerts(target: Target) -> None:
+    """A window without rows between others counts nothing and alerts."""
     watch(target, "rows", rule="< 1")
     log_hours(target, {8: 5, 7: 4, 4: 3, 3: 2})
 
@@ -143,7 +144,8 @@ def test_a_window_without_rows_between_others_counts_nothing_and_alerts(target: 
     assert alerts(target) == [("resolved", 0.0)]
 
 
-def test_rows_that_come_late_are_counted_again_as_another_revision(target: Target) -> None:
+def test_late_rows_are_counted_in_a_new_revision(target: Target) -> None:
+    """Rows that come late are counted again as another revision."""
     monitor_id = watch(target, "rows")
     log_hours(target, {8: 5, 4: 3})
     evaluate_due(target)
@@ -160,7 +162,8 @@ def test_rows_that_come_late_are_counted_again_as_another_revision(target: Targe
         assert (last[monitor_id].revision, last[monitor_id].state, last[monitor_id].n) == (2, "OK", 7)
 
 
-def test_a_live_version_that_falls_silent_counts_nothing_for_a_day_of_hours_and_is_stale(target: Target) -> None:
+def test_silent_live_version_counts_0_for_24_windows(target: Target) -> None:
+    """A live version that falls silent counts nothing for a day of hours and is stale."""
     watch(target, rule="< 1", metric="rows")
     log_hours(target, {30: 5, 29: 5})
 
@@ -173,7 +176,7 @@ def test_a_live_version_that_falls_silent_counts_nothing_for_a_day_of_hours_and_
     assert by_clock(target) == 0
 
 
-def test_history_that_was_loaded_is_not_expected_to_go_on(target: Target) -> None:
+def test_loaded_history_is_not_expected_to_continue(target: Target) -> None:
     watch(target, "rows", rule="< 1")
     long_ago = this_hour() - 100 * HOUR
     log(target, [row(each, long_ago + each * HOUR) for each in range(3)], now())
@@ -185,7 +188,8 @@ def test_history_that_was_loaded_is_not_expected_to_go_on(target: Target) -> Non
     assert alerts(target) == []
 
 
-def test_a_version_that_never_got_a_row_counts_nothing_from_its_creation_on(target: Target) -> None:
+def test_version_without_rows_counts_0_from_its_creation(target: Target) -> None:
+    """A version that never got a row counts nothing from its creation on."""
     watch(target, "rows", rule="< 1")
     with db.org_session(target.engine, target.org) as session:
         session.get_one(Version, target.version_id).created_at = now() - 3 * HOUR
@@ -198,7 +202,8 @@ def test_a_version_that_never_got_a_row_counts_nothing_from_its_creation_on(targ
     assert by_clock(target) == 0
 
 
-def test_other_monitors_say_nothing_of_windows_that_only_the_flow_is_due_in(target: Target) -> None:
+def test_flow_windows_are_not_evaluated_by_other_monitors(target: Target) -> None:
+    """Other monitors say nothing of windows that only the flow is due in."""
     watch(target, "rows")
     with db.org_session(target.engine, target.org) as session:
         check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "PercentOfNulls")
@@ -237,7 +242,8 @@ def bad(target: Target, hours_ago: int, good: int, wrong: int) -> None:
     log(target, rows, start + timedelta(minutes=20))
 
 
-def test_refused_rows_belong_to_the_hour_of_their_receipt_and_a_share_of_them_alerts(target: Target) -> None:
+def test_quarantined_rows_count_in_the_hour_of_receipt(target: Target) -> None:
+    """Refused rows belong to the hour of their receipt and a share of them alerts."""
     watch(target, "quarantine share", rule="> 0.2")
     bad(target, 5, good=9, wrong=1)
     bad(target, 4, good=3, wrong=1)
@@ -249,7 +255,7 @@ def test_refused_rows_belong_to_the_hour_of_their_receipt_and_a_share_of_them_al
     assert alerts(target) == [("resolved", 0.25)]
 
 
-def test_a_version_all_of_whose_rows_are_refused_alerts_too(target: Target) -> None:
+def test_version_with_only_quarantined_rows_alerts(target: Target) -> None:
     watch(target, rule="> 0.5", metric="quarantine share")
     bad(target, 3, good=0, wrong=7)
 
@@ -259,7 +265,7 @@ def test_a_version_all_of_whose_rows_are_refused_alerts_too(target: Target) -> N
     assert alerts(target) == [("firing", 1.0)]
 
 
-def test_what_is_dropped_or_mended_leaves_the_count(target: Target) -> None:
+def test_dropped_or_retried_rows_are_not_counted(target: Target) -> None:
     watch(target, "quarantined")
     bad(target, 4, good=3, wrong=5)
     evaluate_due(target)
@@ -271,7 +277,8 @@ def test_what_is_dropped_or_mended_leaves_the_count(target: Target) -> None:
     assert found(target)[4] == {"quarantined": 0.0}
 
 
-def test_rows_of_last_year_that_are_refused_now_say_nothing_of_the_traffic(target: Target) -> None:
+def test_quarantined_old_rows_do_not_count_as_traffic(target: Target) -> None:
+    """Rows of last year that are refused now say nothing of the traffic."""
     watch(target, rule="")
     last_year = this_hour() - 9000 * HOUR
     log(target, [row(1, last_year), row(2, last_year + 2 * HOUR), row(3, last_year, age="old")], this_hour() - HOUR / 2)
@@ -282,7 +289,8 @@ def test_rows_of_last_year_that_are_refused_now_say_nothing_of_the_traffic(targe
     assert found(target)[1]["quarantine share"] == pytest.approx(1 / 3)
 
 
-def test_the_lag_is_how_long_the_slowest_row_waited_until_it_was_stored(target: Target) -> None:
+def test_lag_is_the_longest_wait_of_a_row(target: Target) -> None:
+    """The lag is how long the slowest row waited until it was stored."""
     watch(target, "lag")
     log_hours(target, {3: 1, 2: 1})
 
@@ -292,7 +300,7 @@ def test_the_lag_is_how_long_the_slowest_row_waited_until_it_was_stored(target: 
     assert found(target)[3]["lag"] == pytest.approx(waited, abs=600)
 
 
-def test_labels_are_waited_for_as_by_checks_on_labels(target: Target) -> None:
+def test_flow_awaits_labels_as_label_checks_do(target: Target) -> None:
     watch(target, "label ratio", rule="< 0.9")
     log_hours(target, {5: 4, 3: 4, 1: 1})
     evaluate_due(target)
@@ -314,7 +322,8 @@ def test_labels_are_waited_for_as_by_checks_on_labels(target: Target) -> None:
     assert alerts(target) == [("firing", 0.0)]
 
 
-def test_what_does_not_need_labels_is_said_at_once_and_labels_when_they_are_due(target: Target) -> None:
+def test_flow_metrics_without_labels_do_not_wait(target: Target) -> None:
+    """What does not need labels is said at once and labels when they are due."""
     watch(target)
     log_hours(target, {5: 4, 4: 1})
     evaluate_due(target)
@@ -328,7 +337,7 @@ def test_what_does_not_need_labels_is_said_at_once_and_labels_when_they_are_due(
     assert found(target)[5].keys() == {"rows", "labels", "label ratio", "quarantined", "quarantine share", "lag"}
 
 
-def test_a_filter_or_a_metric_that_there_is_not_is_refused(target: Target) -> None:
+def test_flow_monitor_with_filter_or_unknown_metric_is_refused(target: Target) -> None:
     with pytest.raises(errors.InvalidInput, match="quarantine share"):
         watch(target, "traffic")
     with db.org_session(target.engine, target.org) as session:
@@ -338,7 +347,7 @@ def test_a_filter_or_a_metric_that_there_is_not_is_refused(target: Target) -> No
             monitors.create(session, check, MonitorSpec("Old", Frequency.DAY, data_filters=wanted))
 
 
-def test_workers_find_it_all_by_themselves(app: App, target: Target) -> None:
+def test_workers_evaluate_the_flow_without_help(app: App, target: Target) -> None:
     watch(target, "rows", rule="< 1")
     log_hours(target, {4: 5, 3: 5})
     with running(schedule.run, app), running(evaluate.run, app):
@@ -346,7 +355,7 @@ def test_workers_find_it_all_by_themselves(app: App, target: Target) -> None:
         assert eventually(lambda: alerts(target) == [("firing", 0.0)])
 
 
-def test_run_by_hand_it_reaches_to_the_last_complete_hour(app: App, target: Target) -> None:
+def test_manual_run_reaches_the_last_complete_hour(app: App, target: Target) -> None:
     monitor_id = watch(target)
     log_hours(target, {4: 5, 3: 5})
 
@@ -358,7 +367,8 @@ def test_run_by_hand_it_reaches_to_the_last_complete_hour(app: App, target: Targ
     assert newest.metrics["rows"] == 0.0
 
 
-def test_a_rule_that_does_not_say_which_number_it_is_about_is_refused_wherever_it_is_made(target: Target) -> None:
+def test_rule_without_a_metric_on_the_flow_is_refused(target: Target) -> None:
+    """A rule that does not say which number it is about is refused wherever it is made."""
     monitor_id = watch(target)
     with db.org_session(target.engine, target.org) as session:
         made = rules.create(session, monitor_id, rules.parse("Rows < 100"))
@@ -387,7 +397,8 @@ def test_a_rule_that_does_not_say_which_number_it_is_about_is_refused_wherever_i
 POLICY = {"severity": "low", "for_windows": 1, "keep_firing": 0, "min_n": 0, "no_data": "keep", "on_error": "keep"}
 
 
-def test_a_rule_of_an_older_release_against_the_reference_leaves_the_other_monitors_alone(target: Target) -> None:
+def test_old_reference_rule_on_the_flow_spares_others(target: Target) -> None:
+    """A rule of an older release against the reference leaves the other monitors alone."""
     monitor_id = watch(target, "rows", rule="< 1")
     with db.org_session(target.engine, target.org) as session:
         made = session.scalars(select(AlertRule)).one()

@@ -176,7 +176,8 @@ def alerts_of(app: App, org: Organization) -> list[Found]:
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=["blizzard", "kilometres", "no carrier", "no kennedy", "flipped"])
-def test_an_event_is_one_alert_that_names_what_moved_and_ends_after_it(found: list[Found], event: Event) -> None:
+def test_event_is_one_alert_that_names_its_driver(found: list[Found], event: Event) -> None:
+    """An event is one alert that names what moved and ends after it."""
     (alert,) = [
         each
         for each in found
@@ -187,5 +188,5 @@ def test_an_event_is_one_alert_that_names_what_moved_and_ends_after_it(found: li
         assert alert.moved[0] == event.entry
 
 
-def test_nothing_else_is_alerted(found: list[Found]) -> None:
+def test_known_events_alone_cause_alerts(found: list[Found]) -> None:
     assert len(found) == len(EVENTS), found

@@ -90,9 +90,8 @@ def found(target: Target, state: str, revision: int) -> int:
     )
 
 
-def test_labels_that_come_three_months_late_revise_each_window_and_tell_of_what_is_so_now(
-    told: App, target: Target
-) -> None:
+def test_labels_three_months_late_revise_each_window(told: App, target: Target) -> None:
+    """Labels that come three months late revise each window and tell of what is so now."""
     first = begins()
     with told.org(target.org) as session:
         check = model_checks.get_or_create_check(
@@ -155,7 +154,8 @@ def heard(to: Receiver, one: int) -> Sequence[str]:
     return [each["type"].removeprefix("alert.") for each in every if each["alert"]["id"] == one]
 
 
-def test_a_receiver_that_was_down_for_hours_hears_the_newest_of_each_alert_once(told: App, target: Target) -> None:
+def test_receiver_back_after_hours_gets_each_alert_once(told: App, target: Target) -> None:
+    """A receiver that was down for hours hears the newest of each alert once."""
     one, other, quiet = (alert(told, target) for _ in range(3))
     said = [DOWN]
     with receiver(lambda wire, _: wire.sendall(said[0])) as to, running(notify.run, told):
@@ -196,7 +196,7 @@ def dcmon(app: App, *arguments: str) -> str:
     return done.stdout
 
 
-def test_after_three_days_it_is_given_up_and_can_be_tried_again(told: App, target: Target) -> None:
+def test_notification_is_dead_after_three_days_and_can_retry(told: App, target: Target) -> None:
     one = alert(told, target)
     said = [DOWN]
     with receiver(lambda wire, _: wire.sendall(said[0])) as to, running(notify.run, told):

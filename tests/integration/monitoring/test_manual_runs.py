@@ -36,7 +36,8 @@ def evaluate(app: App, target: Target, monitor_id: int, wanted: Sequence[Version
     assert list(manual_runs.evaluate_windows(app.engine, target.org, monitor_id, wanted, app.settings.evaluate, None))
 
 
-def test_windows_of_the_flow_that_were_counted_are_not_counted_again(app: App, target: Target) -> None:
+def test_evaluated_flow_windows_are_not_evaluated_again(app: App, target: Target) -> None:
+    """Windows of the flow that were counted are not counted again."""
     monitor_id = watch(target, "rows")
     log_hours(target, {6: 5, 5: 5, 4: 5})
     wanted = asked(app, target, monitor_id, this_hour() - 7 * HOUR, this_hour() - 3 * HOUR)
@@ -45,7 +46,8 @@ def test_windows_of_the_flow_that_were_counted_are_not_counted_again(app: App, t
     assert missing(app, target, monitor_id, wanted) == []
 
 
-def test_a_new_reference_leaves_what_was_compared_with_the_window_before(app: App, target: Target) -> None:
+def test_new_reference_leaves_previous_comparisons_evaluated(app: App, target: Target) -> None:
+    """A new reference leaves what was compared with the window before."""
     refer(app, target, 90)
     monitor_id = compare(app, target, ComparedWith.PREVIOUS)
     for number in range(4):
@@ -56,7 +58,8 @@ def test_a_new_reference_leaves_what_was_compared_with_the_window_before(app: Ap
     assert missing(app, target, monitor_id, wanted) == []
 
 
-def test_rows_that_came_late_to_the_window_before_leave_the_result_behind(app: App, target: Target) -> None:
+def test_late_compared_rows_make_a_result_outdated(app: App, target: Target) -> None:
+    """Rows that came late to the window before leave the result behind."""
     monitor_id = compare(app, target, ComparedWith.PREVIOUS)
     for number in range(4):
         log_day(app, target, number)
@@ -66,7 +69,8 @@ def test_rows_that_came_late_to_the_window_before_leave_the_result_behind(app: A
     assert [window for _, window in missing(app, target, monitor_id, wanted)] == [day(1)]
 
 
-def test_a_version_without_a_row_has_windows_of_the_flow_that_are_ready(app: App, target: Target) -> None:
+def test_version_without_rows_has_ready_flow_windows(app: App, target: Target) -> None:
+    """A version without a row has windows of the flow that are ready."""
     monitor_id = watch(target, "rows")
     with app.org(target.org) as session:
         session.get_one(Version, target.version_id).created_at = now() - 3 * HOUR
@@ -79,7 +83,7 @@ def test_a_version_without_a_row_has_windows_of_the_flow_that_are_ready(app: App
 
 
 @pytest.mark.parametrize(("young", "lateness"), [(50, 0), (70, 0), (60, 0), (70, 30), (90, 30), (100, 30)])
-def test_sql_and_python_agree_on_who_is_live(app: App, target: Target, young: int, lateness: int) -> None:
+def test_live_version_is_the_same_in_sql_and_python(app: App, target: Target, young: int, lateness: int) -> None:
     with app.org(target.org) as session:
         version = session.get_one(Version, target.version_id)
         model = models.get(session, target.model_id)

@@ -11,7 +11,8 @@ from dcmon.windows import Frequency
 from tests.integration.conftest import Target
 
 
-def test_a_name_that_says_too_little_is_refused_with_what_would_do(target: Target) -> None:
+def test_ambiguous_monitor_name_is_refused_with_choices(target: Target) -> None:
+    """A name that says too little is refused with what would do."""
     with db.org_session(target.engine, target.org) as session:
         made = {}
         for model in (models.get(session, target.model_id), models.create(session, NewModel("other", "regression"))):

@@ -43,7 +43,8 @@ def label(app: App, target: Target, values: dict[int, str]) -> None:
     app.ingestion.ingest_labels(target.org, target.model_id, [json.dumps(each).encode() for each in said])
 
 
-def test_each_impossible_value_is_a_state_with_its_reason_and_is_not_tried_again(app: App, target: Target) -> None:
+def test_impossible_value_is_a_state_with_a_reason(app: App, target: Target) -> None:
+    """Each impossible value is a state with its reason and is not tried again."""
     with app.org(target.org) as session:
         model = models.get(session, target.model_id)
         model.label_delay = timedelta()
@@ -86,9 +87,7 @@ def test_each_impossible_value_is_a_state_with_its_reason_and_is_not_tried_again
     assert newer != target.version_id
 
 
-def test_labels_that_no_sampled_row_has_and_references_without_them_are_told_from_no_rows(
-    app: App, target: Target
-) -> None:
+def test_missing_labels_are_told_from_missing_rows(app: App, target: Target) -> None:
     """A window that is larger than the sample has only its labelled rows read."""
     small = App(app.settings.model_copy(update={"evaluate": Evaluate(
         sample_size=100, backfill_quiet=timedelta(), children=1)}), app.output)  # fmt: skip

@@ -150,22 +150,21 @@ def difference(case: Case, world: World, result: Result) -> str | None:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("place", WORLDS, ids=" ".join)
-def test_a_stored_value_is_the_librarys_or_a_state_with_a_reason(
-    stored: dict[tuple[Place, str], Result], place: Place
-) -> None:
+def test_stored_value_is_the_librarys_or_has_a_reason(stored: dict[tuple[Place, str], Result], place: Place) -> None:
     differences = [difference(case, WORLDS[place], stored[place, case.name]) for case in cases(*place)]
     assert [each for each in differences if each] == []
 
 
 @pytest.mark.parametrize("task_type", ["binary", "multiclass", "regression"])
-def test_plain_rows_give_every_check_and_every_scorer_a_value(
+def test_plain_rows_give_every_check_and_scorer_a_value(
     stored: dict[tuple[Place, str], Result], task_type: str
 ) -> None:
     found = {case.name: stored[(task_type, "plain"), case.name] for case in of_task(task_type)}
     assert {name: each.reason for name, each in found.items() if each.state != "OK"} == {}
 
 
-def test_every_check_and_every_scorer_has_a_case_with_a_value_that_is_not_nothing() -> None:
+def test_every_check_and_scorer_has_a_case_with_a_value() -> None:
+    """Every check and every scorer has a case with a value that is not nothing."""
     for task_type in ("binary", "multiclass", "regression"):
         found = of_task(task_type)
         missing = {kind.class_name for kind in KINDS} - {case.class_name for case in found}
@@ -174,7 +173,7 @@ def test_every_check_and_every_scorer_has_a_case_with_a_value_that_is_not_nothin
         assert alone == set(scorers(task_type))
 
 
-def test_a_stored_value_is_a_finite_number(stored: dict[tuple[Place, str], Result]) -> None:
+def test_stored_value_is_a_finite_number(stored: dict[tuple[Place, str], Result]) -> None:
     for result in stored.values():
         assert all(math.isfinite(number) for number in [*result.metrics.values(), *result.entries.values()])
         assert (result.state == "OK") == bool(result.metrics)

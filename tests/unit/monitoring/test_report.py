@@ -47,7 +47,7 @@ class Elements(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
 
-def test_names_are_escaped_in_the_page_and_in_the_charts() -> None:
+def test_report_names_are_escaped() -> None:
     page = render(report(EVIL))
     elements = Elements()
     elements.feed(page)
@@ -59,7 +59,7 @@ def test_names_are_escaped_in_the_page_and_in_the_charts() -> None:
     assert "<script" not in written
 
 
-def test_nothing_is_loaded_from_outside() -> None:
+def test_report_loads_nothing_from_a_network() -> None:
     elements = Elements()
     page = render(report())
     elements.feed(page)
@@ -72,7 +72,7 @@ def test_nothing_is_loaded_from_outside() -> None:
     assert "@import" not in page[:library]
 
 
-def test_a_gap_stays_a_gap_and_says_why() -> None:
+def test_chart_gap_has_its_reason() -> None:
     line, gaps = figures(render(report()))[0]["data"]
     assert line["y"] == [0.1, 0.4, 0.1, None, 0.3]
     assert line["connectgaps"] is False
@@ -80,7 +80,7 @@ def test_a_gap_stays_a_gap_and_says_why() -> None:
     assert "Drift has no rows" in gaps["text"][0]
 
 
-def test_thresholds_and_alerts_are_drawn() -> None:
+def test_chart_draws_thresholds_and_alerts() -> None:
     layout = figures(render(report()))[0]["layout"]
     bands = [shape for shape in layout["shapes"] if shape["type"] == "rect"]
     assert (bands[0]["x0"], bands[0]["x1"]) == (day(2).isoformat(), day(3).isoformat())
@@ -89,7 +89,7 @@ def test_thresholds_and_alerts_are_drawn() -> None:
     assert layout["annotations"][0]["text"] == "&gt; 0.2 high"
 
 
-def test_there_is_one_line_per_version_and_metric() -> None:
+def test_chart_has_a_line_per_version_and_metric() -> None:
     points = [Point(day(0), day(1), {"a": 1.0, "b": 2.0}, 9, version=version) for version in ("v1", "v2")]
     page = render(Report("o", "m", "v", START, day(6), day(7), [MonitorSeries("Two", "DAY", points)]))
     figure = figures(page)[0]
@@ -97,27 +97,28 @@ def test_there_is_one_line_per_version_and_metric() -> None:
     assert figure["layout"]["showlegend"] is True
 
 
-def test_worst_is_on_the_side_of_the_rule() -> None:
+def test_report_worst_value_is_on_the_rules_side() -> None:
     found = MonitorSeries("F1", "DAY", [point(0, 0.9), point(1, 0.31)], [Threshold(0.5, "high", "less_than")])
     page = render(Report("o", "m", "v", START, day(6), day(7), [found]))
     assert '<span class="number">0.31</span>' in page
     assert "No alert in this period." in page
 
 
-def test_the_state_is_the_severest_open_alert() -> None:
+def test_series_state_is_the_highest_open_severity() -> None:
     spans = [AlertSpan(day(0), None, severity, 1.0) for severity in ("low", "critical", "high")]
     assert MonitorSeries("M", "DAY", [point(0, 1.0)], alerts=spans).state == "firing critical"
     assert MonitorSeries("M", "DAY", [point(0, 1.0)]).state == "ok"
     assert MonitorSeries("M", "DAY", [point(0, None)]).state == "no value"
 
 
-def test_the_file_holds_everything(tmp_path: Path) -> None:
+def test_report_file_is_self_contained(tmp_path: Path) -> None:
     write(tmp_path / "report.html", report())
     size = (tmp_path / "report.html").stat().st_size
     assert 4_000_000 < size < 6_000_000
 
 
-def test_metrics_with_units_of_their_own_have_axes_of_their_own_one_above_the_other() -> None:
+def test_chart_metrics_with_own_units_have_own_axes() -> None:
+    """Metrics with units of their own have axes of their own one above the other."""
     points = [Point(day(0), day(1), {"rows": 900.0, "label ratio": 0.4, "lag": 3.0}, 900), Point(day(1), day(2), {}, 0)]
     rules = [Threshold(100, "high", "less_than", metric="rows"), Threshold(5, "low", metric="Lag")]
     flow = MonitorSeries("Flow", "DAY", points, rules, has_own_axes=True)
@@ -133,7 +134,7 @@ def test_metrics_with_units_of_their_own_have_axes_of_their_own_one_above_the_ot
     assert (flow.last, format_number(flow.last)) == (900.0, "900")
 
 
-def test_only_the_metrics_that_are_to_be_shown_are_drawn() -> None:
+def test_chart_draws_only_the_shown_metrics() -> None:
     points = [Point(day(0), day(1), {"a": 1.0, "b": 2000.0}, 9)]
     figure = charts.figure(MonitorSeries("Two", "DAY", points, shown=["b"]), START, day(1))
     assert [trace["name"] for trace in figure["data"]] == ["b"]

@@ -10,14 +10,14 @@ WIDTHS = st.integers(min_value=1, max_value=40)
 
 
 @given(VALUES, WIDTHS)
-def test_it_is_as_wide_as_asked_or_as_there_are_values(values: list[float | None], width: int) -> None:
+def test_sparkline_is_as_wide_as_asked_or_as_its_values(values: list[float | None], width: int) -> None:
     line = sparkline(values, width)
     assert len(line) == min(len(values), width)
     assert set(line) <= set(BLOCKS + " ")
 
 
 @given(FINITE, WIDTHS)
-def test_the_peak_is_never_hidden(values: list[float | None], width: int) -> None:
+def test_sparkline_of_many_values_shows_the_peak(values: list[float | None], width: int) -> None:
     known = [value for value in values if value is not None]
     line = sparkline(values, width)
     kept = [value for value in resampled(values, width) if value is not None]
@@ -28,13 +28,13 @@ def test_the_peak_is_never_hidden(values: list[float | None], width: int) -> Non
 
 
 @given(FINITE)
-def test_gaps_are_blanks_and_nothing_else_is(values: list[float | None]) -> None:
+def test_sparkline_gaps_alone_are_blank(values: list[float | None]) -> None:
     line = sparkline(values, max(1, len(values)))
     assert [character == " " for character in line] == [value is None for value in values]
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=40))
-def test_a_larger_value_is_never_a_lower_block(values: list[float]) -> None:
+def test_sparkline_larger_value_has_no_lower_block(values: list[float]) -> None:
     line = sparkline(values, len(values))
     ordered = [BLOCKS.index(character) for _, character in sorted(zip(values, line, strict=True))]
     assert ordered == sorted(ordered)
