@@ -207,9 +207,9 @@ def _read(on: Stage, version_id: int) -> float:
     start, end, size = START, START + timedelta(days=1), Evaluate().sample_size
     with on.app.org(on.org) as session:
         model, version = versions.get(session, version_id)
-        there = sampling.extent(session, version_id, start, end)
+        there = sampling.window_statistics(session, version_id, start, end)
         return _wall(
-            lambda: sampling.fair_sheet(session, model, version, start, end, size, list(FEATURES), there=there)
+            lambda: sampling.sample_columns(session, model, version, start, end, size, list(FEATURES), there=there)
         )
 
 
@@ -230,8 +230,8 @@ def _bare(on: Stage, version_id: int) -> Callable[[], None]:
     with on.app.org(on.org) as session:
         model, version = versions.get(session, version_id)
         start = datetime(2026, 3, 7, tzinfo=UTC)
-        current = sampling.fair_sample(session, model, version, start, start + timedelta(days=1), ROWS)
-        reference = references.fair_sample(session, model, version, ROWS)
+        current = sampling.sample_rows(session, model, version, start, start + timedelta(days=1), ROWS)
+        reference = references.sample_rows(session, model, version, ROWS)
     frames = [pd.DataFrame(sample.rows, columns=sample.names) for sample in (current, reference)]
 
     def dataset(frame: pd.DataFrame, labelled: bool) -> Any:

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
 
-    from dcmon.cache import Cache
     from dcmon.db import Organization
     from dcmon.db.work_queue import Work
     from dcmon.ingestion.admission_cache import AdmissionCache
     from dcmon.ingestion.intake import Intake
     from dcmon.ingestion.kafka import Producer
+    from dcmon.redis_scripts import RedisScripts
     from dcmon.settings import Settings
     from dcmon.tenancy.rate_limits import Meter
 
@@ -104,10 +104,10 @@ class App:
         return Meter(self._cache)
 
     @cached_property
-    def _cache(self) -> Cache:
-        from dcmon.cache import Cache
+    def _cache(self) -> RedisScripts:
+        from dcmon.redis_scripts import RedisScripts
 
-        return Cache(self._redis_url)
+        return RedisScripts(self._redis_url)
 
     def _redis_url(self) -> str | None:
         """Return DCMON_REDIS_URL, or the URL of the embedded Valkey, which runs only beside an embedded PostgreSQL."""
@@ -157,7 +157,7 @@ class App:
 
         with self.public() as session:
             for work in works:
-                work_queue.ring(session, org.id, work)
+                work_queue.enqueue(session, org.id, work)
 
     def tune_for_long_run(self) -> None:
         """Tune the garbage collector and thread switching for a process that runs for long.

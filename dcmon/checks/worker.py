@@ -15,7 +15,7 @@ from dcmon.checks.dataset_schema import CheckValue, DatasetSchema
 from dcmon.checks.runner import CheckSetup, PreparedRows, prepare, run
 from dcmon.checks.workload import CheckRequest, CheckResult, RowsKey, Workload
 from dcmon.states import ResultState
-from dcmon.storage.column_blocks import Sheet
+from dcmon.storage.column_blocks import ColumnarSample
 from dcmon.storage.columns import LABEL
 
 
@@ -23,7 +23,7 @@ from dcmon.storage.columns import LABEL
 class CachedRows:
     """Rows, and what was prepared of them for deepchecks, by the requested features."""
 
-    sheet: Sheet
+    sheet: ColumnarSample
     schema: DatasetSchema
     _columns: dict[str, Any] = field(default_factory=dict)
     _prepared: dict[tuple[str, ...], PreparedRows] = field(default_factory=dict)

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from dcmon.checks.dataset_schema import CheckValue, DatasetSchema
-from dcmon.storage.column_blocks import Sheet
+from dcmon.storage.column_blocks import ColumnarSample
 from dcmon.windows import Window
 
 
@@ -75,7 +75,7 @@ class Workload:
 
     schema: DatasetSchema
     requests: Sequence[CheckRequest]
-    rows: Mapping[RowsKey, Sheet | None] = field(default_factory=dict)
+    rows: Mapping[RowsKey, ColumnarSample | None] = field(default_factory=dict)
     evicted: Sequence[RowsKey] = ()
 
     @property

@@ -51,7 +51,7 @@ def show(ctx: typer.Context, name: Annotated[str | None, typer.Argument()] = Non
     with ctx.obj.public() as session:
         owner, held = organizations.owner(session, org.id), tokens.entries(session, org.id)
         limited = asdict(rate_limits.get(session, org.id))
-        samples, results = (retention.written(term) for term in organizations.terms(session, org))
+        samples, results = (retention.format_term(term) for term in organizations.terms(session, org))
     with ctx.obj.org(org) as session:
         names = [model.name for model in models.entries(session)]
     live = [token["prefix"] for token in held if token["state"] == "live"]
@@ -123,7 +123,7 @@ def set_retention(
         given = (retention.parse(text) if text else term for text, term in zip((samples, results), before, strict=True))
         kept, results_kept = given
         organizations.set_terms(session, org, kept, results_kept)
-    said = {"samples_kept": retention.written(kept), "results_kept": retention.written(results_kept)}
+    said = {"samples_kept": retention.format_term(kept), "results_kept": retention.format_term(results_kept)}
     ctx.obj.output.value({"organization": org.name, **said}, none=NO_END)
     ctx.obj.output.say('"dcmon prune --dry-run" counts what is past it; the scheduler takes it out within an hour.')
 
@@ -136,10 +136,10 @@ def delete(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
 ) -> None:
     """Delete an organization with everything it has. Example: dcmon org delete acme --dry-run"""
-    from dcmon.tenancy.provisioning import delete_organization, extent
+    from dcmon.tenancy.provisioning import contents, delete_organization
 
     org = ctx.obj.organization(name)
-    found = extent(ctx.obj.engine, org)
+    found = contents(ctx.obj.engine, org)
     if not dry_run:
         what = f"{found['models']:,} models and {found['samples']:,} samples"
         confirm(f"Delete organization {org.name!r} with {what}?", yes)

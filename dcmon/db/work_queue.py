@@ -1,4 +1,7 @@
-"""Hints in "public" that say which organization has work, so that idle ones cost nothing; the truth is its own."""
+"""The work queue in "public": which organization may have work, so that idle ones cost nothing.
+
+A row is a hint. What is due is stored in the organization itself, and the scheduler finds it if a hint is lost.
+"""
 
 from datetime import datetime, timedelta
 from enum import IntEnum
@@ -8,48 +11,51 @@ from sqlalchemy.orm import Session
 
 
 class Work(IntEnum):
-    """What there may be to do."""
+    """The kinds of work that workers wait for."""
 
     evaluate = 0
     notify = 1
 
 
-LEAST_SERVED = text("""
+NEXT_DUE = text("""
     select org_id, seq from work_queue
      where kind = :kind and due_at <= now()
      order by served_at limit 1 for update skip locked
 """)
-RING = text("""
+ENQUEUE = text("""
     insert into work_queue (org_id, kind, due_at) values (:org, :kind, coalesce(:at, now()))
     on conflict (org_id, kind) do update
        set due_at = least(work_queue.due_at, excluded.due_at), seq = work_queue.seq + 1
 """)
-RING_NOW = text("""
+ENQUEUE_NOW = text("""
     with quick as (select set_config('synchronous_commit', 'off', true))
     insert into public.work_queue (org_id, kind, due_at) select :org, :kind, now() from quick
     on conflict (org_id, kind) do update
        set due_at = least(work_queue.due_at, excluded.due_at), seq = work_queue.seq + 1
 """)
-REST = text("""
+RELEASE = text("""
     update work_queue set due_at = :at, served_at = now() where org_id = :org and kind = :kind and seq = :seq
 """)
 
 
-def ring(session: Session, org_id: int, work: Work, at: datetime | None = None) -> None:
-    """Say that an organization has work now, or from `at` on. Ring after the commit of the work, never in it."""
+def enqueue(session: Session, org_id: int, work: Work, at: datetime | None = None) -> None:
+    """Queue work of an organization, due now or at `at`. Call it after the commit of the work, never in it."""
     session.execute(text("set local synchronous_commit = off"))
-    session.execute(RING, {"org": org_id, "kind": int(work), "at": at})
+    session.execute(ENQUEUE, {"org": org_id, "kind": int(work), "at": at})
 
 
-def ring_now(engine: Engine, org_id: int, work: Work) -> None:
-    """`ring` in a transaction of its own that is one statement: after each request that stores rows."""
+def enqueue_now(engine: Engine, org_id: int, work: Work) -> None:
+    """Queue work that is due now, in one statement and transaction: after each request that stores rows."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(RING_NOW, {"org": org_id, "kind": int(work)})
+        connection.execute(ENQUEUE_NOW, {"org": org_id, "kind": int(work)})
 
 
-def pick(session: Session, work: Work, hold: timedelta) -> tuple[int, int] | None:
-    """The organization served longest ago that has work: (its id, seq). Others pass it by for `hold`."""
-    found = session.execute(LEAST_SERVED, {"kind": int(work)}).one_or_none()
+def claim(session: Session, work: Work, hold: timedelta) -> tuple[int, int] | None:
+    """Claim the organization with due work that was served longest ago; return its id and `seq`.
+
+    Other workers skip it for `hold`. None when no organization has due work.
+    """
+    found = session.execute(NEXT_DUE, {"kind": int(work)}).one_or_none()
     if found is None:
         return None
     session.execute(
@@ -59,7 +65,7 @@ def pick(session: Session, work: Work, hold: timedelta) -> tuple[int, int] | Non
     return found.org_id, found.seq
 
 
-def rest(session: Session, org_id: int, work: Work, seq: int, next_at: datetime | None) -> None:
-    """Nothing more to do until `next_at` (None: until it is rung); void when it was rung since `seq`."""
+def release(session: Session, org_id: int, work: Work, seq: int, next_at: datetime | None) -> None:
+    """Release an organization until `next_at`; None: until it is queued. Does nothing if it was queued since `seq`."""
     session.execute(text("set local synchronous_commit = off"))
-    session.execute(REST, {"org": org_id, "kind": int(work), "seq": seq, "at": next_at})
+    session.execute(RELEASE, {"org": org_id, "kind": int(work), "seq": seq, "at": next_at})

@@ -4,7 +4,7 @@ import secrets
 import signal
 from pathlib import Path
 
-from dcmon import cache, errors
+from dcmon import errors, redis_scripts
 from dcmon.embedded import process
 from dcmon.embedded.server import Server, package_directory, running_url
 
@@ -37,7 +37,7 @@ def start(data_dir: Path) -> Server:
     with log.open("wb") as output:
         child = process.start([str(_binary()), str(configuration)], output=output)
     server = Server(f"redis://:{password}@127.0.0.1:{port}/0", port, child, log, signal.SIGTERM, STOP_SECONDS)
-    if not process.wait_until(lambda: child.poll() is not None or cache.answers(server.url), START_SECONDS):
+    if not process.wait_until(lambda: child.poll() is not None or redis_scripts.answers(server.url), START_SECONDS):
         server.stop()
     if child.poll() is not None:
         raise errors.DcmonError(f"Valkey did not start; see {log}.")

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from dcmon import cache, db, errors
+from dcmon import db, errors, redis_scripts
 from dcmon.embedded import supervisor_state
 from dcmon.embedded.supervisor_state import SupervisorState
 from dcmon.health import checks, collector, problems, scheduler_runs
@@ -99,7 +99,7 @@ def _dependencies(
     if snapshot.is_kafka_up is not None:
         rows.append(_dependency("kafka", snapshot.is_kafka_up, str(settings.kafka.bootstrap_servers)))
     if settings.redis_url is not None:
-        has_redis = cache.answers(settings.redis_url.get_secret_value())
+        has_redis = redis_scripts.answers(settings.redis_url.get_secret_value())
         rows.append(_dependency("redis", has_redis, "optional: dcmon works without it"))
     lead = snapshot.runs.get(scheduler_runs.LEAD)
     if snapshot.has_leader:

@@ -130,7 +130,7 @@ def _delete_slice(session: Session, samples: SampleRange, by: str, with_labels: 
     ledger.correct(session, "delete", "samples", stored=-deleted.samples, removed=deleted.samples, **line)  # type: ignore[arg-type]
     if with_labels and deleted.labels:
         ledger.correct(session, "delete", "labels", stored=-deleted.labels, removed=deleted.labels, **line)  # type: ignore[arg-type]
-    versions.remeasure(session, version)
+    versions.refresh_time_range(session, version)
     return deleted
 
 
@@ -197,7 +197,7 @@ class Retry:
 
         try:
             return transactions.retry(
-                lambda: sample_tables.with_months(self.engine, self.org, transaction), store.RETRY_POLICY
+                lambda: sample_tables.with_partitions(self.engine, self.org, transaction), store.RETRY_POLICY
             )
         except DBAPIError as error:
             if not refused_rows.is_content_error(error):
@@ -216,7 +216,7 @@ class Retry:
 
         try:
             return transactions.retry(
-                lambda: sample_tables.with_months(self.engine, self.org, transaction), store.RETRY_POLICY
+                lambda: sample_tables.with_partitions(self.engine, self.org, transaction), store.RETRY_POLICY
             )
         except DBAPIError as error:
             if not refused_rows.is_content_error(error):
@@ -255,7 +255,7 @@ class Retry:
         batches = [RowBatch([Raw(row.row)], row.logged_at, row.source, row.position) for row in rows]
         if target.kind == "labels":
             return store.restore_labels(session, model, batches)
-        term = retention.effective(model.retention, self.org.retention)
+        term = retention.effective_term(model.retention, self.org.retention)
         version = session.get_one(Version, target.version_id)
         return store.restore_samples(session, model, version, batches, retention=term)
 
@@ -327,4 +327,4 @@ def _drop(session: Session, chunk: Chunk, by: str) -> int:
 
 def _enqueue_evaluation(engine: Engine, org: Organization) -> None:
     with db.public_session(engine) as session:
-        work_queue.ring(session, org.id, work_queue.Work.evaluate)
+        work_queue.enqueue(session, org.id, work_queue.Work.evaluate)

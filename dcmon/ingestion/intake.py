@@ -55,7 +55,7 @@ class Direct:
             refused = refused_rows.find(self.engine, self.targets, target, batch)
             self._store(target, batch._replace(refused=refused))
         try:
-            work_queue.ring_now(self.engine, target.org.id, work_queue.Work.evaluate)
+            work_queue.enqueue_now(self.engine, target.org.id, work_queue.Work.evaluate)
         except (errors.DcmonError, DBAPIError) as error:
             log.warning("evaluation was not queued, the scheduler will find the new rows: %s", error)
 

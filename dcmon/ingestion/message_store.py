@@ -105,7 +105,7 @@ class MessageStore:
                 group.prepared = None
 
         deleted = transactions.retry(
-            lambda: sample_tables.with_months(self.engine, self.org, transaction, self.lock_wait),
+            lambda: sample_tables.with_partitions(self.engine, self.org, transaction, self.lock_wait),
             store.RETRY_POLICY,
             after_failure=forget_targets,
             give_up=lambda error: store.gave_up_error(self.org, error),

@@ -82,7 +82,7 @@ def store_in_transaction(
                 raise _DryRunEnded
 
     try:
-        sample_tables.with_months(engine, org, transaction, lock_wait)
+        sample_tables.with_partitions(engine, org, transaction, lock_wait)
     except _DryRunEnded:
         return
 

@@ -78,7 +78,7 @@ class Evaluator:
         app, lease = self.app, self.app.settings.evaluate.lease
         quiet = app.settings.evaluate.backfill_quiet
         with app.public() as session:
-            picked = work_queue.pick(session, Work.evaluate, lease)
+            picked = work_queue.claim(session, Work.evaluate, lease)
             org = organizations.by_id(session, picked[0]) if picked else None
         if picked is None or org is None:
             return False
@@ -95,7 +95,7 @@ class Evaluator:
         with db.org_session(app.engine, org) as session:
             next_at = due_windows.next_claimable_at(session, quiet)
         with app.public() as session:
-            work_queue.rest(session, org.id, Work.evaluate, picked[1], next_at)
+            work_queue.release(session, org.id, Work.evaluate, picked[1], next_at)
         return bool(claims)
 
     def _one(self, org: Organization, claim: Claim, held: Sequence[Claim]) -> None:

@@ -245,4 +245,4 @@ def _patiently(stop: Event, work: Callable[[], T], rest: Callable[[], object]) -
 
 def _ring(app: App, org_ids: Iterable[int]) -> None:
     for org_id in org_ids:
-        work_queue.ring_now(app.engine, org_id, work_queue.Work.evaluate)
+        work_queue.enqueue_now(app.engine, org_id, work_queue.Work.evaluate)

@@ -110,7 +110,7 @@ class Sending:
                 next_at = outbox.next_due_at(session, self._ways.webhooks)
             if next_at is not None:
                 with self._app.public() as session:
-                    work_queue.ring(session, org.id, Work.notify, next_at)
+                    work_queue.enqueue(session, org.id, Work.notify, next_at)
         except errors.DcmonError as error:
             log.info("organization %s is looked at again within a minute: %s", org.name, error)
 
@@ -119,7 +119,7 @@ def _turn(app: App, at_work: Sending) -> bool:
     """Look at one organization that has notifications, and begin to send them; False when none has."""
     settings = app.settings.webhooks
     with app.public() as session:
-        picked = work_queue.pick(session, Work.notify, HOLD)
+        picked = work_queue.claim(session, Work.notify, HOLD)
         org = organizations.by_id(session, picked[0]) if picked else None
     if picked is None or org is None:
         return False
@@ -138,5 +138,5 @@ def _turn(app: App, at_work: Sending) -> bool:
     if next_at is not None and not claimed:
         next_at = max(next_at, now + SOON)  # due, but there is no room for it
     with app.public() as session:
-        work_queue.rest(session, org.id, Work.notify, picked[1], next_at)
+        work_queue.release(session, org.id, Work.notify, picked[1], next_at)
     return True

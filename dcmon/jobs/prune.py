@@ -69,7 +69,7 @@ def extent(app: App, orgs: Sequence[Organization]) -> list[Pruned]:
         try:
             terms = _terms(app, org)
             with db.org_session(app.engine, org, snapshot=True, wait=pruning.WAIT) as session:
-                done.append(Pruned(org, expiry.extent(session, terms)))
+                done.append(Pruned(org, expiry.count_expired(session, terms)))
         except errors.DcmonError as error:
             done.append(Pruned(org, left_out=error))
     return done

@@ -10,7 +10,7 @@ from dcmon.storage import sample_tables
 
 def get_or_create(session: Session) -> Dashboard:
     """Return the organization's dashboard; the first call creates it."""
-    sample_tables.lock_names(session, "dashboards")  # two first calls at once must not create two
+    sample_tables.lock_naming(session, "dashboards")  # two first calls at once must not create two
     dashboard = session.scalar(select(Dashboard).order_by(Dashboard.id))
     if dashboard is None:
         dashboard = Dashboard(name="Dashboard")

@@ -20,7 +20,7 @@ from dcmon.states import ResultState
 from dcmon.windows import Window
 
 if TYPE_CHECKING:  # it loads numpy, which `dcmon status` does without
-    from dcmon.storage.sampling import Extent
+    from dcmon.storage.sampling import WindowStatistics
 
 
 LABEL_METRICS, ROW_METRICS = ("labels", "label ratio"), ("rows", "labels", "label ratio")
@@ -43,7 +43,7 @@ class FlowCounts:
     has seen. `counts_rows`: False if a window without rows says nothing. `labels_awaited_until`: None: not awaited.
     """
 
-    statistics: "Extent"
+    statistics: "WindowStatistics"
     taken: int
     quarantined: int
     longest_wait: timedelta
@@ -63,7 +63,7 @@ def measure(
     model: Model,
     version: Version,
     window: Window,
-    statistics: "Extent",
+    statistics: "WindowStatistics",
     labels_awaited_until: datetime | None,
 ) -> FlowCounts:
     """Count what came in a window. `statistics`: of the window's rows."""

@@ -222,7 +222,7 @@ def _unlabelled_reason(
 ) -> str | None:
     """Return which labels are awaited: of the window, or of the window that it is compared with."""
     for item in (window, schedules.compared_window(schedule, window)):
-        statistics = None if item is None else sampling.extent(session, version.id, item.start, item.end)
+        statistics = None if item is None else sampling.window_statistics(session, version.id, item.start, item.end)
         if statistics is not None and reevaluation_policy.labels_awaited_until(
             [statistics], schedule.model.label_ratio, schedule.model.label_delay, now
         ):

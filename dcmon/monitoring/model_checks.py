@@ -44,7 +44,7 @@ def create_check(
 
 def _lock_names(session: Session, model: Model) -> None:
     """Lock the names of the model's checks until the commit, so that no name is given twice."""
-    sample_tables.lock_names(session, f"checks of {model.id}")
+    sample_tables.lock_naming(session, f"checks of {model.id}")
 
 
 def get_or_create_check(

@@ -17,7 +17,7 @@ from dcmon.monitoring.schedules import MonitorWithCheck, Schedule
 from dcmon.settings import Evaluate
 from dcmon.states import ResultState
 from dcmon.storage import sampling
-from dcmon.storage.sampling import Extent
+from dcmon.storage.sampling import WindowStatistics
 from dcmon.windows import ComparedWith, Window, time_zone
 
 
@@ -45,7 +45,7 @@ class ComparedWindow:
     """
 
     window: Window
-    statistics: Extent
+    statistics: WindowStatistics
     is_pruned: bool = False
 
 
@@ -61,14 +61,14 @@ class Plan:
     model: Model
     version: Version
     window: Window
-    statistics: Extent
+    statistics: WindowStatistics
     monitors: Sequence[MonitorWithCheck]
     again_at: datetime | None = None
     compared: Mapping[int, ComparedWindow] = field(default_factory=dict)
     flow: FlowCounts | None = None
     settled: Collection[int] = ()
 
-    def statistics_for(self, check: Check) -> Extent:
+    def statistics_for(self, check: Check) -> WindowStatistics:
         """Return the statistics that a result of this check is stored with."""
         return self.flow.statistics if self.flow is not None and data_flow.is_data_flow(check) else self.statistics
 
@@ -88,7 +88,7 @@ def plan(session: Session, request: PlanRequest, settings: Evaluate, org_retenti
     version = session.get_one(Version, request.version_id)
     model = session.get_one(Model, version.model_id)
     monitors = _monitors_with_window(session, model, request)
-    statistics = sampling.extent(session, version.id, request.window.start, request.window.end)
+    statistics = sampling.window_statistics(session, version.id, request.window.start, request.window.end)
     last_results = results.newest_by_monitor(
         session, version.id, request.window, [monitor.id for monitor, _ in monitors]
     )
@@ -181,13 +181,13 @@ def _compared_windows(
     """Return, by monitor id, the windows that monitors compare with; each window's statistics are read once."""
     first_start = schedules.retained_from(model, org_retention, request.now)
     compared_windows: dict[int, ComparedWindow] = {}
-    statistics: dict[Window, Extent] = {}
+    statistics: dict[Window, WindowStatistics] = {}
     for monitor, check in monitors:
         window = schedules.compared_window(Schedule(monitor, check, model), request.window)
         if window is None:
             continue
         if window not in statistics:
-            statistics[window] = sampling.extent(session, request.version_id, window.start, window.end)
+            statistics[window] = sampling.window_statistics(session, request.version_id, window.start, window.end)
         compared_windows[monitor.id] = ComparedWindow(window, statistics[window], window.start < first_start)
     return compared_windows
 

@@ -150,7 +150,7 @@ def _awaits_labels(session: Session, schedule: _VersionSchedule, window: Window,
     """Return True if labels are awaited, of the window or of the window that it is compared with."""
     compared = schedules.compared_window(schedule, window)
     windows = [window, *([] if compared is None else [compared])]
-    statistics = [sampling.extent(session, schedule.version.id, item.start, item.end) for item in windows]
+    statistics = [sampling.window_statistics(session, schedule.version.id, item.start, item.end) for item in windows]
     ratio, delay = schedule.model.label_ratio, schedule.model.label_delay
     return reevaluation_policy.labels_awaited_until(statistics, ratio, delay, now) is not None
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dcmon.db.tables.org import Result
-from dcmon.storage.sampling import Extent
+from dcmon.storage.sampling import WindowStatistics
 
 SIGNIFICANT_CHANGE = 0.10  # a window that gained or lost a tenth of its rows or labels is evaluated again at once
 MAX_QUIET = timedelta(hours=24)
@@ -27,9 +27,9 @@ class CheckInputs:
     `compared`: statistics of the earlier window that it is compared with, whose late rows count as its own.
     """
 
-    statistics: Extent
+    statistics: WindowStatistics
     needs_labels: bool
-    compared: Extent | None = None
+    compared: WindowStatistics | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,9 @@ def decide(
     return Decision(False, quiet_at)
 
 
-def labels_awaited_until(windows: Iterable[Extent], ratio: float, delay: timedelta, now: datetime) -> datetime | None:
+def labels_awaited_until(
+    windows: Iterable[WindowStatistics], ratio: float, delay: timedelta, now: datetime
+) -> datetime | None:
     """Return until when labels are awaited in any of these windows; None when they are not."""
     unlabelled = [window for window in windows if window.n and window.label_ratio < ratio]
     ends = [until for window in unlabelled if (until := (window.logged_at or now) + delay) > now]

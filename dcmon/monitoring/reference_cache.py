@@ -10,7 +10,7 @@ from dcmon.checks.workload import RowsKey
 from dcmon.db import Organization
 from dcmon.db.tables.org import Version
 from dcmon.storage import references
-from dcmon.storage.column_blocks import Sheet
+from dcmon.storage.column_blocks import ColumnarSample
 
 
 class ReferenceCache:
@@ -18,10 +18,10 @@ class ReferenceCache:
 
     def __init__(self, max_size: int = 16) -> None:
         self._max_size, self._lock = max_size, threading.Lock()
-        self._rows: OrderedDict[RowsKey, Sheet | None] = OrderedDict()
+        self._rows: OrderedDict[RowsKey, ColumnarSample | None] = OrderedDict()
         self._unbalanced: dict[tuple[int, int], tuple[int, bool]] = {}
 
-    def get(self, key: RowsKey, read: Callable[[RowsKey], Sheet | None]) -> Sheet | None:
+    def get(self, key: RowsKey, read: Callable[[RowsKey], ColumnarSample | None]) -> ColumnarSample | None:
         """Return the rows of a key; call `read` for rows that are not in the cache."""
         if not key.is_cacheable:
             return read(key)

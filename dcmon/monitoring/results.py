@@ -14,7 +14,7 @@ from dcmon.db import locks
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import Check, Monitor, Result, Version
 from dcmon.states import ResultState
-from dcmon.storage.sampling import Extent
+from dcmon.storage.sampling import WindowStatistics
 from dcmon.windows import Window
 
 
@@ -32,7 +32,7 @@ class ComparedRows:
     """The earlier window that took the part of the reference. `n`: how many of its rows count."""
 
     window: Window
-    statistics: Extent
+    statistics: WindowStatistics
     n: int
 
 
@@ -40,7 +40,7 @@ class ComparedRows:
 class ResultInputs:
     """What a result was computed from. `compared`: None where it was compared with the reference, or with nothing."""
 
-    statistics: Extent
+    statistics: WindowStatistics
     reference_revision: int
     compared: ComparedRows | None = None
 

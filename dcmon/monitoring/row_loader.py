@@ -25,7 +25,7 @@ from dcmon.monitoring.reference_cache import ReferenceCache
 from dcmon.settings import Evaluate
 from dcmon.states import ResultState
 from dcmon.storage import references, sampling
-from dcmon.storage.column_blocks import Sheet
+from dcmon.storage.column_blocks import ColumnarSample
 from dcmon.windows import Window
 
 WIDE = 100  # features: of a version with more, only the features are read that a check asks for
@@ -42,7 +42,7 @@ class LoadedWindow(NamedTuple):
 class _Loading:
     """What was read so far for a plan."""
 
-    rows: dict[RowsKey, Sheet | None] = field(default_factory=dict)
+    rows: dict[RowsKey, ColumnarSample | None] = field(default_factory=dict)
     requests: list[CheckRequest] = field(default_factory=list)
     known: list[CheckResult] = field(default_factory=list)
 
@@ -117,7 +117,7 @@ def _on_reference(request: CheckRequest, check: Check, revision: int) -> CheckRe
     return replace(request, current=rows, compared=None, is_baseline=True)
 
 
-def _no_data_reason(plan: Plan, request: CheckRequest, rows: Mapping[RowsKey, Sheet | None]) -> str | None:
+def _no_data_reason(plan: Plan, request: CheckRequest, rows: Mapping[RowsKey, ColumnarSample | None]) -> str | None:
     """Return why there is nothing to run the check on; None when there is, or when the check gives the reason."""
     if rows[request.current] is None:
         return no_value_reasons.NO_ROWS if not plan.statistics.n else _no_rows_reason(request.current, "window")
@@ -196,12 +196,12 @@ def _features(schema: DatasetSchema, monitor: Monitor, check: Check) -> tuple[st
     return tuple(dict.fromkeys([*chosen, *(name for name in listed if name in schema.features)]))
 
 
-def _read(session: Session, plan: Plan, max_bytes: int, key: RowsKey) -> Sheet | None:
+def _read(session: Session, plan: Plan, max_bytes: int, key: RowsKey) -> ColumnarSample | None:
     """Read the rows of a key; None when there is no row. Raises InvalidInput."""
     options: dict[str, Any] = {"labelled": key.labelled, "filters": json.loads(key.filters), "most": max_bytes}
     source = (session, plan.model, plan.version)
     if key.window is None:
-        return references.fair_sheet(*source, key.limit, key.features, **options)
+        return references.sample_columns(*source, key.limit, key.features, **options)
     statistics = {plan.window: plan.statistics} | {item.window: item.statistics for item in plan.compared.values()}
-    start, end = key.window.start, key.window.end
-    return sampling.fair_sheet(*source, start, end, key.limit, key.features, there=statistics[key.window], **options)
+    span, there = (key.window.start, key.window.end), statistics[key.window]
+    return sampling.sample_columns(*source, *span, key.limit, key.features, there=there, **options)

@@ -140,6 +140,6 @@ def retained_from(model: Model, org_retention: timedelta | None, now: datetime) 
 
     `org_retention`: the organization's retention of samples; the model's own takes precedence.
     """
-    return retention.begins(retention.effective(model.retention, org_retention), now) or datetime.min.replace(
+    return retention.cutoff(retention.effective_term(model.retention, org_retention), now) or datetime.min.replace(
         tzinfo=UTC
     )

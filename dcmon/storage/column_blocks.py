@@ -44,7 +44,7 @@ class TooManyRows(errors.InvalidInput):
 
 
 @dataclass(frozen=True)
-class Sheet:
+class ColumnarSample:
     """Rows in columns. `kinds` are their names and types; each of `blocks` has the number of its rows first."""
 
     kinds: Mapping[str, str]
@@ -68,7 +68,7 @@ class Sheet:
 
 def fetch(
     session: Session, kinds: Mapping[str, str], rows: str, values: Mapping[str, Any], limit: int | None, most: int
-) -> Sheet | None:
+) -> ColumnarSample | None:
     """The rows of a statement, in its order; None when there is none.
 
     `rows` selects the columns of `kinds` as c0, c1, …, and as o1, o2 what it orders by. Raises TooManyRows above `most`
@@ -91,7 +91,7 @@ def fetch(
             raise TooManyRows(most=most)
         if block[0]:
             blocks.append(tuple(block))
-    return Sheet(kinds, blocks) if blocks else None
+    return ColumnarSample(kinds, blocks) if blocks else None
 
 
 def _compiled(session: Session, statement: str, values: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:

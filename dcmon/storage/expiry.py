@@ -19,7 +19,7 @@ SQL = sql.read(__name__)
 
 
 @dataclass(frozen=True, order=True)
-class Place:
+class TableOfVersion:
     """Where rows are: in a table of a model, or of one of its versions."""
 
     model: str
@@ -27,7 +27,7 @@ class Place:
     table: str
 
 
-Counts = Counter[Place]
+Counts = Counter[TableOfVersion]
 
 
 @dataclass(frozen=True)
@@ -40,18 +40,18 @@ class Terms:
 
     def samples_begin(self, model: Model) -> datetime | None:
         """From when on a model's samples are kept. None: all are."""
-        return retention.begins(retention.effective(model.retention, self.samples), self.now)
+        return retention.cutoff(retention.effective_term(model.retention, self.samples), self.now)
 
     def results_begin(self, model: Model) -> datetime | None:
         """From when on a model's results are kept: as long as its samples at least. None: all are."""
-        term = retention.effective(model.retention, self.samples)
+        term = retention.effective_term(model.retention, self.samples)
         if self.results is None or term is None:
             return None
-        return retention.begins(max(term, self.results), self.now)
+        return retention.cutoff(max(term, self.results), self.now)
 
     def told_begin(self) -> datetime | None:
         """From when on what belongs to no model is kept: messages about dcmon itself, silences. None: all is."""
-        return retention.begins(self.results, self.now)
+        return retention.cutoff(self.results, self.now)
 
 
 ALERTS = SQL.statement("expired_alerts")
@@ -75,7 +75,7 @@ def months(session: Session, version: Version, before: datetime) -> list[Month]:
     return sorted(month for month in there if sample_tables.span(month)[1] <= before)
 
 
-def extent(session: Session, terms: Terms) -> Counts:
+def count_expired(session: Session, terms: Terms) -> Counts:
     """What a prune would take out, counted in the tables themselves."""
     counts, left = Counts(), sample_tables.detached(session)
     for model in session.scalars(select(Model).order_by(Model.id)).all():
@@ -85,7 +85,7 @@ def extent(session: Session, terms: Terms) -> Counts:
     if (before := terms.told_begin()) is not None:
         for table, which in OF_NO_MODEL.items():
             found = session.scalar(text(f"select count(*) from ({which}) t"), {"before": before})
-            counts[Place("", "", table)] += int(found or 0)
+            counts[TableOfVersion("", "", table)] += int(found or 0)
     return +counts
 
 
@@ -98,7 +98,7 @@ def _count_version(
 
     def add(table: str, query: str, **values: object) -> None:
         found = session.scalar(text(query), {"version": version.id, **values})
-        counts[Place(model.name, version.name, table)] += int(found or 0)
+        counts[TableOfVersion(model.name, version.name, table)] += int(found or 0)
 
     for first, after in spans:
         span, ids = {"first": first, "after": after}, f"ids_{model.relation} where version_id = :version"
@@ -122,12 +122,12 @@ def _count_model(session: Session, terms: Terms, model: Model, counts: Counts) -
     if (before := terms.samples_begin(model)) is None:
         return
     receipts = session.scalar(text(f"select count(*) from ({RECEIPTS}) t"), {"model": model.id, "before": before})
-    counts[Place(model.name, "", "receipts")] += int(receipts or 0)
+    counts[TableOfVersion(model.name, "", "receipts")] += int(receipts or 0)
     waiting = text(f"select count(*) from orphan_labels_{model.relation} where logged_at < :before")
-    counts[Place(model.name, "", "waiting_labels")] += int(session.scalar(waiting, {"before": before}) or 0)
+    counts[TableOfVersion(model.name, "", "waiting_labels")] += int(session.scalar(waiting, {"before": before}) or 0)
     found = session.execute(
         text(SQL.statement("quarantined_rows")),
         {"model": model.id, "before": before},
     )
     for row in found:
-        counts[Place(model.name, row.version, "quarantine")] += row.rows
+        counts[TableOfVersion(model.name, row.version, "quarantine")] += row.rows

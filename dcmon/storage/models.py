@@ -37,7 +37,7 @@ def create(session: Session, new: NewModel) -> Model:
     Raises InvalidInput, or Conflict when the name stands for another model.
     """
     _require_valid(new)
-    sample_tables.lock_names(session, "models")
+    sample_tables.lock_naming(session, "models")
     there = session.scalar(select(Model).where(Model.name == new.name))
     if there is not None:
         return _same(there, new)

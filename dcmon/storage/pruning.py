@@ -26,7 +26,7 @@ from dcmon.db.tables.org import Model, Version
 from dcmon.db.transactions import CONTENTION, RetryPolicy
 from dcmon.storage import expiry, ledger, sample_tables, versions
 from dcmon.storage.columns import KEY, TIME
-from dcmon.storage.expiry import Counts, Place, Terms
+from dcmon.storage.expiry import Counts, TableOfVersion, Terms
 from dcmon.storage.sample_tables import Detached, Month
 
 T = TypeVar("T")
@@ -130,7 +130,7 @@ def _take_off(session: Session, by: str, version_id: int, month: Month, before: 
         session, "prune", "samples", by, note, model_id=model.id, version_id=version.id,
         stored=-sum(counted), removed=sum(counted),
     )  # fmt: skip
-    versions.remeasure(session, version)
+    versions.refresh_time_range(session, version)
     for each in sample_tables.detached(session):
         if (each.kind, each.relation, each.month) == ("samples", version.relation, month):
             _let_labels_wait(session, model, version, each)
@@ -138,8 +138,8 @@ def _take_off(session: Session, by: str, version_id: int, month: Month, before: 
         sample_tables.detach_partition(session, kind, version.relation, month)
     return Counts(
         {
-            Place(model.name, version.name, "samples"): sum(counted),
-            Place(model.name, version.name, "quarter_hours"): len(counted),
+            TableOfVersion(model.name, version.name, "samples"): sum(counted),
+            TableOfVersion(model.name, version.name, "quarter_hours"): len(counted),
         }
     )
 
@@ -201,7 +201,7 @@ def _delete_ids_of(session: Session, each: Detached, page: int, after: int) -> C
         {"version": version.id, "page": f"({page},0)", "after": f"({after},0)", "first": first, "end": end},
     )
     session.execute(text(f"comment on table {each.name} is '{after}'"))
-    return Counts({Place(model.name, version.name, "ids"): _rowcount(found)})
+    return Counts({TableOfVersion(model.name, version.name, "ids"): _rowcount(found)})
 
 
 def _drop(session: Session, by: str, each: Detached) -> Counts:
@@ -216,7 +216,7 @@ def _drop(session: Session, by: str, each: Detached) -> Counts:
         ledger.correct(
             session, "prune", "labels", by, note, model_id=model.id, version_id=version.id, stored=-rows, removed=rows
         )
-        removed[Place(model.name, version.name, "labels")] = rows
+        removed[TableOfVersion(model.name, version.name, "labels")] = rows
     session.execute(text(f"drop table {each.name}"))
     return removed
 
@@ -281,7 +281,7 @@ def _delete_waiting(session: Session, by: str, model_id: int, before: datetime) 
         return Counts()
     note = f"waited for a sample since before {before:%Y-%m-%d}"
     ledger.correct(session, "prune", "labels", by, note, model_id=model.id, stored=-rows, removed=rows)
-    return Counts({Place(model.name, "", "waiting_labels"): rows})
+    return Counts({TableOfVersion(model.name, "", "waiting_labels"): rows})
 
 
 def _quarantine(prune: Prune, removed: Counts) -> None:
@@ -307,7 +307,7 @@ def _delete_quarantined(session: Session, by: str, model_id: int, before: dateti
             session, "prune", row.kind, by, note, model_id=model_id, version_id=row.version_id,
             quarantined=-row.rows, removed=row.rows,
         )  # fmt: skip
-        counts[Place(row.model, row.version, "quarantine")] += row.rows
+        counts[TableOfVersion(row.model, row.version, "quarantine")] += row.rows
     return counts
 
 
@@ -317,14 +317,16 @@ def _receipts(prune: Prune, removed: Counts) -> None:
         if (before := prune.terms.samples_begin(model)) is not None:
             values = {"model": model.id, "before": before}
             rows = _delete_in_batches(prune, "receipts", expiry.RECEIPTS, values, "ctid")
-            removed[Place(model.name, "", "receipts")] += rows
+            removed[TableOfVersion(model.name, "", "receipts")] += rows
 
 
 def _of_no_model(prune: Prune, removed: Counts) -> None:
     """Messages about dcmon itself and silences that are over, on the term of results."""
     if (before := prune.terms.told_begin()) is not None:
         for table, which in expiry.OF_NO_MODEL.items():
-            removed[Place("", "", table)] += _delete_in_batches(prune, table, which, {"before": before}, "ctid")
+            removed[TableOfVersion("", "", table)] += _delete_in_batches(
+                prune, table, which, {"before": before}, "ctid"
+            )
 
 
 def _history(prune: Prune, removed: Counts) -> None:
@@ -336,11 +338,11 @@ def _history(prune: Prune, removed: Counts) -> None:
             there = expiry.versions_of(session, model)
         for version in there:
             for table, which in (("alerts", expiry.ALERTS), ("results", expiry.RESULTS)):
-                place = Place(model.name, version.name, table)
+                place = TableOfVersion(model.name, version.name, table)
                 removed[place] += _delete_in_batches(prune, table, which, {"version": version.id, "before": before})
             values = {"version": version.id, "before": before}  # after the results, which need them
             rows = _delete_in_batches(prune, "baselines", expiry.BASELINES, values, "ctid")
-            removed[Place(model.name, version.name, "baselines")] += rows
+            removed[TableOfVersion(model.name, version.name, "baselines")] += rows
 
 
 def _delete_in_batches(prune: Prune, table: str, which: str, values: dict[str, Any], key: str = "id") -> int:

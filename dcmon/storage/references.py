@@ -11,10 +11,10 @@ from dcmon.storage import filters as data_filters
 from dcmon.storage import sample_tables
 from dcmon.storage.columns import HASH, LABEL, TIME, quoted
 from dcmon.storage.filters import Filters
-from dcmon.storage.sampling import MAX_BYTES, Sample
+from dcmon.storage.sampling import MAX_BYTES, SampledRows
 
 if TYPE_CHECKING:
-    from dcmon.storage.column_blocks import Sheet
+    from dcmon.storage.column_blocks import ColumnarSample
 
 RARE = 0.05  # a share of the labelled rows
 
@@ -25,9 +25,9 @@ def count(session: Session, version: Version) -> int:
     return int(found or 0)
 
 
-def fair_sample(
+def sample_rows(
     session: Session, model: Model, version: Version, limit: int, *, labelled: bool = False, filters: Filters = None
-) -> Sample:
+) -> SampledRows:
     """The `limit` reference rows with the smallest hashes; filters and `labelled` apply before the limit.
 
     A reference has no times: filters on the sample's time leave it as it is.
@@ -36,10 +36,10 @@ def fair_sample(
     names = (*columns.model, *columns.own, LABEL)
     said = ", ".join(_column(name) for name in names)
     statement, values = _bottom(model, version, limit, labelled, filters, said)
-    return Sample(names, [tuple(row) for row in session.execute(text(statement), values)])
+    return SampledRows(names, [tuple(row) for row in session.execute(text(statement), values)])
 
 
-def fair_sheet(
+def sample_columns(
     session: Session,
     model: Model,
     version: Version,
@@ -49,7 +49,7 @@ def fair_sheet(
     labelled: bool = False,
     filters: Filters = None,
     most: int = MAX_BYTES,
-) -> "Sheet | None":
+) -> "ColumnarSample | None":
     """The fair sample in columns: these features, what the model said, and labels; None when there is no row."""
     from dcmon.storage import column_blocks  # imports numpy, which most commands start without
 
@@ -90,7 +90,7 @@ def _bottom(
 
 def rows(session: Session, model: Model, version: Version, limit: int, filters: Filters = None) -> list[dict[str, Any]]:
     """Reference rows for a person, columns in sorted order."""
-    sample = fair_sample(session, model, version, limit, filters=filters)
+    sample = sample_rows(session, model, version, limit, filters=filters)
     order = sorted(sample.names)
     return [
         {name: row[name] for name in order} for row in (dict(zip(sample.names, r, strict=True)) for r in sample.rows)

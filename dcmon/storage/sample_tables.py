@@ -28,8 +28,8 @@ Month = tuple[int, int]
 MONTHS_AT_ONCE = 24  # each new one takes some five locks, of the some thousand that all transactions have together
 
 
-class MonthsMissing(Exception):
-    """A transaction needs more new partitions than are made in it: `with_months` makes them, and begins it again."""
+class PartitionsMissing(Exception):
+    """A transaction needs too many new partitions: `with_partitions` makes them and repeats the transaction."""
 
     def __init__(self, kind: str, number: int, months: list[Month]) -> None:
         super().__init__(f"{kind}_{number} has no partitions yet for {len(months)} months")
@@ -56,7 +56,7 @@ def next_relation(session: Session) -> int:
     return number
 
 
-def lock_names(session: Session, what: str) -> None:
+def lock_naming(session: Session, what: str) -> None:
     """One at a time may give a name: two that create the same thing at once end with one of it."""
     locks.acquire_named(session, LockSpace.NAMES, [what])
 
@@ -134,7 +134,7 @@ def drop_model_tables(session: Session, model: Model) -> None:
         session.execute(text(f"drop table if exists {kind}_{model.relation}"))
 
 
-def with_months(engine: Engine, org: Organization, work: Callable[[], T], wait: timedelta | None = None) -> T:
+def with_partitions(engine: Engine, org: Organization, work: Callable[[], T], wait: timedelta | None = None) -> T:
     """What `work` returns, which stores rows in a transaction; partitions for years of rows are made before it.
 
     `wait`: for locks, as `work` does.
@@ -142,7 +142,7 @@ def with_months(engine: Engine, org: Organization, work: Callable[[], T], wait: 
     while True:
         try:
             return work()
-        except MonthsMissing as missing:
+        except PartitionsMissing as missing:
             for at in range(0, len(missing.months), MONTHS_AT_ONCE):
                 with db.org_session(engine, org, wait=wait) as session:
                     _make_partitions(session, missing.kind, missing.number, missing.months[at : at + MONTHS_AT_ONCE])
@@ -151,7 +151,7 @@ def with_months(engine: Engine, org: Organization, work: Callable[[], T], wait: 
 def ensure_partitions(session: Session, kind: str, number: int, times: Any) -> None:
     """Make the monthly partitions of `samples` or `labels` that these times, microseconds since 2000, need.
 
-    Raises MonthsMissing when they are too many for one transaction.
+    Raises PartitionsMissing when they are too many for one transaction.
     """
     months = {_partition(kind, number, month): month for month in _months(times)}
     found = db.fetch(
@@ -161,7 +161,7 @@ def ensure_partitions(session: Session, kind: str, number: int, times: Any) -> N
     )
     missing = [months[name] for (name,) in found]
     if len(missing) > MONTHS_AT_ONCE:
-        raise MonthsMissing(kind, number, missing)
+        raise PartitionsMissing(kind, number, missing)
     if missing:
         _make_partitions(session, kind, number, missing)
 

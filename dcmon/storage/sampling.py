@@ -16,13 +16,13 @@ from dcmon.storage.columns import HASH, KEY, LABEL, LEVEL, SAMPLE_ID, TIME, quot
 from dcmon.storage.filters import Filters
 
 if TYPE_CHECKING:
-    from dcmon.storage.column_blocks import Sheet
+    from dcmon.storage.column_blocks import ColumnarSample
 
 MAX_BYTES = 500_000_000  # of a sample in columns
 
 
 @dataclass(frozen=True)
-class Sample:
+class SampledRows:
     """Rows as tuples in the order of names; the names are the API's."""
 
     names: tuple[str, ...]
@@ -33,7 +33,7 @@ SLACK = 1.2  # levels are random: asking for a fifth more rows than the limit ma
 
 
 @dataclass(frozen=True)
-class Extent:
+class WindowStatistics:
     """What a version has in a window: rows, labelled rows, the sums of their revisions, the newest logging time."""
 
     n: int = 0
@@ -51,7 +51,7 @@ class Extent:
         return self.n_labelled / self.n if self.n else 0.0
 
 
-def extent(session: Session, version_id: int, start: datetime, end: datetime) -> Extent:
+def window_statistics(session: Session, version_id: int, start: datetime, end: datetime) -> WindowStatistics:
     """What a version has in [start, end), from the quarter hours: no sample is read."""
     found = session.execute(
         text(
@@ -62,10 +62,10 @@ def extent(session: Session, version_id: int, start: datetime, end: datetime) ->
         {"version": version_id, "start": start, "end": end},
     ).one()
     n, n_labelled, rows_revision, labels_revision, logged_at = found
-    return Extent(int(n), int(n_labelled), int(rows_revision), int(labels_revision), logged_at)
+    return WindowStatistics(int(n), int(n_labelled), int(rows_revision), int(labels_revision), logged_at)
 
 
-def fair_sample(
+def sample_rows(
     session: Session,
     model: Model,
     version: Version,
@@ -75,8 +75,8 @@ def fair_sample(
     *,
     labelled: bool = False,
     filters: Filters = None,
-    there: Extent | None = None,
-) -> Sample:
+    there: WindowStatistics | None = None,
+) -> SampledRows:
     """The `limit` rows of [start, end) with the smallest hashes: the same rows each time, whatever came with them.
 
     `labelled` keeps rows with a label only; filters apply before the limit. `there` (without filters) lets the reader
@@ -87,17 +87,17 @@ def fair_sample(
     population = 0 if there is None or filters else there.n_labelled if labelled else there.n
     lowest = lowest_level(population, limit)
 
-    def read(level: int) -> Sample:
+    def read(level: int) -> SampledRows:
         said = ", ".join(_column(name) for name in names)
         statement, values = _bottom(model, version, start, end, limit, labelled, filters, level, said)
-        return Sample(names, [tuple(row) for row in session.execute(text(statement), values)])
+        return SampledRows(names, [tuple(row) for row in session.execute(text(statement), values)])
 
     found = read(lowest)
     # Chance may put too few rows on these levels: the others have the rest.
     return read(0) if lowest and len(found.rows) < limit else found
 
 
-def fair_sheet(
+def sample_columns(
     session: Session,
     model: Model,
     version: Version,
@@ -108,9 +108,9 @@ def fair_sheet(
     *,
     labelled: bool = False,
     filters: Filters = None,
-    there: Extent | None = None,
+    there: WindowStatistics | None = None,
     most: int = MAX_BYTES,
-) -> "Sheet | None":
+) -> "ColumnarSample | None":
     """The fair sample in columns: these features, what the model said, and labels; None when there is no row.
 
     Without a limit, the whole window. Raises TooManyRows where they take more than `most` bytes.
@@ -121,7 +121,7 @@ def fair_sheet(
     population = 0 if there is None or filters else there.n_labelled if labelled else there.n
     lowest = lowest_level(population, limit) if limit else 0
 
-    def read(level: int) -> "Sheet | None":
+    def read(level: int) -> "ColumnarSample | None":
         said = ", ".join(f"{_column(name)} as c{position}" for position, name in enumerate(kinds))
         said += f", s.{HASH} as o1, s.{KEY} as o2"
         rows, values = _bottom(model, version, start, end, limit, labelled, filters, level, said)

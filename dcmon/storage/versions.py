@@ -36,7 +36,7 @@ def create(session: Session, model: Model, new: NewVersion) -> Version:
 
     Raises InvalidInput, or Conflict when the name stands for other columns.
     """
-    sample_tables.lock_names(session, f"versions of {model.id}")
+    sample_tables.lock_naming(session, f"versions of {model.id}")
     there = session.scalar(select(Version).where(Version.model_id == model.id, Version.name == new.name))
     if there is not None:
         return _same(there, new)
@@ -157,7 +157,7 @@ def change(
     session.flush()
 
 
-def remeasure(session: Session, version: Version) -> None:
+def refresh_time_range(session: Session, version: Version) -> None:
     """Set the version's span anew after samples were taken out: from its first sample to its newest."""
     of = {"version": version.id}
     counted = "select {}(at) from quarter_hours where version_id = :version and n > 0"

@@ -43,7 +43,7 @@ def delete_organization(engine: Engine, org: Organization) -> None:
         organizations.drop_schema(session, org)
 
 
-def extent(engine: Engine, org: Organization) -> dict[str, Any]:
+def contents(engine: Engine, org: Organization) -> dict[str, Any]:
     """How much an organization has: models, versions, samples, alerts."""
     with db.org_session(engine, org) as session:
         counts = session.execute(

@@ -15,9 +15,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dcmon import errors
-from dcmon.cache import Cache
 from dcmon.db import Organization as Entry
 from dcmon.db.tables.public import Organization
+from dcmon.redis_scripts import RedisScripts
 
 Kind = Literal["samples", "labels"]
 WINDOW = 60  # seconds
@@ -152,7 +152,7 @@ def _number(rows: Sized, limit: int | None) -> int:
 class Meter:
     """Counts what organizations log, in Redis where there is one, and beside it here for when it goes away."""
 
-    def __init__(self, cache: Cache) -> None:
+    def __init__(self, cache: RedisScripts) -> None:
         self._cache, self._own = cache, Counts()
 
     @contextmanager

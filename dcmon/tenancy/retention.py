@@ -20,18 +20,18 @@ def parse(text: str) -> timedelta | None:
     return found
 
 
-def written(term: timedelta | None) -> str | None:
+def format_term(term: timedelta | None) -> str | None:
     """A term as a person writes it; None: for ever."""
     return None if term is None or term >= FOR_EVER else durations.to_text(term)
 
 
-def effective(own: timedelta | None, organization: timedelta | None) -> timedelta | None:
+def effective_term(own: timedelta | None, organization: timedelta | None) -> timedelta | None:
     """A model's term: its own, or its organization's. None is for ever."""
     term = own if own is not None else organization
     return None if term is None or term >= FOR_EVER else term
 
 
-def begins(term: timedelta | None, now: datetime) -> datetime | None:
+def cutoff(term: timedelta | None, now: datetime) -> datetime | None:
     """From when on rows are kept: the start of the oldest month that is not wholly past the term. None: all are."""
     if term is None:
         return None
@@ -43,6 +43,6 @@ def require_longer(samples: timedelta | None, results: timedelta | None) -> None
     if results is not None and (samples is None or results < samples):
         both = "--samples none --results none" if samples is None else "--samples 90d --results 2y"
         raise InvalidInput(
-            f"Results are kept at least as long as samples: {written(results)} is shorter than"
-            f" {(samples and written(samples)) or 'for ever'}. Give both: {both}."
+            f"Results are kept at least as long as samples: {format_term(results)} is shorter than"
+            f" {(samples and format_term(samples)) or 'for ever'}. Give both: {both}."
         )

@@ -188,7 +188,7 @@ def tell(app: App, org: Organization, alert_id: int, *kinds: str) -> None:
             renderer = AlertRenderer(org, "https://dcmon.example", alert_payload.describe)
             notification_writer.write(session, renderer, session.get_one(Alert, alert_id), kind)
     with app.public() as session:
-        work_queue.ring(session, org.id, work_queue.Work.notify)
+        work_queue.enqueue(session, org.id, work_queue.Work.notify)
 
 
 def states(app: App, target: Target) -> list[str]:

@@ -14,7 +14,7 @@ from dcmon.monitoring import lifecycle, model_checks, monitors, results
 from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.monitoring.results import CheckRun, ResultInputs, ResultKey
 from dcmon.storage import versions
-from dcmon.storage.sampling import Extent
+from dcmon.storage.sampling import WindowStatistics
 from dcmon.windows import Frequency, Window
 from tests.integration.conftest import Target
 
@@ -71,7 +71,7 @@ def found_alerts(app: App, target: Target) -> list[Alert]:
 
 
 def put(app: App, target: Target, number: int, value: float, revision: int = 1) -> None:
-    there = Extent(100, 0, 100 * revision, 0, START)
+    there = WindowStatistics(100, 0, 100 * revision, 0, START)
     with app.org(target.org) as session:
         monitor = session.scalars(select(Monitor)).one()
         found = CheckValue("OK", {"score": value}, None, {"age": value})

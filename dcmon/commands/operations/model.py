@@ -49,5 +49,5 @@ def set_retention(app: "App", name: str, term: str) -> dict[str, Any]:
     own = None if term.strip().lower() == "inherit" else retention.parse(term) or retention.FOR_EVER
     with app.org(org) as session:
         models.set_retention(session, models.find(session, name), own)
-    effective = retention.written(retention.effective(own, org.retention))
+    effective = retention.format_term(retention.effective_term(own, org.retention))
     return {"model": name, "samples_kept": effective, "own": own is not None}

@@ -59,7 +59,7 @@ def detail(app: "App", name: str) -> ModelDetail:
             "lateness": durations.to_text(model.lateness),
             "label_ratio": model.label_ratio,
             "label_delay": durations.to_text(model.label_delay),
-            "samples_kept": retention.written(retention.effective(model.retention, org.retention)),
+            "samples_kept": retention.format_term(retention.effective_term(model.retention, org.retention)),
             "monitors": len(schedules.monitors_of_model(session, model)),
             "firing_alerts": sum(view.alert.state == AlertState.FIRING for view in alerts),
             "quarantined": quarantine.counts(session, model),

@@ -85,7 +85,7 @@ class FileLoader:
             return self._finish(fingerprint, result)
         finally:
             if result.rows:
-                work_queue.ring_now(self.engine, self.org.id, work_queue.Work.evaluate)
+                work_queue.enqueue_now(self.engine, self.org.id, work_queue.Work.evaluate)
 
     def _store(self, load: _Load, chunk: Chunk) -> OutcomesByKind:
         """Store the rows of a chunk that no other loader has stored; retry after conflicts between transactions."""
@@ -94,7 +94,7 @@ class FileLoader:
             try:
                 # Decode before the transaction begins: it holds locks.
                 prepared = self._prepare(load, chunk, is_checked=is_checked)
-                outcomes, next_row = sample_tables.with_months(
+                outcomes, next_row = sample_tables.with_partitions(
                     self.engine, self.org, partial(self._store_once, load, chunk, prepared)
                 )
                 if outcomes is not None:

@@ -178,7 +178,7 @@ class Client(threading.Thread):
             model = models.get(session, self.target.model_id)
             version = session.get_one(Version, self.target.version_id)
             store.restore_samples(session, model, version, [RowBatch(_encoded([row]), logged_at, "live")])
-        work_queue.ring_now(self.engine, self.target.org.id, work_queue.Work.evaluate)
+        work_queue.enqueue_now(self.engine, self.target.org.id, work_queue.Work.evaluate)
 
     def _is_taken(self, send: Callable[[], None]) -> bool:
         try:

@@ -22,7 +22,7 @@ from dcmon.monitoring.results import CheckRun, ResultInputs, ResultKey
 from dcmon.notifications import receivers
 from dcmon.settings import Webhooks
 from dcmon.storage import models
-from dcmon.storage.sampling import Extent
+from dcmon.storage.sampling import WindowStatistics
 from dcmon.windows import Frequency, Window
 from tests.integration.conftest import Target, only
 
@@ -47,7 +47,7 @@ def put(target: Target, number: int, value: float | None, revision: int = 1) -> 
     said = CheckValue("OK", {"score": value}) if value is not None else CheckValue("NO_DATA", reason="none")
     with db.org_session(target.engine, target.org) as session:
         monitor = session.scalars(select(Monitor)).one()
-        there = Extent(100, 0, revision, 0, START)
+        there = WindowStatistics(100, 0, revision, 0, START)
         last = results.lock_newest(session, target.version_id, window, [monitor.id]).get(monitor.id)
         key = ResultKey(monitor, target.version_id, window)
         found = results.store(session, key, said, ResultInputs(there, 1), CheckRun(100), last=last)

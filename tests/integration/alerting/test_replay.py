@@ -25,7 +25,7 @@ from dcmon.notifications import receivers
 from dcmon.notifications.integrations import message_text
 from dcmon.settings import Webhooks
 from dcmon.storage import models, versions
-from dcmon.storage.sampling import Extent
+from dcmon.storage.sampling import WindowStatistics
 from dcmon.storage.versions import NewVersion
 from dcmon.windows import Frequency, Window
 from tests.integration.conftest import Target
@@ -55,7 +55,7 @@ def put(target: Target, number: int, value: float | str, revision: int = 1, n: i
     )
     with db.org_session(target.engine, target.org) as session:
         monitor = session.scalars(select(Monitor)).one()
-        there = Extent(n, 0, revision, 0, START)
+        there = WindowStatistics(n, 0, revision, 0, START)
         last = results.lock_newest(session, target.version_id, window(number), [monitor.id]).get(monitor.id)
         key = ResultKey(monitor, target.version_id, window(number))
         value_ = said or CheckValue(value, reason="why")  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from dcmon.checks.dataset_schema import DatasetSchema
 from dcmon.checks.worker_pool import CheckWorker, ForkServer
 from dcmon.checks.workload import CheckRequest, CheckResult, RowsKey, Workload
 from dcmon.settings import Evaluate
-from dcmon.storage.column_blocks import Sheet
+from dcmon.storage.column_blocks import ColumnarSample
 from dcmon.windows import Window
 from tests.integration.conftest import eventually
 
@@ -108,12 +108,12 @@ def origin(faults: Any) -> Iterator[ForkServer]:
     made.stop()
 
 
-def rows(n: int = 100) -> Sheet:
+def rows(n: int = 100) -> ColumnarSample:
     """What PostgreSQL would pack these rows into."""
     ages = b"".join(struct.pack(">id", 8, each) for each in range(n))
     words = b"\0".join(b"%d" % (each % 2) for each in range(n))
     kinds = {"age": "numeric", "_dc_prediction": "categorical", "_dc_label": "categorical"}
-    return Sheet(kinds, [(n, bytes(20) + ages, words, words)])
+    return ColumnarSample(kinds, [(n, bytes(20) + ages, words, words)])
 
 
 def ask(number: int, scorer: Any) -> CheckRequest:

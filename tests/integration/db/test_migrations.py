@@ -84,9 +84,9 @@ def test_database_of_revision_0005_keeps_its_rows(empty_url: str) -> None:
     assert states(engine) == ["current", "current"]
     org = Organization(1, "acme", "org_1")
     with db.public_session(engine) as session:
-        assert work_queue.pick(session, work_queue.Work.notify, timedelta(minutes=1)) is None
-        assert work_queue.pick(session, work_queue.Work.evaluate, timedelta(minutes=1)) == (1, 7)
-        work_queue.ring(session, 1, work_queue.Work.notify)
+        assert work_queue.claim(session, work_queue.Work.notify, timedelta(minutes=1)) is None
+        assert work_queue.claim(session, work_queue.Work.evaluate, timedelta(minutes=1)) == (1, 7)
+        work_queue.enqueue(session, 1, work_queue.Work.notify)
         assert [found.name for found in problems.notified(session)] == ["no worker"]
         problems.mark_notified(session, problems.entries(session), datetime.now(UTC))
         run = scheduler_runs.entries(session)["lead"]
@@ -95,9 +95,9 @@ def test_database_of_revision_0005_keeps_its_rows(empty_url: str) -> None:
         worker = session.scalars(select(Worker)).one()
         assert worker.seen_at - worker.polled_at > timedelta(minutes=59)
         assert session.scalars(select(CommittedOffset.next_offset)).all() == [41]
-    work_queue.ring_now(engine, 1, work_queue.Work.notify)
+    work_queue.enqueue_now(engine, 1, work_queue.Work.notify)
     with db.public_session(engine) as session:
-        assert work_queue.pick(session, work_queue.Work.notify, timedelta(minutes=1)) == (1, 5)
+        assert work_queue.claim(session, work_queue.Work.notify, timedelta(minutes=1)) == (1, 5)
     new_target(engine, org)
     with migrations._locked(engine, "public", "public") as config:
         command.downgrade(config, "0005")

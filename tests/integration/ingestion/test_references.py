@@ -194,7 +194,7 @@ def test_deterministic_sample_has_the_lowest_hashes(target: Target, labelled: bo
     filters = {"filters": [{"column": "job", "operator": "equals", "value": "j1"}]}
     with db.org_session(target.engine, target.org) as session:
         model, version = versions.get(session, target.version_id)
-        found = references.fair_sample(session, model, version, 30, labelled=labelled, filters=filters)
+        found = references.sample_rows(session, model, version, 30, labelled=labelled, filters=filters)
         assert set(found.names) == {*sample_tables.columns(model, version).all}
     ages = [dict(zip(found.names, row, strict=True))["age"] for row in found.rows]
     wanted = [n for n in range(500) if n % 4 == 1 and (n % 3 or not labelled)]

@@ -88,7 +88,7 @@ def test_another_reference_has_the_last_windows_evaluated_again_and_results_say_
         lifecycle.load_reference(session, *found, reference_loading.ReferenceTable(other), REPLACE)
         session.execute(text("update due_windows set due_at = now() where due_at > now()"))
     with app.public() as session:
-        work_queue.ring(session, watched.org.id, work_queue.Work.evaluate)
+        work_queue.enqueue(session, watched.org.id, work_queue.Work.evaluate)
     with running(evaluate.run, app):
         assert eventually(lambda: len(stored(app, watched)) == 4)
     assert [(each.window_start, each.revision, each.reference_revision) for each in stored(app, watched)] == [
@@ -111,7 +111,7 @@ def test_another_reference_leaves_alone_what_does_not_compare_with_it(app: App, 
         lifecycle.load_reference(session, *found, reference_loading.ReferenceTable([row] * 60), REPLACE)
         session.execute(text("update due_windows set due_at = now() where due_at > now()"))
     with app.public() as session:
-        work_queue.ring(session, watched.org.id, work_queue.Work.evaluate)
+        work_queue.enqueue(session, watched.org.id, work_queue.Work.evaluate)
     with running(evaluate.run, app):
         assert eventually(lambda: len(stored(app, watched)) >= 3)
     found_results = [(each.monitor_id == nulls, each.revision) for each in stored(app, watched)]

@@ -67,7 +67,7 @@ def test_a_window_that_can_not_be_read_is_put_off_and_keeps_nobody_waiting(app: 
             session.execute(text(f"alter table away rename to {table}"))
             session.execute(text("update due_windows set due_at = now()"))
         with app.public() as session:
-            work_queue.ring(session, target.org.id, work_queue.Work.evaluate)
+            work_queue.enqueue(session, target.org.id, work_queue.Work.evaluate)
         assert eventually(lambda: found(target) == BOTH)
 
 
@@ -76,7 +76,7 @@ def test_an_organization_deleted_meanwhile_does_not_stop_the_worker(app: App, ta
     with app.engine.begin() as connection:
         connection.execute(text(f"drop schema {gone.schema} cascade"))
     with app.public() as session:
-        work_queue.ring(session, gone.id, work_queue.Work.evaluate)
+        work_queue.enqueue(session, gone.id, work_queue.Work.evaluate)
     watch(app, target)
     with running(evaluate.run, app):
         log(app, target)
@@ -97,7 +97,7 @@ def test_a_version_deleted_while_it_is_evaluated_does_not_stop_the_worker(app: A
                 delivery = RowBatch(bare, START + timedelta(days=9), "s")
                 assert store.restore_samples(session, model, version, [delivery]).stored
             with app.public() as session:
-                work_queue.ring(session, target.org.id, work_queue.Work.evaluate)
+                work_queue.enqueue(session, target.org.id, work_queue.Work.evaluate)
             threading.Event().wait(0.1 * number)
             with app.org(target.org) as session:
                 lifecycle.delete_version(

@@ -253,7 +253,7 @@ def test_an_organization_deleted_meanwhile_does_not_stop_notifying(telling: App,
     with telling.engine.begin() as connection:
         connection.execute(text(f"drop schema {gone.schema} cascade"))
     with telling.public() as session:
-        work_queue.ring(session, gone.id, work_queue.Work.notify)
+        work_queue.enqueue(session, gone.id, work_queue.Work.notify)
     with receiver(answers(OK)) as at:
         hook(telling, target.org, at.url)
         with running(notify.run, telling):

@@ -56,7 +56,7 @@ def test_claims_of_a_killed_worker_are_taken_over_in_15_s(app: App, target: Targ
 
     def taken_over() -> bool:
         with app.public() as session:
-            picked = work_queue.pick(session, work_queue.Work.evaluate, timedelta(0))
+            picked = work_queue.claim(session, work_queue.Work.evaluate, timedelta(0))
         with app.org(target.org) as session:
             return picked is not None and len(due_windows.claim(session, 8, timedelta(0))) == 3
 
@@ -143,7 +143,7 @@ def test_scheduler_round_checks_each_organization_once(app: App, target: Target)
     around = schedule.Round(app)
     assert sum(around.turn() for _ in range(6)) == 1
     with app.public() as session:
-        picked = work_queue.pick(session, work_queue.Work.evaluate, timedelta(seconds=1))
+        picked = work_queue.claim(session, work_queue.Work.evaluate, timedelta(seconds=1))
     assert picked is not None
     assert picked[0] == target.org.id
 

@@ -43,7 +43,7 @@ def settle(app: App, target: Target) -> None:
     with app.org(target.org) as session:
         session.execute(text("update due_windows set due_at = now()"))
     with app.public() as session:
-        work_queue.ring(session, target.org.id, work_queue.Work.evaluate)
+        work_queue.enqueue(session, target.org.id, work_queue.Work.evaluate)
     open_window = "select count(*) from due_windows d, versions v where d.version_id = v.id and window_end <= watermark"
     untouched = "select count(*) from quarter_hours where is_touched"
     with running(evaluate.run, app):
@@ -226,7 +226,7 @@ def test_first_evaluation_waits_for_compared_labels(app: App, target: Target) ->
     label(app, target, 0, 0, 30)
     waits = "select count(*) from due_windows where window_start = :start and due_at > now() + interval '50 minutes'"
     with app.public() as session:
-        work_queue.ring(session, target.org.id, work_queue.Work.evaluate)
+        work_queue.enqueue(session, target.org.id, work_queue.Work.evaluate)
     with running(evaluate.run, app):
         assert eventually(lambda: target.scalar(waits, start=day(1).start) == 1)
     assert stored(app, target) == []

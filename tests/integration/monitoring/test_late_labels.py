@@ -73,7 +73,7 @@ def log(app: App, target: Target, first: datetime) -> None:
 
 def ring(app: App, target: Target) -> None:
     for work in work_queue.Work:
-        work_queue.ring_now(app.engine, target.org.id, work)
+        work_queue.enqueue_now(app.engine, target.org.id, work)
 
 
 def labels(day: int) -> list[bytes]:

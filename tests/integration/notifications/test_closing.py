@@ -120,4 +120,4 @@ def test_closing_notification_needs_no_scheduler(app: App, target: Target, path:
     with serving(app, token) as endpoint:
         assert endpoint.request("DELETE", path.format(**ids, name=name)).status == 200
     with app.public() as session:
-        assert work_queue.pick(session, work_queue.Work.notify, timedelta()) is not None
+        assert work_queue.claim(session, work_queue.Work.notify, timedelta()) is not None

@@ -131,7 +131,7 @@ def telling(app: App, watched: Target, receiver: Receiver, monkeypatch: pytest.M
 
 def ring(app: App, target: Target) -> None:
     with app.public() as session:
-        work_queue.ring(session, target.org.id, work_queue.Work.notify)
+        work_queue.enqueue(session, target.org.id, work_queue.Work.notify)
 
 
 def test_each_change_is_delivered_once_signed_and_in_order(telling: App, watched: Target, receiver: Receiver) -> None:

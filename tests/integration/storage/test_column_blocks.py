@@ -68,8 +68,10 @@ def logged(app: App, org: Organization, rows: Sequence[dict[str, Any]]) -> int:
 def compare(app: App, org: Organization, version_id: int, n: int, limit: int | None, labelled: bool) -> None:
     with app.org(org) as session:
         model, version = versions.get(session, version_id)
-        rows = sampling.fair_sample(session, model, version, START, END, limit or 10**6, labelled=labelled)
-        sheet = sampling.fair_sheet(session, model, version, START, END, limit, [*FEATURES, "gone"], labelled=labelled)
+        rows = sampling.sample_rows(session, model, version, START, END, limit or 10**6, labelled=labelled)
+        sheet = sampling.sample_columns(
+            session, model, version, START, END, limit, [*FEATURES, "gone"], labelled=labelled
+        )
     if not rows.rows:
         assert sheet is None
         return
@@ -104,7 +106,7 @@ def test_whole_numbers_stay_whole_unless_one_is_missing(app: App, org: Organizat
     row = dict.fromkeys(FEATURES)
     version_id = logged(app, org, [{**row, "i": 1, "big": 2**62 + 1}, {**row, "i": None, "big": 2}])
     with app.org(org) as session:
-        sheet = sampling.fair_sheet(session, *versions.get(session, version_id), START, END, None, ["i", "big"])
+        sheet = sampling.sample_columns(session, *versions.get(session, version_id), START, END, None, ["i", "big"])
     assert sheet is not None
     assert sorted(sheet.column("big").tolist()) == [2, 2**62 + 1]
     assert sheet.column("i").dtype == float
@@ -113,10 +115,10 @@ def test_whole_numbers_stay_whole_unless_one_is_missing(app: App, org: Organizat
 def test_rows_that_take_too_much_are_refused_before_they_are_read(app: App, org: Organization) -> None:
     version_id = logged(app, org, [dict.fromkeys(FEATURES)] * 30)
     with app.org(org) as session, pytest.raises(TooManyRows, match="Its rows take more than 400 bytes"):
-        sampling.fair_sheet(session, *versions.get(session, version_id), START, END, None, ["n"], most=400)
+        sampling.sample_columns(session, *versions.get(session, version_id), START, END, None, ["n"], most=400)
 
 
 def test_a_reference_without_rows_has_no_sheet(app: App, org: Organization) -> None:
     version_id = logged(app, org, [dict.fromkeys(FEATURES)])
     with app.org(org) as session:
-        assert references.fair_sheet(session, *versions.get(session, version_id), 10, ["n"]) is None
+        assert references.sample_columns(session, *versions.get(session, version_id), 10, ["n"]) is None

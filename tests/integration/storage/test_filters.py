@@ -116,15 +116,15 @@ def test_sql_chooses_the_rows_that_the_same_words_choose_in_python(
         every = sampling.production(session, model, version, START, end, 100)
         assert len(every) == len(ROWS)
         times = [{**each, "d": each["d"] and each["d"].isoformat(), TIME: each[TIME].isoformat()} for each in every]
-        names = sampling.fair_sample(session, model, version, START, end, 100).names
-        compared = references.fair_sample(session, model, version, 100)
+        names = sampling.sample_rows(session, model, version, START, end, 100).names
+        compared = references.sample_rows(session, model, version, 100)
 
         @settings(max_examples=examples(300))
         @given(st.lists(conditions(), max_size=3), st.integers(1, 70))
         def agree(chosen: list[dict[str, Any]], limit: int) -> None:
             filters = {"filters": chosen}
             for given_filters in (filters, filter_parser.parse([filter_parser.write(filters)]) if chosen else filters):
-                found = sampling.fair_sample(session, model, version, START, end, limit, filters=given_filters).rows
+                found = sampling.sample_rows(session, model, version, START, end, limit, filters=given_filters).rows
                 expected = [
                     tuple(row[name] for name in names)
                     for row, plain in zip(every, times, strict=True)
@@ -138,7 +138,7 @@ def test_sql_chooses_the_rows_that_the_same_words_choose_in_python(
                         for each in no_time
                     )
                 ]  # fmt: skip
-                of_reference = references.fair_sample(session, model, version, limit, filters=given_filters)
+                of_reference = references.sample_rows(session, model, version, limit, filters=given_filters)
                 assert of_reference.rows == kept[:limit]
 
         agree()
@@ -154,7 +154,7 @@ def test_labelled_rows_are_filtered_before_the_limit(app: App, org: Organization
     only = {"filters": [{"column": "c", "operator": "equals", "value": "Oslo"}]}
     with app.org(org) as session:
         model, version = versions.get(session, filled[1])
-        found = sampling.fair_sample(session, model, version, START, end, 3, labelled=True, filters=only)
+        found = sampling.sample_rows(session, model, version, START, end, 3, labelled=True, filters=only)
     rows = [dict(zip(found.names, row, strict=True)) for row in found.rows]
     assert len(rows) == 3
     assert all(row["c"] == "Oslo" and row[LABEL] is not None for row in rows)

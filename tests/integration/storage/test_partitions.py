@@ -50,8 +50,8 @@ def test_the_ledger_has_such_a_request_once(decades: Target) -> None:
 
 def test_a_version_that_goes_meanwhile_ends_the_making(decades: Target) -> None:
     with pytest.raises(DBAPIError, match="does not exist"):
-        sample_tables.with_months(decades.engine, decades.org, _missing_for_ever)
+        sample_tables.with_partitions(decades.engine, decades.org, _missing_for_ever)
 
 
 def _missing_for_ever() -> None:
-    raise sample_tables.MonthsMissing("samples", 999_999, [(2000, 1)])
+    raise sample_tables.PartitionsMissing("samples", 999_999, [(2000, 1)])

@@ -31,7 +31,7 @@ from dcmon.storage import expiry, models, pruning, sample_tables, versions
 from dcmon.storage.expiry import Terms
 from dcmon.storage.pruning import Prune
 from dcmon.storage.sample_ids import key_of
-from dcmon.storage.sampling import Extent
+from dcmon.storage.sampling import WindowStatistics
 from dcmon.tenancy import organizations, provisioning
 from dcmon.windows import Frequency, Window
 from tests.integration.conftest import Target, eventually, only
@@ -70,7 +70,7 @@ def pruned(target: Target, terms: Terms = TERMS, **changes: Any) -> dict[str, in
 
 def expected(target: Target, terms: Terms = TERMS) -> dict[str, int]:
     with db.org_session(target.engine, target.org, snapshot=True) as session:
-        return {place.table: rows for place, rows in expiry.extent(session, terms).items()}
+        return {place.table: rows for place, rows in expiry.count_expired(session, terms).items()}
 
 
 def held(target: Target) -> dict[str, object]:
@@ -409,7 +409,7 @@ def test_the_baseline_of_an_older_reference_goes_with_the_last_result_that_used_
                 )
             )
         session.flush()
-        there = Extent(1, 0, 1, 0, NOW)
+        there = WindowStatistics(1, 0, 1, 0, NOW)
         window = Window(NOW - timedelta(days=1), NOW)
         found = monitors.get(session, monitor)
         key = ResultKey(found, target.version_id, window)

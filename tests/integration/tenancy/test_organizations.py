@@ -119,7 +119,7 @@ def test_what_is_to_be_deleted_is_counted_and_then_gone(engine: Engine, target: 
     from dcmon.ingestion.intake import Direct
 
     Direct(engine).ingest_samples(target.org, target.version_id, rows(0, 10))
-    assert provisioning.extent(engine, target.org) == {"models": 1, "versions": 1, "samples": 10, "alerts": 0}
+    assert provisioning.contents(engine, target.org) == {"models": 1, "versions": 1, "samples": 10, "alerts": 0}
 
     provisioning.delete_organization(engine, target.org)
 

@@ -8,7 +8,7 @@ import pytest
 
 from dcmon.db.tables.org import Result
 from dcmon.monitoring.reevaluation_policy import CheckInputs, Decision, WaitingTerms, decide
-from dcmon.storage.sampling import Extent, lowest_level
+from dcmon.storage.sampling import WindowStatistics, lowest_level
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 QUIET = timedelta(minutes=5)
@@ -25,7 +25,7 @@ def last(n: int, labelled: int) -> Result:
     )
 
 
-def decision(statistics: Extent, before: Result | None = None, **given: Any) -> Decision:
+def decision(statistics: WindowStatistics, before: Result | None = None, **given: Any) -> Decision:
     needs_labels = given.pop("needs_labels", False)
     terms = WaitingTerms(given.pop("label_ratio", 1.0), timedelta(days=3), QUIET)
     return decide(
@@ -36,8 +36,8 @@ def decision(statistics: Extent, before: Result | None = None, **given: Any) -> 
     )
 
 
-def window(n: int, labelled: int = 0, logged: datetime = NOW) -> Extent:
-    return Extent(n, labelled, n, labelled, logged)
+def window(n: int, labelled: int = 0, logged: datetime = NOW) -> WindowStatistics:
+    return WindowStatistics(n, labelled, n, labelled, logged)
 
 
 def test_complete_window_is_evaluated_at_once() -> None:

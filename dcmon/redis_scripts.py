@@ -25,7 +25,7 @@ def answers(url: str) -> bool:
         return False
 
 
-class Cache:
+class RedisScripts:
     """Scripts run in Redis, where several processes see the same. `url` is asked again when the server was away."""
 
     def __init__(self, url: Callable[[], str | None]) -> None:
