@@ -1,4 +1,4 @@
-"""An alert in words and numbers, for whoever is told of it: what is wrong, since when, what moved, what to type."""
+"""Describe an alert for messages and pages: its values, its drivers, and the command that shows more."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,10 +25,10 @@ VERSIONS = 10  # that are shown beside the alert's own
 
 @dataclass(frozen=True)
 class AlertDetails:
-    """What is to be known beside the alert itself.
+    """What a description needs beside the alert itself.
 
-    The results of its first, last and worst window; those of all versions in the last one, by name; and the line of
-    its history that is told, with who did it and why.
+    `first`, `last`, `worst`: the results of these windows. `versions`: results of other versions in the last window, by
+    name. `change`: the line of history that a message is about.
     """
 
     last: Result | None = None
@@ -41,13 +41,13 @@ class AlertDetails:
 def describe(
     session: Session, org: Organization, alert: Alert, public_url: str, kind: str | None = None
 ) -> dict[str, Any]:
-    """All that a message about an alert can say; `kind`: what is told of it (dcmon.states.AlertChangeKind)."""
+    """Return all that a message about an alert may contain. `kind`: the AlertChangeKind that the message is about."""
     view = alert_views.get_alert(session, alert.id)
-    return payload(view, _around(session, view, kind), org.name, public_url)
+    return payload(view, _details(session, view, kind), org.name, public_url)
 
 
 def payload(view: AlertView, around: AlertDetails, org: str, public_url: str) -> dict[str, Any]:
-    """All that a message about an alert can say. `summary` is one line; `moved` has before and after."""
+    """Return the payload: `summary` is one line; `moved` has the entries that changed most, before and after."""
     alert, rule, details = view.alert, view.rule, view.alert.details or {}
     return {
         "id": alert.id,
@@ -84,7 +84,7 @@ def payload(view: AlertView, around: AlertDetails, org: str, public_url: str) ->
         "reason": details.get("reason"),
         "drivers": alert.drivers,
         "moved": details.get("moved", []),
-        "versions": [_version(name, each, alert.metric) for name, each in around.versions],
+        "versions": [_version(name, result, alert.metric) for name, result in around.versions],
         "by": around.change and around.change.by,
         "note": around.change and around.change.note,
         "acknowledged_at": _iso(alert.acknowledged_at),
@@ -98,45 +98,45 @@ def payload(view: AlertView, around: AlertDetails, org: str, public_url: str) ->
 
 
 def _value(details: Mapping[str, Any], name: str, result: Result | None, alert: Alert) -> float | None:
-    """The alert's number in its first or last window: as it was judged, or, of an older dcmon, as it is stored."""
+    """Return the value as it was judged; for an alert that an older dcmon wrote, as the result has it now."""
     if name in details or result is None:
-        found: float | None = details.get(name)
-        return found
+        judged: float | None = details.get(name)
+        return judged
     return value_in(result, alert.metric)
 
 
 def _rule(rule: AlertRule, metric: str) -> str:
-    """The condition with the number that it is about, where it does not name one itself."""
+    """Return the condition as text, with the metric that it is about."""
     subject, condition = rules.condition_of(rule).target, alert_views.condition(rule)
     if subject == Target():
         return f"{metric} {condition}"
     return condition if subject.name is not None else f"{condition} ({metric})"
 
 
-def _around(session: Session, view: AlertView, kind: str | None) -> AlertDetails:
+def _details(session: Session, view: AlertView, kind: str | None) -> AlertDetails:
     last = _newest(session, view, view.alert.last_window_end)
     worst = _newest(session, view, view.alert.worst_window_end)
-    mine = view.version.id
+    version_id = view.version.id
     first = [] if "first_value" in (view.alert.details or {}) else _newest(session, view, view.alert.first_window_end)
     return AlertDetails(
-        next((each for _, each in last if each.version_id == mine), None),
-        next((each for _, each in worst if each.version_id == mine), None),
-        [(name, each) for name, each in last if each.version_id != mine][:VERSIONS],
+        next((result for _, result in last if result.version_id == version_id), None),
+        next((result for _, result in worst if result.version_id == version_id), None),
+        [(name, result) for name, result in last if result.version_id != version_id][:VERSIONS],
         None if kind is None else _change(session, view.alert, kind),
-        next((each for _, each in first if each.version_id == mine), None),
+        next((result for _, result in first if result.version_id == version_id), None),
     )
 
 
 def _newest(session: Session, view: AlertView, end: datetime) -> Sequence[tuple[str, Result]]:
-    """The newest result of each version in the monitor's window that ends then, the newest version first."""
-    found = session.execute(
+    """Return the newest result of each version in the monitor's window with this end, the newest version first."""
+    rows = session.execute(
         select(Version.name, Result)
         .join(Version, Version.id == Result.version_id)
         .where(Version.model_id == view.model.id, Result.monitor_id == view.monitor.id, Result.window_end == end)
         .ext(distinct_on(Result.version_id))
         .order_by(Result.version_id.desc(), Result.revision.desc())
     )
-    return [(name, result) for name, result in found]
+    return [(name, result) for name, result in rows]
 
 
 def _change(session: Session, alert: Alert, kind: str) -> AlertChange | None:
@@ -149,12 +149,12 @@ def _iso(time: datetime | None) -> str | None:
 
 
 def _version(name: str, result: Result, metric: str) -> dict[str, Any]:
-    """What another version has in the same window."""
+    """Describe the result of another version in the same window."""
     return {"version": name, "value": value_in(result, metric), "n": result.n, "state": result.state}
 
 
 def _compared_with(view: AlertView, worst: Result | None) -> dict[str, Any] | None:
-    """What the check compared the worst window with; None where it compares with nothing."""
+    """Return what the check compared the worst window with; None when it compares with nothing."""
     if worst is not None and worst.compared_start is not None:
         span = {"start": _iso(worst.compared_start), "end": _iso(worst.compared_end), "n": worst.compared_n}
         return {"what": view.monitor.compared_with, **span}
@@ -164,7 +164,7 @@ def _compared_with(view: AlertView, worst: Result | None) -> dict[str, Any] | No
 
 
 def _measured_against(rule: AlertRule, details: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What the rule compared the value with, where its condition is about a change or a deviation."""
+    """Return what the rule compared the value with; None unless its condition is about a change or a deviation."""
     condition = rules.condition_of(rule)
     if condition.measure == "value":
         return None
@@ -174,53 +174,53 @@ def _measured_against(rule: AlertRule, details: Mapping[str, Any]) -> dict[str, 
 
 
 def link(alert: Alert, org: str, public_url: str) -> str:
-    """Where a browser shows the alert: ids count in an organization, so the link names it."""
+    """Return the link to the alert's page. Ids are unique only in an organization, so the link names it."""
     return f"{public_url}/alerts/{alert.id}?org={quote(org)}"
 
 
 def command(alert: Alert, org: str) -> str:
-    """What to type to see more."""
+    """Return the command that shows the alert."""
     return f"{command_prefix(org)} alert show {alert.id}"
 
 
 def summary(view: AlertView) -> str:
-    """One line: which value of which monitor is what, and since when."""
+    """Return one line: the monitor, the metric and its value, the rule, and since when."""
     alert = view.alert
     what = f"{view.name} ({view.version.name})"
     if alert.worst_value is None:
-        said = f"{alert.metric}: {(alert.details or {}).get('reason') or 'no value'}"
+        text = f"{alert.metric}: {(alert.details or {}).get('reason') or 'no value'}"
     elif alert.state == AlertState.RESOLVED:
-        said = (
+        text = (
             f"{alert.metric} was {format_number(alert.worst_value)} at worst, is {format_number(alert.current_value)}"
         )
     else:
-        said = f"{alert.metric} is {format_number(alert.current_value)}"
+        text = f"{alert.metric} is {format_number(alert.current_value)}"
         if alert.current_value != alert.worst_value:
-            said += f", {format_number(alert.worst_value)} at worst"
+            text += f", {format_number(alert.worst_value)} at worst"
     windows = f"{alert.windows} windows" if alert.windows != 1 else "1 window"
     return (
-        f"{what}: {said} ({alert_views.condition(view.rule)}), {windows} since {format_time(alert.first_window_start)}"
+        f"{what}: {text} ({alert_views.condition(view.rule)}), {windows} since {format_time(alert.first_window_start)}"
     )
 
 
 def sentence(rule: AlertRule) -> str:
-    """What a rule does, in a sentence: "high when > 0.2 in 2 windows in a row"."""
-    said = f"{rule.severity} when {alert_views.condition(rule)}"
+    """Return what a rule does, like "high when > 0.2 in 2 windows in a row"."""
+    text = f"{rule.severity} when {alert_views.condition(rule)}"
     if rule.for_windows > 1:
-        said += f" in {rule.for_windows} windows in a row"
+        text += f" in {rule.for_windows} windows in a row"
     if rule.warn_severity is not None and rules.condition_of(rule).warn is not None:
-        said += f"; {rule.warn_severity} when only its warning holds"
+        text += f"; {rule.warn_severity} when only its warning holds"
     if rule.keep_firing:
-        said += f"; over after {rule.keep_firing + 1} good windows"
+        text += f"; over after {rule.keep_firing + 1} ok windows"
     if rule.min_n:
-        said += f"; windows of fewer than {rule.min_n:,} rows do not count"
+        text += f"; windows of fewer than {rule.min_n:,} rows do not count"
     policies = (("no data", rule.no_data), ("an error", rule.on_error))
-    means = {"alert": "is bad", "ok": "is good"}
-    return "; ".join([said, *(f"{name} {means[chosen]}" for name, chosen in policies if chosen in means)])
+    means = {"alert": "is a violation", "ok": "is ok"}
+    return "; ".join([text, *(f"{name} {means[chosen]}" for name, chosen in policies if chosen in means)])
 
 
 def change_text(entry: Mapping[str, Any]) -> str:
-    """An entry that moved, in a line: "age 0.02 → 0.31"."""
+    """Return a change of an entry in one line, like "age 0.02 → 0.31"."""
     before, after = entry.get("before"), entry.get("after")
     return (
         f"{entry['name']} {format_number(before)} → {format_number(after)}"

@@ -1,3 +1,5 @@
+"""Alerts and rules, with what names them, as the commands and HTTP routes list them."""
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +15,7 @@ from dcmon.states import AlertState, ResultState
 
 @dataclass(frozen=True)
 class AlertView:
-    """An alert with everything that names it."""
+    """An alert with its rule, monitor, model, version and check."""
 
     alert: Alert
     rule: AlertRule
@@ -28,17 +30,17 @@ class AlertView:
 
     @property
     def driver(self) -> str | None:
-        """What drives it most."""
+        """The entry that drives the alert most."""
         return next(iter(self.alert.drivers), None)
 
 
 def condition(rule: AlertRule) -> str:
-    """A rule's condition as a person writes it: "> 0.2"."""
+    """Return a rule's condition as text, like "> 0.2"."""
     return rules.condition_text(rule)
 
 
 def list_alerts(session: Session, model_id: int | None = None, *, pending: bool = False) -> list[AlertView]:
-    """All alerts, or those of a model, in the order in which their windows began; pending ones when asked for."""
+    """Return all alerts, or those of a model, in the order of their first windows. `pending`: also pending alerts."""
     statement = _alerts()
     if model_id is not None:
         statement = statement.where(Model.id == model_id)
@@ -60,7 +62,7 @@ def _alerts() -> Select[Alert, AlertRule, Monitor, Model, Version, Check]:
 
 
 def get_alert(session: Session, alert_id: int) -> AlertView:
-    """One alert. Raises NotFound."""
+    """Return an alert. Raises AlertNotFound."""
     row = session.execute(_alerts().where(Alert.id == alert_id)).one_or_none()
     if row is None:
         raise errors.AlertNotFound(name=alert_id)
@@ -73,7 +75,7 @@ def list_changes(session: Session, alert_id: int) -> Sequence[AlertChange]:
 
 
 def alert_row(view: AlertView) -> dict[str, Any]:
-    """An alert as a row for an output."""
+    """Return an alert as a row for an output."""
     alert = view.alert
     return {
         "id": alert.id,
@@ -93,7 +95,7 @@ def alert_row(view: AlertView) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class RuleView:
-    """A rule with its monitor, and how many alerts it has, and has open."""
+    """A rule with its monitor and model, and how many alerts it has in all, and open."""
 
     rule: AlertRule
     monitor: Monitor
@@ -103,7 +105,7 @@ class RuleView:
 
 
 def list_rules(session: Session, model_id: int | None = None) -> list[RuleView]:
-    """All rules, or those of a model."""
+    """Return all rules, or those of a model."""
     is_open = func.count(Alert.id).filter(Alert.state == AlertState.FIRING)
     statement = (
         select(AlertRule, Monitor, Model, func.count(Alert.id), is_open)
@@ -120,7 +122,7 @@ def list_rules(session: Session, model_id: int | None = None) -> list[RuleView]:
 
 
 def rule_row(view: RuleView) -> dict[str, Any]:
-    """A rule as a row for an output."""
+    """Return a rule as a row for an output."""
     rule = view.rule
     return {
         "id": rule.id,
@@ -141,13 +143,13 @@ def rule_row(view: RuleView) -> dict[str, Any]:
 
 
 def unknown_name_remark(session: Session, rule: AlertRule) -> str | None:
-    """A remark when a rule names what its monitor's newest result with a value does not have."""
+    """Return a remark when the newest result with a value lacks the metric or entry that a rule names."""
     name = rules.condition_of(rule).target.name
     newest = select(Result).where(Result.monitor_id == rule.monitor_id, Result.state == ResultState.OK)
     last = session.scalar(newest.order_by(Result.window_end.desc(), Result.revision.desc()).limit(1))
     if name is None or last is None:
         return None
-    there = [*last.metrics, *last.entries]
-    if name.lower() in (each.lower() for each in there):
+    known = [*last.metrics, *last.entries]
+    if name.lower() in (known_name.lower() for known_name in known):
         return None
-    return f"The newest result has no {name!r}, only {', '.join(map(repr, there[:10]))}: such windows have no verdict."
+    return f"The newest result has no {name!r}, only {', '.join(map(repr, known[:10]))}: such windows have no verdict."

@@ -1,6 +1,6 @@
-"""What a monitor's check gives on the reference itself, for rules on the change against it.
+"""Values of a monitor's check on the reference itself, for rules on the change against the reference.
 
-Computed once for each revision of the reference and of the monitor, beside the first window that is evaluated with it.
+Computed once for each revision of the reference and of the monitor, together with the first window evaluated with it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,30 +17,34 @@ from dcmon.db.tables.org import AlertRule, Baseline, Check, Monitor, Result, Ver
 
 
 def dependent_rules(session: Session, monitor_id: int) -> list[AlertRule]:
-    """The active rules of a monitor that compare with the reference."""
-    found = select(AlertRule).where(AlertRule.monitor_id == monitor_id, AlertRule.is_active, AlertRule.condition != "")
-    return [rule for rule in session.scalars(found) if rules.condition_of(rule).against == REFERENCE]
+    """Return the active rules of a monitor that compare with the reference."""
+    statement = select(AlertRule).where(
+        AlertRule.monitor_id == monitor_id, AlertRule.is_active, AlertRule.condition != ""
+    )
+    return [rule for rule in session.scalars(statement) if rules.condition_of(rule).against == REFERENCE]
 
 
 def missing(
     session: Session, version: Version, monitors: Sequence[tuple[Monitor, Check]]
 ) -> list[tuple[Monitor, Check]]:
-    """The monitors whose rules want the value of the reference and don't have it. Not all
-    have one: the reference against itself says nothing, and nothing came in with it."""
+    """Return the monitors whose rules need a baseline that is not stored yet.
+
+    Checks that compare with the reference, and checks on the flow of rows, have no baseline.
+    """
     if not version.reference_revision:
         return []
-    found = []
+    without = []
     for monitor, check in monitors:
         if not rule_targets.has_baseline(check) or not dependent_rules(session, monitor.id):
             continue
         key = (monitor.id, version.id, version.reference_revision, monitor.revision)
         if session.get(Baseline, key) is None:
-            found.append((monitor, check))
-    return found
+            without.append((monitor, check))
+    return without
 
 
 def store(session: Session, monitor: Monitor, version: Version, value: CheckValue, n: int) -> bool:
-    """Keep what the check gives on the reference; False when another worker was faster."""
+    """Store a baseline. Return False when another worker has stored it already."""
     statement = (
         insert(Baseline)
         .values(
@@ -61,13 +65,13 @@ def store(session: Session, monitor: Monitor, version: Version, value: CheckValu
 
 
 def for_rule(session: Session, rule: AlertRule, version_id: int) -> Callable[[Judged], Mapping[str, float]]:
-    """For each result of the rule's monitor, the same numbers of the reference that it was evaluated with."""
+    """Return a function from a result to the baseline of the reference that it was evaluated with; empty if unknown."""
     if rules.condition_of(rule).against != REFERENCE:
         return lambda _: {}
-    found = session.scalars(
+    baselines = session.scalars(
         select(Baseline).where(Baseline.monitor_id == rule.monitor_id, Baseline.version_id == version_id)
     )
-    known = {(row.reference_revision, row.monitor_revision): {**row.entries, **row.metrics} for row in found}
+    known = {(row.reference_revision, row.monitor_revision): {**row.entries, **row.metrics} for row in baselines}
 
     def reference(result: Judged) -> Mapping[str, float]:
         assert isinstance(result, Result)

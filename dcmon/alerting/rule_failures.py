@@ -1,7 +1,7 @@
-"""Rules that could not judge a result: set apart, so that one costs no other rule anything; kept, and shown.
+"""Rules that failed to judge a result: isolated from the other rules, recorded, and shown.
 
-Why is kept with the result, in its `how`. A rule stands so until it judges a later result of the version, or is
-changed.
+The reason is stored with the result, in its `how`. A rule counts as failing until it judges a later result of the
+version, or is changed.
 """
 
 import logging
@@ -18,14 +18,14 @@ from dcmon.errors import DcmonError
 log = logging.getLogger(__name__)
 
 KEY = "unjudged"
-LONGEST = 300
-LOOKED_AT = 2_000  # results: the newest
-# The rules whose last word on a version is that they failed: id, why, and when.
+MAX_CHARACTERS = 300
+NEWEST_RESULTS = 2_000  # how many of them are searched for failures
+# The rules that failed on the newest result of a version: id, reason, and time.
 FAILING = f"""
     select f.key::int as rule_id, f.value as why, last.computed_at
       from (select distinct on (monitor_id, version_id) monitor_id, how, computed_at
               from (select id, monitor_id, version_id, how, computed_at
-                      from results order by id desc limit {LOOKED_AT}) newest
+                      from results order by id desc limit {NEWEST_RESULTS}) newest
              order by monitor_id, version_id, id desc) last
       cross join lateral jsonb_each_text(cast(last.how as jsonb) -> '{KEY}') f
       join alert_rules r on r.id = f.key::int and r.is_active
@@ -38,9 +38,9 @@ FORGET = text("""
 
 @contextmanager
 def isolated(session: Session, rule: AlertRule, result: Result | None = None) -> Iterator[None]:
-    """Judge by one rule in a savepoint: what fails is taken back, logged and kept with the result; all else goes on.
+    """Run one rule in a savepoint: an exception is rolled back, logged and stored with the result.
 
-    A dependency that is away is no failure of the rule: it is raised.
+    Raises when PostgreSQL or another dependency is unavailable: that is no failure of the rule.
     """
     rule_id = rule.id
     try:
@@ -51,7 +51,7 @@ def isolated(session: Session, rule: AlertRule, result: Result | None = None) ->
     except Exception as error:
         if isinstance(error, DcmonError) and error.status == 503:
             raise
-        log.exception("rule %d could not judge", rule_id)
+        log.exception("rule failed to judge a result: rule %d", rule_id)
         if result is not None:
             before = result.how.get(KEY, {})
             result.how = {**result.how, KEY: {**before, str(rule_id): error_line(error)}}
@@ -59,15 +59,15 @@ def isolated(session: Session, rule: AlertRule, result: Result | None = None) ->
 
 
 def error_line(error: Exception) -> str:
-    """An error on one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:LONGEST]
+    """Return an error as one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:MAX_CHARACTERS]
 
 
 def clear(session: Session, rule: AlertRule) -> None:
-    """A rule that is changed, and judges, is not what it was."""
+    """Remove the recorded failures of a rule: it was changed."""
     session.execute(FORGET, {"monitor": rule.monitor_id, "path": [KEY, str(rule.id)]})
 
 
 def failing(session: Session) -> Mapping[int, str]:
-    """Why rules could not judge the newest results, by the rule's id."""
+    """Return why rules failed to judge the newest results, by rule id."""
     return {row.rule_id: row.why for row in session.execute(text(FAILING))}

@@ -1,4 +1,4 @@
-"""Alert rules: when a monitor's windows are bad, how severe that is, and what becomes of it."""
+"""Alert rules: create, change, find and delete them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,14 +21,14 @@ from dcmon.severity import Severity
 
 __all__ = ["SIGNS", "Condition", "parse"]
 
-LONGEST_NAME = 100
-MOST_WINDOWS = 1000
-MOST_ROWS = 2_000_000_000
+MAX_NAME_LENGTH = 100
+MAX_WINDOWS = 1000
+MAX_ROWS = 2_000_000_000
 
 
 @dataclass(frozen=True)
 class Change:
-    """What a rule is made of, or changed to; None: as it is, or the default. An empty name takes the name out."""
+    """The settings of a new or changed rule. None: unchanged, or the default. An empty name removes the name."""
 
     condition: Condition | None = None
     severity: str | None = None
@@ -69,7 +69,7 @@ def create(
 
 
 def change(session: Session, rule: AlertRule, wanted: Change) -> bool:
-    """Change a rule; whether it judges otherwise now. Raises InvalidInput or Conflict."""
+    """Change a rule. Return True if it judges differently now. Raises InvalidInput or Conflict."""
     before = rule.revision
     if wanted.condition is not None:
         require_judged(session, rule.monitor_id, wanted.condition)
@@ -79,7 +79,7 @@ def change(session: Session, rule: AlertRule, wanted: Change) -> bool:
 
 
 def require_judged(session: Session, monitor_id: int, condition: Condition) -> None:
-    """Raises InvalidInput for a condition that this monitor has nothing for, or NotFound for the monitor."""
+    """Raises InvalidInput for a condition on values that this monitor does not have; NotFound for the monitor."""
     monitor = session.get(Monitor, monitor_id)
     if monitor is None:
         raise errors.NotFound(what="monitor", name=monitor_id)
@@ -95,7 +95,7 @@ def _change(session: Session, rule: AlertRule, wanted: Change) -> None:
 
 
 def apply(rule: AlertRule, wanted: Change) -> None:
-    """Make a rule what is wanted, but for its name; its revision grows when it judges otherwise."""
+    """Apply a change, except the name, to a rule. Its revision grows when it judges differently."""
     if wanted.is_inhibited is not None:
         rule.is_inhibited = wanted.is_inhibited
     values = _values(wanted)
@@ -111,7 +111,7 @@ def apply(rule: AlertRule, wanted: Change) -> None:
 
 
 def _values(wanted: Change) -> dict[str, Any]:
-    """The columns that decide how a rule judges."""
+    """Return the columns that decide how a rule judges. Raises InvalidInput."""
     given: dict[str, Any] = {
         "severity": wanted.severity,
         "for_windows": wanted.for_windows,
@@ -121,13 +121,13 @@ def _values(wanted: Change) -> dict[str, Any]:
         "on_error": wanted.on_error,
         "is_active": wanted.is_active,
     }
-    found = {name: value for name, value in given.items() if value is not None}
-    _require_values(found)
+    columns = {name: value for name, value in given.items() if value is not None}
+    _require_values(columns)
     if wanted.condition is not None:
         _require(wanted.condition)
-        found["operator"], found["threshold"] = wanted.condition.operator, wanted.condition.threshold
-        found["condition"] = None if wanted.condition.is_plain else to_text(wanted.condition)
-    return found
+        columns["operator"], columns["threshold"] = wanted.condition.operator, wanted.condition.threshold
+        columns["condition"] = None if wanted.condition.is_plain else to_text(wanted.condition)
+    return columns
 
 
 def _require_values(values: Mapping[str, Any]) -> None:
@@ -137,38 +137,38 @@ def _require_values(values: Mapping[str, Any]) -> None:
         if name in values and values[name] not in list(MissingValuePolicy):
             raise errors.InvalidInput(f"{values[name]!r} is not one of {', '.join(MissingValuePolicy)}.")
     for name, least in (("for_windows", 1), ("keep_firing", 0)):
-        if not least <= values.get(name, least) <= MOST_WINDOWS:
-            raise errors.InvalidInput(f"A rule waits for {least} to {MOST_WINDOWS} windows, not {values[name]}.")
-    if not 0 <= values.get("min_n", 0) <= MOST_ROWS:
-        raise errors.InvalidInput(f"The fewest rows of a window are 0 to {MOST_ROWS:,}, not {values['min_n']}.")
+        if not least <= values.get(name, least) <= MAX_WINDOWS:
+            raise errors.InvalidInput(f"A rule waits for {least} to {MAX_WINDOWS} windows, not {values[name]}.")
+    if not 0 <= values.get("min_n", 0) <= MAX_ROWS:
+        raise errors.InvalidInput(f"min_n is a number of rows from 0 to {MAX_ROWS:,}, not {values['min_n']}.")
 
 
 def _require_below(condition: Condition, severity: str, asked: str | None) -> None:
-    """Raises InvalidInput for a severity of the lower level that it can't have."""
+    """Raises InvalidInput unless a severity fits the rule's lower level."""
     if asked is None:
         return
     asked_rank = severities.parse(asked).rank
     if condition.warn is None:
         raise errors.InvalidInput(
-            f"The rule has one level only, so there is no severity of a warning: say {to_text(condition)!r} with a"
-            " second one, like '> 0.3 warn 0.2'."
+            f"The rule {to_text(condition)!r} has no warning level, so it takes no severity for one. Add a level, like"
+            " '> 0.3 warn 0.2'."
         )
     if asked_rank >= Severity(severity).rank > 0:
-        raise errors.InvalidInput(f"A warning is less severe than the rule itself, which is {severity}.")
+        raise errors.InvalidInput(f"The severity of a warning must be below the rule's own, which is {severity}.")
 
 
 def without_warning(condition: Condition) -> Condition:
-    """A condition on its main level alone."""
+    """Return the condition without its warning level."""
     return replace(condition, warn=None, warn_upper=None)
 
 
 def _warn_severity(condition: Condition, severity: str, wanted: str | None) -> str | None:
-    """The severity of a rule's lower level: the one below the rule's own unless another is wanted."""
+    """Return the severity of a rule's lower level: by default the one below the rule's own."""
     if condition.warn is None:
         return None
     rank = Severity(severity).rank
     if rank == 0:
-        raise errors.InvalidInput("A rule that warns first needs a severity above low.")
+        raise errors.InvalidInput("A rule with a warning level needs a severity above low.")
     if wanted is None or Severity(wanted).rank >= rank:
         return list(Severity)[rank - 1]
     return wanted
@@ -183,12 +183,12 @@ def _require(condition: Condition) -> None:
 
 
 def _require_free(session: Session, rule: AlertRule, name: str) -> None:
-    if not name.strip() or len(name) > LONGEST_NAME or name.strip().isdigit():
-        raise errors.InvalidInput(f"A rule's name has 1 to {LONGEST_NAME} characters, and is not only a number.")
+    if not name.strip() or len(name) > MAX_NAME_LENGTH or name.strip().isdigit():
+        raise errors.InvalidInput(f"A rule's name has 1 to {MAX_NAME_LENGTH} characters, and is not only a number.")
     with session.no_autoflush:
         other = session.scalar(select(AlertRule.id).where(AlertRule.name == name))
     if other is not None and other != rule.id:
-        raise errors.Conflict(f"There is a rule {name!r} already.")
+        raise errors.Conflict(f"There is already a rule {name!r}. Choose another name.")
 
 
 @lru_cache(maxsize=1000)
@@ -197,17 +197,17 @@ def _parsed(text: str) -> Condition:
 
 
 def condition_of(rule: AlertRule) -> Condition:
-    """A rule's condition."""
+    """Return a rule's condition."""
     return Condition(rule.operator, rule.threshold) if rule.condition is None else _parsed(rule.condition)
 
 
 def condition_text(rule: AlertRule) -> str:
-    """A rule's condition as a person writes it: "> 0.2"."""
+    """Return a rule's condition as text, like "> 0.2"."""
     return to_text(condition_of(rule))
 
 
 def policy(rule: AlertRule) -> Policy:
-    """What the state machine needs of a rule."""
+    """Return a rule as the state machine needs it."""
     return Policy(
         condition_of(rule),
         rule.severity,
@@ -221,7 +221,10 @@ def policy(rule: AlertRule) -> Policy:
 
 
 def preview(rule: AlertRule | None, wanted: Change) -> Policy:
-    """A rule's policy, changed as wanted. Raises InvalidInput."""
+    """Return the policy that a rule would have after a change; nothing is stored. Raises InvalidInput.
+
+    `rule`: None for a new rule.
+    """
     made = AlertRule(
         monitor_id=0, operator="greater_than", threshold=0, severity="medium", for_windows=1, keep_firing=0, min_n=0,
         no_data="keep", on_error="keep", is_inhibited=True, is_active=True, revision=0,
@@ -234,7 +237,7 @@ def preview(rule: AlertRule | None, wanted: Change) -> Policy:
 
 
 def get(session: Session, rule_id: int) -> AlertRule:
-    """The rule of that id. Raises NotFound."""
+    """Return the rule with this id. Raises NotFound."""
     rule = session.get(AlertRule, rule_id)
     if rule is None:
         raise errors.NotFound(what="alert rule", name=rule_id)
@@ -242,7 +245,7 @@ def get(session: Session, rule_id: int) -> AlertRule:
 
 
 def find(session: Session, name: str) -> AlertRule:
-    """The rule of that id or name, or the one rule of the monitor of that name. Raises NotFound or InvalidInput."""
+    """Find a rule by its id or name, or as the only rule of a monitor. Raises RuleNotFound or InvalidInput."""
     statement = (
         select(AlertRule, Monitor.name, Model.name)
         .join(Monitor, Monitor.id == AlertRule.monitor_id)
@@ -252,17 +255,17 @@ def find(session: Session, name: str) -> AlertRule:
     )
     rows = session.execute(statement).all()
     named = [rule for rule, _, _ in rows if name in (str(rule.id), rule.name)]
-    found = named or [rule for rule, monitor, model in rows if name in (monitor, f"{model}/{monitor}")]
-    if not found:
+    matches = named or [rule for rule, monitor, model in rows if name in (monitor, f"{model}/{monitor}")]
+    if not matches:
         raise errors.RuleNotFound(name=name)
-    if len(found) > 1:
-        listed = ", ".join(f"{rule.id} ({condition_text(rule)})" for rule in found)
-        raise errors.InvalidInput(f"There are {len(found)} rules on {name!r}: say which by its id: {listed}.")
-    return found[0]
+    if len(matches) > 1:
+        listed = ", ".join(f"{rule.id} ({condition_text(rule)})" for rule in matches)
+        raise errors.InvalidInput(f"There are {len(matches)} rules on {name!r}. Give the id of one: {listed}.")
+    return matches[0]
 
 
 def for_monitor(session: Session, monitor_id: int) -> Sequence[AlertRule]:
-    """The rules of a monitor, oldest first."""
+    """Return the rules of a monitor, oldest first."""
     return session.scalars(select(AlertRule).where(AlertRule.monitor_id == monitor_id).order_by(AlertRule.id)).all()
 
 

@@ -373,8 +373,8 @@ def test_rule_without_a_metric_on_the_flow_is_refused(target: Target) -> None:
     with db.org_session(target.engine, target.org) as session:
         made = rules.create(session, monitor_id, rules.parse("Rows < 100"))
         for condition, reason in (
-            ("< 100", "Say which metric"),
-            ("drop > 20%", "Say which metric"),
+            ("< 100", "Name the metric"),
+            ("drop > 20%", "Name the metric"),
             ("traffic < 100", "has no metric 'traffic'"),
             ("rows drop > 20% against reference", "leave out 'against reference'"),
         ):

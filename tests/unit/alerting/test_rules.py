@@ -60,5 +60,5 @@ def test_a_duration_may_have_a_fraction() -> None:
 
 @pytest.mark.parametrize("rows", [-1, 99_999_999_999])
 def test_fewest_rows_that_no_table_holds_are_refused(rows: int) -> None:
-    with pytest.raises(errors.InvalidInput, match="fewest rows"):
+    with pytest.raises(errors.InvalidInput, match="min_n is a number of rows"):
         rules.preview(None, rules.Change(rules.parse("> 1"), min_n=rows))
