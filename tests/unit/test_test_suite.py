@@ -10,6 +10,7 @@ import pytest
 from tests.helpers.paths import ROOT
 
 TESTS = ROOT / "tests"
+LONGEST_NAME = 60
 SLEEPS_ALLOWED = {
     # A fetch that is on its way can't be seen from outside of librdkafka.
     "integration/ingestion/test_kafka_logs.py",
@@ -40,6 +41,16 @@ def without_reason(nodes: list[ast.AST]) -> list[int]:
     reasoned = {id(call.func) for call in calls if any(keyword.arg == "reason" for keyword in call.keywords)}
     marks = [node for node in nodes if isinstance(node, ast.Attribute) and ast.unparse(node) in SKIPS]
     return [mark.lineno for mark in marks if id(mark) not in reasoned]
+
+
+def test_names_of_tests_have_at_most_60_characters() -> None:
+    names = {
+        f"{module}: {node.name}"
+        for module, nodes in modules().items()
+        for node in nodes
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and len(node.name) > LONGEST_NAME
+    }
+    assert names == set()
 
 
 def test_no_test_sleeps_for_a_fixed_time() -> None:

@@ -114,7 +114,8 @@ def all_results(target: Target) -> list[Result]:
         return list(session.scalars(select(Result)))
 
 
-def test_a_bad_window_that_comes_late_lengthens_the_alert_to_the_front(ruled: Target) -> None:
+def test_late_violating_window_extends_the_alert_to_the_front(ruled: Target) -> None:
+    """A bad window that comes late lengthens the alert to the front."""
     put(ruled, 3, 0.5)
     put(ruled, 2, 0.9)
     assert told(ruled) == [(1, "firing")]
@@ -125,7 +126,8 @@ def test_a_bad_window_that_comes_late_lengthens_the_alert_to_the_front(ruled: Ta
     assert told(ruled) == [(1, "firing")]
 
 
-def test_two_alerts_that_grow_together_are_one_and_the_other_is_told_to_be_over(ruled: Target) -> None:
+def test_alerts_that_meet_merge_and_the_other_ends(ruled: Target) -> None:
+    """Two alerts that grow together are one and the other is told to be over."""
     put(ruled, 0, 0.5)
     put(ruled, 1, 0.1)
     put(ruled, 2, 0.5)

@@ -87,7 +87,8 @@ def spans(app: App, target: Target) -> list[tuple[Any, Any, Any]]:
         ]
 
 
-def test_a_rule_fires_where_a_score_fell_below_that_of_the_reference(app: App, target: Target, scored: int) -> None:
+def test_rule_fires_where_a_score_fell_below_the_reference(app: App, target: Target, scored: int) -> None:
+    """A rule fires where a score fell below that of the reference."""
     rule(app, target, scored, "drop > 10% against reference")
     found = run(app, target, scored)
     kept = only(baselines(app, target))
@@ -96,9 +97,8 @@ def test_a_rule_fires_where_a_score_fell_below_that_of_the_reference(app: App, t
     assert spans(app, target) == [(day(2).end, "resolved", pytest.approx(0.9))]
 
 
-def test_a_rule_that_comes_later_has_its_say_on_what_is_stored_once_the_reference_was_scored(
-    app: App, target: Target, scored: int
-) -> None:
+def test_later_rule_judges_stored_results_after_scoring(app: App, target: Target, scored: int) -> None:
+    """A rule that comes later has its say on what is stored once the reference was scored."""
     run(app, target, scored)
     assert baselines(app, target) == []
     rule(app, target, scored, "drop > 10% against reference")

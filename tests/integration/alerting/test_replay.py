@@ -178,7 +178,8 @@ def test_who_judges_twice_changes_nothing(target: Target) -> None:
         assert (require_fold(target), told(target), history(target)) == before
 
 
-def test_a_pending_alert_tells_nobody_and_is_gone_when_it_does_not_fire(target: Target) -> None:
+def test_pending_alert_that_never_fires_is_not_notified(target: Target) -> None:
+    """A pending alert tells nobody and is gone when it does not fire."""
     ruled(target, "> 0.2", for_windows=2)
     put(target, 0, 0.5)
     assert [alert.state for alert in stored(target)] == ["pending"]
@@ -282,7 +283,8 @@ def test_a_message_names_the_number_that_a_rule_is_about_once(target: Target, co
     assert body["alert"]["rule"] == rule
 
 
-def test_a_message_says_what_other_versions_have_in_the_same_window(target: Target) -> None:
+def test_message_shows_other_versions_in_the_same_window(target: Target) -> None:
+    """A message says what other versions have in the same window."""
     ruled(target, "> 0.2")
     with db.org_session(target.engine, target.org) as session:
         model = models.get(session, target.model_id)
@@ -318,7 +320,8 @@ def due(target: Target, number: int, when: timedelta) -> None:
         )  # fmt: skip
 
 
-def test_what_a_backfill_finds_is_kept_and_told_only_when_it_still_fires_at_the_end(target: Target) -> None:
+def test_backfilled_alert_is_notified_only_if_it_still_fires(target: Target) -> None:
+    """What a backfill finds is kept and told only when it still fires at the end."""
     ruled(target, "> 0.2")
     due(target, 30, -timedelta(minutes=1))
     for number, value in enumerate((0.5, 0.1, 0.5, 0.5)):
@@ -339,7 +342,8 @@ def test_a_window_that_waited_for_its_labels_is_news_however_old(target: Target)
     assert told(target) == [(1, "firing")]
 
 
-def test_what_changes_an_alert_that_receivers_know_is_told_however_old(target: Target) -> None:
+def test_change_of_a_notified_alert_is_notified_at_any_age(target: Target) -> None:
+    """What changes an alert that receivers know is told however old."""
     ruled(target, "> 0.2")
     put(target, 0, 0.5)
     due(target, 30, -timedelta(minutes=1))
@@ -347,7 +351,8 @@ def test_what_changes_an_alert_that_receivers_know_is_told_however_old(target: T
     assert told(target) == [(1, "firing"), (1, "resolved")]
 
 
-def test_on_request_everything_is_told_and_without_a_link_nothing(target: Target) -> None:
+def test_notify_on_request_tells_all_and_nothing_without_a_link(target: Target) -> None:
+    """On request everything is told and without a link nothing."""
     ruled(target, "> 0.2")
     due(target, 30, -timedelta(minutes=1))
     put(target, 0, 0.5, recent=None)
@@ -358,7 +363,8 @@ def test_on_request_everything_is_told_and_without_a_link_nothing(target: Target
     assert told(target) == [(1, "firing"), (1, "resolved")]
 
 
-def test_what_was_taken_back_quietly_is_told_with_the_next_window(target: Target) -> None:
+def test_quiet_retraction_is_notified_with_the_next_window(target: Target) -> None:
+    """What was taken back quietly is told with the next window."""
     ruled(target, "> 0.2")
     put(target, 0, 0.5)
     put(target, 0, 0.1, 2, url=None)
@@ -389,7 +395,8 @@ def test_a_new_rule_tells_of_windows_as_old_as_is_set(target: Target) -> None:
         assert told(target) == expected
 
 
-def test_a_rule_that_is_changed_judges_its_open_alerts_anew_and_leaves_the_others(target: Target) -> None:
+def test_changed_rule_judges_only_its_open_alerts_again(target: Target) -> None:
+    """A rule that is changed judges its open alerts anew and leaves the others."""
     rule_id = ruled(target, "> 0.2")
     for number, value in enumerate((0.5, 0.1, 0.3, 0.5)):
         put(target, number, value)
@@ -424,7 +431,8 @@ def test_a_rule_that_is_changed_judges_its_open_alerts_anew_and_leaves_the_other
     assert [a.state for a in stored(target)] == ["resolved", "resolved", "firing"]
 
 
-def test_a_monitor_that_is_changed_ends_what_is_open_and_takes_nothing_back(target: Target) -> None:
+def test_changed_monitor_ends_open_alerts_and_retracts_none(target: Target) -> None:
+    """A monitor that is changed ends what is open and takes nothing back."""
     ruled(target, "> 0.2")
     for number, value in enumerate((0.5, 0.1, 0.5, 0.1, 0.5)):
         put(target, number, value)
@@ -448,7 +456,8 @@ def test_a_monitor_that_is_changed_ends_what_is_open_and_takes_nothing_back(targ
     assert told(target) == [*before, (4, "firing")]
 
 
-def test_an_operator_acknowledges_resolves_and_reopens_and_it_is_written_down(target: Target) -> None:
+def test_operator_actions_on_an_alert_are_recorded(target: Target) -> None:
+    """An operator acknowledges resolves and reopens and it is written down."""
     ruled(target, "> 0.2")
     put(target, 0, 0.5)
     with db.org_session(target.engine, target.org) as session:
@@ -469,9 +478,10 @@ def test_an_operator_acknowledges_resolves_and_reopens_and_it_is_written_down(ta
     require_fold(target)
 
 
-def test_an_alert_that_recovered_meanwhile_is_reopened_as_over_and_one_that_did_by_itself_not_at_all(
+def test_reopened_alert_that_recovered_meanwhile_is_resolved(
     target: Target,
 ) -> None:
+    """An alert that recovered meanwhile is reopened as over and one that did by itself not at all."""
     ruled(target, "> 0.2")
     put(target, 0, 0.5)
     with db.org_session(target.engine, target.org) as session:
@@ -510,7 +520,8 @@ def test_why_a_rule_has_no_verdict_on_a_window_is_said(target: Target) -> None:
             assert verdicts.for_result(session, found).violations == []
 
 
-def test_workers_and_operators_beside_one_another_end_in_the_fold(target: Target) -> None:
+def test_concurrent_workers_and_operators_end_as_a_replay_does(target: Target) -> None:
+    """Workers and operators beside one another end in the fold."""
     ruled(target, "> 0.2", for_windows=2, keep_firing=1)
     values = [0.1, 0.5, 0.5, 0.1, 0.5, 0.5, 0.1, 0.1, 0.5, 0.5, 0.5, 0.1, 0.5, 0.5]
     order = list(range(len(values)))
@@ -531,7 +542,8 @@ def test_workers_and_operators_beside_one_another_end_in_the_fold(target: Target
     require_receivers_know(target)
 
 
-def test_a_check_that_compares_with_the_reference_has_no_rule_against_it(target: Target) -> None:
+def test_rule_against_reference_is_refused_for_a_comparing_check(target: Target) -> None:
+    """A check that compares with the reference has no rule against it."""
     rule_id = ruled(target, "> 0.2")
     with db.org_session(target.engine, target.org) as session, pytest.raises(errors.InvalidInput, match="already"):
         rules.change(session, session.get_one(AlertRule, rule_id), Change(condition=rules.parse(AGAINST)))
@@ -575,7 +587,8 @@ def test_what_is_taken_back_has_the_revised_value(target: Target) -> None:
     assert [(alert.current_value, alert.worst_value) for alert in stored(target)] == [(0.043, 0.857)]
 
 
-def test_what_was_over_already_keeps_its_newest_value_when_it_is_taken_back(target: Target) -> None:
+def test_resolved_alert_keeps_its_newest_value_when_retracted(target: Target) -> None:
+    """What was over already keeps its newest value when it is taken back."""
     ruled(target, "> 0.2")
     put(target, 1, 0.857)
     put(target, 2, 0.12)
@@ -626,9 +639,10 @@ def spans(target: Target) -> list[tuple[int, str, str | None, int]]:
     ],
     ids=["condition", "inactive", "min-n"],
 )
-def test_what_a_slip_ended_fires_again_when_the_rule_is_what_it_was(
+def test_restored_rule_fires_again_what_a_mistake_ended(
     target: Target, slip: dict[str, Any], back: dict[str, Any]
 ) -> None:
+    """What a slip ended fires again when the rule is what it was."""
     rule_id = ruled(target, "> 0.2")
     for number, value in enumerate((0.1, 0.5, 0.6)):
         put(target, number, value)
@@ -659,7 +673,8 @@ def test_a_change_that_is_no_slip_leaves_what_is_over_as_it_is(target: Target) -
     assert (spans(target), history(target), told(target)) == before
 
 
-def test_what_an_operator_resolved_stays_so_when_the_rule_is_changed(target: Target) -> None:
+def test_alert_resolved_by_operator_stays_so_after_a_rule_change(target: Target) -> None:
+    """What an operator resolved stays so when the rule is changed."""
     rule_id = ruled(target, "> 0.2")
     put(target, 0, 0.5)
     with db.org_session(target.engine, target.org) as session:

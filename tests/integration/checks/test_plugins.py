@@ -77,9 +77,8 @@ def span(number: int) -> float:
     return float(max(ages) - min(ages))
 
 
-def test_an_own_check_is_run_on_windows_and_alone_with_its_parameters(
-    app: App, target: Target, installed: Path
-) -> None:
+def test_own_check_runs_on_windows_and_alone_with_parameters(app: App, target: Target, installed: Path) -> None:
+    """An own check is run on windows and alone with its parameters."""
     spans = watch(app, target, "span", params={"column": "age"})
     wider = watch(app, target, "wider", compared_with=ComparedWith.PREVIOUS)
     shares = watch(app, target, "share of ones")
@@ -122,7 +121,8 @@ def test_the_command_line_lists_and_describes_it(installed: Path) -> None:
         assert says in refused.stderr
 
 
-def test_a_config_of_the_sdk_names_it_by_its_class_and_nothing_else_is_ever_imported(installed: Path) -> None:
+def test_sdk_config_names_own_check_and_imports_nothing_else(installed: Path) -> None:
+    """A config of the sdk names it by its class and nothing else is ever imported."""
     assert catalogue.for_config("drift_checks", "Span").class_name in ("span", "FeatureDrift")
     assert catalogue.for_config("dcmon.checks", "span").implementation == "drift_checks:Span"
     assert catalogue.for_config("deepchecks.tabular.checks", "FeatureDrift").is_own is False

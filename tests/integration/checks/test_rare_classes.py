@@ -43,7 +43,8 @@ def reasons(app: App, target: Target, **asked: Any) -> set[str | None]:
     return {each.reason for each in stored(app, target) if each.state == "OK"}
 
 
-def test_drift_from_a_reference_with_a_rare_class_says_that_it_weighed_both_alike(app: App, target: Target) -> None:
+def test_drift_with_a_rare_class_says_it_balanced_the_classes(app: App, target: Target) -> None:
+    """Drift from a reference with a rare class says that it weighed both alike."""
     refer(app, target, 3)
     (said,) = reasons(app, target, how=ComparedWith.REFERENCE, check="LabelDrift")
     assert said is not None

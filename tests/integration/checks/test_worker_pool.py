@@ -134,9 +134,8 @@ def said(answers: list[CheckResult]) -> list[tuple[str, object]]:
 FOUND = ("OK", {"found": 0.5})
 
 
-def test_one_that_ends_its_process_is_an_error_and_the_others_have_their_values(
-    faults: Any, origin: ForkServer
-) -> None:
+def test_check_that_ends_its_process_fails_alone(faults: Any, origin: ForkServer) -> None:
+    """One that ends its process is an error and the others have their values."""
     with CheckWorker(Evaluate(), origin) as child:
         found = said(run(child, faults.Scorer(), faults.Crash(), faults.Scorer()))
 
@@ -158,9 +157,8 @@ def test_a_name_that_no_text_can_hold_is_replaced(faults: Any, origin: ForkServe
 
 
 @pytest.mark.parametrize("words", [b"garbage", b"\0\0\0\7garbage", b"\0\1\0\0too short"])
-def test_one_that_writes_into_every_open_file_is_an_error_and_the_others_have_their_values(
-    faults: Any, origin: ForkServer, words: bytes
-) -> None:
+def test_check_that_writes_into_open_files_fails_alone(faults: Any, origin: ForkServer, words: bytes) -> None:
+    """One that writes into every open file is an error and the others have their values."""
     with CheckWorker(Evaluate(), origin) as child:
         found = said(run(child, faults.Scorer(), faults.Scribble(words), faults.Scorer()))
 
@@ -181,13 +179,14 @@ def test_one_that_gives_no_answer_hangs(faults: Any, origin: ForkServer) -> None
     assert found == [FOUND, ("ERROR", "The check hung: it computed nothing for 2 s (DCMON_EVALUATE__HANG).")]
 
 
-def test_one_that_computes_for_longer_than_one_may_hang_has_its_value(faults: Any, origin: ForkServer) -> None:
+def test_check_that_computes_longer_than_the_hang_bound_succeeds(faults: Any, origin: ForkServer) -> None:
     """Three seconds, for on a busy machine a process may have to wait for a second until it has the processor."""
     with CheckWorker(Evaluate(hang=timedelta(seconds=3)), origin) as child:
         assert said(run(child, faults.Work(7.0))) == [FOUND]
 
 
-def test_one_that_looks_all_the_time_whether_it_may_go_on_hangs_in_the_end(faults: Any, origin: ForkServer) -> None:
+def test_check_that_only_polls_hangs_in_the_end(faults: Any, origin: ForkServer) -> None:
+    """One that looks all the time whether it may go on hangs in the end."""
     with CheckWorker(Evaluate(hang=timedelta(seconds=1)), origin) as child:
         [(state, reason)] = said(run(child, faults.Poll()))
 
@@ -204,7 +203,8 @@ def test_one_that_eats_memory_meets_its_bound(faults: Any, origin: ForkServer) -
     ]
 
 
-def test_a_process_takes_the_place_of_one_that_is_old_and_keeps_nothing_of_it(faults: Any, origin: ForkServer) -> None:
+def test_old_child_is_replaced_and_its_references_forgotten(faults: Any, origin: ForkServer) -> None:
+    """A process takes the place of one that is old and keeps nothing of it."""
     with CheckWorker(Evaluate(recycle=2), origin) as child:
         pids = set()
         for _ in range(4):
@@ -216,7 +216,8 @@ def test_a_process_takes_the_place_of_one_that_is_old_and_keeps_nothing_of_it(fa
 
 
 @pytest.mark.parametrize("whom", ["child", "zygote"])
-def test_a_process_that_was_killed_between_two_windows_is_replaced(faults: Any, origin: ForkServer, whom: str) -> None:
+def test_child_killed_between_two_windows_is_replaced(faults: Any, origin: ForkServer, whom: str) -> None:
+    """A process that was killed between two windows is replaced."""
     with CheckWorker(Evaluate(), origin) as child:
         assert said(run(child, faults.Scorer())) == [FOUND]
         assert child._pid is not None

@@ -47,7 +47,8 @@ def require_fits(done: "subprocess.CompletedProcess[str]") -> None:
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
 
 
-def test_alerts_are_listed_shown_acknowledged_resolved_and_reopened(typed: Typed) -> None:
+def test_alerts_are_listed_acknowledged_resolved_and_reopened(typed: Typed) -> None:
+    """Alerts are listed shown acknowledged resolved and reopened."""
     listed = said(typed, "alert", "list")
     assert [(row["id"], row["state"], row["windows"], row["worst"], row["now"]) for row in listed] == [
         (3, "firing", 2, 0.6, 0.6)
@@ -87,7 +88,8 @@ def test_alerts_are_listed_shown_acknowledged_resolved_and_reopened(typed: Typed
     require_fits(typed("alert", "history", "3"))
 
 
-def test_what_can_not_be_done_to_an_alert_is_refused_with_a_sentence(typed: Typed) -> None:
+def test_impossible_action_on_an_alert_is_refused(typed: Typed) -> None:
+    """What can not be done to an alert is refused with a sentence."""
     for arguments, code, sentence in (
         (("alert", "show", "99"), 5, "There is no alert 99"),
         (("alert", "history", "99"), 5, "There is no alert 99"),
@@ -121,7 +123,8 @@ def test_what_can_not_be_done_to_an_alert_is_refused_with_a_sentence(typed: Type
         assert sentence in " ".join(done.stderr.split()), done.stderr
 
 
-def test_a_silence_holds_an_alert_and_is_listed_until_it_is_ended(typed: Typed) -> None:
+def test_silence_holds_an_alert_and_is_listed_until_ended(typed: Typed) -> None:
+    """A silence holds an alert and is listed until it is ended."""
     made = said(typed, "silence", "add", "monitor=~Dr.*", "rule=drift é", "--for", "4h", "--reason", "a deploy")
     assert made["alerts"] == [3]
     (held,) = said(typed, "alert", "list", "--state", "held")
@@ -168,7 +171,8 @@ def test_a_rule_on_what_is_not_there_is_remarked(typed: Typed) -> None:
     assert "no 'f1'" in done.stderr
 
 
-def test_a_backtest_says_how_often_a_rule_would_have_fired_and_writes_nothing(typed: Typed) -> None:
+def test_backtest_counts_firings_and_writes_nothing(typed: Typed) -> None:
+    """A backtest says how often a rule would have fired and writes nothing."""
     found = said(typed, "rule", "backtest", "drift é")
     assert (found["alerts"], found["alerts_of_one_window"], found["bad_windows"], found["windows"]) == (3, 1, 5, 12)
     assert found["fires_at_the_end"] is True
@@ -191,7 +195,8 @@ def test_a_dry_run_of_deleting_a_rule_counts_and_deletes_nothing(typed: Typed) -
     assert said(typed, "rule", "list") == []
 
 
-def test_the_level_after_warn_is_taken_out_and_its_severity_is_that_of_a_level(typed: Typed) -> None:
+def test_warn_level_and_its_severity_are_parsed_from_the_rule(typed: Typed) -> None:
+    """The level after warn is taken out and its severity is that of a level."""
     said(typed, "rule", "set", "1", "--condition", "> 0.45 warn 0.2", "--severity", "critical")
     assert said(typed, "rule", "set", "1", "--warn-severity", "low")["severity"] == "low..critical"
     for wrong in ("critical", "urgent"):
@@ -206,7 +211,8 @@ def test_the_level_after_warn_is_taken_out_and_its_severity_is_that_of_a_level(t
     assert said(typed, "rule", "set", "1", "--no-warn")["condition"] == "> 0.45"
 
 
-def test_what_a_rule_is_added_with_is_changed_too_and_its_name_taken_out(typed: Typed) -> None:
+def test_rule_set_changes_all_options_and_clears_the_name(typed: Typed) -> None:
+    """What a rule is added with is changed too and its name taken out."""
     values = {"--for": "2", "--keep-firing": "3", "--min-n": "4", "--no-data": "alert", "--error": "ok"}
     changed = said(
         typed, "rule", "set", "1", "--no-inhibit", "--name", "", *(each for pair in values.items() for each in pair)

@@ -71,15 +71,15 @@ def test_a_receiver_is_added_shown_changed_and_deleted(typed: Typed) -> None:
     assert said(typed("-o", "json", "webhook", "list")) == []
 
 
-def test_a_receiver_may_have_neither_cap_nor_repetition_from_the_start(typed: Typed) -> None:
+def test_receiver_is_added_with_neither_cap_nor_repetition(typed: Typed) -> None:
+    """A receiver may have neither cap nor repetition from the start."""
     said(typed("-o", "json", "webhook", "add", "free", "https://a.example/x", "--cap", "none", "--repeat", "none"))
     shown = said(typed("-o", "json", "webhook", "show", "free"))
     assert (shown["cap"], shown["repeat"]) == (None, None)
 
 
-def test_a_receiver_whose_only_model_is_deleted_gets_nothing_and_not_everything(
-    typed: Typed, app: App, target: Target
-) -> None:
+def test_receiver_of_a_deleted_model_gets_nothing(typed: Typed, app: App, target: Target) -> None:
+    """A receiver whose only model is deleted gets nothing and not everything."""
     with app.org(target.org) as session:
         models.create(session, NewModel("fraud", "binary"))
         models.create(session, NewModel("churn", "binary"))
@@ -97,9 +97,8 @@ def test_a_receiver_whose_only_model_is_deleted_gets_nothing_and_not_everything(
     assert [each["receiver"] for each in heard] == ["every"]
 
 
-def test_a_receiver_that_is_added_is_told_what_fires_unless_only_new_is_wanted(
-    typed: Typed, app: App, target: Target
-) -> None:
+def test_added_receiver_is_notified_unless_only_new_is_wanted(typed: Typed, app: App, target: Target) -> None:
+    """A receiver that is added is told what fires unless only new is wanted."""
     with app.org(target.org) as session:
         session.get_one(Alert, alert(app, target)).told_severity = "high"
     added = typed("-o", "json", "webhook", "add", "late", "https://a.example/", "--severity", "high")

@@ -18,7 +18,8 @@ def parameters(engine: Engine) -> dict[str, str]:
         return found
 
 
-def test_a_connection_asks_after_ten_seconds_whether_its_server_is_there(engine: Engine) -> None:
+def test_connection_probes_its_server_after_ten_seconds(engine: Engine) -> None:
+    """A connection asks after ten seconds whether its server is there."""
     given = parameters(engine)
     assert (given["keepalives_idle"], given["tcp_user_timeout"]) == ("10", "25000")
 
@@ -41,7 +42,8 @@ def narrow(engine: Engine) -> Iterator[Engine]:
     made.dispose()
 
 
-def test_rows_for_which_no_connection_is_left_are_refused_and_not_quarantined(narrow: Engine, target: Target) -> None:
+def test_rows_without_a_free_connection_are_refused(narrow: Engine, target: Target) -> None:
+    """Rows for which no connection is left are refused and not quarantined."""
     direct = Direct(narrow)
     direct.ingest_samples(target.org, target.version_id, rows(0, 2))
     with narrow.connect(), pytest.raises(errors.Unreachable, match="are in use"):

@@ -176,7 +176,8 @@ def test_a_schema_in_use_is_waited_for_and_then_refused(
     thread.join()
 
 
-def test_rows_that_were_quarantined_by_place_are_known_by_their_bytes(engine: Engine, target: Target) -> None:
+def test_migrated_quarantine_recognizes_rows_by_their_bytes(engine: Engine, target: Target) -> None:
+    """Rows that were quarantined by place are known by their bytes."""
     from dcmon.ingestion.intake import Direct
 
     bad = [b'{"_dc_sample_id": "x\xc3\xa9"}', b"null"]

@@ -62,7 +62,8 @@ def test_two_workers_store_each_window_once(app: App, watched: Target) -> None:
     assert [each.window_start for each in stored(app, watched)] == [day(number).start for number in range(11)]
 
 
-def test_late_rows_make_a_second_revision_of_the_touched_window_only(app: App, watched: Target) -> None:
+def test_late_rows_revise_only_the_window_they_touch(app: App, watched: Target) -> None:
+    """Late rows make a second revision of the touched window only."""
     for number in range(3):
         log_day(app, watched, number, count=200)
     with running(evaluate.run, app):
@@ -74,9 +75,8 @@ def test_late_rows_make_a_second_revision_of_the_touched_window_only(app: App, w
     ]  # fmt: skip
 
 
-def test_another_reference_has_the_last_windows_evaluated_again_and_results_say_which_they_used(
-    app: App, watched: Target
-) -> None:
+def test_new_reference_reevaluates_the_last_windows(app: App, watched: Target) -> None:
+    """Another reference has the last windows evaluated again and results say which they used."""
     for number in range(3):
         log_day(app, watched, number)
     with running(evaluate.run, app):
@@ -96,7 +96,8 @@ def test_another_reference_has_the_last_windows_evaluated_again_and_results_say_
     ]  # fmt: skip
 
 
-def test_another_reference_leaves_alone_what_does_not_compare_with_it(app: App, watched: Target) -> None:
+def test_new_reference_leaves_other_monitors_alone(app: App, watched: Target) -> None:
+    """Another reference leaves alone what does not compare with it."""
     with app.org(watched.org) as session:
         model, _ = versions.get(session, watched.version_id)
         check = model_checks.get_or_create_check(session, model, "PercentOfNulls")
@@ -143,7 +144,8 @@ def test_a_monitor_without_reference_says_why_it_has_no_verdict(app: App, target
     assert "reference" in result.reason
 
 
-def test_a_filter_on_a_column_that_is_gone_is_an_error_and_not_an_endless_retry(app: App, watched: Target) -> None:
+def test_filter_on_a_dropped_column_is_an_error_without_retry(app: App, watched: Target) -> None:
+    """A filter on a column that is gone is an error and not an endless retry."""
     with app.org(watched.org) as session:
         wrong = {"filters": [{"column": "nope", "operator": "equals", "value": 1}]}
         session.execute(update(Monitor).values(data_filters=wrong))
@@ -157,9 +159,10 @@ def test_a_filter_on_a_column_that_is_gone_is_an_error_and_not_an_endless_retry(
     assert "nope" in only(stored(app, watched)).reason
 
 
-def test_a_window_that_fails_is_tried_again_then_kept_as_an_error_and_costs_nobody_else(
+def test_failing_window_is_retried_then_stored_as_an_error(
     app: App, watched: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A window that fails is tried again then kept as an error and costs nobody else."""
     monkeypatch.setattr(evaluate, "PAUSE", timedelta(milliseconds=10))
     gather = row_loader.build_workload
 
@@ -178,7 +181,8 @@ def test_a_window_that_fails_is_tried_again_then_kept_as_an_error_and_costs_nobo
     ]  # fmt: skip
 
 
-def test_an_alert_of_a_check_without_features_says_which_features_moved_then(app: App, watched: Target) -> None:
+def test_alert_without_features_names_drifted_features(app: App, watched: Target) -> None:
+    """An alert of a check without features says which features moved then."""
     with app.org(watched.org) as session:
         model = models.get(session, watched.model_id)
         made = monitors.create(
@@ -217,7 +221,8 @@ def test_a_claim_is_nobody_elses_until_its_lease_ends(app: App, watched: Target)
     assert [(each.window, each.attempts) for each in again] == [(day(0), 2), (day(1), 2)]
 
 
-def test_a_window_that_was_touched_meanwhile_is_due_again_at_once(app: App, watched: Target) -> None:
+def test_window_touched_during_evaluation_is_due_again(app: App, watched: Target) -> None:
+    """A window that was touched meanwhile is due again at once."""
     expanded(app, watched, 2)
     with app.org(watched.org) as session:
         claim = only(due_windows.claim(session, 8, timedelta(seconds=30)))
@@ -241,7 +246,8 @@ def test_a_finished_window_is_gone_and_a_waiting_one_comes_back(app: App, watche
         assert due_windows.next_claimable_at(session) == later
 
 
-def test_loaded_history_is_never_judged_by_the_clock_but_a_live_version_is(app: App, watched: Target) -> None:
+def test_only_live_versions_are_judged_by_the_clock(app: App, watched: Target) -> None:
+    """Loaded history is never judged by the clock but a live version is."""
     log_day(app, watched, 0)
     with app.org(watched.org) as session:
         assert elapsed_windows.enqueue_elapsed(session, datetime.now(UTC)) == 0
@@ -294,7 +300,8 @@ def test_a_direct_batch_stands_in_the_ledger(app: App, watched: Target) -> None:
     assert outcome.taken == outcome.stored + outcome.duplicates + outcome.quarantined
 
 
-def test_what_a_quiet_run_found_is_told_by_the_worker_that_finds_nothing_new(app: App, watched: Target) -> None:
+def test_worker_notifies_what_a_quiet_run_found(app: App, watched: Target) -> None:
+    """What a quiet run found is told by the worker that finds nothing new."""
     with app.org(watched.org) as session:
         receivers.add(session, "team", "https://hooks.example.org/x", Webhooks())
         (monitor_id,) = session.scalars(select(Monitor.id))

@@ -47,7 +47,8 @@ def found(target: Target) -> list[tuple[datetime, int, str]]:
 BOTH = [(START, 1, "OK"), (START + timedelta(days=1), 1, "OK")]
 
 
-def test_a_window_that_can_not_be_read_is_put_off_and_keeps_nobody_waiting(app: App, target: Target) -> None:
+def test_unreadable_window_is_put_off_and_delays_no_other(app: App, target: Target) -> None:
+    """A window that can not be read is put off and keeps nobody waiting."""
     other = new_target(
         app.engine, provisioning.create_organization(app.engine, "other", "o@other.example").organization
     )
@@ -71,7 +72,8 @@ def test_a_window_that_can_not_be_read_is_put_off_and_keeps_nobody_waiting(app: 
         assert eventually(lambda: found(target) == BOTH)
 
 
-def test_an_organization_deleted_meanwhile_does_not_stop_the_worker(app: App, target: Target) -> None:
+def test_organization_deleted_meanwhile_does_not_stop_the_worker(app: App, target: Target) -> None:
+    """An organization deleted meanwhile does not stop the worker."""
     gone = provisioning.create_organization(app.engine, "gone", "g@gone.example").organization
     with app.engine.begin() as connection:
         connection.execute(text(f"drop schema {gone.schema} cascade"))
@@ -83,7 +85,8 @@ def test_an_organization_deleted_meanwhile_does_not_stop_the_worker(app: App, ta
         assert eventually(lambda: found(target) == BOTH)
 
 
-def test_a_version_deleted_while_it_is_evaluated_does_not_stop_the_worker(app: App, target: Target) -> None:
+def test_version_deleted_in_evaluation_does_not_stop_the_worker(app: App, target: Target) -> None:
+    """A version deleted while it is evaluated does not stop the worker."""
     watch(app, target)
     with running(evaluate.run, app):
         for number in range(3):
@@ -107,7 +110,8 @@ def test_a_version_deleted_while_it_is_evaluated_does_not_stop_the_worker(app: A
         assert eventually(lambda: found(target) == BOTH)
 
 
-def test_quarter_hours_of_a_version_that_is_being_deleted_are_left_alone(app: App, target: Target) -> None:
+def test_quarter_hours_of_a_version_in_deletion_are_left_alone(app: App, target: Target) -> None:
+    """Quarter hours of a version that is being deleted are left alone."""
     watch(app, target)
     log(app, target)
     with app.org(target.org) as deleting:
@@ -152,7 +156,8 @@ def test_a_filter_takes_what_a_client_sends(app: App, target: Target, operator: 
         assert eventually(lambda: len(found(target)) == 2)
 
 
-def test_a_filter_that_can_not_be_compared_is_an_error_and_no_endless_retry(app: App, target: Target) -> None:
+def test_incomparable_filter_is_an_error_without_retry(app: App, target: Target) -> None:
+    """A filter that can not be compared is an error and no endless retry."""
     watch(app, target)
     with app.org(target.org) as session:
         monitor = session.scalars(select(Monitor)).one()
@@ -163,7 +168,8 @@ def test_a_filter_that_can_not_be_compared_is_an_error_and_no_endless_retry(app:
         assert eventually(lambda: target.scalar("select count(*) from due_windows") == 1)
 
 
-def test_a_lease_taken_over_leaves_the_first_holder_nothing_to_finish(app: App, target: Target) -> None:
+def test_lease_taken_over_leaves_the_first_holder_nothing(app: App, target: Target) -> None:
+    """A lease taken over leaves the first holder nothing to finish."""
     watch(app, target)
     log(app, target)
     with app.org(target.org) as session:
@@ -196,7 +202,8 @@ def test_a_window_that_fails_remembers_how_often(app: App, target: Target) -> No
     assert attempts == [1, 2, 3]
 
 
-def test_a_window_of_a_new_monitor_is_due_for_the_last_weeks_only(app: App, target: Target) -> None:
+def test_new_monitor_has_windows_due_for_the_last_weeks_only(app: App, target: Target) -> None:
+    """A window of a new monitor is due for the last weeks only."""
     for number in range(0, 40 * 2880, 2880):
         app.ingestion.ingest_samples(target.org, target.version_id, target_rows(number, 1))
     monitor = watch(app, target)
@@ -208,7 +215,8 @@ def test_a_window_of_a_new_monitor_is_due_for_the_last_weeks_only(app: App, targ
         )  # the last one is open
 
 
-def test_a_window_that_begins_before_the_retention_does_is_not_due_for_a_new_monitor(app: App, target: Target) -> None:
+def test_new_monitor_has_no_window_due_before_the_retention(app: App, target: Target) -> None:
+    """A window that begins before the retention does is not due for a new monitor."""
     for number in range(0, 40 * 2880, 2880):
         app.ingestion.ingest_samples(target.org, target.version_id, target_rows(number, 1))
     monitor = watch(app, target)
@@ -228,7 +236,8 @@ def windows_claimed(app: App, target: Target, limit: int = 1) -> list[int]:
         return [(claim.window.start - START).days for claim in due_windows.claim(session, limit, LEASE)]
 
 
-def test_recent_windows_are_claimed_newest_first_then_history_from_its_beginning(app: App, target: Target) -> None:
+def test_recent_windows_are_claimed_before_history(app: App, target: Target) -> None:
+    """Recent windows are claimed newest first then history from its beginning."""
     watch(app, target)
     log(app, target, 0, 20_000)
     with app.org(target.org) as session:
@@ -246,7 +255,8 @@ def test_first_evaluations_go_before_repeated_ones(app: App, target: Target) -> 
     assert [windows_claimed(app, target) for _ in range(6)] == [[4], [5], [1], [2], [3], [0]]
 
 
-def test_a_backfill_is_evaluated_when_it_pauses_or_has_gone_on_for_long(app: App, target: Target) -> None:
+def test_backfill_is_evaluated_at_a_pause_or_after_a_while(app: App, target: Target) -> None:
+    """A backfill is evaluated when it pauses or has gone on for long."""
     watch(app, target)
     log(app, target)
     quiet = timedelta(minutes=1)

@@ -35,7 +35,8 @@ def another_organization(target: Target) -> Organization:
     return provisioning.create_organization(target.engine, "other", "o@other.example").organization
 
 
-def test_samples_and_labels_travel_through_the_broker_into_postgresql(buffered: App, target: Target) -> None:
+def test_samples_and_labels_reach_postgresql_through_kafka(buffered: App, target: Target) -> None:
+    """Samples and labels travel through the broker into postgresql."""
     buffered.ingestion.ingest_samples(target.org, target.version_id, rows(0, 500))
     buffered.ingestion.ingest_labels(target.org, target.model_id, labels(0, 500))
 
@@ -148,7 +149,8 @@ def test_messages_of_what_is_gone_are_dropped_and_nobody_waits(buffered: App, ta
     assert public(buffered, "select count(*) from dead_letters") == 0
 
 
-def test_an_organization_that_is_behind_is_parked_and_stored_later(buffered: App, target: Target) -> None:
+def test_messages_of_an_organization_behind_are_parked(buffered: App, target: Target) -> None:
+    """An organization that is behind is parked and stored later."""
     with db.org_session(target.engine, target.org) as session:
         session.execute(text("update alembic_version set version_num = '0000'"))
     other = new_target(
@@ -178,7 +180,8 @@ def test_a_message_of_a_users_own_producer_is_stored(buffered: App, target: Targ
         assert eventually(lambda: target.samples == 1)
 
 
-def test_a_message_that_comes_while_postgresql_is_waited_for_is_kept(kafka: Kafka) -> None:
+def test_message_is_kept_while_postgresql_is_waited_for(kafka: Kafka) -> None:
+    """A message that comes while postgresql is waited for is kept."""
     door.ensure_topics(kafka)
     producer = door.Producer(kafka)
     producer.send(door.topic_name(kafka, "samples"), [b"1", b"2", b"3"])
@@ -217,7 +220,8 @@ def test_postgresql_that_goes_away_is_waited_for(
     assert target.scalar("select sum(taken) from batches") == 200
 
 
-def test_dead_letters_come_to_a_topic_of_their_own_with_the_reason(buffered: App, target: Target) -> None:
+def test_dead_letters_go_to_their_own_topic_with_the_reason(buffered: App, target: Target) -> None:
+    """Dead letters come to a topic of their own with the reason."""
     settings = buffered.settings.kafka
     samples = door.topic_name(settings, "samples")
     never = message_format.pack(target.org.id, "samples", 999, datetime.now(UTC), rows(0, 1), 1)
@@ -267,7 +271,8 @@ def test_the_lag_is_told_by_partition_and_by_organization(buffered: App, target:
     assert (found["acme"]["unread"], found["acme"]["parked"], found["acme"]["rows_per_second"]) == (0, 0, 1.7)
 
 
-def test_a_row_larger_than_kafka_takes_is_quarantined_with_its_beginning(buffered: App, target: Target) -> None:
+def test_row_too_large_for_kafka_is_quarantined_in_part(buffered: App, target: Target) -> None:
+    """A row larger than kafka takes is quarantined with its beginning."""
     large = rows(60, 1)[0].replace(b'"j0"', b'"' + b"j" * 1_100_000 + b'"')
     buffered.ingestion.ingest_samples(target.org, target.version_id, [*rows(0, 60), large])
 
@@ -281,7 +286,8 @@ def test_a_row_larger_than_kafka_takes_is_quarantined_with_its_beginning(buffere
     assert "s60" in kept
 
 
-def test_a_message_larger_than_kafka_takes_is_refused_before_anything_is_sent(buffered: App) -> None:
+def test_message_too_large_for_kafka_is_refused_unsent(buffered: App) -> None:
+    """A message larger than kafka takes is refused before anything is sent."""
     producer = door.Producer(buffered.settings.kafka)
     with closing(producer), pytest.raises(TooLarge, match="Nothing was sent"):
         producer.send(door.topic_name(buffered.settings.kafka, "samples"), [b"{}", b"x" * 1_100_000])

@@ -96,7 +96,9 @@ def test_a_receiver_that_does_not_come_to_an_end_is_left_in_time(behave: Behave)
         b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 9999\r\n\r\n",
     ],
 )
-def test_a_body_that_does_not_come_to_an_end_does_not_undo_the_answer(said: bytes) -> None:
+def test_endless_body_does_not_undo_the_answer(said: bytes) -> None:
+    """A body that does not come to an end does not undo the answer."""
+
     def behave(wire: socket.socket, _: bytes) -> None:
         wire.sendall(said)
         drip(b"x" * 600)(wire, b"")
@@ -138,9 +140,10 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return certificate_of("localhost", tmp_path_factory.mktemp("tls"))
 
 
-def test_https_goes_to_the_checked_address_with_the_hosts_certificate(
+def test_https_uses_the_checked_address_and_host_certificate(
     certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Https goes to the checked address with the hosts certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     allowed = Webhooks(allow=["localhost", "127.0.0.1"], timeout=timedelta(seconds=2))
@@ -173,7 +176,8 @@ def telling(app: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
         yield made
 
 
-def test_states_of_one_alert_arrive_in_order_though_the_first_fails(telling: App, target: Target) -> None:
+def test_states_of_one_alert_arrive_in_order_after_a_failure(telling: App, target: Target) -> None:
+    """States of one alert arrive in order though the first fails."""
     failing = b"HTTP/1.1 500 X\r\ncontent-length: 0\r\n\r\n"
     with receiver(answers(failing, OK)) as at:
         hook(telling, target.org, at.url)
@@ -231,7 +235,8 @@ def test_two_workers_send_each_notification_once(telling: App, target: Target) -
     assert len(set(at.ids())) == len(at.requests)
 
 
-def test_a_receiver_that_hangs_does_not_keep_another_organization_waiting(telling: App, target: Target) -> None:
+def test_hanging_receiver_does_not_delay_another_organization(telling: App, target: Target) -> None:
+    """A receiver that hangs does not keep another organization waiting."""
     other = provisioning.create_organization(telling.engine, "other", "o@other.example").organization
     from tests.integration.conftest import new_target
 
@@ -248,7 +253,8 @@ def test_a_receiver_that_hangs_does_not_keep_another_organization_waiting(tellin
             assert is_sent
 
 
-def test_an_organization_deleted_meanwhile_does_not_stop_notifying(telling: App, target: Target) -> None:
+def test_organization_deleted_meanwhile_does_not_stop_notifying(telling: App, target: Target) -> None:
+    """An organization deleted meanwhile does not stop notifying."""
     gone = provisioning.create_organization(telling.engine, "gone", "g@gone.example").organization
     with telling.engine.begin() as connection:
         connection.execute(text(f"drop schema {gone.schema} cascade"))
@@ -274,9 +280,7 @@ def test_pauses_double_up_to_an_hour(attempts: int, seconds: Any) -> None:
     assert 0.9 * seconds <= outbox.retry_delay(attempts).total_seconds() <= seconds
 
 
-def test_a_receiver_that_hangs_does_not_keep_another_of_the_same_organization_waiting(
-    telling: App, target: Target
-) -> None:
+def test_hanging_receiver_does_not_delay_another_receiver(telling: App, target: Target) -> None:
     """First all hang unexpectedly, then they are known to fail: what works has its message while the others hang."""
     with receiver(hang := Hang()) as hanging, receiver(answers(OK)) as at:
         for number in range(12):
@@ -306,9 +310,10 @@ def test_from_written_to_sent_takes_well_under_a_second(telling: App, target: Ta
     assert sorted(waits)[len(waits) // 2] < 20  # without being rung it would be looked at each minute
 
 
-def test_a_worker_killed_between_sending_and_writing_down_is_followed_by_another_with_the_same_id(
+def test_worker_killed_after_sending_is_repeated_with_same_id(
     telling: App, target: Target, database_url: str, data_dir: Path
 ) -> None:
+    """A worker killed between sending and writing down is followed by another with the same id."""
     workers: list[subprocess.Popen[bytes]] = []
 
     def kill_first(wire: socket.socket, _: bytes) -> None:
@@ -344,7 +349,8 @@ def test_a_worker_killed_between_sending_and_writing_down_is_followed_by_another
     assert len(set(at.ids())) == 1
 
 
-def test_a_storm_reaches_a_receiver_as_its_cap_allows_and_nothing_is_missing(telling: App, target: Target) -> None:
+def test_storm_reaches_a_receiver_within_its_cap_complete(telling: App, target: Target) -> None:
+    """A storm reaches a receiver as its cap allows and nothing is missing."""
     about = [alert(telling, target) for _ in range(40)]
     with receiver(answers(OK)) as at:
         hook(telling, target.org, at.url)
@@ -363,7 +369,8 @@ def test_a_storm_reaches_a_receiver_as_its_cap_allows_and_nothing_is_missing(tel
     assert sorted(told) == about
 
 
-def test_what_was_claimed_too_long_ago_is_left_to_who_claims_it_next(telling: App, target: Target) -> None:
+def test_expired_claim_is_left_to_the_next_worker(telling: App, target: Target) -> None:
+    """What was claimed too long ago is left to who claims it next."""
     settings = telling.settings.webhooks
     with receiver(answers(OK)) as at, ThreadPoolExecutor(1) as pool:
         hook(telling, target.org, at.url)
@@ -381,9 +388,10 @@ def test_what_was_claimed_too_long_ago_is_left_to_who_claims_it_next(telling: Ap
             assert len(at.requests) == came
 
 
-def test_a_newer_state_that_is_written_while_the_older_is_claimed_waits_for_it(
+def test_newer_state_waits_for_the_older_that_is_claimed(
     telling: App, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A newer state that is written while the older is claimed waits for it."""
     hook(telling, target.org, "https://hooks.example.org/x")
     about = alert(telling, target)
     tell(telling, target.org, about, "firing")

@@ -112,7 +112,8 @@ def test_whole_numbers_stay_whole_unless_one_is_missing(app: App, org: Organizat
     assert sheet.column("i").dtype == float
 
 
-def test_rows_that_take_too_much_are_refused_before_they_are_read(app: App, org: Organization) -> None:
+def test_rows_that_need_too_much_memory_are_refused_unread(app: App, org: Organization) -> None:
+    """Rows that take too much are refused before they are read."""
     version_id = logged(app, org, [dict.fromkeys(FEATURES)] * 30)
     with app.org(org) as session, pytest.raises(TooManyRows, match="Its rows take more than 400 bytes"):
         sampling.sample_columns(session, *versions.get(session, version_id), START, END, None, ["n"], most=400)

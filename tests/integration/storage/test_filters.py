@@ -107,9 +107,8 @@ def filled(app: App, org: Organization) -> tuple[int, int]:
     return model_id, version_id
 
 
-def test_sql_chooses_the_rows_that_the_same_words_choose_in_python(
-    app: App, org: Organization, filled: tuple[int, int]
-) -> None:
+def test_sql_and_python_filters_choose_the_same_rows(app: App, org: Organization, filled: tuple[int, int]) -> None:
+    """Sql chooses the rows that the same words choose in python."""
     end = START + timedelta(hours=1)
     with app.org(org) as session:
         model, version = versions.get(session, filled[1])

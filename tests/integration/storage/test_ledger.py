@@ -42,7 +42,8 @@ def fold(target: Target) -> int:
         return ledger.fold(session, datetime.now(UTC) - timedelta(days=7))
 
 
-def test_old_lines_of_requests_become_one_for_each_day_and_target(logged: Target) -> None:
+def test_old_request_batches_are_merged_per_day_and_target(logged: Target) -> None:
+    """Old lines of requests become one for each day and target."""
     assert fold(logged) == 7
     assert logged.scalar("select count(*) from batches") == 3
     folded = (
@@ -75,9 +76,10 @@ moves = st.lists(
 
 @settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(moves)
-def test_lines_that_moved_offsets_are_folded_and_tell_the_audit_the_same(
+def test_merged_batches_with_offsets_tell_the_audit_the_same(
     target: Target, found: list[tuple[int, int, set[int], int, str]]
 ) -> None:
+    """Lines that moved offsets are folded and tell the audit the same."""
     at, day = [0, 0], datetime.now(UTC) - timedelta(days=40)
     with db.org_session(target.engine, target.org) as session:
         session.execute(text("truncate batches"))

@@ -33,7 +33,8 @@ def decades(engine: Engine, org: Organization) -> Target:
     return target
 
 
-def test_a_request_over_decades_makes_its_partitions_in_many_transactions(decades: Target, kind: str) -> None:
+def test_request_over_decades_makes_partitions_in_steps(decades: Target, kind: str) -> None:
+    """A request over decades makes its partitions in many transactions."""
     assert (decades.samples, decades.labels) == (MONTHS, MONTHS)
     made = (
         "select max(n) from (select count(*) n from pg_inherits i join pg_class p on p.oid = i.inhrelid where"

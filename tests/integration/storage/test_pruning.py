@@ -100,7 +100,8 @@ def require_agreement(target: Target) -> None:
         assert version.earliest == there["oldest"]
 
 
-def test_a_prune_takes_out_whole_months_and_what_a_dry_run_counted(target: Target) -> None:
+def test_prune_removes_whole_months_as_its_dry_run_counted(target: Target) -> None:
+    """A prune takes out whole months and what a dry run counted."""
     take(target, spread(1000))
     ingest_labels(target, [label(number) for number in range(1000)])
     ingest_labels(target, [label(number) for number in range(2000, 2010)], NOW - timedelta(days=90))
@@ -130,7 +131,8 @@ def test_a_month_is_kept_until_its_last_row_is_too_old(target: Target) -> None:
     assert pruned(target, next_day)["samples"] == 1
 
 
-def test_without_a_retention_nothing_goes_and_a_model_may_have_its_own(target: Target) -> None:
+def test_prune_without_retention_removes_nothing(target: Target) -> None:
+    """Without a retention nothing goes and a model may have its own."""
     take(target, spread(100))
     for_ever = Terms(None, None, NOW)
     assert pruned(target, for_ever) == {}
@@ -176,7 +178,8 @@ def test_a_prune_that_stops_anywhere_is_finished_by_the_next(target: Target, mon
     assert expected(target) == {}
 
 
-def test_a_row_logged_again_into_a_month_that_was_taken_off_keeps_its_id(target: Target) -> None:
+def test_row_logged_again_into_a_pruned_month_keeps_its_id(target: Target) -> None:
+    """A row logged again into a month that was taken off keeps its id."""
     early = datetime(2026, 1, 20, tzinfo=UTC)
     take(target, [row(1, early), row(2, early)])
     stopped = iter([False])
@@ -213,7 +216,8 @@ def test_pruned_windows_are_not_due_again(target: Target) -> None:
     assert target.scalar("select count(*) from quarter_hours where at < '2026-04-01'") == 0
 
 
-def test_results_and_alerts_go_on_their_own_term_and_those_of_open_alerts_stay(target: Target) -> None:
+def test_results_of_open_alerts_outlive_their_retention(target: Target) -> None:
+    """Results and alerts go on their own term and those of open alerts stay."""
     with db.org_session(target.engine, target.org) as session:
         session.execute(
             text(
@@ -298,7 +302,8 @@ def test_a_prune_killed_in_the_middle_lets_the_next_one_in(app: App, target: Tar
     assert eventually(is_free)
 
 
-def test_an_organization_that_is_migrated_is_left_out_and_the_others_are_pruned(app: App, target: Target) -> None:
+def test_prune_skips_an_organization_that_is_migrated(app: App, target: Target) -> None:
+    """An organization that is migrated is left out and the others are pruned."""
     take(target, spread(100))
     other = provisioning.create_organization(target.engine, "other", "o@other.example").organization
     with app.public() as session:
@@ -316,7 +321,8 @@ def test_an_organization_that_is_migrated_is_left_out_and_the_others_are_pruned(
     assert sum(done[0].removed.values()) > 0
 
 
-def test_ingestion_and_pruning_beside_each_other_lose_and_double_nothing(target: Target, monkeypatch: Any) -> None:
+def test_ingestion_while_pruning_loses_and_doubles_nothing(target: Target, monkeypatch: Any) -> None:
+    """Ingestion and pruning beside each other lose and double nothing."""
     monkeypatch.setattr(pruning, "ROWS_AT_ONCE", 40)
     batches = [spread(600)[at::30] for at in range(30)]
     failed, ready = list[BaseException](), threading.Event()
@@ -357,7 +363,8 @@ def test_a_version_takes_its_half_pruned_months_with_it(target: Target) -> None:
     assert pruned(target) == {}
 
 
-def test_messages_about_dcmon_and_silences_that_are_over_go_on_the_term_of_results(target: Target) -> None:
+def test_problem_messages_and_silences_go_with_results(target: Target) -> None:
+    """Messages about dcmon and silences that are over go on the term of results."""
     old, young = datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 5, 1, tzinfo=UTC)
     with db.org_session(target.engine, target.org) as session:
         webhook = Webhook(name="w", kind="webhook", url="https://hooks.example.org/x", secret=b"", severities=[])
@@ -389,7 +396,8 @@ def test_receipts_are_counted_by_a_dry_run_as_by_a_prune(target: Target) -> None
     assert pruned(target) == {}
 
 
-def test_the_baseline_of_an_older_reference_goes_with_the_last_result_that_used_it(target: Target) -> None:
+def test_old_baseline_goes_with_the_last_result_that_used_it(target: Target) -> None:
+    """The baseline of an older reference goes with the last result that used it."""
     with db.org_session(target.engine, target.org) as session:
         check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "PercentOfNulls")
         monitor = monitors.create(session, check, MonitorSpec("Nulls", Frequency.DAY)).id

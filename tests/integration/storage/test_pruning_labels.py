@@ -48,7 +48,8 @@ def waiting(target: Target) -> int:
         return int(session.scalar(text(f"select count(*) from orphan_labels_{model.relation}")) or 0)
 
 
-def test_a_label_that_comes_in_between_is_no_difference_and_waits_for_its_sample(target: Target) -> None:
+def test_label_during_a_prune_waits_for_its_sample(target: Target) -> None:
+    """A label that comes in between is no difference and waits for its sample."""
     take(target, [*january(0, 60), row(100, NOW)], EARLY)
     take(target, [row(100, NOW)])
     ingest_labels(target, said(0, 30))
@@ -69,7 +70,8 @@ def test_a_label_that_comes_in_between_is_no_difference_and_waits_for_its_sample
 
 
 @pytest.mark.parametrize("label_first", [True, False])
-def test_a_quarter_of_an_hour_that_is_made_anew_counts_its_own_labels_alone(target: Target, label_first: bool) -> None:
+def test_recreated_quarter_hour_counts_only_its_own_labels(target: Target, label_first: bool) -> None:
+    """A quarter of an hour that is made anew counts its own labels alone."""
     take(target, january(0, 15), EARLY)
     prune_some(target, 1)
     assert found(target) == []
@@ -86,9 +88,10 @@ def test_a_quarter_of_an_hour_that_is_made_anew_counts_its_own_labels_alone(targ
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_the_audit_agrees_whatever_comes_between_two_steps_of_a_prune(
+def test_audit_agrees_between_any_two_steps_of_a_prune(
     target: Target, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The audit agrees whatever comes between two steps of a prune."""
     monkeypatch.setattr(pruning, "ROWS_AT_ONCE", 10)
     random, logged = Random(seed), (NOW + timedelta(seconds=second) for second in count())
     take(target, january(0, 60), EARLY)
@@ -110,7 +113,8 @@ def test_the_audit_agrees_whatever_comes_between_two_steps_of_a_prune(
     require_agreement(target)
 
 
-def test_what_somebody_else_changed_is_found_while_a_month_is_pruned(target: Target) -> None:
+def test_foreign_change_is_found_while_a_month_is_pruned(target: Target) -> None:
+    """What somebody else changed is found while a month is pruned."""
     take(target, january(0, 60), EARLY)
     take(target, [row(number, NOW - timedelta(minutes=number)) for number in range(100, 160)])
     ingest_labels(target, said(100, 160))

@@ -78,9 +78,10 @@ def plan(large: tuple[Session, Model, Version], start: datetime, end: datetime, 
 
 @pytest.mark.parametrize("days", [1, 6, 30, 60])
 @pytest.mark.parametrize("labelled", [False, True])
-def test_the_reader_sees_a_bounded_number_of_rows_whatever_the_window_holds(
+def test_sampling_reads_a_bounded_number_of_rows(
     large: tuple[Session, Model, Version], days: int, labelled: bool
 ) -> None:
+    """The reader sees a bounded number of rows whatever the window holds."""
     end = START + timedelta(days=days)
     population = ROWS * days // 60 // (5 if labelled else 1)
     seen, kinds = plan(large, START, end, labelled=labelled, population=population)
@@ -92,9 +93,8 @@ def test_the_reader_sees_a_bounded_number_of_rows_whatever_the_window_holds(
 
 
 @pytest.mark.parametrize("labelled", [False, True])
-def test_the_sample_is_the_bottom_by_hash_of_all_rows_across_partitions(
-    large: tuple[Session, Model, Version], labelled: bool
-) -> None:
+def test_sample_is_the_lowest_by_hash_across_partitions(large: tuple[Session, Model, Version], labelled: bool) -> None:
+    """The sample is the bottom by hash of all rows across partitions."""
     session, model, version = large
     start, end = START + timedelta(days=20), START + timedelta(days=45)
     join = "join" if labelled else "left join"

@@ -92,7 +92,8 @@ def test_a_public_session_can_not_see_an_organizations_tables(engine: Engine, or
             session.execute(text(f"select 1 from {table}"))
 
 
-def test_an_organization_can_not_see_the_public_tables_nor_anothers(engine: Engine, target: Target) -> None:
+def test_organization_sees_neither_public_nor_other_tables(engine: Engine, target: Target) -> None:
+    """An organization can not see the public tables nor anothers."""
     other = create(engine, "other").organization
     with pytest.raises(ProgrammingError, match="does not exist"), db.org_session(engine, other) as session:
         session.execute(text("select 1 from tokens"))
@@ -105,9 +106,8 @@ def test_an_organization_can_not_see_the_public_tables_nor_anothers(engine: Engi
     assert (target.samples, second.samples) == (0, 10)
 
 
-def test_a_failed_transaction_leaves_the_connection_outside_of_the_organization(
-    engine: Engine, org: Organization
-) -> None:
+def test_failed_transaction_leaves_the_organization(engine: Engine, org: Organization) -> None:
+    """A failed transaction leaves the connection outside of the organization."""
     for _ in range(12):
         with pytest.raises(RuntimeError), db.org_session(engine, org):
             raise RuntimeError

@@ -53,9 +53,10 @@ def log_labels(client: Endpoint, target: Target, first: int, count: int) -> int:
     return status(client.labels(target.model_id, labels(first, count)))
 
 
-def test_the_whole_request_over_the_limit_is_refused_and_does_not_count(
+def test_request_over_the_limit_is_refused_and_not_counted(
     app: App, acme: Acme, target: Target, client: Endpoint
 ) -> None:
+    """The whole request over the limit is refused and does not count."""
     limit(app, acme, samples_per_minute=100)
 
     assert log(client, target, 0, 60) == 200
@@ -151,9 +152,10 @@ def test_what_fails_is_given_back_in_redis_too(
             assert sorted(int(direct.hvals(key)[0]) for key in direct.keys("dcmon:logged:*")) == [10, 100]
 
 
-def test_redis_forgets_what_is_older_than_a_minute_and_says_how_long_to_wait(
+def test_redis_counts_the_last_minute_and_says_how_long_to_wait(
     database_url: str, data_dir: Path, server: valkey.Server, acme: Acme
 ) -> None:
+    """Redis forgets what is older than a minute and says how long to wait."""
     ten, key = rate_limits.Limits(samples_per_minute=10), f"dcmon:logged:{acme.org.id}:samples"
     with shared(database_url, data_dir, server.url) as (app, _), redis.Redis.from_url(server.url) as direct:
         now = int(direct.time()[0])

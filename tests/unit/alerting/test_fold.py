@@ -38,7 +38,8 @@ def results(values: list[float | None]) -> list[Found]:
 series = st.lists(st.none() | st.floats(0, 1), max_size=30)
 
 
-def test_bad_windows_in_a_row_are_one_alert_with_first_last_worst_and_current() -> None:
+def test_violating_windows_in_a_row_are_one_alert() -> None:
+    """Bad windows in a row are one alert with first last worst and current."""
     found = results([0.1, 0.3, 0.9, 0.4, 0.1])
     (span,) = find_spans(found, Policy(Condition("greater_than", 0.2)))
     assert (span.first, span.last, span.worst) == (found[1], found[3], found[2])
@@ -77,7 +78,8 @@ def test_any_metric_can_break_a_rule() -> None:
 
 
 @given(series)
-def test_episodes_are_in_order_apart_and_only_the_last_can_be_open(values: list[float | None]) -> None:
+def test_episodes_are_in_order_and_only_the_last_is_open(values: list[float | None]) -> None:
+    """Episodes are in order apart and only the last can be open."""
     spans = find_spans(results(values), Policy(Condition("greater_than", 0.5)))
     for before, after in pairwise(spans):
         assert before.last.window_end < after.first.window_end

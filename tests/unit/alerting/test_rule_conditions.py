@@ -84,7 +84,8 @@ def test_a_change_may_be_against_the_reference() -> None:
     )
 
 
-def test_a_deviation_is_in_standard_deviations_of_the_windows_before() -> None:
+def test_deviation_is_in_standard_deviations_of_the_past() -> None:
+    """A deviation is in standard deviations of the windows before."""
     before = [10.0, 12.0, 8.0, 10.0, 11.0, 9.0, 10.0]
     assert is_violated("deviation > 3 over 7", 14, *before) is True
     assert is_violated("deviation > 3 over 7", 6, *before) is True
@@ -93,7 +94,8 @@ def test_a_deviation_is_in_standard_deviations_of_the_windows_before() -> None:
     assert is_violated("deviation > 3 over 7", 13, *before) is False
 
 
-def test_a_deviation_needs_enough_windows_and_looks_only_so_far_back() -> None:
+def test_deviation_needs_enough_windows_and_has_a_lookback() -> None:
+    """A deviation needs enough windows and looks only so far back."""
     assert is_violated("deviation > 3 over 14", 14, *[10.0] * 6) is None
     assert is_violated("deviation > 3 over 14", 14, *[10.0] * 7) is True
     assert is_violated("deviation > 3 over 3", 10, *[1e6] * 50, 10, 10, 10) is False
@@ -145,7 +147,8 @@ def test_the_worst_is_the_one_furthest_beyond() -> None:
         assert found.name == worst
 
 
-def test_a_deviation_of_numbers_whose_squares_no_float_can_hold_is_judged() -> None:
+def test_deviation_of_huge_numbers_is_judged() -> None:
+    """A deviation of numbers whose squares no float can hold is judged."""
     assert is_violated("deviation > 3 over 3", 1.0, 1.0, 1e160, 1.0) is False
     assert is_violated("deviation > 3 over 3", 1e160, 1.0, 1.1, 0.9) is True
     assert is_violated("deviation > 3 over 3", 0.0, 1.7e308, 1.7e308, 1.7e308) is True
@@ -163,7 +166,8 @@ def test_of_opposite_conditions_one_is_true(value: float, threshold: float, befo
         assert (more, less) in ((True, False), (False, True), (None, None))
 
 
-def test_a_change_is_against_the_last_window_that_has_this_number() -> None:
+def test_change_is_against_the_last_window_with_the_metric() -> None:
+    """A change is against the last window that has this number."""
     seen = [Window({}, {"job": -0.597, "age": 0.1}), Window({}, {"age": 0.1}), Window({}, {"age": 0.1})]
     verdict = said("feature job rise > 50%", Window({}, {"job": 0.211, "age": 0.1}), seen)
     assert verdict.is_violated

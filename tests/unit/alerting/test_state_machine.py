@@ -73,14 +73,16 @@ def test_the_table(policy: Policy, windows: str, expected: str) -> None:
     assert states(policy, [SHORT[letter] for letter in windows]) == expected
 
 
-def test_no_data_with_a_warning_level_fires_with_the_rules_own_severity() -> None:
+def test_no_data_fires_with_the_rules_own_severity() -> None:
+    """No data with a warning level fires with the rules own severity."""
     machine = StateMachine(Policy(LEVELS, severity="critical", no_data="alert"))
     assert machine.advance(window(0, "NO_DATA")).severity == "critical"
     (span,) = machine.spans
     assert (span.metric, span.worst_value, span.windows) == ("NO_DATA", None, 1)
 
 
-def test_an_episode_knows_first_fired_last_worst_current_and_the_good_window_before() -> None:
+def test_episode_has_its_first_last_worst_and_current_windows() -> None:
+    """An episode knows first fired last worst current and the good window before."""
     found = [window(number, SHORT[letter]) for number, letter in enumerate("gwbwg")]
     (span,) = find_spans(found, Policy(LEVELS, for_windows=2, keep_firing=2))
     assert (span.first, span.fired, span.last, span.worst) == (found[1], found[2], found[3], found[2])
@@ -183,9 +185,8 @@ TestTable = Table.TestCase
 
 
 @given(policies, st.lists(whats, max_size=25), st.integers(0, 30))
-def test_folding_from_an_episodes_first_window_gives_the_same_as_from_the_beginning(
-    policy: Policy, seen: list[str], number: int
-) -> None:
+def test_replay_from_an_episodes_first_window_is_the_same(policy: Policy, seen: list[str], number: int) -> None:
+    """Folding from an episodes first window gives the same as from the beginning."""
     found = [window(place, what) for place, what in enumerate(seen)]
     whole = find_spans(found, policy)
     if whole:
@@ -199,7 +200,7 @@ def with_value(number: int, value: float, n: int = 100) -> Found:
     return Found(start, end, "OK", {"m": value}, n=n)
 
 
-def test_windows_without_a_value_are_skipped_by_what_looks_back_however_many_they_are() -> None:
+def test_lookback_skips_windows_without_a_value() -> None:
     """docs/alerts.md: they are no "window before", and not counted among those of a deviation."""
     gap = [window(3 + number, ("NO_DATA", "ERROR", "INSUFFICIENT", "few")[number % 4]) for number in range(40)]
     last = with_value(50, 0.5)

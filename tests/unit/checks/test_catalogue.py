@@ -11,7 +11,8 @@ from dcmon.checks.catalogue import KINDS, NOT_REDUCIBLE, for_config
 from dcmon.errors import InvalidInput
 
 
-def test_the_table_holds_all_tabular_checks_of_deepchecks_with_their_needs() -> None:
+def test_catalogue_has_all_tabular_checks_with_their_needs() -> None:
+    """The table holds all tabular checks of deepchecks with their needs."""
     from deepchecks.core.checks import BaseCheck
     from deepchecks.core.reduce_classes import ReduceFeatureMixin, ReduceLabelMixin, ReduceMixin
     from deepchecks.tabular import TrainTestCheck, checks
@@ -62,9 +63,8 @@ def test_the_scorers_are_those_of_the_librarys_own_tables() -> None:
         ("deepchecks.nlp.checks", "PredictionDrift", "no check"),
     ],
 )
-def test_a_class_outside_the_table_is_refused_and_its_module_never_imported(
-    module_name: str, class_name: str, says: str
-) -> None:
+def test_class_outside_the_catalogue_is_never_imported(module_name: str, class_name: str, says: str) -> None:
+    """A class outside the table is refused and its module never imported."""
     with pytest.raises(InvalidInput, match=says):
         for_config(module_name, class_name)
     assert "antigravity" not in sys.modules
@@ -79,7 +79,8 @@ def test_catalogue_defaults_and_layout_load_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_loading_the_library_opens_no_connection_writes_no_file_and_says_nothing() -> None:
+def test_loading_deepchecks_connects_writes_and_prints_nothing() -> None:
+    """Loading the library opens no connection writes no file and says nothing."""
     code = """
 import sys
 def watch(event, args):

@@ -32,7 +32,8 @@ def test_the_rules_of_a_binary_model_are_those_of_the_sdk() -> None:
     }
 
 
-def test_the_dashboard_shows_five_monitors_of_the_window_length_asked_for() -> None:
+def test_dashboard_has_five_monitors_of_the_window_length() -> None:
+    """The dashboard shows five monitors of the window length asked for."""
     monitors = [check.monitor for check in for_task("regression", "HOUR") if check.monitor]
     assert {monitor.frequency for monitor in monitors} == {"HOUR"}
     assert {monitor.lookback.days for monitor in monitors} == {7}

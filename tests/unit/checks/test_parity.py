@@ -43,7 +43,8 @@ def test_a_check_has_the_value_of_the_library(task_type: str, case: Case) -> Non
     assert ours.metrics == pytest.approx(library.value(case, world), rel=0, abs=1e-12)
 
 
-def test_a_reference_that_serves_many_windows_gives_each_the_value_of_a_fresh_one() -> None:
+def test_cached_reference_gives_the_values_of_a_fresh_one() -> None:
+    """A reference that serves many windows gives each the value of a fresh one."""
     layout = make_layout("binary", IMPORTANCE)
     reference_rows = make_rows("binary", 1000, 1)
     kept = prepare(reference_rows, layout, list(COLUMNS), True)
@@ -95,7 +96,8 @@ def test_a_scorer_that_can_not_be_computed_costs_itself_only() -> None:
     assert ours.reason.startswith("no fnr: All labels of the window are 'no'")
 
 
-def test_scorers_of_classes_read_the_rows_without_probabilities_too() -> None:
+def test_class_scorers_read_rows_without_probabilities_too() -> None:
+    """Scorers of classes read the rows without probabilities too."""
     layout, current = make_layout("binary"), make_rows("binary", 300, 5)
     current.loc[::3, "_dc_prediction_probabilities"] = None
     both = Case("SingleDatasetPerformance", {"scorers": {"how often": "accuracy", "area": "roc_auc"}})

@@ -98,7 +98,8 @@ def test_rows_without_a_label_take_no_part_in_label_checks() -> None:
     assert value("SingleDatasetPerformance", half) == value("SingleDatasetPerformance", current.head(150))
 
 
-def test_rows_without_probabilities_are_left_out_only_where_probabilities_are_read() -> None:
+def test_rows_without_probabilities_are_skipped_where_needed() -> None:
+    """Rows without probabilities are left out only where probabilities are read."""
     current, reference = make_rows("binary", 300, 5), make_rows("binary", 500, 1)
     holes = current.copy()
     holes.loc[200:, "_dc_prediction_probabilities"] = None
@@ -124,7 +125,8 @@ def test_a_scorer_on_probabilities_that_no_row_has_is_no_data() -> None:
     assert value("SingleDatasetPerformance", current, scorer=["roc_auc"]).state == "NO_DATA"
 
 
-def test_rows_without_a_prediction_are_left_out_of_the_performance() -> None:
+def test_rows_without_prediction_are_left_out_of_performance() -> None:
+    """Rows without a prediction are left out of the performance."""
     current = make_rows("regression", 300, 5)
     holes = current.copy()
     holes.loc[250:, "_dc_prediction"] = np.nan
@@ -146,7 +148,8 @@ def test_an_aggregation_of_none_gives_a_metric_per_feature() -> None:
     assert set(said.metrics) == set(COLUMNS)
 
 
-def test_the_entries_name_the_feature_that_drives_the_value_first() -> None:
+def test_entries_name_the_driving_feature_first() -> None:
+    """The entries name the feature that drives the value first."""
     current, reference = make_rows("binary", 300, 5), make_rows("binary", 500, 1)
     current["amount"] = current["amount"].astype(float) + 5
     said = value("FeatureDrift", current, reference, aggregation_method=["max"])
@@ -222,7 +225,8 @@ def test_none_and_nan_in_a_column_are_one_kind_of_null() -> None:
     assert said.metrics == {"Max Percent Mixed Nulls": 0.0}
 
 
-def test_classes_given_as_numbers_are_the_strings_that_the_sdk_sends() -> None:
+def test_numeric_classes_are_the_strings_that_the_sdk_sends() -> None:
+    """Classes given as numbers are the strings that the sdk sends."""
     current = make_rows("binary", 300, 5)
     numbers = current.assign(
         _dc_label=current["_dc_label"].map({"no": 0.0, "yes": 1.0}),
@@ -242,7 +246,8 @@ def test_stored_columns_and_ignored_columns_are_respected() -> None:
 
 
 @pytest.mark.parametrize("class_name", ["LabelDrift", "PredictionDrift"])
-def test_a_layout_with_balanced_classes_is_the_parameter_of_the_library(class_name: str) -> None:
+def test_schema_with_balanced_classes_sets_the_parameter(class_name: str) -> None:
+    """A layout with balanced classes is the parameter of the library."""
     current, reference = make_rows("binary", 300, 5), make_rows("binary", 500, 1)
     balanced = replace(make_layout("binary"), balance_classes=True)
     asked = value(class_name, current, reference, params={"balance_classes": True})
@@ -258,7 +263,8 @@ def test_balanced_classes_leave_drift_of_probabilities_as_it_is() -> None:
     assert said == value("PredictionDrift", current, reference, params=params)
 
 
-def test_the_default_monitors_of_a_window_take_little_of_the_processor() -> None:
+def test_default_monitors_of_a_window_take_little_cpu() -> None:
+    """The default monitors of a window take little of the processor."""
     layout = make_layout("binary", IMPORTANCE)
     reference = prepare(make_rows("binary", 10_000, 1), layout, list(COLUMNS), True)
     watched = [check for check in for_task("binary") if check.monitor]
@@ -275,7 +281,8 @@ def test_the_default_monitors_of_a_window_take_little_of_the_processor() -> None
     assert min(spent) < 0.3
 
 
-def test_the_thirty_most_important_features_are_chosen_ties_by_name() -> None:
+def test_thirty_most_important_features_are_chosen() -> None:
+    """The thirty most important features are chosen ties by name."""
     features = {f"f{index:02}": "numeric" for index in range(40)}
     assert chosen_features(DatasetSchema("binary", features)) == sorted(features)[:30]
     important = DatasetSchema("binary", features, None, {"f39": 0.5, "f38": 0.5})
@@ -288,7 +295,8 @@ def test_rows_without_a_feature_column_are_refused() -> None:
         prepare(make_rows("binary", 10, 1).drop(columns="amount"), make_layout("binary"), list(COLUMNS), True)
 
 
-def test_an_error_that_is_too_large_for_a_number_is_named_infinite() -> None:
+def test_error_too_large_for_a_number_is_named_infinite() -> None:
+    """An error that is too large for a number is named infinite."""
     current = make_rows("regression", 300, 5)
     current["_dc_prediction"], current["_dc_label"] = 1e200, 1.0  # all labels the same, too: that is not why
     said = value("SingleDatasetPerformance", current, layout=make_layout("regression"), scorer=["Neg RMSE"])

@@ -12,7 +12,8 @@ def test_importance_is_a_share_per_feature(trained: Trained) -> None:
     assert max(trained.importance, key=trained.importance.__getitem__) == "dep_delay"
 
 
-def test_the_reference_is_all_of_january_to_march_with_predictions(trained: Trained) -> None:
+def test_reference_is_january_to_march_with_predictions(trained: Trained) -> None:
+    """The reference is all of january to march with predictions."""
     reference = trained.reference
     assert len(reference) == 80_789
     assert set(reference["prediction"]) == {"0", "1"}
@@ -20,7 +21,8 @@ def test_the_reference_is_all_of_january_to_march_with_predictions(trained: Trai
     assert reference["dep_delay"].isna().any()
 
 
-def test_it_is_better_than_always_on_time_on_flights_it_has_not_seen(trained: Trained) -> None:
+def test_classifier_beats_always_on_time_on_unseen_flights(trained: Trained) -> None:
+    """It is better than always on time on flights it has not seen."""
     on_time = (trained.reference["late"].dropna() == "0").mean()
     assert trained.held_out["accuracy"] > on_time + 0.1
     assert trained.held_out["f1"] > 0.7

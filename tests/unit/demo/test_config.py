@@ -1,7 +1,8 @@
 from dcmon.demo.config import DESCRIPTION, MODEL, WEEKLY, plan
 
 
-def test_the_plan_has_the_default_checks_monitors_and_rules_and_one_more() -> None:
+def test_demo_has_the_default_monitors_and_one_more() -> None:
+    """The plan has the default checks monitors and rules and one more."""
     made = plan()
     assert len(made.checks) == 9
     assert len(made.monitors) == 9

@@ -43,9 +43,10 @@ def test_times_are_aware_utc(year: pd.DataFrame) -> None:
 @pytest.mark.parametrize(
     ("day", "offset"), [((3, 9), -5), ((3, 10), -4), ((11, 2), -4), ((11, 3), -5)], ids=lambda value: str(value)
 )
-def test_departures_keep_new_york_s_clock_on_both_sides_of_a_change(
+def test_departures_keep_local_time_beside_a_clock_change(
     year: pd.DataFrame, raw: pd.DataFrame, day: tuple[int, int], offset: int
 ) -> None:
+    """Departures keep new york s clock on both sides of a change."""
     known = raw[(raw["month"] == day[0]) & (raw["day"] == day[1]) & raw["dep_time"].notna()]
     row = known.sort_values("sched_dep_time").iloc[3]
     sample_id = f"2013-{day[0]:02}-{day[1]:02}-{row['carrier']}-{row['flight']}-{row['origin']}"
@@ -55,9 +56,8 @@ def test_departures_keep_new_york_s_clock_on_both_sides_of_a_change(
     assert local.utcoffset() == timedelta(hours=offset)
 
 
-def test_all_departures_agree_with_the_local_clock_that_the_file_has_beside_utc(
-    year: pd.DataFrame, raw: pd.DataFrame
-) -> None:
+def test_departures_agree_with_the_local_clock_of_the_file(year: pd.DataFrame, raw: pd.DataFrame) -> None:
+    """All departures agree with the local clock that the file has beside utc."""
     known = raw[raw["dep_time"].notna()]
     ids = (
         pd.to_datetime(known[["year", "month", "day"]]).dt.strftime("%Y-%m-%d")
@@ -68,7 +68,8 @@ def test_all_departures_agree_with_the_local_clock_that_the_file_has_beside_utc(
     assert (local.dt.hour.to_numpy() * 100 + local.dt.minute.to_numpy() == clock.to_numpy()).all()
 
 
-def test_cancelled_flights_have_the_scheduled_time_no_delay_and_no_label(year: pd.DataFrame) -> None:
+def test_cancelled_flights_have_no_delay_and_no_label(year: pd.DataFrame) -> None:
+    """Cancelled flights have the scheduled time no delay and no label."""
     cancelled = year[year["dep_delay"].isna()]
     assert len(cancelled) == 8_255
     assert all(label is None for label in cancelled["late"])

@@ -82,7 +82,8 @@ def test_every_day_reaches_the_label_ratio(predicted: pd.DataFrame) -> None:
     assert config.LABEL_RATIO < share.min() < config.LABEL_RATIO + 0.05
 
 
-def test_the_reference_has_the_names_of_the_sdk_and_no_label_for_cancelled_flights(predicted: pd.DataFrame) -> None:
+def test_reference_has_no_label_for_cancelled_flights(predicted: pd.DataFrame) -> None:
+    """The reference has the names of the sdk and no label for cancelled flights."""
     rows = reference_rows(predicted.head(3000))
     assert list(rows) == [*FEATURES, "_dc_label", "_dc_prediction", "_dc_prediction_probabilities"]
     document = json.loads(rows.to_json(orient="split", index=False))

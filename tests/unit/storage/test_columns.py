@@ -51,7 +51,8 @@ def test_a_quote_in_a_name_is_doubled() -> None:
     assert quoted('a"b') == '"a""b"'
 
 
-def test_the_schema_of_a_sample_asks_for_features_and_lets_them_be_null() -> None:
+def test_sample_schema_requires_features_and_allows_null() -> None:
+    """The schema of a sample asks for features and lets them be null."""
     schema = monitor_schema(BINARY)
 
     assert schema["required"] == ["a", "b", SAMPLE_ID, TIME, PREDICTION]

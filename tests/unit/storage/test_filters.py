@@ -154,7 +154,8 @@ def test_a_list_can_be_compared_with_null(column: str) -> None:
     assert said(column, "not_equals", None) == (f'true and s."{column}" is distinct from null', {})
 
 
-def test_text_is_ordered_by_code_points_whatever_the_language_of_the_database() -> None:
+def test_text_is_ordered_by_code_points_in_any_locale() -> None:
+    """Text is ordered by code points whatever the language of the database."""
     assert said("c", "less_than", "b")[0] == 'true and s."c" collate "C" < cast(:filter0 as text)'
     assert "collate" not in said("n", "less_than", 1)[0] + said("c", "equals", "b")[0]
 
@@ -163,21 +164,24 @@ def test_null_may_be_one_of_several_values() -> None:
     assert said("c", "in", ["a", None])[0] == 'true and (s."c" = any(cast(:filter0 as text[])) or s."c" is null)'
 
 
-def test_prediction_label_and_time_go_by_their_short_names_too_unless_a_column_has_them() -> None:
+def test_short_names_work_unless_a_column_has_them() -> None:
+    """Prediction label and time go by their short names too unless a column has them."""
     assert said("label", "equals", 0) == said(LABEL, "equals", 0)
     assert said("prediction", "equals", 0) == said(PREDICTION, "equals", 0)
     named = condition({"filters": [{"column": "label", "operator": "equals", "value": 1}]}, {"label": "numeric"}, "s")
     assert named == ('true and s."label" is not distinct from cast(:filter0 as float8)', {"filter0": 1.0})
 
 
-def test_what_is_said_of_an_absent_column_is_checked_and_does_not_count() -> None:
+def test_filter_on_an_absent_column_is_checked_but_ignored() -> None:
+    """What is said of an absent column is checked and does not count."""
     of_time = {"filters": [{"column": TIME, "operator": "less_than", "value": "2026-01-01"}]}
     assert condition(of_time, KNOWN, "r", absent=(TIME,)) == ("true", {})
     with pytest.raises(errors.InvalidInput):
         condition({"filters": [{"column": TIME, "operator": "less_than", "value": 5}]}, KNOWN, "r", absent=(TIME,))
 
 
-def test_filters_are_refused_when_no_version_of_the_model_can_be_filtered_so() -> None:
+def test_filters_that_fit_no_version_are_refused() -> None:
+    """Filters are refused when no version of the model can be filtered so."""
     old, new = {"age": "categorical"}, {"age": "numeric", "job": "categorical"}
     filters = {"filters": [{"column": "age", "operator": "equals", "value": "x"}]}
     require(filters, {"v2": new, "v1": old})

@@ -52,7 +52,8 @@ def test_whole_numbers_come_back(values: list[int]) -> None:
 
 
 @given(st.lists(st.binary(min_size=16, max_size=16)))
-def test_a_level_is_how_many_bits_of_the_hash_are_zero_at_the_top(keys: list[bytes]) -> None:
+def test_level_is_the_number_of_leading_zero_bits_of_the_hash(keys: list[bytes]) -> None:
+    """A level is how many bits of the hash are zero at the top."""
     keys = [*keys, bytes(16), b"\0\0\0\1" + bytes(12)]
     hashes, levels = sample_ids.levels_of(keys)
 

@@ -21,7 +21,8 @@ def test_no_sixty_seconds_hold_more_than_the_limit(asked: list[tuple[int, int]])
 
 
 @given(requests)
-def test_who_waits_as_long_as_told_is_let_in_and_not_a_second_earlier(asked: list[tuple[int, int]]) -> None:
+def test_wait_that_was_asked_for_is_exact_to_the_second(asked: list[tuple[int, int]]) -> None:
+    """Who waits as long as told is let in and not a second earlier."""
     counts, now = Counts(), 0
     for pause, amount in asked:
         now += pause
