@@ -1,1 +1,1 @@
-"""Is dcmon itself well: collect facts, judge them, keep problems, notify about them."""
+"""dcmon's own health: collect it, find its problems, store and report these, ping the dead man's switch."""

@@ -25,7 +25,7 @@ class ProcessHeartbeat(Protocol):
 
 
 class SchedulerRun(Protocol):
-    """The last run of one of the scheduler's periodic works: see dcmon.health.scheduler_runs. `said`: its message."""
+    """The last run of one of the scheduler's periodic works (health.scheduler_runs). `message`: its result or error."""
 
     started_at: datetime
     succeeded_at: datetime | None

@@ -1,1 +1,1 @@
-"""Tell receivers: who wants to hear, what is held back, the outbox, and delivery."""
+"""Receivers, subscriptions, silences, the outbox and delivery; alerts are known here only as rows."""

@@ -21,11 +21,11 @@ from tests.helpers.alerts import alert
 from tests.integration.conftest import Target
 
 URL = "https://dcmon.example"
-DONE, REFUSED = Attempt(200, None), Attempt(500, "The receiver answered 500.")
+DELIVERED, REFUSED = Attempt(200, None), Attempt(500, "The receiver answered 500.")
 
 
 @dataclass
-class Box:
+class OutboxDriver:
     """An organization's outbox at a time that the test sets."""
 
     app: App
@@ -37,16 +37,16 @@ class Box:
     def renderer(self) -> AlertRenderer:
         return AlertRenderer(self.target.org, URL, alert_payload.describe)
 
-    def add(self, name: str = "team", kind: str = "webhook", **chosen: Any) -> None:
+    def add_receiver(self, name: str = "team", kind: str = "webhook", **chosen: Any) -> None:
         targets = {"webhook": ["https://hooks.example.org/x"], "pagerduty": [], "email": ["a@b.example"]}[kind]
         with self.app.org(self.target.org) as session:
             where = Address(kind, targets, key="R0UTINGKEY" if kind == "pagerduty" else None)
             receivers.add(session, name, where, self.settings, Subscription(**chosen))
 
-    def alert(self, severity: str = "high") -> int:
+    def insert_alert(self, severity: str = "high") -> int:
         return alert(self.app, self.target, severity)
 
-    def tell(self, alert_id: int, kind: str = "firing", **changed: Any) -> None:
+    def write(self, alert_id: int, kind: str = "firing", **changed: Any) -> None:
         with self.app.org(self.target.org) as session:
             about = session.get_one(Alert, alert_id)
             for name, value in changed.items():
@@ -58,7 +58,7 @@ class Box:
         with self.app.org(self.target.org) as session:
             return outbox.claim(session, self.renderer, self.settings, capacity=lambda _, __: room, now=self.now)
 
-    def record(self, claimed: Sequence[ClaimedMessage], sent: Attempt = DONE) -> None:
+    def record(self, claimed: Sequence[ClaimedMessage], sent: Attempt = DELIVERED) -> None:
         for each in claimed:
             with self.app.org(self.target.org) as session:
                 outbox.record(session, each, sent, self.settings, self.now)
@@ -69,12 +69,12 @@ class Box:
         self.record(claimed)
         return [dict(each.message.body) for each in claimed]
 
-    def told(self) -> list[str]:
+    def deliver_kinds(self) -> list[str]:
         return [
             each["type"].removeprefix("alert.") for body in self.deliver() for each in message_text.notifications(body)
         ]
 
-    def wait(self, **spans: float) -> None:
+    def advance(self, **spans: float) -> None:
         self.now += timedelta(**spans)
 
     def states(self) -> list[str]:
@@ -83,7 +83,7 @@ class Box:
                 notification_views.state(each) for each in session.query(Notification).order_by(Notification.position)
             ]
 
-    def next_in(self) -> timedelta | None:
+    def next_due_in(self) -> timedelta | None:
         with self.app.org(self.target.org) as session:
             found = outbox.next_due_at(session, self.settings, now=self.now)
         return None if found is None else found - self.now
@@ -96,6 +96,6 @@ class Box:
             ).id
 
 
-def ids(claimed: ClaimedMessage) -> list[int]:
+def alert_ids(claimed: ClaimedMessage) -> list[int]:
     """The alerts that a message is about."""
     return [each["alert"]["id"] for each in message_text.notifications(claimed.message.body)]

@@ -14,128 +14,131 @@ from dcmon.notifications.integrations import message_text
 from dcmon.notifications.silences import NewSilence
 from dcmon.settings import Watch
 from dcmon.severity import Severity
-from tests.helpers.outbox import REFUSED, Box
+from tests.helpers.outbox import REFUSED, OutboxDriver
 from tests.integration.conftest import Target, only
 
 
 @pytest.fixture
-def box(app: App, target: Target) -> Box:
-    made = Box(app, target)
-    made.add()
+def driver(app: App, target: Target) -> OutboxDriver:
+    made = OutboxDriver(app, target)
+    made.add_receiver()
     return made
 
 
-def wrong(box: Box, name: str = "no worker", subject: str = "evaluate", severity: str = "critical") -> Problem:
-    since = box.target.scalar("select created_at from webhooks limit 1")
+def wrong(
+    driver: OutboxDriver, name: str = "no worker", subject: str = "evaluate", severity: str = "critical"
+) -> Problem:
+    since = driver.target.scalar("select created_at from webhooks limit 1")
     return Problem(
         name, Severity(severity), "No worker evaluates windows.", f"dcmon worker start {subject}", since, subject
     )
 
 
-def say(box: Box, **told: list[Problem]) -> int:
-    with box.app.org(box.target.org) as session:
-        return problem_notifications.write(session, box.target.org, ProblemChanges(**told), box.now)
+def say(driver: OutboxDriver, **told: list[Problem]) -> int:
+    with driver.app.org(driver.target.org) as session:
+        return problem_notifications.write(session, driver.target.org, ProblemChanges(**told), driver.now)
 
 
-def silence(box: Box, *matchers: str, **span: float) -> None:
-    with box.app.org(box.target.org) as session:
+def silence(driver: OutboxDriver, *matchers: str, **span: float) -> None:
+    with driver.app.org(driver.target.org) as session:
         silences.add(
-            session, NewSilence(matchers, box.now - timedelta(seconds=1), box.now + timedelta(**span), "why", "ann")
+            session,
+            NewSilence(matchers, driver.now - timedelta(seconds=1), driver.now + timedelta(**span), "why", "ann"),
         )
 
 
-def told(box: Box) -> list[str]:
-    return [each["type"] for body in box.deliver() for each in message_text.notifications(body)]
+def told(driver: OutboxDriver) -> list[str]:
+    return [each["type"] for body in driver.deliver() for each in message_text.notifications(body)]
 
 
 @pytest.mark.parametrize(
     "matcher", ["model=dcmon", "monitor=no worker: evaluate", "rule=no worker", "severity=critical", "model=~.*"]
 )
-def test_matching_silence_holds_a_problem(box: Box, matcher: str) -> None:
-    silence(box, matcher, hours=1)
-    say(box, started=[wrong(box)])
-    assert told(box) == []
-    assert box.states() == ["held"]
-    box.wait(hours=1)
-    assert told(box) == ["dcmon.firing"]
+def test_matching_silence_holds_a_problem(driver: OutboxDriver, matcher: str) -> None:
+    silence(driver, matcher, hours=1)
+    say(driver, started=[wrong(driver)])
+    assert told(driver) == []
+    assert driver.states() == ["held"]
+    driver.advance(hours=1)
+    assert told(driver) == ["dcmon.firing"]
 
 
 @pytest.mark.parametrize("matcher", ["model=credit", "severity=low", "rule=disk full", "version=v1", "alert=1"])
-def test_other_silence_does_not_hold_a_problem(box: Box, matcher: str) -> None:
-    silence(box, matcher, hours=1)
-    say(box, started=[wrong(box)])
-    assert told(box) == ["dcmon.firing"]
+def test_other_silence_does_not_hold_a_problem(driver: OutboxDriver, matcher: str) -> None:
+    silence(driver, matcher, hours=1)
+    say(driver, started=[wrong(driver)])
+    assert told(driver) == ["dcmon.firing"]
 
 
-def test_mute_time_holds_a_problem(box: Box) -> None:
-    with box.app.org(box.target.org) as session:
+def test_mute_time_holds_a_problem(driver: OutboxDriver) -> None:
+    with driver.app.org(driver.target.org) as session:
         mute_times.add(session, "always", "mon-sun", "0-24", "UTC", ["model=dcmon"])
-    say(box, started=[wrong(box)])
-    assert told(box) == []
+    say(driver, started=[wrong(driver)])
+    assert told(driver) == []
 
 
-def test_problem_that_ends_in_a_silence_is_not_notified(box: Box) -> None:
-    silence(box, "model=dcmon", hours=1)
-    say(box, started=[wrong(box)])
-    assert told(box) == []
-    say(box, resolved=[wrong(box)])
-    box.wait(hours=2)
-    assert told(box) == []
-    assert box.states() == ["superseded", "superseded"]
+def test_problem_that_ends_in_a_silence_is_not_notified(driver: OutboxDriver) -> None:
+    silence(driver, "model=dcmon", hours=1)
+    say(driver, started=[wrong(driver)])
+    assert told(driver) == []
+    say(driver, resolved=[wrong(driver)])
+    driver.advance(hours=2)
+    assert told(driver) == []
+    assert driver.states() == ["superseded", "superseded"]
 
 
-def test_end_supersedes_a_start_that_was_refused(box: Box) -> None:
-    say(box, started=[wrong(box), wrong(box, "disk full", "")])
-    box.record(box.claim(), REFUSED)
-    say(box, resolved=[wrong(box)])
-    box.wait(minutes=1)
-    assert sorted(told(box)) == ["dcmon.firing", "dcmon.resolved"]
-    assert sorted(box.states()) == ["delivered", "delivered", "superseded"]
+def test_end_supersedes_a_start_that_was_refused(driver: OutboxDriver) -> None:
+    say(driver, started=[wrong(driver), wrong(driver, "disk full", "")])
+    driver.record(driver.claim(), REFUSED)
+    say(driver, resolved=[wrong(driver)])
+    driver.advance(minutes=1)
+    assert sorted(told(driver)) == ["dcmon.firing", "dcmon.resolved"]
+    assert sorted(driver.states()) == ["delivered", "delivered", "superseded"]
 
 
-def test_end_waits_for_a_start_in_flight(box: Box) -> None:
-    say(box, started=[wrong(box)])
-    sending = box.claim()
-    say(box, resolved=[wrong(box)])
-    assert box.claim() == []
-    box.record(sending)
-    assert told(box) == ["dcmon.resolved"]
+def test_end_waits_for_a_start_in_flight(driver: OutboxDriver) -> None:
+    say(driver, started=[wrong(driver)])
+    sending = driver.claim()
+    say(driver, resolved=[wrong(driver)])
+    assert driver.claim() == []
+    driver.record(sending)
+    assert told(driver) == ["dcmon.resolved"]
 
 
-def test_ongoing_problem_is_repeated_as_often_as_subscribed(box: Box) -> None:
-    box.add("never", repeat_every=None)
-    assert say(box, started=[wrong(box)]) == 2
-    told(box)
-    box.wait(hours=23)
-    assert say(box, ongoing=[wrong(box)]) == 0
-    box.wait(hours=1)
-    assert say(box, ongoing=[wrong(box)]) == 1
-    assert say(box, ongoing=[wrong(box)]) == 0
-    body = only(box.deliver())
+def test_ongoing_problem_is_repeated_as_often_as_subscribed(driver: OutboxDriver) -> None:
+    driver.add_receiver("never", repeat_every=None)
+    assert say(driver, started=[wrong(driver)]) == 2
+    told(driver)
+    driver.advance(hours=23)
+    assert say(driver, ongoing=[wrong(driver)]) == 0
+    driver.advance(hours=1)
+    assert say(driver, ongoing=[wrong(driver)]) == 1
+    assert say(driver, ongoing=[wrong(driver)]) == 0
+    body = only(driver.deliver())
     assert body["type"] == "dcmon.repeated"
     assert message_text.subject(body) == "[acme] CRITICAL still firing: dcmon/no worker: evaluate"
-    box.wait(hours=24)
-    assert say(box, ongoing=[wrong(box)]) == 1
+    driver.advance(hours=24)
+    assert say(driver, ongoing=[wrong(driver)]) == 1
 
 
-def test_new_receiver_is_notified_of_known_problems(box: Box) -> None:
-    found = wrong(box)
-    with db.public_session(box.app.engine) as session:
-        problems.store(session, [found, wrong(box, "disk full", "")], box.now, timedelta())
-        problems.mark_notified(session, [found], box.now)
+def test_new_receiver_is_notified_of_known_problems(driver: OutboxDriver) -> None:
+    found = wrong(driver)
+    with db.public_session(driver.app.engine) as session:
+        problems.store(session, [found, wrong(driver, "disk full", "")], driver.now, timedelta())
+        problems.mark_notified(session, [found], driver.now)
         there = problems.notified(session)
     assert [each.key for each in there] == [found.key]
-    box.add("late")
-    with box.app.org(box.target.org) as session:
+    driver.add_receiver("late")
+    with driver.app.org(driver.target.org) as session:
         late = receivers.find(session, "late")
-        assert problem_notifications.write_for_receiver(session, box.target.org, late, there, box.now) == 1
-        assert problem_notifications.write_for_receiver(session, box.target.org, late, there, box.now) == 0
+        assert problem_notifications.write_for_receiver(session, driver.target.org, late, there, driver.now) == 1
+        assert problem_notifications.write_for_receiver(session, driver.target.org, late, there, driver.now) == 0
 
 
-def test_ongoing_problem_counts_as_started_only_once(box: Box) -> None:
-    with db.public_session(box.app.engine) as session:
-        first = problems.store(session, [wrong(box)], box.now, timedelta())
-        problems.mark_notified(session, first.started, box.now)
-        second = problems.store(session, [wrong(box)], box.now, Watch().sign)
+def test_ongoing_problem_counts_as_started_only_once(driver: OutboxDriver) -> None:
+    with db.public_session(driver.app.engine) as session:
+        first = problems.store(session, [wrong(driver)], driver.now, timedelta())
+        problems.mark_notified(session, first.started, driver.now)
+        second = problems.store(session, [wrong(driver)], driver.now, Watch().sign)
     assert (len(first.started), first.ongoing) == (1, [])
     assert (second.started, len(second.ongoing), second.resolved) == ([], 1, [])

@@ -8,160 +8,160 @@ from dcmon.app import App
 from dcmon.db.tables.org import Alert
 from dcmon.notifications import batching, outbox, receivers, silences
 from dcmon.notifications.silences import NewSilence
-from tests.helpers.outbox import REFUSED, Box, ids
+from tests.helpers.outbox import REFUSED, OutboxDriver, alert_ids
 from tests.integration.conftest import Target, only
 
 
 @pytest.fixture
-def box(app: App, target: Target) -> Box:
-    made = Box(app, target)
-    made.add()
+def driver(app: App, target: Target) -> OutboxDriver:
+    made = OutboxDriver(app, target)
+    made.add_receiver()
     return made
 
 
 # Held back.
 
 
-def test_held_notification_is_sent_after_the_silence(box: Box) -> None:
+def test_held_notification_is_sent_after_the_silence(driver: OutboxDriver) -> None:
     """It has the values of the time at which it is sent."""
-    about = box.alert()
-    box.silence(hours=2)
-    box.tell(about)
-    assert box.deliver() == []
-    assert box.states() == ["held"]
-    assert box.target.scalar("select held_because from notifications").startswith("silence 1 by ann")
-    assert box.next_in() == batching.HOLD_CHECK_INTERVAL
-    with box.app.org(box.target.org) as session:
+    about = driver.insert_alert()
+    driver.silence(hours=2)
+    driver.write(about)
+    assert driver.deliver() == []
+    assert driver.states() == ["held"]
+    assert driver.target.scalar("select held_because from notifications").startswith("silence 1 by ann")
+    assert driver.next_due_in() == batching.HOLD_CHECK_INTERVAL
+    with driver.app.org(driver.target.org) as session:
         session.get_one(Alert, about).worst_value = 7.0
-    box.wait(hours=1)
-    assert box.deliver() == []
-    box.wait(hours=1)
-    assert only(box.deliver())["alert"]["worst_value"] == 7.0
+    driver.advance(hours=1)
+    assert driver.deliver() == []
+    driver.advance(hours=1)
+    assert only(driver.deliver())["alert"]["worst_value"] == 7.0
 
 
-def test_alert_that_ends_in_a_silence_is_not_notified(box: Box) -> None:
-    about = box.alert()
-    box.silence(hours=2)
-    box.tell(about)
-    box.deliver()
-    box.tell(about, "resolved", state="resolved")
-    assert box.deliver() == []
-    box.wait(hours=3)
-    assert box.deliver() == []
-    assert box.states() == ["superseded", "superseded"]
-    assert box.next_in() is None
+def test_alert_that_ends_in_a_silence_is_not_notified(driver: OutboxDriver) -> None:
+    about = driver.insert_alert()
+    driver.silence(hours=2)
+    driver.write(about)
+    driver.deliver()
+    driver.write(about, "resolved", state="resolved")
+    assert driver.deliver() == []
+    driver.advance(hours=3)
+    assert driver.deliver() == []
+    assert driver.states() == ["superseded", "superseded"]
+    assert driver.next_due_in() is None
 
 
-def test_end_in_a_silence_of_a_notified_alert_is_sent_later(box: Box) -> None:
-    about = box.alert()
-    box.tell(about)
-    assert box.told() == ["firing"]
-    box.silence(hours=2)
-    box.tell(about, "resolved", state="resolved")
-    assert box.deliver() == []
-    box.wait(hours=2)
-    assert box.told() == ["resolved"]
+def test_end_in_a_silence_of_a_notified_alert_is_sent_later(driver: OutboxDriver) -> None:
+    about = driver.insert_alert()
+    driver.write(about)
+    assert driver.deliver_kinds() == ["firing"]
+    driver.silence(hours=2)
+    driver.write(about, "resolved", state="resolved")
+    assert driver.deliver() == []
+    driver.advance(hours=2)
+    assert driver.deliver_kinds() == ["resolved"]
 
 
-def test_incident_is_resolved_during_a_silence(box: Box) -> None:
+def test_incident_is_resolved_during_a_silence(driver: OutboxDriver) -> None:
     """Resolving an incident pages no one."""
-    box.add("pager", "pagerduty")
-    about = box.alert()
-    box.tell(about)
-    assert box.told() == ["firing", "firing"]
-    box.silence(hours=2)
-    box.tell(about, "resolved", state="resolved")
-    assert box.told() == ["resolved"]
-    assert sorted(box.states()) == ["delivered"] * 3 + ["held"]
+    driver.add_receiver("pager", "pagerduty")
+    about = driver.insert_alert()
+    driver.write(about)
+    assert driver.deliver_kinds() == ["firing", "firing"]
+    driver.silence(hours=2)
+    driver.write(about, "resolved", state="resolved")
+    assert driver.deliver_kinds() == ["resolved"]
+    assert sorted(driver.states()) == ["delivered"] * 3 + ["held"]
 
 
-def test_retraction_of_an_unnotified_alert_is_not_sent(box: Box) -> None:
-    about = box.alert()
-    box.tell(about)
-    box.tell(about, "retracted", state="pending")
-    assert box.deliver() == []
-    box.tell(about)
-    assert box.told() == ["firing"]
-    box.tell(about, "retracted", state="pending")
-    assert box.told() == ["retracted"]
+def test_retraction_of_an_unnotified_alert_is_not_sent(driver: OutboxDriver) -> None:
+    about = driver.insert_alert()
+    driver.write(about)
+    driver.write(about, "retracted", state="pending")
+    assert driver.deliver() == []
+    driver.write(about)
+    assert driver.deliver_kinds() == ["firing"]
+    driver.write(about, "retracted", state="pending")
+    assert driver.deliver_kinds() == ["retracted"]
 
 
-def test_silence_holds_part_of_a_message_tried_before(box: Box) -> None:
+def test_silence_holds_part_of_a_message_tried_before(driver: OutboxDriver) -> None:
     """A later silence holds one notification of a message that was tried; the others are sent."""
-    held, other = box.alert("low"), box.alert("critical")
-    box.tell(held)
-    box.tell(other)
-    first = only(box.claim())
-    box.record([first], REFUSED)
-    with box.app.org(box.target.org) as session:
-        silences.add(session, NewSilence(["severity=low"], box.now, box.now + timedelta(hours=2), "why", "ann"))
-    box.wait(minutes=1)
-    again = only(box.claim())
-    assert (ids(again), again.id == first.id) == ([other], False)
-    box.record([again])
-    assert box.states() == ["held", "delivered"]
-    box.wait(hours=2)
-    assert ids(only(box.claim())) == [held]
+    held, other = driver.insert_alert("low"), driver.insert_alert("critical")
+    driver.write(held)
+    driver.write(other)
+    first = only(driver.claim())
+    driver.record([first], REFUSED)
+    with driver.app.org(driver.target.org) as session:
+        silences.add(session, NewSilence(["severity=low"], driver.now, driver.now + timedelta(hours=2), "why", "ann"))
+    driver.advance(minutes=1)
+    again = only(driver.claim())
+    assert (alert_ids(again), again.id == first.id) == ([other], False)
+    driver.record([again])
+    assert driver.states() == ["held", "delivered"]
+    driver.advance(hours=2)
+    assert alert_ids(only(driver.claim())) == [held]
 
 
-def test_end_is_not_sent_to_an_unnotified_receiver(box: Box) -> None:
-    box.add("loud", severities=["critical"])
-    about = box.alert()
-    box.tell(about)
-    assert box.told() == ["firing"]
-    box.tell(about, "resolved", state="resolved", severity="critical")
-    assert box.told() == ["resolved"]
-    assert box.states() == ["delivered"] * 2
+def test_end_is_not_sent_to_an_unnotified_receiver(driver: OutboxDriver) -> None:
+    driver.add_receiver("loud", severities=["critical"])
+    about = driver.insert_alert()
+    driver.write(about)
+    assert driver.deliver_kinds() == ["firing"]
+    driver.write(about, "resolved", state="resolved", severity="critical")
+    assert driver.deliver_kinds() == ["resolved"]
+    assert driver.states() == ["delivered"] * 2
 
 
 # Repeats.
 
 
-def test_firing_alert_is_repeated_each_day(box: Box) -> None:
+def test_firing_alert_is_repeated_each_day(driver: OutboxDriver) -> None:
     """Not when it is acknowledged, silenced or over."""
-    about = box.alert()
-    box.tell(about)
-    assert box.told() == ["firing"]
-    assert box.next_in() == timedelta(hours=24)
-    box.wait(hours=23)
-    assert box.told() == []
-    box.wait(hours=1)
-    assert box.told() == ["repeated"]
-    box.wait(hours=24)
-    box.silence(hours=1)
-    assert box.told() == []
-    assert box.next_in() == outbox.REPEAT_CHECK_INTERVAL
-    box.wait(hours=1)
-    assert box.told() == ["repeated"]
-    box.tell(about, "acknowledged", acknowledged_at=box.now)
-    assert box.told() == ["acknowledged"]
-    box.wait(days=3)
-    assert box.told() == []
-    assert box.next_in() is None
-    box.tell(about, "resolved", state="resolved", acknowledged_at=None)
-    assert box.told() == ["resolved"]
-    box.wait(days=3)
-    assert box.told() == []
+    about = driver.insert_alert()
+    driver.write(about)
+    assert driver.deliver_kinds() == ["firing"]
+    assert driver.next_due_in() == timedelta(hours=24)
+    driver.advance(hours=23)
+    assert driver.deliver_kinds() == []
+    driver.advance(hours=1)
+    assert driver.deliver_kinds() == ["repeated"]
+    driver.advance(hours=24)
+    driver.silence(hours=1)
+    assert driver.deliver_kinds() == []
+    assert driver.next_due_in() == outbox.REPEAT_CHECK_INTERVAL
+    driver.advance(hours=1)
+    assert driver.deliver_kinds() == ["repeated"]
+    driver.write(about, "acknowledged", acknowledged_at=driver.now)
+    assert driver.deliver_kinds() == ["acknowledged"]
+    driver.advance(days=3)
+    assert driver.deliver_kinds() == []
+    assert driver.next_due_in() is None
+    driver.write(about, "resolved", state="resolved", acknowledged_at=None)
+    assert driver.deliver_kinds() == ["resolved"]
+    driver.advance(days=3)
+    assert driver.deliver_kinds() == []
 
 
-def test_unacknowledged_alert_is_repeated_again(box: Box) -> None:
-    about = box.alert()
-    box.tell(about)
-    assert box.told() == ["firing"]
-    box.tell(about, "acknowledged", acknowledged_at=box.now)
-    assert box.told() == ["acknowledged"]
-    with box.app.org(box.target.org) as session:
+def test_unacknowledged_alert_is_repeated_again(driver: OutboxDriver) -> None:
+    about = driver.insert_alert()
+    driver.write(about)
+    assert driver.deliver_kinds() == ["firing"]
+    driver.write(about, "acknowledged", acknowledged_at=driver.now)
+    assert driver.deliver_kinds() == ["acknowledged"]
+    with driver.app.org(driver.target.org) as session:
         session.get_one(Alert, about).acknowledged_at = None
-    box.wait(hours=24)
-    assert box.told() == ["repeated"]
+    driver.advance(hours=24)
+    assert driver.deliver_kinds() == ["repeated"]
 
 
-def test_receiver_without_repeats_gets_none(box: Box) -> None:
-    box.add("never", repeat_every=None, cap=None)
-    with box.app.org(box.target.org) as session:
+def test_receiver_without_repeats_gets_none(driver: OutboxDriver) -> None:
+    driver.add_receiver("never", repeat_every=None, cap=None)
+    with driver.app.org(driver.target.org) as session:
         receivers.delete(session, receivers.find(session, "team"))
         assert receivers.subscription(session, receivers.find(session, "never")).cap is None
-    box.tell(box.alert())
-    assert box.told() == ["firing"]
-    box.wait(days=30)
-    assert box.told() == []
+    driver.write(driver.insert_alert())
+    assert driver.deliver_kinds() == ["firing"]
+    driver.advance(days=30)
+    assert driver.deliver_kinds() == []

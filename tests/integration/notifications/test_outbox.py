@@ -19,103 +19,103 @@ from dcmon.storage import models, versions
 from dcmon.storage.models import NewModel
 from dcmon.storage.versions import NewVersion
 from tests.helpers.examples import examples
-from tests.helpers.outbox import DONE, REFUSED, Box, ids
+from tests.helpers.outbox import DELIVERED, REFUSED, OutboxDriver, alert_ids
 from tests.integration.conftest import Target, only
 
 
 @pytest.fixture
-def box(app: App, target: Target) -> Box:
-    made = Box(app, target)
-    made.add()
+def driver(app: App, target: Target) -> OutboxDriver:
+    made = OutboxDriver(app, target)
+    made.add_receiver()
     return made
 
 
 # Groups.
 
 
-def test_alerts_are_grouped_by_model(box: Box) -> None:
+def test_alerts_are_grouped_by_model(driver: OutboxDriver) -> None:
     """Alerts of a model that change together go in one message, those of another model in another one."""
-    first, second = box.alert("low"), box.alert("critical")
-    with box.app.org(box.target.org) as session:
+    first, second = driver.insert_alert("low"), driver.insert_alert("critical")
+    with driver.app.org(driver.target.org) as session:
         other = models.create(session, NewModel("fraud", "binary"))
         version = versions.create(session, other, NewVersion("v1", {"a": "numeric"}, classes=["0", "1"]))
-    third = box.alert()
+    third = driver.insert_alert()
     for each in (first, second):
-        box.tell(each)
-    box.tell(third, version_id=version.id)
-    together, alone = sorted(box.deliver(), key=lambda body: body["type"], reverse=True)
+        driver.write(each)
+    driver.write(third, version_id=version.id)
+    together, alone = sorted(driver.deliver(), key=lambda body: body["type"], reverse=True)
     assert (together["type"], together["model"], together["count"]) == ("alerts", "credit", 2)
     assert together["counts"] == {"severity": {"critical": 1, "low": 1}}
     assert [each["alert"]["id"] for each in together["notifications"]] == [second, first]
     assert (alone["type"], alone["alert"]["id"]) == ("alert.firing", third)
-    assert box.states() == ["delivered"] * 3
+    assert driver.states() == ["delivered"] * 3
 
 
-def test_new_notification_waits_for_group_wait(box: Box) -> None:
-    box.tell(box.alert())
-    box.now = box.target.scalar("select created_at from notifications") + timedelta(milliseconds=100)
-    assert box.claim() == []
-    assert box.next_in() == timedelta(milliseconds=200)
-    box.wait(milliseconds=200)
-    assert len(box.claim()) == 1
+def test_new_notification_waits_for_group_wait(driver: OutboxDriver) -> None:
+    driver.write(driver.insert_alert())
+    driver.now = driver.target.scalar("select created_at from notifications") + timedelta(milliseconds=100)
+    assert driver.claim() == []
+    assert driver.next_due_in() == timedelta(milliseconds=200)
+    driver.advance(milliseconds=200)
+    assert len(driver.claim()) == 1
 
 
-def test_message_keeps_id_and_content_over_attempts(box: Box) -> None:
+def test_message_keeps_id_and_content_over_attempts(driver: OutboxDriver) -> None:
     for _ in range(3):
-        box.tell(box.alert())
-    first = only(box.claim())
-    box.record([first], REFUSED)
-    box.wait(seconds=5)
-    box.tell(box.alert())
-    again, other = sorted(box.claim(), key=lambda each: -each.notification_count)
+        driver.write(driver.insert_alert())
+    first = only(driver.claim())
+    driver.record([first], REFUSED)
+    driver.advance(seconds=5)
+    driver.write(driver.insert_alert())
+    again, other = sorted(driver.claim(), key=lambda each: -each.notification_count)
     assert (again.id, again.message) == (first.id, first.message)
     assert (other.id != first.id, other.notification_count) == (True, 1)
 
 
-def test_message_of_a_dead_worker_is_sent_again_with_its_id(box: Box) -> None:
-    box.tell(box.alert())
-    first = only(box.claim())
-    assert box.claim() == []
-    box.wait(seconds=60)
-    again = only(box.claim())
+def test_message_of_a_dead_worker_is_sent_again_with_its_id(driver: OutboxDriver) -> None:
+    driver.write(driver.insert_alert())
+    first = only(driver.claim())
+    assert driver.claim() == []
+    driver.advance(seconds=60)
+    again = only(driver.claim())
     assert (again.id, again.message) == (first.id, first.message)
-    box.record([first])  # the one that was thought dead was only slow
-    box.record([again], REFUSED)
-    assert box.states() == ["delivered"]
+    driver.record([first])  # the one that was thought dead was only slow
+    driver.record([again], REFUSED)
+    assert driver.states() == ["delivered"]
 
 
 # Order.
 
 
-def test_newer_state_supersedes_undelivered_ones(box: Box) -> None:
-    about = box.alert()
+def test_newer_state_supersedes_undelivered_ones(driver: OutboxDriver) -> None:
+    about = driver.insert_alert()
     for kind in ("firing", "escalated", "resolved"):
-        box.tell(about, kind)
-    assert box.told() == ["resolved"]
-    assert box.states() == ["superseded", "superseded", "delivered"]
+        driver.write(about, kind)
+    assert driver.deliver_kinds() == ["resolved"]
+    assert driver.states() == ["superseded", "superseded", "delivered"]
 
 
-def test_newer_state_waits_for_an_older_one_in_flight(box: Box) -> None:
-    about = box.alert()
-    box.tell(about)
-    sending = box.claim()
-    box.tell(about, "resolved", state="resolved")
-    assert box.claim() == []
-    box.record(sending)
-    assert box.told() == ["resolved"]
-    assert box.states() == ["delivered", "delivered"]
+def test_newer_state_waits_for_an_older_one_in_flight(driver: OutboxDriver) -> None:
+    about = driver.insert_alert()
+    driver.write(about)
+    sending = driver.claim()
+    driver.write(about, "resolved", state="resolved")
+    assert driver.claim() == []
+    driver.record(sending)
+    assert driver.deliver_kinds() == ["resolved"]
+    assert driver.states() == ["delivered", "delivered"]
 
 
-def test_message_that_loses_a_notification_gets_a_new_id(box: Box) -> None:
+def test_message_that_loses_a_notification_gets_a_new_id(driver: OutboxDriver) -> None:
     """When one of a message is superseded, the others go in a message of another id."""
-    gone, stays = box.alert(), box.alert()
-    box.tell(gone)
-    box.tell(stays)
-    first = only(box.claim())
-    box.record([first], REFUSED)
-    box.tell(gone, "resolved", state="resolved")
-    box.wait(seconds=10)
-    again = only(box.claim())
+    gone, stays = driver.insert_alert(), driver.insert_alert()
+    driver.write(gone)
+    driver.write(stays)
+    first = only(driver.claim())
+    driver.record([first], REFUSED)
+    driver.write(gone, "resolved", state="resolved")
+    driver.advance(seconds=10)
+    again = only(driver.claim())
     assert again.id != first.id
     told = {each["alert"]["id"]: each["type"] for each in message_text.notifications(again.message.body)}
     assert told == {gone: "alert.resolved", stays: "alert.firing"}
@@ -123,115 +123,115 @@ def test_message_that_loses_a_notification_gets_a_new_id(box: Box) -> None:
 
 @given(st.lists(st.sampled_from(["firing", "escalated", "resolved", "send", "fail", "wait"]), max_size=25))
 @settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_receiver_always_ends_with_the_newest_state(box: Box, steps: list[str]) -> None:
-    about, heard, written = box.alert(), list[tuple[int, str]](), list[str]()
+def test_receiver_always_ends_with_the_newest_state(driver: OutboxDriver, steps: list[str]) -> None:
+    about, heard, written = driver.insert_alert(), list[tuple[int, str]](), list[str]()
     for step in [*steps, "wait", "send"]:
         if step == "wait":
-            box.wait(hours=2)
+            driver.advance(hours=2)
         elif step in ("send", "fail"):
-            claimed = [each for each in box.claim() if about in ids(each)]
+            claimed = [each for each in driver.claim() if about in alert_ids(each)]
             if step == "send":
                 heard += [(each.message.body["alert"]["id"], each.message.body["type"][6:]) for each in claimed]
-            box.record(claimed, DONE if step == "send" else REFUSED)
+            driver.record(claimed, DELIVERED if step == "send" else REFUSED)
         else:
-            box.tell(about, step, state="resolved" if step == "resolved" else "firing")
+            driver.write(about, step, state="resolved" if step == "resolved" else "firing")
             written += [step] if written or step != "resolved" else []  # whoever was not told hears of no end
     kinds = [kind for id_, kind in heard if id_ == about and kind != "repeated"]
     assert kinds[-1:] == written[-1:]
     left = iter(written)
     assert all(kind in left for kind in kinds)  # in the order in which they were written
-    box.tell(about, "resolved", state="resolved")
-    box.deliver()
+    driver.write(about, "resolved", state="resolved")
+    driver.deliver()
 
 
-def test_mail_is_retried_only_for_remaining_addresses(box: Box) -> None:
-    with box.app.org(box.target.org) as session:
+def test_mail_is_retried_only_for_remaining_addresses(driver: OutboxDriver) -> None:
+    with driver.app.org(driver.target.org) as session:
         receivers.delete(session, receivers.find(session, "team"))
         both = Address("email", ["ann@a.example", "bob@a.example"])
-        receivers.add(session, "mail", both, box.settings)
-    about = box.alert()
-    box.tell(about)
-    first = only(box.claim())
+        receivers.add(session, "mail", both, driver.settings)
+    about = driver.insert_alert()
+    driver.write(about)
+    first = only(driver.claim())
     assert first.target.options["to"] == ["ann@a.example", "bob@a.example"]
-    box.record([first], Attempt(None, "refused bob", is_accepted=True, remaining=("bob@a.example",)))
-    box.wait(minutes=1)
-    again = only(box.claim())
+    driver.record([first], Attempt(None, "refused bob", is_accepted=True, remaining=("bob@a.example",)))
+    driver.advance(minutes=1)
+    again = only(driver.claim())
     assert (again.id, again.target.options["to"]) == (first.id, ["bob@a.example"])
-    box.record([again], REFUSED)
-    box.wait(minutes=1)
-    assert only(box.claim()).target.options["to"] == ["bob@a.example"]
-    box.tell(about, "resolved", state="resolved")
-    box.wait(minutes=5)
-    assert only(box.claim()).target.options["to"] == ["ann@a.example", "bob@a.example"]
+    driver.record([again], REFUSED)
+    driver.advance(minutes=1)
+    assert only(driver.claim()).target.options["to"] == ["bob@a.example"]
+    driver.write(about, "resolved", state="resolved")
+    driver.advance(minutes=5)
+    assert only(driver.claim()).target.options["to"] == ["ann@a.example", "bob@a.example"]
 
 
 # Given up, paused, left alone.
 
 
-def test_notification_is_dead_after_three_days_and_retryable(box: Box) -> None:
-    box.tell(box.alert())
+def test_notification_is_dead_after_three_days_and_retryable(driver: OutboxDriver) -> None:
+    driver.write(driver.insert_alert())
     tries = 0
-    began = box.now
-    while box.states() == ["waiting"]:
-        claimed = box.claim()
+    began = driver.now
+    while driver.states() == ["waiting"]:
+        claimed = driver.claim()
         tries += len(claimed)
-        box.record(claimed, REFUSED)
-        if box.states() == ["waiting"]:
-            box.wait(seconds=(box.next_in() or timedelta(seconds=1)).total_seconds())
-    assert timedelta(hours=72) < box.now - began < timedelta(hours=75)
+        driver.record(claimed, REFUSED)
+        if driver.states() == ["waiting"]:
+            driver.advance(seconds=(driver.next_due_in() or timedelta(seconds=1)).total_seconds())
+    assert timedelta(hours=72) < driver.now - began < timedelta(hours=75)
     assert 75 < tries < 95
-    assert box.states() == ["dead"]
-    with box.app.org(box.target.org) as session:
+    assert driver.states() == ["dead"]
+    with driver.app.org(driver.target.org) as session:
         view = only(notification_views.entries(session, NotificationFilter(state="dead")))
-        assert notification_views.row(view, box.now)["why"] == "The receiver answered 500."
+        assert notification_views.row(view, driver.now)["why"] == "The receiver answered 500."
         assert retries.retry(session) == {"retried": 1, "superseded": 0}
-    assert box.told() == ["firing"]
+    assert driver.deliver_kinds() == ["firing"]
 
 
-def test_retry_supersedes_outdated_dead_notifications(box: Box) -> None:
-    about = box.alert()
-    box.tell(about)
-    claimed = box.claim()
-    with box.app.org(box.target.org) as session:
+def test_retry_supersedes_outdated_dead_notifications(driver: OutboxDriver) -> None:
+    about = driver.insert_alert()
+    driver.write(about)
+    claimed = driver.claim()
+    with driver.app.org(driver.target.org) as session:
         session.execute(text("update notifications set tried_at = tried_at - interval '73 hours'"))
-    box.record(claimed, REFUSED)
-    box.tell(about, "resolved", state="resolved")
-    assert box.told() == ["resolved"]
-    with box.app.org(box.target.org) as session:
+    driver.record(claimed, REFUSED)
+    driver.write(about, "resolved", state="resolved")
+    assert driver.deliver_kinds() == ["resolved"]
+    with driver.app.org(driver.target.org) as session:
         assert retries.retry(session) == {"retried": 0, "superseded": 1}
-    assert box.states() == ["superseded", "delivered"]
+    assert driver.states() == ["superseded", "delivered"]
 
 
-def test_receiver_with_retry_after_gets_nothing_until_then(box: Box) -> None:
-    box.tell(box.alert())
-    box.record(box.claim(), Attempt(429, "The receiver answered 429.", retry_after=timedelta(minutes=10)))
-    box.tell(box.alert())
-    box.wait(minutes=9)
-    assert box.claim() == []
-    assert box.next_in() == timedelta(minutes=1)
-    box.wait(minutes=1)
-    assert len(box.told()) == 2
+def test_receiver_with_retry_after_gets_nothing_until_then(driver: OutboxDriver) -> None:
+    driver.write(driver.insert_alert())
+    driver.record(driver.claim(), Attempt(429, "The receiver answered 429.", retry_after=timedelta(minutes=10)))
+    driver.write(driver.insert_alert())
+    driver.advance(minutes=9)
+    assert driver.claim() == []
+    assert driver.next_due_in() == timedelta(minutes=1)
+    driver.advance(minutes=1)
+    assert len(driver.deliver_kinds()) == 2
 
 
-def test_receiver_that_answers_410_is_paused(box: Box) -> None:
+def test_receiver_that_answers_410_is_paused(driver: OutboxDriver) -> None:
     """It is paused, and its notifications wait."""
-    box.tell(box.alert())
-    box.record(box.claim(), Attempt(410, "The receiver answered 410."))
-    box.wait(days=30)
-    assert (box.claim(), box.next_in(), box.states()) == ([], None, ["waiting"])
-    with box.app.org(box.target.org) as session:
+    driver.write(driver.insert_alert())
+    driver.record(driver.claim(), Attempt(410, "The receiver answered 410."))
+    driver.advance(days=30)
+    assert (driver.claim(), driver.next_due_in(), driver.states()) == ([], None, ["waiting"])
+    with driver.app.org(driver.target.org) as session:
         assert receivers.resume(session, receivers.find(session, "team")) == 1
-    assert box.told() == ["firing"]
+    assert driver.deliver_kinds() == ["firing"]
 
 
-def test_pause_ends_and_waiting_notifications_are_sent(box: Box) -> None:
-    with box.app.org(box.target.org) as session:
-        receivers.pause(session, receivers.find(session, "team"), box.now + timedelta(hours=2))
-    box.tell(box.alert())
-    assert box.claim() == []
-    assert box.next_in() == timedelta(hours=2)
-    box.wait(hours=2)
-    assert box.told() == ["firing"]
+def test_pause_ends_and_waiting_notifications_are_sent(driver: OutboxDriver) -> None:
+    with driver.app.org(driver.target.org) as session:
+        receivers.pause(session, receivers.find(session, "team"), driver.now + timedelta(hours=2))
+    driver.write(driver.insert_alert())
+    assert driver.claim() == []
+    assert driver.next_due_in() == timedelta(hours=2)
+    driver.advance(hours=2)
+    assert driver.deliver_kinds() == ["firing"]
 
 
 # Who is told.
@@ -239,15 +239,15 @@ def test_pause_ends_and_waiting_notifications_are_sent(box: Box) -> None:
 
 def test_subscribed_alert_brings_all_later_changes(app: App, target: Target) -> None:
     """Only alerts of the subscribed models and severities, but then all that follows."""
-    box = Box(app, target)
-    box.add("critical only", severities=["critical"])
-    box.add("of credit", models=["credit"])
+    driver = OutboxDriver(app, target)
+    driver.add_receiver("critical only", severities=["critical"])
+    driver.add_receiver("of credit", models=["credit"])
     with app.org(target.org) as session:
         models.create(session, NewModel("fraud", "binary"))
-    box.add("of fraud", models=["fraud"])
-    about = box.alert("critical")
-    box.tell(about)
-    box.tell(about, "deescalated", severity="low")
+    driver.add_receiver("of fraud", models=["fraud"])
+    about = driver.insert_alert("critical")
+    driver.write(about)
+    driver.write(about, "deescalated", severity="low")
     with app.org(target.org) as session:
         told = [(each.receiver.name, each.notification.kind) for each in notification_views.entries(session)]
     assert sorted(told) == [
@@ -258,12 +258,12 @@ def test_subscribed_alert_brings_all_later_changes(app: App, target: Target) -> 
 
 def test_subscription_to_an_unknown_model_is_refused(app: App, target: Target) -> None:
     with pytest.raises(errors.ModelNotFound, match="nothing"):
-        Box(app, target).add(models=["nothing"])
+        OutboxDriver(app, target).add_receiver(models=["nothing"])
 
 
-def test_notification_is_found_by_an_id_prefix(box: Box) -> None:
-    box.tell(box.alert())
-    with box.app.org(box.target.org) as session:
+def test_notification_is_found_by_an_id_prefix(driver: OutboxDriver) -> None:
+    driver.write(driver.insert_alert())
+    with driver.app.org(driver.target.org) as session:
         whole = str(only(notification_views.entries(session)).notification.id)
         for given_id in (whole, whole[:8], whole[:13], whole.replace("-", "")):
             assert str(notification_views.find(session, given_id).notification.id) == whole
