@@ -49,12 +49,12 @@ def _render_alert(access: Access, alert_id: int) -> tuple[str, str]:
         history = [(_time(change.at), change.kind, change.by, change.note) for change in changes]
         sent = [
             (
-                _time(each.notification.created_at),
-                each.notification.kind,
-                each.receiver.name,
-                notification_views.state(each.notification),
+                _time(entry.notification.created_at),
+                entry.notification.kind,
+                entry.receiver.name,
+                notification_views.state(entry.notification),
             )
-            for each in notification_views.for_alert(session, alert_id)
+            for entry in notification_views.for_alert(session, alert_id)
         ]
     return message_text.headline(body), email.block(body) + _table("History", history) + _table("Notifications", sent)
 

@@ -36,7 +36,18 @@ Units = Annotated[int, Field(ge=0, le=1000)]
 Rows = Annotated[int, Field(ge=1, le=2**31 - 1)] | Literal["all"] | None
 
 
-class MonitorBody(BaseModel):
+class OptionalFields(BaseModel):
+    """Fields of a monitor that may be missing."""
+
+    dashboard_id: int | None = None
+    description: str | None = None
+    data_filters: Filters | None = None
+    additional_kwargs: AdditionalKwargs | None = None
+    compared_with: ComparedWith = ComparedWith.REFERENCE
+    rows: Rows = None
+
+
+class MonitorBody(OptionalFields):
     """What a monitor is created from. lookback: seconds; aggregation_window: units of the frequency.
 
     rows: the number of rows that it reads of a window, or "all"; null: DCMON_EVALUATE__SAMPLE_SIZE.
@@ -46,19 +57,13 @@ class MonitorBody(BaseModel):
     lookback: Lookback
     aggregation_window: Units
     frequency: Frequency
-    dashboard_id: int | None = None
-    description: str | None = None
-    data_filters: Filters | None = None
-    additional_kwargs: AdditionalKwargs | None = None
-    compared_with: ComparedWith = ComparedWith.REFERENCE
-    rows: Rows = None
 
     def to_spec(self) -> MonitorSpec:
         """Return the specification of the new monitor."""
         return MonitorSpec(**_fields(self, type(self).model_fields))
 
 
-class MonitorChange(BaseModel):
+class MonitorChange(OptionalFields):
     """Changes of a monitor: only fields that are in the body change. null removes a setting.
 
     params: all parameters of its check; other monitors on the same check do not change.
@@ -68,12 +73,6 @@ class MonitorChange(BaseModel):
     lookback: Lookback = 0
     aggregation_window: Units = 1
     frequency: Frequency = Frequency.DAY
-    dashboard_id: int | None = None
-    description: str | None = None
-    data_filters: Filters | None = None
-    additional_kwargs: AdditionalKwargs | None = None
-    compared_with: ComparedWith = ComparedWith.REFERENCE
-    rows: Rows = None
     params: dict[str, Any] | None = None
 
     def apply_to(self, monitor: MonitorSpec) -> MonitorSpec:

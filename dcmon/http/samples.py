@@ -1,14 +1,17 @@
 """Routes that log samples and labels. They answer 2xx after the commit, or after the broker's acknowledgement."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from fastapi import APIRouter, Response
 
 from dcmon import errors
-from dcmon.http.auth import AuthenticatedIngest, Body
+from dcmon.http.auth import Access, AuthenticatedIngest, Body
 from dcmon.ingestion import raw_rows
+from dcmon.tenancy.rate_limits import Kind
 
 LARGE = 100_000  # bytes
+Rows = Sequence[raw_rows.Raw]
 router = APIRouter(tags=["samples and labels"])
 
 
@@ -16,23 +19,25 @@ router = APIRouter(tags=["samples and labels"])
 def samples(access: AuthenticatedIngest, version_id: int, body: Body) -> Response:
     """Log samples: a JSON array of objects. A row that can't be stored is quarantined; it never fails the request."""
     access.app.admission_cache.require_version(access.org, version_id)
-    rows = _split(body)
-    with access.metered("samples", rows, len(body)):
-        access.app.ingestion.ingest_samples(access.org, version_id, rows)
-    return Response()
+    return _log(access, "samples", body, partial(access.app.ingestion.ingest_samples, access.org, version_id))
 
 
 @router.put("/model/{model_id}/labels")
 def labels(access: AuthenticatedIngest, model_id: int, body: Body) -> Response:
     """Log labels: a JSON array of {"_dc_sample_id", "_dc_label"}. The last one by logging time wins."""
     access.app.admission_cache.require_model(access.org, model_id)
+    return _log(access, "labels", body, partial(access.app.ingestion.ingest_labels, access.org, model_id))
+
+
+def _log(access: Access, kind: Kind, body: bytes, ingest: Callable[[Rows], None]) -> Response:
+    """Ingest the rows of a body within the limits of the organization. Raises OverLimit or TooLarge."""
     rows = _split(body)
-    with access.metered("labels", rows, len(body)):
-        access.app.ingestion.ingest_labels(access.org, model_id, rows)
+    with access.metered(kind, rows, len(body)):
+        ingest(rows)
     return Response()
 
 
-def _split(body: bytes) -> Sequence[raw_rows.Raw]:
+def _split(body: bytes) -> Rows:
     """Split a body into rows. Raises InvalidInput if it is empty or not a JSON array.
 
     A large body stays whole until its rows are decoded, which also shows whether it is an array.

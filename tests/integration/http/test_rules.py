@@ -103,7 +103,7 @@ def test_alert_page_needs_a_token_and_shows_the_alert(endpoint: Endpoint) -> Non
 
 @pytest.mark.parametrize("given", ["", "Basic nonsense", "Basic YW5uOm5vbnNlbnNl", "Basic Og==", "Bearer x"])
 def test_alert_page_shows_nothing_without_a_token(endpoint: Endpoint, given: str) -> None:
-    """Without a token the page is the same for alerts that exist and those that do not."""
+    """Without a valid token the page asks for one and shows nothing of the alert."""
     page = look(endpoint, "2?org=acme", **({"authorization": given} if given else {}))
     assert (page.status, page.headers["www-authenticate"]) == (401, 'Basic realm="dcmon acme"')
     assert "dcmon --org acme alert show 2" in page.data.decode()

@@ -32,7 +32,7 @@ from dcmon.storage import versions
 from dcmon.storage.versions import NewVersion
 from dcmon.tenancy import provisioning, tokens
 from tests.conftest import Acme
-from tests.helpers.endpoint import Endpoint, said, serving
+from tests.helpers.endpoint import Endpoint, error_message, serving
 from tests.helpers.kafka_broker import tansu
 from tests.integration.conftest import Target, eventually, labels, new_target, rows, running
 
@@ -256,7 +256,7 @@ def test_serve_started_before_its_servers_answers_later(place: Place) -> None:
             assert eventually(lambda: answers(client))
             assert refused_for_now(client.samples(place.target.version_id, rows(0, 1)))
             place.start()
-            assert eventually(lambda: "Kafka" in said(client.samples(place.target.version_id, rows(0, 1))))
+            assert eventually(lambda: "Kafka" in error_message(client.samples(place.target.version_id, rows(0, 1))))
             with tansu(broker_port):
                 assert eventually(lambda: client.samples(place.target.version_id, rows(0, 1)).status == 200)
         process.send_signal(signal.SIGTERM)
@@ -281,7 +281,7 @@ def test_errors_have_the_common_json_form(place: Place) -> None:
         place.stop()
         answer = client.samples(place.target.version_id, rows(0, 1))
         assert set(json.loads(answer.data)) == {"error_message", "additional_information"}
-        assert "PostgreSQL can't be reached" in said(answer)
+        assert "PostgreSQL can't be reached" in error_message(answer)
         place.start()
 
 

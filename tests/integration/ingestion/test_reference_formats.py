@@ -15,7 +15,7 @@ from dcmon.app import App
 from dcmon.settings import Http, Reference
 from dcmon.storage import references, versions
 from tests.conftest import Acme
-from tests.helpers.endpoint import Endpoint, said, serving
+from tests.helpers.endpoint import Endpoint, error_message, serving
 from tests.integration.commands.test_exit_codes import dcmon, refused
 from tests.integration.conftest import Target
 from tests.integration.ingestion.test_references import document, many, state
@@ -51,7 +51,7 @@ def test_invalid_upload_is_refused_with_a_sentence(client: Endpoint, target: Tar
         (b'--x\r\ncontent-disposition: form-data; name="other"; filename="f"\r\n\r\n1\r\n--x--\r\n', form),
     ):
         answer = client.request("POST", path, body, **headers)
-        assert (answer.status, bool(said(answer))) == (400, True)
+        assert (answer.status, bool(error_message(answer))) == (400, True)
     for rubbish in (b"", b"[]", b"\xff", b"[" * 100_000, b'{"columns": ["age"], "data": [[NaN]]}'):
         assert client.reference(target.version_id, rubbish).status == 400
     assert client.reference(99_999, document(many(1))).status == 404
@@ -61,7 +61,7 @@ def test_invalid_upload_is_refused_with_a_sentence(client: Endpoint, target: Tar
 def test_wrong_method_is_405_with_allowed_ones(client: Endpoint, target: Target) -> None:
     answer = client.request("PUT", f"model-versions/{target.version_id}/data", b"[]")
     assert (answer.status, answer.headers["allow"]) == (405, "POST")
-    assert said(answer) == f"/api/v1/model-versions/{target.version_id}/data does not support PUT: use POST."
+    assert error_message(answer) == f"/api/v1/model-versions/{target.version_id}/data does not support PUT: use POST."
 
 
 def test_upload_without_token_is_not_read(client: Endpoint, target: Target) -> None:
@@ -82,7 +82,7 @@ def test_too_large_upload_is_refused(app: App, acme: Acme, target: Target) -> No
         except urllib3.exceptions.ProtocolError:
             pass  # the server hung up
         assert client.reference(target.version_id, document(many(12))).status == 200
-        assert "DCMON_REFERENCE__LARGEST" in said(client.reference(target.version_id, document(many(1))))
+        assert "DCMON_REFERENCE__LARGEST" in error_message(client.reference(target.version_id, document(many(1))))
     assert state(target) == (12, 1)
 
 

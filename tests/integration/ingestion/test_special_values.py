@@ -17,7 +17,7 @@ from dcmon.storage import models, versions
 from dcmon.storage.models import NewModel
 from dcmon.storage.versions import NewVersion
 from tests.conftest import Acme
-from tests.helpers.endpoint import Endpoint, said, serving
+from tests.helpers.endpoint import Endpoint, error_message, serving
 from tests.integration.conftest import Target, eventually, running
 
 FEATURES = {
@@ -209,7 +209,7 @@ def test_invalid_utf8_quarantines_its_row(direct: Endpoint, odd: Target) -> None
 def test_body_that_cannot_be_split_is_400(direct: Endpoint, odd: Target) -> None:
     for body in ("", "[", "{}", "nonsense", '["', "[{]", "[1,]", "[" * DEEP, "[NaN] [NaN]", "[]", "\ufeff[1]"):
         answer = direct.request("POST", f"model-versions/{odd.version_id}/data", body.encode())
-        assert (answer.status, bool(said(answer))) == (400, True)
+        assert (answer.status, bool(error_message(answer))) == (400, True)
     assert reasons(odd) == Counter()
 
 

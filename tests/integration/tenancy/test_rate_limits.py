@@ -17,7 +17,7 @@ from dcmon.output import Output
 from dcmon.settings import Settings
 from dcmon.tenancy import rate_limits
 from tests.conftest import Acme
-from tests.helpers.endpoint import Endpoint, said, serving
+from tests.helpers.endpoint import Endpoint, error_message, serving
 from tests.helpers.waiting import eventually
 from tests.integration.commands.test_exit_codes import dcmon, refused
 from tests.integration.conftest import Target, labels, rows
@@ -45,7 +45,7 @@ def post(client: Endpoint, target: Target, body: bytes, **headers: str) -> int:
 def status(answer: urllib3.BaseHTTPResponse) -> int:
     if answer.status == 429:
         assert 0 < int(answer.headers["retry-after"]) <= 61
-        assert "Nothing was stored" in said(answer)
+        assert "Nothing was stored" in error_message(answer)
     return answer.status
 
 
@@ -79,7 +79,7 @@ def test_what_never_fits_is_413_with_a_sentence(app: App, acme: Acme, target: Ta
     answer = client.samples(target.version_id, rows(0, 11))
 
     assert answer.status == 413
-    assert "never fits" in said(answer)
+    assert "never fits" in error_message(answer)
     assert target.samples == 0
 
 
