@@ -80,7 +80,7 @@ async def authenticate_ingest(request: Request) -> Access:
     A token in the cache costs no query and no thread.
     """
     app, token = request.app.state.app, _token(request)
-    bearer = app.admission_cache.known(token) or await run_in_threadpool(app.admission_cache.authenticate, token)
+    bearer = app.admission_cache.fresh_bearer(token) or await run_in_threadpool(app.admission_cache.authenticate, token)
     return Access(app, bearer.organization, bearer.email, bearer.limits)
 
 

@@ -1,8 +1,8 @@
-"""Admission to logging: who a token speaks for, and whether a version or model is there, from memory for a while.
+"""Cache who a token belongs to, and which versions and models exist, for requests that log rows.
 
-What is known longer than the fresh age is looked up again; so a revoked token, or a deleted version, is known by then.
-What is known no longer than the stale age still counts while PostgreSQL can't be reached: with a broker, batches are
-taken then too. What is not found is not remembered.
+An answer older than the fresh age is looked up again, so a revoked token or a deleted version is noticed within that
+time. While PostgreSQL can't be reached, an answer counts up to the stale age: with a broker, rows are accepted then
+too. That something does not exist is not cached.
 """
 
 import hashlib
@@ -26,117 +26,117 @@ from dcmon.tenancy.tokens import Bearer
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-AWAY = (errors.Unreachable, errors.DatabaseRefused, errors.DiskFull, errors.Locked)
-MOST = 10_000  # answers that are remembered
-PAUSE = 1.0  # seconds between looks for a PostgreSQL that was away
-LOCK_WAIT = timedelta(seconds=2)  # for an organization that is migrated just now
+OUTAGE_ERRORS = (errors.Unreachable, errors.DatabaseRefused, errors.DiskFull, errors.Locked)
+MAX_ENTRIES = 10_000
+SECONDS_BETWEEN_PROBES = 1.0  # of a PostgreSQL that could not be reached
+LOCK_WAIT = timedelta(seconds=2)  # for an organization that is being migrated
 
 
-class Away:
-    """Whether PostgreSQL was away a moment ago; one thread at a time looks whether it is back."""
+class Outage:
+    """Whether PostgreSQL could not be reached at the last query. During an outage one thread at a time probes it."""
 
     def __init__(self) -> None:
         self._since: float | None = None
-        self._looked_at, self._lock = 0.0, threading.Lock()
+        self._probed_at, self._lock = 0.0, threading.Lock()
 
-    def is_to_be_asked(self) -> bool:
-        """True unless it was away and somebody looks, or looked within the pause."""
+    def may_query(self) -> bool:
+        """True unless there is an outage and another thread probes now, or probed a moment ago."""
         with self._lock:
             if self._since is None:
                 return True
-            if time.monotonic() - self._looked_at < PAUSE:
+            if time.monotonic() - self._probed_at < SECONDS_BETWEEN_PROBES:
                 return False
-            self._looked_at = time.monotonic() + db.CONNECT_SECONDS
+            self._probed_at = time.monotonic() + db.CONNECT_SECONDS
             return True
 
-    def note(self, error: Exception | None) -> None:
-        """It was away, with this error; or it answered."""
+    def record(self, error: Exception | None) -> None:
+        """Record that a query failed with this error, or (None) was answered."""
         with self._lock:
-            was_away = self._since is not None
-            self._looked_at = time.monotonic()
-            self._since = None if error is None else self._since or self._looked_at
-        if error is not None and not was_away:
-            log.warning("going on with the tokens, versions and models that are known: %s", error)
-        if error is None and was_away:
-            log.warning("PostgreSQL answers again")
+            was_out = self._since is not None
+            self._probed_at = time.monotonic()
+            self._since = None if error is None else self._since or self._probed_at
+        if error is not None and not was_out:
+            log.warning("PostgreSQL can't be reached, going on with cached tokens, versions and models: %s", error)
+        if error is None and was_out:
+            log.warning("PostgreSQL can be reached again")
 
 
-class Known(Generic[T]):
-    """Answers that are remembered: fresh ones are given at once, stale ones while PostgreSQL is away."""
+class OutageCache(Generic[T]):
+    """Caches answers. Fresh ones are returned at once, stale ones during an outage of PostgreSQL."""
 
-    def __init__(self, settings: Http, away: Away) -> None:
-        self._fresh, self._stale = settings.fresh.total_seconds(), settings.stale.total_seconds()
-        self._away, self._lock = away, threading.Lock()
+    def __init__(self, settings: Http, outage: Outage) -> None:
+        self._fresh_seconds, self._stale_seconds = settings.fresh.total_seconds(), settings.stale.total_seconds()
+        self._outage, self._lock = outage, threading.Lock()
         self._answers: OrderedDict[Hashable, tuple[float, T]] = OrderedDict()
 
     def fresh(self, key: Hashable) -> T | None:
-        """The answer, unless it must be looked up."""
-        return self._younger(key, self._fresh)
+        """Return the answer if it is fresh."""
+        return self._not_older(key, self._fresh_seconds)
 
     def get(self, key: Hashable, look_up: Callable[[], T]) -> T:
-        """The answer; looked up when it is not fresh. Raises what look_up raises."""
-        if (known := self.fresh(key)) is not None:
-            return known
-        stale = self._younger(key, self._stale)
-        if stale is not None and not self._away.is_to_be_asked():
+        """Return the answer, and look it up if it is not fresh. Raises what `look_up` raises."""
+        if (fresh := self.fresh(key)) is not None:
+            return fresh
+        stale = self._not_older(key, self._stale_seconds)
+        if stale is not None and not self._outage.may_query():
             return stale
         asked_at = time.monotonic()
         try:
             answer = look_up()
-        except AWAY as error:
-            self._away.note(error)
+        except OUTAGE_ERRORS as error:
+            self._outage.record(error)
             if stale is None:
                 raise
             return stale
         except errors.DcmonError:
-            self._away.note(None)
-            self._forget(key)
+            self._outage.record(None)
+            self._remove(key)
             raise
-        self._away.note(None)
-        self._remember(key, asked_at, answer)
+        self._outage.record(None)
+        self._store(key, asked_at, answer)
         return answer
 
-    def _younger(self, key: Hashable, age: float) -> T | None:
-        found = self._answers.get(key)
-        return found[1] if found is not None and time.monotonic() - found[0] < age else None
+    def _not_older(self, key: Hashable, seconds: float) -> T | None:
+        entry = self._answers.get(key)
+        return entry[1] if entry is not None and time.monotonic() - entry[0] < seconds else None
 
-    def _remember(self, key: Hashable, at: float, answer: T) -> None:
+    def _store(self, key: Hashable, at: float, answer: T) -> None:
         with self._lock:
             self._answers[key] = at, answer
             self._answers.move_to_end(key)
-            while len(self._answers) > MOST:
+            while len(self._answers) > MAX_ENTRIES:
                 self._answers.popitem(last=False)
 
-    def _forget(self, key: Hashable) -> None:
+    def _remove(self, key: Hashable) -> None:
         with self._lock:
             self._answers.pop(key, None)
 
 
 class AdmissionCache:
-    """Answers of one process, for requests that log."""
+    """The cached answers of one process."""
 
     def __init__(self, engine: Engine, settings: Http) -> None:
-        self.engine, away = engine, Away()
-        self._bearers = Known[Bearer](settings, away)
-        self._versions, self._models = Known[bool](settings, away), Known[bool](settings, away)
+        self.engine, outage = engine, Outage()
+        self._bearers = OutageCache[Bearer](settings, outage)
+        self._versions, self._models = OutageCache[bool](settings, outage), OutageCache[bool](settings, outage)
 
-    def known(self, token: str) -> Bearer | None:
-        """Who this token speaks for, when that need not be looked up."""
-        return _live(self._bearers.fresh(_digest(token)))
+    def fresh_bearer(self, token: str) -> Bearer | None:
+        """Return who the token belongs to, if that need not be looked up."""
+        return _unless_expired(self._bearers.fresh(_digest(token)))
 
     def authenticate(self, token: str) -> Bearer:
-        """Who this token speaks for. Raises NotAuthenticated, or Unreachable when it is not known."""
-        bearer = _live(self._bearers.get(_digest(token), lambda: self._authenticate(token)))
+        """Return who the token belongs to. Raises NotAuthenticated, or Unreachable when that is not cached."""
+        bearer = _unless_expired(self._bearers.get(_digest(token), lambda: self._authenticate(token)))
         if bearer is None:
             raise errors.NotAuthenticated
         return bearer
 
     def require_version(self, org: Organization, version_id: int) -> None:
-        """Raises NotFound, or Unreachable when it is not known."""
+        """Raise NotFound if the version does not exist, or Unreachable when that is not cached."""
         self._versions.get((org.id, version_id), lambda: self._has_version(org, version_id))
 
     def require_model(self, org: Organization, model_id: int) -> None:
-        """Raises NotFound, or Unreachable when it is not known."""
+        """Raise NotFound if the model does not exist, or Unreachable when that is not cached."""
         self._models.get((org.id, model_id), lambda: self._has_model(org, model_id))
 
     def _authenticate(self, token: str) -> Bearer:
@@ -152,12 +152,12 @@ class AdmissionCache:
             return bool(models.get(session, model_id))
 
 
-def _live(bearer: Bearer | None) -> Bearer | None:
-    """None when the token has expired since it was looked up."""
+def _unless_expired(bearer: Bearer | None) -> Bearer | None:
+    """Return None for a token that has expired since it was looked up."""
     is_expired = bearer is not None and bearer.expires_at is not None and bearer.expires_at <= datetime.now(UTC)
     return None if is_expired else bearer
 
 
 def _digest(token: str) -> bytes:
-    """What a token is remembered by: it is not kept as it is."""
+    """Return the key of a token: the token itself is not kept in memory."""
     return hashlib.sha256(token.encode(errors="surrogateescape")).digest()

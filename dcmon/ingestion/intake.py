@@ -94,7 +94,7 @@ class Buffered:
         packed = message_format.pack(
             target.org.id,
             target.kind,
-            target.number,
+            target.target_id,
             datetime.now(UTC),
             truncate_long_rows(rows),
             self.settings.rows_per_message,

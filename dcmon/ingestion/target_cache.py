@@ -1,4 +1,4 @@
-"""Targets: the version or model that rows are for, remembered for a while, so that a batch begins without a look-up."""
+"""Cache the version or model that rows are for, so that a batch is decoded without a query."""
 
 import threading
 import time
@@ -15,63 +15,73 @@ from dcmon.ingestion import message_format
 from dcmon.storage import models, versions
 from dcmon.tenancy import organizations
 
-AGE = 60.0  # seconds: how long another retention of a model may go unnoticed
-MOST = 5_000
+MAX_AGE_SECONDS = 60.0  # how long a changed retention of a model may go unnoticed
+MAX_ENTRIES = 5_000
 
 
 class RowTarget(NamedTuple):
-    """Whom a delivery is for: samples for a version of an organization, or labels for a model, by id."""
+    """What rows are for: samples for a version of an organization, or labels for a model, by its id."""
 
     org: Organization
     kind: message_format.Kind
-    number: int
+    target_id: int
+
+
+class ResolvedTarget(NamedTuple):
+    """A model, with the version for samples and without one for labels. Both are detached from a session."""
+
+    model: Model
+    version: Version | None
 
 
 class TargetCache:
-    """Versions with their models, and models, of any organization; safe for several threads.
+    """Caches versions with their models, models, and organizations. Safe for several threads.
 
-    What is remembered may be gone: whoever stores must notice that (its tables are), `forget` it and look again.
-    `wait` is the longest wait for an organization that is locked just then; None: as long as it takes.
+    An entry may be of a version or model that was deleted: who stores rows notices that (the tables are missing), calls
+    `forget` and looks it up again. `wait` is the longest wait for an organization that is locked; None: no limit.
     """
 
     def __init__(self, engine: Engine, wait: timedelta | None = None) -> None:
         self.engine, self.wait = engine, wait
-        self._known: OrderedDict[tuple[int, str, int], tuple[float, Model, Version | None]] = OrderedDict()
+        self._targets: OrderedDict[tuple[int, str, int], tuple[float, ResolvedTarget]] = OrderedDict()
         self._organizations: dict[int, tuple[float, Organization | None]] = {}
         self._lock = threading.Lock()
 
-    def find(self, address: RowTarget) -> tuple[Model, Version | None]:
-        """A model, with the version when it is samples that come, both detached. Raises NotFound."""
-        org, kind, number = address
-        key = (org.id, kind, number)
+    def find(self, target: RowTarget) -> ResolvedTarget:
+        """Return the model and version of a target. Raises NotFound."""
+        org, kind, target_id = target
+        key = (org.id, kind, target_id)
         with self._lock:
-            known = self._known.get(key)
-        if known is not None and known[0] > time.monotonic():
-            return known[1], known[2]
+            cached = self._targets.get(key)
+        if cached is not None and cached[0] > time.monotonic():
+            return cached[1]
         with db.org_session(self.engine, org, wait=self.wait) as session:
-            model, version = versions.get(session, number) if kind == "samples" else (models.get(session, number), None)
+            if kind == "samples":
+                resolved = ResolvedTarget(*versions.get(session, target_id))
+            else:
+                resolved = ResolvedTarget(models.get(session, target_id), None)
         with self._lock:
-            self._known[key] = (time.monotonic() + AGE, model, version)
-            self._known.move_to_end(key)
-            while len(self._known) > MOST:
-                self._known.popitem(last=False)
-        return model, version
+            self._targets[key] = (time.monotonic() + MAX_AGE_SECONDS, resolved)
+            self._targets.move_to_end(key)
+            while len(self._targets) > MAX_ENTRIES:
+                self._targets.popitem(last=False)
+        return resolved
 
     def organization(self, org_id: int) -> Organization | None:
-        """The organization of that id; None when it is gone."""
+        """Return the organization of that id; None when it was deleted."""
         with self._lock:
-            known = self._organizations.get(org_id)
-        if known is not None and known[0] > time.monotonic():
-            return known[1]
+            cached = self._organizations.get(org_id)
+        if cached is not None and cached[0] > time.monotonic():
+            return cached[1]
         with db.public_session(self.engine) as session:
             org = organizations.by_id(session, org_id)
         with self._lock:
-            self._organizations[org_id] = (time.monotonic() + AGE, org)
+            self._organizations[org_id] = (time.monotonic() + MAX_AGE_SECONDS, org)
         return org
 
     def forget(self, org: Organization) -> None:
-        """Look everything of this organization up again."""
+        """Remove all entries of an organization."""
         with self._lock:
             self._organizations.pop(org.id, None)
-            for key in [key for key in self._known if key[0] == org.id]:
-                del self._known[key]
+            for key in [key for key in self._targets if key[0] == org.id]:
+                del self._targets[key]
