@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
-from dcmon.db import sqlstate
+from dcmon.db.connections import sqlstate
 
 T = TypeVar("T")
 

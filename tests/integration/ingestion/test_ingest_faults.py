@@ -199,7 +199,7 @@ def test_batch_of_samples_and_labels_locks_its_model_once(app: App, target: Targ
     assert set(locks) == {"ExclusiveLock"}
 
 
-def _modes(session: db.Session, relation: object) -> list[str]:
+def _modes(session: Session, relation: object) -> list[str]:
     held = text(
         "select mode from pg_locks where locktype = 'advisory' and classid = 2 and objid = :model"
         " and pid = pg_backend_pid()"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from dcmon import db
 from dcmon.app import App
@@ -144,7 +144,7 @@ WANTED = Counter(REASONS)
 
 
 @pytest.fixture
-def odd(engine: db.Engine, org: Organization) -> Target:
+def odd(engine: Engine, org: Organization) -> Target:
     """A version with a feature of each type."""
     with db.org_session(engine, org) as session:
         model = models.create(session, NewModel("odd", "binary"))

@@ -1,0 +1,168 @@
+"""Transactions that enter exactly one schema: "public", or that of one organization."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import psycopg.sql
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as NoConnectionLeft
+from sqlalchemy.orm import Session
+
+from dcmon import errors
+from dcmon.db import locks
+from dcmon.db.connections import address, first_line, sqlstate
+from dcmon.db.locks import LockSpace
+
+PACKAGE = Path(__file__).parent.parent
+MIGRATIONS = next(d for d in (PACKAGE / "migrations", PACKAGE.parent / "migrations") if (d / "env.py").is_file())
+
+LOCK_NOT_AVAILABLE, UNDEFINED_TABLE = "55P03", "42P01"
+NO_SCHEMA = "no schema"
+
+
+@dataclass(frozen=True)
+class Organization:
+    """What is needed to enter an organization: its id, name and PostgreSQL schema; how long its samples are kept."""
+
+    id: int
+    name: str
+    schema: str
+    retention: timedelta | None = None
+
+
+@cache
+def head(lineage: str) -> str:
+    """The newest revision of a lineage, "0001": revisions are numbered, so the last file has it."""
+    return max(path.name.split("_")[0] for path in (MIGRATIONS / lineage).glob("[0-9]*.py"))
+
+
+@contextmanager
+def public_session(engine: Engine, *, snapshot: bool = False) -> Iterator[Session]:
+    """A transaction in lineage "public", committed at the end; snapshot: all reads see one moment."""
+    if snapshot:
+        engine = engine.execution_options(isolation_level="REPEATABLE READ")
+    with Session(engine, expire_on_commit=False) as session, session.begin():
+        enter_public(_connected(session, engine))
+        yield session
+
+
+def enter_public(connection: Connection) -> None:
+    """Enter "public" for the transaction; raises when its revision is not this code's."""
+    connection.execute(text("select set_config('search_path', 'public', true)"))
+    _require_revision("public", "public", _entered(connection, "public"))
+
+
+@contextmanager
+def org_session(
+    engine: Engine, org: Organization, *, snapshot: bool = False, wait: timedelta | None = None
+) -> Iterator[Session]:
+    """A transaction inside one organization's schema, committed at the end; snapshot: all reads see one moment.
+
+    A transaction enters one organization, once, never inside a savepoint: ROLLBACK TO would restore another path.
+    `wait` is the longest wait for any lock in it; None: as long as it takes.
+    Raises OrganizationNotFound when its schema is gone, SchemaOutOfDate or SchemaTooNew, Locked.
+    """
+    level = "REPEATABLE READ" if snapshot else "READ COMMITTED"
+    with Session(engine.execution_options(isolation_level=level), expire_on_commit=False) as session, session.begin():
+        connection = _connected(session, engine)
+        if wait is not None:
+            longest = {"longest": f"{wait.total_seconds():.3f}s"}
+            connection.execute(text("select set_config('lock_timeout', :longest, true)"), longest)
+        enter(connection, org)
+        yield session
+
+
+def _connected(session: Session, engine: Engine) -> Connection:
+    """The session's connection. Raises Unreachable when others of this process hold all that there may be."""
+    try:
+        return session.connection()
+    except NoConnectionLeft as error:
+        why = "all connections that this process may have are in use"
+        raise errors.Unreachable(what="PostgreSQL", where=address(engine.url), why=why) from error
+
+
+@contextmanager
+def peeking(engine: Engine) -> Iterator[Callable[[Organization, str], Any]]:
+    """A way to look into one organization after the other, by one statement and one round trip each; for hints only.
+
+    What it finds is no more than a hint: neither the lock is held nor the revision looked at. It gives the statement's
+    row; None for an organization that can't be looked into now.
+    """
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        raw: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
+
+        def peek(org: Organization, statement: str) -> Any:
+            path = psycopg.sql.Identifier(org.schema).as_string(raw)
+            before = f"begin read only; set local lock_timeout = '1s'; set local search_path = {path}"
+            try:
+                found = raw.execute(f"{before}; {statement}; commit".encode())
+                for _ in range(3):
+                    found.nextset()
+                return found.fetchone()
+            except psycopg.Error as error:
+                if raw.closed or raw.broken:
+                    raise errors.Unreachable(
+                        what="PostgreSQL", where=address(engine.url), why=first_line(error)
+                    ) from error
+                raw.execute("rollback")
+                return None
+
+        yield peek
+
+
+def enter(connection: Connection, org: Organization) -> None:
+    """Enter the organization's schema for this transaction and hold the organization's lock shared.
+
+    Raises OrganizationNotFound, SchemaOutOfDate, or Locked while it is migrated or deleted.
+    """
+    lock = locks.call(LockSpace.ORGANIZATION, ":id", shared=True)
+    try:
+        connection.execute(
+            text(f"select set_config('search_path', quote_ident(:schema), true), {lock}"),
+            {"schema": org.schema, "id": org.id},
+        )
+    except DBAPIError as error:
+        if sqlstate(error) != LOCK_NOT_AVAILABLE:
+            raise
+        raise errors.Locked(f"Organization {org.name!r} is migrated or deleted just now.") from error
+    found = _entered(connection, org.schema)
+    if found == NO_SCHEMA:
+        raise errors.OrganizationNotFound(name=org.name)
+    _require_revision("org", org.schema, found)
+
+
+def revision(connection: Connection, schema: str) -> str | None:
+    """The revision that a schema is at; None when it was never migrated."""
+    table = f"{connection.dialect.identifier_preparer.quote(schema)}.alembic_version"
+    if connection.scalar(text("select to_regclass(:table)"), {"table": table}) is None:
+        return None
+    found: str | None = connection.scalar(text(f"select version_num from {table}"))
+    return found
+
+
+def _entered(connection: Connection, schema: str) -> str | None:
+    """The revision of the schema that the search path leads to, in one statement: each transaction begins with it."""
+    try:
+        row = connection.execute(text("select version_num, current_schema() from alembic_version")).first()
+    except ProgrammingError as error:
+        if sqlstate(error) != UNDEFINED_TABLE:
+            raise
+        with connection.engine.connect() as other:  # this transaction can do no more
+            is_there = other.scalar(text("select to_regnamespace(quote_ident(:schema))"), {"schema": schema})
+        return None if is_there else NO_SCHEMA
+    return None if row is None else row[0] if row[1] == schema else NO_SCHEMA
+
+
+def _require_revision(lineage: str, schema: str, found: str | None) -> None:
+    wanted = head(lineage)
+    if found is None or found < wanted:
+        raise errors.SchemaOutOfDate(schema=schema, found=found or "nothing", wanted=wanted)
+    if found > wanted:
+        raise errors.SchemaTooNew(schema=schema, found=found)
