@@ -1,4 +1,4 @@
-"""Which checks of deepchecks a monitor can watch, as a table: no client ever names a module that gets imported."""
+"""The checks that a monitor can run, as a table: a module that a client names is never imported."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -109,8 +109,7 @@ KINDS: tuple[CheckKind, ...] = (
         column_types=STRING_TYPES,
     ),
 )
-# What comes in, counted: dcmon's own check (monitoring.flow_metrics). It is no check of deepchecks, and stands
-# beside them.
+# dcmon's own check, which counts arriving rows (monitoring.flow_metrics).
 DATA_FLOW = CheckKind("DataFlow", "DataFlow", DATA_FLOW_GROUP, "flow", False, False, choices=("metric",))
 _BY_CLASS: Mapping[str, CheckKind] = {kind.class_name: kind for kind in KINDS}
 
@@ -132,12 +131,12 @@ NOT_REDUCIBLE = frozenset({
 
 @cache
 def library_version() -> str:
-    """The version of deepchecks that is installed; the library is not loaded for it."""
+    """Return the installed version of deepchecks, without loading it."""
     return installed("deepchecks")
 
 
 def class_names() -> list[str]:
-    """The classes that there are, sorted: of deepchecks, then own ones."""
+    """Return the names of all checks, sorted: those of deepchecks, then users' own."""
     return [
         *sorted([*_BY_CLASS, DATA_FLOW.class_name]),
         *(name for name in sorted(plugins.registered()) if name not in _BY_CLASS),
@@ -145,7 +144,7 @@ def class_names() -> list[str]:
 
 
 def by_class(class_name: str) -> CheckKind | None:
-    """The kind of check of a class, or of an own check by the name it is registered under; None when there is none.
+    """Return the check of a class name, or of an own check's registered name; None if unknown.
 
     Raises InvalidInput for an own check that can't be loaded.
     """
@@ -155,7 +154,7 @@ def by_class(class_name: str) -> CheckKind | None:
 
 
 def find(name: str) -> CheckKind:
-    """The kind of check that a person names. Raises InvalidInput, with what was perhaps meant."""
+    """Return the check of this name. Raises InvalidInput, with the most similar name."""
     found = by_class(name)
     if found is not None:
         return found
@@ -163,11 +162,11 @@ def find(name: str) -> CheckKind:
         raise _reports(name)
     if near := get_close_matches(name.replace(" ", ""), class_names(), 1):
         raise InvalidInput(f'There is no check {name!r}. Do you mean {near[0]!r}? "dcmon check list" shows all.')
-    raise InvalidInput(f'There is no check {name!r}. "dcmon check list" shows those that there are.')
+    raise InvalidInput(f'There is no check {name!r}. "dcmon check list" shows all.')
 
 
 def for_config(module_name: str, class_name: str) -> CheckKind:
-    """The kind of check that a config names.
+    """Return the check that a config names.
 
     Raises InvalidInput for a class that is not in the catalogue, naming those that are. What is no check of deepchecks
     is looked for among the own checks of installed packages: no other module is ever imported.
@@ -201,7 +200,7 @@ def _reports(class_name: str) -> InvalidInput:
 
 
 def docs_link(module_name: str, class_name: str) -> str | None:
-    """Where deepchecks describes a check; None for an own one, which need not be installed here."""
+    """Return the link to deepchecks' description of a check; None for a user's own."""
     kind = _BY_CLASS.get(class_name)
     return kind.docs_link if kind is not None and module_name in kind.module_names else None
 

@@ -1,3 +1,5 @@
+"""The check on the flow of rows: dcmon's own, which counts what arrives."""
+
 from collections.abc import Sequence
 
 from dcmon import errors

@@ -1,4 +1,4 @@
-"""Rows made ready for deepchecks, once for all the checks that read them."""
+"""Prepare rows for deepchecks, once for all checks that read them."""
 
 import copy
 from collections.abc import Sequence
@@ -21,20 +21,20 @@ LABEL, PREDICTION, PROBABILITIES = ("_dc_label", "_dc_prediction", "_dc_predicti
 class ReadOnlyDataset(Dataset):  # type: ignore[misc]
     """A Dataset that several checks read.
 
-    Each of them copies what it is given, for which deepchecks would copy the rows, and infer what their columns are,
-    once more. Here a copy is a frame of its own over the same values, which no check of the library changes.
+    Each check copies its dataset; deepchecks would then copy the rows and infer the column types again. Here a copy is
+    a new frame over the same values, which no check of the library changes.
     """
 
     def copy(self, new_data: pd.DataFrame) -> "ReadOnlyDataset":
-        """A copy with these rows."""
+        """Return a copy with these rows."""
         if new_data is not self._data:
             return super().copy(new_data)  # type: ignore[no-any-return]
         return self._with(self._data.copy(deep=False))
 
     def with_numbers_alike(self) -> "ReadOnlyDataset":
-        """The same nulls, and in each column of numbers one number only.
+        """Return a copy with the same nulls, where each numeric column has one number only.
 
-        MixedNulls searches every distinct value for words that mean null, which no number is.
+        MixedNulls searches each distinct value for words that mean null, and no number is such a word.
         """
         numbers = self._data.select_dtypes("number")
         alike = {name: numbers[name].where(numbers[name].isna(), 0) for name in numbers}

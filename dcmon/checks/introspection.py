@@ -1,6 +1,6 @@
-"""What a user's own check says of itself. Importing this module loads deepchecks.
+"""Describe a user's own check. Importing this module loads deepchecks.
 
-`python -m dcmon.checks.introspection NAME MODULE:CLASS` prints it, so that whoever asks need not load it.
+`python -m dcmon.checks.introspection NAME MODULE:CLASS` prints the description, so that the caller need not load it.
 """
 
 import inspect
@@ -31,12 +31,12 @@ WANTED = (
 
 
 def describe(registered: EntryPoint) -> dict[str, Any]:
-    """What the class needs and what can be chosen of it; or why it can't be used, under "refused"."""
+    """Return what the class needs and which choices it has; under "refused", why it can't be used."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = registered.load()
-    # A stranger's module may raise anything when it is imported.
+    # A user's module may raise any exception when it is imported.
     except Exception as error:
         return {"refused": f"Loading {registered.value} raised {type(error).__name__}: {' '.join(str(error).split())}"}
     is_check = inspect.isclass(found) and issubclass(found, SingleDatasetCheck | TrainTestCheck)
@@ -53,7 +53,7 @@ def describe(registered: EntryPoint) -> dict[str, Any]:
 
 
 def parameters(kind: CheckKind) -> dict[str, Any]:
-    """The parameters of a check with their defaults; what dcmon sets itself is left out."""
+    """Return the parameters of a check with their defaults, without those that dcmon sets itself."""
     if kind.is_own:
         found = EntryPoint(kind.class_name, kind.implementation, REGISTRY).load()
     else:

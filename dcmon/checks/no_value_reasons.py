@@ -1,4 +1,4 @@
-"""Why there is no value, in a sentence that says what to do. Loads nothing heavy: whoever reads rows says it too."""
+"""Reasons why a check has no value, each with the next step. Cheap to import, for the module that reads rows."""
 
 from collections.abc import Iterable, Sequence
 
@@ -17,7 +17,7 @@ COMES_BY_ITSELF = "It is evaluated again when there are some."
 
 
 class NoValue(Exception):
-    """A check has no value: the state and the reason are its answer."""
+    """A check has no value; `state` and the text become its result."""
 
     def __init__(self, state: ResultState, reason: str) -> None:
         super().__init__(reason)

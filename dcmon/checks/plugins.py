@@ -1,6 +1,6 @@
-"""Checks of a user's own: classes that installed packages register in the group of entry points "dcmon.checks".
+"""Users' own checks: classes that installed packages register in the entry point group "dcmon.checks".
 
-Only what is installed is ever loaded: a name that comes in a request is looked up here, and imports nothing by itself.
+Only registered classes are loaded: a name in a request is looked up here, and never imported as a module.
 """
 
 import json
@@ -19,7 +19,7 @@ LOADING_TIMEOUT = 60  # seconds; deepchecks alone takes four
 
 @cache
 def registered() -> Mapping[str, EntryPoint]:
-    """The own checks by name; of two packages with the same name the first one counts. Looked up once a process."""
+    """Return the own checks by name, read once per process. If two packages use a name, the first one wins."""
     found: dict[str, EntryPoint] = {}
     for each in entry_points(group=REGISTRY):
         found.setdefault(each.name, each)
@@ -27,7 +27,7 @@ def registered() -> Mapping[str, EntryPoint]:
 
 
 def registered_as(module_name: str, class_name: str) -> str | None:
-    """The name under which a class is registered: a config of the SDK names the module that it was defined in."""
+    """Return the name under which a class is registered; the SDK names the module that defines the class."""
     if module_name == REGISTRY:
         return class_name
     for name, each in registered().items():
@@ -37,18 +37,18 @@ def registered_as(module_name: str, class_name: str) -> str | None:
 
 
 def clear_cache() -> None:
-    """Look again at what is installed."""
+    """Read the installed packages again at the next look-up."""
     registered.cache_clear()
     _description.cache_clear()
 
 
 def package_name(each: EntryPoint) -> str:
-    """The package that registers a check, and its version."""
+    """Return the package that registers a check, and its version."""
     return f"{each.dist.name} {each.dist.version}" if each.dist else each.module
 
 
 def find_kind(name: str) -> CheckKind | None:
-    """The kind of the own check of that name; None when there is none. Raises InvalidInput when it can't be loaded."""
+    """Return the own check of this name; None if none is registered. Raises InvalidInput if it can't be loaded."""
     each = registered().get(name)
     if each is None:
         return None
@@ -69,7 +69,7 @@ def find_kind(name: str) -> CheckKind | None:
 
 @cache
 def _description(name: str, value: str) -> Mapping[str, Any]:
-    """What the class says of itself: asked in a process of its own, unless deepchecks is loaded here already."""
+    """Describe a class in a separate process, unless this process has loaded deepchecks already."""
     if "deepchecks" in sys.modules:
         from dcmon.checks import introspection as nature
 
