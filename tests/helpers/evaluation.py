@@ -60,24 +60,24 @@ def drift_of_age(app: App, target: Target) -> Target:
     return target
 
 
-def stored(app: App, target: Target) -> list[Result]:
+def stored_results(app: App, target: Target) -> list[Result]:
     with app.org(target.org) as session:
         return list(session.scalars(select(Result).order_by(Result.window_end, Result.revision)))
 
 
-def found_alerts(app: App, target: Target) -> list[Alert]:
+def stored_alerts(app: App, target: Target) -> list[Alert]:
     with app.org(target.org) as session:
         return list(session.scalars(select(Alert).order_by(Alert.first_window_end)))
 
 
-def put(app: App, target: Target, number: int, value: float, revision: int = 1) -> None:
-    there = WindowStatistics(100, 0, 100 * revision, 0, START)
+def store_result(app: App, target: Target, number: int, value: float, revision: int = 1) -> None:
+    statistics = WindowStatistics(100, 0, 100 * revision, 0, START)
     with app.org(target.org) as session:
         monitor = session.scalars(select(Monitor)).one()
-        found = CheckValue("OK", {"score": value}, None, {"age": value})
+        check_value = CheckValue("OK", {"score": value}, None, {"age": value})
         last = results.lock_newest(session, target.version_id, day(number), [monitor.id]).get(monitor.id)
         key = ResultKey(monitor, target.version_id, day(number))
-        result = results.store(session, key, found, ResultInputs(there, 1), CheckRun(100), last=last)
+        result = results.store(session, key, check_value, ResultInputs(statistics, 1), CheckRun(100), last=last)
         session.flush()
         assert result is not None
         judging.judge_result(session, target.org, result, "https://dcmon.example")

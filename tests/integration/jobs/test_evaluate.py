@@ -33,7 +33,16 @@ from dcmon.notifications import receivers
 from dcmon.settings import Webhooks
 from dcmon.storage import models, versions
 from dcmon.windows import Frequency
-from tests.helpers.evaluation import START, day, drift_of_age, found_alerts, log_day, put, rows, stored
+from tests.helpers.evaluation import (
+    START,
+    day,
+    drift_of_age,
+    log_day,
+    rows,
+    store_result,
+    stored_alerts,
+    stored_results,
+)
 from tests.integration.conftest import Target, eventually, only, running
 
 REPLACE = reference_loading.LoadOptions(replace=True)
@@ -48,8 +57,8 @@ def test_complete_windows_are_evaluated_and_the_open_one_waits(app: App, watched
     for number in range(4):
         log_day(app, watched, number)
     with running(evaluate.run, app):
-        assert eventually(lambda: len(stored(app, watched)) == 3)
-    assert [(each.window_start, each.n, each.state) for each in stored(app, watched)] == [
+        assert eventually(lambda: len(stored_results(app, watched)) == 3)
+    assert [(each.window_start, each.n, each.state) for each in stored_results(app, watched)] == [
         (day(number).start, 300, "OK") for number in range(3)
     ]
 
@@ -58,8 +67,8 @@ def test_two_workers_store_each_window_once(app: App, watched: Target) -> None:
     for number in range(12):
         log_day(app, watched, number)
     with running(evaluate.run, app), App(app.settings, app.output) as other, running(evaluate.run, other):
-        assert eventually(lambda: len(stored(app, watched)) >= 11)
-    assert [each.window_start for each in stored(app, watched)] == [day(number).start for number in range(11)]
+        assert eventually(lambda: len(stored_results(app, watched)) >= 11)
+    assert [each.window_start for each in stored_results(app, watched)] == [day(number).start for number in range(11)]
 
 
 def test_late_rows_revise_only_the_window_they_touch(app: App, watched: Target) -> None:
@@ -67,10 +76,10 @@ def test_late_rows_revise_only_the_window_they_touch(app: App, watched: Target) 
     for number in range(3):
         log_day(app, watched, number, count=200)
     with running(evaluate.run, app):
-        assert eventually(lambda: len(stored(app, watched)) == 2)
+        assert eventually(lambda: len(stored_results(app, watched)) == 2)
         log_day(app, watched, 0, count=300)
-        assert eventually(lambda: len(stored(app, watched)) == 3)
-    assert [(each.window_start, each.revision, each.n) for each in stored(app, watched)] == [
+        assert eventually(lambda: len(stored_results(app, watched)) == 3)
+    assert [(each.window_start, each.revision, each.n) for each in stored_results(app, watched)] == [
         (day(0).start, 1, 200), (day(0).start, 2, 300), (day(1).start, 1, 200),
     ]  # fmt: skip
 
@@ -80,7 +89,7 @@ def test_new_reference_reevaluates_the_last_windows(app: App, watched: Target) -
     for number in range(3):
         log_day(app, watched, number)
     with running(evaluate.run, app):
-        assert eventually(lambda: len(stored(app, watched)) == 2)
+        assert eventually(lambda: len(stored_results(app, watched)) == 2)
     names, given = ("age", "job", "_dc_prediction"), [json.loads(row) for row in rows(-2, 60)]
     other = [msgspec.Raw(json.dumps({name: row[name] for name in names}).encode()) for row in given]
     with app.org(watched.org) as session:
@@ -90,8 +99,8 @@ def test_new_reference_reevaluates_the_last_windows(app: App, watched: Target) -
     with app.public() as session:
         work_queue.enqueue(session, watched.org.id, work_queue.Work.evaluate)
     with running(evaluate.run, app):
-        assert eventually(lambda: len(stored(app, watched)) == 4)
-    assert [(each.window_start, each.revision, each.reference_revision) for each in stored(app, watched)] == [
+        assert eventually(lambda: len(stored_results(app, watched)) == 4)
+    assert [(each.window_start, each.revision, each.reference_revision) for each in stored_results(app, watched)] == [
         (day(0).start, 1, 1), (day(0).start, 2, 2), (day(1).start, 1, 1), (day(1).start, 2, 2),
     ]  # fmt: skip
 
@@ -105,7 +114,7 @@ def test_new_reference_leaves_other_monitors_alone(app: App, watched: Target) ->
     for number in range(2):
         log_day(app, watched, number)
     with running(evaluate.run, app):
-        assert eventually(lambda: len(stored(app, watched)) == 2)
+        assert eventually(lambda: len(stored_results(app, watched)) == 2)
     with app.org(watched.org) as session:
         found = versions.get(session, watched.version_id)
         row = msgspec.Raw(b'{"age": 1.0, "job": "j1", "_dc_prediction": "1"}')
@@ -114,8 +123,8 @@ def test_new_reference_leaves_other_monitors_alone(app: App, watched: Target) ->
     with app.public() as session:
         work_queue.enqueue(session, watched.org.id, work_queue.Work.evaluate)
     with running(evaluate.run, app):
-        assert eventually(lambda: len(stored(app, watched)) >= 3)
-    found_results = [(each.monitor_id == nulls, each.revision) for each in stored(app, watched)]
+        assert eventually(lambda: len(stored_results(app, watched)) >= 3)
+    found_results = [(each.monitor_id == nulls, each.revision) for each in stored_results(app, watched)]
     assert sorted(found_results) == [(False, 1), (False, 2), (True, 1)]
 
 
@@ -123,8 +132,8 @@ def test_one_alert_spans_bad_windows_and_closes_by_itself(app: App, watched: Tar
     for number, shift in enumerate((0, 30, 60, 0, 0)):
         log_day(app, watched, number, shift)
     with running(evaluate.run, app):
-        assert eventually(lambda: len(stored(app, watched)) == 4)
-    alert = only(found_alerts(app, watched))
+        assert eventually(lambda: len(stored_results(app, watched)) == 4)
+    alert = only(stored_alerts(app, watched))
     assert (alert.state, alert.resolved_by, alert.windows) == ("resolved", "recovery", 2)
     assert (alert.first_window_end, alert.last_window_end) == (day(1).end, day(2).end)
     assert alert.worst_window_end == day(2).end
@@ -138,8 +147,8 @@ def test_a_monitor_without_reference_says_why_it_has_no_verdict(app: App, target
     for number in range(2):
         log_day(app, target, number)
     with running(evaluate.run, app):
-        assert eventually(lambda: len(stored(app, target)) == 1)
-    result = only(stored(app, target))
+        assert eventually(lambda: len(stored_results(app, target)) == 1)
+    result = only(stored_results(app, target))
     assert result.state == "NO_DATA"
     assert "reference" in result.reason
 
@@ -152,11 +161,11 @@ def test_filter_on_a_dropped_column_is_an_error_without_retry(app: App, watched:
     for number in range(2):
         log_day(app, watched, number)
     with running(evaluate.run, app):
-        assert eventually(lambda: len(stored(app, watched)) == 1)
+        assert eventually(lambda: len(stored_results(app, watched)) == 1)
         assert eventually(
             lambda: watched.scalar("select count(*) from due_windows where window_end < '2026-03-04'") == 0
         )
-    assert "nope" in only(stored(app, watched)).reason
+    assert "nope" in only(stored_results(app, watched)).reason
 
 
 def test_failing_window_is_retried_then_stored_as_an_error(
@@ -175,8 +184,8 @@ def test_failing_window_is_retried_then_stored_as_an_error(
     for number in range(4):
         log_day(app, watched, number)
     with running(evaluate.run, app):
-        assert eventually(lambda: len(stored(app, watched)) == 3)
-    assert [(each.state, each.reason) for each in stored(app, watched)] == [
+        assert eventually(lambda: len(stored_results(app, watched)) == 3)
+    assert [(each.state, each.reason) for each in stored_results(app, watched)] == [
         ("OK", None), ("ERROR", "RuntimeError: a stranger's fault"), ("OK", None),
     ]  # fmt: skip
 
@@ -192,7 +201,7 @@ def test_alert_without_features_names_drifted_features(app: App, watched: Target
     for number, shift in enumerate((0, 60, 0)):
         log_day(app, watched, number, shift)
     with running(evaluate.run, app):
-        assert eventually(lambda: len(stored(app, watched)) == 4)
+        assert eventually(lambda: len(stored_results(app, watched)) == 4)
     with app.org(watched.org) as session:
         moved = drivers.drifting_features(session, watched.version_id, day(1).start, day(1).end)
     assert list(moved) == ["age"]
@@ -256,17 +265,17 @@ def test_only_live_versions_are_judged_by_the_clock(app: App, watched: Target) -
     with app.org(watched.org) as session:
         assert elapsed_windows.enqueue_elapsed(session, datetime.now(UTC)) == elapsed_windows.MAX_ELAPSED_WINDOWS
     with running(evaluate.run, app):
-        assert eventually(lambda: len(stored(app, watched)) == 4)
-    assert [each.state for each in stored(app, watched)] == ["OK", "NO_DATA", "NO_DATA", "NO_DATA"]
+        assert eventually(lambda: len(stored_results(app, watched)) == 4)
+    assert [each.state for each in stored_results(app, watched)] == ["OK", "NO_DATA", "NO_DATA", "NO_DATA"]
     with app.org(watched.org) as session:
         assert elapsed_windows.enqueue_elapsed(session, datetime.now(UTC)) == 0
 
 
 def test_the_same_inputs_are_stored_once(app: App, watched: Target) -> None:
-    put(app, watched, 0, 0.5)
+    store_result(app, watched, 0, 0.5)
     with pytest.raises(AssertionError):
-        put(app, watched, 0, 0.7)
-    assert len(stored(app, watched)) == 1
+        store_result(app, watched, 0, 0.7)
+    assert len(stored_results(app, watched)) == 1
 
 
 # The clockwork.
@@ -288,7 +297,7 @@ def test_the_leader_rings_for_work_whose_hint_was_lost(app: App, watched: Target
     with app.public() as session:
         session.execute(text("delete from work_queue"))
     with running(schedule.run, app), running(evaluate.run, app):
-        assert eventually(lambda: len(stored(app, watched)) == 1)
+        assert eventually(lambda: len(stored_results(app, watched)) == 1)
 
 
 def test_a_direct_batch_stands_in_the_ledger(app: App, watched: Target) -> None:
@@ -310,10 +319,10 @@ def test_worker_notifies_what_a_quiet_run_found(app: App, watched: Target) -> No
     with app.org(watched.org) as session:
         wanted = manual_runs.complete_windows(session, monitor_id, EndRange(day(0).start, None))
     found = list(manual_runs.evaluate_windows(app.engine, watched.org, monitor_id, wanted, app.settings.evaluate, None))
-    assert ([alert.state for alert in found_alerts(app, watched)], told(app, watched)) == (["firing"], [])
+    assert ([alert.state for alert in stored_alerts(app, watched)], told(app, watched)) == (["firing"], [])
     with running(evaluate.run, app):
         assert eventually(lambda: told(app, watched) == ["firing"])
-    assert len(stored(app, watched)) == len(found)
+    assert len(stored_results(app, watched)) == len(found)
 
 
 def test_who_runs_a_monitor_again_to_be_notified_is(app: App, watched: Target) -> None:

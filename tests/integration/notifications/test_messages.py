@@ -21,7 +21,7 @@ from dcmon.notifications import notification_views, outbox, receivers
 from dcmon.notifications.integrations import registry, webhook
 from dcmon.notifications.integrations.base import DeliverySettings
 from dcmon.notifications.notification_writer import AlertRenderer
-from tests.helpers.evaluation import day, drift_of_age, found_alerts, put
+from tests.helpers.evaluation import day, drift_of_age, store_result, stored_alerts
 from tests.integration.conftest import Target, eventually, only, running
 
 
@@ -33,7 +33,7 @@ def watched(app: App, target: Target) -> Target:
 def spans(app: App, target: Target) -> list[tuple[datetime, datetime, int, float, str]]:
     return [
         (each.first_window_end, each.last_window_end, each.windows, each.worst_value, each.state)
-        for each in found_alerts(app, target)
+        for each in stored_alerts(app, target)
     ]
 
 
@@ -45,7 +45,7 @@ def test_windows_out_of_order_give_the_same_alerts(app: App, watched: Target, se
     order = list(range(len(VALUES)))
     random.Random(seed).shuffle(order)
     for number in order:
-        put(app, watched, number, VALUES[number])
+        store_result(app, watched, number, VALUES[number])
     assert spans(app, watched) == [
         (day(1).end, day(2).end, 2, 0.9, "resolved"),
         (day(4).end, day(5).end, 2, 0.3, "resolved"),
@@ -54,21 +54,21 @@ def test_windows_out_of_order_give_the_same_alerts(app: App, watched: Target, se
 
 
 def test_revision_can_retract_an_alert(app: App, watched: Target) -> None:
-    put(app, watched, 0, 0.5)
-    put(app, watched, 0, 0.1, revision=2)
-    alert = only(found_alerts(app, watched))
+    store_result(app, watched, 0, 0.5)
+    store_result(app, watched, 0, 0.1, revision=2)
+    alert = only(stored_alerts(app, watched))
     assert (alert.state, alert.resolved_by) == ("resolved", "revision")
 
 
 def test_resolved_alert_stays_and_next_violation_opens_another(app: App, watched: Target) -> None:
     """An operator resolved the alert."""
-    put(app, watched, 0, 0.5)
+    store_result(app, watched, 0, 0.5)
     with app.org(watched.org) as session:
         view = only(alert_views.list_alerts(session))
         assert operator_actions.resolve(session, view.alert, ChangeContext(watched.org, None))
         assert not operator_actions.resolve(session, view.alert, ChangeContext(watched.org, None))
-    put(app, watched, 1, 0.6)
-    assert [(each.state, each.resolved_by, each.windows) for each in found_alerts(app, watched)] == [
+    store_result(app, watched, 1, 0.6)
+    assert [(each.state, each.resolved_by, each.windows) for each in stored_alerts(app, watched)] == [
         ("resolved", "operator", 1), ("firing", None, 1),
     ]  # fmt: skip
 
@@ -137,7 +137,7 @@ def ring(app: App, target: Target) -> None:
 def test_each_change_is_delivered_once_signed_and_in_order(telling: App, watched: Target, receiver: Receiver) -> None:
     with running(notify.run, telling):
         for number, value in enumerate((0.5, 0.6, 0.1)):
-            put(telling, watched, number, value)
+            store_result(telling, watched, number, value)
             ring(telling, watched)
             assert eventually(lambda: len(receiver.arrived) == max(1, number))  # noqa: B023
     assert receiver.types() == ["alert.firing", "alert.resolved"]
@@ -153,7 +153,7 @@ def test_each_change_is_delivered_once_signed_and_in_order(telling: App, watched
 
 def test_refused_delivery_is_retried_with_the_same_id(telling: App, watched: Target, receiver: Receiver) -> None:
     receiver.answers = [500, 302]
-    put(telling, watched, 0, 0.5)
+    store_result(telling, watched, 0, 0.5)
     ring(telling, watched)
     with running(notify.run, telling):
         assert eventually(lambda: len(receiver.arrived) == 3)
@@ -164,7 +164,7 @@ def test_refused_delivery_is_retried_with_the_same_id(telling: App, watched: Tar
 
 
 def test_crash_before_recording_delivers_again_with_same_id(telling: App, watched: Target, receiver: Receiver) -> None:
-    put(telling, watched, 0, 0.5)
+    store_result(telling, watched, 0, 0.5)
     with telling.org(watched.org) as session:
         soon = {"lease": timedelta(milliseconds=1), "now": datetime.now(UTC) + timedelta(seconds=1)}
         renderer = AlertRenderer(watched.org, "https://d.example", alert_payload.describe)
@@ -181,7 +181,7 @@ def test_crash_before_recording_delivers_again_with_same_id(telling: App, watche
 def test_loopback_is_refused_without_the_allow_list(
     app: App, telling: App, watched: Target, receiver: Receiver
 ) -> None:
-    put(telling, watched, 0, 0.5)
+    store_result(telling, watched, 0, 0.5)
     ring(telling, watched)
     with running(notify.run, app):
         assert eventually(lambda: watched.scalar("select last_error from notifications") is not None)
@@ -194,7 +194,7 @@ def test_undeliverable_notification_is_given_up_with_a_reason(
     telling: App, watched: Target, receiver: Receiver
 ) -> None:
     receiver.answers = [500] * 50
-    put(telling, watched, 0, 0.5)
+    store_result(telling, watched, 0, 0.5)
     with telling.org(watched.org) as session:
         session.execute(update(Notification).values(tried_at=func.now() - timedelta(hours=73)))
     ring(telling, watched)
@@ -209,6 +209,6 @@ def test_undeliverable_notification_is_given_up_with_a_reason(
 def test_only_subscribed_severities_are_delivered(telling: App, watched: Target, receiver: Receiver) -> None:
     with telling.org(watched.org) as session:
         receivers.find(session, "team").severities = ["critical"]
-    put(telling, watched, 0, 0.5)
+    store_result(telling, watched, 0, 0.5)
     assert watched.scalar("select count(*) from notifications") == 0
     telling.close()
