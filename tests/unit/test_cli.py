@@ -84,5 +84,5 @@ def test_durations_are_written_with_a_unit() -> None:
         90, 1800, 43200, 259200, 1209600, 31_536_000,
     ]  # fmt: skip
     for bad in ("3", "d", "-1d", "1q", ""):
-        with pytest.raises(InvalidInput, match="no duration"):
+        with pytest.raises(InvalidInput, match="not a duration"):
             durations.parse(bad)

@@ -159,7 +159,7 @@ def test_a_key_can_come_by_standard_input(data_dir: Path, database_url: str, tar
         (("add", "x", "https://h.example", "--model", "nothing"), 5, "dcmon model list"),
         (("add", "x", "https://h.example", "--cap", "0"), 2, "from 1 on"),
         (("add", "x", "https://h.example", "--cap", "many"), 2, "no number"),
-        (("add", "x", "https://h.example", "--repeat", "soon"), 2, "no duration"),
+        (("add", "x", "https://h.example", "--repeat", "soon"), 2, "not a duration"),
         (("add", "x", "https://h.example", "--repeat", "1s"), 2, "more often than every 5m"),
         (("add", "x", "https://h.example", "--header", "nonsense"), 2, "X-Token: abc"),
         (("add", "x", "--kind", "pagerduty"), 2, "--key"),
