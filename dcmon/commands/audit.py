@@ -1,5 +1,8 @@
 """Check that nothing was lost or doubled: ledgers, tables and offsets agree."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import typer
 
 from dcmon.commands.shared.groups import single
@@ -18,22 +21,26 @@ def audit(ctx: typer.Context) -> None:
     """
     from dcmon.ingestion import audit_reader
 
-    output = ctx.obj.output
     found = audit_reader.run_audit(ctx.obj.engine, ctx.obj.organizations())
     left_out = [(each.org.name, each.left_out) for each in found if each.org and each.left_out]
     findings = [
         {"lineage": each.org.name if each.org else "public", **vars(finding)}
         for each in found for finding in each.findings
     ]  # fmt: skip
+    _show(ctx, found, findings)
+    for name, why in left_out:
+        ctx.obj.output.say(f"{name} was not checked: {why}")
+    if findings or left_out:
+        raise typer.Exit(1 if findings else 8)
+
+
+def _show(ctx: typer.Context, found: "Sequence[Any]", findings: list[dict[str, Any]]) -> None:
+    output = ctx.obj.output
     checked = [{"lineage": each.org.name if each.org else "public", **each.checked} for each in found]
     if output.is_json:
-        said = {name: str(why) for name, why in left_out}
-        output.value({"is_well": not findings, "checked": checked, "findings": findings, "left_out": said})
+        left_out = {each.org.name: str(each.left_out) for each in found if each.org and each.left_out}
+        output.value({"is_well": not findings, "checked": checked, "findings": findings, "left_out": left_out})
     else:
         columns = ["lineage", "lines", "versions", "samples", "quarantined", "spans", "partitions"]
         output.table(checked, columns, title="Checked")
         output.table(findings, ["lineage", "check", "where", "says", "advice"], empty="Everything agrees.")
-    for name, why in left_out:
-        output.say(f"{name} was not checked: {why}")
-    if findings or left_out:
-        raise typer.Exit(1 if findings else 8)

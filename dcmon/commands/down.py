@@ -1,7 +1,7 @@
 """Stop what "dcmon up" started."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -28,10 +28,7 @@ def down(
     running = supervisor_state.read(settings)
     found = [settings.data_dir / name for name in OURS if (settings.data_dir / name).exists()] if purge else []
     if dry_run:
-        names = [path.name for path in found]
-        size = sum(_bytes(path) for path in found)
-        done = {"stopped": running.pid if running else None, "deleted": names, "bytes": size}
-        output.value(outcome(done, dry_run=True))
+        output.value(outcome({"stopped": running.pid if running else None, **_size(found)}, dry_run=True))
         return
     if purge and found:
         confirm(f"Delete everything that dcmon stored in {settings.data_dir}?", yes)
@@ -40,6 +37,10 @@ def down(
         _delete(path)
     if purge:
         output.say(f"Deleted {len(found)} entries of {settings.data_dir}." if found else "There was nothing to delete.")
+
+
+def _size(paths: list[Path]) -> dict[str, Any]:
+    return {"deleted": [path.name for path in paths], "bytes": sum(_bytes(path) for path in paths)}
 
 
 def _bytes(path: Path) -> int:

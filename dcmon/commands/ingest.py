@@ -10,11 +10,21 @@ from dcmon.commands.shared.confirmation import confirm, outcome
 from dcmon.commands.shared.groups import group
 
 if TYPE_CHECKING:
+    from dcmon.app import App
+    from dcmon.db import Organization
     from dcmon.errors import DcmonError
+    from dcmon.ingestion.files.file_target import FileTarget
     from dcmon.ingestion.files.loader import LoadResult
+    from dcmon.ingestion.files.manual_load import LoadRequest
     from dcmon.settings import Kafka
 
 app = group(__doc__)
+
+FILE_COLUMNS = ["file", "rows", "stored", "duplicates", "quarantined", "labels", "seconds", "was"]
+LAG_COLUMNS = {
+    "partitions": ["topic", "partition", "read", "end", "lag", "oldest_unread"],
+    "organizations": ["organization", "unread", "oldest_unread", "parked", "rows_per_second", "last_rows"],
+}
 
 
 @app.command()
@@ -37,29 +47,12 @@ def file(
     from dcmon import errors
     from dcmon.ingestion.files import file_target, manual_load
 
-    org, kind, output = ctx.obj.organization(), "labels" if labels else "samples", ctx.obj.output
+    org, kind = ctx.obj.organization(), "labels" if labels else "samples"
     with ctx.obj.org(org) as session:
         target = file_target.find(session, model, version, kind, column_mapping(map_, ignore_extra))
-    rows, failed = list[dict[str, Any]](), list[errors.DcmonError]()
-    try:
-        for path in paths:
-            try:
-                with output.progress(path) as advance:
-                    request = manual_load.LoadRequest(path, format_, is_repeated=again, is_dry_run=dry_run)
-                    loaded = manual_load.load(ctx.obj.engine, org, target, request, advance)
-                rows.append(outcome(_row(loaded.action, loaded.result), dry_run=dry_run))
-                if remark := _remark(loaded.result):
-                    output.say(remark)
-            except (errors.InvalidInput, errors.NotFound, errors.FileRefused, errors.FileChanged) as error:
-                if len(paths) == 1:
-                    raise _named(path, error) from error
-                failed.append(error)
-                output.say(str(_named(path, error)))
-    except KeyboardInterrupt:
-        output.say("What is in stays in; type the same again and it goes on from there.")
-        raise
-    columns = ["file", "rows", "stored", "duplicates", "quarantined", "labels", "seconds", "was"]
-    output.table(rows, columns)
+    requests = [manual_load.LoadRequest(path, format_, is_repeated=again, is_dry_run=dry_run) for path in paths]
+    rows, failed = _load_all(ctx.obj, org, target, requests)
+    ctx.obj.output.table([outcome(row, dry_run=dry_run) for row in rows], FILE_COLUMNS)
     if failed:
         raise typer.Exit(8 if rows else failed[0].exit_code)
     for row in rows:
@@ -87,10 +80,7 @@ def lag(
             "partitions": [{**vars(each), "lag": each.lag} for each in partitions],
             "organizations": [vars(each) for each in organizations],
         },
-        {
-            "partitions": ["topic", "partition", "read", "end", "lag", "oldest_unread"],
-            "organizations": ["organization", "unread", "oldest_unread", "parked", "rows_per_second", "last_rows"],
-        },
+        LAG_COLUMNS,
     )
     if bound is not None and lags.is_behind(partitions, bound):
         raise typer.Exit(1)
@@ -123,6 +113,36 @@ def seek(
     )
     seeking.apply(ctx.obj.engine, moves, operator_name())
     ctx.obj.output.say('Done. Workers that run notice by themselves; "dcmon worker start ingest" starts one.')
+
+
+def _load_all(
+    app: "App", org: "Organization", target: "FileTarget", requests: "list[LoadRequest]"
+) -> "tuple[list[dict[str, Any]], list[DcmonError]]":
+    """Load files one after the other; return a row for each file, and the errors of files that can't be read.
+
+    Raises the error where there is only one file.
+    """
+    from dcmon import errors
+    from dcmon.ingestion.files import manual_load
+
+    rows, failed = list[dict[str, Any]](), list[errors.DcmonError]()
+    try:
+        for request in requests:
+            try:
+                with app.output.progress(request.path) as advance:
+                    loaded = manual_load.load(app.engine, org, target, request, advance)
+                rows.append(_row(loaded.action, loaded.result))
+                if remark := _remark(loaded.result):
+                    app.output.say(remark)
+            except (errors.InvalidInput, errors.NotFound, errors.FileRefused, errors.FileChanged) as error:
+                if len(requests) == 1:
+                    raise _named(request.path, error) from error
+                failed.append(error)
+                app.output.say(str(_named(request.path, error)))
+    except KeyboardInterrupt:
+        app.output.say("Loaded rows stay; type the same again to continue from there.")
+        raise
+    return rows, failed
 
 
 def require_broker(ctx: typer.Context) -> "Kafka":

@@ -1,10 +1,13 @@
 """Notifications: who was told what; try again, pause and resume receivers."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dcmon.commands.shared.groups import group
+
+if TYPE_CHECKING:
+    from dcmon.app import App
 
 app = group(__doc__)
 
@@ -51,25 +54,30 @@ def list_(
 @app.command()
 def show(ctx: typer.Context, notification_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
     """Show a notification: what it says, to whom, and how it goes. Example: dcmon notification show 3f2a9c1e"""
+    import json
+
+    row = _detail(ctx.obj, notification_id)
+    if not ctx.obj.output.is_json:
+        row["body"] = json.dumps(row["body"], ensure_ascii=False, indent=2)
+    ctx.obj.output.value(row)
+
+
+def _detail(app: "App", notification_id: str) -> dict[str, Any]:
+    """Read a notification with its body. Raises NotificationNotFound."""
     from dcmon.notifications import notification_views, receivers
     from dcmon.notifications.integrations import registry
 
-    with ctx.obj.org() as session:
+    with app.org() as session:
         view = notification_views.find(session, notification_id)
-        webhook = view.receiver
-        shown: dict[str, Any] = {
+        receiver = view.receiver
+        return {
             **notification_views.row(view, receivers.database_time(session)),
-            "to": registry.find(webhook.kind).display_address(webhook.url, webhook.options),
+            "to": registry.find(receiver.kind).display_address(receiver.url, receiver.options),
             "first_try": view.notification.tried_at,
             "status": view.notification.last_status,
             "error": view.notification.last_error,
             "body": view.notification.body,
         }
-    if not ctx.obj.output.is_json:
-        import json
-
-        shown["body"] = json.dumps(shown["body"], ensure_ascii=False, indent=2)
-    ctx.obj.output.value(shown)
 
 
 @app.command()

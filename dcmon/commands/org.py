@@ -1,12 +1,15 @@
 """Organizations: create, list, show, set-limits, set-retention, delete."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dcmon.commands.shared.confirmation import confirm, outcome
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.wording import NO_END
+
+if TYPE_CHECKING:
+    from dcmon.app import App
 
 app = group(__doc__)
 
@@ -42,22 +45,27 @@ def list_(ctx: typer.Context) -> None:
 @app.command()
 def show(ctx: typer.Context, name: Annotated[str | None, typer.Argument()] = None) -> None:
     """Show an organization: its owner, schema, models, tokens, limits and retention. Example: dcmon org show acme"""
+    ctx.obj.output.value(_detail(ctx.obj, name), none=NO_END)
+
+
+def _detail(app: "App", name: str | None) -> dict[str, Any]:
+    """Describe an organization. Raises OrganizationNotFound."""
     from dataclasses import asdict
 
     from dcmon.storage import models
     from dcmon.tenancy import organizations, rate_limits, retention, tokens
 
-    org = ctx.obj.organization(name)
-    with ctx.obj.public() as session:
+    org = app.organization(name)
+    with app.public() as session:
         owner, held = organizations.owner(session, org.id), tokens.entries(session, org.id)
         limited = asdict(rate_limits.get(session, org.id))
         samples, results = (retention.format_term(term) for term in organizations.terms(session, org))
-    with ctx.obj.org(org) as session:
+    with app.org(org) as session:
         names = [model.name for model in models.entries(session)]
     live = [token["prefix"] for token in held if token["state"] == "live"]
     about = {"name": org.name, "id": org.id, "schema": org.schema, "owner": owner.email, "models": names}
     about |= {"tokens": live, **limited, "samples_kept": samples, "results_kept": results}
-    ctx.obj.output.value(about, none=NO_END)
+    return about
 
 
 Limit = Annotated[str | None, typer.Option(metavar="N|none", show_default=False)]
@@ -81,11 +89,9 @@ def set_limits(
     from dcmon.tenancy import rate_limits
 
     given = {
-        "samples_per_minute": samples_per_minute,
-        "labels_per_minute": labels_per_minute,
-        "sample_bytes_per_minute": sample_bytes_per_minute,
-        "label_bytes_per_minute": label_bytes_per_minute,
-    }
+        "samples_per_minute": samples_per_minute, "labels_per_minute": labels_per_minute,
+        "sample_bytes_per_minute": sample_bytes_per_minute, "label_bytes_per_minute": label_bytes_per_minute,
+    }  # fmt: skip
     wanted = {key: _limit(key, value) for key, value in given.items() if value is not None}
     if not wanted:
         raise typer.BadParameter("Give a limit: --samples-per-minute 500000, or none to lift it.")

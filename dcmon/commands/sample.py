@@ -1,13 +1,17 @@
 """Samples: show, delete."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dcmon.commands.shared.arguments import as_utc, operator_name
 from dcmon.commands.shared.confirmation import confirm, outcome
 from dcmon.commands.shared.groups import group
+
+if TYPE_CHECKING:
+    from dcmon.app import App
+    from dcmon.db import Organization
 
 app = group(__doc__)
 
@@ -61,23 +65,30 @@ def delete(
     from dcmon.ingestion import corrections
     from dcmon.storage import models
 
-    app = ctx.obj
-    org = app.organization()
-    with app.org(org, snapshot=True) as session:
+    org = ctx.obj.organization()
+    with ctx.obj.org(org, snapshot=True) as session:
         spans = corrections.sample_ranges(session, models.find(session, model), version, as_utc(from_), as_utc(to))
-        counted = {name: corrections.count_samples(session, span) for name, span in spans.items()}
-    total = sum(each.samples for each in counted.values())
+        counts = {name: corrections.count_samples(session, span) for name, span in spans.items()}
     if not dry_run:
-        if total:
-            confirm(f"Take {total:,} samples of model {model!r} out of {len(spans)} versions?", yes)
-        done = {name: span for name, span in spans.items() if counted[name].samples}
-        counted = {
-            name: corrections.delete_samples(app.engine, org, span, by or operator_name(), with_labels=labels)
-            for name, span in done.items()
-        }
-    said = "labels" if labels else "labels_that_wait"
-    rows = [
-        outcome({"version": name, "samples": each.samples, said: each.labels}, dry_run=dry_run)
-        for name, each in counted.items()
-    ]
-    app.output.table(rows, ["version", "samples", said], empty="There is no sample in this span.")
+        if total := sum(count.samples for count in counts.values()):
+            confirm(f"Delete {total:,} samples of model {model!r} from {len(spans)} versions?", yes)
+        found = {name: span for name, span in spans.items() if counts[name].samples}
+        counts = _delete(ctx.obj, org, found, by or operator_name(), with_labels=labels)
+    key = "labels" if labels else "labels_that_wait"
+    rows = [{"version": name, "samples": count.samples, key: count.labels} for name, count in counts.items()]
+    _show(ctx, rows, key, dry_run=dry_run)
+
+
+def _delete(app: "App", org: "Organization", spans: "dict[str, Any]", who: str, *, with_labels: bool) -> dict[str, Any]:
+    """Delete the samples of each version's span; return what was deleted, by version."""
+    from dcmon.ingestion import corrections
+
+    return {
+        version: corrections.delete_samples(app.engine, org, span, who, with_labels=with_labels)
+        for version, span in spans.items()
+    }
+
+
+def _show(ctx: typer.Context, rows: list[dict[str, Any]], key: str, *, dry_run: bool) -> None:
+    rows = [outcome(row, dry_run=dry_run) for row in rows]
+    ctx.obj.output.table(rows, ["version", "samples", key], empty="There is no sample in this span.")

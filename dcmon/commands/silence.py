@@ -9,7 +9,9 @@ from dcmon.commands.shared.arguments import as_utc, operator_name
 from dcmon.commands.shared.groups import group
 
 if TYPE_CHECKING:
+    from dcmon.app import App
     from dcmon.db.tables.org import Silence
+    from dcmon.notifications.silences import NewSilence
 
 app = group(__doc__)
 
@@ -33,20 +35,27 @@ def add(
     from datetime import UTC
 
     from dcmon import durations
-    from dcmon.notifications import silences
     from dcmon.notifications.silences import NewSilence
 
     if (for_ is None) is (until is None):
         raise typer.BadParameter("Say either --for or --until.")
-    now = datetime.now(UTC)
-    begins = as_utc(from_) if from_ else now
+    begins = as_utc(from_) if from_ else datetime.now(UTC)
     ends = as_utc(until) if until else begins + durations.parse(for_ or "", "30m, 4h or 2d")
-    with ctx.obj.org() as session:
-        made = silences.add(session, NewSilence(matchers, begins, ends, reason, by or operator_name()), now)
-        row = {**_row(made), "alerts": silences.matching_alerts(session, made)}
+    row = _add(ctx.obj, NewSilence(matchers, begins, ends, reason, by or operator_name()))
     ctx.obj.output.value(row)
     if not row["alerts"]:
         ctx.obj.output.say("No alert that fires now fits.")
+
+
+def _add(app: "App", new: "NewSilence") -> dict[str, Any]:
+    """Store a silence; return it as a row with the number of firing alerts that it holds back."""
+    from datetime import UTC
+
+    from dcmon.notifications import silences
+
+    with app.org() as session:
+        silence = silences.add(session, new, datetime.now(UTC))
+        return {**_row(silence), "alerts": silences.matching_alerts(session, silence)}
 
 
 @app.command("list")

@@ -108,13 +108,17 @@ def scan(
     columns = ["source", "seen", "loaded", "rows", "stored", "duplicates", "quarantined", "being_written", "failed"]
     ctx.obj.output.table([_row(each) for each in found], columns, empty="Nothing is watched.")
     for each in found:
-        for path, why in each.failed.items():
-            ctx.obj.output.say(f"{each.source}: {path}: {why}")
-        if each.failed_before:
-            files = "1 file" if each.failed_before == 1 else f"{each.failed_before} files"
-            ctx.obj.output.say(f"{files} still can't be read: dcmon source show {each.source}")
+        _say_failures(ctx, each)
     if any(each.failed for each in found):
         raise typer.Exit(8)
+
+
+def _say_failures(ctx: typer.Context, scan: "ScanResult") -> None:
+    for path, why in scan.failed.items():
+        ctx.obj.output.say(f"{scan.source}: {path}: {why}")
+    if scan.failed_before:
+        files = "1 file" if scan.failed_before == 1 else f"{scan.failed_before} files"
+        ctx.obj.output.say(f"{files} still can't be read: dcmon source show {scan.source}")
 
 
 def _row(scan: "ScanResult") -> dict[str, Any]:

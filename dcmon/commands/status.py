@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 app = single()
 
 NONE_RUNS = (
-    "Nothing of dcmon gives a sign of life. Type: dcmon up, or on any machine that has the settings: dcmon worker start"
+    'No process of dcmon runs. Type "dcmon up" here, or "dcmon worker start" on a machine that has the settings.'
 )
 
 
@@ -23,7 +23,7 @@ def status(ctx: typer.Context) -> None:
     """Show what runs, what waits, and what is wrong with dcmon itself, on all machines.
 
     Exit 0: all is well; 1: something is wrong; 7: nothing runs, or the database can't be reached; 8: a part is down.
-    With --quiet only what is wrong is said, for cron.
+    With --quiet it prints only problems, for cron.
 
     Example: dcmon status -o json
     """
@@ -37,6 +37,11 @@ def status(ctx: typer.Context) -> None:
         output.value(_whole(found))
     else:
         _show(output, found)
+    _exit(output, found)
+
+
+def _exit(output: "Output", found: "Status") -> None:
+    """End with the exit code of the status. Raises the error of a database that can't be reached."""
     if found.failure is not None:
         raise found.failure
     if not found.is_running:

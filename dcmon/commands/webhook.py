@@ -12,6 +12,7 @@ from dcmon.commands.shared.groups import group
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from dcmon.app import App
     from dcmon.db import Organization
     from dcmon.notifications.integrations.base import Address
 
@@ -172,26 +173,31 @@ def set_(
 @app.command()
 def test(ctx: typer.Context, name: str) -> None:
     """Send a test message now; exit 1 when refused, 7 when unreachable. Example: dcmon webhook test team"""
-    import uuid
-
-    from dcmon.notifications import receivers
-    from dcmon.notifications.integrations import registry
-    from dcmon.notifications.integrations.base import DeliverySettings, Message
-
-    org, settings = ctx.obj.organization(), ctx.obj.settings
-    with ctx.obj.org(org) as session:
-        now = receivers.database_time(session)
-        to = receivers.delivery_target(receivers.find(session, name), now)
-    body = {"format": 1, "type": "test", "timestamp": now.isoformat(), "organization": org.name}
-    body["text"] = f"A test message to {name!r}: dcmon reaches it."
-    message = Message(f"msg_{uuid.uuid4().hex}", body)
-    sent = registry.send(to, message, DeliverySettings(settings.webhooks, settings.smtp))
+    sent = _send_test(ctx.obj, name)
     ctx.obj.output.value(
         {"receiver": name, "delivered": sent.is_delivered, "status": sent.status, "seconds": round(sent.seconds, 3),
          "error": sent.error}
     )  # fmt: skip
     if not sent.is_delivered:
         raise typer.Exit(7 if sent.status is None else 1)
+
+
+def _send_test(app: "App", name: str) -> Any:
+    """Send a test message to a receiver. Raises WebhookNotFound."""
+    import uuid
+
+    from dcmon.notifications import receivers
+    from dcmon.notifications.integrations import registry
+    from dcmon.notifications.integrations.base import DeliverySettings, Message
+
+    org = app.organization()
+    with app.org(org) as session:
+        now = receivers.database_time(session)
+        target = receivers.delivery_target(receivers.find(session, name), now)
+    body = {"format": 1, "type": "test", "timestamp": now.isoformat(), "organization": org.name}
+    body["text"] = f"A test message to {name!r}: dcmon reaches it."
+    message = Message(f"msg_{uuid.uuid4().hex}", body)
+    return registry.send(target, message, DeliverySettings(app.settings.webhooks, app.settings.smtp))
 
 
 @app.command()

@@ -57,7 +57,7 @@ def test_samples_age_out_by_the_organizations_or_the_models_term(acme: Dcmon) ->
     assert {(each["version"], each["table"]): each["rows"] for each in counted} == {
         ("v1", "samples"): 300, ("v1", "ids"): 300, ("v1", "labels"): 300, ("v1", "quarter_hours"): 10,
     }  # fmt: skip
-    refused(acme, 2, "Take out 300 samples (and what belongs to them) for ever?", "prune")
+    refused(acme, 2, "Delete 300 samples (and what belongs to them) for ever?", "prune")
     removed = acme.json("prune", "--yes")
     assert [{**each, "dry_run": True} for each in removed] == counted
     assert acme.json("prune", "--yes") == []

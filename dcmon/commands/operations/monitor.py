@@ -1,0 +1,142 @@
+"""Creating and changing monitors."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from dcmon.alerting import rules
+from dcmon.commands.views.monitor import COMPARE_WORDS
+from dcmon.db import work_queue
+from dcmon.monitoring import lifecycle, model_checks, monitors
+from dcmon.storage import filter_parser, models
+from dcmon.windows import ComparedWith
+
+if TYPE_CHECKING:
+    from dcmon.alerting.rules import Condition
+    from dcmon.app import App
+    from dcmon.monitoring.monitor_spec import MonitorSpec
+
+RESETTABLE = {"feature", "scorer", "class", "aggregation", "metric", "filter", "param"}
+
+
+@dataclass(frozen=True)
+class CheckChoices:
+    """What a monitor chooses of its check; None: no choice."""
+
+    features: list[str] | None
+    scorers: list[str] | None
+    classes: list[str] | None
+    aggregation: str | None
+    metrics: list[str] | None
+
+    @property
+    def conf(self) -> dict[str, list[str]]:
+        """The choices that are made, by the names that monitors store."""
+        choices = {
+            "feature": self.features, "scorer": self.scorers, "class": self.classes,
+            "aggregation method": [self.aggregation] if self.aggregation else None,
+        }  # fmt: skip
+        return {key: value for key, value in choices.items() if value}
+
+    @property
+    def kwargs(self) -> dict[str, Any] | None:
+        """The choices as a new monitor stores them."""
+        conf = self.conf
+        return {"check_conf": conf, "res_conf": self.metrics or None} if conf or self.metrics else None
+
+
+@dataclass(frozen=True)
+class NewMonitor:
+    """A monitor to create: the model, the check by name or class, its parameters, and a first rule or None."""
+
+    model: str
+    check: str
+    parameters: dict[str, Any]
+    spec: "MonitorSpec"
+    condition: "Condition | None"
+    severity: str
+
+
+@dataclass(frozen=True)
+class MonitorChange:
+    """Changes of a monitor. `fields`: fields of its spec; `reset`: choices that are removed, as --reset names them."""
+
+    fields: dict[str, Any]
+    choices: CheckChoices
+    parameters: dict[str, Any]
+    reset: set[str] = field(default_factory=set)
+
+    def require_some(self) -> None:
+        """Raises BadParameter for an unknown reset, and when nothing would change."""
+        if unknown := self.reset - RESETTABLE:
+            raise typer.BadParameter(f"{min(unknown)!r} can't be reset.", param_hint="--reset")
+        if not (self.fields or self.choices.kwargs or self.parameters or self.reset):
+            raise typer.BadParameter("Say what to change: see dcmon monitor set --help.")
+
+
+def create(app: "App", new: NewMonitor) -> dict[str, Any]:
+    """Create a monitor and enqueue its last windows. Raises ModelNotFound, InvalidInput or Conflict."""
+    org = app.organization()
+    with app.org(org) as session:
+        model = models.find(session, new.model)
+        check = model_checks.get_or_create_check(session, model, new.check, new.parameters, new.spec.name)
+        monitor = monitors.create(session, check, new.spec, org.retention)
+        if new.condition is not None:
+            rules.create(session, monitor.id, new.condition, new.severity)
+    app.enqueue(org, work_queue.Work.evaluate)
+    return {"monitor": f"{new.model}/{new.spec.name}", "id": monitor.id, "check": check.name}
+
+
+def change(app: "App", name: str, wanted: MonitorChange) -> dict[str, Any]:
+    """Change a monitor under its lock and enqueue what is due by it. Raises MonitorNotFound or InvalidInput."""
+    org, reset = app.organization(), {"aggregation method" if key == "aggregation" else key for key in wanted.reset}
+    fields = {**wanted.fields, **({"data_filters": None} if "filter" in reset else {})}
+    with app.org(org) as session:
+        monitor = monitors.find(session, name)
+        before = monitors.lock(session, monitor)
+        fields["additional_kwargs"] = _changed_kwargs(before.additional_kwargs, wanted.choices, reset)
+        parameters = None
+        if wanted.parameters or "param" in reset:
+            stored = {} if "param" in reset else model_checks.get_check(session, monitor.check_id).params
+            parameters = {**stored, **wanted.parameters}
+        done = lifecycle.change_monitor(session, org, monitor, replace(before, **fields), app.settings.url, parameters)
+        row = {"monitor": name, "name": monitor.name, "revision": monitor.revision, "windows_due": done.windows}
+    app.enqueue(org, work_queue.Work.evaluate, work_queue.Work.notify)
+    return row
+
+
+def _changed_kwargs(stored: Mapping[str, Any] | None, choices: CheckChoices, reset: set[str]) -> dict[str, Any] | None:
+    """Return the stored choices with the given ones in their place, and without what is reset."""
+    kwargs = stored or {"check_conf": {}, "res_conf": None}
+    together = {**kwargs["check_conf"], **choices.conf}
+    conf = {key: value for key, value in together.items() if key not in reset and value}
+    metrics = None if "metric" in reset else choices.metrics or kwargs.get("res_conf")
+    return {**kwargs, "check_conf": conf, "res_conf": metrics} if conf or metrics else None
+
+
+def parse_condition(text: str | None) -> "Condition | None":
+    """Parse the condition of a first rule; None stays None. Raises InvalidInput."""
+    return None if text is None else rules.parse(text)
+
+
+def parse_filters(texts: list[str] | None) -> Any:
+    """Parse --filter options. Raises InvalidInput."""
+    return filter_parser.parse(texts or ())
+
+
+def parse_compare(word: str) -> ComparedWith:
+    """Parse --compare. Raises BadParameter."""
+    if word.lower() not in COMPARE_WORDS:
+        raise typer.BadParameter(f"{word!r} is none of {', '.join(COMPARE_WORDS)}.", param_hint="--compare")
+    return ComparedWith(COMPARE_WORDS[word.lower()])
+
+
+def parse_rows(word: str) -> int | None:
+    """Parse --rows: 0 is all, None the default. Raises BadParameter."""
+    if word.lower() in ("all", "default"):
+        return 0 if word.lower() == "all" else None
+    if not word.isdecimal() or int(word) == 0:
+        raise typer.BadParameter(f"{word!r} is neither a number of rows nor all or default.", param_hint="--rows")
+    return int(word)
