@@ -1,0 +1,122 @@
+"""The packages of dcmon are what the table in docs/architecture.md says: charter, face, and what each may import."""
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.paths import DOCS, ROOT
+
+PAGE = (DOCS / "architecture.md").read_text()
+SOURCE = ROOT / "dcmon"
+ROW = re.compile(r"^\| `(?P<name>\w+)` \| (?P<charter>.+?) \| (?P<face>.+?) \| (?P<imports>.+?) \|$", re.MULTILINE)
+PATHS = re.compile(r"`((?:dcmon|tests|migrations|benchmarks|docs)/[\w./-]+)`")
+
+
+@dataclass(frozen=True)
+class Package:
+    """A row of the table: `face` are modules relative to the package, "package" is its `__init__`."""
+
+    charter: str
+    face: frozenset[str]
+    imports: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Import:
+    """An import that crosses a border between packages."""
+
+    importer: Path
+    importing: str
+    package: str
+    module: str
+
+
+PACKAGES = {
+    row["name"]: Package(
+        row["charter"],
+        frozenset(re.findall(r"`([\w.]+)`", row["face"])),
+        frozenset(re.findall(r"`(\w+)`", row["imports"])),
+    )
+    for row in ROW.finditer(PAGE)
+}
+
+
+def _module(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def _modules() -> frozenset[str]:
+    return frozenset(_module(path) for path in SOURCE.rglob("*.py"))
+
+
+def _imported(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "dcmon":
+            for name in node.names:
+                full = f"{node.module}.{name.name}"
+                yield full if full in _modules() else node.module
+        elif isinstance(node, ast.Import):
+            yield from (name.name for name in node.names if name.name.split(".")[0] == "dcmon")
+
+
+@cache
+def _crossings() -> tuple[Import, ...]:
+    found = []
+    for path in sorted(SOURCE.rglob("*.py")):
+        importing = path.relative_to(SOURCE).parts[0]
+        for module in _imported(ast.parse(path.read_text())):
+            parts = module.split(".")
+            if len(parts) > 1 and parts[1] in PACKAGES and parts[1] != importing:
+                found.append(Import(path.relative_to(ROOT), importing, parts[1], ".".join(parts[2:]) or "package"))
+    return tuple(found)
+
+
+def test_every_package_has_a_row_in_the_table() -> None:
+    """A package without a charter, or a row without a package, is a mistake."""
+    packages = {path.parent.name for path in SOURCE.glob("*/__init__.py")}
+    assert set(PACKAGES) == packages
+
+
+@pytest.mark.parametrize("name", sorted(PACKAGES))
+def test_package_docstring_is_its_charter(name: str) -> None:
+    """The first line of `__init__` and the table say the same sentence."""
+    docstring = ast.get_docstring(ast.parse((SOURCE / name / "__init__.py").read_text())) or ""
+    assert docstring.split("\n\n")[0].replace("\n", " ") == PACKAGES[name].charter
+
+
+@pytest.mark.parametrize("name", sorted(PACKAGES))
+def test_package_is_entered_only_by_its_face(name: str) -> None:
+    """Another package imports only modules of the face; what no other package imports is not in it."""
+    entries = [crossing for crossing in _crossings() if crossing.package == name]
+    inside = [
+        f"{entry.importer} imports dcmon.{name}.{entry.module}"
+        for entry in entries
+        if entry.module not in PACKAGES[name].face
+    ]
+    assert inside == []
+    assert PACKAGES[name].face == {entry.module for entry in entries}
+
+
+@pytest.mark.parametrize("name", sorted(PACKAGES))
+def test_package_imports_only_what_the_table_allows(name: str) -> None:
+    """The column "imports" is what is imported today: nothing more is allowed, nothing less is claimed."""
+    assert PACKAGES[name].imports == {crossing.package for crossing in _crossings() if crossing.importing == name}
+
+
+def test_every_path_that_a_page_names_exists() -> None:
+    """A reader who follows the docs into the code finds the file."""
+    pages = [*DOCS.glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+    missing = [
+        f"{page.name}: {path}"
+        for page in pages
+        for path in PATHS.findall(page.read_text())
+        if not list(ROOT.glob(path.rstrip("/")))
+    ]
+    assert missing == []
