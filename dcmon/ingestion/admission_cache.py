@@ -9,11 +9,11 @@ import hashlib
 import logging
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 
+from cachetools import FIFOCache
 from sqlalchemy import Engine
 
 from dcmon import db, errors
@@ -67,7 +67,7 @@ class OutageCache(Generic[T]):
     def __init__(self, settings: Http, outage: Outage) -> None:
         self._fresh_seconds, self._stale_seconds = settings.fresh.total_seconds(), settings.stale.total_seconds()
         self._outage, self._lock = outage, threading.Lock()
-        self._answers: OrderedDict[Hashable, tuple[float, T]] = OrderedDict()
+        self._answers = FIFOCache[Hashable, tuple[float, T]](MAX_ENTRIES)
 
     def fresh(self, key: Hashable) -> T | None:
         """Return the answer if it is fresh."""
@@ -97,15 +97,13 @@ class OutageCache(Generic[T]):
         return answer
 
     def _not_older(self, key: Hashable, seconds: float) -> T | None:
-        entry = self._answers.get(key)
+        with self._lock:
+            entry = self._answers.get(key)
         return entry[1] if entry is not None and time.monotonic() - entry[0] < seconds else None
 
     def _store(self, key: Hashable, at: float, answer: T) -> None:
         with self._lock:
             self._answers[key] = at, answer
-            self._answers.move_to_end(key)
-            while len(self._answers) > MAX_ENTRIES:
-                self._answers.popitem(last=False)
 
     def _remove(self, key: Hashable) -> None:
         with self._lock:

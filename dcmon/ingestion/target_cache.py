@@ -1,11 +1,11 @@
 """Cache the version or model that rows are for, so that a batch is decoded without a query."""
 
 import threading
-import time
-from collections import OrderedDict
+from contextlib import suppress
 from datetime import timedelta
 from typing import NamedTuple
 
+from cachetools import TTLCache
 from sqlalchemy import Engine
 
 from dcmon import db
@@ -43,8 +43,8 @@ class TargetCache:
 
     def __init__(self, engine: Engine, wait: timedelta | None = None) -> None:
         self.engine, self.wait = engine, wait
-        self._targets: OrderedDict[tuple[int, str, int], tuple[float, ResolvedTarget]] = OrderedDict()
-        self._organizations: dict[int, tuple[float, Organization | None]] = {}
+        self._targets: TTLCache[tuple[int, str, int], ResolvedTarget] = TTLCache(MAX_ENTRIES, MAX_AGE_SECONDS)
+        self._organizations: TTLCache[int, Organization | None] = TTLCache(MAX_ENTRIES, MAX_AGE_SECONDS)
         self._lock = threading.Lock()
 
     def find(self, target: RowTarget) -> ResolvedTarget:
@@ -53,30 +53,25 @@ class TargetCache:
         key = (org.id, kind, target_id)
         with self._lock:
             cached = self._targets.get(key)
-        if cached is not None and cached[0] > time.monotonic():
-            return cached[1]
+        if cached is not None:
+            return cached
         with db.org_session(self.engine, org, wait=self.wait) as session:
             if kind == "samples":
                 resolved = ResolvedTarget(*versions.get(session, target_id))
             else:
                 resolved = ResolvedTarget(models.get(session, target_id), None)
         with self._lock:
-            self._targets[key] = (time.monotonic() + MAX_AGE_SECONDS, resolved)
-            self._targets.move_to_end(key)
-            while len(self._targets) > MAX_ENTRIES:
-                self._targets.popitem(last=False)
+            self._targets[key] = resolved
         return resolved
 
     def organization(self, org_id: int) -> Organization | None:
         """Return the organization of that id; None when it was deleted."""
-        with self._lock:
-            cached = self._organizations.get(org_id)
-        if cached is not None and cached[0] > time.monotonic():
-            return cached[1]
+        with self._lock, suppress(KeyError):
+            return self._organizations[org_id]
         with db.public_session(self.engine) as session:
             org = organizations.by_id(session, org_id)
         with self._lock:
-            self._organizations[org_id] = (time.monotonic() + MAX_AGE_SECONDS, org)
+            self._organizations[org_id] = org
         return org
 
     def forget(self, org: Organization) -> None:
@@ -84,4 +79,4 @@ class TargetCache:
         with self._lock:
             self._organizations.pop(org.id, None)
             for key in [key for key in self._targets if key[0] == org.id]:
-                del self._targets[key]
+                self._targets.pop(key, None)  # it may have grown too old since the line above

@@ -1,9 +1,9 @@
 """A cache of reference rows: one reference serves many windows."""
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 
+from cachetools import LRUCache
 from sqlalchemy.orm import Session
 
 from dcmon.checks.workload import RowsKey
@@ -12,14 +12,16 @@ from dcmon.db.tables.org import Version
 from dcmon.storage import references
 from dcmon.storage.column_blocks import ColumnarSample
 
+MAX_REVISIONS = 10_000  # of references, for which it is known whether a class is rare
+
 
 class ReferenceCache:
     """The reference rows that were read last, shared by the threads of a worker."""
 
     def __init__(self, max_size: int = 16) -> None:
-        self._max_size, self._lock = max_size, threading.Lock()
-        self._rows: OrderedDict[RowsKey, ColumnarSample | None] = OrderedDict()
-        self._unbalanced: dict[tuple[int, int], tuple[int, bool]] = {}
+        self._lock = threading.Lock()
+        self._rows = LRUCache[RowsKey, ColumnarSample | None](max_size)
+        self._unbalanced = LRUCache[tuple[int, int, int], bool](MAX_REVISIONS)
 
     def get(self, key: RowsKey, read: Callable[[RowsKey], ColumnarSample | None]) -> ColumnarSample | None:
         """Return the rows of a key; call `read` for rows that are not in the cache."""
@@ -27,18 +29,19 @@ class ReferenceCache:
             return read(key)
         with self._lock:
             if key in self._rows:
-                self._rows.move_to_end(key)
                 return self._rows[key]
         rows = read(key)  # without the lock: other threads need not wait for the database
         with self._lock:
             self._rows[key] = rows
-            while len(self._rows) > self._max_size:
-                self._rows.popitem(last=False)
         return rows
 
     def is_unbalanced(self, session: Session, org: Organization, version: Version) -> bool:
         """Return True if a class is rare in the version's reference; computed once for each revision of it."""
-        key, revision = (org.id, version.id), version.reference_revision
-        if self._unbalanced.get(key, (None, False))[0] != revision:
-            self._unbalanced[key] = revision, references.is_unbalanced(session, version)
-        return self._unbalanced[key][1]
+        key = org.id, version.id, version.reference_revision
+        with self._lock:
+            if key in self._unbalanced:
+                return self._unbalanced[key]
+        is_unbalanced = references.is_unbalanced(session, version)
+        with self._lock:
+            self._unbalanced[key] = is_unbalanced
+        return is_unbalanced
