@@ -25,7 +25,7 @@ from dcmon.ingestion.intake import Direct
 from dcmon.ingestion.raw_rows import Raw
 from dcmon.storage import pruning
 from dcmon.storage.expiry import Terms
-from dcmon.storage.pruning import Prune
+from dcmon.storage.pruning_transactions import Prune
 
 ROWS, AT_ONCE, LABELLED = 1_000_000, 10_000, 200_000
 BATCH, PAUSE, TURN = 200, 0.03, 5.0  # rows, seconds between batches, seconds with and without the prune

@@ -23,7 +23,7 @@ from dcmon.ingestion.quarantine import QuarantineFilter
 from dcmon.ingestion.row_batch import RowBatch
 from dcmon.storage import ledger, models, sample_tables, versions
 from dcmon.storage.columns import HASH, KEY, LEVEL, LOGGED_AT, TIME
-from dcmon.storage.ledger import Outcome
+from dcmon.storage.ledger import Correction, Outcome
 from dcmon.tenancy import retention
 from dcmon.windows import quarter_hour_start
 
@@ -126,10 +126,11 @@ def _delete_slice(session: Session, samples: SampleRange, by: str, with_labels: 
     if not deleted.samples:
         return deleted
     note = f"times from {samples.first.isoformat()} to {samples.after.isoformat()}"
-    line = {"by": by, "note": note, "model_id": model.id, "version_id": version.id}
-    ledger.correct(session, "delete", "samples", stored=-deleted.samples, removed=deleted.samples, **line)  # type: ignore[arg-type]
-    if with_labels and deleted.labels:
-        ledger.correct(session, "delete", "labels", stored=-deleted.labels, removed=deleted.labels, **line)  # type: ignore[arg-type]
+    counts = {"samples": deleted.samples, "labels": deleted.labels if with_labels else 0}
+    for kind, rows in counts.items():
+        if rows:
+            correction = Correction("delete", kind, by, note, model.id, version.id, stored=-rows, removed=rows)
+            ledger.correct(session, correction)
     versions.refresh_time_range(session, version)
     return deleted
 
@@ -243,11 +244,11 @@ class Retry:
         outcome = self._store(session, model, chunk.target, rows)
         still_bad = quarantine.restore_ids(session, rows)
         receipts.mark_windows_due(session, rows)
-        ledger.correct(
-            session, "retry", kind, self.by, f"{len(rows)} rows were tried again", model_id=model_id,
-            version_id=version_id, stored=outcome.stored, duplicates=outcome.duplicates,
-            quarantined=outcome.quarantined - len(rows),
+        correction = Correction(
+            "retry", kind, self.by, f"{len(rows)} rows were tried again", model_id, version_id,
+            stored=outcome.stored, duplicates=outcome.duplicates, quarantined=outcome.quarantined - len(rows),
         )  # fmt: skip
+        ledger.correct(session, correction)
         reasons = Counter({f"{BAD_PREFIX}{reason}": number for reason, number in still_bad.items()})
         return Counter(tried=len(rows), stored=outcome.stored, duplicates=outcome.duplicates) + reasons
 
@@ -318,10 +319,11 @@ def _drop(session: Session, chunk: Chunk, by: str) -> int:
     receipts.mark_windows_due(session, rows)
     session.execute(delete(Quarantined).where(Quarantined.id.in_(row_ids)))
     if row_ids:
-        ledger.correct(
-            session, "drop", kind, by, f"{len(row_ids)} rows were dropped", model_id=model_id, version_id=version_id,
+        correction = Correction(
+            "drop", kind, by, f"{len(row_ids)} rows were dropped", model_id, version_id,
             quarantined=-len(row_ids), removed=len(row_ids),
         )  # fmt: skip
+        ledger.correct(session, correction)
     return len(row_ids)
 
 

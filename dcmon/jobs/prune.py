@@ -13,7 +13,7 @@ from dcmon.app import App
 from dcmon.db import Organization
 from dcmon.storage import expiry, pruning
 from dcmon.storage.expiry import Counts, Terms
-from dcmon.storage.pruning import Prune
+from dcmon.storage.pruning_transactions import WAIT, Prune
 from dcmon.tenancy import organizations
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def extent(app: App, orgs: Sequence[Organization]) -> list[Pruned]:
     for org in orgs:
         try:
             terms = _terms(app, org)
-            with db.org_session(app.engine, org, snapshot=True, wait=pruning.WAIT) as session:
+            with db.org_session(app.engine, org, snapshot=True, wait=WAIT) as session:
                 done.append(Pruned(org, expiry.count_expired(session, terms)))
         except errors.DcmonError as error:
             done.append(Pruned(org, left_out=error))

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -43,6 +43,25 @@ class OffsetMove:
     first_offset: int
     next_offset: int
     messages: int
+
+
+@dataclass(frozen=True)
+class Correction:
+    """A change of stored rows by an operator or by a prune. The four counts add up to 0.
+
+    `action` is retry, delete, prune or drop; `by` is who did it.
+    """
+
+    action: str
+    kind: str
+    by: str
+    note: str
+    model_id: int
+    version_id: int | None = None
+    stored: int = 0
+    duplicates: int = 0
+    quarantined: int = 0
+    removed: int = 0
 
 
 def enter(
@@ -91,25 +110,9 @@ def seek(session: Session, span: OffsetMove) -> None:
     )  # fmt: skip
 
 
-def correct(
-    session: Session,
-    action: str,
-    kind: str,
-    by: str,
-    note: str,
-    *,
-    model_id: int,
-    version_id: int | None = None,
-    stored: int = 0,
-    duplicates: int = 0,
-    quarantined: int = 0,
-    removed: int = 0,
-) -> None:
-    """Write the line of a correction: retry, delete, prune or drop. The five counts add up to nothing."""
-    _write(
-        session, action=action, kind=kind, source=action, by=by, note=note, model_id=model_id, version_id=version_id,
-        taken=0, stored=stored, duplicates=duplicates, quarantined=quarantined, removed=removed,
-    )  # fmt: skip
+def correct(session: Session, correction: Correction) -> None:
+    """Write the line of a correction."""
+    _write(session, source=correction.action, taken=0, **asdict(correction))
 
 
 def fold(session: Session, before: datetime, most: int = FOLDED_AT_ONCE) -> int:

@@ -26,7 +26,7 @@ from dcmon.settings import S3
 from dcmon.storage import models, pruning, versions
 from dcmon.storage.expiry import Terms
 from dcmon.storage.models import NewModel
-from dcmon.storage.pruning import Prune
+from dcmon.storage.pruning_transactions import Prune
 from dcmon.tenancy import organizations, provisioning
 from dcmon.windows import Window
 from tests.integration.conftest import Target, labels, new_target, rows

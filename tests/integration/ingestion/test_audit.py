@@ -22,7 +22,7 @@ from dcmon.ingestion.row_batch import RowBatch
 from dcmon.monitoring import lifecycle
 from dcmon.storage import models, pruning, versions
 from dcmon.storage.expiry import Terms
-from dcmon.storage.pruning import Prune
+from dcmon.storage.pruning_transactions import Prune
 from dcmon.storage.versions import NewVersion
 from dcmon.tenancy import provisioning
 from tests.integration.commands.test_exit_codes import dcmon

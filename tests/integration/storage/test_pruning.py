@@ -27,9 +27,9 @@ from dcmon.jobs import prune
 from dcmon.monitoring import elapsed_windows, lifecycle, model_checks, monitors, results
 from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.monitoring.results import CheckRun, ResultInputs, ResultKey
-from dcmon.storage import expiry, models, pruning, sample_tables, versions
+from dcmon.storage import expiry, models, pruning, pruning_months, pruning_transactions, sample_tables, versions
 from dcmon.storage.expiry import Terms
-from dcmon.storage.pruning import Prune
+from dcmon.storage.pruning_transactions import Prune
 from dcmon.storage.sample_ids import key_of
 from dcmon.storage.sampling import WindowStatistics
 from dcmon.tenancy import organizations, provisioning
@@ -155,7 +155,7 @@ def test_a_version_that_lost_all_its_samples_is_as_if_new(target: Target) -> Non
 
 @pytest.mark.parametrize("steps", range(1, 9))
 def test_a_prune_that_stops_anywhere_is_finished_by_the_next(target: Target, monkeypatch: Any, steps: int) -> None:
-    monkeypatch.setattr(pruning, "ROWS_AT_ONCE", 50)
+    monkeypatch.setattr(pruning_transactions, "ROWS_AT_ONCE", 50)
     rows = spread(300)
     take(target, rows)
     ingest_labels(target, [label(number) for number in range(300)])
@@ -193,8 +193,8 @@ def test_row_logged_again_into_a_pruned_month_keeps_its_id(target: Target) -> No
     assert target.samples == 1
 
     with db.org_session(target.engine, target.org) as session:
-        assert pruning._delete_ids_of(session, left, 0, 10).total() == 1
-        assert pruning._delete_ids_of(session, left, 0, 10).total() == 0
+        assert pruning_months._delete_ids_of(session, left, 0, 10).total() == 1
+        assert pruning_months._delete_ids_of(session, left, 0, 10).total() == 0
 
     there = held(target)
     assert (there["ids"], there["samples"]) == (1, 1)
@@ -323,7 +323,7 @@ def test_prune_skips_an_organization_that_is_migrated(app: App, target: Target) 
 
 def test_ingestion_while_pruning_loses_and_doubles_nothing(target: Target, monkeypatch: Any) -> None:
     """Ingestion and pruning beside each other lose and double nothing."""
-    monkeypatch.setattr(pruning, "ROWS_AT_ONCE", 40)
+    monkeypatch.setattr(pruning_transactions, "ROWS_AT_ONCE", 40)
     batches = [spread(600)[at::30] for at in range(30)]
     failed, ready = list[BaseException](), threading.Event()
 

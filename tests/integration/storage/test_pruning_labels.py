@@ -11,7 +11,7 @@ from sqlalchemy import text
 from dcmon import db
 from dcmon.ingestion import audit_reader
 from dcmon.ingestion.audit import Finding
-from dcmon.storage import pruning, versions
+from dcmon.storage import pruning_transactions, versions
 from tests.integration.conftest import Target
 from tests.integration.storage.test_pruning import NOW, held, ingest_labels, label, pruned, require_agreement, row, take
 
@@ -92,7 +92,7 @@ def test_audit_agrees_between_any_two_steps_of_a_prune(
     target: Target, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The audit agrees whatever comes between two steps of a prune."""
-    monkeypatch.setattr(pruning, "ROWS_AT_ONCE", 10)
+    monkeypatch.setattr(pruning_transactions, "ROWS_AT_ONCE", 10)
     random, logged = Random(seed), (NOW + timedelta(seconds=second) for second in count())
     take(target, january(0, 60), EARLY)
     ingest_labels(target, said(0, 60))

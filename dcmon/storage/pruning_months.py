@@ -1,0 +1,165 @@
+"""Months of samples and labels past their retention: detach the partitions, delete their ids, drop them.
+
+The order makes a crash harmless: the tables agree after each step, and the next prune finds the work that is left.
+
+1. One transaction detaches a month's partitions, deletes its quarter hours and writes the line in the ledger.
+2. Ids are deleted in bounded batches, found by the keys in the detached partition.
+3. The partition is dropped.
+
+Between 1 and 3 an id may have no sample: it only refuses rows that are too old anyway. A sample always has its id.
+Labels that arrive for such an id start to wait for its sample at step 3, as if they had arrived after the prune.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from dcmon import db
+from dcmon.db import sql
+from dcmon.db.tables.org import Model, Version
+from dcmon.storage import expiry, ledger, pruning_transactions, sample_tables, versions
+from dcmon.storage.columns import KEY, TIME
+from dcmon.storage.expiry import Counts, TableOfVersion
+from dcmon.storage.ledger import Correction
+from dcmon.storage.pruning_transactions import SHORT_WAIT, WAIT, Prune
+from dcmon.storage.sample_tables import Detached, Month
+
+SQL = sql.read(__name__)
+
+
+def detach_expired(prune: Prune, model: Model, removed: Counts) -> None:
+    """Detach the months of a model that are past its retention, one transaction each."""
+    if (before := prune.terms.samples_begin(model)) is None:
+        return
+    with db.org_session(prune.engine, prune.org, wait=WAIT) as session:
+        expired = [
+            (version.id, month)
+            for version in expiry.versions_of(session, model)
+            for month in expiry.months(session, version, before)
+        ]
+    for version_id, month in expired:
+        if not prune.is_over():
+            work = partial(_detach_month, by=prune.by, version_id=version_id, month=month, before=before)
+            removed += prune.in_transaction(work, SHORT_WAIT)
+
+
+def _detach_month(session: Session, by: str, version_id: int, month: Month, before: datetime) -> Counts:
+    """Detach a month of a version and delete its quarter hours."""
+    if (version := session.get(Version, version_id)) is None:
+        return Counts()
+    model = session.get_one(Model, version.model_id)
+    # Keeps out transactions that have ensured the partition and are about to fill it.
+    sample_tables.lock_model(session, model)
+    first, after = sample_tables.span(month)
+    values = {"version": version.id, "first": first, "after": after, "before": before}
+    # A window that lost rows would be evaluated on the rest.
+    session.execute(text("delete from due_windows where version_id = :version and window_start < :before"), values)
+    quarter_hours = session.scalars(
+        text("delete from quarter_hours where version_id = :version and at >= :first and at < :after returning n"),
+        values,
+    ).all()
+    samples = sum(quarter_hours)
+    ledger.correct(
+        session,
+        Correction("prune", "samples", by, _note(month), model.id, version.id, stored=-samples, removed=samples),
+    )
+    versions.refresh_time_range(session, version)
+    for partition in sample_tables.detached(session):
+        if (partition.kind, partition.relation, partition.month) == ("samples", version.relation, month):
+            _keep_labels_without_sample(session, model, version, partition)
+    for kind in ("samples", "labels"):
+        sample_tables.detach_partition(session, kind, version.relation, month)
+    return Counts(
+        {
+            TableOfVersion(model.name, version.name, "samples"): samples,
+            TableOfVersion(model.name, version.name, "quarter_hours"): len(quarter_hours),
+        }
+    )
+
+
+def drop_detached(prune: Prune, removed: Counts) -> None:
+    """Delete the ids of detached months, then drop the partitions; also those that an interrupted prune left."""
+    with db.org_session(prune.engine, prune.org, wait=WAIT) as session:
+        partitions: Sequence[Detached] = sample_tables.detached(session)
+    for partition in partitions:
+        if partition.kind == "labels" or _delete_ids(prune, partition, removed):
+            removed += prune.in_transaction(partial(_drop, by=prune.by, partition=partition), SHORT_WAIT)
+
+
+def _delete_ids(prune: Prune, partition: Detached, removed: Counts) -> bool:
+    """Delete the ids of a month in batches; True when all are deleted.
+
+    The comment of the detached table holds the number of pages that are done, so that the next prune continues there.
+    """
+    with db.org_session(prune.engine, prune.org, wait=WAIT) as session:
+        statement = text(SQL.statement("detached_pages", table=partition.name))
+        pages, rows, done = session.execute(statement, {"name": partition.name}).one()
+    step = max(1, pruning_transactions.ROWS_AT_ONCE * pages // max(1, rows))
+    for page in range(done, pages, step):
+        if prune.is_over():
+            return False
+        removed += prune.in_transaction(partial(_delete_ids_of, partition=partition, page=page, after=page + step))
+    return True
+
+
+def _delete_ids_of(session: Session, partition: Detached, page: int, after: int) -> Counts:
+    """Delete the ids of the rows in some pages, except those logged again since, with a sample in a new month.
+
+    An id and its sample are committed together, so one statement sees both or neither.
+    """
+    if (owner := _owner(session, partition)) is None:
+        return Counts()
+    model, version = owner
+    first, end = sample_tables.span(partition.month)
+    statement = SQL.statement(
+        "delete_ids", model=model.relation, version=version.relation, table=partition.name, key=KEY, time=TIME
+    )
+    deleted = session.execute(
+        text(statement),
+        {"version": version.id, "page": f"({page},0)", "after": f"({after},0)", "first": first, "end": end},
+    )
+    session.execute(text(f"comment on table {partition.name} is '{after}'"))
+    return Counts({TableOfVersion(model.name, version.name, "ids"): pruning_transactions.rowcount(deleted)})
+
+
+def _drop(session: Session, by: str, partition: Detached) -> Counts:
+    """Drop a detached partition. Its labels are counted here, where no other transaction waits for the count."""
+    owner, removed = _owner(session, partition, shared=partition.kind == "labels"), Counts()
+    if owner is not None and partition.kind == "samples":
+        _keep_labels_without_sample(session, *owner, partition)
+    if owner is not None and partition.kind == "labels":
+        model, version = owner
+        labels = int(session.scalar(text(f"select count(*) from {partition.name}")) or 0)
+        note = _note(partition.month)
+        ledger.correct(
+            session, Correction("prune", "labels", by, note, model.id, version.id, stored=-labels, removed=labels)
+        )
+        removed[TableOfVersion(model.name, version.name, "labels")] = labels
+    session.execute(text(f"drop table {partition.name}"))
+    return removed
+
+
+def _owner(session: Session, partition: Detached, *, shared: bool = True) -> tuple[Model, Version] | None:
+    """Lock and return the model and version of a partition, which can't be deleted then; None when they are deleted."""
+    version = session.scalar(select(Version).where(Version.relation == partition.relation))
+    if version is None:
+        return None
+    model = session.get_one(Model, version.model_id)
+    sample_tables.lock_model(session, model, shared=shared)
+    return model, version
+
+
+def _keep_labels_without_sample(session: Session, model: Model, version: Version, partition: Detached) -> None:
+    """Let labels of a detached month that have no sample wait for one; count the other labels in the quarter hours."""
+    first, after = sample_tables.span(partition.month)
+    values = {"version": version.id, "first": first, "after": after}
+    for name in ("move_labels_without_sample", "count_labels"):
+        statement = SQL.statement(name, model=model.relation, version=version.relation, key=KEY, time=TIME)
+        session.execute(text(statement), values)
+
+
+def _note(month: Month) -> str:
+    return f"{month[0]}-{month[1]:02d} is past its retention"
