@@ -62,7 +62,7 @@ def _matching_span(alert: Alert, spans: Sequence[ViolationSpan]) -> int | None:
     """Return the index of the span that an alert covers; None when its windows are not violated any more.
 
     Late windows may split an alert's windows into several spans. An open alert then stays with the open span, so that
-    receivers are not told that it ended and that another alert fires.
+    receivers are not notified that it ended and that another alert fires.
     """
     places = [place for place, span in enumerate(spans) if _overlaps(alert, span)]
     if not places:

@@ -47,7 +47,7 @@ def create(
     session: Session,
     monitor_id: int,
     condition: Condition,
-    severity: str = "medium",
+    severity: str = Severity.MEDIUM,
     *,
     is_active: bool = True,
     more: Change | None = None,
@@ -55,7 +55,7 @@ def create(
     """Add a rule to a monitor. Raises InvalidInput, Conflict, or NotFound for the monitor."""
     require_judged(session, monitor_id, condition)
     rule = AlertRule(
-        monitor_id=monitor_id, severity="medium", is_active=is_active, revision=0, for_windows=1, keep_firing=0,
+        monitor_id=monitor_id, severity=Severity.MEDIUM, is_active=is_active, revision=0, for_windows=1, keep_firing=0,
         min_n=0, no_data="keep", on_error="keep", is_inhibited=True, operator="greater_than", threshold=0,
     )  # fmt: skip
     _require(condition)
@@ -226,8 +226,8 @@ def preview(rule: AlertRule | None, wanted: Change) -> Policy:
     `rule`: None for a new rule.
     """
     made = AlertRule(
-        monitor_id=0, operator="greater_than", threshold=0, severity="medium", for_windows=1, keep_firing=0, min_n=0,
-        no_data="keep", on_error="keep", is_inhibited=True, is_active=True, revision=0,
+        monitor_id=0, operator="greater_than", threshold=0, severity=Severity.MEDIUM, for_windows=1,
+        keep_firing=0, min_n=0, no_data="keep", on_error="keep", is_inhibited=True, is_active=True, revision=0,
     )  # fmt: skip
     if rule is not None:
         names = [column.key for column in AlertRule.__table__.columns if column.key != "id"]

@@ -1,6 +1,7 @@
 """The checks that a monitor can run, as a table: a module that a client names is never imported."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import version as installed
@@ -29,85 +30,56 @@ _INTEGRITY, _VALIDATION, _EVALUATION = ("data_integrity", "train_test_validation
 _BY_FEATURE: tuple[Choice, ...] = ("feature", "aggregation method")
 
 
-def _kinds(
-    group: str,
-    classes: Mapping[str, str],
-    *,
-    labels: bool,
-    reference: bool,
-    predictions: bool = False,
-    choices: tuple[Choice, ...] = (),
-    column_types: frozenset[str] | None = None,
-    classes_only: bool = False,
-) -> tuple[CheckKind, ...]:
-    """A check and its aliases: `classes` maps class names to module names, the first is the one that runs."""
-    implementation = next(iter(classes))
-    return tuple(
-        CheckKind(
-            name, implementation, group, module, labels, reference, predictions, choices, column_types, classes_only
-        )
-        for name, module in classes.items()
-    )
+def _with_alias(kind: CheckKind, class_name: str, module: str) -> tuple[CheckKind, CheckKind]:
+    """Return a check and its alias: another class name in deepchecks that runs the same check."""
+    return kind, replace(kind, class_name=class_name, module=module)
+
+
+def _kind(group: str, class_name: str, module: str, *, labels: bool = False, reference: bool = False) -> CheckKind:
+    return CheckKind(class_name, class_name, group, module, needs_labels=labels, needs_reference=reference)
 
 
 KINDS: tuple[CheckKind, ...] = (
-    *_kinds(
-        _EVALUATION,
-        {"SingleDatasetPerformance": "single_dataset_performance"},
-        labels=True,
-        reference=False,
-        predictions=True,
+    replace(
+        _kind(_EVALUATION, "SingleDatasetPerformance", "single_dataset_performance", labels=True),
+        reads_predictions=True,
         choices=("scorer", "class"),
     ),
-    *_kinds(
-        _VALIDATION,
-        {"FeatureDrift": "feature_drift", "TrainTestFeatureDrift": "train_test_feature_drift"},
-        labels=False,
-        reference=True,
-        choices=_BY_FEATURE,
-        column_types=NUMERIC_TYPES | CATEGORICAL_TYPES,
+    *_with_alias(
+        replace(
+            _kind(_VALIDATION, "FeatureDrift", "feature_drift", reference=True),
+            choices=_BY_FEATURE,
+            column_types=NUMERIC_TYPES | CATEGORICAL_TYPES,
+        ),
+        "TrainTestFeatureDrift",
+        "train_test_feature_drift",
     ),
-    *_kinds(
-        _EVALUATION,
-        {"PredictionDrift": "prediction_drift", "TrainTestPredictionDrift": "train_test_prediction_drift"},
-        labels=False,
-        reference=True,
-        predictions=True,
+    *_with_alias(
+        replace(_kind(_EVALUATION, "PredictionDrift", "prediction_drift", reference=True), reads_predictions=True),
+        "TrainTestPredictionDrift",
+        "train_test_prediction_drift",
     ),
-    *_kinds(
-        _VALIDATION,
-        {"LabelDrift": "label_drift", "TrainTestLabelDrift": "train_test_label_drift"},
-        labels=True,
-        reference=True,
+    *_with_alias(
+        _kind(_VALIDATION, "LabelDrift", "label_drift", labels=True, reference=True),
+        "TrainTestLabelDrift",
+        "train_test_label_drift",
     ),
-    *_kinds(
-        _VALIDATION,
-        {"NewLabelTrainTest": "new_label_train_test"},
-        labels=True,
-        reference=True,
-        classes_only=True,
+    replace(
+        _kind(_VALIDATION, "NewLabelTrainTest", "new_label_train_test", labels=True, reference=True),
+        needs_classes=True,
     ),
-    *_kinds(
-        _VALIDATION,
-        {
-            "NewCategoryTrainTest": "new_category_train_test",
-            "CategoryMismatchTrainTest": "category_mismatch_train_test",
-        },
-        labels=False,
-        reference=True,
-        choices=_BY_FEATURE,
-        column_types=CATEGORICAL_TYPES,
+    *_with_alias(
+        replace(
+            _kind(_VALIDATION, "NewCategoryTrainTest", "new_category_train_test", reference=True),
+            choices=_BY_FEATURE,
+            column_types=CATEGORICAL_TYPES,
+        ),
+        "CategoryMismatchTrainTest",
+        "category_mismatch_train_test",
     ),
-    *_kinds(_INTEGRITY, {"MixedNulls": "mixed_nulls"}, labels=False, reference=False, choices=_BY_FEATURE),
-    *_kinds(_INTEGRITY, {"PercentOfNulls": "percent_of_nulls"}, labels=False, reference=False, choices=_BY_FEATURE),
-    *_kinds(
-        _INTEGRITY,
-        {"StringMismatch": "string_mismatch"},
-        labels=False,
-        reference=False,
-        choices=_BY_FEATURE,
-        column_types=STRING_TYPES,
-    ),
+    replace(_kind(_INTEGRITY, "MixedNulls", "mixed_nulls"), choices=_BY_FEATURE),
+    replace(_kind(_INTEGRITY, "PercentOfNulls", "percent_of_nulls"), choices=_BY_FEATURE),
+    replace(_kind(_INTEGRITY, "StringMismatch", "string_mismatch"), choices=_BY_FEATURE, column_types=STRING_TYPES),
 )
 # dcmon's own check, which counts arriving rows (monitoring.flow_metrics).
 DATA_FLOW = CheckKind("DataFlow", "DataFlow", DATA_FLOW_GROUP, "flow", False, False, choices=("metric",))
@@ -155,9 +127,9 @@ def by_class(class_name: str) -> CheckKind | None:
 
 def find(name: str) -> CheckKind:
     """Return the check of this name. Raises InvalidInput, with the most similar name."""
-    found = by_class(name)
-    if found is not None:
-        return found
+    kind = by_class(name)
+    if kind is not None:
+        return kind
     if name in NOT_REDUCIBLE:
         raise _reports(name)
     if near := get_close_matches(name.replace(" ", ""), class_names(), 1):
@@ -168,16 +140,16 @@ def find(name: str) -> CheckKind:
 def for_config(module_name: str, class_name: str) -> CheckKind:
     """Return the check that a config names.
 
-    Raises InvalidInput for a class that is not in the catalogue, naming those that are. What is no check of deepchecks
-    is looked for among the own checks of installed packages: no other module is ever imported.
+    Raises InvalidInput for a class that is not in the catalogue, naming those that are. A name that is not a check of
+    deepchecks is looked up among the own checks of installed packages: no other module is ever imported.
     """
     if (module_name, class_name) == (DATA_FLOW_GROUP, DATA_FLOW.class_name):
         return DATA_FLOW
     kind = _BY_CLASS.get(class_name)
     if kind is not None and module_name in kind.module_names:
         return kind
-    if (registered := plugins.registered_as(module_name, class_name)) and (found := plugins.find_kind(registered)):
-        return found
+    if (registered := plugins.registered_as(module_name, class_name)) and (own := plugins.find_kind(registered)):
+        return own
     if module_name == REGISTRY:
         raise InvalidInput(
             f"The own check {class_name!r} is not installed here. Install the package that registers it, wherever dcmon"
@@ -235,11 +207,11 @@ _SCORERS: Mapping[str, tuple[str, ...]] = {
 
 
 def scorers(task_type: str) -> tuple[str, ...]:
-    """The scorers of deepchecks' own table for "binary", "multiclass" or "regression", in its order."""
+    """Return the scorers of deepchecks' own table for "binary", "multiclass" or "regression", in its order."""
     return _SCORERS[task_type]
 
 
-# Scorers of scikit-learn that the library takes as well, by the one name they have.
+# Scorers of scikit-learn that deepchecks takes too. Each has one name only.
 OTHER_SCORERS: Mapping[str, tuple[str, ...]] = {
     "classification": ("f1_samples", "jaccard_samples", "matthews_corrcoef", "neg_negative_likelihood_ratio",
                        "positive_likelihood_ratio", "precision_samples", "recall_samples", "top_k_accuracy"),
@@ -249,12 +221,12 @@ OTHER_SCORERS: Mapping[str, tuple[str, ...]] = {
 
 
 def known_scorers(task_type: str) -> frozenset[str]:
-    """All scorers that a check of such a model takes; those of two classes and of many serve one another."""
+    """Return all scorers of a task type. A model of two classes also takes the scorers of many, and vice versa."""
     if task_type == "regression":
         return frozenset(_SCORERS["regression"]) | frozenset(OTHER_SCORERS["regression"])
     return frozenset(_SCORERS["binary"] + _SCORERS["multiclass"] + OTHER_SCORERS["classification"])
 
 
 def scorer_name(written: str) -> str:
-    """A scorer as the tables have it: "Roc Auc" is roc_auc, "Sensitivity" is recall."""
+    """Return the name of a scorer in the tables: "Roc Auc" is roc_auc, "Sensitivity" is recall."""
     return written.lower().replace("sensitivity", "recall").replace("specificity", "tnr").replace(" ", "_")

@@ -1,4 +1,4 @@
-"""What a check is told about the columns, and what it gives back."""
+"""The columns that a check reads, and the value that a check returns."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -41,9 +41,9 @@ class ReadOnlyDataset(Dataset):  # type: ignore[misc]
         return self._with(self._data.assign(**alike))
 
     def _with(self, rows: pd.DataFrame) -> "ReadOnlyDataset":
-        made = copy.copy(self)
-        made._data = rows
-        return made
+        dataset = copy.copy(self)
+        dataset._data = rows
+        return dataset
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,28 @@ class Side:
     left_out: int
 
 
+@dataclass(frozen=True)
+class SideRequest:
+    """The columns that a check reads of one side.
+
+    Rows without a label, a prediction or probabilities are left out if the check needs that column. `is_shared`: other
+    checks read the same Dataset, so the check must not change it.
+    """
+
+    features: tuple[str, ...]
+    needs_labels: bool = False
+    needs_predictions: bool = False
+    needs_probabilities: bool = False
+    is_reference: bool = False
+    is_shared: bool = True
+
+
 @dataclass
 class PreparedRows:
-    """Cleaned rows: `frame` the features, and each of the rest one value a row, or None when no row has one.
+    """Cleaned rows for deepchecks.
 
-    Sides are kept, so a reference that is prepared once serves all windows. The rows must not be changed.
+    `frame` has the features; each other attribute has one value for each row, or is None when no row has a value.
+    Sides are cached, so a reference that is prepared once serves all windows. The rows must not be changed.
     """
 
     schema: DatasetSchema
@@ -68,61 +85,51 @@ class PreparedRows:
     labels: "pd.Series[Any] | None"
     predictions: "pd.Series[Any] | None"
     probabilities: "np.ndarray[Any, Any] | None"
-    _sides: dict[tuple[Any, ...], Side] = field(default_factory=dict, repr=False)
+    _sides: dict[SideRequest, Side] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.frame)
 
     @cached_property
     def has_all_probabilities(self) -> bool:
-        """Whether every row has probabilities, or none."""
+        """True if all rows have probabilities, or no row has them."""
         return self.probabilities is None or not bool(np.isnan(self.probabilities).any())
 
-    def side(
-        self,
-        features: Sequence[str],
-        *,
-        labelled: bool = False,
-        predicted: bool = False,
-        with_probabilities: bool = False,
-        reference: bool = False,
-        shared: bool = True,
-    ) -> Side:
-        """The rows with the asked columns; rows that lack an asked label, prediction or probabilities are left out.
+    def side(self, request: SideRequest) -> Side:
+        """Return the rows with the requested columns. The same request returns the same side."""
+        if request not in self._sides:
+            self._sides[request] = self._new_side(request)
+        return self._sides[request]
 
-        `shared`: with other checks, which must not change them.
-        """
-        kind = ReadOnlyDataset if shared else Dataset
-        key = (*features, labelled, predicted, with_probabilities, reference, kind)
-        if key not in self._sides:
-            self._sides[key] = self._side(kind, list(features), labelled, predicted, with_probabilities, reference)
-        return self._sides[key]
-
-    def _side(
-        self, kind: type[Dataset], features: list[str], labelled: bool, predicted: bool, probable: bool, reference: bool
-    ) -> Side:
-        kept = np.ones(len(self), dtype=bool)
-        if labelled and self.labels is not None:
-            kept &= self.labels.notna().to_numpy()
-        wanted = int(kept.sum())
-        if predicted and self.predictions is not None:
-            kept &= self.predictions.notna().to_numpy()
-        if probable and self.probabilities is not None:
-            kept &= ~np.isnan(self.probabilities).any(axis=1)
-        frame = self.frame[features].assign(**({LABEL: self.labels} if labelled else {}))
-        # Deepchecks rewrites the index of both sides when they share a row number: keep the reference's apart.
-        frame.index = pd.RangeIndex(-len(self), 0) if reference else pd.RangeIndex(len(self))
+    def _new_side(self, request: SideRequest) -> Side:
+        predictions = self.predictions if request.needs_predictions else None
+        probabilities = self.probabilities if request.needs_probabilities else None
+        is_used = np.ones(len(self), dtype=bool)
+        if request.needs_labels and self.labels is not None:
+            is_used &= self.labels.notna().to_numpy()
+        labelled = int(is_used.sum())
+        if predictions is not None:
+            is_used &= predictions.notna().to_numpy()
+        if probabilities is not None:
+            is_used &= ~np.isnan(probabilities).any(axis=1)
+        features = list(request.features)
+        frame = self.frame[features].assign(**({LABEL: self.labels} if request.needs_labels else {}))
+        # Deepchecks rewrites the index of both sides when they share a row number: give the reference other numbers.
+        frame.index = pd.RangeIndex(-len(self), 0) if request.is_reference else pd.RangeIndex(len(self))
+        dataset_class = ReadOnlyDataset if request.is_shared else Dataset
         return Side(
-            self._dataset(kind, frame[kept], features, labelled),
-            self.predictions.to_numpy()[kept] if predicted and self.predictions is not None else None,
-            self.probabilities[kept] if probable and self.probabilities is not None else None,
-            wanted - int(kept.sum()),
+            self._dataset(dataset_class, frame[is_used], features, request.needs_labels),
+            predictions.to_numpy()[is_used] if predictions is not None else None,
+            probabilities[is_used] if probabilities is not None else None,
+            labelled - int(is_used.sum()),
         )
 
-    def _dataset(self, kind: type[Dataset], frame: pd.DataFrame, features: list[str], labelled: bool) -> Dataset:
-        return kind(
+    def _dataset(
+        self, dataset_class: type[Dataset], frame: pd.DataFrame, features: list[str], has_labels: bool
+    ) -> Dataset:
+        return dataset_class(
             frame,
-            label=LABEL if labelled else None,
+            label=LABEL if has_labels else None,
             features=features,
             cat_features=[name for name in features if self.schema.features[name] in CATEGORICAL_TYPES],
             label_type=self.schema.task_type,
@@ -130,7 +137,7 @@ class PreparedRows:
 
 
 def prepare(rows: pd.DataFrame, schema: DatasetSchema, features: Sequence[str], with_label: bool) -> PreparedRows:
-    """Make rows ready: the feature columns, and `_dc_prediction`, `_dc_prediction_probabilities`, `_dc_label` if there.
+    """Clean the columns of rows that checks read: features, predictions, probabilities and labels.
 
     Columns without a single value count as absent. Missing numbers become NaN, other missing values None; classes are
     strings. Raises InvalidInput when a feature is unknown or has no column.
@@ -167,7 +174,7 @@ def _numbers(column: "pd.Series[Any]") -> "pd.Series[Any]":
 
 
 def _objects(column: "pd.Series[Any]") -> "pd.Series[Any]":
-    """One kind of null, None: two kinds in a column would count as mixed nulls."""
+    """Replace each null by None: two kinds of null in a column would count as mixed nulls."""
     objects = column.astype(object)
     return objects.where(objects.notna(), None)
 
@@ -180,12 +187,12 @@ def _strings(column: "pd.Series[Any]") -> "pd.Series[Any]":
 
 
 def _hashable(value: Any) -> Any:
-    """Arrays as tuples: deepchecks counts values."""
+    """Return arrays as tuples: deepchecks counts values in a dict."""
     return tuple(_hashable(item) for item in value) if isinstance(value, list | tuple | np.ndarray) else value
 
 
 def _class_name(value: Any) -> str:
-    """A class as the SDK writes it: whole numbers without a fraction."""
+    """Return the name of a class as the SDK writes it: whole numbers without a fraction."""
     whole = isinstance(value, int | float | np.number | np.bool_) and value == int(value)
     return str(int(value)) if whole else str(value)
 
@@ -203,7 +210,7 @@ def _output(rows: pd.DataFrame, name: str, schema: DatasetSchema) -> "pd.Series[
 
 
 def _probabilities(rows: pd.DataFrame, schema: DatasetSchema) -> "np.ndarray[Any, Any] | None":
-    """One row of numbers a sample, NaN where a sample has none or not as many as there are classes."""
+    """Return one row for each sample: NaN if its probabilities are missing or not one for each class."""
     if PROBABILITIES not in rows.columns or schema.task_type == "regression":
         return None
     vectors = rows[PROBABILITIES].tolist()

@@ -1,4 +1,4 @@
-"""The checks, monitors and alert rules that a new model gets: those that the SDK creates, under the same names."""
+"""The default checks, monitors and alert rules of a new model, with the names that the SDK gives them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Literal
 
 from dcmon.checks.catalogue import for_config
-from dcmon.checks.kinds import CheckKind
+from dcmon.checks.kinds import PACKAGE, CheckKind
 from dcmon.errors import InvalidInput
 from dcmon.severity import Severity
 
@@ -23,7 +23,7 @@ LOOKBACK: Mapping[str, timedelta] = {
 
 @dataclass(frozen=True)
 class DefaultMonitor:
-    """What a default monitor is made of; `lookback` is how far the SDK's dashboards look back."""
+    """A default monitor. `lookback`: how far the SDK's dashboards look back."""
 
     name: str
     show_on_dashboard: bool
@@ -35,7 +35,7 @@ class DefaultMonitor:
 
 @dataclass(frozen=True)
 class DefaultRule:
-    """What a default alert rule is made of."""
+    """A default alert rule."""
 
     threshold: float
     severity: Severity
@@ -44,7 +44,7 @@ class DefaultRule:
 
 @dataclass(frozen=True)
 class DefaultCheck:
-    """A default check, with the monitor and the rule on it, if any."""
+    """A default check, with its monitor and its rule; None if the check has no such default."""
 
     name: str
     kind: CheckKind
@@ -54,16 +54,17 @@ class DefaultCheck:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The check's config as deepchecks writes it, parameters at their default left out."""
+        """The check's config as deepchecks writes it, without parameters that have their default."""
         names = {"module_name": self.kind.module_name, "class_name": self.kind.class_name}
         return {**names, "params": dict(self.params)}
 
 
+_ENOUGH = {"min_samples": 100}
 _WEIGHTED = {"check_conf": {"aggregation method": ["l3_weighted"]}, "res_conf": None}
 
 
 def for_task(task_type: str, frequency: str = "DAY") -> list[DefaultCheck]:
-    """Default checks of a model, in the SDK's order: 9 for classification, 8 for regression.
+    """Return the default checks of a model, in the SDK's order: 9 for classification, 8 for regression.
 
     Raises InvalidInput for an unknown task type or frequency.
     """
@@ -71,49 +72,46 @@ def for_task(task_type: str, frequency: str = "DAY") -> list[DefaultCheck]:
         raise InvalidInput(f"There is no task type {task_type!r}. Use regression, binary or multiclass.")
     if frequency not in LOOKBACK:
         raise InvalidInput(f"There is no frequency {frequency!r}. Use {', '.join(LOOKBACK)}.")
-    check, enough = partial(_check, frequency), {"min_samples": 100}
+    monitored = partial(DefaultMonitor, frequency=frequency, lookback=LOOKBACK[frequency])
+    shown, hidden = partial(monitored, show_on_dashboard=True), partial(monitored, show_on_dashboard=False)
     checks = [
-        check(
-            "Feature Drift",
+        _check(
             "FeatureDrift",
-            enough,
+            shown("Aggregated Feature Drift", additional_kwargs=_WEIGHTED),
             DefaultRule(0.15, Severity.HIGH),
-            monitor="Aggregated Feature Drift",
-            shown=True,
-            additional_kwargs=_WEIGHTED,
+            _ENOUGH,
+            name="Feature Drift",
         ),
-        check("Prediction Drift", "PredictionDrift", enough, DefaultRule(0.2, Severity.HIGH), shown=True),
-        check(
-            "Label Drift", "LabelDrift", {"ignore_na": True, **enough}, DefaultRule(0.2, Severity.CRITICAL), shown=True
+        _check("PredictionDrift", shown("Prediction Drift"), DefaultRule(0.2, Severity.HIGH), _ENOUGH),
+        _check(
+            "LabelDrift",
+            shown("Label Drift"),
+            DefaultRule(0.2, Severity.CRITICAL),
+            {"ignore_na": True, **_ENOUGH},
         ),
-        check("Percent Of Nulls", "PercentOfNulls"),
-        check("New Category Train-Test", "NewCategoryTrainTest", None, DefaultRule(0.01, Severity.MEDIUM), shown=True),
-        check("Mixed Nulls", "MixedNulls", None, DefaultRule(0.0, Severity.MEDIUM)),
-        check("String Mismatch", "StringMismatch", None, DefaultRule(0.0, Severity.MEDIUM)),
+        _check("PercentOfNulls", name="Percent Of Nulls"),
+        _check("NewCategoryTrainTest", shown("New Category Train-Test"), DefaultRule(0.01, Severity.MEDIUM)),
+        _check("MixedNulls", hidden("Mixed Nulls"), DefaultRule(0.0, Severity.MEDIUM)),
+        _check("StringMismatch", hidden("String Mismatch"), DefaultRule(0.0, Severity.MEDIUM)),
     ]
+    performance = shown("Performance")
     if task_type == "regression":
-        return [*checks, check("Performance", "SingleDatasetPerformance", {"scorers": ["RMSE"]}, shown=True)]
+        return [*checks, _check("SingleDatasetPerformance", performance, params={"scorers": ["RMSE"]})]
     return [
         *checks,
-        check("Performance", "SingleDatasetPerformance", {"scorers": ["Accuracy"]}, shown=True),
-        check("New Label Train-Test", "NewLabelTrainTest", None, DefaultRule(0.01, Severity.HIGH)),
+        _check("SingleDatasetPerformance", performance, params={"scorers": ["Accuracy"]}),
+        _check("NewLabelTrainTest", hidden("New Label Train-Test"), DefaultRule(0.01, Severity.HIGH)),
     ]
 
 
 def _check(
-    frequency: str,
-    name: str,
     class_name: str,
-    params: Mapping[str, Any] | None = None,
+    monitor: DefaultMonitor | None = None,
     rule: DefaultRule | None = None,
+    params: Mapping[str, Any] | None = None,
     *,
-    monitor: str | None = None,
-    shown: bool = False,
-    additional_kwargs: Mapping[str, Any] | None = None,
+    name: str = "",
 ) -> DefaultCheck:
-    """A check with a monitor when it is shown on the dashboard or has a rule; the monitor bears the check's name."""
-    watched = DefaultMonitor(
-        monitor or name, shown, frequency, LOOKBACK[frequency], additional_kwargs=additional_kwargs
-    )
-    kind = for_config("deepchecks.tabular.checks", class_name)
-    return DefaultCheck(name, kind, params or {}, watched if shown or rule else None, rule)
+    """Return a check of deepchecks, by default with the name of its monitor."""
+    kind = for_config(PACKAGE, class_name)
+    return DefaultCheck(name or (monitor.name if monitor else class_name), kind, params or {}, monitor, rule)

@@ -123,7 +123,10 @@ def _limit_memory(memory: int) -> None:
 
 
 def _limit_cpu(seconds: float) -> None:
-    """Let the kernel kill this process after so much CPU time: unlike elapsed time, it is fair on a busy machine."""
+    """Let the kernel kill this process after `seconds` more of CPU time.
+
+    Unlike elapsed time, CPU time does not grow with the machine's load.
+    """
     limit = int(time.process_time() + seconds) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
 

@@ -1,4 +1,4 @@
-"""What is known of a check without loading it: what it needs, and what can be chosen of it."""
+"""What dcmon knows about a check without loading it: what the check needs, and what a monitor can choose."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -19,9 +19,9 @@ Choice = Literal["scorer", "class", "feature", "aggregation method", "metric"]
 class CheckKind:
     """One check that reduces to numbers: of deepchecks, or of a user's own (group "own").
 
-    `implementation` is the class that runs (an alias runs what it is an alias of), of an own check as its package
-    registers it, MODULE:CLASS; `choices` are the keys that `check_conf` may carry; `column_types` those that the check
-    reads, None when it reads every column or none; `needs_classes`: it says nothing of a regression.
+    `implementation`: the class that runs (for an alias another class than `class_name`); for an own check MODULE:CLASS,
+    as its package registers it. `choices`: the keys that `check_conf` may have. `column_types`: the types of columns
+    that the check reads; None if it reads all columns or no column. `needs_classes`: it can't check a regression.
     """
 
     class_name: str
@@ -37,44 +37,44 @@ class CheckKind:
 
     @property
     def is_own(self) -> bool:
-        """Whether it is a check of the user's own."""
+        """True if the check is a user's own."""
         return self.group == PLUGIN
 
     @property
     def is_flow(self) -> bool:
-        """Whether it counts what comes in, and reads no rows."""
+        """True if the check counts arriving rows, and reads no rows."""
         return self.group == DATA_FLOW_GROUP
 
     @property
     def is_alias(self) -> bool:
-        """Whether it is another name of a check."""
+        """True if this is another name of a check."""
         return not self.is_own and self.implementation != self.class_name
 
     @property
     def module_name(self) -> str:
-        """The module as deepchecks writes it into a check's config; of an own check where it is registered."""
+        """The module in a check's config; for an own check the group of entry points."""
         if self.is_flow:
             return DATA_FLOW_GROUP
         return REGISTRY if self.is_own else f"{PACKAGE}.{self.group}.{self.module}"
 
     @property
     def module_names(self) -> frozenset[str]:
-        """All modules the class can be named by."""
+        """All modules by which a config may name the class."""
         return frozenset({self.module_name, f"{PACKAGE}.{self.group}", PACKAGE})
 
     @property
     def docs_link(self) -> str | None:
-        """Where deepchecks describes it; None for one that is not deepchecks' own."""
+        """The link to deepchecks' description; None if the check is not from deepchecks."""
         if self.is_own or self.is_flow:
             return None
         return f"https://docs.deepchecks.com/stable/tabular/auto_checks/{self.group}/plot_{self.module}.html"
 
     @property
     def reads_features(self) -> bool:
-        """Whether features can be chosen."""
+        """True if a monitor can choose features."""
         return "feature" in self.choices
 
     @property
     def aggregations(self) -> tuple[str, ...]:
-        """How its values by feature can be made one; none where it has no such values."""
+        """The methods that make one value of the values by feature; empty if the check has no such values."""
         return FEATURE_AGGREGATIONS if "aggregation method" in self.choices else ()

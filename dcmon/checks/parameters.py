@@ -1,4 +1,4 @@
-"""The parameters that checks take, by name. A typing error is refused: deepchecks ignores what it does not know."""
+"""The names of the parameters that checks take. Unknown names are refused, because deepchecks ignores them."""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -28,18 +28,19 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 
 
 def known(kind: CheckKind) -> frozenset[str]:
-    """The parameters of a check of the catalogue."""
+    """Return the names of the parameters of a check of the catalogue."""
     return frozenset() if kind.is_flow else frozenset((*NAMES[kind.implementation], *_ALL))
 
 
-def require(kind: CheckKind, given: Iterable[str]) -> None:
-    """Raises InvalidInput for a parameter that the check has not. What an own check takes, its package knows."""
+def require(kind: CheckKind, names: Iterable[str]) -> None:
+    """Raise InvalidInput for a parameter that the check does not have. The parameters of own checks are not known."""
     if kind.is_own:
         return
-    for name in given:
+    for name in names:
         if name not in known(kind):
             near = get_close_matches(name, known(kind), 1)
-            said = f"Do you mean {near[0]!r}? " if near else ""
+            suggestion = f"Do you mean {near[0]!r}? " if near else ""
             raise InvalidInput(
-                f'{kind.class_name} has no parameter {name!r}. {said}"dcmon check show {kind.class_name}" lists all.'
+                f"{kind.class_name} has no parameter {name!r}."
+                f' {suggestion}"dcmon check show {kind.class_name}" lists all.'
             )

@@ -16,7 +16,7 @@ with warnings.catch_warnings():
     from deepchecks.core.errors import DeepchecksBaseError, NotEnoughSamplesError
     from deepchecks.tabular import checks as library
 
-    from dcmon.checks.datasets import PreparedRows, Side, prepare
+    from dcmon.checks.datasets import PreparedRows, Side, SideRequest, prepare
     from dcmon.checks.scoring import Scoring, reads_probabilities
 
 from dcmon.checks import no_value_reasons
@@ -149,13 +149,13 @@ class _CheckRun:
                 arguments["scorers"] = _listed(scorers)
             if classes := self.conf.get("class"):
                 arguments["class_list_to_show"] = _listed(classes)
-        if self._balanceable(params):
+        if self._is_balanced(params):
             arguments["balance_classes"] = True
             self.remarks.append(no_value_reasons.BALANCED)
         return arguments
 
-    def _balanceable(self, params: Mapping[str, Any]) -> bool:
-        """True if classes are weighed alike; deepchecks supports that for Cramer's V of classes only."""
+    def _is_balanced(self, params: Mapping[str, Any]) -> bool:
+        """True if all classes get the same weight; deepchecks supports that for Cramer's V of classes only."""
         if self.kind.implementation not in ("LabelDrift", "PredictionDrift") or not self.schema.balance_classes:
             return False
         if "balance_classes" in params:
@@ -176,40 +176,45 @@ class _CheckRun:
                 raise NoValue(ResultState.NO_DATA, no_value_reasons.no_prediction(where))
 
     def _result(self, current: PreparedRows, reference: PreparedRows | None) -> Any:
-        given = {
+        options = {
             "feature_importance": self._importance(),
             "model_classes": list(self.schema.classes) if self.schema.classes else None,
             "with_display": False,
         }
         if not self.kind.needs_reference:
-            probable = self._probabilities_of([current])
-            side = self._side(current, "window", probable)
+            uses_probabilities = self._uses_probabilities([current])
+            side = self._side(current, "window", uses_probabilities)
             if self.kind.implementation == "MixedNulls":
-                return self.check.run(side.dataset.with_numbers_alike(), **given)
-            return self.check.run(side.dataset, y_pred=side.y_pred, y_proba=side.y_proba, **given)
+                return self.check.run(side.dataset.with_numbers_alike(), **options)
+            return self.check.run(side.dataset, y_pred=side.y_pred, y_proba=side.y_proba, **options)
         assert reference is not None
-        probable = self._probabilities_of([current, reference])
-        train, test = (self._side(reference, self.compared, probable), self._side(current, "window", probable))
-        given |= {"y_pred_train": train.y_pred, "y_pred_test": test.y_pred}
+        uses_probabilities = self._uses_probabilities([current, reference])
+        train, test = (
+            self._side(reference, self.compared, uses_probabilities),
+            self._side(current, "window", uses_probabilities),
+        )
+        options |= {"y_pred_train": train.y_pred, "y_pred_test": test.y_pred}
         return self.check.run(
-            train.dataset, test.dataset, y_proba_train=train.y_proba, y_proba_test=test.y_proba, **given
+            train.dataset, test.dataset, y_proba_train=train.y_proba, y_proba_test=test.y_proba, **options
         )
 
-    def _side(self, rows: PreparedRows, where: str, probable: bool) -> Side:
+    def _side(self, rows: PreparedRows, where: str, uses_probabilities: bool) -> Side:
         side = rows.side(
-            self.features,
-            labelled=self.kind.needs_labels,
-            predicted=self.kind.reads_predictions,
-            with_probabilities=probable,
-            reference=where != "window",
-            shared=not self.kind.is_own,
+            SideRequest(
+                tuple(self.features),
+                needs_labels=self.kind.needs_labels,
+                needs_predictions=self.kind.reads_predictions,
+                needs_probabilities=uses_probabilities,
+                is_reference=where != "window",
+                is_shared=not self.kind.is_own,
+            )
         )
         if side.left_out:
-            what = "a prediction and probabilities" if probable else "a prediction"
+            what = "a prediction and probabilities" if uses_probabilities else "a prediction"
             self.remarks.append(f"left out {side.left_out} rows of the {where} without {what}")
         return side
 
-    def _probabilities_of(self, sides: Sequence[PreparedRows]) -> bool:
+    def _uses_probabilities(self, sides: Sequence[PreparedRows]) -> bool:
         """True if probabilities are used: only when the check reads them, and only when all sides have them."""
         if not self.kind.reads_predictions:
             return False
@@ -236,39 +241,44 @@ class _CheckRun:
         return reads_probabilities(scorers.values() if isinstance(scorers, Mapping) else scorers)
 
     def _importance(self) -> "pd.Series[float] | None":
-        """Return the importance of the chosen features; None when one has none: deepchecks then weighs all alike."""
+        """Return the importance of the chosen features.
+
+        None if one of them has no importance: deepchecks then weighs all equally.
+        """
         known = self.schema.feature_importance or {}
         if not all(name in known for name in self.features) or not sum(known[name] for name in self.features):
             return None
         return pd.Series({name: float(known[name]) for name in self.features})
 
     def _metrics(self, reduced: Mapping[Any, Any], current: PreparedRows) -> dict[str, float]:
-        asked = {key: number for key, number in reduced.items() if self._asked(key)}
-        if not asked:
+        selected = {key: number for key, number in reduced.items() if self._is_selected(key)}
+        if not selected:
             raise NoValue(
                 ResultState.INSUFFICIENT,
                 f"The monitor's choices exclude all metrics: {no_value_reasons.first_names(map(_name, reduced))}.",
             )
-        metrics = {_name(key): float(number) for key, number in asked.items() if _is_number(number)}
-        gone = [_name(key) for key, number in asked.items() if not _is_number(number)]
-        infinite = [_name(key) for key, number in asked.items() if _is_infinite(number)]
+        metrics = {_name(key): float(number) for key, number in selected.items() if _is_number(number)}
+        missing = [_name(key) for key, number in selected.items() if not _is_number(number)]
+        infinite = [_name(key) for key, number in selected.items() if _is_infinite(number)]
         if not metrics:
-            why = no_value_reasons.infinite(infinite) if infinite else self._missing_metrics_reason(gone, current)
+            why = no_value_reasons.infinite(infinite) if infinite else self._missing_metrics_reason(missing, current)
             raise NoValue(ResultState.INSUFFICIENT, why)
         if infinite:
             self.remarks.append(f"{no_value_reasons.first_names(infinite)} is infinite, and is left out")
-        if short := [name for name in gone if name not in infinite]:
-            self.remarks.append(f"there are too few rows for {no_value_reasons.first_names(short)}")
+        if too_few := [name for name in missing if name not in infinite]:
+            self.remarks.append(f"there are too few rows for {no_value_reasons.first_names(too_few)}")
         return metrics
 
-    def _missing_metrics_reason(self, gone: Sequence[str], current: PreparedRows) -> str:
-        """Say why the library gave no number, as far as the rows show it."""
+    def _missing_metrics_reason(self, missing: Sequence[str], current: PreparedRows) -> str:
+        """Return why deepchecks gave no number, if the rows show the reason."""
         if (read := self._read_columns()) and current.frame[read].isna().all(axis=None):
             return no_value_reasons.all_null(read)
         if self.kind.needs_labels and current.labels is not None and current.labels.nunique() == 1:
-            seen = None if self.schema.task_type == "regression" else current.labels.dropna().iloc[0]
-            return no_value_reasons.one_class(seen, gone) if seen is not None else no_value_reasons.one_value(gone)
-        return f"There are too few rows for {no_value_reasons.first_names(gone)}. Widen the monitor's window."
+            label = None if self.schema.task_type == "regression" else current.labels.dropna().iloc[0]
+            return (
+                no_value_reasons.one_class(label, missing) if label is not None else no_value_reasons.one_value(missing)
+            )
+        return f"There are too few rows for {no_value_reasons.first_names(missing)}. Widen the monitor's window."
 
     def _read_columns(self) -> list[str]:
         """Return the features that the check reads; none when it reads no features."""
@@ -276,7 +286,7 @@ class _CheckRun:
         read = [name for name in self.features if types is None or self.schema.features[name] in types]
         return read if self.kind.reads_features else []
 
-    def _asked(self, key: Any) -> bool:
+    def _is_selected(self, key: Any) -> bool:
         last = str(key[-1]) if isinstance(key, tuple) else None
         classes = _listed(self.conf.get("class")) if "class" in self.kind.choices else []
         if last is not None and classes and last not in classes:
@@ -284,17 +294,17 @@ class _CheckRun:
         return not self.res_conf or key in self.res_conf or last in self.res_conf
 
     def _entries(self, result: Any) -> dict[str, float]:
-        found: Mapping[Any, Any] = {}
+        scores: Mapping[Any, Any] = {}
         if self.kind.reads_features and hasattr(self.check, "aggregation_method"):
             self.check.aggregation_method = None
-            found = self.check.reduce_output(result)
+            scores = self.check.reduce_output(result)
         elif self.kind.implementation == "PredictionDrift" and isinstance(result.value["Drift score"], Mapping):
-            found = result.value["Drift score"]
+            scores = result.value["Drift score"]
         elif self.kind.implementation == "NewLabelTrainTest":
-            found = result.value["n_samples_per_new_label"]
-        if gone := [str(name) for name, number in found.items() if not _is_number(number)]:
-            self.remarks.append(f"too few values in {no_value_reasons.first_names(gone)}")
-        numbers = {str(name): float(number) for name, number in found.items() if _is_number(number)}
+            scores = result.value["n_samples_per_new_label"]
+        if missing := [str(name) for name, number in scores.items() if not _is_number(number)]:
+            self.remarks.append(f"too few values in {no_value_reasons.first_names(missing)}")
+        numbers = {str(name): float(number) for name, number in scores.items() if _is_number(number)}
         return dict(sorted(numbers.items(), key=lambda entry: (-entry[1], entry[0])))
 
 

@@ -23,7 +23,7 @@ from dcmon.storage.columns import LABEL
 class CachedRows:
     """Rows, and what was prepared of them for deepchecks, by the requested features."""
 
-    sheet: ColumnarSample
+    sample: ColumnarSample
     schema: DatasetSchema
     _columns: dict[str, Any] = field(default_factory=dict)
     _prepared: dict[tuple[str, ...], PreparedRows] = field(default_factory=dict)
@@ -31,14 +31,14 @@ class CachedRows:
     def prepared(self, features: tuple[str, ...]) -> PreparedRows:
         """Return the rows with these features, ready for deepchecks. Raises InvalidInput for an unknown feature."""
         if features not in self._prepared:
-            wanted = [name for name in self.sheet.kinds if name in features or name not in self.schema.features]
+            wanted = [name for name in self.sample.kinds if name in features or name not in self.schema.features]
             frame = pd.DataFrame({name: self._column(name) for name in wanted}, copy=False)
             self._prepared[features] = prepare(frame, self.schema, list(features), with_label=True)
         return self._prepared[features]
 
     def _column(self, name: str) -> Any:
         if name not in self._columns:
-            self._columns[name] = self.sheet.column(name)
+            self._columns[name] = self.sample.column(name)
         return self._columns[name]
 
     @cached_property
@@ -56,8 +56,8 @@ class WorkloadRunner:
     def run(self, workload: Workload) -> Iterator[CheckResult]:
         """Yield the result of each request, in their order, as soon as it is computed."""
         received = {
-            key: None if sheet is None else CachedRows(sheet, workload.schema)
-            for key, sheet in workload.rows.items()
+            key: None if sample is None else CachedRows(sample, workload.schema)
+            for key, sample in workload.rows.items()
             if key not in self._cache
         }
         self._cache.update((key, rows) for key, rows in received.items() if key.is_cacheable)
@@ -83,9 +83,9 @@ def _run_request(
     try:
         kind = for_config(request.module_name, request.class_name)
         value = _run_check(kind, schema, request, current, compared)
-        return value, current.labelled if kind.needs_labels else len(current.sheet)
+        return value, current.labelled if kind.needs_labels else len(current.sample)
     except errors.InvalidInput as error:  # a feature that this version does not have, a check that is not installed
-        return CheckValue(ResultState.ERROR, reason=str(error)), len(current.sheet)
+        return CheckValue(ResultState.ERROR, reason=str(error)), len(current.sample)
 
 
 def _run_check(

@@ -206,10 +206,10 @@ def _check_parked(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
 
 
 def _check_dead_letters(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
-    letters = snapshot.dead_letters
-    if letters.oldest_at is not None and letters.count:
-        sentence = f"{_count(letters.count, 'message')} could not be read within an hour and became dead letters."
-        yield Problem("dead letters", Severity.MEDIUM, sentence, "dcmon audit", letters.oldest_at)
+    dead_letters = snapshot.dead_letters
+    if dead_letters.oldest_at is not None and dead_letters.count:
+        sentence = f"{_count(dead_letters.count, 'message')} could not be read within an hour and became dead letters."
+        yield Problem("dead letters", Severity.MEDIUM, sentence, "dcmon audit", dead_letters.oldest_at)
 
 
 def _check_quarantine(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:

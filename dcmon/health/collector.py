@@ -109,7 +109,7 @@ def collect_processes(engine: Engine, settings: Settings) -> HealthSnapshot:
 
 
 def _read_organization(engine: Engine, org: Organization, values: Any, parked: Backlog) -> OrganizationHealth:
-    """Turn a row of ORGANIZATION into the health of an organization, or find out why there is no row."""
+    """Turn a row of ORGANIZATION into the health of an organization, or find out why the row is missing."""
     row = None if values is None else _OrganizationRow(*values)
     if row is None or row.schema_revision != db.head("org"):
         return _read_unavailable(engine, org, parked)

@@ -1,7 +1,7 @@
 """The dead man's switch: ping a monitoring service while dcmon works; the service alerts when the pings stop.
 
 A ping says more than that a process lives. It says that windows would be evaluated and notifications delivered: a
-scheduler leads, the database answers, the loops of the workers make turns, and dcmon's own health was checked lately.
+scheduler leads, the database answers, the loops of the workers poll, and dcmon's own health was checked recently.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Process heartbeats: each process writes every few seconds that it lives, and when its job's loop last made a turn.
+"""Process heartbeats: each process writes every few seconds that it is alive, and when the loop of its job last polled.
 
 They are information for operators and for dcmon.health.checks: no work is assigned or taken over by them.
 """

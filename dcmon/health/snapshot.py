@@ -11,7 +11,7 @@ from dcmon.settings import Watch
 class ProcessHeartbeat(Protocol):
     """A process of dcmon with its last heartbeat: see dcmon.health.process_heartbeats.
 
-    `seen_at`: the last heartbeat; `polled_at`: when the loop of its job last made a turn; `ended_at`: None unless it
+    `seen_at`: the last heartbeat; `polled_at`: when the loop of its job last polled; `ended_at`: None unless it
     was stopped in order.
     """
 

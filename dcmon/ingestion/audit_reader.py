@@ -73,8 +73,10 @@ def _shared_state(session: Session) -> SharedState:
         TopicPartition(row.topic_id, row.partition): row.next_offset for row in session.scalars(select(CommittedOffset))
     }
     dead: dict[TopicPartition, list[int]] = {}
-    letters = select(DeadLetter.topic_id, DeadLetter.partition, DeadLetter.at_offset).order_by(DeadLetter.at_offset)
-    for topic_id, partition, offset in session.execute(letters):
+    dead_letters = select(DeadLetter.topic_id, DeadLetter.partition, DeadLetter.at_offset).order_by(
+        DeadLetter.at_offset
+    )
+    for topic_id, partition, offset in session.execute(dead_letters):
         dead.setdefault(TopicPartition(topic_id, partition), []).append(offset)
     shared = SharedState(commits, committed, {}, dead)
     return replace(shared, parked=_parked(session, shared))

@@ -40,8 +40,8 @@ def lock_unsent(session: Session, limit: int) -> list[DeadLetter]:
     return list(session.scalars(unsent.with_for_update(skip_locked=True)))
 
 
-def mark_sent(session: Session, letters: Iterable[DeadLetter]) -> None:
+def mark_sent(session: Session, dead_letters: Iterable[DeadLetter]) -> None:
     """Mark dead letters as sent to Kafka."""
-    for letter in letters:
-        letter.sent_at = datetime.now(UTC)
+    for dead_letter in dead_letters:
+        dead_letter.sent_at = datetime.now(UTC)
     session.flush()

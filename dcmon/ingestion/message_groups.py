@@ -70,8 +70,8 @@ def store_groups(
     """Store the messages that the organization does not have yet.
 
     Returns a sentence for each version or model that was deleted; its messages are dropped. `read` says how the
-    messages of each partition were read. Raises Sought. Locks are taken in the same order everywhere: offsets, models,
-    rows, versions.
+    messages of each partition were read. Raises OffsetReset. Locks are taken in the same order everywhere: offsets,
+    models, rows, versions.
     """
     ends = dict[TopicPartition, int]()
     for inbound in (inbound for group in groups for inbound in group.messages):
@@ -144,7 +144,7 @@ def _drop(session: Session, group: MessageGroup, moves: OffsetMoves, reason: str
 
 
 def skip_dead_letter(session: Session, inbound: InboundMessage, read: ReadRange, reason: str) -> None:
-    """Move the organization's offset past a dead letter, unless it is past it already. Raises Sought."""
+    """Move the organization's offset past a dead letter, unless it is past it already. Raises OffsetReset."""
     moves = {inbound.partition: _advance(session, inbound.partition, inbound.offset + 1, read)}
     if (left := _without_stored(group_by_target([inbound])[0], moves)) is not None:
         _drop(session, left, moves, f"dead letter: {reason}"[:MAX_NOTE_LENGTH])

@@ -64,14 +64,14 @@ def finish(
 ) -> Outcome:
     """Quarantine bad rows, count receipts (not for a retry), and widen the version's time span, in this order."""
     new = inserted.new
-    kept = quarantine.add(session, model, version, "samples", [*rows.bad, *inserted.conflicts])
+    quarantined = quarantine.add(session, model, version, "samples", [*rows.bad, *inserted.conflicts])
     if not is_retry:
         counts = np.diff([*rows.starts, rows.taken]).tolist()
         received = [(batch.logged_at, n) for batch, n in zip(rows.batches, counts, strict=True)]
         receipts.count_received(session, version, received)
     if new.keys:
         _widen_time_span(session, version, new)
-    return Outcome(rows.taken, len(new.keys), rows.taken - len(new.keys) - kept, kept)
+    return Outcome(rows.taken, len(new.keys), rows.taken - len(new.keys) - quarantined, quarantined)
 
 
 def _stored(session: Session, model: Model, version: Version, keys: Sequence[bytes]) -> dict[int, bytes]:

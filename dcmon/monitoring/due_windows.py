@@ -145,7 +145,7 @@ def release(session: Session, claim: Claim) -> None:
 
 
 def retry_later(session: Session, claim: Claim, pause: timedelta) -> None:
-    """Give a claim back that failed: the window is due again after a pause, and its attempts are kept."""
+    """Release a failed claim: the window is due again after a pause, and its attempts still count."""
     session.execute(RETRY_LATER, {"pause": pause, **_claimed_row(claim)})
 
 

@@ -90,7 +90,7 @@ def _inputs(plan: Plan, monitor: Monitor, check: Check) -> ResultInputs:
 
 
 def _run_facts(plan: Plan, answer: CheckResult) -> dict[str, Any]:
-    """Return how a value was computed, apart from what the result's own columns say."""
+    """Return how a value was computed, except what the result's own columns hold."""
     is_sample = answer.limit is not None and answer.n >= answer.limit and answer.n < plan.statistics.n
     return {
         "rows": "sample" if is_sample else "all",

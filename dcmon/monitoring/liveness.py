@@ -25,7 +25,7 @@ class Liveness(StrEnum):
 
 
 def is_live(model: Model, version: Version) -> bool:
-    """Return True if the version's rows come as they are made, apart from the model's lateness."""
+    """Return True if the version's rows arrive as they are made, within the model's lateness."""
     if version.watermark is None or version.newest_logged_at is None:
         return False
     return version.newest_logged_at - version.watermark < MAX_LIVE_AGE + model.lateness

@@ -132,7 +132,7 @@ def find(session: Session, name: str) -> Monitor:
     if not matches:
         raise errors.NotFound(what="monitor", name=name)
     if len(matches) > 1:
-        # Over HTTP two monitors of a model may get the same name: then only the id tells them apart.
+        # Over HTTP two monitors of a model may get the same name: then only the ids differ.
         is_unique = len({full_name for _, full_name in matches}) == len(matches)
         choices = [repr(full_name) if is_unique else f"{monitor.id} ({full_name})" for monitor, full_name in matches]
         raise errors.InvalidInput(f"There are {len(matches)} monitors {name!r}: say {' or '.join(choices)}.")

@@ -75,7 +75,7 @@ def _touched_windows(
         row.at: {window for comparison in comparisons for window in comparison.dependent_windows(row.at, zone)}
         for row in quarter_hours
     }
-    # A dependent window without rows has no result, whatever it is compared with.
+    # A dependent window without rows has no result, even if the windows that it is compared with have rows.
     with_rows = _with_rows(session, version_id, set[Window]().union(*dependent.values()))
     due, backfilled = set[VersionWindow](), set[VersionWindow]()
     for row in quarter_hours:

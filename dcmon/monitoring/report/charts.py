@@ -8,10 +8,16 @@ from html import escape
 from typing import Any
 
 from dcmon.formatting import format_number, format_time
+from dcmon.severity import Severity
 from dcmon.states import ResultState
 
-SEVERITY_COLORS = {"low": "#5b8def", "medium": "#d99a00", "high": "#e8702a", "critical": "#d6336c"}
-# People with any colour vision can tell these apart, on white and on black (Okabe and Ito).
+SEVERITY_COLORS: dict[str, str] = {
+    Severity.LOW: "#5b8def",
+    Severity.MEDIUM: "#d99a00",
+    Severity.HIGH: "#e8702a",
+    Severity.CRITICAL: "#d6336c",
+}
+# People with any colour vision can distinguish these, on white and on black (Okabe and Ito).
 _TRACE_COLORS = ("#2f86d6", "#1aa179", "#c774a8", "#a58a2c", "#7a6ff0", "#8a8f98")
 _OPERATOR_SIGNS = {
     "greater_than": ">",

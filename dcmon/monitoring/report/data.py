@@ -13,6 +13,7 @@ from dcmon.monitoring import monitor_views
 from dcmon.monitoring.monitor_views import MonitorView
 from dcmon.monitoring.report.charts import AlertSpan, MonitorSeries, Point, Threshold
 from dcmon.monitoring.report.html import Report
+from dcmon.severity import Severity
 from dcmon.states import AlertState, ResultState
 from dcmon.storage import versions
 
@@ -71,7 +72,7 @@ def _thresholds(rule: AlertRule) -> list[Threshold]:
     levels = ((condition.threshold, rule.severity), (condition.upper, rule.severity), *warned)
     metric = condition.target.name
     return [
-        Threshold(value, severity or "low", condition.operator, metric=metric)
+        Threshold(value, severity or Severity.LOW, condition.operator, metric=metric)
         for value, severity in levels
         if value is not None
     ]

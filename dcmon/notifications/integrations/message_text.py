@@ -6,20 +6,20 @@ from typing import Any
 
 from dcmon.notifications.integrations.base import Body
 from dcmon.severity import Severity
-from dcmon.states import CLOSING_KINDS
+from dcmon.states import CLOSING_KINDS, AlertChangeKind
 
 SHOWN_AT_MOST = 20  # alerts that a message shows or lists; the others are counted
 LINK_TEXT = "Open the alert"
 DIGEST_INTRO = "Held back, because there were more messages in a minute than this receiver's cap:"
-KIND_TEXTS = {
-    "firing": "firing",
-    "escalated": "got worse",
-    "deescalated": "got better, but still firing",
+KIND_TEXTS: dict[str, str] = {
+    AlertChangeKind.FIRING: "firing",
+    AlertChangeKind.ESCALATED: "got worse",
+    AlertChangeKind.DEESCALATED: "got better, but still firing",
     "repeated": "still firing",
-    "acknowledged": "acknowledged",
-    "resolved": "resolved",
-    "reopened": "firing again",
-    "retracted": "retracted: later data shows no violation",
+    AlertChangeKind.ACKNOWLEDGED: "acknowledged",
+    AlertChangeKind.RESOLVED: "resolved",
+    AlertChangeKind.REOPENED: "firing again",
+    AlertChangeKind.RETRACTED: "retracted: later data shows no violation",
 }
 COLOURS: dict[str, str] = {
     Severity.CRITICAL: "#b3261e",
@@ -28,7 +28,7 @@ COLOURS: dict[str, str] = {
     Severity.LOW: "#3b7dd8",
 }
 COLOUR_OF_END, COLOUR_OF_OTHERS = "#2f9e44", "#666666"
-KINDS_BY_PEOPLE = ("acknowledged", "resolved", "reopened")
+KINDS_BY_PEOPLE = (AlertChangeKind.ACKNOWLEDGED, AlertChangeKind.RESOLVED, AlertChangeKind.REOPENED)
 
 
 def notifications(body: Body) -> Sequence[Body]:
@@ -216,7 +216,7 @@ def moved(alert: Body) -> str:
 
 
 def line(notification: Body) -> str:
-    """Return one alert of a list as a line: the rule with the value, or with the reason why there is none."""
+    """Return one alert of a list as a line: the rule with the value, or with the reason why it has no value."""
     alert = notification["alert"]
     value = text(alert.get("value"))
     details = [text(alert.get("rule")), f"now {value}" if value else text(alert.get("reason"))]

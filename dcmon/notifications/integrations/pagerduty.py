@@ -18,13 +18,24 @@ from dcmon.notifications.integrations.base import (
     StoredAddress,
 )
 from dcmon.settings import Webhooks
+from dcmon.severity import Severity
+from dcmon.states import AlertChangeKind
 
 IS_PER_ALERT, IS_LOCAL, IS_SIGNED = True, False, False
 URL = "https://events.pagerduty.com/v2/enqueue"
 PAGERDUTY_URL = re.compile(r"https://events\.([a-z0-9-]+\.)?pagerduty\.com/v2/enqueue")
 KEY = re.compile(r"[A-Za-z0-9_-]{8,64}")
-SEVERITIES = {"critical": "critical", "high": "error", "medium": "error", "low": "warning"}
-ACTIONS = {"acknowledged": "acknowledge", "resolved": "resolve", "retracted": "resolve"}
+SEVERITIES: dict[str, str] = {
+    Severity.CRITICAL: "critical",
+    Severity.HIGH: "error",
+    Severity.MEDIUM: "error",
+    Severity.LOW: "warning",
+}
+ACTIONS: dict[str, str] = {
+    AlertChangeKind.ACKNOWLEDGED: "acknowledge",
+    AlertChangeKind.RESOLVED: "resolve",
+    AlertChangeKind.RETRACTED: "resolve",
+}
 
 
 def validate(address: Address, settings: Webhooks) -> StoredAddress:

@@ -17,13 +17,19 @@ from dcmon.notifications.integrations.base import (
 )
 from dcmon.notifications.integrations.webhook import encode
 from dcmon.settings import Webhooks
+from dcmon.severity import Severity
 from dcmon.states import CLOSING_KINDS
 
 IS_PER_ALERT, IS_LOCAL, IS_SIGNED = False, False, False
 # How many alerts a card shows in full and how many in all. The next pair is used when the card is too large for Teams.
 SIZES = ((5, message_text.SHOWN_AT_MOST), (2, message_text.SHOWN_AT_MOST), (1, 10), (0, 10), (0, 3), (0, 0))
 LARGEST_CARD, LONGEST_TEXT = 27_000, 1000  # Teams refuses messages over 28 KB.
-STYLES = {"critical": "attention", "high": "attention", "medium": "warning", "low": "accent"}
+STYLES: dict[str, str] = {
+    Severity.CRITICAL: "attention",
+    Severity.HIGH: "attention",
+    Severity.MEDIUM: "warning",
+    Severity.LOW: "accent",
+}
 MARKDOWN = re.compile(r"([\\`*_\[\]#])")
 
 

@@ -215,7 +215,7 @@ def test_old_child_is_replaced_and_its_references_forgotten(faults: Any, origin:
     assert not any(psutil.pid_exists(pid) for pid in pids if pid)
 
 
-@pytest.mark.parametrize("whom", ["child", "zygote"])
+@pytest.mark.parametrize("whom", ["child", "fork server"])
 def test_child_killed_between_two_windows_is_replaced(faults: Any, origin: ForkServer, whom: str) -> None:
     """A process that was killed between two windows is replaced."""
     with CheckWorker(Evaluate(), origin) as child:

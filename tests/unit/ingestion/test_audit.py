@@ -312,7 +312,7 @@ def test_lost_parked_message_is_found() -> None:
 def test_lost_dead_letters_are_found() -> None:
     world = settled()
     world.dead.clear()
-    assert "1 dead letters, 0 are kept" in findings(world)[0].says
+    assert "1 dead letters, 0 are stored" in findings(world)[0].says
 
 
 @pytest.mark.parametrize(
