@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dcmon.ingestion.kafka import Producer
     from dcmon.redis_scripts import RedisScripts
     from dcmon.settings import Settings
-    from dcmon.tenancy.rate_limits import Meter
+    from dcmon.tenancy.rate_limits import RateMeter
 
 
 class App:
@@ -97,11 +97,11 @@ class App:
         return AdmissionCache(self.engine, self.settings.http)
 
     @cached_property
-    def meter(self) -> Meter:
+    def meter(self) -> RateMeter:
         """Return the meter that holds organizations to their limits per minute."""
-        from dcmon.tenancy.rate_limits import Meter
+        from dcmon.tenancy.rate_limits import RateMeter
 
-        return Meter(self._cache)
+        return RateMeter(self._cache)
 
     @cached_property
     def _cache(self) -> RedisScripts:

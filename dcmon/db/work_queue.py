@@ -5,6 +5,7 @@ A row is a hint. What is due is stored in the organization itself, and the sched
 
 from datetime import datetime, timedelta
 from enum import IntEnum
+from typing import NamedTuple
 
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
@@ -15,6 +16,13 @@ class Work(IntEnum):
 
     evaluate = 0
     notify = 1
+
+
+class Claim(NamedTuple):
+    """A claimed organization; `seq` grows with each hint, so that `release` notices newer work."""
+
+    org_id: int
+    seq: int
 
 
 NEXT_DUE = text("""
@@ -50,19 +58,19 @@ def enqueue_now(engine: Engine, org_id: int, work: Work) -> None:
         connection.execute(ENQUEUE_NOW, {"org": org_id, "kind": int(work)})
 
 
-def claim(session: Session, work: Work, hold: timedelta) -> tuple[int, int] | None:
-    """Claim the organization with due work that was served longest ago; return its id and `seq`.
+def claim(session: Session, work: Work, hold: timedelta) -> Claim | None:
+    """Claim the organization with due work that was served longest ago.
 
     Other workers skip it for `hold`. None when no organization has due work.
     """
-    found = session.execute(NEXT_DUE, {"kind": int(work)}).one_or_none()
-    if found is None:
+    row = session.execute(NEXT_DUE, {"kind": int(work)}).one_or_none()
+    if row is None:
         return None
     session.execute(
         text("update work_queue set served_at = now(), due_at = now() + :hold where org_id = :org and kind = :kind"),
-        {"org": found.org_id, "kind": int(work), "hold": hold},
+        {"org": row.org_id, "kind": int(work), "hold": hold},
     )
-    return found.org_id, found.seq
+    return Claim(row.org_id, row.seq)
 
 
 def release(session: Session, org_id: int, work: Work, seq: int, next_at: datetime | None) -> None:

@@ -32,15 +32,16 @@ class NewModel:
 
 
 def create(session: Session, new: NewModel) -> Model:
-    """Create a model with its tables; one that is there with the same task type and description is given back.
+    """Create a model with its tables, or return the existing one with the same task type and description.
 
-    Raises InvalidInput, or Conflict when the name stands for another model.
+    Raises InvalidInput, or Conflict when the existing one differs.
     """
     _require_valid(new)
     sample_tables.lock_naming(session, "models")
-    there = session.scalar(select(Model).where(Model.name == new.name))
-    if there is not None:
-        return _same(there, new)
+    existing = session.scalar(select(Model).where(Model.name == new.name))
+    if existing is not None:
+        _require_same(existing, new)
+        return existing
     model = Model(
         name=new.name,
         task_type=new.task_type,
@@ -73,12 +74,11 @@ def _require_valid(new: NewModel) -> None:
     windows.time_zone(new.time_zone)
 
 
-def _same(there: Model, new: NewModel) -> Model:
-    if there.task_type != new.task_type:
-        raise errors.Conflict(f"There is a model {new.name!r} already, with task type {there.task_type}.")
-    if new.description is not None and there.description != new.description:
+def _require_same(existing: Model, new: NewModel) -> None:
+    if existing.task_type != new.task_type:
+        raise errors.Conflict(f"There is a model {new.name!r} already, with task type {existing.task_type}.")
+    if new.description is not None and existing.description != new.description:
         raise errors.Conflict(f"There is a model {new.name!r} already, with another description.")
-    return there
 
 
 def entries(session: Session) -> list[Model]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
@@ -32,14 +32,15 @@ class NewVersion:
 
 
 def create(session: Session, model: Model, new: NewVersion) -> Version:
-    """Create a version with its tables; one that is there with the same columns is given back.
+    """Create a version with its tables, or return the existing one with the same columns.
 
-    Raises InvalidInput, or Conflict when the name stands for other columns.
+    Raises InvalidInput, or Conflict when a version of that name has other columns.
     """
     sample_tables.lock_naming(session, f"versions of {model.id}")
-    there = session.scalar(select(Version).where(Version.model_id == model.id, Version.name == new.name))
-    if there is not None:
-        return _same(there, new)
+    existing = session.scalar(select(Version).where(Version.model_id == model.id, Version.name == new.name))
+    if existing is not None:
+        _require_same(existing, new)
+        return existing
     _require_valid(model, new)
     version = Version(
         model_id=model.id,
@@ -57,19 +58,18 @@ def create(session: Session, model: Model, new: NewVersion) -> Version:
     return version
 
 
-def _same(there: Version, new: NewVersion) -> Version:
-    wanted: dict[str, tuple[Any, Any]] = {
-        "features": (there.features, dict(new.features)),
-        "additional data": (there.additional, dict(new.additional)),
+def _require_same(existing: Version, new: NewVersion) -> None:
+    pairs: dict[str, tuple[Any, Any]] = {
+        "features": (existing.features, dict(new.features)),
+        "additional data": (existing.additional, dict(new.additional)),
     }
     if new.feature_importance is not None:
-        wanted["feature importance"] = (there.feature_importance, dict(new.feature_importance))
+        pairs["feature importance"] = (existing.feature_importance, dict(new.feature_importance))
     if new.classes is not None:
-        wanted["classes"] = (there.classes, list(new.classes))
-    for what, (is_there, is_given) in wanted.items():
-        if is_there != is_given:
+        pairs["classes"] = (existing.classes, list(new.classes))
+    for what, (current, given) in pairs.items():
+        if current != given:
             raise errors.Conflict(f"There is a version {new.name!r} already, with other {what}. Choose another name.")
-    return there
 
 
 def _require_valid(model: Model, new: NewVersion) -> None:
@@ -102,7 +102,7 @@ def _require_columns(new: NewVersion) -> None:
 
 
 def require_importance(features: Mapping[str, str], importance: Mapping[str, float]) -> None:
-    """Raises InvalidInput unless importance names each feature, with numbers that are not negative."""
+    """Raise InvalidInput unless `importance` has a number of at least 0 for each feature."""
     if set(importance) != set(features):
         differing = sorted(set(importance) ^ set(features))
         raise errors.InvalidInput(f"Feature importance must name exactly the features; it differs in {differing[:5]}.")
@@ -120,22 +120,29 @@ def _require_classes(model: Model, classes: Sequence[str]) -> None:
 
 
 def entries(session: Session, model: Model) -> list[Version]:
-    """The versions of a model, the one with the newest sample first."""
+    """Return the versions of a model, the one with the newest sample first."""
     statement = select(Version).where(Version.model_id == model.id)
     return list(session.scalars(statement.order_by(Version.watermark.desc().nulls_last(), Version.id.desc())))
 
 
-def get(session: Session, version_id: int) -> tuple[Model, Version]:
-    """A version with its model. Raises NotFound."""
+class ModelVersion(NamedTuple):
+    """A version with its model."""
+
+    model: Model
+    version: Version
+
+
+def get(session: Session, version_id: int) -> ModelVersion:
+    """Return a version with its model. Raises NotFound."""
     both = select(Model, Version).join(Version, Version.model_id == Model.id).where(Version.id == version_id)
-    found = session.execute(both).one_or_none()
-    if found is None:
+    row = session.execute(both).one_or_none()
+    if row is None:
         raise errors.NotFound(what="model version", name=version_id)
-    return found[0], found[1]
+    return ModelVersion(row[0], row[1])
 
 
 def find(session: Session, model: Model, name: str) -> Version:
-    """The version of that name. Raises NotFound."""
+    """Return the version of that name. Raises VersionNotFound."""
     version = session.scalar(select(Version).where(Version.model_id == model.id, Version.name == name))
     if version is None:
         raise errors.VersionNotFound(name=name, model=model.name)
@@ -158,12 +165,12 @@ def change(
 
 
 def refresh_time_range(session: Session, version: Version) -> None:
-    """Set the version's span anew after samples were taken out: from its first sample to its newest."""
-    of = {"version": version.id}
-    counted = "select {}(at) from quarter_hours where version_id = :version and n > 0"
-    first, last = (session.scalar(text(counted.format(end)), of) for end in ("min", "max"))
+    """Set the times of the version's first and newest sample, after samples were deleted."""
+    values = {"version": version.id}
+    quarter = "select {}(at) from quarter_hours where version_id = :version and n > 0"
+    first, last = (session.scalar(text(quarter.format(end)), values) for end in ("min", "max"))
     oldest, newest = _extreme(session, version, first, "asc"), _extreme(session, version, last, "desc")
-    # Written whatever the session believes: another transaction may have moved the span since the version was read.
+    # An explicit UPDATE: another transaction may have changed the row since this session read it.
     span = {"earliest": oldest[0], "watermark": newest[0], "newest_logged_at": newest[1]}
     session.execute(update(Version).where(Version.id == version.id).values(**span))
 
@@ -171,7 +178,7 @@ def refresh_time_range(session: Session, version: Version) -> None:
 def _extreme(
     session: Session, version: Version, quarter: datetime | None, order: str
 ) -> tuple[datetime | None, datetime | None]:
-    """The time and the logging time of the first or last sample in a quarter of an hour."""
+    """Return the time and the logging time of the first or last sample in a quarter of an hour."""
     if quarter is None:
         return None, None
     # With all levels named, the index on (level, time, hash) finds the few rows.

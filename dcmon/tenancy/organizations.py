@@ -4,16 +4,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from dcmon import errors
-from dcmon.db import Organization as Entry
-from dcmon.db import locks
+from dcmon.db import Organization, locks
 from dcmon.db.locks import LockSpace
-from dcmon.db.tables.public import Member, Organization, User
+from dcmon.db.tables.public import Member, User
+from dcmon.db.tables.public import Organization as OrganizationRow
 from dcmon.tenancy import retention
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,62}")
@@ -27,7 +27,21 @@ class Owner:
     email: str
 
 
-def create(session: Session, name: str, owner_email: str) -> tuple[Entry, Owner]:
+class NewOrganization(NamedTuple):
+    """An organization that was just inserted, and its owner."""
+
+    organization: Organization
+    owner: Owner
+
+
+class RetentionTerms(NamedTuple):
+    """How long samples are kept, and how long results and alerts. None: for ever."""
+
+    samples: timedelta | None
+    results: timedelta | None
+
+
+def create(session: Session, name: str, owner_email: str) -> NewOrganization:
     """Insert an organization and its owner (a user of that e-mail may exist). Its schema is made by db.migrations.
 
     Raises Conflict when the name is taken, InvalidInput when it can't be a name.
@@ -39,9 +53,9 @@ def create(session: Session, name: str, owner_email: str) -> tuple[Entry, Owner]
     if "@" not in owner_email:
         raise errors.InvalidInput(f"{owner_email!r} is no e-mail address.")
     locks.acquire(session, LockSpace.ORGANIZATION_NAMES, 0)
-    if session.scalar(select(Organization.id).where(Organization.name == name)):
+    if session.scalar(select(OrganizationRow.id).where(OrganizationRow.name == name)):
         raise errors.Conflict(f'There is an organization {name!r} already; "dcmon org show {name}" shows it.')
-    org = Organization(name=name, schema_name="pending")
+    org = OrganizationRow(name=name, schema_name="pending")
     session.add(org)
     session.flush()
     org.schema_name = f"org_{org.id}"
@@ -50,54 +64,61 @@ def create(session: Session, name: str, owner_email: str) -> tuple[Entry, Owner]
     session.flush()
     session.add(Member(org_id=org.id, user_id=user.id, role="owner"))
     session.flush()
-    return entry(org), Owner(user.id, user.email)
+    return NewOrganization(entry(org), Owner(user.id, user.email))
 
 
-def entries(session: Session) -> list[Entry]:
-    """All organizations that live, by id."""
-    rows = session.scalars(select(Organization).where(Organization.deleted_at.is_(None)).order_by(Organization.id))
+def entries(session: Session) -> list[Organization]:
+    """Return all organizations that are not deleted, by id."""
+    rows = session.scalars(
+        select(OrganizationRow).where(OrganizationRow.deleted_at.is_(None)).order_by(OrganizationRow.id)
+    )
     return [entry(org) for org in rows]
 
 
-def find(session: Session, name: str) -> Entry:
-    """The organization of that name. Raises OrganizationNotFound."""
-    org = session.scalar(select(Organization).where(Organization.name == name, Organization.deleted_at.is_(None)))
+def find(session: Session, name: str) -> Organization:
+    """Return the organization of that name. Raises OrganizationNotFound."""
+    org = session.scalar(
+        select(OrganizationRow).where(OrganizationRow.name == name, OrganizationRow.deleted_at.is_(None))
+    )
     if org is None:
         raise errors.OrganizationNotFound(what="organization", name=name)
     return entry(org)
 
 
-def by_id(session: Session, org_id: int) -> Entry | None:
-    """The organization of that id, or None when it is gone."""
-    org = session.get(Organization, org_id)
+def by_id(session: Session, org_id: int) -> Organization | None:
+    """Return the organization of that id; None when it is deleted."""
+    org = session.get(OrganizationRow, org_id)
     return None if org is None or org.deleted_at else entry(org)
 
 
 def newest_id(session: Session) -> int:
-    """The largest id that an organization has had, of those that are gone too."""
-    found: int = session.scalar(text("select last_value from organizations_id_seq"))
-    return found
+    """Return the largest id that any organization, also a deleted one, has had."""
+    newest: int = session.scalar(text("select last_value from organizations_id_seq"))
+    return newest
 
 
-def choose(session: Session, name: str | None) -> Entry:
-    """The named organization, or the only one there is. Raises OrganizationNotFound; InvalidInput without a name."""
+def choose(session: Session, name: str | None) -> Organization:
+    """Return the named organization; without a name, the only one.
+
+    Raises OrganizationNotFound, or InvalidInput when there are several and no name is given.
+    """
     if name is not None:
         return find(session, name)
-    there = entries(session)
-    if not there:
+    existing = entries(session)
+    if not existing:
         raise errors.OrganizationNotFound(
             'There is no organization yet. "dcmon org create NAME --owner EMAIL" makes one.'
         )
-    if len(there) > 1:
-        names = ", ".join(entry.name for entry in there[:5])
+    if len(existing) > 1:
+        names = ", ".join(entry.name for entry in existing[:5])
         raise errors.InvalidInput(
-            f"There are {len(there)} organizations ({names} …): say which with --org or DCMON_ORG."
+            f"There are {len(existing)} organizations ({names} …): say which with --org or DCMON_ORG."
         )
-    return there[0]
+    return existing[0]
 
 
 def owner(session: Session, org_id: int) -> Owner:
-    """The owner of an organization. Raises NotFound when it has none."""
+    """Return the owner of an organization. Raises NotFound when it has none."""
     statement = select(User).join(Member, Member.user_id == User.id)
     user = session.scalars(statement.where(Member.org_id == org_id, Member.role == "owner").order_by(User.id)).first()
     if user is None:
@@ -106,7 +127,7 @@ def owner(session: Session, org_id: int) -> Owner:
 
 
 def member(session: Session, org_id: int, email: str) -> Owner:
-    """The member of an organization with that e-mail. Raises NotFound."""
+    """Return the member of an organization with that e-mail. Raises NotFound."""
     statement = select(User).join(Member, Member.user_id == User.id)
     user = session.scalar(statement.where(Member.org_id == org_id, User.email == email))
     if user is None:
@@ -114,39 +135,39 @@ def member(session: Session, org_id: int, email: str) -> Owner:
     return Owner(user.id, user.email)
 
 
-def delete(session: Session, org: Entry) -> None:
-    """Take the organization's row, members, tokens and hints out of "public"; its schema is dropped by drop_schema."""
+def delete(session: Session, org: Organization) -> None:
+    """Delete the organization in "public" with its members, tokens and queued work, but not its schema."""
     session.execute(text("delete from work_queue where org_id = :id"), {"id": org.id})
     session.execute(text("delete from parked_messages where org_id = :id"), {"id": org.id})
     session.execute(text("delete from organizations where id = :id"), {"id": org.id})
 
 
-def drop_schema(session: Session, org: Entry) -> None:
-    """Drop the organization's schema with everything in it, once nobody works in it."""
+def drop_schema(session: Session, org: Organization) -> None:
+    """Drop the organization's schema; wait until no transaction works in it."""
     locks.acquire(session, LockSpace.ORGANIZATION, org.id)
     quoted = session.connection().dialect.identifier_preparer.quote(org.schema)
     session.execute(text(f"drop schema if exists {quoted} cascade"))
 
 
-def terms(session: Session, org: Entry) -> tuple[timedelta | None, timedelta | None]:
-    """How long samples are kept, and how long results and alerts. None is for ever."""
-    row = session.get_one(Organization, org.id)
-    return row.retention, row.results_retention
+def terms(session: Session, org: Organization) -> RetentionTerms:
+    """Return the retention terms of an organization."""
+    row = session.get_one(OrganizationRow, org.id)
+    return RetentionTerms(row.retention, row.results_retention)
 
 
-def set_terms(session: Session, org: Entry, samples: timedelta | None, results: timedelta | None) -> None:
-    """Keep samples so long, results and alerts so long; what is older goes with the next prune. Raises InvalidInput."""
+def set_terms(session: Session, org: Organization, samples: timedelta | None, results: timedelta | None) -> None:
+    """Set how long samples, results and alerts are kept; the next prune deletes older ones. Raises InvalidInput."""
     retention.require_longer(samples, results)
-    row = session.get_one(Organization, org.id)
+    row = session.get_one(OrganizationRow, org.id)
     row.retention, row.results_retention = samples, results
     session.flush()
 
 
-def describe(entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """Organizations as rows for an output."""
+def describe(entries: Sequence[Organization]) -> list[dict[str, Any]]:
+    """Return organizations as rows for an output."""
     return [asdict(entry) for entry in entries]
 
 
-def entry(org: Organization) -> Entry:
-    """An organization as the rest of dcmon knows it, without its session."""
-    return Entry(org.id, org.name, org.schema_name, org.retention)
+def entry(org: OrganizationRow) -> Organization:
+    """Convert an organization's row to the value that the rest of dcmon uses."""
+    return Organization(org.id, org.name, org.schema_name, org.retention)

@@ -1,6 +1,7 @@
-"""Limits of an organization on what is logged in a minute: counted by the second, in Redis or in this process.
+"""Limits on the rows and bytes that an organization logs in a minute.
 
-In no 60 seconds is more taken than the limit says. Why so: docs/decisions.md, "Limits".
+They are counted by the second, in Redis or in this process. Any 60 seconds stay within the limit.
+Reasons: docs/decisions.md, "Limits".
 """
 
 import threading
@@ -15,8 +16,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dcmon import errors
-from dcmon.db import Organization as Entry
-from dcmon.db.tables.public import Organization
+from dcmon.db import Organization
+from dcmon.db.tables.public import Organization as OrganizationRow
 from dcmon.redis_scripts import RedisScripts
 
 Kind = Literal["samples", "labels"]
@@ -53,7 +54,7 @@ return 1
 
 @dataclass(frozen=True)
 class Limits:
-    """What an organization may log in a minute; None: as much as it likes. Bytes are those of decompressed bodies."""
+    """What an organization may log in a minute; None: unlimited. Bytes are those of decompressed bodies."""
 
     samples_per_minute: int | None = None
     labels_per_minute: int | None = None
@@ -61,30 +62,30 @@ class Limits:
     label_bytes_per_minute: int | None = None
 
     def of(self, kind: Kind) -> tuple[tuple[str, int | None], tuple[str, int | None]]:
-        """What is limited, and how much of it: rows, then bytes."""
+        """Return what is limited and its limit: first rows, then bytes."""
         if kind == "samples":
             return ("samples", self.samples_per_minute), ("bytes of samples", self.sample_bytes_per_minute)
         return ("labels", self.labels_per_minute), ("bytes of labels", self.label_bytes_per_minute)
 
 
 def get(session: Session, org_id: int) -> Limits:
-    """The limits of an organization, which must be there."""
-    return read(session.get_one(Organization, org_id))
+    """Return the limits of an organization, which must exist."""
+    return read(session.get_one(OrganizationRow, org_id))
 
 
 def by_organization(session: Session) -> dict[int, Limits]:
-    """The limits of all organizations, by id."""
-    return {org.id: read(org) for org in session.scalars(select(Organization))}
+    """Return the limits of all organizations, by id."""
+    return {org.id: read(org) for org in session.scalars(select(OrganizationRow))}
 
 
-def read(org: Organization) -> Limits:
-    """The limits in an organization's row."""
+def read(org: OrganizationRow) -> Limits:
+    """Return the limits in an organization's row."""
     return Limits(**{each.name: getattr(org, each.name) for each in fields(Limits)})
 
 
 def change(session: Session, org_id: int, given: Mapping[str, int | None]) -> Limits:
-    """Set the limits that are given, by name; None lifts one. Raises InvalidInput unless they are above zero."""
-    org = session.get_one(Organization, org_id)
+    """Set the given limits by name; None removes one. Raises InvalidInput for a limit that is not above 0."""
+    org = session.get_one(OrganizationRow, org_id)
     for name, limit in given.items():
         if limit is not None and not 0 < limit < 2**53:
             raise errors.InvalidInput(f"A limit is a number above 0, or none: {limit} is not.")
@@ -93,8 +94,8 @@ def change(session: Session, org_id: int, given: Mapping[str, int | None]) -> Li
     return read(org)
 
 
-class Want(NamedTuple):
-    """So much more of something, of which there may be so much in a minute."""
+class Increment(NamedTuple):
+    """An amount to add under a key, of which `limit` is allowed in a minute."""
 
     key: str
     amount: int
@@ -102,105 +103,109 @@ class Want(NamedTuple):
 
 
 class Counts:
-    """What was taken in the last minute, by key and second, in this process."""
+    """The amounts counted in the last minute, by key and second, in this process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: dict[str, dict[int, int]] = defaultdict(dict)
 
-    def take(self, wants: Sequence[Want], now: int) -> int:
-        """Count all of it, or nothing; how many seconds to wait until it fits, 0 when it was counted."""
+    def take(self, increments: Sequence[Increment], now: int) -> int:
+        """Add all increments and return 0; or add none and return the seconds until they fit."""
         with self._lock:
-            wait = max((self._wait(want, now) for want in wants), default=0)
+            wait = max((self._wait(increment, now) for increment in increments), default=0)
             if not wait:
-                self._add(wants, now)
+                self._add(increments, now)
             return wait
 
-    def add(self, wants: Sequence[Want], now: int) -> None:
-        """Count what somebody else allowed."""
+    def add(self, increments: Sequence[Increment], now: int) -> None:
+        """Add increments that Redis has allowed."""
         with self._lock:
-            self._add(wants, now)
+            self._add(increments, now)
 
-    def give_back(self, wants: Sequence[Want], second: int) -> None:
-        """Take back what was counted in that second."""
+    def give_back(self, increments: Sequence[Increment], second: int) -> None:
+        """Subtract what was counted in that second."""
         with self._lock:
-            for want in wants:
-                if second in self._counts[want.key]:
-                    self._counts[want.key][second] -= want.amount
+            for increment in increments:
+                if second in self._counts[increment.key]:
+                    self._counts[increment.key][second] -= increment.amount
 
-    def _wait(self, want: Want, now: int) -> int:
-        kept = {second: n for second, n in self._counts[want.key].items() if second >= now - WINDOW}
-        self._counts[want.key] = kept
-        over, wait = sum(kept.values()) + want.amount - want.limit, 0
+    def _wait(self, increment: Increment, now: int) -> int:
+        kept = {second: n for second, n in self._counts[increment.key].items() if second >= now - WINDOW}
+        self._counts[increment.key] = kept
+        over, wait = sum(kept.values()) + increment.amount - increment.limit, 0
         for second in sorted(kept):
             if over <= 0:
                 break
             over, wait = over - kept[second], second + WINDOW + 1 - now
         return wait
 
-    def _add(self, wants: Sequence[Want], now: int) -> None:
-        for want in wants:
-            counts = self._counts[want.key]
-            counts[now] = counts.get(now, 0) + want.amount
+    def _add(self, increments: Sequence[Increment], now: int) -> None:
+        for increment in increments:
+            counts = self._counts[increment.key]
+            counts[now] = counts.get(now, 0) + increment.amount
 
 
 def _number(rows: Sized, limit: int | None) -> int:
-    """How many rows there are; those that nobody limits are not counted."""
+    """Return the number of rows; 0 without a limit: then the rows are not counted."""
     return 0 if limit is None else len(rows)
 
 
-class Meter:
-    """Counts what organizations log, in Redis where there is one, and beside it here for when it goes away."""
+class RateMeter:
+    """Counts what organizations log, in Redis and in this process, which counts alone while Redis is away."""
 
     def __init__(self, cache: RedisScripts) -> None:
         self._cache, self._own = cache, Counts()
 
     @contextmanager
-    def counting(self, org: Entry, limits: Limits, kind: Kind, rows: Sized, size: int) -> Iterator[None]:
-        """Count the rows and bytes of a request; what fails in the block is not counted.
+    def counting(self, org: Organization, limits: Limits, kind: Kind, rows: Sized, size: int) -> Iterator[None]:
+        """Count the rows and bytes of a request, and subtract them again if the block fails.
 
-        Raises OverLimit when they don't fit now, TooLarge when they never do.
+        Raises OverLimit when they do not fit now, TooLarge when they can never fit.
         """
         limited = limits.of(kind)
-        asked = [
+        limited_amounts = [
             (what, f"dcmon:logged:{org.id}:{what}", amount, limit)
             for (what, limit), amount in zip(limited, (_number(rows, limited[0][1]), size), strict=True)
             if limit is not None
         ]
-        for what, _, amount, limit in asked:
+        for what, _, amount, limit in limited_amounts:
             if amount > limit:
                 raise errors.TooLarge(
                     f"This request has {amount:,} {what}, and organization {org.name!r} may log {limit:,} a minute:"
                     " it never fits. Send fewer rows at once."
                 )
-        wants = [Want(key, amount, limit) for _, key, amount, limit in asked]
-        if not wants:
+        increments = [Increment(key, amount, limit) for _, key, amount, limit in limited_amounts]
+        if not increments:
             yield
             return
-        allowed = " and ".join(f"{limit:,} {what}" for what, _, _, limit in asked)
-        counted = self._take(org, wants, allowed)
+        allowed = " and ".join(f"{limit:,} {what}" for what, _, _, limit in limited_amounts)
+        counted = self._take(org, increments, allowed)
         try:
             yield
         except BaseException:
-            self._give_back(wants, *counted)
+            self._give_back(increments, *counted)
             raise
 
-    def _take(self, org: Entry, wants: Sequence[Want], allowed: str) -> tuple[int, int | None]:
-        """The seconds in which they were counted, here and in Redis. Raises OverLimit."""
+    def _take(self, org: Organization, increments: Sequence[Increment], allowed: str) -> tuple[int, int | None]:
+        """Add the increments; return the second of this process's clock and that of Redis. Raises OverLimit."""
         now, second = int(time.monotonic()), None
-        values = [value for want in wants for value in (want.amount, want.limit)]
-        answer = self._cache.run(TAKE, [want.key for want in wants], values)
+        values = [value for increment in increments for value in (increment.amount, increment.limit)]
+        answer = self._cache.run(TAKE, [increment.key for increment in increments], values)
         if answer is None:
-            wait = self._own.take(wants, now)
+            wait = self._own.take(increments, now)
         else:
             wait, second = answer
         if wait:
             raise errors.OverLimit(org=org.name, allowed=allowed, retry_after=wait)
         if answer is not None:
-            self._own.add(wants, now)
+            self._own.add(increments, now)
         return now, second
 
-    def _give_back(self, wants: Sequence[Want], here: int, second: int | None) -> None:
-        self._own.give_back(wants, here)
+    def _give_back(self, increments: Sequence[Increment], own_second: int, second: int | None) -> None:
+        self._own.give_back(increments, own_second)
         if second is not None:
-            self._cache.run(GIVE_BACK, [want.key for want in wants], [second, *(want.amount for want in wants)])
+            self._cache.run(
+                GIVE_BACK,
+                [increment.key for increment in increments],
+                [second, *(increment.amount for increment in increments)],
+            )

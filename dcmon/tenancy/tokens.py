@@ -13,8 +13,9 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from dcmon import errors
-from dcmon.db import Organization as Entry
-from dcmon.db.tables.public import Organization, Token, User
+from dcmon.db import Organization
+from dcmon.db.tables.public import Organization as OrganizationRow
+from dcmon.db.tables.public import Token, User
 from dcmon.tenancy import rate_limits as limits
 from dcmon.tenancy.rate_limits import Limits
 
@@ -26,7 +27,7 @@ USE_IS_NOTED_EVERY = timedelta(minutes=1)
 class Bearer:
     """Who a token speaks for."""
 
-    organization: Entry
+    organization: Organization
     user_id: int
     email: str
     expires_at: datetime | None
@@ -52,17 +53,17 @@ def authenticate(session: Session, token: str) -> Bearer:
     if match is None:
         raise errors.NotAuthenticated
     found = session.execute(
-        select(Token, Organization, User)
-        .join(Organization, Organization.id == Token.org_id)
+        select(Token, OrganizationRow, User)
+        .join(OrganizationRow, OrganizationRow.id == Token.org_id)
         .join(User, User.id == Token.user_id)
-        .where(Token.prefix == match[1], Organization.deleted_at.is_(None))
+        .where(Token.prefix == match[1], OrganizationRow.deleted_at.is_(None))
     ).one_or_none()
     digest = found[0].digest if found else b"\0" * 32
     if not hmac.compare_digest(digest, _digest(match[2])) or found is None or not _is_live(found[0]):
         raise errors.NotAuthenticated
     held, org, user = found
     _note_use(session, held)
-    entry = Entry(org.id, org.name, org.schema_name, org.retention)
+    entry = Organization(org.id, org.name, org.schema_name, org.retention)
     return Bearer(entry, user.id, user.email, held.expires_at, limits.read(org))
 
 
