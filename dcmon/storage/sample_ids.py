@@ -8,7 +8,7 @@ import numpy as np
 
 
 def key_of(sample_id: str) -> bytes:
-    """The 128 bits by which a sample id is known (docs/decisions.md, "A fair sample at constant cost")."""
+    """The 128 bits by which a sample id is known (docs/decisions.md, "A deterministic sample at constant cost")."""
     hashing = _EMPTY.copy()  # half the cost of making one
     hashing.update(sample_id.encode())
     return hashing.digest()
