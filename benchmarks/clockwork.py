@@ -60,8 +60,8 @@ def _idle(on: Stage) -> None:
     before = process.memory_info().rss
     rounds = [_wall(lambda: schedule.sweep(on.app)) for _ in range(5)]
     figure("monitors.idle.round", rounds, f"s for all {ORGANIZATIONS} organizations", "the limit", [2.0])
-    around = schedule.Round(on.app)
-    ticks = [1000 * _wall(around.turn) for _ in range(5 * schedule.TURNS)]
+    sweep = schedule.OrganizationSweep(on.app)
+    ticks = [1000 * _wall(sweep.step) for _ in range(5 * schedule.SWEEP_STEPS)]
     figure("monitors.idle.tick", ticks, "ms, one a second", "the limit", [2000.0])
     grown = (process.memory_info().rss - before) / 2**20
     figure("monitors.idle.memory", [grown], "MB more after ten rounds", "flat", [1.0])

@@ -38,11 +38,11 @@ def prune(
     from dcmon.jobs import prune as job
 
     orgs = ctx.obj.organizations()
-    pruned = job.extent(ctx.obj, orgs)
+    pruned = job.count_expired(ctx.obj, orgs)
     if not dry_run:
         _confirm(pruned, yes)
         pruned = job.prune(ctx.obj, orgs, by or operator_name(), is_fast=fast)
-    left_out = [(each.org.name, each.left_out) for each in pruned if each.left_out is not None]
+    left_out = [(each.org.name, each.skipped) for each in pruned if each.skipped is not None]
     if left_out and len(left_out) == len(pruned):
         raise left_out[0][1]
     ctx.obj.output.table(_rows(pruned, dry_run=dry_run), COLUMNS, empty="Nothing is past its retention.")

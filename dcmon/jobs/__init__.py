@@ -1,6 +1,6 @@
-"""What runs without a person: each worker is a loop of claim, work and commit until it is stopped.
+"""Background workers: loops of claim, work and commit that run until they are stopped.
 
-A job is a module with `run(app, stop)` and a line in JOBS. It is safe to run twice.
+A job is a module with `run(app, stop)` and a line in JOBS. Several processes may run the same job.
 """
 
 import logging
@@ -15,30 +15,30 @@ from dcmon.health.process_heartbeats import HeartbeatSender, WatchedStopEvent
 
 log = logging.getLogger(__name__)
 
-# The name that "dcmon worker start" takes, and the module.
+# Names of workers for "dcmon worker start", and the module of each.
 JOBS = {"ingest": "ingest", "evaluate": "evaluate", "notify": "notify", "scheduler": "schedule"}
 
 
 def run_jobs(app: App, names: Sequence[str]) -> bool:
-    """Run jobs side by side until SIGTERM or SIGINT; False when one of them failed, which stops the others too."""
+    """Run jobs in parallel until SIGTERM or SIGINT. Return False if one failed, which stops the others too."""
     stop, failed = threading.Event(), threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    pulses = {name: WatchedStopEvent(stop) for name in names}
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, lambda *_: stop.set())
+    stop_events = {name: WatchedStopEvent(stop) for name in names}
     modules = {name: import_module(f"dcmon.jobs.{JOBS[name]}") for name in names}
 
     def run(name: str) -> None:
         try:
-            modules[name].run(app, pulses[name])
+            modules[name].run(app, stop_events[name])
         except Exception as error:
-            # A sentence of ours says enough; anything else is a fault of the code, and where it lies matters.
+            # The message of a DcmonError explains itself. Any other error is a bug, so its traceback is logged.
             log.error("worker %s failed: %s", name, error, exc_info=not isinstance(error, DcmonError))
             failed.set()
             stop.set()
 
     app.tune_for_long_run()
     threads = [threading.Thread(target=run, args=(name,), name=name) for name in names]
-    with HeartbeatSender(app.engine, pulses):
+    with HeartbeatSender(app.engine, stop_events):
         for thread in threads:
             thread.start()
         # The main thread must wake up now and then for Python to call the signal handlers.

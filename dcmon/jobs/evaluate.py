@@ -1,4 +1,4 @@
-"""Evaluate what is due: pick an organization that was rung, claim a few windows, evaluate them, look again."""
+"""Evaluate due windows: claim an organization from the work queue, claim some of its windows, evaluate them."""
 
 import logging
 import threading
@@ -16,7 +16,7 @@ from dcmon.db import Organization, work_queue
 from dcmon.db.tables.org import Version
 from dcmon.db.work_queue import Work
 from dcmon.errors import DcmonError
-from dcmon.jobs.worker_loop import take_turns
+from dcmon.jobs.worker_loop import poll_until_stopped
 from dcmon.monitoring import due_windows, evaluation, planner, row_loader, window_expansion
 from dcmon.monitoring.due_windows import Claim
 from dcmon.monitoring.planner import PlanRequest
@@ -26,26 +26,27 @@ from dcmon.tenancy import organizations
 log = logging.getLogger(__name__)
 
 IDLE = timedelta(milliseconds=200)
-CLAIMED_AT_ONCE, LONGEST_TURN = 8, timedelta(seconds=2)  # then an organization that has waited longer has its turn
-TRIES, PAUSE = 3, timedelta(seconds=1)
-GIVEN_UP_AFTER = 20  # a window that ends whoever evaluates it must not go on for ever
-LAST_WORDS = timedelta(seconds=5)  # what a check that runs when the worker is stopped may still take
+# Bounds of one poll, after which the organization that has waited longest is served.
+MAX_CLAIMED_WINDOWS, MAX_POLL = 8, timedelta(seconds=2)
+MAX_TRIES, PAUSE = 3, timedelta(seconds=1)
+MAX_CLAIMS = 20  # a window that kills each worker that evaluates it must not be retried forever
+STOP_GRACE = timedelta(seconds=5)  # how long a running check may continue after the worker was told to stop
 
 
 class Stopped(Exception):
-    """The worker is to stop, and can't wait for the check."""
+    """The worker must stop, and the running check took longer than STOP_GRACE."""
 
 
 def run(app: App, stop: Event) -> None:
-    """Evaluate until stop is set, on as many threads as there are children. A dependency that is away is waited for."""
-    kept, failed = ReferenceCache(), list[BaseException]()
+    """Evaluate until stop is set, with one thread per check worker. Outages of PostgreSQL are waited out."""
+    references, failures = ReferenceCache(), list[BaseException]()
 
     def evaluator() -> None:
         try:
-            with CheckWorker(app.settings.evaluate) as child:
-                Evaluator(app, stop, kept, child).run()
+            with CheckWorker(app.settings.evaluate) as check_worker:
+                Evaluator(app, stop, references, check_worker).run()
         except BaseException as error:
-            failed.append(error)
+            failures.append(error)
             stop.set()
 
     threads = [threading.Thread(target=evaluator) for _ in range(app.settings.evaluate.children)]
@@ -53,114 +54,115 @@ def run(app: App, stop: Event) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    if failed:
-        raise failed[0]
+    if failures:
+        raise failures[0]
 
 
 @dataclass
 class Evaluator:
-    """One thread of a worker, with a child process that runs its checks."""
+    """One thread of an evaluate worker, with the process that runs its checks."""
 
     app: App
     stop: Event
-    kept: ReferenceCache
-    child: CheckWorker
-    _renewed: float = 0
-    _stopped: float | None = None
-    _held: Sequence[Claim] = field(default_factory=list)
+    references: ReferenceCache
+    check_worker: CheckWorker
+    _leases_extended_at: float = 0
+    _stop_seen_at: float | None = None
+    _held_claims: Sequence[Claim] = field(default_factory=list)
 
     def run(self) -> None:
         """Evaluate until stop is set."""
-        take_turns(self.stop, self._turn, IDLE, log)
+        poll_until_stopped(self.stop, self._poll, IDLE, log)
 
-    def _turn(self) -> bool:
-        """Serve one organization that has work, for a bounded time; False when none has."""
+    def _poll(self) -> bool:
+        """Serve one organization that has work, for at most MAX_POLL. Return False if no window was claimed."""
         app, lease = self.app, self.app.settings.evaluate.lease
-        quiet = app.settings.evaluate.backfill_quiet
+        backfill_quiet = app.settings.evaluate.backfill_quiet
         with app.public() as session:
-            picked = work_queue.claim(session, Work.evaluate, lease)
-            org = organizations.by_id(session, picked[0]) if picked else None
-        if picked is None or org is None:
+            claimed_org = work_queue.claim(session, Work.evaluate, lease)
+            org = organizations.by_id(session, claimed_org[0]) if claimed_org else None
+        if claimed_org is None or org is None:
             return False
         with db.org_session(app.engine, org) as session:
             window_expansion.expand(session, org.retention)
         with db.org_session(app.engine, org) as session:
-            claims = due_windows.claim(session, CLAIMED_AT_ONCE, lease, quiet)
-        ends = time.monotonic() + LONGEST_TURN.total_seconds()
+            claims = due_windows.claim(session, MAX_CLAIMED_WINDOWS, lease, backfill_quiet)
+        deadline = time.monotonic() + MAX_POLL.total_seconds()
         for position, claim in enumerate(claims):
-            if self.stop.is_set() or (position and time.monotonic() > ends):
-                self._give_back(org, claims[position:])
+            if self.stop.is_set() or (position and time.monotonic() > deadline):
+                self._release(org, claims[position:])
                 break
-            self._one(org, claim, claims[position:])
+            self._evaluate_or_fail(org, claim, claims[position:])
         with db.org_session(app.engine, org) as session:
-            next_at = due_windows.next_claimable_at(session, quiet)
+            next_at = due_windows.next_claimable_at(session, backfill_quiet)
         with app.public() as session:
-            work_queue.release(session, org.id, Work.evaluate, picked[1], next_at)
+            work_queue.release(session, org.id, Work.evaluate, claimed_org[1], next_at)
         return bool(claims)
 
-    def _one(self, org: Organization, claim: Claim, held: Sequence[Claim]) -> None:
-        """Evaluate a window so that its failure costs itself only: tried again, then kept as ERROR with the reason."""
+    def _evaluate_or_fail(self, org: Organization, claim: Claim, held: Sequence[Claim]) -> None:
+        """Evaluate one window; a failure affects no other window. Retry it later, and at last store an ERROR result."""
         try:
             self.evaluate(org, claim, held)
         except Stopped:
-            self._give_back(org, [claim])
+            self._release(org, [claim])
         except DcmonError:
             raise
         except Exception as error:
-            if not self._is_there(org, claim):
+            if not self._version_exists(org, claim):
                 log.info("version %d was deleted while its window was evaluated", claim.version_id)
                 return
-            where = (claim.window.start, claim.window.end, claim.version_id)
-            log.exception("window [%s, %s) of version %d failed", *where)
+            window = claim.window
+            log.exception("window [%s, %s) of version %d failed", window.start, window.end, claim.version_id)
             self._fail(org, claim, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
 
     def evaluate(self, org: Organization, claim: Claim, held: Sequence[Claim]) -> None:
-        """Evaluate one claimed window: read in one snapshot, store in one transaction, then ring for notifications."""
+        """Evaluate one claimed window: read in one snapshot, store in one transaction, enqueue notifications."""
         app, settings = self.app, self.app.settings.evaluate
-        self._hold(org, held)
-        if claim.attempts > GIVEN_UP_AFTER:
-            raise RuntimeError(f"Workers ended {GIVEN_UP_AFTER} times while they evaluated it.")
+        self._extend_leases(org, held)
+        if claim.attempts > MAX_CLAIMS:
+            raise RuntimeError(f"Workers ended {MAX_CLAIMS} times while they evaluated it.")
         with db.org_session(app.engine, org, snapshot=True) as session:
             now = datetime.now(UTC)
             plan = planner.plan(session, _plan_request(claim, now), settings, org.retention)
-            workload, known = row_loader.build_workload(session, org, plan, settings, self.kept)
-        answers = [*known, *self.child.run(workload, lambda: self._wait(org))]
+            workload, known = row_loader.build_workload(session, org, plan, settings, self.references)
+        check_results = [*known, *self.check_worker.run(workload, lambda: self._while_check_runs(org))]
         with db.org_session(app.engine, org) as session:
             if not due_windows.is_held(session, claim):
-                log.info("version %d: another worker took its window over", claim.version_id)
+                log.info("version %d: another worker has taken over its window, nothing is stored", claim.version_id)
                 return
-            done = evaluation.store(session, plan, answers, self._context(org))
+            stored = evaluation.store(session, plan, check_results, self._context(org))
             due_windows.finish(session, claim, plan.again_at)
-        if done.notifications:
+        if stored.notifications:
             app.enqueue(org, Work.notify)
         log.info(
             "evaluated %d monitors of version %d in [%s, %s): %d results, %d notifications",
-            len(answers), claim.version_id, claim.window.start, claim.window.end, done.results, done.notifications
+            len(check_results), claim.version_id, claim.window.start, claim.window.end,
+            stored.results, stored.notifications,
         )  # fmt: skip
 
-    def _hold(self, org: Organization, claims: Sequence[Claim]) -> None:
+    def _extend_leases(self, org: Organization, claims: Sequence[Claim]) -> None:
         with db.org_session(self.app.engine, org) as session:
             due_windows.extend_leases(session, claims, self.app.settings.evaluate.lease)
-        self._held, self._renewed = claims, time.monotonic()
+        self._held_claims, self._leases_extended_at = claims, time.monotonic()
 
-    def _wait(self, org: Organization) -> None:
-        """While a check runs: keep what is claimed, and end the check when the worker is to stop. Raises Stopped."""
+    def _while_check_runs(self, org: Organization) -> None:
+        """Extend the leases while a check runs. Raises Stopped STOP_GRACE after the worker was told to stop."""
         now = time.monotonic()
         if self.stop.is_set():
-            self._stopped = self._stopped or now
-            if now - self._stopped > LAST_WORDS.total_seconds():
+            self._stop_seen_at = self._stop_seen_at or now
+            if now - self._stop_seen_at > STOP_GRACE.total_seconds():
                 raise Stopped
-        if now - self._renewed > self.app.settings.evaluate.lease.total_seconds() / 3:
-            self._hold(org, self._held)
+        if now - self._leases_extended_at > self.app.settings.evaluate.lease.total_seconds() / 3:
+            self._extend_leases(org, self._held_claims)
 
-    def _is_there(self, org: Organization, claim: Claim) -> bool:
+    def _version_exists(self, org: Organization, claim: Claim) -> bool:
         with db.org_session(self.app.engine, org) as session:
             return session.get(Version, claim.version_id) is not None
 
     def _fail(self, org: Organization, claim: Claim, reason: str) -> None:
         app, settings, now = self.app, self.app.settings.evaluate, datetime.now(UTC)
         with db.org_session(app.engine, org) as session:
-            if claim.attempts < TRIES:
+            if claim.attempts < MAX_TRIES:
                 due_windows.retry_later(session, claim, PAUSE * 2**claim.attempts)
                 return
             if not due_windows.is_held(session, claim):
@@ -169,8 +171,8 @@ class Evaluator:
             evaluation.store(session, plan, evaluation.error_results(plan, reason), self._context(org))
             due_windows.finish(session, claim, plan.again_at)
 
-    def _give_back(self, org: Organization, claims: Sequence[Claim]) -> None:
-        """Let others have what is not begun."""
+    def _release(self, org: Organization, claims: Sequence[Claim]) -> None:
+        """Release claims that were not evaluated, for other workers."""
         with db.org_session(self.app.engine, org) as session:
             for claim in claims:
                 due_windows.release(session, claim)

@@ -1,4 +1,4 @@
-"""Judge dcmon itself, keep and tell what is wrong, and send the heartbeat: what the leader does each minute."""
+"""Check the health of dcmon, store and notify about problems, and ping the dead man's switch."""
 
 import logging
 from datetime import datetime
@@ -13,59 +13,59 @@ from dcmon.tenancy import organizations
 log = logging.getLogger(__name__)
 
 
-def judge(app: App) -> str:
-    """Judge dcmon once, keep what is wrong, tell whoever is to be told; returns what came of it in words."""
-    bounds = app.settings.watch
-    facts = collector.collect(app.engine, app.settings)
+def check_health(app: App) -> str:
+    """Check the health of dcmon once, store its problems and notify. Return a summary for the scheduler's run."""
+    limits = app.settings.watch
+    snapshot = collector.collect(app.engine, app.settings)
     with app.public() as session:
-        known = {each.key: each.since for each in problems.entries(session)}
-    found = checks.with_known_start(checks.find_problems(facts, bounds), known)
-    for each in found:
-        if each.key not in known:
-            log.warning("%s (%s)", each.sentence, each.command)
+        known = {problem.key: problem.since for problem in problems.entries(session)}
+    current = checks.with_known_start(checks.find_problems(snapshot, limits), known)
+    for problem in current:
+        if problem.key not in known:
+            log.warning("%s (%s)", problem.sentence, problem.command)
     with app.public() as session:
-        to_tell = problems.store(session, found, facts.now, bounds.sign)
+        changes = problems.store(session, current, snapshot.now, limits.sign)
         process_heartbeats.delete_old(session)
-    _tell(app, to_tell, facts.now)
-    return f"{len(found)} conditions"
+    _notify(app, changes, snapshot.now)
+    return f"{len(current)} problems"
 
 
-def _tell(app: App, told: ProblemChanges, now: datetime) -> None:
-    """Tell the organization that is to be told; a crash in between tells again, which the outbox notices."""
-    if not told.started and not told.ongoing and not told.resolved:
+def _notify(app: App, changes: ProblemChanges, now: datetime) -> None:
+    """Notify the organization of DCMON_WATCH__ORG. After a crash this runs again; the outbox drops the repetition."""
+    if not changes.started and not changes.ongoing and not changes.resolved:
         return
     if app.settings.watch.org is not None:
         try:
-            _write(app, app.settings.watch.org, told, now)
+            _write(app, app.settings.watch.org, changes, now)
         except errors.DcmonError as error:
-            log.warning("DCMON_WATCH__ORG can't be told: %s", error)
+            log.warning("DCMON_WATCH__ORG can't be notified: %s", error)
             return
     with app.public() as session:
         if app.settings.watch.org is not None:
-            problems.mark_notified(session, told.started, now)
-        problems.delete_problems(session, told.resolved)
+            problems.mark_notified(session, changes.started, now)
+        problems.delete_problems(session, changes.resolved)
 
 
-def _write(app: App, name: str, told: ProblemChanges, now: datetime) -> None:
+def _write(app: App, name: str, changes: ProblemChanges, now: datetime) -> None:
     with app.public() as session:
         org = organizations.find(session, name)
     with db.org_session(app.engine, org) as session:
-        written = problem_notifications.write(session, org, told, now)
-    if written:
+        has_written = problem_notifications.write(session, org, changes, now)
+    if has_written:
         app.enqueue(org, Work.notify)
 
 
-def beat(app: App) -> str:
-    """Send the heartbeat when dcmon works; returns what came of it. Raises DcmonError when it does not arrive."""
+def ping_dead_mans_switch(app: App) -> str:
+    """Ping the dead man's switch if dcmon works. Return a summary. Raises DcmonError if the ping does not arrive."""
     settings, outgoing = app.settings.heartbeat, app.settings.webhooks
     dead_mans_switch.require_valid_url(settings, outgoing)
-    facts = collector.collect_processes(app.engine, app.settings)
+    snapshot = collector.collect_processes(app.engine, app.settings)
     with app.public() as session:
-        standing = problems.entries(session)
-    ailing = dead_mans_switch.blocking_reasons(facts, standing, app.settings.watch)
-    delivery = dead_mans_switch.ping(ailing, settings, outgoing)
+        current = problems.entries(session)
+    reasons = dead_mans_switch.blocking_reasons(snapshot, current, app.settings.watch)
+    delivery = dead_mans_switch.ping(reasons, settings, outgoing)
     if delivery is None:
-        return f"withheld: {ailing[0]}"
+        return f"withheld: {reasons[0]}"
     if not delivery.is_delivered:
         raise errors.DcmonError(delivery.error or "The receiver did not answer.")
-    return f"sent as failed: {ailing[0]}" if ailing else f"sent, answered {delivery.status}"
+    return f"sent as failed: {reasons[0]}" if reasons else f"sent, answered {delivery.status}"

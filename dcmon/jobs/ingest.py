@@ -1,6 +1,6 @@
-"""Ingest: from Kafka into PostgreSQL, exactly once (dcmon.ingestion.message_batches has the order of things).
+"""Ingest from Kafka into PostgreSQL, exactly once; dcmon.ingestion.message_batches explains how.
 
-Two threads: one reads and decodes the next batch while the other stores the one before.
+Two threads: one reads and decodes the next batch while the other stores the previous one.
 """
 
 import logging
@@ -27,31 +27,31 @@ from dcmon.storage.ledger import TopicPartition
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-AWAY = (errors.Unreachable, errors.DiskFull)
-PARKED_EVERY = 5.0  # seconds between tries to store what is parked
-TOPICS_EVERY = 10.0  # seconds between looks whether the topics are the same
-LOOK_WAIT = timedelta(milliseconds=200)  # who reads for all does not wait for one organization
-DRAIN = 25.0  # seconds for the batch at hand when it is time to stop
+OUTAGES = (errors.Unreachable, errors.DiskFull)
+PARKED_INTERVAL = 5.0  # seconds between attempts to store parked messages
+TOPICS_INTERVAL = 10.0  # seconds between checks that no topic was created again
+LOOKUP_WAIT = timedelta(milliseconds=200)  # for the locks of one organization; the worker serves all of them
+DRAIN_TIMEOUT = 25.0  # seconds for the current batch when the worker was told to stop
 MESSAGES_PER_READ = 250
 
 
 @dataclass
-class Turns:
-    """True at once, and then every so many seconds."""
+class IntervalTimer:
+    """A callable that returns True if at least `interval` seconds passed since it last did."""
 
-    every: float
+    interval: float
     last: float = float("-inf")
 
     def __call__(self) -> bool:
-        if (now := time.monotonic()) - self.last < self.every:
+        if (now := time.monotonic()) - self.last < self.interval:
             return False
         self.last = now
         return True
 
 
 @dataclass
-class Reading:
-    """What one subscription works with: the topics' ids, and the seeks after which its partitions are read."""
+class Subscription:
+    """The state of one subscription: the ids of its topics, and the last seek of each assigned partition."""
 
     app: App
     stop: Event
@@ -60,189 +60,199 @@ class Reading:
     seeks: dict[tuple[str, int], LastSeek] = field(default_factory=dict)
 
     def start_at(self, topic: str, partition: int) -> int | None:
-        """Where a partition that was just assigned starts."""
-        found = _patiently(self.stop, lambda: self._floor(topic, partition), lambda: self.stop.wait(1))
-        self.seeks[topic, partition] = found.seek if found else LastSeek()
-        return found.next_offset if found else None
+        """Return the offset at which to read a newly assigned partition; None if the worker was told to stop."""
+        committed = _wait_out_outages(
+            self.stop, lambda: self._committed_offset(topic, partition), lambda: self.stop.wait(1)
+        )
+        self.seeks[topic, partition] = committed.seek if committed else LastSeek()
+        return committed.next_offset if committed else None
 
-    def _floor(self, topic: str, partition: int) -> offsets.CommittedOffset:
+    def _committed_offset(self, topic: str, partition: int) -> offsets.CommittedOffset:
         with self.app.public() as session:
             return offsets.committed(session, TopicPartition(self.topics[topic], partition))
 
 
 def run(app: App, stop: Event) -> None:
-    """Consume until stop is set. Kafka and PostgreSQL are waited for when they are away.
+    """Consume until stop is set. Outages of Kafka and PostgreSQL are waited out.
 
-    Raises LogTruncated, LogExpired or TopicRemade, each with the command that decides.
+    Raises LogTruncated, LogExpired or TopicRemade, whose messages name the command with which an operator decides.
     """
-    targets = TargetCache(app.engine, LOOK_WAIT)
+    targets = TargetCache(app.engine, LOOKUP_WAIT)
     while not stop.is_set():
-        found = _patiently(stop, lambda: topics.resolve_ids(app.engine, app.settings.kafka), lambda: stop.wait(1))
-        if found is None:
+        topic_ids = _wait_out_outages(
+            stop, lambda: topics.resolve_ids(app.engine, app.settings.kafka), lambda: stop.wait(1)
+        )
+        if topic_ids is None:
             return
-        reading = Reading(app, stop, targets, found)
-        with closing(kafka.Consumer(app.settings.kafka, reading.start_at)) as consumer:
+        subscription = Subscription(app, stop, targets, topic_ids)
+        with closing(kafka.Consumer(app.settings.kafka, subscription.start_at)) as consumer:
             try:
-                _consume(reading, consumer)
+                _consume(subscription, consumer)
             except OffsetReset:
-                log.warning("the offsets were set anew: reading from there")
+                log.warning("an operator changed the committed offsets: reading continues from them")
             except errors.LogTruncated:
-                topics.resolve_ids(app.engine, app.settings.kafka)  # raises TopicRemade when that is why
+                topics.resolve_ids(app.engine, app.settings.kafka)  # raises TopicRemade if that is the cause
                 raise
 
 
-def _consume(reading: Reading, consumer: kafka.Consumer) -> None:
-    """Until stop is set. While one batch is stored, the next one is read and decoded."""
-    app, stop = reading.app, reading.stop
-    parked_are_due, topics_are_due = Turns(PARKED_EVERY), Turns(TOPICS_EVERY, time.monotonic())
-    storing: Storing | None = None
+def _consume(subscription: Subscription, consumer: kafka.Consumer) -> None:
+    """Consume until stop is set. While one batch is stored, the next one is read and decoded."""
+    app, stop = subscription.app, subscription.stop
+    parked_are_due, topics_are_due = IntervalTimer(PARKED_INTERVAL), IntervalTimer(TOPICS_INTERVAL, time.monotonic())
+    task: StoreTask | None = None
     while not stop.is_set():
         if topics_are_due():
-            _look_at_topics(app, consumer)
-        batch = _fill(reading, consumer)
+            _check_topics(app, consumer)
+        batch = _read_batch(subscription, consumer)
         if batch.partitions:
-            message_batches.decode(reading.targets, batch)
-        if storing is not None:
-            _finish(reading, consumer, storing)
+            message_batches.decode(subscription.targets, batch)
+        if task is not None:
+            _finish(subscription, consumer, task)
         if stop.is_set():
             break
         if parked_are_due():
-            _patiently(stop, lambda: _retry_parked(reading), lambda: consumer.idle(1))
-        storing = Storing(reading, batch) if batch.partitions else None
-    if storing is not None:
-        _drain(consumer, storing)
+            _wait_out_outages(stop, lambda: _retry_parked(subscription), lambda: consumer.idle(1))
+        task = StoreTask(subscription, batch) if batch.partitions else None
+    if task is not None:
+        _drain(consumer, task)
 
 
-def _look_at_topics(app: App, consumer: kafka.Consumer) -> None:
-    """Raises TopicRemade or LogTruncated."""
+def _check_topics(app: App, consumer: kafka.Consumer) -> None:
+    """Check that the topics are still the ones that are read. Raises TopicRemade or LogTruncated."""
     try:
         topics.resolve_ids(app.engine, app.settings.kafka)
-    except AWAY as error:
-        log.debug("the topics could not be looked at: %s", error)
+    except OUTAGES as error:
+        log.debug("the topics could not be checked: %s", error)
     consumer.require_not_truncated()
 
 
-def _fill(reading: Reading, consumer: kafka.Consumer) -> MessageBatch:
-    """A batch: until it has enough rows or bytes, or its time is over."""
-    settings, batch = reading.app.settings.kafka, MessageBatch()
-    ends = time.monotonic() + settings.batch_wait.total_seconds()
+def _read_batch(subscription: Subscription, consumer: kafka.Consumer) -> MessageBatch:
+    """Read a batch until it has enough rows or bytes, or DCMON_KAFKA__BATCH_WAIT is over."""
+    settings, batch = subscription.app.settings.kafka, MessageBatch()
+    deadline = time.monotonic() + settings.batch_wait.total_seconds()
     per_read = min(MESSAGES_PER_READ, max(1, settings.batch_rows // settings.rows_per_message))
     while batch.row_count < settings.batch_rows and batch.byte_count < settings.batch_bytes:
-        left = ends - time.monotonic()
-        if left < 0.001 or reading.stop.is_set():
+        seconds_left = deadline - time.monotonic()
+        if seconds_left < 0.001 or subscription.stop.is_set():
             break
-        for received in consumer.read(per_read, left):
+        for received in consumer.read(per_read, seconds_left):
             position = received.position
-            partition = TopicPartition(reading.topics[position.topic], position.partition)
-            batch.add(partition, received, reading.seeks[position.topic, position.partition])
+            partition = TopicPartition(subscription.topics[position.topic], position.partition)
+            batch.add(partition, received, subscription.seeks[position.topic, position.partition])
     return batch
 
 
-class Storing:
-    """A batch that is being stored, on a thread that ends with the process: what it has not committed is read again."""
+class StoreTask:
+    """A batch that a daemon thread stores. If the process ends before the commit, the batch is read again."""
 
-    def __init__(self, reading: Reading, batch: MessageBatch) -> None:
-        self.reading, self.batch = reading, batch
+    def __init__(self, subscription: Subscription, batch: MessageBatch) -> None:
+        self.subscription, self.batch = subscription, batch
         self.begin()
 
     def begin(self) -> None:
-        """Store it, once more if need be."""
+        """Start to store the batch, also again after an outage."""
         self.done = Future[bool]()
         Thread(target=self._work, args=(self.done,), name="storing", daemon=True).start()
 
     def _work(self, done: "Future[bool]") -> None:
         try:
-            done.set_result(_take(self.reading, self.batch))
+            done.set_result(_store(self.subscription, self.batch))
         except BaseException as error:
             done.set_exception(error)
 
-    def result(self, rest: Callable[[], object]) -> bool:
-        """Whether it is stored; False when it is time to stop. Raises what storing raised."""
-        while not self.reading.stop.is_set():
+    def result(self, idle: Callable[[], object]) -> bool:
+        """Wait and return True when the batch is stored, False if the worker was told to stop.
+
+        Raises what storing raised. `idle` is called every second meanwhile.
+        """
+        while not self.subscription.stop.is_set():
             try:
                 return self.done.result(timeout=1)
             except FutureTimeout:
                 if not self.done.done():
-                    rest()
+                    idle()
         return False
 
 
-def _take(reading: Reading, batch: MessageBatch) -> bool:
-    touched = message_batches.store(reading.app.engine, reading.targets, batch)
-    _ring(reading.app, touched)
+def _store(subscription: Subscription, batch: MessageBatch) -> bool:
+    touched_orgs = message_batches.store(subscription.app.engine, subscription.targets, batch)
+    _enqueue(subscription.app, touched_orgs)
     if any(part.dead_letters for part in batch.partitions.values()):
-        send_dead_letters(reading.app)
+        send_dead_letters(subscription.app)
     return True
 
 
-def _finish(reading: Reading, consumer: kafka.Consumer, storing: Storing) -> None:
-    """Wait until a batch is stored, staying a member of the group; again when what it needs was away."""
+def _finish(subscription: Subscription, consumer: kafka.Consumer, task: StoreTask) -> None:
+    """Wait until a batch is stored, as a live member of the group, and commit it. Store again after an outage."""
 
-    def again() -> None:
+    def store_again() -> None:
         consumer.idle(1)
-        storing.begin()
+        task.begin()
 
-    if _patiently(reading.stop, lambda: storing.result(lambda: consumer.idle(0)), again):
-        consumer.commit(storing.batch.next_offsets)
+    if _wait_out_outages(subscription.stop, lambda: task.result(lambda: consumer.idle(0)), store_again):
+        consumer.commit(task.batch.next_offsets)
 
 
-def _drain(consumer: kafka.Consumer, storing: Storing) -> None:
-    """Let the batch at hand end, within a bound: what is not committed by then will be read again."""
+def _drain(consumer: kafka.Consumer, task: StoreTask) -> None:
+    """Wait at most DRAIN_TIMEOUT for the current batch. If it is not committed by then, it will be read again."""
     try:
-        storing.done.result(timeout=DRAIN)
+        task.done.result(timeout=DRAIN_TIMEOUT)
     except FutureTimeout:
-        log.warning("stopped before the batch at hand was stored: it will be read again")
-    except (*AWAY, OffsetReset) as error:
-        log.warning("stopped before the batch at hand was stored, it will be read again: %s", error)
+        log.warning("stopped before the current batch was stored: it will be read again")
+    except (*OUTAGES, OffsetReset) as error:
+        log.warning("stopped before the current batch was stored, it will be read again: %s", error)
     else:
-        consumer.commit(storing.batch.next_offsets)
+        consumer.commit(task.batch.next_offsets)
 
 
-def _retry_parked(reading: Reading) -> bool:
-    _ring(reading.app, message_batches.retry_parked(reading.app.engine, reading.targets))
-    send_dead_letters(reading.app)
+def _retry_parked(subscription: Subscription) -> bool:
+    _enqueue(subscription.app, message_batches.retry_parked(subscription.app.engine, subscription.targets))
+    send_dead_letters(subscription.app)
     return True
 
 
 def send_dead_letters(app: App) -> int:
-    """Copy dead letters to their topic, with where they stood and why in the headers; at least once. How many."""
+    """Copy dead letters to their topic, at least once. Return how many.
+
+    Headers hold the original position and the reason.
+    """
     with app.public() as session:
-        dead = dead_letters.lock_unsent(session, 100)
-        if not dead:
+        unsent = dead_letters.lock_unsent(session, 100)
+        if not unsent:
             return 0
         name = kafka.topic_name(app.settings.kafka, kafka.DEAD_LETTERS)
-        bodies = [(each.body or b"")[: kafka.MAX_MESSAGE_BYTES // 2] for each in dead]
-        headers = [each.headers for each in dead]
+        bodies = [(letter.body or b"")[: kafka.MAX_MESSAGE_BYTES // 2] for letter in unsent]
+        headers = [letter.headers for letter in unsent]
         try:
             try:
                 app.producer.send(name, bodies, headers)
-            except errors.TooLarge:  # of the topic's own bound: without them there is still where they stood, and why
-                app.producer.send(name, [b""] * len(dead), headers)
+            except errors.TooLarge:  # the topic has its own limit; without bodies the headers still say where and why
+                app.producer.send(name, [b""] * len(unsent), headers)
         except errors.Unreachable as error:
             log.debug("dead letters wait for Kafka: %s", error)
             return 0
-        dead_letters.mark_sent(session, dead)
-    return len(dead)
+        dead_letters.mark_sent(session, unsent)
+    return len(unsent)
 
 
-def _patiently(stop: Event, work: Callable[[], T], rest: Callable[[], object]) -> T | None:
-    """Do the same work again until what it needs is back; None when it is time to stop."""
-    said = False
+def _wait_out_outages(stop: Event, work: Callable[[], T], idle: Callable[[], object]) -> T | None:
+    """Call `work` until no outage interrupts it; None if the worker was told to stop. `idle` runs before each retry."""
+    has_warned = False
     while not stop.is_set():
         try:
-            done = work()
-        except AWAY as error:
-            if not said:
+            result = work()
+        except OUTAGES as error:
+            if not has_warned:
                 log.warning("waiting: %s", error)
-            said = True
-            rest()
+            has_warned = True
+            idle()
             continue
-        if said:
-            log.warning("going on: what was waited for is back")
-        return done
+        if has_warned:
+            log.warning("the outage is over: work continues")
+        return result
     return None
 
 
-def _ring(app: App, org_ids: Iterable[int]) -> None:
+def _enqueue(app: App, org_ids: Iterable[int]) -> None:
     for org_id in org_ids:
         work_queue.enqueue_now(app.engine, org_id, work_queue.Work.evaluate)

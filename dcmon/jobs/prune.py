@@ -1,4 +1,4 @@
-"""Prune every organization: what is past its retention goes. One that can't be entered is left for the next time."""
+"""Prune organizations: delete rows past their retention. One that can't be entered is skipped until the next run."""
 
 import logging
 from collections.abc import Sequence
@@ -21,15 +21,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Pruned:
-    """What went out of an organization, or why it was left out."""
+    """The rows deleted from an organization, or the error for which it was skipped."""
 
     org: Organization
     removed: Counts = field(default_factory=Counts)
-    left_out: errors.DcmonError | None = None
+    skipped: errors.DcmonError | None = None
 
 
 def run(app: App, stop: Event) -> None:
-    """Prune once, for the scheduler; what is left when stop is set goes the next time."""
+    """Prune all organizations once, for the scheduler. When stop is set, the rest waits for the next run."""
     try:
         with app.public() as session:
             orgs = organizations.entries(session)
@@ -37,8 +37,8 @@ def run(app: App, stop: Event) -> None:
         log.warning("waiting: %s", error)
         return
     for pruned in prune(app, orgs, "scheduler", stop):
-        if pruned.left_out is not None:
-            log.warning("organization %s was not pruned: %s", pruned.org.name, pruned.left_out)
+        if pruned.skipped is not None:
+            log.warning("organization %s was not pruned: %s", pruned.org.name, pruned.skipped)
         for place, rows in sorted(pruned.removed.items()):
             log.info(
                 "organization %s: pruned %d %s of %s %s", pruned.org.name, rows, place.table, place.model, place.version
@@ -48,35 +48,35 @@ def run(app: App, stop: Event) -> None:
 def prune(
     app: App, orgs: Sequence[Organization], by: str, stop: Event | None = None, *, is_fast: bool = False
 ) -> list[Pruned]:
-    """Prune organizations one after the other; `is_fast`: without pauses."""
+    """Prune organizations one after another. `by` is recorded as the operator; `is_fast` leaves out the pauses."""
     is_over = stop.is_set if stop is not None else lambda: False
-    done = []
+    pruned_orgs = []
     for org in orgs:
         if is_over():
             break
         try:
             removed = pruning.run(Prune(app.engine, org, _terms(app, org), by, is_over, is_fast))
-            done.append(Pruned(org, removed))
+            pruned_orgs.append(Pruned(org, removed))
         except errors.DcmonError as error:
-            done.append(Pruned(org, left_out=error))
-    return done
+            pruned_orgs.append(Pruned(org, skipped=error))
+    return pruned_orgs
 
 
-def extent(app: App, orgs: Sequence[Organization]) -> list[Pruned]:
-    """What a prune would take out of organizations."""
-    done = []
+def count_expired(app: App, orgs: Sequence[Organization]) -> list[Pruned]:
+    """Count the rows that a prune would delete."""
+    pruned_orgs = []
     for org in orgs:
         try:
             terms = _terms(app, org)
             with db.org_session(app.engine, org, snapshot=True, wait=WAIT) as session:
-                done.append(Pruned(org, expiry.count_expired(session, terms)))
+                pruned_orgs.append(Pruned(org, expiry.count_expired(session, terms)))
         except errors.DcmonError as error:
-            done.append(Pruned(org, left_out=error))
-    return done
+            pruned_orgs.append(Pruned(org, skipped=error))
+    return pruned_orgs
 
 
 def _terms(app: App, org: Organization) -> Terms:
     with app.public() as session:
-        # The earlier of two clocks: one that jumped ahead would take everything out.
+        # Use the earlier of two clocks: with a clock that jumped ahead, a prune would delete everything.
         now = min(datetime.now(UTC), session.execute(text("select now()")).scalar_one())
         return Terms(*organizations.terms(session, org), now)

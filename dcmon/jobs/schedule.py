@@ -1,4 +1,7 @@
-"""The clockwork: what is due by wall time, and hints that a crash lost. One scheduler leads, the others wait."""
+"""The scheduler: work that is due by the clock, and organizations that a crash left unqueued.
+
+One scheduler leads, the others wait for its lock.
+"""
 
 import logging
 import os
@@ -28,197 +31,200 @@ from dcmon.tenancy import organizations
 
 log = logging.getLogger(__name__)
 
-TRIED_EVERY = 0.5  # seconds between tries to lead
-TURN_EVERY, TURNS, PRUNE_EVERY = 1, 60, 3600  # seconds, and turns that a round takes
-NOTED_EVERY = 15.0  # seconds
-SPANS_KEPT, LINES_KEPT = timedelta(hours=1), timedelta(days=1)
+LEAD_ATTEMPT_INTERVAL = 0.5  # seconds
+SWEEP_STEP_INTERVAL, PRUNE_INTERVAL = 1, 3600  # seconds
+SWEEP_STEPS = 60  # a sweep of all organizations takes so many steps
+RECORD_INTERVAL = 15.0  # seconds between recorded runs of the job that runs every second
+READ_RANGE_AGE, LEDGER_LINE_AGE = timedelta(hours=1), timedelta(days=1)
 
 
 def run(app: App, stop: Event) -> None:
-    """Lead, or wait to, until stop is set."""
+    """Lead, or wait for the lead, until stop is set."""
     with Leadership(app.engine) as leadership:
         scheduler: BackgroundScheduler | None = None
         while not stop.is_set():
             leads = leadership.holds()
             if leads and scheduler is None:
-                scheduler = _clockwork(app, stop)
+                scheduler = _start_scheduler(app, stop)
                 log.info("this scheduler leads")
             elif not leads and scheduler is not None:
                 scheduler.shutdown(wait=False)
                 scheduler = None
-                log.warning("this scheduler leads no more")
-            stop.wait(TRIED_EVERY)
+                log.warning("this scheduler has lost the lead")
+            stop.wait(LEAD_ATTEMPT_INTERVAL)
         if scheduler is not None:
             scheduler.shutdown(wait=True)
 
 
-def _clockwork(app: App, stop: Event) -> BackgroundScheduler:
-    """What the leader does, and how often. A work that an outage interrupts says so, and is done the next time."""
+def _start_scheduler(app: App, stop: Event) -> BackgroundScheduler:
+    """Start the jobs of the leader. A job that an outage interrupts logs the error and runs again at its next time."""
     scheduler = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1})
     scan_every = app.settings.sources.scan_every.total_seconds()
-    works: list[tuple[str, Callable[..., object], Sequence[object], float]] = [
-        ("clock", Round(app).turn, [], TURN_EVERY),
+    jobs: list[tuple[str, Callable[..., object], Sequence[object], float]] = [
+        ("clock", OrganizationSweep(app).step, [], SWEEP_STEP_INTERVAL),
         ("scan", scan_sources, [app, stop], scan_every),
-        ("prune", prune.run, [app, stop], PRUNE_EVERY),
-        ("fold spans", fold_spans, [app, stop], PRUNE_EVERY),
-        ("fold lines", fold_lines, [app, stop], PRUNE_EVERY),
-        ("watch", health.judge, [app], app.settings.watch.every.total_seconds()),
+        ("prune", prune.run, [app, stop], PRUNE_INTERVAL),
+        ("fold spans", compact_read_ranges, [app, stop], PRUNE_INTERVAL),
+        ("fold lines", fold_ledger, [app, stop], PRUNE_INTERVAL),
+        ("watch", health.check_health, [app], app.settings.watch.every.total_seconds()),
     ]
     if app.settings.heartbeat.url is not None:
-        works.append(("heartbeat", health.beat, [app], app.settings.heartbeat.every.total_seconds()))
-    _note(app, scheduler_runs.record_start, scheduler_runs.LEAD, f"{process_heartbeats.HOSTNAME} (pid {os.getpid()})")
-    for name, work, given, seconds in works:
-        noted = guarded(Noted(app, name, work, NOTED_EVERY if name == "clock" else 0), name)
-        scheduler.add_job(noted, "interval", given, seconds=seconds, next_run_time=datetime.now(UTC), name=name)
+        jobs.append(("heartbeat", health.ping_dead_mans_switch, [app], app.settings.heartbeat.every.total_seconds()))
+    _record(app, scheduler_runs.record_start, scheduler_runs.LEAD, f"{process_heartbeats.HOSTNAME} (pid {os.getpid()})")
+    for name, job, arguments, seconds in jobs:
+        recorded = log_failures(RecordedJob(app, name, job, RECORD_INTERVAL if name == "clock" else 0), name)
+        scheduler.add_job(recorded, "interval", arguments, seconds=seconds, next_run_time=datetime.now(UTC), name=name)
     scheduler.start()
     return scheduler
 
 
-def guarded(work: Callable[..., object], name: str) -> Callable[..., None]:
-    """A work whose failure is said and forgotten: the clockwork goes on, and does it again the next time."""
+def log_failures(job: Callable[..., object], name: str) -> Callable[..., None]:
+    """Wrap a job so that its failure is only logged: the scheduler runs it again at its next time."""
 
-    def run(*given: object) -> None:
+    def run(*arguments: object) -> None:
         try:
-            work(*given)
+            job(*arguments)
         except errors.DcmonError as error:
             log.warning("%s waits: %s", name, error)
         except Exception:
-            log.exception("%s failed; it is tried again", name)
+            log.exception("%s failed, it is tried again", name)
 
     return run
 
 
-class Noted:
-    """A work that writes down when it is done and how that went: what is never done is noticed (dcmon.health.checks).
+class RecordedJob:
+    """A job whose runs and outcomes are recorded, so that dcmon.health.checks notices a job that never runs.
 
-    `pause`: between two that are written down; one that is done every second need not be each time.
+    `pause`: least time between recorded runs, in seconds; a job that runs every second need not record each run.
     """
 
-    def __init__(self, app: App, name: str, work: Callable[..., object], pause: float) -> None:
-        self.app, self.name, self.work, self.pause = app, name, work, pause
-        self._noted = float("-inf")
+    def __init__(self, app: App, name: str, job: Callable[..., object], pause: float) -> None:
+        self.app, self.name, self.job, self.pause = app, name, job, pause
+        self._recorded_at = float("-inf")
 
-    def __call__(self, *given: object) -> None:
-        is_noted = time.monotonic() - self._noted >= self.pause
-        if is_noted:
-            self._noted = time.monotonic()
-            _note(self.app, scheduler_runs.record_start, self.name, None)
+    def __call__(self, *arguments: object) -> None:
+        is_recorded = time.monotonic() - self._recorded_at >= self.pause
+        if is_recorded:
+            self._recorded_at = time.monotonic()
+            _record(self.app, scheduler_runs.record_start, self.name, None)
         try:
-            done = self.work(*given)
+            summary = self.job(*arguments)
         except Exception as error:
-            _note(self.app, scheduler_runs.record_failure, self.name, str(error) or type(error).__name__)
+            _record(self.app, scheduler_runs.record_failure, self.name, str(error) or type(error).__name__)
             raise
-        if is_noted:
-            _note(self.app, scheduler_runs.record_success, self.name, done if isinstance(done, str) else None)
+        if is_recorded:
+            _record(self.app, scheduler_runs.record_success, self.name, summary if isinstance(summary, str) else None)
 
 
-def _note(app: App, how: Callable[[Session, str, Any], None], name: str, said: str | None) -> None:
-    """Write something down about a round; when that can't be, the round matters more."""
+def _record(app: App, write: Callable[[Session, str, Any], None], name: str, detail: str | None) -> None:
+    """Record the start or outcome of a run. If that fails, the run continues: it matters more than its record."""
     try:
         with app.public() as session:
-            how(session, name, said)
+            write(session, name, detail)
     except errors.DcmonError as error:
-        log.debug("round %s can't be written down: %s", name, error)
+        log.debug("scheduler run %s can't be recorded: %s", name, error)
 
 
-class Round:
-    """The round of the organizations, in a minute, a few each second: no look at thousands of them at once."""
+class OrganizationSweep:
+    """A sweep of all organizations each minute, in one step per second, so that thousands cause no peak of load."""
 
     def __init__(self, app: App) -> None:
         self.app = app
-        self._left, self._share = list[Organization](), 0
+        self._remaining, self._step_size = list[Organization](), 0
 
-    def turn(self) -> int:
-        """Look at the next few; returns how many of them have work."""
-        if not self._left:
-            self._left = _organizations(self.app)
-            self._share = -(-len(self._left) // TURNS)
-        these, self._left = self._left[: self._share], self._left[self._share :]
-        return sweep(self.app, these)
+    def step(self) -> int:
+        """Sweep the next few organizations. Return how many of them have work."""
+        if not self._remaining:
+            self._remaining = _organizations(self.app)
+            self._step_size = -(-len(self._remaining) // SWEEP_STEPS)
+        orgs, self._remaining = self._remaining[: self._step_size], self._remaining[self._step_size :]
+        return sweep(self.app, orgs)
 
 
 def sweep(app: App, orgs: Sequence[Organization] | None = None) -> int:
-    """Ring for work whose hint was lost in a crash, and make due what live versions let pass; returns for how many.
+    """Enqueue organizations with work that a crash left unqueued. Return how many have work.
 
-    An organization that has nothing to do costs one statement.
+    Also makes windows of live versions due that have elapsed. An organization without work costs one statement.
     """
-    rung = 0
-    look = f"select {due_windows.HAS_DUE_WINDOWS}, {outbox.HAS_WORK}, {elapsed_windows.MAY_HAVE_ELAPSED}"
-    with db.peeking(app.engine) as peek:
+    with_work = 0
+    query = f"select {due_windows.HAS_DUE_WINDOWS}, {outbox.HAS_WORK}, {elapsed_windows.MAY_HAVE_ELAPSED}"
+    with db.peeking(app.engine) as run_query:
         for org in _organizations(app) if orgs is None else orgs:
-            found = peek(org, look)
-            if found is None:
-                log.warning("organization %s is left out", org.name)
+            row = run_query(org, query)
+            if row is None:
+                log.warning("organization %s is skipped", org.name)
                 continue
-            has_windows, has_notifications, is_silent = found
-            has_windows = (is_silent and _judge_by_clock(app, org) > 0) or has_windows
+            has_windows, has_notifications, may_have_elapsed = row
+            has_windows = (may_have_elapsed and _enqueue_elapsed_windows(app, org) > 0) or has_windows
             for work, has in ((Work.evaluate, has_windows), (Work.notify, has_notifications)):
                 if has:
                     app.enqueue(org, work)
-            rung += bool(has_windows or has_notifications)
-    return rung
+            with_work += bool(has_windows or has_notifications)
+    return with_work
 
 
-def _judge_by_clock(app: App, org: Organization) -> int:
+def _enqueue_elapsed_windows(app: App, org: Organization) -> int:
     now = datetime.now(UTC)
     try:
         with db.org_session(app.engine, org) as session:
-            made = elapsed_windows.enqueue_elapsed(session, now, org.retention)
+            added = elapsed_windows.enqueue_elapsed(session, now, org.retention)
             stale = elapsed_windows.mark_stale(session, now)
     except errors.DcmonError as error:
-        log.warning("organization %s is left out: %s", org.name, error)
+        log.warning("organization %s is skipped: %s", org.name, error)
         return 0
-    if made:
-        log.info("organization %s: %d windows are due by the clock", org.name, made)
+    if added:
+        log.info("organization %s: %d elapsed windows without rows are due", org.name, added)
     for name in stale:
         log.warning(
-            "organization %s: no samples of %s any more: it is stale, and not judged by the clock", org.name, name
+            "organization %s: %s is stale: it gets no more samples, and its empty windows are not evaluated",
+            org.name,
+            name,
         )
-    return made
+    return added
 
 
-def fold_spans(app: App, stop: Event) -> int:
-    """Make one of the spans of ingestion that are older; returns how many went."""
-    before, gone = datetime.now(UTC) - SPANS_KEPT, 0
+def compact_read_ranges(app: App, stop: Event) -> int:
+    """Merge the older read ranges of ingestion. Return how many rows were removed."""
+    before, removed = datetime.now(UTC) - READ_RANGE_AGE, 0
     try:
         while not stop.is_set():
             with app.public() as session:
-                went = offsets.compact(session, before)
-            gone += went
-            if not went:
+                count = offsets.compact(session, before)
+            removed += count
+            if not count:
                 break
     except errors.DcmonError as error:
         log.warning("waiting: %s", error)
-    return gone
+    return removed
 
 
-def fold_lines(app: App, stop: Event) -> int:
-    """Make one of the ledger's lines of requests and batches that are older; returns how many went."""
-    before, gone = datetime.now(UTC) - LINES_KEPT, 0
+def fold_ledger(app: App, stop: Event) -> int:
+    """Merge the older ledger lines of requests and batches. Return how many rows were removed."""
+    before, removed = datetime.now(UTC) - LEDGER_LINE_AGE, 0
     for org in _organizations(app):
         try:
             while not stop.is_set():
                 with db.org_session(app.engine, org) as session:
-                    went = ledger.fold(session, before)
-                gone += went
-                if went < ledger.FOLDED_AT_ONCE:
+                    count = ledger.fold(session, before)
+                removed += count
+                if count < ledger.FOLDED_AT_ONCE:
                     break
             with db.org_session(app.engine, org) as session:
-                gone += ledger.fold_moves(session, before)
+                removed += ledger.fold_moves(session, before)
         except errors.DcmonError as error:
-            log.warning("organization %s: its ledger is folded later: %s", org.name, error)
-    return gone
+            log.warning("organization %s: its ledger is merged at the next run: %s", org.name, error)
+    return removed
 
 
 def scan_sources(app: App, stop: Event) -> int:
-    """Load new files of every source; returns how many. A source that can't be scanned costs itself only."""
+    """Load new files of every source. Return how many. A source that can't be scanned does not stop the others."""
     loaded = 0
     for org in _organizations(app):
         try:
             with db.org_session(app.engine, org) as session:
                 watched = [(source.name, source.last_error) for source in sources.entries(session) if source.is_active]
         except errors.DcmonError as error:
-            log.warning("organization %s is left out: %s", org.name, error)
+            log.warning("organization %s is skipped: %s", org.name, error)
             continue
         for name, last_error in watched:
             loaded += _scan(app, org, name, last_error, stop)
@@ -227,21 +233,21 @@ def scan_sources(app: App, stop: Event) -> int:
 
 def _scan(app: App, org: Organization, name: str, last_error: str | None, stop: Event) -> int:
     try:
-        found = Scanner(app.engine, org, app.settings.s3, stop).scan(name)
+        result = Scanner(app.engine, org, app.settings.s3, stop).scan(name)
     except (ScanStopped, errors.Locked):
         return 0
     except errors.DcmonError as error:
-        # Said once; then `dcmon source show` has it.
+        # Warn once about the same error; `dcmon source show` has it afterwards.
         log.log(logging.DEBUG if str(error) == last_error else logging.WARNING, "source %s: %s", name, error)
         return 0
     except Exception:
         log.exception("source %s can't be scanned", name)
         return 0
-    for path in found.newly_failed:
-        log.warning("source %s: %s can't be read: %s", name, path, found.failed[path])
-    if found.loaded:
-        log.info("organization %s, source %s: %d files loaded", org.name, name, len(found.loaded))
-    return len(found.loaded)
+    for path in result.newly_failed:
+        log.warning("source %s: %s can't be read: %s", name, path, result.failed[path])
+    if result.loaded:
+        log.info("organization %s, source %s: %d files loaded", org.name, name, len(result.loaded))
+    return len(result.loaded)
 
 
 def _organizations(app: App) -> list[Organization]:

@@ -1,4 +1,4 @@
-"""The loop of a worker that serves one organization at a time, and waits while PostgreSQL is away."""
+"""The loop of a worker that serves one organization per poll and waits during outages of PostgreSQL."""
 
 import logging
 from collections.abc import Callable
@@ -7,28 +7,28 @@ from threading import Event
 
 from dcmon import errors
 
-AWAY = (errors.Unreachable, errors.Locked, errors.SchemaOutOfDate, errors.DiskFull)
+OUTAGES = (errors.Unreachable, errors.Locked, errors.SchemaOutOfDate, errors.DiskFull)
 
 
-def take_turns(stop: Event, turn: Callable[[], bool], idle: timedelta, log: logging.Logger) -> None:
-    """Take turns until stop is set: at once after one that found work (True), else after a pause.
+def poll_until_stopped(stop: Event, poll: Callable[[], bool], idle: timedelta, log: logging.Logger) -> None:
+    """Call `poll` until stop is set: again at once if it found work (True), else after a pause of `idle`.
 
-    What can't be reached is waited for, which is said once, and once more when it is back.
+    During an outage the loop retries every second. It logs the outage once, and its end once.
     """
-    is_away = False
+    has_outage = False
     while not stop.is_set():
         try:
-            worked = turn()
-            if is_away:
-                log.warning("PostgreSQL is back: going on")
-            is_away = False
+            has_worked = poll()
+            if has_outage:
+                log.warning("PostgreSQL can be reached again: work continues")
+            has_outage = False
         except errors.OrganizationNotFound as error:
-            log.info("gone meanwhile: %s", error)
-            worked = True
-        except AWAY as error:
-            if not is_away:
+            log.info("organization deleted meanwhile: %s", error)
+            has_worked = True
+        except OUTAGES as error:
+            if not has_outage:
                 log.warning("waiting: %s", error)
-            worked, is_away = False, True
+            has_worked, has_outage = False, True
             stop.wait(1)
-        if not worked:
+        if not has_worked:
             stop.wait(idle.total_seconds())

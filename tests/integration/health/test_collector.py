@@ -315,8 +315,8 @@ def test_watch_organization_is_notified_of_problems(app: App, pager: Organizatio
     settings = Settings(database_url=app.settings.database_url, data_dir=app.settings.data_dir, watch=Watch(org="acme"))
     execute(app.engine, pager, NOTE, at=NOW - timedelta(minutes=20), dead=None)
     with App(settings, Output(quiet=True)) as told:
-        assert job.judge(told) == "1 conditions"
-        assert job.judge(told) == "1 conditions"
+        assert job.check_health(told) == "1 problems"
+        assert job.check_health(told) == "1 problems"
     with db.org_session(app.engine, pager) as session:
         kinds = session.scalars(select(Notification.body).where(Notification.body.is_not(None))).all()
     assert [each["alert"]["monitor"] for each in kinds if each] == ["notifications stuck: acme"]

@@ -1,4 +1,4 @@
-"""Evaluators outlive what goes wrong in one window, version or organization; the clockwork outlives its leader."""
+"""Evaluators outlive what goes wrong in one window, version or organization; the scheduler outlives its leader."""
 
 import threading
 from datetime import UTC, datetime, timedelta

@@ -375,7 +375,7 @@ def test_expired_claim_is_left_to_the_next_worker(telling: App, target: Target) 
     with receiver(answers(OK)) as at, ThreadPoolExecutor(1) as pool:
         hook(telling, target.org, at.url)
         tell(telling, target.org, alert(telling, target), "firing")
-        sending = notify.Sending(telling, pool)
+        sending = notify.DeliveryPool(telling, pool)
         for late, came in ((1.0, 0), (0.0, 1)):
             with db.org_session(telling.engine, target.org) as session:
                 session.execute(

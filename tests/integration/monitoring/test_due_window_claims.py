@@ -140,8 +140,8 @@ def test_scheduler_round_checks_each_organization_once(app: App, target: Target)
     log(app, target, 3000)
     with app.public() as session:
         session.execute(text("delete from work_queue"))
-    around = schedule.Round(app)
-    assert sum(around.turn() for _ in range(6)) == 1
+    sweep = schedule.OrganizationSweep(app)
+    assert sum(sweep.step() for _ in range(6)) == 1
     with app.public() as session:
         picked = work_queue.claim(session, work_queue.Work.evaluate, timedelta(seconds=1))
     assert picked is not None

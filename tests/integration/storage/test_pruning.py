@@ -313,11 +313,11 @@ def test_prune_skips_an_organization_that_is_migrated(app: App, target: Target) 
     with target.engine.begin() as connection:
         locks.acquire(connection, LockSpace.ORGANIZATION, other.id)
         done = prune.prune(app, orgs, "tester")
-        counted = prune.extent(app, orgs)
-    assert [each.org.name for each in done if each.left_out is None] == ["acme"]
+        counted = prune.count_expired(app, orgs)
+    assert [each.org.name for each in done if each.skipped is None] == ["acme"]
     for left in (done[1], counted[1]):
-        assert isinstance(left.left_out, errors.Locked)
-        assert "migrated" in str(left.left_out)
+        assert isinstance(left.skipped, errors.Locked)
+        assert "migrated" in str(left.skipped)
     assert sum(done[0].removed.values()) > 0
 
 
