@@ -12,14 +12,14 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 def _default_data_dir() -> Path:
-    """Where embedded servers, logs and state live: a system-wide place for root, the user's own otherwise."""
+    """Return the directory of embedded servers, logs and state: system-wide for root, else the user's own."""
     if sys.platform != "win32" and os.geteuid() == 0:
         return Path("/var/lib/dcmon") if sys.platform == "linux" else site_data_path("dcmon")
     return user_data_path("dcmon")
 
 
 def _seconds(value: object) -> object:
-    """A number is seconds, also as text."""
+    """Read a number as seconds, also when it is given as text."""
     try:
         return float(value) if isinstance(value, str) else value
     except ValueError:
@@ -34,21 +34,23 @@ def _split(value: object) -> object:
 
 
 class Http(BaseModel):
-    """The endpoint that samples come in by."""
+    """The HTTP endpoint."""
 
     host: str = Field("127.0.0.1", description="Address that the endpoint listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port that the endpoint listens on.")
-    max_body_bytes: int = Field(100_000_000, ge=1, description="Largest request body that is read; above it 413.")
+    max_body_bytes: int = Field(
+        100_000_000, ge=1, description="Largest request body; a larger one is answered with 413."
+    )
     fresh: Duration = Field(
-        timedelta(seconds=10), description="A token, version or model is looked up again when known longer than this."
+        timedelta(seconds=10), description="Age at which a cached token, version or model is read again."
     )
     stale: Duration = Field(
-        timedelta(minutes=10), description="… and trusted so long while PostgreSQL can't be reached."
+        timedelta(minutes=10), description="Age up to which the cache is used while PostgreSQL can't be reached."
     )
 
 
 class Kafka(BaseModel):
-    """The buffer between the endpoint and PostgreSQL. Not set: samples go straight to PostgreSQL."""
+    """The buffer between the endpoint and PostgreSQL. Without it, rows go straight to PostgreSQL."""
 
     bootstrap_servers: str | None = Field(None, description="Brokers, host:port,host:port. Not set: direct ingestion.")
     security_protocol: str = Field("PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.")
@@ -59,9 +61,11 @@ class Kafka(BaseModel):
     topic_prefix: str = Field("dcmon", description="Topics are <prefix>.samples and <prefix>.labels.")
     partitions: int = Field(4, ge=1, description="Partitions of a topic that dcmon creates.")
     replication_factor: int = Field(1, ge=1, description="Replicas of a topic that dcmon creates.")
-    rows_per_message: int = Field(500, ge=1, description="Rows packed into one message, at most.")
+    rows_per_message: int = Field(500, ge=1, description="Most rows in one message.")
     batch_rows: int = Field(28_000, ge=1, description="Rows that a worker stores in one transaction, about.")
-    batch_bytes: int = Field(20_000_000, ge=1, description="… or bytes of messages, whichever is reached first.")
+    batch_bytes: int = Field(
+        20_000_000, ge=1, description="Bytes of messages that a worker stores in one transaction, about."
+    )
     batch_wait: Duration = Field(timedelta(milliseconds=200), description="Longest wait for a batch to fill, seconds.")
     ack_wait: Duration = Field(
         timedelta(seconds=10), description="Longest wait for the brokers' acknowledgement; then the answer is 503."
@@ -71,37 +75,37 @@ class Kafka(BaseModel):
 class Evaluate(BaseModel):
     """How windows are evaluated."""
 
-    sample_size: int = Field(10_000, ge=100, description="Rows of the fair sample of a window, and of its reference.")
-    label_quiet: Duration = Field(timedelta(minutes=5), description="A touched window is evaluated again when quiet.")
+    sample_size: int = Field(10_000, ge=100, description="Rows sampled from a window, and from its reference.")
+    label_quiet: Duration = Field(
+        timedelta(minutes=5), description="Pause in new rows and labels after which a changed window is re-evaluated."
+    )
     backfill_quiet: Duration = Field(
         timedelta(seconds=1),
-        description="Loaded history is evaluated when nothing of it came so long; after twice that in any case.",
+        description="Pause in rows after which loaded history is evaluated; at the latest after twice this pause.",
     )
-    children: int = Field(2, ge=1, le=64, description="Processes of a worker that run checks side by side.")
+    children: int = Field(2, ge=1, le=64, description="Processes of a worker that run checks in parallel.")
     cpu: Duration = Field(
-        timedelta(minutes=2), description="CPU time that one check may take on one window; more of it is an ERROR."
+        timedelta(minutes=2), description="CPU time limit of one check on one window; above it the result is an ERROR."
     )
     hang: Duration = Field(
-        timedelta(minutes=2), description="A check that does nothing for so long, or runs for ten times that, hangs."
+        timedelta(minutes=2), description="A check hangs if it is idle for this long, or runs ten times as long."
     )
-    memory: int = Field(
-        2_000_000_000, ge=100_000_000, description="Bytes that a process which runs checks may take for them."
-    )
-    recycle: int = Field(1000, ge=1, description="Checks that a process runs before another takes its place.")
-    lease: Duration = Field(timedelta(seconds=10), description="A claim that is not renewed this long is free again.")
+    memory: int = Field(2_000_000_000, ge=100_000_000, description="Memory limit of a process that runs checks, bytes.")
+    recycle: int = Field(1000, ge=1, description="Checks that a process runs before it is replaced.")
+    lease: Duration = Field(timedelta(seconds=10), description="A claim that is not renewed for this long expires.")
 
 
 class Reference(BaseModel):
-    """What production is compared with."""
+    """The reference data that production is compared with."""
 
-    largest: int = Field(100_000, ge=1, description="Rows that the reference of a version has at most.")
+    largest: int = Field(100_000, ge=1, description="Most rows that the reference of a version may have.")
 
 
 class Alerts(BaseModel):
-    """What is told of alerts."""
+    """Notification of alerts."""
 
     recent: Duration = Field(
-        timedelta(days=2), description="A new alert is not told while windows are due that end so much later."
+        timedelta(days=2), description="A new alert is not notified while windows are due that end this much later."
     )
 
 
@@ -110,33 +114,35 @@ class Webhooks(BaseModel):
 
     allow: Annotated[list[str], NoDecode, BeforeValidator(_split)] = Field(
         default_factory=list,
-        description="Private networks or hosts that messages may go to, comma-separated: 10.1.0.0/16,127.0.0.1.",
+        description="Private networks or hosts that messages may be sent to, comma-separated: 10.1.0.0/16,127.0.0.1.",
     )
     timeout: Duration = Field(timedelta(seconds=10), description="Longest time for one delivery, seconds.")
     retry_for: Duration = Field(timedelta(hours=72), description="An undelivered notification is given up after this.")
     group_wait: Duration = Field(
-        timedelta(milliseconds=300), description="Alerts of a model that change within this time go in one message."
+        timedelta(milliseconds=300), description="Changes of a model's alerts within this time are sent in one message."
     )
 
 
 class Smtp(BaseModel):
-    """The server that takes e-mail."""
+    """The server that sends e-mail."""
 
-    host: str | None = Field(None, description="Mail server that notifications are handed to. Not set: no e-mail.")
-    port: int | None = Field(None, ge=1, le=65535, description="Its port. Not set: 587; 465 for tls, 25 for none.")
+    host: str | None = Field(None, description="Mail server that sends notifications. Not set: no e-mail.")
+    port: int | None = Field(
+        None, ge=1, le=65535, description="Port of the mail server. Not set: 587; 465 for tls, 25 for none."
+    )
     security: Literal["starttls", "tls", "none"] = Field(
         "starttls", description="starttls, tls (from the first byte) or none."
     )
     username: str | None = Field(None, description="User to log in as. Not set: no login.")
-    password: SecretStr | None = Field(None, description="Its password.")
+    password: SecretStr | None = Field(None, description="Password of that user.")
     sender: str = Field("dcmon@localhost", description="Address that e-mail comes from.")
 
 
 class S3(BaseModel):
-    """Object storage that sources lie in. Credentials come as for every tool of AWS (AWS_ACCESS_KEY_ID, a profile)."""
+    """Object storage of sources. Credentials are read as by the AWS tools (AWS_ACCESS_KEY_ID, a profile)."""
 
-    endpoint_url: str | None = Field(None, description="A server of your own that speaks S3. Not set: AWS.")
-    region: str | None = Field(None, description="Region of the buckets. Not set: as for every tool of AWS.")
+    endpoint_url: str | None = Field(None, description="URL of an S3-compatible server. Not set: AWS.")
+    region: str | None = Field(None, description="Region of the buckets. Not set: the AWS default.")
 
 
 class Sources(BaseModel):
@@ -146,37 +152,51 @@ class Sources(BaseModel):
 
 
 class Watch(BaseModel):
-    """When something is wrong with dcmon itself."""
+    """Health checks of dcmon itself, and the limits above which they report a problem."""
 
-    org: str | None = Field(None, description="Organization whose receivers are told what is wrong with dcmon itself.")
-    every: Duration = Field(timedelta(minutes=1), description="How often the leader judges dcmon itself, seconds.")
-    sign: Duration = Field(timedelta(seconds=30), description="A process without a sign of life so long is gone.")
-    turn: Duration = Field(timedelta(minutes=5), description="A worker whose loop stands still so long hangs.")
-    leader: Duration = Field(timedelta(seconds=30), description="No scheduler leads for longer than this.")
-    evaluation: Duration = Field(timedelta(minutes=10), description="A complete window waits for longer than this.")
-    notification: Duration = Field(timedelta(minutes=15), description="A notification waits for longer than this.")
-    lag: Duration = Field(timedelta(minutes=5), description="A message on a topic is unread for longer than this.")
-    parked: Duration = Field(timedelta(minutes=10), description="A message is parked for longer than this.")
-    quarantine: float = Field(0.1, ge=0, le=1, description="A larger share of an hour's rows is quarantined.")
-    disk: float = Field(0.05, ge=0, le=1, description="A smaller share of the data directory's disk is free.")
+    org: str | None = Field(None, description="Organization whose receivers are notified of problems of dcmon itself.")
+    every: Duration = Field(timedelta(minutes=1), description="Interval of the health checks of dcmon itself, seconds.")
+    sign: Duration = Field(
+        timedelta(seconds=30), description="A process without a heartbeat for this long counts as ended."
+    )
+    turn: Duration = Field(
+        timedelta(minutes=5), description="A worker whose loop makes no progress for this long counts as hanging."
+    )
+    leader: Duration = Field(timedelta(seconds=30), description="Problem: no scheduler leads for longer than this.")
+    evaluation: Duration = Field(
+        timedelta(minutes=10), description="Problem: a complete window waits for longer than this."
+    )
+    notification: Duration = Field(
+        timedelta(minutes=15), description="Problem: a notification waits for longer than this."
+    )
+    lag: Duration = Field(
+        timedelta(minutes=5), description="Problem: a message on a topic is unread for longer than this."
+    )
+    parked: Duration = Field(timedelta(minutes=10), description="Problem: a message is parked for longer than this.")
+    quarantine: float = Field(0.1, ge=0, le=1, description="Problem: a larger share of an hour's rows is quarantined.")
+    disk: float = Field(0.05, ge=0, le=1, description="Problem: a smaller share of the data directory's disk is free.")
 
 
 class Heartbeat(BaseModel):
-    """A URL that is called while all is well, for a dead man's switch."""
+    """The dead man's switch: a URL that is called while dcmon works."""
 
-    url: SecretStr | None = Field(None, description="Called while dcmon works: https://hc-ping.com/your-check.")
-    every: Duration = Field(timedelta(minutes=1), description="How often it is called, seconds.")
-    fail: bool = Field(False, description="Call <url>/fail while something critical is wrong; else nothing is called.")
+    url: SecretStr | None = Field(
+        None, description="URL that is called while dcmon works: https://hc-ping.com/your-check."
+    )
+    every: Duration = Field(timedelta(minutes=1), description="Interval of the calls, seconds.")
+    fail: bool = Field(False, description="Call <url>/fail during a critical problem. False: no call then.")
 
 
 class Settings(BaseSettings):
-    """What an operator may set, by environment or a .env file."""
+    """All settings, from environment variables or a .env file."""
 
     model_config = SettingsConfigDict(
         env_prefix="DCMON_", env_nested_delimiter="__", env_file=".env", extra="ignore", frozen=True
     )
 
-    data_dir: Path = Field(default_factory=_default_data_dir, description="Embedded servers, logs and state.")
+    data_dir: Path = Field(
+        default_factory=_default_data_dir, description="Directory of the embedded servers, logs and state."
+    )
     database_url: SecretStr | None = Field(
         None, description="PostgreSQL, postgresql://user:password@host/database. Not set: embedded."
     )
@@ -185,9 +205,9 @@ class Settings(BaseSettings):
         description="Redis or Valkey, redis://host:6379/0. Not set: embedded beside an embedded PostgreSQL, else none.",
     )
     public_url: str | None = Field(
-        None, description="How others reach the endpoint; used in links. Default: its address."
+        None, description="URL of the endpoint for other machines; used in links. Not set: its address."
     )
-    org: str | None = Field(None, description="Organization that commands work on; not needed when there is only one.")
+    org: str | None = Field(None, description="Organization of the commands; not needed if there is only one.")
     http: Http = Http()
     kafka: Kafka = Kafka()
     evaluate: Evaluate = Evaluate()
@@ -202,5 +222,5 @@ class Settings(BaseSettings):
 
     @property
     def url(self) -> str:
-        """The address of the endpoint, without a trailing slash."""
+        """Return the URL of the endpoint, without a trailing slash."""
         return (self.public_url or f"http://{self.http.host}:{self.http.port}").rstrip("/")
