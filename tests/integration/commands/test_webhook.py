@@ -103,7 +103,7 @@ def test_added_receiver_is_notified_unless_only_new_is_wanted(typed: Typed, app:
         session.get_one(Alert, alert(app, target)).told_severity = "high"
     added = typed("-o", "json", "webhook", "add", "late", "https://a.example/", "--severity", "high")
     assert json.loads(added.stdout)["told"] == 1
-    assert "An alert fires already: it is told of it now." in added.stderr
+    assert "An alert fires already: the receiver is notified of it now." in added.stderr
     assert said(typed("-o", "json", "webhook", "add", "later", "https://b.example/", "--only-new"))["told"] == 0
     assert said(typed("-o", "json", "webhook", "set", "later", "--cap", "3"))["told"] == 0
     assert said(typed("-o", "json", "webhook", "set", "later", "--severity", "low"))["told"] == 0
@@ -158,7 +158,7 @@ def test_a_key_can_come_by_standard_input(data_dir: Path, database_url: str, tar
         (("add", "x", "https://h.example", "--severity", "awful"), 2, "no severity 'awful'"),
         (("add", "x", "https://h.example", "--model", "nothing"), 5, "dcmon model list"),
         (("add", "x", "https://h.example", "--cap", "0"), 2, "from 1 on"),
-        (("add", "x", "https://h.example", "--cap", "many"), 2, "no number"),
+        (("add", "x", "https://h.example", "--cap", "many"), 2, "neither a number"),
         (("add", "x", "https://h.example", "--repeat", "soon"), 2, "not a duration"),
         (("add", "x", "https://h.example", "--repeat", "1s"), 2, "more often than every 5m"),
         (("add", "x", "https://h.example", "--header", "nonsense"), 2, "X-Token: abc"),

@@ -1,0 +1,191 @@
+"""Adding, changing, testing and deleting receivers."""
+
+import sys
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import typer
+
+from dcmon import durations
+from dcmon.alerting import alert_payload
+from dcmon.commands.views import receiver as view
+from dcmon.db import work_queue
+from dcmon.health import problem_notifications, problems
+from dcmon.notifications import catch_up, receivers
+from dcmon.notifications.integrations import registry
+from dcmon.notifications.integrations.base import Address, DeliverySettings, Message
+from dcmon.notifications.notification_writer import AlertRenderer
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from dcmon.app import App
+    from dcmon.db import Organization
+
+NONE = "none"
+
+
+class StoredReceiver(NamedTuple):
+    """A receiver as a row, the number of notifications written for it, and the secret of a new webhook."""
+
+    row: dict[str, Any]
+    notified: int
+    secret: str | None = None
+
+
+@dataclass(frozen=True)
+class TypedAddress:
+    """The address of a receiver, as it was typed; None and empty: not given."""
+
+    target: list[str] | None
+    headers: list[str] | None
+    key: str | None
+    group: str | None
+    class_: str | None
+
+    def is_given(self) -> bool:
+        """Return True if any part of the address was typed."""
+        return any((self.target, self.headers, self.key, self.group, self.class_))
+
+    def to_address(self, kind: str) -> Address:
+        """Parse the address; the key "-" is asked for. Raises BadParameter."""
+        key = _ask_for_key() if self.key == "-" else self.key
+        choices = {name: value for name, value in (("group", self.group), ("class", self.class_)) if value is not None}
+        return Address(kind, self.target or [], _parse_headers(self.headers), key.strip() if key else None, choices)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a receiver shall get, as it was typed; None and empty: not given."""
+
+    severities: list[str] | None
+    models: list[str] | None
+    cap: str | None
+    repeat: str | None
+
+    def changes(self) -> dict[str, Any]:
+        """Return the fields of the subscription that change. Raises BadParameter or InvalidInput."""
+        fields = parse_limits(self.cap, self.repeat)
+        if self.severities:
+            fields["severities"] = self.severities
+        if self.models:
+            fields["models"] = None if self.models == ["all"] else self.models
+        return fields
+
+
+def new_subscription(
+    severities: list[str] | None, models: list[str] | None, limits: dict[str, Any]
+) -> receivers.Subscription:
+    """Return the subscription of a new receiver; `limits` as from parse_limits."""
+    return replace(receivers.Subscription(severities or [], models or None), **limits)
+
+
+def parse_limits(cap: str | None, repeat: str | None) -> dict[str, Any]:
+    """Parse --cap and --repeat; an option not given has no key. Raises BadParameter or InvalidInput."""
+    limits: dict[str, Any] = {}
+    if cap is not None:
+        if cap != NONE and not (cap.isascii() and cap.isdigit()):
+            raise typer.BadParameter(f"{cap!r} is neither a number of messages nor none.", param_hint="--cap")
+        limits["cap"] = None if cap == NONE else int(cap)
+    if repeat is not None:
+        limits["repeat_every"] = None if repeat == NONE else durations.parse(repeat, "30m, 4h, 24h or none")
+    return limits
+
+
+def add(
+    app: "App", name: str, address: Address, subscription: receivers.Subscription, is_notified: bool
+) -> StoredReceiver:
+    """Add a receiver and, if `is_notified`, write notifications of the alerts that fire already."""
+    org = app.organization()
+    with app.org(org) as session:
+        receiver, secret = receivers.add(session, name, address, app.settings.webhooks, subscription)
+        notified = _notify(app, session, org, receiver) if is_notified else 0
+        added = StoredReceiver(view.row(session, receiver), notified, secret)
+    _wake_notifier(app, org, notified)
+    return added
+
+
+def change(app: "App", name: str, typed: TypedAddress, wanted: Wanted, *, is_notified: bool) -> StoredReceiver:
+    """Change a receiver and, if `is_notified`, notify it of alerts that it did not want before.
+
+    Raises WebhookNotFound, BadParameter or InvalidInput.
+    """
+    org = app.organization()
+    with app.org(org) as session:
+        receiver = receivers.find(session, name)
+        pending = catch_up.pending_alerts(session, org, receiver)
+        if typed.is_given():
+            receivers.set_address(receiver, typed.to_address(receiver.kind), app.settings.webhooks)
+        subscription = replace(receivers.subscription(session, receiver), **wanted.changes())
+        receivers.set_subscription(session, receiver, subscription)
+        session.flush()
+        wants_others = bool(wanted.severities or wanted.models)
+        notified = _notify(app, session, org, receiver, pending) if wants_others and is_notified else 0
+        changed = StoredReceiver(view.row(session, receiver), notified)
+    _wake_notifier(app, org, notified)
+    return changed
+
+
+def send_test(app: "App", name: str) -> Any:
+    """Send a test message to a receiver. Raises WebhookNotFound."""
+    org = app.organization()
+    with app.org(org) as session:
+        now = receivers.database_time(session)
+        target = receivers.delivery_target(receivers.find(session, name), now)
+    body = {"format": 1, "type": "test", "timestamp": now.isoformat(), "organization": org.name}
+    body["text"] = f"A test message to {name!r}: dcmon reaches it."
+    message = Message(f"msg_{uuid.uuid4().hex}", body)
+    return registry.send(target, message, DeliverySettings(app.settings.webhooks, app.settings.smtp))
+
+
+def delivery_counts(app: "App", name: str) -> receivers.DeliveryCounts:
+    """Count the messages of a receiver. Raises WebhookNotFound."""
+    with app.org() as session:
+        receiver = receivers.find(session, name)
+        return receivers.delivery_counts(session).get(receiver.id, receivers.DeliveryCounts())
+
+
+def delete(app: "App", name: str) -> None:
+    """Delete a receiver with its messages. Raises WebhookNotFound."""
+    with app.org() as session:
+        receivers.delete(session, receivers.find(session, name))
+
+
+def _notify(app: "App", session: "Session", org: "Organization", receiver: Any, excluding: Collection[int] = ()) -> int:
+    """Write notifications of firing alerts and, for the organization that watches dcmon, of dcmon's problems.
+
+    Returns the number of notifications.
+    """
+    renderer = AlertRenderer(org, app.settings.url, alert_payload.describe)
+    notified = catch_up.notify(session, renderer, receiver, excluding=excluding)
+    if org.name != app.settings.watch.org:
+        return notified
+    with app.public() as public:
+        notified_problems = problems.notified(public)
+    now = receivers.database_time(session)
+    return notified + problem_notifications.write_for_receiver(session, org, receiver, notified_problems, now)
+
+
+def _wake_notifier(app: "App", org: "Organization", notified: int) -> None:
+    """Enqueue work for the notifier when notifications were written. After the commit."""
+    if notified:
+        app.enqueue(org, work_queue.Work.notify)
+
+
+def _ask_for_key() -> str:
+    """Ask for the integration key on a terminal; without a terminal, read a line of stdin."""
+    if sys.stdin.isatty():
+        return str(typer.prompt("Integration key", hide_input=True, err=True))
+    return typer.get_text_stream("stdin").readline()
+
+
+def _parse_headers(options: list[str] | None) -> dict[str, str]:
+    headers = {}
+    for option in options or ():
+        name, colon, value = option.partition(":")
+        if not colon or not name.strip() or not value.strip():
+            raise typer.BadParameter('A header looks like "X-Token: abc".', param_hint="--header")
+        headers[name.strip()] = value.strip()
+    return headers
