@@ -207,9 +207,11 @@ def _read(on: Stage, version_id: int) -> float:
     start, end, size = START, START + timedelta(days=1), Evaluate().sample_size
     with on.app.org(on.org) as session:
         model, version = versions.get(session, version_id)
-        there = sampling.window_statistics(session, version_id, start, end)
+        statistics = sampling.window_statistics(session, version_id, start, end)
         return _wall(
-            lambda: sampling.sample_columns(session, model, version, start, end, size, list(FEATURES), there=there)
+            lambda: sampling.sample_columns(
+                session, model, version, start, end, size, list(FEATURES), statistics=statistics
+            )
         )
 
 

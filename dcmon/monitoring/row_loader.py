@@ -198,10 +198,10 @@ def _features(schema: DatasetSchema, monitor: Monitor, check: Check) -> tuple[st
 
 def _read(session: Session, plan: Plan, max_bytes: int, key: RowsKey) -> ColumnarSample | None:
     """Read the rows of a key; None when there is no row. Raises InvalidInput."""
-    options: dict[str, Any] = {"labelled": key.labelled, "filters": json.loads(key.filters), "most": max_bytes}
+    options: dict[str, Any] = {"labelled": key.labelled, "filters": json.loads(key.filters), "max_bytes": max_bytes}
     source = (session, plan.model, plan.version)
     if key.window is None:
         return references.sample_columns(*source, key.limit, key.features, **options)
     statistics = {plan.window: plan.statistics} | {item.window: item.statistics for item in plan.compared.values()}
-    span, there = (key.window.start, key.window.end), statistics[key.window]
-    return sampling.sample_columns(*source, *span, key.limit, key.features, there=there, **options)
+    span, options["statistics"] = (key.window.start, key.window.end), statistics[key.window]
+    return sampling.sample_columns(*source, *span, key.limit, key.features, **options)

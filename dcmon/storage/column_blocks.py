@@ -1,4 +1,4 @@
-"""Rows in columns, as PostgreSQL packs them: who reads them decodes nothing, who runs checks decodes a column at once.
+"""Rows in columns, packed by PostgreSQL: the reader decodes nothing, the check worker a whole column at once.
 
 A row as a tuple of objects costs 6 µs to fetch, pickle and turn into a frame; in columns it costs a tenth of that.
 """
@@ -54,7 +54,7 @@ class ColumnarSample:
         return sum(block[0] for block in self.blocks)
 
     def column(self, name: str) -> Any:
-        """A column's values: an array of numbers, or a list where some may be missing."""
+        """Return a column's values: an array of numbers, or a list where some may be missing."""
         first = 1
         for each, kind in self.kinds.items():
             if each == name:
@@ -67,28 +67,28 @@ class ColumnarSample:
 
 
 def fetch(
-    session: Session, kinds: Mapping[str, str], rows: str, values: Mapping[str, Any], limit: int | None, most: int
+    session: Session, kinds: Mapping[str, str], rows: str, values: Mapping[str, Any], limit: int | None, max_bytes: int
 ) -> ColumnarSample | None:
-    """The rows of a statement, in its order; None when there is none.
+    """Fetch the rows of a statement, in its order; None without rows.
 
-    `rows` selects the columns of `kinds` as c0, c1, …, and as o1, o2 what it orders by. Raises TooManyRows above `most`
-    bytes.
+    `rows` selects the columns of `kinds` as c0, c1, …, and as o1, o2 what it orders by. Raises TooManyRows above
+    `max_bytes`.
     """
     packed = ", ".join(
         each.format(f"c{position}") for position, kind in enumerate(kinds.values()) for each in PACKED[kind]
     )
     if limit is not None and limit <= BLOCK:
-        said = f"select count(*)::int4, {packed} from ({rows}) as found"
-        fetched: Iterable[Any] = db.fetch(session, *_compiled(session, said, values))
+        query = f"select count(*)::int4, {packed} from ({rows}) as found"
+        fetched: Iterable[Any] = db.fetch(session, *_compiled(session, query, values))
     else:
         numbered = f"select *, (row_number() over (order by o1, o2) - 1) / {BLOCK} as block from ({rows}) as found"
-        said = f"select count(*)::int4, {packed} from ({numbered}) as numbered group by block order by block"
-        fetched = db.stream(session, *_compiled(session, said, values))
+        query = f"select count(*)::int4, {packed} from ({numbered}) as numbered group by block order by block"
+        fetched = db.stream(session, *_compiled(session, query, values))
     blocks, size = [], 0
     for block in fetched:
         size += sum(len(part) for part in block[1:] if part)
-        if size > most:
-            raise TooManyRows(most=most)
+        if size > max_bytes:
+            raise TooManyRows(most=max_bytes)
         if block[0]:
             blocks.append(tuple(block))
     return ColumnarSample(kinds, blocks) if blocks else None
@@ -127,7 +127,7 @@ def _whole(values: "np.ndarray[Any, Any]", is_null: "np.ndarray[Any, Any]") -> "
 
 def _words(packed: bytes) -> list[str | None]:
     known: dict[str, str | None] = {SURROGATE: None}
-    # The same object for the same word: it is hashed, and kept, once.
+    # One object for equal words: it is hashed and kept in memory once.
     return [known.setdefault(word, word) for word in packed.decode(errors="surrogateescape").split("\0")]
 
 

@@ -1,4 +1,4 @@
-"""References: rows with predictions and labels that production is compared with, in revisions."""
+"""References: rows with predictions and labels, in revisions, to compare production with."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ RARE = 0.05  # a share of the labelled rows
 
 
 def count(session: Session, version: Version) -> int:
-    """How many reference rows a version has."""
+    """Count the reference rows of a version."""
     found = session.scalar(text(f"select count(*) from reference_{version.relation}"))
     return int(found or 0)
 
@@ -28,14 +28,14 @@ def count(session: Session, version: Version) -> int:
 def sample_rows(
     session: Session, model: Model, version: Version, limit: int, *, labelled: bool = False, filters: Filters = None
 ) -> SampledRows:
-    """The `limit` reference rows with the smallest hashes; filters and `labelled` apply before the limit.
+    """Return the `limit` reference rows with the smallest hashes; filters and `labelled` apply before the limit.
 
-    A reference has no times: filters on the sample's time leave it as it is.
+    A reference has no times: filters on the sample's time do not apply to it.
     """
     columns = sample_tables.columns(model, version)
     names = (*columns.model, *columns.own, LABEL)
-    said = ", ".join(_column(name) for name in names)
-    statement, values = _bottom(model, version, limit, labelled, filters, said)
+    expressions = ", ".join(_column(name) for name in names)
+    statement, values = _bottom(model, version, limit, labelled, filters, expressions)
     return SampledRows(names, [tuple(row) for row in session.execute(text(statement), values)])
 
 
@@ -48,21 +48,23 @@ def sample_columns(
     *,
     labelled: bool = False,
     filters: Filters = None,
-    most: int = MAX_BYTES,
+    max_bytes: int = MAX_BYTES,
 ) -> "ColumnarSample | None":
-    """The fair sample in columns: these features, what the model said, and labels; None when there is no row."""
+    """Return the deterministic sample in columns: features, predictions and labels; None without rows."""
     from dcmon.storage import column_blocks  # imports numpy, which most commands start without
 
     kinds = sample_tables.columns(model, version).read(features)
-    said = ", ".join(f"{_column(name)} as c{position}" for position, name in enumerate(kinds))
-    said += f", r.{HASH} as o1, r._dc_position as o2"
-    return column_blocks.fetch(session, kinds, *_bottom(model, version, limit, labelled, filters, said), limit, most)
+    expressions = ", ".join(f"{_column(name)} as c{position}" for position, name in enumerate(kinds))
+    expressions += f", r.{HASH} as o1, r._dc_position as o2"
+    return column_blocks.fetch(
+        session, kinds, *_bottom(model, version, limit, labelled, filters, expressions), limit, max_bytes
+    )
 
 
 def is_unbalanced(session: Session, version: Version) -> bool:
-    """Whether the reference's labels are of two classes, and one is rare: drift then weighs both alike.
+    """True if the reference has two classes and one is rare: drift then gives both the same weight.
 
-    Of all rows of the reference, so it is one answer for each revision (as the system before dcmon had it).
+    All rows of the reference count, so that the answer is the same for each revision.
     """
     if not version.reference_revision:
         return False
@@ -76,20 +78,20 @@ def _column(name: str) -> str:
 
 
 def _bottom(
-    model: Model, version: Version, limit: int | None, labelled: bool, filters: Filters, said: str
+    model: Model, version: Version, limit: int | None, labelled: bool, filters: Filters, expressions: str
 ) -> tuple[str, dict[str, Any]]:
     known = sample_tables.columns(model, version).filterable
     where, values = data_filters.condition(filters, known, "r", f"r.{LABEL}", (TIME,))
     wanted = f" and r.{LABEL} is not null" if labelled else ""
     statement = (
-        f"select {said} from reference_{version.relation} r where r.revision = 0 and {where}{wanted}"
+        f"select {expressions} from reference_{version.relation} r where r.revision = 0 and {where}{wanted}"
         f" order by r.{HASH}, r._dc_position"
     )
     return (statement, values) if limit is None else (f"{statement} limit :limit", {"limit": limit, **values})
 
 
 def rows(session: Session, model: Model, version: Version, limit: int, filters: Filters = None) -> list[dict[str, Any]]:
-    """Reference rows for a person, columns in sorted order."""
+    """Return reference rows to show, columns in sorted order."""
     sample = sample_rows(session, model, version, limit, filters=filters)
     order = sorted(sample.names)
     return [

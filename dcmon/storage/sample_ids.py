@@ -18,7 +18,7 @@ _EMPTY = blake2b(digest_size=16)
 
 
 def levels_of(keys: Sequence[bytes]) -> tuple[Any, Any]:
-    """Of each key: 31 bits as the hash that orders fair samples, and its level, how many of them are 0 at the top."""
+    """Return for each key its hash of 31 bits, which orders samples, and its level: the number of leading zero bits."""
     hashes = np.frombuffer(b"".join(keys), ">u4")[::4] >> 1
     _, bits = np.frexp(hashes.astype(np.float64))  # exact: 31 bits fit a double, whose exponent counts them
     return hashes, 31 - bits

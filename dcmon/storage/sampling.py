@@ -1,4 +1,4 @@
-"""Reading samples back: the fair sample of a window, and rows for a person."""
+"""Reading samples back: the deterministic sample of a window, and rows to show."""
 
 import math
 from collections.abc import Sequence
@@ -29,12 +29,12 @@ class SampledRows:
     rows: Sequence[tuple[Any, ...]]
 
 
-SLACK = 1.2  # levels are random: asking for a fifth more rows than the limit makes a second look rare
+SLACK = 1.2  # levels are random: asking for a fifth more rows than the limit makes a second query rare
 
 
 @dataclass(frozen=True)
 class WindowStatistics:
-    """What a version has in a window: rows, labelled rows, the sums of their revisions, the newest logging time."""
+    """Counts of a version's rows and labels in a window, the sums of their revisions, and the newest logging time."""
 
     n: int = 0
     n_labelled: int = 0
@@ -43,7 +43,7 @@ class WindowStatistics:
     logged_at: datetime | None = None
 
     def n_used(self, needs_labels: bool) -> int:
-        """How many rows a check can use."""
+        """Return how many rows a check can use."""
         return self.n_labelled if needs_labels else self.n
 
     @property
@@ -52,7 +52,7 @@ class WindowStatistics:
 
 
 def window_statistics(session: Session, version_id: int, start: datetime, end: datetime) -> WindowStatistics:
-    """What a version has in [start, end), from the quarter hours: no sample is read."""
+    """Sum up the quarter hours of a version in [start, end), without reading samples."""
     found = session.execute(
         text(
             "select coalesce(sum(n), 0), coalesce(sum(n_labelled), 0), coalesce(sum(rows_revision), 0),"
@@ -75,25 +75,25 @@ def sample_rows(
     *,
     labelled: bool = False,
     filters: Filters = None,
-    there: WindowStatistics | None = None,
+    statistics: WindowStatistics | None = None,
 ) -> SampledRows:
-    """The `limit` rows of [start, end) with the smallest hashes: the same rows each time, whatever came with them.
+    """Return the `limit` rows of [start, end) with the smallest hashes: the same rows for the same data.
 
-    `labelled` keeps rows with a label only; filters apply before the limit. `there` (without filters) lets the reader
-    skip the levels that can't hold the bottom of so many rows, so that the cost does not grow with the window.
+    `labelled` keeps rows with a label only; filters apply before the limit. `statistics` (used without filters)
+    let the query skip the levels that can't hold the smallest hashes, so that the cost does not grow with the window.
     """
     columns = sample_tables.columns(model, version)
     names = (*columns.model, *columns.own, LABEL)
-    population = 0 if there is None or filters else there.n_labelled if labelled else there.n
+    population = 0 if statistics is None or filters else statistics.n_labelled if labelled else statistics.n
     lowest = lowest_level(population, limit)
 
     def read(level: int) -> SampledRows:
-        said = ", ".join(_column(name) for name in names)
-        statement, values = _bottom(model, version, start, end, limit, labelled, filters, level, said)
+        expressions = ", ".join(_column(name) for name in names)
+        statement, values = _bottom(model, version, start, end, limit, labelled, filters, level, expressions)
         return SampledRows(names, [tuple(row) for row in session.execute(text(statement), values)])
 
     found = read(lowest)
-    # Chance may put too few rows on these levels: the others have the rest.
+    # By chance these levels may have too few rows: then read all levels.
     return read(0) if lowest and len(found.rows) < limit else found
 
 
@@ -108,24 +108,24 @@ def sample_columns(
     *,
     labelled: bool = False,
     filters: Filters = None,
-    there: WindowStatistics | None = None,
-    most: int = MAX_BYTES,
+    statistics: WindowStatistics | None = None,
+    max_bytes: int = MAX_BYTES,
 ) -> "ColumnarSample | None":
-    """The fair sample in columns: these features, what the model said, and labels; None when there is no row.
+    """Return the deterministic sample in columns: features, predictions and labels; None without rows.
 
-    Without a limit, the whole window. Raises TooManyRows where they take more than `most` bytes.
+    Without a limit, the whole window. Raises TooManyRows when the columns take more than `max_bytes` bytes.
     """
     from dcmon.storage import column_blocks  # imports numpy, which a list of monitors starts without
 
     kinds = sample_tables.columns(model, version).read(features)
-    population = 0 if there is None or filters else there.n_labelled if labelled else there.n
+    population = 0 if statistics is None or filters else statistics.n_labelled if labelled else statistics.n
     lowest = lowest_level(population, limit) if limit else 0
 
     def read(level: int) -> "ColumnarSample | None":
-        said = ", ".join(f"{_column(name)} as c{position}" for position, name in enumerate(kinds))
-        said += f", s.{HASH} as o1, s.{KEY} as o2"
-        rows, values = _bottom(model, version, start, end, limit, labelled, filters, level, said)
-        return column_blocks.fetch(session, kinds, rows, values, limit, most)
+        expressions = ", ".join(f"{_column(name)} as c{position}" for position, name in enumerate(kinds))
+        expressions += f", s.{HASH} as o1, s.{KEY} as o2"
+        rows, values = _bottom(model, version, start, end, limit, labelled, filters, level, expressions)
+        return column_blocks.fetch(session, kinds, rows, values, limit, max_bytes)
 
     found = read(lowest)
     if lowest and limit and (found is None or len(found) < limit):
@@ -146,13 +146,13 @@ def _bottom(
     labelled: bool,
     filters: Filters,
     lowest: int,
-    said: str,
+    expressions: str,
 ) -> tuple[str, dict[str, Any]]:
-    """The statement that selects `said` of the fair sample's rows, and its parameters."""
+    """Build the statement that selects `expressions` of the deterministic sample, and its parameters."""
     where, values = data_filters.condition(filters, sample_tables.columns(model, version).filterable, "s", "l.label")
     join = "join" if labelled else "left join"
     statement = (
-        f"select {said} from samples_{version.relation} s {join} labels_{version.relation} l"
+        f"select {expressions} from samples_{version.relation} s {join} labels_{version.relation} l"
         f" on (l.lvl, l.ts, l.h, l.k) = (s.{LEVEL}, s.{TIME}, s.{HASH}, s.{KEY})"
         f" and l.ts >= :start and l.ts < :end and l.lvl = any(:levels)"
         f" where s.{TIME} >= :start and s.{TIME} < :end and s.{LEVEL} = any(:levels) and {where}"
@@ -165,7 +165,7 @@ def _bottom(
 
 
 def lowest_level(population: int, limit: int) -> int:
-    """The lowest level that rows must have to be among the `limit` smallest hashes of a population, with slack."""
+    """Return the lowest level that the `limit` smallest hashes of a population have, with some slack."""
     return max(0, math.floor(math.log2(population / (SLACK * limit)))) if population > SLACK * limit else 0
 
 
@@ -178,14 +178,14 @@ def production(
     limit: int,
     filters: Filters = None,
 ) -> list[dict[str, Any]]:
-    """Rows of [start, end) for a person: ids, times and labels included, in the order of their hashes."""
+    """Return rows of [start, end) with ids, times and labels, in the order of their hashes."""
     columns = sample_tables.columns(model, version)
     names = sorted([*columns.own, *columns.model, SAMPLE_ID, TIME])
     where, values = data_filters.condition(filters, columns.filterable, "s", "l.label")
-    said = ", ".join(f"s.{quoted(name)}".replace(":", "\\:") for name in names)
+    expressions = ", ".join(f"s.{quoted(name)}".replace(":", "\\:") for name in names)
     found = session.execute(
         text(
-            f"select {said}, l.label from samples_{version.relation} s left join labels_{version.relation} l"
+            f"select {expressions}, l.label from samples_{version.relation} s left join labels_{version.relation} l"
             f" on (l.lvl, l.ts, l.h, l.k) = (s.{LEVEL}, s.{TIME}, s.{HASH}, s.{KEY})"
             f" where s.{TIME} >= :start and s.{TIME} < :end and {where} order by s.{HASH}, s.{KEY} limit :limit"
         ),

@@ -75,7 +75,7 @@ class WorkQueueEntry(Public):
 
 
 class CommittedOffset(Public):
-    """Up to where a topic's partition is settled for every organization."""
+    """The offset below which all messages of a topic's partition are settled, for every organization."""
 
     __tablename__ = "committed_offsets"
     topic_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
@@ -93,7 +93,7 @@ class IngestTopic(Public):
 
 
 class IngestSpan(Public):
-    """The ledger of the floor: each move of it, with the messages in between by organization's id."""
+    """The ledger of committed offsets: each move, and the messages in between by organization's id."""
 
     __tablename__ = "ingest_spans"
     __table_args__ = (
@@ -113,7 +113,7 @@ class IngestSpan(Public):
 
 
 class ParkedMessage(Public):
-    """A message of an organization that could not be entered just then; it is tried again, and nobody else waits.
+    """A message of one organization that could not be stored; it is retried, and the other organizations go on.
 
     `seek` is the last seek of its partition after which it was read.
     """
@@ -130,7 +130,7 @@ class ParkedMessage(Public):
 
 
 class DeadLetter(Public):
-    """A message that can't be read at all, with its reason. Its place and its bytes are what it is known by."""
+    """A message that can't be read, with the reason. Its offset and its bytes identify it."""
 
     __tablename__ = "dead_letters"
     __table_args__ = (
@@ -151,15 +151,15 @@ class DeadLetter(Public):
 
     @property
     def headers(self) -> dict[str, bytes]:
-        """Where it stood and why it is dead, as headers of a message."""
-        said = {"topic": self.topic, "partition": self.partition, "offset": self.at_offset, "reason": self.reason}
-        return {f"dcmon.{name}": str(value).encode() for name, value in said.items()}
+        """Return the message's topic, partition, offset and reason as Kafka headers."""
+        values = {"topic": self.topic, "partition": self.partition, "offset": self.at_offset, "reason": self.reason}
+        return {f"dcmon.{name}": str(value).encode() for name, value in values.items()}
 
 
 class Worker(Public):
-    """A process that runs a part of dcmon, and its last sign of life.
+    """A process that runs a part of dcmon, and its last process heartbeat.
 
-    `seen_at`: the process was there; `polled_at`: its loop went round. `ended_at` is set by one that ends by itself.
+    `seen_at`: the last heartbeat; `polled_at`: the last poll of its loop; `ended_at`: when it stopped in order.
     """
 
     __tablename__ = "workers"
@@ -175,7 +175,7 @@ class Worker(Public):
 
 
 class SchedulerRun(Public):
-    """What the leader does by the clock, when it was done last, and how that went."""
+    """A periodic job of the leader: its last run and the outcome."""
 
     __tablename__ = "scheduler_runs"
     name: Mapped[str] = mapped_column(primary_key=True)
@@ -186,7 +186,7 @@ class SchedulerRun(Public):
 
 
 class KnownProblem(Public):
-    """Something that is wrong with dcmon itself, since when, and whether its receivers were told."""
+    """A problem of dcmon itself, since when it exists, and when its receivers were notified."""
 
     __tablename__ = "problems"
     name: Mapped[str] = mapped_column(primary_key=True)

@@ -222,8 +222,10 @@ def bottom(target: Target, limit: int, *, labelled: bool) -> list[Any]:
     with db.org_session(target.engine, target.org) as session:
         model, version = versions.get(session, target.version_id)
         start, end = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 3, tzinfo=UTC)
-        there = sampling.window_statistics(session, version.id, start, end)
-        sample = sampling.sample_rows(session, model, version, start, end, limit, labelled=labelled, there=there)
+        statistics = sampling.window_statistics(session, version.id, start, end)
+        sample = sampling.sample_rows(
+            session, model, version, start, end, limit, labelled=labelled, statistics=statistics
+        )
         return [dict(zip(sample.names, row, strict=True))["age"] for row in sample.rows]
 
 

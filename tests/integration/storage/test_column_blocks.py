@@ -116,7 +116,7 @@ def test_rows_that_need_too_much_memory_are_refused_unread(app: App, org: Organi
     """Rows that take too much are refused before they are read."""
     version_id = logged(app, org, [dict.fromkeys(FEATURES)] * 30)
     with app.org(org) as session, pytest.raises(TooManyRows, match="Its rows take more than 400 bytes"):
-        sampling.sample_columns(session, *versions.get(session, version_id), START, END, None, ["n"], most=400)
+        sampling.sample_columns(session, *versions.get(session, version_id), START, END, None, ["n"], max_bytes=400)
 
 
 def test_a_reference_without_rows_has_no_sheet(app: App, org: Organization) -> None:

@@ -105,8 +105,8 @@ def test_sample_is_the_lowest_by_hash_across_partitions(large: tuple[Session, Mo
         ),
         {"start": start, "end": end},
     )
-    there = sampling.WindowStatistics(n=int(n or 0), n_labelled=int(n or 0))
-    found = sampling.sample_rows(session, model, version, start, end, LIMIT, labelled=labelled, there=there)
+    statistics = sampling.WindowStatistics(n=int(n or 0), n_labelled=int(n or 0))
+    found = sampling.sample_rows(session, model, version, start, end, LIMIT, labelled=labelled, statistics=statistics)
     expected = session.execute(
         text(
             f"select s.age from samples_{version.relation} s {join} labels_{version.relation} l on l.k = s.{KEY}"
@@ -131,8 +131,8 @@ def test_more_rows_elsewhere_change_nothing(app: App, target: Target) -> None:
         with app.org(target.org) as session:
             model, version = versions.get(session, target.version_id)
             end = START + timedelta(days=1)
-            there = sampling.window_statistics(session, version.id, START, end)
-            found = sampling.sample_rows(session, model, version, START, end, limit, there=there)
+            statistics = sampling.window_statistics(session, version.id, START, end)
+            found = sampling.sample_rows(session, model, version, START, end, limit, statistics=statistics)
         return [row[found.names.index("age")] for row in found.rows]
 
     log(0, 3000, 0)
@@ -148,5 +148,5 @@ def test_a_model_without_rows_has_an_empty_sample(app: App, target: Target) -> N
     with app.org(target.org) as session:
         model = models.create(session, NewModel("empty", "binary"))
         version = versions.create(session, model, NewVersion("v1", {"age": "numeric"}))
-        found = sampling.sample_rows(session, model, version, START, END, 10, there=sampling.WindowStatistics())
+        found = sampling.sample_rows(session, model, version, START, END, 10, statistics=sampling.WindowStatistics())
     assert list(found.rows) == []

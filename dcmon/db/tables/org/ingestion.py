@@ -10,7 +10,7 @@ from dcmon.db.tables import Org
 
 
 class IngestOffset(Org):
-    """The truth about what this organization has of a topic's partition: messages below next_offset are in.
+    """The position of this organization in a topic's partition: messages below next_offset are stored.
 
     `seek` is the last seek of the partition that was followed: its line in public.ingest_spans, or 0.
     """
@@ -73,9 +73,10 @@ class DataSource(Org):
 
 
 class IngestedFile(Org):
-    """How far a file is: its rows below next_row are in. `digest` names its content, its target and how it is read.
+    """The progress of a file: its rows below next_row are stored.
 
-    `stamp` is what the place that it lies in says of its content: an ETag, or size and time of change.
+    `digest` identifies its content, its target and its format. `stamp` is the storage's own mark of the content: an
+    ETag, or the size and time of change.
     """
 
     __tablename__ = "ingested_files"

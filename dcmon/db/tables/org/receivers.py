@@ -1,4 +1,4 @@
-"""Receivers, and the outbox of what they are told."""
+"""Receivers, and the outbox of their notifications."""
 
 import datetime as dt
 import uuid
