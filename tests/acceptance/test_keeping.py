@@ -12,18 +12,18 @@ import pytest
 from dcmon import db
 from dcmon.ingestion.intake import Direct
 from dcmon.ingestion.raw_rows import Raw
-from dcmon.tenancy import provisioning
 from tests.acceptance.conftest import Dcmon
+from tests.conftest import TemplateWithAcme
 from tests.integration.conftest import labels, new_target, rows
 
 NOW = datetime.now(UTC)
 
 
 @pytest.fixture
-def acme(database_url: str, with_url: Callable[[str], Dcmon]) -> Dcmon:
+def acme(database_url: str, template_with_acme: TemplateWithAcme, with_url: Callable[[str], Dcmon]) -> Dcmon:
     """dcmon with a model of 300 samples and labels in March, some of this month, and bad rows."""
     engine = db.engine(database_url)
-    target = new_target(engine, provisioning.create_organization(engine, "acme", "o@acme.example").organization)
+    target = new_target(engine, template_with_acme.acme.org)
     young = [_at(row, NOW - timedelta(minutes=number)) for number, row in enumerate(rows(5000, 20))]
     into = Direct(engine)
     into.ingest_samples(target.org, target.version_id, [Raw(row) for row in [*rows(0, 300), *young, b"null", b"{}"]])

@@ -45,7 +45,7 @@ def _answers(port: int) -> bool:
 
 def session(served: Dcmon, token: str, task: str) -> dict[str, Any]:
     assert SDK.exists(), f"{SDK} is missing: `make test` makes the SDK's environment"
-    script = ROOT / "tests" / "acceptance" / "sdk_session.py"
+    script = ROOT / "tests" / "helpers" / "sdk_session.py"
     done = subprocess.run(
         [str(SDK), str(script), served.url, token, task], cwd="/", capture_output=True, text=True, check=False,
         timeout=300,

@@ -112,7 +112,7 @@ def build(app: App, org: Organization, january: pd.DataFrame) -> tuple[int, int]
             ("Nulls", "PercentOfNulls", {}, None, "any feature > 0.25"),
             ("Right", "SingleDatasetPerformance", {"scorers": ["accuracy"]}, None, "drop > 20% against reference"),
         ):
-            made = model_checks.get_or_create_check(session, model, check, params, called=name)
+            made = model_checks.get_or_create_check(session, model, check, params, new_name=name)
             monitor = monitors.create(session, made, MonitorSpec(name, Frequency.DAY, additional_kwargs=kwargs))
             rules.create(session, monitor.id, rules.parse(rule), "high", more=Change(min_n=100))
         return model.id, version.id

@@ -108,7 +108,7 @@ def test_silence_needs_matchers_and_a_period(target: Target) -> None:
     with db.org_session(target.engine, target.org) as session:
         with pytest.raises(errors.InvalidInput, match="needs a matcher"):
             silences.add(session, NewSilence([], NOW, NOW + HOUR, "", "ann"))
-        with pytest.raises(errors.InvalidInput, match="ends after"):
+        with pytest.raises(errors.InvalidInput, match="must end after"):
             silences.add(session, NewSilence(["model=a"], NOW, NOW, "", "ann"))
 
 
