@@ -92,24 +92,24 @@ def plan(session: Session, request: PlanRequest, settings: Evaluate, org_retenti
     last_results = results.newest_by_monitor(
         session, version.id, request.window, [monitor.id for monitor, _ in monitors]
     )
-    draft = Plan(
+    unfinished = Plan(
         model, version, request.window, statistics, [], None,
         _compared_windows(session, request, model, monitors, org_retention),
     )  # fmt: skip
     if any(data_flow.is_data_flow(check) for _, check in monitors):
-        draft = replace(draft, flow=_measure_flow(session, draft, request))
+        unfinished = replace(unfinished, flow=_measure_flow(session, unfinished, request))
     chosen, waits, settled = list[MonitorWithCheck](), list[datetime](), set[int]()
     for monitor, check in monitors:
-        last, compared = last_results.get(monitor.id), draft.compared.get(monitor.id)
+        last, compared = last_results.get(monitor.id), unfinished.compared.get(monitor.id)
         if compared is not None and compared.is_pruned and last is not None and _is_kept(last, monitor):
             settled.add(monitor.id)
             continue
-        decision = _decide(session, draft, MonitorWithCheck(monitor, check), last, request, settings)
+        decision = _decide(session, unfinished, MonitorWithCheck(monitor, check), last, request, settings)
         if decision.now or request.monitor_id is not None:
             chosen.append(MonitorWithCheck(monitor, check))
         if decision.again_at is not None:
             waits.append(decision.again_at)
-    return replace(draft, monitors=chosen, again_at=min(waits, default=None), settled=settled)
+    return replace(unfinished, monitors=chosen, again_at=min(waits, default=None), settled=settled)
 
 
 def _monitors_with_window(session: Session, model: Model, request: PlanRequest) -> list[MonitorWithCheck]:

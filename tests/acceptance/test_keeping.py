@@ -66,7 +66,7 @@ def test_samples_age_out_by_the_organizations_or_the_models_term(acme: Dcmon) ->
 
 def test_a_term_that_is_none_is_refused(acme: Dcmon) -> None:
     for sentence, arguments in (
-        ("It looks like 90d, 12w or 2y, or none", ("org", "set-retention", "--samples", "soon")),
+        ("A duration looks like 90d, 12w or 2y, or none", ("org", "set-retention", "--samples", "soon")),
         ("too short", ("org", "set-retention", "--samples", "1h")),
         ("Say what to set", ("org", "set-retention")),
         ("Give both: --samples none --results none.", ("org", "set-retention", "--results", "30d")),

@@ -206,7 +206,7 @@ def test_warn_level_and_its_severity_are_parsed_from_the_rule(typed: Typed) -> N
     one = said(typed, "rule", "set", "1", "--no-warn-severity")
     assert (one["condition"], one["severity"]) == ("> 0.45", "critical")
     none = typed("rule", "set", "1", "--warn-severity", "low")
-    assert (none.returncode, "one level only" in none.stderr) == (2, True)
+    assert (none.returncode, "has no warning level" in none.stderr) == (2, True)
     assert typed("rule", "add", "credit/Drift", "> 0.3", "--warn-severity", "low").returncode == 2
     assert said(typed, "rule", "set", "1", "--no-warn")["condition"] == "> 0.45"
 
