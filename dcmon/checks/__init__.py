@@ -1,14 +1,14 @@
 """Run checks: the catalogue, the only door to deepchecks, and the worker processes around it.
 
-Only `dcmon.checks.runner` loads deepchecks: catalogue, defaults and dataset schema are quick to import.
+Only datasets, introspection, runner, scoring and worker load deepchecks, which takes seconds to import.
 """
 
 import os
 
-# deepchecks reads these once, when it is imported: without them it calls home and writes into its own package.
+# deepchecks reads these when it is imported. Without them it sends telemetry, and writes into its own package.
 os.environ["DISABLE_DEEPCHECKS_ANONYMOUS_TELEMETRY"] = "true"
 os.environ["DISABLE_LATEST_VERSION_CHECK"] = "true"
-# One evaluation is one process: threads of the numeric libraries would only fight over its core.
+# Each check worker is a process that uses one core: more threads of the numeric libraries would only slow it down.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["MKL_NUM_THREADS"] = "1"

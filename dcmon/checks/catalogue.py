@@ -1,4 +1,7 @@
-"""The checks that a monitor can run, as a table: a module that a client names is never imported."""
+"""The table of the checks that a monitor can run.
+
+A module that a client names is only looked up in this table, and is never imported.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -31,7 +34,7 @@ _BY_FEATURE: tuple[Choice, ...] = ("feature", "aggregation method")
 
 
 def _with_alias(kind: CheckKind, class_name: str, module: str) -> tuple[CheckKind, CheckKind]:
-    """Return a check and its alias: another class name in deepchecks that runs the same check."""
+    """Return a check and its alias, a second class name in deepchecks for the same check."""
     return kind, replace(kind, class_name=class_name, module=module)
 
 
@@ -81,11 +84,11 @@ KINDS: tuple[CheckKind, ...] = (
     replace(_kind(_INTEGRITY, "PercentOfNulls", "percent_of_nulls"), choices=_BY_FEATURE),
     replace(_kind(_INTEGRITY, "StringMismatch", "string_mismatch"), choices=_BY_FEATURE, column_types=STRING_TYPES),
 )
-# dcmon's own check, which counts arriving rows (monitoring.flow_metrics).
+# The check of dcmon itself, which counts arriving rows (monitoring.flow_metrics).
 DATA_FLOW = CheckKind("DataFlow", "DataFlow", DATA_FLOW_GROUP, "flow", False, False, choices=("metric",))
 _BY_CLASS: Mapping[str, CheckKind] = {kind.class_name: kind for kind in KINDS}
 
-# Checks of deepchecks that give tables and plots only.
+# Checks of deepchecks that return only tables and plots.
 # fmt: off
 NOT_REDUCIBLE = frozenset({
     "BoostingOverfit", "CalibrationScore", "ClassImbalance", "ColumnsInfo", "ConflictingLabels",
@@ -108,7 +111,7 @@ def library_version() -> str:
 
 
 def class_names() -> list[str]:
-    """Return the names of all checks, sorted: those of deepchecks, then users' own."""
+    """Return the sorted names of all checks: of deepchecks and dcmon, then of users' packages."""
     return [
         *sorted([*_BY_CLASS, DATA_FLOW.class_name]),
         *(name for name in sorted(plugins.registered()) if name not in _BY_CLASS),
@@ -116,9 +119,9 @@ def class_names() -> list[str]:
 
 
 def by_class(class_name: str) -> CheckKind | None:
-    """Return the check of a class name, or of an own check's registered name; None if unknown.
+    """Return the check of a class name, or of a user's registered name; None if unknown.
 
-    Raises InvalidInput for an own check that can't be loaded.
+    Raises InvalidInput for a user's check that can't be loaded.
     """
     if class_name == DATA_FLOW.class_name:
         return DATA_FLOW
@@ -126,22 +129,22 @@ def by_class(class_name: str) -> CheckKind | None:
 
 
 def find(name: str) -> CheckKind:
-    """Return the check of this name. Raises InvalidInput, with the most similar name."""
+    """Return the check of this name. Raises InvalidInput, which suggests the most similar name."""
     kind = by_class(name)
     if kind is not None:
         return kind
     if name in NOT_REDUCIBLE:
-        raise _reports(name)
-    if near := get_close_matches(name.replace(" ", ""), class_names(), 1):
-        raise InvalidInput(f'There is no check {name!r}. Do you mean {near[0]!r}? "dcmon check list" shows all.')
+        raise _no_number(name)
+    if matches := get_close_matches(name.replace(" ", ""), class_names(), 1):
+        raise InvalidInput(f'There is no check {name!r}. Do you mean {matches[0]!r}? "dcmon check list" shows all.')
     raise InvalidInput(f'There is no check {name!r}. "dcmon check list" shows all.')
 
 
 def for_config(module_name: str, class_name: str) -> CheckKind:
     """Return the check that a config names.
 
-    Raises InvalidInput for a class that is not in the catalogue, naming those that are. A name that is not a check of
-    deepchecks is looked up among the own checks of installed packages: no other module is ever imported.
+    A class that is not a check of deepchecks is looked up among the checks that installed packages register; no other
+    module is ever imported. Raises InvalidInput for an unknown class, with the names of the known classes.
     """
     if (module_name, class_name) == (DATA_FLOW_GROUP, DATA_FLOW.class_name):
         return DATA_FLOW
@@ -152,51 +155,48 @@ def for_config(module_name: str, class_name: str) -> CheckKind:
         return own
     if module_name == REGISTRY:
         raise InvalidInput(
-            f"The own check {class_name!r} is not installed here. Install the package that registers it, wherever dcmon"
-            " runs and above all where it evaluates."
+            f"The package that registers the check {class_name!r} is not installed here. Install it on each machine"
+            " where dcmon runs, above all where windows are evaluated."
         )
     if (module_name == PACKAGE or module_name.startswith(PACKAGE + ".")) and class_name in NOT_REDUCIBLE:
-        raise _reports(class_name)
+        raise _no_number(class_name)
     known = ", ".join(sorted(_BY_CLASS))
     raise InvalidInput(
-        f"There is no check {class_name!r} in {module_name!r}. Use one of: {known}, of {PACKAGE}; or an own check that"
-        f" an installed package registers in {REGISTRY!r}."
+        f"There is no check {class_name!r} in {module_name!r}. Use one of: {known}, of {PACKAGE}; or a check of your"
+        f" own that an installed package registers in {REGISTRY!r}."
     )
 
 
-def _reports(class_name: str) -> InvalidInput:
+def _no_number(class_name: str) -> InvalidInput:
     known = ", ".join(sorted(_BY_CLASS))
     return InvalidInput(
-        f"The check {class_name} gives a report, not a number, so no monitor can watch it. Use one of: {known}."
+        f"The check {class_name} returns a report, not a number, so a monitor can't run it. Use one of: {known}."
     )
 
 
 def docs_link(module_name: str, class_name: str) -> str | None:
-    """Return the link to deepchecks' description of a check; None for a user's own."""
+    """Return the link to deepchecks' description of a check; None for other checks."""
     kind = _BY_CLASS.get(class_name)
     return kind.docs_link if kind is not None and module_name in kind.module_names else None
 
 
-_ON_CLASSES = (
+_AVERAGES = ("macro", "micro", "weighted")
+_CLASS_SCORERS = (
     "accuracy",
-    *(
-        f"{metric}_{how}"
-        for metric in ("precision", "recall", "f1", "jaccard")
-        for how in ("macro", "micro", "weighted")
-    ),
+    *(f"{metric}_{average}" for metric in ("precision", "recall", "f1", "jaccard") for average in _AVERAGES),
 )
 _SCORERS: Mapping[str, tuple[str, ...]] = {
     "binary": (
         *("balanced_accuracy", "average_precision", "neg_brier_score", "precision", "recall", "f1", "fpr", "fnr"),
         *("tnr", "jaccard", "roc_auc", "neg_log_loss"),
-        *_ON_CLASSES,
+        *_CLASS_SCORERS,
     ),
     "multiclass": (
         *("roc_auc_per_class", "roc_auc_ovr", "roc_auc_ovo", "roc_auc_ovr_weighted", "roc_auc_ovo_weighted"),
         *("precision_per_class", "recall_per_class", "f1_per_class"),
-        *(f"{metric}_{how}" for metric in ("fpr", "fnr", "tnr") for how in ("macro", "micro", "weighted")),
+        *(f"{metric}_{average}" for metric in ("fpr", "fnr", "tnr") for average in _AVERAGES),
         *("fpr_per_class", "fnr_per_class", "tnr_per_class", "jaccard_per_class"),
-        *_ON_CLASSES,
+        *_CLASS_SCORERS,
     ),
     "regression": (
         *("mean_squared_error", "mse", "root_mean_squared_error", "rmse", "mae", "mean_absolute_error"),
@@ -207,11 +207,11 @@ _SCORERS: Mapping[str, tuple[str, ...]] = {
 
 
 def scorers(task_type: str) -> tuple[str, ...]:
-    """Return the scorers of deepchecks' own table for "binary", "multiclass" or "regression", in its order."""
+    """Return the scorers in deepchecks' table of a task type, in its order."""
     return _SCORERS[task_type]
 
 
-# Scorers of scikit-learn that deepchecks takes too. Each has one name only.
+# Scorers of scikit-learn, which deepchecks takes too.
 OTHER_SCORERS: Mapping[str, tuple[str, ...]] = {
     "classification": ("f1_samples", "jaccard_samples", "matthews_corrcoef", "neg_negative_likelihood_ratio",
                        "positive_likelihood_ratio", "precision_samples", "recall_samples", "top_k_accuracy"),
@@ -221,12 +221,18 @@ OTHER_SCORERS: Mapping[str, tuple[str, ...]] = {
 
 
 def known_scorers(task_type: str) -> frozenset[str]:
-    """Return all scorers of a task type. A model of two classes also takes the scorers of many, and vice versa."""
+    """Return all scorers that a model of this task type can have.
+
+    A binary model also takes the scorers of a multiclass model, and vice versa.
+    """
     if task_type == "regression":
         return frozenset(_SCORERS["regression"]) | frozenset(OTHER_SCORERS["regression"])
     return frozenset(_SCORERS["binary"] + _SCORERS["multiclass"] + OTHER_SCORERS["classification"])
 
 
-def scorer_name(written: str) -> str:
-    """Return the name of a scorer in the tables: "Roc Auc" is roc_auc, "Sensitivity" is recall."""
-    return written.lower().replace("sensitivity", "recall").replace("specificity", "tnr").replace(" ", "_")
+def scorer_name(name: str) -> str:
+    """Return a scorer's name as the tables write it.
+
+    "Roc Auc" is roc_auc, and "Sensitivity" is recall.
+    """
+    return name.lower().replace("sensitivity", "recall").replace("specificity", "tnr").replace(" ", "_")

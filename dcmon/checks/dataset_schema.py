@@ -1,4 +1,4 @@
-"""The columns that a check reads, and the value that a check returns."""
+"""The columns that a check reads, and the value that it returns."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,9 +13,9 @@ MAX_FEATURES = 30
 class DatasetSchema:
     """The columns of a model version.
 
-    `task_type` is "regression", "binary" or "multiclass"; `features` maps names to column types (numeric, integer,
-    bigint, categorical, boolean, text, array_float, array_float_2d, datetime); `classes` are sorted strings;
-    `balance_classes` asks drift checks to weigh every class alike.
+    `task_type`: "regression", "binary" or "multiclass". `features`: column types by name (numeric, integer, bigint,
+    categorical, boolean, text, array_float, array_float_2d, datetime). `classes`: sorted names. `balance_classes`: True
+    if drift checks give all classes the same weight.
     """
 
     task_type: str
@@ -27,11 +27,10 @@ class DatasetSchema:
 
 @dataclass(frozen=True)
 class CheckValue:
-    """What a check says of one window.
+    """The value of a check on one window.
 
-    `metrics` are its numbers by name; `entries` what drives them (a number per feature, class or new
-    label, largest first); `reason`
-    is one line: why there is no value, or what was left out of it.
+    `metrics`: its numbers by name. `entries`: what drives them, a number for each feature, class or new label, the
+    largest first. `reason`: one line that says why the check has no value, or what was left out of the value.
     """
 
     state: ResultState
@@ -41,22 +40,29 @@ class CheckValue:
 
 
 def storable(value: CheckValue) -> CheckValue:
-    """The value in words that PostgreSQL takes: what a stranger's check says must not cost the others of its window."""
+    """Return the value with texts that PostgreSQL can store.
+
+    Otherwise a text from a user's check could prevent that the results of all monitors of the window are stored.
+    """
     return CheckValue(
         value.state,
-        {_text(name): number for name, number in value.metrics.items()},
-        None if value.reason is None else _text(value.reason),
-        {_text(name): number for name, number in value.entries.items()},
+        {_storable_text(name): number for name, number in value.metrics.items()},
+        None if value.reason is None else _storable_text(value.reason),
+        {_storable_text(name): number for name, number in value.entries.items()},
     )
 
 
-def _text(said: str) -> str:
-    """Without NUL and halves of surrogate pairs."""
-    return said.encode(errors="replace").decode().replace("\0", "?")
+def _storable_text(text: str) -> str:
+    """Replace NUL characters and single surrogates."""
+    return text.encode(errors="replace").decode().replace("\0", "?")
 
 
 def chosen_features(schema: DatasetSchema, check_conf: Mapping[str, Any] | None = None) -> list[str]:
-    """The features a check reads: those that `check_conf` lists, else the 30 most important, else the first 30."""
+    """Return the features that a check reads.
+
+    These are the features that `check_conf` lists; if it lists none, the 30 most important features of the version, or
+    the first 30 by name if their importance is not known.
+    """
     listed = (check_conf or {}).get("feature")
     if listed:
         return list(dict.fromkeys(listed))

@@ -21,26 +21,27 @@ LABEL, PREDICTION, PROBABILITIES = ("_dc_label", "_dc_prediction", "_dc_predicti
 class ReadOnlyDataset(Dataset):  # type: ignore[misc]
     """A Dataset that several checks read.
 
-    Each check copies its dataset; deepchecks would then copy the rows and infer the column types again. Here a copy is
-    a new frame over the same values, which no check of the library changes.
+    Each check copies its dataset. For each copy deepchecks copies all rows and infers the column types again; here a
+    copy is only a new frame over the same values, because no check of the library changes values.
     """
 
     def copy(self, new_data: pd.DataFrame) -> "ReadOnlyDataset":
         """Return a copy with these rows."""
         if new_data is not self._data:
             return super().copy(new_data)  # type: ignore[no-any-return]
-        return self._with(self._data.copy(deep=False))
+        return self._with_rows(self._data.copy(deep=False))
 
-    def with_numbers_alike(self) -> "ReadOnlyDataset":
-        """Return a copy with the same nulls, where each numeric column has one number only.
+    def with_equal_numbers(self) -> "ReadOnlyDataset":
+        """Return a copy with the same nulls, in which all numbers are 0.
 
-        MixedNulls searches each distinct value for words that mean null, and no number is such a word.
+        The check MixedNulls searches each distinct value for words that mean null. A number is never such a word, so
+        that one distinct number for each column saves time.
         """
         numbers = self._data.select_dtypes("number")
-        alike = {name: numbers[name].where(numbers[name].isna(), 0) for name in numbers}
-        return self._with(self._data.assign(**alike))
+        zeros = {name: numbers[name].where(numbers[name].isna(), 0) for name in numbers}
+        return self._with_rows(self._data.assign(**zeros))
 
-    def _with(self, rows: pd.DataFrame) -> "ReadOnlyDataset":
+    def _with_rows(self, rows: pd.DataFrame) -> "ReadOnlyDataset":
         dataset = copy.copy(self)
         dataset._data = rows
         return dataset
@@ -48,7 +49,10 @@ class ReadOnlyDataset(Dataset):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a check: a deepchecks Dataset, the model's output on its rows, and how many rows were left out."""
+    """One side of a check: the rows of a window, or the rows that they are compared with.
+
+    `y_pred` and `y_proba`: the model's output on these rows. `left_out`: the number of rows that lack an output.
+    """
 
     dataset: Dataset
     y_pred: "np.ndarray[Any, Any] | None"
@@ -60,8 +64,8 @@ class Side:
 class SideRequest:
     """The columns that a check reads of one side.
 
-    Rows without a label, a prediction or probabilities are left out if the check needs that column. `is_shared`: other
-    checks read the same Dataset, so the check must not change it.
+    Rows without a label, a prediction or probabilities are left out if the check needs that column. `is_shared`: True
+    if other checks read the same Dataset, so that the check must not change it.
     """
 
     features: tuple[str, ...]
@@ -77,7 +81,7 @@ class PreparedRows:
     """Cleaned rows for deepchecks.
 
     `frame` has the features; each other attribute has one value for each row, or is None when no row has a value.
-    Sides are cached, so a reference that is prepared once serves all windows. The rows must not be changed.
+    Sides are cached, so that a reference is prepared once for all windows. The rows must not be changed.
     """
 
     schema: DatasetSchema
@@ -96,7 +100,10 @@ class PreparedRows:
         return self.probabilities is None or not bool(np.isnan(self.probabilities).any())
 
     def side(self, request: SideRequest) -> Side:
-        """Return the rows with the requested columns. The same request returns the same side."""
+        """Return the rows with the requested columns.
+
+        Equal requests get the same object.
+        """
         if request not in self._sides:
             self._sides[request] = self._new_side(request)
         return self._sides[request]
@@ -114,7 +121,7 @@ class PreparedRows:
             is_used &= ~np.isnan(probabilities).any(axis=1)
         features = list(request.features)
         frame = self.frame[features].assign(**({LABEL: self.labels} if request.needs_labels else {}))
-        # Deepchecks rewrites the index of both sides when they share a row number: give the reference other numbers.
+        # deepchecks rewrites the index of both sides when they share a row number: the reference gets other numbers.
         frame.index = pd.RangeIndex(-len(self), 0) if request.is_reference else pd.RangeIndex(len(self))
         dataset_class = ReadOnlyDataset if request.is_shared else Dataset
         return Side(
@@ -139,12 +146,12 @@ class PreparedRows:
 def prepare(rows: pd.DataFrame, schema: DatasetSchema, features: Sequence[str], with_label: bool) -> PreparedRows:
     """Clean the columns of rows that checks read: features, predictions, probabilities and labels.
 
-    Columns without a single value count as absent. Missing numbers become NaN, other missing values None; classes are
+    A column without any value counts as absent. Missing numbers become NaN, other missing values None; classes become
     strings. Raises InvalidInput when a feature is unknown or has no column.
     """
-    absent = [name for name in features if name not in schema.features or name not in rows.columns]
-    if absent:
-        raise InvalidInput(no_value_reasons.unknown_features(absent, schema.features))
+    unknown = [name for name in features if name not in schema.features or name not in rows.columns]
+    if unknown:
+        raise InvalidInput(no_value_reasons.unknown_features(unknown, schema.features))
     frame = pd.DataFrame({name: _column(rows[name], schema.features[name]) for name in features}, index=rows.index)
     return PreparedRows(
         schema,
@@ -169,12 +176,15 @@ def _column(column: "pd.Series[Any]", column_type: str) -> "pd.Series[Any]":
 
 def _numbers(column: "pd.Series[Any]") -> "pd.Series[Any]":
     numbers = pd.to_numeric(column, errors="coerce")
-    whole = pd.api.types.is_integer_dtype(numbers) and not numbers.isna().any()
-    return numbers.astype("int64" if whole else "float64")
+    is_integer = pd.api.types.is_integer_dtype(numbers) and not numbers.isna().any()
+    return numbers.astype("int64" if is_integer else "float64")
 
 
 def _objects(column: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Replace each null by None: two kinds of null in a column would count as mixed nulls."""
+    """Replace each null by None.
+
+    The check MixedNulls would count NaN and None in one column as two kinds of null.
+    """
     objects = column.astype(object)
     return objects.where(objects.notna(), None)
 
@@ -187,14 +197,17 @@ def _strings(column: "pd.Series[Any]") -> "pd.Series[Any]":
 
 
 def _hashable(value: Any) -> Any:
-    """Return arrays as tuples: deepchecks counts values in a dict."""
+    """Return an array as a tuple, because deepchecks counts values in a dict."""
     return tuple(_hashable(item) for item in value) if isinstance(value, list | tuple | np.ndarray) else value
 
 
 def _class_name(value: Any) -> str:
-    """Return the name of a class as the SDK writes it: whole numbers without a fraction."""
-    whole = isinstance(value, int | float | np.number | np.bool_) and value == int(value)
-    return str(int(value)) if whole else str(value)
+    """Return the name of a class as the SDK writes it.
+
+    A number that has no fraction is written without one: the class 1.0 is "1".
+    """
+    is_integer = isinstance(value, int | float | np.number | np.bool_) and value == int(value)
+    return str(int(value)) if is_integer else str(value)
 
 
 def _output(rows: pd.DataFrame, name: str, schema: DatasetSchema) -> "pd.Series[Any] | None":
@@ -210,15 +223,18 @@ def _output(rows: pd.DataFrame, name: str, schema: DatasetSchema) -> "pd.Series[
 
 
 def _probabilities(rows: pd.DataFrame, schema: DatasetSchema) -> "np.ndarray[Any, Any] | None":
-    """Return one row for each sample: NaN if its probabilities are missing or not one for each class."""
+    """Return the probabilities, one row for each sample.
+
+    A sample gets NaN if its probabilities are missing, or if their number is not the number of classes.
+    """
     if PROBABILITIES not in rows.columns or schema.task_type == "regression":
         return None
     vectors = rows[PROBABILITIES].tolist()
-    known = [index for index, vector in enumerate(vectors) if isinstance(vector, list | tuple | np.ndarray)]
-    width = len(schema.classes) if schema.classes else max((len(vectors[index]) for index in known), default=0)
-    fitting = [index for index in known if len(vectors[index]) == width]
-    if not fitting or not width:
+    present = [index for index, vector in enumerate(vectors) if isinstance(vector, list | tuple | np.ndarray)]
+    n_classes = len(schema.classes) if schema.classes else max((len(vectors[index]) for index in present), default=0)
+    valid = [index for index in present if len(vectors[index]) == n_classes]
+    if not valid or not n_classes:
         return None
-    table = np.full((len(vectors), width), np.nan)
-    table[fitting] = np.array([vectors[index] for index in fitting], dtype=float)
-    return table
+    probabilities = np.full((len(vectors), n_classes), np.nan)
+    probabilities[valid] = np.array([vectors[index] for index in valid], dtype=float)
+    return probabilities

@@ -1,4 +1,4 @@
-"""The default checks, monitors and alert rules of a new model, with the names that the SDK gives them."""
+"""The default checks, monitors and alert rules of a new model, named as in the SDK."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,7 +23,10 @@ LOOKBACK: Mapping[str, timedelta] = {
 
 @dataclass(frozen=True)
 class DefaultMonitor:
-    """A default monitor. `lookback`: how far the SDK's dashboards look back."""
+    """A default monitor.
+
+    `lookback`: how far the SDK's dashboards look back.
+    """
 
     name: str
     show_on_dashboard: bool
@@ -44,7 +47,10 @@ class DefaultRule:
 
 @dataclass(frozen=True)
 class DefaultCheck:
-    """A default check, with its monitor and its rule; None if the check has no such default."""
+    """A default check.
+
+    `monitor`, `rule`: None if the check has no default monitor, or no default rule.
+    """
 
     name: str
     kind: CheckKind
@@ -54,19 +60,19 @@ class DefaultCheck:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The check's config as deepchecks writes it, without parameters that have their default."""
+        """The check's config as deepchecks writes it, without parameters that have their default value."""
         names = {"module_name": self.kind.module_name, "class_name": self.kind.class_name}
         return {**names, "params": dict(self.params)}
 
 
-_ENOUGH = {"min_samples": 100}
+_MIN_SAMPLES = {"min_samples": 100}
 _WEIGHTED = {"check_conf": {"aggregation method": ["l3_weighted"]}, "res_conf": None}
 
 
 def for_task(task_type: str, frequency: str = "DAY") -> list[DefaultCheck]:
-    """Return the default checks of a model, in the SDK's order: 9 for classification, 8 for regression.
+    """Return the default checks of a model, in the SDK's order.
 
-    Raises InvalidInput for an unknown task type or frequency.
+    There are 9 for classification and 8 for regression. Raises InvalidInput for an unknown task type or frequency.
     """
     if task_type not in ("regression", "binary", "multiclass"):
         raise InvalidInput(f"There is no task type {task_type!r}. Use regression, binary or multiclass.")
@@ -79,15 +85,15 @@ def for_task(task_type: str, frequency: str = "DAY") -> list[DefaultCheck]:
             "FeatureDrift",
             shown("Aggregated Feature Drift", additional_kwargs=_WEIGHTED),
             DefaultRule(0.15, Severity.HIGH),
-            _ENOUGH,
+            _MIN_SAMPLES,
             name="Feature Drift",
         ),
-        _check("PredictionDrift", shown("Prediction Drift"), DefaultRule(0.2, Severity.HIGH), _ENOUGH),
+        _check("PredictionDrift", shown("Prediction Drift"), DefaultRule(0.2, Severity.HIGH), _MIN_SAMPLES),
         _check(
             "LabelDrift",
             shown("Label Drift"),
             DefaultRule(0.2, Severity.CRITICAL),
-            {"ignore_na": True, **_ENOUGH},
+            {"ignore_na": True, **_MIN_SAMPLES},
         ),
         _check("PercentOfNulls", name="Percent Of Nulls"),
         _check("NewCategoryTrainTest", shown("New Category Train-Test"), DefaultRule(0.01, Severity.MEDIUM)),
@@ -112,6 +118,9 @@ def _check(
     *,
     name: str = "",
 ) -> DefaultCheck:
-    """Return a check of deepchecks, by default with the name of its monitor."""
+    """Return a default check of deepchecks.
+
+    `name`: by default the name of its monitor, or of its class if the check has no monitor.
+    """
     kind = for_config(PACKAGE, class_name)
     return DefaultCheck(name or (monitor.name if monitor else class_name), kind, params or {}, monitor, rule)

@@ -1,7 +1,8 @@
 """The process that loads deepchecks once, and forks the check workers that use it.
 
-It loads deepchecks before it has a thread or a socket, so that forking is safe. checks.worker_pool starts
-`python -m dcmon.checks.fork_server FD`; FD is the control socket. When the other end closes it, all of them end.
+It loads deepchecks and starts no thread, so that forking is safe. checks.worker_pool starts
+`python -m dcmon.checks.fork_server FD`; FD is the control socket. When the parent closes the control socket, this
+process and all check workers end.
 """
 
 import ctypes
@@ -27,9 +28,9 @@ DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
 def main() -> None:
-    """Load deepchecks, then fork a check worker for each request until the control socket is closed."""
+    """Load deepchecks, then fork check workers until the control socket is closed."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # the parent ends this process: it may have a window to finish
+        signal.signal(number, signal.SIG_IGN)  # the parent ends this process, after the window that it evaluates
     control = socket.socket(fileno=int(sys.argv[1]))
     import dcmon.checks.worker  # noqa: F401
 
@@ -70,14 +71,14 @@ def _fork(control: socket.socket, fd: int, limits: dict[str, Any]) -> int:
     except MemoryError:
         os._exit(OUT_OF_MEMORY)
     except (EOFError, OSError):
-        os._exit(0)  # the parent closed the pipe
+        os._exit(0)  # the parent process closed the pipe
     except BaseException:
         sys.excepthook(*sys.exc_info())
     os._exit(1)
 
 
 def _end_with_parent(parent: int) -> None:
-    """Make the kernel kill this process when its parent ends, also when that is killed."""
+    """Make the kernel kill this process when its parent ends, even if the parent is killed."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
     if os.getppid() != parent:
@@ -85,9 +86,12 @@ def _end_with_parent(parent: int) -> None:
 
 
 def _exit_status(pid: int) -> int:
-    """Return a worker's exit status, or the signal's number, negative; kill it if it does not end in time."""
-    until = time.monotonic() + EXIT_TIMEOUT
-    while time.monotonic() < until:
+    """Return the exit status of a worker, which is killed if it does not end in time.
+
+    A worker that a signal ended has the negative number of the signal.
+    """
+    deadline = time.monotonic() + EXIT_TIMEOUT
+    while time.monotonic() < deadline:
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
             return os.waitstatus_to_exitcode(status)
@@ -97,7 +101,10 @@ def _exit_status(pid: int) -> int:
 
 
 def serve(connection: Connection, cpu: float, memory: int) -> NoReturn:
-    """Run workloads as they arrive. Limits: `cpu` seconds per check, `memory` bytes for the process."""
+    """Run workloads as they arrive, within limits.
+
+    `cpu`: seconds of CPU time for each check. `memory`: bytes for the process.
+    """
     from dcmon.checks.worker import WorkloadRunner
 
     _limit_memory(memory)
@@ -114,18 +121,18 @@ def serve(connection: Connection, cpu: float, memory: int) -> NoReturn:
 
 
 def _limit_memory(memory: int) -> None:
-    """Limit the memory of this process, beyond what the libraries have taken already."""
+    """Limit the memory of this process to `memory` bytes more than it uses now."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         with open("/proc/self/statm") as file:
-            taken = int(file.read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (taken + memory, taken + memory))
+            used = int(file.read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
 
 
 def _limit_cpu(seconds: float) -> None:
-    """Let the kernel kill this process after `seconds` more of CPU time.
+    """Make the kernel kill this process after `seconds` more of CPU time.
 
-    Unlike elapsed time, CPU time does not grow with the machine's load.
+    CPU time, unlike elapsed time, does not depend on what else the machine does.
     """
     limit = int(time.process_time() + seconds) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))

@@ -1,12 +1,14 @@
-"""Describe a user's own check. Importing this module loads deepchecks.
+"""Describe the class of a check. Importing this module loads deepchecks.
 
-`python -m dcmon.checks.introspection NAME MODULE:CLASS` prints the description, so that the caller need not load it.
+`python -m dcmon.checks.introspection NAME MODULE:CLASS` prints the description of a user's check as JSON, so that the
+caller does not have to load deepchecks.
 """
 
 import inspect
 import json
 import sys
 import warnings
+from dataclasses import asdict
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -20,47 +22,56 @@ with warnings.catch_warnings():
     )
     from deepchecks.tabular import SingleDatasetCheck, TrainTestCheck, checks
 
-from dcmon.checks.kinds import REGISTRY, CheckKind
+from dcmon.checks.kinds import REGISTRY, CheckKind, Choice, OwnCheckDescription
 
 SET_BY_DCMON = ("n_samples", "n_top_columns", "random_state", "kwargs")
 
-WANTED = (
-    "It has to be a class that derives from deepchecks.tabular.SingleDatasetCheck or TrainTestCheck, and from a mixin"
+REQUIREMENTS = (
+    "The class must derive from deepchecks.tabular.SingleDatasetCheck or TrainTestCheck, and from a mixin"
     " of deepchecks.core.reduce_classes: see docs/own-checks.md."
 )
 
 
-def describe(registered: EntryPoint) -> dict[str, Any]:
-    """Return what the class needs and which choices it has; under "refused", why it can't be used."""
+def describe(registered: EntryPoint) -> OwnCheckDescription:
+    """Load the class of a user's check and describe it."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = registered.load()
+            check_class = registered.load()
     # A user's module may raise any exception when it is imported.
     except Exception as error:
-        return {"refused": f"Loading {registered.value} raised {type(error).__name__}: {' '.join(str(error).split())}"}
-    is_check = inspect.isclass(found) and issubclass(found, SingleDatasetCheck | TrainTestCheck)
-    if not is_check or not issubclass(found, ReduceMixin):
-        return {"refused": WANTED}
-    if inspect.isabstract(found):
-        return {"refused": f"Its class lacks {', '.join(sorted(found.__abstractmethods__))}."}
-    choices = ["feature", "aggregation method"] if issubclass(found, ReduceFeatureMixin) else []
-    return {
-        "needs_labels": issubclass(found, ReduceLabelMixin),
-        "needs_reference": issubclass(found, TrainTestCheck),
-        "choices": choices + (["scorer", "class"] if issubclass(found, ReduceMetricClassMixin) else []),
-    }
+        message = " ".join(str(error).split())
+        return OwnCheckDescription(f"Loading {registered.value} raised {type(error).__name__}: {message}")
+    is_check = inspect.isclass(check_class) and issubclass(check_class, SingleDatasetCheck | TrainTestCheck)
+    if not is_check or not issubclass(check_class, ReduceMixin):
+        return OwnCheckDescription(REQUIREMENTS)
+    if inspect.isabstract(check_class):
+        missing = ", ".join(sorted(check_class.__abstractmethods__))
+        return OwnCheckDescription(f"Its class does not define {missing}.")
+    feature_choices: tuple[Choice, ...] = ("feature", "aggregation method")
+    metric_choices: tuple[Choice, ...] = ("scorer", "class")
+    return OwnCheckDescription(
+        needs_labels=issubclass(check_class, ReduceLabelMixin),
+        needs_reference=issubclass(check_class, TrainTestCheck),
+        choices=(
+            *(feature_choices if issubclass(check_class, ReduceFeatureMixin) else ()),
+            *(metric_choices if issubclass(check_class, ReduceMetricClassMixin) else ()),
+        ),
+    )
 
 
 def parameters(kind: CheckKind) -> dict[str, Any]:
     """Return the parameters of a check with their defaults, without those that dcmon sets itself."""
     if kind.is_own:
-        found = EntryPoint(kind.class_name, kind.implementation, REGISTRY).load()
+        check_class = EntryPoint(kind.class_name, kind.implementation, REGISTRY).load()
     else:
-        found = getattr(checks, kind.class_name)
-    named = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
-    taken = {name: each for name, each in inspect.signature(found).parameters.items() if each.kind in named}
-    return {name: _default(each.default) for name, each in taken.items() if name not in SET_BY_DCMON}
+        check_class = getattr(checks, kind.class_name)
+    named_kinds = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+    return {
+        name: _default(parameter.default)
+        for name, parameter in inspect.signature(check_class).parameters.items()
+        if parameter.kind in named_kinds and name not in SET_BY_DCMON
+    }
 
 
 def _default(value: Any) -> Any:
@@ -70,4 +81,4 @@ def _default(value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    print(json.dumps(describe(EntryPoint(sys.argv[1], sys.argv[2], REGISTRY))))  # noqa: T201
+    print(json.dumps(asdict(describe(EntryPoint(sys.argv[1], sys.argv[2], REGISTRY)))))  # noqa: T201

@@ -1,11 +1,11 @@
-"""What dcmon knows about a check without loading it: what the check needs, and what a monitor can choose."""
+"""Describe a check: what it needs, and what a monitor can choose of it."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 PACKAGE = "deepchecks.tabular.checks"
-REGISTRY = "dcmon.checks"  # the group of entry points that a user's package registers its checks in
-PLUGIN = "own"
+REGISTRY = "dcmon.checks"  # the group of entry points in which a user's package registers its checks
+PLUGIN = "own"  # the group of all checks that users' packages register
 DATA_FLOW_GROUP = "dcmon"  # the module and the group of dcmon's own check, which reads no rows
 FEATURE_AGGREGATIONS = ("mean", "max", "weighted", "l3_weighted", "l5_weighted")
 NUMERIC_TYPES = frozenset({"numeric", "integer", "bigint"})
@@ -17,11 +17,12 @@ Choice = Literal["scorer", "class", "feature", "aggregation method", "metric"]
 
 @dataclass(frozen=True)
 class CheckKind:
-    """One check that reduces to numbers: of deepchecks, or of a user's own (group "own").
+    """One check that returns numbers, of deepchecks or of a user's package (group "own").
 
-    `implementation`: the class that runs (for an alias another class than `class_name`); for an own check MODULE:CLASS,
-    as its package registers it. `choices`: the keys that `check_conf` may have. `column_types`: the types of columns
-    that the check reads; None if it reads all columns or no column. `needs_classes`: it can't check a regression.
+    `implementation`: the class that runs (for an alias another class than `class_name`); for a user's check
+    MODULE:CLASS, as its package registers it. `choices`: the keys that `check_conf` may have. `column_types`: the types
+    of columns that the check reads; None if it reads all columns or no column. `needs_classes`: True if the check can't
+    check a regression.
     """
 
     class_name: str
@@ -37,22 +38,22 @@ class CheckKind:
 
     @property
     def is_own(self) -> bool:
-        """True if the check is a user's own."""
+        """True if a user's package registers the check."""
         return self.group == PLUGIN
 
     @property
     def is_flow(self) -> bool:
-        """True if the check counts arriving rows, and reads no rows."""
+        """True if the check counts arriving rows, and does not read them."""
         return self.group == DATA_FLOW_GROUP
 
     @property
     def is_alias(self) -> bool:
-        """True if this is another name of a check."""
+        """True if this is a second class name of a check of deepchecks."""
         return not self.is_own and self.implementation != self.class_name
 
     @property
     def module_name(self) -> str:
-        """The module in a check's config; for an own check the group of entry points."""
+        """The module in a check's config; for a user's check the group of entry points."""
         if self.is_flow:
             return DATA_FLOW_GROUP
         return REGISTRY if self.is_own else f"{PACKAGE}.{self.group}.{self.module}"
@@ -64,7 +65,7 @@ class CheckKind:
 
     @property
     def docs_link(self) -> str | None:
-        """The link to deepchecks' description; None if the check is not from deepchecks."""
+        """The link to deepchecks' description; None if the check is not of deepchecks."""
         if self.is_own or self.is_flow:
             return None
         return f"https://docs.deepchecks.com/stable/tabular/auto_checks/{self.group}/plot_{self.module}.html"
@@ -76,5 +77,21 @@ class CheckKind:
 
     @property
     def aggregations(self) -> tuple[str, ...]:
-        """The methods that make one value of the values by feature; empty if the check has no such values."""
+        """The methods that aggregate the values of features to one value.
+
+        Empty if the check has no value for each feature.
+        """
         return FEATURE_AGGREGATIONS if "aggregation method" in self.choices else ()
+
+
+@dataclass(frozen=True)
+class OwnCheckDescription:
+    """What dcmon reads from the class of a user's check.
+
+    `refused`: why the class can't be used; None if it can.
+    """
+
+    refused: str | None = None
+    needs_labels: bool = False
+    needs_reference: bool = False
+    choices: tuple[Choice, ...] = ()

@@ -1,40 +1,52 @@
-"""Reasons why a check has no value, each with the next step. Cheap to import, for the module that reads rows."""
+"""The sentences that say why a check has no value, and what to do next.
 
-from collections.abc import Iterable, Sequence
+This module does not load deepchecks, because monitoring.row_loader imports it too.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 
 from dcmon.states import ResultState
 
-SHOWN_AT_MOST = 10
-LONGEST = 500
+MAX_NAMES = 10  # in one sentence
+MAX_LENGTH = 500  # of an error's message
 
-NO_ROWS = 'The window has no rows. "dcmon status" and "dcmon ingest lag" say whether samples still arrive.'
+NO_ROWS = 'The window has no rows. "dcmon status" and "dcmon ingest lag" show whether samples still arrive.'
 NO_REFERENCE = (
-    'The version has no reference to compare with. Load one with "dcmon reference load", or have the monitor compare'
-    " with the window before (--compare previous)."
+    'The version has no reference to compare with. Load one with "dcmon reference load", or let the monitor compare'
+    " with the previous window (--compare previous)."
 )
-BALANCED = "weighed both classes alike, for one of them is rare in the reference (balance_classes)"
-COMES_BY_ITSELF = "It is evaluated again when there are some."
+BALANCED = "gave both classes the same weight, because one of them is rare in the reference (balance_classes)"
 
 
 class NoValue(Exception):
-    """A check has no value; `state` and the text become its result."""
+    """A check has no value; `state` and the message become its result."""
 
     def __init__(self, state: ResultState, reason: str) -> None:
         super().__init__(reason)
         self.state = state
 
 
-def no_row_fits(where: str, *, labelled: bool = False) -> str:
-    """Say that no row fits the filters."""
-    which = "labelled row" if labelled else "row"
-    return f'No {which} of the {where} fits the monitor\'s filters. "dcmon monitor show" shows the filters.'
+def no_row_matches(where: str, *, labelled: bool = False) -> str:
+    """Say that no row matches the filters."""
+    row = "labelled row" if labelled else "row"
+    return f'No {row} of the {where} matches the monitor\'s filters. "dcmon monitor show" shows the filters.'
+
+
+def no_compared_rows(earlier_window: str) -> str:
+    """Say that the earlier window, which a monitor compares with, has no rows."""
+    return f"The {earlier_window} has no rows to compare with. The result is computed again when rows arrive."
+
+
+def pruned_rows(earlier_window: str) -> str:
+    """Say that rows of the earlier window, which a monitor compares with, are pruned."""
+    return f"The {earlier_window} begins before the retention: its rows are pruned, so it can't be compared with."
 
 
 def no_label(where: str) -> str:
     """Say that no row has a label."""
     if where == "reference":
         return "No row of the reference has a label. Load one with labels (_dc_label)."
-    return f"No row of the {where} has a label. {COMES_BY_ITSELF}"
+    return f"No row of the {where} has a label. The result is computed again when labels arrive."
 
 
 def no_prediction(where: str) -> str:
@@ -45,8 +57,8 @@ def no_prediction(where: str) -> str:
 def no_probabilities() -> str:
     """Say that scorers need probabilities, and no row has them."""
     return (
-        "It needs probabilities, and no row has them. Name the version's classes and log _dc_prediction_probabilities,"
-        " or choose scorers of classes, such as accuracy."
+        "The check needs probabilities, and no row has them. Name the version's classes and log"
+        " _dc_prediction_probabilities, or choose scorers of classes, such as accuracy."
     )
 
 
@@ -57,28 +69,30 @@ def unknown_features(unknown: Sequence[str], known: Iterable[str]) -> str:
 
 def unread_types(types: Iterable[str]) -> str:
     """Say that no feature has a type that the check reads."""
-    return f"None of the features is of a type it reads: {', '.join(sorted(types))}. Choose others with --feature."
+    names = ", ".join(sorted(types))
+    return f"None of the features has a type that the check reads ({names}). Choose other features with --feature."
 
 
 def all_null(features: Sequence[str]) -> str:
     """Say that columns have no values."""
-    return f"All values of {first_names(features)} are null in the window. See whether the service still sends them."
+    names = first_names(features)
+    return f"All values of {names} are null in the window. Check whether the service still sends them."
 
 
-def too_few(sides: Sequence[tuple[str, int]], least: int) -> str:
-    """Say that a side has fewer rows than the check needs."""
-    counts = " and ".join(f"{n:,} in the {where}" for where, n in sides)
+def too_few_rows(n_by_side: Mapping[str, int], min_samples: int) -> str:
+    """Say that the window, or what it is compared with, has fewer rows than the check needs."""
+    counts = " and ".join(f"{n:,} in the {side}" for side, n in n_by_side.items())
     return (
-        f"Too few rows: {counts}, and at least {least:,} with a value are needed on each side. Widen the monitor's"
-        " window, or lower the check's min_samples."
+        f"Too few rows: {counts}, and at least {min_samples:,} with a value are needed on each side."
+        " Widen the monitor's window, or lower the check's min_samples."
     )
 
 
 def one_class(name: str | None, metrics: Iterable[str]) -> str:
-    """Say that all labels are of one class, and that scorers need others too."""
-    which = "of one class" if name is None else f"{name!r}"
+    """Say that all labels are of one class, and that scorers need other classes too."""
+    label = "of one class" if name is None else f"{name!r}"
     return (
-        f"All labels of the window are {which}, and {first_names(metrics)} needs rows of others too."
+        f"All labels of the window are {label}, and {first_names(metrics)} needs rows of other classes too."
         " Widen the monitor's window, or choose other scorers."
     )
 
@@ -100,40 +114,43 @@ def infinite(metrics: Iterable[str]) -> str:
 
 def no_classes(name: str) -> str:
     """Say that a check of classes can't check a regression."""
-    return f'{name} is about classes, and a regression has none. "dcmon check list" shows other checks.'
+    return f'{name} needs classes, and a regression has no classes. "dcmon check list" shows other checks.'
 
 
 def unknown_classes(unknown: Sequence[str], classes: Sequence[str]) -> str:
     """Say that labels are not among the version's two classes."""
     return (
-        f"Labels say {first_names(unknown)}, and the version's two classes are {first_names(classes)}."
+        f"There are labels {first_names(unknown)}, but the version's two classes are {first_names(classes)}."
         " Correct these labels, or exclude them with a filter of the monitor."
     )
 
 
-def classes_not_named(why: str) -> str:
-    """Say that the version names no classes, so that only the classes of the window are known."""
-    return f"{why} The version names no classes, so that only those seen are known: create one that names them."
+def classes_not_named(reason: str) -> str:
+    """Add to a reason that the version does not name its classes."""
+    return f"{reason} The version names no classes, so only those of the window are known: create one that names all."
 
 
-def not_suited(name: str, why: str) -> str:
+def check_failed(name: str, reason: str) -> str:
     """Say that a check raised an exception."""
-    return f'{name} failed: {why} "dcmon check show {name}" shows what it takes.'
+    return f'{name} failed: {reason} "dcmon check show {name}" shows its parameters.'
 
 
 def first_names(names: Iterable[object]) -> str:
-    """Return the first names, and the number of the others."""
+    """Return the first names as a text, with the number of the other names."""
     listed = [str(name) for name in names]
-    more = len(listed) - SHOWN_AT_MOST
-    return ", ".join(listed[:SHOWN_AT_MOST]) + (f" and {more} more" if more > 0 else "")
+    more = len(listed) - MAX_NAMES
+    return ", ".join(listed[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def error_sentence(error: BaseException, library: type[BaseException]) -> str:
-    """Return the message of an error as a sentence; with its type if it is not an error of the library."""
+    """Return the message of an error as a sentence.
+
+    The sentence begins with the error's type unless the error is one of `library`.
+    """
     sentence = error_line(error) if isinstance(error, library) else f"{type(error).__name__}: {error_line(error)}"
     return sentence if sentence.endswith((".", "!", "?")) else sentence + "."
 
 
 def error_line(error: BaseException) -> str:
     """Return the message of an error on one line."""
-    return " ".join(str(error).split())[:LONGEST] or type(error).__name__
+    return " ".join(str(error).split())[:MAX_LENGTH] or type(error).__name__

@@ -1,4 +1,7 @@
-"""The names of the parameters that checks take. Unknown names are refused, because deepchecks ignores them."""
+"""The names of the parameters that checks take.
+
+Unknown names are refused, because deepchecks ignores them without a message.
+"""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -13,7 +16,7 @@ _DRIFT = (
     "max_num_categories_for_display", "show_categories_by", "numerical_drift_method", "categorical_drift_method",
     "ignore_na", "min_samples",
 )  # fmt: skip
-# By the class that runs.
+# By the name of the class that runs, which is CheckKind.implementation.
 NAMES: Mapping[str, tuple[str, ...]] = {
     "SingleDatasetPerformance": ("scorers",),
     "FeatureDrift": (*_FEATURES, *_DRIFT, "n_top_columns", "sort_feature_by"),
@@ -28,18 +31,21 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 
 
 def known(kind: CheckKind) -> frozenset[str]:
-    """Return the names of the parameters of a check of the catalogue."""
+    """Return the names of the parameters that a check of the catalogue has."""
     return frozenset() if kind.is_flow else frozenset((*NAMES[kind.implementation], *_ALL))
 
 
 def require(kind: CheckKind, names: Iterable[str]) -> None:
-    """Raise InvalidInput for a parameter that the check does not have. The parameters of own checks are not known."""
+    """Raise InvalidInput for a parameter that the check does not have.
+
+    Any parameter is accepted for a user's check, whose parameters are not known here.
+    """
     if kind.is_own:
         return
     for name in names:
         if name not in known(kind):
-            near = get_close_matches(name, known(kind), 1)
-            suggestion = f"Do you mean {near[0]!r}? " if near else ""
+            matches = get_close_matches(name, known(kind), 1)
+            suggestion = f"Do you mean {matches[0]!r}? " if matches else ""
             raise InvalidInput(
                 f"{kind.class_name} has no parameter {name!r}."
                 f' {suggestion}"dcmon check show {kind.class_name}" lists all.'

@@ -1,6 +1,6 @@
 """Users' own checks: classes that installed packages register in the entry point group "dcmon.checks".
 
-Only registered classes are loaded: a name in a request is looked up here, and never imported as a module.
+Only registered classes are loaded: a name in a request is looked up here, and is never imported as a module.
 """
 
 import json
@@ -9,29 +9,35 @@ import sys
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
 
-from dcmon.checks.kinds import PLUGIN, REGISTRY, CheckKind
+from dcmon.checks.kinds import PLUGIN, REGISTRY, CheckKind, OwnCheckDescription
 from dcmon.errors import InvalidInput
 
-LOADING_TIMEOUT = 60  # seconds; deepchecks alone takes four
+LOADING_TIMEOUT = 60  # seconds; loading deepchecks alone takes four
 
 
 @cache
 def registered() -> Mapping[str, EntryPoint]:
-    """Return the own checks by name, read once per process. If two packages use a name, the first one wins."""
-    found: dict[str, EntryPoint] = {}
-    for each in entry_points(group=REGISTRY):
-        found.setdefault(each.name, each)
-    return found
+    """Return the registered checks by name, which are read once per process.
+
+    If two packages use the same name, the first package wins.
+    """
+    by_name: dict[str, EntryPoint] = {}
+    for entry_point in entry_points(group=REGISTRY):
+        by_name.setdefault(entry_point.name, entry_point)
+    return by_name
 
 
 def registered_as(module_name: str, class_name: str) -> str | None:
-    """Return the name under which a class is registered; the SDK names the module that defines the class."""
+    """Return the name under which a class is registered; None if it is not registered.
+
+    `module_name`: the SDK sends the module that defines the class, which may lie below the registered module.
+    """
     if module_name == REGISTRY:
         return class_name
-    for name, each in registered().items():
-        if each.attr == class_name and (module_name == each.module or module_name.startswith(each.module + ".")):
+    for name, entry_point in registered().items():
+        is_same_module = module_name == entry_point.module or module_name.startswith(entry_point.module + ".")
+        if entry_point.attr == class_name and is_same_module:
             return name
     return None
 
@@ -42,45 +48,50 @@ def clear_cache() -> None:
     _description.cache_clear()
 
 
-def package_name(each: EntryPoint) -> str:
-    """Return the package that registers a check, and its version."""
-    return f"{each.dist.name} {each.dist.version}" if each.dist else each.module
+def package_name(entry_point: EntryPoint) -> str:
+    """Return the name and the version of the package that registers a check."""
+    package = entry_point.dist
+    return f"{package.name} {package.version}" if package else entry_point.module
 
 
 def find_kind(name: str) -> CheckKind | None:
-    """Return the own check of this name; None if none is registered. Raises InvalidInput if it can't be loaded."""
-    each = registered().get(name)
-    if each is None:
+    """Return the user's check of this name; None if it is not registered.
+
+    Raises InvalidInput if the check can't be loaded.
+    """
+    entry_point = registered().get(name)
+    if entry_point is None:
         return None
-    nature = _description(name, each.value)
-    if why := nature.get("refused"):
-        raise InvalidInput(f"The check {name!r} of {package_name(each)} can't be used. {why}")
+    description = _description(name, entry_point.value)
+    if description.refused:
+        package = package_name(entry_point)
+        raise InvalidInput(f"The check {name!r} of {package} can't be used. {description.refused}")
     return CheckKind(
         class_name=name,
-        implementation=each.value,
+        implementation=entry_point.value,
         group=PLUGIN,
-        module=each.module,
-        needs_labels=nature["needs_labels"],
-        needs_reference=nature["needs_reference"],
+        module=entry_point.module,
+        needs_labels=description.needs_labels,
+        needs_reference=description.needs_reference,
         reads_predictions=True,
-        choices=tuple(nature["choices"]),
+        choices=tuple(description.choices),
     )
 
 
 @cache
-def _description(name: str, value: str) -> Mapping[str, Any]:
+def _description(name: str, value: str) -> OwnCheckDescription:
     """Describe a class in a separate process, unless this process has loaded deepchecks already."""
     if "deepchecks" in sys.modules:
-        from dcmon.checks import introspection as nature
+        from dcmon.checks import introspection
 
-        return nature.describe(EntryPoint(name, value, REGISTRY))
-    asked = [sys.executable, "-P", "-m", "dcmon.checks.introspection", name, value]
+        return introspection.describe(EntryPoint(name, value, REGISTRY))
+    command = [sys.executable, "-P", "-m", "dcmon.checks.introspection", name, value]
     try:
-        done = subprocess.run(asked, capture_output=True, text=True, timeout=LOADING_TIMEOUT, check=False)
+        process = subprocess.run(command, capture_output=True, text=True, timeout=LOADING_TIMEOUT, check=False)
     except subprocess.TimeoutExpired:
-        return {"refused": f"It did not load within {LOADING_TIMEOUT} seconds."}
+        return OwnCheckDescription(f"The check did not load within {LOADING_TIMEOUT} seconds.")
     try:
-        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return OwnCheckDescription(**json.loads(process.stdout.splitlines()[-1]))
     except (IndexError, ValueError):
-        return {"refused": f"Loading it ended with {done.returncode}: {done.stderr.strip()[-300:]}"}
-    return found
+        reason = process.stderr.strip()[-300:]
+        return OwnCheckDescription(f"Loading the check ended with exit status {process.returncode}: {reason}")

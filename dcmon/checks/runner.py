@@ -1,4 +1,7 @@
-"""Run a check of deepchecks and reduce it to numbers. Importing this module loads deepchecks (seconds, 400 MB)."""
+"""Run a check of deepchecks and reduce its result to numbers.
+
+Importing this module loads deepchecks, which takes seconds and 400 MB of memory.
+"""
 
 import inspect
 import logging
@@ -29,7 +32,7 @@ PERFORMANCE = "SingleDatasetPerformance"
 
 __all__ = ["PreparedRows", "prepare", "run"]
 
-# Silence deepchecks' log: remarks that matter are in the value's reason.
+# deepchecks' log is silenced: the remarks that matter are in the value's reason.
 logging.getLogger("deepchecks").setLevel(logging.CRITICAL + 1)
 
 
@@ -37,7 +40,7 @@ logging.getLogger("deepchecks").setLevel(logging.CRITICAL + 1)
 class CheckSetup:
     """A check with its parameters, a monitor's choices, and the columns of the version.
 
-    `compared`: what a reason calls the rows to compare with: "reference", or "earlier window".
+    `compared`: the name of the rows to compare with in a reason: "reference", or "earlier window".
     """
 
     kind: CheckKind
@@ -48,10 +51,10 @@ class CheckSetup:
 
 
 def run(setup: CheckSetup, current: PreparedRows, reference: PreparedRows | None = None) -> CheckValue:
-    """Run a check on the rows of `current`, compared with those of `reference` where the check compares.
+    """Run a check on rows, which are compared with a reference if the check compares.
 
-    Raises only MemoryError: a check that can't be computed gives a value without metrics whose state and reason say
-    why. Rows without a label, a prediction or probabilities are left out of checks that read these.
+    Raises only MemoryError: a check that can't be computed has a value without metrics, whose state and reason say why.
+    A check that reads labels, predictions or probabilities leaves out the rows without them.
     """
     try:
         with warnings.catch_warnings():
@@ -63,13 +66,15 @@ def run(setup: CheckSetup, current: PreparedRows, reference: PreparedRows | None
         raise  # the worker process ends, and the check is tried once more alone
     # A check may be a user's own code: any exception that it raises is its result.
     except Exception as error:
-        why = no_value_reasons.not_suited(
+        reason = no_value_reasons.check_failed(
             setup.kind.class_name, no_value_reasons.error_sentence(error, DeepchecksBaseError)
         )
-        return storable(CheckValue(ResultState.ERROR, reason=why))
+        return storable(CheckValue(ResultState.ERROR, reason=reason))
 
 
 class _CheckRun:
+    """One run of a check: `remarks` collects what was left out of its value."""
+
     def __init__(self, setup: CheckSetup) -> None:
         self.kind, self.schema, self.compared = setup.kind, setup.schema, setup.compared
         self.conf: Mapping[str, Any] = setup.additional_kwargs.get("check_conf") or {}
@@ -99,16 +104,16 @@ class _CheckRun:
     def _compared_result(self, current: PreparedRows, reference: PreparedRows | None) -> Any:
         try:
             return self._result(current, reference)
-        except NotEnoughSamplesError as few:
+        except NotEnoughSamplesError as error:
             if (read := self._read_columns()) and current.frame[read].isna().all(axis=None):
-                raise NoValue(ResultState.INSUFFICIENT, no_value_reasons.all_null(read)) from few
-            least = getattr(self.check, "min_samples", None)
-            if not isinstance(least, int):
-                raise NoValue(ResultState.INSUFFICIENT, no_value_reasons.error_line(few)) from few
-            sides = [("window", self._count(current))]
+                raise NoValue(ResultState.INSUFFICIENT, no_value_reasons.all_null(read)) from error
+            min_samples = getattr(self.check, "min_samples", None)
+            if not isinstance(min_samples, int):
+                raise NoValue(ResultState.INSUFFICIENT, no_value_reasons.error_line(error)) from error
+            n_by_side = {"window": self._count(current)}
             if reference is not None and self.kind.needs_reference:
-                sides.append((self.compared, self._count(reference)))
-            raise NoValue(ResultState.INSUFFICIENT, no_value_reasons.too_few(sides, least)) from few
+                n_by_side[self.compared] = self._count(reference)
+            raise NoValue(ResultState.INSUFFICIENT, no_value_reasons.too_few_rows(n_by_side, min_samples)) from error
 
     def _count(self, rows: PreparedRows) -> int:
         return int(rows.labels.notna().sum()) if self.kind.needs_labels and rows.labels is not None else len(rows)
@@ -126,16 +131,22 @@ class _CheckRun:
         return features
 
     def _new_check(self, params: Mapping[str, Any]) -> Any:
-        """Create the check. A user's own check gets only the arguments that it takes."""
+        """Create the check.
+
+        A user's check gets only the arguments that it has a parameter for, and all parameters of the monitor.
+        """
         arguments = self._arguments(params)
         if not self.kind.is_own:
             return getattr(library, self.kind.implementation)(**arguments)
         own_class = EntryPoint(self.kind.class_name, self.kind.implementation, REGISTRY).load()
-        taken = inspect.signature(own_class).parameters
-        return own_class(**{name: value for name, value in arguments.items() if name in taken or name in params})
+        known = inspect.signature(own_class).parameters
+        return own_class(**{name: value for name, value in arguments.items() if name in known or name in params})
 
     def _arguments(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the stored parameters, overridden by the monitor's choices; without sampling, which is random."""
+        """Return the stored parameters, overridden by the monitor's choices.
+
+        deepchecks must not draw a sample of its own (`n_samples`), because that sample would be random.
+        """
         arguments = {**params, "n_samples": None}
         if self.kind.reads_features:
             if ignored := _listed(params.get("ignore_columns")):
@@ -155,7 +166,10 @@ class _CheckRun:
         return arguments
 
     def _is_balanced(self, params: Mapping[str, Any]) -> bool:
-        """True if all classes get the same weight; deepchecks supports that for Cramer's V of classes only."""
+        """Return True if all classes get the same weight.
+
+        deepchecks supports that only for Cramer's V of classes.
+        """
         if self.kind.implementation not in ("LabelDrift", "PredictionDrift") or not self.schema.balance_classes:
             return False
         if "balance_classes" in params:
@@ -185,7 +199,7 @@ class _CheckRun:
             uses_probabilities = self._uses_probabilities([current])
             side = self._side(current, "window", uses_probabilities)
             if self.kind.implementation == "MixedNulls":
-                return self.check.run(side.dataset.with_numbers_alike(), **options)
+                return self.check.run(side.dataset.with_equal_numbers(), **options)
             return self.check.run(side.dataset, y_pred=side.y_pred, y_proba=side.y_proba, **options)
         assert reference is not None
         uses_probabilities = self._uses_probabilities([current, reference])
@@ -210,12 +224,15 @@ class _CheckRun:
             )
         )
         if side.left_out:
-            what = "a prediction and probabilities" if uses_probabilities else "a prediction"
-            self.remarks.append(f"left out {side.left_out} rows of the {where} without {what}")
+            output = "a prediction and probabilities" if uses_probabilities else "a prediction"
+            self.remarks.append(f"left out {side.left_out} rows of the {where} without {output}")
         return side
 
     def _uses_probabilities(self, sides: Sequence[PreparedRows]) -> bool:
-        """True if probabilities are used: only when the check reads them, and only when all sides have them."""
+        """Return True if the check reads probabilities, and all sides have them.
+
+        Raises NoValue if the check needs probabilities and a side has none.
+        """
         if not self.kind.reads_predictions:
             return False
         without = [side for side in sides if side.probabilities is None]
@@ -228,7 +245,7 @@ class _CheckRun:
         if getattr(self.check, "drift_mode", "proba") != "auto":
             raise NoValue(ResultState.NO_DATA, no_value_reasons.no_probabilities())
         if len(without) < len(sides):
-            self.remarks.append("compared classes, for probabilities are on one side only")
+            self.remarks.append("compared classes, because only one side has probabilities")
         return False
 
     def _wants_probabilities(self) -> bool:
@@ -243,7 +260,7 @@ class _CheckRun:
     def _importance(self) -> "pd.Series[float] | None":
         """Return the importance of the chosen features.
 
-        None if one of them has no importance: deepchecks then weighs all equally.
+        None if one of these features has no importance: deepchecks then gives all features the same weight.
         """
         known = self.schema.feature_importance or {}
         if not all(name in known for name in self.features) or not sum(known[name] for name in self.features):
@@ -261,8 +278,8 @@ class _CheckRun:
         missing = [_name(key) for key, number in selected.items() if not _is_number(number)]
         infinite = [_name(key) for key, number in selected.items() if _is_infinite(number)]
         if not metrics:
-            why = no_value_reasons.infinite(infinite) if infinite else self._missing_metrics_reason(missing, current)
-            raise NoValue(ResultState.INSUFFICIENT, why)
+            reason = no_value_reasons.infinite(infinite) if infinite else self._missing_metrics_reason(missing, current)
+            raise NoValue(ResultState.INSUFFICIENT, reason)
         if infinite:
             self.remarks.append(f"{no_value_reasons.first_names(infinite)} is infinite, and is left out")
         if too_few := [name for name in missing if name not in infinite]:
@@ -270,7 +287,7 @@ class _CheckRun:
         return metrics
 
     def _missing_metrics_reason(self, missing: Sequence[str], current: PreparedRows) -> str:
-        """Return why deepchecks gave no number, if the rows show the reason."""
+        """Return why deepchecks returned no number."""
         if (read := self._read_columns()) and current.frame[read].isna().all(axis=None):
             return no_value_reasons.all_null(read)
         if self.kind.needs_labels and current.labels is not None and current.labels.nunique() == 1:
@@ -281,7 +298,7 @@ class _CheckRun:
         return f"There are too few rows for {no_value_reasons.first_names(missing)}. Widen the monitor's window."
 
     def _read_columns(self) -> list[str]:
-        """Return the features that the check reads; none when it reads no features."""
+        """Return the features that the check reads."""
         types = self.kind.column_types
         read = [name for name in self.features if types is None or self.schema.features[name] in types]
         return read if self.kind.reads_features else []

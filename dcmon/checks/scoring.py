@@ -1,4 +1,7 @@
-"""Compute performance by several scorers; one that fails does not stop the others. Importing it loads deepchecks."""
+"""Compute performance by several scorers; a scorer that fails does not affect the others.
+
+Importing this module loads deepchecks.
+"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,13 +20,16 @@ NAME = "SingleDatasetPerformance"
 
 
 def reads_probabilities(scorers: Iterable[Any]) -> bool:
-    """True if one of the scorers reads probabilities."""
+    """Return True if one of the scorers reads probabilities."""
     return any(DeepcheckScorer(scorer, None, None, "any")._is_proba_scorer for scorer in scorers)
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """A performance check on rows. `result` runs the check with its present scorers."""
+    """A performance check on rows.
+
+    `result`: runs the check with the scorers that it has at the time.
+    """
 
     check: Any
     schema: DatasetSchema
@@ -33,8 +39,8 @@ class Scoring:
     def reduced(self, remarks: list[str]) -> Mapping[Any, Any]:
         """Return the values of the scorers, by name.
 
-        All scorers run at once; one by one if one of them fails or if they read different rows. Scorers without a value
-        are added to the remarks, with the reason. Raises NoValue when no scorer has a value.
+        All scorers run together, or one by one if one of them fails or if they read different rows. For each scorer
+        without a value its reason is added to `remarks`. Raises NoValue when no scorer has a value.
         """
         scorers = self.check.scorers or ()
         named = list(scorers.items()) if isinstance(scorers, Mapping) else [(None, scorer) for scorer in scorers]
@@ -49,7 +55,10 @@ class Scoring:
         return self._one_by_one(named, remarks)
 
     def _have_same_rows(self, scorers: Sequence[Any]) -> bool:
-        """True if all scorers read the same rows: scorers of probabilities leave out rows without them."""
+        """Return True if all scorers read the same rows.
+
+        Scorers that read probabilities leave out rows without probabilities.
+        """
         return self.current.has_all_probabilities or len({reads_probabilities([scorer]) for scorer in scorers}) < 2
 
     def _one_by_one(self, named: Sequence[tuple[Any, Any]], remarks: list[str]) -> Mapping[Any, Any]:
@@ -70,12 +79,15 @@ class Scoring:
         return values
 
     def _failed(self, error: Exception) -> NoValue:
-        """Return why a scorer gave no value: from its rows if they explain it, otherwise from the error."""
+        """Return why a scorer has no value.
+
+        The reason comes from the rows if they explain the error, otherwise from the error itself.
+        """
         if isinstance(error, NoValue):
             return error
-        why = no_value_reasons.not_suited(NAME, no_value_reasons.error_sentence(error, DeepchecksBaseError))
+        reason = no_value_reasons.check_failed(NAME, no_value_reasons.error_sentence(error, DeepchecksBaseError))
         if self.schema.task_type == "regression" or "is unknown" in str(error) or self.current.labels is None:
-            return NoValue(ResultState.ERROR, why)
+            return NoValue(ResultState.ERROR, reason)
         labels, classes = sorted(set(self.current.labels.dropna())), self.schema.classes
         if len(labels) == 1:
             return NoValue(
@@ -83,4 +95,4 @@ class Scoring:
             )
         if classes and len(classes) == 2 and (unknown := [label for label in labels if label not in classes]):
             return NoValue(ResultState.ERROR, no_value_reasons.unknown_classes(unknown, classes))
-        return NoValue(ResultState.ERROR, why if classes else no_value_reasons.classes_not_named(why))
+        return NoValue(ResultState.ERROR, reason if classes else no_value_reasons.classes_not_named(reason))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -21,7 +21,7 @@ from dcmon.storage.columns import LABEL
 
 @dataclass
 class CachedRows:
-    """Rows, and what was prepared of them for deepchecks, by the requested features."""
+    """Rows of a workload, and the same rows prepared for deepchecks, by the requested features."""
 
     sample: ColumnarSample
     schema: DatasetSchema
@@ -29,10 +29,13 @@ class CachedRows:
     _prepared: dict[tuple[str, ...], PreparedRows] = field(default_factory=dict)
 
     def prepared(self, features: tuple[str, ...]) -> PreparedRows:
-        """Return the rows with these features, ready for deepchecks. Raises InvalidInput for an unknown feature."""
+        """Return the rows with these features, ready for deepchecks.
+
+        Raises InvalidInput for an unknown feature.
+        """
         if features not in self._prepared:
-            wanted = [name for name in self.sample.kinds if name in features or name not in self.schema.features]
-            frame = pd.DataFrame({name: self._column(name) for name in wanted}, copy=False)
+            names = [name for name in self.sample.kinds if name in features or name not in self.schema.features]
+            frame = pd.DataFrame({name: self._column(name) for name in names}, copy=False)
             self._prepared[features] = prepare(frame, self.schema, list(features), with_label=True)
         return self._prepared[features]
 
@@ -42,19 +45,29 @@ class CachedRows:
         return self._columns[name]
 
     @cached_property
-    def labelled(self) -> int:
-        """The number of rows with a label: checks on labels read only these."""
+    def n_labelled(self) -> int:
+        """The number of rows with a label: checks that need labels read only these rows."""
         return int(pd.notna(self._column(LABEL)).sum())
 
 
+class _ComputedValue(NamedTuple):
+    """The value of a check, and the number of rows that it was computed from."""
+
+    value: CheckValue
+    n: int
+
+
 class WorkloadRunner:
-    """Runs workloads one by one, and caches the rows of references until a workload evicts them."""
+    """Run workloads one by one, and cache the rows of references.
+
+    Cached rows stay until a workload names them in `evicted`.
+    """
 
     def __init__(self) -> None:
         self._cache: dict[RowsKey, CachedRows | None] = {}
 
     def run(self, workload: Workload) -> Iterator[CheckResult]:
-        """Yield the result of each request, in their order, as soon as it is computed."""
+        """Yield the result of each request as soon as it is computed, in the order of the requests."""
         received = {
             key: None if sample is None else CachedRows(sample, workload.schema)
             for key, sample in workload.rows.items()
@@ -68,30 +81,30 @@ class WorkloadRunner:
             started = time.perf_counter()
             current = available[request.current]
             compared = available[request.compared] if request.compared else None
-            assert current is not None, "a workload has no request without rows"
+            assert current is not None, "each request of a workload has rows"
             value, n = _run_request(workload.schema, request, current, compared)
-            spent = timedelta(seconds=time.perf_counter() - started)
+            duration = timedelta(seconds=time.perf_counter() - started)
             yield CheckResult(
-                request.monitor_id, value, n, spent, request.current.limit, is_baseline=request.is_baseline
+                request.monitor_id, value, n, duration, request.current.limit, is_baseline=request.is_baseline
             )
 
 
 def _run_request(
     schema: DatasetSchema, request: CheckRequest, current: CachedRows, compared: CachedRows | None
-) -> tuple[CheckValue, int]:
-    """Return the check's value, and the number of rows that it was computed from."""
+) -> _ComputedValue:
+    """Run the check of a request; a request that can't be run gives the state ERROR."""
     try:
         kind = for_config(request.module_name, request.class_name)
         value = _run_check(kind, schema, request, current, compared)
-        return value, current.labelled if kind.needs_labels else len(current.sample)
+        return _ComputedValue(value, current.n_labelled if kind.needs_labels else len(current.sample))
     except errors.InvalidInput as error:  # a feature that this version does not have, a check that is not installed
-        return CheckValue(ResultState.ERROR, reason=str(error)), len(current.sample)
+        return _ComputedValue(CheckValue(ResultState.ERROR, reason=str(error)), len(current.sample))
 
 
 def _run_check(
     kind: CheckKind, schema: DatasetSchema, request: CheckRequest, current: CachedRows, compared: CachedRows | None
 ) -> CheckValue:
-    # Balance classes only against the reference: labels of an earlier window may still arrive.
+    # Classes are balanced only against the reference: labels of an earlier window may still arrive.
     is_with_reference = request.compared is not None and request.compared.window is None
     return run(
         CheckSetup(

@@ -1,7 +1,8 @@
-"""Processes that run checks within limits on CPU time and memory: a failing check affects only its own result.
+"""Processes that run checks within limits on CPU time and memory.
 
-checks.fork_server forks the check workers. They get rows by pipe, have no access to the database, and are replaced
-after some hundred checks (DCMON_EVALUATE__RECYCLE).
+A check that fails, hangs or ends its process affects only its own result. checks.fork_server forks the check workers.
+A check worker gets rows through a pipe, has no access to the database, and is replaced after some hundred checks
+(DCMON_EVALUATE__RECYCLE).
 """
 
 import atexit
@@ -21,6 +22,7 @@ from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from types import TracebackType
+from typing import NamedTuple
 
 from dcmon import errors
 from dcmon.checks import fork_server
@@ -29,19 +31,36 @@ from dcmon.checks.workload import CheckResult, RowsKey, Workload
 from dcmon.settings import Evaluate
 from dcmon.states import ResultState
 
-MAX_CACHED_REFERENCES = 16  # rows of references that a check worker caches from window to window
-POLL_SECONDS = 0.5  # between looks at a check worker that computes
-MIN_CPU_PROGRESS = 0.1  # seconds of CPU time: a process that takes less only polls, and does not compute
+MAX_CACHED_REFERENCES = 16  # references whose rows a check worker caches from window to window
+POLL_SECONDS = 0.5  # time between two looks at a check worker that computes
+MIN_CPU_PROGRESS = 0.1  # seconds of CPU time: a process that uses less only polls, and does not compute
 RECEIVE_TIMEOUT = 5  # seconds between the parts of a result
-MAX_RESULT_BYTES = 100_000_000  # a longer length is no result, but something that the check wrote to the pipe
+MAX_RESULT_BYTES = 100_000_000  # a message that claims to be longer is not a result: the check wrote to the pipe
 
 
 class WorkerFailed(Exception):
     """A check worker ended, or was stopped, before it returned a result."""
 
 
+class ForkedProcess(NamedTuple):
+    """A process of a check worker: its process id, and the pipe to it."""
+
+    pid: int
+    pipe: Connection
+
+
+class _Attempt(NamedTuple):
+    """The results of a workload, and why the worker failed before the last one (None: it did not fail)."""
+
+    results: list[CheckResult]
+    failure: str | None
+
+
 class ForkServer:
-    """The process that forks check workers; there is one per dcmon process, started when it is first needed."""
+    """The process that forks check workers.
+
+    Each dcmon process has one, which is started when it is first needed.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -50,29 +69,35 @@ class ForkServer:
         self._is_ready = False
 
     def start(self) -> None:
-        """Start the process unless it runs; it loads its libraries in the background."""
+        """Start the process unless it runs already.
+
+        It loads its libraries in the background.
+        """
         with self._lock:
             self._start()
 
-    def fork(self, bounds: Evaluate) -> tuple[int, Connection]:
-        """Fork a check worker, and return its process id and the pipe to it."""
-        ours, theirs = socket.socketpair()
+    def fork(self, settings: Evaluate) -> ForkedProcess:
+        """Fork a check worker."""
+        parent_end, child_end = socket.socketpair()
         # Do not wait for the rest of a message that never comes: leases expire meanwhile.
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", RECEIVE_TIMEOUT, 0))
-        limits = {"cpu": bounds.cpu.total_seconds(), "memory": bounds.memory}
-        with theirs:
-            pid = self._request(fork_server.FORK + json.dumps(limits).encode(), [theirs.fileno()])
-        return pid, Connection(ours.detach())
+        parent_end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", RECEIVE_TIMEOUT, 0))
+        limits = {"cpu": settings.cpu.total_seconds(), "memory": settings.memory}
+        with child_end:
+            pid = self._request(fork_server.FORK + json.dumps(limits).encode(), [child_end.fileno()])
+        return ForkedProcess(pid, Connection(parent_end.detach()))
 
     def status(self, pid: int) -> int:
-        """Return the exit status of a check worker, or the signal's number, negative; kill a worker that still runs."""
+        """Return the exit status of a check worker; a worker that still runs is killed.
+
+        A worker that a signal ended has the negative number of the signal.
+        """
         return self._request(fork_server.WAIT + fork_server.REPLY.pack(pid))
 
     def _request(self, request: bytes, fds: Iterable[int] = ()) -> int:
         with self._lock:
             try:
                 return self._exchange(request, list(fds))
-            except (OSError, EOFError):  # the fork server was killed, and its workers with it
+            except (OSError, EOFError):  # the fork server was killed, and its workers ended with it
                 self._stop()
                 if request[:1] == fork_server.WAIT:
                     return -signal.SIGKILL
@@ -92,12 +117,12 @@ class ForkServer:
 
     def _start(self) -> socket.socket:
         if self._control is None:
-            self._control, theirs = socket.socketpair()
-            with theirs:
-                command = [sys.executable, "-m", "dcmon.checks.fork_server", str(theirs.fileno())]
-                # In a process group of its own: Ctrl-C in a terminal must reach only dcmon, which ends this one.
+            self._control, child_end = socket.socketpair()
+            with child_end:
+                command = [sys.executable, "-m", "dcmon.checks.fork_server", str(child_end.fileno())]
+                # In a process group of its own: Ctrl-C in a terminal must reach only dcmon, which ends the fork server.
                 self._process = subprocess.Popen(
-                    command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(),
+                    command, pass_fds=[child_end.fileno()], stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(),
                     process_group=0,
                 )  # fmt: skip
             self._is_ready = False
@@ -119,7 +144,7 @@ class ForkServer:
         self._control = self._process = None
 
     def stop(self) -> None:
-        """End the process, and with it each check worker."""
+        """End the process, and all check workers with it."""
         with self._lock:
             self._stop()
 
@@ -129,9 +154,10 @@ atexit.register(FORK_SERVER.stop)
 
 
 class _HangDetector:
-    """Detects a process that takes no CPU time. Also on a busy machine a computing process gets a little of it.
+    """Detect a process that uses no CPU time.
 
-    A process whose CPU time can't be read, or that takes a little all the time, may run ten times the limit.
+    A process that computes gets a little CPU time even on a busy machine. A process whose CPU time can't be read, or
+    that uses a little CPU time all the time, may run for ten times the limit.
     """
 
     def __init__(self, pid: int | None, limit: float) -> None:
@@ -140,7 +166,7 @@ class _HangDetector:
         self._cpu = _cpu_seconds(pid)
 
     def check(self) -> None:
-        """Raises WorkerFailed when the process has taken no CPU time for too long."""
+        """Raise WorkerFailed when the process has used no CPU time for too long."""
         now, cpu = time.monotonic(), _cpu_seconds(self._pid)
         if cpu is None or self._cpu is None or cpu - self._cpu > MIN_CPU_PROGRESS:
             self._progressed_at, self._cpu = now, cpu
@@ -151,7 +177,10 @@ class _HangDetector:
 
 
 def _cpu_seconds(pid: int | None) -> float | None:
-    """Return the CPU seconds of a process and its waited-for children; None where the system does not say."""
+    """Return the CPU seconds of a process and of its ended children.
+
+    None where the system has no /proc.
+    """
     try:
         with open(f"/proc/{pid}/stat") as file:
             return sum(map(int, file.read().rpartition(")")[2].split()[11:15])) / os.sysconf("SC_CLK_TCK")
@@ -160,7 +189,10 @@ def _cpu_seconds(pid: int | None) -> float | None:
 
 
 class CheckWorker:
-    """A process that runs workloads one by one; it is replaced after some hundred checks, and when it ends."""
+    """A process that runs workloads one by one.
+
+    The process is replaced after some hundred checks, and when it has ended.
+    """
 
     def __init__(self, limits: Evaluate, fork_server: ForkServer = FORK_SERVER) -> None:
         self._limits, self._fork_server = limits, fork_server
@@ -176,29 +208,29 @@ class CheckWorker:
         return self._pid
 
     def run(self, workload: Workload, wait: Callable[[], None] = lambda: None) -> list[CheckResult]:
-        """Return the result of each request. A check that ends its process is tried once more alone, then is an ERROR.
+        """Return the result of each request.
 
-        `wait` is called twice a second while a check runs; when it raises, the process ends.
+        A check that ends its process is tried once more alone; its result is an ERROR when it fails again. `wait` is
+        called twice a second while a check runs; when `wait` raises an exception, the process is ended.
         """
         results, remaining = list[CheckResult](), list(workload.requests)
         while remaining:
-            done, failure = self._try(replace(workload, requests=remaining), wait)
-            results += done
-            remaining = remaining[len(done) :]
-            if failure is not None and remaining:
-                culprit = remaining.pop(0)
-                retried, failure = self._try(replace(workload, requests=[culprit]), wait)
-                results += retried or [
+            attempt = self._attempt(replace(workload, requests=remaining), wait)
+            results += attempt.results
+            remaining = remaining[len(attempt.results) :]
+            if attempt.failure is not None and remaining:
+                failed = remaining.pop(0)
+                retry = self._attempt(replace(workload, requests=[failed]), wait)
+                results += retry.results or [
                     CheckResult(
-                        culprit.monitor_id,
-                        CheckValue(ResultState.ERROR, reason=failure),
-                        is_baseline=culprit.is_baseline,
+                        failed.monitor_id,
+                        CheckValue(ResultState.ERROR, reason=retry.failure),
+                        is_baseline=failed.is_baseline,
                     )
                 ]
         return results
 
-    def _try(self, workload: Workload, wait: Callable[[], None]) -> tuple[list[CheckResult], str | None]:
-        """Return the results, and why the worker failed before it returned all; None when it did not."""
+    def _attempt(self, workload: Workload, wait: Callable[[], None]) -> _Attempt:
         results, pipe = list[CheckResult](), self._ready()
         try:
             pipe.send(self._without_cached(workload))
@@ -206,14 +238,14 @@ class CheckWorker:
                 results.append(result)
         except WorkerFailed as failure:
             self.end()
-            return results, str(failure)
+            return _Attempt(results, str(failure))
         except (EOFError, OSError):
-            return results, self._exit_reason()
+            return _Attempt(results, self._exit_reason())
         except BaseException:
             self.end()
             raise
         self._checks_run += len(results)
-        return results, None
+        return _Attempt(results, None)
 
     def _ready(self) -> Connection:
         if self._pipe is None or self._checks_run >= self._limits.recycle:
@@ -224,15 +256,18 @@ class CheckWorker:
         return self._pipe
 
     def _without_cached(self, workload: Workload) -> Workload:
-        """Leave out references that the worker has cached, and name the least recently used ones, which it drops."""
-        wanted = workload.keys
-        rows = {key: workload.rows[key] for key in wanted if key not in self._sent}
-        for key in wanted:
+        """Leave out the references that the worker has cached.
+
+        `evicted` of the returned workload names the least recently used references, which the worker drops.
+        """
+        keys = workload.keys
+        rows = {key: workload.rows[key] for key in keys if key not in self._sent}
+        for key in keys:
             if key.is_cacheable:
                 self._sent[key] = None
                 self._sent.move_to_end(key)
         evicted = [
-            self._sent.popitem(last=False)[0] for _ in range(len(self._sent) - max(MAX_CACHED_REFERENCES, len(wanted)))
+            self._sent.popitem(last=False)[0] for _ in range(len(self._sent) - max(MAX_CACHED_REFERENCES, len(keys)))
         ]
         return replace(workload, rows=rows, evicted=evicted)
 
@@ -257,13 +292,13 @@ class CheckWorker:
         if status == fork_server.OUT_OF_MEMORY:
             return f"The check needs more than {self._limits.memory:,} bytes of memory (DCMON_EVALUATE__MEMORY)."
         if status == -signal.SIGXCPU:
-            spent = self._limits.cpu.total_seconds()
-            return f"The check took more than {spent:g} s of CPU time (DCMON_EVALUATE__CPU)."
-        how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-        return f"The check ended its process with {how}."
+            limit = self._limits.cpu.total_seconds()
+            return f"The check took more than {limit:g} s of CPU time (DCMON_EVALUATE__CPU)."
+        status_text = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+        return f"The check ended its process with {status_text}."
 
     def end(self) -> None:
-        """End the process; the next workload starts another."""
+        """End the process; the next workload starts another one."""
         if self._pipe is not None:
             self._pipe.close()
         if self._pid is not None:

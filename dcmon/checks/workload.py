@@ -1,4 +1,4 @@
-"""What a check worker is given and what it returns: plain values, which can be pickled.
+"""What a check worker gets and what it returns: plain values, which can be pickled.
 
 The parent process reads rows (monitoring.row_loader) and never runs a check; the check worker (checks.worker) never
 has access to the database.
@@ -16,10 +16,11 @@ from dcmon.windows import Window
 
 @dataclass(frozen=True)
 class RowsKey:
-    """Identifies rows: those of a version's window, or, without a window, those of a revision of its reference.
+    """Identify the rows of a version's window, or those of a revision of its reference.
 
-    Equal keys mean the same rows, so that rows of a reference are cached from one window to the next.
-    `filters`: as JSON. `limit`: how many rows at most; None: all.
+    Equal keys stand for the same rows, so that rows of a reference are cached from one window to the next. `window`:
+    None for the reference. `filters`: as JSON. `labelled`: True for only the rows with a label. `limit`: how many rows
+    at most; None: all rows.
     """
 
     org_id: int
@@ -39,9 +40,9 @@ class RowsKey:
 
 @dataclass(frozen=True)
 class CheckRequest:
-    """A monitor's check, the rows that it runs on, and the rows that it compares them with.
+    """A monitor's check, the rows to run it on, and the rows to compare with.
 
-    `is_baseline`: the check runs on the reference itself (alerting.baselines).
+    `is_baseline`: True if the check runs on the reference itself (alerting.baselines).
     """
 
     monitor_id: int
@@ -69,8 +70,8 @@ class CheckRequest:
 class Workload:
     """The checks to run on a window of a version, and their rows.
 
-    `rows`: None for a key without rows. Rows that the check worker has cached may be left out; `evicted` names the
-    cached rows that it may drop.
+    `rows`: None for a key without rows; rows that the check worker has cached may be left out. `evicted`: the cached
+    rows that the check worker drops.
     """
 
     schema: DatasetSchema
@@ -86,7 +87,10 @@ class Workload:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """The value of a monitor's check, computed from `n` rows of at most `limit` (None: of all), and the time taken."""
+    """The value of a monitor's check.
+
+    `n`: the number of rows that the value was computed from. `limit`: how many rows were read at most; None: all rows.
+    """
 
     monitor_id: int
     value: CheckValue

@@ -50,13 +50,11 @@ def change_monitor(
     return change
 
 
-def change_model(
-    session: Session, org: Organization, model: Model, timing: ModelTiming, public_url: str | None
-) -> Mapping[str, Any]:
-    """Change a model's timing. Another time zone moves all its windows; returns how many are due for that reason.
+def change_model(session: Session, org: Organization, model: Model, timing: ModelTiming, public_url: str | None) -> int:
+    """Change a model's timing; return how many windows are due for another time zone.
 
-    Windows that wait for labels or late rows are due now. Without `public_url` receivers are not notified. Raises
-    InvalidInput.
+    Another time zone moves all windows of the model. Windows that wait for labels or late rows are due now. Without
+    `public_url` receivers are not notified. Raises InvalidInput.
     """
     _require_valid(timing)
     is_other_zone = timing.time_zone not in (None, model.time_zone)
@@ -70,7 +68,7 @@ def change_model(
             count += monitors.start_revision(session, monitor, org.retention).windows
             _end_alerts(session, org, monitor, public_url, "the model's time zone was changed")
     reevaluation.recheck_model(session, model)
-    return {"windows_due": count}
+    return count
 
 
 def _require_valid(timing: ModelTiming) -> None:

@@ -129,18 +129,18 @@ def _no_data_reason(plan: Plan, request: CheckRequest, rows: Mapping[RowsKey, Co
     earlier = next(item for item in plan.compared.values() if item.window == compared.window)
     name = f"earlier window, {_span_text(compared.window)},"
     if earlier.is_pruned:
-        return f"The {name} begins before the retention: its rows are pruned, so there is nothing to compare with."
+        return no_value_reasons.pruned_rows(name)
     if rows[compared] is not None:
         return None
     if not earlier.statistics.n:
-        return f"The {name} has no rows to compare with. {no_value_reasons.COMES_BY_ITSELF}"
+        return no_value_reasons.no_compared_rows(name)
     return _no_rows_reason(compared, name)
 
 
 def _no_rows_reason(key: RowsKey, where: str) -> str | None:
     """Return why no row was read; None when the reference has no rows at all, for which the check gives the reason."""
     if key.filters != "null":
-        return no_value_reasons.no_row_fits(where, labelled=key.labelled)
+        return no_value_reasons.no_row_matches(where, labelled=key.labelled)
     return no_value_reasons.no_label(where) if key.labelled else None
 
 

@@ -51,7 +51,7 @@ def test_filtered_monitor_reads_matching_rows_of_each_version(credit: Dcmon) -> 
         (version, f"2026-03-0{day}", 32, value) for day in (3, 4, 5) for version, value in (("v1", 0), ("v2", 0.75))
     ]
     assert {each["reason"] for each in found if not each["n"]} == {
-        'No row of the window fits the monitor\'s filters. "dcmon monitor show" shows the filters.'
+        'No row of the window matches the monitor\'s filters. "dcmon monitor show" shows the filters.'
     }
     shown = credit("monitor", "show", "In L'Aquila").stdout
     assert "\"home town\" == 'L''Aquila' and time < '2026-03-05' and prediction in (1, 0)" in shown.replace("\n", "")
@@ -87,7 +87,7 @@ SLIPS: list[tuple[str, list[str], str]] = [
     ("SingleDatasetPerformance", ["--scorer", "rmse"], "There is no scorer 'rmse' for a binary model."),
     ("SingleDatasetPerformance", ["--scorer", "recall_per_class", "--class", "yes"], "There is no class 'yes'."),
     ("FeatureDrif", [], "There is no check 'FeatureDrif'. Do you mean 'FeatureDrift'?"),
-    ("RocReport", [], "gives a report, not a number"),
+    ("RocReport", [], "returns a report, not a number"),
 ]
 
 

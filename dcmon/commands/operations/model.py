@@ -34,10 +34,11 @@ def change(app: "App", name: str, timing: "ModelTiming") -> dict[str, Any]:
     org = app.organization()
     with app.org(org) as session:
         model = models.find(session, name)
-        done = lifecycle.change_model(session, org, model, timing, app.settings.url)
+        windows_due = lifecycle.change_model(session, org, model, timing, app.settings.url)
         row = {
             "model": name, "time_zone": model.time_zone, "lateness": durations.to_text(model.lateness),
-            "label_ratio": model.label_ratio, "label_delay": durations.to_text(model.label_delay), **done,
+            "label_ratio": model.label_ratio, "label_delay": durations.to_text(model.label_delay),
+            "windows_due": windows_due,
         }  # fmt: skip
     app.enqueue(org, work_queue.Work.evaluate, work_queue.Work.notify)
     return row

@@ -99,7 +99,7 @@ def test_own_check_runs_on_windows_and_alone_with_parameters(app: App, target: T
     assert [each.state for each in found[wider]] == ["NO_DATA", "OK"]
     assert found[wider][1].metrics == {"Wider": pytest.approx(span(1) / span(0), rel=0, abs=1e-12)}
     assert found[shares][0].metrics == {"Share": 0.25}
-    said = 'share of ones failed: ValueError: so few labels. "dcmon check show share of ones" shows what it takes.'
+    said = 'share of ones failed: ValueError: so few labels. "dcmon check show share of ones" shows its parameters.'
     assert (found[shares][1].state, found[shares][1].reason) == ("ERROR", said)
 
 
@@ -114,7 +114,7 @@ def test_the_command_line_lists_and_describes_it(installed: Path) -> None:
     assert (shown["needs"], shown["class"]) == (["labels"], "drift_checks:ShareOfOnes")
     shown = json.loads(dcmon("-o", "json", "check", "show", "span").stdout)
     assert shown["parameters"] == {"column": "age"}
-    for name, says in (("function", "It has to be a class"), ("gone", "raised AttributeError")):
+    for name, says in (("function", "The class must derive"), ("gone", "raised AttributeError")):
         refused = dcmon("check", "show", name)
         assert refused.returncode == 2
         assert f"The check {name!r} of drift-checks 1.2 can't be used." in refused.stderr
@@ -146,4 +146,4 @@ def test_where_the_package_is_missing_results_say_so(app: App, target: Target, i
     [[result]] = stored(app, target).values()
     assert result.state == "ERROR"
     assert result.reason is not None
-    assert result.reason.startswith("The own check 'span' is not installed here. Install the package")
+    assert result.reason.startswith("The package that registers the check 'span' is not installed here.")

@@ -44,11 +44,11 @@ def reasons(app: App, target: Target, **asked: Any) -> set[str | None]:
 
 
 def test_drift_with_a_rare_class_says_it_balanced_the_classes(app: App, target: Target) -> None:
-    """Drift from a reference with a rare class says that it weighed both alike."""
+    """Drift from a reference with a rare class says that it gave both the same weight."""
     refer(app, target, 3)
     (said,) = reasons(app, target, how=ComparedWith.REFERENCE, check="LabelDrift")
     assert said is not None
-    assert said.startswith("weighed both classes alike")
+    assert said.startswith("gave both classes the same weight")
 
 
 def test_drift_from_an_earlier_window_never_does(app: App, target: Target) -> None:

@@ -73,12 +73,12 @@ def test_impossible_value_is_a_state_with_a_reason(app: App, target: Target) -> 
     assert said["no earlier"][0] == "OK"
     expected = {
         "no reference": ("NO_DATA", "The version has no reference to compare with. Load one with"),
-        "no row fits": ("NO_DATA", "No row of the window fits the monitor's filters."),
+        "no row fits": ("NO_DATA", "No row of the window matches the monitor's filters."),
         "column gone": ("ERROR", "There is no column 'grade' to filter by. There are age, job, and"),
         "feature gone": ("ERROR", "There is no feature grade in this version. It has age, job."),
-        "one of two": ("OK", "no fnr: All labels of the window are '0', and fnr needs rows of others too."),
-        "no probabilities": ("NO_DATA", "It needs probabilities, and no row has them."),
-        "one class": ("NO_DATA", "It needs probabilities, and no row has them."),
+        "one of two": ("OK", "no fnr: All labels of the window are '0', and fnr needs rows of other classes too."),
+        "no probabilities": ("NO_DATA", "The check needs probabilities, and no row has them."),
+        "one class": ("NO_DATA", "The check needs probabilities, and no row has them."),
         "raises": ("ERROR", "FeatureDrift failed: "),
         "bad parameter": ("ERROR", "There is no feature 3 in this version."),
     }
@@ -104,7 +104,7 @@ def test_missing_labels_are_told_from_missing_rows(app: App, target: Target) -> 
         log_day(app, target, number)
     with small, running(evaluate.run, small):
         assert eventually(lambda: len(found(app, target, target.version_id)) == 2)
-    reason = "No row of the window has a label. It is evaluated again when there are some."
+    reason = "No row of the window has a label. The result is computed again when labels arrive."
     assert set(found(app, target, target.version_id).values()) == {("NO_DATA", reason)}
     label(app, target, dict.fromkeys(range(300), "1"))
     with App(small.settings, app.output) as again, running(evaluate.run, again):

@@ -57,7 +57,7 @@ def test_the_scorers_are_those_of_the_librarys_own_tables() -> None:
 @pytest.mark.parametrize(
     ("module_name", "class_name", "says"),
     [
-        ("deepchecks.tabular.checks", "ConfusionMatrixReport", "gives a report"),
+        ("deepchecks.tabular.checks", "ConfusionMatrixReport", "returns a report"),
         ("antigravity", "FeatureDrift", "no check 'FeatureDrift' in 'antigravity'"),
         ("deepchecks.tabular.checks", "Nonsense", "FeatureDrift, LabelDrift"),
         ("deepchecks.nlp.checks", "PredictionDrift", "no check"),

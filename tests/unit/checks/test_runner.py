@@ -117,7 +117,7 @@ def test_probabilities_on_one_side_only_make_it_compare_classes() -> None:
     bare = reference.assign(_dc_prediction_probabilities=None)
     said = value("PredictionDrift", current, bare)
     assert said.metrics == value("PredictionDrift", current, reference, params={"drift_mode": "prediction"}).metrics
-    assert said.reason == "compared classes, for probabilities are on one side only"
+    assert said.reason == "compared classes, because only one side has probabilities"
 
 
 def test_a_scorer_on_probabilities_that_no_row_has_is_no_data() -> None:
@@ -204,7 +204,7 @@ def test_a_check_without_a_column_to_read_says_so(class_name: str) -> None:
     said = value(class_name, current, current, layout=layout)
     assert said.state == "INSUFFICIENT"
     assert said.reason
-    assert said.reason.startswith("None of the features is of a type it reads")
+    assert said.reason.startswith("None of the features has a type that the check reads")
 
 
 def test_columns_without_a_single_value_break_no_check() -> None:
