@@ -1,4 +1,4 @@
-"""The dashboard of an organization: the monitors that the SDK shows."""
+"""The dashboard of an organization, which holds the monitors that the SDK shows."""
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -9,8 +9,8 @@ from dcmon.storage import sample_tables
 
 
 def get_or_create(session: Session) -> Dashboard:
-    """Return the organization's dashboard; the first call creates it."""
-    sample_tables.lock_naming(session, "dashboards")  # two first calls at once must not create two
+    """Return the organization's dashboard, which the first call creates."""
+    sample_tables.lock_naming(session, "dashboards")  # otherwise two first calls at once would create two dashboards
     dashboard = session.scalar(select(Dashboard).order_by(Dashboard.id))
     if dashboard is None:
         dashboard = Dashboard(name="Dashboard")

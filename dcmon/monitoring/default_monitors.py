@@ -1,4 +1,4 @@
-"""The checks, monitors and rules that a new model starts with, as the SDK creates them."""
+"""The checks, monitors and rules of a new model, as the SDK creates them."""
 
 from sqlalchemy.orm import Session
 
@@ -11,7 +11,7 @@ from dcmon.windows import Frequency
 
 
 def create_defaults(session: Session, model: Model, frequency: Frequency) -> int:
-    """Create the default checks, monitors and rules that the model lacks; returns how many monitors are new."""
+    """Create the default checks, monitors and rules that a model lacks; return the number of new monitors."""
     existing = {check.name for check in model_checks.for_model(session, model)}
     created = 0
     for default in defaults.for_task(model.task_type, frequency.value):

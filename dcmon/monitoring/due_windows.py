@@ -1,4 +1,7 @@
-"""The queue of due windows: each row is a window to evaluate, and a lease on it is the claim of one worker."""
+"""The queue of due windows.
+
+Each row of the table is a window to evaluate; a lease on the row is the claim of one worker.
+"""
 
 import uuid
 from collections.abc import Iterable, Sequence
@@ -15,17 +18,17 @@ from dcmon.db import sql
 from dcmon.monitoring.liveness import IS_LIVE
 from dcmon.windows import Window
 
-GRACE = timedelta(minutes=1)  # after a window's end and the model's lateness: rows that are just being stored
+GRACE = timedelta(minutes=1)  # wait after a window's end and the model's lateness, for rows that are being stored
 
 SQL = sql.read(__name__)
 FRAGMENTS = {"grace": f"{GRACE.total_seconds()} seconds", "is_live": IS_LIVE}
-# Fragments for queries over `due_windows d`, `versions v` and `models m`. Those of BACKFILL_JOIN and READY_AT have the
-# parameter :backfill_pause, the pause that ends a backfill.
+# Fragments for queries over `due_windows d`, `versions v` and `models m`. BACKFILL_JOIN and READY_AT have the parameter
+# :backfill_pause: when no row has come for so long, the backfill is over.
 IS_COMPLETE = SQL.statement("is_complete", **FRAGMENTS)
 IS_CLAIMABLE = SQL.statement("is_claimable", **FRAGMENTS)
 BACKFILL_JOIN = SQL.statement("backfill_join")
 READY_AT = SQL.statement("ready_at")
-# Whether an organization has windows to evaluate, now or later: a hint, for which no index need be read in full.
+# Whether an organization has windows to evaluate, now or later. It is a hint, and reads no index in full.
 HAS_DUE_WINDOWS = """
     exists (select 1 from quarter_hours where is_touched) or exists (select 1 from receipts where is_touched)
     or exists (select 1 from due_windows)
@@ -59,7 +62,8 @@ class VersionWindow(NamedTuple):
 class Claim:
     """A window of a version that this worker may evaluate until the lease ends.
 
-    `is_flow`: only the monitors on the flow of rows are evaluated. `attempts`: including this one.
+    `attempts`: how often the window was claimed, with this claim. `is_flow`: True if only monitors on the flow of rows
+    are evaluated.
     """
 
     version_id: int
@@ -78,11 +82,12 @@ def add(
     is_backfill: bool = False,
     is_flow: bool = False,
 ) -> None:
-    """Make windows of versions due, now or after a wait; a window that is due already is touched again.
+    """Make windows of versions due, now or after a wait.
 
-    `is_flow`: only for the monitors on the flow of rows.
+    A window that is due already is touched again. `is_backfill`: its rows came long after its end. `is_flow`: only for
+    the monitors on the flow of rows.
     """
-    # Sorted: all who add windows lock the rows in the same order, so that they can't deadlock.
+    # Sorted: all transactions that add windows lock the rows in the same order, so that they can't deadlock.
     ordered = sorted(windows)
     if ordered:
         session.execute(
@@ -99,9 +104,10 @@ def add(
 
 
 def claim(session: Session, limit: int, lease: timedelta, backfill_pause: timedelta = timedelta()) -> list[Claim]:
-    """Claim complete windows: recent ones first, then history from its beginning. Returns them in order of time.
+    """Claim complete windows, and return them in order of time.
 
-    `backfill_pause`: the pause that ends a backfill.
+    Recent windows are claimed first, then history from its beginning. `backfill_pause`: a backfill is over when none of
+    its rows has come for so long.
     """
     token = uuid.uuid4()
     parameters = {"limit": limit, "lease": lease, "token": token, "backfill_pause": backfill_pause}
@@ -121,9 +127,10 @@ def extend_leases(session: Session, claims: Sequence[Claim], lease: timedelta) -
 
 
 def finish(session: Session, claim: Claim, again_at: datetime | None) -> None:
-    """End a claim that was evaluated. `again_at`: when the window is due again; None: when it is touched.
+    """End a claim whose window was evaluated.
 
-    A window that was touched since it was claimed is due again at once.
+    `again_at`: when the window is due again; None: when rows touch it. A window that was touched after the claim is due
+    again at once.
     """
     parameters = {**_claimed_row(claim), "touched": claim.touched_at, "again": again_at}
     if again_at is None:
@@ -132,20 +139,21 @@ def finish(session: Session, claim: Claim, again_at: datetime | None) -> None:
 
 
 def is_held(session: Session, claim: Claim) -> bool:
-    """Lock the claim's row and return whether the claim is still this worker's; it stays so until the commit.
+    """Return True if the claim is still this worker's; it stays so until the commit.
 
-    A worker that hung, and whose window was taken over when the lease ended, must not store what it read long ago.
+    This locks the row. A worker that hung until its lease ended, so that another worker claimed the window, must not
+    store the results of the rows that it read before.
     """
     return bool(session.scalar(IS_HELD, _claimed_row(claim)))
 
 
 def release(session: Session, claim: Claim) -> None:
-    """Give a claim back that was not begun. The attempt does not count."""
+    """Release a claim whose evaluation did not start: the attempt does not count."""
     session.execute(RELEASE, _claimed_row(claim))
 
 
 def retry_later(session: Session, claim: Claim, pause: timedelta) -> None:
-    """Release a failed claim: the window is due again after a pause, and its attempts still count."""
+    """Release a claim whose evaluation failed: the window is due after a pause, and the attempt counts."""
     session.execute(RETRY_LATER, {"pause": pause, **_claimed_row(claim)})
 
 
@@ -155,7 +163,7 @@ def _claimed_row(claim: Claim) -> dict[str, Any]:
 
 
 def next_claimable_at(session: Session, backfill_pause: timedelta = timedelta()) -> datetime | None:
-    """Return when the next window can be claimed; None when no window is due."""
+    """Return when the next window can be claimed; None if no window is due."""
     at: datetime | None = session.scalar(NEXT_CLAIMABLE_AT, {"backfill_pause": backfill_pause})
     return at
 

@@ -8,17 +8,17 @@ not exists (select 1 from quarter_hours q
 d.window_end + m.lateness + interval '{grace}' <= now()
 
 -- name: is_emptied
--- A window whose rows were all deleted waits for nothing. A window that never had a row (is_flow) waits for its end.
+-- A window whose rows were all deleted is complete. A window that never had a row (is_flow) is complete after its end.
 ({has_no_rows} and (not d.is_flow or {is_over}))
 
 -- name: is_complete
--- A window is complete when newer samples came or, for a live version, when its time is over.
+-- A window is complete when newer samples have come or, for a live version, when its time is over.
 (d.window_end + m.lateness <= v.watermark
  or ({is_live} and {is_over})
  or {is_emptied})
 
 -- name: backfill_join
--- A window that a backfill fills is evaluated when the backfill pauses, or has gone on for long.
+-- A window that a backfill fills is evaluated when no row of the backfill came for the pause, or after two pauses.
 left join (select version_id, max(touched_at) as touched_at from due_windows where is_backfill group by version_id)
        backfill on d.is_backfill and backfill.version_id = d.version_id
 
@@ -76,7 +76,7 @@ on conflict (version_id, window_start, window_end) do update
        is_backfill = d.is_backfill or excluded.is_backfill, is_flow = d.is_flow and excluded.is_flow
 
 -- name: claimed_row
--- The token tells whether the claim is still this worker's.
+-- No row has the token if another worker has claimed the window since.
 where version_id = :version and window_start = :start and window_end = :end and token = :token
 
 -- name: extend_leases
@@ -86,7 +86,7 @@ update due_windows set lease_until = now() + :lease where token = :token
 delete from due_windows {claimed_row} and touched_at = :touched
 
 -- name: finish
--- A window that was touched meanwhile is due again at once.
+-- A window that was touched after the claim is due again at once.
 update due_windows
    set lease_until = null, token = null, attempts = 0, waits_since = now(), is_first = false,
        is_backfill = is_backfill and touched_at <> :touched,

@@ -1,4 +1,7 @@
-"""Windows that the clock makes due: a live version let them pass without a sample. And which versions become stale."""
+"""Windows that are due because their time is over: a live version got no sample in them.
+
+After some such windows the version is marked as stale.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -16,8 +19,8 @@ from dcmon.monitoring.due_windows import GRACE, VersionWindow
 from dcmon.monitoring.liveness import IS_LIVE, MAX_LIVE_AGE
 from dcmon.windows import Window, floor, step, time_zone
 
-MAX_ELAPSED_WINDOWS = 3  # so many windows without a sample are evaluated by the clock, then the version is stale
-# Whether the clock may make a window due: the shortest window is an hour.
+MAX_ELAPSED_WINDOWS = 3  # after so many windows without a sample a version is stale
+# Whether a window may be due because its time is over. The shortest window is an hour.
 MAY_HAVE_ELAPSED = f"""
     exists (select 1 from versions v join models m on m.id = v.model_id where {IS_LIVE}
                and v.watermark < now() - interval '1 hour' and v.stale_at is distinct from v.watermark)
@@ -28,7 +31,7 @@ WINDOW_PARAMETERS = (
     bindparam("starts", type_=ARRAY(DateTime(timezone=True))),
     bindparam("ends", type_=ARRAY(DateTime(timezone=True))),
 )
-# Each window by the index on versions and windows: there may be millions of results.
+# Each window is looked up by the index on versions and windows, because there may be millions of results.
 HANDLED_WINDOWS = text("""
     select w.version_id, w.window_start, w.window_end
       from unnest(:versions, :starts, :ends) w(version_id, window_start, window_end)
@@ -42,7 +45,10 @@ HANDLED_WINDOWS = text("""
 
 
 def enqueue_elapsed(session: Session, now: datetime, org_retention: timedelta | None = None) -> int:
-    """Make windows due that live versions let pass without a sample; returns how many. Stale versions are skipped."""
+    """Make windows due in which a live version got no sample; return how many.
+
+    Stale versions are skipped.
+    """
     elapsed = set[VersionWindow]()
     for version in _live_versions(session, now):
         assert version.watermark is not None
@@ -62,7 +68,7 @@ def enqueue_elapsed(session: Session, now: datetime, org_retention: timedelta | 
 
 
 def _enqueue_empty(session: Session, now: datetime, org_retention: timedelta | None) -> int:
-    """Make windows without a row due for the monitors on the flow of rows; returns how many."""
+    """Make windows without rows due for the monitors on the flow of rows; return how many."""
     empty = empty_windows.elapsed_windows(session, now, org_retention)
     new = empty - handled_windows(session, empty, is_flow=True)
     due_windows.add(session, new, is_flow=True)
@@ -70,9 +76,10 @@ def _enqueue_empty(session: Session, now: datetime, org_retention: timedelta | N
 
 
 def mark_stale(session: Session, now: datetime) -> Sequence[str]:
-    """Mark versions stale that let too many windows pass; returns them as MODEL/VERSION.
+    """Mark versions as stale that got no sample for too many windows; return their names MODEL/VERSION.
 
-    The clock makes no window of a stale version due. A version is returned once, until new samples come.
+    A window of a stale version is no longer due because its time is over. A version is returned only once, until new
+    samples come.
     """
     names = []
     for version in _live_versions(session, now):
@@ -90,7 +97,7 @@ def mark_stale(session: Session, now: datetime) -> Sequence[str]:
 
 
 def _live_versions(session: Session, now: datetime) -> Sequence[Version]:
-    """Return live versions that may have let a window pass."""
+    """Return the live versions that may have a window without a sample."""
     return session.scalars(
         select(Version)
         .join(Model)
@@ -103,7 +110,10 @@ def _live_versions(session: Session, now: datetime) -> Sequence[Version]:
 
 
 def handled_windows(session: Session, windows: set[VersionWindow], *, is_flow: bool) -> set[VersionWindow]:
-    """Return those windows that have a result, or are due already. `is_flow`: of monitors on the flow, or of others."""
+    """Return the windows that have a result, or are due already.
+
+    `is_flow`: True for results of monitors on the flow of rows; False for results of other monitors.
+    """
     if not windows:
         return set()
     rows = session.execute(HANDLED_WINDOWS, window_parameters(windows, is_flow=is_flow))

@@ -1,7 +1,7 @@
 """Windows without a row, which only monitors on the flow of rows evaluate (see monitoring.flow_metrics).
 
-Of each gap in the rows only the first windows are evaluated: of a live version as the clock goes on, between two rows
-once both are stored, and of a version that never got a row from its creation on. Then the version counts as stale.
+Only the first windows of each gap are evaluated. A gap lies between two rows, begins with the newest row of a live
+version, or begins with the creation of a version that has no row.
 """
 
 from collections.abc import Collection, Iterator
@@ -19,16 +19,16 @@ from dcmon.monitoring import liveness, schedules
 from dcmon.monitoring.due_windows import GRACE, VersionWindow
 from dcmon.windows import Window, WindowGrid, floor, step, time_zone
 
-MAX_EMPTY_WINDOWS = 24  # of each gap
+MAX_EMPTY_WINDOWS = 24  # that are evaluated of each gap
 MAX_RECEIPTS = 5_000  # that one call takes
 
-# Whether there may be an empty window that a monitor on the flow counts: the shortest window is an hour.
+# Whether there may be an empty window for a monitor on the flow of rows. The shortest window is an hour.
 MAY_HAVE_EMPTY_WINDOWS = f"""
     exists (select 1 from checks c join versions v on v.model_id = c.model_id
              where c.class_name = '{DATA_FLOW.class_name}'
                and (v.watermark is null or v.watermark < now() - interval '1 hour'))
 """
-# The version is locked before its receipts, as its deletion does: in the other order the two would deadlock.
+# The version is locked before its receipts, in the same order as when it is deleted, to avoid a deadlock.
 TAKE_TOUCHED = text("""
     update receipts r set is_touched = false
       from (select r.version_id, r.at from receipts r join versions v on v.id = r.version_id
@@ -36,7 +36,7 @@ TAKE_TOUCHED = text("""
              limit :limit for key share of v skip locked for update of r skip locked) t
      where (r.version_id, r.at) = (t.version_id, t.at) returning r.version_id, r.at
 """)
-# The gaps of more than an hour before and after quarter hours, as pairs of the quarter hours at their ends.
+# The gaps of more than an hour before and after quarter hours, each with the quarter hours at its two ends.
 GAPS_AROUND = text("""
     select previous.at, t.at from unnest(:ats) t(at), lateral (
         select at from quarter_hours where version_id = :version and at < t.at and n > 0 order by at desc limit 1
@@ -51,7 +51,10 @@ GAPS_AROUND = text("""
 
 
 def take_touched_receipts(session: Session) -> dict[int, set[datetime]]:
-    """Take the touched receipts: by version, the quarter hours in which rows came or left the quarantine."""
+    """Take the touched receipts, and return their quarter hours by version.
+
+    A receipt is touched when rows were received or left the quarantine in its quarter hour.
+    """
     quarter_hours: dict[int, set[datetime]] = {}
     for version_id, at in session.execute(TAKE_TOUCHED, {"limit": MAX_RECEIPTS}):
         quarter_hours.setdefault(version_id, set()).add(at)
@@ -61,7 +64,7 @@ def take_touched_receipts(session: Session) -> dict[int, set[datetime]]:
 def windows_around(
     session: Session, version: Version, quarter_hours: Collection[datetime], grids: Collection[WindowGrid]
 ) -> set[Window]:
-    """Return the empty windows before and after these quarter hours, up to the next rows of the version."""
+    """Return the empty windows in the gaps before and after these quarter hours."""
     zone = time_zone(session.get_one(Model, version.model_id).time_zone)
     gaps = session.execute(GAPS_AROUND, {"version": version.id, "ats": sorted(quarter_hours)})
     return {
@@ -70,7 +73,10 @@ def windows_around(
 
 
 def elapsed_windows(session: Session, now: datetime, org_retention: timedelta | None) -> set[VersionWindow]:
-    """Return the empty windows that have ended by now, of live versions and of versions that never got a row."""
+    """Return the empty windows that have ended by now.
+
+    Only live versions, and versions that never got a row, have such windows.
+    """
     windows = set[VersionWindow]()
     grids_by_model = schedules.flow_grids(session)
     if not grids_by_model:
@@ -82,19 +88,19 @@ def elapsed_windows(session: Session, now: datetime, org_retention: timedelta | 
             since = version.created_at
         if since is None:
             continue
-        until, zone = now - model.lateness - GRACE, time_zone(model.time_zone)
+        end, zone = now - model.lateness - GRACE, time_zone(model.time_zone)
         first_start = schedules.retained_from(model, org_retention, now)
         for grid in grids_by_model[model.id]:
             windows |= {
                 VersionWindow(version.id, window)
-                for window in _windows_between(since, until, grid, zone)
+                for window in _windows_between(since, end, grid, zone)
                 if window.start >= first_start
             }
     return windows
 
 
 def _windows_between(before: datetime, after: datetime, grid: WindowGrid, zone: ZoneInfo) -> Iterator[Window]:
-    """Yield the first windows without a row when no row came between these two moments."""
+    """Yield the first empty windows of a gap without rows between two times."""
     last = floor(after, grid.frequency, zone)
     end = step(floor(before, grid.frequency, zone), grid.frequency, 1 + grid.units, zone)
     for _ in range(MAX_EMPTY_WINDOWS):

@@ -1,7 +1,8 @@
-"""Metrics of the flow of rows: how many came, with labels or into the quarantine, and how late.
+"""Metrics of the flow of rows, for monitors with the check DataFlow.
 
-No sample is read. Rows and labels count in the window of their own time; quarantined rows, and how long rows waited to
-be stored, in the window in which they were received. docs/dcmon-health.md says which windows are counted.
+They count how many rows came, with labels or into the quarantine, and how late; no sample is read. Rows and labels
+count in the window of their own time. Quarantined rows, and how long rows waited to be stored, count in the window in
+which the rows were received. docs/dcmon-health.md says which windows are counted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,15 +20,15 @@ from dcmon.monitoring.liveness import is_live
 from dcmon.states import ResultState
 from dcmon.windows import Window
 
-if TYPE_CHECKING:  # it loads numpy, which `dcmon status` does without
+if TYPE_CHECKING:  # the module loads numpy, which `dcmon status` does not need
     from dcmon.storage.sampling import WindowStatistics
 
 
 LABEL_METRICS, ROW_METRICS = ("labels", "label ratio"), ("rows", "labels", "label ratio")
-SIGNIFICANT_CHANGE = 0.10  # a metric that changed by a tenth is evaluated again at once
+SIGNIFICANT_CHANGE = 0.10  # when a metric has changed by a tenth, the window is evaluated again at once
 
 RECEIVED = text("""
-    select coalesce(sum(taken), 0) as taken, coalesce(max(waited), interval '0') as longest_wait,
+    select coalesce(sum(taken), 0) as received, coalesce(max(waited), interval '0') as longest_wait,
            coalesce(sum(revision), 0) as revision,
            (select count(*) from quarantine where version_id = :version and kind = 'samples'
                and logged_at >= :start and logged_at < :end) as quarantined
@@ -39,12 +40,13 @@ RECEIVED = text("""
 class FlowCounts:
     """What came for a version in a window.
 
-    `statistics`: of its rows, with a revision that grows with everything counted here, so that a result tells what it
-    has seen. `counts_rows`: False if a window without rows says nothing. `labels_awaited_until`: None: not awaited.
+    `statistics`: of the window's rows, with a revision that grows with everything that is counted here, so that a
+    result shows whether it is up to date. `received`: all rows that were received. `counts_rows`: False if no rows were
+    expected, so that the number of rows has no meaning. `labels_awaited_until`: None if labels are not awaited.
     """
 
     statistics: "WindowStatistics"
-    taken: int
+    received: int
     quarantined: int
     longest_wait: timedelta
     counts_rows: bool
@@ -52,7 +54,7 @@ class FlowCounts:
 
 
 class TimeRange(NamedTuple):
-    """From when to when the flow of rows of a version can be counted."""
+    """The period in which the rows of a version can be counted."""
 
     start: datetime
     end: datetime
@@ -66,45 +68,51 @@ def measure(
     statistics: "WindowStatistics",
     labels_awaited_until: datetime | None,
 ) -> FlowCounts:
-    """Count what came in a window. `statistics`: of the window's rows."""
-    received = session.execute(RECEIVED, {"version": version.id, "start": window.start, "end": window.end}).one()
-    # That labels are no longer awaited changes the metrics though nothing came: it is a revision, too.
+    """Count what came in a window.
+
+    `statistics`: of the window's rows.
+    """
+    receipts = session.execute(RECEIVED, {"version": version.id, "start": window.start, "end": window.end}).one()
+    # When labels are no longer awaited, the metrics change without new rows: this counts as a revision, too.
     revision = (
-        statistics.rows_revision + statistics.labels_revision + int(received.revision) + (labels_awaited_until is None)
+        statistics.rows_revision + statistics.labels_revision + int(receipts.revision) + (labels_awaited_until is None)
     )
     return FlowCounts(
         replace(statistics, rows_revision=revision, labels_revision=0),
-        int(received.taken),
-        int(received.quarantined),
-        received.longest_wait,
+        int(receipts.received),
+        int(receipts.quarantined),
+        receipts.longest_wait,
         bool(statistics.n) or _is_row_expected(model, version, window),
         labels_awaited_until,
     )
 
 
 def _is_row_expected(model: Model, version: Version, window: Window) -> bool:
-    """Return True if a window without a row is news: after the end of loaded history no row is expected."""
+    """Return True if rows are expected in a window; none are after the end of loaded history."""
     return version.watermark is None or window.end <= version.watermark or is_live(model, version)
 
 
 def countable_range(model: Model, version: Version, now: datetime) -> TimeRange:
-    """Return where a version's flow can be counted: until now, if it is live or never got a row."""
-    until = now - model.lateness
+    """Return the period in which the rows of a version can be counted.
+
+    It ends now, less the lateness, if the version is live or never got a row; otherwise with the newest row.
+    """
+    end = now - model.lateness
     if version.watermark is None:
-        return TimeRange(version.created_at, until)
-    newest = max(version.watermark, until) if is_live(model, version) else version.watermark
+        return TimeRange(version.created_at, end)
+    newest = max(version.watermark, end) if is_live(model, version) else version.watermark
     return TimeRange(version.earliest or version.created_at, newest)
 
 
 def flow_value(counts: FlowCounts, chosen: Sequence[str] | None) -> CheckValue:
-    """Return the metrics of a window: those that are chosen (None: all) and known."""
+    """Return the metrics of a window that are chosen (None: all) and known."""
     statistics = counts.statistics
     metrics = {
         "rows": float(statistics.n),
         "labels": float(statistics.n_labelled),
         "label ratio": statistics.label_ratio,
         "quarantined": float(counts.quarantined),
-        "quarantine share": counts.quarantined / max(counts.taken, counts.quarantined, 1),
+        "quarantine share": counts.quarantined / max(counts.received, counts.quarantined, 1),
         "lag": counts.longest_wait.total_seconds(),
     }
     unknown = {
@@ -119,15 +127,15 @@ def flow_value(counts: FlowCounts, chosen: Sequence[str] | None) -> CheckValue:
 
 
 def reads_labels(chosen: Sequence[str] | None) -> bool:
-    """Return True if metrics of labels are chosen."""
+    """Return True if one of the chosen metrics counts labels."""
     return not chosen or any(name in LABEL_METRICS for name in chosen)
 
 
-def has_changed(counts: FlowCounts, chosen: Sequence[str] | None, before: Mapping[str, float]) -> bool:
-    """Return True if a metric is new or gone, or differs by a tenth from what it was."""
+def has_changed(counts: FlowCounts, chosen: Sequence[str] | None, last: Mapping[str, float]) -> bool:
+    """Return True if the metrics are other ones than last, or if one of them has changed by a tenth."""
     metrics = flow_value(counts, chosen).metrics
-    return metrics.keys() != before.keys() or any(
-        abs(value - before[name]) > max(1e-9, SIGNIFICANT_CHANGE * abs(before[name])) for name, value in metrics.items()
+    return metrics.keys() != last.keys() or any(
+        abs(value - last[name]) > max(1e-9, SIGNIFICANT_CHANGE * abs(last[name])) for name, value in metrics.items()
     )
 
 

@@ -1,4 +1,7 @@
-"""Changes and deletions with all that follows from them: alerts end, receivers are notified, windows are due again."""
+"""Change and delete models, versions, monitors and references, with all effects.
+
+Alerts end, receivers are notified, and windows are due again.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +26,7 @@ from dcmon.storage import sample_tables
 
 @dataclass(frozen=True)
 class ModelTiming:
-    """Where a model's windows lie and what they wait for. None: unchanged."""
+    """The settings of a model that decide when its windows are evaluated; None: unchanged."""
 
     time_zone: str | None = None
     lateness: timedelta | None = None
@@ -39,7 +42,7 @@ def change_monitor(
     public_url: str | None,
     params: Mapping[str, Any] | None = None,
 ) -> MonitorChange:
-    """Change a monitor. Where that changes its values, end its open alerts: they were about the old values.
+    """Change a monitor, and end its open alerts if the change affects its values.
 
     `params`: all parameters of its check; None: unchanged. Without `public_url` receivers are not notified. Raises
     InvalidInput or NotFound.
@@ -96,14 +99,14 @@ def load_reference(
 ) -> ReferenceLoad:
     """Load reference rows, and make the last windows due that are compared with the reference.
 
-    All rows are loaded, or none. Raises InvalidInput, which names row and field.
+    Either all rows are loaded, or no row. Raises InvalidInput, which names the row and the field.
     """
     loaded = reference_loading.load(session, model, version, table, options)
     return loaded if options.dry_run else _with_new_revision(session, version, loaded, org_retention)
 
 
 def append_reference(session: Session, model: Model, version: Version, document: Document) -> int:
-    """Append the rows of a document in pandas' "split" JSON to the reference; returns how many."""
+    """Append the rows of a document in pandas' JSON format "split"; return how many."""
     return load_reference(session, model, version, reference_loading.split_document(document)).stored
 
 
@@ -115,17 +118,21 @@ def clear_reference(session: Session, version: Version, org_retention: timedelta
 def _with_new_revision(
     session: Session, version: Version, loaded: ReferenceLoad, org_retention: timedelta | None
 ) -> ReferenceLoad:
-    # Only now, when the rows are stored: evaluators would wait for the rows of due_windows as long as the load takes.
-    # And before the version's row is updated: the scheduler locks both in this order when a version becomes stale.
+    # The rows of due_windows are locked only now, after the rows of the reference are stored, so that evaluators don't
+    # wait for them during the load. They are locked before the version's row is updated, because the scheduler locks
+    # both in this order when a version becomes stale.
     reevaluation.enqueue_for_reference(session, version, datetime.now(UTC), org_retention)
     return replace(loaded, revision=reference_loading.begin_revision(session, version))
 
 
 def delete_model(session: Session, model: Model) -> None:
-    """Delete a model with its versions, samples, monitors and alerts; receivers of its open alerts are notified."""
+    """Delete a model with its versions, samples, monitors and alerts.
+
+    Receivers of its open alerts are notified.
+    """
     sample_tables.lock_model(session, model)
-    # Monitors are locked in the order in which a result locks them: this waits for a window that is being stored, and
-    # can't deadlock with it.
+    # Monitors are locked in the order in which the storing of results locks them. This waits for a window that is being
+    # stored, and can't deadlock with it.
     session.scalars(
         select(Monitor.id)
         .join(Check)
@@ -133,7 +140,7 @@ def delete_model(session: Session, model: Model) -> None:
         .order_by(Monitor.id)
         .with_for_update(of=Monitor)
     ).all()
-    # Notifications first: they need the alerts and versions that the deletion removes.
+    # Notifications are written first, because they need the alerts and versions that are deleted below.
     closing.write_notifications(session, Alert.version_id.in_(select(Version.id).where(Version.model_id == model.id)))
     for version in session.scalars(select(Version).where(Version.model_id == model.id)).all():
         sample_tables.drop_version_tables(session, version)
@@ -144,9 +151,10 @@ def delete_model(session: Session, model: Model) -> None:
 
 
 def delete_version(session: Session, model: Model, version: Version) -> None:
-    """Delete a version with its samples, results and alerts; receivers of its open alerts are notified.
+    """Delete a version with its samples, results and alerts.
 
-    Its sample ids are deleted too, so that the same samples can be logged again to another version.
+    Receivers of its open alerts are notified. Its sample ids are deleted too, so that the same samples can be logged to
+    another version.
     """
     sample_tables.lock_model(session, model)  # no sample of the model is stored until the commit
     session.execute(text(f"delete from ids_{model.relation} where version_id = :id"), {"id": version.id})
@@ -157,7 +165,10 @@ def delete_version(session: Session, model: Model, version: Version) -> None:
 
 
 def delete_checks(session: Session, model: Model, names: Sequence[str]) -> None:
-    """Delete checks with their monitors. Raises NotFound, and deletes none, if one of the names is unknown."""
+    """Delete checks with their monitors.
+
+    Raises NotFound, and deletes no check, if one of the names is unknown.
+    """
     checks = list(session.scalars(select(Check).where(Check.model_id == model.id, Check.name.in_(names))))
     if missing := sorted(set(names) - {check.name for check in checks}):
         raise errors.NotFound(what=f"check of model {model.name!r} called", name=", ".join(missing))
@@ -168,14 +179,20 @@ def delete_checks(session: Session, model: Model, names: Sequence[str]) -> None:
 
 
 def delete_monitor(session: Session, monitor: Monitor) -> None:
-    """Delete a monitor with its results, rules and alerts; receivers of its open alerts are notified."""
+    """Delete a monitor with its results, rules and alerts.
+
+    Receivers of its open alerts are notified.
+    """
     _close_alerts(session, Monitor.id == monitor.id)
     session.delete(monitor)
     session.flush()
 
 
 def _close_alerts(session: Session, condition: ColumnElement[bool]) -> None:
-    """Lock monitors, which waits for a window of theirs that is being stored, and notify receivers of their alerts."""
+    """Lock monitors, and notify receivers of their open alerts.
+
+    The lock waits for a window of these monitors that is being stored.
+    """
     monitor_ids = session.scalars(select(Monitor.id).where(condition).order_by(Monitor.id).with_for_update()).all()
     rule_ids = select(AlertRule.id).where(AlertRule.monitor_id.in_(monitor_ids))
     closing.write_notifications(session, Alert.rule_id.in_(rule_ids))

@@ -1,7 +1,7 @@
-"""Whether the rows of a version come as they are made, have stopped coming, or were loaded as history.
+"""Decide whether the rows of a version arrive as they are made, or were loaded as history.
 
-A version is live while its newest sample was young when it was logged. A version whose rows were loaded is history,
-which is never judged by the clock.
+A version is live if its newest sample was young when it was logged. The rows of another version were loaded as history:
+a window of it is never due only because its time is over.
 """
 
 from datetime import timedelta
@@ -9,14 +9,14 @@ from enum import StrEnum
 
 from dcmon.db.tables.org import Model, Version
 
-# A version is live if its newest sample was at most so old when it was logged; the model's lateness is added.
+# A version is live if its newest sample was less old than this, plus the model's lateness, when it was logged.
 MAX_LIVE_AGE = timedelta(hours=1)
-# The same in SQL, of `versions v` and `models m`.
+# The same condition in SQL, for queries over `versions v` and `models m`.
 IS_LIVE = f"v.newest_logged_at - v.watermark < interval '{MAX_LIVE_AGE.total_seconds()} seconds' + m.lateness"
 
 
 class Liveness(StrEnum):
-    """How the samples of a version come."""
+    """How the samples of a version arrive."""
 
     LIVE = "live"
     STALE = "stale"
@@ -32,7 +32,7 @@ def is_live(model: Model, version: Version) -> bool:
 
 
 def classify(model: Model, version: Version) -> Liveness:
-    """Return how the samples of a version come."""
+    """Return how the samples of a version arrive."""
     if version.watermark is None or version.newest_logged_at is None:
         return Liveness.EMPTY
     if not is_live(model, version):

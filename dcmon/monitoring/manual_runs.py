@@ -1,4 +1,4 @@
-"""Evaluate a monitor's windows on request, though they are not due: `monitor run` and `monitor backfill`."""
+"""Evaluate windows of a monitor on request: `monitor run` and `monitor backfill`."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -39,9 +39,9 @@ POLL_INTERVAL = 0.2  # seconds
 
 
 class EndRange(NamedTuple):
-    """Windows by their ends: after the first time, and not after the second.
+    """The windows that end after `after`, and not after `until`.
 
-    `after`: None: only the last window of each version. `until`: None: up to the newest rows.
+    `after`: None for only the last window of each version. `until`: None for all windows up to the newest rows.
     """
 
     after: datetime | None
@@ -49,14 +49,17 @@ class EndRange(NamedTuple):
 
 
 class Readiness(NamedTuple):
-    """The windows that are complete, and why to wait for more; None: nothing to wait for."""
+    """The windows that are complete, and the reason to wait for more of them.
+
+    `reason`: None if no more windows are expected.
+    """
 
     windows: list[VersionWindow]
     reason: str | None
 
 
 class _VersionRange(NamedTuple):
-    """A version, and from when to when it has windows."""
+    """A version, and the period in which it has windows."""
 
     version: Version
     start: datetime
@@ -64,7 +67,7 @@ class _VersionRange(NamedTuple):
 
 
 def complete_windows(session: Session, monitor_id: int, ends: EndRange) -> list[VersionWindow]:
-    """Return the complete windows of a monitor with ends in this range, in order of time."""
+    """Return the complete windows of a monitor that end in a range, in order of time."""
     schedule = schedules.for_monitor(session, monitor_id)
     windows = []
     for version, start, newest in _version_ranges(session, schedule):
@@ -78,7 +81,10 @@ def complete_windows(session: Session, monitor_id: int, ends: EndRange) -> list[
 
 
 def _version_ranges(session: Session, schedule: Schedule) -> Iterator[_VersionRange]:
-    """Yield the versions that have windows. For the flow of rows that includes versions without rows."""
+    """Yield the versions that have windows.
+
+    A monitor that counts arriving rows has windows on versions without rows, too.
+    """
     versions = select(Version).where(Version.model_id == schedule.model.id).order_by(Version.id)
     for version in session.scalars(versions):
         if data_flow.is_data_flow(schedule.check):
@@ -94,7 +100,10 @@ def unevaluated_windows(
     settings: Evaluate,
     org_retention: timedelta | None = None,
 ) -> list[VersionWindow]:
-    """Return those windows that have no result of the monitor's current revision and of all rows that are there."""
+    """Return the windows that have no up-to-date result.
+
+    A result is up to date if it is of the monitor's current revision and of all rows that are stored now.
+    """
     now = datetime.now(UTC)
     return [
         item for item in windows if not planner.is_evaluated(session, item, monitor_id, settings, now, org_retention)
@@ -109,22 +118,22 @@ def evaluate_windows(
     settings: Evaluate,
     public_url: str | None,
 ) -> Iterator[Result]:
-    """Evaluate these windows one by one, each in transactions of its own; yields the newest result of each.
+    """Evaluate windows one by one, and yield the newest result of each.
 
-    Without `public_url` receivers are not notified.
+    Each window has transactions of its own. Without `public_url` receivers are not notified.
     """
     cache = ReferenceCache()
-    with CheckWorker(settings) as child:
+    with CheckWorker(settings) as check_worker:
         for version_id, window in windows:
             with db.org_session(engine, org, snapshot=True) as session:
                 now = datetime.now(UTC)
                 request = PlanRequest(version_id, window, touched_at=now, now=now, monitor_id=monitor_id)
                 plan = planner.plan(session, request, settings, org.retention)
-                workload, known = row_loader.build_workload(session, org, plan, settings, cache)
-            answers = [*known, *child.run(workload)]
+                workload, known_results = row_loader.build_workload(session, org, plan, settings, cache)
+            check_results = [*known_results, *check_worker.run(workload)]
             with db.org_session(engine, org) as session:
-                # Alerts of old windows are notified, too: a person asked for these windows.
-                evaluation.store(session, plan, answers, ChangeContext(org, public_url, recent=None), monitor_id)
+                # Receivers are notified about alerts of old windows, too, because a person asked for these windows.
+                evaluation.store(session, plan, check_results, ChangeContext(org, public_url, recent=None), monitor_id)
                 result = results.newest_by_monitor(session, version_id, window, [monitor_id]).get(monitor_id)
             if result is not None:
                 yield result
@@ -132,17 +141,20 @@ def evaluate_windows(
 
 @contextmanager
 def exclusive_run(
-    engine: Engine, org: Organization, name: str, monitor_id: int, wait: timedelta, say: Callable[[str], None]
+    engine: Engine, org: Organization, name: str, monitor_id: int, timeout: timedelta, report: Callable[[str], None]
 ) -> Iterator[None]:
-    """Wait for other manual runs of the monitor, and lock it against them. Raises MonitorBusy after `wait`."""
-    until, is_said = time.monotonic() + wait.total_seconds(), False
+    """Lock the monitor against other manual runs, and wait for a run that holds the lock.
+
+    `report`: gets the reason to wait, once. Raises MonitorBusy after `timeout`.
+    """
+    deadline, is_reported = time.monotonic() + timeout.total_seconds(), False
     with SessionLock(engine, LockSpace.MANUAL_RUN, lock_name(org, monitor_id)) as lock:
         while not lock.try_acquire():
-            if time.monotonic() > until:
+            if time.monotonic() > deadline:
                 raise errors.MonitorBusy(name=name)
-            if not is_said:
-                say(f"waiting: another run or backfill works on {name}")
-                is_said = True
+            if not is_reported:
+                report(f"waiting: another run or backfill works on {name}")
+                is_reported = True
             time.sleep(POLL_INTERVAL)
         yield
 
@@ -153,30 +165,32 @@ def lock_name(org: Organization, monitor_id: int) -> str:
 
 
 def wait_until_complete(
-    read: Callable[[], Readiness], timeout: timedelta, say: Callable[[str], None]
+    read: Callable[[], Readiness], timeout: timedelta, report: Callable[[str], None]
 ) -> list[VersionWindow]:
-    """Poll until there is no reason to wait; returns the complete windows. Raises StillIncomplete.
+    """Poll until there is no reason to wait; return the complete windows.
 
-    `read`: calls `readiness` in a session of its own. `say`: gets each new reason to wait.
+    `read`: calls `readiness` in a session of its own. `report`: gets each new reason to wait. Raises StillIncomplete
+    after `timeout`.
     """
-    until, last_reason = time.monotonic() + timeout.total_seconds(), ""
+    deadline, last_reason = time.monotonic() + timeout.total_seconds(), ""
     while True:
         windows, reason = read()
         if reason is None:
             return windows
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             raise errors.StillIncomplete(why=reason)
         if reason != last_reason:
-            say(f"waiting: {reason}")
+            report(f"waiting: {reason}")
             last_reason = reason
         time.sleep(POLL_INTERVAL)
 
 
 def readiness(session: Session, monitor_id: int, at: datetime | None, now: datetime) -> Readiness:
-    """Return the complete windows that end at `at` or before (None: now), one of each version, and why to wait.
+    """Return the last complete window of each version, and why to wait for more windows.
 
-    Live versions are waited for until newer samples came, or until the window's time is over. Stale and loaded
-    versions are not waited for if another version has the window.
+    `at`: the windows end at this time or before; None: now. A live version is waited for until newer samples have come,
+    or until the time of the window is over. Stale and loaded versions are not waited for if another version has the
+    window.
     """
     schedule = schedules.for_monitor(session, monitor_id)
     window = schedule.ending(schedule.floor(at or now))
@@ -196,13 +210,13 @@ def readiness(session: Session, monitor_id: int, at: datetime | None, now: datet
         if state in (Liveness.LIVE, Liveness.EMPTY) or reason.startswith("labels"):
             reasons.append(f"version {version.name} of {schedule.model.name}: {reason}")
     if reasons or not ready:
-        nothing = f"no version of {schedule.model.name} has samples newer than {window.end:%Y-%m-%d %H:%M} UTC"
-        return Readiness(ready, "; ".join(reasons) or nothing)
+        no_samples = f"no version of {schedule.model.name} has samples newer than {window.end:%Y-%m-%d %H:%M} UTC"
+        return Readiness(ready, "; ".join(reasons) or no_samples)
     return Readiness(ready, None)
 
 
 def _uncounted_reason(window: Window, newest: datetime) -> str | None:
-    """The flow of rows is counted when a window's time is over, whether or not there are rows."""
+    """Return why arriving rows are not counted yet; None if the window's time is over."""
     return None if window.end <= newest else f"its rows are counted until {newest:%Y-%m-%d %H:%M} UTC"
 
 
@@ -220,12 +234,14 @@ def _incomplete_reason(
 def _unlabelled_reason(
     session: Session, schedule: Schedule, version: Version, window: Window, now: datetime
 ) -> str | None:
-    """Return which labels are awaited: of the window, or of the window that it is compared with."""
-    for item in (window, schedules.compared_window(schedule, window)):
-        statistics = None if item is None else sampling.window_statistics(session, version.id, item.start, item.end)
-        if statistics is not None and reevaluation_policy.labels_awaited_until(
+    """Return which labels are awaited, of the window or of the window that it is compared with."""
+    for source in (window, schedules.compared_window(schedule, window)):
+        if source is None:
+            continue
+        statistics = sampling.window_statistics(session, version.id, source.start, source.end)
+        if reevaluation_policy.labels_awaited_until(
             [statistics], schedule.model.label_ratio, schedule.model.label_delay, now
         ):
-            where = "" if item == window else " of the window that it is compared with"
+            where = "" if source == window else " of the window that it is compared with"
             return f"labels of {statistics.n_labelled} of {statistics.n} samples{where} are there"
     return None

@@ -1,4 +1,4 @@
-"""The checks of a model: the classes of the catalogue that its monitors run, with their parameters."""
+"""The checks of a model: classes of the catalogue with parameters, which its monitors run."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,7 +27,7 @@ def create_check(
         raise errors.InvalidInput(f"A check's name has 1 to {MAX_NAME_LENGTH} characters.")
     _lock_names(session, model)
     if session.scalar(select(Check.id).where(Check.model_id == model.id, Check.name == name)):
-        raise errors.Conflict(f"Model {model.name!r} has a check {name!r} already.")
+        raise errors.Conflict(f"Model {model.name!r} already has a check {name!r}.")
     check = Check(
         model_id=model.id,
         name=name,
@@ -43,17 +43,17 @@ def create_check(
 
 
 def _lock_names(session: Session, model: Model) -> None:
-    """Lock the names of the model's checks until the commit, so that no name is given twice."""
+    """Lock the names of the model's checks until the commit, so that names stay unique."""
     sample_tables.lock_naming(session, f"checks of {model.id}")
 
 
 def get_or_create_check(
     session: Session, model: Model, name: str, params: Mapping[str, Any] | None = None, new_name: str | None = None
 ) -> Check:
-    """Return the model's check of that name, or add the class of the catalogue with that name. Raises InvalidInput.
+    """Return the model's check of this name, or add the check of the catalogue with this name.
 
-    With `params` a new check is added, which differs from the one of that name in these parameters. `new_name`: its
-    name; None: the same name.
+    With `params` a new check is added, which differs from the check of this name in these parameters. `new_name`: the
+    name of the new check; None: the same name. Raises InvalidInput.
     """
     existing = session.scalar(select(Check).where(Check.model_id == model.id, Check.name == name))
     if existing is not None and not params:
@@ -66,18 +66,18 @@ def get_or_create_check(
         kind = catalogue.find(name)
     except errors.InvalidInput as unknown:
         known = ", ".join(repr(check.name) for check in for_model(session, model)) or "none"
-        raise errors.InvalidInput(f"{unknown} The model has {known}.") from unknown
+        raise errors.InvalidInput(f"{unknown} The checks of the model: {known}.") from unknown
     return create_check(session, model, new_name, kind.module_name, kind.class_name, params or {})
 
 
 def for_model(session: Session, model: Model) -> list[Check]:
-    """Return the checks of a model: performance first, then drift, then the others by class."""
+    """Return the checks of a model: performance first, then drift, then all others by class."""
 
-    def position(check: Check) -> tuple[int, str, int]:
-        is_ordered = check.class_name in CLASS_ORDER
-        return (CLASS_ORDER.index(check.class_name) if is_ordered else len(CLASS_ORDER), check.class_name, check.id)
+    def sort_key(check: Check) -> tuple[int, str, int]:
+        is_listed = check.class_name in CLASS_ORDER
+        return (CLASS_ORDER.index(check.class_name) if is_listed else len(CLASS_ORDER), check.class_name, check.id)
 
-    return sorted(session.scalars(select(Check).where(Check.model_id == model.id)), key=position)
+    return sorted(session.scalars(select(Check).where(Check.model_id == model.id)), key=sort_key)
 
 
 def get_check(session: Session, check_id: int) -> Check:
@@ -89,23 +89,26 @@ def get_check(session: Session, check_id: int) -> Check:
 
 
 def with_params(session: Session, check: Check, monitor: Monitor, params: Mapping[str, Any]) -> Check:
-    """Return the same check with other parameters, for one monitor: other monitors keep theirs.
+    """Return the same check with other parameters, for one monitor.
 
-    A check of the model that has these parameters is shared. A check that was made for this monitor alone is changed.
-    Otherwise a new check is added. Raises InvalidInput.
+    Other monitors keep their parameters. If a check of the model has the new parameters, it is returned. A check that
+    only this monitor uses, and that has its name, is changed; otherwise a new check is added. Raises InvalidInput.
     """
     model = session.get_one(Model, check.model_id)
     parameters.require(catalogue.for_config(check.module_name, check.class_name), params)
     _lock_names(session, model)
     existing = for_model(session, model)
-    wanted = (check.module_name, check.class_name, dict(params))
-    if same := next((item for item in existing if (item.module_name, item.class_name, item.params) == wanted), None):
-        return same
-    others = session.scalar(select(func.count()).where(Monitor.check_id == check.id, Monitor.id != monitor.id))
-    if check.name == monitor.name and not others:
+    for candidate in existing:
+        is_same_class = (candidate.module_name, candidate.class_name) == (check.module_name, check.class_name)
+        if is_same_class and candidate.params == dict(params):
+            return candidate
+    n_other_monitors = session.scalar(
+        select(func.count()).where(Monitor.check_id == check.id, Monitor.id != monitor.id)
+    )
+    if check.name == monitor.name and not n_other_monitors:
         check.params = dict(params)
         return check
-    name = _unused_name(monitor.name, {item.name for item in existing})
+    name = _unused_name(monitor.name, {candidate.name for candidate in existing})
     return create_check(session, model, name, check.module_name, check.class_name, params)
 
 

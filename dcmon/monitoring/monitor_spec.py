@@ -1,4 +1,4 @@
-"""The specification of a monitor: all that a person chooses of it."""
+"""The specification of a monitor: all that a person can choose."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,10 +13,11 @@ VALUE_FIELDS = ("frequency", "aggregation_window", "data_filters", "additional_k
 
 @dataclass(frozen=True)
 class MonitorSpec:
-    """What a person chooses of a monitor.
+    """What a person chooses when creating or changing a monitor.
 
-    `aggregation_window`: units of the frequency that a window spans. `lookback`: how far its graph reaches back; None:
-    a default by frequency. `rows`: the most rows that it reads of a window; 0: all; None: a default of the settings.
+    `aggregation_window`: how many units of the frequency a window spans. `lookback`: how far its graph reaches back;
+    None: the default of the frequency. `rows`: how many rows of a window it reads at most; 0: all rows; None: the
+    default of the settings.
     """
 
     name: str
@@ -32,9 +33,9 @@ class MonitorSpec:
 
     @property
     def grid(self) -> WindowGrid:
-        """The grid that its windows lie on."""
+        """The grid of the monitor's windows."""
         return WindowGrid(self.frequency, self.aggregation_window)
 
-    def has_other_values(self, other: "MonitorSpec") -> bool:
-        """Return True if the values of the two monitors can differ."""
-        return any(getattr(self, name) != getattr(other, name) for name in VALUE_FIELDS)
+    def has_other_values(self, changed: "MonitorSpec") -> bool:
+        """Return True if a monitor has other values after a change to this specification."""
+        return any(getattr(self, name) != getattr(changed, name) for name in VALUE_FIELDS)

@@ -1,4 +1,4 @@
-"""Refuse a specification of a monitor that no version of its model can be evaluated with."""
+"""Refuse the specification of a monitor if no version of its model can be evaluated with it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
@@ -23,13 +23,14 @@ OPTIONS = {
     "aggregation method": "--aggregation",
     "metric": "--metric",
 }
-NO_AGGREGATION = "none"  # deepchecks' word for a metric of each feature
+NO_AGGREGATION = "none"  # deepchecks' name for one metric for each feature
 
 
 def require_valid(session: Session, check: Check, spec: MonitorSpec) -> None:
-    """Raise InvalidInput or NotFound for a specification that no version can be evaluated with.
+    """Raise InvalidInput or NotFound if no version can be evaluated with a specification.
 
-    The message says what to write instead. A model without a version may have filters on any column and any feature.
+    The message suggests what to write instead. For a model without a version, filters on any column and choices of any
+    feature are valid.
     """
     _require_in_range(session, spec)
     kind, model = catalogue.for_config(check.module_name, check.class_name), session.get_one(Model, check.model_id)
@@ -60,14 +61,14 @@ def _require_in_range(session: Session, spec: MonitorSpec) -> None:
     if not 1 <= spec.aggregation_window <= 1000:
         raise errors.InvalidInput(f"A window spans 1 to 1000 units, not {spec.aggregation_window}.")
     if spec.rows is not None and spec.rows < 0:
-        raise errors.InvalidInput("A monitor reads at least one row, or all of them.")
+        raise errors.InvalidInput("The number of rows that a monitor reads must not be negative.")
     if spec.dashboard_id is not None and session.get(Dashboard, spec.dashboard_id) is None:
         raise errors.NotFound(what="dashboard", name=spec.dashboard_id)
 
 
 def _require_flow(data_filters: Filters, additional_kwargs: Mapping[str, Any]) -> None:
     if (data_filters or {}).get("filters"):
-        raise errors.InvalidInput("DataFlow counts every row that comes: it takes no filter.")
+        raise errors.InvalidInput("DataFlow counts all rows that arrive, so it takes no filter.")
     data_flow.require_metrics(_as_list(additional_kwargs.get("res_conf")))
 
 
@@ -76,30 +77,33 @@ def _require_known(kind: CheckKind, conf: Mapping[str, Any]) -> None:
         if name in OPTIONS and name not in kind.choices:
             options = ", ".join(OPTIONS[choice] for choice in kind.choices) or "nothing"
             raise errors.InvalidInput(
-                f"{kind.class_name} has no choice of {name} ({OPTIONS[name]}): it takes {options}."
+                f"{kind.class_name} has no choice of {name} ({OPTIONS[name]}). It takes {options}."
             )
 
 
-def _require_features(wanted: Sequence[str], features_by_version: Sequence[Mapping[str, str]]) -> None:
+def _require_features(chosen: Sequence[str], features_by_version: Sequence[Mapping[str, str]]) -> None:
     """Require that one version has all of these features."""
-    if any(set(wanted) <= features.keys() for features in features_by_version):
+    if any(set(chosen) <= features.keys() for features in features_by_version):
         return
     known = sorted({name for features in features_by_version for name in features})
-    _require_one_of("feature", wanted, known)
-    raise errors.InvalidInput(f"No version of the model has all of these features: {', '.join(wanted)}.")
+    _require_one_of("feature", chosen, known)
+    raise errors.InvalidInput(f"No version of the model has all of these features: {', '.join(chosen)}.")
 
 
-def _require_classes(wanted: Sequence[str], classes_by_version: Sequence[Sequence[str] | None]) -> None:
-    """Require that one version has all of these classes. A version that names no classes may have any."""
+def _require_classes(chosen: Sequence[str], classes_by_version: Sequence[Sequence[str] | None]) -> None:
+    """Require that one version has all of these classes.
+
+    A version that names no classes may have any class.
+    """
     named = [names for names in classes_by_version if names]
-    if named and len(named) == len(classes_by_version) and not any(set(wanted) <= set(names) for names in named):
-        _require_one_of("class", wanted, sorted({name for names in named for name in names}))
-        raise errors.InvalidInput(f"No version of the model has all of these classes: {', '.join(wanted)}.")
+    if named and len(named) == len(classes_by_version) and not any(set(chosen) <= set(names) for names in named):
+        _require_one_of("class", chosen, sorted({name for names in named for name in names}))
+        raise errors.InvalidInput(f"No version of the model has all of these classes: {', '.join(chosen)}.")
 
 
-def _require_scorers(wanted: Sequence[str], task_type: str) -> None:
+def _require_scorers(chosen: Sequence[str], task_type: str) -> None:
     known = catalogue.known_scorers(task_type)
-    for scorer in wanted:
+    for scorer in chosen:
         name = catalogue.scorer_name(str(scorer))
         if name not in known and scorer not in known:
             matches = get_close_matches(name, known, 1)
@@ -110,28 +114,27 @@ def _require_scorers(wanted: Sequence[str], task_type: str) -> None:
             )
 
 
-def _require_one_of(what: str, wanted: Iterable[str], known: Sequence[str]) -> None:
-    for name in wanted:
+def _require_one_of(choice: str, chosen: Iterable[str], known: Sequence[str]) -> None:
+    for name in chosen:
         if name not in known:
             matches = get_close_matches(str(name), known, 1)
-            hint = f"Do you mean {matches[0]!r}?" if matches else f"There are {', '.join(known[:30])}."
-            raise errors.InvalidInput(f"There is no {what} {name!r}. {hint}")
+            hint = f"Do you mean {matches[0]!r}?" if matches else f"Use one of: {', '.join(known[:30])}."
+            raise errors.InvalidInput(f"There is no {choice} {name!r}. {hint}")
 
 
 def _require_comparable(kind: CheckKind, spec: MonitorSpec) -> None:
     if spec.compared_with is ComparedWith.REFERENCE:
         return
     if not kind.needs_reference:
-        comparing = (other.class_name for other in catalogue.KINDS if other.needs_reference and not other.is_alias)
+        comparing = (check.class_name for check in catalogue.KINDS if check.needs_reference and not check.is_alias)
         raise errors.InvalidInput(
-            f"{kind.class_name} looks at one window alone, so there is nothing to compare. Checks that compare: "
-            + ", ".join(comparing)
-            + "."
+            f"{kind.class_name} reads only one window, so it can't compare."
+            f" Checks that compare: {', '.join(comparing)}."
         )
     if not can_compare(spec.grid, spec.compared_with):
         raise errors.InvalidInput(
-            "A window that is longer than a week can't be compared with the same window a week ago:"
-            " compare it with the previous window."
+            "A window that is longer than a week can't be compared with the same window a week ago."
+            " Compare it with the previous window (--compare previous)."
         )
 
 

@@ -26,7 +26,7 @@ class MonitorView:
 
     @property
     def name(self) -> str:
-        """The monitor as MODEL/MONITOR."""
+        """The name of the monitor with its model: MODEL/MONITOR."""
         return f"{self.model.name}/{self.monitor.name}"
 
     @property
@@ -36,7 +36,10 @@ class MonitorView:
 
     @property
     def metrics(self) -> list[str]:
-        """The metrics to show: those that active rules name; all if no rule names one, or a rule is about any."""
+        """The metrics to show: those that active rules name.
+
+        All metrics, if no rule names one; and after the named metrics also all others, if a rule is about any metric.
+        """
         known = list(dict.fromkeys(name for result in self.results for name in result.metrics))
         named = {rules.condition_of(rule).target.name for rule in self.rules if rule.is_active}
         lower = {name.lower() for name in named if name is not None}
@@ -45,24 +48,30 @@ class MonitorView:
 
     @property
     def metric(self) -> str | None:
-        """The metric to show where there is room for only one."""
+        """The metric to show where only one is shown."""
         return next(iter(self.metrics), None)
 
     @property
     def values(self) -> list[float | None]:
-        """The values of that metric over the windows; None for a window without a value."""
+        """The values of `metric` over the windows; None for a window without a value."""
         return [result.metrics.get(self.metric) if self.metric else None for result in self.results]
 
 
 class VersionView(NamedTuple):
-    """A monitor with its results of one version. `version_id`: None if it has no results."""
+    """A monitor with its results of one version.
+
+    `version_id`: None if the monitor has no results.
+    """
 
     version_id: int | None
     view: MonitorView
 
 
 def list_views(session: Session, model_id: int | None = None, last: int | None = None) -> list[MonitorView]:
-    """Return all monitors, or those of a model, with the results of the `last` windows of each version (None: all)."""
+    """Return all monitors, or those of a model, with their results.
+
+    `last`: of how many windows of each version; None: all windows.
+    """
     statement = _monitors()
     if model_id is not None:
         statement = statement.where(Model.id == model_id)
@@ -76,7 +85,10 @@ def list_views(session: Session, model_id: int | None = None, last: int | None =
 
 
 def get_view(session: Session, monitor_id: int, last: int | None = None) -> MonitorView:
-    """Return one monitor, with the results of the `last` windows of each version (None: all)."""
+    """Return one monitor, with its results.
+
+    `last`: of how many windows of each version; None: all windows.
+    """
     row = session.execute(_monitors().where(Monitor.id == monitor_id)).one()
     return MonitorView(*row, rules.for_monitor(session, monitor_id), _results(session, monitor_id, last))
 
@@ -95,7 +107,10 @@ def _results(session: Session, monitor_id: int, last: int | None) -> list[Result
 
 
 def monitor_row(view: MonitorView, width: int = 24) -> dict[str, Any]:
-    """Return a monitor as a row for an output. `width`: characters of the sparkline."""
+    """Return a monitor as a row of a table.
+
+    `width`: the number of characters of the sparkline.
+    """
     last = view.last
     values = [value for value in view.values if value is not None]
     return {
@@ -123,7 +138,10 @@ def version_names(session: Session) -> dict[int, str]:
 
 
 def by_version(view: MonitorView) -> list[VersionView]:
-    """Split a monitor's results by version, the version with the newest window first; one part if it has none."""
+    """Split a monitor's results by version, the version with the newest window first.
+
+    A monitor without results is returned as one part.
+    """
     results_by_version: dict[int, list[Result]] = {}
     for result in reversed(view.results):
         results_by_version.setdefault(result.version_id, []).append(result)

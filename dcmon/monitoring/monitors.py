@@ -1,4 +1,7 @@
-"""Monitors: create, find and change them. `monitoring.lifecycle` deletes them, and ends the alerts of changed ones."""
+"""Create, find and change monitors.
+
+`monitoring.lifecycle` deletes monitors, and ends the alerts of changed monitors.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,14 +21,20 @@ from dcmon.windows import ComparedWith, Frequency
 
 @dataclass(frozen=True)
 class MonitorChange:
-    """What a change of a monitor caused: its new revision (None: its values stay), and how many windows are due."""
+    """The effect of a change of a monitor.
+
+    `revision`: its new revision; None if its values stay. `windows`: how many windows are due for that reason.
+    """
 
     revision: int | None = None
     windows: int = 0
 
 
 def create(session: Session, check: Check, spec: MonitorSpec, org_retention: timedelta | None = None) -> Monitor:
-    """Add a monitor, and make the model's last windows with samples due. Raises InvalidInput or NotFound."""
+    """Add a monitor, and make the model's last windows with samples due.
+
+    Raises InvalidInput or NotFound.
+    """
     monitor_validation.require_valid(session, check, spec)
     monitor = Monitor(
         check_id=check.id,
@@ -63,7 +72,10 @@ def current_spec(monitor: Monitor) -> MonitorSpec:
 
 
 def lock(session: Session, monitor: Monitor) -> MonitorSpec:
-    """Lock a monitor's row until the commit, so that no other session changes it; returns its specification."""
+    """Lock a monitor's row until the commit, and return its specification.
+
+    No other session can change the monitor in this time.
+    """
     session.refresh(monitor, with_for_update={"key_share": True})
     return current_spec(monitor)
 
@@ -75,10 +87,10 @@ def change(
     params: Mapping[str, Any] | None = None,
     org_retention: timedelta | None = None,
 ) -> MonitorChange:
-    """Change a monitor to a new specification. Raises InvalidInput or NotFound.
+    """Change a monitor to a new specification.
 
-    Where that changes its values, a new revision begins, and all windows that had a result are due again, back to the
-    retention. `params`: all parameters of its check; None: unchanged.
+    If the change affects its values, a new revision begins, and all windows that had a result are due again, back to
+    the retention. `params`: all parameters of its check; None: unchanged. Raises InvalidInput or NotFound.
     """
     check = model_checks.get_check(session, monitor.check_id)
     monitor_validation.require_valid(session, check, spec)
@@ -100,7 +112,7 @@ def change(
 
 
 def start_revision(session: Session, monitor: Monitor, org_retention: timedelta | None = None) -> MonitorChange:
-    """Begin a new revision of a monitor: older results become history, and their windows are due again."""
+    """Begin a new revision of a monitor: the windows of older results are due again."""
     since = session.scalar(select(func.min(Result.window_end)).where(Result.monitor_id == monitor.id))
     monitor.revision += 1
     session.flush()
@@ -117,9 +129,9 @@ def get(session: Session, monitor_id: int) -> Monitor:
 
 
 def find(session: Session, name: str) -> Monitor:
-    """Return the monitor named MODEL/MONITOR, or MONITOR where only one model has it, or the one with that id.
+    """Return the monitor with the name MODEL/MONITOR, the name MONITOR, or the id.
 
-    Raises NotFound, or InvalidInput where several monitors have the name.
+    Raises NotFound, or InvalidInput if several monitors have the name.
     """
     statement = select(Monitor, Model.name).join(Check, Check.id == Monitor.check_id).join(Model)
     rows = session.execute(statement.order_by(Monitor.id)).all()
@@ -132,10 +144,10 @@ def find(session: Session, name: str) -> Monitor:
     if not matches:
         raise errors.NotFound(what="monitor", name=name)
     if len(matches) > 1:
-        # Over HTTP two monitors of a model may get the same name: then only the ids differ.
+        # Two monitors of a model can have the same name if they were created over HTTP: then only their ids differ.
         is_unique = len({full_name for _, full_name in matches}) == len(matches)
         choices = [repr(full_name) if is_unique else f"{monitor.id} ({full_name})" for monitor, full_name in matches]
-        raise errors.InvalidInput(f"There are {len(matches)} monitors {name!r}: say {' or '.join(choices)}.")
+        raise errors.InvalidInput(f"There are {len(matches)} monitors {name!r}. Use {' or '.join(choices)}.")
     return matches[0][0]
 
 

@@ -1,4 +1,4 @@
-"""Plan a window of a version: which of its monitors are evaluated now, and when the others are decided on again."""
+"""Plan a window of a version: which monitors evaluate it now, and when to plan it again."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,8 +25,8 @@ from dcmon.windows import ComparedWith, Window, time_zone
 class PlanRequest:
     """A window of a version to plan.
 
-    `touched_at`: when rows of the window came last. `monitor_id`: plan only this monitor, whether or not there are new
-    rows. `is_flow`: plan only the monitors on the flow of rows.
+    `touched_at`: when rows of the window came last. `monitor_id`: plan only this monitor, even without new rows.
+    `is_flow`: plan only the monitors that count arriving rows (check DataFlow).
     """
 
     version_id: int
@@ -39,9 +39,9 @@ class PlanRequest:
 
 @dataclass(frozen=True)
 class ComparedWindow:
-    """The window that a monitor compares with, and statistics of its rows.
+    """The earlier window that a monitor compares with, and the statistics of its rows.
 
-    `is_pruned`: it begins before the retention, so that rows of it are pruned, or will be soon.
+    `is_pruned`: True if the window begins before the retention, so that its rows are pruned, or will be soon.
     """
 
     window: Window
@@ -51,11 +51,12 @@ class ComparedWindow:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is evaluated in a window of a version, and when it is planned again (`again_at`; None: when touched).
+    """What is evaluated in a window of a version.
 
-    `compared`: by monitor id, the earlier window that takes the part of the reference. `flow`: what came in the window,
-    where a monitor counts that. `settled`: the ids of monitors whose result stays, because the rows that it was
-    compared with are pruned.
+    `monitors`: the monitors that evaluate the window now. `again_at`: when to plan the window again; None: when rows
+    touch it. `compared`: by monitor id, the earlier window that a monitor compares with in place of the reference.
+    `flow`: the counts of arriving rows; None if no monitor counts them. `settled`: the ids of monitors whose result
+    stays, because the rows that it was compared with are pruned.
     """
 
     model: Model
@@ -69,21 +70,21 @@ class Plan:
     settled: Collection[int] = ()
 
     def statistics_for(self, check: Check) -> WindowStatistics:
-        """Return the statistics that a result of this check is stored with."""
+        """Return the statistics to store with a result of this check."""
         return self.flow.statistics if self.flow is not None and data_flow.is_data_flow(check) else self.statistics
 
     def inputs_for(self, monitor: Monitor, check: Check) -> CheckInputs:
-        """Return what a monitor would read now."""
+        """Return what a monitor would read if it were evaluated now."""
         compared = self.compared.get(monitor.id)
         compared_statistics = None if compared is None or compared.is_pruned else compared.statistics
         return CheckInputs(self.statistics_for(check), check.needs_labels, compared_statistics)
 
 
 def plan(session: Session, request: PlanRequest, settings: Evaluate, org_retention: timedelta | None = None) -> Plan:
-    """Plan a window: which monitors are evaluated now.
+    """Plan a window: decide which monitors evaluate it now.
 
-    A result that was compared with rows that are pruned by now can't be computed again: it stays, even if rows come
-    late to its window.
+    A result that was compared with rows that are pruned now can't be computed again: it stays, even if rows come late
+    to its window.
     """
     version = session.get_one(Version, request.version_id)
     model = session.get_one(Model, version.model_id)
@@ -92,24 +93,24 @@ def plan(session: Session, request: PlanRequest, settings: Evaluate, org_retenti
     last_results = results.newest_by_monitor(
         session, version.id, request.window, [monitor.id for monitor, _ in monitors]
     )
-    unfinished = Plan(
+    empty_plan = Plan(
         model, version, request.window, statistics, [], None,
         _compared_windows(session, request, model, monitors, org_retention),
     )  # fmt: skip
     if any(data_flow.is_data_flow(check) for _, check in monitors):
-        unfinished = replace(unfinished, flow=_measure_flow(session, unfinished, request))
-    chosen, waits, settled = list[MonitorWithCheck](), list[datetime](), set[int]()
+        empty_plan = replace(empty_plan, flow=_measure_flow(session, empty_plan, request))
+    chosen, again_times, settled = list[MonitorWithCheck](), list[datetime](), set[int]()
     for monitor, check in monitors:
-        last, compared = last_results.get(monitor.id), unfinished.compared.get(monitor.id)
-        if compared is not None and compared.is_pruned and last is not None and _is_kept(last, monitor):
+        last, compared = last_results.get(monitor.id), empty_plan.compared.get(monitor.id)
+        if compared is not None and compared.is_pruned and last is not None and _is_final(last, monitor):
             settled.add(monitor.id)
             continue
-        decision = _decide(session, unfinished, MonitorWithCheck(monitor, check), last, request, settings)
-        if decision.now or request.monitor_id is not None:
+        decision = _decide(session, empty_plan, MonitorWithCheck(monitor, check), last, request, settings)
+        if decision.is_due or request.monitor_id is not None:
             chosen.append(MonitorWithCheck(monitor, check))
         if decision.again_at is not None:
-            waits.append(decision.again_at)
-    return replace(unfinished, monitors=chosen, again_at=min(waits, default=None), settled=settled)
+            again_times.append(decision.again_at)
+    return replace(empty_plan, monitors=chosen, again_at=min(again_times, default=None), settled=settled)
 
 
 def _monitors_with_window(session: Session, model: Model, request: PlanRequest) -> list[MonitorWithCheck]:
@@ -136,12 +137,12 @@ def _measure_flow(session: Session, plan: Plan, request: PlanRequest) -> FlowCou
 def _decide(
     session: Session,
     plan: Plan,
-    item: MonitorWithCheck,
+    monitor_with_check: MonitorWithCheck,
     last: Result | None,
     request: PlanRequest,
     settings: Evaluate,
 ) -> Decision:
-    monitor, check = item
+    monitor, check = monitor_with_check
     decision = reevaluation_policy.decide(
         plan.inputs_for(monitor, check),
         last,
@@ -155,20 +156,23 @@ def _decide(
     return _decide_flow(decision, plan.flow, monitor, last)
 
 
-def _is_kept(last: Result, monitor: Monitor) -> bool:
-    """Return True if a result that can't be computed again is worth keeping."""
+def _is_final(last: Result, monitor: Monitor) -> bool:
+    """Return True if a result that can't be computed again stays."""
     return last.state == ResultState.OK and last.monitor_revision == monitor.revision
 
 
 def _decide_flow(decision: Decision, flow: FlowCounts, monitor: Monitor, last: Result | None) -> Decision:
-    """Decide on a monitor on the flow of rows: it is cheap, so a changed metric is evaluated at once."""
+    """Decide whether a monitor that counts arriving rows is evaluated now.
+
+    Counting is cheap, so a changed metric is evaluated at once.
+    """
     chosen = (monitor.additional_kwargs or {}).get("res_conf")
     awaited_until = flow.labels_awaited_until if flow_metrics.reads_labels(chosen) else None
     if awaited_until is not None and flow_metrics.flow_value(flow, chosen).state != ResultState.OK:
         return Decision(False, awaited_until)
     if last is not None and decision.again_at is not None and flow_metrics.has_changed(flow, chosen, last.metrics):
         return Decision(True, awaited_until)
-    return Decision(decision.now, min((at for at in (decision.again_at, awaited_until) if at), default=None))
+    return Decision(decision.is_due, min((at for at in (decision.again_at, awaited_until) if at), default=None))
 
 
 def _compared_windows(
@@ -178,7 +182,10 @@ def _compared_windows(
     monitors: Sequence[MonitorWithCheck],
     org_retention: timedelta | None,
 ) -> dict[int, ComparedWindow]:
-    """Return, by monitor id, the windows that monitors compare with; each window's statistics are read once."""
+    """Return the windows that monitors compare with, by monitor id.
+
+    The statistics of each window are read once.
+    """
     first_start = schedules.retained_from(model, org_retention, request.now)
     compared_windows: dict[int, ComparedWindow] = {}
     statistics: dict[Window, WindowStatistics] = {}
@@ -200,7 +207,7 @@ def is_evaluated(
     now: datetime,
     org_retention: timedelta | None = None,
 ) -> bool:
-    """Return True if the monitor's newest result of the window has seen all that is there now, or stays as it is."""
+    """Return True if the monitor's newest result of the window is up to date, or stays in any case."""
     version_id, window = version_window
     request = PlanRequest(version_id, window, touched_at=now, now=now, monitor_id=monitor_id)
     current = plan(session, request, settings, org_retention)
@@ -215,7 +222,10 @@ def is_evaluated(
 
 
 def _has_same_revisions(session: Session, last: Result, monitor: Monitor, check: Check, version: Version) -> bool:
-    """Return True if a result is of the monitor's current revision, and of the reference's where that takes part."""
+    """Return True if a result is of the current revisions of the monitor and of the reference.
+
+    The revision of the reference counts only if the monitor, or one of its rules, uses the reference.
+    """
     if last.monitor_revision != monitor.revision:
         return False
     if last.reference_revision == version.reference_revision:

@@ -1,7 +1,7 @@
-"""Whether the newest window that a monitor should have a result for has one on each version, and if not, why.
+"""Show whether a monitor has a result for the newest window of each version, and if not, why.
 
-This is for people to look at: it does not decide what is evaluated. A window that could have been evaluated two minutes
-ago and has no result is overdue: then check whether a scheduler and an evaluator run.
+It is only shown to people, and does not decide what is evaluated. A window is overdue if it could have been evaluated
+two minutes ago and has no result: then check whether a scheduler and an evaluator run.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from dcmon.monitoring.schedules import Schedule
 from dcmon.storage import sampling
 from dcmon.windows import Window
 
-OVERDUE_AFTER = timedelta(minutes=2)  # a run of the scheduler and a poll of the evaluator
+OVERDUE_AFTER = timedelta(minutes=2)  # enough for a run of the scheduler and a poll of the evaluator
 
 LAST_ROW = text("select max(at) from quarter_hours where version_id = :version and n > 0 and at < :before")
 
@@ -39,7 +39,10 @@ class ProgressState(StrEnum):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a monitor is. `awaited`: the end of the newest window that lacks its result; None: no window does."""
+    """Whether a monitor is up to date.
+
+    `awaited`: the end of the newest window that has no result yet; None if every window has one.
+    """
 
     state: Liveness | ProgressState
     awaited: datetime | None = None
@@ -47,7 +50,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class MonitorLine:
-    """A monitor on one version; on none if its model has no version."""
+    """A monitor on one version.
+
+    `version`: None if its model has no version.
+    """
 
     view: MonitorView
     version: Version | None
@@ -55,7 +61,7 @@ class MonitorLine:
 
     @property
     def row(self) -> dict[str, Any]:
-        """The line as a row for an output."""
+        """The line as a row of a table."""
         return {
             **monitor_views.monitor_row(self.view),
             "version": self.version and self.version.name,
@@ -78,11 +84,14 @@ def list_lines(
     now: datetime,
     org_retention: timedelta | None = None,
 ) -> list[MonitorLine]:
-    """Return a line for each version with results, newest window first, then for versions that should have one."""
+    """Return a line for each version that has results, or should have one.
+
+    Versions with results come first, the one with the newest window at the top.
+    """
     by_id = {version.id: version for version in versions}
     parts = {part.version_id: part.view for part in monitor_views.by_version(view)}
     with_results, without_results = list[MonitorLine](), list[MonitorLine]()
-    for version_id in [*(known for known in parts if known in by_id), *(by_id.keys() - parts.keys())]:
+    for version_id in [*(part_id for part_id in parts if part_id in by_id), *(by_id.keys() - parts.keys())]:
         version, part = by_id[version_id], parts.get(version_id)
         last_end = part.last.window_end if part and part.last else None
         schedule = _VersionSchedule(view.monitor, view.check, view.model, version)
@@ -107,7 +116,10 @@ def _progress(
     now: datetime,
     org_retention: timedelta | None,
 ) -> Progress:
-    """Return how far a monitor is on a version. `last_end`: the end of the window of its newest result."""
+    """Return whether a monitor is up to date on a version.
+
+    `last_end`: the end of the window of its newest result.
+    """
     state = liveness.classify(schedule.model, schedule.version)
     is_flow = data_flow.is_data_flow(schedule.check)
     end = _last_counted_end(schedule, now) if is_flow else _last_complete_end(session, schedule, now)
@@ -132,13 +144,16 @@ def _last_counted_end(schedule: _VersionSchedule, now: datetime) -> datetime | N
 
 
 def _last_complete_end(session: Session, schedule: _VersionSchedule, now: datetime) -> datetime | None:
-    """Return the end of the newest complete window with rows, or that a live version let pass without a row."""
+    """Return the end of the newest complete window that has a result, or should have one.
+
+    This is a window with rows, or one of the first windows in which a live version got no row.
+    """
     version, model = schedule.version, schedule.model
     if version.watermark is None:
         return None
-    passed = schedule.floor(version.watermark - model.lateness)
-    elapsed = schedule.floor(now - model.lateness - GRACE) if liveness.is_live(model, version) else passed
-    newest = max(passed, elapsed)
+    filled = schedule.floor(version.watermark - model.lateness)
+    elapsed = schedule.floor(now - model.lateness - GRACE) if liveness.is_live(model, version) else filled
+    newest = max(filled, elapsed)
     last_row = session.scalar(LAST_ROW, {"version": version.id, "before": newest})
     with_rows = None if last_row is None else min(newest, schedule.step(schedule.floor(last_row), schedule.grid.units))
     after = schedule.step(schedule.floor(version.watermark), 1)
@@ -147,16 +162,21 @@ def _last_complete_end(session: Session, schedule: _VersionSchedule, now: dateti
 
 
 def _awaits_labels(session: Session, schedule: _VersionSchedule, window: Window, now: datetime) -> bool:
-    """Return True if labels are awaited, of the window or of the window that it is compared with."""
+    """Return True if labels are awaited.
+
+    These are labels of the window, or of the window that it is compared with.
+    """
     compared = schedules.compared_window(schedule, window)
     windows = [window, *([] if compared is None else [compared])]
-    statistics = [sampling.window_statistics(session, schedule.version.id, item.start, item.end) for item in windows]
+    statistics = [
+        sampling.window_statistics(session, schedule.version.id, source.start, source.end) for source in windows
+    ]
     ratio, delay = schedule.model.label_ratio, schedule.model.label_delay
     return reevaluation_policy.labels_awaited_until(statistics, ratio, delay, now) is not None
 
 
 def _is_overdue(schedule: _VersionSchedule, end: datetime, state: Liveness, now: datetime) -> bool:
-    """Return True if a window has been complete for so long that it should have a result."""
+    """Return True if a window has been complete for so long that its result is overdue."""
     logged_at = schedule.version.newest_logged_at or schedule.version.created_at
     over_at = end + schedule.model.lateness + GRACE + OVERDUE_AFTER
     is_over = state in (Liveness.LIVE, Liveness.EMPTY) and over_at <= now

@@ -1,7 +1,8 @@
-"""Make windows due that no row touched: for a new or changed monitor, a new reference, or changed waiting times.
+"""Make windows due for another reason than new rows.
 
-A window that begins before the retention is not evaluated again: it has lost rows, or will, and the result that it had
-with all of them is better.
+The reasons are a new or changed monitor, a new reference, and changed waiting times of a model. A window that begins
+before the retention is not evaluated again: it has lost rows, or will lose them soon, and its result from all rows is
+better.
 """
 
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from dcmon.monitoring.due_windows import VersionWindow
 from dcmon.windows import Window, WindowGrid, floor, step, time_zone
 
 WINDOWS_OF_A_NEW_MONITOR, WINDOWS_OF_A_CHANGED_MONITOR = 14, 500  # of each version
-REFERENCE_PAUSE = timedelta(seconds=30)  # a reference comes in several requests: its windows wait for the last
+REFERENCE_PAUSE = timedelta(seconds=30)  # a reference comes in several requests: its windows wait for the last one
 
 
 def enqueue_for_monitor(
@@ -27,9 +28,10 @@ def enqueue_for_monitor(
     since: datetime | None = None,
     org_retention: timedelta | None = None,
 ) -> int:
-    """Make the last windows with samples due for a new or changed monitor; returns how many.
+    """Make windows with samples due for a new or changed monitor; return how many.
 
-    `since`: all windows that end from then on, at most WINDOWS_OF_A_CHANGED_MONITOR of each version.
+    These are the last windows of each version. `since`: also all windows that end at this time or later, at most
+    WINDOWS_OF_A_CHANGED_MONITOR of each version.
     """
     schedule = schedules.for_monitor(session, monitor_id)
     due, first_start = set[VersionWindow](), schedules.retained_from(schedule.model, org_retention, now)
@@ -37,8 +39,8 @@ def enqueue_for_monitor(
     for version in session.scalars(versions):
         last_windows = _last_windows(version, schedule.grid, schedule.zone, WINDOWS_OF_A_CHANGED_MONITOR)
         for number, window in enumerate(last_windows):
-            is_wanted = number < WINDOWS_OF_A_NEW_MONITOR or (since is not None and window.end >= since)
-            if not is_wanted or window.start < first_start:
+            is_included = number < WINDOWS_OF_A_NEW_MONITOR or (since is not None and window.end >= since)
+            if not is_included or window.start < first_start:
                 break
             due.add(VersionWindow(version.id, window))
     due_windows.add(session, due)
@@ -48,9 +50,9 @@ def enqueue_for_monitor(
 def enqueue_for_reference(
     session: Session, version: Version, now: datetime, org_retention: timedelta | None = None
 ) -> int:
-    """Make a version's last windows due for monitors that compare with the reference; returns how many.
+    """Make a version's last windows due for monitors that compare with the reference; return how many.
 
-    Results of older windows stay, and say which revision of the reference they used.
+    Results of older windows stay, and hold the revision of the reference that they were compared with.
     """
     model, grids = schedules.version_grids(session, version.id, needs_reference=True)
     zone, first_start = time_zone(model.time_zone), schedules.retained_from(model, org_retention, now)
@@ -61,7 +63,7 @@ def enqueue_for_reference(
 
 
 def recheck_model(session: Session, model: Model) -> None:
-    """Make the model's waiting windows due now: how long they wait was changed."""
+    """Make the model's waiting windows due now, because its waiting times were changed."""
     session.execute(
         text(
             "update due_windows d set due_at = now() from versions v"
@@ -74,7 +76,7 @@ def recheck_model(session: Session, model: Model) -> None:
 def _last_windows(
     version: Version, grid: WindowGrid, zone: ZoneInfo, limit: int = WINDOWS_OF_A_NEW_MONITOR
 ) -> Iterator[Window]:
-    """Yield the last windows that reach into a version's samples, newest first."""
+    """Yield the last windows that contain the time of a sample of the version, newest first."""
     if version.watermark is None or version.earliest is None:
         return
     end = step(floor(version.watermark, grid.frequency, zone), grid.frequency, 1, zone)

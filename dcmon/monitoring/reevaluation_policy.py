@@ -1,4 +1,4 @@
-"""When a complete window is evaluated, and when again: after labels, after enough new rows, after a quiet period."""
+"""Decide when a complete window is evaluated, and when it is evaluated again."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,15 +8,18 @@ from dcmon.db.tables.org import Result
 from dcmon.storage.sampling import WindowStatistics
 
 SIGNIFICANT_CHANGE = 0.10  # a window that gained or lost a tenth of its rows or labels is evaluated again at once
-MAX_QUIET = timedelta(hours=24)
-MAX_DOUBLINGS = 10  # of the quiet period of a window
+MAX_QUIET = timedelta(hours=24)  # the longest time from a result to its next revision
+MAX_DOUBLINGS = 10  # of the quiet period of a window, so that the number stays small
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a monitor is evaluated now; otherwise `again_at` is when to decide again (None: when touched)."""
+    """Whether a monitor is evaluated now, and when to decide again.
 
-    now: bool
+    `again_at`: None if new rows decide when.
+    """
+
+    is_due: bool
     again_at: datetime | None = None
 
 
@@ -24,7 +27,8 @@ class Decision:
 class CheckInputs:
     """What a check would read of a window now.
 
-    `compared`: statistics of the earlier window that it is compared with, whose late rows count as its own.
+    `compared`: the statistics of the earlier window that it is compared with. Late rows of that window count like late
+    rows of the window itself.
     """
 
     statistics: WindowStatistics
@@ -34,7 +38,11 @@ class CheckInputs:
 
 @dataclass(frozen=True)
 class WaitingTerms:
-    """What evaluations wait for: a share of labels, at most for a delay, and a quiet period between revisions."""
+    """What the evaluation of a window waits for.
+
+    `label_ratio`: the share of rows that need a label. `label_delay`: how long labels are awaited at most.
+    `quiet_period`: how long no row may come before the window is evaluated again.
+    """
 
     label_ratio: float
     label_delay: timedelta
@@ -54,10 +62,11 @@ def decide(
 
     The first evaluation waits only for labels: until the ratio is reached, or the delay has passed since the newest
     row was logged; the same holds for the window that it is compared with. A further evaluation waits until the window
-    gained or lost a tenth, or was quiet for a while: the quiet period doubles with each revision, so that labels that
-    trickle in for weeks don't have the window evaluated for each of them.
+    has gained or lost a tenth of its rows or labels, or until no row has come for the quiet period. This period doubles
+    with each revision: otherwise labels that come one by one for weeks would cause an evaluation each.
 
-    `last`: the monitor's newest result of the window. `is_same_monitor`: it is of the monitor's current revision.
+    `last`: the monitor's newest result of the window. `is_same_monitor`: True if it is of the monitor's current
+    revision.
     """
     if inputs.needs_labels:
         windows = [inputs.statistics, *([] if inputs.compared is None else [inputs.compared])]
@@ -78,14 +87,17 @@ def decide(
 def labels_awaited_until(
     windows: Iterable[WindowStatistics], ratio: float, delay: timedelta, now: datetime
 ) -> datetime | None:
-    """Return until when labels are awaited in any of these windows; None when they are not."""
+    """Return the time until which labels of any window are awaited; None if they are not awaited."""
     unlabelled = [window for window in windows if window.n and window.label_ratio < ratio]
-    ends = [until for window in unlabelled if (until := (window.logged_at or now) + delay) > now]
+    ends = [end for window in unlabelled if (end := (window.logged_at or now) + delay) > now]
     return max(ends, default=None)
 
 
 def is_up_to_date(last: Result, inputs: CheckInputs) -> bool:
-    """Return True if the result has seen all that is in its window now, and in the window that it is compared with."""
+    """Return True if the result is of all rows that its window has now.
+
+    The same must hold for the window that it is compared with.
+    """
     return not _has_newer_rows(last, inputs) and not _has_newer_compared_rows(last, inputs)
 
 
@@ -111,5 +123,5 @@ def _has_significant_change(last: Result, inputs: CheckInputs) -> bool:
     )
 
 
-def _is_significant(n: int, before: int) -> bool:
-    return abs(n - before) >= max(1, SIGNIFICANT_CHANGE * before)
+def _is_significant(n: int, last_n: int) -> bool:
+    return abs(n - last_n) >= max(1, SIGNIFICANT_CHANGE * last_n)

@@ -1,4 +1,4 @@
-"""A cache of reference rows: one reference serves many windows."""
+"""A cache of reference rows, which are read once for many windows."""
 
 import threading
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from dcmon.db.tables.org import Version
 from dcmon.storage import references
 from dcmon.storage.column_blocks import ColumnarSample
 
-MAX_REVISIONS = 10_000  # of references, for which it is known whether a class is rare
+MAX_REVISIONS = 10_000  # revisions of references, for each of which one bool is cached: whether a class is rare
 
 
 class ReferenceCache:
-    """The reference rows that were read last, shared by the threads of a worker."""
+    """The reference rows that were read last, which the threads of a worker share."""
 
     def __init__(self, max_size: int = 16) -> None:
         self._lock = threading.Lock()
@@ -24,19 +24,22 @@ class ReferenceCache:
         self._unbalanced = LRUCache[tuple[int, int, int], bool](MAX_REVISIONS)
 
     def get(self, key: RowsKey, read: Callable[[RowsKey], ColumnarSample | None]) -> ColumnarSample | None:
-        """Return the rows of a key; call `read` for rows that are not in the cache."""
+        """Return the rows of a key; `read` is called if they are not in the cache."""
         if not key.is_cacheable:
             return read(key)
         with self._lock:
             if key in self._rows:
                 return self._rows[key]
-        rows = read(key)  # without the lock: other threads need not wait for the database
+        rows = read(key)  # without the lock, so that other threads do not wait for the database
         with self._lock:
             self._rows[key] = rows
         return rows
 
     def is_unbalanced(self, session: Session, org: Organization, version: Version) -> bool:
-        """Return True if a class is rare in the version's reference; computed once for each revision of it."""
+        """Return True if a class is rare in the version's reference.
+
+        This is computed once for each revision of the reference.
+        """
         key = org.id, version.id, version.reference_revision
         with self._lock:
             if key in self._unbalanced:

@@ -1,4 +1,4 @@
-"""The results of monitors: one for each version and window, in revisions."""
+"""The results of monitors: one for each version and window, with its revisions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +29,10 @@ class ResultKey:
 
 @dataclass(frozen=True)
 class ComparedRows:
-    """The earlier window that took the part of the reference. `n`: how many of its rows count."""
+    """The earlier window that a result was compared with in place of the reference.
+
+    `n`: the number of its rows that the check read, or of its labelled rows.
+    """
 
     window: Window
     statistics: WindowStatistics
@@ -38,7 +41,10 @@ class ComparedRows:
 
 @dataclass(frozen=True)
 class ResultInputs:
-    """What a result was computed from. `compared`: None where it was compared with the reference, or with nothing."""
+    """What a result was computed from.
+
+    `compared`: None if the result was compared with the reference, or with no other rows.
+    """
 
     statistics: WindowStatistics
     reference_revision: int
@@ -47,7 +53,10 @@ class ResultInputs:
 
 @dataclass(frozen=True)
 class CheckRun:
-    """How a result was computed: from how many rows, in which time, and other facts for the column `how`."""
+    """How a result was computed.
+
+    `n`: from how many rows. `how`: other details, for the column of this name.
+    """
 
     n: int
     duration: timedelta = timedelta()
@@ -72,10 +81,10 @@ def newest_by_monitor(
 
 
 def lock_newest(session: Session, version_id: int, window: Window, monitor_ids: Sequence[int]) -> dict[int, Result]:
-    """Lock the results of these monitors on the window until the commit; returns the newest of each.
+    """Lock the results of monitors on a window until the commit; return the newest result of each.
 
-    So revisions are numbered without a gap, and a result that was computed long ago never replaces a newer one. The
-    locks are taken in order of monitor id, so that two workers can't deadlock.
+    With this lock revisions are numbered without a gap, and a result that was computed long ago never replaces a newer
+    one. The locks are taken in order of monitor id, so that two workers can't deadlock.
     """
     names = [f"{monitor_id}/{version_id}/{window.end.isoformat()}" for monitor_id in sorted(monitor_ids)]
     locks.acquire_named(session, LockSpace.RESULTS, names)
@@ -87,8 +96,8 @@ def store(
 ) -> Result | None:
     """Store a value as the next revision, at the next flush.
 
-    Returns None if these inputs, or newer ones, gave a result already. `last`: the newest result, as `lock_newest`
-    returns it.
+    Returns None if a result of these inputs, or of newer inputs, is stored already. `last`: the newest result, as
+    `lock_newest` returns it.
     """
     result = Result(
         monitor_id=key.monitor.id,
@@ -114,7 +123,7 @@ def store(
     if last is not None and not _has_newer_inputs(result, last):
         if not _repairs_error(result, last):
             return None
-        session.delete(last)  # an ERROR of the same inputs: its revision is deleted
+        session.delete(last)  # the new result takes the revision of an ERROR of the same inputs
         session.flush()
     session.add(result)
     return result
@@ -154,7 +163,10 @@ def _input_revisions(result: Result) -> tuple[int, ...]:
 
 
 def series(session: Session, monitor_id: int, since: datetime | None = None) -> list[Result]:
-    """Return the newest result of each version and window, of the monitor's current revision, in order of windows."""
+    """Return the newest result of each version and window, in order of windows.
+
+    Only results of the monitor's current revision count.
+    """
     statement = (
         select(Result)
         .join(Monitor, Monitor.id == Result.monitor_id)
@@ -168,7 +180,10 @@ def series(session: Session, monitor_id: int, since: datetime | None = None) -> 
 
 
 def newest_windows(session: Session, monitor_id: int, count: int) -> list[Result]:
-    """Return the same for the last `count` windows of each version, by the index, however many windows there are."""
+    """Return the series of the last `count` windows of each version.
+
+    It is read by the index, so that its cost does not depend on how many windows there are.
+    """
     monitor = select(Monitor.revision, Check.model_id).join(Check, Check.id == Monitor.check_id)
     revision, model_id = session.execute(monitor.where(Monitor.id == monitor_id)).one()
     last = (
@@ -186,7 +201,7 @@ def newest_windows(session: Session, monitor_id: int, count: int) -> list[Result
 
 
 def all_revisions(session: Session, monitor_id: int, since: datetime | None = None) -> list[Result]:
-    """Return every result of a monitor, revised ones too, in order of windows and revisions."""
+    """Return all revisions of all results of a monitor, in order of windows and revisions."""
     statement = select(Result).where(Result.monitor_id == monitor_id)
     if since is not None:
         statement = statement.where(Result.window_end > since)
@@ -196,6 +211,6 @@ def all_revisions(session: Session, monitor_id: int, since: datetime | None = No
 
 
 def recent_series(session: Session, monitor_id: int, span: timedelta) -> list[Result]:
-    """Return the series of a monitor that reaches back so far from its newest window."""
+    """Return the series of a monitor over a span of time that ends with its newest window."""
     newest = session.scalar(select(func.max(Result.window_end)).where(Result.monitor_id == monitor_id))
     return series(session, monitor_id, None if newest is None else newest - span)

@@ -1,6 +1,6 @@
 """Read the rows of a planned window, once for all monitors that read the same rows.
 
-The parent process reads rows and never runs a check; the check workers run checks and never see a database.
+The parent process reads rows and never runs a check; a check worker runs checks and has no access to the database.
 """
 
 import json
@@ -28,34 +28,34 @@ from dcmon.storage import references, sampling
 from dcmon.storage.column_blocks import ColumnarSample
 from dcmon.windows import Window
 
-WIDE = 100  # features: of a version with more, only the features are read that a check asks for
+MAX_FEATURES = 100  # of a version with more features, only the features that its checks read are loaded
 
 
 class LoadedWindow(NamedTuple):
-    """The checks to run with their rows, and the results that are known without running a check."""
+    """The checks to run with their rows, and the results that need no check."""
 
     workload: Workload
-    known: list[CheckResult]
+    known_results: list[CheckResult]
 
 
 @dataclass
 class _Loading:
-    """What was read so far for a plan."""
+    """What has been loaded for a plan so far."""
 
     rows: dict[RowsKey, ColumnarSample | None] = field(default_factory=dict)
     requests: list[CheckRequest] = field(default_factory=list)
-    known: list[CheckResult] = field(default_factory=list)
+    known_results: list[CheckResult] = field(default_factory=list)
 
 
 def build_workload(
     session: Session, org: Organization, plan: Plan, settings: Evaluate, cache: ReferenceCache
 ) -> LoadedWindow:
-    """Read the rows of a plan's monitors, those of references from the cache where it has them.
+    """Read the rows of a plan's monitors; rows of references come from the cache if it has them.
 
-    A result is known without a check where there are no rows, or where they can't be read.
+    A result is known without a check if there are no rows, or if the rows can't be read.
     """
     read = partial(_read, session, plan, settings.memory // 4)
-    loading = _Loading(known=_flow_results(plan))
+    loading = _Loading(known_results=_flow_results(plan))
     requests = _requests(org, plan, settings.sample_size)
     for request in requests:
         try:
@@ -63,12 +63,13 @@ def build_workload(
                 if key not in loading.rows:
                     loading.rows[key] = cache.get(key, read)
         except errors.InvalidInput as error:  # a filter on a column that this version lacks, or too many rows
-            loading.known.append(CheckResult(request.monitor_id, CheckValue(ResultState.ERROR, reason=str(error))))
+            value = CheckValue(ResultState.ERROR, reason=str(error))
+            loading.known_results.append(CheckResult(request.monitor_id, value))
             continue
         if (reason := _no_data_reason(plan, request, loading.rows)) is not None:
             rows = loading.rows[request.current]
             value = CheckValue(ResultState.NO_DATA, reason=reason)
-            loading.known.append(CheckResult(request.monitor_id, value, len(rows) if rows else 0))
+            loading.known_results.append(CheckResult(request.monitor_id, value, len(rows) if rows else 0))
         else:
             loading.requests.append(request)
     by_monitor = {request.monitor_id: request for request in requests}
@@ -79,11 +80,11 @@ def build_workload(
             loading.requests += [request] if loading.rows[request.current] is not None else []
     is_unbalanced = plan.model.task_type != "regression" and cache.is_unbalanced(session, org, plan.version)
     schema = replace(dataset_schema(plan), balance_classes=is_unbalanced)
-    return LoadedWindow(Workload(schema, loading.requests, loading.rows), loading.known)
+    return LoadedWindow(Workload(schema, loading.requests, loading.rows), loading.known_results)
 
 
 def _flow_results(plan: Plan) -> list[CheckResult]:
-    """Return the results of monitors on the flow of rows, which need no rows."""
+    """Return the results of monitors that count arriving rows: they read no rows."""
     if plan.flow is None:
         return []
     return [
@@ -98,27 +99,33 @@ def _flow_results(plan: Plan) -> list[CheckResult]:
 
 
 def _requests(org: Organization, plan: Plan, limit: int) -> list[CheckRequest]:
-    """Return what the monitors ask for; monitors that read the same rows read the same features of them."""
+    """Return the check requests of the plan's monitors.
+
+    All requests get the same features, so that monitors that read the same rows share them.
+    """
     requests = [
         _request(org, plan, monitor, check, row_limit(monitor, limit))
         for monitor, check in plan.monitors
         if not data_flow.is_data_flow(check)
     ]
     features = sorted(plan.version.features)
-    if len(features) > WIDE:
-        wanted = {name for request in requests for name in request.features}
-        features = [name for name in features if name in wanted]
+    if len(features) > MAX_FEATURES:
+        used = {name for request in requests for name in request.features}
+        features = [name for name in features if name in used]
     return [request.with_features(tuple(features)) for request in requests]
 
 
 def _on_reference(request: CheckRequest, check: Check, revision: int) -> CheckRequest:
-    """Return the same request on the rows of the reference in place of the window's."""
+    """Return the same request for the rows of the reference in place of the window's rows."""
     rows = replace(request.current, window=None, reference_revision=revision, labelled=check.needs_labels)
     return replace(request, current=rows, compared=None, is_baseline=True)
 
 
 def _no_data_reason(plan: Plan, request: CheckRequest, rows: Mapping[RowsKey, ColumnarSample | None]) -> str | None:
-    """Return why there is nothing to run the check on; None when there is, or when the check gives the reason."""
+    """Return why the check can't be run on these rows.
+
+    None when it can be run, or when the check itself says why not.
+    """
     if rows[request.current] is None:
         return no_value_reasons.NO_ROWS if not plan.statistics.n else _no_rows_reason(request.current, "window")
     compared = request.compared
@@ -127,7 +134,7 @@ def _no_data_reason(plan: Plan, request: CheckRequest, rows: Mapping[RowsKey, Co
     if compared.window is None:
         return None if rows[compared] is not None else _no_rows_reason(compared, "reference")
     earlier = next(item for item in plan.compared.values() if item.window == compared.window)
-    name = f"earlier window, {_span_text(compared.window)},"
+    name = f"earlier window, {_window_text(compared.window)},"
     if earlier.is_pruned:
         return no_value_reasons.pruned_rows(name)
     if rows[compared] is not None:
@@ -138,25 +145,28 @@ def _no_data_reason(plan: Plan, request: CheckRequest, rows: Mapping[RowsKey, Co
 
 
 def _no_rows_reason(key: RowsKey, where: str) -> str | None:
-    """Return why no row was read; None when the reference has no rows at all, for which the check gives the reason."""
+    """Return why no row was read.
+
+    None when the reference has no rows at all: then the check itself says so.
+    """
     if key.filters != "null":
         return no_value_reasons.no_row_matches(where, labelled=key.labelled)
     return no_value_reasons.no_label(where) if key.labelled else None
 
 
-def _span_text(window: Window) -> str:
+def _window_text(window: Window) -> str:
     return f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
 
 
 def dataset_schema(plan: Plan) -> DatasetSchema:
-    """Return the columns of the plan's version, as checks need to know them."""
+    """Return the columns of the plan's version, as a check needs them."""
     version = plan.version
     return DatasetSchema(plan.model.task_type, version.features, version.classes, version.feature_importance)
 
 
 def _request(org: Organization, plan: Plan, monitor: Monitor, check: Check, limit: int | None) -> CheckRequest:
     version, filters = plan.version, _filters_json(monitor.data_filters)
-    # While the whole window fits into the sample, labelled and unlabelled monitors read the same rows.
+    # If all rows of the window fit into the sample, monitors read the same rows whether or not they need labels.
     labelled = check.needs_labels and limit is not None and plan.statistics.n > limit
     current = RowsKey(org.id, version.id, plan.window, 0, filters, labelled, limit)
     return CheckRequest(
@@ -172,12 +182,12 @@ def _request(org: Organization, plan: Plan, monitor: Monitor, check: Check, limi
 
 
 def row_limit(monitor: Monitor, default: int) -> int | None:
-    """Return how many rows a monitor reads at most; None: all of them."""
+    """Return how many rows a monitor reads at most; None: all rows."""
     return default if monitor.rows is None else monitor.rows or None
 
 
 def _compared_key(plan: Plan, monitor: Monitor, check: Check, current: RowsKey) -> RowsKey | None:
-    """Return the rows that the check compares with; None when the version has no reference."""
+    """Return the key of the rows to compare with; None when the version has no reference."""
     if (compared := plan.compared.get(monitor.id)) is not None:
         return replace(current, window=compared.window, labelled=check.needs_labels)
     revision = plan.version.reference_revision

@@ -1,4 +1,4 @@
-"""Where the windows of monitors lie: their grids, and the time zone and retention of the model."""
+"""The windows of monitors on the time axis: grids, time zone and retention."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ from dcmon.windows import ComparedWith, Comparison, Frequency, Window, WindowGri
 
 @dataclass(frozen=True)
 class Schedule:
-    """A monitor with its check and model: all that decides where its windows lie."""
+    """A monitor with its check and model, which decide when its windows begin and end."""
 
     monitor: Monitor
     check: Check
@@ -25,7 +25,7 @@ class Schedule:
 
     @cached_property
     def grid(self) -> WindowGrid:
-        """The length of the windows, and the unit that they step by."""
+        """The length of the windows, and the time from one window to the next."""
         return monitor_grid(self.monitor)
 
     @cached_property
@@ -38,11 +38,11 @@ class Schedule:
         return floor(time, self.grid.frequency, self.zone)
 
     def step(self, end: datetime, units: int) -> datetime:
-        """Return the end of the window that is `units` units later, or earlier for a negative number."""
+        """Return the end of the window that is `units` units later; earlier if negative."""
         return step(end, self.grid.frequency, units, self.zone)
 
     def ending(self, end: datetime) -> Window:
-        """Return the window with this end."""
+        """Return the window that ends at `end`."""
         return self.grid.ending(end, self.zone)
 
 
@@ -54,7 +54,7 @@ class MonitorWithCheck(NamedTuple):
 
 
 class VersionGrids(NamedTuple):
-    """The model of a version, and the grids that the windows of its monitors lie on."""
+    """The model of a version, and the grids of its monitors' windows."""
 
     model: Model
     grids: set[WindowGrid]
@@ -68,7 +68,7 @@ def for_monitor(session: Session, monitor_id: int) -> Schedule:
 
 
 def monitor_grid(monitor: Monitor) -> WindowGrid:
-    """Return the grid that the windows of a monitor lie on."""
+    """Return the grid of a monitor's windows."""
     return WindowGrid(Frequency(monitor.frequency), monitor.aggregation_window)
 
 
@@ -84,7 +84,7 @@ def version_grids(
     """Return the model of a version and the grids of its monitors.
 
     `needs_reference`: only of monitors that compare with the reference. `reads_rows`: only of monitors that read rows,
-    so not of those on the flow of rows.
+    which monitors on the flow of rows do not.
     """
     version = session.get_one(Version, version_id)
     is_chosen = (Check.needs_reference & (Monitor.compared_with == ComparedWith.REFERENCE)) | (not needs_reference)
@@ -114,7 +114,7 @@ def flow_grids(session: Session) -> dict[int, set[WindowGrid]]:
 
 
 def comparisons(session: Session, model: Model) -> set[Comparison]:
-    """Return the ways in which monitors of a model compare a window with an earlier one."""
+    """Return how monitors of a model compare a window with an earlier window."""
     rows = session.execute(
         select(Monitor.frequency, Monitor.aggregation_window, Monitor.compared_with)
         .join(Check, Check.id == Monitor.check_id)
@@ -128,7 +128,10 @@ def comparisons(session: Session, model: Model) -> set[Comparison]:
 
 
 def compared_window(schedule: Schedule, window: Window) -> Window | None:
-    """Return the earlier window that the monitor compares with; None: it compares with the reference, or nothing."""
+    """Return the earlier window that the monitor compares with.
+
+    None if it compares with the reference, or does not compare.
+    """
     compared_with = ComparedWith(schedule.monitor.compared_with)
     if compared_with is ComparedWith.REFERENCE or not schedule.check.needs_reference:
         return None
@@ -136,9 +139,10 @@ def compared_window(schedule: Schedule, window: Window) -> Window | None:
 
 
 def retained_from(model: Model, org_retention: timedelta | None, now: datetime) -> datetime:
-    """Return the time before which no window is evaluated any more: its rows are pruned, or will be soon.
+    """Return the earliest start of a window that is still evaluated.
 
-    `org_retention`: the organization's retention of samples; the model's own takes precedence.
+    The rows of earlier windows are pruned, or will be soon. `org_retention`: the organization's retention of samples;
+    the model's own retention takes precedence.
     """
     return retention.cutoff(retention.effective_term(model.retention, org_retention), now) or datetime.min.replace(
         tzinfo=UTC

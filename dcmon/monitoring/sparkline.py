@@ -8,9 +8,10 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def sparkline(values: Sequence[float | None], width: int) -> str:
-    """Draw one character per value, at most `width`; where values share a character, it shows the largest of them.
+    """Draw one character for each value, at most `width` characters.
 
-    A value that is missing or not finite is a blank. The lowest value is the lowest block, the highest the highest.
+    Several values that share a character are drawn as the largest of them. A value that is missing or not finite is a
+    blank. The lowest value is the lowest block, and the highest value the highest block.
     """
     values = resampled([value if value is not None and isfinite(value) else None for value in values], width)
     known = [value for value in values if value is not None]
@@ -21,7 +22,7 @@ def sparkline(values: Sequence[float | None], width: int) -> str:
 
 
 def resampled(values: Sequence[float | None], width: int) -> list[float | None]:
-    """Return at most `width` values, each the largest of its group, so that no peak is hidden."""
+    """Return at most `width` values, each the largest of its group, so that peaks stay visible."""
     if len(values) <= width:
         return list(values)
     edges = [index * len(values) // width for index in range(width + 1)] if width > 0 else []
@@ -30,7 +31,7 @@ def resampled(values: Sequence[float | None], width: int) -> list[float | None]:
 
 
 def _block(value: float, low: float, high: float) -> str:
-    # Halves keep the span finite for numbers near the largest float.
+    # Numbers near the largest float are halved first, so that the span stays finite.
     span = high / 2 - low / 2
     share = (value / 2 - low / 2) / span if span > 0 else 0.0
     return _BLOCKS[min(len(_BLOCKS) - 1, int(share * len(_BLOCKS)))]

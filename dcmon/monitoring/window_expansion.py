@@ -1,4 +1,4 @@
-"""From touched quarter hours to due windows: all windows that new, changed or deleted rows have a part in."""
+"""Turn touched quarter hours into due windows: all windows whose rows are new, changed or deleted."""
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ from dcmon.windows import Window, time_zone
 
 MAX_QUARTER_HOURS = 5_000  # that one call expands
 
-# The version is locked before its quarter hours, as its deletion does: in the other order the two would deadlock.
+# The version is locked before its quarter hours, in the same order as when it is deleted, to avoid a deadlock.
 TAKE_TOUCHED = text("""
     update quarter_hours q set is_touched = false
       from (select q.version_id, q.at from quarter_hours q join versions v on v.id = q.version_id
@@ -35,39 +35,45 @@ WITH_ROWS = text("""
 
 
 class _TouchedWindows(NamedTuple):
-    """Windows of a version that were touched; `backfilled`: those whose rows came long after the window's end."""
+    """Windows of a version that rows touched.
+
+    `backfilled`: those of the due windows whose rows came long after the window's end.
+    """
 
     due: set[VersionWindow]
     backfilled: set[VersionWindow]
 
 
 def expand(session: Session, org_retention: timedelta | None = None) -> int:
-    """Turn touched quarter hours into due windows; returns how many windows that makes due.
+    """Turn touched quarter hours into due windows; return how many windows are due for that reason.
 
-    `org_retention`: the organization's retention. A window that begins before it has lost rows, or will: it is not
-    evaluated again.
+    `org_retention`: the organization's retention. A window that begins before the retention is not evaluated again: it
+    has lost rows, or will lose them soon.
     """
     touched = session.execute(TAKE_TOUCHED, {"limit": MAX_QUARTER_HOURS}).all()
     due, backfilled = set[VersionWindow](), set[VersionWindow]()
     for version_id in {row.version_id for row in touched}:
         quarter_hours = [row for row in touched if row.version_id == version_id]
-        found = _touched_windows(session, version_id, quarter_hours, org_retention)
-        due |= found.due
-        backfilled |= found.backfilled
+        windows = _touched_windows(session, version_id, quarter_hours, org_retention)
+        due |= windows.due
+        backfilled |= windows.backfilled
     due_windows.add(session, due - backfilled)
     due_windows.add(session, backfilled, is_backfill=True)
     flow = _flow_windows(session, touched, org_retention) - due
     backfilled_versions = {version_id for version_id, _ in backfilled}
-    is_backfilled = {item for item in flow if item.version_id in backfilled_versions}
-    due_windows.add(session, flow - is_backfilled, is_flow=True)
-    due_windows.add(session, is_backfilled, is_flow=True, is_backfill=True)
+    backfilled_flow = {window for window in flow if window.version_id in backfilled_versions}
+    due_windows.add(session, flow - backfilled_flow, is_flow=True)
+    due_windows.add(session, backfilled_flow, is_flow=True, is_backfill=True)
     return len(due) + len(flow)
 
 
 def _touched_windows(
     session: Session, version_id: int, quarter_hours: Sequence[Any], org_retention: timedelta | None
 ) -> _TouchedWindows:
-    """Return the windows that contain these quarter hours, and those with rows that are compared with such a window."""
+    """Return the windows that contain these quarter hours.
+
+    Windows with rows that are compared with such a window count, too.
+    """
     model, grids = schedules.version_grids(session, version_id)
     zone, first_start = time_zone(model.time_zone), schedules.retained_from(model, org_retention, datetime.now(UTC))
     comparisons = schedules.comparisons(session, model)
@@ -92,7 +98,7 @@ def _touched_windows(
 
 
 def _with_rows(session: Session, version_id: int, windows: Collection[Window]) -> set[Window]:
-    """Return those of the windows in which the version has rows."""
+    """Return the windows in which the version has rows."""
     if not windows:
         return set()
     ordered = sorted(windows)
@@ -102,7 +108,10 @@ def _with_rows(session: Session, version_id: int, windows: Collection[Window]) -
 
 
 def _flow_windows(session: Session, touched: Sequence[Any], org_retention: timedelta | None) -> set[VersionWindow]:
-    """Return the windows for monitors on the flow of rows: of touched receipts, and the empty ones beside new rows."""
+    """Return the windows that are due for monitors on the flow of rows.
+
+    These are the windows of touched receipts, and the empty windows before and after new rows.
+    """
     receipts, grids_by_model = empty_windows.take_touched_receipts(session), schedules.flow_grids(session)
     due = set[VersionWindow]()
     for version_id in {row.version_id for row in touched} | receipts.keys() if grids_by_model else ():

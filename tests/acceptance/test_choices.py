@@ -78,7 +78,7 @@ SLIPS: list[tuple[str, list[str], str]] = [
     ("PercentOfNulls", ["--filter", "age like 3"], "is no filter."),
     ("PercentOfNulls", ["--feature", "agee"], "There is no feature 'agee'. Do you mean 'age'?"),
     ("PercentOfNulls", ["--aggregation", "best"], "There is no aggregation 'best'."),
-    ("PercentOfNulls", ["--compare", "previous"], "PercentOfNulls looks at one window alone"),
+    ("PercentOfNulls", ["--compare", "previous"], "PercentOfNulls reads only one window"),
     ("PercentOfNulls", ["--scorer", "f1"], "PercentOfNulls has no choice of scorer (--scorer)"),
     ("FeatureDrift", ["--compare", "yesterday"], "'yesterday' is none of reference, previous, week."),
     ("FeatureDrift", ["--compare", "week", "--frequency", "MONTH"], "longer than a week"),

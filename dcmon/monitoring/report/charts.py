@@ -1,4 +1,4 @@
-"""Draw a monitor's values over its windows: a plotly figure in plotly's JSON."""
+"""Draw a monitor's values over its windows, as a figure in plotly's JSON."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ SEVERITY_COLORS: dict[str, str] = {
     Severity.HIGH: "#e8702a",
     Severity.CRITICAL: "#d6336c",
 }
-# People with any colour vision can distinguish these, on white and on black (Okabe and Ito).
+# People with any colour vision can distinguish these colours, on white and on black (Okabe and Ito).
 _TRACE_COLORS = ("#2f86d6", "#1aa179", "#c774a8", "#a58a2c", "#7a6ff0", "#8a8f98")
 _OPERATOR_SIGNS = {
     "greater_than": ">",
@@ -31,7 +31,10 @@ _OPERATOR_SIGNS = {
 
 @dataclass(frozen=True)
 class Point:
-    """The result of the window [`start`, `end`): metrics by name, computed from `n` samples; or a `reason` for none."""
+    """The result of the window [`start`, `end`).
+
+    `metrics`: by name. `n`: the number of samples that they were computed from. `reason`: why there is no value.
+    """
 
     start: datetime
     end: datetime
@@ -44,9 +47,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Threshold:
-    """The line of a rule, e.g. `operator` "greater_than" and `value` 0.2.
+    """The line of a rule, e.g. with `operator` "greater_than" and `value` 0.2.
 
-    `label`: the condition in words, shown in place of operator and value. `metric`: None: the rule is about any metric.
+    `label`: the condition in words, which is shown in place of operator and value. `metric`: None for a rule about any
+    metric.
     """
 
     value: float
@@ -57,12 +61,12 @@ class Threshold:
 
     @property
     def text(self) -> str:
-        """The rule as text: its label, or sign and number."""
+        """The rule as text: its label, or the sign of its operator and its value."""
         return self.label or f"{_OPERATOR_SIGNS.get(self.operator, self.operator)} {format_number(self.value)}"
 
     @property
     def is_lower_bound(self) -> bool:
-        """Whether smaller values violate the rule."""
+        """True if smaller values violate the rule."""
         return self.operator.startswith("less_than")
 
 
@@ -70,8 +74,9 @@ class Threshold:
 class AlertSpan:
     """An alert over time.
 
-    `since`, `until`: the ends of the first window that violated the rule and the first that did not any more (None: it
-    is still open). `worst`: the value furthest beyond the rule. `driver`: the feature, class or category behind it.
+    `since`: the end of the first window that violated the rule. `until`: the end of the next window that did not
+    violate it; None if the alert is open. `worst`: the value that is furthest beyond the rule. `driver`: the feature,
+    class or category that drives it.
     """
 
     since: datetime
@@ -84,10 +89,10 @@ class AlertSpan:
 
 @dataclass(frozen=True)
 class MonitorSeries:
-    """A monitor: its points in order of time, its rules and alerts. `note` is shown under its name.
+    """A monitor with its results in order of time, its rules and its alerts.
 
-    `shown`: the metrics that are drawn, the most important first; empty: all. `has_own_axes`: each metric has
-    its own unit and axis.
+    `note`: a text under its name. `shown`: the metrics to draw, the most important first; empty: all metrics.
+    `has_own_axes`: True if each metric has its own unit and axis.
     """
 
     name: str
@@ -101,21 +106,21 @@ class MonitorSeries:
 
     @property
     def metrics(self) -> list[str]:
-        """The metrics that are drawn, in order."""
+        """The metrics to draw, in order."""
         return list(self.shown) or list(dict.fromkeys(name for point in self.points for name in point.metrics))
 
     @property
     def panels(self) -> list[list[str]]:
-        """The metrics that share an axis."""
+        """The metrics by axis: each panel is a list of metrics that share an axis."""
         return [[name] for name in self.metrics] if self.has_own_axes else [self.metrics]
 
     def values_of(self, metrics: Sequence[str]) -> list[float]:
-        """Return the values of these metrics in all windows that have them."""
+        """Return the values of these metrics in all windows."""
         return [point.metrics[name] for point in self.points for name in metrics if name in point.metrics]
 
     @property
     def values(self) -> list[float]:
-        """The values of the metrics that share the first metric's axis."""
+        """The values of the metrics on the first axis."""
         return self.values_of(self.panels[0]) if self.panels else []
 
     @property
@@ -125,75 +130,79 @@ class MonitorSeries:
 
     @property
     def open_severity(self) -> str | None:
-        """The highest severity of its open alerts."""
+        """The highest severity of the open alerts; None if no alert is open."""
         open_severities = [alert.severity for alert in self.alerts if alert.until is None]
         order = list(SEVERITY_COLORS)
         return max(open_severities, key=lambda name: order.index(name) if name in order else -1, default=None)
 
     @property
     def state(self) -> str:
-        """Its state in a word or two."""
+        """The state of the monitor in one or two words."""
         if self.open_severity:
             return f"firing {self.open_severity}"
         return "ok" if self.values else "no value"
 
 
 def figures_json(figures: Sequence[Mapping[str, Any]]) -> str:
-    """Return figures as JSON that is safe inside a script element: `<`, `>` and `&` in names are escaped."""
+    """Return figures as JSON that is safe inside a script element.
+
+    `<`, `>` and `&` in names are escaped.
+    """
     text = json.dumps(figures, allow_nan=False, separators=(",", ":"), ensure_ascii=True)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def figure(series: MonitorSeries, start: datetime, end: datetime) -> dict[str, Any]:
-    """Return `{"data": …, "layout": …}`: lines by version and metric, thresholds, alerts as bands, gaps with reasons.
+    """Return a figure as plotly's `{"data": …, "layout": …}`.
 
-    The time axis is [`start`, `end`], so that figures of the same period can be compared by eye. Metrics with different
-    units are drawn one above the other, over the same time axis.
+    It has a line for each version and metric, thresholds, alerts as bands, and marks with reasons for windows without a
+    value. The time axis is [`start`, `end`], so that figures of the same period can be compared by eye. Metrics with
+    different units are drawn one above the other, over the same time axis.
     """
     margin = (end - start) * 0.015
     span = (start - margin, end + margin)
     panels = series.panels
     axes = ["y", *(f"y{number}" for number in range(3, 2 + len(panels)))]
     lines = [line for axis, panel in zip(axes, panels, strict=True) for line in _lines(series, panel, axis)]
-    drawn = [
+    thresholds = [
         (axis, rule)
         for axis, panel in zip(axes, panels, strict=True)
         for rule in series.thresholds
-        if _is_about(rule, panel)
+        if _applies_to(rule, panel)
     ]
     bands = [_band(alert, alert.until or span[1]) for alert in series.alerts]
     layout: dict[str, Any] = {
         "height": 300 if len(panels) < 2 else 60 + 150 * len(panels),
-        "margin": {"l": 56, "r": 120 if drawn else 24, "t": 12, "b": 36},
+        "margin": {"l": 56, "r": 120 if thresholds else 24, "t": 12, "b": 36},
         "showlegend": len(lines) > 1 and (len(panels) < 2 or len(lines) > len(panels)),
         "legend": {"orientation": "h", "y": 1.12 if len(panels) < 2 else 1.04, "x": 0},
         "hovermode": "closest",
         "xaxis": {"type": "date", "tickangle": 0, "range": [time.isoformat() for time in span], "anchor": axes[-1]},
         **_axes(series, axes),
-        # Windows without a value have no height: they are marked at the bottom, on an axis of their own.
+        # Windows without a value are marked at the bottom, on an axis of their own.
         "yaxis2": {"overlaying": axes[-1], "range": [0, 1], "visible": False, "fixedrange": True},
-        "shapes": [*bands, *(_threshold(rule, axis) for axis, rule in drawn)],
-        "annotations": [_label(rule, axis) for axis, rule in drawn],
+        "shapes": [*bands, *(_threshold(rule, axis) for axis, rule in thresholds)],
+        "annotations": [_label(rule, axis) for axis, rule in thresholds],
     }
-    return {"data": [*lines, *_gaps(series)], "layout": layout}
+    return {"data": [*lines, *_no_value_marks(series)], "layout": layout}
 
 
 def _axes(series: MonitorSeries, axes: Sequence[str]) -> dict[str, Any]:
     """Return an axis of values for each panel, from the top down."""
-    share, layout = 1 / len(axes), dict[str, Any]()
-    for place, (axis, panel) in enumerate(zip(axes, series.panels, strict=True)):
+    height, layout = 1 / len(axes), dict[str, Any]()
+    for row, (axis, panel) in enumerate(zip(axes, series.panels, strict=True)):
         layout[axis.replace("y", "yaxis")] = axis_layout = {
             "zeroline": False,
             "automargin": True,
             **_range(series, panel),
         }
         if len(axes) > 1:
-            top = 1 - place * share
-            axis_layout |= {"domain": [max(0.0, top - 0.82 * share), top], "title": {"text": escape(panel[0])}}
+            top = 1 - row * height
+            axis_layout |= {"domain": [max(0.0, top - 0.82 * height), top], "title": {"text": escape(panel[0])}}
     return layout
 
 
-def _is_about(rule: Threshold, panel: Sequence[str]) -> bool:
+def _applies_to(rule: Threshold, panel: Sequence[str]) -> bool:
     return rule.metric is None or rule.metric.lower() in (name.lower() for name in panel)
 
 
@@ -201,9 +210,9 @@ def _lines(series: MonitorSeries, panel: Sequence[str], axis: str) -> list[dict[
     names = dict.fromkeys(
         (point.version, metric) for point in series.points for metric in point.metrics if metric in panel
     )
-    many = len({version for version, _ in names}) > 1
+    has_versions = len({version for version, _ in names}) > 1
     return [
-        _line(series, version, metric, f"{version} · {metric}" if many else metric, color) | {"yaxis": axis}
+        _line(series, version, metric, f"{version} · {metric}" if has_versions else metric, color) | {"yaxis": axis}
         for (version, metric), color in zip(names, _TRACE_COLORS * (len(names) // len(_TRACE_COLORS) + 1), strict=False)
     ]
 
@@ -216,7 +225,7 @@ def _line(series: MonitorSeries, version: str, metric: str, name: str, color: st
         "name": escape(name),
         "x": [point.end.isoformat() for point in points],
         "y": [point.metrics.get(metric) for point in points],
-        "text": [_hover(point, name, point.metrics.get(metric)) for point in points],
+        "text": [_value_text(point, name, point.metrics.get(metric)) for point in points],
         "hovertemplate": "%{text}<extra></extra>",
         "connectgaps": False,
         "line": {"color": color, "width": 1.8},
@@ -224,12 +233,12 @@ def _line(series: MonitorSeries, version: str, metric: str, name: str, color: st
     }
 
 
-def _hover(point: Point, name: str, value: float | None) -> str:
+def _value_text(point: Point, name: str, value: float | None) -> str:
     reason = f"<br>{_wrapped(point.reason)}" if point.reason else ""
     return f"<b>{format_number(value)}</b> {escape(name)}<br>{_window(point)}, n = {point.n:,}{reason}"
 
 
-def _gaps(series: MonitorSeries) -> list[dict[str, Any]]:
+def _no_value_marks(series: MonitorSeries) -> list[dict[str, Any]]:
     points = [point for point in series.points if not point.metrics]
     if not points:
         return []
@@ -242,14 +251,14 @@ def _gaps(series: MonitorSeries) -> list[dict[str, Any]]:
             "yaxis": "y2",
             "x": [point.end.isoformat() for point in points],
             "y": [0.04] * len(points),
-            "text": [_gap(point) for point in points],
+            "text": [_no_value_text(point) for point in points],
             "hovertemplate": "%{text}<extra></extra>",
             "marker": {"symbol": "x-thin", "size": 8, "line": {"width": 2, "color": "#8a8f98"}},
         }
     ]
 
 
-def _gap(point: Point) -> str:
+def _no_value_text(point: Point) -> str:
     return f"<b>no value</b> ({escape(point.state)})<br>{_window(point)}, n = {point.n:,}<br>{_wrapped(point.reason)}"
 
 
@@ -266,8 +275,8 @@ def _wrapped(text: str | None, width: int = 70) -> str:
 def _band(alert: AlertSpan, until: datetime) -> dict[str, Any]:
     color = SEVERITY_COLORS.get(alert.severity, "#8a8f98")
     edges = {"x0": alert.since.isoformat(), "x1": until.isoformat(), "y0": 0, "y1": 1}
-    look = {"fillcolor": color, "opacity": 0.16, "line": {"width": 1, "color": color}, "layer": "below"}
-    return {"type": "rect", "xref": "x", "yref": "paper", **edges, **look}
+    style = {"fillcolor": color, "opacity": 0.16, "line": {"width": 1, "color": color}, "layer": "below"}
+    return {"type": "rect", "xref": "x", "yref": "paper", **edges, **style}
 
 
 def _threshold(rule: Threshold, axis: str) -> dict[str, Any]:
@@ -284,16 +293,16 @@ def _threshold(rule: Threshold, axis: str) -> dict[str, Any]:
 
 def _label(rule: Threshold, axis: str) -> dict[str, Any]:
     color = SEVERITY_COLORS.get(rule.severity, "#8a8f98")
-    place = {"xref": "paper", "yref": axis, "x": 1.005, "y": rule.value, "xanchor": "left", "yanchor": "middle"}
-    return {**place, "text": escape(f"{rule.text} {rule.severity}"), "showarrow": False, "font": {"color": color}}
+    position = {"xref": "paper", "yref": axis, "x": 1.005, "y": rule.value, "xanchor": "left", "yanchor": "middle"}
+    return {**position, "text": escape(f"{rule.text} {rule.severity}"), "showarrow": False, "font": {"color": color}}
 
 
 def _range(series: MonitorSeries, panel: Sequence[str]) -> dict[str, Any]:
-    """Return a range that shows all values and thresholds with a margin, and zero if it is near."""
-    shown = [*series.values_of(panel), *(rule.value for rule in series.thresholds if _is_about(rule, panel))]
-    if not shown:
+    """Return a range of values with all values and thresholds, and with zero if it is near."""
+    values = [*series.values_of(panel), *(rule.value for rule in series.thresholds if _applies_to(rule, panel))]
+    if not values:
         return {"range": [0, 1]}
-    low, high = min(shown), max(shown)
+    low, high = min(values), max(values)
     if 0 <= low <= (high - low):
         low = 0.0
     margin = (high - low) * 0.08 or abs(high) * 0.1 or 0.1

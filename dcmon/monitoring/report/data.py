@@ -19,7 +19,7 @@ from dcmon.storage import versions
 
 
 def model_report(session: Session, organization: str, model: Model) -> Report:
-    """Return the report on a model: all results of its monitors, with their alerts."""
+    """Return the report on a model: all results of its monitors, and all alerts."""
     model_versions = versions.entries(session, model)
     names = {version.id: version.name for version in model_versions}
     alerts = alert_views.list_alerts(session, model.id)
@@ -58,22 +58,27 @@ def _series(view: MonitorView, alerts: Sequence[AlertView], names: dict[int, str
 
 
 def _has_own_axes(view: MonitorView) -> bool:
-    """Return True if the metrics have different units: rows and shares, or an error and R²."""
+    """Return True if the metrics have different units, such as rows and shares."""
     is_regression = view.check.class_name == "SingleDatasetPerformance" and view.model.task_type == "regression"
     return len(view.metrics) > 1 and (data_flow.is_data_flow(view.check) or is_regression)
 
 
 def _thresholds(rule: AlertRule) -> list[Threshold]:
-    """Return the lines of a rule on the axis of values: two for a range, none for changes or entries."""
+    """Return the lines to draw for a rule on the axis of values.
+
+    A rule on a range has two lines; a rule on changes or on entries has no line.
+    """
     condition = rules.condition_of(rule)
     if condition.measure != "value" or condition.target.source == "entry":
         return []
-    warned = ((condition.warn, rule.warn_severity), (condition.warn_upper, rule.warn_severity))
-    levels = ((condition.threshold, rule.severity), (condition.upper, rule.severity), *warned)
-    metric = condition.target.name
+    severity, warn_severity = rule.severity, rule.warn_severity or Severity.LOW
+    lines = (
+        (condition.threshold, severity), (condition.upper, severity),
+        (condition.warn, warn_severity), (condition.warn_upper, warn_severity),
+    )  # fmt: skip
     return [
-        Threshold(value, severity or Severity.LOW, condition.operator, metric=metric)
-        for value, severity in levels
+        Threshold(value, line_severity, condition.operator, metric=condition.target.name)
+        for value, line_severity in lines
         if value is not None
     ]
 
@@ -83,7 +88,7 @@ def _threshold(rule: AlertRule) -> Threshold:
 
 
 def _span(alert_view: AlertView, view: MonitorView) -> AlertSpan:
-    """Return an alert from the first violated window to the first window that is not violated any more."""
+    """Return an alert as a span of time, up to the first window that does not violate the rule."""
     alert = alert_view.alert
     recovered = [
         result.window_end
@@ -93,7 +98,6 @@ def _span(alert_view: AlertView, view: MonitorView) -> AlertSpan:
         and result.window_end > alert.last_window_end
     ]
     until = None if alert.state == AlertState.FIRING else min(recovered, default=alert.last_window_end)
-    worst = alert.worst_value
     return AlertSpan(
-        alert.first_window_end, until, alert.severity, worst, _threshold(alert_view.rule), alert_view.driver
+        alert.first_window_end, until, alert.severity, alert.worst_value, _threshold(alert_view.rule), alert_view.driver
     )

@@ -1,4 +1,4 @@
-"""Write a report on a model's monitors as one HTML file, which a browser shows without a network."""
+"""Write a report on a model's monitors as one HTML file, which needs no network."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,10 @@ __all__ = ["AlertSpan", "MonitorSeries", "Point", "Report", "Threshold", "write"
 
 @dataclass(frozen=True)
 class Report:
-    """What a report shows: a model's monitors in the period [`start`, `end`). Times are aware and in UTC."""
+    """What a report shows: the monitors of a model in the period [`start`, `end`).
+
+    All times are in UTC, with a time zone.
+    """
 
     organization: str
     model: str
@@ -29,12 +32,15 @@ class Report:
 
 
 def write(path: Path, report: Report) -> None:
-    """Write the report as one self-contained HTML file, about 5 MB with plotly.js. Raises OSError."""
+    """Write the report as one HTML file, about 5 MB with plotly.js.
+
+    Raises OSError.
+    """
     path.write_text(render(report), encoding="utf-8")
 
 
 def render(report: Report) -> str:
-    """Return the HTML page. Names are escaped: they may contain any characters."""
+    """Return the HTML page. Names are escaped, because they may contain any character."""
     from plotly.offline import get_plotlyjs
 
     end = max([report.end, *(point.end for series in report.monitors for point in series.points)])
@@ -42,8 +48,10 @@ def render(report: Report) -> str:
     return Template(files("dcmon.monitoring.report").joinpath("report.html").read_text(encoding="utf-8")).substitute(
         title=escape(f"{report.model} · {report.organization}"),
         model=escape(report.model),
-        facts=_facts(report),
-        monitors=_table(_MONITORS, [_monitor(index, series) for index, series in enumerate(report.monitors)]),
+        summary=_summary(report),
+        monitors=_table(
+            _MONITOR_HEADERS, [_monitor_cells(index, series) for index, series in enumerate(report.monitors)]
+        ),
         alerts=_alerts(report),
         charts="".join(_chart(index, series) for index, series in enumerate(report.monitors)),
         figures=charts.figures_json(figures),
@@ -51,33 +59,36 @@ def render(report: Report) -> str:
     )
 
 
-_MONITORS = ("Monitor", "Frequency", "Last value", "Worst value", "Alerts", "State")
-_ALERTS = ("Monitor", "Severity", "Since", "Until", "Worst value", "Rule", "What drives it")
+_MONITOR_HEADERS = ("Monitor", "Frequency", "Last value", "Worst value", "Alerts", "State")
+_ALERT_HEADERS = ("Monitor", "Severity", "Since", "Until", "Worst value", "Rule", "What drives it")
 
 
-def _facts(report: Report) -> str:
-    facts: Mapping[str, str] = {
+def _summary(report: Report) -> str:
+    entries: Mapping[str, str] = {
         "Organization": report.organization,
         "Version": report.version,
         "Period": f"{report.start:%Y-%m-%d} to {report.end:%Y-%m-%d}",
         "Generated": f"{format_time(report.generated_at)} UTC",
     }
-    return "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
+    return "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in entries.items())
 
 
-def _monitor(index: int, series: MonitorSeries) -> tuple[str, ...]:
+def _monitor_cells(index: int, series: MonitorSeries) -> tuple[str, ...]:
     return (
         f'<a href="#monitor-{index}">{escape(series.name)}</a>',
         escape(series.frequency.lower()),
-        _num(format_number(series.last)),
-        _num(_worst(series)),
-        _num(str(len(series.alerts)) if series.thresholds else "no rule"),
+        _number(format_number(series.last)),
+        _number(_worst_value(series)),
+        _number(str(len(series.alerts)) if series.thresholds else "no rule"),
         _badge(series.state, series.open_severity or series.state),
     )
 
 
-def _worst(series: MonitorSeries) -> str:
-    """Return the value furthest beyond the rule; without a rule, the smallest and the largest value."""
+def _worst_value(series: MonitorSeries) -> str:
+    """Return the value that is furthest beyond the rule.
+
+    Without a rule, return the smallest and the largest value.
+    """
     values = series.values
     if not values:
         return "–"
@@ -90,11 +101,11 @@ def _alerts(report: Report) -> str:
     rows = [(index, series, alert) for index, series in enumerate(report.monitors) for alert in series.alerts]
     if not rows:
         return '<p class="none">No alert in this period.</p>'
-    rows.sort(key=lambda item: (item[2].since, item[1].name))
-    return _table(_ALERTS, [_alert(*item) for item in rows])
+    rows.sort(key=lambda row: (row[2].since, row[1].name))
+    return _table(_ALERT_HEADERS, [_alert_cells(*row) for row in rows])
 
 
-def _alert(index: int, series: MonitorSeries, alert: AlertSpan) -> tuple[str, ...]:
+def _alert_cells(index: int, series: MonitorSeries, alert: AlertSpan) -> tuple[str, ...]:
     until = escape(format_time(alert.until)) if alert.until else '<span class="open">still open</span>'
     rule = alert.threshold.text if alert.threshold else "–"
     return (
@@ -102,7 +113,7 @@ def _alert(index: int, series: MonitorSeries, alert: AlertSpan) -> tuple[str, ..
         _badge(alert.severity, alert.severity),
         f"<time>{escape(format_time(alert.since))}</time>",
         f"<time>{until}</time>",
-        _num(format_number(alert.worst)),
+        _number(format_number(alert.worst)),
         escape(rule),
         escape(alert.driver or "–"),
     )
@@ -114,15 +125,15 @@ def _chart(index: int, series: MonitorSeries) -> str:
     return f'<section id="monitor-{index}" class="card">{head}{note}<div class="chart"></div></section>'
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{name}</th>" for name in heads)
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{name}</th>" for name in headers)
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def _num(value: str) -> str:
+def _number(value: str) -> str:
     return f'<span class="number">{escape(value)}</span>'
 
 
-def _badge(label: str, kind: str) -> str:
-    return f'<span class="badge {escape(kind.lower().replace(" ", "-"))}">{escape(label)}</span>'
+def _badge(label: str, style: str) -> str:
+    return f'<span class="badge {escape(style.lower().replace(" ", "-"))}">{escape(label)}</span>'

@@ -21,9 +21,9 @@ def test_ambiguous_monitor_name_is_refused_with_choices(target: Target) -> None:
         first, twin, other = made["other"]
         assert monitors.find(session, "other/b") is other
         assert monitors.find(session, str(twin.id)) is twin
-        with pytest.raises(errors.InvalidInput, match=f"say {first.id} .other/a. or {twin.id} .other/a"):
+        with pytest.raises(errors.InvalidInput, match=f"Use {first.id} .other/a. or {twin.id} .other/a"):
             monitors.find(session, "other/a")
-        with pytest.raises(errors.InvalidInput, match="say 'credit/b' or 'other/b'"):
+        with pytest.raises(errors.InvalidInput, match="Use 'credit/b' or 'other/b'"):
             monitors.find(session, "b")
         with pytest.raises(errors.NotFound):
             monitors.find(session, "0")

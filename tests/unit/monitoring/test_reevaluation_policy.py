@@ -41,18 +41,18 @@ def window(n: int, labelled: int = 0, logged: datetime = NOW) -> WindowStatistic
 
 
 def test_complete_window_is_evaluated_at_once() -> None:
-    assert decision(window(100)).now
+    assert decision(window(100)).is_due
 
 
 def test_check_on_labels_waits_for_the_label_ratio() -> None:
     assert decision(window(100, 50), needs_labels=True) == Decision(False, NOW + timedelta(days=3))
-    assert decision(window(100, 50), needs_labels=True, label_ratio=0.5).now
+    assert decision(window(100, 50), needs_labels=True, label_ratio=0.5).is_due
 
 
 def test_check_on_labels_waits_no_longer_than_the_label_delay() -> None:
     old = NOW - timedelta(days=3)
-    assert decision(window(100, 0, old), needs_labels=True).now
-    assert decision(window(0, 0), needs_labels=True).now
+    assert decision(window(100, 0, old), needs_labels=True).is_due
+    assert decision(window(0, 0), needs_labels=True).is_due
 
 
 def test_window_without_news_is_not_evaluated_again() -> None:
@@ -61,21 +61,21 @@ def test_window_without_news_is_not_evaluated_again() -> None:
 
 def test_new_labels_matter_only_to_checks_on_labels() -> None:
     assert decision(window(100, 90), last(100, 0)) == Decision(False)
-    assert decision(window(100, 90), last(100, 50), needs_labels=True, label_ratio=0.5).now
+    assert decision(window(100, 90), last(100, 50), needs_labels=True, label_ratio=0.5).is_due
 
 
 @pytest.mark.parametrize(("n", "now"), [(105, False), (110, True), (200, True)])
 def test_window_with_a_tenth_more_rows_is_evaluated_at_once(n: int, now: bool) -> None:
-    assert decision(window(n), last(100, 0)).now is now
+    assert decision(window(n), last(100, 0)).is_due is now
 
 
 def test_window_with_fewer_new_rows_waits_for_quiet() -> None:
     assert decision(window(101), last(100, 0)) == Decision(False, NOW + QUIET)
-    assert decision(window(101), last(100, 0), touched_at=NOW - QUIET).now
+    assert decision(window(101), last(100, 0), touched_at=NOW - QUIET).is_due
 
 
 def test_changed_monitor_is_evaluated_again() -> None:
-    assert decision(window(100), last(100, 0), is_same_monitor=False).now
+    assert decision(window(100), last(100, 0), is_same_monitor=False).is_due
 
 
 def test_lowest_level_leaves_enough_rows_for_the_sample() -> None:
@@ -104,7 +104,7 @@ def test_trickling_labels_cause_only_dozens_of_evaluations() -> None:
                 now=now,
                 touched_at=arrivals[arrived - 1],
             )
-            if found.now:
+            if found.is_due:
                 evaluated += 1
                 before = Result(
                     revision=evaluated, n_rows=rows, n_labelled=arrived, rows_revision=rows, labels_revision=arrived,
