@@ -66,7 +66,7 @@ def test_recreated_topic_stops_worker_until_a_seek(buffered: App, target: Target
 def test_topic_recreated_under_running_worker_stops_it(
     buffered: App, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest, "TOPICS_EVERY", 1.0)
+    monkeypatch.setattr(ingest, "TOPICS_INTERVAL", 1.0)
 
     def made_again_under_a_worker() -> None:
         with running(ingest.run, buffered) as worker:
@@ -83,7 +83,7 @@ def test_truncated_log_stops_worker_until_a_seek(
     buffered: App, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise new messages at old offsets would be taken for old ones, and dropped."""
-    monkeypatch.setattr(ingest, "TOPICS_EVERY", 1.0)
+    monkeypatch.setattr(ingest, "TOPICS_INTERVAL", 1.0)
     buffered.ingestion.ingest_samples(target.org, target.version_id, rows(0, 500))
     with running(ingest.run, buffered):
         assert eventually(lambda: target.samples == 500)

@@ -21,7 +21,7 @@ from dcmon import db
 from dcmon.alerting import alert_payload
 from dcmon.app import App
 from dcmon.db import work_queue
-from dcmon.jobs import notify
+from dcmon.jobs import notify, schedule
 from dcmon.notifications import http_delivery, outbox, receivers
 from dcmon.notifications.batching import ClaimContext
 from dcmon.notifications.http_delivery import Attempt
@@ -313,7 +313,7 @@ def test_from_written_to_sent_takes_well_under_a_second(telling: App, target: Ta
 def test_worker_killed_after_sending_is_repeated_with_same_id(
     telling: App, target: Target, database_url: str, data_dir: Path
 ) -> None:
-    """A worker killed between sending and writing down is followed by another with the same id."""
+    """A worker killed after sending, before it records the delivery: the next worker repeats the message."""
     workers: list[subprocess.Popen[bytes]] = []
 
     def kill_first(wire: socket.socket, _: bytes) -> None:
@@ -339,6 +339,7 @@ def test_worker_killed_after_sending_is_repeated_with_same_id(
             assert eventually(lambda: len(at.requests) == 1)
             assert eventually(lambda: workers[0].poll() is not None)
             assert states(telling, target) == ["waiting"]
+            schedule.sweep(telling)  # the killed worker may have released the organization before it was killed
             start()
             assert eventually(lambda: states(telling, target) == ["delivered"])
         finally:
@@ -347,6 +348,12 @@ def test_worker_killed_after_sending_is_repeated_with_same_id(
                 worker.wait(300)
     assert len(at.ids()) == 2
     assert len(set(at.ids())) == 1
+
+
+# Also sets the creation back: a notification that `group_wait` still holds back at the first claim misses the digest.
+SET_MODEL = text("""
+    update notifications set model_id = :model, created_at = created_at - interval '1 hour' where alert_id = :alert
+""")
 
 
 def test_storm_reaches_a_receiver_within_its_cap_complete(telling: App, target: Target) -> None:
@@ -360,8 +367,7 @@ def test_storm_reaches_a_receiver_within_its_cap_complete(telling: App, target: 
         for number, each in enumerate(about):
             tell(telling, target.org, each, "firing")
             with telling.org(target.org) as session:  # as if each were of a model of its own
-                session.execute(text("update notifications set model_id = :to where alert_id = :id"),
-                                {"to": made + number, "id": each})  # fmt: skip
+                session.execute(SET_MODEL, {"model": made + number, "alert": each})
         with running(notify.run, telling):
             assert eventually(lambda: states(telling, target) == ["delivered"] * 40)
     assert len(at.requests) == 5
