@@ -153,7 +153,10 @@ def retry_delay(attempts: int) -> timedelta:
 def next_due_at(
     session: Session, settings: Webhooks | None = None, *, busy: Collection[int] = (), now: datetime | None = None
 ) -> datetime | None:
-    """Return when something may be due again, except to the receivers in `busy`; None when nothing waits."""
+    """Return when something may be due again; None when nothing waits.
+
+    To receivers in `busy` only messages in flight count, when their lease ends.
+    """
     at = now or receivers.database_time(session)
     values = {
         "now": at,

@@ -50,11 +50,13 @@ select * from ({repeats}) repeats where at <= :now
 select min(at) from ({repeats}) repeats
 
 -- name: next_due_at
+-- What is in flight to a busy receiver counts with its lease: if the worker that sends it dies, another one takes over.
 select min(greatest(
            n.due_at, n.lease_until, w.not_before, w.paused_until,
            case when n.message_id is null and not (w.kind = any(:per_alert)) then n.created_at + :wait end))
   from notifications n join webhooks w on w.id = n.webhook_id
- where {is_open} and not (w.id = any(:busy)) and (w.paused_at is null or w.paused_until is not null)
+ where {is_open} and (not (w.id = any(:busy)) or n.lease_until >= :now)
+   and (w.paused_at is null or w.paused_until is not null)
    and (n.lease_until >= :now or not {has_earlier_in_flight})
 
 -- name: has_work
