@@ -1,9 +1,7 @@
 """The real command line against real servers: a clear sentence on stderr and the exit code of its kind."""
 
-import os
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,18 +10,10 @@ from sqlalchemy.engine import make_url
 
 from dcmon import db
 from dcmon.db import Organization
+from tests.helpers.command_line import dcmon
 
 TWICE = ("--feature", "a:numeric", "--feature", "a:text")
 BOTH = ("--feature", "a:numeric", "--additional", "a:text")
-
-
-def dcmon(
-    *arguments: str, data_dir: Path, url: str | None = None, **settings: str
-) -> "subprocess.CompletedProcess[str]":
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("DCMON_")}
-    environment |= {"DCMON_DATA_DIR": str(data_dir), **({"DCMON_DATABASE_URL": url} if url else {}), **settings}
-    command = [sys.executable, "-m", "dcmon", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
 def refused(done: "subprocess.CompletedProcess[str]", code: int, sentence: str) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.command_line import dcmon
 from tests.integration.alerting.test_replay import put, ruled
-from tests.integration.commands.test_exit_codes import dcmon
 from tests.integration.conftest import Target
 
 Typed = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -16,7 +16,8 @@ from dcmon.settings import Webhooks
 from dcmon.storage import models
 from dcmon.storage.models import NewModel
 from tests.helpers.alerts import OK, alert, answers, receiver, states, tell
-from tests.integration.commands.test_exit_codes import dcmon, refused
+from tests.helpers.command_line import dcmon
+from tests.integration.commands.test_exit_codes import refused
 from tests.integration.conftest import Target, eventually, only, running
 
 Typed = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -25,7 +25,7 @@ from dcmon.storage.expiry import Terms
 from dcmon.storage.pruning_transactions import Prune
 from dcmon.storage.versions import NewVersion
 from dcmon.tenancy import provisioning
-from tests.integration.commands.test_exit_codes import dcmon
+from tests.helpers.command_line import dcmon
 from tests.integration.conftest import Target, labels, only, rows
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)

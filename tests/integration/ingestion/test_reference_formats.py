@@ -15,8 +15,9 @@ from dcmon.app import App
 from dcmon.settings import Http, Reference
 from dcmon.storage import references, versions
 from tests.conftest import Acme
+from tests.helpers.command_line import dcmon
 from tests.helpers.endpoint import Endpoint, error_message, serving
-from tests.integration.commands.test_exit_codes import dcmon, refused
+from tests.integration.commands.test_exit_codes import refused
 from tests.integration.conftest import Target
 from tests.integration.ingestion.test_references import document, many, state
 

@@ -17,9 +17,10 @@ from dcmon.output import Output
 from dcmon.settings import Settings
 from dcmon.tenancy import rate_limits
 from tests.conftest import Acme
+from tests.helpers.command_line import dcmon
 from tests.helpers.endpoint import Endpoint, error_message, serving
 from tests.helpers.waiting import eventually
-from tests.integration.commands.test_exit_codes import dcmon, refused
+from tests.integration.commands.test_exit_codes import refused
 from tests.integration.conftest import Target, labels, rows
 
 

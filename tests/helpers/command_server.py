@@ -1,0 +1,54 @@
+"""The process behind tests.helpers.command_line: it loads dcmon, and forks a child for each command."""
+
+import gc
+import json
+import os
+import pkgutil
+import sys
+from importlib import import_module
+from typing import Any
+
+from dcmon import commands
+from dcmon.__main__ import main
+
+# Most of what commands load when they are called; what is missing here is loaded in the child.
+PRELOADED = (
+    *(f"dcmon.commands.{module.name}" for module in pkgutil.iter_modules(commands.__path__)),
+    *("dcmon.app", "dcmon.cli", "dcmon.db.tables.org", "dcmon.monitoring.results", "dcmon.storage.versions"),
+    *("dcmon.alerting.alert_views", "dcmon.notifications.outbox", "sqlalchemy.dialects.postgresql.psycopg"),
+)
+
+
+def run_in_child(request: dict[str, Any]) -> None:
+    """Become the command: its working directory, output, environment and arguments, then its exit code."""
+    os.chdir(request["cwd"])
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for target, path in enumerate(request["output"], start=1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), target)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    sys.argv = ["dcmon", *request["arguments"]]
+    main()
+
+
+def serve() -> None:
+    """Answer each request, a line of JSON, with the exit code of the command."""
+    for name in PRELOADED:
+        import_module(name)
+    gc.freeze()
+    with open(0, buffering=1, closefd=False) as requests:
+        for line in iter(requests.readline, ""):
+            child = os.fork()
+            if child == 0:
+                run_in_child(json.loads(line))
+                return
+            _report(child)
+
+
+def _report(child: int) -> None:
+    _, status = os.waitpid(child, 0)
+    os.write(1, b"%d\n" % os.waitstatus_to_exitcode(status))
+
+
+if __name__ == "__main__":
+    serve()
