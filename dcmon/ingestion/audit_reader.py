@@ -1,4 +1,4 @@
-"""Run the audit: read "public", then each organization in one snapshot, while workers go on."""
+"""Run the audit: read the schema "public", then each organization in one snapshot. Workers may run meanwhile."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,17 @@ from dcmon.db import Organization, sql
 from dcmon.db.tables.org import Batch, IngestOffset, Model, Quarantined, Version
 from dcmon.db.tables.public import CommittedOffset, DeadLetter, IngestSpan, ParkedMessage
 from dcmon.ingestion import audit
-from dcmon.ingestion.audit import CommitRecord, Finding, LedgerLine, OrganizationState, SharedState, VersionState
+from dcmon.ingestion.audit import Finding
+from dcmon.ingestion.audit_state import (
+    CommitRecord,
+    LedgerLine,
+    OrganizationOffset,
+    OrganizationPartition,
+    OrganizationState,
+    SharedState,
+    VersionState,
+)
+from dcmon.ingestion.quarantine import QuarantineTarget
 from dcmon.storage import sample_tables
 from dcmon.storage.columns import KEY, TIME
 from dcmon.storage.ledger import TopicPartition
@@ -25,7 +35,10 @@ LINES_AT_ONCE = 5_000
 
 @dataclass(frozen=True)
 class AuditResult:
-    """What was checked in an organization (None: "public") and found, or why it could not be entered."""
+    """The counts and findings of one organization, or of the schema "public" (`org` is None).
+
+    `left_out` is the error if the organization could not be entered.
+    """
 
     org: Organization | None
     checked: dict[str, int] = field(default_factory=dict)
@@ -34,9 +47,9 @@ class AuditResult:
 
 
 def run_audit(engine: Engine, orgs: Sequence[Organization]) -> list[AuditResult]:
-    """Audit "public" and organizations. One that can't be entered now is left out, with the reason.
+    """Audit the schema "public" and organizations. An organization that can't be entered is left out, with the error.
 
-    "public" is read first: workers then only add to an organization what lies beyond the committed offset.
+    "public" is read first: what workers add to an organization after that lies beyond the committed offset.
     """
     with db.public_session(engine, snapshot=True) as session:
         shared = _shared_state(session)
@@ -72,24 +85,22 @@ def _shared_state(session: Session) -> SharedState:
     committed = {
         TopicPartition(row.topic_id, row.partition): row.next_offset for row in session.scalars(select(CommittedOffset))
     }
-    dead: dict[TopicPartition, list[int]] = {}
-    dead_letters = select(DeadLetter.topic_id, DeadLetter.partition, DeadLetter.at_offset).order_by(
-        DeadLetter.at_offset
-    )
-    for topic_id, partition, offset in session.execute(dead_letters):
-        dead.setdefault(TopicPartition(topic_id, partition), []).append(offset)
-    shared = SharedState(commits, committed, {}, dead)
+    dead_letters: dict[TopicPartition, list[int]] = {}
+    statement = select(DeadLetter.topic_id, DeadLetter.partition, DeadLetter.at_offset)
+    for topic_id, partition, offset in session.execute(statement.order_by(DeadLetter.at_offset)):
+        dead_letters.setdefault(TopicPartition(topic_id, partition), []).append(offset)
+    shared = SharedState(commits, committed, {}, dead_letters)
     return replace(shared, parked=_parked(session, shared))
 
 
-def _parked(session: Session, shared: SharedState) -> dict[tuple[int, TopicPartition], int]:
-    """Count parked messages. Those from before the last seek are left out: messages are counted since it."""
+def _parked(session: Session, shared: SharedState) -> dict[OrganizationPartition, int]:
+    """Count the messages that were parked since the last seek: only messages since then are compared."""
     key = (ParkedMessage.org_id, ParkedMessage.topic_id, ParkedMessage.partition, ParkedMessage.seek)
     parked = {}
     for org_id, topic_id, number, seek, count in session.execute(select(*key, func.count()).group_by(*key)):
         partition = TopicPartition(topic_id, number)
-        if seek == shared.seeks.get(partition, (0, 0))[0]:
-            parked[org_id, partition] = count
+        if seek == shared.last_seek(partition).number:
+            parked[OrganizationPartition(org_id, partition)] = count
     return parked
 
 
@@ -109,14 +120,14 @@ def _ledger_lines(session: Session) -> Iterator[LedgerLine]:
 def _organization_state(session: Session) -> OrganizationState:
     models = {model.id: model for model in session.scalars(select(Model).order_by(Model.id))}
     versions = session.scalars(select(Version).order_by(Version.id)).all()
-    key = (Quarantined.kind, Quarantined.model_id, Quarantined.version_id)
-    quarantined = session.execute(select(*key, func.count()).group_by(*key))
+    target = (Quarantined.kind, Quarantined.model_id, Quarantined.version_id)
+    quarantined = session.execute(select(*target, func.count()).group_by(*target))
     offsets = session.scalars(select(IngestOffset))
     return OrganizationState(
         [_version_state(session, models[version.model_id], version) for version in versions],
         {model_id: model.name for model_id, model in models.items()},
-        {(kind, model, version): count for kind, model, version, count in quarantined},
-        {TopicPartition(row.topic_id, row.partition): (row.next_offset, row.seek) for row in offsets},
+        {QuarantineTarget(kind, model, version): count for kind, model, version, count in quarantined},
+        {TopicPartition(row.topic_id, row.partition): OrganizationOffset(row.next_offset, row.seek) for row in offsets},
     )
 
 
@@ -127,20 +138,20 @@ def _version_state(session: Session, model: Model, version: Version) -> VersionS
         for table in sample_tables.detached(session)
         if (table.kind, table.relation) == ("samples", version.relation)
     ]
-    # While a month is being pruned, labels may still come for ids that are left. Labels of it are not compared.
+    # While a month is being pruned, labels may still be stored for ids that remain. Labels of that month are skipped.
     outside = "".join(
         f" and not ({{0}} >= '{first}' and {{0}} < '{after}')" for first, after in _detached_ranges(detached)
     )
-    leftovers = "".join(
+    without_leftovers = "".join(
         f" and not ({SQL.statement('is_leftover', detached=table.name, **tables)})" for table in detached
     )
 
-    def row(statement: str) -> tuple[int, ...]:
+    def fetch_numbers(statement: str) -> tuple[int, ...]:
         return tuple(int(value or 0) for value in session.execute(text(statement), {"version": version.id}).one())
 
-    samples, samples_sum = row(SQL.statement("count_samples", **tables))
-    ids, ids_sum = row(SQL.statement("count_ids", **tables) + leftovers)
-    counted, _ = row(SQL.statement("count_by_quarter"))
+    samples, samples_sum = fetch_numbers(SQL.statement("count_samples", **tables))
+    ids, ids_sum = fetch_numbers(SQL.statement("count_ids", **tables) + without_leftovers)
+    counted, _ = fetch_numbers(SQL.statement("count_by_quarter"))
     wrong_quarters = _wrong_quarters(f"samples_{version.relation}", TIME, "count(*)", "n")
     wrong_label_quarters = _wrong_quarters(f"labels_{version.relation}", "ts", "count(label)", "n_labelled")
     without_sample = SQL.statement("count_labels_without_sample", **tables) + outside.format("l.ts")
@@ -153,10 +164,10 @@ def _version_state(session: Session, model: Model, version: Version) -> VersionS
         ids,
         ids_sum,
         counted,
-        quarters_off=row(wrong_quarters)[0],
-        label_quarters_off=row(wrong_label_quarters + outside.format("at"))[0],
-        labels_without_sample=row(without_sample)[0],
-        labels_still_waiting=0 if detached else row(still_waiting)[0],
+        quarters_off=fetch_numbers(wrong_quarters)[0],
+        label_quarters_off=fetch_numbers(wrong_label_quarters + outside.format("at"))[0],
+        labels_without_sample=fetch_numbers(without_sample)[0],
+        labels_still_waiting=0 if detached else fetch_numbers(still_waiting)[0],
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
@@ -32,6 +32,14 @@ REASONS = frozenset(
 FILE_SOURCE_PREFIX, LABELS_SOURCE_SUFFIX = "file/", "/labels"
 MAX_SAMPLE_ID_LENGTH = 1024
 ID_IN_TEXT = re.compile(rb'"%b"\s*:\s*("(?:[^"\\]|\\.)*+")' % SAMPLE_ID.encode(), re.DOTALL)
+
+
+class QuarantineTarget(NamedTuple):
+    """What quarantined rows are for: samples of a version, or labels of a model."""
+
+    kind: str
+    model_id: int
+    version_id: int | None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from sqlalchemy import Engine, text
 from dcmon import db
 from dcmon.db import Organization
 from dcmon.ingestion import audit, audit_reader, offsets
-from dcmon.ingestion.audit import LedgerSummary, SharedState
+from dcmon.ingestion.audit import LedgerSummary
+from dcmon.ingestion.audit_state import SharedState
 from dcmon.ingestion.intake import Direct
 from dcmon.ingestion.offsets import LastSeek, OffsetCommit
 from dcmon.storage import ledger

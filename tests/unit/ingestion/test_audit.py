@@ -10,7 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcmon.ingestion import audit
-from dcmon.ingestion.audit import CommitRecord, Finding, LedgerLine, OrganizationState, SharedState, VersionState
+from dcmon.ingestion.audit import Finding
+from dcmon.ingestion.audit_state import (
+    CommitRecord,
+    LedgerLine,
+    OrganizationOffset,
+    OrganizationPartition,
+    OrganizationState,
+    SharedState,
+    VersionState,
+)
+from dcmon.ingestion.quarantine import QuarantineTarget
 from dcmon.storage.ledger import TopicPartition
 from tests.helpers.examples import examples
 
@@ -125,7 +135,7 @@ class World:
             self.committed[partition] = to
 
     def correct(self, org: int, action: str) -> None:
-        stored, kept = self.stored(org)[11], self.quarantined(org)["samples", MODEL, 11]
+        stored, kept = self.stored(org)[11], self.quarantined(org)[QuarantineTarget("samples", MODEL, 11)]
         if action == "delete" and stored:
             self.line(org, action, "samples", 11, stored=-stored, removed=stored)
         elif action == "retry" and kept > 1:
@@ -140,18 +150,18 @@ class World:
                 found[line.version_id] += line.stored
         return found
 
-    def quarantined(self, org: int) -> Counter[tuple[str, int, int | None]]:
-        found = Counter[tuple[str, int, int | None]]()
+    def quarantined(self, org: int) -> Counter[QuarantineTarget]:
+        found = Counter[QuarantineTarget]()
         for line in self.lines[org]:
             if line.model_id is not None:
-                found[line.kind, line.model_id, line.version_id] += line.quarantined
+                found[QuarantineTarget(line.kind, line.model_id, line.version_id)] += line.quarantined
         return found
 
     def public(self) -> SharedState:
-        parked = {(org, TopicPartition(TOPIC, part)): 0 for org in ORGS for part in (0, 1)}
+        parked = {OrganizationPartition(org, TopicPartition(TOPIC, part)): 0 for org in ORGS for part in (0, 1)}
         for org, mine in self.parked.items():
             for part, _ in mine:
-                parked[org, TopicPartition(TOPIC, part)] += 1
+                parked[OrganizationPartition(org, TopicPartition(TOPIC, part))] += 1
         dead = {
             TopicPartition(TOPIC, part): sorted(offset for at, offset in self.dead if at == part) for part in (0, 1)
         }
@@ -178,7 +188,7 @@ class World:
             for each in VERSIONS
         ]
         offsets = {
-            TopicPartition(TOPIC, part): (stands, self.followed.get((mine, part), 0))
+            TopicPartition(TOPIC, part): OrganizationOffset(stands, self.followed.get((mine, part), 0))
             for (mine, part), stands in self.stands.items() if mine == org
         }  # fmt: skip
         return OrganizationState(versions, {MODEL: "m"}, +self.quarantined(org), offsets)
