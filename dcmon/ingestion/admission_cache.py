@@ -1,8 +1,8 @@
-"""Cache who a token belongs to, and which versions and models exist, for requests that log rows.
+"""Cache tokens, versions and models for requests that log rows.
 
-An answer older than the fresh age is looked up again, so a revoked token or a deleted version is noticed within that
-time. While PostgreSQL can't be reached, an answer counts up to the stale age: with a broker, rows are accepted then
-too. That something does not exist is not cached.
+An entry older than DCMON_HTTP__FRESH is looked up again, so a revoked token or a deleted version is noticed within that
+time. While PostgreSQL can't be reached, entries are used until they are older than DCMON_HTTP__STALE: with Kafka, rows
+are accepted during an outage too. Only tokens, versions and models that exist are cached.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 from datetime import UTC, datetime, timedelta
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from cachetools import FIFOCache
 from sqlalchemy import Engine
@@ -28,19 +28,19 @@ T = TypeVar("T")
 
 OUTAGE_ERRORS = (errors.Unreachable, errors.DatabaseRefused, errors.DiskFull, errors.Locked)
 MAX_ENTRIES = 10_000
-SECONDS_BETWEEN_PROBES = 1.0  # of a PostgreSQL that could not be reached
-LOCK_WAIT = timedelta(seconds=2)  # for an organization that is being migrated
+SECONDS_BETWEEN_PROBES = 1.0  # during an outage of PostgreSQL
+LOCK_WAIT = timedelta(seconds=2)  # the longest wait for an organization that is being migrated
 
 
 class Outage:
-    """Whether PostgreSQL could not be reached at the last query. During an outage one thread at a time probes it."""
+    """The knowledge whether the last query reached PostgreSQL. During an outage one thread at a time probes it."""
 
     def __init__(self) -> None:
         self._since: float | None = None
         self._probed_at, self._lock = 0.0, threading.Lock()
 
     def may_query(self) -> bool:
-        """True unless there is an outage and another thread probes now, or probed a moment ago."""
+        """Return False during an outage if another thread probes PostgreSQL now, or probed it a moment ago."""
         with self._lock:
             if self._since is None:
                 return True
@@ -50,39 +50,44 @@ class Outage:
             return True
 
     def record(self, error: Exception | None) -> None:
-        """Record that a query failed with this error, or (None) was answered."""
+        """Record the result of a query: the error that shows an outage, or None if PostgreSQL responded."""
         with self._lock:
             was_out = self._since is not None
             self._probed_at = time.monotonic()
             self._since = None if error is None else self._since or self._probed_at
         if error is not None and not was_out:
-            log.warning("PostgreSQL can't be reached, going on with cached tokens, versions and models: %s", error)
+            log.warning("PostgreSQL can't be reached, cached tokens, versions and models are used: %s", error)
         if error is None and was_out:
             log.warning("PostgreSQL can be reached again")
 
 
+class _Entry(NamedTuple, Generic[T]):
+    looked_up_at: float  # by time.monotonic
+    value: T
+
+
 class OutageCache(Generic[T]):
-    """Caches answers. Fresh ones are returned at once, stale ones during an outage of PostgreSQL."""
+    """Caches values. Fresh values are returned without a query, stale ones only during an outage of PostgreSQL."""
 
     def __init__(self, settings: Http, outage: Outage) -> None:
         self._fresh_seconds, self._stale_seconds = settings.fresh.total_seconds(), settings.stale.total_seconds()
         self._outage, self._lock = outage, threading.Lock()
-        self._answers = FIFOCache[Hashable, tuple[float, T]](MAX_ENTRIES)
+        self._entries = FIFOCache[Hashable, _Entry[T]](MAX_ENTRIES)
 
     def fresh(self, key: Hashable) -> T | None:
-        """Return the answer if it is fresh."""
+        """Return the value if it is fresh, else None."""
         return self._not_older(key, self._fresh_seconds)
 
     def get(self, key: Hashable, look_up: Callable[[], T]) -> T:
-        """Return the answer, and look it up if it is not fresh. Raises what `look_up` raises."""
+        """Return the value, and look it up if it is not fresh. Raises what `look_up` raises."""
         if (fresh := self.fresh(key)) is not None:
             return fresh
         stale = self._not_older(key, self._stale_seconds)
         if stale is not None and not self._outage.may_query():
             return stale
-        asked_at = time.monotonic()
+        looked_up_at = time.monotonic()
         try:
-            answer = look_up()
+            value = look_up()
         except OUTAGE_ERRORS as error:
             self._outage.record(error)
             if stale is None:
@@ -93,25 +98,25 @@ class OutageCache(Generic[T]):
             self._remove(key)
             raise
         self._outage.record(None)
-        self._store(key, asked_at, answer)
-        return answer
+        self._store(key, _Entry(looked_up_at, value))
+        return value
 
     def _not_older(self, key: Hashable, seconds: float) -> T | None:
         with self._lock:
-            entry = self._answers.get(key)
-        return entry[1] if entry is not None and time.monotonic() - entry[0] < seconds else None
+            entry = self._entries.get(key)
+        return entry.value if entry is not None and time.monotonic() - entry.looked_up_at < seconds else None
 
-    def _store(self, key: Hashable, at: float, answer: T) -> None:
+    def _store(self, key: Hashable, entry: _Entry[T]) -> None:
         with self._lock:
-            self._answers[key] = at, answer
+            self._entries[key] = entry
 
     def _remove(self, key: Hashable) -> None:
         with self._lock:
-            self._answers.pop(key, None)
+            self._entries.pop(key, None)
 
 
 class AdmissionCache:
-    """The cached answers of one process."""
+    """The cached tokens, versions and models of one process."""
 
     def __init__(self, engine: Engine, settings: Http) -> None:
         self.engine, outage = engine, Outage()
@@ -119,22 +124,22 @@ class AdmissionCache:
         self._versions, self._models = OutageCache[bool](settings, outage), OutageCache[bool](settings, outage)
 
     def fresh_bearer(self, token: str) -> Bearer | None:
-        """Return who the token belongs to, if that need not be looked up."""
+        """Return the owner of the token if a fresh entry is cached, else None."""
         return _unless_expired(self._bearers.fresh(_digest(token)))
 
     def authenticate(self, token: str) -> Bearer:
-        """Return who the token belongs to. Raises NotAuthenticated, or Unreachable when that is not cached."""
+        """Return the owner of the token. Raises NotAuthenticated, or Unreachable during an outage without an entry."""
         bearer = _unless_expired(self._bearers.get(_digest(token), lambda: self._authenticate(token)))
         if bearer is None:
             raise errors.NotAuthenticated
         return bearer
 
     def require_version(self, org: Organization, version_id: int) -> None:
-        """Raise NotFound if the version does not exist, or Unreachable when that is not cached."""
+        """Raise NotFound if the version does not exist, or Unreachable during an outage without an entry."""
         self._versions.get((org.id, version_id), lambda: self._has_version(org, version_id))
 
     def require_model(self, org: Organization, model_id: int) -> None:
-        """Raise NotFound if the model does not exist, or Unreachable when that is not cached."""
+        """Raise NotFound if the model does not exist, or Unreachable during an outage without an entry."""
         self._models.get((org.id, model_id), lambda: self._has_model(org, model_id))
 
     def _authenticate(self, token: str) -> Bearer:
@@ -151,11 +156,11 @@ class AdmissionCache:
 
 
 def _unless_expired(bearer: Bearer | None) -> Bearer | None:
-    """Return None for a token that has expired since it was looked up."""
+    """Return the bearer, or None if the token has expired since it was looked up."""
     is_expired = bearer is not None and bearer.expires_at is not None and bearer.expires_at <= datetime.now(UTC)
     return None if is_expired else bearer
 
 
 def _digest(token: str) -> bytes:
-    """Return the key of a token: the token itself is not kept in memory."""
+    """Return the cache key of a token: a hash, so that the token itself is not kept in memory."""
     return hashlib.sha256(token.encode(errors="surrogateescape")).digest()

@@ -1,11 +1,11 @@
 """Correct stored rows: delete samples of a time range, and retry or drop quarantined rows.
 
-Each correction works in bounded transactions, after each of which tables and ledger agree. After an interruption, the
-same call does the rest.
+Each correction works in bounded transactions. Tables and ledger agree after each of them, so after an interruption the
+same call can be repeated and corrects the remaining rows.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from dcmon import db, errors
 from dcmon.db import Organization, sql, transactions, work_queue
 from dcmon.db.tables.org import Model, Quarantined, Version
 from dcmon.ingestion import quarantine, receipts, refused_rows, store
-from dcmon.ingestion.quarantine import QuarantineFilter
+from dcmon.ingestion.quarantine import QuarantineFilter, QuarantineTarget
 from dcmon.ingestion.row_batch import RowBatch
 from dcmon.storage import ledger, models, sample_tables, versions
 from dcmon.storage.columns import HASH, KEY, LEVEL, LOGGED_AT, TIME
@@ -29,25 +29,28 @@ from dcmon.windows import quarter_hour_start
 
 SQL = sql.read(__name__)
 COLUMNS = {"level": LEVEL, "time": TIME, "hash": HASH, "key": KEY}
-ROWS_AT_ONCE = 10_000  # of a deletion: some 0.2 s, in which nothing of the model is stored
+ROWS_AT_ONCE = 10_000  # deleted in one transaction: about 0.2 s, in which no row of the model can be stored
 RETRIED_AT_ONCE, DROPPED_AT_ONCE = 1_000, 5_000
 ALL_LEVELS = list(range(32))
-BAD_PREFIX = "bad: "  # of the counts of rows that stay in quarantine, by reason
+BAD_PREFIX = "bad: "  # begins the names of the counts of rows that stay in quarantine, by reason
 
 
 @dataclass(frozen=True)
 class SampleRange:
-    """Samples of a version with a time in [first, after) that were logged before the correction began."""
+    """Samples of a version with a time in [first, after) that were logged before the correction started."""
 
     version_id: int
     first: datetime
     after: datetime
-    began_at: datetime
+    started_at: datetime
 
 
 @dataclass(frozen=True)
 class DeletedCounts:
-    """How many samples were deleted, or would be, and how many labels were deleted with them or wait for them."""
+    """How many samples were (or would be) deleted, and how many labels they had.
+
+    The labels were deleted too, or wait for the samples.
+    """
 
     samples: int = 0
     labels: int = 0
@@ -59,15 +62,18 @@ class DeletedCounts:
 def sample_ranges(
     session: Session, model: Model, version: str | None, first: datetime, after: datetime
 ) -> dict[str, SampleRange]:
-    """Return the range in one version of a model, or (None) in each, by the version's name.
+    """Return the range in one version of a model, or in each version if `version` is None, by the version's name.
 
-    Raises NotFound, or InvalidInput when the range is empty.
+    Raises NotFound, or InvalidInput if the range is empty.
     """
     if first >= after:
-        raise errors.InvalidInput(f"The span ends before it begins: {first.isoformat()} to {after.isoformat()}.")
+        raise errors.InvalidInput(
+            f"The end of the time range is not after its start: {first.isoformat()} to {after.isoformat()}."
+        )
     chosen = versions.entries(session, model) if version is None else [versions.find(session, model, version)]
     now = datetime.now(UTC)
-    return {each.name: SampleRange(each.id, first, after, now) for each in sorted(chosen, key=lambda each: each.id)}
+    by_id = sorted(chosen, key=lambda version: version.id)
+    return {version.name: SampleRange(version.id, first, after, now) for version in by_id}
 
 
 def count_samples(session: Session, samples: SampleRange) -> DeletedCounts:
@@ -83,8 +89,9 @@ def delete_samples(
 ) -> DeletedCounts:
     """Delete the samples of a range, so that they can be logged again; their windows become due.
 
-    Labels wait for the samples as if they had come first, unless they are deleted too. After an interruption, another
-    call goes on. Rows that are logged meanwhile stay. Raises NotFound.
+    The labels are kept and wait for the samples, as labels do that were logged before their sample. `with_labels`
+    deletes the labels too. Rows that are logged meanwhile stay. After an interruption, repeat the call.
+    Raises NotFound.
     """
     with db.org_session(engine, org) as session:
         slices = list(_slices(session, samples))
@@ -97,7 +104,7 @@ def delete_samples(
 
 
 def _slices(session: Session, samples: SampleRange) -> Iterator[SampleRange]:
-    """Split a range at quarters of an hour, into parts of about as many rows as are deleted at once."""
+    """Split a range at quarters of an hour, into parts of about ROWS_AT_ONCE rows."""
     quarters = session.execute(
         text(
             "select at + interval '15 minutes', n from quarter_hours"
@@ -117,7 +124,7 @@ def _slices(session: Session, samples: SampleRange) -> Iterator[SampleRange]:
 
 def _delete_slice(session: Session, samples: SampleRange, by: str, with_labels: bool) -> DeletedCounts:
     model, version = versions.get(session, samples.version_id)
-    # Exclusively: meanwhile no transaction may store samples or labels that this one would have to see.
+    # An exclusive lock: this transaction would not see samples or labels that another one stores at the same time.
     sample_tables.lock_model(session, model)
     relations = {"model": model.relation, "version": version.relation}
     waiting = SQL.statement("forget_labels" if with_labels else "keep_labels", **relations)
@@ -136,36 +143,28 @@ def _delete_slice(session: Session, samples: SampleRange, by: str, with_labels: 
 
 
 def _in_range(prefix: str = "") -> str:
-    # All levels are named, so that PostgreSQL finds the rows by the index on (level, time, hash).
+    # The condition lists all levels, so that PostgreSQL can use the index on (level, time, hash).
     return (
         f"{prefix}{LEVEL} = any(:levels) and {prefix}{TIME} >= :first and {prefix}{TIME} < :after"
-        f" and {prefix}{LOGGED_AT} <= :began_at"
+        f" and {prefix}{LOGGED_AT} <= :started_at"
     )
 
 
 def _values(samples: SampleRange) -> dict[str, object]:
     return {
-        "version": samples.version_id, "first": samples.first, "after": samples.after, "began_at": samples.began_at,
-        "levels": ALL_LEVELS,
+        "version": samples.version_id, "first": samples.first, "after": samples.after,
+        "started_at": samples.started_at, "levels": ALL_LEVELS,
     }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class RetryResult:
-    """What became of quarantined rows that were retried; `still_bad` counts the others by their new reason."""
+    """The counts of quarantined rows that were retried. `still_bad` counts rows that stay, by their new reason."""
 
     tried: int
     stored: int
     duplicates: int
     still_bad: dict[str, int]
-
-
-class QuarantineTarget(NamedTuple):
-    """What quarantined rows are for: samples of a version, or labels of a model."""
-
-    kind: str
-    model_id: int
-    version_id: int | None
 
 
 class Chunk(NamedTuple):
@@ -177,7 +176,7 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True)
 class Retry:
-    """Retries quarantined rows in an organization; a dry run rolls each transaction back."""
+    """A retry of quarantined rows of an organization. A dry run rolls each transaction back."""
 
     engine: Engine
     org: Organization
@@ -185,28 +184,25 @@ class Retry:
     dry_run: bool = False
 
     def in_one_transaction(self, chunks: Sequence[Chunk]) -> Counter[str]:
-        """Retry all chunks in one transaction, or by chunks when PostgreSQL refuses a row. Returns counts."""
+        """Retry all chunks in one transaction that is rolled back, and return counts.
+
+        If PostgreSQL refuses a row, retry chunk by chunk.
+        """
 
         def transaction() -> Counter[str]:
             with db.org_session(self.engine, self.org) as session:
-                # In order of id, as everywhere: otherwise this transaction could deadlock with a worker.
+                # Lock models in order of id, as all transactions do: otherwise this one and a worker could deadlock.
                 for model_id in sorted({chunk.target.model_id for chunk in chunks}):
                     sample_tables.lock_model(session, models.get(session, model_id))
                 counts = sum((self._retry(session, chunk) for chunk in chunks), Counter[str]())
                 session.rollback()
                 return counts
 
-        try:
-            return transactions.retry(
-                lambda: sample_tables.with_partitions(self.engine, self.org, transaction), store.RETRY_POLICY
-            )
-        except DBAPIError as error:
-            if not refused_rows.is_content_error(error):
-                raise
-        return sum((self.by_chunk(chunk) for chunk in chunks), Counter[str]())
+        counts = self._run(transaction)
+        return sum((self.by_chunk(chunk) for chunk in chunks), Counter[str]()) if counts is None else counts
 
     def by_chunk(self, chunk: Chunk) -> Counter[str]:
-        """Retry a chunk in a transaction of its own, or in halves when PostgreSQL refuses a row: that row stays."""
+        """Retry a chunk in one transaction. If PostgreSQL refuses a row, find that row by halving: it stays."""
 
         def transaction() -> Counter[str]:
             with db.org_session(self.engine, self.org) as session:
@@ -215,6 +211,16 @@ class Retry:
                     session.rollback()
                 return counts
 
+        if (counts := self._run(transaction)) is not None:
+            return counts
+        if len(chunk.row_ids) == 1:
+            return Counter({"tried": 1, f"{BAD_PREFIX}refused": 1})
+        half = len(chunk.row_ids) // 2
+        halves = chunk.row_ids[:half], chunk.row_ids[half:]
+        return sum((self.by_chunk(Chunk(chunk.target, ids)) for ids in halves), Counter[str]())
+
+    def _run(self, transaction: Callable[[], Counter[str]]) -> Counter[str] | None:
+        """Run a transaction, again after conflicts with others. None if PostgreSQL refuses the content of a row."""
         try:
             return transactions.retry(
                 lambda: sample_tables.with_partitions(self.engine, self.org, transaction), store.RETRY_POLICY
@@ -222,20 +228,16 @@ class Retry:
         except DBAPIError as error:
             if not refused_rows.is_content_error(error):
                 raise
-        if len(chunk.row_ids) == 1:
-            return Counter({"tried": 1, f"{BAD_PREFIX}refused": 1})
-        half = len(chunk.row_ids) // 2
-        halves = chunk.row_ids[:half], chunk.row_ids[half:]
-        return sum((self.by_chunk(Chunk(chunk.target, ids)) for ids in halves), Counter[str]())
+            return None
 
     def _retry(self, session: Session, chunk: Chunk) -> Counter[str]:
         kind, model_id, version_id = chunk.target
         try:
             model = models.get(session, model_id)
-        except errors.NotFound:  # the model was deleted meanwhile, and its rows with it
+        except errors.NotFound:  # the model was deleted meanwhile together with its rows
             return Counter()
-        # Not shared: a worker that stores rows of the model takes ids first and the quarantine then, this transaction
-        # the other way round. With a shared lock they could deadlock.
+        # An exclusive lock: a worker that stores rows of the model locks ids first and then the quarantine. This
+        # transaction locks them in the opposite order, so with a shared lock the two could deadlock.
         sample_tables.lock_model(session, model)
         rows = _lock_rows(session, chunk.row_ids)
         if not rows:
@@ -281,7 +283,7 @@ def retry_quarantined(
 
 
 def _chunks(session: Session, rows: QuarantineFilter, size: int) -> Iterator[Chunk]:
-    """Yield rows of one target in the order in which they came; samples before labels."""
+    """Yield the rows of each target in the order in which they were quarantined; samples before labels."""
     row_ids: dict[QuarantineTarget, list[int]] = defaultdict(list)
     columns = (Quarantined.kind, Quarantined.model_id, Quarantined.version_id, Quarantined.id)
     matching = session.execute(quarantine.select_rows(rows).with_only_columns(*columns).order_by(Quarantined.id))
@@ -295,13 +297,13 @@ def _chunks(session: Session, rows: QuarantineFilter, size: int) -> Iterator[Chu
 
 
 def _lock_rows(session: Session, row_ids: Sequence[int]) -> Sequence[Quarantined]:
-    """Lock these rows, except those that another transaction corrects now or has corrected."""
+    """Lock these rows, except rows that another transaction corrects at the same time or has corrected."""
     statement = select(Quarantined).where(Quarantined.id.in_(row_ids)).order_by(Quarantined.id)
     return session.scalars(statement.with_for_update(skip_locked=True)).all()
 
 
 def drop_quarantined(engine: Engine, org: Organization, rows: QuarantineFilter, by: str) -> int:
-    """Delete quarantined rows for ever; returns how many."""
+    """Delete quarantined rows permanently, and return how many."""
     with db.org_session(engine, org) as session:
         chunks = list(_chunks(session, rows, DROPPED_AT_ONCE))
     dropped = 0

@@ -5,7 +5,7 @@ select count(*), count(l.k) from samples_{version} s left join labels_{version} 
 
 -- name: delete
 -- Delete samples of a range with their ids and labels, and subtract them from the quarters of an hour.
--- Returns how many samples and labels were deleted.
+-- Return how many samples and labels were deleted.
 with deleted as (
     delete from samples_{version} where {in_range}
     returning {level} as lvl, {time} as ts, {hash} as h, {key} as k
@@ -31,7 +31,7 @@ with deleted as (
 select (select count(*) from deleted), (select count(*) from unlabelled)
 
 -- name: keep_labels
--- Let labels wait for their samples, unless another version has the sample, and with it the label.
+-- Let labels wait for their samples, unless another version has the same sample and so keeps the label.
 insert into orphan_labels_{model} as o (k, label, logged_at)
 select u.k, u.label, u.logged_at from unlabelled u where not exists (
     select 1 from ids_{model} i where i.k = u.k and i.version_id <> :version)
@@ -39,5 +39,5 @@ on conflict (k) do update set label = excluded.label, logged_at = excluded.logge
  where o.logged_at <= excluded.logged_at
 
 -- name: forget_labels
--- Delete labels that wait for these samples since an earlier time, so that they do not come back with them.
+-- Delete labels that already wait for these samples, so that samples that are logged again do not get them.
 delete from orphan_labels_{model} o using deleted where o.k = deleted.k

@@ -1,4 +1,4 @@
-"""Accept rows from the HTTP endpoint: store them in PostgreSQL at once, or send them to Kafka."""
+"""Accept rows from the HTTP endpoint: store them in PostgreSQL immediately, or send them to Kafka."""
 
 import logging
 import uuid
@@ -57,11 +57,11 @@ class Direct:
         try:
             work_queue.enqueue_now(self.engine, target.org.id, work_queue.Work.evaluate)
         except (errors.DcmonError, DBAPIError) as error:
-            log.warning("evaluation was not queued, the scheduler will find the new rows: %s", error)
+            log.warning("evaluation could not be queued, the scheduler will find the new rows: %s", error)
 
     def _store(self, target: RowTarget, batch: RowBatch) -> None:
         def transaction() -> None:
-            # Decode before the transaction begins: the transaction holds locks.
+            # Decode before the transaction begins, because the transaction holds locks.
             prepared = store.prepare(self.targets, target, [batch])
             store.store_in_transaction(self.engine, target.org, prepared)
 
@@ -74,9 +74,9 @@ class Direct:
 
 
 class Buffered:
-    """Sends rows to Kafka: acknowledged means that all replicas in sync have them.
+    """Sends rows to Kafka, from which `dcmon worker start ingest` stores them.
 
-    `dcmon worker start ingest` stores them.
+    Acknowledged means that all in-sync replicas have the rows.
     """
 
     def __init__(self, producer: "Producer", settings: Kafka) -> None:

@@ -1,7 +1,7 @@
-"""Quarantine: rows that could not be stored, kept as they came, with the reason.
+"""Quarantine: rows that could not be stored, kept unchanged, with the reason.
 
-A bad row is identified by its bytes: the same row again is a duplicate, as it is for rows that can be stored. So a row
-is quarantined once, also when messages are read again, or a client repeats a request because the response was lost.
+A bad row is identified by its bytes: like a stored row, the same row again is a duplicate. So a row is quarantined
+once, also when messages are read again, or when a client repeats a request because the response was lost.
 """
 
 import json
@@ -28,7 +28,7 @@ REASONS = frozenset(
     {"missing_feature", "unknown_field", "wrong_type", "wrong_length", "out_of_range", "malformed", "nul_character",
      "unknown_class", "too_long", "future_timestamp", "too_old", "conflict", "refused"}
 )  # fmt: skip
-# Around a file's digest in the source of its rows (dcmon.ingestion.files.loader.row_source).
+# Prefix and suffix of a file's digest in the source of its rows (dcmon.ingestion.files.file_target.row_source).
 FILE_SOURCE_PREFIX, LABELS_SOURCE_SUFFIX = "file/", "/labels"
 MAX_SAMPLE_ID_LENGTH = 1024
 ID_IN_TEXT = re.compile(rb'"%b"\s*:\s*("(?:[^"\\]|\\.)*+")' % SAMPLE_ID.encode(), re.DOTALL)
@@ -44,9 +44,9 @@ class QuarantineTarget(NamedTuple):
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row that can't be stored: its source and bytes, the reason code, the field, and a sentence for people.
+    """A row that can't be stored: its source and bytes, the reason code, the field, and a message.
 
-    `sample_id` is given when it is known but can't be read from the bytes alone.
+    `sample_id` is set if the id is known but can't be read from the bytes alone.
     """
 
     source: str
@@ -73,7 +73,7 @@ def bad_row(batch: RowBatch, position: int, rejected: RejectedRow) -> BadRow:
 
 
 def add(session: Session, model: Model, version: Version | None, kind: str, rows: Sequence[BadRow]) -> int:
-    """Quarantine bad rows of `kind` samples or labels; returns how many were not quarantined before."""
+    """Quarantine bad rows (`kind`: samples or labels), and return how many were not quarantined before."""
     if not rows:
         return 0
     values = [
@@ -101,20 +101,23 @@ def add(session: Session, model: Model, version: Version | None, kind: str, rows
 def not_quarantined_yet(
     session: Session, model: Model, version: Version | None, kind: str, rows: Sequence[BadRow]
 ) -> dict[uuid.UUID, BadRow]:
-    """Return those of these rows that `add` would quarantine, by digest."""
+    """Return the rows that `add` would quarantine, by digest."""
     by_digest = _by_digest(kind, model, version, rows)
     known = set(session.scalars(select(Quarantined.digest).where(Quarantined.digest.in_(list(by_digest)))))
     return {digest: row for digest, row in by_digest.items() if digest not in known}
 
 
 def _by_digest(kind: str, model: Model, version: Version | None, rows: Sequence[BadRow]) -> dict[uuid.UUID, BadRow]:
-    """Return the first row of each content by 128 bits of its target and bytes (a migration computes them in SQL)."""
+    """Return the first row of each content, by a 128-bit digest of target and bytes.
+
+    A migration computes the same digest in SQL.
+    """
     target = f"{kind}/{model.id}/{version.id if version else ''}/".encode()
     return {uuid.UUID(bytes=sha256(target + row.row).digest()[:16]): row for row in reversed(rows)}
 
 
 def _sample_id(row: bytes) -> str | None:
-    """Return the row's id when it can be read, also from a row that is no valid JSON."""
+    """Return the row's id if it can be read, also from a row that is not valid JSON."""
     try:
         fields = json.loads(row)
         sample_id = fields.get(SAMPLE_ID) if isinstance(fields, dict) else None
@@ -132,13 +135,13 @@ def _id_in_text(row: bytes) -> Any:
 
 
 def _storable(text: str | None) -> str | None:
-    """Replace what PostgreSQL's text can't hold. The row itself is stored as bytes, unchanged."""
+    """Replace characters that PostgreSQL's text can't hold. The row itself is stored as bytes, unchanged."""
     return None if text is None else text.replace("\0", "�").encode(errors="replace").decode()
 
 
 @dataclass(frozen=True)
 class QuarantineFilter:
-    """Which quarantined rows are meant. None, or an empty `ids`, does not restrict the rows.
+    """Conditions on quarantined rows, all of which must hold. None, or an empty `ids`, is no condition.
 
     `source` is the beginning of a source, or the path of a file.
     """
@@ -152,14 +155,14 @@ class QuarantineFilter:
 
     @property
     def is_all(self) -> bool:
-        """True if every quarantined row is meant."""
+        """True if there is no condition, so that every quarantined row matches."""
         return self == QuarantineFilter()
 
 
 def require_known(session: Session, rows: QuarantineFilter) -> None:
     """Check that the ids, model, version and reason of a filter exist. Raises NotFound or InvalidInput."""
     if rows.reason is not None and rows.reason not in REASONS:
-        raise errors.InvalidInput(f"There is no reason {rows.reason!r}: it is one of {', '.join(sorted(REASONS))}.")
+        raise errors.InvalidInput(f"There is no reason {rows.reason!r}. Use one of {', '.join(sorted(REASONS))}.")
     _require_names(session, rows.model, rows.version)
     existing = set(session.scalars(select(Quarantined.id).where(Quarantined.id.in_(rows.ids))))
     if missing := [str(row_id) for row_id in rows.ids if row_id not in existing]:
@@ -173,13 +176,15 @@ def _require_names(session: Session, model: str | None, version: str | None) -> 
         return
     version_id = select(Version.id).join(Model, Model.id == Version.model_id).where(Version.name == version).limit(1)
     if model is None and session.scalar(version_id) is None:
-        raise errors.NotFound(f'No model has a version {version!r}. "dcmon model show MODEL" shows those of a model.')
+        raise errors.NotFound(
+            f'No model has a version {version!r}. "dcmon model show MODEL" lists the versions of a model.'
+        )
     if model is not None and session.scalar(version_id.where(Model.name == model)) is None:
         raise errors.VersionNotFound(name=version, model=model)
 
 
 def select_rows(rows: QuarantineFilter) -> Any:
-    """Return a statement that selects these rows with the names of their models and versions."""
+    """Return a statement that selects the matching rows with the names of their models and versions."""
     statement = (
         select(Quarantined, Model.name, Version.name)
         .join(Model, Model.id == Quarantined.model_id)
@@ -192,14 +197,18 @@ def select_rows(rows: QuarantineFilter) -> Any:
     if rows.source is not None:
         has_prefix = Quarantined.source.startswith(rows.source, autoescape=True)
         source = FILE_SOURCE_PREFIX + IngestedFile.digest
-        of_file = [select(s).where(IngestedFile.path == rows.source) for s in (source, source + LABELS_SOURCE_SUFFIX)]
+        file_sources = (source, source + LABELS_SOURCE_SUFFIX)
+        of_file = [select(file_source).where(IngestedFile.path == rows.source) for file_source in file_sources]
         statement = statement.where(or_(has_prefix, *(Quarantined.source.in_(sources) for sources in of_file)))
     exact = ((Model.name, rows.model), (Version.name, rows.version), (Quarantined.reason, rows.reason))
     return statement.where(*(column == value for column, value in exact if value is not None))
 
 
 def summary(session: Session, rows: QuarantineFilter) -> list[dict[str, Any]]:
-    """Count rows by model, version, kind and reason, most first, with first and last time and an example's id."""
+    """Count rows by model, version, kind and reason, with the first and last time and an example's id.
+
+    The largest counts come first.
+    """
     matching = select_rows(rows).subquery()
     grouped = [matching.c.name, matching.c.name_1, matching.c.kind, matching.c.reason]
     counted = [func.count(), func.min(matching.c.logged_at), func.max(matching.c.logged_at), func.max(matching.c.id)]
@@ -209,14 +218,14 @@ def summary(session: Session, rows: QuarantineFilter) -> list[dict[str, Any]]:
 
 
 def newest(session: Session, rows: QuarantineFilter, limit: int) -> list[dict[str, Any]]:
-    """Return the newest of these rows, as rows of the command's output."""
+    """Return the newest matching rows, as rows of the command's output."""
     matching = session.execute(select_rows(rows).order_by(Quarantined.id.desc()).limit(limit)).all()
     paths = _file_paths(session, [row.source for row, _, _ in matching])
-    return [_described(row, model, version, paths.get(row.source)) for row, model, version in matching]
+    return [_output_row(row, model, version, paths.get(row.source)) for row, model, version in matching]
 
 
 def row_details(session: Session, row_id: int) -> dict[str, Any]:
-    """Return one row with all that is known of it. Raises NotFound."""
+    """Return one row as a row of the command's output. Raises NotFound."""
     rows = newest(session, QuarantineFilter([row_id]), 1)
     if not rows:
         raise errors.QuarantinedNotFound(name=row_id)
@@ -231,7 +240,7 @@ def _file_paths(session: Session, sources: Sequence[str]) -> dict[str, str]:
     return {source: paths[digest] for source, digest in digests.items() if digest in paths}
 
 
-def _described(row: Quarantined, model: str, version: str | None, path: str | None) -> dict[str, Any]:
+def _output_row(row: Quarantined, model: str, version: str | None, path: str | None) -> dict[str, Any]:
     return {
         "id": row.id, "model": model, "version": version, "kind": row.kind, "sample_id": row.sample_id,
         "reason": row.reason, "field": row.field, "detail": row.detail, "logged_at": row.logged_at,
@@ -240,7 +249,7 @@ def _described(row: Quarantined, model: str, version: str | None, path: str | No
 
 
 def restore_ids(session: Session, rows: Sequence[Quarantined]) -> dict[str, int]:
-    """Give rows their ids back that were taken out for a retry and were quarantined again; counts by reason."""
+    """Restore the ids of rows that were quarantined again after a retry, and count these rows by reason."""
     before = {(row.source, row.position): row for row in rows}
     key = tuple_(Quarantined.source, Quarantined.position)
     again = session.execute(select(Quarantined.id, *key.clauses, Quarantined.reason).where(key.in_(list(before)))).all()

@@ -98,7 +98,7 @@ def test_a_wrong_day_is_taken_out_and_the_row_is_found(acme: Dcmon) -> None:
     assert "stored" in acme("sample", "show", "s200", "--model", "credit").stdout
     refused(acme, 5, "'nobody'", "sample", "show", "nobody", "--model", "credit")
     refused(acme, 5, "'v9'", *day, "--version", "v9")
-    refused(acme, 2, "before it begins", *day[:4], "--from", "2026-03-02", "--to", "2026-03-01")
+    refused(acme, 2, "is not after its start", *day[:4], "--from", "2026-03-02", "--to", "2026-03-01")
     assert acme.json("audit")["is_well"]
 
 
@@ -109,7 +109,7 @@ def test_rows_that_there_are_none_of_are_not_found_quietly(acme: Dcmon, verb: st
         (5, "There is no model 'nope'. \"dcmon model list\"", ("--model", "nope")),
         (5, "There is no version 'v9' of model 'credit'. \"dcmon model show credit\"", wrong),
         (5, "No model has a version 'v9'", ("--version", "v9")),
-        (2, "There is no reason 'typo': it is one of conflict, ", ("--reason", "typo")),
+        (2, "There is no reason 'typo'. Use one of conflict, ", ("--reason", "typo")),
     ):  # fmt: skip
         refused(acme, code, sentence, "quarantine", verb, *arguments)
     done = acme("quarantine", verb, "--reason", "conflict")

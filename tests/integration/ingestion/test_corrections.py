@@ -197,7 +197,7 @@ def test_deletion_beside_ingestion_stays_exactly_once(target: Target, monkeypatc
 def test_invalid_or_unknown_range_is_refused(target: Target) -> None:
     with db.org_session(target.engine, target.org) as session:
         model = models.get(session, target.model_id)
-        with pytest.raises(errors.InvalidInput, match="before it begins"):
+        with pytest.raises(errors.InvalidInput, match="is not after its start"):
             corrections.sample_ranges(session, model, None, START, START)
         with pytest.raises(errors.NotFound):
             corrections.sample_ranges(session, model, "v9", START, NOW)
