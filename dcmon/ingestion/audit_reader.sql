@@ -8,7 +8,7 @@ select count(*), sum(cast(uuid_hash(i.k) as int8)) from ids_{model} i where i.ve
 select sum(n), sum(n_labelled) from quarter_hours where version_id = :version
 
 -- name: count_wrong_quarters
--- How many quarters of an hour have another count than their table.
+-- Count the quarters of an hour whose count differs from that of the table.
 select count(*) from (
     select date_bin('15 minutes', {time}, timestamptz '2000-01-01 UTC') as at, {counted} as n from {table} group by 1
 ) t full join (
@@ -21,13 +21,13 @@ select count(*) from labels_{version} l
  where i.k is null
 
 -- name: count_labels_still_waiting
--- How many labels wait although their sample is stored and has no label, or an older one.
+-- Count the labels that wait although their sample is stored and has no label or an older one.
 select count(*) from orphan_labels_{model} o
   join ids_{model} i on i.k = o.k and i.version_id = :version
   left join labels_{version} l on l.k = o.k and l.ts = i.ts
  where l.k is null or l.logged_at < o.logged_at
 
 -- name: is_leftover
--- An id of a month that was pruned, while the id was not yet, and not logged again since.
+-- True for an id that was not deleted yet after its month was pruned, and was not logged again since.
 i.k in (select {key} from {detached})
     and not exists (select 1 from samples_{version} s where s.{time} = i.ts and s.{key} = i.k)

@@ -18,20 +18,20 @@ LabelValue = str | float | None
 
 @dataclass
 class DecodedLabels:
-    """The last label of each sample id, and the rows that can't be stored. Made without a session.
+    """The last label of each sample id, and the rows that can't be stored. Decoding needs no session.
 
-    `last` maps the key of an id to its label and the time of logging, in microseconds since 2000. `conflicts` counts
-    labels that differ from the one before.
+    `last` maps the key of an id to its label and the time of logging, in microseconds since 2000: plain tuples, because
+    a named tuple for each row would cost time. `conflicts` counts labels that differ from an earlier label of the id.
     """
 
-    taken: int = 0
+    row_count: int = 0
     last: dict[bytes, tuple[LabelValue, int]] = field(default_factory=dict)
     conflicts: int = 0
     bad: list[BadRow] = field(default_factory=list)
 
 
 def decode(is_regression: bool, batches: Sequence[RowBatch]) -> DecodedLabels:
-    """Decode rows. Of several labels of an id, the last by time of logging stays, then the last by position."""
+    """Decode rows. Of several labels of an id, the one that was logged last is kept, then the last by position."""
     decoded = DecodedLabels()
     for batch in batches:
         _decode_batch(decoded, batch, is_regression)
@@ -41,7 +41,7 @@ def decode(is_regression: bool, batches: Sequence[RowBatch]) -> DecodedLabels:
 def _decode_batch(decoded: DecodedLabels, batch: RowBatch, is_regression: bool) -> None:
     last, logged_at = decoded.last, pg_binary.micros(batch.logged_at)
     for position, row in enumerate(chain.from_iterable(label_row_type(is_regression).decode_all(batch.rows))):
-        decoded.taken += 1
+        decoded.row_count += 1
         if position in batch.refused:
             row = RejectedRow("refused", None, batch.refused[position])
         if isinstance(row, RejectedRow):
@@ -50,10 +50,10 @@ def _decode_batch(decoded: DecodedLabels, batch: RowBatch, is_regression: bool) 
         sample_id, label = row
         entry = (label if type(label) is str or label is None else _value(label, is_regression), logged_at)
         key = key_of(sample_id)
-        before = last.setdefault(key, entry)
-        if before is not entry:
-            decoded.conflicts += before[0] != entry[0]
-            if before[1] <= logged_at:
+        earlier = last.setdefault(key, entry)
+        if earlier is not entry:
+            decoded.conflicts += earlier[0] != entry[0]
+            if earlier[1] <= logged_at:
                 last[key] = entry
 
 

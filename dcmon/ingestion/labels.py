@@ -1,4 +1,4 @@
-"""Store labels of samples that are stored before, with or long after them; the last by time of logging wins."""
+"""Store labels, which may come before their samples, with them or later. The label that was logged last wins."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ from dcmon.storage.sample_ids import levels_of
 from dcmon.windows import QUARTER_HOUR_SECONDS
 
 SQL = sql.read(__name__)
-# Where the labels of samples stand: key, hash and level of the id, and the sample's time.
+# The columns that locate the labels of samples: key, hash and level of the id, and the sample's time.
 LOCATIONS = "unnest(%(k)b::uuid[], %(h)b::int4[], %(lvl)b::int2[], %(ts)b::timestamptz[]"
 
 
 @dataclass(frozen=True)
 class LabelColumns:
-    """Labels in columns, in order of key."""
+    """Labels as columns, in order of key."""
 
     keys: Sequence[bytes]
     labels: Sequence[LabelValue]
@@ -35,12 +35,12 @@ class LabelColumns:
     def select(self, indexes: Any) -> "LabelColumns":
         """Return the labels at these indexes (a numpy array)."""
         chosen = indexes.tolist()
-        keys, labels = [self.keys[at] for at in chosen], [self.labels[at] for at in chosen]
+        keys, labels = [self.keys[index] for index in chosen], [self.labels[index] for index in chosen]
         return LabelColumns(keys, labels, self.logged[indexes])
 
 
 class SamplesOfVersion(NamedTuple):
-    """Samples of one version that keys belong to: indexes of the keys, and times in microseconds since 2000."""
+    """The samples of one version among some keys: indexes of the keys, and times in microseconds since 2000."""
 
     version_id: int
     indexes: Any
@@ -54,11 +54,18 @@ class Changes(NamedTuple):
     differing: int
 
 
+class _LabelSources(NamedTuple):
+    """Where labels of new samples may be stored already: waiting, or in other versions of the model."""
+
+    has_waiting: bool
+    versions: Sequence[Version]
+
+
 def store(session: Session, model: Model, rows: DecodedLabels) -> Outcome:
     """Store decoded labels in the session's transaction.
 
-    Locks the model exclusively: otherwise a label and its sample in two transactions that commit together would not see
-    each other, and the label would wait for ever.
+    Locks the model exclusively. Otherwise two transactions that store a label and its sample at the same time would not
+    see each other, and the label would wait forever.
     """
     sample_tables.lock_model(session, model, to_store=True)
     keys = sorted(rows.last)
@@ -73,21 +80,21 @@ def store(session: Session, model: Model, rows: DecodedLabels) -> Outcome:
     changed += _keep_waiting(session, model, labels.select(np.flatnonzero(has_no_sample)))
     quarantined = quarantine.add(session, model, None, "labels", rows.bad)
     stored = min(changed, len(keys))
-    return Outcome(rows.taken, stored, rows.taken - stored - quarantined, quarantined, conflicts)
+    return Outcome(rows.row_count, stored, rows.row_count - stored - quarantined, quarantined, conflicts)
 
 
 def attach(session: Session, model: Model, version: Version, keys: Sequence[bytes], times: Any) -> None:
-    """Give new samples the labels that waited for them, or that the same sample of another version has.
+    """Store labels of new samples that waited for them, or that the same samples of other versions have.
 
-    `keys` and `times` (numpy, microseconds since 2000) are those of samples that this transaction inserted.
+    `keys` and `times` (numpy, microseconds since 2000) belong to samples that this transaction inserted.
     """
-    has_waiting, others = _label_sources(session, model, version)
-    rows: list[Any] = _waiting_labels(session, model, keys) if has_waiting else []
-    for other in others:
-        rows += _labels_of_version(session, model, other, keys)
+    sources = _label_sources(session, model, version)
+    rows: list[Any] = _waiting_labels(session, model, keys) if sources.has_waiting else []
+    for other_version in sources.versions:
+        rows += _labels_of_version(session, model, other_version, keys)
     if not rows:
         return
-    # Sorted by position, then by time of logging: of several labels of a sample the last one stays.
+    # Sorted by position, then by time of logging: of several labels of a sample the last one is kept.
     last = {at - 1: (label, logged_at) for at, label, logged_at in sorted(rows, key=lambda row: (row[0], row[2]))}
     indexes = np.array(list(last), np.int64)
     values, logged = zip(*last.values(), strict=True)
@@ -96,16 +103,17 @@ def attach(session: Session, model: Model, version: Version, keys: Sequence[byte
     _write(session, model, version, labels, times[indexes])
 
 
-def _label_sources(session: Session, model: Model, version: Version) -> tuple[bool, Sequence[Version]]:
+def _label_sources(session: Session, model: Model, version: Version) -> _LabelSources:
     """Return whether labels of the model wait for samples, and the model's other versions that have samples."""
     statement = (
         f"select exists (select 1 from orphan_labels_{model.relation}), array(select id from versions"
         " where model_id = %(model)b and id <> %(version)b and watermark is not null order by id)"
     )
-    ((has_waiting, others),) = db.fetch(session, statement, {"model": model.id, "version": version.id})
-    if not others:
-        return has_waiting, ()
-    return has_waiting, session.scalars(select(Version).where(Version.id.in_(others)).order_by(Version.id)).all()
+    ((has_waiting, version_ids),) = db.fetch(session, statement, {"model": model.id, "version": version.id})
+    if not version_ids:
+        return _LabelSources(has_waiting, ())
+    with_samples = select(Version).where(Version.id.in_(version_ids)).order_by(Version.id)
+    return _LabelSources(has_waiting, session.scalars(with_samples).all())
 
 
 def _waiting_labels(session: Session, model: Model, keys: Sequence[bytes]) -> list[Any]:
@@ -118,13 +126,13 @@ def _waiting_labels(session: Session, model: Model, keys: Sequence[bytes]) -> li
     )
 
 
-def _labels_of_version(session: Session, model: Model, other: Version, keys: Sequence[bytes]) -> list[Any]:
-    """Return position (from 1), label and time of logging of labels that these samples have in another version."""
+def _labels_of_version(session: Session, model: Model, version: Version, keys: Sequence[bytes]) -> list[Any]:
+    """Return position (from 1), label and time of logging of labels that these samples have in a version."""
     locations = db.fetch(
         session,
         "select t.at, i.ts from unnest(%(k)b::uuid[]) with ordinality t(k, at)"
         f" {db.for_each(f'select ts from ids_{model.relation} where k = t.k and version_id = %(version)b')} i",
-        {"k": pg_binary.uuids(keys), "version": other.id},
+        {"k": pg_binary.uuids(keys), "version": version.id},
     )
     if not locations:
         return []
@@ -133,13 +141,13 @@ def _labels_of_version(session: Session, model: Model, other: Version, keys: Seq
     return db.fetch(
         session,
         f"select t.at, l.label, l.logged_at from {LOCATIONS}, %(at)b::int8[]) t(k, h, lvl, ts, at)"
-        f" {db.for_each(_stored_label(other, 'label, logged_at'))} l",
+        f" {db.for_each(_stored_label(version, 'label, logged_at'))} l",
         {**_locations([keys[at - 1] for at, _ in locations], times), "at": positions},
     )
 
 
 def _samples_by_version(session: Session, model: Model, keys: Sequence[bytes]) -> list[SamplesOfVersion]:
-    """Return which of the sorted keys have a sample in which version."""
+    """Return, for each version that has samples with these sorted keys, which of the keys they have."""
     if not keys:
         return []
     rows = db.fetch(
@@ -148,13 +156,13 @@ def _samples_by_version(session: Session, model: Model, keys: Sequence[bytes]) -
         f" from ids_{model.relation} where k = any(%(k)b::uuid[]) group by 1 order by 1",
         {"k": pg_binary.uuids(keys)},
     )
-    # Keys and times are sent as two byte strings, so that no Python object is made for each sample.
+    # PostgreSQL returns keys and times as two byte strings, so that Python makes no object for each sample.
     sorted_keys = np.frombuffer(b"".join(keys), "S16")
     return [
         SamplesOfVersion(
-            version_id, np.searchsorted(sorted_keys, np.frombuffer(found, "S16")), np.frombuffer(times, ">i8")
+            version_id, np.searchsorted(sorted_keys, np.frombuffer(version_keys, "S16")), np.frombuffer(times, ">i8")
         )
-        for version_id, found, times in rows
+        for version_id, version_keys, times in rows
     ]
 
 
@@ -175,10 +183,10 @@ def _write(session: Session, model: Model, version: Version, labels: LabelColumn
 
 
 def _labelled(session: Session, version: Version, labels: LabelColumns, times: Any) -> list[int]:
-    """Return the indexes of those whose samples have a label already.
+    """Return the indexes of the labels whose sample has a label already.
 
-    The answer stays true until the transaction ends: another transaction that adds a label to one of these samples
-    would need the model's exclusive lock, or would be the one that stores the sample.
+    The result stays true until the transaction ends. Another transaction that adds a label to one of these samples
+    would need the model's exclusive lock, or would have to store the sample itself.
     """
     rows = db.fetch(
         session,
@@ -190,7 +198,7 @@ def _labelled(session: Session, version: Version, labels: LabelColumns, times: A
 
 
 def _add(session: Session, model: Model, version: Version, labels: LabelColumns, times: Any) -> None:
-    """COPY labels of samples that have none, in the order of the index, and count them by quarter of an hour."""
+    """COPY labels of samples without a label, in the order of the index, and count them by quarter of an hour."""
     hashes, levels = levels_of(labels.keys)
     order = np.lexsort((times, levels))
     keys = np.frombuffer(b"".join(labels.keys), "V16")
@@ -200,7 +208,7 @@ def _add(session: Session, model: Model, version: Version, labels: LabelColumns,
     }  # fmt: skip
     heads = pg_copy.heads(columns, len(order), len(columns) + 1)
     kind = "numeric" if model.task_type == "regression" else "categorical"
-    lines = pg_copy.Encoder([kind]).encode([(labels.labels[at],) for at in order.tolist()])
+    lines = pg_copy.Encoder([kind]).encode([(labels.labels[index],) for index in order.tolist()])
     target = f"copy labels_{version.relation} ({', '.join(columns)}, label) from stdin (format binary)"
     with db.copy(session, target) as copy:
         copy.write(b"".join([pg_copy.BEGIN, *chain.from_iterable(zip(heads, lines, strict=True)), pg_copy.END]))
@@ -223,7 +231,7 @@ def _add(session: Session, model: Model, version: Version, labels: LabelColumns,
 
 
 def _replace(session: Session, model: Model, version: Version, labels: LabelColumns, times: Any) -> Changes:
-    """Replace labels that are stored by labels that were logged later."""
+    """Replace stored labels by labels that were logged later."""
     statement = SQL.statement(
         "replace",
         version=version.relation,
@@ -277,7 +285,7 @@ def _label_array(model: Model, labels: Sequence[Any]) -> db.Array:
 
 
 def _keep_waiting(session: Session, model: Model, labels: LabelColumns) -> int:
-    """Keep labels whose sample has not come yet; returns how many are new or changed."""
+    """Keep labels whose sample is not stored yet, and return how many are new or changed."""
     if not labels.keys:
         return 0
     waiting_label = f"select label from orphan_labels_{model.relation} where k = t.k"

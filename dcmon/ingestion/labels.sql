@@ -1,5 +1,5 @@
 -- name: replace
--- Update labels of samples that have one: the last label by time of logging wins, then the one that arrives last.
+-- Update labels of samples that have one. The label that was logged last wins; of equal times the one that comes last.
 with incoming as ({incoming}), before as (
     select t.k, l.label, t.label is distinct from l.label as differs from incoming t
     {stored_label} l
@@ -22,7 +22,7 @@ with incoming as ({incoming}), before as (
 select coalesce((select sum(changed) from quarters), 0)::int8, (select count(*) from before where differs)
 
 -- name: keep_waiting
--- Keep labels whose sample has not come yet. Returns how many are new or changed.
+-- Keep labels whose sample is not stored yet. Return how many are new or changed.
 with incoming as (
     select * from unnest(%(k)b::uuid[], %(label)b::{type}[], %(logged_at)b::timestamptz[]) t(k, label, logged_at)
 ), before as (

@@ -2,11 +2,11 @@
 
     {"v": 1, "org": 1, "kind": "samples", "target": 7, "logged_at": "2026-11-24T10:00:00Z", "n": 1, "rows": [{…}]}
 
-`org` is the organization's id; `kind` is "samples" or "labels"; `target` is the version's id for samples, the model's
-for labels; `logged_at` is the time of receipt, which decides whether a time is in the future and which label is the
-last. When it is missing, or later than Kafka's time of the message, Kafka's time counts. `rows` are as the endpoint
-takes them; `n`, which may be missing, says how many they are. No key is needed: the order of messages does not matter.
-docs/ingestion.md describes the format for producers.
+`org` is the organization's id. `kind` is "samples" or "labels". `target` is the id of a version for samples, of a model
+for labels. `logged_at` is the time of receipt, which decides whether a time is in the future, and which of several
+labels is the last. If it is missing, or later than Kafka's time of the message, Kafka's time is used. `rows` have the
+format of the endpoint. `n` is the number of rows and may be missing. A message needs no key, because the order of
+messages does not matter. docs/ingestion.md describes the format for producers.
 """
 
 import re
@@ -25,7 +25,7 @@ from dcmon.ingestion.raw_rows import RowArray
 Kind = Literal["samples", "labels"]
 Id = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-MAX_ROWS_BYTES = 900_000  # of the rows in a message, below the broker's default of 1 MB for a batch
+MAX_ROWS_BYTES = 900_000  # all rows of a message, below the broker's default limit of 1 MB for a batch
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Message:
 
     @property
     def is_validated(self) -> bool:
-        """True if it is known that the rows are a JSON array; see `validated`."""
+        """True if the rows are known to be a JSON array; see `validated`."""
         return not isinstance(self.rows, RowArray) or self.rows.is_validated
 
 
@@ -56,7 +56,7 @@ class _Json(msgspec.Struct, frozen=True):
 
 _DECODER = msgspec.json.Decoder(_Json)
 _ROWS = re.compile(rb'"rows"\s*:\s*(?=\[)')
-# How `pack` begins a message. With this head, the rows need not be parsed to know where the message goes.
+# The head of messages that `pack` makes. With this head, the target of a message is known without parsing its rows.
 _HEAD = re.compile(
     rb'\{"v":1,"org":([1-9]\d{0,8}),"kind":"(samples|labels)","target":([1-9]\d{0,8}),'
     rb'"logged_at":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{6})?\+00:00)","n":([1-9]\d{0,5}),"rows":(?=\[)'
@@ -64,35 +64,35 @@ _HEAD = re.compile(
 
 
 class UnreadableMessage(Exception):
-    """A message that is not in dcmon's format; its text says why."""
+    """A message that is not in dcmon's format. The text of the exception is the reason."""
 
 
 def unpack(value: bytes | None, sent_at: datetime) -> Message:
-    """Read a message that was sent at `sent_at` by Kafka's time.
+    """Read a message. `sent_at` is Kafka's time of the message.
 
-    Raises UnreadableMessage; for a message of which only the head was read, `validated` raises it.
+    Raises UnreadableMessage. If only the head was read, `validated` may raise it later.
     """
     value = value or b""
     head = _HEAD.match(value)
     if head is None or not value.endswith(b"]}"):
-        return _parse_whole(value, sent_at)
+        return _parse_completely(value, sent_at)
     try:
         logged_at = datetime.fromisoformat(head[4].decode())
     except ValueError:
-        return _parse_whole(value, sent_at)
+        return _parse_completely(value, sent_at)
     org, kind, target, n = int(head[1]), cast("Kind", head[2].decode()), int(head[3]), int(head[5])
     return Message(org, kind, target, RowArray(memoryview(value)[head.end() : -1]), _received_at(logged_at, sent_at), n)
 
 
 def validated(message: Message, value: bytes) -> Message:
-    """Return the message once its rows are known to be a JSON array. Raises UnreadableMessage."""
+    """Check that the rows are a JSON array, and return the message with their number. Raises UnreadableMessage."""
     try:
         return message if message.is_validated else replace(message, row_count=len(message.rows))
     except errors.InvalidInput:
-        return _parse_whole(value, message.received_at)
+        return _parse_completely(value, message.received_at)
 
 
-def _parse_whole(value: bytes, sent_at: datetime) -> Message:
+def _parse_completely(value: bytes, sent_at: datetime) -> Message:
     try:
         parsed = _DECODER.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -110,7 +110,7 @@ def _received_at(logged_at: datetime | None, sent_at: datetime) -> datetime:
 
 
 def _parse_with_invalid_rows(value: bytes, decode_error: Exception) -> _Json:
-    """Parse a message with a row of invalid JSON, such as {"age": NaN}. The decoder rejects that row later."""
+    """Parse a message with a row that is invalid JSON, such as {"age": NaN}. The row decoder rejects that row later."""
     rows = _ROWS.search(value)
     try:
         if rows is None:
@@ -125,14 +125,14 @@ def _parse_with_invalid_rows(value: bytes, decode_error: Exception) -> _Json:
 def pack(
     org: int, kind: Kind, target: int, logged_at: datetime, rows: Sequence[msgspec.Raw], per_message: int
 ) -> list[bytes]:
-    """Pack rows into messages, in order, at most `per_message` rows in each. Rows are copied unchanged."""
+    """Pack rows into messages, in order, with at most `per_message` rows each. Rows are copied unchanged."""
     return [
         _head(org, kind, target, logged_at, len(part)) + b",".join(part) + b"]}" for part in _parts(rows, per_message)
     ]
 
 
 def encode(message: Message) -> bytes:
-    """Encode a message so that `unpack` reads it again."""
+    """Encode a message in the format that `unpack` reads."""
     head = _head(message.org, message.kind, message.target, message.received_at, len(message.rows))
     return head + b",".join(message.rows) + b"]}"
 

@@ -1,4 +1,4 @@
-"""Rows as they came: undecoded JSON, in the array of a request's body or of a message."""
+"""Rows as undecoded JSON, in the array of a request's body or of a message."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -9,19 +9,19 @@ from msgspec import Raw
 from dcmon import errors
 from dcmon.ingestion import json_splitter
 
-MAX_ROW_BYTES = 900_000  # what a broker takes by default, less the fields of a message beside its rows
-CHUNK_BYTES = 130_000  # decoded in one call: what fits in a processor's cache
-KEPT_CHARACTERS = 10_000  # of a row that is too long
+MAX_ROW_BYTES = 900_000  # the default limit of a broker, minus the other fields of a message
+CHUNK_BYTES = 130_000  # decoded in one call: fits in a processor's cache
+TRUNCATED_BYTES = 10_000  # the part of a row that is kept if the row is too long
 TOO_LONG = "_dc_too_long"
 
 __all__ = ["CHUNK_BYTES", "MAX_ROW_BYTES", "TOO_LONG", "Raw", "RowArray", "split_rows", "truncate_long_rows"]
 
 
 class RowArray(Sequence[Raw]):
-    """The rows of a JSON array, split only when a row is asked for: decoding the array as a whole costs less.
+    """The rows of a JSON array, which is split only when a row is needed: decoding the whole array costs less.
 
-    `view` begins with "[" and ends with "]". `is_validated` is set once it is known to be a JSON array. If it is none,
-    asking for a row, or for the number of rows, raises InvalidInput.
+    `view` begins with "[" and ends with "]". `is_validated` is set when it is known to be a JSON array. If it is not a
+    JSON array, reading a row, or the number of rows, raises InvalidInput.
     """
 
     def __init__(self, view: memoryview) -> None:
@@ -30,13 +30,13 @@ class RowArray(Sequence[Raw]):
 
     @property
     def text(self) -> bytes:
-        """The array. It is not kept, because it is as large as the message."""
+        """A copy of the array. It is not cached, because it is as large as the message."""
         return bytes(self._view)
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the array in smaller arrays that fit in a processor's cache, cut where a row seems to end.
 
-        If each of them is an array of rows, then the whole is one too, and these are its rows.
+        If each of them is an array of rows, these are the rows of the whole array.
         """
         text, begin, end = self.text, 1, len(self._view) - 1
         while (cut := text.find(b"},", begin + CHUNK_BYTES, end)) >= 0:
@@ -85,16 +85,16 @@ def _split_leniently(body: bytes, decode_error: Exception) -> list[Raw]:
         if body[array.end :].strip():
             raise decode_error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, json_splitter.UnbalancedJson) as error:
-        raise errors.InvalidInput(f"The body is no JSON array of objects: {error}") from error
+        raise errors.InvalidInput(f"The body is not a JSON array of objects: {error}") from error
     return array.elements
 
 
 def truncate_long_rows(rows: Sequence[Raw]) -> list[Raw]:
-    """Return rows that fit in messages. A row that is too long is cut, and will be quarantined as too_long."""
+    """Return rows that fit in messages. A row that is too long is truncated, to be quarantined as too_long."""
     return [row if len(memoryview(row)) <= MAX_ROW_BYTES else _truncated(row) for row in rows]  # type: ignore[arg-type]
 
 
 def _truncated(row: Raw) -> Raw:
     raw = bytes(row)
-    beginning = raw[:KEPT_CHARACTERS].decode(errors="replace")
+    beginning = raw[:TRUNCATED_BYTES].decode(errors="replace")
     return Raw(msgspec.json.encode({TOO_LONG: len(raw), "_dc_begins": beginning}))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -23,19 +24,26 @@ MARK_DUE = text("""
 """)
 
 
-def count_received(session: Session, version: Version, received: Sequence[tuple[datetime, int]]) -> None:
-    """Count rows of a version as received; `received` lists the time of receipt and the number of rows."""
-    quarters: dict[datetime, list[tuple[datetime, int]]] = {}
-    for logged_at, rows in received:
-        quarters.setdefault(quarter_hour_start(logged_at), []).append((logged_at, rows))
+class ReceivedRows(NamedTuple):
+    """Rows that were received together: the time of receipt, and their number."""
+
+    logged_at: datetime
+    rows: int
+
+
+def count_received(session: Session, version: Version, received: Sequence[ReceivedRows]) -> None:
+    """Count rows of a version as received."""
+    quarters: dict[datetime, list[ReceivedRows]] = {}
+    for batch in received:
+        quarters.setdefault(quarter_hour_start(batch.logged_at), []).append(batch)
     # In order of time: two transactions that count the same quarters must not deadlock.
     for at, batches in sorted(quarters.items()):
-        taken, first = sum(rows for _, rows in batches), min(logged_at for logged_at, _ in batches)
-        db.run(session, COUNT, {"version": version.id, "at": at, "taken": taken, "first": first})
+        rows, first = sum(batch.rows for batch in batches), min(batch.logged_at for batch in batches)
+        db.run(session, COUNT, {"version": version.id, "at": at, "taken": rows, "first": first})
 
 
 def mark_windows_due(session: Session, rows: Sequence[Quarantined]) -> None:
-    """Mark the windows in which these rows were received as due: the rows left the quarantine."""
+    """Make the windows in which these rows were received due, because the rows left the quarantine."""
     counts: dict[tuple[int, datetime], int] = {}
     for row in rows:
         if row.version_id is not None:

@@ -1,4 +1,4 @@
-"""Load the reference of a version: all rows of a document, or none."""
+"""Load the reference of a version: all rows of a document, or no row."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ Document = bytes | mmap
 
 @dataclass(frozen=True)
 class ReferenceTable:
-    """Reference rows to load: JSON lists in the order of `names`, or JSON objects when `names` is None."""
+    """Reference rows to load: JSON lists in the order of `names`, or JSON objects if `names` is None."""
 
     rows: Iterable[msgspec.Raw]
     names: Sequence[str] | None = None
@@ -34,7 +34,7 @@ class ReferenceTable:
 
 @dataclass(frozen=True)
 class ReferenceLoad:
-    """What a load did: rows stored and removed, rows afterwards, and their revision."""
+    """The result of a load: numbers of rows that were stored, removed and are there afterwards, and their revision."""
 
     stored: int
     removed: int
@@ -46,7 +46,7 @@ class ReferenceLoad:
 class LoadOptions:
     """How reference rows are loaded.
 
-    `replace` removes the rows that are stored. `max_rows` is the most rows that the reference may have afterwards.
+    `replace` removes the stored rows first. `max_rows` is the largest number of rows that the reference may have.
     """
 
     replace: bool = False
@@ -65,40 +65,42 @@ class _Split(msgspec.Struct):
 
 
 def split_document(document: Document) -> ReferenceTable:
-    """Return the undecoded rows of pandas' "split" JSON; they point into the document. Raises InvalidInput."""
+    """Return the undecoded rows of pandas' "split" JSON, which refer to the document. Raises InvalidInput."""
     try:
         parsed = msgspec.json.decode(document, type=_Split)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise errors.InvalidInput(f'The reference is no JSON {{"columns": […], "data": [[…]]}}: {error}') from error
+        raise errors.InvalidInput(
+            f'The reference is not JSON of the form {{"columns": […], "data": [[…]]}}: {error}'
+        ) from error
     return ReferenceTable(parsed.data, parsed.columns)
 
 
 def load(
     session: Session, model: Model, version: Version, table: ReferenceTable, options: LoadOptions = APPEND
 ) -> ReferenceLoad:
-    """Append rows to the reference, or replace it: all of them, or none.
+    """Append rows to the reference, or replace it: all rows, or no row.
 
-    Each row is stored as it is decoded. The caller then begins the new revision with `begin_revision`. Raises
-    InvalidInput, which names row and field.
+    Each row is stored as soon as it is decoded. Afterwards the caller begins the new revision with `begin_revision`.
+    Raises InvalidInput, which names row and field.
     """
     _lock(session, version)
     before = count(session, version)
-    kept = 0 if options.replace else before
+    remaining = 0 if options.replace else before
     row_type = _row_type(model, version, table)
-    limit = _RowLimit(version.name, kept, options.max_rows)
+    limit = _RowLimit(version.name, remaining, options.max_rows)
     rows = _decoded(table, row_type, limit)
     next_revision = version.reference_revision + 1
     if options.dry_run:
         stored = sum(1 for _ in rows)
-        return ReferenceLoad(stored, before - kept, kept + stored, next_revision)
+        return ReferenceLoad(stored, before - remaining, remaining + stored, next_revision)
     if options.replace:
         session.execute(text(f"delete from reference_{version.relation}"))
-    stored = _copy(session, version, row_type, rows, kept)
-    return ReferenceLoad(stored, before - kept, kept + stored, next_revision)
+    stored = _copy(session, version, row_type, rows, remaining)
+    return ReferenceLoad(stored, before - remaining, remaining + stored, next_revision)
 
 
 def clear(session: Session, version: Version) -> ReferenceLoad:
-    """Remove all rows of the reference. The caller then begins the new revision with `begin_revision`."""
+    """Remove all rows of the reference. Afterwards the caller begins the new revision with `begin_revision`."""
     _lock(session, version)
     removed = count(session, version)
     session.execute(text(f"delete from reference_{version.relation}"))
@@ -106,16 +108,16 @@ def clear(session: Session, version: Version) -> ReferenceLoad:
 
 
 def begin_revision(session: Session, version: Version) -> int:
-    """Begin a new revision of the reference in place of the current one, and return its number.
+    """Begin a new revision of the reference, and return its number.
 
-    Results say which revision they used. This locks the version's row until the commit.
+    Results name the revision that they used. This locks the version's row until the commit.
     """
     revise = update(Version).where(Version.id == version.id).values(reference_revision=Version.reference_revision + 1)
     return int(session.scalar(revise.returning(Version.reference_revision)) or 0)
 
 
 def _lock(session: Session, version: Version) -> None:
-    """One load at a time. Not by the version's row, for which ingestion would have to wait."""
+    """Let only one load run at a time. An advisory lock: ingestion would wait for a lock of the version's row."""
     locks.acquire(session, LockSpace.REFERENCE, version.relation)
 
 
@@ -128,20 +130,20 @@ def _row_type(model: Model, version: Version, table: ReferenceTable) -> RowType:
 
 class _RowLimit(NamedTuple):
     version: str
-    kept: int
+    stored_rows: int
     max_rows: int
 
     def error(self) -> errors.InvalidInput:
         return errors.InvalidInput(
-            f"The reference of version {self.version!r} has {self.kept} rows, and at most {self.max_rows}: these are"
-            " too many. DCMON_REFERENCE__LARGEST allows more. Nothing was stored."
+            f"The new rows are too many: the reference of version {self.version!r} has {self.stored_rows} rows, and at"
+            f" most {self.max_rows} are allowed. Nothing was stored. Raise DCMON_REFERENCE__LARGEST to allow more."
         )
 
 
 def _decoded(table: ReferenceTable, row_type: RowType, limit: _RowLimit) -> Iterator[tuple[Any, ...]]:
     decode = row_type.decode if table.names is None else row_type.decode_list
     for number, row in enumerate(table.rows):
-        if limit.kept + number >= limit.max_rows:
+        if limit.stored_rows + number >= limit.max_rows:
             raise limit.error()
         try:
             yield decode(row)
@@ -153,7 +155,7 @@ def _decoded(table: ReferenceTable, row_type: RowType, limit: _RowLimit) -> Iter
 
 
 def _copy(session: Session, version: Version, row_type: RowType, rows: Iterable[tuple[Any, ...]], first: int) -> int:
-    """COPY rows with positions from `first` on; returns how many."""
+    """COPY rows with positions from `first` on, and return how many."""
     names = ", ".join(quoted(name) for name in row_type.names)
     target = f"copy reference_{version.relation} (revision, _dc_position, {HASH}, {names}) from stdin (format binary)"
     position = first - 1
@@ -165,5 +167,5 @@ def _copy(session: Session, version: Version, row_type: RowType, rows: Iterable[
 
 
 def _hash(position: int) -> int:
-    """Return 31 bits that order the deterministic sample of a reference, whose rows have no id."""
+    """Return 31 bits that order the rows of a reference for the deterministic sample, because they have no id."""
     return int.from_bytes(blake2b(position.to_bytes(8), digest_size=4).digest()) >> 1

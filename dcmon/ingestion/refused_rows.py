@@ -13,13 +13,13 @@ from dcmon.ingestion.row_batch import RowBatch
 from dcmon.ingestion.store import RETRY_POLICY
 from dcmon.ingestion.target_cache import RowTarget, TargetCache
 
-# PostgreSQL's error classes: a value (22), a constraint (23), a limit such as the size of a row (54).
+# PostgreSQL's error classes: invalid value (22), violated constraint (23), exceeded limit, such as a row's size (54).
 CONTENT_ERROR_CLASSES = {"22", "23", "54"}
 MAX_REASON_LENGTH = 500
 
 
 def is_content_error(error: Exception) -> bool:
-    """True if the content of the rows caused the error, so that trying again does not help."""
+    """True if the content of the rows caused the error, so that a retry can't succeed."""
     if isinstance(error, DBAPIError):
         sqlstate = db.sqlstate(error) or ""
         return sqlstate[:2] in CONTENT_ERROR_CLASSES and sqlstate not in RETRY_POLICY.sqlstates
@@ -33,8 +33,8 @@ def find(
 ) -> dict[int, str]:
     """Return the positions of the rows that PostgreSQL refuses, each with the reason.
 
-    The rows are found by halving the batch, in transactions that are rolled back. Raises what such a transaction raises
-    for another reason than the content of the rows.
+    The rows are found by halving the batch, in transactions that are rolled back. An error that the content of the rows
+    did not cause is raised.
     """
     reason = _refusal(engine, targets, target, batch, lock_wait)
     if reason is None:
@@ -44,15 +44,15 @@ def find(
     half, refused = len(batch.rows) // 2, dict[int, str]()
     for first, rows in ((0, batch.rows[:half]), (half, batch.rows[half:])):
         part = batch._replace(rows=rows, first_position=batch.first_position + first)
-        found = find(engine, targets, target, part, lock_wait)
-        refused |= {first + position: reason for position, reason in found.items()}
+        refused_in_part = find(engine, targets, target, part, lock_wait)
+        refused |= {first + position: reason for position, reason in refused_in_part.items()}
     return refused
 
 
 def _refusal(
     engine: Engine, targets: TargetCache, target: RowTarget, batch: RowBatch, lock_wait: timedelta | None
 ) -> str | None:
-    """Return why a batch can't be stored as a whole; None when it can. Nothing is stored."""
+    """Return why a batch can't be stored in one transaction; None if it can. Nothing is stored."""
     try:
         prepared = store.prepare(targets, target, [batch])
         transactions.retry(

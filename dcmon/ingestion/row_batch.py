@@ -1,4 +1,4 @@
-"""A batch of rows: what one request, message or piece of a file brought."""
+"""A batch of rows: the rows of one request, one message or one part of a file."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -9,10 +9,10 @@ from msgspec import Raw
 
 
 class RowBatch(NamedTuple):
-    """Rows that came together, when they were received, and their source.
+    """Rows that were received together, with the time of receipt and their source.
 
-    The source is the same when the rows are read again. `first_position` is the position of the first row in the
-    source. `refused` has the positions of rows that can be decoded but that PostgreSQL refuses, each with the reason.
+    If the rows are read again, they have the same source. `first_position` is the position of the first row in the
+    source. `refused` maps positions of rows that can be decoded, but that PostgreSQL refuses, to the reason.
     """
 
     rows: Sequence[Raw]

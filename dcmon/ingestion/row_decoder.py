@@ -1,4 +1,4 @@
-"""Decode rows by the types of a version's columns. A bad row is rejected with a reason; its batch goes on."""
+"""Decode rows by the types of a version's columns. A bad row is rejected with a reason; the others are decoded."""
 
 import json
 import re
@@ -16,11 +16,11 @@ from dcmon.storage.columns import PREDICTION, TIME, TYPES
 
 MAX_ID_LENGTH = 1024
 MAX_DETAIL_LENGTH = 1000  # characters
-ROWS_PER_CALL = 200  # decoded in one call: what fits in a processor's cache
+ROWS_PER_CALL = 200  # decoded in one call: they fit in a processor's cache
 # One day inside the range of Python's datetime, so that a time can be read back in any time zone.
 EARLIEST, LATEST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 
-# Patterns of msgspec's messages, and the reason code for each; the first that matches counts.
+# Patterns of msgspec's messages, and the reason code for each. The first pattern that matches decides.
 REASONS = (
     (r"`str` of length <=", "too_long"),
     (r"`str` of length >=", "wrong_type"),
@@ -32,7 +32,7 @@ REASONS = (
 
 
 class RejectedRow(Exception):
-    """A row that can't be stored: a reason code, the field (None: the whole row), and a sentence for people."""
+    """A row that can't be stored: a reason code, the field (None: the whole row), and a message."""
 
     def __init__(self, reason: str, field: str | None, detail: str) -> None:
         super().__init__(detail[:MAX_DETAIL_LENGTH])
@@ -51,7 +51,7 @@ class Field:
 
     @property
     def python(self) -> Any:
-        """The type that msgspec decodes it to."""
+        """The Python type that msgspec decodes the field to."""
         exact = Meta(min_length=self.length, max_length=self.length)
         python = TYPES[self.kind].python if self.length is None else Annotated[list[float], exact]
         return python | None if self.is_nullable else python
@@ -61,7 +61,7 @@ class Field:
 class RowType:
     """Rows with these fields, decoded into tuples of values in the order of the fields.
 
-    `classes` are the values that a prediction may have; None: any value. A label may always be another class.
+    `classes` are the values that a prediction may have; None allows any value. Labels are not restricted to them.
     """
 
     fields: tuple[Field, ...]
@@ -84,7 +84,7 @@ class RowType:
         return self._require_storable(values, row)
 
     def decode_all(self, rows: Sequence[Raw]) -> Iterator[list["tuple[Any, ...] | RejectedRow"]]:
-        """Yield the values of each row, or why it is rejected; some hundred rows at a time."""
+        """Yield the values of each row, or the reason of its rejection, in lists of a few hundred rows."""
         if isinstance(rows, RowArray) and not rows.is_split:
             yield from self._decode_chunks(rows)
             return
@@ -105,7 +105,7 @@ class RowType:
         rows.is_validated = True
 
     def _decode_together(self, array: bytes, rows: Sequence[Raw] = ()) -> list[tuple[Any, ...] | RejectedRow] | None:
-        """Decode an array in one call, at half the cost; None when a row is bad or must be checked by itself."""
+        """Decode an array in one call, at half the cost. None if a row is bad or must be checked separately."""
         if self._renamed_fields or self._range_checked or _may_have_nul(array):
             return None
         if len(array) > MAX_ROW_BYTES and not (rows and all(len(bytes(row)) <= MAX_ROW_BYTES for row in rows)):
@@ -133,16 +133,18 @@ class RowType:
 
     @cached_property
     def _renamed_fields(self) -> dict[str, str]:
-        """Names that msgspec can't look for, and the names that it looks for instead."""
+        """The names of fields that msgspec can't match, each with the name that it matches instead."""
         return {
-            field.name: _wire_name(at, field) for at, field in enumerate(self.fields) if _needs_renaming(field.name)
+            field.name: _wire_name(index, field)
+            for index, field in enumerate(self.fields)
+            if _needs_renaming(field.name)
         }
 
     def _decode_renamed(self, row: Raw) -> tuple[Any, ...]:
         try:
-            given = msgspec.json.decode(row, type=dict[str, Raw])
+            values = msgspec.json.decode(row, type=dict[str, Raw])
             renamed = msgspec.json.encode(
-                {self._renamed_fields.get(name, name): value for name, value in given.items()}
+                {self._renamed_fields.get(name, name): value for name, value in values.items()}
             )
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise self._unreadable(row, error) from error
@@ -166,78 +168,84 @@ class RowType:
 
     def _lenient_list(self, row: Raw, error: Exception) -> tuple[Any, ...]:
         try:
-            given = msgspec.json.decode(row)
+            values = msgspec.json.decode(row)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise self._unreadable(row, error) from error
-        if not isinstance(given, list) or len(given) != len(self.fields):
-            raise RejectedRow("wrong_type", None, f"A row is a list of {len(self.fields)} values, as many as columns.")
-        converted = [_converted(field.kind, value) for field, value in zip(self.fields, given, strict=True)]
+        if not isinstance(values, list) or len(values) != len(self.fields):
+            detail = f"A row must be a list of {len(self.fields)} values, one for each column."
+            raise RejectedRow("wrong_type", None, detail)
+        converted = [_converted(field.kind, value) for field, value in zip(self.fields, values, strict=True)]
         try:
             return msgspec.structs.astuple(self.decoder.decode(msgspec.json.encode(converted)))
-        except msgspec.DecodeError as second:
-            raise _rejected(second, self.fields) from second
+        except msgspec.DecodeError as second_error:
+            raise _rejected(second_error, self.fields) from second_error
 
     @cached_property
     def _range_checked(self) -> list[tuple[int, Field]]:
         """Index and field of types with values that PostgreSQL can't store, or Python can't read back.
 
-        A sample's time is not among them: its bounds are narrower and depend on the time of receipt (`sample_decoder`).
+        A sample's time is not included: its bounds are narrower and depend on the time of receipt (`sample_decoder`).
         """
         kinds = ("datetime", "array_float_2d")
-        return [(at, field) for at, field in enumerate(self.fields) if field.kind in kinds and field.name != TIME]
+        return [(index, field) for index, field in enumerate(self.fields) if field.kind in kinds and field.name != TIME]
 
     @cached_property
     def _prediction_index(self) -> int | None:
-        """The index of the prediction when it has to be one of the classes, else None."""
+        """The index of the prediction if it must be one of the classes, else None."""
         return self.names.index(PREDICTION) if self.classes else None
 
     def _require_storable(self, values: tuple[Any, ...], row: Raw) -> tuple[Any, ...]:
-        for at, field in self._range_checked:
-            value = values[at]
+        for index, field in self._range_checked:
+            value = values[index]
             if isinstance(value, datetime) and not EARLIEST <= value <= LATEST:
                 raise RejectedRow("out_of_range", field.name, f"{value.isoformat()} is not between year 1 and 9999.")
             if isinstance(value, list) and value and (not value[0] or len({len(line) for line in value}) > 1):
                 raise RejectedRow(
-                    "wrong_length", field.name, "The lists inside the list are empty, or differ in length."
+                    "wrong_length", field.name, "The lists inside the list are empty, or their lengths differ."
                 )
         if self._prediction_index is not None and values[self._prediction_index] not in self.classes:  # type: ignore[operator]
-            detail = f"{values[self._prediction_index]!r} is none of the version's classes."
+            detail = f"{values[self._prediction_index]!r} is not one of the version's classes."
             raise RejectedRow("unknown_class", PREDICTION, detail)
         raw = bytes(row)
         if len(raw) > MAX_ROW_BYTES:
-            raise RejectedRow("too_long", None, f"A row has at most {MAX_ROW_BYTES:,} bytes, not {len(raw):,}.")
+            raise RejectedRow(
+                "too_long", None, f"The row has {len(raw):,} bytes; at most {MAX_ROW_BYTES:,} are allowed."
+            )
         if _may_have_nul(raw):
             for value, field in zip(values, self.fields, strict=True):
                 if isinstance(value, str) and "\0" in value:
-                    raise RejectedRow("nul_character", field.name, "A NUL character can't be stored by PostgreSQL.")
+                    raise RejectedRow("nul_character", field.name, "PostgreSQL can't store a NUL character.")
         return values
 
     def _lenient(self, row: Raw, error: Exception) -> tuple[Any, ...]:
-        """Accept what JSON Schema accepts too: whole floats as integers, and offsets like +0200."""
+        """Decode what JSON Schema accepts but msgspec does not: floats like 5.0 as integers, and offsets like +0200."""
         try:
-            given = msgspec.json.decode(row)
+            values = msgspec.json.decode(row)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise self._unreadable(row, error) from error
-        if not isinstance(given, dict):
+        if not isinstance(values, dict):
             raise _rejected(error, self.fields)
         try:
             kinds = {field.name: field.kind for field in self.fields}
-            converted = {name: _converted(kinds.get(name), value) for name, value in given.items()}
+            converted = {name: _converted(kinds.get(name), value) for name, value in values.items()}
             return msgspec.structs.astuple(self.decoder.decode(msgspec.json.encode(converted)))
-        except msgspec.DecodeError as second:
-            raise _rejected(second, self.fields) from second
+        except msgspec.DecodeError as second_error:
+            raise _rejected(second_error, self.fields) from second_error
 
     def _unreadable(self, row: Raw, error: Exception) -> RejectedRow:
-        """Name the field that is NaN: Python's json module writes it although JSON does not allow it."""
+        """Return the rejection of a row that is not JSON, with the name of a field that is NaN or Infinity.
+
+        Python's json module writes these constants although JSON does not allow them.
+        """
         try:
-            given = json.loads(bytes(row), parse_constant=_Constant)
+            values = json.loads(bytes(row), parse_constant=_Constant)
         except (ValueError, RecursionError):
             return _rejected(error, self.fields)
-        fields = given.items() if isinstance(given, dict) else enumerate(given) if isinstance(given, list) else ()
-        for key, value in fields:
+        items = values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list) else ()
+        for key, value in items:
             if isinstance(value, _Constant):
                 name = self.names[key] if isinstance(key, int) and key < len(self.fields) else str(key)
-                return RejectedRow("malformed", name, f"{name!r} is {value}, which JSON does not allow: send null.")
+                return RejectedRow("malformed", name, f"{name!r} is {value}, which JSON does not allow. Send null.")
         return _rejected(error, self.fields)
 
 
@@ -247,7 +255,7 @@ class _Constant(str):
 
 @lru_cache(maxsize=512)
 def row_type(fields: tuple[Field, ...], array_like: bool = False, classes: frozenset[str] | None = None) -> RowType:
-    """Return the type of rows with these fields, cached: objects, or lists in this order (`array_like`)."""
+    """Return the type of rows with these fields: objects, or lists in this order (`array_like`). Cached."""
     names = {f"f{number}": field for number, field in enumerate(fields)}
     struct = msgspec.defstruct(
         "Row",
@@ -264,7 +272,7 @@ def row_type(fields: tuple[Field, ...], array_like: bool = False, classes: froze
 
 
 def _may_have_nul(text: bytes) -> bool:
-    """True if the text may contain an escaped NUL. Looking for one character first is forty times faster."""
+    """True if the text may contain an escaped NUL. Searching for one character first is forty times faster."""
     return b"\\" in text and b"\\u0000" in text
 
 
@@ -273,7 +281,7 @@ def _needs_renaming(name: str) -> bool:
 
 
 def _wire_name(number: int, field: Field) -> str:
-    """Return the name that msgspec looks for: the field's, or a private one where msgspec can't match it."""
+    """Return the name that msgspec matches: the field's name, or a private name if msgspec can't match that."""
     return f"\ue000{number}" if _needs_renaming(field.name) else field.name
 
 
@@ -294,7 +302,7 @@ def _rejected(error: Exception, fields: Sequence[Field]) -> RejectedRow:
     field = _field_name(message, fields)
     if field == TOO_LONG:
         return RejectedRow(
-            "too_long", None, f"The row is longer than {MAX_ROW_BYTES:,} bytes; only its beginning was kept."
+            "too_long", None, f"The row has more than {MAX_ROW_BYTES:,} bytes; only its beginning was kept."
         )
     if "missing required" in message:
         return RejectedRow("missing_feature", field, f"The field {field!r} is missing.")
@@ -311,6 +319,6 @@ def _field_name(message: str, fields: Sequence[Field]) -> str | None:
     field = named[1] if named else None
     if field is None and path:
         field = path[1] if path[1] else fields[int(path[2])].name if int(path[2]) < len(fields) else None
-    if field is not None and field not in {each.name for each in fields}:
+    if field is not None and field not in {known.name for known in fields}:
         field = re.sub(r"(\[\d+\])+$", "", field)
     return field

@@ -12,7 +12,7 @@ from dcmon.storage.columns import LABEL, PREDICTION, PROBABILITIES, SAMPLE_ID, T
 
 
 def sample_row_type(columns: Columns) -> RowType:
-    """Return the type of a sample. Additional columns and probabilities may be missing, everything else not."""
+    """Return the type of a sample. Only additional columns and probabilities may be missing."""
     length = len(columns.classes or ()) or None
     has_probabilities = PROBABILITIES in columns.model
     return row_type(
@@ -35,7 +35,7 @@ def _classes(columns: Columns) -> frozenset[str] | None:
 def reference_row_type(columns: Columns, names: Sequence[str] | None = None) -> RowType:
     """Return the type of a reference row: a list in the order of `names`, or an object when `names` is None.
 
-    Raises RejectedRow when the names are not those of the version's columns.
+    Raises RejectedRow if the names do not match the version's columns.
     """
     known = {
         PREDICTION: Field(PREDICTION, columns.model[PREDICTION], is_nullable=False),
@@ -61,7 +61,7 @@ def _require_columns(columns: Columns, known: Collection[str], names: Sequence[s
             raise RejectedRow("missing_feature", name, f"The column {name!r} is missing.")
     for name in names:
         if names.count(name) > 1:
-            raise RejectedRow("malformed", name, f"The column {name!r} is given twice.")
+            raise RejectedRow("malformed", name, f"The column {name!r} occurs twice.")
 
 
 @lru_cache(maxsize=2)

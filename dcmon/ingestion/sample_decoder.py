@@ -5,7 +5,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from xxhash import xxh3_64_digest
@@ -22,23 +22,34 @@ from dcmon.storage.sample_ids import key_of
 CLOCK_SKEW = timedelta(minutes=5)
 EARLIEST_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_HASH_SEED = 2**64 - 1
-CONFLICT = RejectedRow("conflict", SAMPLE_ID, "Another row with this id is stored already.")
+CONFLICT = RejectedRow("conflict", SAMPLE_ID, "A row with this id and other content is stored already.")
+
+
+class RepeatedId(NamedTuple):
+    """A row with the same id as an earlier row, but other content.
+
+    `position` is the position of the earlier row in the columns, `number` the number of this row.
+    """
+
+    position: int
+    content: bytes
+    number: int
 
 
 @dataclass
 class DecodedSamples:
-    """Decoded samples of several batches in columns, and the rows that can't be stored. Made without a session.
+    """Decoded samples of several batches as columns, and the rows that can't be stored. Decoding needs no session.
 
-    Rows are numbered over all batches; the rows of a batch begin at its entry in `starts`. The columns hold the first
-    row of each id. Position by position: `lines` has the values encoded for COPY, `times` the time in microseconds
-    since 2000, `content` a hash of both, `numbers` the row's number. `positions` maps the key of an id to its position.
-    `repeated` lists further rows with the same id and other content: position of the first row, content, number.
+    Rows are numbered over all batches; `starts` has the number of the first row of each batch. The columns hold the
+    first row of each id. At the same position, `lines` has the values encoded for COPY, `times` the time in
+    microseconds since 2000, `content` a hash of both, and `numbers` the row's number. `positions` maps the key of an id
+    to its position in the columns.
     """
 
     row_type: RowType
     encoder: pg_copy.Encoder
     batches: Sequence[RowBatch]
-    taken: int = 0
+    row_count: int = 0
     bad: list[BadRow] = field(default_factory=list)
     positions: dict[bytes, int] = field(default_factory=dict)
     lines: list[bytes] = field(default_factory=list)
@@ -46,12 +57,12 @@ class DecodedSamples:
     times: list[int] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
-    repeated: list[tuple[int, bytes, int]] = field(default_factory=list)
+    repeated: list[RepeatedId] = field(default_factory=list)
 
     def candidates(self) -> "NewSamples":
         """Return the rows that may be new, in order of key.
 
-        Two transactions that store the same ids lock them in this order, so one waits and neither deadlocks.
+        Transactions that store the same ids lock them in this order. So one waits for the other, without a deadlock.
         """
         keys = np.frombuffer(b"".join(self.positions), "S16")  # in the order of their positions
         order = np.argsort(keys)
@@ -61,12 +72,16 @@ class DecodedSamples:
         return NewSamples(keys.view("V16")[order].tolist(), order.tolist(), times, logged[batch_numbers])
 
     def conflicts(self, stored: Mapping[int, bytes]) -> list[BadRow]:
-        """Return the rows whose content differs from that of the row that has their id.
+        """Return the rows whose content differs from the row that is, or will be, stored with their id.
 
         `stored` has the content of samples that were stored before, by the position of the row with the same id.
         """
-        numbers = [self.numbers[at] for at, content in stored.items() if content != self.content[at]]
-        numbers += [n for at, content, n in self.repeated if content != stored.get(at, self.content[at])]
+        numbers = [self.numbers[position] for position, content in stored.items() if content != self.content[position]]
+        numbers += [
+            repeated.number
+            for repeated in self.repeated
+            if repeated.content != stored.get(repeated.position, self.content[repeated.position])
+        ]
         return [self._conflict(number) for number in numbers]
 
     def _conflict(self, number: int) -> BadRow:
@@ -84,14 +99,14 @@ class NewSamples:
     logged: Any  # numpy int64, microseconds since 2000
 
     def without(self, indexes: Container[int]) -> "NewSamples":
-        """Leave out the samples at these indexes."""
-        kept = [index for index in range(len(self.keys)) if index not in indexes]
-        keys, positions = [self.keys[index] for index in kept], [self.positions[index] for index in kept]
-        return NewSamples(keys, positions, self.times[kept], self.logged[kept])
+        """Return all samples but those at these indexes."""
+        remaining = [index for index in range(len(self.keys)) if index not in indexes]
+        keys, positions = [self.keys[index] for index in remaining], [self.positions[index] for index in remaining]
+        return NewSamples(keys, positions, self.times[remaining], self.logged[remaining])
 
 
 def decode(columns: Columns, batches: Sequence[RowBatch], retention: timedelta | None = None) -> DecodedSamples:
-    """Decode rows, and separate those that can't be stored, are past the retention, or repeat an id."""
+    """Decode rows, and separate rows that can't be stored, are older than the retention, or repeat an id."""
     row_type = sample_row_type(columns)
     decoded = DecodedSamples(row_type, _encoder(row_type), batches)
     for batch in batches:
@@ -100,7 +115,7 @@ def decode(columns: Columns, batches: Sequence[RowBatch], retention: timedelta |
 
 
 def _decode_batch(decoded: DecodedSamples, batch: RowBatch, retention: timedelta | None) -> None:
-    decoded.starts.append(decoded.taken)
+    decoded.starts.append(decoded.row_count)
     earliest = EARLIEST_TIME if retention is None else max(EARLIEST_TIME, batch.logged_at - retention)
     bounds = TimeBounds(earliest, batch.logged_at + CLOCK_SKEW)
     first = 0
@@ -110,7 +125,7 @@ def _decode_batch(decoded: DecodedSamples, batch: RowBatch, retention: timedelta
                 rows[position - first] = RejectedRow("refused", None, batch.refused[position])
         _add(decoded, *_acceptable(decoded, batch, bounds, first, rows))
         first += len(rows)
-    decoded.taken += first
+    decoded.row_count += first
 
 
 def _acceptable(
@@ -120,7 +135,7 @@ def _acceptable(
     first: int,
     rows: Sequence[tuple[Any, ...] | RejectedRow],
 ) -> tuple[Sequence[int], list[int], Sequence[tuple[Any, ...]]]:
-    """Return numbers, times and values of the rows that can be stored; add the others to the bad rows."""
+    """Return numbers, times and values of the rows that can be stored. Add the other rows to `decoded.bad`."""
     numbers, times, values = list[int](), list[int](), list[tuple[Any, ...]]()
     for position, row in enumerate(rows, first):
         if isinstance(row, RejectedRow):
@@ -130,7 +145,7 @@ def _acceptable(
         if not bounds.first <= time <= bounds.last or not 0 < len(row[0]) <= MAX_ID_LENGTH:
             decoded.bad.append(quarantine.bad_row(batch, position, _rejection(row[0], row[1], bounds)))
             continue
-        numbers.append(decoded.taken + position)
+        numbers.append(decoded.row_count + position)
         times.append(time)
         values.append(row)
     return numbers, times, values
@@ -139,7 +154,7 @@ def _acceptable(
 def _add(
     decoded: DecodedSamples, numbers: Sequence[int], times: Sequence[int], rows: Sequence[tuple[Any, ...]]
 ) -> None:
-    """Add rows to the columns. They are encoded at once, while they are in the processor's cache."""
+    """Add rows to the columns. Encode them immediately, while they are in the processor's cache."""
     lines, positions = decoded.encoder.encode(rows), decoded.positions
     content = [xxh3_64_digest(line, time & MAX_HASH_SEED) for line, time in zip(lines, times, strict=True)]
     keys = [key_of(row[0]) for row in rows]
@@ -164,14 +179,14 @@ def _add_one_by_one(decoded: DecodedSamples, rows: Iterable[tuple[bytes, int, in
             decoded.times.append(time)
             decoded.numbers.append(number)
         elif decoded.content[position] != content:
-            decoded.repeated.append((position, content, number))
+            decoded.repeated.append(RepeatedId(position, content, number))
 
 
 @lru_cache(maxsize=64)
 def _encoder(row_type: RowType) -> pg_copy.Encoder:
-    """Return the encoder of all values but the time. The id is plain text: each row has another one."""
-    special = {SAMPLE_ID: "text", TIME: ""}
-    return pg_copy.Encoder([special.get(field.name, field.kind) for field in row_type.fields])
+    """Return the encoder of all values but the time. Ids are encoded as plain text, because each row has another id."""
+    fixed_kinds = {SAMPLE_ID: "text", TIME: ""}
+    return pg_copy.Encoder([fixed_kinds.get(field.name, field.kind) for field in row_type.fields])
 
 
 class TimeBounds:
@@ -183,7 +198,7 @@ class TimeBounds:
 
 
 def _rejection(sample_id: str, time: datetime, bounds: TimeBounds) -> RejectedRow:
-    """Return why a decoded row can't be stored: its id, or its time."""
+    """Return why a decoded row can't be stored: because of its id, or of its time."""
     if not sample_id or len(sample_id) > MAX_ID_LENGTH:
         code = "too_long" if sample_id else "wrong_type"
         return RejectedRow(code, SAMPLE_ID, f"An id has 1 to {MAX_ID_LENGTH} characters.")
@@ -191,5 +206,5 @@ def _rejection(sample_id: str, time: datetime, bounds: TimeBounds) -> RejectedRo
         return RejectedRow("future_timestamp", TIME, f"{time.isoformat()} is more than 5 minutes after receipt.")
     if time < EARLIEST_TIME:
         return RejectedRow("out_of_range", TIME, f"{time.isoformat()} is before 1970.")
-    detail = f"{time.isoformat()} is past the retention, which begins {bounds.earliest.isoformat()}."
+    detail = f"{time.isoformat()} is older than the retention, which begins at {bounds.earliest.isoformat()}."
     return RejectedRow("too_old", TIME, detail)

@@ -17,6 +17,7 @@ from dcmon import db
 from dcmon.db.tables.org import Model, Version
 from dcmon.ingestion import quarantine, receipts
 from dcmon.ingestion.quarantine import BadRow
+from dcmon.ingestion.receipts import ReceivedRows
 from dcmon.ingestion.sample_decoder import DecodedSamples, NewSamples
 from dcmon.storage import pg_binary, pg_copy, sample_tables
 from dcmon.storage.columns import HASH, KEY, LEVEL, LOGGED_AT, TIME, quoted
@@ -28,7 +29,7 @@ ROWS_PER_WRITE = 5_000
 
 
 class Inserted(NamedTuple):
-    """What `insert` did: the new samples, and the rows that conflict with samples that were stored before."""
+    """The result of `insert`: the new samples, and the rows that conflict with stored samples."""
 
     new: NewSamples
     conflicts: list[BadRow]
@@ -37,7 +38,7 @@ class Inserted(NamedTuple):
 def insert(session: Session, model: Model, version: Version, rows: DecodedSamples) -> Inserted:
     """Insert the samples that are not stored yet, in the session's transaction, and count them by quarter of an hour.
 
-    `rows` is not changed: when the transaction fails, the same rows can be inserted again.
+    `rows` does not change: if the transaction fails, the same rows can be inserted again.
     """
     sample_tables.lock_model(session, model, shared=True, to_store=True)
     new = rows.candidates()
@@ -66,16 +67,16 @@ def finish(
     new = inserted.new
     quarantined = quarantine.add(session, model, version, "samples", [*rows.bad, *inserted.conflicts])
     if not is_retry:
-        counts = np.diff([*rows.starts, rows.taken]).tolist()
-        received = [(batch.logged_at, n) for batch, n in zip(rows.batches, counts, strict=True)]
+        counts = np.diff([*rows.starts, rows.row_count]).tolist()
+        received = [ReceivedRows(batch.logged_at, n) for batch, n in zip(rows.batches, counts, strict=True)]
         receipts.count_received(session, version, received)
     if new.keys:
         _widen_time_span(session, version, new)
-    return Outcome(rows.taken, len(new.keys), rows.taken - len(new.keys) - quarantined, quarantined)
+    return Outcome(rows.row_count, len(new.keys), rows.row_count - len(new.keys) - quarantined, quarantined)
 
 
 def _stored(session: Session, model: Model, version: Version, keys: Sequence[bytes]) -> dict[int, bytes]:
-    """Return which of the sorted keys are in the id map: index in `keys`, and content hash."""
+    """Return the content hashes of those sorted keys that are in the id map, by index in `keys`."""
     if not keys:
         return {}
     stored = db.fetch(
@@ -90,8 +91,8 @@ def _stored(session: Session, model: Model, version: Version, keys: Sequence[byt
 def _claim_ids(session: Session, model: Model, version: Version, rows: DecodedSamples, new: NewSamples) -> None:
     """Add the ids to the id map, in order of key.
 
-    When another transaction adds one of them at the same time, the primary key refuses it (23505) and this transaction
-    is repeated. Selecting first and then using COPY costs two thirds of an `insert … on conflict do nothing`.
+    If another transaction adds one of the ids at the same time, the primary key refuses it (23505), and the caller
+    repeats this transaction. A select before a COPY costs two thirds of an `insert … on conflict do nothing`.
     """
     content = np.frombuffer(b"".join([rows.content[position] for position in new.positions]), ">i8")
     columns = {
@@ -104,9 +105,9 @@ def _claim_ids(session: Session, model: Model, version: Version, rows: DecodedSa
 
 
 def _copy(session: Session, version: Version, rows: DecodedSamples, new: NewSamples) -> None:
-    """COPY the rows in the order of the table's index, which is then filled from left to right."""
+    """COPY the rows in the order of the table's index, so that the index is filled from left to right."""
     fields = rows.row_type.fields
-    names = ", ".join(quoted(fields[at].name) for at in rows.encoder.order)
+    names = ", ".join(quoted(fields[index].name) for index in rows.encoder.order)
     target = f"copy samples_{version.relation} ({KEY}, {HASH}, {LEVEL}, {TIME}, {LOGGED_AT}, {names}) from stdin"
     hashes, levels = levels_of(new.keys)
     order = np.lexsort((new.times, levels))
@@ -116,7 +117,7 @@ def _copy(session: Session, version: Version, rows: DecodedSamples, new: NewSamp
         TIME: (">i8", new.times[order]), LOGGED_AT: (">i8", new.logged[order]),
     }  # fmt: skip
     heads = pg_copy.heads(fixed, len(order), len(fixed) + len(rows.encoder.order))
-    lines = [rows.lines[new.positions[at]] for at in order.tolist()]
+    lines = [rows.lines[new.positions[index]] for index in order.tolist()]
     with db.copy(session, f"{target} (format binary)") as copy:
         copy.write(pg_copy.BEGIN)
         for first in range(0, len(lines), ROWS_PER_WRITE):
@@ -145,7 +146,10 @@ def _count_by_quarter(session: Session, version: Version, new: NewSamples) -> No
 
 
 def _widen_time_span(session: Session, version: Version, new: NewSamples) -> None:
-    """Widen the time span of the version. Last in the transaction: other transactions wait most for this row."""
+    """Widen the time span of the version.
+
+    This is the last statement of the transaction, because other transactions wait for the version's row most often.
+    """
     last = new.times.max()
     db.run(
         session,

@@ -105,7 +105,7 @@ def _count_samples(session: Session, run: _DryRun, chunk: Chunk) -> Outcome:
     run.samples.put(new)
     stored = {decoded.positions[key]: content.to_bytes(8, signed=True) for key, content in known.items()}
     quarantined = _count_quarantined(session, run, version, "samples", [*decoded.bad, *decoded.conflicts(stored)])
-    return _outcome(decoded.taken, len(new), quarantined)
+    return _outcome(decoded.row_count, len(new), quarantined)
 
 
 def _outcome(taken: int, stored: int, quarantined: int) -> Outcome:
@@ -155,7 +155,7 @@ def _count_labels(session: Session, run: _DryRun, chunk: Chunk) -> Outcome:
     changed = {key: label for key, label in wanted.items() if known.get(key, {NO_LABEL}) != {label}}
     run.labels.put(changed)
     quarantined = _count_quarantined(session, run, None, "labels", decoded.bad)
-    return _outcome(decoded.taken, len(changed), quarantined)
+    return _outcome(decoded.row_count, len(changed), quarantined)
 
 
 def _known_labels(session: Session, target: FileTarget, keys: Sequence[bytes]) -> dict[bytes, set[Any]]:

@@ -164,7 +164,7 @@ def test_unusable_reference_file_exits_2(tmp_path: Path, database_url: str, targ
     refused(load("a.txt", b""), 2, "The format of")
     missing = ["reference", "load", str(tmp_path / "missing.json"), "--model", "credit", "--version", "v1"]
     refused(dcmon(*missing, data_dir=tmp_path, url=database_url), 5, "missing.json")
-    refused(load("a.json", b""), 2, "no JSON")
+    refused(load("a.json", b""), 2, "not JSON")
     refused(load("a.json", document([*many(3), [1]])), 2, "Row 3 ")
     wrong_type = b'{"job": "a", "age": "x", "_dc_prediction": "1"}'
     refused(load("b.jsonl", wrong_type), 2, "$.age`. Nothing was stored.")

@@ -108,7 +108,7 @@ def load(target: Target, table: ReferenceTable, **options: Any) -> ReferenceLoad
 
 def test_rows_over_the_limit_store_nothing(target: Target) -> None:
     upload(target, document(many(10)))
-    with pytest.raises(InvalidInput, match="has 10 rows, and at most 12: these are too many"):
+    with pytest.raises(InvalidInput, match="has 10 rows, and at most 12 are allowed"):
         load(target, split_document(document(many(3))), max_rows=12)
     assert state(target) == (10, 1)
 
@@ -165,7 +165,7 @@ def test_reference_rows_may_be_objects(target: Target) -> None:
 def test_unknown_class_is_refused_as_prediction_only(target: Target) -> None:
     """A label may be a class that the version does not have."""
     upload(target, document([["j", 1, "1", [0.5, 0.5], "7"]]))
-    with pytest.raises(InvalidInput, match="'7' is none of the version's classes"):
+    with pytest.raises(InvalidInput, match="'7' is not one of the version's classes"):
         upload(target, document([["j", 1, "7", [0.5, 0.5], "1"]]))
 
 
