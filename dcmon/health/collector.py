@@ -151,7 +151,7 @@ def _read_kafka(engine: Engine, settings: Settings) -> _KafkaState:
     if not kafka.is_reachable(settings.kafka):
         return _KafkaState(False)
     try:
-        lags = lag.partition_lags(engine, settings.kafka, look_at=1)
+        lags = lag.partition_lags(engine, settings.kafka, limit=1)
     except errors.DcmonError:
         return _KafkaState(False)
     with db.public_session(engine) as session:

@@ -1,4 +1,4 @@
-"""Measure how far ingestion from Kafka is behind: by partition and by organization."""
+"""Measure the lag of ingestion from Kafka: by partition and by organization."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,11 @@ RATE_WINDOW = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class PartitionLag:
-    """A partition: its committed offset, where it ends, and when its oldest unread message was sent."""
+    """The lag of a partition.
+
+    `read` is the committed offset, `end` the offset after the last message, `oldest_unread` the time at which the first
+    unread message was sent. `unread` is None if there are more unread messages than were counted.
+    """
 
     topic: str
     partition: int
@@ -32,13 +36,13 @@ class PartitionLag:
 
     @property
     def lag(self) -> int:
-        """How many messages are unread; how many offsets, when there are more messages than were looked at."""
+        """The number of unread messages; of unread offsets, if there are more messages than were counted."""
         return max(0, self.end - self.read) if self.unread is None else self.unread
 
 
 @dataclass(frozen=True)
 class OrganizationLag:
-    """An organization: unread messages among those looked at, parked messages, and rows taken per second."""
+    """The lag of an organization: unread messages among those counted, parked messages, and rows per second."""
 
     organization: str
     unread: int
@@ -62,25 +66,25 @@ class PartitionPeek(NamedTuple):
     unread: list[PeekedMessage]
 
 
-def measure(engine: Engine, settings: Kafka, look_at: int) -> Lag:
-    """Measure the lag. Organizations are counted among at most `look_at` unread messages of each partition.
+def measure(engine: Engine, settings: Kafka, limit: int) -> Lag:
+    """Measure the lag. At most `limit` unread messages of each partition are read and counted by organization.
 
     Raises Unreachable.
     """
-    peeked = partition_lags(engine, settings, look_at)
-    unread = [message for each in peeked for message in each.unread]
-    return Lag([each.lag for each in peeked], _by_organization(engine, unread))
+    peeks = partition_lags(engine, settings, limit)
+    unread = [message for peek in peeks for message in peek.unread]
+    return Lag([peek.lag for peek in peeks], _by_organization(engine, unread))
 
 
-def partition_lags(engine: Engine, settings: Kafka, look_at: int) -> list[PartitionPeek]:
-    """Measure the lag of each partition, and read at most `look_at` of its unread messages. Raises Unreachable."""
+def partition_lags(engine: Engine, settings: Kafka, limit: int) -> list[PartitionPeek]:
+    """Measure the lag of each partition, and read at most `limit` of its unread messages. Raises Unreachable."""
     ids, lags = kafka.ensure_topics(settings), []
     for name, topic_id in ids.items():
         for marks in kafka.read_watermarks(settings, name):
             with db.public_session(engine) as session:
                 committed = offsets.committed(session, TopicPartition(topic_id, marks.partition)).next_offset
             lag = PartitionLag(name, marks.partition, marks.low if committed is None else committed, marks.high)
-            unread, is_complete = kafka.peek(settings, name, replace(marks, low=max(lag.read, marks.low)), look_at)
+            unread, is_complete = kafka.peek(settings, name, replace(marks, low=max(lag.read, marks.low)), limit)
             oldest = min((message.sent_at for message in unread), default=None)
             count = len(unread) if is_complete else None
             lags.append(PartitionPeek(replace(lag, oldest_unread=oldest, unread=count), unread))
@@ -112,20 +116,20 @@ class _Rate(NamedTuple):
 
 
 def _rate(engine: Engine, org: db.Organization) -> _Rate:
-    """Return the rate of the last minutes; None when the organization can't be entered now."""
+    """Return the rows per second of the last minutes, without values if the organization can't be entered now."""
     statement = text(
         "select coalesce(sum(taken) filter (where created_at > now() - :window), 0), max(created_at) from batches"
         " where action = 'ingest'"
     )
     try:
         with db.org_session(engine, org, wait=timedelta(seconds=1)) as session:
-            taken, last = session.execute(statement, {"window": RATE_WINDOW}).one()
+            rows, last = session.execute(statement, {"window": RATE_WINDOW}).one()
     except errors.DcmonError:
         return _Rate(None, None)
-    return _Rate(round(int(taken) / RATE_WINDOW.total_seconds(), 1), last)
+    return _Rate(round(int(rows) / RATE_WINDOW.total_seconds(), 1), last)
 
 
 def is_behind(partitions: Sequence[PartitionLag], longest: timedelta) -> bool:
-    """True if a message has waited for longer than `longest`."""
+    """True if a message has been unread for longer than `longest`."""
     now = datetime.now(UTC)
     return any(lag.oldest_unread is not None and now - lag.oldest_unread > longest for lag in partitions)

@@ -1,9 +1,11 @@
-"""Store a batch of messages from Kafka: in each organization, then commit the offsets for all of them.
+"""Store a batch of messages from Kafka: first in each organization, then commit the offsets for all of them.
 
-The order is: (1) read; (2) for each organization, in one transaction: lock its offsets, drop the messages that it has,
-store rows, advance its offsets; (3) in "public", in one transaction: keep dead letters and parked messages, advance the
-committed offsets. After a crash at any point, the messages from the committed offset on are read again, and (2) drops
-those that are stored.
+1. Read the messages.
+2. For each organization, in one transaction: lock its offsets, drop the messages that it has, store rows, advance its
+   offsets.
+3. In the schema "public", in one transaction: keep dead letters and parked messages, advance the committed offsets.
+
+After a crash at any point, messages are read again from the committed offset on, and step 2 drops the stored ones.
 """
 
 import logging
@@ -19,7 +21,7 @@ from sqlalchemy import Engine
 from dcmon import db
 from dcmon.ingestion import dead_letters, message_format, message_groups, offsets, parked_messages
 from dcmon.ingestion.dead_letters import NewDeadLetter
-from dcmon.ingestion.kafka import ConsumerRecord
+from dcmon.ingestion.kafka import ConsumerRecord, NamedPartition
 from dcmon.ingestion.message_format import UnreadableMessage
 from dcmon.ingestion.message_groups import MessageGroup, group_by_target
 from dcmon.ingestion.message_store import MessageStore
@@ -32,9 +34,9 @@ from dcmon.tenancy import organizations
 log = logging.getLogger(__name__)
 
 LOCK_WAIT = timedelta(seconds=3)
-PARKED_LOCK_WAIT = timedelta(milliseconds=200)  # short: an organization with parked messages was waited for before
+PARKED_LOCK_WAIT = timedelta(milliseconds=200)  # short, because the first try has waited for LOCK_WAIT already
 PARKED_MESSAGES_AT_ONCE, PARKED_BYTES_AT_ONCE = 100, 16_000_000
-PARKED_SECONDS = 10.0  # of one round of tries; new messages wait meanwhile
+PARKED_SECONDS = 10.0  # the longest time for parked messages, because new messages wait meanwhile
 
 
 @dataclass
@@ -51,15 +53,25 @@ class PartitionBatch:
     row_count: int = 0
 
 
+class MessageToPark(NamedTuple):
+    """A message that can't be stored now, with the reason."""
+
+    message: InboundMessage
+    reason: str
+
+
 @dataclass
 class MessageBatch:
-    """Messages by partition, and what is found out about them until they are stored."""
+    """Messages by partition, with the results of the steps until they are stored.
+
+    `groups` has the messages that were decoded ahead, by organization's id.
+    """
 
     partitions: dict[TopicPartition, PartitionBatch] = field(default_factory=dict)
     byte_count: int = 0
     message_count: int = 0
-    groups: dict[int, list[MessageGroup]] = field(default_factory=dict)  # by organization's id, when decoded ahead
-    parked: list[tuple[InboundMessage, str]] = field(default_factory=list)  # with the reason
+    groups: dict[int, list[MessageGroup]] = field(default_factory=dict)
+    parked: list[MessageToPark] = field(default_factory=list)
 
     @property
     def row_count(self) -> int:
@@ -67,9 +79,12 @@ class MessageBatch:
         return sum(part.row_count for part in self.partitions.values())
 
     @property
-    def next_offsets(self) -> dict[tuple[str, int], int]:
-        """The next offset of each topic and partition, as Kafka's consumer group is told."""
-        return {(part.topic, place.partition): part.next_offset for place, part in self.partitions.items()}
+    def next_offsets(self) -> dict[NamedPartition, int]:
+        """The next offset of each partition, to be committed to Kafka's consumer group."""
+        return {
+            NamedPartition(part.topic, partition.partition): part.next_offset
+            for partition, part in self.partitions.items()
+        }
 
     @property
     def read_ranges(self) -> dict[TopicPartition, ReadRange]:
@@ -88,10 +103,10 @@ class MessageBatch:
         return dict(by_org)
 
     def add(self, partition: TopicPartition, record: ConsumerRecord, seek: LastSeek) -> None:
-        """Add a message. One that does not follow the last one restarts its partition.
+        """Add a message. If it does not follow the last message of its partition, the partition starts again with it.
 
-        This happens when the consumer was assigned the partition again: it reads from the committed offset, so what was
-        read before comes again.
+        This happens if the consumer was assigned the partition again: it reads from the committed offset on, so the
+        earlier messages are read again.
         """
         position = record.position
         part = self.partitions.get(partition)
@@ -111,15 +126,17 @@ class MessageBatch:
         part.messages.append(InboundMessage(partition, position.offset, record.value or b"", message, seek.number))
 
     def reject_organization(self, org_id: int, reason: str) -> None:
-        """Make dead letters of an organization's messages."""
+        """Turn the messages of an organization into dead letters."""
         for partition, part in self.partitions.items():
             rejected = [inbound for inbound in part.messages if inbound.message.org == org_id]
-            part.dead_letters += [NewDeadLetter(partition, each.offset, each.value, reason) for each in rejected]
+            part.dead_letters += [
+                NewDeadLetter(partition, inbound.offset, inbound.value, reason) for inbound in rejected
+            ]
             part.messages = [inbound for inbound in part.messages if inbound.message.org != org_id]
 
 
 def decode(targets: TargetCache, batch: MessageBatch) -> None:
-    """Decode the rows of a batch ahead of its transactions. Rows that can't be decoded now are decoded in them."""
+    """Decode the rows of a batch before its transactions. Rows that can't be decoded now are decoded in them."""
     for org_id, messages in batch.by_organization().items():
         groups = batch.groups[org_id] = group_by_target(messages)
         try:
@@ -127,12 +144,12 @@ def decode(targets: TargetCache, batch: MessageBatch) -> None:
             if org is not None:
                 message_groups.decode_groups(targets, org, groups)
         except Exception as error:
-            # The same error comes again when the messages are stored, where it costs this organization only.
+            # The same error is raised again when the messages are stored. There it affects only this organization.
             log.debug("rows of organization %d could not be decoded ahead: %s", org_id, error)
 
 
 def _validate(part: PartitionBatch) -> bool:
-    """Validate messages of which only the head was read; true if the rows of one differ from what its head said."""
+    """Validate messages of which only the head was read. Return True if the rows of one differ from its head."""
     messages, part.messages, has_changed = part.messages, [], False
     for inbound in messages:
         try:
@@ -147,13 +164,13 @@ def _validate(part: PartitionBatch) -> bool:
 
 
 def store(engine: Engine, targets: TargetCache, batch: MessageBatch) -> list[int]:
-    """Store a batch and commit its offsets; returns the ids of organizations that rows were stored in.
+    """Store a batch and commit its offsets. Return the ids of the organizations in which rows were stored.
 
     Safe to repeat. Raises OffsetReset.
     """
     has_changed = [_validate(part) for part in batch.partitions.values()]
     if any(has_changed):
-        batch.groups.clear()  # they hold the messages as they were before
+        batch.groups.clear()  # the groups have the messages from before the validation
     by_org = batch.by_organization()
     with db.public_session(engine) as session:
         orgs = {org_id: organizations.by_id(session, org_id) for org_id in by_org}
@@ -168,7 +185,7 @@ def store(engine: Engine, targets: TargetCache, batch: MessageBatch) -> list[int
         elif org is None:
             log.warning("dropped %d messages of organization %d: it was deleted", len(messages), org_id)
         elif org_id in with_parked:
-            batch.parked += [(inbound, "earlier messages wait") for inbound in messages]
+            batch.parked += [MessageToPark(inbound, "earlier messages are parked") for inbound in messages]
         else:
             groups = batch.groups.get(org_id) or group_by_target(messages)
             reason = MessageStore(engine, targets, org, batch.read_ranges, LOCK_WAIT).store(groups)
@@ -176,7 +193,7 @@ def store(engine: Engine, targets: TargetCache, batch: MessageBatch) -> list[int
                 stored.append(org_id)
             else:
                 log.warning("parked %d messages of organization %s: %s", len(messages), org.name, reason)
-                batch.parked += [(inbound, reason) for inbound in messages]
+                batch.parked += [MessageToPark(inbound, reason) for inbound in messages]
     _commit(engine, batch)
     return stored
 
@@ -184,12 +201,12 @@ def store(engine: Engine, targets: TargetCache, batch: MessageBatch) -> list[int
 def _commit(engine: Engine, batch: MessageBatch) -> None:
     """Keep dead letters and parked messages, and advance the committed offsets, in one transaction."""
     with db.public_session(engine) as session:
-        # In order of partition, as everywhere: two workers that commit the same ones must not deadlock.
+        # All transactions lock partitions in this order: two workers that commit the same ones must not deadlock.
         for partition, part in sorted(batch.partitions.items()):
-            for dead in part.dead_letters:
-                dead_letters.add(session, dead)
+            for letter in part.dead_letters:
+                dead_letters.add(session, letter)
                 log.warning(
-                    "dead letter: message %s/%d/%d: %s", part.topic, partition.partition, dead.offset, dead.reason
+                    "dead letter: message %s/%d/%d: %s", part.topic, partition.partition, letter.offset, letter.reason
                 )
             offsets.commit(session, partition, _offset_commit(part))
         for inbound, reason in batch.parked:
@@ -200,29 +217,30 @@ def _offset_commit(part: PartitionBatch) -> OffsetCommit:
     by_org = defaultdict[int, list[int]](list)
     for inbound in part.messages:
         by_org[inbound.message.org].append(inbound.offset)
-    dead = [dead.offset for dead in part.dead_letters]
-    return OffsetCommit(part.first_offset, part.next_offset, part.seek, part.is_beginning, by_org, dead)
+    dead_letter_offsets = [letter.offset for letter in part.dead_letters]
+    return OffsetCommit(part.first_offset, part.next_offset, part.seek, part.is_beginning, by_org, dead_letter_offsets)
 
 
 def retry_parked(engine: Engine, targets: TargetCache) -> dict[int, int]:
     """Store parked messages of organizations that can be written again, oldest first.
 
-    Returns how many messages of each organization, by its id.
+    Return the number of stored messages by organization's id.
     """
     counts, deadline = dict[int, int](), time.monotonic() + PARKED_SECONDS
     with db.public_session(engine) as session:
         orgs = {org_id: organizations.by_id(session, org_id) for org_id in parked_messages.organization_ids(session)}
     for org_id, org in orgs.items():
         while time.monotonic() < deadline:
-            messages, read = _oldest_parked(engine, org_id)
-            if not messages:
+            batch = _oldest_parked(engine, org_id)
+            if not batch.messages:
                 break
-            groups = group_by_target(messages)
-            if org is not None and MessageStore(engine, targets, org, read, PARKED_LOCK_WAIT).store(groups) is not None:
-                break
+            if org is not None:
+                store_of_org = MessageStore(engine, targets, org, batch.read, PARKED_LOCK_WAIT)
+                if store_of_org.store(group_by_target(batch.messages)) is not None:
+                    break
             with db.public_session(engine) as session:
-                parked_messages.remove(session, messages)
-            counts[org_id] = counts.get(org_id, 0) + len(messages)
+                parked_messages.remove(session, batch.messages)
+            counts[org_id] = counts.get(org_id, 0) + len(batch.messages)
     if counts:
         log.info("stored %d messages that were parked", sum(counts.values()))
     return counts
@@ -236,7 +254,7 @@ class _ParkedBatch(NamedTuple):
 def _oldest_parked(engine: Engine, org_id: int) -> _ParkedBatch:
     """Return parked messages of an organization, and how they were read.
 
-    Both are read in one snapshot, because other workers store parked messages at the same time.
+    Both are read in one snapshot, because other workers may store parked messages at the same time.
     """
     with db.public_session(engine, snapshot=True) as session:
         messages = parked_messages.oldest(session, org_id, PARKED_MESSAGES_AT_ONCE, PARKED_BYTES_AT_ONCE)

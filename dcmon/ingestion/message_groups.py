@@ -27,8 +27,8 @@ MAX_NOTE_LENGTH = 500
 class MessageGroup:
     """Messages for one version or model, which are stored together.
 
-    `prepared` has the decoded rows of all messages, when they were decoded before the transaction. `refused` has, for a
-    group of a single message, the positions of the rows that PostgreSQL refuses, each with the reason.
+    `prepared` has the decoded rows of all messages if they were decoded before the transaction. `refused` is set for
+    groups of one message: the positions of the rows that PostgreSQL refuses, each with the reason.
     """
 
     kind: message_format.Kind
@@ -40,15 +40,17 @@ class MessageGroup:
     @property
     def batches(self) -> list[RowBatch]:
         """One batch of rows for each message."""
-        batches = [RowBatch(each.message.rows, each.message.received_at, each.source) for each in self.messages]
+        batches = [
+            RowBatch(inbound.message.rows, inbound.message.received_at, inbound.source) for inbound in self.messages
+        ]
         return [batch._replace(refused=self.refused) for batch in batches] if self.refused else batches
 
 
 def group_by_target(messages: Iterable[InboundMessage]) -> list[MessageGroup]:
     """Group messages by version or model, in order of partition and offset.
 
-    Samples come before labels, which then find their samples at once. The groups span all partitions: two workers that
-    stored ids of a version first from one partition and then from another would wait for each other.
+    Samples come before labels, so that labels find their samples immediately. A group spans all partitions: two workers
+    that stored ids of a version partition by partition could wait for each other.
     """
     groups: dict[tuple[bool, int], MessageGroup] = {}
     for inbound in sorted(messages, key=lambda inbound: (inbound.partition, inbound.offset)):
@@ -58,7 +60,7 @@ def group_by_target(messages: Iterable[InboundMessage]) -> list[MessageGroup]:
 
 
 def decode_groups(targets: TargetCache, org: Organization, groups: Iterable[MessageGroup]) -> None:
-    """Decode the rows of groups before the transaction. A group whose target was deleted stays undecoded."""
+    """Decode the rows of groups before the transaction. A group whose version or model was deleted is left as it is."""
     for group in groups:
         with suppress(errors.NotFound):
             group.prepared = store.prepare(targets, RowTarget(org, group.kind, group.target), group.batches)
@@ -69,46 +71,45 @@ def store_groups(
 ) -> set[str]:
     """Store the messages that the organization does not have yet.
 
-    Returns a sentence for each version or model that was deleted; its messages are dropped. `read` says how the
-    messages of each partition were read. Raises OffsetReset. Locks are taken in the same order everywhere: offsets,
-    models, rows, versions.
+    Messages of a deleted version or model are dropped: the returned messages name these. `read` says how the messages
+    of each partition were read. Raises OffsetReset. All transactions take locks in this order: offsets, models, rows,
+    versions.
     """
     ends = dict[TopicPartition, int]()
     for inbound in (inbound for group in groups for inbound in group.messages):
         ends[inbound.partition] = max(inbound.offset + 1, ends.get(inbound.partition, 0))
     moves = {partition: _advance(session, partition, end, read[partition]) for partition, end in sorted(ends.items())}
-    new = [left for group in groups if (left := _without_stored(group, moves)) is not None]
+    new = [remaining for group in groups if (remaining := _without_stored(group, moves)) is not None]
     store.lock_models(
         session,
         (group.target for group in new if group.kind == "samples"),
         (group.target for group in new if group.kind == "labels"),
     )
-    return {deleted for group in new if (deleted := _store_group(session, org, group, moves))}
+    return {reason for group in new if (reason := _store_group(session, org, group, moves))}
 
 
 def _advance(session: Session, partition: TopicPartition, next_offset: int, read: ReadRange) -> OffsetMove | None:
-    """Advance the organization's offset, following a seek first; None when it stays (see `offsets.lock`)."""
+    """Follow a seek, then advance the organization's offset. None if it stays (see `offsets.lock_organization`)."""
     if (locked := offsets.lock_organization(session, partition, read)) is None:
         return None
-    before_seek, current = locked
-    if current != before_seek:
-        ledger.seek(session, OffsetMove(partition, before_seek, current, 0))
-    if next_offset > current:
+    if locked.current != locked.before_seek:
+        ledger.seek(session, OffsetMove(partition, locked.before_seek, locked.current, 0))
+    if next_offset > locked.current:
         offsets.advance_organization(session, partition, next_offset)
-    return OffsetMove(partition, current, max(current, next_offset), 0)
+    return OffsetMove(partition, locked.current, max(locked.current, next_offset), 0)
 
 
 def _without_stored(group: MessageGroup, moves: OffsetMoves) -> MessageGroup | None:
-    """Leave out messages that the organization has; the rest is decoded again. None when no message is left."""
+    """Return the messages that the organization does not have, to be decoded again. None if it has all of them."""
     first_offsets = {partition: move.first_offset if move else 0 for partition, move in moves.items()}
-    left = [inbound for inbound in group.messages if inbound.offset >= first_offsets[inbound.partition]]
-    if len(left) == len(group.messages):
+    remaining = [inbound for inbound in group.messages if inbound.offset >= first_offsets[inbound.partition]]
+    if len(remaining) == len(group.messages):
         return group
-    return replace(group, messages=left, prepared=None) if left else None
+    return replace(group, messages=remaining, prepared=None) if remaining else None
 
 
 def _store_group(session: Session, org: Organization, group: MessageGroup, moves: OffsetMoves) -> str:
-    """Store a group of messages; returns a sentence when their version or model was deleted, else ''."""
+    """Store a group of messages. Return a message if their version or model was deleted, else ''."""
     try:
         if group.prepared is not None:
             store.store_rows(session, group.prepared, _moves_of_group(group, moves))
@@ -126,25 +127,27 @@ def _store_group(session: Session, org: Organization, group: MessageGroup, moves
 def _moves_of_group(group: MessageGroup, moves: OffsetMoves) -> list[OffsetMove]:
     """Return how the offset moved in each partition of a group, with the number of the group's messages."""
     counts = Counter(inbound.partition for inbound in group.messages)
-    return [replace(move, messages=count) for where, count in counts.items() if (move := moves[where]) is not None]
+    return [
+        replace(move, messages=count) for partition, count in counts.items() if (move := moves[partition]) is not None
+    ]
 
 
 def _require_deleted(session: Session, group: MessageGroup) -> None:
-    """Raise InvalidInput for an id that was never given: such a message is a mistake that an operator should see."""
-    sequence, what = ("versions_id_seq", "version") if group.kind == "samples" else ("models_id_seq", "model")
+    """Raise InvalidInput if the id never existed: such a message is a mistake, and an operator should see it."""
+    sequence, noun = ("versions_id_seq", "version") if group.kind == "samples" else ("models_id_seq", "model")
     if group.target > (session.scalar(text(f"select last_value from {sequence}")) or 0):
-        raise errors.InvalidInput(f"there has never been a {what} {group.target} in this organization")
+        raise errors.InvalidInput(f"there has never been a {noun} {group.target} in this organization")
 
 
 def _drop(session: Session, group: MessageGroup, moves: OffsetMoves, reason: str) -> None:
-    """Write the ledger's line of rows that can't be stored any more."""
+    """Write a line in the ledger for rows that can't be stored any more."""
     rows = sum(len(batch.rows) for batch in group.batches)
     source, outcome, of_group = group.messages[0].source, Outcome(taken=rows), _moves_of_group(group, moves)
     ledger.enter(session, group.kind, source, outcome, model_id=None, spans=of_group, dropped=rows, note=reason)
 
 
 def skip_dead_letter(session: Session, inbound: InboundMessage, read: ReadRange, reason: str) -> None:
-    """Move the organization's offset past a dead letter, unless it is past it already. Raises OffsetReset."""
+    """Advance the organization's offset past a dead letter, if it is not past it yet. Raises OffsetReset."""
     moves = {inbound.partition: _advance(session, inbound.partition, inbound.offset + 1, read)}
-    if (left := _without_stored(group_by_target([inbound])[0], moves)) is not None:
-        _drop(session, left, moves, f"dead letter: {reason}"[:MAX_NOTE_LENGTH])
+    if (group := _without_stored(group_by_target([inbound])[0], moves)) is not None:
+        _drop(session, group, moves, f"dead letter: {reason}"[:MAX_NOTE_LENGTH])

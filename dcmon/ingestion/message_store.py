@@ -1,4 +1,4 @@
-"""Store messages in one organization, even when locks, the content of a row or the organization stand in the way."""
+"""Store messages in one organization, also if locks, the content of a row or the organization prevent it at first."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from dcmon.storage.ledger import TopicPartition
 
 log = logging.getLogger(__name__)
 
-# The organization can't be entered now: it is being migrated, is locked, or PostgreSQL has no memory for locks.
+# The organization can't be entered now: it is being migrated or locked, or PostgreSQL has no memory for more locks.
 NOT_NOW = (errors.SchemaOutOfDate, errors.SchemaTooNew, errors.Locked, errors.OutOfMemory)
 
 
@@ -36,7 +36,7 @@ class MessageStore:
     lock_wait: timedelta
 
     def store(self, groups: Sequence[MessageGroup]) -> str | None:
-        """Store messages; returns why not when the organization can't be written now. Raises OffsetReset."""
+        """Store messages. Return the reason if the organization can't be written now, else None. Raises OffsetReset."""
         try:
             self._store_or_halve(groups)
         except errors.OrganizationNotFound:
@@ -44,16 +44,16 @@ class MessageStore:
         except NOT_NOW as error:
             return str(error)
         except DBAPIError as error:
-            # An unknown error that the rows did not cause. The messages are parked, so that no other organization waits
-            # for this one, and no message is lost.
+            # An unknown error that the rows did not cause. The caller parks the messages: no message is lost, and other
+            # organizations do not wait for this one.
             log.error("organization %s could not be written", self.org.name, exc_info=error)
             return str(getattr(error, "orig", error)).strip()
         return None
 
     def _store_or_halve(self, groups: Sequence[MessageGroup]) -> None:
-        """Find a message with content that PostgreSQL refuses by halving, so that all others are stored.
+        """Store all messages but those with content that PostgreSQL refuses, which are found by halving.
 
-        Halve also what needs more locks than PostgreSQL has: each table partition that rows go to takes some.
+        Also halve messages that need more locks than PostgreSQL has: each table partition that gets rows takes some.
         """
         try:
             self.store_once(groups)
@@ -70,7 +70,7 @@ class MessageStore:
                 self._store_or_halve(group_by_target(part))
 
     def _store_without_refused_rows(self, message: InboundMessage, error: Exception) -> None:
-        """Quarantine the rows that PostgreSQL refuses and store the rest; a dead letter when none can be stored."""
+        """Quarantine the rows that PostgreSQL refuses, and store the others; add a dead letter if that fails too."""
         (group,) = group_by_target([message])
         try:
             target = RowTarget(self.org, group.kind, group.target)
@@ -84,7 +84,7 @@ class MessageStore:
         self._add_dead_letter(message, str(getattr(error, "orig", error)).strip())
 
     def _add_dead_letter(self, message: InboundMessage, reason: str) -> None:
-        """Keep the dead letter first, then move past it: a crash in between repeats both, and loses nothing."""
+        """Add the dead letter, then advance the offset past it: a crash in between repeats both, and loses nothing."""
         log.warning("dead letter: organization %s, message %s: %s", self.org.name, message.source, reason)
         with db.public_session(self.engine) as session:
             dead_letters.add(session, NewDeadLetter(message.partition, message.offset, message.value, reason))
@@ -92,14 +92,14 @@ class MessageStore:
             message_groups.skip_dead_letter(session, message, self.read[message.partition], reason)
 
     def store_once(self, groups: Sequence[MessageGroup]) -> None:
-        """Store all groups in one transaction, which is repeated when locks are in the way. Raises Locked."""
+        """Store all groups in one transaction, which is repeated after conflicts with others. Raises Locked."""
 
         def transaction() -> set[str]:
             with db.org_session(self.engine, self.org, wait=self.lock_wait) as session:
                 return message_groups.store_groups(session, self.org, groups, self.read)
 
         def forget_targets() -> None:
-            """The version or model may have been deleted: it is looked up again, in the transaction."""
+            """Forget the version or model, which may have been deleted. The transaction looks it up again."""
             self.targets.forget(self.org)
             for group in groups:
                 group.prepared = None

@@ -1,12 +1,13 @@
-"""Offsets of Kafka's partitions: one in each organization beside its rows, and the committed one for all of them.
+"""Offsets of Kafka's partitions: one in each organization, and the committed offset for all organizations.
 
-The organization's offset (table `ingest_offsets`) is advanced in the transaction that stores the rows, so it says
-exactly what the organization has. The committed offset ("public", table `committed_offsets`) says what all
-organizations have, or will get from parked messages; a worker starts to read there. `ingest_spans` is its history.
+The organization's offset (table `ingest_offsets`) is advanced in the transaction that stores the rows. So all messages
+below it are stored in the organization. Messages below the committed offset (table `public.committed_offsets`) are
+stored in all organizations, or parked. A worker starts to read at the committed offset. Table `public.ingest_spans` is
+its history.
 
-An operator may seek: set the committed offset to another one. Seeks are numbered, so that each organization follows a
-seek once, and a worker that has not noticed a seek (it was suspended, for example) can neither store nor commit what it
-read before.
+An operator may seek: set the committed offset to another value. Seeks are numbered, so that each organization follows a
+seek once. A worker that has not noticed a seek (for example, because it was suspended) can neither store nor commit the
+messages that it read before.
 """
 
 import json
@@ -58,7 +59,7 @@ ADD_HISTORY = text("""
     insert into ingest_spans (action, topic_id, partition, first_offset, next_offset, messages, dead, "by")
     values (:action, :topic, :partition, :first, :next, cast(:messages as json), :dead, :by)
 """)
-# Entries before a partition's last seek are left as they are: they show what the operator decided.
+# Entries before a partition's last seek are not merged: they show from where to where the operator moved the offset.
 OLD_HISTORY = text("""
     select s.id, s.topic_id, s.partition, s.first_offset, s.messages, s.dead from ingest_spans s
      where s.action = 'ingest' and s.created_at < :before and not exists (
@@ -69,12 +70,12 @@ OLD_HISTORY = text("""
 
 
 class OffsetReset(Exception):
-    """The committed offset was set to another one: what was read before is discarded, and read again from there."""
+    """The committed offset has changed: discard the messages that were read, and read again from the new offset."""
 
 
 @dataclass(frozen=True)
 class LastSeek:
-    """The last seek of a partition: its number (0: there was none) and the offset it went to."""
+    """The last seek of a partition: its number (0: no seek yet), and the offset that it set."""
 
     number: int = 0
     offset: int = 0
@@ -84,8 +85,8 @@ class LastSeek:
 class ReadRange:
     """How messages of a partition were read: after which seek, and from which offset on without a gap.
 
-    `first_offset` is None for messages that were parked: they may be stored after any seek, wherever the committed
-    offset is. `is_beginning`: they are the first of their log, so there may be no committed offset yet.
+    `first_offset` is None for messages that were parked: they may be stored after any seek, with any committed offset.
+    `is_beginning`: the messages are the first of their log, so there may be no committed offset yet.
     """
 
     seek: LastSeek
@@ -95,7 +96,7 @@ class ReadRange:
 
 @dataclass(frozen=True)
 class CommittedOffset:
-    """The committed offset of a partition (None: it was never read), and its last seek."""
+    """The committed offset of a partition (None: the partition was never read), and its last seek."""
 
     next_offset: int | None
     seek: LastSeek
@@ -103,9 +104,9 @@ class CommittedOffset:
 
 @dataclass(frozen=True)
 class OffsetCommit:
-    """What was read of a partition: all messages of [first_offset, next_offset).
+    """The messages that were read of a partition: all in [first_offset, next_offset).
 
-    `messages` has the offsets of messages by organization's id, `dead` those of dead letters.
+    `messages` has the offsets of messages by organization's id, `dead_letters` the offsets of dead letters.
     """
 
     first_offset: int
@@ -113,11 +114,11 @@ class OffsetCommit:
     seek: LastSeek
     is_beginning: bool
     messages: Mapping[int, list[int]]
-    dead: list[int]
+    dead_letters: list[int]
 
 
 class LockedOffset(NamedTuple):
-    """An organization's offset as it was stored, and as it is now that the organization has followed the last seek."""
+    """An organization's offset before and after the organization followed the last seek."""
 
     before_seek: int
     current: int
@@ -126,10 +127,10 @@ class LockedOffset(NamedTuple):
 def lock_organization(session: Session, partition: TopicPartition, read: ReadRange) -> LockedOffset | None:
     """Lock the organization's offset of a partition until the transaction ends, and follow a seek.
 
-    Returns None for messages that were parked before the last seek that the organization followed: the offset that they
-    would be compared with is gone. Raises OffsetReset when the messages do not follow what is committed: after a seek,
-    or where PostgreSQL is an older one (a standby, a backup) that has less than was read. The committed offset is read
-    in this transaction, so that both are of the same server.
+    Return None for messages that were parked before the last seek that the organization followed: the offset from
+    before that seek no longer exists, so they can't be compared with it. Raises OffsetReset if earlier messages are not
+    committed: after a seek, or if PostgreSQL was replaced by an older state (a standby, a backup). The committed offset
+    is read in this transaction, so that both offsets come from the same server.
     """
     values = {**_key(partition), "seek": read.seek.number}
     session.execute(CREATE, values)
@@ -145,7 +146,7 @@ def lock_organization(session: Session, partition: TopicPartition, read: ReadRan
 
 
 def _leaves_gap(committed: int | None, read: ReadRange) -> bool:
-    """True if messages before the read ones are not committed, and would be skipped."""
+    """True if messages before these are not committed, and would be skipped."""
     return not read.is_beginning if committed is None else committed < (read.first_offset or 0)
 
 
@@ -155,52 +156,58 @@ def advance_organization(session: Session, partition: TopicPartition, next_offse
 
 
 def committed(session: Session, partition: TopicPartition) -> CommittedOffset:
-    """Return the committed offset of a partition. In "public"."""
+    """Return the committed offset of a partition. In the schema "public"."""
     next_offset = session.scalar(COMMITTED, _key(partition))
     return CommittedOffset(next_offset, last_seek(session, partition))
 
 
 def last_seek(session: Session, partition: TopicPartition) -> LastSeek:
-    """Return the last seek of a partition. In "public"."""
+    """Return the last seek of a partition. In the schema "public"."""
     row = session.execute(LAST_SEEK, _key(partition)).one_or_none()
     return LastSeek() if row is None else LastSeek(row.id, row.next_offset)
 
 
 def seek_by_number(session: Session, number: int) -> LastSeek:
-    """Return the seek of that number; number 0 when it does not exist. In "public"."""
+    """Return the seek with this number; number 0 if it does not exist. In the schema "public"."""
     statement = text("select next_offset from ingest_spans where id = :id and action = 'seek'")
     offset = session.scalar(statement, {"id": number})
     return LastSeek() if offset is None else LastSeek(number, offset)
 
 
 def commit(session: Session, partition: TopicPartition, read: OffsetCommit) -> None:
-    """Advance the committed offset over what was read, and add the move to its history.
+    """Advance the committed offset past the messages that were read, and add the move to its history.
 
-    In "public". Raises OffsetReset. When another worker has committed all of it, nothing changes.
+    In the schema "public". Raises OffsetReset. Nothing changes if another worker has committed all these messages.
     """
     known = committed(session, partition)
     if known.seek.number != read.seek.number or (known.next_offset is None and not read.is_beginning):
         raise OffsetReset
     current = lock_committed(session, partition, read.first_offset)
-    # Again behind the lock: an operator may have set the offset since it was looked at.
+    # Check again under the lock: an operator may have set the offset since the first check.
     if current < read.first_offset or last_seek(session, partition).number != read.seek.number:
         raise OffsetReset
     if current >= read.next_offset:
         return
-    counts = {str(org): sum(at >= current for at in offsets) for org, offsets in sorted(read.messages.items())}
-    messages = {org: count for org, count in counts.items() if count}
-    move = _Move("ingest", current, read.next_offset, messages, sum(at >= current for at in read.dead))
+    counts = {
+        str(org_id): sum(offset >= current for offset in offsets) for org_id, offsets in sorted(read.messages.items())
+    }
+    messages = {org_id: count for org_id, count in counts.items() if count}
+    dead_letters = sum(offset >= current for offset in read.dead_letters)
+    move = _Move("ingest", current, read.next_offset, messages, dead_letters)
     _set_committed(session, partition, move)
 
 
 def seek(session: Session, partition: TopicPartition, offset: int, by: str) -> None:
-    """Set the committed offset to another one, and add the seek to its history. In "public"."""
+    """Set the committed offset to another value, and add the seek to its history. In the schema "public"."""
     current = lock_committed(session, partition, offset)
     _set_committed(session, partition, _Move("seek", current, offset, {}, 0, by))
 
 
 def lock_committed(session: Session, partition: TopicPartition, first_offset: int) -> int:
-    """Lock the committed offset until the transaction ends; `first_offset` when it is new. In "public"."""
+    """Lock the committed offset until the transaction ends, and return it. In the schema "public".
+
+    A partition without a committed offset gets `first_offset`.
+    """
     values = {**_key(partition), "first": first_offset}
     session.execute(CREATE_COMMITTED, values)
     current: int = session.execute(LOCK_COMMITTED, values).scalar_one()
@@ -208,9 +215,9 @@ def lock_committed(session: Session, partition: TopicPartition, first_offset: in
 
 
 def compact(session: Session, before: datetime, limit: int = 20_000) -> int:
-    """Merge consecutive entries of the history that are older than `before`; returns how many rows went.
+    """Merge consecutive entries of the history that are older than `before`. Return how many rows were removed.
 
-    In "public". Otherwise the table would grow with every batch.
+    In the schema "public". Without this, the table would grow with every batch.
     """
     rows = session.execute(OLD_HISTORY, {"before": before, "limit": limit}).all()
     removed = 0
@@ -219,9 +226,9 @@ def compact(session: Session, before: datetime, limit: int = 20_000) -> int:
         if merged:
             messages = sum((Counter(entry.messages) for entry in (*merged, last)), Counter[str]())
             values = {"id": last.id, "first": merged[0].first_offset, "messages": json.dumps(messages)}
-            dead = sum(entry.dead for entry in merged) + last.dead
+            dead_letters = sum(entry.dead for entry in merged) + last.dead
             update = "update ingest_spans set first_offset = :first, messages = cast(:messages as json), dead = :dead"
-            session.execute(text(f"{update} where id = :id"), {**values, "dead": dead})
+            session.execute(text(f"{update} where id = :id"), {**values, "dead": dead_letters})
             ids = [entry.id for entry in merged]
             session.execute(text("delete from ingest_spans where id = any(:ids)"), {"ids": ids})
             removed += len(merged)
@@ -229,19 +236,19 @@ def compact(session: Session, before: datetime, limit: int = 20_000) -> int:
 
 
 class _Move(NamedTuple):
-    """A move of a committed offset: an entry of its history."""
+    """A move of a committed offset, which becomes an entry of its history."""
 
     action: str
     first_offset: int
     next_offset: int
     messages: Mapping[str, int]
-    dead: int
+    dead_letters: int
     by: str | None = None
 
 
 def _set_committed(session: Session, partition: TopicPartition, move: _Move) -> None:
     values = {**_key(partition), "first": move.first_offset, "next": move.next_offset}
-    entry = {"action": move.action, "messages": json.dumps(move.messages), "dead": move.dead, "by": move.by}
+    entry = {"action": move.action, "messages": json.dumps(move.messages), "dead": move.dead_letters, "by": move.by}
     session.execute(ADD_HISTORY, {**values, **entry})
     session.execute(SET_COMMITTED, values)
 

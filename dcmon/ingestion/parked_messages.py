@@ -1,6 +1,6 @@
-"""Keep messages whose organization can't be written now, until it can.
+"""Parked messages: they are kept until their organization, which can't be written now, can be written again.
 
-They are kept in "public", so that the organization need not be entered.
+They are kept in the schema "public", so that parking a message does not need the organization.
 """
 
 from collections.abc import Iterable
@@ -18,14 +18,15 @@ from dcmon.ingestion.message_format import Message
 from dcmon.ingestion.offsets import ReadRange
 from dcmon.storage.ledger import TopicPartition
 
-NO_BOUND = datetime.max.replace(tzinfo=UTC)  # the time of receipt was bounded when the message was read from Kafka
+NO_BOUND = datetime.max.replace(tzinfo=UTC)  # the time of receipt was limited when the message was read from Kafka
 
 
 @dataclass(frozen=True)
 class InboundMessage:
-    """A message with the partition and offset that it came from, and the number of the last seek before it was read.
+    """A message with its partition and offset in Kafka, and the number of the last seek before it was read.
 
-    After a log has lost its end, other messages stand at the same offsets: these are read after a seek.
+    If a log has lost its end, new messages get the same offsets as the lost ones. They are read after a seek, so the
+    number of the seek tells them apart.
     """
 
     partition: TopicPartition
@@ -36,13 +37,13 @@ class InboundMessage:
 
     @property
     def source(self) -> str:
-        """The source of the message's rows: topic, partition and offset, and the seek if there was one."""
+        """The source of the message's rows: topic, partition, offset, and the seek if there was one."""
         source = f"{self.partition.topic_id}/{self.partition.partition}/{self.offset}"
         return f"{source}/{self.seek}" if self.seek else source
 
 
 def park(session: Session, inbound: InboundMessage, reason: str) -> None:
-    """Keep a message until its organization can be written. A message that is kept already stays as it is."""
+    """Keep a message until its organization can be written. A message that is parked already does not change."""
     topic_id, number = inbound.partition
     values = {"topic_id": topic_id, "partition": number, "at_offset": inbound.offset, "seek": inbound.seek}
     body = message_format.encode(inbound.message)
@@ -51,16 +52,16 @@ def park(session: Session, inbound: InboundMessage, reason: str) -> None:
 
 
 def organization_ids(session: Session, org_ids: Iterable[int] | None = None) -> set[int]:
-    """Return which organizations, of these or of all, have parked messages."""
+    """Return the ids of organizations with parked messages, of `org_ids` or of all."""
     ids = select(ParkedMessage.org_id).distinct()
     return set(session.scalars(ids if org_ids is None else ids.where(ParkedMessage.org_id.in_(list(org_ids)))))
 
 
 def oldest(session: Session, org_id: int, max_messages: int, max_bytes: int) -> list[InboundMessage]:
-    """Return parked messages of an organization in order of topic, partition and offset; at least one.
+    """Return parked messages of an organization in order of topic, partition and offset; at least one if it has any.
 
-    Messages that were read after a seek come only when all from before it are stored: an organization follows a seek
-    only then.
+    Messages that were read after a seek are returned only when all earlier ones are stored. Only then may the
+    organization follow the seek.
     """
     order = (ParkedMessage.topic_id, ParkedMessage.partition, ParkedMessage.at_offset)
     of_org = ParkedMessage.org_id == org_id

@@ -1,4 +1,4 @@
-"""Seek: set where ingestion reads on in Kafka, as an operator decides when a log has changed."""
+"""Seek: set the offset at which ingestion from Kafka continues. An operator does this if a log has changed."""
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ from dcmon.storage.ledger import TopicPartition
 
 @dataclass(frozen=True)
 class PlannedSeek:
-    """A seek of one partition, from the committed offset (None: it was never read) to a new one."""
+    """A seek of one partition, from the committed offset (None: the partition was never read) to another offset."""
 
     topic: str
     topic_id: uuid.UUID
@@ -39,7 +39,7 @@ class PlannedSeek:
 
     @property
     def read_again(self) -> int:
-        """How many messages will be read once more. Rows that are stored are recognised as duplicates."""
+        """How many messages will be read again. Rows that are stored are recognized as duplicates."""
         return max(0, min(self.committed or 0, self.marks.high) - max(self.to, self.marks.low))
 
     @property
@@ -49,7 +49,7 @@ class PlannedSeek:
 
 
 def plan(engine: Engine, settings: Kafka, kinds: Iterable[str], to: str | datetime) -> list[PlannedSeek]:
-    """Plan a seek of each partition: to "beginning" or "end", or to the first message of a time or later.
+    """Plan a seek of each partition: to "beginning", to "end", or to the first message sent at or after a time.
 
     Raises Unreachable.
     """
@@ -64,13 +64,13 @@ def plan(engine: Engine, settings: Kafka, kinds: Iterable[str], to: str | dateti
 
 
 def parse_target(to: str) -> str | datetime:
-    """Parse "beginning", "end" or a time, which is UTC unless it has an offset. Raises InvalidInput."""
+    """Parse "beginning", "end" or a time, which is UTC if it has no offset. Raises InvalidInput."""
     if to in ("beginning", "end"):
         return to
     try:
         time = datetime.fromisoformat(to)
     except ValueError as error:
-        message = f'{to!r} is neither "beginning" nor "end" nor a time like 2026-11-24T10:00.'
+        message = f'{to!r} is not "beginning", "end" or a time like 2026-11-24T10:00.'
         raise errors.InvalidInput(message) from error
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
@@ -82,10 +82,10 @@ def _offset(settings: Kafka, topic: str, marks: Watermarks, to: str | datetime) 
 
 
 def apply(engine: Engine, planned: Sequence[PlannedSeek], by: str) -> None:
-    """Set the committed offsets, all or none. Workers notice it before they store or commit anything more."""
-    ids: Mapping[str, uuid.UUID] = {each.topic: each.topic_id for each in planned}
+    """Set the committed offsets: all, or none. Workers notice it before they store or commit more messages."""
+    ids: Mapping[str, uuid.UUID] = {seek.topic: seek.topic_id for seek in planned}
     with db.public_session(engine) as session:
         topics.accept(session, ids)
         # In order of partition, as workers lock them: otherwise a seek and a worker could deadlock.
-        for each in sorted(planned, key=lambda each: each.partition):
-            offsets.seek(session, each.partition, each.to, by)
+        for seek in sorted(planned, key=lambda seek: seek.partition):
+            offsets.seek(session, seek.partition, seek.to, by)

@@ -20,22 +20,22 @@ from dcmon.ingestion.target_cache import RowTarget, TargetCache
 from dcmon.storage import ledger, models, sample_tables, versions
 from dcmon.storage.ledger import OffsetMove, Outcome
 
-# Beside contention: a table (42P01) or a row that others refer to (23503) was just deleted; another transaction just
-# added the same id or label (23505): each failed try means that another one stored the same ids, so there is progress.
+# Besides contention: a table (42P01) or a referenced row (23503) was deleted a moment ago, or another transaction has
+# added the same id or label (23505). Each failed try means that another transaction stored rows, so there is progress.
 RETRY_POLICY = RetryPolicy(
     CONTENTION | {"42P01", "23503", "23505"}, max_tries=10, pause=lambda tries: 0.05 * (tries - 1)
 )
 
 
 def gave_up_error(org: Organization, last_error: DBAPIError) -> errors.Locked:
-    """Return the error for a transaction that failed in each of its tries."""
+    """Return the error for a transaction that failed in each try."""
     tries = RETRY_POLICY.max_tries
     return errors.Locked(f"Organization {org.name!r} could not be written in {tries} tries: {last_error.orig}")
 
 
 @dataclass(frozen=True)
 class PreparedRows:
-    """Rows for one version, or labels for one model, decoded and sorted before any transaction."""
+    """Samples of one version, or labels of one model, decoded and sorted before the transaction."""
 
     kind: message_format.Kind
     model: Model
@@ -73,7 +73,7 @@ def store_in_transaction(
     *,
     dry_run: bool = False,
 ) -> None:
-    """Store prepared rows in a transaction of their own; a dry run is rolled back."""
+    """Store prepared rows in one transaction. A dry run is rolled back."""
 
     def transaction() -> None:
         with db.org_session(engine, org, wait=lock_wait) as session:
@@ -105,7 +105,7 @@ def store_rows(session: Session, prepared: PreparedRows, moves: Sequence[OffsetM
 def _store_decoded(
     session: Session, model: Model, version: Version, rows: DecodedSamples, *, is_retry: bool = False
 ) -> Outcome:
-    """Store samples, and give new ones the labels that came before them."""
+    """Store samples, and the labels that came before them."""
     inserted = samples.insert(session, model, version, rows)
     new = inserted.new
     if new.keys:
@@ -135,9 +135,9 @@ def restore_samples(
     *,
     retention: timedelta | None = None,
 ) -> Outcome:
-    """Store samples that were counted as received before: without receipts and without a line in the ledger.
+    """Store samples that were received before: without receipts, and without a line in the ledger.
 
-    The time of receipt is fixed in the batch, so that storing it again decides alike.
+    A batch keeps its time of receipt, so that a repetition has the same result.
     """
     decoded = sample_decoder.decode(sample_tables.columns(model, version), batches, retention)
     return _store_decoded(session, model, version, decoded, is_retry=True)
@@ -149,10 +149,9 @@ def restore_labels(session: Session, model: Model, batches: Sequence[RowBatch]) 
 
 
 def lock_models(session: Session, version_ids: Iterable[int], model_ids: Iterable[int]) -> None:
-    """Lock the models of these versions for samples and these models for labels, in order of id, each once.
+    """Lock the models of these versions for samples, and these models for labels: each model once, in order of id.
 
-    A worker that locked a model for samples and then wanted it for labels would deadlock with another one that does
-    the same.
+    If two workers locked the same model first for samples and then for labels, they would deadlock.
     """
     for_labels = set(model_ids)
     for_samples = select(Version.model_id).where(Version.id.in_(set(version_ids)))

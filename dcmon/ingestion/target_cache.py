@@ -1,4 +1,4 @@
-"""Cache the version or model that rows are for, so that a batch is decoded without a query."""
+"""Cache the versions and models that rows belong to, so that a batch is decoded without a query."""
 
 import threading
 from contextlib import suppress
@@ -15,12 +15,12 @@ from dcmon.ingestion import message_format
 from dcmon.storage import models, versions
 from dcmon.tenancy import organizations
 
-MAX_AGE_SECONDS = 60.0  # how long a changed retention of a model may go unnoticed
+MAX_AGE_SECONDS = 60.0  # a changed retention of a model takes effect after at most this time
 MAX_ENTRIES = 5_000
 
 
 class RowTarget(NamedTuple):
-    """What rows are for: samples for a version of an organization, or labels for a model, by its id."""
+    """The target of rows, by its id: a version of an organization for samples, a model for labels."""
 
     org: Organization
     kind: message_format.Kind
@@ -28,7 +28,7 @@ class RowTarget(NamedTuple):
 
 
 class ResolvedTarget(NamedTuple):
-    """A model, with the version for samples and without one for labels. Both are detached from a session."""
+    """A model, and for samples its version. Both are detached from their session."""
 
     model: Model
     version: Version | None
@@ -37,8 +37,9 @@ class ResolvedTarget(NamedTuple):
 class TargetCache:
     """Caches versions with their models, models, and organizations. Safe for several threads.
 
-    An entry may be of a version or model that was deleted: who stores rows notices that (the tables are missing), calls
-    `forget` and looks it up again. `wait` is the longest wait for an organization that is locked; None: no limit.
+    The version or model of an entry may have been deleted. The transaction that stores rows then fails because the
+    tables are missing; the caller calls `forget` and looks the target up again. `wait` is the longest wait for an
+    organization that is locked; None: no limit.
     """
 
     def __init__(self, engine: Engine, wait: timedelta | None = None) -> None:
@@ -65,7 +66,7 @@ class TargetCache:
         return resolved
 
     def organization(self, org_id: int) -> Organization | None:
-        """Return the organization of that id; None when it was deleted."""
+        """Return the organization with this id; None if it was deleted."""
         with self._lock, suppress(KeyError):
             return self._organizations[org_id]
         with db.public_session(self.engine) as session:
@@ -79,4 +80,4 @@ class TargetCache:
         with self._lock:
             self._organizations.pop(org.id, None)
             for key in [key for key in self._targets if key[0] == org.id]:
-                self._targets.pop(key, None)  # it may have grown too old since the line above
+                self._targets.pop(key, None)  # the entry may have expired since the line above

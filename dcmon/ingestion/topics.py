@@ -1,4 +1,4 @@
-"""Remember the ids of Kafka's topics: a topic that was deleted and recreated has other offsets under the same name."""
+"""Remember the ids of Kafka's topics: a recreated topic has the same name but other messages at the same offsets."""
 
 import uuid
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ def resolve_ids(engine: Engine, settings: Kafka) -> dict[str, uuid.UUID]:
 
 
 def remember(session: Session, ids: Mapping[str, uuid.UUID]) -> dict[str, uuid.UUID]:
-    """Remember the ids of new topics; returns the remembered id of each topic. In "public"."""
+    """Remember the ids of new topics, and return the remembered id of each topic. In the schema "public"."""
     rows = [{"name": name, "topic_id": topic_id} for name, topic_id in ids.items()]
     session.execute(insert(IngestTopic).values(rows).on_conflict_do_nothing())
     remembered = select(IngestTopic.name, IngestTopic.topic_id).where(IngestTopic.name.in_(list(ids)))
@@ -36,7 +36,7 @@ def remember(session: Session, ids: Mapping[str, uuid.UUID]) -> dict[str, uuid.U
 
 
 def accept(session: Session, ids: Mapping[str, uuid.UUID]) -> None:
-    """Replace the remembered ids of these topics. In "public"."""
+    """Replace the remembered ids of these topics. In the schema "public"."""
     rows = [{"name": name, "topic_id": topic_id} for name, topic_id in ids.items()]
     new = insert(IngestTopic).values(rows)
     session.execute(new.on_conflict_do_update(index_elements=["name"], set_={"topic_id": new.excluded.topic_id}))

@@ -1,6 +1,6 @@
-"""Ingest from Kafka into PostgreSQL, exactly once; dcmon.ingestion.message_batches explains how.
+"""Ingest from Kafka into PostgreSQL, exactly once. `dcmon.ingestion.message_batches` describes the steps.
 
-Two threads: one reads and decodes the next batch while the other stores the previous one.
+There are two threads: one reads and decodes the next batch while the other stores the previous one.
 """
 
 import logging
@@ -19,6 +19,7 @@ from dcmon import errors
 from dcmon.app import App
 from dcmon.db import work_queue
 from dcmon.ingestion import dead_letters, kafka, message_batches, offsets, topics
+from dcmon.ingestion.kafka import NamedPartition
 from dcmon.ingestion.message_batches import MessageBatch
 from dcmon.ingestion.offsets import LastSeek, OffsetReset
 from dcmon.ingestion.target_cache import TargetCache
@@ -29,15 +30,15 @@ T = TypeVar("T")
 
 OUTAGES = (errors.Unreachable, errors.DiskFull)
 PARKED_INTERVAL = 5.0  # seconds between attempts to store parked messages
-TOPICS_INTERVAL = 10.0  # seconds between checks that no topic was created again
-LOOKUP_WAIT = timedelta(milliseconds=200)  # for the locks of one organization; the worker serves all of them
-DRAIN_TIMEOUT = 25.0  # seconds for the current batch when the worker was told to stop
+TOPICS_INTERVAL = 10.0  # seconds between checks that no topic was recreated
+LOOKUP_WAIT = timedelta(milliseconds=200)  # the longest wait for the locks of one organization, as others wait too
+DRAIN_TIMEOUT = 25.0  # seconds for the current batch after the worker was told to stop
 MESSAGES_PER_READ = 250
 
 
 @dataclass
 class IntervalTimer:
-    """A callable that returns True if at least `interval` seconds passed since it last did."""
+    """A callable that returns True once, each time that `interval` seconds have passed."""
 
     interval: float
     last: float = float("-inf")
@@ -57,25 +58,26 @@ class Subscription:
     stop: Event
     targets: TargetCache
     topics: dict[str, uuid.UUID]
-    seeks: dict[tuple[str, int], LastSeek] = field(default_factory=dict)
+    seeks: dict[NamedPartition, LastSeek] = field(default_factory=dict)
 
-    def start_at(self, topic: str, partition: int) -> int | None:
-        """Return the offset at which to read a newly assigned partition; None if the worker was told to stop."""
-        committed = _wait_out_outages(
-            self.stop, lambda: self._committed_offset(topic, partition), lambda: self.stop.wait(1)
-        )
-        self.seeks[topic, partition] = committed.seek if committed else LastSeek()
+    def start_at(self, partition: NamedPartition) -> int | None:
+        """Return the first offset to read of a newly assigned partition.
+
+        None if the partition was never read, or if the worker was told to stop.
+        """
+        committed = _wait_out_outages(self.stop, lambda: self._committed_offset(partition), lambda: self.stop.wait(1))
+        self.seeks[partition] = committed.seek if committed else LastSeek()
         return committed.next_offset if committed else None
 
-    def _committed_offset(self, topic: str, partition: int) -> offsets.CommittedOffset:
+    def _committed_offset(self, partition: NamedPartition) -> offsets.CommittedOffset:
         with self.app.public() as session:
-            return offsets.committed(session, TopicPartition(self.topics[topic], partition))
+            return offsets.committed(session, TopicPartition(self.topics[partition.topic], partition.partition))
 
 
 def run(app: App, stop: Event) -> None:
     """Consume until stop is set. Outages of Kafka and PostgreSQL are waited out.
 
-    Raises LogTruncated, LogExpired or TopicRemade, whose messages name the command with which an operator decides.
+    Raises LogTruncated, LogExpired or TopicRemade. Their messages name the command with which an operator continues.
     """
     targets = TargetCache(app.engine, LOOKUP_WAIT)
     while not stop.is_set():
@@ -89,7 +91,7 @@ def run(app: App, stop: Event) -> None:
             try:
                 _consume(subscription, consumer)
             except OffsetReset:
-                log.warning("an operator changed the committed offsets: reading continues from them")
+                log.warning("the committed offsets have changed: reading continues from the new ones")
             except errors.LogTruncated:
                 topics.resolve_ids(app.engine, app.settings.kafka)  # raises TopicRemade if that is the cause
                 raise
@@ -118,7 +120,7 @@ def _consume(subscription: Subscription, consumer: kafka.Consumer) -> None:
 
 
 def _check_topics(app: App, consumer: kafka.Consumer) -> None:
-    """Check that the topics are still the ones that are read. Raises TopicRemade or LogTruncated."""
+    """Check that no topic was recreated and no log truncated. Raises TopicRemade or LogTruncated."""
     try:
         topics.resolve_ids(app.engine, app.settings.kafka)
     except OUTAGES as error:
@@ -137,20 +139,20 @@ def _read_batch(subscription: Subscription, consumer: kafka.Consumer) -> Message
             break
         for received in consumer.read(per_read, seconds_left):
             position = received.position
-            partition = TopicPartition(subscription.topics[position.topic], position.partition)
-            batch.add(partition, received, subscription.seeks[position.topic, position.partition])
+            seek = subscription.seeks[NamedPartition(position.topic, position.partition)]
+            batch.add(TopicPartition(subscription.topics[position.topic], position.partition), received, seek)
     return batch
 
 
 class StoreTask:
-    """A batch that a daemon thread stores. If the process ends before the commit, the batch is read again."""
+    """The storing of a batch, on a daemon thread. If the process ends before the commit, the batch is read again."""
 
     def __init__(self, subscription: Subscription, batch: MessageBatch) -> None:
         self.subscription, self.batch = subscription, batch
         self.begin()
 
     def begin(self) -> None:
-        """Start to store the batch, also again after an outage."""
+        """Start to store the batch: the first time, or again after an outage."""
         self.done = Future[bool]()
         Thread(target=self._work, args=(self.done,), name="storing", daemon=True).start()
 
@@ -161,9 +163,9 @@ class StoreTask:
             done.set_exception(error)
 
     def result(self, idle: Callable[[], object]) -> bool:
-        """Wait and return True when the batch is stored, False if the worker was told to stop.
+        """Wait until the batch is stored, and return True; return False if the worker was told to stop.
 
-        Raises what storing raised. `idle` is called every second meanwhile.
+        `idle` is called every second during the wait. Raises the error with which storing failed.
         """
         while not self.subscription.stop.is_set():
             try:
@@ -183,7 +185,7 @@ def _store(subscription: Subscription, batch: MessageBatch) -> bool:
 
 
 def _finish(subscription: Subscription, consumer: kafka.Consumer, task: StoreTask) -> None:
-    """Wait until a batch is stored, as a live member of the group, and commit it. Store again after an outage."""
+    """Wait until a batch is stored, and commit it to Kafka. Stay a member of the group; retry after an outage."""
 
     def store_again() -> None:
         consumer.idle(1)
@@ -194,7 +196,7 @@ def _finish(subscription: Subscription, consumer: kafka.Consumer, task: StoreTas
 
 
 def _drain(consumer: kafka.Consumer, task: StoreTask) -> None:
-    """Wait at most DRAIN_TIMEOUT for the current batch. If it is not committed by then, it will be read again."""
+    """Wait at most DRAIN_TIMEOUT for the current batch. If it is not stored in time, it will be read again."""
     try:
         task.done.result(timeout=DRAIN_TIMEOUT)
     except FutureTimeout:
@@ -214,22 +216,22 @@ def _retry_parked(subscription: Subscription) -> bool:
 def send_dead_letters(app: App) -> int:
     """Copy dead letters to their topic, at least once. Return how many.
 
-    Headers hold the original position and the reason.
+    The headers are the original position and the reason.
     """
     with app.public() as session:
         unsent = dead_letters.lock_unsent(session, 100)
         if not unsent:
             return 0
         name = kafka.topic_name(app.settings.kafka, kafka.DEAD_LETTERS)
-        bodies = [(letter.body or b"")[: kafka.MAX_MESSAGE_BYTES // 2] for letter in unsent]
-        headers = [letter.headers for letter in unsent]
+        bodies = [(dead_letter.body or b"")[: kafka.MAX_MESSAGE_BYTES // 2] for dead_letter in unsent]
+        headers = [dead_letter.headers for dead_letter in unsent]
         try:
             try:
                 app.producer.send(name, bodies, headers)
-            except errors.TooLarge:  # the topic has its own limit; without bodies the headers still say where and why
+            except errors.TooLarge:  # the topic has a lower limit; the headers alone still name position and reason
                 app.producer.send(name, [b""] * len(unsent), headers)
         except errors.Unreachable as error:
-            log.debug("dead letters wait for Kafka: %s", error)
+            log.debug("dead letters can't be sent to Kafka now: %s", error)
             return 0
         dead_letters.mark_sent(session, unsent)
     return len(unsent)

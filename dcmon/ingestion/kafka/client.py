@@ -13,8 +13,8 @@ from dcmon.settings import Kafka
 T = TypeVar("T")
 
 KINDS = ("samples", "labels")
-DEAD_LETTERS = "dead"  # the kind of the topic of messages that can't be stored
-METADATA_SECONDS = 5.0  # a worker that is stopped must not wait longer for a broker that does not answer
+DEAD_LETTERS = "dead"  # the kind of the topic for messages that can't be stored
+METADATA_SECONDS = 5.0  # a worker that was told to stop must not wait longer for a broker that does not respond
 
 
 def topic_name(settings: Kafka, kind: str) -> str:
@@ -23,17 +23,19 @@ def topic_name(settings: Kafka, kind: str) -> str:
 
 
 def is_reachable(settings: Kafka) -> bool:
-    """True if a broker answers within two seconds."""
+    """True if a broker responds within two seconds."""
     try:
         return bool(AdminClient(connection(settings)).list_topics(timeout=2).brokers)
     except (ck.KafkaException, errors.DcmonError):
         return False
 
 
-def open_client(kind: Callable[[dict[str, Any]], T], settings: Kafka, options: dict[str, Any] | None = None) -> T:
+def open_client(
+    client_class: Callable[[dict[str, Any]], T], settings: Kafka, options: dict[str, Any] | None = None
+) -> T:
     """Open a client of librdkafka, which checks the settings. Raises KafkaMisconfigured."""
     try:
-        return kind({**connection(settings), **(options or {})})
+        return client_class({**connection(settings), **(options or {})})
     except ck.KafkaException as error:
         raise errors.KafkaMisconfigured(why=error.args[0].str()) from error
 
@@ -53,25 +55,25 @@ def connection(settings: Kafka) -> dict[str, Any]:
 
 
 def delivery_error(settings: Kafka, error: ck.KafkaError) -> errors.DcmonError:
-    """Return the error for a message that was not delivered: TooLarge because of its size, else Unreachable."""
+    """Return the error for a message that was not delivered: TooLarge if its size is the reason, else Unreachable."""
     if error.code() == ck.KafkaError.MSG_SIZE_TOO_LARGE:
         return errors.TooLarge(
-            "Kafka's topic takes no message of this size. Raise its max.message.bytes, or lower"
+            "Kafka's topic does not accept a message of this size. Raise max.message.bytes of the topic, or lower"
             " DCMON_KAFKA__ROWS_PER_MESSAGE."
         )
     return unreachable_error(settings, error)
 
 
 def unreachable_error(settings: Kafka, reason: Any) -> errors.Unreachable:
-    """Return the error for brokers that do not answer, or answer with an error."""
+    """Return the error for brokers that do not respond, or respond with an error."""
     text = reason.str() if isinstance(reason, ck.KafkaError) else str(reason)
     return errors.Unreachable(what="Kafka", where=settings.bootstrap_servers, why=text)
 
 
 def sent_at(message: Any) -> datetime:
-    """Return Kafka's time of a message; now when it has none, an impossible one, or one in the future.
+    """Return Kafka's time of a message; the current time if that is missing, impossible or in the future.
 
-    Producers set this time. Without the bound, the labels of a producer whose clock is ahead would always be the last.
+    Producers set Kafka's time. Without this limit, labels of a producer whose clock is ahead would always be the last.
     """
     (_, milliseconds), now = message.timestamp(), datetime.now(UTC)
     return datetime.fromtimestamp(milliseconds / 1000, UTC) if 0 < milliseconds < now.timestamp() * 1000 else now

@@ -1,4 +1,4 @@
-"""Set something up on a background thread, as soon as that is possible, and again when it is lost."""
+"""Set something up on a background thread as soon as possible, and again if it is lost."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ from dcmon.errors import DcmonError
 
 
 class LazySetup:
-    """Calls `set_up` until it raises no DcmonError. A caller can wait for the first try, and learns why it failed."""
+    """Calls `set_up` until it raises no DcmonError. Callers can wait for the first try, and get the error's reason."""
 
     def __init__(self, set_up: Callable[[], object], thread_name: str) -> None:
         self._set_up, self._is_closed, self._is_done = set_up, threading.Event(), threading.Event()
@@ -16,15 +16,18 @@ class LazySetup:
         threading.Thread(target=self._run, name=thread_name, daemon=True).start()
 
     def failure(self, deadline: float) -> str:
-        """Return why it is not set up; empty when it is. Waits for the first try until `deadline` (monotonic)."""
+        """Return why the setup is not done; '' if it is done.
+
+        Waits for the first try until `deadline` (by time.monotonic).
+        """
         while not self._is_done.is_set():
             if self._failure or time.monotonic() > deadline:
-                return self._failure or "no answer in time"
+                return self._failure or "no response in time"
             self._is_done.wait(0.05)
         return ""
 
     def repeat(self) -> None:
-        """Set it up again: it was lost."""
+        """Set up again, because the result of the first setup was lost."""
         self._is_done.clear()
 
     def close(self) -> None:

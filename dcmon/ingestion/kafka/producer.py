@@ -15,21 +15,21 @@ from dcmon.ingestion.kafka.topics import ensure_topics
 from dcmon.settings import Kafka
 
 _NO_TOPIC = (ck.KafkaError.UNKNOWN_TOPIC_OR_PART, ck.KafkaError._UNKNOWN_TOPIC)
-MAX_MESSAGE_BYTES = 1_000_000  # librdkafka sends no more; a little less than what brokers take by default
+MAX_MESSAGE_BYTES = 1_000_000  # the limit of librdkafka, a little below the default limit of brokers
 
 
 class Producer:
-    """Sends messages; safe for several threads. Acknowledged means: by all replicas that are in sync.
+    """Sends messages, and waits until all in-sync replicas have acknowledged them. Safe for several threads.
 
-    It can be created while the brokers do not answer: missing topics are created as soon as they do.
+    It can be created while the brokers do not respond: it creates missing topics as soon as they do.
     """
 
     def __init__(self, settings: Kafka) -> None:
         self.settings = settings
         options = {
             "acks": "all",
-            # Not needed: rows of a repeated message are recognised by their ids. And an idempotent producer fails for
-            # ever when a broker that was away has lost its producer id.
+            # Not needed: rows of a repeated message are recognized by their ids. And an idempotent producer fails
+            # permanently if a broker that was down has lost the producer's id.
             "enable.idempotence": False,
             "compression.type": "lz4",
             "linger.ms": 5,
@@ -43,12 +43,12 @@ class Producer:
         self._poller.start()
 
     def send(self, topic: str, values: Sequence[bytes], headers: Sequence[Mapping[str, bytes]] = ()) -> None:
-        """Send messages, and return when every message is acknowledged. Give no headers, or as many as values.
+        """Send messages, and return when every message is acknowledged. Pass no headers, or one for each value.
 
-        Raises TooLarge before anything is sent. Raises Unreachable, although some messages may have been stored.
+        Raises TooLarge, before any message is sent. Raises Unreachable; some messages may then be in Kafka.
         """
         if max(map(len, values), default=0) > MAX_MESSAGE_BYTES:
-            raise errors.TooLarge("A row is larger than Kafka takes (1 MB). Nothing was sent.")
+            raise errors.TooLarge("A row is larger than a message in Kafka may be (1 MB). Nothing was sent.")
         deadline = time.monotonic() + self.settings.ack_wait.total_seconds()
         if failure := self._topics.failure(deadline):
             raise unreachable_error(self.settings, failure)
@@ -77,13 +77,13 @@ class Producer:
                 )
             except BufferError:
                 if time.monotonic() > deadline:
-                    raise unreachable_error(self.settings, "too many messages wait for it") from None
+                    raise unreachable_error(self.settings, "too many messages wait to be sent") from None
                 self._is_closed.wait(0.05)
             except ck.KafkaException as error:
                 raise delivery_error(self.settings, error.args[0]) from error
 
     def close(self) -> None:
-        """Send what is queued, for at most five seconds, and stop the threads."""
+        """Send queued messages, for at most five seconds, and stop the threads."""
         self._producer.flush(5)
         self._topics.close()
         self._is_closed.set()
@@ -95,10 +95,10 @@ class Producer:
 
 
 class _Acknowledgements:
-    """Counts the acknowledgements of one call of `send`."""
+    """The outstanding acknowledgements of one call of `send`."""
 
     def __init__(self, count: int) -> None:
-        self.left, self.error, self.done = count, None, threading.Event()
+        self.outstanding, self.error, self.done = count, None, threading.Event()
         self._lock = threading.Lock()
         if not count:
             self.done.set()
@@ -106,6 +106,6 @@ class _Acknowledgements:
     def delivered(self, error: Any, _message: Any) -> None:
         with self._lock:
             self.error = self.error or error
-            self.left -= 1
-            if not self.left:
+            self.outstanding -= 1
+            if not self.outstanding:
                 self.done.set()

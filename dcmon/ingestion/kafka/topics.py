@@ -18,11 +18,11 @@ from dcmon.ingestion.kafka.client import (
 )
 from dcmon.settings import Kafka
 
-NEW_TOPIC_SECONDS = 5.0  # until every broker knows a new topic
+NEW_TOPIC_SECONDS = 5.0  # the longest time until every broker knows a new topic
 
 
 def ensure_topics(settings: Kafka) -> dict[str, uuid.UUID]:
-    """Create missing topics, and return the ids of those of `KINDS` by name.
+    """Create missing topics, and return the ids of the topics of samples and labels by name.
 
     Raises Unreachable or KafkaMisconfigured.
     """
@@ -40,10 +40,10 @@ def ensure_topics(settings: Kafka) -> dict[str, uuid.UUID]:
 
 
 def _topic_id(admin: AdminClient, name: str) -> uuid.UUID:
-    """Return the topic's id; one made from the name when the broker has no ids.
+    """Return the topic's id, or an id made from its name if the broker has no ids.
 
-    Only the broker's own response may show that it has no ids. After a failure, a made-up id would look like a new
-    topic, which is read from offset 0.
+    The id may be made from the name only if the broker's response has no id. If it were made after a failure, it would
+    look like the id of a recreated topic.
     """
     deadline = time.monotonic() + NEW_TOPIC_SECONDS
     while True:

@@ -1,4 +1,4 @@
-"""Look at the messages of a topic without being a member of the group that consumes it."""
+"""Read messages and offsets of a topic without joining the group that consumes it."""
 
 import time
 from contextlib import closing
@@ -14,7 +14,7 @@ from dcmon.settings import Kafka
 
 @dataclass(frozen=True)
 class Watermarks:
-    """The messages that a partition holds: [low, high)."""
+    """The offsets of the messages in a partition: [low, high)."""
 
     partition: int
     low: int
@@ -39,24 +39,24 @@ def read_watermarks(settings: Kafka, topic: str) -> list[Watermarks]:
 
 @dataclass(frozen=True)
 class PeekedMessage:
-    """A message, and when it was sent."""
+    """A message, and the time at which it was sent."""
 
     value: bytes
     sent_at: datetime
 
 
 class Peek(NamedTuple):
-    """The first messages of a partition; `is_complete` when there are no further ones."""
+    """The first messages of a partition. `is_complete`: there are no more messages."""
 
     messages: list[PeekedMessage]
     is_complete: bool
 
 
 def peek(settings: Kafka, topic: str, marks: Watermarks, limit: int) -> Peek:
-    """Return the first messages between the watermarks, as far as they come within a few seconds.
+    """Return the first messages between the watermarks, as many as can be read within a few seconds.
 
-    There may be fewer messages than offsets: markers of transactions have offsets, and what was aborted or compacted
-    away had them.
+    There may be fewer messages than offsets: markers of transactions have offsets too, and so have messages that were
+    aborted or compacted away.
     """
     messages, deadline = list[PeekedMessage](), time.monotonic() + METADATA_SECONDS
     if marks.low >= marks.high:
@@ -64,8 +64,8 @@ def peek(settings: Kafka, topic: str, marks: Watermarks, limit: int) -> Peek:
     options = {**_options(settings), "enable.partition.eof": True}
     with closing(open_client(ck.Consumer, settings, options)) as consumer:
         consumer.assign([ck.TopicPartition(topic, marks.partition, marks.low)])
-        while len(messages) < limit and (left := deadline - time.monotonic()) > 0:
-            for message in consumer.consume(1, left):
+        while len(messages) < limit and (seconds_left := deadline - time.monotonic()) > 0:
+            for message in consumer.consume(1, seconds_left):
                 if (error := message.error()) is None:
                     messages.append(PeekedMessage(message.value() or b"", sent_at(message)))
                 elif error.code() == ck.KafkaError._PARTITION_EOF:
@@ -74,19 +74,19 @@ def peek(settings: Kafka, topic: str, marks: Watermarks, limit: int) -> Peek:
 
 
 def offset_at(settings: Kafka, topic: str, marks: Watermarks, time: datetime) -> int:
-    """Return the offset of the first message that was sent at this time or later; the high watermark if none was.
+    """Return the offset of the first message that was sent at or after this time.
 
-    Raises Unreachable.
+    If there is no such message, return the high watermark. Raises Unreachable.
     """
-    wanted = ck.TopicPartition(topic, marks.partition, int(time.timestamp() * 1000))
+    requested = ck.TopicPartition(topic, marks.partition, int(time.timestamp() * 1000))
     with closing(open_client(ck.Consumer, settings, _options(settings))) as consumer:
         try:
-            (found,) = consumer.offsets_for_times([wanted], timeout=METADATA_SECONDS)
+            (first,) = consumer.offsets_for_times([requested], timeout=METADATA_SECONDS)
         except ck.KafkaException as error:
             raise unreachable_error(settings, error.args[0]) from error
-    return marks.high if found.offset < 0 else int(found.offset)
+    return marks.high if first.offset < 0 else int(first.offset)
 
 
 def _options(settings: Kafka) -> dict[str, object]:
-    """Options of a consumer that is in a group of its own, so that the ingest group does not rebalance."""
+    """Return the options of a consumer in a separate group, so that the ingest group does not rebalance."""
     return {"group.id": f"{settings.group_id}-look"}
