@@ -1,4 +1,4 @@
-"""Which column of a file holds which field of a model version."""
+"""The mapping from the columns of a file to the fields of a model version."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from dcmon import errors
 from dcmon.ingestion.files import value_conversion
 from dcmon.storage.columns import LABEL, PREDICTION, SAMPLE_ID, TIME, Columns
 
-IGNORED, ALL_OTHERS = "", "*"  # in `renames`: the field of a column that is not read; all columns not named
+IGNORED, ALL_OTHERS = "", "*"  # in `renames`: the field of an ignored column; the name for all other columns
 
 
 @dataclass(frozen=True)
 class ColumnMapping:
-    """The fields that rows of a file may have, with their types, and the ones that they must have.
+    """The fields that rows of a file may have, with their types, and the fields that they must have.
 
-    `renames`: the field of each column that has another name than its field. `kind`: samples, labels or reference.
+    `renames` has the field of each column whose name differs from its field. `kind` is samples, labels or reference.
     """
 
     types: Mapping[str, str]
@@ -62,7 +62,7 @@ class ColumnMapping:
 
 
 def create(columns: Columns, kind: str, renames: Mapping[str, str]) -> ColumnMapping:
-    """Create the mapping for files of samples (labels may stand beside them), labels or a reference.
+    """Create the mapping for files of samples (with or without labels), of labels, or of a reference.
 
     Raises InvalidInput if `renames` names a field that does not exist.
     """
@@ -85,11 +85,11 @@ def create(columns: Columns, kind: str, renames: Mapping[str, str]) -> ColumnMap
 
 
 def _class_type(kind: str, columns: Columns) -> str:
-    """Return the type of a column of class names, where 1.0 means class 1 unless a class is named like "1.0"."""
-    has_decimal_names = any(value_conversion.WHOLE.fullmatch(name) for name in columns.classes or ())
+    """Return the type of a column of class names: 1.0 is class 1, unless a class has a name like "1.0"."""
+    has_decimal_names = any(value_conversion.WHOLE_NUMBER.fullmatch(name) for name in columns.classes or ())
     return value_conversion.CLASS_TYPE if kind == "categorical" and not has_decimal_names else kind
 
 
-def _list_names(names: Iterable[str], most: int = 12) -> str:
+def _list_names(names: Iterable[str], limit: int = 12) -> str:
     names = list(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

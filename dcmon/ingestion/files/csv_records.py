@@ -5,24 +5,24 @@ from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple, TextIO
 
-LONGEST_FIELD = 2**21  # characters; also how far the reader searches for the end of a quoted field
-LONGEST_LINE = 2**24  # characters of a line that are read at once: a file without line ends must not fill the memory
+MAX_FIELD_LENGTH = 2**21  # characters; also how far the reader searches for the end of a quoted field
+MAX_LINE_LENGTH = 2**24  # characters: a file without line ends must not fill the memory
 
-# The csv module has one limit for the process; its default, 128 KiB, is less than a row over HTTP may have.
-csv.field_size_limit(LONGEST_FIELD)
+# The csv module has one limit for the process. Its default, 128 KiB, is less than the limit of a row over HTTP.
+csv.field_size_limit(MAX_FIELD_LENGTH)
 
 
 class MalformedRow(NamedTuple):
-    """A row that can't be read: its bytes and the reason; its field and sample id if they are known."""
+    """A row that can't be read: its bytes and the reason, and its field and sample id if they are known."""
 
     row: bytes
-    why: str
+    reason: str
     field: str | None = None
     sample_id: str | None = None
 
 
 class NonUtf8Record(NamedTuple):
-    """A record with bytes that are not UTF-8 in some of its cells: the cells, and the bytes of the record."""
+    """A record that has bytes that are not UTF-8 in some cells: the cells, and the bytes of the record."""
 
     cells: list[str]
     row: bytes
@@ -32,7 +32,7 @@ Record = list[str] | NonUtf8Record | MalformedRow
 
 
 class _Lines:
-    """The lines of a file; remembers which lines the current record consists of."""
+    """The lines of a file. Keeps the lines of the current record."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream, self.returned = stream, deque[str]()
@@ -42,17 +42,17 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        line = self.returned.popleft() if self.returned else self.stream.readline(LONGEST_LINE)
+        line = self.returned.popleft() if self.returned else self.stream.readline(MAX_LINE_LENGTH)
         if not line:
             raise StopIteration
         self.record.append(line)
         return line
 
-    def reject_first(self, why: str) -> MalformedRow:
-        """Return the first line of the record as malformed; its other lines are read again."""
-        first, *others = self.record
-        self.returned.extendleft(reversed(others))
-        return MalformedRow(_original_bytes(first), why)
+    def reject_first(self, reason: str) -> MalformedRow:
+        """Return the first line of the record as malformed. The other lines of the record are read again."""
+        first, *following = self.record
+        self.returned.extendleft(reversed(following))
+        return MalformedRow(_original_bytes(first), reason)
 
     def has_invalid_utf8(self) -> bool:
         return any(not line.isascii() and has_invalid_utf8(line) for line in self.record)
@@ -72,7 +72,7 @@ def _original_bytes(text: str) -> bytes:
 
 
 def records(stream: TextIO) -> Iterator[Record]:
-    """Yield the header, then the records with as many cells as the header; skip empty lines."""
+    """Yield the header, then the records. Skip empty lines; reject lines whose number of cells differs from the header."""
     lines = _Lines(stream)
     reader, width = csv.reader(lines, strict=True), 0
     while True:
@@ -82,14 +82,14 @@ def records(stream: TextIO) -> Iterator[Record]:
         except StopIteration:
             return
         except csv.Error as error:
-            # Most often a quote that is not closed: it would consume all lines up to the next quote.
+            # Most often a quote that is not closed: all lines up to the next quote would be lost.
             yield lines.reject_first(f"The line is not CSV: {error}.")
             reader = csv.reader(lines, strict=True)
             continue
         if not cells:
             continue
         if width and len(cells) != width:
-            yield lines.reject_first(f"The line has {len(cells)} cells, the header {width}.")
+            yield lines.reject_first(f"The line has {len(cells)} cells, the header has {width}.")
             continue
         width = len(cells)
         yield NonUtf8Record(cells, _original_bytes("".join(lines.record))) if lines.has_invalid_utf8() else cells

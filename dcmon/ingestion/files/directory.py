@@ -1,4 +1,4 @@
-"""Files below a directory of this machine."""
+"""Files in a directory of this machine and in its folders."""
 
 import logging
 import os
@@ -17,25 +17,25 @@ from dcmon.ingestion.files.locations import FileEntry
 
 log = logging.getLogger(__name__)
 
-COMPLETE_AFTER = 10.0  # seconds since its last change, until a file counts as completely written
-PAGE = 1000
+COMPLETE_AFTER = 10.0  # seconds: a file that did not change for this time is completely written
+FILES_PER_PAGE = 1000
 
 
 @dataclass(frozen=True)
 class Directory:
-    """A location: a directory with its folders."""
+    """A location of files: a directory with its folders."""
 
     root: Path
 
     def pages(self) -> Iterator[list[FileEntry]]:
         """See locations.Location."""
         entries = self._entries()
-        while page := list(islice(entries, PAGE)):
+        while page := list(islice(entries, FILES_PER_PAGE)):
             yield page
 
     def _entries(self) -> Iterator[FileEntry]:
         def refuse(error: OSError) -> None:
-            # A folder that was deleted during the walk is no error; a folder that can't be read is one.
+            # A folder that was deleted during the walk is skipped; a folder that can't be read is an error.
             if not isinstance(error, FileNotFoundError):
                 raise errors.FileRefused(path=error.filename, why=error.strerror) from error
 
@@ -54,18 +54,18 @@ class Directory:
 
 
 def _is_utf8(path: str) -> bool:
-    """Return True if a path is UTF-8, as PostgreSQL's text must be; only the file itself is skipped otherwise."""
+    """Return True if a path is UTF-8, as PostgreSQL's text must be; otherwise log that the file is skipped."""
     try:
         path.encode()
     except UnicodeEncodeError:
         printable = path.encode(errors="backslashreplace").decode()
-        log.warning("file skipped: %s: its name is not UTF-8, rename it", printable)
+        log.warning("file skipped: the name of %s is not UTF-8, rename it", printable)
         return False
     return True
 
 
 def _entry(file: Path, path: str) -> Iterator[FileEntry]:
-    """Yield the entry of a file; none if the file was deleted meanwhile."""
+    """Yield the entry of a file; nothing if the file was deleted meanwhile."""
     try:
         stat = file.stat()
     except FileNotFoundError:
@@ -75,7 +75,7 @@ def _entry(file: Path, path: str) -> Iterator[FileEntry]:
 
 
 def parse(url: str) -> Directory | None:
-    """Return the directory of a URL (file:///path or /path); None for another kind of URL."""
+    """Return the directory of a URL (file:///path or /path); None if the URL is of another kind."""
     parts = urlsplit(url)
     if parts.scheme not in ("", "file") or parts.netloc not in ("", "localhost"):
         return None

@@ -1,6 +1,6 @@
-"""Count what loading a file would store, without storing it: no lock is taken and nothing is written.
+"""Count the rows that loading a file would store. No lock is taken and nothing is written to PostgreSQL.
 
-Ids that occur more than once in the file are kept in a temporary file, so that memory use does not grow.
+The ids of the file are kept in a temporary file, so that memory use does not grow.
 """
 
 import sqlite3
@@ -27,12 +27,12 @@ from dcmon.storage import models, pg_binary, sample_tables, versions
 from dcmon.storage.ledger import Outcome
 from dcmon.storage.sample_ids import levels_of
 
-SOURCE = "file"  # of the counted rows, which are never stored
+SOURCE = "file"  # the source of the counted rows, which is never stored
 NO_LABEL = object()  # a stored sample without a label; not the same as a label that was withdrawn (None)
 
 
 class _ContentById:
-    """What the file would have stored so far, by id: a sample's content hash, a label, a quarantine reason."""
+    """The content of the rows counted so far, by id: a sample's content hash, a label, or a quarantine reason."""
 
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None)  # a temporary file, deleted with the connection
@@ -40,7 +40,7 @@ class _ContentById:
         self._db.execute("create table contents (id blob primary key, content) without rowid")
 
     def find(self, ids: Sequence[bytes]) -> dict[bytes, Any]:
-        """Return the contents of those ids that are known."""
+        """Return the contents of these ids, as far as they are known."""
         contents = {}
         for id_ in ids:
             if row := self._db.execute("select content from contents where id = ?", (id_,)).fetchone():
@@ -59,7 +59,7 @@ class _ContentById:
 
 @dataclass
 class _DryRun:
-    """The state of a dry run: what the rows counted so far would have stored and quarantined."""
+    """The state of a dry run: the samples and labels that would be stored so far, and the quarantined rows."""
 
     org: Organization
     target: FileTarget
@@ -71,7 +71,7 @@ class _DryRun:
 
 
 def count(engine: Engine, org: Organization, file: File, target: FileTarget, first_row: int = 0) -> LoadResult:
-    """Return the counts that loading the file from `first_row` on would give now. Raises InvalidInput, FileChanged."""
+    """Return the counts that a load of the file from `first_row` on would have. Raises InvalidInput, FileChanged."""
     started, result = time.monotonic(), LoadResult(file.path, first_row)
     with closing(_ContentById()) as stored, closing(_ContentById()) as labelled, closing(_ContentById()) as quarantined:
         run = _DryRun(org, target, datetime.now(UTC), stored, labelled, quarantined)
@@ -108,9 +108,9 @@ def _count_samples(session: Session, run: _DryRun, chunk: Chunk) -> Outcome:
     return _outcome(decoded.row_count, len(new), quarantined)
 
 
-def _outcome(taken: int, stored: int, quarantined: int) -> Outcome:
-    """Return the counts of rows; those neither stored nor quarantined are duplicates."""
-    return Outcome(taken, stored, taken - stored - quarantined, quarantined)
+def _outcome(rows: int, stored: int, quarantined: int) -> Outcome:
+    """Return the counts of rows. Rows that are neither stored nor quarantined are duplicates."""
+    return Outcome(rows, stored, rows - stored - quarantined, quarantined)
 
 
 def _count_quarantined(
@@ -135,7 +135,7 @@ def _count_malformed(session: Session, run: _DryRun, chunk: Chunk) -> Outcome:
 
 
 def _stored_samples(session: Session, relation: int, version_id: int, keys: Sequence[bytes]) -> dict[bytes, int]:
-    """Return the content hashes of those samples that the version has."""
+    """Return the content hashes of the samples that the version has, by key."""
     rows = db.fetch(
         session,
         "select t.at, i.content from unnest(%(k)b::uuid[]) with ordinality t(k, at)"
@@ -149,10 +149,10 @@ def _count_labels(session: Session, run: _DryRun, chunk: Chunk) -> Outcome:
     model = models.get(session, run.target.model_id)
     batches = list(row_batches(chunk.labels, run.logged_at, SOURCE))
     decoded = label_decoder.decode(model.task_type == "regression", batches)
-    wanted = {key: label for key, (label, _) in decoded.last.items()}
-    known = _known_labels(session, run.target, list(wanted))
-    known |= {key: {label} for key, label in run.labels.find(list(wanted)).items()}
-    changed = {key: label for key, label in wanted.items() if known.get(key, {NO_LABEL}) != {label}}
+    labels = {key: label for key, (label, _) in decoded.last.items()}
+    known = _known_labels(session, run.target, list(labels))
+    known |= {key: {label} for key, label in run.labels.find(list(labels)).items()}
+    changed = {key: label for key, label in labels.items() if known.get(key, {NO_LABEL}) != {label}}
     run.labels.put(changed)
     quarantined = _count_quarantined(session, run, None, "labels", decoded.bad)
     return _outcome(decoded.row_count, len(changed), quarantined)
@@ -175,11 +175,11 @@ def _known_labels(session: Session, target: FileTarget, keys: Sequence[bytes]) -
         )
         for at, label, is_unlabelled in rows:
             known.setdefault(keys[at - 1], set()).add(NO_LABEL if is_unlabelled else label)
-    orphans = [key for key in keys if key not in known]
+    without_sample = [key for key in keys if key not in known]
     rows = db.fetch(
         session,
         "select t.at, o.label from unnest(%(k)b::uuid[]) with ordinality t(k, at)"
         f" join orphan_labels_{model.relation} o on o.k = t.k",
-        {"k": pg_binary.uuids(orphans)},
+        {"k": pg_binary.uuids(without_sample)},
     )
-    return known | {orphans[at - 1]: {label} for at, label in rows}
+    return known | {without_sample[at - 1]: {label} for at, label in rows}

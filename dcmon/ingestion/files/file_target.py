@@ -1,4 +1,4 @@
-"""What a file is loaded into: samples of a version, or labels of a model; and how its columns are read."""
+"""The target of a file: samples of a version or labels of a model, and the mapping of the columns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,28 +37,27 @@ def find(
     """
     model = models.find(session, model_name)
     candidates = versions.entries(session, model)
-    if version_name is None and kind == "samples" and len(candidates) != 1:
-        names = ", ".join(version.name for version in candidates[:5])
-        has = f"several versions ({names})" if candidates else "no version yet"
-        raise errors.InvalidInput(f"Model {model_name!r} has {has}: choose one with --version.")
     if version_name is not None:
         candidates = [versions.find(session, model, version_name)]
-    if not candidates:
+    elif not candidates:
         raise errors.InvalidInput(f"Model {model_name!r} has no version yet: create one first.")
+    elif kind == "samples" and len(candidates) > 1:
+        names = ", ".join(version.name for version in candidates[:5])
+        raise errors.InvalidInput(f"Model {model_name!r} has several versions ({names}): choose one with --version.")
     version = candidates[0]
     mapping = column_mapping.create(sample_tables.columns(model, version), kind, renames)
     return FileTarget(mapping, model.id, version.id if kind == "samples" else None)
 
 
 def fingerprint(file: File, target: FileTarget, source: str = "") -> str:
-    """Identify a file by its content, its target, its column mapping and the source that it was found in."""
+    """Identify a file by its content, its target, its column mapping and the source in which it was found."""
     parts = [file.content, file.format, target.kind, target.model_id, target.version_id, target.mapping.renames, source]
     return blake2b(msgspec.json.encode(parts, order="deterministic"), digest_size=16).hexdigest()
 
 
 def row_source(fingerprint: str, *, is_beside_samples: bool = False) -> str:
-    """Name the source of a file's rows, as the ledger and the quarantine keep it, beside each row's number.
+    """Return the source of a file's rows, which the ledger and the quarantine store with each row's number.
 
-    Labels beside samples have the same numbers as the samples, and so a source of their own.
+    Labels beside samples have the same numbers as the samples, so they have another source.
     """
     return quarantine.FILE_SOURCE_PREFIX + fingerprint + (quarantine.LABELS_SOURCE_SUFFIX if is_beside_samples else "")

@@ -1,6 +1,7 @@
-"""Load a file of samples or labels in chunks, each stored in one transaction together with the file's progress.
+"""Load a file of samples or labels in chunks. One transaction stores a chunk together with the file's progress.
 
-An interrupted load continues at the first row that is not stored. Two loads of the same file share its rows.
+An interrupted load continues at the first row that is not stored. Two loads of the same file at the same time store
+each row once.
 """
 
 import time
@@ -31,15 +32,15 @@ from dcmon.ingestion.target_cache import RowTarget, TargetCache
 from dcmon.storage import ledger, models, sample_tables, versions
 from dcmon.storage.ledger import Outcome
 
-ReportProgress = Callable[[int, int], None]  # bytes of the file that are read, and its size
+ReportProgress = Callable[[int, int], None]  # called with the number of bytes that are read, and the file's size
 OutcomesByKind = dict[str, Outcome]  # keys: samples and labels
 
 
 @dataclass
 class LoadResult:
-    """Counts of the rows loaded in one run, from `first_row` on, and of the quarantined ones by reason.
+    """The counts of the rows that one run loaded, from `first_row` on. `reasons` counts quarantined rows by reason.
 
-    `loaded_at`: when an earlier run finished the file; None if this run loaded rows of it.
+    `loaded_at` is the time at which an earlier run finished the file; None if this run loaded rows of it.
     """
 
     path: str
@@ -52,6 +53,16 @@ class LoadResult:
     seconds: float = 0.0
 
 
+class _StoredChunk(NamedTuple):
+    """The result of storing a chunk: `outcomes` is None if another loader has stored rows of it.
+
+    `next_row` is the first row that is not stored.
+    """
+
+    outcomes: OutcomesByKind | None
+    next_row: int
+
+
 class _Load(NamedTuple):
     """The file that is being loaded."""
 
@@ -61,7 +72,7 @@ class _Load(NamedTuple):
 
 
 class FileLoader:
-    """Loads files into an organization; `report` is called after each chunk."""
+    """Loads files into an organization. `report` is called after each chunk."""
 
     def __init__(self, engine: Engine, org: Organization, report: ReportProgress | None = None) -> None:
         self.engine, self.org, self._targets = engine, org, TargetCache(engine)
@@ -88,18 +99,18 @@ class FileLoader:
                 work_queue.enqueue_now(self.engine, self.org.id, work_queue.Work.evaluate)
 
     def _store(self, load: _Load, chunk: Chunk) -> OutcomesByKind:
-        """Store the rows of a chunk that no other loader has stored; retry after conflicts between transactions."""
+        """Store the rows of a chunk that no other loader has stored. Retry after conflicts between transactions."""
         tries_left, is_checked = store.RETRY_POLICY.max_tries, False
         while chunk.first_row < chunk.next_row:
             try:
-                # Decode before the transaction begins: it holds locks.
+                # Decode before the transaction begins, because the transaction holds locks.
                 prepared = self._prepare(load, chunk, is_checked=is_checked)
-                outcomes, next_row = sample_tables.with_partitions(
+                stored = sample_tables.with_partitions(
                     self.engine, self.org, partial(self._store_once, load, chunk, prepared)
                 )
-                if outcomes is not None:
-                    return outcomes
-                chunk = chunk.since(next_row)
+                if stored.outcomes is not None:
+                    return stored.outcomes
+                chunk = chunk.since(stored.next_row)
             except DBAPIError as error:
                 tries_left -= 1
                 if refused_rows.is_content_error(error) and not is_checked:
@@ -111,18 +122,16 @@ class FileLoader:
                 self._targets.forget(self.org)
         return _no_outcomes()
 
-    def _store_once(
-        self, load: _Load, chunk: Chunk, prepared: Sequence[PreparedRows]
-    ) -> tuple[OutcomesByKind | None, int]:
-        """Store a chunk; None if another loader has stored rows of it, with the first row that is still missing."""
+    def _store_once(self, load: _Load, chunk: Chunk, prepared: Sequence[PreparedRows]) -> _StoredChunk:
+        """Store a chunk in one transaction, unless another loader has stored rows of it."""
         with db.org_session(self.engine, self.org) as session:
             entry = _lock(session, load, has_labels=bool(chunk.labels))
             if entry.next_row > chunk.first_row:
-                return None, entry.next_row
-            return _store_chunk(session, entry, load, chunk, prepared), chunk.next_row
+                return _StoredChunk(None, entry.next_row)
+            return _StoredChunk(_store_chunk(session, entry, load, chunk, prepared), chunk.next_row)
 
     def _prepare(self, load: _Load, chunk: Chunk, *, is_checked: bool) -> list[PreparedRows]:
-        """Decode samples and labels. `is_checked`: first find the rows that PostgreSQL refuses, and leave them out."""
+        """Decode samples and labels. `is_checked`: first find the rows that PostgreSQL refuses, to quarantine them."""
         target, prepared = load.target, list[PreparedRows]()
         if chunk.samples and target.version_id is not None:
             row_target = RowTarget(self.org, "samples", target.version_id)
@@ -152,7 +161,7 @@ class FileLoader:
 
 
 def loaded_before(session: Session, fingerprint: str, path: str) -> LoadResult:
-    """Return the result for a file that an earlier run has loaded: this run stores nothing."""
+    """Return the result for a file that an earlier run has loaded: this run stores no row."""
     entry = registry.get(session, fingerprint)
     return LoadResult(path, entry.next_row, entry.finished_at)
 
@@ -160,7 +169,7 @@ def loaded_before(session: Session, fingerprint: str, path: str) -> LoadResult:
 def _lock(session: Session, load: _Load, *, has_labels: bool) -> IngestedFile:
     """Lock the model, then the file's row, which is deleted together with its model. Raises NotFound.
 
-    In this order, as all that stores rows or deletes models does: another order could deadlock.
+    All transactions that store rows or delete models lock in this order: another order could deadlock.
     """
     version_ids = [] if load.target.version_id is None else [load.target.version_id]
     store.lock_models(session, version_ids, [load.target.model_id] if has_labels else [])
@@ -170,7 +179,7 @@ def _lock(session: Session, load: _Load, *, has_labels: bool) -> IngestedFile:
 def _store_chunk(
     session: Session, entry: IngestedFile, load: _Load, chunk: Chunk, prepared: Sequence[PreparedRows]
 ) -> OutcomesByKind:
-    """Store a chunk and advance the file's progress, in the transaction of the session."""
+    """Store a chunk and advance the file's progress, in the session's transaction."""
     outcomes, kind = _no_outcomes(), load.target.kind
     for rows in prepared:
         outcomes[rows.kind] += store.store_rows(session, rows)
@@ -197,7 +206,7 @@ def row_batches(rows: Mapping[int, msgspec.Raw], logged_at: datetime, source: st
 
 
 def _store_malformed(session: Session, load: _Load, malformed: Mapping[int, MalformedRow]) -> Outcome:
-    """Quarantine lines that can't be read as rows, with an entry of their own in the ledger."""
+    """Quarantine lines that can't be read as rows, with a separate line in the ledger."""
     if not malformed:
         return Outcome()
     target, source = load.target, row_source(load.fingerprint)
@@ -211,15 +220,15 @@ def _store_malformed(session: Session, load: _Load, malformed: Mapping[int, Malf
 
 
 def malformed_rows(malformed: Mapping[int, MalformedRow], source: str, logged_at: datetime) -> list[BadRow]:
-    """Return lines that can't be read, by their number in the file, in the form that the quarantine takes."""
+    """Convert lines that can't be read, by their number in the file, to rows for the quarantine."""
     return [
-        BadRow(source, number, logged_at, row.row, "malformed", row.field, row.why, row.sample_id)
+        BadRow(source, number, logged_at, row.row, "malformed", row.field, row.reason, row.sample_id)
         for number, row in malformed.items()
     ]
 
 
 def _reasons(session: Session, fingerprint: str, first_row: int) -> dict[str, int]:
-    """Count the rows of a file that are in quarantine, from `first_row` on, by reason."""
+    """Count the quarantined rows of a file, from `first_row` on, by reason."""
     sources = [row_source(fingerprint), row_source(fingerprint, is_beside_samples=True)]
     statement = (
         select(Quarantined.reason, func.count())

@@ -1,4 +1,4 @@
-"""Where the files of a source are stored: what a directory (files.directory) and a bucket (files.s3) have in common."""
+"""Locations of files: the interface of directories (files.directory) and buckets (files.s3)."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -9,9 +9,9 @@ from dcmon.ingestion.files import reader
 
 
 class FileEntry(NamedTuple):
-    """A listed file: its path below the location, a stamp that changes with its content, its last change (seconds).
+    """A listed file: its path below the location, a stamp that changes with its content, and its last change.
 
-    `is_complete` is False while the file may still be being written.
+    `modified` is in seconds since 1970. `is_complete` is False while another process may still write the file.
     """
 
     path: str
@@ -21,15 +21,15 @@ class FileEntry(NamedTuple):
 
 
 class Location(Protocol):
-    """A place where files are stored. Its methods raise NotFound, FileRefused, Unreachable or StorageRefused."""
+    """A directory or bucket with files. Its methods raise NotFound, FileRefused, Unreachable or StorageRefused."""
 
     def pages(self) -> Iterator[list[FileEntry]]:
-        """List the files at any depth, some at a time."""
+        """Yield the files at any depth, page by page."""
 
     def fetch(self, path: str) -> AbstractContextManager[BinaryIO]:
-        """Open the bytes of a file, on this machine."""
+        """Open the bytes of a file as a local file."""
 
 
 def is_loadable(path: str) -> bool:
-    """Return True if a file has a known format, and neither its name nor a folder's begins with "." or "_"."""
+    """Return True if a file has a known format, and no part of its path begins with "." or "_"."""
     return reader.format_of(path) is not None and not any(part[:1] in "._" for part in PurePosixPath(path).parts)

@@ -1,4 +1,4 @@
-"""Load one file that an operator names, or count what loading it would store."""
+"""Load one file that an operator names, or count the rows that a load would store."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,7 +23,7 @@ class LoadAction(StrEnum):
 
 @dataclass(frozen=True)
 class LoadRequest:
-    """A file to load. `path` "-" is the standard input; `format` None: recognize it by the file's name.
+    """A file to load. The path "-" is the standard input. Without `format`, the file's name shows the format.
 
     `is_repeated`: load the file even if it is loaded already.
     """
@@ -36,7 +36,7 @@ class LoadRequest:
 
 @dataclass(frozen=True)
 class ManualLoad:
-    """A file that was requested: what was done with it, and the counts."""
+    """The result of a load request: what was done with the file, and the counts."""
 
     action: LoadAction
     result: LoadResult

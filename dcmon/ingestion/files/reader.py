@@ -23,7 +23,7 @@ from dcmon.storage.columns import LABEL, SAMPLE_ID
 
 STDIN = "-"
 ROWS_AT_ONCE = 10_000
-BLOCK = 2**20
+BLOCK_BYTES = 2**20
 SUFFIXES = {
     ".csv": "csv",
     ".parquet": "parquet",
@@ -42,9 +42,9 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 @dataclass
 class Chunk:
-    """Consecutive rows of a file by their number: samples, the labels beside them, lines that can't be read.
+    """Consecutive rows of a file, by their number: samples, the labels beside them, and lines that can't be read.
 
-    `first_row` is the number of its first row, `next_row` of the row after its last one.
+    `first_row` is the number of the first row, `next_row` the number of the row after the last one.
     """
 
     first_row: int
@@ -54,7 +54,7 @@ class Chunk:
     malformed: dict[int, MalformedRow] = field(default_factory=dict)
 
     def since(self, row: int) -> "Chunk":
-        """Return the part of the chunk from a row on."""
+        """Return the part of the chunk that begins with this row."""
         if row <= self.first_row:
             return self
         return Chunk(
@@ -68,7 +68,7 @@ def _since(rows: dict[int, T], first_row: int) -> dict[int, T]:
 
 @dataclass
 class File:
-    """An open file. `content`: a digest of its bytes. `row_count`: known only for Parquet, once rows are read."""
+    """An open file. `content` is a digest of its bytes. `row_count` is known only for Parquet, once rows are read."""
 
     path: str
     format: str
@@ -96,11 +96,13 @@ class File:
         """Yield the rows of a reference, all of which must be readable. Raises InvalidInput."""
         for chunk in self.chunks(mapping):
             for number, row in chunk.malformed.items():
-                raise errors.InvalidInput(f"Row {number} of {self.path} can't be read: {row.why} Nothing was stored.")
+                raise errors.InvalidInput(
+                    f"Row {number} of {self.path} can't be read: {row.reason} Nothing was stored."
+                )
             yield from chunk.samples.values()
 
     def _complete(self, chunk: Chunk, next_row: int) -> Chunk:
-        """Set the end of a chunk. Raises FileChanged if the file no longer has the content of its digest."""
+        """Set the end of a chunk. Raises FileChanged if the file has changed since it was opened."""
         now = fstat(self.stream.fileno())
         if (now.st_size, now.st_mtime_ns) != (self.size, self.changed_at):
             raise errors.FileChanged(path=self.path)
@@ -108,12 +110,12 @@ class File:
         return chunk
 
     def position(self, row: int) -> int:
-        """Return how many bytes are read, up to a row that was just read; an estimate for Parquet."""
+        """Return how many bytes are read after the row that was read last; an estimate for Parquet."""
         return self.size * row // self.row_count if self.row_count else self.stream.tell()
 
     @contextmanager
     def uncompressed(self) -> Iterator[BinaryIO]:
-        """Open the file's bytes, decompressed if they are gzip; does not close the file. Raises InvalidInput."""
+        """Open the file's bytes, decompressed if they are gzip. Does not close the file. Raises InvalidInput."""
         is_gzip = self.stream.read(2) == GZIP_MAGIC
         self.stream.seek(0)
         if not is_gzip:
@@ -123,11 +125,11 @@ class File:
             try:
                 yield stream  # type: ignore[misc]  # reads like a BinaryIO
             except GZIP_ERRORS as error:
-                raise errors.InvalidInput(f"{self.path} can't be decompressed to its end: {error}") from error
+                raise errors.InvalidInput(f"{self.path} can't be decompressed completely: {error}") from error
 
 
 def format_of(path: str) -> str | None:
-    """Return the format that a file's name stands for (data.csv, data.csv.gz); None if it stands for none."""
+    """Return the format that a file's name shows (data.csv, data.csv.gz); None if it shows no known format."""
     name = PurePath(path.lower())
     return SUFFIXES.get((name.with_suffix("") if name.suffix == ".gz" else name).suffix)
 
@@ -136,17 +138,17 @@ def format_of(path: str) -> str | None:
 def open_file(path: str, format: str | None = None, *, stream: BinaryIO | None = None) -> Iterator[File]:
     """Open a file for reading; "-" is the standard input, which is first copied to a temporary file.
 
-    `stream`: its bytes, if `path` is not a path of this machine. Raises InvalidInput, NotFound or FileRefused.
+    `stream` has the bytes if `path` is not a path of this machine. Raises InvalidInput, NotFound or FileRefused.
     """
     chosen = format or format_of(path)
     if chosen not in FORMATS:
-        problem = "is unknown: its name does not show it" if chosen is None else f"can't be {chosen!r}"
+        problem = "is unknown: the file's name does not show it" if chosen is None else f"can't be {chosen!r}"
         raise errors.InvalidInput(
             f"The format of {path} {problem}. Use --format {', '.join(FORMATS[:-1])} or {FORMATS[-1]}."
         )
     with _bytes(path, stream) as content:
         digest, stat = blake2b(digest_size=16), fstat(content.fileno())
-        while block := content.read(BLOCK):
+        while block := content.read(BLOCK_BYTES):
             digest.update(block)
         yield File(path, chosen, content, stat.st_size, digest.hexdigest(), stat.st_mtime_ns)
 

@@ -1,4 +1,4 @@
-"""Which files have been loaded, and how far: rows of table ingested_files, found by fingerprint."""
+"""The progress of loaded files: rows of table ingested_files, by the file's fingerprint."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from dcmon.ingestion.files.file_target import FileTarget
 
 
 class FileProgress(NamedTuple):
-    """The first row of a file that is not stored yet, and whether the whole file is."""
+    """The first row of a file that is not stored yet, and whether the whole file is loaded."""
 
     next_row: int
     is_loaded: bool
@@ -32,7 +32,7 @@ def progress(session: Session, fingerprint: str) -> FileProgress:
 
 
 def next_fingerprint(session: Session, fingerprint: str) -> str:
-    """Return the fingerprint under which a loaded file can be loaded once more."""
+    """Return the fingerprint with which a loaded file can be loaded again."""
     finished = IngestedFile.digest.startswith(fingerprint), IngestedFile.finished_at.is_not(None)
     times = session.scalar(select(func.count()).where(*finished))
     return f"{fingerprint}/{times + 1}" if times else fingerprint

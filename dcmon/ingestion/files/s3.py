@@ -1,6 +1,6 @@
-"""Files in S3, or in a server that speaks its protocol. The only module that imports botocore.
+"""Files in S3, or in another server with the same protocol. The only module that imports botocore.
 
-Credentials are found as by every AWS tool: AWS_ACCESS_KEY_ID and the like, a profile, the role of the machine.
+Credentials are found as AWS tools find them: in variables like AWS_ACCESS_KEY_ID, a profile, or the machine's role.
 """
 
 import errno
@@ -21,7 +21,7 @@ from dcmon.ingestion.files import locations
 from dcmon.ingestion.files.locations import FileEntry
 from dcmon.settings import S3
 
-BLOCK = 2**20
+BLOCK_BYTES = 2**20
 CREDENTIAL_ERRORS = (
     botocore.exceptions.NoCredentialsError,
     botocore.exceptions.PartialCredentialsError,
@@ -34,7 +34,7 @@ SETTING_ERRORS = (botocore.exceptions.NoRegionError, ValueError, botocore.except
 
 @dataclass(frozen=True)
 class Bucket:
-    """A location: the objects of a bucket below a prefix."""
+    """A location of files: the objects of a bucket with a prefix."""
 
     bucket: str
     prefix: str
@@ -51,7 +51,7 @@ class Bucket:
                 connect_timeout=5,
                 read_timeout=30,
                 retries={"mode": "standard", "total_max_attempts": 3},
-                # Self-hosted servers seldom have a DNS name for each bucket.
+                # Self-hosted servers rarely have a DNS name for each bucket.
                 s3={"addressing_style": "path" if endpoint else "auto"},
             ),
         )
@@ -66,16 +66,16 @@ class Bucket:
     def _entry(self, listed: dict[str, Any]) -> Iterator[FileEntry]:
         path = listed["Key"][len(self.prefix) :]
         if locations.is_loadable(path):
-            # S3 lists an object only when it is complete.
+            # S3 lists an object only after it is complete.
             yield FileEntry(path, listed["ETag"].strip('"'), listed["LastModified"].timestamp())
 
     @contextmanager
     def fetch(self, path: str) -> Iterator[BinaryIO]:
-        """See locations.Location. Copies the object first, so that a broken connection never gives half a file."""
+        """See locations.Location. The object is copied first, so that a broken connection never returns half a file."""
         with tempfile.TemporaryFile(prefix="dcmon-") as copy:
             with self._translated(path):
                 body = self._client.get_object(Bucket=self.bucket, Key=self.prefix + path)["Body"]
-                for block in body.iter_chunks(BLOCK):
+                for block in body.iter_chunks(BLOCK_BYTES):
                     copy.write(block)
                 copy.seek(0)
             yield copy
@@ -102,22 +102,22 @@ class Bucket:
             raise errors.DiskFull(where=tempfile.gettempdir()) from error
 
     def _client_error(self, error: botocore.exceptions.ClientError, where: str, path: str | None) -> errors.DcmonError:
-        answer = error.response.get("Error", {})
+        details = error.response.get("Error", {})
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        code, why = answer.get("Code", ""), answer.get("Message") or str(error)
+        code, reason = details.get("Code", ""), details.get("Message") or str(error)
         if code == "NoSuchBucket":
             return errors.NotFound(what="bucket", name=self.bucket)
         if status == 404 or code == "NoSuchKey":
             return errors.NotFound(what="object", name=path or self.prefix)
         if status in (401, 403) and path is not None and code == "AccessDenied":
-            return errors.FileRefused(path=path, why=why)
+            return errors.FileRefused(path=path, why=reason)
         if status in (400, 401, 403):
-            return errors.StorageRefused(where=where, why=why.rstrip("."))
-        return errors.Unreachable(what="S3", where=where, why=f"it answered {status}: {why}")
+            return errors.StorageRefused(where=where, why=reason.rstrip("."))
+        return errors.Unreachable(what="S3", where=where, why=f"it answered {status}: {reason}")
 
 
 def parse(url: str, settings: S3) -> Bucket | None:
-    """Return the bucket and prefix of s3://bucket/prefix; None for another kind of URL."""
+    """Return the bucket and prefix of s3://bucket/prefix; None if the URL is of another kind."""
     parts = urlsplit(url)
     if parts.scheme != "s3" or not parts.netloc:
         return None

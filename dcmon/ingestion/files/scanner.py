@@ -25,19 +25,20 @@ from dcmon.storage import models, versions
 
 log = logging.getLogger(__name__)
 
-MOST_AT_ONCE = 100_000  # files of one scan, which are held in memory; the next scan loads the files after them
+MAX_FILES_AT_ONCE = 100_000  # per scan, because their entries are in memory; the next scan loads the other files
 
 
 class ScanStopped(Exception):
-    """The scanner was asked to stop; rows stored so far stay stored."""
+    """The scanner was told to stop. Rows that it has stored stay stored."""
 
 
 @dataclass
 class ScanResult:
-    """The files that a scan loaded, the ones that can't be read with the reason, and the number being written.
+    """The files that a scan loaded, and the files that can't be read, by path, with the reason.
 
-    `newly_failed`: paths of failed files that did not fail at the last try, or failed for another reason.
-    `failed_before`: the number of files that failed in an earlier scan and were not tried again.
+    `newly_failed` has the paths of failed files that did not fail at the last try, or failed for another reason.
+    `being_written` is the number of files that are not complete yet. `failed_before` is the number of files that failed
+    in an earlier scan and were not tried again.
     """
 
     source: str
@@ -59,9 +60,10 @@ class Scanner:
     stop: Event = field(default_factory=Event)
 
     def scan(self, name: str, *, retry: bool = False) -> ScanResult:
-        """Load the new files; with `retry` also those that failed before and did not change.
+        """Load the new files; with `retry` also files that failed before and did not change.
 
-        Raises NotFound, Unreachable, StorageRefused, FileRefused, ScanStopped; Locked if another process scans it.
+        Raises NotFound, Unreachable, StorageRefused, FileRefused, ScanStopped, or Locked if another process scans the
+        source.
         """
         with db.org_session(self.engine, self.org) as session:
             source = sources.find(session, name)
@@ -110,9 +112,9 @@ class _SourceScan:
             pending += self._new_files(page, retry)
             if self.scanner.stop.is_set():
                 raise ScanStopped
-            if len(pending) >= MOST_AT_ONCE:
+            if len(pending) >= MAX_FILES_AT_ONCE:
                 break
-        # The last label by time of logging wins: load files in the order in which they were written.
+        # The label that was logged last wins, so load files in the order in which they were written.
         for entry in sorted(pending, key=lambda entry: (entry.modified, entry.path)):
             self.load(location, entry)
 
@@ -129,7 +131,7 @@ class _SourceScan:
                 yield entry
 
     def load(self, location: Location, entry: FileEntry) -> None:
-        """Load one file, or record why it can't be loaded."""
+        """Load one file, or record the reason why it can't be loaded."""
         unreadable = f"unreadable {self.source.url} {entry.path}".encode()
         fingerprint = blake2b(unreadable, digest_size=16).hexdigest()  # until the content is known
         try:
@@ -143,12 +145,12 @@ class _SourceScan:
         except errors.InvalidInput as error:
             self._record_failure(entry, fingerprint, str(error))
         except (errors.FileRefused, OSError) as error:
-            # Permissions and disks can be repaired without a change of the file: no stamp, so every scan tries it.
+            # Permissions and disks can be repaired without a change of the file. Without a stamp, every scan tries it.
             self._record_failure(entry._replace(stamp=None), fingerprint, str(error))
         except (errors.DcmonError, DBAPIError, ScanStopped):
             raise
         except Exception as error:
-            # No content of a file may keep the files after it from being loaded.
+            # The content of a file must never prevent the files after it from being loaded.
             log.exception("file can't be loaded: source %s, %s", self.source.name, entry.path)
             self._record_failure(entry, fingerprint, f"{type(error).__name__}: {error}")
         else:
@@ -156,7 +158,7 @@ class _SourceScan:
                 self.result.loaded.append(loaded)
 
     def _load(self, entry: FileEntry, file: reader.File, fingerprint: str) -> LoadResult | None:
-        """Load the rows of a file that are not stored yet; None if all are."""
+        """Load the rows of a file that are not stored yet. None if all rows are stored."""
         with db.org_session(self.scanner.engine, self.scanner.org) as session:
             progress = registry.register(session, fingerprint, entry.path, self.target)
             sources.record_file(session, self.source.id, fingerprint, entry)
@@ -169,16 +171,16 @@ class _SourceScan:
         if self.scanner.stop.is_set():
             raise ScanStopped
 
-    def _record_failure(self, entry: FileEntry, fingerprint: str, why: str) -> None:
-        """Record why a file can't be read; if `entry` has a stamp, only a change of the file causes a new try."""
-        self.result.failed[entry.path] = why
+    def _record_failure(self, entry: FileEntry, fingerprint: str, reason: str) -> None:
+        """Record why a file can't be read. If `entry` has a stamp, only a change of the file causes a new try."""
+        self.result.failed[entry.path] = reason
         with db.org_session(self.scanner.engine, self.scanner.org) as session:
             registry.register(session, fingerprint, entry.path, self.target)
             sources.record_file(session, self.source.id, fingerprint, entry)
             by_fingerprint = IngestedFile.digest == fingerprint
-            if session.scalar(select(IngestedFile.error).where(by_fingerprint)) != why:
+            if session.scalar(select(IngestedFile.error).where(by_fingerprint)) != reason:
                 self.result.newly_failed.append(entry.path)
-            session.execute(update(IngestedFile).where(by_fingerprint).values(error=why))
+            session.execute(update(IngestedFile).where(by_fingerprint).values(error=reason))
 
 
 def _target(session: Session, source: DataSource) -> FileTarget:

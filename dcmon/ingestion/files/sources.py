@@ -13,14 +13,14 @@ from dcmon.ingestion.files import directory
 from dcmon.ingestion.files.locations import FileEntry, Location
 from dcmon.settings import S3
 
-LONGEST_NAME = 100
+MAX_NAME_LENGTH = 100
 
 
 @dataclass(frozen=True)
 class NewSource:
-    """What a source is created from.
+    """The properties of a source to be created.
 
-    `kind` is samples or labels, `mapping` the field of each column with another name (column_mapping).
+    `kind` is samples or labels. `mapping` has the field of each column whose name differs (`renames` of ColumnMapping).
     """
 
     name: str
@@ -32,7 +32,7 @@ class NewSource:
 
 
 class FileStamp(NamedTuple):
-    """A file of a source in one state of its content."""
+    """A file of a source, with a stamp that changes with its content."""
 
     path: str
     stamp: str | None
@@ -42,24 +42,24 @@ def location(url: str, s3_settings: S3) -> Location:
     """Return the location of a URL: /path, file:///path or s3://bucket/prefix. Raises InvalidInput."""
     parsed: Location | None
     if url.startswith("s3://"):
-        from dcmon.ingestion.files import s3  # loads botocore: needed only for buckets
+        from dcmon.ingestion.files import s3  # imports botocore, which only buckets need
 
         parsed = s3.parse(url, s3_settings)
     else:
         parsed = directory.parse(url)
     if parsed is None:
         raise errors.InvalidInput(
-            f"{url!r} can't be a source. Name a directory (/path or file:///path) or a bucket (s3://bucket/prefix)."
+            f"{url!r} can't be a source. Use a directory (/path or file:///path) or a bucket (s3://bucket/prefix)."
         )
     return parsed
 
 
 def add(session: Session, new: NewSource) -> DataSource:
     """Add a source. Raises Conflict if the name is taken, InvalidInput if the name is not valid."""
-    if not new.name.strip() or len(new.name) > LONGEST_NAME or "\0" in new.name:
-        raise errors.InvalidInput(f"A source's name has 1 to {LONGEST_NAME} characters.")
+    if not new.name.strip() or len(new.name) > MAX_NAME_LENGTH or "\0" in new.name:
+        raise errors.InvalidInput(f"A source's name has 1 to {MAX_NAME_LENGTH} characters.")
     if session.scalar(select(DataSource.id).where(DataSource.name == new.name)) is not None:
-        raise errors.Conflict(f'There is a source {new.name!r} already; "dcmon source show {new.name}" shows it.')
+        raise errors.Conflict(f'There is a source {new.name!r} already: "dcmon source show {new.name}" shows it.')
     source = DataSource(
         name=new.name,
         url=new.url,
@@ -79,7 +79,7 @@ def entries(session: Session) -> list[DataSource]:
 
 
 def find(session: Session, name: str) -> DataSource:
-    """Return the source of a name. Raises SourceNotFound."""
+    """Return the source with a name. Raises SourceNotFound."""
     source = session.scalar(select(DataSource).where(DataSource.name == name))
     if source is None:
         raise errors.SourceNotFound(name=name)
@@ -126,7 +126,7 @@ def failed_files(session: Session, source: DataSource) -> list[IngestedFile]:
 
 
 def processed_files(session: Session, source_id: int, paths: Sequence[str], *, is_retry: bool) -> set[FileStamp]:
-    """Return the files that a scan can skip: those loaded and, unless it is a retry, those that failed."""
+    """Return the files that a scan can skip: loaded files and, unless it is a retry, failed files."""
     is_loaded, has_failed = IngestedFile.finished_at.is_not(None), IngestedFile.error.is_not(None)
     statement = select(IngestedFile.path, IngestedFile.stamp).where(
         IngestedFile.source_id == source_id,
@@ -137,7 +137,7 @@ def processed_files(session: Session, source_id: int, paths: Sequence[str], *, i
 
 
 def record_file(session: Session, source_id: int, fingerprint: str, entry: FileEntry) -> None:
-    """Record where a file is stored, and clear the errors of former contents of the same path."""
+    """Record where a file is stored, and clear the errors of earlier contents of the same path."""
     values = {"source_id": source_id, "path": entry.path, "stamp": entry.stamp}
     session.execute(update(IngestedFile).where(IngestedFile.digest == fingerprint).values(**values))
     at_path = (IngestedFile.source_id == source_id, IngestedFile.path == entry.path)

@@ -17,11 +17,11 @@ Converter = Callable[[Any], Any]
 
 JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# A number that stands for a time counts seconds; a number too large for seconds (the year 5138) counts ms, µs or ns.
+# A time that is a number counts seconds since 1970, or if it is too large for that (the year 5138) ms, µs or ns.
 EPOCH_UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3), (0, 1))
 COMPACT_DATE = re.compile(r"\d{8}")  # 20260301 is ambiguous: 1 March 2026, or (as seconds) 23 August 1970
-CLASS_TYPE = "class"  # of predictions and labels that are class names; otherwise like "categorical"
-WHOLE = re.compile(r"-?\d+\.0+")
+CLASS_TYPE = "class"  # the type of predictions and labels that are class names; like "categorical" otherwise
+WHOLE_NUMBER = re.compile(r"-?\d+\.0+")
 TRUE, FALSE = frozenset({"true", "t", "yes", "y", "1"}), frozenset({"false", "f", "no", "n", "0"})
 MISSING = frozenset({"nan", "null", "none", "na", "n/a", "<na>"})
 
@@ -59,7 +59,7 @@ def _integer_of_text(text: str) -> Any:
 
 
 def _literal(text: str) -> Any:
-    """Keep a number as it is written, for the row decoder to accept or reject: 1e309, 5.0 for an integer, 2 ** 70."""
+    """Keep a number unchanged for the row decoder, which accepts or rejects it: 1e309, 5.0 as an integer, 2 ** 70."""
     return msgspec.Raw(text.encode()) if JSON_NUMBER.fullmatch(text) else text
 
 
@@ -101,12 +101,12 @@ def _time_of_value(value: Any) -> Any:
 
 
 def _class_of_text(text: str) -> str:
-    """Convert 1.0 to 1: many tools write whole numbers so if one value of the column is missing."""
-    return text.partition(".")[0] if WHOLE.fullmatch(text) else text
+    """Convert 1.0 to 1: many tools write whole numbers like this if a value of the column is missing."""
+    return text.partition(".")[0] if WHOLE_NUMBER.fullmatch(text) else text
 
 
 def _aware(time: datetime) -> Any:
-    """Return a time with its offset, UTC if it has none; as text if UTC has no year for it: the decoder rejects it."""
+    """Return a time with an offset, UTC if it has none. Return text, which is rejected, if the year is out of range."""
     try:
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except OverflowError:
@@ -124,14 +124,14 @@ def _since_epoch(number: float, original: str) -> Any:
 
 
 def _number_of_value(value: Any) -> Any:
-    """Convert NaN, which stands for a missing value in Parquet, to None, and infinity to text, which is rejected."""
+    """Convert NaN, a missing value in Parquet, to None, and infinity to text, which is rejected."""
     if isinstance(value, float | Decimal) and not math.isfinite(value):
         return None if math.isnan(value) else str(value)
     return value
 
 
 def _text_of_value(value: Any) -> Any:
-    """Convert a class to text: 1 and 1.0 are "1", as for labels over HTTP."""
+    """Convert a class to text. Both 1 and 1.0 become "1", as for labels over HTTP."""
     if isinstance(value, float):
         if math.isnan(value):
             return None

@@ -1,4 +1,4 @@
-"""Formats of files, each read as rows with the fields of a column mapping; unreadable lines are MalformedRow."""
+"""Formats of files. Each reader yields rows with the fields of a column mapping, and MalformedRow for bad lines."""
 
 from typing import Any
 

@@ -24,9 +24,10 @@ def read(stream: BinaryIO, mapping: ColumnMapping, path: str) -> Iterator[Row]:
 def _rows(records: Iterator[Record], mapping: ColumnMapping, path: str) -> Iterator[Row]:
     header = _header(next(records, None), path)
     fields = mapping.map_columns(header)
-    plan = [
-        (at, fields[name], value_conversion.text_converter(mapping.types[fields[name]]))
-        for at, name in enumerate(header)
+    # Plain tuples: the cells of each row are converted in a loop over them.
+    columns = [
+        (index, fields[name], value_conversion.text_converter(mapping.types[fields[name]]))
+        for index, name in enumerate(header)
         if name in fields
     ]
     for record in records:
@@ -35,11 +36,11 @@ def _rows(records: Iterator[Record], mapping: ColumnMapping, path: str) -> Itera
             continue
         cells = record
         if isinstance(record, NonUtf8Record):
-            cells, by_field = record.cells, {name: record.cells[at] for at, name, _ in plan}
+            cells, by_field = record.cells, {name: record.cells[index] for index, name, _ in columns}
             if malformed := _malformed(record, by_field):
                 yield malformed
                 continue
-        yield {name: convert(cell) if (cell := cells[at]) else None for at, name, convert in plan}
+        yield {name: convert(cell) if (cell := cells[index]) else None for index, name, convert in columns}
 
 
 def _header(record: Record | None, path: str) -> list[str]:
@@ -48,7 +49,7 @@ def _header(record: Record | None, path: str) -> list[str]:
     if isinstance(record, NonUtf8Record):
         raise errors.InvalidInput(f"The header of {path} is not UTF-8.")
     if isinstance(record, MalformedRow):
-        raise errors.InvalidInput(f"The first line of {path} is not the header of a CSV: {record.why}")
+        raise errors.InvalidInput(f"The first line of {path} is not the header of a CSV: {record.reason}")
     return record
 
 

@@ -14,7 +14,7 @@ from dcmon.ingestion.files.formats import Row
 def read(stream: BinaryIO, mapping: ColumnMapping) -> Iterator[Row]:
     """Yield one row per line; skip blank lines."""
     converters = {name: value_conversion.value_converter(kind) for name, kind in mapping.types.items()}
-    while line := stream.readline(csv_records.LONGEST_LINE):
+    while line := stream.readline(csv_records.MAX_LINE_LENGTH):
         if line.strip():
             yield _row(line, mapping, converters)
 
@@ -36,7 +36,7 @@ def _row(line: bytes, mapping: ColumnMapping, converters: Mapping[str, value_con
 
 
 def _decode(line: bytes) -> dict[str, Any]:
-    """Decode a JSON object; a number that Python does not have (1e309) stays as it is written. Raises DecodeError."""
+    """Decode a JSON object. A number that Python does not have (1e309) stays unchanged. Raises DecodeError."""
     try:
         return msgspec.json.decode(line, type=dict[str, Any])
     except msgspec.DecodeError:

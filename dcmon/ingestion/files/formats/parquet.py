@@ -20,7 +20,7 @@ class ParquetContent(NamedTuple):
 
 
 def read(stream: BinaryIO, mapping: ColumnMapping, path: str) -> ParquetContent:
-    """Open a Parquet file. Raises InvalidInput, now or while the rows are read."""
+    """Open a Parquet file. Raises InvalidInput, here or while the rows are read."""
     from pyarrow import parquet
 
     with _readable(path):
@@ -63,9 +63,9 @@ def _values(column: Any, kind: str) -> list[Any]:
 
 
 def _python_value(scalar: Any) -> Any:
-    """Convert a value that Python may not have (the year 30000) to one that no column accepts.
+    """Convert a value that Python may not have (the year 30000) to a value that no column accepts.
 
-    So only the row of that value is rejected.
+    So only the row with this value is rejected.
     """
     try:
         return scalar.as_py()

@@ -174,7 +174,7 @@ def test_malformed_csv_line_rejects_only_itself(tmp_path: Path) -> None:
     ]  # fmt: skip
     (chunk,) = chunks(path)
     assert chunk.malformed[1].row == b's,"never closed'
-    assert "2 cells, the header 7" in chunk.malformed[3].why
+    assert "2 cells, the header has 7" in chunk.malformed[3].reason
 
 
 def test_many_unclosed_quotes_reject_only_their_lines(tmp_path: Path) -> None:
@@ -330,7 +330,7 @@ def test_broken_gzip_and_parquet_are_refused(tmp_path: Path) -> None:
     (tmp_path / "torn.csv.gz").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "no.parquet").write_bytes(b"PAR1 no")
 
-    with pytest.raises(errors.InvalidInput, match="can't be decompressed to its end"):
+    with pytest.raises(errors.InvalidInput, match="can't be decompressed completely"):
         chunks(tmp_path / "torn.csv.gz")
     with pytest.raises(errors.InvalidInput, match="can't be read as Parquet"):
         chunks(tmp_path / "no.parquet")
@@ -467,7 +467,7 @@ def test_csv_cell_that_is_not_utf8_keeps_original_bytes(tmp_path: Path) -> None:
     found = [(at, each.row, each.field, each.sample_id) for at, each in chunk.malformed.items()]
     assert found[:2] == [(0, bad, "job", "b"), (2, nameless, "_dc_sample_id", None)]
     assert [each.field for each in chunk.malformed.values()] == ["job", "_dc_sample_id", None]
-    assert "not UTF-8" in chunk.malformed[0].why
+    assert "not UTF-8" in chunk.malformed[0].reason
 
 
 def test_ignored_column_may_have_invalid_utf8(tmp_path: Path) -> None:
