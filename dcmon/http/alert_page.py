@@ -20,27 +20,27 @@ from dcmon.notifications.notification_writer import AlertRenderer
 router = APIRouter(include_in_schema=False)
 SAFE_HEADERS = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'", "cache-control": "no-store"}
 LOGIN_HINT = (
-    'Run "{command}", or log in with a token of the organization as the password: "dcmon token create" creates one.'
+    'Run "{command}", or log in with a token of the organization as the password: "dcmon token create" creates a token.'
 )
 
 
 @router.get("/alerts/{alert_id}")
 def alert(request: Request, alert_id: int, org: Annotated[str | None, Query(max_length=100)] = None) -> Response:
-    """Show an alert with its history and its notifications. `org`: the organization of the link."""
+    """Show an alert with its history and its notifications. `org` is the organization that the link names."""
     try:
         access = auth.authenticate(request)
         if org not in (None, access.org.name):
             raise errors.NotAuthenticated
-        title, content = _render_alert(access, alert_id)
+        page = _render_alert(access, alert_id)
     except errors.NotAuthenticated:
         return _log_in(alert_id, org)
     except errors.NotFound as error:
         return HTMLResponse(_page("Not found", f"<p>{html.escape(str(error))}</p>"), 404, SAFE_HEADERS)
-    return HTMLResponse(_page(title, content), headers=SAFE_HEADERS)
+    return HTMLResponse(page, headers=SAFE_HEADERS)
 
 
-def _render_alert(access: Access, alert_id: int) -> tuple[str, str]:
-    """Return the title of an alert's page, and its content as HTML. Raises NotFound."""
+def _render_alert(access: Access, alert_id: int) -> str:
+    """Return the HTML page of an alert. Raises NotFound."""
     with access.session() as session:
         alert = alert_views.get_alert(session, alert_id).alert
         renderer = AlertRenderer(access.org, access.app.settings.url, alert_payload.describe)
@@ -56,7 +56,8 @@ def _render_alert(access: Access, alert_id: int) -> tuple[str, str]:
             )
             for entry in notification_views.for_alert(session, alert_id)
         ]
-    return message_text.headline(body), email.block(body) + _table("History", history) + _table("Notifications", sent)
+    content = email.block(body) + _table("History", history) + _table("Notifications", sent)
+    return _page(message_text.headline(body), content)
 
 
 def _time(moment: datetime) -> str:
@@ -64,7 +65,10 @@ def _time(moment: datetime) -> str:
 
 
 def _log_in(alert_id: int, org: str | None) -> Response:
-    """Answer 401, so that a browser asks for a password, which it keeps by realm: one realm per organization."""
+    """Respond with 401, so that a browser asks for a password.
+
+    A browser keeps passwords by realm, so each organization has its own realm.
+    """
     realm = re.sub("[^A-Za-z0-9 _.-]", "", f"dcmon {org or ''}").strip()
     command = f"{formatting.command_prefix(org) if org else 'dcmon'} alert show {alert_id}"
     content = _page("Log in", f"<p>{html.escape(LOGIN_HINT.format(command=command))}</p>")

@@ -22,7 +22,7 @@ router = APIRouter(tags=["alerts"])
 
 
 class ActionBody(BaseModel):
-    """The reason of an action, kept in the alert's history."""
+    """The reason for an action, which is kept in the alert's history."""
 
     note: str | None = None
 
@@ -67,7 +67,7 @@ def show_alert(access: Authenticated, alert_id: int) -> dict[str, Any]:
 
 @router.post("/alerts/{alert_id}/acknowledge")
 def acknowledge(access: Authenticated, alert_id: int, body: ActionBody | None = None) -> dict[str, Any]:
-    """Acknowledge an alert: a person works on it."""
+    """Acknowledge an alert, to show that a person works on it."""
     return _act(access, alert_id, operator_actions.acknowledge, body)
 
 
@@ -79,12 +79,12 @@ def resolve(access: Authenticated, alert_id: int, body: ActionBody | None = None
 
 @router.post("/alerts/{alert_id}/reactivate")
 def reactivate(access: Authenticated, alert_id: int, body: ActionBody | None = None) -> dict[str, Any]:
-    """Reopen an alert that was resolved by a person."""
+    """Reopen an alert that a person resolved."""
     return _act(access, alert_id, operator_actions.reopen, body)
 
 
 def _act(access: Access, alert_id: int, act: Action, body: ActionBody | None) -> dict[str, Any]:
-    """Let an operator act on an alert, and return the alert as it is afterwards."""
+    """Apply an operator's action to an alert, and return the alert after it."""
     with access.session() as session:
         alert = alert_views.get_alert(session, alert_id).alert
         note = body.note if body else None

@@ -1,4 +1,4 @@
-"""The FastAPI application: its routers, and how errors become responses."""
+"""The FastAPI application: its routers, and the conversion of errors to responses."""
 
 import logging
 from typing import Any
@@ -22,7 +22,7 @@ RETRY_AFTER = "5"
 
 
 def create(app: App) -> FastAPI:
-    """Create the endpoint of an App."""
+    """Create the FastAPI application of an App."""
     api = FastAPI(title="dcmon", version=service.version(), openapi_url=f"{PREFIX}/openapi.json", docs_url=None)
     api.state.app = app
     api.add_middleware(GZipMiddleware, minimum_size=1000)
@@ -43,7 +43,7 @@ def create(app: App) -> FastAPI:
 def error_response(
     status: int, message: str, information: dict[str, Any] | None = None, **headers: str
 ) -> JSONResponse:
-    """Return an error in the JSON format of all errors."""
+    """Return an error response, in the JSON format of all errors."""
     content = {"error_message": message, "additional_information": information or {}}
     return JSONResponse(content, status, {name.replace("_", "-"): value for name, value in headers.items()})
 
@@ -73,12 +73,16 @@ def _handle_http_error(request: Request, error: Exception) -> JSONResponse:
         return error_response(
             405, f"{request.url.path} does not support {request.method}: use {allowed}.", Allow=allowed
         )
-    message = f"There is no {request.method} {request.url.path}." if error.status_code == 404 else str(error.detail)
+    message = (
+        f"The endpoint has no route {request.method} {request.url.path}."
+        if error.status_code == 404
+        else str(error.detail)
+    )
     return error_response(error.status_code, message)
 
 
 def _handle_disconnect(request: Request, error: Exception) -> JSONResponse:
-    """Handle a client that disconnected while it sent its request: no row of the request is stored."""
+    """Handle a client that disconnected while it sent its request. No row of the request is stored."""
     log.debug("client disconnected: %s %s", request.method, request.url.path)
     return error_response(400, "The request is incomplete: the client disconnected while it sent the body.")
 

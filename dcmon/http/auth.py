@@ -1,4 +1,4 @@
-"""Authentication by token, and reading of request bodies up to a largest size."""
+"""Authentication by token, and reading of request bodies up to a maximum size."""
 
 import base64
 import zlib
@@ -36,19 +36,20 @@ class Access:
 
     @contextmanager
     def metered(self, kind: Kind, rows: Sized, size: int) -> Iterator[None]:
-        """Count the rows that the block logs against the organization's limits. Raises OverLimit or TooLarge."""
+        """Count the rows of a request against the organization's limits. Raises OverLimit or TooLarge."""
         with self.app.meter.counting(self.org, self.limits, kind, rows, size):
             yield
 
     def enqueue(self, work: Work = Work.evaluate) -> None:
-        """Enqueue work of the organization: windows may be due, or notifications. Call it after the commit."""
+        """Enqueue work of the organization, because windows or notifications may be due. Call it after the commit."""
         self.app.enqueue(self.org, work)
 
 
 def _token(request: Request) -> str:
-    """Return the token of header or cookie "Authorization": "Basic TOKEN", not encoded. Raises NotAuthenticated.
+    """Return the token of the header or cookie "Authorization". Raises NotAuthenticated.
 
-    A browser sends a user name and the token as password, in base64, which never looks like a token.
+    The SDK sends "Basic TOKEN", not encoded. A browser sends a user name and the token as the password, in base64,
+    which never looks like a token.
     """
     value = request.headers.get("authorization") or request.cookies.get("Authorization") or ""
     scheme, _, token = value.partition(" ")
@@ -58,7 +59,7 @@ def _token(request: Request) -> str:
 
 
 def _password(token: str) -> str:
-    """Return the password of encoded credentials, or the name if the password is empty; a plain token unchanged."""
+    """Return the password of encoded credentials, or the name if the password is empty. Return a token unchanged."""
     try:
         name, colon, password = base64.b64decode(token, validate=True).decode().partition(":")
     except ValueError:
@@ -75,9 +76,9 @@ def authenticate(request: Request) -> Access:
 
 
 async def authenticate_ingest(request: Request) -> Access:
-    """Authenticate a request that logs rows, from a cache (ingestion.admission_cache). Raises NotAuthenticated.
+    """Authenticate a request that logs rows, with a cache (ingestion.admission_cache). Raises NotAuthenticated.
 
-    A token in the cache costs no query and no thread.
+    A token that is in the cache needs no query and no thread.
     """
     app, token = request.app.state.app, _token(request)
     bearer = app.admission_cache.fresh_bearer(token) or await run_in_threadpool(app.admission_cache.authenticate, token)
@@ -86,39 +87,39 @@ async def authenticate_ingest(request: Request) -> Access:
 
 async def read_body(request: Request) -> bytes:
     """Return the body of a request, decompressed. Raises TooLarge or InvalidInput."""
-    largest = request.app.state.app.settings.http.max_body_bytes
-    read = bytearray()
-    async for chunk in read_bounded(request, largest):
-        read += chunk
+    max_bytes = request.app.state.app.settings.http.max_body_bytes
+    body = bytearray()
+    async for chunk in read_bounded(request, max_bytes):
+        body += chunk
     encoding = request.headers.get("content-encoding", "identity").lower()
     if encoding not in ("gzip", "identity"):
         raise errors.InvalidInput(
             f"Content-Encoding {encoding!r} is not supported: send the body uncompressed or with gzip."
         )
-    return _gunzip(bytes(read), largest) if encoding == "gzip" else bytes(read)
+    return _gunzip(bytes(body), max_bytes) if encoding == "gzip" else bytes(body)
 
 
-async def read_bounded(request: Request, largest: int) -> AsyncGenerator[bytes, None]:
+async def read_bounded(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
     """Yield the body in the chunks that arrive. Raises TooLarge, before reading if Content-Length is too large."""
     length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > largest:
-        raise errors.TooLarge(largest=largest)
-    read = 0
+    if length.isdecimal() and int(length) > max_bytes:
+        raise errors.TooLarge(largest=max_bytes)
+    byte_count = 0
     async for chunk in request.stream():
-        read += len(chunk)
-        if read > largest:
-            raise errors.TooLarge(largest=largest)
+        byte_count += len(chunk)
+        if byte_count > max_bytes:
+            raise errors.TooLarge(largest=max_bytes)
         yield chunk
 
 
-def _gunzip(compressed: bytes, largest: int) -> bytes:
+def _gunzip(compressed: bytes, max_bytes: int) -> bytes:
     stream = zlib.decompressobj(16 + zlib.MAX_WBITS)
     try:
-        plain = stream.decompress(compressed, largest + 1)
+        plain = stream.decompress(compressed, max_bytes + 1)
     except zlib.error as error:
         raise errors.InvalidInput(f"The body is not gzip: {error}.") from error
-    if len(plain) > largest:
-        raise errors.TooLarge(largest=largest)
+    if len(plain) > max_bytes:
+        raise errors.TooLarge(largest=max_bytes)
     if not stream.eof or stream.unused_data:
         raise errors.InvalidInput("The body is not one complete gzip stream.")
     return plain

@@ -16,7 +16,7 @@ router = APIRouter(tags=["checks"])
 
 
 class CheckConfig(BaseModel):
-    """The configuration of a check, as deepchecks writes it."""
+    """The configuration of a check, in the format of deepchecks."""
 
     module_name: str
     class_name: str
@@ -24,7 +24,7 @@ class CheckConfig(BaseModel):
 
 
 class CheckBody(BaseModel):
-    """A check and its name; without a name, its class name."""
+    """A check and its name. Without a name, the name of its class is used."""
 
     config: CheckConfig
     name: str | None = None

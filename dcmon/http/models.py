@@ -26,7 +26,7 @@ class Note(BaseModel):
 
 
 class ModelBody(BaseModel):
-    """What a model is created from."""
+    """The properties of a model to be created."""
 
     name: str
     task_type: str
@@ -39,7 +39,7 @@ class ModelBody(BaseModel):
 
 
 def resolve(session: Session, identifier: str, kind: str | None) -> Model:
-    """Return the model of a numeric id, or of a name with identifier_kind=name. Raises NotFound or InvalidInput."""
+    """Return the model with an id, or (identifier_kind=name) with a name. Raises NotFound or InvalidInput."""
     if kind == "name":
         return models.find(session, identifier)
     if not identifier.isdecimal() or len(identifier) > 9:

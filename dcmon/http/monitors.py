@@ -48,9 +48,9 @@ class OptionalFields(BaseModel):
 
 
 class MonitorBody(OptionalFields):
-    """What a monitor is created from. lookback: seconds; aggregation_window: units of the frequency.
+    """The properties of a monitor to be created. lookback: seconds; aggregation_window: units of the frequency.
 
-    rows: the number of rows that it reads of a window, or "all"; null: DCMON_EVALUATE__SAMPLE_SIZE.
+    rows: the number of rows that the monitor reads of a window, or "all"; null: DCMON_EVALUATE__SAMPLE_SIZE.
     """
 
     name: str
@@ -64,9 +64,9 @@ class MonitorBody(OptionalFields):
 
 
 class MonitorChange(OptionalFields):
-    """Changes of a monitor: only fields that are in the body change. null removes a setting.
+    """Changes of a monitor. Only the fields in the body change; null removes a setting.
 
-    params: all parameters of its check; other monitors on the same check do not change.
+    params: all parameters of its check. Other monitors on the same check do not change.
     """
 
     name: str = ""
@@ -81,7 +81,7 @@ class MonitorChange(OptionalFields):
 
 
 class ScheduleBody(BaseModel):
-    """The time from which on windows are evaluated; UTC if it has no offset."""
+    """The start of the windows to evaluate; UTC if it has no offset."""
 
     timestamp: Time
 
@@ -133,7 +133,7 @@ def change(access: Authenticated, monitor_id: int, body: MonitorChange) -> None:
 def schedule(
     access: Authenticated, identifier: str, body: ScheduleBody, identifier_kind: str | None = None
 ) -> list[dict[str, Any]]:
-    """Let a model's monitors evaluate all windows since a time that have no up-to-date result."""
+    """Let a model's monitors evaluate all windows since a time that have no current result."""
     with access.session() as session:
         model = resolve(session, identifier, identifier_kind)
         model_monitors = [monitor for monitor, _ in schedules.monitors_of_model(session, model)]

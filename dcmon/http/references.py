@@ -16,7 +16,7 @@ from dcmon.monitoring import lifecycle
 from dcmon.storage import versions
 
 router = APIRouter(tags=["reference"])
-SMALL = 1_000_000  # bytes; a larger form field is in a temporary file
+MAX_BYTES_IN_MEMORY = 1_000_000  # a larger form field is in a temporary file
 FORM = {
     "required": True,
     "content": {
@@ -32,15 +32,17 @@ FORM = {
 
 
 async def read_document(request: Request, access: Authenticated) -> AsyncIterator[Document]:
-    """Yield the file "batch" of a form. It is read only after authentication; a large one is mapped, not copied.
+    """Yield the file "batch" of a form. Raises TooLarge or InvalidInput.
 
-    Raises TooLarge or InvalidInput.
+    The form is read only after authentication. A large file is mapped into memory, not copied.
     """
-    largest = access.app.settings.http.max_body_bytes
+    max_bytes = access.app.settings.http.max_body_bytes
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise errors.InvalidInput('Send a reference as multipart/form-data, in a file field "batch".')
     try:
-        form = await MultiPartParser(request.headers, read_bounded(request, largest), max_files=1, max_fields=1).parse()
+        form = await MultiPartParser(
+            request.headers, read_bounded(request, max_bytes), max_files=1, max_fields=1
+        ).parse()
     except (MultiPartException, KeyError) as error:
         raise errors.InvalidInput(f"The form can't be read: {error}") from error
     try:
@@ -53,7 +55,7 @@ async def read_document(request: Request, access: Authenticated) -> AsyncIterato
 
 
 def _content(batch: UploadFile) -> Document:
-    if (batch.size or 0) <= SMALL:
+    if (batch.size or 0) <= MAX_BYTES_IN_MEMORY:
         return batch.file.read()
     return mmap.mmap(batch.file.fileno(), 0, access=mmap.ACCESS_READ)
 
@@ -62,11 +64,11 @@ def _content(batch: UploadFile) -> Document:
 def upload(
     access: Authenticated, version_id: int, batch: Annotated[Document, Depends(read_document)], replace: bool = False
 ) -> dict[str, int]:
-    """Append rows to the reference, or replace it: a file in pandas' "split" JSON. All are stored, or none."""
-    table, largest = reference_loading.split_document(batch), access.app.settings.reference.largest
+    """Append rows to the reference, or replace it: a file in pandas' "split" JSON. All rows are stored, or none."""
+    table, max_rows = reference_loading.split_document(batch), access.app.settings.reference.largest
     with access.session() as session:
         load = lifecycle.load_reference(
-            session, *versions.get(session, version_id), table, LoadOptions(replace, largest), access.org.retention
+            session, *versions.get(session, version_id), table, LoadOptions(replace, max_rows), access.org.retention
         )
     access.enqueue()
     return {"rows": load.stored, "reference_count": load.total, "reference_revision": load.revision}

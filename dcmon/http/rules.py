@@ -18,7 +18,7 @@ router = APIRouter(tags=["alert rules"])
 
 
 class ConditionBody(BaseModel):
-    """A comparison with a threshold."""
+    """A comparison of a value with a threshold."""
 
     operator: str
     value: float
@@ -42,7 +42,7 @@ class RuleSettings(BaseModel):
 
 
 class RuleBody(RuleSettings):
-    """What a rule is created from. condition: a comparison, or text like "any feature > 0.3"."""
+    """The properties of a rule to be created. condition: a comparison, or text like "any feature > 0.3"."""
 
     condition: ConditionBody | str
     alert_severity: str = "medium"
@@ -59,7 +59,7 @@ class RuleChange(RuleSettings):
 
 @router.post("/monitors/{monitor_id}/alert-rules")
 def create(access: Authenticated, monitor_id: int, body: RuleBody) -> dict[str, int]:
-    """Add a rule to a monitor and judge the stored results by it at once."""
+    """Add a rule to a monitor, and judge the stored results by it immediately."""
     condition = _condition(body.condition)
     with access.session() as session:
         rule = rules.create(
@@ -90,7 +90,7 @@ def show(access: Authenticated, rule_id: int) -> dict[str, Any]:
 
 @router.put("/alert-rules/{rule_id}")
 def change(access: Authenticated, rule_id: int, body: RuleChange) -> None:
-    """Change a rule and judge its open alerts and the newest window at once. Resolved alerts do not change."""
+    """Change a rule, and judge its open alerts and the newest window immediately. Resolved alerts do not change."""
     condition = None if body.condition is None else _condition(body.condition)
     wanted = body.change(condition=condition, severity=body.alert_severity, is_active=body.is_active)
     with access.session() as session:
@@ -131,5 +131,5 @@ def _condition(body: ConditionBody | str) -> Condition:
         return condition_parser.parse(body)
     if body.operator not in rules.SIGNS.values():
         operators = ", ".join(dict.fromkeys(rules.SIGNS.values()))
-        raise errors.InvalidInput(f"There is no operator {body.operator!r}. Use one of {operators}.")
+        raise errors.InvalidInput(f"{body.operator!r} is not an operator. Use one of {operators}.")
     return Condition(body.operator, body.value)

@@ -1,4 +1,4 @@
-"""Routes that log samples and labels. They answer 2xx after the commit, or after the broker's acknowledgement."""
+"""Routes that log samples and labels. They respond after the commit, or after the broker's acknowledgement."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -10,7 +10,7 @@ from dcmon.http.auth import Access, AuthenticatedIngest, Body
 from dcmon.ingestion import raw_rows
 from dcmon.tenancy.rate_limits import Kind
 
-LARGE = 100_000  # bytes
+MIN_UNSPLIT_BYTES = 100_000  # a larger body is not split before its rows are decoded
 Rows = Sequence[raw_rows.Raw]
 router = APIRouter(tags=["samples and labels"])
 
@@ -24,7 +24,7 @@ def samples(access: AuthenticatedIngest, version_id: int, body: Body) -> Respons
 
 @router.put("/model/{model_id}/labels")
 def labels(access: AuthenticatedIngest, model_id: int, body: Body) -> Response:
-    """Log labels: a JSON array of {"_dc_sample_id", "_dc_label"}. The last one by logging time wins."""
+    """Log labels: a JSON array of {"_dc_sample_id", "_dc_label"}. The label that was logged last wins."""
     access.app.admission_cache.require_model(access.org, model_id)
     return _log(access, "labels", body, partial(access.app.ingestion.ingest_labels, access.org, model_id))
 
@@ -40,9 +40,9 @@ def _log(access: Access, kind: Kind, body: bytes, ingest: Callable[[Rows], None]
 def _split(body: bytes) -> Rows:
     """Split a body into rows. Raises InvalidInput if it is empty or not a JSON array.
 
-    A large body stays whole until its rows are decoded, which also shows whether it is an array.
+    A large body is not split here: decoding its rows also shows whether it is a JSON array.
     """
-    if len(body) > LARGE and body[:2] == b"[{" and body[-1:] == b"]":
+    if len(body) > MIN_UNSPLIT_BYTES and body[:2] == b"[{" and body[-1:] == b"]":
         return raw_rows.RowArray(memoryview(body))
     rows = raw_rows.split_rows(body)
     if not rows:

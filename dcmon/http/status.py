@@ -17,7 +17,7 @@ def version() -> str:
 
 @router.get("/health-check", response_class=PlainTextResponse)
 async def health_check() -> str:
-    """Answer "ok" while the endpoint runs. Needs no token and no free thread."""
+    """Return "ok" while the endpoint runs. Needs no token and no free thread."""
     return "ok"
 
 

@@ -1,4 +1,4 @@
-"""Routes of model versions: their columns, counts, and rows read back."""
+"""Routes of model versions: their columns, counts and stored rows."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -32,7 +32,7 @@ Time = Annotated[datetime, AfterValidator(_aware)]
 
 
 class VersionBody(BaseModel):
-    """What a version is created from."""
+    """The properties of a version to be created."""
 
     name: str
     features: dict[str, str]
@@ -64,14 +64,14 @@ class Filters(BaseModel):
 
 
 class RowsQuery(BaseModel):
-    """Number of rows to return, and conditions on them."""
+    """The number of rows to return, and conditions on the rows."""
 
     rows_count: int = Field(100, ge=0, le=100_000)
     filter: Filters | None = None
 
 
 class ProductionRowsQuery(RowsQuery):
-    """Rows from start_time to before end_time."""
+    """Rows with a time in [start_time, end_time)."""
 
     start_time: Time
     end_time: Time
@@ -106,7 +106,7 @@ def entries(access: Authenticated, identifier: str, identifier_kind: str | None 
 
 @router.get("/models/{model_name}/model-versions/{version_name}")
 def show_by_name(access: Authenticated, model_name: str, version_name: str) -> dict[str, Any]:
-    """Show a version, found by names."""
+    """Show a version, by the names of model and version."""
     with access.session() as session:
         model = models.find(session, model_name)
         return _version(session, model, versions.find(session, model, version_name))
@@ -114,7 +114,7 @@ def show_by_name(access: Authenticated, model_name: str, version_name: str) -> d
 
 @router.delete("/models/{model_name}/model-versions/{version_name}")
 def delete_by_name(access: Authenticated, model_name: str, version_name: str) -> None:
-    """Delete a version, found by names, with its rows, results and alerts."""
+    """Delete a version, by the names of model and version, with its rows, results and alerts."""
     with access.session() as session:
         model = models.find(session, model_name)
         lifecycle.delete_version(session, model, versions.find(session, model, version_name))
@@ -175,7 +175,7 @@ def count(access: Authenticated, version_id: int) -> dict[str, int]:
 
 @router.get("/model-versions/{version_id}/time-window-statistics")
 def statistics(access: Authenticated, version_id: int, body: TimeRange) -> dict[str, int]:
-    """Count samples, and samples with a label, from start to before end."""
+    """Count the samples, and the samples with a label, with a time in [start_time, end_time)."""
     with access.session() as session:
         _, version = versions.get(session, version_id)
         n, labelled = samples.window_counts(session, version, body.start_time or EPOCH, body.end_time or DISTANT_FUTURE)
@@ -209,9 +209,9 @@ def _filters(body: RowsQuery) -> dict[str, Any] | None:
 
 
 def _encode(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Encode rows as text, since the SDK decodes twice.
+    """Encode rows as text, because the SDK decodes the response twice.
 
-    Datetime columns are epoch milliseconds; only `_dc_time` is ISO 8601.
+    Datetime columns are milliseconds since 1970; only `_dc_time` is ISO 8601.
     """
     encodable = [{name: _encodable(name, value) for name, value in row.items()} for row in rows]
     return msgspec.json.encode(encodable).decode()

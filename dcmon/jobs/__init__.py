@@ -15,12 +15,12 @@ from dcmon.health.process_heartbeats import HeartbeatSender, WatchedStopEvent
 
 log = logging.getLogger(__name__)
 
-# Names of workers for "dcmon worker start", and the module of each.
+# The names of workers for "dcmon worker start", each with its module in this package.
 JOBS = {"ingest": "ingest", "evaluate": "evaluate", "notify": "notify", "scheduler": "schedule"}
 
 
 def run_jobs(app: App, names: Sequence[str]) -> bool:
-    """Run jobs in parallel until SIGTERM or SIGINT. Return False if one failed, which stops the others too."""
+    """Run jobs in parallel until SIGTERM or SIGINT. Return False if a job failed, which stops the others too."""
     stop, failed = threading.Event(), threading.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, lambda *_: stop.set())
@@ -31,7 +31,7 @@ def run_jobs(app: App, names: Sequence[str]) -> bool:
         try:
             modules[name].run(app, stop_events[name])
         except Exception as error:
-            # The message of a DcmonError explains itself. Any other error is a bug, so its traceback is logged.
+            # The message of a DcmonError is enough. Any other error is a bug, so its traceback is logged.
             log.error("worker %s failed: %s", name, error, exc_info=not isinstance(error, DcmonError))
             failed.set()
             stop.set()
@@ -41,7 +41,7 @@ def run_jobs(app: App, names: Sequence[str]) -> bool:
     with HeartbeatSender(app.engine, stop_events):
         for thread in threads:
             thread.start()
-        # The main thread must wake up now and then for Python to call the signal handlers.
+        # The main thread must wake up regularly, so that Python can call the signal handlers.
         while not stop.wait(0.5):
             pass
         for thread in threads:

@@ -16,17 +16,16 @@ from dcmon.db import Organization, work_queue
 from dcmon.db.tables.org import Version
 from dcmon.db.work_queue import Work
 from dcmon.errors import DcmonError
-from dcmon.jobs.worker_loop import poll_until_stopped
+from dcmon.jobs.worker_loop import claim_organization, poll_until_stopped
 from dcmon.monitoring import due_windows, evaluation, planner, row_loader, window_expansion
 from dcmon.monitoring.due_windows import Claim
 from dcmon.monitoring.planner import PlanRequest
 from dcmon.monitoring.reference_cache import ReferenceCache
-from dcmon.tenancy import organizations
 
 log = logging.getLogger(__name__)
 
 IDLE = timedelta(milliseconds=200)
-# Bounds of one poll, after which the organization that has waited longest is served.
+# Limits of one poll, after which the organization that has waited longest is served.
 MAX_CLAIMED_WINDOWS, MAX_POLL = 8, timedelta(seconds=2)
 MAX_TRIES, PAUSE = 3, timedelta(seconds=1)
 MAX_CLAIMS = 20  # a window that kills each worker that evaluates it must not be retried forever
@@ -34,11 +33,11 @@ STOP_GRACE = timedelta(seconds=5)  # how long a running check may continue after
 
 
 class Stopped(Exception):
-    """The worker must stop, and the running check took longer than STOP_GRACE."""
+    """The worker must stop, and the running check has taken longer than STOP_GRACE."""
 
 
 def run(app: App, stop: Event) -> None:
-    """Evaluate until stop is set, with one thread per check worker. Outages of PostgreSQL are waited out."""
+    """Evaluate until stop is set, with one thread per check worker. During outages of PostgreSQL, wait."""
     references, failures = ReferenceCache(), list[BaseException]()
 
     def evaluator() -> None:
@@ -78,11 +77,10 @@ class Evaluator:
         """Serve one organization that has work, for at most MAX_POLL. Return False if no window was claimed."""
         app, lease = self.app, self.app.settings.evaluate.lease
         backfill_quiet = app.settings.evaluate.backfill_quiet
-        with app.public() as session:
-            claimed_org = work_queue.claim(session, Work.evaluate, lease)
-            org = organizations.by_id(session, claimed_org[0]) if claimed_org else None
-        if claimed_org is None or org is None:
+        claimed = claim_organization(app, Work.evaluate, lease)
+        if claimed is None:
             return False
+        org = claimed.org
         with db.org_session(app.engine, org) as session:
             window_expansion.expand(session, org.retention)
         with db.org_session(app.engine, org) as session:
@@ -96,11 +94,14 @@ class Evaluator:
         with db.org_session(app.engine, org) as session:
             next_at = due_windows.next_claimable_at(session, backfill_quiet)
         with app.public() as session:
-            work_queue.release(session, org.id, Work.evaluate, claimed_org[1], next_at)
+            work_queue.release(session, org.id, Work.evaluate, claimed.seq, next_at)
         return bool(claims)
 
     def _evaluate_or_fail(self, org: Organization, claim: Claim, held: Sequence[Claim]) -> None:
-        """Evaluate one window; a failure affects no other window. Retry it later, and at last store an ERROR result."""
+        """Evaluate one window; a failure affects no other window.
+
+        After a failure the window is retried later. After the last retry an ERROR result is stored.
+        """
         try:
             self.evaluate(org, claim, held)
         except Stopped:
@@ -120,7 +121,7 @@ class Evaluator:
         app, settings = self.app, self.app.settings.evaluate
         self._extend_leases(org, held)
         if claim.attempts > MAX_CLAIMS:
-            raise RuntimeError(f"Workers ended {MAX_CLAIMS} times while they evaluated it.")
+            raise RuntimeError(f"The worker ended {MAX_CLAIMS} times while it evaluated this window.")
         with db.org_session(app.engine, org, snapshot=True) as session:
             now = datetime.now(UTC)
             plan = planner.plan(session, _plan_request(claim, now), settings, org.retention)
@@ -146,7 +147,7 @@ class Evaluator:
         self._held_claims, self._leases_extended_at = claims, time.monotonic()
 
     def _while_check_runs(self, org: Organization) -> None:
-        """Extend the leases while a check runs. Raises Stopped STOP_GRACE after the worker was told to stop."""
+        """Extend the leases while a check runs. Raises Stopped if the worker was told to stop STOP_GRACE ago."""
         now = time.monotonic()
         if self.stop.is_set():
             self._stop_seen_at = self._stop_seen_at or now

@@ -38,7 +38,7 @@ def _notify(app: App, changes: ProblemChanges, now: datetime) -> None:
         try:
             _write(app, app.settings.watch.org, changes, now)
         except errors.DcmonError as error:
-            log.warning("DCMON_WATCH__ORG can't be notified: %s", error)
+            log.warning("the organization of DCMON_WATCH__ORG can't be notified: %s", error)
             return
     with app.public() as session:
         if app.settings.watch.org is not None:
@@ -67,5 +67,5 @@ def ping_dead_mans_switch(app: App) -> str:
     if delivery is None:
         return f"withheld: {reasons[0]}"
     if not delivery.is_delivered:
-        raise errors.DcmonError(delivery.error or "The receiver did not answer.")
+        raise errors.DcmonError(delivery.error or "The receiver did not respond.")
     return f"sent as failed: {reasons[0]}" if reasons else f"sent, answered {delivery.status}"

@@ -1,4 +1,4 @@
-"""Deliver notifications: claim, send, record the outcome. After a crash, a message is sent again with the same id."""
+"""Deliver notifications: claim, send, record the outcome. After a crash, messages are sent again with the same ids."""
 
 import logging
 import threading
@@ -13,34 +13,33 @@ from dcmon.alerting import alert_payload
 from dcmon.app import App
 from dcmon.db import Organization, work_queue
 from dcmon.db.work_queue import Work
-from dcmon.jobs.worker_loop import poll_until_stopped
+from dcmon.jobs.worker_loop import claim_organization, poll_until_stopped
 from dcmon.notifications import outbox, receivers
 from dcmon.notifications.integrations import registry
 from dcmon.notifications.integrations.base import DeliverySettings
 from dcmon.notifications.notification_writer import AlertRenderer
 from dcmon.notifications.outbox import ClaimedMessage
-from dcmon.tenancy import organizations
 
 log = logging.getLogger(__name__)
 
 IDLE = timedelta(milliseconds=100)
-RETRY_PAUSE = timedelta(milliseconds=200)  # when messages are due and no capacity is left
-LEASE = timedelta(seconds=1)  # of an organization in the work queue
+RETRY_PAUSE = timedelta(milliseconds=200)  # before the next try if messages are due but there is no capacity
+LEASE = timedelta(seconds=1)  # how long other workers skip a claimed organization
 MAX_IN_FLIGHT, MAX_PER_ORGANIZATION, MAX_PER_RECEIVER = 64, 16, 4  # messages
 
 
 def run(app: App, stop: Event) -> None:
-    """Deliver until stop is set. Outages of PostgreSQL are waited out."""
+    """Deliver until stop is set. During outages of PostgreSQL, wait."""
     with ThreadPoolExecutor(MAX_IN_FLIGHT, thread_name_prefix="deliver") as pool:
         deliveries = DeliveryPool(app, pool)
         poll_until_stopped(stop, lambda: _poll(app, deliveries), IDLE, log)
 
 
 class DeliveryPool:
-    """The messages in flight, bounded per receiver, per organization and in total.
+    """The messages in flight, limited per receiver, per organization and in total.
 
-    A receiver gets one message at a time until a delivery succeeds, and again after one fails. Receivers whose last
-    delivery failed share half of the capacity, so that receivers that hang leave the rest for others.
+    A receiver gets only one message at a time before its first successful delivery and after a failed one. Receivers
+    whose last delivery failed share half of the capacity, so that the other half stays free for working receivers.
     """
 
     def __init__(self, app: App, pool: ThreadPoolExecutor) -> None:
@@ -49,18 +48,18 @@ class DeliveryPool:
         self._in_flight = Counter[tuple[int, int]]()
         self._last_succeeded: dict[tuple[int, int], bool] = {}
 
-    def capacity(self, org_id: int, webhook_id: int, claimed: int = 0) -> int:
-        """Return how many more messages a receiver may get; `claimed`: messages just claimed for other receivers."""
+    def capacity(self, org_id: int, receiver_id: int, claimed: int = 0) -> int:
+        """Return how many more messages a receiver may get. `claimed`: messages just claimed for other receivers."""
         with self._lock:
-            key = (org_id, webhook_id)
+            key = (org_id, receiver_id)
             total, of_org, has_succeeded = self._in_flight.total(), self._count(org_id), self._last_succeeded.get(key)
-            left = min(MAX_IN_FLIGHT - total - claimed, MAX_PER_ORGANIZATION - of_org - claimed)
-            left = min(left, (MAX_PER_RECEIVER if has_succeeded else 1) - self._in_flight[key])
+            capacity = min(MAX_IN_FLIGHT - total - claimed, MAX_PER_ORGANIZATION - of_org - claimed)
+            capacity = min(capacity, (MAX_PER_RECEIVER if has_succeeded else 1) - self._in_flight[key])
             if has_succeeded is False:
-                left = min(
-                    left, MAX_IN_FLIGHT // 2 - self._failing(), MAX_PER_ORGANIZATION // 2 - self._failing(org_id)
+                capacity = min(
+                    capacity, MAX_IN_FLIGHT // 2 - self._failing(), MAX_PER_ORGANIZATION // 2 - self._failing(org_id)
                 )
-            return max(0, left)
+            return max(0, capacity)
 
     def _count(self, org_id: int) -> int:
         return sum(count for (org, _), count in self._in_flight.items() if org == org_id)
@@ -73,10 +72,12 @@ class DeliveryPool:
         return sum(self._in_flight[key] for key in failing)
 
     def busy(self, org_id: int) -> list[int]:
-        """Return the receivers without capacity; the end of a delivery enqueues their organization again."""
+        """Return the ids of receivers without capacity. The end of a delivery enqueues their organization again."""
         with self._lock:
-            sent_to = [webhook for (org, webhook), count in self._in_flight.items() if org == org_id and count > 0]
-        return [webhook for webhook in sent_to if self.capacity(org_id, webhook) == 0]
+            receiver_ids = [
+                receiver_id for (org, receiver_id), count in self._in_flight.items() if org == org_id and count
+            ]
+        return [receiver_id for receiver_id in receiver_ids if self.capacity(org_id, receiver_id) == 0]
 
     def send(self, org: Organization, claimed: ClaimedMessage) -> None:
         """Send a message on a thread of the pool."""
@@ -88,7 +89,7 @@ class DeliveryPool:
         key, name, is_delivered = (org.id, claimed.receiver_id), claimed.message.id, False
         try:
             if time.monotonic() > claimed.send_before:
-                log.warning("message %s: its lease has ended, another worker sends it", name)
+                log.warning("message %s: its lease has expired, another worker sends it", name)
                 return
             delivery = registry.send(claimed.target, claimed.message, self._delivery_settings)
             is_delivered = delivery.is_delivered
@@ -103,7 +104,7 @@ class DeliveryPool:
         finally:
             with self._lock:
                 self._in_flight[key] -= 1
-                self._in_flight += Counter()  # drops the receivers with nothing in flight
+                self._in_flight += Counter()  # removes receivers that have no message in flight
                 self._last_succeeded[key] = is_delivered
             self._enqueue_next(org)
 
@@ -120,13 +121,11 @@ class DeliveryPool:
 
 
 def _poll(app: App, deliveries: DeliveryPool) -> bool:
-    """Claim and send due messages of one organization. Return False if no organization has any."""
-    settings = app.settings.webhooks
-    with app.public() as session:
-        claimed_org = work_queue.claim(session, Work.notify, LEASE)
-        org = organizations.by_id(session, claimed_org[0]) if claimed_org else None
-    if claimed_org is None or org is None:
+    """Claim and send due messages of one organization. Return False if no organization has due messages."""
+    settings, claimed_org = app.settings.webhooks, claim_organization(app, Work.notify, LEASE)
+    if claimed_org is None:
         return False
+    org = claimed_org.org
     with db.org_session(app.engine, org) as session:
         claimed = outbox.claim(
             session,
@@ -140,7 +139,7 @@ def _poll(app: App, deliveries: DeliveryPool) -> bool:
         now = receivers.database_time(session)
         next_at = outbox.next_due_at(session, settings, busy=deliveries.busy(org.id), now=now)
     if next_at is not None and not claimed:
-        next_at = max(next_at, now + RETRY_PAUSE)  # a message is due, but no capacity is left
+        next_at = max(next_at, now + RETRY_PAUSE)  # a message is due, but there is no capacity
     with app.public() as session:
-        work_queue.release(session, org.id, Work.notify, claimed_org[1], next_at)
+        work_queue.release(session, org.id, Work.notify, claimed_org.seq, next_at)
     return True

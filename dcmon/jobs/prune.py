@@ -1,4 +1,4 @@
-"""Prune organizations: delete rows past their retention. One that can't be entered is skipped until the next run."""
+"""Prune organizations: delete rows past their retention. An organization that can't be entered is skipped."""
 
 import logging
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Pruned:
-    """The rows deleted from an organization, or the error for which it was skipped."""
+    """The numbers of rows that were deleted from an organization, or the error because of which it was skipped."""
 
     org: Organization
     removed: Counts = field(default_factory=Counts)
@@ -29,7 +29,7 @@ class Pruned:
 
 
 def run(app: App, stop: Event) -> None:
-    """Prune all organizations once, for the scheduler. When stop is set, the rest waits for the next run."""
+    """Prune all organizations once, for the scheduler. When stop is set, the others wait for the next run."""
     try:
         with app.public() as session:
             orgs = organizations.entries(session)
@@ -48,7 +48,7 @@ def run(app: App, stop: Event) -> None:
 def prune(
     app: App, orgs: Sequence[Organization], by: str, stop: Event | None = None, *, is_fast: bool = False
 ) -> list[Pruned]:
-    """Prune organizations one after another. `by` is recorded as the operator; `is_fast` leaves out the pauses."""
+    """Prune organizations one after another. `by` is recorded as the operator; `is_fast` omits the pauses."""
     is_over = stop.is_set if stop is not None else lambda: False
     pruned_orgs = []
     for org in orgs:

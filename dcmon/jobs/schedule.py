@@ -1,6 +1,6 @@
-"""The scheduler: work that is due by the clock, and organizations that a crash left unqueued.
+"""The scheduler: it runs jobs at fixed intervals, and enqueues organizations that a crash left out of the work queue.
 
-One scheduler leads, the others wait for its lock.
+One scheduler leads. The others wait for its lock.
 """
 
 import logging
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from threading import Event
-from typing import Any
+from typing import Any, NamedTuple
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy.orm import Session
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 LEAD_ATTEMPT_INTERVAL = 0.5  # seconds
 SWEEP_STEP_INTERVAL, PRUNE_INTERVAL = 1, 3600  # seconds
-SWEEP_STEPS = 60  # a sweep of all organizations takes so many steps
+SWEEP_STEPS = 60  # the steps of a sweep of all organizations
 RECORD_INTERVAL = 15.0  # seconds between recorded runs of the job that runs every second
 READ_RANGE_AGE, LEDGER_LINE_AGE = timedelta(hours=1), timedelta(days=1)
 
@@ -43,11 +43,11 @@ def run(app: App, stop: Event) -> None:
     with Leadership(app.engine) as leadership:
         scheduler: BackgroundScheduler | None = None
         while not stop.is_set():
-            leads = leadership.holds()
-            if leads and scheduler is None:
+            is_leader = leadership.holds()
+            if is_leader and scheduler is None:
                 scheduler = _start_scheduler(app, stop)
                 log.info("this scheduler leads")
-            elif not leads and scheduler is not None:
+            elif not is_leader and scheduler is not None:
                 scheduler.shutdown(wait=False)
                 scheduler = None
                 log.warning("this scheduler has lost the lead")
@@ -56,23 +56,32 @@ def run(app: App, stop: Event) -> None:
             scheduler.shutdown(wait=True)
 
 
+class ScheduledJob(NamedTuple):
+    """A job of the leader: the name under which its runs are recorded, the call, and the interval."""
+
+    name: str
+    call: Callable[..., object]
+    arguments: Sequence[object]
+    seconds: float
+
+
 def _start_scheduler(app: App, stop: Event) -> BackgroundScheduler:
     """Start the jobs of the leader. A job that an outage interrupts logs the error and runs again at its next time."""
     scheduler = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1})
     scan_every = app.settings.sources.scan_every.total_seconds()
-    jobs: list[tuple[str, Callable[..., object], Sequence[object], float]] = [
-        ("clock", OrganizationSweep(app).step, [], SWEEP_STEP_INTERVAL),
-        ("scan", scan_sources, [app, stop], scan_every),
-        ("prune", prune.run, [app, stop], PRUNE_INTERVAL),
-        ("fold spans", compact_read_ranges, [app, stop], PRUNE_INTERVAL),
-        ("fold lines", fold_ledger, [app, stop], PRUNE_INTERVAL),
-        ("watch", health.check_health, [app], app.settings.watch.every.total_seconds()),
+    jobs = [
+        ScheduledJob("clock", OrganizationSweep(app).step, [], SWEEP_STEP_INTERVAL),
+        ScheduledJob("scan", scan_sources, [app, stop], scan_every),
+        ScheduledJob("prune", prune.run, [app, stop], PRUNE_INTERVAL),
+        ScheduledJob("fold spans", compact_read_ranges, [app, stop], PRUNE_INTERVAL),
+        ScheduledJob("fold lines", fold_ledger, [app, stop], PRUNE_INTERVAL),
+        ScheduledJob("watch", health.check_health, [app], app.settings.watch.every.total_seconds()),
     ]
-    if app.settings.heartbeat.url is not None:
-        jobs.append(("heartbeat", health.ping_dead_mans_switch, [app], app.settings.heartbeat.every.total_seconds()))
+    if (ping := app.settings.heartbeat).url is not None:
+        jobs.append(ScheduledJob("heartbeat", health.ping_dead_mans_switch, [app], ping.every.total_seconds()))
     _record(app, scheduler_runs.record_start, scheduler_runs.LEAD, f"{process_heartbeats.HOSTNAME} (pid {os.getpid()})")
-    for name, job, arguments, seconds in jobs:
-        recorded = log_failures(RecordedJob(app, name, job, RECORD_INTERVAL if name == "clock" else 0), name)
+    for name, call, arguments, seconds in jobs:
+        recorded = log_failures(RecordedJob(app, name, call, RECORD_INTERVAL if name == "clock" else 0), name)
         scheduler.add_job(recorded, "interval", arguments, seconds=seconds, next_run_time=datetime.now(UTC), name=name)
     scheduler.start()
     return scheduler
@@ -93,9 +102,9 @@ def log_failures(job: Callable[..., object], name: str) -> Callable[..., None]:
 
 
 class RecordedJob:
-    """A job whose runs and outcomes are recorded, so that dcmon.health.checks notices a job that never runs.
+    """A job whose runs and outcomes are recorded, so that dcmon.health.checks notices a job that does not run.
 
-    `pause`: least time between recorded runs, in seconds; a job that runs every second need not record each run.
+    `pause` is the minimum time between recorded runs, in seconds: a job that runs every second records only some runs.
     """
 
     def __init__(self, app: App, name: str, job: Callable[..., object], pause: float) -> None:
@@ -117,7 +126,7 @@ class RecordedJob:
 
 
 def _record(app: App, write: Callable[[Session, str, Any], None], name: str, detail: str | None) -> None:
-    """Record the start or outcome of a run. If that fails, the run continues: it matters more than its record."""
+    """Record the start or outcome of a run. If this fails, the run continues: it is more important than its record."""
     try:
         with app.public() as session:
             write(session, name, detail)
@@ -126,7 +135,7 @@ def _record(app: App, write: Callable[[Session, str, Any], None], name: str, det
 
 
 class OrganizationSweep:
-    """A sweep of all organizations each minute, in one step per second, so that thousands cause no peak of load."""
+    """A sweep of all organizations each minute, in one step per second: thousands of them cause no peak of load."""
 
     def __init__(self, app: App) -> None:
         self.app = app
@@ -142,9 +151,9 @@ class OrganizationSweep:
 
 
 def sweep(app: App, orgs: Sequence[Organization] | None = None) -> int:
-    """Enqueue organizations with work that a crash left unqueued. Return how many have work.
+    """Enqueue organizations that have work, as a crash may have left them out of the work queue. Return how many.
 
-    Also makes windows of live versions due that have elapsed. An organization without work costs one statement.
+    Also make elapsed windows of live versions due. An organization without work costs one statement.
     """
     with_work = 0
     query = f"select {due_windows.HAS_DUE_WINDOWS}, {outbox.HAS_WORK}, {elapsed_windows.MAY_HAVE_ELAPSED}"
@@ -176,7 +185,7 @@ def _enqueue_elapsed_windows(app: App, org: Organization) -> int:
         log.info("organization %s: %d elapsed windows without rows are due", org.name, added)
     for name in stale:
         log.warning(
-            "organization %s: %s is stale: it gets no more samples, and its empty windows are not evaluated",
+            "organization %s: %s is stale: it gets no new samples, so its empty windows are not evaluated any more",
             org.name,
             name,
         )
@@ -184,7 +193,7 @@ def _enqueue_elapsed_windows(app: App, org: Organization) -> int:
 
 
 def compact_read_ranges(app: App, stop: Event) -> int:
-    """Merge the older read ranges of ingestion. Return how many rows were removed."""
+    """Merge older entries in the history of committed offsets. Return how many rows were removed."""
     before, removed = datetime.now(UTC) - READ_RANGE_AGE, 0
     try:
         while not stop.is_set():
@@ -237,7 +246,7 @@ def _scan(app: App, org: Organization, name: str, last_error: str | None, stop: 
     except (ScanStopped, errors.Locked):
         return 0
     except errors.DcmonError as error:
-        # Warn once about the same error; `dcmon source show` has it afterwards.
+        # Warn only once about the same error; `dcmon source show` shows it afterwards.
         log.log(logging.DEBUG if str(error) == last_error else logging.WARNING, "source %s: %s", name, error)
         return 0
     except Exception:

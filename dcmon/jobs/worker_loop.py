@@ -4,16 +4,21 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 from threading import Event
+from typing import NamedTuple
 
 from dcmon import errors
+from dcmon.app import App
+from dcmon.db import Organization, work_queue
+from dcmon.db.work_queue import Work
+from dcmon.tenancy import organizations
 
 OUTAGES = (errors.Unreachable, errors.Locked, errors.SchemaOutOfDate, errors.DiskFull)
 
 
 def poll_until_stopped(stop: Event, poll: Callable[[], bool], idle: timedelta, log: logging.Logger) -> None:
-    """Call `poll` until stop is set: again at once if it found work (True), else after a pause of `idle`.
+    """Call `poll` until stop is set: immediately again if it found work (True), else after a pause of `idle`.
 
-    During an outage the loop retries every second. It logs the outage once, and its end once.
+    During an outage the loop retries every second. The outage is logged once, and its end is logged once.
     """
     has_outage = False
     while not stop.is_set():
@@ -23,7 +28,7 @@ def poll_until_stopped(stop: Event, poll: Callable[[], bool], idle: timedelta, l
                 log.warning("PostgreSQL can be reached again: work continues")
             has_outage = False
         except errors.OrganizationNotFound as error:
-            log.info("organization deleted meanwhile: %s", error)
+            log.info("an organization was deleted meanwhile: %s", error)
             has_worked = True
         except OUTAGES as error:
             if not has_outage:
@@ -32,3 +37,18 @@ def poll_until_stopped(stop: Event, poll: Callable[[], bool], idle: timedelta, l
             stop.wait(1)
         if not has_worked:
             stop.wait(idle.total_seconds())
+
+
+class ClaimedOrganization(NamedTuple):
+    """An organization that this worker claimed from the work queue; `seq` is needed to release it."""
+
+    org: Organization
+    seq: int
+
+
+def claim_organization(app: App, work: Work, hold: timedelta) -> ClaimedOrganization | None:
+    """Claim an organization that has due work, for `hold`. None if there is no such organization."""
+    with app.public() as session:
+        claim = work_queue.claim(session, work, hold)
+        org = organizations.by_id(session, claim.org_id) if claim else None
+    return ClaimedOrganization(org, claim.seq) if claim is not None and org is not None else None

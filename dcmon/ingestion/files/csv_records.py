@@ -72,7 +72,7 @@ def _original_bytes(text: str) -> bytes:
 
 
 def records(stream: TextIO) -> Iterator[Record]:
-    """Yield the header, then the records. Skip empty lines; reject lines whose number of cells differs from the header."""
+    """Yield the header, then the records. Skip empty lines; reject lines with more or fewer cells than the header."""
     lines = _Lines(stream)
     reader, width = csv.reader(lines, strict=True), 0
     while True:
