@@ -112,7 +112,7 @@ def test_partition_assigned_again_is_no_truncated_log(kafka: Kafka) -> None:
         assert producer.flush(10) == 0
 
     send(100)
-    with closing(door.Consumer(kafka, lambda _, partition: committed[partition])) as consumer:
+    with closing(door.Consumer(kafka, lambda partition: committed[partition.partition])) as consumer:
         read = list[door.ConsumerRecord]()
         assert eventually(lambda: read.extend(consumer.read(100, 1)) or len(read) == 100)
         consumer.require_not_truncated()
