@@ -34,7 +34,7 @@ _BY_FEATURE: tuple[Choice, ...] = ("feature", "aggregation method")
 
 
 def _with_alias(kind: CheckKind, class_name: str, module: str) -> tuple[CheckKind, CheckKind]:
-    """Return a check and its alias, a second class name in deepchecks for the same check."""
+    """Return a check and its alias: a second class name in deepchecks."""
     return kind, replace(kind, class_name=class_name, module=module)
 
 
@@ -119,7 +119,7 @@ def class_names() -> list[str]:
 
 
 def by_class(class_name: str) -> CheckKind | None:
-    """Return the check of a class name, or of a user's registered name; None if unknown.
+    """Return the check of this class name or registered name; None if it is unknown.
 
     Raises InvalidInput for a user's check that can't be loaded.
     """

@@ -49,7 +49,7 @@ class ReadOnlyDataset(Dataset):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a check: the rows of a window, or the rows that they are compared with.
+    """One side of a check: a window, or the rows that it is compared with.
 
     `y_pred` and `y_proba`: the model's output on these rows. `left_out`: the number of rows that lack an output.
     """

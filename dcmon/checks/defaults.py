@@ -1,4 +1,4 @@
-"""The default checks, monitors and alert rules of a new model, named as in the SDK."""
+"""The default checks, monitors and alert rules of a model, named as in the SDK."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

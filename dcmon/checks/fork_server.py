@@ -78,7 +78,7 @@ def _fork(control: socket.socket, fd: int, limits: dict[str, Any]) -> int:
 
 
 def _end_with_parent(parent: int) -> None:
-    """Make the kernel kill this process when its parent ends, even if the parent is killed."""
+    """Make the kernel kill this process when its parent ends or is killed."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
     if os.getppid() != parent:
@@ -86,9 +86,9 @@ def _end_with_parent(parent: int) -> None:
 
 
 def _exit_status(pid: int) -> int:
-    """Return the exit status of a worker, which is killed if it does not end in time.
+    """Wait for a worker to end, and return its exit status.
 
-    A worker that a signal ended has the negative number of the signal.
+    A worker that does not end in time is killed. A worker that a signal ended has the negative number of the signal.
     """
     deadline = time.monotonic() + EXIT_TIMEOUT
     while time.monotonic() < deadline:

@@ -80,7 +80,7 @@ def all_null(features: Sequence[str]) -> str:
 
 
 def too_few_rows(n_by_side: Mapping[str, int], min_samples: int) -> str:
-    """Say that the window, or what it is compared with, has fewer rows than the check needs."""
+    """Say that one side of the check has fewer rows than the check needs."""
     counts = " and ".join(f"{n:,} in the {side}" for side, n in n_by_side.items())
     return (
         f"Too few rows: {counts}, and at least {min_samples:,} with a value are needed on each side."

@@ -67,7 +67,7 @@ class WorkloadRunner:
         self._cache: dict[RowsKey, CachedRows | None] = {}
 
     def run(self, workload: Workload) -> Iterator[CheckResult]:
-        """Yield the result of each request as soon as it is computed, in the order of the requests."""
+        """Yield the result of each request, in order, as soon as it is computed."""
         received = {
             key: None if sample is None else CachedRows(sample, workload.schema)
             for key, sample in workload.rows.items()
@@ -92,7 +92,7 @@ class WorkloadRunner:
 def _run_request(
     schema: DatasetSchema, request: CheckRequest, current: CachedRows, compared: CachedRows | None
 ) -> _ComputedValue:
-    """Run the check of a request; a request that can't be run gives the state ERROR."""
+    """Run the check of a request; the value is an ERROR if that fails."""
     try:
         kind = for_config(request.module_name, request.class_name)
         value = _run_check(kind, schema, request, current, compared)

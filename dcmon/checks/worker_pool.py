@@ -50,7 +50,10 @@ class ForkedProcess(NamedTuple):
 
 
 class _Attempt(NamedTuple):
-    """The results of a workload, and why the worker failed before the last one (None: it did not fail)."""
+    """The results of a workload, up to the check at which the worker failed.
+
+    `failure`: the reason; None if the worker did not fail.
+    """
 
     results: list[CheckResult]
     failure: str | None

@@ -11,7 +11,7 @@ from dcmon.windows import Frequency
 
 
 def create_defaults(session: Session, model: Model, frequency: Frequency) -> int:
-    """Create the default checks, monitors and rules that a model lacks; return the number of new monitors."""
+    """Create the missing default checks, monitors and rules of a model; return how many monitors."""
     existing = {check.name for check in model_checks.for_model(session, model)}
     created = 0
     for default in defaults.for_task(model.task_type, frequency.value):

@@ -153,7 +153,7 @@ def release(session: Session, claim: Claim) -> None:
 
 
 def retry_later(session: Session, claim: Claim, pause: timedelta) -> None:
-    """Release a claim whose evaluation failed: the window is due after a pause, and the attempt counts."""
+    """Release a claim whose evaluation failed: the attempt counts, and a pause follows."""
     session.execute(RETRY_LATER, {"pause": pause, **_claimed_row(claim)})
 
 

@@ -1,6 +1,6 @@
-"""Windows that are due because their time is over: a live version got no sample in them.
+"""Windows that are due because their time is over, without a sample.
 
-After some such windows the version is marked as stale.
+Only a live version has such windows. After some such windows the version is marked as stale.
 """
 
 from collections.abc import Sequence
@@ -68,7 +68,7 @@ def enqueue_elapsed(session: Session, now: datetime, org_retention: timedelta | 
 
 
 def _enqueue_empty(session: Session, now: datetime, org_retention: timedelta | None) -> int:
-    """Make windows without rows due for the monitors on the flow of rows; return how many."""
+    """Make empty windows due for monitors on the flow of rows; return how many."""
     empty = empty_windows.elapsed_windows(session, now, org_retention)
     new = empty - handled_windows(session, empty, is_flow=True)
     due_windows.add(session, new, is_flow=True)
@@ -76,7 +76,7 @@ def _enqueue_empty(session: Session, now: datetime, org_retention: timedelta | N
 
 
 def mark_stale(session: Session, now: datetime) -> Sequence[str]:
-    """Mark versions as stale that got no sample for too many windows; return their names MODEL/VERSION.
+    """Mark versions without new samples as stale; return their names MODEL/VERSION.
 
     A window of a stale version is no longer due because its time is over. A version is returned only once, until new
     samples come.

@@ -58,7 +58,7 @@ def store(
 
 
 def _store_baselines(session: Session, plan: Plan, check_results: Sequence[CheckResult]) -> list[int]:
-    """Store the results on the reference itself; return the ids of monitors with a new baseline."""
+    """Store the results on the reference; return the ids of monitors with a new baseline."""
     monitors = {monitor.id: monitor for monitor, _ in plan.monitors}
     return [
         check_result.monitor_id

@@ -88,7 +88,10 @@ def measure(
 
 
 def _is_row_expected(model: Model, version: Version, window: Window) -> bool:
-    """Return True if rows are expected in a window; none are after the end of loaded history."""
+    """Return True if rows are expected in a window.
+
+    No row is expected after the end of history that was loaded.
+    """
     return version.watermark is None or window.end <= version.watermark or is_live(model, version)
 
 
@@ -132,7 +135,7 @@ def reads_labels(chosen: Sequence[str] | None) -> bool:
 
 
 def has_changed(counts: FlowCounts, chosen: Sequence[str] | None, last: Mapping[str, float]) -> bool:
-    """Return True if the metrics are other ones than last, or if one of them has changed by a tenth."""
+    """Return True if a metric was added, removed, or has changed by a tenth."""
     metrics = flow_value(counts, chosen).metrics
     return metrics.keys() != last.keys() or any(
         abs(value - last[name]) > max(1e-9, SIGNIFICANT_CHANGE * abs(last[name])) for name, value in metrics.items()

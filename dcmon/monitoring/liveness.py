@@ -1,4 +1,4 @@
-"""Decide whether the rows of a version arrive as they are made, or were loaded as history.
+"""Decide whether a version's rows arrive as they are made, or were loaded.
 
 A version is live if its newest sample was young when it was logged. The rows of another version were loaded as history:
 a window of it is never due only because its time is over.

@@ -67,7 +67,7 @@ class _VersionRange(NamedTuple):
 
 
 def complete_windows(session: Session, monitor_id: int, ends: EndRange) -> list[VersionWindow]:
-    """Return the complete windows of a monitor that end in a range, in order of time."""
+    """Return a monitor's complete windows that end in a range, in order of time."""
     schedule = schedules.for_monitor(session, monitor_id)
     windows = []
     for version, start, newest in _version_ranges(session, schedule):
@@ -77,7 +77,7 @@ def complete_windows(session: Session, monitor_id: int, ends: EndRange) -> list[
             if ends.after is None:
                 break
             end = schedule.step(end, -1)
-    return sorted(windows, key=lambda item: (item.window.end, item.version_id))
+    return sorted(windows, key=lambda version_window: (version_window.window.end, version_window.version_id))
 
 
 def _version_ranges(session: Session, schedule: Schedule) -> Iterator[_VersionRange]:
@@ -106,7 +106,9 @@ def unevaluated_windows(
     """
     now = datetime.now(UTC)
     return [
-        item for item in windows if not planner.is_evaluated(session, item, monitor_id, settings, now, org_retention)
+        window
+        for window in windows
+        if not planner.is_evaluated(session, window, monitor_id, settings, now, org_retention)
     ]
 
 
@@ -143,7 +145,7 @@ def evaluate_windows(
 def exclusive_run(
     engine: Engine, org: Organization, name: str, monitor_id: int, timeout: timedelta, report: Callable[[str], None]
 ) -> Iterator[None]:
-    """Lock the monitor against other manual runs, and wait for a run that holds the lock.
+    """Lock the monitor against other manual runs, after waiting for them.
 
     `report`: gets the reason to wait, once. Raises MonitorBusy after `timeout`.
     """
@@ -234,7 +236,10 @@ def _incomplete_reason(
 def _unlabelled_reason(
     session: Session, schedule: Schedule, version: Version, window: Window, now: datetime
 ) -> str | None:
-    """Return which labels are awaited, of the window or of the window that it is compared with."""
+    """Return which labels are awaited; None if no labels are.
+
+    These are labels of the window, or of the window that it is compared with.
+    """
     for source in (window, schedules.compared_window(schedule, window)):
         if source is None:
             continue

@@ -50,7 +50,7 @@ def _lock_names(session: Session, model: Model) -> None:
 def get_or_create_check(
     session: Session, model: Model, name: str, params: Mapping[str, Any] | None = None, new_name: str | None = None
 ) -> Check:
-    """Return the model's check of this name, or add the check of the catalogue with this name.
+    """Return the model's check of this name, or add the catalogue's check.
 
     With `params` a new check is added, which differs from the check of this name in these parameters. `new_name`: the
     name of the new check; None: the same name. Raises InvalidInput.

@@ -1,4 +1,4 @@
-"""Refuse the specification of a monitor if no version of its model can be evaluated with it."""
+"""Refuse a monitor's specification if no version can be evaluated with it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches

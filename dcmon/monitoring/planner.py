@@ -1,4 +1,4 @@
-"""Plan a window of a version: which monitors evaluate it now, and when to plan it again."""
+"""Plan a window: which monitors evaluate it now, and when to plan it again."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -207,7 +207,10 @@ def is_evaluated(
     now: datetime,
     org_retention: timedelta | None = None,
 ) -> bool:
-    """Return True if the monitor's newest result of the window is up to date, or stays in any case."""
+    """Return True if the monitor's newest result of the window is up to date.
+
+    A result that can't be computed again counts as up to date.
+    """
     version_id, window = version_window
     request = PlanRequest(version_id, window, touched_at=now, now=now, monitor_id=monitor_id)
     current = plan(session, request, settings, org_retention)
@@ -222,7 +225,7 @@ def is_evaluated(
 
 
 def _has_same_revisions(session: Session, last: Result, monitor: Monitor, check: Check, version: Version) -> bool:
-    """Return True if a result is of the current revisions of the monitor and of the reference.
+    """Return True if a result is of the current revisions of monitor and reference.
 
     The revision of the reference counts only if the monitor, or one of its rules, uses the reference.
     """

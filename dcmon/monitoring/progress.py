@@ -1,7 +1,8 @@
-"""Show whether a monitor has a result for the newest window of each version, and if not, why.
+"""Find out whether a monitor is up to date on each version, or why not.
 
-It is only shown to people, and does not decide what is evaluated. A window is overdue if it could have been evaluated
-two minutes ago and has no result: then check whether a scheduler and an evaluator run.
+It is up to date if its newest window has a result. This is only shown to people, and does not decide what is evaluated.
+A window is overdue if it could have been evaluated two minutes ago and has no result: then check whether a scheduler
+and an evaluator run.
 """
 
 from collections.abc import Sequence
@@ -144,7 +145,7 @@ def _last_counted_end(schedule: _VersionSchedule, now: datetime) -> datetime | N
 
 
 def _last_complete_end(session: Session, schedule: _VersionSchedule, now: datetime) -> datetime | None:
-    """Return the end of the newest complete window that has a result, or should have one.
+    """Return the end of the newest complete window that should have a result.
 
     This is a window with rows, or one of the first windows in which a live version got no row.
     """
@@ -176,7 +177,7 @@ def _awaits_labels(session: Session, schedule: _VersionSchedule, window: Window,
 
 
 def _is_overdue(schedule: _VersionSchedule, end: datetime, state: Liveness, now: datetime) -> bool:
-    """Return True if a window has been complete for so long that its result is overdue."""
+    """Return True if a complete window has waited too long for its result."""
     logged_at = schedule.version.newest_logged_at or schedule.version.created_at
     over_at = end + schedule.model.lateness + GRACE + OVERDUE_AFTER
     is_over = state in (Liveness.LIVE, Liveness.EMPTY) and over_at <= now

@@ -50,9 +50,10 @@ def enqueue_for_monitor(
 def enqueue_for_reference(
     session: Session, version: Version, now: datetime, org_retention: timedelta | None = None
 ) -> int:
-    """Make a version's last windows due for monitors that compare with the reference; return how many.
+    """Make a version's last windows due after a change of its reference; return how many.
 
-    Results of older windows stay, and hold the revision of the reference that they were compared with.
+    Only windows of monitors that compare with the reference are due.     Results of older windows stay, and hold the
+    revision of the reference that they were compared with.
     """
     model, grids = schedules.version_grids(session, version.id, needs_reference=True)
     zone, first_start = time_zone(model.time_zone), schedules.retained_from(model, org_retention, now)
@@ -76,7 +77,7 @@ def recheck_model(session: Session, model: Model) -> None:
 def _last_windows(
     version: Version, grid: WindowGrid, zone: ZoneInfo, limit: int = WINDOWS_OF_A_NEW_MONITOR
 ) -> Iterator[Window]:
-    """Yield the last windows that contain the time of a sample of the version, newest first."""
+    """Yield the last windows that reach into the version's samples, newest first."""
     if version.watermark is None or version.earliest is None:
         return
     end = step(floor(version.watermark, grid.frequency, zone), grid.frequency, 1, zone)

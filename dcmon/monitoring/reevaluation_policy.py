@@ -87,7 +87,7 @@ def decide(
 def labels_awaited_until(
     windows: Iterable[WindowStatistics], ratio: float, delay: timedelta, now: datetime
 ) -> datetime | None:
-    """Return the time until which labels of any window are awaited; None if they are not awaited."""
+    """Return the time until which labels are awaited; None if they are not."""
     unlabelled = [window for window in windows if window.n and window.label_ratio < ratio]
     ends = [end for window in unlabelled if (end := (window.logged_at or now) + delay) > now]
     return max(ends, default=None)

@@ -24,7 +24,7 @@ class ReferenceCache:
         self._unbalanced = LRUCache[tuple[int, int, int], bool](MAX_REVISIONS)
 
     def get(self, key: RowsKey, read: Callable[[RowsKey], ColumnarSample | None]) -> ColumnarSample | None:
-        """Return the rows of a key; `read` is called if they are not in the cache."""
+        """Return the rows of a key; call `read` if they are not cached."""
         if not key.is_cacheable:
             return read(key)
         with self._lock:

@@ -81,7 +81,7 @@ def newest_by_monitor(
 
 
 def lock_newest(session: Session, version_id: int, window: Window, monitor_ids: Sequence[int]) -> dict[int, Result]:
-    """Lock the results of monitors on a window until the commit; return the newest result of each.
+    """Lock the results of monitors on a window until the commit; return the newest.
 
     With this lock revisions are numbered without a gap, and a result that was computed long ago never replaces a newer
     one. The locks are taken in order of monitor id, so that two workers can't deadlock.
@@ -211,6 +211,6 @@ def all_revisions(session: Session, monitor_id: int, since: datetime | None = No
 
 
 def recent_series(session: Session, monitor_id: int, span: timedelta) -> list[Result]:
-    """Return the series of a monitor over a span of time that ends with its newest window."""
+    """Return the series over a span of time that ends with the newest window."""
     newest = session.scalar(select(func.max(Result.window_end)).where(Result.monitor_id == monitor_id))
     return series(session, monitor_id, None if newest is None else newest - span)

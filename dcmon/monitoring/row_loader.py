@@ -1,4 +1,4 @@
-"""Read the rows of a planned window, once for all monitors that read the same rows.
+"""Read the rows of a planned window, once for all its monitors.
 
 The parent process reads rows and never runs a check; a check worker runs checks and has no access to the database.
 """
@@ -50,9 +50,10 @@ class _Loading:
 def build_workload(
     session: Session, org: Organization, plan: Plan, settings: Evaluate, cache: ReferenceCache
 ) -> LoadedWindow:
-    """Read the rows of a plan's monitors; rows of references come from the cache if it has them.
+    """Read the rows of a plan's monitors.
 
-    A result is known without a check if there are no rows, or if the rows can't be read.
+    Rows of references come from the cache if it has them. A result is known without a check if there are no rows, or if
+    the rows can't be read.
     """
     read = partial(_read, session, plan, settings.memory // 4)
     loading = _Loading(known_results=_flow_results(plan))
@@ -116,7 +117,7 @@ def _requests(org: Organization, plan: Plan, limit: int) -> list[CheckRequest]:
 
 
 def _on_reference(request: CheckRequest, check: Check, revision: int) -> CheckRequest:
-    """Return the same request for the rows of the reference in place of the window's rows."""
+    """Return the same request, for the rows of the reference."""
     rows = replace(request.current, window=None, reference_revision=revision, labelled=check.needs_labels)
     return replace(request, current=rows, compared=None, is_baseline=True)
 
@@ -133,7 +134,7 @@ def _no_data_reason(plan: Plan, request: CheckRequest, rows: Mapping[RowsKey, Co
         return None
     if compared.window is None:
         return None if rows[compared] is not None else _no_rows_reason(compared, "reference")
-    earlier = next(item for item in plan.compared.values() if item.window == compared.window)
+    earlier = next(candidate for candidate in plan.compared.values() if candidate.window == compared.window)
     name = f"earlier window, {_window_text(compared.window)},"
     if earlier.is_pruned:
         return no_value_reasons.pruned_rows(name)
@@ -187,7 +188,7 @@ def row_limit(monitor: Monitor, default: int) -> int | None:
 
 
 def _compared_key(plan: Plan, monitor: Monitor, check: Check, current: RowsKey) -> RowsKey | None:
-    """Return the key of the rows to compare with; None when the version has no reference."""
+    """Return the key of the rows to compare with; None without a reference."""
     if (compared := plan.compared.get(monitor.id)) is not None:
         return replace(current, window=compared.window, labelled=check.needs_labels)
     revision = plan.version.reference_revision

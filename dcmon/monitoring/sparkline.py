@@ -22,7 +22,7 @@ def sparkline(values: Sequence[float | None], width: int) -> str:
 
 
 def resampled(values: Sequence[float | None], width: int) -> list[float | None]:
-    """Return at most `width` values, each the largest of its group, so that peaks stay visible."""
+    """Return at most `width` values, each the largest of its group."""
     if len(values) <= width:
         return list(values)
     edges = [index * len(values) // width for index in range(width + 1)] if width > 0 else []

@@ -1,4 +1,7 @@
-"""Turn touched quarter hours into due windows: all windows whose rows are new, changed or deleted."""
+"""Turn touched quarter hours into due windows.
+
+A quarter hour is touched when rows of it are new, changed or deleted.
+"""
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
@@ -45,7 +48,7 @@ class _TouchedWindows(NamedTuple):
 
 
 def expand(session: Session, org_retention: timedelta | None = None) -> int:
-    """Turn touched quarter hours into due windows; return how many windows are due for that reason.
+    """Turn touched quarter hours into due windows; return how many.
 
     `org_retention`: the organization's retention. A window that begins before the retention is not evaluated again: it
     has lost rows, or will lose them soon.

@@ -298,7 +298,7 @@ def _label(rule: Threshold, axis: str) -> dict[str, Any]:
 
 
 def _range(series: MonitorSeries, panel: Sequence[str]) -> dict[str, Any]:
-    """Return a range of values with all values and thresholds, and with zero if it is near."""
+    """Return an axis range with all values and thresholds, and with zero if near."""
     values = [*series.values_of(panel), *(rule.value for rule in series.thresholds if _applies_to(rule, panel))]
     if not values:
         return {"range": [0, 1]}

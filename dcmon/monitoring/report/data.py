@@ -88,7 +88,7 @@ def _threshold(rule: AlertRule) -> Threshold:
 
 
 def _span(alert_view: AlertView, view: MonitorView) -> AlertSpan:
-    """Return an alert as a span of time, up to the first window that does not violate the rule."""
+    """Return an alert as a span of time, which ends when a window is OK."""
     alert = alert_view.alert
     recovered = [
         result.window_end
