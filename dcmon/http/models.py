@@ -49,7 +49,7 @@ def resolve(session: Session, identifier: str, kind: str | None) -> Model:
 
 @router.post("/models")
 def create(access: Authenticated, body: ModelBody) -> dict[str, int]:
-    """Create a model, or return an existing one with the same name, task type and description."""
+    """Create a model. Return an existing one if name, task type and description are the same."""
     new = NewModel(
         body.name,
         body.task_type,

@@ -14,7 +14,7 @@ from dcmon.http import api
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server with exit code 0 after a graceful stop: uvicorn itself would raise the stop signal again."""
+    """A uvicorn server with exit code 0 after a graceful stop. uvicorn itself would raise the stop signal again."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

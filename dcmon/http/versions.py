@@ -114,7 +114,7 @@ def show_by_name(access: Authenticated, model_name: str, version_name: str) -> d
 
 @router.delete("/models/{model_name}/model-versions/{version_name}")
 def delete_by_name(access: Authenticated, model_name: str, version_name: str) -> None:
-    """Delete a version, by the names of model and version, with its rows, results and alerts."""
+    """Delete a version with its rows, results and alerts, found by names."""
     with access.session() as session:
         model = models.find(session, model_name)
         lifecycle.delete_version(session, model, versions.find(session, model, version_name))

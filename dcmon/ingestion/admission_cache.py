@@ -40,7 +40,7 @@ class Outage:
         self._probed_at, self._lock = 0.0, threading.Lock()
 
     def may_query(self) -> bool:
-        """Return False during an outage if another thread probes PostgreSQL now, or probed it a moment ago."""
+        """Return False during an outage if another thread probes PostgreSQL, or has just probed it."""
         with self._lock:
             if self._since is None:
                 return True
@@ -50,7 +50,7 @@ class Outage:
             return True
 
     def record(self, error: Exception | None) -> None:
-        """Record the result of a query: the error that shows an outage, or None if PostgreSQL responded."""
+        """Record the result of a query: an error, or None if PostgreSQL responded."""
         with self._lock:
             was_out = self._since is not None
             self._probed_at = time.monotonic()
@@ -135,11 +135,11 @@ class AdmissionCache:
         return bearer
 
     def require_version(self, org: Organization, version_id: int) -> None:
-        """Raise NotFound if the version does not exist, or Unreachable during an outage without an entry."""
+        """Raise NotFound if the version does not exist. Raises Unreachable during an outage without an entry."""
         self._versions.get((org.id, version_id), lambda: self._has_version(org, version_id))
 
     def require_model(self, org: Organization, model_id: int) -> None:
-        """Raise NotFound if the model does not exist, or Unreachable during an outage without an entry."""
+        """Raise NotFound if the model does not exist. Raises Unreachable during an outage without an entry."""
         self._models.get((org.id, model_id), lambda: self._has_model(org, model_id))
 
     def _authenticate(self, token: str) -> Bearer:
@@ -162,5 +162,5 @@ def _unless_expired(bearer: Bearer | None) -> Bearer | None:
 
 
 def _digest(token: str) -> bytes:
-    """Return the cache key of a token: a hash, so that the token itself is not kept in memory."""
+    """Return a hash of a token as its cache key. The token itself is not kept in memory."""
     return hashlib.sha256(token.encode(errors="surrogateescape")).digest()

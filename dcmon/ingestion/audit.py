@@ -1,4 +1,4 @@
-"""The rules of the audit: ledger lines must add up, follow each other without a gap, and agree with the tables.
+"""The rules of the audit. Ledger lines must add up, follow each other without a gap, and agree with the tables.
 
 This module reads nothing itself (see `audit_reader`). In every line of an organization's ledger taken = stored +
 duplicates + quarantined + dropped + removed. Lines with a partition move the organization's offset, and commit records
@@ -61,7 +61,7 @@ class OffsetChain:
     messages_begun_below: int = 0  # messages of lines that begin below the committed offset
 
     def add(self, line: LedgerLine) -> None:
-        """Add the next line of the partition, and record a break if it does not follow the previous line."""
+        """Add the next line of the partition. Record a break if it does not follow the previous line."""
         first, after = line.first_offset or 0, line.next_offset or 0
         is_seek = line.action == SEEK
         if not is_seek and self.last_range == (first, after):
@@ -252,7 +252,7 @@ def _breaks(commits: Sequence[CommitRecord], committed: int | None) -> list[str]
 
 
 def _count_error(commit: CommitRecord, shared: SharedState) -> str | None:
-    """Return what is wrong with the counts of a commit record; None if they are possible."""
+    """Return what is wrong with the counts of a commit record. None if they are possible."""
     if commit.action == SEEK:
         return None
     offsets = shared.dead_letters.get(commit.partition, ())

@@ -94,7 +94,7 @@ def _shared_state(session: Session) -> SharedState:
 
 
 def _parked(session: Session, shared: SharedState) -> dict[OrganizationPartition, int]:
-    """Count the messages that were parked since the last seek: only messages since then are compared."""
+    """Count the messages that were parked since the last seek. Only messages since then are compared."""
     key = (ParkedMessage.org_id, ParkedMessage.topic_id, ParkedMessage.partition, ParkedMessage.seek)
     parked = {}
     for org_id, topic_id, number, seek, count in session.execute(select(*key, func.count()).group_by(*key)):

@@ -36,7 +36,7 @@ class LedgerLine:
 
 @dataclass(frozen=True)
 class CommitRecord:
-    """A move of a committed offset, with the numbers of messages (by organization's id) and of dead letters."""
+    """A move of a committed offset. `messages` has the number of messages by organization's id."""
 
     id: int
     action: str
@@ -55,7 +55,7 @@ class OrganizationPartition(NamedTuple):
 
 
 class OrganizationOffset(NamedTuple):
-    """An organization's offset of a partition, and the number of the last seek that the organization followed."""
+    """An organization's offset of a partition. `seek_number` is the last seek that the organization followed."""
 
     next_offset: int = 0
     seek_number: int = 0

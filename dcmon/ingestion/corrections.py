@@ -37,7 +37,7 @@ BAD_PREFIX = "bad: "  # begins the names of the counts of rows that stay in quar
 
 @dataclass(frozen=True)
 class SampleRange:
-    """Samples of a version with a time in [first, after) that were logged before the correction started."""
+    """Samples of a version with a time in [first, after). Rows logged after `started_at` are excluded."""
 
     version_id: int
     first: datetime
@@ -62,7 +62,7 @@ class DeletedCounts:
 def sample_ranges(
     session: Session, model: Model, version: str | None, first: datetime, after: datetime
 ) -> dict[str, SampleRange]:
-    """Return the range in one version of a model, or in each version if `version` is None, by the version's name.
+    """Return the range in a version (None: in each version), by the version's name.
 
     Raises NotFound, or InvalidInput if the range is empty.
     """
@@ -87,7 +87,7 @@ def count_samples(session: Session, samples: SampleRange) -> DeletedCounts:
 def delete_samples(
     engine: Engine, org: Organization, samples: SampleRange, by: str, *, with_labels: bool = False
 ) -> DeletedCounts:
-    """Delete the samples of a range, so that they can be logged again; their windows become due.
+    """Delete the samples of a range, so that they can be logged again. Their windows become due.
 
     The labels are kept and wait for the samples, as labels do that were logged before their sample. `with_labels`
     deletes the labels too. Rows that are logged meanwhile stay. After an interruption, repeat the call.
@@ -266,7 +266,7 @@ class Retry:
 def retry_quarantined(
     engine: Engine, org: Organization, rows: QuarantineFilter, by: str, *, dry_run: bool = False
 ) -> RetryResult:
-    """Retry quarantined rows as of the time at which they were logged; rows that are valid now leave the quarantine.
+    """Retry quarantined rows with their original time of logging. Rows that are valid now leave the quarantine.
 
     A dry run does it all in one transaction and rolls it back.
     """
@@ -283,7 +283,7 @@ def retry_quarantined(
 
 
 def _chunks(session: Session, rows: QuarantineFilter, size: int) -> Iterator[Chunk]:
-    """Yield the rows of each target in the order in which they were quarantined; samples before labels."""
+    """Yield the rows of each target in the order of their quarantine. Samples come before labels."""
     row_ids: dict[QuarantineTarget, list[int]] = defaultdict(list)
     columns = (Quarantined.kind, Quarantined.model_id, Quarantined.version_id, Quarantined.id)
     matching = session.execute(quarantine.select_rows(rows).with_only_columns(*columns).order_by(Quarantined.id))
@@ -297,7 +297,7 @@ def _chunks(session: Session, rows: QuarantineFilter, size: int) -> Iterator[Chu
 
 
 def _lock_rows(session: Session, row_ids: Sequence[int]) -> Sequence[Quarantined]:
-    """Lock these rows, except rows that another transaction corrects at the same time or has corrected."""
+    """Lock these rows, except rows that another transaction corrects or has corrected."""
     statement = select(Quarantined).where(Quarantined.id.in_(row_ids)).order_by(Quarantined.id)
     return session.scalars(statement.with_for_update(skip_locked=True)).all()
 

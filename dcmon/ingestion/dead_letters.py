@@ -35,7 +35,7 @@ def add(session: Session, new: NewDeadLetter) -> None:
 
 
 def lock_unsent(session: Session, limit: int) -> list[DeadLetter]:
-    """Return dead letters that are not sent to Kafka yet, oldest first, and lock them against other workers."""
+    """Return dead letters that are not sent to Kafka yet, oldest first. Lock them against other workers."""
     unsent = select(DeadLetter).where(DeadLetter.sent_at.is_(None)).order_by(DeadLetter.id).limit(limit)
     return list(session.scalars(unsent.with_for_update(skip_locked=True)))
 

@@ -1,4 +1,4 @@
-"""Accept rows from the HTTP endpoint: store them in PostgreSQL immediately, or send them to Kafka."""
+"""Accept rows from the HTTP endpoint: store them in PostgreSQL, or send them to Kafka."""
 
 import logging
 import uuid

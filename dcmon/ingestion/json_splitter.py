@@ -1,4 +1,4 @@
-"""Split a JSON array into elements by quotes and brackets; an invalid element does not affect the others."""
+"""Split a JSON array into elements by quotes and brackets. An invalid element does not affect the others."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Decode labels, keep the last one of each sample id, and separate the rows that can't be stored."""
+"""Decode labels, and keep the last one of each sample id. Separate rows that can't be stored."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

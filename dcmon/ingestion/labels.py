@@ -40,7 +40,7 @@ class LabelColumns:
 
 
 class SamplesOfVersion(NamedTuple):
-    """The samples of one version among some keys: indexes of the keys, and times in microseconds since 2000."""
+    """The keys that have samples in one version. `times` are in microseconds since 2000."""
 
     version_id: int
     indexes: Any
@@ -48,14 +48,14 @@ class SamplesOfVersion(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """How many labels were added or changed, and how many differ from the label that was stored before."""
+    """The numbers of labels that were changed (or added), and that differ from the stored label."""
 
     changed: int
     differing: int
 
 
 class _LabelSources(NamedTuple):
-    """Where labels of new samples may be stored already: waiting, or in other versions of the model."""
+    """The places where labels of new samples may be stored: waiting, or in other versions."""
 
     has_waiting: bool
     versions: Sequence[Version]
@@ -84,7 +84,7 @@ def store(session: Session, model: Model, rows: DecodedLabels) -> Outcome:
 
 
 def attach(session: Session, model: Model, version: Version, keys: Sequence[bytes], times: Any) -> None:
-    """Store labels of new samples that waited for them, or that the same samples of other versions have.
+    """Store the labels of new samples that wait for them, or that other versions have.
 
     `keys` and `times` (numpy, microseconds since 2000) belong to samples that this transaction inserted.
     """
@@ -104,7 +104,7 @@ def attach(session: Session, model: Model, version: Version, keys: Sequence[byte
 
 
 def _label_sources(session: Session, model: Model, version: Version) -> _LabelSources:
-    """Return whether labels of the model wait for samples, and the model's other versions that have samples."""
+    """Return whether labels wait for samples, and the model's other versions with samples."""
     statement = (
         f"select exists (select 1 from orphan_labels_{model.relation}), array(select id from versions"
         " where model_id = %(model)b and id <> %(version)b and watermark is not null order by id)"
@@ -117,7 +117,7 @@ def _label_sources(session: Session, model: Model, version: Version) -> _LabelSo
 
 
 def _waiting_labels(session: Session, model: Model, keys: Sequence[bytes]) -> list[Any]:
-    """Return position (from 1), label and time of logging of labels that wait for these samples."""
+    """Return position (from 1), label and time of logging of labels waiting for these samples."""
     return db.fetch(
         session,
         "select t.at, o.label, o.logged_at from unnest(%(k)b::uuid[]) with ordinality t(k, at)"
@@ -127,7 +127,7 @@ def _waiting_labels(session: Session, model: Model, keys: Sequence[bytes]) -> li
 
 
 def _labels_of_version(session: Session, model: Model, version: Version, keys: Sequence[bytes]) -> list[Any]:
-    """Return position (from 1), label and time of logging of labels that these samples have in a version."""
+    """Return position (from 1), label and time of logging of labels in a version."""
     locations = db.fetch(
         session,
         "select t.at, i.ts from unnest(%(k)b::uuid[]) with ordinality t(k, at)"
@@ -147,7 +147,7 @@ def _labels_of_version(session: Session, model: Model, version: Version, keys: S
 
 
 def _samples_by_version(session: Session, model: Model, keys: Sequence[bytes]) -> list[SamplesOfVersion]:
-    """Return, for each version that has samples with these sorted keys, which of the keys they have."""
+    """Return, for each version, which of these sorted keys have samples in it."""
     if not keys:
         return []
     rows = db.fetch(
@@ -198,7 +198,7 @@ def _labelled(session: Session, version: Version, labels: LabelColumns, times: A
 
 
 def _add(session: Session, model: Model, version: Version, labels: LabelColumns, times: Any) -> None:
-    """COPY labels of samples without a label, in the order of the index, and count them by quarter of an hour."""
+    """COPY labels of samples without a label, in the order of the index. Count them by quarter of an hour."""
     hashes, levels = levels_of(labels.keys)
     order = np.lexsort((times, levels))
     keys = np.frombuffer(b"".join(labels.keys), "V16")
@@ -285,7 +285,7 @@ def _label_array(model: Model, labels: Sequence[Any]) -> db.Array:
 
 
 def _keep_waiting(session: Session, model: Model, labels: LabelColumns) -> int:
-    """Keep labels whose sample is not stored yet, and return how many are new or changed."""
+    """Keep labels whose sample is not stored yet. Return how many are new or changed."""
     if not labels.keys:
         return 0
     waiting_label = f"select label from orphan_labels_{model.relation} where k = t.k"

@@ -36,13 +36,13 @@ class PartitionLag:
 
     @property
     def lag(self) -> int:
-        """The number of unread messages; of unread offsets, if there are more messages than were counted."""
+        """The number of unread messages. The number of unread offsets if there are more messages than were counted."""
         return max(0, self.end - self.read) if self.unread is None else self.unread
 
 
 @dataclass(frozen=True)
 class OrganizationLag:
-    """The lag of an organization: unread messages among those counted, parked messages, and rows per second."""
+    """The lag of an organization. `unread` counts its messages among those that were read."""
 
     organization: str
     unread: int
@@ -116,7 +116,7 @@ class _Rate(NamedTuple):
 
 
 def _rate(engine: Engine, org: db.Organization) -> _Rate:
-    """Return the rows per second of the last minutes, without values if the organization can't be entered now."""
+    """Return the rows per second of the last minutes. No values if the organization can't be entered now."""
     statement = text(
         "select coalesce(sum(taken) filter (where created_at > now() - :window), 0), max(created_at) from batches"
         " where action = 'ingest'"

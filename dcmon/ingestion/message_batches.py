@@ -1,4 +1,4 @@
-"""Store a batch of messages from Kafka: first in each organization, then commit the offsets for all of them.
+"""Store a batch of messages from Kafka in each organization, then commit the offsets.
 
 1. Read the messages.
 2. For each organization, in one transaction: lock its offsets, drop the messages that it has, store rows, advance its

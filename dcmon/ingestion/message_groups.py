@@ -125,7 +125,7 @@ def _store_group(session: Session, org: Organization, group: MessageGroup, moves
 
 
 def _moves_of_group(group: MessageGroup, moves: OffsetMoves) -> list[OffsetMove]:
-    """Return how the offset moved in each partition of a group, with the number of the group's messages."""
+    """Return how the offset moved in each partition of a group. Moves count the group's messages."""
     counts = Counter(inbound.partition for inbound in group.messages)
     return [
         replace(move, messages=count) for partition, count in counts.items() if (move := moves[partition]) is not None
@@ -133,7 +133,7 @@ def _moves_of_group(group: MessageGroup, moves: OffsetMoves) -> list[OffsetMove]
 
 
 def _require_deleted(session: Session, group: MessageGroup) -> None:
-    """Raise InvalidInput if the id never existed: such a message is a mistake, and an operator should see it."""
+    """Raise InvalidInput if the id never existed. Such a message is a mistake, and an operator should see it."""
     sequence, noun = ("versions_id_seq", "version") if group.kind == "samples" else ("models_id_seq", "model")
     if group.target > (session.scalar(text(f"select last_value from {sequence}")) or 0):
         raise errors.InvalidInput(f"there has never been a {noun} {group.target} in this organization")

@@ -1,4 +1,4 @@
-"""Store messages in one organization, also if locks, the content of a row or the organization prevent it at first."""
+"""Store messages in one organization. Handle conflicts of locks, rows that PostgreSQL refuses, and other errors."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -70,7 +70,7 @@ class MessageStore:
                 self._store_or_halve(group_by_target(part))
 
     def _store_without_refused_rows(self, message: InboundMessage, error: Exception) -> None:
-        """Quarantine the rows that PostgreSQL refuses, and store the others; add a dead letter if that fails too."""
+        """Quarantine the rows that PostgreSQL refuses, and store the others. Add a dead letter if that fails too."""
         (group,) = group_by_target([message])
         try:
             target = RowTarget(self.org, group.kind, group.target)
@@ -84,7 +84,7 @@ class MessageStore:
         self._add_dead_letter(message, str(getattr(error, "orig", error)).strip())
 
     def _add_dead_letter(self, message: InboundMessage, reason: str) -> None:
-        """Add the dead letter, then advance the offset past it: a crash in between repeats both, and loses nothing."""
+        """Add the dead letter, then advance the offset past it. A crash in between repeats both, and loses nothing."""
         log.warning("dead letter: organization %s, message %s: %s", self.org.name, message.source, reason)
         with db.public_session(self.engine) as session:
             dead_letters.add(session, NewDeadLetter(message.partition, message.offset, message.value, reason))

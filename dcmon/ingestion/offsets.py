@@ -70,12 +70,12 @@ OLD_HISTORY = text("""
 
 
 class OffsetReset(Exception):
-    """The committed offset has changed: discard the messages that were read, and read again from the new offset."""
+    """The committed offset has changed. Discard the messages that were read, and read again from the new offset."""
 
 
 @dataclass(frozen=True)
 class LastSeek:
-    """The last seek of a partition: its number (0: no seek yet), and the offset that it set."""
+    """The last seek of a partition: its number (0: no seek yet), and its offset."""
 
     number: int = 0
     offset: int = 0
@@ -83,9 +83,10 @@ class LastSeek:
 
 @dataclass(frozen=True)
 class ReadRange:
-    """How messages of a partition were read: after which seek, and from which offset on without a gap.
+    """The last seek before messages of a partition were read, and their first offset.
 
-    `first_offset` is None for messages that were parked: they may be stored after any seek, with any committed offset.
+    From the first offset on, messages were read without a gap. `first_offset` is None for messages that were parked:
+    they may be stored after any seek, with any committed offset.
     `is_beginning`: the messages are the first of their log, so there may be no committed offset yet.
     """
 
@@ -96,7 +97,7 @@ class ReadRange:
 
 @dataclass(frozen=True)
 class CommittedOffset:
-    """The committed offset of a partition (None: the partition was never read), and its last seek."""
+    """The committed offset of a partition (None: never read), and its last seek."""
 
     next_offset: int | None
     seek: LastSeek
@@ -175,7 +176,7 @@ def seek_by_number(session: Session, number: int) -> LastSeek:
 
 
 def commit(session: Session, partition: TopicPartition, read: OffsetCommit) -> None:
-    """Advance the committed offset past the messages that were read, and add the move to its history.
+    """Advance the committed offset past the messages that were read. Add the move to its history.
 
     In the schema "public". Raises OffsetReset. Nothing changes if another worker has committed all these messages.
     """

@@ -1,4 +1,4 @@
-"""Parked messages: they are kept until their organization, which can't be written now, can be written again.
+"""Parked messages. They are kept until their organization, which can't be written now, can be written again.
 
 They are kept in the schema "public", so that parking a message does not need the organization.
 """
@@ -23,7 +23,7 @@ NO_BOUND = datetime.max.replace(tzinfo=UTC)  # the time of receipt was limited w
 
 @dataclass(frozen=True)
 class InboundMessage:
-    """A message with its partition and offset in Kafka, and the number of the last seek before it was read.
+    """A message with its position in Kafka. `seek` is the last seek before the message was read.
 
     If a log has lost its end, new messages get the same offsets as the lost ones. They are read after a seek, so the
     number of the seek tells them apart.
@@ -37,7 +37,7 @@ class InboundMessage:
 
     @property
     def source(self) -> str:
-        """The source of the message's rows: topic, partition, offset, and the seek if there was one."""
+        """The source of the message's rows: topic, partition, offset, and a seek's number."""
         source = f"{self.partition.topic_id}/{self.partition.partition}/{self.offset}"
         return f"{source}/{self.seek}" if self.seek else source
 
@@ -58,7 +58,7 @@ def organization_ids(session: Session, org_ids: Iterable[int] | None = None) -> 
 
 
 def oldest(session: Session, org_id: int, max_messages: int, max_bytes: int) -> list[InboundMessage]:
-    """Return parked messages of an organization in order of topic, partition and offset; at least one if it has any.
+    """Return parked messages of an organization in order of topic, partition and offset. At least one if it has any.
 
     Messages that were read after a seek are returned only when all earlier ones are stored. Only then may the
     organization follow the seek.

@@ -44,7 +44,7 @@ class QuarantineTarget(NamedTuple):
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row that can't be stored: its source and bytes, the reason code, the field, and a message.
+    """A row that can't be stored, with the reason code, the field and a message.
 
     `sample_id` is set if the id is known but can't be read from the bytes alone.
     """
@@ -117,7 +117,7 @@ def _by_digest(kind: str, model: Model, version: Version | None, rows: Sequence[
 
 
 def _sample_id(row: bytes) -> str | None:
-    """Return the row's id if it can be read, also from a row that is not valid JSON."""
+    """Return the row's id if it can be read. The row may be invalid JSON."""
     try:
         fields = json.loads(row)
         sample_id = fields.get(SAMPLE_ID) if isinstance(fields, dict) else None
@@ -184,7 +184,7 @@ def _require_names(session: Session, model: str | None, version: str | None) -> 
 
 
 def select_rows(rows: QuarantineFilter) -> Any:
-    """Return a statement that selects the matching rows with the names of their models and versions."""
+    """Return a statement that selects matching rows with the names of models and versions."""
     statement = (
         select(Quarantined, Model.name, Version.name)
         .join(Model, Model.id == Quarantined.model_id)
@@ -205,7 +205,7 @@ def select_rows(rows: QuarantineFilter) -> Any:
 
 
 def summary(session: Session, rows: QuarantineFilter) -> list[dict[str, Any]]:
-    """Count rows by model, version, kind and reason, with the first and last time and an example's id.
+    """Count rows by model, version, kind and reason. Add the first and last time, and an example's id.
 
     The largest counts come first.
     """
@@ -249,7 +249,7 @@ def _output_row(row: Quarantined, model: str, version: str | None, path: str | N
 
 
 def restore_ids(session: Session, rows: Sequence[Quarantined]) -> dict[str, int]:
-    """Restore the ids of rows that were quarantined again after a retry, and count these rows by reason."""
+    """Restore the ids of rows that were quarantined again after a retry. Count these rows by reason."""
     before = {(row.source, row.position): row for row in rows}
     key = tuple_(Quarantined.source, Quarantined.position)
     again = session.execute(select(Quarantined.id, *key.clauses, Quarantined.reason).where(key.in_(list(before)))).all()

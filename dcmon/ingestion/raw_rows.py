@@ -18,7 +18,7 @@ __all__ = ["CHUNK_BYTES", "MAX_ROW_BYTES", "TOO_LONG", "Raw", "RowArray", "split
 
 
 class RowArray(Sequence[Raw]):
-    """The rows of a JSON array, which is split only when a row is needed: decoding the whole array costs less.
+    """The rows of a JSON array, which is split only if needed. Decoding the whole array costs less.
 
     `view` begins with "[" and ends with "]". `is_validated` is set when it is known to be a JSON array. If it is not a
     JSON array, reading a row, or the number of rows, raises InvalidInput.
@@ -34,7 +34,7 @@ class RowArray(Sequence[Raw]):
         return bytes(self._view)
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the array in smaller arrays that fit in a processor's cache, cut where a row seems to end.
+        """Yield smaller arrays that fit in a processor's cache, cut where rows seem to end.
 
         If each of them is an array of rows, these are the rows of the whole array.
         """

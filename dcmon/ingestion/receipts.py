@@ -43,7 +43,7 @@ def count_received(session: Session, version: Version, received: Sequence[Receiv
 
 
 def mark_windows_due(session: Session, rows: Sequence[Quarantined]) -> None:
-    """Make the windows in which these rows were received due, because the rows left the quarantine."""
+    """Make the windows due in which these rows, which left the quarantine, were received."""
     counts: dict[tuple[int, datetime], int] = {}
     for row in rows:
         if row.version_id is not None:

@@ -26,7 +26,7 @@ Document = bytes | mmap
 
 @dataclass(frozen=True)
 class ReferenceTable:
-    """Reference rows to load: JSON lists in the order of `names`, or JSON objects if `names` is None."""
+    """Reference rows to load. JSON lists in the order of `names`, or JSON objects if `names` is None."""
 
     rows: Iterable[msgspec.Raw]
     names: Sequence[str] | None = None
@@ -34,7 +34,7 @@ class ReferenceTable:
 
 @dataclass(frozen=True)
 class ReferenceLoad:
-    """The result of a load: numbers of rows that were stored, removed and are there afterwards, and their revision."""
+    """The result of a load. `total` is the number of rows after it."""
 
     stored: int
     removed: int
@@ -167,5 +167,5 @@ def _copy(session: Session, version: Version, row_type: RowType, rows: Iterable[
 
 
 def _hash(position: int) -> int:
-    """Return 31 bits that order the rows of a reference for the deterministic sample, because they have no id."""
+    """Return 31 bits that order reference rows for the deterministic sample. Reference rows have no id to do this."""
     return int.from_bytes(blake2b(position.to_bytes(8), digest_size=4).digest()) >> 1

@@ -19,7 +19,7 @@ MAX_REASON_LENGTH = 500
 
 
 def is_content_error(error: Exception) -> bool:
-    """True if the content of the rows caused the error, so that a retry can't succeed."""
+    """True if the content of the rows caused the error. A retry can't succeed then."""
     if isinstance(error, DBAPIError):
         sqlstate = db.sqlstate(error) or ""
         return sqlstate[:2] in CONTENT_ERROR_CLASSES and sqlstate not in RETRY_POLICY.sqlstates

@@ -1,4 +1,4 @@
-"""A batch of rows: the rows of one request, one message or one part of a file."""
+"""A batch of rows from one request, one message or one part of a file."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

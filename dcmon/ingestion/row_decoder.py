@@ -32,7 +32,7 @@ REASONS = (
 
 
 class RejectedRow(Exception):
-    """A row that can't be stored: a reason code, the field (None: the whole row), and a message."""
+    """A row that can't be stored, with a reason code. `field` is None if the whole row is rejected."""
 
     def __init__(self, reason: str, field: str | None, detail: str) -> None:
         super().__init__(detail[:MAX_DETAIL_LENGTH])
@@ -84,7 +84,7 @@ class RowType:
         return self._require_storable(values, row)
 
     def decode_all(self, rows: Sequence[Raw]) -> Iterator[list["tuple[Any, ...] | RejectedRow"]]:
-        """Yield the values of each row, or the reason of its rejection, in lists of a few hundred rows."""
+        """Yield the values of rows, or their rejections, in lists of a few hundred rows."""
         if isinstance(rows, RowArray) and not rows.is_split:
             yield from self._decode_chunks(rows)
             return
@@ -133,7 +133,7 @@ class RowType:
 
     @cached_property
     def _renamed_fields(self) -> dict[str, str]:
-        """The names of fields that msgspec can't match, each with the name that it matches instead."""
+        """The names of fields that msgspec can't match, each with a name to match instead."""
         return {
             field.name: _wire_name(index, field)
             for index, field in enumerate(self.fields)
@@ -159,7 +159,7 @@ class RowType:
             raise RejectedRow(rejected.reason, name, detail) from rejected
 
     def decode_list(self, row: Raw) -> tuple[Any, ...]:
-        """Return the values of a row that is a list in the order of the fields. Raises RejectedRow."""
+        """Return the values of a row that is a list in field order. Raises RejectedRow."""
         try:
             values = msgspec.structs.astuple(self.decoder.decode(row))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -182,7 +182,7 @@ class RowType:
 
     @cached_property
     def _range_checked(self) -> list[tuple[int, Field]]:
-        """Index and field of types with values that PostgreSQL can't store, or Python can't read back.
+        """Index and field of types whose values PostgreSQL or Python may not have.
 
         A sample's time is not included: its bounds are narrower and depend on the time of receipt (`sample_decoder`).
         """
@@ -218,7 +218,7 @@ class RowType:
         return values
 
     def _lenient(self, row: Raw, error: Exception) -> tuple[Any, ...]:
-        """Decode what JSON Schema accepts but msgspec does not: floats like 5.0 as integers, and offsets like +0200."""
+        """Decode what JSON Schema accepts but msgspec does not: 5.0 as an integer, and offsets like +0200."""
         try:
             values = msgspec.json.decode(row)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -233,7 +233,7 @@ class RowType:
             raise _rejected(second_error, self.fields) from second_error
 
     def _unreadable(self, row: Raw, error: Exception) -> RejectedRow:
-        """Return the rejection of a row that is not JSON, with the name of a field that is NaN or Infinity.
+        """Return the rejection of a row that is not JSON. Name the field that is NaN or Infinity.
 
         Python's json module writes these constants although JSON does not allow them.
         """
@@ -281,7 +281,7 @@ def _needs_renaming(name: str) -> bool:
 
 
 def _wire_name(number: int, field: Field) -> str:
-    """Return the name that msgspec matches: the field's name, or a private name if msgspec can't match that."""
+    """Return the name that msgspec matches. It is a private name if msgspec can't match the field's name."""
     return f"\ue000{number}" if _needs_renaming(field.name) else field.name
 
 
@@ -313,7 +313,7 @@ def _rejected(error: Exception, fields: Sequence[Field]) -> RejectedRow:
 
 
 def _field_name(message: str, fields: Sequence[Field]) -> str | None:
-    """Return the field that msgspec's message names, by its name or by its index in a list."""
+    """Return the field that msgspec's message names, by name or by index."""
     path = re.search(r"\$\.(.+?)(?:\[\.\.\.\])*`?$|\$\[(\d+)\]", message)
     named = re.search(r"field `(.+)`(?: - at `\$`)?$", message, re.DOTALL)
     field = named[1] if named else None

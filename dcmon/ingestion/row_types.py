@@ -33,7 +33,7 @@ def _classes(columns: Columns) -> frozenset[str] | None:
 
 
 def reference_row_type(columns: Columns, names: Sequence[str] | None = None) -> RowType:
-    """Return the type of a reference row: a list in the order of `names`, or an object when `names` is None.
+    """Return the type of a reference row. It is a list in the order of `names`, or an object if `names` is None.
 
     Raises RejectedRow if the names do not match the version's columns.
     """
@@ -66,7 +66,7 @@ def _require_columns(columns: Columns, known: Collection[str], names: Sequence[s
 
 @lru_cache(maxsize=2)
 def label_row_type(is_regression: bool) -> RowType:
-    """Return the type of a label: the sample's id and the label, which may be null."""
+    """Return the type of a label: the sample's id, and a label or null."""
     label = float | None if is_regression else str | int | float | None
     struct = msgspec.defstruct(
         "Label",

@@ -72,7 +72,7 @@ class DecodedSamples:
         return NewSamples(keys.view("V16")[order].tolist(), order.tolist(), times, logged[batch_numbers])
 
     def conflicts(self, stored: Mapping[int, bytes]) -> list[BadRow]:
-        """Return the rows whose content differs from the row that is, or will be, stored with their id.
+        """Return the rows whose content differs from the stored row with the same id.
 
         `stored` has the content of samples that were stored before, by the position of the row with the same id.
         """
@@ -106,7 +106,7 @@ class NewSamples:
 
 
 def decode(columns: Columns, batches: Sequence[RowBatch], retention: timedelta | None = None) -> DecodedSamples:
-    """Decode rows, and separate rows that can't be stored, are older than the retention, or repeat an id."""
+    """Decode rows. Separate rows that can't be stored, are older than the retention, or repeat an id."""
     row_type = sample_row_type(columns)
     decoded = DecodedSamples(row_type, _encoder(row_type), batches)
     for batch in batches:
@@ -190,7 +190,7 @@ def _encoder(row_type: RowType) -> pg_copy.Encoder:
 
 
 class TimeBounds:
-    """The times that rows of a batch may have; `first` and `last` in microseconds since 2000."""
+    """The times that rows of a batch may have. `first` and `last` are in microseconds since 2000."""
 
     def __init__(self, earliest: datetime, latest: datetime) -> None:
         self.earliest, self.latest = earliest, latest
@@ -198,7 +198,7 @@ class TimeBounds:
 
 
 def _rejection(sample_id: str, time: datetime, bounds: TimeBounds) -> RejectedRow:
-    """Return why a decoded row can't be stored: because of its id, or of its time."""
+    """Return the rejection of a decoded row, whose id or time can't be stored."""
     if not sample_id or len(sample_id) > MAX_ID_LENGTH:
         code = "too_long" if sample_id else "wrong_type"
         return RejectedRow(code, SAMPLE_ID, f"An id has 1 to {MAX_ID_LENGTH} characters.")

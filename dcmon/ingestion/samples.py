@@ -36,7 +36,7 @@ class Inserted(NamedTuple):
 
 
 def insert(session: Session, model: Model, version: Version, rows: DecodedSamples) -> Inserted:
-    """Insert the samples that are not stored yet, in the session's transaction, and count them by quarter of an hour.
+    """Insert the samples that are not stored yet. Count them by quarter of an hour, in the session's transaction.
 
     `rows` does not change: if the transaction fails, the same rows can be inserted again.
     """
@@ -63,7 +63,7 @@ def finish(
     *,
     is_retry: bool,
 ) -> Outcome:
-    """Quarantine bad rows, count receipts (not for a retry), and widen the version's time span, in this order."""
+    """Quarantine bad rows, count receipts (not for a retry), and widen the time span, in this order."""
     new = inserted.new
     quarantined = quarantine.add(session, model, version, "samples", [*rows.bad, *inserted.conflicts])
     if not is_retry:
@@ -76,7 +76,7 @@ def finish(
 
 
 def _stored(session: Session, model: Model, version: Version, keys: Sequence[bytes]) -> dict[int, bytes]:
-    """Return the content hashes of those sorted keys that are in the id map, by index in `keys`."""
+    """Return the content hashes of sorted keys in the id map, by index in `keys`."""
     if not keys:
         return {}
     stored = db.fetch(
@@ -105,7 +105,7 @@ def _claim_ids(session: Session, model: Model, version: Version, rows: DecodedSa
 
 
 def _copy(session: Session, version: Version, rows: DecodedSamples, new: NewSamples) -> None:
-    """COPY the rows in the order of the table's index, so that the index is filled from left to right."""
+    """COPY the rows in the order of the table's index. The index is then filled from left to right."""
     fields = rows.row_type.fields
     names = ", ".join(quoted(fields[index].name) for index in rows.encoder.order)
     target = f"copy samples_{version.relation} ({KEY}, {HASH}, {LEVEL}, {TIME}, {LOGGED_AT}, {names}) from stdin"

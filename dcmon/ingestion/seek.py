@@ -17,7 +17,7 @@ from dcmon.storage.ledger import TopicPartition
 
 @dataclass(frozen=True)
 class PlannedSeek:
-    """A seek of one partition, from the committed offset (None: the partition was never read) to another offset."""
+    """A seek of one partition. `committed` is None if the partition was never read."""
 
     topic: str
     topic_id: uuid.UUID
@@ -49,7 +49,7 @@ class PlannedSeek:
 
 
 def plan(engine: Engine, settings: Kafka, kinds: Iterable[str], to: str | datetime) -> list[PlannedSeek]:
-    """Plan a seek of each partition: to "beginning", to "end", or to the first message sent at or after a time.
+    """Plan a seek of each partition. A time stands for the first message that was sent at this time or later.
 
     Raises Unreachable.
     """

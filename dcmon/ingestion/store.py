@@ -1,4 +1,4 @@
-"""Store rows of one version, or labels of one model, with their line in the ledger."""
+"""Store samples of a version, or labels of a model, with their ledger line."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -149,7 +149,7 @@ def restore_labels(session: Session, model: Model, batches: Sequence[RowBatch]) 
 
 
 def lock_models(session: Session, version_ids: Iterable[int], model_ids: Iterable[int]) -> None:
-    """Lock the models of these versions for samples, and these models for labels: each model once, in order of id.
+    """Lock the models of these versions for samples, and these models for labels. Each once, in order of id.
 
     If two workers locked the same model first for samples and then for labels, they would deadlock.
     """

@@ -1,4 +1,4 @@
-"""Cache the versions and models that rows belong to, so that a batch is decoded without a query."""
+"""Cache the versions and models that rows belong to. Then decoding a batch needs no query."""
 
 import threading
 from contextlib import suppress
@@ -20,7 +20,7 @@ MAX_ENTRIES = 5_000
 
 
 class RowTarget(NamedTuple):
-    """The target of rows, by its id: a version of an organization for samples, a model for labels."""
+    """The target of rows, by its id: a version for samples, a model for labels."""
 
     org: Organization
     kind: message_format.Kind

@@ -1,4 +1,4 @@
-"""Remember the ids of Kafka's topics: a recreated topic has the same name but other messages at the same offsets."""
+"""Remember the ids of Kafka's topics. A recreated topic has the same name, but other messages at the same offsets."""
 
 import uuid
 from collections.abc import Mapping

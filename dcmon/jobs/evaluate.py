@@ -1,4 +1,4 @@
-"""Evaluate due windows: claim an organization from the work queue, claim some of its windows, evaluate them."""
+"""Evaluate due windows: claim an organization, claim some of its windows, evaluate them."""
 
 import logging
 import threading

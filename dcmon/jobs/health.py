@@ -1,4 +1,4 @@
-"""Check the health of dcmon, store and notify about problems, and ping the dead man's switch."""
+"""Check the health of dcmon, report its problems, and ping the dead man's switch."""
 
 import logging
 from datetime import datetime

@@ -52,7 +52,7 @@ class IntervalTimer:
 
 @dataclass
 class Subscription:
-    """The state of one subscription: the ids of its topics, and the last seek of each assigned partition."""
+    """The state of one subscription. `seeks` has the last seek of each assigned partition."""
 
     app: App
     stop: Event
@@ -163,7 +163,7 @@ class StoreTask:
             done.set_exception(error)
 
     def result(self, idle: Callable[[], object]) -> bool:
-        """Wait until the batch is stored, and return True; return False if the worker was told to stop.
+        """Wait until the batch is stored, and return True. Return False if the worker was told to stop.
 
         `idle` is called every second during the wait. Raises the error with which storing failed.
         """

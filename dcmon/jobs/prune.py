@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Pruned:
-    """The numbers of rows that were deleted from an organization, or the error because of which it was skipped."""
+    """The result of a prune: the deleted rows, or the error that prevented it."""
 
     org: Organization
     removed: Counts = field(default_factory=Counts)

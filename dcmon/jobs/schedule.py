@@ -1,4 +1,4 @@
-"""The scheduler: it runs jobs at fixed intervals, and enqueues organizations that a crash left out of the work queue.
+"""The scheduler: run jobs at fixed intervals, and enqueue work that a crash left unqueued.
 
 One scheduler leads. The others wait for its lock.
 """
@@ -57,7 +57,7 @@ def run(app: App, stop: Event) -> None:
 
 
 class ScheduledJob(NamedTuple):
-    """A job of the leader: the name under which its runs are recorded, the call, and the interval."""
+    """A job of the leader. Its runs are recorded under `name`."""
 
     name: str
     call: Callable[..., object]
@@ -88,7 +88,7 @@ def _start_scheduler(app: App, stop: Event) -> BackgroundScheduler:
 
 
 def log_failures(job: Callable[..., object], name: str) -> Callable[..., None]:
-    """Wrap a job so that its failure is only logged: the scheduler runs it again at its next time."""
+    """Wrap a job so that its failure is only logged. The scheduler runs it again at its next time."""
 
     def run(*arguments: object) -> None:
         try:
@@ -102,7 +102,7 @@ def log_failures(job: Callable[..., object], name: str) -> Callable[..., None]:
 
 
 class RecordedJob:
-    """A job whose runs and outcomes are recorded, so that dcmon.health.checks notices a job that does not run.
+    """A job whose runs and outcomes are recorded. So dcmon.health.checks notices a job that does not run.
 
     `pause` is the minimum time between recorded runs, in seconds: a job that runs every second records only some runs.
     """
@@ -135,7 +135,7 @@ def _record(app: App, write: Callable[[Session, str, Any], None], name: str, det
 
 
 class OrganizationSweep:
-    """A sweep of all organizations each minute, in one step per second: thousands of them cause no peak of load."""
+    """A sweep of all organizations each minute. One step per second avoids a peak of load."""
 
     def __init__(self, app: App) -> None:
         self.app = app
@@ -151,7 +151,7 @@ class OrganizationSweep:
 
 
 def sweep(app: App, orgs: Sequence[Organization] | None = None) -> int:
-    """Enqueue organizations that have work, as a crash may have left them out of the work queue. Return how many.
+    """Enqueue organizations that have work, which a crash may have left unqueued. Return how many.
 
     Also make elapsed windows of live versions due. An organization without work costs one statement.
     """

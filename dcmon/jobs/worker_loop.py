@@ -1,4 +1,4 @@
-"""The loop of a worker that serves one organization per poll and waits during outages of PostgreSQL."""
+"""The loop of a worker. It serves one organization per poll, and waits during outages of PostgreSQL."""
 
 import logging
 from collections.abc import Callable
@@ -16,7 +16,7 @@ OUTAGES = (errors.Unreachable, errors.Locked, errors.SchemaOutOfDate, errors.Dis
 
 
 def poll_until_stopped(stop: Event, poll: Callable[[], bool], idle: timedelta, log: logging.Logger) -> None:
-    """Call `poll` until stop is set: immediately again if it found work (True), else after a pause of `idle`.
+    """Call `poll` until stop is set. After True (it found work) call again immediately, else after `idle`.
 
     During an outage the loop retries every second. The outage is logged once, and its end is logged once.
     """
@@ -40,7 +40,7 @@ def poll_until_stopped(stop: Event, poll: Callable[[], bool], idle: timedelta, l
 
 
 class ClaimedOrganization(NamedTuple):
-    """An organization that this worker claimed from the work queue; `seq` is needed to release it."""
+    """An organization that this worker claimed from the work queue. `seq` is needed to release it."""
 
     org: Organization
     seq: int

@@ -12,7 +12,7 @@ IGNORED, ALL_OTHERS = "", "*"  # in `renames`: the field of an ignored column; t
 
 @dataclass(frozen=True)
 class ColumnMapping:
-    """The fields that rows of a file may have, with their types, and the fields that they must have.
+    """The fields that rows of a file may have, and the required fields.
 
     `renames` has the field of each column whose name differs from its field. `kind` is samples, labels or reference.
     """
@@ -54,7 +54,7 @@ class ColumnMapping:
         return problems
 
     def field(self, column: str) -> str | None:
-        """Return the field of a column: "" if it is ignored, None if it is unknown."""
+        """Return the field of a column. "" if the column is ignored, None if it is unknown."""
         field = self.renames.get(column, column)
         if field in self.types or field == IGNORED:
             return field
@@ -62,7 +62,7 @@ class ColumnMapping:
 
 
 def create(columns: Columns, kind: str, renames: Mapping[str, str]) -> ColumnMapping:
-    """Create the mapping for files of samples (with or without labels), of labels, or of a reference.
+    """Create the mapping for files of samples (also with labels), labels or a reference.
 
     Raises InvalidInput if `renames` names a field that does not exist.
     """
@@ -85,7 +85,7 @@ def create(columns: Columns, kind: str, renames: Mapping[str, str]) -> ColumnMap
 
 
 def _class_type(kind: str, columns: Columns) -> str:
-    """Return the type of a column of class names: 1.0 is class 1, unless a class has a name like "1.0"."""
+    """Return the type of a column of class names. 1.0 is class 1, unless a class has a name like "1.0"."""
     has_decimal_names = any(value_conversion.WHOLE_NUMBER.fullmatch(name) for name in columns.classes or ())
     return value_conversion.CLASS_TYPE if kind == "categorical" and not has_decimal_names else kind
 

@@ -1,4 +1,4 @@
-"""Read a CSV record by record: a malformed line is reported and does not affect the lines after it."""
+"""Read a CSV record by record. A malformed line is reported, and does not affect the lines after it."""
 
 import csv
 from collections import deque
@@ -13,7 +13,7 @@ csv.field_size_limit(MAX_FIELD_LENGTH)
 
 
 class MalformedRow(NamedTuple):
-    """A row that can't be read: its bytes and the reason, and its field and sample id if they are known."""
+    """A row that can't be read, with the reason. Field and sample id are set if they are known."""
 
     row: bytes
     reason: str
@@ -22,7 +22,7 @@ class MalformedRow(NamedTuple):
 
 
 class NonUtf8Record(NamedTuple):
-    """A record that has bytes that are not UTF-8 in some cells: the cells, and the bytes of the record."""
+    """A record with bytes that are not UTF-8. `row` has all bytes of the record."""
 
     cells: list[str]
     row: bytes

@@ -54,7 +54,7 @@ class Directory:
 
 
 def _is_utf8(path: str) -> bool:
-    """Return True if a path is UTF-8, as PostgreSQL's text must be; otherwise log that the file is skipped."""
+    """Return True if a path is UTF-8, as PostgreSQL's text must be. Otherwise log that the file is skipped."""
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -75,7 +75,7 @@ def _entry(file: Path, path: str) -> Iterator[FileEntry]:
 
 
 def parse(url: str) -> Directory | None:
-    """Return the directory of a URL (file:///path or /path); None if the URL is of another kind."""
+    """Return the directory of a URL (file:///path or /path). None if the URL is of another kind."""
     parts = urlsplit(url)
     if parts.scheme not in ("", "file") or parts.netloc not in ("", "localhost"):
         return None

@@ -32,7 +32,7 @@ NO_LABEL = object()  # a stored sample without a label; not the same as a label 
 
 
 class _ContentById:
-    """The content of the rows counted so far, by id: a sample's content hash, a label, or a quarantine reason."""
+    """The content of the counted rows, by id. It is a sample's content hash, a label, or a quarantine reason."""
 
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None)  # a temporary file, deleted with the connection
@@ -59,7 +59,7 @@ class _ContentById:
 
 @dataclass
 class _DryRun:
-    """The state of a dry run: the samples and labels that would be stored so far, and the quarantined rows."""
+    """The state of a dry run: the samples, labels and quarantined rows counted so far."""
 
     org: Organization
     target: FileTarget
@@ -159,7 +159,7 @@ def _count_labels(session: Session, run: _DryRun, chunk: Chunk) -> Outcome:
 
 
 def _known_labels(session: Session, target: FileTarget, keys: Sequence[bytes]) -> dict[bytes, set[Any]]:
-    """Return the labels of these ids: one for each version that has the sample, or the one that waits for a sample."""
+    """Return the stored labels of these ids: one for each version with the sample, or one that waits."""
     model = models.get(session, target.model_id)
     hashes, levels = levels_of(keys)
     parameters = {"k": pg_binary.uuids(keys), "h": pg_binary.int4s(hashes), "lvl": pg_binary.int2s(levels)}

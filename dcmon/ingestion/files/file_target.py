@@ -1,4 +1,4 @@
-"""The target of a file: samples of a version or labels of a model, and the mapping of the columns."""
+"""The target of a file: a version or model, and the mapping of columns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,13 +50,13 @@ def find(
 
 
 def fingerprint(file: File, target: FileTarget, source: str = "") -> str:
-    """Identify a file by its content, its target, its column mapping and the source in which it was found."""
+    """Return a digest of a file's content, format, target, column mapping and source."""
     parts = [file.content, file.format, target.kind, target.model_id, target.version_id, target.mapping.renames, source]
     return blake2b(msgspec.json.encode(parts, order="deterministic"), digest_size=16).hexdigest()
 
 
 def row_source(fingerprint: str, *, is_beside_samples: bool = False) -> str:
-    """Return the source of a file's rows, which the ledger and the quarantine store with each row's number.
+    """Return the source of a file's rows, as ledger and quarantine store it.
 
     Labels beside samples have the same numbers as the samples, so they have another source.
     """

@@ -54,7 +54,7 @@ class LoadResult:
 
 
 class _StoredChunk(NamedTuple):
-    """The result of storing a chunk: `outcomes` is None if another loader has stored rows of it.
+    """The result of storing a chunk. `outcomes` is None if another loader has stored rows of it.
 
     `next_row` is the first row that is not stored.
     """
@@ -161,7 +161,7 @@ class FileLoader:
 
 
 def loaded_before(session: Session, fingerprint: str, path: str) -> LoadResult:
-    """Return the result for a file that an earlier run has loaded: this run stores no row."""
+    """Return the result for a file that an earlier run has loaded. This run stores no row."""
     entry = registry.get(session, fingerprint)
     return LoadResult(path, entry.next_row, entry.finished_at)
 
@@ -220,7 +220,7 @@ def _store_malformed(session: Session, load: _Load, malformed: Mapping[int, Malf
 
 
 def malformed_rows(malformed: Mapping[int, MalformedRow], source: str, logged_at: datetime) -> list[BadRow]:
-    """Convert lines that can't be read, by their number in the file, to rows for the quarantine."""
+    """Convert lines that can't be read to rows for the quarantine. The keys are the lines' numbers."""
     return [
         BadRow(source, number, logged_at, row.row, "malformed", row.field, row.reason, row.sample_id)
         for number, row in malformed.items()

@@ -9,7 +9,7 @@ from dcmon.ingestion.files import reader
 
 
 class FileEntry(NamedTuple):
-    """A listed file: its path below the location, a stamp that changes with its content, and its last change.
+    """A listed file. `path` begins below the location, `stamp` changes with the content.
 
     `modified` is in seconds since 1970. `is_complete` is False while another process may still write the file.
     """
@@ -31,5 +31,5 @@ class Location(Protocol):
 
 
 def is_loadable(path: str) -> bool:
-    """Return True if a file has a known format, and no part of its path begins with "." or "_"."""
+    """Return True if a file has a known format. Paths with a part that begins with "." or "_" are excluded."""
     return reader.format_of(path) is not None and not any(part[:1] in "._" for part in PurePosixPath(path).parts)

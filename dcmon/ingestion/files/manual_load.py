@@ -1,4 +1,4 @@
-"""Load one file that an operator names, or count the rows that a load would store."""
+"""Load one file that an operator names, or count the rows to be stored."""
 
 from dataclasses import dataclass
 from enum import StrEnum

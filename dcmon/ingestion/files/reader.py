@@ -1,4 +1,4 @@
-"""Read files of rows (CSV, Parquet, JSON lines) in chunks, as JSON rows with the fields of a version."""
+"""Read files of rows (CSV, Parquet, JSON lines) in chunks of JSON rows."""
 
 import gzip
 import shutil
@@ -42,7 +42,7 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 @dataclass
 class Chunk:
-    """Consecutive rows of a file, by their number: samples, the labels beside them, and lines that can't be read.
+    """Consecutive rows of a file, by their number. `labels` has the labels beside samples.
 
     `first_row` is the number of the first row, `next_row` the number of the row after the last one.
     """
@@ -110,7 +110,7 @@ class File:
         return chunk
 
     def position(self, row: int) -> int:
-        """Return how many bytes are read after the row that was read last; an estimate for Parquet."""
+        """Return how many bytes are read so far. For Parquet this is an estimate."""
         return self.size * row // self.row_count if self.row_count else self.stream.tell()
 
     @contextmanager
@@ -129,14 +129,14 @@ class File:
 
 
 def format_of(path: str) -> str | None:
-    """Return the format that a file's name shows (data.csv, data.csv.gz); None if it shows no known format."""
+    """Return the format that a file's name shows (data.csv, data.csv.gz). None if it shows no known format."""
     name = PurePath(path.lower())
     return SUFFIXES.get((name.with_suffix("") if name.suffix == ".gz" else name).suffix)
 
 
 @contextmanager
 def open_file(path: str, format: str | None = None, *, stream: BinaryIO | None = None) -> Iterator[File]:
-    """Open a file for reading; "-" is the standard input, which is first copied to a temporary file.
+    """Open a file for reading. "-" is the standard input, which is first copied to a temporary file.
 
     `stream` has the bytes if `path` is not a path of this machine. Raises InvalidInput, NotFound or FileRefused.
     """
@@ -201,7 +201,7 @@ def _json(row: Mapping[str, Any]) -> msgspec.Raw:
 
 
 def _lenient_json(row: Mapping[str, Any]) -> bytes:
-    """Encode a row with values that JSON does not have (bytes, infinity), for the row decoder to reject."""
+    """Encode a row with values that JSON does not have (bytes, infinity). The row decoder rejects it."""
     import json
 
     return json.dumps({name: _printable(value) for name, value in row.items()}, default=repr).encode()

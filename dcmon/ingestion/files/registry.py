@@ -12,7 +12,7 @@ from dcmon.ingestion.files.file_target import FileTarget
 
 
 class FileProgress(NamedTuple):
-    """The first row of a file that is not stored yet, and whether the whole file is loaded."""
+    """The progress of a file: `next_row` is the first row that is not stored yet."""
 
     next_row: int
     is_loaded: bool

@@ -34,7 +34,7 @@ class ScanStopped(Exception):
 
 @dataclass
 class ScanResult:
-    """The files that a scan loaded, and the files that can't be read, by path, with the reason.
+    """The result of a scan. `failed` has the files that can't be read, each with the reason.
 
     `newly_failed` has the paths of failed files that did not fail at the last try, or failed for another reason.
     `being_written` is the number of files that are not complete yet. `failed_before` is the number of files that failed

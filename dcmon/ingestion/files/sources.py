@@ -93,7 +93,7 @@ def remove(session: Session, source: DataSource) -> None:
 
 
 def describe(session: Session, source: DataSource) -> dict[str, Any]:
-    """Return a source with its model and version, and the counts of its files and rows."""
+    """Return a source with its model, its version, and the counts of files and rows."""
     model = session.get_one(Model, source.model_id)
     version = None if source.version_id is None else session.get_one(Version, source.version_id)
     counts = session.execute(
@@ -126,7 +126,7 @@ def failed_files(session: Session, source: DataSource) -> list[IngestedFile]:
 
 
 def processed_files(session: Session, source_id: int, paths: Sequence[str], *, is_retry: bool) -> set[FileStamp]:
-    """Return the files that a scan can skip: loaded files and, unless it is a retry, failed files."""
+    """Return the files that a scan skips: loaded files and, without `is_retry`, failed files."""
     is_loaded, has_failed = IngestedFile.finished_at.is_not(None), IngestedFile.error.is_not(None)
     statement = select(IngestedFile.path, IngestedFile.stamp).where(
         IngestedFile.source_id == source_id,
@@ -137,7 +137,7 @@ def processed_files(session: Session, source_id: int, paths: Sequence[str], *, i
 
 
 def record_file(session: Session, source_id: int, fingerprint: str, entry: FileEntry) -> None:
-    """Record where a file is stored, and clear the errors of earlier contents of the same path."""
+    """Record where a file is stored. Clear the errors of earlier contents of the same path."""
     values = {"source_id": source_id, "path": entry.path, "stamp": entry.stamp}
     session.execute(update(IngestedFile).where(IngestedFile.digest == fingerprint).values(**values))
     at_path = (IngestedFile.source_id == source_id, IngestedFile.path == entry.path)

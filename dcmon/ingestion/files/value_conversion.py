@@ -32,7 +32,7 @@ def text_converter(kind: str) -> Converter:
 
 
 def value_converter(kind: str) -> Converter:
-    """Return the function that converts a value of Parquet or JSON lines, not None, to a column type."""
+    """Return the function that converts Parquet and JSON values (not None) to a column type."""
     return _VALUES.get(kind, _unchanged)
 
 
@@ -59,7 +59,7 @@ def _integer_of_text(text: str) -> Any:
 
 
 def _literal(text: str) -> Any:
-    """Keep a number unchanged for the row decoder, which accepts or rejects it: 1e309, 5.0 as an integer, 2 ** 70."""
+    """Keep a number unchanged for the row decoder to accept or reject. Examples: 1e309, 5.0 as an integer, 2 ** 70."""
     return msgspec.Raw(text.encode()) if JSON_NUMBER.fullmatch(text) else text
 
 
@@ -101,7 +101,7 @@ def _time_of_value(value: Any) -> Any:
 
 
 def _class_of_text(text: str) -> str:
-    """Convert 1.0 to 1: many tools write whole numbers like this if a value of the column is missing."""
+    """Convert 1.0 to 1. Many tools write whole numbers like this if a value of the column is missing."""
     return text.partition(".")[0] if WHOLE_NUMBER.fullmatch(text) else text
 
 
@@ -124,7 +124,7 @@ def _since_epoch(number: float, original: str) -> Any:
 
 
 def _number_of_value(value: Any) -> Any:
-    """Convert NaN, a missing value in Parquet, to None, and infinity to text, which is rejected."""
+    """Convert NaN, which is a missing value in Parquet, to None. Infinity becomes text, which is rejected."""
     if isinstance(value, float | Decimal) and not math.isfinite(value):
         return None if math.isnan(value) else str(value)
     return value
@@ -144,7 +144,7 @@ def _text_of_value(value: Any) -> Any:
 
 
 def _text_of_bytes(value: bytes) -> Any:
-    """Decode text that some Parquet writers declare as bytes; other bytes become a list, which the decoder rejects."""
+    """Decode text that some Parquet writers declare as bytes. Other bytes become a list, which the decoder rejects."""
     try:
         return value.decode()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Kafka's clients: a producer that waits for acknowledgements, and a consumer that starts at given offsets."""
+"""Kafka's clients: a producer that waits for acknowledgements, a consumer that starts at given offsets."""
 
 from dcmon.ingestion.kafka.client import DEAD_LETTERS, KINDS, is_reachable, topic_name
 from dcmon.ingestion.kafka.consumer import Consumer, ConsumerRecord, NamedPartition, RecordPosition

@@ -55,7 +55,7 @@ def connection(settings: Kafka) -> dict[str, Any]:
 
 
 def delivery_error(settings: Kafka, error: ck.KafkaError) -> errors.DcmonError:
-    """Return the error for a message that was not delivered: TooLarge if its size is the reason, else Unreachable."""
+    """Return the error for a message that was not delivered: TooLarge or Unreachable."""
     if error.code() == ck.KafkaError.MSG_SIZE_TOO_LARGE:
         return errors.TooLarge(
             "Kafka's topic does not accept a message of this size. Raise max.message.bytes of the topic, or lower"
@@ -71,7 +71,7 @@ def unreachable_error(settings: Kafka, reason: Any) -> errors.Unreachable:
 
 
 def sent_at(message: Any) -> datetime:
-    """Return Kafka's time of a message; the current time if that is missing, impossible or in the future.
+    """Return Kafka's time of a message. The current time if that is missing, impossible or in the future.
 
     Producers set Kafka's time. Without this limit, labels of a producer whose clock is ahead would always be the last.
     """

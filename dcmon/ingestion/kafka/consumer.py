@@ -1,4 +1,4 @@
-"""A consumer that starts at offsets from the database, and notices that a log lost messages that it had read."""
+"""A consumer that starts at the database's offsets, and notices when a log loses messages."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -138,7 +138,7 @@ class Consumer:
         return expected
 
     def _require_in_range(self, error: ck.KafkaError, partition: NamedPartition) -> None:
-        """Raise LogExpired or LogTruncated if the error says that an offset does not exist any more."""
+        """Raise LogExpired or LogTruncated for the error that an offset no longer exists."""
         if error.code() != ck.KafkaError._AUTO_OFFSET_RESET:
             return
         topic, number = partition
@@ -149,7 +149,7 @@ class Consumer:
         raise errors.LogTruncated(topic=topic, partition=number, found=high, expected=expected)
 
     def require_not_truncated(self) -> None:
-        """Raise LogTruncated if a log ended, at its last fetch, before the messages that were read of it.
+        """Raise LogTruncated if a log ended, at its last fetch, before the next offset to read.
 
         Most brokers return an error for such an offset, but not all.
         """
@@ -165,7 +165,7 @@ class Consumer:
                 )
 
     def _end(self, partition: NamedPartition) -> int | None:
-        """Return the end of a log at its last fetch; None if it was never fetched, or belongs to another member."""
+        """Return the end of a log at its last fetch. None if it was never fetched, or belongs to another member."""
         try:
             watermarks = self._consumer.get_watermark_offsets(ck.TopicPartition(*partition), cached=True)
         except ck.KafkaException:

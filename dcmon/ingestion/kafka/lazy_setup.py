@@ -1,4 +1,4 @@
-"""Set something up on a background thread as soon as possible, and again if it is lost."""
+"""Set something up on a background thread, and again if it is lost."""
 
 import threading
 import time

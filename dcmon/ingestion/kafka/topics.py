@@ -1,4 +1,4 @@
-"""Create missing topics, and identify topics by ids that change when a topic is deleted and recreated."""
+"""Create missing topics, and identify topics by ids. A recreated topic has another id."""
 
 import time
 import uuid
@@ -22,7 +22,7 @@ NEW_TOPIC_SECONDS = 5.0  # the longest time until every broker knows a new topic
 
 
 def ensure_topics(settings: Kafka) -> dict[str, uuid.UUID]:
-    """Create missing topics, and return the ids of the topics of samples and labels by name.
+    """Create missing topics, and return the ids of the sample and label topics by name.
 
     Raises Unreachable or KafkaMisconfigured.
     """
@@ -40,7 +40,7 @@ def ensure_topics(settings: Kafka) -> dict[str, uuid.UUID]:
 
 
 def _topic_id(admin: AdminClient, name: str) -> uuid.UUID:
-    """Return the topic's id, or an id made from its name if the broker has no ids.
+    """Return the topic's id. If the broker has no ids, make one from the topic's name.
 
     The id may be made from the name only if the broker's response has no id. If it were made after a failure, it would
     look like the id of a recreated topic.

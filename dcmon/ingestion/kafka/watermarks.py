@@ -53,7 +53,7 @@ class Peek(NamedTuple):
 
 
 def peek(settings: Kafka, topic: str, marks: Watermarks, limit: int) -> Peek:
-    """Return the first messages between the watermarks, as many as can be read within a few seconds.
+    """Return the first messages between the watermarks, as many as arrive within a few seconds.
 
     There may be fewer messages than offsets: markers of transactions have offsets too, and so have messages that were
     aborted or compacted away.
@@ -88,5 +88,5 @@ def offset_at(settings: Kafka, topic: str, marks: Watermarks, time: datetime) ->
 
 
 def _options(settings: Kafka) -> dict[str, object]:
-    """Return the options of a consumer in a separate group, so that the ingest group does not rebalance."""
+    """Return the options of a consumer in a separate group. The ingest group does not rebalance then."""
     return {"group.id": f"{settings.group_id}-look"}

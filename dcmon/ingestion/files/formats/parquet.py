@@ -63,9 +63,9 @@ def _values(column: Any, kind: str) -> list[Any]:
 
 
 def _python_value(scalar: Any) -> Any:
-    """Convert a value that Python may not have (the year 30000) to a value that no column accepts.
+    """Convert a value that Python may not have to one that no column accepts.
 
-    So only the row with this value is rejected.
+    So only the row with this value (the year 30000, for example) is rejected.
     """
     try:
         return scalar.as_py()
