@@ -105,7 +105,7 @@ def seek(
         raise typer.BadParameter(f"{bad.pop()!r} is none of {', '.join(kafka.KINDS)}.", param_hint="--topic")
     moves = seeking.plan(ctx.obj.engine, require_broker(ctx), topic or kafka.KINDS, seeking.parse_target(to))
     columns = ["topic", "partition", "begin", "end", "stands", "goes_to", "read_again", "left_out"]
-    ctx.obj.output.table([outcome(each.described, dry_run=dry_run) for each in moves], columns)
+    ctx.obj.output.table([outcome(each.output_row, dry_run=dry_run) for each in moves], columns)
     if dry_run:
         return
     confirm(

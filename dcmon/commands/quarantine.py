@@ -51,7 +51,7 @@ def list_(
     what, output = _chosen(None, model, version, reason, since, source), ctx.obj.output
     with ctx.obj.org() as session:
         quarantine.require_known(session, what)
-        found = quarantine.newest(session, what, limit) if rows else quarantine.summary(session, what)
+        found = quarantine.newest_rows(session, what, limit) if rows else quarantine.summary(session, what)
     empty = "No row is quarantined." if what.is_all else NO_SUCH_ROW
     if rows and not output.is_json:
         found = [{**row, "sample_id": shortened(row["sample_id"] or "-")} for row in found]

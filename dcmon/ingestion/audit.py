@@ -258,9 +258,9 @@ def _count_error(commit: CommitRecord, shared: SharedState) -> str | None:
     offsets = shared.dead_letters.get(commit.partition, ())
     stored = bisect_left(offsets, commit.next_offset) - bisect_left(offsets, commit.first_offset)
     # More may be stored: a dead letter whose content PostgreSQL refused is counted as a message of its organization.
-    if commit.dead > stored:
-        return f"line {commit.id} counts {commit.dead} dead letters, {stored} are stored"
-    if sum(commit.messages.values()) + commit.dead > commit.next_offset - commit.first_offset:
+    if commit.dead_letters > stored:
+        return f"line {commit.id} counts {commit.dead_letters} dead letters, {stored} are stored"
+    if sum(commit.messages.values()) + commit.dead_letters > commit.next_offset - commit.first_offset:
         return f"line {commit.id} counts more messages than it has offsets"
     return None
 

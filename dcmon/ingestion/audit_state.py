@@ -44,7 +44,7 @@ class CommitRecord:
     first_offset: int
     next_offset: int
     messages: Mapping[int, int]
-    dead: int
+    dead_letters: int
 
 
 class OrganizationPartition(NamedTuple):

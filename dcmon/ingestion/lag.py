@@ -80,11 +80,14 @@ def partition_lags(engine: Engine, settings: Kafka, limit: int) -> list[Partitio
     """Measure the lag of each partition, and read at most `limit` of its unread messages. Raises Unreachable."""
     ids, lags = kafka.ensure_topics(settings), []
     for name, topic_id in ids.items():
-        for marks in kafka.read_watermarks(settings, name):
+        for watermarks in kafka.read_watermarks(settings, name):
+            partition = TopicPartition(topic_id, watermarks.partition)
             with db.public_session(engine) as session:
-                committed = offsets.committed(session, TopicPartition(topic_id, marks.partition)).next_offset
-            lag = PartitionLag(name, marks.partition, marks.low if committed is None else committed, marks.high)
-            unread, is_complete = kafka.peek(settings, name, replace(marks, low=max(lag.read, marks.low)), limit)
+                committed = offsets.committed_offset(session, partition).next_offset
+            first_unread = watermarks.low if committed is None else committed
+            lag = PartitionLag(name, watermarks.partition, first_unread, watermarks.high)
+            unread_range = replace(watermarks, low=max(first_unread, watermarks.low))
+            unread, is_complete = kafka.peek(settings, name, unread_range, limit)
             oldest = min((message.sent_at for message in unread), default=None)
             count = len(unread) if is_complete else None
             lags.append(PartitionPeek(replace(lag, oldest_unread=oldest, unread=count), unread))

@@ -153,7 +153,7 @@ def _validate(part: PartitionBatch) -> bool:
     messages, part.messages, has_changed = part.messages, [], False
     for inbound in messages:
         try:
-            message = message_format.validated(inbound.message, inbound.value)
+            message = message_format.validate(inbound.message, inbound.value)
         except UnreadableMessage as error:
             part.dead_letters.append(NewDeadLetter(inbound.partition, inbound.offset, inbound.value, str(error)))
             has_changed = True
@@ -235,8 +235,8 @@ def retry_parked(engine: Engine, targets: TargetCache) -> dict[int, int]:
             if not batch.messages:
                 break
             if org is not None:
-                store_of_org = MessageStore(engine, targets, org, batch.read, PARKED_LOCK_WAIT)
-                if store_of_org.store(group_by_target(batch.messages)) is not None:
+                message_store = MessageStore(engine, targets, org, batch.read, PARKED_LOCK_WAIT)
+                if message_store.store(group_by_target(batch.messages)) is not None:
                     break
             with db.public_session(engine) as session:
                 parked_messages.remove(session, batch.messages)
@@ -257,5 +257,5 @@ def _oldest_parked(engine: Engine, org_id: int) -> _ParkedBatch:
     Both are read in one snapshot, because other workers may store parked messages at the same time.
     """
     with db.public_session(engine, snapshot=True) as session:
-        messages = parked_messages.oldest(session, org_id, PARKED_MESSAGES_AT_ONCE, PARKED_BYTES_AT_ONCE)
+        messages = parked_messages.oldest_messages(session, org_id, PARKED_MESSAGES_AT_ONCE, PARKED_BYTES_AT_ONCE)
         return _ParkedBatch(messages, parked_messages.read_ranges(session, messages))

@@ -41,7 +41,7 @@ class Message:
 
     @property
     def is_validated(self) -> bool:
-        """True if the rows are known to be a JSON array; see `validated`."""
+        """True if the rows are known to be a JSON array; see `validate`."""
         return not isinstance(self.rows, RowArray) or self.rows.is_validated
 
 
@@ -70,7 +70,7 @@ class UnreadableMessage(Exception):
 def unpack(value: bytes | None, sent_at: datetime) -> Message:
     """Read a message. `sent_at` is Kafka's time of the message.
 
-    Raises UnreadableMessage. If only the head was read, `validated` may raise it later.
+    Raises UnreadableMessage. If only the head was read, `validate` may raise it later.
     """
     value = value or b""
     head = _HEAD.match(value)
@@ -84,7 +84,7 @@ def unpack(value: bytes | None, sent_at: datetime) -> Message:
     return Message(org, kind, target, RowArray(memoryview(value)[head.end() : -1]), _received_at(logged_at, sent_at), n)
 
 
-def validated(message: Message, value: bytes) -> Message:
+def validate(message: Message, value: bytes) -> Message:
     """Check that the rows are a JSON array, and return the message with their number. Raises UnreadableMessage."""
     try:
         return message if message.is_validated else replace(message, row_count=len(message.rows))

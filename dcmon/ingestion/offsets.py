@@ -156,7 +156,7 @@ def advance_organization(session: Session, partition: TopicPartition, next_offse
     session.execute(ADVANCE, {**_key(partition), "next": next_offset})
 
 
-def committed(session: Session, partition: TopicPartition) -> CommittedOffset:
+def committed_offset(session: Session, partition: TopicPartition) -> CommittedOffset:
     """Return the committed offset of a partition. In the schema "public"."""
     next_offset = session.scalar(COMMITTED, _key(partition))
     return CommittedOffset(next_offset, last_seek(session, partition))
@@ -180,7 +180,7 @@ def commit(session: Session, partition: TopicPartition, read: OffsetCommit) -> N
 
     In the schema "public". Raises OffsetReset. Nothing changes if another worker has committed all these messages.
     """
-    known = committed(session, partition)
+    known = committed_offset(session, partition)
     if known.seek.number != read.seek.number or (known.next_offset is None and not read.is_beginning):
         raise OffsetReset
     current = lock_committed(session, partition, read.first_offset)

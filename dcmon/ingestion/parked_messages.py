@@ -57,7 +57,7 @@ def organization_ids(session: Session, org_ids: Iterable[int] | None = None) -> 
     return set(session.scalars(ids if org_ids is None else ids.where(ParkedMessage.org_id.in_(list(org_ids)))))
 
 
-def oldest(session: Session, org_id: int, max_messages: int, max_bytes: int) -> list[InboundMessage]:
+def oldest_messages(session: Session, org_id: int, max_messages: int, max_bytes: int) -> list[InboundMessage]:
     """Return parked messages of an organization in order of topic, partition and offset. At least one if it has any.
 
     Messages that were read after a seek are returned only when all earlier ones are stored. Only then may the

@@ -98,7 +98,7 @@ def add(session: Session, model: Model, version: Version | None, kind: str, rows
     return len(added.all())
 
 
-def not_quarantined_yet(
+def new_rows_by_digest(
     session: Session, model: Model, version: Version | None, kind: str, rows: Sequence[BadRow]
 ) -> dict[uuid.UUID, BadRow]:
     """Return the rows that `add` would quarantine, by digest."""
@@ -217,7 +217,7 @@ def summary(session: Session, rows: QuarantineFilter) -> list[dict[str, Any]]:
     return [dict(zip(names, values, strict=True)) for values in counts]
 
 
-def newest(session: Session, rows: QuarantineFilter, limit: int) -> list[dict[str, Any]]:
+def newest_rows(session: Session, rows: QuarantineFilter, limit: int) -> list[dict[str, Any]]:
     """Return the newest matching rows, as rows of the command's output."""
     matching = session.execute(select_rows(rows).order_by(Quarantined.id.desc()).limit(limit)).all()
     paths = _file_paths(session, [row.source for row, _, _ in matching])
@@ -226,7 +226,7 @@ def newest(session: Session, rows: QuarantineFilter, limit: int) -> list[dict[st
 
 def row_details(session: Session, row_id: int) -> dict[str, Any]:
     """Return one row as a row of the command's output. Raises NotFound."""
-    rows = newest(session, QuarantineFilter([row_id]), 1)
+    rows = newest_rows(session, QuarantineFilter([row_id]), 1)
     if not rows:
         raise errors.QuarantinedNotFound(name=row_id)
     return rows[0]
@@ -261,7 +261,7 @@ def restore_ids(session: Session, rows: Sequence[Quarantined]) -> dict[str, int]
     return dict(Counter(reason for *_, reason in again))
 
 
-def counts(session: Session, model: Model) -> dict[str, int]:
+def counts_by_reason(session: Session, model: Model) -> dict[str, int]:
     """Count the quarantined rows of a model by reason."""
     statement = select(Quarantined.reason, func.count()).where(Quarantined.model_id == model.id)
     return {row[0]: row[1] for row in session.execute(statement.group_by(Quarantined.reason))}

@@ -21,31 +21,32 @@ class PlannedSeek:
 
     topic: str
     topic_id: uuid.UUID
-    marks: Watermarks
+    watermarks: Watermarks
     committed: int | None
     to: int
 
     @property
     def partition(self) -> TopicPartition:
-        return TopicPartition(self.topic_id, self.marks.partition)
+        return TopicPartition(self.topic_id, self.watermarks.partition)
 
     @property
-    def described(self) -> dict[str, Any]:
+    def output_row(self) -> dict[str, Any]:
         """The seek as a row of the command's output."""
+        low, high = self.watermarks.low, self.watermarks.high
         return {
-            "topic": self.topic, "partition": self.marks.partition, "begin": self.marks.low, "end": self.marks.high,
+            "topic": self.topic, "partition": self.watermarks.partition, "begin": low, "end": high,
             "stands": self.committed, "goes_to": self.to, "read_again": self.read_again, "left_out": self.left_out,
         }  # fmt: skip
 
     @property
     def read_again(self) -> int:
         """How many messages will be read again. Rows that are stored are recognized as duplicates."""
-        return max(0, min(self.committed or 0, self.marks.high) - max(self.to, self.marks.low))
+        return max(0, min(self.committed or 0, self.watermarks.high) - max(self.to, self.watermarks.low))
 
     @property
     def left_out(self) -> int:
         """How many messages will never be read."""
-        return max(0, self.to - max(self.committed or 0, self.marks.low))
+        return max(0, self.to - max(self.committed or 0, self.watermarks.low))
 
 
 def plan(engine: Engine, settings: Kafka, kinds: Iterable[str], to: str | datetime) -> list[PlannedSeek]:
@@ -56,10 +57,11 @@ def plan(engine: Engine, settings: Kafka, kinds: Iterable[str], to: str | dateti
     ids, planned = kafka.ensure_topics(settings), list[PlannedSeek]()
     for kind in kinds:
         name = kafka.topic_name(settings, kind)
-        for marks in kafka.read_watermarks(settings, name):
+        for watermarks in kafka.read_watermarks(settings, name):
+            partition = TopicPartition(ids[name], watermarks.partition)
             with db.public_session(engine) as session:
-                committed = offsets.committed(session, TopicPartition(ids[name], marks.partition)).next_offset
-            planned.append(PlannedSeek(name, ids[name], marks, committed, _offset(settings, name, marks, to)))
+                committed = offsets.committed_offset(session, partition).next_offset
+            planned.append(PlannedSeek(name, ids[name], watermarks, committed, _offset(settings, name, watermarks, to)))
     return planned
 
 
@@ -75,17 +77,17 @@ def parse_target(to: str) -> str | datetime:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _offset(settings: Kafka, topic: str, marks: Watermarks, to: str | datetime) -> int:
+def _offset(settings: Kafka, topic: str, watermarks: Watermarks, to: str | datetime) -> int:
     if isinstance(to, datetime):
-        return kafka.offset_at(settings, topic, marks, to)
-    return marks.low if to == "beginning" else marks.high
+        return kafka.offset_at(settings, topic, watermarks, to)
+    return watermarks.low if to == "beginning" else watermarks.high
 
 
 def apply(engine: Engine, planned: Sequence[PlannedSeek], by: str) -> None:
     """Set the committed offsets: all, or none. Workers notice it before they store or commit more messages."""
     ids: Mapping[str, uuid.UUID] = {seek.topic: seek.topic_id for seek in planned}
     with db.public_session(engine) as session:
-        topics.accept(session, ids)
+        topics.replace_ids(session, ids)
         # In order of partition, as workers lock them: otherwise a seek and a worker could deadlock.
         for seek in sorted(planned, key=lambda seek: seek.partition):
             offsets.seek(session, seek.partition, seek.to, by)

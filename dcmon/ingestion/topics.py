@@ -20,14 +20,14 @@ def resolve_ids(engine: Engine, settings: Kafka) -> dict[str, uuid.UUID]:
     """
     current = kafka.ensure_topics(settings)
     with db.public_session(engine) as session:
-        remembered = remember(session, current)
+        remembered = remember_ids(session, current)
     for name, topic_id in current.items():
         if remembered[name] != topic_id:
             raise errors.TopicRemade(topic=name)
     return current
 
 
-def remember(session: Session, ids: Mapping[str, uuid.UUID]) -> dict[str, uuid.UUID]:
+def remember_ids(session: Session, ids: Mapping[str, uuid.UUID]) -> dict[str, uuid.UUID]:
     """Remember the ids of new topics, and return the remembered id of each topic. In the schema "public"."""
     rows = [{"name": name, "topic_id": topic_id} for name, topic_id in ids.items()]
     session.execute(insert(IngestTopic).values(rows).on_conflict_do_nothing())
@@ -35,7 +35,7 @@ def remember(session: Session, ids: Mapping[str, uuid.UUID]) -> dict[str, uuid.U
     return {row.name: row.topic_id for row in session.execute(remembered)}
 
 
-def accept(session: Session, ids: Mapping[str, uuid.UUID]) -> None:
+def replace_ids(session: Session, ids: Mapping[str, uuid.UUID]) -> None:
     """Replace the remembered ids of these topics. In the schema "public"."""
     rows = [{"name": name, "topic_id": topic_id} for name, topic_id in ids.items()]
     new = insert(IngestTopic).values(rows)

@@ -71,7 +71,7 @@ class Subscription:
 
     def _committed_offset(self, partition: NamedPartition) -> offsets.CommittedOffset:
         with self.app.public() as session:
-            return offsets.committed(session, TopicPartition(self.topics[partition.topic], partition.partition))
+            return offsets.committed_offset(session, TopicPartition(self.topics[partition.topic], partition.partition))
 
 
 def run(app: App, stop: Event) -> None:

@@ -62,7 +62,7 @@ def detail(app: "App", name: str) -> ModelDetail:
             "samples_kept": retention.format_term(retention.effective_term(model.retention, org.retention)),
             "monitors": len(schedules.monitors_of_model(session, model)),
             "firing_alerts": sum(view.alert.state == AlertState.FIRING for view in alerts),
-            "quarantined": quarantine.counts(session, model),
+            "quarantined": quarantine.counts_by_reason(session, model),
         }
     return ModelDetail(row, version_rows)
 

@@ -119,7 +119,7 @@ def _count_quarantined(
     """Count the rows that would be quarantined and are not in quarantine yet."""
     model = models.get(session, run.target.model_id)
     unknown = {
-        digest.bytes: row for digest, row in quarantine.not_quarantined_yet(session, model, version, kind, bad).items()
+        digest.bytes: row for digest, row in quarantine.new_rows_by_digest(session, model, version, kind, bad).items()
     }
     counted = run.quarantined.find(list(unknown))
     new = {digest: row.reason for digest, row in unknown.items() if digest not in counted}

@@ -160,7 +160,7 @@ class FileLoader:
         return result
 
 
-def loaded_before(session: Session, fingerprint: str, path: str) -> LoadResult:
+def result_of_loaded_file(session: Session, fingerprint: str, path: str) -> LoadResult:
     """Return the result for a file that an earlier run has loaded. This run stores no row."""
     entry = registry.get(session, fingerprint)
     return LoadResult(path, entry.next_row, entry.finished_at)

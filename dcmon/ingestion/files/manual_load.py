@@ -60,7 +60,7 @@ def load(
                 fingerprint = registry.next_fingerprint(session, fingerprint)
             progress = registry.progress(session, fingerprint)
             if progress.is_loaded:
-                return ManualLoad(LoadAction.skipped, loader.loaded_before(session, fingerprint, request.path))
+                return ManualLoad(LoadAction.skipped, loader.result_of_loaded_file(session, fingerprint, request.path))
         if request.is_dry_run:
             return ManualLoad(LoadAction.counted, dry_run.count(engine, org, file, target, progress.next_row))
         with db.org_session(engine, org) as session:

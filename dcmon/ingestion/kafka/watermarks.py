@@ -52,18 +52,18 @@ class Peek(NamedTuple):
     is_complete: bool
 
 
-def peek(settings: Kafka, topic: str, marks: Watermarks, limit: int) -> Peek:
+def peek(settings: Kafka, topic: str, watermarks: Watermarks, limit: int) -> Peek:
     """Return the first messages between the watermarks, as many as arrive within a few seconds.
 
     There may be fewer messages than offsets: markers of transactions have offsets too, and so have messages that were
     aborted or compacted away.
     """
     messages, deadline = list[PeekedMessage](), time.monotonic() + METADATA_SECONDS
-    if marks.low >= marks.high:
+    if watermarks.low >= watermarks.high:
         return Peek(messages, is_complete=True)
     options = {**_options(settings), "enable.partition.eof": True}
     with closing(open_client(ck.Consumer, settings, options)) as consumer:
-        consumer.assign([ck.TopicPartition(topic, marks.partition, marks.low)])
+        consumer.assign([ck.TopicPartition(topic, watermarks.partition, watermarks.low)])
         while len(messages) < limit and (seconds_left := deadline - time.monotonic()) > 0:
             for message in consumer.consume(1, seconds_left):
                 if (error := message.error()) is None:
@@ -73,18 +73,18 @@ def peek(settings: Kafka, topic: str, marks: Watermarks, limit: int) -> Peek:
     return Peek(messages, is_complete=False)
 
 
-def offset_at(settings: Kafka, topic: str, marks: Watermarks, time: datetime) -> int:
+def offset_at(settings: Kafka, topic: str, watermarks: Watermarks, time: datetime) -> int:
     """Return the offset of the first message that was sent at or after this time.
 
     If there is no such message, return the high watermark. Raises Unreachable.
     """
-    requested = ck.TopicPartition(topic, marks.partition, int(time.timestamp() * 1000))
+    requested = ck.TopicPartition(topic, watermarks.partition, int(time.timestamp() * 1000))
     with closing(open_client(ck.Consumer, settings, _options(settings))) as consumer:
         try:
             (first,) = consumer.offsets_for_times([requested], timeout=METADATA_SECONDS)
         except ck.KafkaException as error:
             raise unreachable_error(settings, error.args[0]) from error
-    return marks.high if first.offset < 0 else int(first.offset)
+    return watermarks.high if first.offset < 0 else int(first.offset)
 
 
 def _options(settings: Kafka) -> dict[str, object]:

@@ -328,7 +328,7 @@ def test_filter_selects_quarantined_rows(target: Target) -> None:
     with db.org_session(target.engine, target.org) as session:
         found = {what: sum(group["rows"] for group in quarantine.summary(session, what)) for what in counts}
         groups = quarantine.summary(session, ALL)
-        newest = quarantine.newest(session, ALL, 2)
+        newest = quarantine.newest_rows(session, ALL, 2)
         shown = quarantine.row_details(session, newest[1]["id"])
         with pytest.raises(errors.NotFound):
             quarantine.row_details(session, 99)

@@ -123,7 +123,7 @@ def test_messages_parked_before_a_seek_move_no_offset(app: App, target: Target) 
     """Others have stored them since; the offset that they reached would hide what stands there now."""
     park(app, target, batch_of(app, received(0, *packed(target, rows(0, 80)))))
     with app.public() as session:
-        slept = parked_messages.oldest(session, target.org.id, 100, 10**6)
+        slept = parked_messages.oldest_messages(session, target.org.id, 100, 10**6)
     retry_parked(app)
     again = seek(app, 4)
     values = packed(target, rows(500, 40))

@@ -118,7 +118,7 @@ def test_message_with_valid_head_is_read_to_its_end(rest: bytes) -> None:
     """Its beginning says where it goes; whether its rows can be told apart is known when it is settled."""
     value = HEAD + rest + b"]}"
     try:
-        found = message_format.validated(message_format.unpack(value, NOW), value)
+        found = message_format.validate(message_format.unpack(value, NOW), value)
     except message_format.UnreadableMessage:
         with pytest.raises((ValueError, msgspec.DecodeError)):
             msgspec.json.decode(value)
@@ -130,7 +130,7 @@ def test_message_with_valid_head_is_read_to_its_end(rest: bytes) -> None:
 
 def test_invalid_row_of_packed_message_is_isolated() -> None:
     value = packed(b'{"a":1}', b'{"a":NaN}', b'{"a":2}')[0]
-    found = message_format.validated(message_format.unpack(value, NOW), value)
+    found = message_format.validate(message_format.unpack(value, NOW), value)
 
     assert [bytes(row) for row in found.rows] == [b'{"a":1}', b'{"a":NaN}', b'{"a":2}']
 
@@ -140,4 +140,4 @@ def test_row_count_of_message_is_only_a_hint() -> None:
     message = message_format.unpack(value, NOW)
 
     assert message.row_count == 9
-    assert message_format.validated(message, value).row_count == len(message.rows) == 3
+    assert message_format.validate(message, value).row_count == len(message.rows) == 3
