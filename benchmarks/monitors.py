@@ -28,6 +28,7 @@ from dcmon.monitoring.planner import PlanRequest
 from dcmon.monitoring.reference_cache import ReferenceCache
 from dcmon.settings import Evaluate
 from dcmon.storage import references, sampling, versions
+from dcmon.storage.sampling import RowSelection
 from dcmon.windows import Frequency, Window
 
 ROWS, DAYS, RUNS = 5_000, 8, 5
@@ -210,7 +211,7 @@ def _read(on: Stage, version_id: int) -> float:
         statistics = sampling.window_statistics(session, version_id, start, end)
         return _wall(
             lambda: sampling.sample_columns(
-                session, model, version, start, end, size, list(FEATURES), statistics=statistics
+                session, Window(start, end), RowSelection(model, version, size), list(FEATURES), statistics=statistics
             )
         )
 
@@ -232,8 +233,10 @@ def _bare(on: Stage, version_id: int) -> Callable[[], None]:
     with on.app.org(on.org) as session:
         model, version = versions.get(session, version_id)
         start = datetime(2026, 3, 7, tzinfo=UTC)
-        current = sampling.sample_rows(session, model, version, start, start + timedelta(days=1), ROWS)
-        reference = references.sample_rows(session, model, version, ROWS)
+        current = sampling.sample_rows(
+            session, Window(start, start + timedelta(days=1)), RowSelection(model, version, ROWS)
+        )
+        reference = references.sample_rows(session, RowSelection(model, version, ROWS))
     frames = [pd.DataFrame(sample.rows, columns=sample.names) for sample in (current, reference)]
 
     def dataset(frame: pd.DataFrame, labelled: bool) -> Any:

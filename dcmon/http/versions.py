@@ -18,7 +18,9 @@ from dcmon.ingestion import samples
 from dcmon.monitoring import lifecycle
 from dcmon.storage import columns, models, references, sample_tables, sampling, versions
 from dcmon.storage.columns import TIME
+from dcmon.storage.sampling import RowSelection
 from dcmon.storage.versions import NewVersion
+from dcmon.windows import Window
 
 router = APIRouter(tags=["model versions"])
 DISTANT_FUTURE, EPOCH = datetime(3000, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC)
@@ -187,7 +189,7 @@ def reference_rows(access: Authenticated, version_id: int, body: RowsQuery) -> s
     """Return reference rows: a JSON array of objects, encoded as a JSON string."""
     with access.session() as session:
         model, version = versions.get(session, version_id)
-        rows = references.rows(session, model, version, body.rows_count, _filters(body))
+        rows = references.rows(session, RowSelection(model, version, body.rows_count, filters=_filters(body)))
     return _encode(rows)
 
 
@@ -198,9 +200,8 @@ def production_rows(access: Authenticated, version_id: int, body: ProductionRows
         raise errors.InvalidInput("end_time is before start_time.")
     with access.session() as session:
         model, version = versions.get(session, version_id)
-        rows = sampling.production(
-            session, model, version, body.start_time, body.end_time, body.rows_count, _filters(body)
-        )
+        selection = RowSelection(model, version, body.rows_count, filters=_filters(body))
+        rows = sampling.rows(session, Window(body.start_time, body.end_time), selection)
     return _encode(rows)
 
 

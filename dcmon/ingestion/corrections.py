@@ -137,7 +137,7 @@ def _delete_slice(session: Session, samples: SampleRange, by: str, with_labels: 
     for kind, rows in counts.items():
         if rows:
             correction = Correction("delete", kind, by, note, model.id, version.id, stored=-rows, removed=rows)
-            ledger.correct(session, correction)
+            ledger.record_correction(session, correction)
     versions.refresh_time_range(session, version)
     return deleted
 
@@ -250,7 +250,7 @@ class Retry:
             "retry", kind, self.by, f"{len(rows)} rows were tried again", model_id, version_id,
             stored=outcome.stored, duplicates=outcome.duplicates, quarantined=outcome.quarantined - len(rows),
         )  # fmt: skip
-        ledger.correct(session, correction)
+        ledger.record_correction(session, correction)
         reasons = Counter({f"{BAD_PREFIX}{reason}": number for reason, number in still_bad.items()})
         return Counter(tried=len(rows), stored=outcome.stored, duplicates=outcome.duplicates) + reasons
 
@@ -325,7 +325,7 @@ def _drop(session: Session, chunk: Chunk, by: str) -> int:
             "drop", kind, by, f"{len(row_ids)} rows were dropped", model_id, version_id,
             quarantined=-len(row_ids), removed=len(row_ids),
         )  # fmt: skip
-        ledger.correct(session, correction)
+        ledger.record_correction(session, correction)
     return len(row_ids)
 
 

@@ -17,7 +17,7 @@ from dcmon.ingestion.row_batch import RowBatch
 from dcmon.ingestion.store import PreparedRows
 from dcmon.ingestion.target_cache import RowTarget, TargetCache
 from dcmon.storage import ledger
-from dcmon.storage.ledger import OffsetMove, Outcome, TopicPartition
+from dcmon.storage.ledger import LedgerEntry, OffsetMove, Outcome, TopicPartition
 
 OffsetMoves = Mapping[TopicPartition, OffsetMove | None]
 MAX_NOTE_LENGTH = 500
@@ -93,7 +93,7 @@ def _advance(session: Session, partition: TopicPartition, next_offset: int, read
     if (locked := offsets.lock_organization(session, partition, read)) is None:
         return None
     if locked.current != locked.before_seek:
-        ledger.seek(session, OffsetMove(partition, locked.before_seek, locked.current, 0))
+        ledger.record_seek(session, OffsetMove(partition, locked.before_seek, locked.current, 0))
     if next_offset > locked.current:
         offsets.advance_organization(session, partition, next_offset)
     return OffsetMove(partition, locked.current, max(locked.current, next_offset), 0)
@@ -142,8 +142,8 @@ def _require_deleted(session: Session, group: MessageGroup) -> None:
 def _drop(session: Session, group: MessageGroup, moves: OffsetMoves, reason: str) -> None:
     """Write a line in the ledger for rows that can't be stored any more."""
     rows = sum(len(batch.rows) for batch in group.batches)
-    source, outcome, of_group = group.messages[0].source, Outcome(taken=rows), _moves_of_group(group, moves)
-    ledger.enter(session, group.kind, source, outcome, model_id=None, spans=of_group, dropped=rows, note=reason)
+    entry = LedgerEntry(group.kind, group.messages[0].source, Outcome(taken=rows), None, dropped=rows, note=reason)
+    ledger.record(session, entry, _moves_of_group(group, moves))
 
 
 def skip_dead_letter(session: Session, inbound: InboundMessage, read: ReadRange, reason: str) -> None:

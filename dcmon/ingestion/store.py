@@ -18,7 +18,7 @@ from dcmon.ingestion.row_batch import RowBatch
 from dcmon.ingestion.sample_decoder import DecodedSamples
 from dcmon.ingestion.target_cache import RowTarget, TargetCache
 from dcmon.storage import ledger, models, sample_tables, versions
-from dcmon.storage.ledger import OffsetMove, Outcome
+from dcmon.storage.ledger import LedgerEntry, OffsetMove, Outcome
 
 # Besides contention: a table (42P01) or a referenced row (23503) was deleted a moment ago, or another transaction has
 # added the same id or label (23505). Each failed try means that another transaction stored rows, so there is progress.
@@ -95,10 +95,8 @@ def store_rows(session: Session, prepared: PreparedRows, moves: Sequence[OffsetM
     else:
         assert version is not None
         outcome = _store_decoded(session, model, version, prepared.rows)
-    ledger.enter(
-        session, prepared.kind, prepared.source, outcome, model_id=model.id, version_id=version.id if version else None,
-        spans=moves,
-    )  # fmt: skip
+    entry = LedgerEntry(prepared.kind, prepared.source, outcome, model.id, version.id if version else None)
+    ledger.record(session, entry, moves)
     return outcome
 
 

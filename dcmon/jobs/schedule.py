@@ -214,9 +214,9 @@ def fold_ledger(app: App, stop: Event) -> int:
         try:
             while not stop.is_set():
                 with db.org_session(app.engine, org) as session:
-                    count = ledger.fold(session, before)
+                    count = ledger.fold_requests(session, before)
                 removed += count
-                if count < ledger.FOLDED_AT_ONCE:
+                if count < ledger.MAX_FOLDED:
                     break
             with db.org_session(app.engine, org) as session:
                 removed += ledger.fold_moves(session, before)

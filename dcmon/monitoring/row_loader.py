@@ -26,6 +26,7 @@ from dcmon.settings import Evaluate
 from dcmon.states import ResultState
 from dcmon.storage import references, sampling
 from dcmon.storage.column_blocks import ColumnarSample
+from dcmon.storage.sampling import RowSelection
 from dcmon.windows import Window
 
 MAX_FEATURES = 100  # of a version with more features, only the features that its checks read are loaded
@@ -209,10 +210,10 @@ def _features(schema: DatasetSchema, monitor: Monitor, check: Check) -> tuple[st
 
 def _read(session: Session, plan: Plan, max_bytes: int, key: RowsKey) -> ColumnarSample | None:
     """Read the rows of a key; None when there is no row. Raises InvalidInput."""
-    options: dict[str, Any] = {"labelled": key.labelled, "filters": json.loads(key.filters), "max_bytes": max_bytes}
-    source = (session, plan.model, plan.version)
+    selection = RowSelection(plan.model, plan.version, key.limit, key.labelled, json.loads(key.filters))
     if key.window is None:
-        return references.sample_columns(*source, key.limit, key.features, **options)
+        return references.sample_columns(session, selection, key.features, max_bytes=max_bytes)
     statistics = {plan.window: plan.statistics} | {item.window: item.statistics for item in plan.compared.values()}
-    span, options["statistics"] = (key.window.start, key.window.end), statistics[key.window]
-    return sampling.sample_columns(*source, *span, key.limit, key.features, **options)
+    return sampling.sample_columns(
+        session, key.window, selection, key.features, statistics=statistics[key.window], max_bytes=max_bytes
+    )

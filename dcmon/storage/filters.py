@@ -1,6 +1,6 @@
 """Data filters: a list of (column, operator, value), joined by AND, turned into SQL with bound values.
 
-How a person writes them is in dcmon.storage.filter_parser.
+dcmon.storage.filter_parser parses the text form that users write.
 """
 
 import math
@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NamedTuple
 
 from dcmon import errors
 from dcmon.storage.columns import LABEL, PREDICTION, TIME, TYPES, quoted
@@ -22,122 +22,140 @@ OPERATORS = {
     "not_equals": "is distinct from",
 }
 KNOWN_OPERATORS = (*OPERATORS, "in")
-# What a column is called for short, where the version has none of that name.
-SHORT = {"prediction": PREDICTION, "label": LABEL, "time": TIME}
-SHOWN_AT_MOST = 10
+# Short names of columns, which are valid if the version has no column of that name.
+SHORT_NAMES = {"prediction": PREDICTION, "label": LABEL, "time": TIME}
+MAX_LISTED = 10  # columns that a message lists
 Filters = Mapping[str, Any] | None
 
 
+class _Column(NamedTuple):
+    """A column to compare: its name, its type and its SQL expression."""
+
+    name: str
+    kind: str
+    sql: str
+
+
+class _Comparison(NamedTuple):
+    """The SQL of one condition, and the value of its parameter if it has one."""
+
+    sql: str
+    value: Any = None
+    has_parameter: bool = False
+
+
 def conditions(filters: Filters) -> list[Mapping[str, Any]]:
-    """The single conditions, which all must hold."""
+    """Return the single conditions, which all must hold."""
     return list((filters or {}).get("filters") or [])
 
 
 def condition(
     filters: Filters, known: Mapping[str, str], alias: str, label: str = "label", absent: Collection[str] = ()
 ) -> tuple[str, dict[str, Any]]:
-    """SQL that holds for the rows wanted ("true" without filters), and its parameters.
+    """Return SQL that holds for the rows that match ("true" without filters), and its parameters.
 
-    `filters` is {"filters": [{"column", "operator", "value"}, …]}; `known` maps the columns that there are, prediction
-    and label too, to their types. A label is looked for in `label`; what is said of columns that are `absent` does not
-    count. Null equals null and nothing else. Raises InvalidInput for an unknown column or operator, and for a value
-    that can't be compared with the column.
+    `filters` is {"filters": [{"column", "operator", "value"}, …]}. `known` maps the filterable columns, with prediction
+    and label, to their types. `label` is the SQL of the label. Filters on `absent` columns are checked and then
+    ignored. Null equals only null. Raises InvalidInput for an unknown column or operator, and for a value that can't
+    be compared with the column.
     """
-    said, values = ["true"], dict[str, Any]()
-    for number, each in enumerate(conditions(filters)):
-        column = _column(each.get("column"), known)
-        sql = label if column == LABEL else f"{alias}.{quoted(column)}".replace(":", "\\:")
-        compared = _one(sql, column, known[column], each.get("operator"), each.get("value"), f"filter{number}", values)
-        if column in absent:
-            values.pop(f"filter{number}", None)
-        else:
-            said.append(compared)
-    return " and ".join(said), values
+    comparisons, values = ["true"], dict[str, Any]()
+    for number, item in enumerate(conditions(filters)):
+        name, parameter = _column_name(item.get("column"), known), f"filter{number}"
+        sql = label if name == LABEL else f"{alias}.{quoted(name)}".replace(":", "\\:")
+        comparison = _comparison(_Column(name, known[name], sql), item.get("operator"), item.get("value"), parameter)
+        if name in absent:
+            continue
+        comparisons.append(comparison.sql)
+        if comparison.has_parameter:
+            values[parameter] = comparison.value
+    return " and ".join(comparisons), values
 
 
 def require(filters: Filters, versions: Mapping[str, Mapping[str, str]]) -> None:
-    """Refuse what no version could be filtered by; `versions`: the types of each version's columns, newest first.
+    """Raise InvalidInput for filters that fit no version, with the reason of the newest version.
 
-    Raises InvalidInput. A model without a version yet may have filters on any column.
+    `versions` has the types of each version's columns, newest first. A model without a version may have filters on any
+    column.
     """
-    for each in conditions(filters):
-        if each.get("operator") not in KNOWN_OPERATORS:
-            raise _unknown_operator(each.get("operator"))
+    for item in conditions(filters):
+        if item.get("operator") not in KNOWN_OPERATORS:
+            raise _unknown_operator(item.get("operator"))
     refused = None
     for version, known in versions.items():
         try:
             condition(filters, known, "s")
-        except errors.InvalidInput as why:
-            refused = refused or errors.InvalidInput(f"Version {version!r} can't be filtered so. {why}")
+        except errors.InvalidInput as error:
+            refused = refused or errors.InvalidInput(f"Version {version!r} can't be filtered like this. {error}")
         else:
             return
     if refused is not None:
         raise refused
 
 
-def _column(name: Any, known: Mapping[str, str]) -> str:
-    """The column that a name stands for. Raises InvalidInput with those that there are."""
-    if name not in known and SHORT.get(name) in known:
-        return SHORT[name]
+def _column_name(name: Any, known: Mapping[str, str]) -> str:
+    """Return the column that a name or short name means. Raises InvalidInput that lists the known columns."""
+    if name not in known and SHORT_NAMES.get(name) in known:
+        return SHORT_NAMES[name]
     if isinstance(name, str) and name in known:
         return name
     near = get_close_matches(str(name), known, 1)
-    listed = [each for each in known if not each.startswith("_dc_")]
-    more = f" and {len(listed) - SHOWN_AT_MOST} more" if len(listed) > SHOWN_AT_MOST else ""
-    there = f"There are {', '.join(listed[:SHOWN_AT_MOST])}{more}, and {', '.join(SHORT)}."
+    own = [column for column in known if not column.startswith("_dc_")]
+    more = f" and {len(own) - MAX_LISTED} more" if len(own) > MAX_LISTED else ""
+    choices = f"There are {', '.join(own[:MAX_LISTED])}{more}, and {', '.join(SHORT_NAMES)}."
     raise errors.InvalidInput(
-        f"There is no column {name!r} to filter by. " + (f"Do you mean {near[0]!r}?" if near else there)
+        f"There is no column {name!r} to filter by. " + (f"Do you mean {near[0]!r}?" if near else choices)
     )
 
 
-def _one(sql: str, column: str, kind: str, operator: Any, value: Any, name: str, values: dict[str, Any]) -> str:
+def _comparison(column: _Column, operator: Any, value: Any, parameter: str) -> _Comparison:
     if operator == "in":
-        return _among(sql, column, kind, value, name, values)
+        return _membership(column, value, parameter)
     if operator not in OPERATORS:
         raise _unknown_operator(operator)
     if value is None:
         if operator not in ("equals", "not_equals"):
-            raise errors.InvalidInput(f"Column {column!r} can be null or not, but not {operator} it: use equals.")
-        return f"{sql} {OPERATORS[operator]} null"
-    values[name] = _value(column, kind, value)
-    return f"{_ordered(sql, kind, operator)} {OPERATORS[operator]} cast(:{name} as {_sql(kind)})"
+            raise errors.InvalidInput(f"Column {column.name!r} can be null or not, but not {operator} it: use equals.")
+        return _Comparison(f"{column.sql} {OPERATORS[operator]} null")
+    sql = f"{_ordered(column, operator)} {OPERATORS[operator]} cast(:{parameter} as {_sql_type(column.kind)})"
+    return _Comparison(sql, _value(column, value), has_parameter=True)
 
 
-def _among(sql: str, column: str, kind: str, value: Any, name: str, values: dict[str, Any]) -> str:
-    wanted: Sequence[Any] = value if isinstance(value, list | tuple) else [value]
-    if not wanted:
-        raise errors.InvalidInput(f"Column {column!r} can't be in an empty list: give it some values.")
-    said = [_value(column, kind, each) for each in wanted if each is not None]
-    if not said:
-        return f"{sql} is null"
-    values[name] = said
-    one_of = f"{sql} = any(cast(:{name} as {_sql(kind)}[]))"
-    return one_of if None not in wanted else f"({one_of} or {sql} is null)"
+def _membership(column: _Column, value: Any, parameter: str) -> _Comparison:
+    members: Sequence[Any] = value if isinstance(value, list | tuple) else [value]
+    if not members:
+        raise errors.InvalidInput(f"Column {column.name!r} can't be in an empty list: give it some values.")
+    values = [_value(column, member) for member in members if member is not None]
+    if not values:
+        return _Comparison(f"{column.sql} is null")
+    sql = f"{column.sql} = any(cast(:{parameter} as {_sql_type(column.kind)}[]))"
+    return _Comparison(sql if None not in members else f"({sql} or {column.sql} is null)", values, has_parameter=True)
 
 
 def _unknown_operator(operator: Any) -> errors.InvalidInput:
     return errors.InvalidInput(f"There is no operator {operator!r}: it is one of {', '.join(KNOWN_OPERATORS)}.")
 
 
-def _ordered(sql: str, kind: str, operator: str) -> str:
-    """Text is ordered by its code points, whatever the language of the database."""
-    return f'{sql} collate "C"' if TYPES[kind].sql == "text" and "than" in operator else sql
+def _ordered(column: _Column, operator: str) -> str:
+    """Return the column's SQL with the collation to order by: text by code points, in a database of any language."""
+    return f'{column.sql} collate "C"' if TYPES[column.kind].sql == "text" and "than" in operator else column.sql
 
 
-def _sql(kind: str) -> str:
-    """Whole numbers are compared as numbers: 1.5 lies between two of them, and a large one stays exact."""
+def _sql_type(kind: str) -> str:
+    """Return the SQL type to compare as. Numeric for integers: 1.5 lies between two, and large ones stay exact."""
     return "numeric" if kind in ("integer", "bigint") else TYPES[kind].sql
 
 
-def _value(column: str, kind: str, value: Any) -> Any:
-    """A value as the column's type has it: a client may send 1 for "1", or the other way round."""
-    if kind not in _VALUES:
-        raise errors.InvalidInput(f"Column {column!r} is {kind}: it can only be compared with null.")
+def _value(column: _Column, value: Any) -> Any:
+    """Convert a value to the column's type: a client may send 1 for "1", or "1" for 1. Raises InvalidInput."""
+    name, kind = column.name, column.kind
+    if kind not in _CONVERTERS:
+        raise errors.InvalidInput(f"Column {name!r} is {kind}: it can only be compared with null.")
     try:
-        return _VALUES[kind](value)
+        return _CONVERTERS[kind](value)
     except (TypeError, ValueError, OverflowError, InvalidOperation) as error:
         raise errors.InvalidInput(
-            f"Column {column!r} is {kind}; it can't be compared with {value!r}. {_WANTED[kind]}"
+            f"Column {name!r} is {kind}; it can't be compared with {value!r}. {_ADVICE[kind]}"
         ) from error
 
 
@@ -147,9 +165,9 @@ def _number(value: Any) -> float:
     return number
 
 
-def _whole(value: Any) -> Decimal:
-    is_whole = isinstance(value, float) and value.is_integer()
-    number = Decimal(value if is_whole else str(value))
+def _integer(value: Any) -> Decimal:
+    is_integral = isinstance(value, float) and value.is_integer()
+    number = Decimal(value if is_integral else str(value))
     if isinstance(value, bool) or not number.is_finite() or abs(number) >= 10**40:
         raise TypeError
     return number
@@ -158,16 +176,16 @@ def _whole(value: Any) -> Decimal:
 def _text(value: Any) -> str:
     if not isinstance(value, str | int | float) or "\0" in str(value):
         raise TypeError
-    said = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-    said.encode()  # half of a surrogate pair is no text
-    return said
+    result = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    result.encode()  # raises for half of a surrogate pair, which is no text
+    return result
 
 
-def _truth(value: Any) -> bool:
-    said = str(value).lower()
-    if said not in ("true", "false"):
+def _boolean(value: Any) -> bool:
+    word = str(value).lower()
+    if word not in ("true", "false"):
         raise ValueError
-    return said == "true"
+    return word == "true"
 
 
 def _time(value: Any) -> datetime:
@@ -175,16 +193,16 @@ def _time(value: Any) -> datetime:
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
 
 
-_VALUES: Mapping[str, Callable[[Any], Any]] = {
+_CONVERTERS: Mapping[str, Callable[[Any], Any]] = {
     "numeric": _number,
-    "integer": _whole,
-    "bigint": _whole,
+    "integer": _integer,
+    "bigint": _integer,
     "categorical": _text,
     "text": _text,
-    "boolean": _truth,
+    "boolean": _boolean,
     "datetime": _time,
 }
-_WANTED: Mapping[str, str] = {
+_ADVICE: Mapping[str, str] = {
     "numeric": "Give a number.",
     "integer": "Give a number.",
     "bigint": "Give a number.",

@@ -1,4 +1,4 @@
-"""The ledger: a line for whatever took rows into an organization's tables, or took them out."""
+"""The ledger: a line for each change that put rows into an organization's tables, or removed them."""
 
 import uuid
 from collections.abc import Sequence
@@ -9,11 +9,17 @@ from typing import Any, NamedTuple
 from sqlalchemy.orm import Session
 
 from dcmon import db
+from dcmon.db import sql
+
+SQL = sql.read(__name__)
 
 
 @dataclass
 class Outcome:
-    """What became of rows: taken = stored + duplicates + quarantined. Conflicts: labels that differ from one known."""
+    """What became of rows: taken = stored + duplicates + quarantined.
+
+    `conflicts` counts labels that differ from the stored label of the same sample.
+    """
 
     taken: int = 0
     stored: int = 0
@@ -22,22 +28,22 @@ class Outcome:
     conflicts: int = field(default=0, compare=False)
 
     def __add__(self, other: "Outcome") -> "Outcome":
-        return Outcome(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
+        return Outcome(*(getattr(self, count.name) + getattr(other, count.name) for count in fields(self)))
 
 
 class TopicPartition(NamedTuple):
-    """A partition of a Kafka topic, which is known by its id: a recreated topic has other offsets."""
+    """A partition of a Kafka topic. The topic is known by its id, since a recreated topic has other offsets."""
 
     topic_id: uuid.UUID
     partition: int
 
 
-FOLDED_AT_ONCE = 20_000
+MAX_FOLDED = 20_000  # lines in one statement
 
 
 @dataclass(frozen=True)
 class OffsetMove:
-    """The move of the organization's offset that rows came with, and how many messages they were in."""
+    """How the organization's offset moved when rows were stored, and how many messages the rows came in."""
 
     partition: TopicPartition
     first_offset: int
@@ -64,106 +70,81 @@ class Correction:
     removed: int = 0
 
 
-def enter(
-    session: Session,
-    kind: str,
-    source: str,
-    outcome: Outcome,
-    *,
-    model_id: int | None,
-    version_id: int | None = None,
-    spans: Sequence[OffsetMove] = (),
-    dropped: int = 0,
-    note: str | None = None,
-) -> None:
-    """Write the line of rows that were taken in; of rows out of several partitions a line for each.
+@dataclass(frozen=True)
+class LedgerEntry:
+    """Rows of one model or version that were taken in together, and what became of them.
 
-    They were stored together, so the first one counts them all.
+    `dropped` counts rows of a deleted model or version; `model_id` is None for them.
     """
-    first, *others = spans or (None,)
+
+    kind: str
+    source: str
+    outcome: Outcome
+    model_id: int | None
+    version_id: int | None = None
+    dropped: int = 0
+    note: str | None = None
+
+
+def record(session: Session, entry: LedgerEntry, moves: Sequence[OffsetMove] = ()) -> None:
+    """Write the line of an entry; rows that came from several partitions get a line for each.
+
+    These rows were stored together, so the first line counts them all.
+    """
+    kind, source, outcome = entry.kind, entry.source, entry.outcome
+    first, *further = moves or (None,)
     _write(
-        session, kind=kind, source=source, model_id=model_id, version_id=version_id, taken=outcome.taken,
+        session, kind=kind, source=source, model_id=entry.model_id, version_id=entry.version_id, taken=outcome.taken,
         stored=outcome.stored, duplicates=outcome.duplicates, quarantined=outcome.quarantined,
-        conflicts=outcome.conflicts, dropped=dropped, note=note, **_moved(first),
+        conflicts=outcome.conflicts, dropped=entry.dropped, note=entry.note, **_offset_columns(first),
     )  # fmt: skip
-    for span in others:
+    for move in further:
         _write(
-            session, kind=kind, source=source, model_id=model_id, version_id=version_id, taken=0, stored=0,
-            duplicates=0, quarantined=0, note="its rows are counted in the line before", **_moved(span),
+            session, kind=kind, source=source, model_id=entry.model_id, version_id=entry.version_id, taken=0, stored=0,
+            duplicates=0, quarantined=0, note="its rows are counted in the line before", **_offset_columns(move),
         )  # fmt: skip
 
 
-def _moved(span: OffsetMove | None) -> dict[str, Any]:
-    if span is None:
+def _offset_columns(move: OffsetMove | None) -> dict[str, Any]:
+    if move is None:
         return {}
-    topic_id, partition = span.partition
-    return {"topic_id": topic_id, "partition": partition, "first_offset": span.first_offset,
-            "next_offset": span.next_offset, "messages": span.messages}  # fmt: skip
+    topic_id, partition = move.partition
+    return {"topic_id": topic_id, "partition": partition, "first_offset": move.first_offset,
+            "next_offset": move.next_offset, "messages": move.messages}  # fmt: skip
 
 
-def seek(session: Session, span: OffsetMove) -> None:
-    """Write the line of an offset that was set back: what comes again from there on is taken once more."""
-    topic_id, partition = span.partition
+def record_seek(session: Session, move: OffsetMove) -> None:
+    """Write the line of an offset that was set back: its messages will be read again from there."""
+    topic_id, partition = move.partition
     _write(
         session, action="seek", kind="samples", source="seek", topic_id=topic_id, partition=partition,
-        first_offset=span.first_offset, next_offset=span.next_offset, taken=0, stored=0, duplicates=0, quarantined=0,
+        first_offset=move.first_offset, next_offset=move.next_offset, taken=0, stored=0, duplicates=0, quarantined=0,
     )  # fmt: skip
 
 
-def correct(session: Session, correction: Correction) -> None:
+def record_correction(session: Session, correction: Correction) -> None:
     """Write the line of a correction."""
     _write(session, source=correction.action, taken=0, **asdict(correction))
 
 
-def fold(session: Session, before: datetime, most: int = FOLDED_AT_ONCE) -> int:
-    """Make one line of those of requests that are older, for each day and target: each request writes its own.
+def fold_requests(session: Session, before: datetime, limit: int = MAX_FOLDED) -> int:
+    """Replace the lines of requests before a time by one line for each day and target.
 
-    Lines that loaded a file or corrected something stay as they are. Returns how many went.
+    Each request writes a line of its own. Lines that loaded a file or corrected rows stay as they are. Returns how
+    many lines were replaced, which are at most `limit`.
     """
-    found = db.fetch(
-        session,
-        "with old as (select id from batches where action = 'ingest' and topic_id is null and source like 'request/%%'"
-        " and dropped = 0 and created_at < %(before)b order by id limit %(most)b for update skip locked),"
-        " gone as (delete from batches using old where batches.id = old.id returning batches.*), folded as ("
-        " insert into batches (kind, source, model_id, version_id, taken, stored, duplicates, quarantined, conflicts,"
-        " note, created_at) select kind, 'requests', model_id, version_id, sum(taken), sum(stored), sum(duplicates),"
-        " sum(quarantined), sum(conflicts), count(*) || ' requests', max(created_at) from gone"
-        " group by kind, model_id, version_id, date_trunc('day', created_at, 'UTC')) select count(*) from gone",
-        {"before": before, "most": most},
-    )
-    return int(found[0][0])
+    [[count]] = db.fetch(session, SQL.statement("fold_requests"), {"before": before, "limit": limit})
+    return int(count)
 
 
 def fold_moves(session: Session, before: datetime) -> int:
-    """Make one line of those that moved a partition's offset, for each day before that of `before` and each target.
+    """Replace the lines that moved an offset by one line for each partition, target and day before that of `before`.
 
-    The lines of a day cover its offsets together, as those of a batch do; where a seek set the offset back, those
-    before and after it do so apart. Returns how many went.
+    The lines of a day share their range of offsets, like the lines of one batch. Where a seek set the offset back, the
+    lines before the seek and those after it are replaced separately. Returns how many lines were replaced.
     """
-    found = db.fetch(
-        session,
-        "with lines as ("
-        " select id, topic_id, partition, kind, model_id, version_id, action, first_offset, next_offset,"
-        " date_trunc('day', created_at, 'UTC') as day,"
-        " count(*) filter (where action = 'seek') over (partition by topic_id, partition order by id) as seeks"
-        " from batches where topic_id is not null and created_at < date_trunc('day', %(before)b, 'UTC')), runs as ("
-        " select topic_id, partition, day, seeks, min(first_offset) as first_offset, max(next_offset) as next_offset"
-        " from lines where action = 'ingest' group by topic_id, partition, day, seeks"
-        " having count(*) > count(distinct (kind, model_id, version_id))), gone as ("
-        " delete from batches b using lines l join runs r using (topic_id, partition, day, seeks)"
-        " where b.id = l.id and l.action = 'ingest'"
-        " returning b.*, r.first_offset as run_first, r.next_offset as run_next), folded as ("
-        # The first id of a run's lines keeps their place before those that came later.
-        " insert into batches (id, kind, source, model_id, version_id, topic_id, partition, first_offset, next_offset,"
-        " messages, taken, stored, duplicates, quarantined, dropped, conflicts, note, created_at)"
-        " overriding system value"
-        " select min(id), kind, 'topic', model_id, version_id, topic_id, partition, run_first, run_next, sum(messages),"
-        " sum(taken), sum(stored), sum(duplicates), sum(quarantined), sum(dropped), sum(conflicts),"
-        " count(*) || ' batches', max(created_at) from gone"
-        " group by kind, model_id, version_id, topic_id, partition, run_first, run_next) select count(*) from gone",
-        {"before": before},
-    )
-    return int(found[0][0])
+    [[count]] = db.fetch(session, SQL.statement("fold_moves"), {"before": before})
+    return int(count)
 
 
 def _write(session: Session, **line: Any) -> None:

@@ -81,7 +81,7 @@ def _delete_waiting(session: Session, by: str, model_id: int, before: datetime) 
     if not (rows := pruning_transactions.rowcount(deleted)):
         return Counts()
     note = f"waited for a sample since before {before:%Y-%m-%d}"
-    ledger.correct(session, Correction("prune", "labels", by, note, model.id, stored=-rows, removed=rows))
+    ledger.record_correction(session, Correction("prune", "labels", by, note, model.id, stored=-rows, removed=rows))
     return Counts({TableOfVersion(model.name, "", "waiting_labels"): rows})
 
 
@@ -100,7 +100,7 @@ def _delete_quarantined(session: Session, by: str, model_id: int, before: dateti
         correction = Correction(
             "prune", row.kind, by, note, model_id, row.version_id, quarantined=-row.rows, removed=row.rows
         )
-        ledger.correct(session, correction)
+        ledger.record_correction(session, correction)
         counts[TableOfVersion(row.model, row.version, "quarantine")] += row.rows
     return counts
 

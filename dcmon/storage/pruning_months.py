@@ -62,7 +62,7 @@ def _detach_month(session: Session, by: str, version_id: int, month: Month, befo
         values,
     ).all()
     samples = sum(quarter_hours)
-    ledger.correct(
+    ledger.record_correction(
         session,
         Correction("prune", "samples", by, _note(month), model.id, version.id, stored=-samples, removed=samples),
     )
@@ -134,7 +134,7 @@ def _drop(session: Session, by: str, partition: Detached) -> Counts:
         model, version = owner
         labels = int(session.scalar(text(f"select count(*) from {partition.name}")) or 0)
         note = _note(partition.month)
-        ledger.correct(
+        ledger.record_correction(
             session, Correction("prune", "labels", by, note, model.id, version.id, stored=-labels, removed=labels)
         )
         removed[TableOfVersion(model.name, version.name, "labels")] = labels

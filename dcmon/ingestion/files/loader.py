@@ -30,7 +30,7 @@ from dcmon.ingestion.row_batch import RowBatch
 from dcmon.ingestion.store import PreparedRows
 from dcmon.ingestion.target_cache import RowTarget, TargetCache
 from dcmon.storage import ledger, models, sample_tables, versions
-from dcmon.storage.ledger import Outcome
+from dcmon.storage.ledger import LedgerEntry, Outcome
 
 ReportProgress = Callable[[int, int], None]  # called with the number of bytes that are read, and the file's size
 OutcomesByKind = dict[str, Outcome]  # keys: samples and labels
@@ -215,7 +215,7 @@ def _store_malformed(session: Session, load: _Load, malformed: Mapping[int, Malf
     bad = malformed_rows(malformed, source, load.logged_at)
     quarantined = quarantine.add(session, model, version, target.kind, bad)
     outcome = Outcome(taken=len(bad), duplicates=len(bad) - quarantined, quarantined=quarantined)
-    ledger.enter(session, target.kind, source, outcome, model_id=target.model_id, version_id=target.version_id)
+    ledger.record(session, LedgerEntry(target.kind, source, outcome, target.model_id, target.version_id))
     return outcome
 
 

@@ -14,6 +14,7 @@ from dcmon import db
 from dcmon.app import App
 from dcmon.settings import Http, Reference
 from dcmon.storage import references, versions
+from dcmon.storage.sampling import RowSelection
 from tests.conftest import Acme
 from tests.helpers.command_line import dcmon
 from tests.helpers.endpoint import Endpoint, error_message, serving
@@ -145,7 +146,7 @@ def test_csv_and_parquet_load_the_same_as_jsonl(tmp_path: Path, database_url: st
         done = dcmon(*arguments, data_dir=tmp_path, url=database_url)
         assert done.returncode == 0, done.stderr
         with db.org_session(target.engine, target.org) as session:
-            found.append(references.rows(session, *versions.get(session, target.version_id), 100))
+            found.append(references.rows(session, RowSelection(*versions.get(session, target.version_id), 100)))
 
     assert found[0] == found[1] == found[2]
     assert {(row["job"], row["age"], row["_dc_prediction"], row["_dc_label"]) for row in found[0]} == {

@@ -17,6 +17,7 @@ from dcmon.ingestion.row_batch import RowBatch
 from dcmon.monitoring import default_monitors, lifecycle
 from dcmon.storage import references, sample_tables, versions
 from dcmon.storage.columns import LABEL, PREDICTION, PROBABILITIES
+from dcmon.storage.sampling import RowSelection
 from dcmon.windows import Frequency
 from tests.integration.conftest import Target, rows
 
@@ -126,7 +127,12 @@ def test_replacement_replaces_all_rows_or_none(target: Target) -> None:
     assert load(target, split_document(document(many(4, 100))), replace=True) == ReferenceLoad(4, 10, 4, 2)
     with db.org_session(target.engine, target.org) as session:
         model, version = versions.get(session, target.version_id)
-        assert {row["age"] for row in references.rows(session, model, version, 100)} == {100, 101, 102, 103}
+        assert {row["age"] for row in references.rows(session, RowSelection(model, version, 100))} == {
+            100,
+            101,
+            102,
+            103,
+        }
     with db.org_session(target.engine, target.org) as session:
         assert lifecycle.clear_reference(session, versions.get(session, target.version_id)[1]) == ReferenceLoad(
             0, 4, 0, 3
@@ -194,7 +200,7 @@ def test_deterministic_sample_has_the_lowest_hashes(target: Target, labelled: bo
     filters = {"filters": [{"column": "job", "operator": "equals", "value": "j1"}]}
     with db.org_session(target.engine, target.org) as session:
         model, version = versions.get(session, target.version_id)
-        found = references.sample_rows(session, model, version, 30, labelled=labelled, filters=filters)
+        found = references.sample_rows(session, RowSelection(model, version, 30, labelled, filters))
         assert set(found.names) == {*sample_tables.columns(model, version).all}
     ages = [dict(zip(found.names, row, strict=True))["age"] for row in found.rows]
     wanted = [n for n in range(500) if n % 4 == 1 and (n % 3 or not labelled)]

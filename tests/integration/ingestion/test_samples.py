@@ -20,7 +20,9 @@ from dcmon.monitoring import lifecycle
 from dcmon.storage import ledger, models, references, sample_ids, sample_tables, sampling, versions
 from dcmon.storage.columns import TYPES
 from dcmon.storage.models import NewModel
+from dcmon.storage.sampling import RowSelection
 from dcmon.storage.versions import NewVersion
+from dcmon.windows import Window
 from tests.integration import conftest
 from tests.integration.conftest import Target
 
@@ -47,7 +49,9 @@ def said(sample_id: str, value: object) -> bytes:
 def label_of(target: Target, sample_id: str) -> object:
     with db.org_session(target.engine, target.org) as session:
         model, version = versions.get(session, target.version_id)
-        found = sampling.production(session, model, version, datetime(1970, 1, 1, tzinfo=UTC), NOW, 10_000)
+        found = sampling.rows(
+            session, Window(datetime(1970, 1, 1, tzinfo=UTC), NOW), RowSelection(model, version, 10_000)
+        )
         return next(row["_dc_label"] for row in found if row["_dc_sample_id"] == sample_id)
 
 
@@ -161,7 +165,7 @@ def test_values_of_every_type_are_read_back_unchanged(target: Target) -> None:
     assert take(own, [json.dumps(given).encode(), json.dumps(empty).encode()]).stored == 2
     with db.org_session(target.engine, target.org) as session:
         model, version = versions.get(session, version.id)
-        found = sampling.production(session, model, version, datetime(2025, 1, 1, tzinfo=UTC), NOW, 10)
+        found = sampling.rows(session, Window(datetime(2025, 1, 1, tzinfo=UTC), NOW), RowSelection(model, version, 10))
     one, two = sorted(found, key=lambda each: str(each["_dc_sample_id"]))
     expected = {**values, "datetime": datetime(2020, 2, 29, 23, 59, 59, 123456, tzinfo=UTC)}
     assert {kind: one[name] for name, kind in columns.items()} == expected
@@ -224,7 +228,7 @@ def bottom(target: Target, limit: int, *, labelled: bool) -> list[Any]:
         start, end = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 3, tzinfo=UTC)
         statistics = sampling.window_statistics(session, version.id, start, end)
         sample = sampling.sample_rows(
-            session, model, version, start, end, limit, labelled=labelled, statistics=statistics
+            session, Window(start, end), RowSelection(model, version, limit, labelled), statistics
         )
         return [dict(zip(sample.names, row, strict=True))["age"] for row in sample.rows]
 
@@ -244,10 +248,12 @@ def test_filters_apply_before_the_limit(target: Target) -> None:
                           {"column": "job", "operator": "in", "value": ["j0", "j1"]}]}  # fmt: skip
     with db.org_session(target.engine, target.org) as session:
         model, version = versions.get(session, target.version_id)
-        found = sampling.production(session, model, version, datetime(2026, 1, 1, tzinfo=UTC), NOW, 1000, wanted)
+        found = sampling.rows(
+            session, Window(datetime(2026, 1, 1, tzinfo=UTC), NOW), RowSelection(model, version, 1000, filters=wanted)
+        )
         for bad in ({"column": "nope", "operator": "equals"}, {"column": "age", "operator": "like"}):
             with pytest.raises(InvalidInput):
-                sampling.production(session, model, version, NOW, NOW, 1, {"filters": [bad]})
+                sampling.rows(session, Window(NOW, NOW), RowSelection(model, version, 1, filters={"filters": [bad]}))
     assert {(row["age"] > 80, row["job"] in ("j0", "j1")) for row in found} == {(True, True)}
     assert len(found) == sum(number % 90 > 80 and number % 4 in (0, 1) for number in range(500))
 
@@ -273,7 +279,7 @@ def test_reference_is_stored_whole_or_not_at_all(target: Target) -> None:
         model, version = versions.get(session, target.version_id)
         assert references.count(session, version) == 10
         assert version.reference_revision == 1
-        assert len(references.rows(session, model, version, 3)) == 3
+        assert len(references.rows(session, RowSelection(model, version, 3))) == 3
 
 
 def test_ids_of_deleted_version_can_be_logged_again(target: Target) -> None:

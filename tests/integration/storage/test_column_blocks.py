@@ -9,13 +9,16 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy.orm import Session
 
 from dcmon.app import App
 from dcmon.db import Organization
 from dcmon.storage import column_blocks, models, references, sampling, versions
 from dcmon.storage.column_blocks import TooManyRows
 from dcmon.storage.models import NewModel
+from dcmon.storage.sampling import RowSelection
 from dcmon.storage.versions import NewVersion
+from dcmon.windows import Window
 from tests.helpers.examples import examples
 
 START, END = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC)
@@ -65,12 +68,19 @@ def logged(app: App, org: Organization, rows: Sequence[dict[str, Any]]) -> int:
     return version_id
 
 
+WINDOW = Window(START, END)
+
+
+def all_rows(session: Session, version_id: int) -> RowSelection:
+    return RowSelection(*versions.get(session, version_id), limit=None)
+
+
 def compare(app: App, org: Organization, version_id: int, n: int, limit: int | None, labelled: bool) -> None:
     with app.org(org) as session:
         model, version = versions.get(session, version_id)
-        rows = sampling.sample_rows(session, model, version, START, END, limit or 10**6, labelled=labelled)
+        rows = sampling.sample_rows(session, WINDOW, RowSelection(model, version, limit or 10**6, labelled))
         sheet = sampling.sample_columns(
-            session, model, version, START, END, limit, [*FEATURES, "gone"], labelled=labelled
+            session, WINDOW, RowSelection(model, version, limit, labelled), [*FEATURES, "gone"]
         )
     if not rows.rows:
         assert sheet is None
@@ -106,7 +116,7 @@ def test_whole_numbers_stay_whole_unless_one_is_missing(app: App, org: Organizat
     row = dict.fromkeys(FEATURES)
     version_id = logged(app, org, [{**row, "i": 1, "big": 2**62 + 1}, {**row, "i": None, "big": 2}])
     with app.org(org) as session:
-        sheet = sampling.sample_columns(session, *versions.get(session, version_id), START, END, None, ["i", "big"])
+        sheet = sampling.sample_columns(session, WINDOW, all_rows(session, version_id), ["i", "big"])
     assert sheet is not None
     assert sorted(sheet.column("big").tolist()) == [2, 2**62 + 1]
     assert sheet.column("i").dtype == float
@@ -116,10 +126,10 @@ def test_rows_that_need_too_much_memory_are_refused_unread(app: App, org: Organi
     """Rows that take too much are refused before they are read."""
     version_id = logged(app, org, [dict.fromkeys(FEATURES)] * 30)
     with app.org(org) as session, pytest.raises(TooManyRows, match="Its rows take more than 400 bytes"):
-        sampling.sample_columns(session, *versions.get(session, version_id), START, END, None, ["n"], max_bytes=400)
+        sampling.sample_columns(session, WINDOW, all_rows(session, version_id), ["n"], max_bytes=400)
 
 
 def test_a_reference_without_rows_has_no_sheet(app: App, org: Organization) -> None:
     version_id = logged(app, org, [dict.fromkeys(FEATURES)])
     with app.org(org) as session:
-        assert references.sample_columns(session, *versions.get(session, version_id), 10, ["n"]) is None
+        assert references.sample_columns(session, all_rows(session, version_id), ["n"]) is None

@@ -17,7 +17,9 @@ from dcmon.storage import filter_parser, models, references, sampling, versions
 from dcmon.storage.columns import LABEL, PREDICTION, TIME
 from dcmon.storage.filters import KNOWN_OPERATORS
 from dcmon.storage.models import NewModel
+from dcmon.storage.sampling import RowSelection
 from dcmon.storage.versions import NewVersion
+from dcmon.windows import Window
 from tests.helpers.examples import examples
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -112,18 +114,19 @@ def test_sql_and_python_filters_choose_the_same_rows(app: App, org: Organization
     end = START + timedelta(hours=1)
     with app.org(org) as session:
         model, version = versions.get(session, filled[1])
-        every = sampling.production(session, model, version, START, end, 100)
+        every = sampling.rows(session, Window(START, end), RowSelection(model, version, 100))
         assert len(every) == len(ROWS)
         times = [{**each, "d": each["d"] and each["d"].isoformat(), TIME: each[TIME].isoformat()} for each in every]
-        names = sampling.sample_rows(session, model, version, START, end, 100).names
-        compared = references.sample_rows(session, model, version, 100)
+        names = sampling.sample_rows(session, Window(START, end), RowSelection(model, version, 100)).names
+        compared = references.sample_rows(session, RowSelection(model, version, 100))
 
         @settings(max_examples=examples(300))
         @given(st.lists(conditions(), max_size=3), st.integers(1, 70))
         def agree(chosen: list[dict[str, Any]], limit: int) -> None:
             filters = {"filters": chosen}
             for given_filters in (filters, filter_parser.parse([filter_parser.write(filters)]) if chosen else filters):
-                found = sampling.sample_rows(session, model, version, START, end, limit, filters=given_filters).rows
+                selection = RowSelection(model, version, limit, filters=given_filters)
+                found = sampling.sample_rows(session, Window(START, end), selection).rows
                 expected = [
                     tuple(row[name] for name in names)
                     for row, plain in zip(every, times, strict=True)
@@ -137,7 +140,7 @@ def test_sql_and_python_filters_choose_the_same_rows(app: App, org: Organization
                         for each in no_time
                     )
                 ]  # fmt: skip
-                of_reference = references.sample_rows(session, model, version, limit, filters=given_filters)
+                of_reference = references.sample_rows(session, selection)
                 assert of_reference.rows == kept[:limit]
 
         agree()
@@ -153,7 +156,7 @@ def test_labelled_rows_are_filtered_before_the_limit(app: App, org: Organization
     only = {"filters": [{"column": "c", "operator": "equals", "value": "Oslo"}]}
     with app.org(org) as session:
         model, version = versions.get(session, filled[1])
-        found = sampling.sample_rows(session, model, version, START, end, 3, labelled=True, filters=only)
+        found = sampling.sample_rows(session, Window(START, end), RowSelection(model, version, 3, True, only))
     rows = [dict(zip(found.names, row, strict=True)) for row in found.rows]
     assert len(rows) == 3
     assert all(row["c"] == "Oslo" and row[LABEL] is not None for row in rows)

@@ -17,7 +17,7 @@ from dcmon.ingestion.audit_state import SharedState
 from dcmon.ingestion.intake import Direct
 from dcmon.ingestion.offsets import LastSeek, OffsetCommit
 from dcmon.storage import ledger
-from dcmon.storage.ledger import Outcome, TopicPartition
+from dcmon.storage.ledger import LedgerEntry, Outcome, TopicPartition
 from tests.helpers.examples import examples
 from tests.integration.conftest import Target, labels, rows
 
@@ -40,7 +40,7 @@ def logged(engine: Engine, target: Target) -> Target:
 
 def fold(target: Target) -> int:
     with db.org_session(target.engine, target.org) as session:
-        return ledger.fold(session, datetime.now(UTC) - timedelta(days=7))
+        return ledger.fold_requests(session, datetime.now(UTC) - timedelta(days=7))
 
 
 def test_old_request_batches_are_merged_per_day_and_target(logged: Target) -> None:
@@ -88,12 +88,12 @@ def test_merged_batches_with_offsets_tell_the_audit_the_same(
             place = TopicPartition(TOPIC.topic_id, partition)
             if action == "seek":
                 at[partition] -= min(count, at[partition])
-                ledger.seek(session, ledger.OffsetMove(place, at[partition] + count, at[partition], 0))
+                ledger.record_seek(session, ledger.OffsetMove(place, at[partition] + count, at[partition], 0))
             else:
                 span = ledger.OffsetMove(place, at[partition], at[partition] + count, count)
                 for version in sorted(versions):
                     outcome = Outcome(taken=count, stored=count - 1, duplicates=1)
-                    ledger.enter(session, "samples", "topic", outcome, model_id=1, version_id=version, spans=[span])
+                    ledger.record(session, LedgerEntry("samples", "topic", outcome, 1, version), [span])
                 at[partition] += count
             session.execute(text("update batches set created_at = :day where created_at > :day"), {"day": day})
             day += timedelta(days=days)
@@ -121,7 +121,7 @@ def test_lines_of_today_are_not_folded(target: Target) -> None:
     with db.org_session(target.engine, target.org) as session:
         for first in (0, 10):
             span = ledger.OffsetMove(TOPIC, first, first + 10, 10)
-            ledger.enter(session, "samples", "topic", Outcome(taken=0), model_id=1, version_id=1, spans=[span])
+            ledger.record(session, LedgerEntry("samples", "topic", Outcome(taken=0), 1, 1), [span])
         assert ledger.fold_moves(session, datetime.now(UTC)) == 0
 
 

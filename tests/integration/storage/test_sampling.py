@@ -14,7 +14,9 @@ from dcmon.db.tables.org import Model, Version
 from dcmon.storage import models, sampling, versions
 from dcmon.storage.columns import HASH, KEY, LEVEL, TIME
 from dcmon.storage.models import NewModel
+from dcmon.storage.sampling import RowSelection
 from dcmon.storage.versions import NewVersion
+from dcmon.windows import Window
 from tests.integration.conftest import Target
 
 START, ROWS, LIMIT = datetime(2026, 3, 1, tzinfo=UTC), 300_000, 2_000
@@ -63,7 +65,9 @@ def plan(large: tuple[Session, Model, Version], start: datetime, end: datetime, 
     lowest = sampling.lowest_level(population, LIMIT)
     labelled = how.get("labelled", False)
     said = f"s.{HASH}, l.label"
-    statement, values = sampling._bottom(model, version, start, end, LIMIT, labelled, None, lowest, said)
+    statement, values = sampling._sample_statement(
+        Window(start, end), RowSelection(model, version, LIMIT, labelled), lowest, said
+    )
     [[found]] = session.execute(text(f"explain (analyze, timing off, format json) {statement}"), values)
     seen, kinds = 0, set[str]()
     stack = [found[0]["Plan"]]
@@ -106,7 +110,7 @@ def test_sample_is_the_lowest_by_hash_across_partitions(large: tuple[Session, Mo
         {"start": start, "end": end},
     )
     statistics = sampling.WindowStatistics(n=int(n or 0), n_labelled=int(n or 0))
-    found = sampling.sample_rows(session, model, version, start, end, LIMIT, labelled=labelled, statistics=statistics)
+    found = sampling.sample_rows(session, Window(start, end), RowSelection(model, version, LIMIT, labelled), statistics)
     expected = session.execute(
         text(
             f"select s.age from samples_{version.relation} s {join} labels_{version.relation} l on l.k = s.{KEY}"
@@ -132,7 +136,7 @@ def test_more_rows_elsewhere_change_nothing(app: App, target: Target) -> None:
             model, version = versions.get(session, target.version_id)
             end = START + timedelta(days=1)
             statistics = sampling.window_statistics(session, version.id, START, end)
-            found = sampling.sample_rows(session, model, version, START, end, limit, statistics=statistics)
+            found = sampling.sample_rows(session, Window(START, end), RowSelection(model, version, limit), statistics)
         return [row[found.names.index("age")] for row in found.rows]
 
     log(0, 3000, 0)
@@ -148,5 +152,7 @@ def test_a_model_without_rows_has_an_empty_sample(app: App, target: Target) -> N
     with app.org(target.org) as session:
         model = models.create(session, NewModel("empty", "binary"))
         version = versions.create(session, model, NewVersion("v1", {"age": "numeric"}))
-        found = sampling.sample_rows(session, model, version, START, END, 10, statistics=sampling.WindowStatistics())
+        found = sampling.sample_rows(
+            session, Window(START, END), RowSelection(model, version, 10), sampling.WindowStatistics()
+        )
     assert list(found.rows) == []
