@@ -103,7 +103,7 @@ def test_merged_batches_with_offsets_tell_the_audit_the_same(
             committed = {TopicPartition(TOPIC.topic_id, number): offset for number, offset in enumerate(at)}
             summary = audit.summarize(audit_reader._ledger_lines(session), SharedState(committed=committed))
         for chain in summary.chains.values():
-            chain.transaction = None  # which lines were of one transaction
+            chain.last_range = None  # which lines were of one transaction
         return summary
 
     before = read()

@@ -185,7 +185,9 @@ def test_filters_that_fit_no_version_are_refused() -> None:
     old, new = {"age": "categorical"}, {"age": "numeric", "job": "categorical"}
     filters = {"filters": [{"column": "age", "operator": "equals", "value": "x"}]}
     require(filters, {"v2": new, "v1": old})
-    with pytest.raises(errors.InvalidInput, match=r"Version 'v2' can't be filtered like this\. Column 'age' is numeric"):
+    with pytest.raises(
+        errors.InvalidInput, match=r"Version 'v2' can't be filtered like this\. Column 'age' is numeric"
+    ):
         require(filters, {"v2": new})
     require({"filters": [{"column": "any", "operator": "equals", "value": 1}]}, {})
     with pytest.raises(errors.InvalidInput, match="no operator 'like'"):
