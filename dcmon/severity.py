@@ -1,5 +1,6 @@
 """How serious an alert or a health problem is."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 from dcmon import errors
@@ -20,6 +21,7 @@ class Severity(StrEnum):
 
 
 _RANKS = {severity: rank for rank, severity in enumerate(Severity)}
+_DESCENDING_RANKS: Mapping[str, int] = {severity: rank for rank, severity in enumerate(reversed(Severity))}
 
 
 def parse(name: str) -> Severity:
@@ -28,6 +30,11 @@ def parse(name: str) -> Severity:
         return Severity(name)
     except ValueError:
         raise errors.InvalidInput(f"There is no severity {name!r}: it is one of {', '.join(Severity)}.") from None
+
+
+def descending_rank(name: str | None) -> int:
+    """Return a sort key: 0 for the most severe, and the largest for a text that is not a severity."""
+    return _DESCENDING_RANKS.get(name or "", len(_DESCENDING_RANKS))
 
 
 def above(name: str) -> list[Severity]:

@@ -54,6 +54,7 @@ NOTIFIED_KINDS = (
     AlertChangeKind.RETRACTED,
     AlertChangeKind.ACKNOWLEDGED,
 )
+REPEATED = "repeated"  # the kind of a notification about an alert that still fires: the alert did not change
 CLOSING_KINDS = (AlertChangeKind.RESOLVED, AlertChangeKind.RETRACTED)
 
 

@@ -19,8 +19,7 @@ from dcmon.db.tables.org import Notification, Webhook
 from dcmon.health.checks import Problem
 from dcmon.health.problems import ProblemChanges
 from dcmon.notifications import notification_writer, receivers
-from dcmon.notifications.notification_writer import REPEATED
-from dcmon.states import AlertChangeKind
+from dcmon.states import REPEATED, AlertChangeKind
 
 NAMESPACE = uuid.UUID("6f0a7b52-6c1e-4d55-9f0b-2f1d8f5c1a77")
 

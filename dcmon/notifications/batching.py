@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, select, text
 from sqlalchemy.orm import Session
 
+from dcmon import severity
 from dcmon.db import sql
 from dcmon.db.tables.org import Alert, Notification, Webhook
 from dcmon.notifications import silences
@@ -20,14 +21,12 @@ from dcmon.notifications.integrations import registry
 from dcmon.notifications.notification_writer import FOLLOW_UP_KINDS, AlertRenderer
 from dcmon.notifications.silences import Hold
 from dcmon.settings import Webhooks
-from dcmon.severity import Severity
 from dcmon.states import CLOSING_KINDS, AlertChangeKind, AlertState
 
 HOLD_CHECK_INTERVAL = timedelta(seconds=15)  # a silence may be ended, or an alert resolved, before the hold's time
 MINUTE = timedelta(minutes=1)
 READ_AT_MOST = 2000  # notifications of a receiver, in one claim
 GROUP_SIZE = 50
-RANKS: Mapping[str, int] = {severity: rank for rank, severity in enumerate(reversed(Severity))}
 
 SQL = sql.read(__name__)
 IS_OPEN, PROBLEM_ID = SQL.statement("is_open"), SQL.statement("problem_id")
@@ -74,7 +73,7 @@ class PendingMessage:
 
 def urgency(notification: Notification) -> tuple[int, int]:
     """Sort key: the most severe first, then the oldest."""
-    return RANKS.get(notification.severity or "", len(RANKS)), notification.position
+    return severity.descending_rank(notification.severity), notification.position
 
 
 def is_open() -> ColumnElement[bool]:
@@ -87,8 +86,12 @@ def next_messages(claim: ClaimContext, receiver: Webhook) -> list[PendingMessage
     due = _read_due(claim, receiver)
     is_per_alert = registry.find(receiver.kind).IS_PER_ALERT
     retried = _retried_messages(claim, due, is_per_alert)
-    new = [each for each in due if each.message_id is None and _is_sendable(claim, each, is_per_alert)]
-    groups = [PendingMessage([each]) for each in new] if is_per_alert else _group_by_model(claim, new)
+    new = [
+        notification
+        for notification in due
+        if notification.message_id is None and _is_sendable(claim, notification, is_per_alert)
+    ]
+    groups = [PendingMessage([notification]) for notification in new] if is_per_alert else _group_by_model(claim, new)
     capped = _apply_cap(claim, receiver, sorted(groups, key=lambda message: message.urgency), is_per_alert)
     return sorted([*retried, *capped], key=lambda message: (message.is_digest, message.urgency))
 
@@ -98,9 +101,10 @@ def _read_due(claim: ClaimContext, receiver: Webhook) -> list[Notification]:
     values = {"webhook": receiver.id, "now": claim.now, "limit": READ_AT_MOST}
     ids = claim.session.scalars(SELECT_DUE, values).all()
     due = claim.session.scalars(select(Notification).where(Notification.id.in_(ids))).all()
-    message_ids = {each.message_id for each in due if each.message_id is not None}
+    message_ids = {notification.message_id for notification in due if notification.message_id is not None}
     in_messages = select(Notification).where(Notification.message_id.in_(message_ids), is_open())
-    return sorted({each.id: each for each in (*due, *claim.session.scalars(in_messages).all())}.values(), key=urgency)
+    by_id = {notification.id: notification for notification in (*due, *claim.session.scalars(in_messages).all())}
+    return sorted(by_id.values(), key=urgency)
 
 
 def _retried_messages(claim: ClaimContext, due: Sequence[Notification], is_per_alert: bool) -> list[PendingMessage]:
@@ -113,9 +117,10 @@ def _retried_messages(claim: ClaimContext, due: Sequence[Notification], is_per_a
         if notification.message_id is not None:
             by_message.setdefault(notification.message_id, []).append(notification)
     for message_id, notifications in list(by_message.items()):
-        if any(_find_hold(claim, each, is_per_alert) for each in notifications):
-            for each in by_message.pop(message_id):
-                each.message_id, each.is_digest, each.tried_at, each.left_to = None, False, None, None
+        if any(_find_hold(claim, notification, is_per_alert) for notification in notifications):
+            for notification in by_message.pop(message_id):
+                notification.message_id, notification.is_digest = None, False
+                notification.tried_at = notification.left_to = None
     return [PendingMessage(notifications, notifications[0].is_digest) for notifications in by_message.values()]
 
 
@@ -212,7 +217,7 @@ def _group_by_model(claim: ClaimContext, new: Sequence[Notification]) -> list[Pe
     return [
         PendingMessage(group[start : start + GROUP_SIZE])
         for group in by_model.values()
-        if min(each.created_at for each in group) <= written_before or any(each.attempts for each in group)
+        if min(member.created_at for member in group) <= written_before or any(member.attempts for member in group)
         for start in range(0, len(group), GROUP_SIZE)
     ]
 
@@ -233,8 +238,8 @@ def _apply_cap(
     if len(messages) <= free:
         return messages
     if free > 0 and not is_per_alert:
-        others = [each for message in messages[free - 1 :] for each in message.notifications]
-        return [*messages[: free - 1], PendingMessage(others, is_digest=True)]
-    for notification in (each for message in messages[free:] for each in message.notifications):
+        of_digest = [member for message in messages[free - 1 :] for member in message.notifications]
+        return [*messages[: free - 1], PendingMessage(of_digest, is_digest=True)]
+    for notification in (member for message in messages[free:] for member in message.notifications):
         notification.due_at = (sent_at[0] if sent_at else claim.now) + MINUTE
     return messages[:free]

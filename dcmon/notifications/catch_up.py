@@ -24,7 +24,7 @@ def pending_alerts(session: Session, org: Organization, receiver: Webhook) -> li
     """
     notification_writer.block_writers(session, org)
     newest = _newest_notifications(session, receiver)
-    notified = {each.alert_id for each in newest if each.kind not in CLOSING_KINDS and not each.is_superseded}
+    notified = {last.alert_id for last in newest if last.kind not in CLOSING_KINDS and not last.is_superseded}
     firing = session.execute(
         select(Alert.id, Alert.severity, Version.model_id)
         .join(Version, Version.id == Alert.version_id)
@@ -61,5 +61,5 @@ def notify(session: Session, renderer: AlertRenderer, receiver: Webhook, *, excl
 def retry_given_up(session: Session, receiver: Webhook) -> int:
     """Retry the newest notifications of firing alerts where they were given up; return how many."""
     newest = _newest_notifications(session, receiver)
-    given_up = [each.id for each in newest if each.dead_at is not None and not each.is_superseded]
+    given_up = [last.id for last in newest if last.dead_at is not None and not last.is_superseded]
     return retries.retry(session, given_up)["retried"] if given_up else 0

@@ -35,8 +35,8 @@ def write_notifications(session: Session, are_deleted: ColumnElement[bool]) -> i
         .ext(distinct_on(Notification.alert_id, Notification.webhook_id))
         .order_by(Notification.alert_id, Notification.webhook_id, Notification.position.desc())
     )
-    open_notifications = [each for each in session.scalars(last).all() if each.kind not in CLOSING_KINDS]
-    session.add_all([_closing_notification(each) for each in open_notifications])
+    open_notifications = [row for row in session.scalars(last).all() if row.kind not in CLOSING_KINDS]
+    session.add_all([_closing_notification(notification) for notification in open_notifications])
     session.flush()
     return len(open_notifications)
 

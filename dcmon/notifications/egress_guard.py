@@ -21,7 +21,7 @@ ADDRESSES_TRIED = 4
 
 # Not the public internet, though ipaddress counts them as global: carrier-grade NAT and translation prefixes.
 NON_PUBLIC_NETWORKS = [
-    ip_network(each) for each in ("100.64.0.0/10", "192.88.99.0/24", "64:ff9b::/96", "64:ff9b:1::/48")
+    ip_network(network) for network in ("100.64.0.0/10", "192.88.99.0/24", "64:ff9b::/96", "64:ff9b:1::/48")
 ]
 
 
@@ -56,11 +56,11 @@ def parse(url: str) -> Url:
         parts = urlsplit(url)
         host, port = _ascii(parts.hostname or ""), parts.port
     except ValueError as error:  # includes UnicodeError
-        raise InvalidInput(f"That is no URL of a receiver: {_parse_error(error)}.") from error
+        raise InvalidInput(f"That is not a URL of a receiver: {_parse_error(error)}.") from error
     if "@" in parts.netloc:
         raise InvalidInput("A receiver's URL can't have a user or password: they would be written to logs.")
     if parts.scheme not in ("http", "https") or not host or port == 0:
-        raise InvalidInput("That is no URL of a receiver. It looks like https://hooks.example.org/alerts")
+        raise InvalidInput("That is not a URL of a receiver. It looks like https://hooks.example.org/alerts")
     if NOT_IN_HOST.search(parts.netloc) or any(ord(character) < 0x20 or character == "\x7f" for character in url):
         raise InvalidInput(
             "A receiver's URL can't have control characters, nor spaces or special characters in its host."

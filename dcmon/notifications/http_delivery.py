@@ -18,10 +18,10 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from dcmon.notifications import egress_guard
 from dcmon.settings import Webhooks
 
-READ_AT_MOST, SHOWN_AT_MOST = 64 * 1024, 200  # bytes of an answer that are read, characters that are kept
+READ_AT_MOST, SHOWN_AT_MOST = 64 * 1024, 200  # bytes of a response that are read, characters that are kept
 LONGEST_RETRY_AFTER = timedelta(days=1)
 LONGEST_ERROR = 300
-GONE, TOO_MANY_REQUESTS, UNAVAILABLE = 410, 429, 503
+HTTP_GONE, TOO_MANY_REQUESTS, UNAVAILABLE = 410, 429, 503
 FAILURES = (urllib3.exceptions.HTTPError, HTTPException, OSError, ValueError)  # A wrong certificate is a ValueError.
 USER_AGENT = "dcmon/1"
 
@@ -30,7 +30,7 @@ USER_AGENT = "dcmon/1"
 class Attempt:
     """How an attempt to send a message went.
 
-    `status`: of an HTTP answer. `error`: what went wrong. `retry_after`: how long the receiver asked to wait.
+    `status`: of an HTTP response. `error`: what went wrong. `retry_after`: how long the receiver asked to wait.
     `is_accepted`: for receivers that speak no HTTP. `remaining`: e-mail addresses to try again.
     """
 
@@ -48,12 +48,12 @@ class Attempt:
     @property
     def is_gone(self) -> bool:
         """True if the receiver wants no more messages, for good."""
-        return self.status == GONE
+        return self.status == HTTP_GONE
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The parts of a receiver's answer that are used; `text`: the beginning of its body."""
+class Response:
+    """The parts of a receiver's response that are used; `text`: the beginning of its body."""
 
     status: int
     retry_after: str | None
@@ -67,30 +67,30 @@ def post(url: str, body: bytes, headers: Mapping[str, str], settings: Webhooks) 
         timeout = settings.timeout.total_seconds()
         destination = egress_guard.resolve(url, settings.allow, timeout)
         deadline = max(started_at + timeout, time.monotonic() + 0.1)
-        answer = _post(destination, body, {"user-agent": USER_AGENT, **headers}, deadline, timeout)
+        response = _post(destination, body, {"user-agent": USER_AGENT, **headers}, deadline, timeout)
     except egress_guard.DestinationRefused as refusal:
         return Attempt(None, str(refusal), time.monotonic() - started_at)
     except FAILURES as failure:
         return Attempt(None, describe_error(failure), time.monotonic() - started_at)
-    error = None if 200 <= answer.status < 300 else _answer_error(answer)
-    return Attempt(answer.status, error, time.monotonic() - started_at, _retry_after(answer))
+    error = None if 200 <= response.status < 300 else _response_error(response)
+    return Attempt(response.status, error, time.monotonic() - started_at, _retry_after(response))
 
 
-def _answer_error(answer: Answer) -> str:
-    if 300 <= answer.status < 400:
-        return f"The receiver answered {answer.status}, a redirect, which dcmon does not follow: set the final URL."
-    return f"The receiver answered {answer.status}{f': {answer.text}' if answer.text else '.'}"
+def _response_error(response: Response) -> str:
+    if 300 <= response.status < 400:
+        return f"The receiver answered {response.status}, a redirect, which dcmon does not follow: set the final URL."
+    return f"The receiver answered {response.status}{f': {response.text}' if response.text else '.'}"
 
 
-def _retry_after(answer: Answer) -> timedelta | None:
+def _retry_after(response: Response) -> timedelta | None:
     """Read Retry-After, which has seconds or a date; at most a day."""
-    if answer.status not in (TOO_MANY_REQUESTS, UNAVAILABLE) or not answer.retry_after:
+    if response.status not in (TOO_MANY_REQUESTS, UNAVAILABLE) or not response.retry_after:
         return None
     try:
-        wait = timedelta(seconds=int(answer.retry_after))
+        wait = timedelta(seconds=int(response.retry_after))
     except (ValueError, OverflowError):
         try:
-            until = parsedate_to_datetime(answer.retry_after)
+            until = parsedate_to_datetime(response.retry_after)
             wait = (until if until.tzinfo else until.replace(tzinfo=UTC)) - datetime.now(UTC)
         except (ValueError, TypeError, OverflowError):
             return None
@@ -99,7 +99,7 @@ def _retry_after(answer: Answer) -> timedelta | None:
 
 def _post(
     destination: egress_guard.Destination, body: bytes, headers: Mapping[str, str], deadline: float, timeout: float
-) -> Answer:
+) -> Response:
     """Send to the first checked address that accepts a connection; the certificate must be the host's."""
     try:
         with (
@@ -110,8 +110,8 @@ def _post(
                 "POST", destination.target, body=body, headers={**headers, "host": _host_header(destination)},
                 preload_content=False,
             )  # fmt: skip
-            answer = connection.getresponse()
-            return Answer(answer.status, answer.headers.get("retry-after"), _read_beginning(answer, deadline))
+            response = connection.getresponse()
+            return Response(response.status, response.headers.get("retry-after"), _read_beginning(response, deadline))
     except FAILURES as failure:
         if time.monotonic() >= deadline:
             raise TimeoutError(f"The receiver did not answer within {timeout:g} s.") from failure
@@ -140,7 +140,7 @@ def _connected(destination: egress_guard.Destination, deadline: float, sockets: 
             if number == len(destination.addresses) or time.monotonic() >= deadline:
                 raise
             continue
-        sockets.append(connection.sock)  # The connection drops its socket while an answer without length is read.
+        sockets.append(connection.sock)  # The connection drops its socket while a response without length is read.
         try:
             yield connection
         finally:
@@ -170,10 +170,10 @@ def abort_after(seconds: float) -> Iterator[list[Any]]:
     sockets: list[Any] = []
 
     def abort() -> None:
-        for each in [getattr(each, "sock", each) for each in list(sockets)]:
+        for opened in [getattr(entry, "sock", entry) for entry in list(sockets)]:
             with suppress(OSError, TypeError):  # not connected yet
                 # Below TLS, whose state belongs to the thread that reads.
-                socket.socket.shutdown(each, socket.SHUT_RDWR)
+                socket.socket.shutdown(opened, socket.SHUT_RDWR)
 
     timer = threading.Timer(seconds, abort)
     timer.daemon = True
@@ -184,20 +184,20 @@ def abort_after(seconds: float) -> Iterator[list[Any]]:
         timer.cancel()
 
 
-def _read_beginning(answer: urllib3.BaseHTTPResponse, deadline: float) -> str:
-    """Read at most READ_AT_MOST, so that the receiver sees its answer accepted; return the text of its beginning.
+def _read_beginning(response: urllib3.BaseHTTPResponse, deadline: float) -> str:
+    """Read at most READ_AT_MOST, so that the receiver sees its response accepted; return the text of its beginning.
 
     The status is known already: an error from now on changes nothing.
     """
     beginning, size = b"", 0
     with suppress(*FAILURES):
         while size < READ_AT_MOST and time.monotonic() < deadline:
-            chunk = answer.read1(4096)
+            chunk = response.read1(4096)
             if not chunk:
                 break
             beginning, size = (beginning + chunk)[: 4 * SHOWN_AT_MOST], size + len(chunk)
-        answer.close()
-    content_type = answer.headers.get("content-type", "")
+        response.close()
+    content_type = response.headers.get("content-type", "")
     return _one_line(beginning) if content_type.startswith(("text/plain", "application/json")) else ""
 
 

@@ -38,7 +38,8 @@ def parse(text: str) -> Matcher:
     match = re.fullmatch(r"\s*(\w+)\s*(=~|!~|!=|=)\s*(.*?)\s*", text, re.DOTALL)
     if match is None:
         raise errors.InvalidInput(
-            f"{text!r} is no matcher. It looks like model=credit, severity!=critical or 'monitor=~Drift.*', in quotes."
+            f"{text!r} is not a matcher. A matcher looks like model=credit, severity!=critical or 'monitor=~Drift.*',"
+            " in quotes."
         )
     label, operator, value = match.groups()
     if label not in LABELS:
@@ -51,10 +52,10 @@ def parse(text: str) -> Matcher:
         try:
             re.compile(value)
         except re.error as error:
-            raise errors.InvalidInput(f"{value!r} is no regular expression: {error}.") from None
+            raise errors.InvalidInput(f"{value!r} is not a regular expression: {error}.") from None
     return Matcher(label, operator, value)
 
 
 def match(matchers: Sequence[str], labels: Labels) -> bool:
     """True if all matchers match these labels. Without matchers, every alert matches."""
-    return all(parse(each).matches(labels) for each in matchers)
+    return all(parse(matcher).matches(labels) for matcher in matchers)

@@ -69,7 +69,7 @@ def add(session: Session, name: str, days: str, hours: str, time_zone: str, matc
         begins=start,
         ends=end,
         time_zone=windows.time_zone(time_zone).key,
-        matchers=[str(matchers.parse(each)) for each in matcher_texts],
+        matchers=[str(matchers.parse(text)) for text in matcher_texts],
     )
     session.add(mute_time)
     session.flush()

@@ -18,7 +18,6 @@ from dcmon.notifications import receivers
 from dcmon.states import CLOSING_KINDS, AlertChangeKind
 
 FORMAT = 1  # of a message's body: it grows when a key is removed or changes its meaning
-REPEATED = "repeated"  # the kind of a notification about what still fires: no change of the alert
 # Only receivers that were notified of the alert before get notifications of these kinds.
 FOLLOW_UP_KINDS = (AlertChangeKind.ACKNOWLEDGED, *CLOSING_KINDS)
 

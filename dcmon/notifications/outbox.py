@@ -23,9 +23,10 @@ from dcmon.notifications.batching import ClaimContext, PendingMessage
 from dcmon.notifications.http_delivery import Attempt
 from dcmon.notifications.integrations import registry
 from dcmon.notifications.integrations.base import DeliveryTarget, Message
-from dcmon.notifications.notification_writer import REPEATED, AlertRenderer
+from dcmon.notifications.notification_writer import AlertRenderer
 from dcmon.notifications.receivers import ReceiverState
 from dcmon.settings import Webhooks
+from dcmon.states import REPEATED
 
 SHORTEST_DELAY, LONGEST_DELAY = timedelta(seconds=5), timedelta(hours=1)
 REPEAT_CHECK_INTERVAL = timedelta(minutes=1)
@@ -106,11 +107,14 @@ def _lease(receiver: Webhook, message: PendingMessage, now: datetime, until: dat
     """Give a message its lease and, before the first attempt, its id."""
     notifications = sorted(message.notifications, key=batching.urgency)
     message_id = notifications[0].message_id or uuid.uuid4()
-    for each in notifications:
-        each.message_id, each.is_digest, each.lease_until = message_id, message.is_digest, until
-        each.attempts, each.tried_at = each.attempts + 1, each.tried_at or now
+    for notification in notifications:
+        notification.message_id, notification.is_digest = message_id, message.is_digest
+        notification.lease_until = until
+        notification.attempts, notification.tried_at = notification.attempts + 1, notification.tried_at or now
     name = f"msg_{message_id.hex}"
-    body = message_body.combine([each.body for each in notifications], name, is_digest=message.is_digest)
+    body = message_body.combine(
+        [notification.body for notification in notifications], name, is_digest=message.is_digest
+    )
     target = receivers.delivery_target(receiver, now, notifications[0].left_to)
     send_before = time.monotonic() + (until - now).total_seconds() / 2
     return ClaimedMessage(message_id, receiver.id, target, Message(name, body), len(notifications), send_before)
@@ -127,15 +131,16 @@ def record(
     if receiver is None or not notifications:
         return
     delay = max(retry_delay(notifications[0].attempts), attempt.retry_after or timedelta())
-    for each in notifications:
-        each.last_status, each.last_error, each.lease_until = attempt.status, attempt.error, None
-        each.left_to = list(attempt.remaining) or each.left_to
+    for notification in notifications:
+        notification.last_status, notification.last_error = attempt.status, attempt.error
+        notification.lease_until = None
+        notification.left_to = list(attempt.remaining) or notification.left_to
         if attempt.is_delivered:
-            each.delivered_at = at
-        elif at - (each.tried_at or at) > settings.retry_for and not attempt.is_gone:
-            each.dead_at = at
+            notification.delivered_at = at
+        elif at - (notification.tried_at or at) > settings.retry_for and not attempt.is_gone:
+            notification.dead_at = at
         else:
-            each.due_at = at + delay
+            notification.due_at = at + delay
     if attempt.retry_after is not None:
         receiver.not_before = at + attempt.retry_after
     if attempt.is_gone:

@@ -108,7 +108,7 @@ def set_subscription(session: Session, receiver: Webhook, subscription: Subscrip
     if subscription.repeat_every is not None and subscription.repeat_every < SHORTEST_REPEAT:
         shortest = durations.to_text(SHORTEST_REPEAT)
         raise errors.InvalidInput(f"A notification can't be repeated more often than every {shortest}.")
-    receiver.severities = [each for each in Severity if each in subscription.severities] or list(Severity)
+    receiver.severities = [level for level in Severity if level in subscription.severities] or list(Severity)
     models = subscription.models
     receiver.model_ids = None if models is None else [_model_id(session, name) for name in models]
     receiver.cap, receiver.repeat_every = subscription.cap, subscription.repeat_every
@@ -170,7 +170,7 @@ def remove_model(session: Session, model_id: int) -> None:
     """
     for receiver in session.scalars(select(Webhook).order_by(Webhook.id).with_for_update()):
         if receiver.model_ids is not None and model_id in receiver.model_ids:
-            receiver.model_ids = [each for each in receiver.model_ids if each != model_id]
+            receiver.model_ids = [other_id for other_id in receiver.model_ids if other_id != model_id]
     session.flush()
 
 
@@ -216,7 +216,7 @@ def delivery_target(receiver: Webhook, now: datetime, recipients: Sequence[str] 
     is_old_valid = has_old_secret and now < (receiver.old_secret_until or now)
     signing = [bytes(receiver.secret), *([bytes(receiver.old_secret or b"")] if is_old_valid else [])]
     options = receiver.options
-    if remaining := [each for each in options.get("to", ()) if each in (recipients or ())]:
+    if remaining := [email for email in options.get("to", ()) if email in (recipients or ())]:
         options = {**options, "to": remaining}
     return DeliveryTarget(receiver.kind, receiver.name, receiver.url, tuple(signing), options, receiver.credentials)
 

@@ -48,7 +48,7 @@ def add(session: Session, new: NewSilence, now: datetime | None = None) -> Silen
     if now is not None and new.ends_at <= now:
         raise errors.InvalidInput(f"A silence until {new.ends_at:%Y-%m-%d %H:%M} UTC is over already.")
     silence = Silence(
-        matchers=[str(matchers.parse(each)) for each in new.matchers],
+        matchers=[str(matchers.parse(text)) for text in new.matchers],
         starts_at=new.starts_at,
         ends_at=new.ends_at,
         reason=new.reason,

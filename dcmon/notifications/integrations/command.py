@@ -33,7 +33,7 @@ def validate(address: Address, settings: Webhooks) -> StoredAddress:
     """Accept a program and its arguments. The program must be on this machine, as on those of the notify workers."""
     if not address.targets:
         raise InvalidInput("Give a command: dcmon webhook add page --kind command -- /usr/local/bin/page --loud")
-    if any("\0" in each for each in address.targets):
+    if any("\0" in argument for argument in address.targets):
         raise InvalidInput("A command can't have a NUL character.")
     program = address.targets[0]
     if shutil.which(program, path=PATH) is None:
@@ -85,11 +85,11 @@ def _wait_for_output(process: subprocess.Popen[bytes], seconds: float) -> bytes 
     with selectors.DefaultSelector() as selector, process.stdout as pipe:
         selector.register(pipe, selectors.EVENT_READ)
         while process.poll() is None:
-            if (left := deadline - time.monotonic()) <= 0:
+            if (remaining := deadline - time.monotonic()) <= 0:
                 return None
             if not is_open:
-                time.sleep(min(left, 0.01))
-            elif selector.select(min(left, 0.05)):
+                time.sleep(min(remaining, 0.01))
+            elif selector.select(min(remaining, 0.05)):
                 chunk = os.read(pipe.fileno(), CHUNK_SIZE)
                 output, is_open = (output + chunk)[:OUTPUT_SIZE], bool(chunk)
         while is_open and len(output) < OUTPUT_SIZE and selector.select(0):
@@ -99,14 +99,14 @@ def _wait_for_output(process: subprocess.Popen[bytes], seconds: float) -> bytes 
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill what is left of the command's process group."""
+    """Kill the processes that remain in the command's process group."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
 def _kill_detached(message_id: str) -> None:
-    """Kill processes that left the command's process group. They are found by their environment, where /proc exists."""
+    """Kill processes that left the command's process group; their environment in /proc shows which."""
     mark = f"DCMON_MESSAGE_ID={message_id}".encode()
     for environ in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):  # The process belongs to another user, or has ended.

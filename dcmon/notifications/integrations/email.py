@@ -34,12 +34,12 @@ LONGEST_ERROR, LONGEST_REFUSAL = 300, 250
 
 def validate(address: Address, settings: Webhooks) -> StoredAddress:
     """Accept e-mail addresses."""
-    recipients = [each.removeprefix("mailto:") for each in address.targets]
+    recipients = [target.removeprefix("mailto:") for target in address.targets]
     if not recipients:
         raise InvalidInput("Give e-mail addresses, like ann@example.org bob@example.org")
-    for each in recipients:
-        if not ADDRESS.fullmatch(each) or not each.isascii() or not each.isprintable():
-            raise InvalidInput(f"{each!r} is no e-mail address.")
+    for recipient in recipients:
+        if not ADDRESS.fullmatch(recipient) or not recipient.isascii() or not recipient.isprintable():
+            raise InvalidInput(f"{recipient!r} is not an e-mail address.")
     return StoredAddress("", {"to": list(dict.fromkeys(recipients))})
 
 
@@ -64,11 +64,11 @@ def send(target: DeliveryTarget, message: Message, settings: DeliverySettings) -
     return Attempt(None, error_text, is_accepted=True, remaining=remaining)
 
 
-def _refusals(answers: Mapping[str, tuple[int, bytes]]) -> str:
-    """Return refused addresses, each with the server's answer."""
+def _refusals(responses: Mapping[str, tuple[int, bytes]]) -> str:
+    """Return refused addresses, each with the server's response."""
     texts = {
-        address: " ".join(f"{code} {answer.decode('utf-8', 'replace')}".split())
-        for address, (code, answer) in answers.items()
+        address: " ".join(f"{code} {response.decode('utf-8', 'replace')}".split())
+        for address, (code, response) in responses.items()
     }
     return ", ".join(f"{address} ({texts[address]})" for address in sorted(texts))[:LONGEST_REFUSAL]
 
@@ -77,14 +77,14 @@ def _describe_error(error: Exception) -> str:
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         return f"it refused {_refusals(error.recipients)}"
     if isinstance(error, smtplib.SMTPResponseException):
-        answer = error.smtp_error
-        answer = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer
-        return " ".join(f"{error.smtp_code} {answer}".split())
+        response = error.smtp_error
+        response = response.decode("utf-8", "replace") if isinstance(response, bytes) else response
+        return " ".join(f"{error.smtp_code} {response}".split())
     return http_delivery.describe_error(error)
 
 
 class _PlainConnection(smtplib.SMTP):
-    """A connection that registers its socket with `abort_after` before the server's first answer."""
+    """A connection that registers its socket with `abort_after` before the server's first response."""
 
     sockets: list[Any]
 
@@ -95,7 +95,7 @@ class _PlainConnection(smtplib.SMTP):
 
 
 class _TlsConnection(_PlainConnection):
-    """The same with TLS from the first byte."""
+    """A connection that registers its socket, with TLS from the first byte."""
 
     context: ssl.SSLContext
 
@@ -106,7 +106,7 @@ class _TlsConnection(_PlainConnection):
 def _hand_over(
     smtp: Smtp, seconds: float, message: EmailMessage, sockets: list[Any]
 ) -> Mapping[str, tuple[int, bytes]]:
-    """Run a whole SMTP session; return the addresses that were refused, with the server's answers."""
+    """Run an SMTP session; return the addresses that were refused, with the server's responses."""
     assert smtp.host is not None
     session = (_TlsConnection if smtp.security == "tls" else _PlainConnection)(timeout=seconds)
     session.sockets = sockets
@@ -114,9 +114,9 @@ def _hand_over(
     if isinstance(session, _TlsConnection):
         session.context = ssl.create_default_context()
     try:
-        code, answer = session.connect(smtp.host, smtp.port or PORTS.get(smtp.security, PORTS["starttls"]))
+        code, response = session.connect(smtp.host, smtp.port or PORTS.get(smtp.security, PORTS["starttls"]))
         if code != 220:
-            raise smtplib.SMTPConnectError(code, answer)
+            raise smtplib.SMTPConnectError(code, response)
         if smtp.security == "starttls":
             session.starttls(context=ssl.create_default_context())
         if smtp.username is not None:
@@ -149,10 +149,10 @@ def page(body: Body) -> str:
     shown = notifications[: message_text.SHOWN_AT_MOST]
     parts = [f"<p>{html.escape(line)}</p>" for line in message_text.count_lines(body)]
     if body["type"] == "digest":
-        lines = "".join(f"<li>{html.escape(message_text.line(each))}</li>" for each in shown)
+        lines = "".join(f"<li>{html.escape(message_text.line(notification))}</li>" for notification in shown)
         parts.append(f"<p>{html.escape(message_text.DIGEST_INTRO)}</p><ul>{lines}</ul>")
     elif notifications:
-        parts += [block(each) for each in shown]
+        parts += [block(notification) for notification in shown]
     else:
         parts.append(f"<p>{html.escape(message_text.plain(body))}</p>")
     parts.append(f"<p>{html.escape(message_text.omitted(body))}</p>")
@@ -163,7 +163,7 @@ def block(notification: Body) -> str:
     """Render one alert as HTML."""
     rows = "".join(
         f"<tr><td style='color:#666;padding-right:1em'>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>"
-        for name, value in message_text.facts(notification)
+        for name, value in message_text.detail_rows(notification)
     )
     link = html.escape(str(notification.get("link") or ""), quote=True)
     return (

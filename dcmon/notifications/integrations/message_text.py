@@ -6,7 +6,8 @@ from typing import Any
 
 from dcmon.notifications.integrations.base import Body
 from dcmon.severity import Severity
-from dcmon.states import CLOSING_KINDS, AlertChangeKind
+from dcmon.states import CLOSING_KINDS, REPEATED, AlertChangeKind
+from dcmon.windows import ComparedWith
 
 SHOWN_AT_MOST = 20  # alerts that a message shows or lists; the others are counted
 LINK_TEXT = "Open the alert"
@@ -15,7 +16,7 @@ KIND_TEXTS: dict[str, str] = {
     AlertChangeKind.FIRING: "firing",
     AlertChangeKind.ESCALATED: "got worse",
     AlertChangeKind.DEESCALATED: "got better, but still firing",
-    "repeated": "still firing",
+    REPEATED: "still firing",
     AlertChangeKind.ACKNOWLEDGED: "acknowledged",
     AlertChangeKind.RESOLVED: "resolved",
     AlertChangeKind.REOPENED: "firing again",
@@ -28,13 +29,15 @@ COLOURS: dict[str, str] = {
     Severity.LOW: "#3b7dd8",
 }
 COLOUR_OF_END, COLOUR_OF_OTHERS = "#2f9e44", "#666666"
+COMPARED_TEXTS: dict[str, str] = {ComparedWith.PREVIOUS: "the window before", ComparedWith.WEEK_BEFORE: "a week ago"}
+MEASURED_TEXTS = {"previous": "in the window before", "reference": "of the reference"}
 KINDS_BY_PEOPLE = (AlertChangeKind.ACKNOWLEDGED, AlertChangeKind.RESOLVED, AlertChangeKind.REOPENED)
 
 
 def notifications(body: Body) -> Sequence[Body]:
     """Return the notifications in a message: one, several, or none when it is a test."""
-    found: Sequence[Body] = body.get("notifications", [body] if "alert" in body else [])
-    return found
+    listed: Sequence[Body] = body.get("notifications", [body] if "alert" in body else [])
+    return listed
 
 
 def kind(notification: Body) -> str:
@@ -80,22 +83,22 @@ def colour(notification: Body) -> str:
     return COLOURS.get(notification["alert"]["severity"], COLOUR_OF_OTHERS)
 
 
-def facts(notification: Body) -> list[tuple[str, str]]:
-    """Return names and values of what there is to know about an alert; empty values are left out."""
+def detail_rows(notification: Body) -> list[tuple[str, str]]:
+    """Return the details of an alert as pairs of name and value; empty values are left out."""
     alert = notification["alert"]
     rows = [
-        ("what", what(notification)),
+        ("what", change_text(notification)),
         ("note", text(alert.get("note"))),
         ("acknowledged", _acknowledged(notification)),
         ("rule", rule(alert)),
         ("value", _values(alert)),
-        ("measured", measured(alert)),
-        ("compared with", compared(alert)),
+        ("measured", measured_text(alert)),
+        ("compared with", comparison_text(alert)),
         ("window", window(alert)),
         ("since", _since(alert)),
-        ("moved most", moved(alert)),
+        ("moved most", largest_changes(alert)),
         ("model version", text(alert.get("version"))),
-        ("other versions", others(alert)),
+        ("other versions", other_versions(alert)),
         ("samples", text(alert.get("n"))),
         ("why", text(alert.get("reason"))),
         ("type", text(notification.get("command"))),
@@ -103,7 +106,7 @@ def facts(notification: Body) -> list[tuple[str, str]]:
     return [(name, value) for name, value in rows if value]
 
 
-def what(notification: Body) -> str:
+def change_text(notification: Body) -> str:
     """Return what happened to the alert, and who did it."""
     change, by = kind(notification), notification["alert"].get("by")
     return KIND_TEXTS.get(change, change) + (f" by {text(by)}" if by and change in KINDS_BY_PEOPLE else "")
@@ -112,7 +115,7 @@ def what(notification: Body) -> str:
 def _acknowledged(notification: Body) -> str:
     """Return who acknowledged the alert; empty when the notification itself is about that."""
     alert = notification["alert"]
-    if not alert.get("acknowledged_by") or kind(notification) == "acknowledged":
+    if not alert.get("acknowledged_by") or kind(notification) == AlertChangeKind.ACKNOWLEDGED:
         return ""
     note = text(alert.get("acknowledgement"))
     return f"by {text(alert['acknowledged_by'])}" + (f": {note}" if note else "")
@@ -124,24 +127,23 @@ def rule(alert: Body) -> str:
     return f"{text(alert['rule_name'])}: {condition}" if condition and alert.get("rule_name") else condition
 
 
-def measured(alert: Body) -> str:
+def measured_text(alert: Body) -> str:
     """Return what a rule on a change or a deviation measured: "35, from 0.2 in the window before"."""
     against = alert.get("measured_against")
     if not against:
         return ""
-    name = {"previous": "in the window before", "reference": "of the reference"}.get(against["what"])
-    name = name or f"on average of {against.get('windows')} windows before"
+    name = MEASURED_TEXTS.get(against["what"]) or f"on average of {against.get('windows')} windows before"
     return f"{text(alert.get('measured')) or 'no finite number'}, from {text(against.get('value'))} {name}"
 
 
-def compared(alert: Body) -> str:
+def comparison_text(alert: Body) -> str:
     """Return what the check compared the window with."""
     baseline = alert.get("compared_with")
     if not baseline:
         return ""
-    if baseline["what"] == "reference":
+    if baseline["what"] == ComparedWith.REFERENCE:
         return f"the reference (revision {baseline.get('revision')})"
-    name = {"previous": "the window before", "week_before": "a week ago"}.get(baseline["what"], baseline["what"])
+    name = COMPARED_TEXTS.get(baseline["what"], baseline["what"])
     return f"{name}: {time(baseline.get('start'))} to {time(baseline.get('end'))}, {baseline.get('n')} samples"
 
 
@@ -156,7 +158,7 @@ def span(window: Sequence[str | None] | None) -> str:
     return f"{time(start)} to {time(end)}" if start and end else ""
 
 
-def others(alert: Body) -> str:
+def other_versions(alert: Body) -> str:
     """Return the values of the model's other versions in the same window."""
     return ", ".join(
         f"{text(version['version'])} {text(version.get('value')) or version.get('state')} (n {version.get('n')})"
@@ -203,7 +205,7 @@ def _since(alert: Body) -> str:
     return since + spans if since else ""
 
 
-def moved(alert: Body) -> str:
+def largest_changes(alert: Body) -> str:
     """Return the entries that changed most, with the values before and after where they are known."""
     if entries := alert.get("moved"):
         return ", ".join(
@@ -246,5 +248,5 @@ def plain(body: Body) -> str:
 
 
 def _plain(notification: Body) -> str:
-    rows = [f"  {name}: {value}" for name, value in facts(notification)]
+    rows = [f"  {name}: {value}" for name, value in detail_rows(notification)]
     return "\n".join([headline(notification), *rows, f"  {notification.get('link') or ''}", ""])

@@ -25,7 +25,7 @@ IS_PER_ALERT, IS_LOCAL, IS_SIGNED = True, False, False
 URL = "https://events.pagerduty.com/v2/enqueue"
 PAGERDUTY_URL = re.compile(r"https://events\.([a-z0-9-]+\.)?pagerduty\.com/v2/enqueue")
 KEY = re.compile(r"[A-Za-z0-9_-]{8,64}")
-SEVERITIES: dict[str, str] = {
+PAGERDUTY_SEVERITIES: dict[str, str] = {
     Severity.CRITICAL: "critical",
     Severity.HIGH: "error",
     Severity.MEDIUM: "error",
@@ -73,7 +73,7 @@ def render(target: DeliveryTarget, message: Message) -> list[dict[str, Any]]:
     if message.body["type"] == "test":
         return _test_events(target, message)
     organization = message.body["organization"]
-    return [_event(target, organization, each) for each in message_text.notifications(message.body)]
+    return [_event(target, organization, notification) for notification in message_text.notifications(message.body)]
 
 
 def _event(target: DeliveryTarget, organization: str, notification: Body) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def _event(target: DeliveryTarget, organization: str, notification: Body) -> dic
     event["payload"] = {
         "summary": f"[{organization}] {message_text.line(notification)}"[:1024],
         "source": str(alert.get("model") or "dcmon"),
-        "severity": SEVERITIES.get(alert["severity"], "error"),
+        "severity": PAGERDUTY_SEVERITIES.get(alert["severity"], "error"),
         "timestamp": notification["timestamp"],
         "component": str(alert.get("monitor") or ""),
         "group": target.options.get("group") or None,

@@ -28,7 +28,10 @@ def find(kind: str) -> Integration:
 
 
 def send(target: DeliveryTarget, message: Message, settings: DeliverySettings) -> Attempt:
-    """Send a message. Never raises, and the attempt's error holds no secret, though the receiver may repeat one."""
+    """Send a message. Never raises.
+
+    The attempt's error holds no secret, even when the receiver's response repeats one.
+    """
     started_at = time.monotonic()
     try:
         attempt = find(target.kind).send(target, message, settings)
@@ -42,8 +45,8 @@ def send(target: DeliveryTarget, message: Message, settings: DeliverySettings) -
 
 def _secrets(target: DeliveryTarget, settings: DeliverySettings) -> Iterator[str]:
     """Yield what an error must not show. Short pieces are left out: they are ordinary words."""
-    yield from (each for each in target.credentials.values() if len(each) > 3)
-    yield from (each for each in target.options.get("argv", ())[1:] if len(each) > 7)
+    yield from (value for value in target.credentials.values() if len(value) > 3)
+    yield from (argument for argument in target.options.get("argv", ())[1:] if len(argument) > 7)
     if target.url and find(target.kind).display_address(target.url, target.options) != target.url:
         yield from (part for part in re.split("[/?&=]", target.url)[3:] if len(part) > 7)
     if settings.smtp.password is not None and settings.smtp.password.get_secret_value():

@@ -62,7 +62,7 @@ def render(body: Body) -> dict[str, Any]:
 def _sections(lines: Sequence[str], last_line: str) -> list[dict[str, Any]]:
     """Put lines into as many sections as they need; a line that is too long for one is cut."""
     parts, size = [list[str]()], 0
-    for line in (each[: LONGEST_TEXT // 4] for each in lines):
+    for line in (text[: LONGEST_TEXT // 4] for text in lines):
         if parts[-1] and size + len(line) > LONGEST_TEXT:
             parts.append([])
             size = 0
@@ -72,7 +72,7 @@ def _sections(lines: Sequence[str], last_line: str) -> list[dict[str, Any]]:
 
 
 def _alert_blocks(notification: Body, *, is_alone: bool) -> list[dict[str, Any]]:
-    rows = [f"{name}: {value[:LONGEST_VALUE]}" for name, value in message_text.facts(notification)]
+    rows = [f"{name}: {value[:LONGEST_VALUE]}" for name, value in message_text.detail_rows(notification)]
     blocks = [{"type": "divider"}, *([] if is_alone else [_header(message_text.headline(notification))])]
     blocks.append(_plain("\n".join(rows)))
     if link := notification.get("link"):

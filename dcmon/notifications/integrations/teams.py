@@ -78,17 +78,16 @@ def _elements(body: Body, full: int, listed: int) -> list[dict[str, Any]]:
         return [*elements, _text(message_text.plain(body))]
     if len(notifications) > 1 or body["type"] == "digest":
         elements += [_text(line) for line in message_text.count_lines(body)]
-    elements += [_container(each) for each in notifications[:full]]
-    elements += [_text(f"- {message_text.line(each)}") for each in notifications[full:listed]]
+    elements += [_container(notification) for notification in notifications[:full]]
+    elements += [_text(f"- {message_text.line(notification)}") for notification in notifications[full:listed]]
     omitted = message_text.omitted(body, max(full, listed))
     return [*elements, _text(omitted)] if omitted else elements
 
 
 def _container(notification: Body) -> dict[str, Any]:
     is_over = message_text.kind(notification) in CLOSING_KINDS
-    facts = [
-        {"title": name, "value": escaped(value[:LONGEST_TEXT])} for name, value in message_text.facts(notification)
-    ]
+    rows = message_text.detail_rows(notification)
+    facts = [{"title": name, "value": escaped(value[:LONGEST_TEXT])} for name, value in rows]
     return {
         "type": "Container",
         "style": "good" if is_over else STYLES.get(notification["alert"]["severity"], "default"),
