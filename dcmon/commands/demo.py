@@ -14,16 +14,17 @@ app = single()
 def demo(
     ctx: typer.Context,
     exit_: Annotated[bool, typer.Option("--exit", help="Stop the system at the end.")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget the last demo and start over.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete the last demo and start again.")] = False,
     report: Annotated[Path | None, typer.Option(help="Where to write the HTML report.")] = None,
 ) -> None:
     """Run the whole system on the flights that left New York in 2013: train, replay, monitor, alert.
 
-    The data stays: a second demo goes on or shows it. On a terminal the system stays up until Ctrl-C.
+    The data stays: a second demo continues where the first one stopped, or shows its results. On a terminal the
+    system runs until Ctrl-C.
 
     Example: dcmon demo --exit
     """
     from dcmon.demo import progress, run
 
-    stay = not exit_ and progress.Stage().is_terminal
-    run.tell(ctx.obj, fresh=fresh, stay=stay, report=report.absolute() if report else None)
+    stay = not exit_ and progress.DemoConsole().is_terminal
+    run.run(ctx.obj, fresh=fresh, stay=stay, report=report.absolute() if report else None)

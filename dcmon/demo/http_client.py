@@ -1,4 +1,4 @@
-"""dcmon's endpoint as the Python SDK speaks to it: the same paths, headers and bodies."""
+"""A client of dcmon's HTTP endpoint that sends the paths, headers and bodies of the Python SDK."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,9 +25,9 @@ Json = Any
 class Endpoint:
     """A client of the endpoint at `url`. Safe for several threads.
 
-    An endpoint that is gone or busy (503 or 429, Retry-After) is tried again for `patience`, as far as sending twice
-    does no harm: samples and labels have ids, so a row that arrived and is sent again is stored once. Raises
-    Unreachable when patience ends, NotAuthenticated, and EndpointRefused for any other answer that is not 2xx.
+    A request that fails because the endpoint is unreachable or busy (503, or 429 with Retry-After) is repeated for
+    `patience`, if sending it twice does no harm. Samples and labels have ids, so a row that is sent twice is stored
+    once. Raises Unreachable after `patience`, NotAuthenticated, and EndpointRefused for other responses than 2xx.
     """
 
     def __init__(self, url: str, token: str, patience: timedelta = _PATIENCE) -> None:
@@ -40,7 +40,7 @@ class Endpoint:
         self._pool.clear()
 
     def connect(self) -> str:
-        """What the SDK does first; the endpoint's version."""
+        """Make the SDK's first two requests. Return the endpoint's version."""
         version: str = self.get("backend-version")["version"]
         self.get("say-hello")
         return version
@@ -49,7 +49,7 @@ class Endpoint:
         return self.call("GET", path)
 
     def find(self, path: str) -> Json | None:
-        """As `get`; None when there is no such thing (404)."""
+        """Return what `get` returns, or None if it does not exist (404)."""
         try:
             return self.get(path)
         except EndpointRefused as refused:
@@ -57,38 +57,44 @@ class Endpoint:
                 return None
             raise
 
-    def post(self, path: str, body: Json, *, again: bool = False) -> Json:
-        """POST a JSON body. `again`: sending it twice does no harm."""
-        return self.call("POST", path, msgspec.json.encode(body), again=again)
+    def post(self, path: str, body: Json, *, is_repeatable: bool = False) -> Json:
+        """POST a JSON body. `is_repeatable`: sending it twice does no harm."""
+        return self.call("POST", path, msgspec.json.encode(body), is_repeatable=is_repeatable)
 
     def call(
-        self, method: str, path: str, body: bytes | None = None, *, again: bool = True, content_type: str | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        is_repeatable: bool = True,
+        content_type: str = "application/json",
     ) -> Json:
-        """One request; the answer's JSON, None when it is empty. Raises as the class says."""
-        headers = self._headers | ({"content-type": content_type or "application/json"} if body is not None else {})
+        """Send a request. Return the response's JSON, or None if it is empty. Raises what the class says."""
+        headers = self._headers | ({"content-type": content_type} if body is not None else {})
         for pause in self._pauses():
             try:
-                answer = self._pool.request(method, f"{self.url}/api/v1/{path}", body=body, headers=headers)
+                response = self._pool.request(method, f"{self.url}/api/v1/{path}", body=body, headers=headers)
             except urllib3.exceptions.HTTPError as error:
                 never_sent = isinstance(error, urllib3.exceptions.NewConnectionError)
-                if pause is None or not (again or never_sent):
+                if pause is None or not (is_repeatable or never_sent):
                     raise Unreachable(what="The endpoint", where=self.url, why=_reason(error)) from error
                 time.sleep(pause)
                 continue
-            if answer.status in (429, 503) and pause is not None:
-                time.sleep(_asked_pause(answer, pause))
+            if response.status in (429, 503) and pause is not None:
+                time.sleep(_requested_pause(response, pause))
                 continue
-            return self._answer(method, path, answer)
-        raise AssertionError("the last pause is None")
+            return self._parse(method, path, response)
+        raise AssertionError("the loop ends with the last pause, which is None")
 
     def model(self, name: str) -> Json | None:
         return self.find(f"models/{quote(name, safe='')}?identifier_kind=name")
 
     def create_model(self, name: str, task_type: str, description: str, ratio: float, delay: timedelta) -> int:
-        """The model's id; that of the model which is there already, when it is alike."""
+        """Create a model and return its id; an equal model that exists is returned."""
         delays = {"alerts_delay_labels_ratio": ratio, "alerts_delay_seconds": int(delay.total_seconds())}
         body = {"name": name, "task_type": task_type, "description": description, **delays}
-        return int(self.post("models", {**body, "notes": None, "obj_store_path": None}, again=True)["id"])
+        return int(self.post("models", {**body, "notes": None, "obj_store_path": None}, is_repeatable=True)["id"])
 
     def version(self, model: str, name: str) -> Json | None:
         return self.find(f"models/{quote(model, safe='')}/model-versions/{quote(name, safe='')}")
@@ -101,25 +107,24 @@ class Endpoint:
         importance: Mapping[str, float],
         classes: Sequence[str],
     ) -> int:
-        """The version's id; that of the version which is there already, when it is alike."""
+        """Create a version and return its id; an equal version that exists is returned."""
         columns = {"features": features, "additional_data": {}}
         body = {"name": name, **columns, "feature_importance": importance, "classes": classes}
-        return int(self.post(f"models/{model_id}/version", body, again=True)["id"])
+        return int(self.post(f"models/{model_id}/version", body, is_repeatable=True)["id"])
 
-    def counts(self, version_id: int) -> tuple[int, int]:
-        """How many samples and how many reference rows the version has."""
-        found = self.get(f"model-versions/{version_id}/count-samples")
-        return found["monitor_count"], found["reference_count"]
+    def reference_count(self, version_id: int) -> int:
+        """Return the number of reference rows that the version has."""
+        return int(self.get(f"model-versions/{version_id}/count-samples")["reference_count"])
 
     def upload_reference(self, version_id: int, reference: "pd.DataFrame") -> None:
-        """Upload what is not there yet, in order: an upload that broke off goes on where it stopped.
+        """Upload the rows that are not stored yet, in order; an interrupted upload continues where it stopped.
 
-        A chunk whose answer was lost may be there or not, so the endpoint is asked before each.
+        A chunk whose response was lost may be stored or not, so the stored rows are counted before each chunk.
         """
         for pause in self._pauses():
             try:
-                while (have := self.counts(version_id)[1]) < len(reference):
-                    chunk = reference.iloc[have : have + REFERENCE_ROWS_PER_REQUEST]
+                while (stored := self.reference_count(version_id)) < len(reference):
+                    chunk = reference.iloc[stored : stored + REFERENCE_ROWS_PER_REQUEST]
                     self._reference_chunk(version_id, chunk.to_json(orient="split", index=False))
                 return
             except Unreachable:
@@ -130,32 +135,34 @@ class Endpoint:
     def _reference_chunk(self, version_id: int, document: str) -> None:
         files = {"batch": ("upload", document.encode(), "application/octet-stream")}
         body, content_type = urllib3.encode_multipart_formdata(files)
-        self.call("POST", f"model-versions/{version_id}/reference", body, again=False, content_type=content_type)
+        self.call(
+            "POST", f"model-versions/{version_id}/reference", body, is_repeatable=False, content_type=content_type
+        )
 
     def send_samples(self, version_id: int, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Log samples (keys in the SDK's order, see `replay.Step`)."""
+        """Log samples; `replay.Step` says how a row looks."""
         for body in _chunks(rows):
             self.call("POST", f"model-versions/{version_id}/data", body)
 
     def send_labels(self, model_id: int, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Log labels, `_dc_sample_id` and `_dc_label`."""
+        """Log labels: rows of `_dc_sample_id` and `_dc_label`."""
         for body in _chunks(rows):
             self.call("PUT", f"model/{model_id}/labels", body)
 
     def _pauses(self) -> Iterator[float | None]:
-        """Seconds to wait before the next try, None when this try is the last."""
-        ends, pause = time.monotonic() + self.patience.total_seconds(), 0.1
-        while time.monotonic() + pause < ends:
+        """Yield the seconds to wait after each attempt; None for the last attempt."""
+        deadline, pause = time.monotonic() + self.patience.total_seconds(), 0.1
+        while time.monotonic() + pause < deadline:
             yield pause
             pause = min(_LONGEST_PAUSE, pause * 1.6)
         yield None
 
-    def _answer(self, method: str, path: str, answer: urllib3.BaseHTTPResponse) -> Json:
-        if 200 <= answer.status < 300:
-            return msgspec.json.decode(answer.data) if answer.data else None
-        if answer.status == 401:
+    def _parse(self, method: str, path: str, response: urllib3.BaseHTTPResponse) -> Json:
+        if 200 <= response.status < 300:
+            return msgspec.json.decode(response.data) if response.data else None
+        if response.status == 401:
             raise NotAuthenticated
-        raise EndpointRefused(answer=answer.status, method=method, path=path, why=_message(answer.data))
+        raise EndpointRefused(answer=response.status, method=method, path=path, why=_message(response.data))
 
 
 def _chunks(rows: Sequence[Mapping[str, Any]]) -> Iterator[bytes]:
@@ -163,15 +170,15 @@ def _chunks(rows: Sequence[Mapping[str, Any]]) -> Iterator[bytes]:
         yield msgspec.json.encode(rows[start : start + ROWS_PER_REQUEST])
 
 
-def _asked_pause(answer: urllib3.BaseHTTPResponse, pause: float) -> float:
-    asked = answer.headers.get("retry-after", "")
-    return min(float(asked), _LONGEST_PAUSE * 5) if asked.isdigit() and int(asked) > 0 else pause
+def _requested_pause(response: urllib3.BaseHTTPResponse, pause: float) -> float:
+    requested = response.headers.get("retry-after", "")
+    return min(float(requested), _LONGEST_PAUSE * 5) if requested.isdigit() and int(requested) > 0 else pause
 
 
 def _message(body: bytes) -> str:
     try:
-        found = msgspec.json.decode(body)
-        return str(found.get("error_message") or found.get("detail") or found)
+        document = msgspec.json.decode(body)
+        return str(document.get("error_message") or document.get("detail") or document)
     except (msgspec.DecodeError, AttributeError, UnicodeDecodeError):
         return body[:300].decode(errors="replace").strip() or "no reason given"
 

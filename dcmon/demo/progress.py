@@ -1,4 +1,4 @@
-"""What the demo shows while it runs: steps, a progress bar, and alerts as they arrive. All of it on stderr."""
+"""Show the demo on stderr while it runs: steps, a progress bar, and alerts as they arrive."""
 
 import sys
 import threading
@@ -10,18 +10,26 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-SAID_EVERY = 10.0  # seconds, where there is no terminal to draw a bar on
-COLOURS = {"low": "cyan", "medium": "yellow", "high": "dark_orange", "critical": "red"}
+from dcmon.severity import Severity
+from dcmon.states import CLOSING_KINDS
+
+PROGRESS_INTERVAL = 10.0  # seconds between lines, when there is no terminal for a progress bar
+COLOURS = {
+    Severity.LOW: "cyan",
+    Severity.MEDIUM: "yellow",
+    Severity.HIGH: "dark_orange",
+    Severity.CRITICAL: "red",
+}
+CLOSING_TYPES = {f"alert.{kind}" for kind in CLOSING_KINDS}
 
 
-class Stage:
-    """A console for the demo. Safe for several threads: alerts arrive on the receiver's."""
+class DemoConsole:
+    """The demo's console. Safe for several threads: alerts arrive on the thread of the receiver."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True, highlight=False)
-        self.began = time.monotonic()
+        self.started_at = time.monotonic()
         self._known = set[int]()
-        self._progress: Progress | None = None
         self._lock = threading.Lock()
 
     @property
@@ -30,71 +38,74 @@ class Stage:
 
     @property
     def seconds(self) -> float:
-        return time.monotonic() - self.began
+        return time.monotonic() - self.started_at
 
-    def say(self, text: str, style: str | None = None) -> None:
-        """A line, with the seconds since the beginning."""
+    def print(self, text: str, style: str | None = None) -> None:
+        """Print a line, with the seconds since the start."""
         with self._lock:
             self.console.print(f"[dim]{self.seconds:5.1f} s[/dim]  {text}", style=style, soft_wrap=True)
 
-    def arrived(self, message: Mapping[str, Any]) -> None:
-        """Show a message that arrived: about one alert, or several."""
-        about = message.get("notifications", [message] if "alert" in message else [])
-        if not about:
-            self.say(f"webhook arrived: {message.get('type')}")
-        for each in about:
-            self._told(each["type"], each["alert"])
+    def show_message(self, message: Mapping[str, Any]) -> None:
+        """Show a message that arrived: about one alert or several."""
+        notifications = message.get("notifications", [message] if "alert" in message else [])
+        if not notifications:
+            self.print(f"webhook: {message.get('type')}")
+        for notification in notifications:
+            self._show_notification(notification["type"], notification["alert"])
 
-    def _told(self, kind: str, alert: Mapping[str, Any]) -> None:
-        what = f"[bold]{alert['monitor']}[/bold] {alert['rule'].split(' ')[-2]} {alert['rule'].split(' ')[-1]}"
+    def _show_notification(self, event_type: str, alert: Mapping[str, Any]) -> None:
+        title = f"[bold]{alert['monitor']}[/bold] {alert['rule'].split(' ')[-2]} {alert['rule'].split(' ')[-1]}"
         day, is_new = alert["since"][:10], alert["id"] not in self._known
-        if is_new:  # one that was over before it could be told of is told of once
+        if is_new:  # the first notification about an alert that ended quickly may be its last one
             self._known.add(alert["id"])
             colour = COLOURS.get(alert["severity"], "red")
             driver = next(iter(alert.get("drivers") or {}), None)
             cause = f", driven by [bold]{driver}[/bold]" if driver else ""
             value = "no value" if alert["value"] is None else f"{alert['value']:.3g}"
-            self.say(f"[{colour}]webhook: ALERT {alert['severity']}[/{colour}]  {what}: {value}, since {day}{cause}")
-        if kind in ("alert.resolved", "alert.retracted"):
-            self.say(f"[green]webhook: resolved[/green]  {what}, since {day}, {alert.get('windows', 'some')} windows")
+            self.print(f"[{colour}]webhook: ALERT {alert['severity']}[/{colour}]  {title}: {value}, since {day}{cause}")
+        if event_type in CLOSING_TYPES:
+            self.print(
+                f"[green]webhook: resolved[/green]  {title}, since {day}, {alert.get('windows', 'some')} windows"
+            )
 
     @property
-    def alerts(self) -> int:
-        """How many alerts arrived."""
+    def alert_count(self) -> int:
+        """The number of alerts that arrived."""
         return len(self._known)
 
     @contextmanager
-    def progress(self, label: str, total: int, done: int = 0) -> Iterator["Bar"]:
-        """A progress bar; without a terminal, a line every ten seconds."""
+    def progress(self, label: str, total: int, done: int = 0) -> Iterator["ProgressBar"]:
+        """Show a progress bar; without a terminal, print a line every ten seconds."""
         if not self.console.is_terminal:
-            yield Bar(self, label, total, done)
+            yield ProgressBar(self, label, total, done)
             return
-        columns = (TextColumn("         {task.description}"), BarColumn(None), TextColumn("{task.fields[said]}"))
+        columns = (TextColumn("         {task.description}"), BarColumn(None), TextColumn("{task.fields[text]}"))
         with Progress(*columns, TimeElapsedColumn(), console=self.console, transient=True) as progress:
-            yield Bar(
-                self, label, total, done, progress, progress.add_task(label, total=total, completed=done, said="")
+            yield ProgressBar(
+                self, label, total, done, progress, progress.add_task(label, total=total, completed=done, text="")
             )
 
 
-class Bar:
-    """How far something is."""
+class ProgressBar:
+    """A progress bar, or lines of text where the console is no terminal."""
 
     def __init__(
         self,
-        stage: Stage,
+        console: DemoConsole,
         label: str,
         total: int,
         done: int,
         progress: Progress | None = None,
         task: TaskID | None = None,
     ) -> None:
-        self.stage, self.label, self.total, self.done = stage, label, total, done
-        self._progress, self._task, self._said_at = progress, task, time.monotonic()
+        self.console, self.label, self.total, self.done = console, label, total, done
+        self._progress, self._task, self._shown_at = progress, task, time.monotonic()
 
-    def advance(self, steps: int, said: str) -> None:
+    def advance(self, steps: int, text: str) -> None:
+        """Move the bar by so many steps, and show `text` beside it."""
         self.done += steps
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=self.done, said=said)
-        elif time.monotonic() - self._said_at > SAID_EVERY:
-            self._said_at = time.monotonic()
-            self.stage.say(f"{self.label}: {100 * self.done // max(1, self.total)} %, {said}")
+            self._progress.update(self._task, completed=self.done, text=text)
+        elif time.monotonic() - self._shown_at > PROGRESS_INTERVAL:
+            self._shown_at = time.monotonic()
+            self.console.print(f"{self.label}: {100 * self.done // max(1, self.total)} %, {text}")

@@ -1,4 +1,4 @@
-"""April to December again, day by day: the samples of a day, then the labels that are known when it ends."""
+"""Replay April to December day by day: the samples of a day, then the labels that are known when it ends."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ Row = dict[str, Any]
 class Step:
     """One day (UTC): samples with `day` <= time < `until`, and labels that became known in that time.
 
-    Rows are those of the SDK: keys in its order, missing values None, times "…Z" in whole seconds.
+    Rows look as the SDK sends them: keys in its order, None for missing values, times "…Z" in whole seconds.
     """
 
     day: date
@@ -31,16 +31,16 @@ class Step:
 class _Column:
     name: str
     values: "np.ndarray[Any, Any]"
-    may_lack: bool
+    has_missing: bool
 
     def rows(self, start: int, end: int) -> list[Any]:
         values = self.values[start:end].tolist()
-        return [None if value != value else value for value in values] if self.may_lack else values
+        return [None if value != value else value for value in values] if self.has_missing else values
 
 
 @dataclass(frozen=True)
 class Replay:
-    """All steps of a replay. `samples` and `labels` are how many rows they hold together."""
+    """All steps of a replay. `samples` and `labels` count the rows of all steps."""
 
     samples: int
     labels: int
@@ -52,23 +52,24 @@ class Replay:
         return (self.last - self.first).days + 1
 
     def steps(self, start: date | None = None) -> Iterator[Step]:
-        """The steps in order of time, from day `start` (a day before the first means the first).
+        """Yield the steps in order of time, from day `start` on; None stands for the first day.
 
-        Every sample and label is in exactly one step. To go on after an interruption, start at the day of the newest
-        sample that arrived: it is sent again whole, and rows with the same id are stored once.
+        Every sample and label is in exactly one step. To continue after an interruption, start at the day of the
+        newest sample that arrived: the whole day is sent again, and rows with the same id are stored once.
         """
-        table, known = _Table.of(self._flights), _Labels.of(self._flights)
+        samples, labels = _Samples.from_flights(self._flights), _Labels.from_flights(self._flights)
         day = max(start or self.first, self.first)
         while day <= self.last:
             since = datetime(day.year, day.month, day.day, tzinfo=UTC)
             until = since + timedelta(days=1)
-            yield Step(day, until, table.between(since, until), known.between(since, until))
+            yield Step(day, until, samples.between(since, until), labels.between(since, until))
             day = until.date()
 
 
-def replay(predicted: "pd.DataFrame") -> Replay:
-    """The replay of flights with `prediction` and `probability` (what `Trained.predict` gives), January to March left
-    out. It ends when the last label is known.
+def make_replay(predicted: "pd.DataFrame") -> Replay:
+    """Make the replay of flights with predictions (`TrainedClassifier.predict`), without January to March.
+
+    It ends when the last label is known.
     """
     flights = predicted[~predicted["month"].isin(REFERENCE_MONTHS)].sort_values(["time", "sample_id"])
     labelled = flights[flights["late"].notna()]
@@ -77,25 +78,25 @@ def replay(predicted: "pd.DataFrame") -> Replay:
 
 
 @dataclass(frozen=True)
-class _Table:
+class _Samples:
     moments: "np.ndarray[Any, Any]"
     columns: Sequence[_Column]
 
     @classmethod
-    def of(cls, flights: "pd.DataFrame") -> "_Table":
+    def from_flights(cls, flights: "pd.DataFrame") -> "_Samples":
         import numpy as np
 
         moments = _utc(flights["time"])
-        written = np.char.add(np.datetime_as_string(moments, unit="s"), "Z")
+        times = np.char.add(np.datetime_as_string(moments, unit="s"), "Z")
         features = [_Column(name, flights[name].to_numpy(), flights[name].hasnans) for name in FEATURES]
         vectors = np.column_stack([1 - flights["probability"], flights["probability"]]).round(6)
         output = {
-            "_dc_time": written,
+            "_dc_time": times,
             "_dc_prediction_probabilities": vectors,
             "_dc_prediction": flights["prediction"].to_numpy(),
         }
-        ids = _Column("_dc_sample_id", flights["sample_id"].to_numpy(), may_lack=False)
-        return cls(moments, [ids, *features, *(_Column(*item, may_lack=False) for item in output.items())])
+        ids = _Column("_dc_sample_id", flights["sample_id"].to_numpy(), has_missing=False)
+        return cls(moments, [ids, *features, *(_Column(*item, has_missing=False) for item in output.items())])
 
     def between(self, since: datetime, until: datetime) -> list[Row]:
         start, end = _span(self.moments, since, until)
@@ -111,7 +112,7 @@ class _Labels:
     labels: list[str]
 
     @classmethod
-    def of(cls, flights: "pd.DataFrame") -> "_Labels":
+    def from_flights(cls, flights: "pd.DataFrame") -> "_Labels":
         labelled = flights[flights["late"].notna()].sort_values(["label_time", "time", "sample_id"])
         return cls(_utc(labelled["label_time"]), labelled["sample_id"].tolist(), labelled["late"].tolist())
 
@@ -135,7 +136,7 @@ def _span(moments: "np.ndarray[Any, Any]", since: datetime, until: datetime) -> 
 
 
 def reference_rows(reference: "pd.DataFrame") -> "pd.DataFrame":
-    """The reference as the SDK uploads it: features, then label, prediction and probabilities under its names."""
+    """Return the reference as the SDK uploads it: features, label, prediction and probabilities."""
     import numpy as np
 
     vectors = np.column_stack([1 - reference["probability"], reference["probability"]]).round(6)

@@ -1,6 +1,5 @@
-"""The demo from beginning to end: start the system, train, register, replay, wait, show."""
+"""Run the demo from start to end: start the system, train, register, replay, wait and show the results."""
 
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,47 +14,53 @@ from sqlalchemy import text
 from dcmon.app import App
 from dcmon.demo import state, summary
 from dcmon.demo.http_client import Endpoint
-from dcmon.demo.progress import Stage
-from dcmon.demo.state import Place
-from dcmon.demo.webhook_receiver import Receiver
+from dcmon.demo.progress import DemoConsole
+from dcmon.demo.state import DemoState
+from dcmon.demo.webhook_receiver import WebhookReceiver
 from dcmon.embedded import supervisor, supervisor_state
 from dcmon.settings import Settings
 
 if TYPE_CHECKING:
-    from dcmon.demo.classifier import Trained
+    from dcmon.demo.classifier import TrainedClassifier
     from dcmon.demo.replay import Replay
 
 LOOPBACK = "127.0.0.1"
 FIRST_DAY = date(2013, 4, 1)
 LONGEST_WAIT = timedelta(seconds=120)
+STORED_ROWS = text("select coalesce(sum(n), 0), coalesce(sum(n_labelled), 0) from quarter_hours where version_id = :id")
 
 
 @dataclass(frozen=True)
-class Material:
-    """What the demo sends: a trained classifier, and its predictions for April to December."""
+class DemoData:
+    """What the demo sends: a trained classifier and its predictions for April to December."""
 
-    trained: "Trained"
+    trained: "TrainedClassifier"
     replay: "Replay"
 
 
-def tell(app: App, *, fresh: bool, stay: bool, report: Path | None) -> None:
-    """Run the demo. `stay`: keep the system up afterwards until Ctrl-C. Raises DcmonError; leaves no process behind."""
-    stage, settings = Stage(), _settings(app.settings)
-    with ThreadPoolExecutor(1) as pool, _system(stage, settings) as running:
-        is_over = state.is_over(settings.data_dir) and not fresh
-        material = None if is_over else pool.submit(prepare, stage)
-        with App(settings, app.output) as inside, _receiver(stage) as receiver:
+def run(app: App, *, fresh: bool, stay: bool, report: Path | None) -> None:
+    """Run the demo, and stop every process that it started.
+
+    `fresh`: delete an earlier demo first. `stay`: keep the system running afterwards until Ctrl-C. `report`: where to
+    write the HTML report; None stands for the data directory. Raises DcmonError.
+    """
+    console, settings = DemoConsole(), _settings(app.settings)
+    with ThreadPoolExecutor(1) as pool, _system(console, settings) as was_running:
+        is_finished = state.is_finished(settings.data_dir) and not fresh
+        demo_data = None if is_finished else pool.submit(load_and_train, console)
+        with App(settings, app.output) as demo_app, _receiver(console) as receiver:
             if fresh:
-                state.clear(inside)
-            _play(stage, inside, receiver, material, report, running)
+                state.delete_demo(demo_app)
+            _replay_and_show(console, demo_app, receiver, demo_data, report, was_running)
         if stay:
-            summary.stay(stage, settings)
+            summary.wait_for_ctrl_c(console, settings)
 
 
 def _settings(settings: Settings) -> Settings:
-    """The settings with the demo's receiver on the allow-list, as an operator does for receivers on the premises.
+    """Return the settings with the loopback address on the list of allowed receivers, where the demo's receiver is.
 
-    Its year is replayed in minutes: that is history, but nobody is to wait for the end of it.
+    The replay sends a whole year in minutes. Rows of the past are usually evaluated after a quiet time; the demo sets
+    that time to zero, so that alerts appear while rows are sent.
     """
     allow = [*settings.webhooks.allow, *([] if LOOPBACK in settings.webhooks.allow else [LOOPBACK])]
     webhooks = settings.webhooks.model_copy(update={"allow": allow})
@@ -64,25 +69,25 @@ def _settings(settings: Settings) -> Settings:
 
 
 @contextmanager
-def _system(stage: Stage, settings: Settings) -> Iterator[bool]:
-    """The system, started unless it runs; what was started is stopped. Yields whether it ran before."""
-    ran = supervisor_state.read(settings) is not None
-    if ran:
-        stage.say(f"dcmon runs already at {settings.url}: the demo uses it and leaves it running")
+def _system(console: DemoConsole, settings: Settings) -> Iterator[bool]:
+    """Start the system unless it runs, and stop what was started. Yields True if it ran before."""
+    was_running = supervisor_state.read(settings) is not None
+    if was_running:
+        console.print(f"dcmon already runs at {settings.url}: the demo uses it and leaves it running")
     else:
-        stage.say(f"Starting dcmon at {settings.url}, data in {settings.data_dir}")
+        console.print(f"Starting dcmon at {settings.url}, data in {settings.data_dir}")
     try:
         supervisor.start_in_background(settings, die_with_parent=True)
-        yield ran
+        yield was_running
     finally:
-        if not ran:
-            stage.say("Stopping dcmon; the data stays")
+        if not was_running:
+            console.print("Stopping dcmon. The data stays")
             supervisor.stop(settings)
 
 
 @contextmanager
-def _receiver(stage: Stage) -> Iterator[Receiver]:
-    receiver = Receiver(stage.arrived)
+def _receiver(console: DemoConsole) -> Iterator[WebhookReceiver]:
+    receiver = WebhookReceiver(console.show_message)
     receiver.start()
     try:
         yield receiver
@@ -90,95 +95,100 @@ def _receiver(stage: Stage) -> Iterator[Receiver]:
         receiver.stop()
 
 
-def prepare(stage: Stage) -> Material:
-    """Read the flights, train on January to March, predict April to December."""
+def load_and_train(console: DemoConsole) -> DemoData:
+    """Read the flights, train on January to March and predict April to December."""
     from dcmon.demo import classifier, flights, replay
 
-    found = flights.load()
-    stage.say(f"Read {len(found):,} flights of 2013; training a classifier on January to March")
-    trained = classifier.train(found)
-    held = trained.held_out
-    stage.say(f"Trained: on flights it had not seen, accuracy {held['accuracy']:.3f} and F1 {held['f1']:.3f}")
-    rest = found[~found["month"].isin(flights.REFERENCE_MONTHS)]
-    return Material(trained, replay.replay(trained.predict(rest)))
+    all_flights = flights.load()
+    console.print(f"Read {len(all_flights):,} flights of 2013; training a classifier on January to March")
+    trained = classifier.train(all_flights)
+    scores = trained.held_out
+    console.print(
+        f"Trained: accuracy {scores['accuracy']:.3f} and F1 {scores['f1']:.3f} on flights not used in training"
+    )
+    later_flights = all_flights[~all_flights["month"].isin(flights.REFERENCE_MONTHS)]
+    return DemoData(trained, replay.make_replay(trained.predict(later_flights)))
 
 
-def _play(
-    stage: Stage, app: App, receiver: Receiver, material: "Future[Material] | None", report: Path | None, ran: bool
+def _replay_and_show(
+    console: DemoConsole,
+    app: App,
+    receiver: WebhookReceiver,
+    demo_data: "Future[DemoData] | None",
+    report: Path | None,
+    was_running: bool,
 ) -> None:
-    here = state.find(app, FIRST_DAY)
-    receiver.secret = state.provide_receiver(app, here.org, receiver.url)
-    endpoint = Endpoint(app.settings.url, here.token)
+    demo = state.load_or_create(app, FIRST_DAY)
+    receiver.secret = state.add_or_update_receiver(app, demo.org, receiver.url)
+    endpoint = Endpoint(app.settings.url, demo.token)
     try:
-        if here.go_on is None or material is None:
-            stage.say("The year was replayed before: here is what it showed (--fresh starts over)")
+        if demo.next_day is None or demo_data is None:
+            console.print("The year was replayed before: these are its results (--fresh deletes them and starts again)")
         else:
-            _send(stage, app, here, endpoint, material.result())
-        _wait(stage, app, here)
+            _send_rows(console, app, demo, endpoint, demo_data.result())
+        _wait_until_evaluated(console, app, demo)
     finally:
         endpoint.close()
-    summary.show(stage, app, here, report or app.settings.data_dir / "report.html", ran)
+    summary.show(console, app, demo, report or app.settings.data_dir / "report.html", was_running)
 
 
-def _send(stage: Stage, app: App, here: Place, endpoint: Endpoint, material: Material) -> None:
+def _send_rows(console: DemoConsole, app: App, demo: DemoState, endpoint: Endpoint, demo_data: DemoData) -> None:
     from dcmon.demo import config, setup
 
-    registered = setup.register(endpoint, material.trained, config.plan(), stage.say)
-    replay = material.replay
-    assert here.go_on is not None
-    if here.go_on > FIRST_DAY:
-        stage.say(f"Going on with {here.go_on}")
-    stage.say(f"Replaying {replay.samples:,} flights and {replay.labels:,} labels, April to December, in order of time")
-    done = max(0, (here.go_on - replay.first).days)
-    with stage.progress("Replay", len(replay), done) as bar:
-        for step in replay.steps(here.go_on):
-            endpoint.send_samples(registered.version_id, step.samples)
-            endpoint.send_labels(registered.model_id, step.labels)
-            here.keep(step.day)
-            bar.advance(1, f"{step.day:%d %b}, {stage.alerts} alerts")
-    _arrive(stage, app, here, registered.version_id, replay)
-    here.keep(None)
-    stage.say("Replayed. Waiting for the last windows")
+    demo_model = setup.register_all(endpoint, demo_data.trained, config.demo_plan(), console.print)
+    replay = demo_data.replay
+    assert demo.next_day is not None
+    if demo.next_day > FIRST_DAY:
+        console.print(f"Continuing with {demo.next_day}")
+    console.print(f"Replaying {replay.samples:,} flights and {replay.labels:,} labels, from April to December")
+    days_done = max(0, (demo.next_day - replay.first).days)
+    with console.progress("Replay", len(replay), days_done) as progress:
+        for step in replay.steps(demo.next_day):
+            endpoint.send_samples(demo_model.version_id, step.samples)
+            endpoint.send_labels(demo_model.model_id, step.labels)
+            demo.save_progress(step.day)
+            progress.advance(1, f"{step.day:%d %b}, {console.alert_count} alerts")
+    _wait_until_stored(console, app, demo, demo_model.version_id, replay)
+    demo.save_progress(None)
+    console.print("Replayed. Waiting for the results of the last windows")
 
 
-def _arrive(stage: Stage, app: App, here: Place, version_id: int, replay: "Replay") -> None:
-    """Wait until what was acknowledged is stored: with Kafka in between that is a moment later."""
-    counted = text("select coalesce(sum(n), 0), coalesce(sum(n_labelled), 0) from quarter_hours where version_id = :id")
-    ends, said = stage.seconds + LONGEST_WAIT.total_seconds(), False
-    while stage.seconds < ends:
-        with app.org(here.org) as session:
-            n, labelled = session.execute(counted, {"id": version_id}).one()
+def _wait_until_stored(console: DemoConsole, app: App, demo: DemoState, version_id: int, replay: "Replay") -> None:
+    """Wait until all acknowledged rows are stored: with Kafka that takes a moment longer."""
+    deadline, is_shown = console.seconds + LONGEST_WAIT.total_seconds(), False
+    while console.seconds < deadline:
+        with app.org(demo.org) as session:
+            n, labelled = session.execute(STORED_ROWS, {"id": version_id}).one()
         if n >= replay.samples and labelled >= replay.labels:
             return
-        if not said:
-            stage.say("Everything is acknowledged; waiting until it is stored")
-        said = True
+        if not is_shown:
+            console.print("All rows are acknowledged. Waiting until they are stored")
+        is_shown = True
         time.sleep(0.5)
-    stage.say(
+    console.print(
         f"[red]Stored so far: {n:,} samples of {replay.samples:,}, {labelled:,} labels of {replay.labels:,}[/red]"
     )
 
 
-def _wait(stage: Stage, app: App, here: Place) -> None:
-    """Wait until every complete window is evaluated and every notification is on its way."""
-    waiting = threading.Event()
-    ends = stage.seconds + LONGEST_WAIT.total_seconds()
-    while _pending(app, here):
-        if stage.seconds > ends:
+def _wait_until_evaluated(console: DemoConsole, app: App, demo: DemoState) -> None:
+    """Wait until every complete window is evaluated and every notification was tried."""
+    deadline = console.seconds + LONGEST_WAIT.total_seconds()
+    while _has_open_work(app, demo):
+        if console.seconds > deadline:
             logs = app.settings.data_dir / "logs" / "evaluate.log"
-            stage.say(f"[red]Some windows are not evaluated yet; what follows lacks them. See {logs}[/red]")
+            console.print(f"[red]Some windows have no result yet, so they are missing below. See {logs}[/red]")
             return
-        waiting.wait(0.25)
+        time.sleep(0.25)
 
 
-def _pending(app: App, here: Place) -> bool:
+def _has_open_work(app: App, demo: DemoState) -> bool:
     from dcmon.monitoring import due_windows
 
-    with app.org(here.org) as session:
+    with app.org(demo.org) as session:
         if session.scalar(text("select exists (select 1 from quarter_hours where is_touched)")):
             return True
-        waits = text(
+        untried = text(
             "select exists (select 1 from notifications"
             " where delivered_at is null and dead_at is null and attempts < 3)"
         )
-        return due_windows.has_claimable(session) or bool(session.scalar(waits))
+        return due_windows.has_claimable(session) or bool(session.scalar(untried))

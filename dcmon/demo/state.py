@@ -1,4 +1,4 @@
-"""Where the demo takes place: its organization, its token, and how far its replay got."""
+"""The state of the demo: its organization, its token, and how far its replay got."""
 
 from dataclasses import dataclass, replace
 from datetime import date
@@ -20,73 +20,76 @@ RECEIVER = "demo receiver"
 
 
 @dataclass(frozen=True)
-class Place:
-    """The demo's organization, the token of its service, and the day that the replay goes on with (None: is done)."""
+class DemoState:
+    """The demo's organization, its token, and the day that is replayed next.
+
+    `next_day` is None when the replay is complete.
+    """
 
     org: Organization
     token: str
-    go_on: date | None
+    next_day: date | None
     is_new: bool
     file: Path
 
-    def keep(self, go_on: date | None) -> "Place":
-        """Write down how far the replay got."""
-        process.write_json(self.file, {"token": self.token, "go_on": go_on, "is_done": go_on is None})
-        return replace(self, go_on=go_on)
+    def save_progress(self, next_day: date | None) -> "DemoState":
+        """Write to the file how far the replay got."""
+        process.write_json(self.file, {"token": self.token, "go_on": next_day, "is_done": next_day is None})
+        return replace(self, next_day=next_day)
 
 
-def find(app: App, first: date) -> Place:
-    """The demo's place, made at the first time; a token that was lost is replaced."""
+def load_or_create(app: App, first: date) -> DemoState:
+    """Return the demo's state. Create its organization the first time; replace a token that was lost."""
     file = app.settings.data_dir / "demo.json"
-    held: dict[str, Any] = process.read_json(file) or {}
+    saved: dict[str, Any] = process.read_json(file) or {}
     with app.public() as session:
-        there = [entry for entry in organizations.entries(session) if entry.name == ORGANIZATION]
-    if not there:
-        made = provisioning.create_organization(app.engine, ORGANIZATION, OWNER)
-        return Place(made.organization, made.token, first, True, file).keep(first)
-    org, token = there[0], held.get("token")
+        existing = [entry for entry in organizations.entries(session) if entry.name == ORGANIZATION]
+    if not existing:
+        created = provisioning.create_organization(app.engine, ORGANIZATION, OWNER)
+        return DemoState(created.organization, created.token, first, True, file).save_progress(first)
+    org, token = existing[0], saved.get("token")
     with app.public() as session:
-        if token is None or not _opens(session, token, org):
+        if token is None or not _is_valid(session, token, org):
             owner = organizations.owner(session, org.id)
-            token, held = tokens.create(session, org.id, owner.id, "demo"), {}
-    go_on = None if held.get("is_done") else date.fromisoformat(held["go_on"]) if held.get("go_on") else first
-    return Place(org, token, go_on, False, file).keep(go_on)
+            token, saved = tokens.create(session, org.id, owner.id, "demo"), {}
+    next_day = None if saved.get("is_done") else date.fromisoformat(saved["go_on"]) if saved.get("go_on") else first
+    return DemoState(org, token, next_day, False, file).save_progress(next_day)
 
 
-def _opens(session: Any, token: str, org: Organization) -> bool:
+def _is_valid(session: Any, token: str, org: Organization) -> bool:
     try:
         return tokens.authenticate(session, token).organization == org
     except errors.NotAuthenticated:
         return False
 
 
-def is_over(data_dir: Path) -> bool:
-    """Whether the last demo came to its end, as far as can be known before anything is started."""
+def is_finished(data_dir: Path) -> bool:
+    """Return True if the file says that the last demo was complete. Nothing needs to run for this."""
     return bool((process.read_json(data_dir / "demo.json") or {}).get("is_done"))
 
 
-def clear(app: App) -> None:
-    """Forget the demo: its organization and everything in it."""
+def delete_demo(app: App) -> None:
+    """Delete the demo's organization, with everything in it, and its file."""
     with app.public() as session:
-        there = [entry for entry in organizations.entries(session) if entry.name == ORGANIZATION]
-    for org in there:
+        existing = [entry for entry in organizations.entries(session) if entry.name == ORGANIZATION]
+    for org in existing:
         provisioning.delete_organization(app.engine, org)
     (app.settings.data_dir / "demo.json").unlink(missing_ok=True)
 
 
-def provide_receiver(app: App, org: Organization, url: str) -> bytes:
-    """Make the demo's receiver known under its address of today; returns the secret that signs its messages."""
+def add_or_update_receiver(app: App, org: Organization, url: str) -> bytes:
+    """Add the demo's receiver, or set its new address. Return the secret that signs its messages."""
     with app.org(org) as session:
         for webhook in receivers.entries(session):
             if webhook.name == RECEIVER:
-                # The address is another one each time; what waits for it is delivered to the new one.
+                # Each run listens on another port: waiting notifications are delivered to the new address.
                 webhook.url = url
                 return bytes(webhook.secret)
-        every_one = receivers.Subscription(cap=None)  # a year in a minute is no storm
-        return bytes(receivers.add(session, RECEIVER, url, app.settings.webhooks, every_one).receiver.secret)
+        subscription = receivers.Subscription(cap=None)  # the alerts of a year arrive within a minute
+        return bytes(receivers.add(session, RECEIVER, url, app.settings.webhooks, subscription).receiver.secret)
 
 
 def model_id(app: App, org: Organization) -> int:
-    """The demo's model."""
+    """Return the id of the demo's model."""
     with app.org(org) as session:
         return models.find(session, MODEL).id

@@ -1,4 +1,4 @@
-"""How the demo ends: a table of monitors, the alerts, a report, a snippet, and what to type next."""
+"""Show the demo's results: monitors, alerts, a report, a code example, and the next commands."""
 
 import time
 from pathlib import Path
@@ -11,12 +11,13 @@ from rich.text import Text
 from dcmon.alerting import alert_views
 from dcmon.app import App
 from dcmon.demo.config import MODEL
-from dcmon.demo.progress import COLOURS, Stage
-from dcmon.demo.state import Place
+from dcmon.demo.progress import COLOURS, DemoConsole
+from dcmon.demo.state import DemoState
 from dcmon.embedded import supervisor_state
 from dcmon.monitoring import monitor_views
 from dcmon.monitoring.report import data, html
 from dcmon.settings import Settings
+from dcmon.severity import Severity
 from dcmon.states import AlertState
 from dcmon.storage import models
 
@@ -36,29 +37,29 @@ call("PUT", f"model/{{model}}/labels", [{{"_dc_sample_id": now, "_dc_label": "0"
 """
 
 
-def show(stage: Stage, app: App, here: Place, path: Path, ran: bool) -> None:
-    """Show what the year brought."""
-    with app.org(here.org) as session:
+def show(console: DemoConsole, app: App, demo: DemoState, path: Path, was_running: bool) -> None:
+    """Show the results of the replayed year, and write the report to `path`."""
+    with app.org(demo.org) as session:
         model = models.find(session, MODEL)
         views = monitor_views.list_views(session, model.id)
         alerts = alert_views.list_alerts(session, model.id)
-        page = data.model_report(session, here.org.name, model)
+        page = data.model_report(session, demo.org.name, model)
     html.write(path, page)
     snippet = path.with_name("snippet.py")
-    snippet.write_text(SNIPPET.format(url=app.settings.url, token=here.token))
+    snippet.write_text(SNIPPET.format(url=app.settings.url, token=demo.token))
     snippet.chmod(0o600)
     if app.output.is_json:
-        app.output.value(_json(views, alerts, path, app, here, snippet))
+        app.output.value(_json(views, alerts, path, app, demo, snippet))
         return
-    console = Console(highlight=False)
-    console.print(_monitors(views, max(12, min(60, console.width - 62))))
-    console.print(_alerts(alerts))
-    console.print(Text.assemble("\nReport with a chart per monitor: ", (f"file://{path}", "bold")), soft_wrap=True)
-    console.print(f"\nLog to this system from Python (also in {snippet}):", soft_wrap=True)
-    # The terminal wraps long lines, not we: what is copied from it must run.
+    stdout = Console(highlight=False)
+    stdout.print(_monitors(views, max(12, min(60, stdout.width - 62))))
+    stdout.print(_alerts(alerts))
+    stdout.print(Text.assemble("\nReport with a chart per monitor: ", (f"file://{path}", "bold")), soft_wrap=True)
+    stdout.print(f"\nLog to this system from Python (also in {snippet}):", soft_wrap=True)
+    # The terminal wraps long lines, so that code that a person copies from it runs.
     code = Syntax("", "python", background_color="default").highlight(snippet.read_text().rstrip())
-    console.print(code, soft_wrap=True)
-    console.print(_hints(alerts, stage, here, ran))
+    stdout.print(code, soft_wrap=True)
+    stdout.print(_hints(alerts, console, demo, was_running))
 
 
 def _monitors(views: list[monitor_views.MonitorView], width: int) -> Table:
@@ -85,7 +86,7 @@ def _alerts(alerts: list[alert_views.AlertView]) -> Table:
     for view in alerts:
         alert = view.alert
         until = "still fires" if alert.state == AlertState.FIRING else f"{alert.last_window_end:%d %b}"
-        severity = Text(alert.severity, COLOURS[alert.severity])
+        severity = Text(alert.severity, COLOURS[Severity(alert.severity)])
         table.add_row(
             str(alert.id), severity, view.monitor.name, f"{alert.first_window_start:%d %b}", until,
             f"{alert.worst_value:.3g}", alert_views.condition(view.rule), view.driver or "-",
@@ -93,13 +94,13 @@ def _alerts(alerts: list[alert_views.AlertView]) -> Table:
     return table
 
 
-def _hints(alerts: list[alert_views.AlertView], stage: Stage, here: Place, ran: bool) -> str:
-    shown = max(alerts, key=lambda view: view.alert.windows).alert.id if alerts else 1
-    org = f"--org {here.org.name} "
-    up = "" if ran or stage.is_terminal else "dcmon up                        # start it again\n  "
+def _hints(alerts: list[alert_views.AlertView], console: DemoConsole, demo: DemoState, was_running: bool) -> str:
+    longest = max(alerts, key=lambda view: view.alert.windows).alert.id if alerts else 1
+    org = f"--org {demo.org.name} "
+    up = "" if was_running or console.is_terminal else "dcmon up                        # start the system again\n  "
     return (
-        f"\nWorth typing next:\n  {up}"
-        f"dcmon {org}alert show {shown}\n  "
+        f"\nCommands to try next:\n  {up}"
+        f"dcmon {org}alert show {longest}\n  "
         f"dcmon {org}monitor list\n  "
         f'dcmon {org}monitor run "Late Flights F1"\n  '
         f"dcmon {org}model show {MODEL}\n  "
@@ -112,7 +113,7 @@ def _json(
     alerts: list[alert_views.AlertView],
     path: Path,
     app: App,
-    here: Place,
+    demo: DemoState,
     snippet: Path,
 ) -> dict[str, object]:
     return {
@@ -121,15 +122,15 @@ def _json(
         "report": str(path),
         "snippet": str(snippet),
         "endpoint": app.settings.url,
-        "organization": here.org.name,
+        "organization": demo.org.name,
     }
 
 
-def stay(stage: Stage, settings: Settings) -> None:
-    """Stay until Ctrl-C, or until the system stops."""
-    stage.say(f"dcmon stays up at {settings.url}. Ctrl-C stops it.")
+def wait_for_ctrl_c(console: DemoConsole, settings: Settings) -> None:
+    """Wait until Ctrl-C, or until the system stops."""
+    console.print(f"dcmon runs at {settings.url}. Press Ctrl-C to stop it.")
     try:
         while supervisor_state.read(settings) is not None:
             time.sleep(0.5)
     except KeyboardInterrupt:
-        stage.console.print()
+        console.console.print()

@@ -1,4 +1,4 @@
-"""The demo's receiver of webhooks: a server on the loopback address that checks signatures and shows what arrives."""
+"""The demo's webhook receiver: a server on the loopback address that verifies signatures."""
 
 import base64
 import hashlib
@@ -10,13 +10,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 
-class Receiver:
-    """Listens from `start` to `stop`. `arrived` is called with each genuine message, once per webhook-id."""
+class WebhookReceiver:
+    """A server that runs from `start` to `stop`.
 
-    def __init__(self, arrived: Callable[[Mapping[str, Any]], None]) -> None:
-        self._arrived, self._seen = arrived, set[str]()
+    `on_message` is called with each message whose signature is valid, once per webhook-id.
+    """
+
+    def __init__(self, on_message: Callable[[Mapping[str, Any]], None]) -> None:
+        self._on_message, self._seen = on_message, set[str]()
         self.secret: bytes | None = None
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._answers())
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler_class())
         self._server.daemon_threads = True
 
     @property
@@ -30,34 +33,34 @@ class Receiver:
         self._server.shutdown()
         self._server.server_close()
 
-    def _answers(self) -> type[BaseHTTPRequestHandler]:
+    def _handler_class(self) -> type[BaseHTTPRequestHandler]:
         receiver = self
 
-        class Answer(BaseHTTPRequestHandler):
+        class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(min(int(self.headers.get("content-length") or 0), 1_000_000))
-                genuine = receiver._is_genuine(dict(self.headers.items()), body)
-                self.send_response(204 if genuine else 401)
+                is_genuine = receiver._is_genuine(dict(self.headers.items()), body)
+                self.send_response(204 if is_genuine else 401)
                 self.end_headers()
-                if genuine:
-                    receiver._take(self.headers["webhook-id"], body)
+                if is_genuine:
+                    receiver._accept(self.headers["webhook-id"], body)
 
             def log_message(self, format: str, *args: object) -> None:
-                """Silent: what arrives is shown by the demo."""
+                """Log nothing: the demo shows the messages."""
 
-        return Answer
+        return Handler
 
     def _is_genuine(self, headers: Mapping[str, str], body: bytes) -> bool:
-        """Whether a message is signed with the webhook's secret (Standard Webhooks specification)."""
+        """Return True if the message is signed with the receiver's secret (Standard Webhooks specification)."""
         if self.secret is None:
             return False
         headers = {name.lower(): value for name, value in headers.items()}
         signed = f"{headers.get('webhook-id')}.{headers.get('webhook-timestamp')}.".encode() + body
         expected = base64.b64encode(hmac.digest(self.secret, signed, hashlib.sha256)).decode()
-        given = [part.partition(",")[2] for part in (headers.get("webhook-signature") or "").split()]
-        return any(hmac.compare_digest(expected, each) for each in given)
+        signatures = [part.partition(",")[2] for part in (headers.get("webhook-signature") or "").split()]
+        return any(hmac.compare_digest(expected, signature) for signature in signatures)
 
-    def _take(self, message_id: str, body: bytes) -> None:
+    def _accept(self, message_id: str, body: bytes) -> None:
         if message_id not in self._seen:
             self._seen.add(message_id)
-            self._arrived(json.loads(body))
+            self._on_message(json.loads(body))

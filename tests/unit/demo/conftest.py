@@ -16,10 +16,10 @@ def year() -> "pd.DataFrame":
 
 
 @pytest.fixture(scope="session")
-def trained(year: "pd.DataFrame") -> classifier.Trained:
+def trained(year: "pd.DataFrame") -> classifier.TrainedClassifier:
     return classifier.train(year)
 
 
 @pytest.fixture(scope="session")
-def predicted(year: "pd.DataFrame", trained: classifier.Trained) -> "pd.DataFrame":
+def predicted(year: "pd.DataFrame", trained: classifier.TrainedClassifier) -> "pd.DataFrame":
     return trained.predict(year[year["month"] > 3])

@@ -1,18 +1,18 @@
 import pandas as pd
 import pytest
 
-from dcmon.demo.classifier import Trained, train
+from dcmon.demo.classifier import TrainedClassifier, train
 from dcmon.demo.flights import FEATURES
 
 
-def test_importance_is_a_share_per_feature(trained: Trained) -> None:
+def test_importance_is_a_share_per_feature(trained: TrainedClassifier) -> None:
     assert list(trained.importance) == list(FEATURES)
     assert min(trained.importance.values()) >= 0
     assert sum(trained.importance.values()) == pytest.approx(1)
     assert max(trained.importance, key=trained.importance.__getitem__) == "dep_delay"
 
 
-def test_reference_is_january_to_march_with_predictions(trained: Trained) -> None:
+def test_reference_is_january_to_march_with_predictions(trained: TrainedClassifier) -> None:
     """The reference is all of january to march with predictions."""
     reference = trained.reference
     assert len(reference) == 80_789
@@ -21,7 +21,7 @@ def test_reference_is_january_to_march_with_predictions(trained: Trained) -> Non
     assert reference["dep_delay"].isna().any()
 
 
-def test_classifier_beats_always_on_time_on_unseen_flights(trained: Trained) -> None:
+def test_classifier_beats_always_on_time_on_unseen_flights(trained: TrainedClassifier) -> None:
     """It is better than always on time on flights it has not seen."""
     on_time = (trained.reference["late"].dropna() == "0").mean()
     assert trained.held_out["accuracy"] > on_time + 0.1

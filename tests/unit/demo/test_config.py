@@ -1,9 +1,9 @@
-from dcmon.demo.config import DESCRIPTION, MODEL, WEEKLY, plan
+from dcmon.demo.config import DESCRIPTION, MODEL, WEEKLY, demo_plan
 
 
 def test_demo_has_the_default_monitors_and_one_more() -> None:
     """The plan has the default checks monitors and rules and one more."""
-    made = plan()
+    made = demo_plan()
     assert len(made.checks) == 9
     assert len(made.monitors) == 9
     assert sum(len(monitor.rules) for monitor in made.monitors) == 8
@@ -11,10 +11,10 @@ def test_demo_has_the_default_monitors_and_one_more() -> None:
 
 
 def test_weekly_monitors_are_those_that_say_why() -> None:
-    assert {monitor.name for monitor in plan().monitors if monitor.frequency == "WEEK"} == set(WEEKLY)
-    assert all(bool(monitor.why) == (monitor.frequency == "WEEK") for monitor in plan().monitors)
+    assert {monitor.name for monitor in demo_plan().monitors if monitor.frequency == "WEEK"} == set(WEEKLY)
+    assert all(bool(monitor.reason) == (monitor.frequency == "WEEK") for monitor in demo_plan().monitors)
 
 
 def test_names_fit_the_endpoint() -> None:
-    assert all(len(name) <= 50 for name in (MODEL, *(monitor.name for monitor in plan().monitors)))
+    assert all(len(name) <= 50 for name in (MODEL, *(monitor.name for monitor in demo_plan().monitors)))
     assert len(DESCRIPTION) <= 200

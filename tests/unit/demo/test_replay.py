@@ -7,12 +7,12 @@ import pytest
 
 from dcmon.demo import config
 from dcmon.demo.flights import FEATURES
-from dcmon.demo.replay import Replay, Step, reference_rows, replay
+from dcmon.demo.replay import Replay, Step, make_replay, reference_rows
 
 
 @pytest.fixture(scope="module")
 def whole(predicted: pd.DataFrame) -> Replay:
-    return replay(predicted)
+    return make_replay(predicted)
 
 
 @pytest.fixture(scope="module")
