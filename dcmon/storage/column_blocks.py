@@ -1,6 +1,6 @@
-"""Rows in columns, packed by PostgreSQL: the reader decodes nothing, the check worker a whole column at once.
+"""Rows in columns, packed by PostgreSQL: the reader decodes nothing, the check worker decodes column by column.
 
-A row as a tuple of objects costs 6 µs to fetch, pickle and turn into a frame; in columns it costs a tenth of that.
+To fetch, pickle and turn a row into a frame costs 6 µs as a tuple of objects, and a tenth of that in columns.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,13 +16,13 @@ from dcmon import db, errors
 from dcmon.storage import pg_binary
 
 BLOCK = 50_000  # rows that PostgreSQL packs into one value: a value has at most 1 GB
-NULL = "\\xff"  # no byte of UTF-8
-SURROGATE = "\udcff"  # … and what it is decoded to
-NEVER = -(2**63)  # as a time: one that no timestamptz of a sample has
+NULL = "\\xff"  # stands for null: this byte is never part of UTF-8
+SURROGATE = "\udcff"  # what that byte is decoded to
+NULL_TIME = -(2**63)  # stands for null: no timestamptz of a sample has this value
 
 # How a block of a column is packed; {0} is the column.
-WORDS = f"string_agg(coalesce(convert_to({{0}}, 'UTF8'), '{NULL}'::bytea), '\\x00'::bytea)"
-LISTS = (
+PACKED_TEXTS = f"string_agg(coalesce(convert_to({{0}}, 'UTF8'), '{NULL}'::bytea), '\\x00'::bytea)"
+PACKED_LISTS = (
     "string_agg(coalesce(array_send({0}), ''::bytea), ''::bytea)",
     "array_send(array_agg(coalesce(length(array_send({0})), 0)))",
 )
@@ -31,11 +31,11 @@ PACKED: Mapping[str, tuple[str, ...]] = {
     "integer": ("array_send(array_agg(coalesce({0}, 0)::int8))", "array_send(array_agg(({0} is null)::int4))"),
     "bigint": ("array_send(array_agg(coalesce({0}, 0)::int8))", "array_send(array_agg(({0} is null)::int4))"),
     "boolean": ("array_send(array_agg(coalesce({0}::int4, 2)))",),
-    "categorical": (WORDS,),
-    "text": (WORDS,),
+    "categorical": (PACKED_TEXTS,),
+    "text": (PACKED_TEXTS,),
     "datetime": ("string_agg(timestamptz_send(coalesce({0}, '-infinity'::timestamptz)), ''::bytea)",),
-    "array_float": LISTS,
-    "array_float_2d": LISTS,
+    "array_float": PACKED_LISTS,
+    "array_float_2d": PACKED_LISTS,
 }
 
 
@@ -45,7 +45,7 @@ class TooManyRows(errors.InvalidInput):
 
 @dataclass(frozen=True)
 class ColumnarSample:
-    """Rows in columns. `kinds` are their names and types; each of `blocks` has the number of its rows first."""
+    """Rows in columns. `kinds` maps column names to types; each block begins with its number of rows."""
 
     kinds: Mapping[str, str]
     blocks: Sequence[tuple[Any, ...]]
@@ -54,10 +54,10 @@ class ColumnarSample:
         return sum(block[0] for block in self.blocks)
 
     def column(self, name: str) -> Any:
-        """Return a column's values: an array of numbers, or a list where some may be missing."""
+        """Return a column's values: an array of numbers, or a list where values may be null."""
         first = 1
-        for each, kind in self.kinds.items():
-            if each == name:
+        for column_name, kind in self.kinds.items():
+            if column_name == name:
                 break
             first += len(PACKED[kind])
         parts = [_decoded(kind, block[0], block[first : first + len(PACKED[kind])]) for block in self.blocks]
@@ -69,19 +69,19 @@ class ColumnarSample:
 def fetch(
     session: Session, kinds: Mapping[str, str], rows: str, values: Mapping[str, Any], limit: int | None, max_bytes: int
 ) -> ColumnarSample | None:
-    """Fetch the rows of a statement, in its order; None without rows.
+    """Fetch the rows of a statement in columns, in its order; None without rows.
 
-    `rows` selects the columns of `kinds` as c0, c1, …, and as o1, o2 what it orders by. Raises TooManyRows above
+    The statement `rows` selects the columns of `kinds` as c0, c1, …, and its order as o1, o2. Raises TooManyRows above
     `max_bytes`.
     """
     packed = ", ".join(
-        each.format(f"c{position}") for position, kind in enumerate(kinds.values()) for each in PACKED[kind]
+        packing.format(f"c{position}") for position, kind in enumerate(kinds.values()) for packing in PACKED[kind]
     )
     if limit is not None and limit <= BLOCK:
-        query = f"select count(*)::int4, {packed} from ({rows}) as found"
+        query = f"select count(*)::int4, {packed} from ({rows}) as sample"
         fetched: Iterable[Any] = db.fetch(session, *_compiled(session, query, values))
     else:
-        numbered = f"select *, (row_number() over (order by o1, o2) - 1) / {BLOCK} as block from ({rows}) as found"
+        numbered = f"select *, (row_number() over (order by o1, o2) - 1) / {BLOCK} as block from ({rows}) as sample"
         query = f"select count(*)::int4, {packed} from ({numbered}) as numbered group by block order by block"
         fetched = db.stream(session, *_compiled(session, query, values))
     blocks, size = [], 0
@@ -103,53 +103,53 @@ def _decoded(kind: str, n: int, parts: Sequence[bytes]) -> Any:
     if kind == "numeric":
         return _array(parts[0], ">f8", n).astype("f8")
     if kind in ("integer", "bigint"):
-        return _whole(_array(parts[0], ">i8", n), _array(parts[1], ">i4", n))
+        return _integers(_array(parts[0], ">i8", n), _array(parts[1], ">i4", n))
     if kind == "boolean":
         return [(False, True, None)[value] for value in _array(parts[0], ">i4", n).tolist()]
     if kind == "datetime":
         return [_time(value) for value in np.frombuffer(parts[0], ">i8").tolist()]
     if kind.startswith("array"):
         return _lists(parts[0], _array(parts[1], ">i4", n))
-    return _words(parts[0])
+    return _texts(parts[0])
 
 
 def _array(packed: bytes, kind: str, n: int) -> "np.ndarray[Any, Any]":
-    """The values of an array without nulls, as array_send packs it: each after its length, behind a header."""
+    """Decode an array without nulls from array_send: a header, then each value after its length."""
     width = np.dtype(kind).itemsize
     return np.frombuffer(packed, [("length", ">i4"), ("value", kind)], n, len(packed) - n * (4 + width))["value"]
 
 
-def _whole(values: "np.ndarray[Any, Any]", is_null: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+def _integers(values: "np.ndarray[Any, Any]", is_null: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
     if not is_null.any():
         return values.astype("i8")
     return np.where(is_null, np.nan, values)
 
 
-def _words(packed: bytes) -> list[str | None]:
+def _texts(packed: bytes) -> list[str | None]:
     known: dict[str, str | None] = {SURROGATE: None}
-    # One object for equal words: it is hashed and kept in memory once.
-    return [known.setdefault(word, word) for word in packed.decode(errors="surrogateescape").split("\0")]
+    # Equal texts become one object, which is hashed and kept in memory once.
+    return [known.setdefault(text, text) for text in packed.decode(errors="surrogateescape").split("\0")]
 
 
 def _time(microseconds: int) -> Any:
-    return None if microseconds == NEVER else pg_binary.EPOCH + timedelta(microseconds=microseconds)
+    return None if microseconds == NULL_TIME else pg_binary.EPOCH + timedelta(microseconds=microseconds)
 
 
 def _lists(packed: bytes, lengths: "np.ndarray[Any, Any]") -> list[Any]:
-    if (alike := _alike(packed, lengths)) is not None:
-        return alike
+    if (vectors := _equal_vectors(packed, lengths)) is not None:
+        return vectors
     ends = np.cumsum(lengths).tolist()
     return [_list(packed[end - length : end]) for end, length in zip(ends, lengths.tolist(), strict=True)]
 
 
-def _alike(packed: bytes, lengths: "np.ndarray[Any, Any]") -> list[list[float]] | None:
-    """Vectors without nulls that all have one length, as probabilities do, read in one go; None where they differ."""
+def _equal_vectors(packed: bytes, lengths: "np.ndarray[Any, Any]") -> list[list[float]] | None:
+    """Decode vectors without nulls and of one length, such as probabilities, at once; None if they differ."""
     if not len(lengths) or lengths[0] < 20 or (lengths != lengths[0]).any():
         return None
     head = [("dimensions", ">i4"), ("has_null", ">i4"), ("kind", ">i4"), ("count", ">i4"), ("first", ">i4")]
     body = [("length", ">i4"), ("value", ">f8")]
-    count, left = divmod(int(lengths[0]) - 20, 12)
-    if left:
+    count, remainder = divmod(int(lengths[0]) - 20, 12)
+    if remainder:
         return None
     vectors = np.frombuffer(packed, [*head, ("body", body, (count,))])
     if (vectors["dimensions"] != 1).any() or vectors["has_null"].any() or (vectors["count"] != count).any():
@@ -158,7 +158,7 @@ def _alike(packed: bytes, lengths: "np.ndarray[Any, Any]") -> list[list[float]] 
 
 
 def _list(packed: bytes) -> Any:
-    """An array of float8 as lists; None for null."""
+    """Decode an array of float8 into lists; None for null."""
     if not packed:
         return None
     dimensions, has_null, _ = np.frombuffer(packed, ">i4", 3).tolist()

@@ -1,4 +1,4 @@
-"""Column types of a version: how each is called in the API, in SQL, in JSON Schema and when a row is decoded."""
+"""Columns of a version and their types: in the API, in SQL, in JSON Schema and in the row decoder."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ RESERVED = frozenset(
 
 @dataclass(frozen=True)
 class ColumnType:
-    """One type: its SQL type, its JSON Schema (draft 7), and the Python type that msgspec decodes."""
+    """A column's type: in SQL, as JSON Schema (draft 7), and as the Python type that msgspec decodes."""
 
     sql: str
     json: Mapping[str, Any]
@@ -65,29 +65,29 @@ class Columns:
 
     @property
     def own(self) -> dict[str, str]:
-        """Features, then additional columns: name to type."""
+        """Return features, then additional columns: name to type."""
         return {**self.features, **self.additional}
 
     @property
     def model(self) -> dict[str, str]:
-        """What the model said: prediction, and probabilities when the version names its classes."""
-        said = {PREDICTION: "numeric" if self.is_regression else "categorical"}
+        """Return the model's output: prediction, and probabilities if the version names its classes."""
+        output = {PREDICTION: "numeric" if self.is_regression else "categorical"}
         if self.classes and not self.is_regression:
-            said[PROBABILITIES] = "array_float"
-        return said
+            output[PROBABILITIES] = "array_float"
+        return output
 
     @property
     def all(self) -> dict[str, str]:
-        """What the model said, the version's own columns and the label: name to type."""
+        """Return the model's output, the version's own columns and the label: name to type."""
         return {**self.model, **self.own, LABEL: self.label_type}
 
     @property
     def filterable(self) -> dict[str, str]:
-        """What filters may speak of: all of these, and the sample's time."""
+        """Return the columns that filters may use: all columns and the sample's time."""
         return {**self.all, TIME: "datetime"}
 
     def read(self, features: Sequence[str]) -> dict[str, str]:
-        """What checks read: those of these features that there are, what the model said, and the label."""
+        """Return the columns that checks read: the features that exist, the model's output, and the label."""
         return {**{name: self.features[name] for name in features if name in self.features}, **self.model,
                 LABEL: self.label_type}  # fmt: skip
 
@@ -97,19 +97,19 @@ class Columns:
 
 
 def sql_name(name: str) -> str:
-    """The SQL column of a feature: its own name, or a shortened one where PostgreSQL's 63 bytes are too few."""
+    """Return the SQL column of a feature: its name, shortened if it has more than PostgreSQL's 63 bytes."""
     if len(name.encode()) <= 63:
         return name
     return name.encode()[:46].decode(errors="ignore") + "_" + hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
 
 
 def quoted(name: str) -> str:
-    """The SQL column of a feature, as a quoted identifier."""
+    """Return the SQL column of a feature as a quoted identifier."""
     return '"' + sql_name(name).replace('"', '""') + '"'
 
 
 def monitor_schema(columns: Columns) -> dict[str, Any]:
-    """JSON Schema of a sample as the SDK checks it before sending: features may be null but must be there."""
+    """Return the JSON Schema by which the SDK validates samples: features are required but may be null."""
     properties = {
         SAMPLE_ID: {"type": "string"},
         TIME: dict(TYPES["datetime"].json),
@@ -121,7 +121,7 @@ def monitor_schema(columns: Columns) -> dict[str, Any]:
 
 
 def reference_schema(columns: Columns) -> dict[str, Any]:
-    """JSON Schema of a reference row: no id and no time, but a label that may be null."""
+    """Return the JSON Schema of a reference row: without id and time, with a label that may be null."""
     properties = {
         **_model_properties(columns),
         **{name: _nullable(TYPES[kind].json) for name, kind in columns.own.items()},

@@ -1,4 +1,4 @@
-"""What is past its retention: which months, which rows, how many. dcmon.storage.pruning takes it out."""
+"""Find the months and rows that are past their retention. dcmon.storage.pruning deletes them."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ SQL = sql.read(__name__)
 
 @dataclass(frozen=True, order=True)
 class TableOfVersion:
-    """Where rows are: in a table of a model, or of one of its versions."""
+    """A table of a model, of one of its versions, or of the organization: names that do not apply are empty."""
 
     model: str
     version: str
@@ -32,25 +32,28 @@ Counts = Counter[TableOfVersion]
 
 @dataclass(frozen=True)
 class Terms:
-    """How long an organization keeps samples, and results and alerts (None: for ever), as of a moment."""
+    """How long an organization keeps samples, results and alerts; None means for ever. `now` ends the terms."""
 
     samples: timedelta | None
     results: timedelta | None
     now: datetime
 
     def samples_begin(self, model: Model) -> datetime | None:
-        """From when on a model's samples are kept. None: all are."""
+        """Return the time from which a model's samples are kept. None: all are kept."""
         return retention.cutoff(retention.effective_term(model.retention, self.samples), self.now)
 
     def results_begin(self, model: Model) -> datetime | None:
-        """From when on a model's results are kept: as long as its samples at least. None: all are."""
+        """Return the time from which a model's results are kept, never later than for its samples. None: all."""
         term = retention.effective_term(model.retention, self.samples)
         if self.results is None or term is None:
             return None
         return retention.cutoff(max(term, self.results), self.now)
 
-    def told_begin(self) -> datetime | None:
-        """From when on what belongs to no model is kept: messages about dcmon itself, silences. None: all is."""
+    def organization_rows_begin(self) -> datetime | None:
+        """Return the time from which rows of no model are kept. None: all are kept.
+
+        These are notifications about dcmon itself, and silences.
+        """
         return retention.cutoff(self.results, self.now)
 
 
@@ -65,40 +68,41 @@ OF_NO_MODEL = {
 
 
 def versions_of(session: Session, model: Model) -> Sequence[Version]:
-    """The versions of a model, in order of id: in which their rows are locked."""
+    """Return the versions of a model by id, the order in which their rows are locked."""
     return session.scalars(select(Version).where(Version.model_id == model.id).order_by(Version.id)).all()
 
 
 def months(session: Session, version: Version, before: datetime) -> list[Month]:
-    """The months of a version that end before a moment, oldest first."""
-    there = {month for kind in ("samples", "labels") for month in sample_tables.months(session, kind, version.relation)}
-    return sorted(month for month in there if sample_tables.span(month)[1] <= before)
+    """Return the months of a version that end before a time, oldest first."""
+    kinds = ("samples", "labels")
+    existing = {month for kind in kinds for month in sample_tables.months(session, kind, version.relation)}
+    return sorted(month for month in existing if sample_tables.span(month)[1] <= before)
 
 
 def count_expired(session: Session, terms: Terms) -> Counts:
-    """What a prune would take out, counted in the tables themselves."""
-    counts, left = Counts(), sample_tables.detached(session)
+    """Count in the tables what a prune would delete."""
+    counts, detached = Counts(), sample_tables.detached(session)
     for model in session.scalars(select(Model).order_by(Model.id)).all():
         for version in versions_of(session, model):
-            _count_version(session, terms, model, version, left, counts)
+            _count_version(session, terms, model, version, detached, counts)
         _count_model(session, terms, model, counts)
-    if (before := terms.told_begin()) is not None:
-        for table, which in OF_NO_MODEL.items():
-            found = session.scalar(text(f"select count(*) from ({which}) t"), {"before": before})
-            counts[TableOfVersion("", "", table)] += int(found or 0)
+    if (before := terms.organization_rows_begin()) is not None:
+        for table, expired in OF_NO_MODEL.items():
+            count = session.scalar(text(f"select count(*) from ({expired}) t"), {"before": before})
+            counts[TableOfVersion("", "", table)] += int(count or 0)
     return +counts
 
 
 def _count_version(
-    session: Session, terms: Terms, model: Model, version: Version, left: Sequence[Detached], counts: Counts
+    session: Session, terms: Terms, model: Model, version: Version, detached: Sequence[Detached], counts: Counts
 ) -> None:
     before, results_before = terms.samples_begin(model), terms.results_begin(model)
-    mine = [each for each in left if each.relation == version.relation]
+    partitions = [partition for partition in detached if partition.relation == version.relation]
     spans = [sample_tables.span(month) for month in months(session, version, before)] if before else []
 
     def add(table: str, query: str, **values: object) -> None:
-        found = session.scalar(text(query), {"version": version.id, **values})
-        counts[TableOfVersion(model.name, version.name, table)] += int(found or 0)
+        count = session.scalar(text(query), {"version": version.id, **values})
+        counts[TableOfVersion(model.name, version.name, table)] += int(count or 0)
 
     for first, after in spans:
         span, ids = {"first": first, "after": after}, f"ids_{model.relation} where version_id = :version"
@@ -108,14 +112,14 @@ def _count_version(
         add("ids", f"select count(*) from {ids} and ts >= :first and ts < :after", **span)
         quarters = "quarter_hours where version_id = :version and at >= :first and at < :after"
         add("quarter_hours", f"select count(*) from {quarters}", **span)
-    for each in mine:
-        if each.kind == "labels":
-            add("labels", f"select count(*) from {each.name}")
-        elif sample_tables.span(each.month) not in spans:
-            add("ids", SQL.statement("detached_ids", model=model.relation, table=each.name, key=KEY))
+    for partition in partitions:
+        if partition.kind == "labels":
+            add("labels", f"select count(*) from {partition.name}")
+        elif sample_tables.span(partition.month) not in spans:
+            add("ids", SQL.statement("detached_ids", model=model.relation, table=partition.name, key=KEY))
     if results_before is not None:
-        for table, which in (("alerts", ALERTS), ("results", RESULTS), ("baselines", BASELINES)):
-            add(table, f"select count(*) from ({which}) t", before=results_before)
+        for table, expired in (("alerts", ALERTS), ("results", RESULTS), ("baselines", BASELINES)):
+            add(table, f"select count(*) from ({expired}) t", before=results_before)
 
 
 def _count_model(session: Session, terms: Terms, model: Model, counts: Counts) -> None:
@@ -125,9 +129,6 @@ def _count_model(session: Session, terms: Terms, model: Model, counts: Counts) -
     counts[TableOfVersion(model.name, "", "receipts")] += int(receipts or 0)
     waiting = text(f"select count(*) from orphan_labels_{model.relation} where logged_at < :before")
     counts[TableOfVersion(model.name, "", "waiting_labels")] += int(session.scalar(waiting, {"before": before}) or 0)
-    found = session.execute(
-        text(SQL.statement("quarantined_rows")),
-        {"model": model.id, "before": before},
-    )
-    for row in found:
+    quarantined = session.execute(text(SQL.statement("quarantined_rows")), {"model": model.id, "before": before})
+    for row in quarantined:
         counts[TableOfVersion(model.name, row.version, "quarantine")] += row.rows

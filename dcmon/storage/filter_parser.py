@@ -1,4 +1,4 @@
-"""Data filters as a person writes them: age >= 30 and city in ('Oslo', 'Rome') and job != null."""
+"""Parse and write data filters as text: age >= 30 and city in ('Oslo', 'Rome') and job != null."""
 
 import json
 import math
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from dcmon import errors
 from dcmon.storage.filters import Filters, conditions
 
-SIGNS = {
+OPERATOR_SIGNS = {
     ">=": "greater_than_equals",
     "<=": "less_than_equals",
     "==": "equals",
@@ -19,7 +19,7 @@ SIGNS = {
     ">": "greater_than",
     "<": "less_than",
 }
-WRITTEN = {operator: sign for sign, operator in SIGNS.items() if sign not in ("=", "<>")}
+SIGN_BY_OPERATOR = {operator: sign for sign, operator in OPERATOR_SIGNS.items() if sign not in ("=", "<>")}
 TOKEN = re.compile(
     r"""\s*(?: (?P<quoted>'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`) | (?P<sign>>=|<=|==|!=|<>|=|>|<)
       | (?P<mark>[(),\[\]]) | (?P<word>[^\s'"`<>=!(),\[\]]+) | (?P<wrong>.) )""",
@@ -29,37 +29,38 @@ EXAMPLE = "Write it like age >= 30, city in ('Oslo', 'Rome') or job != null."
 
 
 class Token(NamedTuple):
-    """A part of what was written: its kind, its text, and where it begins and ends."""
+    """A part of a filter's text: its kind, its text, and the positions of its start and end."""
 
     kind: str
     text: str
     start: int
     end: int
 
-    def says(self, *words: str) -> bool:
-        """Whether it is one of these words, in any case."""
+    def is_word(self, *words: str) -> bool:
+        """Return True if the token is one of these words, in upper or lower case."""
         return self.kind == "word" and self.text.lower() in words
 
 
 def parse(written: Iterable[str]) -> dict[str, Any] | None:
-    """Data filters of one or more texts, which all must hold; None without any. Raises InvalidInput.
+    """Parse one or more texts, which all must hold, into data filters. None without any. Raises InvalidInput.
 
-    A name or a text may be in quotes, 'single', "double" or `back`; doubled, a quote stands for itself. What looks
-    like a number is one, null is null, and any other word is a text.
+    A name or a text may be in quotes, 'single', "double" or `back`; inside them a doubled quote is one quote. A word
+    that looks like a number is a number, null is null, and any other word is a text.
     """
-    found = [each for text in written for each in _conditions(text)]
-    return {"filters": found} if found else None
+    items = [item for text in written for item in _conditions(text)]
+    return {"filters": items} if items else None
 
 
 def write(filters: Filters) -> str:
-    """Data filters as `parse` reads them; empty without any."""
-    return " and ".join(_written(each["column"], each["operator"], each.get("value")) for each in conditions(filters))
+    """Return data filters as a text that `parse` reads; empty without filters."""
+    items = conditions(filters)
+    return " and ".join(_text(item["column"], item["operator"], item.get("value")) for item in items)
 
 
-def _written(column: str, operator: str, value: Any) -> str:
+def _text(column: str, operator: str, value: Any) -> str:
     name = column if re.fullmatch(r"[^\W\d]\w*", column) and column.lower() not in _RESERVED else _quoted(column, '"')
     if operator != "in":
-        return f"{name} {WRITTEN.get(operator, operator)} {_literal(value)}"
+        return f"{name} {SIGN_BY_OPERATOR.get(operator, operator)} {_literal(value)}"
     values = value if isinstance(value, list | tuple) else [value]
     return f"{name} in ({', '.join(map(_literal, values))})"
 
@@ -84,7 +85,7 @@ def _quoted(text: str, quote: str) -> str:
 def _conditions(text: str) -> list[dict[str, Any]]:
     parts: list[list[Token]] = [[]]
     for token in _tokens(text):
-        if token.says("and"):
+        if token.is_word("and"):
             parts.append([])
         else:
             parts[-1].append(token)
@@ -92,35 +93,38 @@ def _conditions(text: str) -> list[dict[str, Any]]:
 
 
 def _tokens(text: str) -> list[Token]:
-    found = []
+    tokens = []
     for match in TOKEN.finditer(text.rstrip()):
         kind = match.lastgroup or ""
         if kind == "wrong":
-            raise _refused(text, f"What does {match[kind]!r} at character {match.start(kind) + 1} mean?")
-        found.append(Token(kind, match[kind], match.start(kind), match.end(kind)))
-    return found
+            raise _invalid_filter(text, f"What does {match[kind]!r} at character {match.start(kind) + 1} mean?")
+        tokens.append(Token(kind, match[kind], match.start(kind), match.end(kind)))
+    return tokens
 
 
 def _condition(text: str, tokens: Sequence[Token]) -> dict[str, Any]:
-    at = next((at for at, token in enumerate(tokens) if at and (token.kind == "sign" or token.says("in", "is"))), None)
+    at = next(
+        (at for at, token in enumerate(tokens) if at and (token.kind == "sign" or token.is_word("in", "is"))), None
+    )
     if at is None:
-        raise _refused(text, "It has no column, operator and value.")
-    if tokens[at - 1].says("not"):
-        raise _refused(text, "There is no 'not in': say != of each value.")
-    column, rest = _plain(text, tokens[:at]), tokens[at + 1 :]
-    if tokens[at].says("in"):
-        return {"column": column, "operator": "in", "value": _values(text, rest)}
-    if tokens[at].says("is"):
-        is_not, rest = bool(rest) and rest[0].says("not"), rest[1:] if rest and rest[0].says("not") else rest
-        return {"column": column, "operator": "not_equals" if is_not else "equals", "value": _value(text, rest)}
-    return {"column": column, "operator": SIGNS[tokens[at].text], "value": _value(text, rest)}
+        raise _invalid_filter(text, "It has no column, operator and value.")
+    if tokens[at - 1].is_word("not"):
+        raise _invalid_filter(text, "There is no 'not in': use != for each value.")
+    column, after = _plain(text, tokens[:at]), tokens[at + 1 :]
+    if tokens[at].is_word("in"):
+        return {"column": column, "operator": "in", "value": _values(text, after)}
+    if tokens[at].is_word("is"):
+        is_not = bool(after) and after[0].is_word("not")
+        after = after[1:] if is_not else after
+        return {"column": column, "operator": "not_equals" if is_not else "equals", "value": _value(text, after)}
+    return {"column": column, "operator": OPERATOR_SIGNS[tokens[at].text], "value": _value(text, after)}
 
 
 def _values(text: str, tokens: Sequence[Token]) -> list[Any]:
     if not tokens or tokens[0].text not in ("(", "["):
         return [_value(text, tokens)]
     if tokens[-1].text not in (")", "]"):
-        raise _refused(text, "The list has no end.")
+        raise _invalid_filter(text, "The list has no end.")
     values: list[list[Token]] = [[]]
     for token in tokens[1:-1]:
         if token.text == "," and token.kind == "mark":
@@ -132,17 +136,17 @@ def _values(text: str, tokens: Sequence[Token]) -> list[Any]:
 
 def _value(text: str, tokens: Sequence[Token]) -> Any:
     if not tokens:
-        raise _refused(text, "A value is missing.")
+        raise _invalid_filter(text, "A value is missing.")
     if any(token.kind in ("sign", "mark") for token in tokens):
-        if any(token.says("or") for token in tokens):
-            raise _refused(text, "There is no 'or': use in (…), or a monitor of each.")
-        raise _refused(text, "A value with signs in it belongs in quotes.")
-    said = _plain(text, tokens)
-    return said if tokens[0].kind == "quoted" else _meant(said)
+        if any(token.is_word("or") for token in tokens):
+            raise _invalid_filter(text, "There is no 'or': use in (…), or one monitor for each condition.")
+        raise _invalid_filter(text, "Put a value that has signs in it in quotes.")
+    plain = _plain(text, tokens)
+    return plain if tokens[0].kind == "quoted" else _value_of_word(plain)
 
 
-def _meant(word: str) -> Any:
-    """A number only where it is written as JSON writes it: 007 and 1.50 may be names."""
+def _value_of_word(word: str) -> Any:
+    """Return a number only if JSON would write it like the word: 007 and 1.50 may be names."""
     if word.lower() in ("null", "none"):
         return None
     try:
@@ -156,14 +160,14 @@ def _meant(word: str) -> Any:
 
 
 def _plain(text: str, tokens: Sequence[Token]) -> str:
-    """One text in quotes without them, or some words as they were written."""
+    """Return a quoted text without its quotes, or words as they were written."""
     if any(token.kind == "quoted" for token in tokens):
         if len(tokens) > 1:
-            raise _refused(text, f"What belongs to {tokens[0].text}?")
+            raise _invalid_filter(text, f"What does {tokens[0].text} belong to?")
         quote = tokens[0].text[0]
         return tokens[0].text[1:-1].replace(2 * quote, quote)
     return text[tokens[0].start : tokens[-1].end]
 
 
-def _refused(text: str, why: str) -> errors.InvalidInput:
-    return errors.InvalidInput(f"{text!r} is no filter. {why} {EXAMPLE}")
+def _invalid_filter(text: str, reason: str) -> errors.InvalidInput:
+    return errors.InvalidInput(f"{text!r} is not a filter. {reason} {EXAMPLE}")

@@ -1,4 +1,4 @@
-"""Models: what is watched. Created by name, once."""
+"""Models: the machine-learning models that dcmon watches. A name is created once."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from dcmon.db.tables.org import Model, ModelNote
 from dcmon.storage import sample_tables
 
 TASK_TYPES = ("regression", "binary", "multiclass")
-LONGEST_NAME = 100
+MAX_NAME_LENGTH = 100
 DEFAULT_LABEL_DELAY = timedelta(days=3)
 
 
 @dataclass(frozen=True)
 class NewModel:
-    """What a model is created from."""
+    """The properties of a model to create."""
 
     name: str
     task_type: str
@@ -61,9 +61,9 @@ def create(session: Session, new: NewModel) -> Model:
 
 
 def _require_valid(new: NewModel) -> None:
-    if not new.name.strip() or len(new.name) > LONGEST_NAME or "\0" in new.name:
+    if not new.name.strip() or len(new.name) > MAX_NAME_LENGTH or "\0" in new.name:
         raise errors.InvalidInput(
-            f"A model's name has 1 to {LONGEST_NAME} characters; {new.name[:20]!r} has {len(new.name)}."
+            f"A model's name has 1 to {MAX_NAME_LENGTH} characters; {new.name[:20]!r} has {len(new.name)}."
         )
     if new.task_type not in TASK_TYPES:
         raise errors.InvalidInput(f"There is no task type {new.task_type!r}: it is one of {', '.join(TASK_TYPES)}.")
@@ -82,12 +82,12 @@ def _require_same(existing: Model, new: NewModel) -> None:
 
 
 def entries(session: Session) -> list[Model]:
-    """All models, by name."""
+    """Return all models, by name."""
     return list(session.scalars(select(Model).order_by(Model.name)))
 
 
 def find(session: Session, name: str) -> Model:
-    """The model of that name. Raises NotFound."""
+    """Return the model of that name. Raises ModelNotFound."""
     model = session.scalar(select(Model).where(Model.name == name))
     if model is None:
         raise errors.ModelNotFound(name=name)
@@ -95,7 +95,7 @@ def find(session: Session, name: str) -> Model:
 
 
 def get(session: Session, model_id: int) -> Model:
-    """The model of that id. Raises NotFound."""
+    """Return the model of that id. Raises NotFound."""
     model = session.get(Model, model_id)
     if model is None:
         raise errors.NotFound(what="model", name=model_id)
@@ -103,25 +103,25 @@ def get(session: Session, model_id: int) -> Model:
 
 
 def set_retention(session: Session, model: Model, term: timedelta | None) -> None:
-    """Keep the model's samples so long, whatever its organization says; None: as the organization says."""
+    """Set how long the model's samples are kept; None: as long as its organization says."""
     model.retention = term
     session.flush()
 
 
 def add_notes(session: Session, model: Model, notes: Sequence[Mapping[str, Any]]) -> None:
-    """Add remarks, each with a title and perhaps a text."""
+    """Add notes to a model; each has a title and may have a text."""
     for note in notes:
         session.add(ModelNote(model_id=model.id, title=note["title"], text=note.get("text")))
     session.flush()
 
 
 def notes(session: Session, model: Model) -> list[ModelNote]:
-    """The remarks on a model, oldest first."""
+    """Return the notes of a model, oldest first."""
     return list(session.scalars(select(ModelNote).where(ModelNote.model_id == model.id).order_by(ModelNote.id)))
 
 
 def delete_note(session: Session, note_id: int) -> None:
-    """Delete a remark. Raises NotFound."""
+    """Delete a note. Raises NotFound."""
     note = session.get(ModelNote, note_id)
     if note is None:
         raise errors.NotFound(what="note", name=note_id)

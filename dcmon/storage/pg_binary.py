@@ -1,4 +1,4 @@
-"""Values and arrays in PostgreSQL's binary format, made in bulk: an object for each would cost more than storing it.
+"""Values and arrays in PostgreSQL's binary format, encoded in bulk: an object for each costs more than storing it.
 
 The format is what PostgreSQL's array_send and timestamptz_send write.
 """
@@ -13,58 +13,58 @@ import numpy as np
 
 from dcmon.db import Array
 
-EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # PostgreSQL counts its times from here
+EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # the origin of PostgreSQL's times
 MICROSECOND = timedelta(microseconds=1)
-HEAD, EMPTY = struct.Struct("!iiIii").pack, struct.Struct("!iiI").pack
-HEAD_2D = struct.Struct("!iiIiiii").pack
+HEADER, EMPTY = struct.Struct("!iiIii").pack, struct.Struct("!iiI").pack
+HEADER_2D = struct.Struct("!iiIiiii").pack
 FLOAT8, TEXT, UUID, TIMESTAMPTZ, INT2, INT4, INT8 = 701, 25, 2950, 1184, 21, 23, 20
-ARRAYS = {FLOAT8: 1022, TEXT: 1009, UUID: 2951, TIMESTAMPTZ: 1185, INT2: 1005, INT4: 1007, INT8: 1016}
+ARRAY_TYPES = {FLOAT8: 1022, TEXT: 1009, UUID: 2951, TIMESTAMPTZ: 1185, INT2: 1005, INT4: 1007, INT8: 1016}
 NULL = struct.pack("!i", -1)
 _of_float, _size = struct.Struct("!id").pack, struct.Struct("!i").pack
 
 
 def _array(element: int, count: int, items: bytes, has_null: bool = False) -> Array:
-    head = HEAD(1, has_null, element, count, 1) if count else EMPTY(0, 0, element)
-    return Array(head + items, ARRAYS[element])
+    header = HEADER(1, has_null, element, count, 1) if count else EMPTY(0, 0, element)
+    return Array(header + items, ARRAY_TYPES[element])
 
 
 def micros(time: datetime) -> int:
-    """A time as PostgreSQL has it: microseconds since 2000."""
+    """Convert a time to microseconds since 2000, as PostgreSQL stores it."""
     return (time - EPOCH) // MICROSECOND
 
 
 def time(microseconds: int) -> datetime:
-    """The time of so many microseconds since 2000."""
+    """Convert microseconds since 2000 to a time."""
     return EPOCH + int(microseconds) * MICROSECOND
 
 
 def uuids(keys: Sequence[bytes]) -> Array:
-    """An array of uuids from their 16 bytes."""
+    """Encode an array of uuids from their 16 bytes."""
     return _fixed(UUID, "V16", np.frombuffer(b"".join(keys), "V16"))
 
 
 def times(microseconds: Any) -> Array:
-    """An array of timestamptz from microseconds since 2000."""
+    """Encode an array of timestamptz from microseconds since 2000."""
     return _fixed(TIMESTAMPTZ, ">i8", microseconds)
 
 
 def int8s(values: Any) -> Array:
-    """An array of int8; values as a sequence or a column of numpy."""
+    """Encode an array of int8 from a sequence or a NumPy column."""
     return _fixed(INT8, ">i8", values)
 
 
 def int4s(values: Any) -> Array:
-    """An array of int4."""
+    """Encode an array of int4."""
     return _fixed(INT4, ">i4", values)
 
 
 def int2s(values: Any) -> Array:
-    """An array of int2."""
+    """Encode an array of int2."""
     return _fixed(INT2, ">i2", values)
 
 
 def texts(values: Sequence[str | None]) -> Array:
-    """An array of text, with nulls."""
+    """Encode an array of text, with nulls."""
     parts = list[bytes]()
     for value in values:
         encoded = None if value is None else value.encode()
@@ -73,24 +73,24 @@ def texts(values: Sequence[str | None]) -> Array:
 
 
 def float8s(values: Sequence[float | None]) -> Array:
-    """An array of float8, with nulls."""
+    """Encode an array of float8, with nulls."""
     items = b"".join([NULL if value is None else _of_float(8, value) for value in values])
     return _array(FLOAT8, len(values), items, None in values)
 
 
 def floats(values: Sequence[float]) -> bytes:
-    """A value of type float8[] for COPY; no nulls in it."""
+    """Encode a value of type float8[] for COPY, without nulls."""
     sized: list[float] = [8] * (2 * len(values))
     sized[1::2] = values
     return _floats(len(values))(1, 0, FLOAT8, len(values), 1, *sized) if values else EMPTY(0, 0, FLOAT8)
 
 
 def floats_2d(values: Sequence[Sequence[float]]) -> bytes:
-    """A value of type float8[] with two dimensions; the lists inside are of one length, and not empty."""
+    """Encode a value of type float8[] with two dimensions; the inner lists have one length and are not empty."""
     if not values:
         return floats([])
     items = b"".join([_of_float(8, value) for line in values for value in line])
-    return HEAD_2D(2, 0, FLOAT8, len(values), 1, len(values[0]), 1) + items
+    return HEADER_2D(2, 0, FLOAT8, len(values), 1, len(values[0]), 1) + items
 
 
 @lru_cache(maxsize=32)

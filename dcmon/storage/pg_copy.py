@@ -1,7 +1,7 @@
-"""Rows in the binary format of PostgreSQL's COPY, encoded by columns, some hundred rows at once.
+"""Encode rows in the binary format of PostgreSQL's COPY, by columns, some hundred rows at once.
 
 Each value is its size in four bytes, big-endian, and its bytes; a null is the size -1 (PostgreSQL's documentation,
-COPY, "Binary Format"). An object and a call for each value would cost more than storing it, as for storage.pg_binary.
+COPY, "Binary Format"). As in storage.pg_binary, an object and a call for each value would cost more than storing it.
 """
 
 import struct
@@ -18,39 +18,40 @@ FLOAT = ">f8"
 FIXED: Mapping[str, str] = {"numeric": FLOAT, "integer": ">i4", "bigint": ">i8", "datetime": ">i8", "boolean": "?"}
 TEXTS = ("categorical", "text")
 LISTS: Mapping[str, Callable[[Any], bytes]] = {"array_float": pg_binary.floats, "array_float_2d": pg_binary.floats_2d}
-CATEGORIES, LONGEST_CATEGORY = 100, 64  # a column with more different texts, or longer ones, is encoded one by one
+# The texts of a column with more different values, or longer ones, are encoded one by one.
+MAX_CATEGORIES, MAX_CATEGORY_LENGTH = 100, 64
 
 Column = Sequence[Any]
 _size = struct.Struct("!i").pack
 
 
 class Encoder:
-    """Encodes rows whose values are of these kinds (storage.columns.TYPES); values of any other kind are left out.
+    """Encodes rows whose values are of these kinds (storage.columns.TYPES); values of other kinds are left out.
 
-    `order`: the places of the values in the order in which they are encoded.
+    `order` has the positions of the values in the order in which they are encoded.
     """
 
     def __init__(self, kinds: Sequence[str]) -> None:
-        by_kind = {kind: [at for at, each in enumerate(kinds) if each == kind] for kind in FIXED}
-        self._fixed = [(kind, places) for kind, places in by_kind.items() if places]
+        by_kind = {kind: [at for at, value_kind in enumerate(kinds) if value_kind == kind] for kind in FIXED}
+        self._fixed = [(kind, positions) for kind, positions in by_kind.items() if positions]
         self._texts = [(at, _Texts(kind == "categorical")) for at, kind in enumerate(kinds) if kind in TEXTS]
         self._lists = [(at, kind) for at, kind in enumerate(kinds) if kind in LISTS]
-        self.order = [at for _, places in self._fixed for at in places]
+        self.order = [at for _, positions in self._fixed for at in positions]
         self.order += [at for at, _ in self._texts] + [at for at, _ in self._lists]
 
     def encode(self, rows: Sequence[Column]) -> list[bytes]:
-        """The values of each row, without their number, which COPY wants before them."""
+        """Encode the values of each row; the number of values, which COPY wants before them, is not included."""
         if not rows:
             return []
         columns = list(zip(*rows, strict=True))
-        parts = [_encode_fixed(kind, [columns[at] for at in places]) for kind, places in self._fixed]
+        parts = [_encode_fixed(kind, [columns[at] for at in positions]) for kind, positions in self._fixed]
         parts += [texts.encode(columns[at]) for at, texts in self._texts]
         parts += [_encode_lists(kind, columns[at]) for at, kind in self._lists]
         return list(map(b"".join, zip(*parts, strict=True)))
 
 
 def heads(values: Mapping[str, tuple[str, Any]], count: int, width: int) -> list[bytes]:
-    """How each of so many tuples of `width` values begins: with these, as name: (numpy's type, column)."""
+    """Encode the first values of `count` tuples of `width` values: name to (NumPy type, column)."""
     layout = [("width", ">i2")]
     for name, (kind, _) in values.items():
         layout += [(f"size of {name}", ">i4"), (name, kind)]
@@ -62,25 +63,25 @@ def heads(values: Mapping[str, tuple[str, Any]], count: int, width: int) -> list
 
 
 def _encode_fixed(kind: str, columns: Sequence[Column]) -> list[bytes]:
-    """Values of one kind of fixed size, of several columns."""
+    """Encode several columns of one kind that has a fixed size."""
     values, is_null = _numbers(kind, columns)
     block = np.empty(values.shape, [("size", ">i4"), ("value", FIXED[kind])])
     block["size"], block["value"] = block.dtype["value"].itemsize, values
     if not is_null.any():
         return _lines(block)
     block["size"][is_null] = -1
-    kept = np.ones((*values.shape, block.itemsize), bool)
-    kept[is_null, len(NULL) :] = False
-    flat = block.view(np.uint8).reshape(kept.shape)[kept].tobytes()
-    ends = kept.sum((1, 2)).cumsum().tolist()
+    is_sent = np.ones((*values.shape, block.itemsize), bool)
+    is_sent[is_null, len(NULL) :] = False
+    flat = block.view(np.uint8).reshape(is_sent.shape)[is_sent].tobytes()
+    ends = is_sent.sum((1, 2)).cumsum().tolist()
     return [flat[first:end] for first, end in zip([0, *ends], ends, strict=False)]
 
 
 def _numbers(kind: str, columns: Sequence[Column]) -> tuple[Any, Any]:
-    """A line for each row: its values, and which of them are null."""
+    """Return the values as one line for each row, and which of them are null."""
     if FIXED[kind] == FLOAT:
         numbers = np.array(columns, np.float64).T
-        return numbers, np.isnan(numbers)  # no JSON has NaN: it is what a null became
+        return numbers, np.isnan(numbers)  # JSON has no NaN: a NaN was a null
     is_null = np.array([[value is None for value in column] for column in columns]).T
     if kind == "datetime":
         columns = [[value and pg_binary.micros(value) for value in column] for column in columns]
@@ -88,14 +89,14 @@ def _numbers(kind: str, columns: Sequence[Column]) -> tuple[Any, Any]:
 
 
 def _lines(block: Any) -> list[bytes]:
-    """The bytes of each line of a block."""
+    """Return the bytes of each line of a block."""
     width = block.itemsize * (block.shape[1] if block.ndim > 1 else 1)
-    found: list[bytes] = np.ascontiguousarray(block).view(f"V{width}").ravel().tolist()
-    return found
+    lines: list[bytes] = np.ascontiguousarray(block).view(f"V{width}").ravel().tolist()
+    return lines
 
 
 class _Texts(dict[str | None, bytes]):
-    """Texts of a column as they are encoded, remembered while they are few: categories come again and again."""
+    """Caches the encoded texts of a column while they are few, because categories are repeated."""
 
     def __init__(self, are_few: bool) -> None:
         super().__init__({None: NULL})
@@ -107,10 +108,10 @@ class _Texts(dict[str | None, bytes]):
         return [NULL if text is None else _sized(text.encode()) for text in column]
 
     def __missing__(self, text: str | None) -> bytes:
-        if text is None:  # another thread has just cleared it
+        if text is None:  # another thread has just cleared the cache
             return NULL
         encoded = _sized(text.encode())
-        self.are_few = self.are_few and len(text) <= LONGEST_CATEGORY and len(self) <= CATEGORIES
+        self.are_few = self.are_few and len(text) <= MAX_CATEGORY_LENGTH and len(self) <= MAX_CATEGORIES
         if self.are_few:
             self[text] = encoded
         elif len(self) > 1:
@@ -128,7 +129,7 @@ def _encode_lists(kind: str, column: Column) -> list[bytes]:
 
 
 def _block_of_lists(column: Column, length: int) -> Any:
-    """Lists of one length, as probabilities are, without an object for each."""
+    """Encode lists of one length, such as probabilities, without an object for each."""
     head = pg_binary.floats([0.0] * length)[: -12 * length]
     items = [("size", ">i4"), ("value", FLOAT)]
     block = np.empty(len(column), [("size", ">i4"), ("head", f"V{len(head)}"), ("items", items, (length,))])

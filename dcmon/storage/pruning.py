@@ -116,7 +116,7 @@ def _receipts(prune: Prune, removed: Counts) -> None:
 
 def _of_no_model(prune: Prune, removed: Counts) -> None:
     """Delete notifications about dcmon itself and silences that are over; the term of results holds for them."""
-    if (before := prune.terms.told_begin()) is not None:
+    if (before := prune.terms.organization_rows_begin()) is not None:
         for table, expired in expiry.OF_NO_MODEL.items():
             rows = _delete_in_batches(prune, table, expired, {"before": before}, "ctid")
             removed[TableOfVersion("", "", table)] += rows

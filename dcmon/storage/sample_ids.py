@@ -1,4 +1,4 @@
-"""What arrives: rows that came together, the key of a sample id, and what became of rows."""
+"""Keys of sample ids, and the hash and level of each key that the deterministic sample uses."""
 
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -8,8 +8,8 @@ import numpy as np
 
 
 def key_of(sample_id: str) -> bytes:
-    """The 128 bits by which a sample id is known (docs/decisions.md, "A deterministic sample at constant cost")."""
-    hashing = _EMPTY.copy()  # half the cost of making one
+    """Return the key of a sample id, 128 bits (docs/decisions.md, "A deterministic sample at constant cost")."""
+    hashing = _EMPTY.copy()  # costs half as much as a new object
     hashing.update(sample_id.encode())
     return hashing.digest()
 

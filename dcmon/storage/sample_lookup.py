@@ -1,4 +1,4 @@
-"""Where a sample is: stored, in which version, with which label; waited for by a label; or in the quarantine."""
+"""Look a sample up by its id: among stored samples, labels that wait for it, and the quarantine."""
 
 from typing import Any
 from uuid import UUID
@@ -13,21 +13,21 @@ from dcmon.storage.sample_ids import key_of
 
 
 def find(session: Session, model: Model, sample_id: str) -> list[dict[str, Any]]:
-    """Every place of a sample id in a model: version, state, times, label, row. Raises NotFound when there is none."""
+    """Return each place of a sample id in a model: version, state, times, label, row. Raises NotFound without any."""
     key = UUID(bytes=key_of(sample_id))
-    found = [*_stored(session, model, key), *_waiting(session, model, key), *_quarantined(session, model, sample_id)]
-    if not found:
+    places = [*_stored(session, model, key), *_waiting(session, model, key), *_quarantined(session, model, sample_id)]
+    if not places:
         raise errors.NotFound(
-            f"Nothing of sample {sample_id!r} is in model {model.name!r}: it did not come, or was taken out since."
+            f"Model {model.name!r} has no sample {sample_id!r}: it was never received, or has been deleted."
         )
-    return found
+    return places
 
 
 def _stored(session: Session, model: Model, key: UUID) -> list[dict[str, Any]]:
-    found = session.execute(
+    ids = session.execute(
         text(f"select version_id, ts from ids_{model.relation} where k = :key order by version_id"), {"key": key}
     ).all()
-    return [_sample(session, session.get_one(Version, version_id), key, time) for version_id, time in found]
+    return [_sample(session, session.get_one(Version, version_id), key, time) for version_id, time in ids]
 
 
 def _sample(session: Session, version: Version, key: UUID, time: Any) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def _sample(session: Session, version: Version, key: UUID, time: Any) -> dict[st
         ),
         {"time": time, "key": key, "own": [KEY, HASH, LEVEL, LOGGED_AT]},
     ).one_or_none()
-    if row is None:  # its month was taken off, its id is about to go
+    if row is None:  # a prune has detached its month, and deletes its id next
         return {"state": "pruned", "version": version.name, "time": time}
     return {
         "state": "stored", "version": version.name, "time": time, "logged_at": row.logged_at, "label": row.label,
@@ -49,15 +49,15 @@ def _sample(session: Session, version: Version, key: UUID, time: Any) -> dict[st
 
 
 def _waiting(session: Session, model: Model, key: UUID) -> list[dict[str, Any]]:
-    """A label whose sample has not come to any version."""
-    found = session.execute(
+    """Return the label that waits for this sample, which no version has received."""
+    labels = session.execute(
         text(
             f"select label, logged_at from orphan_labels_{model.relation} o where k = :key"
             f" and not exists (select 1 from ids_{model.relation} i where i.k = o.k)"
         ),
         {"key": key},
     )
-    return [{"state": "label waits", "label": row.label, "labelled_at": row.logged_at} for row in found]
+    return [{"state": "label waits", "label": row.label, "labelled_at": row.logged_at} for row in labels]
 
 
 def _quarantined(session: Session, model: Model, sample_id: str) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Tables made at run time: samples, labels and reference of a version, the id map of a model.
 
-Why they look so: docs/decisions.md, "Sample tables". Samples and labels are partitioned by month of the sample's time.
+The reasons for their design: docs/decisions.md, "Sample tables". Samples and labels are partitioned by
+month of the sample's time.
 """
 
 import re
@@ -25,7 +26,8 @@ PARTITION_LOCKS = {"samples": LockSpace.SAMPLE_PARTITIONS, "labels": LockSpace.L
 DETACHED = re.compile(r"^(samples|labels)_([0-9]+)_([0-9]{4})_([0-9]{2})_pruned[0-9]+$")
 
 Month = tuple[int, int]
-MONTHS_AT_ONCE = 24  # each new one takes some five locks, of the some thousand that all transactions have together
+# Each new partition takes about five locks, of about a thousand that all transactions share.
+MONTHS_AT_ONCE = 24
 
 
 class PartitionsMissing(Exception):
@@ -37,7 +39,7 @@ class PartitionsMissing(Exception):
 
 
 class Detached(NamedTuple):
-    """A partition that was taken off its table, to be dropped: its name, and what it was."""
+    """A partition that was detached from its table and will be dropped: its name, and what it held."""
 
     name: str
     kind: str
@@ -46,25 +48,26 @@ class Detached(NamedTuple):
 
 
 def columns(model: Model, version: Version) -> Columns:
-    """The columns of a version."""
+    """Return the columns of a version."""
     return Columns(model.task_type, version.features, version.additional, version.classes)
 
 
 def next_relation(session: Session) -> int:
-    """A number for the names of run-time tables; no two organizations share one."""
+    """Return a new number for the names of run-time tables; no two organizations share a number."""
     number: int = session.scalar(text("select nextval('public.relation_numbers')"))
     return number
 
 
-def lock_naming(session: Session, what: str) -> None:
-    """One at a time may give a name: two that create the same thing at once end with one of it."""
-    locks.acquire_named(session, LockSpace.NAMES, [what])
+def lock_naming(session: Session, kind: str) -> None:
+    """Wait until no other transaction creates an object of this kind, so that one name is created once."""
+    locks.acquire_named(session, LockSpace.NAMES, [kind])
 
 
 def lock_model(session: Session, model: Model, *, shared: bool = False, to_store: bool = False) -> None:
-    """Nobody else stores labels of the model until the transaction ends; nor samples, unless the lock is shared.
+    """Lock a model until the transaction ends: no other transaction stores its labels.
 
-    `to_store`: from here to its end rows are looked up by an index, however many (dcmon.db.LOOK_UP).
+    Others may store its samples only if the lock is shared. `to_store`: the transaction looks rows up by an index
+    from now on, also when they are many (dcmon.db.LOOK_UP).
     """
     lock = locks.call(LockSpace.MODEL, "%(model)b::int4", shared=shared)
     statement = f"select {lock}, {db.LOOK_UP}" if to_store else f"select {lock}"
@@ -72,7 +75,7 @@ def lock_model(session: Session, model: Model, *, shared: bool = False, to_store
 
 
 def create_model_tables(session: Session, model: Model) -> None:
-    """The id map, which decides what is a duplicate, and the labels that came before their sample."""
+    """Create the id map, which decides what is a duplicate, and the table of labels that wait for their sample."""
     label = _label_type(model)
     session.execute(
         text(
@@ -89,14 +92,16 @@ def create_model_tables(session: Session, model: Model) -> None:
 
 
 def create_version_tables(session: Session, model: Model, version: Version) -> None:
-    """Samples and labels, partitioned, and the reference."""
-    number, shape = version.relation, columns(model, version)
-    said = ", ".join(f"{quoted(name)} {TYPES[kind].sql}" for name, kind in {**shape.model, **shape.own}.items())
+    """Create the partitioned tables of samples and labels, and the table of the reference."""
+    number, version_columns = version.relation, columns(model, version)
+    column_types = {**version_columns.model, **version_columns.own}
+    declarations = ", ".join(f"{quoted(name)} {TYPES[kind].sql}" for name, kind in column_types.items())
     session.execute(
         text(
             _literal(
                 f"create table samples_{number} ({KEY} uuid not null, {HASH} int4 not null, {LEVEL} int2 not null,"
-                f" {SAMPLE_ID} text not null, {TIME} timestamptz not null, {said}, {LOGGED_AT} timestamptz not null)"
+                f" {SAMPLE_ID} text not null, {TIME} timestamptz not null, {declarations},"
+                f" {LOGGED_AT} timestamptz not null)"
                 f" partition by range ({TIME})"
             )
         )
@@ -112,7 +117,8 @@ def create_version_tables(session: Session, model: Model, version: Version) -> N
         text(
             _literal(
                 f"create table reference_{number} (revision int not null, _dc_position int not null,"
-                f" {HASH} int4 not null, {said}, {LABEL} {_label_type(model)}, primary key (revision, _dc_position))"
+                f" {HASH} int4 not null, {declarations}, {LABEL} {_label_type(model)},"
+                f" primary key (revision, _dc_position))"
             )
         )
     )
@@ -120,24 +126,25 @@ def create_version_tables(session: Session, model: Model, version: Version) -> N
 
 
 def drop_version_tables(session: Session, version: Version) -> None:
-    """Drop what a version stored."""
-    for each in detached(session):
-        if each.relation == version.relation:
-            session.execute(text(f"drop table {each.name}"))
+    """Drop the tables of a version, with partitions that are detached already."""
+    for partition in detached(session):
+        if partition.relation == version.relation:
+            session.execute(text(f"drop table {partition.name}"))
     for kind in ("samples", "labels", "reference"):
         session.execute(text(f"drop table if exists {kind}_{version.relation}"))
 
 
 def drop_model_tables(session: Session, model: Model) -> None:
-    """Drop a model's id map and waiting labels; its versions' tables are dropped before."""
+    """Drop a model's id map and waiting labels; call it after the tables of its versions are dropped."""
     for kind in ("ids", "orphan_labels"):
         session.execute(text(f"drop table if exists {kind}_{model.relation}"))
 
 
 def with_partitions(engine: Engine, org: Organization, work: Callable[[], T], wait: timedelta | None = None) -> T:
-    """What `work` returns, which stores rows in a transaction; partitions for years of rows are made before it.
+    """Call `work`, which stores rows in a transaction, and return its result.
 
-    `wait`: for locks, as `work` does.
+    If rows of many months need new partitions, create these in transactions of their own and call `work` again.
+    `wait`: the longest wait for a lock, the same as in `work`.
     """
     while True:
         try:
@@ -149,17 +156,17 @@ def with_partitions(engine: Engine, org: Organization, work: Callable[[], T], wa
 
 
 def ensure_partitions(session: Session, kind: str, number: int, times: Any) -> None:
-    """Make the monthly partitions of `samples` or `labels` that these times, microseconds since 2000, need.
+    """Create the missing monthly partitions of `samples` or `labels` for these times (microseconds since 2000).
 
     Raises PartitionsMissing when they are too many for one transaction.
     """
     months = {_partition(kind, number, month): month for month in _months(times)}
-    found = db.fetch(
+    rows = db.fetch(
         session,
         "select name from unnest(%(names)b::text[]) name where to_regclass(name) is null",
         {"names": list(months)},
     )
-    missing = [months[name] for (name,) in found]
+    missing = [months[name] for (name,) in rows]
     if len(missing) > MONTHS_AT_ONCE:
         raise PartitionsMissing(kind, number, missing)
     if missing:
@@ -167,10 +174,10 @@ def ensure_partitions(session: Session, kind: str, number: int, times: Any) -> N
 
 
 def _make_partitions(session: Session, kind: str, number: int, months: Sequence[Month]) -> None:
-    """LIKE and ATTACH, because CREATE … PARTITION OF would lock out whoever writes to the table."""
+    """Create partitions by LIKE and ATTACH: CREATE … PARTITION OF would block all writes to the table."""
     locks.acquire(session, PARTITION_LOCKS[kind], number)
-    # Asked of pg_class: to_regclass may answer from before the wait for the lock, out of the backend's cache.
-    there = session.scalars(
+    # Read from pg_class: to_regclass uses the backend's cache, which may be older than the wait for the lock.
+    existing = session.scalars(
         text(
             "select relname from pg_class where relnamespace = cast(current_schema() as regnamespace)"
             " and relname = any(:names)"
@@ -178,16 +185,16 @@ def _make_partitions(session: Session, kind: str, number: int, months: Sequence[
         {"names": [_partition(kind, number, month) for month in months]},
     ).all()
     for month in months:
-        if _partition(kind, number, month) not in there:
+        if _partition(kind, number, month) not in existing:
             _create_partition(session, kind, number, month)
 
 
 def _months(times: Any) -> list[Month]:
-    """The months that times lie in, in order: year and month in UTC."""
-    import numpy as np  # most commands store no rows: they start without it
+    """Return the months that contain these times, in order: year and month in UTC."""
+    import numpy as np  # most commands store no rows and start faster without numpy
 
-    found = np.unique((np.asarray(times) + SINCE_1970).astype("datetime64[us]").astype("datetime64[M]").astype(int))
-    return [(1970 + month // 12, month % 12 + 1) for month in found.tolist()]
+    numbers = np.unique((np.asarray(times) + SINCE_1970).astype("datetime64[us]").astype("datetime64[M]").astype(int))
+    return [(1970 + month // 12, month % 12 + 1) for month in numbers.tolist()]
 
 
 def _create_partition(session: Session, kind: str, number: int, month: Month) -> None:
@@ -198,38 +205,38 @@ def _create_partition(session: Session, kind: str, number: int, month: Month) ->
 
 
 def span(month: Month) -> tuple[datetime, datetime]:
-    """The first moment of a month, and of the next one."""
+    """Return the first moment of a month, and of the next month."""
     year, number = month
     return datetime(year, number, 1, tzinfo=UTC), datetime(year + number // 12, number % 12 + 1, 1, tzinfo=UTC)
 
 
 def months(session: Session, kind: str, number: int) -> list[Month]:
-    """The months that there are partitions of, oldest first."""
-    found = session.scalars(
+    """Return the months that have a partition, oldest first."""
+    names = session.scalars(
         text(
             "select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid"
             " where i.inhparent = cast(:parent as regclass) order by 1"
         ),
         {"parent": f"{kind}_{number}"},
     )
-    return [(int(name.split("_")[2]), int(name.split("_")[3])) for name in found]
+    return [(int(name.split("_")[2]), int(name.split("_")[3])) for name in names]
 
 
 def detach_partition(session: Session, kind: str, number: int, month: Month) -> None:
-    """Take a month off its table, where it is there: it keeps its rows under another name until it is dropped.
+    """Detach and rename a month's partition, if it exists; it keeps its rows until it is dropped.
 
-    Nobody may write to the table or read it until the transaction ends: do this last.
+    This blocks all reads and writes of the table until the transaction ends: call it last.
     """
     name = _partition(kind, number, month)
     if not _exists(session, name):
         return
     session.execute(text(f"alter table {kind}_{number} detach partition {name}"))
-    # Numbered, because a late row may make the month anew before this one is dropped.
+    # The name gets a number, because a late row may create the month again before this partition is dropped.
     session.execute(text(f"alter table {name} rename to {name}_pruned{next_relation(session)}"))
 
 
 def detached(session: Session) -> list[Detached]:
-    """The partitions that wait to be dropped."""
+    """Return the partitions that are detached and not yet dropped."""
     names = session.scalars(
         text(
             "select relname from pg_class where relnamespace = cast(current_schema() as regnamespace)"
@@ -237,8 +244,8 @@ def detached(session: Session) -> list[Detached]:
         ),
         {"pattern": DETACHED.pattern},
     )
-    found = [match for name in names if (match := DETACHED.match(name))]
-    return [Detached(m[0], m[1], int(m[2]), (int(m[3]), int(m[4]))) for m in found]
+    matches = [match for name in names if (match := DETACHED.match(name))]
+    return [Detached(m[0], m[1], int(m[2]), (int(m[3]), int(m[4]))) for m in matches]
 
 
 def _partition(kind: str, number: int, month: Month) -> str:
@@ -254,5 +261,5 @@ def _label_type(model: Model) -> str:
 
 
 def _literal(statement: str) -> str:
-    """Keep colons in users' column names from being taken for parameters."""
+    """Escape colons in users' column names, which SQLAlchemy would read as parameters."""
     return statement.replace(":", "\\:")

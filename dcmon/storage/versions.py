@@ -13,15 +13,15 @@ from dcmon.db.tables.org import Model, Version
 from dcmon.storage import sample_tables
 from dcmon.storage.columns import LEVEL, LOGGED_AT, RESERVED, TIME, TYPES, sql_name
 
-LONGEST_NAME = 100
-FIXED = {"float8": 8, "int8": 8, "timestamptz": 8, "int4": 4}  # bytes; text and lists may lie elsewhere
-WIDEST = 7_600  # bytes of 8,160, for there are an id, keys and times too
-MOST_COLUMNS = 1_500  # PostgreSQL takes 1600 in a table; dcmon needs a few
+MAX_NAME_LENGTH = 100
+FIXED_BYTES = {"float8": 8, "int8": 8, "timestamptz": 8, "int4": 4}  # text and lists may be stored out of line
+MAX_ROW_BYTES = 7_600  # a page has 8,160; the rest is for the id, keys and times
+MAX_COLUMNS = 1_500  # PostgreSQL allows 1,600 in a table; dcmon needs some of them
 
 
 @dataclass(frozen=True)
 class NewVersion:
-    """What a version is created from. Columns map names to types (dcmon.storage.columns.TYPES)."""
+    """The properties of a version to create. Columns map names to types (dcmon.storage.columns.TYPES)."""
 
     name: str
     features: Mapping[str, str]
@@ -67,14 +67,14 @@ def _require_same(existing: Version, new: NewVersion) -> None:
         pairs["feature importance"] = (existing.feature_importance, dict(new.feature_importance))
     if new.classes is not None:
         pairs["classes"] = (existing.classes, list(new.classes))
-    for what, (current, given) in pairs.items():
-        if current != given:
-            raise errors.Conflict(f"There is a version {new.name!r} already, with other {what}. Choose another name.")
+    for title, (current, wanted) in pairs.items():
+        if current != wanted:
+            raise errors.Conflict(f"There is a version {new.name!r} already, with other {title}. Choose another name.")
 
 
 def _require_valid(model: Model, new: NewVersion) -> None:
-    if not new.name.strip() or len(new.name) > LONGEST_NAME or "\0" in new.name:
-        raise errors.InvalidInput(f"A version's name has 1 to {LONGEST_NAME} characters.")
+    if not new.name.strip() or len(new.name) > MAX_NAME_LENGTH or "\0" in new.name:
+        raise errors.InvalidInput(f"A version's name has 1 to {MAX_NAME_LENGTH} characters.")
     _require_columns(new)
     if new.feature_importance is not None:
         require_importance(new.features, new.feature_importance)
@@ -91,14 +91,14 @@ def _require_columns(new: NewVersion) -> None:
             raise errors.InvalidInput(f"No column can be called {name!r}: the name is reserved.")
         if not name or "\0" in name:
             raise errors.InvalidInput("A column's name can't be empty or have a NUL character.")
-    if both := sorted(set(new.features) & set(new.additional)):
-        raise errors.InvalidInput(f"{', '.join(both)} can't be a feature and additional data at once.")
+    if repeated := sorted(set(new.features) & set(new.additional)):
+        raise errors.InvalidInput(f"{', '.join(repeated)} can't be a feature and additional data at once.")
     if len({sql_name(name) for name in columns}) < len(columns):
         raise errors.InvalidInput("Two columns have the same name.")
-    if sum(FIXED.get(TYPES[kind].sql, 1) for kind in columns.values()) > WIDEST:
+    if sum(FIXED_BYTES.get(TYPES[kind].sql, 1) for kind in columns.values()) > MAX_ROW_BYTES:
         raise errors.InvalidInput("The columns are too many for a row of PostgreSQL, which has 8 kB for numbers.")
-    if len(columns) > MOST_COLUMNS:
-        raise errors.InvalidInput(f"A version has at most {MOST_COLUMNS} columns, not {len(columns)}.")
+    if len(columns) > MAX_COLUMNS:
+        raise errors.InvalidInput(f"A version has at most {MAX_COLUMNS} columns, not {len(columns)}.")
 
 
 def require_importance(features: Mapping[str, str], importance: Mapping[str, float]) -> None:
@@ -134,8 +134,8 @@ class ModelVersion(NamedTuple):
 
 def get(session: Session, version_id: int) -> ModelVersion:
     """Return a version with its model. Raises NotFound."""
-    both = select(Model, Version).join(Version, Version.model_id == Model.id).where(Version.id == version_id)
-    row = session.execute(both).one_or_none()
+    statement = select(Model, Version).join(Version, Version.model_id == Model.id).where(Version.id == version_id)
+    row = session.execute(statement).one_or_none()
     if row is None:
         raise errors.NotFound(what="model version", name=version_id)
     return ModelVersion(row[0], row[1])
@@ -157,8 +157,8 @@ def change(
         require_importance(version.features, feature_importance)
         version.feature_importance = dict(feature_importance)
     if name is not None and name != version.name:
-        taken = select(Version.id).where(Version.model_id == version.model_id, Version.name == name)
-        if session.scalar(taken) is not None:
+        same_name = select(Version.id).where(Version.model_id == version.model_id, Version.name == name)
+        if session.scalar(same_name) is not None:
             raise errors.Conflict(f"The model has a version {name!r} already.")
         version.name = name
     session.flush()
@@ -178,15 +178,15 @@ def refresh_time_range(session: Session, version: Version) -> None:
 def _extreme(
     session: Session, version: Version, quarter: datetime | None, order: str
 ) -> tuple[datetime | None, datetime | None]:
-    """Return the time and the logging time of the first or last sample in a quarter of an hour."""
+    """Return the time and the logging time of the first or last sample in a quarter hour."""
     if quarter is None:
         return None, None
     # With all levels named, the index on (level, time, hash) finds the few rows.
-    found = session.execute(
+    sample = session.execute(
         text(
             f"select {TIME}, {LOGGED_AT} from samples_{version.relation} where {LEVEL} = any(:levels)"
             f" and {TIME} >= :at and {TIME} < :at + interval '15 minutes' order by 1 {order}, 2 {order} limit 1"
         ),
         {"levels": list(range(32)), "at": quarter},
     ).one_or_none()
-    return (found[0], found[1]) if found else (None, None)
+    return (sample[0], sample[1]) if sample else (None, None)

@@ -74,8 +74,8 @@ def test_a_monitor_compares_with_the_window_before(credit: Dcmon) -> None:
 SLIPS: list[tuple[str, list[str], str]] = [
     ("PercentOfNulls", ["--filter", "agee > 3"], "There is no column 'agee' to filter by. Do you mean 'age'?"),
     ("PercentOfNulls", ["--filter", "age > old"], "Column 'age' is numeric; it can't be compared with 'old'."),
-    ("PercentOfNulls", ["--filter", "age >"], "'age >' is no filter. A value is missing."),
-    ("PercentOfNulls", ["--filter", "age like 3"], "is no filter."),
+    ("PercentOfNulls", ["--filter", "age >"], "'age >' is not a filter. A value is missing."),
+    ("PercentOfNulls", ["--filter", "age like 3"], "is not a filter."),
     ("PercentOfNulls", ["--feature", "agee"], "There is no feature 'agee'. Do you mean 'age'?"),
     ("PercentOfNulls", ["--aggregation", "best"], "There is no aggregation 'best'."),
     ("PercentOfNulls", ["--compare", "previous"], "PercentOfNulls reads only one window"),

@@ -69,7 +69,7 @@ def test_rows_are_encoded_as_psycopg_writes_them(table: tuple[list[str], list[tu
 
 def test_a_column_of_many_texts_is_encoded_like_one_of_few() -> None:
     encoder = pg_copy.Encoder(["categorical"])
-    rows = [(f"text {number}" if number % 7 else None,) for number in range(5 * pg_copy.CATEGORIES)]
+    rows = [(f"text {number}" if number % 7 else None,) for number in range(5 * pg_copy.MAX_CATEGORIES)]
 
     for _ in range(2):
         assert encoder.encode(rows) == [sent("categorical", text) for (text,) in rows]
