@@ -184,9 +184,9 @@ def database_url(request: pytest.FixtureRequest, server_url: str) -> Iterator[st
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
     """An engine on a migrated database of this test's own."""
-    made = db.engine(database_url)
-    yield made
-    made.dispose()
+    new_engine = db.engine(database_url)
+    yield new_engine
+    new_engine.dispose()
 
 
 @pytest.fixture
@@ -206,5 +206,5 @@ def app(database_url: str, data_dir: Path) -> Iterator[App]:
     """An App on this test's database."""
     at_once = Evaluate(backfill_quiet=timedelta(), children=1)
     settings = Settings(database_url=SecretStr(database_url), data_dir=data_dir, evaluate=at_once)
-    with App(settings, Output(quiet=True)) as made:
-        yield made
+    with App(settings, Output(quiet=True)) as new_app:
+        yield new_app

@@ -36,10 +36,10 @@ class Dcmon:
 
     @property
     def environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("DCMON_")}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("DCMON_")}
         own = {"DCMON_DATA_DIR": str(self.data_dir), "DCMON_HTTP__PORT": str(self.port), "COLUMNS": "200",
                "DCMON_EVALUATE__BACKFILL_QUIET": "0"}  # fmt: skip
-        return kept | own | self.settings
+        return inherited | own | self.settings
 
     def __call__(self, *arguments: str, timeout: float = 240) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
@@ -69,9 +69,9 @@ def hears_ctrl_c() -> None:
 @pytest.fixture
 def dcmon(data_dir: Path) -> Iterator[Dcmon]:
     """dcmon with a data directory of its own; whatever it started is stopped."""
-    made = Dcmon(data_dir, free_port())
-    yield made
-    made("down")
+    installation = Dcmon(data_dir, free_port())
+    yield installation
+    installation("down")
 
 
 @pytest.fixture
@@ -82,14 +82,14 @@ def with_url(data_dir: Path) -> Callable[[str], Dcmon]:
 
 def processes_of(data_dir: Path) -> list[str]:
     """Command lines of processes that work in a data directory."""
-    found = []
+    collected = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         try:
-            said = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+            process_data = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
         except OSError:
             continue
-        if str(data_dir).encode() in said:
-            found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-    return [each for each in found if each]
+        if str(data_dir).encode() in process_data:
+            collected.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return [each for each in collected if each]

@@ -46,11 +46,13 @@ def test_filtered_monitor_reads_matching_rows_of_each_version(credit: Dcmon) -> 
     chosen = ["--feature", "age", "--aggregation", "max", "--filter", town, "--filter", "prediction in (1, 0)"]
     create(credit, "In L'Aquila", "PercentOfNulls", *chosen)
     credit("monitor", "run", "In L'Aquila", "--from", "2026-03-01")
-    found = credit.json("monitor", "history", "credit/In L'Aquila")
-    assert [(each["version"], each["window_end"][:10], each["n"], each["value"]) for each in found if each["n"]] == [
-        (version, f"2026-03-0{day}", 32, value) for day in (3, 4, 5) for version, value in (("v1", 0), ("v2", 0.75))
-    ]
-    assert {each["reason"] for each in found if not each["n"]} == {
+    results = credit.json("monitor", "history", "credit/In L'Aquila")
+    assert [
+        (result["version"], result["window_end"][:10], result["n"], result["value"])
+        for result in results
+        if result["n"]
+    ] == [(version, f"2026-03-0{day}", 32, value) for day in (3, 4, 5) for version, value in (("v1", 0), ("v2", 0.75))]
+    assert {stored_result["reason"] for stored_result in results if not stored_result["n"]} == {
         'No row of the window matches the monitor\'s filters. "dcmon monitor show" shows the filters.'
     }
     shown = credit("monitor", "show", "In L'Aquila").stdout
@@ -63,11 +65,13 @@ def test_filtered_monitor_reads_matching_rows_of_each_version(credit: Dcmon) -> 
 def test_a_monitor_compares_with_the_window_before(credit: Dcmon) -> None:
     create(credit, "Drift", "FeatureDrift", "--compare", "previous", "--param", "min_samples=20")
     credit("monitor", "run", "Drift", "--at", "2026-03-04")
-    found = credit.json("monitor", "history", "Drift")
-    assert {each["compared_end"][:10] for each in found if each["window_end"].startswith("2026-03-04")} == {
+    results = credit.json("monitor", "history", "Drift")
+    assert {result["compared_end"][:10] for result in results if result["window_end"].startswith("2026-03-04")} == {
         "2026-03-03"
     }
-    assert {each["state"] for each in found if each["window_end"].startswith("2026-03-04")} == {"OK"}
+    assert {
+        stored_result["state"] for stored_result in results if stored_result["window_end"].startswith("2026-03-04")
+    } == {"OK"}
     assert credit.json("monitor", "show", "Drift")["compared_with"] == "previous"
 
 

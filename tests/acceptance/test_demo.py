@@ -46,8 +46,8 @@ class Demo:
             assert pipe is not None
             pipe.close()
         assert self.process.returncode == 0, "".join(self.said)
-        found: dict[str, Any] = json.loads(shown)
-        return found
+        document: dict[str, Any] = json.loads(shown)
+        return document
 
 
 def pid_of(dcmon: Dcmon, name: str) -> int:

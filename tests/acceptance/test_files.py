@@ -26,10 +26,10 @@ def row(number: int, age: str = "41") -> str:
 @pytest.fixture
 def credit(with_url: Callable[[str], Dcmon], database_url: str, acme: Acme) -> Dcmon:
     """dcmon with a model of two features and its one version."""
-    made = with_url(database_url)
+    created = with_url(database_url)
     features = ["--feature", "age:numeric", "--feature", "job:categorical", "--class", "0", "--class", "1"]
-    made.json("model", "create", "credit", "--task", "binary", "--version", "v1", *features)
-    return made
+    created.json("model", "create", "credit", "--task", "binary", "--version", "v1", *features)
+    return created
 
 
 @pytest.fixture
@@ -41,8 +41,8 @@ def may(tmp_path: Path) -> Path:
 
 
 def load(credit: Dcmon, *arguments: str) -> dict[str, object]:
-    (found,) = credit.json("ingest", "file", "--model", "credit", *arguments)
-    return {name: value for name, value in found.items() if name not in ("seconds", "file")}
+    (entry,) = credit.json("ingest", "file", "--model", "credit", *arguments)
+    return {name: value for name, value in entry.items() if name not in ("seconds", "file")}
 
 
 def samples(credit: Dcmon) -> int:
@@ -64,8 +64,8 @@ def test_a_dry_run_then_the_file_then_nothing_more(credit: Dcmon, may: Path) -> 
     since = str(again["in_since"])
     assert again == {**nothing, "in_before": 14, "in_since": since, "was": "in already"}
     assert load(credit, str(may), "--dry-run") == {**again, "dry_run": True}
-    said = credit("ingest", "file", str(may), "--model", "credit").stderr
-    assert f"is in already since {since[:10]} {since[11:16]} UTC; --again loads it once more." in said
+    output = credit("ingest", "file", str(may), "--model", "credit").stderr
+    assert f"is in already since {since[:10]} {since[11:16]} UTC; --again loads it once more." in output
     assert load(credit, str(may), "--again")["duplicates"] == 14
 
 
@@ -74,10 +74,10 @@ def test_columns_of_other_names_and_labels_from_standard_input(credit: Dcmon, tm
     path.write_text(
         HEADER.replace("_dc_sample_id", "customer").replace("job", "job,comment") + "a,1772366400,1,4,x,y\n"
     )
-    said = credit("ingest", "file", str(path), "--model", "credit")
-    assert said.returncode == 2
-    assert f"{path}: The file's columns do not match the fields of samples." in said.stderr
-    assert "no column for _dc_sample_id. Its columns customer, comment are not fields" in said.stderr
+    message = credit("ingest", "file", str(path), "--model", "credit")
+    assert message.returncode == 2
+    assert f"{path}: The file's columns do not match the fields of samples." in message.stderr
+    assert "no column for _dc_sample_id. Its columns customer, comment are not fields" in message.stderr
     assert load(credit, str(path), "--map", "customer=_dc_sample_id", "--ignore-extra")["stored"] == 1
 
     done = subprocess.run(
@@ -124,7 +124,7 @@ def test_file_that_stores_nothing_fails_and_a_bad_one_alone(credit: Dcmon, may: 
     assert "None of the 1 rows" in refused.stderr
     done = credit("-o", "json", "ingest", "file", str(broken), str(may), "--model", "credit")
     assert done.returncode == 8
-    assert [each["stored"] for each in json.loads(done.stdout)] == [10]
+    assert [entry["stored"] for entry in json.loads(done.stdout)] == [10]
     assert "broken.csv" in done.stderr
 
 
@@ -147,11 +147,11 @@ def test_an_interrupted_load_is_gone_on_from(credit: Dcmon, engine: Engine, acme
     before = samples(credit)
     counted = load(credit, str(path), "--dry-run")
     done = credit("-o", "json", "ingest", "file", "--model", "credit", str(path))
-    (found,) = json.loads(done.stdout)
+    (entry,) = json.loads(done.stdout)
     assert f"{before:,} rows of {path} were in before." in done.stderr
-    for counts in (counted, found):
+    for counts in (counted, entry):
         assert (counts["in_before"], counts["rows"], counts["stored"]) == (before, 200_000 - before, 200_000 - before)
-    assert (found["was"], found["duplicates"], samples(credit)) == ("resumed", 0, 200_000)
+    assert (entry["was"], entry["duplicates"], samples(credit)) == ("resumed", 0, 200_000)
 
 
 def test_directory_is_watched_from_first_file_to_removal(credit: Dcmon, may: Path, tmp_path: Path) -> None:
@@ -164,8 +164,8 @@ def test_directory_is_watched_from_first_file_to_removal(credit: Dcmon, may: Pat
     may.rename(lake / "may.csv")
     os.utime(lake / "may.csv", (0, 0))
 
-    (found,) = credit.json("source", "scan", "lake")
-    assert (found["loaded"], found["stored"], found["quarantined"]) == (1, 10, 3)
+    (entry,) = credit.json("source", "scan", "lake")
+    assert (entry["loaded"], entry["stored"], entry["quarantined"]) == (1, 10, 3)
     (lake / "bad.csv").write_text("a,b\n")
     os.utime(lake / "bad.csv", (0, 0))
     assert credit("source", "scan").returncode == 8
@@ -174,12 +174,12 @@ def test_directory_is_watched_from_first_file_to_removal(credit: Dcmon, may: Pat
     third = credit("source", "scan", "--retry")
     assert (third.returncode, "still" in third.stderr) == (8, False)
     shown = credit.json("source", "show", "lake")
-    assert [each["file"] for each in shown["failed_files"]] == ["bad.csv"]
+    assert [failed_file["file"] for failed_file in shown["failed_files"]] == ["bad.csv"]
     assert "bad.csv" in credit("source", "show", "lake").stdout
     assert credit.json("source", "remove", "lake", "--dry-run") == {
         "removed": "lake", "files": 2, "rows_kept": 10, "dry_run": True,
     }  # fmt: skip
-    assert [each["name"] for each in credit.json("source", "list")] == ["lake"]
+    assert [source["name"] for source in credit.json("source", "list")] == ["lake"]
     assert credit("source", "remove", "lake").returncode == 2
     credit.json("source", "remove", "lake", "--yes")
     assert credit.json("source", "list") == []
@@ -189,9 +189,9 @@ def test_directory_is_watched_from_first_file_to_removal(credit: Dcmon, may: Pat
 @pytest.fixture
 def s3() -> Iterator[Server]:
     """An S3 server with a bucket."""
-    with server() as made:
-        made.client.create_bucket(Bucket="acme")
-        yield made
+    with server() as created:
+        created.client.create_bucket(Bucket="acme")
+        yield created
 
 
 def test_watched_bucket_that_refuses_has_its_own_exit_codes(credit: Dcmon, s3: Server, may: Path) -> None:

@@ -72,17 +72,17 @@ def test_from_nothing_to_an_alert_and_back(dcmon: Dcmon, receiver: tuple[str, li
     http = urllib3.PoolManager(headers={"authorization": f"Basic {token}"})
 
     def call(method: str, path: str, body: Any) -> None:
-        answer = http.request(method, f"{dcmon.url}/api/v1/{path}", json=body)
-        assert answer.status == 200, answer.data
+        response = http.request(method, f"{dcmon.url}/api/v1/{path}", json=body)
+        assert response.status == 200, response.data
 
     version = made["version_id"]
     rows = samples(0, drifted=False)
     columns = ["age", "job", "_dc_prediction"]
     document = json.dumps({"columns": columns, "data": [[row[name] for name in columns] for row in rows]}).encode()
-    answer = http.request(
+    response = http.request(
         "POST", f"{dcmon.url}/api/v1/model-versions/{version}/reference", fields={"batch": ("upload", document)}
     )
-    assert answer.status == 200, answer.data
+    assert response.status == 200, response.data
 
     def told() -> list[dict[str, Any]]:
         """Alone or in one message with others, what was said of the monitor."""

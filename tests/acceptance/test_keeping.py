@@ -43,8 +43,8 @@ def refused(acme: Dcmon, code: int, sentence: str, *arguments: str) -> None:
 
 def test_samples_age_out_by_the_organizations_or_the_models_term(acme: Dcmon) -> None:
     assert acme.json("prune", "--dry-run") == []
-    said = acme.json("org", "set-retention", "acme", "--samples", "30d", "--results", "1y")
-    assert (said["samples_kept"], said["results_kept"]) == ("30d", "365d")
+    shown = acme.json("org", "set-retention", "acme", "--samples", "30d", "--results", "1y")
+    assert (shown["samples_kept"], shown["results_kept"]) == ("30d", "365d")
     assert acme.json("org", "show")["samples_kept"] == "30d"
     assert acme.json("model", "set-retention", "credit", "none")["samples_kept"] is None
     assert acme.json("prune", "--dry-run") == []
@@ -92,7 +92,7 @@ def test_a_wrong_day_is_taken_out_and_the_row_is_found(acme: Dcmon) -> None:
     refused(acme, 2, "--yes", *day)
     assert acme.json(*day, "--yes", "--by", "ann") == [counted]
     assert acme.json(*day, "--dry-run") == [{"version": "v1", "samples": 0, "labels_that_wait": 0, "dry_run": True}]
-    assert [each["state"] for each in acme.json("sample", "show", "s0", "--model", "credit")] == ["label waits"]
+    assert [row["state"] for row in acme.json("sample", "show", "s0", "--model", "credit")] == ["label waits"]
     stored = acme.json("sample", "show", "s200", "--model", "credit")[0]
     assert (stored["state"], stored["version"], stored["label"], stored["row"]["job"]) == ("stored", "v1", "0", "j0")
     assert "stored" in acme("sample", "show", "s200", "--model", "credit").stdout
@@ -139,9 +139,9 @@ def test_list_of_quarantined_rows_fits_80_columns(acme: Dcmon, tmp_path: Path) -
     wide = acme("quarantine", "list", "--rows").stdout
     assert f" {'x' * 31}… " in wide
     assert "after receipt" in wide
-    (found,) = acme.json("quarantine", "list", "--rows", "--source", str(path))
-    assert (found["sample_id"], found["file"], found["reason"]) == ("x" * 200, str(path), "future_timestamp")
-    assert str(path) in acme("quarantine", "show", str(found["id"])).stdout
+    (row,) = acme.json("quarantine", "list", "--rows", "--source", str(path))
+    assert (row["sample_id"], row["file"], row["reason"]) == ("x" * 200, str(path), "future_timestamp")
+    assert str(path) in acme("quarantine", "show", str(row["id"])).stdout
 
 
 def test_a_stored_sample_is_shown_as_json_and_not_rounded(acme: Dcmon, tmp_path: Path) -> None:
@@ -150,15 +150,15 @@ def test_a_stored_sample_is_shown_as_json_and_not_rounded(acme: Dcmon, tmp_path:
     path.write_text(json.dumps({**sample, "_dc_prediction_probabilities": [0.25, 0.75]}) + "\n")
     assert acme("ingest", "file", str(path), "--model", "credit").returncode == 0
 
-    said = acme("sample", "show", "a", "--model", "credit").stdout
+    output = acme("sample", "show", "a", "--model", "credit").stdout
 
     for part in ('"age": 1088.3612', '"job": "a, b"', '"_dc_prediction_probabilities": [0.25, 0.75]'):
-        assert part in said, said
+        assert part in output, output
 
 
 def test_the_quarantine_is_counted_shown_retried_and_dropped(acme: Dcmon) -> None:
     groups = acme.json("quarantine", "list")
-    assert sorted((each["model"], each["version"], each["rows"]) for each in groups) == [("credit", "v1", 1)] * 2
+    assert sorted((group["model"], group["version"], group["rows"]) for group in groups) == [("credit", "v1", 1)] * 2
     listed = acme.json("quarantine", "list", "--rows", "--model", "credit")
     assert {each["row"] for each in listed} == {"null", "{}"}
     shown = acme.json("quarantine", "show", str(groups[0]["example"]))

@@ -37,8 +37,8 @@ def credit(app: App, acme: Acme, database_url: str, with_url: Callable[[str], Dc
         version = versions.create(session, model, NewVersion("v1", {"age": "numeric", "job": "categorical"}))
         check = model_checks.get_or_create_check(session, model, "PercentOfNulls")
         chosen = {"check_conf": {"feature": ["age"], "aggregation method": ["max"]}, "res_conf": None}
-        made = monitors.create(session, check, MonitorSpec("Nulls of age", Frequency.DAY, additional_kwargs=chosen))
-        rules.create(session, made.id, rules.parse("> 0.5"), "high")
+        monitor = monitors.create(session, check, MonitorSpec("Nulls of age", Frequency.DAY, additional_kwargs=chosen))
+        rules.create(session, monitor.id, rules.parse("> 0.5"), "high")
         version_id = version.id
     rows = [
         {"_dc_sample_id": f"s{n}", "_dc_time": (START + timedelta(hours=n)).isoformat(), "_dc_prediction": "1",
@@ -50,8 +50,8 @@ def credit(app: App, acme: Acme, database_url: str, with_url: Callable[[str], Dc
 
 
 def values(credit: Dcmon, *more: str) -> list[tuple[str, float | None, int]]:
-    found = credit.json("monitor", "history", NULLS, *more)
-    return [(each["window_end"][:10], each["value"], each["revision"]) for each in found]
+    results = credit.json("monitor", "history", NULLS, *more)
+    return [(result["window_end"][:10], result["value"], result["revision"]) for result in results]
 
 
 def test_run_has_the_exit_code_of_its_verdict(credit: Dcmon) -> None:
@@ -117,11 +117,11 @@ def test_backfill_after_ctrl_c_evaluates_only_what_is_missing(credit: Dcmon, app
     assert eventually(lambda: interrupted.poll() is not None or stored() >= 5, every=0.01)
     interrupted.send_signal(signal.SIGINT)
     interrupted.communicate(timeout=300)
-    there = stored()
+    existing = stored()
     assert interrupted.returncode == 130
-    assert 5 <= there < 239
+    assert 5 <= existing < 239
     done = credit.json("monitor", "backfill", NULLS, "--from", "2026-03-01")
-    assert (done["windows"], done["there"], done["evaluated"]) == (239, there, 239 - there)
+    assert (done["windows"], done["there"], done["evaluated"]) == (239, existing, 239 - existing)
     again = credit.json("monitor", "backfill", NULLS, "--from", "2026-03-01")
     assert (again["there"], again["evaluated"], again["states"]) == (239, 0, {})
     assert {revision for _, _, revision in values(credit, "--revisions")} == {1}
@@ -175,7 +175,7 @@ def test_a_models_windows_follow_its_time_zone(credit: Dcmon) -> None:
     assert done == {"model": "credit", "time_zone": "Europe/Berlin", "lateness": "10m", "label_ratio": 0.8,
                     "label_delay": "3d", "windows_due": 11}  # fmt: skip
     credit.json("monitor", "backfill", NULLS, "--from", "2026-03-01")
-    ends = {each["window_end"][10:16] for each in credit.json("monitor", "history", NULLS)}
+    ends = {result["window_end"][10:16] for result in credit.json("monitor", "history", NULLS)}
     assert ends == {"T23:00"}
     [version] = credit.json("model", "show", "credit")["versions"]
     assert version["state"] == "loaded"
@@ -233,11 +233,13 @@ def test_monitor_list_shows_an_overdue_window_until_it_is_run(credit: Dcmon, app
 def test_a_metric_is_shown_by_its_name_whichever_is_the_largest(credit: Dcmon) -> None:
     credit.json("monitor", "create", "Flow", "--model", "credit", "--check", "DataFlow")
     credit.json("monitor", "backfill", "Flow", "--from", "2026-03-08")
-    found = credit.json("monitor", "history", "Flow")
-    assert {(each["metric"], each["value"]) for each in found} == {("rows", 24.0)}
-    assert {each["value"] for each in credit.json("monitor", "history", "Flow", "--metric", "Lag")} != {24.0}
+    results = credit.json("monitor", "history", "Flow")
+    assert {(result["metric"], result["value"]) for result in results} == {("rows", 24.0)}
+    assert {
+        stored_result["value"] for stored_result in credit.json("monitor", "history", "Flow", "--metric", "Lag")
+    } != {24.0}
     credit.json("rule", "add", "Flow", "label ratio < 0.1")
-    assert {(each["metric"], each["value"]) for each in credit.json("monitor", "history", "Flow")} == {
+    assert {(outcome["metric"], outcome["value"]) for outcome in credit.json("monitor", "history", "Flow")} == {
         ("label ratio", 0.0)
     }
     heads = credit("monitor", "history", "Flow", "--metric", "rows", "--metric", "labels").stdout.splitlines()[0]

@@ -24,10 +24,10 @@ CHECKS = sorted([*SHARED, "Prediction Drift", "String Mismatch"])
 @pytest.fixture
 def served(database_url: str, data_dir: Path, acme: Acme) -> Iterator[Dcmon]:
     """`dcmon serve` on a migrated database."""
-    made = Dcmon(data_dir, free_port(), {"DCMON_DATABASE_URL": database_url})
-    process = made.start("serve")
-    assert eventually(lambda: _answers(made.port)), process.communicate(timeout=300)
-    yield made
+    installation = Dcmon(data_dir, free_port(), {"DCMON_DATABASE_URL": database_url})
+    process = installation.start("serve")
+    assert eventually(lambda: _answers(installation.port)), process.communicate(timeout=300)
+    yield installation
     process.terminate()
     process.communicate(timeout=300)
     assert process.returncode == 0
@@ -37,10 +37,10 @@ def _answers(port: int) -> bool:
     import urllib3
 
     try:
-        answer = urllib3.request("GET", f"http://127.0.0.1:{port}/api/v1/health-check", retries=False, timeout=1)
+        response = urllib3.request("GET", f"http://127.0.0.1:{port}/api/v1/health-check", retries=False, timeout=1)
     except urllib3.exceptions.HTTPError:
         return False
-    return answer.status == 200
+    return response.status == 200
 
 
 def session(served: Dcmon, token: str, task: str) -> dict[str, Any]:

@@ -31,12 +31,12 @@ class Receiver:
     told: list[tuple[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        told = self.told
+        notified = self.told
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode()
-                told.append((self.path, body))
+                notified.append((self.path, body))
                 self.send_response(200)
                 self.end_headers()
 
@@ -54,17 +54,17 @@ class Receiver:
         return sum(1 for told, _ in list(self.told) if told == path)
 
     def conditions(self) -> list[tuple[str, str]]:
-        said = [json.loads(body) for path, body in list(self.told) if path == "/hook"]
-        flat = [each for body in said for each in body.get("notifications", [body])]
+        decoded = [json.loads(body) for path, body in list(self.told) if path == "/hook"]
+        flat = [each for body in decoded for each in body.get("notifications", [body])]
         return sorted((each["type"], each["alert"]["monitor"]) for each in flat)
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
+    new_receiver = Receiver()
+    yield new_receiver
+    new_receiver.server.shutdown()
+    new_receiver.server.server_close()
 
 
 @dataclass
@@ -97,16 +97,16 @@ class Machines:
         return eventually(lambda: self.status()[0] == code, every=0.5)
 
     def conditions(self) -> set[tuple[str, str]]:
-        return {(each["name"], each["subject"]) for each in self.status()[1]["conditions"]}
+        return {(condition["name"], condition["subject"]) for condition in self.status()[1]["conditions"]}
 
 
 @pytest.fixture
 def machines(with_url: Callable[[str], Dcmon], empty_url: str, receiver: Receiver) -> Iterator[Machines]:
     given = with_url(empty_url)
     beat = {"DCMON_HEARTBEAT__URL": f"{receiver.url}/beat"}
-    made = Machines(replace(given, settings={**given.settings, **QUICK, **beat}))
-    yield made
-    made.stop()
+    created = Machines(replace(given, settings={**given.settings, **QUICK, **beat}))
+    yield created
+    created.stop()
 
 
 def test_killed_worker_is_shown_notified_and_stops_the_ping(machines: Machines, receiver: Receiver) -> None:
@@ -121,16 +121,16 @@ def test_killed_worker_is_shown_notified_and_stops_the_ping(machines: Machines, 
     for kind in ("evaluate", "notify", "scheduler", "serve"):
         machines.start(kind)
     assert machines.exits_with(0)
-    assert eventually(lambda: {each["kind"] for each in machines.status()[1]["workers"]} == set(machines.running))
+    assert eventually(lambda: {worker["kind"] for worker in machines.status()[1]["workers"]} == set(machines.running))
     assert eventually(lambda: receiver.count("/beat") >= 2)
     assert dcmon("status", "--quiet").stdout == ""
 
     machines.kill("scheduler")
     assert machines.exits_with(8)
     assert ("no leader", "") in machines.conditions()
-    said = dcmon("status", "--quiet").stdout
-    assert "No scheduler leads" in said
-    assert "dcmon worker start scheduler" in said
+    output = dcmon("status", "--quiet").stdout
+    assert "No scheduler leads" in output
+    assert "dcmon worker start scheduler" in output
     beats = receiver.count("/beat")
     assert not wait_until(lambda: receiver.count("/beat") > beats, 4)
 
@@ -141,15 +141,15 @@ def test_killed_worker_is_shown_notified_and_stops_the_ping(machines: Machines, 
     machines.kill("notify")
     assert machines.exits_with(8)
     assert ("no worker", "notify") in machines.conditions()
-    since = {each["since"] for each in machines.status()[1]["conditions"]}
+    since = {condition["since"] for condition in machines.status()[1]["conditions"]}
     beats = receiver.count("/beat")
     assert not wait_until(lambda: receiver.count("/beat") > beats, 4)
     assert {each["since"] for each in machines.status()[1]["conditions"]} == since
 
     machines.start("notify")
     assert machines.exits_with(0)
-    told = [("dcmon.firing", "no worker: notify"), ("dcmon.resolved", "no worker: notify")]
-    assert eventually(lambda: receiver.conditions() == told), receiver.conditions()
+    notified = [("dcmon.firing", "no worker: notify"), ("dcmon.resolved", "no worker: notify")]
+    assert eventually(lambda: receiver.conditions() == notified), receiver.conditions()
 
 
 def test_status_without_a_database_says_so_and_exits_7(with_url: Callable[[str], Dcmon]) -> None:

@@ -82,23 +82,23 @@ class Receiver:
             pass
 
     def _request(self, wire: socket.socket) -> bytes:
-        found = b""
-        while b"\r\n\r\n" not in found:
-            found += wire.recv(65536)
-        length = int(found.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-        while len(found) < found.index(b"\r\n\r\n") + 4 + length:
-            found += wire.recv(65536)
-        self.requests.append(found)
-        return found
+        request = b""
+        while b"\r\n\r\n" not in request:
+            request += wire.recv(65536)
+        length = int(request.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        while len(request) < request.index(b"\r\n\r\n") + 4 + length:
+            request += wire.recv(65536)
+        self.requests.append(request)
+        return request
 
 
 @contextmanager
 def receiver(behave: Behave, context: ssl.SSLContext | None = None) -> Iterator[Receiver]:
-    made = Receiver(behave, context)
-    yield made
+    new_receiver = Receiver(behave, context)
+    yield new_receiver
     with suppress(OSError):
-        made.socket.shutdown(socket.SHUT_RDWR)  # closing alone leaves the thread that accepts one more
-    made.socket.close()
+        new_receiver.socket.shutdown(socket.SHUT_RDWR)  # closing alone leaves the thread that accepts one more
+    new_receiver.socket.close()
 
 
 def answers(*said: bytes) -> Behave:
@@ -145,15 +145,15 @@ def drip(what: bytes) -> Behave:
 
 def certificate_of(host: str, directory: Path) -> Path:
     """A certificate of a host, with its key, that nobody vouches for."""
-    made = subprocess.run(
+    done = subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={host}",
          "-addext", f"subjectAltName=DNS:{host}", "-keyout", "-", "-out", "-"],
         capture_output=True, check=False,
     )  # fmt: skip
-    if made.returncode:
+    if done.returncode:
         pytest.skip("openssl makes no certificate here")
     path = directory / "both.pem"
-    path.write_bytes(made.stdout)
+    path.write_bytes(done.stdout)
     return path
 
 
@@ -167,14 +167,14 @@ def alert(app: App, target: Target, severity: str = "high") -> int:
             rule = rules.create(session, monitor.id, rules.parse("> 0.1"), "high")
             rule.is_inhibited = False
         now = datetime.now(UTC)
-        made = Alert(
+        alert_row = Alert(
             rule_id=rule.id, version_id=target.version_id, state="firing", severity=severity, first_window_start=now,
             first_window_end=now, last_window_end=now, windows=1, metric="m", worst_value=1.0, worst_window_end=now,
             current_value=1.0, drivers={}, n=1, opened_at=now,
         )  # fmt: skip
-        session.add(made)
+        session.add(alert_row)
         session.flush()
-        return made.id
+        return alert_row.id
 
 
 def hook(app: App, org: Organization, url: str, name: str = "team") -> None:
@@ -193,4 +193,7 @@ def tell(app: App, org: Organization, alert_id: int, *kinds: str) -> None:
 
 def states(app: App, target: Target) -> list[str]:
     with app.org(target.org) as session:
-        return [notification_views.state(each) for each in session.query(Notification).order_by(Notification.position)]
+        return [
+            notification_views.state(notification)
+            for notification in session.query(Notification).order_by(Notification.position)
+        ]

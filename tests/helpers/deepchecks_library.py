@@ -45,9 +45,9 @@ def value(case: Case, world: World) -> dict[str, float]:
     from deepchecks.core.reduce_classes import ReduceLabelMixin
     from deepchecks.tabular import TrainTestCheck, checks
 
-    found = getattr(checks, case.class_name)
-    labelled, compares = issubclass(found, ReduceLabelMixin), issubclass(found, TrainTestCheck)
-    check = found(**_arguments(case), n_samples=None)
+    check_class = getattr(checks, case.class_name)
+    labelled, compares = issubclass(check_class, ReduceLabelMixin), issubclass(check_class, TrainTestCheck)
+    check = check_class(**_arguments(case), n_samples=None)
     current, reference = (_labelled(rows) if labelled else rows for rows in (world.current, world.reference))
     probable = _reads_probabilities(case, check, world)
     if probable:

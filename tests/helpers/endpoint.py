@@ -24,9 +24,9 @@ class Endpoint:
     pool: urllib3.PoolManager
 
     def request(self, method: str, path: str, body: bytes = b"", **headers: str) -> urllib3.BaseHTTPResponse:
-        said = {"authorization": f"Basic {self.token}", **headers}
+        row = {"authorization": f"Basic {self.token}", **headers}
         return self.pool.request(
-            method, f"{self.url}/api/v1/{path}", body=body, headers=said, retries=False, timeout=300
+            method, f"{self.url}/api/v1/{path}", body=body, headers=row, retries=False, timeout=300
         )
 
     def samples(self, version_id: int, rows: Sequence[bytes], **headers: str) -> urllib3.BaseHTTPResponse:

@@ -30,14 +30,14 @@ def rows(number: int, shift: float = 0, count: int = 300) -> list[bytes]:
     return [
         json.dumps(
             {
-                "_dc_sample_id": f"{number}/{each}",
-                "_dc_time": (START + timedelta(days=number, minutes=each)).isoformat(),
-                "_dc_prediction": str(each % 2),
+                "_dc_sample_id": f"{number}/{index}",
+                "_dc_time": (START + timedelta(days=number, minutes=index)).isoformat(),
+                "_dc_prediction": str(index % 2),
                 "age": generator.gauss(40 + shift, 9),
-                "job": f"j{each % 3}",
+                "job": f"j{index % 3}",
             }
         ).encode()
-        for each in range(count)
+        for index in range(count)
     ]
 
 
@@ -55,8 +55,8 @@ def drift_of_age(app: App, target: Target) -> Target:
         lifecycle.append_reference(session, model, version, json.dumps(document).encode())
         check = model_checks.get_or_create_check(session, model, "FeatureDrift")
         chosen = {"check_conf": {"feature": ["age"]}, "res_conf": None}
-        made = monitors.create(session, check, MonitorSpec("Age", Frequency.DAY, additional_kwargs=chosen))
-        rules.create(session, made.id, rules.parse("> 0.2"), "high")
+        monitor = monitors.create(session, check, MonitorSpec("Age", Frequency.DAY, additional_kwargs=chosen))
+        rules.create(session, monitor.id, rules.parse("> 0.2"), "high")
     return target
 
 

@@ -40,6 +40,6 @@ def seek(app: App, *arguments: str) -> str:
 
 def consumer_of(settings: Kafka, topic: str) -> Consumer:
     """A consumer of another kind of program, from the beginning of a topic's partitions."""
-    made = Consumer({"bootstrap.servers": settings.bootstrap_servers, "group.id": "reader"})
-    made.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in range(settings.partitions)])
-    return made
+    consumer = Consumer({"bootstrap.servers": settings.bootstrap_servers, "group.id": "reader"})
+    consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in range(settings.partitions)])
+    return consumer

@@ -66,13 +66,13 @@ def tansu(port: int | None = None) -> Iterator[str]:
 def apache() -> Iterator[str]:
     """Apache Kafka on free ports."""
     folder = Path(tempfile.mkdtemp(prefix="dcmon-kafka-"))
-    made = Apache(folder)
+    created = Apache(folder)
     try:
-        made.start()
-        made.wait()
-        yield made.address
+        created.start()
+        created.wait()
+        yield created.address
     finally:
-        made.kill()
+        created.kill()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -71,7 +71,9 @@ class OutboxDriver:
 
     def deliver_kinds(self) -> list[str]:
         return [
-            each["type"].removeprefix("alert.") for body in self.deliver() for each in message_text.notifications(body)
+            notification["type"].removeprefix("alert.")
+            for body in self.deliver()
+            for notification in message_text.notifications(body)
         ]
 
     def advance(self, **spans: float) -> None:
@@ -80,13 +82,14 @@ class OutboxDriver:
     def states(self) -> list[str]:
         with self.app.org(self.target.org) as session:
             return [
-                notification_views.state(each) for each in session.query(Notification).order_by(Notification.position)
+                notification_views.state(notification)
+                for notification in session.query(Notification).order_by(Notification.position)
             ]
 
     def next_due_in(self) -> timedelta | None:
         with self.app.org(self.target.org) as session:
-            found = outbox.next_due_at(session, self.settings, now=self.now)
-        return None if found is None else found - self.now
+            due_at = outbox.next_due_at(session, self.settings, now=self.now)
+        return None if due_at is None else due_at - self.now
 
     def silence(self, **spans: float) -> int:
         with self.app.org(self.target.org) as session:
@@ -98,4 +101,4 @@ class OutboxDriver:
 
 def alert_ids(claimed: ClaimedMessage) -> list[int]:
     """The alerts that a message is about."""
-    return [each["alert"]["id"] for each in message_text.notifications(claimed.message.body)]
+    return [notification["alert"]["id"] for notification in message_text.notifications(claimed.message.body)]

@@ -89,10 +89,10 @@ def server() -> Iterator[Server]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    made = Server(port, Path(tempfile.mkdtemp(prefix="dcmon-s3-")))
-    made.start()
+    new_server = Server(port, Path(tempfile.mkdtemp(prefix="dcmon-s3-")))
+    new_server.start()
     try:
-        yield made
+        yield new_server
     finally:
-        made.stop()
-        shutil.rmtree(made.folder, ignore_errors=True)
+        new_server.stop()
+        shutil.rmtree(new_server.folder, ignore_errors=True)

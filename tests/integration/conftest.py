@@ -44,8 +44,8 @@ def kafka(broker_address: str) -> Kafka:
 def buffered(database_url: str, data_dir: Path, kafka: Kafka) -> Iterator[App]:
     """An App that sends samples through Kafka."""
     settings = Settings(database_url=SecretStr(database_url), data_dir=data_dir, kafka=kafka)
-    with App(settings, Output(quiet=True)) as made:
-        yield made
+    with App(settings, Output(quiet=True)) as new_app:
+        yield new_app
 
 
 @dataclass(frozen=True)

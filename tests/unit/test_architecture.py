@@ -68,14 +68,14 @@ def _imported(tree: ast.Module) -> Iterator[str]:
 
 @cache
 def _crossings() -> tuple[Import, ...]:
-    found = []
+    collected = []
     for path in sorted(SOURCE.rglob("*.py")):
         importing = path.relative_to(SOURCE).parts[0]
         for module in _imported(ast.parse(path.read_text())):
             parts = module.split(".")
             if len(parts) > 1 and parts[1] in PACKAGES and parts[1] != importing:
-                found.append(Import(path.relative_to(ROOT), importing, parts[1], ".".join(parts[2:]) or "package"))
-    return tuple(found)
+                collected.append(Import(path.relative_to(ROOT), importing, parts[1], ".".join(parts[2:]) or "package"))
+    return tuple(collected)
 
 
 def test_every_package_has_a_row_in_the_table() -> None:

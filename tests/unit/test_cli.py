@@ -17,12 +17,12 @@ NAMES = sorted(path.stem for path in cli.COMMANDS.glob("[a-z]*.py"))
 
 
 def commands() -> list[tuple[str, Any]]:
-    found = []
+    collected = []
     for name in NAMES:
         command = typer.main.get_command(import_module(f"dcmon.commands.{name}").app)
         inner = getattr(command, "commands", None)
-        found += [(f"{name} {verb}", each) for verb, each in inner.items()] if inner else [(name, command)]
-    return found
+        collected += [(f"{name} {verb}", each) for verb, each in inner.items()] if inner else [(name, command)]
+    return collected
 
 
 ALL = commands()

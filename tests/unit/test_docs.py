@@ -25,14 +25,14 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 def settings(model: type[BaseModel], prefix: str = "DCMON_") -> list[tuple[str, str, str]]:
     """Variable, default and description of every setting."""
-    found = []
+    collected = []
     for name, field in model.model_fields.items():
         if isinstance(field.default, BaseModel):
-            found += settings(type(field.default), f"{prefix}{name.upper()}__")
+            collected += settings(type(field.default), f"{prefix}{name.upper()}__")
             continue
         default = "" if field.default is None or field.default_factory else str(field.default)
-        found.append((f"{prefix}{name.upper()}", default, field.description or ""))
-    return found
+        collected.append((f"{prefix}{name.upper()}", default, field.description or ""))
+    return collected
 
 
 def test_every_setting_is_in_the_table_with_its_default() -> None:
@@ -90,26 +90,32 @@ def test_docs_name_only_commands_and_options_that_exist(page: Path) -> None:
 
 def test_every_exit_code_of_an_error_is_explained() -> None:
     page = (ROOT / "docs" / "operating.md").read_text()
-    known = {each.exit_code for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Exception)}
+    known = {
+        member.exit_code
+        for member in vars(errors).values()
+        if isinstance(member, type) and issubclass(member, Exception)
+    }
     for code in known | {0, 1, 8, 130}:
         assert re.search(rf"^\| {code} \|", page, re.MULTILINE)
 
 
 def test_every_reason_of_the_quarantine_is_explained() -> None:
     table = (ROOT / "docs" / "http.md").read_text().partition("| reason |")[2].partition("\n\n")[0]
-    said = [name for line in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", line.split("|")[1])]
-    assert sorted(said) == sorted(quarantine.REASONS)
+    message = [name for line in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", line.split("|")[1])]
+    assert sorted(message) == sorted(quarantine.REASONS)
 
 
 def compose() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-    return found
+    compose_file: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    return compose_file
 
 
 def test_compose_file_runs_every_process_with_a_health_check() -> None:
     """The compose file runs every process and watches its health."""
     services = compose()["services"]
-    commands = {tuple(each["command"]) for each in services.values() if each.get("image", "").startswith("dcmon")}
+    commands = {
+        tuple(service["command"]) for service in services.values() if service.get("image", "").startswith("dcmon")
+    }
     workers = {("worker", "start", name) for name in ("ingest", "evaluate", "notify", "scheduler")}
     assert commands == {("serve",), ("migrate",), *workers}
     assert {name for name, each in services.items() if "healthcheck" not in each} == {"migrate"}
@@ -122,8 +128,8 @@ def test_compose_file_sets_known_settings_and_no_password() -> None:
     """The compose file sets only settings that there are and ships no password."""
     known = {name for name, _, _ in settings(Settings)}
     services = compose()["services"]
-    for each in services.values():
-        assert {name for name in each.get("environment", {}) if name.startswith("DCMON_")} <= known
+    for service in services.values():
+        assert {name for name in service.get("environment", {}) if name.startswith("DCMON_")} <= known
     assert "${DCMON_POSTGRES_PASSWORD:?" in services["postgres"]["environment"]["POSTGRES_PASSWORD"]
     version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert version is not None

@@ -62,8 +62,8 @@ def test_compared_window_is_found_by_the_calendar(
 def test_late_row_a_week_before_a_repeated_hour_touches_both() -> None:
     """A late row in a repeated hours week before touches both hours."""
     comparing = Comparison(WindowGrid(Frequency.HOUR, 1), ComparedWith.WEEK_BEFORE)
-    found = sorted(comparing.dependent_windows(at("2026-10-18T02:30+02:00"), BERLIN))
-    assert found == [
+    dependents = sorted(comparing.dependent_windows(at("2026-10-18T02:30+02:00"), BERLIN))
+    assert dependents == [
         window("2026-10-25T02:00+02:00", "2026-10-25T02:00+01:00"),
         window("2026-10-25T02:00+01:00", "2026-10-25T03:00+01:00"),
     ]

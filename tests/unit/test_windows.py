@@ -27,22 +27,24 @@ def changes(draw: st.DrawFn) -> tuple[ZoneInfo, datetime]:
     """A zone and a moment near one of its clock changes, where there are any in the year drawn."""
     local, year = draw(zones), draw(st.integers(1973, 2037))
     hours = [datetime(year, 1, 1, tzinfo=UTC) + timedelta(days=day) for day in range(366)]
-    found = [b for a, b in pairwise(hours) if a.astimezone(local).utcoffset() != b.astimezone(local).utcoffset()]
-    near = draw(st.sampled_from(found)) if found else draw(times)
+    clock_changes = [
+        b for a, b in pairwise(hours) if a.astimezone(local).utcoffset() != b.astimezone(local).utcoffset()
+    ]
+    near = draw(st.sampled_from(clock_changes)) if clock_changes else draw(times)
     return local, near + draw(st.timedeltas(timedelta(hours=-50), timedelta(hours=50)))
 
 
 def check(local: ZoneInfo, time: datetime, frequency: Frequency, count: int) -> None:
     shape = WindowGrid(frequency, count)
-    found = list(shape.containing(time, local))
-    assert len(found) == count
+    windows = list(shape.containing(time, local))
+    assert len(windows) == count
     assert floor(time, frequency, local) == next(WindowGrid(frequency, 1).containing(time, local)).start
-    for window in found:
+    for window in windows:
         assert window.start <= time < window.end
         assert floor(window.start, frequency, local) == window.start
         assert floor(window.end, frequency, local) == window.end
         assert shape.includes(window, local)
-    for earlier, later in pairwise(found):
+    for earlier, later in pairwise(windows):
         assert earlier.start < later.start
         assert earlier.end < later.end
     tiles = WindowGrid(frequency, 1)
@@ -50,8 +52,8 @@ def check(local: ZoneInfo, time: datetime, frequency: Frequency, count: int) -> 
     [before] = tiles.containing(inside.start - timedelta.resolution, local)
     [after] = tiles.containing(inside.end, local)
     assert (before.end, after.start) == (inside.start, inside.end)
-    assert step(inside.start, frequency, count, local) == found[-1].end
-    assert step(found[-1].end, frequency, -count, local) == inside.start
+    assert step(inside.start, frequency, count, local) == windows[-1].end
+    assert step(windows[-1].end, frequency, -count, local) == inside.start
 
 
 @given(zones, times, frequencies, units)
@@ -153,9 +155,9 @@ def test_window_follows_the_local_calendar(frequency: str, time: str, name: str,
 
 
 def test_window_of_several_units_ends_at_each_unit() -> None:
-    found = WindowGrid(Frequency.DAY, 3).containing(utc("2026-03-10T12:00Z"), time_zone("UTC"))
+    window = WindowGrid(Frequency.DAY, 3).containing(utc("2026-03-10T12:00Z"), time_zone("UTC"))
 
-    assert [(w.start.day, w.end.day) for w in found] == [(8, 11), (9, 12), (10, 13)]
+    assert [(w.start.day, w.end.day) for w in window] == [(8, 11), (9, 12), (10, 13)]
 
 
 def test_time_on_a_boundary_is_in_the_window_that_begins() -> None:

@@ -35,8 +35,8 @@ def ruled(target: Target) -> Target:
     """A monitor with a rule, and a webhook that wants to know."""
     with db.org_session(target.engine, target.org) as session:
         check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "FeatureDrift")
-        made = monitors.create(session, check, MonitorSpec("Drift", Frequency.DAY))
-        rules.create(session, made.id, rules.parse("> 0.2"), "high")
+        monitor = monitors.create(session, check, MonitorSpec("Drift", Frequency.DAY))
+        rules.create(session, monitor.id, rules.parse("> 0.2"), "high")
         receivers.add(session, "team", "https://hooks.example.org/x", Webhooks())
     return target
 
@@ -44,22 +44,24 @@ def ruled(target: Target) -> Target:
 def put(target: Target, number: int, value: float | None, revision: int = 1) -> None:
     """Store and judge the result of a day; None: a window without a verdict."""
     window = Window(START + timedelta(days=number), START + timedelta(days=number + 1))
-    said = CheckValue("OK", {"score": value}) if value is not None else CheckValue("NO_DATA", reason="none")
+    check_value = CheckValue("OK", {"score": value}) if value is not None else CheckValue("NO_DATA", reason="none")
     with db.org_session(target.engine, target.org) as session:
         monitor = session.scalars(select(Monitor)).one()
-        there = WindowStatistics(100, 0, revision, 0, START)
+        statistics = WindowStatistics(100, 0, revision, 0, START)
         last = results.lock_newest(session, target.version_id, window, [monitor.id]).get(monitor.id)
         key = ResultKey(monitor, target.version_id, window)
-        found = results.store(session, key, said, ResultInputs(there, 1), CheckRun(100), last=last)
-        assert found is not None
+        result = results.store(session, key, check_value, ResultInputs(statistics, 1), CheckRun(100), last=last)
+        assert result is not None
         session.flush()
-        judging.judge_result(session, target.org, found, URL)
+        judging.judge_result(session, target.org, result, URL)
 
 
 def newest(target: Target) -> list[Result]:
     with db.org_session(target.engine, target.org) as session:
-        found = session.scalars(select(Result).order_by(Result.window_end, Result.revision))
-        return sorted({result.window_end: result for result in found}.values(), key=lambda result: result.window_end)
+        stored_results = session.scalars(select(Result).order_by(Result.window_end, Result.revision))
+        return sorted(
+            {result.window_end: result for result in stored_results}.values(), key=lambda result: result.window_end
+        )
 
 
 def stored(target: Target) -> list[Alert]:
@@ -70,8 +72,8 @@ def stored(target: Target) -> list[Alert]:
 def told(target: Target) -> list[tuple[int | None, str]]:
     """What the webhook is told, in order: alert and state."""
     with db.org_session(target.engine, target.org) as session:
-        found = session.scalars(select(Notification).order_by(Notification.position))
-        return [(each.alert_id, each.kind) for each in found]
+        notifications = session.scalars(select(Notification).order_by(Notification.position))
+        return [(notification.alert_id, notification.kind) for notification in notifications]
 
 
 def require_fold(target: Target) -> None:

@@ -35,13 +35,13 @@ def refer(app: App, target: Target, right: int) -> None:
 
 
 def label(app: App, target: Target, number: int, right: int) -> None:
-    said = [json.loads(row) for row in rows(number)]
+    decoded = [json.loads(row) for row in rows(number)]
     labels = [
         {
             "_dc_sample_id": row["_dc_sample_id"],
             "_dc_label": row["_dc_prediction"] if place % 100 < right else str(1 - int(row["_dc_prediction"])),
         }
-        for place, row in enumerate(said)
+        for place, row in enumerate(decoded)
     ]
     app.ingestion.ingest_labels(target.org, target.model_id, [json.dumps(each).encode() for each in labels])
 
@@ -55,11 +55,11 @@ def scored(app: App, target: Target) -> int:
             session, models.get(session, target.model_id), "SingleDatasetPerformance"
         )
         chosen = {"check_conf": {"scorer": ["Accuracy"]}, "res_conf": None}
-        made = monitors.create(session, check, MonitorSpec("Score", Frequency.DAY, additional_kwargs=chosen))
+        monitor = monitors.create(session, check, MonitorSpec("Score", Frequency.DAY, additional_kwargs=chosen))
     for number, right in enumerate((90, 88, 70, 90, 90)):
         log_day(app, target, number)
         label(app, target, number, right)
-    return made.id
+    return monitor.id
 
 
 def rule(app: App, target: Target, monitor_id: int, condition: str) -> None:
@@ -82,18 +82,20 @@ def baselines(app: App, target: Target) -> list[Baseline]:
 def spans(app: App, target: Target) -> list[tuple[Any, Any, Any]]:
     with app.org(target.org) as session:
         return [
-            (each.first_window_end, each.state, each.details["compared_with"])
-            for each in session.scalars(select(Alert))
+            (alert_row.first_window_end, alert_row.state, alert_row.details["compared_with"])
+            for alert_row in session.scalars(select(Alert))
         ]
 
 
 def test_rule_fires_where_a_score_fell_below_the_reference(app: App, target: Target, scored: int) -> None:
     """A rule fires where a score fell below that of the reference."""
     rule(app, target, scored, "drop > 10% against reference")
-    found = run(app, target, scored)
-    kept = only(baselines(app, target))
-    assert [next(iter(each.metrics.values())) for each in found] == pytest.approx([0.9, 0.88, 0.7, 0.9], abs=1e-9)
-    assert (kept.state, kept.n, list(kept.metrics.values())) == ("OK", 300, pytest.approx([0.9]))
+    results_by_window = run(app, target, scored)
+    baseline = only(baselines(app, target))
+    assert [next(iter(each.metrics.values())) for each in results_by_window] == pytest.approx(
+        [0.9, 0.88, 0.7, 0.9], abs=1e-9
+    )
+    assert (baseline.state, baseline.n, list(baseline.metrics.values())) == ("OK", 300, pytest.approx([0.9]))
     assert spans(app, target) == [(day(2).end, "resolved", pytest.approx(0.9))]
 
 
@@ -114,7 +116,7 @@ def test_another_reference_is_scored_anew(app: App, target: Target, scored: int)
     refer(app, target, 60)
     log_day(app, target, 3, 0, 302)
     run(app, target, scored)
-    assert [round(only(list(each.metrics.values())), 9) for each in baselines(app, target)] == [0.9, 0.6]
+    assert [round(only(list(baseline.metrics.values())), 9) for baseline in baselines(app, target)] == [0.9, 0.6]
 
 
 def test_no_rule_against_the_reference_costs_no_baseline(app: App, target: Target, scored: int) -> None:

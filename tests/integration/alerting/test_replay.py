@@ -38,8 +38,8 @@ def ruled(target: Target, condition: str, severity: str = "high", **more: Any) -
     """A monitor with a rule, and a webhook that wants to know."""
     with db.org_session(target.engine, target.org) as session:
         check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "FeatureDrift")
-        made = monitors.create(session, check, MonitorSpec("Drift", Frequency.DAY))
-        rule = rules.create(session, made.id, rules.parse(condition), severity, more=Change(**more))
+        monitor = monitors.create(session, check, MonitorSpec("Drift", Frequency.DAY))
+        rule = rules.create(session, monitor.id, rules.parse(condition), severity, more=Change(**more))
         receivers.add(session, "team", "https://hooks.example.org/x", Webhooks())
         return rule.id
 
@@ -50,25 +50,27 @@ def window(number: int) -> Window:
 
 def put(target: Target, number: int, value: float | str, revision: int = 1, n: int = 100, **how: Any) -> Result:
     """Store and judge the result of a day; a state in place of a value: a window without one."""
-    said = (
+    check_value = (
         CheckValue("OK", {"score": value}, None, {"age": value, "job": value / 2}) if isinstance(value, float) else None
     )
     with db.org_session(target.engine, target.org) as session:
         monitor = session.scalars(select(Monitor)).one()
-        there = WindowStatistics(n, 0, revision, 0, START)
+        statistics = WindowStatistics(n, 0, revision, 0, START)
         last = results.lock_newest(session, target.version_id, window(number), [monitor.id]).get(monitor.id)
         key = ResultKey(monitor, target.version_id, window(number))
-        value_ = said or CheckValue(value, reason="why")  # type: ignore[arg-type]
-        found = results.store(session, key, value_, ResultInputs(there, 1), CheckRun(n), last=last)
-        assert found is not None
+        value_ = check_value or CheckValue(value, reason="why")  # type: ignore[arg-type]
+        result = results.store(session, key, value_, ResultInputs(statistics, 1), CheckRun(n), last=last)
+        assert result is not None
         session.flush()
-        judging.judge_result(session, target.org, found, how.pop("url", URL), **how)
-        return found
+        judging.judge_result(session, target.org, result, how.pop("url", URL), **how)
+        return result
 
 
 def newest(session: Session) -> list[Result]:
-    found = session.scalars(select(Result).order_by(Result.window_end, Result.revision))
-    return sorted({result.window_end: result for result in found}.values(), key=lambda result: result.window_end)
+    stored_results = session.scalars(select(Result).order_by(Result.window_end, Result.revision))
+    return sorted(
+        {result.window_end: result for result in stored_results}.values(), key=lambda result: result.window_end
+    )
 
 
 def require_fold(target: Target) -> list[tuple[Any, ...]]:
@@ -80,22 +82,22 @@ def require_fold(target: Target) -> list[tuple[Any, ...]]:
              e.current_value, e.state, e.severity)
             for e in find_spans(newest(session), rules.policy(rule))
         ]  # fmt: skip
-        found = session.scalars(
+        alerts = session.scalars(
             select(Alert).where(Alert.resolved_by.is_distinct_from("revision")).order_by(Alert.first_window_end)
         )
-        there = [
+        existing = [
             (a.first_window_end, a.fired_window_end, a.last_window_end, a.windows, a.metric, a.worst_value,
              a.current_value, a.state, a.severity)
-            for a in found
+            for a in alerts
         ]  # fmt: skip
-        assert there == wanted
-        return there
+        assert existing == wanted
+        return existing
 
 
 def told(target: Target) -> list[tuple[int | None, str]]:
     with db.org_session(target.engine, target.org) as session:
-        found = session.scalars(select(Notification).order_by(Notification.position))
-        return [(each.alert_id, each.kind) for each in found]
+        notifications = session.scalars(select(Notification).order_by(Notification.position))
+        return [(notification.alert_id, notification.kind) for notification in notifications]
 
 
 def history(target: Target) -> list[str]:
@@ -171,10 +173,10 @@ def test_shuffled_windows_end_in_the_same_alerts(target: Target, condition: str,
 def test_who_judges_twice_changes_nothing(target: Target) -> None:
     ruled(target, "> 0.2", for_windows=2)
     for number, value in enumerate((0.5, 0.5, 0.1, 0.5)):
-        found = put(target, number, value)
+        result = put(target, number, value)
         before = (require_fold(target), told(target), history(target))
         with db.org_session(target.engine, target.org) as session:
-            judging.judge_result(session, target.org, session.merge(found), URL)
+            judging.judge_result(session, target.org, session.merge(result), URL)
         assert (require_fold(target), told(target), history(target)) == before
 
 
@@ -242,8 +244,8 @@ def test_messages_tell_who_did_what_and_why(target: Target) -> None:
     put(target, 2, 0.1)
     with db.org_session(target.engine, target.org) as session:
         bodies = list(session.scalars(select(Notification.body).order_by(Notification.position)))
-    told = [(body["type"], body["alert"]["by"], body["alert"]["note"]) for body in bodies]
-    assert told == [
+    notified = [(body["type"], body["alert"]["by"], body["alert"]["note"]) for body in bodies]
+    assert notified == [
         ("alert.firing", None, None), ("alert.acknowledged", "ann", "looking"),
         ("alert.resolved", "bob", "expected: new pricing"), ("alert.reopened", "cem", "it is not"),
         ("alert.resolved", None, None),
@@ -505,19 +507,19 @@ def test_what_one_window_breaks_is_asked_without_an_alert(target: Target) -> Non
     ruled(target, "rise > 50% warn 10%", for_windows=3)
     put(target, 0, 0.1)
     for number, value, expected in ((1, 0.2, ["high: score"]), (2, 0.23, ["medium: score"]), (3, 0.23, [])):
-        found = put(target, number, value)
+        result = put(target, number, value)
         with db.org_session(target.engine, target.org) as session:
-            assert verdicts.for_result(session, found).violations == expected
+            assert verdicts.for_result(session, result).violations == expected
 
 
 def test_why_a_rule_has_no_verdict_on_a_window_is_said(target: Target) -> None:
     ruled(target, "rise > 50%", min_n=50)
     for number, few, expected in ((0, 100, "no window before"), (1, 100, None), (2, 10, "10 of 50 rows")):
-        found = put(target, number, 0.1, n=few)
+        result = put(target, number, 0.1, n=few)
         with db.org_session(target.engine, target.org) as session:
-            why = verdicts.for_result(session, found).no_verdict_reason
-            assert (why is None) if expected is None else expected in (why or "")
-            assert verdicts.for_result(session, found).violations == []
+            reason = verdicts.for_result(session, result).no_verdict_reason
+            assert (reason is None) if expected is None else expected in (reason or "")
+            assert verdicts.for_result(session, result).violations == []
 
 
 def test_concurrent_workers_and_operators_end_as_a_replay_does(target: Target) -> None:
@@ -554,8 +556,8 @@ AGAINST = "rise > 20% against reference"
 
 def lines(target: Target) -> list[tuple[str, float | None]]:
     with db.org_session(target.engine, target.org) as session:
-        found = session.scalars(select(AlertChange).order_by(AlertChange.id))
-        return [(each.kind, each.value) for each in found]
+        alert_changes = session.scalars(select(AlertChange).order_by(AlertChange.id))
+        return [(alert_change.kind, alert_change.value) for alert_change in alert_changes]
 
 
 def test_the_first_and_last_value_follow_revisions(target: Target) -> None:

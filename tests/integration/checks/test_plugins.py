@@ -65,11 +65,11 @@ def watch(app: App, target: Target, check: str, **more: object) -> int:
 
 
 def stored(app: App, target: Target) -> dict[int, list[Result]]:
-    found: dict[int, list[Result]] = {}
+    collected: dict[int, list[Result]] = {}
     with app.org(target.org) as session:
-        for each in session.scalars(select(Result).order_by(Result.window_end)):
-            found.setdefault(each.monitor_id, []).append(each)
-    return found
+        for result in session.scalars(select(Result).order_by(Result.window_end)):
+            collected.setdefault(result.monitor_id, []).append(result)
+    return collected
 
 
 def span(number: int) -> float:
@@ -85,22 +85,24 @@ def test_own_check_runs_on_windows_and_alone_with_parameters(app: App, target: T
     with app.org(target.org) as session:
         model, _ = versions.get(session, target.version_id)
         model.label_ratio = 0
-        needs = {each.class_name: (each.needs_labels, each.needs_reference) for each in session.scalars(select(Check))}
+        needs = {
+            check.class_name: (check.needs_labels, check.needs_reference) for check in session.scalars(select(Check))
+        }
     assert needs == {"span": (False, False), "wider": (False, True), "share of ones": (True, False)}
     for number in range(3):
         log_day(app, target, number)
-    labels = [{"_dc_sample_id": f"0/{each}", "_dc_label": str(int(each < 30))} for each in range(120)]
+    labels = [{"_dc_sample_id": f"0/{index}", "_dc_label": str(int(index < 30))} for index in range(120)]
     labels += [{"_dc_sample_id": "1/1", "_dc_label": "1"}]
-    app.ingestion.ingest_labels(target.org, target.model_id, [json.dumps(each).encode() for each in labels])
+    app.ingestion.ingest_labels(target.org, target.model_id, [json.dumps(label).encode() for label in labels])
     with running(evaluate.run, app):
         assert eventually(lambda: sum(map(len, stored(app, target).values())) == 6)
-    found = stored(app, target)
-    assert [each.metrics for each in found[spans]] == [{"Span": span(0)}, {"Span": span(1)}]
-    assert [each.state for each in found[wider]] == ["NO_DATA", "OK"]
-    assert found[wider][1].metrics == {"Wider": pytest.approx(span(1) / span(0), rel=0, abs=1e-12)}
-    assert found[shares][0].metrics == {"Share": 0.25}
-    said = 'share of ones failed: ValueError: so few labels. "dcmon check show share of ones" shows its parameters.'
-    assert (found[shares][1].state, found[shares][1].reason) == ("ERROR", said)
+    results = stored(app, target)
+    assert [result.metrics for result in results[spans]] == [{"Span": span(0)}, {"Span": span(1)}]
+    assert [stored_result.state for stored_result in results[wider]] == ["NO_DATA", "OK"]
+    assert results[wider][1].metrics == {"Wider": pytest.approx(span(1) / span(0), rel=0, abs=1e-12)}
+    assert results[shares][0].metrics == {"Share": 0.25}
+    message = 'share of ones failed: ValueError: so few labels. "dcmon check show share of ones" shows its parameters.'
+    assert (results[shares][1].state, results[shares][1].reason) == ("ERROR", message)
 
 
 def test_the_command_line_lists_and_describes_it(installed: Path) -> None:
@@ -108,7 +110,7 @@ def test_the_command_line_lists_and_describes_it(installed: Path) -> None:
         command = [sys.executable, "-m", "dcmon", *arguments]
         return subprocess.run(command, capture_output=True, text=True, env=dict(os.environ), check=False)
 
-    listed = {each["check"]: each for each in json.loads(dcmon("-o", "json", "check", "list").stdout)}
+    listed = {check["check"]: check for check in json.loads(dcmon("-o", "json", "check", "list").stdout)}
     assert listed["span"]["group"] == "own, of drift-checks 1.2"
     shown = json.loads(dcmon("-o", "json", "check", "show", "share of ones").stdout)
     assert (shown["needs"], shown["class"]) == (["labels"], "drift_checks:ShareOfOnes")

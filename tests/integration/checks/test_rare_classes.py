@@ -40,15 +40,15 @@ def reasons(app: App, target: Target, **asked: Any) -> set[str | None]:
         log_day(app, target, number, count=60)
         label(app, target, number, 0, 60)
     settle(app, target)
-    return {each.reason for each in stored(app, target) if each.state == "OK"}
+    return {result.reason for result in stored(app, target) if result.state == "OK"}
 
 
 def test_drift_with_a_rare_class_says_it_balanced_the_classes(app: App, target: Target) -> None:
     """Drift from a reference with a rare class says that it gave both the same weight."""
     refer(app, target, 3)
-    (said,) = reasons(app, target, how=ComparedWith.REFERENCE, check="LabelDrift")
-    assert said is not None
-    assert said.startswith("gave both classes the same weight")
+    (reason,) = reasons(app, target, how=ComparedWith.REFERENCE, check="LabelDrift")
+    assert reason is not None
+    assert reason.startswith("gave both classes the same weight")
 
 
 def test_drift_from_an_earlier_window_never_does(app: App, target: Target) -> None:

@@ -103,15 +103,15 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def origin(faults: Any) -> Iterator[ForkServer]:
     """A process of these tests' own that forks the children."""
-    made = ForkServer()
-    yield made
-    made.stop()
+    new_server = ForkServer()
+    yield new_server
+    new_server.stop()
 
 
 def rows(n: int = 100) -> ColumnarSample:
     """What PostgreSQL would pack these rows into."""
-    ages = b"".join(struct.pack(">id", 8, each) for each in range(n))
-    words = b"\0".join(b"%d" % (each % 2) for each in range(n))
+    ages = b"".join(struct.pack(">id", 8, number) for number in range(n))
+    words = b"\0".join(b"%d" % (index % 2) for index in range(n))
     kinds = {"age": "numeric", "_dc_prediction": "categorical", "_dc_label": "categorical"}
     return ColumnarSample(kinds, [(n, bytes(20) + ages, words, words)])
 
@@ -137,46 +137,46 @@ FOUND = ("OK", {"found": 0.5})
 def test_check_that_ends_its_process_fails_alone(faults: Any, origin: ForkServer) -> None:
     """One that ends its process is an error and the others have their values."""
     with CheckWorker(Evaluate(), origin) as child:
-        found = said(run(child, faults.Scorer(), faults.Crash(), faults.Scorer()))
+        outcomes = said(run(child, faults.Scorer(), faults.Crash(), faults.Scorer()))
 
-    assert found == [FOUND, ("ERROR", "The check ended its process with exit status 5."), FOUND]
+    assert outcomes == [FOUND, ("ERROR", "The check ended its process with exit status 5."), FOUND]
 
 
 def test_one_that_crashes_once_has_its_value_at_the_second_try(faults: Any, origin: ForkServer, tmp_path: Path) -> None:
     with CheckWorker(Evaluate(), origin) as child:
-        found = said(run(child, faults.CrashOnce(str(tmp_path / "was-here")), faults.Scorer()))
+        outcomes = said(run(child, faults.CrashOnce(str(tmp_path / "was-here")), faults.Scorer()))
 
-    assert found == [("OK", {"found": 0.25}), FOUND]
+    assert outcomes == [("OK", {"found": 0.25}), FOUND]
 
 
 def test_a_name_that_no_text_can_hold_is_replaced(faults: Any, origin: ForkServer) -> None:
     with CheckWorker(Evaluate(), origin) as child:
-        found = said(run(child, {"name \0": faults.Scorer(), "\ud800": faults.Scorer()}, faults.Scorer()))
+        outcomes = said(run(child, {"name \0": faults.Scorer(), "\ud800": faults.Scorer()}, faults.Scorer()))
 
-    assert found == [("OK", {"name ?": 0.5, "?": 0.5}), FOUND]
+    assert outcomes == [("OK", {"name ?": 0.5, "?": 0.5}), FOUND]
 
 
 @pytest.mark.parametrize("words", [b"garbage", b"\0\0\0\7garbage", b"\0\1\0\0too short"])
 def test_check_that_writes_into_open_files_fails_alone(faults: Any, origin: ForkServer, words: bytes) -> None:
     """One that writes into every open file is an error and the others have their values."""
     with CheckWorker(Evaluate(), origin) as child:
-        found = said(run(child, faults.Scorer(), faults.Scribble(words), faults.Scorer()))
+        outcomes = said(run(child, faults.Scorer(), faults.Scribble(words), faults.Scorer()))
 
-    assert [state for state, _ in found] == ["OK", "ERROR", "OK"]
+    assert [state for state, _ in outcomes] == ["OK", "ERROR", "OK"]
 
 
 def test_one_that_loops_meets_its_bound_on_cpu_time(faults: Any, origin: ForkServer) -> None:
     with CheckWorker(Evaluate(cpu=timedelta(seconds=1)), origin) as child:
-        found = said(run(child, faults.Loop(), faults.Scorer()))
+        outcomes = said(run(child, faults.Loop(), faults.Scorer()))
 
-    assert found == [("ERROR", "The check took more than 1 s of CPU time (DCMON_EVALUATE__CPU)."), FOUND]
+    assert outcomes == [("ERROR", "The check took more than 1 s of CPU time (DCMON_EVALUATE__CPU)."), FOUND]
 
 
 def test_one_that_gives_no_answer_hangs(faults: Any, origin: ForkServer) -> None:
     with CheckWorker(Evaluate(hang=timedelta(seconds=2)), origin) as child:
-        found = said(run(child, faults.Scorer(), faults.Sleep()))
+        outcomes = said(run(child, faults.Scorer(), faults.Sleep()))
 
-    assert found == [FOUND, ("ERROR", "The check hung: it computed nothing for 2 s (DCMON_EVALUATE__HANG).")]
+    assert outcomes == [FOUND, ("ERROR", "The check hung: it computed nothing for 2 s (DCMON_EVALUATE__HANG).")]
 
 
 def test_check_that_computes_longer_than_the_hang_bound_succeeds(faults: Any, origin: ForkServer) -> None:
@@ -195,9 +195,9 @@ def test_check_that_only_polls_hangs_in_the_end(faults: Any, origin: ForkServer)
 
 def test_one_that_eats_memory_meets_its_bound(faults: Any, origin: ForkServer) -> None:
     with CheckWorker(Evaluate(memory=300_000_000), origin) as child:
-        found = said(run(child, faults.Eat(), faults.Scorer()))
+        outcomes = said(run(child, faults.Eat(), faults.Scorer()))
 
-    assert found == [
+    assert outcomes == [
         ("ERROR", "The check needs more than 300,000,000 bytes of memory (DCMON_EVALUATE__MEMORY)."),
         FOUND,
     ]
@@ -232,8 +232,8 @@ def test_references_are_kept_and_the_least_used_are_forgotten(origin: ForkServer
     with CheckWorker(Evaluate(), origin) as child:
         for key in [*keys, keys[-1], keys[0]]:
             ask = CheckRequest(1, "deepchecks.tabular.checks", "PredictionDrift", {}, None, ("age",), CURRENT, key)
-            [answer] = child.run(Workload(LAYOUT, [ask], {CURRENT: rows(), key: rows()}))
-            assert answer.value.metrics == {"Prediction Drift Score": 0.0}, answer.value
+            [response] = child.run(Workload(LAYOUT, [ask], {CURRENT: rows(), key: rows()}))
+            assert response.value.metrics == {"Prediction Drift Score": 0.0}, response.value
         assert set(child._sent) == {*keys[-15:], keys[0]}
 
 

@@ -59,7 +59,7 @@ def test_alerts_are_listed_acknowledged_resolved_and_reopened(typed: Typed) -> N
     require_fits(typed("alert", "list", "--all"))
     shown = said(typed, "alert", "show", "3")
     assert (shown["first_value"], shown["last_value"], shown["worst"], shown["current"]) == (0.4, 0.6, 0.6, 0.6)
-    assert [each[:10] for each in (*shown["first_window"], *shown["window"])] == [
+    assert [entry[:10] for entry in (*shown["first_window"], *shown["window"])] == [
         "2026-03-12", "2026-03-13", "2026-03-13", "2026-03-14",
     ]  # fmt: skip
     assert "0.6 now, 0.4 at first, 0.6 at last, 0.6 at worst" in typed("alert", "show", "3", columns="200").stdout
@@ -125,13 +125,13 @@ def test_impossible_action_on_an_alert_is_refused(typed: Typed) -> None:
 
 def test_silence_holds_an_alert_and_is_listed_until_ended(typed: Typed) -> None:
     """A silence holds an alert and is listed until it is ended."""
-    made = said(typed, "silence", "add", "monitor=~Dr.*", "rule=drift é", "--for", "4h", "--reason", "a deploy")
-    assert made["alerts"] == [3]
+    created = said(typed, "silence", "add", "monitor=~Dr.*", "rule=drift é", "--for", "4h", "--reason", "a deploy")
+    assert created["alerts"] == [3]
     (held,) = said(typed, "alert", "list", "--state", "held")
     assert "a deploy" in held["held"]
     require_fits(typed("silence", "list"))
     assert [row["state"] for row in said(typed, "silence", "list")] == ["holds"]
-    assert said(typed, "silence", "end", str(made["id"]))["state"] == "over"
+    assert said(typed, "silence", "end", str(created["id"]))["state"] == "over"
     assert said(typed, "silence", "list") == []
     assert [row["state"] for row in said(typed, "silence", "list", "--all")] == ["over"]
     assert said(typed, "alert", "list", "--state", "held") == []
@@ -173,9 +173,14 @@ def test_a_rule_on_what_is_not_there_is_remarked(typed: Typed) -> None:
 
 def test_backtest_counts_firings_and_writes_nothing(typed: Typed) -> None:
     """A backtest says how often a rule would have fired and writes nothing."""
-    found = said(typed, "rule", "backtest", "drift é")
-    assert (found["alerts"], found["alerts_of_one_window"], found["bad_windows"], found["windows"]) == (3, 1, 5, 12)
-    assert found["fires_at_the_end"] is True
+    backtest = said(typed, "rule", "backtest", "drift é")
+    assert (backtest["alerts"], backtest["alerts_of_one_window"], backtest["bad_windows"], backtest["windows"]) == (
+        3,
+        1,
+        5,
+        12,
+    )
+    assert backtest["fires_at_the_end"] is True
     other = said(typed, "rule", "backtest", "credit/Drift", "--rule", "> 0.2", "--for", "2", "--since", "9d")
     assert (other["alerts"], other["windows"], other["rule"]) == (1, 9, "> 0.2")
     quiet = said(typed, "rule", "backtest", "1", "--rule", "deviation > 3 over 5", "--severity", "low")

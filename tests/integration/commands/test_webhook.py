@@ -94,8 +94,8 @@ def test_receiver_of_a_deleted_model_gets_nothing(typed: Typed, app: App, target
     assert listed == {"both": ["churn"], "every": None, "one": []}
     assert "none" in only([line for line in typed("webhook", "show", "one").stdout.splitlines() if "models" in line])
     tell(app, target.org, alert(app, target), "firing")
-    heard = said(typed("-o", "json", "notification", "list"))
-    assert [each["receiver"] for each in heard] == ["every"]
+    notified = said(typed("-o", "json", "notification", "list"))
+    assert [each["receiver"] for each in notified] == ["every"]
 
 
 def test_added_receiver_is_notified_unless_only_new_is_wanted(typed: Typed, app: App, target: Target) -> None:
@@ -109,8 +109,8 @@ def test_added_receiver_is_notified_unless_only_new_is_wanted(typed: Typed, app:
     assert said(typed("-o", "json", "webhook", "set", "later", "--cap", "3"))["told"] == 0
     assert said(typed("-o", "json", "webhook", "set", "later", "--severity", "low"))["told"] == 0
     assert said(typed("-o", "json", "webhook", "set", "later", "--severity", "high"))["told"] == 1
-    heard = said(typed("-o", "json", "notification", "list"))
-    assert sorted(each["receiver"] for each in heard) == ["late", "later"]
+    notified = said(typed("-o", "json", "notification", "list"))
+    assert sorted(each["receiver"] for each in notified) == ["late", "later"]
 
 
 def test_every_kind_is_added_and_no_secret_is_shown_again(typed: Typed) -> None:

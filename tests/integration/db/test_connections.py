@@ -14,8 +14,8 @@ from tests.integration.conftest import Target, rows
 
 def parameters(engine: Engine) -> dict[str, str]:
     with closing(engine.raw_connection()) as connection:
-        found: dict[str, str] = connection.driver_connection.info.get_parameters()  # type: ignore[union-attr]
-        return found
+        parameters_: dict[str, str] = connection.driver_connection.info.get_parameters()  # type: ignore[union-attr]
+        return parameters_
 
 
 def test_connection_probes_its_server_after_ten_seconds(engine: Engine) -> None:
@@ -35,11 +35,11 @@ def test_what_the_url_says_of_a_connection_counts(engine: Engine) -> None:
 @pytest.fixture
 def narrow(engine: Engine) -> Iterator[Engine]:
     """An engine that has one connection, for which nobody waits long."""
-    made = db.engine(engine.url.render_as_string(hide_password=False), pool_size=1)
-    assert isinstance(made.pool, QueuePool)
-    made.pool._max_overflow, made.pool._timeout = 0, 0.2
-    yield made
-    made.dispose()
+    new_engine = db.engine(engine.url.render_as_string(hide_password=False), pool_size=1)
+    assert isinstance(new_engine.pool, QueuePool)
+    new_engine.pool._max_overflow, new_engine.pool._timeout = 0, 0.2
+    yield new_engine
+    new_engine.dispose()
 
 
 def test_rows_without_a_free_connection_are_refused(narrow: Engine, target: Target) -> None:

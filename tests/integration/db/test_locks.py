@@ -44,8 +44,8 @@ Held = set[tuple[int, int, int]]
 @pytest.fixture
 def beta(target: Target) -> Target:
     """A second organization whose model, version and monitors have the same ids as those of acme."""
-    made = provisioning.create_organization(target.engine, "beta", "owner@beta.example")
-    other = new_target(target.engine, made.organization)
+    created = provisioning.create_organization(target.engine, "beta", "owner@beta.example")
+    other = new_target(target.engine, created.organization)
     assert (other.model_id, other.version_id) == (target.model_id, target.version_id)
     return other
 

@@ -139,8 +139,8 @@ def test_what_would_be_made_twice_is_not_sent_twice() -> None:
 
 
 def test_a_refusal_says_what_was_asked_and_why() -> None:
-    said = json.dumps({"error_message": "The name is taken.", "additional_information": {}}).encode()
-    with peer(lambda *_: (400, {}, said)) as (port, _), endpoint(port) as client:
+    message = json.dumps({"error_message": "The name is taken.", "additional_information": {}}).encode()
+    with peer(lambda *_: (400, {}, message)) as (port, _), endpoint(port) as client:
         with pytest.raises(EndpointRefused, match=r"400 to POST models: The name is taken\.") as refused:
             client.create_model("m", "binary", "", 1.0, timedelta(days=1))
         assert refused.value.details["answer"] == 400

@@ -16,9 +16,9 @@ from tests.helpers.waiting import eventually
 
 def count(url: str) -> int:
     with psycopg.connect(url) as connection:
-        found = connection.execute("select count(*) from kept").fetchone()
-        assert found is not None
-        return int(found[0])
+        count_row = connection.execute("select count(*) from kept").fetchone()
+        assert count_row is not None
+        return int(count_row[0])
 
 
 def fill(url: str) -> None:

@@ -37,8 +37,8 @@ def gather(app: App) -> HealthSnapshot:
 
 
 def tenant(app: App) -> OrganizationHealth:
-    found: OrganizationHealth = only(gather(app).organizations)
-    return found
+    organization: OrganizationHealth = only(gather(app).organizations)
+    return organization
 
 
 def execute(engine: Engine, org: Organization, statement: str, **values: object) -> None:
@@ -74,11 +74,11 @@ def test_waiting_and_given_up_notifications_are_counted(app: App, pager: Organiz
     execute(app.engine, pager, NOTE, at=NOW - timedelta(days=4), dead=NOW - timedelta(hours=1))
     execute(app.engine, pager, NOTE, at=NOW - timedelta(days=9), dead=NOW - timedelta(days=8))
 
-    found = tenant(app)
+    organization = tenant(app)
 
-    assert (found.unsent_notifications.count, found.given_up_notifications.count) == (1, 1)
-    said = [each.name for each in checks.find_problems(gather(app), BOUNDS)]
-    assert said == ["notifications given up", "notifications stuck"]
+    assert (organization.unsent_notifications.count, organization.given_up_notifications.count) == (1, 1)
+    message = [problem.name for problem in checks.find_problems(gather(app), BOUNDS)]
+    assert message == ["notifications given up", "notifications stuck"]
 
     execute(app.engine, pager, "update webhooks set paused_at = now()")
     assert tenant(app).unsent_notifications.count == 0  # somebody wants it so
@@ -98,7 +98,7 @@ def test_window_without_evaluation_is_a_problem(app: App, target: Target) -> Non
 
     assert tenant(app).due_windows.count == 1
     assert tenant(app).due_windows.oldest_at == hour - timedelta(hours=2)
-    assert [each.name for each in checks.find_problems(gather(app), BOUNDS)] == ["evaluation stands"]
+    assert [problem.name for problem in checks.find_problems(gather(app), BOUNDS)] == ["evaluation stands"]
 
 
 def test_every_claimable_window_is_counted(app: App, target: Target) -> None:
@@ -124,11 +124,11 @@ def test_every_claimable_window_is_counted(app: App, target: Target) -> None:
             end=day - timedelta(days=days), due=due_at, touched=touched, backfill=backfill,
         )  # fmt: skip
 
-    found = tenant(app)
+    organization = tenant(app)
 
-    assert (found.due_windows.count, found.due_windows.oldest_at) == (2, long_ago)
-    assert found.recent_due_windows.count == 0
-    assert [each.name for each in checks.find_problems(gather(app), BOUNDS)] == ["evaluation stands"]
+    assert (organization.due_windows.count, organization.due_windows.oldest_at) == (2, long_ago)
+    assert organization.recent_due_windows.count == 0
+    assert [problem.name for problem in checks.find_problems(gather(app), BOUNDS)] == ["evaluation stands"]
 
     later = "update due_windows set touched_at = now() + interval '1 hour', waits_since = now() + interval '1 hour'"
     execute(app.engine, target.org, f"{later} where is_backfill")
@@ -137,20 +137,20 @@ def test_every_claimable_window_is_counted(app: App, target: Target) -> None:
 
 def test_quarantined_rows_of_the_last_hour_are_counted(app: App, target: Target) -> None:
     good = rows(0, 300)
-    bad = [each.replace(b'"age": ', b'"age": "x" ,"was": ') for each in rows(300, 120)]
+    bad = [row.replace(b'"age": ', b'"age": "x" ,"was": ') for row in rows(300, 120)]
     app.ingestion.ingest_samples(target.org, target.version_id, [*good, *bad])
 
     assert (tenant(app).received_rows, tenant(app).quarantined_rows) == (420, 120)
-    assert [each.name for each in checks.find_problems(gather(app), BOUNDS)] == ["quarantine grows"]
+    assert [problem.name for problem in checks.find_problems(gather(app), BOUNDS)] == ["quarantine grows"]
 
 
 def test_organization_with_old_schema_is_a_problem(app: App, org: Organization) -> None:
     execute(app.engine, org, "update alembic_version set version_num = '0001'")
 
-    (found,) = checks.find_problems(gather(app), BOUNDS)
+    (row,) = checks.find_problems(gather(app), BOUNDS)
 
-    assert (found.name, found.subject, found.command) == ("schema behind", "acme", "dcmon migrate")
-    assert "0001" in found.sentence
+    assert (row.name, row.subject, row.command) == ("schema behind", "acme", "dcmon migrate")
+    assert "0001" in row.sentence
 
 
 def test_leader_is_visible_and_its_runs_are_recorded(app: App, org: Organization) -> None:
@@ -216,7 +216,7 @@ def test_problem_is_notified_once_and_once_when_resolved(engine: Engine, pager: 
     assert keep(engine) == ProblemChanges([], [], [])
     with db.org_session(engine, pager) as session:
         bodies = session.scalars(select(Notification.body).order_by(Notification.position)).all()
-    assert [each["type"] for each in bodies] == ["dcmon.firing", "dcmon.resolved"]
+    assert [body["type"] for body in bodies] == ["dcmon.firing", "dcmon.resolved"]
     assert bodies[0]["alert"]["reason"] == "The disk is full."
 
 
@@ -232,8 +232,8 @@ def test_problem_keeps_its_first_start(engine: Engine, org: Organization) -> Non
     keep(engine, Problem("disk full", Severity.CRITICAL, "Still full.", "dcmon prune", NOW, ""))
 
     with db.public_session(engine) as session:
-        kept = only(problems.entries(session))
-    assert (kept.since, kept.sentence) == (SICK.since, "Still full.")
+        entry = only(problems.entries(session))
+    assert (entry.since, entry.sentence) == (SICK.since, "Still full.")
 
 
 def test_problem_of_unsubscribed_severity_is_not_notified(engine: Engine, pager: Organization) -> None:
@@ -271,10 +271,10 @@ class Receiver:
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
+    new_receiver = Receiver()
+    yield new_receiver
+    new_receiver.server.shutdown()
+    new_receiver.server.server_close()
 
 
 def test_ping_calls_the_url_and_a_failure_its_fail_url(receiver: Receiver) -> None:
@@ -306,7 +306,9 @@ def test_refused_ping_is_a_problem(app: App, org: Organization, receiver: Receiv
     )  # fmt: skip
     with App(settings, Output(quiet=True)) as beating, running(schedule.run, beating):
         assert eventually(
-            lambda: "heartbeat fails" in {each.name for each in checks.find_problems(gather(beating), settings.watch)}
+            lambda: (
+                "heartbeat fails" in {problem.name for problem in checks.find_problems(gather(beating), settings.watch)}
+            )
         )
     assert receiver.told[0][0].endswith("/fail")  # nobody evaluates, nobody notifies
 
@@ -314,9 +316,9 @@ def test_refused_ping_is_a_problem(app: App, org: Organization, receiver: Receiv
 def test_watch_organization_is_notified_of_problems(app: App, pager: Organization) -> None:
     settings = Settings(database_url=app.settings.database_url, data_dir=app.settings.data_dir, watch=Watch(org="acme"))
     execute(app.engine, pager, NOTE, at=NOW - timedelta(minutes=20), dead=None)
-    with App(settings, Output(quiet=True)) as told:
-        assert job.check_health(told) == "1 problems"
-        assert job.check_health(told) == "1 problems"
+    with App(settings, Output(quiet=True)) as notified:
+        assert job.check_health(notified) == "1 problems"
+        assert job.check_health(notified) == "1 problems"
     with db.org_session(app.engine, pager) as session:
         kinds = session.scalars(select(Notification.body).where(Notification.body.is_not(None))).all()
-    assert [each["alert"]["monitor"] for each in kinds if each] == ["notifications stuck: acme"]
+    assert [kind["alert"]["monitor"] for kind in kinds if kind] == ["notifications stuck: acme"]

@@ -20,9 +20,9 @@ from tests.integration.conftest import Target, only
 
 @pytest.fixture
 def driver(app: App, target: Target) -> OutboxDriver:
-    made = OutboxDriver(app, target)
-    made.add_receiver()
-    return made
+    created = OutboxDriver(app, target)
+    created.add_receiver()
+    return created
 
 
 def wrong(
@@ -48,7 +48,7 @@ def silence(driver: OutboxDriver, *matchers: str, **span: float) -> None:
 
 
 def told(driver: OutboxDriver) -> list[str]:
-    return [each["type"] for body in driver.deliver() for each in message_text.notifications(body)]
+    return [notification["type"] for body in driver.deliver() for notification in message_text.notifications(body)]
 
 
 @pytest.mark.parametrize(
@@ -122,17 +122,17 @@ def test_ongoing_problem_is_repeated_as_often_as_subscribed(driver: OutboxDriver
 
 
 def test_new_receiver_is_notified_of_known_problems(driver: OutboxDriver) -> None:
-    found = wrong(driver)
+    problem = wrong(driver)
     with db.public_session(driver.app.engine) as session:
-        problems.store(session, [found, wrong(driver, "disk full", "")], driver.now, timedelta())
-        problems.mark_notified(session, [found], driver.now)
-        there = problems.notified(session)
-    assert [each.key for each in there] == [found.key]
+        problems.store(session, [problem, wrong(driver, "disk full", "")], driver.now, timedelta())
+        problems.mark_notified(session, [problem], driver.now)
+        existing = problems.notified(session)
+    assert [each.key for each in existing] == [problem.key]
     driver.add_receiver("late")
     with driver.app.org(driver.target.org) as session:
         late = receivers.find(session, "late")
-        assert problem_notifications.write_for_receiver(session, driver.target.org, late, there, driver.now) == 1
-        assert problem_notifications.write_for_receiver(session, driver.target.org, late, there, driver.now) == 0
+        assert problem_notifications.write_for_receiver(session, driver.target.org, late, existing, driver.now) == 1
+        assert problem_notifications.write_for_receiver(session, driver.target.org, late, existing, driver.now) == 0
 
 
 def test_ongoing_problem_counts_as_started_only_once(driver: OutboxDriver) -> None:

@@ -30,8 +30,8 @@ def endpoint(app: App, acme: Acme, target: Target) -> Iterator[Endpoint]:
     put(target, 0, 0.5)
     for number in range(4):
         log_day(app, target, number, count=5)
-    with serving(app, acme.token) as made:
-        yield made
+    with serving(app, acme.token) as client:
+        yield client
 
 
 def settled(target: Target) -> None:
@@ -40,10 +40,10 @@ def settled(target: Target) -> None:
 
 
 def change(endpoint: Endpoint, body: Mapping[str, Any], status: int = 200) -> Any:
-    answer = ask(endpoint, "PUT", "monitors/1", body, status)
+    response = ask(endpoint, "PUT", "monitors/1", body, status)
     if status != 200:
-        return answer
-    assert answer is None
+        return response
+    assert response is None
     return ask(endpoint, "GET", "monitors/1")
 
 
@@ -88,7 +88,7 @@ def test_change_of_name_or_lookback_keeps_the_revision(endpoint: Endpoint, targe
     assert {key: after[key] for key in body} == body
     assert (after["revision"], target.scalar(DUE)) == (1, 0)
     assert ask(endpoint, "GET", "alerts/count_active") == {"high": 1}
-    assert [each["name"] for each in ask(endpoint, "GET", "dashboards")["monitors"]] == ["Ålder – 年齢"]
+    assert [monitor["name"] for monitor in ask(endpoint, "GET", "dashboards")["monitors"]] == ["Ålder – 年齢"]
 
 
 def test_change_to_present_values_changes_nothing(endpoint: Endpoint, target: Target) -> None:
@@ -153,8 +153,8 @@ def test_schedule_time_makes_windows_of_all_monitors_due(app: App, endpoint: End
         log_day(app, target, number, count=1)
     settled(target)
     path = f"models/{target.model_id}/monitors-set-schedule-time"
-    answer = ask(endpoint, "POST", path, {"timestamp": "2026-03-05T00:00:00+00:00"})
-    assert answer == [{"id": 1, "latest_schedule": "2026-03-05T00:00:00+00:00"}]
+    response = ask(endpoint, "POST", path, {"timestamp": "2026-03-05T00:00:00+00:00"})
+    assert response == [{"id": 1, "latest_schedule": "2026-03-05T00:00:00+00:00"}]
     first = "select min(window_end) from due_windows"
     assert target.scalar(first) == datetime(2026, 3, 5, tzinfo=UTC)
     ask(endpoint, "POST", path, {"timestamp": "soon"}, 422)
@@ -170,10 +170,10 @@ def test_monitor_is_created_with_its_number_of_rows(endpoint: Endpoint) -> None:
     """rows is a number, "all" or null."""
     check = ask(endpoint, "GET", "monitors/1")["check"]["id"]
     body = {"name": "x", "lookback": 0, "aggregation_window": 1, "frequency": "DAY"}
-    made = [
+    created = [
         ask(endpoint, "POST", f"checks/{check}/monitors", {**body, "rows": rows})["id"] for rows in (7, "all", None)
     ]
-    assert [ask(endpoint, "GET", f"monitors/{each}")["rows"] for each in made] == [7, "all", None]
+    assert [ask(endpoint, "GET", f"monitors/{each}")["rows"] for each in created] == [7, "all", None]
 
 
 def test_change_of_params_keeps_those_of_other_monitors(app: App, target: Target) -> None:
@@ -197,18 +197,18 @@ def test_change_of_params_keeps_those_of_other_monitors(app: App, target: Target
     assert set_params(second, min_samples=9) == "B"
     assert set_params(first) == "FeatureDrift"
     with app.org(target.org) as session:
-        found = {each.name: each.params for each in session.scalars(select(Check))}
-        assert found == {"FeatureDrift": {}, "A": {"min_samples": 5}, "B": {"min_samples": 9}}
+        checks = {each.name: each.params for each in session.scalars(select(Check))}
+        assert checks == {"FeatureDrift": {}, "A": {"min_samples": 5}, "B": {"min_samples": 9}}
         assert session.get_one(Monitor, third).revision == 1
         assert session.get_one(Monitor, second).revision == 4
 
 
 def test_windows_before_the_retention_are_never_due(app: App, target: Target) -> None:
     """Neither a change nor a reference makes windows before the retention due."""
-    kept = timedelta(days=1)
+    retention = timedelta(days=1)
     with app.org(target.org) as session:
         check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "FeatureDrift")
-        made = monitors.create(session, check, MonitorSpec("A", Frequency.DAY)).id
+        monitor_row = monitors.create(session, check, MonitorSpec("A", Frequency.DAY)).id
     for number in range(20):
         log_day(app, target, number, count=2)
     newest = datetime(2026, 3, 22, tzinfo=UTC)
@@ -217,10 +217,10 @@ def test_windows_before_the_retention_are_never_due(app: App, target: Target) ->
     begins = datetime(2026, 3, 1, tzinfo=UTC)
     settled(target)
     with app.org(target.org) as session:
-        monitor = monitors.get(session, made)
+        monitor = monitors.get(session, monitor_row)
         version = versions.get(session, target.version_id)[1]
-        assert monitors.start_revision(session, monitor, kept).windows == 0
-        assert reevaluation.enqueue_for_reference(session, version, now, kept) == 0
+        assert monitors.start_revision(session, monitor, retention).windows == 0
+        assert reevaluation.enqueue_for_reference(session, version, now, retention) == 0
         assert reevaluation.enqueue_for_reference(session, version, now, term) > 0
         assert monitors.start_revision(session, monitor, term).windows > 0
         assert session.scalar(text("select min(window_start) from due_windows")) >= begins

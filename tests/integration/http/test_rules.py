@@ -23,22 +23,22 @@ def endpoint(app: App, acme: Acme, target: Target) -> Iterator[Endpoint]:
     ruled(target, "> 0.2")
     for number, value in enumerate((0.5, 0.1, 0.3, 0.6)):
         put(target, number, value)
-    with serving(app, acme.token) as made:
-        yield made
+    with serving(app, acme.token) as client:
+        yield client
 
 
 def ask(endpoint: Endpoint, method: str, path: str, body: Any = None, status: int = 200) -> Any:
     given = b"" if body is None else json.dumps(body).encode()
-    answer = endpoint.request(method, path, given, **{"content-type": "application/json"})
-    assert answer.status == status, answer.data
-    return json.loads(answer.data)
+    response = endpoint.request(method, path, given, **{"content-type": "application/json"})
+    assert response.status == status, response.data
+    return json.loads(response.data)
 
 
 def test_rule_with_operator_and_value_is_created(endpoint: Endpoint) -> None:
     """The rule of the SDK, an operator and a value, is accepted."""
     body = {"condition": {"operator": "less_than", "value": 0.05}, "alert_severity": "low"}
-    made = ask(endpoint, "POST", "monitors/1/alert-rules", body)["id"]
-    shown = ask(endpoint, "GET", f"alert-rules/{made}")
+    created = ask(endpoint, "POST", "monitors/1/alert-rules", body)["id"]
+    shown = ask(endpoint, "GET", f"alert-rules/{created}")
     assert shown["condition"] == {"operator": "less_than", "value": 0.05}
     assert (shown["alert_severity"], shown["is_active"], shown["text"]) == ("low", True, "< 0.05")
     assert len(ask(endpoint, "GET", "monitors/1/alert-rules")) == 2
@@ -47,11 +47,11 @@ def test_rule_with_operator_and_value_is_created(endpoint: Endpoint) -> None:
 def test_rule_as_text_is_created_changed_and_judged(endpoint: Endpoint) -> None:
     """A condition as text is accepted, and judged at once."""
     body = {"condition": "any feature > 0.5", "for_windows": 1, "name": "features", "alert_severity": "critical"}
-    made = ask(endpoint, "POST", "monitors/1/alert-rules", body)["id"]
+    created = ask(endpoint, "POST", "monitors/1/alert-rules", body)["id"]
     assert ask(endpoint, "GET", "alerts/count_active") == {"high": 1, "critical": 1}
-    assert ask(endpoint, "PUT", f"alert-rules/{made}", {"condition": "any feature > 0.9"}) is None
+    assert ask(endpoint, "PUT", f"alert-rules/{created}", {"condition": "any feature > 0.9"}) is None
     assert ask(endpoint, "GET", "alerts/count_active") == {"high": 1}
-    assert ask(endpoint, "GET", f"alert-rules/{made}")["text"] == "any feature > 0.9"
+    assert ask(endpoint, "GET", f"alert-rules/{created}")["text"] == "any feature > 0.9"
 
 
 @pytest.mark.parametrize(
@@ -92,11 +92,11 @@ def test_alert_page_needs_a_token_and_shows_the_alert(endpoint: Endpoint) -> Non
     for given in (endpoint.token, pair, base64.b64encode(f"{endpoint.token}:".encode()).decode()):
         page = look(endpoint, "2?org=acme", authorization=f"Basic {given}")
         assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
-        said = page.data.decode()
+        message = page.data.decode()
         for each in ("HIGH firing: credit/Drift", "score &gt; 0.2", "age 0.1 → 0.6", "owner@acme.example",
                      "on &lt;it&gt;", "acknowledged", "dcmon --org acme alert show 2", "team", "waiting"):  # fmt: skip
-            assert each in said
-        assert "<it>" not in said
+            assert each in message
+        assert "<it>" not in message
     assert "resolved" in look(endpoint, "1", authorization=f"Bearer {endpoint.token}").data.decode()
     assert look(endpoint, "99", authorization=f"Basic {endpoint.token}").status == 404
 

@@ -46,8 +46,8 @@ def refused_for_now(answer: urllib3.BaseHTTPResponse) -> bool:
 @contextmanager
 def app_on(url: str, data_dir: Path, kafka: Kafka | None = None, http: Http = SHORT) -> Iterator[App]:
     settings = Settings(database_url=SecretStr(url), data_dir=data_dir, kafka=kafka or Kafka(), http=http)
-    with App(settings, Output(quiet=True)) as made:
-        yield made
+    with App(settings, Output(quiet=True)) as new_app:
+        yield new_app
 
 
 @dataclass
@@ -73,11 +73,11 @@ def place(data_dir: Path) -> Iterator[Place]:
     server = postgres.start(data_dir)
     engine = db.engine(server.url)
     migrations.upgrade_public(engine)
-    made = provisioning.create_organization(engine, "acme", "owner@acme.example")
-    found = Place(data_dir, server, new_target(engine, made.organization), made.token)
-    yield found
+    created = provisioning.create_organization(engine, "acme", "owner@acme.example")
+    new_place = Place(data_dir, server, new_target(engine, created.organization), created.token)
+    yield new_place
     engine.dispose()
-    found.stop()
+    new_place.stop()
 
 
 def test_request_with_cached_token_sends_no_query(
@@ -214,9 +214,9 @@ def test_request_without_broker_is_503_in_bounded_time(
     port = free_port(None)
     with app_on(database_url, data_dir, own_broker_settings(port)) as app, serving(app, acme.token) as client:
         for _ in range(3):
-            began = time.monotonic()
+            started_at = time.monotonic()
             assert refused_for_now(client.samples(target.version_id, rows(0, 10)))
-            assert time.monotonic() - began < 60  # the client of Kafka would try for five minutes
+            assert time.monotonic() - started_at < 60  # the client of Kafka would try for five minutes
         assert client.request("GET", "health-check").status == 200
         with tansu(port):
             assert eventually(lambda: client.samples(target.version_id, rows(0, 10)).status == 200)
@@ -251,11 +251,11 @@ def test_serve_started_before_its_servers_answers_later(place: Place) -> None:
     """Neither PostgreSQL nor the broker answers when it starts."""
     broker_port, port = free_port(None), free_port(None)
     place.stop()
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("DCMON_")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("DCMON_")}
     given = {"DATABASE_URL": place.server.url, "KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{broker_port}",
              "HTTP__PORT": str(port), "KAFKA__ACK_WAIT": "2"}  # fmt: skip
     command, environment = [sys.executable, "-m", "dcmon", "serve"], {f"DCMON_{k}": v for k, v in given.items()}
-    process = subprocess.Popen(command, env=kept | environment, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, env=inherited | environment, stderr=subprocess.PIPE, text=True)
     try:
         with urllib3.PoolManager() as pool:
             client = Endpoint(f"http://127.0.0.1:{port}", place.token, pool)
@@ -285,9 +285,9 @@ def answers(client: Endpoint) -> bool:
 def test_errors_have_the_common_json_form(place: Place) -> None:
     with app_on(place.server.url, place.data_dir) as app, serving(app, place.token) as client:
         place.stop()
-        answer = client.samples(place.target.version_id, rows(0, 1))
-        assert set(json.loads(answer.data)) == {"error_message", "additional_information"}
-        assert "PostgreSQL can't be reached" in error_message(answer)
+        response = client.samples(place.target.version_id, rows(0, 1))
+        assert set(json.loads(response.data)) == {"error_message", "additional_information"}
+        assert "PostgreSQL can't be reached" in error_message(response)
         place.start()
 
 
@@ -312,5 +312,5 @@ def test_client_that_disconnects_while_sending_logs_no_error(
             connection.sendall(head.encode())
         assert eventually(lambda: "client disconnected" in caplog.text)
         assert endpoint.samples(target.version_id, rows(0, 1)).status == 200
-    assert [each for each in caplog.records if each.levelname in ("ERROR", "CRITICAL")] == []
+    assert [record for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")] == []
     assert target.samples == 1

@@ -34,8 +34,8 @@ def send(app: App, target: Target, first: int) -> None:
 
 
 def test_audit_after_worker_crashes_finds_nothing(buffered: App, target: Target) -> None:
-    made = provisioning.create_organization(target.engine, "other", "o@other.example").organization
-    other = new_target(target.engine, made)
+    created = provisioning.create_organization(target.engine, "other", "o@other.example").organization
+    other = new_target(target.engine, created)
     looks = list[Finding]()
 
     def send_some(numbers: range) -> None:
@@ -53,7 +53,7 @@ def test_audit_after_worker_crashes_finds_nothing(buffered: App, target: Target)
         process.wait()
     looks += found(buffered)
     with target.engine.begin() as connection:
-        connection.execute(text(f"update {made.schema}.alembic_version set version_num = '0000'"))
+        connection.execute(text(f"update {created.schema}.alembic_version set version_num = '0000'"))
     send_some(range(3, 6))
     with worker(buffered):
         while target.samples < 3000:
@@ -61,7 +61,7 @@ def test_audit_after_worker_crashes_finds_nothing(buffered: App, target: Target)
         assert eventually(lambda: public(buffered, "select count(*) from parked_messages") != 0)
         looks += found(buffered)
         with target.engine.begin() as connection:
-            connection.execute(text(f"update {made.schema}.alembic_version set version_num = '{db.head('org')}'"))
+            connection.execute(text(f"update {created.schema}.alembic_version set version_num = '{db.head('org')}'"))
         while other.samples < 3000 or public(buffered, "select count(*) from parked_messages"):
             looks += found(buffered)
     looks += found(buffered)

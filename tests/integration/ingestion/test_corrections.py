@@ -68,8 +68,8 @@ def require_agreement(target: Target) -> None:
         labelled = f"select count(label) from labels_{version.relation}"
         counted = "select coalesce(sum(n_labelled), 0) from quarter_hours where version_id = :version"
         assert session.scalar(text(labelled)) == session.scalar(text(counted), own)
-        kept = session.scalar(text("select count(*) from quarantine"))
-        assert kept == session.scalar(text("select coalesce(sum(quarantined), 0) from batches"))
+        quarantined = session.scalar(text("select count(*) from quarantine"))
+        assert quarantined == session.scalar(text("select coalesce(sum(quarantined), 0) from batches"))
         span = session.execute(text(f"select min(_dc_time), max(_dc_time) from {of}")).one()
         assert (version.earliest, version.watermark) == tuple(span)
         lines = "select count(*) from batches where taken <> stored + duplicates + quarantined + dropped + removed"
@@ -326,13 +326,13 @@ def test_filter_selects_quarantined_rows(target: Target) -> None:
         QuarantineFilter(ids=(1, 2, 99)): 2,
     }
     with db.org_session(target.engine, target.org) as session:
-        found = {what: sum(group["rows"] for group in quarantine.summary(session, what)) for what in counts}
+        counts_by_value = {what: sum(group["rows"] for group in quarantine.summary(session, what)) for what in counts}
         groups = quarantine.summary(session, ALL)
         newest = quarantine.newest_rows(session, ALL, 2)
         shown = quarantine.row_details(session, newest[1]["id"])
         with pytest.raises(errors.NotFound):
             quarantine.row_details(session, 99)
-    assert found == counts
+    assert counts_by_value == counts
     assert (groups[0]["rows"], groups[0]["reason"], groups[0]["version"]) == (2, "unknown_field", "v1")
     assert shown == newest[1]
     assert (shown["row"], shown["source"], shown["position"]) == ("null", "request/100%_a", 0)
@@ -355,9 +355,9 @@ def test_sample_lookup_finds_every_place_of_a_sample(target: Target) -> None:
 
     def states(sample_id: str) -> list[str]:
         with db.org_session(target.engine, target.org) as session:
-            found = sample_lookup.find(session, models.get(session, target.model_id), sample_id)
-            json.dumps(found, default=str)
-            return [each["state"] for each in found]
+            locations = sample_lookup.find(session, models.get(session, target.model_id), sample_id)
+            json.dumps(locations, default=str)
+            return [each["state"] for each in locations]
 
     unreadable = [
         b'{"_dc_sample_id": "u1", "age": NaN}',

@@ -33,10 +33,10 @@ def messages_of(target: Target) -> list[kafka.ConsumerRecord]:
         *pack(target.org.id, "samples", target.version_id, NOW, rows(10, 20), 30),
         b"poison",
     ]
-    said = pack(target.org.id, "labels", target.model_id, NOW, labels(0, 40), 50)
+    message = pack(target.org.id, "labels", target.model_id, NOW, labels(0, 40), 50)
     return [
         kafka.ConsumerRecord(kafka.RecordPosition(topic, 0, offset), value, offset or None, NOW)
-        for topic, values in (("samples", samples), ("labels", said))
+        for topic, values in (("samples", samples), ("labels", message))
         for offset, value in enumerate(values)
     ]
 

@@ -54,8 +54,8 @@ def batch_of(round_: int, partitions: Sequence[int], targets: Sequence[Target], 
             value = message_format.pack(target.org.id, "samples", target.version_id, NOW, half, 1000)[0]
             _add(batch, "samples", partition, 2 * round_ + at, value)
         if with_labels:
-            said = labels(100 * round_ + partition * 20, ROWS)
-            value = message_format.pack(target.org.id, "labels", target.model_id, NOW, said[::-1], 1000)[0]
+            message = labels(100 * round_ + partition * 20, ROWS)
+            value = message_format.pack(target.org.id, "labels", target.model_id, NOW, message[::-1], 1000)[0]
             _add(batch, "labels", partition, round_, value)
     return batch
 
@@ -119,8 +119,8 @@ def test_workers_with_same_rows_in_opposite_order_both_end(
     assert deadlocks(app, target) == 0
     count = 100 * (ROUNDS - 1) + ROWS
     assert (target.samples, second.samples) == (count, count)
-    kept = 2 * len({number for round_ in range(ROUNDS) for number in range(100 * round_, 100 * round_ + 20)})
-    assert target.scalar("select count(*) from quarantine") == kept
+    conflicts = 2 * len({number for round_ in range(ROUNDS) for number in range(100 * round_, 100 * round_ + 20)})
+    assert target.scalar("select count(*) from quarantine") == conflicts
 
 
 def test_worker_beside_retry_of_its_bad_rows_both_end(app: App, target: Target) -> None:

@@ -42,8 +42,8 @@ def received(first: int, *values: bytes | None, kind: str = "samples") -> list[k
 def batch_of(app: App, messages: Iterable[kafka.ConsumerRecord], seek: LastSeek = NONE) -> MessageBatch:
     """A batch as the worker has it before it stores it."""
     batch = MessageBatch()
-    for each in messages:
-        batch.add(TopicPartition(TOPICS[each.position.topic], each.position.partition), each, seek)
+    for message in messages:
+        batch.add(TopicPartition(TOPICS[message.position.topic], message.position.partition), message, seek)
     message_batches.decode(TargetCache(app.engine), batch)
     return batch
 
@@ -82,9 +82,9 @@ def test_messages_of_locked_organization_are_parked(app: App, target: Target) ->
     batch = batch_of(app, received(0, *packed(target, rows(0, 10)), *packed(other, rows(0, 10))))
     with target.engine.begin() as migration:
         locks.acquire(migration, LockSpace.ORGANIZATION, target.org.id)
-        began = time.monotonic()
+        started_at = time.monotonic()
         take(app, batch)
-        assert time.monotonic() - began < 60  # what waits for the lock would wait for ever
+        assert time.monotonic() - started_at < 60  # what waits for the lock would wait for ever
         assert (other.samples, public(app, "select count(*) from parked_messages")) == (10, 1)
 
     retry_parked(app)

@@ -29,8 +29,8 @@ NOW = datetime(2026, 11, 24, tzinfo=UTC)
 def second_version(target: Target) -> Target:
     with db.org_session(target.engine, target.org) as session:
         columns = NewVersion("v2", {"age": "numeric", "job": "categorical"}, classes=["0", "1"])
-        made = versions.create(session, models.get(session, target.model_id), columns)
-        return Target(target.engine, target.org, target.model_id, made.id)
+        version = versions.create(session, models.get(session, target.model_id), columns)
+        return Target(target.engine, target.org, target.model_id, version.id)
 
 
 def log(target: Target, first: int, count: int) -> None:
@@ -50,13 +50,13 @@ def said(target: Target) -> dict[str, object]:
     """The labels of a version's samples."""
     with db.org_session(target.engine, target.org) as session:
         relation = session.get_one(Version, target.version_id).relation
-        found = session.execute(
+        label_rows = session.execute(
             text(
                 f"select s._dc_sample_id, l.label from samples_{relation} s left join labels_{relation} l"
                 " on (l.lvl, l.ts, l.h, l.k) = (s._dc_level, s._dc_time, s._dc_hash, s._dc_key)"
             )
         )
-        return {row[0]: row[1] for row in found}
+        return {row[0]: row[1] for row in label_rows}
 
 
 def require_true_counts(target: Target) -> None:
@@ -170,7 +170,7 @@ def test_labels_and_samples_at_once_always_match(target: Target) -> None:
     other = second_version(target)
     work = [lambda f=first: transactions.retry(lambda: log(target, f, 40), RETRY_POLICY) for first in range(0, 200, 20)]
     work += [lambda f=first: transactions.retry(lambda: log(other, f, 40), RETRY_POLICY) for first in range(0, 200, 20)]
-    work += [lambda n=number: [say(target, f"s{each}", "x") for each in range(n, 220, 10)] for number in range(10)]
+    work += [lambda n=number: [say(target, f"s{index}", "x") for index in range(n, 220, 10)] for number in range(10)]
     random.Random(3).shuffle(work)
     threads = [threading.Thread(target=lambda part=part: [each() for each in part]) for part in (work[::2], work[1::2])]
     for thread in threads:
@@ -208,8 +208,8 @@ def new_model(target: Target, name: str) -> dict[str, Target]:
     with db.org_session(target.engine, target.org) as session:
         model = models.create(session, NewModel(name, "binary"))
         columns = {"age": "numeric", "job": "categorical"}
-        made = [versions.create(session, model, NewVersion(v, columns, classes=["0", "1"])) for v in ("v1", "v2")]
-        return {each.name: Target(target.engine, target.org, model.id, each.id) for each in made}
+        version = [versions.create(session, model, NewVersion(v, columns, classes=["0", "1"])) for v in ("v1", "v2")]
+        return {each.name: Target(target.engine, target.org, model.id, each.id) for each in version}
 
 
 def test_quarter_hour_is_found_in_any_time_zone() -> None:

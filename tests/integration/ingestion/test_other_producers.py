@@ -33,8 +33,8 @@ def packed(target: Target, first: int, count: int) -> list[bytes]:
 def lag(app: App) -> list[dict[str, Any]]:
     command = [sys.executable, "-m", "dcmon", "-o", "json", "ingest", "lag"]
     done = subprocess.run(command, env=child_environment(app.settings), capture_output=True, check=True)
-    found: list[dict[str, Any]] = json.loads(done.stdout)["partitions"]
-    return [each for each in found if each["topic"].endswith(".samples")]
+    document: list[dict[str, Any]] = json.loads(done.stdout)["partitions"]
+    return [each for each in document if each["topic"].endswith(".samples")]
 
 
 def findings(app: App) -> list[object]:
@@ -112,14 +112,14 @@ def test_invalid_messages_are_dead_letters_alone(buffered: App, target: Target) 
 
     with running(ingest.run, buffered):
         assert eventually(lambda: target.samples == 50)
-        kept = "select count(*) from dead_letters where sent_at is not null"
-        assert eventually(lambda: public(buffered, kept) == len(poison))
+        sent_dead_letters = "select count(*) from dead_letters where sent_at is not null"
+        assert eventually(lambda: public(buffered, sent_dead_letters) == len(poison))
 
     assert public(buffered, "select count(*) from dead_letters") == len(poison)
     with closing(consumer_of(settings, door.topic_name(settings, door.DEAD_LETTERS))) as consumer:
-        found = list[Any]()
-        assert eventually(lambda: found.extend(consumer.consume(10, 0.5)) or len(found) >= len(poison))
-    assert {each.value() for each in found if len(each.value()) < 100_000} >= {b"", good[:-1], good + good}
+        collected = list[Any]()
+        assert eventually(lambda: collected.extend(consumer.consume(10, 0.5)) or len(collected) >= len(poison))
+    assert {each.value() for each in collected if len(each.value()) < 100_000} >= {b"", good[:-1], good + good}
     assert findings(buffered) == []
 
 

@@ -52,8 +52,8 @@ def test_invalid_upload_is_refused_with_a_sentence(client: Endpoint, target: Tar
         (b'--x\r\ncontent-disposition: form-data; name="batch"\r\n\r\n1\r\n--x--\r\n', form),
         (b'--x\r\ncontent-disposition: form-data; name="other"; filename="f"\r\n\r\n1\r\n--x--\r\n', form),
     ):
-        answer = client.request("POST", path, body, **headers)
-        assert (answer.status, bool(error_message(answer))) == (400, True)
+        response = client.request("POST", path, body, **headers)
+        assert (response.status, bool(error_message(response))) == (400, True)
     for rubbish in (b"", b"[]", b"\xff", b"[" * 100_000, b'{"columns": ["age"], "data": [[NaN]]}'):
         assert client.reference(target.version_id, rubbish).status == 400
     assert client.reference(99_999, document(many(1))).status == 404
@@ -61,9 +61,9 @@ def test_invalid_upload_is_refused_with_a_sentence(client: Endpoint, target: Tar
 
 
 def test_wrong_method_is_405_with_allowed_ones(client: Endpoint, target: Target) -> None:
-    answer = client.request("PUT", f"model-versions/{target.version_id}/data", b"[]")
-    assert (answer.status, answer.headers["allow"]) == (405, "POST")
-    assert error_message(answer) == f"/api/v1/model-versions/{target.version_id}/data does not support PUT: use POST."
+    response = client.request("PUT", f"model-versions/{target.version_id}/data", b"[]")
+    assert (response.status, response.headers["allow"]) == (405, "POST")
+    assert error_message(response) == f"/api/v1/model-versions/{target.version_id}/data does not support PUT: use POST."
 
 
 def test_upload_without_token_is_not_read(client: Endpoint, target: Target) -> None:
@@ -79,8 +79,8 @@ def test_too_large_upload_is_refused(app: App, acme: Acme, target: Target) -> No
         path, chunks = f"/api/v1/model-versions/{target.version_id}/reference", (b"x" * 5000 for _ in range(10))
         headers = {"authorization": f"Basic {acme.token}", "content-type": "multipart/form-data; boundary=x"}
         try:  # no content-length: it is found while it comes
-            answer = client.pool.request("POST", client.url + path, body=chunks, headers=headers, retries=False)
-            assert answer.status in (400, 413)
+            response = client.pool.request("POST", client.url + path, body=chunks, headers=headers, retries=False)
+            assert response.status in (400, 413)
         except urllib3.exceptions.ProtocolError:
             pass  # the server hung up
         assert client.reference(target.version_id, document(many(12))).status == 200
@@ -94,12 +94,12 @@ def test_large_upload_is_not_copied_into_memory(app: App, acme: Acme, target: Ta
         assert client.reference(target.version_id, document(many(1))).status == 200
         connection, kind = urllib3.encode_multipart_formdata({"batch": ("upload", body, "application/octet-stream")})
         tracemalloc.start()
-        answer = client.request(
+        response = client.request(
             "POST", f"model-versions/{target.version_id}/reference", connection, **{"content-type": kind}
         )
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-    assert answer.status == 200
+    assert response.status == 200
     assert state(target) == (60_001, 2)
     assert peak < 3 * len(body)  # an object for each undecoded row; no copy of the document, no decoded rows
 
@@ -140,16 +140,16 @@ def test_csv_and_parquet_load_the_same_as_jsonl(tmp_path: Path, database_url: st
     frame.to_parquet(tmp_path / "a.parquet")
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
 
-    found = []
+    collected = []
     for name in ("a.csv", "a.parquet", "a.jsonl"):
         arguments = ["reference", "load", str(tmp_path / name), *of, "--replace", "--yes"]
         done = dcmon(*arguments, data_dir=tmp_path, url=database_url)
         assert done.returncode == 0, done.stderr
         with db.org_session(target.engine, target.org) as session:
-            found.append(references.rows(session, RowSelection(*versions.get(session, target.version_id), 100)))
+            collected.append(references.rows(session, RowSelection(*versions.get(session, target.version_id), 100)))
 
-    assert found[0] == found[1] == found[2]
-    assert {(row["job"], row["age"], row["_dc_prediction"], row["_dc_label"]) for row in found[0]} == {
+    assert collected[0] == collected[1] == collected[2]
+    assert {(row["job"], row["age"], row["_dc_prediction"], row["_dc_label"]) for row in collected[0]} == {
         (row["job"], row["age"], "1", str(row["target"])) for row in rows
     }
 

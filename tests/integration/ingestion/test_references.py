@@ -200,9 +200,9 @@ def test_deterministic_sample_has_the_lowest_hashes(target: Target, labelled: bo
     filters = {"filters": [{"column": "job", "operator": "equals", "value": "j1"}]}
     with db.org_session(target.engine, target.org) as session:
         model, version = versions.get(session, target.version_id)
-        found = references.sample_rows(session, RowSelection(model, version, 30, labelled, filters))
-        assert set(found.names) == {*sample_tables.columns(model, version).all}
-    ages = [dict(zip(found.names, row, strict=True))["age"] for row in found.rows]
+        sample = references.sample_rows(session, RowSelection(model, version, 30, labelled, filters))
+        assert set(sample.names) == {*sample_tables.columns(model, version).all}
+    ages = [dict(zip(sample.names, row, strict=True))["age"] for row in sample.rows]
     wanted = [n for n in range(500) if n % 4 == 1 and (n % 3 or not labelled)]
 
     assert ages == sorted(wanted, key=reference_loading._hash)[:30]

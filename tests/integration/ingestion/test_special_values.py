@@ -154,24 +154,26 @@ def odd(engine: Engine, org: Organization) -> Target:
 
 @pytest.fixture
 def direct(app: App, acme: Acme) -> Iterator[Endpoint]:
-    with serving(app, acme.token) as made:
-        yield made
+    with serving(app, acme.token) as client:
+        yield client
 
 
 @pytest.fixture
 def through_broker(buffered: App, acme: Acme) -> Iterator[Endpoint]:
-    with serving(buffered, acme.token) as made, running(ingest.run, buffered):
-        yield made
+    with serving(buffered, acme.token) as client, running(ingest.run, buffered):
+        yield client
 
 
 def reasons(target: Target) -> Counter[str]:
     with db.org_session(target.engine, target.org) as session:
-        found = Counter(dict(session.execute(text("select reason, count(*) from quarantine group by 1")).all()))
-    return found + Counter({STORED: target.samples})
+        rows = Counter(dict(session.execute(text("select reason, count(*) from quarantine group by 1")).all()))
+    return rows + Counter({STORED: target.samples})
 
 
 def post(client: Endpoint, target: Target, rows: Sequence[str | bytes]) -> int:
-    return client.samples(target.version_id, [each.encode() if isinstance(each, str) else each for each in rows]).status
+    return client.samples(
+        target.version_id, [entry.encode() if isinstance(entry, str) else entry for entry in rows]
+    ).status
 
 
 def test_value_is_stored_or_quarantined_directly(direct: Endpoint, odd: Target) -> None:
@@ -193,10 +195,10 @@ def test_bad_value_has_its_reason_and_is_isolated(direct: Endpoint, odd: Target)
         assert post(direct, odd, [bad, json.dumps({**GOOD, "_dc_sample_id": f"neighbour {number}"})]) == 200
 
     with db.org_session(odd.engine, odd.org) as session:
-        kept = session.execute(text("select row, reason, coalesce(field, '') from quarantine")).all()
+        quarantined = session.execute(text("select row, reason, coalesce(field, '') from quarantine")).all()
     wanted = {row.encode(): reason for row, reason in zip(ROWS, REASONS, strict=True) if reason != STORED}
-    assert {bytes(row): reason for row, reason, _ in kept} == wanted
-    assert {field for *_, field in kept} <= {"", *(field[:1000] for field, *_ in VALUES)} | {*GOOD}
+    assert {bytes(row): reason for row, reason, _ in quarantined} == wanted
+    assert {field for *_, field in quarantined} <= {"", *(field[:1000] for field, *_ in VALUES)} | {*GOOD}
     assert odd.samples == len(ROWS) + REASONS.count(STORED)
 
 
@@ -208,8 +210,8 @@ def test_invalid_utf8_quarantines_its_row(direct: Endpoint, odd: Target) -> None
 
 def test_body_that_cannot_be_split_is_400(direct: Endpoint, odd: Target) -> None:
     for body in ("", "[", "{}", "nonsense", '["', "[{]", "[1,]", "[" * DEEP, "[NaN] [NaN]", "[]", "\ufeff[1]"):
-        answer = direct.request("POST", f"model-versions/{odd.version_id}/data", body.encode())
-        assert (answer.status, bool(error_message(answer))) == (400, True)
+        response = direct.request("POST", f"model-versions/{odd.version_id}/data", body.encode())
+        assert (response.status, bool(error_message(response))) == (400, True)
     assert reasons(odd) == Counter()
 
 
@@ -253,10 +255,10 @@ LABELS_WANTED = Counter([w for _, w in LABELS + LABEL_IDS] + ["missing_feature",
 
 def label_reasons(target: Target) -> Counter[str]:
     with db.org_session(target.engine, target.org) as session:
-        found = Counter(dict(session.execute(text("select reason, count(*) from quarantine group by 1")).all()))
+        rows = Counter(dict(session.execute(text("select reason, count(*) from quarantine group by 1")).all()))
         model, _ = versions.get(session, target.version_id)
         waiting = session.scalar(text(f"select count(*) from orphan_labels_{model.relation}"))
-    return found + Counter({STORED: waiting})
+    return rows + Counter({STORED: waiting})
 
 
 def test_label_is_stored_or_quarantined_directly(direct: Endpoint, odd: Target) -> None:
@@ -279,8 +281,8 @@ def test_reference_value_is_stored_or_named_in_a_400(direct: Endpoint, odd: Targ
         line = [*([None] * len(FEATURES)), "1"]
         line[names.index(field)] = "@@"
         body = json.dumps({"columns": names, "data": [line]}).replace('"@@"', value).encode()
-        answer = direct.reference(odd.version_id, body)
-        assert answer.status == (200 if wanted == STORED else 400), (field, value[:50], answer.data[:300])
+        response = direct.reference(odd.version_id, body)
+        assert response.status == (200 if wanted == STORED else 400), (field, value[:50], response.data[:300])
         stored += wanted == STORED
     assert odd.scalar("select reference_revision from versions") == stored
 

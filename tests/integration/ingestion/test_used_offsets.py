@@ -152,5 +152,5 @@ def test_message_parked_before_seek_hides_no_lost_message(app: App, target: Targ
 
     with app.public() as session:
         orgs = organizations.entries(session)
-    found = audit_reader.run_audit(app.engine, orgs)[1].findings
-    assert [finding.check for finding in found] == ["messages"]
+    findings = audit_reader.run_audit(app.engine, orgs)[1].findings
+    assert [finding.check for finding in findings] == ["messages"]

@@ -58,9 +58,10 @@ def test_complete_windows_are_evaluated_and_the_open_one_waits(app: App, watched
         log_day(app, watched, number)
     with running(evaluate.run, app):
         assert eventually(lambda: len(stored_results(app, watched)) == 3)
-    assert [(each.window_start, each.n, each.state) for each in stored_results(app, watched)] == [
-        (day(number).start, 300, "OK") for number in range(3)
-    ]
+    assert [
+        (stored_result.window_start, stored_result.n, stored_result.state)
+        for stored_result in stored_results(app, watched)
+    ] == [(day(number).start, 300, "OK") for number in range(3)]
 
 
 def test_two_workers_store_each_window_once(app: App, watched: Target) -> None:
@@ -68,7 +69,9 @@ def test_two_workers_store_each_window_once(app: App, watched: Target) -> None:
         log_day(app, watched, number)
     with running(evaluate.run, app), App(app.settings, app.output) as other, running(evaluate.run, other):
         assert eventually(lambda: len(stored_results(app, watched)) >= 11)
-    assert [each.window_start for each in stored_results(app, watched)] == [day(number).start for number in range(11)]
+    assert [stored_result.window_start for stored_result in stored_results(app, watched)] == [
+        day(number).start for number in range(11)
+    ]
 
 
 def test_late_rows_revise_only_the_window_they_touch(app: App, watched: Target) -> None:
@@ -79,7 +82,7 @@ def test_late_rows_revise_only_the_window_they_touch(app: App, watched: Target) 
         assert eventually(lambda: len(stored_results(app, watched)) == 2)
         log_day(app, watched, 0, count=300)
         assert eventually(lambda: len(stored_results(app, watched)) == 3)
-    assert [(each.window_start, each.revision, each.n) for each in stored_results(app, watched)] == [
+    assert [(result.window_start, result.revision, result.n) for result in stored_results(app, watched)] == [
         (day(0).start, 1, 200), (day(0).start, 2, 300), (day(1).start, 1, 200),
     ]  # fmt: skip
 
@@ -93,14 +96,17 @@ def test_new_reference_reevaluates_the_last_windows(app: App, watched: Target) -
     names, given = ("age", "job", "_dc_prediction"), [json.loads(row) for row in rows(-2, 60)]
     other = [msgspec.Raw(json.dumps({name: row[name] for name in names}).encode()) for row in given]
     with app.org(watched.org) as session:
-        found = versions.get(session, watched.version_id)
-        lifecycle.load_reference(session, *found, reference_loading.ReferenceTable(other), REPLACE)
+        model_and_version = versions.get(session, watched.version_id)
+        lifecycle.load_reference(session, *model_and_version, reference_loading.ReferenceTable(other), REPLACE)
         session.execute(text("update due_windows set due_at = now() where due_at > now()"))
     with app.public() as session:
         work_queue.enqueue(session, watched.org.id, work_queue.Work.evaluate)
     with running(evaluate.run, app):
         assert eventually(lambda: len(stored_results(app, watched)) == 4)
-    assert [(each.window_start, each.revision, each.reference_revision) for each in stored_results(app, watched)] == [
+    revisions = [
+        (result.window_start, result.revision, result.reference_revision) for result in stored_results(app, watched)
+    ]
+    assert revisions == [
         (day(0).start, 1, 1), (day(0).start, 2, 2), (day(1).start, 1, 1), (day(1).start, 2, 2),
     ]  # fmt: skip
 
@@ -116,15 +122,17 @@ def test_new_reference_leaves_other_monitors_alone(app: App, watched: Target) ->
     with running(evaluate.run, app):
         assert eventually(lambda: len(stored_results(app, watched)) == 2)
     with app.org(watched.org) as session:
-        found = versions.get(session, watched.version_id)
+        model_and_version = versions.get(session, watched.version_id)
         row = msgspec.Raw(b'{"age": 1.0, "job": "j1", "_dc_prediction": "1"}')
-        lifecycle.load_reference(session, *found, reference_loading.ReferenceTable([row] * 60), REPLACE)
+        lifecycle.load_reference(session, *model_and_version, reference_loading.ReferenceTable([row] * 60), REPLACE)
         session.execute(text("update due_windows set due_at = now() where due_at > now()"))
     with app.public() as session:
         work_queue.enqueue(session, watched.org.id, work_queue.Work.evaluate)
     with running(evaluate.run, app):
         assert eventually(lambda: len(stored_results(app, watched)) >= 3)
-    found_results = [(each.monitor_id == nulls, each.revision) for each in stored_results(app, watched)]
+    found_results = [
+        (stored_result.monitor_id == nulls, stored_result.revision) for stored_result in stored_results(app, watched)
+    ]
     assert sorted(found_results) == [(False, 1), (False, 2), (True, 1)]
 
 
@@ -185,7 +193,7 @@ def test_failing_window_is_retried_then_stored_as_an_error(
         log_day(app, watched, number)
     with running(evaluate.run, app):
         assert eventually(lambda: len(stored_results(app, watched)) == 3)
-    assert [(each.state, each.reason) for each in stored_results(app, watched)] == [
+    assert [(stored_result.state, stored_result.reason) for stored_result in stored_results(app, watched)] == [
         ("OK", None), ("ERROR", "RuntimeError: a stranger's fault"), ("OK", None),
     ]  # fmt: skip
 
@@ -194,10 +202,10 @@ def test_alert_without_features_names_drifted_features(app: App, watched: Target
     """An alert of a check without features says which features moved then."""
     with app.org(watched.org) as session:
         model = models.get(session, watched.model_id)
-        made = monitors.create(
+        monitor = monitors.create(
             session, model_checks.get_or_create_check(session, model, "PercentOfNulls"), MonitorSpec("N", Frequency.DAY)
         )
-        rules.create(session, made.id, rules.parse(">= 0"), "low")
+        rules.create(session, monitor.id, rules.parse(">= 0"), "low")
     for number, shift in enumerate((0, 60, 0)):
         log_day(app, watched, number, shift)
     with running(evaluate.run, app):
@@ -266,7 +274,12 @@ def test_only_live_versions_are_judged_by_the_clock(app: App, watched: Target) -
         assert elapsed_windows.enqueue_elapsed(session, datetime.now(UTC)) == elapsed_windows.MAX_ELAPSED_WINDOWS
     with running(evaluate.run, app):
         assert eventually(lambda: len(stored_results(app, watched)) == 4)
-    assert [each.state for each in stored_results(app, watched)] == ["OK", "NO_DATA", "NO_DATA", "NO_DATA"]
+    assert [stored_result.state for stored_result in stored_results(app, watched)] == [
+        "OK",
+        "NO_DATA",
+        "NO_DATA",
+        "NO_DATA",
+    ]
     with app.org(watched.org) as session:
         assert elapsed_windows.enqueue_elapsed(session, datetime.now(UTC)) == 0
 
@@ -318,11 +331,13 @@ def test_worker_notifies_what_a_quiet_run_found(app: App, watched: Target) -> No
         log_day(app, watched, number, shift)
     with app.org(watched.org) as session:
         wanted = manual_runs.complete_windows(session, monitor_id, EndRange(day(0).start, None))
-    found = list(manual_runs.evaluate_windows(app.engine, watched.org, monitor_id, wanted, app.settings.evaluate, None))
+    processed = list(
+        manual_runs.evaluate_windows(app.engine, watched.org, monitor_id, wanted, app.settings.evaluate, None)
+    )
     assert ([alert.state for alert in stored_alerts(app, watched)], told(app, watched)) == (["firing"], [])
     with running(evaluate.run, app):
         assert eventually(lambda: told(app, watched) == ["firing"])
-    assert len(stored_results(app, watched)) == len(found)
+    assert len(stored_results(app, watched)) == len(processed)
 
 
 def test_who_runs_a_monitor_again_to_be_notified_is(app: App, watched: Target) -> None:

@@ -41,7 +41,7 @@ def log(app: App, target: Target, first: int = 0, count: int = 6000) -> None:
 def found(target: Target) -> list[tuple[datetime, int, str]]:
     with db.org_session(target.engine, target.org) as session:
         rows = session.scalars(select(Result).order_by(Result.window_end, Result.revision)).all()
-        return [(each.window_start, each.revision, each.state) for each in rows]
+        return [(row.window_start, row.revision, row.state) for row in rows]
 
 
 BOTH = [(START, 1, "OK"), (START + timedelta(days=1), 1, "OK")]
@@ -225,8 +225,8 @@ def test_new_monitor_has_no_window_due_before_the_retention(app: App, target: Ta
         newest = session.get_one(Version, target.version_id).watermark
         assert newest is not None
         begins = (newest - timedelta(days=1)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        made = reevaluation.enqueue_for_monitor(session, monitor, newest, org_retention=timedelta(days=1))
-        assert 0 < made < reevaluation.WINDOWS_OF_A_NEW_MONITOR
+        created = reevaluation.enqueue_for_monitor(session, monitor, newest, org_retention=timedelta(days=1))
+        assert 0 < created < reevaluation.WINDOWS_OF_A_NEW_MONITOR
         assert session.scalar(text("select min(window_start) from due_windows")) == begins
 
 

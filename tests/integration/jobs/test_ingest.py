@@ -186,18 +186,18 @@ def test_message_is_kept_while_postgresql_is_waited_for(kafka: Kafka) -> None:
     producer = door.Producer(kafka)
     producer.send(door.topic_name(kafka, "samples"), [b"1", b"2", b"3"])
     producer.close()
-    found = list[bytes | None]()
+    collected = list[bytes | None]()
     with closing(door.Consumer(kafka, lambda *_: None)) as consumer:
         for _ in range(8):
             consumer.idle(1)  # the partitions are assigned in one of these
 
         def has_all() -> bool:
-            found.extend(each.value for each in consumer.read(10, 0.1))
-            return len(found) >= 3
+            collected.extend(each.value for each in consumer.read(10, 0.1))
+            return len(collected) >= 3
 
         assert eventually(has_all)
 
-    assert sorted(map(str, found)) == ["b'1'", "b'2'", "b'3'"]
+    assert sorted(map(str, collected)) == ["b'1'", "b'2'", "b'3'"]
 
 
 def test_postgresql_that_goes_away_is_waited_for(
@@ -233,20 +233,20 @@ def test_dead_letters_go_to_their_own_topic_with_the_reason(buffered: App, targe
     with running(ingest.run, buffered):
         assert eventually(lambda: public(buffered, "select count(*) from dead_letters where sent_at is not null") == 3)
 
-    found = dict[bytes, dict[str, bytes]]()
+    collected = dict[bytes, dict[str, bytes]]()
     with closing(consumer_of(settings, door.topic_name(settings, door.DEAD_LETTERS))) as consumer:
 
         def has_all() -> bool:
             for message in consumer.consume(10, 0.5):
-                found[message.value()] = dict(message.headers())
-            return len(found) == 3
+                collected[message.value()] = dict(message.headers())
+            return len(collected) == 3
 
         assert eventually(has_all)
 
-    assert found[b"poison"]["dcmon.topic"] == samples.encode()
-    assert found[b"poison"]["dcmon.reason"].startswith(b"not a message of version 1")
-    assert found[never[0]]["dcmon.reason"] == b"there has never been a version 999 in this organization"
-    assert found[nobody[0]]["dcmon.reason"] == b"there has never been an organization 4711"
+    assert collected[b"poison"]["dcmon.topic"] == samples.encode()
+    assert collected[b"poison"]["dcmon.reason"].startswith(b"not a message of version 1")
+    assert collected[never[0]]["dcmon.reason"] == b"there has never been a version 999 in this organization"
+    assert collected[nobody[0]]["dcmon.reason"] == b"there has never been an organization 4711"
 
 
 def test_the_lag_is_told_by_partition_and_by_organization(buffered: App, target: Target) -> None:
@@ -256,7 +256,9 @@ def test_the_lag_is_told_by_partition_and_by_organization(buffered: App, target:
 
     def measured() -> tuple[int, dict[str, Any]]:
         done = subprocess.run(command, env=child_environment(buffered.settings), capture_output=True, check=False)
-        return done.returncode, {each["organization"]: each for each in json.loads(done.stdout)["organizations"]}
+        return done.returncode, {
+            organization["organization"]: organization for organization in json.loads(done.stdout)["organizations"]
+        }
 
     assert eventually(lambda: measured()[0] == 1)
     _, found = measured()

@@ -62,8 +62,8 @@ def test_an_answer_of_2xx_is_a_delivery() -> None:
 @pytest.mark.parametrize("status", [301, 302, 307, 400, 410, 429, 500, 503])
 def test_no_other_answer_is_and_redirects_are_not_followed(status: int) -> None:
     with receiver(answers(OK)) as elsewhere:
-        said = f"HTTP/1.1 {status} X\r\nlocation: {elsewhere.url}\r\ncontent-length: 0\r\n\r\n".encode()
-        with receiver(answers(said)) as at:
+        message = f"HTTP/1.1 {status} X\r\nlocation: {elsewhere.url}\r\ncontent-length: 0\r\n\r\n".encode()
+        with receiver(answers(message)) as at:
             delivery = deliver(at.url)
             assert (delivery.status, delivery.is_delivered) == (status, False)
             assert len(at.requests) == 1
@@ -172,8 +172,8 @@ def test_https_that_drips_is_left_in_time(certificate: Path, monkeypatch: pytest
 def telling(app: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
     """The App with loopback allowed and short pauses."""
     monkeypatch.setattr(outbox, "SHORTEST_DELAY", timedelta(milliseconds=50))
-    with App(app.settings.model_copy(update={"webhooks": ALLOWED}), app.output) as made:
-        yield made
+    with App(app.settings.model_copy(update={"webhooks": ALLOWED}), app.output) as new_app:
+        yield new_app
 
 
 def test_states_of_one_alert_arrive_in_order_after_a_failure(telling: App, target: Target) -> None:
@@ -230,8 +230,10 @@ def test_two_workers_send_each_notification_once(telling: App, target: Target) -
             for each in about:
                 tell(telling, target.org, each, "firing")
             assert eventually(lambda: set(states(telling, target)) == {"delivered"})
-    told = [each["alert"]["id"] for body in at.bodies() for each in message_text.notifications(body)]
-    assert sorted(told) == about
+    notified = [
+        notification["alert"]["id"] for body in at.bodies() for notification in message_text.notifications(body)
+    ]
+    assert sorted(notified) == about
     assert len(set(at.ids())) == len(at.requests)
 
 
@@ -303,10 +305,10 @@ def test_from_written_to_sent_takes_well_under_a_second(telling: App, target: Ta
         hook(telling, target.org, at.url)
         for expected in range(1, 11):
             about = alert(telling, target)
-            began = time.monotonic()
+            started_at = time.monotonic()
             tell(telling, target.org, about, "firing")
             assert eventually(lambda: len(at.requests) == expected, every=0.005)  # noqa: B023
-            waits.append(time.monotonic() - began)
+            waits.append(time.monotonic() - started_at)
     assert sorted(waits)[len(waits) // 2] < 20  # without being rung it would be looked at each minute
 
 
@@ -362,16 +364,18 @@ def test_storm_reaches_a_receiver_within_its_cap_complete(telling: App, target: 
         hook(telling, target.org, at.url)
         with telling.org(target.org) as session:
             receivers.find(session, "team").cap = 5
-        made = target.scalar("select max(id) from models")
+        newest = target.scalar("select max(id) from models")
         for number, each in enumerate(about):
             tell(telling, target.org, each, "firing")
             with telling.org(target.org) as session:  # as if each were of a model of its own
-                session.execute(SET_MODEL, {"model": made + number, "alert": each})
+                session.execute(SET_MODEL, {"model": newest + number, "alert": each})
         with running(notify.run, telling):
             assert eventually(lambda: states(telling, target) == ["delivered"] * 40)
     assert len(at.requests) == 5
-    told = [each["alert"]["id"] for body in at.bodies() for each in message_text.notifications(body)]
-    assert sorted(told) == about
+    notified = [
+        notification["alert"]["id"] for body in at.bodies() for notification in message_text.notifications(body)
+    ]
+    assert sorted(notified) == about
 
 
 def test_expired_claim_is_left_to_the_next_worker(telling: App, target: Target) -> None:

@@ -34,8 +34,8 @@ def log(app: App, target: Target, count: int) -> None:
 
 def stored(target: Target) -> list[tuple[datetime, int]]:
     with db.org_session(target.engine, target.org) as session:
-        found = session.scalars(select(Result).order_by(Result.window_end, Result.revision)).all()
-        return [(each.window_end, each.revision) for each in found]
+        stored_results = session.scalars(select(Result).order_by(Result.window_end, Result.revision)).all()
+        return [(stored_result.window_end, stored_result.revision) for stored_result in stored_results]
 
 
 def test_claims_of_a_killed_worker_are_taken_over_in_15_s(app: App, target: Target, database_url: str) -> None:

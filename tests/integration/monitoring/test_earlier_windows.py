@@ -60,8 +60,8 @@ def drift(app: App, target: Target, number: int, before: int, counts: tuple[int,
         for each, count in zip((before, number), counts, strict=True)
     ]
     check = checks.FeatureDrift(n_samples=None)
-    found = check.reduce_output(check.run(*sides, with_display=False))
-    return float(next(iter(found.values())))
+    reduced = check.reduce_output(check.run(*sides, with_display=False))
+    return float(next(iter(reduced.values())))
 
 
 def test_window_is_compared_with_the_previous_one(app: App, target: Target) -> None:
@@ -73,7 +73,7 @@ def test_window_is_compared_with_the_previous_one(app: App, target: Target) -> N
     assert (first.state, first.window_start) == ("NO_DATA", day(0).start)
     assert first.reason is not None
     assert "2026-03-01 00:00 to 2026-03-02 00:00 UTC, has no row" in first.reason
-    assert [(each.compared_start, each.compared_end, each.compared_n) for each in others] == [
+    assert [(other.compared_start, other.compared_end, other.compared_n) for other in others] == [
         (day(number - 1).start, day(number - 1).end, 300) for number in (1, 2)
     ]
     for number, each in enumerate(others, 1):
@@ -87,10 +87,10 @@ def test_late_rows_in_compared_window_cause_reevaluation(app: App, target: Targe
     for number in range(4):
         log_day(app, target, number, count=200)
     settle(app, target)
-    before = {each.window_start: each.compared_rows_revision for each in stored(app, target)}
+    before = {result.window_start: result.compared_rows_revision for result in stored(app, target)}
     log_day(app, target, 0, count=300)
     settle(app, target)
-    again = [each for each in stored(app, target) if each.revision == 2]
+    again = [stored_result for stored_result in stored(app, target) if stored_result.revision == 2]
     assert [(each.window_start, each.n, each.compared_n) for each in again] == [
         (day(0).start, 300, 0), (day(1).start, 200, 300),
     ]  # fmt: skip
@@ -112,7 +112,7 @@ def test_few_late_rows_in_compared_window_wait_for_quiet(app: App, target: Targe
     with running(evaluate.run, app):
         assert eventually(lambda: target.scalar("select count(*) from quarter_hours where is_touched") == 0)
         assert eventually(lambda: target.scalar(waiting) == 2)
-    assert {each.revision for each in stored(app, target)} == {1}
+    assert {result.revision for result in stored(app, target)} == {1}
 
 
 def test_window_is_compared_with_the_same_weekday(app: App, target: Target) -> None:
@@ -120,12 +120,15 @@ def test_window_is_compared_with_the_same_weekday(app: App, target: Target) -> N
     for number in (0, 7, 8):
         log_day(app, target, number)
     settle(app, target)
-    found = {each.window_start: each for each in stored(app, target)}
-    assert (found[day(7).start].compared_start, found[day(7).start].state) == (day(0).start, "OK")
-    assert found[day(0).start].state == "NO_DATA"
+    results = {result.window_start: result for result in stored(app, target)}
+    assert (results[day(7).start].compared_start, results[day(7).start].state) == (day(0).start, "OK")
+    assert results[day(0).start].state == "NO_DATA"
     log_day(app, target, 0, count=400)
     settle(app, target)
-    assert [each.window_start for each in stored(app, target) if each.revision == 2] == [day(0).start, day(7).start]
+    assert [stored_result.window_start for stored_result in stored(app, target) if stored_result.revision == 2] == [
+        day(0).start,
+        day(7).start,
+    ]
 
 
 def test_new_reference_spares_monitors_of_earlier_windows(app: App, target: Target) -> None:
@@ -139,7 +142,7 @@ def test_new_reference_spares_monitors_of_earlier_windows(app: App, target: Targ
     with app.org(target.org) as session:
         lifecycle.append_reference(session, *versions.get(session, target.version_id), json.dumps(document).encode())
     settle(app, target)
-    assert {each.revision for each in stored(app, target)} == {1}
+    assert {result.revision for result in stored(app, target)} == {1}
 
 
 def test_version_is_compared_with_its_own_windows(app: App, target: Target) -> None:
@@ -155,10 +158,10 @@ def test_version_is_compared_with_its_own_windows(app: App, target: Target) -> N
         renamed = [row.replace(b'"_dc_sample_id": "', b'"_dc_sample_id": "b') for row in rows(number, 40, 250)]
         app.ingestion.ingest_samples(target.org, other, renamed)
     settle(app, target)
-    found = {(each.version_id, each.window_start): each for each in stored(app, target)}
-    assert found[other, day(2).start].state == "NO_DATA"
-    assert found[target.version_id, day(2).start].state == "OK"
-    assert (found[target.version_id, day(2).start].n, found[other, day(2).start].n) == (300, 250)
+    results = {(result.version_id, result.window_start): result for result in stored(app, target)}
+    assert results[other, day(2).start].state == "NO_DATA"
+    assert results[target.version_id, day(2).start].state == "OK"
+    assert (results[target.version_id, day(2).start].n, results[other, day(2).start].n) == (300, 250)
 
 
 def test_late_labels_in_compared_window_matter_to_label_checks(app: App, target: Target) -> None:
@@ -170,15 +173,15 @@ def test_late_labels_in_compared_window_matter_to_label_checks(app: App, target:
         log_day(app, target, number, count=60)
 
     def label(number: int, first: int, last: int) -> None:
-        said = [{"_dc_sample_id": f"{number}/{each}", "_dc_label": str(each % 2)} for each in range(first, last)]
-        app.ingestion.ingest_labels(target.org, target.model_id, [json.dumps(each).encode() for each in said])
+        message = [{"_dc_sample_id": f"{number}/{index}", "_dc_label": str(index % 2)} for index in range(first, last)]
+        app.ingestion.ingest_labels(target.org, target.model_id, [json.dumps(each).encode() for each in message])
 
     for number, many in ((0, 30), (1, 60), (2, 60)):
         label(number, 0, many)
     settle(app, target)
     label(0, 30, 60)
     settle(app, target)
-    again = [each for each in stored(app, target) if each.window_start == day(1).start]
+    again = [result for result in stored(app, target) if result.window_start == day(1).start]
     assert [(each.revision, each.compared_n, each.state) for each in again] == [(1, 30, "OK"), (2, 60, "OK")]
 
 
@@ -195,24 +198,24 @@ def test_time_zone_decides_the_compared_hours(app: App, target: Target) -> None:
     compare(app, target, ComparedWith.PREVIOUS)
     start = datetime(2026, 3, 28, 22, 30, tzinfo=UTC)  # half an hour before the Sunday of the clock change
     times = [start + timedelta(hours=hour) for hour in range(60)]
-    made = [
+    created = [
         json.dumps(
-            {"_dc_sample_id": f"h{number}-{each}", "_dc_time": time.isoformat(), "_dc_prediction": "0", "age": each,
+            {"_dc_sample_id": f"h{number}-{index}", "_dc_time": time.isoformat(), "_dc_prediction": "0", "age": index,
              "job": "x"}
         ).encode()
-        for number, time in enumerate(times) for each in range(10)
+        for number, time in enumerate(times) for index in range(10)
     ]  # fmt: skip
-    app.ingestion.ingest_samples(target.org, target.version_id, made)
+    app.ingestion.ingest_samples(target.org, target.version_id, created)
     settle(app, target)
-    found = {each.window_end: each for each in stored(app, target)}
-    monday = found[datetime(2026, 3, 30, 22, tzinfo=UTC)]
+    results = {result.window_end: result for result in stored(app, target)}
+    monday = results[datetime(2026, 3, 30, 22, tzinfo=UTC)]
     assert monday.compared_start == datetime(2026, 3, 28, 23, tzinfo=UTC)
     assert (monday.n, monday.compared_n) == (240, 230)
 
 
 def label(app: App, target: Target, number: int, first: int, last: int) -> None:
-    said = [{"_dc_sample_id": f"{number}/{each}", "_dc_label": str(each % 2)} for each in range(first, last)]
-    app.ingestion.ingest_labels(target.org, target.model_id, [json.dumps(each).encode() for each in said])
+    message = [{"_dc_sample_id": f"{number}/{index}", "_dc_label": str(index % 2)} for index in range(first, last)]
+    app.ingestion.ingest_labels(target.org, target.model_id, [json.dumps(each).encode() for each in message])
 
 
 def test_first_evaluation_waits_for_compared_labels(app: App, target: Target) -> None:
@@ -237,8 +240,8 @@ def test_first_evaluation_waits_for_compared_labels(app: App, target: Target) ->
     label(app, target, 0, 30, 60)
     with running(evaluate.run, app):
         assert eventually(lambda: len(stored(app, target)) == 2)
-    found = {each.window_start: each for each in stored(app, target)}
-    assert (found[day(1).start].state, found[day(1).start].compared_n) == ("OK", 60)
+    results = {result.window_start: result for result in stored(app, target)}
+    assert (results[day(1).start].state, results[day(1).start].compared_n) == ("OK", 60)
 
 
 def test_result_compared_with_pruned_rows_stays(app: App, target: Target) -> None:
@@ -248,22 +251,25 @@ def test_result_compared_with_pruned_rows_stays(app: App, target: Target) -> Non
     for days in (0, 1, 2):
         log_day(app, target, (first - day(0).start).days + days, count=60)
     settle(app, target)
-    before = {each.window_start: (each.revision, each.state, each.metrics) for each in stored(app, target)}
+    before = {result.window_start: (result.revision, result.state, result.metrics) for result in stored(app, target)}
     compared = first + timedelta(days=1)
     assert before[compared][:2] == (1, "OK")
-    kept = timedelta(days=(datetime.now(UTC) - datetime(2026, 3, 15, tzinfo=UTC)).days)
+    age = timedelta(days=(datetime.now(UTC) - datetime(2026, 3, 15, tzinfo=UTC)).days)
     with app.public() as session:
-        session.execute(text("update organizations set retention = :kept"), {"kept": kept})
+        session.execute(text("update organizations set retention = :kept"), {"kept": age})
     with app.org(target.org) as session:
         session.execute(text("delete from quarter_hours where at < '2026-03-01'"))
-    late = replace(target.org, retention=kept)
+    late = replace(target.org, retention=age)
     log_day(app, target, (compared - day(0).start).days, 60, 120)
     settle(app, target)
-    after = {each.window_start: (each.revision, each.state, each.metrics) for each in stored(app, target)}
+    after = {
+        stored_result.window_start: (stored_result.revision, stored_result.state, stored_result.metrics)
+        for stored_result in stored(app, target)
+    }
     assert after[compared] == before[compared]
     with app.org(target.org) as session:
         asked = manual_runs.complete_windows(session, monitor, EndRange(compared, compared + timedelta(days=1)))
-        assert manual_runs.unevaluated_windows(session, monitor, asked, app.settings.evaluate, kept) == []
+        assert manual_runs.unevaluated_windows(session, monitor, asked, app.settings.evaluate, age) == []
     [shown] = manual_runs.evaluate_windows(app.engine, late, monitor, asked, app.settings.evaluate, None)
     assert (shown.revision, shown.state) == before[compared][:2]
 
@@ -274,13 +280,13 @@ def test_first_comparison_with_pruned_rows_says_so(app: App, target: Target) -> 
     for days in (0, 1, 2):
         log_day(app, target, (first - day(0).start).days + days, count=60)
     monitor = compare(app, target, ComparedWith.PREVIOUS)
-    kept = timedelta(days=(datetime.now(UTC) - datetime(2026, 3, 15, tzinfo=UTC)).days)
+    age = timedelta(days=(datetime.now(UTC) - datetime(2026, 3, 15, tzinfo=UTC)).days)
     with app.org(target.org) as session:
         asked = manual_runs.complete_windows(
             session, monitor, EndRange(first + timedelta(days=1), first + timedelta(days=2))
         )
-    found = manual_runs.evaluate_windows(
-        app.engine, replace(target.org, retention=kept), monitor, asked, app.settings.evaluate, None
+    evaluated = manual_runs.evaluate_windows(
+        app.engine, replace(target.org, retention=age), monitor, asked, app.settings.evaluate, None
     )
-    [result] = found
+    [result] = evaluated
     assert (result.state, "its rows are pruned" in (result.reason or "")) == ("NO_DATA", True)

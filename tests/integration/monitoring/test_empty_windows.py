@@ -27,8 +27,8 @@ EXPLAIN = text(f"explain {elapsed_windows.HANDLED_WINDOWS.text}").bindparams(*el
 def test_handled_windows_are_found_by_the_index(app: App, target: Target) -> None:
     with app.org(target.org) as session:
         check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "MixedNulls")
-        made = monitors.create(session, check, MonitorSpec("A", Frequency.HOUR)).id
-        session.execute(PUT, {"monitor": made, "version": target.version_id, "end": END, "many": MANY})
+        monitor = monitors.create(session, check, MonitorSpec("A", Frequency.HOUR)).id
+        session.execute(PUT, {"monitor": monitor, "version": target.version_id, "end": END, "many": MANY})
         session.execute(text("analyze results"))
         hour = timedelta(hours=1)
         windows = {(target.version_id, Window(END + (n - 1) * hour, END + n * hour)) for n in range(-2, 3)}

@@ -63,10 +63,10 @@ def watch(target: Target, metric: str | None = None, frequency: Frequency = Freq
     kwargs = {"check_conf": {}, "res_conf": [metric]} if metric else None
     with db.org_session(target.engine, target.org) as session:
         check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "DataFlow")
-        made = monitors.create(session, check, MonitorSpec("Traffic", frequency, additional_kwargs=kwargs))
+        monitor = monitors.create(session, check, MonitorSpec("Traffic", frequency, additional_kwargs=kwargs))
         if rule:
-            rules.create(session, made.id, rules.parse(rule))
-        return made.id
+            rules.create(session, monitor.id, rules.parse(rule))
+        return monitor.id
 
 
 def row(number: int, time: datetime, **other: Any) -> bytes:
@@ -87,7 +87,7 @@ def log_hours(target: Target, counts: dict[int, int]) -> None:
         start = this_hour() - hours_ago * HOUR
         log(
             target,
-            [row(1000 * hours_ago + each, start + timedelta(seconds=each)) for each in range(count)],
+            [row(1000 * hours_ago + number, start + timedelta(seconds=number)) for number in range(count)],
             start + HOUR / 2,
         )
 
@@ -121,7 +121,7 @@ def found(target: Target) -> dict[int, dict[str, float]]:
     """The newest metrics of each window, by the hours between its start and this hour."""
     with db.org_session(target.engine, target.org) as session:
         results = session.scalars(select(Result).order_by(Result.window_end, Result.revision)).all()
-        return {round((this_hour() - each.window_start) / HOUR): each.metrics for each in results}
+        return {round((this_hour() - result.window_start) / HOUR): result.metrics for result in results}
 
 
 def rows_by_hour(target: Target) -> dict[int, float]:
@@ -130,7 +130,9 @@ def rows_by_hour(target: Target) -> dict[int, float]:
 
 def alerts(target: Target) -> list[tuple[str, float]]:
     with db.org_session(target.engine, target.org) as session:
-        return [(each.state, each.worst_value) for each in session.scalars(select(Alert).order_by(Alert.id))]
+        return [
+            (alert_row.state, alert_row.worst_value) for alert_row in session.scalars(select(Alert).order_by(Alert.id))
+        ]
 
 
 def test_empty_window_between_others_counts_0_and_alerts(target: Target) -> None:
@@ -151,7 +153,7 @@ def test_late_rows_are_counted_in_a_new_revision(target: Target) -> None:
     evaluate_due(target)
     start = this_hour() - 6 * HOUR
 
-    log(target, [row(each, start) for each in range(7)], now())
+    log(target, [row(number, start) for number in range(7)], now())
     evaluate_due(target)
 
     assert rows_by_hour(target) == {8: 5, 7: 0, 6: 7, 5: 0, 4: 3}
@@ -179,7 +181,7 @@ def test_silent_live_version_counts_0_for_24_windows(target: Target) -> None:
 def test_loaded_history_is_not_expected_to_continue(target: Target) -> None:
     watch(target, "rows", rule="< 1")
     long_ago = this_hour() - 100 * HOUR
-    log(target, [row(each, long_ago + each * HOUR) for each in range(3)], now())
+    log(target, [row(number, long_ago + number * HOUR) for number in range(3)], now())
 
     assert by_clock(target) == 0
     evaluate_due(target)
@@ -237,8 +239,8 @@ def _ids(plan: planner.Plan) -> list[int]:
 def bad(target: Target, hours_ago: int, good: int, wrong: int) -> None:
     """Rows of an hour, some of which can't be stored, received in that hour."""
     start = this_hour() - hours_ago * HOUR
-    rows = [row(1000 * hours_ago + each, start) for each in range(good)]
-    rows += [row(1000 * hours_ago + 500 + each, start, age="old") for each in range(wrong)]
+    rows = [row(1000 * hours_ago + number, start) for number in range(good)]
+    rows += [row(1000 * hours_ago + 500 + index, start, age="old") for index in range(wrong)]
     log(target, rows, start + timedelta(minutes=20))
 
 
@@ -307,7 +309,7 @@ def test_flow_awaits_labels_as_label_checks_do(target: Target) -> None:
     assert found(target) == {4: {}, 2: {}}  # without rows there is no ratio
 
     with db.org_session(target.engine, target.org) as session:
-        rows = [json.dumps({"_dc_sample_id": f"s{5000 + each}", "_dc_label": 1}).encode() for each in range(4)]
+        rows = [json.dumps({"_dc_sample_id": f"s{5000 + number}", "_dc_label": 1}).encode() for number in range(4)]
         store.restore_labels(session, models.get(session, target.model_id), [RowBatch(rows, now(), "labels")])  # type: ignore[arg-type]
     evaluate_due(target)
     assert found(target)[5] == {"label ratio": 1.0}
@@ -371,7 +373,7 @@ def test_rule_without_a_metric_on_the_flow_is_refused(target: Target) -> None:
     """A rule that does not say which number it is about is refused wherever it is made."""
     monitor_id = watch(target)
     with db.org_session(target.engine, target.org) as session:
-        made = rules.create(session, monitor_id, rules.parse("Rows < 100"))
+        rule = rules.create(session, monitor_id, rules.parse("Rows < 100"))
         for condition, reason in (
             ("< 100", "Name the metric"),
             ("drop > 20%", "Name the metric"),
@@ -382,7 +384,7 @@ def test_rule_without_a_metric_on_the_flow_is_refused(target: Target) -> None:
             with pytest.raises(errors.InvalidInput, match=reason):
                 rules.create(session, monitor_id, wanted)
             with pytest.raises(errors.InvalidInput, match=reason):
-                rules.change(session, made, rules.Change(condition=wanted))
+                rules.change(session, rule, rules.Change(condition=wanted))
             with pytest.raises(errors.InvalidInput, match=reason):
                 backtest.run(
                     session,
@@ -390,7 +392,7 @@ def test_rule_without_a_metric_on_the_flow_is_refused(target: Target) -> None:
                     rules.policy(AlertRule(**POLICY, condition=condition)),
                     results.recent_series(session, monitor_id, HOUR),
                 )
-        assert not rules.change(session, made, rules.Change(is_inhibited=False))
+        assert not rules.change(session, rule, rules.Change(is_inhibited=False))
         assert len(rules.for_monitor(session, monitor_id)) == 1
 
 
@@ -401,8 +403,8 @@ def test_old_reference_rule_on_the_flow_spares_others(target: Target) -> None:
     """A rule of an older release against the reference leaves the other monitors alone."""
     monitor_id = watch(target, "rows", rule="< 1")
     with db.org_session(target.engine, target.org) as session:
-        made = session.scalars(select(AlertRule)).one()
-        made.condition = "drop > 20% against reference"
+        created = session.scalars(select(AlertRule)).one()
+        created.condition = "drop > 20% against reference"
         session.execute(text("update versions set reference_revision = 1"))
         monitor, version = session.get_one(Monitor, monitor_id), session.get_one(Version, target.version_id)
         assert baselines.missing(session, version, [(monitor, session.get_one(Check, monitor.check_id))]) == []

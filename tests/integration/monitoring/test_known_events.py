@@ -112,8 +112,8 @@ def build(app: App, org: Organization, january: pd.DataFrame) -> tuple[int, int]
             ("Nulls", "PercentOfNulls", {}, None, "any feature > 0.25"),
             ("Right", "SingleDatasetPerformance", {"scorers": ["accuracy"]}, None, "drop > 20% against reference"),
         ):
-            made = model_checks.get_or_create_check(session, model, check, params, new_name=name)
-            monitor = monitors.create(session, made, MonitorSpec(name, Frequency.DAY, additional_kwargs=kwargs))
+            created = model_checks.get_or_create_check(session, model, check, params, new_name=name)
+            monitor = monitors.create(session, created, MonitorSpec(name, Frequency.DAY, additional_kwargs=kwargs))
             rules.create(session, monitor.id, rules.parse(rule), "high", more=Change(min_n=100))
         return model.id, version.id
 
@@ -169,7 +169,7 @@ def alerts_of(app: App, org: Organization) -> list[Found]:
         return [
             Found(
                 name, (alert.first_window_end - timedelta(days=1)).day, (alert.last_window_end - timedelta(days=1)).day,
-                alert.state, [each["name"] for each in alert.details["moved"]],
+                alert.state, [row["name"] for row in alert.details["moved"]],
             )
             for alert, name in rows
         ]  # fmt: skip

@@ -38,8 +38,8 @@ DOWN = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
 def told(app: App) -> Iterator[App]:
     """An App that may reach receivers on this machine."""
     allowed = Webhooks(allow=["127.0.0.1"], timeout=timedelta(seconds=1))
-    with App(app.settings.model_copy(update={"webhooks": allowed}), Output(quiet=True)) as made:
-        yield made
+    with App(app.settings.model_copy(update={"webhooks": allowed}), Output(quiet=True)) as new_app:
+        yield new_app
 
 
 def begins() -> datetime:
@@ -159,8 +159,8 @@ def heard(to: Receiver, one: int) -> Sequence[str]:
 def test_receiver_back_after_hours_gets_each_alert_once(told: App, target: Target) -> None:
     """A receiver that was down for hours hears the newest of each alert once."""
     one, other, quiet = (alert(told, target) for _ in range(3))
-    said = [DOWN]
-    with receiver(lambda wire, _: wire.sendall(said[0])) as to, running(notify.run, told):
+    message = [DOWN]
+    with receiver(lambda wire, _: wire.sendall(message[0])) as to, running(notify.run, told):
         hook(told, target.org, to.url)
         for each in (one, other):
             tell(told, target.org, each, "firing")
@@ -177,7 +177,7 @@ def test_receiver_back_after_hours_gets_each_alert_once(told: App, target: Targe
         assert "delivered" not in states(told, target)
         assert eventually(lambda: only_waiting(told, target) == 3), "of each alert the newest waits"
 
-        missed, said[0] = len(to.requests), OK
+        missed, message[0] = len(to.requests), OK
         later(told, target, timedelta(hours=1))
         assert eventually(lambda: states(told, target).count("delivered") == 3)
     to.requests[:missed] = []
@@ -186,8 +186,8 @@ def test_receiver_back_after_hours_gets_each_alert_once(told: App, target: Targe
 
 
 def only_waiting(app: App, target: Target) -> int:
-    found = states(app, target)
-    return found.count("waiting") if set(found) <= {"waiting", "superseded"} else 0
+    stored_states = states(app, target)
+    return stored_states.count("waiting") if set(stored_states) <= {"waiting", "superseded"} else 0
 
 
 def dcmon(app: App, *arguments: str) -> str:
@@ -200,8 +200,8 @@ def dcmon(app: App, *arguments: str) -> str:
 
 def test_notification_is_dead_after_three_days_and_can_retry(told: App, target: Target) -> None:
     one = alert(told, target)
-    said = [DOWN]
-    with receiver(lambda wire, _: wire.sendall(said[0])) as to, running(notify.run, told):
+    message = [DOWN]
+    with receiver(lambda wire, _: wire.sendall(message[0])) as to, running(notify.run, told):
         hook(told, target.org, to.url)
         tell(told, target.org, one, "firing")
         assert eventually(lambda: len(to.requests) == 1)
@@ -214,7 +214,7 @@ def test_notification_is_dead_after_three_days_and_can_retry(told: App, target: 
         (listed,) = json.loads(dcmon(told, "notification", "list", "--state", "dead", "-o", "json"))
         assert "503" in listed["why"]
 
-        said[0] = OK
+        message[0] = OK
         dcmon(told, "notification", "retry", listed["id"])
         assert eventually(lambda: states(told, target) == ["delivered"])
     with told.org(target.org) as session:

@@ -91,9 +91,9 @@ def test_live_version_is_the_same_in_sql_and_python(app: App, target: Target, yo
         version.watermark = version.earliest = datetime(2026, 3, 2, 12, tzinfo=UTC)
         version.newest_logged_at = version.watermark + timedelta(minutes=young)
         session.flush()
-        said = session.scalar(text(f"select {liveness.IS_LIVE} from versions v join models m on m.id = v.model_id"))
+        message = session.scalar(text(f"select {liveness.IS_LIVE} from versions v join models m on m.id = v.model_id"))
         is_live = young < 60 + lateness
-        assert (said, liveness.is_live(model, version)) == (is_live, is_live)
+        assert (message, liveness.is_live(model, version)) == (is_live, is_live)
         assert liveness.classify(model, version) == ("live" if is_live else "loaded")
         due_windows.add(session, {(version.id, day(0))})
         session.flush()

@@ -14,11 +14,11 @@ from tests.integration.conftest import Target
 def test_ambiguous_monitor_name_is_refused_with_choices(target: Target) -> None:
     """A name that says too little is refused with what would do."""
     with db.org_session(target.engine, target.org) as session:
-        made = {}
+        created = {}
         for model in (models.get(session, target.model_id), models.create(session, NewModel("other", "regression"))):
             check = model_checks.get_or_create_check(session, model, "PercentOfNulls")
-            made[model.name] = [monitors.create(session, check, MonitorSpec(name, Frequency.DAY)) for name in "aab"]
-        first, twin, other = made["other"]
+            created[model.name] = [monitors.create(session, check, MonitorSpec(name, Frequency.DAY)) for name in "aab"]
+        first, twin, other = created["other"]
         assert monitors.find(session, "other/b") is other
         assert monitors.find(session, str(twin.id)) is twin
         with pytest.raises(errors.InvalidInput, match=f"Use {first.id} .other/a. or {twin.id} .other/a"):

@@ -39,8 +39,8 @@ def found(app: App, target: Target, version_id: int) -> dict[str, tuple[str, str
 
 
 def label(app: App, target: Target, values: dict[int, str]) -> None:
-    said = [{"_dc_sample_id": f"0/{each}", "_dc_label": value} for each, value in values.items()]
-    app.ingestion.ingest_labels(target.org, target.model_id, [json.dumps(each).encode() for each in said])
+    message = [{"_dc_sample_id": f"0/{each}", "_dc_label": value} for each, value in values.items()]
+    app.ingestion.ingest_labels(target.org, target.model_id, [json.dumps(each).encode() for each in message])
 
 
 def test_impossible_value_is_a_state_with_a_reason(app: App, target: Target) -> None:
@@ -69,8 +69,8 @@ def test_impossible_value_is_a_state_with_a_reason(app: App, target: Target) -> 
     with running(evaluate.run, app):
         assert eventually(lambda: len(found(app, target, target.version_id)) == 10)
         assert eventually(lambda: target.scalar(open_windows) == 0)
-    said = found(app, target, target.version_id)
-    assert said["no earlier"][0] == "OK"
+    message = found(app, target, target.version_id)
+    assert message["no earlier"][0] == "OK"
     expected = {
         "no reference": ("NO_DATA", "The version has no reference to compare with. Load one with"),
         "no row fits": ("NO_DATA", "No row of the window matches the monitor's filters."),
@@ -83,7 +83,7 @@ def test_impossible_value_is_a_state_with_a_reason(app: App, target: Target) -> 
         "bad parameter": ("ERROR", "There is no feature 3 in this version."),
     }
     for name, (state, reason) in expected.items():
-        assert (said[name][0], said[name][1][: len(reason)]) == (state, reason), name
+        assert (message[name][0], message[name][1][: len(reason)]) == (state, reason), name
     assert newer != target.version_id
 
 

@@ -39,12 +39,12 @@ Place = tuple[str, str]
 
 def cases(task_type: str, name: str) -> list[Case]:
     """Everything on plain rows; on odd ones each check as it is, and each scorer."""
-    found = of_task(task_type)
+    task_cases = of_task(task_type)
     if name == "plain":
-        return found
+        return task_cases
     plain_ones = {kind.class_name for kind in KINDS if not kind.is_alias}
-    alone = [case for case in found if not case.params and not case.conf and case.class_name in plain_ones]
-    scored = [case for case in found if list(case.params) == ["scorers"]]
+    alone = [case for case in task_cases if not case.params and not case.conf and case.class_name in plain_ones]
+    scored = [case for case in task_cases if list(case.params) == ["scorers"]]
     return alone + (scored if "class" in name or "probabilities" in name else scored[:3])
 
 
@@ -66,13 +66,13 @@ def rows_of(world: World, rows: pd.DataFrame, names: list[str]) -> list[dict[str
 def log(app: App, org: Organization, model_id: int, version_id: int, world: World) -> None:
     """The rows of the window, their labels, and a row of the next day, so that the window is complete."""
     names = [*world.columns, PREDICTION, *([PROBABILITIES] if world.classes else [])]
-    found = rows_of(world, world.current, names)
+    sent_rows = rows_of(world, world.current, names)
     samples = [
         {"_dc_sample_id": f"s{number}", "_dc_time": (START + timedelta(minutes=4 * number)).isoformat(), **row}
-        for number, row in enumerate(found)
+        for number, row in enumerate(sent_rows)
     ]
     samples.append({**samples[0], "_dc_sample_id": "next", "_dc_time": (START + timedelta(days=1)).isoformat()})
-    app.ingestion.ingest_samples(org, version_id, [json.dumps(each).encode() for each in samples])
+    app.ingestion.ingest_samples(org, version_id, [json.dumps(sample).encode() for sample in samples])
     labels = [
         {"_dc_sample_id": f"s{number}", LABEL: plain_value(label)}
         for number, label in enumerate(world.current[LABEL])
@@ -86,7 +86,7 @@ def build(app: App, org: Organization, place: Place, world: World) -> dict[int, 
     task_type, name = place
     names = [*world.columns, PREDICTION, LABEL, *([PROBABILITIES] if world.classes else [])]
     table = [list(row.values()) for row in rows_of(world, world.reference, names)]
-    made: dict[int, Case] = {}
+    created: dict[int, Case] = {}
     with app.org(org) as session:
         model = models.create(session, NewModel(f"{task_type} {name}", task_type, label_delay=timedelta()))
         importance = dict(world.importance) if world.importance else None
@@ -100,10 +100,10 @@ def build(app: App, org: Organization, place: Place, world: World) -> dict[int, 
             check = model_checks.create_check(session, model, called, kind.module_name, kind.class_name, case.params)
             kwargs = {"check_conf": dict(case.conf), "res_conf": case.res_conf}
             new = MonitorSpec(called, Frequency.DAY, additional_kwargs=kwargs)
-            made[monitors.create(session, check, new).id] = case
+            created[monitors.create(session, check, new).id] = case
         model_id, version_id = model.id, version.id
     log(app, org, model_id, version_id, world)
-    return made
+    return created
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def stored(
     url = SecretStr(_database(server_url, name))
     with App(Settings(database_url=url, data_dir=directory, evaluate=at_once), Output(quiet=True)) as app:
         org = provisioning.create_organization(app.engine, "acme", "owner@acme.example").organization
-        made = {place: build(app, org, place, world) for place, world in WORLDS.items()}
+        created = {place: build(app, org, place, world) for place, world in WORLDS.items()}
 
         def count(what: str) -> int:
             with app.org(org) as session:
@@ -128,8 +128,12 @@ def stored(
         with running(evaluate.run, app):
             assert eventually(lambda: count("results") == len(PLACES)), count("results")
         with app.org(org) as session:
-            found = {each.monitor_id: each for each in session.scalars(select(Result))}
-        yield {(place, case.name): found[number] for place, by_id in made.items() for number, case in by_id.items()}
+            stored_results = {result.monitor_id: result for result in session.scalars(select(Result))}
+        yield {
+            (place, case.name): stored_results[number]
+            for place, by_id in created.items()
+            for number, case in by_id.items()
+        }
     _administer(server_url, f"drop database {name} with (force)")
 
 
@@ -139,13 +143,13 @@ def difference(case: Case, world: World, result: Result) -> str | None:
         expected, why = library.value(case, world), "nothing finite"
     except Exception as error:
         expected, why = {}, f"{type(error).__name__}: {error}"
-    found = f"{case.name}: {result.state} {result.metrics} {result.reason!r}"
+    description = f"{case.name}: {result.state} {result.metrics} {result.reason!r}"
     if expected:
         is_equal = result.metrics == pytest.approx(expected, rel=0, abs=1e-12)
-        return None if result.state == "OK" and is_equal else f"{found}, and not {expected}"
+        return None if result.state == "OK" and is_equal else f"{description}, and not {expected}"
     is_said = result.reason is not None and result.reason[0].isupper() and result.reason.endswith((".", "?"))
     is_named = result.state in ("NO_DATA", "INSUFFICIENT", "ERROR") and result.metrics == {}
-    return None if is_said and is_named else f"{found}, where the library gives {why}"
+    return None if is_said and is_named else f"{description}, where the library gives {why}"
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -159,17 +163,17 @@ def test_stored_value_is_the_librarys_or_has_a_reason(stored: dict[tuple[Place, 
 def test_plain_rows_give_every_check_and_scorer_a_value(
     stored: dict[tuple[Place, str], Result], task_type: str
 ) -> None:
-    found = {case.name: stored[(task_type, "plain"), case.name] for case in of_task(task_type)}
-    assert {name: each.reason for name, each in found.items() if each.state != "OK"} == {}
+    results_by_case = {case.name: stored[(task_type, "plain"), case.name] for case in of_task(task_type)}
+    assert {name: each.reason for name, each in results_by_case.items() if each.state != "OK"} == {}
 
 
 def test_every_check_and_scorer_has_a_case_with_a_value() -> None:
     """Every check and every scorer has a case with a value that is not nothing."""
     for task_type in ("binary", "multiclass", "regression"):
-        found = of_task(task_type)
-        missing = {kind.class_name for kind in KINDS} - {case.class_name for case in found}
+        cases = of_task(task_type)
+        missing = {kind.class_name for kind in KINDS} - {case.class_name for case in cases}
         assert missing <= ({"NewLabelTrainTest"} if task_type == "regression" else set())
-        alone = {each["scorers"][0] for case in found if len((each := case.params).get("scorers", [])) == 1}
+        alone = {each["scorers"][0] for case in cases if len((each := case.params).get("scorers", [])) == 1}
         assert alone == set(scorers(task_type))
 
 

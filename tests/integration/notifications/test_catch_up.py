@@ -19,9 +19,9 @@ from tests.integration.conftest import Target
 
 @pytest.fixture
 def driver(app: App, target: Target) -> OutboxDriver:
-    made = OutboxDriver(app, target)
-    made.add_receiver("first")
-    return made
+    created = OutboxDriver(app, target)
+    created.add_receiver("first")
+    return created
 
 
 def fire(driver: OutboxDriver, severity: str = "high") -> int:
@@ -35,8 +35,8 @@ def fire(driver: OutboxDriver, severity: str = "high") -> int:
 def add(driver: OutboxDriver, name: str, **chosen: object) -> int:
     with driver.app.org(driver.target.org) as session:
         where = Address("webhook", ["https://late.example.org/x"])
-        made = receivers.add(session, name, where, driver.settings, Subscription(**chosen)).receiver  # type: ignore[arg-type]
-        return catch_up.notify(session, driver.renderer, made)
+        created = receivers.add(session, name, where, driver.settings, Subscription(**chosen)).receiver  # type: ignore[arg-type]
+        return catch_up.notify(session, driver.renderer, created)
 
 
 def widen(driver: OutboxDriver, name: str, **chosen: object) -> int:
@@ -141,18 +141,18 @@ def test_alert_that_fires_during_the_addition_is_not_missed(driver: OutboxDriver
 
     def tells() -> None:
         with driver.app.org(driver.target.org) as session:
-            found = session.get_one(Alert, about)
-            found.told_severity = "high"
+            alert_row = session.get_one(Alert, about)
+            alert_row.told_severity = "high"
             session.flush()
-            notification_writer.write(session, driver.renderer, found, "firing")
+            notification_writer.write(session, driver.renderer, alert_row, "firing")
             begun.set()
             go_on.wait(1)
 
     def adds() -> None:
         with driver.app.org(driver.target.org) as session:
             where = Address("webhook", ["https://late.example.org/x"])
-            made = receivers.add(session, "late", where, driver.settings).receiver
-            catch_up.notify(session, driver.renderer, made)
+            created = receivers.add(session, "late", where, driver.settings).receiver
+            catch_up.notify(session, driver.renderer, created)
             begun.set()
             go_on.wait(1)
 
@@ -167,8 +167,8 @@ def _one_after_the_other(threads: list[Thread], begun: Event) -> None:
     threads[0].start()
     begun.wait(300)
     threads[1].start()
-    for each in threads:
-        each.join(300)
+    for thread in threads:
+        thread.join(300)
 
 
 def test_catch_up_is_not_repeated_at_once(driver: OutboxDriver) -> None:

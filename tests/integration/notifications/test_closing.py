@@ -47,8 +47,8 @@ def a_model(session: Session, target: Target) -> None:
 def hear(target: Target) -> None:
     """All notifications arrive."""
     with db.org_session(target.engine, target.org) as session:
-        for each in session.scalars(select(Notification)):
-            each.attempts, each.delivered_at = 1, datetime.now(UTC)
+        for notification in session.scalars(select(Notification)):
+            notification.attempts, notification.delivered_at = 1, datetime.now(UTC)
 
 
 @pytest.mark.parametrize("delete", [a_rule, a_monitor, a_check, a_version, a_model])
@@ -57,17 +57,17 @@ def test_deletion_resolves_notified_alerts(target: Target, delete: Delete) -> No
     put(target, 0, 0.5)
     hear(target)
     with db.org_session(target.engine, target.org) as session:
-        heard = session.scalars(select(Notification)).one()
+        notified = session.scalars(select(Notification)).one()
         delete(session, target)
     with db.org_session(target.engine, target.org) as session:
         left = session.scalars(select(Notification)).one()
         assert (left.alert_id, left.kind, left.delivered_at, left.severity) == (None, "resolved", None, "high")
-        assert left.webhook_id == heard.webhook_id
+        assert left.webhook_id == notified.webhook_id
         assert left.body["type"] == "alert.resolved"
-        said = left.body["alert"]
-        ended = {name: said[name] for name in ("resolved_at", "by", "note")}
+        message = left.body["alert"]
+        ended = {name: message[name] for name in ("resolved_at", "by", "note")}
         assert (ended["by"], ended["note"]) == (None, closing.NOTE)
-        assert said == {**heard.body["alert"], "state": "resolved", "resolved_by": "deletion", **ended}
+        assert message == {**notified.body["alert"], "state": "resolved", "resolved_by": "deletion", **ended}
         assert (left.body["link"], left.body["command"]) == (None, "dcmon --org acme alert list --all")
         assert "alert show" not in message_text.plain(left.body)
         assert "/alerts/" not in message_text.plain(left.body)

@@ -16,18 +16,18 @@ from tests.integration.conftest import Target, only
 
 @pytest.fixture
 def driver(app: App, target: Target) -> OutboxDriver:
-    made = OutboxDriver(app, target)
-    made.add_receiver()
-    return made
+    created = OutboxDriver(app, target)
+    created.add_receiver()
+    return created
 
 
 def test_cap_sends_the_worst_alone_and_a_digest_of_the_rest(app: App, target: Target) -> None:
     driver = OutboxDriver(app, target)
     driver.add_receiver(cap=3)
     with app.org(target.org) as session:
-        made = [models.create(session, NewModel(f"m{number}", "binary")) for number in range(8)]
+        model = [models.create(session, NewModel(f"m{number}", "binary")) for number in range(8)]
         version_ids = [
-            versions.create(session, each, NewVersion("v1", {"a": "numeric"}, classes=["0", "1"])).id for each in made
+            versions.create(session, each, NewVersion("v1", {"a": "numeric"}, classes=["0", "1"])).id for each in model
         ]
     for number, version_id in enumerate(version_ids):
         driver.write(driver.insert_alert("critical" if number > 5 else "low"), version_id=version_id)

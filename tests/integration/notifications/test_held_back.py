@@ -14,9 +14,9 @@ from tests.integration.conftest import Target, only
 
 @pytest.fixture
 def driver(app: App, target: Target) -> OutboxDriver:
-    made = OutboxDriver(app, target)
-    made.add_receiver()
-    return made
+    created = OutboxDriver(app, target)
+    created.add_receiver()
+    return created
 
 
 # Held back.

@@ -65,16 +65,16 @@ def genuine(secrets: list[str], request: bytes, now: float) -> list[bool]:
     assert "." not in identity  # it separates the parts that are signed
     assert timestamp.isdecimal()
     assert abs(now - int(timestamp)) < 300
-    found = []
+    collected = []
     for secret in secrets:
         assert secret.startswith("whsec_")
         key = base64.b64decode(secret[len("whsec_") :], validate=True)
         assert 24 <= len(key) <= 64
         mac = hmac.new(key, b".".join([identity.encode(), timestamp.encode(), payload]), "sha256")
-        given = [each.split(",", 1) for each in headers["webhook-signature"].split(" ")]
+        given = [part.split(",", 1) for part in headers["webhook-signature"].split(" ")]
         assert {version for version, _ in given} == {"v1"}
-        found.append(any(hmac.compare_digest(base64.b64decode(each), mac.digest()) for _, each in given))
-    return found
+        collected.append(any(hmac.compare_digest(base64.b64decode(each), mac.digest()) for _, each in given))
+    return collected
 
 
 def test_webhook_verifies_by_the_specification(
@@ -114,9 +114,9 @@ def test_pagerduty_test_opens_and_closes_an_incident() -> None:
 
 
 def test_error_hides_a_secret_that_the_receiver_repeats() -> None:
-    said = b"invalid routing key R0UTINGKEY, token abc123"
-    answer = b"HTTP/1.1 400 X\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n%s" % (len(said), said)
-    with receiver(answers(answer)) as at:
+    message = b"invalid routing key R0UTINGKEY, token abc123"
+    response = b"HTTP/1.1 400 X\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n%s" % (len(message), message)
+    with receiver(answers(response)) as at:
         sent = send("pagerduty", at.url, credentials={"routing_key": "R0UTINGKEY"})
         other = send("webhook", at.url, secrets=(b"x",), credentials={"X-Token": "abc123"})
         chat = send("slack", at.url + "/R0UTINGKEY")
@@ -126,10 +126,10 @@ def test_error_hides_a_secret_that_the_receiver_repeats() -> None:
 
 
 def test_answer_of_a_receiver_is_cut_and_cleaned() -> None:
-    said = b"\x1b[31mred\x00\n" + b"x" * 100_000
-    answer = b"HTTP/1.1 500 X\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n%s" % (len(said), said)
+    message = b"\x1b[31mred\x00\n" + b"x" * 100_000
+    response = b"HTTP/1.1 500 X\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n%s" % (len(message), message)
     page = b"HTTP/1.1 502 X\r\ncontent-type: text/html\r\ncontent-length: 13\r\n\r\n<html></html>"
-    with receiver(answers(answer, page)) as at:
+    with receiver(answers(response, page)) as at:
         error = send("webhook", at.url, secrets=(b"x",)).error or ""
         assert error.isprintable()
         assert len(error) < 260
@@ -142,8 +142,8 @@ def test_answer_of_a_receiver_is_cut_and_cleaned() -> None:
      (429, "Wed, 21 Oct 2015 07:28:00 GMT", 0), (503, "Fri, 31 Dec 9999 23:59:59 GMT", 86_400), (500, "30", None)],
 )  # fmt: skip
 def test_retry_after_is_read_in_seconds_or_as_a_date(status: int, header: str, seconds: int | None) -> None:
-    answer = f"HTTP/1.1 {status} X\r\nretry-after: {header}\r\ncontent-length: 0\r\n\r\n".encode()
-    with receiver(answers(answer)) as at:
+    response = f"HTTP/1.1 {status} X\r\nretry-after: {header}\r\ncontent-length: 0\r\n\r\n".encode()
+    with receiver(answers(response)) as at:
         sent = send("webhook", at.url, secrets=(b"x",))
     assert sent.retry_after == (None if seconds is None else timedelta(seconds=seconds))
 
@@ -155,18 +155,18 @@ def test_redirect_is_not_followed() -> None:
 
 def test_next_address_is_tried_when_one_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
     with receiver(answers(OK)) as at:
-        found = [
+        addresses = [
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, at.port)) for address in ("127.0.0.2", "127.0.0.1")
         ]
-        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
         ways = DeliverySettings(Webhooks(allow=["hooks.internal"], timeout=timedelta(seconds=2)))
         assert send("webhook", f"http://hooks.internal:{at.port}/x", secrets=(b"x",), ways=ways).is_delivered
     assert b"hooks.internal" in at.requests[0]
 
 
 def test_host_with_one_non_public_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443)) for address in ("8.8.8.8", "10.0.0.1")]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443)) for address in ("8.8.8.8", "10.0.0.1")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
     assert "10.0.0.1, which is not public" in (send("webhook", "https://both.example/", secrets=(b"x",)).error or "")
 
 
@@ -243,15 +243,15 @@ class MailServer:
             else:
                 refused = self.says.get("refuse", "nobody") in line
                 later = self.says.get("later", "nobody") in line
-                said = "550 no such user" if refused else "451 greylisted, come again" if later else "250 fine"
-                wire.sendall(f"{said}\r\n".encode())
+                message = "550 no such user" if refused else "451 greylisted, come again" if later else "250 fine"
+                wire.sendall(f"{message}\r\n".encode())
 
 
 @contextmanager
 def mail_server(context: ssl.SSLContext | None = None, **says: Any) -> Iterator[MailServer]:
-    made = MailServer(context, **says)
-    yield made
-    made.socket.close()
+    new_server = MailServer(context, **says)
+    yield new_server
+    new_server.socket.close()
 
 
 def smtp(port: int, security: str = "none", **more: Any) -> DeliverySettings:
@@ -363,13 +363,13 @@ def test_mail_server_that_dies_midway_has_not_accepted() -> None:
 
 @pytest.mark.parametrize("behave", [drip(b"220-" + b"x" * 1000), until_closed], ids=["drips", "hangs"])
 def test_endless_mail_server_is_timed_out(behave: Callable[..., None]) -> None:
-    made = Receiver.__new__(Receiver)
-    made.behave, made.context, made.requests = behave, None, []
-    made._request = lambda _: b""  # type: ignore[method-assign]  # it speaks first
-    made.socket = socket.create_server(("127.0.0.1", 0))
-    threading.Thread(target=made._serve, daemon=True).start()
-    sent = mail(smtp(made.socket.getsockname()[1]))
-    made.socket.close()
+    new_receiver = Receiver.__new__(Receiver)
+    new_receiver.behave, new_receiver.context, new_receiver.requests = behave, None, []
+    new_receiver._request = lambda _: b""  # type: ignore[method-assign]  # it speaks first
+    new_receiver.socket = socket.create_server(("127.0.0.1", 0))
+    threading.Thread(target=new_receiver._serve, daemon=True).start()
+    sent = mail(smtp(new_receiver.socket.getsockname()[1]))
+    new_receiver.socket.close()
     assert not sent.is_delivered
     assert sent.seconds < 60  # the server needs more than three minutes
 

@@ -32,8 +32,14 @@ def watched(app: App, target: Target) -> Target:
 
 def spans(app: App, target: Target) -> list[tuple[datetime, datetime, int, float, str]]:
     return [
-        (each.first_window_end, each.last_window_end, each.windows, each.worst_value, each.state)
-        for each in stored_alerts(app, target)
+        (
+            stored_alert.first_window_end,
+            stored_alert.last_window_end,
+            stored_alert.windows,
+            stored_alert.worst_value,
+            stored_alert.state,
+        )
+        for stored_alert in stored_alerts(app, target)
     ]
 
 
@@ -111,11 +117,11 @@ class Receiver:
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.server.shutdown()
-    made.thread.join()
-    made.server.server_close()
+    new_receiver = Receiver()
+    yield new_receiver
+    new_receiver.server.shutdown()
+    new_receiver.thread.join()
+    new_receiver.server.server_close()
 
 
 @pytest.fixture
@@ -123,10 +129,10 @@ def telling(app: App, watched: Target, receiver: Receiver, monkeypatch: pytest.M
     """The App with a webhook to the receiver, allowed, and short pauses."""
     monkeypatch.setattr(outbox, "SHORTEST_DELAY", timedelta(milliseconds=100))
     allowed = app.settings.webhooks.model_copy(update={"allow": ["127.0.0.1"], "timeout": timedelta(seconds=2)})
-    made = App(app.settings.model_copy(update={"webhooks": allowed}), app.output)
-    with made.org(watched.org) as session:
+    new_app = App(app.settings.model_copy(update={"webhooks": allowed}), app.output)
+    with new_app.org(watched.org) as session:
         receivers.add(session, "team", receiver.url, allowed)
-    return made
+    return new_app
 
 
 def ring(app: App, target: Target) -> None:

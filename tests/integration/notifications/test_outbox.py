@@ -25,9 +25,9 @@ from tests.integration.conftest import Target, only
 
 @pytest.fixture
 def driver(app: App, target: Target) -> OutboxDriver:
-    made = OutboxDriver(app, target)
-    made.add_receiver()
-    return made
+    created = OutboxDriver(app, target)
+    created.add_receiver()
+    return created
 
 
 # Groups.
@@ -46,7 +46,7 @@ def test_alerts_are_grouped_by_model(driver: OutboxDriver) -> None:
     together, alone = sorted(driver.deliver(), key=lambda body: body["type"], reverse=True)
     assert (together["type"], together["model"], together["count"]) == ("alerts", "credit", 2)
     assert together["counts"] == {"severity": {"critical": 1, "low": 1}}
-    assert [each["alert"]["id"] for each in together["notifications"]] == [second, first]
+    assert [notification["alert"]["id"] for notification in together["notifications"]] == [second, first]
     assert (alone["type"], alone["alert"]["id"]) == ("alert.firing", third)
     assert driver.states() == ["delivered"] * 3
 
@@ -117,8 +117,11 @@ def test_message_that_loses_a_notification_gets_a_new_id(driver: OutboxDriver) -
     driver.advance(seconds=10)
     again = only(driver.claim())
     assert again.id != first.id
-    told = {each["alert"]["id"]: each["type"] for each in message_text.notifications(again.message.body)}
-    assert told == {gone: "alert.resolved", stays: "alert.firing"}
+    notified = {
+        notification["alert"]["id"]: notification["type"]
+        for notification in message_text.notifications(again.message.body)
+    }
+    assert notified == {gone: "alert.resolved", stays: "alert.firing"}
 
 
 @given(st.lists(st.sampled_from(["firing", "escalated", "resolved", "send", "fail", "wait"]), max_size=25))
@@ -129,7 +132,7 @@ def test_receiver_always_ends_with_the_newest_state(driver: OutboxDriver, steps:
         if step == "wait":
             driver.advance(hours=2)
         elif step in ("send", "fail"):
-            claimed = [each for each in driver.claim() if about in alert_ids(each)]
+            claimed = [message for message in driver.claim() if about in alert_ids(message)]
             if step == "send":
                 heard += [(each.message.body["alert"]["id"], each.message.body["type"][6:]) for each in claimed]
             driver.record(claimed, DELIVERED if step == "send" else REFUSED)
@@ -171,14 +174,14 @@ def test_mail_is_retried_only_for_remaining_addresses(driver: OutboxDriver) -> N
 def test_notification_is_dead_after_three_days_and_retryable(driver: OutboxDriver) -> None:
     driver.write(driver.insert_alert())
     tries = 0
-    began = driver.now
+    started_at = driver.now
     while driver.states() == ["waiting"]:
         claimed = driver.claim()
         tries += len(claimed)
         driver.record(claimed, REFUSED)
         if driver.states() == ["waiting"]:
             driver.advance(seconds=(driver.next_due_in() or timedelta(seconds=1)).total_seconds())
-    assert timedelta(hours=72) < driver.now - began < timedelta(hours=75)
+    assert timedelta(hours=72) < driver.now - started_at < timedelta(hours=75)
     assert 75 < tries < 95
     assert driver.states() == ["dead"]
     with driver.app.org(driver.target.org) as session:
@@ -249,8 +252,8 @@ def test_subscribed_alert_brings_all_later_changes(app: App, target: Target) -> 
     driver.write(about)
     driver.write(about, "deescalated", severity="low")
     with app.org(target.org) as session:
-        told = [(each.receiver.name, each.notification.kind) for each in notification_views.entries(session)]
-    assert sorted(told) == [
+        notified = [(entry.receiver.name, entry.notification.kind) for entry in notification_views.entries(session)]
+    assert sorted(notified) == [
         ("critical only", "deescalated"), ("critical only", "firing"),
         ("of credit", "deescalated"), ("of credit", "firing"),
     ]  # fmt: skip

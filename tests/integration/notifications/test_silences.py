@@ -22,20 +22,20 @@ HOUR = timedelta(hours=1)
 
 
 def alert(session: Session, target: Target, rule: AlertRule, state: str = "firing") -> Alert:
-    made = Alert(
+    alert_row = Alert(
         rule_id=rule.id, version_id=target.version_id, state=state, severity=rule.severity,
         first_window_start=NOW, first_window_end=NOW, last_window_end=NOW, windows=1, metric="m", worst_value=1,
         worst_window_end=NOW, current_value=1, drivers={}, n=1, opened_at=NOW,
     )  # fmt: skip
-    session.add(made)
+    session.add(alert_row)
     session.flush()
-    return made
+    return alert_row
 
 
 def ruled(session: Session, target: Target, severities: Sequence[str]) -> list[AlertRule]:
     check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "FeatureDrift")
-    made = monitors.create(session, check, MonitorSpec("Drift é", Frequency.DAY))
-    return [rules.create(session, made.id, rules.parse("> 0.2"), severity) for severity in severities]
+    monitor = monitors.create(session, check, MonitorSpec("Drift é", Frequency.DAY))
+    return [rules.create(session, monitor.id, rules.parse("> 0.2"), severity) for severity in severities]
 
 
 def until(session: Session, found: Alert, now: datetime) -> datetime | None:
@@ -48,17 +48,17 @@ def until(session: Session, found: Alert, now: datetime) -> datetime | None:
 def test_silence_holds_matching_alerts_while_it_lasts(target: Target) -> None:
     with db.org_session(target.engine, target.org) as session:
         (rule,) = ruled(session, target, ["high"])
-        found = alert(session, target, rule)
-        assert silences.hold_reason(session, found, NOW) is None
+        alert_row = alert(session, target, rule)
+        assert silences.hold_reason(session, alert_row, NOW) is None
         silences.add(session, NewSilence(["model=other"], NOW - HOUR, NOW + 9 * HOUR, "", "ann"))
         silences.add(session, NewSilence(["monitor=~Drift.*", "severity=high"], NOW, NOW + HOUR, "deploy", "ann"))
-        reason = silences.hold_reason(session, found, NOW)
+        reason = silences.hold_reason(session, alert_row, NOW)
         assert reason is not None
         assert "by ann" in reason
         assert "deploy" in reason
-        assert until(session, found, NOW) == NOW + HOUR
-        assert silences.hold_reason(session, found, NOW - HOUR) is None
-        assert silences.hold_reason(session, found, NOW + HOUR) is None
+        assert until(session, alert_row, NOW) == NOW + HOUR
+        assert silences.hold_reason(session, alert_row, NOW - HOUR) is None
+        assert silences.hold_reason(session, alert_row, NOW + HOUR) is None
 
 
 @pytest.mark.parametrize(
@@ -73,9 +73,9 @@ def test_matcher_takes_rule_and_monitor_in_either_form(target: Target, matcher: 
     with db.org_session(target.engine, target.org) as session:
         (rule,) = ruled(session, target, ["high"])
         rule.name = "nights"
-        found = alert(session, target, rule)
+        alert_row = alert(session, target, rule)
         silences.add(session, NewSilence([matcher.format(id=rule.id)], NOW - HOUR, NOW + HOUR, "", "ann"))
-        assert (silences.hold_reason(session, found, NOW) is not None) is fits
+        assert (silences.hold_reason(session, alert_row, NOW) is not None) is fits
 
 
 def test_mute_time_takes_rule_and_monitor_in_either_form(target: Target) -> None:
@@ -94,12 +94,12 @@ def test_silence_in_the_past_is_refused(target: Target) -> None:
 def test_ended_silence_holds_nothing_and_is_listed_on_request(target: Target) -> None:
     with db.org_session(target.engine, target.org) as session:
         (rule,) = ruled(session, target, ["low"])
-        found = alert(session, target, rule)
-        made = silences.add(session, NewSilence(["severity=low"], NOW, NOW + HOUR, "", "ann"))
-        silences.end(session, made.id, NOW + HOUR / 2)
-        assert silences.hold_reason(session, found, NOW + HOUR / 2) is None
+        alert_row = alert(session, target, rule)
+        silence = silences.add(session, NewSilence(["severity=low"], NOW, NOW + HOUR, "", "ann"))
+        silences.end(session, silence.id, NOW + HOUR / 2)
+        assert silences.hold_reason(session, alert_row, NOW + HOUR / 2) is None
         assert silences.entries(session, NOW + HOUR) == []
-        assert silences.entries(session, NOW + HOUR, ended=True) == [made]
+        assert silences.entries(session, NOW + HOUR, ended=True) == [silence]
         with pytest.raises(errors.NotFound):
             silences.end(session, 99, NOW)
 
@@ -115,14 +115,14 @@ def test_silence_needs_matchers_and_a_period(target: Target) -> None:
 def test_mute_time_holds_notifications_in_its_hours(target: Target) -> None:
     with db.org_session(target.engine, target.org) as session:
         (rule,) = ruled(session, target, ["high"])
-        found = alert(session, target, rule)
+        alert_row = alert(session, target, rule)
         mute_times.add(session, "nights", "daily", "22-6", "Europe/Berlin", ["severity!=critical"])
-        assert silences.hold_reason(session, found, NOW) is None
+        assert silences.hold_reason(session, alert_row, NOW) is None
         night = NOW + 11 * HOUR
-        assert "nights" in (silences.hold_reason(session, found, night) or "")
-        assert until(session, found, night) == datetime(2026, 11, 27, 5, tzinfo=UTC)
-        found.severity = "critical"
-        assert silences.hold_reason(session, found, night) is None
+        assert "nights" in (silences.hold_reason(session, alert_row, night) or "")
+        assert until(session, alert_row, night) == datetime(2026, 11, 27, 5, tzinfo=UTC)
+        alert_row.severity = "critical"
+        assert silences.hold_reason(session, alert_row, night) is None
         with pytest.raises(errors.Conflict):
             mute_times.add(session, "nights", "daily", "22-6", "UTC", [])
 

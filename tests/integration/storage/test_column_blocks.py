@@ -79,18 +79,18 @@ def compare(app: App, org: Organization, version_id: int, n: int, limit: int | N
     with app.org(org) as session:
         model, version = versions.get(session, version_id)
         rows = sampling.sample_rows(session, WINDOW, RowSelection(model, version, limit or 10**6, labelled))
-        sheet = sampling.sample_columns(
+        block = sampling.sample_columns(
             session, WINDOW, RowSelection(model, version, limit, labelled), [*FEATURES, "gone"]
         )
     if not rows.rows:
-        assert sheet is None
+        assert block is None
         return
-    assert sheet is not None
-    assert len(sheet) == len(rows.rows) <= n
+    assert block is not None
+    assert len(block) == len(rows.rows) <= n
     for position, name in enumerate(rows.names):
         if name == "more":
             continue
-        expected, found = [row[position] for row in rows.rows], list(sheet.column(name))
+        expected, found = [row[position] for row in rows.rows], list(block.column(name))
         assert all(map(same, expected, found)), (name, expected, found)
 
 
@@ -107,7 +107,7 @@ def test_many_blocks_are_one_sheet(app: App, org: Organization, monkeypatch: pyt
     monkeypatch.setattr(column_blocks, "BLOCK", 7)
     row = {"n": 0.5, "i": None, "big": 2**60, "c": "c", 't: 100 % "x"': "t", "yes": True, "list": [1.5], "table": None,
            "when": None}  # fmt: skip
-    version_id = logged(app, org, [{**row, "n": each / 2} for each in range(100)])
+    version_id = logged(app, org, [{**row, "n": number / 2} for number in range(100)])
 
     compare(app, org, version_id, limit or 100, limit, False)
 
@@ -116,10 +116,10 @@ def test_whole_numbers_stay_whole_unless_one_is_missing(app: App, org: Organizat
     row = dict.fromkeys(FEATURES)
     version_id = logged(app, org, [{**row, "i": 1, "big": 2**62 + 1}, {**row, "i": None, "big": 2}])
     with app.org(org) as session:
-        sheet = sampling.sample_columns(session, WINDOW, all_rows(session, version_id), ["i", "big"])
-    assert sheet is not None
-    assert sorted(sheet.column("big").tolist()) == [2, 2**62 + 1]
-    assert sheet.column("i").dtype == float
+        block = sampling.sample_columns(session, WINDOW, all_rows(session, version_id), ["i", "big"])
+    assert block is not None
+    assert sorted(block.column("big").tolist()) == [2, 2**62 + 1]
+    assert block.column("i").dtype == float
 
 
 def test_rows_that_need_too_much_memory_are_refused_unread(app: App, org: Organization) -> None:

@@ -57,13 +57,13 @@ def meant(column: str, value: Any) -> Any:
 
 
 def fits(row: Mapping[str, Any], column: str, comparison: str, value: Any) -> bool:
-    found = meant(column, row[column])
+    actual = meant(column, row[column])
     if comparison == "in":
-        return found in [meant(column, each) for each in value]
+        return actual in [meant(column, each) for each in value]
     wanted = meant(column, value)
-    if found is None or wanted is None:
-        return comparison in ("equals", "not_equals") and COMPARED[comparison](found, wanted)
-    return COMPARED[comparison](found, wanted)
+    if actual is None or wanted is None:
+        return comparison in ("equals", "not_equals") and COMPARED[comparison](actual, wanted)
+    return COMPARED[comparison](actual, wanted)
 
 
 def row(number: int) -> dict[str, Any]:
@@ -101,11 +101,11 @@ def filled(app: App, org: Organization) -> tuple[int, int]:
         version = versions.create(session, model, NewVersion("v1", COLUMNS, classes=["0", "1"]))
         version_id, model_id = version.id, model.id
         names = [*COLUMNS, PREDICTION, LABEL]
-        table = [[{**each, LABEL: LABELS[each["_dc_sample_id"]]}[name] for name in names] for each in ROWS]
+        table = [[{**entry, LABEL: LABELS[entry["_dc_sample_id"]]}[name] for name in names] for entry in ROWS]
         lifecycle.append_reference(session, model, version, json.dumps({"columns": names, "data": table}).encode())
-    app.ingestion.ingest_samples(org, version_id, [json.dumps(each).encode() for each in ROWS])
-    said = [{"_dc_sample_id": name, LABEL: label} for name, label in LABELS.items()]
-    app.ingestion.ingest_labels(org, model_id, [json.dumps(each).encode() for each in said])
+    app.ingestion.ingest_samples(org, version_id, [json.dumps(record).encode() for record in ROWS])
+    message = [{"_dc_sample_id": name, LABEL: label} for name, label in LABELS.items()]
+    app.ingestion.ingest_labels(org, model_id, [json.dumps(each).encode() for each in message])
     return model_id, version_id
 
 
@@ -126,22 +126,22 @@ def test_sql_and_python_filters_choose_the_same_rows(app: App, org: Organization
             filters = {"filters": chosen}
             for given_filters in (filters, filter_parser.parse([filter_parser.write(filters)]) if chosen else filters):
                 selection = RowSelection(model, version, limit, filters=given_filters)
-                found = sampling.sample_rows(session, Window(START, end), selection).rows
+                sample = sampling.sample_rows(session, Window(START, end), selection).rows
                 expected = [
                     tuple(row[name] for name in names)
                     for row, plain in zip(every, times, strict=True)
                     if all(fits(plain, each["column"], each["operator"], each["value"]) for each in chosen)
                 ][:limit]
-                assert found == expected
+                assert sample == expected
                 no_time = [each for each in chosen if each["column"] != TIME]
-                kept = [
+                remaining = [
                     row for row in compared.rows if all(
                         fits(plain_reference(compared.names, row), each["column"], each["operator"], each["value"])
                         for each in no_time
                     )
                 ]  # fmt: skip
                 of_reference = references.sample_rows(session, selection)
-                assert of_reference.rows == kept[:limit]
+                assert of_reference.rows == remaining[:limit]
 
         agree()
 
@@ -156,7 +156,7 @@ def test_labelled_rows_are_filtered_before_the_limit(app: App, org: Organization
     only = {"filters": [{"column": "c", "operator": "equals", "value": "Oslo"}]}
     with app.org(org) as session:
         model, version = versions.get(session, filled[1])
-        found = sampling.sample_rows(session, Window(START, end), RowSelection(model, version, 3, True, only))
-    rows = [dict(zip(found.names, row, strict=True)) for row in found.rows]
+        sample = sampling.sample_rows(session, Window(START, end), RowSelection(model, version, 3, True, only))
+    rows = [dict(zip(sample.names, row, strict=True)) for row in sample.rows]
     assert len(rows) == 3
     assert all(row["c"] == "Oslo" and row[LABEL] is not None for row in rows)

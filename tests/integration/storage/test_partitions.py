@@ -36,12 +36,12 @@ def decades(engine: Engine, org: Organization) -> Target:
 def test_request_over_decades_makes_partitions_in_steps(decades: Target, kind: str) -> None:
     """A request over decades makes its partitions in many transactions."""
     assert (decades.samples, decades.labels) == (MONTHS, MONTHS)
-    made = (
+    newest = (
         "select max(n) from (select count(*) n from pg_inherits i join pg_class p on p.oid = i.inhrelid where"
         f" i.inhparent = (select oid from pg_class where relname like '{kind}\\__' and relkind = 'p'"
         " and relnamespace = current_schema()::regnamespace) group by p.xmin) of_a_transaction"
     )
-    assert 1 < decades.scalar(made) <= sample_tables.MONTHS_AT_ONCE
+    assert 1 < decades.scalar(newest) <= sample_tables.MONTHS_AT_ONCE
 
 
 def test_the_ledger_has_such_a_request_once(decades: Target) -> None:

@@ -41,8 +41,8 @@ TERMS = Terms(timedelta(days=60), timedelta(days=90), NOW)  # kept: from 2026-04
 
 
 def row(number: int, time: datetime) -> bytes:
-    said = {"_dc_sample_id": f"s{number}", "_dc_time": time.isoformat(), "_dc_prediction": "1", "age": 1.0, "job": "j"}
-    return json.dumps(said).encode()
+    entry = {"_dc_sample_id": f"s{number}", "_dc_time": time.isoformat(), "_dc_prediction": "1", "age": 1.0, "job": "j"}
+    return json.dumps(entry).encode()
 
 
 def label(number: int) -> bytes:
@@ -91,13 +91,13 @@ def held(target: Target) -> dict[str, object]:
 
 
 def require_agreement(target: Target) -> None:
-    there = held(target)
-    assert there["samples"] == there["ids"] == there["quarters"] == there["ledger"]
-    assert there["labels"] == there["labelled"]
-    assert there["left"] == 0
+    before = held(target)
+    assert before["samples"] == before["ids"] == before["quarters"] == before["ledger"]
+    assert before["labels"] == before["labelled"]
+    assert before["left"] == 0
     with db.org_session(target.engine, target.org) as session:
         version = session.get_one(Version, target.version_id)
-        assert version.earliest == there["oldest"]
+        assert version.earliest == before["oldest"]
 
 
 def test_prune_removes_whole_months_as_its_dry_run_counted(target: Target) -> None:
@@ -196,8 +196,8 @@ def test_row_logged_again_into_a_pruned_month_keeps_its_id(target: Target) -> No
         assert pruning_months._delete_ids_of(session, left, 0, 10).total() == 1
         assert pruning_months._delete_ids_of(session, left, 0, 10).total() == 0
 
-    there = held(target)
-    assert (there["ids"], there["samples"]) == (1, 1)
+    before = held(target)
+    assert (before["ids"], before["samples"]) == (1, 1)
 
 
 def test_pruned_windows_are_not_due_again(target: Target) -> None:
@@ -417,11 +417,11 @@ def test_old_baseline_goes_with_the_last_result_that_used_it(target: Target) -> 
                 )
             )
         session.flush()
-        there = WindowStatistics(1, 0, 1, 0, NOW)
+        statistics = WindowStatistics(1, 0, 1, 0, NOW)
         window = Window(NOW - timedelta(days=1), NOW)
-        found = monitors.get(session, monitor)
-        key = ResultKey(found, target.version_id, window)
-        results.store(session, key, CheckValue("OK", {}), ResultInputs(there, 2), CheckRun(1), last=None)
+        monitor_row = monitors.get(session, monitor)
+        key = ResultKey(monitor_row, target.version_id, window)
+        results.store(session, key, CheckValue("OK", {}), ResultInputs(statistics, 2), CheckRun(1), last=None)
     assert expected(target)["baselines"] == 1
     assert pruned(target)["baselines"] == 1
     with db.org_session(target.engine, target.org) as session:

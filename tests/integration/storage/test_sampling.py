@@ -64,9 +64,9 @@ def plan(large: tuple[Session, Model, Version], start: datetime, end: datetime, 
     population = how.pop("population")
     lowest = sampling.lowest_level(population, LIMIT)
     labelled = how.get("labelled", False)
-    said = f"s.{HASH}, l.label"
+    message = f"s.{HASH}, l.label"
     statement, values = sampling._sample_statement(
-        Window(start, end), RowSelection(model, version, LIMIT, labelled), lowest, said
+        Window(start, end), RowSelection(model, version, LIMIT, labelled), lowest, message
     )
     [[found]] = session.execute(text(f"explain (analyze, timing off, format json) {statement}"), values)
     seen, kinds = 0, set[str]()
@@ -110,7 +110,9 @@ def test_sample_is_the_lowest_by_hash_across_partitions(large: tuple[Session, Mo
         {"start": start, "end": end},
     )
     statistics = sampling.WindowStatistics(n=int(n or 0), n_labelled=int(n or 0))
-    found = sampling.sample_rows(session, Window(start, end), RowSelection(model, version, LIMIT, labelled), statistics)
+    sample = sampling.sample_rows(
+        session, Window(start, end), RowSelection(model, version, LIMIT, labelled), statistics
+    )
     expected = session.execute(
         text(
             f"select s.age from samples_{version.relation} s {join} labels_{version.relation} l on l.k = s.{KEY}"
@@ -118,8 +120,8 @@ def test_sample_is_the_lowest_by_hash_across_partitions(large: tuple[Session, Mo
         ),
         {"start": start, "end": end, "limit": LIMIT},
     )
-    position = found.names.index("age")
-    assert [row[position] for row in found.rows] == [age for (age,) in expected]
+    position = sample.names.index("age")
+    assert [row[position] for row in sample.rows] == [age for (age,) in expected]
 
 
 def test_more_rows_elsewhere_change_nothing(app: App, target: Target) -> None:
@@ -129,15 +131,15 @@ def test_more_rows_elsewhere_change_nothing(app: App, target: Target) -> None:
              "_dc_prediction": "0", "age": number, "job": "x"}
             for number in range(first, first + count)
         ]  # fmt: skip
-        app.ingestion.ingest_samples(target.org, target.version_id, [json.dumps(each).encode() for each in rows])
+        app.ingestion.ingest_samples(target.org, target.version_id, [json.dumps(entry).encode() for entry in rows])
 
     def ages(limit: int) -> list[float]:
         with app.org(target.org) as session:
             model, version = versions.get(session, target.version_id)
             end = START + timedelta(days=1)
             statistics = sampling.window_statistics(session, version.id, START, end)
-            found = sampling.sample_rows(session, Window(START, end), RowSelection(model, version, limit), statistics)
-        return [row[found.names.index("age")] for row in found.rows]
+            sample = sampling.sample_rows(session, Window(START, end), RowSelection(model, version, limit), statistics)
+        return [row[sample.names.index("age")] for row in sample.rows]
 
     log(0, 3000, 0)
     before, some = ages(500), ages(100)
@@ -152,7 +154,7 @@ def test_a_model_without_rows_has_an_empty_sample(app: App, target: Target) -> N
     with app.org(target.org) as session:
         model = models.create(session, NewModel("empty", "binary"))
         version = versions.create(session, model, NewVersion("v1", {"age": "numeric"}))
-        found = sampling.sample_rows(
+        sample = sampling.sample_rows(
             session, Window(START, END), RowSelection(model, version, 10), sampling.WindowStatistics()
         )
-    assert list(found.rows) == []
+    assert list(sample.rows) == []

@@ -24,13 +24,13 @@ def schemas(engine: Engine) -> set[str]:
 
 
 def test_an_organization_is_made_whole(engine: Engine) -> None:
-    made = create(engine, "acme")
+    created = create(engine, "acme")
 
     with db.public_session(engine) as session:
-        assert organizations.choose(session, None) == organizations.find(session, "acme") == made.organization
-        assert organizations.owner(session, made.organization.id).email == "ann@acme.example"
-        assert tokens.authenticate(session, made.token).organization == made.organization
-    with db.org_session(engine, made.organization) as session:
+        assert organizations.choose(session, None) == organizations.find(session, "acme") == created.organization
+        assert organizations.owner(session, created.organization.id).email == "ann@acme.example"
+        assert tokens.authenticate(session, created.token).organization == created.organization
+    with db.org_session(engine, created.organization) as session:
         assert session.scalar(text("select count(*) from models")) == 0
 
 
@@ -197,7 +197,7 @@ def test_a_revoked_or_expired_token_opens_nothing(engine: Engine, acme: Acme) ->
         for token in (expired, acme.token):
             with pytest.raises(errors.NotAuthenticated):
                 tokens.authenticate(session, token)
-        assert [each["state"] for each in tokens.entries(session, acme.org.id)] == ["expired", "revoked"]
+        assert [entry["state"] for entry in tokens.entries(session, acme.org.id)] == ["expired", "revoked"]
 
 
 def test_a_token_of_a_deleted_organization_opens_nothing(engine: Engine, acme: Acme) -> None:

@@ -77,10 +77,10 @@ def test_samples_and_labels_are_counted_apart(app: App, acme: Acme, target: Targ
 
 def test_what_never_fits_is_413_with_a_sentence(app: App, acme: Acme, target: Target, client: Endpoint) -> None:
     limit(app, acme, samples_per_minute=10)
-    answer = client.samples(target.version_id, rows(0, 11))
+    response = client.samples(target.version_id, rows(0, 11))
 
-    assert answer.status == 413
-    assert "never fits" in error_message(answer)
+    assert response.status == 413
+    assert "never fits" in error_message(response)
     assert target.samples == 0
 
 
@@ -125,9 +125,9 @@ def shared(database_url: str, data_dir: Path, url: str) -> Iterator[tuple[App, A
 
 @pytest.fixture
 def server(data_dir: Path) -> Iterator[valkey.Server]:
-    made = valkey.start(data_dir)
-    yield made
-    made.stop()
+    created = valkey.start(data_dir)
+    yield created
+    created.stop()
 
 
 def test_two_processes_count_together_in_redis(
@@ -188,7 +188,7 @@ def test_the_limit_holds_when_redis_goes_away_and_comes_back(
         server.process.wait()
         assert [log(client, target, first, n) for first, n in ((60, 41), (60, 40), (100, 1))] == [429, 200, 429]
 
-    assert sum("Redis is away" in each.message for each in caplog.records) == 1
+    assert sum("Redis is away" in record.message for record in caplog.records) == 1
     assert target.samples == 100
 
 

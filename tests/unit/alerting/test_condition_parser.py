@@ -130,17 +130,17 @@ def test_a_condition_that_is_written_and_read_is_the_same(condition: Condition) 
 @given(st.text(alphabet='><=!"% .0123456789abc\\-+warnoutsidefeature\n\t', max_size=40))
 def test_any_text_is_a_condition_or_refused_with_a_sentence(text: str) -> None:
     try:
-        found = parse(text)
+        condition = parse(text)
     except errors.InvalidInput:
         return
-    assert parse(to_text(found)) == found
+    assert parse(to_text(condition)) == condition
 
 
 @pytest.mark.parametrize("text", ["outside 10%..20%", "outside 10..20%", "outside 10% to 20%", "outside 0.1..0.2"])
 def test_a_range_may_be_of_shares(text: str) -> None:
-    found = parse(text)
-    assert (found.threshold, found.upper) == (0.1, 0.2)
-    assert to_text(found) == "outside 0.1..0.2"
+    condition = parse(text)
+    assert (condition.threshold, condition.upper) == (0.1, 0.2)
+    assert to_text(condition) == "outside 0.1..0.2"
 
 
 def test_a_warning_range_may_be_of_shares_too() -> None:

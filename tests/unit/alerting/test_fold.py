@@ -40,12 +40,12 @@ series = st.lists(st.none() | st.floats(0, 1), max_size=30)
 
 def test_violating_windows_in_a_row_are_one_alert() -> None:
     """Bad windows in a row are one alert with first last worst and current."""
-    found = results([0.1, 0.3, 0.9, 0.4, 0.1])
-    (span,) = find_spans(found, Policy(Condition("greater_than", 0.2)))
-    assert (span.first, span.last, span.worst) == (found[1], found[3], found[2])
+    judged_windows = results([0.1, 0.3, 0.9, 0.4, 0.1])
+    (span,) = find_spans(judged_windows, Policy(Condition("greater_than", 0.2)))
+    assert (span.first, span.last, span.worst) == (judged_windows[1], judged_windows[3], judged_windows[2])
     assert (span.worst_value, span.current_value, span.windows) == (0.9, 0.1, 3)
     assert not span.is_open
-    assert span.closed_at == found[4].window_end
+    assert span.closed_at == judged_windows[4].window_end
 
 
 def test_a_window_without_a_verdict_neither_opens_nor_closes() -> None:
@@ -58,11 +58,11 @@ def test_a_window_without_a_verdict_neither_opens_nor_closes() -> None:
 def test_the_current_value_is_of_the_same_entry_as_the_worst() -> None:
     days = [START + timedelta(days=number) for number in range(4)]
     shares = ({"age": 0.7, "job": 0.1}, {"age": 0.1, "job": 0.6}, {"job": 0.6})
-    found = [Found(start, end, "OK", {}, share) for (start, end), share in zip(pairwise(days), shares, strict=True)]
+    windows = [Found(start, end, "OK", {}, share) for (start, end), share in zip(pairwise(days), shares, strict=True)]
     policy = Policy(parse("any feature > 0.3"))
-    (span,) = find_spans(found[:2], policy)
+    (span,) = find_spans(windows[:2], policy)
     assert (span.metric, span.worst_value, span.current_value) == ("age", 0.7, 0.1)
-    (span,) = find_spans(found, policy)
+    (span,) = find_spans(windows, policy)
     assert (span.metric, span.current_value, span.is_open) == ("age", None, True)
 
 
@@ -72,8 +72,8 @@ def test_the_worst_is_furthest_beyond_a_lower_bound_too() -> None:
 
 
 def test_any_metric_can_break_a_rule() -> None:
-    found = Found(START, START + timedelta(days=1), "OK", {"a": 0.1, "b": 0.7, "c": 0.3})
-    (span,) = find_spans([found], Policy(Condition("greater_than", 0.2)))
+    window = Found(START, START + timedelta(days=1), "OK", {"a": 0.1, "b": 0.7, "c": 0.3})
+    (span,) = find_spans([window], Policy(Condition("greater_than", 0.2)))
     assert (span.metric, span.worst_value) == ("b", 0.7)
 
 

@@ -98,5 +98,7 @@ def test_noise_of_scores_is_tamed_by_waiting_and_by_keeping_on(
 def test_the_page_shows_these_figures() -> None:
     page = (DOCS / "alerts.md").read_text()
     for condition, more, expected in (*DRIFT, *SCORES):
-        said = " ".join(f"--{name.replace('_windows', '').replace('_', '-')} {value}" for name, value in more.items())
-        assert f"| `{condition}` | {f'`{said}`' if said else '—'} | {expected:,} |" in page
+        options = " ".join(
+            f"--{name.replace('_windows', '').replace('_', '-')} {value}" for name, value in more.items()
+        )
+        assert f"| `{condition}` | {f'`{options}`' if options else '—'} | {expected:,} |" in page

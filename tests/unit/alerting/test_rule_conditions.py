@@ -117,9 +117,9 @@ def test_any_all_and_one_of_the_entries() -> None:
     assert said("feature job > 0.3", window).outcome == Outcome.OK
     assert said("age > 0.3", window).is_violated
     assert said("> 0.3", window).outcome == Outcome.OK
-    found = said("any feature > 0.05", window).finding
-    assert found is not None
-    assert (found.name, found.value) == ("age", 0.5)
+    finding = said("any feature > 0.05", window).finding
+    assert finding is not None
+    assert (finding.name, finding.value) == ("age", 0.5)
 
 
 def test_what_is_not_there_has_no_verdict() -> None:
@@ -142,9 +142,9 @@ def test_a_warning_is_below_the_rule_itself() -> None:
 def test_the_worst_is_the_one_furthest_beyond() -> None:
     window = Window({"a": 0.3, "b": -0.9, "c": 0.1})
     for condition, worst in (("> 0.2", "a"), ("< 0.5", "b"), ("outside 0..0.2", "b"), ("!= 0", "b")):
-        found = said(condition, window).finding
-        assert found is not None
-        assert found.name == worst
+        finding = said(condition, window).finding
+        assert finding is not None
+        assert finding.name == worst
 
 
 def test_deviation_of_huge_numbers_is_judged() -> None:

@@ -35,7 +35,7 @@ tests:
 
 def test_a_file_of_tests_is_read_and_passes() -> None:
     outcomes = [rule_tests.run(each) for each in rule_tests.read(TEXT.encode())]
-    assert [(each.name, each.is_passed, len(each.lines)) for each in outcomes] == [
+    assert [(outcome.name, outcome.is_passed, len(outcome.lines)) for outcome in outcomes] == [
         ("two bad days", True, 8),
         ("any feature > 0.3", True, 4),
     ]
@@ -128,14 +128,14 @@ def test_the_file_on_the_page_passes() -> None:
     content = PAGE.partition("```yaml\n")[2].partition("```")[0]
     outcomes = [rule_tests.run(each) for each in rule_tests.read(content.encode())]
     assert len(outcomes) == 2
-    assert all(each.is_passed for each in outcomes)
+    assert all(outcome.is_passed for outcome in outcomes)
 
 
 def test_the_conditions_on_the_page_can_be_read() -> None:
     table = PAGE.partition("## Conditions")[2].partition("\n\n")[2].partition("\n\n")[0]
-    found = [each for row in table.splitlines()[2:] for each in re.findall(r"`([^`]+)`", row.split(" | ")[0])]
-    assert len(found) >= 14
-    for condition in found:
+    documented = [match for row in table.splitlines()[2:] for match in re.findall(r"`([^`]+)`", row.split(" | ")[0])]
+    assert len(documented) >= 14
+    for condition in documented:
         assert condition_parser.parse(
             condition_parser.to_text(condition_parser.parse(condition))
         ) == condition_parser.parse(condition)

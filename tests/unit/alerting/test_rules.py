@@ -30,9 +30,9 @@ class Window:
 )
 def test_a_sign_compares_with_the_threshold(sign: str, below: bool, at: bool, above: bool) -> None:
     condition = rules.parse(f"{sign} 0.5")
-    found = [judge(condition, Window({"score": value}, {}), ()).is_violated for value in (0.4, 0.5, 0.6)]
+    violations = [judge(condition, Window({"score": value}, {}), ()).is_violated for value in (0.4, 0.5, 0.6)]
 
-    assert found == [below, at, above]
+    assert violations == [below, at, above]
 
 
 @pytest.mark.parametrize(("text", "threshold"), [(">.5", 0.5), (">  -1", -1), ("< 1E-3", 0.001), (">+2.", 2)])

@@ -40,8 +40,8 @@ def window(number: int, what: str) -> Found:
 def states(policy: Policy, whats: Sequence[str]) -> str:
     """The state after each window, as letters: inactive, pending, warning, firing."""
     machine = StateMachine(policy)
-    found = [machine.advance(window(number, what)) for number, what in enumerate(whats)]
-    return "".join("w" if step.state == "firing" and step.severity == "low" else step.state[0] for step in found)
+    changes = [machine.advance(window(number, what)) for number, what in enumerate(whats)]
+    return "".join("w" if step.state == "firing" and step.severity == "low" else step.state[0] for step in changes)
 
 
 PLAIN = parse("> 0.2")
@@ -83,11 +83,11 @@ def test_no_data_fires_with_the_rules_own_severity() -> None:
 
 def test_episode_has_its_first_last_worst_and_current_windows() -> None:
     """An episode knows first fired last worst current and the good window before."""
-    found = [window(number, SHORT[letter]) for number, letter in enumerate("gwbwg")]
-    (span,) = find_spans(found, Policy(LEVELS, for_windows=2, keep_firing=2))
-    assert (span.first, span.fired, span.last, span.worst) == (found[1], found[2], found[3], found[2])
+    windows = [window(number, SHORT[letter]) for number, letter in enumerate("gwbwg")]
+    (span,) = find_spans(windows, Policy(LEVELS, for_windows=2, keep_firing=2))
+    assert (span.first, span.fired, span.last, span.worst) == (windows[1], windows[2], windows[3], windows[2])
     assert (span.worst_value, span.current_value, span.windows) == (0.25, 0.0, 3)
-    assert span.ok_window_before == found[0]
+    assert span.ok_window_before == windows[0]
     assert span.is_open
     assert span.state == "firing"
 
@@ -187,11 +187,11 @@ TestTable = Table.TestCase
 @given(policies, st.lists(whats, max_size=25), st.integers(0, 30))
 def test_replay_from_an_episodes_first_window_is_the_same(policy: Policy, seen: list[str], number: int) -> None:
     """Folding from an episodes first window gives the same as from the beginning."""
-    found = [window(place, what) for place, what in enumerate(seen)]
-    whole = find_spans(found, policy)
+    windows = [window(place, what) for place, what in enumerate(seen)]
+    whole = find_spans(windows, policy)
     if whole:
         chosen = number % len(whole)
-        tail = [each for each in found if each.window_end >= whole[chosen].first.window_end]
+        tail = [each for each in windows if each.window_end >= whole[chosen].first.window_end]
         assert find_spans(tail, policy) == whole[chosen:]
 
 

@@ -18,21 +18,21 @@ def test_catalogue_has_all_tabular_checks_with_their_needs() -> None:
     from deepchecks.tabular import TrainTestCheck, checks
 
     classes = {
-        name: found
-        for name, found in inspect.getmembers(checks, inspect.isclass)
-        if issubclass(found, BaseCheck) and name in checks.__all__ + [kind.class_name for kind in KINDS]
+        name: check_class
+        for name, check_class in inspect.getmembers(checks, inspect.isclass)
+        if issubclass(check_class, BaseCheck) and name in checks.__all__ + [kind.class_name for kind in KINDS]
     }
-    reducible = {name for name, found in classes.items() if issubclass(found, ReduceMixin)}
+    reducible = {name for name, check_class in classes.items() if issubclass(check_class, ReduceMixin)}
     assert {kind.class_name for kind in KINDS} == reducible
     assert set(classes) - reducible <= NOT_REDUCIBLE
     for kind in KINDS:
-        found = classes[kind.class_name]
-        assert kind.module_name == found.__module__
-        assert kind.needs_labels == issubclass(found, ReduceLabelMixin)
-        assert kind.needs_reference == issubclass(found, TrainTestCheck)
-        assert kind.reads_features == issubclass(found, ReduceFeatureMixin)
-        assert issubclass(found, getattr(checks, kind.implementation))
-        assert for_config(found.__module__, kind.class_name) is kind
+        check_class = classes[kind.class_name]
+        assert kind.module_name == check_class.__module__
+        assert kind.needs_labels == issubclass(check_class, ReduceLabelMixin)
+        assert kind.needs_reference == issubclass(check_class, TrainTestCheck)
+        assert kind.reads_features == issubclass(check_class, ReduceFeatureMixin)
+        assert issubclass(check_class, getattr(checks, kind.implementation))
+        assert for_config(check_class.__module__, kind.class_name) is kind
 
 
 def test_the_config_that_the_sdk_sends_is_found() -> None:

@@ -46,10 +46,10 @@ def test_dashboard_has_five_monitors_of_the_window_length() -> None:
 def test_the_configs_make_the_checks_that_the_sdk_makes() -> None:
     from deepchecks.core.checks import BaseCheck
 
-    made = {check.name: BaseCheck.from_config(check.config) for check in for_task("binary")}
-    assert made["Label Drift"].ignore_na is True
-    assert made["Label Drift"].min_samples == made["Feature Drift"].min_samples == 100
-    assert made["Performance"].scorers == ["Accuracy"]
+    created = {check.name: BaseCheck.from_config(check.config) for check in for_task("binary")}
+    assert created["Label Drift"].ignore_na is True
+    assert created["Label Drift"].min_samples == created["Feature Drift"].min_samples == 100
+    assert created["Performance"].scorers == ["Accuracy"]
 
 
 def test_an_unknown_task_type_is_refused() -> None:

@@ -47,12 +47,14 @@ def test_cached_reference_gives_the_values_of_a_fresh_one() -> None:
     """A reference that serves many windows gives each the value of a fresh one."""
     layout = make_layout("binary", IMPORTANCE)
     reference_rows = make_rows("binary", 1000, 1)
-    kept = prepare(reference_rows, layout, list(COLUMNS), True)
+    cached_reference = prepare(reference_rows, layout, list(COLUMNS), True)
     for seed in (2, 3, 4):
         current = make_rows("binary", 300, seed)
         for kind in KINDS:
             fresh = our_value(kind, Case(kind.class_name), layout, current, reference_rows)
-            again = run(CheckSetup(kind, {}, {}, layout), prepare(current, layout, list(COLUMNS), True), kept)
+            again = run(
+                CheckSetup(kind, {}, {}, layout), prepare(current, layout, list(COLUMNS), True), cached_reference
+            )
             assert again.state == fresh.state == "OK"
             assert again.metrics == pytest.approx(fresh.metrics, rel=0, abs=1e-12)
 

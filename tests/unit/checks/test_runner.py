@@ -42,10 +42,10 @@ def value(
 
 def test_too_few_rows_are_no_failure() -> None:
     few = make_rows("binary", 50, 5)
-    said = value("FeatureDrift", few, make_rows("binary", 500, 1), params={"min_samples": 100})
-    assert (said.state, said.metrics) == ("INSUFFICIENT", {})
-    assert said.reason
-    assert said.reason == (
+    message = value("FeatureDrift", few, make_rows("binary", 500, 1), params={"min_samples": 100})
+    assert (message.state, message.metrics) == ("INSUFFICIENT", {})
+    assert message.reason
+    assert message.reason == (
         "Too few rows: 50 in the window and 500 in the reference, and at least 100 with a value are needed on each"
         " side. Widen the monitor's window, or lower the check's min_samples."
     )
@@ -54,23 +54,23 @@ def test_too_few_rows_are_no_failure() -> None:
 def test_a_feature_with_too_few_values_is_named() -> None:
     current = make_rows("binary", 300, 5)
     current.loc[20:, "amount"] = None
-    said = value("FeatureDrift", current, make_rows("binary", 500, 1), params={"min_samples": 100})
-    assert said.state == "OK"
-    assert said.reason == "too few values in amount"
-    assert "amount" not in said.entries
+    message = value("FeatureDrift", current, make_rows("binary", 500, 1), params={"min_samples": 100})
+    assert message.state == "OK"
+    assert message.reason == "too few values in amount"
+    assert "amount" not in message.entries
 
 
 @pytest.mark.parametrize("class_name", ["FeatureDrift", "PredictionDrift", "LabelDrift", "NewCategoryTrainTest"])
 def test_a_missing_reference_is_no_data(class_name: str) -> None:
-    said = value(class_name, make_rows("binary", 300, 5))
-    assert said.state == "NO_DATA"
-    assert said.reason
-    assert "reference" in said.reason
+    message = value(class_name, make_rows("binary", 300, 5))
+    assert message.state == "NO_DATA"
+    assert message.reason
+    assert "reference" in message.reason
 
 
 def test_an_empty_window_is_no_data() -> None:
-    said = value("MixedNulls", make_rows("binary", 300, 5).head(0))
-    assert (said.state, said.reason) == ("NO_DATA", no_value_reasons.NO_ROWS)
+    message = value("MixedNulls", make_rows("binary", 300, 5).head(0))
+    assert (message.state, message.reason) == ("NO_DATA", no_value_reasons.NO_ROWS)
 
 
 @pytest.mark.parametrize(
@@ -82,13 +82,13 @@ def test_rows_without_labels_or_predictions_are_no_data(column: str, class_name:
     current, reference = make_rows("binary", 300, 5), make_rows("binary", 300, 1)
     bare = current if where == "window" else reference
     bare[[column, "_dc_prediction_probabilities"]] = None
-    said = value(class_name, current, reference)
+    message = value(class_name, current, reference)
     if where == "reference" and class_name == "SingleDatasetPerformance":
-        assert said.state == "OK"
+        assert message.state == "OK"
     else:
-        assert said.state == "NO_DATA"
-        assert said.reason
-        assert said.reason.startswith(f"No row of the {where} has a {what}. ")
+        assert message.state == "NO_DATA"
+        assert message.reason
+        assert message.reason.startswith(f"No row of the {where} has a {what}. ")
 
 
 def test_rows_without_a_label_take_no_part_in_label_checks() -> None:
@@ -115,9 +115,9 @@ def test_rows_without_probabilities_are_skipped_where_needed() -> None:
 def test_probabilities_on_one_side_only_make_it_compare_classes() -> None:
     current, reference = make_rows("binary", 300, 5), make_rows("binary", 500, 1)
     bare = reference.assign(_dc_prediction_probabilities=None)
-    said = value("PredictionDrift", current, bare)
-    assert said.metrics == value("PredictionDrift", current, reference, params={"drift_mode": "prediction"}).metrics
-    assert said.reason == "compared classes, because only one side has probabilities"
+    message = value("PredictionDrift", current, bare)
+    assert message.metrics == value("PredictionDrift", current, reference, params={"drift_mode": "prediction"}).metrics
+    assert message.reason == "compared classes, because only one side has probabilities"
 
 
 def test_a_scorer_on_probabilities_that_no_row_has_is_no_data() -> None:
@@ -131,45 +131,47 @@ def test_rows_without_prediction_are_left_out_of_performance() -> None:
     holes = current.copy()
     holes.loc[250:, "_dc_prediction"] = np.nan
     layout = make_layout("regression")
-    said = value("SingleDatasetPerformance", holes, layout=layout, scorer=["RMSE"])
-    assert said.metrics == value("SingleDatasetPerformance", current.head(250), layout=layout, scorer=["RMSE"]).metrics
-    assert said.reason == "left out 50 rows of the window without a prediction"
+    message = value("SingleDatasetPerformance", holes, layout=layout, scorer=["RMSE"])
+    assert (
+        message.metrics == value("SingleDatasetPerformance", current.head(250), layout=layout, scorer=["RMSE"]).metrics
+    )
+    assert message.reason == "left out 50 rows of the window without a prediction"
 
 
 def test_a_chosen_feature_is_the_only_one_that_counts() -> None:
     current, reference = make_rows("binary", 300, 5), make_rows("binary", 500, 1)
-    said = value("FeatureDrift", current, reference, feature=["amount"], aggregation_method=["max"])
-    assert list(said.entries) == ["amount"]
-    assert said.metrics == {"Max Drift Score": said.entries["amount"]}
+    message = value("FeatureDrift", current, reference, feature=["amount"], aggregation_method=["max"])
+    assert list(message.entries) == ["amount"]
+    assert message.metrics == {"Max Drift Score": message.entries["amount"]}
 
 
 def test_an_aggregation_of_none_gives_a_metric_per_feature() -> None:
-    said = value("PercentOfNulls", make_rows("binary", 300, 5), aggregation_method=["none"])
-    assert set(said.metrics) == set(COLUMNS)
+    message = value("PercentOfNulls", make_rows("binary", 300, 5), aggregation_method=["none"])
+    assert set(message.metrics) == set(COLUMNS)
 
 
 def test_entries_name_the_driving_feature_first() -> None:
     """The entries name the feature that drives the value first."""
     current, reference = make_rows("binary", 300, 5), make_rows("binary", 500, 1)
     current["amount"] = current["amount"].astype(float) + 5
-    said = value("FeatureDrift", current, reference, aggregation_method=["max"])
-    assert next(iter(said.entries)) == "amount"
-    assert said.entries["amount"] == max(said.metrics.values())
+    message = value("FeatureDrift", current, reference, aggregation_method=["max"])
+    assert next(iter(message.entries)) == "amount"
+    assert message.entries["amount"] == max(message.metrics.values())
 
 
 def test_new_labels_are_the_entries_of_their_check() -> None:
     layout = make_layout("multiclass")
     current, reference = make_rows("multiclass", 300, 5), make_rows("multiclass", 500, 1)
     current.loc[:3, "_dc_label"] = "d"
-    said = value("NewLabelTrainTest", current, reference, layout=layout)
-    assert (said.metrics, said.entries) == ({"Samples with New Labels": 4.0}, {"d": 4.0})
+    message = value("NewLabelTrainTest", current, reference, layout=layout)
+    assert (message.metrics, message.entries) == ({"Samples with New Labels": 4.0}, {"d": 4.0})
 
 
 def test_res_conf_and_class_keep_the_metrics_of_a_class() -> None:
     layout = make_layout("multiclass")
     current = make_rows("multiclass", 300, 5)
-    said = value("SingleDatasetPerformance", current, layout=layout, scorer=["F1 Per Class"], res_conf=["b"])
-    assert list(said.metrics) == ["F1 Per Class b"]
+    message = value("SingleDatasetPerformance", current, layout=layout, scorer=["F1 Per Class"], res_conf=["b"])
+    assert list(message.metrics) == ["F1 Per Class b"]
     scorers = ["F1 Per Class", "Accuracy"]
     chosen = value("SingleDatasetPerformance", current, layout=layout, scorer=scorers, **{"class": ["a"]})
     assert list(chosen.metrics) == ["F1 Per Class a", "Accuracy"]
@@ -190,21 +192,21 @@ def test_res_conf_and_class_keep_the_metrics_of_a_class() -> None:
 def test_a_wrong_choice_is_an_error_of_one_line(
     class_name: str, params: dict[str, Any], conf: dict[str, Any], says: str
 ) -> None:
-    said = value(class_name, make_rows("binary", 300, 5), make_rows("binary", 500, 1), params=params, **conf)
-    assert said.state == "ERROR"
-    assert said.reason
-    assert says in said.reason
-    assert "\n" not in said.reason
+    message = value(class_name, make_rows("binary", 300, 5), make_rows("binary", 500, 1), params=params, **conf)
+    assert message.state == "ERROR"
+    assert message.reason
+    assert says in message.reason
+    assert "\n" not in message.reason
 
 
 @pytest.mark.parametrize("class_name", ["NewCategoryTrainTest", "StringMismatch", "FeatureDrift"])
 def test_a_check_without_a_column_to_read_says_so(class_name: str) -> None:
     layout = DatasetSchema("regression", {"opened": "datetime"})
     current = make_rows("regression", 300, 5)
-    said = value(class_name, current, current, layout=layout)
-    assert said.state == "INSUFFICIENT"
-    assert said.reason
-    assert said.reason.startswith("None of the features has a type that the check reads")
+    message = value(class_name, current, current, layout=layout)
+    assert message.state == "INSUFFICIENT"
+    assert message.reason
+    assert message.reason.startswith("None of the features has a type that the check reads")
 
 
 def test_columns_without_a_single_value_break_no_check() -> None:
@@ -221,8 +223,8 @@ def test_none_and_nan_in_a_column_are_one_kind_of_null() -> None:
     current["city"] = "Rome"
     current.loc[:9, "city"] = None
     current.loc[10:19, "city"] = np.nan
-    said = value("MixedNulls", current, feature=["city"])
-    assert said.metrics == {"Max Percent Mixed Nulls": 0.0}
+    message = value("MixedNulls", current, feature=["city"])
+    assert message.metrics == {"Max Percent Mixed Nulls": 0.0}
 
 
 def test_numeric_classes_are_the_strings_that_the_sdk_sends() -> None:
@@ -259,8 +261,8 @@ def test_balanced_classes_leave_drift_of_probabilities_as_it_is() -> None:
     current, reference = make_rows("binary", 300, 5), make_rows("binary", 500, 1)
     balanced = replace(make_layout("binary"), balance_classes=True)
     params = {"drift_mode": "proba"}
-    said = value("PredictionDrift", current, reference, layout=balanced, params=params)
-    assert said == value("PredictionDrift", current, reference, params=params)
+    message = value("PredictionDrift", current, reference, layout=balanced, params=params)
+    assert message == value("PredictionDrift", current, reference, params=params)
 
 
 def test_default_monitors_of_a_window_take_little_cpu() -> None:
@@ -299,7 +301,7 @@ def test_error_too_large_for_a_number_is_named_infinite() -> None:
     """An error that is too large for a number is named infinite."""
     current = make_rows("regression", 300, 5)
     current["_dc_prediction"], current["_dc_label"] = 1e200, 1.0  # all labels the same, too: that is not why
-    said = value("SingleDatasetPerformance", current, layout=make_layout("regression"), scorer=["Neg RMSE"])
-    assert (said.state, said.metrics) == ("INSUFFICIENT", {})
-    assert said.reason is not None
-    assert said.reason.startswith("Neg RMSE is infinite: values of the window are too large")
+    message = value("SingleDatasetPerformance", current, layout=make_layout("regression"), scorer=["Neg RMSE"])
+    assert (message.state, message.metrics) == ("INSUFFICIENT", {})
+    assert message.reason is not None
+    assert message.reason.startswith("Neg RMSE is infinite: values of the window are too large")

@@ -60,8 +60,8 @@ def test_the_help_of_a_command_loads_nothing_large(command: str) -> None:
 
 
 def test_the_help_of_a_model_names_every_type_of_a_column() -> None:
-    said = loaded("model", "create", "--help")[0]
-    assert all(re.search(rf"\b{kind}\b", said) for kind in TYPES)
+    message = loaded("model", "create", "--help")[0]
+    assert all(re.search(rf"\b{kind}\b", message) for kind in TYPES)
     assert sorted(KINDS.replace(" or ", ", ").split(", ")) == sorted(TYPES)
 
 

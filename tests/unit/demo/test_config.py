@@ -3,11 +3,11 @@ from dcmon.demo.config import DESCRIPTION, MODEL, WEEKLY, demo_plan
 
 def test_demo_has_the_default_monitors_and_one_more() -> None:
     """The plan has the default checks monitors and rules and one more."""
-    made = demo_plan()
-    assert len(made.checks) == 9
-    assert len(made.monitors) == 9
-    assert sum(len(monitor.rules) for monitor in made.monitors) == 8
-    assert {monitor.check for monitor in made.monitors} <= set(made.checks)
+    created = demo_plan()
+    assert len(created.checks) == 9
+    assert len(created.monitors) == 9
+    assert sum(len(monitor.rules) for monitor in created.monitors) == 8
+    assert {monitor.check for monitor in created.monitors} <= set(created.checks)
 
 
 def test_weekly_monitors_are_those_that_say_why() -> None:

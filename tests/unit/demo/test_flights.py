@@ -50,9 +50,9 @@ def test_departures_keep_local_time_beside_a_clock_change(
     known = raw[(raw["month"] == day[0]) & (raw["day"] == day[1]) & raw["dep_time"].notna()]
     row = known.sort_values("sched_dep_time").iloc[3]
     sample_id = f"2013-{day[0]:02}-{day[1]:02}-{row['carrier']}-{row['flight']}-{row['origin']}"
-    found = flight(year, sample_id)["time"].to_pydatetime()
+    departure = flight(year, sample_id)["time"].to_pydatetime()
     local = datetime(2013, *day, int(row["dep_time"]) // 100, int(row["dep_time"]) % 100, tzinfo=NEW_YORK)
-    assert found == local
+    assert departure == local
     assert local.utcoffset() == timedelta(hours=offset)
 
 
@@ -89,10 +89,14 @@ def test_labels_come_after_their_flights(year: pd.DataFrame) -> None:
 
 
 def test_weather_is_of_the_hour_and_airport_of_departure(year: pd.DataFrame) -> None:
-    found = flight(year, "2013-01-01-UA-1545-EWR")
+    row = flight(year, "2013-01-01-UA-1545-EWR")
     weather = pd.read_csv(flights.folder() / "weather.csv").set_index(["origin", "time_hour"])
-    there = weather.loc[("EWR", "2013-01-01T10:00:00Z")]
-    assert (found["temp"], found["wind_dir"], found["pressure"]) == (there.temp, there.wind_dir, there.pressure)
+    existing = weather.loc[("EWR", "2013-01-01T10:00:00Z")]
+    assert (row["temp"], row["wind_dir"], row["pressure"]) == (
+        existing.temp,
+        existing.wind_dir,
+        existing.pressure,
+    )
 
 
 def test_missing_weather_stays_missing(year: pd.DataFrame) -> None:

@@ -68,7 +68,7 @@ def rounds(**known: Round) -> HealthSnapshot:
 
 
 def found(snapshot: HealthSnapshot, bounds: Watch = BOUNDS) -> list[tuple[str, str, str]]:
-    return [(each.name, each.subject, each.severity) for each in checks.find_problems(snapshot, bounds)]
+    return [(problem.name, problem.subject, problem.severity) for problem in checks.find_problems(snapshot, bounds)]
 
 
 def test_healthy_snapshot_has_no_problem() -> None:
@@ -192,7 +192,7 @@ NOT_WRONG: dict[str, HealthSnapshot] = {
     ),
     "after a night, whoever leads is chosen anew": replace(
         rounds(clock=Round(ago(hours=9), ago(hours=9)), lead=Round(ago(hours=9))),
-        processes=[replace(each, started_at=ago(seconds=9)) for each in well().processes],  # type: ignore[type-var]
+        processes=[replace(process, started_at=ago(seconds=9)) for process in well().processes],  # type: ignore[type-var]
         has_leader=False,
     ),
     "an endpoint was stopped by hand": without("serve", Worker("serve", ended_at=ago(minutes=4), **LOST)),

@@ -144,18 +144,18 @@ class World:
             self.line(org, action, "samples", 11, quarantined=-kept, removed=kept)
 
     def stored(self, org: int) -> Counter[int]:
-        found = Counter[int]()
+        counts = Counter[int]()
         for line in self.lines[org]:
             if line.version_id is not None:
-                found[line.version_id] += line.stored
-        return found
+                counts[line.version_id] += line.stored
+        return counts
 
     def quarantined(self, org: int) -> Counter[QuarantineTarget]:
-        found = Counter[QuarantineTarget]()
+        counts = Counter[QuarantineTarget]()
         for line in self.lines[org]:
             if line.model_id is not None:
-                found[QuarantineTarget(line.kind, line.model_id, line.version_id)] += line.quarantined
-        return found
+                counts[QuarantineTarget(line.kind, line.model_id, line.version_id)] += line.quarantined
+        return counts
 
     def public(self) -> SharedState:
         parked = {OrganizationPartition(org, TopicPartition(TOPIC, part)): 0 for org in ORGS for part in (0, 1)}
@@ -173,19 +173,19 @@ class World:
         stored = self.stored(org)
         versions = [
             VersionState(
-                each,
-                f"m/{each}",
-                stored[each],
-                9 * stored[each],
-                stored[each],
-                9 * stored[each],
-                stored[each],
+                version,
+                f"m/{version}",
+                stored[version],
+                9 * stored[version],
+                stored[version],
+                9 * stored[version],
+                stored[version],
                 0,
                 0,
                 0,
                 0,
             )
-            for each in VERSIONS
+            for version in VERSIONS
         ]
         offsets = {
             TopicPartition(TOPIC, part): OrganizationOffset(stands, self.followed.get((mine, part), 0))
@@ -215,11 +215,11 @@ def findings(
     world: World, lines: Mapping[int, Sequence[LedgerLine]] | None = None, public: SharedState | None = None
 ) -> list[Finding]:
     shared = public or world.public()
-    found = audit.judge_public(shared)
+    public_findings = audit.judge_public(shared)
     for org in ORGS:
         summary = audit.summarize((lines or world.lines)[org], shared)
-        found += audit.judge_organization(org, summary, world.state(org))
-    return found
+        public_findings += audit.judge_organization(org, summary, world.state(org))
+    return public_findings
 
 
 @given(HISTORIES)
@@ -308,7 +308,9 @@ def test_message_lost_or_taken_twice_is_found(by: int) -> None:
     world = settled()
     line = world.lines[1][0]
     lines = {**world.lines, 1: [replace(line, messages=line.messages + by), *world.lines[1][1:]]}
-    assert {(each.check, "partition 0" in each.where) for each in findings(world, lines)} == {("messages", True)}
+    assert {(finding.check, "partition 0" in finding.where) for finding in findings(world, lines)} == {
+        ("messages", True)
+    }
 
 
 def test_lost_parked_message_is_found() -> None:
@@ -316,7 +318,7 @@ def test_lost_parked_message_is_found() -> None:
     world.read(0, [1, 2, 1], blocked=1, crashes=False)
     assert findings(world) == []
     world.parked[1].pop()
-    assert [each.check for each in findings(world)] == ["messages"]
+    assert [finding.check for finding in findings(world)] == ["messages"]
 
 
 def test_lost_dead_letters_are_found() -> None:
@@ -336,18 +338,20 @@ def test_table_with_other_rows_is_found(name: str, check: str) -> None:
     state = world.state(1)
     one, *others = state.versions
     changed = replace(state, versions=[replace(one, **{name: getattr(one, name) + 1}), *others])
-    found = audit.judge_organization(1, audit.summarize(world.lines[1], world.public()), changed)
-    assert check in {finding.check for finding in found}
-    assert {finding.where for finding in found} == {one.name}
+    findings = audit.judge_organization(1, audit.summarize(world.lines[1], world.public()), changed)
+    assert check in {finding.check for finding in findings}
+    assert {finding.where for finding in findings} == {one.name}
 
 
 def test_lost_quarantined_row_is_found() -> None:
     """A row of a deleted version is not missed."""
     world = settled()
     state, summary = world.state(1), audit.summarize(world.lines[1], world.public())
-    found = audit.judge_organization(1, summary, replace(state, quarantined={}))
-    assert [finding.check for finding in found] == ["quarantine"]
-    deleted = replace(state, versions=[each for each in state.versions if each.version_id == 11], quarantined={})
+    findings = audit.judge_organization(1, summary, replace(state, quarantined={}))
+    assert [finding.check for finding in findings] == ["quarantine"]
+    deleted = replace(
+        state, versions=[version for version in state.versions if version.version_id == 11], quarantined={}
+    )
     assert audit.judge_organization(1, summary, replace(deleted, models={})) == []
 
 

@@ -124,9 +124,9 @@ def test_rows_decoded_together_equal_rows_decoded_alone() -> None:
         good,
     ):
         given_rows = [msgspec.Raw(json.dumps(row).encode()) for row in (good, odd, good)]
-        found = [row for part in shape.decode_all(given_rows) for row in part]
-        assert [isinstance(row, RejectedRow) for row in found] == [False, odd is not good, False]
-        assert found[0] == shape.decode(given_rows[0])
+        decoded = [row for part in shape.decode_all(given_rows) for row in part]
+        assert [isinstance(row, RejectedRow) for row in decoded] == [False, odd is not good, False]
+        assert decoded[0] == shape.decode(given_rows[0])
 
 
 def test_row_too_long_for_a_message_is_truncated() -> None:

@@ -96,7 +96,7 @@ def test_trickling_labels_cause_only_dozens_of_evaluations() -> None:
             if now > at or (now == wakes and before is None):
                 continue
             arrived = number if now == at else number - 1
-            found = decision(
+            decided = decision(
                 window(rows, arrived, begin),
                 before,
                 needs_labels=True,
@@ -104,13 +104,13 @@ def test_trickling_labels_cause_only_dozens_of_evaluations() -> None:
                 now=now,
                 touched_at=arrivals[arrived - 1],
             )
-            if found.is_due:
+            if decided.is_due:
                 evaluated += 1
                 before = Result(
                     revision=evaluated, n_rows=rows, n_labelled=arrived, rows_revision=rows, labels_revision=arrived,
                     computed_at=now,
                 )  # fmt: skip
-            wakes = found.again_at or at + timedelta(days=999)
+            wakes = decided.again_at or at + timedelta(days=999)
     assert 20 < evaluated < 90
 
 

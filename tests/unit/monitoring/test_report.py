@@ -33,9 +33,9 @@ def report(name: str = "Drift") -> Report:
 
 
 def figures(page: str) -> list[dict]:
-    found = re.search(r'<script type="application/json" id="figures">(.*?)</script>', page, re.DOTALL)
-    assert found
-    return json.loads(found[1])
+    figures_script = re.search(r'<script type="application/json" id="figures">(.*?)</script>', page, re.DOTALL)
+    assert figures_script
+    return json.loads(figures_script[1])
 
 
 class Elements(HTMLParser):
@@ -98,8 +98,8 @@ def test_chart_has_a_line_per_version_and_metric() -> None:
 
 
 def test_report_worst_value_is_on_the_rules_side() -> None:
-    found = MonitorSeries("F1", "DAY", [point(0, 0.9), point(1, 0.31)], [Threshold(0.5, "high", "less_than")])
-    page = render(Report("o", "m", "v", START, day(6), day(7), [found]))
+    series = MonitorSeries("F1", "DAY", [point(0, 0.9), point(1, 0.31)], [Threshold(0.5, "high", "less_than")])
+    page = render(Report("o", "m", "v", START, day(6), day(7), [series]))
     assert '<span class="number">0.31</span>' in page
     assert "No alert in this period." in page
 

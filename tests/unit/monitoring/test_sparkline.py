@@ -20,9 +20,9 @@ def test_sparkline_is_as_wide_as_asked_or_as_its_values(values: list[float | Non
 def test_sparkline_of_many_values_shows_the_peak(values: list[float | None], width: int) -> None:
     known = [value for value in values if value is not None]
     line = sparkline(values, width)
-    kept = [value for value in resampled(values, width) if value is not None]
-    assert max(kept, default=None) == max(known, default=None)
-    if len(set(kept)) > 1:
+    drawn = [value for value in resampled(values, width) if value is not None]
+    assert max(drawn, default=None) == max(known, default=None)
+    if len(set(drawn)) > 1:
         assert BLOCKS[-1] in line
         assert BLOCKS[0] in line
 

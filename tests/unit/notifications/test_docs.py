@@ -26,18 +26,18 @@ def blocks(language: str) -> list[str]:
 
 
 def test_docs_snippet_accepts_only_genuine_messages() -> None:
-    found: dict[str, Any] = {}
-    exec(blocks("python")[0], found)
+    collected: dict[str, Any] = {}
+    exec(blocks("python")[0], collected)
     import base64
 
     key = base64.b64decode(SECRET.removeprefix("whsec_"))
     body = webhook.encode(json.loads(blocks("json")[0]))
     headers = webhook.sign([b"the new one", key], "msg_1", int(time.time()), body)
-    assert found["is_genuine"](SECRET, headers, body)
-    assert not found["is_genuine"](SECRET, headers, body + b" ")
-    assert not found["is_genuine"](SECRET, {**headers, "webhook-id": "msg_2"}, body)
+    assert collected["is_genuine"](SECRET, headers, body)
+    assert not collected["is_genuine"](SECRET, headers, body + b" ")
+    assert not collected["is_genuine"](SECRET, {**headers, "webhook-id": "msg_2"}, body)
     old = webhook.sign([key], "msg_1", int(time.time()) - 3600, body)
-    assert not found["is_genuine"](SECRET, old, body)
+    assert not collected["is_genuine"](SECRET, old, body)
 
 
 def of(made: Any, **values: Any) -> Any:
@@ -97,9 +97,9 @@ def test_docs_explain_every_key_of_an_alert() -> None:
 def test_docs_digest_example_has_the_keys_of_a_digest() -> None:
     shown, digest = map(json.loads, blocks("json"))
     assert shown["format"] == digest["format"] == notification_writer.FORMAT
-    made = message_body.combine([shown, shown], "msg_1", is_digest=True)
-    assert list(made) == list(digest)
-    assert list(made["counts"]) == list(digest["counts"])
+    created = message_body.combine([shown, shown], "msg_1", is_digest=True)
+    assert list(created) == list(digest)
+    assert list(created["counts"]) == list(digest["counts"])
     assert "Drift Score > 0.2" in message_text.plain(shown)
     assert "age 0.02 → 0.31" in message_text.plain(shown)
 

@@ -84,7 +84,7 @@ def forms(address: int) -> list[str]:
         oct(address).replace("0o", "0"),
         ".".join(map(str, octets)),
         ".".join(map(hex, octets)),
-        ".".join(f"0{each:o}" for each in octets),
+        ".".join(f"0{octet:o}" for octet in octets),
         f"{octets[0]}.{address & 0xFFFFFF}",
         f"{octets[0]}.{octets[1]}.{address & 0xFFFF}",
         ".".join(str(each).translate(FULL_WIDTH) for each in octets),
@@ -130,13 +130,13 @@ def test_resolved_addresses_are_all_public(address: Any) -> None:
 def test_refusal_of_any_text_does_not_repeat_it(text: str) -> None:
     """Any text is a URL, or is refused with a message that does not contain it."""
     parsed: egress_guard.Url | None = None
-    said = "URL"
+    message = "URL"
     try:
         parsed = egress_guard.parse(text)
     except InvalidInput as error:
-        said = str(error)
-    assert "URL" in said
-    assert len(text) < 12 or text not in said
+        message = str(error)
+    assert "URL" in message
+    assert len(text) < 12 or text not in message
     if parsed is not None:
         assert parsed.host
         assert parsed.host.isascii()

@@ -290,26 +290,26 @@ def test_command_line_offers_every_kind() -> None:
 
 def own(kind: str = "firing", subject: str = "evaluate") -> dict[str, Any]:
     now = datetime(2026, 11, 24, 3, tzinfo=UTC)
-    said = Problem(
+    message = Problem(
         "no worker", Severity.CRITICAL, "No worker evaluates windows.", "dcmon worker start evaluate", now, subject
     )
-    return problem_notifications.problem_body(Organization(1, "acme", "org_1"), kind, said, now)
+    return problem_notifications.problem_body(Organization(1, "acme", "org_1"), kind, message, now)
 
 
 def test_problem_of_dcmon_has_a_line() -> None:
-    said = "CRITICAL firing: dcmon/no worker: evaluate (No worker evaluates windows.)"
-    assert message_text.line(own()) == said
+    message = "CRITICAL firing: dcmon/no worker: evaluate (No worker evaluates windows.)"
+    assert message_text.line(own()) == message
     (event,) = pagerduty.render(
         DeliveryTarget("pagerduty", "pager", "", credentials={"routing_key": "R"}), Message("msg_1", own())
     )
-    assert event["payload"]["summary"] == f"[acme] {said}"
+    assert event["payload"]["summary"] == f"[acme] {message}"
     assert "links" not in event
 
 
 def test_alert_line_without_a_value_has_no_now() -> None:
     assert message_text.line(notification(value=None)) == "HIGH firing: credit/Prediction Drift (Drift Score > 0.2)"
-    why = message_text.line(notification(value=None, reason="The window has no rows."))
-    assert why == "HIGH firing: credit/Prediction Drift (Drift Score > 0.2, The window has no rows.)"
+    reason = message_text.line(notification(value=None, reason="The window has no rows."))
+    assert reason == "HIGH firing: credit/Prediction Drift (Drift Score > 0.2, The window has no rows.)"
 
 
 @pytest.mark.parametrize("is_digest", [True, False])

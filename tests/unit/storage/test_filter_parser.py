@@ -14,8 +14,8 @@ from dcmon.storage.filters import KNOWN_OPERATORS, condition
 def one(text: str) -> tuple[str, str, Any]:
     parsed = parse([text])
     assert parsed is not None
-    (found,) = parsed["filters"]
-    return found["column"], found["operator"], found["value"]
+    (row,) = parsed["filters"]
+    return row["column"], row["operator"], row["value"]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,11 @@ VALUES = (
     st.none() | st.text(max_size=12) | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False)
 )
 SINGLE = st.fixed_dictionaries(
-    {"column": NAMES, "operator": st.sampled_from([each for each in KNOWN_OPERATORS if each != "in"]), "value": VALUES}
+    {
+        "column": NAMES,
+        "operator": st.sampled_from([name for name in KNOWN_OPERATORS if name != "in"]),
+        "value": VALUES,
+    }
 )
 SEVERAL = st.fixed_dictionaries(
     {"column": NAMES, "operator": st.just("in"), "value": st.lists(VALUES, min_size=1, max_size=4)}

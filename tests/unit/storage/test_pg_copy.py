@@ -85,9 +85,9 @@ def test_values_of_another_kind_are_left_out() -> None:
 
 def test_a_tuple_begins_with_the_number_of_its_values() -> None:
     columns = {"key": ("V2", np.frombuffer(b"abcd", "V2")), "at": (">i8", np.array([-1, 2]))}
-    found = pg_copy.heads(columns, 2, 5)
+    heads = pg_copy.heads(columns, 2, 5)
 
-    assert found == [
+    assert heads == [
         struct.pack("!hi2siq", 5, 2, b"ab", 8, -1),
         struct.pack("!hi2siq", 5, 2, b"cd", 8, 2),
     ]

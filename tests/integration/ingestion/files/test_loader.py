@@ -60,9 +60,9 @@ def ledger(stored: Stored) -> tuple[int, ...]:
     """The sums of the ledger, each line of which adds up."""
     columns = "taken, stored, duplicates, quarantined, dropped, removed"
     with db.org_session(stored.engine, stored.org) as session:
-        found = session.execute(text(f"select {columns} from batches where kind = 'samples'")).all()
-    assert all(line[0] == sum(line[1:]) for line in found)
-    return tuple(int(sum(column)) for column in zip(*found, strict=True))
+        stored_rows = session.execute(text(f"select {columns} from batches where kind = 'samples'")).all()
+    assert all(line[0] == sum(line[1:]) for line in stored_rows)
+    return tuple(int(sum(column)) for column in zip(*stored_rows, strict=True))
 
 
 def lines_kept(stored: Stored) -> list[int]:
@@ -124,8 +124,8 @@ def test_row_with_invalid_utf8_is_quarantined_unchanged(target: Stored, tmp_path
 
     assert load(target, path, is_dry_run=True).reasons == load(target, path).reasons == {"malformed": 1}
 
-    kept = "select (reason, field, sample_id, row)::text from quarantine"
-    assert target.scalar(kept) == f'(malformed,job,u1,"\\\\x{line.hex()}")'
+    quarantined = "select (reason, field, sample_id, row)::text from quarantine"
+    assert target.scalar(quarantined) == f'(malformed,job,u1,"\\\\x{line.hex()}")'
 
 
 @pytest.mark.usefixtures("few_rows")
@@ -148,13 +148,13 @@ def test_loaded_file_is_loaded_again_only_on_request(target: Stored, tmp_path: P
 @pytest.mark.parametrize("seed", range(4))
 def test_dry_run_counts_what_the_load_then_stores(target: Stored, tmp_path: Path, seed: int) -> None:
     """A dry run gives the counts of the load and writes nothing."""
-    made = random.Random(seed)
+    generator = random.Random(seed)
     load(target, write(tmp_path / "before.csv", lines(0, 60)))
     load(target, write(tmp_path / "said.csv", [{"_dc_sample_id": f"s{n}", "_dc_label": n % 2} for n in range(40, 90)],
                        ["_dc_sample_id", "_dc_label"]), "labels")  # fmt: skip
-    mixed = [lines(made.randrange(150), 1)[0] for _ in range(400)]
-    for line in made.sample(mixed, 60):
-        line |= made.choice(
+    mixed = [lines(generator.randrange(150), 1)[0] for _ in range(400)]
+    for line in generator.sample(mixed, 60):
+        line |= generator.choice(
             [
                 {"_dc_sample_id": "s0"},
                 {"age": "x"},
@@ -164,7 +164,7 @@ def test_dry_run_counts_what_the_load_then_stores(target: Stored, tmp_path: Path
             ]
         )
     for line in mixed:
-        line["_dc_label"] = made.choice(["0", "1", ""])
+        line["_dc_label"] = generator.choice(["0", "1", ""])
     path = write(tmp_path / "a.csv", [*mixed, *mixed[100:140]], [*HEADER, "_dc_label"])
     path.write_text(path.read_text() + "too,few\n" * 3 + "fewer\n")
     before = (target.samples, target.labels, lines_kept(target))

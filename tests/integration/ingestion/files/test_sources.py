@@ -35,11 +35,14 @@ HEADER = "_dc_sample_id,_dc_time,_dc_prediction,age,job"
 
 def csv_of(first: int, count: int, age: str | None = None) -> str:
     """Samples as a CSV; the same numbers give the same rows."""
-    made = [json.loads(row) for row in rows(first, count)]
+    created = [json.loads(row) for row in rows(first, count)]
     return "\n".join(
         [
             HEADER,
-            *(",".join(str(age or row[n]) if n == "age" else str(row[n]) for n in HEADER.split(",")) for row in made),
+            *(
+                ",".join(str(age or row[n]) if n == "age" else str(row[n]) for n in HEADER.split(","))
+                for row in created
+            ),
         ]
     )
 
@@ -54,8 +57,8 @@ def put(path: Path, content: str, age: float = 60) -> Path:
 
 def watch(target: Target, url: str, kind: str = "samples", name: str = "lake") -> None:
     with db.org_session(target.engine, target.org) as session:
-        found = file_target.find(session, "credit", None, kind, {})
-        sources.add(session, NewSource(name, url, kind, found.model_id, found.version_id, {}))
+        file_target_ = file_target.find(session, "credit", None, kind, {})
+        sources.add(session, NewSource(name, url, kind, file_target_.model_id, file_target_.version_id, {}))
 
 
 def loading_target(target: Target) -> FileTarget:
@@ -79,10 +82,10 @@ def test_new_files_in_any_folder_are_loaded_once(target: Target, tmp_path: Path)
     assert [each.path for each in scan(target).loaded] == ["a.csv"]
     put(tmp_path / "v1" / "production" / "2026-03-01" / "b.csv", csv_of(10, 10))
 
-    found = scan(target)
+    scan_result = scan(target)
 
-    assert [each.path for each in found.loaded] == ["v1/production/2026-03-01/b.csv"]
-    assert (found.seen, target.samples) == (2, 20)
+    assert [each.path for each in scan_result.loaded] == ["v1/production/2026-03-01/b.csv"]
+    assert (scan_result.seen, target.samples) == (2, 20)
     assert scan(target).loaded == []
     assert described(target)["loaded"] == 2
 
@@ -110,8 +113,8 @@ def test_file_being_written_waits_for_the_next_scan(target: Target, tmp_path: Pa
         put(tmp_path / name, csv_of(50, 10))
     watch(target, str(tmp_path))
 
-    found = scan(target)
-    assert (found.seen, found.being_written, found.loaded) == (1, 1, [])
+    scan_result = scan(target)
+    assert (scan_result.seen, scan_result.being_written, scan_result.loaded) == (1, 1, [])
     os.utime(path, (time.time() - 60, time.time() - 60))
     assert len(scan(target).loaded) == 1
     assert target.samples == 10
@@ -134,9 +137,12 @@ def test_unreadable_file_is_retried_after_a_change(target: Target, tmp_path: Pat
     put(tmp_path / "good.csv", csv_of(0, 10))
     watch(target, str(tmp_path))
 
-    found = scan(target)
-    assert (sorted(found.failed), [each.path for each in found.loaded]) == (["bad.csv", "no.parquet"], ["good.csv"])
-    assert "no column for _dc_prediction" in found.failed["bad.csv"]
+    scan_result = scan(target)
+    assert (sorted(scan_result.failed), [each.path for each in scan_result.loaded]) == (
+        ["bad.csv", "no.parquet"],
+        ["good.csv"],
+    )
+    assert "no column for _dc_prediction" in scan_result.failed["bad.csv"]
     with db.org_session(target.engine, target.org) as session:
         failed = sources.failed_files(session, sources.find(session, "lake"))
         assert [each.path for each in failed] == ["bad.csv", "no.parquet"]
@@ -289,8 +295,8 @@ def test_inaccessible_file_is_retried_without_a_change(target: Target, tmp_path:
 @pytest.fixture(scope="session")
 def s3() -> Iterator[Server]:
     """An S3 server for the session."""
-    with server() as made:
-        yield made
+    with server() as created:
+        yield created
 
 
 @pytest.fixture
@@ -310,9 +316,9 @@ def test_bucket_of_two_pages_is_loaded_completely_once(target: Target, s3: Serve
     s3.put(bucket, "credit-not/9.csv", csv_of(5000, 1).encode())
     watch(target, f"s3://{bucket}/credit")
 
-    found = scan(target, s3.settings)
+    scan_result = scan(target, s3.settings)
 
-    assert (found.seen, len(found.loaded), target.samples) == (1050, 1050, 1050)
+    assert (scan_result.seen, len(scan_result.loaded), target.samples) == (1050, 1050, 1050)
     s3.put(bucket, "credit/v1/0000.csv", csv_of(2000, 3).encode())
     s3.put(
         bucket,

@@ -67,15 +67,15 @@ def write_csv(path: Path, rows: Sequence[Sequence[str]], header: Sequence[str] =
 def cell(path: Path, column: str, text: str) -> Any:
     """What becomes of a cell in an otherwise good row."""
     row = dict(zip(HEADER, ROW, strict=True)) | {column: text}
-    (found,) = decoded(write_csv(path / "one.csv", [list(row.values())], list(row)))
-    return found if isinstance(found, str) else found.get(column)
+    (entry,) = decoded(write_csv(path / "one.csv", [list(row.values())], list(row)))
+    return entry if isinstance(entry, str) else entry.get(column)
 
 
 def test_csv_cells_get_the_types_of_the_version(tmp_path: Path) -> None:
     """Cells of a CSV are converted to the column types of the version."""
-    (found,) = decoded(write_csv(tmp_path / "a.csv", [ROW]))
+    (row,) = decoded(write_csv(tmp_path / "a.csv", [ROW]))
 
-    assert found == {
+    assert row == {
         "_dc_sample_id": "a", "_dc_time": dt.datetime(2026, 3, 1, tzinfo=dt.UTC), "_dc_prediction": "1",
         "age": 41.5, "visits": 3, "job": "clerk", "is_new": True,
     }  # fmt: skip
@@ -167,9 +167,9 @@ def test_malformed_csv_line_rejects_only_itself(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("\r\n".join(lines))
 
-    found = list(decoded(path))
+    decoded_rows = list(decoded(path))
 
-    assert [each if isinstance(each, str) else each["_dc_sample_id"] for each in found] == [
+    assert [each if isinstance(each, str) else each["_dc_sample_id"] for each in decoded_rows] == [
         "s0", "malformed", "s1", "malformed", "s2", "malformed", "s3",
     ]  # fmt: skip
     (chunk,) = chunks(path)
@@ -183,9 +183,9 @@ def test_many_unclosed_quotes_reject_only_their_lines(tmp_path: Path) -> None:
     body = [line for number in range(50) for line in (f's{number},"', ",".join([f"g{number}", *ROW[1:]]))]
     path.write_text("\n".join([",".join(HEADER), *body]))
 
-    found = list(decoded(path))
+    decoded_rows = list(decoded(path))
 
-    assert [each["_dc_sample_id"] for each in found if not isinstance(each, str)] == [f"g{n}" for n in range(50)]
+    assert [each["_dc_sample_id"] for each in decoded_rows if not isinstance(each, str)] == [f"g{n}" for n in range(50)]
 
 
 def test_csv_id_that_is_not_utf8_rejects_only_its_row(tmp_path: Path) -> None:
@@ -295,10 +295,10 @@ def test_parquet_bytes_are_text_if_they_are_utf8(tmp_path: Path) -> None:
 def test_any_bytes_give_rows_or_a_dcmon_error(tmp_path: Path, name: str, body: bytes, is_headed: bool) -> None:
     """No content of a file raises an unexpected exception."""
     (tmp_path / name).write_bytes((",".join(HEADER).encode() + b"\n" if is_headed else b"") + body)
-    found = list[Any]()
+    collected = list[Any]()
     with suppress(errors.DcmonError):
-        found = list(decoded(tmp_path / name))
-    assert all(isinstance(each, str | dict) for each in found)
+        collected = list(decoded(tmp_path / name))
+    assert all(isinstance(each, str | dict) for each in collected)
 
 
 @settings(max_examples=examples(300), suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -319,9 +319,9 @@ def test_byte_order_mark_and_gzip_are_removed(tmp_path: Path) -> None:
     csv.writer(text).writerows([HEADER, ROW])
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(text.getvalue().encode("utf-8-sig")))
 
-    (found,) = decoded(tmp_path / "a.csv.gz")
+    (row,) = decoded(tmp_path / "a.csv.gz")
 
-    assert found["_dc_sample_id"] == "a"
+    assert row["_dc_sample_id"] == "a"
 
 
 def test_broken_gzip_and_parquet_are_refused(tmp_path: Path) -> None:
@@ -342,8 +342,8 @@ def test_columns_are_mapped_and_ignored_by_name(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "a.csv", [[*ROW, "x", "y"]], header)
     named = {"id": "_dc_sample_id", "when": "_dc_time"}
 
-    (found,) = decoded(path, {**named, "comment": "", "*": ""})
-    assert found["_dc_sample_id"] == "a"
+    (row,) = decoded(path, {**named, "comment": "", "*": ""})
+    assert row["_dc_sample_id"] == "a"
 
     with pytest.raises(errors.InvalidInput, match="Its columns comment, more are not fields"):
         chunks(path, named)
@@ -464,8 +464,8 @@ def test_csv_cell_that_is_not_utf8_keeps_original_bytes(tmp_path: Path) -> None:
     (chunk,) = chunks(path)
 
     assert list(chunk.samples) == [1]
-    found = [(at, each.row, each.field, each.sample_id) for at, each in chunk.malformed.items()]
-    assert found[:2] == [(0, bad, "job", "b"), (2, nameless, "_dc_sample_id", None)]
+    malformed_rows = [(at, each.row, each.field, each.sample_id) for at, each in chunk.malformed.items()]
+    assert malformed_rows[:2] == [(0, bad, "job", "b"), (2, nameless, "_dc_sample_id", None)]
     assert [each.field for each in chunk.malformed.values()] == ["job", "_dc_sample_id", None]
     assert "not UTF-8" in chunk.malformed[0].reason
 
@@ -475,6 +475,6 @@ def test_ignored_column_may_have_invalid_utf8(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(",".join([*HEADER, "comment"]).encode() + b"\n" + ",".join(ROW).encode() + b",caf\xe9\n")
 
-    (found,) = decoded(path, {"comment": ""})
+    (row,) = decoded(path, {"comment": ""})
 
-    assert (found["_dc_sample_id"], found["job"]) == ("a", "clerk")
+    assert (row["_dc_sample_id"], row["job"]) == ("a", "clerk")
