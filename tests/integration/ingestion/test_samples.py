@@ -49,10 +49,10 @@ def said(sample_id: str, value: object) -> bytes:
 def label_of(target: Target, sample_id: str) -> object:
     with db.org_session(target.engine, target.org) as session:
         model, version = versions.get(session, target.version_id)
-        actual = sampling.rows(
+        sample = sampling.rows(
             session, Window(datetime(1970, 1, 1, tzinfo=UTC), NOW), RowSelection(model, version, 10_000)
         )
-        return next(row["_dc_label"] for row in actual if row["_dc_sample_id"] == sample_id)
+        return next(row["_dc_label"] for row in sample if row["_dc_sample_id"] == sample_id)
 
 
 def require_true_counts(target: Target) -> None:
@@ -165,8 +165,8 @@ def test_values_of_every_type_are_read_back_unchanged(target: Target) -> None:
     assert take(own, [json.dumps(given).encode(), json.dumps(empty).encode()]).stored == 2
     with db.org_session(target.engine, target.org) as session:
         model, version = versions.get(session, version.id)
-        actual = sampling.rows(session, Window(datetime(2025, 1, 1, tzinfo=UTC), NOW), RowSelection(model, version, 10))
-    one, two = sorted(actual, key=lambda each: str(each["_dc_sample_id"]))
+        sample = sampling.rows(session, Window(datetime(2025, 1, 1, tzinfo=UTC), NOW), RowSelection(model, version, 10))
+    one, two = sorted(sample, key=lambda each: str(each["_dc_sample_id"]))
     expected = {**values, "datetime": datetime(2020, 2, 29, 23, 59, 59, 123456, tzinfo=UTC)}
     assert {kind: one[name] for name, kind in columns.items()} == expected
     assert {two[name] for name in columns} == {None}
@@ -248,14 +248,14 @@ def test_filters_apply_before_the_limit(target: Target) -> None:
                           {"column": "job", "operator": "in", "value": ["j0", "j1"]}]}  # fmt: skip
     with db.org_session(target.engine, target.org) as session:
         model, version = versions.get(session, target.version_id)
-        actual = sampling.rows(
+        sample = sampling.rows(
             session, Window(datetime(2026, 1, 1, tzinfo=UTC), NOW), RowSelection(model, version, 1000, filters=wanted)
         )
         for bad in ({"column": "nope", "operator": "equals"}, {"column": "age", "operator": "like"}):
             with pytest.raises(InvalidInput):
                 sampling.rows(session, Window(NOW, NOW), RowSelection(model, version, 1, filters={"filters": [bad]}))
-    assert {(row["age"] > 80, row["job"] in ("j0", "j1")) for row in actual} == {(True, True)}
-    assert len(actual) == sum(number % 90 > 80 and number % 4 in (0, 1) for number in range(500))
+    assert {(row["age"] > 80, row["job"] in ("j0", "j1")) for row in sample} == {(True, True)}
+    assert len(sample) == sum(number % 90 > 80 and number % 4 in (0, 1) for number in range(500))
 
 
 def upload(session: Session, target: Target, document: object) -> int:

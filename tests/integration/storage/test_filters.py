@@ -57,13 +57,13 @@ def meant(column: str, value: Any) -> Any:
 
 
 def fits(row: Mapping[str, Any], column: str, comparison: str, value: Any) -> bool:
-    actual = meant(column, row[column])
+    filter_value = meant(column, row[column])
     if comparison == "in":
-        return actual in [meant(column, each) for each in value]
+        return filter_value in [meant(column, each) for each in value]
     wanted = meant(column, value)
-    if actual is None or wanted is None:
-        return comparison in ("equals", "not_equals") and COMPARED[comparison](actual, wanted)
-    return COMPARED[comparison](actual, wanted)
+    if filter_value is None or wanted is None:
+        return comparison in ("equals", "not_equals") and COMPARED[comparison](filter_value, wanted)
+    return COMPARED[comparison](filter_value, wanted)
 
 
 def row(number: int) -> dict[str, Any]:

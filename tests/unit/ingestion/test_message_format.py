@@ -25,8 +25,8 @@ def test_unpacked_rows_equal_packed_rows() -> None:
 
 
 def test_message_has_a_bounded_number_of_rows() -> None:
-    actual = [len(message_format.unpack(each, NOW).rows) for each in packed(*[b"{}"] * 7, per_message=3)]
-    assert actual == [3, 3, 1]
+    sizes = [len(message_format.unpack(each, NOW).rows) for each in packed(*[b"{}"] * 7, per_message=3)]
+    assert sizes == [3, 3, 1]
 
 
 def test_message_has_a_bounded_size() -> None:
@@ -118,21 +118,21 @@ def test_message_with_valid_head_is_read_to_its_end(rest: bytes) -> None:
     """Its beginning says where it goes; whether its rows can be told apart is known when it is settled."""
     value = HEAD + rest + b"]}"
     try:
-        actual = message_format.validate(message_format.unpack(value, NOW), value)
+        validated = message_format.validate(message_format.unpack(value, NOW), value)
     except message_format.UnreadableMessage:
         with pytest.raises((ValueError, msgspec.DecodeError)):
             msgspec.json.decode(value)
     else:
-        assert [bytes(row) for row in actual.rows] == [
+        assert [bytes(row) for row in validated.rows] == [
             msgspec.json.encode(r) for r in msgspec.json.decode(value)["rows"]
         ]
 
 
 def test_invalid_row_of_packed_message_is_isolated() -> None:
     value = packed(b'{"a":1}', b'{"a":NaN}', b'{"a":2}')[0]
-    actual = message_format.validate(message_format.unpack(value, NOW), value)
+    validated = message_format.validate(message_format.unpack(value, NOW), value)
 
-    assert [bytes(row) for row in actual.rows] == [b'{"a":1}', b'{"a":NaN}', b'{"a":2}']
+    assert [bytes(row) for row in validated.rows] == [b'{"a":1}', b'{"a":NaN}', b'{"a":2}']
 
 
 def test_row_count_of_message_is_only_a_hint() -> None:
