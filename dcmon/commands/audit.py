@@ -1,11 +1,14 @@
-"""Check that nothing was lost or doubled: ledgers, tables and offsets agree."""
+"""Check that no row was lost or duplicated: ledgers, tables and offsets agree."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from dcmon.commands.shared.groups import single
+
+if TYPE_CHECKING:
+    from dcmon.ingestion.audit_reader import AuditResult
 
 app = single()
 
@@ -14,31 +17,35 @@ app = single()
 def audit(ctx: typer.Context) -> None:
     """Check ledgers, tables and offsets of every organization, or of --org, while everything runs.
 
-    Exit 1 when something differs, 8 when an organization could not be checked. It counts every table: on a large
-    database, choose a quiet hour.
+    Exit 1 when counts differ, 8 when an organization could not be checked. The audit counts every table: run it at a
+    quiet hour if the database is large.
 
     Example: dcmon audit -o json
     """
     from dcmon.ingestion import audit_reader
 
-    found = audit_reader.run_audit(ctx.obj.engine, ctx.obj.organizations())
-    left_out = [(each.org.name, each.left_out) for each in found if each.org and each.left_out]
+    results = audit_reader.run_audit(ctx.obj.engine, ctx.obj.organizations())
+    left_out = {result.org.name: result.left_out for result in results if result.org and result.left_out}
     findings = [
-        {"lineage": each.org.name if each.org else "public", **vars(finding)}
-        for each in found for finding in each.findings
+        {"lineage": _lineage(result), **vars(finding)}
+        for result in results for finding in result.findings
     ]  # fmt: skip
-    _show(ctx, found, findings)
-    for name, why in left_out:
-        ctx.obj.output.say(f"{name} was not checked: {why}")
+    _show(ctx, results, findings)
+    for name, reason in left_out.items():
+        ctx.obj.output.say(f"Organization {name!r} was not checked: {reason}")
     if findings or left_out:
         raise typer.Exit(1 if findings else 8)
 
 
-def _show(ctx: typer.Context, found: "Sequence[Any]", findings: list[dict[str, Any]]) -> None:
+def _lineage(result: "AuditResult") -> str:
+    return result.org.name if result.org else "public"
+
+
+def _show(ctx: typer.Context, results: "Sequence[AuditResult]", findings: list[dict[str, Any]]) -> None:
     output = ctx.obj.output
-    checked = [{"lineage": each.org.name if each.org else "public", **each.checked} for each in found]
+    checked = [{"lineage": _lineage(result), **result.checked} for result in results]
     if output.is_json:
-        left_out = {each.org.name: str(each.left_out) for each in found if each.org and each.left_out}
+        left_out = {result.org.name: str(result.left_out) for result in results if result.org and result.left_out}
         output.value({"is_well": not findings, "checked": checked, "findings": findings, "left_out": left_out})
     else:
         columns = ["lineage", "lines", "versions", "samples", "quarantined", "spans", "partitions"]

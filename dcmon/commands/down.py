@@ -5,38 +5,46 @@ from typing import Annotated, Any
 
 import typer
 
+from dcmon.commands.shared import options
 from dcmon.commands.shared.confirmation import confirm, outcome
 from dcmon.commands.shared.groups import single
 
 app = single()
 
-OURS = ("postgres", "binaries", "logs", "postgres.json", "valkey.json", "valkey.conf", "supervisor.json",
-        "supervisor.lock", "demo.json", "report.html", "dump.rdb")  # fmt: skip
+# The entries of the data directory that dcmon writes: a purge deletes these and no other file.
+OWN_ENTRIES = ("postgres", "binaries", "logs", "postgres.json", "valkey.json", "valkey.conf", "supervisor.json",
+               "supervisor.lock", "demo.json", "report.html", "dump.rdb")  # fmt: skip
 
 
 @app.command()
 def down(
     ctx: typer.Context,
-    purge: Annotated[bool, typer.Option("--purge", help="Delete the data directory's contents too.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    purge: Annotated[
+        bool, typer.Option("--purge", help="Also delete all data that dcmon stored in the data directory.")
+    ] = False,
+    yes: options.LongYes = False,
+    dry_run: options.DryRun = False,
 ) -> None:
-    """Stop what "dcmon up" started; what it stored stays. Example: dcmon down"""
+    """Stop the processes that "dcmon up" started; stored data stays. Example: dcmon down"""
     from dcmon.embedded import supervisor, supervisor_state
 
     settings, output = ctx.obj.settings, ctx.obj.output
-    running = supervisor_state.read(settings)
-    found = [settings.data_dir / name for name in OURS if (settings.data_dir / name).exists()] if purge else []
+    entries = _own_entries(settings.data_dir) if purge else []
     if dry_run:
-        output.value(outcome({"stopped": running.pid if running else None, **_size(found)}, dry_run=True))
+        running = supervisor_state.read(settings)
+        output.value(outcome({"stopped": running.pid if running else None, **_size(entries)}, dry_run=True))
         return
-    if purge and found:
+    if entries:
         confirm(f"Delete everything that dcmon stored in {settings.data_dir}?", yes)
     output.say("dcmon is stopped." if supervisor.stop(settings) else "dcmon was not running.")
-    for path in found:
+    for path in entries:
         _delete(path)
     if purge:
-        output.say(f"Deleted {len(found)} entries of {settings.data_dir}." if found else "There was nothing to delete.")
+        output.say(f"Deleted {len(entries)} entries of {settings.data_dir}.")
+
+
+def _own_entries(data_dir: Path) -> list[Path]:
+    return [data_dir / name for name in OWN_ENTRIES if (data_dir / name).exists()]
 
 
 def _size(paths: list[Path]) -> dict[str, Any]:

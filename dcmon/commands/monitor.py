@@ -7,7 +7,7 @@ import typer
 from dcmon.commands import _monitor_results
 from dcmon.commands.shared import options
 from dcmon.commands.shared.arguments import check_parameters, duration, frequency
-from dcmon.commands.shared.confirmation import confirm, outcome
+from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
 
 app = group(__doc__)
@@ -20,10 +20,12 @@ FEW = 3  # metrics in a line of 80 characters
 def create(
     ctx: typer.Context,
     name: str,
-    model: Annotated[str, typer.Option(help="The model it watches.")],
-    check: Annotated[str, typer.Option(help="A check of the model by name, or of deepchecks by class: FeatureDrift.")],
-    frequency_: Annotated[str, typer.Option("--frequency", help="HOUR, DAY, WEEK or MONTH.")] = "DAY",
-    aggregation_window: Annotated[int, typer.Option(min=1, help="Units of the frequency that a window spans.")] = 1,
+    model: Annotated[str, typer.Option(help="Model that the monitor watches.")],
+    check: Annotated[str, typer.Option(help="Name of a check of the model, or class of deepchecks: FeatureDrift.")],
+    frequency_: Annotated[
+        str, typer.Option("--frequency", help="Frequency of the windows: HOUR, DAY, WEEK or MONTH.")
+    ] = "DAY",
+    aggregation_window: Annotated[int, typer.Option(min=1, help="Length of a window, in units of the frequency.")] = 1,
     feature: options.Feature = None,
     scorer: options.Scorer = None,
     class_: options.Class = None,
@@ -33,10 +35,10 @@ def create(
     filter_: options.Filter = None,
     compare: Annotated[str, typer.Option(help=options.COMPARE)] = "reference",
     rows: Annotated[str, typer.Option(help=options.ROWS)] = "default",
-    description: Annotated[str, typer.Option(help="What it is for.")] = "",
+    description: Annotated[str, typer.Option(help="Purpose of the monitor.")] = "",
     lookback: options.Lookback = None,
-    rule: Annotated[str | None, typer.Option(help="Add a rule: '> 0.2'.")] = None,
-    severity: Annotated[str, typer.Option(help="Of that rule.")] = "medium",
+    rule: Annotated[str | None, typer.Option(help="Condition of a first alert rule: '> 0.2'.")] = None,
+    severity: Annotated[str, typer.Option(help="Severity of that rule: low, medium, high or critical.")] = "medium",
 ) -> None:
     """Create a monitor; its last windows with samples are evaluated at once.
 
@@ -58,7 +60,7 @@ def create(
 
 @app.command("list")
 def list_(ctx: typer.Context, model: options.OnlyModel = None) -> None:
-    """List monitors with their last value and window, and whether one is overdue; a line for each version.
+    """List monitors with their last value and window, and show which are overdue; one line for each version.
 
     Example: dcmon monitor list
     """
@@ -68,7 +70,7 @@ def list_(ctx: typer.Context, model: options.OnlyModel = None) -> None:
     version = ["version"] if view.has_several_versions(rows) else []
     columns = ["monitor", *version, "every", "last", "state", "window_end", "liveness"]
     columns += [] if ctx.obj.output.is_narrow else ["history"]
-    ctx.obj.output.table(rows, columns, empty="No monitor yet.")
+    ctx.obj.output.table(rows, columns, empty='No monitor yet: "dcmon monitor create --help" shows how to create one.')
 
 
 @app.command()
@@ -97,10 +99,14 @@ def show(ctx: typer.Context, name: options.MonitorName) -> None:
 def set_(
     ctx: typer.Context,
     name: options.MonitorName,
-    new_name: Annotated[str | None, typer.Option("--name", help="Another name.")] = None,
-    description: Annotated[str | None, typer.Option(help="What it is for.")] = None,
-    frequency_: Annotated[str | None, typer.Option("--frequency", help="HOUR, DAY, WEEK or MONTH.")] = None,
-    aggregation_window: Annotated[int | None, typer.Option(min=1, help="Units that a window spans.")] = None,
+    new_name: Annotated[str | None, typer.Option("--name", help="New name of the monitor.")] = None,
+    description: Annotated[str | None, typer.Option(help="Purpose of the monitor.")] = None,
+    frequency_: Annotated[
+        str | None, typer.Option("--frequency", help="Frequency of the windows: HOUR, DAY, WEEK or MONTH.")
+    ] = None,
+    aggregation_window: Annotated[
+        int | None, typer.Option(min=1, help="Length of a window, in units of the frequency.")
+    ] = None,
     lookback: options.Lookback = None,
     feature: options.Feature = None,
     scorer: options.Scorer = None,
@@ -113,7 +119,7 @@ def set_(
     param: options.Parameter = None,
     reset: Annotated[
         list[str] | None,
-        typer.Option(help="Choose none any more: feature, scorer, class, aggregation, metric, filter or param."),
+        typer.Option(help="Remove a choice: feature, scorer, class, aggregation, metric, filter or param; repeatable."),
     ] = None,
 ) -> None:
     """Change a monitor; if that changes its values, its windows are evaluated again and its alerts are resolved.
@@ -140,20 +146,14 @@ def set_(
 def delete(
     ctx: typer.Context,
     name: options.MonitorName,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would go.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: options.DryRun = False,
+    yes: options.Yes = False,
 ) -> None:
     """Delete a monitor with its results, rules and alerts. Example: dcmon monitor delete "credit/Mixed Nulls\""""
-    from dcmon.db import work_queue
-    from dcmon.monitoring import lifecycle, monitors
+    from dcmon.commands.operations import monitor as operation
 
-    with ctx.obj.org() as session:
-        monitor = monitors.find(session, name)
-        wanted, goes = monitor.id, monitors.count_dependents(session, monitor)
-    if not dry_run:
-        said = ", ".join(f"{count:,} {what}" for what, count in goes.items())
-        confirm(f"Delete monitor {name!r} with {said}?", yes)
-        with ctx.obj.org() as session:
-            lifecycle.delete_monitor(session, monitors.get(session, wanted))
-        ctx.obj.enqueue(ctx.obj.organization(), work_queue.Work.notify)
-    ctx.obj.output.value(outcome({"deleted": name, **goes}, dry_run=dry_run))
+    deletion = operation.prepare_deletion(ctx.obj, name)
+    counts_text = ", ".join(f"{count:,} {table}" for table, count in deletion.counts.items())
+    question = f"Delete monitor {name!r} with {counts_text}?"
+    ask_and_run(question, lambda: operation.delete(ctx.obj, deletion), dry_run=dry_run, yes=yes)
+    ctx.obj.output.value(outcome({"deleted": name, **deletion.counts}, dry_run=dry_run))

@@ -4,10 +4,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dcmon.commands.shared.confirmation import confirm, outcome
+from dcmon.commands.shared import options
+from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
 
 if TYPE_CHECKING:
+    from dcmon.app import App
     from dcmon.db.tables.org import MuteTime
 
 app = group(__doc__)
@@ -17,14 +19,16 @@ app = group(__doc__)
 def add(
     ctx: typer.Context,
     name: str,
-    hours: Annotated[str, typer.Option(help="22:00-06:00; past midnight where it ends before it begins.")],
-    days: Annotated[str, typer.Option(help="mon-fri, sat,sun or daily: the days on which it begins.")] = "daily",
-    time_zone: Annotated[str, typer.Option("--time-zone", "--tz", help="Europe/Berlin, UTC …")] = "UTC",
+    hours: Annotated[str, typer.Option(help="Hours of the day, also past midnight: 22:00-06:00.")],
+    days: Annotated[str, typer.Option(help="Days on which the mute time begins: mon-fri, sat,sun or daily.")] = "daily",
+    time_zone: Annotated[
+        str, typer.Option("--time-zone", "--tz", help="Time zone of the hours: Europe/Berlin.")
+    ] = "UTC",
     match: Annotated[
-        list[str] | None, typer.Option(help="Only alerts that fit: severity!=critical, model=credit …; repeatable.")
+        list[str] | None, typer.Option(help="Only alerts that match: severity!=critical, model=credit …; repeatable.")
     ] = None,
 ) -> None:
-    """Hold back notifications in some hours of the week; alerts move all the same.
+    """Hold back notifications in some hours of the week; alerts open and resolve as usual.
 
     Example: dcmon mute add nights --hours 22:00-06:00 --tz Europe/Berlin --match severity!=critical
     """
@@ -37,33 +41,44 @@ def add(
 
 @app.command("list")
 def list_(ctx: typer.Context) -> None:
-    """List mute times, and until when each holds now. Example: dcmon mute list"""
+    """List mute times; "holds until" is the end of one that holds now. Example: dcmon mute list"""
     from dcmon.notifications import mute_times
 
     with ctx.obj.org() as session:
-        rows = [_row(each) for each in mute_times.entries(session)]
-    ctx.obj.output.table(rows, ["name", "when", "matchers", "holds_until"], empty="No mute time.")
+        rows = [_row(mute) for mute in mute_times.entries(session)]
+    ctx.obj.output.table(
+        rows,
+        ["name", "when", "matchers", "holds_until"],
+        empty='No mute time: "dcmon mute add NAME --hours 22:00-06:00" adds one.',
+    )
 
 
 @app.command()
 def delete(
     ctx: typer.Context,
     name: str,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: options.DryRun = False,
+    yes: options.Yes = False,
 ) -> None:
-    """Delete a mute time; what it held back is sent. Example: dcmon mute delete nights"""
-    from dcmon.db import work_queue
+    """Delete a mute time; the notifications that it held back are sent. Example: dcmon mute delete nights"""
     from dcmon.notifications import mute_times
 
     with ctx.obj.org() as session:
-        when = mute_times.format_schedule(mute_times.find(session, name))
-    if not dry_run:
-        confirm(f"Delete mute time {name!r} ({when})?", yes)
-        with ctx.obj.org() as session:
-            session.delete(mute_times.find(session, name))
-        ctx.obj.enqueue(ctx.obj.organization(), work_queue.Work.notify)
+        schedule = mute_times.format_schedule(mute_times.find(session, name))
+    question = f"Delete mute time {name!r} ({schedule})?"
+    ask_and_run(question, lambda: _delete(ctx.obj, name), dry_run=dry_run, yes=yes)
     ctx.obj.output.value(outcome({"deleted": name}, dry_run=dry_run))
+
+
+def _delete(app: "App", name: str) -> None:
+    """Delete a mute time and enqueue the notifications that it held back. Raises NotFound."""
+    from dcmon.db import work_queue
+    from dcmon.notifications import mute_times
+
+    org = app.organization()
+    with app.org(org) as session:
+        session.delete(mute_times.find(session, name))
+    app.enqueue(org, work_queue.Work.notify)
 
 
 def _row(mute: "MuteTime") -> dict[str, Any]:

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dcmon.commands.shared.confirmation import confirm, outcome
+from dcmon.commands.shared import options
+from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.wording import NO_END
 
@@ -23,9 +24,9 @@ def create(
     """Create an organization with an owner and a first token. Example: dcmon org create acme --owner ann@acme.org"""
     from dcmon.tenancy.provisioning import create_organization
 
-    made = create_organization(ctx.obj.engine, name, owner)
-    ctx.obj.output.value({"organization": made.organization.name, "owner": owner, "token": made.token})
-    ctx.obj.output.say("Keep the token: it is not shown again.")
+    created = create_organization(ctx.obj.engine, name, owner)
+    ctx.obj.output.value({"organization": created.organization.name, "owner": owner, "token": created.token})
+    ctx.obj.output.say("Store the token now: it is not shown again.")
 
 
 @app.command("list")
@@ -36,14 +37,17 @@ def list_(ctx: typer.Context) -> None:
     from dcmon.tenancy import organizations, rate_limits
 
     with ctx.obj.public() as session:
-        found = organizations.entries(session)
-        limited = rate_limits.by_organization(session)
-    rows = [{**row, **asdict(limited[row["id"]])} for row in organizations.describe(found)]
+        orgs = organizations.entries(session)
+        limits = rate_limits.by_organization(session)
+    rows = [{**row, **asdict(limits[row["id"]])} for row in organizations.describe(orgs)]
     ctx.obj.output.table(rows, ["name", "id", "schema"], empty='No organization yet: "dcmon org create NAME".')
 
 
 @app.command()
-def show(ctx: typer.Context, name: Annotated[str | None, typer.Argument()] = None) -> None:
+def show(
+    ctx: typer.Context,
+    name: Annotated[str | None, typer.Argument(help="The organization; not needed if there is only one.")] = None,
+) -> None:
     """Show an organization: its owner, schema, models, tokens, limits and retention. Example: dcmon org show acme"""
     ctx.obj.output.value(_detail(ctx.obj, name), none=NO_END)
 
@@ -57,18 +61,18 @@ def _detail(app: "App", name: str | None) -> dict[str, Any]:
 
     org = app.organization(name)
     with app.public() as session:
-        owner, held = organizations.owner(session, org.id), tokens.entries(session, org.id)
-        limited = asdict(rate_limits.get(session, org.id))
+        owner, token_rows = organizations.owner(session, org.id), tokens.entries(session, org.id)
+        limits = asdict(rate_limits.get(session, org.id))
         samples, results = (retention.format_term(term) for term in organizations.terms(session, org))
     with app.org(org) as session:
         names = [model.name for model in models.entries(session)]
-    live = [token["prefix"] for token in held if token["state"] == "live"]
-    about = {"name": org.name, "id": org.id, "schema": org.schema, "owner": owner.email, "models": names}
-    about |= {"tokens": live, **limited, "samples_kept": samples, "results_kept": results}
-    return about
+    live_prefixes = [token["prefix"] for token in token_rows if token["state"] == "live"]
+    row = {"name": org.name, "id": org.id, "schema": org.schema, "owner": owner.email, "models": names}
+    row |= {"tokens": live_prefixes, **limits, "samples_kept": samples, "results_kept": results}
+    return row
 
 
-Limit = Annotated[str | None, typer.Option(metavar="N|none", show_default=False)]
+Limit = Annotated[str | None, typer.Option(metavar="N|none", show_default=False, help="Limit for one minute.")]
 
 
 @app.command("set-limits")
@@ -80,7 +84,7 @@ def set_limits(
     sample_bytes_per_minute: Limit = None,
     label_bytes_per_minute: Limit = None,
 ) -> None:
-    """Limit what is logged in a minute; "none" lifts a limit. What is over it gets 429 and is not stored.
+    """Limit what may be logged in a minute; "none" removes a limit. Requests above it get 429 and are not stored.
 
     Example: dcmon org set-limits acme --samples-per-minute 500000 --sample-bytes-per-minute none
     """
@@ -88,66 +92,79 @@ def set_limits(
 
     from dcmon.tenancy import rate_limits
 
-    given = {
+    typed = {
         "samples_per_minute": samples_per_minute, "labels_per_minute": labels_per_minute,
         "sample_bytes_per_minute": sample_bytes_per_minute, "label_bytes_per_minute": label_bytes_per_minute,
     }  # fmt: skip
-    wanted = {key: _limit(key, value) for key, value in given.items() if value is not None}
-    if not wanted:
-        raise typer.BadParameter("Give a limit: --samples-per-minute 500000, or none to lift it.")
+    limits = {key: _parse_limit(key, value) for key, value in typed.items() if value is not None}
+    if not limits:
+        raise typer.BadParameter("Give a limit, like --samples-per-minute 500000; none removes it.")
     org = ctx.obj.organization(name)
     with ctx.obj.public() as session:
-        ctx.obj.output.value({"name": org.name, **asdict(rate_limits.change(session, org.id, wanted))})
+        ctx.obj.output.value({"name": org.name, **asdict(rate_limits.change(session, org.id, limits))})
 
 
-def _limit(option: str, given: str) -> int | None:
-    if given == "none":
+def _parse_limit(option: str, text: str) -> int | None:
+    """Parse a limit; "none" becomes None. Raises BadParameter."""
+    if text == "none":
         return None
     try:
-        return int(given)
+        return int(text)
     except ValueError as error:
         hint = "--" + option.replace("_", "-")
-        raise typer.BadParameter(f"{given!r} is no whole number, and not none.", param_hint=hint) from error
+        raise typer.BadParameter(f"{text!r} is neither a whole number nor none.", param_hint=hint) from error
 
 
 @app.command("set-retention")
 def set_retention(
     ctx: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="The organization; not needed with one.")] = None,
+    name: Annotated[str | None, typer.Argument(help="The organization; not needed if there is only one.")] = None,
     samples: Annotated[str | None, typer.Option(help="How long samples are kept: 90d, 12w; none: for ever.")] = None,
-    results: Annotated[str | None, typer.Option(help="How long results and alerts are; not shorter.")] = None,
+    results: Annotated[
+        str | None, typer.Option(help="How long results and alerts are kept; not shorter than samples.")
+    ] = None,
 ) -> None:
     """Set how long samples and results are kept. Example: dcmon org set-retention acme --samples 90d --results 2y"""
     from dcmon import errors
-    from dcmon.tenancy import organizations, retention
 
     if samples is None and results is None:
-        raise errors.InvalidInput("Say what to set: --samples 90d, --results 2y or both; none keeps them for ever.")
-    org = ctx.obj.organization(name)
-    with ctx.obj.public() as session:
-        before = organizations.terms(session, org)
-        given = (retention.parse(text) if text else term for text, term in zip((samples, results), before, strict=True))
-        kept, results_kept = given
-        organizations.set_terms(session, org, kept, results_kept)
-    said = {"samples_kept": retention.format_term(kept), "results_kept": retention.format_term(results_kept)}
-    ctx.obj.output.value({"organization": org.name, **said}, none=NO_END)
-    ctx.obj.output.say('"dcmon prune --dry-run" counts what is past it; the scheduler takes it out within an hour.')
+        raise errors.InvalidInput("Nothing to set: give --samples 90d, --results 2y or both; none keeps them for ever.")
+    ctx.obj.output.value(_set_retention(ctx.obj, name, samples, results), none=NO_END)
+    ctx.obj.output.say(
+        '"dcmon prune --dry-run" counts the rows past their retention; the scheduler deletes them within an hour.'
+    )
+
+
+def _set_retention(app: "App", name: str | None, samples: str | None, results: str | None) -> dict[str, Any]:
+    """Set the given terms of an organization; None keeps a term. Raises InvalidInput or OrganizationNotFound."""
+    from dcmon.tenancy import organizations, retention
+
+    org = app.organization(name)
+    with app.public() as session:
+        sample_term, result_term = organizations.terms(session, org)
+        sample_term = retention.parse(samples) if samples else sample_term
+        result_term = retention.parse(results) if results else result_term
+        organizations.set_terms(session, org, sample_term, result_term)
+    return {
+        "organization": org.name,
+        "samples_kept": retention.format_term(sample_term),
+        "results_kept": retention.format_term(result_term),
+    }
 
 
 @app.command()
 def delete(
     ctx: typer.Context,
     name: str,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    yes: options.LongYes = False,
+    dry_run: options.DryRun = False,
 ) -> None:
-    """Delete an organization with everything it has. Example: dcmon org delete acme --dry-run"""
+    """Delete an organization with all its data. Example: dcmon org delete acme --dry-run"""
     from dcmon.tenancy.provisioning import contents, delete_organization
 
     org = ctx.obj.organization(name)
-    found = contents(ctx.obj.engine, org)
-    if not dry_run:
-        what = f"{found['models']:,} models and {found['samples']:,} samples"
-        confirm(f"Delete organization {org.name!r} with {what}?", yes)
-        delete_organization(ctx.obj.engine, org)
-    ctx.obj.output.value(outcome({"deleted": org.name, **found}, dry_run=dry_run))
+    counts = contents(ctx.obj.engine, org)
+    counts_text = f"{counts['models']:,} models and {counts['samples']:,} samples"
+    question = f"Delete organization {org.name!r} with {counts_text}?"
+    ask_and_run(question, lambda: delete_organization(ctx.obj.engine, org), dry_run=dry_run, yes=yes)
+    ctx.obj.output.value(outcome({"deleted": org.name, **counts}, dry_run=dry_run))

@@ -1,79 +1,80 @@
-"""Take out what is past its retention."""
+"""Delete rows that are past their retention."""
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dcmon.commands.shared import options
 from dcmon.commands.shared.arguments import operator_name
-from dcmon.commands.shared.confirmation import confirm, outcome
+from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import single
 
 if TYPE_CHECKING:
+    from dcmon.jobs.prune import Pruned
     from dcmon.storage.expiry import Counts
 
 COLUMNS = ["organization", "model", "version", "table", "rows"]
 BELONGING = ("ids", "labels", "quarter_hours")
-NAMES = {"quarantine": "quarantined rows", "quarter_hours": "quarter hours", "waiting_labels": "labels that wait"}
+NAMES = {"quarantine": "quarantined rows", "quarter_hours": "quarter hours", "waiting_labels": "waiting labels"}
 app = single()
 
 
 @app.command()
 def prune(
     ctx: typer.Context,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would go.")] = False,
+    dry_run: options.DryRun = False,
     fast: Annotated[
-        bool, typer.Option("--fast", help="Do not pause between batches; logging is slower meanwhile.")
+        bool, typer.Option("--fast", help="Do not pause between batches; logging is slower during that time.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    by: Annotated[str | None, typer.Option(help="Who does it, for the ledger; the system's user by default.")] = None,
+    yes: options.LongYes = False,
+    by: options.By = None,
 ) -> None:
-    """Take out samples, labels, results and alerts past their retention, of every organization or of --org.
+    """Delete samples, labels, results and alerts past their retention, of every organization or of --org.
 
-    The scheduler does the same every hour. Exit 6 when another prune runs, 8 when an organization was left out.
+    The scheduler does the same every hour. Exit 6 when another prune runs, 8 when an organization was skipped.
 
     Example: dcmon prune --dry-run
     """
     from dcmon.jobs import prune as job
 
     orgs = ctx.obj.organizations()
-    pruned = job.count_expired(ctx.obj, orgs)
-    if not dry_run:
-        _confirm(pruned, yes)
-        pruned = job.prune(ctx.obj, orgs, by or operator_name(), is_fast=fast)
-    left_out = [(each.org.name, each.skipped) for each in pruned if each.skipped is not None]
-    if left_out and len(left_out) == len(pruned):
-        raise left_out[0][1]
+    expired = job.count_expired(ctx.obj, orgs)
+    prune_all = partial(job.prune, ctx.obj, orgs, by or operator_name(), is_fast=fast)
+    pruned = ask_and_run(_question(expired), prune_all, dry_run=dry_run, yes=yes) or expired
+    skipped = {result.org.name: result.skipped for result in pruned if result.skipped is not None}
+    if skipped and len(skipped) == len(pruned):
+        raise next(iter(skipped.values()))
     ctx.obj.output.table(_rows(pruned, dry_run=dry_run), COLUMNS, empty="Nothing is past its retention.")
-    for name, why in left_out:
-        ctx.obj.output.say(f"{name} was left out: {why}")
-    if left_out:
+    for name, error in skipped.items():
+        ctx.obj.output.say(f"Organization {name!r} was skipped: {error}")
+    if skipped:
         raise typer.Exit(8)
 
 
-def _confirm(counted: "Sequence[Any]", yes: bool) -> None:
-    """Ask, if there is something to delete. Raises InvalidInput when the answer is no."""
+def _question(expired: "Sequence[Pruned]") -> str | None:
+    """Return the question to confirm; None if there is nothing to delete."""
     from dcmon.storage.expiry import Counts
 
-    if any(each.removed for each in counted):
-        total = sum((each.removed for each in counted), Counts())
-        confirm(f"Delete {_extent(total)} for ever?", yes)
+    total = sum((result.removed for result in expired), Counts())
+    return f"Delete {_count_text(total)} for ever?" if total else None
 
 
-def _rows(pruned: "Sequence[Any]", *, dry_run: bool) -> list[dict[str, Any]]:
+def _rows(pruned: "Sequence[Pruned]", *, dry_run: bool) -> list[dict[str, Any]]:
     return [
         outcome(
-            {"organization": each.org.name, "model": place.model, "version": place.version or None,
+            {"organization": result.org.name, "model": place.model, "version": place.version or None,
              "table": place.table, "rows": count},
             dry_run=dry_run,
         )
-        for each in pruned for place, count in sorted(each.removed.items())
+        for result in pruned for place, count in sorted(result.removed.items())
     ]  # fmt: skip
 
 
-def _extent(removed: "Counts") -> str:
-    """Count rows for people: ids, labels and quarter hours are counted as part of their samples."""
+def _count_text(removed: "Counts") -> str:
+    """Write counts as text; ids, labels and quarter hours belong to the samples and are not listed."""
     rows = Counter[str]()
     for place, count in removed.items():
         rows[place.table] += count

@@ -1,12 +1,14 @@
 """Rows that could not be stored: list, show, retry, drop."""
 
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dcmon.commands.shared import options
 from dcmon.commands.shared.arguments import as_utc, operator_name
-from dcmon.commands.shared.confirmation import confirm, outcome
+from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
 from dcmon.output import shortened
 
@@ -16,31 +18,27 @@ if TYPE_CHECKING:
 app = group(__doc__)
 
 COUNTED = ["model", "version", "kind", "reason", "rows", "first", "last", "example"]
-NO_SUCH_ROW = "No such row is quarantined."
+EMPTY = "No row is quarantined."
+NO_SUCH_ROW = "No quarantined row matches."
 
-Ids = Annotated[list[int] | None, typer.Argument(help="Ids of rows; none: what the options say.")]
-OfModel = Annotated[str | None, typer.Option("--model", help="Only of this model.")]
-OfVersion = Annotated[str | None, typer.Option("--version", help="Only of this version.")]
-Reason = Annotated[str | None, typer.Option("--reason", help="Only with this reason: conflict, wrong_type …")]
-Since = Annotated[datetime | None, typer.Option("--since", help="Only logged then or later, UTC.")]
+Ids = Annotated[list[int] | None, typer.Argument(help="Ids of rows; without ids the options choose the rows.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="Only rows with this reason: conflict, wrong_type …")]
 Source = Annotated[
-    str | None, typer.Option("--source", help="Only with a source that begins so, or of a file: its path.")
+    str | None, typer.Option("--source", help="Only rows of this source: a prefix of its name, or the path of a file.")
 ]
-All = Annotated[bool, typer.Option("--all", help="Every row that there is.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would become of the rows.")]
-By = Annotated[str | None, typer.Option("--by", help="Who does it, for the ledger; the system's user by default.")]
+All = Annotated[bool, typer.Option("--all", help="Every quarantined row.")]
 
 
 @app.command("list")
 def list_(
     ctx: typer.Context,
-    model: OfModel = None,
-    version: OfVersion = None,
+    model: options.OnlyModel = None,
+    version: options.OnlyVersion = None,
     reason: Reason = None,
-    since: Since = None,
+    since: options.LoggedSince = None,
     source: Source = None,
-    rows: Annotated[bool, typer.Option("--rows", help="Rows, the newest first, instead of counts.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="Rows at most.")] = 100,
+    rows: Annotated[bool, typer.Option("--rows", help="List rows, the newest first, instead of counts.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Most rows to list.")] = 100,
 ) -> None:
     """Count quarantined rows by model, version and reason, with an example of each, or list them.
 
@@ -48,56 +46,57 @@ def list_(
     """
     from dcmon.ingestion import quarantine
 
-    what, output = _chosen(None, model, version, reason, since, source), ctx.obj.output
+    row_filter, output = _filter(None, model, version, reason, since, source), ctx.obj.output
     with ctx.obj.org() as session:
-        quarantine.require_known(session, what)
-        found = quarantine.newest_rows(session, what, limit) if rows else quarantine.summary(session, what)
-    empty = "No row is quarantined." if what.is_all else NO_SUCH_ROW
+        quarantine.require_known(session, row_filter)
+        read = partial(quarantine.newest_rows, limit=limit) if rows else quarantine.summary
+        listed = read(session, row_filter)
     if rows and not output.is_json:
-        found = [{**row, "sample_id": shortened(row["sample_id"] or "-")} for row in found]
+        listed = [{**row, "sample_id": shortened(row["sample_id"] or "-")} for row in listed]
     detail = [] if output.is_narrow else ["detail"]
-    each = ["id", "model", "version", "kind", "sample_id", "reason", "field", *detail, "logged_at"]
-    output.table(found, each if rows else COUNTED, empty=empty, whole=["id", "reason"])
+    row_columns = ["id", "model", "version", "kind", "sample_id", "reason", "field", *detail, "logged_at"]
+    columns, empty = row_columns if rows else COUNTED, EMPTY if row_filter.is_all else NO_SUCH_ROW
+    output.table(listed, columns, empty=empty, whole=["id", "reason"])
 
 
 @app.command()
 def show(ctx: typer.Context, row_id: Annotated[int, typer.Argument(metavar="ID")]) -> None:
-    """Show a quarantined row as it came, and why it could not be stored. Example: dcmon quarantine show 17"""
+    """Show a quarantined row as it was received, and the reason. Example: dcmon quarantine show 17"""
     from dcmon.ingestion import quarantine
 
     with ctx.obj.org() as session:
-        found = quarantine.row_details(session, row_id)
-    ctx.obj.output.value(found)
+        row = quarantine.row_details(session, row_id)
+    ctx.obj.output.value(row)
 
 
 @app.command()
 def retry(
     ctx: typer.Context,
     ids: Ids = None,
-    model: OfModel = None,
-    version: OfVersion = None,
+    model: options.OnlyModel = None,
+    version: options.OnlyVersion = None,
     reason: Reason = None,
-    since: Since = None,
+    since: options.LoggedSince = None,
     source: Source = None,
     all_: All = False,
-    dry_run: DryRun = False,
-    by: By = None,
+    dry_run: options.DryRun = False,
+    by: options.By = None,
 ) -> None:
-    """Try rows again, as of when they were logged: what is fine now is stored; exit 8 when some still are not.
+    """Try to store rows again, with the time at which they were logged; exit 8 when some are still refused.
 
     Example: dcmon quarantine retry --model credit --reason conflict
     """
     from dcmon.ingestion import corrections, quarantine
 
-    what, app = _chosen(ids, model, version, reason, since, source, all_=all_), ctx.obj
+    row_filter, app = _filter(ids, model, version, reason, since, source, all_=all_), ctx.obj
     org = app.organization()
     with app.org(org) as session:
-        quarantine.require_known(session, what)
-    done = corrections.retry_quarantined(app.engine, org, what, by or operator_name(), dry_run=dry_run)
-    app.output.value(outcome(vars(done), dry_run=dry_run))
-    if not done.tried:
+        quarantine.require_known(session, row_filter)
+    retried = corrections.retry_quarantined(app.engine, org, row_filter, by or operator_name(), dry_run=dry_run)
+    app.output.value(outcome(vars(retried), dry_run=dry_run))
+    if not retried.tried:
         app.output.say(NO_SUCH_ROW)
-    if done.still_bad:
+    if retried.still_bad:
         raise typer.Exit(8)
 
 
@@ -105,33 +104,33 @@ def retry(
 def drop(
     ctx: typer.Context,
     ids: Ids = None,
-    model: OfModel = None,
-    version: OfVersion = None,
+    model: options.OnlyModel = None,
+    version: options.OnlyVersion = None,
     reason: Reason = None,
-    since: Since = None,
+    since: options.LoggedSince = None,
     source: Source = None,
     all_: All = False,
-    dry_run: DryRun = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    by: By = None,
+    dry_run: options.DryRun = False,
+    yes: options.LongYes = False,
+    by: options.By = None,
 ) -> None:
     """Drop rows for ever. Example: dcmon quarantine drop --model credit --reason wrong_type --dry-run"""
     from dcmon.ingestion import corrections, quarantine
 
-    what, app = _chosen(ids, model, version, reason, since, source, all_=all_), ctx.obj
+    row_filter, app = _filter(ids, model, version, reason, since, source, all_=all_), ctx.obj
     org = app.organization()
     with app.org(org) as session:
-        quarantine.require_known(session, what)
-        dropped = sum(group["rows"] for group in quarantine.summary(session, what))
-    if not dropped:
+        quarantine.require_known(session, row_filter)
+        count = sum(group["rows"] for group in quarantine.summary(session, row_filter))
+    if not count:
         app.output.say(NO_SUCH_ROW)
-    elif not dry_run:
-        confirm(f"Drop {dropped:,} quarantined rows for ever?", yes)
-        dropped = corrections.drop_quarantined(app.engine, org, what, by or operator_name())
-    app.output.value(outcome({"dropped": dropped}, dry_run=dry_run))
+    question = f"Drop {count:,} quarantined rows for ever?"
+    drop_rows = partial(corrections.drop_quarantined, app.engine, org, row_filter, by or operator_name())
+    dropped = ask_and_run(question, drop_rows, dry_run=dry_run or not count, yes=yes)
+    app.output.value(outcome({"dropped": count if dropped is None else dropped}, dry_run=dry_run))
 
 
-def _chosen(
+def _filter(
     ids: list[int] | None,
     model: str | None,
     version: str | None,
@@ -141,13 +140,18 @@ def _chosen(
     *,
     all_: bool | None = None,
 ) -> "QuarantineFilter":
-    """What the options say; ids, a restriction or --all are needed unless `all_` is None. Raises InvalidInput."""
+    """Build a filter of the options. Raises InvalidInput.
+
+    Unless `all_` is None, the caller must have given ids, a restriction or --all.
+    """
     from dcmon import errors
     from dcmon.ingestion.quarantine import QuarantineFilter
 
     chosen = QuarantineFilter((), model, version, reason, as_utc(since) if since else None, source)
     if sum([bool(ids), not chosen.is_all, bool(all_)]) > 1:
-        raise errors.InvalidInput("Say ids, or options that choose rows, or --all: not several of them.")
+        raise errors.InvalidInput("Give ids, or options that choose rows, or --all, but only one of the three.")
     if all_ is False and not ids and chosen.is_all:
-        raise errors.InvalidInput("Say which rows: ids, --model, --reason, … or --all.")
+        raise errors.InvalidInput(
+            'Give ids of rows, or --model, --reason, … or --all. "dcmon quarantine list" counts the rows.'
+        )
     return QuarantineFilter(tuple(ids)) if ids else chosen

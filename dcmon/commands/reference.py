@@ -1,4 +1,4 @@
-"""References that production is compared with: load, show, clear."""
+"""References, with which production rows are compared: load, show, clear."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,17 +12,17 @@ from dcmon.commands.shared.groups import group
 
 app = group(__doc__)
 
-ModelName = Annotated[str, typer.Option("--model", help="The model.")]
-VersionName = Annotated[str, typer.Option("--version", help="Its version.")]
+ModelName = Annotated[str, typer.Option("--model", help="Model of the reference.")]
+VersionName = Annotated[str, typer.Option("--version", help="Version of the model.")]
 
 
 @app.command()
 def load(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help='"split" JSON of pandas (.json), CSV, Parquet or JSON lines.')],
+    file: Annotated[Path, typer.Argument(help='CSV, Parquet, JSON lines, or "split" JSON of pandas (.json).')],
     model: ModelName,
     version: VersionName,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace the rows that are there.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace the rows of the reference.")] = False,
     map_: options.Mapping = None,
     ignore_extra: options.IgnoreExtra = False,
     yes: options.Yes = False,
@@ -36,24 +36,24 @@ def load(
     from dcmon.ingestion.reference_loading import LoadOptions
 
     mapping = column_mapping(map_, ignore_extra)
-    how = LoadOptions(replace, ctx.obj.settings.reference.largest, dry_run)
+    load_options = LoadOptions(replace, ctx.obj.settings.reference.largest, dry_run)
     reference = operation.find(ctx.obj, model, version)
     with operation.opened_table(file, reference.columns, mapping) as table:
         if replace and not dry_run:
             confirm(f"Replace {reference.rows:,} reference rows of {model}/{version}?", yes)
-        done = operation.load(ctx.obj, reference, table, how)
-    ctx.obj.output.value(outcome(done, dry_run=dry_run))
+        loaded = operation.load(ctx.obj, reference, table, load_options)
+    ctx.obj.output.value(outcome(loaded, dry_run=dry_run))
 
 
 @app.command()
 def show(ctx: typer.Context, model: ModelName, version: VersionName) -> None:
-    """Show how large a reference is, and its revision. Example: dcmon reference show --model credit --version v1"""
+    """Show the size and the revision of a reference. Example: dcmon reference show --model credit --version v1"""
     from dcmon.commands.operations import reference as operation
 
     reference = operation.find(ctx.obj, model, version)
-    about = {"model": model, "version": version, "rows": reference.rows}
-    about |= {"revision": reference.version.reference_revision, "at_most": ctx.obj.settings.reference.largest}
-    ctx.obj.output.value(about)
+    row = {"model": model, "version": version, "rows": reference.rows}
+    row |= {"revision": reference.version.reference_revision, "at_most": ctx.obj.settings.reference.largest}
+    ctx.obj.output.value(row)
 
 
 @app.command()
@@ -70,5 +70,5 @@ def clear(
     reference = operation.find(ctx.obj, model, version)
     if not dry_run:
         confirm(f"Delete {reference.rows:,} reference rows of {model}/{version}?", yes)
-    done = operation.clear(ctx.obj, reference, dry_run=dry_run)
-    ctx.obj.output.value(outcome(done, dry_run=dry_run))
+    cleared = operation.clear(ctx.obj, reference, dry_run=dry_run)
+    ctx.obj.output.value(outcome(cleared, dry_run=dry_run))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dcmon.commands.shared import options
 from dcmon.commands.shared.arguments import as_utc, operator_name
 from dcmon.commands.shared.confirmation import confirm, outcome
 from dcmon.commands.shared.groups import group
@@ -19,10 +20,10 @@ app = group(__doc__)
 @app.command()
 def show(
     ctx: typer.Context,
-    sample_id: Annotated[str, typer.Argument(help="The id that it was logged with.")],
-    model: Annotated[str, typer.Option(help="The model that it was logged to.")],
+    sample_id: Annotated[str, typer.Argument(help="Id that the sample was logged with.")],
+    model: Annotated[str, typer.Option(help="Model that the sample was logged to.")],
 ) -> None:
-    """Show where a sample is: stored, waited for by a label, or quarantined.
+    """Show where a sample is: stored, quarantined, or missing while a label waits for it.
 
     Example: dcmon sample show 17 --model credit
     """
@@ -38,7 +39,7 @@ def show(
 
 
 def _plain(value: Any) -> Any:
-    """A row as JSON and a label in full: neither is rounded, and a list or a comma can be told from another."""
+    """Write an object or a number as JSON: it is not rounded, and commas stay unambiguous."""
     import json
 
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | float) else value
@@ -47,18 +48,20 @@ def _plain(value: Any) -> Any:
 @app.command()
 def delete(
     ctx: typer.Context,
-    model: Annotated[str, typer.Option(help="The model.")],
-    from_: Annotated[datetime, typer.Option("--from", help="Samples with this time or a later one, UTC.")],
-    to: Annotated[datetime, typer.Option("--to", help="… and before this, UTC.")],
-    version: Annotated[str | None, typer.Option(help="Only of this version.")] = None,
+    model: Annotated[str, typer.Option(help="Model of the samples.")],
+    from_: Annotated[
+        datetime, typer.Option("--from", help="Start of the time range, UTC: samples with this time or later.")
+    ],
+    to: Annotated[datetime, typer.Option("--to", help="End of the time range, UTC: only samples before this time.")],
+    version: options.OnlyVersion = None,
     labels: Annotated[
-        bool, typer.Option("--labels", help="Delete their labels too; else these wait for them.")
+        bool, typer.Option("--labels", help="Delete the labels too; else they wait for the samples to be logged again.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would go.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    by: Annotated[str | None, typer.Option(help="Who does it, for the ledger; the system's user by default.")] = None,
+    dry_run: options.DryRun = False,
+    yes: options.LongYes = False,
+    by: options.By = None,
 ) -> None:
-    """Take samples of a span of time out, so that they can be logged again; their windows are evaluated again.
+    """Delete the samples of a time range, so that they can be logged again; their windows are evaluated again.
 
     Example: dcmon sample delete --model credit --from 2026-11-02 --to 2026-11-03 --dry-run
     """
@@ -67,28 +70,30 @@ def delete(
 
     org = ctx.obj.organization()
     with ctx.obj.org(org, snapshot=True) as session:
-        spans = corrections.sample_ranges(session, models.find(session, model), version, as_utc(from_), as_utc(to))
-        counts = {name: corrections.count_samples(session, span) for name, span in spans.items()}
+        ranges = corrections.sample_ranges(session, models.find(session, model), version, as_utc(from_), as_utc(to))
+        counts = {name: corrections.count_samples(session, sample_range) for name, sample_range in ranges.items()}
     if not dry_run:
         if total := sum(count.samples for count in counts.values()):
-            confirm(f"Delete {total:,} samples of model {model!r} from {len(spans)} versions?", yes)
-        found = {name: span for name, span in spans.items() if counts[name].samples}
-        counts = _delete(ctx.obj, org, found, by or operator_name(), with_labels=labels)
+            confirm(f"Delete {total:,} samples of model {model!r} from {len(ranges)} versions?", yes)
+        filled = {name: sample_range for name, sample_range in ranges.items() if counts[name].samples}
+        counts = _delete(ctx.obj, org, filled, by or operator_name(), with_labels=labels)
     key = "labels" if labels else "labels_that_wait"
     rows = [{"version": name, "samples": count.samples, key: count.labels} for name, count in counts.items()]
     _show(ctx, rows, key, dry_run=dry_run)
 
 
-def _delete(app: "App", org: "Organization", spans: "dict[str, Any]", who: str, *, with_labels: bool) -> dict[str, Any]:
-    """Delete the samples of each version's span; return what was deleted, by version."""
+def _delete(
+    app: "App", org: "Organization", ranges: "dict[str, Any]", operator: str, *, with_labels: bool
+) -> dict[str, Any]:
+    """Delete the samples in the range of each version; return the counts of each version."""
     from dcmon.ingestion import corrections
 
     return {
-        version: corrections.delete_samples(app.engine, org, span, who, with_labels=with_labels)
-        for version, span in spans.items()
+        version: corrections.delete_samples(app.engine, org, sample_range, operator, with_labels=with_labels)
+        for version, sample_range in ranges.items()
     }
 
 
 def _show(ctx: typer.Context, rows: list[dict[str, Any]], key: str, *, dry_run: bool) -> None:
     rows = [outcome(row, dry_run=dry_run) for row in rows]
-    ctx.obj.output.table(rows, ["version", "samples", key], empty="There is no sample in this span.")
+    ctx.obj.output.table(rows, ["version", "samples", key], empty="There is no sample in this time range.")

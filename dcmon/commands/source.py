@@ -4,11 +4,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dcmon.commands.shared import options
 from dcmon.commands.shared.arguments import column_mapping
-from dcmon.commands.shared.confirmation import confirm, outcome
+from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
 
 if TYPE_CHECKING:
+    from dcmon.app import App
     from dcmon.ingestion.files.scanner import ScanResult
 
 app = group(__doc__)
@@ -18,15 +20,18 @@ app = group(__doc__)
 def add(
     ctx: typer.Context,
     name: str,
-    url: Annotated[str, typer.Argument(help="/path, file:///path or s3://bucket/prefix.")],
-    model: Annotated[str, typer.Option(help="Model that the rows are of.")],
-    version: Annotated[str | None, typer.Option(help="Version that they are of; not needed when there is one.")] = None,
-    labels: Annotated[bool, typer.Option("--labels", help="The files hold labels only, no samples.")] = False,
-    map_: Annotated[list[str] | None, typer.Option("--map", help="COLUMN=FIELD; COLUMN= leaves one out.")] = None,
-    ignore_extra: Annotated[bool, typer.Option("--ignore-extra", help="Leave out columns with no field.")] = False,
-    check: Annotated[bool, typer.Option("--check/--no-check", help="Look whether it can be listed.")] = True,
+    url: Annotated[str, typer.Argument(help="Directory or bucket: /path, file:///path or s3://bucket/prefix.")],
+    model: options.TargetModel,
+    version: options.TargetVersion = None,
+    labels: options.OnlyLabels = False,
+    map_: options.Mapping = None,
+    ignore_extra: options.IgnoreExtra = False,
+    check: Annotated[bool, typer.Option("--check/--no-check", help="Check that the location can be listed.")] = True,
 ) -> None:
-    """Watch a place; the scheduler scans it. Example: dcmon source add lake s3://acme/credit --model credit"""
+    """Watch a directory or bucket, which the scheduler scans.
+
+    Example: dcmon source add lake s3://acme/credit --model credit
+    """
     from dcmon.ingestion.files import file_target, sources
 
     location = sources.location(url, ctx.obj.settings.s3)
@@ -42,31 +47,31 @@ def add(
 
 @app.command("list")
 def list_(ctx: typer.Context) -> None:
-    """List what is watched. Example: dcmon source list"""
+    """List the sources, with their counts and last errors. Example: dcmon source list"""
     from dcmon.ingestion.files import sources
 
     with ctx.obj.org() as session:
         rows = [sources.describe(session, source) for source in sources.entries(session)]
     columns = ["name", "url", "kind", "model", "version", "loaded", "failed", "stored", "scanned_at", "last_error"]
-    ctx.obj.output.table(rows, columns, empty='Nothing is watched: "dcmon source add NAME URL --model MODEL".')
+    ctx.obj.output.table(rows, columns, empty='No source yet: "dcmon source add NAME URL --model MODEL".')
 
 
 @app.command()
 def show(ctx: typer.Context, name: str) -> None:
-    """Show what is watched, and the files that can't be read. Example: dcmon source show lake"""
+    """Show a source, and its files that can't be read. Example: dcmon source show lake"""
     from dcmon.ingestion.files import sources
 
     with ctx.obj.org() as session:
         source = sources.find(session, name)
-        about = sources.describe(session, source)
+        row = sources.describe(session, source)
         failed = [
-            {"file": each.path, "rows_in": each.next_row, "error": each.error}
-            for each in sources.failed_files(session, source)
+            {"file": file.path, "rows_in": file.next_row, "error": file.error}
+            for file in sources.failed_files(session, source)
         ]
     if ctx.obj.output.is_json:
-        ctx.obj.output.value({**about, "failed_files": failed})
+        ctx.obj.output.value({**row, "failed_files": failed})
         return
-    ctx.obj.output.value(about)
+    ctx.obj.output.value(row)
     if failed:
         ctx.obj.output.table(failed, ["file", "rows_in", "error"], title="Files that can't be read")
 
@@ -75,50 +80,56 @@ def show(ctx: typer.Context, name: str) -> None:
 def remove(
     ctx: typer.Context,
     name: str,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be watched no more.")] = False,
+    yes: options.LongYes = False,
+    dry_run: options.DryRun = False,
 ) -> None:
-    """Watch a place no more; what came from it stays. Example: dcmon source remove lake --dry-run"""
+    """Remove a source; the rows that were loaded from it stay. Example: dcmon source remove lake --dry-run"""
     from dcmon.ingestion.files import sources
 
     with ctx.obj.org() as session:
-        about = sources.describe(session, sources.find(session, name))
-    done = {"removed": name, "files": about["files"], "rows_kept": about["stored"]}
-    if not dry_run:
-        confirm(f"Watch {about['url']} no more? Its {about['stored']:,} rows stay.", yes)
-        with ctx.obj.org() as session:
-            sources.remove(session, sources.find(session, name))
-    ctx.obj.output.value(outcome(done, dry_run=dry_run))
+        row = sources.describe(session, sources.find(session, name))
+    question = f"Stop watching {row['url']}? Its {row['stored']:,} rows stay."
+    ask_and_run(question, lambda: _remove(ctx.obj, name), dry_run=dry_run, yes=yes)
+    removed = {"removed": name, "files": row["files"], "rows_kept": row["stored"]}
+    ctx.obj.output.value(outcome(removed, dry_run=dry_run))
+
+
+def _remove(app: "App", name: str) -> None:
+    """Remove a source. Raises SourceNotFound."""
+    from dcmon.ingestion.files import sources
+
+    with app.org() as session:
+        sources.remove(session, sources.find(session, name))
 
 
 @app.command()
 def scan(
     ctx: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="Not given: all.")] = None,
-    retry: Annotated[bool, typer.Option("--retry", help="Try files that could not be read once more.")] = False,
+    name: Annotated[str | None, typer.Argument(help="Source to scan; default: all.")] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Also try files that could not be read before.")] = False,
 ) -> None:
-    """Load what is new, now. Exit code 8 when a file was tried and can't be read. Example: dcmon source scan lake"""
+    """Load new files now; exit 8 when a file can't be read. Example: dcmon source scan lake"""
     from dcmon.ingestion.files import sources
     from dcmon.ingestion.files.scanner import Scanner
 
     with ctx.obj.org() as session:
         names = [name] if name is not None else [source.name for source in sources.entries(session)]
     scanner = Scanner(ctx.obj.engine, ctx.obj.organization(), ctx.obj.settings.s3)
-    found = [scanner.scan(each, retry=retry) for each in names]
+    scans = [scanner.scan(source, retry=retry) for source in names]
     columns = ["source", "seen", "loaded", "rows", "stored", "duplicates", "quarantined", "being_written", "failed"]
-    ctx.obj.output.table([_row(each) for each in found], columns, empty="Nothing is watched.")
-    for each in found:
-        _say_failures(ctx, each)
-    if any(each.failed for each in found):
+    ctx.obj.output.table([_row(scan_result) for scan_result in scans], columns, empty="No source yet.")
+    for scan_result in scans:
+        _say_failures(ctx, scan_result)
+    if any(scan_result.failed for scan_result in scans):
         raise typer.Exit(8)
 
 
 def _say_failures(ctx: typer.Context, scan: "ScanResult") -> None:
-    for path, why in scan.failed.items():
-        ctx.obj.output.say(f"{scan.source}: {path}: {why}")
+    for path, reason in scan.failed.items():
+        ctx.obj.output.say(f"{scan.source}: {path}: {reason}")
     if scan.failed_before:
-        files = "1 file" if scan.failed_before == 1 else f"{scan.failed_before} files"
-        ctx.obj.output.say(f"{files} still can't be read: dcmon source show {scan.source}")
+        files, pronoun = ("1 file", "it") if scan.failed_before == 1 else (f"{scan.failed_before} files", "them")
+        ctx.obj.output.say(f'{files} still can\'t be read: "dcmon source show {scan.source}" lists {pronoun}.')
 
 
 def _row(scan: "ScanResult") -> dict[str, Any]:
@@ -127,10 +138,10 @@ def _row(scan: "ScanResult") -> dict[str, Any]:
         "source": scan.source,
         "seen": scan.seen,
         "loaded": len(scan.loaded),
-        "rows": sum(each.taken for each in outcomes),
-        "stored": sum(each.stored for each in outcomes),
-        "duplicates": sum(each.duplicates for each in outcomes),
-        "quarantined": sum(each.quarantined for each in outcomes),
+        "rows": sum(counts.taken for counts in outcomes),
+        "stored": sum(counts.stored for counts in outcomes),
+        "duplicates": sum(counts.duplicates for counts in outcomes),
+        "quarantined": sum(counts.quarantined for counts in outcomes),
         "being_written": scan.being_written,
         "failed": len(scan.failed),
         "failed_before": scan.failed_before,

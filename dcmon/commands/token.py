@@ -12,11 +12,11 @@ app = group(__doc__)
 @app.command()
 def create(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="What it is for.")] = "sdk",
-    user: Annotated[str | None, typer.Option(help="E-mail of a member. Default: the owner.")] = None,
-    days: Annotated[int | None, typer.Option(min=1, help="Days until it expires. Default: never.")] = None,
+    name: Annotated[str, typer.Argument(help="Purpose of the token.")] = "sdk",
+    user: Annotated[str | None, typer.Option(help="E-mail of a member; default: the owner.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, help="Days until the token expires; default: never.")] = None,
 ) -> None:
-    """Create a token and show it, once. Example: dcmon token create scoring-service --days 365"""
+    """Create a token and show it once. Example: dcmon token create scoring-service --days 365"""
     from datetime import timedelta
 
     from dcmon.tenancy import organizations, tokens
@@ -26,7 +26,7 @@ def create(
         member = organizations.member(session, org.id, user) if user else organizations.owner(session, org.id)
         token = tokens.create(session, org.id, member.id, name, timedelta(days=days) if days else None)
     ctx.obj.output.value({"organization": org.name, "name": name, "user": member.email, "token": token})
-    ctx.obj.output.say("Keep the token: it is not shown again.")
+    ctx.obj.output.say("Store the token now: it is not shown again.")
 
 
 @app.command("list")
@@ -41,8 +41,13 @@ def list_(ctx: typer.Context) -> None:
 
 
 @app.command()
-def revoke(ctx: typer.Context, prefix: Annotated[str, typer.Argument(help="As in the list: dcm_…")]) -> None:
-    """Make a token useless from now on. Example: dcmon token revoke dcm_Ab3dE6gH9k"""
+def revoke(
+    ctx: typer.Context,
+    prefix: Annotated[
+        str, typer.Argument(help='First characters of the token, as "dcmon token list" shows them: dcm_…')
+    ],
+) -> None:
+    """Revoke a token: from now on it is refused. Example: dcmon token revoke dcm_Ab3dE6gH9k"""
     from dcmon.tenancy import tokens
 
     org = ctx.obj.organization()

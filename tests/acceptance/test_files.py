@@ -65,7 +65,7 @@ def test_a_dry_run_then_the_file_then_nothing_more(credit: Dcmon, may: Path) -> 
     assert again == {**nothing, "in_before": 14, "in_since": since, "was": "in already"}
     assert load(credit, str(may), "--dry-run") == {**again, "dry_run": True}
     output = credit("ingest", "file", str(may), "--model", "credit").stderr
-    assert f"is in already since {since[:10]} {since[11:16]} UTC; --again loads it once more." in output
+    assert f"was loaded already at {since[:10]} {since[11:16]} UTC; --again loads it again." in output
     assert load(credit, str(may), "--again")["duplicates"] == 14
 
 
@@ -142,13 +142,13 @@ def test_an_interrupted_load_is_gone_on_from(credit: Dcmon, engine: Engine, acme
     _, said = process.communicate(timeout=300)
 
     assert process.returncode == 130, said
-    assert "type the same again" in said
+    assert "Repeat the command" in said
     assert 0 < samples(credit) == rows_in() < 200_000
     before = samples(credit)
     counted = load(credit, str(path), "--dry-run")
     done = credit("-o", "json", "ingest", "file", "--model", "credit", str(path))
     (entry,) = json.loads(done.stdout)
-    assert f"{before:,} rows of {path} were in before." in done.stderr
+    assert f"{before:,} rows of {path} were loaded before." in done.stderr
     for counts in (counted, entry):
         assert (counts["in_before"], counts["rows"], counts["stored"]) == (before, 200_000 - before, 200_000 - before)
     assert (entry["was"], entry["duplicates"], samples(credit)) == ("resumed", 0, 200_000)
@@ -170,7 +170,10 @@ def test_directory_is_watched_from_first_file_to_removal(credit: Dcmon, may: Pat
     os.utime(lake / "bad.csv", (0, 0))
     assert credit("source", "scan").returncode == 8
     second = credit("source", "scan")
-    assert (second.returncode, second.stderr) == (0, "1 file still can't be read: dcmon source show lake\n")
+    assert (second.returncode, second.stderr) == (
+        0,
+        '1 file still can\'t be read: "dcmon source show lake" lists it.\n',
+    )
     third = credit("source", "scan", "--retry")
     assert (third.returncode, "still" in third.stderr) == (8, False)
     shown = credit.json("source", "show", "lake")

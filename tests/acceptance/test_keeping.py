@@ -113,7 +113,7 @@ def test_rows_that_there_are_none_of_are_not_found_quietly(acme: Dcmon, verb: st
     ):  # fmt: skip
         refused(acme, code, sentence, "quarantine", verb, *arguments)
     done = acme("quarantine", verb, "--reason", "conflict")
-    assert (done.returncode, done.stderr) == (0, "No such row is quarantined.\n")
+    assert (done.returncode, done.stderr) == (0, "No quarantined row matches.\n")
 
 
 @pytest.mark.parametrize("verb", ["retry", "drop"])

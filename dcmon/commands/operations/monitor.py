@@ -1,8 +1,8 @@
-"""Creating and changing monitors."""
+"""Create, change and delete monitors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
@@ -23,7 +23,7 @@ RESETTABLE = {"feature", "scorer", "class", "aggregation", "metric", "filter", "
 
 @dataclass(frozen=True)
 class CheckChoices:
-    """What a monitor chooses of its check; None: no choice."""
+    """The options of a check that a monitor sets; None: not set."""
 
     features: list[str] | None
     scorers: list[str] | None
@@ -33,7 +33,7 @@ class CheckChoices:
 
     @property
     def conf(self) -> dict[str, list[str]]:
-        """The choices that are made, by the names that monitors store."""
+        """Return the choices that are set, by the names under which monitors store them."""
         choices = {
             "feature": self.features, "scorer": self.scorers, "class": self.classes,
             "aggregation method": [self.aggregation] if self.aggregation else None,
@@ -42,14 +42,14 @@ class CheckChoices:
 
     @property
     def kwargs(self) -> dict[str, Any] | None:
-        """The choices as a new monitor stores them."""
+        """Return the choices as a new monitor stores them; None if nothing is chosen."""
         conf = self.conf
         return {"check_conf": conf, "res_conf": self.metrics or None} if conf or self.metrics else None
 
 
 @dataclass(frozen=True)
 class NewMonitor:
-    """A monitor to create: the model, the check by name or class, its parameters, and a first rule or None."""
+    """A monitor to create, and its first rule; `condition` is None for no rule."""
 
     model: str
     check: str
@@ -61,7 +61,7 @@ class NewMonitor:
 
 @dataclass(frozen=True)
 class MonitorChange:
-    """Changes of a monitor. `fields`: fields of its spec; `reset`: choices that are removed, as --reset names them."""
+    """Changes of a monitor: `fields` of its spec, and the choices to remove (`reset`, named as by --reset)."""
 
     fields: dict[str, Any]
     choices: CheckChoices
@@ -69,11 +69,21 @@ class MonitorChange:
     reset: set[str] = field(default_factory=set)
 
     def require_some(self) -> None:
-        """Raises BadParameter for an unknown reset, and when nothing would change."""
+        """Check that something changes and that --reset is known. Raises BadParameter."""
         if unknown := self.reset - RESETTABLE:
-            raise typer.BadParameter(f"{min(unknown)!r} can't be reset.", param_hint="--reset")
+            raise typer.BadParameter(
+                f"{min(unknown)!r} can't be reset: it is not one of {', '.join(sorted(RESETTABLE))}.",
+                param_hint="--reset",
+            )
         if not (self.fields or self.choices.kwargs or self.parameters or self.reset):
-            raise typer.BadParameter("Say what to change: see dcmon monitor set --help.")
+            raise typer.BadParameter('Nothing to change: give an option that "dcmon monitor set --help" lists.')
+
+
+class Deletion(NamedTuple):
+    """A monitor to delete, and the numbers of its results, rules and alerts."""
+
+    monitor_id: int
+    counts: dict[str, int]
 
 
 def create(app: "App", new: NewMonitor) -> dict[str, Any]:
@@ -107,11 +117,26 @@ def change(app: "App", name: str, wanted: MonitorChange) -> dict[str, Any]:
     return row
 
 
+def prepare_deletion(app: "App", name: str) -> Deletion:
+    """Find a monitor and count what is deleted with it. Raises MonitorNotFound."""
+    with app.org() as session:
+        monitor = monitors.find(session, name)
+        return Deletion(monitor.id, monitors.count_dependents(session, monitor))
+
+
+def delete(app: "App", deletion: Deletion) -> None:
+    """Delete a monitor, and enqueue the closing notifications of its alerts. Raises MonitorNotFound."""
+    org = app.organization()
+    with app.org(org) as session:
+        lifecycle.delete_monitor(session, monitors.get(session, deletion.monitor_id))
+    app.enqueue(org, work_queue.Work.notify)
+
+
 def _changed_kwargs(stored: Mapping[str, Any] | None, choices: CheckChoices, reset: set[str]) -> dict[str, Any] | None:
-    """Return the stored choices with the given ones in their place, and without what is reset."""
+    """Return the stored choices, replaced by the new ones and without those that are reset."""
     kwargs = stored or {"check_conf": {}, "res_conf": None}
-    together = {**kwargs["check_conf"], **choices.conf}
-    conf = {key: value for key, value in together.items() if key not in reset and value}
+    merged = {**kwargs["check_conf"], **choices.conf}
+    conf = {key: value for key, value in merged.items() if key not in reset and value}
     metrics = None if "metric" in reset else choices.metrics or kwargs.get("res_conf")
     return {**kwargs, "check_conf": conf, "res_conf": metrics} if conf or metrics else None
 
@@ -126,17 +151,17 @@ def parse_filters(texts: list[str] | None) -> Any:
     return filter_parser.parse(texts or ())
 
 
-def parse_compare(word: str) -> ComparedWith:
+def parse_compare(text: str) -> ComparedWith:
     """Parse --compare. Raises BadParameter."""
-    if word.lower() not in COMPARE_WORDS:
-        raise typer.BadParameter(f"{word!r} is none of {', '.join(COMPARE_WORDS)}.", param_hint="--compare")
-    return ComparedWith(COMPARE_WORDS[word.lower()])
+    if text.lower() not in COMPARE_WORDS:
+        raise typer.BadParameter(f"{text!r} is not one of {', '.join(COMPARE_WORDS)}.", param_hint="--compare")
+    return ComparedWith(COMPARE_WORDS[text.lower()])
 
 
-def parse_rows(word: str) -> int | None:
-    """Parse --rows: 0 is all, None the default. Raises BadParameter."""
-    if word.lower() in ("all", "default"):
-        return 0 if word.lower() == "all" else None
-    if not word.isdecimal() or int(word) == 0:
-        raise typer.BadParameter(f"{word!r} is neither a number of rows nor all or default.", param_hint="--rows")
-    return int(word)
+def parse_rows(text: str) -> int | None:
+    """Parse --rows; 0 means all rows, None the default. Raises BadParameter."""
+    if text.lower() in ("all", "default"):
+        return 0 if text.lower() == "all" else None
+    if not text.isdecimal() or int(text) == 0:
+        raise typer.BadParameter(f"{text!r} is neither a number of rows nor all or default.", param_hint="--rows")
+    return int(text)

@@ -1,4 +1,4 @@
-"""Loading and clearing references."""
+"""Load and clear references."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Reference(NamedTuple):
-    """The reference of a version: its rows now, its revision, and the columns it can have."""
+    """The reference of a version: the number of its rows, and the columns that it can have."""
 
     model: "Model"
     version: "Version"
@@ -36,11 +36,13 @@ def find(app: "App", model: str, version: str) -> Reference:
 
 
 def load(app: "App", reference: Reference, table: "ReferenceTable", options: LoadOptions) -> dict[str, Any]:
-    """Append rows to a reference, or replace it, as the options say; then enqueue its windows."""
+    """Append rows to a reference, or replace it; then enqueue its windows."""
     org = app.organization()
     with app.org(org) as session:
-        done = lifecycle.load_reference(session, reference.model, reference.version, table, options, org.retention)
-    return _finish(app, done, dry_run=options.dry_run)
+        reference_load = lifecycle.load_reference(
+            session, reference.model, reference.version, table, options, org.retention
+        )
+    return _finish(app, reference_load, dry_run=options.dry_run)
 
 
 def clear(app: "App", reference: Reference, *, dry_run: bool) -> dict[str, Any]:
@@ -50,8 +52,8 @@ def clear(app: "App", reference: Reference, *, dry_run: bool) -> dict[str, Any]:
         return _finish(app, ReferenceLoad(0, reference.rows, 0, revision), dry_run=True)
     org = app.organization()
     with app.org(org) as session:
-        done = lifecycle.clear_reference(session, reference.version, org.retention)
-    return _finish(app, done, dry_run=False)
+        reference_load = lifecycle.clear_reference(session, reference.version, org.retention)
+    return _finish(app, reference_load, dry_run=False)
 
 
 @contextmanager
@@ -72,8 +74,8 @@ def opened_table(file: Path, columns: "Columns", mapping: Mapping[str, str]) -> 
         yield reference_loading.split_document(b"" if is_empty else mmap(plain.fileno(), 0, access=ACCESS_READ))
 
 
-def _finish(app: "App", done: ReferenceLoad, *, dry_run: bool) -> dict[str, Any]:
-    """Enqueue evaluation, after the commit, and return what was done."""
+def _finish(app: "App", load: ReferenceLoad, *, dry_run: bool) -> dict[str, Any]:
+    """Enqueue evaluation after the commit, and return the counts of the load as a row."""
     if not dry_run:
         app.enqueue(app.organization(), work_queue.Work.evaluate)
-    return {"stored": done.stored, "removed": done.removed, "rows": done.total, "revision": done.revision}
+    return {"stored": load.stored, "removed": load.removed, "rows": load.total, "revision": load.revision}

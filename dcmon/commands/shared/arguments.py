@@ -1,4 +1,4 @@
-"""What a person typed, read into values."""
+"""Parse typed arguments and options into values."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, overload
@@ -7,7 +7,7 @@ import typer
 
 
 def column_mapping(options: list[str] | None, ignore_extra: bool) -> dict[str, str]:
-    """Read COLUMN=FIELD options; the column "*" stands for all others. Raises BadParameter."""
+    """Parse COLUMN=FIELD options; the column "*" means all other columns. Raises BadParameter."""
     mapping = {"*": ""} if ignore_extra else {}
     for option in options or ():
         column, equals, field = option.rpartition("=")
@@ -20,7 +20,7 @@ def column_mapping(options: list[str] | None, ignore_extra: bool) -> dict[str, s
 
 
 def check_parameters(options: list[str] | None) -> dict[str, Any]:
-    """Read NAME=VALUE options: a value is JSON where it can be, else text. Raises BadParameter."""
+    """Parse NAME=VALUE options; a value is read as JSON if possible, else as text. Raises BadParameter."""
     import json
 
     parameters: dict[str, Any] = {}
@@ -35,36 +35,39 @@ def check_parameters(options: list[str] | None) -> dict[str, Any]:
     return parameters
 
 
-def require_one_of(words: list[str] | None, known: list[str], option: str) -> None:
-    """Raises BadParameter when one of the words is not known."""
-    if unknown := set(words or ()) - set(known):
-        raise typer.BadParameter(f"{min(unknown)!r} is none of {', '.join(known)}.", param_hint=option)
+def require_one_of(values: list[str] | None, known: list[str], option: str) -> None:
+    """Check that all words are known. Raises BadParameter."""
+    if unknown := set(values or ()) - set(known):
+        raise typer.BadParameter(f"{min(unknown)!r} is not one of {', '.join(known)}.", param_hint=option)
 
 
 def require_span(start: datetime | None, end: datetime | None) -> None:
-    """Raises BadParameter for a span that ends before it begins."""
+    """Check that a time range ends after its start. Raises BadParameter."""
     if start is not None and end is not None and end <= start:
-        raise typer.BadParameter(f"The span ends at {end:%Y-%m-%d %H:%M}, before it begins.", param_hint="--to")
+        raise typer.BadParameter(
+            f"The time range ends at {end:%Y-%m-%d %H:%M}, before it begins at {start:%Y-%m-%d %H:%M}.",
+            param_hint="--to",
+        )
 
 
-def frequency(word: str) -> Any:
-    """Read a frequency, in any case of letters. Raises BadParameter."""
+def frequency(text: str) -> Any:
+    """Parse a frequency, in upper or lower case. Raises BadParameter."""
     from dcmon.windows import Frequency
 
-    if word.upper() not in Frequency.__members__:
-        raise typer.BadParameter(f"{word!r} is none of {', '.join(Frequency)}.", param_hint="--frequency")
-    return Frequency[word.upper()]
+    if text.upper() not in Frequency.__members__:
+        raise typer.BadParameter(f"{text!r} is not one of {', '.join(Frequency)}.", param_hint="--frequency")
+    return Frequency[text.upper()]
 
 
 def duration(text: str | None) -> timedelta | None:
-    """Read a duration like 30m; None stays None. Raises InvalidInput."""
+    """Parse a duration like 30m; None stays None. Raises InvalidInput."""
     from dcmon import durations
 
     return None if text is None else durations.parse(text)
 
 
 def operator_name() -> str:
-    """Return the operating system's user, who is named in the ledger and in histories."""
+    """Return the name of the operating system's user, for the ledger and for histories."""
     import getpass
 
     try:
@@ -78,5 +81,5 @@ def as_utc(time: datetime) -> datetime: ...
 @overload
 def as_utc(time: datetime | None) -> datetime | None: ...
 def as_utc(time: datetime | None) -> datetime | None:
-    """Take a time as typed, without a zone, for UTC."""
+    """Set the zone of a typed time, which has none, to UTC."""
     return None if time is None else time.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""Counting, asking and deleting: what every command does before it removes something."""
+"""Ask before a command removes something, run it, and report it."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -12,19 +12,19 @@ T = TypeVar("T")
 
 
 def confirm(question: str, yes: bool) -> None:
-    """Ask on a terminal; without a terminal, --yes is needed. Raises InvalidInput when the answer is no."""
+    """Ask a question on a terminal. Raises InvalidInput after a no, and without both terminal and --yes."""
     if yes:
         return
     if not sys.stdin.isatty():
-        raise InvalidInput(f"{question} There is no terminal to ask on: add --yes.")
+        raise InvalidInput(f"{question} There is no terminal to ask on: add --yes to confirm.")
     if not typer.confirm(question, err=True):
-        raise InvalidInput("Nothing was done.")
+        raise InvalidInput("Not confirmed: nothing was changed.")
 
 
 def ask_and_run(question: str | None, action: Callable[[], T], *, dry_run: bool, yes: bool) -> T | None:
-    """Ask and run the action; return its result, or None after --dry-run, which does neither.
+    """Ask, run the action and return its result; with `dry_run` do nothing and return None.
 
-    question: None runs the action without asking, because nothing is lost by it.
+    `question` is None when nothing can be lost: then the action runs at once.
     """
     if dry_run:
         return None
@@ -33,6 +33,6 @@ def ask_and_run(question: str | None, action: Callable[[], T], *, dry_run: bool,
     return action()
 
 
-def outcome(done: Mapping[str, Any], *, dry_run: bool) -> dict[str, Any]:
-    """Return what was done, or would be done: the same keys, and `dry_run` in the second case."""
-    return {"dry_run": True, **done} if dry_run else dict(done)
+def outcome(row: Mapping[str, Any], *, dry_run: bool) -> dict[str, Any]:
+    """Return a copy of the row; with `dry_run` the key "dry_run" comes first."""
+    return {"dry_run": True, **row} if dry_run else dict(row)
