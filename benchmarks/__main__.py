@@ -1,6 +1,6 @@
-"""Run every benchmark: one JSON line per figure on stdout, what is going on on stderr."""
+"""Run all benchmarks: figures as JSON lines on stdout, progress on stderr."""
 
-from benchmarks import cli, clockwork, ingest, monitors
+from benchmarks import cli, ingest, monitors, scheduling
 
-for benchmark in (ingest, monitors, clockwork, cli):
+for benchmark in (ingest, monitors, scheduling, cli):
     benchmark.main()

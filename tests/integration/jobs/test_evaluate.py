@@ -291,7 +291,7 @@ def test_the_same_inputs_are_stored_once(app: App, watched: Target) -> None:
     assert len(stored_results(app, watched)) == 1
 
 
-# The clockwork.
+# The scheduler.
 
 
 def test_one_scheduler_leads_and_the_next_takes_over(app: App) -> None:

@@ -289,7 +289,7 @@ def test_rows_that_come_in_time_wait_for_nothing(app: App, target: Target) -> No
         assert len(due_windows.claim(session, 8, LEASE, timedelta(minutes=1))) == 2
 
 
-# The clockwork.
+# The scheduler.
 
 
 def test_a_leader_that_lost_its_connection_leads_no_more(app: App) -> None:

@@ -1,6 +1,6 @@
 """What waits and what it costs: thousands of idle organizations, and how soon a completed window is a message.
 
-python -m benchmarks.clockwork [idle] [latency]     (ORGANIZATIONS=200 for a shorter idle)
+python -m benchmarks.scheduling [idle] [latency]     (ORGANIZATIONS=200 for a shorter idle)
 """
 
 import json
