@@ -87,7 +87,7 @@ class ScheduleBody(BaseModel):
 
 
 def _fields(body: BaseModel, names: Iterable[str]) -> dict[str, Any]:
-    """Convert the named fields of a body to those of MonitorSpec."""
+    """Convert the named fields of a body to fields of MonitorSpec."""
     values = {name: value for name, value in body.model_dump().items() if name in names}
     converters: dict[str, Callable[[Any], Any]] = {
         "lookback": lambda seconds: timedelta(seconds=seconds),

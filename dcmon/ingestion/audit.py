@@ -39,7 +39,7 @@ READ_AGAIN = (
 class Finding:
     """A difference that the audit found. The names of the fields are keys of `dcmon audit -o json`.
 
-    `check` names the check, `where` the object, `says` the difference, and `advice` what the operator can do.
+    `check` names the check, `where` the object, `says` the difference, and `advice` the next step of an operator.
     """
 
     check: str
@@ -96,7 +96,7 @@ class LedgerSummary:
     chains: dict[TopicPartition, OffsetChain] = field(default_factory=dict)
 
     def add(self, line: LedgerLine) -> None:
-        """Add the next line: check its sum, and count what it stored, quarantined and moved."""
+        """Add the next line: check its sum, add its counts, and follow its move of the offset."""
         self.lines += 1
         total = line.stored + line.duplicates + line.quarantined + line.dropped + line.removed
         if line.taken != total:
@@ -252,7 +252,7 @@ def _breaks(commits: Sequence[CommitRecord], committed: int | None) -> list[str]
 
 
 def _count_error(commit: CommitRecord, shared: SharedState) -> str | None:
-    """Return what is wrong with the counts of a commit record. None if they are possible."""
+    """Return the problem of a commit record's counts. None if the counts are possible."""
     if commit.action == SEEK:
         return None
     offsets = shared.dead_letters.get(commit.partition, ())

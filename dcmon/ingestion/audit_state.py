@@ -1,4 +1,4 @@
-"""What the audit compares: ledger lines, commit records, and what the tables hold."""
+"""The data that the audit compares: ledger lines, commit records, and the content of tables."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -63,7 +63,7 @@ class OrganizationOffset(NamedTuple):
 
 @dataclass(frozen=True)
 class SharedState:
-    """What the schema "public" holds.
+    """The content of the schema "public".
 
     Commit records are in order of id, and the offsets of dead letters are in ascending order. `parked` counts the
     parked messages.
@@ -100,7 +100,7 @@ class SharedState:
 
 @dataclass(frozen=True)
 class VersionState:
-    """What the tables hold of a version.
+    """The content of a version's tables.
 
     `samples_sum` and `ids_sum` are fingerprints of keys. `counted` is the sum of samples over quarters of an hour.
     `quarters_off` and `label_quarters_off` say how many quarters of an hour have a wrong count.
@@ -121,7 +121,7 @@ class VersionState:
 
 @dataclass(frozen=True)
 class OrganizationState:
-    """What an organization holds. `models` maps ids to names; `quarantined` counts the quarantined rows."""
+    """The content of an organization. `models` maps ids to names; `quarantined` counts the quarantined rows."""
 
     versions: Sequence[VersionState] = ()
     models: Mapping[int, str] = field(default_factory=dict)

@@ -31,7 +31,7 @@ class DecodedLabels:
 
 
 def decode(is_regression: bool, batches: Sequence[RowBatch]) -> DecodedLabels:
-    """Decode rows. Of several labels of an id, the one that was logged last is kept, then the last by position."""
+    """Decode rows. Of several labels of an id, keep the label that was logged last, then the last by position."""
     decoded = DecodedLabels()
     for batch in batches:
         _decode_batch(decoded, batch, is_regression)

@@ -51,7 +51,7 @@ class MessageStore:
         return None
 
     def _store_or_halve(self, groups: Sequence[MessageGroup]) -> None:
-        """Store all messages but those with content that PostgreSQL refuses, which are found by halving.
+        """Store the messages, except messages whose content PostgreSQL refuses. Find these by halving.
 
         Also halve messages that need more locks than PostgreSQL has: each table partition that gets rows takes some.
         """

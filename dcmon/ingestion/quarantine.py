@@ -35,7 +35,7 @@ ID_IN_TEXT = re.compile(rb'"%b"\s*:\s*("(?:[^"\\]|\\.)*+")' % SAMPLE_ID.encode()
 
 
 class QuarantineTarget(NamedTuple):
-    """What quarantined rows are for: samples of a version, or labels of a model."""
+    """The target of quarantined rows: a version for samples, a model for labels."""
 
     kind: str
     model_id: int

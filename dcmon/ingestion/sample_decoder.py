@@ -99,7 +99,7 @@ class NewSamples:
     logged: Any  # numpy int64, microseconds since 2000
 
     def without(self, indexes: Container[int]) -> "NewSamples":
-        """Return all samples but those at these indexes."""
+        """Return the samples, except at these indexes."""
         remaining = [index for index in range(len(self.keys)) if index not in indexes]
         keys, positions = [self.keys[index] for index in remaining], [self.positions[index] for index in remaining]
         return NewSamples(keys, positions, self.times[remaining], self.logged[remaining])

@@ -181,7 +181,7 @@ class WindowCounts(NamedTuple):
 
 
 def window_counts(session: Session, version: Version, start: datetime, end: datetime) -> WindowCounts:
-    """Count the samples, and those with a label, with a time in [start, end)."""
+    """Count the samples with a time in [start, end), and how many of them have a label."""
     table = f"samples_{version.relation}"
     counts = session.execute(
         text(

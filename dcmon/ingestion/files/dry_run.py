@@ -48,7 +48,7 @@ class _ContentById:
         return contents
 
     def put(self, contents: Mapping[bytes, Any]) -> None:
-        """Add contents, replacing earlier ones of the same id."""
+        """Add contents. A content replaces an earlier one of the same id."""
         self._db.execute("begin")
         self._db.executemany("insert or replace into contents values (?, ?)", contents.items())
         self._db.execute("commit")

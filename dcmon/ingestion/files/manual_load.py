@@ -13,7 +13,7 @@ from dcmon.ingestion.files.loader import FileLoader, LoadResult, ReportProgress
 
 
 class LoadAction(StrEnum):
-    """What a run did with a file."""
+    """The outcome of a run for one file."""
 
     loaded = "loaded"
     resumed = "resumed"  # an earlier run had stored rows of it
@@ -36,7 +36,7 @@ class LoadRequest:
 
 @dataclass(frozen=True)
 class ManualLoad:
-    """The result of a load request: what was done with the file, and the counts."""
+    """The result of a load request: the outcome and the counts."""
 
     action: LoadAction
     result: LoadResult
