@@ -56,12 +56,12 @@ class Dcmon:
         """A command that runs beside; `is_group`: with its children, as a shell starts it on a terminal."""
         return subprocess.Popen(
             [COMMAND, *arguments], env=self.environment, cwd="/", stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hears_ctrl_c,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=restore_ctrl_c,
             process_group=0 if is_group else None,
         )  # fmt: skip
 
 
-def hears_ctrl_c() -> None:
+def restore_ctrl_c() -> None:
     """As in a terminal; a script that runs the tests in its background has Ctrl-C ignored, and children inherit it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.conftest import COMMAND, Dcmon, hears_ctrl_c, processes_of
+from tests.acceptance.conftest import COMMAND, Dcmon, processes_of, restore_ctrl_c
 from tests.helpers.waiting import eventually
 
 SAMPLES, LABELS = 255_987, 249_435
@@ -24,7 +24,7 @@ class Demo:
         self.process = subprocess.Popen(
             [COMMAND, "-o", "json", "demo", "--exit", *arguments], env=dcmon.environment, cwd="/",
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            preexec_fn=hears_ctrl_c,
+            preexec_fn=restore_ctrl_c,
         )  # fmt: skip
         self.said: list[str] = []
         self._reader = threading.Thread(target=self._read)

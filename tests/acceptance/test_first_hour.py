@@ -52,7 +52,7 @@ def samples(day: int, drifted: bool) -> list[dict[str, Any]]:
 
 
 def test_from_nothing_to_an_alert_and_back(dcmon: Dcmon, receiver: tuple[str, list[dict[str, Any]]]) -> None:
-    hook, arrived = receiver
+    receiver_url, arrived = receiver
     dcmon.settings["DCMON_WEBHOOKS__ALLOW"] = "127.0.0.1"
     assert dcmon("up").returncode == 0
     token = dcmon.json("org", "create", "acme", "--owner", "ann@acme.example")["token"]
@@ -61,7 +61,7 @@ def test_from_nothing_to_an_alert_and_back(dcmon: Dcmon, receiver: tuple[str, li
         "--feature", "job:categorical", "--class", "0", "--class", "1",
     )  # fmt: skip
     assert made["monitors"] == 8
-    added = dcmon.json("webhook", "add", "team", hook)
+    added = dcmon.json("webhook", "add", "team", receiver_url)
     assert added["secret"].startswith("whsec_")
     assert added["secret"] not in dcmon("webhook", "list").stdout
     assert dcmon("webhook", "test", "team").returncode == 0
@@ -84,13 +84,13 @@ def test_from_nothing_to_an_alert_and_back(dcmon: Dcmon, receiver: tuple[str, li
     )
     assert response.status == 200, response.data
 
-    def told() -> list[dict[str, Any]]:
+    def notifications_of_age() -> list[dict[str, Any]]:
         """Alone or in one message with others, what was said of the monitor."""
         each = [one for message in arrived for one in message.get("notifications", [message])]
         return [one for one in each if one["type"] != "test" and one["alert"]["monitor"] == "Age"]
 
     def states() -> list[str]:
-        return [one["type"] for one in told()]
+        return [one["type"] for one in notifications_of_age()]
 
     for day, drifted in enumerate((False, False, True, True)):
         call("POST", f"model-versions/{version}/data", samples(day, drifted))
@@ -98,7 +98,7 @@ def test_from_nothing_to_an_alert_and_back(dcmon: Dcmon, receiver: tuple[str, li
     for day in (4, 5):
         call("POST", f"model-versions/{version}/data", samples(day, drifted=False))
     assert eventually(lambda: states() == ["alert.firing", "alert.resolved"], every=0.2), arrived
-    alert = told()[0]["alert"]
+    alert = notifications_of_age()[0]["alert"]
     assert alert["since"] == (START + timedelta(days=2)).isoformat()
     assert next(iter(alert["drivers"])) == "age"
 

@@ -36,7 +36,7 @@ def _at(row: bytes, time: datetime) -> bytes:
     return json.dumps({**json.loads(row), "_dc_time": time.isoformat()}).encode()
 
 
-def refused(acme: Dcmon, code: int, sentence: str, *arguments: str) -> None:
+def require_refused(acme: Dcmon, code: int, sentence: str, *arguments: str) -> None:
     done = acme(*arguments)
     assert (done.returncode, sentence in done.stderr, "Traceback" in done.stderr) == (code, True, False), done.stderr
 
@@ -57,7 +57,7 @@ def test_samples_age_out_by_the_organizations_or_the_models_term(acme: Dcmon) ->
     assert {(each["version"], each["table"]): each["rows"] for each in counted} == {
         ("v1", "samples"): 300, ("v1", "ids"): 300, ("v1", "labels"): 300, ("v1", "quarter_hours"): 10,
     }  # fmt: skip
-    refused(acme, 2, "Delete 300 samples (and what belongs to them) for ever?", "prune")
+    require_refused(acme, 2, "Delete 300 samples (and what belongs to them) for ever?", "prune")
     removed = acme.json("prune", "--yes")
     assert [{**each, "dry_run": True} for each in removed] == counted
     assert acme.json("prune", "--yes") == []
@@ -73,8 +73,8 @@ def test_a_term_that_is_none_is_refused(acme: Dcmon) -> None:
         ("at least as long", ("org", "set-retention", "--samples", "60d", "--results", "30d")),
         ("too short", ("model", "set-retention", "credit", "5m")),
     ):
-        refused(acme, 2, sentence, *arguments)
-    refused(acme, 5, "'other'", "model", "set-retention", "other", "30d")
+        require_refused(acme, 2, sentence, *arguments)
+    require_refused(acme, 5, "'other'", "model", "set-retention", "other", "30d")
 
 
 def test_what_is_kept_for_ever_is_said_so_and_null_in_json(acme: Dcmon) -> None:
@@ -89,16 +89,16 @@ def test_a_wrong_day_is_taken_out_and_the_row_is_found(acme: Dcmon) -> None:
     day = ("sample", "delete", "--model", "credit", "--from", "2026-03-01", "--to", "2026-03-01T01:00:00")
     counted = {"version": "v1", "samples": 120, "labels_that_wait": 120}
     assert acme.json(*day, "--dry-run") == [{**counted, "dry_run": True}]
-    refused(acme, 2, "--yes", *day)
+    require_refused(acme, 2, "--yes", *day)
     assert acme.json(*day, "--yes", "--by", "ann") == [counted]
     assert acme.json(*day, "--dry-run") == [{"version": "v1", "samples": 0, "labels_that_wait": 0, "dry_run": True}]
     assert [row["state"] for row in acme.json("sample", "show", "s0", "--model", "credit")] == ["label waits"]
     stored = acme.json("sample", "show", "s200", "--model", "credit")[0]
     assert (stored["state"], stored["version"], stored["label"], stored["row"]["job"]) == ("stored", "v1", "0", "j0")
     assert "stored" in acme("sample", "show", "s200", "--model", "credit").stdout
-    refused(acme, 5, "'nobody'", "sample", "show", "nobody", "--model", "credit")
-    refused(acme, 5, "'v9'", *day, "--version", "v9")
-    refused(acme, 2, "is not after its start", *day[:4], "--from", "2026-03-02", "--to", "2026-03-01")
+    require_refused(acme, 5, "'nobody'", "sample", "show", "nobody", "--model", "credit")
+    require_refused(acme, 5, "'v9'", *day, "--version", "v9")
+    require_refused(acme, 2, "is not after its start", *day[:4], "--from", "2026-03-02", "--to", "2026-03-01")
     assert acme.json("audit")["is_well"]
 
 
@@ -111,7 +111,7 @@ def test_rows_that_there_are_none_of_are_not_found_quietly(acme: Dcmon, verb: st
         (5, "No model has a version 'v9'", ("--version", "v9")),
         (2, "There is no reason 'typo'. Use one of conflict, ", ("--reason", "typo")),
     ):  # fmt: skip
-        refused(acme, code, sentence, "quarantine", verb, *arguments)
+        require_refused(acme, code, sentence, "quarantine", verb, *arguments)
     done = acme("quarantine", verb, "--reason", "conflict")
     assert (done.returncode, done.stderr) == (0, "No quarantined row matches.\n")
 
@@ -120,8 +120,8 @@ def test_rows_that_there_are_none_of_are_not_found_quietly(acme: Dcmon, verb: st
 def test_ids_are_all_that_is_said_and_are_there(acme: Dcmon, verb: str) -> None:
     known = str(acme.json("quarantine", "list")[0]["example"])
     for more in (["--all"], ["--model", "credit"], ["--reason", "malformed"]):
-        refused(acme, 2, "not several", "quarantine", verb, known, *more)
-    refused(acme, 5, "No row 98 or 99 is quarantined", "quarantine", verb, known, "98", "99")
+        require_refused(acme, 2, "not several", "quarantine", verb, known, *more)
+    require_refused(acme, 5, "No row 98 or 99 is quarantined", "quarantine", verb, known, "98", "99")
     assert len(acme.json("quarantine", "list", "--rows")) == 2
 
 
@@ -170,10 +170,10 @@ def test_the_quarantine_is_counted_shown_retried_and_dropped(acme: Dcmon) -> Non
     assert sum(json.loads(again.stdout)["still_bad"].values()) == 2
     assert acme.json("quarantine", "list", "--rows") == listed
 
-    refused(acme, 2, "--all", "quarantine", "drop", "--yes")
-    refused(acme, 2, "--yes", "quarantine", "drop", "--all")
+    require_refused(acme, 2, "--all", "quarantine", "drop", "--yes")
+    require_refused(acme, 2, "--yes", "quarantine", "drop", "--all")
     assert acme.json("quarantine", "drop", "--all", "--dry-run") == {"dropped": 2, "dry_run": True}
     assert acme.json("quarantine", "drop", str(listed[0]["id"]), "--yes") == {"dropped": 1}
     assert acme.json("quarantine", "drop", "--all", "--yes") == {"dropped": 1}
-    refused(acme, 5, "99", "quarantine", "show", "99")
+    require_refused(acme, 5, "99", "quarantine", "show", "99")
     assert acme.json("audit")["is_well"]

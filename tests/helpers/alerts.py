@@ -177,12 +177,12 @@ def alert(app: App, target: Target, severity: str = "high") -> int:
         return alert_row.id
 
 
-def hook(app: App, org: Organization, url: str, name: str = "team") -> None:
+def add_receiver(app: App, org: Organization, url: str, name: str = "team") -> None:
     with app.org(org) as session:
         receivers.add(session, name, url, ALLOWED)
 
 
-def tell(app: App, org: Organization, alert_id: int, *kinds: str) -> None:
+def write_notifications(app: App, org: Organization, alert_id: int, *kinds: str) -> None:
     for kind in kinds:
         with app.org(org) as session:
             renderer = AlertRenderer(org, "https://dcmon.example", alert_payload.describe)

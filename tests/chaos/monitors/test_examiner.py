@@ -33,7 +33,9 @@ Connection = psycopg.Connection[dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def told(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, Path, str]]:
+def completed_world(
+    server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[World, Path, str]]:
     """A world in which everything was logged, evaluated and told; and what the receivers got."""
     name, folder = "dcmon_test_examined", tmp_path_factory.mktemp("examined")
     _administer(server_url, f"create database {name} template {template}")
@@ -64,16 +66,16 @@ def examined(url: str, examiner: Examiner) -> Verdict:
 
 
 @pytest.fixture
-def connection(told: tuple[World, Path, str]) -> Iterator[Connection]:
+def connection(completed_world: tuple[World, Path, str]) -> Iterator[Connection]:
     """A transaction that is rolled back: what is tampered with is well again."""
-    with psycopg.connect(told[2], row_factory=dict_row) as connection:
-        connection.execute("select set_config('search_path', %s, false)", [told[0].targets[0].org.schema])
+    with psycopg.connect(completed_world[2], row_factory=dict_row) as connection:
+        connection.execute("select set_config('search_path', %s, false)", [completed_world[0].targets[0].org.schema])
         yield connection
         connection.rollback()
 
 
-def test_what_was_told_is_well(told: tuple[World, Path, str], connection: Connection) -> None:
-    world, log, _ = told
+def test_what_was_told_is_well(completed_world: tuple[World, Path, str], connection: Connection) -> None:
+    world, log, _ = completed_world
     verdict = Examiner(world, log).examine(connection)
     assert verdict.is_well, str(verdict)
     assert min(verdict.counts[name] for name in ("results", "alerts", "notifications", "letters")) > 5
@@ -160,9 +162,9 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_found(told: tuple[World, Path, str], connection: Connection, fault: str) -> None:
+def test_a_fault_is_found(completed_world: tuple[World, Path, str], connection: Connection, fault: str) -> None:
     statement, kind = FAULTS[fault]
-    world, log, _ = told
+    world, log, _ = completed_world
     assert connection.execute(statement.encode()).rowcount > 0, statement
     assert getattr(Examiner(world, log).examine(connection), kind), fault
 
@@ -197,16 +199,16 @@ LETTERS: dict[str, tuple[Callable[[Lines], Lines], str]] = {
 
 @pytest.mark.parametrize("fault", LETTERS)
 def test_a_fault_of_delivery_is_found(
-    told: tuple[World, Path, str], connection: Connection, tmp_path: Path, fault: str
+    completed_world: tuple[World, Path, str], connection: Connection, tmp_path: Path, fault: str
 ) -> None:
     tamper, kind = LETTERS[fault]
-    world, log, _ = told
+    world, log, _ = completed_world
     lines = [json.loads(line) for line in log.read_bytes().splitlines()]
     (tmp_path / "log").write_text("".join(json.dumps(line) + "\n" for line in tamper(lines)))
     assert getattr(Examiner(world, tmp_path / "log").examine(connection), kind), fault
 
 
-def test_a_lock_that_is_held_is_found(told: tuple[World, Path, str], connection: Connection) -> None:
+def test_a_lock_that_is_held_is_found(completed_world: tuple[World, Path, str], connection: Connection) -> None:
     connection.execute("select pg_advisory_xact_lock(7, 7)")
     assert len(locks(connection)) == 1
 

@@ -69,7 +69,7 @@ def stored(target: Target) -> list[Alert]:
         return list(session.scalars(select(Alert).order_by(Alert.first_window_end, Alert.id)))
 
 
-def told(target: Target) -> list[tuple[int | None, str]]:
+def notified_states(target: Target) -> list[tuple[int | None, str]]:
     """What the webhook is told, in order: alert and state."""
     with db.org_session(target.engine, target.org) as session:
         notifications = session.scalars(select(Notification).order_by(Notification.position))
@@ -91,7 +91,7 @@ def require_fold(target: Target) -> None:
 def require_receivers_know(target: Target) -> None:
     """The last that was told of an alert is what it is; no state is told twice in a row."""
     for alert in stored(target):
-        kinds = [kind for about, kind in told(target) if about == alert.id]
+        kinds = [kind for about, kind in notified_states(target) if about == alert.id]
         assert all(a != b for a, b in pairwise(kinds))
         fires = {"firing": "firing", "reopened": "firing", "resolved": "resolved", "retracted": "resolved"}
         assert kinds == [] or fires[kinds[-1]] == alert.state
@@ -120,12 +120,12 @@ def test_late_violating_window_extends_the_alert_to_the_front(ruled: Target) -> 
     """A bad window that comes late lengthens the alert to the front."""
     put(ruled, 3, 0.5)
     put(ruled, 2, 0.9)
-    assert told(ruled) == [(1, "firing")]
+    assert notified_states(ruled) == [(1, "firing")]
     require_fold(ruled)
     put(ruled, 1, 0.1)
     put(ruled, 0, 0.3)
     require_fold(ruled)
-    assert told(ruled) == [(1, "firing")]
+    assert notified_states(ruled) == [(1, "firing")]
 
 
 def test_alerts_that_meet_merge_and_the_other_ends(ruled: Target) -> None:
@@ -137,7 +137,7 @@ def test_alerts_that_meet_merge_and_the_other_ends(ruled: Target) -> None:
     first, other = stored(ruled)
     assert (first.state, first.windows) == ("firing", 3)
     assert (other.state, other.resolved_by) == ("resolved", "revision")
-    assert told(ruled) == [(1, "firing"), (1, "resolved"), (2, "firing"), (1, "reopened"), (2, "retracted")]
+    assert notified_states(ruled) == [(1, "firing"), (1, "resolved"), (2, "firing"), (1, "reopened"), (2, "retracted")]
 
 
 def test_a_revision_that_takes_back_the_middle_makes_two(ruled: Target) -> None:
@@ -159,14 +159,14 @@ def test_windows_before_what_an_operator_settled_open_nothing(app: App, ruled: T
     put(ruled, 4, 0.1)
     put(ruled, 5, 0.3)
     assert [alert.state for alert in stored(ruled)] == ["resolved", "firing"]
-    assert told(ruled) == [(1, "firing"), (1, "resolved"), (2, "firing")]
+    assert notified_states(ruled) == [(1, "firing"), (1, "resolved"), (2, "firing")]
 
 
 def test_a_span_that_was_over_when_it_was_found_wakes_nobody(ruled: Target) -> None:
     put(ruled, 1, 0.1)
     put(ruled, 0, 0.5)
     assert [alert.state for alert in stored(ruled)] == ["resolved"]
-    assert told(ruled) == []
+    assert notified_states(ruled) == []
 
 
 def test_an_inactive_rule_judges_nothing(ruled: Target) -> None:

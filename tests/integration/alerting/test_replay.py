@@ -94,7 +94,7 @@ def require_fold(target: Target) -> list[tuple[Any, ...]]:
         return existing
 
 
-def told(target: Target) -> list[tuple[int | None, str]]:
+def notified_states(target: Target) -> list[tuple[int | None, str]]:
     with db.org_session(target.engine, target.org) as session:
         notifications = session.scalars(select(Notification).order_by(Notification.position))
         return [(notification.alert_id, notification.kind) for notification in notifications]
@@ -113,7 +113,7 @@ def stored(target: Target) -> list[Alert]:
 def require_receivers_know(target: Target) -> None:
     """What was told of each alert last is what it is, and nobody is told twice that it fires or that it is over."""
     for alert in stored(target):
-        kinds = [kind for about, kind in told(target) if about == alert.id]
+        kinds = [kind for about, kind in notified_states(target) if about == alert.id]
         is_told = False
         for kind in kinds:
             assert is_told is (kind not in ("firing", "reopened"))
@@ -174,10 +174,10 @@ def test_who_judges_twice_changes_nothing(target: Target) -> None:
     ruled(target, "> 0.2", for_windows=2)
     for number, value in enumerate((0.5, 0.5, 0.1, 0.5)):
         result = put(target, number, value)
-        before = (require_fold(target), told(target), history(target))
+        before = (require_fold(target), notified_states(target), history(target))
         with db.org_session(target.engine, target.org) as session:
             judging.judge_result(session, target.org, session.merge(result), URL)
-        assert (require_fold(target), told(target), history(target)) == before
+        assert (require_fold(target), notified_states(target), history(target)) == before
 
 
 def test_pending_alert_that_never_fires_is_not_notified(target: Target) -> None:
@@ -190,14 +190,14 @@ def test_pending_alert_that_never_fires_is_not_notified(target: Target) -> None:
     put(target, 2, 0.5)
     put(target, 3, 0.5)
     assert [alert.state for alert in stored(target)] == ["firing"]
-    assert [kind for _, kind in told(target)] == ["firing"]
+    assert [kind for _, kind in notified_states(target)] == ["firing"]
 
 
 def test_an_alert_rises_and_falls_in_severity_and_says_so(target: Target) -> None:
     ruled(target, "> 0.5 warn 0.2", "critical")
     for number, value in enumerate((0.3, 0.6, 0.3, 0.1)):
         put(target, number, value)
-    assert [kind for _, kind in told(target)] == ["firing", "escalated", "deescalated", "resolved"]
+    assert [kind for _, kind in notified_states(target)] == ["firing", "escalated", "deescalated", "resolved"]
     assert [alert.severity for alert in stored(target)] == ["high"]
 
 
@@ -205,14 +205,16 @@ def test_a_revision_confirms_retracts_and_reopens_and_says_so(target: Target) ->
     ruled(target, "> 0.2")
     put(target, 0, 0.5)
     put(target, 0, 0.6, 2)
-    assert told(target) == [(1, "firing")]
+    assert notified_states(target) == [(1, "firing")]
     put(target, 0, 0.1, 3)
     assert [(alert.state, alert.resolved_by) for alert in stored(target)] == [("resolved", "revision")]
     put(target, 0, 0.7, 4)
     put(target, 1, 0.1)
     put(target, 1, 0.5, 2)
     assert history(target) == ["firing", "confirmed", "retracted", "reopened", "resolved", "reopened"]
-    assert told(target) == [(1, kind) for kind in ("firing", "retracted", "reopened", "resolved", "reopened")]
+    assert notified_states(target) == [
+        (1, kind) for kind in ("firing", "retracted", "reopened", "resolved", "reopened")
+    ]
 
 
 def test_an_alert_says_what_moved_from_the_good_window_before(target: Target) -> None:
@@ -304,9 +306,9 @@ def test_a_window_without_data_can_alert_and_has_its_reason(target: Target) -> N
     put(target, 0, "NO_DATA")
     (alert,) = stored(target)
     assert (alert.metric, alert.worst_value, alert.details["reason"]) == ("NO_DATA", None, "why")
-    assert [kind for _, kind in told(target)] == ["firing"]
+    assert [kind for _, kind in notified_states(target)] == ["firing"]
     put(target, 1, 0.1)
-    assert [kind for _, kind in told(target)] == ["firing", "resolved"]
+    assert [kind for _, kind in notified_states(target)] == ["firing", "resolved"]
 
 
 def due(target: Target, number: int, when: timedelta) -> None:
@@ -329,19 +331,19 @@ def test_backfilled_alert_is_notified_only_if_it_still_fires(target: Target) -> 
     for number, value in enumerate((0.5, 0.1, 0.5, 0.5)):
         put(target, number, value)
     assert [alert.state for alert in stored(target)] == ["resolved", "firing"]
-    assert told(target) == []
+    assert notified_states(target) == []
     for number in range(4, 30):
         put(target, number, 0.5)
-    assert told(target) == [(2, "firing")]
+    assert notified_states(target) == [(2, "firing")]
     put(target, 30, 0.1)
-    assert told(target) == [(2, "firing"), (2, "resolved")]
+    assert notified_states(target) == [(2, "firing"), (2, "resolved")]
 
 
 def test_a_window_that_waited_for_its_labels_is_news_however_old(target: Target) -> None:
     ruled(target, "> 0.2")
     due(target, 30, timedelta(hours=1))
     put(target, 0, 0.5)
-    assert told(target) == [(1, "firing")]
+    assert notified_states(target) == [(1, "firing")]
 
 
 def test_change_of_a_notified_alert_is_notified_at_any_age(target: Target) -> None:
@@ -350,7 +352,7 @@ def test_change_of_a_notified_alert_is_notified_at_any_age(target: Target) -> No
     put(target, 0, 0.5)
     due(target, 30, -timedelta(minutes=1))
     put(target, 1, 0.1)
-    assert told(target) == [(1, "firing"), (1, "resolved")]
+    assert notified_states(target) == [(1, "firing"), (1, "resolved")]
 
 
 def test_notify_on_request_tells_all_and_nothing_without_a_link(target: Target) -> None:
@@ -358,11 +360,11 @@ def test_notify_on_request_tells_all_and_nothing_without_a_link(target: Target) 
     ruled(target, "> 0.2")
     due(target, 30, -timedelta(minutes=1))
     put(target, 0, 0.5, recent=None)
-    assert told(target) == [(1, "firing")]
+    assert notified_states(target) == [(1, "firing")]
     put(target, 1, 0.1, url=None)
-    assert told(target) == [(1, "firing")]
+    assert notified_states(target) == [(1, "firing")]
     put(target, 2, 0.1)
-    assert told(target) == [(1, "firing"), (1, "resolved")]
+    assert notified_states(target) == [(1, "firing"), (1, "resolved")]
 
 
 def test_quiet_retraction_is_notified_with_the_next_window(target: Target) -> None:
@@ -370,9 +372,9 @@ def test_quiet_retraction_is_notified_with_the_next_window(target: Target) -> No
     ruled(target, "> 0.2")
     put(target, 0, 0.5)
     put(target, 0, 0.1, 2, url=None)
-    assert told(target) == [(1, "firing")]
+    assert notified_states(target) == [(1, "firing")]
     put(target, 1, 0.1)
-    assert told(target) == [(1, "firing"), (1, "retracted")]
+    assert notified_states(target) == [(1, "firing"), (1, "retracted")]
 
 
 def test_a_new_rule_judges_what_is_stored(target: Target) -> None:
@@ -383,7 +385,7 @@ def test_a_new_rule_judges_what_is_stored(target: Target) -> None:
         rule = rules.create(session, session.get_one(AlertRule, first).monitor_id, rules.parse("> 0.2"))
         judging.rejudge_rule(session, rule, ChangeContext(target.org, URL))
     assert [(alert.state, alert.windows) for alert in stored(target)] == [("resolved", 1), ("firing", 2)]
-    assert told(target) == [(2, "firing")]
+    assert notified_states(target) == [(2, "firing")]
 
 
 def test_a_new_rule_tells_of_windows_as_old_as_is_set(target: Target) -> None:
@@ -394,7 +396,7 @@ def test_a_new_rule_tells_of_windows_as_old_as_is_set(target: Target) -> None:
         with db.org_session(target.engine, target.org) as session:
             rule = rules.create(session, session.get_one(AlertRule, first).monitor_id, rules.parse("> 0.2"))
             judging.rejudge_rule(session, rule, ChangeContext(target.org, URL, recent=recent))
-        assert told(target) == expected
+        assert notified_states(target) == expected
 
 
 def test_changed_rule_judges_only_its_open_alerts_again(target: Target) -> None:
@@ -414,12 +416,12 @@ def test_changed_rule_judges_only_its_open_alerts_again(target: Target) -> None:
         ("resolved", "recovery", 1), ("firing", None, 1),
     ]  # fmt: skip
     change(severity="critical")
-    assert told(target)[-1] == (2, "escalated")
+    assert notified_states(target)[-1] == (2, "escalated")
     change(condition=rules.parse("> 0.8"))
     assert [(a.state, a.resolved_by) for a in stored(target)][1] == ("resolved", "rule")
-    assert told(target)[-1] == (2, "resolved")
+    assert notified_states(target)[-1] == (2, "resolved")
     change(condition=rules.parse("> 0.2"))  # the newest window is bad by it
-    assert told(target)[-1] == (2, "reopened")
+    assert notified_states(target)[-1] == (2, "reopened")
     put(target, 3, 0.6, 2)
     put(target, 4, 0.5)
     assert [(a.state, a.windows) for a in stored(target)][1:] == [("firing", 3)]
@@ -448,14 +450,14 @@ def test_changed_monitor_ends_open_alerts_and_retracts_none(target: Target) -> N
         assert (last.kind, last.note) == ("resolved", "the monitor was changed")
     over = [(alert.state, alert.resolved_by) for alert in stored(target)]
     assert over == [("resolved", "recovery"), ("resolved", "recovery"), ("resolved", "rule")]
-    before = told(target)
+    before = notified_states(target)
     assert before[-1] == (3, "resolved")
     for number in range(6):
         put(target, number, 0.1, 2)
     assert [(alert.state, alert.resolved_by) for alert in stored(target)] == over
-    assert told(target) == before
+    assert notified_states(target) == before
     put(target, 6, 0.5)
-    assert told(target) == [*before, (4, "firing")]
+    assert notified_states(target) == [*before, (4, "firing")]
 
 
 def test_operator_actions_on_an_alert_are_recorded(target: Target) -> None:
@@ -475,7 +477,7 @@ def test_operator_actions_on_an_alert_are_recorded(target: Target) -> None:
         ("firing", None, None), ("acknowledged", "ann", "on it"), ("resolved", "ann", "a fluke"),
         ("reopened", "bob", None),
     ]  # fmt: skip
-    assert [kind for _, kind in told(target)] == ["firing", "acknowledged", "resolved", "reopened"]
+    assert [kind for _, kind in notified_states(target)] == ["firing", "acknowledged", "resolved", "reopened"]
     put(target, 1, 0.1)
     require_fold(target)
 
@@ -654,7 +656,7 @@ def test_restored_rule_fires_again_what_a_mistake_ended(
     changed(target, rule_id, **back)
     assert spans(target) == [(alert.id, "firing", None, 2)]
     assert history(target) == ["firing", "resolved", "reopened"]
-    assert [kind for _, kind in told(target)] == ["firing", "resolved", "reopened"]
+    assert [kind for _, kind in notified_states(target)] == ["firing", "resolved", "reopened"]
     put(target, 3, 0.7)
     assert spans(target) == [(alert.id, "firing", None, 3)]
     put(target, 4, 0.1)
@@ -667,12 +669,12 @@ def test_a_change_that_is_no_slip_leaves_what_is_over_as_it_is(target: Target) -
     for number, value in enumerate((0.1, 0.5, 0.6)):
         put(target, number, value)
     changed(target, rule_id, condition=rules.parse("> 0.9"))
-    before = spans(target), history(target), told(target)
+    before = spans(target), history(target), notified_states(target)
     changed(target, rule_id, condition=rules.parse("> 0.8"))
-    assert (spans(target), history(target), told(target)) == before
+    assert (spans(target), history(target), notified_states(target)) == before
     put(target, 3, 0.1)
     changed(target, rule_id, condition=rules.parse("> 0.2"))  # the newest window is good: what is past is past
-    assert (spans(target), history(target), told(target)) == before
+    assert (spans(target), history(target), notified_states(target)) == before
 
 
 def test_alert_resolved_by_operator_stays_so_after_a_rule_change(target: Target) -> None:

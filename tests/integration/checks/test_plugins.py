@@ -57,7 +57,7 @@ def restart() -> None:
     FORK_SERVER.stop()
 
 
-def watch(app: App, target: Target, check: str, **more: object) -> int:
+def create_monitor(app: App, target: Target, check: str, **more: object) -> int:
     with app.org(target.org) as session:
         model, _ = versions.get(session, target.version_id)
         on = model_checks.get_or_create_check(session, model, check, more.pop("params", None), f"my {check}")  # type: ignore[arg-type]
@@ -79,9 +79,9 @@ def span(number: int) -> float:
 
 def test_own_check_runs_on_windows_and_alone_with_parameters(app: App, target: Target, installed: Path) -> None:
     """An own check is run on windows and alone with its parameters."""
-    spans = watch(app, target, "span", params={"column": "age"})
-    wider = watch(app, target, "wider", compared_with=ComparedWith.PREVIOUS)
-    shares = watch(app, target, "share of ones")
+    spans = create_monitor(app, target, "span", params={"column": "age"})
+    wider = create_monitor(app, target, "wider", compared_with=ComparedWith.PREVIOUS)
+    shares = create_monitor(app, target, "share of ones")
     with app.org(target.org) as session:
         model, _ = versions.get(session, target.version_id)
         model.label_ratio = 0
@@ -135,7 +135,7 @@ def test_sdk_config_names_own_check_and_imports_nothing_else(installed: Path) ->
 
 
 def test_where_the_package_is_missing_results_say_so(app: App, target: Target, installed: Path) -> None:
-    watch(app, target, "span")
+    create_monitor(app, target, "span")
     restart()
     with pytest.MonkeyPatch.context() as gone:
         gone.setattr(sys, "path", [each for each in sys.path if each != str(installed)])

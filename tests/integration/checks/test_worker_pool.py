@@ -116,18 +116,18 @@ def rows(n: int = 100) -> ColumnarSample:
     return ColumnarSample(kinds, [(n, bytes(20) + ages, words, words)])
 
 
-def ask(number: int, scorer: Any) -> CheckRequest:
+def request_for(number: int, scorer: Any) -> CheckRequest:
     module = "deepchecks.tabular.checks.model_evaluation.single_dataset_performance"
     scorers = {"scorers": scorer if isinstance(scorer, list | dict) else {"found": scorer}}
     return CheckRequest(number, module, "SingleDatasetPerformance", scorers, None, ("age",), KEY)
 
 
 def run(child: CheckWorker, *scorers: Any) -> list[CheckResult]:
-    asks = [ask(number, scorer) for number, scorer in enumerate(scorers)]
+    asks = [request_for(number, scorer) for number, scorer in enumerate(scorers)]
     return child.run(Workload(LAYOUT, asks, {KEY: rows()}))
 
 
-def said(answers: list[CheckResult]) -> list[tuple[str, object]]:
+def summarize(answers: list[CheckResult]) -> list[tuple[str, object]]:
     return [(answer.value.state, answer.value.reason or answer.value.metrics) for answer in answers]
 
 
@@ -137,21 +137,21 @@ FOUND = ("OK", {"found": 0.5})
 def test_check_that_ends_its_process_fails_alone(faults: Any, origin: ForkServer) -> None:
     """One that ends its process is an error and the others have their values."""
     with CheckWorker(Evaluate(), origin) as child:
-        outcomes = said(run(child, faults.Scorer(), faults.Crash(), faults.Scorer()))
+        outcomes = summarize(run(child, faults.Scorer(), faults.Crash(), faults.Scorer()))
 
     assert outcomes == [FOUND, ("ERROR", "The check ended its process with exit status 5."), FOUND]
 
 
 def test_one_that_crashes_once_has_its_value_at_the_second_try(faults: Any, origin: ForkServer, tmp_path: Path) -> None:
     with CheckWorker(Evaluate(), origin) as child:
-        outcomes = said(run(child, faults.CrashOnce(str(tmp_path / "was-here")), faults.Scorer()))
+        outcomes = summarize(run(child, faults.CrashOnce(str(tmp_path / "was-here")), faults.Scorer()))
 
     assert outcomes == [("OK", {"found": 0.25}), FOUND]
 
 
 def test_a_name_that_no_text_can_hold_is_replaced(faults: Any, origin: ForkServer) -> None:
     with CheckWorker(Evaluate(), origin) as child:
-        outcomes = said(run(child, {"name \0": faults.Scorer(), "\ud800": faults.Scorer()}, faults.Scorer()))
+        outcomes = summarize(run(child, {"name \0": faults.Scorer(), "\ud800": faults.Scorer()}, faults.Scorer()))
 
     assert outcomes == [("OK", {"name ?": 0.5, "?": 0.5}), FOUND]
 
@@ -160,21 +160,21 @@ def test_a_name_that_no_text_can_hold_is_replaced(faults: Any, origin: ForkServe
 def test_check_that_writes_into_open_files_fails_alone(faults: Any, origin: ForkServer, words: bytes) -> None:
     """One that writes into every open file is an error and the others have their values."""
     with CheckWorker(Evaluate(), origin) as child:
-        outcomes = said(run(child, faults.Scorer(), faults.Scribble(words), faults.Scorer()))
+        outcomes = summarize(run(child, faults.Scorer(), faults.Scribble(words), faults.Scorer()))
 
     assert [state for state, _ in outcomes] == ["OK", "ERROR", "OK"]
 
 
 def test_one_that_loops_meets_its_bound_on_cpu_time(faults: Any, origin: ForkServer) -> None:
     with CheckWorker(Evaluate(cpu=timedelta(seconds=1)), origin) as child:
-        outcomes = said(run(child, faults.Loop(), faults.Scorer()))
+        outcomes = summarize(run(child, faults.Loop(), faults.Scorer()))
 
     assert outcomes == [("ERROR", "The check took more than 1 s of CPU time (DCMON_EVALUATE__CPU)."), FOUND]
 
 
 def test_one_that_gives_no_answer_hangs(faults: Any, origin: ForkServer) -> None:
     with CheckWorker(Evaluate(hang=timedelta(seconds=2)), origin) as child:
-        outcomes = said(run(child, faults.Scorer(), faults.Sleep()))
+        outcomes = summarize(run(child, faults.Scorer(), faults.Sleep()))
 
     assert outcomes == [FOUND, ("ERROR", "The check hung: it computed nothing for 2 s (DCMON_EVALUATE__HANG).")]
 
@@ -182,20 +182,20 @@ def test_one_that_gives_no_answer_hangs(faults: Any, origin: ForkServer) -> None
 def test_check_that_computes_longer_than_the_hang_bound_succeeds(faults: Any, origin: ForkServer) -> None:
     """Three seconds, for on a busy machine a process may have to wait for a second until it has the processor."""
     with CheckWorker(Evaluate(hang=timedelta(seconds=3)), origin) as child:
-        assert said(run(child, faults.Work(7.0))) == [FOUND]
+        assert summarize(run(child, faults.Work(7.0))) == [FOUND]
 
 
 def test_check_that_only_polls_hangs_in_the_end(faults: Any, origin: ForkServer) -> None:
     """One that looks all the time whether it may go on hangs in the end."""
     with CheckWorker(Evaluate(hang=timedelta(seconds=1)), origin) as child:
-        [(state, reason)] = said(run(child, faults.Poll()))
+        [(state, reason)] = summarize(run(child, faults.Poll()))
 
     assert (state, "The check hung" in reason) == ("ERROR", True)
 
 
 def test_one_that_eats_memory_meets_its_bound(faults: Any, origin: ForkServer) -> None:
     with CheckWorker(Evaluate(memory=300_000_000), origin) as child:
-        outcomes = said(run(child, faults.Eat(), faults.Scorer()))
+        outcomes = summarize(run(child, faults.Eat(), faults.Scorer()))
 
     assert outcomes == [
         ("ERROR", "The check needs more than 300,000,000 bytes of memory (DCMON_EVALUATE__MEMORY)."),
@@ -208,7 +208,7 @@ def test_old_child_is_replaced_and_its_references_forgotten(faults: Any, origin:
     with CheckWorker(Evaluate(recycle=2), origin) as child:
         pids = set()
         for _ in range(4):
-            assert said(run(child, faults.Scorer())) == [FOUND]
+            assert summarize(run(child, faults.Scorer())) == [FOUND]
             pids.add(child._pid)
 
     assert len(pids) == 2
@@ -219,20 +219,22 @@ def test_old_child_is_replaced_and_its_references_forgotten(faults: Any, origin:
 def test_child_killed_between_two_windows_is_replaced(faults: Any, origin: ForkServer, whom: str) -> None:
     """A process that was killed between two windows is replaced."""
     with CheckWorker(Evaluate(), origin) as child:
-        assert said(run(child, faults.Scorer())) == [FOUND]
+        assert summarize(run(child, faults.Scorer())) == [FOUND]
         assert child._pid is not None
         assert origin._process is not None
         os.kill(child._pid if whom == "child" else origin._process.pid, signal.SIGKILL)
 
-        assert said(run(child, faults.Scorer(), faults.Scorer())) == [FOUND, FOUND]
+        assert summarize(run(child, faults.Scorer(), faults.Scorer())) == [FOUND, FOUND]
 
 
 def test_references_are_kept_and_the_least_used_are_forgotten(origin: ForkServer) -> None:
     keys = [replace(KEY, reference_revision=number) for number in range(40)]
     with CheckWorker(Evaluate(), origin) as child:
         for key in [*keys, keys[-1], keys[0]]:
-            ask = CheckRequest(1, "deepchecks.tabular.checks", "PredictionDrift", {}, None, ("age",), CURRENT, key)
-            [response] = child.run(Workload(LAYOUT, [ask], {CURRENT: rows(), key: rows()}))
+            request_for = CheckRequest(
+                1, "deepchecks.tabular.checks", "PredictionDrift", {}, None, ("age",), CURRENT, key
+            )
+            [response] = child.run(Workload(LAYOUT, [request_for], {CURRENT: rows(), key: rows()}))
             assert response.value.metrics == {"Prediction Drift Score": 0.0}, response.value
         assert set(child._sent) == {*keys[-15:], keys[0]}
 

@@ -16,7 +16,7 @@ TWICE = ("--feature", "a:numeric", "--feature", "a:text")
 BOTH = ("--feature", "a:numeric", "--additional", "a:text")
 
 
-def refused(done: "subprocess.CompletedProcess[str]", code: int, sentence: str) -> None:
+def require_refused(done: "subprocess.CompletedProcess[str]", code: int, sentence: str) -> None:
     """One sentence on stderr, nothing on stdout, no traceback."""
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
     assert sentence in done.stderr
@@ -39,11 +39,11 @@ def test_what_is_typed_wrong_is_2(data_dir: Path, arguments: list[str]) -> None:
 
 @pytest.mark.parametrize("url", ["nonsense", "mysql://a/b", "postgresql://h:port/d"])
 def test_a_url_that_is_none_is_2(data_dir: Path, url: str) -> None:
-    refused(dcmon("org", "list", data_dir=data_dir, url=url), 2, "DCMON_DATABASE_URL")
+    require_refused(dcmon("org", "list", data_dir=data_dir, url=url), 2, "DCMON_DATABASE_URL")
 
 
 def test_a_setting_that_is_none_is_2_and_named(data_dir: Path) -> None:
-    refused(dcmon("org", "list", data_dir=data_dir, DCMON_HTTP__PORT="x"), 2, "DCMON_HTTP__PORT")
+    require_refused(dcmon("org", "list", data_dir=data_dir, DCMON_HTTP__PORT="x"), 2, "DCMON_HTTP__PORT")
 
 
 def test_input_that_can_not_be_used_is_2(data_dir: Path, database_url: str, org: Organization) -> None:
@@ -61,20 +61,20 @@ def test_input_that_can_not_be_used_is_2(data_dir: Path, database_url: str, org:
         (("model", "create", "m", "--task", "binary", "--version", "v1", *TWICE), "'a' is there twice"),
         (("model", "create", "m", "--task", "binary", "--version", "v1", *BOTH), "'a' is there twice"),
     ):
-        refused(dcmon(*arguments, data_dir=data_dir, url=database_url), 2, sentence)
+        require_refused(dcmon(*arguments, data_dir=data_dir, url=database_url), 2, sentence)
 
 
 def test_a_schema_behind_or_ahead_is_3(data_dir: Path, database_url: str, engine: Engine, org: Organization) -> None:
     for revision, sentence in (("0000", "dcmon migrate"), ("9999", "Install the dcmon")):
         with engine.begin() as connection:
             connection.execute(text(f"update {org.schema}.alembic_version set version_num = '{revision}'"))
-        refused(dcmon("model", "list", data_dir=data_dir, url=database_url), 3, sentence)
-    refused(dcmon("migrate", data_dir=data_dir, url=database_url), 3, "9999")
+        require_refused(dcmon("model", "list", data_dir=data_dir, url=database_url), 3, sentence)
+    require_refused(dcmon("migrate", data_dir=data_dir, url=database_url), 3, "9999")
     assert dcmon("migrate", "status", data_dir=data_dir, url=database_url).returncode == 1
 
 
 def test_a_database_that_was_never_migrated_is_3(data_dir: Path, empty_url: str) -> None:
-    refused(dcmon("org", "list", data_dir=data_dir, url=empty_url), 3, "dcmon migrate")
+    require_refused(dcmon("org", "list", data_dir=data_dir, url=empty_url), 3, "dcmon migrate")
     assert dcmon("migrate", data_dir=data_dir, url=empty_url).returncode == 0
     assert dcmon("migrate", "check", data_dir=data_dir, url=empty_url).returncode == 0
 
@@ -83,7 +83,7 @@ def test_a_wrong_password_or_user_is_4(data_dir: Path, database_url: str) -> Non
     for change in ({"password": "wrong"}, {"username": "nobody_here"}):
         url = make_url(database_url).set(**change).render_as_string(hide_password=False)
         done = dcmon("org", "list", data_dir=data_dir, url=url)
-        refused(done, 4, "refused user")
+        require_refused(done, 4, "refused user")
         assert "wrong" not in done.stderr
 
 
@@ -98,18 +98,18 @@ def test_what_is_not_there_is_5(data_dir: Path, database_url: str, org: Organiza
         (("alert", "show", "99"), "99"),
         (("webhook", "test", "nothing"), "'nothing'"),
     ):
-        refused(dcmon(*arguments, data_dir=data_dir, url=database_url), 5, sentence)
-    refused(dcmon("model", "list", data_dir=data_dir, url=database_url, DCMON_ORG="nobody"), 5, "'nobody'")
+        require_refused(dcmon(*arguments, data_dir=data_dir, url=database_url), 5, sentence)
+    require_refused(dcmon("model", "list", data_dir=data_dir, url=database_url, DCMON_ORG="nobody"), 5, "'nobody'")
 
 
 def test_what_is_there_already_is_6(data_dir: Path, database_url: str, org: Organization) -> None:
-    refused(dcmon("org", "create", org.name, data_dir=data_dir, url=database_url), 6, "already")
+    require_refused(dcmon("org", "create", org.name, data_dir=data_dir, url=database_url), 6, "already")
 
 
 def test_a_port_that_is_taken_is_6(data_dir: Path, database_url: str, org: Organization) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        refused(dcmon("serve", "--port", port, data_dir=data_dir, url=database_url), 6, port)
+        require_refused(dcmon("serve", "--port", port, data_dir=data_dir, url=database_url), 6, port)
 
 
 def test_a_server_that_is_away_is_7(data_dir: Path, database_url: str) -> None:
@@ -117,7 +117,7 @@ def test_a_server_that_is_away_is_7(data_dir: Path, database_url: str) -> None:
         port = free.getsockname()[1]
     for change in ({"port": port}, {"host": "nowhere.invalid"}, {"database": "nothing_here"}):
         url = make_url(database_url).set(**change).render_as_string(hide_password=False)
-        refused(dcmon("org", "list", data_dir=data_dir, url=url), 7, "can't be reached")
+        require_refused(dcmon("org", "list", data_dir=data_dir, url=url), 7, "can't be reached")
 
 
 @pytest.mark.parametrize(
@@ -142,8 +142,8 @@ def test_json_is_all_that_is_on_stdout(data_dir: Path, database_url: str, org: O
 
 
 def test_deleting_asks_and_a_dry_run_counts(data_dir: Path, database_url: str, org: Organization) -> None:
-    refused(dcmon("org", "delete", "acme", data_dir=data_dir, url=database_url), 2, "--yes")
+    require_refused(dcmon("org", "delete", "acme", data_dir=data_dir, url=database_url), 2, "--yes")
     counted = dcmon("org", "delete", "acme", "--dry-run", data_dir=data_dir, url=database_url)
     assert (counted.returncode, counted.stdout.split()[:5]) == (0, ["dry", "run", "yes", "deleted", "acme"])
     assert dcmon("org", "delete", "acme", "--yes", data_dir=data_dir, url=database_url).returncode == 0
-    refused(dcmon("org", "show", "acme", data_dir=data_dir, url=database_url), 5, "'acme'")
+    require_refused(dcmon("org", "show", "acme", data_dir=data_dir, url=database_url), 5, "'acme'")

@@ -13,14 +13,14 @@ from tests.helpers.command_line import dcmon
 from tests.integration.alerting.test_replay import put, ruled
 from tests.integration.conftest import Target
 
-Typed = Callable[..., "subprocess.CompletedProcess[str]"]
+RunDcmon = Callable[..., "subprocess.CompletedProcess[str]"]
 
 HUGE = "99999999999999999999999"
 VALUES = [0.1, 0.1, 0.3, 0.5, 0.1, 0.1, 0.1, 0.3, 0.1, 0.1, 0.4, 0.6]
 
 
 @pytest.fixture
-def typed(data_dir: Path, database_url: str, target: Target) -> Typed:
+def run_dcmon(data_dir: Path, database_url: str, target: Target) -> RunDcmon:
     """dcmon on a model with a monitor whose alert fires, at 80 columns."""
     ruled(target, "> 0.2", name="drift é")
     for number, value in enumerate(VALUES):
@@ -36,8 +36,8 @@ def typed(data_dir: Path, database_url: str, target: Target) -> Typed:
     return run
 
 
-def said(typed: Typed, *arguments: str) -> Any:
-    done = typed("-o", "json", *arguments)
+def read_json(run_dcmon: RunDcmon, *arguments: str) -> Any:
+    done = run_dcmon("-o", "json", *arguments)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -47,48 +47,52 @@ def require_fits(done: "subprocess.CompletedProcess[str]") -> None:
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
 
 
-def test_alerts_are_listed_acknowledged_resolved_and_reopened(typed: Typed) -> None:
+def test_alerts_are_listed_acknowledged_resolved_and_reopened(run_dcmon: RunDcmon) -> None:
     """Alerts are listed shown acknowledged resolved and reopened."""
-    listed = said(typed, "alert", "list")
+    listed = read_json(run_dcmon, "alert", "list")
     assert [(row["id"], row["state"], row["windows"], row["worst"], row["now"]) for row in listed] == [
         (3, "firing", 2, 0.6, 0.6)
     ]
-    assert [row["state"] for row in said(typed, "alert", "list", "--all")] == ["resolved", "resolved", "firing"]
-    assert len(said(typed, "alert", "list", "--state", "resolved")) == 2
-    assert said(typed, "alert", "list", "--severity", "low") == []
-    require_fits(typed("alert", "list", "--all"))
-    shown = said(typed, "alert", "show", "3")
+    assert [row["state"] for row in read_json(run_dcmon, "alert", "list", "--all")] == [
+        "resolved",
+        "resolved",
+        "firing",
+    ]
+    assert len(read_json(run_dcmon, "alert", "list", "--state", "resolved")) == 2
+    assert read_json(run_dcmon, "alert", "list", "--severity", "low") == []
+    require_fits(run_dcmon("alert", "list", "--all"))
+    shown = read_json(run_dcmon, "alert", "show", "3")
     assert (shown["first_value"], shown["last_value"], shown["worst"], shown["current"]) == (0.4, 0.6, 0.6, 0.6)
     assert [entry[:10] for entry in (*shown["first_window"], *shown["window"])] == [
         "2026-03-12", "2026-03-13", "2026-03-13", "2026-03-14",
     ]  # fmt: skip
-    assert "0.6 now, 0.4 at first, 0.6 at last, 0.6 at worst" in typed("alert", "show", "3", columns="200").stdout
+    assert "0.6 now, 0.4 at first, 0.6 at last, 0.6 at worst" in run_dcmon("alert", "show", "3", columns="200").stdout
     assert shown["summary"] == "credit/Drift (v1): score is 0.6 (> 0.2), 2 windows since 2026-03-12"
     assert shown["moved"][0] == {"name": "age", "before": 0.1, "after": 0.6}
     assert shown["next"][0] == "dcmon --org acme monitor show credit/Drift"
     assert (shown["check"], shown["rule_name"], shown["sentence"]) == ("FeatureDrift", "drift é", "high when > 0.2")
-    people = typed("alert", "show", "3")
+    people = run_dcmon("alert", "show", "3")
     require_fits(people)
-    wide = " ".join(typed("alert", "show", "3", columns="200").stdout.split())
+    wide = " ".join(run_dcmon("alert", "show", "3", columns="200").stdout.split())
     for each in ("check FeatureDrift", "drift é: high when > 0.2", "2026-03-13 to 2026-03-14", "0.6 now", "0.1 before",
                  "the reference (revision 1)", "age 0.1 → 0.6", "firing team", "dcmon --org acme alert"):  # fmt: skip
         assert each in wide
 
-    assert said(typed, "alert", "ack", "3", "--note", "on it")["changed"] is True
-    assert [row["id"] for row in said(typed, "alert", "list", "--state", "acknowledged")] == [3]
-    assert said(typed, "alert", "resolve", "3", "--note", "new pricing")["was_firing"] is True
-    over = " ".join(typed("alert", "show", "3", columns="200").stdout.split())
+    assert read_json(run_dcmon, "alert", "ack", "3", "--note", "on it")["changed"] is True
+    assert [row["id"] for row in read_json(run_dcmon, "alert", "list", "--state", "acknowledged")] == [3]
+    assert read_json(run_dcmon, "alert", "resolve", "3", "--note", "new pricing")["was_firing"] is True
+    over = " ".join(run_dcmon("alert", "show", "3", columns="200").stdout.split())
     assert ": new pricing severity" in over
     assert ": on it" in over
-    assert said(typed, "alert", "reopen", "3")["state"] == "firing"
-    lines = said(typed, "alert", "history", "3")
+    assert read_json(run_dcmon, "alert", "reopen", "3")["state"] == "firing"
+    lines = read_json(run_dcmon, "alert", "history", "3")
     assert [line["what"] for line in lines] == ["firing", "acknowledged", "resolved", "reopened"]
     assert lines[1]["note"] == "on it"
     assert lines[1]["by"]
-    require_fits(typed("alert", "history", "3"))
+    require_fits(run_dcmon("alert", "history", "3"))
 
 
-def test_impossible_action_on_an_alert_is_refused(typed: Typed) -> None:
+def test_impossible_action_on_an_alert_is_refused(run_dcmon: RunDcmon) -> None:
     """What can not be done to an alert is refused with a sentence."""
     for arguments, code, sentence in (
         (("alert", "show", "99"), 5, "There is no alert 99"),
@@ -118,62 +122,66 @@ def test_impossible_action_on_an_alert_is_refused(typed: Typed) -> None:
         (("rule", "backtest", "nothing"), 5, "There is no rule"),
         (("rule", "delete", "1"), 2, "--yes"),
     ):
-        done = typed(*arguments)
+        done = run_dcmon(*arguments)
         assert (done.returncode, done.stdout) == (code, ""), (arguments, done.stdout, done.stderr)
         assert sentence in " ".join(done.stderr.split()), done.stderr
 
 
-def test_silence_holds_an_alert_and_is_listed_until_ended(typed: Typed) -> None:
+def test_silence_holds_an_alert_and_is_listed_until_ended(run_dcmon: RunDcmon) -> None:
     """A silence holds an alert and is listed until it is ended."""
-    created = said(typed, "silence", "add", "monitor=~Dr.*", "rule=drift é", "--for", "4h", "--reason", "a deploy")
+    created = read_json(
+        run_dcmon, "silence", "add", "monitor=~Dr.*", "rule=drift é", "--for", "4h", "--reason", "a deploy"
+    )
     assert created["alerts"] == [3]
-    (held,) = said(typed, "alert", "list", "--state", "held")
+    (held,) = read_json(run_dcmon, "alert", "list", "--state", "held")
     assert "a deploy" in held["held"]
-    require_fits(typed("silence", "list"))
-    assert [row["state"] for row in said(typed, "silence", "list")] == ["holds"]
-    assert said(typed, "silence", "end", str(created["id"]))["state"] == "over"
-    assert said(typed, "silence", "list") == []
-    assert [row["state"] for row in said(typed, "silence", "list", "--all")] == ["over"]
-    assert said(typed, "alert", "list", "--state", "held") == []
+    require_fits(run_dcmon("silence", "list"))
+    assert [row["state"] for row in read_json(run_dcmon, "silence", "list")] == ["holds"]
+    assert read_json(run_dcmon, "silence", "end", str(created["id"]))["state"] == "over"
+    assert read_json(run_dcmon, "silence", "list") == []
+    assert [row["state"] for row in read_json(run_dcmon, "silence", "list", "--all")] == ["over"]
+    assert read_json(run_dcmon, "alert", "list", "--state", "held") == []
 
 
-def test_a_mute_time_is_added_listed_and_deleted(typed: Typed) -> None:
-    added = said(typed, "mute", "add", "always", "--hours", "0-24", "--days", "mon-sun", "--match", "severity=high")
+def test_a_mute_time_is_added_listed_and_deleted(run_dcmon: RunDcmon) -> None:
+    added = read_json(
+        run_dcmon, "mute", "add", "always", "--hours", "0-24", "--days", "mon-sun", "--match", "severity=high"
+    )
     assert added["when"] == "daily 00:00-24:00 UTC"
-    require_fits(typed("mute", "list"))
-    assert [row["id"] for row in said(typed, "alert", "list", "--state", "held")] == [3]
-    assert typed("mute", "delete", "always").returncode == 2
-    assert said(typed, "mute", "delete", "always", "--dry-run") == {"dry_run": True, "deleted": "always"}
-    assert len(said(typed, "mute", "list")) == 1
-    assert said(typed, "mute", "delete", "always", "--yes") == {"deleted": "always"}
-    assert said(typed, "mute", "list") == []
+    require_fits(run_dcmon("mute", "list"))
+    assert [row["id"] for row in read_json(run_dcmon, "alert", "list", "--state", "held")] == [3]
+    assert run_dcmon("mute", "delete", "always").returncode == 2
+    assert read_json(run_dcmon, "mute", "delete", "always", "--dry-run") == {"dry_run": True, "deleted": "always"}
+    assert len(read_json(run_dcmon, "mute", "list")) == 1
+    assert read_json(run_dcmon, "mute", "delete", "always", "--yes") == {"deleted": "always"}
+    assert read_json(run_dcmon, "mute", "list") == []
 
 
-def test_a_rule_is_added_listed_shown_set_and_deleted(typed: Typed) -> None:
-    added = said(
-        typed, "rule", "add", "credit/Drift", "any feature > 0.5 warn 0.3", "--severity", "critical", "--for", "2",
+def test_a_rule_is_added_listed_shown_set_and_deleted(run_dcmon: RunDcmon) -> None:
+    added = read_json(
+        run_dcmon, "rule", "add", "credit/Drift", "any feature > 0.5 warn 0.3", "--severity", "critical", "--for", "2",
         "--keep-firing", "1", "--min-n", "50", "--no-data", "alert", "--error", "ok", "--name", "features",
     )  # fmt: skip
     assert added["condition"] == "any feature > 0.5 warn 0.3"
     assert (added["severity"], added["open"], added["alerts"]) == ("high..critical", 1, 1)
-    require_fits(typed("rule", "list"))
-    require_fits(typed("rule", "show", "features"))
-    changed = said(typed, "rule", "set", "features", "--condition", "> 0.9", "--for", "1")
+    require_fits(run_dcmon("rule", "list"))
+    require_fits(run_dcmon("rule", "show", "features"))
+    changed = read_json(run_dcmon, "rule", "set", "features", "--condition", "> 0.9", "--for", "1")
     assert (changed["condition"], changed["open"], changed["severity"]) == ("> 0.9", 0, "critical")
-    assert said(typed, "alert", "list", "--state", "resolved")[-1]["resolved_by"] == "rule"
-    assert said(typed, "rule", "delete", "features", "--yes")["alerts"] == 1
-    assert [row["name"] for row in said(typed, "rule", "list")] == ["drift é"]
+    assert read_json(run_dcmon, "alert", "list", "--state", "resolved")[-1]["resolved_by"] == "rule"
+    assert read_json(run_dcmon, "rule", "delete", "features", "--yes")["alerts"] == 1
+    assert [row["name"] for row in read_json(run_dcmon, "rule", "list")] == ["drift é"]
 
 
-def test_a_rule_on_what_is_not_there_is_remarked(typed: Typed) -> None:
-    done = typed("rule", "add", "Drift", "f1 < 0.5")
+def test_a_rule_on_what_is_not_there_is_remarked(run_dcmon: RunDcmon) -> None:
+    done = run_dcmon("rule", "add", "Drift", "f1 < 0.5")
     assert done.returncode == 0
     assert "no 'f1'" in done.stderr
 
 
-def test_backtest_counts_firings_and_writes_nothing(typed: Typed) -> None:
+def test_backtest_counts_firings_and_writes_nothing(run_dcmon: RunDcmon) -> None:
     """A backtest says how often a rule would have fired and writes nothing."""
-    backtest = said(typed, "rule", "backtest", "drift é")
+    backtest = read_json(run_dcmon, "rule", "backtest", "drift é")
     assert (backtest["alerts"], backtest["alerts_of_one_window"], backtest["bad_windows"], backtest["windows"]) == (
         3,
         1,
@@ -181,46 +189,46 @@ def test_backtest_counts_firings_and_writes_nothing(typed: Typed) -> None:
         12,
     )
     assert backtest["fires_at_the_end"] is True
-    other = said(typed, "rule", "backtest", "credit/Drift", "--rule", "> 0.2", "--for", "2", "--since", "9d")
+    other = read_json(run_dcmon, "rule", "backtest", "credit/Drift", "--rule", "> 0.2", "--for", "2", "--since", "9d")
     assert (other["alerts"], other["windows"], other["rule"]) == (1, 9, "> 0.2")
-    quiet = said(typed, "rule", "backtest", "1", "--rule", "deviation > 3 over 5", "--severity", "low")
+    quiet = read_json(run_dcmon, "rule", "backtest", "1", "--rule", "deviation > 3 over 5", "--severity", "low")
     assert quiet["without_verdict"] == 3
-    require_fits(typed("rule", "backtest", "drift é"))
-    assert said(typed, "rule", "show", "1")["condition"] == "> 0.2"
-    assert len(said(typed, "alert", "list", "--all")) == 3
+    require_fits(run_dcmon("rule", "backtest", "drift é"))
+    assert read_json(run_dcmon, "rule", "show", "1")["condition"] == "> 0.2"
+    assert len(read_json(run_dcmon, "alert", "list", "--all")) == 3
 
 
-def test_a_dry_run_of_deleting_a_rule_counts_and_deletes_nothing(typed: Typed) -> None:
-    goes = said(typed, "rule", "delete", "drift é", "--dry-run")
+def test_a_dry_run_of_deleting_a_rule_counts_and_deletes_nothing(run_dcmon: RunDcmon) -> None:
+    goes = read_json(run_dcmon, "rule", "delete", "drift é", "--dry-run")
     assert goes == {"dry_run": True, "deleted": 1, "monitor": "credit/Drift", "alerts": 3, "open": 1}
-    assert len(said(typed, "rule", "list")) == 1
-    refused = typed("rule", "delete", "drift é")
+    assert len(read_json(run_dcmon, "rule", "list")) == 1
+    refused = run_dcmon("rule", "delete", "drift é")
     assert (refused.returncode, "3 alerts, 1 of them open" in refused.stderr) == (2, True)
-    assert said(typed, "rule", "delete", "1", "--yes") == {key: goes[key] for key in goes if key != "dry_run"}
-    assert said(typed, "rule", "list") == []
+    assert read_json(run_dcmon, "rule", "delete", "1", "--yes") == {key: goes[key] for key in goes if key != "dry_run"}
+    assert read_json(run_dcmon, "rule", "list") == []
 
 
-def test_warn_level_and_its_severity_are_parsed_from_the_rule(typed: Typed) -> None:
+def test_warn_level_and_its_severity_are_parsed_from_the_rule(run_dcmon: RunDcmon) -> None:
     """The level after warn is taken out and its severity is that of a level."""
-    said(typed, "rule", "set", "1", "--condition", "> 0.45 warn 0.2", "--severity", "critical")
-    assert said(typed, "rule", "set", "1", "--warn-severity", "low")["severity"] == "low..critical"
+    read_json(run_dcmon, "rule", "set", "1", "--condition", "> 0.45 warn 0.2", "--severity", "critical")
+    assert read_json(run_dcmon, "rule", "set", "1", "--warn-severity", "low")["severity"] == "low..critical"
     for wrong in ("critical", "urgent"):
-        assert typed("rule", "set", "1", "--warn-severity", wrong).returncode == 2
-    both = typed("rule", "set", "1", "--warn-severity", "low", "--no-warn")
+        assert run_dcmon("rule", "set", "1", "--warn-severity", wrong).returncode == 2
+    both = run_dcmon("rule", "set", "1", "--warn-severity", "low", "--no-warn")
     assert both.returncode == 2
-    one = said(typed, "rule", "set", "1", "--no-warn-severity")
+    one = read_json(run_dcmon, "rule", "set", "1", "--no-warn-severity")
     assert (one["condition"], one["severity"]) == ("> 0.45", "critical")
-    none = typed("rule", "set", "1", "--warn-severity", "low")
+    none = run_dcmon("rule", "set", "1", "--warn-severity", "low")
     assert (none.returncode, "has no warning level" in none.stderr) == (2, True)
-    assert typed("rule", "add", "credit/Drift", "> 0.3", "--warn-severity", "low").returncode == 2
-    assert said(typed, "rule", "set", "1", "--no-warn")["condition"] == "> 0.45"
+    assert run_dcmon("rule", "add", "credit/Drift", "> 0.3", "--warn-severity", "low").returncode == 2
+    assert read_json(run_dcmon, "rule", "set", "1", "--no-warn")["condition"] == "> 0.45"
 
 
-def test_rule_set_changes_all_options_and_clears_the_name(typed: Typed) -> None:
+def test_rule_set_changes_all_options_and_clears_the_name(run_dcmon: RunDcmon) -> None:
     """What a rule is added with is changed too and its name taken out."""
     values = {"--for": "2", "--keep-firing": "3", "--min-n": "4", "--no-data": "alert", "--error": "ok"}
-    changed = said(
-        typed, "rule", "set", "1", "--no-inhibit", "--name", "", *(each for pair in values.items() for each in pair)
+    changed = read_json(
+        run_dcmon, "rule", "set", "1", "--no-inhibit", "--name", "", *(each for pair in values.items() for each in pair)
     )
     shown = {name: changed[name] for name in ("for", "keep_firing", "min_n", "no_data", "error", "inhibit", "name")}
     assert shown == {
@@ -232,4 +240,4 @@ def test_rule_set_changes_all_options_and_clears_the_name(typed: Typed) -> None:
         "inhibit": False,
         "name": None,
     }
-    assert said(typed, "rule", "set", "1", "--name", "again")["name"] == "again"
+    assert read_json(run_dcmon, "rule", "set", "1", "--name", "again")["name"] == "again"

@@ -15,17 +15,17 @@ from dcmon.monitoring import lifecycle
 from dcmon.settings import Webhooks
 from dcmon.storage import models
 from dcmon.storage.models import NewModel
-from tests.helpers.alerts import OK, alert, answers, receiver, states, tell
+from tests.helpers.alerts import OK, alert, answers, receiver, states, write_notifications
 from tests.helpers.command_line import dcmon
-from tests.integration.commands.test_exit_codes import refused
+from tests.integration.commands.test_exit_codes import require_refused
 from tests.integration.conftest import Target, eventually, only, running
 
-Typed = Callable[..., "subprocess.CompletedProcess[str]"]
+RunDcmon = Callable[..., "subprocess.CompletedProcess[str]"]
 SLACK = "https://hooks.slack.com/services/T024BE7LD/B0G9QF9C6/XyzSecretToken123456789"
 
 
 @pytest.fixture
-def typed(data_dir: Path, database_url: str, target: Target) -> Typed:
+def run_dcmon(data_dir: Path, database_url: str, target: Target) -> RunDcmon:
     def run(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
         settings = {"DCMON_WEBHOOKS__ALLOW": "127.0.0.1", "DCMON_WEBHOOKS__TIMEOUT": "2", **settings}
         return dcmon(*arguments, data_dir=data_dir, url=database_url, **settings)
@@ -33,12 +33,12 @@ def typed(data_dir: Path, database_url: str, target: Target) -> Typed:
     return run
 
 
-def said(done: "subprocess.CompletedProcess[str]") -> Any:
+def parse_json(done: "subprocess.CompletedProcess[str]") -> Any:
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-def test_a_receiver_is_added_shown_changed_and_deleted(typed: Typed) -> None:
+def test_a_receiver_is_added_shown_changed_and_deleted(run_dcmon: RunDcmon) -> None:
     chosen = (
         "--severity",
         "high",
@@ -51,70 +51,81 @@ def test_a_receiver_is_added_shown_changed_and_deleted(typed: Typed) -> None:
         "--header",
         "X-Token: t0psecret",
     )
-    added = said(typed("-o", "json", "webhook", "add", "équipe 1", "https://hooks.example.org/x", *chosen))
+    added = parse_json(run_dcmon("-o", "json", "webhook", "add", "équipe 1", "https://hooks.example.org/x", *chosen))
     assert added["secret"].startswith("whsec_")
     assert (added["severities"], added["models"], added["cap"], added["repeat"]) == (["high"], ["credit"], 5, 14400)
 
-    shown = said(typed("-o", "json", "webhook", "show", "équipe 1"))
+    shown = parse_json(run_dcmon("-o", "json", "webhook", "show", "équipe 1"))
     assert shown["options"] == {"headers": ["X-Token"]}
-    changed = said(typed("-o", "json", "webhook", "set", "équipe 1", "--cap", "none", "--model", "all"))
+    changed = parse_json(run_dcmon("-o", "json", "webhook", "set", "équipe 1", "--cap", "none", "--model", "all"))
     assert (changed["cap"], changed["models"], changed["severities"]) == (None, None, ["high"])
-    moved = said(typed("-o", "json", "webhook", "set", "équipe 1", "https://hooks.example.org/y"))
+    moved = parse_json(run_dcmon("-o", "json", "webhook", "set", "équipe 1", "https://hooks.example.org/y"))
     assert (moved["to"], moved["options"]) == ("https://hooks.example.org/y", {"headers": ["X-Token"]})
-    elsewhere = said(typed("-o", "json", "webhook", "set", "équipe 1", "https://other.example.org/"))
+    elsewhere = parse_json(run_dcmon("-o", "json", "webhook", "set", "équipe 1", "https://other.example.org/"))
     assert elsewhere["options"] == {"headers": []}
-    assert said(typed("-o", "json", "webhook", "delete", "équipe 1", "--dry-run"))["dry_run"] is True
-    assert said(typed("-o", "json", "webhook", "delete", "équipe 1")) == {
+    assert parse_json(run_dcmon("-o", "json", "webhook", "delete", "équipe 1", "--dry-run"))["dry_run"] is True
+    assert parse_json(run_dcmon("-o", "json", "webhook", "delete", "équipe 1")) == {
         "deleted": "équipe 1",
         "waiting": 0,
         "dead": 0,
     }
-    assert said(typed("-o", "json", "webhook", "list")) == []
+    assert parse_json(run_dcmon("-o", "json", "webhook", "list")) == []
 
 
-def test_receiver_is_added_with_neither_cap_nor_repetition(typed: Typed) -> None:
+def test_receiver_is_added_with_neither_cap_nor_repetition(run_dcmon: RunDcmon) -> None:
     """A receiver may have neither cap nor repetition from the start."""
-    said(typed("-o", "json", "webhook", "add", "free", "https://a.example/x", "--cap", "none", "--repeat", "none"))
-    shown = said(typed("-o", "json", "webhook", "show", "free"))
+    parse_json(
+        run_dcmon("-o", "json", "webhook", "add", "free", "https://a.example/x", "--cap", "none", "--repeat", "none")
+    )
+    shown = parse_json(run_dcmon("-o", "json", "webhook", "show", "free"))
     assert (shown["cap"], shown["repeat"]) == (None, None)
 
 
-def test_receiver_of_a_deleted_model_gets_nothing(typed: Typed, app: App, target: Target) -> None:
+def test_receiver_of_a_deleted_model_gets_nothing(run_dcmon: RunDcmon, app: App, target: Target) -> None:
     """A receiver whose only model is deleted gets nothing and not everything."""
     with app.org(target.org) as session:
         models.create(session, NewModel("fraud", "binary"))
         models.create(session, NewModel("churn", "binary"))
-    assert typed("webhook", "add", "both", "https://a.example/", "--model", "fraud", "--model", "churn").returncode == 0
-    assert typed("webhook", "add", "one", "https://a.example/", "--model", "fraud").returncode == 0
-    assert typed("webhook", "add", "every", "https://a.example/").returncode == 0
+    assert (
+        run_dcmon("webhook", "add", "both", "https://a.example/", "--model", "fraud", "--model", "churn").returncode
+        == 0
+    )
+    assert run_dcmon("webhook", "add", "one", "https://a.example/", "--model", "fraud").returncode == 0
+    assert run_dcmon("webhook", "add", "every", "https://a.example/").returncode == 0
     with app.org(target.org) as session:
         lifecycle.delete_model(session, models.find(session, "fraud"))
-    assert typed("webhook", "set", "one", "--cap", "3").returncode == 0
-    listed = {row["name"]: row["models"] for row in said(typed("-o", "json", "webhook", "list"))}
+    assert run_dcmon("webhook", "set", "one", "--cap", "3").returncode == 0
+    listed = {row["name"]: row["models"] for row in parse_json(run_dcmon("-o", "json", "webhook", "list"))}
     assert listed == {"both": ["churn"], "every": None, "one": []}
-    assert "none" in only([line for line in typed("webhook", "show", "one").stdout.splitlines() if "models" in line])
-    tell(app, target.org, alert(app, target), "firing")
-    notified = said(typed("-o", "json", "notification", "list"))
+    assert "none" in only(
+        [line for line in run_dcmon("webhook", "show", "one").stdout.splitlines() if "models" in line]
+    )
+    write_notifications(app, target.org, alert(app, target), "firing")
+    notified = parse_json(run_dcmon("-o", "json", "notification", "list"))
     assert [each["receiver"] for each in notified] == ["every"]
 
 
-def test_added_receiver_is_notified_unless_only_new_is_wanted(typed: Typed, app: App, target: Target) -> None:
+def test_added_receiver_is_notified_unless_only_new_is_wanted(run_dcmon: RunDcmon, app: App, target: Target) -> None:
     """A receiver that is added is told what fires unless only new is wanted."""
     with app.org(target.org) as session:
         session.get_one(Alert, alert(app, target)).told_severity = "high"
-    added = typed("-o", "json", "webhook", "add", "late", "https://a.example/", "--severity", "high")
+    added = run_dcmon("-o", "json", "webhook", "add", "late", "https://a.example/", "--severity", "high")
     assert json.loads(added.stdout)["told"] == 1
     assert "An alert fires already: the receiver is notified of it now." in added.stderr
-    assert said(typed("-o", "json", "webhook", "add", "later", "https://b.example/", "--only-new"))["told"] == 0
-    assert said(typed("-o", "json", "webhook", "set", "later", "--cap", "3"))["told"] == 0
-    assert said(typed("-o", "json", "webhook", "set", "later", "--severity", "low"))["told"] == 0
-    assert said(typed("-o", "json", "webhook", "set", "later", "--severity", "high"))["told"] == 1
-    notified = said(typed("-o", "json", "notification", "list"))
+    assert (
+        parse_json(run_dcmon("-o", "json", "webhook", "add", "later", "https://b.example/", "--only-new"))["told"] == 0
+    )
+    assert parse_json(run_dcmon("-o", "json", "webhook", "set", "later", "--cap", "3"))["told"] == 0
+    assert parse_json(run_dcmon("-o", "json", "webhook", "set", "later", "--severity", "low"))["told"] == 0
+    assert parse_json(run_dcmon("-o", "json", "webhook", "set", "later", "--severity", "high"))["told"] == 1
+    notified = parse_json(run_dcmon("-o", "json", "notification", "list"))
     assert sorted(each["receiver"] for each in notified) == ["late", "later"]
 
 
-def test_every_kind_is_added_and_no_secret_is_shown_again(typed: Typed) -> None:
-    secret = said(typed("-o", "json", "webhook", "add", "plain", "https://a.example/x?token=t0psecretquery"))["secret"]
+def test_every_kind_is_added_and_no_secret_is_shown_again(run_dcmon: RunDcmon) -> None:
+    secret = parse_json(run_dcmon("-o", "json", "webhook", "add", "plain", "https://a.example/x?token=t0psecretquery"))[
+        "secret"
+    ]
     for arguments in (
         ("slack", SLACK, "--kind", "slack"),
         ("teams", "https://x.logic.azure.com/workflows/1?sig=S3cr3tS1gnature", "--kind", "teams"),
@@ -122,14 +133,19 @@ def test_every_kind_is_added_and_no_secret_is_shown_again(typed: Typed) -> None:
         ("mail", "ann@acme.example", "bob@acme.example", "--kind", "email"),
         ("page", "--kind", "command", "--", "/bin/echo", "-n", "--key=s3cretargument"),
     ):
-        done = typed("webhook", "add", *arguments)
+        done = run_dcmon("webhook", "add", *arguments)
         assert done.returncode == 0, done.stderr
         assert not any(each in done.stdout + done.stderr for each in ("XyzSecret", "S3cr3t", "R0UTING", "s3cretarg"))
-    shown = [typed("webhook", "list"), typed("-o", "json", "webhook", "list"), typed("notification", "list")]
-    shown += [
-        typed("-o", "json", "webhook", "show", name) for name in ("plain", "slack", "teams", "pager", "page", "mail")
+    shown = [
+        run_dcmon("webhook", "list"),
+        run_dcmon("-o", "json", "webhook", "list"),
+        run_dcmon("notification", "list"),
     ]
-    shown += [typed("webhook", "list", COLUMNS="80")]
+    shown += [
+        run_dcmon("-o", "json", "webhook", "show", name)
+        for name in ("plain", "slack", "teams", "pager", "page", "mail")
+    ]
+    shown += [run_dcmon("webhook", "list", COLUMNS="80")]
     hidden = ("XyzSecret", "S3cr3tS1g", "R0UTINGKEY", "s3cretargument", "t0psecretquery", secret, secret[6:])
     for done in shown:
         assert done.returncode == 0
@@ -175,63 +191,72 @@ def test_a_key_can_come_by_standard_input(data_dir: Path, database_url: str, tar
     ],
 )
 def test_what_is_wrong_with_a_receiver_is_said(
-    typed: Typed, arguments: tuple[str, ...], code: int, sentence: str
+    run_dcmon: RunDcmon, arguments: tuple[str, ...], code: int, sentence: str
 ) -> None:
-    done = typed("webhook", *arguments)
-    refused(done, code, sentence)
+    done = run_dcmon("webhook", *arguments)
+    require_refused(done, code, sentence)
     assert "s3cret" not in done.stderr
 
 
-def test_the_same_name_twice_is_a_conflict(typed: Typed) -> None:
-    assert typed("webhook", "add", "team", "https://h.example").returncode == 0
-    refused(typed("webhook", "add", "team", "https://h.example"), 6, "There is a receiver 'team' already")
+def test_the_same_name_twice_is_a_conflict(run_dcmon: RunDcmon) -> None:
+    assert run_dcmon("webhook", "add", "team", "https://h.example").returncode == 0
+    require_refused(run_dcmon("webhook", "add", "team", "https://h.example"), 6, "There is a receiver 'team' already")
 
 
-def test_a_test_message_says_whether_it_came_through(typed: Typed) -> None:
+def test_a_test_message_says_whether_it_came_through(run_dcmon: RunDcmon) -> None:
     with receiver(answers(OK, b"HTTP/1.1 403 X\r\ncontent-length: 0\r\n\r\n")) as at:
-        assert typed("webhook", "add", "team", at.url).returncode == 0
-        assert said(typed("-o", "json", "webhook", "test", "team"))["delivered"] is True
-        assert typed("webhook", "test", "team").returncode == 1
+        assert run_dcmon("webhook", "add", "team", at.url).returncode == 0
+        assert parse_json(run_dcmon("-o", "json", "webhook", "test", "team"))["delivered"] is True
+        assert run_dcmon("webhook", "test", "team").returncode == 1
         assert at.bodies()[0]["type"] == "test"
-    assert typed("webhook", "test", "team").returncode == 7
-    assert typed("webhook", "add", "page", "--kind", "command", "--", "/bin/false").returncode == 0
-    assert typed("webhook", "test", "page").returncode == 7
+    assert run_dcmon("webhook", "test", "team").returncode == 7
+    assert run_dcmon("webhook", "add", "page", "--kind", "command", "--", "/bin/false").returncode == 0
+    assert run_dcmon("webhook", "test", "page").returncode == 7
 
 
-def test_a_rotated_secret_signs_beside_the_old_one(typed: Typed) -> None:
+def test_a_rotated_secret_signs_beside_the_old_one(run_dcmon: RunDcmon) -> None:
     with receiver(answers(OK)) as at:
-        first = said(typed("-o", "json", "webhook", "add", "team", at.url))["secret"]
-        second = said(typed("-o", "json", "webhook", "rotate", "team"))["secret"]
+        first = parse_json(run_dcmon("-o", "json", "webhook", "add", "team", at.url))["secret"]
+        second = parse_json(run_dcmon("-o", "json", "webhook", "rotate", "team"))["secret"]
         assert first != second
-        assert typed("webhook", "test", "team").returncode == 0
+        assert run_dcmon("webhook", "test", "team").returncode == 0
     assert at.requests[0].count(b"v1,") == 2
-    assert typed("webhook", "add", "chat", at.url, "--kind", "slack").returncode == 0
-    refused(typed("webhook", "rotate", "chat"), 2, "have no signature")
+    assert run_dcmon("webhook", "add", "chat", at.url, "--kind", "slack").returncode == 0
+    require_refused(run_dcmon("webhook", "rotate", "chat"), 2, "have no signature")
 
 
-def test_notifications_are_listed_paused_resumed_and_tried_again(typed: Typed, app: App, target: Target) -> None:
-    refused(typed("notification", "list", "--state", "lost"), 2, "one of waiting, held")
-    refused(typed("notification", "list", "--receiver", "x"), 5, "dcmon webhook list")
-    refused(typed("notification", "show", "abcdef"), 5, "dcmon notification list")
-    refused(typed("notification", "retry"), 2, "--all-dead")
-    assert typed("notification", "list").stdout == ""
+def test_notifications_are_listed_paused_resumed_and_tried_again(run_dcmon: RunDcmon, app: App, target: Target) -> None:
+    require_refused(run_dcmon("notification", "list", "--state", "lost"), 2, "one of waiting, held")
+    require_refused(run_dcmon("notification", "list", "--receiver", "x"), 5, "dcmon webhook list")
+    require_refused(run_dcmon("notification", "show", "abcdef"), 5, "dcmon notification list")
+    require_refused(run_dcmon("notification", "retry"), 2, "--all-dead")
+    assert run_dcmon("notification", "list").stdout == ""
     quick = Webhooks(allow=["127.0.0.1"])
-    with receiver(answers(OK)) as at, App(app.settings.model_copy(update={"webhooks": quick}), app.output) as telling:
-        assert typed("webhook", "add", "team", at.url).returncode == 0
-        assert said(typed("-o", "json", "notification", "pause", "team"))["until"] is None
-        tell(telling, target.org, alert(telling, target), "firing")
-        with running(notify.run, telling):
-            (row,) = said(typed("-o", "json", "notification", "list", "--state", "waiting"))
+    with (
+        receiver(answers(OK)) as at,
+        App(app.settings.model_copy(update={"webhooks": quick}), app.output) as notifying_app,
+    ):
+        assert run_dcmon("webhook", "add", "team", at.url).returncode == 0
+        assert parse_json(run_dcmon("-o", "json", "notification", "pause", "team"))["until"] is None
+        write_notifications(notifying_app, target.org, alert(notifying_app, target), "firing")
+        with running(notify.run, notifying_app):
+            (row,) = parse_json(run_dcmon("-o", "json", "notification", "list", "--state", "waiting"))
             assert row["why"] == "The receiver is paused."
-            assert only(said(typed("-o", "json", "webhook", "list")))["state"] == "paused"
-            assert said(typed("-o", "json", "notification", "resume", "team"))["waiting"] == 1
-            assert eventually(lambda: states(telling, target) == ["delivered"])
-        shown = said(typed("-o", "json", "notification", "show", row["id"][:8]))
+            assert only(parse_json(run_dcmon("-o", "json", "webhook", "list")))["state"] == "paused"
+            assert parse_json(run_dcmon("-o", "json", "notification", "resume", "team"))["waiting"] == 1
+            assert eventually(lambda: states(notifying_app, target) == ["delivered"])
+        shown = parse_json(run_dcmon("-o", "json", "notification", "show", row["id"][:8]))
         assert (shown["state"], shown["receiver"], shown["status"]) == ("delivered", "team", 200)
         assert at.ids() == [shown["message"]]
-        assert only(said(typed("-o", "json", "notification", "list", "--message", shown["message"])))["id"] == row["id"]
-        assert typed("notification", "retry", row["id"]).returncode == 8
-        assert said(typed("-o", "json", "notification", "retry", "--all-dead")) == {"retried": 0, "superseded": 0}
-    paused = said(typed("-o", "json", "notification", "pause", "team", "--for", "2h"))
+        assert (
+            only(parse_json(run_dcmon("-o", "json", "notification", "list", "--message", shown["message"])))["id"]
+            == row["id"]
+        )
+        assert run_dcmon("notification", "retry", row["id"]).returncode == 8
+        assert parse_json(run_dcmon("-o", "json", "notification", "retry", "--all-dead")) == {
+            "retried": 0,
+            "superseded": 0,
+        }
+    paused = parse_json(run_dcmon("-o", "json", "notification", "pause", "team", "--for", "2h"))
     assert paused["until"] is not None
-    assert "state" in typed("notification", "list", COLUMNS="80").stdout
+    assert "state" in run_dcmon("notification", "list", COLUMNS="80").stdout

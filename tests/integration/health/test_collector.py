@@ -194,7 +194,7 @@ def keep(engine: Engine, *found: Problem, now: datetime = NOW) -> ProblemChanges
         return problems.store(session, found, now, timedelta(seconds=30))
 
 
-def tell(engine: Engine, org: Organization, news: ProblemChanges) -> int:
+def write_changes(engine: Engine, org: Organization, news: ProblemChanges) -> int:
     with db.org_session(engine, org) as session:
         return problem_notifications.write(session, org, news, NOW)
 
@@ -202,15 +202,17 @@ def tell(engine: Engine, org: Organization, news: ProblemChanges) -> int:
 def test_problem_is_notified_once_and_once_when_resolved(engine: Engine, pager: Organization) -> None:
     news = keep(engine, SICK)
     assert [each.key for each in news.started] == [SICK.key]
-    assert tell(engine, pager, news) == 1
-    assert tell(engine, pager, news) == 0  # killed before it was marked, it is written again: under the same id
+    assert write_changes(engine, pager, news) == 1
+    assert (
+        write_changes(engine, pager, news) == 0
+    )  # killed before it was marked, it is written again: under the same id
     with db.public_session(engine) as session:
         problems.mark_notified(session, news.started, NOW)
     assert keep(engine, SICK) == ProblemChanges([], news.started, [])
 
     over = keep(engine)
     assert [each.key for each in over.resolved] == [SICK.key]
-    assert tell(engine, pager, over) == 1
+    assert write_changes(engine, pager, over) == 1
     with db.public_session(engine) as session:
         problems.delete_problems(session, over.resolved)
     assert keep(engine) == ProblemChanges([], [], [])
@@ -238,7 +240,7 @@ def test_problem_keeps_its_first_start(engine: Engine, org: Organization) -> Non
 
 def test_problem_of_unsubscribed_severity_is_not_notified(engine: Engine, pager: Organization) -> None:
     news = ProblemChanges([Problem("dead letters", Severity.MEDIUM, "Two.", "dcmon audit", NOW)])
-    assert tell(engine, pager, news) == 0
+    assert write_changes(engine, pager, news) == 0
 
 
 @dataclass

@@ -34,9 +34,9 @@ def wrong(
     )
 
 
-def say(driver: OutboxDriver, **told: list[Problem]) -> int:
+def write_problems(driver: OutboxDriver, **sent_problems: list[Problem]) -> int:
     with driver.app.org(driver.target.org) as session:
-        return problem_notifications.write(session, driver.target.org, ProblemChanges(**told), driver.now)
+        return problem_notifications.write(session, driver.target.org, ProblemChanges(**sent_problems), driver.now)
 
 
 def silence(driver: OutboxDriver, *matchers: str, **span: float) -> None:
@@ -47,7 +47,7 @@ def silence(driver: OutboxDriver, *matchers: str, **span: float) -> None:
         )
 
 
-def told(driver: OutboxDriver) -> list[str]:
+def sent_problems(driver: OutboxDriver) -> list[str]:
     return [notification["type"] for body in driver.deliver() for notification in message_text.notifications(body)]
 
 
@@ -56,69 +56,69 @@ def told(driver: OutboxDriver) -> list[str]:
 )
 def test_matching_silence_holds_a_problem(driver: OutboxDriver, matcher: str) -> None:
     silence(driver, matcher, hours=1)
-    say(driver, started=[wrong(driver)])
-    assert told(driver) == []
+    write_problems(driver, started=[wrong(driver)])
+    assert sent_problems(driver) == []
     assert driver.states() == ["held"]
     driver.advance(hours=1)
-    assert told(driver) == ["dcmon.firing"]
+    assert sent_problems(driver) == ["dcmon.firing"]
 
 
 @pytest.mark.parametrize("matcher", ["model=credit", "severity=low", "rule=disk full", "version=v1", "alert=1"])
 def test_other_silence_does_not_hold_a_problem(driver: OutboxDriver, matcher: str) -> None:
     silence(driver, matcher, hours=1)
-    say(driver, started=[wrong(driver)])
-    assert told(driver) == ["dcmon.firing"]
+    write_problems(driver, started=[wrong(driver)])
+    assert sent_problems(driver) == ["dcmon.firing"]
 
 
 def test_mute_time_holds_a_problem(driver: OutboxDriver) -> None:
     with driver.app.org(driver.target.org) as session:
         mute_times.add(session, "always", "mon-sun", "0-24", "UTC", ["model=dcmon"])
-    say(driver, started=[wrong(driver)])
-    assert told(driver) == []
+    write_problems(driver, started=[wrong(driver)])
+    assert sent_problems(driver) == []
 
 
 def test_problem_that_ends_in_a_silence_is_not_notified(driver: OutboxDriver) -> None:
     silence(driver, "model=dcmon", hours=1)
-    say(driver, started=[wrong(driver)])
-    assert told(driver) == []
-    say(driver, resolved=[wrong(driver)])
+    write_problems(driver, started=[wrong(driver)])
+    assert sent_problems(driver) == []
+    write_problems(driver, resolved=[wrong(driver)])
     driver.advance(hours=2)
-    assert told(driver) == []
+    assert sent_problems(driver) == []
     assert driver.states() == ["superseded", "superseded"]
 
 
 def test_end_supersedes_a_start_that_was_refused(driver: OutboxDriver) -> None:
-    say(driver, started=[wrong(driver), wrong(driver, "disk full", "")])
+    write_problems(driver, started=[wrong(driver), wrong(driver, "disk full", "")])
     driver.record(driver.claim(), REFUSED)
-    say(driver, resolved=[wrong(driver)])
+    write_problems(driver, resolved=[wrong(driver)])
     driver.advance(minutes=1)
-    assert sorted(told(driver)) == ["dcmon.firing", "dcmon.resolved"]
+    assert sorted(sent_problems(driver)) == ["dcmon.firing", "dcmon.resolved"]
     assert sorted(driver.states()) == ["delivered", "delivered", "superseded"]
 
 
 def test_end_waits_for_a_start_in_flight(driver: OutboxDriver) -> None:
-    say(driver, started=[wrong(driver)])
+    write_problems(driver, started=[wrong(driver)])
     sending = driver.claim()
-    say(driver, resolved=[wrong(driver)])
+    write_problems(driver, resolved=[wrong(driver)])
     assert driver.claim() == []
     driver.record(sending)
-    assert told(driver) == ["dcmon.resolved"]
+    assert sent_problems(driver) == ["dcmon.resolved"]
 
 
 def test_ongoing_problem_is_repeated_as_often_as_subscribed(driver: OutboxDriver) -> None:
     driver.add_receiver("never", repeat_every=None)
-    assert say(driver, started=[wrong(driver)]) == 2
-    told(driver)
+    assert write_problems(driver, started=[wrong(driver)]) == 2
+    sent_problems(driver)
     driver.advance(hours=23)
-    assert say(driver, ongoing=[wrong(driver)]) == 0
+    assert write_problems(driver, ongoing=[wrong(driver)]) == 0
     driver.advance(hours=1)
-    assert say(driver, ongoing=[wrong(driver)]) == 1
-    assert say(driver, ongoing=[wrong(driver)]) == 0
+    assert write_problems(driver, ongoing=[wrong(driver)]) == 1
+    assert write_problems(driver, ongoing=[wrong(driver)]) == 0
     body = only(driver.deliver())
     assert body["type"] == "dcmon.repeated"
     assert message_text.subject(body) == "[acme] CRITICAL still firing: dcmon/no worker: evaluate"
     driver.advance(hours=24)
-    assert say(driver, ongoing=[wrong(driver)]) == 1
+    assert write_problems(driver, ongoing=[wrong(driver)]) == 1
 
 
 def test_new_receiver_is_notified_of_known_problems(driver: OutboxDriver) -> None:

@@ -18,7 +18,7 @@ from tests.helpers.endpoint import Endpoint, serving
 from tests.helpers.evaluation import log_day
 from tests.integration.alerting.test_replay import put, ruled
 from tests.integration.conftest import Target
-from tests.integration.http.test_rules import ask
+from tests.integration.http.test_rules import send_request
 
 DUE = "select count(*) from due_windows"
 
@@ -40,11 +40,11 @@ def settled(target: Target) -> None:
 
 
 def change(endpoint: Endpoint, body: Mapping[str, Any], status: int = 200) -> Any:
-    response = ask(endpoint, "PUT", "monitors/1", body, status)
+    response = send_request(endpoint, "PUT", "monitors/1", body, status)
     if status != 200:
         return response
     assert response is None
-    return ask(endpoint, "GET", "monitors/1")
+    return send_request(endpoint, "GET", "monitors/1")
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def change(endpoint: Endpoint, body: Mapping[str, Any], status: int = 200) -> An
 )
 def test_change_of_values_evaluates_windows_again(endpoint: Endpoint, target: Target, body: Mapping[str, Any]) -> None:
     """A change that affects the values makes windows due and closes alerts."""
-    before = ask(endpoint, "GET", "monitors/1")
+    before = send_request(endpoint, "GET", "monitors/1")
     settled(target)
     after = change(endpoint, body)
     (name, value), unchanged = next(iter(body.items())), before.keys() - body.keys()
@@ -76,25 +76,25 @@ def test_change_of_values_evaluates_windows_again(endpoint: Endpoint, target: Ta
         key: before[key] for key in unchanged - {"revision", "lookback", "alert_rules"}
     }
     assert (after["revision"], target.scalar(DUE) > 0) == (before["revision"] + 1, True)
-    assert ask(endpoint, "GET", "alerts/count_active") == {}
+    assert send_request(endpoint, "GET", "alerts/count_active") == {}
 
 
 def test_change_of_name_or_lookback_keeps_the_revision(endpoint: Endpoint, target: Target) -> None:
     """Name, description, lookback and dashboard change nothing else."""
     settled(target)
-    board = ask(endpoint, "GET", "dashboards")["id"]
+    board = send_request(endpoint, "GET", "dashboards")["id"]
     body = {"name": "Ålder – 年齢", "description": "what for", "lookback": 86_400, "dashboard_id": board}
     after = change(endpoint, body)
     assert {key: after[key] for key in body} == body
     assert (after["revision"], target.scalar(DUE)) == (1, 0)
-    assert ask(endpoint, "GET", "alerts/count_active") == {"high": 1}
-    assert [monitor["name"] for monitor in ask(endpoint, "GET", "dashboards")["monitors"]] == ["Ålder – 年齢"]
+    assert send_request(endpoint, "GET", "alerts/count_active") == {"high": 1}
+    assert [monitor["name"] for monitor in send_request(endpoint, "GET", "dashboards")["monitors"]] == ["Ålder – 年齢"]
 
 
 def test_change_to_present_values_changes_nothing(endpoint: Endpoint, target: Target) -> None:
     """Sending the present values keeps the revision."""
     settled(target)
-    shown = ask(endpoint, "GET", "monitors/1")
+    shown = send_request(endpoint, "GET", "monitors/1")
     named = ("name", "lookback", "aggregation_window", "frequency", "data_filters", "additional_kwargs", "rows")
     assert (
         change(endpoint, {**{name: shown[name] for name in named}, "params": shown["check"]["config"]["params"]})
@@ -106,7 +106,7 @@ def test_change_to_present_values_changes_nothing(endpoint: Endpoint, target: Ta
 
 def test_null_removes_a_setting(endpoint: Endpoint) -> None:
     """null in the body removes a setting of the monitor."""
-    board = ask(endpoint, "GET", "dashboards")["id"]
+    board = send_request(endpoint, "GET", "dashboards")["id"]
     chosen = {
         "data_filters": {"filters": [{"column": "age", "operator": "in", "value": [1, None]}]},
         "additional_kwargs": {"check_conf": {"feature": ["age"]}, "res_conf": None},
@@ -141,9 +141,9 @@ def test_invalid_change_is_refused_and_changes_nothing(
 ) -> None:
     """A refused change leaves the monitor as it was."""
     settled(target)
-    before = ask(endpoint, "GET", "monitors/1")
+    before = send_request(endpoint, "GET", "monitors/1")
     change(endpoint, {"aggregation_window": 2, **body}, status)
-    assert ask(endpoint, "GET", "monitors/1") == before
+    assert send_request(endpoint, "GET", "monitors/1") == before
     assert target.scalar(DUE) == 0
 
 
@@ -153,27 +153,28 @@ def test_schedule_time_makes_windows_of_all_monitors_due(app: App, endpoint: End
         log_day(app, target, number, count=1)
     settled(target)
     path = f"models/{target.model_id}/monitors-set-schedule-time"
-    response = ask(endpoint, "POST", path, {"timestamp": "2026-03-05T00:00:00+00:00"})
+    response = send_request(endpoint, "POST", path, {"timestamp": "2026-03-05T00:00:00+00:00"})
     assert response == [{"id": 1, "latest_schedule": "2026-03-05T00:00:00+00:00"}]
     first = "select min(window_end) from due_windows"
     assert target.scalar(first) == datetime(2026, 3, 5, tzinfo=UTC)
-    ask(endpoint, "POST", path, {"timestamp": "soon"}, 422)
-    ask(endpoint, "POST", "models/99/monitors-set-schedule-time", {"timestamp": "2026-03-05"}, 404)
+    send_request(endpoint, "POST", path, {"timestamp": "soon"}, 422)
+    send_request(endpoint, "POST", "models/99/monitors-set-schedule-time", {"timestamp": "2026-03-05"}, 404)
 
 
 def test_unknown_monitor_gives_404(endpoint: Endpoint) -> None:
     """A monitor that does not exist gives 404."""
-    ask(endpoint, "PUT", "monitors/99", {"name": "x"}, 404)
+    send_request(endpoint, "PUT", "monitors/99", {"name": "x"}, 404)
 
 
 def test_monitor_is_created_with_its_number_of_rows(endpoint: Endpoint) -> None:
     """rows is a number, "all" or null."""
-    check = ask(endpoint, "GET", "monitors/1")["check"]["id"]
+    check = send_request(endpoint, "GET", "monitors/1")["check"]["id"]
     body = {"name": "x", "lookback": 0, "aggregation_window": 1, "frequency": "DAY"}
     created = [
-        ask(endpoint, "POST", f"checks/{check}/monitors", {**body, "rows": rows})["id"] for rows in (7, "all", None)
+        send_request(endpoint, "POST", f"checks/{check}/monitors", {**body, "rows": rows})["id"]
+        for rows in (7, "all", None)
     ]
-    assert [ask(endpoint, "GET", f"monitors/{each}")["rows"] for each in created] == [7, "all", None]
+    assert [send_request(endpoint, "GET", f"monitors/{each}")["rows"] for each in created] == [7, "all", None]
 
 
 def test_change_of_params_keeps_those_of_other_monitors(app: App, target: Target) -> None:

@@ -27,7 +27,7 @@ def endpoint(app: App, acme: Acme, target: Target) -> Iterator[Endpoint]:
         yield client
 
 
-def ask(endpoint: Endpoint, method: str, path: str, body: Any = None, status: int = 200) -> Any:
+def send_request(endpoint: Endpoint, method: str, path: str, body: Any = None, status: int = 200) -> Any:
     given = b"" if body is None else json.dumps(body).encode()
     response = endpoint.request(method, path, given, **{"content-type": "application/json"})
     assert response.status == status, response.data
@@ -37,21 +37,21 @@ def ask(endpoint: Endpoint, method: str, path: str, body: Any = None, status: in
 def test_rule_with_operator_and_value_is_created(endpoint: Endpoint) -> None:
     """The rule of the SDK, an operator and a value, is accepted."""
     body = {"condition": {"operator": "less_than", "value": 0.05}, "alert_severity": "low"}
-    created = ask(endpoint, "POST", "monitors/1/alert-rules", body)["id"]
-    shown = ask(endpoint, "GET", f"alert-rules/{created}")
+    created = send_request(endpoint, "POST", "monitors/1/alert-rules", body)["id"]
+    shown = send_request(endpoint, "GET", f"alert-rules/{created}")
     assert shown["condition"] == {"operator": "less_than", "value": 0.05}
     assert (shown["alert_severity"], shown["is_active"], shown["text"]) == ("low", True, "< 0.05")
-    assert len(ask(endpoint, "GET", "monitors/1/alert-rules")) == 2
+    assert len(send_request(endpoint, "GET", "monitors/1/alert-rules")) == 2
 
 
 def test_rule_as_text_is_created_changed_and_judged(endpoint: Endpoint) -> None:
     """A condition as text is accepted, and judged at once."""
     body = {"condition": "any feature > 0.5", "for_windows": 1, "name": "features", "alert_severity": "critical"}
-    created = ask(endpoint, "POST", "monitors/1/alert-rules", body)["id"]
-    assert ask(endpoint, "GET", "alerts/count_active") == {"high": 1, "critical": 1}
-    assert ask(endpoint, "PUT", f"alert-rules/{created}", {"condition": "any feature > 0.9"}) is None
-    assert ask(endpoint, "GET", "alerts/count_active") == {"high": 1}
-    assert ask(endpoint, "GET", f"alert-rules/{created}")["text"] == "any feature > 0.9"
+    created = send_request(endpoint, "POST", "monitors/1/alert-rules", body)["id"]
+    assert send_request(endpoint, "GET", "alerts/count_active") == {"high": 1, "critical": 1}
+    assert send_request(endpoint, "PUT", f"alert-rules/{created}", {"condition": "any feature > 0.9"}) is None
+    assert send_request(endpoint, "GET", "alerts/count_active") == {"high": 1}
+    assert send_request(endpoint, "GET", f"alert-rules/{created}")["text"] == "any feature > 0.9"
 
 
 @pytest.mark.parametrize(
@@ -67,27 +67,32 @@ def test_rule_as_text_is_created_changed_and_judged(endpoint: Endpoint) -> None:
 )
 def test_invalid_rule_is_refused(endpoint: Endpoint, body: Any) -> None:
     """An invalid rule gives 400 with the reason."""
-    ask(endpoint, "POST", "monitors/1/alert-rules", body, 400)
-    assert len(ask(endpoint, "GET", "monitors/1/alert-rules")) == 1
+    send_request(endpoint, "POST", "monitors/1/alert-rules", body, 400)
+    assert len(send_request(endpoint, "GET", "monitors/1/alert-rules")) == 1
 
 
 def test_alerts_are_listed_acknowledged_resolved_and_reactivated(endpoint: Endpoint) -> None:
-    first, second = ask(endpoint, "GET", "alert-rules/1/alerts")
+    first, second = send_request(endpoint, "GET", "alert-rules/1/alerts")
     assert (first["resolved"], second["resolved"], second["failed_values"]) == (True, False, {"v1": {"score": 0.6}})
-    assert [each["id"] for each in ask(endpoint, "GET", "alert-rules/1/alerts?resolved=false")] == [second["id"]]
+    assert [each["id"] for each in send_request(endpoint, "GET", "alert-rules/1/alerts?resolved=false")] == [
+        second["id"]
+    ]
     path = f"alerts/{second['id']}"
-    assert ask(endpoint, "POST", f"{path}/acknowledge", {"note": "on it"})["acknowledged_by"] == "owner@acme.example"
-    assert ask(endpoint, "POST", f"{path}/resolve")["resolved_by"] == "operator"
-    assert ask(endpoint, "POST", f"{path}/reactivate")["state"] == "firing"
-    kinds = [line["kind"] for line in ask(endpoint, "GET", path)["history"]]
+    assert (
+        send_request(endpoint, "POST", f"{path}/acknowledge", {"note": "on it"})["acknowledged_by"]
+        == "owner@acme.example"
+    )
+    assert send_request(endpoint, "POST", f"{path}/resolve")["resolved_by"] == "operator"
+    assert send_request(endpoint, "POST", f"{path}/reactivate")["state"] == "firing"
+    kinds = [line["kind"] for line in send_request(endpoint, "GET", path)["history"]]
     assert kinds == ["firing", "acknowledged", "resolved", "reopened"]
-    ask(endpoint, "POST", f"alerts/{first['id']}/reactivate", status=400)
-    ask(endpoint, "GET", "alerts/99", status=404)
+    send_request(endpoint, "POST", f"alerts/{first['id']}/reactivate", status=400)
+    send_request(endpoint, "GET", "alerts/99", status=404)
 
 
 def test_alert_page_needs_a_token_and_shows_the_alert(endpoint: Endpoint) -> None:
     """The link of a notification is a page that shows the alert after a login."""
-    ask(endpoint, "POST", "alerts/2/acknowledge", {"note": "on <it>"})
+    send_request(endpoint, "POST", "alerts/2/acknowledge", {"note": "on <it>"})
     pair = base64.b64encode(f"ann:{endpoint.token}".encode()).decode()
     for given in (endpoint.token, pair, base64.b64encode(f"{endpoint.token}:".encode()).decode()):
         page = look(endpoint, "2?org=acme", authorization=f"Basic {given}")

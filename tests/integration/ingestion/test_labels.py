@@ -39,14 +39,14 @@ def log(target: Target, first: int, count: int) -> None:
         store.restore_samples(session, model, version, [RowBatch(rows(first, count), NOW, "s")])
 
 
-def say(target: Target, sample_id: str, label: object, hours: float = 0) -> Outcome:
+def send_label(target: Target, sample_id: str, label: object, hours: float = 0) -> Outcome:
     row = json.dumps({"_dc_sample_id": sample_id, "_dc_label": label}).encode()
     at = NOW + timedelta(hours=hours)
     with db.org_session(target.engine, target.org) as session:
         return store.restore_labels(session, models.get(session, target.model_id), [RowBatch([row], at, f"l{hours}")])
 
 
-def said(target: Target) -> dict[str, object]:
+def stored_labels(target: Target) -> dict[str, object]:
     """The labels of a version's samples."""
     with db.org_session(target.engine, target.org) as session:
         relation = session.get_one(Version, target.version_id).relation
@@ -82,11 +82,11 @@ def test_label_repeated_later_wins_over_one_in_between(target: Target) -> None:
         own = new_model(target, str(order))["v1"]
         log(own, 0, 1)
         for number in order:
-            say(own, "s0", ["a", "b", "a"][number], number)
-            say(own, "s9", ["a", "b", "a"][number], number)
+            send_label(own, "s0", ["a", "b", "a"][number], number)
+            send_label(own, "s9", ["a", "b", "a"][number], number)
         log(own, 9, 1)
 
-        assert said(own) == {"s0": "a", "s9": "a"}, order
+        assert stored_labels(own) == {"s0": "a", "s9": "a"}, order
         require_true_counts(own)
 
 
@@ -99,13 +99,13 @@ def test_versions_with_same_sample_get_the_same_label(target: Target) -> None:
         steps = {
             "sample of v1": partial(log, both["v1"], 0, 1),
             "sample of v2": partial(log, both["v2"], 0, 1),
-            "first label": partial(say, both["v1"], "s0", "old", 0),
-            "last label": partial(say, both["v1"], "s0", "new", 1),
+            "first label": partial(send_label, both["v1"], "s0", "old", 0),
+            "last label": partial(send_label, both["v1"], "s0", "new", 1),
         }
         for step in order:
             steps[step]()
 
-        assert [said(each) for each in both.values()] == [{"s0": "new"}, {"s0": "new"}], order
+        assert [stored_labels(each) for each in both.values()] == [{"s0": "new"}, {"s0": "new"}], order
         for each in both.values():
             require_true_counts(each)
 
@@ -113,21 +113,21 @@ def test_versions_with_same_sample_get_the_same_label(target: Target) -> None:
 def test_same_label_again_is_a_duplicate(target: Target) -> None:
     log(target, 0, 1)
     for sample_id in ("s0", "waits"):
-        assert say(target, sample_id, "a") == Outcome(1, 1, 0, 0)
-        assert say(target, sample_id, "a") == Outcome(1, 0, 1, 0)
-        assert say(target, sample_id, "a", 1) == Outcome(1, 0, 1, 0)
-        assert say(target, sample_id, "b", 0.5) == Outcome(1, 0, 1, 0)
-        assert say(target, sample_id, "b", 2) == Outcome(1, 1, 0, 0)
+        assert send_label(target, sample_id, "a") == Outcome(1, 1, 0, 0)
+        assert send_label(target, sample_id, "a") == Outcome(1, 0, 1, 0)
+        assert send_label(target, sample_id, "a", 1) == Outcome(1, 0, 1, 0)
+        assert send_label(target, sample_id, "b", 0.5) == Outcome(1, 0, 1, 0)
+        assert send_label(target, sample_id, "b", 2) == Outcome(1, 1, 0, 0)
     assert target.scalar("select labels_revision from quarter_hours") == 2
 
 
 def test_null_label_counts_as_unlabelled(target: Target) -> None:
     log(target, 0, 2)
-    say(target, "s0", None)
+    send_label(target, "s0", None)
     assert target.scalar("select n_labelled from quarter_hours") == 0
-    say(target, "s0", "1", 1)
+    send_label(target, "s0", "1", 1)
     assert target.scalar("select n_labelled from quarter_hours") == 1
-    say(target, "s0", None, 2)
+    send_label(target, "s0", None, 2)
     assert target.scalar("select n_labelled from quarter_hours") == 0
     require_true_counts(target)
 
@@ -135,8 +135,8 @@ def test_null_label_counts_as_unlabelled(target: Target) -> None:
 def test_class_label_is_stored_as_text(target: Target) -> None:
     log(target, 0, 5)
     for number, label in enumerate([1, 1.0, 1.5, "1.0", 2**70]):
-        say(target, f"s{number}", label)
-    assert said(target) == {"s0": "1", "s1": "1", "s2": "1.5", "s3": "1.0", "s4": str(2**70)}
+        send_label(target, f"s{number}", label)
+    assert stored_labels(target) == {"s0": "1", "s1": "1", "s2": "1.5", "s3": "1.0", "s4": str(2**70)}
 
 
 def test_regression_label_is_stored_as_number(target: Target) -> None:
@@ -147,9 +147,9 @@ def test_regression_label_is_stored_as_number(target: Target) -> None:
         row = json.loads(rows(0, 1)[0]) | {"_dc_prediction": 1.5}
         del row["_dc_prediction_probabilities"]
         store.restore_samples(session, model, version, [RowBatch([json.dumps(row).encode()], NOW, "s")])
-    say(own, "s0", 2)
-    assert said(own) == {"s0": 2.0}
-    assert say(own, "s0", "2", 1).quarantined == 1
+    send_label(own, "s0", 2)
+    assert stored_labels(own) == {"s0": 2.0}
+    assert send_label(own, "s0", "2", 1).quarantined == 1
 
 
 def test_bad_label_is_quarantined_alone_and_once(target: Target) -> None:
@@ -162,7 +162,7 @@ def test_bad_label_is_quarantined_alone_and_once(target: Target) -> None:
         with db.org_session(target.engine, target.org) as session:
             model = models.get(session, target.model_id)
             store.restore_labels(session, model, [RowBatch([good, bad, b"[]"], NOW, "l", 7)])
-    assert said(target) == {"s0": "1"}
+    assert stored_labels(target) == {"s0": "1"}
     assert target.scalar("select array_agg(position order by position) from quarantine where kind = 'labels'") == [8, 9]
 
 
@@ -170,7 +170,9 @@ def test_labels_and_samples_at_once_always_match(target: Target) -> None:
     other = second_version(target)
     work = [lambda f=first: transactions.retry(lambda: log(target, f, 40), RETRY_POLICY) for first in range(0, 200, 20)]
     work += [lambda f=first: transactions.retry(lambda: log(other, f, 40), RETRY_POLICY) for first in range(0, 200, 20)]
-    work += [lambda n=number: [say(target, f"s{index}", "x") for index in range(n, 220, 10)] for number in range(10)]
+    work += [
+        lambda n=number: [send_label(target, f"s{index}", "x") for index in range(n, 220, 10)] for number in range(10)
+    ]
     random.Random(3).shuffle(work)
     threads = [threading.Thread(target=lambda part=part: [each() for each in part]) for part in (work[::2], work[1::2])]
     for thread in threads:
@@ -179,7 +181,7 @@ def test_labels_and_samples_at_once_always_match(target: Target) -> None:
         thread.join()
 
     for each in (target, other):
-        assert said(each) == {f"s{number}": "x" for number in range(220)}
+        assert stored_labels(each) == {f"s{number}": "x" for number in range(220)}
         require_true_counts(each)
 
 
@@ -194,12 +196,12 @@ def test_labels_in_any_order_end_the_same(target: Target) -> None:
         both = new_model(target, f"turn {turn}")
         for kind, sample_id, label, hour in given:
             if kind == "label":
-                say(both["v1"], sample_id, label, hour)
+                send_label(both["v1"], sample_id, label, hour)
             else:
                 log(both[kind], int(sample_id[1:]), 1)
         for each in both.values():
             require_true_counts(each)
-        ends.append([said(each) for each in both.values()])
+        ends.append([stored_labels(each) for each in both.values()])
     assert all(end == ends[0] for end in ends)
 
 

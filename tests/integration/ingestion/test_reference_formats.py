@@ -18,7 +18,7 @@ from dcmon.storage.sampling import RowSelection
 from tests.conftest import Acme
 from tests.helpers.command_line import dcmon
 from tests.helpers.endpoint import Endpoint, error_message, serving
-from tests.integration.commands.test_exit_codes import refused
+from tests.integration.commands.test_exit_codes import require_refused
 from tests.integration.conftest import Target
 from tests.integration.ingestion.test_references import document, many, state
 
@@ -121,7 +121,9 @@ def test_reference_file_is_loaded_replaced_and_cleared(tmp_path: Path, database_
     }  # fmt: skip
     assert run("load", str(whole)) == {"stored": 20, "removed": 0, "rows": 20, "revision": 1}
     assert run("load", str(lines)) == {"stored": 5, "removed": 0, "rows": 25, "revision": 2}
-    refused(dcmon("reference", "load", str(lines), "--replace", *of, data_dir=tmp_path, url=database_url), 2, "--yes")
+    require_refused(
+        dcmon("reference", "load", str(lines), "--replace", *of, data_dir=tmp_path, url=database_url), 2, "--yes"
+    )
     assert run("load", str(lines), "--replace", "--yes") == {"stored": 5, "removed": 25, "rows": 5, "revision": 3}
     assert run("clear", "--dry-run") == {"stored": 0, "removed": 5, "rows": 0, "revision": 4, "dry_run": True}
     assert run("show")["rows"] == 5
@@ -162,14 +164,14 @@ def test_unusable_reference_file_exits_2(tmp_path: Path, database_url: str, targ
         arguments = ["reference", "load", str(tmp_path / name), "--model", "credit", "--version", version]
         return dcmon(*arguments, data_dir=tmp_path, url=database_url)
 
-    refused(load("a.txt", b""), 2, "The format of")
+    require_refused(load("a.txt", b""), 2, "The format of")
     missing = ["reference", "load", str(tmp_path / "missing.json"), "--model", "credit", "--version", "v1"]
-    refused(dcmon(*missing, data_dir=tmp_path, url=database_url), 5, "missing.json")
-    refused(load("a.json", b""), 2, "not JSON")
-    refused(load("a.json", document([*many(3), [1]])), 2, "Row 3 ")
+    require_refused(dcmon(*missing, data_dir=tmp_path, url=database_url), 5, "missing.json")
+    require_refused(load("a.json", b""), 2, "not JSON")
+    require_refused(load("a.json", document([*many(3), [1]])), 2, "Row 3 ")
     wrong_type = b'{"job": "a", "age": "x", "_dc_prediction": "1"}'
-    refused(load("b.jsonl", wrong_type), 2, "$.age`. Nothing was stored.")
-    refused(load("a.csv", b""), 2, "a.csv is empty: a CSV begins with a header.")
-    refused(load("a.jsonl", b'{"job": "a", "age": 1, "_dc_prediction": "1"}\n{"age": 1}'), 2, "Row 1 ")
-    refused(load("a.json", document(many(1)), "v9"), 5, "v9")
+    require_refused(load("b.jsonl", wrong_type), 2, "$.age`. Nothing was stored.")
+    require_refused(load("a.csv", b""), 2, "a.csv is empty: a CSV begins with a header.")
+    require_refused(load("a.jsonl", b'{"job": "a", "age": 1, "_dc_prediction": "1"}\n{"age": 1}'), 2, "Row 1 ")
+    require_refused(load("a.json", document(many(1)), "v9"), 5, "v9")
     assert state(target) == (0, 0)

@@ -42,7 +42,7 @@ def label(target: Target, rows: Sequence[Any], logged_at: datetime = NOW, source
         )
 
 
-def said(sample_id: str, value: object) -> bytes:
+def label_row(sample_id: str, value: object) -> bytes:
     return json.dumps({"_dc_sample_id": sample_id, "_dc_label": value}).encode()
 
 
@@ -173,9 +173,9 @@ def test_values_of_every_type_are_read_back_unchanged(target: Target) -> None:
 
 
 def test_labels_before_or_after_sample_end_the_same(target: Target) -> None:
-    label(target, [said("s0", 1), said("s1", "0")])
+    label(target, [label_row("s0", 1), label_row("s1", "0")])
     take(target, conftest.rows(0, 4))
-    label(target, [said("s2", 1.0), said("s1", "0")], source="m")
+    label(target, [label_row("s2", 1.0), label_row("s1", "0")], source="m")
     assert [label_of(target, f"s{number}") for number in range(4)] == ["1", "0", "1", None]
     require_true_counts(target)
 
@@ -184,7 +184,7 @@ def test_labels_before_or_after_sample_end_the_same(target: Target) -> None:
 def test_last_label_by_logging_time_wins(target: Target, order: list[int]) -> None:
     take(target, conftest.rows(0, 1))
     for number in order:
-        label(target, [said("s0", f"label {number}")], NOW + timedelta(hours=number), str(number))
+        label(target, [label_row("s0", f"label {number}")], NOW + timedelta(hours=number), str(number))
     assert label_of(target, "s0") == "label 2"
     require_true_counts(target)
 
@@ -192,7 +192,7 @@ def test_last_label_by_logging_time_wins(target: Target, order: list[int]) -> No
 def test_null_label_removes_a_label(target: Target) -> None:
     take(target, conftest.rows(0, 2))
     label(target, conftest.labels(0, 2))
-    label(target, [said("s0", None)], NOW + timedelta(hours=1), "m")
+    label(target, [label_row("s0", None)], NOW + timedelta(hours=1), "m")
     assert label_of(target, "s0") is None
     assert target.scalar("select sum(n_labelled) from quarter_hours") == 1
     require_true_counts(target)
@@ -205,7 +205,7 @@ def test_label_reaches_every_version_with_the_sample(target: Target) -> None:
     other = Target(target.engine, target.org, target.model_id, second.id)
     for each in (target, other):
         take(each, conftest.rows(0, 1), str(each.version_id))
-    label(target, [said("s0", 1)])
+    label(target, [label_row("s0", 1)])
     assert [label_of(each, "s0") for each in (target, other)] == ["1", "1"]
 
 

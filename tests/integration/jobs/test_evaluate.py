@@ -334,9 +334,12 @@ def test_worker_notifies_what_a_quiet_run_found(app: App, watched: Target) -> No
     processed = list(
         manual_runs.evaluate_windows(app.engine, watched.org, monitor_id, wanted, app.settings.evaluate, None)
     )
-    assert ([alert.state for alert in stored_alerts(app, watched)], told(app, watched)) == (["firing"], [])
+    assert ([alert.state for alert in stored_alerts(app, watched)], notification_kinds(app, watched)) == (
+        ["firing"],
+        [],
+    )
     with running(evaluate.run, app):
-        assert eventually(lambda: told(app, watched) == ["firing"])
+        assert eventually(lambda: notification_kinds(app, watched) == ["firing"])
     assert len(stored_results(app, watched)) == len(processed)
 
 
@@ -350,9 +353,9 @@ def test_who_runs_a_monitor_again_to_be_notified_is(app: App, watched: Target) -
         with app.org(watched.org) as session:
             wanted = manual_runs.complete_windows(session, monitor_id, EndRange(day(0).start, None))
         list(manual_runs.evaluate_windows(app.engine, watched.org, monitor_id, wanted, app.settings.evaluate, link))
-        assert told(app, watched) == expected
+        assert notification_kinds(app, watched) == expected
 
 
-def told(app: App, target: Target) -> list[str]:
+def notification_kinds(app: App, target: Target) -> list[str]:
     with app.org(target.org) as session:
         return list(session.scalars(select(Notification.kind).order_by(Notification.position)))

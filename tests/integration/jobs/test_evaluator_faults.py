@@ -26,7 +26,7 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 LEASE = timedelta(seconds=30)
 
 
-def watch(app: App, target: Target, **given: object) -> int:
+def create_monitor(app: App, target: Target, **given: object) -> int:
     """A daily monitor of nulls, which needs no reference."""
     with app.org(target.org) as session:
         check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "PercentOfNulls")
@@ -53,7 +53,7 @@ def test_unreadable_window_is_put_off_and_delays_no_other(app: App, target: Targ
         app.engine, provisioning.create_organization(app.engine, "other", "o@other.example").organization
     )
     for each in (target, other):
-        watch(app, each)
+        create_monitor(app, each)
     with app.org(target.org) as session:
         table = f"samples_{session.get_one(Version, target.version_id).relation}"
     log(app, target)
@@ -79,7 +79,7 @@ def test_organization_deleted_meanwhile_does_not_stop_the_worker(app: App, targe
         connection.execute(text(f"drop schema {gone.schema} cascade"))
     with app.public() as session:
         work_queue.enqueue(session, gone.id, work_queue.Work.evaluate)
-    watch(app, target)
+    create_monitor(app, target)
     with running(evaluate.run, app):
         log(app, target)
         assert eventually(lambda: found(target) == BOTH)
@@ -87,7 +87,7 @@ def test_organization_deleted_meanwhile_does_not_stop_the_worker(app: App, targe
 
 def test_version_deleted_in_evaluation_does_not_stop_the_worker(app: App, target: Target) -> None:
     """A version deleted while it is evaluated does not stop the worker."""
-    watch(app, target)
+    create_monitor(app, target)
     with running(evaluate.run, app):
         for number in range(3):
             with app.org(target.org) as session:
@@ -112,7 +112,7 @@ def test_version_deleted_in_evaluation_does_not_stop_the_worker(app: App, target
 
 def test_quarter_hours_of_a_version_in_deletion_are_left_alone(app: App, target: Target) -> None:
     """Quarter hours of a version that is being deleted are left alone."""
-    watch(app, target)
+    create_monitor(app, target)
     log(app, target)
     with app.org(target.org) as deleting:
         deleting.execute(text("select from versions where id = :id for update"), {"id": target.version_id})
@@ -130,7 +130,7 @@ def test_times_in_a_database_of_another_time_zone_are_the_same(app: App, target:
     with app.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         connection.execute(text(f"alter database {name} set timezone = 'Asia/Kathmandu'"))
     app.engine.dispose()
-    watch(app, target)
+    create_monitor(app, target)
     with running(evaluate.run, app):
         log(app, target)
         assert eventually(lambda: found(target) == BOTH)
@@ -139,7 +139,7 @@ def test_times_in_a_database_of_another_time_zone_are_the_same(app: App, target:
 def test_windows_follow_the_models_time_zone(app: App, target: Target) -> None:
     with app.org(target.org) as session:
         models.get(session, target.model_id).time_zone = "Asia/Kathmandu"
-    watch(app, target)
+    create_monitor(app, target)
     with running(evaluate.run, app):
         log(app, target)
         assert eventually(lambda: len(found(target)) == 2)
@@ -150,7 +150,7 @@ def test_windows_follow_the_models_time_zone(app: App, target: Target) -> None:
 
 @pytest.mark.parametrize(("operator", "value"), [("equals", 5), ("in", ["j1", 2]), ("greater_than", "j0")])
 def test_a_filter_takes_what_a_client_sends(app: App, target: Target, operator: str, value: object) -> None:
-    watch(app, target, data_filters={"filters": [{"column": "job", "operator": operator, "value": value}]})
+    create_monitor(app, target, data_filters={"filters": [{"column": "job", "operator": operator, "value": value}]})
     with running(evaluate.run, app):
         log(app, target)
         assert eventually(lambda: len(found(target)) == 2)
@@ -158,7 +158,7 @@ def test_a_filter_takes_what_a_client_sends(app: App, target: Target, operator: 
 
 def test_incomparable_filter_is_an_error_without_retry(app: App, target: Target) -> None:
     """A filter that can not be compared is an error and no endless retry."""
-    watch(app, target)
+    create_monitor(app, target)
     with app.org(target.org) as session:
         monitor = session.scalars(select(Monitor)).one()
         monitor.data_filters = {"filters": [{"column": "age", "operator": "equals", "value": "old"}]}
@@ -170,7 +170,7 @@ def test_incomparable_filter_is_an_error_without_retry(app: App, target: Target)
 
 def test_lease_taken_over_leaves_the_first_holder_nothing(app: App, target: Target) -> None:
     """A lease taken over leaves the first holder nothing to finish."""
-    watch(app, target)
+    create_monitor(app, target)
     log(app, target)
     with app.org(target.org) as session:
         window_expansion.expand(session)
@@ -189,7 +189,7 @@ def test_lease_taken_over_leaves_the_first_holder_nothing(app: App, target: Targ
 
 
 def test_a_window_that_fails_remembers_how_often(app: App, target: Target) -> None:
-    watch(app, target)
+    create_monitor(app, target)
     log(app, target, count=3000)
     with app.org(target.org) as session:
         window_expansion.expand(session)
@@ -206,7 +206,7 @@ def test_new_monitor_has_windows_due_for_the_last_weeks_only(app: App, target: T
     """A window of a new monitor is due for the last weeks only."""
     for number in range(0, 40 * 2880, 2880):
         app.ingestion.ingest_samples(target.org, target.version_id, target_rows(number, 1))
-    monitor = watch(app, target)
+    monitor = create_monitor(app, target)
     assert target.scalar("select count(*) from due_windows") == reevaluation.WINDOWS_OF_A_NEW_MONITOR
     with app.org(target.org) as session:
         assert reevaluation.enqueue_for_monitor(session, monitor, START) == reevaluation.WINDOWS_OF_A_NEW_MONITOR
@@ -219,7 +219,7 @@ def test_new_monitor_has_no_window_due_before_the_retention(app: App, target: Ta
     """A window that begins before the retention does is not due for a new monitor."""
     for number in range(0, 40 * 2880, 2880):
         app.ingestion.ingest_samples(target.org, target.version_id, target_rows(number, 1))
-    monitor = watch(app, target)
+    monitor = create_monitor(app, target)
     with app.org(target.org) as session:
         session.execute(text("delete from due_windows"))
         newest = session.get_one(Version, target.version_id).watermark
@@ -238,7 +238,7 @@ def windows_claimed(app: App, target: Target, limit: int = 1) -> list[int]:
 
 def test_recent_windows_are_claimed_before_history(app: App, target: Target) -> None:
     """Recent windows are claimed newest first then history from its beginning."""
-    watch(app, target)
+    create_monitor(app, target)
     log(app, target, 0, 20_000)
     with app.org(target.org) as session:
         window_expansion.expand(session)
@@ -246,7 +246,7 @@ def test_recent_windows_are_claimed_before_history(app: App, target: Target) -> 
 
 
 def test_first_evaluations_go_before_repeated_ones(app: App, target: Target) -> None:
-    watch(app, target)
+    create_monitor(app, target)
     log(app, target, 0, 20_000)
     with app.org(target.org) as session:
         window_expansion.expand(session)
@@ -257,7 +257,7 @@ def test_first_evaluations_go_before_repeated_ones(app: App, target: Target) -> 
 
 def test_backfill_is_evaluated_at_a_pause_or_after_a_while(app: App, target: Target) -> None:
     """A backfill is evaluated when it pauses or has gone on for long."""
-    watch(app, target)
+    create_monitor(app, target)
     log(app, target)
     quiet = timedelta(minutes=1)
     with app.org(target.org) as session:
@@ -279,7 +279,7 @@ def test_backfill_is_evaluated_at_a_pause_or_after_a_while(app: App, target: Tar
 
 
 def test_rows_that_come_in_time_wait_for_nothing(app: App, target: Target) -> None:
-    watch(app, target)
+    create_monitor(app, target)
     log(app, target)
     with app.org(target.org) as session:
         session.execute(text("update quarter_hours set logged_at = at + interval '16 minutes'"))
@@ -331,7 +331,7 @@ def test_never_do_two_lead_at_once(app: App) -> None:
 
 
 def test_a_scheduler_takes_over_from_one_that_stops(app: App, target: Target) -> None:
-    watch(app, target)
+    create_monitor(app, target)
     with App(app.settings, app.output) as other, running(schedule.run, other):
         with running(schedule.run, app):
             log(app, target)
@@ -347,7 +347,7 @@ def rung(app: App) -> int:
 
 def test_the_sweep_rings_only_for_who_has_work(app: App, target: Target) -> None:
     provisioning.create_organization(app.engine, "idle", "i@idle.example")
-    watch(app, target)
+    create_monitor(app, target)
     log(app, target)
     with app.public() as session:
         session.execute(text("delete from work_queue"))
@@ -360,6 +360,6 @@ def test_an_organization_that_is_behind_is_left_out_of_the_sweep(app: App, targe
     behind = provisioning.create_organization(app.engine, "behind", "b@behind.example").organization
     with app.engine.begin() as connection:
         connection.execute(text(f"update {behind.schema}.alembic_version set version_num = '0000'"))
-    watch(app, target)
+    create_monitor(app, target)
     log(app, target)
     assert schedule.sweep(app) == 1

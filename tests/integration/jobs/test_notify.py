@@ -35,15 +35,15 @@ from tests.helpers.alerts import (
     Behave,
     Hang,
     Receiver,
+    add_receiver,
     alert,
     answers,
     certificate_of,
     drip,
-    hook,
     receiver,
     states,
-    tell,
     until_closed,
+    write_notifications,
 )
 from tests.integration.conftest import Target, eventually, running
 
@@ -169,67 +169,67 @@ def test_https_that_drips_is_left_in_time(certificate: Path, monkeypatch: pytest
 
 
 @pytest.fixture
-def telling(app: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
+def notifying_app(app: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
     """The App with loopback allowed and short pauses."""
     monkeypatch.setattr(outbox, "SHORTEST_DELAY", timedelta(milliseconds=50))
     with App(app.settings.model_copy(update={"webhooks": ALLOWED}), app.output) as new_app:
         yield new_app
 
 
-def test_states_of_one_alert_arrive_in_order_after_a_failure(telling: App, target: Target) -> None:
+def test_states_of_one_alert_arrive_in_order_after_a_failure(notifying_app: App, target: Target) -> None:
     """States of one alert arrive in order though the first fails."""
     failing = b"HTTP/1.1 500 X\r\ncontent-length: 0\r\n\r\n"
     with receiver(answers(failing, OK)) as at:
-        hook(telling, target.org, at.url)
-        about = alert(telling, target)
-        tell(telling, target.org, about, "firing")
-        with running(notify.run, telling):
-            assert eventually(lambda: states(telling, target) == ["delivered"])
-            tell(telling, target.org, about, "resolved")
-            assert eventually(lambda: states(telling, target) == ["delivered", "delivered"])
+        add_receiver(notifying_app, target.org, at.url)
+        about = alert(notifying_app, target)
+        write_notifications(notifying_app, target.org, about, "firing")
+        with running(notify.run, notifying_app):
+            assert eventually(lambda: states(notifying_app, target) == ["delivered"])
+            write_notifications(notifying_app, target.org, about, "resolved")
+            assert eventually(lambda: states(notifying_app, target) == ["delivered", "delivered"])
     assert at.kinds() == ["firing", "firing", "resolved"]
     first, again, last = at.ids()
     assert first == again != last
 
 
-def test_a_newer_state_supersedes_one_that_was_refused(telling: App, target: Target) -> None:
+def test_a_newer_state_supersedes_one_that_was_refused(notifying_app: App, target: Target) -> None:
     failing = b"HTTP/1.1 500 X\r\ncontent-length: 0\r\n\r\n"
     with receiver(answers(failing, OK)) as at:
-        hook(telling, target.org, at.url)
-        about = alert(telling, target)
-        tell(telling, target.org, about, "firing")
-        with running(notify.run, telling):
+        add_receiver(notifying_app, target.org, at.url)
+        about = alert(notifying_app, target)
+        write_notifications(notifying_app, target.org, about, "firing")
+        with running(notify.run, notifying_app):
             assert eventually(lambda: len(at.requests) == 1)
-            tell(telling, target.org, about, "resolved")
-            assert eventually(lambda: states(telling, target)[-1] == "delivered")
+            write_notifications(notifying_app, target.org, about, "resolved")
+            assert eventually(lambda: states(notifying_app, target)[-1] == "delivered")
     assert at.kinds()[-1] == "resolved"
-    assert "waiting" not in states(telling, target)
+    assert "waiting" not in states(notifying_app, target)
 
 
-def test_a_receiver_that_is_away_gets_everything_when_it_is_back(telling: App, target: Target) -> None:
+def test_a_receiver_that_is_away_gets_everything_when_it_is_back(notifying_app: App, target: Target) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    hook(telling, target.org, f"http://127.0.0.1:{port}/")
-    tell(telling, target.org, alert(telling, target), "firing")
-    with running(notify.run, telling):
+    add_receiver(notifying_app, target.org, f"http://127.0.0.1:{port}/")
+    write_notifications(notifying_app, target.org, alert(notifying_app, target), "firing")
+    with running(notify.run, notifying_app):
         assert eventually(lambda: "refused" in str(target.scalar("select last_error from notifications")).lower())
         back = Receiver.__new__(Receiver)
         back.behave, back.context, back.requests = answers(OK), None, []
         back.socket, back.port = socket.create_server(("127.0.0.1", port)), port
         threading.Thread(target=back._serve, daemon=True).start()
-        assert eventually(lambda: states(telling, target) == ["delivered"])
+        assert eventually(lambda: states(notifying_app, target) == ["delivered"])
         back.socket.close()
     assert len(back.requests) == 1
 
 
-def test_two_workers_send_each_notification_once(telling: App, target: Target) -> None:
-    with receiver(answers(OK)) as at, App(telling.settings, telling.output) as other:
-        hook(telling, target.org, at.url)
-        with running(notify.run, telling), running(notify.run, other):
-            about = [alert(telling, target) for _ in range(30)]
+def test_two_workers_send_each_notification_once(notifying_app: App, target: Target) -> None:
+    with receiver(answers(OK)) as at, App(notifying_app.settings, notifying_app.output) as other:
+        add_receiver(notifying_app, target.org, at.url)
+        with running(notify.run, notifying_app), running(notify.run, other):
+            about = [alert(notifying_app, target) for _ in range(30)]
             for each in about:
-                tell(telling, target.org, each, "firing")
-            assert eventually(lambda: set(states(telling, target)) == {"delivered"})
+                write_notifications(notifying_app, target.org, each, "firing")
+            assert eventually(lambda: set(states(notifying_app, target)) == {"delivered"})
     notified = [
         notification["alert"]["id"] for body in at.bodies() for notification in message_text.notifications(body)
     ]
@@ -237,42 +237,42 @@ def test_two_workers_send_each_notification_once(telling: App, target: Target) -
     assert len(set(at.ids())) == len(at.requests)
 
 
-def test_hanging_receiver_does_not_delay_another_organization(telling: App, target: Target) -> None:
+def test_hanging_receiver_does_not_delay_another_organization(notifying_app: App, target: Target) -> None:
     """A receiver that hangs does not keep another organization waiting."""
-    other = provisioning.create_organization(telling.engine, "other", "o@other.example").organization
+    other = provisioning.create_organization(notifying_app.engine, "other", "o@other.example").organization
     from tests.integration.conftest import new_target
 
-    second = new_target(telling.engine, other)
+    second = new_target(notifying_app.engine, other)
     with receiver(hang := Hang()) as hanging, receiver(answers(OK)) as at:
-        hook(telling, target.org, hanging.url)
-        hook(telling, other, at.url)
+        add_receiver(notifying_app, target.org, hanging.url)
+        add_receiver(notifying_app, other, at.url)
         for _ in range(4):
-            tell(telling, target.org, alert(telling, target), "firing")
-        tell(telling, other, alert(telling, second), "firing")
-        with running(notify.run, telling):
+            write_notifications(notifying_app, target.org, alert(notifying_app, target), "firing")
+        write_notifications(notifying_app, other, alert(notifying_app, second), "firing")
+        with running(notify.run, notifying_app):
             is_sent = eventually(lambda: bool(hanging.requests) and bool(at.requests))
             hang.end()
             assert is_sent
 
 
-def test_organization_deleted_meanwhile_does_not_stop_notifying(telling: App, target: Target) -> None:
+def test_organization_deleted_meanwhile_does_not_stop_notifying(notifying_app: App, target: Target) -> None:
     """An organization deleted meanwhile does not stop notifying."""
-    gone = provisioning.create_organization(telling.engine, "gone", "g@gone.example").organization
-    with telling.engine.begin() as connection:
+    gone = provisioning.create_organization(notifying_app.engine, "gone", "g@gone.example").organization
+    with notifying_app.engine.begin() as connection:
         connection.execute(text(f"drop schema {gone.schema} cascade"))
-    with telling.public() as session:
+    with notifying_app.public() as session:
         work_queue.enqueue(session, gone.id, work_queue.Work.notify)
     with receiver(answers(OK)) as at:
-        hook(telling, target.org, at.url)
-        with running(notify.run, telling):
-            tell(telling, target.org, alert(telling, target), "firing")
+        add_receiver(notifying_app, target.org, at.url)
+        with running(notify.run, notifying_app):
+            write_notifications(notifying_app, target.org, alert(notifying_app, target), "firing")
             assert eventually(lambda: len(at.requests) == 1)
 
 
-def test_a_webhook_deleted_takes_what_waits_for_it_along(telling: App, target: Target) -> None:
-    hook(telling, target.org, "https://hooks.example.org/x")
-    tell(telling, target.org, alert(telling, target), "firing")
-    with db.org_session(telling.engine, target.org) as session:
+def test_a_webhook_deleted_takes_what_waits_for_it_along(notifying_app: App, target: Target) -> None:
+    add_receiver(notifying_app, target.org, "https://hooks.example.org/x")
+    write_notifications(notifying_app, target.org, alert(notifying_app, target), "firing")
+    with db.org_session(notifying_app.engine, target.org) as session:
         receivers.delete(session, receivers.find(session, "team"))
     assert target.scalar("select count(*) from notifications") == 0
 
@@ -282,16 +282,16 @@ def test_pauses_double_up_to_an_hour(attempts: int, seconds: Any) -> None:
     assert 0.9 * seconds <= outbox.retry_delay(attempts).total_seconds() <= seconds
 
 
-def test_hanging_receiver_does_not_delay_another_receiver(telling: App, target: Target) -> None:
+def test_hanging_receiver_does_not_delay_another_receiver(notifying_app: App, target: Target) -> None:
     """First all hang unexpectedly, then they are known to fail: what works has its message while the others hang."""
     with receiver(hang := Hang()) as hanging, receiver(answers(OK)) as at:
         for number in range(12):
-            hook(telling, target.org, hanging.url, f"hangs {number}")
-        hook(telling, target.org, at.url, "works")
+            add_receiver(notifying_app, target.org, hanging.url, f"hangs {number}")
+        add_receiver(notifying_app, target.org, at.url, "works")
         is_sent = []
-        with running(notify.run, telling):
+        with running(notify.run, notifying_app):
             for expected in range(1, 6):
-                tell(telling, target.org, alert(telling, target), "firing")
+                write_notifications(notifying_app, target.org, alert(notifying_app, target), "firing")
                 is_sent.append(eventually(lambda: len(at.requests) == expected and bool(hanging.requests)))  # noqa: B023
                 if expected == 1:
                     hang.let_go()
@@ -299,21 +299,21 @@ def test_hanging_receiver_does_not_delay_another_receiver(telling: App, target: 
         assert is_sent == [True] * 5
 
 
-def test_from_written_to_sent_takes_well_under_a_second(telling: App, target: Target) -> None:
+def test_from_written_to_sent_takes_well_under_a_second(notifying_app: App, target: Target) -> None:
     waits = []
-    with receiver(answers(OK)) as at, running(notify.run, telling):
-        hook(telling, target.org, at.url)
+    with receiver(answers(OK)) as at, running(notify.run, notifying_app):
+        add_receiver(notifying_app, target.org, at.url)
         for expected in range(1, 11):
-            about = alert(telling, target)
+            about = alert(notifying_app, target)
             started_at = time.monotonic()
-            tell(telling, target.org, about, "firing")
+            write_notifications(notifying_app, target.org, about, "firing")
             assert eventually(lambda: len(at.requests) == expected, every=0.005)  # noqa: B023
             waits.append(time.monotonic() - started_at)
     assert sorted(waits)[len(waits) // 2] < 20  # without being rung it would be looked at each minute
 
 
 def test_worker_killed_after_sending_is_repeated_with_same_id(
-    telling: App, target: Target, database_url: str, data_dir: Path
+    notifying_app: App, target: Target, database_url: str, data_dir: Path
 ) -> None:
     """A worker killed after sending, before it records the delivery: the next worker repeats the message."""
     workers: list[subprocess.Popen[bytes]] = []
@@ -334,15 +334,15 @@ def test_worker_killed_after_sending_is_repeated_with_same_id(
         workers.append(subprocess.Popen(command, env=environment))
 
     with receiver(kill_first) as at:
-        hook(telling, target.org, at.url)
-        tell(telling, target.org, alert(telling, target), "firing")
+        add_receiver(notifying_app, target.org, at.url)
+        write_notifications(notifying_app, target.org, alert(notifying_app, target), "firing")
         start()
         try:
             assert eventually(lambda: len(at.requests) == 1)
             assert eventually(lambda: workers[0].poll() is not None)
-            assert states(telling, target) == ["waiting"]
+            assert states(notifying_app, target) == ["waiting"]
             start()
-            assert eventually(lambda: states(telling, target) == ["delivered"])
+            assert eventually(lambda: states(notifying_app, target) == ["delivered"])
         finally:
             for worker in workers:
                 worker.terminate()
@@ -357,20 +357,20 @@ SET_MODEL = text("""
 """)
 
 
-def test_storm_reaches_a_receiver_within_its_cap_complete(telling: App, target: Target) -> None:
+def test_storm_reaches_a_receiver_within_its_cap_complete(notifying_app: App, target: Target) -> None:
     """A storm reaches a receiver as its cap allows and nothing is missing."""
-    about = [alert(telling, target) for _ in range(40)]
+    about = [alert(notifying_app, target) for _ in range(40)]
     with receiver(answers(OK)) as at:
-        hook(telling, target.org, at.url)
-        with telling.org(target.org) as session:
+        add_receiver(notifying_app, target.org, at.url)
+        with notifying_app.org(target.org) as session:
             receivers.find(session, "team").cap = 5
         newest = target.scalar("select max(id) from models")
         for number, each in enumerate(about):
-            tell(telling, target.org, each, "firing")
-            with telling.org(target.org) as session:  # as if each were of a model of its own
+            write_notifications(notifying_app, target.org, each, "firing")
+            with notifying_app.org(target.org) as session:  # as if each were of a model of its own
                 session.execute(SET_MODEL, {"model": newest + number, "alert": each})
-        with running(notify.run, telling):
-            assert eventually(lambda: states(telling, target) == ["delivered"] * 40)
+        with running(notify.run, notifying_app):
+            assert eventually(lambda: states(notifying_app, target) == ["delivered"] * 40)
     assert len(at.requests) == 5
     notified = [
         notification["alert"]["id"] for body in at.bodies() for notification in message_text.notifications(body)
@@ -378,19 +378,19 @@ def test_storm_reaches_a_receiver_within_its_cap_complete(telling: App, target: 
     assert sorted(notified) == about
 
 
-def test_expired_claim_is_left_to_the_next_worker(telling: App, target: Target) -> None:
+def test_expired_claim_is_left_to_the_next_worker(notifying_app: App, target: Target) -> None:
     """What was claimed too long ago is left to who claims it next."""
-    settings = telling.settings.webhooks
+    settings = notifying_app.settings.webhooks
     with receiver(answers(OK)) as at, ThreadPoolExecutor(1) as pool:
-        hook(telling, target.org, at.url)
-        tell(telling, target.org, alert(telling, target), "firing")
-        sending = notify.DeliveryPool(telling, pool)
+        add_receiver(notifying_app, target.org, at.url)
+        write_notifications(notifying_app, target.org, alert(notifying_app, target), "firing")
+        sending = notify.DeliveryPool(notifying_app, pool)
         for late, came in ((1.0, 0), (0.0, 1)):
-            with db.org_session(telling.engine, target.org) as session:
+            with db.org_session(notifying_app.engine, target.org) as session:
                 session.execute(
                     text("update notifications set lease_until = null, created_at = now() - interval '1 h'")
                 )
-                renderer = AlertRenderer(target.org, telling.settings.url, alert_payload.describe)
+                renderer = AlertRenderer(target.org, notifying_app.settings.url, alert_payload.describe)
                 (claimed,) = outbox.claim(session, renderer, settings, lease=timedelta(hours=1))
             sending.send(target.org, replace(claimed, send_before=claimed.send_before - late * 3600))
             assert eventually(lambda: sending.busy(target.org.id) == [])
@@ -398,22 +398,22 @@ def test_expired_claim_is_left_to_the_next_worker(telling: App, target: Target) 
 
 
 def test_newer_state_waits_for_the_older_that_is_claimed(
-    telling: App, target: Target, monkeypatch: pytest.MonkeyPatch
+    notifying_app: App, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A newer state that is written while the older is claimed waits for it."""
-    hook(telling, target.org, "https://hooks.example.org/x")
-    about = alert(telling, target)
-    tell(telling, target.org, about, "firing")
+    add_receiver(notifying_app, target.org, "https://hooks.example.org/x")
+    about = alert(notifying_app, target)
+    write_notifications(notifying_app, target.org, about, "firing")
     # It was begun before the claim, and is there in the midst of it.
     old = text("update notifications set created_at = now() - interval '1 h', due_at = now() - interval '1 h'")
 
     def meanwhile(_: ClaimContext) -> None:
-        tell(telling, target.org, about, "escalated")
-        with db.org_session(telling.engine, target.org) as another:
+        write_notifications(notifying_app, target.org, about, "escalated")
+        with db.org_session(notifying_app.engine, target.org) as another:
             another.execute(old)
 
     monkeypatch.setattr(outbox, "_write_repeats", meanwhile)
-    with db.org_session(telling.engine, target.org) as session:
-        renderer = AlertRenderer(target.org, telling.settings.url, alert_payload.describe)
-        claimed = outbox.claim(session, renderer, telling.settings.webhooks)
+    with db.org_session(notifying_app.engine, target.org) as session:
+        renderer = AlertRenderer(target.org, notifying_app.settings.url, alert_payload.describe)
+        claimed = outbox.claim(session, renderer, notifying_app.settings.webhooks)
     assert [(each.message.body["type"], each.notification_count) for each in claimed] == [("alert.firing", 1)]

@@ -21,7 +21,7 @@ from dcmon.windows import Frequency
 from tests.integration.conftest import Target, eventually, new_target, rows, running
 
 
-def watch(app: App, target: Target, frequency: Frequency = Frequency.DAY) -> int:
+def create_monitor(app: App, target: Target, frequency: Frequency = Frequency.DAY) -> int:
     with app.org(target.org) as session:
         check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "PercentOfNulls")
         return monitors.create(session, check, MonitorSpec("Nulls", frequency)).id
@@ -40,7 +40,7 @@ def stored(target: Target) -> list[tuple[datetime, int]]:
 
 def test_claims_of_a_killed_worker_are_taken_over_in_15_s(app: App, target: Target, database_url: str) -> None:
     """Windows of a worker that was killed are taken over within 15 seconds."""
-    watch(app, target)
+    create_monitor(app, target)
     with app.org(target.org) as session:
         table = f"samples_{session.get_one(Version, target.version_id).relation}"
     log(app, target, 9000)
@@ -70,8 +70,8 @@ def test_organization_with_many_windows_starves_no_other(app: App, target: Targe
     other = new_target(
         app.engine, provisioning.create_organization(app.engine, "other", "o@other.example").organization
     )
-    watch(app, target, Frequency.HOUR)
-    watch(app, other)
+    create_monitor(app, target, Frequency.HOUR)
+    create_monitor(app, other)
     log(app, target, 24 * 120 * 20)
     with app.org(target.org) as session:
         window_expansion.expand(session)
@@ -83,7 +83,7 @@ def test_organization_with_many_windows_starves_no_other(app: App, target: Targe
 
 
 def test_store_of_a_lost_claim_is_refused(app: App, target: Target) -> None:
-    watch(app, target)
+    create_monitor(app, target)
     log(app, target, 3000)
     with app.org(target.org) as session:
         window_expansion.expand(session)
@@ -100,7 +100,7 @@ def test_store_of_a_lost_claim_is_refused(app: App, target: Target) -> None:
 
 
 def test_released_claim_counts_no_attempt(app: App, target: Target) -> None:
-    watch(app, target)
+    create_monitor(app, target)
     log(app, target, 3000)
     with app.org(target.org) as session:
         window_expansion.expand(session)
@@ -113,7 +113,7 @@ def test_released_claim_counts_no_attempt(app: App, target: Target) -> None:
 
 def test_silent_live_version_is_stale_until_new_samples(app: App, target: Target) -> None:
     """A live version that falls silent is stale said once and live again with new samples."""
-    watch(app, target)
+    create_monitor(app, target)
     log(app, target, 3000)
     with app.org(target.org) as session:
         session.execute(text("update versions set newest_logged_at = watermark"))
@@ -136,7 +136,7 @@ def test_scheduler_round_checks_each_organization_once(app: App, target: Target)
     """A round looks at each organization once and the look rings."""
     for number in range(5):
         provisioning.create_organization(app.engine, f"idle{number}", f"o@idle{number}.example")
-    watch(app, target)
+    create_monitor(app, target)
     log(app, target, 3000)
     with app.public() as session:
         session.execute(text("delete from work_queue"))
@@ -150,7 +150,7 @@ def test_scheduler_round_checks_each_organization_once(app: App, target: Target)
 
 def test_window_larger_than_its_bound_is_an_error(app: App, target: Target) -> None:
     """A window larger than its bound is an error that says what to do."""
-    watch(app, target)
+    create_monitor(app, target)
     with app.org(target.org) as session:
         session.scalars(select(Monitor)).one().rows = 0
     small = app.settings.model_copy(update={"evaluate": app.settings.evaluate.model_copy(update={"memory": 50_000})})

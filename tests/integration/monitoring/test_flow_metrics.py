@@ -58,7 +58,9 @@ def _away_from_the_turn_of_the_hour() -> None:
         assert eventually(lambda: now() >= next_hour)
 
 
-def watch(target: Target, metric: str | None = None, frequency: Frequency = Frequency.HOUR, rule: str = "") -> int:
+def create_monitor(
+    target: Target, metric: str | None = None, frequency: Frequency = Frequency.HOUR, rule: str = ""
+) -> int:
     """A monitor on the flow, with a rule."""
     kwargs = {"check_conf": {}, "res_conf": [metric]} if metric else None
     with db.org_session(target.engine, target.org) as session:
@@ -137,7 +139,7 @@ def alerts(target: Target) -> list[tuple[str, float]]:
 
 def test_empty_window_between_others_counts_0_and_alerts(target: Target) -> None:
     """A window without rows between others counts nothing and alerts."""
-    watch(target, "rows", rule="< 1")
+    create_monitor(target, "rows", rule="< 1")
     log_hours(target, {8: 5, 7: 4, 4: 3, 3: 2})
 
     evaluate_due(target)
@@ -148,7 +150,7 @@ def test_empty_window_between_others_counts_0_and_alerts(target: Target) -> None
 
 def test_late_rows_are_counted_in_a_new_revision(target: Target) -> None:
     """Rows that come late are counted again as another revision."""
-    monitor_id = watch(target, "rows")
+    monitor_id = create_monitor(target, "rows")
     log_hours(target, {8: 5, 4: 3})
     evaluate_due(target)
     start = this_hour() - 6 * HOUR
@@ -166,7 +168,7 @@ def test_late_rows_are_counted_in_a_new_revision(target: Target) -> None:
 
 def test_silent_live_version_counts_0_for_24_windows(target: Target) -> None:
     """A live version that falls silent counts nothing for a day of hours and is stale."""
-    watch(target, rule="< 1", metric="rows")
+    create_monitor(target, rule="< 1", metric="rows")
     log_hours(target, {30: 5, 29: 5})
 
     assert by_clock(target) == 24
@@ -179,7 +181,7 @@ def test_silent_live_version_counts_0_for_24_windows(target: Target) -> None:
 
 
 def test_loaded_history_is_not_expected_to_continue(target: Target) -> None:
-    watch(target, "rows", rule="< 1")
+    create_monitor(target, "rows", rule="< 1")
     long_ago = this_hour() - 100 * HOUR
     log(target, [row(number, long_ago + number * HOUR) for number in range(3)], now())
 
@@ -192,7 +194,7 @@ def test_loaded_history_is_not_expected_to_continue(target: Target) -> None:
 
 def test_version_without_rows_counts_0_from_its_creation(target: Target) -> None:
     """A version that never got a row counts nothing from its creation on."""
-    watch(target, "rows", rule="< 1")
+    create_monitor(target, "rows", rule="< 1")
     with db.org_session(target.engine, target.org) as session:
         session.get_one(Version, target.version_id).created_at = now() - 3 * HOUR
 
@@ -206,7 +208,7 @@ def test_version_without_rows_counts_0_from_its_creation(target: Target) -> None
 
 def test_flow_windows_are_not_evaluated_by_other_monitors(target: Target) -> None:
     """Other monitors say nothing of windows that only the flow is due in."""
-    watch(target, "rows")
+    create_monitor(target, "rows")
     with db.org_session(target.engine, target.org) as session:
         check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "PercentOfNulls")
         nulls = monitors.create(session, check, MonitorSpec("Nulls", Frequency.HOUR)).id
@@ -246,7 +248,7 @@ def bad(target: Target, hours_ago: int, good: int, wrong: int) -> None:
 
 def test_quarantined_rows_count_in_the_hour_of_receipt(target: Target) -> None:
     """Refused rows belong to the hour of their receipt and a share of them alerts."""
-    watch(target, "quarantine share", rule="> 0.2")
+    create_monitor(target, "quarantine share", rule="> 0.2")
     bad(target, 5, good=9, wrong=1)
     bad(target, 4, good=3, wrong=1)
     bad(target, 3, good=5, wrong=0)
@@ -258,7 +260,7 @@ def test_quarantined_rows_count_in_the_hour_of_receipt(target: Target) -> None:
 
 
 def test_version_with_only_quarantined_rows_alerts(target: Target) -> None:
-    watch(target, rule="> 0.5", metric="quarantine share")
+    create_monitor(target, rule="> 0.5", metric="quarantine share")
     bad(target, 3, good=0, wrong=7)
 
     evaluate_due(target)
@@ -268,7 +270,7 @@ def test_version_with_only_quarantined_rows_alerts(target: Target) -> None:
 
 
 def test_dropped_or_retried_rows_are_not_counted(target: Target) -> None:
-    watch(target, "quarantined")
+    create_monitor(target, "quarantined")
     bad(target, 4, good=3, wrong=5)
     evaluate_due(target)
     assert found(target)[4] == {"quarantined": 5.0}
@@ -281,7 +283,7 @@ def test_dropped_or_retried_rows_are_not_counted(target: Target) -> None:
 
 def test_quarantined_old_rows_do_not_count_as_traffic(target: Target) -> None:
     """Rows of last year that are refused now say nothing of the traffic."""
-    watch(target, rule="")
+    create_monitor(target, rule="")
     last_year = this_hour() - 9000 * HOUR
     log(target, [row(1, last_year), row(2, last_year + 2 * HOUR), row(3, last_year, age="old")], this_hour() - HOUR / 2)
 
@@ -293,7 +295,7 @@ def test_quarantined_old_rows_do_not_count_as_traffic(target: Target) -> None:
 
 def test_lag_is_the_longest_wait_of_a_row(target: Target) -> None:
     """The lag is how long the slowest row waited until it was stored."""
-    watch(target, "lag")
+    create_monitor(target, "lag")
     log_hours(target, {3: 1, 2: 1})
 
     evaluate_due(target)
@@ -303,7 +305,7 @@ def test_lag_is_the_longest_wait_of_a_row(target: Target) -> None:
 
 
 def test_flow_awaits_labels_as_label_checks_do(target: Target) -> None:
-    watch(target, "label ratio", rule="< 0.9")
+    create_monitor(target, "label ratio", rule="< 0.9")
     log_hours(target, {5: 4, 3: 4, 1: 1})
     evaluate_due(target)
     assert found(target) == {4: {}, 2: {}}  # without rows there is no ratio
@@ -326,7 +328,7 @@ def test_flow_awaits_labels_as_label_checks_do(target: Target) -> None:
 
 def test_flow_metrics_without_labels_do_not_wait(target: Target) -> None:
     """What does not need labels is said at once and labels when they are due."""
-    watch(target)
+    create_monitor(target)
     log_hours(target, {5: 4, 4: 1})
     evaluate_due(target)
     assert found(target)[5].keys() == {"rows", "quarantined", "quarantine share", "lag"}
@@ -341,7 +343,7 @@ def test_flow_metrics_without_labels_do_not_wait(target: Target) -> None:
 
 def test_flow_monitor_with_filter_or_unknown_metric_is_refused(target: Target) -> None:
     with pytest.raises(errors.InvalidInput, match="quarantine share"):
-        watch(target, "traffic")
+        create_monitor(target, "traffic")
     with db.org_session(target.engine, target.org) as session:
         check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "DataFlow")
         wanted = {"filters": [{"column": "age", "operator": "greater_than", "value": 3}]}
@@ -350,7 +352,7 @@ def test_flow_monitor_with_filter_or_unknown_metric_is_refused(target: Target) -
 
 
 def test_workers_evaluate_the_flow_without_help(app: App, target: Target) -> None:
-    watch(target, "rows", rule="< 1")
+    create_monitor(target, "rows", rule="< 1")
     log_hours(target, {4: 5, 3: 5})
     with running(schedule.run, app), running(evaluate.run, app):
         assert eventually(lambda: rows_by_hour(target).get(2) == 0.0)
@@ -358,7 +360,7 @@ def test_workers_evaluate_the_flow_without_help(app: App, target: Target) -> Non
 
 
 def test_manual_run_reaches_the_last_complete_hour(app: App, target: Target) -> None:
-    monitor_id = watch(target)
+    monitor_id = create_monitor(target)
     log_hours(target, {4: 5, 3: 5})
 
     with app.org(target.org) as session:
@@ -371,7 +373,7 @@ def test_manual_run_reaches_the_last_complete_hour(app: App, target: Target) -> 
 
 def test_rule_without_a_metric_on_the_flow_is_refused(target: Target) -> None:
     """A rule that does not say which number it is about is refused wherever it is made."""
-    monitor_id = watch(target)
+    monitor_id = create_monitor(target)
     with db.org_session(target.engine, target.org) as session:
         rule = rules.create(session, monitor_id, rules.parse("Rows < 100"))
         for condition, reason in (
@@ -401,7 +403,7 @@ POLICY = {"severity": "low", "for_windows": 1, "keep_firing": 0, "min_n": 0, "no
 
 def test_old_reference_rule_on_the_flow_spares_others(target: Target) -> None:
     """A rule of an older release against the reference leaves the other monitors alone."""
-    monitor_id = watch(target, "rows", rule="< 1")
+    monitor_id = create_monitor(target, "rows", rule="< 1")
     with db.org_session(target.engine, target.org) as session:
         created = session.scalars(select(AlertRule)).one()
         created.condition = "drop > 20% against reference"

@@ -25,7 +25,7 @@ from dcmon.output import Output
 from dcmon.settings import Webhooks
 from dcmon.storage import models
 from dcmon.windows import Frequency
-from tests.helpers.alerts import OK, Receiver, alert, answers, hook, receiver, states, tell
+from tests.helpers.alerts import OK, Receiver, add_receiver, alert, answers, receiver, states, write_notifications
 from tests.integration.conftest import Target, eventually, only, running
 
 DAYS, ROWS = 92, 12
@@ -35,7 +35,7 @@ DOWN = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
 
 
 @pytest.fixture
-def told(app: App) -> Iterator[App]:
+def notifying_app(app: App) -> Iterator[App]:
     """An App that may reach receivers on this machine."""
     allowed = Webhooks(allow=["127.0.0.1"], timeout=timedelta(seconds=1))
     with App(app.settings.model_copy(update={"webhooks": allowed}), Output(quiet=True)) as new_app:
@@ -68,10 +68,10 @@ def log(app: App, target: Target, first: datetime) -> None:
             store.restore_samples(
                 session, model, version, [RowBatch(rows, times[-1] + timedelta(minutes=1), f"day {day}")]
             )
-    ring(app, target)
+    enqueue_all_work(app, target)
 
 
-def ring(app: App, target: Target) -> None:
+def enqueue_all_work(app: App, target: Target) -> None:
     for work in work_queue.Work:
         work_queue.enqueue_now(app.engine, target.org.id, work)
 
@@ -90,28 +90,30 @@ def found(target: Target, state: str, revision: int) -> int:
     )
 
 
-def test_labels_three_months_late_revise_each_window(told: App, target: Target) -> None:
+def test_labels_three_months_late_revise_each_window(notifying_app: App, target: Target) -> None:
     """Labels that come three months late revise each window and tell of what is so now."""
     first = begins()
-    with told.org(target.org) as session:
+    with notifying_app.org(target.org) as session:
         check = model_checks.get_or_create_check(
             session, models.get(session, target.model_id), "SingleDatasetPerformance", {"scorers": ["accuracy"]}
         )
         monitor = monitors.create(session, check, MonitorSpec("Right", Frequency.DAY))
         rules.create(session, monitor.id, rules.parse("< 0.6"), "high")
-    with receiver(answers(OK)) as to, running(evaluate.run, told), running(notify.run, told):
-        hook(told, target.org, to.url)
-        log(told, target, first)
+    with receiver(answers(OK)) as to, running(evaluate.run, notifying_app), running(notify.run, notifying_app):
+        add_receiver(notifying_app, target.org, to.url)
+        log(notifying_app, target, first)
         # With the last one, which its one row and the clock complete.
         assert eventually(lambda: found(target, "NO_DATA", 1) == DAYS + 1), "without labels no window has a value"
         assert target.scalar("select count(*) from alerts") == 0
 
-        told.ingestion.ingest_labels(target.org, target.model_id, [row for day in range(DAYS) for row in labels(day)])
+        notifying_app.ingestion.ingest_labels(
+            target.org, target.model_id, [row for day in range(DAYS) for row in labels(day)]
+        )
         assert eventually(lambda: found(target, "OK", 2) == DAYS)
         assert eventually(lambda: len(to.requests) == 1)
-        assert eventually(lambda: states(told, target) == ["delivered"])
+        assert eventually(lambda: states(notifying_app, target) == ["delivered"])
 
-    with told.org(target.org) as session:
+    with notifying_app.org(target.org) as session:
         past, now = session.scalars(select(Alert).order_by(Alert.first_window_end)).all()
     assert span(past, first) == LONG_AGO
     assert (past.state, past.told_severity) == ("resolved", None)
@@ -140,7 +142,7 @@ def later(app: App, target: Target, passed: timedelta) -> bool:
             ),
             {"passed": passed},
         )
-    ring(app, target)
+    enqueue_all_work(app, target)
     return False
 
 
@@ -156,33 +158,35 @@ def heard(to: Receiver, one: int) -> Sequence[str]:
     return [each["type"].removeprefix("alert.") for each in every if each["alert"]["id"] == one]
 
 
-def test_receiver_back_after_hours_gets_each_alert_once(told: App, target: Target) -> None:
+def test_receiver_back_after_hours_gets_each_alert_once(notifying_app: App, target: Target) -> None:
     """A receiver that was down for hours hears the newest of each alert once."""
-    one, other, quiet = (alert(told, target) for _ in range(3))
+    one, other, quiet = (alert(notifying_app, target) for _ in range(3))
     message = [DOWN]
-    with receiver(lambda wire, _: wire.sendall(message[0])) as to, running(notify.run, told):
-        hook(told, target.org, to.url)
+    with receiver(lambda wire, _: wire.sendall(message[0])) as to, running(notify.run, notifying_app):
+        add_receiver(notifying_app, target.org, to.url)
         for each in (one, other):
-            tell(told, target.org, each, "firing")
+            write_notifications(notifying_app, target.org, each, "firing")
         assert eventually(lambda: {*heard(to, one), *heard(to, other)} == {"firing"})
         for kind, severity in (("escalated", "critical"), ("deescalated", "high"), ("escalated", "critical")):
-            become(told, target, one, severity=severity)
-            tell(told, target.org, one, kind)
-            later(told, target, timedelta(hours=2))
-        become(told, target, other, state="resolved")
-        tell(told, target.org, other, "resolved")
-        tell(told, target.org, quiet, "firing")
+            become(notifying_app, target, one, severity=severity)
+            write_notifications(notifying_app, target.org, one, kind)
+            later(notifying_app, target, timedelta(hours=2))
+        become(notifying_app, target, other, state="resolved")
+        write_notifications(notifying_app, target.org, other, "resolved")
+        write_notifications(notifying_app, target.org, quiet, "firing")
         # Again and again: an attempt that was on its way is put off by hours when it ends.
-        assert eventually(lambda: "resolved" in heard(to, other) or later(told, target, timedelta(hours=1)), every=2)
-        assert "delivered" not in states(told, target)
-        assert eventually(lambda: only_waiting(told, target) == 3), "of each alert the newest waits"
+        assert eventually(
+            lambda: "resolved" in heard(to, other) or later(notifying_app, target, timedelta(hours=1)), every=2
+        )
+        assert "delivered" not in states(notifying_app, target)
+        assert eventually(lambda: only_waiting(notifying_app, target) == 3), "of each alert the newest waits"
 
         missed, message[0] = len(to.requests), OK
-        later(told, target, timedelta(hours=1))
-        assert eventually(lambda: states(told, target).count("delivered") == 3)
+        later(notifying_app, target, timedelta(hours=1))
+        assert eventually(lambda: states(notifying_app, target).count("delivered") == 3)
     to.requests[:missed] = []
     assert (heard(to, one), heard(to, other), heard(to, quiet)) == (["escalated"], ["resolved"], ["firing"])
-    assert set(states(told, target)) == {"delivered", "superseded"}
+    assert set(states(notifying_app, target)) == {"delivered", "superseded"}
 
 
 def only_waiting(app: App, target: Target) -> int:
@@ -198,24 +202,24 @@ def dcmon(app: App, *arguments: str) -> str:
     return done.stdout
 
 
-def test_notification_is_dead_after_three_days_and_can_retry(told: App, target: Target) -> None:
-    one = alert(told, target)
+def test_notification_is_dead_after_three_days_and_can_retry(notifying_app: App, target: Target) -> None:
+    one = alert(notifying_app, target)
     message = [DOWN]
-    with receiver(lambda wire, _: wire.sendall(message[0])) as to, running(notify.run, told):
-        hook(told, target.org, to.url)
-        tell(told, target.org, one, "firing")
+    with receiver(lambda wire, _: wire.sendall(message[0])) as to, running(notify.run, notifying_app):
+        add_receiver(notifying_app, target.org, to.url)
+        write_notifications(notifying_app, target.org, one, "firing")
         assert eventually(lambda: len(to.requests) == 1)
         assert eventually(lambda: target.scalar("select max(last_status) from notifications") == 503)
-        later(told, target, timedelta(hours=71))
+        later(notifying_app, target, timedelta(hours=71))
         assert eventually(lambda: len(to.requests) == 2)
-        assert states(told, target) == ["waiting"]
-        later(told, target, timedelta(hours=2))
-        assert eventually(lambda: states(told, target) == ["dead"])
-        (listed,) = json.loads(dcmon(told, "notification", "list", "--state", "dead", "-o", "json"))
+        assert states(notifying_app, target) == ["waiting"]
+        later(notifying_app, target, timedelta(hours=2))
+        assert eventually(lambda: states(notifying_app, target) == ["dead"])
+        (listed,) = json.loads(dcmon(notifying_app, "notification", "list", "--state", "dead", "-o", "json"))
         assert "503" in listed["why"]
 
         message[0] = OK
-        dcmon(told, "notification", "retry", listed["id"])
-        assert eventually(lambda: states(told, target) == ["delivered"])
-    with told.org(target.org) as session:
+        dcmon(notifying_app, "notification", "retry", listed["id"])
+        assert eventually(lambda: states(notifying_app, target) == ["delivered"])
+    with notifying_app.org(target.org) as session:
         assert only(session.scalars(select(Notification)).all()).attempts == 1, "it is tried as a new one is"

@@ -17,7 +17,7 @@ from tests.helpers.evaluation import day, log_day
 from tests.integration.alerting.test_baselines import refer
 from tests.integration.conftest import Target
 from tests.integration.monitoring.test_earlier_windows import compare
-from tests.integration.monitoring.test_flow_metrics import HOUR, log_hours, now, this_hour, watch
+from tests.integration.monitoring.test_flow_metrics import HOUR, create_monitor, log_hours, now, this_hour
 
 
 def asked(
@@ -38,7 +38,7 @@ def evaluate(app: App, target: Target, monitor_id: int, wanted: Sequence[Version
 
 def test_evaluated_flow_windows_are_not_evaluated_again(app: App, target: Target) -> None:
     """Windows of the flow that were counted are not counted again."""
-    monitor_id = watch(target, "rows")
+    monitor_id = create_monitor(target, "rows")
     log_hours(target, {6: 5, 5: 5, 4: 5})
     wanted = asked(app, target, monitor_id, this_hour() - 7 * HOUR, this_hour() - 3 * HOUR)
     assert len(missing(app, target, monitor_id, wanted)) == len(wanted) == 3
@@ -71,7 +71,7 @@ def test_late_compared_rows_make_a_result_outdated(app: App, target: Target) -> 
 
 def test_version_without_rows_has_ready_flow_windows(app: App, target: Target) -> None:
     """A version without a row has windows of the flow that are ready."""
-    monitor_id = watch(target, "rows")
+    monitor_id = create_monitor(target, "rows")
     with app.org(target.org) as session:
         session.get_one(Version, target.version_id).created_at = now() - 3 * HOUR
     with app.org(target.org) as session:

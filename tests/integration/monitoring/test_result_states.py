@@ -22,7 +22,9 @@ OSLO = {"filters": [{"column": "job", "operator": "equals", "value": "astronaut"
 GRADE = {"filters": [{"column": "grade", "operator": "greater_than", "value": 3}]}
 
 
-def watch(app: App, target: Target, name: str, check: str, params: dict[str, Any] | None = None, **more: Any) -> None:
+def create_monitor(
+    app: App, target: Target, name: str, check: str, params: dict[str, Any] | None = None, **more: Any
+) -> None:
     conf = more.pop("conf", None)
     kwargs = {"check_conf": conf, "res_conf": None} if conf else None
     with app.org(target.org) as session:
@@ -52,16 +54,18 @@ def test_impossible_value_is_a_state_with_a_reason(app: App, target: Target) -> 
             session, model, NewVersion("v2", {"age": "numeric", "grade": "integer"}, classes=["0", "1"])
         ).id
     performance = "SingleDatasetPerformance"
-    watch(app, target, "no reference", "FeatureDrift")
-    watch(app, target, "no earlier", "FeatureDrift", compared_with=ComparedWith.PREVIOUS)
-    watch(app, target, "no row fits", "PercentOfNulls", data_filters=OSLO)
-    watch(app, target, "column gone", "PercentOfNulls", data_filters=GRADE)
-    watch(app, target, "feature gone", "PercentOfNulls", conf={"feature": ["grade"]})
-    watch(app, target, "one class", performance, conf={"scorer": ["roc_auc"]})
-    watch(app, target, "one of two", performance, conf={"scorer": ["accuracy", "fnr"]})
-    watch(app, target, "no probabilities", performance, {"scorers": ["neg_log_loss"]})
-    watch(app, target, "raises", "FeatureDrift", {"numerical_drift_method": 3}, compared_with=ComparedWith.PREVIOUS)
-    watch(app, target, "bad parameter", "StringMismatch", {"columns": 3})
+    create_monitor(app, target, "no reference", "FeatureDrift")
+    create_monitor(app, target, "no earlier", "FeatureDrift", compared_with=ComparedWith.PREVIOUS)
+    create_monitor(app, target, "no row fits", "PercentOfNulls", data_filters=OSLO)
+    create_monitor(app, target, "column gone", "PercentOfNulls", data_filters=GRADE)
+    create_monitor(app, target, "feature gone", "PercentOfNulls", conf={"feature": ["grade"]})
+    create_monitor(app, target, "one class", performance, conf={"scorer": ["roc_auc"]})
+    create_monitor(app, target, "one of two", performance, conf={"scorer": ["accuracy", "fnr"]})
+    create_monitor(app, target, "no probabilities", performance, {"scorers": ["neg_log_loss"]})
+    create_monitor(
+        app, target, "raises", "FeatureDrift", {"numerical_drift_method": 3}, compared_with=ComparedWith.PREVIOUS
+    )
+    create_monitor(app, target, "bad parameter", "StringMismatch", {"columns": 3})
     label(app, target, dict.fromkeys(range(40), "0"))
     for number in (-1, 0, 1):
         log_day(app, target, number)
@@ -98,8 +102,8 @@ def test_missing_labels_are_told_from_missing_rows(app: App, target: Target) -> 
         parsed = [json.loads(row) for row in rows(-1)]
         document = {"columns": names, "data": [[row[name] for name in names] for row in parsed]}
         lifecycle.append_reference(session, model, version, json.dumps(document).encode())
-    watch(app, target, "unlabelled", "SingleDatasetPerformance")
-    watch(app, target, "reference unlabelled", "LabelDrift")
+    create_monitor(app, target, "unlabelled", "SingleDatasetPerformance")
+    create_monitor(app, target, "reference unlabelled", "LabelDrift")
     for number in (0, 1):
         log_day(app, target, number)
     with small, running(evaluate.run, small):

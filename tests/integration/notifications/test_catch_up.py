@@ -47,7 +47,7 @@ def widen(driver: OutboxDriver, name: str, **chosen: object) -> int:
         return catch_up.notify(session, driver.renderer, webhook, excluding=known)
 
 
-def told(driver: OutboxDriver, name: str) -> list[tuple[int | None, str]]:
+def written_for(driver: OutboxDriver, name: str) -> list[tuple[int | None, str]]:
     """What was written for a receiver, of which alert."""
     with driver.app.org(driver.target.org) as session:
         mine = session.query(Notification).filter_by(webhook_id=receivers.find(session, name).id)
@@ -59,14 +59,14 @@ def test_new_receiver_is_notified_once_of_firing_alerts(driver: OutboxDriver) ->
     driver.write(over, "resolved", state="resolved", told_severity=None)
     driver.deliver()
     assert add(driver, "late", severities=["high"]) == 1
-    assert told(driver, "late") == [(firing, "firing")]
+    assert written_for(driver, "late") == [(firing, "firing")]
     assert driver.deliver_kinds() == ["firing"]
     with driver.app.org(driver.target.org) as session:
         assert catch_up.notify(session, driver.renderer, receivers.find(session, "late")) == 0
     driver.write(firing, "resolved", state="resolved", told_severity=None)
     driver.write(low, "resolved", state="resolved", told_severity=None)
-    assert told(driver, "late") == [(firing, "firing"), (firing, "resolved")]
-    assert quiet not in [id_ for id_, _ in told(driver, "late")]  # nobody was told of it
+    assert written_for(driver, "late") == [(firing, "firing"), (firing, "resolved")]
+    assert quiet not in [id_ for id_, _ in written_for(driver, "late")]  # nobody was told of it
 
 
 def test_new_receiver_gets_no_acknowledged_alert(driver: OutboxDriver) -> None:
@@ -81,9 +81,9 @@ def test_new_receiver_gets_no_acknowledged_alert(driver: OutboxDriver) -> None:
 def test_widened_subscription_brings_alerts_that_fire(driver: OutboxDriver) -> None:
     low = fire(driver, "low")
     add(driver, "some", severities=["critical"])
-    assert told(driver, "some") == []
+    assert written_for(driver, "some") == []
     assert widen(driver, "some", severities=["critical", "low"]) == 1
-    assert told(driver, "some") == [(low, "firing")]
+    assert written_for(driver, "some") == [(low, "firing")]
     assert widen(driver, "some", severities=["critical", "low"], cap=5) == 0
 
 
@@ -91,7 +91,7 @@ def test_alerts_left_out_by_only_new_stay_out(driver: OutboxDriver) -> None:
     fire(driver)
     driver.add_receiver("late")
     assert widen(driver, "late", cap=3) == 0
-    assert told(driver, "late") == []
+    assert written_for(driver, "late") == []
 
 
 def test_alert_that_fires_again_unsubscribed_is_caught_up(
@@ -106,7 +106,7 @@ def test_alert_that_fires_again_unsubscribed_is_caught_up(
         again = session.get_one(Alert, about)
         again.state, again.told_severity = "firing", "high"
     assert widen(driver, "first", severities=["high"]) == 1
-    assert told(driver, "first")[-1] == (about, "firing")
+    assert written_for(driver, "first")[-1] == (about, "firing")
 
 
 def test_catch_up_waits_for_the_end_of_a_silence(driver: OutboxDriver) -> None:
@@ -159,7 +159,7 @@ def test_alert_that_fires_during_the_addition_is_not_missed(driver: OutboxDriver
     begun, go_on, steps = Event(), Event(), [tells, adds] if is_first else [adds, tells]
     threads: list[Thread] = [Thread(target=step) for step in steps]
     _one_after_the_other(threads, begun)
-    assert told(driver, "late") == [(about, "firing")]
+    assert written_for(driver, "late") == [(about, "firing")]
 
 
 def _one_after_the_other(threads: list[Thread], begun: Event) -> None:

@@ -18,7 +18,7 @@ from dcmon.notifications.integrations import message_text
 from dcmon.storage import models, versions
 from dcmon.tenancy import tokens
 from tests.helpers.endpoint import serving
-from tests.integration.alerting.test_replay import put, ruled, told
+from tests.integration.alerting.test_replay import notified_states, put, ruled
 from tests.integration.conftest import Target
 
 Delete = Callable[[Session, Target], None]
@@ -80,7 +80,7 @@ def test_deletion_repeats_only_ends_that_did_not_arrive(target: Target) -> None:
     put(target, 1, 0.1)
     with db.org_session(target.engine, target.org) as session:
         a_rule(session, target)
-    assert told(target) == [(None, "resolved")]
+    assert notified_states(target) == [(None, "resolved")]
 
 
 @pytest.mark.parametrize("is_over", [False, True])
@@ -92,7 +92,7 @@ def test_deletion_notifies_no_receiver_without_open_alert(target: Target, is_ove
         hear(target)
     with db.org_session(target.engine, target.org) as session:
         a_rule(session, target)
-    assert told(target) == []
+    assert notified_states(target) == []
 
 
 OVER_HTTP = {

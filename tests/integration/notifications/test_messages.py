@@ -125,7 +125,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def telling(app: App, watched: Target, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> App:
+def notifying_app(app: App, watched: Target, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> App:
     """The App with a webhook to the receiver, allowed, and short pauses."""
     monkeypatch.setattr(outbox, "SHORTEST_DELAY", timedelta(milliseconds=100))
     allowed = app.settings.webhooks.model_copy(update={"allow": ["127.0.0.1"], "timeout": timedelta(seconds=2)})
@@ -135,86 +135,90 @@ def telling(app: App, watched: Target, receiver: Receiver, monkeypatch: pytest.M
     return new_app
 
 
-def ring(app: App, target: Target) -> None:
+def enqueue_notifying(app: App, target: Target) -> None:
     with app.public() as session:
         work_queue.enqueue(session, target.org.id, work_queue.Work.notify)
 
 
-def test_each_change_is_delivered_once_signed_and_in_order(telling: App, watched: Target, receiver: Receiver) -> None:
-    with running(notify.run, telling):
+def test_each_change_is_delivered_once_signed_and_in_order(
+    notifying_app: App, watched: Target, receiver: Receiver
+) -> None:
+    with running(notify.run, notifying_app):
         for number, value in enumerate((0.5, 0.6, 0.1)):
-            store_result(telling, watched, number, value)
-            ring(telling, watched)
+            store_result(notifying_app, watched, number, value)
+            enqueue_notifying(notifying_app, watched)
             assert eventually(lambda: len(receiver.arrived) == max(1, number))  # noqa: B023
     assert receiver.types() == ["alert.firing", "alert.resolved"]
     headers, body = receiver.arrived[0]
-    with telling.org(watched.org) as session:
+    with notifying_app.org(watched.org) as session:
         secret = receivers.find(session, "team").secret
     signed = webhook.sign([secret], headers["webhook-id"], int(headers["webhook-timestamp"]), webhook.encode(body))
     assert headers["webhook-signature"] == signed["webhook-signature"]
     assert body["alert"]["monitor"] == "Age"
     assert body["command"].startswith("dcmon --org acme alert show")
-    telling.close()
+    notifying_app.close()
 
 
-def test_refused_delivery_is_retried_with_the_same_id(telling: App, watched: Target, receiver: Receiver) -> None:
+def test_refused_delivery_is_retried_with_the_same_id(notifying_app: App, watched: Target, receiver: Receiver) -> None:
     receiver.answers = [500, 302]
-    store_result(telling, watched, 0, 0.5)
-    ring(telling, watched)
-    with running(notify.run, telling):
+    store_result(notifying_app, watched, 0, 0.5)
+    enqueue_notifying(notifying_app, watched)
+    with running(notify.run, notifying_app):
         assert eventually(lambda: len(receiver.arrived) == 3)
         assert eventually(lambda: watched.scalar("select delivered_at is not null from notifications") is True)
     assert len({headers["webhook-id"] for headers, _ in receiver.arrived}) == 1
     assert watched.scalar("select attempts from notifications") == 3
-    telling.close()
+    notifying_app.close()
 
 
-def test_crash_before_recording_delivers_again_with_same_id(telling: App, watched: Target, receiver: Receiver) -> None:
-    store_result(telling, watched, 0, 0.5)
-    with telling.org(watched.org) as session:
+def test_crash_before_recording_delivers_again_with_same_id(
+    notifying_app: App, watched: Target, receiver: Receiver
+) -> None:
+    store_result(notifying_app, watched, 0, 0.5)
+    with notifying_app.org(watched.org) as session:
         soon = {"lease": timedelta(milliseconds=1), "now": datetime.now(UTC) + timedelta(seconds=1)}
         renderer = AlertRenderer(watched.org, "https://d.example", alert_payload.describe)
-        claimed = only(outbox.claim(session, renderer, telling.settings.webhooks, **soon))
-    sent = registry.send(claimed.target, claimed.message, DeliverySettings(telling.settings.webhooks))
+        claimed = only(outbox.claim(session, renderer, notifying_app.settings.webhooks, **soon))
+    sent = registry.send(claimed.target, claimed.message, DeliverySettings(notifying_app.settings.webhooks))
     assert sent.is_delivered
-    ring(telling, watched)
-    with running(notify.run, telling):
+    enqueue_notifying(notifying_app, watched)
+    with running(notify.run, notifying_app):
         assert eventually(lambda: len(receiver.arrived) == 2)
     assert len({headers["webhook-id"] for headers, _ in receiver.arrived}) == 1
-    telling.close()
+    notifying_app.close()
 
 
 def test_loopback_is_refused_without_the_allow_list(
-    app: App, telling: App, watched: Target, receiver: Receiver
+    app: App, notifying_app: App, watched: Target, receiver: Receiver
 ) -> None:
-    store_result(telling, watched, 0, 0.5)
-    ring(telling, watched)
+    store_result(notifying_app, watched, 0, 0.5)
+    enqueue_notifying(notifying_app, watched)
     with running(notify.run, app):
         assert eventually(lambda: watched.scalar("select last_error from notifications") is not None)
     assert receiver.arrived == []
     assert "not public" in str(watched.scalar("select last_error from notifications"))
-    telling.close()
+    notifying_app.close()
 
 
 def test_undeliverable_notification_is_given_up_with_a_reason(
-    telling: App, watched: Target, receiver: Receiver
+    notifying_app: App, watched: Target, receiver: Receiver
 ) -> None:
     receiver.answers = [500] * 50
-    store_result(telling, watched, 0, 0.5)
-    with telling.org(watched.org) as session:
+    store_result(notifying_app, watched, 0, 0.5)
+    with notifying_app.org(watched.org) as session:
         session.execute(update(Notification).values(tried_at=func.now() - timedelta(hours=73)))
-    ring(telling, watched)
-    with running(notify.run, telling):
+    enqueue_notifying(notifying_app, watched)
+    with running(notify.run, notifying_app):
         assert eventually(lambda: watched.scalar("select dead_at from notifications") is not None)
-    with telling.org(watched.org) as session:
+    with notifying_app.org(watched.org) as session:
         shown = [notification_views.state(each.notification) for each in notification_views.for_alert(session, 1)]
     assert shown == ["dead"]
-    telling.close()
+    notifying_app.close()
 
 
-def test_only_subscribed_severities_are_delivered(telling: App, watched: Target, receiver: Receiver) -> None:
-    with telling.org(watched.org) as session:
+def test_only_subscribed_severities_are_delivered(notifying_app: App, watched: Target, receiver: Receiver) -> None:
+    with notifying_app.org(watched.org) as session:
         receivers.find(session, "team").severities = ["critical"]
-    store_result(telling, watched, 0, 0.5)
+    store_result(notifying_app, watched, 0, 0.5)
     assert watched.scalar("select count(*) from notifications") == 0
-    telling.close()
+    notifying_app.close()

@@ -23,7 +23,7 @@ def january(first: int, after: int) -> list[bytes]:
     return [row(number, JANUARY + timedelta(minutes=number)) for number in range(first, after)]
 
 
-def said(first: int, after: int) -> list[bytes]:
+def label_rows(first: int, after: int) -> list[bytes]:
     return [label(number) for number in range(first, after)]
 
 
@@ -52,12 +52,12 @@ def test_label_during_a_prune_waits_for_its_sample(target: Target) -> None:
     """A label that comes in between is no difference and waits for its sample."""
     take(target, [*january(0, 60), row(100, NOW)], EARLY)
     take(target, [row(100, NOW)])
-    ingest_labels(target, said(0, 30))
+    ingest_labels(target, label_rows(0, 30))
     prune_some(target, 1)
     assert held(target)["left"] == 1
     assert found(target) == []
 
-    ingest_labels(target, said(20, 50), NOW + timedelta(seconds=1))
+    ingest_labels(target, label_rows(20, 50), NOW + timedelta(seconds=1))
     assert found(target) == []
     pruned(target)
 
@@ -78,10 +78,10 @@ def test_recreated_quarter_hour_counts_only_its_own_labels(target: Target, label
 
     again = [row(200 + number, JANUARY + timedelta(minutes=number)) for number in range(10)]
     if label_first:
-        ingest_labels(target, said(0, 8))
+        ingest_labels(target, label_rows(0, 8))
     take(target, again, EARLY)
     assert found(target) == []
-    ingest_labels(target, [*said(5, 15), *said(200, 204)], NOW + timedelta(seconds=1))
+    ingest_labels(target, [*label_rows(5, 15), *label_rows(200, 204)], NOW + timedelta(seconds=1))
     assert found(target) == []
     prune_some(target, 3)
     assert found(target) == []
@@ -95,12 +95,12 @@ def test_audit_agrees_between_any_two_steps_of_a_prune(
     monkeypatch.setattr(pruning_transactions, "ROWS_AT_ONCE", 10)
     random, logged = Random(seed), (NOW + timedelta(seconds=second) for second in count())
     take(target, january(0, 60), EARLY)
-    ingest_labels(target, said(0, 60))
+    ingest_labels(target, label_rows(0, 60))
     for _ in range(14):
         match random.randrange(4):
             case 0:
                 first = random.randrange(60)
-                ingest_labels(target, said(first, first + 20), next(logged))
+                ingest_labels(target, label_rows(first, first + 20), next(logged))
             case 1:
                 first = random.randrange(50)
                 take(target, january(first, first + 10), EARLY + timedelta(seconds=random.randrange(60)))
@@ -117,7 +117,7 @@ def test_foreign_change_is_found_while_a_month_is_pruned(target: Target) -> None
     """What somebody else changed is found while a month is pruned."""
     take(target, january(0, 60), EARLY)
     take(target, [row(number, NOW - timedelta(minutes=number)) for number in range(100, 160)])
-    ingest_labels(target, said(100, 160))
+    ingest_labels(target, label_rows(100, 160))
     prune_some(target, 1)
     assert found(target) == []
     with db.org_session(target.engine, target.org) as session:

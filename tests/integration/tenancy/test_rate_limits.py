@@ -20,7 +20,7 @@ from tests.conftest import Acme
 from tests.helpers.command_line import dcmon
 from tests.helpers.endpoint import Endpoint, error_message, serving
 from tests.helpers.waiting import eventually
-from tests.integration.commands.test_exit_codes import refused
+from tests.integration.commands.test_exit_codes import require_refused
 from tests.integration.conftest import Target, labels, rows
 
 
@@ -219,4 +219,4 @@ def test_limits_are_set_shown_and_lifted(data_dir: Path, database_url: str, acme
     assert run("org", "list")[0]["label_bytes_per_minute"] == 7
     for wrong in ([], ["--samples-per-minute", "many"], ["--samples-per-minute", "-1"]):
         assert dcmon(*set_, *wrong, data_dir=data_dir, url=database_url).returncode == 2
-    refused(dcmon(*set_, "--labels-per-minute", "0", data_dir=data_dir, url=database_url), 2, "above 0")
+    require_refused(dcmon(*set_, "--labels-per-minute", "0", data_dir=data_dir, url=database_url), 2, "above 0")

@@ -22,12 +22,12 @@ def score(value: float) -> Window:
     return Window({"score": value})
 
 
-def said(condition: str, window: Window, before: Sequence[Window] = ()) -> Verdict:
+def verdict_of(condition: str, window: Window, before: Sequence[Window] = ()) -> Verdict:
     return judge(parse(condition), window, before)
 
 
 def is_violated(condition: str, value: float, *before: float) -> bool | None:
-    outcome = said(condition, score(value), [score(each) for each in before]).outcome
+    outcome = verdict_of(condition, score(value), [score(each) for each in before]).outcome
     return {Outcome.OK: False, Outcome.NO_VERDICT: None}.get(outcome, True)
 
 
@@ -111,38 +111,38 @@ def test_a_tiny_variance_makes_no_noise() -> None:
 
 def test_any_all_and_one_of_the_entries() -> None:
     window = Window({"Drift": 0.2}, {"age": 0.5, "job": 0.1})
-    assert said("any feature > 0.3", window).is_violated
-    assert said("all features > 0.3", window).outcome == Outcome.OK
-    assert said("all features > 0.05", window).is_violated
-    assert said("feature job > 0.3", window).outcome == Outcome.OK
-    assert said("age > 0.3", window).is_violated
-    assert said("> 0.3", window).outcome == Outcome.OK
-    finding = said("any feature > 0.05", window).finding
+    assert verdict_of("any feature > 0.3", window).is_violated
+    assert verdict_of("all features > 0.3", window).outcome == Outcome.OK
+    assert verdict_of("all features > 0.05", window).is_violated
+    assert verdict_of("feature job > 0.3", window).outcome == Outcome.OK
+    assert verdict_of("age > 0.3", window).is_violated
+    assert verdict_of("> 0.3", window).outcome == Outcome.OK
+    finding = verdict_of("any feature > 0.05", window).finding
     assert finding is not None
     assert (finding.name, finding.value) == ("age", 0.5)
 
 
 def test_what_is_not_there_has_no_verdict() -> None:
-    assert said("accuracy > 0.3", score(1)).reason == "The result has no accuracy."
-    assert said("any feature > 0.3", score(1)).outcome == Outcome.NO_VERDICT
-    assert said("> 0.3", Window({})).outcome == Outcome.NO_VERDICT
+    assert verdict_of("accuracy > 0.3", score(1)).reason == "The result has no accuracy."
+    assert verdict_of("any feature > 0.3", score(1)).outcome == Outcome.NO_VERDICT
+    assert verdict_of("> 0.3", Window({})).outcome == Outcome.NO_VERDICT
     assert is_violated("> 0.3", nan) is None
     assert is_violated("< 0.3", inf) is None
 
 
 def test_a_warning_is_below_the_rule_itself() -> None:
     for value, outcome in ((0.05, Outcome.OK), (0.15, Outcome.WARNING), (0.25, Outcome.VIOLATED)):
-        verdict = said("> 0.2 warn 0.1", score(value))
+        verdict = verdict_of("> 0.2 warn 0.1", score(value))
         assert verdict.outcome == outcome
         assert verdict.finding is not None
-    assert said("outside 0..10 warn 2..8", score(9)).is_violated
-    assert said("outside 0..10 warn 2..8", score(5)).outcome == Outcome.OK
+    assert verdict_of("outside 0..10 warn 2..8", score(9)).is_violated
+    assert verdict_of("outside 0..10 warn 2..8", score(5)).outcome == Outcome.OK
 
 
 def test_the_worst_is_the_one_furthest_beyond() -> None:
     window = Window({"a": 0.3, "b": -0.9, "c": 0.1})
     for condition, worst in (("> 0.2", "a"), ("< 0.5", "b"), ("outside 0..0.2", "b"), ("!= 0", "b")):
-        finding = said(condition, window).finding
+        finding = verdict_of(condition, window).finding
         assert finding is not None
         assert finding.name == worst
 
@@ -169,7 +169,7 @@ def test_of_opposite_conditions_one_is_true(value: float, threshold: float, befo
 def test_change_is_against_the_last_window_with_the_metric() -> None:
     """A change is against the last window that has this number."""
     seen = [Window({}, {"job": -0.597, "age": 0.1}), Window({}, {"age": 0.1}), Window({}, {"age": 0.1})]
-    verdict = said("feature job rise > 50%", Window({}, {"job": 0.211, "age": 0.1}), seen)
+    verdict = verdict_of("feature job rise > 50%", Window({}, {"job": 0.211, "age": 0.1}), seen)
     assert verdict.is_violated
     assert verdict.finding is not None
     assert verdict.finding.compared_with == -0.597
@@ -177,8 +177,8 @@ def test_change_is_against_the_last_window_with_the_metric() -> None:
 
 def test_a_number_that_is_long_gone_is_no_window_before() -> None:
     far = [Window({}, {"job": 1.0, "age": 0.1}), *[Window({}, {"age": 0.1})] * PREVIOUS_SEARCH_WINDOWS]
-    assert said("feature job drop > 50%", Window({}, {"job": 0.1}), far[:-1]).is_violated
-    verdict = said("feature job drop > 50%", Window({}, {"job": 0.1}), far)
+    assert verdict_of("feature job drop > 50%", Window({}, {"job": 0.1}), far[:-1]).is_violated
+    verdict = verdict_of("feature job drop > 50%", Window({}, {"job": 0.1}), far)
     assert (verdict.outcome, verdict.reason) == (Outcome.NO_VERDICT, "There is no window before it to compare with.")
 
 
@@ -197,7 +197,7 @@ def test_a_change_by_just_as_much_as_is_written_is_one(condition: str, before: f
 
 
 def test_a_value_that_is_not_finite_is_named() -> None:
-    assert said("> 0.3", score(inf)).reason == "score is infinite."
-    assert said("> 0.3", score(nan)).reason == "score is not a number."
-    assert said("any feature > 0.3", Window({}, {"age": -inf, "job": 0.4})).is_violated
-    assert said("f1 > 0.3", score(inf)).reason == "The result has no f1."
+    assert verdict_of("> 0.3", score(inf)).reason == "score is infinite."
+    assert verdict_of("> 0.3", score(nan)).reason == "score is not a number."
+    assert verdict_of("any feature > 0.3", Window({}, {"age": -inf, "job": 0.4})).is_violated
+    assert verdict_of("f1 > 0.3", score(inf)).reason == "The result has no f1."

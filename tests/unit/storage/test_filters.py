@@ -27,7 +27,7 @@ KNOWN = Columns(
 ).filterable
 
 
-def said(column: str, operator: str, value: Any) -> tuple[str, dict[str, Any]]:
+def condition_of(column: str, operator: str, value: Any) -> tuple[str, dict[str, Any]]:
     return condition({"filters": [{"column": column, "operator": operator, "value": value}]}, KNOWN, "s", "l.label")
 
 
@@ -48,7 +48,7 @@ def test_without_filters_every_row_fits(filters: Any) -> None:
     ],
 )
 def test_an_operator_compares_with_a_bound_value(operator: str, sql: str) -> None:
-    assert said("n", operator, 1) == (f'true and s."n" {sql} cast(:filter0 as float8)', {"filter0": 1.0})
+    assert condition_of("n", operator, 1) == (f'true and s."n" {sql} cast(:filter0 as float8)', {"filter0": 1.0})
 
 
 def test_filters_are_joined_by_and() -> None:
@@ -80,23 +80,23 @@ def test_filters_are_joined_by_and() -> None:
     ],
 )
 def test_a_value_is_bound_as_the_columns_type_has_it(column: str, given: Any, bound: Any) -> None:
-    assert said(column, "equals", given)[1] == {"filter0": bound}
+    assert condition_of(column, "equals", given)[1] == {"filter0": bound}
 
 
 def test_a_label_is_looked_for_where_the_reader_has_it() -> None:
-    assert said(LABEL, "equals", None)[0] == "true and l.label is not distinct from null"
+    assert condition_of(LABEL, "equals", None)[0] == "true and l.label is not distinct from null"
 
 
 def test_one_of_several_values_is_an_array() -> None:
-    assert said("c", "in", ["a", 1]) == (
+    assert condition_of("c", "in", ["a", 1]) == (
         'true and s."c" = any(cast(:filter0 as text[]))',
         {"filter0": ["a", "1"]},
     )
-    assert said("n", "in", 1)[1] == {"filter0": [1.0]}
+    assert condition_of("n", "in", 1)[1] == {"filter0": [1.0]}
 
 
 def test_a_name_is_quoted_and_keeps_its_colons() -> None:
-    assert said('odd "name": %s', "equals", "x")[0].startswith('true and s."odd ""name""\\: %s" is')
+    assert condition_of('odd "name": %s', "equals", "x")[0].startswith('true and s."odd ""name""\\: %s" is')
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_name_is_quoted_and_keeps_its_colons() -> None:
 )
 def test_what_can_not_be_compared_is_refused(column: Any, operator: Any, value: Any) -> None:
     with pytest.raises(errors.InvalidInput):
-        said(column, operator, value)
+        condition_of(column, operator, value)
 
 
 @pytest.mark.parametrize(
@@ -146,28 +146,30 @@ def test_what_can_not_be_compared_is_refused(column: Any, operator: Any, value: 
 )
 def test_what_is_refused_says_what_to_write(column: str, operator: str, value: Any, says: str) -> None:
     with pytest.raises(errors.InvalidInput, match=re.escape(says)):
-        said(column, operator, value)
+        condition_of(column, operator, value)
 
 
 @pytest.mark.parametrize("column", ["v", PROBABILITIES])
 def test_a_list_can_be_compared_with_null(column: str) -> None:
-    assert said(column, "not_equals", None) == (f'true and s."{column}" is distinct from null', {})
+    assert condition_of(column, "not_equals", None) == (f'true and s."{column}" is distinct from null', {})
 
 
 def test_text_is_ordered_by_code_points_in_any_locale() -> None:
     """Text is ordered by code points whatever the language of the database."""
-    assert said("c", "less_than", "b")[0] == 'true and s."c" collate "C" < cast(:filter0 as text)'
-    assert "collate" not in said("n", "less_than", 1)[0] + said("c", "equals", "b")[0]
+    assert condition_of("c", "less_than", "b")[0] == 'true and s."c" collate "C" < cast(:filter0 as text)'
+    assert "collate" not in condition_of("n", "less_than", 1)[0] + condition_of("c", "equals", "b")[0]
 
 
 def test_null_may_be_one_of_several_values() -> None:
-    assert said("c", "in", ["a", None])[0] == 'true and (s."c" = any(cast(:filter0 as text[])) or s."c" is null)'
+    assert (
+        condition_of("c", "in", ["a", None])[0] == 'true and (s."c" = any(cast(:filter0 as text[])) or s."c" is null)'
+    )
 
 
 def test_short_names_work_unless_a_column_has_them() -> None:
     """Prediction label and time go by their short names too unless a column has them."""
-    assert said("label", "equals", 0) == said(LABEL, "equals", 0)
-    assert said("prediction", "equals", 0) == said(PREDICTION, "equals", 0)
+    assert condition_of("label", "equals", 0) == condition_of(LABEL, "equals", 0)
+    assert condition_of("prediction", "equals", 0) == condition_of(PREDICTION, "equals", 0)
     named = condition({"filters": [{"column": "label", "operator": "equals", "value": 1}]}, {"label": "numeric"}, "s")
     assert named == ('true and s."label" is not distinct from cast(:filter0 as float8)', {"filter0": 1.0})
 

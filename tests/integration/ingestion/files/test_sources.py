@@ -55,7 +55,7 @@ def put(path: Path, content: str, age: float = 60) -> Path:
     return path
 
 
-def watch(target: Target, url: str, kind: str = "samples", name: str = "lake") -> None:
+def add_source(target: Target, url: str, kind: str = "samples", name: str = "lake") -> None:
     with db.org_session(target.engine, target.org) as session:
         file_target_ = file_target.find(session, "credit", None, kind, {})
         sources.add(session, NewSource(name, url, kind, file_target_.model_id, file_target_.version_id, {}))
@@ -78,7 +78,7 @@ def described(target: Target, name: str = "lake") -> dict[str, Any]:
 def test_new_files_in_any_folder_are_loaded_once(target: Target, tmp_path: Path) -> None:
     """A scan loads new files of all folders, and no file twice."""
     put(tmp_path / "a.csv", csv_of(0, 10))
-    watch(target, str(tmp_path))
+    add_source(target, str(tmp_path))
     assert [each.path for each in scan(target).loaded] == ["a.csv"]
     put(tmp_path / "v1" / "production" / "2026-03-01" / "b.csv", csv_of(10, 10))
 
@@ -93,7 +93,7 @@ def test_new_files_in_any_folder_are_loaded_once(target: Target, tmp_path: Path)
 def test_changed_file_is_loaded_again_without_duplicates(target: Target, tmp_path: Path) -> None:
     """Only the new rows of a file that grew are stored."""
     path = put(tmp_path / "a.csv", csv_of(0, 10))
-    watch(target, str(tmp_path))
+    add_source(target, str(tmp_path))
     scan(target)
     put(path, csv_of(0, 15), age=30)
 
@@ -111,7 +111,7 @@ def test_file_being_written_waits_for_the_next_scan(target: Target, tmp_path: Pa
     path = put(tmp_path / "a.csv", csv_of(0, 10), age=0)
     for name in (".a.csv", "_a.csv", "a.csv.tmp", "a.csv.part", "_temporary/b.csv", "notes.txt"):
         put(tmp_path / name, csv_of(50, 10))
-    watch(target, str(tmp_path))
+    add_source(target, str(tmp_path))
 
     scan_result = scan(target)
     assert (scan_result.seen, scan_result.being_written, scan_result.loaded) == (1, 1, [])
@@ -123,7 +123,7 @@ def test_file_being_written_waits_for_the_next_scan(target: Target, tmp_path: Pa
 def test_bad_row_does_not_reject_its_file(target: Target, tmp_path: Path) -> None:
     """The other rows of the file are stored."""
     put(tmp_path / "a.csv", csv_of(0, 10) + "\n" + csv_of(10, 1, age="old").splitlines()[1] + "\ntoo,few")
-    watch(target, str(tmp_path))
+    add_source(target, str(tmp_path))
 
     (loaded,) = scan(target).loaded
 
@@ -135,7 +135,7 @@ def test_unreadable_file_is_retried_after_a_change(target: Target, tmp_path: Pat
     bad = put(tmp_path / "bad.csv", "no,such,columns\n1,2,3\n", age=100)
     put(tmp_path / "no.parquet", "PAR1 no", age=90)
     put(tmp_path / "good.csv", csv_of(0, 10))
-    watch(target, str(tmp_path))
+    add_source(target, str(tmp_path))
 
     scan_result = scan(target)
     assert (sorted(scan_result.failed), [each.path for each in scan_result.loaded]) == (
@@ -159,7 +159,7 @@ def test_files_of_labels_are_loaded_in_order_of_writing(target: Target, tmp_path
     """The label of the file that was written last wins."""
     put(tmp_path / "a.csv", "_dc_sample_id,_dc_label\ns1,1\n", age=30)
     put(tmp_path / "b.csv", "_dc_sample_id,_dc_label\ns1,0\n", age=60)
-    watch(target, str(tmp_path), "labels")
+    add_source(target, str(tmp_path), "labels")
 
     assert [each.path for each in scan(target).loaded] == ["b.csv", "a.csv"]
     with db.org_session(target.engine, target.org) as session:
@@ -170,13 +170,13 @@ def test_files_of_labels_are_loaded_in_order_of_writing(target: Target, tmp_path
 def test_source_added_again_loads_no_file_twice(target: Target, tmp_path: Path) -> None:
     """The registry of files survives the removal of a source."""
     put(tmp_path / "a.csv", csv_of(0, 10) + "\ntoo,few")
-    watch(target, str(tmp_path))
+    add_source(target, str(tmp_path))
     scan(target)
     with db.org_session(target.engine, target.org) as session:
         sources.remove(session, sources.find(session, "lake"))
     assert target.samples == 10
 
-    watch(target, str(tmp_path))
+    add_source(target, str(tmp_path))
 
     assert scan(target).loaded == []
     assert target.scalar("select count(*) from quarantine") == 1
@@ -186,7 +186,7 @@ def test_concurrent_scan_of_a_source_is_refused(target: Target, tmp_path: Path) 
     """A second scan of the same source raises Locked."""
     for number in range(20):
         put(tmp_path / f"{number}.csv", csv_of(10 * number, 10))
-    watch(target, str(tmp_path))
+    add_source(target, str(tmp_path))
     held, refused = list[ScanResult](), list[errors.Locked]()
 
     def one() -> None:
@@ -217,7 +217,7 @@ def test_concurrent_scan_of_a_source_is_refused(target: Target, tmp_path: Path) 
 def test_stopped_scan_is_continued_by_the_next(target: Target, tmp_path: Path) -> None:
     """A scan that is asked to stop leaves the rest for the next scan."""
     put(tmp_path / "a.csv", csv_of(0, 10))
-    watch(target, str(tmp_path))
+    add_source(target, str(tmp_path))
     stop = threading.Event()
     stop.set()
     with pytest.raises(ScanStopped):
@@ -229,7 +229,7 @@ def test_stopped_scan_is_continued_by_the_next(target: Target, tmp_path: Path) -
 
 def test_missing_directory_is_the_last_error(target: Target, tmp_path: Path) -> None:
     """The error is stored with the source until a scan succeeds."""
-    watch(target, (tmp_path / "gone").as_uri())
+    add_source(target, (tmp_path / "gone").as_uri())
     with pytest.raises(errors.NotFound, match="no directory"):
         scan(target)
     assert "no directory" in described(target)["last_error"]
@@ -250,8 +250,8 @@ def test_scheduler_scans_every_source(
 ) -> None:
     """An error in one source does not keep the others from being scanned, and is logged once."""
     put(tmp_path / "good" / "a.csv", csv_of(0, 10))
-    watch(target, str(tmp_path / "absent"), name="absent")
-    watch(target, str(tmp_path / "good"), name="good")
+    add_source(target, str(tmp_path / "absent"), name="absent")
+    add_source(target, str(tmp_path / "good"), name="good")
 
     with caplog.at_level(logging.WARNING):
         assert schedule.scan_sources(app, threading.Event()) == 1
@@ -262,7 +262,7 @@ def test_scheduler_scans_every_source(
 
 def test_scheduler_scans_periodically(database_url: str, data_dir: Path, target: Target, tmp_path: Path) -> None:
     """The running scheduler loads new files without a command."""
-    watch(target, str(tmp_path))
+    add_source(target, str(tmp_path))
     often = Sources(scan_every=timedelta(seconds=0.2))
     settings = Settings(database_url=SecretStr(database_url), data_dir=data_dir, sources=often)
     with App(settings, Output(quiet=True)) as app, running(schedule.run, app):
@@ -277,7 +277,7 @@ def test_inaccessible_file_is_retried_without_a_change(target: Target, tmp_path:
     path = put(tmp_path / "a.csv", csv_of(0, 10))
     path.rename(tmp_path / "kept")
     path.mkdir()  # cannot be read as a file, also by root
-    watch(target, str(tmp_path))
+    add_source(target, str(tmp_path))
     with db.org_session(target.engine, target.org) as session:
         source = sources.find(session, "lake")
     scanner, result = Scanner(target.engine, target.org, S3()), ScanResult("lake")
@@ -314,7 +314,7 @@ def test_bucket_of_two_pages_is_loaded_completely_once(target: Target, s3: Serve
     for number in range(1050):
         s3.put(bucket, f"credit/v1/{number:04d}.csv", csv_of(number, 1).encode())
     s3.put(bucket, "credit-not/9.csv", csv_of(5000, 1).encode())
-    watch(target, f"s3://{bucket}/credit")
+    add_source(target, f"s3://{bucket}/credit")
 
     scan_result = scan(target, s3.settings)
 
@@ -332,7 +332,7 @@ def test_bucket_of_two_pages_is_loaded_completely_once(target: Target, s3: Serve
 
 def test_object_of_the_same_size_is_loaded_by_new_etag(target: Target, s3: Server, bucket: str) -> None:
     """The ETag shows a changed object."""
-    watch(target, f"s3://{bucket}")
+    add_source(target, f"s3://{bucket}")
     for first in (0, 1, 2):
         s3.put(bucket, "a.csv", csv_of(first, 1).encode())
         assert len(scan(target, s3.settings).loaded) == 1
@@ -343,8 +343,8 @@ def test_s3_failures_have_errors_of_their_own(
     target: Target, bucket: str, s3: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Wrong credentials, a missing bucket and an unreachable server are three errors."""
-    watch(target, f"s3://{bucket}/x")
-    watch(target, "s3://no-such-bucket/x", name="absent")
+    add_source(target, f"s3://{bucket}/x")
+    add_source(target, "s3://no-such-bucket/x", name="absent")
     with pytest.raises(errors.NotFound, match="no bucket 'no-such-bucket'"):
         scan(target, s3.settings, name="absent")
     with pytest.raises(errors.Unreachable, match=r"S3 can't be reached at http://127\.0\.0\.1:1"):
@@ -365,7 +365,7 @@ def test_missing_s3_credentials_are_reported(
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    watch(target, "s3://some/x")
+    add_source(target, "s3://some/x")
     with pytest.raises(errors.StorageRefused, match="credentials"):
         scan(target, s3.settings)
 
@@ -374,7 +374,7 @@ def test_scan_continues_after_an_s3_outage(target: Target, bucket: str, s3: Serv
     """Objects that could not be fetched are loaded by the next scan."""
     for number in range(5):
         s3.put(bucket, f"{number}.csv", csv_of(number, 1).encode())
-    watch(target, f"s3://{bucket}")
+    add_source(target, f"s3://{bucket}")
     scanner, taken = Scanner(target.engine, target.org, s3.settings), 0
 
     @contextmanager
