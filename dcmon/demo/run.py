@@ -51,7 +51,7 @@ def run(app: App, *, fresh: bool, stay: bool, report: Path | None) -> None:
         with App(settings, app.output) as demo_app, _receiver(console) as receiver:
             if fresh:
                 state.delete_demo(demo_app)
-            _replay_and_show(console, demo_app, receiver, demo_data, report, was_running)
+            _replay_and_show(console, demo_app, receiver, demo_data, report, stays_up=was_running or stay)
         if stay:
             summary.wait_for_ctrl_c(console, settings)
 
@@ -116,7 +116,8 @@ def _replay_and_show(
     receiver: WebhookReceiver,
     demo_data: "Future[DemoData] | None",
     report: Path | None,
-    was_running: bool,
+    *,
+    stays_up: bool,
 ) -> None:
     demo = state.load_or_create(app, FIRST_DAY)
     receiver.secret = state.add_or_update_receiver(app, demo.org, receiver.url)
@@ -129,7 +130,7 @@ def _replay_and_show(
         _wait_until_evaluated(console, app, demo)
     finally:
         endpoint.close()
-    summary.show(console, app, demo, report or app.settings.data_dir / "report.html", was_running)
+    summary.show(app, demo, report or app.settings.data_dir / "report.html", stays_up=stays_up)
 
 
 def _send_rows(console: DemoConsole, app: App, demo: DemoState, endpoint: Endpoint, demo_data: DemoData) -> None:

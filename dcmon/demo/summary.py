@@ -37,8 +37,11 @@ call("PUT", f"model/{{model}}/labels", [{{"_dc_sample_id": now, "_dc_label": "0"
 """
 
 
-def show(console: DemoConsole, app: App, demo: DemoState, path: Path, was_running: bool) -> None:
-    """Show the results of the replayed year, and write the report to `path`."""
+def show(app: App, demo: DemoState, path: Path, *, stays_up: bool) -> None:
+    """Show the results of the replayed year, and write the report to `path`.
+
+    `stays_up`: dcmon runs on after the demo, so the next commands work at once.
+    """
     with app.org(demo.org) as session:
         model = models.find(session, MODEL)
         views = monitor_views.list_views(session, model.id)
@@ -59,7 +62,7 @@ def show(console: DemoConsole, app: App, demo: DemoState, path: Path, was_runnin
     # The terminal wraps long lines, so that code that a person copies from it runs.
     code = Syntax("", "python", background_color="default").highlight(snippet.read_text().rstrip())
     stdout.print(code, soft_wrap=True)
-    stdout.print(_hints(alerts, console, demo, was_running))
+    stdout.print(_hints(alerts, demo, stays_up))
 
 
 def _monitors(views: list[monitor_views.MonitorView], width: int) -> Table:
@@ -94,10 +97,10 @@ def _alerts(alerts: list[alert_views.AlertView]) -> Table:
     return table
 
 
-def _hints(alerts: list[alert_views.AlertView], console: DemoConsole, demo: DemoState, was_running: bool) -> str:
+def _hints(alerts: list[alert_views.AlertView], demo: DemoState, stays_up: bool) -> str:
     longest = max(alerts, key=lambda view: view.alert.windows).alert.id if alerts else 1
     org = f"--org {demo.org.name} "
-    up = "" if was_running or console.is_terminal else "dcmon up                        # start the system again\n  "
+    up = "" if stays_up else "dcmon up                        # start the system again\n  "
     return (
         f"\nCommands to try next:\n  {up}"
         f"dcmon {org}alert show {longest}\n  "
