@@ -10,7 +10,7 @@ MAX_DURATION = timedelta(days=36_500)  # a time plus this is still a valid time
 
 
 def parse(text: str, examples: str = "90s, 30m, 12h, 3d, 2w or 1y") -> timedelta:
-    """Parse a duration. `examples`: of durations, for the error message. Raises InvalidInput."""
+    """Parse a duration. `examples` are shown in the error message. Raises InvalidInput."""
     match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)([smhdwy])", text.strip())
     if match is None:
         raise InvalidInput(f"{text!r} is not a duration. A duration looks like {examples}.")

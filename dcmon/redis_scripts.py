@@ -1,4 +1,4 @@
-"""The door to Redis or Valkey. A helper: nothing is lost, and nothing stops, when it is away."""
+"""Run scripts in Redis or Valkey. Nothing is lost, and dcmon continues, while the server is unavailable."""
 
 import logging
 import threading
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     import redis
 
 log = logging.getLogger(__name__)
-PATIENCE = 0.25  # seconds: who asks can go on without
-PAUSE = 1.0  # seconds between tries while it is away
+TIMEOUT = 0.25  # seconds; short, because callers can continue without the server
+PAUSE = 1.0  # seconds between tries to connect while the server is unavailable
 
 
 def answers(url: str) -> bool:
-    """Whether the server at this URL answers within a second."""
+    """Return True if the server at this URL answers within a second."""
     import redis  # takes as long to import as SQLAlchemy: most commands never need it
 
     try:
@@ -26,30 +26,31 @@ def answers(url: str) -> bool:
 
 
 class RedisScripts:
-    """Scripts run in Redis, where several processes see the same. `url` is asked again when the server was away."""
+    """Runs scripts in Redis, which several processes share. `url` is called for each new connection."""
 
     def __init__(self, url: Callable[[], str | None]) -> None:
         self._url, self._lock = url, threading.Lock()
         self._client: redis.Redis | None = None
-        self._again_at, self._is_missed = 0.0, False
+        self._next_try_at, self._is_unavailable = 0.0, False
 
     def run(self, script: str, keys: Sequence[str], values: Sequence[int]) -> Any | None:
-        """What the script returns; None when no server is set, or while it is away."""
+        """Return the script's result; None when no server is set, or while it is unavailable."""
         if (client := self._opened()) is None:
             return None
         import redis
 
         try:
-            answer = client.eval(script, len(keys), *keys, *values)
+            result = client.eval(script, len(keys), *keys, *values)
         except redis.RedisError as error:
-            self._miss(error)
+            self._mark_unavailable(error)
             return None
-        if self._is_missed:
-            self._is_missed = False
-            log.warning("Redis is back")
-        return answer
+        if self._is_unavailable:
+            self._is_unavailable = False
+            log.warning("Redis is available again")
+        return result
 
     def close(self) -> None:
+        """Close the connection."""
         if self._client is not None:
             self._client.close()
 
@@ -57,17 +58,17 @@ class RedisScripts:
         import redis
 
         with self._lock:
-            if self._client is None and time.monotonic() >= self._again_at:
-                self._again_at = time.monotonic() + PAUSE
+            if self._client is None and time.monotonic() >= self._next_try_at:
+                self._next_try_at = time.monotonic() + PAUSE
                 if url := self._url():
                     self._client = redis.Redis.from_url(
-                        url, socket_connect_timeout=PATIENCE, socket_timeout=PATIENCE, decode_responses=True
+                        url, socket_connect_timeout=TIMEOUT, socket_timeout=TIMEOUT, decode_responses=True
                     )
             return self._client
 
-    def _miss(self, error: Exception) -> None:
+    def _mark_unavailable(self, error: Exception) -> None:
         with self._lock:
-            is_first, self._is_missed = not self._is_missed, True
-            self._client, self._again_at = None, time.monotonic() + PAUSE
+            is_first, self._is_unavailable = not self._is_unavailable, True
+            self._client, self._next_try_at = None, time.monotonic() + PAUSE
         if is_first:
-            log.warning("Redis is away, each process counts for itself until it is back: %s", error)
+            log.warning("Redis is unavailable, each process counts for itself until it is available again: %s", error)

@@ -1,4 +1,4 @@
-"""Runs both lineages on the connection that dcmon.migrate hands over, inside its transaction."""
+"""Runs both lineages on the connection that dcmon.db.migrations hands over, inside its transaction."""
 
 from alembic import context
 

@@ -27,7 +27,7 @@ def status(ctx: typer.Context) -> None:
 
     states = migration_states(ctx.obj.engine)
     rows = [
-        {"lineage": schema.lineage, "schema": schema.schema, "at": schema.found, "head": schema.wanted,
+        {"lineage": schema.lineage, "schema": schema.schema, "at": schema.current, "head": schema.head,
          "state": schema.state}
         for schema in states
     ]  # fmt: skip

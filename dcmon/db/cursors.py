@@ -1,4 +1,4 @@
-"""psycopg's own cursors in a session's transaction: COPY, and parameters and results in binary."""
+"""Cursors of psycopg in a session's transaction: for COPY, and for parameters and results in binary."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,39 +13,41 @@ from dcmon.db.connections import CONNECTION_ERRORS, to_dcmon_error
 
 @contextmanager
 def cursor(session: Session, statement: str, name: str = "") -> Iterator[psycopg.Cursor[Any]]:
-    """psycopg's own cursor in the session's transaction: for COPY, and for arrays in binary. With a name, the server's.
+    """Open a cursor of psycopg in the session's transaction; with a name, a cursor on the server.
 
-    Raises what statements raise: Unreachable, DBAPIError, …
+    Raises the same errors as a statement of the session: Unreachable, DBAPIError, …
     """
-    held = session.connection()
-    connection: psycopg.Connection[Any] = held.connection.driver_connection  # type: ignore[assignment]
+    connection = session.connection()
+    raw: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
     try:
-        with connection.cursor(name, binary=True) if name else connection.cursor(binary=True) as opened:
+        with raw.cursor(name, binary=True) if name else raw.cursor(binary=True) as opened:
             yield opened
     except psycopg.Error as error:
-        is_lost = connection.closed or connection.broken or isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
-        if isinstance(error, CONNECTION_ERRORS) and (said := to_dcmon_error(error, held.engine.url, is_lost)):
+        is_lost = raw.closed or raw.broken or isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
+        if isinstance(error, CONNECTION_ERRORS) and (
+            translated := to_dcmon_error(error, connection.engine.url, is_lost)
+        ):
             if is_lost:
-                held.invalidate(error)
-            raise said from error
+                connection.invalidate(error)
+            raise translated from error
         raise DBAPIError.instance(statement, None, error, psycopg.Error, connection_invalidated=is_lost) from error
 
 
 @contextmanager
 def copy(session: Session, statement: str) -> Iterator[psycopg.Copy]:
-    """COPY FROM STDIN inside the session's transaction."""
+    """Run COPY FROM STDIN in the session's transaction."""
     with cursor(session, statement) as opened, opened.copy(statement) as copying:
         yield copying
 
 
 def fetch(session: Session, statement: str, values: Mapping[str, Any]) -> list[Any]:
-    """The rows of a statement whose parameters, %(name)b, and results travel in binary: arrays cost a third so."""
+    """Return the rows of a statement with parameters, %(name)b, and results in binary: arrays cost a third of text."""
     with cursor(session, statement) as opened:
         return opened.execute(statement, values).fetchall()
 
 
 def stream(session: Session, statement: str, values: Mapping[str, Any]) -> Iterator[Any]:
-    """Like `fetch`, a row at a time: as much as this side has asked for is on its way, and no more."""
+    """Yield the rows of a statement like `fetch`, one by one: the server sends only the row that is asked for."""
     with cursor(session, statement, "stream") as opened:
         opened.execute(statement, values)
         while (row := opened.fetchone()) is not None:
@@ -53,38 +55,38 @@ def stream(session: Session, statement: str, values: Mapping[str, Any]) -> Itera
 
 
 def run(session: Session, statement: str, values: Mapping[str, Any]) -> int:
-    """Like `fetch`, for a statement without rows; returns how many it changed."""
+    """Run a statement that returns no rows, with parameters as in `fetch`; return how many rows it changed."""
     with cursor(session, statement) as opened:
         return opened.execute(statement, values).rowcount
 
 
-# Keys in an array are found in one walk over their index, from PostgreSQL 17 on at half of what `for_each` costs. Left
-# to itself, PostgreSQL reads whole tables instead, see there.
+# Finds the keys of an array in one scan of the index, which costs half of `for_each` from PostgreSQL 17 on. Without
+# these settings the planner reads whole tables instead (see `for_each`).
 LOOK_UP = "set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)"
 
 
-def for_each(found: str) -> str:
-    """A join that looks up each row by the index.
+def for_each(subquery: str) -> str:
+    """Return a join that runs the subquery for each row, by an index.
 
-    Left to itself, PostgreSQL reads whole tables of up to some millions of rows for each batch: it takes the pages of
-    an index to be on disk, one by one.
+    Without `offset 0` the planner reads whole tables of up to some millions of rows for each batch, because it
+    expects the pages of the index to be on disk.
     """
-    return f"cross join lateral ({found} offset 0)"
+    return f"cross join lateral ({subquery} offset 0)"
 
 
 class Array(bytes):
-    """An array as a parameter of `fetch` and `run`, in binary (storage.pg_binary makes them); `oid` is its type."""
+    """An array in binary, as a parameter of `fetch` and `run`. `oid` is its type. storage.pg_binary encodes arrays."""
 
     oid: int
 
     def __new__(cls, value: bytes, oid: int) -> "Array":
-        made = super().__new__(cls, value)
-        made.oid = oid
-        return made
+        array = super().__new__(cls, value)
+        array.oid = oid
+        return array
 
 
 class _ArrayDumper(psycopg.adapt.Dumper):
-    """The type is the value's own, so a dumper is made for each."""
+    """Sends an `Array`. Each array has a type of its own, so psycopg gets a dumper for each type."""
 
     format = psycopg.pq.Format.BINARY
 
@@ -92,12 +94,13 @@ class _ArrayDumper(psycopg.adapt.Dumper):
         return self.cls, obj.oid
 
     def upgrade(self, obj: Array, format: Any) -> "_ArrayDumper":
-        made = _ArrayDumper(self.cls)
-        made.oid = obj.oid
-        return made
+        dumper = _ArrayDumper(self.cls)
+        dumper.oid = obj.oid
+        return dumper
 
     def dump(self, obj: Array) -> bytes:
         return bytes(obj)
 
 
-psycopg.adapters.register_dumper(Array, _ArrayDumper)  # here, for a connection knows what was registered before it
+# On import: a connection only knows dumpers that were registered before it was opened.
+psycopg.adapters.register_dumper(Array, _ArrayDumper)

@@ -1,4 +1,4 @@
-"""One leader at a time, by a session's advisory lock: PostgreSQL frees it when the leader's connection ends."""
+"""The lock of the leader: PostgreSQL releases it when the leader's connection ends."""
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
@@ -12,18 +12,18 @@ LEADER = 0  # the number of the only lock in its space
 
 
 def is_held(session: Session) -> bool:
-    """True if a process leads: the connection of a lock that is held is alive."""
+    """Return True if a process leads: PostgreSQL shows the lock only while its connection is alive."""
     return locks.is_session_lock_held(session, LockSpace.LEADER, LEADER)
 
 
 class Leadership(SessionLock):
-    """A claim to lead."""
+    """The leader lock as one process tries to hold it."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine, LockSpace.LEADER, LEADER)
 
     def holds(self) -> bool:
-        """True if this process leads, after trying to; False also while PostgreSQL can't be reached."""
+        """Try to lead, and return True if this process leads; False also while PostgreSQL can't be reached."""
         if self._connection is not None:
             return self.is_held()
         try:

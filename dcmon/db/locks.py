@@ -40,16 +40,16 @@ class LockSpace(IntEnum):
     RESULTS = 10  # by name: monitor, version and window. Transaction, exclusive: one numbers revisions at a time
     NAMES = 11  # by name: the kind of object. Transaction, exclusive: one gives names to objects of a kind at a time
     FILE_SOURCE = 12  # by name: the source. Session, exclusive: one scan of a source at a time
-    # Of the whole installation, of no organization:
+    # These belong to the whole installation, not to an organization:
     LEADER = 13  # 0. Session, exclusive: the scheduler that leads
     ORGANIZATION_NAMES = 14  # 0. Transaction, exclusive: one creates an organization at a time
     MIGRATION = 15  # 0: schema "public", 1: the scratch schema. Transaction, exclusive
 
 
 def call(space: LockSpace, number: str, *, shared: bool = False) -> str:
-    """The SQL that waits for a transaction's lock; for statements that do more in the same round trip.
+    """Return the SQL that waits for a transaction's lock, for statements that do more in the same round trip.
 
-    `number` is SQL, too: a parameter.
+    `number` is also SQL, for example a parameter.
     """
     return f"pg_advisory_xact_lock{'_shared' if shared else ''}({space.value}, {number})"
 
@@ -72,20 +72,20 @@ def acquire_named(session: Session, space: LockSpace, names: Sequence[str]) -> N
 
 
 class SessionLock:
-    """A lock that a connection of its own holds until `release`, or until the connection ends (a kill -9, say).
+    """A lock that a connection of its own holds until `release`, or until the connection ends (for example by kill -9).
 
     It needs a direct connection: behind a pooler of transactions two processes could hold it at once.
     """
 
     def __init__(self, engine: Engine, space: LockSpace, key: int | str) -> None:
-        """`key`: a number, or a name that begins with the organization's schema."""
+        """Prepare a lock. `key`: a number, or a name that begins with the organization's schema."""
         self.engine = engine
         self._connection: Connection | None = None
         self._arguments = ":space, :key" if isinstance(key, int) else "hashtextextended(:key, :space)"
         self._values = {"space": space.value, "key": key}
 
     def try_acquire(self) -> bool:
-        """Take the lock if it is free; True if it is held now."""
+        """Take the lock if it is free; return True if it is held now."""
         if self._connection is not None:
             return True
         connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
@@ -99,7 +99,7 @@ class SessionLock:
         return False
 
     def is_held(self) -> bool:
-        """True if the lock's connection is alive; a lock whose connection is lost is released."""
+        """Return True if the lock's connection is alive; release a lock whose connection is lost."""
         if self._connection is None:
             return False
         try:
@@ -110,7 +110,7 @@ class SessionLock:
         return True
 
     def release(self) -> None:
-        """Let others take the lock."""
+        """Release the lock."""
         if self._connection is None:
             return
         connection, self._connection = self._connection, None
@@ -139,7 +139,7 @@ def exclusive(engine: Engine, space: LockSpace, key: int | str, *, refusal: str)
 
 
 def is_session_lock_held(session: Session, space: LockSpace, number: int) -> bool:
-    """True if any connection to this database holds the lock."""
+    """Return True if any connection to this database holds the lock."""
     statement = text("""
         select exists (select 1 from pg_locks
                         where locktype = 'advisory' and granted and objsubid = 2 and mode = 'ExclusiveLock'

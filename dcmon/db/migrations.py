@@ -1,4 +1,4 @@
-"""The door to Alembic: two lineages, one env.py, no ini. A schema is migrated in one transaction, under a lock."""
+"""Migrate schemas with Alembic: two lineages, one env.py. Each schema in one transaction, under a lock."""
 
 import io
 import re
@@ -35,44 +35,44 @@ PUBLIC_LOCK, SCRATCH_LOCK = 0, 1  # numbers in the space of migrations
 
 @dataclass(frozen=True)
 class SchemaState:
-    """Where a schema stands: at which revision, and which one this dcmon wants."""
+    """A schema's revision (None: never migrated), and the revision that this dcmon needs."""
 
     lineage: Lineage
     schema: str
-    found: str | None
-    wanted: str
+    current: str | None
+    head: str
 
     @property
     def state(self) -> str:
         """One of: current, behind, ahead, absent."""
-        if self.found is None:
+        if self.current is None:
             return "absent"
-        return "current" if self.found == self.wanted else "behind" if self.found < self.wanted else "ahead"
+        return "current" if self.current == self.head else "behind" if self.current < self.head else "ahead"
 
 
 def states(engine: Engine, organizations: Sequence[Organization]) -> list[SchemaState]:
-    """The state of "public" and of each organization's schema."""
+    """Return the state of "public" and of each organization's schema."""
     with engine.connect() as connection:
         schemas: list[tuple[Lineage, str]] = [("public", "public"), *(("org", org.schema) for org in organizations)]
         return [SchemaState(lineage, name, revision(connection, name), head(lineage)) for lineage, name in schemas]
 
 
 def upgrade_public(engine: Engine) -> None:
-    """Bring lineage "public" to its head. Raises SchemaTooNew when it is ahead of this code."""
+    """Upgrade lineage "public" to its head. Raises SchemaTooNew when it is ahead of this code."""
     with _locked(engine, "public", "public") as config:
         command.upgrade(config, "head")
 
 
 def upgrade_org(engine: Engine, org: Organization) -> None:
-    """Bring one organization's schema to the head of lineage "org", creating the schema when it is missing."""
+    """Upgrade an organization's schema to the head of lineage "org"; create the schema if it is missing."""
     with _locked(engine, "org", org.schema, org_id=org.id) as config:
         command.upgrade(config, "head")
 
 
 def check(engine: Engine, lineage: Lineage) -> str | None:
-    """None when the tables in the code are what the revisions make; otherwise the difference, in a sentence.
+    """Compare the tables in the code with what the revisions create; return the difference, None without any.
 
-    Compared in a scratch schema that is dropped again, so that it works on an empty and on a busy database alike.
+    The revisions run in a scratch schema that is dropped afterwards, so the database may be empty or busy.
     """
     with _scratch(engine, lineage) as config:
         try:
@@ -83,7 +83,7 @@ def check(engine: Engine, lineage: Lineage) -> str | None:
 
 
 def write_revision(engine: Engine, lineage: Lineage, message: str) -> str:
-    """Write the next revision of a lineage from the difference between code and revisions; returns the file's path."""
+    """Write a lineage's next revision from the difference between code and revisions; return its path."""
     number = f"{int(head(lineage)) + 1:04d}" if any((MIGRATIONS / lineage).glob("[0-9]*.py")) else "0001"
     with _scratch(engine, lineage) as config:
         script = command.revision(config, message, autogenerate=True, rev_id=number)
@@ -94,7 +94,7 @@ def write_revision(engine: Engine, lineage: Lineage, message: str) -> str:
 
 @contextmanager
 def _scratch(engine: Engine, lineage: Lineage) -> Iterator[Config]:
-    """A config on a schema that is at the lineage's head and never outlives the transaction."""
+    """Yield a config on a scratch schema at the lineage's head; the schema ends with the transaction."""
     with engine.connect() as connection, connection.begin() as transaction:
         locks.acquire(connection, LockSpace.MIGRATION, SCRATCH_LOCK)
         connection.execute(CreateSchema(SCRATCH))
@@ -108,21 +108,21 @@ def _scratch(engine: Engine, lineage: Lineage) -> Iterator[Config]:
 
 @contextmanager
 def _locked(engine: Engine, lineage: Lineage, schema: str, org_id: int | None = None) -> Iterator[Config]:
-    """A config bound to one transaction that nobody else migrates beside, and that nobody works in."""
+    """Yield a config bound to a transaction that locks out all other work and migrations in the schema."""
     with _too_new(schema), engine.begin() as connection:
         connection.execute(text("set local lock_timeout = '30s'"))
         try:
             if org_id is None:
                 locks.acquire(connection, LockSpace.MIGRATION, PUBLIC_LOCK)
-            else:  # also keeps out every transaction in the organization, and its deletion
+            else:  # also excludes each transaction in the organization, and the organization's deletion
                 locks.acquire(connection, LockSpace.ORGANIZATION, org_id)
         except DBAPIError as error:
             raise errors.Locked(f"Schema {schema!r} is in use: it could not be locked in 30 s. Try again.") from error
         connection.execute(CreateSchema(schema, if_not_exists=True))
         _enter(connection, schema)
-        found = revision(connection, schema)
-        if found is not None and found > head(lineage):
-            raise errors.SchemaTooNew(schema=schema, found=found)
+        current = revision(connection, schema)
+        if current is not None and current > head(lineage):
+            raise errors.SchemaTooNew(schema=schema, found=current)
         yield _config(connection, lineage)
 
 
@@ -152,5 +152,5 @@ def _config(connection: Connection, lineage: Lineage) -> Config:
 
 
 def _is_ours(name: str | None, kind: str, _parents: object) -> bool:
-    """Leave tables that are made at run time out of the comparison."""
+    """Return False for tables made at run time, which the comparison leaves out."""
     return not (kind == "table" and name is not None and RUN_TIME_TABLE.match(name))

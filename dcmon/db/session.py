@@ -29,7 +29,7 @@ NO_SCHEMA = "no schema"
 
 @dataclass(frozen=True)
 class Organization:
-    """What is needed to enter an organization: its id, name and PostgreSQL schema; how long its samples are kept."""
+    """An organization's id, name and PostgreSQL schema, and how long its samples are kept (None: for ever)."""
 
     id: int
     name: str
@@ -39,13 +39,13 @@ class Organization:
 
 @cache
 def head(lineage: str) -> str:
-    """The newest revision of a lineage, "0001": revisions are numbered, so the last file has it."""
+    """Return the newest revision of a lineage, such as "0001": the number of its last file."""
     return max(path.name.split("_")[0] for path in (MIGRATIONS / lineage).glob("[0-9]*.py"))
 
 
 @contextmanager
 def public_session(engine: Engine, *, snapshot: bool = False) -> Iterator[Session]:
-    """A transaction in lineage "public", committed at the end; snapshot: all reads see one moment."""
+    """Open a transaction in "public", committed at the end. `snapshot`: all its reads see the same state."""
     if snapshot:
         engine = engine.execution_options(isolation_level="REPEATABLE READ")
     with Session(engine, expire_on_commit=False) as session, session.begin():
@@ -54,7 +54,7 @@ def public_session(engine: Engine, *, snapshot: bool = False) -> Iterator[Sessio
 
 
 def enter_public(connection: Connection) -> None:
-    """Enter "public" for the transaction; raises when its revision is not this code's."""
+    """Enter "public" for the transaction. Raises SchemaOutOfDate or SchemaTooNew."""
     connection.execute(text("select set_config('search_path', 'public', true)"))
     _require_revision("public", "public", _entered(connection, "public"))
 
@@ -63,11 +63,11 @@ def enter_public(connection: Connection) -> None:
 def org_session(
     engine: Engine, org: Organization, *, snapshot: bool = False, wait: timedelta | None = None
 ) -> Iterator[Session]:
-    """A transaction inside one organization's schema, committed at the end; snapshot: all reads see one moment.
+    """Open a transaction in one organization's schema, committed at the end.
 
-    A transaction enters one organization, once, never inside a savepoint: ROLLBACK TO would restore another path.
-    `wait` is the longest wait for any lock in it; None: as long as it takes.
-    Raises OrganizationNotFound when its schema is gone, SchemaOutOfDate or SchemaTooNew, Locked.
+    A transaction enters one organization once, never in a savepoint: ROLLBACK TO would restore another search path.
+    `snapshot`: all its reads see the same state. `wait`: the longest wait for any lock in it; None: without limit.
+    Raises OrganizationNotFound when the schema is deleted, SchemaOutOfDate, SchemaTooNew or Locked.
     """
     level = "REPEATABLE READ" if snapshot else "READ COMMITTED"
     with Session(engine.execution_options(isolation_level=level), expire_on_commit=False) as session, session.begin():
@@ -80,20 +80,20 @@ def org_session(
 
 
 def _connected(session: Session, engine: Engine) -> Connection:
-    """The session's connection. Raises Unreachable when others of this process hold all that there may be."""
+    """Return the session's connection. Raises Unreachable when this process has all its connections in use."""
     try:
         return session.connection()
     except NoConnectionLeft as error:
-        why = "all connections that this process may have are in use"
-        raise errors.Unreachable(what="PostgreSQL", where=address(engine.url), why=why) from error
+        reason = "all connections that this process may have are in use"
+        raise errors.Unreachable(what="PostgreSQL", where=address(engine.url), why=reason) from error
 
 
 @contextmanager
 def peeking(engine: Engine) -> Iterator[Callable[[Organization, str], Any]]:
-    """A way to look into one organization after the other, by one statement and one round trip each; for hints only.
+    """Yield a function that runs one statement in an organization, in one round trip, and returns its row.
 
-    What it finds is no more than a hint: neither the lock is held nor the revision looked at. It gives the statement's
-    row; None for an organization that can't be looked into now.
+    Use the row only as a hint: the function neither holds the organization's lock nor checks its revision. It returns
+    None if the organization can't be read now.
     """
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         raw: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
@@ -102,10 +102,10 @@ def peeking(engine: Engine) -> Iterator[Callable[[Organization, str], Any]]:
             path = psycopg.sql.Identifier(org.schema).as_string(raw)
             before = f"begin read only; set local lock_timeout = '1s'; set local search_path = {path}"
             try:
-                found = raw.execute(f"{before}; {statement}; commit".encode())
+                results = raw.execute(f"{before}; {statement}; commit".encode())
                 for _ in range(3):
-                    found.nextset()
-                return found.fetchone()
+                    results.nextset()
+                return results.fetchone()
             except psycopg.Error as error:
                 if raw.closed or raw.broken:
                     raise errors.Unreachable(
@@ -132,37 +132,37 @@ def enter(connection: Connection, org: Organization) -> None:
         if sqlstate(error) != LOCK_NOT_AVAILABLE:
             raise
         raise errors.Locked(f"Organization {org.name!r} is migrated or deleted just now.") from error
-    found = _entered(connection, org.schema)
-    if found == NO_SCHEMA:
+    current = _entered(connection, org.schema)
+    if current == NO_SCHEMA:
         raise errors.OrganizationNotFound(name=org.name)
-    _require_revision("org", org.schema, found)
+    _require_revision("org", org.schema, current)
 
 
 def revision(connection: Connection, schema: str) -> str | None:
-    """The revision that a schema is at; None when it was never migrated."""
+    """Return a schema's revision; None when it was never migrated."""
     table = f"{connection.dialect.identifier_preparer.quote(schema)}.alembic_version"
     if connection.scalar(text("select to_regclass(:table)"), {"table": table}) is None:
         return None
-    found: str | None = connection.scalar(text(f"select version_num from {table}"))
-    return found
+    current: str | None = connection.scalar(text(f"select version_num from {table}"))
+    return current
 
 
 def _entered(connection: Connection, schema: str) -> str | None:
-    """The revision of the schema that the search path leads to, in one statement: each transaction begins with it."""
+    """Return the revision of the schema in the search path, by one statement, since each transaction begins with it."""
     try:
         row = connection.execute(text("select version_num, current_schema() from alembic_version")).first()
     except ProgrammingError as error:
         if sqlstate(error) != UNDEFINED_TABLE:
             raise
-        with connection.engine.connect() as other:  # this transaction can do no more
-            is_there = other.scalar(text("select to_regnamespace(quote_ident(:schema))"), {"schema": schema})
-        return None if is_there else NO_SCHEMA
+        with connection.engine.connect() as second:  # the error has aborted this transaction
+            existing = second.scalar(text("select to_regnamespace(quote_ident(:schema))"), {"schema": schema})
+        return None if existing else NO_SCHEMA
     return None if row is None else row[0] if row[1] == schema else NO_SCHEMA
 
 
-def _require_revision(lineage: str, schema: str, found: str | None) -> None:
-    wanted = head(lineage)
-    if found is None or found < wanted:
-        raise errors.SchemaOutOfDate(schema=schema, found=found or "nothing", wanted=wanted)
-    if found > wanted:
-        raise errors.SchemaTooNew(schema=schema, found=found)
+def _require_revision(lineage: str, schema: str, current: str | None) -> None:
+    newest = head(lineage)
+    if current is None or current < newest:
+        raise errors.SchemaOutOfDate(schema=schema, found=current or "nothing", wanted=newest)
+    if current > newest:
+        raise errors.SchemaTooNew(schema=schema, found=current)

@@ -43,7 +43,7 @@ class Statements:
 
     @property
     def names(self) -> list[str]:
-        """The names of all statements, as the file has them."""
+        """Return the names of all statements, in the order of the file."""
         return list(self._statements)
 
     def statement(self, name: str, /, **fragments: object) -> str:
@@ -70,7 +70,7 @@ def read(module: str) -> Statements:
 
 
 def parse(file: str, content: str) -> Statements:
-    """Split the content of a `.sql` file at its `-- name:` lines. Raises ValueError for a name that stands twice."""
+    """Split the content of a `.sql` file at its `-- name:` lines. Raises ValueError for a repeated name."""
     _, *parts = NAME.split(content)
     names, bodies = parts[::2], parts[1::2]
     if repeated := sorted({name for name in names if names.count(name) > 1}):

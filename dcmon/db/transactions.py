@@ -1,4 +1,4 @@
-"""Transactions that are repeated when another transaction was in their way."""
+"""Repeat transactions that failed because of other transactions."""
 
 import time
 from collections.abc import Callable
@@ -16,9 +16,9 @@ CONTENTION = frozenset({"40P01", "40001", "55P03"})  # deadlock, serialization f
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Which errors are worth another try, and how often.
+    """The errors after which a transaction is repeated, and how often.
 
-    `pause`: seconds to wait after so many failed tries.
+    `pause` maps the number of failed tries to the seconds to wait.
     """
 
     sqlstates: frozenset[str]
@@ -35,9 +35,9 @@ def retry(
 ) -> T:
     """Run a transaction, from its begin to its commit, and repeat it as the policy says.
 
-    `after_failure` is called after each failed try, for what was remembered and may be outdated. After the last try
-    the exception that `give_up` makes of the last error is raised; without `give_up`, the error itself. An error that
-    the policy does not name is raised at once.
+    `after_failure` is called after each failed try, for example to clear caches. After the last try, the exception
+    that `give_up` returns for the last error is raised; without `give_up`, the error itself. An error that the policy
+    does not name is raised at once.
     """
     tries = 0
     while True:

@@ -26,7 +26,7 @@ SQL = sql.read(__name__)
 
 def exclusive(engine: Engine, org: Organization) -> AbstractContextManager[None]:
     """Hold the organization's prune lock, which ends with the process, also by kill -9. Raises Locked."""
-    refusal = f"Another prune of organization {org.name!r} runs. Nothing was done in it."
+    refusal = f"Another prune of organization {org.name!r} is running. Nothing was deleted."
     return locks.exclusive(engine, LockSpace.PRUNE, org.id, refusal=refusal)
 
 
@@ -115,7 +115,7 @@ def _receipts(prune: Prune, removed: Counts) -> None:
 
 
 def _of_no_model(prune: Prune, removed: Counts) -> None:
-    """Delete notifications about dcmon itself and silences that are over; the term of results holds for them."""
+    """Delete notifications about dcmon itself and silences that have ended, by the term of results."""
     if (before := prune.terms.organization_rows_begin()) is not None:
         for table, expired in expiry.OF_NO_MODEL.items():
             rows = _delete_in_batches(prune, table, expired, {"before": before}, "ctid")
@@ -123,7 +123,7 @@ def _of_no_model(prune: Prune, removed: Counts) -> None:
 
 
 def _history(prune: Prune, removed: Counts) -> None:
-    """Delete alerts that are over, then results, by the longer term of results."""
+    """Delete resolved alerts, then results, by the longer term of results."""
     for model in _models(prune):
         if (before := prune.terms.results_begin(model)) is None:
             continue

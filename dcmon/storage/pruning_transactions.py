@@ -20,7 +20,7 @@ T = TypeVar("T")
 ROWS_AT_ONCE = 1_000
 PAUSE_FACTOR = 9  # a pause lasts so many times as long as the transaction before it
 MAX_PAUSE = 1.0  # seconds
-# A transaction that waits for a table's lock makes all later transactions wait behind it: wait shortly, and try again.
+# A transaction that waits for a table's lock makes all later transactions wait behind it: wait briefly, and try again.
 SHORT_WAIT, WAIT = timedelta(milliseconds=50), timedelta(seconds=1)
 RETRY_POLICY = RetryPolicy(CONTENTION, max_tries=150, pause=lambda _: random.uniform(0.05, 0.25))
 
@@ -29,7 +29,7 @@ RETRY_POLICY = RetryPolicy(CONTENTION, max_tries=150, pause=lambda _: random.uni
 class Prune:
     """A prune of one organization.
 
-    `by` is the user or process in the ledger's lines. `is_over` is asked between transactions; True ends the prune.
+    `by` is the user or process in the ledger's lines. `is_over` is called between transactions; True ends the prune.
     `is_fast` leaves out the pauses, for a disk that is full.
     """
 
@@ -56,11 +56,11 @@ class Prune:
                 time.sleep(min(MAX_PAUSE, PAUSE_FACTOR * (time.monotonic() - started_at)))
             return result
 
-        return transactions.retry(transaction, RETRY_POLICY, give_up=lambda _: self._gave_up_error())
+        return transactions.retry(transaction, RETRY_POLICY, give_up=lambda _: self._locked_error())
 
-    def _gave_up_error(self) -> errors.Locked:
+    def _locked_error(self) -> errors.Locked:
         return errors.Locked(
-            f"Organization {self.org.name!r}: a table is read without a pause. What is left goes with the next prune."
+            f"Organization {self.org.name!r}: a table is in use all the time. The next prune deletes the rest."
         )
 
 

@@ -42,7 +42,7 @@ class RetentionTerms(NamedTuple):
 
 
 def create(session: Session, name: str, owner_email: str) -> NewOrganization:
-    """Insert an organization and its owner (a user of that e-mail may exist). Its schema is made by db.migrations.
+    """Insert an organization and its owner (a user of that e-mail may exist). db.migrations creates its schema.
 
     Raises Conflict when the name is taken, InvalidInput when it can't be a name.
     """
@@ -51,7 +51,7 @@ def create(session: Session, name: str, owner_email: str) -> NewOrganization:
             f"{name!r} can't name an organization: 1 to 63 letters, digits, blanks and _.-, a letter or digit first."
         )
     if "@" not in owner_email:
-        raise errors.InvalidInput(f"{owner_email!r} is no e-mail address.")
+        raise errors.InvalidInput(f"{owner_email!r} is not an e-mail address.")
     locks.acquire(session, LockSpace.ORGANIZATION_NAMES, 0)
     if session.scalar(select(OrganizationRow.id).where(OrganizationRow.name == name)):
         raise errors.Conflict(f'There is an organization {name!r} already; "dcmon org show {name}" shows it.')
@@ -107,12 +107,12 @@ def choose(session: Session, name: str | None) -> Organization:
     existing = entries(session)
     if not existing:
         raise errors.OrganizationNotFound(
-            'There is no organization yet. "dcmon org create NAME --owner EMAIL" makes one.'
+            'There is no organization yet. "dcmon org create NAME --owner EMAIL" creates one.'
         )
     if len(existing) > 1:
         names = ", ".join(entry.name for entry in existing[:5])
         raise errors.InvalidInput(
-            f"There are {len(existing)} organizations ({names} …): say which with --org or DCMON_ORG."
+            f"There are {len(existing)} organizations ({names} …): choose one with --org or DCMON_ORG."
         )
     return existing[0]
 

@@ -1,4 +1,4 @@
-"""Making and unmaking: organizations with their schemas, and the migration of all of them."""
+"""Create and delete organizations with their schemas, and migrate all of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ class Provisioned:
 
 
 def create_organization(engine: Engine, name: str, owner: str) -> Provisioned:
-    """Create an organization whole: row, owner, token, schema at head; or not at all.
+    """Create an organization with its owner, first token and schema; after an error nothing of it remains.
 
-    One that a crash left without its schema gets it by migrate_all. Raises Conflict when the name is taken.
+    If a crash leaves an organization without a schema, migrate_all creates it. Raises Conflict when the name is taken.
     """
     with db.public_session(engine) as session:
         org, user = organizations.create(session, name, owner)
@@ -36,7 +36,7 @@ def create_organization(engine: Engine, name: str, owner: str) -> Provisioned:
 
 
 def delete_organization(engine: Engine, org: Organization) -> None:
-    """First out of sight, then its schema: a transaction never writes two lineages."""
+    """Delete an organization in "public", then its schema: a transaction never writes two lineages."""
     with db.public_session(engine) as session:
         organizations.delete(session, org)
     with db.public_session(engine) as session:
@@ -44,7 +44,7 @@ def delete_organization(engine: Engine, org: Organization) -> None:
 
 
 def contents(engine: Engine, org: Organization) -> dict[str, Any]:
-    """How much an organization has: models, versions, samples, alerts."""
+    """Count an organization's models, versions, samples and alerts."""
     with db.org_session(engine, org) as session:
         counts = session.execute(
             text(
@@ -56,18 +56,18 @@ def contents(engine: Engine, org: Organization) -> dict[str, Any]:
 
 
 def migration_states(engine: Engine) -> list[migrations.SchemaState]:
-    """The state of every schema that should be there."""
+    """Return the state of "public" and of every organization's schema."""
     return migrations.states(engine, _organizations(engine))
 
 
 def migrate_all(engine: Engine, *, dry_run: bool = False) -> list[dict[str, Any]]:
-    """Upgrade "public", then every organization; safe to run twice, goes on where it was interrupted.
+    """Upgrade "public", then every organization. After an interruption, run it again to continue.
 
-    Raises SchemaTooNew before anything is touched when a schema is ahead of this code.
+    Raises SchemaTooNew, before any change, when a schema is ahead of this code.
     """
     ahead = [state for state in migration_states(engine) if state.state == "ahead"]
     if ahead:
-        raise errors.SchemaTooNew(schema=ahead[0].schema, found=ahead[0].found)
+        raise errors.SchemaTooNew(schema=ahead[0].schema, found=ahead[0].current)
     before = migration_states(engine)
     if not dry_run:
         migrations.upgrade_public(engine)
@@ -79,12 +79,12 @@ def migrate_all(engine: Engine, *, dry_run: bool = False) -> list[dict[str, Any]
 
 
 def _step(state: migrations.SchemaState, dry_run: bool) -> dict[str, Any]:
-    done = "current" if state.state == "current" else "to migrate" if dry_run else "migrated"
-    return {"lineage": state.lineage, "schema": state.schema, "from": state.found, "to": state.wanted, "state": done}
+    outcome = "current" if state.state == "current" else "to migrate" if dry_run else "migrated"
+    return {"lineage": state.lineage, "schema": state.schema, "from": state.current, "to": state.head, "state": outcome}
 
 
 def _organizations(engine: Engine) -> Sequence[Organization]:
-    """Organizations, whatever revision "public" is at; none when it was never migrated."""
+    """Return all organizations, at any revision of "public"; none when it was never migrated."""
     with engine.connect() as connection:
         if db.revision(connection, "public") is None:
             return []

@@ -22,8 +22,8 @@ from dcmon.redis_scripts import RedisScripts
 
 Kind = Literal["samples", "labels"]
 WINDOW = 60  # seconds
-# Counts lie in a hash by second. A second counts while any of it lies in the window, so 61 of them do; what is older
-# than the last write's window was deleted by that write, or expired as a whole.
+# A hash has a count for each second. A second counts while any part of it is in the window, so 61 seconds count. Each
+# write deletes the seconds that are older than its window; without a write the hash expires.
 TAKE = f"""
 local now, wait, seconds, old = tonumber(redis.call('TIME')[1]), 0, {{}}, {{}}
 for second = now - {WINDOW}, now do seconds[#seconds + 1] = second end
@@ -80,15 +80,15 @@ def by_organization(session: Session) -> dict[int, Limits]:
 
 def read(org: OrganizationRow) -> Limits:
     """Return the limits in an organization's row."""
-    return Limits(**{each.name: getattr(org, each.name) for each in fields(Limits)})
+    return Limits(**{limit.name: getattr(org, limit.name) for limit in fields(Limits)})
 
 
-def change(session: Session, org_id: int, given: Mapping[str, int | None]) -> Limits:
-    """Set the given limits by name; None removes one. Raises InvalidInput for a limit that is not above 0."""
+def change(session: Session, org_id: int, limits: Mapping[str, int | None]) -> Limits:
+    """Set limits by name; None removes a limit. Raises InvalidInput for a limit that is not above 0."""
     org = session.get_one(OrganizationRow, org_id)
-    for name, limit in given.items():
+    for name, limit in limits.items():
         if limit is not None and not 0 < limit < 2**53:
-            raise errors.InvalidInput(f"A limit is a number above 0, or none: {limit} is not.")
+            raise errors.InvalidInput(f"A limit is a number above 0 or none, not {limit}.")
         setattr(org, name, limit)
     session.flush()
     return read(org)
@@ -130,13 +130,13 @@ class Counts:
                     self._counts[increment.key][second] -= increment.amount
 
     def _wait(self, increment: Increment, now: int) -> int:
-        kept = {second: n for second, n in self._counts[increment.key].items() if second >= now - WINDOW}
-        self._counts[increment.key] = kept
-        over, wait = sum(kept.values()) + increment.amount - increment.limit, 0
-        for second in sorted(kept):
+        counts = {second: n for second, n in self._counts[increment.key].items() if second >= now - WINDOW}
+        self._counts[increment.key] = counts
+        over, wait = sum(counts.values()) + increment.amount - increment.limit, 0
+        for second in sorted(counts):
             if over <= 0:
                 break
-            over, wait = over - kept[second], second + WINDOW + 1 - now
+            over, wait = over - counts[second], second + WINDOW + 1 - now
         return wait
 
     def _add(self, increments: Sequence[Increment], now: int) -> None:
@@ -151,7 +151,7 @@ def _number(rows: Sized, limit: int | None) -> int:
 
 
 class RateMeter:
-    """Counts what organizations log, in Redis and in this process, which counts alone while Redis is away."""
+    """Counts what organizations log, in Redis and in this process, which counts alone while Redis is unavailable."""
 
     def __init__(self, cache: RedisScripts) -> None:
         self._cache, self._own = cache, Counts()
@@ -164,21 +164,21 @@ class RateMeter:
         """
         limited = limits.of(kind)
         limited_amounts = [
-            (what, f"dcmon:logged:{org.id}:{what}", amount, limit)
-            for (what, limit), amount in zip(limited, (_number(rows, limited[0][1]), size), strict=True)
+            (name, f"dcmon:logged:{org.id}:{name}", amount, limit)
+            for (name, limit), amount in zip(limited, (_number(rows, limited[0][1]), size), strict=True)
             if limit is not None
         ]
-        for what, _, amount, limit in limited_amounts:
+        for name, _, amount, limit in limited_amounts:
             if amount > limit:
                 raise errors.TooLarge(
-                    f"This request has {amount:,} {what}, and organization {org.name!r} may log {limit:,} a minute:"
+                    f"This request has {amount:,} {name}, and organization {org.name!r} may log {limit:,} a minute:"
                     " it never fits. Send fewer rows at once."
                 )
         increments = [Increment(key, amount, limit) for _, key, amount, limit in limited_amounts]
         if not increments:
             yield
             return
-        allowed = " and ".join(f"{limit:,} {what}" for what, _, _, limit in limited_amounts)
+        allowed = " and ".join(f"{limit:,} {name}" for name, _, _, limit in limited_amounts)
         counted = self._take(org, increments, allowed)
         try:
             yield
@@ -190,14 +190,14 @@ class RateMeter:
         """Add the increments; return the second of this process's clock and that of Redis. Raises OverLimit."""
         now, second = int(time.monotonic()), None
         values = [value for increment in increments for value in (increment.amount, increment.limit)]
-        answer = self._cache.run(TAKE, [increment.key for increment in increments], values)
-        if answer is None:
+        redis_result = self._cache.run(TAKE, [increment.key for increment in increments], values)
+        if redis_result is None:
             wait = self._own.take(increments, now)
         else:
-            wait, second = answer
+            wait, second = redis_result
         if wait:
             raise errors.OverLimit(org=org.name, allowed=allowed, retry_after=wait)
-        if answer is not None:
+        if redis_result is not None:
             self._own.add(increments, now)
         return now, second
 

@@ -1,4 +1,4 @@
-"""API tokens: 256 bits of randomness, kept as SHA-256 (OWASP ASVS 5.0, 6.5.2), compared in constant time."""
+"""API tokens: 256 random bits, stored as SHA-256 (OWASP ASVS 5.0, 6.5.2) and compared in constant time."""
 
 import hashlib
 import hmac
@@ -20,12 +20,12 @@ from dcmon.tenancy import rate_limits as limits
 from dcmon.tenancy.rate_limits import Limits
 
 PATTERN = re.compile(r"(dcm_[A-Za-z0-9]{10})_([A-Za-z0-9_-]{43})")
-USE_IS_NOTED_EVERY = timedelta(minutes=1)
+USE_RECORDED_EVERY = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
 class Bearer:
-    """Who a token speaks for."""
+    """The organization and user that a token belongs to."""
 
     organization: Organization
     user_id: int
@@ -35,7 +35,7 @@ class Bearer:
 
 
 def create(session: Session, org_id: int, user_id: int, name: str, lifetime: timedelta | None = None) -> str:
-    """Make a token; the text is given back once and never kept."""
+    """Create a token and return its text, which is not stored."""
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
     prefix = "dcm_" + "".join(secrets.choice(alphabet) for _ in range(10))
     secret = secrets.token_urlsafe(32)
@@ -48,27 +48,28 @@ def create(session: Session, org_id: int, user_id: int, name: str, lifetime: tim
 
 
 def authenticate(session: Session, token: str) -> Bearer:
-    """Who this token speaks for. Raises NotAuthenticated when it is unknown, expired or revoked."""
+    """Return the bearer of a token. Raises NotAuthenticated when the token is unknown, expired or revoked."""
     match = PATTERN.fullmatch(token.strip())
     if match is None:
         raise errors.NotAuthenticated
-    found = session.execute(
+    row = session.execute(
         select(Token, OrganizationRow, User)
         .join(OrganizationRow, OrganizationRow.id == Token.org_id)
         .join(User, User.id == Token.user_id)
         .where(Token.prefix == match[1], OrganizationRow.deleted_at.is_(None))
     ).one_or_none()
-    digest = found[0].digest if found else b"\0" * 32
-    if not hmac.compare_digest(digest, _digest(match[2])) or found is None or not _is_live(found[0]):
+    # An unknown token is compared, too: the time of the response does not show which prefixes exist.
+    digest = row[0].digest if row else b"\0" * 32
+    if not hmac.compare_digest(digest, _digest(match[2])) or row is None or not _is_live(row[0]):
         raise errors.NotAuthenticated
-    held, org, user = found
-    _note_use(session, held)
+    stored, org, user = row
+    _record_use(session, stored)
     entry = Organization(org.id, org.name, org.schema_name, org.retention)
-    return Bearer(entry, user.id, user.email, held.expires_at, limits.read(org))
+    return Bearer(entry, user.id, user.email, stored.expires_at, limits.read(org))
 
 
 def entries(session: Session, org_id: int) -> Sequence[dict[str, Any]]:
-    """The tokens of an organization, newest first, as rows without their secret."""
+    """Return the tokens of an organization, newest first, as rows without their secrets."""
     statement = select(Token, User.email).join(User, User.id == Token.user_id).where(Token.org_id == org_id)
     return [
         {
@@ -85,7 +86,7 @@ def entries(session: Session, org_id: int) -> Sequence[dict[str, Any]]:
 
 
 def revoke(session: Session, org_id: int, prefix: str) -> None:
-    """Make a token useless from now on. `prefix` may be the whole token. Raises NotFound."""
+    """Revoke a token at once. `prefix` may be the complete token. Raises NotFound."""
     token = session.scalar(select(Token).where(Token.org_id == org_id, Token.prefix == prefix[:14]))
     if token is None:
         raise errors.NotFound(what="token", name=prefix[:14])
@@ -96,9 +97,9 @@ def _is_live(token: Token) -> bool:
     return token.revoked_at is None and (token.expires_at is None or token.expires_at > datetime.now(UTC))
 
 
-def _note_use(session: Session, token: Token) -> None:
-    """Write the time of use, but seldom: a row that every request updates would be a bottleneck."""
-    if token.last_used_at is None or datetime.now(UTC) - token.last_used_at > USE_IS_NOTED_EVERY:
+def _record_use(session: Session, token: Token) -> None:
+    """Store the time of use, at most once a minute: to update the row in each request would be a bottleneck."""
+    if token.last_used_at is None or datetime.now(UTC) - token.last_used_at > USE_RECORDED_EVERY:
         session.execute(text("update tokens set last_used_at = now() where id = :id"), {"id": token.id})
 
 

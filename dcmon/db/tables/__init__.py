@@ -15,7 +15,7 @@ NAMES = {
     "pk": "pk_%(table_name)s",
 }
 
-# JSON, not JSONB: the order in which a user named features and classes is kept.
+# JSON, not JSONB: JSON keeps the order of the user's features and classes.
 TYPES: dict[Any, Any] = {
     str: Text(),
     bytes: LargeBinary(),
@@ -31,14 +31,14 @@ TYPES: dict[Any, Any] = {
 
 
 class Public(DeclarativeBase):
-    """Lineage "public": who may do what, and hints that cross organizations."""
+    """Lineage "public": organizations, users and tokens, and what all organizations share."""
 
     metadata: ClassVar[MetaData] = MetaData(naming_convention=NAMES)
     type_annotation_map: ClassVar[dict[Any, Any]] = TYPES
 
 
 class Org(DeclarativeBase):
-    """Lineage "org": everything that one organization has, once per organization's schema."""
+    """Lineage "org": the data of one organization; each organization's schema has these tables."""
 
     metadata: ClassVar[MetaData] = MetaData(naming_convention=NAMES)
     type_annotation_map: ClassVar[dict[Any, Any]] = TYPES

@@ -11,7 +11,7 @@ from dcmon.db.tables import Public
 
 
 class Organization(Public):
-    """A tenant: its name, and the PostgreSQL schema that holds everything it has."""
+    """A tenant: its name, its PostgreSQL schema, retention terms and limits."""
 
     __tablename__ = "organizations"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -28,7 +28,7 @@ class Organization(Public):
 
 
 class User(Public):
-    """A person, known by e-mail."""
+    """A person, identified by an e-mail address."""
 
     __tablename__ = "users"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -38,7 +38,7 @@ class User(Public):
 
 
 class Member(Public):
-    """A user's place in an organization: owner, admin or member."""
+    """A user's role in an organization: owner, admin or member."""
 
     __tablename__ = "members"
     org_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), primary_key=True)
@@ -47,7 +47,7 @@ class Member(Public):
 
 
 class Token(Public):
-    """An API token: only its SHA-256 is kept; the prefix names it in lists."""
+    """An API token. Only its SHA-256 is stored; the prefix identifies it in lists."""
 
     __tablename__ = "tokens"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -75,7 +75,7 @@ class WorkQueueEntry(Public):
 
 
 class CommittedOffset(Public):
-    """The offset below which all messages of a topic's partition are settled, for every organization."""
+    """The offset of a partition below which all messages are stored, parked or dead-lettered."""
 
     __tablename__ = "committed_offsets"
     topic_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
@@ -93,7 +93,7 @@ class IngestTopic(Public):
 
 
 class IngestSpan(Public):
-    """The ledger of committed offsets: each move, and the messages in between by organization's id."""
+    """The ledger of committed offsets: each move, and its number of messages by the organization's id."""
 
     __tablename__ = "ingest_spans"
     __table_args__ = (
@@ -113,9 +113,9 @@ class IngestSpan(Public):
 
 
 class ParkedMessage(Public):
-    """A message of one organization that could not be stored; it is retried, and the other organizations go on.
+    """A message of one organization that could not be stored. It is retried; other organizations do not wait.
 
-    `seek` is the last seek of its partition after which it was read.
+    `seek` is the last seek of its partition before it was read.
     """
 
     __tablename__ = "parked_messages"
@@ -159,7 +159,7 @@ class DeadLetter(Public):
 class Worker(Public):
     """A process that runs a part of dcmon, and its last process heartbeat.
 
-    `seen_at`: the last heartbeat; `polled_at`: the last poll of its loop; `ended_at`: when it stopped in order.
+    `seen_at`: the last heartbeat; `polled_at`: the last poll of its loop; `ended_at`: the time of a regular stop.
     """
 
     __tablename__ = "workers"
@@ -186,7 +186,7 @@ class SchedulerRun(Public):
 
 
 class KnownProblem(Public):
-    """A problem of dcmon itself, since when it exists, and when its receivers were notified."""
+    """A problem of dcmon itself, since when it exists, and when receivers were notified."""
 
     __tablename__ = "problems"
     name: Mapped[str] = mapped_column(primary_key=True)

@@ -53,7 +53,7 @@ def test_input_that_can_not_be_used_is_2(data_dir: Path, database_url: str, org:
         (("model", "create", "m", "--task", "binary", "--label-delay", "soon"), "duration"),
         (("model", "create", "m", "--task", "binary", "--time-zone", "Mars"), "time zone"),
         (("webhook", "add", "w", "http://hooks.example.org/"), "https"),
-        (("org", "set-limits", "acme", "--samples-per-minute", "-5"), "a number above 0, or none: -5 is not"),
+        (("org", "set-limits", "acme", "--samples-per-minute", "-5"), "a number above 0 or none, not -5"),
         (("org", "set-limits", "acme", "--samples-per-minute", "many"), "neither a whole number nor none"),
         (("model", "create", "m", "--task", "binary", "--feature", "a:numeric"), "--version"),
         (("model", "create", "m", "--task", "binary", "--class", "a"), "--version"),

@@ -188,7 +188,7 @@ def test_the_limit_holds_when_redis_goes_away_and_comes_back(
         server.process.wait()
         assert [log(client, target, first, n) for first, n in ((60, 41), (60, 40), (100, 1))] == [429, 200, 429]
 
-    assert sum("Redis is away" in record.message for record in caplog.records) == 1
+    assert sum("Redis is unavailable" in record.message for record in caplog.records) == 1
     assert target.samples == 100
 
 

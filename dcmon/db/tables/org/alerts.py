@@ -1,4 +1,4 @@
-"""Alert rules, the alerts under them, and what holds notifications about them back."""
+"""Alert rules, their alerts, and the silences and mute times that hold notifications back."""
 
 import datetime as dt
 from typing import Any
@@ -10,11 +10,11 @@ from dcmon.db.tables import Org
 
 
 class AlertRule(Org):
-    """When a monitor's windows are bad, and what becomes of that. `start_time`: the end of the first window it judged.
+    """The condition under which a monitor's windows violate a rule, and how alerts follow from it.
 
-    `condition` is as a person writes it (alerting.rule_conditions); null: `operator` and `threshold` alone are the
-    condition.
-    `revision` grows when it would judge otherwise.
+    `condition` is the text that a user writes (alerting.rule_conditions); null: `operator` and `threshold` are the
+    condition. `start_time`: the end of the first window that the rule judged. `revision` grows with each change after
+    which the rule would judge differently.
     """
 
     __tablename__ = "alert_rules"
@@ -39,9 +39,10 @@ class AlertRule(Org):
 
 
 class Alert(Org):
-    """One span of bad windows of a version under a rule, from its first window to its last.
+    """A span of windows of a version that violate a rule, from its first window to its last.
 
-    `told_severity`: what receivers were told that it fires with; null when they were not, or were told that it is over.
+    `told_severity`: the severity in the last notification that it fires; null when receivers were never notified,
+    or were notified that it is resolved.
     """
 
     __tablename__ = "alerts"
@@ -74,9 +75,9 @@ class Alert(Org):
 
 
 class AlertChange(Org):
-    """A line of an alert's history: what became of it (states.AlertChangeKind), when, by whom, in which window.
+    """A change in an alert's history: its kind (states.AlertChangeKind), time, user and window.
 
-    `by`: null for dcmon itself. `result_revision`: of the result that changed it.
+    `by`: null for dcmon itself. `result_revision`: the revision of the result that caused the change.
     """
 
     __tablename__ = "alert_changes"
@@ -108,7 +109,8 @@ class Silence(Org):
 class MuteTime(Org):
     """Hours of the week, in a time zone, in which notifications about matching alerts are held back.
 
-    `days`: mon, tue, …; `begins` and `ends`: minutes after midnight, past midnight where it ends before it begins.
+    `days`: mon, tue, …; `begins` and `ends`: minutes after midnight. With `ends` before `begins`, the hours
+    cross midnight.
     """
 
     __tablename__ = "mute_times"

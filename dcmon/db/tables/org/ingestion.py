@@ -1,4 +1,4 @@
-"""How far ingestion is: in topics, in files, and the ledger of what it took."""
+"""The progress of ingestion in topics and files, the file sources, and the ledger."""
 
 import datetime as dt
 import uuid
@@ -12,7 +12,7 @@ from dcmon.db.tables import Org
 class IngestOffset(Org):
     """The position of this organization in a topic's partition: messages below next_offset are stored.
 
-    `seek` is the last seek of the partition that was followed: its line in public.ingest_spans, or 0.
+    `seek` is the last seek of the partition that the organization followed: its id in public.ingest_spans, or 0.
     """
 
     __tablename__ = "ingest_offsets"
@@ -23,11 +23,11 @@ class IngestOffset(Org):
 
 
 class Batch(Org):
-    """The ledger, a line for each transaction and target that took rows or took them out.
+    """The ledger: a line for each transaction and target that stored or removed rows.
 
     In every line taken = stored + duplicates + quarantined + dropped + removed. `action` is ingest, retry, delete,
-    prune or drop; what takes rows out has a negative `stored` or `quarantined`, and as many `removed`. With a topic,
-    the line moved the organization's offset from first_offset to next_offset; `messages` were taken in between.
+    prune, drop or seek. A line that removes rows has a negative `stored` or `quarantined`, and as many `removed`. With
+    a topic, the line moved the organization's offset from first_offset to next_offset, past so many `messages`.
     """
 
     __tablename__ = "batches"
@@ -76,7 +76,7 @@ class IngestedFile(Org):
     """The progress of a file: its rows below next_row are stored.
 
     `digest` identifies its content, its target and its format. `stamp` is the storage's own mark of the content: an
-    ETag, or the size and time of change.
+    ETag, or the file's size and time of change.
     """
 
     __tablename__ = "ingested_files"

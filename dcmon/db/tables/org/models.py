@@ -9,7 +9,7 @@ from dcmon.db.tables import Org
 
 
 class Model(Org):
-    """An ML model; the numbers in the names of its run-time tables are `relation`."""
+    """A machine-learning model. `relation` is the number in the names of its run-time tables."""
 
     __tablename__ = "models"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -27,7 +27,7 @@ class Model(Org):
 
 
 class ModelNote(Org):
-    """A remark on a model."""
+    """A note on a model."""
 
     __tablename__ = "model_notes"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -38,7 +38,7 @@ class ModelNote(Org):
 
 
 class Version(Org):
-    """A version of a model: its columns, and how far its samples reach (watermark: the newest sample's time)."""
+    """A version of a model: its columns, and the times of its samples (watermark: the newest sample's time)."""
 
     __tablename__ = "versions"
     __table_args__ = (UniqueConstraint("model_id", "name"),)
@@ -56,5 +56,5 @@ class Version(Org):
     watermark: Mapped[dt.datetime | None]
     newest_logged_at: Mapped[dt.datetime | None]
     reference_revision: Mapped[int] = mapped_column(server_default="0")
-    stale_at: Mapped[dt.datetime | None]  # the watermark that it had when it was said to be stale
+    stale_at: Mapped[dt.datetime | None]  # the watermark at the time when it was reported as stale
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())

@@ -1,4 +1,4 @@
-"""Checks, the monitors on them, the windows that wait for them, and what they found."""
+"""Checks, their monitors, the windows that wait for evaluation, and the results."""
 
 import datetime as dt
 import uuid
@@ -34,10 +34,10 @@ class Dashboard(Org):
 
 
 class Monitor(Org):
-    """A check with a schedule, filters and choices. `revision` grows when its values would change.
+    """A check with a schedule, filters and options. `revision` grows with each change that would change its values.
 
-    `rows`: how many it reads of a window; 0: all; null: as DCMON_EVALUATE__SAMPLE_SIZE says.
-    `compared_with`: reference, or the earlier window that takes its part (dcmon.windows).
+    `rows`: the number of rows that it reads of a window; 0: all; null: DCMON_EVALUATE__SAMPLE_SIZE.
+    `compared_with`: the reference, or the earlier window that is used in its place (dcmon.windows.ComparedWith).
     """
 
     __tablename__ = "monitors"
@@ -60,8 +60,8 @@ class Monitor(Org):
 class DueWindow(Org):
     """A version's window that waits for evaluation: the row is the queue, a lease is the claim.
 
-    `is_first`: nobody evaluated it before; `is_backfill`: its rows were logged long after it was over; `is_flow`: only
-    the monitors on the flow of rows are evaluated, because nothing came that others read.
+    `is_first`: it was never evaluated before. `is_backfill`: its rows were logged long after its end. `is_flow`: only
+    the data flow monitors are evaluated, because no rows came that other monitors read.
     """
 
     __tablename__ = "due_windows"
@@ -81,11 +81,12 @@ class DueWindow(Org):
 
 
 class Result(Org):
-    """What a monitor found in a window of a version. The unique key, not the lease, fences a zombie evaluator.
+    """The result of a monitor in a window of a version.
 
-    `how` says what it was computed from: a sample or all rows, how many were asked for, by which libraries.
-    `compared_…`: the earlier window that it was compared with in place of the reference, what it had then, and its rows
-    (labelled ones, for a check on labels).
+    The unique key, not the lease, stops an evaluator that has lost its lease from storing a second result. `how`:
+    whether all rows or a sample were read, how many rows were requested, and the versions of the libraries.
+    `compared_…`: the earlier window that was used in place of the reference, its revisions then, and its number of rows
+    (of labelled rows, for a check on labels).
     """
 
     __tablename__ = "results"
@@ -127,7 +128,7 @@ class Result(Org):
 
 
 class Baseline(Org):
-    """What a monitor's check gives on the rows of a version's reference, for rules that compare with it."""
+    """The values of a monitor's check on a version's reference, for rules that compare with it."""
 
     __tablename__ = "baselines"
     monitor_id: Mapped[int] = mapped_column(ForeignKey("monitors.id", ondelete="CASCADE"), primary_key=True)

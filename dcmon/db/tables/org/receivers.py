@@ -11,12 +11,12 @@ from dcmon.db.tables import Org
 
 
 class Webhook(Org):
-    """A receiver of notifications, of a kind (notifications.integrations). `secret` signs; `credentials` are never
-    shown either.
+    """A receiver of notifications. `kind` names its integration (notifications.integrations).
 
-    `model_ids`: only alerts of these (null: of all). `cap`: messages a minute (null: any number). `repeat_every`: how
-    often it is told again of what still fires. `paused_at` .. `paused_until` (null: for good): what comes waits.
-    `not_before`: the receiver asked to be left alone until then.
+    `secret` signs messages; neither it nor `credentials` are ever shown. `model_ids`: only alerts of these models
+    (null: of all). `cap`: messages in a minute (null: unlimited). `repeat_every`: how often a firing alert is sent again.
+    From `paused_at` to `paused_until` (null: until resumed) its notifications wait. `not_before`: the receiver asked for
+    no message before this time.
     """
 
     __tablename__ = "webhooks"
@@ -44,9 +44,10 @@ class Webhook(Org):
 class Notification(Org):
     """The outbox: written in the transaction that moved the alert, delivered at least once, in order per alert.
 
-    What is sent is a message, to one receiver: the notifications with one `message_id`, which is drawn before the first
-    try and stays. `tried_at` is that first try. Over are those with `delivered_at` or `dead_at`; `is_superseded`: not
-    given up, but no longer worth telling. `left_to`: the others that it goes to have it.
+    The notifications with the same `message_id` are sent to one receiver as one message; the id is chosen before the
+    first try, at `tried_at`, and does not change. A notification with `delivered_at` or `dead_at` is finished. With
+    `is_superseded` it was not given up: newer notifications made it useless. `left_to`: the recipients that have not
+    received the message yet, if others have.
     """
 
     __tablename__ = "notifications"

@@ -1,4 +1,4 @@
-"""What is kept about a version's samples, in quarters of an hour; the rows lie in tables made at run time."""
+"""Counts of a version's samples by quarter hour, and the quarantine. Samples are in tables made at run time."""
 
 import datetime as dt
 import uuid
@@ -10,7 +10,7 @@ from dcmon.db.tables import Org
 
 
 class QuarterHour(Org):
-    """What a version has in fifteen minutes: rows, labelled rows, and revisions that grow with each touch."""
+    """A version's rows and labelled rows in a quarter hour, and revisions that grow with each change."""
 
     __tablename__ = "quarter_hours"
     __table_args__ = (
@@ -28,9 +28,9 @@ class QuarterHour(Org):
 
 
 class Receipt(Org):
-    """What a version was sent in fifteen minutes, by the time of receipt: rows, and how long the slowest took to store.
+    """The rows that a version received in a quarter hour, and the longest time until one was stored.
 
-    `revision` grows with each touch: rows that came, quarantined rows that left.
+    `revision` grows when rows come and when quarantined rows leave.
     """
 
     __tablename__ = "receipts"
@@ -47,9 +47,10 @@ class Receipt(Org):
 
 
 class Quarantined(Org):
-    """A row that could not be stored, as it came, with the reason.
+    """A row that could not be stored, unchanged, with the reason.
 
-    `digest` is what the row is known by, so that it is kept once; null in rows of a dcmon that knew them by place.
+    `digest` identifies the row, so that it is kept once. It is null in rows of older releases, which identified a row
+    by its source and position.
     """
 
     __tablename__ = "quarantine"
