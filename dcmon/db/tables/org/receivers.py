@@ -14,9 +14,9 @@ class Webhook(Org):
     """A receiver of notifications. `kind` names its integration (notifications.integrations).
 
     `secret` signs messages; neither it nor `credentials` are ever shown. `model_ids`: only alerts of these models
-    (null: of all). `cap`: messages in a minute (null: unlimited). `repeat_every`: how often a firing alert is sent again.
-    From `paused_at` to `paused_until` (null: until resumed) its notifications wait. `not_before`: the receiver asked for
-    no message before this time.
+    (null: of all). `cap`: messages in a minute (null: unlimited). `repeat_every`: how often a firing alert is sent
+    again. From `paused_at` to `paused_until` (null: until resumed) its notifications wait. `not_before`: the receiver
+    asked for no message before this time.
     """
 
     __tablename__ = "webhooks"
