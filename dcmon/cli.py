@@ -1,4 +1,4 @@
-"""The root command: global options, commands found lazily, and the one place where errors end."""
+"""The root command: global options, lazy loading of commands, and the handling of all errors."""
 
 import signal
 import sys
@@ -15,16 +15,16 @@ from dcmon.errors import DcmonError
 from dcmon.output import Format, Output
 
 COMMANDS = Path(__file__).parent / "commands"
-WITH_VALUE, FLAGS = ("-o", "--output", "--org"), ("-v", "-q", "-vv", "--verbose", "--quiet")
+OPTIONS_WITH_VALUE, FLAGS = ("-o", "--output", "--org"), ("-v", "-q", "-vv", "--verbose", "--quiet")
 
 
 class Commands(TyperGroup):
-    """Commands are the modules of dcmon/commands; one is imported only when it is called.
+    """The commands: the modules of dcmon/commands, each imported only when it is called.
 
-    For the help of the whole, the first line of a module's docstring is read as text.
+    The help of `dcmon` reads the first line of each module's docstring as text and imports none of them.
     """
 
-    _only_names = False
+    _lists_names_only = False
 
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(path.stem for path in COMMANDS.glob("[a-z]*.py"))
@@ -32,28 +32,28 @@ class Commands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in self.list_commands(ctx):
             return None
-        if self._only_names:
+        if self._lists_names_only:
             return TyperCommand(cmd_name, help=first_line(cmd_name))
         command = typer.main.get_command(import_module(f"dcmon.commands.{cmd_name}").app)
         command.name = cmd_name
         return command
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
-        with _plain_words():
+        with _plain_option_errors():
             return super().make_context(*arguments, **options)
 
     def invoke(self, ctx: Any) -> Any:
-        with _plain_words():
+        with _plain_option_errors():
             return super().invoke(ctx)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        self._only_names = True
+        self._lists_names_only = True
         super().format_help(ctx, formatter)
 
 
 @contextmanager
-def _plain_words() -> Iterator[None]:
-    """What is wrong with an option, without the name of the exception that pydantic puts before it."""
+def _plain_option_errors() -> Iterator[None]:
+    """Remove the prefix that pydantic puts before the message of a wrong option."""
     try:
         yield
     except typer.BadParameter as error:
@@ -62,7 +62,7 @@ def _plain_words() -> Iterator[None]:
 
 
 def first_line(command: str) -> str:
-    """The first line of a command module's docstring."""
+    """Return the first line of the docstring of a command's module."""
     with (COMMANDS / f"{command}.py").open(encoding="utf-8") as source:
         return source.readline().strip().strip('"').strip()
 
@@ -77,8 +77,8 @@ app = typer.Typer(
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _print_version(is_requested: bool) -> None:
+    if is_requested:
         from importlib.metadata import version
 
         print(f"dcmon {version('dcmon')}")
@@ -88,17 +88,17 @@ def _version(asked: bool) -> None:
 @app.callback()
 def root(
     ctx: typer.Context,
-    output: Annotated[Format, typer.Option("-o", "--output", help="How results are written.")] = Format.table,
-    org: Annotated[str | None, typer.Option("--org", help="Organization; DCMON_ORG. Not needed with one.")] = None,
-    verbose: Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more; twice: everything.")] = 0,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but results and errors.")] = False,
+    output: Annotated[Format, typer.Option("-o", "--output", help="Format of the results.")] = Format.table,
+    org: Annotated[str | None, typer.Option("--org", help="Organization; default: DCMON_ORG, or the only one.")] = None,
+    verbose: Annotated[int, typer.Option("-v", "--verbose", count=True, help="Log more; twice: log everything.")] = 0,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print only results and errors.")] = False,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Watch machine-learning models in production.
 
-    Samples come in over HTTP or Kafka, monitors run deepchecks on windows of them, alert rules judge the values.
+    Samples come in over HTTP, Kafka or files; monitors run deepchecks on time windows; alert rules judge the values.
     """
     from dcmon.app import App
     from dcmon.log import set_up
@@ -109,13 +109,13 @@ def root(
 
 
 def main() -> None:
-    """Run the command line; exit with the code that dcmon.errors documents."""
+    """Run the command line, and exit with a code that dcmon.errors lists."""
     try:
         _run()
     except KeyboardInterrupt:
         _fail("interrupted", 130)
     finally:
-        # What is done is done, and the exit code says it: a Ctrl-C while Python ends would make a signal of it.
+        # The work is done and the exit code is set: a Ctrl-C while Python shuts down must not replace the exit code.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -128,25 +128,28 @@ def _run() -> None:
         sys.stderr.close()
         sys.exit(0)
     except Exception as error:
-        first = str(error).splitlines()[0] if str(error) else ""
-        _end(error, f"unexpected {type(error).__name__}: {first} (-v shows where)", 3)
+        first_line_text = str(error).splitlines()[0] if str(error) else ""
+        _end(error, f"unexpected {type(error).__name__}: {first_line_text} (-v shows the traceback)", 3)
 
 
 def _end(error: BaseException, message: str, code: int) -> None:
-    """Fail; as interrupted where the error came of that: a statement that Ctrl-C ended breaks what is around it."""
-    is_interrupted = any(isinstance(each, KeyboardInterrupt) for each in _behind(error))
+    """Print the message and exit; exit as interrupted if a Ctrl-C caused the error.
+
+    A Ctrl-C during a statement lets the surrounding transaction fail with an error of its own.
+    """
+    is_interrupted = any(isinstance(cause, KeyboardInterrupt) for cause in _with_causes(error))
     _fail("interrupted" if is_interrupted else message, 130 if is_interrupted else code)
 
 
-def _behind(error: BaseException) -> list[BaseException]:
-    """An error, and those that it came of, or while which it came."""
-    found, left = list[BaseException](), [error]
-    while left:
-        each = left.pop()
-        if each not in found:
-            found.append(each)
-            left += [before for before in (each.__cause__, each.__context__) if before is not None]
-    return found
+def _with_causes(error: BaseException) -> list[BaseException]:
+    """Return an error with its causes and contexts, also indirect ones."""
+    visited, pending = list[BaseException](), [error]
+    while pending:
+        current = pending.pop()
+        if current not in visited:
+            visited.append(current)
+            pending += [cause for cause in (current.__cause__, current.__context__) if cause is not None]
+    return visited
 
 
 def _fail(message: str, code: int) -> None:
@@ -159,16 +162,16 @@ def _fail(message: str, code: int) -> None:
 
 
 def globals_first(arguments: list[str]) -> list[str]:
-    """Move global options to the front, so that `dcmon org list -o json` works like `dcmon -o json org list`."""
-    front, rest, left = list[str](), list[str](), list(arguments)
-    while left:
-        word = left.pop(0)
-        if word == "--":
-            return [*front, *rest, word, *left]
-        if word in WITH_VALUE and left:
-            front += [word, left.pop(0)]
+    """Move global options to the front: `dcmon org list -o json` becomes `dcmon -o json org list`."""
+    global_options, others, unread = list[str](), list[str](), list(arguments)
+    while unread:
+        word = unread.pop(0)
+        if word == "--":  # what follows are arguments, also if they look like options
+            return [*global_options, *others, word, *unread]
+        if word in OPTIONS_WITH_VALUE and unread:
+            global_options += [word, unread.pop(0)]
         elif word in FLAGS or word.startswith(("--output=", "--org=")):
-            front.append(word)
+            global_options.append(word)
         else:
-            rest.append(word)
-    return front + rest
+            others.append(word)
+    return global_options + others

@@ -1,4 +1,4 @@
-"""The only writer to stdout: a table for people, JSON for programs. What is said beside it goes to stderr."""
+"""Write results to stdout, as tables or JSON, and remarks to stderr. No other module writes to stdout."""
 
 import json
 import sys
@@ -16,14 +16,14 @@ Row = Mapping[str, Any]
 
 
 class Format(StrEnum):
-    """How results are written."""
+    """The format of results."""
 
     table = "table"
     json = "json"
 
 
 class Output:
-    """Writes results to stdout in the format asked for, and remarks to stderr unless quiet."""
+    """Write results to stdout in one format, and remarks to stderr unless `quiet`."""
 
     def __init__(self, format: Format = Format.table, *, quiet: bool = False) -> None:
         self.format, self.quiet = format, quiet
@@ -34,7 +34,7 @@ class Output:
 
     @property
     def is_narrow(self) -> bool:
-        """Whether lines are too short for a table with a column of sentences."""
+        """Return True if the terminal is too narrow for a column of sentences."""
         return not self.is_json and _console().width < NARROW
 
     def table(
@@ -44,11 +44,11 @@ class Output:
         *,
         title: str | None = None,
         empty: str = "",
-        whole: Sequence[str] = (),
+        unfolded: Sequence[str] = (),
     ) -> None:
-        """Write rows. JSON has every key of a row; a table has `columns`, headed by their names.
+        """Write rows: JSON with every key of a row, or a table with `columns`.
 
-        `whole`: columns that are not folded.
+        `unfolded` names the columns whose values stay on one line. `empty` is the remark when there are no rows.
         """
         if self.is_json:
             return self._json([dict(row) for row in rows])
@@ -58,12 +58,12 @@ class Output:
 
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
         for column in columns:
-            numeric = all(isinstance(row.get(column), int | float | None) for row in rows)
+            is_numeric = all(isinstance(row.get(column), int | float | None) for row in rows)
             table.add_column(
                 column.replace("_", " "),
-                justify="right" if numeric else "left",
+                justify="right" if is_numeric else "left",
                 overflow="fold",
-                no_wrap=column in whole,
+                no_wrap=column in unfolded,
             )
         for row in rows:
             table.add_row(*(_cell(row.get(column)) for column in columns))
@@ -71,7 +71,7 @@ class Output:
         return None
 
     def tables(self, tables: Mapping[str, Sequence[Row]], columns: Mapping[str, Sequence[str]]) -> None:
-        """Write several tables, each under its name; JSON is one object of them."""
+        """Write several tables with their names as titles; JSON is one object with a key for each table."""
         if self.is_json:
             return self._json({name: [dict(row) for row in rows] for name, rows in tables.items()})
         for name, rows in tables.items():
@@ -79,7 +79,7 @@ class Output:
         return None
 
     def value(self, row: Row, *, none: Mapping[str, str] | None = None) -> None:
-        """Write one object: a key and its value a line, or a JSON object. `none`: what a person reads for None."""
+        """Write one object: a line for each key, or JSON. `none` has the texts that people read for None."""
         if self.is_json:
             return self._json(dict(row))
         from rich.table import Table
@@ -88,18 +88,18 @@ class Output:
         table.add_column(style="bold", no_wrap=True)
         table.add_column(overflow="fold")
         for key, value in row.items():
-            said = (none or {}).get(key) if value is None else None
-            table.add_row(key.replace("_", " "), said or _cell(value))
+            none_text = (none or {}).get(key) if value is None else None
+            table.add_row(key.replace("_", " "), none_text or _cell(value))
         self.print(table)
         return None
 
-    def print(self, what: Any) -> None:
-        """Write a rich renderable or text to stdout, at the terminal's width."""
-        _console().print(what)
+    def print(self, renderable: Any) -> None:
+        """Write a rich renderable or a text to stdout, in the width of the terminal."""
+        _console().print(renderable)
 
     @contextmanager
     def progress(self, label: str, *, counts: bool = False) -> Iterator[Callable[[int, int], None]]:
-        """A bar on a terminal, of bytes or of things that are counted; call what is given with (done, size)."""
+        """Show a progress bar on a terminal, of bytes or of counts; yield a function that takes (done, size)."""
         if self.quiet or not sys.stderr.isatty():
             yield lambda done, size: None
             return
@@ -107,24 +107,24 @@ class Output:
         from rich.console import Console
 
         amount = bars.MofNCompleteColumn() if counts else bars.DownloadColumn()
-        label_column, left = bars.TextColumn("{task.description}"), bars.TimeRemainingColumn()
-        columns = (label_column, bars.BarColumn(), amount, left)
+        label_column, remaining = bars.TextColumn("{task.description}"), bars.TimeRemainingColumn()
+        columns = (label_column, bars.BarColumn(), amount, remaining)
         with bars.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            shown = bar.add_task(label, total=None)
-            yield lambda done, size: bar.update(shown, completed=done, total=size)
+            task = bar.add_task(label, total=None)
+            yield lambda done, size: bar.update(task, completed=done, total=size)
 
     def say(self, text: str) -> None:
-        """A remark for the person at the terminal, on stderr."""
+        """Write a remark for people to stderr."""
         if not self.quiet:
             print(text, file=sys.stderr, flush=True)
 
     def _json(self, value: Any) -> None:
-        print(json.dumps(value, default=_plain, ensure_ascii=False, indent=2), flush=True)
+        print(json.dumps(value, default=_json_value, ensure_ascii=False, indent=2), flush=True)
 
 
-def shortened(text: str, most: int = 32) -> str:
-    """The beginning of a text, for a cell of a table."""
-    return text if len(text) <= most else text[: most - 1] + "…"
+def shortened(text: str, max_length: int = 32) -> str:
+    """Return the beginning of a text, for a cell of a table."""
+    return text if len(text) <= max_length else text[: max_length - 1] + "…"
 
 
 def _console() -> "Console":
@@ -134,7 +134,7 @@ def _console() -> "Console":
 
 
 def _width() -> int:
-    """COLUMNS when it is set; wide otherwise, so that a pipe gets whole lines."""
+    """Return COLUMNS if it is set; else a large width, so that lines in a pipe are not folded."""
     import shutil
 
     return shutil.get_terminal_size((200, 24)).columns
@@ -159,7 +159,8 @@ def _cell(value: Any) -> str:
     return escape(str(value))
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
+    """Convert a value that the json module does not know."""
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, timedelta):

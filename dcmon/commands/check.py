@@ -22,7 +22,7 @@ def list_(ctx: typer.Context) -> None:
     rows = view.rows()
     if ctx.obj.output.is_json:
         rows = [{key: row.get(key) for key in KEYS} for row in rows]
-    ctx.obj.output.table(rows, ["check", "group", "needs", "choices"], whole=["check"])
+    ctx.obj.output.table(rows, ["check", "group", "needs", "choices"], unfolded=["check"])
 
 
 @app.command()

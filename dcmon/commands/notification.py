@@ -1,4 +1,4 @@
-"""Notifications: who was told what; try again, pause and resume receivers."""
+"""Notifications: list, show, retry; pause and resume receivers."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,6 +8,7 @@ from dcmon.commands.shared.groups import group
 
 if TYPE_CHECKING:
     from dcmon.app import App
+    from dcmon.db import Organization
 
 app = group(__doc__)
 
@@ -31,29 +32,31 @@ SHORT_ID = 8
 @app.command("list")
 def list_(
     ctx: typer.Context,
-    state: Annotated[str | None, typer.Option(help="waiting, held, delivered, dead or superseded.")] = None,
+    state: Annotated[
+        str | None, typer.Option(help="Only in this state: waiting, held, delivered, dead or superseded.")
+    ] = None,
     receiver: Annotated[str | None, typer.Option(help="Only to this receiver.")] = None,
     alert: Annotated[int | None, typer.Option(help="Only about this alert.")] = None,
-    message: Annotated[str | None, typer.Option(help="Only in this message, as its receiver knows it.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Notifications at most.")] = 100,
+    message: Annotated[str | None, typer.Option(help="Only in this message, by the id that its receiver got.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Most notifications to list.")] = 100,
 ) -> None:
     """List notifications, the newest first. Example: dcmon notification list --state dead"""
     from dcmon.notifications import notification_views, receivers
     from dcmon.notifications.notification_views import NotificationFilter
 
     with ctx.obj.org() as session:
-        found = notification_views.entries(session, NotificationFilter(state, receiver, alert, message), limit)
+        views = notification_views.entries(session, NotificationFilter(state, receiver, alert, message), limit)
         now = receivers.database_time(session)
-        rows = [notification_views.row(each, now) for each in found]
+        rows = [notification_views.row(view, now) for view in views]
     output = ctx.obj.output
     if not output.is_json:
         rows = [{**row, "id": row["id"][:SHORT_ID]} for row in rows]
-    output.table(rows, NARROW if output.is_narrow else COLUMNS, empty="No such notification.", whole=["id", "state"])
+    output.table(rows, NARROW if output.is_narrow else COLUMNS, empty="No such notification.", unfolded=["id", "state"])
 
 
 @app.command()
 def show(ctx: typer.Context, notification_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
-    """Show a notification: what it says, to whom, and how it goes. Example: dcmon notification show 3f2a9c1e"""
+    """Show a notification: contents, receiver and delivery. Example: dcmon notification show 3f2a9c1e"""
     import json
 
     row = _detail(ctx.obj, notification_id)
@@ -84,22 +87,24 @@ def _detail(app: "App", notification_id: str) -> dict[str, Any]:
 def retry(
     ctx: typer.Context,
     ids: Annotated[list[str] | None, typer.Argument(metavar="ID")] = None,
-    all_dead: Annotated[bool, typer.Option("--all-dead", help="All that were given up.")] = False,
+    all_dead: Annotated[bool, typer.Option("--all-dead", help="All notifications that were given up.")] = False,
 ) -> None:
-    """Try again now, but not what a newer state of its alert superseded. Example: dcmon notification retry 3f2a9c1e"""
+    """Send notifications again now, except superseded ones. Example: dcmon notification retry 3f2a9c1e"""
     from dcmon import errors
     from dcmon.notifications import notification_views, retries
 
     if bool(ids) == all_dead:
-        raise errors.InvalidInput("Say ids, or --all-dead.")
+        raise errors.InvalidInput('Give ids of notifications, or --all-dead. "dcmon notification list" shows the ids.')
     org = ctx.obj.organization()
     with ctx.obj.org(org) as session:
-        chosen = [notification_views.find(session, each).notification.id for each in ids or ()]
-        done = retries.retry(session, None if all_dead else chosen)
-    _ring(ctx, org)
-    ctx.obj.output.value(done)
-    if ids and done["retried"] < len(set(chosen)):
-        ctx.obj.output.say("What was delivered, or superseded by a newer state of its alert, is not sent again.")
+        chosen = [notification_views.find(session, prefix).notification.id for prefix in ids or ()]
+        counts = retries.retry(session, None if all_dead else chosen)
+    _wake_notifier(ctx, org)
+    ctx.obj.output.value(counts)
+    if ids and counts["retried"] < len(set(chosen)):
+        ctx.obj.output.say(
+            "Delivered notifications, and those superseded by a newer state of their alert, are not sent again."
+        )
         raise typer.Exit(8)
 
 
@@ -107,9 +112,11 @@ def retry(
 def pause(
     ctx: typer.Context,
     receiver: str,
-    for_: Annotated[str | None, typer.Option("--for", help="2h, 30m, 3d; not said: until it is resumed.")] = None,
+    for_: Annotated[
+        str | None, typer.Option("--for", help="How long: 2h, 30m, 3d; default: until it is resumed.")
+    ] = None,
 ) -> None:
-    """Send nothing to a receiver: what comes waits, nothing is lost. Example: dcmon notification pause team --for 2h"""
+    """Pause a receiver: its notifications wait, none is lost. Example: dcmon notification pause team --for 2h"""
     from dcmon import durations
     from dcmon.notifications import receivers
 
@@ -122,7 +129,7 @@ def pause(
 
 @app.command()
 def resume(ctx: typer.Context, receiver: str) -> None:
-    """Send again, now, what waits for a receiver, and what it was given up to be told of and fires still.
+    """Resume a receiver: send what waits, and what was given up about alerts that still fire.
 
     Example: dcmon notification resume team
     """
@@ -133,11 +140,12 @@ def resume(ctx: typer.Context, receiver: str) -> None:
         webhook = receivers.find(session, receiver)
         waiting = receivers.resume(session, webhook)
         retried = catch_up.retry_given_up(session, webhook)
-    _ring(ctx, org)
+    _wake_notifier(ctx, org)
     ctx.obj.output.value({"resumed": receiver, "waiting": waiting + retried, "retried": retried})
 
 
-def _ring(ctx: typer.Context, org: Any) -> None:
+def _wake_notifier(ctx: typer.Context, org: "Organization") -> None:
+    """Enqueue work for the notifier. After the commit."""
     from dcmon.db import work_queue
 
     ctx.obj.enqueue(org, work_queue.Work.notify)

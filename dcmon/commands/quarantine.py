@@ -56,7 +56,7 @@ def list_(
     detail = [] if output.is_narrow else ["detail"]
     row_columns = ["id", "model", "version", "kind", "sample_id", "reason", "field", *detail, "logged_at"]
     columns, empty = row_columns if rows else COUNTED, EMPTY if row_filter.is_all else NO_SUCH_ROW
-    output.table(listed, columns, empty=empty, whole=["id", "reason"])
+    output.table(listed, columns, empty=empty, unfolded=["id", "reason"])
 
 
 @app.command()

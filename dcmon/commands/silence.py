@@ -20,15 +20,18 @@ app = group(__doc__)
 def add(
     ctx: typer.Context,
     matchers: Annotated[
-        list[str], typer.Argument(metavar="MATCHER…", help="model, version, monitor, check, rule, severity or alert.")
+        list[str],
+        typer.Argument(
+            metavar="MATCHER…", help="NAME=VALUE; NAME: model, version, monitor, check, rule, severity or alert."
+        ),
     ],
     for_: Annotated[str | None, typer.Option("--for", help="How long: 30m, 4h, 2d.")] = None,
-    from_: Annotated[datetime | None, typer.Option("--from", help="When it begins, UTC; default: now.")] = None,
-    until: Annotated[datetime | None, typer.Option(help="When it ends, UTC.")] = None,
-    reason: Annotated[str, typer.Option(help="Why: kept with it.")] = "",
-    by: Annotated[str | None, typer.Option(help="Who; default: you.")] = None,
+    from_: Annotated[datetime | None, typer.Option("--from", help="Start of the silence, UTC; default: now.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="End of the silence, UTC.")] = None,
+    reason: Annotated[str, typer.Option(help="Reason, stored with the silence.")] = "",
+    by: Annotated[str | None, typer.Option(help="Who silences; default: the user of the system.")] = None,
 ) -> None:
-    """Hold back notifications about alerts that fit all matchers (=, !=, =~, !~); alerts move all the same.
+    """Hold back notifications about alerts that match all matchers (=, !=, =~, !~); alerts open and resolve as usual.
 
     Example: dcmon silence add model=credit "monitor=~.*Drift" --for 4h --reason "new upstream table"
     """
@@ -38,13 +41,13 @@ def add(
     from dcmon.notifications.silences import NewSilence
 
     if (for_ is None) is (until is None):
-        raise typer.BadParameter("Say either --for or --until.")
+        raise typer.BadParameter("Give either --for 4h or --until 2026-12-01, and not both.")
     begins = as_utc(from_) if from_ else datetime.now(UTC)
     ends = as_utc(until) if until else begins + durations.parse(for_ or "", "30m, 4h or 2d")
     row = _add(ctx.obj, NewSilence(matchers, begins, ends, reason, by or operator_name()))
     ctx.obj.output.value(row)
     if not row["alerts"]:
-        ctx.obj.output.say("No alert that fires now fits.")
+        ctx.obj.output.say("No alert that fires now matches.")
 
 
 def _add(app: "App", new: "NewSilence") -> dict[str, Any]:
@@ -60,25 +63,27 @@ def _add(app: "App", new: "NewSilence") -> dict[str, Any]:
 
 @app.command("list")
 def list_(
-    ctx: typer.Context, all_: Annotated[bool, typer.Option("--all", help="Those that are over too.")] = False
+    ctx: typer.Context, all_: Annotated[bool, typer.Option("--all", help="Also silences that are over.")] = False
 ) -> None:
-    """List silences that hold or will hold. Example: dcmon silence list --all"""
+    """List silences that hold now or later. Example: dcmon silence list --all"""
     from datetime import UTC
 
     from dcmon.notifications import silences
 
     now = datetime.now(UTC)
     with ctx.obj.org() as session:
-        rows = [{**_row(each), "state": _state(each, now)} for each in silences.entries(session, now, ended=all_)]
+        rows = [
+            {**_row(silence), "state": _state(silence, now)} for silence in silences.entries(session, now, ended=all_)
+        ]
     columns = ["id", "state", "until", "matchers", "by", "reason"]
     if not ctx.obj.output.is_narrow:
         columns.insert(2, "from")
-    ctx.obj.output.table(rows, columns, empty="No silence.")
+    ctx.obj.output.table(rows, columns, empty='No silence: "dcmon silence add MATCHER --for 4h" adds one.')
 
 
 @app.command()
 def end(ctx: typer.Context, silence_id: Annotated[int, typer.Argument(metavar="ID")]) -> None:
-    """End a silence now; what it held back is sent. Example: dcmon silence end 1"""
+    """End a silence now; the notifications that it held back are sent. Example: dcmon silence end 1"""
     from datetime import UTC
 
     from dcmon.db import work_queue

@@ -1,4 +1,4 @@
-"""Show what runs, what waits, and what is wrong with dcmon itself."""
+"""Show the processes, queues and problems of dcmon itself."""
 
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,17 +13,15 @@ if TYPE_CHECKING:
 
 app = single()
 
-NONE_RUNS = (
-    'No process of dcmon runs. Type "dcmon up" here, or "dcmon worker start" on a machine that has the settings.'
-)
+NONE_RUNS = 'No process of dcmon runs. Type "dcmon up" here, or "dcmon worker start" on a machine with its settings.'
 
 
 @app.command()
 def status(ctx: typer.Context) -> None:
-    """Show what runs, what waits, and what is wrong with dcmon itself, on all machines.
+    """Show the processes, queues and problems of dcmon itself, on all machines.
 
-    Exit 0: all is well; 1: something is wrong; 7: nothing runs, or the database can't be reached; 8: a part is down.
-    With --quiet it prints only problems, for cron.
+    Exit 0: no problem; 1: a problem; 7: nothing runs, or the database can't be reached; 8: a part is down.
+    With --quiet only problems are printed, for cron.
 
     Example: dcmon status -o json
     """
@@ -32,79 +30,79 @@ def status(ctx: typer.Context) -> None:
 
     settings, output = ctx.obj.settings, ctx.obj.output
     local = supervisor_state.read(settings)
-    found = health_status.collect(ctx.obj.engine, settings, local)
+    current = health_status.collect(ctx.obj.engine, settings, local)
     if output.is_json:
-        output.value(_whole(found))
+        output.value(_json_row(current))
     else:
-        _show(output, found)
-    _exit(output, found)
+        _show(output, current)
+    _exit(output, current)
 
 
-def _exit(output: "Output", found: "Status") -> None:
+def _exit(output: "Output", current: "Status") -> None:
     """End with the exit code of the status. Raises the error of a database that can't be reached."""
-    if found.failure is not None:
-        raise found.failure
-    if not found.is_running:
+    if current.failure is not None:
+        raise current.failure
+    if not current.is_running:
         output.say(NONE_RUNS)
-    if found.exit_code:
-        raise typer.Exit(found.exit_code)
+    if current.exit_code:
+        raise typer.Exit(current.exit_code)
 
 
-def _whole(found: "Status") -> dict[str, Any]:
+def _json_row(current: "Status") -> dict[str, Any]:
     return {
-        "exit_code": found.exit_code,
-        "parts": [dict(part) for part in found.parts],
-        "workers": [dict(worker) for worker in found.workers],
-        "waiting": dict(found.waiting),
-        "conditions": [vars(condition) for condition in found.problems],
+        "exit_code": current.exit_code,
+        "parts": [dict(part) for part in current.parts],
+        "workers": [dict(worker) for worker in current.workers],
+        "waiting": dict(current.waiting),
+        "conditions": [vars(condition) for condition in current.problems],
     }
 
 
-def _show(output: "Output", found: "Status") -> None:
+def _show(output: "Output", current: "Status") -> None:
     from rich.markup import escape
 
     if not output.quiet:
-        _show_parts(output, found)
-    for each in found.problems:
-        output.print(escape(f"[{each.severity}] {each.sentence} Since {_time(each.since)}."))
-        output.print(escape(f"    {each.command}"))
-    if not found.problems and not output.quiet and found.failure is None:
-        output.print("All is well." if not found.exit_code else "Nothing else is wrong.")
+        _show_parts(output, current)
+    for problem in current.problems:
+        output.print(escape(f"[{problem.severity}] {problem.sentence} Since {_time(problem.since)}."))
+        output.print(escape(f"    {problem.command}"))
+    if not current.problems and not output.quiet and current.failure is None:
+        output.print("All is well." if not current.exit_code else "Nothing else is wrong.")
 
 
-def _show_parts(output: "Output", found: "Status") -> None:
-    parts = [{**part, "since": _time(part.get("since"))} for part in found.parts]
+def _show_parts(output: "Output", current: "Status") -> None:
+    parts = [{**part, "since": _time(part.get("since"))} for part in current.parts]
     output.table(parts, ["name", "state", "pid", "since", "detail"])
-    if found.failure is not None:
+    if current.failure is not None:
         return
     workers = [
-        {**each, "since": _time(each["since"]), "last_sign": f"{_span(found.now - each['last_sign'])} ago"}
-        for each in found.workers
+        {**worker, "since": _time(worker["since"]), "last_sign": f"{_span(current.now - worker['last_sign'])} ago"}
+        for worker in current.workers
     ]
     output.print("")
     output.table(workers, ["kind", "host", "pid", "since", "last_sign", "state"], empty="No worker is there.")
     output.print("")
-    output.value(_said(found))
+    output.value(_queue_texts(current))
     output.print("")
 
 
-def _said(found: "Status") -> dict[str, str]:
-    """What waits, in words."""
-    waits = found.waiting
-    said = {
-        "windows due": _queue(waits["windows_due"], waits["oldest_window"], found.now),
-        "notifications": _queue(waits["notifications_waiting"], waits["oldest_notification"], found.now)
+def _queue_texts(current: "Status") -> dict[str, str]:
+    """Describe the queues and the dead man's switch for people."""
+    waits = current.waiting
+    texts = {
+        "windows due": _queue(waits["windows_due"], waits["oldest_window"], current.now),
+        "notifications": _queue(waits["notifications_waiting"], waits["oldest_notification"], current.now)
         + (f"; {waits['notifications_given_up']} given up today" if waits["notifications_given_up"] else ""),
         "alerts firing": ", ".join(f"{n} {severity}" for severity, n in waits["alerts_firing"].items()) or "none",
     }
     if waits["unread_messages"] is not None:
-        said["unread messages"] = _queue(waits["unread_messages"], waits["oldest_unread"], found.now)
+        texts["unread messages"] = _queue(waits["unread_messages"], waits["oldest_unread"], current.now)
     if waits["parked_messages"]:
-        said["parked messages"] = str(waits["parked_messages"])
+        texts["parked messages"] = str(waits["parked_messages"])
     if waits["heartbeat"] is not None:
         sent = waits["heartbeat_sent"]
-        said["heartbeat"] = waits["heartbeat"] + (f", {_span(found.now - sent)} ago" if sent else "")
-    return said
+        texts["heartbeat"] = waits["heartbeat"] + (f", {_span(current.now - sent)} ago" if sent else "")
+    return texts
 
 
 def _queue(number: int, oldest: datetime | None, now: datetime) -> str:
@@ -116,7 +114,7 @@ def _queue(number: int, oldest: datetime | None, now: datetime) -> str:
 
 
 def _span(span: timedelta) -> str:
-    """A span in its largest unit: 5 s, 12 min, 3 h, 2 d."""
+    """Write a time span in its largest unit: 5 s, 12 min, 3 h, 2 d."""
     seconds = max(0, int(span.total_seconds()))
     for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
