@@ -1,7 +1,8 @@
-"""Every error of dcmon on one screen: the docstring is the message, the class carries exit code and HTTP status.
+"""All errors of dcmon: the docstring is the message; the class has the exit code and the HTTP status.
 
-Exit codes: 0 done, 1 the condition asked about is true, 2 usage, 3 dcmon refused or failed, 4 not allowed, 5 not found,
-6 conflict or locked, 7 a dependency can't be reached or nothing runs, 8 partly done or no verdict, 130 interrupted.
+Exit codes: 0 done, 1 the tested condition is true, 2 wrong usage, 3 dcmon refused or failed, 4 not allowed,
+5 not found, 6 conflict or locked, 7 a dependency can't be reached or nothing runs, 8 partly done or no verdict,
+130 interrupted.
 """
 
 from typing import Any, ClassVar
@@ -19,7 +20,7 @@ class DcmonError(Exception):
 
 
 class InvalidInput(DcmonError):
-    """What was given can't be used."""
+    """The input can't be used."""
 
     exit_code, status = 2, 400
 
@@ -31,7 +32,7 @@ class TooLarge(InvalidInput):
 
 
 class OverLimit(DcmonError):
-    """Organization {org!r} may log {allowed} a minute. Nothing was stored: try again in {retry_after} s."""
+    """Organization {org!r} may log {allowed} a minute. Nothing was stored. Try again in {retry_after} s."""
 
     status = 429
 
@@ -49,61 +50,65 @@ class NotFound(DcmonError):
 
 
 class OrganizationNotFound(NotFound):
-    """There is no organization {name!r}. "dcmon org list" shows those that there are."""
+    """There is no organization {name!r}. "dcmon org list" lists the organizations."""
 
 
 class ModelNotFound(NotFound):
-    """There is no model {name!r}. "dcmon model list" shows those that there are."""
+    """There is no model {name!r}. "dcmon model list" lists the models."""
 
 
 class VersionNotFound(NotFound):
-    """There is no version {name!r} of model {model!r}. "dcmon model show {model}" shows those that there are."""
+    """There is no version {name!r} of model {model!r}. "dcmon model show {model}" lists its versions."""
 
 
 class SourceNotFound(NotFound):
-    """There is no source {name!r}. "dcmon source list" shows those that there are."""
+    """There is no source {name!r}. "dcmon source list" lists the sources."""
 
 
 class RuleNotFound(NotFound):
-    """There is no rule {name!r}. "dcmon rule list" shows those that there are."""
+    """There is no rule {name!r}. "dcmon rule list" lists the rules."""
 
 
 class AlertNotFound(NotFound):
-    """There is no alert {name!r}. "dcmon alert list --all" shows those that there are."""
+    """There is no alert {name!r}. "dcmon alert list --all" lists the alerts."""
 
 
 class QuarantinedNotFound(NotFound):
-    """No row {name} is quarantined. "dcmon quarantine list --rows" shows those that are."""
+    """There is no quarantined row {name}. "dcmon quarantine list --rows" lists the quarantined rows."""
 
 
 class WebhookNotFound(NotFound):
-    """There is no receiver {name!r}. "dcmon webhook list" shows those that there are."""
+    """There is no receiver {name!r}. "dcmon webhook list" lists the receivers."""
 
 
 class NotificationNotFound(NotFound):
-    """There is no notification {name!r}. "dcmon notification list" shows those that there are."""
+    """There is no notification {name!r}. "dcmon notification list" lists the notifications."""
 
 
 class Conflict(DcmonError):
-    """It exists already, with another content."""
+    """It exists already, with different contents."""
 
     exit_code, status = 6, 400
 
 
 class Locked(DcmonError):
-    """Another process works on it. Try again when it is done."""
+    """Another process works on it. Try again later."""
 
     exit_code, status = 6, 503
 
 
 class MonitorBusy(Locked):
-    """Another "run" or "backfill" works on monitor {name!r}. Try again when it is done, or wait longer (--timeout)."""
+    """Another "run" or "backfill" works on monitor {name!r}. Try again later, or wait longer (--timeout)."""
 
 
-class StillIncomplete(DcmonError):
+class Unavailable(DcmonError):
+    """dcmon can't do it now."""
+
+    status = 503
+
+
+class StillIncomplete(Unavailable):
     """The time to wait is over, and the window is not complete: {why}."""
-
-    exit_code, status = 3, 503
 
 
 class PortTaken(Locked):
@@ -121,30 +126,24 @@ class OutOfMemory(Unreachable):
 
 
 class KafkaMisconfigured(DcmonError):
-    """Kafka can't be used as the settings say: {why}. Look at DCMON_KAFKA__SECURITY_PROTOCOL and its neighbours."""
+    """Kafka can't be used as the settings say: {why}. Check the DCMON_KAFKA__ settings, first SECURITY_PROTOCOL."""
 
     exit_code, status = 2, 503
 
 
-class LogTruncated(DcmonError):
-    """{topic}/{partition} ends at offset {found}, but all below {expected} was read: Kafka lost the end of it.
-    Nothing is read before you decide: "dcmon ingest seek --to end" goes on from its end, "--to TIME" reads again."""
-
-    exit_code, status = 3, 503
+class LogTruncated(Unavailable):
+    """{topic}/{partition} ends at offset {found}, but dcmon has read up to {expected}: Kafka lost the last messages.
+    Reading stops until you decide: "dcmon ingest seek --to end" continues at the end, "--to TIME" reads again."""
 
 
-class LogExpired(DcmonError):
-    """{topic}/{partition} begins at offset {found}, but only what is below {expected} was read: Kafka deleted the rest.
-    Nothing is read before you decide: "dcmon ingest seek --to beginning" goes on with what is left."""
-
-    exit_code, status = 3, 503
+class LogExpired(Unavailable):
+    """{topic}/{partition} begins at offset {found}, and dcmon has read up to {expected}: Kafka deleted unread messages.
+    Reading stops until you decide: "dcmon ingest seek --to beginning" continues with the remaining messages."""
 
 
-class TopicRemade(DcmonError):
-    """Topic {topic} was deleted and made again: what was not read of the old one is gone.
-    Nothing is read before you decide: "dcmon ingest seek --to beginning" reads all of the new one."""
-
-    exit_code, status = 3, 503
+class TopicRemade(Unavailable):
+    """Topic {topic} was deleted and created again: unread messages of the old topic are lost.
+    Reading stops until you decide: "dcmon ingest seek --to beginning" reads all of the new topic."""
 
 
 class NothingRuns(DcmonError):
@@ -159,34 +158,25 @@ class DatabaseRefused(DcmonError):
     exit_code, status = 4, 503
 
 
-class SchemaOutOfDate(DcmonError):
-    """Schema {schema!r} is at revision {found}, this dcmon needs {wanted}. Type "dcmon migrate"."""
-
-    exit_code, status = 3, 503
+class SchemaOutOfDate(Unavailable):
+    """Schema {schema!r} is at revision {found}, but this version of dcmon needs {wanted}. Type "dcmon migrate"."""
 
 
-class SchemaTooNew(DcmonError):
-    """Schema {schema!r} is at revision {found}, which this dcmon does not know. Install the dcmon that migrated it."""
-
-    exit_code, status = 3, 503
-
-
-class DiskFull(DcmonError):
-    """The disk is full: {where}. Free some space; nothing was half-written."""
-
-    exit_code, status = 3, 503
+class SchemaTooNew(Unavailable):
+    """Schema {schema!r} is at revision {found}, which this version of dcmon does not know.
+    Install the version that migrated it."""
 
 
-class DataDirectoryUnusable(DcmonError):
+class DiskFull(Unavailable):
+    """The disk is full: {where}. Free some space and try again; no row was stored in part."""
+
+
+class DataDirectoryUnusable(Unavailable):
     """The data directory {path} can't be used: {why}"""
 
-    exit_code, status = 3, 503
 
-
-class ChecksCantRun(DcmonError):
-    """The process that runs checks ends at once; what it said stands above. Is there memory left?"""
-
-    exit_code, status = 3, 503
+class ChecksCantRun(Unavailable):
+    """The process that runs checks ends at once; its output stands above. Check that memory is free."""
 
 
 class FlightsMissing(DcmonError):
@@ -205,10 +195,8 @@ class FileRefused(DcmonError):
     exit_code, status = 3, 400
 
 
-class FileChanged(DcmonError):
-    """{path} changed while it was read. What is in stays in; type the same again when nobody writes to it."""
-
-    exit_code, status = 3, 503
+class FileChanged(Unavailable):
+    """{path} changed while it was read. Loaded rows stay stored. Repeat the command when no process writes to it."""
 
 
 class FileRejected(DcmonError):

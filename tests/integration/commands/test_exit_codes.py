@@ -91,9 +91,9 @@ def test_what_is_not_there_is_5(data_dir: Path, database_url: str, org: Organiza
     for arguments, sentence in (
         (("--org", "nobody", "model", "list"), "'nobody'"),
         (("org", "show", "nobody"), "'nobody'"),
-        (("model", "show", "nothing"), "There is no model 'nothing'. \"dcmon model list\" shows"),
-        (("source", "show", "nothing"), "There is no source 'nothing'. \"dcmon source list\" shows"),
-        (("quarantine", "show", "9"), 'No row 9 is quarantined. "dcmon quarantine list --rows" shows'),
+        (("model", "show", "nothing"), "There is no model 'nothing'. \"dcmon model list\" lists"),
+        (("source", "show", "nothing"), "There is no source 'nothing'. \"dcmon source list\" lists"),
+        (("quarantine", "show", "9"), 'There is no quarantined row 9. "dcmon quarantine list --rows" lists'),
         (("token", "revoke", "dcm_nothing"), "dcm_nothing"),
         (("alert", "show", "99"), "99"),
         (("webhook", "test", "nothing"), "'nothing'"),

@@ -50,7 +50,7 @@ def test_recreated_topic_stops_worker_until_a_seek(buffered: App, target: Target
         assert eventually(lambda: target.samples == 500)
     _made_again(buffered.settings.kafka, target)
 
-    with pytest.raises(TopicRemade, match=r"was deleted and made again.*dcmon ingest seek --to beginning"):
+    with pytest.raises(TopicRemade, match=r"was deleted and created again.*dcmon ingest seek --to beginning"):
         fails(buffered)
     assert target.samples == 500
 
