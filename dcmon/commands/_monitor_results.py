@@ -1,4 +1,4 @@
-"""Results of monitors, stored or computed now: a part of `dcmon monitor`."""
+"""The part of `dcmon monitor` that shows stored results and computes new ones."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -12,7 +12,7 @@ from dcmon.states import ResultState
 
 app = group(None)
 
-TIMEOUT = "Longest wait for another run of the same monitor, and with --wait for the window: 90s, 10m."
+TIMEOUT = "Longest wait for another run of the monitor, and with --wait for the window: 90s, 10m."
 BACKFILL_TIMEOUT = "Longest wait for another run or backfill of the same monitor: 90s, 10m."
 FEW = 3  # metrics in a line of 80 characters
 REVISION_COLUMNS = ("n", "of", "labelled", "rows", "reference_revision", "seconds", "computed_at")
@@ -22,10 +22,11 @@ REVISION_COLUMNS = ("n", "of", "labelled", "rows", "reference_revision", "second
 def history(
     ctx: typer.Context,
     name: options.MonitorName,
-    since: Annotated[datetime | None, typer.Option(help="Only windows that end after this, UTC.")] = None,
+    since: Annotated[datetime | None, typer.Option(help="Only windows that end after this time, UTC.")] = None,
     metric: Annotated[list[str] | None, typer.Option(help="Only these metrics; repeatable.")] = None,
     revisions: Annotated[
-        bool, typer.Option("--revisions", help="All results of a window, with what each was computed from.")
+        bool,
+        typer.Option("--revisions", help="List all revisions of a result, with the rows that each was computed from."),
     ] = False,
 ) -> None:
     """List the newest result of every window and version, with the metrics that rules name, or all.
@@ -48,8 +49,8 @@ def history(
 def run(
     ctx: typer.Context,
     name: options.MonitorName,
-    at: Annotated[datetime | None, typer.Option(help="The window that ends then or before, UTC.")] = None,
-    from_: Annotated[datetime | None, typer.Option("--from", help="Windows that end after this, UTC.")] = None,
+    at: Annotated[datetime | None, typer.Option(help="The last window that ends at this time or before, UTC.")] = None,
+    from_: Annotated[datetime | None, typer.Option("--from", help="Windows that end after this time, UTC.")] = None,
     to: options.Until = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until the window is complete; exit 3 if it is not.")
@@ -57,7 +58,7 @@ def run(
     timeout: Annotated[str, typer.Option(help=TIMEOUT)] = "10m",
     notify: options.Notify = False,
 ) -> None:
-    """Evaluate now; exit 1 when a rule is violated, 8 when a window or a rule has no verdict.
+    """Evaluate windows now; exit 1 when a rule is violated, 8 when a window or a rule has no verdict.
 
     Example: dcmon monitor run "credit/Prediction Drift" --wait
     """
@@ -85,11 +86,13 @@ def _exit_code(rows: list[dict[str, Any]]) -> int:
 
 
 def _require_one_way(at: datetime | None, from_: datetime | None, to: datetime | None, *, wait: bool) -> None:
-    """Raises BadParameter for options that contradict each other."""
+    """Check that no options contradict each other. Raises BadParameter."""
     if at and (from_ or to):
-        raise typer.BadParameter("Give --at for one window, or --from and --to for many.")
+        raise typer.BadParameter("Give either --at for one window, or --from and --to for several.")
     if wait and (from_ or to):
-        raise typer.BadParameter("--wait waits for one window: the window of --at, or the last one.")
+        raise typer.BadParameter(
+            "Give --wait without --from and --to: it waits for one window, that of --at or the last one."
+        )
     require_span(from_, to)
 
 
@@ -97,7 +100,7 @@ def _require_one_way(at: datetime | None, from_: datetime | None, to: datetime |
 def backfill(
     ctx: typer.Context,
     name: options.MonitorName,
-    from_: Annotated[datetime, typer.Option("--from", help="Windows that end after this, UTC.")],
+    from_: Annotated[datetime, typer.Option("--from", help="Windows that end after this time, UTC.")],
     to: options.Until = None,
     timeout: Annotated[str, typer.Option(help=BACKFILL_TIMEOUT)] = "10m",
     notify: options.Notify = False,

@@ -14,19 +14,21 @@ STATES = ["firing", "pending", "acknowledged", "held", "resolved"]
 WIDE = ["id", "severity", "state", "monitor", "since", "until", "first", "worst", "now", "rule", "driver"]
 NARROW = ["id", "severity", "state", "monitor", "since", "worst"]
 HISTORY = ["at", "what", "by", "window_end", "severity", "value", "note"]
-Id = Annotated[int, typer.Argument(metavar="ID")]
+Id = Annotated[int, typer.Argument(metavar="ID", help="Number of the alert.")]
 Note = Annotated[str | None, typer.Option("--note", "-m", help="A note for the alert's history.")]
 
 
 @app.command("list")
 def list_(
     ctx: typer.Context,
-    all_: Annotated[bool, typer.Option("--all", help="Pending and resolved alerts too.")] = False,
-    state: Annotated[list[str] | None, typer.Option(help=f"Only {', '.join(STATES)}; repeatable.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Also pending and resolved alerts.")] = False,
+    state: Annotated[
+        list[str] | None, typer.Option(help=f"Only in this state: {', '.join(STATES)}; repeatable.")
+    ] = None,
     severity: Annotated[list[str] | None, typer.Option(help="Only of this severity; repeatable.")] = None,
     model: options.OnlyModel = None,
 ) -> None:
-    """List alerts that fire, oldest first. held: no notification is sent now. Example: dcmon alert list --all"""
+    """List alerts that fire, oldest first; "held" means no notification is sent. Example: dcmon alert list --all"""
     from dcmon.commands.views import alert as view
     from dcmon.severity import Severity
 
@@ -60,7 +62,7 @@ def history(ctx: typer.Context, alert_id: Id) -> None:
     from dcmon.commands.views import alert as view
 
     rows = view.history(ctx.obj, alert_id)
-    ctx.obj.output.table(rows, HISTORY, empty=f"Alert {alert_id} has no history: an older dcmon opened it.")
+    ctx.obj.output.table(rows, HISTORY, empty=f"Alert {alert_id} has no history: an older version of dcmon opened it.")
 
 
 @app.command()
@@ -70,7 +72,7 @@ def ack(
     note: Note = None,
     undo: Annotated[bool, typer.Option("--undo", help="Withdraw the acknowledgement.")] = False,
 ) -> None:
-    """Acknowledge an alert: you work on it. Example: dcmon alert ack 1 --note "looking at the upstream table\""""
+    """Acknowledge an alert: a person works on it. Example: dcmon alert ack 1 --note "looking at the upstream table\""""
     from dcmon.commands.operations import alert as operation
 
     ctx.obj.output.value(operation.acknowledge(ctx.obj, alert_id, note, is_withdrawn=undo))

@@ -28,7 +28,9 @@ def list_(ctx: typer.Context) -> None:
 @app.command()
 def show(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="A check's class, or the name of an own check: dcmon check list.")],
+    name: Annotated[
+        str, typer.Argument(help='Class of a check, or name of an own check; "dcmon check list" lists them.')
+    ],
 ) -> None:
     """Show what a check needs, and its choices: scorers, aggregations, parameters with their defaults.
 

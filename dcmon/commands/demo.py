@@ -1,4 +1,4 @@
-"""Run the whole system on a year of real flights, from nothing to the first alert."""
+"""Run the whole system on a year of real flights, up to the first alert."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +15,7 @@ def demo(
     ctx: typer.Context,
     exit_: Annotated[bool, typer.Option("--exit", help="Stop the system at the end.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete the last demo and start again.")] = False,
-    report: Annotated[Path | None, typer.Option(help="Where to write the HTML report.")] = None,
+    report: Annotated[Path | None, typer.Option(help="File to write the HTML report to.")] = None,
 ) -> None:
     """Run the whole system on the flights that left New York in 2013: train, replay, monitor, alert.
 

@@ -11,7 +11,7 @@ from dcmon.commands.shared.wording import NO_END
 
 app = group(__doc__)
 
-# dcmon.storage.columns.TYPES, which a help need not load.
+# The same as dcmon.storage.columns.TYPES, written here so that --help does not import it.
 KINDS = "numeric, integer, bigint, categorical, text, boolean, array_float, array_float_2d or datetime"
 
 
@@ -19,19 +19,23 @@ KINDS = "numeric, integer, bigint, categorical, text, boolean, array_float, arra
 def create(
     ctx: typer.Context,
     name: str,
-    task: Annotated[str, typer.Option(help="regression, binary or multiclass.")],
+    task: Annotated[str, typer.Option(help="Task of the model: regression, binary or multiclass.")],
     description: Annotated[str | None, typer.Option(help="What the model predicts.")] = None,
-    version: Annotated[str | None, typer.Option(help="Create this version too, with the columns given.")] = None,
-    feature: Annotated[list[str] | None, typer.Option(help=f"NAME:TYPE, repeatable. TYPE: {KINDS}.")] = None,
-    additional: Annotated[list[str] | None, typer.Option(help="NAME:TYPE of a column that is no feature.")] = None,
-    class_: Annotated[list[str] | None, typer.Option("--class", help="A class, repeatable.")] = None,
+    version: Annotated[str | None, typer.Option(help="Also create this version, with the given columns.")] = None,
+    feature: Annotated[list[str] | None, typer.Option(help=f"Feature as NAME:TYPE; repeatable. TYPE: {KINDS}.")] = None,
+    additional: Annotated[
+        list[str] | None, typer.Option(help="Column that is not a feature, as NAME:TYPE; repeatable.")
+    ] = None,
+    class_: Annotated[list[str] | None, typer.Option("--class", help="Class of the labels; repeatable.")] = None,
     label_ratio: Annotated[float, typer.Option(help=options.LABEL_RATIO)] = 1.0,
     label_delay: Annotated[str, typer.Option(help=options.LABEL_DELAY)] = "3d",
     time_zone: Annotated[str, typer.Option(help=options.TIME_ZONE)] = "UTC",
     frequency_: Annotated[
-        str, typer.Option("--frequency", help="Of the default monitors: HOUR, DAY, WEEK or MONTH.")
+        str, typer.Option("--frequency", help="Frequency of the default monitors: HOUR, DAY, WEEK or MONTH.")
     ] = "DAY",
-    defaults: Annotated[bool, typer.Option("--defaults/--no-defaults", help="Default monitors and rules.")] = True,
+    defaults: Annotated[
+        bool, typer.Option("--defaults/--no-defaults", help="Create default monitors and rules.")
+    ] = True,
 ) -> None:
     """Create a model, with default monitors and rules.
 
@@ -43,14 +47,14 @@ def create(
     from dcmon.storage.versions import NewVersion
 
     every = frequency(frequency_)
-    features, more = _columns(feature), _columns(additional)
+    features, more = _parse_columns(feature), _parse_columns(additional)
     _require_complete(version, features, more, class_)
     new = NewModel(name, task, description, label_ratio, durations.parse(label_delay), time_zone)
     new_version = NewVersion(version, features, more, classes=class_ or None) if version is not None else None
     ctx.obj.output.value(operation.create(ctx.obj, new, new_version, every if defaults else None))
 
 
-def _columns(options: list[str] | None) -> dict[str, str]:
+def _parse_columns(options: list[str] | None) -> dict[str, str]:
     columns = {}
     for option in options or ():
         name, colon, kind = option.rpartition(":")
@@ -65,14 +69,14 @@ def _columns(options: list[str] | None) -> dict[str, str]:
 def _require_complete(
     version: str | None, features: dict[str, str], additional: dict[str, str], classes: list[str] | None
 ) -> None:
-    """Raises BadParameter when columns would be lost: without a version, without features, or by a name given twice."""
+    """Check that columns have a version and a unique name. Raises BadParameter."""
     if version is None and (features or additional or classes):
-        raise typer.BadParameter("Columns and classes are those of a version: name it with --version v1.")
+        raise typer.BadParameter("Columns and classes belong to a version: name it, like --version v1.")
     if version is not None and not features:
-        raise typer.BadParameter(f"Version {version!r} has no column: give it some with --feature age:numeric.")
+        raise typer.BadParameter(f"Version {version!r} has no column: give its features, like --feature age:numeric.")
     if both := features.keys() & additional.keys():
         raise typer.BadParameter(f"The column {min(both)!r} is there twice: as --feature and as --additional.")
-    if classes and (twice := [each for each in classes if classes.count(each) > 1]):
+    if classes and (twice := [name for name in classes if classes.count(name) > 1]):
         raise typer.BadParameter(f"The class {twice[0]!r} is there twice.")
 
 
@@ -104,11 +108,11 @@ def set_(
     ctx: typer.Context,
     name: str,
     time_zone: Annotated[str | None, typer.Option(help=options.TIME_ZONE)] = None,
-    lateness: Annotated[str | None, typer.Option(help="A window waits this long for late rows: 10m, 2h; 0s.")] = None,
+    lateness: Annotated[str | None, typer.Option(help="How long a window waits for late rows: 10m, 2h, 0s.")] = None,
     label_ratio: Annotated[float | None, typer.Option(help=options.LABEL_RATIO)] = None,
     label_delay: Annotated[str | None, typer.Option(help=options.LABEL_DELAY)] = None,
 ) -> None:
-    """Set when a model's windows are evaluated; a new time zone makes the last windows due again.
+    """Set when a model's windows are evaluated; a new time zone makes its last windows due again.
 
     Example: dcmon model set credit --time-zone Europe/Berlin --lateness 10m
     """
@@ -118,7 +122,7 @@ def set_(
     delays = {"lateness": duration(lateness), "label_delay": duration(label_delay)}
     timing = ModelTiming(time_zone, label_ratio=label_ratio, **delays)
     if timing == ModelTiming():
-        raise typer.BadParameter("Say what to set: --time-zone, --lateness, --label-ratio or --label-delay.")
+        raise typer.BadParameter("Nothing to set: give --time-zone, --lateness, --label-ratio or --label-delay.")
     ctx.obj.output.value(operation.change(ctx.obj, name, timing))
 
 

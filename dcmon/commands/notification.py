@@ -94,7 +94,7 @@ def retry(
     from dcmon.notifications import notification_views, retries
 
     if bool(ids) == all_dead:
-        raise errors.InvalidInput('Give ids of notifications, or --all-dead. "dcmon notification list" shows the ids.')
+        raise errors.InvalidInput('Give ids, or --all-dead. "dcmon notification list" shows the ids.')
     org = ctx.obj.organization()
     with ctx.obj.org(org) as session:
         chosen = [notification_views.find(session, prefix).notification.id for prefix in ids or ()]

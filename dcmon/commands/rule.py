@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 app = group(__doc__)
 
-Name = Annotated[str, typer.Argument(help="Id or name of a rule, or the monitor that has only one.")]
-NewName = Annotated[str | None, typer.Option("--name", help="Its name in commands and silences.")]
+Name = Annotated[str, typer.Argument(help="Id or name of a rule, or a monitor with only one rule.")]
+NewName = Annotated[str | None, typer.Option("--name", help="Name of the rule in commands and silences.")]
 
 
 @app.command()
 def add(
     ctx: typer.Context,
     monitor: options.MonitorName,
-    condition: Annotated[str, typer.Argument(help="In quotes: '> 0.2', 'any feature > 0.3', 'drop > 20%' …")],
+    condition: Annotated[str, typer.Argument(help="Condition in quotes: '> 0.2', 'any feature > 0.3', 'drop > 20%' …")],
     severity: options.Severity = None,
     warn_severity: options.WarnSeverity = None,
     name: NewName = None,
@@ -55,10 +55,10 @@ def add(
 def create(
     ctx: typer.Context,
     monitor: options.MonitorName,
-    condition: Annotated[str, typer.Argument(help="In quotes: '> 0.2'.")],
+    condition: Annotated[str, typer.Argument(help="Condition in quotes: '> 0.2'.")],
     severity: options.Severity = None,
 ) -> None:
-    """The same as rule add. Example: dcmon rule create "credit/Prediction Drift" "> 0.3" --severity critical"""
+    """Add a rule, like "rule add". Example: dcmon rule create "credit/Prediction Drift" "> 0.3" --severity critical"""
     add(ctx, monitor, condition, severity)
 
 
@@ -95,20 +95,24 @@ def show(ctx: typer.Context, name: Name) -> None:
 def set_(
     ctx: typer.Context,
     name: Name,
-    condition: Annotated[str | None, typer.Option("--condition", "--rule", help="In quotes: '> 0.2'.")] = None,
+    condition: Annotated[
+        str | None, typer.Option("--condition", "--rule", help="Condition in quotes: '> 0.2'.")
+    ] = None,
     severity: options.Severity = None,
     warn_severity: options.WarnSeverity = None,
     no_warn: Annotated[
-        bool, typer.Option("--no-warn", "--no-warn-severity", help="Remove the level after warn.")
+        bool, typer.Option("--no-warn", "--no-warn-severity", help="Remove the level after warn from the condition.")
     ] = False,
-    rename: Annotated[str | None, typer.Option("--name", help="Its name in commands and silences; '': none.")] = None,
+    rename: Annotated[str | None, typer.Option("--name", help="New name of the rule; '' removes the name.")] = None,
     for_: options.For = None,
     keep_firing: options.KeepFiring = None,
     min_n: options.MinN = None,
     no_data: options.NoData = None,
     on_error: options.OnError = None,
     inhibit: options.Inhibit = None,
-    active: Annotated[bool | None, typer.Option("--active/--inactive", help="An inactive rule judges nothing.")] = None,
+    active: Annotated[
+        bool | None, typer.Option("--active/--inactive", help="An inactive rule judges no results.")
+    ] = None,
 ) -> None:
     """Change a rule; open alerts and the newest window are judged again at once, resolved alerts stay.
 
@@ -123,9 +127,9 @@ def set_(
         is_inhibited=inhibit, is_active=active,
     )  # fmt: skip
     if wanted == Change() and not no_warn:
-        raise typer.BadParameter("Nothing to change: give at least one option.")
+        raise typer.BadParameter('Nothing to change: give an option that "dcmon rule set --help" lists.')
     if no_warn and warn_severity is not None:
-        raise typer.BadParameter("Give --warn-severity or --no-warn, not both.")
+        raise typer.BadParameter("Give either --warn-severity or --no-warn, not both.")
     ctx.obj.output.value(operation.change(ctx.obj, name, wanted, drops_warning=no_warn))
 
 
@@ -136,8 +140,8 @@ def delete(ctx: typer.Context, name: Name, dry_run: options.DryRun = False, yes:
     from dcmon.commands.views import rule as view
 
     row = view.find_row(ctx.obj, name)
-    what = f"rule {row['id']} ({row['condition']} on {row['monitor']}) with {row['alerts']} alerts"
-    question = f"Delete {what}, {row['open']} of them open?"
+    rule_text = f"rule {row['id']} ({row['condition']} on {row['monitor']}) with {row['alerts']} alerts"
+    question = f"Delete {rule_text}, {row['open']} of them open?"
     ask_and_run(question, lambda: operation.delete(ctx.obj, row), dry_run=dry_run, yes=yes)
     deleted = {"deleted": row["id"], "monitor": row["monitor"], "alerts": row["alerts"], "open": row["open"]}
     ctx.obj.output.value(outcome(deleted, dry_run=dry_run))
@@ -146,9 +150,11 @@ def delete(ctx: typer.Context, name: Name, dry_run: options.DryRun = False, yes:
 @app.command()
 def test(
     ctx: typer.Context,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="YAML; docs/alerts.md shows one.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE…", help="YAML files of rule tests, as in docs/alerts.md.")
+    ],
 ) -> None:
-    """Test rules on series of values; exit 1 when a state is not as expected. Needs no database.
+    """Test rules on series of values, without a database; exit 1 when a state is not as expected.
 
     Example: dcmon rule test rules.yaml
     """
@@ -167,7 +173,7 @@ def test(
 
 
 def _show_test(ctx: typer.Context, tested: "FileOutcome") -> None:
-    """Write a line for a passed test, and a table of its windows for a failed one."""
+    """Write one line for a rule test, and the windows of a failed one as a table."""
     from dcmon.commands.views import rule as view
 
     outcome = tested.outcome
@@ -180,9 +186,11 @@ def _show_test(ctx: typer.Context, tested: "FileOutcome") -> None:
 @app.command()
 def backtest(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="Id or name of a rule; or, with --rule, a monitor.")],
-    since: Annotated[str, typer.Option(help="How far back from the newest window: 90d, 12h, 1y.")] = "90d",
-    condition: Annotated[str | None, typer.Option("--rule", help="Another condition to test.")] = None,
+    name: Annotated[str, typer.Argument(help="Id or name of a rule, or a monitor together with --rule.")],
+    since: Annotated[str, typer.Option(help="Time span before the newest window: 90d, 12h, 1y.")] = "90d",
+    condition: Annotated[
+        str | None, typer.Option("--rule", help="Condition to test instead of the rule's own.")
+    ] = None,
     severity: options.Severity = None,
     warn_severity: options.WarnSeverity = None,
     for_: options.For = None,

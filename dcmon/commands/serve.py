@@ -1,4 +1,4 @@
-"""Serve the endpoint that samples, labels and references come in by."""
+"""Serve the HTTP endpoint that receives samples, labels and references."""
 
 from typing import Annotated
 
@@ -13,16 +13,18 @@ app = single()
 @app.command()
 def serve(
     ctx: typer.Context,
-    host: Annotated[str | None, typer.Option(help="Address to listen on; DCMON_HTTP__HOST.")] = None,
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port; DCMON_HTTP__PORT.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; default: DCMON_HTTP__HOST.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port to listen on; default: DCMON_HTTP__PORT.")
+    ] = None,
 ) -> None:
     """Serve the endpoint in the foreground until SIGTERM or Ctrl-C. Example: dcmon serve --port 8080"""
     from dcmon.http import server
 
     app = ctx.obj.with_http(host, port)
     try:
-        with app.public():  # fail now, with a sentence, when the database is not migrated or refuses the password
+        with app.public():  # fail here with a clear message if the database is not migrated or refuses the password
             pass
     except Unreachable as error:
-        app.output.say(f"{error}: answering 503 until it can be.")
+        app.output.say(f"{error}: answering 503 until PostgreSQL can be reached.")
     server.serve(app)

@@ -1,4 +1,4 @@
-"""Start dcmon: the endpoint, the workers, and servers of its own where none is set."""
+"""Start dcmon: the endpoint, the workers, and embedded servers if no URL is set."""
 
 from typing import Annotated
 
@@ -12,9 +12,9 @@ app = single()
 @app.command()
 def up(
     ctx: typer.Context,
-    foreground: Annotated[bool, typer.Option("--foreground", help="Stay in the terminal; Ctrl-C stops.")] = False,
+    foreground: Annotated[bool, typer.Option("--foreground", help="Run in the foreground until Ctrl-C.")] = False,
 ) -> None:
-    """Start dcmon: the endpoint, the workers, and a PostgreSQL and Valkey of its own where no URL is set.
+    """Start the endpoint and the workers, and an embedded PostgreSQL and Valkey if no URL is set.
 
     Example: dcmon up
     """
@@ -23,7 +23,7 @@ def up(
     settings, output = ctx.obj.settings, ctx.obj.output
     running = supervisor_state.read(settings)
     if running is not None:
-        output.say(f"dcmon runs already (pid {running.pid}) at {running.url}.")
+        output.say(f'dcmon runs already (pid {running.pid}) at {running.url}. "dcmon down" stops it.')
         return
     if foreground:
         supervisor.run(settings, ready=lambda url: output.say(f"dcmon is up at {url}. Ctrl-C stops it."))

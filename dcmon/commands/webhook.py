@@ -13,7 +13,7 @@ app = group(__doc__)
 
 
 class Kind(StrEnum):
-    """The kinds of receivers."""
+    """The kinds of receivers, as --kind names them."""
 
     webhook = "webhook"
     pagerduty = "pagerduty"
@@ -33,7 +33,7 @@ def add(
     ctx: typer.Context,
     name: str,
     target: options.ReceiverTarget = None,
-    kind: Annotated[Kind, typer.Option(help="What receives the messages.")] = Kind.webhook,
+    kind: Annotated[Kind, typer.Option(help="Kind of the receiver.")] = Kind.webhook,
     severity: options.Severities = None,
     model: Annotated[options.Names, typer.Option("--model", help="Only alerts of this model; repeatable.")] = None,
     cap: options.Cap = None,
@@ -58,7 +58,7 @@ def add(
     _show_added(ctx, added)
     if kind is Kind.email and ctx.obj.settings.smtp.host is None:
         ctx.obj.output.say("DCMON_SMTP__HOST is not set: until you set it, no e-mail is sent.")
-    ctx.obj.output.say(f'"dcmon webhook test {name!r}" sends a message.')
+    ctx.obj.output.say(f'"dcmon webhook test {name!r}" sends a test message.')
 
 
 def _show_added(ctx: typer.Context, added: Any) -> None:
@@ -69,10 +69,11 @@ def _show_added(ctx: typer.Context, added: Any) -> None:
     row = added.row if output.is_json else view.to_text(added.row)
     shown = {key: row[key] for key in ("name", "kind", "to", "severities", "models", "cap", "repeat")}
     secret = {"secret": added.secret} if added.secret else {}
-    output.value(shown | secret | {"told": added.notified}, none=NONE_WORDS)
+    notified_key = "told" if output.is_json else "notified"
+    output.value(shown | secret | {notified_key: added.notified}, none=NONE_WORDS)
     _say_notified(ctx, added.notified)
     if added.secret:
-        output.say("Keep the secret: it is not shown again.")
+        output.say("Store the secret now: it is not shown again.")
 
 
 def _say_notified(ctx: typer.Context, notified: int) -> None:
@@ -125,7 +126,7 @@ def set_(
     class_: options.EventClass = None,
     only_new: options.OnlyNew = False,
 ) -> None:
-    """Change a receiver; options that are left out keep their value. It is notified of alerts that it now also wants.
+    """Change a receiver, and notify it of alerts that it did not want before. Options not given keep their value.
 
     Example: dcmon webhook set team --cap 5 --repeat 4h
     """
@@ -133,10 +134,11 @@ def set_(
     from dcmon.commands.views import receiver as view
 
     typed = operation.TypedAddress(target, header, key, group, class_)
-    wanted = operation.Wanted(severity, model, cap, repeat)
+    wanted = operation.TypedSubscription(severity, model, cap, repeat)
     changed = operation.change(ctx.obj, name, typed, wanted, is_notified=not only_new)
-    row = {**changed.row, "told": changed.notified}
-    ctx.obj.output.value(row if ctx.obj.output.is_json else view.to_text(row), none=NONE_WORDS)
+    row, output = changed.row, ctx.obj.output
+    notified_key = "told" if output.is_json else "notified"
+    output.value({**(row if output.is_json else view.to_text(row)), notified_key: changed.notified}, none=NONE_WORDS)
     _say_notified(ctx, changed.notified)
     if row["state"] == "paused":
         ctx.obj.output.say(f'Receiver {name!r} is paused: "dcmon notification resume {name!r}" sends again.')
@@ -144,7 +146,7 @@ def set_(
 
 @app.command()
 def test(ctx: typer.Context, name: str) -> None:
-    """Send a test message now; exit 1 when refused, 7 when unreachable. Example: dcmon webhook test team"""
+    """Send a test message now; exit 1 when it is refused, 7 when unreachable. Example: dcmon webhook test team"""
     from dcmon.commands.operations import receiver as operation
 
     sent = operation.send_test(ctx.obj, name)
@@ -158,7 +160,7 @@ def test(ctx: typer.Context, name: str) -> None:
 
 @app.command()
 def rotate(ctx: typer.Context, name: str) -> None:
-    """Draw a new signing secret, shown once; the old one signs too for 24 h. Example: dcmon webhook rotate team"""
+    """Create a new signing secret, shown once; the old one stays valid for 24 h. Example: dcmon webhook rotate team"""
     from dcmon.notifications import receivers
 
     with ctx.obj.org() as session:
@@ -166,20 +168,22 @@ def rotate(ctx: typer.Context, name: str) -> None:
         secret = receivers.rotate_secret(session, webhook)
         until = webhook.old_secret_until
     ctx.obj.output.value({"name": name, "secret": secret, "old_secret_until": until})
-    ctx.obj.output.say("Keep the secret: it is not shown again. Until then messages carry both signatures.")
+    ctx.obj.output.say(
+        "Store the secret now: it is not shown again. Messages carry both signatures until the old secret expires."
+    )
 
 
 @app.command()
 def delete(
     ctx: typer.Context,
     name: str,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask when messages wait for the receiver.")] = False,
+    dry_run: options.DryRun = False,
+    yes: options.LongYes = False,
 ) -> None:
-    """Delete a receiver, with what was not delivered to it yet. Example: dcmon webhook delete team --dry-run"""
+    """Delete a receiver, with its undelivered notifications. Example: dcmon webhook delete team --dry-run"""
     from dcmon.commands.operations import receiver as operation
 
     counts = operation.delivery_counts(ctx.obj, name)
-    question = f"Delete {name!r}? {counts.waiting:,} notifications that wait for it are deleted too."
+    question = f"Delete receiver {name!r}? {counts.waiting:,} notifications that wait for it are deleted too."
     ask_and_run(question if counts.waiting else None, lambda: operation.delete(ctx.obj, name), dry_run=dry_run, yes=yes)
     ctx.obj.output.value(outcome({"deleted": name, "waiting": counts.waiting, "dead": counts.dead}, dry_run=dry_run))

@@ -11,7 +11,7 @@ app = group(__doc__)
 
 
 class Worker(StrEnum):
-    """What a worker does."""
+    """The kinds of workers."""
 
     ingest = "ingest"
     evaluate = "evaluate"
@@ -26,7 +26,10 @@ def workers() -> None:
 
 
 @app.command()
-def start(ctx: typer.Context, which: Annotated[Worker, typer.Argument()] = Worker.all) -> None:
+def start(
+    ctx: typer.Context,
+    which: Annotated[Worker, typer.Argument(help="The worker to run; all runs every worker.")] = Worker.all,
+) -> None:
     """Run a worker in the foreground until SIGTERM or Ctrl-C. Example: dcmon worker start evaluate"""
     from dcmon import errors, jobs
 
@@ -34,10 +37,10 @@ def start(ctx: typer.Context, which: Annotated[Worker, typer.Argument()] = Worke
     servers = kafka.bootstrap_servers
     if which is Worker.ingest and not servers:
         raise errors.InvalidInput(
-            "DCMON_KAFKA__BOOTSTRAP_SERVERS is not set: the endpoint stores samples itself, no ingest worker is needed."
+            "DCMON_KAFKA__BOOTSTRAP_SERVERS is not set: samples are stored directly, so no ingest worker is needed."
         )
     names = [name for name in jobs.JOBS if which in (Worker.all, name) and (name != "ingest" or servers)]
-    with ctx.obj.public():  # fail now, with a sentence, when the database is not there or not migrated
+    with ctx.obj.public():  # fail here with a clear message if the database is unreachable or not migrated
         topics = f", consuming {kafka.topic_prefix}.samples, {kafka.topic_prefix}.labels" if "ingest" in names else ""
         ctx.obj.output.say(f"worker {', '.join(names)}: started{topics}")
     if not jobs.run_jobs(ctx.obj, names):

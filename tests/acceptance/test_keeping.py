@@ -68,7 +68,7 @@ def test_a_term_that_is_none_is_refused(acme: Dcmon) -> None:
     for sentence, arguments in (
         ("A duration looks like 90d, 12w or 2y, or none", ("org", "set-retention", "--samples", "soon")),
         ("too short", ("org", "set-retention", "--samples", "1h")),
-        ("Say what to set", ("org", "set-retention")),
+        ("Nothing to set", ("org", "set-retention")),
         ("Give both: --samples none --results none.", ("org", "set-retention", "--results", "30d")),
         ("at least as long", ("org", "set-retention", "--samples", "60d", "--results", "30d")),
         ("too short", ("model", "set-retention", "credit", "5m")),

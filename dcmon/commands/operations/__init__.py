@@ -1,1 +1,1 @@
-"""What a command changes when that takes several calls into the domain, each in its own transaction."""
+"""Changes that need several calls into the domain, some in transactions of their own."""

@@ -1,4 +1,4 @@
-"""What an operator does to an alert."""
+"""Acknowledge, resolve and reopen alerts."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def acknowledge(app: "App", alert_id: int, note: str | None, *, is_withdrawn: bool) -> dict[str, Any]:
-    """Acknowledge an alert, or withdraw that. Raises AlertNotFound or InvalidInput."""
+    """Acknowledge an alert, or withdraw the acknowledgement. Raises AlertNotFound or InvalidInput."""
     action = operator_actions.unacknowledge if is_withdrawn else operator_actions.acknowledge
     return _act(app, alert_id, note, action, ("acknowledged_by", "changed"))
 
@@ -35,7 +35,10 @@ def reopen(app: "App", alert_id: int, note: str | None) -> dict[str, Any]:
 
 
 def _act(app: "App", alert_id: int, note: str | None, action: "Action", keys: tuple[str, ...]) -> dict[str, Any]:
-    """Do it and enqueue work for the notifier, after the commit. The last of `keys` is whether something changed."""
+    """Run the action, and enqueue work for the notifier after the commit.
+
+    The row has `keys`; the last one says whether the alert changed.
+    """
     org = app.organization()
     with app.org(org) as session:
         view = alert_views.get_alert(session, alert_id)

@@ -1,4 +1,4 @@
-"""Creating models and changing when their windows are evaluated."""
+"""Create models, and change when their windows are evaluated."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def create(app: "App", new: "NewModel", version: "NewVersion | None", monitors: "Frequency | None") -> dict[str, Any]:
-    """Create a model, a version when one is given, and default monitors of a frequency when one is given."""
+    """Create a model, and optionally a version and default monitors."""
     row: dict[str, Any] = {"model": new.name}
     with app.org() as session:
         model = models.create(session, new)
@@ -30,7 +30,7 @@ def create(app: "App", new: "NewModel", version: "NewVersion | None", monitors: 
 
 
 def change(app: "App", name: str, timing: "ModelTiming") -> dict[str, Any]:
-    """Change when a model's windows are evaluated; enqueue what is due by it. Raises ModelNotFound."""
+    """Change when a model's windows are evaluated, and enqueue the windows due now. Raises ModelNotFound."""
     org = app.organization()
     with app.org(org) as session:
         model = models.find(session, name)

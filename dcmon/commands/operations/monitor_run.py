@@ -1,4 +1,4 @@
-"""Evaluating windows of a monitor now, in the command's own process."""
+"""Evaluate windows of a monitor now, in the process of the command."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """Which windows to evaluate: those that end in a range of times.
+    """The windows of a monitor to evaluate: those that end in a time range.
 
-    `waits`: wait until the last window is complete. `timeout`: the longest wait for that, and for another run.
+    With `waits`, wait until the last window is complete. `timeout` limits this wait, and the wait for another run.
     """
 
     monitor: str
@@ -52,7 +52,10 @@ def run(app: "App", request: RunRequest) -> "ResultRows":
 
 
 def backfill(app: "App", request: RunRequest, advance: Callable[[int, int], None]) -> dict[str, Any]:
-    """Evaluate windows without a result; `advance` gets how many of how many are done. Raises as `run` does."""
+    """Evaluate windows without a result; report progress by `advance(done, total)`.
+
+    Raises MonitorNotFound or MonitorBusy.
+    """
     org, evaluate = app.organization(), app.settings.evaluate
     with app.org(org) as session:
         monitor_id = monitors.find(session, request.monitor).id

@@ -1,4 +1,4 @@
-"""Adding, changing, testing and deleting receivers."""
+"""Add, change, test and delete receivers."""
 
 import sys
 import uuid
@@ -37,7 +37,7 @@ class StoredReceiver(NamedTuple):
 
 @dataclass(frozen=True)
 class TypedAddress:
-    """The address of a receiver, as it was typed; None and empty: not given."""
+    """The address of a receiver as typed; None and empty values were not given."""
 
     target: list[str] | None
     headers: list[str] | None
@@ -50,15 +50,15 @@ class TypedAddress:
         return any((self.target, self.headers, self.key, self.group, self.class_))
 
     def to_address(self, kind: str) -> Address:
-        """Parse the address; the key "-" is asked for. Raises BadParameter."""
+        """Parse the address; ask for the key if it is "-". Raises BadParameter."""
         key = _ask_for_key() if self.key == "-" else self.key
         choices = {name: value for name, value in (("group", self.group), ("class", self.class_)) if value is not None}
         return Address(kind, self.target or [], _parse_headers(self.headers), key.strip() if key else None, choices)
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a receiver shall get, as it was typed; None and empty: not given."""
+class TypedSubscription:
+    """The subscription of a receiver as typed; None and empty values were not given."""
 
     severities: list[str] | None
     models: list[str] | None
@@ -83,11 +83,11 @@ def new_subscription(
 
 
 def parse_limits(cap: str | None, repeat: str | None) -> dict[str, Any]:
-    """Parse --cap and --repeat; an option not given has no key. Raises BadParameter or InvalidInput."""
+    """Parse --cap and --repeat into the fields that were given. Raises BadParameter or InvalidInput."""
     limits: dict[str, Any] = {}
     if cap is not None:
         if cap != NONE and not (cap.isascii() and cap.isdigit()):
-            raise typer.BadParameter(f"{cap!r} is neither a number of messages nor none.", param_hint="--cap")
+            raise typer.BadParameter(f"{cap!r} is neither a number of messages a minute nor none.", param_hint="--cap")
         limits["cap"] = None if cap == NONE else int(cap)
     if repeat is not None:
         limits["repeat_every"] = None if repeat == NONE else durations.parse(repeat, "30m, 4h, 24h or none")
@@ -107,7 +107,9 @@ def add(
     return added
 
 
-def change(app: "App", name: str, typed: TypedAddress, wanted: Wanted, *, is_notified: bool) -> StoredReceiver:
+def change(
+    app: "App", name: str, typed: TypedAddress, wanted: TypedSubscription, *, is_notified: bool
+) -> StoredReceiver:
     """Change a receiver and, if `is_notified`, notify it of alerts that it did not want before.
 
     Raises WebhookNotFound, BadParameter or InvalidInput.
@@ -186,6 +188,6 @@ def _parse_headers(options: list[str] | None) -> dict[str, str]:
     for option in options or ():
         name, colon, value = option.partition(":")
         if not colon or not name.strip() or not value.strip():
-            raise typer.BadParameter('A header looks like "X-Token: abc".', param_hint="--header")
+            raise typer.BadParameter(f'{option!r} is not a header like "X-Token: abc".', param_hint="--header")
         headers[name.strip()] = value.strip()
     return headers

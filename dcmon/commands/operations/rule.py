@@ -1,4 +1,4 @@
-"""Adding, changing and deleting rules, and judging stored windows by them."""
+"""Add, change and delete rules, and judge stored windows by them."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class AddedRule(NamedTuple):
-    """A new rule as a row; `remark`: what its condition names and no stored result has, or None."""
+    """A new rule as a row; `remark` warns of names in its condition that no stored result has, or is None."""
 
     row: dict[str, Any]
     remark: str | None
@@ -28,7 +28,7 @@ def parse_condition(text: str | None) -> Any:
 
 
 def add(app: "App", monitor: str, wanted: Change) -> AddedRule:
-    """Add a rule and judge what is stored. Raises MonitorNotFound or InvalidInput."""
+    """Add a rule and judge the stored results by it. Raises MonitorNotFound or InvalidInput."""
     org, alerting = app.organization(), app.settings.alerts
     assert wanted.condition is not None
     with app.org(org) as session:

@@ -19,7 +19,7 @@ SHOWN_NOTIFICATIONS = 10  # the newest
 
 
 class AlertDetail(NamedTuple):
-    """One alert as `alert show` writes it: `row` for programs, `text` and `notifications` for people."""
+    """An alert as `alert show` writes it: `row` for programs, the other fields for people."""
 
     row: dict[str, Any]
     text: dict[str, Any]
@@ -86,7 +86,7 @@ def _is_firing(view: "AlertView") -> bool:
 
 
 def _hold_reason(session: "Session", view: "AlertView") -> str | None:
-    """Return what holds back notifications about this alert now; None for one that does not fire."""
+    """Return the reason why notifications are held back now; None for an alert that does not fire."""
     return silences.hold_reason(session, view.alert, datetime.now(UTC)) if _is_firing(view) else None
 
 
@@ -102,7 +102,7 @@ def _row(view: "AlertView") -> dict[str, Any]:
 
 
 def _states(row: dict[str, Any]) -> set[str]:
-    """Return every word of --state that fits: a firing alert may also be acknowledged and held."""
+    """Return all values of --state that match: a firing alert can also be acknowledged and held."""
     states = {row["state"]}
     if row["acknowledged_by"] and row["state"] == AlertState.FIRING:
         states.add("acknowledged")
@@ -163,15 +163,15 @@ def _text(view: "AlertView", payload: dict[str, Any], hold_reason: str | None) -
 
 
 def _resolution(payload: dict[str, Any]) -> str:
-    """Return what ended an alert, who did, and why."""
+    """Describe how an alert was resolved: the cause or the operator, and the note."""
     ends = {"recovery": "by itself", "rule": "by a change of its rule", "revision": "by later rows or labels"}
-    how = ends.get(payload["resolved_by"], f"by {payload['by'] or 'an operator'}")
-    return f"resolved {how}" + (f": {payload['note']}" if payload["note"] else "")
+    resolution = ends.get(payload["resolved_by"], f"by {payload['by'] or 'an operator'}")
+    return f"resolved {resolution}" + (f": {payload['note']}" if payload["note"] else "")
 
 
 def _value_texts(payload: dict[str, Any]) -> str:
     names = {"value": "now", "first_value": "at first", "last_value": "at last", "worst_value": "at worst"}
-    texts = [f"{formatting.format_number(payload[name])} {when}" for name, when in names.items()]
+    texts = [f"{formatting.format_number(payload[name])} {moment}" for name, moment in names.items()]
     before = [] if payload["before_value"] is None else [f"{formatting.format_number(payload['before_value'])} before"]
     return ", ".join(texts + before)
 

@@ -60,7 +60,7 @@ def detail(name: str) -> CheckDetail:
 
 
 def scorer_rows(scorers: dict[str, list[str]]) -> list[dict[str, Any]]:
-    """One row for each scorer, with the tasks that it fits: too many for one line."""
+    """Return a row for each scorer, with the tasks that it can be used for."""
     names = sorted({name for task_scorers in scorers.values() for name in task_scorers})
     return [{"scorer": name, **{task: name in scorers[task] for task in scorers}} for name in names]
 

@@ -40,7 +40,7 @@ def rows(app: "App", model: str | None) -> list[dict[str, Any]]:
 
 
 def has_several_versions(listed: list[dict[str, Any]]) -> bool:
-    """Return True when a monitor has several rows: its versions are then told apart."""
+    """Return True if a monitor has several rows, one for each version."""
     return len({row["id"] for row in listed}) < len(listed)
 
 
@@ -58,12 +58,12 @@ def detail(app: "App", name: str) -> MonitorDetail:
 
 
 def with_newest(monitor: MonitorDetail) -> dict[str, Any]:
-    """Return the monitor's row with what its first version's row says of the newest window."""
+    """Return the monitor's row, with the newest window of its first version."""
     return {**monitor.row, **{key: monitor.versions[0][key] for key in VERSION_KEYS}}
 
 
 def _about(view: "MonitorView", *, is_json: bool) -> dict[str, Any]:
-    """Describe a monitor in the words of the options that created it."""
+    """Describe a monitor by the names of the options that create it."""
     monitor, kwargs = view.monitor, view.monitor.additional_kwargs or {}
     return {
         **{

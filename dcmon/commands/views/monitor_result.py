@@ -26,49 +26,52 @@ class ResultRows(NamedTuple):
 def history(
     app: "App", name: str, after: datetime | None, wanted: list[str] | None, *, is_all_revisions: bool
 ) -> ResultRows:
-    """List results of a monitor; `wanted`: metrics to show, None for those that rules name. Raises BadParameter."""
+    """List results of a monitor; without `wanted`, show the metrics that rules name. Raises BadParameter."""
     with app.org() as session:
         monitor_id = monitors.find(session, name).id
-        found = (results.all_revisions if is_all_revisions else results.series)(session, monitor_id, after)
-        metrics = _chosen_metrics(wanted or [], _usual_metrics(session, monitor_id, found), found)
-        return ResultRows(_rows(session, found, metrics), metrics)
+        read = results.all_revisions if is_all_revisions else results.series
+        shown = read(session, monitor_id, after)
+        metrics = _chosen_metrics(wanted or [], _usual_metrics(session, monitor_id, shown), shown)
+        return ResultRows(_rows(session, shown, metrics), metrics)
 
 
-def judged(session: "Session", monitor_id: int, found: "Sequence[Result]") -> ResultRows:
-    """List results with `violates`, the active rules that they violate, and `no_verdict`: why a rule has none."""
+def judged(session: "Session", monitor_id: int, shown: "Sequence[Result]") -> ResultRows:
+    """List results with the active rules that each violates, and the reason for a missing verdict."""
     from dcmon.alerting import verdicts
 
-    metrics = _usual_metrics(session, monitor_id, found)
-    rows = _rows(session, found, metrics)
-    for row, result in zip(rows, found, strict=True):
+    metrics = _usual_metrics(session, monitor_id, shown)
+    rows = _rows(session, shown, metrics)
+    for row, result in zip(rows, shown, strict=True):
         ruling = verdicts.for_result(session, result)
         reason = row["reason"] or ruling.no_verdict_reason
         row |= {"violates": ruling.violations, "no_verdict": ruling.no_verdict_reason, "reason": reason}
     return ResultRows(rows, metrics)
 
 
-def _usual_metrics(session: "Session", monitor_id: int, found: "Sequence[Result]") -> list[str]:
+def _usual_metrics(session: "Session", monitor_id: int, shown: "Sequence[Result]") -> list[str]:
     """Return the metrics that rules name, or all that the results have."""
-    return replace(monitor_views.get_view(session, monitor_id, last=0), results=found).metrics
+    return replace(monitor_views.get_view(session, monitor_id, last=0), results=shown).metrics
 
 
-def _rows(session: "Session", found: "Sequence[Result]", metrics: list[str]) -> list[dict[str, Any]]:
+def _rows(session: "Session", shown: "Sequence[Result]", metrics: list[str]) -> list[dict[str, Any]]:
     names = monitor_views.version_names(session)
-    return [result_row(result, names, next(iter(metrics), None)) for result in found]
+    return [result_row(result, names, next(iter(metrics), None)) for result in shown]
 
 
-def _chosen_metrics(wanted: list[str], usual: list[str], found: "Sequence[Result]") -> list[str]:
+def _chosen_metrics(wanted: list[str], usual: list[str], shown: "Sequence[Result]") -> list[str]:
     """Return the wanted metrics, in any case of letters; without any, the usual ones. Raises BadParameter."""
-    known = {name.lower(): name for result in found for name in result.metrics}
+    known = {name.lower(): name for result in shown for name in result.metrics}
     for name in wanted:
         if known and name.lower() not in known:
             names = ", ".join(known.values())
-            raise typer.BadParameter(f"No result has a metric {name!r}: there are {names}.", param_hint="--metric")
+            raise typer.BadParameter(
+                f"No result has a metric {name!r}: the metrics are {names}.", param_hint="--metric"
+            )
     return [known.get(name.lower(), name) for name in wanted] or usual
 
 
 def result_row(result: "Result", names: dict[int, str], metric: str | None) -> dict[str, Any]:
-    """A result as a row; `metric`: the one that is its value."""
+    """Return a result as a row; its value is that of `metric`."""
     return {
         "window_start": result.window_start,
         "window_end": result.window_end,
@@ -100,7 +103,7 @@ def result_row(result: "Result", names: dict[int, str], metric: str | None) -> d
 
 
 def version_columns(rows: list[dict[str, Any]]) -> list[str]:
-    """Return a column for the version where there are several."""
+    """Return a column for the version if there are several."""
     return ["version"] if len({row["version"] for row in rows}) > 1 else []
 
 

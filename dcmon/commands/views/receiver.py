@@ -29,7 +29,7 @@ def row(session: "Session", receiver: Any) -> dict[str, Any]:
 
 
 def to_text(row: dict[str, Any]) -> dict[str, Any]:
-    """Replace the values that only JSON has by words."""
+    """Replace values such as None by words for people."""
     repeat = None if row["repeat"] is None else durations.to_text(row["repeat"])
     models = "all" if row["models"] is None else row["models"] or "none"
     return {**row, "models": models, "repeat": repeat or "never",

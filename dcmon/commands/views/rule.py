@@ -19,14 +19,21 @@ if TYPE_CHECKING:
 
 
 class BacktestView(NamedTuple):
-    """A backtest: totals, and a row for each alert there would have been."""
+    """A backtest: totals, and a row for each alert that the rule would have opened."""
 
     summary: dict[str, Any]
     spans: list[dict[str, Any]]
 
 
+class TestedPolicy(NamedTuple):
+    """The policy that a backtest applies, and the monitor whose results it judges."""
+
+    monitor_id: int
+    policy: "Policy"
+
+
 class FileOutcome(NamedTuple):
-    """The outcome of one rule test, and the file that it stands in."""
+    """The outcome of one rule test, and the file that contains it."""
 
     file: Path
     outcome: "RuleTestResult"
@@ -44,7 +51,7 @@ def find_row(app: "App", name: str) -> dict[str, Any]:
 
 
 def rows(app: "App", model: str | None) -> list[dict[str, Any]]:
-    """List rules; `failing`: why a rule can't judge its monitor's results, or None."""
+    """List rules; `failing` is the reason why a rule can't judge results, or None."""
     with app.org() as session:
         views = alert_views.list_rules(session, models.find(session, model).id if model else None)
         failures = rule_failures.failing(session)
@@ -60,7 +67,7 @@ def with_alerts(app: "App", name: str) -> dict[str, Any]:
 
 
 def run_backtest(app: "App", name: str, wanted: "Change", lookback: timedelta) -> BacktestView:
-    """Judge stored results by a rule, changed as wanted; `name` may be a monitor's when there is a condition."""
+    """Judge stored results by a changed rule; `name` may be a monitor if there is a condition."""
     from dcmon.alerting import condition_parser
     from dcmon.monitoring import results
 
@@ -71,8 +78,8 @@ def run_backtest(app: "App", name: str, wanted: "Change", lookback: timedelta) -
         return BacktestView(summary, _span_rows(tested))
 
 
-def _policy(session: "Session", name: str, wanted: "Change") -> "tuple[int, Policy]":
-    """The monitor's id and the policy to test. A monitor without a rule needs a condition."""
+def _policy(session: "Session", name: str, wanted: "Change") -> "TestedPolicy":
+    """Return the monitor and the policy to test; a monitor without a rule needs a condition."""
     from dcmon.monitoring import monitors
 
     try:
@@ -80,8 +87,8 @@ def _policy(session: "Session", name: str, wanted: "Change") -> "tuple[int, Poli
     except (errors.RuleNotFound, errors.InvalidInput):
         if wanted.condition is None:
             raise
-        return monitors.find(session, name).id, rules.preview(None, wanted)
-    return rule.monitor_id, rules.preview(rule, wanted)
+        return TestedPolicy(monitors.find(session, name).id, rules.preview(None, wanted))
+    return TestedPolicy(rule.monitor_id, rules.preview(rule, wanted))
 
 
 def _span_rows(tested: "Backtest") -> list[dict[str, Any]]:
@@ -115,7 +122,7 @@ def run_tests(files: list[Path]) -> list[FileOutcome]:
 
 
 def test_row(tested: FileOutcome) -> dict[str, Any]:
-    """The outcome of a rule test as JSON."""
+    """Return the outcome of a rule test as a row."""
     outcome = tested.outcome
     lines = [
         {"window": line.number, "value": line.window, "expected": line.expected, "found": line.actual, "why": line.why,
@@ -132,7 +139,7 @@ def test_row(tested: FileOutcome) -> dict[str, Any]:
 
 
 def test_lines(outcome: "RuleTestResult") -> list[dict[str, Any]]:
-    """The windows of a failed rule test, each wrong one marked, as rows for people."""
+    """Return the windows of a failed rule test as rows for people; wrong ones are marked."""
     return [
         {"": "" if line.is_right else ">", "window": line.number, "value": line.window, "expected": line.expected,
          "found": line.actual, "why": line.why}
