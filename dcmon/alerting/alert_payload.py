@@ -12,15 +12,15 @@ from sqlalchemy.orm import Session
 
 from dcmon.alerting import alert_views, rules
 from dcmon.alerting.alert_views import AlertView
-from dcmon.alerting.rule_conditions import CHANGES, Target
-from dcmon.alerting.state_machine import value_in
+from dcmon.alerting.rule_conditions import CHANGES, Measure, Target
+from dcmon.alerting.state_machine import MissingValuePolicy, value_in
 from dcmon.db import Organization
 from dcmon.db.tables.org import Alert, AlertChange, AlertRule, Result, Version
 from dcmon.formatting import command_prefix, format_number, format_time
 from dcmon.states import AlertState
 from dcmon.windows import ComparedWith
 
-VERSIONS = 10  # that are shown beside the alert's own
+OTHER_VERSIONS = 10  # how many versions are shown beside the alert's own
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def describe(
     return payload(view, _details(session, view, kind), org.name, public_url)
 
 
-def payload(view: AlertView, around: AlertDetails, org: str, public_url: str) -> dict[str, Any]:
+def payload(view: AlertView, context: AlertDetails, org: str, public_url: str) -> dict[str, Any]:
     """Return the payload: `summary` is one line; `moved` has the entries that changed most, before and after."""
     alert, rule, details = view.alert, view.rule, view.alert.details or {}
     return {
@@ -64,15 +64,18 @@ def payload(view: AlertView, around: AlertDetails, org: str, public_url: str) ->
         "state": alert.state,
         "summary": summary(view),
         "since": alert.first_window_start.isoformat(),
-        "window": [None if around.last is None else _iso(around.last.window_start), alert.last_window_end.isoformat()],
+        "window": [
+            None if context.last is None else _iso(context.last.window_start),
+            alert.last_window_end.isoformat(),
+        ],
         "last_window_end": alert.last_window_end.isoformat(),
         "windows": alert.windows,
         "n": alert.n,
         "metric": alert.metric,
         "value": alert.current_value,
-        "first_value": _value(details, "first_value", around.first, alert),
+        "first_value": _value(details, "first_value", context.first, alert),
         "first_window": [alert.first_window_start.isoformat(), alert.first_window_end.isoformat()],
-        "last_value": _value(details, "last_value", around.last, alert),
+        "last_value": _value(details, "last_value", context.last, alert),
         "worst_value": alert.worst_value,
         "worst_window": [details.get("worst_window_start"), alert.worst_window_end.isoformat()],
         "worst_n": details.get("worst_n"),
@@ -80,13 +83,13 @@ def payload(view: AlertView, around: AlertDetails, org: str, public_url: str) ->
         "before_window_end": details.get("before_window_end"),
         "measured": details.get("measured"),
         "measured_against": _measured_against(rule, details),
-        "compared_with": _compared_with(view, around.worst),
+        "compared_with": _compared_with(view, context.worst),
         "reason": details.get("reason"),
         "drivers": alert.drivers,
         "moved": details.get("moved", []),
-        "versions": [_version(name, result, alert.metric) for name, result in around.versions],
-        "by": around.change and around.change.by,
-        "note": around.change and around.change.note,
+        "versions": [_version(name, result, alert.metric) for name, result in context.versions],
+        "by": context.change and context.change.by,
+        "note": context.change and context.change.note,
         "acknowledged_at": _iso(alert.acknowledged_at),
         "acknowledged_by": alert.acknowledged_by,
         "acknowledgement": alert.acknowledgement,
@@ -107,10 +110,10 @@ def _value(details: Mapping[str, Any], name: str, result: Result | None, alert: 
 
 def _rule(rule: AlertRule, metric: str) -> str:
     """Return the condition as text, with the metric that it is about."""
-    subject, condition = rules.condition_of(rule).target, alert_views.condition(rule)
-    if subject == Target():
+    target, condition = rules.condition_of(rule).target, alert_views.condition(rule)
+    if target == Target():
         return f"{metric} {condition}"
-    return condition if subject.name is not None else f"{condition} ({metric})"
+    return condition if target.name is not None else f"{condition} ({metric})"
 
 
 def _details(session: Session, view: AlertView, kind: str | None) -> AlertDetails:
@@ -121,7 +124,7 @@ def _details(session: Session, view: AlertView, kind: str | None) -> AlertDetail
     return AlertDetails(
         next((result for _, result in last if result.version_id == version_id), None),
         next((result for _, result in worst if result.version_id == version_id), None),
-        [(name, result) for name, result in last if result.version_id != version_id][:VERSIONS],
+        [(name, result) for name, result in last if result.version_id != version_id][:OTHER_VERSIONS],
         None if kind is None else _change(session, view.alert, kind),
         next((result for _, result in first if result.version_id == version_id), None),
     )
@@ -166,7 +169,7 @@ def _compared_with(view: AlertView, worst: Result | None) -> dict[str, Any] | No
 def _measured_against(rule: AlertRule, details: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return what the rule compared the value with; None unless its condition is about a change or a deviation."""
     condition = rules.condition_of(rule)
-    if condition.measure == "value":
+    if condition.measure == Measure.VALUE:
         return None
     if condition.measure in CHANGES:
         return {"what": condition.against, "value": details.get("compared_with")}
@@ -186,7 +189,7 @@ def command(alert: Alert, org: str) -> str:
 def summary(view: AlertView) -> str:
     """Return one line: the monitor, the metric and its value, the rule, and since when."""
     alert = view.alert
-    what = f"{view.name} ({view.version.name})"
+    name = f"{view.name} ({view.version.name})"
     if alert.worst_value is None:
         text = f"{alert.metric}: {(alert.details or {}).get('reason') or 'no value'}"
     elif alert.state == AlertState.RESOLVED:
@@ -199,7 +202,7 @@ def summary(view: AlertView) -> str:
             text += f", {format_number(alert.worst_value)} at worst"
     windows = f"{alert.windows} windows" if alert.windows != 1 else "1 window"
     return (
-        f"{what}: {text} ({alert_views.condition(view.rule)}), {windows} since {format_time(alert.first_window_start)}"
+        f"{name}: {text} ({alert_views.condition(view.rule)}), {windows} since {format_time(alert.first_window_start)}"
     )
 
 
@@ -215,8 +218,8 @@ def sentence(rule: AlertRule) -> str:
     if rule.min_n:
         text += f"; windows of fewer than {rule.min_n:,} rows do not count"
     policies = (("no data", rule.no_data), ("an error", rule.on_error))
-    means = {"alert": "is a violation", "ok": "is ok"}
-    return "; ".join([text, *(f"{name} {means[chosen]}" for name, chosen in policies if chosen in means)])
+    texts = {MissingValuePolicy.ALERT.value: "is a violation", MissingValuePolicy.OK.value: "is ok"}
+    return "; ".join([text, *(f"{name} {texts[policy]}" for name, policy in policies if policy in texts)])
 
 
 def change_text(entry: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from dcmon.alerting import rule_targets, rules
-from dcmon.alerting.rule_conditions import REFERENCE
+from dcmon.alerting.rule_conditions import ChangeBase
 from dcmon.alerting.state_machine import WindowResult as Judged
 from dcmon.checks.dataset_schema import CheckValue
 from dcmon.db.tables.org import AlertRule, Baseline, Check, Monitor, Result, Version
@@ -21,7 +21,7 @@ def dependent_rules(session: Session, monitor_id: int) -> list[AlertRule]:
     statement = select(AlertRule).where(
         AlertRule.monitor_id == monitor_id, AlertRule.is_active, AlertRule.condition != ""
     )
-    return [rule for rule in session.scalars(statement) if rules.condition_of(rule).against == REFERENCE]
+    return [rule for rule in session.scalars(statement) if rules.condition_of(rule).against == ChangeBase.REFERENCE]
 
 
 def missing(
@@ -66,7 +66,7 @@ def store(session: Session, monitor: Monitor, version: Version, value: CheckValu
 
 def for_rule(session: Session, rule: AlertRule, version_id: int) -> Callable[[Judged], Mapping[str, float]]:
     """Return a function from a result to the baseline of the reference that it was evaluated with; empty if unknown."""
-    if rules.condition_of(rule).against != REFERENCE:
+    if rules.condition_of(rule).against != ChangeBase.REFERENCE:
         return lambda _: {}
     baselines = session.scalars(
         select(Baseline).where(Baseline.monitor_id == rule.monitor_id, Baseline.version_id == version_id)

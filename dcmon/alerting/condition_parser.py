@@ -19,15 +19,18 @@ from dcmon.alerting.rule_conditions import (
     CHANGES,
     DEFAULT_FLOOR,
     DEFAULT_OVER,
-    PREVIOUS,
+    DEVIATIONS,
+    OPERATOR_OF_SIGN,
     RANGES,
-    REFERENCE,
-    SIGNS,
+    ChangeBase,
     Condition,
+    Measure,
+    Quantifier,
+    Source,
     Target,
 )
 
-SIGN_OF_OPERATOR = {name: sign for sign, name in SIGNS.items() if sign != "="}
+SIGN_OF_OPERATOR = {name: sign for sign, name in OPERATOR_OF_SIGN.items() if sign != "="}
 ENTRY_WORDS = ("feature", "entry", "class", "features", "entries", "classes")
 METRIC_WORDS = ("metric", "metrics")
 MAX_CHARACTERS = 1000
@@ -106,12 +109,12 @@ class _Tokens:
     def has_more(self) -> bool:
         return bool(self._remaining)
 
-    def baseline(self) -> str:
-        """Return what a change is compared with."""
-        base = self.take_word(PREVIOUS, REFERENCE)
-        if base is None:
-            raise ValueError("against what")
-        return base
+    def baseline(self) -> ChangeBase:
+        """Return what a change is measured from."""
+        word = self.take_word(*ChangeBase)
+        if word is None:
+            raise ValueError("no baseline")
+        return ChangeBase(word)
 
 
 def _scan(text: str) -> Iterator[tuple[str, str, int]]:
@@ -129,7 +132,7 @@ def _parse(text: str) -> Condition:
     first = next(
         place
         for place, (kind, word, _) in enumerate(scanned)
-        if kind == "sign" or (kind == "word" and word.lower() in (*RANGES, *CHANGES, "deviation"))
+        if kind == "sign" or (kind == "word" and word.lower() in (*RANGES, *CHANGES, Measure.DEVIATION))
     )
     target = _target(text[: scanned[first][2]].strip())
     tokens = _Tokens([(kind, word) for kind, word, _ in scanned[first:]])
@@ -145,22 +148,22 @@ def _parse(text: str) -> Condition:
 
 
 def _target(text: str) -> Target:
-    first, _, rest = text.partition(" ")
-    word, rest = first.lower(), rest.strip()
+    first, _, name = text.partition(" ")
+    word, name = first.lower(), name.strip()
     if not text:
         return Target()
-    if word in ("any", "all"):
-        if rest.lower() in ("", "value", "values", *METRIC_WORDS):
-            return Target("metric", word)
-        if rest.lower() in ENTRY_WORDS:
-            return Target("entry", word)
-    if word in ENTRY_WORDS and rest:
-        return Target("entry", "one", _name(rest))
-    if word in METRIC_WORDS and rest:
-        return Target("metric", "one", _name(rest))
+    if word in (Quantifier.ANY, Quantifier.ALL):
+        if name.lower() in ("", "value", "values", *METRIC_WORDS):
+            return Target(Source.METRIC, Quantifier(word))
+        if name.lower() in ENTRY_WORDS:
+            return Target(Source.ENTRY, Quantifier(word))
+    if word in ENTRY_WORDS and name:
+        return Target(Source.ENTRY, Quantifier.ONE, _name(name))
+    if word in METRIC_WORDS and name:
+        return Target(Source.METRIC, Quantifier.ONE, _name(name))
     if re.fullmatch(r"[-+.\d]+", text, re.ASCII):
         raise ValueError(text)  # "1 > 0": a class called 1 is "class 1" or in quotes
-    return Target("either", "one", _name(text))
+    return Target(Source.EITHER, Quantifier.ONE, _name(text))
 
 
 def _name(text: str) -> str:
@@ -183,23 +186,23 @@ def _comparison(tokens: _Tokens) -> Condition:
         low, high = tokens.range()
         return Condition(word, low, upper=high)
     if word := tokens.take_word(*CHANGES):
-        operator = SIGNS[tokens.take("sign")]
+        operator = OPERATOR_OF_SIGN[tokens.take("sign")]
         threshold, is_percent = tokens.number_or_percent()
-        return Condition(operator, threshold, measure=word, is_percent=is_percent)
-    if tokens.take_word("deviation"):
+        return Condition(operator, threshold, measure=Measure(word), is_percent=is_percent)
+    if tokens.take_word(Measure.DEVIATION):
         return _deviation(tokens)
-    operator = SIGNS[tokens.take("sign")]
+    operator = OPERATOR_OF_SIGN[tokens.take("sign")]
     threshold, is_percent = tokens.number_or_percent()
     return Condition(operator, threshold / 100 if is_percent else threshold)
 
 
 def _deviation(tokens: _Tokens) -> Condition:
     direction = tokens.take_word("up", "down")
-    operator, threshold = SIGNS[tokens.take("sign")], tokens.number()
+    operator, threshold = OPERATOR_OF_SIGN[tokens.take("sign")], tokens.number()
     over = int(tokens.take("number")) if tokens.take_word("over") else DEFAULT_OVER
     min_windows = int(tokens.take("number")) if tokens.take_word("min") else default_min_windows(over)
     floor = tokens.number() if tokens.take_word("floor") else DEFAULT_FLOOR
-    measure = f"deviation {direction}" if direction else "deviation"
+    measure = Measure(f"{Measure.DEVIATION} {direction}") if direction else Measure.DEVIATION
     return Condition(operator, threshold, measure=measure, over=over, min_windows=min_windows, floor=floor)
 
 
@@ -222,7 +225,7 @@ def _require_consistent(condition: Condition) -> None:
     low, high = condition.threshold, condition.upper
     if high is not None and low >= high:
         raise errors.InvalidInput(f"A range goes from a smaller number to a larger one, not from {low:g} to {high:g}.")
-    if condition.measure.startswith("deviation"):
+    if condition.measure in DEVIATIONS:
         if not 3 <= condition.over <= 1000 or not 2 <= condition.min_windows <= condition.over:
             raise errors.InvalidInput("A deviation is taken over 3 to 1000 windows, of which at least 2 have a value.")
         if condition.floor < 0:
@@ -249,10 +252,10 @@ def to_text(condition: Condition) -> str:
     """Write a condition as text; `parse` gives the same condition."""
     target = _target_text(condition.target)
     parts = [target] if target else []
-    if condition.measure != "value":
+    if condition.measure != Measure.VALUE:
         parts.append(condition.measure)
     parts.append(f"{SIGN_OF_OPERATOR.get(condition.operator, condition.operator)} {_level_text(condition, warn=False)}")
-    if condition.measure.startswith("deviation"):
+    if condition.measure in DEVIATIONS:
         parts.append(f"over {condition.over}")
         parts += (
             [f"min {condition.min_windows}"] if condition.min_windows != default_min_windows(condition.over) else []
@@ -260,7 +263,7 @@ def to_text(condition: Condition) -> str:
         parts += [f"floor {number_text(condition.floor)}"] if condition.floor != DEFAULT_FLOOR else []
     if condition.warn is not None:
         parts.append(f"warn {_level_text(condition, warn=True)}")
-    if condition.against != PREVIOUS:
+    if condition.against != ChangeBase.PREVIOUS:
         parts.append(f"against {condition.against}")
     return " ".join(parts)
 
@@ -275,9 +278,11 @@ def _level_text(condition: Condition, *, warn: bool) -> str:
 def _target_text(target: Target) -> str:
     source, quantifier, name = target.source, target.quantifier, target.name
     if name is None:
-        noun = {"metric": "metrics", "entry": "features"}[source] if quantifier == "all" else "feature"
-        return "" if (source, quantifier) == ("metric", "any") else f"{quantifier} {noun}"
-    prefix = {"metric": "metric ", "entry": "feature ", "either": ""}[source]
+        if (source, quantifier) == (Source.METRIC, Quantifier.ANY):
+            return ""
+        plural = {Source.METRIC: "metrics", Source.ENTRY: "features"}
+        return f"{quantifier} {plural[source] if quantifier == Quantifier.ALL else 'feature'}"
+    prefix = {Source.METRIC: "metric ", Source.ENTRY: "feature ", Source.EITHER: ""}[source]
     plain = f"{prefix}{name}"
     try:
         is_same = _parse(f"{plain} > 0").target == target

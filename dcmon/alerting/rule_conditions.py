@@ -10,7 +10,7 @@ from enum import StrEnum
 from math import fsum, hypot, inf, isfinite, isnan, sqrt
 from typing import Protocol
 
-SIGNS = {
+OPERATOR_OF_SIGN = {
     ">": "greater_than",
     ">=": "greater_than_equals",
     "<": "less_than",
@@ -27,23 +27,57 @@ COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     "equals": operator.eq,
     "not_equals": operator.ne,
 }
-RANGES = ("outside", "inside")
-CHANGES = ("change", "rise", "drop")
-PREVIOUS, REFERENCE = "previous", "reference"
+RANGES = ("outside", "inside")  # operators that compare with a range
 DEFAULT_OVER, DEFAULT_FLOOR = 14, 0.001
 SIGNIFICANT_DIGITS = 12  # of a change: more are rounding errors of floats
 PREVIOUS_SEARCH_WINDOWS = 14  # how many windows with a value are searched back for a metric's previous value
 
 
+class Source(StrEnum):
+    """The numbers of a result among which a condition looks for its values."""
+
+    METRIC = "metric"
+    ENTRY = "entry"
+    EITHER = "either"
+
+
+class Quantifier(StrEnum):
+    """How many of the values must violate the condition. ONE: only the value with the target's name is judged."""
+
+    ANY = "any"
+    ALL = "all"
+    ONE = "one"
+
+
+class Measure(StrEnum):
+    """What a condition compares with its threshold."""
+
+    VALUE = "value"
+    CHANGE = "change"
+    RISE = "rise"
+    DROP = "drop"
+    DEVIATION = "deviation"
+    DEVIATION_UP = "deviation up"
+    DEVIATION_DOWN = "deviation down"
+
+
+class ChangeBase(StrEnum):
+    """What a change is measured from: the value in the previous window, or on the reference."""
+
+    PREVIOUS = "previous"
+    REFERENCE = "reference"
+
+
+CHANGES = (Measure.CHANGE, Measure.RISE, Measure.DROP)
+DEVIATIONS = (Measure.DEVIATION, Measure.DEVIATION_UP, Measure.DEVIATION_DOWN)
+
+
 @dataclass(frozen=True)
 class Target:
-    """Which numbers of a result a condition is about.
+    """Which numbers of a result a condition is about. `name`: of the one value, for Quantifier.ONE."""
 
-    `source`: metric, entry, or either. `quantifier`: any, all, or one, which is called `name`.
-    """
-
-    source: str = "metric"
-    quantifier: str = "any"
+    source: Source = Source.METRIC
+    quantifier: Quantifier = Quantifier.ANY
     name: str | None = None
 
 
@@ -51,19 +85,18 @@ class Target:
 class Condition:
     """A comparison with a threshold, or with a range from `threshold` to `upper`.
 
-    `operator`: a value of SIGNS, outside, or inside. `measure`: what is compared: the value, its change (rise, drop)
-    from what it is `against`, or its deviation (up, down) from the mean of the `over` windows before, of which at
-    least `min_windows` must have a value; `floor`: the smallest standard deviation. `warn`, `warn_upper`: the lower
-    level.
+    `operator`: a key of COMPARISONS, or one of RANGES. `against`: what a change is measured from. A deviation is
+    measured from the mean of the `over` windows before, of which at least `min_windows` must have a value; `floor`: the
+    smallest standard deviation. `warn`, `warn_upper`: the threshold, or the range, of the warning level.
     """
 
     operator: str
     threshold: float
     target: Target = Target()
     upper: float | None = None
-    measure: str = "value"
+    measure: Measure = Measure.VALUE
     is_percent: bool = False
-    against: str = PREVIOUS
+    against: ChangeBase = ChangeBase.PREVIOUS
     over: int = 0
     min_windows: int = 0
     floor: float = DEFAULT_FLOOR
@@ -76,10 +109,15 @@ class Condition:
         return self == Condition(self.operator, self.threshold) and self.operator in COMPARISONS
 
     @property
+    def is_on_metric_values(self) -> bool:
+        """True if the condition compares values of metrics, not entries, changes or deviations."""
+        return self.measure == Measure.VALUE and self.target.source != Source.ENTRY
+
+    @property
     def lookback(self) -> int:
         """How many windows before a window are needed to judge it."""
         if self.measure in CHANGES:
-            return PREVIOUS_SEARCH_WINDOWS if self.against == PREVIOUS else 0
+            return PREVIOUS_SEARCH_WINDOWS if self.against == ChangeBase.PREVIOUS else 0
         return self.over
 
 
@@ -108,7 +146,7 @@ class Finding:
 
 
 class Outcome(StrEnum):
-    """What a window is to a rule. WARNING: only the lower level of the rule is violated."""
+    """The outcome of judging a window. WARNING: the window violates only the warning level of the rule."""
 
     OK = "ok"
     WARNING = "warning"
@@ -118,7 +156,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of judging a window. `reason`: why there is no verdict, or no finding."""
+    """How a rule judges a window. `reason`: why there is no verdict, or no finding."""
 
     outcome: Outcome
     finding: Finding | None = None
@@ -153,10 +191,10 @@ def judge(
         return Verdict(Outcome.NO_VERDICT, reason=_missing_comparison_reason(condition))
     main = [finding for finding in findings if _violates(condition, finding.measured, warn=False)]
     lower = [finding for finding in findings if finding in main or _violates(condition, finding.measured, warn=True)]
-    is_enough = (lambda violating: len(violating) == len(findings)) if condition.target.quantifier == "all" else bool
-    if is_enough(main):
+    enough = len(findings) if condition.target.quantifier == Quantifier.ALL else 1
+    if len(main) >= enough:
         return Verdict(Outcome.VIOLATED, max(main, key=_excess))
-    if is_enough(lower):
+    if len(lower) >= enough:
         return Verdict(Outcome.WARNING, max(lower, key=_excess))
     return Verdict(Outcome.OK, max(findings, key=_excess))
 
@@ -166,9 +204,9 @@ def _excess(finding: Finding) -> float:
 
 
 def _missing_value_reason(target: Target, values: Mapping[str, float]) -> str:
-    """Say why there is no value to judge: the result has none, or only values that are not finite."""
+    """Return why there is no value to judge: the result has none, or only values that are not finite."""
     if not values:
-        wanted = target.name or ("feature" if target.source == "entry" else "metric")
+        wanted = target.name or ("feature" if target.source == Source.ENTRY else "metric")
         return f"The result has no {wanted}."
     name, value = next(iter(values.items()))
     return f"{name} is {'not a number' if isnan(value) else 'infinite'}."
@@ -176,18 +214,18 @@ def _missing_value_reason(target: Target, values: Mapping[str, float]) -> str:
 
 def _missing_comparison_reason(condition: Condition) -> str:
     if condition.measure in CHANGES:
-        missing = "window before it" if condition.against == PREVIOUS else "value of the reference"
+        missing = "window before it" if condition.against == ChangeBase.PREVIOUS else "value of the reference"
         return f"There is no {missing} to compare with."
     return f"Fewer than {condition.min_windows} windows before it have a value."
 
 
 def _target_values(target: Target, window: WindowValues) -> Mapping[str, float]:
     """Return the values of a window that a condition is about. A name matches exactly, else in any case."""
-    entries = {**window.metrics, **window.entries} if target.source == "entry" and target.quantifier == "one" else None
-    if target.source == "entry":
-        values = entries or window.entries
-    else:
-        values = {**window.entries, **window.metrics} if target.source == "either" else window.metrics
+    values = window.entries if target.source == Source.ENTRY else window.metrics
+    if target.source == Source.ENTRY and target.quantifier == Quantifier.ONE:
+        values = {**window.metrics, **window.entries}
+    elif target.source == Source.EITHER:
+        values = {**window.entries, **window.metrics}
     if target.name is not None:
         exact = target.name if target.name in values else None
         named = exact or next((name for name in values if name.lower() == target.name.lower()), None)
@@ -197,7 +235,8 @@ def _target_values(target: Target, window: WindowValues) -> Mapping[str, float]:
 
 def _value_in(target: Target, window: WindowValues, name: str) -> float | None:
     """Return the value of the same metric or entry in another window; None where it has no finite one."""
-    first, second = (window.entries, window.metrics) if target.source == "entry" else (window.metrics, window.entries)
+    is_entry_first = target.source == Source.ENTRY
+    first, second = (window.entries, window.metrics) if is_entry_first else (window.metrics, window.entries)
     value = first.get(name, second.get(name))
     return value if value is not None and isfinite(value) else None
 
@@ -206,14 +245,15 @@ def _measure(
     condition: Condition, name: str, value: float, before: Sequence[WindowValues], reference: Mapping[str, float]
 ) -> Finding | None:
     """Measure one value as the condition asks; None when nothing can be compared."""
-    base: float | None = None
-    if condition.measure == "value":
-        measured: float | None = value
-    elif condition.measure in CHANGES:
+    if condition.measure == Measure.VALUE:
+        return Finding(name, value, value, _excess_of(condition, value))
+    if condition.measure in CHANGES:
         base = _base(condition, name, before, reference)
         measured = None if base is None else _change(condition, value, base)
     else:
-        measured, base = _deviation(condition, name, value, before)
+        earlier = _earlier_values(condition, name, before)
+        base = _mean_before(condition, earlier)
+        measured = None if base is None else _deviation(condition, value, earlier, base)
     if measured is None:
         return None
     return Finding(name, value, measured, _excess_of(condition, measured), compared_with=base)
@@ -222,7 +262,7 @@ def _measure(
 def _base(
     condition: Condition, name: str, before: Sequence[WindowValues], reference: Mapping[str, float]
 ) -> float | None:
-    if condition.against == REFERENCE:
+    if condition.against == ChangeBase.REFERENCE:
         return reference.get(name)
     values = (_value_in(condition.target, window, name) for window in reversed(before[-PREVIOUS_SEARCH_WINDOWS:]))
     return next((value for value in values if value is not None), None)
@@ -237,29 +277,39 @@ def _change(condition: Condition, value: float, base: float) -> float:
     if condition.is_percent and difference:
         difference = 100 * difference / abs(base) if base else inf if difference > 0 else -inf
     difference = float(f"{difference:.{SIGNIFICANT_DIGITS}g}")
-    return {"change": abs(difference), "rise": difference, "drop": -difference}[condition.measure]
+    return {Measure.CHANGE: abs(difference), Measure.RISE: difference, Measure.DROP: -difference}[condition.measure]
 
 
-def _deviation(
-    condition: Condition, name: str, value: float, before: Sequence[WindowValues]
-) -> tuple[float | None, float | None]:
-    """Return the standard score of a value among the windows before it, and their mean; None with too few windows.
+def _earlier_values(condition: Condition, name: str, before: Sequence[WindowValues]) -> list[float]:
+    """Return the values of the windows that a deviation is measured from."""
+    values = [_value_in(condition.target, window, name) for window in before[-condition.over :]]
+    return [value for value in values if value is not None]
+
+
+def _mean_before(condition: Condition, earlier: Sequence[float]) -> float | None:
+    """Return the mean of the windows before; None when too few of them have a value."""
+    if len(earlier) < condition.min_windows:
+        return None
+    # Divide first: the sum of large values may overflow a float.
+    return fsum(value / len(earlier) for value in earlier)
+
+
+def _deviation(condition: Condition, value: float, earlier: Sequence[float], mean: float) -> float:
+    """Return how many standard deviations a value is from the mean of the earlier values.
 
     The standard deviation is the sample's (n - 1), but at least `floor`, and at least 1 % of the mean: otherwise each
     value after nearly equal windows would be an outlier.
     """
-    values = [_value_in(condition.target, window, name) for window in before[-condition.over :]]
-    known = [value for value in values if value is not None]
-    if len(known) < condition.min_windows:
-        return None, None
-    # Divide first, and use hypot: the sum of large values, or of their squares, may overflow a float.
-    mean = fsum(known_value / len(known) for known_value in known)
-    distance = hypot(*(known_value - mean for known_value in known))
-    spread = max(distance / sqrt(len(known) - 1), condition.floor, 0.01 * abs(mean))
+    # hypot, because the sum of the squares of large values may overflow a float.
+    distance = hypot(*(earlier_value - mean for earlier_value in earlier))
+    spread = max(distance / sqrt(len(earlier) - 1), condition.floor, 0.01 * abs(mean))
     difference = value - mean
     deviation = difference / spread if spread else inf if difference > 0 else -inf if difference else 0.0
-    sign = {"deviation": abs(deviation), "deviation up": deviation, "deviation down": -deviation}
-    return sign[condition.measure], mean
+    return {
+        Measure.DEVIATION: abs(deviation),
+        Measure.DEVIATION_UP: deviation,
+        Measure.DEVIATION_DOWN: -deviation,
+    }[condition.measure]
 
 
 def _violates(condition: Condition, measured: float, *, warn: bool) -> bool:

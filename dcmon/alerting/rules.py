@@ -13,13 +13,13 @@ from dcmon import errors
 from dcmon import severity as severities
 from dcmon.alerting import rule_targets
 from dcmon.alerting.condition_parser import parse, to_text
-from dcmon.alerting.rule_conditions import COMPARISONS, SIGNS, Condition
+from dcmon.alerting.rule_conditions import COMPARISONS, OPERATOR_OF_SIGN, Condition
 from dcmon.alerting.state_machine import MissingValuePolicy, Policy
 from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor
 from dcmon.notifications import closing
 from dcmon.severity import Severity
 
-__all__ = ["SIGNS", "Condition", "parse"]
+__all__ = ["OPERATOR_OF_SIGN", "Condition", "parse"]
 
 MAX_NAME_LENGTH = 100
 MAX_WINDOWS = 1000
@@ -54,10 +54,7 @@ def create(
 ) -> AlertRule:
     """Add a rule to a monitor. Raises InvalidInput, Conflict, or NotFound for the monitor."""
     require_judged(session, monitor_id, condition)
-    rule = AlertRule(
-        monitor_id=monitor_id, severity=Severity.MEDIUM, is_active=is_active, revision=0, for_windows=1, keep_firing=0,
-        min_n=0, no_data="keep", on_error="keep", is_inhibited=True, operator="greater_than", threshold=0,
-    )  # fmt: skip
+    rule = _default_rule(monitor_id, is_active=is_active)
     _require(condition)
     _change(session, rule, Change(condition=condition, severity=severity))
     if more is not None:
@@ -66,6 +63,15 @@ def create(
     session.add(rule)
     session.flush()
     return rule
+
+
+def _default_rule(monitor_id: int, *, is_active: bool = True) -> AlertRule:
+    """Return a rule with the default settings, before its condition is set."""
+    return AlertRule(
+        monitor_id=monitor_id, severity=Severity.MEDIUM, is_active=is_active, revision=0, for_windows=1, keep_firing=0,
+        min_n=0, no_data=MissingValuePolicy.KEEP, on_error=MissingValuePolicy.KEEP, is_inhibited=True,
+        operator="greater_than", threshold=0,
+    )  # fmt: skip
 
 
 def change(session: Session, rule: AlertRule, wanted: Change) -> bool:
@@ -79,7 +85,7 @@ def change(session: Session, rule: AlertRule, wanted: Change) -> bool:
 
 
 def require_judged(session: Session, monitor_id: int, condition: Condition) -> None:
-    """Raises InvalidInput for a condition on values that this monitor does not have; NotFound for the monitor."""
+    """Require that a monitor has the values of a condition. Raises InvalidInput, or NotFound for the monitor."""
     monitor = session.get(Monitor, monitor_id)
     if monitor is None:
         raise errors.NotFound(what="monitor", name=monitor_id)
@@ -112,7 +118,7 @@ def apply(rule: AlertRule, wanted: Change) -> None:
 
 def _values(wanted: Change) -> dict[str, Any]:
     """Return the columns that decide how a rule judges. Raises InvalidInput."""
-    given: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "severity": wanted.severity,
         "for_windows": wanted.for_windows,
         "keep_firing": wanted.keep_firing,
@@ -121,7 +127,7 @@ def _values(wanted: Change) -> dict[str, Any]:
         "on_error": wanted.on_error,
         "is_active": wanted.is_active,
     }
-    columns = {name: value for name, value in given.items() if value is not None}
+    columns = {name: value for name, value in settings.items() if value is not None}
     _require_values(columns)
     if wanted.condition is not None:
         _require(wanted.condition)
@@ -143,17 +149,17 @@ def _require_values(values: Mapping[str, Any]) -> None:
         raise errors.InvalidInput(f"min_n is a number of rows from 0 to {MAX_ROWS:,}, not {values['min_n']}.")
 
 
-def _require_below(condition: Condition, severity: str, asked: str | None) -> None:
-    """Raises InvalidInput unless a severity fits the rule's lower level."""
-    if asked is None:
+def _require_below(condition: Condition, severity: str, warn_severity: str | None) -> None:
+    """Require that a severity fits the rule's warning level. Raises InvalidInput."""
+    if warn_severity is None:
         return
-    asked_rank = severities.parse(asked).rank
+    warn_rank = severities.parse(warn_severity).rank
     if condition.warn is None:
         raise errors.InvalidInput(
-            f"The rule {to_text(condition)!r} has no warning level, so it takes no severity for one. Add a level, like"
-            " '> 0.3 warn 0.2'."
+            f"The rule {to_text(condition)!r} has no warning level, so it can't have a severity for warnings. Add a"
+            " level, like '> 0.3 warn 0.2'."
         )
-    if asked_rank >= Severity(severity).rank > 0:
+    if warn_rank >= Severity(severity).rank > 0:
         raise errors.InvalidInput(f"The severity of a warning must be below the rule's own, which is {severity}.")
 
 
@@ -163,7 +169,7 @@ def without_warning(condition: Condition) -> Condition:
 
 
 def _warn_severity(condition: Condition, severity: str, wanted: str | None) -> str | None:
-    """Return the severity of a rule's lower level: by default the one below the rule's own."""
+    """Return the severity of a rule's warning level: by default the one below the rule's own."""
     if condition.warn is None:
         return None
     rank = Severity(severity).rank
@@ -176,7 +182,7 @@ def _warn_severity(condition: Condition, severity: str, wanted: str | None) -> s
 
 def _require(condition: Condition) -> None:
     if condition.operator not in COMPARISONS and condition.upper is None:
-        known = ", ".join(dict.fromkeys(SIGNS.values()))
+        known = ", ".join(COMPARISONS)
         raise errors.InvalidInput(f"There is no operator {condition.operator!r}: it is one of {known}.")
     if not isfinite(condition.threshold):
         raise errors.InvalidInput("A threshold is a finite number.")
@@ -186,8 +192,8 @@ def _require_free(session: Session, rule: AlertRule, name: str) -> None:
     if not name.strip() or len(name) > MAX_NAME_LENGTH or name.strip().isdigit():
         raise errors.InvalidInput(f"A rule's name has 1 to {MAX_NAME_LENGTH} characters, and is not only a number.")
     with session.no_autoflush:
-        other = session.scalar(select(AlertRule.id).where(AlertRule.name == name))
-    if other is not None and other != rule.id:
+        same_named_id = session.scalar(select(AlertRule.id).where(AlertRule.name == name))
+    if same_named_id is not None and same_named_id != rule.id:
         raise errors.Conflict(f"There is already a rule {name!r}. Choose another name.")
 
 
@@ -207,7 +213,7 @@ def condition_text(rule: AlertRule) -> str:
 
 
 def policy(rule: AlertRule) -> Policy:
-    """Return a rule as the state machine needs it."""
+    """Return the policy by which a rule judges windows."""
     return Policy(
         condition_of(rule),
         rule.severity,
@@ -225,15 +231,13 @@ def preview(rule: AlertRule | None, wanted: Change) -> Policy:
 
     `rule`: None for a new rule.
     """
-    made = AlertRule(
-        monitor_id=0, operator="greater_than", threshold=0, severity=Severity.MEDIUM, for_windows=1,
-        keep_firing=0, min_n=0, no_data="keep", on_error="keep", is_inhibited=True, is_active=True, revision=0,
-    )  # fmt: skip
-    if rule is not None:
+    if rule is None:
+        changed = _default_rule(monitor_id=0)
+    else:
         names = [column.key for column in AlertRule.__table__.columns if column.key != "id"]
-        made = AlertRule(**{name: getattr(rule, name) for name in names})
-    apply(made, wanted)
-    return policy(made)
+        changed = AlertRule(**{name: getattr(rule, name) for name in names})
+    apply(changed, wanted)
+    return policy(changed)
 
 
 def get(session: Session, rule_id: int) -> AlertRule:

@@ -129,7 +129,7 @@ def describe(rule: AlertRule) -> dict[str, Any]:
 def _condition(body: ConditionBody | str) -> Condition:
     if isinstance(body, str):
         return condition_parser.parse(body)
-    if body.operator not in rules.SIGNS.values():
-        operators = ", ".join(dict.fromkeys(rules.SIGNS.values()))
+    if body.operator not in rules.OPERATOR_OF_SIGN.values():
+        operators = ", ".join(dict.fromkeys(rules.OPERATOR_OF_SIGN.values()))
         raise errors.InvalidInput(f"{body.operator!r} is not an operator. Use one of {operators}.")
     return Condition(body.operator, body.value)

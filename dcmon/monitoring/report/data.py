@@ -69,7 +69,7 @@ def _thresholds(rule: AlertRule) -> list[Threshold]:
     A rule on a range has two lines; a rule on changes or on entries has no line.
     """
     condition = rules.condition_of(rule)
-    if condition.measure != "value" or condition.target.source == "entry":
+    if not condition.is_on_metric_values:
         return []
     severity, warn_severity = rule.severity, rule.warn_severity or Severity.LOW
     lines = (

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from dcmon import errors
 from dcmon.alerting.condition_parser import default_min_windows, parse, to_text
-from dcmon.alerting.rule_conditions import CHANGES, DEFAULT_FLOOR, SIGNS, Condition, Target
+from dcmon.alerting.rule_conditions import CHANGES, DEFAULT_FLOOR, OPERATOR_OF_SIGN, Condition, Target
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ subjects = (
 
 @st.composite
 def conditions(draw: st.DrawFn) -> Condition:
-    subject, sign = draw(subjects), draw(st.sampled_from(sorted(set(SIGNS.values()))))
+    subject, sign = draw(subjects), draw(st.sampled_from(sorted(set(OPERATOR_OF_SIGN.values()))))
     kind = draw(st.sampled_from(["value", "range", "change", "deviation"]))
     warn = None
     threshold = draw(numbers)
