@@ -42,8 +42,8 @@ def sync_alerts(
     spans = replay.replay(session, rule, version_id, anchor, affected.settled_until).spans
     matches = [(alert, _matching_span(alert, spans)) for alert in affected.alerts]
     written = 0
-    for place, span in enumerate(spans):
-        alerts_of_span = [alert for alert, match in matches if match == place]
+    for index, span in enumerate(spans):
+        alerts_of_span = [alert for alert, match in matches if match == index]
         if len(alerts_of_span) > 1:  # the alert that receivers know goes on; the others are merged into it
             alerts_of_span.sort(key=lambda alert: not was_notified(session, alert))
         written += _apply_span(session, context, rule, version_id, alerts_of_span, span)
@@ -64,10 +64,10 @@ def _matching_span(alert: Alert, spans: Sequence[ViolationSpan]) -> int | None:
     Late windows may split an alert's windows into several spans. An open alert then stays with the open span, so that
     receivers are not notified that it ended and that another alert fires.
     """
-    places = [place for place, span in enumerate(spans) if _overlaps(alert, span)]
-    if not places:
+    indexes = [index for index, span in enumerate(spans) if _overlaps(alert, span)]
+    if not indexes:
         return None
-    return places[-1] if alert.state != AlertState.RESOLVED and spans[places[-1]].is_open else places[0]
+    return indexes[-1] if alert.state != AlertState.RESOLVED and spans[indexes[-1]].is_open else indexes[0]
 
 
 def _overlaps(alert: Alert, span: ViolationSpan) -> bool:
@@ -92,8 +92,8 @@ def _apply_span(
             session, rule, version_id, span.first.window_end
         )
         alert.drivers, alert.details = drivers.explain(session, version_id, span)
-    ends = {"first_value": span.value_in(span.first), "last_value": span.value_in(span.last)}
-    alert.details = {**(alert.details or {}), **ends}
+    edge_values = {"first_value": span.value_in(span.first), "last_value": span.value_in(span.last)}
+    alert.details = {**(alert.details or {}), **edge_values}
     _set_state(alert, span)
     session.add(alert)
     session.flush()
@@ -101,7 +101,7 @@ def _apply_span(
     _record_changes(session, context, alert, kinds, span)
     is_reopened = AlertChangeKind.REOPENED in kinds
     written = notify_change(session, context, alert, rule, span.judged_until, is_reopened=is_reopened)
-    return written + sum(_merge(session, context, other, alert) for other in merged)
+    return written + sum(_merge(session, context, merged_alert, alert) for merged_alert in merged)
 
 
 def _new_alert(session: Session, rule: AlertRule, version_id: int, span: ViolationSpan) -> Alert:

@@ -5,29 +5,22 @@ operator resolved open the next alert. alerting.alert_sync writes only what diff
 """
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from dcmon.alerting import alert_sync, replay, rule_failures, rules
-from dcmon.alerting.change_context import RECENT, ChangeContext
+from dcmon.alerting.change_context import ChangeContext
 from dcmon.db import Organization
 from dcmon.db.tables.org import Alert, AlertRule, Result
 from dcmon.states import AlertState, ResolvedBy
 
 
-def judge_result(
-    session: Session,
-    org: Organization,
-    result: Result,
-    public_url: str | None,
-    *,
-    recent: timedelta | None = RECENT,
-) -> int:
+def judge_result(session: Session, result: Result, context: ChangeContext) -> int:
     """Judge a new result by every active rule of its monitor.
 
-    Returns the number of notifications written. `public_url`, `recent`: as in ChangeContext.
+    Returns the number of notifications written. `context`: without the result.
     Locks each rule's row until the end of the transaction, so that results of several workers are judged one by one.
     """
     rules_of_monitor = session.scalars(
@@ -36,7 +29,7 @@ def judge_result(
         .order_by(AlertRule.id)
         .with_for_update()
     )
-    context = ChangeContext(org, public_url, recent, result)
+    context = replace(context, result=result)
     return sum(_judge_isolated(session, context, rule, result) for rule in rules_of_monitor.all())
 
 

@@ -1,7 +1,8 @@
 """Decide which changes of alerts receivers are notified of, and record every change in the alert's history.
 
 `Alert.told_severity` is the severity that receivers were last notified of. It is compared with the alert as it is now:
-so receivers also learn of changes that were stored earlier without notifying, and of the end of each alert they know.
+so receivers are also notified of changes that were stored earlier without notifying, and of the end of each alert that
+they were notified of.
 """
 
 from dataclasses import dataclass
@@ -18,15 +19,16 @@ from dcmon.notifications import notification_writer
 from dcmon.notifications.notification_writer import AlertRenderer
 from dcmon.severity import Severity
 from dcmon.states import AlertChangeKind, AlertState, ResolvedBy, ResultState
+from dcmon.windows import Frequency
 
 RECENT_WINDOWS = 2
-FREQUENCY_LENGTH = {
-    "HOUR": timedelta(hours=1),
-    "DAY": timedelta(days=1),
-    "WEEK": timedelta(weeks=1),
-    "MONTH": timedelta(days=31),
+FREQUENCY_LENGTH: dict[str, timedelta] = {
+    Frequency.HOUR: timedelta(hours=1),
+    Frequency.DAY: timedelta(days=1),
+    Frequency.WEEK: timedelta(weeks=1),
+    Frequency.MONTH: timedelta(days=31),
 }
-# The lines of history by the state after a change: of a retracted alert, of a pending or new one, of any other.
+# The lines of history by the state after a change: for a retracted alert, for a pending or new one, and for any other.
 _AFTER_RETRACTION = {
     AlertState.PENDING: [AlertChangeKind.PENDING],
     AlertState.FIRING: [AlertChangeKind.REOPENED],
@@ -154,9 +156,9 @@ def _is_recent(
 
 
 def notify_overdue_endings(session: Session, context: ChangeContext, rule: AlertRule, version_id: int) -> int:
-    """Notify of alerts that ended without notifying, and that receivers still believe to fire.
+    """Notify of alerts that ended without notifying, while receivers still take them as firing.
 
-    Alerts end so when they are judged without a public URL. Returns the number of notifications written.
+    An alert ends without notifying when it is judged without a public URL. Returns the number of notifications written.
     """
     if context.public_url is None:
         return 0
@@ -172,10 +174,10 @@ def notify_overdue_endings(session: Session, context: ChangeContext, rule: Alert
     )
 
 
-def notify_pending(session: Session, context: ChangeContext, version_id: int, *, only: int | None = None) -> int:
-    """Also notify of alerts of a version that an earlier run without notifying changed.
+def notify_pending(session: Session, context: ChangeContext, version_id: int, *, monitor_id: int | None = None) -> int:
+    """Notify of a version's alerts that an earlier run without notifying changed.
 
-    Returns the number of notifications written. `only`: the id of the one monitor to look at; None: all monitors.
+    Returns the number of notifications written. `monitor_id`: only alerts of this monitor; None: of all monitors.
     Locks the rules; rules that another worker has locked are skipped, since that worker notifies.
     """
     if context.public_url is None:
@@ -184,7 +186,7 @@ def notify_pending(session: Session, context: ChangeContext, version_id: int, *,
     is_overdue = case((Alert.state == AlertState.FIRING, known != Alert.severity), else_=known != "")
     rules = select(AlertRule).where(
         AlertRule.is_active,
-        true() if only is None else AlertRule.monitor_id == only,
+        true() if monitor_id is None else AlertRule.monitor_id == monitor_id,
         AlertRule.id.in_(select(Alert.rule_id).where(Alert.version_id == version_id, is_overdue)),
     )
     written = 0

@@ -85,7 +85,7 @@ def ended_by_change(session: Session, rule: AlertRule, version_id: int) -> Alert
 
 
 def _is_changeable(rule: AlertRule) -> ColumnElement[bool]:
-    """Later results change neither settled alerts nor retracted ones."""
+    """Match alerts that later results may change: those that are neither settled nor retracted."""
     is_retracted = func.coalesce(Alert.resolved_by, "") == ResolvedBy.REVISION
     return ~or_(func.coalesce(_is_settled(rule), False), is_retracted)
 
@@ -196,10 +196,10 @@ def _first_to_advance(
     lookback = policy.condition.lookback
     if policy.for_windows == 1:
         return len(results) if with_value >= lookback or is_complete else None
-    for place in range(len(results) - 1, -1, -1):
-        values_before, verdict = verdicts[place]
+    for index in range(len(results) - 1, -1, -1):
+        values_before, verdict = verdicts[index]
         is_reliable = values_before >= lookback or is_complete  # the verdict is the same as with all earlier windows
-        is_settled = settled is not None and results[place].window_end <= settled
+        is_settled = settled is not None and results[index].window_end <= settled
         if is_reliable and (verdict.outcome == Outcome.OK or is_settled):
-            return place + 1
+            return index + 1
     return None

@@ -1,6 +1,6 @@
-"""Rules that failed to judge a result: isolated from the other rules, recorded, and shown.
+"""Rules that failed to judge a result: isolate them from other rules, record and list them.
 
-The reason is stored with the result, in its `how`. A rule counts as failing until it judges a later result of the
+The reason is stored in the column `how` of the result. A rule counts as failing until it judges a later result of the
 version, or is changed.
 """
 
@@ -19,10 +19,10 @@ log = logging.getLogger(__name__)
 
 KEY = "unjudged"
 MAX_CHARACTERS = 300
-NEWEST_RESULTS = 2_000  # how many of them are searched for failures
+NEWEST_RESULTS = 2_000  # how many of the newest results are searched for failures
 # The rules that failed on the newest result of a version: id, reason, and time.
 FAILING = f"""
-    select f.key::int as rule_id, f.value as why, last.computed_at
+    select f.key::int as rule_id, f.value as reason, last.computed_at
       from (select distinct on (monitor_id, version_id) monitor_id, how, computed_at
               from (select id, monitor_id, version_id, how, computed_at
                       from results order by id desc limit {NEWEST_RESULTS}) newest
@@ -40,7 +40,7 @@ FORGET = text("""
 def isolated(session: Session, rule: AlertRule, result: Result | None = None) -> Iterator[None]:
     """Run one rule in a savepoint: an exception is rolled back, logged and stored with the result.
 
-    Raises when PostgreSQL or another dependency is unavailable: that is no failure of the rule.
+    Raises when PostgreSQL or another dependency is unavailable: the rule did not fail then.
     """
     rule_id = rule.id
     try:
@@ -70,4 +70,4 @@ def clear(session: Session, rule: AlertRule) -> None:
 
 def failing(session: Session) -> Mapping[int, str]:
     """Return why rules failed to judge the newest results, by rule id."""
-    return {row.rule_id: row.why for row in session.execute(text(FAILING))}
+    return {row.rule_id: row.reason for row in session.execute(text(FAILING))}

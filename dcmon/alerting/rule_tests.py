@@ -1,4 +1,4 @@
-"""Test rules on series of values, without a database: do the states follow as expected?
+"""Test rules on series of values, without a database, against expected states. A file of tests looks like this:
 
 tests:
   - name: two bad days
@@ -79,13 +79,13 @@ class Window:
 
 @dataclass(frozen=True)
 class WindowCheck:
-    """A window of a test: the expected state, the actual state, and why."""
+    """A window of a test: the expected state, the actual state, and the reason for that."""
 
     number: int
     window: str
     expected: str
     actual: str
-    why: str
+    reason: str
 
     @property
     def is_right(self) -> bool:
@@ -112,11 +112,11 @@ class RuleTestResult:
 def read(content: bytes) -> list[RuleTest]:
     """Read the tests of a file: {tests: [...]}, a list, or one test. Raises InvalidInput."""
     try:
-        given = msgspec.yaml.decode(content)
-        if isinstance(given, dict) and "tests" in given:
-            tests = msgspec.convert(given, Suite).tests
+        document = msgspec.yaml.decode(content)
+        if isinstance(document, dict) and "tests" in document:
+            tests = msgspec.convert(document, Suite).tests
         else:
-            tests = msgspec.convert(given if isinstance(given, list) else [given], list[RuleTest])
+            tests = msgspec.convert(document if isinstance(document, list) else [document], list[RuleTest])
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise errors.InvalidInput(
@@ -157,8 +157,8 @@ def _run(test: RuleTest, name: str) -> RuleTestResult:
     for number, (item, expected) in enumerate(zip(series, expected_states, strict=True), 1):
         window = _window(item, number)
         judged = machine.advance(window) if window is not None else judged
-        why = "no window" if window is None else _why(judged)
-        lines.append(WindowCheck(number, _shown(item), expected, _state(judged), why))
+        reason = "no window" if window is None else _reason(judged)
+        lines.append(WindowCheck(number, _item_text(item), expected, _state(judged), reason))
     return RuleTestResult(name, test.rule, lines)
 
 
@@ -181,10 +181,10 @@ def _policy(test: RuleTest) -> Policy:
     return rules.preview(None, change)
 
 
-def _expand(given: str | Sequence[Any]) -> list[Any]:
+def _expand(series: str | Sequence[Any]) -> list[Any]:
     """Return a series as a list; in text, "0.1x3" stands for three windows. Raises InvalidInput."""
     items: list[Any] = []
-    for item in given.split() if isinstance(given, str) else given:
+    for item in series.split() if isinstance(series, str) else series:
         repeated = re.fullmatch(r"(.+)x(\d{1,6})", item, re.ASCII) if isinstance(item, str) else None
         items += [repeated[1]] * int(repeated[2]) if repeated else [item]
         if len(items) > MAX_WINDOWS:
@@ -225,11 +225,11 @@ def _reference(window: Any) -> Mapping[str, float]:
     return reference
 
 
-def _shown(item: Any) -> str:
+def _item_text(item: Any) -> str:
     if isinstance(item, WindowSpec):
         defaults: tuple[Any, ...] = (None, {}, ENOUGH_ROWS, ResultState.OK)
-        given = {key: value for key, value in msgspec.to_builtins(item).items() if value not in defaults}
-        return ", ".join(f"{key} {value}" for key, value in given.items())
+        settings = {key: value for key, value in msgspec.to_builtins(item).items() if value not in defaults}
+        return ", ".join(f"{key} {value}" for key, value in settings.items())
     return ResultState.NO_DATA if item is None else str(item)
 
 
@@ -242,7 +242,7 @@ def _state(judged: JudgedWindow | None) -> str:
     return f"{judged.state}:{judged.severity}"
 
 
-def _why(judged: JudgedWindow | None) -> str:
+def _reason(judged: JudgedWindow | None) -> str:
     if judged is None:
         return ""
     outcome, reason, finding = judged.verdict.outcome, judged.verdict.reason, judged.verdict.finding

@@ -30,7 +30,7 @@ class RuleVerdicts:
     @property
     def violations(self) -> list[str]:
         """The violated rules, each as "severity: metric"."""
-        return [_violation(each, self.result) for each in self.verdicts if each.verdict.is_violated]
+        return [_violation(judged, self.result) for judged in self.verdicts if judged.verdict.is_violated]
 
     @property
     def no_verdict_reason(self) -> str | None:

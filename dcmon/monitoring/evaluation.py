@@ -48,12 +48,11 @@ def store(
     """
     changed_ids = _store_baselines(session, plan, check_results)
     new_results = _store_results(session, plan, check_results)
-    org, public_url, recent = context.org, context.public_url, context.recent
-    notifications = sum(judging.judge_result(session, org, result, public_url, recent=recent) for result in new_results)
+    notifications = sum(judging.judge_result(session, result, context) for result in new_results)
     for rule in (rule for changed_id in changed_ids for rule in baselines.dependent_rules(session, changed_id)):
         with rule_failures.isolated(session, rule):
             notifications += judging.rejudge_rule(session, rule, context)
-    notifications += notify_policy.notify_pending(session, context, plan.version.id, only=monitor_id)
+    notifications += notify_policy.notify_pending(session, context, plan.version.id, monitor_id=monitor_id)
     return StoredCounts(len(new_results), notifications)
 
 

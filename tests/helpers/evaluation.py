@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import select
 
 from dcmon.alerting import judging, rules
+from dcmon.alerting.change_context import ChangeContext
 from dcmon.app import App
 from dcmon.checks.dataset_schema import CheckValue
 from dcmon.db.tables.org import Alert, Monitor, Result
@@ -80,4 +81,4 @@ def store_result(app: App, target: Target, number: int, value: float, revision: 
         result = results.store(session, key, check_value, ResultInputs(statistics, 1), CheckRun(100), last=last)
         session.flush()
         assert result is not None
-        judging.judge_result(session, target.org, result, "https://dcmon.example")
+        judging.judge_result(session, result, ChangeContext(target.org, "https://dcmon.example"))

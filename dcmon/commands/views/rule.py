@@ -125,8 +125,8 @@ def test_row(tested: FileOutcome) -> dict[str, Any]:
     """Return the outcome of a rule test as a row."""
     outcome = tested.outcome
     lines = [
-        {"window": line.number, "value": line.window, "expected": line.expected, "found": line.actual, "why": line.why,
-         "right": line.is_right}
+        {"window": line.number, "value": line.window, "expected": line.expected, "found": line.actual,
+         "why": line.reason, "right": line.is_right}
         for line in outcome.lines
     ]  # fmt: skip
     return {
@@ -142,6 +142,6 @@ def test_lines(outcome: "RuleTestResult") -> list[dict[str, Any]]:
     """Return the windows of a failed rule test as rows for people; wrong ones are marked."""
     return [
         {"": "" if line.is_right else ">", "window": line.number, "value": line.window, "expected": line.expected,
-         "found": line.actual, "why": line.why}
+         "found": line.actual, "why": line.reason}
         for line in outcome.lines
     ]  # fmt: skip

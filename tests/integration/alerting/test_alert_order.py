@@ -53,7 +53,7 @@ def put(target: Target, number: int, value: float | None, revision: int = 1) -> 
         result = results.store(session, key, check_value, ResultInputs(statistics, 1), CheckRun(100), last=last)
         assert result is not None
         session.flush()
-        judging.judge_result(session, target.org, result, URL)
+        judging.judge_result(session, result, ChangeContext(target.org, URL))
 
 
 def newest(target: Target) -> list[Result]:

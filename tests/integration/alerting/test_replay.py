@@ -62,7 +62,7 @@ def put(target: Target, number: int, value: float | str, revision: int = 1, n: i
         result = results.store(session, key, value_, ResultInputs(statistics, 1), CheckRun(n), last=last)
         assert result is not None
         session.flush()
-        judging.judge_result(session, target.org, result, how.pop("url", URL), **how)
+        judging.judge_result(session, result, ChangeContext(target.org, how.pop("url", URL), **how))
         return result
 
 
@@ -176,7 +176,7 @@ def test_who_judges_twice_changes_nothing(target: Target) -> None:
         result = put(target, number, value)
         before = (require_fold(target), notified_states(target), history(target))
         with db.org_session(target.engine, target.org) as session:
-            judging.judge_result(session, target.org, session.merge(result), URL)
+            judging.judge_result(session, session.merge(result), ChangeContext(target.org, URL))
         assert (require_fold(target), notified_states(target), history(target)) == before
 
 

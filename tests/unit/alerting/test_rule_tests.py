@@ -50,7 +50,7 @@ def test_what_is_wrong_is_named_by_window() -> None:
     outcome = rule_tests.run(RuleTest(rule="> 0.2", series="0.1 0.3", expect="inactive pending"))
     assert not outcome.is_passed
     assert [(line.number, line.is_right) for line in outcome.lines] == [(1, True), (2, False)]
-    assert (outcome.lines[1].actual, outcome.lines[1].why) == ("firing:medium", "violated: value 0.3")
+    assert (outcome.lines[1].actual, outcome.lines[1].reason) == ("firing:medium", "violated: value 0.3")
 
 
 @pytest.mark.parametrize(
