@@ -1,26 +1,25 @@
 """Health checks: find the problems of dcmon itself in a snapshot of what is known about it.
 
-A problem says what is wrong in a sentence, how severe it is, since when it lasts, and which command to type next. The
-checks are pure functions: the leading scheduler runs them each minute and stores what they find, `dcmon status` runs
-them when it is asked.
+A problem has a sentence, a severity, its start, and the command to type next. The checks are pure functions: the
+leading scheduler runs them each minute and stores the problems, and `dcmon status` runs them when a person calls it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from dcmon.health.scheduler_runs import ScheduledJobName
 from dcmon.health.snapshot import HealthSnapshot, OrganizationHealth, ProcessHeartbeat
 from dcmon.settings import Watch
 from dcmon.severity import Severity
 
-REQUIRED_WORKERS = ("evaluate", "notify")
 WORKER_TASKS = {"evaluate": "evaluates windows", "notify": "delivers notifications", "ingest": "stores samples"}
 CRASH_COUNT, CRASH_PERIOD = 3, timedelta(hours=1)
 USAGE_LIMIT = 0.8  # of PostgreSQL's connections, and of its locks
 FREEZE_AGE_LIMIT = 1_500_000_000  # transactions; PostgreSQL stops writing at some 2,000 million
 LONG_TRANSACTION = timedelta(hours=1)
 MIN_QUARANTINED = 100  # rows an hour
-CLOCK_LIMIT, PRUNE_LIMIT = timedelta(minutes=5), timedelta(hours=12)  # after which a scheduler's run is missed
+CLOCK_LIMIT, PRUNE_LIMIT = timedelta(minutes=5), timedelta(hours=12)  # a job that did not run for longer is overdue
 START_SCHEDULER = "dcmon worker start scheduler"
 
 
@@ -57,8 +56,13 @@ def with_known_start(problems: Iterable[Problem], known: Mapping[tuple[str, str]
     return [replace(problem, since=known.get(problem.key, problem.since)) for problem in problems]
 
 
+def required_workers(snapshot: HealthSnapshot) -> Sequence[str]:
+    """Return the kinds of workers of which at least one must run; `ingest` only where Kafka is used."""
+    return ("evaluate", "notify") if snapshot.is_kafka_up is None else ("evaluate", "notify", "ingest")
+
+
 def _check_leader(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
-    clock = snapshot.runs.get("clock")
+    clock = snapshot.runs.get(ScheduledJobName.CLOCK)
     running_since = snapshot.running_since(limits)
     since = max(clock.started_at if clock is not None else running_since, running_since)
     if not snapshot.has_leader and snapshot.now - since > limits.leader:
@@ -70,8 +74,7 @@ def _check_leader(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
 
 
 def _check_workers(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
-    kinds = [*REQUIRED_WORKERS, *(["ingest"] if snapshot.is_kafka_up is not None else [])]
-    for kind in kinds:
+    for kind in required_workers(snapshot):
         if snapshot.alive(kind, limits):
             continue
         last_seen = [process.seen_at for process in snapshot.processes if process.kind == kind]
@@ -86,7 +89,7 @@ def _check_endpoint(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem
     if not endpoints or snapshot.alive("serve", limits):
         return
     last = max(endpoints, key=lambda process: process.seen_at)
-    if last.ended_at is None:  # An endpoint that was stopped in order is not missed.
+    if last.ended_at is None:  # An endpoint that was stopped in order is no problem.
         sentence = f"No endpoint takes samples: the last one, on {last.host}, sends no heartbeat."
         since = max(last.seen_at, snapshot.running_since(limits))
         yield Problem("no endpoint", Severity.CRITICAL, sentence, "dcmon serve", since)
@@ -116,7 +119,7 @@ def _check_crashes(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]
 
 
 def _check_prune(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
-    lead, run = snapshot.runs.get("lead"), snapshot.runs.get("prune")
+    lead, run = snapshot.runs.get(ScheduledJobName.LEAD), snapshot.runs.get(ScheduledJobName.PRUNE)
     if not snapshot.has_leader or lead is None:
         return
     succeeded_at = run.succeeded_at if run is not None else None
@@ -179,7 +182,7 @@ def _check_notifications_of(org: OrganizationHealth, now: datetime, limits: Watc
 def _check_kafka(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
     command = "dcmon ingest lag"
     if snapshot.is_kafka_up is False:
-        # The snapshot does not say since when: `with_known_start` knows it from the check before.
+        # The snapshot does not have the start of the outage: `with_known_start` takes it from the previous check.
         yield Problem("no kafka", Severity.CRITICAL, "Kafka does not answer.", command, snapshot.now)
     for partition in snapshot.partitions:
         oldest_at, stored_at = partition.oldest_unread_at, partition.last_stored_at
@@ -261,7 +264,7 @@ def _check_disk(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
 
 
 def _check_dead_mans_switch(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
-    run, lead = snapshot.runs.get("heartbeat"), snapshot.runs.get("lead")
+    run, lead = snapshot.runs.get(ScheduledJobName.PING), snapshot.runs.get(ScheduledJobName.LEAD)
     if not snapshot.has_ping_url or run is None or run.failed_at is None:
         return
     since = run.succeeded_at or (lead.started_at if lead is not None else run.failed_at)

@@ -1,6 +1,6 @@
-"""Collect what is known about dcmon itself: processes, backlogs of organizations, topics, PostgreSQL, the disk.
+"""Collect a snapshot of dcmon's own health: processes, backlogs of organizations, topics, PostgreSQL, the disk.
 
-Only reads. What can't be read becomes part of the snapshot: an organization that can't be opened has the reason.
+It only reads. For an organization that can't be opened, the snapshot has the reason.
 """
 
 import shutil
@@ -70,7 +70,7 @@ class _KafkaState:
 
 
 def collect(engine: Engine, settings: Settings) -> HealthSnapshot:
-    """Collect a whole snapshot. Raises Unreachable."""
+    """Collect a complete snapshot. Raises Unreachable."""
     snapshot = collect_processes(engine, settings)
     with db.public_session(engine) as session:
         orgs = organizations.entries(session)
@@ -109,7 +109,7 @@ def collect_processes(engine: Engine, settings: Settings) -> HealthSnapshot:
 
 
 def _read_organization(engine: Engine, org: Organization, values: Any, parked: Backlog) -> OrganizationHealth:
-    """Turn a row of ORGANIZATION into the health of an organization, or find out why the row is missing."""
+    """Turn a row of ORGANIZATION into the health of an organization, or find the reason why the row is missing."""
     row = None if values is None else _OrganizationRow(*values)
     if row is None or row.schema_revision != db.head("org"):
         return _read_unavailable(engine, org, parked)
@@ -130,7 +130,10 @@ def _read_organization(engine: Engine, org: Organization, values: Any, parked: B
 
 
 def _read_unavailable(engine: Engine, org: Organization, parked: Backlog) -> OrganizationHealth:
-    """Return why an organization can't be opened; without a reason when it can be by now, or was deleted meanwhile."""
+    """Return the health of an organization that could not be read, with the reason.
+
+    It has no reason when the organization can be opened by now, or was deleted meanwhile.
+    """
     try:
         with db.org_session(engine, org, wait=OPEN_TIMEOUT):
             return OrganizationHealth(org.name, parked_messages=parked)
@@ -157,12 +160,12 @@ def _read_kafka(engine: Engine, settings: Settings) -> _KafkaState:
     with db.public_session(engine) as session:
         partitions = [
             PartitionLag(
-                f"{each.topic}/{each.partition}",
-                each.lag,
-                each.oldest_unread,
-                session.scalar(LAST_STORED, {"topic": each.topic, "partition": each.partition}),
+                f"{partition_lag.topic}/{partition_lag.partition}",
+                partition_lag.lag,
+                partition_lag.oldest_unread,
+                session.scalar(LAST_STORED, {"topic": partition_lag.topic, "partition": partition_lag.partition}),
             )
-            for each, _ in lags
+            for partition_lag, _ in lags
         ]
     return _KafkaState(True, partitions)
 

@@ -1,7 +1,7 @@
 """Notifications about problems of dcmon itself, in the outbox of the organization that DCMON_WATCH__ORG names.
 
-They are written in a transaction of their own: no transaction writes to both the public and an organization's schema.
-Each has an id derived from its content, so that a repeated write after a crash changes nothing.
+They are written in their own transaction: no transaction writes to both the public schema and an organization's schema.
+The id of each is derived from its content, so that a repeated write after a crash changes nothing.
 """
 
 import uuid
@@ -34,7 +34,7 @@ class _Writer:
     now: datetime
 
     def write(self, kind: str, problem: Problem, after: str = "") -> int:
-        """Write a notification unless it is there; return 1 if it is new. `after`: the id of the one it repeats."""
+        """Write a notification unless it exists; return 1 if it is new. `after`: the id of the one that it repeats."""
         name = f"{problem_id(problem)}/{kind}/{self.receiver.id}{after}"
         statement = insert(Notification).values(
             id=uuid.uuid5(NAMESPACE, name),
@@ -85,7 +85,7 @@ def write(session: Session, org: Organization, changes: ProblemChanges, now: dat
 def write_for_receiver(
     session: Session, org: Organization, receiver: Webhook, problems: Sequence[Problem], now: datetime
 ) -> int:
-    """Notify one receiver of problems that it subscribes to and does not know; return how many."""
+    """Notify one receiver of problems that it subscribes to and was not notified of; return how many."""
     return _Writer(session, org, receiver, now).write_subscribed(AlertChangeKind.FIRING, problems)
 
 
@@ -94,12 +94,15 @@ def _subscribed(receiver: Webhook, problems: Sequence[Problem]) -> list[Problem]
 
 
 def problem_id(problem: Problem) -> str:
-    """Return the id that receivers know a problem by. A problem that comes back has another one."""
+    """Return the id of a problem in notifications. A problem that comes back gets another id."""
     return f"{problem.name}/{problem.subject}/{problem.since.isoformat()}"
 
 
 def problem_body(org: Organization, kind: str, problem: Problem, now: datetime) -> dict[str, Any]:
-    """Return the body of a notification: see docs/dcmon-health.md. It has an alert's keys for all integrations."""
+    """Return the body of a notification: see docs/dcmon-health.md.
+
+    It has the keys of an alert, so that all integrations can render it.
+    """
     name = f"{problem.name}: {problem.subject}" if problem.subject else problem.name
     return {
         "format": notification_writer.FORMAT,

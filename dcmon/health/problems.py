@@ -1,4 +1,4 @@
-"""The known problems of dcmon itself, kept between health checks: since when they last, and if receivers know them."""
+"""The known problems of dcmon itself: stored between health checks, with their start and their last notification."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from dcmon.severity import Severity
 
 @dataclass(frozen=True)
 class ProblemChanges:
-    """What receivers are notified of: problems that started, last since an earlier notification, or are over."""
+    """Problems that receivers are notified of: those that started, those that go on, and those that are over."""
 
     started: Sequence[Problem] = ()
     ongoing: Sequence[Problem] = ()
@@ -37,22 +37,24 @@ def notified(session: Session) -> list[Problem]:
     return sorted(map(_problem, rows), key=lambda problem: problem.rank)
 
 
-def store(session: Session, found: Sequence[Problem], now: datetime, grace: timedelta) -> ProblemChanges:
-    """Store the problems that a health check found; return what receivers are to be notified of.
+def store(session: Session, current_problems: Sequence[Problem], now: datetime, grace: timedelta) -> ProblemChanges:
+    """Store the problems of a health check; return the changes to notify receivers of.
 
-    A problem counts as started after `grace`, because an organization that is migrated is locked for a second. One that
-    is over before any notification is deleted at once. Resolved ones stay until `delete_problems`.
+    A problem counts as started after `grace`, because an organization that is migrated is locked for a second. Of the
+    problems that are over, those that were not notified are deleted at once; others stay until `delete_problems`.
     """
-    for problem in sorted(found, key=lambda problem: problem.key):  # in one order, against deadlocks
+    for problem in sorted(
+        current_problems, key=lambda problem: problem.key
+    ):  # always in the same order, so that two writers can't deadlock
         values = {"severity": problem.severity, "sentence": problem.sentence, "command": problem.command}
         statement = insert(KnownProblem).values(
             name=problem.name, subject=problem.subject, since=problem.since, **values
         )
         session.execute(statement.on_conflict_do_update(index_elements=["name", "subject"], set_=values))
-    found_keys = {problem.key for problem in found}
+    current_keys = {problem.key for problem in current_problems}
     rows = session.scalars(select(KnownProblem).order_by(KnownProblem.name, KnownProblem.subject)).all()
-    over = [row for row in rows if (row.name, row.subject) not in found_keys]
-    lasting = [row for row in rows if (row.name, row.subject) in found_keys]
+    over = [row for row in rows if (row.name, row.subject) not in current_keys]
+    lasting = [row for row in rows if (row.name, row.subject) in current_keys]
     delete_problems(session, [_problem(row) for row in over if row.notified_at is None])
     return ProblemChanges(
         [_problem(row) for row in lasting if row.notified_at is None and now - row.since >= grace],

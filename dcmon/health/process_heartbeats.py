@@ -1,6 +1,6 @@
-"""Process heartbeats: each process writes every few seconds that it is alive, and when the loop of its job last polled.
+"""Process heartbeats: each process writes every few seconds that it is alive, and when its job's loop last polled.
 
-They are information for operators and for dcmon.health.checks: no work is assigned or taken over by them.
+They are information for operators and for dcmon.health.checks. Work is neither assigned nor taken over by heartbeats.
 """
 
 import logging
@@ -32,7 +32,7 @@ UPSERT_HEARTBEAT = text("""
     on conflict (id) do update set seen_at = now(), polled_at = excluded.polled_at, ended_at = null
 """)
 UPDATE_END = text("update workers set ended_at = now(), seen_at = now() where id = any(:ids)")
-# The newest process of each kind and host stays: so it is known a week later since when a kind has not run.
+# The newest process of each kind and host stays, so that a check knows since when a kind has not run.
 DELETE_OLD = text("""
     delete from workers w where coalesce(w.ended_at, w.seen_at) < now() - :retention
        and exists (select 1 from workers n where (n.kind, n.host) = (w.kind, w.host) and n.seen_at > w.seen_at)
@@ -40,7 +40,7 @@ DELETE_OLD = text("""
 
 
 class WatchedStopEvent(Event):
-    """The stop event of one job, which notes when the job's loop last checked it: a job that never checks it hangs."""
+    """The stop event of one job, which records when the job's loop last checked it. A hanging job never checks it."""
 
     def __init__(self, stop: Event) -> None:
         super().__init__()
@@ -61,13 +61,13 @@ class WatchedStopEvent(Event):
 
     @property
     def idle(self) -> timedelta:
-        """How long ago the job last checked."""
+        """How long ago the job last checked the event."""
         return timedelta(seconds=time.monotonic() - self._checked_at)
 
 
 @dataclass
 class HeartbeatSender:
-    """Writes the heartbeats of this process's jobs from a thread of its own; a context manager. It never raises.
+    """A context manager that writes the heartbeats of this process's jobs in its own thread. It never raises.
 
     `stop_events`: by the job's kind; None for a job without a loop that could hang.
     """
@@ -94,7 +94,7 @@ class HeartbeatSender:
             try:
                 self._write()
                 is_logged = False
-            except Exception as error:  # Heartbeats are information only: no failure to write one may stop the jobs.
+            except Exception as error:  # Heartbeats are only information: a failed write must not stop the jobs.
                 log.log(logging.DEBUG if is_logged else logging.INFO, "process heartbeat not written: %s", error)
                 is_logged = True
             self._is_over.wait(INTERVAL)
@@ -106,7 +106,9 @@ class HeartbeatSender:
 
     def _write(self) -> None:
         with db.public_session(self.engine) as session:
-            session.execute(text("set local synchronous_commit = off"))  # A lost heartbeat costs nothing, a flush does.
+            session.execute(
+                text("set local synchronous_commit = off")
+            )  # A lost heartbeat does no harm, and a flush is expensive.
             for kind, stop_event in self.stop_events.items():
                 idle = stop_event.idle if stop_event is not None else timedelta()
                 process = {"id": self._ids[kind], "kind": kind, "host": HOSTNAME, "pid": os.getpid()}

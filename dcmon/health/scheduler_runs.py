@@ -1,11 +1,25 @@
-"""Scheduler runs: when each periodic work of the leading scheduler last started, succeeded and failed."""
+"""Scheduler runs: when each job of the leading scheduler last started, succeeded and failed."""
+
+from enum import StrEnum
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from dcmon.db.tables.public import SchedulerRun
 
-LEAD = "lead"  # Not a work: since when the leader leads, with its host and pid as the message.
+
+class ScheduledJobName(StrEnum):
+    """The names under which the runs of the leader's jobs are recorded."""
+
+    LEAD = "lead"  # not a job: since when the leader leads, with its host and pid as the message
+    CLOCK = "clock"
+    SCAN = "scan"
+    PRUNE = "prune"
+    COMPACT_READ_RANGES = "fold spans"
+    FOLD_LEDGER = "fold lines"
+    CHECK_HEALTH = "watch"
+    PING = "heartbeat"
+
 
 UPSERT_START = text("""
     insert into scheduler_runs (name, started_at, message) values (:name, now(), :message)
@@ -16,20 +30,20 @@ UPDATE_FAILURE = text("update scheduler_runs set failed_at = now(), message = :m
 
 
 def record_start(session: Session, name: str, message: str | None = None) -> None:
-    """Record that a work starts. Without a message the one of the last run stays."""
+    """Record that a job starts. Without a message, the message of the last run stays."""
     session.execute(UPSERT_START, {"name": name, "message": message})
 
 
 def record_success(session: Session, name: str, message: str | None = None) -> None:
-    """Record that a work succeeded, with its result as the message."""
+    """Record that a job succeeded, with its result as the message."""
     session.execute(UPDATE_SUCCESS, {"name": name, "message": message})
 
 
 def record_failure(session: Session, name: str, reason: str) -> None:
-    """Record that a work failed, and why."""
+    """Record that a job failed, with the reason as the message."""
     session.execute(UPDATE_FAILURE, {"name": name, "message": reason})
 
 
 def entries(session: Session) -> dict[str, SchedulerRun]:
-    """Return the last run of each work, by the work's name."""
+    """Return the last run of each job, by the job's name."""
     return {run.name: run for run in session.scalars(select(SchedulerRun))}

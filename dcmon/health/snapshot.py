@@ -1,4 +1,7 @@
-"""What is known about dcmon itself at a moment: health.collector reads it, health.checks looks for problems in it."""
+"""The health snapshot: the state of dcmon itself at one moment.
+
+health.collector reads it, and health.checks looks for problems in it.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +28,7 @@ class ProcessHeartbeat(Protocol):
 
 
 class SchedulerRun(Protocol):
-    """The last run of one of the scheduler's periodic works (health.scheduler_runs). `message`: its result or error."""
+    """The last run of one of the scheduler's jobs (health.scheduler_runs). `message`: its result or error."""
 
     started_at: datetime
     succeeded_at: datetime | None
@@ -35,7 +38,7 @@ class SchedulerRun(Protocol):
 
 @dataclass(frozen=True)
 class Backlog:
-    """Something that waits: how much of it, and since when the oldest."""
+    """A backlog: how many items wait, and since when the oldest one waits."""
 
     count: int = 0
     oldest_at: datetime | None = None
@@ -47,10 +50,10 @@ class Backlog:
 
 @dataclass(frozen=True)
 class OrganizationHealth:
-    """What waits and fails in an organization.
+    """The backlogs and failures of an organization.
 
     `due_windows` could be evaluated now; `recent_due_windows` are those of them that ended within two days. Rows are
-    counted within the last hour. `unavailable_reason`: why the organization can't be opened; then all else is unknown.
+    counted within the last hour. `unavailable_reason`: why the organization can't be opened; all else is then unknown.
     """
 
     name: str
@@ -83,8 +86,8 @@ class PartitionLag:
 class PostgresUsage:
     """How full PostgreSQL is.
 
-    `transaction_age`: transactions since the last freeze. `idle_since`, `idle_pid`: of the oldest open transaction that
-    does nothing.
+    `transaction_age`: transactions since the last freeze. `idle_since`, `idle_pid`: of the oldest transaction that is
+    open and idle.
     """
 
     connections: int = 0
@@ -98,7 +101,7 @@ class PostgresUsage:
 
 @dataclass(frozen=True)
 class HealthSnapshot:
-    """What is known about dcmon itself at `now`.
+    """The state of dcmon itself at `now`.
 
     `is_kafka_up`: None when Kafka is not used. `free_disk`: the free share of the data directory's disk; None when it
     is unknown or not used. `has_ping_url`: the dead man's switch is set up.
@@ -127,5 +130,8 @@ class HealthSnapshot:
         return process.ended_at is None and self.now - process.seen_at <= limits.sign
 
     def running_since(self, limits: Watch) -> datetime:
-        """Return when the oldest live process started; `now` without one. Nothing before can count as missed."""
+        """Return when the oldest live process started; `now` without one.
+
+        A process or a run can't count as missing for the time before.
+        """
         return min((process.started_at for process in self.alive(None, limits)), default=self.now)

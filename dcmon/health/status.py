@@ -1,9 +1,10 @@
-"""The status of dcmon: its parts and whether they answer, its processes, what waits, and its problems."""
+"""The status of dcmon: its parts and whether they answer, its processes, its backlogs, and its problems."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Engine
@@ -11,15 +12,36 @@ from sqlalchemy import Engine
 from dcmon import db, errors, redis_scripts
 from dcmon.embedded import supervisor_state
 from dcmon.embedded.supervisor_state import SupervisorState
-from dcmon.health import checks, collector, problems, scheduler_runs
+from dcmon.health import checks, collector, problems
 from dcmon.health.checks import Problem
+from dcmon.health.scheduler_runs import ScheduledJobName
 from dcmon.health.snapshot import HealthSnapshot, ProcessHeartbeat
 from dcmon.settings import Settings
 from dcmon.severity import Severity
 
-GOOD_STATES = ("running", "answers", "leads")
 PROBLEMS_OF_MISSING_PARTS = ("no leader", "no worker", "no endpoint")
-ALL_WELL, HAS_PROBLEMS, NOTHING_RUNS, PART_DOWN = 0, 1, 7, 8
+ALL_WELL, HAS_PROBLEMS, NOTHING_RUNS, PART_DOWN = 0, 1, 7, 8  # exit codes
+
+
+class PartState(StrEnum):
+    """The state of a part. A child of `dcmon up` may have other states, which its supervisor sets."""
+
+    RUNNING = "running"
+    ANSWERS = "answers"
+    DOES_NOT_ANSWER = "does not answer"
+    LEADS = "leads"
+    MISSING = "is missing"
+
+
+class ProcessState(StrEnum):
+    """The state of a process by its heartbeats. HANGS: it sends heartbeats, but its loop does not poll."""
+
+    WORKS = "works"
+    HANGS = "hangs"
+    GONE = "gone"
+
+
+GOOD_STATES = (PartState.RUNNING, PartState.ANSWERS, PartState.LEADS)
 
 
 @dataclass(frozen=True)
@@ -36,7 +58,7 @@ class Status:
 
     @property
     def exit_code(self) -> int:
-        """0: all is well; 1: there is a problem; 7: nothing runs, or no database; 8: a part is down."""
+        """0: all is well; 1: there is a problem; 7: nothing runs, or the database is unreachable; 8: a part is down."""
         if self.failure is not None:
             return self.failure.exit_code
         if not self.is_running:
@@ -49,7 +71,7 @@ class Status:
 def collect(engine: Engine, settings: Settings, local: SupervisorState | None) -> Status:
     """Collect the status now; `local`: what `dcmon up` runs on this machine.
 
-    Does not raise when the database can't be reached: the status has the failure.
+    Does not raise when the database can't be reached: the failure is part of the status.
     """
     try:
         snapshot = collector.collect(engine, settings)
@@ -58,12 +80,16 @@ def collect(engine: Engine, settings: Settings, local: SupervisorState | None) -
     except errors.DcmonError as error:
         parts = [*_local_processes(local), _dependency("database", False, _database_url(engine))]
         return Status(parts, [], {}, [], datetime.now(UTC), failure=error)
-    found = checks.with_known_start(checks.find_problems(snapshot, settings.watch), known)
+    current_problems = checks.with_known_start(checks.find_problems(snapshot, settings.watch), known)
     return Status(
-        [*_local_processes(local), *_dependencies(engine, settings, snapshot, local), *_missing_parts(found)],
+        [
+            *_local_processes(local),
+            *_dependencies(engine, settings, snapshot, local),
+            *_missing_parts(current_problems),
+        ],
         _processes(snapshot, settings),
         _waiting(snapshot),
-        found,
+        current_problems,
         snapshot.now,
         local is not None or bool(snapshot.alive(None, settings.watch)),
     )
@@ -76,7 +102,7 @@ def _database_url(engine: Engine) -> str:
 def _local_processes(local: SupervisorState | None) -> list[dict[str, Any]]:
     if local is None:
         return []
-    supervising = {"name": "supervisor", "state": "running", "pid": local.pid, "since": local.started_at}
+    supervising = {"name": "supervisor", "state": PartState.RUNNING, "pid": local.pid, "since": local.started_at}
     children = ({**child, "since": str(child["since"]).replace(" ", "T")} for child in local.children)
     return [supervising, *({**child, "detail": _restarts(child)} for child in children)]
 
@@ -101,21 +127,22 @@ def _dependencies(
     if settings.redis_url is not None:
         has_redis = redis_scripts.answers(settings.redis_url.get_secret_value())
         rows.append(_dependency("redis", has_redis, "optional: dcmon works without it"))
-    lead = snapshot.runs.get(scheduler_runs.LEAD)
+    lead = snapshot.runs.get(ScheduledJobName.LEAD)
     if snapshot.has_leader:
         since, leader = (lead.started_at, lead.message) if lead is not None else (None, None)
-        rows.append({"name": "leader", "state": "leads", "since": since, "detail": leader})
+        rows.append({"name": "leader", "state": PartState.LEADS, "since": since, "detail": leader})
     return rows
 
 
 def _dependency(name: str, is_up: bool, detail: str) -> dict[str, Any]:
-    return {"name": name, "state": "answers" if is_up else "does not answer", "detail": detail}
+    return {"name": name, "state": PartState.ANSWERS if is_up else PartState.DOES_NOT_ANSWER, "detail": detail}
 
 
-def _missing_parts(found: Sequence[Problem]) -> list[dict[str, Any]]:
-    """Return parts that run on no machine."""
-    missing = [problem for problem in found if problem.name in PROBLEMS_OF_MISSING_PARTS]
-    return [{"name": each.subject or each.name.removeprefix("no "), "state": "is missing"} for each in missing]
+def _missing_parts(current_problems: Sequence[Problem]) -> list[dict[str, Any]]:
+    """Return the parts that do not run on any machine."""
+    missing = [problem for problem in current_problems if problem.name in PROBLEMS_OF_MISSING_PARTS]
+    names = [problem.subject or problem.name.removeprefix("no ") for problem in missing]
+    return [{"name": name, "state": PartState.MISSING} for name in names]
 
 
 def _processes(snapshot: HealthSnapshot, settings: Settings) -> list[dict[str, Any]]:
@@ -128,14 +155,16 @@ def _processes(snapshot: HealthSnapshot, settings: Settings) -> list[dict[str, A
             rows.append(
                 {
                     "kind": process.kind, "host": process.host, "pid": process.pid, "since": process.started_at,
-                    "last_sign": process.seen_at, "state": "gone" if is_lost else _loop_state(process, settings),
+                    "last_sign": process.seen_at,
+                    "state": ProcessState.GONE if is_lost else _loop_state(process, settings),
                 }
             )  # fmt: skip
     return rows
 
 
-def _loop_state(process: ProcessHeartbeat, settings: Settings) -> str:
-    return "hangs" if process.seen_at - process.polled_at > settings.watch.turn else "works"
+def _loop_state(process: ProcessHeartbeat, settings: Settings) -> ProcessState:
+    is_hanging = process.seen_at - process.polled_at > settings.watch.turn
+    return ProcessState.HANGS if is_hanging else ProcessState.WORKS
 
 
 def _waiting(snapshot: HealthSnapshot) -> dict[str, Any]:
@@ -144,7 +173,7 @@ def _waiting(snapshot: HealthSnapshot) -> dict[str, Any]:
     firing = Counter[str]()
     for org in orgs:
         firing.update(org.firing_alerts)
-    run = snapshot.runs.get("heartbeat") if snapshot.has_ping_url else None
+    run = snapshot.runs.get(ScheduledJobName.PING) if snapshot.has_ping_url else None
     due, unsent = [org.due_windows for org in orgs], [org.unsent_notifications for org in orgs]
     has_kafka = snapshot.is_kafka_up is not None
     return {
@@ -154,8 +183,10 @@ def _waiting(snapshot: HealthSnapshot) -> dict[str, Any]:
         "notifications_waiting": sum(backlog.count for backlog in unsent),
         "oldest_notification": min((backlog.oldest_at for backlog in unsent if backlog.oldest_at), default=None),
         "notifications_given_up": sum(org.given_up_notifications.count for org in orgs),
-        "unread_messages": sum(each.unread_messages for each in partitions) if has_kafka else None,
-        "oldest_unread": min((each.oldest_unread_at for each in partitions if each.oldest_unread_at), default=None),
+        "unread_messages": sum(partition.unread_messages for partition in partitions) if has_kafka else None,
+        "oldest_unread": min(
+            (partition.oldest_unread_at for partition in partitions if partition.oldest_unread_at), default=None
+        ),
         "parked_messages": sum(org.parked_messages.count for org in orgs),
         "alerts_firing": {severity: firing[severity] for severity in reversed(Severity) if firing[severity]},
         "heartbeat": run.message if run is not None else None,

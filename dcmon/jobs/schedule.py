@@ -20,6 +20,7 @@ from dcmon.db import Organization
 from dcmon.db.leader_lock import Leadership
 from dcmon.db.work_queue import Work
 from dcmon.health import process_heartbeats, scheduler_runs
+from dcmon.health.scheduler_runs import ScheduledJobName
 from dcmon.ingestion import offsets
 from dcmon.ingestion.files import sources
 from dcmon.ingestion.files.scanner import Scanner, ScanStopped
@@ -70,18 +71,26 @@ def _start_scheduler(app: App, stop: Event) -> BackgroundScheduler:
     scheduler = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1})
     scan_every = app.settings.sources.scan_every.total_seconds()
     jobs = [
-        ScheduledJob("clock", OrganizationSweep(app).step, [], SWEEP_STEP_INTERVAL),
-        ScheduledJob("scan", scan_sources, [app, stop], scan_every),
-        ScheduledJob("prune", prune.run, [app, stop], PRUNE_INTERVAL),
-        ScheduledJob("fold spans", compact_read_ranges, [app, stop], PRUNE_INTERVAL),
-        ScheduledJob("fold lines", fold_ledger, [app, stop], PRUNE_INTERVAL),
-        ScheduledJob("watch", health.check_health, [app], app.settings.watch.every.total_seconds()),
+        ScheduledJob(ScheduledJobName.CLOCK, OrganizationSweep(app).step, [], SWEEP_STEP_INTERVAL),
+        ScheduledJob(ScheduledJobName.SCAN, scan_sources, [app, stop], scan_every),
+        ScheduledJob(ScheduledJobName.PRUNE, prune.run, [app, stop], PRUNE_INTERVAL),
+        ScheduledJob(ScheduledJobName.COMPACT_READ_RANGES, compact_read_ranges, [app, stop], PRUNE_INTERVAL),
+        ScheduledJob(ScheduledJobName.FOLD_LEDGER, fold_ledger, [app, stop], PRUNE_INTERVAL),
+        ScheduledJob(
+            ScheduledJobName.CHECK_HEALTH, health.check_health, [app], app.settings.watch.every.total_seconds()
+        ),
     ]
     if (ping := app.settings.heartbeat).url is not None:
-        jobs.append(ScheduledJob("heartbeat", health.ping_dead_mans_switch, [app], ping.every.total_seconds()))
-    _record(app, scheduler_runs.record_start, scheduler_runs.LEAD, f"{process_heartbeats.HOSTNAME} (pid {os.getpid()})")
+        jobs.append(
+            ScheduledJob(ScheduledJobName.PING, health.ping_dead_mans_switch, [app], ping.every.total_seconds())
+        )
+    _record(
+        app, scheduler_runs.record_start, ScheduledJobName.LEAD, f"{process_heartbeats.HOSTNAME} (pid {os.getpid()})"
+    )
     for name, call, arguments, seconds in jobs:
-        recorded = log_failures(RecordedJob(app, name, call, RECORD_INTERVAL if name == "clock" else 0), name)
+        recorded = log_failures(
+            RecordedJob(app, name, call, RECORD_INTERVAL if name == ScheduledJobName.CLOCK else 0), name
+        )
         scheduler.add_job(recorded, "interval", arguments, seconds=seconds, next_run_time=datetime.now(UTC), name=name)
     scheduler.start()
     return scheduler
