@@ -1,7 +1,7 @@
 """Group the notifications that a receiver may get now into messages, by model and within the receiver's cap.
 
-Left out are notifications that a silence, a mute time or another alert holds back, and those that mean nothing to a
-receiver that was not notified before. A message that was tried before is sent again unchanged.
+It leaves out notifications that a silence, a mute time or another alert holds back, and follow-ups to a receiver that
+was not notified before. A message that was tried before is sent again unchanged.
 """
 
 import uuid
@@ -23,23 +23,25 @@ from dcmon.notifications.silences import Hold
 from dcmon.settings import Webhooks
 from dcmon.states import CLOSING_KINDS, AlertChangeKind, AlertState
 
-HOLD_CHECK_INTERVAL = timedelta(seconds=15)  # a silence may be ended, or an alert resolved, before the hold's time
+HOLD_CHECK_INTERVAL = timedelta(
+    seconds=15
+)  # an operator may end a silence, or an alert may resolve, before the hold ends
 MINUTE = timedelta(minutes=1)
-READ_AT_MOST = 2000  # notifications of a receiver, in one claim
+READ_AT_MOST = 2000  # notifications of one receiver in one claim
 GROUP_SIZE = 50
 
 SQL = sql.read(__name__)
 IS_OPEN, PROBLEM_ID = SQL.statement("is_open"), SQL.statement("problem_id")
 HAS_EARLIER_IN_FLIGHT = SQL.statement("has_earlier", earlier="e.lease_until >= :now")
-# Earlier notifications were superseded a moment ago or are in flight. If one is still open, `n` was written in
-# between: both would be sent at once and in any order, so `n` waits for the next claim.
+# The claim has just superseded earlier notifications, except those in flight. If another one is still open, `n` was
+# written in between: both would be sent at once and in any order, so `n` waits for the next claim.
 SELECT_DUE = text(SQL.statement("select_due", earlier="true"))
 RECENT_MESSAGES = text(SQL.statement("recent_messages"))
 
 
 @dataclass(frozen=True)
 class ClaimContext:
-    """The transaction that claims from an organization's outbox, and the time it goes by."""
+    """The transaction that claims from an organization's outbox, with its settings and its time."""
 
     session: Session
     renderer: AlertRenderer
@@ -125,7 +127,10 @@ def _retried_messages(claim: ClaimContext, due: Sequence[Notification], is_per_a
 
 
 def _find_hold(claim: ClaimContext, notification: Notification, is_per_alert: bool) -> Hold | None:
-    """Return what holds a notification back now; nothing where it ends an incident, which pages no person."""
+    """Return what holds a notification back now.
+
+    The end of an incident is never held back, because it does not page a person.
+    """
     if is_per_alert and notification.kind in CLOSING_KINDS:
         return None
     alert = _read_alert(claim, notification)
@@ -145,7 +150,7 @@ def _is_about_dcmon(notification: Notification) -> bool:
 
 
 def problem_labels(body: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return the labels of a problem of dcmon: the rule is its name, the monitor its name with the subject."""
+    """Return the labels of a problem of dcmon: `rule` is its name, `monitor` its name and its subject."""
     problem = body["alert"]
     name = str(problem["monitor"])
     return {"model": str(problem["model"]), "monitor": name, "rule": name.partition(": ")[0],
@@ -225,7 +230,7 @@ def _group_by_model(claim: ClaimContext, new: Sequence[Notification]) -> list[Pe
 def _apply_cap(
     claim: ClaimContext, receiver: Webhook, messages: list[PendingMessage], is_per_alert: bool
 ) -> list[PendingMessage]:
-    """Return what the receiver's cap lets through: the most urgent messages alone, the others in one digest.
+    """Return what the receiver's cap allows: the most urgent messages alone, the others in one digest.
 
     When the cap of this minute is used up, all wait until the minute is over. An integration that keeps a state for
     each alert gets no digest, because a digest can't be resolved: its other messages wait.

@@ -1,7 +1,7 @@
-"""Notify a receiver of alerts that fire already: one that was added or changed, or that is resumed after a pause.
+"""Notify a receiver of alerts that fire already, after it was added, changed, or resumed.
 
-The receiver gets one notification for each alert that other receivers were notified of, as if the alert fired now; none
-for an acknowledged alert. A silence holds these notifications back like all others.
+The receiver gets one notification for each alert that other receivers were notified of, as if the alert fired now,
+except for acknowledged alerts. A silence holds these notifications back like all others.
 """
 
 from collections.abc import Collection, Sequence

@@ -1,7 +1,7 @@
 """Closing notifications: tell receivers that alerts are over before the alerts are deleted.
 
-Deleting an alert deletes its notifications too (a cascade). So a closing notification belongs to no alert: it repeats
-the body that its receiver got last, as resolved.
+Deleting an alert deletes its notifications too (a cascade). So a closing notification has no alert: it repeats the
+last body that its receiver got, with the state resolved.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ def write_notifications(session: Session, are_deleted: ColumnElement[bool]) -> i
     `are_deleted`: a condition on Alert. Call it before the alerts are deleted, in the same transaction.
     """
     is_end = Notification.kind.in_(CLOSING_KINDS)
-    # An end counts when it arrived. Anything else counts from its first attempt on: it may have arrived.
+    # An end counts when it was delivered. Other kinds count from their first attempt on: they may have arrived.
     was_notified = or_(and_(is_end, Notification.delivered_at.is_not(None)), and_(~is_end, Notification.attempts > 0))
     last = (
         select(Notification)
@@ -42,7 +42,7 @@ def write_notifications(session: Session, are_deleted: ColumnElement[bool]) -> i
 
 
 def _closing_notification(last: Notification) -> Notification:
-    """Build the notification that follows a receiver's last one; it is due after `last`, where that is in flight."""
+    """Build the notification that follows a receiver's last one; while that is in flight, it is due after the lease."""
     closing = Notification(alert_id=None, webhook_id=last.webhook_id, kind=AlertChangeKind.RESOLVED)
     closing.body = _closing_body(last.body)
     closing.model_id, closing.severity = last.model_id, last.severity
@@ -52,7 +52,10 @@ def _closing_notification(last: Notification) -> Notification:
 
 
 def _closing_body(last: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the last body as resolved. The alert has no page any more: the command lists those of its organization."""
+    """Return the last body with the state resolved.
+
+    A deleted alert has no page, so the command lists the alerts of the organization.
+    """
     now = datetime.now(UTC).isoformat()
     alert = {
         **last["alert"],

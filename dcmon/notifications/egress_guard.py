@@ -1,4 +1,4 @@
-"""Keep outgoing requests off the internal network: resolve a host once, check its addresses, connect to those.
+"""Keep outgoing requests out of the internal network: resolve a host once, and connect only to checked addresses.
 
 A second look-up at connect time could give another address than the checked one (DNS rebinding).
 """
@@ -19,7 +19,7 @@ SAFE_IN_TARGET = "/?&=%:@!$'()*+,;~[]"  # Other characters are percent-encoded i
 NOT_IN_HOST = re.compile(r"[\x00-\x20\x7f\\<>\"^`{|}@]")
 ADDRESSES_TRIED = 4
 
-# Not the public internet, though ipaddress counts them as global: carrier-grade NAT and translation prefixes.
+# Not public, although ipaddress counts them as global: carrier-grade NAT and translation prefixes.
 NON_PUBLIC_NETWORKS = [
     ip_network(network) for network in ("100.64.0.0/10", "192.88.99.0/24", "64:ff9b::/96", "64:ff9b:1::/48")
 ]
@@ -70,12 +70,12 @@ def parse(url: str) -> Url:
 
 
 def _parse_error(error: ValueError) -> str:
-    """Return what urllib refused, without the part of the URL in its message."""
+    """Return the part that urllib refused, without the piece of the URL in urllib's message."""
     return "its port is invalid" if "port" in str(error).lower() else "its host is invalid"
 
 
 def _ascii(host: str) -> str:
-    """Return a host as DNS and certificates know it: IDNA maps full-width digits to digits, umlauts to punycode."""
+    """Return a host as DNS and certificates write it: IDNA maps full-width digits to digits, umlauts to punycode."""
     host = host if host.isascii() else host.encode("idna").decode()
     return host.removesuffix(".").lower()
 
@@ -119,7 +119,7 @@ def resolve(url: str, allow: Sequence[str], seconds: float = 10) -> Destination:
 
 
 def _look_up(host: str, port: int, seconds: float) -> list[str]:
-    """Return the addresses of a host. The system's resolver has no timeout, so a thread of its own waits for it."""
+    """Return the addresses of a host. The system's resolver has no timeout, so a separate thread waits for it."""
     results: SimpleQueue[list[str] | Exception] = SimpleQueue()
 
     def resolve_host() -> None:
@@ -157,7 +157,7 @@ def is_allowed(host: str, address: Address, allow: Sequence[str]) -> bool:
 
 
 def is_allowed_name(host: str, allow: Sequence[str]) -> bool:
-    """True if a host is on the allow-list by its name, or is itself an address that is."""
+    """True if a host is on the allow-list by its name, or is an address on the allow-list."""
     if host in {entry.lower().removesuffix(".") for entry in allow}:
         return True
     try:

@@ -22,7 +22,7 @@ READ_AT_MOST, SHOWN_AT_MOST = 64 * 1024, 200  # bytes of a response that are rea
 LONGEST_RETRY_AFTER = timedelta(days=1)
 LONGEST_ERROR = 300
 HTTP_GONE, TOO_MANY_REQUESTS, UNAVAILABLE = 410, 429, 503
-FAILURES = (urllib3.exceptions.HTTPError, HTTPException, OSError, ValueError)  # A wrong certificate is a ValueError.
+FAILURES = (urllib3.exceptions.HTTPError, HTTPException, OSError, ValueError)  # a wrong certificate raises ValueError
 USER_AGENT = "dcmon/1"
 
 
@@ -31,7 +31,7 @@ class Attempt:
     """How an attempt to send a message went.
 
     `status`: of an HTTP response. `error`: what went wrong. `retry_after`: how long the receiver asked to wait.
-    `is_accepted`: for receivers that speak no HTTP. `remaining`: e-mail addresses to try again.
+    `is_accepted`: the message was accepted without HTTP. `remaining`: e-mail addresses to try again.
     """
 
     status: int | None
@@ -47,13 +47,13 @@ class Attempt:
 
     @property
     def is_gone(self) -> bool:
-        """True if the receiver wants no more messages, for good."""
+        """True if the receiver asked to get no more messages at all."""
         return self.status == HTTP_GONE
 
 
 @dataclass(frozen=True)
 class Response:
-    """The parts of a receiver's response that are used; `text`: the beginning of its body."""
+    """The parts of a receiver's response that dcmon uses. `text`: the beginning of its body."""
 
     status: int
     retry_after: str | None
@@ -83,7 +83,7 @@ def _response_error(response: Response) -> str:
 
 
 def _retry_after(response: Response) -> timedelta | None:
-    """Read Retry-After, which has seconds or a date; at most a day."""
+    """Return the time of Retry-After, which is a number of seconds or a date; at most a day."""
     if response.status not in (TOO_MANY_REQUESTS, UNAVAILABLE) or not response.retry_after:
         return None
     try:
@@ -100,7 +100,7 @@ def _retry_after(response: Response) -> timedelta | None:
 def _post(
     destination: egress_guard.Destination, body: bytes, headers: Mapping[str, str], deadline: float, timeout: float
 ) -> Response:
-    """Send to the first checked address that accepts a connection; the certificate must be the host's."""
+    """Send to the first checked address that accepts a connection. The certificate must be that of the host."""
     try:
         with (
             abort_after(deadline - time.monotonic()) as sockets,
@@ -126,7 +126,7 @@ def _host_header(destination: egress_guard.Destination) -> str:
 
 @contextmanager
 def _connected(destination: egress_guard.Destination, deadline: float, sockets: list[Any]) -> Iterator[HTTPConnection]:
-    """Connect to the first address that can be connected to."""
+    """Connect to the first address that accepts a connection."""
     for number, address in enumerate(destination.addresses, start=1):
         connection = _connection(destination, address, max(0.1, deadline - time.monotonic()))
         sockets.append(connection)
@@ -163,16 +163,16 @@ def _connection(destination: egress_guard.Destination, address: str, seconds: fl
 
 @contextmanager
 def abort_after(seconds: float) -> Iterator[list[Any]]:
-    """Shut down the sockets on the list, and those of connections on it, when the time is over.
+    """Shut down the sockets on the list, and the sockets of connections on it, when the time is over.
 
-    A socket's own timeout is not enough: it bounds each wait, and a peer that sends a byte now and then makes many.
+    A socket's own timeout is not enough: it limits each wait, and a peer that sends single bytes causes many waits.
     """
     sockets: list[Any] = []
 
     def abort() -> None:
         for opened in [getattr(entry, "sock", entry) for entry in list(sockets)]:
             with suppress(OSError, TypeError):  # not connected yet
-                # Below TLS, whose state belongs to the thread that reads.
+                # Shut down below TLS: the state of TLS belongs to the thread that reads.
                 socket.socket.shutdown(opened, socket.SHUT_RDWR)
 
     timer = threading.Timer(seconds, abort)
@@ -185,9 +185,9 @@ def abort_after(seconds: float) -> Iterator[list[Any]]:
 
 
 def _read_beginning(response: urllib3.BaseHTTPResponse, deadline: float) -> str:
-    """Read at most READ_AT_MOST, so that the receiver sees its response accepted; return the text of its beginning.
+    """Read at most READ_AT_MOST bytes of a response; return the text of its beginning.
 
-    The status is known already: an error from now on changes nothing.
+    The body is read so that the receiver sees its response accepted. An error is ignored, because the status is known.
     """
     beginning, size = b"", 0
     with suppress(*FAILURES):

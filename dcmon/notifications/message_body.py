@@ -1,4 +1,4 @@
-"""Bodies of messages about several alerts: a group of one model, or a digest of what a cap held back."""
+"""Bodies of messages about several alerts: a group of one model, or a digest of all that a cap held back."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -51,12 +51,12 @@ def _digest(bodies: Sequence[Mapping[str, Any]], message_id: str) -> dict[str, A
 
 
 def _are_about_dcmon(bodies: Sequence[Mapping[str, Any]]) -> bool:
-    """True if all are about problems of dcmon itself, which are no alerts that could be listed."""
+    """True if all are about problems of dcmon itself, which `alert list` does not list."""
     return all(str(body["type"]).startswith("dcmon.") for body in bodies)
 
 
 def _brief(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an alert's short values; of a problem of dcmon also the sentence that says what is wrong."""
+    """Return the main values of an alert; of a problem of dcmon also its sentence."""
     keys = (*BRIEF_KEYS, "reason") if _are_about_dcmon([body]) else BRIEF_KEYS
     return {key: body["alert"][key] for key in keys if key in body["alert"]}
 

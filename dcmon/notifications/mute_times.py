@@ -26,7 +26,7 @@ def parse_days(text: str) -> list[str]:
         first_name, dash, last_name = (name.strip() for name in part.partition("-"))
         first, last = _day_number(first_name), _day_number(last_name if dash else first_name)
         if first is None or last is None:
-            raise errors.InvalidInput(f"{text!r} are no days. They look like mon-fri, sat,sun or daily.")
+            raise errors.InvalidInput(f"{text!r} are not days. Days look like mon-fri, sat,sun or daily.")
         days.update(DAYS[(first + step) % 7] for step in range((last - first) % 7 + 1))
     return [day for day in DAYS if day in days]
 
@@ -42,10 +42,10 @@ def parse_hours(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"\s*(\d{1,2})(?::(\d\d))?\s*(?:-|to)\s*(\d{1,2})(?::(\d\d))?\s*", text, re.ASCII)
     numbers = [int(digits or 0) for digits in match.groups()] if match else []
     if not numbers or numbers[1] > 59 or numbers[3] > 59:
-        raise errors.InvalidInput(f"{text!r} are no hours. They look like 22:00-06:00.")
+        raise errors.InvalidInput(f"{text!r} are not hours. Hours look like 22:00-06:00.")
     start, end = numbers[0] * 60 + numbers[1], numbers[2] * 60 + numbers[3]
     if start >= DAY_MINUTES or end > DAY_MINUTES:
-        raise errors.InvalidInput(f"{text!r} are no hours: a day has 24. They look like 22:00-06:00.")
+        raise errors.InvalidInput(f"{text!r} are not hours: a day has 24 hours. Hours look like 22:00-06:00.")
     return start, end
 
 
@@ -57,7 +57,7 @@ def format_schedule(mute_time: MuteTime) -> str:
 
 
 def add(session: Session, name: str, days: str, hours: str, time_zone: str, matcher_texts: Sequence[str]) -> MuteTime:
-    """Add a mute time. One that ends before it starts goes on after midnight. Raises InvalidInput or Conflict."""
+    """Add a mute time. If it ends before it starts, it continues after midnight. Raises InvalidInput or Conflict."""
     if not name.strip() or len(name) > LONGEST_NAME:
         raise errors.InvalidInput(f"A mute time's name has 1 to {LONGEST_NAME} characters.")
     if session.scalar(select(MuteTime.id).where(MuteTime.name == name)) is not None:
@@ -92,7 +92,7 @@ def find(session: Session, name: str) -> MuteTime:
 def current_end(mute_time: MuteTime, now: datetime) -> datetime | None:
     """Return when the muted hours that contain `now` end; None when `now` is not muted."""
     today = now.astimezone(windows.time_zone(mute_time.time_zone)).date()
-    for day in (today - timedelta(days=1), today):  # Yesterday's hours may go on after midnight.
+    for day in (today - timedelta(days=1), today):  # Yesterday's hours may continue after midnight.
         if DAYS[day.weekday()] not in mute_time.days:
             continue
         length = (mute_time.ends - mute_time.begins) % DAY_MINUTES or DAY_MINUTES
@@ -104,6 +104,6 @@ def current_end(mute_time: MuteTime, now: datetime) -> datetime | None:
 
 
 def _local_time(mute_time: MuteTime, day: date, minutes: int) -> datetime:
-    """Return so many minutes after a day's midnight, by the local clock, as UTC."""
+    """Return the time that is `minutes` after a day's midnight by the local clock, in UTC."""
     local = datetime.fromisoformat(f"{day}") + timedelta(minutes=minutes)
     return local.replace(tzinfo=windows.time_zone(mute_time.time_zone)).astimezone(UTC)

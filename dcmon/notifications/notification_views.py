@@ -1,4 +1,4 @@
-"""Find notifications and show them to an operator: their state, their receiver, why they were not delivered."""
+"""Find notifications and show them to an operator: their state, their receiver, and why they wait or failed."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -55,7 +55,7 @@ def entries(session: Session, only: NotificationFilter | None = None, limit: int
 
 
 def find(session: Session, id_prefix: str) -> NotificationView:
-    """Return the notification whose id begins so. Raises InvalidInput or NotificationNotFound."""
+    """Return the notification whose id begins with a prefix. Raises InvalidInput or NotificationNotFound."""
     rows = session.execute(_with_receivers().where(_has_prefix(Notification.id, id_prefix)).limit(2)).all()
     if len(rows) > 1:
         raise errors.InvalidInput(f"Several notifications begin with {id_prefix!r}: type more digits of the id.")
@@ -82,7 +82,7 @@ def _has_prefix(column: Any, prefix: str) -> ColumnElement[bool]:
     digits = prefix.replace("-", "").lower()
     if len(digits) < SHORTEST_ID or not all(digit in "0123456789abcdef" for digit in digits):
         raise errors.InvalidInput(
-            f"{prefix!r} is no id of a notification, nor its first {SHORTEST_ID} or more digits: "
+            f"{prefix!r} is neither the id of a notification nor its first {SHORTEST_ID} or more digits: "
             'see "dcmon notification list".'
         )
     groups = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
@@ -134,7 +134,7 @@ def row(view: NotificationView, now: datetime) -> dict[str, Any]:
 
 
 def _next_attempt_at(view: NotificationView, now: datetime) -> datetime | None:
-    """Return when the notification is sent; None when it is delivered or dead, or its receiver paused for good."""
+    """Return when the notification is sent; None when it is delivered or dead, or its receiver's pause has no end."""
     notification, receiver = view.notification, view.receiver
     if notification.delivered_at is not None or notification.dead_at is not None:
         return None
@@ -144,7 +144,7 @@ def _next_attempt_at(view: NotificationView, now: datetime) -> datetime | None:
 
 
 def _undelivered_reason(view: NotificationView, now: datetime) -> str | None:
-    """Return why the notification waits or is held back, otherwise the last error."""
+    """Return why the notification waits or is held back; otherwise return the last error."""
     notification, receiver = view.notification, view.receiver
     if state(notification) in (NotificationState.WAITING, NotificationState.HELD) and receivers.is_paused(
         receiver, now

@@ -17,7 +17,7 @@ from dcmon.db.tables.org import Alert, Notification, Version, Webhook
 from dcmon.notifications import receivers
 from dcmon.states import CLOSING_KINDS, AlertChangeKind
 
-FORMAT = 1  # of a message's body: it grows when a key is removed or changes its meaning
+FORMAT = 1  # the version of the body: it grows when a key is removed or changes its meaning
 # Only receivers that were notified of the alert before get notifications of these kinds.
 FOLLOW_UP_KINDS = (AlertChangeKind.ACKNOWLEDGED, *CLOSING_KINDS)
 
@@ -58,8 +58,8 @@ def notification_body(payload: Mapping[str, Any], org_name: str, kind: str) -> d
 def write(session: Session, renderer: AlertRenderer, alert: Alert, kind: str) -> int:
     """Write one notification for each receiver that must know of the change; return how many.
 
-    A receiver that was notified of the alert gets every later change, also when the alert's severity is no longer one
-    that it subscribes to. A receiver that was not notified of it gets no FOLLOW_UP_KINDS.
+    A receiver that was notified of the alert gets every later change, also when it no longer subscribes to the alert's
+    severity. A receiver that was not notified of the alert gets no FOLLOW_UP_KINDS.
     """
     locks.acquire(session, LockSpace.NOTIFICATION_WRITE, renderer.org.id, shared=True)
     notified_ids = set(session.scalars(select(Notification.webhook_id).where(Notification.alert_id == alert.id)))
@@ -89,7 +89,7 @@ def write_for_receivers(
 
 
 def block_writers(session: Session, org: Organization) -> None:
-    """Let no other transaction write notifications until this one ends, so that a new receiver misses none."""
+    """Block other writers of notifications until this transaction ends, so that a new receiver misses no alert."""
     locks.acquire(session, LockSpace.NOTIFICATION_WRITE, org.id)
 
 

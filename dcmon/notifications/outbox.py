@@ -2,7 +2,7 @@
 
 Delivery is at least once and in order per alert: only the newest open notification about an alert is sent, and not
 while an older one is in flight. A message keeps its id and its notifications from its first attempt on. When one of
-them is superseded or held back, the others go into a message of a new id, because an id stands for one content.
+them is superseded or held back, the others go into a message with a new id, because an id stands for one content.
 """
 
 import random
@@ -49,10 +49,10 @@ Capacity = Callable[[int, int], int]
 
 @dataclass(frozen=True)
 class ClaimedMessage:
-    """A message that this worker may send. It must begin to before `send_before`, in seconds of time.monotonic().
+    """A message that this worker may send.
 
-    `send_before` is at half of the lease: a worker that stood still for longer must not send, because another one may
-    have sent something newer meanwhile.
+    `send_before`: it must start to send before this time.monotonic(), half of the lease. A worker that stood still for
+    longer must not send, because another worker may have sent a newer message meanwhile.
     """
 
     id: uuid.UUID
@@ -97,7 +97,7 @@ def _write_repeats(context: ClaimContext) -> None:
             body = context.render(alert, REPEATED)
             repeated = Notification(alert_id=alert.id, webhook_id=receiver.id, kind=REPEATED, body=body)
             repeated.model_id, repeated.severity = model_id, alert.severity
-            # All repeats that are due now are written now: none needs to wait for others of its group.
+            # All repeats that are due are written in this transaction: a repeat does not wait for others of its group.
             repeated.created_at = repeated.due_at = context.now - context.settings.group_wait
             session.add(repeated)
     session.flush()
@@ -150,7 +150,10 @@ def record(
 
 
 def retry_delay(attempts: int) -> timedelta:
-    """Return how long to wait after so many attempts: 5 s, doubled each time up to 1 h, less up to 10 % at random."""
+    """Return how long to wait after this number of attempts.
+
+    5 s, doubled with each attempt up to 1 h, less up to 10 % at random.
+    """
     longest: timedelta = min(LONGEST_DELAY, SHORTEST_DELAY * 2 ** min(attempts - 1, 20))
     return longest * (0.9 + 0.1 * random.random())
 
@@ -158,9 +161,9 @@ def retry_delay(attempts: int) -> timedelta:
 def next_due_at(
     session: Session, settings: Webhooks | None = None, *, busy: Collection[int] = (), now: datetime | None = None
 ) -> datetime | None:
-    """Return when something may be due again; None when nothing waits.
+    """Return when a notification may be due again; None when no notification waits.
 
-    To receivers in `busy` only messages in flight count, when their lease ends.
+    For receivers in `busy` only messages in flight count, with the end of their lease.
     """
     at = now or receivers.database_time(session)
     values = {

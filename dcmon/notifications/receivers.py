@@ -1,6 +1,6 @@
 """Receivers of notifications: webhooks and the other integrations, with their addresses and subscriptions.
 
-Nothing here returns a secret except the signing secret, once.
+Only `add` and `rotate_secret` return a secret, the new signing secret; no function shows one later.
 """
 
 import base64
@@ -164,7 +164,7 @@ def _model_names(session: Session, receiver: Webhook) -> list[str] | None:
 
 
 def remove_model(session: Session, model_id: int) -> None:
-    """Take a model that is deleted out of all subscriptions.
+    """Remove a deleted model from all subscriptions.
 
     A subscription that is empty afterwards stays empty: it never becomes one to all models.
     """
@@ -199,7 +199,7 @@ def is_subscribed(receiver: Webhook, alert_severity: str, model_id: int | None) 
 
 
 def rotate_secret(session: Session, receiver: Webhook, *, now: datetime | None = None) -> str:
-    """Draw a new signing secret and return it; the old one also signs for a day. Raises InvalidInput."""
+    """Draw a new signing secret and return it; the old secret also signs for a day. Raises InvalidInput."""
     if not registry.find(receiver.kind).IS_SIGNED:
         raise errors.InvalidInput(
             f"Receiver {receiver.name!r} is of kind {receiver.kind}: its messages have no signature."
@@ -222,14 +222,14 @@ def delivery_target(receiver: Webhook, now: datetime, recipients: Sequence[str] 
 
 
 def pause(session: Session, receiver: Webhook, until: datetime | None, reason: str | None = None) -> None:
-    """Send nothing to a receiver until a moment (None: until it is resumed): its notifications wait."""
+    """Pause a receiver until a moment (None: until it is resumed). Its notifications wait."""
     receiver.paused_at, receiver.paused_until, receiver.paused_because = func.now(), until, reason
     session.flush()
     session.refresh(receiver)
 
 
 def resume(session: Session, receiver: Webhook) -> int:
-    """End a pause and make all that waits due now, with all attempts before it; return how many wait."""
+    """End a pause and make all waiting notifications due now, with all their attempts again; return how many wait."""
     receiver.paused_at = receiver.paused_until = receiver.paused_because = receiver.not_before = None
     session.flush()
     resumed = session.execute(
@@ -244,7 +244,7 @@ def resume(session: Session, receiver: Webhook) -> int:
 
 
 def is_paused(receiver: Webhook, now: datetime) -> bool:
-    """True if a pause of the receiver lasts."""
+    """True if the receiver is paused now."""
     return receiver.paused_at is not None and (receiver.paused_until is None or now < receiver.paused_until)
 
 
@@ -263,7 +263,7 @@ def database_time(session: Session) -> datetime:
 
 
 def delivery_counts(session: Session) -> dict[int, DeliveryCounts]:
-    """Return what became of each receiver's notifications, by the receiver's id."""
+    """Return the delivery counts of each receiver, by the receiver's id."""
     is_open = Notification.delivered_at.is_(None) & Notification.dead_at.is_(None)
     is_dead = Notification.dead_at.is_not(None) & ~Notification.is_superseded
     rows = session.execute(

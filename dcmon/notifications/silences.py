@@ -1,6 +1,6 @@
-"""What holds notifications back: silences, mute times, and more severe alerts of the same monitor.
+"""Holds on notifications: silences, mute times, and more severe alerts of the same monitor.
 
-A hold does not change an alert: only its notifications wait. When the hold ends, a notification is sent if it is then
+A hold does not change an alert: only its notifications wait. When the hold ends, a notification is sent if it is
 still the newest about its alert.
 """
 
@@ -66,7 +66,7 @@ def entries(session: Session, now: datetime, *, ended: bool = False) -> Sequence
 
 
 def end(session: Session, silence_id: int, now: datetime) -> Silence:
-    """End a silence now; one that is over does not change. Raises NotFound."""
+    """End a silence now. A silence that is over does not change. Raises NotFound."""
     silence = session.get(Silence, silence_id)
     if silence is None:
         raise errors.NotFound(what="silence", name=silence_id)
@@ -99,7 +99,7 @@ def find_hold_for_labels(session: Session, labels: Labels, now: datetime) -> Hol
 
 
 def alert_labels(session: Session, alert: Alert) -> Labels:
-    """Return an alert's labels: a monitor by its name or MODEL/NAME; a rule by its id or its name."""
+    """Return an alert's labels: a monitor has its name and MODEL/NAME; a rule its id and its name."""
     row = session.execute(
         select(Model.name, Version.name, Monitor.name, Check.name, AlertRule.name)
         .select_from(AlertRule)

@@ -14,7 +14,8 @@ Body = Mapping[str, Any]
 class Address:
     """A receiver's address as an operator typed it.
 
-    `targets`: a URL, e-mail addresses, or a program and its arguments. `key`: of PagerDuty. `options`: of the kind.
+    `targets`: a URL, e-mail addresses, or a program and its arguments. `key`: PagerDuty's integration key. `options`:
+    those of the kind.
     """
 
     kind: str = "webhook"
@@ -50,7 +51,7 @@ class DeliveryTarget:
 
 @dataclass(frozen=True)
 class Message:
-    """What is sent. The id is the same in each attempt; docs/notifications.md describes the body."""
+    """A message to send. The id is the same in each attempt; docs/notifications.md describes the body."""
 
     id: str
     body: Body
@@ -65,11 +66,11 @@ class DeliverySettings:
 
 
 class Integration(Protocol):
-    """A module of this package.
+    """The functions and constants that each module of an integration has.
 
-    `IS_PER_ALERT`: the service keeps a state for each alert, so alerts are not grouped, and nothing holds back the end
-    of one. `IS_LOCAL`: it runs on this machine, so only an operator of the machine may add one. `IS_SIGNED`: messages
-    are signed with a secret.
+    `IS_PER_ALERT`: the service keeps a state for each alert, so alerts are not grouped, and the end of an alert is
+    never held back. `IS_LOCAL`: it runs on this machine, so only an operator of the machine may add one. `IS_SIGNED`:
+    messages are signed with a secret.
     """
 
     IS_PER_ALERT: bool

@@ -1,7 +1,7 @@
-"""A command on the notify worker's machine: the message is its standard input, the main facts are variables.
+"""A command on the notify worker's machine: it reads the message on its standard input.
 
-It runs without a shell, in a process group of its own, with an environment that holds none of the worker's secrets.
-It is killed with all that it started when the timeout is over. Exit code 0 means delivered.
+It runs without a shell, in its own process group. Its environment has the main values of the message, and none of the
+worker's secrets. After the timeout it is killed with all processes that it started. Exit code 0 means delivered.
 """
 
 import os
@@ -30,7 +30,7 @@ SHOWN_OUTPUT = 200  # characters of the output in an error
 
 
 def validate(address: Address, settings: Webhooks) -> StoredAddress:
-    """Accept a program and its arguments. The program must be on this machine, as on those of the notify workers."""
+    """Accept a program and its arguments. The program must be on this machine and on those of the notify workers."""
     if not address.targets:
         raise InvalidInput("Give a command: dcmon webhook add page --kind command -- /usr/local/bin/page --loud")
     if any("\0" in argument for argument in address.targets):
@@ -48,7 +48,7 @@ def display_address(url: str, options: Mapping[str, Any]) -> str:
 
 
 def send(target: DeliveryTarget, message: Message, settings: DeliverySettings) -> Attempt:
-    """Run the command and wait for its end, at most for the timeout of the settings."""
+    """Run the command and wait until it ends, at most for the timeout of the settings."""
     seconds = settings.webhooks.timeout.total_seconds()
     with tempfile.TemporaryFile() as stdin:  # Not a pipe: a command that does not read it would block the worker.
         stdin.write(encode(message.body))

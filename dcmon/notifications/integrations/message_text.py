@@ -1,4 +1,7 @@
-"""A message as text, for the integrations that people read. A body is one notification, a group, a digest or a test."""
+"""A message as text, for integrations that people read.
+
+The body of a message is one notification, a group, a digest or a test.
+"""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -35,7 +38,7 @@ KINDS_BY_PEOPLE = (AlertChangeKind.ACKNOWLEDGED, AlertChangeKind.RESOLVED, Alert
 
 
 def notifications(body: Body) -> Sequence[Body]:
-    """Return the notifications in a message: one, several, or none when it is a test."""
+    """Return the notifications in a message: one or several, and an empty list for a test."""
     listed: Sequence[Body] = body.get("notifications", [body] if "alert" in body else [])
     return listed
 
@@ -72,7 +75,7 @@ def counted(counts: dict[str, int]) -> str:
 
 
 def count_lines(body: Body) -> list[str]:
-    """Return a message's counts, a line for each thing that is counted: "by severity: 3 critical, 17 high"."""
+    """Return a message's counts, one line for each label: "by severity: 3 critical, 17 high"."""
     return [f"by {name}: {counted(counts)}" for name, counts in body.get("counts", {}).items()]
 
 
@@ -234,7 +237,7 @@ def omitted(body: Body, shown: int = SHOWN_AT_MOST) -> str:
 
 
 def plain(body: Body) -> str:
-    """Return a whole message as plain text."""
+    """Return a message as plain text."""
     if body["type"] == "test":
         return f"{body.get('text', 'A test message.')}\n"
     listed = notifications(body)

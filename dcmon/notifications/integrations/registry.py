@@ -44,7 +44,7 @@ def send(target: DeliveryTarget, message: Message, settings: DeliverySettings) -
 
 
 def _secrets(target: DeliveryTarget, settings: DeliverySettings) -> Iterator[str]:
-    """Yield what an error must not show. Short pieces are left out: they are ordinary words."""
+    """Yield the texts that an error must not show. Short texts are left out, because they may be ordinary words."""
     yield from (value for value in target.credentials.values() if len(value) > 3)
     yield from (argument for argument in target.options.get("argv", ())[1:] if len(argument) > 7)
     if target.url and find(target.kind).display_address(target.url, target.options) != target.url:

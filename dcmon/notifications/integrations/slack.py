@@ -31,13 +31,13 @@ def validate(address: Address, settings: Webhooks) -> StoredAddress:
 
 
 def display_address(url: str, options: Mapping[str, Any]) -> str:
-    """Return the host: who knows the rest of the URL can post to the channel."""
+    """Return only the host: a person who knows the full URL can post to the channel."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}/…"
 
 
 def send(target: DeliveryTarget, message: Message, settings: DeliverySettings) -> Attempt:
-    """POST blocks, with a text for clients that show only text."""
+    """POST blocks, with a text for clients that do not show blocks."""
     headers = {"content-type": "application/json"}
     return http_delivery.post(target.url, encode(render(message.body)), headers, settings.webhooks)
 

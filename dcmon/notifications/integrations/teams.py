@@ -39,7 +39,7 @@ def validate(address: Address, settings: Webhooks) -> StoredAddress:
 
 
 def display_address(url: str, options: Mapping[str, Any]) -> str:
-    """Return the host: who knows the rest of the URL can post to the channel."""
+    """Return only the host: a person who knows the full URL can post to the channel."""
     return slack.display_address(url, options)
 
 
@@ -106,5 +106,5 @@ def _text(text: str, **style: str) -> dict[str, Any]:
 
 
 def escaped(text: str) -> str:
-    """Escape a text from outside, so that nothing in it is Markdown."""
+    """Escape a text from outside, so that no part of it is Markdown."""
     return MARKDOWN.sub(r"\\\1", text)

@@ -34,7 +34,7 @@ SECRET_LOOKING = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[\w-]{16,}|[\w-]{24,}")
 
 
 def validate(address: Address, settings: Webhooks) -> StoredAddress:
-    """Accept one URL, with headers of the operator's own: a receiver may want a token."""
+    """Accept one URL, with headers that the operator chooses: a receiver may need a token."""
     url = only_url(address)
     egress_guard.require_url(url, settings.allow)
     for name, value in address.headers.items():
@@ -73,7 +73,7 @@ def encode(body: Body) -> bytes:
 
 
 def sign(secrets: Sequence[bytes], message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """Return the three headers of a signed message; several secrets give several signatures, separated by a blank."""
+    """Return the three headers of a signed message; several secrets give several signatures, separated by a space."""
     signed = f"{message_id}.{timestamp}.".encode() + body
     signatures = [base64.b64encode(hmac.digest(secret, signed, hashlib.sha256)).decode() for secret in secrets]
     return {
