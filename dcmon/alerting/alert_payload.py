@@ -25,10 +25,10 @@ OTHER_VERSIONS = 10  # how many versions are shown beside the alert's own
 
 @dataclass(frozen=True)
 class AlertDetails:
-    """What a description needs beside the alert itself.
+    """The data that describe an alert, besides the alert itself.
 
     `first`, `last`, `worst`: the results of these windows. `versions`: results of other versions in the last window, by
-    name. `change`: the line of history that a message is about.
+    name. `change`: the line of history that the message is about.
     """
 
     last: Result | None = None
@@ -41,7 +41,7 @@ class AlertDetails:
 def describe(
     session: Session, org: Organization, alert: Alert, public_url: str, kind: str | None = None
 ) -> dict[str, Any]:
-    """Return all that a message about an alert may contain. `kind`: the AlertChangeKind that the message is about."""
+    """Return the payload of messages about an alert. `kind`: the AlertChangeKind that the message is about."""
     view = alert_views.get_alert(session, alert.id)
     return payload(view, _details(session, view, kind), org.name, public_url)
 
@@ -101,7 +101,7 @@ def payload(view: AlertView, context: AlertDetails, org: str, public_url: str) -
 
 
 def _value(details: Mapping[str, Any], name: str, result: Result | None, alert: Alert) -> float | None:
-    """Return the value as it was judged; for an alert that an older dcmon wrote, as the result has it now."""
+    """Return the value that was judged; for an alert that an older dcmon wrote, the value that the result has now."""
     if name in details or result is None:
         judged: float | None = details.get(name)
         return judged
@@ -109,7 +109,7 @@ def _value(details: Mapping[str, Any], name: str, result: Result | None, alert: 
 
 
 def _rule(rule: AlertRule, metric: str) -> str:
-    """Return the condition as text, with the metric that it is about."""
+    """Return the condition as text, with the alert's metric."""
     target, condition = rules.condition_of(rule).target, alert_views.condition(rule)
     if target == Target():
         return f"{metric} {condition}"
@@ -157,7 +157,7 @@ def _version(name: str, result: Result, metric: str) -> dict[str, Any]:
 
 
 def _compared_with(view: AlertView, worst: Result | None) -> dict[str, Any] | None:
-    """Return what the check compared the worst window with; None when it compares with nothing."""
+    """Return what the check compared the worst window with; None for a check without a comparison."""
     if worst is not None and worst.compared_start is not None:
         span = {"start": _iso(worst.compared_start), "end": _iso(worst.compared_end), "n": worst.compared_n}
         return {"what": view.monitor.compared_with, **span}
@@ -207,7 +207,7 @@ def summary(view: AlertView) -> str:
 
 
 def sentence(rule: AlertRule) -> str:
-    """Return what a rule does, like "high when > 0.2 in 2 windows in a row"."""
+    """Return a rule as a sentence, like "high when > 0.2 in 2 windows in a row"."""
     text = f"{rule.severity} when {alert_views.condition(rule)}"
     if rule.for_windows > 1:
         text += f" in {rule.for_windows} windows in a row"

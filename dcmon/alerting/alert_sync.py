@@ -44,7 +44,7 @@ def sync_alerts(
     written = 0
     for index, span in enumerate(spans):
         alerts_of_span = [alert for alert, match in matches if match == index]
-        if len(alerts_of_span) > 1:  # the alert that receivers know goes on; the others are merged into it
+        if len(alerts_of_span) > 1:  # the alert that receivers were notified of stays; the others are merged
             alerts_of_span.sort(key=lambda alert: not was_notified(session, alert))
         written += _apply_span(session, context, rule, version_id, alerts_of_span, span)
     unmatched = [alert for alert, match in matches if match is None and alert is not context.kept_alert]
@@ -53,7 +53,7 @@ def sync_alerts(
 
 
 def end_open_alerts(session: Session, context: ChangeContext, rule: AlertRule) -> int:
-    """End all open alerts of a rule; `context` says why. Returns the number of notifications written."""
+    """End all open alerts of a rule; `context` has the reason. Returns the number of notifications written."""
     open_alerts = session.scalars(select(Alert).where(Alert.rule_id == rule.id, Alert.state != AlertState.RESOLVED))
     return sum(_end(session, context, alert) for alert in open_alerts.all())
 
@@ -142,7 +142,7 @@ def _set_state(alert: Alert, span: ViolationSpan) -> None:
 def _record_changes(
     session: Session, context: ChangeContext, alert: Alert, kinds: Sequence[AlertChangeKind], span: ViolationSpan
 ) -> None:
-    """Write the lines of history of a change, or that a revised result confirmed the alert."""
+    """Write the lines of history of a change; without a change, that a revised result confirmed the alert."""
     for kind in kinds or _confirmation(session, context, alert):
         window = _recorded_window(kind, span, context)
         window_end = span.judged_until if window is None else window.window_end
@@ -174,7 +174,7 @@ def _confirmation(session: Session, context: ChangeContext, alert: Alert) -> lis
 
 
 def _merge(session: Session, context: ChangeContext, alert: Alert, into: Alert) -> int:
-    """End an alert whose windows are now part of another alert; delete it when no receiver knows it."""
+    """End an alert whose windows are now part of another alert; delete it when no receiver was notified."""
     if not was_notified(session, alert):
         session.delete(alert)
         session.flush()
@@ -183,7 +183,7 @@ def _merge(session: Session, context: ChangeContext, alert: Alert, into: Alert) 
 
 
 def _end(session: Session, context: ChangeContext, alert: Alert) -> int:
-    """End an alert whose windows are not violated any more; delete a pending one that no receiver knows."""
+    """End an alert whose windows are not violated any more; delete a pending alert when no receiver was notified."""
     if alert.state == AlertState.PENDING and not was_notified(session, alert):
         session.delete(alert)
         session.flush()
@@ -194,7 +194,7 @@ def _end(session: Session, context: ChangeContext, alert: Alert) -> int:
 def _close(session: Session, context: ChangeContext, alert: Alert, note: str | None) -> int:
     """Retract an alert, or end it with its rule; return the number of notifications written.
 
-    Receivers that know already that the alert is resolved are not notified again.
+    Receivers that were notified of the end already are not notified again.
     """
     was_resolved, result = alert.state == AlertState.RESOLVED, context.result
     alert.state, alert.resolved_by = AlertState.RESOLVED, context.resolved_by

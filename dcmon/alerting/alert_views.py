@@ -1,4 +1,4 @@
-"""Alerts and rules, with what names them, as the commands and HTTP routes list them."""
+"""Alerts and rules with the names of their monitors and models, as commands and HTTP routes list them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class AlertView:
 
     @property
     def driver(self) -> str | None:
-        """The entry that drives the alert most."""
+        """The entry with the largest share in the alert."""
         return next(iter(self.alert.drivers), None)
 
 
@@ -95,7 +95,7 @@ def alert_row(view: AlertView) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class RuleView:
-    """A rule with its monitor and model, and how many alerts it has in all, and open."""
+    """A rule with its monitor, its model, and the number of its alerts: all of them, and the open ones."""
 
     rule: AlertRule
     monitor: Monitor

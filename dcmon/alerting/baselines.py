@@ -1,6 +1,7 @@
-"""Values of a monitor's check on the reference itself, for rules on the change against the reference.
+"""Baselines: values of a monitor's check on the reference itself, for rules that compare with them.
 
-Computed once for each revision of the reference and of the monitor, together with the first window evaluated with it.
+A baseline is computed once for each revision of the reference and of the monitor, together with the first window
+evaluated with it.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Why alerts change, and whether receivers are notified of the changes."""
+"""The context of changes to alerts: their cause, and whether receivers are notified of them."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,8 +15,8 @@ class ChangeContext:
     """The cause of changes to alerts: a result, a changed rule, or an operator.
 
     `public_url`: notifications link to it; None: alerts change, but no notification is written.
-    `recent`: an alert that no receiver knows is notified unless a window that is due now ends later than the newest
-    judged window by more than this; None: always.
+    `recent`: the first notification about an alert is not written when a window that is due now ends later than the
+    newest judged window by more than this; None: it is always written.
     `result`: the result that was judged. `by`, `note`: the operator, and the remark for the alert's history.
     `resolved_by`: why an alert ends whose windows are not violated any more.
     `kept_alert`: a resolved alert that stays resolved, and is not retracted, when its windows are not violated.

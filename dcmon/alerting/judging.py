@@ -62,7 +62,7 @@ def rejudge_rule(session: Session, rule: AlertRule, context: ChangeContext) -> i
 def _rejudge_version(
     session: Session, context: ChangeContext, rule: AlertRule, version_id: int, first_window_end: datetime
 ) -> int:
-    """Judge a version's windows, those of an alert on the newest window that a rule change ended included.
+    """Judge a version's windows, including those of an alert on the newest window that a rule change ended.
 
     An alert that a mistaken change resolved fires again when the rule is changed back, and so does one whose newest
     window violates the new rule.

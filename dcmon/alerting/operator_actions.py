@@ -1,7 +1,7 @@
-"""What an operator does to an alert: resolve, reopen, acknowledge.
+"""The actions of an operator on an alert: resolve, reopen, acknowledge.
 
-Each function locks the alert's rule, so that no result is judged meanwhile, and writes notifications when the context
-has a public URL. `context.by` is the operator. Raises AlertNotFound when the alert was deleted meanwhile.
+Each function locks the alert's rule, so that no result is judged at the same time, and writes notifications when the
+context has a public URL. `context.by` is the operator. Raises AlertNotFound when the alert was deleted meanwhile.
 """
 
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Conditions of rules: whether a window violates a rule, and by how much.
+"""Conditions of rules: decide whether a window violates a rule, and by how much.
 
 alerting.condition_parser reads and writes conditions as text.
 """
@@ -134,8 +134,9 @@ class WindowValues(Protocol):
 class Finding:
     """The value that violates a condition most, or comes nearest to that.
 
-    `measured`: the value, its change, or its deviation. `excess`: how far that is beyond the threshold; negative on
-    the ok side. `compared_with`: the previous value, the reference's value, or the mean that it was measured against.
+    `measured`: the value, its change, or its deviation. `excess`: how far `measured` is beyond the threshold; negative
+    when it does not violate it. `compared_with`: the previous value, the reference's value, or the mean that it was
+    measured against.
     """
 
     name: str

@@ -47,7 +47,7 @@ def validate(address: Address, settings: Webhooks) -> StoredAddress:
     url = address.targets[0] if address.targets else URL
     host = egress_guard.require_url(url, settings.allow).host
     if not PAGERDUTY_URL.fullmatch(url) and not egress_guard.is_allowed_name(host, settings.allow):
-        raise InvalidInput(f"That is no URL of PagerDuty's Events API v2. It looks like {URL}")
+        raise InvalidInput(f"That is not a URL of PagerDuty's Events API v2. It looks like {URL}")
     options = {name: address.options[name] for name in ("group", "class") if name in address.options}
     return StoredAddress(url, {"group": "deepchecks", **options}, {"routing_key": address.key})
 
