@@ -86,7 +86,7 @@ def _detail(app: "App", notification_id: str) -> dict[str, Any]:
 @app.command()
 def retry(
     ctx: typer.Context,
-    ids: Annotated[list[str] | None, typer.Argument(metavar="ID")] = None,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids of notifications.")] = None,
     all_dead: Annotated[bool, typer.Option("--all-dead", help="All notifications that were given up.")] = False,
 ) -> None:
     """Send notifications again now, except superseded ones. Example: dcmon notification retry 3f2a9c1e"""
@@ -102,9 +102,7 @@ def retry(
     _wake_notifier(ctx, org)
     ctx.obj.output.value(counts)
     if ids and counts["retried"] < len(set(chosen)):
-        ctx.obj.output.say(
-            "Delivered notifications, and those superseded by a newer state of their alert, are not sent again."
-        )
+        ctx.obj.output.say("Delivered notifications, and those that a newer state superseded, are not sent again.")
         raise typer.Exit(8)
 
 
