@@ -33,7 +33,7 @@ removed as (
     delete from batches b
      using lines l join runs r using (topic_id, partition, day, seeks)
      where b.id = l.id and l.action = 'ingest'
-    returning b.*, r.first_offset as run_first, r.next_offset as run_next),
+    returning b.*, l.day, l.seeks, r.first_offset as run_first, r.next_offset as run_next),
 folded as (
     insert into batches (id, kind, source, model_id, version_id, topic_id, partition, first_offset, next_offset,
                          messages, taken, stored, duplicates, quarantined, dropped, conflicts, note, created_at)
@@ -42,5 +42,6 @@ folded as (
            sum(taken), sum(stored), sum(duplicates), sum(quarantined), sum(dropped), sum(conflicts),
            count(*) || ' batches', max(created_at)
       from removed
-     group by kind, model_id, version_id, topic_id, partition, run_first, run_next)
+     -- With day and seeks: after a seek the same offsets may be read again, and these are two runs.
+     group by kind, model_id, version_id, topic_id, partition, day, seeks, run_first, run_next)
 select count(*) from removed
