@@ -65,7 +65,7 @@ def test_input_that_can_not_be_used_is_2(data_dir: Path, database_url: str, org:
 
 
 def test_a_schema_behind_or_ahead_is_3(data_dir: Path, database_url: str, engine: Engine, org: Organization) -> None:
-    for revision, sentence in (("0000", "dcmon migrate"), ("9999", "Install the dcmon")):
+    for revision, sentence in (("0000", "dcmon migrate"), ("9999", "Install the version")):
         with engine.begin() as connection:
             connection.execute(text(f"update {org.schema}.alembic_version set version_num = '{revision}'"))
         require_refused(dcmon("model", "list", data_dir=data_dir, url=database_url), 3, sentence)
