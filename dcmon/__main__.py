@@ -1,10 +1,10 @@
-"""The command `dcmon`, also as python -m dcmon."""
+"""The command `dcmon`, also called as `python -m dcmon`."""
 
 import sys
 
 
 def main() -> None:
-    """Load the command line and run it. A Ctrl-C while it is being loaded ends it as a later one does."""
+    """Load the command line and run it; exit 130 at Ctrl-C, also while it loads."""
     try:
         from dcmon import cli
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""App: the settings of a process, and the connections and caches that it opens when they are first used.
+"""App: the settings, connections and caches of a process, each opened at first use.
 
 Commands, jobs and the endpoint hold an App; domain packages never import it. Each import of a heavy module stands in
 the property that needs it, so that a command loads only what it uses.
@@ -38,7 +38,11 @@ class App:
 
     @cached_property
     def settings(self) -> Settings:
-        """Read the settings, only when needed, so that --help works with invalid settings. Raises InvalidInput."""
+        """Read the settings at first use, so that --help works with invalid settings.
+
+        Raises:
+            InvalidInput: a setting can't be used.
+        """
         from pydantic import ValidationError
 
         from dcmon.settings import Settings
@@ -50,14 +54,18 @@ class App:
             raise errors.InvalidInput(f"A setting can't be used. {problems}") from error
 
     def with_http(self, host: str | None, port: int | None) -> App:
-        """Return an App that listens on another address; None keeps the host or port of the settings."""
+        """Return an App with another HTTP address; None keeps the host or port of the settings."""
         changes = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
         http = self.settings.http.model_copy(update=changes)
         return App(self.settings.model_copy(update={"http": http}), self.output, self._org)
 
     @cached_property
     def database_url(self) -> str:
-        """Return DCMON_DATABASE_URL, or the URL of the embedded PostgreSQL. Raises NothingRuns if neither is there."""
+        """Return DCMON_DATABASE_URL, or the URL of the embedded PostgreSQL.
+
+        Raises:
+            NothingRuns: the URL is not set, and no embedded PostgreSQL runs.
+        """
         if self.settings.database_url is not None:
             return self.settings.database_url.get_secret_value()
         from dcmon.embedded import postgres
@@ -76,7 +84,7 @@ class App:
 
     @cached_property
     def ingestion(self) -> Intake:
-        """Return where the endpoint sends rows: to Kafka if it is configured, else to PostgreSQL."""
+        """Return the intake of the endpoint: Kafka if it is configured, else PostgreSQL."""
         from dcmon.ingestion.intake import Buffered, Direct
 
         settings = self.settings.kafka
@@ -110,7 +118,10 @@ class App:
         return RedisScripts(self._redis_url)
 
     def _redis_url(self) -> str | None:
-        """Return DCMON_REDIS_URL, or the URL of the embedded Valkey, which runs only beside an embedded PostgreSQL."""
+        """Return DCMON_REDIS_URL, or the URL of the embedded Valkey.
+
+        Valkey is embedded only beside an embedded PostgreSQL; None: no server; rate limits are counted in this process.
+        """
         if self.settings.redis_url is not None:
             return self.settings.redis_url.get_secret_value()
         if self.settings.database_url is not None:
@@ -120,14 +131,14 @@ class App:
         return valkey.url(self.settings.data_dir)
 
     def organization(self, name: str | None = None) -> Organization:
-        """Return the organization named here, by --org or by DCMON_ORG; the only one if none is named."""
+        """Return the organization of `name`, --org or DCMON_ORG, else the only one."""
         from dcmon.tenancy import organizations
 
         with self.public() as session:
             return organizations.choose(session, name or self._org or self.settings.org)
 
     def organizations(self) -> list[Organization]:
-        """Return the organization named by --org or DCMON_ORG in a list; all organizations if none is named."""
+        """Return the organization of --org or DCMON_ORG in a list, else all organizations."""
         from dcmon.tenancy import organizations
 
         if self._org or self.settings.org:
@@ -145,14 +156,14 @@ class App:
 
     @contextmanager
     def org(self, org: Organization | None = None, *, snapshot: bool = False) -> Iterator[Session]:
-        """Open a transaction in an organization: the given one, or the one of the command."""
+        """Open a transaction in `org`, or in the organization of the command."""
         from dcmon import db
 
         with db.org_session(self.engine, org or self.organization(), snapshot=snapshot) as session:
             yield session
 
     def enqueue(self, org: Organization, *works: Work) -> None:
-        """Enqueue an organization for workers. Call it after the commit of the work, never before."""
+        """Enqueue an organization for workers. Call it after the commit that creates the work, never before."""
         from dcmon.db import work_queue
 
         with self.public() as session:
@@ -162,10 +173,10 @@ class App:
     def tune_for_long_run(self) -> None:
         """Tune the garbage collector and thread switching for a process that runs for long.
 
-        All modules are loaded by now and stay, so the collector need not look at them. Rows come and go by the
-        thousand and hold no reference cycles: collecting after each 700 objects cost 15 % of ingestion.
-        A thread that waited for PostgreSQL while another one decodes continues after 0.5 ms instead of 5: it waits
-        many times in a transaction, and a transaction took 15 % longer.
+        All modules are loaded now and stay loaded, so the collector need not look at their objects. Rows come and go by
+        the thousand and hold no reference cycles: to collect after each 700 objects cost 15 % of ingestion.
+        A thread that waited for PostgreSQL while another thread decodes continues after 0.5 ms instead of 5 ms. It
+        waits many times in a transaction; with 5 ms, a transaction took 15 % longer.
         """
         import gc
 

@@ -1,4 +1,4 @@
-"""Settings: the only reader of the environment (DCMON_DATABASE_URL, DCMON_KAFKA__BOOTSTRAP_SERVERS, …)."""
+"""Settings: the only reader of the DCMON_* environment variables, such as DCMON_DATABASE_URL."""
 
 import os
 import sys
@@ -18,18 +18,19 @@ def _default_data_dir() -> Path:
     return user_data_path("dcmon")
 
 
-def _seconds(value: object) -> object:
-    """Read a number as seconds, also when it is given as text."""
+def _parse_seconds(value: object) -> object:
+    """Parse text as a number of seconds; leave other text, such as ISO 8601, to pydantic."""
     try:
         return float(value) if isinstance(value, str) else value
     except ValueError:
         return value
 
 
-Duration = Annotated[timedelta, BeforeValidator(_seconds)]
+Duration = Annotated[timedelta, BeforeValidator(_parse_seconds)]
 
 
-def _split(value: object) -> object:
+def _split_at_commas(value: object) -> object:
+    """Split text at its commas; leave any other value as it is."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
@@ -39,7 +40,7 @@ class Http(BaseModel):
     host: str = Field("127.0.0.1", description="Address that the endpoint listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port that the endpoint listens on.")
     max_body_bytes: int = Field(
-        100_000_000, ge=1, description="Largest request body; a larger one is answered with 413."
+        100_000_000, ge=1, description="Size limit of a request body, bytes; a larger body gets the response 413."
     )
     fresh: Duration = Field(
         timedelta(seconds=10), description="Age at which a cached token, version or model is read again."
@@ -52,23 +53,27 @@ class Http(BaseModel):
 class Kafka(BaseModel):
     """The buffer between the endpoint and PostgreSQL. Without it, rows go straight to PostgreSQL."""
 
-    bootstrap_servers: str | None = Field(None, description="Brokers, host:port,host:port. Not set: direct ingestion.")
+    bootstrap_servers: str | None = Field(
+        None, description="Brokers, host:port,host:port. Not set: rows go straight to PostgreSQL."
+    )
     security_protocol: str = Field("PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.")
     sasl_mechanism: str | None = Field(None, description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.")
-    username: str | None = Field(None, description="User for SASL.")
+    username: str | None = Field(None, description="User name for SASL.")
     password: SecretStr | None = Field(None, description="Password for SASL.")
     group_id: str = Field("dcmon-ingest", description="Consumer group of the ingest workers.")
     topic_prefix: str = Field("dcmon", description="Topics are <prefix>.samples and <prefix>.labels.")
     partitions: int = Field(4, ge=1, description="Partitions of a topic that dcmon creates.")
     replication_factor: int = Field(1, ge=1, description="Replicas of a topic that dcmon creates.")
-    rows_per_message: int = Field(500, ge=1, description="Most rows in one message.")
-    batch_rows: int = Field(28_000, ge=1, description="Rows that a worker stores in one transaction, about.")
+    rows_per_message: int = Field(500, ge=1, description="Maximum number of rows in one message.")
+    batch_rows: int = Field(
+        28_000, ge=1, description="Approximate number of rows that a worker stores in one transaction."
+    )
     batch_bytes: int = Field(
-        20_000_000, ge=1, description="Bytes of messages that a worker stores in one transaction, about."
+        20_000_000, ge=1, description="Approximate bytes of messages that a worker stores in one transaction."
     )
     batch_wait: Duration = Field(timedelta(milliseconds=200), description="Longest wait for a batch to fill, seconds.")
     ack_wait: Duration = Field(
-        timedelta(seconds=10), description="Longest wait for the brokers' acknowledgement; then the answer is 503."
+        timedelta(seconds=10), description="Longest wait for the brokers' acknowledgement; then the response is 503."
     )
 
 
@@ -77,11 +82,12 @@ class Evaluate(BaseModel):
 
     sample_size: int = Field(10_000, ge=100, description="Rows sampled from a window, and from its reference.")
     label_quiet: Duration = Field(
-        timedelta(minutes=5), description="Pause in new rows and labels after which a changed window is re-evaluated."
+        timedelta(minutes=5),
+        description="A changed window is re-evaluated when no rows or labels came in for this long.",
     )
     backfill_quiet: Duration = Field(
         timedelta(seconds=1),
-        description="Pause in rows after which loaded history is evaluated; at the latest after twice this pause.",
+        description="Loaded history is evaluated when no rows came in for this long; at the latest after twice this.",
     )
     children: int = Field(2, ge=1, le=64, description="Processes of a worker that run checks in parallel.")
     cpu: Duration = Field(
@@ -98,7 +104,7 @@ class Evaluate(BaseModel):
 class Reference(BaseModel):
     """The reference data that production is compared with."""
 
-    largest: int = Field(100_000, ge=1, description="Most rows that the reference of a version may have.")
+    largest: int = Field(100_000, ge=1, description="Maximum number of rows in the reference of a version.")
 
 
 class Alerts(BaseModel):
@@ -112,12 +118,14 @@ class Alerts(BaseModel):
 class Webhooks(BaseModel):
     """Outgoing notifications."""
 
-    allow: Annotated[list[str], NoDecode, BeforeValidator(_split)] = Field(
+    allow: Annotated[list[str], NoDecode, BeforeValidator(_split_at_commas)] = Field(
         default_factory=list,
         description="Private networks or hosts that messages may be sent to, comma-separated: 10.1.0.0/16,127.0.0.1.",
     )
     timeout: Duration = Field(timedelta(seconds=10), description="Longest time for one delivery, seconds.")
-    retry_for: Duration = Field(timedelta(hours=72), description="An undelivered notification is given up after this.")
+    retry_for: Duration = Field(
+        timedelta(hours=72), description="dcmon stops retrying an undelivered notification after this time."
+    )
     group_wait: Duration = Field(
         timedelta(milliseconds=300), description="Changes of a model's alerts within this time are sent in one message."
     )
@@ -131,11 +139,11 @@ class Smtp(BaseModel):
         None, ge=1, le=65535, description="Port of the mail server. Not set: 587; 465 for tls, 25 for none."
     )
     security: Literal["starttls", "tls", "none"] = Field(
-        "starttls", description="starttls, tls (from the first byte) or none."
+        "starttls", description="starttls, tls (encrypted from the first byte) or none."
     )
     username: str | None = Field(None, description="User to log in as. Not set: no login.")
-    password: SecretStr | None = Field(None, description="Password of that user.")
-    sender: str = Field("dcmon@localhost", description="Address that e-mail comes from.")
+    password: SecretStr | None = Field(None, description="Password of DCMON_SMTP__USERNAME.")
+    sender: str = Field("dcmon@localhost", description="Sender address of e-mail.")
 
 
 class S3(BaseModel):
@@ -205,9 +213,12 @@ class Settings(BaseSettings):
         description="Redis or Valkey, redis://host:6379/0. Not set: embedded beside an embedded PostgreSQL, else none.",
     )
     public_url: str | None = Field(
-        None, description="URL of the endpoint for other machines; used in links. Not set: its address."
+        None,
+        description="URL of the endpoint for other machines; used in links. Not set: http:// with its host and port.",
     )
-    org: str | None = Field(None, description="Organization of the commands; not needed if there is only one.")
+    org: str | None = Field(
+        None, description="Organization that commands use; not needed if there is only one organization."
+    )
     http: Http = Http()
     kafka: Kafka = Kafka()
     evaluate: Evaluate = Evaluate()
