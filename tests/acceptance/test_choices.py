@@ -62,7 +62,7 @@ def test_filtered_monitor_reads_matching_rows_of_each_version(credit: Dcmon) -> 
     assert "v2" in credit("monitor", "list").stdout
 
 
-def test_a_monitor_compares_with_the_window_before(credit: Dcmon) -> None:
+def test_monitor_compares_with_the_previous_window(credit: Dcmon) -> None:
     create(credit, "Drift", "FeatureDrift", "--compare", "previous", "--param", "min_samples=20")
     credit("monitor", "run", "Drift", "--at", "2026-03-04")
     results = credit.json("monitor", "history", "Drift")
@@ -95,7 +95,7 @@ SLIPS: list[tuple[str, list[str], str]] = [
 ]
 
 
-def test_a_slip_is_refused_with_what_was_perhaps_meant(credit: Dcmon) -> None:
+def test_misspelled_option_is_refused_with_a_suggestion(credit: Dcmon) -> None:
     for check, options, says in SLIPS:
         done = credit("monitor", "create", "Slip", "--model", "credit", "--check", check, *options)
         assert done.returncode == 2, says

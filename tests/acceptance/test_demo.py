@@ -55,7 +55,7 @@ def pid_of(dcmon: Dcmon, name: str) -> int:
     return int(next(row["pid"] for row in rows if row["name"] == name))
 
 
-def test_the_whole_way_with_workers_killed_in_the_middle(dcmon: Dcmon, data_dir: Path) -> None:
+def test_demo_completes_although_workers_are_killed(dcmon: Dcmon, data_dir: Path) -> None:
     demo = Demo(dcmon)
     assert eventually(lambda: demo.says("ALERT")), demo.said
     for victim in ("evaluate", "serve"):
@@ -89,7 +89,7 @@ def test_the_whole_way_with_workers_killed_in_the_middle(dcmon: Dcmon, data_dir:
     assert again.says("The year was replayed before")
 
 
-def test_demo_after_ctrl_c_leaves_nothing_and_goes_on_next_time(dcmon: Dcmon, data_dir: Path) -> None:
+def test_demo_after_ctrl_c_leaves_nothing_and_continues(dcmon: Dcmon, data_dir: Path) -> None:
     """Ctrl c in the middle leaves nothing behind and the next one goes on."""
     demo = Demo(dcmon)
     assert eventually(lambda: demo.says("Replaying")), demo.said

@@ -50,7 +50,7 @@ def samples(credit: Dcmon) -> int:
     return int(model["samples"])
 
 
-def test_a_dry_run_then_the_file_then_nothing_more(credit: Dcmon, may: Path) -> None:
+def test_file_loads_once_after_a_dry_run(credit: Dcmon, may: Path) -> None:
     nothing = {"rows": 0, "stored": 0, "duplicates": 0, "rejected": 0, "labels": 0, "quarantined": {}}
     reasons = {"conflict": 1, "malformed": 1, "wrong_type": 1}
     counts = {"rows": 14, "stored": 10, "duplicates": 1, "rejected": 3, "labels": 0, "quarantined": reasons}
@@ -69,7 +69,7 @@ def test_a_dry_run_then_the_file_then_nothing_more(credit: Dcmon, may: Path) -> 
     assert load(credit, str(may), "--again")["duplicates"] == 14
 
 
-def test_columns_of_other_names_and_labels_from_standard_input(credit: Dcmon, tmp_path: Path) -> None:
+def test_renamed_columns_and_labels_from_stdin_are_loaded(credit: Dcmon, tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text(
         HEADER.replace("_dc_sample_id", "customer").replace("job", "job,comment") + "a,1772366400,1,4,x,y\n"
@@ -102,7 +102,7 @@ def test_columns_of_other_names_and_labels_from_standard_input(credit: Dcmon, tm
         (["empty.csv", "--model", "credit"], 2, "empty.csv is empty: a CSV begins with a header."),
     ],
 )
-def test_what_can_not_be_loaded_is_said(
+def test_unloadable_file_is_refused_with_its_reason(
     credit: Dcmon, may: Path, arguments: list[str], code: int, sentence: str
 ) -> None:
     may.with_suffix(".txt").write_text("x")
@@ -128,7 +128,7 @@ def test_file_that_stores_nothing_fails_and_a_bad_one_alone(credit: Dcmon, may: 
     assert "broken.csv" in done.stderr
 
 
-def test_an_interrupted_load_is_gone_on_from(credit: Dcmon, engine: Engine, acme: Acme, tmp_path: Path) -> None:
+def test_interrupted_load_is_continued(credit: Dcmon, engine: Engine, acme: Acme, tmp_path: Path) -> None:
     path = tmp_path / "large.csv"
     path.write_text(HEADER + "".join(row(number) for number in range(200_000)))
 
@@ -197,7 +197,7 @@ def s3() -> Iterator[Server]:
         yield created
 
 
-def test_watched_bucket_that_refuses_has_its_own_exit_codes(credit: Dcmon, s3: Server, may: Path) -> None:
+def test_watched_bucket_errors_have_their_own_exit_codes(credit: Dcmon, s3: Server, may: Path) -> None:
     """A bucket is watched and its refusals have codes of their own."""
     s3.put("acme", "credit/v1/may.csv", may.read_bytes())
     named = ("source", "add", "lake")

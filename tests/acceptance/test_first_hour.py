@@ -51,7 +51,7 @@ def samples(day: int, drifted: bool) -> list[dict[str, Any]]:
     ]
 
 
-def test_from_nothing_to_an_alert_and_back(dcmon: Dcmon, receiver: tuple[str, list[dict[str, Any]]]) -> None:
+def test_first_hour_opens_and_resolves_an_alert(dcmon: Dcmon, receiver: tuple[str, list[dict[str, Any]]]) -> None:
     receiver_url, arrived = receiver
     dcmon.settings["DCMON_WEBHOOKS__ALLOW"] = "127.0.0.1"
     assert dcmon("up").returncode == 0

@@ -12,7 +12,7 @@ import pytest
 from tests.acceptance.conftest import COMMAND, Dcmon
 
 
-def test_it_says_its_version(dcmon: Dcmon) -> None:
+def test_version_option_prints_the_version(dcmon: Dcmon) -> None:
     assert dcmon("--version").stdout == f"dcmon {version('dcmon')}\n"
 
 
@@ -42,7 +42,7 @@ def test_revisions_come_with_the_installation(with_url: Callable[[str], Dcmon], 
     assert {state["state"] for state in dcmon.json("migrate", "status")} == {"current"}
 
 
-def test_a_dry_run_of_the_migration_changes_nothing(with_url: Callable[[str], Dcmon], empty_url: str) -> None:
+def test_migrate_dry_run_changes_nothing(with_url: Callable[[str], Dcmon], empty_url: str) -> None:
     dcmon = with_url(empty_url)
 
     assert dcmon.json("migrate", "--dry-run")[0]["state"] == "to migrate"
@@ -50,7 +50,7 @@ def test_a_dry_run_of_the_migration_changes_nothing(with_url: Callable[[str], Dc
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits are Linux's")
-def test_a_full_disk_is_a_sentence(dcmon: Dcmon) -> None:
+def test_full_disk_is_reported_without_traceback(dcmon: Dcmon) -> None:
     done = subprocess.run(
         [COMMAND, "up"], env=dcmon.environment, capture_output=True, text=True, check=False, cwd="/", timeout=300,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),

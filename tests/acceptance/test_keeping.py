@@ -41,7 +41,7 @@ def require_refused(acme: Dcmon, code: int, sentence: str, *arguments: str) -> N
     assert (done.returncode, sentence in done.stderr, "Traceback" in done.stderr) == (code, True, False), done.stderr
 
 
-def test_samples_age_out_by_the_organizations_or_the_models_term(acme: Dcmon) -> None:
+def test_samples_expire_by_organization_or_model_retention(acme: Dcmon) -> None:
     assert acme.json("prune", "--dry-run") == []
     shown = acme.json("org", "set-retention", "acme", "--samples", "30d", "--results", "1y")
     assert (shown["samples_kept"], shown["results_kept"]) == ("30d", "365d")
@@ -64,7 +64,7 @@ def test_samples_age_out_by_the_organizations_or_the_models_term(acme: Dcmon) ->
     assert acme.json("audit")["is_well"]
 
 
-def test_a_term_that_is_none_is_refused(acme: Dcmon) -> None:
+def test_invalid_retention_is_refused(acme: Dcmon) -> None:
     for sentence, arguments in (
         ("A duration looks like 90d, 12w or 2y, or none", ("org", "set-retention", "--samples", "soon")),
         ("too short", ("org", "set-retention", "--samples", "1h")),
@@ -77,7 +77,7 @@ def test_a_term_that_is_none_is_refused(acme: Dcmon) -> None:
     require_refused(acme, 5, "'other'", "model", "set-retention", "other", "30d")
 
 
-def test_what_is_kept_for_ever_is_said_so_and_null_in_json(acme: Dcmon) -> None:
+def test_unlimited_retention_is_shown_and_null_in_json(acme: Dcmon) -> None:
     about = acme.json("model", "show", "credit")
     assert (about["samples_kept"], about["label_delay"]) == (None, "3d")
     assert sum(about["quarantined"].values()) == 2
@@ -85,7 +85,7 @@ def test_what_is_kept_for_ever_is_said_so_and_null_in_json(acme: Dcmon) -> None:
     assert re.search(r"results kept +for ever", acme("org", "show", "acme").stdout)
 
 
-def test_a_wrong_day_is_taken_out_and_the_row_is_found(acme: Dcmon) -> None:
+def test_sample_delete_removes_a_day_and_one_row(acme: Dcmon) -> None:
     day = ("sample", "delete", "--model", "credit", "--from", "2026-03-01", "--to", "2026-03-01T01:00:00")
     counted = {"version": "v1", "samples": 120, "labels_that_wait": 120}
     assert acme.json(*day, "--dry-run") == [{**counted, "dry_run": True}]
@@ -103,7 +103,7 @@ def test_a_wrong_day_is_taken_out_and_the_row_is_found(acme: Dcmon) -> None:
 
 
 @pytest.mark.parametrize("verb", ["list", "retry", "drop"])
-def test_rows_that_there_are_none_of_are_not_found_quietly(acme: Dcmon, verb: str) -> None:
+def test_unmatched_quarantine_filter_is_reported(acme: Dcmon, verb: str) -> None:
     wrong = ("--model", "credit", "--version", "v9")
     for code, sentence, arguments in (
         (5, "There is no model 'nope'. \"dcmon model list\"", ("--model", "nope")),
@@ -117,7 +117,7 @@ def test_rows_that_there_are_none_of_are_not_found_quietly(acme: Dcmon, verb: st
 
 
 @pytest.mark.parametrize("verb", ["retry", "drop"])
-def test_ids_are_all_that_is_said_and_are_there(acme: Dcmon, verb: str) -> None:
+def test_quarantine_ids_exclude_filters_and_must_exist(acme: Dcmon, verb: str) -> None:
     known = str(acme.json("quarantine", "list")[0]["example"])
     for more in (["--all"], ["--model", "credit"], ["--reason", "malformed"]):
         require_refused(acme, 2, "not several", "quarantine", verb, known, *more)
@@ -144,7 +144,7 @@ def test_list_of_quarantined_rows_fits_80_columns(acme: Dcmon, tmp_path: Path) -
     assert str(path) in acme("quarantine", "show", str(row["id"])).stdout
 
 
-def test_a_stored_sample_is_shown_as_json_and_not_rounded(acme: Dcmon, tmp_path: Path) -> None:
+def test_sample_is_shown_as_json_and_not_rounded(acme: Dcmon, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     sample = {"_dc_sample_id": "a", "_dc_time": NOW.isoformat(), "_dc_prediction": "1", "age": 1088.3612, "job": "a, b"}
     path.write_text(json.dumps({**sample, "_dc_prediction_probabilities": [0.25, 0.75]}) + "\n")
@@ -156,7 +156,7 @@ def test_a_stored_sample_is_shown_as_json_and_not_rounded(acme: Dcmon, tmp_path:
         assert part in output, output
 
 
-def test_the_quarantine_is_counted_shown_retried_and_dropped(acme: Dcmon) -> None:
+def test_quarantine_is_counted_shown_retried_and_dropped(acme: Dcmon) -> None:
     groups = acme.json("quarantine", "list")
     assert sorted((group["model"], group["version"], group["rows"]) for group in groups) == [("credit", "v1", 1)] * 2
     listed = acme.json("quarantine", "list", "--rows", "--model", "credit")

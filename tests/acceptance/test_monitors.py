@@ -92,7 +92,7 @@ def test_run_wait_ends_with_a_complete_window_or_its_timeout(credit: Dcmon, app:
     assert values(credit) == [("2026-03-12", 0.0, 1)]
 
 
-def test_two_at_once_wait_for_each_other(credit: Dcmon, app: App, acme: Acme) -> None:
+def test_manual_runs_of_one_monitor_wait_for_each_other(credit: Dcmon, app: App, acme: Acme) -> None:
     with SessionLock(app.engine, LockSpace.MANUAL_RUN, manual_runs.lock_name(acme.org, 1)) as lock:
         assert lock.try_acquire()
         busy = credit("monitor", "run", NULLS, "--timeout", "1s")
@@ -127,7 +127,7 @@ def test_backfill_after_ctrl_c_evaluates_only_what_is_missing(credit: Dcmon, app
     assert {revision for _, _, revision in values(credit, "--revisions")} == {1}
 
 
-def test_set_evaluates_again_what_it_changes_and_nothing_else(credit: Dcmon) -> None:
+def test_monitor_set_reevaluates_only_what_it_changes(credit: Dcmon) -> None:
     credit.json("monitor", "backfill", NULLS, "--from", "2026-03-01")
     quiet = credit.json("monitor", "set", NULLS, "--name", "Nulls", "--lookback", "90d", "--description", "of age")
     assert (quiet["name"], quiet["revision"], quiet["windows_due"]) == ("Nulls", 1, 0)
@@ -153,7 +153,7 @@ def test_set_evaluates_again_what_it_changes_and_nothing_else(credit: Dcmon) -> 
     assert credit("monitor", "show", "Nulls").returncode == 5
 
 
-def test_what_was_chosen_is_shown_in_the_words_that_were_typed(credit: Dcmon) -> None:
+def test_monitor_show_repeats_the_options_as_typed(credit: Dcmon) -> None:
     credit.json("monitor", "create", "Flow", "--model", "credit", "--check", "DataFlow", "--metric", "rows",
                 "--description", "of all", "--lookback", "60d", "--rows", "all")  # fmt: skip
     shown = credit.json("monitor", "show", "Flow")
@@ -168,7 +168,7 @@ def test_what_was_chosen_is_shown_in_the_words_that_were_typed(credit: Dcmon) ->
     assert credit.json("monitor", "show", "Week")["compared_with"] == "week"
 
 
-def test_a_models_windows_follow_its_time_zone(credit: Dcmon) -> None:
+def test_windows_follow_a_changed_time_zone(credit: Dcmon) -> None:
     credit.json("monitor", "backfill", NULLS, "--from", "2026-03-01")
     done = credit.json("model", "set", "credit", "--time-zone", "Europe/Berlin", "--lateness", "10m",
                        "--label-ratio", "0.8", "--label-delay", "3d")  # fmt: skip
@@ -183,14 +183,14 @@ def test_a_models_windows_follow_its_time_zone(credit: Dcmon) -> None:
         assert credit("model", "set", "credit", *wrong).returncode == 2, wrong
 
 
-def test_output_of_a_check_run_by_a_person_is_clean(credit: Dcmon) -> None:
+def test_manual_run_output_has_no_library_noise(credit: Dcmon) -> None:
     done: subprocess.CompletedProcess[str] = credit("-o", "json", "monitor", "run", NULLS)
     assert json.loads(done.stdout)[0]["state"] == "OK"
     assert done.stderr == ""
 
 
 @pytest.mark.parametrize("later", [0, 0.07, 0.31])
-def test_ctrl_c_while_a_window_is_waited_for_is_exit_130(credit: Dcmon, later: float) -> None:
+def test_ctrl_c_during_run_wait_exits_130(credit: Dcmon, later: float) -> None:
     waiting = credit.start("monitor", "run", NULLS, "--wait", "--at", "2026-03-20", is_group=True)
     assert waiting.stderr is not None
     assert "waiting: no version of credit" in waiting.stderr.readline()
@@ -230,7 +230,7 @@ def test_monitor_list_shows_an_overdue_window_until_it_is_run(credit: Dcmon, app
     assert line() == ("loaded", None)
 
 
-def test_a_metric_is_shown_by_its_name_whichever_is_the_largest(credit: Dcmon) -> None:
+def test_metric_is_shown_by_its_own_name(credit: Dcmon) -> None:
     credit.json("monitor", "create", "Flow", "--model", "credit", "--check", "DataFlow")
     credit.json("monitor", "backfill", "Flow", "--from", "2026-03-08")
     results = credit.json("monitor", "history", "Flow")

@@ -63,7 +63,7 @@ def session(served: Dcmon, token: str, task: str) -> dict[str, Any]:
         ("regression", CHECKS, 7, 6),
     ],
 )
-def test_the_first_hour_with_the_sdk_works_unchanged(
+def test_sdk_first_hour_works_unchanged(
     served: Dcmon, engine: Engine, acme: Acme, task: str, checks: list[str], monitors: int, rules: int
 ) -> None:
     seen = session(served, acme.token, task)
@@ -88,6 +88,6 @@ def test_the_first_hour_with_the_sdk_works_unchanged(
     assert tuple(counted) == (monitors + 1, rules + 1, 1_201, 1_000, 0)
 
 
-def test_the_sdk_says_when_its_token_is_wrong(served: Dcmon) -> None:
+def test_sdk_reports_a_wrong_token(served: Dcmon) -> None:
     with pytest.raises(AssertionError, match="401"):
         session(served, "dcm_wrong", "binary")

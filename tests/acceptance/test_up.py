@@ -66,7 +66,7 @@ def test_purge_asks_and_deletes_only_what_dcmon_made(dcmon: Dcmon, data_dir: Pat
     assert [path.name for path in data_dir.iterdir()] == ["mine.txt"]
 
 
-def test_a_port_that_is_taken_is_said_and_nothing_is_left(dcmon: Dcmon, data_dir: Path) -> None:
+def test_up_on_a_used_port_fails_and_leaves_nothing(dcmon: Dcmon, data_dir: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", dcmon.port))
         other.listen()
@@ -78,7 +78,7 @@ def test_a_port_that_is_taken_is_said_and_nothing_is_left(dcmon: Dcmon, data_dir
     assert processes_of(data_dir) == []
 
 
-def test_in_the_foreground_it_stops_at_ctrl_c(dcmon: Dcmon, data_dir: Path) -> None:
+def test_up_in_the_foreground_stops_at_ctrl_c(dcmon: Dcmon, data_dir: Path) -> None:
     running = dcmon.start("up", "--foreground")
     assert eventually(lambda: dcmon("status").returncode == 0, every=0.3)
 

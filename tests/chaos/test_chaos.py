@@ -22,12 +22,12 @@ def require_well(course: Course) -> None:
     assert min(result.verdict.counts[name] for name in ("samples", "labels", "duplicates", "quarantined")) > 50
 
 
-def test_direct_ingestion_under_kills_loses_and_doubles_nothing(kills: int) -> None:
+def test_direct_ingestion_is_exactly_once_under_kills(kills: int) -> None:
     require_well(Course(seed=11, broker="none", kills=kills, requests=REQUESTS, between=1))
 
 
 @pytest.mark.kafka
-def test_kafka_ingestion_under_kills_loses_and_doubles_nothing(kills: int) -> None:
+def test_kafka_ingestion_is_exactly_once_under_kills(kills: int) -> None:
     """On Apache Kafka the broker is killed too; the one from a wheel keeps nothing."""
     if os.environ.get("DCMON_TEST_KAFKA") == "apache":
         require_well(Course(seed=13, broker="apache", kills=2 * kills, requests=REQUESTS, pause=0.2, between=1.5))

@@ -51,7 +51,7 @@ def tampered(engine: Engine, target: Target, statement: str) -> None:
         assert done.rowcount == 1, statement
 
 
-def test_what_was_sent_is_there_once(database_url: str, sent: Book) -> None:
+def test_verdict_is_well_when_all_rows_are_stored_once(database_url: str, sent: Book) -> None:
     judge = Judge(database_url, sent, ROWS)
     verdict = judge.judge()
     assert verdict.is_well, str(verdict)
@@ -93,7 +93,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_found(engine: Engine, database_url: str, sent: Book, fault: str) -> None:
+def test_verdict_finds_each_fault(engine: Engine, database_url: str, sent: Book, fault: str) -> None:
     statement, kind = FAULTS[fault]
     target = max((each for each in sent.samples if each.task == "binary"), key=lambda each: len(sent.samples[each]))
     tampered(engine, target, statement)
@@ -101,7 +101,7 @@ def test_a_fault_is_found(engine: Engine, database_url: str, sent: Book, fault: 
     assert getattr(verdict, kind), fault
 
 
-def test_an_answer_that_a_client_must_not_get_is_found(database_url: str, sent: Book) -> None:
+def test_verdict_includes_a_wrong_http_status(database_url: str, sent: Book) -> None:
     sent.fault("POST: 404")
     assert judged(database_url, sent).wrong == ["POST: 404"]
 
@@ -110,7 +110,7 @@ def first(plan: Plan) -> list[Request]:
     return list(islice(plan.requests(), 200))
 
 
-def test_a_plan_is_a_function_of_its_seed(engine: Engine) -> None:
+def test_plan_is_the_same_for_the_same_seed(engine: Engine) -> None:
     found = targets(engine)
     make: Callable[[int], Plan] = lambda client: Plan(ROWS, found, client, with_messages=True)  # noqa: E731
     assert first(make(1)) == first(make(1)) != first(make(2))
@@ -120,7 +120,7 @@ def rows_of(requests: list[Request]) -> Iterator[bytes]:
     return (row for request in requests for row in request.rows)
 
 
-def test_a_plan_has_everything_that_is_hard(engine: Engine) -> None:
+def test_plan_contains_every_difficult_case(engine: Engine) -> None:
     requests = first(Plan(ROWS, targets(engine), 1, with_messages=True))
     poison = [bad for request in requests for bad in request.poison]
     assert {bad.reason for bad in poison} >= {

@@ -74,7 +74,9 @@ def connection(completed_world: tuple[World, Path, str]) -> Iterator[Connection]
         connection.rollback()
 
 
-def test_what_was_told_is_well(completed_world: tuple[World, Path, str], connection: Connection) -> None:
+def test_examiner_finds_no_fault_in_a_complete_run(
+    completed_world: tuple[World, Path, str], connection: Connection
+) -> None:
     world, log, _ = completed_world
     verdict = Examiner(world, log).examine(connection)
     assert verdict.is_well, str(verdict)
@@ -162,7 +164,9 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_found(completed_world: tuple[World, Path, str], connection: Connection, fault: str) -> None:
+def test_examiner_finds_each_fault(
+    completed_world: tuple[World, Path, str], connection: Connection, fault: str
+) -> None:
     statement, kind = FAULTS[fault]
     world, log, _ = completed_world
     assert connection.execute(statement.encode()).rowcount > 0, statement
@@ -198,7 +202,7 @@ LETTERS: dict[str, tuple[Callable[[Lines], Lines], str]] = {
 
 
 @pytest.mark.parametrize("fault", LETTERS)
-def test_a_fault_of_delivery_is_found(
+def test_examiner_finds_each_delivery_fault(
     completed_world: tuple[World, Path, str], connection: Connection, tmp_path: Path, fault: str
 ) -> None:
     tamper, kind = LETTERS[fault]
@@ -208,12 +212,12 @@ def test_a_fault_of_delivery_is_found(
     assert getattr(Examiner(world, tmp_path / "log").examine(connection), kind), fault
 
 
-def test_a_lock_that_is_held_is_found(completed_world: tuple[World, Path, str], connection: Connection) -> None:
+def test_examiner_finds_a_held_lock(completed_world: tuple[World, Path, str], connection: Connection) -> None:
     connection.execute("select pg_advisory_xact_lock(7, 7)")
     assert len(locks(connection)) == 1
 
 
-def test_the_second_fold_knows_the_table() -> None:
+def test_expected_alerts_match_the_documented_table() -> None:
     """Some lines of docs/alerts.md by hand: what is compared with must not be wrong itself."""
     begins = datetime(2026, 1, 1, tzinfo=UTC)
     values = [0.0, 0.25, 0.15, 0.25, 0.25, 0.0, 0.0, 0.15]

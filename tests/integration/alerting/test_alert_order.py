@@ -99,7 +99,7 @@ def require_receivers_know(target: Target) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_any_order_of_windows_and_revisions_ends_in_the_fold(ruled: Target, seed: int) -> None:
+def test_any_order_of_windows_and_revisions_ends_as_replay(ruled: Target, seed: int) -> None:
     chance = random.Random(seed)
     values: Sequence[float | None] = (0.1, 0.1, 0.3, 0.5, 0.9, None)
     work = [(number, revision) for number in range(10) for revision in range(1, chance.randrange(1, 4))]
@@ -128,7 +128,7 @@ def test_late_violating_window_extends_the_alert_to_the_front(ruled: Target) -> 
     assert notified_states(ruled) == [(1, "firing")]
 
 
-def test_alerts_that_meet_merge_and_the_other_ends(ruled: Target) -> None:
+def test_adjacent_alerts_merge_into_one(ruled: Target) -> None:
     """Two alerts that grow together are one and the other is told to be over."""
     put(ruled, 0, 0.5)
     put(ruled, 1, 0.1)
@@ -140,7 +140,7 @@ def test_alerts_that_meet_merge_and_the_other_ends(ruled: Target) -> None:
     assert notified_states(ruled) == [(1, "firing"), (1, "resolved"), (2, "firing"), (1, "reopened"), (2, "retracted")]
 
 
-def test_a_revision_that_takes_back_the_middle_makes_two(ruled: Target) -> None:
+def test_retracted_middle_window_splits_the_alert(ruled: Target) -> None:
     for number in range(3):
         put(ruled, number, 0.5)
     put(ruled, 1, 0.1, revision=2)
@@ -149,7 +149,7 @@ def test_a_revision_that_takes_back_the_middle_makes_two(ruled: Target) -> None:
     assert [alert.state for alert in stored(ruled)] == ["resolved", "firing"]
 
 
-def test_windows_before_what_an_operator_settled_open_nothing(app: App, ruled: Target) -> None:
+def test_windows_before_an_operator_resolution_open_nothing(app: App, ruled: Target) -> None:
     put(ruled, 3, 0.5)
     with db.org_session(ruled.engine, ruled.org) as session:
         assert operator_actions.resolve(session, session.scalars(select(Alert)).one(), ChangeContext(ruled.org, URL))
@@ -162,21 +162,21 @@ def test_windows_before_what_an_operator_settled_open_nothing(app: App, ruled: T
     assert notified_states(ruled) == [(1, "firing"), (1, "resolved"), (2, "firing")]
 
 
-def test_a_span_that_was_over_when_it_was_found_wakes_nobody(ruled: Target) -> None:
+def test_alert_found_already_over_is_not_notified(ruled: Target) -> None:
     put(ruled, 1, 0.1)
     put(ruled, 0, 0.5)
     assert [alert.state for alert in stored(ruled)] == ["resolved"]
     assert notified_states(ruled) == []
 
 
-def test_an_inactive_rule_judges_nothing(ruled: Target) -> None:
+def test_inactive_rule_judges_nothing(ruled: Target) -> None:
     with db.org_session(ruled.engine, ruled.org) as session:
         only(session.scalars(select(AlertRule)).all()).is_active = False
     put(ruled, 0, 0.9)
     assert stored(ruled) == []
 
 
-def test_a_confirmed_window_is_written_down_with_its_own_value(ruled: Target) -> None:
+def test_confirmed_window_is_recorded_with_its_own_value(ruled: Target) -> None:
     put(ruled, 0, 0.5)
     put(ruled, 1, 0.3)
     put(ruled, 0, 0.6, revision=2)

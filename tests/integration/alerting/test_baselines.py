@@ -110,7 +110,7 @@ def test_later_rule_judges_stored_results_after_scoring(app: App, target: Target
     assert spans(app, target) == [(day(2).end, "resolved", pytest.approx(0.9))]
 
 
-def test_another_reference_is_scored_anew(app: App, target: Target, scored: int) -> None:
+def test_new_reference_is_scored_again(app: App, target: Target, scored: int) -> None:
     rule(app, target, scored, "drop > 10% against reference")
     run(app, target, scored)
     refer(app, target, 60)
@@ -119,7 +119,7 @@ def test_another_reference_is_scored_anew(app: App, target: Target, scored: int)
     assert [round(only(list(baseline.metrics.values())), 9) for baseline in baselines(app, target)] == [0.9, 0.6]
 
 
-def test_no_rule_against_the_reference_costs_no_baseline(app: App, target: Target, scored: int) -> None:
+def test_no_baseline_without_a_rule_against_the_reference(app: App, target: Target, scored: int) -> None:
     rule(app, target, scored, "drop > 10%")
     run(app, target, scored)
     assert baselines(app, target) == []

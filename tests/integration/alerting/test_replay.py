@@ -134,7 +134,7 @@ POLICIES: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("condition", "more"), POLICIES, ids=[f"{text} {more}" for text, more in POLICIES])
 @pytest.mark.parametrize("seed", range(2))
-def test_any_order_ends_in_the_fold_under_rules_of_every_kind(
+def test_any_order_ends_as_the_replay_for_every_rule_kind(
     target: Target, condition: str, more: dict[str, Any], seed: int
 ) -> None:
     ruled(target, condition, **more)
@@ -170,7 +170,7 @@ def test_shuffled_windows_end_in_the_same_alerts(target: Target, condition: str,
     assert ends[0] == ends[1] == ends[2]
 
 
-def test_who_judges_twice_changes_nothing(target: Target) -> None:
+def test_judging_a_result_twice_changes_nothing(target: Target) -> None:
     ruled(target, "> 0.2", for_windows=2)
     for number, value in enumerate((0.5, 0.5, 0.1, 0.5)):
         result = put(target, number, value)
@@ -193,7 +193,7 @@ def test_pending_alert_that_never_fires_is_not_notified(target: Target) -> None:
     assert [kind for _, kind in notified_states(target)] == ["firing"]
 
 
-def test_an_alert_rises_and_falls_in_severity_and_says_so(target: Target) -> None:
+def test_alert_escalates_and_deescalates_with_notification(target: Target) -> None:
     ruled(target, "> 0.5 warn 0.2", "critical")
     for number, value in enumerate((0.3, 0.6, 0.3, 0.1)):
         put(target, number, value)
@@ -201,7 +201,7 @@ def test_an_alert_rises_and_falls_in_severity_and_says_so(target: Target) -> Non
     assert [alert.severity for alert in stored(target)] == ["high"]
 
 
-def test_a_revision_confirms_retracts_and_reopens_and_says_so(target: Target) -> None:
+def test_revision_confirms_retracts_and_reopens_an_alert(target: Target) -> None:
     ruled(target, "> 0.2")
     put(target, 0, 0.5)
     put(target, 0, 0.6, 2)
@@ -217,7 +217,7 @@ def test_a_revision_confirms_retracts_and_reopens_and_says_so(target: Target) ->
     ]
 
 
-def test_an_alert_says_what_moved_from_the_good_window_before(target: Target) -> None:
+def test_alert_names_drivers_since_the_last_good_window(target: Target) -> None:
     ruled(target, "> 0.2")
     put(target, 0, 0.1)
     put(target, 1, 0.9)
@@ -234,7 +234,7 @@ def test_an_alert_says_what_moved_from_the_good_window_before(target: Target) ->
     assert body["command"].endswith("alert show 1")
 
 
-def test_messages_tell_who_did_what_and_why(target: Target) -> None:
+def test_messages_name_operator_action_and_comment(target: Target) -> None:
     ruled(target, "> 0.2", name="drift", for_windows=1)
     put(target, 0, 0.1)
     put(target, 1, 0.9, n=70)
@@ -263,7 +263,7 @@ def test_messages_tell_who_did_what_and_why(target: Target) -> None:
     assert "window: 2026-03-03 to 2026-03-04" in message_text.plain(bodies[0])
 
 
-def test_a_message_about_a_change_says_from_what(target: Target) -> None:
+def test_message_about_a_change_names_the_earlier_value(target: Target) -> None:
     ruled(target, "rise > 20%")
     put(target, 0, 0.1)
     put(target, 1, 0.4)
@@ -279,7 +279,7 @@ def test_a_message_about_a_change_says_from_what(target: Target) -> None:
     [("> 0.2", "score > 0.2"), ("score > 0.2", "score > 0.2"), ("feature age > 0.2", "feature age > 0.2"),
      ("any feature > 0.2", "any feature > 0.2 (age)"), ("all features > 0.2", "all features > 0.2 (age)")],
 )  # fmt: skip
-def test_a_message_names_the_number_that_a_rule_is_about_once(target: Target, condition: str, rule: str) -> None:
+def test_message_names_the_metric_of_its_rule_once(target: Target, condition: str, rule: str) -> None:
     ruled(target, condition)
     put(target, 0, 0.9)
     with db.org_session(target.engine, target.org) as session:
@@ -301,7 +301,7 @@ def test_message_shows_other_versions_in_the_same_window(target: Target) -> None
     assert "other versions: v2 0.05 (n 30)" in message_text.plain(body)
 
 
-def test_a_window_without_data_can_alert_and_has_its_reason(target: Target) -> None:
+def test_window_without_data_can_alert_with_its_reason(target: Target) -> None:
     ruled(target, "> 0.2", no_data="alert")
     put(target, 0, "NO_DATA")
     (alert,) = stored(target)
@@ -339,7 +339,7 @@ def test_backfilled_alert_is_notified_only_if_it_still_fires(target: Target) -> 
     assert notified_states(target) == [(2, "firing"), (2, "resolved")]
 
 
-def test_a_window_that_waited_for_its_labels_is_news_however_old(target: Target) -> None:
+def test_window_delayed_by_labels_is_notified_at_any_age(target: Target) -> None:
     ruled(target, "> 0.2")
     due(target, 30, timedelta(hours=1))
     put(target, 0, 0.5)
@@ -347,7 +347,7 @@ def test_a_window_that_waited_for_its_labels_is_news_however_old(target: Target)
 
 
 def test_change_of_a_notified_alert_is_notified_at_any_age(target: Target) -> None:
-    """What changes an alert that receivers know is told however old."""
+    """A change of a notified alert is notified, even when its window is old."""
     ruled(target, "> 0.2")
     put(target, 0, 0.5)
     due(target, 30, -timedelta(minutes=1))
@@ -355,8 +355,8 @@ def test_change_of_a_notified_alert_is_notified_at_any_age(target: Target) -> No
     assert notified_states(target) == [(1, "firing"), (1, "resolved")]
 
 
-def test_notify_on_request_tells_all_and_nothing_without_a_link(target: Target) -> None:
-    """On request everything is told and without a link nothing."""
+def test_missing_age_limit_notifies_and_missing_url_does_not(target: Target) -> None:
+    """Without an age limit an old window is notified; without a base URL no window is."""
     ruled(target, "> 0.2")
     due(target, 30, -timedelta(minutes=1))
     put(target, 0, 0.5, recent=None)
@@ -367,8 +367,8 @@ def test_notify_on_request_tells_all_and_nothing_without_a_link(target: Target) 
     assert notified_states(target) == [(1, "firing"), (1, "resolved")]
 
 
-def test_quiet_retraction_is_notified_with_the_next_window(target: Target) -> None:
-    """What was taken back quietly is told with the next window."""
+def test_silent_retraction_is_notified_with_the_next_window(target: Target) -> None:
+    """A retraction without notification is notified with the next window."""
     ruled(target, "> 0.2")
     put(target, 0, 0.5)
     put(target, 0, 0.1, 2, url=None)
@@ -377,7 +377,7 @@ def test_quiet_retraction_is_notified_with_the_next_window(target: Target) -> No
     assert notified_states(target) == [(1, "firing"), (1, "retracted")]
 
 
-def test_a_new_rule_judges_what_is_stored(target: Target) -> None:
+def test_new_rule_judges_stored_results(target: Target) -> None:
     first = ruled(target, "> 0.9")
     for number, value in enumerate((0.5, 0.1, 0.5, 0.5)):
         put(target, number, value)
@@ -388,7 +388,7 @@ def test_a_new_rule_judges_what_is_stored(target: Target) -> None:
     assert notified_states(target) == [(2, "firing")]
 
 
-def test_a_new_rule_tells_of_windows_as_old_as_is_set(target: Target) -> None:
+def test_new_rule_notifies_only_about_recent_windows(target: Target) -> None:
     first = ruled(target, "> 0.9")
     put(target, 0, 0.5)
     due(target, 30, -timedelta(minutes=1))
@@ -505,7 +505,7 @@ def test_reopened_alert_that_recovered_meanwhile_is_resolved(
     require_fold(target)
 
 
-def test_what_one_window_breaks_is_asked_without_an_alert(target: Target) -> None:
+def test_violated_conditions_of_one_window_are_listed(target: Target) -> None:
     ruled(target, "rise > 50% warn 10%", for_windows=3)
     put(target, 0, 0.1)
     for number, value, expected in ((1, 0.2, ["high: score"]), (2, 0.23, ["medium: score"]), (3, 0.23, [])):
@@ -514,7 +514,7 @@ def test_what_one_window_breaks_is_asked_without_an_alert(target: Target) -> Non
             assert verdicts.for_result(session, result).violations == expected
 
 
-def test_why_a_rule_has_no_verdict_on_a_window_is_said(target: Target) -> None:
+def test_missing_verdict_of_a_rule_has_its_reason(target: Target) -> None:
     ruled(target, "rise > 50%", min_n=50)
     for number, few, expected in ((0, 100, "no window before"), (1, 100, None), (2, 10, "10 of 50 rows")):
         result = put(target, number, 0.1, n=few)
@@ -525,7 +525,7 @@ def test_why_a_rule_has_no_verdict_on_a_window_is_said(target: Target) -> None:
 
 
 def test_concurrent_workers_and_operators_end_as_a_replay_does(target: Target) -> None:
-    """Workers and operators beside one another end in the fold."""
+    """Concurrent workers and operators end in the state that a replay computes."""
     ruled(target, "> 0.2", for_windows=2, keep_firing=1)
     values = [0.1, 0.5, 0.5, 0.1, 0.5, 0.5, 0.1, 0.1, 0.5, 0.5, 0.5, 0.1, 0.5, 0.5]
     order = list(range(len(values)))
@@ -562,7 +562,7 @@ def lines(target: Target) -> list[tuple[str, float | None]]:
         return [(alert_change.kind, alert_change.value) for alert_change in alert_changes]
 
 
-def test_the_first_and_last_value_follow_revisions(target: Target) -> None:
+def test_first_and_last_value_follow_revisions(target: Target) -> None:
     ruled(target, "> 0.2")
     for number, value in enumerate((0.3, 0.6, 0.4)):
         put(target, number, value)
@@ -576,14 +576,14 @@ def test_the_first_and_last_value_follow_revisions(target: Target) -> None:
     assert stored(target)[0].details["first_value"] == 0.6
 
 
-def test_an_alert_that_is_found_over_fired_with_its_bad_value(target: Target) -> None:
+def test_alert_found_already_over_fired_with_its_bad_value(target: Target) -> None:
     ruled(target, "> 0.2")
     put(target, 2, 0.0)
     put(target, 1, 0.5143)
     assert lines(target) == [("firing", 0.5143), ("resolved", 0.0)]
 
 
-def test_what_is_taken_back_has_the_revised_value(target: Target) -> None:
+def test_retraction_has_the_revised_value(target: Target) -> None:
     ruled(target, "> 0.2")
     put(target, 1, 0.857)
     put(target, 1, 0.043, 2)
@@ -601,7 +601,7 @@ def test_resolved_alert_keeps_its_newest_value_when_retracted(target: Target) ->
     assert [alert.current_value for alert in stored(target)] == [0.12]
 
 
-def test_a_rule_that_fails_costs_itself_only_and_is_named(target: Target) -> None:
+def test_failing_rule_is_named_and_affects_no_other(target: Target) -> None:
     broken = ruled(target, "> 0.9")
     with db.org_session(target.engine, target.org) as session:
         rule = session.get_one(AlertRule, broken)
@@ -643,7 +643,7 @@ def spans(target: Target) -> list[tuple[int, str, str | None, int]]:
     ],
     ids=["condition", "inactive", "min-n"],
 )
-def test_restored_rule_fires_again_what_a_mistake_ended(
+def test_restored_rule_reopens_alerts_ended_by_a_mistake(
     target: Target, slip: dict[str, Any], back: dict[str, Any]
 ) -> None:
     """What a slip ended fires again when the rule is what it was."""
@@ -664,7 +664,7 @@ def test_restored_rule_fires_again_what_a_mistake_ended(
     require_fold(target)
 
 
-def test_a_change_that_is_no_slip_leaves_what_is_over_as_it_is(target: Target) -> None:
+def test_rule_change_that_fires_nothing_keeps_ended_alerts(target: Target) -> None:
     rule_id = ruled(target, "> 0.2")
     for number, value in enumerate((0.1, 0.5, 0.6)):
         put(target, number, value)
@@ -673,12 +673,12 @@ def test_a_change_that_is_no_slip_leaves_what_is_over_as_it_is(target: Target) -
     changed(target, rule_id, condition=rules.parse("> 0.8"))
     assert (spans(target), history(target), notified_states(target)) == before
     put(target, 3, 0.1)
-    changed(target, rule_id, condition=rules.parse("> 0.2"))  # the newest window is good: what is past is past
+    changed(target, rule_id, condition=rules.parse("> 0.2"))  # the newest window is ok, so old alerts stay ended
     assert (spans(target), history(target), notified_states(target)) == before
 
 
 def test_alert_resolved_by_operator_stays_so_after_a_rule_change(target: Target) -> None:
-    """What an operator resolved stays so when the rule is changed."""
+    """An alert that an operator resolved stays resolved when the rule changes."""
     rule_id = ruled(target, "> 0.2")
     put(target, 0, 0.5)
     with db.org_session(target.engine, target.org) as session:

@@ -29,7 +29,7 @@ def require_refused(done: "subprocess.CompletedProcess[str]", code: int, sentenc
     [["--nonsense"], ["nonsense"], ["org", "nonsense"], ["org", "list", "--nonsense"], ["-o", "yaml", "org", "list"],
      ["org", "create"], ["worker", "start", "nothing"], ["token", "create", "--days", "0"]],
 )  # fmt: skip
-def test_what_is_typed_wrong_is_2(data_dir: Path, arguments: list[str]) -> None:
+def test_wrong_usage_exits_2(data_dir: Path, arguments: list[str]) -> None:
     done = dcmon(*arguments, data_dir=data_dir)
     assert done.returncode == 2
     assert done.stdout == ""
@@ -38,15 +38,15 @@ def test_what_is_typed_wrong_is_2(data_dir: Path, arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize("url", ["nonsense", "mysql://a/b", "postgresql://h:port/d"])
-def test_a_url_that_is_none_is_2(data_dir: Path, url: str) -> None:
+def test_invalid_database_url_exits_2(data_dir: Path, url: str) -> None:
     require_refused(dcmon("org", "list", data_dir=data_dir, url=url), 2, "DCMON_DATABASE_URL")
 
 
-def test_a_setting_that_is_none_is_2_and_named(data_dir: Path) -> None:
+def test_invalid_setting_is_named_and_exits_2(data_dir: Path) -> None:
     require_refused(dcmon("org", "list", data_dir=data_dir, DCMON_HTTP__PORT="x"), 2, "DCMON_HTTP__PORT")
 
 
-def test_input_that_can_not_be_used_is_2(data_dir: Path, database_url: str, org: Organization) -> None:
+def test_unusable_input_exits_2(data_dir: Path, database_url: str, org: Organization) -> None:
     for arguments, sentence in (
         (("org", "create", "a/b"), "can't name"),
         (("model", "create", "m", "--task", "guessing"), "task type"),
@@ -64,7 +64,7 @@ def test_input_that_can_not_be_used_is_2(data_dir: Path, database_url: str, org:
         require_refused(dcmon(*arguments, data_dir=data_dir, url=database_url), 2, sentence)
 
 
-def test_a_schema_behind_or_ahead_is_3(data_dir: Path, database_url: str, engine: Engine, org: Organization) -> None:
+def test_older_or_newer_schema_exits_3(data_dir: Path, database_url: str, engine: Engine, org: Organization) -> None:
     for revision, sentence in (("0000", "dcmon migrate"), ("9999", "Install the version")):
         with engine.begin() as connection:
             connection.execute(text(f"update {org.schema}.alembic_version set version_num = '{revision}'"))
@@ -73,13 +73,13 @@ def test_a_schema_behind_or_ahead_is_3(data_dir: Path, database_url: str, engine
     assert dcmon("migrate", "status", data_dir=data_dir, url=database_url).returncode == 1
 
 
-def test_a_database_that_was_never_migrated_is_3(data_dir: Path, empty_url: str) -> None:
+def test_unmigrated_database_exits_3(data_dir: Path, empty_url: str) -> None:
     require_refused(dcmon("org", "list", data_dir=data_dir, url=empty_url), 3, "dcmon migrate")
     assert dcmon("migrate", data_dir=data_dir, url=empty_url).returncode == 0
     assert dcmon("migrate", "check", data_dir=data_dir, url=empty_url).returncode == 0
 
 
-def test_a_wrong_password_or_user_is_4(data_dir: Path, database_url: str) -> None:
+def test_wrong_password_or_user_exits_4(data_dir: Path, database_url: str) -> None:
     for change in ({"password": "wrong"}, {"username": "nobody_here"}):
         url = make_url(database_url).set(**change).render_as_string(hide_password=False)
         done = dcmon("org", "list", data_dir=data_dir, url=url)
@@ -87,7 +87,7 @@ def test_a_wrong_password_or_user_is_4(data_dir: Path, database_url: str) -> Non
         assert "wrong" not in done.stderr
 
 
-def test_what_is_not_there_is_5(data_dir: Path, database_url: str, org: Organization) -> None:
+def test_unknown_object_exits_5(data_dir: Path, database_url: str, org: Organization) -> None:
     for arguments, sentence in (
         (("--org", "nobody", "model", "list"), "'nobody'"),
         (("org", "show", "nobody"), "'nobody'"),
@@ -102,17 +102,17 @@ def test_what_is_not_there_is_5(data_dir: Path, database_url: str, org: Organiza
     require_refused(dcmon("model", "list", data_dir=data_dir, url=database_url, DCMON_ORG="nobody"), 5, "'nobody'")
 
 
-def test_what_is_there_already_is_6(data_dir: Path, database_url: str, org: Organization) -> None:
+def test_existing_object_exits_6(data_dir: Path, database_url: str, org: Organization) -> None:
     require_refused(dcmon("org", "create", org.name, data_dir=data_dir, url=database_url), 6, "already")
 
 
-def test_a_port_that_is_taken_is_6(data_dir: Path, database_url: str, org: Organization) -> None:
+def test_used_port_exits_6(data_dir: Path, database_url: str, org: Organization) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         require_refused(dcmon("serve", "--port", port, data_dir=data_dir, url=database_url), 6, port)
 
 
-def test_a_server_that_is_away_is_7(data_dir: Path, database_url: str) -> None:
+def test_unreachable_server_exits_7(data_dir: Path, database_url: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     for change in ({"port": port}, {"host": "nowhere.invalid"}, {"database": "nothing_here"}):
@@ -123,13 +123,13 @@ def test_a_server_that_is_away_is_7(data_dir: Path, database_url: str) -> None:
 @pytest.mark.parametrize(
     "command", [["org", "list"], ["model", "list"], ["worker", "start"], ["serve"], ["migrate"], ["status"]]
 )
-def test_a_command_while_nothing_runs_is_7_and_says_what_to_type(data_dir: Path, command: list[str]) -> None:
+def test_command_without_a_running_dcmon_exits_7(data_dir: Path, command: list[str]) -> None:
     done = dcmon(*command, data_dir=data_dir)
     assert (done.returncode, "dcmon up" in done.stderr + done.stdout) == (7, True), done.stderr
     assert list(data_dir.iterdir()) == []
 
 
-def test_json_is_all_that_is_on_stdout(data_dir: Path, database_url: str, org: Organization) -> None:
+def test_json_output_is_alone_on_stdout(data_dir: Path, database_url: str, org: Organization) -> None:
     import json
 
     done = dcmon("org", "list", "-o", "json", data_dir=data_dir, url=database_url)

@@ -143,7 +143,7 @@ def test_silence_holds_an_alert_and_is_listed_until_ended(run_dcmon: RunDcmon) -
     assert read_json(run_dcmon, "alert", "list", "--state", "held") == []
 
 
-def test_a_mute_time_is_added_listed_and_deleted(run_dcmon: RunDcmon) -> None:
+def test_mute_time_is_added_listed_and_deleted(run_dcmon: RunDcmon) -> None:
     added = read_json(
         run_dcmon, "mute", "add", "always", "--hours", "0-24", "--days", "mon-sun", "--match", "severity=high"
     )
@@ -157,7 +157,7 @@ def test_a_mute_time_is_added_listed_and_deleted(run_dcmon: RunDcmon) -> None:
     assert read_json(run_dcmon, "mute", "list") == []
 
 
-def test_a_rule_is_added_listed_shown_set_and_deleted(run_dcmon: RunDcmon) -> None:
+def test_rule_is_added_listed_shown_set_and_deleted(run_dcmon: RunDcmon) -> None:
     added = read_json(
         run_dcmon, "rule", "add", "credit/Drift", "any feature > 0.5 warn 0.3", "--severity", "critical", "--for", "2",
         "--keep-firing", "1", "--min-n", "50", "--no-data", "alert", "--error", "ok", "--name", "features",
@@ -173,7 +173,7 @@ def test_a_rule_is_added_listed_shown_set_and_deleted(run_dcmon: RunDcmon) -> No
     assert [row["name"] for row in read_json(run_dcmon, "rule", "list")] == ["drift é"]
 
 
-def test_a_rule_on_what_is_not_there_is_remarked(run_dcmon: RunDcmon) -> None:
+def test_rule_on_a_missing_feature_has_a_warning(run_dcmon: RunDcmon) -> None:
     done = run_dcmon("rule", "add", "Drift", "f1 < 0.5")
     assert done.returncode == 0
     assert "no 'f1'" in done.stderr
@@ -198,7 +198,7 @@ def test_backtest_counts_firings_and_writes_nothing(run_dcmon: RunDcmon) -> None
     assert len(read_json(run_dcmon, "alert", "list", "--all")) == 3
 
 
-def test_a_dry_run_of_deleting_a_rule_counts_and_deletes_nothing(run_dcmon: RunDcmon) -> None:
+def test_rule_delete_dry_run_counts_and_deletes_nothing(run_dcmon: RunDcmon) -> None:
     goes = read_json(run_dcmon, "rule", "delete", "drift é", "--dry-run")
     assert goes == {"dry_run": True, "deleted": 1, "monitor": "credit/Drift", "alerts": 3, "open": 1}
     assert len(read_json(run_dcmon, "rule", "list")) == 1

@@ -38,7 +38,7 @@ def parse_json(done: "subprocess.CompletedProcess[str]") -> Any:
     return json.loads(done.stdout)
 
 
-def test_a_receiver_is_added_shown_changed_and_deleted(run_dcmon: RunDcmon) -> None:
+def test_receiver_is_added_shown_changed_and_deleted(run_dcmon: RunDcmon) -> None:
     chosen = (
         "--severity",
         "high",
@@ -122,7 +122,7 @@ def test_added_receiver_is_notified_unless_only_new_is_wanted(run_dcmon: RunDcmo
     assert sorted(each["receiver"] for each in notified) == ["late", "later"]
 
 
-def test_every_kind_is_added_and_no_secret_is_shown_again(run_dcmon: RunDcmon) -> None:
+def test_every_kind_is_added_and_no_secret_is_shown_twice(run_dcmon: RunDcmon) -> None:
     secret = parse_json(run_dcmon("-o", "json", "webhook", "add", "plain", "https://a.example/x?token=t0psecretquery"))[
         "secret"
     ]
@@ -154,7 +154,7 @@ def test_every_kind_is_added_and_no_secret_is_shown_again(run_dcmon: RunDcmon) -
     assert max(map(len, shown[-1].stdout.splitlines())) <= 80
 
 
-def test_a_key_can_come_by_standard_input(data_dir: Path, database_url: str, target: Target) -> None:
+def test_key_is_read_from_standard_input(data_dir: Path, database_url: str, target: Target) -> None:
     import os
     import sys
 
@@ -190,7 +190,7 @@ def test_a_key_can_come_by_standard_input(data_dir: Path, database_url: str, tar
         (("delete", "x"), 5, "dcmon webhook list"),
     ],
 )
-def test_what_is_wrong_with_a_receiver_is_said(
+def test_invalid_receiver_is_refused_with_its_reason(
     run_dcmon: RunDcmon, arguments: tuple[str, ...], code: int, sentence: str
 ) -> None:
     done = run_dcmon("webhook", *arguments)
@@ -198,12 +198,12 @@ def test_what_is_wrong_with_a_receiver_is_said(
     assert "s3cret" not in done.stderr
 
 
-def test_the_same_name_twice_is_a_conflict(run_dcmon: RunDcmon) -> None:
+def test_webhook_name_used_twice_is_a_conflict(run_dcmon: RunDcmon) -> None:
     assert run_dcmon("webhook", "add", "team", "https://h.example").returncode == 0
     require_refused(run_dcmon("webhook", "add", "team", "https://h.example"), 6, "There is a receiver 'team' already")
 
 
-def test_a_test_message_says_whether_it_came_through(run_dcmon: RunDcmon) -> None:
+def test_webhook_test_reports_whether_it_was_delivered(run_dcmon: RunDcmon) -> None:
     with receiver(answers(OK, b"HTTP/1.1 403 X\r\ncontent-length: 0\r\n\r\n")) as at:
         assert run_dcmon("webhook", "add", "team", at.url).returncode == 0
         assert parse_json(run_dcmon("-o", "json", "webhook", "test", "team"))["delivered"] is True
@@ -214,7 +214,7 @@ def test_a_test_message_says_whether_it_came_through(run_dcmon: RunDcmon) -> Non
     assert run_dcmon("webhook", "test", "page").returncode == 7
 
 
-def test_a_rotated_secret_signs_beside_the_old_one(run_dcmon: RunDcmon) -> None:
+def test_rotated_secret_signs_together_with_the_old_one(run_dcmon: RunDcmon) -> None:
     with receiver(answers(OK)) as at:
         first = parse_json(run_dcmon("-o", "json", "webhook", "add", "team", at.url))["secret"]
         second = parse_json(run_dcmon("-o", "json", "webhook", "rotate", "team"))["secret"]

@@ -136,7 +136,7 @@ def test_new_reference_leaves_other_monitors_alone(app: App, watched: Target) ->
     assert sorted(found_results) == [(False, 1), (False, 2), (True, 1)]
 
 
-def test_one_alert_spans_bad_windows_and_closes_by_itself(app: App, watched: Target) -> None:
+def test_one_alert_spans_bad_windows_and_then_resolves(app: App, watched: Target) -> None:
     for number, shift in enumerate((0, 30, 60, 0, 0)):
         log_day(app, watched, number, shift)
     with running(evaluate.run, app):
@@ -148,7 +148,7 @@ def test_one_alert_spans_bad_windows_and_closes_by_itself(app: App, watched: Tar
     assert list(alert.drivers) == ["age"]
 
 
-def test_a_monitor_without_reference_says_why_it_has_no_verdict(app: App, target: Target) -> None:
+def test_monitor_without_reference_shows_its_reason(app: App, target: Target) -> None:
     with app.org(target.org) as session:
         check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "FeatureDrift")
         monitors.create(session, check, MonitorSpec("Drift", Frequency.DAY))
@@ -226,7 +226,7 @@ def expanded(app: App, target: Target, days: int) -> None:
         window_expansion.expand(session)
 
 
-def test_a_claim_is_nobody_elses_until_its_lease_ends(app: App, watched: Target) -> None:
+def test_claim_excludes_other_workers_until_its_lease_ends(app: App, watched: Target) -> None:
     expanded(app, watched, 3)
     with app.org(watched.org) as session:
         assert len(due_windows.claim(session, 8, timedelta(seconds=30))) == 2
@@ -252,7 +252,7 @@ def test_window_touched_during_evaluation_is_due_again(app: App, watched: Target
         assert only(due_windows.claim(session, 8, timedelta(seconds=30))).window == day(0)
 
 
-def test_a_finished_window_is_gone_and_a_waiting_one_comes_back(app: App, watched: Target) -> None:
+def test_finished_window_is_deleted_and_a_waiting_one_returns(app: App, watched: Target) -> None:
     expanded(app, watched, 3)
     later = datetime.now(UTC) + timedelta(hours=1)
     with app.org(watched.org) as session:
@@ -284,7 +284,7 @@ def test_only_live_versions_are_judged_by_the_clock(app: App, watched: Target) -
         assert elapsed_windows.enqueue_elapsed(session, datetime.now(UTC)) == 0
 
 
-def test_the_same_inputs_are_stored_once(app: App, watched: Target) -> None:
+def test_result_of_the_same_inputs_is_stored_once(app: App, watched: Target) -> None:
     store_result(app, watched, 0, 0.5)
     with pytest.raises(AssertionError):
         store_result(app, watched, 0, 0.7)
@@ -304,7 +304,7 @@ def test_one_scheduler_leads_and_the_next_takes_over(app: App) -> None:
         assert not first.holds()
 
 
-def test_the_leader_rings_for_work_whose_hint_was_lost(app: App, watched: Target) -> None:
+def test_leader_enqueues_work_whose_hint_was_lost(app: App, watched: Target) -> None:
     for number in range(2):
         log_day(app, watched, number)
     with app.public() as session:
@@ -313,7 +313,7 @@ def test_the_leader_rings_for_work_whose_hint_was_lost(app: App, watched: Target
         assert eventually(lambda: len(stored_results(app, watched)) == 1)
 
 
-def test_a_direct_batch_stands_in_the_ledger(app: App, watched: Target) -> None:
+def test_direct_batch_is_recorded_in_the_ledger(app: App, watched: Target) -> None:
     with db.org_session(app.engine, watched.org) as session:
         delivery = RowBatch([*rows(0), b"{}"], START + timedelta(days=9), "request/1")
         outcome = store.store_samples(session, watched.org, watched.version_id, [delivery])
@@ -322,8 +322,8 @@ def test_a_direct_batch_stands_in_the_ledger(app: App, watched: Target) -> None:
     assert outcome.taken == outcome.stored + outcome.duplicates + outcome.quarantined
 
 
-def test_worker_notifies_what_a_quiet_run_found(app: App, watched: Target) -> None:
-    """What a quiet run found is told by the worker that finds nothing new."""
+def test_worker_notifies_alerts_of_an_earlier_silent_run(app: App, watched: Target) -> None:
+    """A worker without new results notifies alerts of an earlier run without notification."""
     with app.org(watched.org) as session:
         receivers.add(session, "team", "https://hooks.example.org/x", Webhooks())
         (monitor_id,) = session.scalars(select(Monitor.id))
@@ -343,7 +343,7 @@ def test_worker_notifies_what_a_quiet_run_found(app: App, watched: Target) -> No
     assert len(stored_results(app, watched)) == len(processed)
 
 
-def test_who_runs_a_monitor_again_to_be_notified_is(app: App, watched: Target) -> None:
+def test_repeated_manual_run_with_notify_sends_it(app: App, watched: Target) -> None:
     with app.org(watched.org) as session:
         receivers.add(session, "team", "https://hooks.example.org/x", Webhooks())
         (monitor_id,) = session.scalars(select(Monitor.id))

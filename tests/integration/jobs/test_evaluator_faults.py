@@ -124,7 +124,7 @@ def test_quarter_hours_of_a_version_in_deletion_are_left_alone(app: App, target:
     assert target.scalar("select count(*) from quarter_hours") == 0
 
 
-def test_times_in_a_database_of_another_time_zone_are_the_same(app: App, target: Target) -> None:
+def test_times_do_not_depend_on_the_database_time_zone(app: App, target: Target) -> None:
     with app.engine.connect() as connection:
         name = connection.scalar(text("select current_database()"))
     with app.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
@@ -149,7 +149,7 @@ def test_windows_follow_the_models_time_zone(app: App, target: Target) -> None:
 
 
 @pytest.mark.parametrize(("operator", "value"), [("equals", 5), ("in", ["j1", 2]), ("greater_than", "j0")])
-def test_a_filter_takes_what_a_client_sends(app: App, target: Target, operator: str, value: object) -> None:
+def test_filter_accepts_the_values_that_clients_send(app: App, target: Target, operator: str, value: object) -> None:
     create_monitor(app, target, data_filters={"filters": [{"column": "job", "operator": operator, "value": value}]})
     with running(evaluate.run, app):
         log(app, target)
@@ -188,7 +188,7 @@ def test_lease_taken_over_leaves_the_first_holder_nothing(app: App, target: Targ
     assert target.scalar(held) == 2
 
 
-def test_a_window_that_fails_remembers_how_often(app: App, target: Target) -> None:
+def test_failing_window_counts_its_attempts(app: App, target: Target) -> None:
     create_monitor(app, target)
     log(app, target, count=3000)
     with app.org(target.org) as session:
@@ -278,7 +278,7 @@ def test_backfill_is_evaluated_at_a_pause_or_after_a_while(app: App, target: Tar
         assert len(due_windows.claim(session, 8, LEASE, quiet)) == 1
 
 
-def test_rows_that_come_in_time_wait_for_nothing(app: App, target: Target) -> None:
+def test_rows_in_time_do_not_delay_their_window(app: App, target: Target) -> None:
     create_monitor(app, target)
     log(app, target)
     with app.org(target.org) as session:
@@ -292,7 +292,7 @@ def test_rows_that_come_in_time_wait_for_nothing(app: App, target: Target) -> No
 # The scheduler.
 
 
-def test_a_leader_that_lost_its_connection_leads_no_more(app: App) -> None:
+def test_leader_without_its_connection_loses_leadership(app: App) -> None:
     with App(app.settings, app.output) as other, Leadership(app.engine) as first, Leadership(other.engine) as second:
         assert first.holds()
         with other.engine.begin() as connection:
@@ -303,7 +303,7 @@ def test_a_leader_that_lost_its_connection_leads_no_more(app: App) -> None:
         assert not first.holds()
 
 
-def test_never_do_two_lead_at_once(app: App) -> None:
+def test_leadership_is_held_by_one_scheduler_at_a_time(app: App) -> None:
     leads, both = [0], list[int]()
     lock, stop = threading.Lock(), threading.Event()
 
@@ -330,7 +330,7 @@ def test_never_do_two_lead_at_once(app: App) -> None:
     assert set(both) == {1}
 
 
-def test_a_scheduler_takes_over_from_one_that_stops(app: App, target: Target) -> None:
+def test_scheduler_takes_over_from_a_stopped_one(app: App, target: Target) -> None:
     create_monitor(app, target)
     with App(app.settings, app.output) as other, running(schedule.run, other):
         with running(schedule.run, app):
@@ -345,7 +345,7 @@ def rung(app: App) -> int:
         return session.scalar(text("select count(*) from work_queue")) or 0
 
 
-def test_the_sweep_rings_only_for_who_has_work(app: App, target: Target) -> None:
+def test_sweep_enqueues_only_organizations_with_work(app: App, target: Target) -> None:
     provisioning.create_organization(app.engine, "idle", "i@idle.example")
     create_monitor(app, target)
     log(app, target)
@@ -356,7 +356,7 @@ def test_the_sweep_rings_only_for_who_has_work(app: App, target: Target) -> None
         assert session.execute(text("select org_id, kind from work_queue")).all() == [(target.org.id, 0)]
 
 
-def test_an_organization_that_is_behind_is_left_out_of_the_sweep(app: App, target: Target) -> None:
+def test_sweep_skips_an_organization_with_an_old_schema(app: App, target: Target) -> None:
     behind = provisioning.create_organization(app.engine, "behind", "b@behind.example").organization
     with app.engine.begin() as connection:
         connection.execute(text(f"update {behind.schema}.alembic_version set version_num = '0000'"))

@@ -46,7 +46,7 @@ def test_samples_and_labels_reach_postgresql_through_kafka(buffered: App, target
     assert public(buffered, "select count(*) from work_queue where kind = 0 and due_at is not null") == 1
 
 
-def test_a_replay_of_the_whole_topic_stores_nothing_twice(buffered: App, target: Target) -> None:
+def test_replay_of_the_topic_stores_nothing_twice(buffered: App, target: Target) -> None:
     buffered.ingestion.ingest_samples(target.org, target.version_id, rows(0, 300))
     with running(ingest.run, buffered):
         assert eventually(lambda: target.samples == 300)
@@ -64,7 +64,7 @@ def test_a_replay_of_the_whole_topic_stores_nothing_twice(buffered: App, target:
     assert (target.samples, target.scalar("select sum(taken) from batches")) == (300, taken)
 
 
-def test_a_worker_killed_in_the_middle_loses_and_doubles_nothing(buffered: App, target: Target) -> None:
+def test_killed_worker_loses_and_duplicates_nothing(buffered: App, target: Target) -> None:
     for first in range(0, 6000, 1000):
         buffered.ingestion.ingest_samples(target.org, target.version_id, rows(first, 1000))
 
@@ -80,7 +80,7 @@ def test_a_worker_killed_in_the_middle_loses_and_doubles_nothing(buffered: App, 
     assert target.scalar("select sum(n) from quarter_hours") == 6000
 
 
-def test_a_worker_drains_and_leaves_when_it_is_asked_to(buffered: App, target: Target) -> None:
+def test_stopping_worker_drains_and_leaves(buffered: App, target: Target) -> None:
     buffered.ingestion.ingest_samples(target.org, target.version_id, rows(0, 100))
     with worker(buffered) as process:
         assert eventually(lambda: target.samples == 100)
@@ -97,7 +97,7 @@ def test_two_workers_share_a_topic(buffered: App, target: Target) -> None:
     assert target.samples == 2000
 
 
-def test_a_poison_message_costs_one_dead_letter(buffered: App, target: Target) -> None:
+def test_poison_message_becomes_one_dead_letter(buffered: App, target: Target) -> None:
     samples = door.topic_name(buffered.settings.kafka, "samples")
     door.ensure_topics(buffered.settings.kafka)
     producer = door.Producer(buffered.settings.kafka)
@@ -109,7 +109,7 @@ def test_a_poison_message_costs_one_dead_letter(buffered: App, target: Target) -
         assert eventually(lambda: target.samples == 100 and public(buffered, "select count(*) from dead_letters") == 2)
 
 
-def test_a_poison_row_costs_one_quarantined_row(buffered: App, target: Target) -> None:
+def test_poison_row_quarantines_only_itself(buffered: App, target: Target) -> None:
     bad = rows(50, 1)[0].replace(b'"age": 50', b'"age": "old"')
     buffered.ingestion.ingest_samples(target.org, target.version_id, [*rows(0, 50), bad, *rows(51, 49)])
 
@@ -130,7 +130,7 @@ def test_organizations_in_one_topic_get_their_own(buffered: App, target: Target)
         assert eventually(lambda: (target.samples, other.samples) == (120, 80))
 
 
-def test_messages_of_what_is_gone_are_dropped_and_nobody_waits(buffered: App, target: Target) -> None:
+def test_messages_to_deleted_targets_do_not_block_others(buffered: App, target: Target) -> None:
     gone = provisioning.create_organization(target.engine, "gone", "g@gone.example").organization
     with db.org_session(target.engine, target.org) as session:
         model, _ = versions.get(session, target.version_id)
@@ -169,7 +169,7 @@ def test_messages_of_an_organization_behind_are_parked(buffered: App, target: Ta
     assert public(buffered, "select count(*) from parked_messages") == 0
 
 
-def test_a_message_of_a_users_own_producer_is_stored(buffered: App, target: Target) -> None:
+def test_message_of_a_custom_producer_is_stored(buffered: App, target: Target) -> None:
     packed = message_format.pack(target.org.id, "samples", target.version_id, datetime.now(UTC), rows(0, 1), 1)
     door.ensure_topics(buffered.settings.kafka)
     producer = door.Producer(buffered.settings.kafka)
@@ -180,7 +180,7 @@ def test_a_message_of_a_users_own_producer_is_stored(buffered: App, target: Targ
         assert eventually(lambda: target.samples == 1)
 
 
-def test_message_is_kept_while_postgresql_is_waited_for(kafka: Kafka) -> None:
+def test_message_is_kept_while_postgresql_is_away(kafka: Kafka) -> None:
     """A message that comes while postgresql is waited for is kept."""
     door.ensure_topics(kafka)
     producer = door.Producer(kafka)
@@ -200,7 +200,7 @@ def test_message_is_kept_while_postgresql_is_waited_for(kafka: Kafka) -> None:
     assert sorted(map(str, collected)) == ["b'1'", "b'2'", "b'3'"]
 
 
-def test_postgresql_that_goes_away_is_waited_for(
+def test_worker_waits_for_an_unavailable_postgresql(
     buffered: App, target: Target, server_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     name, connect = target.engine.url.database, f"{server_url.rsplit('/', 1)[0]}/postgres"
@@ -249,7 +249,7 @@ def test_dead_letters_go_to_their_own_topic_with_the_reason(buffered: App, targe
     assert collected[nobody[0]]["dcmon.reason"] == b"there has never been an organization 4711"
 
 
-def test_the_lag_is_told_by_partition_and_by_organization(buffered: App, target: Target) -> None:
+def test_lag_is_shown_by_partition_and_by_organization(buffered: App, target: Target) -> None:
     provisioning.create_organization(target.engine, "idle", "i@idle.example")
     buffered.ingestion.ingest_samples(target.org, target.version_id, rows(0, 500))
     command = [sys.executable, "-m", "dcmon", "-o", "json", "ingest", "lag", "--longest", "1s"]
@@ -295,7 +295,7 @@ def test_message_too_large_for_kafka_is_refused_unsent(buffered: App) -> None:
         producer.send(door.topic_name(buffered.settings.kafka, "samples"), [b"{}", b"x" * 1_100_000])
 
 
-def test_without_a_broker_nothing_is_acknowledged(buffered: App, target: Target) -> None:
+def test_ingestion_without_broker_acknowledges_nothing(buffered: App, target: Target) -> None:
     away = buffered.settings.kafka.model_copy(update={"bootstrap_servers": "127.0.0.1:1"})
     with (
         App(buffered.settings.model_copy(update={"kafka": away}), buffered.output) as app,
@@ -304,7 +304,7 @@ def test_without_a_broker_nothing_is_acknowledged(buffered: App, target: Target)
         app.ingestion.ingest_samples(target.org, target.version_id, rows(0, 1))
 
 
-def test_the_ingest_worker_says_when_it_is_not_needed(app: App, target: Target) -> None:
+def test_ingest_worker_reports_that_it_is_not_needed(app: App, target: Target) -> None:
     with app.public() as session:
         assert organizations.entries(session) == [target.org]
     command = [sys.executable, "-m", "dcmon", "worker", "start", "ingest"]

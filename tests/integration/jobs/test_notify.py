@@ -52,7 +52,7 @@ def deliver(url: str, settings: Webhooks = ALLOWED) -> Attempt:
     return http_delivery.post(url, b"{}", {"content-type": "application/json"}, settings)
 
 
-def test_an_answer_of_2xx_is_a_delivery() -> None:
+def test_response_2xx_is_a_delivery() -> None:
     with receiver(answers(OK)) as at:
         assert deliver(at.url).is_delivered
         assert at.requests[0].startswith(b"POST /hook HTTP/1.1\r\n")
@@ -60,7 +60,7 @@ def test_an_answer_of_2xx_is_a_delivery() -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 400, 410, 429, 500, 503])
-def test_no_other_answer_is_and_redirects_are_not_followed(status: int) -> None:
+def test_other_status_is_no_delivery_nor_followed_redirect(status: int) -> None:
     with receiver(answers(OK)) as elsewhere:
         message = f"HTTP/1.1 {status} X\r\nlocation: {elsewhere.url}\r\ncontent-length: 0\r\n\r\n".encode()
         with receiver(answers(message)) as at:
@@ -79,7 +79,7 @@ def test_no_other_answer_is_and_redirects_are_not_followed(status: int) -> None:
     ],
     ids=["a header for ever", "a status line for ever", "nothing"],
 )
-def test_a_receiver_that_does_not_come_to_an_end_is_left_in_time(behave: Behave) -> None:
+def test_endless_receiver_is_timed_out(behave: Behave) -> None:
     with receiver(behave) as at:
         delivery = deliver(at.url)
     assert not delivery.is_delivered
@@ -96,7 +96,7 @@ def test_a_receiver_that_does_not_come_to_an_end_is_left_in_time(behave: Behave)
         b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 9999\r\n\r\n",
     ],
 )
-def test_endless_body_does_not_undo_the_answer(said: bytes) -> None:
+def test_endless_body_does_not_change_the_response(said: bytes) -> None:
     """A body that does not come to an end does not undo the answer."""
 
     def behave(wire: socket.socket, _: bytes) -> None:
@@ -112,21 +112,21 @@ def test_endless_body_does_not_undo_the_answer(said: bytes) -> None:
 @pytest.mark.parametrize(
     "said", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"x" * 70_000]
 )
-def test_what_is_no_answer_is_an_error_in_words(said: bytes) -> None:
+def test_invalid_response_has_a_readable_error(said: bytes) -> None:
     with receiver(answers(said)) as at:
         delivery = deliver(at.url)
     assert (delivery.status, delivery.is_delivered) == (None, False)
     assert delivery.error
 
 
-def test_a_refused_connection_is_an_error_in_words() -> None:
+def test_refused_connection_has_a_readable_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     assert "refused" in (deliver(f"http://127.0.0.1:{port}/").error or "").lower()
 
 
 @pytest.mark.parametrize("path", ["/a b", "/ü?q=ü", "/a%20b?x=1&y=[2]", "?x", "/\\x"])
-def test_any_path_is_sent_in_one_request_line(path: str) -> None:
+def test_every_path_is_sent_in_one_request_line(path: str) -> None:
     with receiver(answers(OK)) as at:
         assert deliver(f"http://127.0.0.1:{at.port}{path}").is_delivered
     line = at.requests[0].split(b"\r\n")[0]
@@ -155,7 +155,7 @@ def test_https_uses_the_checked_address_and_host_certificate(
         assert "doesn't match" in (deliver(f"https://127.0.0.1:{at.port}/", allowed).error or "").lower()
 
 
-def test_https_that_drips_is_left_in_time(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_https_receiver_is_timed_out(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
@@ -192,7 +192,7 @@ def test_states_of_one_alert_arrive_in_order_after_a_failure(notifying_app: App,
     assert first == again != last
 
 
-def test_a_newer_state_supersedes_one_that_was_refused(notifying_app: App, target: Target) -> None:
+def test_newer_state_supersedes_a_refused_one(notifying_app: App, target: Target) -> None:
     failing = b"HTTP/1.1 500 X\r\ncontent-length: 0\r\n\r\n"
     with receiver(answers(failing, OK)) as at:
         add_receiver(notifying_app, target.org, at.url)
@@ -206,7 +206,7 @@ def test_a_newer_state_supersedes_one_that_was_refused(notifying_app: App, targe
     assert "waiting" not in states(notifying_app, target)
 
 
-def test_a_receiver_that_is_away_gets_everything_when_it_is_back(notifying_app: App, target: Target) -> None:
+def test_receiver_gets_all_notifications_after_an_outage(notifying_app: App, target: Target) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     add_receiver(notifying_app, target.org, f"http://127.0.0.1:{port}/")
@@ -269,7 +269,7 @@ def test_organization_deleted_meanwhile_does_not_stop_notifying(notifying_app: A
             assert eventually(lambda: len(at.requests) == 1)
 
 
-def test_a_webhook_deleted_takes_what_waits_for_it_along(notifying_app: App, target: Target) -> None:
+def test_deleted_webhook_deletes_waiting_notifications(notifying_app: App, target: Target) -> None:
     add_receiver(notifying_app, target.org, "https://hooks.example.org/x")
     write_notifications(notifying_app, target.org, alert(notifying_app, target), "firing")
     with db.org_session(notifying_app.engine, target.org) as session:
@@ -278,7 +278,7 @@ def test_a_webhook_deleted_takes_what_waits_for_it_along(notifying_app: App, tar
 
 
 @pytest.mark.parametrize(("attempts", "seconds"), [(1, 5), (2, 10), (5, 80), (20, 3600), (1000, 3600)])
-def test_pauses_double_up_to_an_hour(attempts: int, seconds: Any) -> None:
+def test_retry_delay_doubles_up_to_an_hour(attempts: int, seconds: Any) -> None:
     assert 0.9 * seconds <= outbox.retry_delay(attempts).total_seconds() <= seconds
 
 
@@ -299,7 +299,7 @@ def test_hanging_receiver_does_not_delay_another_receiver(notifying_app: App, ta
         assert is_sent == [True] * 5
 
 
-def test_from_written_to_sent_takes_well_under_a_second(notifying_app: App, target: Target) -> None:
+def test_written_notification_is_sent_within_a_second(notifying_app: App, target: Target) -> None:
     waits = []
     with receiver(answers(OK)) as at, running(notify.run, notifying_app):
         add_receiver(notifying_app, target.org, at.url)
@@ -312,7 +312,7 @@ def test_from_written_to_sent_takes_well_under_a_second(notifying_app: App, targ
     assert sorted(waits)[len(waits) // 2] < 20  # without being rung it would be looked at each minute
 
 
-def test_worker_killed_after_sending_is_repeated_with_same_id(
+def test_message_of_a_killed_worker_is_repeated_with_its_id(
     notifying_app: App, target: Target, database_url: str, data_dir: Path
 ) -> None:
     """A worker killed after sending, before it records the delivery: the next worker repeats the message."""

@@ -125,7 +125,7 @@ def test_error_hides_a_secret_that_the_receiver_repeats() -> None:
     assert "R0UTINGKEY" not in (chat.error or "")
 
 
-def test_answer_of_a_receiver_is_cut_and_cleaned() -> None:
+def test_receiver_response_is_cut_and_cleaned() -> None:
     message = b"\x1b[31mred\x00\n" + b"x" * 100_000
     response = b"HTTP/1.1 500 X\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n%s" % (len(message), message)
     page = b"HTTP/1.1 502 X\r\ncontent-type: text/html\r\ncontent-length: 13\r\n\r\n<html></html>"
