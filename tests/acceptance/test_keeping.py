@@ -120,8 +120,8 @@ def test_unmatched_quarantine_filter_is_reported(acme: Dcmon, verb: str) -> None
 def test_quarantine_ids_exclude_filters_and_must_exist(acme: Dcmon, verb: str) -> None:
     known = str(acme.json("quarantine", "list")[0]["example"])
     for more in (["--all"], ["--model", "credit"], ["--reason", "malformed"]):
-        require_refused(acme, 2, "not several", "quarantine", verb, known, *more)
-    require_refused(acme, 5, "No row 98 or 99 is quarantined", "quarantine", verb, known, "98", "99")
+        require_refused(acme, 2, "only one of the three", "quarantine", verb, known, *more)
+    require_refused(acme, 5, "There is no quarantined row 98 or 99", "quarantine", verb, known, "98", "99")
     assert len(acme.json("quarantine", "list", "--rows")) == 2
 
 
