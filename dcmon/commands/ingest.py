@@ -74,7 +74,9 @@ def file(
 @app.command()
 def lag(
     ctx: typer.Context,
-    look_at: Annotated[int, typer.Option(help="Most unread messages to read from each partition.", min=1)] = 1_000,
+    look_at: Annotated[
+        int, typer.Option(help="Maximum number of unread messages to read from each partition.", min=1)
+    ] = 1_000,
     longest: Annotated[
         str | None, typer.Option(help="Exit 1 when a message has waited longer than this: 90s, 30m.")
     ] = None,

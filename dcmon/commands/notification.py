@@ -38,7 +38,7 @@ def list_(
     receiver: Annotated[str | None, typer.Option(help="Only to this receiver.")] = None,
     alert: Annotated[int | None, typer.Option(help="Only about this alert.")] = None,
     message: Annotated[str | None, typer.Option(help="Only in this message, by the id that its receiver got.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Most notifications to list.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of notifications to list.")] = 100,
 ) -> None:
     """List notifications, the newest first. Example: dcmon notification list --state dead"""
     from dcmon.notifications import notification_views, receivers
@@ -87,7 +87,7 @@ def _detail(app: "App", notification_id: str) -> dict[str, Any]:
 def retry(
     ctx: typer.Context,
     ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids of notifications.")] = None,
-    all_dead: Annotated[bool, typer.Option("--all-dead", help="All notifications that were given up.")] = False,
+    all_dead: Annotated[bool, typer.Option("--all-dead", help="All notifications that are no longer retried.")] = False,
 ) -> None:
     """Send notifications again now, except superseded ones. Example: dcmon notification retry 3f2a9c1e"""
     from dcmon import errors

@@ -26,7 +26,7 @@ Reason = Annotated[str | None, typer.Option("--reason", help="Only rows with thi
 Source = Annotated[
     str | None, typer.Option("--source", help="Only rows of this source: a prefix of its name, or the path of a file.")
 ]
-All = Annotated[bool, typer.Option("--all", help="Every quarantined row.")]
+All = Annotated[bool, typer.Option("--all", help="All quarantined rows.")]
 
 
 @app.command("list")
@@ -38,7 +38,7 @@ def list_(
     since: options.LoggedSince = None,
     source: Source = None,
     rows: Annotated[bool, typer.Option("--rows", help="List rows, the newest first, instead of counts.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="Most rows to list.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of rows to list.")] = 100,
 ) -> None:
     """Count quarantined rows by model, version and reason, with an example of each, or list them.
 

@@ -29,7 +29,7 @@ def add(
     from_: Annotated[datetime | None, typer.Option("--from", help="Start of the silence, UTC; default: now.")] = None,
     until: Annotated[datetime | None, typer.Option(help="End of the silence, UTC.")] = None,
     reason: Annotated[str, typer.Option(help="Reason, stored with the silence.")] = "",
-    by: Annotated[str | None, typer.Option(help="Who silences; default: the user of the system.")] = None,
+    by: Annotated[str | None, typer.Option(help="Author of the silence; default: the user of the system.")] = None,
 ) -> None:
     """Hold back notifications about alerts that match all matchers (=, !=, =~, !~); alerts open and resolve as usual.
 

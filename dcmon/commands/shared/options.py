@@ -84,7 +84,8 @@ ReceiverTarget = Annotated[
 ]
 Severities = Annotated[Names, typer.Option("--severity", help="Only these severities; repeatable.")]
 Cap = Annotated[
-    str | None, typer.Option(help="Most messages a minute (20), or none; notifications above it go into a digest.")
+    str | None,
+    typer.Option(help="Maximum number of messages a minute (20), or none; notifications above it go into a digest."),
 ]
 Repeat = Annotated[str | None, typer.Option(help="Notify again after 24h, 4h … while an alert fires; or none.")]
 Header = Annotated[Names, typer.Option(help='Extra HTTP header: "X-Token: abc"; repeatable.')]
