@@ -1,4 +1,4 @@
-"""Run scripts in Redis or Valkey. Nothing is lost, and dcmon continues, while the server is unavailable."""
+"""Run scripts in Redis or Valkey. While the server is unavailable, dcmon continues without it and loses nothing."""
 
 import logging
 import threading
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     import redis
 
 log = logging.getLogger(__name__)
-TIMEOUT = 0.25  # seconds; short, because callers can continue without the server
+TIMEOUT = 0.25  # seconds; short, because dcmon can continue without the server
 PAUSE = 1.0  # seconds between tries to connect while the server is unavailable
 
 
-def answers(url: str) -> bool:
+def is_up(url: str) -> bool:
     """Return True if the server at this URL answers within a second."""
     import redis  # takes as long to import as SQLAlchemy: most commands never need it
 
@@ -35,7 +35,7 @@ class RedisScripts:
 
     def run(self, script: str, keys: Sequence[str], values: Sequence[int]) -> Any | None:
         """Return the script's result; None when no server is set, or while it is unavailable."""
-        if (client := self._opened()) is None:
+        if (client := self._connect()) is None:
             return None
         import redis
 
@@ -54,7 +54,7 @@ class RedisScripts:
         if self._client is not None:
             self._client.close()
 
-    def _opened(self) -> "redis.Redis | None":
+    def _connect(self) -> "redis.Redis | None":
         import redis
 
         with self._lock:
@@ -71,4 +71,4 @@ class RedisScripts:
             is_first, self._is_unavailable = not self._is_unavailable, True
             self._client, self._next_try_at = None, time.monotonic() + PAUSE
         if is_first:
-            log.warning("Redis is unavailable, each process counts for itself until it is available again: %s", error)
+            log.warning("Redis is unavailable: until it is available again, each process counts alone: %s", error)

@@ -219,5 +219,5 @@ class Comparison:
 
 
 def can_compare(grid: WindowGrid, compared_with: ComparedWith) -> bool:
-    """Return True if windows of a grid can be compared so: with a week ago, only windows of at most a week."""
+    """Return True if windows of a grid can be compared in this way: with a week ago only windows of at most a week."""
     return compared_with is not ComparedWith.WEEK_BEFORE or grid.units <= MAX_UNITS_PER_WEEK[grid.frequency]

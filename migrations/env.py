@@ -1,4 +1,4 @@
-"""Runs both lineages on the connection that dcmon.db.migrations hands over, inside its transaction."""
+"""Run the revisions of a lineage on the connection of dcmon.db.migrations, inside its transaction."""
 
 from alembic import context
 

@@ -14,7 +14,7 @@ from dcmon.alerting import rule_targets, rules
 from dcmon.alerting.rule_conditions import ChangeBase
 from dcmon.alerting.state_machine import WindowResult as Judged
 from dcmon.checks.dataset_schema import CheckValue
-from dcmon.db.tables.org import AlertRule, Baseline, Check, Monitor, Result, Version
+from dcmon.db.tables.org import AlertRule, Baseline, Monitor, MonitorWithCheck, Result, Version
 
 
 def dependent_rules(session: Session, monitor_id: int) -> list[AlertRule]:
@@ -25,23 +25,22 @@ def dependent_rules(session: Session, monitor_id: int) -> list[AlertRule]:
     return [rule for rule in session.scalars(statement) if rules.condition_of(rule).against == ChangeBase.REFERENCE]
 
 
-def missing(
-    session: Session, version: Version, monitors: Sequence[tuple[Monitor, Check]]
-) -> list[tuple[Monitor, Check]]:
+def missing(session: Session, version: Version, monitors: Sequence[MonitorWithCheck]) -> list[MonitorWithCheck]:
     """Return the monitors whose rules need a baseline that is not stored yet.
 
     Checks that compare with the reference, and checks on the flow of rows, have no baseline.
     """
     if not version.reference_revision:
         return []
-    without = []
-    for monitor, check in monitors:
+    without_baseline = []
+    for monitor_with_check in monitors:
+        monitor, check = monitor_with_check
         if not rule_targets.has_baseline(check) or not dependent_rules(session, monitor.id):
             continue
         key = (monitor.id, version.id, version.reference_revision, monitor.revision)
         if session.get(Baseline, key) is None:
-            without.append((monitor, check))
-    return without
+            without_baseline.append(monitor_with_check)
+    return without_baseline
 
 
 def store(session: Session, monitor: Monitor, version: Version, value: CheckValue, n: int) -> bool:

@@ -7,10 +7,13 @@ import typer
 from dcmon.commands.shared import options
 from dcmon.commands.shared.arguments import require_one_of
 from dcmon.commands.shared.groups import group
+from dcmon.states import AlertChangeKind, AlertState, NotificationState
 
 app = group(__doc__)
 
-STATES = ["firing", "pending", "acknowledged", "held", "resolved"]
+STATES: list[str] = [
+    AlertState.FIRING, AlertState.PENDING, AlertChangeKind.ACKNOWLEDGED, NotificationState.HELD, AlertState.RESOLVED,
+]  # fmt: skip
 WIDE = ["id", "severity", "state", "monitor", "since", "until", "first", "worst", "now", "rule", "driver"]
 NARROW = ["id", "severity", "state", "monitor", "since", "worst"]
 HISTORY = ["at", "what", "by", "window_end", "severity", "value", "note"]

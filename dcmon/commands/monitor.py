@@ -9,6 +9,7 @@ from dcmon.commands.shared import options
 from dcmon.commands.shared.arguments import check_parameters, duration, frequency
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
+from dcmon.severity import Severity
 
 app = group(__doc__)
 app.add_typer(_monitor_results.app)
@@ -38,7 +39,9 @@ def create(
     description: Annotated[str, typer.Option(help="Purpose of the monitor.")] = "",
     lookback: options.Lookback = None,
     rule: Annotated[str | None, typer.Option(help="Condition of a first alert rule: '> 0.2'.")] = None,
-    severity: Annotated[str, typer.Option(help="Severity of that rule: low, medium, high or critical.")] = "medium",
+    severity: Annotated[
+        str, typer.Option(help="Severity of that rule: low, medium, high or critical.")
+    ] = Severity.MEDIUM,
 ) -> None:
     """Create a monitor; its last windows with samples are evaluated at once.
 

@@ -37,7 +37,7 @@ def start(data_dir: Path) -> Server:
     with log.open("wb") as output:
         child = process.start([str(_binary()), str(configuration)], output=output)
     server = Server(f"redis://:{password}@127.0.0.1:{port}/0", port, child, log, signal.SIGTERM, STOP_SECONDS)
-    if not process.wait_until(lambda: child.poll() is not None or redis_scripts.answers(server.url), START_SECONDS):
+    if not process.wait_until(lambda: child.poll() is not None or redis_scripts.is_up(server.url), START_SECONDS):
         server.stop()
     if child.poll() is not None:
         raise errors.DcmonError(f"Valkey did not start; see {log}.")

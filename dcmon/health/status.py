@@ -125,7 +125,7 @@ def _dependencies(
     if snapshot.is_kafka_up is not None:
         rows.append(_dependency("kafka", snapshot.is_kafka_up, str(settings.kafka.bootstrap_servers)))
     if settings.redis_url is not None:
-        has_redis = redis_scripts.answers(settings.redis_url.get_secret_value())
+        has_redis = redis_scripts.is_up(settings.redis_url.get_secret_value())
         rows.append(_dependency("redis", has_redis, "optional: dcmon works without it"))
     lead = snapshot.runs.get(ScheduledJobName.LEAD)
     if snapshot.has_leader:

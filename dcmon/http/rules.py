@@ -13,6 +13,7 @@ from dcmon.db.tables.org import AlertRule
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Authenticated
 from dcmon.monitoring import monitors
+from dcmon.severity import Severity
 
 router = APIRouter(tags=["alert rules"])
 
@@ -45,7 +46,7 @@ class RuleBody(RuleSettings):
     """The properties of a rule to be created. condition: a comparison, or text like "any feature > 0.3"."""
 
     condition: ConditionBody | str
-    alert_severity: str = "medium"
+    alert_severity: str = Severity.MEDIUM
     is_active: bool = True
 
 

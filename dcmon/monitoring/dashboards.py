@@ -3,8 +3,7 @@
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dcmon.db.tables.org import Check, Dashboard, Monitor
-from dcmon.monitoring.schedules import MonitorWithCheck
+from dcmon.db.tables.org import Check, Dashboard, Monitor, MonitorWithCheck
 from dcmon.storage import sample_tables
 
 

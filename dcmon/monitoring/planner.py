@@ -8,12 +8,12 @@ from sqlalchemy.orm import Session
 
 from dcmon.alerting import baselines
 from dcmon.checks import data_flow
-from dcmon.db.tables.org import Check, Model, Monitor, Result, Version
+from dcmon.db.tables.org import Check, Model, Monitor, MonitorWithCheck, Result, Version
 from dcmon.monitoring import flow_metrics, reevaluation_policy, results, schedules
 from dcmon.monitoring.due_windows import VersionWindow
 from dcmon.monitoring.flow_metrics import FlowCounts
 from dcmon.monitoring.reevaluation_policy import CheckInputs, Decision, WaitingTerms
-from dcmon.monitoring.schedules import MonitorWithCheck, Schedule
+from dcmon.monitoring.schedules import Schedule
 from dcmon.settings import Evaluate
 from dcmon.states import ResultState
 from dcmon.storage import sampling

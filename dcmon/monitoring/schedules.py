@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dcmon.checks.catalogue import DATA_FLOW
-from dcmon.db.tables.org import Check, Model, Monitor, Version
+from dcmon.db.tables.org import Check, Model, Monitor, MonitorWithCheck, Version
 from dcmon.tenancy import retention
 from dcmon.windows import ComparedWith, Comparison, Frequency, Window, WindowGrid, floor, step, time_zone
 
@@ -44,13 +44,6 @@ class Schedule:
     def ending(self, end: datetime) -> Window:
         """Return the window that ends at `end`."""
         return self.grid.ending(end, self.zone)
-
-
-class MonitorWithCheck(NamedTuple):
-    """A monitor and the check that it runs."""
-
-    monitor: Monitor
-    check: Check
 
 
 class VersionGrids(NamedTuple):

@@ -24,7 +24,7 @@ Kind = Literal["samples", "labels"]
 WINDOW = 60  # seconds
 # A hash has a count for each second. A second counts while any part of it is in the window, so 61 seconds count. Each
 # write deletes the seconds that are older than its window; without a write the hash expires.
-TAKE = f"""
+TRY_ADD = f"""
 local now, wait, seconds, old = tonumber(redis.call('TIME')[1]), 0, {{}}, {{}}
 for second = now - {WINDOW}, now do seconds[#seconds + 1] = second end
 for second = now - {2 * WINDOW + 2}, now - {WINDOW + 1} do old[#old + 1] = second end
@@ -44,12 +44,26 @@ for i, key in ipairs(KEYS) do
 end
 return {{0, now}}
 """
-GIVE_BACK = """
+SUBTRACT = """
 for i, key in ipairs(KEYS) do
   if redis.call('HEXISTS', key, ARGV[1]) == 1 then redis.call('HINCRBY', key, ARGV[1], -ARGV[i + 1]) end
 end
 return 1
 """
+
+
+class Limit(NamedTuple):
+    """What is limited, in words, and how much of it is allowed in a minute; None: unlimited."""
+
+    name: str
+    maximum: int | None
+
+
+class KindLimits(NamedTuple):
+    """The limits on the rows and on the bytes of one kind."""
+
+    rows: Limit
+    size: Limit
 
 
 @dataclass(frozen=True)
@@ -61,11 +75,13 @@ class Limits:
     sample_bytes_per_minute: int | None = None
     label_bytes_per_minute: int | None = None
 
-    def of(self, kind: Kind) -> tuple[tuple[str, int | None], tuple[str, int | None]]:
-        """Return what is limited and its limit: first rows, then bytes."""
+    def for_kind(self, kind: Kind) -> KindLimits:
+        """Return the limits of samples or of labels."""
         if kind == "samples":
-            return ("samples", self.samples_per_minute), ("bytes of samples", self.sample_bytes_per_minute)
-        return ("labels", self.labels_per_minute), ("bytes of labels", self.label_bytes_per_minute)
+            rows, size = self.samples_per_minute, self.sample_bytes_per_minute
+        else:
+            rows, size = self.labels_per_minute, self.label_bytes_per_minute
+        return KindLimits(Limit(kind, rows), Limit(f"bytes of {kind}", size))
 
 
 def get(session: Session, org_id: int) -> Limits:
@@ -102,6 +118,13 @@ class Increment(NamedTuple):
     limit: int
 
 
+class CountedAt(NamedTuple):
+    """When a request was counted: the second of this process's clock, and that of Redis if Redis counted it too."""
+
+    second: int
+    redis_second: int | None
+
+
 class Counts:
     """The amounts counted in the last minute, by key and second, in this process."""
 
@@ -109,7 +132,7 @@ class Counts:
         self._lock = threading.Lock()
         self._counts: dict[str, dict[int, int]] = defaultdict(dict)
 
-    def take(self, increments: Sequence[Increment], now: int) -> int:
+    def try_add(self, increments: Sequence[Increment], now: int) -> int:
         """Add all increments and return 0; or add none and return the seconds until they fit."""
         with self._lock:
             wait = max((self._wait(increment, now) for increment in increments), default=0)
@@ -122,7 +145,7 @@ class Counts:
         with self._lock:
             self._add(increments, now)
 
-    def give_back(self, increments: Sequence[Increment], second: int) -> None:
+    def subtract(self, increments: Sequence[Increment], second: int) -> None:
         """Subtract what was counted in that second."""
         with self._lock:
             for increment in increments:
@@ -162,10 +185,11 @@ class RateMeter:
 
         Raises OverLimit when they do not fit now, TooLarge when they can never fit.
         """
-        limited = limits.of(kind)
+        kind_limits = limits.for_kind(kind)
+        amounts = (_number(rows, kind_limits.rows.maximum), size)
         limited_amounts = [
             (name, f"dcmon:logged:{org.id}:{name}", amount, limit)
-            for (name, limit), amount in zip(limited, (_number(rows, limited[0][1]), size), strict=True)
+            for (name, limit), amount in zip(kind_limits, amounts, strict=True)
             if limit is not None
         ]
         for name, _, amount, limit in limited_amounts:
@@ -179,33 +203,33 @@ class RateMeter:
             yield
             return
         allowed = " and ".join(f"{limit:,} {name}" for name, _, _, limit in limited_amounts)
-        counted = self._take(org, increments, allowed)
+        counted_at = self._count(org, increments, allowed)
         try:
             yield
         except BaseException:
-            self._give_back(increments, *counted)
+            self._subtract(increments, counted_at)
             raise
 
-    def _take(self, org: Organization, increments: Sequence[Increment], allowed: str) -> tuple[int, int | None]:
-        """Add the increments; return the second of this process's clock and that of Redis. Raises OverLimit."""
-        now, second = int(time.monotonic()), None
+    def _count(self, org: Organization, increments: Sequence[Increment], allowed: str) -> CountedAt:
+        """Add the increments, and return when they were counted. Raises OverLimit."""
+        now, redis_second = int(time.monotonic()), None
         values = [value for increment in increments for value in (increment.amount, increment.limit)]
-        redis_result = self._cache.run(TAKE, [increment.key for increment in increments], values)
+        redis_result = self._cache.run(TRY_ADD, [increment.key for increment in increments], values)
         if redis_result is None:
-            wait = self._own.take(increments, now)
+            wait = self._own.try_add(increments, now)
         else:
-            wait, second = redis_result
+            wait, redis_second = redis_result
         if wait:
             raise errors.OverLimit(org=org.name, allowed=allowed, retry_after=wait)
         if redis_result is not None:
             self._own.add(increments, now)
-        return now, second
+        return CountedAt(now, redis_second)
 
-    def _give_back(self, increments: Sequence[Increment], own_second: int, second: int | None) -> None:
-        self._own.give_back(increments, own_second)
-        if second is not None:
+    def _subtract(self, increments: Sequence[Increment], counted_at: CountedAt) -> None:
+        self._own.subtract(increments, counted_at.second)
+        if counted_at.redis_second is not None:
             self._cache.run(
-                GIVE_BACK,
+                SUBTRACT,
                 [increment.key for increment in increments],
-                [second, *(increment.amount for increment in increments)],
+                [counted_at.redis_second, *(increment.amount for increment in increments)],
             )

@@ -1,8 +1,8 @@
-"""Number of the last seek.
+"""Number of the last seek of a partition.
 
-Policy: expand, then contract. The code of the revision before must go on working while this one is applied.
-No long locks; nothing that needs autocommit (CREATE INDEX CONCURRENTLY); never import dcmon.tables;
-never touch run-time tables (samples_N, ids_N, labels_N, …): they carry a layout number of their own.
+Policy: expand, then contract. The code of the previous revision must keep working while this one is applied.
+No long locks; nothing that needs autocommit (CREATE INDEX CONCURRENTLY); never import dcmon.db.tables;
+never change run-time tables (samples_N, ids_N, labels_N, …): they have their own layout numbers.
 """
 
 import sqlalchemy as sa

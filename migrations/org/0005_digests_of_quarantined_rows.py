@@ -1,8 +1,8 @@
-"""Digests of quarantined rows: a row is known by its bytes, no longer by the place it came from.
+"""Digests of quarantined rows: a row is identified by its bytes, not by where it came from.
 
-Policy: expand, then contract. The code of the revision before must go on working while this one is applied.
-No long locks; nothing that needs autocommit (CREATE INDEX CONCURRENTLY); never import dcmon.tables;
-never touch run-time tables (samples_N, ids_N, labels_N, …): they carry a layout number of their own.
+Policy: expand, then contract. The code of the previous revision must keep working while this one is applied.
+No long locks; nothing that needs autocommit (CREATE INDEX CONCURRENTLY); never import dcmon.db.tables;
+never change run-time tables (samples_N, ids_N, labels_N, …): they have their own layout numbers.
 """
 
 import sqlalchemy as sa
@@ -16,7 +16,7 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("quarantine", sa.Column("digest", sa.Uuid(), nullable=True))
-    # As dcmon.quarantine computes it. Of rows that are there more than once the first is the one to be recognised.
+    # The same digest as dcmon.ingestion.quarantine computes. Of equal rows, only the first gets it.
     op.execute(
         """
         with digested as (

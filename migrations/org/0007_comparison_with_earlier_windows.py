@@ -1,8 +1,8 @@
-"""Comparison with earlier windows: a monitor says with what, a result with which window and what was in it.
+"""Comparison with earlier windows: what a monitor compares with, and the compared window of a result.
 
-Policy: expand, then contract. The code of the revision before must go on working while this one is applied.
-No long locks; nothing that needs autocommit (CREATE INDEX CONCURRENTLY); never import dcmon.tables;
-never touch run-time tables (samples_N, ids_N, labels_N, …): they carry a layout number of their own.
+Policy: expand, then contract. The code of the previous revision must keep working while this one is applied.
+No long locks; nothing that needs autocommit (CREATE INDEX CONCURRENTLY); never import dcmon.db.tables;
+never change run-time tables (samples_N, ids_N, labels_N, …): they have their own layout numbers.
 """
 
 import sqlalchemy as sa
@@ -27,14 +27,14 @@ def upgrade() -> None:
     op.add_column("results", sa.Column("compared_n", sa.Integer(), server_default="0", nullable=False))
     for name in COMPARED:
         op.add_column("results", sa.Column(name, sa.BigInteger(), server_default="0", nullable=False))
-    # The code before names this constraint when it stores a result: it keeps its name.
+    # The previous code names this constraint when it stores a result: keep the name.
     op.drop_constraint("uq_results_inputs", "results", type_="unique")
     op.create_unique_constraint("uq_results_inputs", "results", [*INPUTS, *COMPARED])
 
 
 def downgrade() -> None:
     op.drop_constraint("uq_results_inputs", "results", type_="unique")
-    # Revisions that differ only in what they were compared with: the newest is kept.
+    # Of revisions that differ only in what they were compared with, keep the newest.
     on = " and ".join(f"older.{name} = newer.{name}" for name in INPUTS)
     op.execute(f"delete from results older using results newer where {on} and older.revision < newer.revision")
     op.create_unique_constraint("uq_results_inputs", "results", INPUTS)

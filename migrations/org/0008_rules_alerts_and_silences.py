@@ -1,8 +1,8 @@
-"""Rules with conditions in words and a state machine, history of alerts, silences, mute times, baselines.
+"""Conditions of rules as text, pending alerts, history of alerts, silences, mute times, baselines.
 
-Policy: expand, then contract. The code of the revision before must go on working while this one is applied.
-No long locks; nothing that needs autocommit (CREATE INDEX CONCURRENTLY); never import dcmon.tables;
-never touch run-time tables (samples_N, ids_N, labels_N, …): they carry a layout number of their own.
+Policy: expand, then contract. The code of the previous revision must keep working while this one is applied.
+No long locks; nothing that needs autocommit (CREATE INDEX CONCURRENTLY); never import dcmon.db.tables;
+never change run-time tables (samples_N, ids_N, labels_N, …): they have their own layout numbers.
 """
 
 import sqlalchemy as sa
@@ -126,7 +126,7 @@ def downgrade() -> None:
     op.drop_table("baselines")
     op.drop_index(op.f("ix_alert_changes_alert_id"), table_name="alert_changes")
     op.drop_table("alert_changes")
-    # The code before knows only plain rules, and alerts that fire or are over.
+    # The previous code knows only plain rules, and only firing and resolved alerts.
     op.execute("delete from alerts where state not in ('firing', 'resolved') or worst_value is null")
     op.execute("delete from alerts where current_value is null")
     op.execute("delete from alert_rules where condition is not null")

@@ -1,8 +1,8 @@
-"""Receivers of several kinds, with caps, repeats and pauses; notifications that travel together in a message.
+"""Kinds of receivers, with caps, repeats and pauses; several notifications in one message.
 
-Policy: expand, then contract. The code of the revision before must go on working while this one is applied.
-No long locks; nothing that needs autocommit (CREATE INDEX CONCURRENTLY); never import dcmon.tables;
-never touch run-time tables (samples_N, ids_N, labels_N, …): they carry a layout number of their own.
+Policy: expand, then contract. The code of the previous revision must keep working while this one is applied.
+No long locks; nothing that needs autocommit (CREATE INDEX CONCURRENTLY); never import dcmon.db.tables;
+never change run-time tables (samples_N, ids_N, labels_N, …): they have their own layout numbers.
 """
 
 import sqlalchemy as sa
@@ -41,7 +41,7 @@ def upgrade() -> None:
     )
     op.add_column("notifications", sa.Column("held_because", sa.Text(), nullable=True))
     op.create_index(op.f("ix_notifications_message_id"), "notifications", ["message_id"], unique=False)
-    # Until now a notification was a message of its own, known by its id.
+    # In the previous revision each notification is one message, with the same id.
     op.execute("update notifications set message_id = id where attempts > 0")
     op.execute(
         "update notifications set is_superseded = true where dead_at is not null and last_error like 'superseded%'"

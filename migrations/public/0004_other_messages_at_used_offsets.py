@@ -1,8 +1,8 @@
-"""Other messages at used offsets: parked messages and dead letters of a log that lost its end are kept beside the old.
+"""Several messages at one offset: a truncated log can have new messages at old offsets.
 
-Policy: expand, then contract. The code of the revision before must go on working while this one is applied.
-No long locks; nothing that needs autocommit (CREATE INDEX CONCURRENTLY); never import dcmon.tables;
-never touch run-time tables (samples_N, ids_N, labels_N, …): they carry a layout number of their own.
+Policy: expand, then contract. The code of the previous revision must keep working while this one is applied.
+No long locks; nothing that needs autocommit (CREATE INDEX CONCURRENTLY); never import dcmon.db.tables;
+never change run-time tables (samples_N, ids_N, labels_N, …): they have their own layout numbers.
 """
 
 import sqlalchemy as sa
@@ -29,7 +29,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # The revision before knows one message for each offset: this fails while there are two of one.
+    # The previous revision has one message for each offset: this fails while an offset has two.
     op.create_unique_constraint(
         "uq_dead_letters_topic_id_partition_at_offset", "dead_letters", ["topic_id", "partition", "at_offset"]
     )

@@ -1,11 +1,11 @@
-"""Standard names for the tables and columns that operators read. Renames change the catalogue only, no rows.
+"""Standard names for tables and columns that operators read. Renames change the catalogue, not rows.
 
-Policy: expand, then contract. The code of the revision before must go on working while this one is applied.
-No long locks; nothing that needs autocommit (CREATE INDEX CONCURRENTLY); never import dcmon.tables;
-never touch run-time tables (samples_N, ids_N, labels_N, …): they carry a layout number of their own.
+Policy: expand, then contract. The code of the previous revision must keep working while this one is applied.
+No long locks; nothing that needs autocommit (CREATE INDEX CONCURRENTLY); never import dcmon.db.tables;
+never change run-time tables (samples_N, ids_N, labels_N, …): they have their own layout numbers.
 
-A rename does not expand first: processes of the revision before are refused by the revision anyway, except for the
-hint that a request writes into `wake` after it stored rows. They log that it failed; the scheduler finds the work.
+A rename can't expand first. Processes of the previous revision stop at the revision check anyway, except for the hint
+that a request writes into `wake` after it stored rows: they log that it failed, and the scheduler finds the work.
 """
 
 from alembic import op

@@ -10,6 +10,7 @@ from dcmon.commands.shared.arguments import operator_name
 from dcmon.commands.views import rule as view
 from dcmon.db import work_queue
 from dcmon.monitoring import monitors
+from dcmon.severity import Severity
 
 if TYPE_CHECKING:
     from dcmon.app import App
@@ -34,7 +35,7 @@ def add(app: "App", monitor: str, wanted: Change) -> AddedRule:
     with app.org(org) as session:
         monitor_id = monitors.find(session, monitor).id
         more = replace(wanted, condition=None, severity=None)
-        rule = rules.create(session, monitor_id, wanted.condition, wanted.severity or "medium", more=more)
+        rule = rules.create(session, monitor_id, wanted.condition, wanted.severity or Severity.MEDIUM, more=more)
         context = ChangeContext(org, app.settings.url, alerting.recent, by=operator_name())
         changes = judging.rejudge_rule(session, rule, context)
         added = AddedRule(view.row(session, rule.id), alert_views.unknown_name_remark(session, rule))

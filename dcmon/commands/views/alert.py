@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dcmon import formatting
 from dcmon.alerting import alert_views
 from dcmon.notifications import silences
-from dcmon.states import AlertState, ResolvedBy
+from dcmon.states import AlertChangeKind, AlertState, NotificationState, ResolvedBy
 from dcmon.storage import models
 
 if TYPE_CHECKING:
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from dcmon.app import App
 
 SHOWN_NOTIFICATIONS = 10  # the newest
+RESOLUTION_TEXTS: dict[str, str] = {
+    ResolvedBy.RECOVERY: "by itself",
+    ResolvedBy.RULE: "by a change of its rule",
+    ResolvedBy.REVISION: "by later rows or labels",
+}
 
 
 class AlertDetail(NamedTuple):
@@ -52,7 +57,7 @@ def detail(app: "App", alert_id: int) -> AlertDetail:
     org = app.organization()
     with app.org(org) as session:
         view = alert_views.get_alert(session, alert_id)
-        kind = "resolved" if view.alert.state == AlertState.RESOLVED else None
+        kind = AlertChangeKind.RESOLVED if view.alert.state == AlertState.RESOLVED else None
         payload = alert_payload.describe(session, org, view.alert, app.settings.url, kind)
         hold_reason = _hold_reason(session, view)
         notifications = [
@@ -105,17 +110,17 @@ def _states(row: dict[str, Any]) -> set[str]:
     """Return all values of --state that match: a firing alert can also be acknowledged and held."""
     states = {row["state"]}
     if row["acknowledged_by"] and row["state"] == AlertState.FIRING:
-        states.add("acknowledged")
-    return states | {"held"} if row["held"] else states
+        states.add(AlertChangeKind.ACKNOWLEDGED)
+    return states | {NotificationState.HELD} if row["held"] else states
 
 
 def _state_text(row: dict[str, Any]) -> str:
     """Return the state for people; "acknowledged" and "held" say more than "firing"."""
     if row["state"] == AlertState.FIRING and row["acknowledged_by"]:
-        return "acknowledged"
+        return AlertChangeKind.ACKNOWLEDGED
     if row["state"] == AlertState.RESOLVED and row["resolved_by"] == ResolvedBy.REVISION:
-        return "retracted"
-    return "held" if row["held"] else str(row["state"])
+        return AlertChangeKind.RETRACTED
+    return NotificationState.HELD if row["held"] else str(row["state"])
 
 
 def _json_row(view: "AlertView", payload: dict[str, Any]) -> dict[str, Any]:
@@ -164,8 +169,7 @@ def _text(view: "AlertView", payload: dict[str, Any], hold_reason: str | None) -
 
 def _resolution(payload: dict[str, Any]) -> str:
     """Describe how an alert was resolved: the cause or the operator, and the note."""
-    ends = {"recovery": "by itself", "rule": "by a change of its rule", "revision": "by later rows or labels"}
-    resolution = ends.get(payload["resolved_by"], f"by {payload['by'] or 'an operator'}")
+    resolution = RESOLUTION_TEXTS.get(payload["resolved_by"], f"by {payload['by'] or 'an operator'}")
     return f"resolved {resolution}" + (f": {payload['note']}" if payload["note"] else "")
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
+from dcmon.alerting.rule_conditions import SIGN_OF_OPERATOR
 from dcmon.formatting import format_number, format_time
 from dcmon.severity import Severity
 from dcmon.states import ResultState
@@ -19,14 +20,7 @@ SEVERITY_COLORS: dict[str, str] = {
 }
 # People with any colour vision can distinguish these colours, on white and on black (Okabe and Ito).
 _TRACE_COLORS = ("#2f86d6", "#1aa179", "#c774a8", "#a58a2c", "#7a6ff0", "#8a8f98")
-_OPERATOR_SIGNS = {
-    "greater_than": ">",
-    "greater_than_equals": "≥",
-    "less_than": "<",
-    "less_than_equals": "≤",
-    "equals": "=",
-    "not_equals": "≠",
-}
+_CHART_SIGNS = {">=": "≥", "<=": "≤", "==": "=", "!=": "≠"}  # the other signs are drawn as they are
 
 
 @dataclass(frozen=True)
@@ -62,7 +56,8 @@ class Threshold:
     @property
     def text(self) -> str:
         """The rule as text: its label, or the sign of its operator and its value."""
-        return self.label or f"{_OPERATOR_SIGNS.get(self.operator, self.operator)} {format_number(self.value)}"
+        sign = SIGN_OF_OPERATOR.get(self.operator, self.operator)
+        return self.label or f"{_CHART_SIGNS.get(sign, sign)} {format_number(self.value)}"
 
     @property
     def is_lower_bound(self) -> bool:

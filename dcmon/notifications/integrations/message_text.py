@@ -33,6 +33,7 @@ COLOURS: dict[str, str] = {
 }
 COLOUR_OF_END, COLOUR_OF_OTHERS = "#2f9e44", "#666666"
 COMPARED_TEXTS: dict[str, str] = {ComparedWith.PREVIOUS: "the window before", ComparedWith.WEEK_BEFORE: "a week ago"}
+# By the values of alerting.rule_conditions.ChangeBase, which this package can't import.
 MEASURED_TEXTS = {"previous": "in the window before", "reference": "of the reference"}
 KINDS_BY_PEOPLE = (AlertChangeKind.ACKNOWLEDGED, AlertChangeKind.RESOLVED, AlertChangeKind.REOPENED)
 

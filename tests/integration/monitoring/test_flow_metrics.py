@@ -12,7 +12,7 @@ from dcmon import db, errors
 from dcmon.alerting import backtest, baselines, rules
 from dcmon.alerting.change_context import ChangeContext
 from dcmon.app import App
-from dcmon.db.tables.org import Alert, AlertRule, Check, Monitor, Result, Version
+from dcmon.db.tables.org import Alert, AlertRule, Check, Monitor, MonitorWithCheck, Result, Version
 from dcmon.ingestion import corrections, store
 from dcmon.ingestion.quarantine import QuarantineFilter
 from dcmon.ingestion.row_batch import RowBatch
@@ -409,4 +409,5 @@ def test_old_reference_rule_on_the_flow_spares_others(target: Target) -> None:
         created.condition = "drop > 20% against reference"
         session.execute(text("update versions set reference_revision = 1"))
         monitor, version = session.get_one(Monitor, monitor_id), session.get_one(Version, target.version_id)
-        assert baselines.missing(session, version, [(monitor, session.get_one(Check, monitor.check_id))]) == []
+        with_check = MonitorWithCheck(monitor, session.get_one(Check, monitor.check_id))
+        assert baselines.missing(session, version, [with_check]) == []

@@ -14,7 +14,7 @@ def test_no_sixty_seconds_hold_more_than_the_limit(asked: list[tuple[int, int]])
     counts, now, taken = Counts(), 0, list[tuple[int, int]]()
     for pause, amount in asked:
         now += pause
-        if not counts.take([Increment("k", amount, LIMIT)], now):
+        if not counts.try_add([Increment("k", amount, LIMIT)], now):
             taken.append((now, amount))
     for start, _ in taken:
         assert sum(amount for at, amount in taken if start <= at <= start + WINDOW) <= LIMIT
@@ -26,10 +26,10 @@ def test_wait_that_was_asked_for_is_exact_to_the_second(asked: list[tuple[int, i
     counts, now = Counts(), 0
     for pause, amount in asked:
         now += pause
-        if wait := counts.take([Increment("k", amount, LIMIT)], now):
+        if wait := counts.try_add([Increment("k", amount, LIMIT)], now):
             assert 0 < wait <= WINDOW + 1
-            assert counts.take([Increment("k", amount, LIMIT)], now + wait - 1)
-            assert not counts.take([Increment("k", amount, LIMIT)], now + wait)
+            assert counts.try_add([Increment("k", amount, LIMIT)], now + wait - 1)
+            assert not counts.try_add([Increment("k", amount, LIMIT)], now + wait)
             now += wait
 
 
@@ -38,22 +38,23 @@ def test_what_is_refused_does_not_count(asked: list[tuple[int, int]]) -> None:
     counts, plain, now = Counts(), Counts(), 0
     for pause, amount in asked:
         now += pause
-        assert counts.take([Increment("k", amount, LIMIT)], now) == plain.take([Increment("k", amount, LIMIT)], now)
-        assert counts.take([Increment("k", LIMIT, LIMIT)], now) > 0
+        increments = [Increment("k", amount, LIMIT)]
+        assert counts.try_add(increments, now) == plain.try_add(increments, now)
+        assert counts.try_add([Increment("k", LIMIT, LIMIT)], now) > 0
 
 
 def test_rows_and_bytes_are_taken_both_or_not_at_all() -> None:
     counts = Counts()
-    assert counts.take([Increment("rows", 5, 10), Increment("bytes", 100, 100)], 0) == 0
-    assert counts.take([Increment("rows", 5, 10), Increment("bytes", 1, 100)], 0) == WINDOW + 1
-    assert counts.take([Increment("rows", 5, 10)], 0) == 0
+    assert counts.try_add([Increment("rows", 5, 10), Increment("bytes", 100, 100)], 0) == 0
+    assert counts.try_add([Increment("rows", 5, 10), Increment("bytes", 1, 100)], 0) == WINDOW + 1
+    assert counts.try_add([Increment("rows", 5, 10)], 0) == 0
 
 
 def test_what_is_given_back_is_free_again() -> None:
     counts, increment = Counts(), Increment("rows", 10, 10)
-    assert counts.take([increment], 7) == 0
-    counts.give_back([increment], 7)
-    assert counts.take([increment], 8) == 0
+    assert counts.try_add([increment], 7) == 0
+    counts.subtract([increment], 7)
+    assert counts.try_add([increment], 8) == 0
 
 
 def test_samples_and_labels_have_limits_of_their_own() -> None:

@@ -3,7 +3,7 @@
 from dcmon.db.tables.org.alerts import Alert, AlertChange, AlertRule, MuteTime, Silence
 from dcmon.db.tables.org.ingestion import Batch, DataSource, IngestedFile, IngestOffset
 from dcmon.db.tables.org.models import Model, ModelNote, Version
-from dcmon.db.tables.org.monitors import Baseline, Check, Dashboard, DueWindow, Monitor, Result
+from dcmon.db.tables.org.monitors import Baseline, Check, Dashboard, DueWindow, Monitor, MonitorWithCheck, Result
 from dcmon.db.tables.org.receivers import Notification, Webhook
 from dcmon.db.tables.org.samples import Quarantined, QuarterHour, Receipt
 
@@ -22,6 +22,7 @@ __all__ = [
     "Model",
     "ModelNote",
     "Monitor",
+    "MonitorWithCheck",
     "MuteTime",
     "Notification",
     "Quarantined",

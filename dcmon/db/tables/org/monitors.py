@@ -2,7 +2,7 @@
 
 import datetime as dt
 import uuid
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, ForeignKey, Identity, Index, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -55,6 +55,13 @@ class Monitor(Org):
     compared_with: Mapped[str] = mapped_column(server_default="reference")
     revision: Mapped[int] = mapped_column(server_default="1")
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class MonitorWithCheck(NamedTuple):
+    """A monitor and the check that it runs."""
+
+    monitor: Monitor
+    check: Check
 
 
 class DueWindow(Org):
