@@ -1,4 +1,7 @@
-"""The states of results, alerts and notifications, as the database stores them and as the interfaces show them."""
+"""The states of results, alerts and notifications, and the kinds of processes.
+
+The database stores these texts, and the interfaces show them.
+"""
 
 from enum import StrEnum
 
@@ -66,3 +69,13 @@ class NotificationState(StrEnum):
     DELIVERED = "delivered"
     DEAD = "dead"  # dcmon gave up after the last attempt
     SUPERSEDED = "superseded"  # a newer notification about the same alert replaced it
+
+
+class ProcessKind(StrEnum):
+    """The kind of a process of dcmon: the endpoint, or a worker by its job."""
+
+    SERVE = "serve"
+    INGEST = "ingest"
+    EVALUATE = "evaluate"
+    NOTIFY = "notify"
+    SCHEDULER = "scheduler"

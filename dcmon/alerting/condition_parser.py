@@ -22,7 +22,6 @@ from dcmon.alerting.rule_conditions import (
     DEVIATIONS,
     OPERATOR_OF_SIGN,
     RANGES,
-    SIGN_OF_OPERATOR,
     ChangeBase,
     Condition,
     Measure,
@@ -31,6 +30,7 @@ from dcmon.alerting.rule_conditions import (
     Target,
 )
 
+SIGN_OF_OPERATOR = {name: sign for sign, name in OPERATOR_OF_SIGN.items() if sign != "="}
 ENTRY_WORDS = ("feature", "entry", "class", "features", "entries", "classes")
 METRIC_WORDS = ("metric", "metrics")
 MAX_CHARACTERS = 1000

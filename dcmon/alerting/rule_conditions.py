@@ -19,7 +19,6 @@ OPERATOR_OF_SIGN = {
     "=": "equals",
     "!=": "not_equals",
 }
-SIGN_OF_OPERATOR = {name: sign for sign, name in OPERATOR_OF_SIGN.items() if sign != "="}
 COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     "greater_than": operator.gt,
     "greater_than_equals": operator.ge,

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from dcmon.commands.shared.groups import group
+from dcmon.states import ProcessKind
 
 app = group(__doc__)
 
@@ -13,10 +14,10 @@ app = group(__doc__)
 class Worker(StrEnum):
     """The kinds of workers."""
 
-    ingest = "ingest"
-    evaluate = "evaluate"
-    notify = "notify"
-    scheduler = "scheduler"
+    ingest = ProcessKind.INGEST
+    evaluate = ProcessKind.EVALUATE
+    notify = ProcessKind.NOTIFY
+    scheduler = ProcessKind.SCHEDULER
     all = "all"
 
 
@@ -39,9 +40,13 @@ def start(
         raise errors.InvalidInput(
             "DCMON_KAFKA__BOOTSTRAP_SERVERS is not set: samples are stored directly, so no ingest worker is needed."
         )
-    names = [name for name in jobs.JOBS if which in (Worker.all, name) and (name != "ingest" or servers)]
+    names = [name for name in jobs.JOBS if which in (Worker.all, name) and (name != ProcessKind.INGEST or servers)]
     with ctx.obj.public():  # fail here with a clear message if the database is unreachable or not migrated
-        topics = f", consuming {kafka.topic_prefix}.samples, {kafka.topic_prefix}.labels" if "ingest" in names else ""
+        topics = (
+            f", consuming {kafka.topic_prefix}.samples, {kafka.topic_prefix}.labels"
+            if ProcessKind.INGEST in names
+            else ""
+        )
         ctx.obj.output.say(f"worker {', '.join(names)}: started{topics}")
     if not jobs.run_jobs(ctx.obj, names):
         raise typer.Exit(3)

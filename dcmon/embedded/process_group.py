@@ -18,6 +18,7 @@ from dcmon.embedded.environment import child_environment
 from dcmon.embedded.server import Server
 from dcmon.embedded.supervisor_state import SupervisorState
 from dcmon.settings import Settings
+from dcmon.states import ProcessKind
 
 READY_SECONDS, STOP_SECONDS = 60.0, 15.0
 WATCH_SECONDS = 0.2  # between two looks at the processes
@@ -86,7 +87,7 @@ class ProcessGroup:
         deadline = time.monotonic() + READY_SECONDS
         while not stop.is_set() and not supervisor_state.is_endpoint_up(self.settings):
             if time.monotonic() > deadline:
-                log_end = self._last_log_line("serve")
+                log_end = self._last_log_line(ProcessKind.SERVE)
                 raise errors.DcmonError(f"The endpoint did not answer in {READY_SECONDS:.0f} s. {log_end}")
             for started in self.children:
                 code = started.process.poll() if started.process else 0
@@ -123,7 +124,7 @@ def _migrate(environment: Mapping[str, str]) -> None:
 
 def _commands(settings: Settings) -> dict[str, list[str]]:
     """Return the arguments of dcmon's own processes, by name."""
-    workers = ["evaluate", "notify", "scheduler"]
+    workers = [ProcessKind.EVALUATE, ProcessKind.NOTIFY, ProcessKind.SCHEDULER]
     if settings.kafka.bootstrap_servers:
-        workers.insert(0, "ingest")
-    return {"serve": ["serve"], **{name: ["worker", "start", name] for name in workers}}
+        workers.insert(0, ProcessKind.INGEST)
+    return {ProcessKind.SERVE: ["serve"], **{name: ["worker", "start", name] for name in workers}}

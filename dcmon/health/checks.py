@@ -7,13 +7,19 @@ leading scheduler runs them each minute and stores the problems, and `dcmon stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from dcmon.health.scheduler_runs import ScheduledJobName
 from dcmon.health.snapshot import HealthSnapshot, OrganizationHealth, ProcessHeartbeat
 from dcmon.settings import Watch
 from dcmon.severity import Severity
+from dcmon.states import ProcessKind
 
-WORKER_TASKS = {"evaluate": "evaluates windows", "notify": "delivers notifications", "ingest": "stores samples"}
+WORKER_TASKS: dict[str, str] = {
+    ProcessKind.EVALUATE: "evaluates windows",
+    ProcessKind.NOTIFY: "delivers notifications",
+    ProcessKind.INGEST: "stores samples",
+}
 CRASH_COUNT, CRASH_PERIOD = 3, timedelta(hours=1)
 USAGE_LIMIT = 0.8  # of PostgreSQL's connections, and of its locks
 FREEZE_AGE_LIMIT = 1_500_000_000  # transactions; PostgreSQL stops writing at some 2,000 million
@@ -23,11 +29,39 @@ CLOCK_LIMIT, PRUNE_LIMIT = timedelta(minutes=5), timedelta(hours=12)  # a job th
 START_SCHEDULER = "dcmon worker start scheduler"
 
 
+class ProblemName(StrEnum):
+    """The names of the problems: `dcmon status`, notifications and silences use them."""
+
+    NO_LEADER = "no leader"
+    NO_WORKER = "no worker"
+    NO_ENDPOINT = "no endpoint"
+    WORKER_HANGS = "worker hangs"
+    CRASHES = "crashes"
+    MISSED_ROUND = "missed round"
+    EVALUATION_STANDS = "evaluation stands"
+    EVALUATION_BEHIND = "evaluation behind"
+    RULES_FAIL = "rules fail"
+    NOTIFICATIONS_STUCK = "notifications stuck"
+    NOTIFICATIONS_GIVEN_UP = "notifications given up"
+    NO_KAFKA = "no kafka"
+    INGESTION_BEHIND = "ingestion behind"
+    PARKED = "parked"
+    DEAD_LETTERS = "dead letters"
+    QUARANTINE_GROWS = "quarantine grows"
+    SCHEMA_BEHIND = "schema behind"
+    LOCKED = "locked"
+    POSTGRESQL_FULL = "postgresql full"
+    WRAPAROUND = "wraparound"
+    LONG_TRANSACTION = "long transaction"
+    DISK_FULL = "disk full"
+    HEARTBEAT_FAILS = "heartbeat fails"
+
+
 @dataclass(frozen=True)
 class Problem:
     """Something that is wrong. `name` and `subject` identify it from one check to the next."""
 
-    name: str
+    name: str  # a ProblemName, or a stored name of an earlier version
     severity: Severity
     sentence: str
     command: str
@@ -58,7 +92,8 @@ def with_known_start(problems: Iterable[Problem], known: Mapping[tuple[str, str]
 
 def required_workers(snapshot: HealthSnapshot) -> Sequence[str]:
     """Return the kinds of workers of which at least one must run; `ingest` only where Kafka is used."""
-    return ("evaluate", "notify") if snapshot.is_kafka_up is None else ("evaluate", "notify", "ingest")
+    kinds = (ProcessKind.EVALUATE, ProcessKind.NOTIFY)
+    return kinds if snapshot.is_kafka_up is None else (*kinds, ProcessKind.INGEST)
 
 
 def _check_leader(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
@@ -67,10 +102,10 @@ def _check_leader(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
     since = max(clock.started_at if clock is not None else running_since, running_since)
     if not snapshot.has_leader and snapshot.now - since > limits.leader:
         sentence = "No scheduler leads: no window is made due by the clock, nothing is pruned or scanned."
-        yield Problem("no leader", Severity.CRITICAL, sentence, START_SCHEDULER, since)
+        yield Problem(ProblemName.NO_LEADER, Severity.CRITICAL, sentence, START_SCHEDULER, since)
     elif snapshot.has_leader and snapshot.now - since > max(limits.leader, CLOCK_LIMIT):
         sentence = "The scheduler that leads does not run its clock. Stop its process: another scheduler takes over."
-        yield Problem("no leader", Severity.CRITICAL, sentence, START_SCHEDULER, since)
+        yield Problem(ProblemName.NO_LEADER, Severity.CRITICAL, sentence, START_SCHEDULER, since)
 
 
 def _check_workers(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
@@ -81,18 +116,18 @@ def _check_workers(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]
         since = max([snapshot.running_since(limits), *last_seen])
         if snapshot.now - since > limits.sign:
             sentence, command = f"No worker {WORKER_TASKS[kind]}.", f"dcmon worker start {kind}"
-            yield Problem("no worker", Severity.CRITICAL, sentence, command, since, kind)
+            yield Problem(ProblemName.NO_WORKER, Severity.CRITICAL, sentence, command, since, kind)
 
 
 def _check_endpoint(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
-    endpoints = [process for process in snapshot.processes if process.kind == "serve"]
-    if not endpoints or snapshot.alive("serve", limits):
+    endpoints = [process for process in snapshot.processes if process.kind == ProcessKind.SERVE]
+    if not endpoints or snapshot.alive(ProcessKind.SERVE, limits):
         return
     last = max(endpoints, key=lambda process: process.seen_at)
     if last.ended_at is None:  # An endpoint that was stopped in order is no problem.
         sentence = f"No endpoint takes samples: the last one, on {last.host}, sends no heartbeat."
         since = max(last.seen_at, snapshot.running_since(limits))
-        yield Problem("no endpoint", Severity.CRITICAL, sentence, "dcmon serve", since)
+        yield Problem(ProblemName.NO_ENDPOINT, Severity.CRITICAL, sentence, "dcmon serve", since)
 
 
 def _check_hanging(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
@@ -101,7 +136,7 @@ def _check_hanging(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]
             sentence = f"The {process.kind} worker on {process.host} (pid {process.pid}) runs, but does no work."
             subject = f"{process.kind} on {process.host}, pid {process.pid}"
             command = f"kill -9 {process.pid}"
-            yield Problem("worker hangs", Severity.HIGH, sentence, command, process.polled_at, subject)
+            yield Problem(ProblemName.WORKER_HANGS, Severity.HIGH, sentence, command, process.polled_at, subject)
 
 
 def _check_crashes(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
@@ -114,8 +149,8 @@ def _check_crashes(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]
         if len(processes) >= CRASH_COUNT:
             sentence = f"{kind.capitalize()} on {host} crashed or was killed {len(processes)} times within an hour."
             since = min(process.seen_at for process in processes)
-            command = "dcmon -v serve" if kind == "serve" else f"dcmon -v worker start {kind}"
-            yield Problem("crashes", Severity.HIGH, sentence, command, since, f"{kind} on {host}")
+            command = "dcmon -v serve" if kind == ProcessKind.SERVE else f"dcmon -v worker start {kind}"
+            yield Problem(ProblemName.CRASHES, Severity.HIGH, sentence, command, since, f"{kind} on {host}")
 
 
 def _check_prune(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
@@ -126,7 +161,9 @@ def _check_prune(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
     since = max(succeeded_at, lead.started_at) if succeeded_at is not None else lead.started_at
     if snapshot.now - since > PRUNE_LIMIT:
         reason = f" Its last error: {run.message}" if run is not None and run.message and run.failed_at else ""
-        yield Problem("missed round", Severity.MEDIUM, f"The prune is overdue.{reason}", "dcmon prune", since, "prune")
+        yield Problem(
+            ProblemName.MISSED_ROUND, Severity.MEDIUM, f"The prune is overdue.{reason}", "dcmon prune", since, "prune"
+        )
 
 
 def _check_evaluation(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
@@ -140,7 +177,7 @@ def _check_evaluation(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Probl
         fact = "nothing was evaluated" if is_stopped else "evaluation is behind"
         waiting = f"{_count(backlog.count, 'window')} of {org.name} {_verb(backlog.count, 'wait')}"
         yield Problem(
-            "evaluation stands" if is_stopped else "evaluation behind",
+            ProblemName.EVALUATION_STANDS if is_stopped else ProblemName.EVALUATION_BEHIND,
             Severity.CRITICAL if is_stopped else Severity.MEDIUM,
             f"{waiting}, the oldest since {_time(backlog.oldest_at)}: {fact}.",
             "dcmon worker start evaluate",
@@ -155,7 +192,7 @@ def _check_rules(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
         if failing.oldest_at is not None and failing.count:
             sentence = f"{_count(failing.count, 'rule')} of {org.name} could not judge the newest result."
             command = f"dcmon --org {_quoted(org.name)} rule list"
-            yield Problem("rules fail", Severity.HIGH, sentence, command, failing.oldest_at, org.name)
+            yield Problem(ProblemName.RULES_FAIL, Severity.HIGH, sentence, command, failing.oldest_at, org.name)
 
 
 def _check_notifications(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
@@ -172,18 +209,20 @@ def _check_notifications_of(org: OrganizationHealth, now: datetime, limits: Watc
         sentence = (
             f"{_count(unsent.count, 'notification')} of {org.name} can't be delivered, the oldest since {oldest}."
         )
-        yield Problem("notifications stuck", Severity.HIGH, sentence, command, since, org.name)
+        yield Problem(ProblemName.NOTIFICATIONS_STUCK, Severity.HIGH, sentence, command, since, org.name)
     if given_up.oldest_at is not None and given_up.count:
         were = "was" if given_up.count == 1 else "were"
         sentence = f"{_count(given_up.count, 'notification')} of {org.name} {were} given up within a day."
-        yield Problem("notifications given up", Severity.HIGH, sentence, command, given_up.oldest_at, org.name)
+        yield Problem(
+            ProblemName.NOTIFICATIONS_GIVEN_UP, Severity.HIGH, sentence, command, given_up.oldest_at, org.name
+        )
 
 
 def _check_kafka(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
     command = "dcmon ingest lag"
     if snapshot.is_kafka_up is False:
         # The snapshot does not have the start of the outage: `with_known_start` takes it from the previous check.
-        yield Problem("no kafka", Severity.CRITICAL, "Kafka does not answer.", command, snapshot.now)
+        yield Problem(ProblemName.NO_KAFKA, Severity.CRITICAL, "Kafka does not answer.", command, snapshot.now)
     for partition in snapshot.partitions:
         oldest_at, stored_at = partition.oldest_unread_at, partition.last_stored_at
         if oldest_at is None or snapshot.now - oldest_at <= limits.lag:
@@ -193,7 +232,7 @@ def _check_kafka(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
         unread = _count(partition.unread_messages, "unread message")
         sentence = f"{partition.name} has {unread}, the oldest of {_time(oldest_at)}: {fact}."
         severity = Severity.CRITICAL if is_stopped else Severity.HIGH
-        yield Problem("ingestion behind", severity, sentence, command, oldest_at + limits.lag, partition.name)
+        yield Problem(ProblemName.INGESTION_BEHIND, severity, sentence, command, oldest_at + limits.lag, partition.name)
 
 
 def _check_parked(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
@@ -205,14 +244,16 @@ def _check_parked(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
             parked_since = _time(parked.oldest_at)
             sentence = f"{_count(parked.count, 'message')} of {org.name} {are} parked, the oldest since {parked_since}."
             command = "dcmon migrate" if org.is_schema_behind else f"dcmon ingest lag --org {_quoted(org.name)}"
-            yield Problem("parked", Severity.HIGH, sentence, command, parked.oldest_at + limits.parked, org.name)
+            yield Problem(
+                ProblemName.PARKED, Severity.HIGH, sentence, command, parked.oldest_at + limits.parked, org.name
+            )
 
 
 def _check_dead_letters(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
     dead_letters = snapshot.dead_letters
     if dead_letters.oldest_at is not None and dead_letters.count:
         sentence = f"{_count(dead_letters.count, 'message')} could not be read within an hour and became dead letters."
-        yield Problem("dead letters", Severity.MEDIUM, sentence, "dcmon audit", dead_letters.oldest_at)
+        yield Problem(ProblemName.DEAD_LETTERS, Severity.MEDIUM, sentence, "dcmon audit", dead_letters.oldest_at)
 
 
 def _check_quarantine(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
@@ -225,14 +266,15 @@ def _check_quarantine(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Probl
             )
             command = f"dcmon quarantine list --org {_quoted(org.name)}"
             since = org.quarantined_since or snapshot.now
-            yield Problem("quarantine grows", Severity.MEDIUM, sentence, command, since, org.name)
+            yield Problem(ProblemName.QUARANTINE_GROWS, Severity.MEDIUM, sentence, command, since, org.name)
 
 
 def _check_organizations(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
     for org in snapshot.organizations:
         if org.unavailable_reason is not None:
             is_behind = org.is_schema_behind
-            name, command = ("schema behind", "dcmon migrate") if is_behind else ("locked", "dcmon migrate status")
+            name = ProblemName.SCHEMA_BEHIND if is_behind else ProblemName.LOCKED
+            command = "dcmon migrate" if is_behind else "dcmon migrate status"
             sentence = f"Organization {org.name} can't be opened: {org.unavailable_reason}"
             yield Problem(name, Severity.HIGH, sentence, command, snapshot.now, org.name)
 
@@ -245,22 +287,24 @@ def _check_postgres(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem
     ):
         if used > USAGE_LIMIT * limit:
             sentence = f"PostgreSQL has {used:,} of its {limit:,} {name} in use; raise {setting}."
-            yield Problem("postgresql full", Severity.HIGH, sentence, "psql -c 'table pg_stat_activity'", now, name)
+            yield Problem(
+                ProblemName.POSTGRESQL_FULL, Severity.HIGH, sentence, "psql -c 'table pg_stat_activity'", now, name
+            )
     if usage.transaction_age > FREEZE_AGE_LIMIT:
         age = f"{usage.transaction_age:,}"
         sentence = f"PostgreSQL was not frozen for {age} transactions; at 2,000,000,000 it stops writing."
-        yield Problem("wraparound", Severity.CRITICAL, sentence, "vacuumdb --all --freeze", now)
+        yield Problem(ProblemName.WRAPAROUND, Severity.CRITICAL, sentence, "vacuumdb --all --freeze", now)
     if usage.idle_since is not None and now - usage.idle_since > LONG_TRANSACTION:
         sentence = f"A session (pid {usage.idle_pid}) is idle in a transaction since {_time(usage.idle_since)}."
         command = f"psql -c 'select pg_terminate_backend({usage.idle_pid})'"
         since = usage.idle_since + LONG_TRANSACTION
-        yield Problem("long transaction", Severity.MEDIUM, sentence, command, since)
+        yield Problem(ProblemName.LONG_TRANSACTION, Severity.MEDIUM, sentence, command, since)
 
 
 def _check_disk(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
     if snapshot.free_disk is not None and snapshot.free_disk < limits.disk:
         sentence = f"The disk with the data directory has {snapshot.free_disk:.1%} left."
-        yield Problem("disk full", Severity.CRITICAL, sentence, "dcmon prune --dry-run", snapshot.now)
+        yield Problem(ProblemName.DISK_FULL, Severity.CRITICAL, sentence, "dcmon prune --dry-run", snapshot.now)
 
 
 def _check_dead_mans_switch(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
@@ -270,7 +314,7 @@ def _check_dead_mans_switch(snapshot: HealthSnapshot, limits: Watch) -> Iterator
     since = run.succeeded_at or (lead.started_at if lead is not None else run.failed_at)
     if run.failed_at >= since and snapshot.now - since > limits.sign:
         sentence = f"The heartbeat to DCMON_HEARTBEAT__URL does not arrive: {run.message}"
-        yield Problem("heartbeat fails", Severity.MEDIUM, sentence, "dcmon status", since)
+        yield Problem(ProblemName.HEARTBEAT_FAILS, Severity.MEDIUM, sentence, "dcmon status", since)
 
 
 def _count(number: int, noun: str) -> str:

@@ -13,13 +13,13 @@ from dcmon import db, errors, redis_scripts
 from dcmon.embedded import supervisor_state
 from dcmon.embedded.supervisor_state import SupervisorState
 from dcmon.health import checks, collector, problems
-from dcmon.health.checks import Problem
+from dcmon.health.checks import Problem, ProblemName
 from dcmon.health.scheduler_runs import ScheduledJobName
 from dcmon.health.snapshot import HealthSnapshot, ProcessHeartbeat
 from dcmon.settings import Settings
 from dcmon.severity import Severity
 
-PROBLEMS_OF_MISSING_PARTS = ("no leader", "no worker", "no endpoint")
+PROBLEMS_OF_MISSING_PARTS = (ProblemName.NO_LEADER, ProblemName.NO_WORKER, ProblemName.NO_ENDPOINT)
 ALL_WELL, HAS_PROBLEMS, NOTHING_RUNS, PART_DOWN = 0, 1, 7, 8  # exit codes
 
 

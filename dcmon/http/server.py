@@ -11,6 +11,7 @@ from dcmon.app import App
 from dcmon.errors import PortTaken
 from dcmon.health.process_heartbeats import HeartbeatSender
 from dcmon.http import api
+from dcmon.states import ProcessKind
 
 
 class _Server(uvicorn.Server):
@@ -32,7 +33,7 @@ def serve(app: App) -> None:
         )
         app.tune_for_long_run()
         app.output.say(f"dcmon's endpoint listens at {app.settings.url}")
-        with HeartbeatSender(app.engine, {"serve": None}):
+        with HeartbeatSender(app.engine, {ProcessKind.SERVE: None}):
             _Server(config).run(sockets=[listener])
 
 

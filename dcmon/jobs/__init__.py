@@ -12,11 +12,17 @@ from importlib import import_module
 from dcmon.app import App
 from dcmon.errors import DcmonError
 from dcmon.health.process_heartbeats import HeartbeatSender, WatchedStopEvent
+from dcmon.states import ProcessKind
 
 log = logging.getLogger(__name__)
 
 # The names of workers for "dcmon worker start", each with its module in this package.
-JOBS = {"ingest": "ingest", "evaluate": "evaluate", "notify": "notify", "scheduler": "schedule"}
+JOBS: dict[str, str] = {
+    ProcessKind.INGEST: "ingest",
+    ProcessKind.EVALUATE: "evaluate",
+    ProcessKind.NOTIFY: "notify",
+    ProcessKind.SCHEDULER: "schedule",
+}
 
 
 def run_jobs(app: App, names: Sequence[str]) -> bool:

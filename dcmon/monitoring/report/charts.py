@@ -7,7 +7,7 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
-from dcmon.alerting.rule_conditions import SIGN_OF_OPERATOR
+from dcmon.alerting.condition_parser import SIGN_OF_OPERATOR
 from dcmon.formatting import format_number, format_time
 from dcmon.severity import Severity
 from dcmon.states import ResultState

@@ -59,5 +59,5 @@ def test_what_is_given_back_is_free_again() -> None:
 
 def test_samples_and_labels_have_limits_of_their_own() -> None:
     limits = Limits(samples_per_minute=1, label_bytes_per_minute=2)
-    assert limits.of("samples") == (("samples", 1), ("bytes of samples", None))
-    assert limits.of("labels") == (("labels", None), ("bytes of labels", 2))
+    assert limits.for_kind("samples") == (("samples", 1), ("bytes of samples", None))
+    assert limits.for_kind("labels") == (("labels", None), ("bytes of labels", 2))
