@@ -20,7 +20,7 @@ NONE_RUNS = 'No process of dcmon runs. Type "dcmon up" here, or "dcmon worker st
 def status(ctx: typer.Context) -> None:
     """Show the processes, queues and problems of dcmon itself, on all machines.
 
-    Exit 0: no problem; 1: a problem; 7: dcmon does not run, or its database can't be reached; 8: a process is down.
+    Exit 0: no problem; 1: a problem; 7: dcmon does not run, or its database can't be reached; 8: a part is down.
     With --quiet only problems are printed, for cron.
 
     Example: dcmon status -o json
