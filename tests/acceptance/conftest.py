@@ -1,4 +1,4 @@
-"""The installed `dcmon`, run in subprocesses as a person runs it."""
+"""Fixtures that run the installed `dcmon` in subprocesses."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def free_port() -> int:
 
 @dataclass(frozen=True)
 class Dcmon:
-    """The command line with an environment of its own."""
+    """The command line with its own environment."""
 
     data_dir: Path
     port: int
@@ -53,7 +53,7 @@ class Dcmon:
         return json.loads(done.stdout)
 
     def start(self, *arguments: str, is_group: bool = False) -> "subprocess.Popen[str]":
-        """A command that runs beside; `is_group`: with its children, as a shell starts it on a terminal."""
+        """Start a command in the background; `is_group` gives it its own process group."""
         return subprocess.Popen(
             [COMMAND, *arguments], env=self.environment, cwd="/", stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=restore_ctrl_c,
@@ -62,13 +62,16 @@ class Dcmon:
 
 
 def restore_ctrl_c() -> None:
-    """As in a terminal; a script that runs the tests in its background has Ctrl-C ignored, and children inherit it."""
+    """Let Ctrl-C work as in a terminal.
+
+    A shell script ignores SIGINT for its background jobs, and their children inherit this.
+    """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture
 def dcmon(data_dir: Path) -> Iterator[Dcmon]:
-    """dcmon with a data directory of its own; whatever it started is stopped."""
+    """Yield dcmon with its own data directory; stop all its processes at the end."""
     installation = Dcmon(data_dir, free_port())
     yield installation
     installation("down")
@@ -76,12 +79,12 @@ def dcmon(data_dir: Path) -> Iterator[Dcmon]:
 
 @pytest.fixture
 def with_url(data_dir: Path) -> Callable[[str], Dcmon]:
-    """dcmon on a database of the test's choice."""
+    """Return a function that runs dcmon on a given database."""
     return lambda url: Dcmon(data_dir, free_port(), {"DCMON_DATABASE_URL": url})
 
 
 def processes_of(data_dir: Path) -> list[str]:
-    """Command lines of processes that work in a data directory."""
+    """Return the command lines of processes that use a data directory."""
     collected = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():

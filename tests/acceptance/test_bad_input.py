@@ -1,4 +1,4 @@
-"""What is wrong, with what, and what to do next: a sentence on stderr and a documented exit code."""
+"""Each error has a sentence with the next command and a documented exit code."""
 
 from collections.abc import Callable
 from pathlib import Path

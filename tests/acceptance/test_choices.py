@@ -1,4 +1,4 @@
-"""What a person types to choose what a monitor looks at, and what is answered to a slip."""
+"""Options that choose the data of a monitor, and suggestions for misspelled ones."""
 
 import json
 from collections.abc import Callable
@@ -19,7 +19,7 @@ START = datetime(2026, 3, 2, tzinfo=UTC)
 
 @pytest.fixture
 def credit(app: App, acme: Acme, database_url: str, with_url: Callable[[str], Dcmon]) -> Dcmon:
-    """A model with two versions, four days of samples of each, and a feature with a blank in its name."""
+    """Create a model with two versions, samples of four days and a blank in a feature name."""
     with app.org(acme.org) as session:
         model = models.create(session, NewModel("credit", "binary"))
         made = [
@@ -41,7 +41,7 @@ def create(credit: Dcmon, name: str, check: str, *more: str) -> object:
 
 
 def test_filtered_monitor_reads_matching_rows_of_each_version(credit: Dcmon) -> None:
-    """A filtered monitor reads only the rows that fit and shows each version."""
+    """A filtered monitor reads only matching rows and shows each version."""
     town = "\"home town\" == 'L''Aquila' and time < 2026-03-05"
     chosen = ["--feature", "age", "--aggregation", "max", "--filter", town, "--filter", "prediction in (1, 0)"]
     create(credit, "In L'Aquila", "PercentOfNulls", *chosen)

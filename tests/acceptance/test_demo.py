@@ -1,4 +1,4 @@
-"""The main job, on the real flights: from nothing to the report, with a worker killed on the way."""
+"""Run the demo on real flights until the report while workers are killed."""
 
 import json
 import os
@@ -18,7 +18,7 @@ DAYS, WEEKS = 275, 39  # complete windows of April to December
 
 
 class Demo:
-    """`dcmon demo --exit` as a process, with what it says."""
+    """A process of `dcmon demo --exit` and its output."""
 
     def __init__(self, dcmon: Dcmon, *arguments: str) -> None:
         self.process = subprocess.Popen(
@@ -90,7 +90,7 @@ def test_demo_completes_although_workers_are_killed(dcmon: Dcmon, data_dir: Path
 
 
 def test_demo_after_ctrl_c_leaves_nothing_and_continues(dcmon: Dcmon, data_dir: Path) -> None:
-    """Ctrl c in the middle leaves nothing behind and the next one goes on."""
+    """Ctrl-C leaves no process behind, and the next demo continues."""
     demo = Demo(dcmon)
     assert eventually(lambda: demo.says("Replaying")), demo.said
     assert eventually(lambda: json.loads((data_dir / "demo.json").read_text())["go_on"] > "2013-04-20")

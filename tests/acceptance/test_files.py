@@ -1,4 +1,4 @@
-"""Files and sources from the command line: counts, exit codes, an interruption that is gone on from."""
+"""Files and sources from the command line: counts, exit codes, continued loads."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def row(number: int, age: str = "41") -> str:
 
 @pytest.fixture
 def credit(with_url: Callable[[str], Dcmon], database_url: str, acme: Acme) -> Dcmon:
-    """dcmon with a model of two features and its one version."""
+    """Return dcmon with a model of two features and one version."""
     created = with_url(database_url)
     features = ["--feature", "age:numeric", "--feature", "job:categorical", "--class", "0", "--class", "1"]
     created.json("model", "create", "credit", "--task", "binary", "--version", "v1", *features)
@@ -34,7 +34,7 @@ def credit(with_url: Callable[[str], Dcmon], database_url: str, acme: Acme) -> D
 
 @pytest.fixture
 def may(tmp_path: Path) -> Path:
-    """Ten rows, a copy of one of them, and three that can't be stored."""
+    """Write a file of ten rows, one duplicate and three rows that can't be stored."""
     path = tmp_path / "may.csv"
     path.write_text(HEADER + "".join(row(n) for n in [*range(10), 3]) + row(20, "old") + row(5, "42") + "too,few\n")
     return path
@@ -114,7 +114,7 @@ def test_unloadable_file_is_refused_with_its_reason(
 
 
 def test_file_that_stores_nothing_fails_and_a_bad_one_alone(credit: Dcmon, may: Path, tmp_path: Path) -> None:
-    """A file of which nothing could be stored is a failure and a bad one costs itself."""
+    """A file without storable rows fails; a bad file does not affect other files."""
     rejected, broken = tmp_path / "rejected.csv", tmp_path / "broken.csv"
     rejected.write_text(HEADER + row(1, "old"))
     broken.write_text("a,b\n1,2\n")
@@ -191,14 +191,14 @@ def test_directory_is_watched_from_first_file_to_removal(credit: Dcmon, may: Pat
 
 @pytest.fixture
 def s3() -> Iterator[Server]:
-    """An S3 server with a bucket."""
+    """Run an S3 server with a bucket."""
     with server() as created:
         created.client.create_bucket(Bucket="acme")
         yield created
 
 
 def test_watched_bucket_errors_have_their_own_exit_codes(credit: Dcmon, s3: Server, may: Path) -> None:
-    """A bucket is watched and its refusals have codes of their own."""
+    """Errors of a watched bucket have their own exit codes."""
     s3.put("acme", "credit/v1/may.csv", may.read_bytes())
     named = ("source", "add", "lake")
 

@@ -1,4 +1,4 @@
-"""A newcomer's first hour with a model of their own, by the commands alone and the wire."""
+"""A new user's first hour with an own model, through commands and HTTP."""
 
 import json
 import threading
@@ -27,7 +27,7 @@ def receiver() -> Iterator[tuple[str, list[dict[str, Any]]]]:
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:
-            """Silent."""
+            """Write no log line."""
 
     server = HTTPServer(("127.0.0.1", 0), Answer)
     thread = threading.Thread(target=server.serve_forever)
@@ -85,7 +85,7 @@ def test_first_hour_opens_and_resolves_an_alert(dcmon: Dcmon, receiver: tuple[st
     assert response.status == 200, response.data
 
     def notifications_of_age() -> list[dict[str, Any]]:
-        """Alone or in one message with others, what was said of the monitor."""
+        """Return the monitor's notifications, sent alone or together with others."""
         each = [one for message in arrived for one in message.get("notifications", [message])]
         return [one for one in each if one["type"] != "test" and one["alert"]["monitor"] == "Age"]
 

@@ -1,4 +1,4 @@
-"""What an installation must have: also run against the built wheel, with the source out of the way."""
+"""Requirements of an installation, also tested against the built wheel."""
 
 import resource
 import subprocess

@@ -1,4 +1,4 @@
-"""Retention, corrections and the quarantine, as an operator types them, on a running dcmon."""
+"""Command line of retention, corrections and quarantine on a running dcmon."""
 
 import json
 import re
@@ -21,7 +21,7 @@ NOW = datetime.now(UTC)
 
 @pytest.fixture
 def acme(database_url: str, template_with_acme: TemplateWithAcme, with_url: Callable[[str], Dcmon]) -> Dcmon:
-    """dcmon with a model of 300 samples and labels in March, some of this month, and bad rows."""
+    """Return dcmon with 300 old samples and labels, some new ones and bad rows."""
     engine = db.engine(database_url)
     target = new_target(engine, template_with_acme.acme.org)
     young = [_at(row, NOW - timedelta(minutes=number)) for number, row in enumerate(rows(5000, 20))]

@@ -1,4 +1,4 @@
-"""What a person or a pipeline types about monitors: run, backfill, change, look back, delete."""
+"""Command line of monitors: run, backfill, set, history, delete."""
 
 import json
 import os
@@ -31,7 +31,7 @@ NULLS = "credit/Nulls of age"
 
 @pytest.fixture
 def credit(app: App, acme: Acme, database_url: str, with_url: Callable[[str], Dcmon]) -> Dcmon:
-    """A model with ten days of hourly samples, of which those of day 7 have no age, and a daily monitor of that."""
+    """Create a daily monitor on ten days of hourly samples; day 7 has no ages."""
     with app.org(acme.org) as session:
         model = models.create(session, NewModel("credit", "binary"))
         version = versions.create(session, model, NewVersion("v1", {"age": "numeric", "job": "categorical"}))
@@ -68,7 +68,7 @@ def test_run_has_the_exit_code_of_its_verdict(credit: Dcmon) -> None:
 
 
 def test_run_with_a_rule_without_verdict_exits_8_or_1(credit: Dcmon) -> None:
-    """A rule without a verdict is exit 8 unless another is violated."""
+    """A rule without verdict exits with 8, unless another rule is violated."""
     credit.json("rule", "add", NULLS, "> 0.5", "--min-n", "1000")
     few = credit("monitor", "run", NULLS)
     assert (few.returncode, "24 of 1000" in " ".join(few.stdout.split())) == (8, True), few.stdout
@@ -76,7 +76,7 @@ def test_run_with_a_rule_without_verdict_exits_8_or_1(credit: Dcmon) -> None:
 
 
 def test_run_wait_ends_with_a_complete_window_or_its_timeout(credit: Dcmon, app: App, acme: Acme) -> None:
-    """Wait ends when the window is complete or the time is over."""
+    """`run --wait` ends when the window is complete or the timeout is over."""
     late = credit("monitor", "run", NULLS, "--wait", "--at", "2026-03-20", "--timeout", "1s")
     assert late.returncode == 3
     assert "the window is not complete: no version of credit has samples newer than 2026-03-20" in late.stderr
@@ -106,7 +106,7 @@ def test_manual_runs_of_one_monitor_wait_for_each_other(credit: Dcmon, app: App,
 
 
 def test_backfill_after_ctrl_c_evaluates_only_what_is_missing(credit: Dcmon, app: App, acme: Acme) -> None:
-    """Backfill fills what is missing once and goes on after ctrl c."""
+    """Backfill evaluates missing windows once and continues after Ctrl-C."""
 
     def stored() -> int:
         with app.org(acme.org) as session:
@@ -215,7 +215,7 @@ def test_parameters_of_the_check_are_changed_and_reset(credit: Dcmon) -> None:
 
 
 def test_monitor_list_shows_an_overdue_window_until_it_is_run(credit: Dcmon, app: App, acme: Acme) -> None:
-    """A monitor says that its window is overdue and then that it is not."""
+    """The list shows an overdue window until the window is evaluated."""
 
     def line() -> tuple[str, str | None]:
         [row] = credit.json("monitor", "list")
@@ -248,7 +248,7 @@ def test_metric_is_shown_by_its_own_name(credit: Dcmon) -> None:
 
 
 def test_ctrl_c_after_the_last_line_keeps_the_exit_code(credit: Dcmon) -> None:
-    """Ctrl c after the last line leaves the exit code of what was done."""
+    """Ctrl-C after the last line does not change the exit code."""
     running = credit.start("monitor", "run", NULLS)
     assert running.stdout is not None
     while "OK" not in running.stdout.readline():

@@ -1,4 +1,4 @@
-"""dcmon up, status, down: as the operator types them."""
+"""Command line of `dcmon up`, `status` and `down`."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ def names(dcmon: Dcmon) -> dict[str, dict[str, object]]:
 
 
 def test_up_restarts_a_crashed_process_and_down_leaves_no_trace(dcmon: Dcmon, data_dir: Path) -> None:
-    """It starts shows itself restarts what crashed and stops without a trace."""
+    """`up` starts everything and restarts crashed processes; `down` leaves nothing running."""
     started = dcmon("up")
     assert started.returncode == 0, started.stderr
     assert dcmon("status").returncode == 0
@@ -40,7 +40,7 @@ def test_up_restarts_a_crashed_process_and_down_leaves_no_trace(dcmon: Dcmon, da
 
 
 def test_up_after_a_killed_supervisor_finds_its_data(dcmon: Dcmon, data_dir: Path) -> None:
-    """After a kill of the supervisor nothing is left and the next up finds the data."""
+    """A killed supervisor leaves no process, and the next `up` finds its data."""
     assert dcmon("up").returncode == 0
     assert dcmon("org", "create", "acme").returncode == 0
     supervisor = int(str(names(dcmon)["supervisor"]["pid"]))

@@ -1,4 +1,4 @@
-"""Who watches the watcher: processes are killed, and the status, the receivers and the heartbeat say so."""
+"""Killed processes appear in the status, in notifications and as missing pings."""
 
 import json
 import threading
@@ -26,7 +26,7 @@ QUICK = {
 
 @dataclass
 class Receiver:
-    """An HTTP server that keeps what it is told: bodies by path."""
+    """Run an HTTP server that keeps the bodies it receives by path."""
 
     told: list[tuple[str, str]] = field(default_factory=list)
 
@@ -69,7 +69,7 @@ def receiver() -> Iterator[Receiver]:
 
 @dataclass
 class Machines:
-    """dcmon on several machines: its processes on one database, each started and killed by hand."""
+    """The processes of dcmon on one database, each started and killed by the test."""
 
     dcmon: Dcmon
     running: dict[str, Any] = field(default_factory=dict)
@@ -110,7 +110,7 @@ def machines(with_url: Callable[[str], Dcmon], empty_url: str, receiver: Receive
 
 
 def test_killed_worker_is_shown_notified_and_stops_the_ping(machines: Machines, receiver: Receiver) -> None:
-    """What is killed is missed said and told and the heart stops."""
+    """A killed worker is shown as missing and notified, and pings stop."""
     dcmon = machines.dcmon
     assert dcmon("migrate").returncode == 0
     code, shown = machines.status()
@@ -153,7 +153,7 @@ def test_killed_worker_is_shown_notified_and_stops_the_ping(machines: Machines, 
 
 
 def test_status_without_a_database_says_so_and_exits_7(with_url: Callable[[str], Dcmon]) -> None:
-    """Without a database the status says so and exits with seven."""
+    """Without a database `dcmon status` reports it and exits with 7."""
     done = with_url("postgresql://nobody@127.0.0.1:1/nothing")("-o", "json", "status")
 
     assert done.returncode == 7

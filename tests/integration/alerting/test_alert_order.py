@@ -1,4 +1,4 @@
-"""Alerts in the tables are the fold of the newest results, in whatever order windows and revisions came in."""
+"""Stored alerts equal a replay of the newest results in any order of arrival."""
 
 import random
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ URL = "https://dcmon.example"
 
 @pytest.fixture
 def ruled(target: Target) -> Target:
-    """A monitor with a rule, and a webhook that wants to know."""
+    """Create a monitor with a rule and a subscribed webhook."""
     with db.org_session(target.engine, target.org) as session:
         check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "FeatureDrift")
         monitor = monitors.create(session, check, MonitorSpec("Drift", Frequency.DAY))
@@ -42,7 +42,7 @@ def ruled(target: Target) -> Target:
 
 
 def put(target: Target, number: int, value: float | None, revision: int = 1) -> None:
-    """Store and judge the result of a day; None: a window without a verdict."""
+    """Store and judge the result of a day; None is a window without verdict."""
     window = Window(START + timedelta(days=number), START + timedelta(days=number + 1))
     check_value = CheckValue("OK", {"score": value}) if value is not None else CheckValue("NO_DATA", reason="none")
     with db.org_session(target.engine, target.org) as session:
@@ -70,7 +70,7 @@ def stored(target: Target) -> list[Alert]:
 
 
 def notified_states(target: Target) -> list[tuple[int | None, str]]:
-    """What the webhook is told, in order: alert and state."""
+    """Return the notified alerts and states in order."""
     with db.org_session(target.engine, target.org) as session:
         notifications = session.scalars(select(Notification).order_by(Notification.position))
         return [(notification.alert_id, notification.kind) for notification in notifications]
@@ -89,7 +89,7 @@ def require_fold(target: Target) -> None:
 
 
 def require_receivers_know(target: Target) -> None:
-    """The last that was told of an alert is what it is; no state is told twice in a row."""
+    """Check that the last notification matches the alert and no state repeats."""
     for alert in stored(target):
         kinds = [kind for about, kind in notified_states(target) if about == alert.id]
         assert all(a != b for a, b in pairwise(kinds))
@@ -117,7 +117,7 @@ def all_results(target: Target) -> list[Result]:
 
 
 def test_late_violating_window_extends_the_alert_to_the_front(ruled: Target) -> None:
-    """A bad window that comes late lengthens the alert to the front."""
+    """A late violating window extends the alert to an earlier start."""
     put(ruled, 3, 0.5)
     put(ruled, 2, 0.9)
     assert notified_states(ruled) == [(1, "firing")]
@@ -129,7 +129,7 @@ def test_late_violating_window_extends_the_alert_to_the_front(ruled: Target) -> 
 
 
 def test_adjacent_alerts_merge_into_one(ruled: Target) -> None:
-    """Two alerts that grow together are one and the other is told to be over."""
+    """Two adjacent alerts become one, and the other is notified as ended."""
     put(ruled, 0, 0.5)
     put(ruled, 1, 0.1)
     put(ruled, 2, 0.5)

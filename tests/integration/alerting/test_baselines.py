@@ -1,4 +1,4 @@
-"""Rules on the change against the reference: the check runs on the reference too, once for each revision of it."""
+"""Rules against the reference score the reference once for each revision."""
 
 import json
 from typing import Any
@@ -23,7 +23,7 @@ URL = "https://dcmon.example"
 
 
 def refer(app: App, target: Target, right: int) -> None:
-    """A reference of 300 rows of which so many percent are predicted right."""
+    """Load a reference of 300 rows with the given percentage of right predictions."""
     with app.org(target.org) as session:
         model, version = versions.get(session, target.version_id)
         parsed = [json.loads(row) for row in rows(-1)]
@@ -48,7 +48,7 @@ def label(app: App, target: Target, number: int, right: int) -> None:
 
 @pytest.fixture
 def scored(app: App, target: Target) -> int:
-    """A daily monitor of accuracy on four days, 90, 88, 70 and 90 percent right; the reference is of 90."""
+    """Create a daily accuracy monitor: 90, 88, 70, 90 percent right, reference 90."""
     refer(app, target, 90)
     with app.org(target.org) as session:
         check = model_checks.get_or_create_check(
@@ -68,7 +68,7 @@ def rule(app: App, target: Target, monitor_id: int, condition: str) -> None:
 
 
 def run(app: App, target: Target, monitor_id: int, first: int = 0) -> list[Result]:
-    """Evaluate the windows from this day's to the fourth's."""
+    """Evaluate the windows from the given day to the fourth."""
     with app.org(target.org) as session:
         due = manual_runs.complete_windows(session, monitor_id, EndRange(day(first).start, day(3).end))
     return list(manual_runs.evaluate_windows(app.engine, target.org, monitor_id, due, app.settings.evaluate, URL))
@@ -88,7 +88,7 @@ def spans(app: App, target: Target) -> list[tuple[Any, Any, Any]]:
 
 
 def test_rule_fires_where_a_score_fell_below_the_reference(app: App, target: Target, scored: int) -> None:
-    """A rule fires where a score fell below that of the reference."""
+    """A rule fires where a score fell below the score of the reference."""
     rule(app, target, scored, "drop > 10% against reference")
     results_by_window = run(app, target, scored)
     baseline = only(baselines(app, target))
@@ -100,7 +100,7 @@ def test_rule_fires_where_a_score_fell_below_the_reference(app: App, target: Tar
 
 
 def test_later_rule_judges_stored_results_after_scoring(app: App, target: Target, scored: int) -> None:
-    """A rule that comes later has its say on what is stored once the reference was scored."""
+    """A later rule judges stored results after the reference was scored."""
     run(app, target, scored)
     assert baselines(app, target) == []
     rule(app, target, scored, "drop > 10% against reference")

@@ -1,4 +1,4 @@
-"""Whatever a rule waits for and looks back on, alerts in the tables are the fold of all newest results."""
+"""For every kind of rule, stored alerts equal a replay of all newest results."""
 
 import random
 from concurrent.futures import ThreadPoolExecutor
@@ -35,7 +35,7 @@ URL = "https://dcmon.example"
 
 
 def ruled(target: Target, condition: str, severity: str = "high", **more: Any) -> int:
-    """A monitor with a rule, and a webhook that wants to know."""
+    """Create a monitor with a rule and a subscribed webhook."""
     with db.org_session(target.engine, target.org) as session:
         check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "FeatureDrift")
         monitor = monitors.create(session, check, MonitorSpec("Drift", Frequency.DAY))
@@ -49,7 +49,7 @@ def window(number: int) -> Window:
 
 
 def put(target: Target, number: int, value: float | str, revision: int = 1, n: int = 100, **how: Any) -> Result:
-    """Store and judge the result of a day; a state in place of a value: a window without one."""
+    """Store and judge the result of a day; `value` may be a state without value."""
     check_value = (
         CheckValue("OK", {"score": value}, None, {"age": value, "job": value / 2}) if isinstance(value, float) else None
     )
@@ -74,7 +74,7 @@ def newest(session: Session) -> list[Result]:
 
 
 def require_fold(target: Target) -> list[tuple[Any, ...]]:
-    """The alerts that are, which are those of a fold from the very beginning."""
+    """Return the stored alerts after comparing them with a replay of all results."""
     with db.org_session(target.engine, target.org) as session:
         rule = session.scalars(select(AlertRule)).one()
         wanted = [
@@ -111,7 +111,7 @@ def stored(target: Target) -> list[Alert]:
 
 
 def require_receivers_know(target: Target) -> None:
-    """What was told of each alert last is what it is, and nobody is told twice that it fires or that it is over."""
+    """Check that the last notification matches the alert and no state repeats."""
     for alert in stored(target):
         kinds = [kind for about, kind in notified_states(target) if about == alert.id]
         is_told = False
@@ -181,7 +181,7 @@ def test_judging_a_result_twice_changes_nothing(target: Target) -> None:
 
 
 def test_pending_alert_that_never_fires_is_not_notified(target: Target) -> None:
-    """A pending alert tells nobody and is gone when it does not fire."""
+    """A pending alert is not notified and is deleted when it does not fire."""
     ruled(target, "> 0.2", for_windows=2)
     put(target, 0, 0.5)
     assert [alert.state for alert in stored(target)] == ["pending"]
@@ -288,7 +288,7 @@ def test_message_names_the_metric_of_its_rule_once(target: Target, condition: st
 
 
 def test_message_shows_other_versions_in_the_same_window(target: Target) -> None:
-    """A message says what other versions have in the same window."""
+    """A message shows the values of other versions in the same window."""
     ruled(target, "> 0.2")
     with db.org_session(target.engine, target.org) as session:
         model = models.get(session, target.model_id)
@@ -312,7 +312,7 @@ def test_window_without_data_can_alert_with_its_reason(target: Target) -> None:
 
 
 def due(target: Target, number: int, when: timedelta) -> None:
-    """A window that waits for evaluation."""
+    """Create a due window that waits for evaluation."""
     with db.org_session(target.engine, target.org) as session:
         now = datetime.now(UTC)
         for row in session.scalars(select(DueWindow)):
@@ -325,7 +325,7 @@ def due(target: Target, number: int, when: timedelta) -> None:
 
 
 def test_backfilled_alert_is_notified_only_if_it_still_fires(target: Target) -> None:
-    """What a backfill finds is kept and told only when it still fires at the end."""
+    """An alert of a backfill is notified only if it still fires at the end."""
     ruled(target, "> 0.2")
     due(target, 30, -timedelta(minutes=1))
     for number, value in enumerate((0.5, 0.1, 0.5, 0.5)):
@@ -400,7 +400,7 @@ def test_new_rule_notifies_only_about_recent_windows(target: Target) -> None:
 
 
 def test_changed_rule_judges_only_its_open_alerts_again(target: Target) -> None:
-    """A rule that is changed judges its open alerts anew and leaves the others."""
+    """A changed rule judges its open alerts again and keeps the ended ones."""
     rule_id = ruled(target, "> 0.2")
     for number, value in enumerate((0.5, 0.1, 0.3, 0.5)):
         put(target, number, value)
@@ -436,7 +436,7 @@ def test_changed_rule_judges_only_its_open_alerts_again(target: Target) -> None:
 
 
 def test_changed_monitor_ends_open_alerts_and_retracts_none(target: Target) -> None:
-    """A monitor that is changed ends what is open and takes nothing back."""
+    """A changed monitor ends its open alerts and retracts none."""
     ruled(target, "> 0.2")
     for number, value in enumerate((0.5, 0.1, 0.5, 0.1, 0.5)):
         put(target, number, value)
@@ -461,7 +461,7 @@ def test_changed_monitor_ends_open_alerts_and_retracts_none(target: Target) -> N
 
 
 def test_operator_actions_on_an_alert_are_recorded(target: Target) -> None:
-    """An operator acknowledges resolves and reopens and it is written down."""
+    """Acknowledging, resolving and reopening an alert are recorded in its history."""
     ruled(target, "> 0.2")
     put(target, 0, 0.5)
     with db.org_session(target.engine, target.org) as session:
@@ -485,7 +485,7 @@ def test_operator_actions_on_an_alert_are_recorded(target: Target) -> None:
 def test_reopened_alert_that_recovered_meanwhile_is_resolved(
     target: Target,
 ) -> None:
-    """An alert that recovered meanwhile is reopened as over and one that did by itself not at all."""
+    """A reopened alert that recovered is resolved; an automatically resolved one can't be reopened."""
     ruled(target, "> 0.2")
     put(target, 0, 0.5)
     with db.org_session(target.engine, target.org) as session:
@@ -547,7 +547,7 @@ def test_concurrent_workers_and_operators_end_as_a_replay_does(target: Target) -
 
 
 def test_rule_against_reference_is_refused_for_a_comparing_check(target: Target) -> None:
-    """A check that compares with the reference has no rule against it."""
+    """A check that itself compares with the reference refuses a rule against the reference."""
     rule_id = ruled(target, "> 0.2")
     with db.org_session(target.engine, target.org) as session, pytest.raises(errors.InvalidInput, match="already"):
         rules.change(session, session.get_one(AlertRule, rule_id), Change(condition=rules.parse(AGAINST)))
@@ -592,7 +592,7 @@ def test_retraction_has_the_revised_value(target: Target) -> None:
 
 
 def test_resolved_alert_keeps_its_newest_value_when_retracted(target: Target) -> None:
-    """What was over already keeps its newest value when it is taken back."""
+    """A resolved alert keeps its newest value when it is retracted."""
     ruled(target, "> 0.2")
     put(target, 1, 0.857)
     put(target, 2, 0.12)
@@ -646,7 +646,7 @@ def spans(target: Target) -> list[tuple[int, str, str | None, int]]:
 def test_restored_rule_reopens_alerts_ended_by_a_mistake(
     target: Target, slip: dict[str, Any], back: dict[str, Any]
 ) -> None:
-    """What a slip ended fires again when the rule is what it was."""
+    """Alerts that a mistaken rule ended fire again when the rule is restored."""
     rule_id = ruled(target, "> 0.2")
     for number, value in enumerate((0.1, 0.5, 0.6)):
         put(target, number, value)

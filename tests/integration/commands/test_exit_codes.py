@@ -1,4 +1,4 @@
-"""The real command line against real servers: a clear sentence on stderr and the exit code of its kind."""
+"""The real command line reports each error on stderr with its exit code."""
 
 import socket
 import subprocess
@@ -17,7 +17,7 @@ BOTH = ("--feature", "a:numeric", "--additional", "a:text")
 
 
 def require_refused(done: "subprocess.CompletedProcess[str]", code: int, sentence: str) -> None:
-    """One sentence on stderr, nothing on stdout, no traceback."""
+    """Check for one sentence on stderr, nothing on stdout and no traceback."""
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""Rules, alerts, silences and mute times as a person types them."""
+"""Command line of rules, alerts, silences and mute times."""
 
 import json
 import os
@@ -21,7 +21,7 @@ VALUES = [0.1, 0.1, 0.3, 0.5, 0.1, 0.1, 0.1, 0.3, 0.1, 0.1, 0.4, 0.6]
 
 @pytest.fixture
 def run_dcmon(data_dir: Path, database_url: str, target: Target) -> RunDcmon:
-    """dcmon on a model with a monitor whose alert fires, at 80 columns."""
+    """Return dcmon at 80 columns on a model with a firing alert."""
     ruled(target, "> 0.2", name="drift é")
     for number, value in enumerate(VALUES):
         put(target, number, value)
@@ -48,7 +48,7 @@ def require_fits(done: "subprocess.CompletedProcess[str]") -> None:
 
 
 def test_alerts_are_listed_acknowledged_resolved_and_reopened(run_dcmon: RunDcmon) -> None:
-    """Alerts are listed shown acknowledged resolved and reopened."""
+    """Alerts are listed, shown, acknowledged, resolved and reopened."""
     listed = read_json(run_dcmon, "alert", "list")
     assert [(row["id"], row["state"], row["windows"], row["worst"], row["now"]) for row in listed] == [
         (3, "firing", 2, 0.6, 0.6)
@@ -93,7 +93,7 @@ def test_alerts_are_listed_acknowledged_resolved_and_reopened(run_dcmon: RunDcmo
 
 
 def test_impossible_action_on_an_alert_is_refused(run_dcmon: RunDcmon) -> None:
-    """What can not be done to an alert is refused with a sentence."""
+    """An impossible action on an alert is refused with its reason."""
     for arguments, code, sentence in (
         (("alert", "show", "99"), 5, "There is no alert 99"),
         (("alert", "history", "99"), 5, "There is no alert 99"),
@@ -128,7 +128,7 @@ def test_impossible_action_on_an_alert_is_refused(run_dcmon: RunDcmon) -> None:
 
 
 def test_silence_holds_an_alert_and_is_listed_until_ended(run_dcmon: RunDcmon) -> None:
-    """A silence holds an alert and is listed until it is ended."""
+    """A silence holds an alert and is listed until it ends."""
     created = read_json(
         run_dcmon, "silence", "add", "monitor=~Dr.*", "rule=drift é", "--for", "4h", "--reason", "a deploy"
     )
@@ -180,7 +180,7 @@ def test_rule_on_a_missing_feature_has_a_warning(run_dcmon: RunDcmon) -> None:
 
 
 def test_backtest_counts_firings_and_writes_nothing(run_dcmon: RunDcmon) -> None:
-    """A backtest says how often a rule would have fired and writes nothing."""
+    """A backtest counts how often a rule would have fired and writes nothing."""
     backtest = read_json(run_dcmon, "rule", "backtest", "drift é")
     assert (backtest["alerts"], backtest["alerts_of_one_window"], backtest["bad_windows"], backtest["windows"]) == (
         3,
@@ -209,7 +209,7 @@ def test_rule_delete_dry_run_counts_and_deletes_nothing(run_dcmon: RunDcmon) -> 
 
 
 def test_warn_level_and_its_severity_are_parsed_from_the_rule(run_dcmon: RunDcmon) -> None:
-    """The level after warn is taken out and its severity is that of a level."""
+    """The warn level and its severity are parsed from the rule text."""
     read_json(run_dcmon, "rule", "set", "1", "--condition", "> 0.45 warn 0.2", "--severity", "critical")
     assert read_json(run_dcmon, "rule", "set", "1", "--warn-severity", "low")["severity"] == "low..critical"
     for wrong in ("critical", "urgent"):
@@ -225,7 +225,7 @@ def test_warn_level_and_its_severity_are_parsed_from_the_rule(run_dcmon: RunDcmo
 
 
 def test_rule_set_changes_all_options_and_clears_the_name(run_dcmon: RunDcmon) -> None:
-    """What a rule is added with is changed too and its name taken out."""
+    """`rule set` changes every option of a rule and removes its name."""
     values = {"--for": "2", "--keep-firing": "3", "--min-n": "4", "--no-data": "alert", "--error": "ok"}
     changed = read_json(
         run_dcmon, "rule", "set", "1", "--no-inhibit", "--name", "", *(each for pair in values.items() for each in pair)

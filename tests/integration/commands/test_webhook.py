@@ -1,4 +1,4 @@
-"""`dcmon webhook` and `dcmon notification` as they are typed: what they say, exit codes, and no secret anywhere."""
+"""Command line of `dcmon webhook` and `dcmon notification`: output, exit codes, no secrets."""
 
 import json
 import subprocess
@@ -73,7 +73,7 @@ def test_receiver_is_added_shown_changed_and_deleted(run_dcmon: RunDcmon) -> Non
 
 
 def test_receiver_is_added_with_neither_cap_nor_repetition(run_dcmon: RunDcmon) -> None:
-    """A receiver may have neither cap nor repetition from the start."""
+    """A receiver can be added without cap and without repetition."""
     parse_json(
         run_dcmon("-o", "json", "webhook", "add", "free", "https://a.example/x", "--cap", "none", "--repeat", "none")
     )
@@ -82,7 +82,7 @@ def test_receiver_is_added_with_neither_cap_nor_repetition(run_dcmon: RunDcmon) 
 
 
 def test_receiver_of_a_deleted_model_gets_nothing(run_dcmon: RunDcmon, app: App, target: Target) -> None:
-    """A receiver whose only model is deleted gets nothing and not everything."""
+    """A receiver whose only model was deleted gets no notification at all."""
     with app.org(target.org) as session:
         models.create(session, NewModel("fraud", "binary"))
         models.create(session, NewModel("churn", "binary"))
@@ -106,7 +106,7 @@ def test_receiver_of_a_deleted_model_gets_nothing(run_dcmon: RunDcmon, app: App,
 
 
 def test_added_receiver_is_notified_unless_only_new_is_wanted(run_dcmon: RunDcmon, app: App, target: Target) -> None:
-    """A receiver that is added is told what fires unless only new is wanted."""
+    """A new receiver is notified of firing alerts, except with `--only-new`."""
     with app.org(target.org) as session:
         session.get_one(Alert, alert(app, target)).told_severity = "high"
     added = run_dcmon("-o", "json", "webhook", "add", "late", "https://a.example/", "--severity", "high")

@@ -1,4 +1,4 @@
-"""What is gathered of a real system, what is kept and told of it, and the heartbeat on the wire."""
+"""Collect the health of a real system, store and notify problems, send pings."""
 
 import threading
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ def execute(engine: Engine, org: Organization, statement: str, **values: object)
 
 @pytest.fixture
 def pager(engine: Engine, org: Organization) -> Organization:
-    """An organization with a receiver."""
+    """Create an organization with a receiver."""
     execute(
         engine,
         org,
@@ -102,7 +102,7 @@ def test_window_without_evaluation_is_a_problem(app: App, target: Target) -> Non
 
 
 def test_every_claimable_window_is_counted(app: App, target: Target) -> None:
-    """However old it is."""
+    """A window that can be claimed is counted at any age."""
     now = datetime.now(UTC)
     day = now.replace(hour=0, minute=0, second=0, microsecond=0)
     long_ago = now - timedelta(hours=1)
@@ -245,7 +245,7 @@ def test_problem_of_unsubscribed_severity_is_not_notified(engine: Engine, pager:
 
 @dataclass
 class Receiver:
-    """An HTTP server that answers as it is told to, and keeps what it was sent."""
+    """Run an HTTP server with the given responses that keeps its requests."""
 
     answer: int = 200
     told: list[tuple[str, str]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What is wrong with dcmon itself, in the outbox: held back, superseded and repeated as alerts are."""
+"""Problems of dcmon itself are held, superseded and repeated like alerts."""
 
 from datetime import timedelta
 

@@ -75,7 +75,7 @@ def test_two_workers_store_each_window_once(app: App, watched: Target) -> None:
 
 
 def test_late_rows_revise_only_the_window_they_touch(app: App, watched: Target) -> None:
-    """Late rows make a second revision of the touched window only."""
+    """Late rows create a second revision of only the window they touch."""
     for number in range(3):
         log_day(app, watched, number, count=200)
     with running(evaluate.run, app):
@@ -88,7 +88,7 @@ def test_late_rows_revise_only_the_window_they_touch(app: App, watched: Target) 
 
 
 def test_new_reference_reevaluates_the_last_windows(app: App, watched: Target) -> None:
-    """Another reference has the last windows evaluated again and results say which they used."""
+    """A new reference re-evaluates the last windows; each result names its reference."""
     for number in range(3):
         log_day(app, watched, number)
     with running(evaluate.run, app):
@@ -112,7 +112,7 @@ def test_new_reference_reevaluates_the_last_windows(app: App, watched: Target) -
 
 
 def test_new_reference_leaves_other_monitors_alone(app: App, watched: Target) -> None:
-    """Another reference leaves alone what does not compare with it."""
+    """A new reference re-evaluates no monitor that does not compare with it."""
     with app.org(watched.org) as session:
         model, _ = versions.get(session, watched.version_id)
         check = model_checks.get_or_create_check(session, model, "PercentOfNulls")
@@ -162,7 +162,7 @@ def test_monitor_without_reference_shows_its_reason(app: App, target: Target) ->
 
 
 def test_filter_on_a_dropped_column_is_an_error_without_retry(app: App, watched: Target) -> None:
-    """A filter on a column that is gone is an error and not an endless retry."""
+    """A filter on a dropped column is an error and is not retried."""
     with app.org(watched.org) as session:
         wrong = {"filters": [{"column": "nope", "operator": "equals", "value": 1}]}
         session.execute(update(Monitor).values(data_filters=wrong))
@@ -179,7 +179,7 @@ def test_filter_on_a_dropped_column_is_an_error_without_retry(app: App, watched:
 def test_failing_window_is_retried_then_stored_as_an_error(
     app: App, watched: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A window that fails is tried again then kept as an error and costs nobody else."""
+    """A failing window is retried, then stored as an error; others are evaluated."""
     monkeypatch.setattr(evaluate, "PAUSE", timedelta(milliseconds=10))
     gather = row_loader.build_workload
 
@@ -199,7 +199,7 @@ def test_failing_window_is_retried_then_stored_as_an_error(
 
 
 def test_alert_without_features_names_drifted_features(app: App, watched: Target) -> None:
-    """An alert of a check without features says which features moved then."""
+    """An alert of a check without features names the features that drifted."""
     with app.org(watched.org) as session:
         model = models.get(session, watched.model_id)
         monitor = monitors.create(
@@ -239,7 +239,7 @@ def test_claim_excludes_other_workers_until_its_lease_ends(app: App, watched: Ta
 
 
 def test_window_touched_during_evaluation_is_due_again(app: App, watched: Target) -> None:
-    """A window that was touched meanwhile is due again at once."""
+    """A window touched during its evaluation is due again at once."""
     expanded(app, watched, 2)
     with app.org(watched.org) as session:
         claim = only(due_windows.claim(session, 8, timedelta(seconds=30)))
@@ -264,7 +264,7 @@ def test_finished_window_is_deleted_and_a_waiting_one_returns(app: App, watched:
 
 
 def test_only_live_versions_are_judged_by_the_clock(app: App, watched: Target) -> None:
-    """Loaded history is never judged by the clock but a live version is."""
+    """Windows that elapse without rows are due only for live versions."""
     log_day(app, watched, 0)
     with app.org(watched.org) as session:
         assert elapsed_windows.enqueue_elapsed(session, datetime.now(UTC)) == 0

@@ -1,4 +1,4 @@
-"""Evaluators outlive what goes wrong in one window, version or organization; the scheduler outlives its leader."""
+"""Evaluators survive a failing window, version or organization; schedulers survive their leader."""
 
 import threading
 from datetime import UTC, datetime, timedelta
@@ -27,14 +27,14 @@ LEASE = timedelta(seconds=30)
 
 
 def create_monitor(app: App, target: Target, **given: object) -> int:
-    """A daily monitor of nulls, which needs no reference."""
+    """Create a daily monitor of nulls, which needs no reference."""
     with app.org(target.org) as session:
         check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "PercentOfNulls")
         return monitors.create(session, check, MonitorSpec("Nulls", Frequency.DAY, **given)).id  # type: ignore[arg-type]
 
 
 def log(app: App, target: Target, first: int = 0, count: int = 6000) -> None:
-    """A sample each 30 seconds: 2880 are a day."""
+    """Log a sample for each 30 seconds; 2880 samples are a day."""
     app.ingestion.ingest_samples(target.org, target.version_id, target_rows(first, count))
 
 
@@ -48,7 +48,7 @@ BOTH = [(START, 1, "OK"), (START + timedelta(days=1), 1, "OK")]
 
 
 def test_unreadable_window_is_put_off_and_delays_no_other(app: App, target: Target) -> None:
-    """A window that can not be read is put off and keeps nobody waiting."""
+    """An unreadable window is postponed and delays no other window."""
     other = new_target(
         app.engine, provisioning.create_organization(app.engine, "other", "o@other.example").organization
     )
@@ -86,7 +86,7 @@ def test_organization_deleted_meanwhile_does_not_stop_the_worker(app: App, targe
 
 
 def test_version_deleted_in_evaluation_does_not_stop_the_worker(app: App, target: Target) -> None:
-    """A version deleted while it is evaluated does not stop the worker."""
+    """A version deleted during its evaluation does not stop the worker."""
     create_monitor(app, target)
     with running(evaluate.run, app):
         for number in range(3):
@@ -111,7 +111,7 @@ def test_version_deleted_in_evaluation_does_not_stop_the_worker(app: App, target
 
 
 def test_quarter_hours_of_a_version_in_deletion_are_left_alone(app: App, target: Target) -> None:
-    """Quarter hours of a version that is being deleted are left alone."""
+    """Quarter hours of a version in deletion are not expanded into windows."""
     create_monitor(app, target)
     log(app, target)
     with app.org(target.org) as deleting:
@@ -157,7 +157,7 @@ def test_filter_accepts_the_values_that_clients_send(app: App, target: Target, o
 
 
 def test_incomparable_filter_is_an_error_without_retry(app: App, target: Target) -> None:
-    """A filter that can not be compared is an error and no endless retry."""
+    """A filter with an incomparable value is an error and is not retried."""
     create_monitor(app, target)
     with app.org(target.org) as session:
         monitor = session.scalars(select(Monitor)).one()
@@ -169,7 +169,7 @@ def test_incomparable_filter_is_an_error_without_retry(app: App, target: Target)
 
 
 def test_lease_taken_over_leaves_the_first_holder_nothing(app: App, target: Target) -> None:
-    """A lease taken over leaves the first holder nothing to finish."""
+    """After a lease is taken over, its first holder can't finish the window."""
     create_monitor(app, target)
     log(app, target)
     with app.org(target.org) as session:
@@ -203,7 +203,7 @@ def test_failing_window_counts_its_attempts(app: App, target: Target) -> None:
 
 
 def test_new_monitor_has_windows_due_for_the_last_weeks_only(app: App, target: Target) -> None:
-    """A window of a new monitor is due for the last weeks only."""
+    """A new monitor has due windows only for the last weeks."""
     for number in range(0, 40 * 2880, 2880):
         app.ingestion.ingest_samples(target.org, target.version_id, target_rows(number, 1))
     monitor = create_monitor(app, target)
@@ -216,7 +216,7 @@ def test_new_monitor_has_windows_due_for_the_last_weeks_only(app: App, target: T
 
 
 def test_new_monitor_has_no_window_due_before_the_retention(app: App, target: Target) -> None:
-    """A window that begins before the retention does is not due for a new monitor."""
+    """A window that starts before the retention is not due for a new monitor."""
     for number in range(0, 40 * 2880, 2880):
         app.ingestion.ingest_samples(target.org, target.version_id, target_rows(number, 1))
     monitor = create_monitor(app, target)
@@ -231,13 +231,13 @@ def test_new_monitor_has_no_window_due_before_the_retention(app: App, target: Ta
 
 
 def windows_claimed(app: App, target: Target, limit: int = 1) -> list[int]:
-    """The days whose windows are claimed now, from the first."""
+    """Claim windows and return their days, counted from the first day."""
     with app.org(target.org) as session:
         return [(claim.window.start - START).days for claim in due_windows.claim(session, limit, LEASE)]
 
 
 def test_recent_windows_are_claimed_before_history(app: App, target: Target) -> None:
-    """Recent windows are claimed newest first then history from its beginning."""
+    """Recent windows are claimed newest first, then history from its start."""
     create_monitor(app, target)
     log(app, target, 0, 20_000)
     with app.org(target.org) as session:
@@ -256,7 +256,7 @@ def test_first_evaluations_go_before_repeated_ones(app: App, target: Target) -> 
 
 
 def test_backfill_is_evaluated_at_a_pause_or_after_a_while(app: App, target: Target) -> None:
-    """A backfill is evaluated when it pauses or has gone on for long."""
+    """A backfill is evaluated when it pauses or has lasted for long."""
     create_monitor(app, target)
     log(app, target)
     quiet = timedelta(minutes=1)

@@ -1,4 +1,4 @@
-"""From the broker into PostgreSQL: exactly once, whatever dies in between."""
+"""Messages reach PostgreSQL exactly once, whichever process dies."""
 
 import json
 import signal
@@ -36,7 +36,7 @@ def another_organization(target: Target) -> Organization:
 
 
 def test_samples_and_labels_reach_postgresql_through_kafka(buffered: App, target: Target) -> None:
-    """Samples and labels travel through the broker into postgresql."""
+    """Samples and labels reach PostgreSQL through the broker."""
     buffered.ingestion.ingest_samples(target.org, target.version_id, rows(0, 500))
     buffered.ingestion.ingest_labels(target.org, target.model_id, labels(0, 500))
 
@@ -150,7 +150,7 @@ def test_messages_to_deleted_targets_do_not_block_others(buffered: App, target: 
 
 
 def test_messages_of_an_organization_behind_are_parked(buffered: App, target: Target) -> None:
-    """An organization that is behind is parked and stored later."""
+    """Messages of an organization with an old schema are parked and stored later."""
     with db.org_session(target.engine, target.org) as session:
         session.execute(text("update alembic_version set version_num = '0000'"))
     other = new_target(
@@ -181,7 +181,7 @@ def test_message_of_a_custom_producer_is_stored(buffered: App, target: Target) -
 
 
 def test_message_is_kept_while_postgresql_is_away(kafka: Kafka) -> None:
-    """A message that comes while postgresql is waited for is kept."""
+    """A message that arrives while PostgreSQL is unavailable is kept."""
     door.ensure_topics(kafka)
     producer = door.Producer(kafka)
     producer.send(door.topic_name(kafka, "samples"), [b"1", b"2", b"3"])
@@ -221,7 +221,7 @@ def test_worker_waits_for_an_unavailable_postgresql(
 
 
 def test_dead_letters_go_to_their_own_topic_with_the_reason(buffered: App, target: Target) -> None:
-    """Dead letters come to a topic of their own with the reason."""
+    """Dead letters go to their own topic with the reason."""
     settings = buffered.settings.kafka
     samples = door.topic_name(settings, "samples")
     never = message_format.pack(target.org.id, "samples", 999, datetime.now(UTC), rows(0, 1), 1)
@@ -274,7 +274,7 @@ def test_lag_is_shown_by_partition_and_by_organization(buffered: App, target: Ta
 
 
 def test_row_too_large_for_kafka_is_quarantined_in_part(buffered: App, target: Target) -> None:
-    """A row larger than kafka takes is quarantined with its beginning."""
+    """A row too large for Kafka is quarantined with its first bytes."""
     large = rows(60, 1)[0].replace(b'"j0"', b'"' + b"j" * 1_100_000 + b'"')
     buffered.ingestion.ingest_samples(target.org, target.version_id, [*rows(0, 60), large])
 
@@ -289,7 +289,7 @@ def test_row_too_large_for_kafka_is_quarantined_in_part(buffered: App, target: T
 
 
 def test_message_too_large_for_kafka_is_refused_unsent(buffered: App) -> None:
-    """A message larger than kafka takes is refused before anything is sent."""
+    """A message too large for Kafka is refused before anything is sent."""
     producer = door.Producer(buffered.settings.kafka)
     with closing(producer), pytest.raises(TooLarge, match="Nothing was sent"):
         producer.send(door.topic_name(buffered.settings.kafka, "samples"), [b"{}", b"x" * 1_100_000])

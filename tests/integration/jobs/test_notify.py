@@ -1,4 +1,4 @@
-"""Attempt against receivers that misbehave: bounded in time, in order, never to where it must not go."""
+"""Deliveries to misbehaving receivers are bounded in time, ordered and egress-guarded."""
 
 import os
 import socket
@@ -97,7 +97,7 @@ def test_endless_receiver_is_timed_out(behave: Behave) -> None:
     ],
 )
 def test_endless_body_does_not_change_the_response(said: bytes) -> None:
-    """A body that does not come to an end does not undo the answer."""
+    """A response body without an end does not change the status of the response."""
 
     def behave(wire: socket.socket, _: bytes) -> None:
         wire.sendall(said)
@@ -136,14 +136,14 @@ def test_every_path_is_sent_in_one_request_line(path: str) -> None:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate of "localhost" that nobody vouches for."""
+    """Create a self-signed certificate for "localhost"."""
     return certificate_of("localhost", tmp_path_factory.mktemp("tls"))
 
 
 def test_https_uses_the_checked_address_and_host_certificate(
     certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Https goes to the checked address with the hosts certificate."""
+    """HTTPS connects to the checked address and verifies the host's certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     allowed = Webhooks(allow=["localhost", "127.0.0.1"], timeout=timedelta(seconds=2))
@@ -170,14 +170,14 @@ def test_slow_https_receiver_is_timed_out(certificate: Path, monkeypatch: pytest
 
 @pytest.fixture
 def notifying_app(app: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
-    """The App with loopback allowed and short pauses."""
+    """Return the App with loopback allowed and short pauses."""
     monkeypatch.setattr(outbox, "SHORTEST_DELAY", timedelta(milliseconds=50))
     with App(app.settings.model_copy(update={"webhooks": ALLOWED}), app.output) as new_app:
         yield new_app
 
 
 def test_states_of_one_alert_arrive_in_order_after_a_failure(notifying_app: App, target: Target) -> None:
-    """States of one alert arrive in order though the first fails."""
+    """States of one alert arrive in order although the first attempt fails."""
     failing = b"HTTP/1.1 500 X\r\ncontent-length: 0\r\n\r\n"
     with receiver(answers(failing, OK)) as at:
         add_receiver(notifying_app, target.org, at.url)
@@ -238,7 +238,7 @@ def test_two_workers_send_each_notification_once(notifying_app: App, target: Tar
 
 
 def test_hanging_receiver_does_not_delay_another_organization(notifying_app: App, target: Target) -> None:
-    """A receiver that hangs does not keep another organization waiting."""
+    """A hanging receiver does not delay another organization."""
     other = provisioning.create_organization(notifying_app.engine, "other", "o@other.example").organization
     from tests.integration.conftest import new_target
 
@@ -283,7 +283,7 @@ def test_retry_delay_doubles_up_to_an_hour(attempts: int, seconds: Any) -> None:
 
 
 def test_hanging_receiver_does_not_delay_another_receiver(notifying_app: App, target: Target) -> None:
-    """First all hang unexpectedly, then they are known to fail: what works has its message while the others hang."""
+    """A working receiver gets its message while all other receivers hang."""
     with receiver(hang := Hang()) as hanging, receiver(answers(OK)) as at:
         for number in range(12):
             add_receiver(notifying_app, target.org, hanging.url, f"hangs {number}")
@@ -358,7 +358,7 @@ SET_MODEL = text("""
 
 
 def test_storm_reaches_a_receiver_within_its_cap_complete(notifying_app: App, target: Target) -> None:
-    """A storm reaches a receiver as its cap allows and nothing is missing."""
+    """A storm of alerts reaches a receiver within its cap and complete."""
     about = [alert(notifying_app, target) for _ in range(40)]
     with receiver(answers(OK)) as at:
         add_receiver(notifying_app, target.org, at.url)
@@ -379,7 +379,7 @@ def test_storm_reaches_a_receiver_within_its_cap_complete(notifying_app: App, ta
 
 
 def test_expired_claim_is_left_to_the_next_worker(notifying_app: App, target: Target) -> None:
-    """What was claimed too long ago is left to who claims it next."""
+    """A notification whose claim expired is left to the next worker."""
     settings = notifying_app.settings.webhooks
     with receiver(answers(OK)) as at, ThreadPoolExecutor(1) as pool:
         add_receiver(notifying_app, target.org, at.url)
@@ -400,11 +400,11 @@ def test_expired_claim_is_left_to_the_next_worker(notifying_app: App, target: Ta
 def test_newer_state_waits_for_the_older_that_is_claimed(
     notifying_app: App, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A newer state that is written while the older is claimed waits for it."""
+    """A newer state, written while an older one is claimed, waits for it."""
     add_receiver(notifying_app, target.org, "https://hooks.example.org/x")
     about = alert(notifying_app, target)
     write_notifications(notifying_app, target.org, about, "firing")
-    # It was begun before the claim, and is there in the midst of it.
+    # Its transaction starts before the claim and commits during the claim.
     old = text("update notifications set created_at = now() - interval '1 h', due_at = now() - interval '1 h'")
 
     def meanwhile(_: ClaimContext) -> None:

@@ -1,4 +1,4 @@
-"""A receiver that is added, widened or resumed late hears once of what fires already."""
+"""A receiver added, widened or resumed late is notified once of firing alerts."""
 
 from datetime import timedelta
 from threading import Event, Thread
@@ -25,7 +25,7 @@ def driver(app: App, target: Target) -> OutboxDriver:
 
 
 def fire(driver: OutboxDriver, severity: str = "high") -> int:
-    """An alert that receivers were told of."""
+    """Create a firing alert of which the receivers were notified."""
     about = driver.insert_alert(severity)
     driver.write(about, told_severity=severity)
     driver.deliver()
@@ -48,10 +48,10 @@ def widen(driver: OutboxDriver, name: str, **chosen: object) -> int:
 
 
 def written_for(driver: OutboxDriver, name: str) -> list[tuple[int | None, str]]:
-    """What was written for a receiver, of which alert."""
+    """Return the alert and kind of each notification written for a receiver."""
     with driver.app.org(driver.target.org) as session:
-        mine = session.query(Notification).filter_by(webhook_id=receivers.find(session, name).id)
-        return [(each.alert_id, each.kind) for each in mine.order_by(Notification.position)]
+        query = session.query(Notification).filter_by(webhook_id=receivers.find(session, name).id)
+        return [(row.alert_id, row.kind) for row in query.order_by(Notification.position)]
 
 
 def test_new_receiver_is_notified_once_of_firing_alerts(driver: OutboxDriver) -> None:
@@ -163,7 +163,7 @@ def test_alert_that_fires_during_the_addition_is_not_missed(driver: OutboxDriver
 
 
 def _one_after_the_other(threads: list[Thread], begun: Event) -> None:
-    """The second begins when the first has done its work and not committed yet."""
+    """Start the second transaction when the first has worked but not committed."""
     threads[0].start()
     begun.wait(300)
     threads[1].start()

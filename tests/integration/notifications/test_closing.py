@@ -1,4 +1,4 @@
-"""Whoever was told of an alert is told that it is over when it is deleted with its rule, monitor, check or model."""
+"""Receivers are notified of the end when an alert's rule, monitor or model is deleted."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

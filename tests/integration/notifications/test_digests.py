@@ -1,4 +1,4 @@
-"""More than a receiver's cap: the worst alone, a digest of the rest."""
+"""Above a receiver's cap the worst alerts go alone, the others in a digest."""
 
 from datetime import timedelta
 
@@ -65,7 +65,7 @@ def test_digest_is_retried_unchanged_and_can_be_listed(app: App, target: Target)
 
 
 def test_capped_incidents_wait_without_a_digest(app: App, target: Target) -> None:
-    """They wait their turn, the most severe first."""
+    """Incidents wait for the cap, the most severe first."""
     driver = OutboxDriver(app, target)
     driver.add_receiver("pager", "pagerduty", cap=2)
     for severity in ("low", "low", "high", "critical"):

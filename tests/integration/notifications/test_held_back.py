@@ -1,4 +1,4 @@
-"""What is held back by a silence, told again while it lasts, or told to nobody."""
+"""Notifications that a silence holds, that are repeated, or that are not sent."""
 
 from datetime import timedelta
 
@@ -23,7 +23,7 @@ def driver(app: App, target: Target) -> OutboxDriver:
 
 
 def test_held_notification_is_sent_after_the_silence(driver: OutboxDriver) -> None:
-    """It has the values of the time at which it is sent."""
+    """The notification has the values at the time of sending."""
     about = driver.insert_alert()
     driver.silence(hours=2)
     driver.write(about)
@@ -64,7 +64,7 @@ def test_end_in_a_silence_of_a_notified_alert_is_sent_later(driver: OutboxDriver
 
 
 def test_incident_is_resolved_during_a_silence(driver: OutboxDriver) -> None:
-    """Resolving an incident pages no one."""
+    """Resolving an incident needs no person, so a silence does not hold it."""
     driver.add_receiver("pager", "pagerduty")
     about = driver.insert_alert()
     driver.write(about)
@@ -87,7 +87,7 @@ def test_retraction_of_an_unnotified_alert_is_not_sent(driver: OutboxDriver) -> 
 
 
 def test_silence_holds_part_of_a_message_tried_before(driver: OutboxDriver) -> None:
-    """A later silence holds one notification of a message that was tried; the others are sent."""
+    """A silence holds one notification of a message already tried; the others are sent."""
     held, other = driver.insert_alert("low"), driver.insert_alert("critical")
     driver.write(held)
     driver.write(other)
@@ -118,7 +118,7 @@ def test_end_is_not_sent_to_an_unnotified_receiver(driver: OutboxDriver) -> None
 
 
 def test_firing_alert_is_repeated_each_day(driver: OutboxDriver) -> None:
-    """Not when it is acknowledged, silenced or over."""
+    """An alert that is acknowledged, silenced or resolved is not repeated."""
     about = driver.insert_alert()
     driver.write(about)
     assert driver.deliver_kinds() == ["firing"]

@@ -1,4 +1,4 @@
-"""Kinds of receivers against real ones: servers on sockets, and processes."""
+"""Integrations against real servers on sockets and real processes."""
 
 import base64
 import contextlib
@@ -55,7 +55,7 @@ def test_webhook_has_body_headers_and_both_signatures() -> None:
 
 
 def genuine(secrets: list[str], request: bytes, now: float) -> list[bool]:
-    """What the Standard Webhooks specification 1.0.0 has a consumer do, for each secret that it may have."""
+    """Verify a message as the Standard Webhooks specification 1.0.0 requires, for each secret."""
     head, _, payload = request.partition(b"\r\n\r\n")
     headers = {
         name.lower(): value.strip()
@@ -80,7 +80,7 @@ def genuine(secrets: list[str], request: bytes, now: float) -> list[bool]:
 def test_webhook_verifies_by_the_specification(
     target: Target,
 ) -> None:
-    """Also while the old secret of a rotation is valid."""
+    """Both signatures are sent while the old secret of a rotation is valid."""
     day = timedelta(days=1, minutes=1)
     with db.org_session(target.engine, target.org) as session, receiver(answers(OK)) as at:
         made, old = receivers.add(session, "team", at.url, ALLOWED)
@@ -182,7 +182,7 @@ def test_hanging_resolver_is_timed_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class MailServer:
-    """A mail server on a loopback port that says what it is told to: just enough of SMTP."""
+    """Run a minimal SMTP server on a loopback port with the given replies."""
 
     def __init__(self, context: ssl.SSLContext | None = None, *, is_tls: bool = False, **says: str) -> None:
         self.context, self.is_tls, self.says = context, is_tls, says

@@ -1,4 +1,4 @@
-"""Alerts, by results put in by hand, and what a receiver is told of them."""
+"""Messages to receivers about alerts of results that the test stores."""
 
 import json
 import random
@@ -80,7 +80,7 @@ def test_resolved_alert_stays_and_next_violation_opens_another(app: App, watched
 
 
 class Receiver:
-    """A real receiver on the loopback address that answers what it is told to."""
+    """Run a real receiver on the loopback address with the given responses."""
 
     def __init__(self) -> None:
         self.arrived: list[tuple[dict[str, str], dict[str, Any]]] = []
@@ -101,7 +101,7 @@ class Receiver:
                 self.end_headers()
 
             def log_message(self, format: str, *args: object) -> None:
-                """Silent."""
+                """Write no log line."""
 
         self.server = HTTPServer(("127.0.0.1", 0), Answer)
         self.thread = threading.Thread(target=self.server.serve_forever)
@@ -126,7 +126,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def notifying_app(app: App, watched: Target, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> App:
-    """The App with a webhook to the receiver, allowed, and short pauses."""
+    """Return the App with a webhook to the receiver and short pauses."""
     monkeypatch.setattr(outbox, "SHORTEST_DELAY", timedelta(milliseconds=100))
     allowed = app.settings.webhooks.model_copy(update={"allow": ["127.0.0.1"], "timeout": timedelta(seconds=2)})
     new_app = App(app.settings.model_copy(update={"webhooks": allowed}), app.output)

@@ -1,4 +1,4 @@
-"""The outbox over days, with the time given: what is grouped, held, superseded, repeated, digested and given up."""
+"""Group, hold, supersede, repeat, digest and give up notifications over simulated days."""
 
 import uuid
 from datetime import timedelta
@@ -34,7 +34,7 @@ def driver(app: App, target: Target) -> OutboxDriver:
 
 
 def test_alerts_are_grouped_by_model(driver: OutboxDriver) -> None:
-    """Alerts of a model that change together go in one message, those of another model in another one."""
+    """Alerts of one model share a message; another model has its own message."""
     first, second = driver.insert_alert("low"), driver.insert_alert("critical")
     with driver.app.org(driver.target.org) as session:
         other = models.create(session, NewModel("fraud", "binary"))
@@ -107,7 +107,7 @@ def test_newer_state_waits_for_an_older_one_in_flight(driver: OutboxDriver) -> N
 
 
 def test_message_that_loses_a_notification_gets_a_new_id(driver: OutboxDriver) -> None:
-    """When one of a message is superseded, the others go in a message of another id."""
+    """If one notification of a message is superseded, the others get a new message id."""
     gone, stays = driver.insert_alert(), driver.insert_alert()
     driver.write(gone)
     driver.write(stays)
@@ -217,7 +217,7 @@ def test_receiver_with_retry_after_gets_nothing_until_then(driver: OutboxDriver)
 
 
 def test_receiver_that_answers_410_is_paused(driver: OutboxDriver) -> None:
-    """It is paused, and its notifications wait."""
+    """The receiver is paused, and its notifications wait."""
     driver.write(driver.insert_alert())
     driver.record(driver.claim(), Attempt(410, "The receiver answered 410."))
     driver.advance(days=30)
@@ -241,7 +241,7 @@ def test_pause_ends_and_waiting_notifications_are_sent(driver: OutboxDriver) -> 
 
 
 def test_subscribed_alert_brings_all_later_changes(app: App, target: Target) -> None:
-    """Only alerts of the subscribed models and severities, but then all that follows."""
+    """Only subscribed alerts are delivered, and then also all their later changes."""
     driver = OutboxDriver(app, target)
     driver.add_receiver("critical only", severities=["critical"])
     driver.add_receiver("of credit", models=["credit"])

@@ -1,4 +1,4 @@
-"""What holds notifications back: silences, mute times, more severe alerts."""
+"""Silences, mute times and more severe alerts hold notifications back."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -39,7 +39,7 @@ def ruled(session: Session, target: Target, severities: Sequence[str]) -> list[A
 
 
 def until(session: Session, found: Alert, now: datetime) -> datetime | None:
-    """When what holds an alert back now ends."""
+    """Return when the current hold of an alert ends."""
     held = silences.find_hold(session, found, now)
     assert held is not None
     return held.until
@@ -128,7 +128,7 @@ def test_mute_time_holds_notifications_in_its_hours(target: Target) -> None:
 
 
 def test_more_severe_alert_inhibits_lower_ones(target: Target) -> None:
-    """Only of the same monitor and version."""
+    """An alert inhibits only alerts of the same monitor and version."""
     with db.org_session(target.engine, target.org) as session:
         low, critical, same = ruled(session, target, ["low", "critical", "low"])
         lower, higher, other = (alert(session, target, rule) for rule in (low, critical, same))
