@@ -1,1 +1,1 @@
-"""Figures: each module measures what it is named after, beside its limit, in one run; `make bench` runs all."""
+"""Benchmarks: each module measures one area and prints figures beside their limits; `make bench` runs them."""

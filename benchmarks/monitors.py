@@ -1,6 +1,6 @@
-"""Evaluation against its limit: the bare deepchecks calls on the same rows, already in memory.
+"""Measure evaluation beside its limit: bare deepchecks calls on the same rows, already in memory.
 
-python -m benchmarks.monitors [eight] [many] [size]     (SIZES=10000,1000000 for a shorter size)
+python -m benchmarks.monitors [eight] [many] [size]     (SIZES=10000,1000000: a shorter `size`)
 """
 
 import json
@@ -11,13 +11,16 @@ import time
 import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pandas as pd
 import psutil
 from sqlalchemy import text
 
-from benchmarks.stage import CLASSES, FEATURES, START, Stage, figure, rows, say, stage
+from benchmarks.installation import Installation, temporary_installation
+from benchmarks.measurement import print_figure, print_progress, seconds_of
+from benchmarks.sample_rows import CLASSES, FEATURES, START, make_rows
 from dcmon.alerting.change_context import ChangeContext
 from dcmon.checks import defaults
 from dcmon.checks.catalogue import for_config
@@ -27,44 +30,47 @@ from dcmon.monitoring import default_monitors, evaluation, lifecycle, planner, r
 from dcmon.monitoring.planner import PlanRequest
 from dcmon.monitoring.reference_cache import ReferenceCache
 from dcmon.settings import Evaluate
+from dcmon.states import ResultState
 from dcmon.storage import references, sampling, versions
 from dcmon.storage.sampling import RowSelection
 from dcmon.windows import Frequency, Window
 
 ROWS, DAYS, RUNS = 5_000, 8, 5
-PEER, PEER_TASK = 125.0, 271.0  # ms of CPU a (monitor, window) that the system before dcmon takes; with PostgreSQL
-MANY = 30  # daily windows
+FORMER_CPU, FORMER_TASK_CPU = 125.0, 271.0  # ms a (monitor, window) in the system before dcmon; with PostgreSQL
+FORMER_SYSTEM = "the system before dcmon"
+BARE = "bare deepchecks, rows in memory"
+MANY_DAYS = 30  # daily windows
 SIZES = [int(size) for size in os.environ.get("SIZES", "10000,1000000,10000000").split(",")]  # rows of a window
-PATTERNS = 10_000  # rows whose ids and times are made new again and again
+PATTERNS = 10_000  # different rows; they repeat with new ids and times
 
 
 def main() -> None:
-    """Print the figures that are named, or all."""
-    figures = {"eight": _eight_defaults, "many": _many, "size": _sizes}
-    for name in sys.argv[1:] or figures:
-        with stage() as on:
-            figures[name](on)
+    """Print the figures named on the command line, or all."""
+    benchmarks = {"eight": _measure_default_monitors, "many": _measure_many_windows, "size": _measure_sizes}
+    for name in sys.argv[1:] or benchmarks:
+        with temporary_installation() as installation:
+            benchmarks[name](installation)
 
 
-def _watched(on: Stage, days: int) -> int:
-    model_id, version_id = on.new_version("watched")
-    say(f"loading {days} days of {ROWS} rows, with labels and a reference")
-    _load(on, model_id, version_id, days)
+def _create_monitored_version(installation: Installation, days: int) -> int:
+    model_id, version_id = installation.create_version("watched")
+    print_progress(f"loading {days} days of {ROWS} rows, with labels and a reference")
+    _load_days(installation, model_id, version_id, days)
     return version_id
 
 
-def _load(on: Stage, model_id: int, version_id: int, days: int) -> None:
+def _load_days(installation: Installation, model_id: int, version_id: int, days: int) -> None:
     for day in range(days):
-        batch = rows(day * ROWS, ROWS, days=1)
+        batch = make_rows(day * ROWS, ROWS, days=1)
         shifted = [row.replace(b"2026-03-01", f"2026-03-{day + 1:02d}".encode()) for row in batch]
-        on.app.ingestion.ingest_samples(on.org, version_id, [Raw(row) for row in shifted])
-        on.app.ingestion.ingest_labels(on.org, model_id, [Raw(_label(row)) for row in batch])
-    _watch(on, version_id)
+        installation.app.ingestion.ingest_samples(installation.org, version_id, [Raw(row) for row in shifted])
+        installation.app.ingestion.ingest_labels(installation.org, model_id, [Raw(_label(row)) for row in batch])
+    _add_reference_and_monitors(installation, version_id)
 
 
-def _watch(on: Stage, version_id: int) -> None:
-    """A reference, and the eight default monitors."""
-    with on.app.org(on.org) as session:
+def _add_reference_and_monitors(installation: Installation, version_id: int) -> None:
+    """Give the version a reference, and its model the eight default monitors."""
+    with installation.app.org(installation.org) as session:
         model, version = versions.get(session, version_id)
         lifecycle.append_reference(session, model, version, _reference())
         default_monitors.create_defaults(session, model, Frequency.DAY)
@@ -72,7 +78,7 @@ def _watch(on: Stage, version_id: int) -> None:
 
 
 def _reference() -> bytes:
-    parsed, classes = [json.loads(row) for row in rows(10**9, ROWS)], random.Random(3)
+    parsed, classes = [json.loads(row) for row in make_rows(10**9, ROWS)], random.Random(3)
     names = [*FEATURES, "_dc_prediction", "_dc_prediction_probabilities"]
     document = {
         "columns": [*names, "_dc_label"],
@@ -82,155 +88,153 @@ def _reference() -> bytes:
 
 
 def _label(row: bytes) -> bytes:
-    found = json.loads(row)
-    return json.dumps({"_dc_sample_id": found["_dc_sample_id"], "_dc_label": found["_dc_prediction"]}).encode()
+    sample = json.loads(row)
+    return json.dumps({"_dc_sample_id": sample["_dc_sample_id"], "_dc_label": sample["_dc_prediction"]}).encode()
 
 
-def _eight_defaults(on: Stage) -> None:
-    version_id = _watched(on, DAYS)
-    bare = _bare(on, version_id)
-    bare()
-    ours, limits = [], []
-    with CheckWorker(Evaluate()) as child:
-        kept = ReferenceCache()
-        _evaluate(on, version_id, 0, child, kept)
+def _measure_default_monitors(installation: Installation) -> None:
+    version_id = _create_monitored_version(installation, DAYS)
+    run_bare_checks = _bare_checks(installation, version_id)
+    run_bare_checks()
+    dcmon_ms, bare_ms = [], []
+    with CheckWorker(Evaluate()) as worker:
+        cache = ReferenceCache()
+        _evaluate(installation, version_id, 0, worker, cache)
         for run in range(RUNS):
-            say(f"eight default monitors on a window of {ROWS} rows: run {run + 1} of {RUNS}")
-            ours.append(_spent(child, lambda day=run + 1: _evaluate(on, version_id, day, child, kept)))  # type: ignore[misc]
-            limits.append(_cpu(bare))
-    figure(
-        "monitors.eight.cpu", ours, "ms per window, PostgreSQL not counted", "bare deepchecks, rows in memory", limits
-    )
-    each = [spent / 8 for spent in ours]
-    figure(
-        "monitors.one.cpu", each, "ms per (monitor, window)", "bare deepchecks, rows in memory", [x / 8 for x in limits]
-    )
+            print_progress(f"eight default monitors on a window of {ROWS} rows: run {run + 1} of {RUNS}")
+            evaluate = partial(_evaluate, installation, version_id, run + 1, worker, cache)
+            dcmon_ms.append(_worker_cpu_ms(worker, evaluate))
+            bare_ms.append(_cpu_ms(run_bare_checks))
+    print_figure("monitors.eight.cpu", dcmon_ms, "ms per window, PostgreSQL not counted", BARE, bare_ms)
+    each_dcmon_ms, each_bare_ms = [cpu_ms / 8 for cpu_ms in dcmon_ms], [cpu_ms / 8 for cpu_ms in bare_ms]
+    print_figure("monitors.one.cpu", each_dcmon_ms, "ms per (monitor, window)", BARE, each_bare_ms)
 
 
-def _cpu(work: Callable[[], object]) -> float:
-    began = time.process_time()
+def _cpu_ms(work: Callable[[], object]) -> float:
+    started_at = time.process_time()
     work()
-    return 1000 * (time.process_time() - began)
+    return 1000 * (time.process_time() - started_at)
 
 
-def _spent(child: CheckWorker, work: Callable[[], object]) -> float:
-    """The CPU of this process and of the child, in ms."""
-    assert child.pid is not None
-    process = psutil.Process(child.pid)
+def _worker_cpu_ms(worker: CheckWorker, work: Callable[[], object]) -> float:
+    """Run `work`; return the CPU time of this process and of the check worker, in ms."""
+    assert worker.pid is not None
+    process = psutil.Process(worker.pid)
     before = sum(process.cpu_times()[:2])
-    ours = _cpu(work)
-    return ours + 1000 * (sum(process.cpu_times()[:2]) - before)
+    own_ms = _cpu_ms(work)
+    return own_ms + 1000 * (sum(process.cpu_times()[:2]) - before)
 
 
-def _evaluate(on: Stage, version_id: int, day: int, child: CheckWorker, kept: ReferenceCache) -> None:
-    """What the worker does for a window: plan, read once, run, store, judge."""
+def _evaluate(
+    installation: Installation, version_id: int, day: int, worker: CheckWorker, cache: ReferenceCache
+) -> None:
+    """Evaluate a window as the evaluate worker does: plan, read once, run checks, store, judge."""
     start, settings = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(days=day), Evaluate()
     window, now = Window(start, start + timedelta(days=1)), datetime.now(UTC)
-    with on.app.org(on.org, snapshot=True) as session:
+    with installation.app.org(installation.org, snapshot=True) as session:
         plan = planner.plan(session, PlanRequest(version_id, window, now, now), settings)
-        workload, known = row_loader.build_workload(session, on.org, plan, settings, kept)
-    answers = [*known, *child.run(workload)]
-    assert {answer.value.state for answer in answers} == {"OK"}, [answer.value for answer in answers]
-    with on.app.org(on.org) as session:
-        evaluation.store(session, plan, answers, ChangeContext(on.org))
+        workload, known_results = row_loader.build_workload(session, installation.org, plan, settings, cache)
+    check_results = [*known_results, *worker.run(workload)]
+    assert {result.value.state for result in check_results} == {ResultState.OK}, [
+        result.value for result in check_results
+    ]
+    with installation.app.org(installation.org) as session:
+        evaluation.store(session, plan, check_results, ChangeContext(installation.org))
 
 
-def _many(on: Stage) -> None:
-    version_id = _watched(on, MANY)
-    with CheckWorker(Evaluate()) as child:
-        kept = ReferenceCache()
-        _evaluate(on, version_id, 0, child, kept)
-        say(f"{MANY} daily windows of {ROWS} rows, eight monitors each")
-        server = _server(on)
-        ours = _spent(child, lambda: [_evaluate(on, version_id, day, child, kept) for day in range(1, MANY)])
-        theirs = 1000 * (_server(on) - server)
-    one = (MANY - 1) * 8
-    figure("monitors.many.cpu", [ours / one], "ms per (monitor, window), PostgreSQL not counted", "the peer", [PEER])
-    figure(
-        "monitors.many.all", [(ours + theirs) / one], "ms of these with PostgreSQL", "the peer, as a task", [PEER_TASK]
+def _measure_many_windows(installation: Installation) -> None:
+    version_id = _create_monitored_version(installation, MANY_DAYS)
+    with CheckWorker(Evaluate()) as worker:
+        cache = ReferenceCache()
+        _evaluate(installation, version_id, 0, worker, cache)
+        print_progress(f"{MANY_DAYS} daily windows of {ROWS} rows, eight monitors each")
+        server_before = _server_cpu(installation)
+        days = range(1, MANY_DAYS)
+        dcmon_ms = _worker_cpu_ms(
+            worker, lambda: [_evaluate(installation, version_id, day, worker, cache) for day in days]
+        )
+        server_ms = 1000 * (_server_cpu(installation) - server_before)
+    results, all_ms = len(days) * 8, dcmon_ms + server_ms
+    unit, as_task = "ms per (monitor, window)", f"{FORMER_SYSTEM}, as a task"
+    print_figure(
+        "monitors.many.cpu", [dcmon_ms / results], f"{unit}, PostgreSQL not counted", FORMER_SYSTEM, [FORMER_CPU]
     )
+    print_figure("monitors.many.all", [all_ms / results], f"{unit}, with PostgreSQL", as_task, [FORMER_TASK_CPU])
 
 
-def _server(on: Stage) -> float:
-    """The CPU that PostgreSQL has taken, in seconds."""
-    return sum(sum(each.cpu_times()[:2]) for each in on.server.children(recursive=True))
+def _server_cpu(installation: Installation) -> float:
+    """Return the CPU time that PostgreSQL has used so far, in seconds."""
+    return sum(sum(process.cpu_times()[:2]) for process in installation.server.children(recursive=True))
 
 
-def _sizes(on: Stage) -> None:
-    """The eight defaults on one window of so many rows, all labelled: from its plan to the stored results."""
-    walls, reads = dict[int, list[float]](), dict[int, list[float]]()
+def _measure_sizes(installation: Installation) -> None:
+    """Measure the eight default monitors on one labelled window of each size, from its plan to the stored results."""
+    window_ms, read_ms = dict[int, list[float]](), dict[int, list[float]]()
     for size in SIZES:
-        model_id, version_id = on.new_version(f"of {size}")
-        _fill(on, model_id, version_id, size)
-        _watch(on, version_id)
-        with on.app.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        model_id, version_id = installation.create_version(f"{size} rows")
+        _load_window(installation, model_id, version_id, size)
+        _add_reference_and_monitors(installation, version_id)
+        with installation.app.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
             connection.execute(text("vacuum analyze"))
-        reads[size] = [_read(on, version_id) for _ in range(RUNS)]
-        walls[size] = _evaluations(on, version_id)
+        read_ms[size] = [_read_ms(installation, version_id) for _ in range(RUNS)]
+        window_ms[size] = _evaluation_ms(installation, version_id)
     for size in SIZES[1:]:
-        against = f"the same of {SIZES[0]:,} rows"
-        figure(f"monitors.read.{size}", reads[size], "ms", against, reads[SIZES[0]])
-        figure(f"monitors.window.{size}", walls[size], "ms, eight monitors", against, walls[SIZES[0]])
+        limit_name = f"the same of {SIZES[0]:,} rows"
+        print_figure(f"monitors.read.{size}", read_ms[size], "ms", limit_name, read_ms[SIZES[0]])
+        print_figure(f"monitors.window.{size}", window_ms[size], "ms, eight monitors", limit_name, window_ms[SIZES[0]])
 
 
-def _evaluations(on: Stage, version_id: int) -> list[float]:
-    """How long the window takes, again and again, in ms."""
-    kept, walls = ReferenceCache(), list[float]()
-    with CheckWorker(Evaluate()) as child:
+def _evaluation_ms(installation: Installation, version_id: int) -> list[float]:
+    """Evaluate the window RUNS times; return the elapsed times in ms. A first evaluation only fills the caches."""
+    cache, elapsed_ms = ReferenceCache(), list[float]()
+    with CheckWorker(Evaluate()) as worker:
         for _ in range(RUNS + 1):
-            with on.app.org(on.org) as session:
+            with installation.app.org(installation.org) as session:
                 session.execute(text("delete from results"))
-            walls.append(_wall(lambda: _evaluate(on, version_id, 0, child, kept)))
-    return walls[1:]
+            elapsed_ms.append(1000 * seconds_of(lambda: _evaluate(installation, version_id, 0, worker, cache)))
+    return elapsed_ms[1:]
 
 
-def _fill(on: Stage, model_id: int, version_id: int, size: int) -> None:
-    """A day of so many rows with their labels, in no order."""
-    patterns, step = rows(0, PATTERNS, days=1), timedelta(days=1) / size
-    moments = random.Random(5).sample(range(size), size)
+def _load_window(installation: Installation, model_id: int, version_id: int, size: int) -> None:
+    """Load a day of `size` rows with their labels, in random order of time."""
+    patterns, step = make_rows(0, PATTERNS, days=1), timedelta(days=1) / size
+    positions = random.Random(5).sample(range(size), size)
     for first in range(0, size, 100_000):
-        say(f"a window of {size:,} rows: {first:,}")
-        these = range(first, min(size, first + 100_000))
-        batch = [_renewed(patterns[n % PATTERNS], n, START + step * moments[n]) for n in these]
-        on.app.ingestion.ingest_samples(on.org, version_id, batch)
-        labels = [b'{"_dc_sample_id": "sample-%012d", "_dc_label": "%s"}' % (n, b"abc"[n % 3 :][:1]) for n in these]
-        on.app.ingestion.ingest_labels(on.org, model_id, [Raw(label) for label in labels])
+        print_progress(f"a window of {size:,} rows: {first:,}")
+        numbers = range(first, min(size, first + 100_000))
+        batch = [_with_id_and_time(patterns[n % PATTERNS], n, START + step * positions[n]) for n in numbers]
+        installation.app.ingestion.ingest_samples(installation.org, version_id, batch)
+        labels = [b'{"_dc_sample_id": "sample-%012d", "_dc_label": "%s"}' % (n, b"abc"[n % 3 :][:1]) for n in numbers]
+        installation.app.ingestion.ingest_labels(installation.org, model_id, [Raw(label) for label in labels])
 
 
-def _renewed(row: bytes, number: int, at: datetime) -> Raw:
-    """The row under another id, at another time."""
-    rest = row[row.index(b', "n0"') :]
-    return Raw(b'{"_dc_sample_id": "sample-%012d", "_dc_time": "%s"' % (number, at.isoformat().encode()) + rest)
+def _with_id_and_time(row: bytes, number: int, at: datetime) -> Raw:
+    """Return the row with another id and another time."""
+    features = row[row.index(b', "n0"') :]
+    return Raw(b'{"_dc_sample_id": "sample-%012d", "_dc_time": "%s"' % (number, at.isoformat().encode()) + features)
 
 
-def _read(on: Stage, version_id: int) -> float:
-    """The read alone, in ms."""
+def _read_ms(installation: Installation, version_id: int) -> float:
+    """Return how long reading the deterministic sample takes, in ms."""
     start, end, size = START, START + timedelta(days=1), Evaluate().sample_size
-    with on.app.org(on.org) as session:
+    with installation.app.org(installation.org) as session:
         model, version = versions.get(session, version_id)
         statistics = sampling.window_statistics(session, version_id, start, end)
-        return _wall(
+        return 1000 * seconds_of(
             lambda: sampling.sample_columns(
                 session, Window(start, end), RowSelection(model, version, size), list(FEATURES), statistics=statistics
             )
         )
 
 
-def _wall(work: Callable[[], object]) -> float:
-    """How long it takes, in ms."""
-    began = time.perf_counter()
-    work()
-    return 1000 * (time.perf_counter() - began)
-
-
-def _bare(on: Stage, version_id: int) -> Callable[[], None]:
-    """The library alone: Datasets are built and checks are run as a notebook would do it."""
+def _bare_checks(installation: Installation, version_id: int) -> Callable[[], None]:
+    """Return a function that builds Datasets and runs the checks with deepchecks alone, as a notebook does."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from deepchecks.tabular import Dataset
         from deepchecks.tabular import checks as library
 
-    with on.app.org(on.org) as session:
+    with installation.app.org(installation.org) as session:
         model, version = versions.get(session, version_id)
         start = datetime(2026, 3, 7, tzinfo=UTC)
         current = sampling.sample_rows(
@@ -239,10 +243,10 @@ def _bare(on: Stage, version_id: int) -> Callable[[], None]:
         reference = references.sample_rows(session, RowSelection(model, version, ROWS))
     frames = [pd.DataFrame(sample.rows, columns=sample.names) for sample in (current, reference)]
 
-    def dataset(frame: pd.DataFrame, labelled: bool) -> Any:
-        own = frame[[*FEATURES]].assign(**({"label": frame["_dc_label"]} if labelled else {}))
+    def dataset(frame: pd.DataFrame, has_labels: bool) -> Any:
+        columns = frame[[*FEATURES]].assign(**({"label": frame["_dc_label"]} if has_labels else {}))
         categories = [name for name, kind in FEATURES.items() if kind == "categorical"]
-        return Dataset(own, label="label" if labelled else None, cat_features=categories, label_type="multiclass")
+        return Dataset(columns, label="label" if has_labels else None, cat_features=categories, label_type="multiclass")
 
     def outputs(frame: pd.DataFrame) -> tuple[Any, Any]:
         return frame["_dc_prediction"].to_numpy(), pd.DataFrame(
@@ -254,19 +258,19 @@ def _bare(on: Stage, version_id: int) -> Callable[[], None]:
     def work() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            sides = {labelled: [dataset(frame, labelled) for frame in frames] for labelled in (False, True)}
+            datasets = {has_labels: [dataset(frame, has_labels) for frame in frames] for has_labels in (False, True)}
             for default in defaults.for_task("multiclass"):
                 if default.monitor is None:
                     continue
                 kind = for_config(default.kind.module_name, default.kind.class_name)
-                now, ref = sides[kind.needs_labels]
+                now, ref = datasets[kind.needs_labels]
                 check = getattr(library, kind.implementation)(**default.params, n_samples=None)
-                given = {"model_classes": CLASSES, "with_display": False}
+                options = {"model_classes": CLASSES, "with_display": False}
                 if kind.needs_reference:
-                    given |= {"y_pred_train": ref_pred, "y_proba_train": ref_proba}
-                    check.run(ref, now, y_pred_test=now_pred, y_proba_test=now_proba, **given).reduce_output()
+                    options |= {"y_pred_train": ref_pred, "y_proba_train": ref_proba}
+                    check.run(ref, now, y_pred_test=now_pred, y_proba_test=now_proba, **options).reduce_output()
                 else:
-                    check.run(now, y_pred=now_pred, y_proba=now_proba, **given).reduce_output()
+                    check.run(now, y_pred=now_pred, y_proba=now_proba, **options).reduce_output()
 
     return work
 

@@ -1,4 +1,4 @@
-"""The processes that benchmarks measure: `dcmon` itself, and a broker from a wheel."""
+"""Start the processes that benchmarks measure: `dcmon` commands and a Kafka broker."""
 
 import subprocess
 import sys
@@ -19,50 +19,50 @@ from tests.helpers.kafka_broker import tansu
 
 @dataclass(frozen=True)
 class Broker:
-    """A broker with its process."""
+    """A Kafka broker: its address and its process."""
 
     address: str
     process: psutil.Process
 
     def settings(self, settings: Settings) -> Settings:
-        """These settings with the broker, topics and a group of their own, one partition each."""
+        """Return `settings` with this broker, new topics of one partition each, and a new consumer group."""
         name = f"bench-{uuid.uuid4().hex[:8]}"
         kafka = Kafka(bootstrap_servers=self.address, topic_prefix=name, group_id=name, partitions=1)
         return settings.model_copy(update={"kafka": kafka})
 
 
 @contextmanager
-def brokers() -> Iterator[Broker]:
-    """Tansu, which keeps everything in memory."""
-    before = {child.pid for child in psutil.Process().children()}
+def running_broker() -> Iterator[Broker]:
+    """Run Tansu, a broker that keeps its messages in memory."""
+    earlier = {child.pid for child in psutil.Process().children()}
     with tansu() as address:
-        (started,) = (each for each in psutil.Process().children() if each.pid not in before)
-        yield Broker(address, started)
+        (process,) = (child for child in psutil.Process().children() if child.pid not in earlier)
+        yield Broker(address, process)
 
 
 @contextmanager
-def processes(settings: Settings, *commands: Sequence[str]) -> Iterator[list[psutil.Process]]:
-    """`dcmon` with these arguments, each in a process; an endpoint is waited for."""
+def running_processes(settings: Settings, *commands: Sequence[str]) -> Iterator[list[psutil.Process]]:
+    """Run each `dcmon` command in a process of its own; wait until the endpoint answers if `serve` is one of them."""
     with ExitStack() as stack:
-        running = [stack.enter_context(_process(settings, command)) for command in commands]
+        processes = [stack.enter_context(_running_process(settings, command)) for command in commands]
         if any(command[0] == "serve" for command in commands):
-            assert wait_until(lambda: _answers(settings), 30)
-        yield running
+            assert wait_until(lambda: _is_endpoint_up(settings), 30)
+        yield processes
 
 
 @contextmanager
-def _process(settings: Settings, command: Sequence[str]) -> Iterator[psutil.Process]:
-    started = subprocess.Popen(
+def _running_process(settings: Settings, command: Sequence[str]) -> Iterator[psutil.Process]:
+    process = subprocess.Popen(
         [sys.executable, "-m", "dcmon", *command], env=child_environment(settings), stderr=subprocess.DEVNULL
     )
     try:
-        yield psutil.Process(started.pid)
+        yield psutil.Process(process.pid)
     finally:
-        started.terminate()
-        started.wait(30)
+        process.terminate()
+        process.wait(30)
 
 
-def _answers(settings: Settings) -> bool:
+def _is_endpoint_up(settings: Settings) -> bool:
     try:
         return bool(urlopen(f"{settings.url}/api/v1/health-check", timeout=1).status == 200)
     except (URLError, OSError):

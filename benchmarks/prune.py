@@ -1,4 +1,4 @@
-"""A month is pruned while another process logs samples: how long that waits for locks, and what its batches take.
+"""Measure how pruning a month slows another process that logs samples, and how long that process waits for locks.
 
 python -m benchmarks.prune
 """
@@ -16,7 +16,9 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Engine, text
 
-from benchmarks.stage import Stage, checkpoint, figure, rows, say, stage
+from benchmarks.installation import Installation, temporary_installation
+from benchmarks.measurement import print_figure, print_progress
+from benchmarks.sample_rows import make_rows
 from dcmon import db
 from dcmon.db import Organization
 from dcmon.ingestion import audit_reader, corrections
@@ -27,100 +29,102 @@ from dcmon.storage import pruning
 from dcmon.storage.expiry import Terms
 from dcmon.storage.pruning_transactions import Prune
 
-ROWS, AT_ONCE, LABELLED = 1_000_000, 10_000, 200_000
-BATCH, PAUSE, TURN = 200, 0.03, 5.0  # rows, seconds between batches, seconds with and without the prune
+ROWS, ROWS_PER_LOAD, LABELS = 1_000_000, 10_000, 200_000  # of a month
+BATCH_ROWS, BATCH_PAUSE = 200, 0.03  # of the process that logs samples; seconds
+PHASE_SECONDS = 5.0  # with the prune and without it, in turn
 MONTHS = ((b"2026-03", datetime(2026, 5, 15, tzinfo=UTC)), (b"2026-04", datetime(2026, 6, 15, tzinfo=UTC)))
-NOW = b"2026-07"
+CURRENT_MONTH = b"2026-07"
 
 
 @dataclass
-class Ingestion:
-    """Another process that logs a batch again and again: when each began, and how many seconds it took."""
+class LoggingProcess:
+    """A process that logs batches: its server process, and start and duration of each batch in seconds."""
 
-    pid: int = 0
+    backend_pid: int = 0
     batches: list[tuple[float, float]] = field(default_factory=list)
 
-    def between(self, began: float, ended: float) -> list[float]:
-        return [took for at, took in self.batches if began <= at < ended]
+    def durations(self, since: float, until: float) -> list[float]:
+        return [duration for started_at, duration in self.batches if since <= started_at < until]
 
 
 def main() -> None:
-    """Print the figures."""
-    with stage() as on:
-        model_id, version_id = on.new_version("pruned")
+    """Print all figures."""
+    with temporary_installation() as installation:
+        model_id, version_id = installation.create_version("pruned")
         for month, _ in MONTHS:
-            _fill(on, model_id, version_id, month)
-        began = time.perf_counter()
-        well = not audit_reader.run_audit(on.app.engine, [on.org])[1].findings
-        assert well
-        _one(f"audit of {len(MONTHS) * ROWS} samples", time.perf_counter() - began, "s")
-        with _ingesting(on, version_id) as beside:
+            _load_month(installation, model_id, version_id, month)
+        started_at = time.perf_counter()
+        findings = audit_reader.run_audit(installation.app.engine, [installation.org])[1].findings
+        assert not findings
+        _print_value(f"audit of {len(MONTHS) * ROWS} samples", time.perf_counter() - started_at, "s")
+        with _logging_process(installation, version_id) as logger:
             time.sleep(5)
             for month, now in MONTHS:
-                _prune(on, beside, month.decode(), now)
-            _delete(on, beside, version_id)
+                _prune_month(installation, logger, month.decode(), now)
+            _delete_span(installation, logger, version_id)
 
 
-def _fill(on: Stage, model_id: int, version_id: int, month: bytes) -> None:
+def _load_month(installation: Installation, model_id: int, version_id: int, month: bytes) -> None:
     first = int(month[-2:]) * ROWS
-    for at in range(0, ROWS, AT_ONCE):
-        batch = [row.replace(b"2026-03", month) for row in rows(first + at, AT_ONCE, days=28)]
-        on.app.ingestion.ingest_samples(on.org, version_id, [Raw(row) for row in batch])
-    for at in range(0, LABELLED, AT_ONCE):
-        ids = (f"sample-{first + at + number:012d}" for number in range(AT_ONCE))
-        said = [Raw(json.dumps({"_dc_sample_id": each, "_dc_label": "a"}).encode()) for each in ids]
-        on.app.ingestion.ingest_labels(on.org, model_id, said)
-    say(f"{month.decode()}: {ROWS} samples, {LABELLED} labels")
+    for offset in range(0, ROWS, ROWS_PER_LOAD):
+        batch = [row.replace(b"2026-03", month) for row in make_rows(first + offset, ROWS_PER_LOAD, days=28)]
+        installation.app.ingestion.ingest_samples(installation.org, version_id, [Raw(row) for row in batch])
+    for offset in range(0, LABELS, ROWS_PER_LOAD):
+        ids = (f"sample-{first + offset + number:012d}" for number in range(ROWS_PER_LOAD))
+        labels = [Raw(json.dumps({"_dc_sample_id": sample_id, "_dc_label": "a"}).encode()) for sample_id in ids]
+        installation.app.ingestion.ingest_labels(installation.org, model_id, labels)
+    print_progress(f"{month.decode()}: {ROWS} samples, {LABELS} labels")
 
 
-def _prune(on: Stage, beside: Ingestion, month: str, now: datetime) -> None:
-    """In turns of a few seconds with and without the prune, so that what else the machine does concerns both alike."""
-    checkpoint(on)
-    within, without, ids, seconds = list[float](), list[float](), 0, 0.0
-    with _watching(on.app.engine, beside.pid) as waits:
-        while ids < ROWS:
-            calm = time.monotonic()
-            time.sleep(TURN)
-            began = time.monotonic()
-            turn = Prune(
-                on.app.engine, on.org, Terms(timedelta(days=30), None, now), "benchmark",
-                lambda ends=began + TURN: time.monotonic() > ends,  # type: ignore[misc]
+def _prune_month(installation: Installation, logger: LoggingProcess, month: str, now: datetime) -> None:
+    """Prune a month in phases, with pauses as long: so other load of the machine has the same effect on both."""
+    installation.checkpoint()
+    with_prune, without_prune, deleted_ids, seconds = list[float](), list[float](), 0, 0.0
+    with _watched_lock_waits(installation.app.engine, logger.backend_pid) as waits:
+        while deleted_ids < ROWS:
+            pause_start = time.monotonic()
+            time.sleep(PHASE_SECONDS)
+            prune_start = time.monotonic()
+            prune = Prune(
+                installation.app.engine, installation.org, Terms(timedelta(days=30), None, now), "benchmark",
+                lambda deadline=prune_start + PHASE_SECONDS: time.monotonic() > deadline,  # type: ignore[misc]
             )  # fmt: skip
-            ids += sum(count for place, count in pruning.run(turn).items() if place.table == "ids")
-            ended = time.monotonic()
-            seconds += ended - began
-            without += beside.between(calm, began)
-            within += beside.between(began, ended)
-    _one(f"prune.{month}.seconds", seconds, "s")
-    _one(f"prune.{month}.longest_lock_wait_of_ingestion", 1000 * max(waits, default=0), "ms")
-    _one(f"prune.{month}.slowest_batch", 1000 * max(within), "ms")
-    for name, at in (("p50", 50), ("p99", 99)):
-        value, limit = (1000 * statistics.quantiles(each, n=100)[at - 1] for each in (within, without))
-        against = f"without a prune, {len(without)} batches"
-        figure(f"prune.{month}.ingestion_{name} of {len(within)} batches", [value], "ms", against, [limit])
+            deleted_ids += sum(count for part, count in pruning.run(prune).items() if part.table == "ids")
+            prune_end = time.monotonic()
+            seconds += prune_end - prune_start
+            without_prune += logger.durations(pause_start, prune_start)
+            with_prune += logger.durations(prune_start, prune_end)
+    _print_value(f"prune.{month}.seconds", seconds, "s")
+    _print_value(f"prune.{month}.longest_lock_wait_of_ingestion", 1000 * max(waits, default=0), "ms")
+    _print_value(f"prune.{month}.slowest_batch", 1000 * max(with_prune), "ms")
+    limit_name = f"without a prune, {len(without_prune)} batches"
+    for percent in (50, 99):
+        value, limit = (1000 * statistics.quantiles(part, n=100)[percent - 1] for part in (with_prune, without_prune))
+        name = f"prune.{month}.ingestion_p{percent} of {len(with_prune)} batches"
+        print_figure(name, [value], "ms", limit_name, [limit])
 
 
-def _delete(on: Stage, beside: Ingestion, version_id: int) -> None:
-    """What the slices of a deletion make ingestion into the same model wait."""
+def _delete_span(installation: Installation, logger: LoggingProcess, version_id: int) -> None:
+    """Measure how long the slices of a deletion make the logging process wait."""
     first = datetime(2026, 7, 1, tzinfo=UTC)
     span = SampleRange(version_id, first, first + timedelta(days=31), datetime.now(UTC))
-    with _watching(on.app.engine, beside.pid) as waits:
-        began = time.monotonic()
-        deleted = corrections.delete_samples(on.app.engine, on.org, span, "benchmark").samples
-        took = time.monotonic() - began
-    _one(f"delete of {deleted} samples", took, "s")
-    _one("delete.longest_lock_wait_of_ingestion", 1000 * max(waits, default=0), "ms")
+    with _watched_lock_waits(installation.app.engine, logger.backend_pid) as waits:
+        started_at = time.monotonic()
+        deleted = corrections.delete_samples(installation.app.engine, installation.org, span, "benchmark").samples
+        seconds = time.monotonic() - started_at
+    _print_value(f"delete of {deleted} samples", seconds, "s")
+    _print_value("delete.longest_lock_wait_of_ingestion", 1000 * max(waits, default=0), "ms")
 
 
-def _one(name: str, value: float, unit: str) -> None:
+def _print_value(name: str, value: float, unit: str) -> None:
     print(json.dumps({"figure": name, "value": round(value, 3), "unit": unit}), flush=True)
 
 
 @contextmanager
-def _watching(engine: Engine, pid: int) -> Iterator[list[float]]:
-    """The waits of a server process for locks, in seconds, looked at every few milliseconds."""
+def _watched_lock_waits(engine: Engine, backend_pid: int) -> Iterator[list[float]]:
+    """Collect how long a server process has waited for a lock, in seconds, every 10 ms."""
     waits, stop = list[float](), threading.Event()
-    look = text(
+    statement = text(
         "select extract(epoch from clock_timestamp() - waitstart) from pg_locks"
         " where pid = :pid and not granted and waitstart is not null"
     )
@@ -128,7 +132,7 @@ def _watching(engine: Engine, pid: int) -> Iterator[list[float]]:
     def watch() -> None:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             while not stop.wait(0.01):
-                waits.extend(float(wait) for wait in connection.scalars(look, {"pid": pid}))
+                waits.extend(float(wait) for wait in connection.scalars(statement, {"pid": backend_pid}))
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -138,41 +142,49 @@ def _watching(engine: Engine, pid: int) -> Iterator[list[float]]:
 
 
 @contextmanager
-def _ingesting(on: Stage, version_id: int) -> Iterator[Ingestion]:
-    url = on.app.engine.url.render_as_string(hide_password=False)
-    command = [sys.executable, "-m", "benchmarks.prune", url, str(on.org.id), on.org.schema, str(version_id)]
-    beside = Ingestion()
+def _logging_process(installation: Installation, version_id: int) -> Iterator[LoggingProcess]:
+    url = installation.app.engine.url.render_as_string(hide_password=False)
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.prune",
+        url,
+        str(installation.org.id),
+        installation.org.schema,
+        str(version_id),
+    ]
+    logger = LoggingProcess()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        beside.pid = int(process.stdout.readline())
+        logger.backend_pid = int(process.stdout.readline())
 
         def read() -> None:
             for line in process.stdout or ():
-                at, took = line.split()
-                beside.batches.append((float(at), float(took)))
+                started_at, duration = line.split()
+                logger.batches.append((float(started_at), float(duration)))
 
         thread = threading.Thread(target=read)
         thread.start()
-        yield beside
+        yield logger
         process.kill()
         thread.join()
 
 
-def ingest(url: str, org_id: str, schema: str, version_id: str) -> None:
-    """Log a batch every few milliseconds until killed; print when it began, and what it took."""
+def log_samples(url: str, org_id: str, schema: str, version_id: str) -> None:
+    """Log a batch every 30 ms until killed; print start and duration of each batch."""
     engine = db.engine(url, pool_size=1)
-    into, org = Direct(engine), Organization(int(org_id), "bench", schema)
+    ingestion, org = Direct(engine), Organization(int(org_id), "bench", schema)
     with engine.connect() as connection:
         print(connection.scalar(text("select pg_backend_pid()")), flush=True)
     number = 900 * ROWS
     while True:
-        batch = [Raw(row.replace(b"2026-03", NOW)) for row in rows(number, BATCH, days=28)]
-        began = time.monotonic()
-        into.ingest_samples(org, int(version_id), batch)
-        print(began, time.monotonic() - began, flush=True)
-        number += BATCH
-        time.sleep(PAUSE)
+        batch = [Raw(row.replace(b"2026-03", CURRENT_MONTH)) for row in make_rows(number, BATCH_ROWS, days=28)]
+        started_at = time.monotonic()
+        ingestion.ingest_samples(org, int(version_id), batch)
+        print(started_at, time.monotonic() - started_at, flush=True)
+        number += BATCH_ROWS
+        time.sleep(BATCH_PAUSE)
 
 
 if __name__ == "__main__":
-    ingest(*sys.argv[1:]) if len(sys.argv) > 1 else main()
+    log_samples(*sys.argv[1:]) if len(sys.argv) > 1 else main()

@@ -1,6 +1,6 @@
-"""What waits and what it costs: thousands of idle organizations, and how soon a completed window is a message.
+"""Measure the sweep over thousands of idle organizations, and the time from a completed window to its notification.
 
-python -m benchmarks.scheduling [idle] [latency]     (ORGANIZATIONS=200 for a shorter idle)
+python -m benchmarks.scheduling [idle] [latency]     (ORGANIZATIONS=200: a shorter `idle`)
 """
 
 import json
@@ -10,8 +10,9 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -20,8 +21,9 @@ import psutil
 import urllib3
 from sqlalchemy import text
 
-from benchmarks.processes import Broker, brokers, processes
-from benchmarks.stage import Stage, figure, say, stage
+from benchmarks.installation import Installation, temporary_installation
+from benchmarks.measurement import print_figure, print_progress, seconds_of
+from benchmarks.processes import Broker, running_broker, running_processes
 from dcmon.alerting import rules
 from dcmon.app import App
 from dcmon.db import Organization
@@ -40,124 +42,120 @@ from dcmon.tenancy import provisioning, tokens
 from dcmon.windows import Frequency
 
 ORGANIZATIONS, MONITORS = int(os.environ.get("ORGANIZATIONS", "2000")), 50
-FOUND, ARRIVALS = 20, int(os.environ.get("ARRIVALS", "100"))  # windows that are completed one by one
-ROWS = 20  # of a window
+CLAIMS, ALERTS = 20, int(os.environ.get("ALERTS", "100"))  # windows that are completed one by one
+ROWS = 20  # in a window
 HOUR = timedelta(hours=1)
 
 
 def main() -> None:
-    """Print the figures that are named, or all."""
-    figures = {"idle": _idle, "latency": _latency}
-    for name in sys.argv[1:] or figures:
-        with stage() as on:
-            figures[name](on)
+    """Print the figures named on the command line, or all."""
+    benchmarks = {"idle": _measure_idle, "latency": _measure_latency}
+    for name in sys.argv[1:] or benchmarks:
+        with temporary_installation() as installation:
+            benchmarks[name](installation)
 
 
-def _idle(on: Stage) -> None:
-    orgs = [_idle_one(on, number) for number in range(ORGANIZATIONS)]
+def _measure_idle(installation: Installation) -> None:
+    orgs = [_create_idle_organization(installation, number) for number in range(ORGANIZATIONS)]
     process = psutil.Process()
-    schedule.sweep(on.app)
-    before = process.memory_info().rss
-    rounds = [_wall(lambda: schedule.sweep(on.app)) for _ in range(5)]
-    figure("monitors.idle.round", rounds, f"s for all {ORGANIZATIONS} organizations", "the limit", [2.0])
-    sweep = schedule.OrganizationSweep(on.app)
-    ticks = [1000 * _wall(sweep.step) for _ in range(5 * schedule.SWEEP_STEPS)]
-    figure("monitors.idle.tick", ticks, "ms, one a second", "the limit", [2000.0])
-    grown = (process.memory_info().rss - before) / 2**20
-    figure("monitors.idle.memory", [grown], "MB more after ten rounds", "flat", [1.0])
-    _found(on, random.Random(7).sample(orgs, FOUND))
+    schedule.sweep(installation.app)
+    memory_before = process.memory_info().rss
+    sweeps = [seconds_of(lambda: schedule.sweep(installation.app)) for _ in range(5)]
+    print_figure("monitors.idle.sweep", sweeps, f"s for all {ORGANIZATIONS} organizations", "the limit", [2.0])
+    sweep = schedule.OrganizationSweep(installation.app)
+    steps = [1000 * seconds_of(sweep.step) for _ in range(5 * schedule.SWEEP_STEPS)]
+    print_figure("monitors.idle.step", steps, "ms, one step a second", "the limit", [2000.0])
+    growth = (process.memory_info().rss - memory_before) / 2**20
+    print_figure("monitors.idle.memory", [growth], "MB more after ten sweeps", "the limit", [1.0])
+    _measure_claims(installation, random.Random(7).sample(orgs, CLAIMS))
 
 
-def _idle_one(on: Stage, number: int) -> Organization:
+def _create_idle_organization(installation: Installation, number: int) -> Organization:
     if number % 50 == 0:
-        say(f"{number} of {ORGANIZATIONS} organizations with {MONITORS} monitors")
-    org = provisioning.create_organization(on.app.engine, f"idle{number}", f"o@idle{number}.example").organization
-    with on.app.org(org) as session:
+        print_progress(f"{number} of {ORGANIZATIONS} organizations with {MONITORS} monitors")
+    name = f"idle{number}"
+    org = provisioning.create_organization(installation.app.engine, name, f"o@{name}.example").organization
+    with installation.app.org(org) as session:
         model = models.create(session, NewModel("credit", "binary"))
         versions.create(session, model, NewVersion("v1", {"age": "numeric"}))
         check = model_checks.get_or_create_check(session, model, "PercentOfNulls")
-        for each in range(MONITORS):
-            monitors.create(session, check, MonitorSpec(f"m{each}", Frequency.HOUR))
+        for index in range(MONITORS):
+            monitors.create(session, check, MonitorSpec(f"m{index}", Frequency.HOUR))
     return org
 
 
-def _found(on: Stage, orgs: Sequence[Organization]) -> None:
-    """A window of one of them becomes due, while a worker and the scheduler run: until it is claimed."""
-    hour, waits = _this_hour(), []
-    with processes(on.app.settings, ["worker", "start", "evaluate"], ["worker", "start", "scheduler"]) as running:
-        time.sleep(15)  # a round is under way, children are ready
+def _measure_claims(installation: Installation, orgs: Sequence[Organization]) -> None:
+    """Complete a window of each organization; measure how long until the worker claims it."""
+    hour, waits_ms = _current_hour(), []
+    commands = [["worker", "start", worker] for worker in ("evaluate", "scheduler")]
+    with running_processes(installation.app.settings, *commands) as processes:
+        time.sleep(15)  # by then a sweep runs and the check workers are ready
         for org in orgs:
-            last, newest = (_aged(f"{org.name}/{at}", at, 1) for at in (hour - HOUR / 2, hour))
-            on.app.ingestion.ingest_samples(org, 1, [last, newest])
-            began = time.perf_counter()
-            while not _is_claimed(on, org) and time.perf_counter() - began < 60:
+            last, newest = (_row(f"{org.name}/{at}", at) for at in (hour - HOUR / 2, hour))
+            installation.app.ingestion.ingest_samples(org, 1, [last, newest])
+            started_at = time.perf_counter()
+            while not _is_claimed(installation, org) and time.perf_counter() - started_at < 60:
                 time.sleep(0.005)
-            waits.append(1000 * (time.perf_counter() - began))
-        sizes = [each.memory_info().rss / 2**20 for each in running]
-    figure("monitors.idle.found", [max(waits)], f"ms, the longest of {len(waits)}", "the limit", [1000.0])
-    say(f"found in {sorted(map(round, waits))} ms; worker and scheduler take {[round(size) for size in sizes]} MB")
+            waits_ms.append(1000 * (time.perf_counter() - started_at))
+        memory = [round(process.memory_info().rss / 2**20) for process in processes]
+    print_figure("monitors.idle.claim", [max(waits_ms)], f"ms, the longest of {len(waits_ms)}", "the limit", [1000.0])
+    print_progress(f"claimed after {sorted(map(round, waits_ms))} ms; evaluate worker and scheduler use {memory} MB")
 
 
-def _is_claimed(on: Stage, org: Organization) -> bool:
-    claimed = text(
+def _is_claimed(installation: Installation, org: Organization) -> bool:
+    statement = text(
         "select exists (select 1 from results) or exists (select 1 from due_windows where token is not null)"
     )
-    with on.app.org(org) as session:
-        return bool(session.scalar(claimed))
+    with installation.app.org(org) as session:
+        return bool(session.scalar(statement))
 
 
-def _aged(name: str, at: datetime, age: float | None) -> Raw:
-    return Raw(
-        json.dumps({"_dc_sample_id": name, "_dc_time": at.isoformat(), "_dc_prediction": "1", "age": age}).encode()
-    )
+def _row(sample_id: str, at: datetime) -> Raw:
+    row = {"_dc_sample_id": sample_id, "_dc_time": at.isoformat(), "_dc_prediction": "1", "age": 1}
+    return Raw(json.dumps(row).encode())
 
 
-def _wall(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
-def _this_hour() -> datetime:
-    """The hour that runs, and goes on for a while."""
+def _current_hour() -> datetime:
+    """Return the start of the current hour; if it ends within ten minutes, wait for the next hour."""
     while datetime.now(UTC).minute >= 50:
         time.sleep(5)
     return datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 
 
-def _latency(on: Stage) -> None:
-    """From the request with the row or label that completes a window to the alert at its receiver.
+def _measure_latency(installation: Installation) -> None:
+    """Measure from the request that completes a window, with a row or a label, to the alert at its receiver.
 
-    All in processes of their own: endpoint, broker, ingest, evaluate and notify workers, scheduler.
+    Endpoint, broker, scheduler, and ingest, evaluate and notify workers are processes of their own.
     """
-    with brokers() as broker, _receiver() as (url, heard):
-        settings = _settings(on, broker)
+    with running_broker() as broker, _running_receiver() as receiver:
+        settings = _settings(installation, broker)
         kafka.ensure_topics(settings.kafka)
-        commands = [["worker", "start", which] for which in ("ingest", "evaluate", "notify", "scheduler")]
-        with App(settings, on.app.output) as app, processes(settings, ["serve"], *commands):
+        commands = [["worker", "start", worker] for worker in ("ingest", "evaluate", "notify", "scheduler")]
+        with App(settings, installation.app.output) as app, running_processes(settings, ["serve"], *commands):
             for kind in ("row", "label"):
-                waits = sorted(_arrivals(Place(app, on.org, url, kind), heard))
-                say(f"{kind}: {[round(wait, 2) for wait in waits[::10]]} … {waits[-1]:.2f} s")
-                figure(f"monitors.latency.{kind}.p50", waits, "s", "the limit", [5.0])
-                figure(f"monitors.latency.{kind}.p99", [waits[-2]], f"s, of {len(waits)}", "the limit", [5.0])
+                waits = sorted(_alert_waits(WatchedModel(app, installation.org, receiver.url, kind), receiver))
+                print_progress(f"{kind}: {[round(wait, 2) for wait in waits[::10]]} … {waits[-1]:.2f} s")
+                print_figure(f"monitors.latency.{kind}.p50", waits, "s", "the limit", [5.0])
+                print_figure(f"monitors.latency.{kind}.p99", [waits[-2]], f"s, of {len(waits)}", "the limit", [5.0])
 
 
-def _settings(on: Stage, broker: Broker) -> Settings:
-    allowed = on.app.settings.webhooks.model_copy(update={"allow": ["127.0.0.1"]})
-    return broker.settings(on.app.settings).model_copy(update={"webhooks": allowed})
+def _settings(installation: Installation, broker: Broker) -> Settings:
+    webhooks = installation.app.settings.webhooks.model_copy(update={"allow": ["127.0.0.1"]})
+    return broker.settings(installation.app.settings).model_copy(update={"webhooks": webhooks})
 
 
-class Place:
-    """A model of so many versions, each with a window that waits for one row, or for one label."""
+class WatchedModel:
+    """A model with ALERTS versions. In each, one window lacks only one row, or one label (`kind`)."""
 
     def __init__(self, app: App, org: Organization, url: str, kind: str) -> None:
-        # The clock completes an hour of today before the test would: what waits for a row is of some days ago.
-        self.kind, self.hour = kind, _this_hour() - (72 * HOUR if kind == "row" else 0 * HOUR)
+        # dcmon would complete a recent hour by the clock. So a window that waits for a row is three days old.
+        self.kind, self.hour = kind, _current_hour() - (72 * HOUR if kind == "row" else 0 * HOUR)
         with app.org(org) as session:
             model = models.create(session, NewModel(kind, "binary"))
-            self.model_id, given = model.id, NewVersion
-            made = [versions.create(session, model, given(f"{kind}-{n}", {"age": "numeric"})) for n in range(ARRIVALS)]
-            self.versions = [(version.id, version.name) for version in made]
+            self.model_id = model.id
+            specs = [NewVersion(f"{kind}-{number}", {"age": "numeric"}) for number in range(ALERTS)]
+            created = [versions.create(session, model, spec) for spec in specs]
+            self.versions = [(version.id, version.name) for version in created]
             name = "PercentOfNulls" if kind == "row" else "SingleDatasetPerformance"
             params = {} if kind == "row" else {"scorers": ["accuracy"]}
             monitor = monitors.create(
@@ -173,7 +171,7 @@ class Place:
         self._url = f"{app.settings.url}/api/v1"
 
     def fill(self) -> None:
-        """All rows of the last hour but what completes it."""
+        """Log all rows and labels of the window except the last one, which completes it."""
         for version_id, name in self.versions:
             self._log(version_id, [self._row(f"{name}-{n}", self.hour - HOUR + HOUR * n / 30) for n in range(ROWS)])
             if self.kind == "label":
@@ -181,7 +179,7 @@ class Place:
                 self._label([f"{name}-{n}" for n in range(1, ROWS)])
 
     def complete(self, version_id: int, name: str) -> None:
-        """The last row, or the last label."""
+        """Log the last row, or the last label."""
         if self.kind == "row":
             self._log(version_id, [self._row(f"{name}-last", self.hour)])
         else:
@@ -198,48 +196,56 @@ class Place:
         self._send("PUT", f"/model/{self.model_id}/labels", labels)
 
     def _send(self, method: str, path: str, body: object) -> None:
-        answer = self._http.request(method, self._url + path, json=body)
-        assert answer.status < 300, (answer.status, answer.data)
+        response = self._http.request(method, self._url + path, json=body)
+        assert response.status < 300, (response.status, response.data)
 
 
-def _arrivals(place: Place, heard: dict[str, float]) -> Iterator[float]:
-    place.fill()
-    time.sleep(20)  # what came before the last one has been looked at
-    pauses = random.Random(7)
-    for version_id, name in place.versions:
-        time.sleep(pauses.uniform(0, 0.4))
-        began = time.perf_counter()
-        place.complete(version_id, name)
-        while name not in heard and time.perf_counter() - began < 60:
+@dataclass(frozen=True)
+class Receiver:
+    """A receiver of webhooks: its URL, and when it first got an alert of each version, by `time.perf_counter`."""
+
+    url: str
+    received_at: Mapping[str, float]
+
+
+def _alert_waits(model: WatchedModel, receiver: Receiver) -> Iterator[float]:
+    """Complete the windows one by one; yield the seconds until each alert is at the receiver."""
+    model.fill()
+    time.sleep(20)  # by then the workers have processed the earlier rows
+    generator = random.Random(7)
+    for version_id, name in model.versions:
+        time.sleep(generator.uniform(0, 0.4))
+        started_at = time.perf_counter()
+        model.complete(version_id, name)
+        while name not in receiver.received_at and time.perf_counter() - started_at < 60:
             time.sleep(0.005)
-        yield heard.get(name, float("inf")) - began
+        yield receiver.received_at.get(name, float("inf")) - started_at
 
 
 @contextmanager
-def _receiver() -> Iterator[tuple[str, dict[str, float]]]:
-    """A receiver of webhooks: its URL, and when it first heard of which version."""
-    heard = dict[str, float]()
+def _running_receiver() -> Iterator[Receiver]:
+    received_at = dict[str, float]()
 
-    class Receiver(BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            said = self.rfile.read(int(self.headers["content-length"]))
-            for name in _named(json.loads(said)):
-                heard.setdefault(name, time.perf_counter())
+            body = self.rfile.read(int(self.headers["content-length"]))
+            for name in _alert_versions(json.loads(body)):
+                received_at.setdefault(name, time.perf_counter())
             self.send_response(204)
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/", heard
+        yield Receiver(f"http://127.0.0.1:{server.server_port}/", received_at)
         server.shutdown()
 
 
-def _named(body: dict[str, Any]) -> set[str]:
-    """The versions whose alerts a message tells of."""
-    return {each["alert"]["version"] for each in body.get("notifications", [body]) if "alert" in each}
+def _alert_versions(body: dict[str, Any]) -> set[str]:
+    """Return the names of the versions whose alerts are in a message."""
+    return {item["alert"]["version"] for item in body.get("notifications", [body]) if "alert" in item}
 
 
 if __name__ == "__main__":

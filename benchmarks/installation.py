@@ -1,0 +1,73 @@
+"""A temporary installation for a benchmark: an App on a PostgreSQL of its own, with one organization."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from benchmarks.sample_rows import CLASSES, FEATURES
+from dcmon.app import App
+from dcmon.db import Organization, migrations
+from dcmon.embedded import postgres
+from dcmon.embedded.process import free_port
+from dcmon.output import Output
+from dcmon.settings import Http, Settings
+from dcmon.storage import models, versions
+from dcmon.storage.models import NewModel
+from dcmon.storage.versions import NewVersion
+from dcmon.tenancy import provisioning
+
+
+@dataclass(frozen=True)
+class Installation:
+    """An App on a temporary PostgreSQL, an organization, and the main process of the server."""
+
+    app: App
+    org: Organization
+    server: psutil.Process
+
+    def stored_rows(self, version_id: int) -> int:
+        """Return how many rows of a version are committed."""
+        statement = text("select coalesce(sum(n), 0) from quarter_hours where version_id = :id")
+        with self.app.org(self.org) as session:
+            return int(session.scalar(statement, {"id": version_id}) or 0)
+
+    def ledger_rows(self) -> int:
+        """Return how many rows the organization's ledger counts."""
+        with self.app.org(self.org) as session:
+            return int(session.scalar(text("select coalesce(sum(taken), 0) from batches")) or 0)
+
+    def create_version(self, model_name: str) -> tuple[int, int]:
+        """Create a model and a version with the benchmark's 20 features; return their ids."""
+        with self.app.org(self.org) as session:
+            model = models.create(session, NewModel(model_name, "multiclass"))
+            return model.id, versions.create(session, model, NewVersion("v1", FEATURES, classes=CLASSES)).id
+
+    def checkpoint(self) -> None:
+        """Write all dirty pages, so that a measurement does not pay for earlier work."""
+        with self.app.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            connection.execute(text("checkpoint"))
+
+
+@contextmanager
+def temporary_installation() -> Iterator[Installation]:
+    """Start the embedded PostgreSQL with its usual options in a temporary directory; remove all at the end."""
+    directory = Path(tempfile.mkdtemp(prefix="dcmon-bench-"))
+    directory.chmod(0o755)
+    server = postgres.start(directory)
+    try:
+        settings = Settings(database_url=SecretStr(server.url), data_dir=directory, http=Http(port=free_port()))
+        with App(settings, Output(quiet=True)) as app:
+            app.tune_for_long_run()
+            migrations.upgrade_public(app.engine)
+            created = provisioning.create_organization(app.engine, "bench", "owner@bench.example")
+            yield Installation(app, created.organization, psutil.Process(server.process.pid))
+    finally:
+        server.stop()
+        shutil.rmtree(directory, ignore_errors=True)
