@@ -99,8 +99,8 @@ def _wait_until_ready(server: Server) -> None:
             raise _start_error(server.log)
         try:
             with psycopg.connect(server.url, connect_timeout=2, dbname="postgres", autocommit=True) as connection:
-                known = connection.execute("select 1 from pg_database where datname = %s", (DATABASE,)).fetchone()
-                if known is None:
+                database = connection.execute("select 1 from pg_database where datname = %s", (DATABASE,)).fetchone()
+                if database is None:
                     connection.execute(f'create database "{DATABASE}"')
                 return
         except psycopg.errors.DiskFull as error:
@@ -146,13 +146,15 @@ def _create_cluster(binaries: Path, cluster: Path, password: str, user: int | No
 
 
 def _require_version(binaries: Path, cluster: Path) -> None:
-    shown = subprocess.run(
+    output = subprocess.run(
         [str(binaries / "bin" / "postgres"), "-V"], capture_output=True, text=True, check=True
     ).stdout
-    ours = re.search(r"(\d+)", shown)
-    theirs = (cluster / "PG_VERSION").read_text().strip()
-    if ours is None or theirs != ours[1]:
-        why = f"it was made by PostgreSQL {theirs}; this version of dcmon has {ours[1] if ours else shown}. "
+    installed = re.search(r"(\d+)", output)
+    version = (cluster / "PG_VERSION").read_text().strip()
+    if installed is None or version != installed[1]:
+        why = (
+            f"it was made by PostgreSQL {version}; this version of dcmon has {installed[1] if installed else output}. "
+        )
         why += "Dump it with the former version and restore the dump, or set DCMON_DATA_DIR to another directory."
         raise errors.DataDirectoryUnusable(path=cluster, why=why)
 

@@ -21,7 +21,7 @@ from dcmon.settings import Settings
 from dcmon.states import ProcessKind
 
 READY_SECONDS, STOP_SECONDS = 60.0, 15.0
-WATCH_SECONDS = 0.2  # between two looks at the processes
+WATCH_SECONDS = 0.2  # between two checks of the processes
 LOG_DELAY = 0.2  # seconds; a process that ended has its last line in its log by then
 
 
@@ -59,7 +59,7 @@ class ProcessGroup:
 
     def stop(self) -> None:
         """Stop dcmon's processes, all at once, then the servers."""
-        running = [kept.process for kept in self.children if kept.process and kept.process.poll() is None]
+        running = [started.process for started in self.children if started.process and started.process.poll() is None]
         for running_child in running:
             running_child.terminate()
         deadline = time.monotonic() + STOP_SECONDS
