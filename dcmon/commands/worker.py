@@ -42,11 +42,11 @@ def start(
         )
     names = [name for name in jobs.JOBS if which in (Worker.all, name) and (name != ProcessKind.INGEST or servers)]
     with ctx.obj.public():  # fail here with a clear message if the database is unreachable or not migrated
-        topics = (
-            f", consuming {kafka.topic_prefix}.samples, {kafka.topic_prefix}.labels"
-            if ProcessKind.INGEST in names
-            else ""
-        )
+        topics = _topics(kafka.topic_prefix) if ProcessKind.INGEST in names else ""
         ctx.obj.output.say(f"worker {', '.join(names)}: started{topics}")
     if not jobs.run_jobs(ctx.obj, names):
         raise typer.Exit(3)
+
+
+def _topics(prefix: str) -> str:
+    return f", consuming {prefix}.samples, {prefix}.labels"
