@@ -133,8 +133,8 @@ def span(one: Alert, first: datetime) -> tuple[int, ...]:
 def later(app: App, target: Target, passed: timedelta) -> bool:
     """So much time passes for what waits. False, so that it can stand in a condition that is waited for."""
     with app.org(target.org) as session:
-        # The worker updates several rows too, in another order: without the lock one of both could end in a deadlock.
-        session.execute(text("lock table notifications in share row exclusive mode"))
+        # In this mode no worker holds a row with FOR UPDATE: otherwise it and this update could wait for each other.
+        session.execute(text("lock table notifications in exclusive mode"))
         session.execute(
             text(
                 "update notifications set tried_at = tried_at - :passed, created_at = created_at - :passed,"
