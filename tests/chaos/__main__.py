@@ -1,4 +1,4 @@
-"""A long run: python -m tests.chaos --what rows|monitors --kills 500 --seed 1 --minutes 60"""
+"""Run chaos tests for long: python -m tests.chaos --what rows|monitors --kills 500 --seed 1 --minutes 60"""
 
 import argparse
 import random
@@ -7,11 +7,11 @@ import time
 
 from tests.chaos.monitors import run as watched
 from tests.chaos.reaper import Reaper
-from tests.chaos.run import Course, carry_out
+from tests.chaos.run import RunConfig, carry_out
 
 
 class Progress:
-    """Says on stderr, every ten seconds, how far a run is."""
+    """Prints the progress of a run on stderr every ten seconds."""
 
     def __init__(self) -> None:
         self.began = self.last = time.monotonic()
@@ -28,7 +28,9 @@ class Progress:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--what", choices=("rows", "monitors"), default="rows", help="what takes rows, or watches them")
+    parser.add_argument(
+        "--what", choices=("rows", "monitors"), default="rows", help="the part to test: ingestion of rows or monitoring"
+    )
     parser.add_argument("--kills", type=int, default=500, help="kills with -9")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of everything random")
     parser.add_argument("--broker", choices=("apache", "tansu", "none"), default="apache", help="none: direct; of rows")
@@ -42,8 +44,8 @@ def main() -> int:
 
 def _taken(given: argparse.Namespace) -> int:
     pause, between, seconds = given.pause or 0.3, given.between or 2, given.minutes * 60
-    course = Course(given.seed, given.broker, given.kills, seconds=seconds, pause=pause, between=between, audits=20)
-    result = carry_out(course, Progress())
+    config = RunConfig(given.seed, given.broker, given.kills, seconds=seconds, pause=pause, between=between, audits=20)
+    result = carry_out(config, Progress())
     if not result.is_well:
         print(f"{result.verdict}\n{result.audit.stdout}{result.audit.stderr}\nsee {result.folder}", file=sys.stderr)
     print(result.line)
@@ -54,8 +56,8 @@ def _watched(given: argparse.Namespace) -> int:
     """Rows for about as long as there are kills."""
     pause, between, seconds = given.pause or 0.8, given.between or 1.5, given.minutes * 60
     hours = max(8, int(given.kills * between / pause / watched.REQUESTS_OF_AN_HOUR))
-    course = watched.Course(given.seed, given.kills, seconds, hours, pause, between, patience=180)
-    result = watched.carry_out(course, Progress())
+    config = watched.RunConfig(given.seed, given.kills, seconds, hours, pause, between, patience=180)
+    result = watched.carry_out(config, Progress())
     if not result.is_well:
         print(f"{result.verdict}\nsee {result.folder}", file=sys.stderr)
     print(result.line)

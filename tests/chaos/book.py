@@ -1,4 +1,4 @@
-"""The generator's own list: what was sent and acknowledged, kept apart from everything that is tried."""
+"""The generator's own record of all rows that were sent and acknowledged."""
 
 import math
 import threading
@@ -12,9 +12,9 @@ from tests.chaos.rows import Model, Poison, Target
 
 @dataclass(frozen=True)
 class Request:
-    """Rows that are sent together, and what they are: samples (number, variant), labels (sample id, value), poison.
+    """Rows sent together: samples (number, variant), labels (sample id, value), poison.
 
-    `kind` is samples, labels, or message: then the one row is the whole message, which nobody can store.
+    `kind` is samples, labels or message. The row of a message is a whole message that can't be stored.
     """
 
     kind: str
@@ -26,8 +26,8 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Said:
-    """A label that was sent: it was logged between these moments (seconds of the monotonic clock)."""
+class SentLabel:
+    """A sent label, logged between two moments (seconds of the monotonic clock)."""
 
     value: Any
     after: float
@@ -39,7 +39,9 @@ class Book:
     """Everything that was acknowledged. Safe for several threads."""
 
     samples: dict[Target, dict[int, set[int]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(set)))
-    labels: dict[Model, dict[str, list[Said]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
+    labels: dict[Model, dict[str, list[SentLabel]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(list))
+    )
     poison: dict[tuple[Model, int | None, bytes], Poison] = field(default_factory=dict)
     messages: set[bytes] = field(default_factory=set)
     counts: Counter[str] = field(default_factory=Counter)
@@ -47,7 +49,10 @@ class Book:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def enter(self, request: Request, began: float, ended: float, *, is_repeated: bool) -> None:
-        """A request that was acknowledged. What came of an attempt without an answer may be logged at any time."""
+        """Record an acknowledged request.
+
+        An attempt without response may still be logged later, so a repeated label has no upper bound.
+        """
         target = request.target
         with self._lock:
             self.counts["requests"] += 1
@@ -55,7 +60,7 @@ class Book:
             for number, variant in request.samples:
                 self.samples[target][number].add(variant)
             for name, value in request.labels:
-                self.labels[target.model][name].append(Said(value, began, math.inf if is_repeated else ended))
+                self.labels[target.model][name].append(SentLabel(value, began, math.inf if is_repeated else ended))
             for bad in request.poison:
                 version = target.version_id if bad.kind == "samples" else None
                 self.poison[target.model, version, bad.row] = bad
@@ -67,6 +72,6 @@ class Book:
             self.counts[what] += 1
 
     def fault(self, what: str) -> None:
-        """An answer that a client must not get."""
+        """Record a response that a client must not get."""
         with self._lock:
             self.faults.append(what)

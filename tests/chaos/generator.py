@@ -1,4 +1,4 @@
-"""Clients that send the rows of a run: over HTTP and straight to the topics, each until it is acknowledged."""
+"""Clients that send rows over HTTP or to Kafka until each request is acknowledged."""
 
 import json
 import threading
@@ -19,7 +19,7 @@ STRIDE = 1_000_000  # numbers of a client
 
 
 class Plan:
-    """What one client sends: a function of the seed and the client's number alone.
+    """The requests of one client; they depend only on the seed and its number.
 
     By the last digit of a sample's number: 3 is sent with another content too, 5 to each version of its model,
     7 in other words too; the label of 0 comes first, of 1 never, of 9 twice.
@@ -32,7 +32,7 @@ class Plan:
         self.waiting: list[Callable[[], Request]] = []
 
     def requests(self) -> Iterator[Request]:
-        """Requests without end."""
+        """Yield requests without end."""
         while True:
             if self.waiting and self.rng.random() < 0.5:
                 yield self.waiting.pop(self.rng.randrange(len(self.waiting)))()
@@ -42,7 +42,7 @@ class Plan:
                 yield self._message()
 
     def _new(self) -> Iterator[Request]:
-        """New samples, with whatever comes before them; what comes after them waits."""
+        """Yield new samples and early labels, and queue the requests that follow later."""
         target, count = self.rng.choice(self.targets), self.rng.choice([1, 5, 20, 60])
         numbers = list(range(self.next, self.next + count))
         self.next += count
@@ -91,7 +91,7 @@ class Plan:
         return Request("message", target, [self.rows.bad_message(target, number)])
 
     def _poison(self, count: int) -> list[int]:
-        """Numbers of poison rows: new ones, and at times one that was sent before."""
+        """Return numbers of new poison rows and sometimes of one sent before."""
         numbers = list(range(self.next_poison, self.next_poison + count))
         if numbers and self.next_poison > self.client * STRIDE and self.rng.random() < 0.3:
             numbers.append(self.rng.randrange(self.client * STRIDE, self.next_poison))
@@ -100,7 +100,7 @@ class Plan:
 
 
 class Client(threading.Thread):
-    """Sends what its plan says, again and again until it is acknowledged. Two clients may have the same plan."""
+    """Sends each request of its plan until it is acknowledged; clients may share a plan."""
 
     def __init__(self, plan: Plan, book: Book, pause: float) -> None:
         super().__init__(name=f"client {plan.client}", daemon=True)
@@ -114,7 +114,7 @@ class Client(threading.Thread):
                 return
 
     def send(self, request: Request) -> None:
-        """Until it is acknowledged."""
+        """Send a request until it is acknowledged."""
         began, is_repeated = time.monotonic(), False
         while not self.try_to_send(request):
             is_repeated = True
@@ -123,12 +123,12 @@ class Client(threading.Thread):
         self.book.enter(request, began, time.monotonic(), is_repeated=is_repeated)
 
     def try_to_send(self, request: Request) -> bool:
-        """Whether it was acknowledged."""
+        """Return True if the request was acknowledged."""
         raise NotImplementedError
 
 
 class HttpClient(Client):
-    """Sends to one of several servers, which may not be there."""
+    """Sends to one of several servers, any of which may be down."""
 
     def __init__(self, plan: Plan, book: Book, pause: float, ports: Sequence[int]) -> None:
         super().__init__(plan, book, pause)
@@ -157,12 +157,12 @@ class HttpClient(Client):
 
 
 class TopicClient(Client):
-    """A service that produces to the topics itself, with another client's settings; now and then a poison message."""
+    """A custom producer that writes to the topics itself, sometimes a poison message."""
 
     def __init__(self, plan: Plan, book: Book, pause: float, servers: str, prefix: str) -> None:
         super().__init__(plan, book, pause)
         self.prefix = prefix
-        # Each message gets to the broker once: what is in the log twice would lawfully be two dead letters.
+        # Idempotent: a poison message that is in the log twice would correctly become two dead letters.
         options = {"acks": "all", "enable.idempotence": True, "delivery.timeout.ms": 600_000, "log_level": 0}
         self.producer = ck.Producer({"bootstrap.servers": servers, **options})
 
@@ -170,7 +170,7 @@ class TopicClient(Client):
         return self._produce(*self._messages(request))
 
     def _messages(self, request: Request) -> tuple[str, list[bytes]]:
-        """The topic's kind, and the rows packed into messages, one or many in each."""
+        """Return the kind of topic and the rows packed into messages."""
         if request.kind == "message":
             return self.rng.choice(["samples", "labels"]), request.rows
         per_message = self.rng.choice([1, 10, 1000])

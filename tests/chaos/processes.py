@@ -1,4 +1,4 @@
-"""What takes the rows of a run: servers, workers, PostgreSQL, Valkey, a broker; each killed and started again."""
+"""The processes of a run that are killed and restarted: servers, workers, PostgreSQL, Valkey, broker."""
 
 import signal
 import subprocess
@@ -22,7 +22,7 @@ RECOVERS_WITHIN = 300.0  # seconds
 
 @dataclass(eq=False)
 class Program:
-    """A command; what it says goes to a file. `kind` is what it is one of several of."""
+    """A command whose output goes to a file; several programs may share a `kind`."""
 
     kind: str
     name: str
@@ -37,11 +37,11 @@ class Program:
 
     @property
     def code(self) -> int | None:
-        """What it ended with."""
+        """The exit code; None while it runs."""
         return None if self.child is None else self.child.returncode
 
     def twin(self) -> "Program":
-        """Another one of it, not started."""
+        """Return a second program of the same command, not started."""
         return Program(self.kind, f"{self.name}-twin", self.command, self.environment, self.log)
 
     def start(self) -> None:
@@ -51,7 +51,7 @@ class Program:
             )
 
     def descendants(self) -> list[int]:
-        """The processes that it started, and those that these did."""
+        """Return the ids of all child processes and their children."""
         found = [] if self.child is None else [self.child.pid]
         for pid in found:
             for listed in Path(f"/proc/{pid}/task").glob("*/children"):
@@ -60,7 +60,7 @@ class Program:
         return found[1:]
 
     def send(self, number: int) -> None:
-        """A signal; SIGKILL is waited for."""
+        """Send a signal; after SIGKILL wait for the end."""
         assert self.child is not None
         self.child.send_signal(number)
         if number == signal.SIGKILL:
@@ -72,7 +72,7 @@ class Program:
 
 
 class PostgreSQL:
-    """The embedded server on a data directory of its own, with fsync on."""
+    """The embedded server with its own data directory and fsync on."""
 
     kind = name = "postgres"
 
@@ -81,7 +81,7 @@ class PostgreSQL:
         self.start()
 
     def start(self) -> None:
-        """Start it; what is left of the one before may need a moment to be gone."""
+        """Start the server; retry while processes of the killed one still end."""
         for tried in range(TRIES):
             try:
                 self.server = postgres.start(self.folder)
@@ -100,12 +100,12 @@ class PostgreSQL:
         return self.server.process.poll() is None
 
     def send(self, number: int) -> None:
-        """A signal to the postmaster."""
+        """Send a signal to the postmaster and wait for its end."""
         self.server.process.send_signal(number)
         self.server.process.wait()
 
     def wait(self) -> None:
-        """Returns when it takes connections: it may recover from a session's death."""
+        """Wait until it accepts connections; it may be recovering from a killed backend."""
         if not process.wait_until(self._answers, RECOVERS_WITHIN, every=0.2):
             raise RuntimeError(f"PostgreSQL does not answer: see {self.server.log}")
 
@@ -117,7 +117,7 @@ class PostgreSQL:
         return True
 
     def backends(self) -> list[tuple[int, bool]]:
-        """The backends that serve dcmon, and whether they write, those first; none when the server does not answer."""
+        """Return dcmon's backends and whether each writes, writers first; empty if unreachable."""
         try:
             with psycopg.connect(self.url, connect_timeout=2, application_name="reaper") as connection:
                 return connection.execute(
@@ -132,7 +132,7 @@ class PostgreSQL:
 
 
 class Valkey(Program):
-    """A Valkey that keeps nothing."""
+    """A Valkey without persistence."""
 
     def __init__(self, folder: Path) -> None:
         self.port = process.free_port()
@@ -173,6 +173,6 @@ Killable = Program | PostgreSQL | Broker
 
 
 def dcmon(kind: str, name: str, arguments: Sequence[str], environment: Mapping[str, str], folder: Path) -> Program:
-    """A process of dcmon's."""
+    """Return a program that runs a dcmon command."""
     command = [sys.executable, "-m", "dcmon", *arguments]
     return Program(kind, name, command, environment, folder / "logs" / f"{name}.log")

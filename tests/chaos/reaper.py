@@ -1,6 +1,7 @@
-"""Kills at random points, of a seed: -9 mostly, at times SIGTERM, or SIGSTOP with a SIGCONT later; then a start again.
+"""Kill processes at seeded random points and start them again.
 
-What it starts is signalled when the thread that started it ends: it works on the thread that keeps the run.
+Most signals are SIGKILL, some SIGTERM, or SIGSTOP followed by SIGCONT. Child processes get a signal when the
+thread that started them ends, so the reaper runs on the main thread of the run.
 """
 
 import math
@@ -19,15 +20,15 @@ from tests.chaos.processes import STOPS_WITHIN, Killable, PostgreSQL, Program
 
 AIM = 1.0  # seconds to wait for a transaction to kill in
 LONGEST_STOP = 14.0  # seconds: more than the 10 after which Kafka's group goes on without a member
-PART_OF = {"backend": "postgres", "child": "evaluate"}  # what is killed inside another
-NEEDS_ARE_AWAY = 7  # exit code of what can't reach what it needs, and is to be started again
+PART_OF = {"backend": "postgres", "child": "evaluate"}  # kinds that run inside a process of another kind
+NEEDS_ARE_AWAY = 7  # exit code of a process that can't reach PostgreSQL or Kafka; it is started again
 
 
 @dataclass(frozen=True)
 class Victim:
-    """A kind to kill: how often, compared with others, and the seconds that it is left alone after.
+    """A kind of process to kill: its relative frequency and its seconds of rest after a hit.
 
-    `needs`: how many processes it must have started, so that what dies was at work.
+    `needs`: how many processes it must have started, so that a kill hits it at work.
     """
 
     kind: str
@@ -38,15 +39,20 @@ class Victim:
 
 
 ALL = (signal.SIGKILL,) * 8 + (signal.SIGTERM, signal.SIGSTOP)
-OTHERS = (Victim("server", 3, 1, ALL), Victim("postgres", 1.5, 5), Victim("backend", 3, 2), Victim("valkey", 0.5))
-# Tansu keeps nothing, and a group of it needs long to settle after each member that went.
-ON_TANSU = (Victim("worker", 3, 14), *OTHERS)
-ON_APACHE = (Victim("worker", 4, 4, ALL), Victim("broker", 1, 40), *OTHERS)
+COMMON_VICTIMS = (
+    Victim("server", 3, 1, ALL),
+    Victim("postgres", 1.5, 5),
+    Victim("backend", 3, 2),
+    Victim("valkey", 0.5),
+)
+# Tansu has no storage, and its consumer groups need long to settle after a member leaves.
+ON_TANSU = (Victim("worker", 3, 14), *COMMON_VICTIMS)
+ON_APACHE = (Victim("worker", 4, 4, ALL), Victim("broker", 1, 40), *COMMON_VICTIMS)
 
 
 @dataclass
 class Reaper:
-    """Kills what runs and starts it again, until there were enough kills and enough work was done."""
+    """Kills and restarts processes until there were enough kills and enough work."""
 
     rng: Random
     running: list[Killable]
@@ -54,15 +60,15 @@ class Reaper:
     book: Book
     pause: float
     kills: Counter[str] = field(default_factory=Counter)
-    others: Counter[str] = field(default_factory=Counter)
+    other_events: Counter[str] = field(default_factory=Counter)
     _due: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
-    _away: list[Killable] = field(default_factory=list)  # hit, and not back yet
+    _away: list[Killable] = field(default_factory=list)  # signalled, and not running again yet
     _rests_until: dict[str, float] = field(default_factory=dict)
 
     def run(self, kills: int, requests: int, seconds: float, say: Callable[["Reaper"], None]) -> None:
-        """Kill `kills` times with -9, then wait until `requests` are acknowledged; in the end everything runs.
+        """Kill `kills` times, wait for `requests` acknowledged requests, then let everything run.
 
-        `seconds` ends it earlier; tests give math.inf, for a busy machine only needs longer.
+        `seconds` ends the run earlier; tests pass math.inf, because a busy machine only needs longer.
         """
         ends, next_kill = time.monotonic() + seconds, 0.0
         while self._is_short_of(kills, requests) and (now := time.monotonic()) < ends:
@@ -100,7 +106,7 @@ class Reaper:
         return [each for each in there if not victim.needs or len(each.descendants()) >= victim.needs]
 
     def _aim(self) -> None:
-        """Wait a moment for a transaction that writes: what dies in one is of most interest."""
+        """Wait a moment for a writing transaction: a kill inside one tests the most."""
         ends = time.monotonic() + AIM
         while time.monotonic() < ends and not any(writes for _, writes in self._postgres.backends()):
             time.sleep(0.01)
@@ -110,7 +116,7 @@ class Reaper:
         return next(each for each in self.running if isinstance(each, PostgreSQL))
 
     def _kill_backend(self) -> None:
-        """PostgreSQL ends all other sessions too, and recovers."""
+        """Kill one backend; PostgreSQL then ends all other sessions too and recovers."""
         for pid, _ in self._postgres.backends()[:1]:
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -119,7 +125,7 @@ class Reaper:
             self.kills["backend"] += 1
 
     def _kill_child(self, worker: Killable) -> None:
-        """A process that runs checks for an evaluate worker, or the one that forks those."""
+        """Kill a check worker of an evaluate worker, or its fork server."""
         assert isinstance(worker, Program)
         if found := worker.descendants():
             with suppress(ProcessLookupError):
@@ -132,9 +138,9 @@ class Reaper:
         hit(victim)
 
     def _stop(self, victim: Killable) -> None:
-        """For a while; what it does afterwards is a zombie's doing."""
+        """Stop a process for a while; it continues later with expired leases."""
         victim.send(signal.SIGSTOP)
-        self.others[f"{victim.kind} stopped"] += 1
+        self.other_events[f"{victim.kind} stopped"] += 1
         self._after(self.rng.uniform(1, LONGEST_STOP), partial(self._go_on, victim))
 
     def _go_on(self, victim: Killable) -> None:
@@ -143,11 +149,11 @@ class Reaper:
 
     def _terminate(self, victim: Killable) -> None:
         victim.send(signal.SIGTERM)
-        self.others[f"{victim.kind} terminated"] += 1
+        self.other_events[f"{victim.kind} terminated"] += 1
         self._follow(victim, time.monotonic() + STOPS_WITHIN)
 
     def _follow(self, victim: Killable, ends: float) -> None:
-        """Start what was asked to stop when it has; it must, within a bound."""
+        """Start a terminated process again when it has stopped, which must happen in time."""
         if not victim.is_running:
             self._start(victim)
             return
@@ -157,7 +163,7 @@ class Reaper:
         self._after(0.1, partial(self._follow, victim, ends))
 
     def _kill(self, victim: Killable) -> None:
-        """At once, and started again at once, soon, or late; a worker at times with another one beside it."""
+        """Kill a process and start it again later; sometimes run a second worker beside it."""
         victim.send(signal.SIGKILL)
         self.kills[victim.kind] += 1
         if isinstance(victim, Program) and victim.kind == "worker" and self.rng.random() < 0.2:
@@ -171,10 +177,10 @@ class Reaper:
         self._away.remove(victim)
 
     def _add(self, extra: Program) -> None:
-        """One more for a while."""
+        """Run one more process for a while."""
         extra.start()
         self.running.append(extra)
-        self.others[f"{extra.kind} added"] += 1
+        self.other_events[f"{extra.kind} added"] += 1
         self._after(self.rng.uniform(5, 15), partial(self._dismiss, extra))
 
     def _dismiss(self, extra: Program) -> None:
@@ -187,7 +193,7 @@ class Reaper:
         self._due.append((time.monotonic() + seconds, act))
 
     def tend(self, now: float) -> None:
-        """Start what is to be started by now, as an init system would."""
+        """Start the processes that are due to start, as an init system would."""
         self._do_what_is_due(now)
         self._start_what_gave_up()
 
@@ -197,19 +203,19 @@ class Reaper:
             due[1]()
 
     def _start_what_gave_up(self) -> None:
-        """Only what can't reach what it needs may end by itself."""
+        """Restart processes that ended; only one without its services may end by itself."""
         programs = [each for each in self.running if isinstance(each, Program) and each not in self._away]
         for each in programs:
             if each.is_running:
                 continue
-            self.others[f"{each.kind} ended with {each.code}"] += 1
+            self.other_events[f"{each.kind} ended with {each.code}"] += 1
             if each.code != NEEDS_ARE_AWAY:
                 self.book.fault(f"{each.name} ended by itself with {each.code}; see {each.log}")
             self._away.append(each)
             self._after(0.5, partial(self._start, each))
 
     def _let_all_run(self) -> None:
-        """What is stopped goes on, what is away is started, what gives up is started again."""
+        """Continue stopped processes and start all others until everything runs."""
         ends = time.monotonic() + 2 * STOPS_WITHIN
         while time.monotonic() < ends and (self._due or not all(each.is_running for each in self.running)):
             self.tend(math.inf)

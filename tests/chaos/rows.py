@@ -1,4 +1,4 @@
-"""The rows of a run: known by number, so that the same number is the same row whoever sends it, and whenever."""
+"""The rows of a run: each number always gives the same row."""
 
 import json
 import math
@@ -13,12 +13,15 @@ FEATURES = {"age": "numeric", "job": "categorical", "visits": "integer", "is_new
 ADDITIONAL = {"note": "text"}
 SPREAD = timedelta(days=100)
 Row = dict[str, Any]
-NEVER_TAKEN = 2**30  # the id of an organization or a version that there never was
+NEVER_TAKEN = 2**30  # an id that no organization or version ever has
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model of an organization, whose token opens it. `relation` is in the names of its tables."""
+    """A model of an organization, with the organization's token.
+
+    `relation` is part of the names of the model's tables.
+    """
 
     org_id: int
     schema: str
@@ -30,7 +33,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Target:
-    """A version to log samples to, and the model that its labels are for."""
+    """A version that gets samples, and the model that gets their labels."""
 
     model: Model
     version_id: int
@@ -43,7 +46,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Poison:
-    """A row that can't be stored, and the reason that must be given for it."""
+    """A row that can't be stored, and the expected reason."""
 
     kind: str
     row: bytes
@@ -52,13 +55,13 @@ class Poison:
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows by number, the same in each run of a seed; their times are spread over months before `now`."""
+    """Rows by number, equal in each run of a seed, spread over months before `now`."""
 
     seed: int
     now: datetime
 
     def sample(self, target: Target, number: int, variant: int = 0) -> Row:
-        """Sample `number`. Another variant has the same id and another content."""
+        """Return sample `number`; another variant has the same id and other content."""
         rng = Random(f"{self.seed}/{target.version_id}/{number}/{variant}")
         time = self.now - SPREAD * rng.random()
         row: Row = {
@@ -77,26 +80,26 @@ class Rows:
         return row
 
     def encoded(self, target: Target, number: int, variant: int = 0) -> bytes:
-        """Sample `number` as it is sent."""
+        """Return sample `number` as it is sent."""
         return json.dumps(self.sample(target, number, variant)).encode()
 
     def reworded(self, target: Target, number: int) -> bytes:
-        """Sample `number` in other bytes."""
+        """Return sample `number` in another encoding of the same content."""
         return json.dumps(dict(reversed(self.sample(target, number).items())), indent=1, ensure_ascii=False).encode()
 
     def value(self, target: Target, name: str, revision: int) -> Any:
-        """The label of a sample, as it is sent and stored."""
+        """Return the label of a sample, as it is sent and stored."""
         rng = Random(f"{self.seed}/{target.model.id}/{name}/{revision}")
         return rng.random() if target.task == "regression" else rng.choice(CLASSES[target.task] or [])
 
     def bad_sample(self, target: Target, number: int) -> Poison:
-        """Poison row `number`: one that was a sample before something was done to it."""
+        """Return poison row `number`: a sample with one defect."""
         row = self.sample(target, number) | {"_dc_sample_id": f"p{number}"}
         spoil = SPOILT[number % len(SPOILT)]
         return spoil(row, self.now)
 
     def bad_label(self, number: int) -> Poison:
-        """Poison label `number`."""
+        """Return poison label `number`."""
         name = f"p{number}"
         row, reason = [
             ({"_dc_sample_id": name, "_dc_label": [number]}, "wrong_type"),
@@ -107,7 +110,7 @@ class Rows:
         return Poison("labels", json.dumps(row).encode(), reason)
 
     def bad_message(self, target: Target, number: int) -> bytes:
-        """Poison message `number`: nobody can store what it says."""
+        """Return poison message `number`, whose content can't be stored."""
         fine = {
             "v": 1, "org": target.model.org_id, "kind": "samples", "target": target.version_id,
             "logged_at": self.now.isoformat(), "rows": [self.sample(target, number) | {"_dc_sample_id": f"p{number}"}],

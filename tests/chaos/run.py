@@ -1,4 +1,4 @@
-"""A run: everything is started, rows are sent while the reaper works, and then judged."""
+"""A run: send rows while processes are killed, then judge the stored rows."""
 
 import json
 import math
@@ -43,8 +43,8 @@ WORLD = {"acme": {"credit": ("binary", 2), "price": ("regression", 1)}, "other":
 
 
 @dataclass(frozen=True)
-class Course:
-    """What a run is to be: of which seed, through which broker, with how many kills and requests at least.
+class RunConfig:
+    """Configuration of a run: seed, broker, and the least number of kills and requests.
 
     It goes on until both are reached, however long that takes on a busy machine; `seconds` bounds a long run by hand.
     `pause` is the mean time between requests of a client, `between` that between kills, `audits` that between audits
@@ -64,12 +64,12 @@ class Course:
 
 @dataclass
 class Result:
-    """What came of a run."""
+    """The result of a run."""
 
-    course: Course
+    config: RunConfig
     verdict: Verdict
     kills: dict[str, int]
-    others: dict[str, int]
+    other_events: dict[str, int]
     audit: "subprocess.CompletedProcess[str]"
     seconds: float
     folder: Path
@@ -80,12 +80,12 @@ class Result:
 
     @property
     def line(self) -> str:
-        """Everything in one line of JSON."""
+        """The result as one line of JSON."""
         counted, found = self.verdict.counts, self.verdict
         names = ("requests", "repeated", "rows", "taken", "samples", "labels", "duplicates", "quarantined", "dead")
         return json.dumps({
-            "seed": self.course.seed, "broker": self.course.broker, "kills": sum(self.kills.values()),
-            "killed": self.kills, "others": self.others, **{name: counted[name] for name in names},
+            "seed": self.config.seed, "broker": self.config.broker, "kills": sum(self.kills.values()),
+            "killed": self.kills, "others": self.other_events, **{name: counted[name] for name in names},
             "audits": {name[-1]: number for name, number in counted.items() if name.startswith("audits")},
             "lost": len(found.lost), "doubled": len(found.doubled), "wrong": len(found.wrong),
             "audit": self.audit.returncode, "seconds": round(self.seconds, 1),
@@ -93,7 +93,7 @@ class Result:
 
 
 def targets(engine: Engine) -> list[Target]:
-    """Several organizations with models of each kind, and versions."""
+    """Create several organizations with models of each task and their versions."""
     found = []
     for name, wanted in WORLD.items():
         made = provisioning.create_organization(engine, name, f"o@{name}.example")
@@ -109,8 +109,8 @@ def targets(engine: Engine) -> list[Target]:
 
 
 @dataclass
-class Stage:
-    """What runs in a run, in a folder of its own."""
+class System:
+    """The processes of a run, in their own folder."""
 
     folder: Path
     postgres: PostgreSQL
@@ -127,7 +127,10 @@ class Stage:
         )  # fmt: skip
 
     def start(self, workers: int) -> None:
-        """Servers and, with a broker, workers. With a broker, one server more stores samples itself."""
+        """Start the servers and, with a broker, workers.
+
+        With a broker, the last server stores samples directly.
+        """
         has_broker = self.kafka.bootstrap_servers is not None
         for number, port in enumerate(self.ports):
             own = child_environment(self.settings(port, is_direct=has_broker and number == len(self.ports) - 1))
@@ -142,7 +145,7 @@ class Stage:
             raise RuntimeError(f"the servers did not start: see {self.folder}/logs")
 
     def clients(self, book: Book, rows: Rows, found: Sequence[Target], pause: float) -> list[Client]:
-        """The first two have the same plan, so that the same rows come at once."""
+        """Create the clients; the first two share a plan, so that equal rows arrive together."""
         made: list[Client] = [HttpClient(Plan(rows, found, max(0, n - 1)), book, pause, self.ports) for n in range(5)]
         if servers := self.kafka.bootstrap_servers:
             made.append(TopicClient(Plan(rows, found, 9, with_messages=True), book, pause, servers, "dcmon"))
@@ -156,9 +159,9 @@ class Stage:
 
 
 class Auditor(threading.Thread):
-    """Audits again and again while everything is killed: nothing may seem not to add up then, either."""
+    """Audits repeatedly during the kills; the ledger must add up then too."""
 
-    def __init__(self, audited: Stage, book: Book, pause: float) -> None:
+    def __init__(self, audited: System, book: Book, pause: float) -> None:
         super().__init__(name="auditor", daemon=True)
         self.audited, self.book, self.pause = audited, book, pause
         self.ends = threading.Event()
@@ -180,8 +183,8 @@ def _answers(port: int) -> bool:
 
 
 @contextmanager
-def stage(course: Course) -> Iterator[Stage]:
-    """Everything that a run needs, started; and ended again."""
+def running_system(config: RunConfig) -> Iterator[System]:
+    """Start the services of a run, and end all processes at the end."""
     folder = Path(tempfile.mkdtemp(prefix="dcmon-chaos-"))
     folder.chmod(0o755)
     (folder / "logs").mkdir()
@@ -191,39 +194,39 @@ def stage(course: Course) -> Iterator[Stage]:
         running.append(postgres := PostgreSQL(folder))
         running.append(Valkey(folder))
         address = None
-        if course.broker == "apache":
+        if config.broker == "apache":
             running.append(broker := Broker(folder))
             address = broker.apache.address
-        elif course.broker == "tansu":
+        elif config.broker == "tansu":
             address = stack.enter_context(tansu())
         kafka = Kafka(bootstrap_servers=address, partitions=2, rows_per_message=25)
         ports = [process.free_port() for _ in range(3 if address else 2)]
-        yield Stage(folder, postgres, running, ports, kafka)
+        yield System(folder, postgres, running, ports, kafka)
 
 
-def carry_out(course: Course, say: Callable[[Reaper], None] = lambda _: None) -> Result:
-    """A run from beginning to end. Its folder is left when something was found."""
+def carry_out(config: RunConfig, say: Callable[[Reaper], None] = lambda _: None) -> Result:
+    """Carry out a run; its folder is left when a fault was found."""
     began = time.monotonic()
-    with stage(course) as ground:
-        book, rows = Book(), Rows(course.seed, datetime.now(UTC))
-        found = _prepared(ground.postgres.url)
-        ground.start(workers=1 if course.broker == "tansu" else 3)
-        clients = ground.clients(book, rows, found, course.pause)
-        victims = ON_APACHE if course.broker == "apache" else ON_TANSU
-        reaper = Reaper(Random(course.seed), ground.running, victims, book, course.between)
-        auditor = Auditor(ground, book, course.audits)
+    with running_system(config) as system:
+        book, rows = Book(), Rows(config.seed, datetime.now(UTC))
+        found = _prepared(system.postgres.url)
+        system.start(workers=1 if config.broker == "tansu" else 3)
+        clients = system.clients(book, rows, found, config.pause)
+        victims = ON_APACHE if config.broker == "apache" else ON_TANSU
+        reaper = Reaper(Random(config.seed), system.running, victims, book, config.between)
+        auditor = Auditor(system, book, config.audits)
         for each in (*clients, auditor):
             each.start()
-        reaper.run(course.kills, course.requests, course.seconds, say)
+        reaper.run(config.kills, config.requests, config.seconds, say)
         auditor.ends.set()
         _end(clients, book)
-        judge = Judge(ground.postgres.url, book, rows)
-        judge.wait(course.patience, reaper.tend)
-        verdict, audit = judge.judge(), ground.audit()
+        judge = Judge(system.postgres.url, book, rows)
+        judge.wait(config.patience, reaper.tend)
+        verdict, audit = judge.judge(), system.audit()
     seconds = time.monotonic() - began
-    result = Result(course, verdict, dict(reaper.kills), dict(reaper.others), audit, seconds, ground.folder)
+    result = Result(config, verdict, dict(reaper.kills), dict(reaper.other_events), audit, seconds, system.folder)
     if result.is_well:
-        shutil.rmtree(ground.folder, ignore_errors=True)
+        shutil.rmtree(system.folder, ignore_errors=True)
     return result
 
 
@@ -237,7 +240,7 @@ def _prepared(url: str) -> list[Target]:
 
 
 def _end(clients: Sequence[Client], book: Book) -> None:
-    """Each client gets its last request acknowledged."""
+    """Let each client get its last request acknowledged, then end it."""
     for client in clients:
         client.ends.set()
     for client in clients:

@@ -1,12 +1,12 @@
-"""Nothing is lost or doubled while everything is killed; `make chaos` does the same for long."""
+"""Rows are stored exactly once while processes are killed; `make chaos` runs longer."""
 
 import os
 
 import pytest
 
-from tests.chaos.run import Course, carry_out
+from tests.chaos.run import RunConfig, carry_out
 
-# Bounded by what was done, never by time: so many kills, and so many requests that were acknowledged meanwhile.
+# A run ends after a number of kills and acknowledged requests, never after a time.
 FEW, MANY = 10, 30
 REQUESTS = 200
 pytestmark = [
@@ -15,21 +15,21 @@ pytestmark = [
 ]
 
 
-def require_well(course: Course) -> None:
-    result = carry_out(course)
+def require_well(config: RunConfig) -> None:
+    result = carry_out(config)
     assert result.is_well, f"{result.line}\n{result.verdict}\n{result.audit.stdout}\nsee {result.folder}"
-    assert sum(result.kills.values()) >= course.kills, result.line
+    assert sum(result.kills.values()) >= config.kills, result.line
     assert min(result.verdict.counts[name] for name in ("samples", "labels", "duplicates", "quarantined")) > 50
 
 
 def test_direct_ingestion_is_exactly_once_under_kills(kills: int) -> None:
-    require_well(Course(seed=11, broker="none", kills=kills, requests=REQUESTS, between=1))
+    require_well(RunConfig(seed=11, broker="none", kills=kills, requests=REQUESTS, between=1))
 
 
 @pytest.mark.kafka
 def test_kafka_ingestion_is_exactly_once_under_kills(kills: int) -> None:
-    """On Apache Kafka the broker is killed too; the one from a wheel keeps nothing."""
+    """Kill Apache Kafka too; the broker from a wheel has no storage, so it stays alive."""
     if os.environ.get("DCMON_TEST_KAFKA") == "apache":
-        require_well(Course(seed=13, broker="apache", kills=2 * kills, requests=REQUESTS, pause=0.2, between=1.5))
+        require_well(RunConfig(seed=13, broker="apache", kills=2 * kills, requests=REQUESTS, pause=0.2, between=1.5))
     else:
-        require_well(Course(seed=12, broker="tansu", kills=kills, requests=REQUESTS, between=1.3))
+        require_well(RunConfig(seed=12, broker="tansu", kills=kills, requests=REQUESTS, between=1.3))

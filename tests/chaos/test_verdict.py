@@ -1,4 +1,4 @@
-"""A verdict that finds nothing would prove nothing: each fault that it must find is made, and found."""
+"""The verdict finds each kind of fault that the tests create."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ ROWS = Rows(7, datetime.now(UTC))
 
 
 def send(engine: Engine, book: Book, request: Request) -> None:
-    """Straight in, and into the book."""
+    """Store the rows of a request directly and record the request in the book."""
     model, direct = request.target.model, Direct(engine)
     org = Organization(model.org_id, "", model.schema)
     if request.kind == "samples":
@@ -33,7 +33,7 @@ def send(engine: Engine, book: Book, request: Request) -> None:
 
 @pytest.fixture
 def sent(engine: Engine) -> Book:
-    """Requests of a plan, all of them taken."""
+    """Store the requests of a plan and return their book."""
     book = Book()
     for request in islice(Plan(ROWS, targets(engine), 0).requests(), 60):
         send(engine, book, request)

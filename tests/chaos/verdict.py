@@ -1,4 +1,4 @@
-"""Compares the generator's own list with what the tables hold: nothing lost, nothing doubled, nothing else."""
+"""Compares the generator's record with the tables: no row lost, duplicated or added."""
 
 import time
 from collections import Counter
@@ -12,7 +12,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from dcmon.storage.sample_ids import key_of
-from tests.chaos.book import Book, Said
+from tests.chaos.book import Book, SentLabel
 from tests.chaos.rows import Model, Rows, Target
 
 SHOWN = 20
@@ -22,7 +22,7 @@ SAME_MOMENT = 0.005  # seconds: Kafka's time has milliseconds
 
 @dataclass
 class Verdict:
-    """What is lost, what is there more than once, and what is there otherwise than it was sent; and counts."""
+    """Rows that are lost, stored twice or stored differently than sent; and counts."""
 
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
@@ -38,20 +38,20 @@ class Verdict:
         return "\n".join(f"{name}: {each}" for name, found in named.items() for each in found[:SHOWN])
 
     def expect(self, what: str, wanted: Mapping[Any, Any], found: Counter[Any]) -> None:
-        """Each of the wanted once, and nothing else."""
+        """Require each wanted item exactly once and no other item."""
         self.lost += [f"{what} {each}" for each in wanted if not found[each]]
         self.doubled += [f"{what} {each}: {number} times" for each, number in found.items() if number > 1]
         self.wrong += [f"{what} {each} was never sent" for each in found if each not in wanted]
 
 
 class Judge:
-    """Looks into the tables with a client of its own."""
+    """Reads the tables with its own client."""
 
     def __init__(self, url: str, book: Book, rows: Rows) -> None:
         self.url, self.book, self.rows = url, book, rows
 
     def wait(self, longest: float, meanwhile: Callable[[float], None], step: float = 1.0) -> None:
-        """Until everything that was acknowledged is there, or nothing has come for so many seconds."""
+        """Wait until all acknowledged rows are stored, or `longest` seconds bring no progress."""
         best, ends = -1, time.monotonic() + longest
         while (there := self.there()) < self.wanted and time.monotonic() < ends:
             if there > best:
@@ -61,13 +61,13 @@ class Judge:
 
     @property
     def wanted(self) -> int:
-        """How many samples, labels, waiting labels, bad rows and dead letters there must be."""
+        """The expected count of samples, labels, waiting labels, bad rows and dead letters."""
         samples = sum(len(numbers) + len(self._labels(target)) for target, numbers in self.book.samples.items())
         bad = len(self.book.poison) + len(self._conflicts()) + len(self.book.messages)
         return samples + bad + sum(len(self._waiting(model)) for model in self.book.labels)
 
     def there(self) -> int:
-        """How many of these there are."""
+        """Count the stored samples, labels, waiting labels, bad rows and dead letters."""
         tables = [f"{each.model.schema}.{kind}_{each.relation}" for each in self.book.samples for kind in SHELVES]
         tables += [f"{schema}.quarantine" for schema in {each.model.schema for each in self.book.samples}]
         tables.append("public.dead_letters where sent_at is not null")
@@ -77,7 +77,7 @@ class Judge:
         return int(found) + sum(len(self._waiting_there(model)) for model in self.book.labels)
 
     def judge(self) -> Verdict:
-        """What came of everything that was acknowledged."""
+        """Judge everything that was acknowledged."""
         verdict = Verdict(counts=Counter(self.book.counts))
         verdict.wrong += self.book.faults
         for target, numbers in self.book.samples.items():
@@ -110,8 +110,8 @@ class Judge:
         verdict.expect(f"version {target.version_id}: sample", {f"s{number}": None for number in numbers}, found)
         verdict.counts["samples"] += found.total()
 
-    def _labels(self, target: Target) -> dict[str, Sequence[Said]]:
-        """The labels of samples that the version has."""
+    def _labels(self, target: Target) -> dict[str, Sequence[SentLabel]]:
+        """Return the sent labels of samples that the version has."""
         said, numbers = self.book.labels[target.model], self.book.samples[target]
         return {f"s{number}": said[f"s{number}"] for number in numbers if f"s{number}" in said}
 
@@ -124,8 +124,8 @@ class Judge:
         verdict.expect(f"version {target.version_id}: label of", wanted, found)
         verdict.counts["labels"] += found.total()
 
-    def _waiting(self, model: Model) -> dict[bytes, Sequence[Said]]:
-        """The labels whose sample never came, by the key of its id."""
+    def _waiting(self, model: Model) -> dict[bytes, Sequence[SentLabel]]:
+        """Return the labels whose sample was never sent, by the key of the sample id."""
         here = {f"s{n}" for target, all_ in self.book.samples.items() if target.model == model for n in all_}
         return {key_of(name): said for name, said in self.book.labels[model].items() if name not in here}
 
@@ -141,7 +141,7 @@ class Judge:
         verdict.expect(f"model {model.id}: waiting label", wanted, Counter(row["name"].bytes for row in found))
 
     def _conflicts(self) -> dict[tuple[Model, int, str], tuple[bytes, ...]]:
-        """The samples that were sent with several contents, of which all but the first are quarantined."""
+        """Return samples sent with several contents; all but the first are quarantined."""
         return {
             (target.model, target.version_id, f"s{number}"): tuple(
                 self.rows.encoded(target, number, variant) for variant in variants
@@ -164,7 +164,7 @@ class Judge:
         verdict.counts["quarantined"] += found.total()
 
     def _judge_bad(self, verdict: Verdict, model: Model, row: Any, conflicts: Any, found: Counter[Any]) -> None:
-        """A bad row counts as what it was sent as."""
+        """Count a quarantined row as the poison or the conflict that was sent."""
         contested = (model, row["version_id"], row["sample_id"])
         if row["reason"] == "conflict" and row["row"] in conflicts.get(contested, ()):
             found[contested] += 1
@@ -183,7 +183,7 @@ class Judge:
         verdict.counts["dead"] += len(rows)
 
     def _count(self, verdict: Verdict) -> None:
-        """The ledger's own sums, to be shown."""
+        """Add the sums of the ledger to the counts."""
         for model in {each.model.schema: each.model for each in self.book.samples}.values():
             with self._open(model) as connection:
                 row = connection.execute("select sum(taken) as taken, sum(duplicates) as duplicates from batches")
@@ -202,14 +202,14 @@ def _labels_of(target: Target) -> str:
 
 
 def _is_same(sent: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
-    """Whether a row of the table holds what was sent, and nothing where nothing was sent."""
+    """True if a stored row equals the sent one and is null in other columns."""
     time = datetime.fromisoformat(sent["_dc_time"])
     own = {name: value for name, value in row.items() if name not in HIDDEN}
     return own == dict.fromkeys(own) | {**sent, "_dc_time": time}
 
 
-def _judge_label(verdict: Verdict, what: str, row: Mapping[str, Any], said: Sequence[Said]) -> None:
-    """The last by time of logging has won; of those that overlap any may be the last."""
+def _judge_label(verdict: Verdict, what: str, row: Mapping[str, Any], said: Sequence[SentLabel]) -> None:
+    """Require the label logged last; among overlapping labels any may be last."""
     latest = max((each.after for each in said), default=0.0)
     allowed = {each.value for each in said if each.before >= latest - SAME_MOMENT}
     if row["label"] not in allowed:

@@ -1,4 +1,4 @@
-"""Compares what was stored, opened and told with what had to be: results, alerts, notifications, and nothing held."""
+"""Compares stored results, alerts, notifications and locks with the expected ones."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,26 +10,26 @@ from typing import Any
 
 import psycopg
 
-from tests.chaos.monitors import letters, rules
-from tests.chaos.monitors.expected import Expected, Found
-from tests.chaos.monitors.letters import Letter
-from tests.chaos.monitors.rules import Rule, Seen, as_stored
-from tests.chaos.monitors.world import RECEIVERS, WATCHES, Target, Watch, World
+from tests.chaos.monitors import deliveries, rules
+from tests.chaos.monitors.deliveries import Delivery
+from tests.chaos.monitors.expected import Expected, ExpectedResult
+from tests.chaos.monitors.rules import Rule, WindowResult, as_stored
+from tests.chaos.monitors.world import MONITOR_PLANS, RECEIVERS, MonitorPlan, Target, World
 from tests.chaos.verdict import Verdict
 
 CLOSE = 1e-9
-Key = tuple[str, str]  # a target's and a watch's name
+Key = tuple[str, str]  # the names of a target and of a monitor plan
 Rows = Sequence[Mapping[str, Any]]
 FOLDED = (
     "first_window_end", "last_window_end", "fired_window_end", "state", "severity", "windows", "worst_value",
     "current_value",
 )  # fmt: skip
-HELD = {
+LEFTOVERS = {
     "a lease on a window": "select * from due_windows where lease_until is not null",
     "a lease on a notification": "select * from notifications where lease_until is not null"
     " and (lease_until > now() or (delivered_at is null and dead_at is null))",
-    "a quarter hour that nobody looked at": "select * from quarter_hours where is_touched",
-    "receipts that nobody looked at": "select * from receipts where is_touched",
+    "a quarter hour that was not expanded": "select * from quarter_hours where is_touched",
+    "receipts that were not expanded": "select * from receipts where is_touched",
 }
 SERIES = """
     select distinct on (r.window_end) r.*, r.window_end from results r
@@ -46,52 +46,50 @@ ALERTS = """
 
 
 class Examiner:
-    """Looks into the tables with a client of its own, and into what the receivers wrote down."""
+    """Reads the tables with its own client, and the receivers' log."""
 
     def __init__(self, world: World, log: Path) -> None:
         self.world, self.log = world, log
         self._expected = {target.name: Expected(target, world.reference) for target in world.targets}
 
     def examine(self, connection: "psycopg.Connection[dict[str, Any]]") -> Verdict:
-        """What is missing, there twice, or otherwise than it must be, now that everything was logged."""
+        """Find results, alerts and notifications that are missing, duplicated or wrong."""
         verdict, now = Verdict(), datetime.now(UTC)
-        got = letters.read(self.log)
+        got = deliveries.read(self.log)
         for target in self.world.targets:
             _enter(connection, target)
-            for watch in WATCHES:
-                monitor = _one(connection, "select m.id from monitors m where m.name = %(name)s", name=watch.name)
-                self._results(verdict, connection, target, watch, monitor, now)
-                for rule in watch.rules:
-                    self._alerts(verdict, connection, target, watch, rule, monitor)
+            for plan in MONITOR_PLANS:
+                monitor = _one(connection, "select m.id from monitors m where m.name = %(name)s", name=plan.name)
+                self._results(verdict, connection, target, plan, monitor, now)
+                for rule in plan.rules:
+                    self._alerts(verdict, connection, target, plan, rule, monitor)
         for org in self.world.orgs:
             target = next(each for each in self.world.targets if each.org == org)
             _enter(connection, target)
             self._notifications(verdict, connection, target, got)
-            for what, query in HELD.items():
+            for what, query in LEFTOVERS.items():
                 verdict.wrong += [f"{org.name}: {what} is left: {row}" for row in _rows(connection, query)]
         self._messages(verdict)
         return verdict
 
     def _results(
-        self, verdict: Verdict, connection: Any, target: Target, watch: Watch, monitor: int, now: datetime
+        self, verdict: Verdict, connection: Any, target: Target, plan: MonitorPlan, monitor: int, now: datetime
     ) -> None:
-        where = f"{target.name} {watch.name}"
+        where = f"{target.name} {plan.name}"
         query = "select * from results where version_id = %(version)s and monitor_id = %(monitor)s order by id"
         found: dict[datetime, list[Mapping[str, Any]]] = defaultdict(list)
         for row in _rows(connection, query, version=target.version_id, monitor=monitor):
             found[row["window_end"]].append(row)
         expected = self._expected[target.name]
-        wanted = expected.windows(watch, now)
+        wanted = expected.windows(plan, now)
         verdict.lost += [f"{where}: no result of the window until {end}" for end in sorted(wanted - found.keys())]
-        if watch.reads != "flow":
+        if plan.reads != "flow":
             verdict.wrong += [f"{where}: a result of the window until {end}" for end in sorted(found.keys() - wanted)]
         for end, rows in found.items():
             self._revisions(verdict, f"{where} until {end}", rows)
             if end in wanted:
                 newest = max(rows, key=lambda row: row["revision"])
-                verdict.wrong += [
-                    f"{where} until {end}: {each}" for each in _differs(newest, expected.find(watch, end))
-                ]
+                verdict.wrong += [f"{where} until {end}: {each}" for each in _differs(newest, expected.find(plan, end))]
         verdict.counts["results"] += sum(map(len, found.values()))
         verdict.counts["windows"] += len(found)
 
@@ -100,27 +98,27 @@ class Examiner:
         verdict.doubled += [f"{where}: revision {each} is there {n} times" for each, n in counted.items() if n > 1]
         verdict.lost += [f"{where}: no revision {each}" for each in range(1, max(counted)) if each not in counted]
         if len({row["monitor_revision"] for row in rows}) > 1:
-            verdict.wrong.append(f"{where}: results of several revisions of the monitor, which nobody changed")
+            verdict.wrong.append(f"{where}: results of several revisions of the monitor, which was not changed")
 
     def _alerts(
-        self, verdict: Verdict, connection: Any, target: Target, watch: Watch, rule: Rule, monitor: int
+        self, verdict: Verdict, connection: Any, target: Target, plan: MonitorPlan, rule: Rule, monitor: int
     ) -> None:
-        """Every alert is one of those that the rule makes of the newest results, and the other way about."""
-        where = f"{target.name} {watch.name} {rule.text}"
+        """Require exactly the alerts that the rule makes of the newest results."""
+        where = f"{target.name} {plan.name} {rule.text}"
         ids = {"version": target.version_id, "monitor": monitor}
         series = [
-            Seen(row["window_end"], row["state"], row["metrics"], row["entries"], row["n"])
+            WindowResult(row["window_end"], row["state"], row["metrics"], row["entries"], row["n"])
             for row in _rows(connection, SERIES, **ids)
         ]
-        ids["rule"] = _rows(connection, RULES, **ids)[watch.rules.index(rule)]["id"]
+        ids["rule"] = _rows(connection, RULES, **ids)[plan.rules.index(rule)]["id"]
         there = Counter(tuple(_rounded(row[name]) for name in FOLDED) for row in _rows(connection, ALERTS, **ids))
         wanted = Counter(tuple(map(_rounded, as_stored(span))) for span in rules.spans(rule, series))
         verdict.lost += [f"{where}: no alert {_said(each)}" for each in (wanted - there)]
         verdict.wrong += [f"{where}: an alert {_said(each)}" for each in (there - wanted)]
         verdict.counts["alerts"] += there.total()
 
-    def _notifications(self, verdict: Verdict, connection: Any, target: Target, got: Sequence[Letter]) -> None:
-        mine = letters.by_alert(letter for letter in got if letter.path.startswith(f"/{target.org.name}/"))
+    def _notifications(self, verdict: Verdict, connection: Any, target: Target, got: Sequence[Delivery]) -> None:
+        mine = deliveries.by_alert(delivery for delivery in got if delivery.path.startswith(f"/{target.org.name}/"))
         history: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
         for line in _rows(connection, "select * from alert_changes order by id"):
             history[line["alert_id"]].append(line)
@@ -132,52 +130,54 @@ class Examiner:
                 verdict.wrong.append(f"alert {alert['id']} is {alert['state']}, and {states} by its history")
             for receiver, severities in RECEIVERS.items():
                 where = f"{target.org.name}: alert {alert['id']} to {receiver}"
-                told, due = written[alert["id"], receiver], letters.owed(history[alert["id"]], severities)
+                told, due = written[alert["id"], receiver], deliveries.expected_kinds(history[alert["id"]], severities)
                 if [row["kind"] for row in told] != due:
-                    verdict.wrong.append(f"{where}: {[row['kind'] for row in told]} written, {due} owed")
+                    verdict.wrong.append(f"{where}: {[row['kind'] for row in told]} written, {due} expected")
                 here = mine.get((f"/{target.org.name}/{receiver}", alert["id"]), [])
                 self._delivered(verdict, where, alert, told, here)
         verdict.counts["notifications"] += sum(map(len, written.values()))
-        verdict.counts["letters"] += sum(map(len, mine.values()))
+        verdict.counts["deliveries"] += sum(map(len, mine.values()))
 
     def _delivered(
-        self, verdict: Verdict, where: str, alert: Mapping[str, Any], told: Rows, got: Sequence[Letter]
+        self, verdict: Verdict, where: str, alert: Mapping[str, Any], told: Rows, got: Sequence[Delivery]
     ) -> None:
-        """What was written was delivered, or something newer was; in order; and the last is what is true."""
+        """Require delivery in order, and that the last delivery shows the current state."""
         for row in told:
             if row["delivered_at"] is None and not row["is_superseded"]:
                 verdict.lost.append(f"{where}: {row['kind']} is not delivered: {row['last_error']}")
             name = f"msg_{row['message_id'].hex}" if row["message_id"] else None
             if row["delivered_at"] is not None and not any(
-                letter.message == name and letter.is_taken for letter in got
+                delivery.message == name and delivery.is_accepted for delivery in got
             ):
-                verdict.lost.append(f"{where}: {row['kind']} is said to be delivered, and never came")
+                verdict.lost.append(f"{where}: {row['kind']} is marked as delivered, but the receiver never got it")
         verdict.wrong += [
             f"{where}: {after.kind} came after {before.kind}, which is newer"
             for before, after in pairwise(got)
             if after.written < before.written
         ]
-        taken = [letter for letter in got if letter.is_taken]
+        taken = [delivery for delivery in got if delivery.is_accepted]
         last = taken[-1] if taken else None
-        if told and told[-1]["kind"] == "retracted" and (not got or got[-1].kind in letters.ENDS):
-            return  # what nobody heard of need not be taken back
+        if told and told[-1]["kind"] == "retracted" and (not got or got[-1].kind in deliveries.ENDS):
+            return  # a receiver without a delivery needs no retraction
         if told and told[-1]["is_superseded"]:
             verdict.lost.append(f"{where}: the newest, {told[-1]['kind']}, is superseded by nothing")
         if last is None:
             verdict.lost += [f"{where}: {told[-1]['kind']} never came"] if told else []
         elif alert["state"] != "firing":
-            verdict.wrong += [] if last.kind in letters.ENDS else [f"{where}: it is over, and the last was {last.kind}"]
-        elif last.kind in letters.ENDS or last.severity != alert["severity"]:
+            verdict.wrong += (
+                [] if last.kind in deliveries.ENDS else [f"{where}: it is over, and the last was {last.kind}"]
+            )
+        elif last.kind in deliveries.ENDS or last.severity != alert["severity"]:
             verdict.wrong.append(f"{where}: it fires ({alert['severity']}), the last was {last.kind} ({last.severity})")
 
     def _messages(self, verdict: Verdict) -> None:
-        for name, bodies in letters.contents(self.log).items():
+        for name, bodies in deliveries.contents(self.log).items():
             if len(bodies) > 1:
                 verdict.wrong.append(f"message {name} stands for {len(bodies)} contents")
 
 
 def locks(connection: "psycopg.Connection[dict[str, Any]]") -> list[str]:
-    """Advisory locks that are held in this database."""
+    """Return the advisory locks held in this database."""
     query = """
         select classid, objid, pid from pg_locks
          where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())
@@ -199,7 +199,7 @@ def _one(connection: Any, query: str, **values: Any) -> Any:
     return value
 
 
-def _differs(result: Mapping[str, Any], wanted: Found) -> Iterator[str]:
+def _differs(result: Mapping[str, Any], wanted: ExpectedResult) -> Iterator[str]:
     if result["state"] == "ERROR" or (result["state"] == "OK") != wanted.is_ok:
         yield f"{result['state']} ({result['reason']}), and it is to be {'OK' if wanted.is_ok else 'none'}"
         return
@@ -229,7 +229,7 @@ def _said(alert: tuple[Any, ...]) -> str:
 
 
 def _states(history: Rows) -> Sequence[str]:
-    """What an alert may be after the last line of its history that moved it."""
+    """Return the states that an alert may have after its history."""
     moved = {"pending": ["pending"], "resolved": ["resolved"], "retracted": ["pending", "resolved"]}
     last = next((line["kind"] for line in reversed(history) if line["kind"] != "confirmed"), "nothing")
     return [] if last == "nothing" else moved.get(last, ["firing"])

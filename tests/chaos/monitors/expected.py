@@ -1,6 +1,6 @@
-"""What must be found in the windows of a version: which windows there are, and their numbers, from the rows themselves.
+"""The expected windows of a version and their numbers, computed from the rows.
 
-Nulls, right predictions and rows are counted here; drift is what the library says when it is called directly.
+Nulls, right predictions and rows are counted here; drift comes from a direct call of the library.
 """
 
 import itertools
@@ -13,18 +13,18 @@ from typing import Any
 import pandas as pd
 
 from dcmon.windows import ComparedWith
-from tests.chaos.monitors.world import CLASSES, FEATURES, HOUR, Row, Target, Watch
+from tests.chaos.monitors.world import CLASSES, FEATURES, HOUR, MonitorPlan, Row, Target
 from tests.helpers import deepchecks_library as library
 
-COUNTED = 24  # windows of a silence that monitors on the flow say something of
-SILENT = 3  # windows that a live version is judged in by the clock
+COUNTED = 24  # windows without rows that data flow monitors evaluate
+SILENT = 3  # windows without rows that are due for a live version
 GRACE = timedelta(minutes=1)
 Numbers = Mapping[str, float]
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a window must have: OK with these numbers and entries (None: not looked at), or another state."""
+class ExpectedResult:
+    """The expected result of a window; `entries` None means they are not compared."""
 
     n: int
     is_ok: bool
@@ -33,7 +33,7 @@ class Found:
 
 
 class Expected:
-    """What one version must have, once all of it was logged."""
+    """The expected results of one version after all its rows were logged."""
 
     def __init__(self, target: Target, reference: Sequence[Row]) -> None:
         self.target, self.reference = target, pd.DataFrame(reference)
@@ -41,7 +41,7 @@ class Expected:
 
     @cached_property
     def _hours(self) -> Mapping[datetime, Sequence[Row]]:
-        """The rows with their last label, by the hour that they lie in."""
+        """The rows with their last label, by hour."""
         found: dict[datetime, list[Row]] = {}
         for name, row in self.target.rows.items():
             said = self.target.labels.get(name, ())
@@ -54,15 +54,15 @@ class Expected:
     def _times(self) -> list[datetime]:
         return sorted(datetime.fromisoformat(row["_dc_time"]) for row in self.target.rows.values())
 
-    def windows(self, watch: Watch, now: datetime) -> set[datetime]:
-        """The ends of the windows that must have a result by now."""
-        ends = {hour + (1 + more) * HOUR for hour in self._hours for more in range(watch.hours)}
+    def windows(self, plan: MonitorPlan, now: datetime) -> set[datetime]:
+        """Return the ends of the windows that must have a result by now."""
+        ends = {hour + (1 + more) * HOUR for hour in self._hours for more in range(plan.hours)}
         newest = self._times[-1]
         over = self.target.floor(newest) + HOUR
-        if watch.reads == "flow":
-            ends |= set(self._silences(watch.hours))
+        if plan.reads == "flow":
+            ends |= set(self._silences(plan.hours))
         if self.target.is_live:
-            many = COUNTED if watch.reads == "flow" else SILENT
+            many = COUNTED if plan.reads == "flow" else SILENT
             ends |= {over + (1 + more) * HOUR for more in range(many)}
         return {end for end in ends if end <= newest or (self.target.is_live and end + GRACE <= now)}
 
@@ -73,26 +73,28 @@ class Expected:
                 if end + number * HOUR <= self.target.floor(after):
                     yield end + number * HOUR
 
-    def find(self, watch: Watch, end: datetime) -> Found:
-        """What a window must have."""
-        rows = self._rows(end, watch.hours)
-        if watch.reads == "flow":
-            return Found(len(rows), True, [float(len(rows))])
-        if watch.reads == "labels":
+    def find(self, plan: MonitorPlan, end: datetime) -> ExpectedResult:
+        """Return the expected result of a window."""
+        rows = self._rows(end, plan.hours)
+        if plan.reads == "flow":
+            return ExpectedResult(len(rows), True, [float(len(rows))])
+        if plan.reads == "labels":
             rows = [row for row in rows if row["_dc_label"] is not None]
             right = sum(row["_dc_label"] == row["_dc_prediction"] for row in rows)
-            return Found(len(rows), bool(rows), [right / len(rows)] if rows else [])
-        if watch.check == "PercentOfNulls":
+            return ExpectedResult(len(rows), bool(rows), [right / len(rows)] if rows else [])
+        if plan.check == "PercentOfNulls":
             shares = {name: sum(row[name] is None for row in rows) / max(1, len(rows)) for name in FEATURES}
-            return Found(len(rows), bool(rows), [max(shares.values())] if rows else [], shares if rows else None)
-        numbers = self._drift(end, watch.compared is ComparedWith.PREVIOUS) if rows else None
-        return Found(len(rows), numbers is not None, numbers or [])
+            return ExpectedResult(
+                len(rows), bool(rows), [max(shares.values())] if rows else [], shares if rows else None
+            )
+        numbers = self._drift(end, plan.compared is ComparedWith.PREVIOUS) if rows else None
+        return ExpectedResult(len(rows), numbers is not None, numbers or [])
 
     def _rows(self, end: datetime, hours: int) -> list[Row]:
         return [row for number in range(hours, 0, -1) for row in self._hours.get(end - number * HOUR, ())]
 
     def _drift(self, end: datetime, is_previous: bool) -> list[float] | None:
-        """What the library says; None when it refuses."""
+        """Return the numbers of the library; None if it raises an error."""
         key = (end, is_previous)
         if key not in self._drifts:
             reference = pd.DataFrame(self._rows(end - HOUR, 1)) if is_previous else self.reference

@@ -1,7 +1,7 @@
-"""A receiver that can't be relied on: python -m tests.chaos.monitors.receiver PORT FILE SEED
+"""An unreliable receiver: python -m tests.chaos.monitors.receiver PORT FILE SEED
 
-It writes down each message before anything else, a JSON line each; then it answers 200, or 500, or much too late, or
-not at all, or dies. While there is a file FILE.calm it answers 200.
+It first writes each message to a file as a JSON line. Then it responds with 200 or 500, or much too late, or
+not at all, or dies. While the file FILE.calm exists, it always responds with 200.
 """
 
 import json
@@ -13,19 +13,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
 
-AWAY = 7  # the exit code of what is to be started again
+AWAY = 7  # the exit code after which the reaper starts it again
 ANSWERS = {"200": 70, "500": 9, "429": 3, "301": 3, "hangs": 6, "cuts": 6, "dies": 3}
-LATE = 3.0  # seconds: later than whoever sends waits
+LATE = 3.0  # seconds; longer than the sender's timeout
 
 
 class Log:
-    """What was received, in a file that grows; in the order of receipt."""
+    """A file of received messages in order of receipt."""
 
     def __init__(self, path: Path, seed: str) -> None:
         self.path, self.rng, self.lock = path, Random(f"{seed}/{time.time_ns()}"), threading.Lock()
 
     def put(self, path: str, name: str | None, body: bytes) -> str:
-        """Write a message down; returns how to answer."""
+        """Write a message to the file and return how to respond."""
         with self.lock, self.path.open("ab") as log:
             is_calm = self.path.with_suffix(".calm").exists()
             answer = "200" if is_calm else self.rng.choices(list(ANSWERS), list(ANSWERS.values()))[0]
@@ -35,7 +35,7 @@ class Log:
 
 
 class Receiver(BaseHTTPRequestHandler):
-    """Takes POSTs."""
+    """Receives POST requests."""
 
     log: Log
 
@@ -58,7 +58,7 @@ class Receiver(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Nothing: what came is in the file."""
+        """Log nothing; requests are in the file."""
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
-"""Rules, each said twice: in dcmon's grammar, and as a function of a window that shares nothing with it.
+"""Rules in dcmon's grammar, each with an independent implementation, and the expected alerts.
 
-And what a rule makes of a series of windows, by the words of docs/alerts.md.
+`spans` computes the alerts of a rule over a series of windows as docs/alerts.md defines them.
 """
 
 import statistics
@@ -11,8 +11,8 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A window's newest result, as it is stored."""
+class WindowResult:
+    """The newest stored result of a window."""
 
     end: datetime
     state: str
@@ -22,23 +22,23 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a rule sees in a window: bad, warning or good; the number that says so; and how bad that is."""
+class Judgement:
+    """A rule's judgement of a window: level (bad, warning, good), value and excess."""
 
-    sign: str
+    level: str
     value: float | None
     excess: float | None
 
 
-Eye = Callable[[Seen, Sequence[Seen]], Look | None]
+Criterion = Callable[[WindowResult, Sequence[WindowResult]], Judgement | None]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """`text` for dcmon, `eye` for the examiner."""
+    """A rule: `text` for dcmon, `criterion` for the examiner."""
 
     text: str
-    eye: Eye
+    criterion: Criterion
     severity: str = "medium"
     warn_severity: str | None = None
     for_windows: int = 1
@@ -46,50 +46,52 @@ class Rule:
     min_n: int = 0
     no_data: str = "keep"
 
-    def look(self, window: Seen, before: Sequence[Seen]) -> Look | None:
-        """None: no verdict."""
+    def judge(self, window: WindowResult, before: Sequence[WindowResult]) -> Judgement | None:
+        """Judge a window; None means no verdict."""
         if window.state == "NO_DATA":
-            return {"keep": None, "alert": Look("bad", None, None), "ok": Look("good", None, None)}[self.no_data]
-        return self.eye(window, before) if self.counts(window) else None
+            return {"keep": None, "alert": Judgement("bad", None, None), "ok": Judgement("good", None, None)}[
+                self.no_data
+            ]
+        return self.criterion(window, before) if self.counts(window) else None
 
-    def counts(self, window: Seen) -> bool:
-        """Whether a window has a value for the rule."""
+    def counts(self, window: WindowResult) -> bool:
+        """True if a window has a value for the rule."""
         return window.state == "OK" and window.n >= self.min_n
 
 
-def beyond(threshold: float, warn: float | None = None, *, of: str = "metrics", below: bool = False) -> Eye:
-    """Any number of a window is above (or below) a threshold."""
+def beyond(threshold: float, warn: float | None = None, *, of: str = "metrics", below: bool = False) -> Criterion:
+    """Violated if any number of a window is above (or below) a threshold."""
 
-    def eye(window: Seen, _: Sequence[Seen]) -> Look | None:
+    def criterion(window: WindowResult, _: Sequence[WindowResult]) -> Judgement | None:
         numbers = getattr(window, of).values()
         if not numbers:
             return None
         worst = min(numbers) if below else max(numbers)
         past = threshold - worst if below else worst - threshold
         is_warned = warn is not None and (worst < warn if below else worst > warn)
-        return Look("bad" if past > 0 else "warning" if is_warned else "good", worst, past)
+        return Judgement("bad" if past > 0 else "warning" if is_warned else "good", worst, past)
 
-    return eye
+    return criterion
 
 
-def fell(by: float) -> Eye:
-    """The one number of a window fell by more than so much, from the window before it that has a value."""
+def falls(by: float) -> Criterion:
+    """Violated if the value falls by more than `by` from the previous value."""
 
-    def eye(window: Seen, before: Sequence[Seen]) -> Look | None:
+    def criterion(window: WindowResult, before: Sequence[WindowResult]) -> Judgement | None:
         names = [name for name in window.metrics if before and name in before[-1].metrics]
         if not names:
             return None
         value = window.metrics[names[0]]
         drop = float(f"{before[-1].metrics[names[0]] - value:.12g}")  # as the docs say
-        return Look("bad" if drop > by else "good", value, drop - by)
+        return Judgement("bad" if drop > by else "good", value, drop - by)
 
-    return eye
+    return criterion
 
 
-def strays(by: float, over: int) -> Eye:
-    """The one number of a window is more than so many deviations from the mean of the windows before."""
+def deviates(by: float, over: int) -> Criterion:
+    """Violated if the value is more than `by` deviations from the mean before."""
 
-    def eye(window: Seen, before: Sequence[Seen]) -> Look | None:
+    def criterion(window: WindowResult, before: Sequence[WindowResult]) -> Judgement | None:
         (value,) = window.metrics.values()
         past = [next(iter(each.metrics.values())) for each in before[-over:]]
         if len(past) < max(3, over / 2):
@@ -97,14 +99,14 @@ def strays(by: float, over: int) -> Eye:
         mean = statistics.fmean(past)
         spread = max(statistics.stdev(past), 0.001, abs(mean) / 100)
         far = abs(value - mean) / spread
-        return Look("bad" if far > by else "good", value, far - by)
+        return Judgement("bad" if far > by else "good", value, far - by)
 
-    return eye
+    return criterion
 
 
 @dataclass
 class Span:
-    """An alert as it must be."""
+    """An expected alert."""
 
     first: datetime
     last: datetime
@@ -116,34 +118,34 @@ class Span:
     worst_excess: float | None = field(default=None, compare=False)
     current: float | None = None
 
-    def put(self, end: datetime, look: Look) -> None:
-        """One more bad window."""
+    def put(self, end: datetime, judgement: Judgement) -> None:
+        """Add a violating window."""
         self.last, self.windows = end, self.windows + 1
-        if look.excess is not None and (self.worst_excess is None or look.excess > self.worst_excess):
-            self.worst, self.worst_excess = look.value, look.excess
+        if judgement.excess is not None and (self.worst_excess is None or judgement.excess > self.worst_excess):
+            self.worst, self.worst_excess = judgement.value, judgement.excess
 
 
-def spans(rule: Rule, series: Sequence[Seen]) -> list[Span]:
-    """The alerts of a rule over windows in order of time, those that never fired and are over left out."""
+def spans(rule: Rule, series: Sequence[WindowResult]) -> list[Span]:
+    """Return the alerts of a rule over ordered windows, without ended alerts that never fired."""
     found: list[Span] = []
-    signs: list[str] = []
-    known: list[Seen] = []
+    levels: list[str] = []
+    known: list[WindowResult] = []
     now: Span | None = None
     for window in series:
-        look = rule.look(window, known)
+        judgement = rule.judge(window, known)
         if rule.counts(window):
             known.append(window)
-        if look is None:
+        if judgement is None:
             continue
-        signs.append(look.sign)
-        if look.sign != "good":
+        levels.append(judgement.level)
+        if judgement.level != "good":
             if now is None:
                 now = Span(window.end, window.end)
                 found.append(now)
-            now.put(window.end, look)
+            now.put(window.end, judgement)
         if now is not None:
-            now.current = look.value
-            _move(rule, now, signs, window.end)
+            now.current = judgement.value
+            _move(rule, now, levels, window.end)
             if now.state == "over":
                 found.remove(now)
             if now.state in ("over", "resolved"):
@@ -151,9 +153,9 @@ def spans(rule: Rule, series: Sequence[Seen]) -> list[Span]:
     return found
 
 
-def _move(rule: Rule, span: Span, signs: list[str], end: datetime) -> None:
-    """Where the span is after the last sign."""
-    bad, good = _run(signs, "bad", "warning"), _run(signs, "good")
+def _move(rule: Rule, span: Span, levels: list[str], end: datetime) -> None:
+    """Update the state of the span after the last level."""
+    bad, good = _count_last(levels, "bad", "warning"), _count_last(levels, "good")
     if span.state == "pending":
         if good:
             span.state = "over"
@@ -162,30 +164,30 @@ def _move(rule: Rule, span: Span, signs: list[str], end: datetime) -> None:
     elif good > rule.keep_firing:
         span.state = "resolved"
         return
-    span.severity = _severity(rule, span, signs)
+    span.severity = _severity(rule, span, levels)
 
 
-def _severity(rule: Rule, span: Span, signs: list[str]) -> str:
+def _severity(rule: Rule, span: Span, levels: list[str]) -> str:
     if rule.warn_severity is None:
         return rule.severity
     was_main = span.severity == rule.severity and span.fired is not None
-    is_main = _run(signs, "bad") >= rule.for_windows
-    stays = was_main and _run(signs, "good", "warning") <= rule.keep_firing
+    is_main = _count_last(levels, "bad") >= rule.for_windows
+    stays = was_main and _count_last(levels, "good", "warning") <= rule.keep_firing
     return rule.severity if is_main or stays else rule.warn_severity
 
 
-def _run(signs: Sequence[str], *of: str) -> int:
-    """How many of the last signs are of these."""
+def _count_last(levels: Sequence[str], *of: str) -> int:
+    """Count the last consecutive levels that are in `of`."""
     count = 0
-    for sign in reversed(signs):
-        if sign not in of:
+    for level in reversed(levels):
+        if level not in of:
             break
         count += 1
     return count
 
 
 def as_stored(span: Span) -> tuple[Any, ...]:
-    """A span as a line that can be compared with an alert's."""
+    """Return a span as a tuple that can be compared with a stored alert."""
     return (
         span.first, span.last, span.fired, span.state, span.severity, span.windows, span.worst, span.current,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""A run: rows and labels come in while evaluators, notifiers, schedulers, checks, PostgreSQL and the receivers die."""
+"""A run: log rows and labels while the monitoring processes are killed."""
 
 import json
 import math
@@ -56,12 +56,12 @@ REQUESTS_OF_AN_HOUR = 2.5  # that a client makes, about
 
 
 @dataclass(frozen=True)
-class Course:
-    """What a run is to be: of which seed, how many kills at least, over how many hours of rows.
+class RunConfig:
+    """Configuration of a run: seed, least number of kills, hours of rows.
 
     All rows are sent, however long that takes on a busy machine; `seconds` bounds a long run by hand.
     `pause` is the mean time between requests of a version's client, `between` that between kills, in seconds;
-    `patience` how many looks, a second apart, may find nothing better before what is wrong is wrong.
+    `patience` the number of checks, a second apart, without progress before a fault counts.
     """
 
     seed: int
@@ -75,12 +75,12 @@ class Course:
 
 @dataclass
 class Result:
-    """What came of a run."""
+    """The result of a run."""
 
-    course: Course
+    config: RunConfig
     verdict: Verdict
     kills: dict[str, int]
-    others: dict[str, int]
+    other_events: dict[str, int]
     requests: int
     seconds: float
     folder: Path
@@ -91,17 +91,18 @@ class Result:
 
     @property
     def line(self) -> str:
-        """Everything in one line of JSON."""
+        """The result as one line of JSON."""
         found = self.verdict
         return json.dumps({
-            "seed": self.course.seed, "kills": sum(self.kills.values()), "killed": self.kills, "others": self.others,
+            "seed": self.config.seed, "kills": sum(self.kills.values()), "killed": self.kills,
+            "others": self.other_events,
             "requests": self.requests, **found.counts, "lost": len(found.lost), "doubled": len(found.doubled),
             "wrong": len(found.wrong), "seconds": round(self.seconds, 1),
         })  # fmt: skip
 
 
 def settings(url: str, folder: Path) -> Settings:
-    """Everything that waits for long waits for a moment; nothing is too old to be told."""
+    """Return settings with short waits, in which every alert is recent enough to notify."""
     quick = Evaluate(
         label_quiet=timedelta(milliseconds=10), backfill_quiet=timedelta(milliseconds=200), children=1,
         lease=timedelta(seconds=2),
@@ -114,9 +115,9 @@ def settings(url: str, folder: Path) -> Settings:
 
 
 class Client(threading.Thread):
-    """Logs all rows and labels of a version, a few at a time, out of order; each request until it is taken.
+    """Logs the rows and labels of a version out of order, retrying each request.
 
-    After the first requests it waits until they are evaluated: then the others are late.
+    After the first requests it waits until they are evaluated, so that later rows are late.
     """
 
     def __init__(self, engine: Engine, target: Target, book: Book, pause: float, is_watched: threading.Event) -> None:
@@ -130,7 +131,7 @@ class Client(threading.Thread):
         for number, send in enumerate(self._requests()):
             if number == EARLY:
                 self.is_watched.wait(BEGINS_WITHIN)
-            while not self._is_taken(send):
+            while not self._is_accepted(send):
                 time.sleep(0.3)
             self.book.count("requests")
             time.sleep(self.rng.uniform(0, 2 * self.pause))
@@ -168,7 +169,7 @@ class Client(threading.Thread):
         self.direct.ingest_labels(self.target.org, self.target.model_id, _encoded(rows))
 
     def _log_newest(self, name: str) -> None:
-        """The newest row: of a live version it was young when it was logged."""
+        """Log the newest row; a live version logs it one minute after its time."""
         if not self.target.is_live:
             self._log([name])
             return
@@ -180,7 +181,7 @@ class Client(threading.Thread):
             store.restore_samples(session, model, version, [RowBatch(_encoded([row]), logged_at, "live")])
         work_queue.enqueue_now(self.engine, self.target.org.id, work_queue.Work.evaluate)
 
-    def _is_taken(self, send: Callable[[], None]) -> bool:
+    def _is_accepted(self, send: Callable[[], None]) -> bool:
         try:
             send()
         except (errors.DcmonError, DBAPIError):
@@ -194,7 +195,7 @@ def _encoded(rows: Iterable[Row | None]) -> list[Any]:
 
 
 class Hurry(threading.Thread):
-    """What would be tried again in a minute, or an hour, is tried now: time can't be waited for."""
+    """Makes retries due at once, because a run can't wait for minutes or hours."""
 
     def __init__(self, url: str, world: World) -> None:
         super().__init__(name="hurry", daemon=True)
@@ -217,8 +218,8 @@ SOONER = """
 
 
 @dataclass
-class Stage:
-    """What runs, in a folder of its own."""
+class System:
+    """The processes of a run, in their own folder."""
 
     folder: Path
     postgres: PostgreSQL
@@ -227,7 +228,7 @@ class Stage:
     log: Path
 
     def start(self, seed: int) -> None:
-        """Two of each kind of worker, and the receivers."""
+        """Start two workers of each kind, and the receivers."""
         own = child_environment(settings(self.postgres.url, self.folder))
         for kind in ("evaluate", "notify", "scheduler"):
             for number in (0, 1):
@@ -242,16 +243,16 @@ class Stage:
                 each.start()
 
     def is_at_work(self) -> bool:
-        """Whether a check was begun somewhere."""
+        """Return True if an evaluator runs a check."""
         workers = [each for each in self.running if isinstance(each, Program) and each.kind == "evaluate"]
         return any(len(each.descendants()) >= AT_WORK for each in workers)
 
     def calm(self) -> None:
-        """From now on the receivers can be relied on."""
+        """Make the receivers accept every message from now on."""
         self.log.with_suffix(".calm").touch()
 
     def stop(self) -> list[str]:
-        """Ask every worker to stop; returns what does not, and processes that are left of those that were killed."""
+        """Stop every worker; return those that do not stop and orphaned processes."""
         workers = [each for each in self.running if isinstance(each, Program) and each.kind != "receiver"]
         for each in workers:
             each.send(signal.SIGTERM)
@@ -261,7 +262,7 @@ class Stage:
         return found + ([] if gone else [f"left behind: {each}" for each in self._left()])
 
     def _left(self) -> list[str]:
-        """Processes of dcmon's that were started with this folder as their data directory."""
+        """Return the processes of dcmon that use this folder as data directory."""
         mark, found = f"DCMON_DATA_DIR={self.folder}\0".encode(), []
         for place in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
@@ -271,57 +272,57 @@ class Stage:
 
 
 @contextmanager
-def stage() -> Iterator[Stage]:
-    """Everything that a run needs; ended again."""
+def running_system() -> Iterator[System]:
+    """Start the services of a run, and end all processes at the end."""
     folder = Path(tempfile.mkdtemp(prefix="dcmon-chaos-"))
     folder.chmod(0o755)
     (folder / "logs").mkdir()
     running: list[Killable] = []
     try:
         running.append(postgres := PostgreSQL(folder))
-        yield Stage(folder, postgres, running, process.free_port(), folder / "received.jsonl")
+        yield System(folder, postgres, running, process.free_port(), folder / "received.jsonl")
     finally:
         for each in reversed(running):
             each.end()
 
 
-def carry_out(course: Course, say: Callable[[Reaper], None] = lambda _: None) -> Result:
-    """A run from beginning to end. Its folder is left when something was found."""
+def carry_out(config: RunConfig, say: Callable[[Reaper], None] = lambda _: None) -> Result:
+    """Carry out a run; its folder is left when a fault was found."""
     import deepchecks.tabular  # noqa: F401 - while nothing waits for it
 
     began = time.monotonic()
-    with stage() as ground:
-        book, engine = Book(), db.engine(ground.postgres.url)
+    with running_system() as system:
+        book, engine = Book(), db.engine(system.postgres.url)
         migrations.upgrade_public(engine)
-        world = build(engine, course.seed, course.hours, ground.port, LABEL_DELAY)
-        ground.start(course.seed)
+        world = build(engine, config.seed, config.hours, system.port, LABEL_DELAY)
+        system.start(config.seed)
         is_watched = threading.Event()
-        clients = [Client(engine, target, book, course.pause, is_watched) for target in world.targets]
-        hurry = Hurry(ground.postgres.url, world)
+        clients = [Client(engine, target, book, config.pause, is_watched) for target in world.targets]
+        hurry = Hurry(system.postgres.url, world)
         for each in (*clients, hurry):
             each.start()
-        process.wait_until(ground.is_at_work, BEGINS_WITHIN, every=0.1)
+        process.wait_until(system.is_at_work, BEGINS_WITHIN, every=0.1)
         is_watched.set()
-        reaper = Reaper(Random(course.seed), ground.running, VICTIMS, book, course.between)
-        reaper.run(course.kills, 0, course.seconds, say)
-        ground.calm()
+        reaper = Reaper(Random(config.seed), system.running, VICTIMS, book, config.between)
+        reaper.run(config.kills, 0, config.seconds, say)
+        system.calm()
         _end(clients, book, reaper)
-        verdict = _settled(Examiner(world, ground.log), ground.postgres.url, course.patience, reaper)
+        verdict = _settled(Examiner(world, system.log), system.postgres.url, config.patience, reaper)
         hurry.ends.set()
         hurry.join()
         engine.dispose()
-        verdict.wrong += book.faults + ground.stop()
-        with psycopg.connect(ground.postgres.url, row_factory=dict_row) as connection:
+        verdict.wrong += book.faults + system.stop()
+        with psycopg.connect(system.postgres.url, row_factory=dict_row) as connection:
             verdict.wrong += locks(connection)
-    seconds, kills, others = time.monotonic() - began, dict(reaper.kills), dict(reaper.others)
-    result = Result(course, verdict, kills, others, book.counts["requests"], seconds, ground.folder)
+    seconds, kills, other_events = time.monotonic() - began, dict(reaper.kills), dict(reaper.other_events)
+    result = Result(config, verdict, kills, other_events, book.counts["requests"], seconds, system.folder)
     if result.is_well:
-        shutil.rmtree(ground.folder, ignore_errors=True)
+        shutil.rmtree(system.folder, ignore_errors=True)
     return result
 
 
 def _end(clients: Sequence[Client], book: Book, reaper: Reaper) -> None:
-    """Each client gets its last request taken."""
+    """Wait until each client has its last request stored."""
     ends = time.monotonic() + LOGGED_WITHIN
     while any(client.is_alive() for client in clients) and time.monotonic() < ends:
         reaper.tend(time.monotonic())
@@ -332,8 +333,8 @@ def _end(clients: Sequence[Client], book: Book, reaper: Reaper) -> None:
 
 
 def _settled(examiner: Examiner, url: str, patience: int, reaper: Reaper) -> Verdict:
-    """What there is to say when all is as it must be, or when nothing has changed for long."""
-    fewest, left = sys.maxsize, patience  # counted in looks: on a machine that stands still nothing is late
+    """Examine until there is no fault or no progress for `patience` checks."""
+    fewest, left = sys.maxsize, patience  # counted in checks, not seconds, so that a stalled machine fails no run
     while True:
         reaper.tend(time.monotonic())
         with psycopg.connect(url, row_factory=dict_row) as connection:

@@ -1,4 +1,4 @@
-"""An examiner that finds nothing would prove nothing: each fault that it must find is made, and found."""
+"""The examiner finds each kind of fault that the tests create."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from dcmon.output import Output
 from tests.chaos.book import Book
 from tests.chaos.monitors import run
 from tests.chaos.monitors.examiner import Examiner, locks
-from tests.chaos.monitors.rules import Rule, Seen, beyond, spans
+from tests.chaos.monitors.rules import Rule, WindowResult, beyond, spans
 from tests.chaos.monitors.world import World, build
 from tests.chaos.processes import Program
 from tests.chaos.verdict import Verdict
@@ -36,7 +36,7 @@ Connection = psycopg.Connection[dict[str, Any]]
 def completed_world(
     server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[World, Path, str]]:
-    """A world in which everything was logged, evaluated and told; and what the receivers got."""
+    """Yield a world with everything evaluated and notified, the receivers' log and the URL."""
     name, folder = "dcmon_test_examined", tmp_path_factory.mktemp("examined")
     _administer(server_url, f"create database {name} template {template}")
     url, log, port = _database(server_url, name), folder / "received.jsonl", process.free_port()
@@ -67,7 +67,7 @@ def examined(url: str, examiner: Examiner) -> Verdict:
 
 @pytest.fixture
 def connection(completed_world: tuple[World, Path, str]) -> Iterator[Connection]:
-    """A transaction that is rolled back: what is tampered with is well again."""
+    """Yield a connection whose changes are rolled back after the test."""
     with psycopg.connect(completed_world[2], row_factory=dict_row) as connection:
         connection.execute("select set_config('search_path', %s, false)", [completed_world[0].targets[0].org.schema])
         yield connection
@@ -80,7 +80,7 @@ def test_examiner_finds_no_fault_in_a_complete_run(
     world, log, _ = completed_world
     verdict = Examiner(world, log).examine(connection)
     assert verdict.is_well, str(verdict)
-    assert min(verdict.counts[name] for name in ("results", "alerts", "notifications", "letters")) > 5
+    assert min(verdict.counts[name] for name in ("results", "alerts", "notifications", "deliveries")) > 5
     assert locks(connection) == []
 
 
@@ -181,7 +181,7 @@ def doubled(lines: Lines) -> Lines:
 
 
 def turned(lines: Lines) -> Lines:
-    """The first receiver that was told of an alert twice hears the second first."""
+    """Swap the first two messages about one alert at one receiver."""
     for number, line in enumerate(lines):
         if "alert" in line["body"]:
             key = (line["path"], line["body"]["alert"]["id"])
@@ -189,10 +189,10 @@ def turned(lines: Lines) -> Lines:
                 other = lines[later]
                 if "alert" in other["body"] and (other["path"], other["body"]["alert"]["id"]) == key:
                     return [*lines[:number], other, *lines[number:later], *lines[later + 1 :]]
-    pytest.skip("nobody was told of an alert twice")
+    pytest.skip("no receiver got two messages about one alert")
 
 
-LETTERS: dict[str, tuple[Callable[[Lines], Lines], str]] = {
+DELIVERY_FAULTS: dict[str, tuple[Callable[[Lines], Lines], str]] = {
     "nothing came": (lambda _: [], "lost"),
     "a message that never came": (lambda lines: lines[1:], "lost"),
     "a message that was refused": (lambda lines: [{**lines[0], "answer": "500"}, *lines[1:]], "lost"),
@@ -201,11 +201,11 @@ LETTERS: dict[str, tuple[Callable[[Lines], Lines], str]] = {
 }
 
 
-@pytest.mark.parametrize("fault", LETTERS)
+@pytest.mark.parametrize("fault", DELIVERY_FAULTS)
 def test_examiner_finds_each_delivery_fault(
     completed_world: tuple[World, Path, str], connection: Connection, tmp_path: Path, fault: str
 ) -> None:
-    tamper, kind = LETTERS[fault]
+    tamper, kind = DELIVERY_FAULTS[fault]
     world, log, _ = completed_world
     lines = [json.loads(line) for line in log.read_bytes().splitlines()]
     (tmp_path / "log").write_text("".join(json.dumps(line) + "\n" for line in tamper(lines)))
@@ -218,10 +218,10 @@ def test_examiner_finds_a_held_lock(completed_world: tuple[World, Path, str], co
 
 
 def test_expected_alerts_match_the_documented_table() -> None:
-    """Some lines of docs/alerts.md by hand: what is compared with must not be wrong itself."""
+    """Check the expected alerts themselves against some lines of docs/alerts.md."""
     begins = datetime(2026, 1, 1, tzinfo=UTC)
     values = [0.0, 0.25, 0.15, 0.25, 0.25, 0.0, 0.0, 0.15]
-    series = [Seen(begins + timedelta(hours=at), "OK", {"m": value}, {}, 9) for at, value in enumerate(values)]
+    series = [WindowResult(begins + timedelta(hours=at), "OK", {"m": value}, {}, 9) for at, value in enumerate(values)]
     rule = Rule("> 0.2 warn 0.1", beyond(0.2, 0.1), "high", "low", for_windows=2, keep_firing=1)
     first, last = spans(rule, series)
     assert (first.first, first.fired, first.last) == tuple(begins + timedelta(hours=at) for at in (1, 2, 4))

@@ -1,6 +1,6 @@
-"""What is watched in a run: organizations, versions, monitors with their rules, receivers; and every row of it.
+"""The organizations, versions, monitors, rules, receivers and rows of a monitoring run.
 
-The rows are a function of the seed. Hours differ in how many rows they have, in their nulls, in how often the model is
+The rows depend only on the seed. Hours differ in how many rows they have, in their nulls, in how often the model is
 right: so alerts open and end, and late rows and labels move them.
 """
 
@@ -28,7 +28,7 @@ from dcmon.storage.models import NewModel
 from dcmon.storage.versions import NewVersion
 from dcmon.tenancy import provisioning
 from dcmon.windows import ComparedWith, Frequency
-from tests.chaos.monitors.rules import Rule, beyond, fell, strays
+from tests.chaos.monitors.rules import Rule, beyond, deviates, falls
 
 HOUR = timedelta(hours=1)
 FEATURES = {"age": "numeric", "job": "categorical", "visits": "numeric"}
@@ -40,8 +40,8 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Watch:
-    """A monitor: a check on windows of so many hours, and its rules. `reads`: rows, labels, or the flow of rows."""
+class MonitorPlan:
+    """A monitor: a check on windows of `hours` hours and its rules; `reads` is rows, labels or flow."""
 
     name: str
     check: str
@@ -53,8 +53,8 @@ class Watch:
     reads: str = "rows"
 
 
-WATCHES = (
-    Watch(
+MONITOR_PLANS = (
+    MonitorPlan(
         "Nulls",
         "PercentOfNulls",
         (
@@ -62,42 +62,42 @@ WATCHES = (
             Rule("any feature > 0.45 warn 0.3", beyond(0.45, 0.3, of="entries"), "high", "low"),
         ),
     ),
-    Watch(
+    MonitorPlan(
         "Nulls of three hours",
         "PercentOfNulls",
         (Rule("> 0.3", beyond(0.3), "low", no_data="alert", for_windows=2),),
         hours=3,
     ),
-    Watch(
+    MonitorPlan(
         "Right",
         "SingleDatasetPerformance",
         (
             Rule("< 0.6 warn 0.75", beyond(0.6, 0.75, below=True), "critical", "medium", keep_firing=1, min_n=4),
-            Rule("drop > 0.3", fell(0.3), no_data="ok"),
+            Rule("drop > 0.3", falls(0.3), no_data="ok"),
         ),
         params={"scorers": ["accuracy"]},
         reads="labels",
     ),
-    Watch(
+    MonitorPlan(
         "Rows",
         "DataFlow",
         (
             Rule("rows < 8", beyond(8, below=True), "high", keep_firing=2),
-            Rule("deviation > 1.5 over 6", strays(1.5, 6), "low"),
+            Rule("deviation > 1.5 over 6", deviates(1.5, 6), "low"),
         ),
         metric="rows",
         reads="flow",
     ),
-    Watch("Drift", "FeatureDrift", (Rule("> 0.3", beyond(0.3), "critical", no_data="alert", keep_firing=1),)),
-    Watch("Moved", "FeatureDrift", (Rule("> 0.5", beyond(0.5), for_windows=2),), compared=ComparedWith.PREVIOUS),
+    MonitorPlan("Drift", "FeatureDrift", (Rule("> 0.3", beyond(0.3), "critical", no_data="alert", keep_firing=1),)),
+    MonitorPlan("Moved", "FeatureDrift", (Rule("> 0.5", beyond(0.5), for_windows=2),), compared=ComparedWith.PREVIOUS),
 )
 
 
 @dataclass(frozen=True)
 class Target:
-    """A version, and what there is to be logged to it: rows of `hours` hours that begin at `begins`.
+    """A version and the rows to log to it: `hours` hours from `begins`.
 
-    `is_live`: its newest row is logged when it is young, and then nothing comes any more; otherwise it is history,
+    `is_live`: its newest row is logged when it is young, and no row follows; otherwise the version is history,
     which ends with a row that comes after a silence.
     """
 
@@ -115,36 +115,36 @@ class Target:
         return f"{self.org.name}/{self.model_id}/{self.version_id}"
 
     def floor(self, time: datetime) -> datetime:
-        """The start of the hour that a moment lies in, in the model's time zone."""
+        """Return the start of the hour of a moment, in the model's time zone."""
         return self.begins + (time - self.begins) // HOUR * HOUR
 
     @cached_property
     def rows(self) -> Mapping[str, Row]:
-        """Every row by its id, as it is sent."""
-        made = [self._row(hour, number) for hour in range(self.hours) for number in range(self._mood(hour).rows)]
+        """All rows by id, as they are sent."""
+        made = [self._row(hour, number) for hour in range(self.hours) for number in range(self._profile(hour).rows)]
         last = self.begins + (self.hours - 1) * HOUR if self.is_live else self.begins + (self.hours + SILENCE) * HOUR
         made.append(self._row(0, 999) | {"_dc_time": (last + HOUR - timedelta.resolution).isoformat()})
         return {row["_dc_sample_id"]: row for row in made}
 
     @cached_property
     def labels(self) -> Mapping[str, Sequence[str]]:
-        """What is said to be true of a row, in turn: the last counts. Some never get a label."""
+        """The labels of each row in order; the last counts, and some rows have none."""
         return {name: said for name in self.rows if (said := self._labels(name))}
 
     @property
     def newest(self) -> str:
-        """The id of the newest row, which ends it all."""
+        """The id of the newest row, which is logged last."""
         return next(reversed(self.rows))
 
-    def _mood(self, hour: int) -> "Mood":
+    def _profile(self, hour: int) -> "HourProfile":
         rng = Random(f"{self.seed}/hour/{hour}")
-        return Mood(
+        return HourProfile(
             rng.choice([0, 4, 9, 14, 18, 22, 25]), rng.choice([0.05, 0.1, 0.6]), rng.choice([0.9, 0.9, 0.7, 0.4]),
             rng.choice([0.0, 0.0, 60.0]), rng.choice([1.0, 0.9, 0.3, 0.0]),
         )  # fmt: skip
 
     def _row(self, hour: int, number: int) -> Row:
-        rng, mood = Random(f"{self.seed}/row/{hour}/{number}"), self._mood(hour)
+        rng, profile = Random(f"{self.seed}/row/{hour}/{number}"), self._profile(hour)
         time = self.begins + hour * HOUR + timedelta(seconds=rng.randrange(3600), microseconds=rng.randrange(10**6))
         predicted = rng.choice(CLASSES)
         return {
@@ -152,28 +152,28 @@ class Target:
             "_dc_time": time.isoformat(),
             "_dc_prediction": predicted,
             "_dc_prediction_probabilities": [0.7, 0.3] if predicted == "0" else [0.2, 0.8],
-            "age": None if rng.random() < mood.nulls else rng.gauss(40 + mood.shift, 10),
+            "age": None if rng.random() < profile.nulls else rng.gauss(40 + profile.shift, 10),
             "job": rng.choice(["cook", "smith", "tailor"]),
             "visits": float(rng.randrange(20)),
         }
 
     def _labels(self, name: str) -> Sequence[str]:
         _, hour, number = name.split("-")
-        rng, mood, predicted = (
+        rng, profile, predicted = (
             Random(f"{self.seed}/label/{name}"),
-            self._mood(int(hour)),
+            self._profile(int(hour)),
             self.rows[name]["_dc_prediction"],
         )
-        if number == "999" or rng.random() > mood.labelled:
+        if number == "999" or rng.random() > profile.labelled:
             return ()
-        right = predicted if rng.random() < mood.right else CLASSES[1 - CLASSES.index(predicted)]
+        right = predicted if rng.random() < profile.right else CLASSES[1 - CLASSES.index(predicted)]
         wrong_first = rng.random() < 0.15
         return (CLASSES[1 - CLASSES.index(right)], right) if wrong_first else (right,)
 
 
 @dataclass(frozen=True)
-class Mood:
-    """How an hour is: rows, share of nulls, share of right predictions, shift of a feature, share of labelled rows."""
+class HourProfile:
+    """Rows, nulls, right predictions, feature shift and labelled rows of an hour."""
 
     rows: int
     nulls: float
@@ -184,7 +184,7 @@ class Mood:
 
 @dataclass(frozen=True)
 class World:
-    """Everything that is watched."""
+    """All targets, the reference rows and the receivers' port."""
 
     targets: Sequence[Target]
     reference: Sequence[Row]
@@ -196,9 +196,9 @@ class World:
 
 
 def build(engine: Engine, seed: int, hours: int, port: int, delay: timedelta) -> World:
-    """Two organizations, three versions of history and a live one; `delay`: the models' label delay.
+    """Create two organizations, three history versions and a live one.
 
-    `port`: where the receivers are, each on a path of its name.
+    `port`: the port of the receivers, each at the path of its name; `delay`: the models' label delay.
     """
     reference = _reference(seed)
     now, found = datetime.now(UTC), list[Target]()
@@ -221,8 +221,8 @@ def build(engine: Engine, seed: int, hours: int, port: int, delay: timedelta) ->
                         org, model.id, version.id, version.relation, begins, hours, is_live, f"{seed}/{name}/{number}"
                     )
                 )
-            for watch in WATCHES:
-                _create(session, model, watch)
+            for plan in MONITOR_PLANS:
+                _create(session, model, plan)
             for path, severities in RECEIVERS.items():
                 allowed = Webhooks(allow=["127.0.0.1"])
                 choices = Subscription(severities, cap=None, repeat_every=None)
@@ -230,13 +230,13 @@ def build(engine: Engine, seed: int, hours: int, port: int, delay: timedelta) ->
     return World(found, reference, port)
 
 
-def _create(session: Any, model: Any, watch: Watch) -> None:
-    kind = catalogue.find(watch.check)
-    check = model_checks.create_check(session, model, watch.name, kind.module_name, kind.class_name, watch.params)
-    kwargs = {"check_conf": {}, "res_conf": [watch.metric]} if watch.metric else None
-    new = MonitorSpec(watch.name, Frequency.HOUR, watch.hours, additional_kwargs=kwargs, compared_with=watch.compared)
+def _create(session: Any, model: Any, plan: MonitorPlan) -> None:
+    kind = catalogue.find(plan.check)
+    check = model_checks.create_check(session, model, plan.name, kind.module_name, kind.class_name, plan.params)
+    kwargs = {"check_conf": {}, "res_conf": [plan.metric]} if plan.metric else None
+    new = MonitorSpec(plan.name, Frequency.HOUR, plan.hours, additional_kwargs=kwargs, compared_with=plan.compared)
     monitor = monitors.create(session, check, new)
-    for rule in watch.rules:
+    for rule in plan.rules:
         more = Change(
             warn_severity=rule.warn_severity, for_windows=rule.for_windows, keep_firing=rule.keep_firing,
             min_n=rule.min_n, no_data=rule.no_data, is_inhibited=False,

@@ -1,4 +1,4 @@
-"""What receivers were told, and what they had to be told: an alert's history says it, message by message."""
+"""Received deliveries, and the deliveries that an alert's history requires."""
 
 import json
 from collections import defaultdict
@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 ENDS = ("resolved", "retracted")
-TAKEN = "200"
+ACCEPTED = "200"
 SEVERITIES = ("low", "medium", "high", "critical")
 Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Letter:
-    """What a receiver got about one alert: in which message, when it was written, and whether it said yes."""
+class Delivery:
+    """A notification about one alert as received: its message, time, and acceptance."""
 
     path: str
     message: str
@@ -23,35 +23,35 @@ class Letter:
     kind: str
     severity: str
     written: str
-    is_taken: bool
+    is_accepted: bool
 
 
-def read(log: Path) -> list[Letter]:
-    """Everything that the receivers got, in order of receipt."""
+def read(log: Path) -> list[Delivery]:
+    """Read all deliveries in order of receipt."""
     lines = log.read_bytes().splitlines() if log.exists() else []
-    return [letter for line in lines for letter in _letters(json.loads(line))]
+    return [delivery for line in lines for delivery in _deliveries(json.loads(line))]
 
 
-def _letters(line: Row) -> Iterator[Letter]:
+def _deliveries(line: Row) -> Iterator[Delivery]:
     body = line["body"]
     for each in body.get("notifications", [body]):
         about = each["alert"]
-        yield Letter(
+        yield Delivery(
             line["path"], line["id"], about["id"], each["type"].removeprefix("alert."), about["severity"],
-            each["timestamp"], line["answer"] == TAKEN,
+            each["timestamp"], line["answer"] == ACCEPTED,
         )  # fmt: skip
 
 
-def by_alert(letters: Iterable[Letter]) -> Mapping[tuple[str, int], Sequence[Letter]]:
-    """By path and alert, in order of receipt."""
-    found: dict[tuple[str, int], list[Letter]] = defaultdict(list)
-    for letter in letters:
-        found[letter.path, letter.alert].append(letter)
+def by_alert(deliveries: Iterable[Delivery]) -> Mapping[tuple[str, int], Sequence[Delivery]]:
+    """Group deliveries by path and alert, in order of receipt."""
+    found: dict[tuple[str, int], list[Delivery]] = defaultdict(list)
+    for delivery in deliveries:
+        found[delivery.path, delivery.alert].append(delivery)
     return found
 
 
 def contents(log: Path) -> Mapping[str, set[str]]:
-    """What each message id stood for."""
+    """Return the different bodies of each message id."""
     found: dict[str, set[str]] = defaultdict(set)
     for line in log.read_bytes().splitlines() if log.exists() else ():
         message = json.loads(line)
@@ -59,12 +59,12 @@ def contents(log: Path) -> Mapping[str, set[str]]:
     return found
 
 
-def owed(history: Sequence[Row], wanted: Sequence[str]) -> list[str]:
-    """What a receiver that wants these severities had to be told of an alert, from the lines of its history.
+def expected_kinds(history: Sequence[Row], wanted: Sequence[str]) -> list[str]:
+    """Return the kinds of notification that an alert's history requires for a receiver.
 
-    Lines of one moment are one transaction: what was true in between was never true for anybody.
+    `wanted`: the receiver's severities. Lines of one moment are one transaction, whose inner states never were visible.
     """
-    told: str | None = None  # the severity that was said last to whoever listens to all
+    told: str | None = None  # the severity last notified to a receiver of all severities
     said: list[str] = []
     for kinds, severity in _moments(history):
         kind = _news(kinds, severity, told)
@@ -86,7 +86,7 @@ def _moments(history: Sequence[Row]) -> Iterator[tuple[list[str], str]]:
 
 
 def _news(kinds: Sequence[str], severity: str, told: str | None) -> str | None:
-    """What is to be said after a transaction; None: nothing, or it is said already."""
+    """Return the notification due after a transaction; None if there is nothing new."""
     last = next((kind for kind in reversed(kinds) if kind != "confirmed"), None)
     if last is None or last in ("pending", *ENDS):
         ended = "resolved" if last == "resolved" else "retracted"
