@@ -40,7 +40,7 @@ class Output:
     def table(
         self,
         rows: Sequence[Row],
-        columns: Sequence[str],
+        columns: Sequence[str] | Mapping[str, str],
         *,
         title: str | None = None,
         empty: str = "",
@@ -48,6 +48,7 @@ class Output:
     ) -> None:
         """Write rows: JSON with every key of a row, or a table with `columns`.
 
+        `columns`: the keys to show, or a mapping of these keys to their headings. An empty heading is the key.
         `unfolded` names the columns whose values stay on one line. `empty` is the remark when there are no rows.
         """
         if self.is_json:
@@ -57,10 +58,11 @@ class Output:
         from rich.table import Table
 
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+        headings = columns if isinstance(columns, Mapping) else {}
         for column in columns:
             is_numeric = all(isinstance(row.get(column), int | float | None) for row in rows)
             table.add_column(
-                column.replace("_", " "),
+                headings.get(column) or column.replace("_", " "),
                 justify="right" if is_numeric else "left",
                 overflow="fold",
                 no_wrap=column in unfolded,

@@ -59,7 +59,7 @@ def end_open_alerts(session: Session, context: ChangeContext, rule: AlertRule) -
 
 
 def _matching_span(alert: Alert, spans: Sequence[ViolationSpan]) -> int | None:
-    """Return the index of the span that an alert covers; None when its windows are not violated any more.
+    """Return the index of the span that an alert covers; None when its windows are no longer violated.
 
     Late windows may split an alert's windows into several spans. An open alert then stays with the open span, so that
     receivers are not notified that it ended and that another alert fires.
@@ -183,7 +183,7 @@ def _merge(session: Session, context: ChangeContext, alert: Alert, into: Alert) 
 
 
 def _end(session: Session, context: ChangeContext, alert: Alert) -> int:
-    """End an alert whose windows are not violated any more; delete a pending alert when no receiver was notified."""
+    """End an alert whose windows are no longer violated; delete a pending alert when no receiver was notified."""
     if alert.state == AlertState.PENDING and not was_notified(session, alert):
         session.delete(alert)
         session.flush()
@@ -200,7 +200,7 @@ def _close(session: Session, context: ChangeContext, alert: Alert, note: str | N
     alert.state, alert.resolved_by = AlertState.RESOLVED, context.resolved_by
     if not was_resolved:
         alert.resolved_at = func.now()
-        if result is not None:  # the judged window shows the value that is not a violation any more
+        if result is not None:  # the judged window shows the value that is no longer a violation
             alert.current_value = value_in(result, alert.metric)
     kind = closing_kind(context.resolved_by)
     window_end = None if result is None else result.window_end

@@ -18,7 +18,7 @@ class ChangeContext:
     `recent`: the first notification about an alert is not written when a window that is due now ends later than the
     newest judged window by more than this; None: it is always written.
     `result`: the result that was judged. `by`, `note`: the operator, and the remark for the alert's history.
-    `resolved_by`: why an alert ends whose windows are not violated any more.
+    `resolved_by`: why an alert ends whose windows are no longer violated.
     `kept_alert`: a resolved alert that stays resolved, and is not retracted, when its windows are not violated.
     """
 

@@ -14,9 +14,14 @@ app = group(__doc__)
 STATES: list[str] = [
     AlertState.FIRING, AlertState.PENDING, AlertChangeKind.ACKNOWLEDGED, NotificationState.HELD, AlertState.RESOLVED,
 ]  # fmt: skip
-WIDE = ["id", "severity", "state", "monitor", "since", "until", "first", "worst", "now", "rule", "driver"]
-NARROW = ["id", "severity", "state", "monitor", "since", "worst"]
-HISTORY = ["at", "what", "by", "window_end", "severity", "value", "note"]
+WIDE = {  # headings by key
+    "id": "", "severity": "", "state": "", "monitor": "", "since": "", "until": "", "first": "first value",
+    "worst": "worst value", "now": "value now", "rule": "", "driver": "",
+}  # fmt: skip
+NARROW = {key: WIDE[key] for key in ("id", "severity", "state", "monitor", "since", "worst")}
+HISTORY = {  # headings by key
+    "at": "time", "what": "change", "by": "", "window_end": "", "severity": "", "value": "", "note": "",
+}  # fmt: skip
 Id = Annotated[int, typer.Argument(metavar="ID", help="Number of the alert.")]
 Note = Annotated[str | None, typer.Option("--note", "-m", help="A note for the alert's history.")]
 
@@ -54,7 +59,7 @@ def show(ctx: typer.Context, alert_id: Id) -> None:
         return
     output.value(detail.text)
     output.table(detail.history, HISTORY, title="History")
-    columns = ["at", "what", "to", "state"]
+    columns = {"at": "time", "what": "kind", "to": "receiver", "state": ""}
     output.table(detail.notifications, columns, title="Notifications", empty="No receiver was notified.")
     output.print(Text("\n").join([Text("Next", style="italic"), *map(Text, detail.next_commands)]))
 

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
 
 app = single()
 
+CHECKED_COLUMNS = {  # headings by key
+    "lineage": "schema", "lines": "ledger lines", "versions": "", "samples": "", "quarantined": "",
+    "spans": "read ranges", "partitions": "",
+}  # fmt: skip
+FINDING_COLUMNS = {"lineage": "schema", "check": "", "where": "place", "says": "finding", "advice": ""}
+
 
 @app.command()
 def audit(ctx: typer.Context) -> None:
@@ -48,6 +54,5 @@ def _show(ctx: typer.Context, results: "Sequence[AuditResult]", findings: list[d
         left_out = {result.org.name: str(result.left_out) for result in results if result.org and result.left_out}
         output.value({"is_well": not findings, "checked": checked, "findings": findings, "left_out": left_out})
     else:
-        columns = ["lineage", "lines", "versions", "samples", "quarantined", "spans", "partitions"]
-        output.table(checked, columns, title="Checked")
-        output.table(findings, ["lineage", "check", "where", "says", "advice"], empty="Everything agrees.")
+        output.table(checked, CHECKED_COLUMNS, title="Checked")
+        output.table(findings, FINDING_COLUMNS, empty="Everything agrees.")

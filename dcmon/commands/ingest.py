@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 app = group(__doc__)
 
+SEEK_COLUMNS = {  # headings by key
+    "topic": "", "partition": "", "begin": "first offset", "end": "end offset", "stands": "committed offset",
+    "goes_to": "new offset", "read_again": "messages read again", "left_out": "messages skipped",
+}  # fmt: skip
 FILE_COLUMNS = ["file", "rows", "stored", "duplicates", "quarantined", "labels", "seconds", "was"]
 LAG_COLUMNS = {
     "partitions": ["topic", "partition", "read", "end", "lag", "oldest_unread"],
@@ -120,8 +124,7 @@ def seek(
 
     require_one_of(topic, list(kafka.KINDS), "--topic")
     moves = seeking.plan(ctx.obj.engine, require_broker(ctx), topic or kafka.KINDS, seeking.parse_target(to))
-    columns = ["topic", "partition", "begin", "end", "stands", "goes_to", "read_again", "left_out"]
-    ctx.obj.output.table([outcome(move.output_row, dry_run=dry_run) for move in moves], columns)
+    ctx.obj.output.table([outcome(move.output_row, dry_run=dry_run) for move in moves], SEEK_COLUMNS)
     repeated, skipped = sum(move.read_again for move in moves), sum(move.left_out for move in moves)
     question = f"Read {repeated} messages again, and skip {skipped} messages for ever?"
     ask_and_run(question, partial(seeking.apply, ctx.obj.engine, moves, operator_name()), dry_run=dry_run, yes=yes)

@@ -31,7 +31,7 @@ def status(ctx: typer.Context) -> None:
          "state": schema.state}
         for schema in states
     ]  # fmt: skip
-    ctx.obj.output.table(rows, ["lineage", "schema", "at", "head", "state"])
+    ctx.obj.output.table(rows, {"lineage": "", "schema": "", "at": "revision", "head": "newest revision", "state": ""})
     if any(schema.state != "current" for schema in states):
         raise typer.Exit(1)
 

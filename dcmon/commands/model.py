@@ -61,7 +61,7 @@ def _parse_columns(options: list[str] | None) -> dict[str, str]:
         if not colon:
             raise typer.BadParameter(f"{option!r} is not NAME:TYPE, like age:numeric.")
         if name in columns:
-            raise typer.BadParameter(f"The column {name!r} is there twice.")
+            raise typer.BadParameter(f"The column {name!r} is given twice.")
         columns[name] = kind
     return columns
 
@@ -75,9 +75,9 @@ def _require_complete(
     if version is not None and not features:
         raise typer.BadParameter(f"Version {version!r} has no column: give its features, like --feature age:numeric.")
     if both := features.keys() & additional.keys():
-        raise typer.BadParameter(f"The column {min(both)!r} is there twice: as --feature and as --additional.")
+        raise typer.BadParameter(f"The column {min(both)!r} is given twice: as --feature and as --additional.")
     if classes and (twice := [name for name in classes if classes.count(name) > 1]):
-        raise typer.BadParameter(f"The class {twice[0]!r} is there twice.")
+        raise typer.BadParameter(f"The class {twice[0]!r} is given twice.")
 
 
 @app.command("list")

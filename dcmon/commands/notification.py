@@ -12,20 +12,11 @@ if TYPE_CHECKING:
 
 app = group(__doc__)
 
-COLUMNS = [
-    "id",
-    "state",
-    "kind",
-    "severity",
-    "alert",
-    "monitor",
-    "receiver",
-    "created_at",
-    "attempts",
-    "next_try",
-    "why",
-]
-NARROW = ["id", "state", "kind", "alert", "receiver", "attempts", "why"]
+COLUMNS = {  # headings by key
+    "id": "", "state": "", "kind": "", "severity": "", "alert": "", "monitor": "", "receiver": "", "created_at": "",
+    "attempts": "", "next_try": "next attempt", "why": "reason",
+}  # fmt: skip
+NARROW = {key: COLUMNS[key] for key in ("id", "state", "kind", "alert", "receiver", "attempts", "why")}
 SHORT_ID = 8
 
 

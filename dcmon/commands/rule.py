@@ -87,7 +87,7 @@ def show(ctx: typer.Context, name: Name) -> None:
         ctx.obj.output.value(row)
         return
     ctx.obj.output.value({key: value for key, value in row.items() if key != "alerts"})
-    columns = ["id", "state", "since", "until", "windows", "worst"]
+    columns = {"id": "", "state": "", "since": "", "until": "", "windows": "", "worst": "worst value"}
     ctx.obj.output.table(row["alerts"][-10:], columns, title="Last alerts", empty="No alert yet.")
 
 
@@ -179,7 +179,7 @@ def _show_test(ctx: typer.Context, tested: "FileOutcome") -> None:
     outcome = tested.outcome
     ctx.obj.output.say(f"{'ok  ' if outcome.is_passed else 'FAIL'}  {tested.file.name}: {outcome.name}")
     if not outcome.is_passed:
-        columns = ["", "window", "value", "expected", "found", "why"]
+        columns = {"": "", "window": "", "value": "", "expected": "", "found": "actual", "why": "reason"}
         ctx.obj.output.table(view.test_lines(outcome), columns, title=f"{outcome.name}: {outcome.rule}")
 
 

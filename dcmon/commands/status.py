@@ -1,5 +1,6 @@
 """Show the processes, queues and problems of dcmon itself."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 app = single()
 
 NONE_RUNS = 'No process of dcmon runs. Type "dcmon up" here, or "dcmon worker start" on a machine with its settings.'
+
+PROCESS_COLUMNS = {  # headings by key
+    "kind": "process", "host": "", "pid": "", "since": "", "last_sign": "last heartbeat", "state": "",
+}  # fmt: skip
 
 
 @app.command()
@@ -71,19 +76,31 @@ def _show(output: "Output", current: "Status") -> None:
 
 
 def _show_parts(output: "Output", current: "Status") -> None:
-    parts = [{**part, "since": _time(part.get("since"))} for part in current.parts]
+    parts = [{**part, "since": _time(part.get("since")), "state": _state_text(part)} for part in current.parts]
     output.table(parts, ["name", "state", "pid", "since", "detail"])
     if current.failure is not None:
         return
     workers = [
-        {**worker, "since": _time(worker["since"]), "last_sign": f"{_span(current.now - worker['last_sign'])} ago"}
+        {
+            **worker,
+            "since": _time(worker["since"]),
+            "last_sign": f"{_span(current.now - worker['last_sign'])} ago",
+            "state": _state_text(worker),
+        }
         for worker in current.workers
     ]
     output.print("")
-    output.table(workers, ["kind", "host", "pid", "since", "last_sign", "state"], empty="No worker is there.")
+    output.table(workers, PROCESS_COLUMNS, empty="No process has sent a heartbeat.")
     output.print("")
     output.value(_queue_texts(current))
     output.print("")
+
+
+def _state_text(row: Mapping[str, Any]) -> str:
+    """Return the state as the tables show it; a supervisor's own states stay."""
+    from dcmon.health.status import STATE_TEXTS
+
+    return STATE_TEXTS.get(row["state"], str(row["state"]))
 
 
 def _queue_texts(current: "Status") -> dict[str, str]:

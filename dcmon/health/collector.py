@@ -63,7 +63,7 @@ class _OrganizationRow(NamedTuple):
 
 @dataclass(frozen=True)
 class _KafkaState:
-    """Whether Kafka answers (None when it is not used), and how far each partition is read."""
+    """The state of Kafka, and how far each partition is read. `is_up`: None when Kafka is not used."""
 
     is_up: bool | None
     partitions: Sequence[PartitionLag] = ()

@@ -41,6 +41,14 @@ class ProcessState(StrEnum):
     GONE = "gone"
 
 
+STATE_TEXTS: dict[str, str] = {  # in tables for people; JSON has the states themselves
+    PartState.ANSWERS: "up",
+    PartState.DOES_NOT_ANSWER: "down",
+    PartState.LEADS: "leading",
+    PartState.MISSING: "missing",
+    ProcessState.WORKS: "working",
+    ProcessState.HANGS: "hanging",
+}
 GOOD_STATES = (PartState.RUNNING, PartState.ANSWERS, PartState.LEADS)
 
 

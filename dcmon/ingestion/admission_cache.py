@@ -33,7 +33,7 @@ LOCK_WAIT = timedelta(seconds=2)  # the longest wait for an organization that is
 
 
 class Outage:
-    """The knowledge whether the last query reached PostgreSQL. During an outage one thread at a time probes it."""
+    """The outcome of the last query: it reached PostgreSQL, or not. During an outage one thread at a time probes it."""
 
     def __init__(self) -> None:
         self._since: float | None = None

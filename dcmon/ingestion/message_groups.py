@@ -140,7 +140,7 @@ def _require_deleted(session: Session, group: MessageGroup) -> None:
 
 
 def _drop(session: Session, group: MessageGroup, moves: OffsetMoves, reason: str) -> None:
-    """Write a line in the ledger for rows that can't be stored any more."""
+    """Write a line in the ledger for rows that can no longer be stored."""
     rows = sum(len(batch.rows) for batch in group.batches)
     entry = LedgerEntry(group.kind, group.messages[0].source, Outcome(taken=rows), None, dropped=rows, note=reason)
     ledger.record(session, entry, _moves_of_group(group, moves))

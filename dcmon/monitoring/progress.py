@@ -40,7 +40,7 @@ class ProgressState(StrEnum):
 
 @dataclass(frozen=True)
 class Progress:
-    """Whether a monitor is up to date.
+    """How up to date a monitor is on a version.
 
     `awaited`: the end of the newest window that has no result yet; None if every window has one.
     """

@@ -14,7 +14,7 @@ MAX_DOUBLINGS = 10  # of the quiet period of a window, so that the number stays 
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a monitor is evaluated now, and when to decide again.
+    """The decision to evaluate a monitor now or not, and when to decide again.
 
     `again_at`: None if new rows decide when.
     """

@@ -174,7 +174,7 @@ def _is_sendable(claim: ClaimContext, notification: Notification, is_per_alert: 
 
 
 def _release(claim: ClaimContext, notification: Notification) -> bool:
-    """Render a notification that is held back no more as the alert is now; False when the alert is resolved."""
+    """Render a notification that is no longer held back as the alert is now; False when the alert is resolved."""
     alert, notification.held_because = _read_alert(claim, notification), None
     if alert is None:
         return True

@@ -8,7 +8,7 @@ n.delivered_at is null and n.dead_at is null
 n.body #>> '{alert,id}'
 
 -- name: has_earlier
--- Is there an earlier open notification about the same alert, or the same problem of dcmon?
+-- True if there is an earlier open notification about the same alert, or the same problem of dcmon.
 (exists (
     select 1 from notifications e
      where e.webhook_id = n.webhook_id and e.position < n.position

@@ -29,7 +29,7 @@ LONGEST_NAME = 100
 
 
 class ReceiverState(StrEnum):
-    """Whether a receiver gets messages now. ASKED_TO_WAIT: its last answer had a Retry-After."""
+    """The delivery state of a receiver. ASKED_TO_WAIT: its last response had a Retry-After."""
 
     ACTIVE = "active"
     PAUSED = "paused"

@@ -1,8 +1,8 @@
 -- name: expired_alerts
 select a.id from alerts a where a.version_id = :version and {is_over}
 
--- An alert that is over and has no notification left to send. The results of any other alert stay, from its first
--- window on.
+-- True for a resolved alert without a notification to send. Of any other alert, the results stay from its first window
+-- on.
 -- name: is_over
 a.state = 'resolved' and a.last_window_end < :before
 and not exists (select 1 from notifications o
@@ -15,7 +15,7 @@ select t.id from results t
                     where r.monitor_id = t.monitor_id and a.version_id = t.version_id
                       and a.first_window_end <= t.window_end and not ({is_over}))
 
--- Values of a check on a reference, or of a monitor, that no result refers to any more.
+-- Values of a check on a reference, or of a monitor, that no result refers to.
 -- name: expired_baselines
 select b.ctid from baselines b join monitors m on m.id = b.monitor_id join versions v on v.id = b.version_id
  where b.version_id = :version and b.computed_at < :before

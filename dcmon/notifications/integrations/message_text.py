@@ -91,7 +91,7 @@ def detail_rows(notification: Body) -> list[tuple[str, str]]:
     """Return the details of an alert as pairs of name and value; empty values are left out."""
     alert = notification["alert"]
     rows = [
-        ("what", change_text(notification)),
+        ("change", change_text(notification)),
         ("note", text(alert.get("note"))),
         ("acknowledged", _acknowledged(notification)),
         ("rule", rule(alert)),
@@ -100,11 +100,11 @@ def detail_rows(notification: Body) -> list[tuple[str, str]]:
         ("compared with", comparison_text(alert)),
         ("window", window(alert)),
         ("since", _since(alert)),
-        ("moved most", largest_changes(alert)),
+        ("largest changes", largest_changes(alert)),
         ("model version", text(alert.get("version"))),
         ("other versions", other_versions(alert)),
         ("samples", text(alert.get("n"))),
-        ("why", text(alert.get("reason"))),
+        ("reason", text(alert.get("reason"))),
         ("type", text(notification.get("command"))),
     ]
     return [(name, value) for name, value in rows if value]

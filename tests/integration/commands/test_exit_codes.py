@@ -58,8 +58,8 @@ def test_unusable_input_exits_2(data_dir: Path, database_url: str, org: Organiza
         (("model", "create", "m", "--task", "binary", "--feature", "a:numeric"), "--version"),
         (("model", "create", "m", "--task", "binary", "--class", "a"), "--version"),
         (("model", "create", "m", "--task", "binary", "--version", "v1"), "no column"),
-        (("model", "create", "m", "--task", "binary", "--version", "v1", *TWICE), "'a' is there twice"),
-        (("model", "create", "m", "--task", "binary", "--version", "v1", *BOTH), "'a' is there twice"),
+        (("model", "create", "m", "--task", "binary", "--version", "v1", *TWICE), "'a' is given twice"),
+        (("model", "create", "m", "--task", "binary", "--version", "v1", *BOTH), "'a' is given twice"),
     ):
         require_refused(dcmon(*arguments, data_dir=data_dir, url=database_url), 2, sentence)
 

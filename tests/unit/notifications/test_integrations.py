@@ -171,7 +171,7 @@ def test_alert_text_has_every_fact() -> None:
         "age 0.31, job 0.1 → 0.5", "v1", "5120", "dcmon --org acme alert show 17", "https://dcmon.example.org",
     ):  # fmt: skip
         assert said in text
-    assert "moved most" not in message_text.plain(notification(drivers={}, moved=[]))
+    assert "largest changes" not in message_text.plain(notification(drivers={}, moved=[]))
 
 
 @pytest.mark.parametrize(
