@@ -39,10 +39,10 @@ def main() -> int:
     parser.add_argument("--between", type=float, help="seconds between kills, on average")
     given = parser.parse_args()
     print(f"seed {given.seed}", file=sys.stderr, flush=True)
-    return _watched(given) if given.what == "monitors" else _taken(given)
+    return _run_monitoring(given) if given.what == "monitors" else _run_ingestion(given)
 
 
-def _taken(given: argparse.Namespace) -> int:
+def _run_ingestion(given: argparse.Namespace) -> int:
     pause, between, seconds = given.pause or 0.3, given.between or 2, given.minutes * 60
     config = RunConfig(given.seed, given.broker, given.kills, seconds=seconds, pause=pause, between=between, audits=20)
     result = carry_out(config, Progress())
@@ -52,7 +52,7 @@ def _taken(given: argparse.Namespace) -> int:
     return 0 if result.is_well else 1
 
 
-def _watched(given: argparse.Namespace) -> int:
+def _run_monitoring(given: argparse.Namespace) -> int:
     """Rows for about as long as there are kills."""
     pause, between, seconds = given.pause or 0.8, given.between or 1.5, given.minutes * 60
     hours = max(8, int(given.kills * between / pause / watched.REQUESTS_OF_AN_HOUR))

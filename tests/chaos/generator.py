@@ -55,7 +55,11 @@ class Plan:
         chosen = {digit: [number for number in numbers if number % 10 == digit] for digit in range(10)}
         late = [number for number in numbers if number % 10 > 1]
         again = self.rng.sample(numbers, len(numbers) // 2)
-        siblings = [each for each in self.targets if each.model == target.model and each is not target]
+        siblings = [
+            other_target
+            for other_target in self.targets
+            if other_target.model == target.model and other_target is not target
+        ]
         self._later(late, lambda: self._labels(target, late, 0))
         self._later(chosen[9], lambda: self._labels(target, chosen[9], 1))
         self._later(chosen[3], lambda: self._samples(target, chosen[3], 0, variant=1))
@@ -70,7 +74,7 @@ class Plan:
 
     def _samples(self, target: Target, numbers: Sequence[int], bad: int, variant: int = 0) -> Request:
         poison = [self.rows.bad_sample(target, number) for number in self._poison(bad)]
-        rows = [self.rows.encoded(target, number, variant) for number in numbers] + [each.row for each in poison]
+        rows = [self.rows.encoded(target, number, variant) for number in numbers] + [bad_row.row for bad_row in poison]
         self.rng.shuffle(rows)
         return Request("samples", target, rows, [(number, variant) for number in numbers], poison=poison)
 
@@ -80,11 +84,11 @@ class Plan:
 
     def _labels(self, target: Target, numbers: Sequence[int], revision: int) -> Request:
         poison = [self.rows.bad_label(number) for number in self._poison(self.rng.choice([0, 0, 1]))]
-        said = [(f"s{number}", self.rows.value(target, f"s{number}", revision)) for number in numbers]
+        labels = [(f"s{number}", self.rows.value(target, f"s{number}", revision)) for number in numbers]
         if revision == 0:
-            said.append((f"o{numbers[0]}", self.rows.value(target, f"o{numbers[0]}", 0)))  # its sample never comes
-        rows = [json.dumps({"_dc_sample_id": name, "_dc_label": value}).encode() for name, value in said]
-        return Request("labels", target, rows + [each.row for each in poison], labels=said, poison=poison)
+            labels.append((f"o{numbers[0]}", self.rows.value(target, f"o{numbers[0]}", 0)))  # its sample never comes
+        rows = [json.dumps({"_dc_sample_id": name, "_dc_label": value}).encode() for name, value in labels]
+        return Request("labels", target, rows + [bad_row.row for bad_row in poison], labels=labels, poison=poison)
 
     def _message(self) -> Request:
         target, (number, *_) = self.rng.choice(self.targets), self._poison(1)
@@ -115,12 +119,12 @@ class Client(threading.Thread):
 
     def send(self, request: Request) -> None:
         """Send a request until it is acknowledged."""
-        began, is_repeated = time.monotonic(), False
+        started_at, is_repeated = time.monotonic(), False
         while not self.try_to_send(request):
             is_repeated = True
             self.book.count("repeated")
             time.sleep(self.rng.uniform(0.05, 0.5))
-        self.book.enter(request, began, time.monotonic(), is_repeated=is_repeated)
+        self.book.enter(request, started_at, time.monotonic(), is_repeated=is_repeated)
 
     def try_to_send(self, request: Request) -> bool:
         """Return True if the request was acknowledged."""

@@ -52,12 +52,12 @@ class Program:
 
     def descendants(self) -> list[int]:
         """Return the ids of all child processes and their children."""
-        found = [] if self.child is None else [self.child.pid]
-        for pid in found:
+        pids = [] if self.child is None else [self.child.pid]
+        for pid in pids:
             for listed in Path(f"/proc/{pid}/task").glob("*/children"):
                 with suppress(OSError):
-                    found += map(int, listed.read_text().split())
-        return found[1:]
+                    pids += map(int, listed.read_text().split())
+        return pids[1:]
 
     def send(self, number: int) -> None:
         """Send a signal; after SIGKILL wait for the end."""

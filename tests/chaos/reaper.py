@@ -84,26 +84,34 @@ class Reaper:
         return self.kills.total() < kills or self.book.counts["requests"] < requests
 
     def _hit_one(self, now: float) -> None:
-        able = [each for each in self.victims if self._rests_until.get(each.kind, 0) <= now and self._of(each)]
+        able = [
+            candidate
+            for candidate in self.victims
+            if self._rests_until.get(candidate.kind, 0) <= now and self._of(candidate)
+        ]
         if not able:
             return
-        victim = self.rng.choices(able, [each.weight for each in able])[0]
+        victim = self.rng.choices(able, [candidate.weight for candidate in able])[0]
         self._rests_until[victim.kind] = now + victim.rest
         if self.rng.random() < 0.5:
             self._aim()
-        if not (there := self._of(victim)):  # it ended meanwhile
+        if not (processes := self._of(victim)):  # it ended meanwhile
             return
         if victim.kind == "backend":
             self._kill_backend()
         elif victim.kind == "child":
-            self._kill_child(self.rng.choice(there))
+            self._kill_child(self.rng.choice(processes))
         else:
-            self._hit(self.rng.choice(there), self.rng.choice(victim.signals))
+            self._hit(self.rng.choice(processes), self.rng.choice(victim.signals))
 
     def _of(self, victim: Victim) -> list[Killable]:
         wanted = PART_OF.get(victim.kind, victim.kind)
-        there = [each for each in self.running if each.kind == wanted and each not in self._away and each.is_running]
-        return [each for each in there if not victim.needs or len(each.descendants()) >= victim.needs]
+        processes = [
+            process
+            for process in self.running
+            if process.kind == wanted and process not in self._away and process.is_running
+        ]
+        return [process for process in processes if not victim.needs or len(process.descendants()) >= victim.needs]
 
     def _aim(self) -> None:
         """Wait a moment for a writing transaction: a kill inside one tests the most."""
@@ -113,7 +121,7 @@ class Reaper:
 
     @property
     def _postgres(self) -> PostgreSQL:
-        return next(each for each in self.running if isinstance(each, PostgreSQL))
+        return next(process for process in self.running if isinstance(process, PostgreSQL))
 
     def _kill_backend(self) -> None:
         """Kill one backend; PostgreSQL then ends all other sessions too and recovers."""
@@ -127,9 +135,9 @@ class Reaper:
     def _kill_child(self, worker: Killable) -> None:
         """Kill a check worker of an evaluate worker, or its fork server."""
         assert isinstance(worker, Program)
-        if found := worker.descendants():
+        if pids := worker.descendants():
             with suppress(ProcessLookupError):
-                os.kill(self.rng.choice(found), signal.SIGKILL)
+                os.kill(self.rng.choice(pids), signal.SIGKILL)
                 self.kills["child"] += 1
 
     def _hit(self, victim: Killable, number: int) -> None:

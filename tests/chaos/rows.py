@@ -123,8 +123,8 @@ class Rows:
             {"logged_at": "2026-01-01T00:00:00"},
             {"rows": {"number": number}},
         ]
-        whole = json.dumps({**fine, **spoilt[number % 6]}).encode()
-        return whole if number % 7 else whole[:-1]
+        message = json.dumps({**fine, **spoilt[number % 6]}).encode()
+        return message if number % 7 else message[:-1]
 
 
 def _spoilt(reason: str, **fields: Any) -> Callable[[Row, datetime], Poison]:
@@ -133,8 +133,8 @@ def _spoilt(reason: str, **fields: Any) -> Callable[[Row, datetime], Poison]:
 
 def _without(field: str) -> Callable[[Row, datetime], Poison]:
     def spoil(row: Row, _: datetime) -> Poison:
-        left = {name: value for name, value in row.items() if name != field}
-        return Poison("samples", json.dumps(left).encode(), "missing_feature")
+        fields = {name: value for name, value in row.items() if name != field}
+        return Poison("samples", json.dumps(fields).encode(), "missing_feature")
 
     return spoil
 

@@ -96,11 +96,13 @@ def targets(engine: Engine) -> list[Target]:
     """Create several organizations with models of each task and their versions."""
     found = []
     for name, wanted in WORLD.items():
-        made = provisioning.create_organization(engine, name, f"o@{name}.example")
+        created = provisioning.create_organization(engine, name, f"o@{name}.example")
         for title, (task, count) in wanted.items():
-            with db.org_session(engine, made.organization) as session:
+            with db.org_session(engine, created.organization) as session:
                 model = models.create(session, NewModel(title, task))
-                own = Model(made.organization.id, made.organization.schema, made.token, task, model.id, model.relation)
+                own = Model(
+                    created.organization.id, created.organization.schema, created.token, task, model.id, model.relation
+                )
                 for number in range(count):
                     new = NewVersion(f"v{number}", FEATURES, ADDITIONAL, classes=CLASSES[task])
                     version = versions.create(session, model, new)
@@ -146,10 +148,12 @@ class System:
 
     def clients(self, book: Book, rows: Rows, found: Sequence[Target], pause: float) -> list[Client]:
         """Create the clients; the first two share a plan, so that equal rows arrive together."""
-        made: list[Client] = [HttpClient(Plan(rows, found, max(0, n - 1)), book, pause, self.ports) for n in range(5)]
+        clients: list[Client] = [
+            HttpClient(Plan(rows, found, max(0, n - 1)), book, pause, self.ports) for n in range(5)
+        ]
         if servers := self.kafka.bootstrap_servers:
-            made.append(TopicClient(Plan(rows, found, 9, with_messages=True), book, pause, servers, "dcmon"))
-        return made
+            clients.append(TopicClient(Plan(rows, found, 9, with_messages=True), book, pause, servers, "dcmon"))
+        return clients
 
     def audit(self) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "dcmon", "audit"]
@@ -176,10 +180,10 @@ class Auditor(threading.Thread):
 
 def _answers(port: int) -> bool:
     try:
-        answer = urllib3.request("GET", f"http://127.0.0.1:{port}/api/v1/health-check", retries=False, timeout=2)
+        response = urllib3.request("GET", f"http://127.0.0.1:{port}/api/v1/health-check", retries=False, timeout=2)
     except urllib3.exceptions.HTTPError:
         return False
-    return answer.status == 200
+    return response.status == 200
 
 
 @contextmanager

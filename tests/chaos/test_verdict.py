@@ -55,7 +55,7 @@ def test_verdict_is_well_when_all_rows_are_stored_once(database_url: str, sent: 
     judge = Judge(database_url, sent, ROWS)
     verdict = judge.judge()
     assert verdict.is_well, str(verdict)
-    assert judge.there() == judge.wanted
+    assert judge.count_stored() == judge.wanted
     assert min(verdict.counts[name] for name in ("samples", "labels", "quarantined", "duplicates")) > 10
 
 
@@ -95,7 +95,10 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_verdict_finds_each_fault(engine: Engine, database_url: str, sent: Book, fault: str) -> None:
     statement, kind = FAULTS[fault]
-    target = max((each for each in sent.samples if each.task == "binary"), key=lambda each: len(sent.samples[each]))
+    target = max(
+        (candidate for candidate in sent.samples if candidate.task == "binary"),
+        key=lambda candidate: len(sent.samples[candidate]),
+    )
     tampered(engine, target, statement)
     verdict = judged(database_url, sent)
     assert getattr(verdict, kind), fault

@@ -53,9 +53,9 @@ class Judge:
     def wait(self, longest: float, meanwhile: Callable[[float], None], step: float = 1.0) -> None:
         """Wait until all acknowledged rows are stored, or `longest` seconds bring no progress."""
         best, ends = -1, time.monotonic() + longest
-        while (there := self.there()) < self.wanted and time.monotonic() < ends:
-            if there > best:
-                best, ends = there, time.monotonic() + longest
+        while (stored := self.count_stored()) < self.wanted and time.monotonic() < ends:
+            if stored > best:
+                best, ends = stored, time.monotonic() + longest
             meanwhile(time.monotonic())
             time.sleep(step)
 
@@ -66,7 +66,7 @@ class Judge:
         bad = len(self.book.poison) + len(self._conflicts()) + len(self.book.messages)
         return samples + bad + sum(len(self._waiting(model)) for model in self.book.labels)
 
-    def there(self) -> int:
+    def count_stored(self) -> int:
         """Count the stored samples, labels, waiting labels, bad rows and dead letters."""
         tables = [f"{each.model.schema}.{kind}_{each.relation}" for each in self.book.samples for kind in SHELVES]
         tables += [f"{schema}.quarantine" for schema in {each.model.schema for each in self.book.samples}]
@@ -112,8 +112,8 @@ class Judge:
 
     def _labels(self, target: Target) -> dict[str, Sequence[SentLabel]]:
         """Return the sent labels of samples that the version has."""
-        said, numbers = self.book.labels[target.model], self.book.samples[target]
-        return {f"s{number}": said[f"s{number}"] for number in numbers if f"s{number}" in said}
+        labels, numbers = self.book.labels[target.model], self.book.samples[target]
+        return {f"s{number}": labels[f"s{number}"] for number in numbers if f"s{number}" in labels}
 
     def _judge_labels(self, verdict: Verdict, connection: Any, target: Target) -> None:
         wanted, found = self._labels(target), Counter[str]()
@@ -126,8 +126,8 @@ class Judge:
 
     def _waiting(self, model: Model) -> dict[bytes, Sequence[SentLabel]]:
         """Return the labels whose sample was never sent, by the key of the sample id."""
-        here = {f"s{n}" for target, all_ in self.book.samples.items() if target.model == model for n in all_}
-        return {key_of(name): said for name, said in self.book.labels[model].items() if name not in here}
+        known = {f"s{n}" for target, all_ in self.book.samples.items() if target.model == model for n in all_}
+        return {key_of(name): labels for name, labels in self.book.labels[model].items() if name not in known}
 
     def _waiting_there(self, model: Model) -> list[dict[str, Any]]:
         query = f"select k as name, label from orphan_labels_{model.relation} where k = any(%s::uuid[])"
@@ -208,9 +208,9 @@ def _is_same(sent: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
     return own == dict.fromkeys(own) | {**sent, "_dc_time": time}
 
 
-def _judge_label(verdict: Verdict, what: str, row: Mapping[str, Any], said: Sequence[SentLabel]) -> None:
+def _judge_label(verdict: Verdict, what: str, row: Mapping[str, Any], labels: Sequence[SentLabel]) -> None:
     """Require the label logged last; among overlapping labels any may be last."""
-    latest = max((each.after for each in said), default=0.0)
-    allowed = {each.value for each in said if each.before >= latest - SAME_MOMENT}
+    latest = max((label.after for label in labels), default=0.0)
+    allowed = {label.value for label in labels if label.before >= latest - SAME_MOMENT}
     if row["label"] not in allowed:
         verdict.wrong.append(f"{what} {row['name']} is {row['label']}, not {allowed}")

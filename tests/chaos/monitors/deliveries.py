@@ -34,29 +34,29 @@ def read(log: Path) -> list[Delivery]:
 
 def _deliveries(line: Row) -> Iterator[Delivery]:
     body = line["body"]
-    for each in body.get("notifications", [body]):
-        about = each["alert"]
+    for notification in body.get("notifications", [body]):
+        about = notification["alert"]
         yield Delivery(
-            line["path"], line["id"], about["id"], each["type"].removeprefix("alert."), about["severity"],
-            each["timestamp"], line["answer"] == ACCEPTED,
+            line["path"], line["id"], about["id"], notification["type"].removeprefix("alert."), about["severity"],
+            notification["timestamp"], line["answer"] == ACCEPTED,
         )  # fmt: skip
 
 
 def by_alert(deliveries: Iterable[Delivery]) -> Mapping[tuple[str, int], Sequence[Delivery]]:
     """Group deliveries by path and alert, in order of receipt."""
-    found: dict[tuple[str, int], list[Delivery]] = defaultdict(list)
+    grouped: dict[tuple[str, int], list[Delivery]] = defaultdict(list)
     for delivery in deliveries:
-        found[delivery.path, delivery.alert].append(delivery)
-    return found
+        grouped[delivery.path, delivery.alert].append(delivery)
+    return grouped
 
 
 def contents(log: Path) -> Mapping[str, set[str]]:
     """Return the different bodies of each message id."""
-    found: dict[str, set[str]] = defaultdict(set)
+    bodies: dict[str, set[str]] = defaultdict(set)
     for line in log.read_bytes().splitlines() if log.exists() else ():
         message = json.loads(line)
-        found[message["id"]].add(json.dumps(message["body"], sort_keys=True))
-    return found
+        bodies[message["id"]].add(json.dumps(message["body"], sort_keys=True))
+    return bodies
 
 
 def expected_kinds(history: Sequence[Row], wanted: Sequence[str]) -> list[str]:
@@ -65,15 +65,15 @@ def expected_kinds(history: Sequence[Row], wanted: Sequence[str]) -> list[str]:
     `wanted`: the receiver's severities. Lines of one moment are one transaction, whose inner states never were visible.
     """
     told: str | None = None  # the severity last notified to a receiver of all severities
-    said: list[str] = []
+    expected: list[str] = []
     for kinds, severity in _moments(history):
-        kind = _news(kinds, severity, told)
+        kind = _due_kind(kinds, severity, told)
         if kind is None:
             continue
         told = None if kind in ENDS else severity
-        if said or (kind not in ENDS and severity in wanted):
-            said.append(kind)
-    return said
+        if expected or (kind not in ENDS and severity in wanted):
+            expected.append(kind)
+    return expected
 
 
 def _moments(history: Sequence[Row]) -> Iterator[tuple[list[str], str]]:
@@ -85,7 +85,7 @@ def _moments(history: Sequence[Row]) -> Iterator[tuple[list[str], str]]:
             kinds = []
 
 
-def _news(kinds: Sequence[str], severity: str, told: str | None) -> str | None:
+def _due_kind(kinds: Sequence[str], severity: str, told: str | None) -> str | None:
     """Return the notification due after a transaction; None if there is nothing new."""
     last = next((kind for kind in reversed(kinds) if kind != "confirmed"), None)
     if last is None or last in ("pending", *ENDS):

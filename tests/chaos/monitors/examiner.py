@@ -77,21 +77,21 @@ class Examiner:
     ) -> None:
         where = f"{target.name} {plan.name}"
         query = "select * from results where version_id = %(version)s and monitor_id = %(monitor)s order by id"
-        found: dict[datetime, list[Mapping[str, Any]]] = defaultdict(list)
+        results: dict[datetime, list[Mapping[str, Any]]] = defaultdict(list)
         for row in _rows(connection, query, version=target.version_id, monitor=monitor):
-            found[row["window_end"]].append(row)
+            results[row["window_end"]].append(row)
         expected = self._expected[target.name]
         wanted = expected.windows(plan, now)
-        verdict.lost += [f"{where}: no result of the window until {end}" for end in sorted(wanted - found.keys())]
+        verdict.lost += [f"{where}: no result of the window until {end}" for end in sorted(wanted - results.keys())]
         if plan.reads != "flow":
-            verdict.wrong += [f"{where}: a result of the window until {end}" for end in sorted(found.keys() - wanted)]
-        for end, rows in found.items():
+            verdict.wrong += [f"{where}: a result of the window until {end}" for end in sorted(results.keys() - wanted)]
+        for end, rows in results.items():
             self._revisions(verdict, f"{where} until {end}", rows)
             if end in wanted:
                 newest = max(rows, key=lambda row: row["revision"])
                 verdict.wrong += [f"{where} until {end}: {each}" for each in _differs(newest, expected.find(plan, end))]
-        verdict.counts["results"] += sum(map(len, found.values()))
-        verdict.counts["windows"] += len(found)
+        verdict.counts["results"] += sum(map(len, results.values()))
+        verdict.counts["windows"] += len(results)
 
     def _revisions(self, verdict: Verdict, where: str, rows: Rows) -> None:
         counted = Counter(row["revision"] for row in rows)
@@ -111,14 +111,14 @@ class Examiner:
             for row in _rows(connection, SERIES, **ids)
         ]
         ids["rule"] = _rows(connection, RULES, **ids)[plan.rules.index(rule)]["id"]
-        there = Counter(tuple(_rounded(row[name]) for name in FOLDED) for row in _rows(connection, ALERTS, **ids))
+        stored = Counter(tuple(_rounded(row[name]) for name in FOLDED) for row in _rows(connection, ALERTS, **ids))
         wanted = Counter(tuple(map(_rounded, as_stored(span))) for span in rules.spans(rule, series))
-        verdict.lost += [f"{where}: no alert {_said(each)}" for each in (wanted - there)]
-        verdict.wrong += [f"{where}: an alert {_said(each)}" for each in (there - wanted)]
-        verdict.counts["alerts"] += there.total()
+        verdict.lost += [f"{where}: no alert {_describe(alert)}" for alert in (wanted - stored)]
+        verdict.wrong += [f"{where}: an alert {_describe(alert)}" for alert in (stored - wanted)]
+        verdict.counts["alerts"] += stored.total()
 
     def _notifications(self, verdict: Verdict, connection: Any, target: Target, got: Sequence[Delivery]) -> None:
-        mine = deliveries.by_alert(delivery for delivery in got if delivery.path.startswith(f"/{target.org.name}/"))
+        received = deliveries.by_alert(delivery for delivery in got if delivery.path.startswith(f"/{target.org.name}/"))
         history: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
         for line in _rows(connection, "select * from alert_changes order by id"):
             history[line["alert_id"]].append(line)
@@ -130,19 +130,22 @@ class Examiner:
                 verdict.wrong.append(f"alert {alert['id']} is {alert['state']}, and {states} by its history")
             for receiver, severities in RECEIVERS.items():
                 where = f"{target.org.name}: alert {alert['id']} to {receiver}"
-                told, due = written[alert["id"], receiver], deliveries.expected_kinds(history[alert["id"]], severities)
-                if [row["kind"] for row in told] != due:
-                    verdict.wrong.append(f"{where}: {[row['kind'] for row in told]} written, {due} expected")
-                here = mine.get((f"/{target.org.name}/{receiver}", alert["id"]), [])
-                self._delivered(verdict, where, alert, told, here)
+                notifications, due = (
+                    written[alert["id"], receiver],
+                    deliveries.expected_kinds(history[alert["id"]], severities),
+                )
+                if [row["kind"] for row in notifications] != due:
+                    verdict.wrong.append(f"{where}: {[row['kind'] for row in notifications]} written, {due} expected")
+                here = received.get((f"/{target.org.name}/{receiver}", alert["id"]), [])
+                self._delivered(verdict, where, alert, notifications, here)
         verdict.counts["notifications"] += sum(map(len, written.values()))
-        verdict.counts["deliveries"] += sum(map(len, mine.values()))
+        verdict.counts["deliveries"] += sum(map(len, received.values()))
 
     def _delivered(
-        self, verdict: Verdict, where: str, alert: Mapping[str, Any], told: Rows, got: Sequence[Delivery]
+        self, verdict: Verdict, where: str, alert: Mapping[str, Any], notifications: Rows, got: Sequence[Delivery]
     ) -> None:
         """Require delivery in order, and that the last delivery shows the current state."""
-        for row in told:
+        for row in notifications:
             if row["delivered_at"] is None and not row["is_superseded"]:
                 verdict.lost.append(f"{where}: {row['kind']} is not delivered: {row['last_error']}")
             name = f"msg_{row['message_id'].hex}" if row["message_id"] else None
@@ -155,14 +158,14 @@ class Examiner:
             for before, after in pairwise(got)
             if after.written < before.written
         ]
-        taken = [delivery for delivery in got if delivery.is_accepted]
-        last = taken[-1] if taken else None
-        if told and told[-1]["kind"] == "retracted" and (not got or got[-1].kind in deliveries.ENDS):
+        accepted = [delivery for delivery in got if delivery.is_accepted]
+        last = accepted[-1] if accepted else None
+        if notifications and notifications[-1]["kind"] == "retracted" and (not got or got[-1].kind in deliveries.ENDS):
             return  # a receiver without a delivery needs no retraction
-        if told and told[-1]["is_superseded"]:
-            verdict.lost.append(f"{where}: the newest, {told[-1]['kind']}, is superseded by nothing")
+        if notifications and notifications[-1]["is_superseded"]:
+            verdict.lost.append(f"{where}: the newest, {notifications[-1]['kind']}, is superseded by nothing")
         if last is None:
-            verdict.lost += [f"{where}: {told[-1]['kind']} never came"] if told else []
+            verdict.lost += [f"{where}: {notifications[-1]['kind']} never came"] if notifications else []
         elif alert["state"] != "firing":
             verdict.wrong += (
                 [] if last.kind in deliveries.ENDS else [f"{where}: it is over, and the last was {last.kind}"]
@@ -190,8 +193,8 @@ def _enter(connection: Any, target: Target) -> None:
 
 
 def _rows(connection: Any, query: str, **values: Any) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = connection.execute(query, values).fetchall()
-    return found
+    rows: list[dict[str, Any]] = connection.execute(query, values).fetchall()
+    return rows
 
 
 def _one(connection: Any, query: str, **values: Any) -> Any:
@@ -224,12 +227,12 @@ def _rounded(value: Any) -> Any:
     return round(value, 9) if isinstance(value, float) else value
 
 
-def _said(alert: tuple[Any, ...]) -> str:
+def _describe(alert: tuple[Any, ...]) -> str:
     return ", ".join(f"{name} {value}" for name, value in zip(FOLDED, alert, strict=True))
 
 
 def _states(history: Rows) -> Sequence[str]:
     """Return the states that an alert may have after its history."""
-    moved = {"pending": ["pending"], "resolved": ["resolved"], "retracted": ["pending", "resolved"]}
+    states_after = {"pending": ["pending"], "resolved": ["resolved"], "retracted": ["pending", "resolved"]}
     last = next((line["kind"] for line in reversed(history) if line["kind"] != "confirmed"), "nothing")
-    return [] if last == "nothing" else moved.get(last, ["firing"])
+    return [] if last == "nothing" else states_after.get(last, ["firing"])

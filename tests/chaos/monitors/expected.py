@@ -42,13 +42,13 @@ class Expected:
     @cached_property
     def _hours(self) -> Mapping[datetime, Sequence[Row]]:
         """The rows with their last label, by hour."""
-        found: dict[datetime, list[Row]] = {}
+        rows_by_hour: dict[datetime, list[Row]] = {}
         for name, row in self.target.rows.items():
-            said = self.target.labels.get(name, ())
-            found.setdefault(self.target.floor(datetime.fromisoformat(row["_dc_time"])), []).append(
-                {**row, "_dc_label": said[-1] if said else None}
+            labels = self.target.labels.get(name, ())
+            rows_by_hour.setdefault(self.target.floor(datetime.fromisoformat(row["_dc_time"])), []).append(
+                {**row, "_dc_label": labels[-1] if labels else None}
             )
-        return found
+        return rows_by_hour
 
     @property
     def _times(self) -> list[datetime]:

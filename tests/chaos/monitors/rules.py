@@ -93,13 +93,13 @@ def deviates(by: float, over: int) -> Criterion:
 
     def criterion(window: WindowResult, before: Sequence[WindowResult]) -> Judgement | None:
         (value,) = window.metrics.values()
-        past = [next(iter(each.metrics.values())) for each in before[-over:]]
+        past = [next(iter(result.metrics.values())) for result in before[-over:]]
         if len(past) < max(3, over / 2):
             return None
         mean = statistics.fmean(past)
         spread = max(statistics.stdev(past), 0.001, abs(mean) / 100)
-        far = abs(value - mean) / spread
-        return Judgement("bad" if far > by else "good", value, far - by)
+        deviation = abs(value - mean) / spread
+        return Judgement("bad" if deviation > by else "good", value, deviation - by)
 
     return criterion
 
@@ -127,7 +127,7 @@ class Span:
 
 def spans(rule: Rule, series: Sequence[WindowResult]) -> list[Span]:
     """Return the alerts of a rule over ordered windows, without ended alerts that never fired."""
-    found: list[Span] = []
+    expected: list[Span] = []
     levels: list[str] = []
     known: list[WindowResult] = []
     now: Span | None = None
@@ -141,16 +141,16 @@ def spans(rule: Rule, series: Sequence[WindowResult]) -> list[Span]:
         if judgement.level != "good":
             if now is None:
                 now = Span(window.end, window.end)
-                found.append(now)
+                expected.append(now)
             now.put(window.end, judgement)
         if now is not None:
             now.current = judgement.value
             _move(rule, now, levels, window.end)
             if now.state == "over":
-                found.remove(now)
+                expected.remove(now)
             if now.state in ("over", "resolved"):
                 now = None
-    return found
+    return expected
 
 
 def _move(rule: Rule, span: Span, levels: list[str], end: datetime) -> None:

@@ -257,11 +257,11 @@ class System:
         for each in workers:
             each.send(signal.SIGTERM)
         stopped = process.wait_until(lambda: not any(each.is_running for each in workers), STOPS_WITHIN, every=0.1)
-        found = [] if stopped else [f"{each.name} does not stop" for each in workers if each.is_running]
-        gone = process.wait_until(lambda: not self._left(), STOPS_WITHIN, every=0.2)
-        return found + ([] if gone else [f"left behind: {each}" for each in self._left()])
+        faults = [] if stopped else [f"{each.name} does not stop" for each in workers if each.is_running]
+        is_clean = process.wait_until(lambda: not self._orphans(), STOPS_WITHIN, every=0.2)
+        return faults + ([] if is_clean else [f"left behind: {each}" for each in self._orphans()])
 
-    def _left(self) -> list[str]:
+    def _orphans(self) -> list[str]:
         """Return the processes of dcmon that use this folder as data directory."""
         mark, found = f"DCMON_DATA_DIR={self.folder}\0".encode(), []
         for place in Path("/proc").glob("[0-9]*"):
@@ -334,13 +334,13 @@ def _end(clients: Sequence[Client], book: Book, reaper: Reaper) -> None:
 
 def _settled(examiner: Examiner, url: str, patience: int, reaper: Reaper) -> Verdict:
     """Examine until there is no fault or no progress for `patience` checks."""
-    fewest, left = sys.maxsize, patience  # counted in checks, not seconds, so that a stalled machine fails no run
+    fewest, remaining = sys.maxsize, patience  # counted in checks, not seconds, so that a stalled machine fails no run
     while True:
         reaper.tend(time.monotonic())
         with psycopg.connect(url, row_factory=dict_row) as connection:
             verdict = examiner.examine(connection)
         faults = len(verdict.lost) + len(verdict.doubled) + len(verdict.wrong)
-        if verdict.is_well or not left:
+        if verdict.is_well or not remaining:
             return verdict
-        fewest, left = min(fewest, faults), patience if faults < fewest else left - 1
+        fewest, remaining = min(fewest, faults), patience if faults < fewest else remaining - 1
         time.sleep(1)

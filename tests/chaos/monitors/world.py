@@ -121,15 +121,15 @@ class Target:
     @cached_property
     def rows(self) -> Mapping[str, Row]:
         """All rows by id, as they are sent."""
-        made = [self._row(hour, number) for hour in range(self.hours) for number in range(self._profile(hour).rows)]
+        rows = [self._row(hour, number) for hour in range(self.hours) for number in range(self._profile(hour).rows)]
         last = self.begins + (self.hours - 1) * HOUR if self.is_live else self.begins + (self.hours + SILENCE) * HOUR
-        made.append(self._row(0, 999) | {"_dc_time": (last + HOUR - timedelta.resolution).isoformat()})
-        return {row["_dc_sample_id"]: row for row in made}
+        rows.append(self._row(0, 999) | {"_dc_time": (last + HOUR - timedelta.resolution).isoformat()})
+        return {row["_dc_sample_id"]: row for row in rows}
 
     @cached_property
     def labels(self) -> Mapping[str, Sequence[str]]:
         """The labels of each row in order; the last counts, and some rows have none."""
-        return {name: said for name in self.rows if (said := self._labels(name))}
+        return {name: labels for name in self.rows if (labels := self._labels(name))}
 
     @property
     def newest(self) -> str:
@@ -201,7 +201,7 @@ def build(engine: Engine, seed: int, hours: int, port: int, delay: timedelta) ->
     `port`: the port of the receivers, each at the path of its name; `delay`: the models' label delay.
     """
     reference = _reference(seed)
-    now, found = datetime.now(UTC), list[Target]()
+    now, created = datetime.now(UTC), list[Target]()
     for name, called, zone, past, kinds in (
         ("acme", "credit", "UTC", timedelta(), (False, False, True)),
         ("other", "claims ü", "Asia/Kathmandu", HOUR / 4, (False,)),
@@ -216,7 +216,7 @@ def build(engine: Engine, seed: int, hours: int, port: int, delay: timedelta) ->
                 lifecycle.append_reference(session, model, version, _document(reference))
                 this_hour = now.replace(minute=0, second=0, microsecond=0) + past
                 begins = this_hour - (hours + (SILENCE if is_live else 3 * SILENCE)) * HOUR
-                found.append(
+                created.append(
                     Target(
                         org, model.id, version.id, version.relation, begins, hours, is_live, f"{seed}/{name}/{number}"
                     )
@@ -227,7 +227,7 @@ def build(engine: Engine, seed: int, hours: int, port: int, delay: timedelta) ->
                 allowed = Webhooks(allow=["127.0.0.1"])
                 choices = Subscription(severities, cap=None, repeat_every=None)
                 receivers.add(session, path, f"http://127.0.0.1:{port}/{org.name}/{path}", allowed, choices)
-    return World(found, reference, port)
+    return World(created, reference, port)
 
 
 def _create(session: Any, model: Any, plan: MonitorPlan) -> None:
