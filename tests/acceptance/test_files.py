@@ -139,10 +139,10 @@ def test_interrupted_load_is_continued(credit: Dcmon, engine: Engine, acme: Acme
     process = credit.start("ingest", "file", str(path), "--model", "credit")
     assert eventually(lambda: rows_in() > 0, every=0.01)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=300)
+    _, errors = process.communicate(timeout=300)
 
-    assert process.returncode == 130, said
-    assert "Repeat the command" in said
+    assert process.returncode == 130, errors
+    assert "Repeat the command" in errors
     assert 0 < samples(credit) == rows_in() < 200_000
     before = samples(credit)
     counted = load(credit, str(path), "--dry-run")

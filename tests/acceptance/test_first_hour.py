@@ -20,7 +20,7 @@ START = datetime(2026, 3, 2, tzinfo=UTC)
 def receiver() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     arrived: list[dict[str, Any]] = []
 
-    class Answer(BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             arrived.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
             self.send_response(204)
@@ -29,7 +29,7 @@ def receiver() -> Iterator[tuple[str, list[dict[str, Any]]]]:
         def log_message(self, format: str, *args: object) -> None:
             """Write no log line."""
 
-    server = HTTPServer(("127.0.0.1", 0), Answer)
+    server = HTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}/", arrived

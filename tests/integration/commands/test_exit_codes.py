@@ -107,8 +107,8 @@ def test_existing_object_exits_6(data_dir: Path, database_url: str, org: Organiz
 
 
 def test_used_port_exits_6(data_dir: Path, database_url: str, org: Organization) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
         require_refused(dcmon("serve", "--port", port, data_dir=data_dir, url=database_url), 6, port)
 
 

@@ -194,9 +194,9 @@ def keep(engine: Engine, *found: Problem, now: datetime = NOW) -> ProblemChanges
         return problems.store(session, found, now, timedelta(seconds=30))
 
 
-def write_changes(engine: Engine, org: Organization, news: ProblemChanges) -> int:
+def write_changes(engine: Engine, org: Organization, changes: ProblemChanges) -> int:
     with db.org_session(engine, org) as session:
-        return problem_notifications.write(session, org, news, NOW)
+        return problem_notifications.write(session, org, changes, NOW)
 
 
 def test_problem_is_notified_once_and_once_when_resolved(engine: Engine, pager: Organization) -> None:

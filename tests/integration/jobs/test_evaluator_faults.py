@@ -38,7 +38,7 @@ def log(app: App, target: Target, first: int = 0, count: int = 6000) -> None:
     app.ingestion.ingest_samples(target.org, target.version_id, target_rows(first, count))
 
 
-def found(target: Target) -> list[tuple[datetime, int, str]]:
+def stored_windows(target: Target) -> list[tuple[datetime, int, str]]:
     with db.org_session(target.engine, target.org) as session:
         rows = session.scalars(select(Result).order_by(Result.window_end, Result.revision)).all()
         return [(row.window_start, row.revision, row.state) for row in rows]
@@ -62,14 +62,14 @@ def test_unreadable_window_is_put_off_and_delays_no_other(app: App, target: Targ
     with running(evaluate.run, app):
         assert eventually(lambda: target.scalar("select count(*) from due_windows where due_at > now()") == 2)
         log(app, other)
-        assert eventually(lambda: found(other) == BOTH)
-        assert found(target) == []
+        assert eventually(lambda: stored_windows(other) == BOTH)
+        assert stored_windows(target) == []
         with app.org(target.org) as session:
             session.execute(text(f"alter table away rename to {table}"))
             session.execute(text("update due_windows set due_at = now()"))
         with app.public() as session:
             work_queue.enqueue(session, target.org.id, work_queue.Work.evaluate)
-        assert eventually(lambda: found(target) == BOTH)
+        assert eventually(lambda: stored_windows(target) == BOTH)
 
 
 def test_organization_deleted_meanwhile_does_not_stop_the_worker(app: App, target: Target) -> None:
@@ -82,7 +82,7 @@ def test_organization_deleted_meanwhile_does_not_stop_the_worker(app: App, targe
     create_monitor(app, target)
     with running(evaluate.run, app):
         log(app, target)
-        assert eventually(lambda: found(target) == BOTH)
+        assert eventually(lambda: stored_windows(target) == BOTH)
 
 
 def test_version_deleted_in_evaluation_does_not_stop_the_worker(app: App, target: Target) -> None:
@@ -107,7 +107,7 @@ def test_version_deleted_in_evaluation_does_not_stop_the_worker(app: App, target
                     session, models.get(session, target.model_id), session.get_one(Version, version.id)
                 )
         log(app, target)
-        assert eventually(lambda: found(target) == BOTH)
+        assert eventually(lambda: stored_windows(target) == BOTH)
 
 
 def test_quarter_hours_of_a_version_in_deletion_are_left_alone(app: App, target: Target) -> None:
@@ -133,7 +133,7 @@ def test_times_do_not_depend_on_the_database_time_zone(app: App, target: Target)
     create_monitor(app, target)
     with running(evaluate.run, app):
         log(app, target)
-        assert eventually(lambda: found(target) == BOTH)
+        assert eventually(lambda: stored_windows(target) == BOTH)
 
 
 def test_windows_follow_the_models_time_zone(app: App, target: Target) -> None:
@@ -142,9 +142,9 @@ def test_windows_follow_the_models_time_zone(app: App, target: Target) -> None:
     create_monitor(app, target)
     with running(evaluate.run, app):
         log(app, target)
-        assert eventually(lambda: len(found(target)) == 2)
+        assert eventually(lambda: len(stored_windows(target)) == 2)
     begins = datetime(2026, 2, 28, 18, 15, tzinfo=UTC)
-    assert [start for start, _, _ in found(target)] == [begins, begins + timedelta(days=1)]
+    assert [start for start, _, _ in stored_windows(target)] == [begins, begins + timedelta(days=1)]
     assert target.scalar("select sum(n) from results") == 2880 * 2 - 5.75 * 120
 
 
@@ -153,7 +153,7 @@ def test_filter_accepts_the_values_that_clients_send(app: App, target: Target, o
     create_monitor(app, target, data_filters={"filters": [{"column": "job", "operator": operator, "value": value}]})
     with running(evaluate.run, app):
         log(app, target)
-        assert eventually(lambda: len(found(target)) == 2)
+        assert eventually(lambda: len(stored_windows(target)) == 2)
 
 
 def test_incomparable_filter_is_an_error_without_retry(app: App, target: Target) -> None:
@@ -164,7 +164,7 @@ def test_incomparable_filter_is_an_error_without_retry(app: App, target: Target)
         monitor.data_filters = {"filters": [{"column": "age", "operator": "equals", "value": "old"}]}
     with running(evaluate.run, app):
         log(app, target)
-        assert eventually(lambda: [state for _, _, state in found(target)] == ["ERROR", "ERROR"])
+        assert eventually(lambda: [state for _, _, state in stored_windows(target)] == ["ERROR", "ERROR"])
         assert eventually(lambda: target.scalar("select count(*) from due_windows") == 1)
 
 
@@ -337,10 +337,10 @@ def test_scheduler_takes_over_from_a_stopped_one(app: App, target: Target) -> No
             log(app, target)
             with app.public() as session:
                 session.execute(text("delete from work_queue"))
-        assert eventually(lambda: rung(app) == 1)
+        assert eventually(lambda: count_queued(app) == 1)
 
 
-def rung(app: App) -> int:
+def count_queued(app: App) -> int:
     with app.public() as session:
         return session.scalar(text("select count(*) from work_queue")) or 0
 

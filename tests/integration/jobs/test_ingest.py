@@ -131,13 +131,13 @@ def test_organizations_in_one_topic_get_their_own(buffered: App, target: Target)
 
 
 def test_messages_to_deleted_targets_do_not_block_others(buffered: App, target: Target) -> None:
-    gone = provisioning.create_organization(target.engine, "gone", "g@gone.example").organization
+    deleted = provisioning.create_organization(target.engine, "gone", "g@gone.example").organization
     with db.org_session(target.engine, target.org) as session:
         model, _ = versions.get(session, target.version_id)
         other = versions.create(session, model, versions.NewVersion("gone", {"age": "numeric"}))
-    buffered.ingestion.ingest_samples(gone, 1, rows(0, 10))
+    buffered.ingestion.ingest_samples(deleted, 1, rows(0, 10))
     buffered.ingestion.ingest_samples(target.org, other.id, rows(0, 10))
-    provisioning.delete_organization(target.engine, gone)
+    provisioning.delete_organization(target.engine, deleted)
     with db.org_session(target.engine, target.org) as session:
         lifecycle.delete_version(session, model, session.get_one(Version, other.id))
     buffered.ingestion.ingest_samples(target.org, target.version_id, rows(0, 10))
@@ -156,8 +156,8 @@ def test_messages_of_an_organization_behind_are_parked(buffered: App, target: Ta
     other = new_target(
         target.engine, provisioning.create_organization(target.engine, "other", "o@other.example").organization
     )
-    for each in (target, other):
-        buffered.ingestion.ingest_samples(each.org, each.version_id, rows(0, 100))
+    for logged_target in (target, other):
+        buffered.ingestion.ingest_samples(logged_target.org, logged_target.version_id, rows(0, 100))
 
     with running(ingest.run, buffered):
         assert eventually(lambda: other.samples == 100)

@@ -213,11 +213,11 @@ class MailServer:
 
     def _talk(self, wire: socket.socket) -> None:
         wire.sendall(f"{self.says.get('hello', '220 ready')}\r\n".encode())
-        with contextlib.ExitStack() as left:
-            self._answer(wire, left)
+        with contextlib.ExitStack() as cleanup:
+            self._reply_to_commands(wire, cleanup)
 
-    def _answer(self, wire: socket.socket, left: contextlib.ExitStack) -> None:
-        reader = left.enter_context(wire.makefile("rb"))
+    def _reply_to_commands(self, wire: socket.socket, cleanup: contextlib.ExitStack) -> None:
+        reader = cleanup.enter_context(wire.makefile("rb"))
         while line := reader.readline().decode().strip():
             self.lines.append(line)
             verb = line.split(" ")[0].split(":")[0].upper()
@@ -236,8 +236,8 @@ class MailServer:
                 wire.sendall("".join(f"{offer}\r\n" for offer in offers).encode())
             elif verb == "STARTTLS" and self.context is not None:
                 wire.sendall(b"220 go on\r\n")
-                wire = left.enter_context(self.context.wrap_socket(wire, server_side=True))
-                reader = left.enter_context(wire.makefile("rb"))
+                wire = cleanup.enter_context(self.context.wrap_socket(wire, server_side=True))
+                reader = cleanup.enter_context(wire.makefile("rb"))
             elif verb == "AUTH":
                 wire.sendall(f"{self.says.get('AUTH', '235 welcome')}\r\n".encode())
             else:

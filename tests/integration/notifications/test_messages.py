@@ -87,7 +87,7 @@ class Receiver:
         self.answers: list[int] = []
         receiver = self
 
-        class Answer(BaseHTTPRequestHandler):
+        class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 receiver.arrived.append(
@@ -103,7 +103,7 @@ class Receiver:
             def log_message(self, format: str, *args: object) -> None:
                 """Write no log line."""
 
-        self.server = HTTPServer(("127.0.0.1", 0), Answer)
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
         self.thread = threading.Thread(target=self.server.serve_forever)
         self.thread.start()
 

@@ -267,9 +267,9 @@ def test_subscription_to_an_unknown_model_is_refused(app: App, target: Target) -
 def test_notification_is_found_by_an_id_prefix(driver: OutboxDriver) -> None:
     driver.write(driver.insert_alert())
     with driver.app.org(driver.target.org) as session:
-        whole = str(only(notification_views.entries(session)).notification.id)
-        for given_id in (whole, whole[:8], whole[:13], whole.replace("-", "")):
-            assert str(notification_views.find(session, given_id).notification.id) == whole
+        full_id = str(only(notification_views.entries(session)).notification.id)
+        for given_id in (full_id, full_id[:8], full_id[:13], full_id.replace("-", "")):
+            assert str(notification_views.find(session, given_id).notification.id) == full_id
         with pytest.raises(errors.NotFound):
             notification_views.find(session, str(uuid.uuid4()))
         for bad in ("", "ab", "no hex at all", "%%%%"):

@@ -38,9 +38,9 @@ def ruled(session: Session, target: Target, severities: Sequence[str]) -> list[A
     return [rules.create(session, monitor.id, rules.parse("> 0.2"), severity) for severity in severities]
 
 
-def until(session: Session, found: Alert, now: datetime) -> datetime | None:
+def until(session: Session, alert_row: Alert, now: datetime) -> datetime | None:
     """Return when the current hold of an alert ends."""
-    held = silences.find_hold(session, found, now)
+    held = silences.find_hold(session, alert_row, now)
     assert held is not None
     return held.until
 
