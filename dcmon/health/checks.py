@@ -124,7 +124,7 @@ def _check_endpoint(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem
     if not endpoints or snapshot.alive(ProcessKind.SERVE, limits):
         return
     last = max(endpoints, key=lambda process: process.seen_at)
-    if last.ended_at is None:  # An endpoint that was stopped in order is no problem.
+    if last.ended_at is None:  # An endpoint that stopped normally is no problem.
         sentence = f"No endpoint takes samples: the last one, on {last.host}, sends no heartbeat."
         since = max(last.seen_at, snapshot.running_since(limits))
         yield Problem(ProblemName.NO_ENDPOINT, Severity.CRITICAL, sentence, "dcmon serve", since)

@@ -125,7 +125,7 @@ def _restarts(child: Mapping[str, Any]) -> str | None:
 def _dependencies(
     engine: Engine, settings: Settings, snapshot: HealthSnapshot, local: SupervisorState | None
 ) -> list[dict[str, Any]]:
-    """Return the servers that the settings name, by whether they answer, and the scheduler that leads."""
+    """Return the servers of the settings, up or down, and the scheduler that leads."""
     rows = []
     if local is not None:
         rows.append(_dependency("endpoint", supervisor_state.is_endpoint_up(settings), local.url))
@@ -154,7 +154,7 @@ def _missing_parts(current_problems: Sequence[Problem]) -> list[dict[str, Any]]:
 
 
 def _processes(snapshot: HealthSnapshot, settings: Settings) -> list[dict[str, Any]]:
-    """Return every live process, and those that were lost within the last hour: they did not end in order."""
+    """Return every live process, and those that were lost within the last hour: they did not stop normally."""
     rows = []
     for process in snapshot.processes:
         is_alive = snapshot.is_alive(process, settings.watch)
