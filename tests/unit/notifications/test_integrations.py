@@ -256,8 +256,8 @@ def test_hundreds_of_alerts_with_long_names_fit_everywhere(count: int, is_digest
 
 
 def test_alert_of_a_new_rule_has_no_operator() -> None:
-    assert "what: firing\n" in message_text.plain(notification(by="ann"))
-    assert "what: acknowledged by ann\n" in message_text.plain(notification("acknowledged", by="ann"))
+    assert "change: firing\n" in message_text.plain(notification(by="ann"))
+    assert "change: acknowledged by ann\n" in message_text.plain(notification("acknowledged", by="ann"))
 
 
 def test_pagerduty_incident_keeps_its_dedup_key() -> None:
