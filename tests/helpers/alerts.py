@@ -101,10 +101,10 @@ def receiver(behave: Behave, context: ssl.SSLContext | None = None) -> Iterator[
     new_receiver.socket.close()
 
 
-def answers(*said: bytes) -> Behave:
+def answers(*responses: bytes) -> Behave:
     """Each request gets the next answer, the last one for ever."""
-    left = list(said)
-    return lambda wire, _: wire.sendall(left.pop(0) if len(left) > 1 else left[0])
+    remaining = list(responses)
+    return lambda wire, _: wire.sendall(remaining.pop(0) if len(remaining) > 1 else remaining[0])
 
 
 class Hang:
@@ -132,11 +132,11 @@ def until_closed(wire: socket.socket, _: bytes) -> None:
         pass
 
 
-def drip(what: bytes) -> Behave:
+def drip(chunk: bytes) -> Behave:
     """A byte now and then: each wait is short, the whole is without end."""
 
     def behave(wire: socket.socket, _: bytes) -> None:
-        for byte in what:
+        for byte in chunk:
             wire.sendall(bytes([byte]))
             time.sleep(0.2)
 

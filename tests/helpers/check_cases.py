@@ -51,8 +51,8 @@ def of_kind(kind: CheckKind, task_type: str) -> Iterator[Case]:
 def of_scorers(name: str, task_type: str) -> Iterator[Case]:
     """Each scorer of the library's tables alone, as written in either way, some together, and some classes only."""
     names = scorers(task_type)
-    yield from (Case(name, {"scorers": [each]}) for each in names)
-    yield Case(name, {}, {"scorer": [each.replace("_", " ").title() for each in names[:3]]})
+    yield from (Case(name, {"scorers": [scorer]}) for scorer in names)
+    yield Case(name, {}, {"scorer": [scorer.replace("_", " ").title() for scorer in names[:3]]})
     if task_type == "multiclass":
         yield Case(name, {}, {"scorer": ["F1 Per Class", "accuracy"], "class": ["b"]})
         yield Case(name, {}, {"scorer": ["recall_per_class"]}, ["a", "c"])

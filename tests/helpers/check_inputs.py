@@ -26,12 +26,12 @@ def nulls(task_type: str) -> World:
 def unicode_(task_type: str) -> World:
     """Hundreds of categories with letters from everywhere, and classes whose names look like numbers."""
     rows, reference = make_rows(task_type, 300, 5), make_rows(task_type, 1000, 1)
-    for each in (rows, reference):
-        each["city"] = [f"Zürich 🏔 {number % 200}" if number % 7 else "" for number in range(len(each))]
-        each["plan"] = [("01", "1", "1.0", "true", "Ωmega")[number % 5] for number in range(len(each))]
+    for frame in (rows, reference):
+        frame["city"] = [f"Zürich 🏔 {number % 200}" if number % 7 else "" for number in range(len(frame))]
+        frame["plan"] = [("01", "1", "1.0", "true", "Ωmega")[number % 5] for number in range(len(frame))]
         if task_type != "regression":
             names = dict(zip(CLASSES[task_type] or [], ("1", "10", "2"), strict=False))
-            each[LABEL], each[PREDICTION] = each[LABEL].map(names), each[PREDICTION].map(names)
+            frame[LABEL], frame[PREDICTION] = frame[LABEL].map(names), frame[PREDICTION].map(names)
     classes = None if task_type == "regression" else ["1", "10", "2"][: len(CLASSES[task_type] or [])]
     return World(task_type, COLUMNS, classes, IMPORTANCE, rows, reference)
 
@@ -69,8 +69,8 @@ def some_probabilities(task_type: str) -> World:
 def unnamed_classes(task_type: str) -> World:
     """The version names no classes, so that there are no probabilities either; and no importance."""
     world = plain(task_type)
-    for each in (world.current, world.reference):
-        each[PROBABILITIES] = None
+    for frame in (world.current, world.reference):
+        frame[PROBABILITIES] = None
     return World(task_type, COLUMNS, None, None, world.current, world.reference)
 
 
@@ -90,8 +90,8 @@ def _world(task_type: str, rows: pd.DataFrame) -> World:
     return World(task_type, COLUMNS, CLASSES[task_type], IMPORTANCE, rows, make_rows(task_type, 1000, 1))
 
 
-def _without(column: "pd.Series[object]", each: int) -> "pd.Series[object]":
-    return column.astype(object).where(column.index % each != 0, None)
+def _without(column: "pd.Series[object]", interval: int) -> "pd.Series[object]":
+    return column.astype(object).where(column.index % interval != 0, None)
 
 
 ODD: Mapping[str, Callable[[str], World]] = {

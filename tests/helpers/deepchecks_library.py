@@ -117,7 +117,9 @@ def _dataset(rows: pd.DataFrame, world: World, labelled: bool) -> Any:
         if kind == "datetime":
             frame[name] = pd.to_datetime(frame[name], utc=True)
         if kind.startswith("array"):
-            frame[name] = frame[name].map(lambda each: each if each is None else tuple(each))
+            frame[name] = frame[name].map(
+                lambda probabilities: probabilities if probabilities is None else tuple(probabilities)
+            )
     if labelled:
         frame["target"] = rows[LABEL]
     return Dataset(

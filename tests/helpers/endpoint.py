@@ -40,9 +40,9 @@ class Endpoint:
         return self.request("POST", f"model-versions/{version_id}/reference{query}", body, **{"content-type": kind})
 
 
-def error_message(answer: urllib3.BaseHTTPResponse) -> str:
+def error_message(response: urllib3.BaseHTTPResponse) -> str:
     """The sentence of an error."""
-    message: Any = json.loads(answer.data)["error_message"]
+    message: Any = json.loads(response.data)["error_message"]
     return str(message)
 
 

@@ -59,9 +59,9 @@ class OutboxDriver:
             return outbox.claim(session, self.renderer, self.settings, capacity=lambda _, __: room, now=self.now)
 
     def record(self, claimed: Sequence[ClaimedMessage], sent: Attempt = DELIVERED) -> None:
-        for each in claimed:
+        for message in claimed:
             with self.app.org(self.target.org) as session:
-                outbox.record(session, each, sent, self.settings, self.now)
+                outbox.record(session, message, sent, self.settings, self.now)
 
     def deliver(self) -> list[dict[str, Any]]:
         """Claim what is due, deliver it, and say what was in it."""

@@ -21,7 +21,9 @@ def commands() -> list[tuple[str, Any]]:
     for name in NAMES:
         command = typer.main.get_command(import_module(f"dcmon.commands.{name}").app)
         inner = getattr(command, "commands", None)
-        collected += [(f"{name} {verb}", each) for verb, each in inner.items()] if inner else [(name, command)]
+        collected += (
+            [(f"{name} {verb}", subcommand) for verb, subcommand in inner.items()] if inner else [(name, command)]
+        )
     return collected
 
 
@@ -40,13 +42,13 @@ def test_every_command_has_help_and_an_example_that_parses(name: str, command: A
     words = [word for word in shlex.split(example[1]) if word != "dcmon"]
     verb = name.split()
     assert words[: len(verb)] == verb
-    rest = [word for word in cli.globals_first(words) if word not in ("-o", "json")]
-    with command.make_context(name, rest[len(verb) :], resilient_parsing=False):
+    options = [word for word in cli.globals_first(words) if word not in ("-o", "json")]
+    with command.make_context(name, options[len(verb) :], resilient_parsing=False):
         pass
 
 
 @pytest.mark.parametrize(
-    ("given", "moved"),
+    ("arguments", "reordered"),
     [
         ("org list -o json", "-o json org list"),
         ("org list --org a -v", "--org a -v org list"),
@@ -55,8 +57,8 @@ def test_every_command_has_help_and_an_example_that_parses(name: str, command: A
         ("org list -o", "org list -o"),
     ],
 )
-def test_global_options_work_after_the_command_too(given: str, moved: str) -> None:
-    assert cli.globals_first(given.split()) == moved.split()
+def test_global_options_work_after_the_command_too(arguments: str, reordered: str) -> None:
+    assert cli.globals_first(arguments.split()) == reordered.split()
 
 
 def test_a_table_shows_names_as_they_are_and_nothing_as_a_dash(capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,7 +82,7 @@ def test_conditions_are_written_in_signs() -> None:
 
 
 def test_durations_are_written_with_a_unit() -> None:
-    assert [durations.parse(each).total_seconds() for each in ("90s", "30m", "12h", "3d", "2w", "1y")] == [
+    assert [durations.parse(text).total_seconds() for text in ("90s", "30m", "12h", "3d", "2w", "1y")] == [
         90, 1800, 43200, 259200, 1209600, 31_536_000,
     ]  # fmt: skip
     for bad in ("3", "d", "-1d", "1q", ""):

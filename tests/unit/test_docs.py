@@ -53,9 +53,9 @@ def parse(words: Sequence[str]) -> None:
     """Parse a command line as far as its options and their values, without running it. Raises UsageError."""
     command = typer.main.get_command(cli.app)
     context = command.make_context("dcmon", cli.globals_first(list(words)))
-    while isinstance(command, typer.core.TyperGroup) and (left := [*context._protected_args, *context.args]):
-        name, command, rest = command.resolve_command(context, left)
-        context = command.make_context(name, rest, parent=context)
+    while isinstance(command, typer.core.TyperGroup) and (remaining := [*context._protected_args, *context.args]):
+        name, command, arguments = command.resolve_command(context, remaining)
+        context = command.make_context(name, arguments, parent=context)
 
 
 def words_of(line: str) -> list[str]:

@@ -70,12 +70,12 @@ def test_late_row_a_week_before_a_repeated_hour_touches_both() -> None:
 
 
 def law(local: ZoneInfo, time: datetime, comparing: Comparison, share: float) -> None:
-    for found in comparing.grid.containing(time, local):
-        earlier = comparing.compared_window(found, local)
-        assert earlier.start < earlier.end <= found.start or comparing.compared_with is ComparedWith.WEEK_BEFORE
+    for window in comparing.grid.containing(time, local):
+        earlier = comparing.compared_window(window, local)
+        assert earlier.start < earlier.end <= window.start or comparing.compared_with is ComparedWith.WEEK_BEFORE
         assert comparing.grid.includes(earlier, local)
         inside = earlier.start + (earlier.end - earlier.start) * share
-        assert found in set(comparing.dependent_windows(inside, local))
+        assert window in set(comparing.dependent_windows(inside, local))
         for later in comparing.dependent_windows(inside, local):
             compared = comparing.compared_window(later, local)
             assert compared.start <= inside < compared.end

@@ -64,7 +64,7 @@ def test_what_is_no_condition_is_refused_with_examples(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "reason"),
     [
         ("outside 0.4..0.1", "smaller number"),
         ("> 0.2 warn 0.3", "warning comes before"),
@@ -77,8 +77,8 @@ def test_what_is_no_condition_is_refused_with_examples(text: str) -> None:
         ("x" * 1001, "at most 1000"),
     ],
 )
-def test_what_makes_no_sense_is_refused_with_the_reason(text: str, why: str) -> None:
-    with pytest.raises(errors.InvalidInput, match=why):
+def test_what_makes_no_sense_is_refused_with_the_reason(text: str, reason: str) -> None:
+    with pytest.raises(errors.InvalidInput, match=reason):
         parse(text)
 
 
@@ -114,10 +114,10 @@ def conditions(draw: st.DrawFn) -> Condition:
     if kind == "deviation":
         over = draw(st.integers(3, 1000))
         fewest = draw(st.just(default_min_windows(over)) | st.integers(2, over))
-        floor = draw(st.just(DEFAULT_FLOOR) | st.floats(0, 100))
+        minimum_change = draw(st.just(DEFAULT_FLOOR) | st.floats(0, 100))
         measure = draw(st.sampled_from(["deviation", "deviation up", "deviation down"]))
         return Condition(
-            sign, threshold, subject, measure=measure, over=over, min_windows=fewest, floor=floor, warn=warn
+            sign, threshold, subject, measure=measure, over=over, min_windows=fewest, floor=minimum_change, warn=warn
         )
     return Condition(sign, threshold, subject, warn=warn)
 

@@ -15,7 +15,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Found:
+class ObservedWindow:
     window_start: datetime
     window_end: datetime
     state: str
@@ -24,11 +24,11 @@ class Found:
     n: int = 100
 
 
-def results(values: list[float | None]) -> list[Found]:
+def results(values: list[float | None]) -> list[ObservedWindow]:
     """None: a window without a verdict."""
     days = [START + timedelta(days=number) for number in range(len(values) + 1)]
     return [
-        Found(
+        ObservedWindow(
             days[number], days[number + 1], "NO_DATA" if value is None else "OK", {} if value is None else {"m": value}
         )
         for number, value in enumerate(values)
@@ -58,7 +58,9 @@ def test_a_window_without_a_verdict_neither_opens_nor_closes() -> None:
 def test_the_current_value_is_of_the_same_entry_as_the_worst() -> None:
     days = [START + timedelta(days=number) for number in range(4)]
     shares = ({"age": 0.7, "job": 0.1}, {"age": 0.1, "job": 0.6}, {"job": 0.6})
-    windows = [Found(start, end, "OK", {}, share) for (start, end), share in zip(pairwise(days), shares, strict=True)]
+    windows = [
+        ObservedWindow(start, end, "OK", {}, share) for (start, end), share in zip(pairwise(days), shares, strict=True)
+    ]
     policy = Policy(parse("any feature > 0.3"))
     (span,) = find_spans(windows[:2], policy)
     assert (span.metric, span.worst_value, span.current_value) == ("age", 0.7, 0.1)
@@ -72,7 +74,7 @@ def test_the_worst_is_furthest_beyond_a_lower_bound_too() -> None:
 
 
 def test_any_metric_can_break_a_rule() -> None:
-    window = Found(START, START + timedelta(days=1), "OK", {"a": 0.1, "b": 0.7, "c": 0.3})
+    window = ObservedWindow(START, START + timedelta(days=1), "OK", {"a": 0.1, "b": 0.7, "c": 0.3})
     (span,) = find_spans([window], Policy(Condition("greater_than", 0.2)))
     assert (span.metric, span.worst_value) == ("b", 0.7)
 

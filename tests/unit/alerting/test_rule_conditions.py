@@ -27,7 +27,7 @@ def verdict_of(condition: str, window: Window, before: Sequence[Window] = ()) ->
 
 
 def is_violated(condition: str, value: float, *before: float) -> bool | None:
-    outcome = verdict_of(condition, score(value), [score(each) for each in before]).outcome
+    outcome = verdict_of(condition, score(value), [score(earlier) for earlier in before]).outcome
     return {Outcome.OK: False, Outcome.NO_VERDICT: None}.get(outcome, True)
 
 
@@ -74,10 +74,10 @@ def test_a_change_is_against_the_window_before(condition: str, before: float, ba
 
 
 def test_a_change_may_be_against_the_reference() -> None:
-    there, reference = Window({"f1": 0.6}), {"f1": 0.9}
-    assert judge(parse("f1 drop > 0.2 against reference"), there, [], reference).is_violated
-    assert judge(parse("f1 drop > 0.4 against reference"), there, [], reference).outcome == Outcome.OK
-    verdict = judge(parse("drop > 0.2 against reference"), there, [there])
+    window, reference = Window({"f1": 0.6}), {"f1": 0.9}
+    assert judge(parse("f1 drop > 0.2 against reference"), window, [], reference).is_violated
+    assert judge(parse("f1 drop > 0.4 against reference"), window, [], reference).outcome == Outcome.OK
+    verdict = judge(parse("drop > 0.2 against reference"), window, [window])
     assert (verdict.outcome, verdict.reason) == (
         Outcome.NO_VERDICT,
         "There is no value of the reference to compare with.",
@@ -176,9 +176,9 @@ def test_change_is_against_the_last_window_with_the_metric() -> None:
 
 
 def test_a_number_that_is_long_gone_is_no_window_before() -> None:
-    far = [Window({}, {"job": 1.0, "age": 0.1}), *[Window({}, {"age": 0.1})] * PREVIOUS_SEARCH_WINDOWS]
-    assert verdict_of("feature job drop > 50%", Window({}, {"job": 0.1}), far[:-1]).is_violated
-    verdict = verdict_of("feature job drop > 50%", Window({}, {"job": 0.1}), far)
+    distant = [Window({}, {"job": 1.0, "age": 0.1}), *[Window({}, {"age": 0.1})] * PREVIOUS_SEARCH_WINDOWS]
+    assert verdict_of("feature job drop > 50%", Window({}, {"job": 0.1}), distant[:-1]).is_violated
+    verdict = verdict_of("feature job drop > 50%", Window({}, {"job": 0.1}), distant)
     assert (verdict.outcome, verdict.reason) == (Outcome.NO_VERDICT, "There is no window before it to compare with.")
 
 

@@ -34,7 +34,7 @@ tests:
 
 
 def test_a_file_of_tests_is_read_and_passes() -> None:
-    outcomes = [rule_tests.run(each) for each in rule_tests.read(TEXT.encode())]
+    outcomes = [rule_tests.run(case) for case in rule_tests.read(TEXT.encode())]
     assert [(outcome.name, outcome.is_passed, len(outcome.lines)) for outcome in outcomes] == [
         ("two bad days", True, 8),
         ("any feature > 0.3", True, 4),
@@ -126,7 +126,7 @@ PAGE = (DOCS / "alerts.md").read_text()
 
 def test_the_file_on_the_page_passes() -> None:
     content = PAGE.partition("```yaml\n")[2].partition("```")[0]
-    outcomes = [rule_tests.run(each) for each in rule_tests.read(content.encode())]
+    outcomes = [rule_tests.run(case) for case in rule_tests.read(content.encode())]
     assert len(outcomes) == 2
     assert all(outcome.is_passed for outcome in outcomes)
 

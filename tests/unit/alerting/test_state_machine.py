@@ -28,19 +28,19 @@ class Found:
     n: int = 100
 
 
-def window(number: int, what: str) -> Found:
+def window(number: int, outcome: str) -> Found:
     start, end = START + timedelta(days=number), START + timedelta(days=number + 1)
-    if what == "few":
+    if outcome == "few":
         return Found(start, end, "OK", {"m": 9.0}, n=3)
-    if what in LOOK:
-        return Found(start, end, "OK", {"m": LOOK[what]})
-    return Found(start, end, what, {})
+    if outcome in LOOK:
+        return Found(start, end, "OK", {"m": LOOK[outcome]})
+    return Found(start, end, outcome, {})
 
 
-def states(policy: Policy, whats: Sequence[str]) -> str:
+def states(policy: Policy, outcomes: Sequence[str]) -> str:
     """The state after each window, as letters: inactive, pending, warning, firing."""
     machine = StateMachine(policy)
-    changes = [machine.advance(window(number, what)) for number, what in enumerate(whats)]
+    changes = [machine.advance(window(number, outcome)) for number, outcome in enumerate(outcomes)]
     return "".join("w" if step.state == "firing" and step.severity == "low" else step.state[0] for step in changes)
 
 
@@ -107,7 +107,7 @@ policies = st.builds(
     no_data=st.sampled_from(["keep", "alert", "ok"]),
     on_error=st.sampled_from(["keep", "alert", "ok"]),
 )
-whats = st.sampled_from(list(SHORT.values()))
+outcomes = st.sampled_from(list(SHORT.values()))
 
 
 class Table(RuleBasedStateMachine):
@@ -120,27 +120,27 @@ class Table(RuleBasedStateMachine):
         self.signs: list[str] = []
         self.state, self.level = "inactive", "none"
 
-    @rule(what=whats)
-    def a_window_comes(self, what: str) -> None:
-        self.seen.append(window(len(self.seen), what))
+    @rule(outcome=outcomes)
+    def a_window_comes(self, outcome: str) -> None:
+        self.seen.append(window(len(self.seen), outcome))
         step = self.machine.advance(self.seen[-1])
-        sign = self._sign(what)
+        sign = self._sign(outcome)
         if sign != "none":
             self.signs.append(sign)
             self._follow()
         assert (step.state, step.severity) == (self.state, {"main": "medium", "warning": "low"}.get(self.level))
 
-    def _sign(self, what: str) -> str:
-        if what in ("NO_DATA", "ERROR"):
-            chosen = self.policy.no_data if what == "NO_DATA" else self.policy.on_error
+    def _sign(self, outcome: str) -> str:
+        if outcome in ("NO_DATA", "ERROR"):
+            chosen = self.policy.no_data if outcome == "NO_DATA" else self.policy.on_error
             return {"keep": "none", "alert": "bad", "ok": "good"}[chosen]
-        if what == "INSUFFICIENT":
+        if outcome == "INSUFFICIENT":
             return "none"
-        if what == "few":
+        if outcome == "few":
             return "bad" if self.policy.min_n == 0 else "none"
-        if what == "warning" and self.policy.condition.warn is None:
+        if outcome == "warning" and self.policy.condition.warn is None:
             return "good"
-        return what
+        return outcome
 
     def _ends_in(self, count: int, signs: tuple[str, ...]) -> bool:
         return len(self.signs) >= count and all(sign in signs for sign in self.signs[-count:])
@@ -184,15 +184,17 @@ Table.TestCase.settings = settings(max_examples=examples(60), stateful_step_coun
 TestTable = Table.TestCase
 
 
-@given(policies, st.lists(whats, max_size=25), st.integers(0, 30))
+@given(policies, st.lists(outcomes, max_size=25), st.integers(0, 30))
 def test_replay_from_an_episodes_first_window_is_the_same(policy: Policy, seen: list[str], number: int) -> None:
     """Folding from an episodes first window gives the same as from the beginning."""
-    windows = [window(place, what) for place, what in enumerate(seen)]
-    whole = find_spans(windows, policy)
-    if whole:
-        chosen = number % len(whole)
-        tail = [each for each in windows if each.window_end >= whole[chosen].first.window_end]
-        assert find_spans(tail, policy) == whole[chosen:]
+    windows = [window(place, outcome) for place, outcome in enumerate(seen)]
+    all_spans = find_spans(windows, policy)
+    if all_spans:
+        chosen = number % len(all_spans)
+        tail = [
+            later_window for later_window in windows if later_window.window_end >= all_spans[chosen].first.window_end
+        ]
+        assert find_spans(tail, policy) == all_spans[chosen:]
 
 
 def with_value(number: int, value: float, n: int = 100) -> Found:
@@ -206,8 +208,8 @@ def test_lookback_skips_windows_without_a_value() -> None:
     last = with_value(50, 0.5)
     for condition in ("drop > 0.4", "deviation > 3 over 3"):
         machine = StateMachine(Policy(parse(condition), min_n=10))
-        for each in [with_value(number, 1.0 + number / 100) for number in range(3)] + gap:
-            machine.observe(each)
+        for observed_window in [with_value(number, 1.0 + number / 100) for number in range(3)] + gap:
+            machine.observe(observed_window)
         verdict = machine.observe(last)
         assert verdict.is_violated
         assert verdict.finding is not None

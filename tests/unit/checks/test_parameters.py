@@ -12,8 +12,10 @@ from dcmon.errors import InvalidInput
 
 @pytest.mark.parametrize("kind", catalogue.KINDS, ids=lambda kind: kind.class_name)
 def test_the_names_are_those_of_the_library(kind: CheckKind) -> None:
-    taken = inspect.signature(getattr(checks, kind.implementation)).parameters.values()
-    assert parameters.known(kind) == {each.name for each in taken if each.kind is not each.VAR_KEYWORD}
+    accepted = inspect.signature(getattr(checks, kind.implementation)).parameters.values()
+    assert parameters.known(kind) == {
+        parameter.name for parameter in accepted if parameter.kind is not parameter.VAR_KEYWORD
+    }
 
 
 def test_a_typing_error_is_refused_with_what_was_perhaps_meant() -> None:

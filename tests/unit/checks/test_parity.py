@@ -33,14 +33,14 @@ def test_a_check_has_the_value_of_the_library(task_type: str, case: Case) -> Non
         reference = reference[reference["_dc_label"] == (CLASSES[task_type] or [])[0]].reset_index(drop=True)
     kind = by_class(case.class_name)
     assert kind is not None
-    ours = our_value(kind, case, make_layout(task_type, IMPORTANCE), current, reference)
-    assert ours.state == "OK", ours.reason
+    dcmon_values = our_value(kind, case, make_layout(task_type, IMPORTANCE), current, reference)
+    assert dcmon_values.state == "OK", dcmon_values.reason
     if "feature" not in case.conf:
-        assert all(ours.metrics.values()), "a value of 0 proves little"
+        assert all(dcmon_values.metrics.values()), "a value of 0 proves little"
     if str(case.params.get("scorers")).endswith("per_class']"):
-        assert len(ours.metrics) == len(CLASSES[task_type] or [])
+        assert len(dcmon_values.metrics) == len(CLASSES[task_type] or [])
     world = World(task_type, COLUMNS, CLASSES[task_type], IMPORTANCE, current, reference)
-    assert ours.metrics == pytest.approx(library.value(case, world), rel=0, abs=1e-12)
+    assert dcmon_values.metrics == pytest.approx(library.value(case, world), rel=0, abs=1e-12)
 
 
 def test_cached_reference_gives_the_values_of_a_fresh_one() -> None:
@@ -71,8 +71,8 @@ def test_no_check_changes_the_rows_that_others_read(task_type: str) -> None:
         kwargs = {"check_conf": case.conf, "res_conf": case.res_conf}
         run(CheckSetup(kind, case.params, kwargs, layout), window, reference)
         shared = [side.dataset for rows in (window, reference) for side in rows._sides.values()]
-        for each in shared:
-            pd.testing.assert_frame_equal(each.data, before.setdefault(id(each), each.data.copy()))
+        for dataset in shared:
+            pd.testing.assert_frame_equal(dataset.data, before.setdefault(id(dataset), dataset.data.copy()))
     assert len(before) > 4
 
 
@@ -88,14 +88,16 @@ def test_a_scorer_that_can_not_be_computed_costs_itself_only() -> None:
     layout, current = make_layout("binary"), make_rows("binary", 300, 5)
     current["_dc_label"] = "no"
     both = Case("SingleDatasetPerformance", {"scorers": ["accuracy", "fnr", "precision_macro"]})
-    ours = our_value(PERFORMANCE, both, layout, current, current)
+    dcmon_values = our_value(PERFORMANCE, both, layout, current, current)
     alone = [
-        our_value(PERFORMANCE, Case("SingleDatasetPerformance", {"scorers": [each]}), layout, current, current).metrics
-        for each in ("accuracy", "precision_macro")
+        our_value(
+            PERFORMANCE, Case("SingleDatasetPerformance", {"scorers": [scorer]}), layout, current, current
+        ).metrics
+        for scorer in ("accuracy", "precision_macro")
     ]
-    assert (ours.state, ours.metrics) == ("OK", alone[0] | alone[1])
-    assert ours.reason is not None
-    assert ours.reason.startswith("no fnr: All labels of the window are 'no'")
+    assert (dcmon_values.state, dcmon_values.metrics) == ("OK", alone[0] | alone[1])
+    assert dcmon_values.reason is not None
+    assert dcmon_values.reason.startswith("no fnr: All labels of the window are 'no'")
 
 
 def test_class_scorers_read_rows_without_probabilities_too() -> None:
@@ -103,10 +105,10 @@ def test_class_scorers_read_rows_without_probabilities_too() -> None:
     layout, current = make_layout("binary"), make_rows("binary", 300, 5)
     current.loc[::3, "_dc_prediction_probabilities"] = None
     both = Case("SingleDatasetPerformance", {"scorers": {"how often": "accuracy", "area": "roc_auc"}})
-    ours = our_value(PERFORMANCE, both, layout, current, current)
+    dcmon_values = our_value(PERFORMANCE, both, layout, current, current)
     accuracy = (current["_dc_label"] == current["_dc_prediction"]).mean()
-    assert ours.metrics["how often"] == pytest.approx(accuracy, rel=0, abs=1e-12)
-    whole = current[current["_dc_prediction_probabilities"].notna()].reset_index(drop=True)
-    area = our_value(PERFORMANCE, Case("", {"scorers": ["roc_auc"]}), layout, whole, whole)
-    assert ours.metrics["area"] == area.metrics["roc_auc"]
-    assert ours.reason == "left out 100 rows of the window without a prediction and probabilities"
+    assert dcmon_values.metrics["how often"] == pytest.approx(accuracy, rel=0, abs=1e-12)
+    complete_rows = current[current["_dc_prediction_probabilities"].notna()].reset_index(drop=True)
+    area = our_value(PERFORMANCE, Case("", {"scorers": ["roc_auc"]}), layout, complete_rows, complete_rows)
+    assert dcmon_values.metrics["area"] == area.metrics["roc_auc"]
+    assert dcmon_values.reason == "left out 100 rows of the window without a prediction and probabilities"

@@ -46,12 +46,12 @@ def loaded(*arguments: str) -> tuple[str, list[str]]:
 
 
 def test_the_help_names_every_command_and_loads_nothing_large() -> None:
-    said, modules = loaded("--help")
+    output, modules = loaded("--help")
 
     assert modules == []
     for name in sorted(path.stem for path in cli.COMMANDS.glob("[a-z]*.py")):
-        assert name in said
-        assert cli.first_line(name).split()[0] in said
+        assert name in output
+        assert cli.first_line(name).split()[0] in output
 
 
 @pytest.mark.parametrize("command", ["org", "monitor", "worker", "migrate", "demo", "ingest", "source"])
@@ -66,7 +66,7 @@ def test_the_help_of_a_model_names_every_type_of_a_column() -> None:
 
 
 def test_the_version_loads_nothing_large() -> None:
-    said, modules = loaded("--version")
+    output, modules = loaded("--version")
 
-    assert said.startswith("dcmon ")
+    assert output.startswith("dcmon ")
     assert modules == []

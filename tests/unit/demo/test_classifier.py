@@ -30,9 +30,9 @@ def test_classifier_beats_always_on_time_on_unseen_flights(trained: TrainedClass
 
 def test_training_twice_gives_the_same(year: pd.DataFrame) -> None:
     few = year[year["month"] <= 3].iloc[::8]
-    one, other = train(few), train(few)
-    assert one.importance == other.importance
-    pd.testing.assert_frame_equal(one.reference, other.reference)
+    first, second = train(few), train(few)
+    assert first.importance == second.importance
+    pd.testing.assert_frame_equal(first.reference, second.reference)
 
 
 def test_new_destinations_and_missing_values_are_predicted(predicted: pd.DataFrame) -> None:

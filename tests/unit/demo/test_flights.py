@@ -106,8 +106,8 @@ def test_missing_weather_stays_missing(year: pd.DataFrame) -> None:
 
 def test_features_have_types_that_dcmon_knows(year: pd.DataFrame) -> None:
     assert set(flights.FEATURES.values()) <= set(TYPES)
-    whole = [name for name, kind in flights.FEATURES.items() if kind == "integer"]
-    assert all(pd.api.types.is_integer_dtype(year[name]) for name in whole)
+    integer_features = [name for name, kind in flights.FEATURES.items() if kind == "integer"]
+    assert all(pd.api.types.is_integer_dtype(year[name]) for name in integer_features)
 
 
 def test_a_missing_package_says_what_to_install() -> None:

@@ -11,29 +11,29 @@ from dcmon.demo.replay import Replay, Step, make_replay, reference_rows
 
 
 @pytest.fixture(scope="module")
-def whole(predicted: pd.DataFrame) -> Replay:
+def full_replay(predicted: pd.DataFrame) -> Replay:
     return make_replay(predicted)
 
 
 @pytest.fixture(scope="module")
-def steps(whole: Replay) -> list[Step]:
-    return list(whole.steps())
+def steps(full_replay: Replay) -> list[Step]:
+    return list(full_replay.steps())
 
 
-def test_each_flight_is_sent_once(predicted: pd.DataFrame, whole: Replay, steps: list[Step]) -> None:
+def test_each_flight_is_sent_once(predicted: pd.DataFrame, full_replay: Replay, steps: list[Step]) -> None:
     sent = Counter(row["_dc_sample_id"] for step in steps for row in step.samples)
     assert set(sent.values()) == {1}
     assert set(sent) == set(predicted["sample_id"])
-    assert whole.samples == len(sent)
+    assert full_replay.samples == len(sent)
 
 
 def test_each_label_is_sent_once_and_only_when_there_is_one(
-    predicted: pd.DataFrame, whole: Replay, steps: list[Step]
+    predicted: pd.DataFrame, full_replay: Replay, steps: list[Step]
 ) -> None:
     sent = Counter(row["_dc_sample_id"] for step in steps for row in step.labels)
     assert set(sent.values()) == {1}
     assert set(sent) == set(predicted.loc[predicted["late"].notna(), "sample_id"])
-    assert whole.labels == len(sent)
+    assert full_replay.labels == len(sent)
     assert {row["_dc_label"] for step in steps for row in step.labels} == {"0", "1"}
 
 
@@ -52,18 +52,18 @@ def test_labels_come_after_their_samples(steps: list[Step]) -> None:
         seen |= {row["_dc_sample_id"] for row in step.samples}
 
 
-def test_the_number_of_steps_is_known_before(whole: Replay, steps: list[Step]) -> None:
-    assert len(whole) == len(steps)
-    assert (steps[0].day, steps[-1].day) == (whole.first, whole.last)
+def test_the_number_of_steps_is_known_before(full_replay: Replay, steps: list[Step]) -> None:
+    assert len(full_replay) == len(steps)
+    assert (steps[0].day, steps[-1].day) == (full_replay.first, full_replay.last)
     assert steps[-1].labels
 
 
-def test_a_replay_goes_on_at_a_day(whole: Replay, steps: list[Step]) -> None:
+def test_a_replay_goes_on_at_a_day(full_replay: Replay, steps: list[Step]) -> None:
     half = steps[len(steps) // 2]
-    again = whole.steps(half.day)
+    again = full_replay.steps(half.day)
     assert [next(again) for _ in range(20)] == steps[len(steps) // 2 :][:20]
-    assert list(whole.steps(whole.last)) == steps[-1:]
-    assert next(whole.steps(whole.first - timedelta(days=9))) == steps[0]
+    assert list(full_replay.steps(full_replay.last)) == steps[-1:]
+    assert next(full_replay.steps(full_replay.first - timedelta(days=9))) == steps[0]
 
 
 def test_rows_are_those_of_the_sdk(steps: list[Step]) -> None:

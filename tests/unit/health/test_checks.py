@@ -53,9 +53,11 @@ def well() -> HealthSnapshot:
     )
 
 
-def without(kind: str, *others: Worker) -> HealthSnapshot:
+def without(kind: str, *replacements: Worker) -> HealthSnapshot:
     snapshot = well()
-    return replace(snapshot, processes=[*(each for each in snapshot.processes if each.kind != kind), *others])
+    return replace(
+        snapshot, processes=[*(process for process in snapshot.processes if process.kind != kind), *replacements]
+    )
 
 
 def tenant(**known: object) -> HealthSnapshot:
@@ -67,12 +69,12 @@ def rounds(**known: Round) -> HealthSnapshot:
     return replace(snapshot, runs={**snapshot.runs, **known})
 
 
-def found(snapshot: HealthSnapshot, bounds: Watch = BOUNDS) -> list[tuple[str, str, str]]:
+def find_problems(snapshot: HealthSnapshot, bounds: Watch = BOUNDS) -> list[tuple[str, str, str]]:
     return [(problem.name, problem.subject, problem.severity) for problem in checks.find_problems(snapshot, bounds)]
 
 
 def test_healthy_snapshot_has_no_problem() -> None:
-    assert found(well()) == []
+    assert find_problems(well()) == []
 
 
 LOST = {"seen_at": ago(minutes=4), "polled_at": ago(minutes=4)}
@@ -179,7 +181,7 @@ WRONG: dict[str, tuple[HealthSnapshot, tuple[str, str, str]]] = {
 def test_each_fault_is_one_problem_with_a_command(case: str) -> None:
     snapshot, wanted = WRONG[case]
 
-    assert found(snapshot) == [wanted]
+    assert find_problems(snapshot) == [wanted]
     (problem,) = checks.find_problems(snapshot, BOUNDS)
     assert problem.command.startswith(("dcmon ", "psql ", "kill ", "vacuumdb "))
     assert problem.sentence.endswith((".", ":"))
@@ -214,7 +216,7 @@ NOT_WRONG: dict[str, HealthSnapshot] = {
 
 @pytest.mark.parametrize("case", NOT_WRONG, ids=str)
 def test_harmless_state_is_no_problem(case: str) -> None:
-    assert found(NOT_WRONG[case]) == []
+    assert find_problems(NOT_WRONG[case]) == []
 
 
 def test_problems_sort_by_severity_then_age() -> None:
@@ -228,7 +230,7 @@ def test_problems_sort_by_severity_then_age() -> None:
         free_disk=0.01,
     )
 
-    assert [name for name, _, _ in found(snapshot)] == [
+    assert [name for name, _, _ in find_problems(snapshot)] == [
         "disk full", "notifications given up", "notifications stuck", "quarantine grows",
     ]  # fmt: skip
 
@@ -244,7 +246,7 @@ def test_problem_keeps_the_start_that_is_known() -> None:
 @given(st.floats(0, 1e5), st.floats(0, 1e5))
 def test_longer_wait_is_never_judged_better(first: float, more: float) -> None:
     def judged(seconds: float) -> bool:
-        return found(tenant(unsent_notifications=Backlog(1, ago(seconds=seconds)))) != []
+        return find_problems(tenant(unsent_notifications=Backlog(1, ago(seconds=seconds)))) != []
 
     assert judged(first) <= judged(first + more)
 

@@ -45,8 +45,8 @@ class World:
     numbers: int = 0
 
     def seek_of(self, partition: int) -> tuple[int, int]:
-        mine = [s for s in self.commits if s.partition == TopicPartition(TOPIC, partition) and s.action == "seek"]
-        return (mine[-1].id, mine[-1].next_offset) if mine else (0, 0)
+        seeks = [s for s in self.commits if s.partition == TopicPartition(TOPIC, partition) and s.action == "seek"]
+        return (seeks[-1].id, seeks[-1].next_offset) if seeks else (0, 0)
 
     def next_id(self) -> int:
         self.numbers += 1
@@ -80,16 +80,16 @@ class World:
             return
         place = {"partition": TopicPartition(TOPIC, partition), "first_offset": known, "next_offset": fresh[-1] + 1}
         for version in VERSIONS:
-            mine = [offset for offset in fresh if offset % 2 == version % 2]
-            if mine:
-                bad = sum(offset % 5 == 0 for offset in mine)
+            version_offsets = [offset for offset in fresh if offset % 2 == version % 2]
+            if version_offsets:
+                bad = sum(offset % 5 == 0 for offset in version_offsets)
                 rows = {
-                    "taken": 3 * len(mine) + bad,
-                    "stored": 2 * len(mine),
-                    "duplicates": len(mine),
+                    "taken": 3 * len(version_offsets) + bad,
+                    "stored": 2 * len(version_offsets),
+                    "duplicates": len(version_offsets),
                     "quarantined": bad,
                 }
-                self.line(org, "ingest", "samples", version, messages=len(mine), **place, **rows)
+                self.line(org, "ingest", "samples", version, messages=len(version_offsets), **place, **rows)
         self.stands[key] = fresh[-1] + 1
 
     def read(self, partition: int, orgs: Sequence[int], blocked: int, crashes: bool) -> None:
@@ -100,11 +100,11 @@ class World:
         batch = list(range(first, len(log)))
         waits = set[int]()
         for org in ORGS:
-            mine = [offset for offset in batch if log[offset] == org]
+            org_offsets = [offset for offset in batch if log[offset] == org]
             if org == blocked or any(part == partition for part, _ in self.parked[org]):
                 waits.add(org)
-            elif mine:
-                self.store(org, partition, mine)
+            elif org_offsets:
+                self.store(org, partition, org_offsets)
         if crashes or not batch:
             return
         counts = Counter(log[offset] for offset in batch if log[offset])
@@ -119,9 +119,9 @@ class World:
 
     def release(self, org: int, crashes: bool) -> None:
         for partition in (0, 1):
-            mine = [offset for part, offset in self.parked[org] if part == partition]
-            if mine:
-                self.store(org, partition, mine)
+            parked_offsets = [offset for part, offset in self.parked[org] if part == partition]
+            if parked_offsets:
+                self.store(org, partition, parked_offsets)
         if not crashes:
             self.parked[org] = []
 
@@ -135,13 +135,13 @@ class World:
             self.committed[partition] = to
 
     def correct(self, org: int, action: str) -> None:
-        stored, kept = self.stored(org)[11], self.quarantined(org)[QuarantineTarget("samples", MODEL, 11)]
+        stored, quarantined = self.stored(org)[11], self.quarantined(org)[QuarantineTarget("samples", MODEL, 11)]
         if action == "delete" and stored:
             self.line(org, action, "samples", 11, stored=-stored, removed=stored)
-        elif action == "retry" and kept > 1:
-            self.line(org, action, "samples", 11, stored=1, duplicates=kept - 2, quarantined=1 - kept)
-        elif action == "drop" and kept:
-            self.line(org, action, "samples", 11, quarantined=-kept, removed=kept)
+        elif action == "retry" and quarantined > 1:
+            self.line(org, action, "samples", 11, stored=1, duplicates=quarantined - 2, quarantined=1 - quarantined)
+        elif action == "drop" and quarantined:
+            self.line(org, action, "samples", 11, quarantined=-quarantined, removed=quarantined)
 
     def stored(self, org: int) -> Counter[int]:
         counts = Counter[int]()
@@ -188,8 +188,8 @@ class World:
             for version in VERSIONS
         ]
         offsets = {
-            TopicPartition(TOPIC, part): OrganizationOffset(stands, self.followed.get((mine, part), 0))
-            for (mine, part), stands in self.stands.items() if mine == org
+            TopicPartition(TOPIC, part): OrganizationOffset(stands, self.followed.get((owner, part), 0))
+            for (owner, part), stands in self.stands.items() if owner == org
         }  # fmt: skip
         return OrganizationState(versions, {MODEL: "m"}, +self.quarantined(org), offsets)
 
@@ -283,7 +283,7 @@ def test_changed_commit_record_is_found(steps: list[tuple[object, ...]], data: s
     at = data.draw(st.integers(0, len(public.commits) - 1))
     name, by = data.draw(st.sampled_from(["first_offset", "next_offset"])), data.draw(st.integers(-3, 3).filter(bool))
     commit = public.commits[at]
-    is_first = all(other.partition != commit.partition for other in public.commits[:at])
+    is_first = all(earlier.partition != commit.partition for earlier in public.commits[:at])
     changed = replace(commit, **{name: getattr(commit, name) + by})
     if (
         is_first
@@ -336,8 +336,8 @@ def test_lost_dead_letters_are_found() -> None:
 def test_table_with_other_rows_is_found(name: str, check: str) -> None:
     world = settled()
     state = world.state(1)
-    one, *others = state.versions
-    changed = replace(state, versions=[replace(one, **{name: getattr(one, name) + 1}), *others])
+    one, *other_versions = state.versions
+    changed = replace(state, versions=[replace(one, **{name: getattr(one, name) + 1}), *other_versions])
     findings = audit.judge_organization(1, audit.summarize(world.lines[1], world.public()), changed)
     assert check in {finding.check for finding in findings}
     assert {finding.where for finding in findings} == {one.name}

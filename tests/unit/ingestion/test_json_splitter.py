@@ -20,27 +20,27 @@ values = st.recursive(
 @given(st.lists(values), st.booleans(), st.sampled_from([None, 1]))
 def test_split_array_agrees_with_a_decoder(given_: list[Any], ascii_: bool, indent: int | None) -> None:
     body = json.dumps(given_, ensure_ascii=ascii_, indent=indent).encode()
-    found, end = split_array(body)
-    assert [json.loads(bytes(each)) for each in found] == given_
+    elements, end = split_array(body)
+    assert [json.loads(bytes(element)) for element in elements] == given_
     assert end == len(body)
 
 
 @given(st.lists(values), st.integers(0, 20), st.sampled_from(["NaN", "-Infinity", '"\\ud800"', "tru", "01", "x"]))
 def test_invalid_element_is_isolated(given_: list[Any], at: int, odd: str) -> None:
-    parts = [json.dumps(each) for each in given_]
+    parts = [json.dumps(value) for value in given_]
     parts.insert(at, f'{{"a": {odd}}}')
-    found, _ = split_array(("[" + ",".join(parts) + "]").encode())
-    assert [bytes(each).decode() for each in found] == parts
+    elements, _ = split_array(("[" + ",".join(parts) + "]").encode())
+    assert [bytes(value).decode() for value in elements] == parts
 
 
 @given(st.binary(max_size=60))
 def test_any_bytes_are_split_or_unbalanced(body: bytes) -> None:
     try:
-        found, end = split_array(b"[" + body)
+        elements, end = split_array(b"[" + body)
     except UnbalancedJson:
         return
     assert end <= len(body) + 1
-    assert all(isinstance(each, msgspec.Raw) and bytes(each).strip() for each in found)
+    assert all(isinstance(element, msgspec.Raw) and bytes(element).strip() for element in elements)
 
 
 @pytest.mark.parametrize("body", [b"[", b'["', b"[1,]", b"[,1]", b"[{]}", b'[{"a": 1]', b"[1,,2]"])
@@ -51,5 +51,5 @@ def test_unmatched_brackets_are_unbalanced(body: bytes) -> None:
 
 def test_deeply_nested_element_is_one_element() -> None:
     deep = b"[" * 100_000 + b"]" * 100_000
-    found, _ = split_array(b"[" + deep + b", 1]")
-    assert [bytes(each) for each in found] == [deep, b"1"]
+    elements, _ = split_array(b"[" + deep + b", 1]")
+    assert [bytes(element) for element in elements] == [deep, b"1"]

@@ -25,14 +25,14 @@ def test_unpacked_rows_equal_packed_rows() -> None:
 
 
 def test_message_has_a_bounded_number_of_rows() -> None:
-    sizes = [len(message_format.unpack(each, NOW).rows) for each in packed(*[b"{}"] * 7, per_message=3)]
+    sizes = [len(message_format.unpack(message, NOW).rows) for message in packed(*[b"{}"] * 7, per_message=3)]
     assert sizes == [3, 3, 1]
 
 
 def test_message_has_a_bounded_size() -> None:
     """Unless a single row exceeds it."""
     row = b'"' + b"x" * 400_000 + b'"'
-    assert [len(message_format.unpack(each, NOW).rows) for each in packed(row, row, row)] == [2, 1]
+    assert [len(message_format.unpack(message, NOW).rows) for message in packed(row, row, row)] == [2, 1]
     assert max(map(len, packed(*[row] * 5))) < kafka.MAX_MESSAGE_BYTES
     assert len(packed(b'"' + b"x" * 2_000_000 + b'"')) == 1
 
@@ -50,7 +50,7 @@ def test_time_of_receipt_is_in_utc() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "found"),
+    ("header", "received_at"),
     [
         (b"", NOW),
         (b'"logged_at":null,', NOW),
@@ -58,11 +58,11 @@ def test_time_of_receipt_is_in_utc() -> None:
         (b'"logged_at":"2099-01-01T00:00:00Z",', NOW),
     ],
 )
-def test_time_of_receipt_is_bounded_by_kafkas_time(said: bytes, found: datetime) -> None:
+def test_time_of_receipt_is_bounded_by_kafkas_time(header: bytes, received_at: datetime) -> None:
     """A producer whose clock is wrong would otherwise have the last word on each label for years."""
-    message = message_format.unpack(b'{"v":1,"org":7,"kind":"labels",' + said + b'"target":3,"rows":[{}]}', NOW)
+    message = message_format.unpack(b'{"v":1,"org":7,"kind":"labels",' + header + b'"target":3,"rows":[{}]}', NOW)
 
-    assert message.received_at == found
+    assert message.received_at == received_at
     assert message_format.unpack(message_format.encode(message), NOW) == message
 
 
@@ -96,7 +96,7 @@ def test_invalid_row_of_any_message_is_isolated(odd: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "why"),
+    ("settings", "reason"),
     [
         (Kafka(bootstrap_servers="127.0.0.1:1", security_protocol="TLS"), "security.protocol"),
         (
@@ -105,18 +105,18 @@ def test_invalid_row_of_any_message_is_isolated(odd: bytes) -> None:
         ),
     ],
 )
-def test_invalid_client_settings_are_named(settings: Kafka, why: str) -> None:
-    with pytest.raises(KafkaMisconfigured, match=why):
+def test_invalid_client_settings_are_named(settings: Kafka, reason: str) -> None:
+    with pytest.raises(KafkaMisconfigured, match=reason):
         kafka.ensure_topics(settings)
 
 
 HEAD = packed(b"{}")[0][: -len(b"[{}]}")]
 
 
-@pytest.mark.parametrize("rest", [b"[{}", b"[{}]}]}", b"[{]}", b'[{"a":1}],"more":[1]', b"[1 2]}"])
-def test_message_with_valid_head_is_read_to_its_end(rest: bytes) -> None:
+@pytest.mark.parametrize("tail", [b"[{}", b"[{}]}]}", b"[{]}", b'[{"a":1}],"more":[1]', b"[1 2]}"])
+def test_message_with_valid_head_is_read_to_its_end(tail: bytes) -> None:
     """Its beginning says where it goes; whether its rows can be told apart is known when it is settled."""
-    value = HEAD + rest + b"]}"
+    value = HEAD + tail + b"]}"
     try:
         validated = message_format.validate(message_format.unpack(value, NOW), value)
     except message_format.UnreadableMessage:

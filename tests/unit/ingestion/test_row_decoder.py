@@ -131,8 +131,8 @@ def test_rows_decoded_together_equal_rows_decoded_alone() -> None:
 
 def test_row_too_long_for_a_message_is_truncated() -> None:
     short, long = msgspec.Raw(b"{}"), msgspec.Raw(json.dumps({**GOOD, "c": "é" * MAX_ROW_BYTES}).encode())
-    kept, cut = truncate_long_rows([short, long])
-    assert bytes(kept) == b"{}"
+    shortened, cut = truncate_long_rows([short, long])
+    assert bytes(shortened) == b"{}"
     assert len(bytes(cut)) < 100_000
     assert '"_dc_sample_id": "s1"' in json.loads(bytes(cut))["_dc_begins"]
     for shape in (sample_row_type(COLUMNS), label_row_type(False)):
@@ -195,12 +195,12 @@ def test_long_name_becomes_a_valid_column_name() -> None:
 def test_array_in_chunks_has_the_same_rows(objects: list[dict[str, Any]]) -> None:
     """Wherever it is cut: text in a row may look like the end of one."""
     good = {"_dc_sample_id": "s", "_dc_time": "2026-11-24T10:00:00Z", "_dc_prediction": 1, "a": "}", "c": '"},{"'}
-    texts = [json.dumps(good | each).encode() for each in objects]
+    texts = [json.dumps(good | changed).encode() for changed in objects]
     array = RowArray(memoryview(b"[" + b",".join(texts) + b"]"))
     shape = sample_row_type(Columns("regression", {"a": "text"}, {"b": "text", "c": "text"}))
-    whole = [repr(row) for part in shape.decode_all([Raw(text) for text in texts]) for row in part]
+    decoded_together = [repr(row) for part in shape.decode_all([Raw(text) for text in texts]) for row in part]
     with mock.patch.object(raw_rows, "CHUNK_BYTES", 40):
-        assert [repr(row) for part in shape.decode_all(array) for row in part] == whole
+        assert [repr(row) for part in shape.decode_all(array) for row in part] == decoded_together
     assert array.is_validated
 
 

@@ -25,14 +25,14 @@ def last(n: int, labelled: int) -> Result:
     )
 
 
-def decision(statistics: WindowStatistics, before: Result | None = None, **given: Any) -> Decision:
-    needs_labels = given.pop("needs_labels", False)
-    terms = WaitingTerms(given.pop("label_ratio", 1.0), timedelta(days=3), QUIET)
+def decision(statistics: WindowStatistics, before: Result | None = None, **options: Any) -> Decision:
+    needs_labels = options.pop("needs_labels", False)
+    terms = WaitingTerms(options.pop("label_ratio", 1.0), timedelta(days=3), QUIET)
     return decide(
         CheckInputs(statistics, needs_labels),
         before,
         terms,
-        **({"is_same_monitor": True, "touched_at": NOW, "now": NOW} | given),
+        **({"is_same_monitor": True, "touched_at": NOW, "now": NOW} | options),
     )
 
 

@@ -70,22 +70,22 @@ def real() -> dict[str, Any]:
     return notification_writer.notification_body(about, "acme", "firing")
 
 
-def require_alike(shown: Any, made: Any, where: str = "") -> None:
+def require_alike(shown: Any, actual: Any, where: str = "") -> None:
     """The same keys in the same order, all the way down, where both have something."""
-    if isinstance(shown, dict) and isinstance(made, dict) and where not in (".alert.drivers",):
-        assert list(shown) == list(made), where
+    if isinstance(shown, dict) and isinstance(actual, dict) and where not in (".alert.drivers",):
+        assert list(shown) == list(actual), where
         for key in shown:
-            require_alike(shown[key], made[key], f"{where}.{key}")
-    elif isinstance(shown, list) and isinstance(made, list) and shown and made:
-        require_alike(shown[0], made[0], where)
+            require_alike(shown[key], actual[key], f"{where}.{key}")
+    elif isinstance(shown, list) and isinstance(actual, list) and shown and actual:
+        require_alike(shown[0], actual[0], where)
 
 
 def test_docs_example_has_exactly_the_keys_that_are_sent() -> None:
-    shown, made = json.loads(blocks("json")[0]), real()
-    require_alike(shown, made)
+    shown, actual = json.loads(blocks("json")[0]), real()
+    require_alike(shown, actual)
     same = ("sentence", "rule", "condition", "versions", "summary", "window", "compared_with")
-    assert [shown["alert"][key] for key in same] == [made["alert"][key] for key in same]
-    assert (shown["link"], shown["command"]) == (made["link"], made["command"])
+    assert [shown["alert"][key] for key in same] == [actual["alert"][key] for key in same]
+    assert (shown["link"], shown["command"]) == (actual["link"], actual["command"])
 
 
 def test_docs_explain_every_key_of_an_alert() -> None:

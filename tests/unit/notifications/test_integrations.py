@@ -187,13 +187,14 @@ def test_pagerduty_incident_follows_its_alert(kind: str, action: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("severity", "theirs"), [("critical", "critical"), ("high", "error"), ("medium", "error"), ("low", "warning")]
+    ("severity", "pagerduty_severity"),
+    [("critical", "critical"), ("high", "error"), ("medium", "error"), ("low", "warning")],
 )
-def test_pagerduty_severities_are_mapped(severity: str, theirs: str) -> None:
+def test_pagerduty_severities_are_mapped(severity: str, pagerduty_severity: str) -> None:
     to = DeliveryTarget("pagerduty", "x", "", credentials={"routing_key": "k"})
     (event,) = pagerduty.render(to, Message("msg_1", notification(severity=severity)))
     payload = event["payload"]
-    assert payload["severity"] == theirs
+    assert payload["severity"] == pagerduty_severity
     assert payload["source"] == "credit"
     assert len(payload["summary"]) <= 1024
 
@@ -226,9 +227,9 @@ MARKUP = "<!channel> *x* _y_ `z` <b>\r\n\r\nHIGH resolved: all is well\u202e & [
 def test_hundreds_of_alerts_with_long_names_fit_everywhere(count: int, is_digest: bool) -> None:
     """Hundreds of alerts, whose names are long and full of markup, fit into each integration's limits."""
     long = MARKUP * 8
-    moved = [{"name": f"{long}{number}", "before": 0.1, "after": 0.2} for number in range(5)]
+    drivers = [{"name": f"{long}{number}", "before": 0.1, "after": 0.2} for number in range(5)]
     one = {"model": long, "monitor": long, "rule": long, "rule_name": long, "note": long, "reason": long,
-           "acknowledged_by": long, "acknowledgement": long, "moved": moved}  # fmt: skip
+           "acknowledged_by": long, "acknowledgement": long, "moved": drivers}  # fmt: skip
     bodies = [notification(id=number, **one) for number in range(count)]
     body = message_body.combine(bodies, "msg_1", is_digest=is_digest)
     blocks = slack.render(body)["blocks"]
@@ -255,7 +256,7 @@ def test_hundreds_of_alerts_with_long_names_fit_everywhere(count: int, is_digest
         assert "more: dcmon" in json.dumps(blocks) or count <= message_text.SHOWN_AT_MOST
 
 
-def test_alert_of_a_new_rule_has_no_operator() -> None:
+def test_change_names_the_person_who_made_it() -> None:
     assert "change: firing\n" in message_text.plain(notification(by="ann"))
     assert "change: acknowledged by ann\n" in message_text.plain(notification("acknowledged", by="ann"))
 
@@ -280,7 +281,7 @@ def test_signature_has_both_secrets_after_a_rotation() -> None:
 def test_command_line_offers_every_kind() -> None:
     from dcmon.commands.webhook import Kind
 
-    assert [each.value for each in Kind] == list(registry.INTEGRATIONS)
+    assert [kind.value for kind in Kind] == list(registry.INTEGRATIONS)
     with pytest.raises(InvalidInput, match="one of webhook"):
         registry.find("pigeon")
 

@@ -63,7 +63,7 @@ def test_filters_are_joined_by_and() -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "given", "bound"),
+    ("column", "value", "bound"),
     [
         ("n", "1.5", 1.5),
         ("i", 1.5, Decimal("1.5")),
@@ -79,8 +79,8 @@ def test_filters_are_joined_by_and() -> None:
         (LABEL, 0, "0"),
     ],
 )
-def test_a_value_is_bound_as_the_columns_type_has_it(column: str, given: Any, bound: Any) -> None:
-    assert condition_of(column, "equals", given)[1] == {"filter0": bound}
+def test_a_value_is_bound_as_the_columns_type_has_it(column: str, value: Any, bound: Any) -> None:
+    assert condition_of(column, "equals", value)[1] == {"filter0": bound}
 
 
 def test_a_label_is_looked_for_where_the_reader_has_it() -> None:

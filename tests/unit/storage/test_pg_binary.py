@@ -14,7 +14,7 @@ from dcmon.storage import pg_binary, sample_ids
 TIMES = st.timedeltas(timedelta(days=-730_000), timedelta(days=2_920_000)).map(lambda since: pg_binary.EPOCH + since)
 
 
-def back(array: Array) -> object:
+def round_trip(array: Array) -> object:
     """What psycopg reads out of it."""
     loader = Transformer().get_loader(array.oid, psycopg.pq.Format.BINARY)
     return loader.load(bytes(array))
@@ -22,12 +22,12 @@ def back(array: Array) -> object:
 
 @given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])) | st.none()))
 def test_texts_come_back(values: list[str | None]) -> None:
-    assert back(pg_binary.texts(values)) == values
+    assert round_trip(pg_binary.texts(values)) == values
 
 
 @given(st.lists(st.floats(allow_nan=False) | st.none()))
 def test_floats_come_back(values: list[float | None]) -> None:
-    assert back(pg_binary.float8s(values)) == values
+    assert round_trip(pg_binary.float8s(values)) == values
 
 
 @given(st.lists(st.floats(allow_nan=False)))
@@ -37,18 +37,23 @@ def test_a_list_of_floats_is_written_as_an_array_is(values: list[float]) -> None
 
 @given(st.lists(TIMES))
 def test_times_come_back(values: list[datetime]) -> None:
-    assert back(pg_binary.times([pg_binary.micros(value) for value in values])) == values
+    assert round_trip(pg_binary.times([pg_binary.micros(value) for value in values])) == values
     assert [pg_binary.time(pg_binary.micros(value)) for value in values] == values
 
 
 @given(st.lists(st.uuids()))
 def test_uuids_come_back(values: list[object]) -> None:
-    assert back(pg_binary.uuids([value.bytes for value in values])) == values  # type: ignore[attr-defined]
+    assert round_trip(pg_binary.uuids([value.bytes for value in values])) == values  # type: ignore[attr-defined]
 
 
 @given(st.lists(st.integers(-(2**15), 2**15 - 1)))
 def test_whole_numbers_come_back(values: list[int]) -> None:
-    assert back(pg_binary.int2s(values)) == back(pg_binary.int4s(values)) == back(pg_binary.int8s(values)) == values
+    assert (
+        round_trip(pg_binary.int2s(values))
+        == round_trip(pg_binary.int4s(values))
+        == round_trip(pg_binary.int8s(values))
+        == values
+    )
 
 
 @given(st.lists(st.binary(min_size=16, max_size=16)))

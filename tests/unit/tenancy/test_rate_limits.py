@@ -11,13 +11,13 @@ requests = st.lists(st.tuples(st.integers(0, 40), st.integers(1, LIMIT)), max_si
 
 @given(requests)
 def test_no_sixty_seconds_hold_more_than_the_limit(asked: list[tuple[int, int]]) -> None:
-    counts, now, taken = Counts(), 0, list[tuple[int, int]]()
+    counts, now, counted = Counts(), 0, list[tuple[int, int]]()
     for pause, amount in asked:
         now += pause
         if not counts.try_add([Increment("k", amount, LIMIT)], now):
-            taken.append((now, amount))
-    for start, _ in taken:
-        assert sum(amount for at, amount in taken if start <= at <= start + WINDOW) <= LIMIT
+            counted.append((now, amount))
+    for start, _ in counted:
+        assert sum(amount for at, amount in counted if start <= at <= start + WINDOW) <= LIMIT
 
 
 @given(requests)

@@ -169,7 +169,7 @@ def test_malformed_csv_line_rejects_only_itself(tmp_path: Path) -> None:
 
     decoded_rows = list(decoded(path))
 
-    assert [each if isinstance(each, str) else each["_dc_sample_id"] for each in decoded_rows] == [
+    assert [row if isinstance(row, str) else row["_dc_sample_id"] for row in decoded_rows] == [
         "s0", "malformed", "s1", "malformed", "s2", "malformed", "s3",
     ]  # fmt: skip
     (chunk,) = chunks(path)
@@ -185,7 +185,7 @@ def test_many_unclosed_quotes_reject_only_their_lines(tmp_path: Path) -> None:
 
     decoded_rows = list(decoded(path))
 
-    assert [each["_dc_sample_id"] for each in decoded_rows if not isinstance(each, str)] == [f"g{n}" for n in range(50)]
+    assert [row["_dc_sample_id"] for row in decoded_rows if not isinstance(row, str)] == [f"g{n}" for n in range(50)]
 
 
 def test_csv_id_that_is_not_utf8_rejects_only_its_row(tmp_path: Path) -> None:
@@ -208,10 +208,10 @@ def test_json_line_that_is_no_object_rejects_only_itself(tmp_path: Path, line: s
     good = json.dumps(dict(zip(HEADER, ROW, strict=True)) | {"age": 1.5, "visits": 3, "is_new": True})
     path.write_text(f"{line}\n\n{good}\n")
 
-    bad, found = decoded(path)
+    bad, decoded_rows = decoded(path)
 
     assert isinstance(bad, str)
-    assert found["age"] == 1.5
+    assert decoded_rows["age"] == 1.5
 
 
 def test_json_lines_convert_numeric_ids_and_times(tmp_path: Path) -> None:
@@ -273,10 +273,10 @@ def test_parquet_date_out_of_range_rejects_only_its_row(tmp_path: Path, column: 
     columns[column] = pa.array([2**30, 0], pa.int32()).cast(kind) if kind == pa.date32() else pa.array([2**50, 0], kind)
     pq.write_table(pa.table(columns), tmp_path / "a.parquet")
 
-    bad, found = decoded(tmp_path / "a.parquet")
+    bad, decoded_rows = decoded(tmp_path / "a.parquet")
 
     assert bad == f"wrong_type {column}"
-    assert found[column] is not None
+    assert decoded_rows[column] is not None
 
 
 def test_parquet_bytes_are_text_if_they_are_utf8(tmp_path: Path) -> None:
@@ -298,7 +298,7 @@ def test_any_bytes_give_rows_or_a_dcmon_error(tmp_path: Path, name: str, body: b
     collected = list[Any]()
     with suppress(errors.DcmonError):
         collected = list(decoded(tmp_path / name))
-    assert all(isinstance(each, str | dict) for each in collected)
+    assert all(isinstance(row, str | dict) for row in collected)
 
 
 @settings(max_examples=examples(300), suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -326,8 +326,8 @@ def test_byte_order_mark_and_gzip_are_removed(tmp_path: Path) -> None:
 
 def test_broken_gzip_and_parquet_are_refused(tmp_path: Path) -> None:
     """The error of an incomplete archive or an invalid Parquet file says so."""
-    whole = gzip.compress(b"\n".join([",".join(HEADER).encode(), *[",".join(ROW).encode()] * 5000]))
-    (tmp_path / "torn.csv.gz").write_bytes(whole[: len(whole) // 2])
+    compressed = gzip.compress(b"\n".join([",".join(HEADER).encode(), *[",".join(ROW).encode()] * 5000]))
+    (tmp_path / "torn.csv.gz").write_bytes(compressed[: len(compressed) // 2])
     (tmp_path / "no.parquet").write_bytes(b"PAR1 no")
 
     with pytest.raises(errors.InvalidInput, match="can't be decompressed completely"):
@@ -398,11 +398,11 @@ def test_reading_continues_from_any_row(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "a.csv", [[f"s{number}", *ROW[1:]] for number in range(25)])
     layout = column_mapping.create(COLUMNS, "samples", {})
     with reader.open_file(str(path)) as file:
-        whole = {at: bytes(row) for chunk in file.chunks(layout, rows=7) for at, row in chunk.samples.items()}
+        all_rows = {at: bytes(row) for chunk in file.chunks(layout, rows=7) for at, row in chunk.samples.items()}
         for skip in range(26):
             parts = list(file.chunks(layout, skip, rows=7))
             assert {at: bytes(row) for part in parts for at, row in part.samples.items()} == {
-                at: row for at, row in whole.items() if at >= skip
+                at: row for at, row in all_rows.items() if at >= skip
             }
             assert [part.first_row for part in parts] == list(range(skip, 25, 7))
 
@@ -464,9 +464,11 @@ def test_csv_cell_that_is_not_utf8_keeps_original_bytes(tmp_path: Path) -> None:
     (chunk,) = chunks(path)
 
     assert list(chunk.samples) == [1]
-    malformed_rows = [(at, each.row, each.field, each.sample_id) for at, each in chunk.malformed.items()]
+    malformed_rows = [
+        (at, malformed.row, malformed.field, malformed.sample_id) for at, malformed in chunk.malformed.items()
+    ]
     assert malformed_rows[:2] == [(0, bad, "job", "b"), (2, nameless, "_dc_sample_id", None)]
-    assert [each.field for each in chunk.malformed.values()] == ["job", "_dc_sample_id", None]
+    assert [malformed.field for malformed in chunk.malformed.values()] == ["job", "_dc_sample_id", None]
     assert "not UTF-8" in chunk.malformed[0].reason
 
 
