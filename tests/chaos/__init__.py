@@ -1,1 +1,1 @@
-"""Faults: rows are sent while whatever takes them is killed; then each that was taken must be there, once."""
+"""Kill processes while rows are sent; afterwards every accepted row must be stored exactly once."""

@@ -1,1 +1,1 @@
-"""Faults: windows are evaluated, alerts told, while whatever does it is killed; then each is there, once, in order."""
+"""Kill processes while windows are evaluated and alerts notified; each must then exist once, in order."""

@@ -213,7 +213,7 @@ def test_examiner_finds_each_delivery_fault(
 
 
 def test_examiner_finds_a_held_lock(completed_world: tuple[World, Path, str], connection: Connection) -> None:
-    connection.execute("select pg_advisory_xact_lock(7, 7)")
+    connection.execute("select pg_advisory_xact_lock(7, 7)")  # any lock: the examiner expects none
     assert len(locks(connection)) == 1
 
 

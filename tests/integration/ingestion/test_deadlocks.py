@@ -1,4 +1,4 @@
-"""Two workers that store the same ids in opposite order wait for each other in turn: PostgreSQL has to end nobody."""
+"""Two workers that store the same ids in opposite order wait for each other without a deadlock."""
 
 import threading
 from collections.abc import Callable, Sequence

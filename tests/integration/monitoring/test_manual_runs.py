@@ -1,4 +1,4 @@
-"""Evaluating because somebody asks: what has its result already, and what there is to wait for."""
+"""Manual runs: which windows already have a result, and what a run waits for."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What is past its retention goes, counted truly, by one at a time, beside whoever works there; no row is doubled."""
+"""Pruning: rows past their retention are removed and counted, one prune at a time, while other work goes on."""
 
 import json
 import signal

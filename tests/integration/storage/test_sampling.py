@@ -1,4 +1,4 @@
-"""The fair sample costs about the same however much a window holds: what the plan reads is bounded."""
+"""The deterministic sample: its cost is bounded, however many rows a window has."""
 
 import json
 from collections.abc import Iterator
