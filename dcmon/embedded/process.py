@@ -22,10 +22,12 @@ def dies_with_parent(signal_number: int) -> Callable[[], None] | None:
     """
     if sys.platform != "linux":
         return None
-    libc = ctypes.CDLL(None, use_errno=True)
+    libc, parent = ctypes.CDLL(None, use_errno=True), os.getpid()
 
     def request_signal() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal_number)
+        if os.getppid() != parent:  # the parent died before the request: no signal would ever come
+            os.kill(os.getpid(), signal_number)
 
     return request_signal
 
