@@ -103,7 +103,7 @@ def test_columns_hold_what_the_rows_hold(app: App, org: Organization, rows: list
 
 
 @pytest.mark.parametrize("limit", [None, 100, 95])
-def test_many_blocks_are_one_sheet(app: App, org: Organization, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+def test_many_blocks_make_one_sample(app: App, org: Organization, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
     monkeypatch.setattr(column_blocks, "BLOCK", 7)
     row = {"n": 0.5, "i": None, "big": 2**60, "c": "c", 't: 100 % "x"': "t", "yes": True, "list": [1.5], "table": None,
            "when": None}  # fmt: skip
