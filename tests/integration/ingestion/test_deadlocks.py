@@ -87,6 +87,7 @@ def at_once(*works: Callable[[], None]) -> None:
         thread.join(300)
     if raised:
         raise raised[0]
+    assert not any(thread.is_alive() for thread in threads)
 
 
 def deadlocks(app: App, target: Target) -> int:
@@ -95,7 +96,8 @@ def deadlocks(app: App, target: Target) -> int:
     for engine in (app.engine, target.engine):
         engine.dispose()
     others = "select count(*) = 0 from pg_stat_activity where datname = :name and pid <> pg_backend_pid()"
-    with target.engine.connect() as connection:
+    # In a transaction, each look at pg_stat_activity after the first one would see what the first one saw.
+    with target.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         assert eventually(lambda: bool(connection.scalar(text(others), {"name": name})))
         return int(connection.scalar(text("select deadlocks from pg_stat_database where datname = :n"), {"n": name}))
 
