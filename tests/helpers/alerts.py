@@ -25,9 +25,11 @@ from dcmon.notifications.notification_writer import AlertRenderer
 from dcmon.settings import Webhooks
 from dcmon.storage import models
 from dcmon.windows import Frequency
+from tests.helpers.waiting import PATIENCE
 from tests.integration.conftest import Target
 
-ALLOWED = Webhooks(allow=["127.0.0.1"], timeout=timedelta(seconds=1))
+ALLOWED = Webhooks(allow=["127.0.0.1"], timeout=timedelta(seconds=PATIENCE))
+SHORT_TIMEOUT = Webhooks(allow=["127.0.0.1"], timeout=timedelta(seconds=1))  # only where the timeout is what is tested
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 Behave = Callable[[socket.socket, bytes], None]
 
@@ -75,7 +77,7 @@ class Receiver:
                 if self.context is None:
                     self.behave(connection, self._request(connection))
                     return
-                connection.settimeout(5)
+                connection.settimeout(PATIENCE)
                 with self.context.wrap_socket(connection, server_side=True) as wire:
                     self.behave(wire, self._request(wire))
         except OSError:

@@ -32,6 +32,7 @@ from dcmon.tenancy import provisioning
 from tests.helpers.alerts import (
     ALLOWED,
     OK,
+    SHORT_TIMEOUT,
     Behave,
     Hang,
     Receiver,
@@ -45,6 +46,7 @@ from tests.helpers.alerts import (
     until_closed,
     write_notifications,
 )
+from tests.helpers.waiting import PATIENCE
 from tests.integration.conftest import Target, eventually, running
 
 
@@ -81,7 +83,7 @@ def test_other_status_is_no_delivery_nor_followed_redirect(status: int) -> None:
 )
 def test_endless_receiver_is_timed_out(behave: Behave) -> None:
     with receiver(behave) as at:
-        delivery = deliver(at.url)
+        delivery = deliver(at.url, SHORT_TIMEOUT)
     assert not delivery.is_delivered
     assert "within 1 s" in (delivery.error or "")
     assert delivery.seconds < 60  # a receiver that drips needs two minutes
@@ -101,12 +103,15 @@ def test_endless_body_does_not_change_the_response(said: bytes) -> None:
 
     def behave(wire: socket.socket, _: bytes) -> None:
         wire.sendall(said)
-        drip(b"x" * 600)(wire, b"")
+        drip(b"x" * 2500)(wire, b"")
 
     with receiver(behave) as at:
-        delivery = deliver(at.url)
+        for seconds in (1, 10, 100):  # a short timeout may be over before a busy machine has sent the header
+            delivery = deliver(at.url, Webhooks(allow=["127.0.0.1"], timeout=timedelta(seconds=seconds)))
+            if delivery.is_delivered:
+                break
     assert delivery.is_delivered
-    assert delivery.seconds < 60  # the receiver needs two minutes
+    assert delivery.seconds < 300  # the receiver needs more than eight minutes
 
 
 @pytest.mark.parametrize(
@@ -146,7 +151,7 @@ def test_https_uses_the_checked_address_and_host_certificate(
     """HTTPS connects to the checked address and verifies the host's certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-    allowed = Webhooks(allow=["localhost", "127.0.0.1"], timeout=timedelta(seconds=2))
+    allowed = Webhooks(allow=["localhost", "127.0.0.1"], timeout=timedelta(seconds=PATIENCE))
     with receiver(answers(OK), context) as at:
         assert "certificate" in (deliver(f"https://localhost:{at.port}/", allowed).error or "").lower()
         assert at.requests == []
@@ -312,6 +317,14 @@ def test_written_notification_is_sent_within_a_second(notifying_app: App, target
     assert sorted(waits)[len(waits) // 2] < 20  # without being rung it would be looked at each minute
 
 
+def expire_leases(app: App, target: Target) -> None:
+    """Let the time of the leases pass: with a timeout that is long enough for a busy machine it takes minutes."""
+    with app.org(target.org) as session:
+        session.execute(text("update notifications set lease_until = now() - interval '1 second'"))
+    with app.public() as session:
+        work_queue.enqueue(session, target.org.id, work_queue.Work.notify)
+
+
 def test_message_of_a_killed_worker_is_repeated_with_its_id(
     notifying_app: App, target: Target, database_url: str, data_dir: Path
 ) -> None:
@@ -328,7 +341,7 @@ def test_message_of_a_killed_worker_is_repeated_with_its_id(
         environment = {name: value for name, value in os.environ.items() if not name.startswith("DCMON_")}
         environment |= {
             "DCMON_DATA_DIR": str(data_dir), "DCMON_DATABASE_URL": database_url, "DCMON_WEBHOOKS__ALLOW": "127.0.0.1",
-            "DCMON_WEBHOOKS__TIMEOUT": "2",  # a lease takes twice as long, and 5 s; less is too short on a busy machine
+            "DCMON_WEBHOOKS__TIMEOUT": str(PATIENCE),
         }  # fmt: skip
         command = [sys.executable, "-m", "dcmon", "-q", "worker", "start", "notify"]
         workers.append(subprocess.Popen(command, env=environment))
@@ -341,6 +354,7 @@ def test_message_of_a_killed_worker_is_repeated_with_its_id(
             assert eventually(lambda: len(at.requests) == 1)
             assert eventually(lambda: workers[0].poll() is not None)
             assert states(notifying_app, target) == ["waiting"]
+            expire_leases(notifying_app, target)
             start()
             assert eventually(lambda: states(notifying_app, target) == ["delivered"])
         finally:
