@@ -100,9 +100,10 @@ def root(
 
     Samples come in over HTTP, Kafka or files; monitors run deepchecks on time windows; alert rules judge the values.
     """
-    from dcmon.app import App
+    from dcmon.app import App, collect_garbage_rarely
     from dcmon.log import set_up
 
+    collect_garbage_rarely()
     set_up(-1 if quiet else verbose)
     ctx.obj = App(output=Output(output, quiet=quiet), org=org)
     ctx.call_on_close(ctx.obj.close)
