@@ -19,12 +19,13 @@ from sqlalchemy.engine import make_url
 from dcmon import db
 from dcmon.app import App
 from dcmon.db import Organization, migrations
-from dcmon.embedded import postgres
+from dcmon.embedded import postgres, process
 from dcmon.output import Output
 from dcmon.settings import Evaluate, Settings
 from dcmon.tenancy import provisioning
 from tests.helpers import examples  # noqa: F401 - registers the profiles
 from tests.helpers.directories import server_directory
+from tests.helpers.ports import free_port
 
 for name in [name for name in os.environ if name.startswith("DCMON_") and not name.startswith("DCMON_TEST_")]:
     del os.environ[name]
@@ -80,6 +81,15 @@ def data_dir() -> Iterator[Path]:
     """A data directory that an unprivileged PostgreSQL can enter, also when root runs the tests."""
     with server_directory() as path:
         yield path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ports_are_chosen_safely() -> Iterator[None]:
+    """Servers that are started in this process, and started again, find their port free."""
+    original = process.free_port
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(process, "free_port", lambda preferred=None, *host: original(preferred or free_port(), *host))
+        yield
 
 
 # Nothing has to survive a crash of the tests' own server. Servers that dcmon starts itself keep their settings.

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,13 +12,9 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.ports import free_port
+
 COMMAND = os.environ.get("DCMON_TEST_COMMAND") or str(Path(sys.executable).parent / "dcmon")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)
@@ -41,7 +36,7 @@ class Dcmon:
                "DCMON_EVALUATE__BACKFILL_QUIET": "0"}  # fmt: skip
         return inherited | own | self.settings
 
-    def __call__(self, *arguments: str, timeout: float = 240) -> "subprocess.CompletedProcess[str]":
+    def __call__(self, *arguments: str, timeout: float = 300) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [COMMAND, *arguments], env=self.environment, cwd="/", stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=timeout, check=False,

@@ -11,9 +11,10 @@ import pytest
 from sqlalchemy import Engine, text
 
 from dcmon import db
-from tests.acceptance.conftest import Dcmon, free_port
+from tests.acceptance.conftest import Dcmon
 from tests.conftest import Acme
 from tests.helpers.paths import ROOT
+from tests.helpers.ports import free_port
 from tests.helpers.waiting import eventually
 
 SDK = Path(os.environ.get("DCMON_TEST_SDK_PYTHON") or ROOT / ".venv-sdk" / "bin" / "python")

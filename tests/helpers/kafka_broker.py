@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient
 
 from dcmon.embedded.process import dies_with_parent, wait_until
 from tests.helpers.paths import ROOT
+from tests.helpers.ports import free_port
 
 JARS = ROOT / "tests" / "kafka" / "target" / "jars"
 FORMAT = """
@@ -141,9 +142,3 @@ def _answers(address: str) -> bool:
         return bool(AdminClient({"bootstrap.servers": address, "log_level": 0}).list_topics(timeout=2).brokers)
     except Exception:
         return False
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

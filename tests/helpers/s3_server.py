@@ -19,6 +19,7 @@ from botocore.session import Session
 
 from dcmon.embedded import process
 from dcmon.settings import S3
+from tests.helpers.ports import free_port
 
 KEY, SECRET = "dcmon-test", "a-secret-of-the-tests"
 
@@ -86,10 +87,7 @@ class Server:
 @contextmanager
 def server() -> Iterator[Server]:
     """A server with no bucket."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    new_server = Server(port, Path(tempfile.mkdtemp(prefix="dcmon-s3-")))
+    new_server = Server(free_port(), Path(tempfile.mkdtemp(prefix="dcmon-s3-")))
     new_server.start()
     try:
         yield new_server

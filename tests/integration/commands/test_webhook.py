@@ -12,11 +12,11 @@ from dcmon.app import App
 from dcmon.db.tables.org import Alert
 from dcmon.jobs import notify
 from dcmon.monitoring import lifecycle
-from dcmon.settings import Webhooks
 from dcmon.storage import models
 from dcmon.storage.models import NewModel
-from tests.helpers.alerts import OK, alert, answers, receiver, states, write_notifications
+from tests.helpers.alerts import ALLOWED, OK, alert, answers, receiver, states, write_notifications
 from tests.helpers.command_line import dcmon
+from tests.helpers.waiting import PATIENCE
 from tests.integration.commands.test_exit_codes import require_refused
 from tests.integration.conftest import Target, eventually, only, running
 
@@ -27,7 +27,7 @@ SLACK = "https://hooks.slack.com/services/T024BE7LD/B0G9QF9C6/XyzSecretToken1234
 @pytest.fixture
 def run_dcmon(data_dir: Path, database_url: str, target: Target) -> RunDcmon:
     def run(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-        settings = {"DCMON_WEBHOOKS__ALLOW": "127.0.0.1", "DCMON_WEBHOOKS__TIMEOUT": "2", **settings}
+        settings = {"DCMON_WEBHOOKS__ALLOW": "127.0.0.1", "DCMON_WEBHOOKS__TIMEOUT": str(PATIENCE), **settings}
         return dcmon(*arguments, data_dir=data_dir, url=database_url, **settings)
 
     return run
@@ -231,10 +231,9 @@ def test_notifications_are_listed_paused_resumed_and_tried_again(run_dcmon: RunD
     require_refused(run_dcmon("notification", "show", "abcdef"), 5, "dcmon notification list")
     require_refused(run_dcmon("notification", "retry"), 2, "--all-dead")
     assert run_dcmon("notification", "list").stdout == ""
-    quick = Webhooks(allow=["127.0.0.1"])
     with (
         receiver(answers(OK)) as at,
-        App(app.settings.model_copy(update={"webhooks": quick}), app.output) as notifying_app,
+        App(app.settings.model_copy(update={"webhooks": ALLOWED}), app.output) as notifying_app,
     ):
         assert run_dcmon("webhook", "add", "team", at.url).returncode == 0
         assert parse_json(run_dcmon("-o", "json", "notification", "pause", "team"))["until"] is None

@@ -1,7 +1,6 @@
 """The demo's client against a peer that fails in every way a killed or busy endpoint does."""
 
 import json
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ import pytest
 
 from dcmon.demo.http_client import Endpoint
 from dcmon.errors import EndpointRefused, NotAuthenticated, Unreachable
+from tests.helpers.ports import free_port
 from tests.helpers.waiting import PATIENCE
 
 Answer = tuple[int, dict[str, str], bytes] | None
@@ -62,18 +62,12 @@ def peer(answer: Callable[[str, str, bytes], Answer], port: int = 0) -> Iterator
 
 
 @contextmanager
-def endpoint(port: int, patience: float = 10) -> Iterator[Endpoint]:
+def endpoint(port: int, patience: float = PATIENCE) -> Iterator[Endpoint]:
     client = Endpoint(f"http://127.0.0.1:{port}/", "secret", timedelta(seconds=patience))
     try:
         yield client
     finally:
         client.close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def fine(*_: Any) -> Answer:

@@ -22,10 +22,19 @@ from dcmon.jobs import evaluate, notify
 from dcmon.monitoring import model_checks, monitors
 from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.output import Output
-from dcmon.settings import Webhooks
 from dcmon.storage import models
 from dcmon.windows import Frequency
-from tests.helpers.alerts import OK, Receiver, add_receiver, alert, answers, receiver, states, write_notifications
+from tests.helpers.alerts import (
+    ALLOWED,
+    OK,
+    Receiver,
+    add_receiver,
+    alert,
+    answers,
+    receiver,
+    states,
+    write_notifications,
+)
 from tests.integration.conftest import Target, eventually, only, running
 
 DAYS, ROWS = 92, 12
@@ -37,8 +46,7 @@ DOWN = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
 @pytest.fixture
 def notifying_app(app: App) -> Iterator[App]:
     """An App that may reach receivers on this machine."""
-    allowed = Webhooks(allow=["127.0.0.1"], timeout=timedelta(seconds=1))
-    with App(app.settings.model_copy(update={"webhooks": allowed}), Output(quiet=True)) as new_app:
+    with App(app.settings.model_copy(update={"webhooks": ALLOWED}), Output(quiet=True)) as new_app:
         yield new_app
 
 

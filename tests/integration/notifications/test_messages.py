@@ -22,6 +22,7 @@ from dcmon.notifications.integrations import registry, webhook
 from dcmon.notifications.integrations.base import DeliverySettings
 from dcmon.notifications.notification_writer import AlertRenderer
 from tests.helpers.evaluation import day, drift_of_age, store_result, stored_alerts
+from tests.helpers.waiting import PATIENCE
 from tests.integration.conftest import Target, eventually, only, running
 
 
@@ -128,7 +129,7 @@ def receiver() -> Iterator[Receiver]:
 def notifying_app(app: App, watched: Target, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> App:
     """Return the App with a webhook to the receiver and short pauses."""
     monkeypatch.setattr(outbox, "SHORTEST_DELAY", timedelta(milliseconds=100))
-    allowed = app.settings.webhooks.model_copy(update={"allow": ["127.0.0.1"], "timeout": timedelta(seconds=2)})
+    allowed = app.settings.webhooks.model_copy(update={"allow": ["127.0.0.1"], "timeout": timedelta(seconds=PATIENCE)})
     new_app = App(app.settings.model_copy(update={"webhooks": allowed}), app.output)
     with new_app.org(watched.org) as session:
         receivers.add(session, "team", receiver.url, allowed)

@@ -4,7 +4,7 @@ import uuid
 from datetime import timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
@@ -125,7 +125,7 @@ def test_message_that_loses_a_notification_gets_a_new_id(driver: OutboxDriver) -
 
 
 @given(st.lists(st.sampled_from(["firing", "escalated", "resolved", "send", "fail", "wait"]), max_size=25))
-@settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25))
 def test_receiver_always_ends_with_the_newest_state(driver: OutboxDriver, steps: list[str]) -> None:
     about, heard, written = driver.insert_alert(), list[tuple[int, str]](), list[str]()
     for step in [*steps, "wait", "send"]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
@@ -94,7 +94,7 @@ def compare(app: App, org: Organization, version_id: int, n: int, limit: int | N
         assert all(map(same, expected, found)), (name, expected, found)
 
 
-@settings(max_examples=examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15))
 @given(st.lists(values, min_size=1, max_size=12), st.booleans())
 def test_columns_hold_what_the_rows_hold(app: App, org: Organization, rows: list[dict[str, Any]], whole: bool) -> None:
     version_id = logged(app, org, rows)

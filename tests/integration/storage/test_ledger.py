@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 from sqlalchemy import Engine, text
@@ -75,7 +75,7 @@ moves = st.lists(
 )
 
 
-@settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25))
 @given(moves)
 @example([*[(0, 1, {1}, 0, "batch")] * 2, (0, 2, {1}, 0, "seek"), *[(0, 1, {1}, 0, "batch")] * 2])
 def test_merged_batches_with_offsets_tell_the_audit_the_same(

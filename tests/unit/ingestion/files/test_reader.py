@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcmon import errors
@@ -129,7 +129,7 @@ def test_csv_cell_becomes_value_or_rejection(tmp_path: Path, column: str, text: 
     assert cell(tmp_path, column, text) == wanted
 
 
-@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60))
 @given(
     st.lists(
         st.fixed_dictionaries(
@@ -290,7 +290,7 @@ def test_parquet_bytes_are_text_if_they_are_utf8(tmp_path: Path) -> None:
     assert (good["job"], bad) == ("Käse", "wrong_type job")
 
 
-@settings(max_examples=examples(300), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(300))
 @given(st.sampled_from(["a.csv", "a.csv.gz", "a.jsonl", "a.parquet"]), st.binary(max_size=300), st.booleans())
 def test_any_bytes_give_rows_or_a_dcmon_error(tmp_path: Path, name: str, body: bytes, is_headed: bool) -> None:
     """No content of a file raises an unexpected exception."""
@@ -301,7 +301,7 @@ def test_any_bytes_give_rows_or_a_dcmon_error(tmp_path: Path, name: str, body: b
     assert all(isinstance(row, str | dict) for row in collected)
 
 
-@settings(max_examples=examples(300), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(300))
 @given(st.lists(st.text('"\n\r,a1;\\ \0', max_size=12), max_size=8))
 def test_good_csv_line_is_read_after_any_lines(tmp_path: Path, before: list[str]) -> None:
     """A good last line is read whatever the lines before it contain."""
